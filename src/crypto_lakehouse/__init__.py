@@ -1,0 +1,53 @@
+"""Collect the public Binance market-data archive: complete, verified, current and resumable.
+
+Example:
+    >>> from crypto_lakehouse import run_collection
+    >>> report = await run_collection(  # doctest: +SKIP
+    ...     {"output_directory": "output", "symbols": ["BTCUSDT"], "default_date": "2025-07-15"}
+    ... )
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from crypto_lakehouse.core import (
+        CollectionReport,
+        LakehouseError,
+        MetricsCollector,
+        Verdict,
+        WorkflowConfig,
+    )
+    from crypto_lakehouse.workflows import ArchiveCollectionWorkflow, run_collection
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "ArchiveCollectionWorkflow",
+    "CollectionReport",
+    "LakehouseError",
+    "MetricsCollector",
+    "Verdict",
+    "WorkflowConfig",
+    "__version__",
+    "run_collection",
+]
+
+_HOMES = {
+    "ArchiveCollectionWorkflow": "crypto_lakehouse.workflows",
+    "run_collection": "crypto_lakehouse.workflows",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name on first use: `--help` and test plugins need none of them."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES.get(name, "crypto_lakehouse.core")), name)
+
+
+def __dir__() -> list[str]:
+    """List the public names, imported or not."""
+    return sorted(__all__)

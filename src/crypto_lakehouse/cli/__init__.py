@@ -1,0 +1,1 @@
+"""The command `crypto-lakehouse`: parse, call, render, exit code; no logic of its own."""

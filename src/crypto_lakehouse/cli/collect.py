@@ -1,0 +1,124 @@
+"""`crypto-lakehouse collect`."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from functools import partial
+from typing import Any
+
+import anyio
+import click
+
+from crypto_lakehouse.cli.options import config_options, option_overrides
+
+__all__ = ["command", "run_to_end"]
+
+
+@click.command("collect")
+@config_options
+@click.option("--json", "as_json", is_flag=True, help="Print the report as one JSON object.")
+@click.option(
+    "--events",
+    type=click.Path(dir_okay=False),
+    metavar="FILE",
+    help="Write one JSON line for each archive.",
+)
+@click.option("--strict", is_flag=True, help="Exit 3 unless every planned archive is verified.")
+@click.option("--quiet", "-q", is_flag=True, help="No progress; warnings and the result only.")
+@click.option("--log-format", type=click.Choice(["text", "json"]), default=None,
+              help="Log every step to standard error.")  # fmt: skip
+def command(**given: Any) -> int:  # noqa: ANN401 - one parameter for each option
+    r"""Fetch archives, verify them, and file them under their published keys.
+
+    \b
+    Examples:
+      crypto-lakehouse collect -o data -s BTCUSDT -t klines -i 1h --date 2025-07-15
+      crypto-lakehouse collect --config collection.yaml --max-parallel-downloads 32
+      crypto-lakehouse collect -o data --markets futures_um -s BTCUSDT,ETHUSDT \\
+          -t fundingRate,metrics --start 2024-01-01 --end 2024-12-31 --json
+    """
+    return anyio.run(partial(_collect, given))
+
+
+async def _collect(given: dict[str, Any]) -> int:
+    from crypto_lakehouse.core.metrics import ByteMeter
+    from crypto_lakehouse.sinks.jsonl import JsonLinesSink
+    from crypto_lakehouse.workflows import ArchiveCollectionWorkflow
+    from crypto_lakehouse.workflows.config_files import load_config
+
+    if given["log_format"]:
+        from crypto_lakehouse.cli.logs import configure_logging
+
+        configure_logging(given["log_format"])
+    config = await load_config(given["config_file"], option_overrides(given))
+    meter = ByteMeter()
+    sinks = [_progress_sink(meter, quiet=given["quiet"])]
+    if given["events"]:
+        sinks.append(JsonLinesSink(given["events"]))
+    workflow = ArchiveCollectionWorkflow(config, sinks=sinks, meter=meter)
+    return await run_to_end(workflow, as_json=given["as_json"], strict=given["strict"])
+
+
+def _progress_sink(meter: Any, *, quiet: bool) -> Any:  # noqa: ANN401 - types cost start-up time
+    """A live display on a terminal, lines elsewhere; both on standard error."""
+    if sys.stderr.isatty() and not quiet:
+        from crypto_lakehouse.sinks.progress import ProgressSink
+
+        return ProgressSink(meter)
+    from crypto_lakehouse.sinks.lines import LinesSink
+
+    return LinesSink(meter, quiet=quiet)
+
+
+async def run_to_end(workflow: Any, *, as_json: bool, strict: bool = False) -> int:  # noqa: ANN401
+    """Run a collection until it ends or a signal ends it; print its result.
+
+    Returns:
+        The process's exit code.
+    """
+    from crypto_lakehouse.cli.render import report_text
+    from crypto_lakehouse.core.errors import LakehouseError
+    from crypto_lakehouse.core.redaction import redact
+
+    try:
+        report = await _run_until_signal(workflow)
+        code = report.strict_exit_code if strict else report.exit_code
+    except LakehouseError as error:
+        report, code = workflow.report(redact(str(error))), error.exit_code
+        click.echo(f"error: {report.error}", err=True)
+    if as_json:
+        click.echo(json.dumps(report.to_mapping(), ensure_ascii=False))
+    elif not report.error:
+        click.echo(report_text(report, workflow.config.output_directory))
+    return int(code)
+
+
+async def _run_until_signal(workflow: Any) -> Any:  # noqa: ANN401
+    from crypto_lakehouse.core.task_groups import one_error
+
+    with one_error():
+        async with anyio.create_task_group() as tasks:
+            await tasks.start(_stop_on_signal, workflow)
+            metrics = await workflow.run()
+            tasks.cancel_scope.cancel()
+    return metrics.report
+
+
+async def _stop_on_signal(
+    workflow: Any,  # noqa: ANN401
+    *,
+    task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
+) -> None:
+    """Stop in order on the first SIGINT or SIGTERM, at once on the second."""
+    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        task_status.started()
+        stopping = False
+        async for number in signals:
+            if stopping:
+                os._exit(128 + number)
+            stopping = True
+            click.echo("stopping; what is verified is kept (again to stop at once)", err=True)
+            workflow.stop(128 + number)

@@ -1,0 +1,93 @@
+"""Entry point: the commands, and how every error ends."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+import warnings
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any, NoReturn
+
+import click
+
+from crypto_lakehouse import __version__
+from crypto_lakehouse.core.errors import ConfigurationWarning, LakehouseError
+from crypto_lakehouse.core.redaction import redact
+
+__all__ = ["cli", "main"]
+
+_COMMANDS = ("collect", "plan", "verify", "matrix", "demo")
+
+_EPILOG = """\b
+A first run:
+  crypto-lakehouse demo
+  crypto-lakehouse collect --output data --markets spot --symbols BTCUSDT \\
+      --data-types klines --intervals 1m,1h --start 2025-07-01 --end 2025-07-15
+
+\b
+Exit codes:
+  0 all done    1 unexpected    2 usage or configuration
+  3 some archives failed or are missing    4 some are corrupt
+  5 source unavailable, plan incomplete    6 stopped by a cap
+  11 another run holds the lock    130 / 143 interrupted
+
+Every option of `collect` is also a configuration key (--config FILE in JSON, TOML or YAML) and
+an environment variable CRYPTO_LAKEHOUSE_<KEY>; options win over variables, variables over files.
+"""
+
+
+class _LazyGroup(click.Group):
+    """Commands live in modules of their names and are imported when they are needed."""
+
+    def list_commands(self, _ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, _ctx: click.Context, name: str) -> click.Command | None:
+        if name not in _COMMANDS:
+            return None
+        command: click.Command = import_module(f"crypto_lakehouse.cli.{name}").command
+        return command
+
+
+@click.group(
+    cls=_LazyGroup,
+    epilog=_EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(__version__, prog_name="crypto-lakehouse")
+def cli() -> None:
+    """Collect the public Binance market-data archive: complete, verified, current, resumable.
+
+    The publisher's layout is kept, so that a collected tree is itself a mirror. A second run
+    fetches only what is new or was not good.
+    """
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run a command and leave the process with its exit code (design 3.5)."""
+    warnings.simplefilter("ignore", ConfigurationWarning)  # shown by the commands themselves
+    sys.exit(_run(arguments))
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    try:
+        code: Any = cli.main(arguments, prog_name="crypto-lakehouse", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except click.exceptions.Abort:
+        return 130
+    except LakehouseError as error:
+        click.echo(f"error: {redact(str(error))}", err=True)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 141
+    except Exception:  # noqa: BLE001 - the last place to say something without secrets
+        click.echo(redact(traceback.format_exc()), err=True)
+        click.echo("error: this is a fault in crypto-lakehouse; please report it", err=True)
+        return 1
+    return code if isinstance(code, int) else 0

@@ -1,0 +1,1 @@
+"""From a plan to verified bytes: queue, workers, transfers, verdicts, events."""

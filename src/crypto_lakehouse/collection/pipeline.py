@@ -1,0 +1,72 @@
+"""Plan -> bounded queue -> worker pool -> events: one task group owns all of it.
+
+Memory depends on the number of workers and on the longest series, never on the plan.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import groupby
+
+import anyio
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+
+from crypto_lakehouse.collection.collector import ArchiveCollector
+from crypto_lakehouse.collection.inventory import Inventory, Work
+from crypto_lakehouse.core.plan import PlannedArchive
+from crypto_lakehouse.core.ports import Emit
+from crypto_lakehouse.core.task_groups import one_error
+
+__all__ = ["run_pipeline"]
+
+
+async def run_pipeline(
+    plan: Iterable[PlannedArchive],
+    inventory: Inventory,
+    collector: ArchiveCollector,
+    emit: Emit,
+    *,
+    workers: int,
+) -> None:
+    """Settle every archive of a plan.
+
+    Args:
+        plan: The archives, a series at a time.
+        inventory: Sorts out what needs no work.
+        collector: Settles the rest.
+        emit: Takes the verdicts.
+        workers: How many archives are worked on at once.
+
+    Raises:
+        StoreError: The store takes nothing more.
+    """
+    send, receive = anyio.create_memory_object_stream[Work](2 * workers)
+    with one_error():
+        async with anyio.create_task_group() as tasks:
+            async with receive:
+                for _ in range(workers):
+                    tasks.start_soon(_work, receive.clone(), collector, emit)
+            await _produce(plan, inventory, send, emit)
+
+
+async def _produce(
+    plan: Iterable[PlannedArchive],
+    inventory: Inventory,
+    queue: MemoryObjectSendStream[Work],
+    emit: Emit,
+) -> None:
+    async with queue:
+        for _, archives in groupby(plan, key=lambda planned: planned.archive.series):
+            settled, work = await inventory.sort(archives)
+            if settled:
+                await emit(settled)
+            for item in work:
+                await queue.send(item)
+
+
+async def _work(
+    queue: MemoryObjectReceiveStream[Work], collector: ArchiveCollector, emit: Emit
+) -> None:
+    async with queue:
+        async for item in queue:
+            await emit((await collector.collect(item),))

@@ -1,0 +1,78 @@
+"""When and after how long a failed request is tried again; tenacity does the trying."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Awaitable, Callable
+
+import anyio
+from attrs import field, frozen
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt
+
+from crypto_lakehouse.core.errors import ServerError, TransferError
+
+__all__ = ["RetryPolicy"]
+
+#: Told of each retry: the attempt that failed (1 is the first), the wait, and the error.
+OnRetry = Callable[[int, float, TransferError], Awaitable[None]]
+
+
+def _is_transient(error: BaseException) -> bool:
+    return isinstance(error, TransferError) and error.transient
+
+
+@frozen(kw_only=True)
+class RetryPolicy:
+    """Jittered exponential back-off.
+
+    The wait before retry n is drawn evenly from the upper half of `first_wait_s * 2**(n-1)`,
+    capped at `longest_wait_s`: the jitter keeps workers that failed together from coming back
+    together, and the lower half is left out so that no retry is at once.
+
+    Attributes:
+        max_retries: How often a request is tried again.
+        first_wait_s, longest_wait_s: In seconds.
+        longest_retry_after_s: A source's Retry-After is obeyed up to this many seconds.
+        sleep: Waits; a parameter for tests.
+        jitter: Draws a float between two bounds; a parameter for tests.
+    """
+
+    max_retries: int = 5
+    first_wait_s: float = 0.5
+    longest_wait_s: float = 60.0
+    longest_retry_after_s: float = 300.0
+    sleep: Callable[[float], Awaitable[None]] = field(default=anyio.sleep, repr=False)
+    jitter: Callable[[float, float], float] = field(default=random.uniform, repr=False)
+
+    def attempts(self, on_retry: OnRetry) -> AsyncRetrying:
+        """Return the attempts of one transfer, for `async for attempt in ...: with attempt:`.
+
+        The last error is raised as it is; an error that is not transient ends the attempts.
+        """
+
+        async def tell(state: RetryCallState) -> None:
+            await on_retry(state.attempt_number, state.upcoming_sleep, _error_of(state))
+
+        return AsyncRetrying(
+            sleep=self.sleep,
+            stop=stop_after_attempt(self.max_retries + 1),
+            wait=self._wait_s,
+            retry=retry_if_exception(_is_transient),
+            before_sleep=tell,
+            reraise=True,
+        )
+
+    def _wait_s(self, state: RetryCallState) -> float:
+        error = _error_of(state)
+        if isinstance(error, ServerError) and error.retry_after_s is not None:
+            return min(error.retry_after_s, self.longest_retry_after_s)
+        ceiling = min(self.first_wait_s * 2 ** (state.attempt_number - 1), self.longest_wait_s)
+        return self.jitter(ceiling / 2, ceiling)
+
+
+def _error_of(state: RetryCallState) -> TransferError:
+    """The error of the attempt that was just made; `_is_transient` let only ours through."""
+    error = state.outcome.exception() if state.outcome else None
+    if not isinstance(error, TransferError):
+        raise TypeError(f"not a transfer error: {error!r}")
+    return error

@@ -1,0 +1,341 @@
+"""Bring one object's bytes here: small ones into memory, large ones into a resumable part.
+
+A small body is cheapest hashed and written where it arrives; a large one costs one thread hop
+for each buffer, doing hash and write while the next is read (design 4).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import aclosing
+from functools import partial
+from io import BytesIO
+from typing import BinaryIO, Protocol, TypeVar
+
+import anyio
+from anyio.streams.memory import MemoryObjectReceiveStream
+from attrs import define, field, frozen
+from yarl import URL
+
+from crypto_lakehouse.collection.http import Response, Transport, object_url, server_error
+from crypto_lakehouse.collection.retry import RetryPolicy
+from crypto_lakehouse.collection.sidecar import SIDECAR_LIMIT_BYTES
+from crypto_lakehouse.core.archive import Archive
+from crypto_lakehouse.core.errors import ObjectChanged, TransferError
+from crypto_lakehouse.core.events import ArchiveRetried, BodyStarted
+from crypto_lakehouse.core.metrics import ByteMeter
+from crypto_lakehouse.core.ports import Emit, FileStat, Part, PartRow, Store
+from crypto_lakehouse.core.redaction import redact
+from crypto_lakehouse.core.task_groups import one_error
+
+__all__ = ["Body", "Fetched", "Fetcher", "MemoryBody", "Transfer"]
+
+#: Bodies up to this size are held in memory and written inline.
+SMALL_BODY_BYTES = 1 << 20
+
+#: How much of a large body goes to the disk at once.
+BUFFER_BYTES = 1 << 20
+
+_Result = TypeVar("_Result")
+
+_CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
+
+
+class Body(Protocol):
+    """A whole body that is not yet at its final name."""
+
+    @property
+    def size_bytes(self) -> int:
+        """How many bytes it has."""
+        ...
+
+    def sha256(self) -> str:
+        """Digest of the bytes."""
+        ...
+
+    def reader(self) -> BinaryIO:
+        """Open the bytes for reading; the caller closes it."""
+        ...
+
+    async def commit(self) -> FileStat:
+        """Move the bytes to their final name, at once and whole."""
+        ...
+
+    async def quarantine(self, note: Mapping[str, object]) -> None:
+        """Set the bytes aside, with a note on why."""
+        ...
+
+    async def discard(self) -> None:
+        """Forget the bytes."""
+        ...
+
+
+@define
+class MemoryBody:
+    """A small body; nothing of it is on disk before `commit`."""
+
+    store: Store
+    key: str
+    data: bytes
+
+    @property
+    def size_bytes(self) -> int:
+        """Length of the body."""
+        return len(self.data)
+
+    def sha256(self) -> str:
+        """Digest of the body."""
+        return hashlib.sha256(self.data).hexdigest()
+
+    def reader(self) -> BinaryIO:
+        """Open the body for reading."""
+        return BytesIO(self.data)
+
+    async def commit(self) -> FileStat:
+        """Store the body under its key."""
+        return await self.store.put(self.key, self.data)
+
+    async def quarantine(self, note: Mapping[str, object]) -> None:
+        """Set the body aside."""
+        await self.store.quarantine(self.key, self.data, note)
+
+    async def discard(self) -> None:
+        """Forget the body."""
+        self.data = b""
+
+
+@frozen
+class Fetched:
+    """A body and what the source said of it."""
+
+    body: Body
+    etag: str | None
+    last_modified: str | None
+
+
+@define
+class Transfer:
+    """The tries to fetch one archive, and what they cost.
+
+    Attributes:
+        meter: Counts the whole run's bytes.
+        resume: Validators of a part that an earlier try left.
+        requests: Requests made so far.
+        fetched_bytes: Body bytes received so far.
+    """
+
+    archive: Archive
+    meter: ByteMeter
+    resume: PartRow | None = None
+    requests: int = field(init=False, default=0)
+    fetched_bytes: int = field(init=False, default=0)
+
+    def count(self, size: int) -> None:
+        """Count body bytes as they arrive."""
+        self.fetched_bytes += size
+        self.meter.received_bytes += size
+
+
+@define
+class Fetcher:
+    """Fetches archives and sidecars from one source, with retries, under one limit.
+
+    Args:
+        transport: Answers requests.
+        base: The source's base URL.
+        store: Holds parts.
+        retry: When to try again.
+        limiter: Bounds the requests under way; a transfer that waits for its next try holds
+            none of it.
+        emit: Told of retries and of large bodies that begin.
+        meter: Counts the run's bytes as they arrive.
+    """
+
+    transport: Transport
+    base: URL
+    store: Store
+    retry: RetryPolicy
+    limiter: anyio.Semaphore
+    emit: Emit
+    meter: ByteMeter = field(factory=ByteMeter)
+
+    def transfer(self, archive: Archive, resume: PartRow | None = None) -> Transfer:
+        """Begin to fetch one archive; `resume` are the validators of a part left earlier."""
+        return Transfer(archive, self.meter, resume)
+
+    async def archive(self, transfer: Transfer) -> Fetched | None:
+        """Fetch the zip; None where the source has none (404).
+
+        Raises:
+            TransferError: The source failed, after all retries.
+            StoreError: A part could not be written.
+        """
+        return await self._with_retries(transfer, self._archive_once)
+
+    async def sidecar(self, transfer: Transfer) -> bytes | None:
+        """Fetch the sidecar, or the beginning of one that is too long; None on 404.
+
+        Raises:
+            TransferError: The source failed, after all retries.
+        """
+        return await self._with_retries(transfer, self._sidecar_once)
+
+    async def _with_retries(
+        self, transfer: Transfer, once: Callable[[Transfer], Awaitable[_Result]]
+    ) -> _Result:
+        tell = partial(self._tell_of_retry, transfer)
+        async for attempt in self.retry.attempts(tell):
+            with attempt:
+                async with self.limiter:
+                    return await once(transfer)
+        raise AssertionError  # tenacity raises the last error itself
+
+    async def _tell_of_retry(
+        self, transfer: Transfer, attempt: int, wait_s: float, error: TransferError
+    ) -> None:
+        reason = redact(str(error))
+        event = ArchiveRetried(
+            archive=transfer.archive, attempt=attempt, wait_s=wait_s, reason=reason
+        )
+        await self.emit((event,))
+
+    async def _sidecar_once(self, transfer: Transfer) -> bytes | None:
+        url = object_url(self.base, transfer.archive.sidecar_key)
+        transfer.requests += 1
+        async with self.transport.get(url, {}) as response:
+            if response.status == 404:
+                return None
+            if response.status != 200:
+                raise server_error(url, response)
+            data = await response.read(SIDECAR_LIMIT_BYTES + 1)
+        transfer.count(len(data))
+        return data
+
+    async def _archive_once(self, transfer: Transfer) -> Fetched | None:
+        part = await self._part_to_resume(transfer)
+        if part is not None and transfer.resume and part.size_bytes == transfer.resume.size_bytes:
+            return Fetched(part, transfer.resume.etag, transfer.resume.last_modified)
+        url = object_url(self.base, transfer.archive.key)
+        headers = {} if part is None else _range_headers(part, transfer.resume)
+        transfer.requests += 1
+        async with self.transport.get(url, headers) as response:
+            if response.status == 404:
+                return None
+            if response.status == 206 and part is not None:
+                body: Body = await self._continue(transfer, url, response, part)
+            elif response.status == 416 and part is not None:
+                raise await self._start_over(transfer, url, part, "its size has changed")
+            elif response.status == 200:
+                body = await self._take(transfer, response)
+            else:
+                raise server_error(url, response)
+            etag, last_modified = _validators(response)
+        return Fetched(body, etag, last_modified)
+
+    async def _part_to_resume(self, transfer: Transfer) -> Part | None:
+        """The bytes that an earlier try left, where they can be gone on with."""
+        if transfer.resume is None:
+            return None
+        part = await self.store.open_part(transfer.archive.key, resume=True)
+        await part.close()
+        if part.size_bytes and _range_headers(part, transfer.resume):
+            return part
+        transfer.resume = None
+        return None
+
+    async def _start_over(
+        self, transfer: Transfer, url: URL, part: Part, reason: str
+    ) -> ObjectChanged:
+        """Forget the part; the error makes the next try a fresh one."""
+        transfer.resume = None
+        await part.discard()
+        return ObjectChanged(str(url), f"the object changed while it was fetched: {reason}")
+
+    async def _take(self, transfer: Transfer, response: Response) -> Body:
+        """Take a whole body, into memory or into a part by its announced size."""
+        key = transfer.archive.key
+        if response.size_bytes is not None and response.size_bytes <= SMALL_BODY_BYTES:
+            data = await response.read(SMALL_BODY_BYTES)
+            transfer.count(len(data))
+            return MemoryBody(self.store, key, data)
+        etag, last_modified = _validators(response)
+        size = response.size_bytes
+        transfer.resume = PartRow(etag=etag, last_modified=last_modified, size_bytes=size)
+        started = BodyStarted(
+            archive=transfer.archive, etag=etag, last_modified=last_modified, size_bytes=size
+        )
+        await self.emit((started,))
+        part = await self.store.open_part(key, resume=False)
+        await _fill(transfer, response, part)
+        return part
+
+    async def _continue(self, transfer: Transfer, url: URL, response: Response, part: Part) -> Body:
+        """Append the rest of a body to the part that holds its beginning."""
+        match = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
+        if match is None or int(match[1]) != part.size_bytes:
+            raise await self._start_over(transfer, url, part, "it sent another range")
+        if transfer.resume and transfer.resume.etag != _validators(response)[0]:
+            raise await self._start_over(transfer, url, part, "its ETag is another")
+        await _fill(transfer, response, part)
+        return part
+
+
+def _validators(response: Response) -> tuple[str | None, str | None]:
+    return response.headers.get("ETag"), response.headers.get("Last-Modified")
+
+
+def _range_headers(part: Part, row: PartRow | None) -> dict[str, str]:
+    """Ask for the rest of the very object that the part began as; empty without a validator.
+
+    If-Range takes a strong ETag or a date (RFC 9110, section 13.1.5).
+    """
+    if row is None:
+        return {}
+    strong = row.etag if row.etag and not row.etag.startswith("W/") else None
+    validator = strong or row.last_modified
+    return {"Range": f"bytes={part.size_bytes}-", "If-Range": validator} if validator else {}
+
+
+async def _fill(transfer: Transfer, response: Response, part: Part) -> None:
+    """Stream a body into a part: one task reads a buffer while another stores the last."""
+    send, receive = anyio.create_memory_object_stream[bytes](0)
+    try:
+        with one_error():
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(_store_buffers, receive, part)
+                async with send, aclosing(_buffers(transfer, response)) as buffers:
+                    async for buffer in buffers:
+                        await send.send(buffer)
+    finally:
+        with anyio.CancelScope(shield=True):
+            await part.close()
+
+
+async def _store_buffers(receive: MemoryObjectReceiveStream[bytes], part: Part) -> None:
+    async with receive:
+        async for buffer in receive:
+            await part.append(buffer)
+
+
+async def _buffers(transfer: Transfer, response: Response) -> AsyncGenerator[bytes]:
+    """Gather a body's chunks into buffers; what came before a break-off is not lost."""
+    pending: list[bytes] = []
+    size = 0
+    async with aclosing(response.chunks()) as chunks:
+        try:
+            async for chunk in chunks:
+                transfer.count(len(chunk))
+                pending.append(chunk)
+                size += len(chunk)
+                if size >= BUFFER_BYTES:
+                    yield b"".join(pending)
+                    pending.clear()
+                    size = 0
+        except TransferError:
+            if pending:
+                yield b"".join(pending)
+            raise
+    if pending:
+        yield b"".join(pending)

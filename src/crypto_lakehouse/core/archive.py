@@ -1,0 +1,361 @@
+"""The value that everything speaks of: one published archive, and its object key.
+
+A key names (market, partition, data type, symbol, interval, period). `Archive.parse` and
+`Archive.key` undo each other for every key of the archive; nothing here touches a disk or a
+network, and keys are never percent-encoded here: that happens where a URL is made.
+
+Source: the layout of data.binance.vision as recorded in archive-facts 2.1, 2.4 and 2.7.
+"""
+
+from __future__ import annotations
+
+import calendar
+import re
+import unicodedata
+from datetime import date
+from enum import StrEnum
+from functools import lru_cache
+
+from attrs import field, frozen
+
+from crypto_lakehouse.core.errors import ArchiveKeyError
+
+__all__ = [
+    "INTERVALS",
+    "SIDECAR_SUFFIX",
+    "Archive",
+    "DataType",
+    "Market",
+    "Partition",
+    "Period",
+    "Series",
+]
+
+SIDECAR_SUFFIX = ".CHECKSUM"
+
+#: Every interval that the archive publishes, shortest first. `1mo` and not `1M`, so that the
+#: tree also fits on file systems that ignore case.
+INTERVALS = (
+    "1s", "1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "8h", "12h", "1d", "3d", "1w",
+    "1mo",
+)  # fmt: skip
+
+
+class Market(StrEnum):
+    """A market, as configurations name it."""
+
+    SPOT = "spot"
+    FUTURES_UM = "futures_um"
+    FUTURES_CM = "futures_cm"
+    OPTIONS = "options"
+
+    @property
+    def path(self) -> str:
+        """The market's folder below `data/`."""
+        return _MARKET_PATHS[self]
+
+
+_MARKET_PATHS = {
+    Market.SPOT: "spot",
+    Market.FUTURES_UM: "futures/um",
+    Market.FUTURES_CM: "futures/cm",
+    Market.OPTIONS: "option",
+}
+_MARKETS_BY_PATH = {path: market for market, path in _MARKET_PATHS.items()}
+
+
+class Partition(StrEnum):
+    """How much time one archive holds."""
+
+    DAILY = "daily"
+    MONTHLY = "monthly"
+
+
+class DataType(StrEnum):
+    """A data type, spelled as in the archive's path."""
+
+    KLINES = "klines"
+    TRADES = "trades"
+    AGG_TRADES = "aggTrades"
+    INDEX_PRICE_KLINES = "indexPriceKlines"
+    MARK_PRICE_KLINES = "markPriceKlines"
+    PREMIUM_INDEX_KLINES = "premiumIndexKlines"
+    FUNDING_RATE = "fundingRate"
+    BOOK_DEPTH = "bookDepth"
+    BOOK_TICKER = "bookTicker"
+    METRICS = "metrics"
+    LIQUIDATION_SNAPSHOT = "liquidationSnapshot"
+    BVOL_INDEX = "BVOLIndex"
+    EOH_SUMMARY = "EOHSummary"
+
+    @property
+    def has_interval(self) -> bool:
+        """Whether archives of this type lie in an interval folder."""
+        return self in _INTERVAL_TYPES
+
+
+_INTERVAL_TYPES = frozenset(
+    {
+        DataType.KLINES,
+        DataType.INDEX_PRICE_KLINES,
+        DataType.MARK_PRICE_KLINES,
+        DataType.PREMIUM_INDEX_KLINES,
+    }
+)
+
+_PERIOD = re.compile(r"(\d{4})-(\d{1,2})(?:-(\d{2}))?", re.ASCII)
+_SYMBOL = re.compile(r"\w+")
+
+
+@frozen(order=True)
+class Period:
+    """One concrete UTC day or month.
+
+    Attributes:
+        first_day: The day itself, or the first day of the month.
+        partition: Whether this is a day or a month.
+        padded: False for the stray keys whose month has one digit (`2020-8`,
+            binance-public-data#469). They are objects of their own beside the padded ones.
+    """
+
+    first_day: date
+    partition: Partition
+    padded: bool = True
+
+    def __attrs_post_init__(self) -> None:
+        if self.partition is Partition.MONTHLY and self.first_day.day != 1:
+            raise ArchiveKeyError(str(self.first_day), "a month begins on day 1")
+        if not self.padded and (self.partition is Partition.DAILY or self.first_day.month > 9):
+            raise ArchiveKeyError(str(self.first_day), "only months 1 to 9 can lack padding")
+
+    @classmethod
+    def day(cls, day: date) -> Period:
+        """The daily period of `day`."""
+        return cls(day, Partition.DAILY)
+
+    @classmethod
+    def month(cls, day: date) -> Period:
+        """The monthly period that holds `day`."""
+        return cls(day.replace(day=1), Partition.MONTHLY)
+
+    @classmethod
+    def parse(cls, text: str) -> Period:
+        """Read `YYYY-MM-DD`, `YYYY-MM` or the stray `YYYY-M`.
+
+        Raises:
+            ArchiveKeyError: `text` is none of them, or no day of the calendar.
+        """
+        match = _PERIOD.fullmatch(text)
+        if match is None:
+            raise ArchiveKeyError(text, "the period must be YYYY-MM-DD or YYYY-MM")
+        year, month, day = match.groups()
+        if day is not None and len(month) == 1:
+            raise ArchiveKeyError(text, "the period must be YYYY-MM-DD or YYYY-MM")
+        try:
+            first_day = date(int(year), int(month), int(day or 1))
+        except ValueError as error:
+            raise ArchiveKeyError(text, f"no such period: {error}") from None
+        partition = Partition.MONTHLY if day is None else Partition.DAILY
+        return cls(first_day, partition, padded=len(month) == 2)
+
+    @property
+    def last_day(self) -> date:
+        """The last day, inclusive."""
+        if self.partition is Partition.DAILY:
+            return self.first_day
+        days = calendar.monthrange(self.first_day.year, self.first_day.month)[1]
+        return self.first_day.replace(day=days)
+
+    def __str__(self) -> str:
+        return _period_text(self)
+
+
+@lru_cache(maxsize=65_536)
+def _period_text(period: Period) -> str:
+    """A period's text as keys spell it; cached, as a plan repeats few periods for many series."""
+    if period.partition is Partition.DAILY:
+        return period.first_day.isoformat()
+    month = period.first_day.month
+    return (
+        f"{period.first_day.year:04d}-{month:02d}"
+        if period.padded
+        else (f"{period.first_day.year:04d}-{month}")
+    )
+
+
+@frozen(order=True)
+class Series:
+    """What one symbol publishes of one data type: the archive without its period.
+
+    Attributes:
+        interval: One of `INTERVALS` for the kline family, None for everything else.
+
+    Raises:
+        ArchiveKeyError: The symbol could not be a folder's name, or the interval does not fit
+            the data type.
+    """
+
+    market: Market
+    data_type: DataType
+    symbol: str
+    interval: str | None = None
+    _folders: dict[Partition, str] = field(init=False, eq=False, order=False, repr=False)
+    _stem: str = field(init=False, eq=False, order=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        check_symbol(self.symbol)
+        if self.data_type.has_interval != (self.interval is not None):
+            wanted = "needs an interval" if self.data_type.has_interval else "has no interval"
+            raise ArchiveKeyError(self.symbol, f"`{self.data_type}` {wanted}")
+        if self.interval is not None and self.interval not in INTERVALS:
+            raise ArchiveKeyError(
+                self.interval, f"unknown interval; the archive has {', '.join(INTERVALS)}"
+            )
+        tail = f"/{self.interval}/" if self.interval else "/"
+        folders = {
+            partition: f"data/{self.market.path}/{partition}/{self.data_type}/{self.symbol}{tail}"
+            for partition in Partition
+        }
+        object.__setattr__(self, "_folders", folders)
+        object.__setattr__(self, "_stem", f"{self.symbol}-{self.interval or self.data_type}-")
+
+    def folder(self, partition: Partition) -> str:
+        """The key prefix of this series' archives, with a trailing slash."""
+        return self._folders[partition]
+
+    @property
+    def stem(self) -> str:
+        """What every file name of the series begins with, up to the period."""
+        return self._stem
+
+    def __str__(self) -> str:
+        parts = (self.market, self.data_type, self.symbol, self.interval)
+        return " ".join(part for part in parts if part)
+
+
+def check_symbol(symbol: str) -> None:
+    """Refuse what cannot be a symbol's folder.
+
+    Letters and digits of any script and underscores are allowed (`币安人生USDT`,
+    `BTCUSDT_240628`, `1000000MOGUSDT`), in Unicode's NFC form, so that one symbol has one
+    spelling on every file system.
+
+    Raises:
+        ArchiveKeyError: Empty, too long, a separator, `..`, a control character, or not NFC.
+    """
+    if _SYMBOL.fullmatch(symbol) is None:
+        raise ArchiveKeyError(symbol, "a symbol is letters, digits and underscores only")
+    if len(symbol.encode()) > 128:
+        raise ArchiveKeyError(symbol, "a symbol is at most 128 bytes long")
+    if not unicodedata.is_normalized("NFC", symbol):
+        raise ArchiveKeyError(symbol, "the symbol is not in Unicode's NFC form")
+
+
+@frozen(order=True)
+class Archive:
+    """One published zip archive.
+
+    Example:
+        >>> key = "data/spot/daily/klines/BTCUSDT/1h/BTCUSDT-1h-2026-05-08.zip"
+        >>> archive = Archive.parse(key)
+        >>> archive.symbol, archive.interval, str(archive.period)
+        ('BTCUSDT', '1h', '2026-05-08')
+        >>> archive.key == key
+        True
+    """
+
+    series: Series
+    period: Period
+
+    @classmethod
+    def parse(cls, key: str) -> Archive:
+        """Read an object key.
+
+        Raises:
+            ArchiveKeyError: `key` is not a key of the archive; the reason names the part.
+        """
+        parts = key.split("/")
+        if parts[0] != "data" or not key.endswith(".zip"):
+            raise ArchiveKeyError(key, "a key begins with `data/` and ends with `.zip`")
+        width = 3 if parts[1:2] == ["futures"] else 2
+        market = _MARKETS_BY_PATH.get("/".join(parts[1:width]))
+        if market is None:
+            known = ", ".join(_MARKETS_BY_PATH)
+            raise ArchiveKeyError(key, f"unknown market folder; the archive has {known}")
+        try:
+            archive = cls._parse_below_market(market, parts[width:])
+        except ArchiveKeyError as error:
+            raise ArchiveKeyError(key, error.reason) from None
+        if archive.key != key:
+            raise ArchiveKeyError(key, f"it would be written `{archive.key}`")
+        return archive
+
+    @classmethod
+    def _parse_below_market(cls, market: Market, parts: list[str]) -> Archive:
+        try:
+            partition_text, type_text, symbol, *interval, name = parts
+            partition, data_type = Partition(partition_text), DataType(type_text)
+        except ValueError as error:
+            raise ArchiveKeyError("/".join(parts), str(error)) from None
+        if len(interval) > 1:
+            raise ArchiveKeyError(name, "too many folders")
+        series = Series(market, data_type, symbol, interval[0] if interval else None)
+        if not name.startswith(series.stem):
+            raise ArchiveKeyError(name, f"the file name must begin with `{series.stem}`")
+        period = Period.parse(name.removeprefix(series.stem).removesuffix(".zip"))
+        if period.partition is not partition:
+            raise ArchiveKeyError(name, f"the period does not fit the `{partition}` folder")
+        return cls(series, period)
+
+    @property
+    def key(self) -> str:
+        """The object key, unencoded, as `data/.../NAME.zip`."""
+        return f"{self.series.folder(self.period.partition)}{self.series.stem}{self.period}.zip"
+
+    @property
+    def sidecar_key(self) -> str:
+        """The key of the published checksum file."""
+        return self.key + SIDECAR_SUFFIX
+
+    @property
+    def folder(self) -> str:
+        """The key up to and with the last slash."""
+        return self.series.folder(self.period.partition)
+
+    @property
+    def name(self) -> str:
+        """The file name, `NAME.zip`."""
+        return f"{self.series.stem}{self.period}.zip"
+
+    @property
+    def member(self) -> str:
+        """The name of the one CSV file inside."""
+        return f"{self.series.stem}{self.period}.csv"
+
+    @property
+    def market(self) -> Market:
+        """The series' market."""
+        return self.series.market
+
+    @property
+    def data_type(self) -> DataType:
+        """The series' data type."""
+        return self.series.data_type
+
+    @property
+    def symbol(self) -> str:
+        """The series' symbol."""
+        return self.series.symbol
+
+    @property
+    def interval(self) -> str | None:
+        """The series' interval, None where the type has none."""
+        return self.series.interval
+
+    @property
+    def partition(self) -> Partition:
+        """Whether the archive holds a day or a month."""
+        return self.period.partition
+
+    def __str__(self) -> str:
+        return self.key

@@ -1,0 +1,242 @@
+"""The one tree of errors: each says what happened, to which key or file, and what to do.
+
+::
+
+    LakehouseError                        one except clause catches all of ours
+    ├─ ConfigurationError   problems      before anything runs                       exit 2
+    ├─ MatrixError          origin, problems                                         exit 2
+    ├─ ArchiveKeyError      key, reason   not a key of the archive                   exit 2
+    ├─ RunningLoopError                   a synchronous call inside a running loop
+    ├─ LockHeldError        path          another run owns the output directory      exit 11
+    ├─ LedgerError          path, reason
+    ├─ StoreError           path, reason  the disk said no; the run stops
+    ├─ SinkError            name, reason  a sink the run cannot do without has failed
+    ├─ TransferError        url, reason, transient    one archive; the run goes on
+    │  ├─ ConnectionFailed · TimedOut · TruncatedBody
+    │  ├─ ServerError(status, retry_after_s)
+    │  ├─ RedirectRefused
+    │  └─ ObjectChanged                   the source replaced the object between two requests
+    ├─ SidecarMalformed     key, reason
+    └─ CollectionFailed     report        only from CollectionReport.raise_for_failures()
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, ClassVar
+
+from attrs import frozen
+
+if TYPE_CHECKING:
+    from crypto_lakehouse.core.report import CollectionReport
+
+__all__ = [
+    "ArchiveKeyError",
+    "CollectionFailed",
+    "ConfigurationError",
+    "ConfigurationWarning",
+    "ConnectionFailed",
+    "LakehouseError",
+    "LedgerError",
+    "LockHeldError",
+    "MatrixError",
+    "ObjectChanged",
+    "Problem",
+    "RedirectRefused",
+    "RunningLoopError",
+    "ServerError",
+    "SidecarMalformed",
+    "SinkError",
+    "StoreError",
+    "TimedOut",
+    "TransferError",
+    "TruncatedBody",
+]
+
+
+class LakehouseError(Exception):
+    """The root of the tree; `exit_code` is what the command line ends with (design 3.5)."""
+
+    exit_code: ClassVar[int] = 1
+
+
+@frozen
+class Problem:
+    """One fault of an input: where it is and what to do about it.
+
+    Attributes:
+        path: The place, as `$.date_range.start`, `$.availability_matrix[3].market`, or the
+            name of an environment variable or option.
+        message: What is wrong and which values are allowed.
+    """
+
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.message}"
+
+
+class ConfigurationWarning(UserWarning):
+    """A configuration that works, but does not mean what its author may think."""
+
+
+class ConfigurationError(LakehouseError):
+    """The configuration cannot be run; every fault is in `problems`, none is left out."""
+
+    exit_code = 2
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(problems)
+        lines = "".join(f"\n  {problem}" for problem in self.problems)
+        count = len(self.problems)
+        super().__init__(f"invalid configuration, {count} problem{'s'[: count != 1]}:{lines}")
+
+
+class MatrixError(LakehouseError):
+    """A matrix file cannot be used; every fault is in `problems`, none is left out."""
+
+    exit_code = 2
+
+    def __init__(self, origin: str, problems: Iterable[Problem]) -> None:
+        self.origin = origin
+        self.problems = tuple(problems)
+        lines = "".join(f"\n  {problem}" for problem in self.problems)
+        count = len(self.problems)
+        super().__init__(f"invalid matrix `{origin}`, {count} problem{'s'[: count != 1]}:{lines}")
+
+
+class ArchiveKeyError(LakehouseError, ValueError):
+    """A key, or a part of one, that the archive cannot hold."""
+
+    exit_code = 2
+
+    def __init__(self, key: str, reason: str) -> None:
+        self.key = key
+        self.reason = reason
+        super().__init__(f"{key!r} is not an archive key: {reason}")
+
+
+class RunningLoopError(LakehouseError, RuntimeError):
+    """`execute()` was called where an event loop already runs."""
+
+    def __init__(self, workflow: str) -> None:
+        super().__init__(
+            f"{workflow}.execute() is synchronous and an event loop is already running here; "
+            f"use `await {workflow}.run()` instead"
+        )
+
+
+class LockHeldError(LakehouseError):
+    """Another run works on the same output directory."""
+
+    exit_code = 11
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        super().__init__(
+            f"another run holds the lock `{path}`; wait for it to end, "
+            "or choose another output directory"
+        )
+
+
+class _PathError(LakehouseError):
+    """What went wrong with one file or directory of ours."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        self.path = path
+        self.reason = reason
+        super().__init__(f"`{path}`: {reason}")
+
+
+class LedgerError(_PathError):
+    """The ledger cannot be read or written."""
+
+
+class StoreError(_PathError):
+    """The store refused one file: a directory in its place, a name too long, a path that leaves.
+
+    Attributes:
+        stops_run: Whether every other file would fare the same: the disk is full, or read-only.
+    """
+
+    def __init__(self, path: str, reason: str, *, stops_run: bool = False) -> None:
+        self.stops_run = stops_run
+        super().__init__(path, reason)
+
+
+class SinkError(LakehouseError):
+    """A sink that the run cannot do without has failed."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        self.name = name
+        super().__init__(f"the {name} sink failed: {reason}")
+
+
+class TransferError(LakehouseError):
+    """One request failed; `transient` says whether trying again can help."""
+
+    transient: bool = True
+
+    def __init__(self, url: str, reason: str) -> None:
+        self.url = url
+        self.reason = reason
+        super().__init__(f"{url}: {reason}")
+
+
+class ConnectionFailed(TransferError):
+    """No connection, or it broke before the response was whole."""
+
+
+class TimedOut(TransferError):
+    """The source was silent for longer than `timeout_seconds`."""
+
+
+class TruncatedBody(TransferError):
+    """The body ended before its announced length."""
+
+    def __init__(self, url: str, *, expected: int, received: int) -> None:
+        self.expected = expected
+        self.received = received
+        super().__init__(url, f"body ended after {received} of {expected} bytes")
+
+
+class ServerError(TransferError):
+    """A status that is neither a success nor a plain absence.
+
+    403, 408, 429 and 5xx are transient (archive-facts 1.4); any other status is final.
+    """
+
+    def __init__(self, url: str, status: int, retry_after_s: float | None = None) -> None:
+        self.status = status
+        self.retry_after_s = retry_after_s
+        self.transient = status in {403, 408, 429} or status >= 500
+        super().__init__(url, f"the source answered {status}")
+
+
+class RedirectRefused(TransferError):
+    """A redirect to a host that the configuration does not name, or to no end."""
+
+    transient = False
+
+
+class ObjectChanged(TransferError):
+    """The object at the source is no longer the one that the transfer began with."""
+
+
+class SidecarMalformed(LakehouseError):
+    """A sidecar that holds no digest of its archive."""
+
+    def __init__(self, key: str, reason: str) -> None:
+        self.key = key
+        self.reason = reason
+        super().__init__(f"{key}: malformed sidecar: {reason}")
+
+
+class CollectionFailed(LakehouseError):
+    """Raised by `CollectionReport.raise_for_failures()`; the whole report is in `report`."""
+
+    def __init__(self, report: CollectionReport) -> None:
+        self.report = report
+        problems = "".join(f"\n  {problem}" for problem in report.problems[:10])
+        super().__init__(f"{report.workflow} ended {report.status}:{problems}")

@@ -1,0 +1,150 @@
+"""Fold a run's events into counters that can be read at any time."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from attrs import define, field, fields, frozen
+
+from crypto_lakehouse.core.events import (
+    ArchiveFinished,
+    ArchiveRetried,
+    Event,
+    RunFinished,
+    RunStarted,
+    RunWarned,
+)
+from crypto_lakehouse.core.report import (
+    UNREMARKABLE,
+    ArchiveProblem,
+    CollectionReport,
+    success_rate,
+)
+from crypto_lakehouse.core.verdicts import Verdict
+
+__all__ = ["ByteMeter", "MetricsCollector", "WorkflowMetrics"]
+
+#: How many problems a report lists; the totals count all of them.
+LISTED_PROBLEMS = 100
+
+
+@define
+class ByteMeter:
+    """A live count of body bytes received, which displays read on a tick.
+
+    Bytes of a body under way are no event: there would be one for every chunk.
+    """
+
+    received_bytes: int = 0
+
+
+@frozen
+class WorkflowMetrics:
+    """What a finished workflow hands back.
+
+    Attributes:
+        workflow: The workflow's name.
+        results: Totals, `success_rate` and the rest of the report in plain types.
+        report: The same as a value.
+    """
+
+    workflow: str
+    results: Mapping[str, Any]
+    report: CollectionReport
+
+
+@define
+class MetricsCollector:
+    """Aggregates events; the injected one sees every event of its workflow, in batches.
+
+    Folding is commutative over archives: any interleaving of the same events gives the same
+    counts. Memory does not grow with the number of archives.
+
+    Args:
+        clock: Seconds, monotonic; a parameter for tests.
+    """
+
+    _clock: Callable[[], float] = time.monotonic
+    workflow: str = field(init=False, default="")
+    planned: int = field(init=False, default=0)
+    verdicts: Counter[Verdict] = field(init=False, factory=Counter)
+    fetched_bytes: int = field(init=False, default=0)
+    requests: int = field(init=False, default=0)
+    retries: int = field(init=False, default=0)
+    problems: list[ArchiveProblem] = field(init=False, factory=list)
+    warnings: list[str] = field(init=False, factory=list)
+    other_events: Counter[str] = field(init=False, factory=Counter)
+    _started: float | None = field(init=False, default=None)
+    _finished: float | None = field(init=False, default=None)
+
+    def start_workflow(self, name: str) -> None:
+        """Forget what was counted, and begin to count for the workflow `name`."""
+        fresh = MetricsCollector(self._clock)
+        for item in fields(MetricsCollector):
+            setattr(self, item.name, getattr(fresh, item.name))
+        self.workflow = name
+        self._started = self._clock()
+
+    def record_event(self, event: Event | str | Mapping[str, Any]) -> None:
+        """Count one event; an event of an application's own is counted under its name."""
+        match event:
+            case ArchiveFinished():
+                self._record_archive(event)
+            case ArchiveRetried():
+                self.retries += 1
+            case RunStarted():
+                self.planned = event.planned
+            case RunWarned():
+                self.warnings.append(event.message)
+            case RunFinished():
+                self._finished = self._clock()
+            case str():
+                self.other_events[event] += 1
+            case Mapping():
+                self.other_events[str(event.get("event", "event"))] += 1
+            case _:
+                self.other_events[type(event).__name__] += 1
+
+    def _record_archive(self, event: ArchiveFinished) -> None:
+        self.verdicts[event.verdict] += 1
+        self.fetched_bytes += event.fetched_bytes
+        self.requests += event.requests
+        if event.verdict not in UNREMARKABLE and len(self.problems) < LISTED_PROBLEMS:
+            self.problems.append(
+                ArchiveProblem(key=event.archive.key, verdict=event.verdict, reason=event.reason)
+            )
+
+    @property
+    def finished_archives(self) -> int:
+        """How many archives have their verdict."""
+        return self.verdicts.total()
+
+    @property
+    def duration_s(self) -> float:
+        """Seconds since the start, or of the whole run once it has finished."""
+        if self._started is None:
+            return 0.0
+        return (self._clock() if self._finished is None else self._finished) - self._started
+
+    def totals(self) -> dict[str, int]:
+        """Return `planned` and one count for each verdict, zeros included."""
+        return {"planned": self.planned, **{verdict: self.verdicts[verdict] for verdict in Verdict}}
+
+    def get_metrics(self) -> dict[str, Any]:
+        """Everything counted so far, in plain types."""
+        totals = self.totals()
+        return {
+            "workflow": self.workflow,
+            "totals": {str(name): count for name, count in totals.items()},
+            "success_rate": success_rate(totals),
+            "bytes": self.fetched_bytes,
+            "requests": self.requests,
+            "retries": self.retries,
+            "duration_seconds": self.duration_s,
+            "problems": [str(problem) for problem in self.problems],
+            "warnings": list(self.warnings),
+            "other_events": dict(self.other_events),
+        }

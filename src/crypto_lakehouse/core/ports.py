@@ -1,0 +1,174 @@
+"""The seams: what the pipeline asks of a store, a ledger and a sink.
+
+The core has no disk and no database; implementations are passed in. Each protocol is small, so
+that an implementation for another disk, cloud or database is one class.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import BinaryIO, Protocol
+
+from attrs import frozen
+
+from crypto_lakehouse.core.events import Event
+from crypto_lakehouse.core.verdicts import Verdict
+
+__all__ = [
+    "Emit",
+    "FileStat",
+    "Ledger",
+    "LedgerRow",
+    "Part",
+    "PartRow",
+    "Sink",
+    "Store",
+]
+
+Emit = Callable[[Sequence[Event]], Awaitable[None]]
+"""Hand events on, in order; waits while the sinks are behind (backpressure)."""
+
+
+@frozen
+class FileStat:
+    """What tells a stored file from a changed one without reading it."""
+
+    size_bytes: int
+    mtime_ns: int
+
+
+@frozen(kw_only=True)
+class LedgerRow:
+    """What the ledger knows of one archive since it was last seen."""
+
+    verdict: Verdict
+    size_bytes: int | None
+    mtime_ns: int | None
+    sha256: str | None
+    published_sha256: str | None
+    etag: str | None
+    last_modified: str | None
+
+    def describes(self, stat: FileStat) -> bool:
+        """Whether the file is the one that the row was written for."""
+        return self.size_bytes == stat.size_bytes and self.mtime_ns == stat.mtime_ns
+
+
+@frozen(kw_only=True)
+class PartRow:
+    """The validators of a large body that began to arrive and did not end."""
+
+    etag: str | None
+    last_modified: str | None
+    size_bytes: int | None
+
+
+class Part(Protocol):
+    """An unfinished body beside its final name; not visible there before `commit`."""
+
+    @property
+    def size_bytes(self) -> int:
+        """How many bytes it holds."""
+        ...
+
+    async def append(self, data: bytes) -> None:
+        """Add bytes, and fold them into the digest.
+
+        Raises:
+            StoreError: The store refused.
+        """
+        ...
+
+    def sha256(self) -> str:
+        """Digest of everything appended so far, resumed bytes included."""
+        ...
+
+    def reader(self) -> BinaryIO:
+        """Open the bytes so far for reading; the caller closes it."""
+        ...
+
+    async def commit(self) -> FileStat:
+        """Move the bytes to their final name, at once and whole."""
+        ...
+
+    async def close(self) -> None:
+        """Release what `append` holds open; the bytes stay until they are moved or removed."""
+        ...
+
+    async def discard(self) -> None:
+        """Remove the bytes."""
+        ...
+
+    async def quarantine(self, note: Mapping[str, object]) -> None:
+        """Set the bytes aside with a note on why."""
+        ...
+
+
+class Store(Protocol):
+    """Where verified bytes lie, under their object keys.
+
+    Every method raises StoreError where the store refuses or a key would leave it.
+    """
+
+    async def scan(self, folder: str) -> Mapping[str, FileStat]:
+        """Name and stat of every file in a key prefix; empty where there is none."""
+        ...
+
+    async def sha256(self, key: str) -> str | None:
+        """Digest of a stored file, None where there is none."""
+        ...
+
+    async def read(self, key: str, limit: int) -> bytes | None:
+        """The first `limit` bytes of a stored file, None where there is none."""
+        ...
+
+    def reader(self, key: str) -> BinaryIO:
+        """Open a stored file for reading; the caller closes it."""
+        ...
+
+    async def put(self, key: str, data: bytes) -> FileStat:
+        """Store a small body under its key, at once and whole."""
+        ...
+
+    async def open_part(self, key: str, *, resume: bool) -> Part:
+        """Begin a large body, or go on with the bytes that an earlier try left."""
+        ...
+
+    async def quarantine(self, key: str, data: bytes, note: Mapping[str, object]) -> None:
+        """Set a small body aside, in the place of an earlier one, with a note on why."""
+        ...
+
+
+class Ledger(Protocol):
+    """What earlier runs found out; read by the producer, written only by its own sink."""
+
+    async def rows(self, folder: str) -> Mapping[str, LedgerRow]:
+        """Everything known of the archives in a key prefix, by file name."""
+        ...
+
+    async def parts(self, folder: str) -> Mapping[str, PartRow]:
+        """Validators of unfinished bodies in a key prefix, by file name."""
+        ...
+
+
+class Sink(Protocol):
+    """Someone who listens to a run.
+
+    A sink is called by one task only, never concurrently. A sink that raises is dropped and
+    named in a warning, and the run goes on; where `required` is true, the run stops instead.
+    """
+
+    name: str
+    required: bool
+
+    async def handle(self, events: Sequence[Event]) -> None:
+        """Take a batch of events, oldest first."""
+        ...
+
+    async def flush(self) -> None:
+        """Called when no event has come for a while."""
+        ...
+
+    async def close(self) -> None:
+        """Called once, after the last event."""
+        ...

@@ -1,0 +1,30 @@
+"""Keep secrets out of everything that is shown: reprs, logs, events, reports, errors."""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ["redact"]
+
+_MASK = "***"
+_USERINFO = re.compile(r"(?P<scheme>\b[a-z][a-z0-9+.-]*://)[^/\s@?#]+@", re.IGNORECASE)
+_PARAMETER = re.compile(
+    r"(?P<name>[\w.-]*(?:token|secret|passw(?:or)?d|api[_-]?key|access[_-]?key(?:[_-]?id)?"
+    r"|signature|credential|security-token|\bsig|\bauth(?:orization)?))"
+    r"(?P<equals>=|:\s*|['\"]:\s*['\"]?)(?P<value>(?:(?:Bearer|Basic)\s+)?[^\s&#,;'\"}]+)",
+    re.IGNORECASE,
+)
+
+
+def redact(text: str) -> str:
+    """Return `text` with the secrets in it masked as `***`.
+
+    Masked are the user information of every URL and the values of parameters whose names say
+    that they are tokens, keys, passwords or signatures.
+
+    Example:
+        >>> redact("https://me:pw@mirror.example/data?X-Amz-Signature=abc&part=1")
+        'https://***@mirror.example/data?X-Amz-Signature=***&part=1'
+    """
+    text = _USERINFO.sub(rf"\g<scheme>{_MASK}@", text)
+    return _PARAMETER.sub(rf"\g<name>\g<equals>{_MASK}", text)

@@ -1,0 +1,115 @@
+"""What a run gives back: totals, the verdicts that need attention, and how to end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from attrs import frozen
+
+from crypto_lakehouse.core.errors import CollectionFailed
+from crypto_lakehouse.core.verdicts import SUCCESSES, Verdict
+
+__all__ = ["UNREMARKABLE", "ArchiveProblem", "CollectionReport", "success_rate"]
+
+#: Verdicts that need nobody's attention.
+UNREMARKABLE = SUCCESSES | {Verdict.NOT_PUBLISHED}
+
+
+@frozen(kw_only=True)
+class ArchiveProblem:
+    """One archive that is not as it should be."""
+
+    key: str
+    verdict: Verdict
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.verdict} {self.key}: {self.reason}"
+
+
+def success_rate(totals: Mapping[str, int]) -> float:
+    """Return the share of archives that are good, 0 to 100 (design 3.3).
+
+    Archives that are not published do not count; with nothing to do, all of it is done.
+    """
+    due = totals["planned"] - totals[Verdict.NOT_PUBLISHED]
+    if due <= 0:
+        return 100.0
+    return 100.0 * sum(totals[verdict] for verdict in SUCCESSES) / due
+
+
+@frozen(kw_only=True)
+class CollectionReport:
+    """The outcome of one collection.
+
+    Attributes:
+        workflow: The workflow's name.
+        status: `complete`, `partial`, `failed` or `interrupted`.
+        totals: `planned`, and one count for each verdict.
+        success_rate: 0 to 100.
+        bytes: Body bytes received from the source.
+        duration_seconds: Wall time of the run.
+        problems: The first 100 archives that are not as they should be; the counts in `totals`
+            are complete, and an events file names every one.
+        warnings: What the run's owner should know, one sentence each.
+        error: Why the run ended before its plan did, empty where it did not.
+        run_id: The run's id in the ledger and in log records.
+        stop_code: The exit code of a run that was stopped, else None.
+    """
+
+    workflow: str
+    status: str
+    totals: Mapping[str, int]
+    success_rate: float
+    bytes: int
+    duration_seconds: float
+    problems: tuple[ArchiveProblem, ...] = ()
+    warnings: tuple[str, ...] = ()
+    error: str = ""
+    run_id: str = ""
+    stop_code: int | None = None
+
+    @property
+    def exit_code(self) -> int:
+        """0 done, 3 some failed or missing, 4 some corrupt, 5 source gone, 130 interrupted."""
+        if self.stop_code is not None:
+            return self.stop_code
+        if self.totals[Verdict.CORRUPT]:
+            return 4
+        return 3 if self.totals[Verdict.FAILED] or self.totals[Verdict.MISSING] else 0
+
+    @property
+    def strict_exit_code(self) -> int:
+        """As `exit_code`, and 3 where anything planned is neither verified nor unchanged."""
+        good = sum(self.totals[verdict] for verdict in SUCCESSES)
+        return self.exit_code or (3 if good < self.totals["planned"] else 0)
+
+    @property
+    def ok(self) -> bool:
+        """Whether the run did all that it could be expected to do."""
+        return self.exit_code == 0
+
+    def raise_for_failures(self) -> None:
+        """Do nothing for a good run.
+
+        Raises:
+            CollectionFailed: Archives are missing, corrupt or failed, or the run was stopped.
+        """
+        if not self.ok:
+            raise CollectionFailed(self)
+
+    def to_mapping(self) -> dict[str, Any]:
+        """The object that `collect --json` prints."""
+        return {
+            "workflow": self.workflow,
+            "status": self.status,
+            "totals": {str(name): count for name, count in self.totals.items()},
+            "success_rate": self.success_rate,
+            "bytes": self.bytes,
+            "duration_seconds": round(self.duration_seconds, 3),
+            "problems": [
+                {"key": problem.key, "verdict": str(problem.verdict), "reason": problem.reason}
+                for problem in self.problems
+            ],
+        }

@@ -1,0 +1,88 @@
+"""The life of a workflow: setup, execute, cleanup, metrics."""
+
+from __future__ import annotations
+
+import asyncio
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+import anyio
+
+from crypto_lakehouse.core.config import WorkflowConfig
+from crypto_lakehouse.core.errors import RunningLoopError
+from crypto_lakehouse.core.metrics import MetricsCollector, WorkflowMetrics
+
+__all__ = ["BaseWorkflow"]
+
+
+class BaseWorkflow(ABC):
+    """Something that can be run once from start to end, and says how it went.
+
+    Subclasses say what `setup`, the body and `cleanup` do. `cleanup` always runs, even where
+    `setup` failed half-way or the run was cancelled, and an error of its own never hides the
+    error of the body: it is added to it as a note.
+
+    Args:
+        config: What to do.
+        metrics_collector: Told of every event; a new one by default.
+    """
+
+    name: ClassVar[str]
+
+    def __init__(
+        self, config: WorkflowConfig, *, metrics_collector: MetricsCollector | None = None
+    ) -> None:
+        self.config = config
+        self.metrics_collector = metrics_collector or MetricsCollector()
+
+    def execute(self) -> WorkflowMetrics:
+        """Run to the end, for callers that have no event loop.
+
+        Raises:
+            RunningLoopError: An event loop already runs in this thread; await `run()` there.
+        """
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return asyncio.run(self.run())
+        raise RunningLoopError(type(self).__name__)
+
+    async def run(self) -> WorkflowMetrics:
+        """Run setup, body and cleanup; return the metrics.
+
+        Raises:
+            LakehouseError: What kept the workflow from running to its end.
+        """
+        self.metrics_collector.start_workflow(self.name)
+        try:
+            await self.setup()
+            await self.body()
+        except BaseException as error:
+            await self._cleanup_after(error)
+            raise
+        with anyio.CancelScope(shield=True):
+            await self.cleanup()
+        return self.metrics()
+
+    async def _cleanup_after(self, error: BaseException) -> None:
+        try:
+            with anyio.CancelScope(shield=True):
+                await self.cleanup()
+        except Exception as second:  # noqa: BLE001 - it must not hide the first
+            error.add_note(f"cleaning up failed as well: {second!r}")
+
+    @abstractmethod
+    async def setup(self) -> None:
+        """Acquire what the body needs."""
+
+    @abstractmethod
+    async def body(self) -> None:
+        """Do the work."""
+
+    @abstractmethod
+    async def cleanup(self) -> None:
+        """Release what `setup` acquired; may be called where it acquired only a part."""
+
+    @abstractmethod
+    def metrics(self) -> WorkflowMetrics:
+        """Say how it went; called once, after `cleanup`."""

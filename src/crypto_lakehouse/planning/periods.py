@@ -1,0 +1,163 @@
+"""Pure calendar: cover a range of days with the periods that the publisher offers.
+
+A month is taken as published only once its publication lag has passed. The publisher promises
+the first Monday, but months have come as late as the middle of the next (archive-facts 4.6), so
+a calendar cannot know sooner; until then its days cover it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import date, timedelta
+from functools import lru_cache
+
+from attrs import frozen
+
+from crypto_lakehouse.core.archive import Partition, Period
+
+__all__ = ["DatedPeriod", "Life", "Window", "cover_days"]
+
+_DAY = timedelta(days=1)
+
+
+@frozen
+class Life:
+    """When one series exists in one partition.
+
+    Attributes:
+        first: First day that has data.
+        last: Last day that has data, None while the feed lives.
+        lag_days: For how many days after a period's end its absence is normal.
+        removed: Whether the publisher has withdrawn all of it.
+    """
+
+    first: date
+    last: date | None
+    lag_days: int
+    removed: bool = False
+
+    def why_not_published(self, period: Period, today: date) -> str:
+        """Say why the period cannot exist today; empty where it may."""
+        if self.removed:
+            return "the publisher has removed this feed"
+        if period.last_day < self.first:
+            return f"the series begins on {self.first}"
+        if self.last is not None and period.first_day > self.last:
+            return f"the series ended on {self.last}"
+        if period.last_day >= today:
+            return "the period has not ended"
+        return ""
+
+    def is_surely_published(self, period: Period, today: date) -> bool:
+        """Whether the period exists and its publication lag has passed."""
+        late = period.last_day + timedelta(days=self.lag_days) < today
+        return late and not self.why_not_published(period, today)
+
+
+@frozen
+class DatedPeriod:
+    """A period to plan, and why it cannot exist, if it cannot."""
+
+    period: Period
+    not_published: str
+    lag_days: int
+
+
+@frozen
+class Window:
+    """UTC days to cover, both inclusive, as seen on `today`."""
+
+    start: date
+    end: date
+    today: date
+
+    def holds(self, first: date, last: date) -> bool:
+        """Whether all days from `first` to `last` are in the window."""
+        return self.start <= first and last <= self.end
+
+    def months(self) -> Iterator[Period]:
+        """Every month that shares a day with the window."""
+        month = Period.month(self.start)
+        while month.first_day <= self.end:
+            yield month
+            month = Period.month(month.last_day + _DAY)
+
+    def days(self, month: Period | None = None) -> Iterator[Period]:
+        """Every day of the window, or of one month of it."""
+        day = self.start if month is None else max(self.start, month.first_day)
+        last = self.end if month is None else min(self.end, month.last_day)
+        while day <= last:
+            yield Period.day(day)
+            day += _DAY
+
+
+def cover_days(
+    window: Window, lives: Mapping[Partition, Life], partitions: tuple[Partition, ...] | None
+) -> tuple[DatedPeriod, ...]:
+    """Cover the window with periods, oldest first.
+
+    Args:
+        window: The days wanted.
+        lives: When the series exists, for each partition that it has.
+        partitions: What to take; None for each day once: months where they are closed, surely
+            published and wanted whole, days for the rest. A series that has only months is
+            covered by every month that shares a day with the window.
+
+    Returns:
+        The periods; the same tuple for the same question, as few answers serve many series.
+    """
+    chosen = tuple((partition, lives[partition]) for partition in Partition if partition in lives)
+    return _cover(window, chosen, partitions)
+
+
+@lru_cache(maxsize=1024)
+def _cover(
+    window: Window,
+    chosen: tuple[tuple[Partition, Life], ...],
+    partitions: tuple[Partition, ...] | None,
+) -> tuple[DatedPeriod, ...]:
+    lives = dict(chosen)
+    if partitions is None:
+        periods = _each_day_once(window, lives)
+    else:
+        periods = _all_of(window, [partition for partition in partitions if partition in lives])
+    return tuple(_dated(period, lives[period.partition], window.today) for period in periods)
+
+
+def _dated(period: Period, life: Life, today: date) -> DatedPeriod:
+    return DatedPeriod(period, life.why_not_published(period, today), life.lag_days)
+
+
+def _all_of(window: Window, partitions: list[Partition]) -> Iterator[Period]:
+    for partition in partitions:
+        yield from window.days() if partition is Partition.DAILY else window.months()
+
+
+def _each_day_once(window: Window, lives: Mapping[Partition, Life]) -> Iterator[Period]:
+    daily, monthly = lives.get(Partition.DAILY), lives.get(Partition.MONTHLY)
+    if daily is None or monthly is None:
+        yield from _all_of(window, list(lives))
+        return
+    for month in window.months():
+        if _month_serves(month, window, daily, monthly):
+            yield month
+        else:
+            yield from window.days(month)
+
+
+def _month_serves(month: Period, window: Window, daily: Life, monthly: Life) -> bool:
+    """Whether one monthly archive is the right cover for its days in the window.
+
+    | the month's days that have data | the monthly archive  | cover                        |
+    |---------------------------------|----------------------|------------------------------|
+    | none                            | any                  | month, if wanted whole       |
+    | some not in the window          | any                  | days                         |
+    | all in the window               | surely published     | month                        |
+    | all in the window               | not or perhaps not   | days                         |
+    """
+    first = max(month.first_day, min(daily.first, monthly.first))
+    ends = [life.last for life in (daily, monthly) if life.last is not None]
+    last = min(month.last_day, max(ends)) if len(ends) == 2 else month.last_day
+    if first > last or daily.removed:
+        return window.holds(month.first_day, month.last_day)
+    return window.holds(first, last) and monthly.is_surely_published(month, window.today)

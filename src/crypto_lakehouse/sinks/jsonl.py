@@ -1,0 +1,55 @@
+"""Write one JSON object per line and archive to a file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import aiofiles
+from aiofiles.threadpool.text import AsyncTextIOWrapper
+from attrs import define, field
+
+from crypto_lakehouse.core.events import ArchiveFinished, Event, to_record
+
+__all__ = ["JsonLinesSink"]
+
+
+@define
+class JsonLinesSink:
+    """Writes the verdict on each archive, in the order in which they became known.
+
+    Args:
+        path: The file; it is made anew. `-` is not special.
+    """
+
+    path: Path = field(converter=Path)
+    name: str = "events file"
+    required: bool = True
+    _file: AsyncTextIOWrapper | None = field(init=False, default=None)
+
+    async def handle(self, events: Sequence[Event]) -> None:
+        """Append a line for each finished archive."""
+        lines = [
+            json.dumps(to_record(event), ensure_ascii=False) + "\n"
+            for event in events
+            if isinstance(event, ArchiveFinished)
+        ]
+        await self._open()
+        if lines and self._file is not None:
+            await self._file.write("".join(lines))
+
+    async def _open(self) -> None:
+        if self._file is None:
+            self._file = await aiofiles.open(self.path, "w", encoding="utf-8")
+
+    async def flush(self) -> None:
+        """Let readers of the file see what was written."""
+        if self._file is not None:
+            await self._file.flush()
+
+    async def close(self) -> None:
+        """Close the file."""
+        if self._file is not None:
+            await self._file.close()
+            self._file = None

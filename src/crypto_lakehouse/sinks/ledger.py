@@ -1,0 +1,65 @@
+"""Write a run's facts to the ledger, in batches: one row at a time costs a fifth of the speed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeGuard
+
+from anyio import to_thread
+from attrs import define, field
+
+from crypto_lakehouse.core.events import (
+    ArchiveFinished,
+    BodyStarted,
+    Event,
+    RunFinished,
+    RunStarted,
+)
+from crypto_lakehouse.core.verdicts import Verdict
+from crypto_lakehouse.stores.ledger import Change, SqliteLedger
+
+__all__ = ["LedgerSink"]
+
+#: How many rows one transaction takes (design 4).
+BATCH_ROWS = 500
+
+
+@define
+class LedgerSink:
+    """The ledger's only writer. The run cannot do without it."""
+
+    ledger: SqliteLedger
+    name: str = "ledger"
+    required: bool = True
+    _pending: list[Change] = field(init=False, factory=list)
+
+    async def handle(self, events: Sequence[Event]) -> None:
+        """Keep what the ledger records, and write it once there is enough."""
+        for event in events:
+            if _is_recorded(event):
+                self._pending.append(event)
+        if len(self._pending) >= BATCH_ROWS:
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Write what is pending."""
+        if self._pending:
+            changes, self._pending = self._pending, []
+            await to_thread.run_sync(self.ledger.write, changes)
+
+    async def close(self) -> None:
+        """Write what is left."""
+        await self.flush()
+
+
+def _is_recorded(event: Event) -> TypeGuard[Change]:
+    """Whether the ledger does not know this already, or will not find it out again for free.
+
+    An archive that was settled by its row alone has nothing new to write, and one that is not
+    published has nothing to remember.
+    """
+    if isinstance(event, ArchiveFinished):
+        if event.verdict is Verdict.UNCHANGED:
+            return event.elapsed_s > 0
+        return event.verdict is not Verdict.NOT_PUBLISHED
+    return isinstance(event, BodyStarted | RunStarted | RunFinished)

@@ -1,0 +1,100 @@
+"""Tell the application's own logging what happens, with the run's and the archive's context.
+
+Records go to the standard library's logger `crypto_lakehouse`; their fields are attributes of
+the record (`run_id`, `key`, `verdict` ...), ready for any structured formatter. Nothing is
+configured here: an application that configures no logging sees warnings only.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+import structlog
+from attrs import define, field
+
+from crypto_lakehouse.core.events import (
+    ArchiveFinished,
+    ArchiveRetried,
+    Event,
+    RunFinished,
+    RunStarted,
+    RunWarned,
+    to_record,
+)
+from crypto_lakehouse.core.report import UNREMARKABLE
+
+__all__ = ["LogSink", "run_logger"]
+
+
+def run_logger(run_id: str) -> structlog.stdlib.BoundLogger:
+    """Return a logger whose every record carries the run's id."""
+    logger: structlog.stdlib.BoundLogger = structlog.wrap_logger(
+        logging.getLogger("crypto_lakehouse"),
+        processors=[
+            structlog.stdlib.filter_by_level,
+            structlog.contextvars.merge_contextvars,
+            structlog.stdlib.render_to_log_kwargs,
+        ],
+        wrapper_class=structlog.stdlib.BoundLogger,
+    )
+    return logger.bind(run_id=run_id)
+
+
+@define
+class LogSink:
+    """Logs the run's course at INFO, each archive at DEBUG, and what needs attention at WARNING."""
+
+    run_id: str
+    name: str = "log"
+    required: bool = False
+    _log: structlog.stdlib.BoundLogger = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._log = run_logger(self.run_id)
+
+    async def handle(self, events: Sequence[Event]) -> None:
+        """Log each event at its level."""
+        for event in events:
+            level = _level(event)
+            if self._log.isEnabledFor(level):
+                self._log.log(level, _sentence(event), **_context(event))
+
+    async def flush(self) -> None:
+        """Nothing is held back."""
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
+def _level(event: Event) -> int:
+    if isinstance(event, ArchiveFinished):
+        return logging.DEBUG if event.verdict in UNREMARKABLE else logging.WARNING
+    if isinstance(event, RunWarned):
+        return logging.WARNING
+    return logging.INFO
+
+
+def _sentence(event: Event) -> str:
+    match event:
+        case ArchiveFinished():
+            return f"{event.verdict} {event.archive.key}"
+        case ArchiveRetried():
+            return f"retry in {event.wait_s:.1f} s: {event.reason}"
+        case RunStarted():
+            return f"{event.workflow}: {event.planned} archives planned"
+        case RunWarned():
+            return event.message
+        case RunFinished():
+            return f"run {event.status}"
+        case _:
+            return f"large body of {event.archive.key}"
+
+
+def _context(event: Event) -> dict[str, object]:
+    """The event's fields; the run's id is bound to the logger already."""
+    record = to_record(event)
+    record["event_name"] = record.pop("event")
+    record.pop("message", None)
+    record.pop("run_id", None)
+    return record

@@ -1,0 +1,1 @@
+"""Where bytes and what is known of them are kept."""

@@ -1,0 +1,291 @@
+"""A directory as a store: `<root>/<object key>`, whole files only.
+
+A file is whole or absent: bytes are written to `NAME.part` beside the final name and renamed.
+A small body costs no thread hop, as the hop would cost more than the work (design 4).
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from anyio import from_thread, to_thread
+from attrs import define, field
+
+from crypto_lakehouse.core.errors import StoreError
+from crypto_lakehouse.core.ports import FileStat
+
+__all__ = ["OWN_FOLDER", "LocalPart", "LocalStore"]
+
+#: Everything in an output directory that is ours and not the publisher's.
+OWN_FOLDER = ".lakehouse"
+
+_STEP_BYTES = 1 << 20
+
+#: Errors that every other file would meet too.
+_STOPS_RUN = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
+
+_WRITE = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0)
+
+
+@contextmanager
+def _refusals(path: str) -> Iterator[None]:
+    """Turn the operating system's refusals into ours."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        hint = "; free some space and run again" if error.errno == errno.ENOSPC else ""
+        raise StoreError(path, reason + hint, stops_run=error.errno in _STOPS_RUN) from error
+
+
+def _absolute(root: str | Path) -> Path:
+    return Path(root).expanduser().absolute()
+
+
+@define
+class LocalStore:
+    """Files below one directory; nothing outside of it is ever written.
+
+    Args:
+        root: The output directory; it is made where it is absent.
+    """
+
+    root: Path = field(converter=_absolute)
+    _root_text: str = field(init=False)
+    _made: set[str] = field(init=False, factory=set)
+
+    def __attrs_post_init__(self) -> None:
+        self._root_text = str(self.root)
+
+    def path(self, key: str) -> str:
+        """Where a key lies.
+
+        Raises:
+            StoreError: The key would leave the store.
+        """
+        parts = key.split("/")
+        if "\0" in key or "\\" in key or any(part in {"", ".", ".."} for part in parts):
+            raise StoreError(repr(key), "a key must not leave the output directory")
+        return f"{self._root_text}/{key}"
+
+    def own_path(self, *parts: str) -> Path:
+        """Where something of ours lies."""
+        return self.root.joinpath(OWN_FOLDER, *parts)
+
+    async def scan(self, folder: str) -> Mapping[str, FileStat]:
+        """Name and stat of every regular file in a key prefix, by one directory scan."""
+        return await to_thread.run_sync(self._scan, self.path(folder.rstrip("/")))
+
+    def _scan(self, path: str) -> dict[str, FileStat]:
+        found: dict[str, FileStat] = {}
+        try:
+            with _refusals(path), os.scandir(path) as entries:
+                for entry in entries:
+                    if entry.is_file(follow_symlinks=False):
+                        found[entry.name] = _stat(entry.stat(follow_symlinks=False))
+        except StoreError as error:
+            if isinstance(error.__cause__, FileNotFoundError):
+                return {}
+            raise
+        return found
+
+    async def sha256(self, key: str) -> str | None:
+        """Digest of a stored file, hashed in a thread; None where there is none."""
+        path = self.path(key)
+        try:
+            return await to_thread.run_sync(_hash_file, path)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise StoreError(path, error.strerror or str(error)) from error
+
+    async def read(self, key: str, limit: int) -> bytes | None:
+        """The first bytes of a small stored file, None where there is none."""
+        path = self.path(key)
+        try:
+            with open(path, "rb") as file:  # noqa: ASYNC230, PTH123 - small, see the module
+                return file.read(limit)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise StoreError(path, error.strerror or str(error)) from error
+
+    def reader(self, key: str) -> BinaryIO:
+        """Open a stored file for reading."""
+        path = self.path(key)
+        with _refusals(path):
+            return open(path, "rb")  # noqa: PTH123
+
+    async def put(self, key: str, data: bytes) -> FileStat:
+        """Write a small body and rename it to its final name."""
+        path = self.path(key)
+        with _refusals(path):
+            self._make_folder(path)
+            return _write_whole(path, data)
+
+    async def open_part(self, key: str, *, resume: bool) -> LocalPart:
+        """Begin `NAME.part`, or hash what an earlier try left of it and go on."""
+        path = self.path(key)
+        with _refusals(path):
+            self._make_folder(path)
+        part = LocalPart(self, key, path)
+        await to_thread.run_sync(part.open, resume)
+        return part
+
+    async def quarantine(self, key: str, data: bytes, note: Mapping[str, object]) -> None:
+        """Keep a body's bytes and a note in `.lakehouse/quarantine/<key>`."""
+        path = self.quarantine_path(key)
+        with _refusals(path):
+            self._make_folder(path)
+            _write_whole(path, data)
+            self.write_note(path, note)
+
+    def quarantine_path(self, key: str) -> str:
+        """Where a quarantined body lies; made of a checked key."""
+        return self.path(f"{OWN_FOLDER}/quarantine/{key}")
+
+    def write_note(self, path: str, note: Mapping[str, object]) -> None:
+        """Write what is known of quarantined bytes beside them."""
+        text = json.dumps(note, indent=2, ensure_ascii=False) + "\n"
+        _write_whole(path + ".json", text.encode())
+
+    def make_folder_for(self, path: str) -> None:
+        """Make the folder that a path of ours lies in."""
+        with _refusals(path):
+            self._make_folder(path)
+
+    def _make_folder(self, path: str) -> None:
+        folder = path.rpartition("/")[0]
+        if folder in self._made:
+            return
+        os.makedirs(folder, exist_ok=True)  # noqa: PTH103
+        inside = os.path.realpath(self._root_text)
+        if os.path.commonpath([inside, os.path.realpath(folder)]) != inside:
+            raise StoreError(folder, "a symbolic link leads out of the output directory")
+        self._made.add(folder)
+
+
+@define
+class LocalPart:
+    """`NAME.part`: an unfinished large body beside its final name."""
+
+    store: LocalStore
+    key: str
+    final_path: str
+    size_bytes: int = field(init=False, default=0)
+    _file: BinaryIO | None = field(init=False, default=None)
+    _digest: Any = field(init=False, factory=hashlib.sha256)
+
+    @property
+    def path(self) -> str:
+        """Where the unfinished bytes lie."""
+        return self.final_path + ".part"
+
+    def open(self, resume: bool) -> None:
+        """Open for appending; blocking, hashes the bytes that are already there."""
+        with _refusals(self.path):
+            flags = _WRITE if resume else _WRITE | os.O_TRUNC
+            descriptor = os.open(self.path, flags, 0o666)
+            self._file = os.fdopen(descriptor, "wb", buffering=0)
+            if resume:
+                _fold_file(self.path, self._digest.update)
+            self.size_bytes = self._file.seek(0, os.SEEK_END)
+
+    async def append(self, data: bytes) -> None:
+        """Hash and write a buffer in one thread hop."""
+        await to_thread.run_sync(self._append, data)
+
+    def _append(self, data: bytes) -> None:
+        if self._file is None:
+            raise StoreError(self.path, "the part is closed")
+        self._digest.update(data)
+        with _refusals(self.path):
+            view = memoryview(data)
+            while view:
+                view = view[self._file.write(view) :]
+        self.size_bytes += len(data)
+
+    def sha256(self) -> str:
+        """Digest of everything in the part."""
+        return str(self._digest.hexdigest())
+
+    def reader(self) -> BinaryIO:
+        """Open the bytes so far for reading."""
+        with _refusals(self.path):
+            return open(self.path, "rb")  # noqa: PTH123
+
+    async def close(self) -> None:
+        """Close the file; the bytes stay."""
+        if self._file is not None:
+            file, self._file = self._file, None
+            file.close()
+
+    async def commit(self) -> FileStat:
+        """Rename to the final name."""
+        await self.close()
+        with _refusals(self.final_path):
+            os.rename(self.path, self.final_path)  # noqa: PTH104
+            return _stat(os.stat(self.final_path))  # noqa: PTH116
+
+    async def discard(self) -> None:
+        """Remove the bytes."""
+        await self.close()
+        with _refusals(self.path):
+            _unlink(self.path)
+
+    async def quarantine(self, note: Mapping[str, object]) -> None:
+        """Move the bytes to quarantine, with a note."""
+        await self.close()
+        target = self.store.quarantine_path(self.key)
+        self.store.make_folder_for(target)
+        with _refusals(target):
+            os.rename(self.path, target)  # noqa: PTH104
+            self.store.write_note(target, note)
+
+
+def _stat(result: os.stat_result) -> FileStat:
+    return FileStat(result.st_size, result.st_mtime_ns)
+
+
+def _write_whole(path: str, data: bytes) -> FileStat:
+    """Write beside the final name and rename; a failure leaves nothing behind."""
+    part = path + ".part"
+    descriptor = os.open(part, _WRITE | os.O_TRUNC, 0o666)
+    try:
+        try:
+            view = memoryview(data)
+            while view:
+                view = view[os.write(descriptor, view) :]
+            stat = os.fstat(descriptor)
+        finally:
+            os.close(descriptor)
+        os.rename(part, path)  # noqa: PTH104
+    except OSError:
+        os.unlink(part)  # noqa: PTH108
+        raise
+    return _stat(stat)
+
+
+def _unlink(path: str) -> None:
+    Path(path).unlink(missing_ok=True)
+
+
+def _hash_file(path: str) -> str:
+    digest = hashlib.sha256()
+    _fold_file(path, digest.update)
+    return digest.hexdigest()
+
+
+def _fold_file(path: str, update: Callable[[bytes], None]) -> None:
+    """Read a file in steps, in a worker thread; gives up when its task is cancelled."""
+    with open(path, "rb", buffering=0) as file:  # noqa: PTH123
+        while chunk := file.read(_STEP_BYTES):
+            update(chunk)
+            from_thread.check_cancelled()

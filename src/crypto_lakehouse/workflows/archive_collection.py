@@ -1,0 +1,279 @@
+"""Collect verified archives: planner, pipeline, store, ledger and sinks wired together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime
+from os import PathLike
+from typing import Any, ClassVar
+from uuid import uuid4
+
+import aiohttp
+import anyio
+from aiolimiter import AsyncLimiter
+from anyio import to_thread
+from yarl import URL
+
+from crypto_lakehouse.collection.collector import ArchiveCollector
+from crypto_lakehouse.collection.dispatch import Dispatcher
+from crypto_lakehouse.collection.http import HttpTransport, Origins, http_session
+from crypto_lakehouse.collection.inventory import Inventory
+from crypto_lakehouse.collection.pipeline import run_pipeline
+from crypto_lakehouse.collection.retry import RetryPolicy
+from crypto_lakehouse.collection.transfer import Fetcher
+from crypto_lakehouse.core.config import WorkflowConfig
+from crypto_lakehouse.core.config_values import AUTO
+from crypto_lakehouse.core.errors import ConfigurationError, Problem
+from crypto_lakehouse.core.events import RunFinished, RunStarted, RunWarned
+from crypto_lakehouse.core.metrics import ByteMeter, MetricsCollector, WorkflowMetrics
+from crypto_lakehouse.core.ports import Emit, Sink
+from crypto_lakehouse.core.report import CollectionReport, success_rate
+from crypto_lakehouse.core.task_groups import one_error
+from crypto_lakehouse.core.verdicts import SUCCESSES, Verdict
+from crypto_lakehouse.core.workflow import BaseWorkflow
+from crypto_lakehouse.planning.matrix import load_matrix
+from crypto_lakehouse.planning.planner import plan_collection
+from crypto_lakehouse.sinks.ledger import LedgerSink
+from crypto_lakehouse.sinks.log import LogSink
+from crypto_lakehouse.sinks.metrics import MetricsSink
+from crypto_lakehouse.stores.ledger import SqliteLedger
+from crypto_lakehouse.stores.local import LocalStore
+from crypto_lakehouse.stores.lock import output_lock
+from crypto_lakehouse.workflows.config_files import load_config
+
+__all__ = ["ArchiveCollectionWorkflow", "run_collection"]
+
+#: What `max_parallel_downloads: auto` stands for.
+AUTO_PARALLEL_DOWNLOADS = 32
+
+#: How long a run that was stopped may take to write down what it knows, in seconds.
+DRAIN_S = 1.5
+
+
+class ArchiveCollectionWorkflow(BaseWorkflow):
+    """Collects what a configuration selects, verified, into its output directory.
+
+    Args:
+        config: What to collect.
+        metrics_collector: Told of every event; a new one by default.
+        sinks: Further listeners.
+        session: An aiohttp session of the application's own; it is used and not closed. Its
+            `auto_decompress` must be off.
+        store: Where archives go; the output directory by default.
+        retry: When to try again; by the configuration's `max_retries` by default.
+        meter: Counts bytes as they arrive, for displays.
+
+    Example:
+        >>> config = WorkflowConfig(
+        ...     {
+        ...         "output_directory": "output",
+        ...         "symbols": ["BTCUSDT"],
+        ...         "default_date": "2025-07-15",
+        ...     },
+        ...     environ={},
+        ... )
+        >>> metrics = ArchiveCollectionWorkflow(config).execute()  # doctest: +SKIP
+        >>> metrics.results["success_rate"]  # doctest: +SKIP
+        100.0
+    """
+
+    name: ClassVar[str] = "archive_collection"
+
+    def __init__(
+        self,
+        config: WorkflowConfig,
+        *,
+        metrics_collector: MetricsCollector | None = None,
+        sinks: Iterable[Sink] = (),
+        session: aiohttp.ClientSession | None = None,
+        store: LocalStore | None = None,
+        retry: RetryPolicy | None = None,
+        meter: ByteMeter | None = None,
+    ) -> None:
+        super().__init__(config, metrics_collector=metrics_collector)
+        self.run_id = uuid4().hex
+        #: What the report is made from, whatever an injected collector does with its events.
+        self.counts = MetricsCollector()
+        self._sinks = tuple(sinks)
+        self._session = session
+        self._store = store or LocalStore(config.output_directory)
+        self._retry = retry or RetryPolicy(max_retries=config.max_retries)
+        self._meter = meter or ByteMeter()
+        self._resources = AsyncExitStack()
+        self._scope: anyio.CancelScope | None = None
+        self._stop_code: int | None = None
+
+    def stop(self, exit_code: int = 130) -> None:
+        """End the run early and in order; `run()` then returns with status `interrupted`.
+
+        To be called in the run's own event loop. What is verified stays; what is under way is
+        given up, a large body in a state from which the next run goes on.
+        """
+        self._stop_code = exit_code
+        if self._scope is not None:
+            self._scope.cancel()
+
+    async def setup(self) -> None:
+        """Make the plan, take the lock, open the ledger and the session."""
+        self.counts.start_workflow(self.name)
+        self._scope = anyio.CancelScope()
+        matrix = load_matrix(self.config.matrix_path)
+        self._plan = plan_collection(self.config, matrix)
+        self._notes = [*self.config.warnings, *matrix.corrections, *self._plan.selection.notes]
+        await self._open_output()
+        self._session_in_use = self._session or await self._resources.enter_async_context(
+            http_session(self._parallel, self.config.timeout_seconds)
+        )
+
+    async def _open_output(self) -> None:
+        own = self._store.own_path()
+        try:
+            await to_thread.run_sync(lambda: own.mkdir(parents=True, exist_ok=True))
+            self._resources.enter_context(output_lock(own / "lock"))
+        except OSError as error:
+            reason = f"`{self._store.root}` cannot be written: {error.strerror or error}"
+            raise ConfigurationError([Problem("$.output_directory", reason)]) from error
+        self._ledger, note = await to_thread.run_sync(SqliteLedger.open, own / "ledger.sqlite")
+        self._resources.callback(self._ledger.close)
+        self._notes += [note] if note else []
+
+    async def body(self) -> None:
+        """Run the pipeline, with the sinks listening beside it."""
+        own: list[Sink] = [MetricsSink(self.counts), MetricsSink(self.metrics_collector)]
+        sinks = [*own, LedgerSink(self._ledger), LogSink(self.run_id), *self._sinks]
+        dispatcher = Dispatcher(sinks, self._farewell)
+        with one_error():
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(dispatcher.run)
+                try:
+                    await self._collect_until_stopped(dispatcher.emit)
+                except BaseException:
+                    dispatcher.deadline_in(DRAIN_S)
+                    raise
+                finally:
+                    dispatcher.finish()
+
+    async def _collect_until_stopped(self, emit: Emit) -> None:
+        if self._stop_code is not None or self._scope is None:
+            return
+        with self._scope:
+            await self._announce(emit)
+            await self._collect(emit)
+
+    async def _announce(self, emit: Emit) -> None:
+        planned = await to_thread.run_sync(self._plan.count)
+        now = datetime.now(UTC)
+        started = RunStarted(run_id=self.run_id, workflow=self.name, planned=planned, at=now)
+        if self.config.max_parallel_downloads == AUTO:
+            self._notes.append(f"`auto` means {AUTO_PARALLEL_DOWNLOADS} parallel downloads")
+        if planned == 0:
+            self._notes.append(f"the plan is empty: {self._plan.why_empty()}")
+        await emit((started, *(RunWarned(message=note) for note in self._notes)))
+
+    async def _collect(self, emit: Emit) -> None:
+        config = self.config
+        inventory = Inventory(
+            store=self._store,
+            ledger=self._ledger,
+            keep_sidecars=config.download_checksum,
+            force=config.force_redownload,
+        )
+        collector = ArchiveCollector(
+            fetcher=self._fetcher(emit),
+            store=self._store,
+            integrity=config.integrity,
+            keep_sidecars=config.download_checksum,
+            today=self._plan.today,
+        )
+        await run_pipeline(self._plan, inventory, collector, emit, workers=self._parallel)
+
+    def _fetcher(self, emit: Emit) -> Fetcher:
+        """Stack the layers of a request, innermost first: session, hosts and cap, limit, retry."""
+        config = self.config
+        rate = config.max_bytes_per_second
+        listing_host = URL(config.listing_url).host if config.listing_url else None
+        origins = Origins.of(
+            config.source_url, filter(None, (listing_host, *config.redirect_hosts))
+        )
+        transport = HttpTransport(
+            session=self._session_in_use,
+            origins=origins,
+            bandwidth=AsyncLimiter(rate, time_period=1) if rate else None,
+        )
+        return Fetcher(
+            transport=transport,
+            base=origins.source,
+            store=self._store,
+            retry=self._retry,
+            limiter=anyio.Semaphore(self._parallel, fast_acquire=True),
+            emit=emit,
+            meter=self._meter,
+        )
+
+    @property
+    def _parallel(self) -> int:
+        wanted = self.config.max_parallel_downloads
+        return AUTO_PARALLEL_DOWNLOADS if isinstance(wanted, str) else wanted
+
+    def _farewell(self) -> RunFinished:
+        return RunFinished(run_id=self.run_id, status=self._status(), at=datetime.now(UTC))
+
+    async def cleanup(self) -> None:
+        """Close the session and the ledger, give the lock back."""
+        await self._resources.aclose()
+
+    def _status(self) -> str:
+        if self._stop_code is not None:
+            return "interrupted"
+        verdicts = self.counts.verdicts
+        if not (verdicts[Verdict.MISSING] or verdicts[Verdict.CORRUPT] or verdicts[Verdict.FAILED]):
+            return "complete"
+        return "partial" if any(verdicts[verdict] for verdict in SUCCESSES) else "failed"
+
+    def report(self, error: str = "") -> CollectionReport:
+        """Say what is known so far; `error` is why the run ended before its plan."""
+        totals = self.counts.totals()
+        return CollectionReport(
+            workflow=self.name,
+            status="failed" if error else self._status(),
+            totals=totals,
+            success_rate=success_rate(totals),
+            bytes=self.counts.fetched_bytes,
+            duration_seconds=self.counts.duration_s,
+            problems=tuple(self.counts.problems),
+            warnings=tuple(self.counts.warnings),
+            error=error,
+            run_id=self.run_id,
+            stop_code=self._stop_code,
+        )
+
+    def metrics(self) -> WorkflowMetrics:
+        """The report of the finished run."""
+        report = self.report()
+        return WorkflowMetrics(self.name, report.to_mapping(), report)
+
+
+async def run_collection(
+    config: WorkflowConfig | Mapping[str, Any] | str | PathLike[str],
+    **options: Any,  # noqa: ANN401 - handed to the workflow unchanged
+) -> CollectionReport:
+    """Collect archives, verified; the one call that an application needs.
+
+    Args:
+        config: A configuration, a mapping of its keys, or the path of a JSON, TOML or YAML file.
+        **options: `metrics_collector`, `sinks`, `session`, `store` and `retry`, as in
+            `ArchiveCollectionWorkflow`.
+
+    Returns:
+        What became of the plan. Archives that failed are in the report, not raised; see
+        `CollectionReport.raise_for_failures`.
+
+    Raises:
+        ConfigurationError: The configuration cannot be run; nothing was requested.
+        MatrixError: The matrix cannot be used; nothing was requested.
+        LockHeldError: Another run works on the same output directory.
+        StoreError: The disk takes nothing more.
+    """
+    workflow = ArchiveCollectionWorkflow(await load_config(config), **options)
+    return (await workflow.run()).report
