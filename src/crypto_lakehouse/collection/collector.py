@@ -150,8 +150,7 @@ class ArchiveCollector:
         published: str | None = None,
     ) -> _Outcome | None:
         """Say that the file on disk is good, unless it is no readable zip."""
-        archive = work.archive
-        stat = (await self.store.scan(archive.folder)).get(archive.name)
+        archive, stat = work.archive, work.stat
         if stat is None or ruling is None:
             return None
         if await check_zip(lambda: self.store.reader(archive.key), archive.member, stat.size_bytes):

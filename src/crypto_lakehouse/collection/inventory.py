@@ -38,12 +38,14 @@ class Work:
 
     Attributes:
         row: What the ledger knows of it.
+        stat: What lies at its final name.
         part: The validators of a body that began to arrive earlier.
     """
 
     planned: PlannedArchive
     action: Action
     row: LedgerRow | None = None
+    stat: FileStat | None = None
     part: PartRow | None = None
 
     @property
@@ -145,7 +147,7 @@ class Inventory:
         stat = folder.files.get(name)
         action = decide(row, stat, has_sidecar=has_sidecar, force=self.force)
         part = None if self.force else folder.parts.get(name)
-        return Work(planned=item, action=action, row=row, part=part)
+        return Work(planned=item, action=action, row=row, stat=stat, part=part)
 
 
 def _not_published(item: PlannedArchive) -> ArchiveFinished:

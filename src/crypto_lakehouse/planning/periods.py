@@ -155,7 +155,9 @@ def _month_serves(month: Period, window: Window, daily: Life, monthly: Life) -> 
     | all in the window               | surely published     | month                        |
     | all in the window               | not or perhaps not   | days                         |
     """
-    first = max(month.first_day, min(daily.first, monthly.first))
+    # Days know when a series began; where it had months only, the month does.
+    began = daily.first if daily.first <= month.last_day else monthly.first
+    first = max(month.first_day, began)
     ends = [life.last for life in (daily, monthly) if life.last is not None]
     last = min(month.last_day, max(ends)) if len(ends) == 2 else month.last_day
     if first > last or daily.removed:

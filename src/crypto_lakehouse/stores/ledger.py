@@ -15,7 +15,6 @@ from pathlib import Path
 from anyio import to_thread
 from attrs import define, field
 
-from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.errors import LedgerError
 from crypto_lakehouse.core.events import ArchiveFinished, BodyStarted, RunFinished, RunStarted
 from crypto_lakehouse.core.ports import LedgerRow, PartRow
@@ -107,6 +106,30 @@ class SqliteLedger:
             )
             return cls(path, _connect(path), _connect(path)), note
 
+    @classmethod
+    def open_read_only(cls, path: Path) -> SqliteLedger:
+        """Open an existing ledger without changing anything; blocking.
+
+        Raises:
+            LedgerError: There is none, or it cannot be read.
+        """
+        address = f"{path.absolute().as_uri()}?mode=ro"
+        try:
+            return cls(
+                path,
+                sqlite3.connect(address, uri=True, check_same_thread=False),
+                sqlite3.connect(address, uri=True, check_same_thread=False),
+            )
+        except sqlite3.Error as error:
+            raise LedgerError(str(path), f"the ledger cannot be opened: {error}") from error
+
+    async def folders(self) -> list[str]:
+        """Every key prefix that the ledger knows of, in order."""
+        found = await to_thread.run_sync(
+            self._query, "SELECT DISTINCT folder FROM archives ORDER BY folder"
+        )
+        return [folder for (folder,) in found]
+
     def close(self) -> None:
         """Close both connections; blocking."""
         self._reader.close()
@@ -193,10 +216,6 @@ class SqliteLedger:
                     "UPDATE runs SET finished_at = ?, status = ? WHERE run_id = ?",
                     (change.at.isoformat(), change.status, change.run_id),
                 )
-
-    async def known(self, archive: Archive) -> LedgerRow | None:
-        """What is known of one archive."""
-        return (await self.rows(archive.folder)).get(archive.name)
 
 
 def _row(event: ArchiveFinished, now: str) -> tuple[object, ...]:

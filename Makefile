@@ -1,0 +1,59 @@
+# Two commands for a newcomer: `make demo` and `make test`. Everything else is for developers.
+# Needed: git, make, and Python 3.11 or later with venv; everything else is installed into .venv.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format bench clean system-packages
+
+help:
+	@echo "make demo             a first collection, without a network"
+	@echo "make test             every test, with the coverage that must hold"
+	@echo "make lint             ruff, mypy --strict, import contracts"
+	@echo "make format           let ruff format the code"
+	@echo "make bench            benchmarks against a local server"
+	@echo "make system-packages  nginx for the benchmarks (Debian, as root)"
+	@echo "make clean            remove what make has made"
+
+$(VENV)/runtime: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or later is needed: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable .
+	@touch $@
+
+$(VENV)/develop: $(VENV)/runtime
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(BIN)/python -m pip install --quiet --group dev
+	@touch $@
+
+demo: $(VENV)/runtime
+	@$(BIN)/crypto-lakehouse demo
+
+# Coverage first measures everything, then the packages that must be covered whole.
+test: $(VENV)/develop
+	@rm -f .coverage .coverage.*
+	@$(BIN)/coverage run -m pytest; status=$$?; \
+	 $(BIN)/coverage combine --quiet && $(BIN)/python tests/coverage_gate.py && exit $$status
+
+lint: $(VENV)/develop
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/develop
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/develop
+	$(BIN)/python benchmarks/concurrency.py
+
+system-packages:
+	apt-get update && apt-get install --yes --no-install-recommends nginx-light
+
+clean:
+	rm -rf $(VENV) .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis \
+		.import_linter_cache demo-output build dist

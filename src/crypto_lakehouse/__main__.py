@@ -1,0 +1,5 @@
+"""`python -m crypto_lakehouse` is `crypto-lakehouse`."""
+
+from crypto_lakehouse.cli.main import main
+
+main()

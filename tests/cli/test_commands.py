@@ -1,0 +1,461 @@
+"""The command line, run as a person or a script would."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from crypto_lakehouse.cli.main import main
+from crypto_lakehouse.testing import ArchiveServer, faults
+
+KEY = "data/spot/daily/klines/BTCUSDT/1h/BTCUSDT-1h-2025-07-15.zip"
+SELECTION = ["-s", "BTCUSDT", "--markets", "spot", "-t", "klines", "--date", "2025-07-15"]
+
+Result = tuple[int, str, str]
+
+
+class Shell:
+    """Runs the command in this process."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+        self._capsys = capsys
+
+    def __call__(self, *arguments: str) -> Result:
+        with pytest.raises(SystemExit) as ended:
+            main(arguments)
+        output = self._capsys.readouterr()
+        assert isinstance(ended.value.code, int)
+        return ended.value.code, output.out, output.err
+
+
+@pytest.fixture
+def shell(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Shell:
+    """The command, in an empty directory."""
+    monkeypatch.chdir(tmp_path)
+    return Shell(capsys)
+
+
+def start(arguments: Sequence[str], cwd: Path) -> subprocess.Popen[str]:
+    """The command as a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "crypto_lakehouse", *arguments],
+        cwd=cwd,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "NO_COLOR": "1"},
+    )
+
+
+def collect(server: ArchiveServer, *more: str) -> list[str]:
+    """A collection of the 13 daily intervals."""
+    return ["collect", "-o", "out", "--source-url", server.url, "--partitions", "daily",
+            *SELECTION, *more]  # fmt: skip
+
+
+def test_help_lists_the_commands_and_the_exit_codes(shell: Shell) -> None:
+    code, out, _ = shell("--help")
+    assert code == 0
+    for word in ("collect", "plan", "verify", "matrix", "demo", "11 another run", "130 / 143"):
+        assert word in out
+
+
+@pytest.mark.parametrize("command", ["collect", "plan", "verify", "matrix", "demo"])
+def test_every_command_has_help(shell: Shell, command: str) -> None:
+    code, out, _ = shell(command, "--help")
+    assert code == 0
+    assert "Usage: crypto-lakehouse" in out
+
+
+def test_every_configuration_key_is_an_option(shell: Shell) -> None:
+    from crypto_lakehouse.core.config import config_keys
+
+    _, out, _ = shell("collect", "--help")
+    for key in config_keys():
+        expected = "--start" if key == "date_range" else f"--{key.replace('_', '-')}"
+        assert expected in out
+
+
+def test_a_collection_prints_its_result(shell: Shell, archive_server: ArchiveServer) -> None:
+    code, out, err = shell(*collect(archive_server))
+    assert code == 0
+    assert "complete: 13 planned, 13 verified" in out
+    assert "success rate 100.0 %" in out
+    assert err == ""
+
+
+def test_json_is_one_object_with_the_contracts_keys(
+    shell: Shell, archive_server: ArchiveServer
+) -> None:
+    archive_server.remove(KEY)
+    code, out, err = shell(*collect(archive_server, "--json"))
+    assert code == 3
+    report = json.loads(out)
+    assert set(report) == {
+        "workflow", "status", "totals", "success_rate", "bytes", "duration_seconds", "problems",
+    }  # fmt: skip
+    assert report["workflow"] == "archive_collection"
+    assert report["status"] == "partial"
+    assert report["totals"] == {
+        "planned": 13, "verified": 12, "unchanged": 0, "not_published": 0, "missing": 1,
+        "sidecar_missing": 0, "upstream_mismatch": 0, "corrupt": 0, "failed": 0,
+    }  # fmt: skip
+    assert [(item["key"], item["verdict"]) for item in report["problems"]] == [(KEY, "missing")]
+    assert report["problems"][0]["reason"]
+    assert f"missing {KEY}" in err
+
+
+def test_events_are_one_line_for_each_archive(
+    shell: Shell, archive_server: ArchiveServer, tmp_path: Path
+) -> None:
+    shell(*collect(archive_server, "--events", "events.jsonl"))
+    lines = [json.loads(line) for line in (tmp_path / "events.jsonl").read_text().splitlines()]
+    assert len(lines) == 13
+    assert {line["verdict"] for line in lines} == {"verified"}
+    assert all(line["key"].startswith("data/spot/daily/klines/BTCUSDT/") for line in lines)
+
+
+def test_a_corrupt_archive_ends_with_4(shell: Shell, archive_server: ArchiveServer) -> None:
+    archive_server.put(KEY, b"junk")
+    code, out, _ = shell(*collect(archive_server))
+    assert code == 4
+    assert f"corrupt {KEY}" in out
+
+
+def test_strict_minds_what_is_merely_unverified(
+    shell: Shell, archive_server: ArchiveServer
+) -> None:
+    archive_server.remove(KEY + ".CHECKSUM")
+    code, _, _ = shell(*collect(archive_server))
+    assert code == 0
+    code, _, _ = shell(*collect(archive_server, "--strict"))
+    assert code == 3
+
+
+def test_options_win_over_the_environment_and_that_over_the_file(
+    shell: Shell, archive_server: ArchiveServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "c.toml").write_text(
+        f'output_directory = "from-file"\nsource_url = "{archive_server.url}"\n'
+        'symbols = ["ETHUSDT"]\nmarkets = ["spot"]\ndata_types = ["trades"]\n'
+        'default_date = "2025-07-14"\n'
+    )
+    monkeypatch.setenv("CRYPTO_LAKEHOUSE_SYMBOLS", "BTCUSDT")
+    monkeypatch.setenv("CRYPTO_LAKEHOUSE_DEFAULT_DATE", "2025-07-15")
+    code, _, _ = shell("collect", "--config", "c.toml", "--date", "2025-07-16")
+    assert code == 0
+    found = [path.name for path in (tmp_path / "from-file" / "data").rglob("*.zip")]
+    assert found == ["BTCUSDT-trades-2025-07-16.zip"]
+
+
+def test_every_fault_of_the_configuration_is_told_at_once(shell: Shell) -> None:
+    code, out, err = shell(
+        "collect", "--markets", "spott", "-t", "kline", "-i", "1q", "--start", "2025-02-30",
+        "--end", "2025-03-01", "-j", "0", "-s", "../BTC",
+    )  # fmt: skip
+    assert code == 2
+    assert out == ""
+    for text in (
+        "did you mean `spot`?", "did you mean `klines`?", "unknown interval `1q`",
+        "`2025-02-30` is no day", "must be 1 to 256", "letters, digits and underscores",
+        "$.output_directory: required",
+    ):  # fmt: skip
+        assert text in err
+
+
+def test_what_the_matrix_does_not_have_is_told_with_what_it_has(shell: Shell) -> None:
+    code, _, err = shell(
+        "plan", "--markets", "spot", "-s", "BTCUSDT", "-t", "fundingRate", "--date", "2025-07-15"
+    )
+    assert code == 2
+    assert "spot has no `fundingRate`" in err
+    assert "allowed: klines, trades, aggTrades" in err
+
+
+def test_an_option_that_cannot_be_read_is_named(shell: Shell) -> None:
+    code, _, err = shell("collect", "-s", '{"spot": [', "-o", "x", "--date", "2025-07-15")
+    assert code == 2
+    assert "--symbols: not valid JSON" in err
+
+
+def test_an_unknown_option_or_command_ends_with_2(shell: Shell) -> None:
+    assert shell("collect", "--no-such-option")[0] == 2
+    assert shell("no-such-command")[0] == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [("{", "line 1"), ("[]", ""), ("{}", "availability_matrix"), ("\xff", "")],
+)
+def test_a_matrix_that_cannot_be_used_is_named_with_the_fault(
+    shell: Shell, tmp_path: Path, text: str, fault: str
+) -> None:
+    (tmp_path / "m.json").write_bytes(text.encode("latin-1"))
+    code, out, err = shell("matrix", "m.json", "--check")
+    assert code == 2
+    assert out == ""
+    assert "m.json" in err
+    assert fault in err
+
+
+def test_the_matrix_is_shown_as_a_table(shell: Shell) -> None:
+    code, out, _ = shell("matrix")
+    assert code == 0
+    for word in ("spot", "futures_um", "futures_cm", "options", "BVOLIndex", "2017-08-17", "1mo"):
+        assert word in out
+
+
+def test_an_older_matrix_is_checked_and_its_corrections_told(shell: Shell) -> None:
+    older = Path(__file__).parents[1] / "data" / "matrices" / "format-2.json"
+    code, out, err = shell("matrix", str(older), "--check")
+    assert code == 0
+    assert "good" in out
+    corrections = err.strip().splitlines()
+    assert any("1M" in line for line in corrections)
+    assert len(set(corrections)) == len(corrections)
+
+
+PLAN = ["-s", "BTCUSDT", "--markets", "spot,futures_um", "-t", "klines,fundingRate", "-i", "1h",
+        "--start", "2025-05-30", "--end", "2025-07-01"]  # fmt: skip
+
+
+def test_a_plan_is_a_table_with_totals(shell: Shell) -> None:
+    code, out, err = shell("plan", *PLAN)
+    assert code == 0
+    assert "11 archives planned, 11 to request (22 requests), 0 not published" in out
+    assert "spot" in out
+    assert err == ""
+
+
+def test_a_plan_is_json(shell: Shell) -> None:
+    code, out, _ = shell("plan", *PLAN, "--json")
+    assert code == 0
+    plan = json.loads(out)
+    assert plan["totals"] == {"planned": 11, "daily": 6, "monthly": 5, "not_published": 0}
+    assert plan["series"][0] == {
+        "market": "spot", "data_type": "klines", "symbol": "BTCUSDT", "interval": "1h",
+        "planned": 4, "daily": 3, "monthly": 1, "not_published": 0,
+        "first": "2025-05-30", "last": "2025-07-01",
+    }  # fmt: skip
+
+
+def test_a_plan_is_urls_for_other_tools(shell: Shell) -> None:
+    code, out, _ = shell("plan", "-s", "币安人生USDT", "--markets", "spot", "-t", "trades",
+                         "--date", "2025-10-20", "--format", "urls")  # fmt: skip
+    assert code == 0
+    symbol = "%E5%B8%81%E5%AE%89%E4%BA%BA%E7%94%9FUSDT"
+    folder = "https://data.binance.vision/data/spot/daily/trades"
+    assert out == f"{folder}/{symbol}/{symbol}-trades-2025-10-20.zip\n"
+
+
+def test_a_plan_is_keys_and_leaves_out_what_cannot_exist(shell: Shell) -> None:
+    code, out, _ = shell("plan", "-s", "BTCUSDT", "--markets", "spot", "-t", "trades",
+                         "--start", "2017-08-16", "--end", "2017-08-18", "--partitions", "daily",
+                         "--format", "keys")  # fmt: skip
+    assert code == 0
+    assert [line[-14:-4] for line in out.splitlines()] == ["2017-08-17", "2017-08-18"]
+
+
+def test_an_empty_plan_is_said_with_a_hint(shell: Shell) -> None:
+    code, _, err = shell("plan", "-s", "BTCUSDT", "--markets", "spot", "-t", "klines", "-i", "1w",
+                         "--partitions", "daily", "--date", "2025-07-15")  # fmt: skip
+    assert code == 0
+    assert "the plan is empty" in err
+    assert "monthly only" in err
+
+
+def test_a_plan_reads_the_output_directory_of_its_file_and_warns_of_older_keys(
+    shell: Shell, tmp_path: Path
+) -> None:
+    (tmp_path / "c.json").write_text(
+        json.dumps(
+            {"output_directory": "x", "symbols": ["BTCUSDT"], "markets": ["spot"],
+             "data_types": ["trades"], "default_date": "2025-07-15", "batch_size": 50}
+        )
+    )  # fmt: skip
+    code, _, err = shell("plan", "--config", "c.json")
+    assert code == 0
+    assert "`batch_size`" in err
+    code, _, _ = shell("plan", "--config", "c.json", "-o", "y")
+    assert code == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["c.json"], "a plan writes nothing"
+
+
+def test_verify_finds_damage_and_what_is_gone(
+    shell: Shell, archive_server: ArchiveServer, tmp_path: Path
+) -> None:
+    shell(*collect(archive_server))
+    code, out, err = shell("verify", "-o", "out")
+    assert (code, out, err) == (0, "13 archives checked: 13 ok, 0 damaged, 0 missing, "
+                                "0 unproven\n", "")  # fmt: skip
+    archive = tmp_path / "out" / KEY
+    archive.write_bytes(b"damaged")
+    code, out, err = shell("verify", "-o", "out", "--json")
+    assert code == 4
+    assert json.loads(out)["totals"]["damaged"] == 1
+    assert f"damaged {KEY}" in err
+    archive.unlink()
+    code, out, _ = shell("verify", "-o", "out")
+    assert code == 3
+    assert "1 missing" in out
+
+
+def test_verify_wants_a_directory(shell: Shell) -> None:
+    code, _, err = shell("verify", "-o", "absent")
+    assert code == 2
+    assert "is no directory" in err
+
+
+def test_the_demo_collects_13_archives_without_a_network(shell: Shell, tmp_path: Path) -> None:
+    code, out, err = shell("demo")
+    assert code == 0
+    assert "complete: 13 planned, 13 verified" in out
+    assert "success rate 100.0 %" in out
+    assert "13 archives and 13 sidecars" in out
+    assert "crypto-lakehouse collect" in out
+    assert err.count("verified data/") == 13
+    assert len(list((tmp_path / "demo-output").rglob("*.CHECKSUM"))) == 13
+    code, out, _ = shell("demo", "--json")
+    assert json.loads(out)["totals"]["verified"] == 13
+
+
+def test_logs_are_structured_and_carry_the_context(
+    shell: Shell, archive_server: ArchiveServer
+) -> None:
+    archive_server.inject(KEY, faults.Status(503, retry_after="0"))
+    code, _, err = shell(*collect(archive_server, "-q", "--log-format", "json"))
+    assert code == 0
+    records = [json.loads(line) for line in err.splitlines()]
+    assert len({record["run_id"] for record in records}) == 1
+    retried = [record for record in records if record["event_name"] == "ArchiveRetried"]
+    assert retried[0]["key"] == KEY
+    assert retried[0]["level"] == "info"
+    assert "503" in retried[0]["reason"]
+
+
+def test_logs_can_be_text(shell: Shell, archive_server: ArchiveServer) -> None:
+    code, _, err = shell(*collect(archive_server, "-q", "--log-format", "text"))
+    assert code == 0
+    assert "13 archives planned" in err
+
+
+def test_a_fault_of_ours_is_said_to_be_one(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    from crypto_lakehouse.planning import matrix
+
+    def broken(*_: object) -> None:
+        raise LookupError("https://u:hunter2@x broke")
+
+    monkeypatch.setattr(matrix, "load_matrix", broken)
+    code, _, err = shell("matrix")
+    assert code == 1
+    assert "please report it" in err
+    assert "hunter2" not in err
+
+
+def test_a_failed_run_still_prints_json(shell: Shell, archive_server: ArchiveServer) -> None:
+    (Path.cwd() / "out").write_text("a file in the place of the directory")
+    code, out, err = shell(*collect(archive_server, "--json"))
+    assert code == 2
+    assert json.loads(out)["status"] == "failed"
+    assert "cannot be written" in err
+
+
+def test_lines_in_a_pipe_and_a_display_on_a_terminal(
+    archive_server: ArchiveServer, tmp_path: Path
+) -> None:
+    archive_server.remove(KEY)
+    piped = start(collect(archive_server), tmp_path)
+    out, err = piped.communicate(timeout=60)
+    assert piped.returncode == 3
+    assert f"missing {KEY}" in err
+    assert "\x1b" not in out + err
+
+    master, slave = pty.openpty()
+    command = [sys.executable, "-m", "crypto_lakehouse", *collect(archive_server)]
+    shown = subprocess.Popen(
+        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=slave,
+        env={**os.environ, "TERM": "xterm", "COLUMNS": "160"},
+    )  # fmt: skip
+    os.close(slave)
+    text = _drain(master)
+    stdout, _ = shown.communicate(timeout=60)
+    assert shown.returncode == 3
+    assert b"\x1b[" not in stdout
+    assert "archives" in text
+    assert re.search(r"13/13", text)
+    assert f"missing {KEY}" in text.replace("\r\n", "")
+
+
+def _drain(master: int) -> str:
+    """Everything a process writes to its terminal until it ends."""
+    chunks = []
+    while True:
+        try:
+            chunk = os.read(master, 65_536)
+        except OSError:
+            break
+        if not chunk:
+            break
+        chunks.append(chunk)
+    os.close(master)
+    return b"".join(chunks).decode()
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_a_run_in_order(
+    archive_server: ArchiveServer, tmp_path: Path, number: signal.Signals, code: int
+) -> None:
+    stall = faults.Stall(at=0)
+    archive_server.inject(KEY, stall)
+    process = start(collect(archive_server, "--json"), tmp_path)
+    assert stall.reached.wait(60)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == code
+    assert json.loads(out)["status"] == "interrupted"
+    assert "what is verified is kept" in err
+    assert "Traceback" not in err
+    assert not (tmp_path / "out" / KEY).exists()
+    again = start(collect(archive_server, "--json"), tmp_path)
+    out, _ = again.communicate(timeout=60)
+    totals = json.loads(out)["totals"]
+    assert totals["verified"] + totals["unchanged"] == 13
+
+
+def test_a_second_run_ends_with_11(archive_server: ArchiveServer, tmp_path: Path) -> None:
+    stall = faults.Stall(at=0)
+    archive_server.inject(KEY, stall)
+    first = start(collect(archive_server), tmp_path)
+    assert stall.reached.wait(60)
+    second = start(collect(archive_server), tmp_path)
+    _, err = second.communicate(timeout=60)
+    assert second.returncode == 11
+    assert "another run holds the lock" in err
+    stall.release.open()
+    first.communicate(timeout=60)
+    assert first.returncode == 0
+
+
+def test_a_closed_pipe_is_no_fault(tmp_path: Path) -> None:
+    process = start(["plan", "-s", "BTCUSDT", "--markets", "spot", "-t", "klines", "--start",
+                     "2018-01-01", "--end", "2024-12-31", "--partitions", "daily",
+                     "--format", "urls"], tmp_path)  # fmt: skip
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.stdout.close()
+    assert process.stderr is not None
+    err = process.stderr.read()
+    process.stderr.close()
+    process.wait(timeout=60)
+    assert "Traceback" not in err

@@ -1,0 +1,59 @@
+"""`integrity`: what proves an archive."""
+
+from __future__ import annotations
+
+from crypto_lakehouse.testing import faults
+from tests.workflows.conftest import (
+    BIG_KEY,
+    KEY,
+    SIDECAR,
+    Collection,
+    big_zip,
+    make_zip,
+    member_of,
+    sidecar_of,
+)
+
+
+async def test_with_listing_and_no_sidecar_one_archive_is_one_request(
+    collection: Collection,
+) -> None:
+    report = await collection.run(integrity="listing", download_checksum=False)
+    assert report.totals["verified"] == 1
+    assert collection.requested() == [KEY]
+
+
+async def test_listing_finds_bytes_that_are_not_the_etags(collection: Collection) -> None:
+    collection.server.inject(KEY, *faults.Flip(at=60) * 2)
+    report = await collection.run(integrity="listing", download_checksum=False)
+    assert report.totals["corrupt"] == 1
+
+
+async def test_a_multipart_etag_falls_back_to_the_sidecar(collection: Collection) -> None:
+    data = make_zip(member_of(KEY), b"1\n")
+    collection.server.put(KEY, data, etag='"0123456789abcdef0123456789abcdef-3"')
+    collection.server.put(SIDECAR, sidecar_of(data, "x"))
+    report = await collection.run(integrity="listing", download_checksum=False)
+    assert report.totals["verified"] == 1
+    assert collection.requested() == [KEY, SIDECAR]
+
+
+async def test_listing_keeps_no_sidecar_that_disagrees(collection: Collection) -> None:
+    collection.server.put(SIDECAR, sidecar_of(b"other", "x"))
+    report = await collection.run(integrity="listing")
+    assert report.totals["verified"] == 1
+    assert not collection.path(SIDECAR).exists()
+
+
+async def test_both_wants_etag_and_sidecar(collection: Collection) -> None:
+    report = await collection.run(integrity="both")
+    assert report.totals["verified"] == 1
+    collection.server.inject(KEY, *faults.Headers({"ETag": '"' + "0" * 32 + '"'}) * 2)
+    report = await collection.run(integrity="both", force_redownload=True)
+    assert report.totals["corrupt"] == 1
+
+
+async def test_the_md5_of_a_large_body_is_compared(collection: Collection) -> None:
+    collection.publish(BIG_KEY, big_zip(5_000_000))
+    report = await collection.run(data_types=["trades"], intervals=None, integrity="both")
+    assert report.totals["verified"] == 1
