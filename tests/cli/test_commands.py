@@ -9,7 +9,8 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -46,16 +47,28 @@ def shell(
     return Shell(capsys)
 
 
-def start(arguments: Sequence[str], cwd: Path) -> subprocess.Popen[str]:
-    """The command as a process of its own."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "crypto_lakehouse", *arguments],
-        cwd=cwd,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "NO_COLOR": "1"},
-    )
+Start = Callable[[Sequence[str]], "subprocess.Popen[str]"]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Start the command as a process of its own, in an empty directory."""
+    with ExitStack() as processes:
+
+        def begin(arguments: Sequence[str]) -> subprocess.Popen[str]:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "crypto_lakehouse", *arguments],
+                cwd=tmp_path,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                env={**os.environ, "NO_COLOR": "1"},
+            )
+            processes.enter_context(process)
+            processes.callback(process.kill)
+            return process
+
+        yield begin
 
 
 def collect(server: ArchiveServer, *more: str) -> list[str]:
@@ -372,10 +385,10 @@ def test_a_failed_run_still_prints_json(shell: Shell, archive_server: ArchiveSer
 
 
 def test_lines_in_a_pipe_and_a_display_on_a_terminal(
-    archive_server: ArchiveServer, tmp_path: Path
+    archive_server: ArchiveServer, tmp_path: Path, start: Start
 ) -> None:
     archive_server.remove(KEY)
-    piped = start(collect(archive_server), tmp_path)
+    piped = start(collect(archive_server))
     out, err = piped.communicate(timeout=60)
     assert piped.returncode == 3
     assert f"missing {KEY}" in err
@@ -414,11 +427,15 @@ def _drain(master: int) -> str:
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_a_run_in_order(
-    archive_server: ArchiveServer, tmp_path: Path, number: signal.Signals, code: int
+    archive_server: ArchiveServer,
+    tmp_path: Path,
+    start: Start,
+    number: signal.Signals,
+    code: int,
 ) -> None:
     stall = faults.Stall(at=0)
     archive_server.inject(KEY, stall)
-    process = start(collect(archive_server, "--json"), tmp_path)
+    process = start(collect(archive_server, "--json"))
     assert stall.reached.wait(60)
     process.send_signal(number)
     out, err = process.communicate(timeout=30)
@@ -427,18 +444,18 @@ def test_a_signal_ends_a_run_in_order(
     assert "what is verified is kept" in err
     assert "Traceback" not in err
     assert not (tmp_path / "out" / KEY).exists()
-    again = start(collect(archive_server, "--json"), tmp_path)
+    again = start(collect(archive_server, "--json"))
     out, _ = again.communicate(timeout=60)
     totals = json.loads(out)["totals"]
     assert totals["verified"] + totals["unchanged"] == 13
 
 
-def test_a_second_run_ends_with_11(archive_server: ArchiveServer, tmp_path: Path) -> None:
+def test_a_second_run_ends_with_11(archive_server: ArchiveServer, start: Start) -> None:
     stall = faults.Stall(at=0)
     archive_server.inject(KEY, stall)
-    first = start(collect(archive_server), tmp_path)
+    first = start(collect(archive_server))
     assert stall.reached.wait(60)
-    second = start(collect(archive_server), tmp_path)
+    second = start(collect(archive_server))
     _, err = second.communicate(timeout=60)
     assert second.returncode == 11
     assert "another run holds the lock" in err
@@ -447,10 +464,10 @@ def test_a_second_run_ends_with_11(archive_server: ArchiveServer, tmp_path: Path
     assert first.returncode == 0
 
 
-def test_a_closed_pipe_is_no_fault(tmp_path: Path) -> None:
+def test_a_closed_pipe_is_no_fault(start: Start) -> None:
     process = start(["plan", "-s", "BTCUSDT", "--markets", "spot", "-t", "klines", "--start",
                      "2018-01-01", "--end", "2024-12-31", "--partitions", "daily",
-                     "--format", "urls"], tmp_path)  # fmt: skip
+                     "--format", "urls"])  # fmt: skip
     assert process.stdout is not None
     process.stdout.readline()
     process.stdout.close()

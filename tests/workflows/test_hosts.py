@@ -6,10 +6,10 @@ import logging
 from pathlib import Path
 
 import pytest
+from tests.workflows.conftest import KEY, SIDECAR, Collection
 
 from crypto_lakehouse.sinks.jsonl import JsonLinesSink
 from crypto_lakehouse.testing import ArchiveServer, faults
-from tests.workflows.conftest import KEY, SIDECAR, Collection
 
 
 async def test_a_redirect_within_the_source_is_followed(collection: Collection) -> None:

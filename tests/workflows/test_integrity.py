@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from crypto_lakehouse.testing import faults
 from tests.workflows.conftest import (
     BIG_KEY,
     KEY,
@@ -13,6 +12,8 @@ from tests.workflows.conftest import (
     member_of,
     sidecar_of,
 )
+
+from crypto_lakehouse.testing import faults
 
 
 async def test_with_listing_and_no_sidecar_one_archive_is_one_request(

@@ -10,6 +10,7 @@ from pathlib import Path
 import aiohttp
 import anyio
 import pytest
+from tests.workflows.conftest import BIG_KEY, KEY, Collection, big_zip
 
 from crypto_lakehouse.core import MetricsCollector, WorkflowConfig
 from crypto_lakehouse.core.errors import (
@@ -25,7 +26,6 @@ from crypto_lakehouse.core.ports import FileStat
 from crypto_lakehouse.stores.local import LocalStore
 from crypto_lakehouse.testing import faults
 from crypto_lakehouse.workflows import ArchiveCollectionWorkflow
-from tests.workflows.conftest import BIG_KEY, KEY, Collection, big_zip
 
 ALL_INTERVALS = {"intervals": None, "partitions": ["daily"]}
 
@@ -135,6 +135,9 @@ async def test_a_cancelled_run_leaves_nothing_behind(collection: Collection) -> 
     tasks_before = asyncio.all_tasks()
     task = asyncio.ensure_future(collection.run(**trades))
     await anyio.to_thread.run_sync(stall.reached.wait, 30)
+    part = collection.path(BIG_KEY + ".part")
+    while not part.exists() or not part.stat().st_size:
+        await anyio.lowlevel.checkpoint()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from tests.workflows.conftest import BIG_KEY, Collection, big_zip, sidecar_of
 
 from crypto_lakehouse.collection.retry import RetryPolicy
 from crypto_lakehouse.testing import faults
-from tests.workflows.conftest import BIG_KEY, Collection, big_zip, sidecar_of
 
 MIB = 1 << 20
 

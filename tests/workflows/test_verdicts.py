@@ -6,8 +6,6 @@ import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
-
-from crypto_lakehouse.testing import faults
 from tests.workflows.conftest import (
     BIG_KEY,
     KEY,
@@ -18,6 +16,8 @@ from tests.workflows.conftest import (
     member_of,
     sidecar_of,
 )
+
+from crypto_lakehouse.testing import faults
 
 
 async def test_an_archive_that_must_exist_and_does_not_is_missing(collection: Collection) -> None:

@@ -6,6 +6,7 @@ never decodes a body (an archive's bytes are hashed as published), and keeps no 
 
 from __future__ import annotations
 
+import base64
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from datetime import UTC, datetime
@@ -160,11 +161,10 @@ class HttpTransport:
 
     async def _send(self, url: URL, headers: Mapping[str, str]) -> aiohttp.ClientResponse:
         source = self.origins.source
-        auth = None
         if source.user is not None and url.origin() == source.origin():
-            auth = aiohttp.BasicAuth(source.user, source.password or "")
+            headers = {**headers, "Authorization": _basic(source.user, source.password or "")}
         with _translated(str(url)):
-            return await self.session.get(url, headers=headers, allow_redirects=False, auth=auth)
+            return await self.session.get(url, headers=headers, allow_redirects=False)
 
     def _redirected(self, url: URL, location: str) -> URL:
         try:
@@ -180,6 +180,11 @@ class HttpTransport:
             f"redirect to `{shown}` refused: the configuration does not name that host; "
             "add it to `redirect_hosts` if you trust it",
         )
+
+
+def _basic(user: str, password: str) -> str:
+    """Write user information as RFC 7617 has it."""
+    return f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"
 
 
 class _HttpResponse:

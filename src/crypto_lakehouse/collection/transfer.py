@@ -239,7 +239,6 @@ class Fetcher:
         if transfer.resume is None:
             return None
         part = await self.store.open_part(transfer.archive.key, resume=True)
-        await part.close()
         if part.size_bytes and _range_headers(part, transfer.resume):
             return part
         transfer.resume = None
@@ -301,16 +300,22 @@ def _range_headers(part: Part, row: PartRow | None) -> dict[str, str]:
 async def _fill(transfer: Transfer, response: Response, part: Part) -> None:
     """Stream a body into a part: one task reads a buffer while another stores the last."""
     send, receive = anyio.create_memory_object_stream[bytes](0)
+    broken: TransferError | None = None
     try:
         with one_error():
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(_store_buffers, receive, part)
                 async with send, aclosing(_buffers(transfer, response)) as buffers:
-                    async for buffer in buffers:
-                        await send.send(buffer)
+                    try:
+                        async for buffer in buffers:
+                            await send.send(buffer)
+                    except TransferError as error:
+                        broken = error  # raised once the last buffer is stored
     finally:
         with anyio.CancelScope(shield=True):
             await part.close()
+    if broken is not None:
+        raise broken
 
 
 async def _store_buffers(receive: MemoryObjectReceiveStream[bytes], part: Part) -> None:

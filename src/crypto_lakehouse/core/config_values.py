@@ -25,6 +25,7 @@ __all__ = [
     "Parallelism",
     "Partitions",
     "Symbols",
+    "strict_converter",
     "structure_value",
 ]
 
@@ -243,9 +244,9 @@ def _is_tuple(kind: Any) -> bool:  # noqa: ANN401
     return getattr(kind, "__origin__", None) is tuple
 
 
-def _converter() -> cattrs.Converter:
+def strict_converter() -> cattrs.Converter:
+    """Return a converter that refuses instead of guessing; also for matrix files."""
     converter = cattrs.Converter(forbid_extra_keys=True)
-    converter.register_structure_hook_func(_is_tuple, _list)
     for kind, hook in (
         (str, _path_or_text),
         (bool, _boolean),
@@ -255,6 +256,15 @@ def _converter() -> cattrs.Converter:
         (Market, _member(Market, "market")),
         (DataType, _member(DataType, "data type")),
         (Partition, _member(Partition, "partition")),
+    ):
+        converter.register_structure_hook(kind, hook)
+    return converter
+
+
+def _config_converter() -> cattrs.Converter:
+    converter = strict_converter()
+    converter.register_structure_hook_func(_is_tuple, _list)
+    for kind, hook in (
         (_Symbol, _symbol),
         (_Interval, _interval),
         (Symbols, _list_or_mapping(Market, _Symbol)),
@@ -274,4 +284,4 @@ def _converter() -> cattrs.Converter:
     return converter
 
 
-_CONVERTER = _converter()
+_CONVERTER = _config_converter()

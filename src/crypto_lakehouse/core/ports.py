@@ -131,7 +131,7 @@ class Store(Protocol):
         ...
 
     async def open_part(self, key: str, *, resume: bool) -> Part:
-        """Begin a large body, or go on with the bytes that an earlier try left."""
+        """Begin a large body, or find the bytes that an earlier try left, which may be none."""
         ...
 
     async def quarantine(self, key: str, data: bytes, note: Mapping[str, object]) -> None:

@@ -1,0 +1,1 @@
+"""What the publisher offers, what is wanted of it, and by which periods."""

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from datetime import UTC, date, datetime
 
 from attrs import frozen
-from crypto_lakehouse.planning.matrix import Matrix, MatrixRow
 
 from crypto_lakehouse.core.archive import Archive, Partition, Series
 from crypto_lakehouse.core.config import WorkflowConfig
 from crypto_lakehouse.core.plan import PlannedArchive
+from crypto_lakehouse.planning.matrix import Matrix, MatrixRow
 from crypto_lakehouse.planning.periods import DatedPeriod, Life, Window, cover_days
 from crypto_lakehouse.planning.selection import Selection, select
 

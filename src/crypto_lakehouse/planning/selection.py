@@ -6,13 +6,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
 
 from attrs import frozen
-from crypto_lakehouse.planning.matrix import Matrix, MatrixRow
 
 from crypto_lakehouse.core.archive import DataType, Market, Partition
 from crypto_lakehouse.core.config import WorkflowConfig
 from crypto_lakehouse.core.config_values import AUTO, is_glob
 from crypto_lakehouse.core.errors import ConfigurationError, Problem
 from crypto_lakehouse.core.suggestions import allowed_values
+from crypto_lakehouse.planning.matrix import Matrix, MatrixRow
 
 __all__ = ["SelectedRow", "Selection", "select"]
 

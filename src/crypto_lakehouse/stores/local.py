@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -136,7 +136,7 @@ class LocalStore:
         with _refusals(path):
             self._make_folder(path)
         part = LocalPart(self, key, path)
-        await to_thread.run_sync(part.open, resume)
+        await to_thread.run_sync(part.resume if resume else part.begin)
         return part
 
     async def quarantine(self, key: str, data: bytes, note: Mapping[str, object]) -> None:
@@ -188,29 +188,36 @@ class LocalPart:
         """Where the unfinished bytes lie."""
         return self.final_path + ".part"
 
-    def open(self, resume: bool) -> None:
-        """Open for appending; blocking, hashes the bytes that are already there."""
+    def begin(self) -> None:
+        """Open an empty part; blocking."""
+        self._open(_WRITE | os.O_TRUNC)
+
+    def resume(self) -> None:
+        """Hash the bytes that are already there; blocking, and nothing is left open."""
+        with _refusals(self.path), suppress(FileNotFoundError):
+            _fold_file(self.path, self._fold)
+
+    def _fold(self, data: bytes) -> None:
+        self._digest.update(data)
+        self.size_bytes += len(data)
+
+    def _open(self, flags: int) -> BinaryIO:
         with _refusals(self.path):
-            flags = _WRITE if resume else _WRITE | os.O_TRUNC
-            descriptor = os.open(self.path, flags, 0o666)
-            self._file = os.fdopen(descriptor, "wb", buffering=0)
-            if resume:
-                _fold_file(self.path, self._digest.update)
-            self.size_bytes = self._file.seek(0, os.SEEK_END)
+            file = os.fdopen(os.open(self.path, flags, 0o666), "wb", buffering=0)
+        self._file = file
+        return file
 
     async def append(self, data: bytes) -> None:
         """Hash and write a buffer in one thread hop."""
         await to_thread.run_sync(self._append, data)
 
     def _append(self, data: bytes) -> None:
-        if self._file is None:
-            raise StoreError(self.path, "the part is closed")
-        self._digest.update(data)
+        file = self._file or self._open(_WRITE | os.O_APPEND)
         with _refusals(self.path):
             view = memoryview(data)
             while view:
-                view = view[self._file.write(view) :]
-        self.size_bytes += len(data)
+                view = view[file.write(view) :]
+        self._fold(data)
 
     def sha256(self) -> str:
         """Digest of everything in the part."""

@@ -1,0 +1,46 @@
+"""A local stand-in for data.binance.vision, for the tests of this project and of its users.
+
+`ArchiveServer` answers over HTTP like the real archive; `faults` says how it is to fail. Nothing
+is imported before it is used, as the pytest plugin beside this file is loaded by every pytest
+run of everyone who has the package installed.
+
+Example:
+    >>> from crypto_lakehouse.testing import ArchiveServer
+    >>> key = "data/spot/daily/klines/BTCUSDT/1h/BTCUSDT-1h-2026-05-08.zip"
+    >>> with ArchiveServer() as server:
+    ...     server.read(key + ".CHECKSUM")[64:]
+    b'  BTCUSDT-1h-2026-05-08.zip'
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from crypto_lakehouse.testing import faults
+    from crypto_lakehouse.testing.gates import Gate
+    from crypto_lakehouse.testing.request_log import RequestRecord
+    from crypto_lakehouse.testing.server import ArchiveServer
+
+__all__ = ["ArchiveServer", "Gate", "RequestRecord", "faults"]
+
+_HOMES = {
+    "ArchiveServer": "crypto_lakehouse.testing.server",
+    "Gate": "crypto_lakehouse.testing.gates",
+    "RequestRecord": "crypto_lakehouse.testing.request_log",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name on first use."""
+    if name == "faults":
+        return import_module("crypto_lakehouse.testing.faults")
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    """List the public names, imported or not."""
+    return sorted(__all__)

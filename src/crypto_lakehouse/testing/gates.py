@@ -1,0 +1,57 @@
+"""An event that may be set and awaited from any thread and any event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from contextlib import suppress
+
+__all__ = ["Gate"]
+
+
+class Gate:
+    """A door that opens once: `asyncio.Event` and `threading.Event` in one.
+
+    A test in one thread can hold back a server that runs in another, and the other way round.
+    """
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+        self._lock = threading.Lock()
+        self._waiters: set[asyncio.Future[None]] = set()
+
+    def open(self) -> None:
+        """Let everyone through, now and later; opening twice is the same as once."""
+        with self._lock:
+            self._event.set()
+            waiters, self._waiters = self._waiters, set()
+        for waiter in waiters:
+            with suppress(RuntimeError):  # its loop has ended, nobody waits there any more
+                waiter.get_loop().call_soon_threadsafe(_wake, waiter)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether `open` was called."""
+        return self._event.is_set()
+
+    def wait(self, timeout_s: float | None = None) -> bool:
+        """Block this thread until the gate is open; False where `timeout_s` ran out first."""
+        return self._event.wait(timeout_s)
+
+    async def passed(self) -> None:
+        """Wait in the running event loop until the gate is open."""
+        with self._lock:
+            if self._event.is_set():
+                return
+            waiter = asyncio.get_running_loop().create_future()
+            self._waiters.add(waiter)
+        try:
+            await waiter
+        finally:
+            with self._lock:
+                self._waiters.discard(waiter)
+
+
+def _wake(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)

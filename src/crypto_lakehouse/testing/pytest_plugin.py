@@ -1,0 +1,23 @@
+"""The pytest plugin: every test run where the package is installed has its fixture."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from crypto_lakehouse.testing.server import ArchiveServer
+
+__all__ = ["archive_server"]
+
+
+@pytest.fixture
+def archive_server() -> Iterator[ArchiveServer]:
+    """An `ArchiveServer` for one test, in a background thread: for sync and async tests."""
+    # Not at the top: pytest loads this module in every run, and most need no server.
+    from crypto_lakehouse.testing.server import ArchiveServer
+
+    with ArchiveServer() as server:
+        yield server
