@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
-
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -47,22 +43,3 @@ def sleeps() -> SleepRecorder:
 def retry(sleeps: SleepRecorder) -> RetryPolicy:
     """Back-off that takes no time; three retries."""
     return RetryPolicy(max_retries=3, sleep=sleeps)
-
-
-@pytest.fixture
-def collection_config(tmp_path: Path) -> Iterator[Callable[..., dict[str, Any]]]:
-    """Make a small configuration: one spot symbol, one day of 1h klines."""
-
-    def make(server: Any, **changes: Any) -> dict[str, Any]:
-        return {
-            "output_directory": str(tmp_path / "out"),
-            "source_url": server.url,
-            "markets": ["spot"],
-            "symbols": ["BTCUSDT"],
-            "data_types": ["klines"],
-            "intervals": ["1h"],
-            "default_date": "2025-07-15",
-            **changes,
-        }
-
-    yield make

@@ -292,13 +292,14 @@ class Archive:
 
     @classmethod
     def _parse_below_market(cls, market: Market, parts: list[str]) -> Archive:
+        if not 4 <= len(parts) <= 5:
+            wrong = "few" if len(parts) < 4 else "many"
+            raise ArchiveKeyError("/".join(parts), f"too {wrong} folders")
+        partition_text, type_text, symbol, *interval, name = parts
         try:
-            partition_text, type_text, symbol, *interval, name = parts
             partition, data_type = Partition(partition_text), DataType(type_text)
         except ValueError as error:
             raise ArchiveKeyError("/".join(parts), str(error)) from None
-        if len(interval) > 1:
-            raise ArchiveKeyError(name, "too many folders")
         series = Series(market, data_type, symbol, interval[0] if interval else None)
         if not name.startswith(series.stem):
             raise ArchiveKeyError(name, f"the file name must begin with `{series.stem}`")

@@ -125,7 +125,8 @@ class _Reader:
             )
             if fault:
                 self.problems.append(Problem(f"{path}.{name}", fault))
-        for name in row.get("partitions") or ():
+        partitions = row.get("partitions")
+        for name in partitions if isinstance(partitions, list) else ():
             if name not in list(Partition):
                 hint = allowed_values(name, Partition)
                 text = f"unknown partition `{name}`; {hint}"

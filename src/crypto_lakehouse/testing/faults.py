@@ -168,6 +168,8 @@ class Stall(Fault):
 class Headers(Fault):
     """Send these headers too, or in the place of those of the same name.
 
+    `Transfer-Encoding: chunked` sends the body in that way, without announcing its length.
+
     Attributes:
         headers: None as a value takes a header away.
     """
@@ -176,9 +178,10 @@ class Headers(Fault):
 
     def spoil(self, answer: Answer) -> Answer:
         """Change the headers."""
-        merged: dict[str, str | None] = {**answer.headers, **self.headers}
-        kept = {name: value for name, value in merged.items() if value is not None}
-        return evolve(answer, headers=kept)
+        named = {name.lower() for name in self.headers}
+        kept = {name: text for name, text in answer.headers.items() if name.lower() not in named}
+        added = {name: text for name, text in self.headers.items() if text is not None}
+        return evolve(answer, headers={**kept, **added})
 
 
 @frozen

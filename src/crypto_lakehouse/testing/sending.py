@@ -38,12 +38,17 @@ class Sender:
         """Send an answer, whole or in part; the connection is cut where the answer says so."""
         size = answer.content.size
         headers = {"Server": "AmazonS3", **answer.headers}
-        if answer.cut_at is None and answer.silence is None and size <= _PIECE_BYTES:
+        chunked = headers.pop("Transfer-Encoding", "") == "chunked"
+        is_whole = answer.cut_at is None and answer.silence is None
+        if is_whole and not chunked and size <= _PIECE_BYTES:
             # HEAD needs the length only; aiohttp leaves the body away by itself.
             body = await self._read(answer.content, 0, size)
             return web.Response(status=answer.status, headers=headers, body=body)
         response = web.StreamResponse(status=answer.status, headers=headers)
-        response.content_length = size
+        if chunked:
+            response.enable_chunked_encoding()
+        else:
+            response.content_length = size
         with suppress(ConnectionError):  # the client has gone
             if await self._send_all(request, response, answer):
                 await response.write_eof()

@@ -122,9 +122,13 @@ class ArchiveCollectionWorkflow(BaseWorkflow):
         self._plan = plan_collection(self.config, matrix)
         self._notes = [*self.config.warnings, *matrix.corrections, *self._plan.selection.notes]
         await self._open_output()
-        self._session_in_use = self._session or await self._resources.enter_async_context(
-            http_session(self._parallel, self.config.timeout_seconds)
-        )
+        self._session_in_use = await self._open_session()
+
+    async def _open_session(self) -> aiohttp.ClientSession:
+        if self._session is not None:
+            return self._session
+        opening = http_session(self._parallel, self.config.timeout_seconds)
+        return await self._resources.enter_async_context(opening)
 
     async def _open_output(self) -> None:
         own = self._store.own_path()
