@@ -176,6 +176,10 @@ def test_key_patterns_write_the_keys_that_archives_have(matrix: Matrix, key: str
     )
 
 
+def _daily(data: Any) -> Any:
+    return data["availability_matrix"][0]["partitions"]["daily"]
+
+
 SPOIL: list[tuple[Callable[[Any], Any], str, str]] = [
     (lambda d: d.update(format=4), "$.format", "must be 3"),
     (lambda d: d.pop("format"), "$.format", "must be 3"),
@@ -211,17 +215,17 @@ SPOIL: list[tuple[Callable[[Any], Any], str, str]] = [
      "$.availability_matrix[0].header_eras", "must begin with"),
     (lambda d: d["availability_matrix"][0]["time_unit_eras"][0].update(unit="s"),
      "$.availability_matrix[0].time_unit_eras[0].unit", "unknown value `s`"),
-    (lambda d: d["availability_matrix"][0]["partitions"]["daily"].update(intervals=[]),
+    (lambda d: _daily(d).update(intervals=[]),
      "$.availability_matrix[0].partitions.daily.intervals", "must name the interval folders"),
     (lambda d: d["availability_matrix"][1]["partitions"]["daily"].update(intervals=["1h"]),
      "$.availability_matrix[1].partitions.daily.intervals", "must be empty"),
-    (lambda d: d["availability_matrix"][0]["partitions"]["daily"].update(intervals=["1x"]),
+    (lambda d: _daily(d).update(intervals=["1x"]),
      "$.availability_matrix[0].partitions.daily.intervals[0]", "unknown interval `1x`"),
-    (lambda d: d["availability_matrix"][0]["partitions"]["daily"].update(lag_days=-1),
+    (lambda d: _daily(d).update(lag_days=-1),
      "$.availability_matrix[0].partitions.daily.lag_days", "at least 0"),
-    (lambda d: d["availability_matrix"][0]["partitions"]["daily"].update(available_to="2016-01-01"),
+    (lambda d: _daily(d).update(available_to="2016-01-01"),
      "$.availability_matrix[0].partitions.daily.available_to", "is before available_from"),
-    (lambda d: d["availability_matrix"][0]["partitions"]["daily"].update(available_from="2016-13-01"),
+    (lambda d: _daily(d).update(available_from="2016-13-01"),
      "$.availability_matrix[0].partitions['daily'].available_from", "no day of the calendar"),
     (lambda d: d["availability_matrix"].append(d["availability_matrix"][0]),
      "$.availability_matrix[27]", "stands in row 0 already"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from functools import partial
 from pathlib import Path
 
@@ -53,19 +54,25 @@ async def _demo(output: str, *, as_json: bool) -> int:
         workflow = ArchiveCollectionWorkflow(config, sinks=[sink], meter=meter)
         code = await run_to_end(workflow, as_json=as_json, strict=True)
     if not as_json:
-        _explain(Path(output))
+        _explain(Path(output), _command())
     return code
 
 
-def _explain(output: Path) -> None:
+def _command() -> str:
+    """How this program was called, so that what we say next can be typed as it is."""
+    called = sys.argv[0]
+    return called if called.endswith("/crypto-lakehouse") else "crypto-lakehouse"
+
+
+def _explain(output: Path, called: str) -> None:
     zips = sorted(output.rglob("*.zip"))
     sidecars = sorted(output.rglob("*.zip.CHECKSUM"))
     click.echo(f"{len(zips)} archives and {len(sidecars)} sidecars, for example:")
     click.echo(f"  {zips[0] if zips else '-'}")
     click.echo(
         "These were made by an archive server inside this process. The real one, next:\n"
-        f"  crypto-lakehouse plan    -o data -s BTCUSDT --markets spot -t klines --date {_DAY}\n"
-        f"  crypto-lakehouse collect -o data -s BTCUSDT --markets spot -t klines --date {_DAY}\n"
-        "  crypto-lakehouse verify  -o data\n"
-        "  crypto-lakehouse collect --help"
+        f"  {called} plan    -o data -s BTCUSDT --markets spot -t klines --date {_DAY}\n"
+        f"  {called} collect -o data -s BTCUSDT --markets spot -t klines --date {_DAY}\n"
+        f"  {called} verify  -o data\n"
+        f"  {called} collect --help"
     )

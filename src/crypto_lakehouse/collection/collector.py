@@ -12,7 +12,14 @@ from anyio import from_thread, to_thread
 from attrs import define, evolve, frozen
 
 from crypto_lakehouse.collection.inventory import Action, Work
-from crypto_lakehouse.collection.judgement import Look, Ruling, judge, judge_again, md5_of_etag
+from crypto_lakehouse.collection.judgement import (
+    NO_SIDECAR,
+    Look,
+    Ruling,
+    judge,
+    judge_again,
+    md5_of_etag,
+)
 from crypto_lakehouse.collection.sidecar import SIDECAR_LIMIT_BYTES, parse_sidecar
 from crypto_lakehouse.collection.transfer import Body, Fetched, Fetcher, Transfer
 from crypto_lakehouse.collection.zip_check import INLINE_BYTES, check_zip
@@ -103,15 +110,15 @@ class ArchiveCollector:
 
     async def _settle(self, work: Work, transfer: Transfer) -> _Outcome:
         outcome = None
-        if work.action is Action.CHECK:
-            outcome = await self._check(work, transfer)
+        if work.action is Action.CHECK and work.stat is not None:
+            outcome = await self._check(work, work.stat, transfer)
         elif work.action is Action.FETCH_SIDECAR and work.row is not None:
             outcome = await self._restore_sidecar(work.row, transfer)
         return outcome or await self._fetch(work, transfer)
 
     # A file is there already -----------------------------------------------------------------
 
-    async def _check(self, work: Work, transfer: Transfer) -> _Outcome | None:
+    async def _check(self, work: Work, stat: FileStat, transfer: Transfer) -> _Outcome | None:
         """Prove the file that is there; None where it cannot be, and must be fetched."""
         key = work.archive.key
         actual = await self.store.sha256(key)
@@ -119,51 +126,42 @@ class ArchiveCollector:
             return None
         row = work.row if work.row and work.row.verdict in SUCCESSES else None
         if row is not None and row.sha256 == actual:
-            return await self._present(work, Ruling(Verdict.UNCHANGED), row, actual)
+            known = _Outcome(
+                ruling=Ruling(Verdict.UNCHANGED),
+                stat=stat,
+                sha256=actual,
+                published_sha256=row.published_sha256,
+                etag=row.etag,
+                last_modified=row.last_modified,
+            )
+            return await self._if_readable(work, known)
         kept = await self._kept_sidecar(work)
         if kept is not None:
-            if kept != actual:
-                return None
-            return await self._present(work, Ruling(Verdict.UNCHANGED), work.row, actual, kept)
-        return await self._check_with_source(work, transfer, actual)
+            ruling = Ruling(Verdict.UNCHANGED)
+        else:
+            ruling, kept = await self._check_with_source(work, transfer, actual)
+        if ruling.verdict is not Verdict.SIDECAR_MISSING and kept != actual:
+            return None
+        present = _Outcome(ruling=ruling, stat=stat, sha256=actual, published_sha256=kept)
+        return await self._if_readable(work, present)
 
     async def _check_with_source(
         self, work: Work, transfer: Transfer, actual: str
-    ) -> _Outcome | None:
-        """Prove a file by the published sidecar: one small request instead of the whole zip."""
-        data, published, fault = await self._published(transfer)
+    ) -> tuple[Ruling, str | None]:
+        """Ask for the published sidecar: one small request instead of the whole zip."""
+        data, published, _ = await self._published(transfer)
         if data is None:
-            ruling = judge(self._look(actual, None, "", ""))
-            return await self._present(work, ruling, None, actual) if ruling else None
-        if fault or published != actual:
-            return None
-        if self.keep_sidecars:
+            return NO_SIDECAR, None
+        if published == actual and self.keep_sidecars:
             await self.store.put(work.archive.sidecar_key, data)
-        return await self._present(work, Ruling(Verdict.VERIFIED), None, actual, published)
+        return Ruling(Verdict.VERIFIED), published
 
-    async def _present(
-        self,
-        work: Work,
-        ruling: Ruling | None,
-        row: LedgerRow | None,
-        actual: str,
-        published: str | None = None,
-    ) -> _Outcome | None:
-        """Say that the file on disk is good, unless it is no readable zip."""
-        archive, stat = work.archive, work.stat
-        if stat is None or ruling is None:
-            return None
-        if await check_zip(lambda: self.store.reader(archive.key), archive.member, stat.size_bytes):
-            return None
-        known = row if row is not None and row.sha256 == actual else None
-        return _Outcome(
-            ruling=ruling,
-            stat=stat,
-            sha256=actual,
-            published_sha256=published or (known.published_sha256 if known else None),
-            etag=known.etag if known else None,
-            last_modified=known.last_modified if known else None,
-        )
+    async def _if_readable(self, work: Work, outcome: _Outcome) -> _Outcome | None:
+        """A right digest is not enough for the file that is there: it must be a zip, too."""
+        archive = work.archive
+        size = outcome.stat.size_bytes if outcome.stat else 0
+        fault = await check_zip(lambda: self.store.reader(archive.key), archive.member, size)
+        return None if fault else outcome
 
     async def _kept_sidecar(self, work: Work) -> str | None:
         """The digest in the sidecar on disk, None where there is no good one."""

@@ -13,7 +13,7 @@ from attrs import frozen
 
 from crypto_lakehouse.core.verdicts import Verdict
 
-__all__ = ["Look", "Ruling", "judge", "judge_again", "md5_of_etag"]
+__all__ = ["NO_SIDECAR", "Look", "Ruling", "judge", "judge_again", "md5_of_etag"]
 
 _MD5 = re.compile(r"[0-9a-f]{32}")
 
@@ -82,6 +82,9 @@ class Ruling:
     reason: str = ""
 
 
+NO_SIDECAR = Ruling(Verdict.SIDECAR_MISSING, "the zip is readable, its sidecar is not published")
+
+
 def judge(look: Look) -> Ruling | None:
     """Rule on a first look; None where a second one is needed."""
     if look.is_proven:
@@ -89,7 +92,7 @@ def judge(look: Look) -> Ruling | None:
             return Ruling(Verdict.CORRUPT, f"the digest is right, but: {look.zip_fault}")
         return Ruling(Verdict.VERIFIED)
     if look.lacks_sidecar:
-        return Ruling(Verdict.SIDECAR_MISSING, "the zip is readable, its sidecar is not published")
+        return NO_SIDECAR
     return None
 
 

@@ -45,7 +45,7 @@ class RetryPolicy:
     jitter: Callable[[float, float], float] = field(default=random.uniform, repr=False)
 
     def attempts(self, on_retry: OnRetry) -> AsyncRetrying:
-        """Return the attempts of one transfer, for `async for attempt in ...: with attempt:`.
+        """Return what calls a coroutine function until it succeeds or may not be tried again.
 
         The last error is raised as it is; an error that is not transient ends the attempts.
         """

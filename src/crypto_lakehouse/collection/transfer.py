@@ -185,12 +185,14 @@ class Fetcher:
     async def _with_retries(
         self, transfer: Transfer, once: Callable[[Transfer], Awaitable[_Result]]
     ) -> _Result:
-        tell = partial(self._tell_of_retry, transfer)
-        async for attempt in self.retry.attempts(tell):
-            with attempt:
-                async with self.limiter:
-                    return await once(transfer)
-        raise AssertionError  # tenacity raises the last error itself
+        attempts = self.retry.attempts(partial(self._tell_of_retry, transfer))
+        return await attempts(self._within_limit, transfer, once)
+
+    async def _within_limit(
+        self, transfer: Transfer, once: Callable[[Transfer], Awaitable[_Result]]
+    ) -> _Result:
+        async with self.limiter:
+            return await once(transfer)
 
     async def _tell_of_retry(
         self, transfer: Transfer, attempt: int, wait_s: float, error: TransferError
@@ -214,19 +216,19 @@ class Fetcher:
         return data
 
     async def _archive_once(self, transfer: Transfer) -> Fetched | None:
-        part = await self._part_to_resume(transfer)
-        if part is not None and transfer.resume and part.size_bytes == transfer.resume.size_bytes:
-            return Fetched(part, transfer.resume.etag, transfer.resume.last_modified)
+        unfinished = await self._unfinished(transfer)
+        if unfinished is not None and unfinished.is_whole:
+            return Fetched(unfinished.part, unfinished.row.etag, unfinished.row.last_modified)
         url = object_url(self.base, transfer.archive.key)
-        headers = {} if part is None else _range_headers(part, transfer.resume)
+        headers = unfinished.headers if unfinished else {}
         transfer.requests += 1
         async with self.transport.get(url, headers) as response:
             if response.status == 404:
                 return None
-            if response.status == 206 and part is not None:
-                body: Body = await self._continue(transfer, url, response, part)
-            elif response.status == 416 and part is not None:
-                raise await self._start_over(transfer, url, part, "its size has changed")
+            if response.status == 206 and unfinished is not None:
+                body: Body = await self._continue(transfer, url, response, unfinished)
+            elif response.status == 416 and unfinished is not None:
+                raise await self._start_over(transfer, url, unfinished, "its size is another")
             elif response.status == 200:
                 body = await self._take(transfer, response)
             else:
@@ -234,22 +236,23 @@ class Fetcher:
             etag, last_modified = _validators(response)
         return Fetched(body, etag, last_modified)
 
-    async def _part_to_resume(self, transfer: Transfer) -> Part | None:
+    async def _unfinished(self, transfer: Transfer) -> _Unfinished | None:
         """The bytes that an earlier try left, where they can be gone on with."""
-        if transfer.resume is None:
+        row, transfer.resume = transfer.resume, None
+        if row is None or _validator(row) is None:
             return None
         part = await self.store.open_part(transfer.archive.key, resume=True)
-        if part.size_bytes and _range_headers(part, transfer.resume):
-            return part
-        transfer.resume = None
-        return None
+        if not part.size_bytes:
+            return None
+        transfer.resume = row
+        return _Unfinished(part, row)
 
     async def _start_over(
-        self, transfer: Transfer, url: URL, part: Part, reason: str
+        self, transfer: Transfer, url: URL, unfinished: _Unfinished, reason: str
     ) -> ObjectChanged:
         """Forget the part; the error makes the next try a fresh one."""
         transfer.resume = None
-        await part.discard()
+        await unfinished.part.discard()
         return ObjectChanged(str(url), f"the object changed while it was fetched: {reason}")
 
     async def _take(self, transfer: Transfer, response: Response) -> Body:
@@ -270,31 +273,47 @@ class Fetcher:
         await _fill(transfer, response, part)
         return part
 
-    async def _continue(self, transfer: Transfer, url: URL, response: Response, part: Part) -> Body:
+    async def _continue(
+        self, transfer: Transfer, url: URL, response: Response, unfinished: _Unfinished
+    ) -> Body:
         """Append the rest of a body to the part that holds its beginning."""
+        part = unfinished.part
         match = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
         if match is None or int(match[1]) != part.size_bytes:
-            raise await self._start_over(transfer, url, part, "it sent another range")
-        if transfer.resume and transfer.resume.etag != _validators(response)[0]:
-            raise await self._start_over(transfer, url, part, "its ETag is another")
+            raise await self._start_over(transfer, url, unfinished, "it sent another range")
+        if unfinished.row.etag != _validators(response)[0]:
+            raise await self._start_over(transfer, url, unfinished, "its ETag is another")
         await _fill(transfer, response, part)
         return part
+
+
+@frozen
+class _Unfinished:
+    """The beginning of a body, and what tells whether the source still has the rest."""
+
+    part: Part
+    row: PartRow
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether only the proof is missing."""
+        return self.part.size_bytes == self.row.size_bytes
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Ask for the rest of the very object that the part began as."""
+        validator = _validator(self.row) or ""
+        return {"Range": f"bytes={self.part.size_bytes}-", "If-Range": validator}
 
 
 def _validators(response: Response) -> tuple[str | None, str | None]:
     return response.headers.get("ETag"), response.headers.get("Last-Modified")
 
 
-def _range_headers(part: Part, row: PartRow | None) -> dict[str, str]:
-    """Ask for the rest of the very object that the part began as; empty without a validator.
-
-    If-Range takes a strong ETag or a date (RFC 9110, section 13.1.5).
-    """
-    if row is None:
-        return {}
+def _validator(row: PartRow) -> str | None:
+    """What If-Range takes: a strong ETag, or a date (RFC 9110, section 13.1.5)."""
     strong = row.etag if row.etag and not row.etag.startswith("W/") else None
-    validator = strong or row.last_modified
-    return {"Range": f"bytes={part.size_bytes}-", "If-Range": validator} if validator else {}
+    return strong or row.last_modified
 
 
 async def _fill(transfer: Transfer, response: Response, part: Part) -> None:

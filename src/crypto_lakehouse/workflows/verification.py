@@ -82,8 +82,10 @@ def _on_disk(root: Path) -> Iterator[str]:
     while pending:
         folder = pending.pop()
         try:
-            names = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir())
+            with os.scandir(folder) as entries:
+                folders = [entry for entry in entries if entry.is_dir(follow_symlinks=False)]
         except FileNotFoundError:
             continue
+        names = sorted(entry.name for entry in folders)
         yield f"{folder.relative_to(root).as_posix()}/"
         pending.extend(folder / name for name in reversed(names))

@@ -1,0 +1,84 @@
+"""Corners of one archive's way that a server alone cannot bring about."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+
+import anyio
+from yarl import URL
+
+from crypto_lakehouse.collection.collector import ArchiveCollector
+from crypto_lakehouse.collection.http import HttpTransport, Origins, http_session
+from crypto_lakehouse.collection.inventory import Action, Work
+from crypto_lakehouse.collection.retry import RetryPolicy
+from crypto_lakehouse.collection.transfer import Fetcher
+from crypto_lakehouse.core.archive import Archive
+from crypto_lakehouse.core.events import ArchiveFinished, Event
+from crypto_lakehouse.core.plan import PlannedArchive
+from crypto_lakehouse.core.ports import FileStat
+from crypto_lakehouse.core.verdicts import Verdict
+from crypto_lakehouse.stores.local import LocalStore
+from crypto_lakehouse.testing import ArchiveServer
+
+ARCHIVE = Archive.parse("data/spot/daily/klines/BTCUSDT/1h/BTCUSDT-1h-2025-07-15.zip")
+
+
+async def collect(
+    server: ArchiveServer, store: LocalStore, work: Work, *, keep_sidecars: bool = True
+) -> ArchiveFinished:
+    """Settle one archive without a pipeline around it."""
+
+    async def emit(_events: list[Event] | tuple[Event, ...] | object) -> None:
+        return None
+
+    async with http_session(1, 5.0) as session:
+        transport = HttpTransport(session, Origins.of(server.url, []))
+        fetcher = Fetcher(
+            transport, URL(server.url), store, RetryPolicy(), anyio.Semaphore(1), emit
+        )
+        collector = ArchiveCollector(
+            fetcher=fetcher, store=store, integrity="sidecar", keep_sidecars=keep_sidecars,
+            today=date(2026, 11, 23),
+        )  # fmt: skip
+        return await collector.collect(work)
+
+
+async def test_a_file_that_vanishes_after_the_scan_is_fetched(
+    archive_server: ArchiveServer, tmp_path: Path
+) -> None:
+    store = LocalStore(tmp_path)
+    work = Work(planned=PlannedArchive(ARCHIVE), action=Action.CHECK, stat=FileStat(10, 10))
+    event = await collect(archive_server, store, work)
+    assert event.verdict is Verdict.VERIFIED
+    assert event.requests == 2
+
+
+async def test_a_file_proven_by_the_published_sidecar_alone_needs_not_keep_it(
+    archive_server: ArchiveServer, tmp_path: Path
+) -> None:
+    store = LocalStore(tmp_path)
+    fetched = await collect(
+        archive_server, store, Work(planned=PlannedArchive(ARCHIVE), action=Action.FETCH),
+        keep_sidecars=False,
+    )  # fmt: skip
+    assert fetched.size_bytes is not None
+    assert fetched.mtime_ns is not None
+    stat = FileStat(fetched.size_bytes, fetched.mtime_ns)
+    work = Work(planned=PlannedArchive(ARCHIVE), action=Action.CHECK, stat=stat)
+    event = await collect(archive_server, store, work, keep_sidecars=False)
+    assert event.verdict is Verdict.VERIFIED
+    assert event.requests == 1
+    assert not Path(store.path(ARCHIVE.sidecar_key)).exists()
+
+
+async def test_a_file_without_a_sidecar_anywhere_that_is_no_zip_is_fetched(
+    archive_server: ArchiveServer, tmp_path: Path
+) -> None:
+    store = LocalStore(tmp_path)
+    stat = await store.put(ARCHIVE.key, b"junk")
+    archive_server.remove(ARCHIVE.sidecar_key)
+    work = Work(planned=PlannedArchive(ARCHIVE), action=Action.CHECK, stat=stat)
+    event = await collect(archive_server, store, work)
+    assert event.verdict is Verdict.SIDECAR_MISSING
+    assert event.requests == 3, "its sidecar, then the zip and its sidecar"
