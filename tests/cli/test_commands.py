@@ -380,7 +380,9 @@ def test_a_failed_run_still_prints_json(shell: Shell, archive_server: ArchiveSer
     (Path.cwd() / "out").write_text("a file in the place of the directory")
     code, out, err = shell(*collect(archive_server, "--json"))
     assert code == 2
-    assert json.loads(out)["status"] == "failed"
+    report = json.loads(out)
+    assert report["status"] == "failed"
+    assert "cannot be written" in report["error"]
     assert "cannot be written" in err
 
 

@@ -9,6 +9,7 @@ import zipfile
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from itertools import pairwise
 
 import pytest
 
@@ -16,7 +17,6 @@ from crypto_lakehouse.core.archive import Archive, DataType, Market, Partition, 
 from crypto_lakehouse.planning.matrix import MatrixRow, load_matrix
 from crypto_lakehouse.testing import ArchiveServer
 from crypto_lakehouse.testing.catalog import DEFAULT_SYMBOLS
-from crypto_lakehouse.testing.generator import csv_chunks
 
 SERVER = ArchiveServer(today=date(2026, 9, 2))
 DAY_MS = 86_400_000
@@ -137,115 +137,6 @@ def test_spot_counts_microseconds_from_2025(market: str, period: str, digits: in
     assert {len(row[4]) for row in trades} == {digits}
 
 
-def check_bars(archive: Archive, rows: Rows, step_ms: int) -> None:
-    """Check what holds for all bars of a fixed length."""
-    unit = 1000 if len(rows[0][0]) == 16 else 1
-    opened = [int(row[0]) for row in rows]
-    days = (archive.period.last_day - archive.period.first_day).days + 1
-    start = start_ms(archive)
-    assert opened == [ms * unit for ms in range(start, start + days * DAY_MS, step_ms)]
-    assert [int(row[6]) - int(row[0]) for row in rows] == [step_ms * unit - 1] * len(rows)
-    check_prices(rows)
-
-
-def check_prices(rows: Rows) -> None:
-    """Check the order of prices, and that each bar opens at the last one's close."""
-    for row in rows:
-        low, high = Decimal(row[3]), Decimal(row[2])
-        assert low <= Decimal(row[1]) <= high
-        assert low <= Decimal(row[4]) <= high
-    assert [row[4] for row in rows[:-1]] == [row[1] for row in rows[1:]]
-
-
-@pytest.mark.parametrize(
-    ("interval", "step_ms"),
-    [
-        ("1m", 60_000),
-        ("3m", 180_000),
-        ("5m", 300_000),
-        ("15m", 900_000),
-        ("30m", 1_800_000),
-        ("1h", 3_600_000),
-        ("2h", 7_200_000),
-        ("4h", 14_400_000),
-        ("6h", 21_600_000),
-        ("8h", 28_800_000),
-        ("12h", 43_200_000),
-        ("1d", DAY_MS),
-    ],
-)
-@pytest.mark.parametrize("market", ["spot", "futures_um", "futures_cm"])
-def test_klines_fill_their_day(market: str, interval: str, step_ms: int) -> None:
-    symbol = "BTCUSD_PERP" if market == "futures_cm" else "BTCUSDT"
-    archive = make(market, "klines", symbol, "2026-05-08", interval)
-    rows = rows_of(archive)
-    check_bars(archive, rows, step_ms)
-    for row in rows:
-        volume, quote, count, taker, taker_quote = (
-            Decimal(row[place]) for place in (5, 7, 8, 9, 10)
-        )
-        assert 0 <= taker <= volume
-        assert 0 <= taker_quote <= quote
-        assert (count == 0) is (volume == 0)
-        assert row[11] == "0"
-        if market != "futures_cm":  # there, quote_volume is the volume in the base asset
-            assert Decimal(row[3]) * volume <= quote <= Decimal(row[2]) * volume
-
-
-def test_a_day_of_seconds_has_86400_bars() -> None:
-    archive = make("spot", "klines", "BTCUSDT", "2026-05-08", "1s")
-    rows = rows_of(archive)
-    assert len(rows) == 86_400
-    check_bars(archive, rows, 1000)
-    quiet = [row for row in rows if row[8] == "0"]
-    assert 0 < len(quiet) < len(rows)
-    assert all(Decimal(row[5]) == Decimal(row[7]) == Decimal(row[9]) == 0 for row in quiet)
-    assert all(len(set(row[1:5])) == 1 for row in quiet)
-    assert all(Decimal(row[5]) > 0 for row in rows if row[8] != "0")
-
-
-def test_bars_go_on_over_the_edge_of_a_day() -> None:
-    days = [make("spot", "klines", "BTCUSDT", f"2026-05-0{day}", "4h") for day in (8, 9)]
-    check_prices(rows_of(days[0]) + rows_of(days[1]))
-
-
-@pytest.mark.parametrize(
-    ("interval", "opening_days"),
-    [
-        ("3d", [date(2024, 12, 2) + timedelta(days=3 * place) for place in range(10)]),
-        ("1w", [date(2024, 12, day) for day in (2, 9, 16, 23, 30)]),
-        ("1mo", [date(2024, 12, 1)]),
-    ],
-)
-def test_bars_longer_than_a_day_are_in_the_month_they_open_in(
-    interval: str, opening_days: list[date]
-) -> None:
-    """Weeks begin on Monday, 3d bars count from 1970-01-01, months are the calendar's."""
-    rows = rows_of(make("spot", "klines", "BTCUSDT", "2024-12", interval))
-    assert opening_days[0].toordinal() % 3 == date(1970, 1, 1).toordinal() % 3 or interval != "3d"
-    opened = [datetime.fromtimestamp(int(row[0]) / 1000, UTC) for row in rows]
-    assert [moment.date() for moment in opened] == opening_days
-    assert all(moment.time().isoformat() == "00:00:00" for moment in opened)
-    ends = [int(row[6]) + 1 for row in rows]
-    assert ends[:-1] == [int(row[0]) for row in rows[1:]]
-    following = {"3d": date(2025, 1, 1), "1w": date(2025, 1, 6), "1mo": date(2025, 1, 1)}[interval]
-    assert datetime.fromtimestamp(ends[-1] / 1000, UTC).date() == following
-    check_prices(rows)
-
-
-@pytest.mark.parametrize("data_type", ["indexPriceKlines", "markPriceKlines", "premiumIndexKlines"])
-def test_bars_of_what_is_not_traded_have_no_volume(data_type: str) -> None:
-    archive = make("futures_um", data_type, "BTCUSDT", "2026-05-08", "1m")
-    rows = rows_of(archive)
-    check_bars(archive, rows, 60_000)
-    assert {(row[5], row[7], row[8], row[9], row[10], row[11]) for row in rows} == {
-        ("0", "0", "60", "0", "0", "0")
-    }
-    assert any(Decimal(row[1]) < 0 for row in rows) is (data_type == "premiumIndexKlines")
-    weeks = rows_of(make("futures_um", data_type, "BTCUSDT", "2026-05", "1w"))
-    assert {row[8] for row in weeks} == {"86400"}
-
-
 @pytest.mark.parametrize(
     ("market", "data_type", "symbol", "interval", "days"),
     [
@@ -351,7 +242,7 @@ def test_metrics(market: str, symbol: str, day: str, first: str, last: str) -> N
     rows = rows_of(make(market, "metrics", symbol, day))
     moments = [datetime.fromisoformat(row[0]) for row in rows]
     assert (rows[0][0], rows[-1][0], len(rows)) == (first, last, 288)
-    gaps = {after - before for before, after in zip(moments, moments[1:], strict=False)}
+    gaps = {after - before for before, after in pairwise(moments)}
     assert gaps == {timedelta(minutes=5)}
     assert {row[1] for row in rows} == {symbol}
     assert "" in {row[4] for row in rows}, "a ratio is blank now and then"
@@ -421,12 +312,3 @@ def test_series_of_one_symbol_cost_about_the_same() -> None:
     marks = rows_of(make("futures_um", "markPriceKlines", "BTCUSDT", "2026-05-08", "1d"))
     prices = [Decimal(row[1]) for row in (klines[0], trades[0], marks[0])]
     assert max(prices) < Decimal("1.3") * min(prices)
-
-
-def test_a_month_of_seconds_is_written_day_by_day() -> None:
-    """All 2.7 million rows are made; here only the first two of 31 chunks."""
-    archive = make("spot", "klines", "BTCUSDT", "2026-05", "1s")
-    chunks = csv_chunks(archive, matrix_row(archive))
-    first, second = next(chunks), next(chunks)
-    assert first.count(b"\n") == second.count(b"\n") == 86_400
-    assert int(second.split(b",", 1)[0]) == (start_ms(archive) + DAY_MS) * 1000

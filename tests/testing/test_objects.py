@@ -26,7 +26,7 @@ class Answer:
     """A response, read to its end."""
 
     status: int
-    headers: Mapping[str, str]
+    headers: http.client.HTTPMessage
     body: bytes
 
     def error(self) -> dict[str, str]:
@@ -37,8 +37,9 @@ class Answer:
 def fetch(
     server: ArchiveServer, path: str, headers: Mapping[str, str] | None = None, method: str = "GET"
 ) -> Answer:
-    """Send one request on a connection of its own; `path` is a key or a query string."""
-    target = path if path.startswith("?") else quote(path)
+    """Send one request on a connection of its own; `path` is a key, a query string, or both."""
+    key, mark, query = path.partition("?")
+    target = quote(key) + mark + query
     address = urlsplit(server.url)
     connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=30)
     try:

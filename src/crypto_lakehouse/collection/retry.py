@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Awaitable, Callable
+from typing import cast
 
 import anyio
 from attrs import field, frozen
@@ -72,7 +73,4 @@ class RetryPolicy:
 
 def _error_of(state: RetryCallState) -> TransferError:
     """The error of the attempt that was just made; `_is_transient` let only ours through."""
-    error = state.outcome.exception() if state.outcome else None
-    if not isinstance(error, TransferError):
-        raise TypeError(f"not a transfer error: {error!r}")
-    return error
+    return cast("TransferError", state.outcome and state.outcome.exception())

@@ -19,6 +19,19 @@ INLINE_BYTES = 4 << 20
 
 _STEP_BYTES = 1 << 20
 
+_METHODS = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED})
+
+#: What zipfile raises on bytes that are no zip it can read; found by flipping every one.
+_UNREADABLE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    NotImplementedError,
+    OverflowError,
+    RuntimeError,
+    ValueError,
+)
+
 
 def zip_fault(
     file: BinaryIO,
@@ -46,7 +59,7 @@ def zip_fault(
             if limit is not None and archive.infolist()[0].file_size > limit:
                 return None
             return _content_fault(archive, member, step)
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, UnicodeDecodeError) as error:
+    except _UNREADABLE as error:
         return f"not a readable zip: {error}"
 
 
@@ -58,19 +71,18 @@ def _directory_fault(archive: zipfile.ZipFile, member: str) -> str:
         return f"the zip's member is {entries[0].filename!r} instead of `{member}`"
     if entries[0].flag_bits & 0x1:
         return "the zip is encrypted"
+    if entries[0].compress_type not in _METHODS:
+        return f"the zip is compressed by method {entries[0].compress_type}"
     return ""
 
 
 def _content_fault(archive: zipfile.ZipFile, member: str, step: Callable[[], None]) -> str:
     """Read the member; zipfile compares its CRC at the end."""
     size = 0
-    try:
-        with archive.open(member) as content:
-            while chunk := content.read(_STEP_BYTES):
-                size += len(chunk)
-                step()
-    except zlib.error as error:
-        return f"the zip's data cannot be inflated: {error}"
+    with archive.open(member) as content:
+        while chunk := content.read(_STEP_BYTES):
+            size += len(chunk)
+            step()
     expected = archive.infolist()[0].file_size
     return "" if size == expected else f"the zip's member has {size} of {expected} bytes"
 

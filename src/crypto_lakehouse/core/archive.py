@@ -283,12 +283,9 @@ class Archive:
             known = ", ".join(_MARKETS_BY_PATH)
             raise ArchiveKeyError(key, f"unknown market folder; the archive has {known}")
         try:
-            archive = cls._parse_below_market(market, parts[width:])
+            return cls._parse_below_market(market, parts[width:])
         except ArchiveKeyError as error:
             raise ArchiveKeyError(key, error.reason) from None
-        if archive.key != key:
-            raise ArchiveKeyError(key, f"it would be written `{archive.key}`")
-        return archive
 
     @classmethod
     def _parse_below_market(cls, market: Market, parts: list[str]) -> Archive:

@@ -172,7 +172,7 @@ def _merged(
 def _overlay(merged: dict[str, Any], layer: Mapping[str, Any]) -> None:
     """Put a later layer over earlier ones; it may give one edge of a range, or replace it."""
     below = merged.get("date_range")
-    if "default_date" in layer and "date_range" not in layer:
+    if layer.get("default_date") is not None and "date_range" not in layer:
         merged.pop("date_range", None)
     merged.update(layer)
     above = layer.get("date_range")

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
 from crypto_lakehouse.core.config_values import DateRange
 from crypto_lakehouse.core.errors import Problem
-from crypto_lakehouse.core.suggestions import allowed_values
+from crypto_lakehouse.core.suggestions import allowed_values, shown
 
 __all__ = ["check_combinations", "check_unknown_keys"]
+
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 
 #: Keys of the older collection workflow, and why each means nothing here (archive-facts 6.4).
 OLDER_KEYS = {
@@ -49,7 +52,9 @@ def check_unknown_keys(
             notes.append(f"`{name}` is a key of the older workflow and is ignored: "
                          f"{OLDER_KEYS[name]}")  # fmt: skip
         else:
-            problems.append(Problem(f"$.{name}", f"unknown key; {allowed_values(name, known)}"))
+            problems.append(
+                Problem(f"$.{shown(name)}", f"unknown key; {allowed_values(name, known)}")
+            )
     return values, notes, problems
 
 
@@ -104,19 +109,20 @@ def _urls(fields: Mapping[str, Any]) -> Iterable[Problem]:
     for name in ("source_url", "listing_url"):
         if fields.get(name) is not None and (fault := _url_fault(fields[name])):
             yield Problem(f"$.{name}", fault)
-    scheme = urlsplit(fields.get("output_directory", "")).scheme
-    if len(scheme) > 1:
+    if scheme := _SCHEME.match(fields.get("output_directory", "")):
         yield Problem(
-            "$.output_directory", f"`{scheme}://` is not supported; name a local directory"
+            "$.output_directory", f"`{scheme[0]}` is not supported; name a local directory"
         )
 
 
 def _url_fault(url: str) -> str | None:
+    if any(character.isspace() for character in url):
+        return "must hold no spaces"
     try:
         parts = urlsplit(url)
         host, _port = parts.hostname, parts.port
-    except ValueError as error:
-        return f"not a URL: {error}"
+    except ValueError:  # its text quotes user information
+        return "not a URL; must be an absolute http:// or https:// URL"
     if parts.scheme not in {"http", "https"} or not host:
         return "must be an absolute http:// or https:// URL"
     if parts.query or parts.fragment:

@@ -8,10 +8,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import yaml
+from yaml.constructor import ConstructorError
 
 from crypto_lakehouse.core.config_values import DateRange, Intervals, Parallelism, Symbols
 from crypto_lakehouse.core.errors import ConfigurationError, Problem
-from crypto_lakehouse.core.suggestions import allowed_values
+from crypto_lakehouse.core.suggestions import allowed_values, shown
 
 __all__ = ["ENVIRONMENT_PREFIX", "environment_values", "parse_config", "parse_text_value"]
 
@@ -34,8 +35,8 @@ def parse_config(text: str, name: str) -> dict[str, Any]:
     parsers: dict[str, Callable[[str], Any]] = {
         "json": _json,
         "toml": tomllib.loads,
-        "yaml": yaml.safe_load,
-        "yml": yaml.safe_load,
+        "yaml": _yaml,
+        "yml": _yaml,
     }
     ending = name.rpartition(".")[2].lower()
     parser = parsers.get(ending)
@@ -44,8 +45,10 @@ def parse_config(text: str, name: str) -> dict[str, Any]:
         raise ConfigurationError([Problem(name, f"unknown kind of configuration file; {hint}")])
     try:
         values = parser(text)
-    except (ValueError, yaml.YAMLError) as error:
-        raise ConfigurationError([Problem(name, f"not valid {ending}: {error}")]) from error
+    except RecursionError:
+        raise ConfigurationError([Problem(name, f"not valid {ending}: nested too deep")]) from None
+    except (ValueError, yaml.YAMLError) as error:  # it may hold the text, and secrets in it
+        raise ConfigurationError([Problem(name, f"not valid {ending}: {error}")]) from None
     if not isinstance(values, dict):
         kind = type(values).__name__
         raise ConfigurationError([Problem(name, f"must hold a mapping of keys, not {kind}")])
@@ -66,6 +69,35 @@ def _json(text: str) -> Any:  # noqa: ANN401 - whatever the file holds
     return json.loads(text, object_pairs_hook=unique)
 
 
+def _yaml(text: str) -> Any:  # noqa: ANN401 - whatever the file holds
+    """YAML in which a key that stands twice is an error, and every error names its line."""
+    try:
+        return _Loader(text).get_single_data()
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = f" (at line {mark.line + 1}, column {mark.column + 1})" if mark else ""
+        raise ValueError(f"{error.problem}{place}") from None
+
+
+class _Loader(yaml.SafeLoader):
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:  # noqa: ANN401
+        try:
+            return super().construct_object(node, deep)
+        except (ValueError, LookupError, AttributeError) as error:
+            problem = f"no value of {node.tag}: {error}"
+            raise ConstructorError(None, None, problem, node.start_mark) from None
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        pairs = node.value if node.id == "mapping" else ()
+        seen: set[tuple[str, str]] = set()
+        for key in [key for key, _ in pairs if isinstance(key, yaml.ScalarNode)]:
+            if (key.tag, key.value) in seen:
+                problem = f"key `{key.value}` stands twice"
+                raise ConstructorError(None, None, problem, key.start_mark)
+            seen.add((key.tag, key.value))
+        return super().construct_mapping(node, deep)
+
+
 def environment_values(
     environ: Mapping[str, str], kinds: Mapping[str, Any]
 ) -> tuple[dict[str, Any], list[Problem]]:
@@ -83,6 +115,7 @@ def environment_values(
     """
     values: dict[str, Any] = {}
     problems: list[Problem] = []
+    edges: dict[str, str] = {}
     names = {f"{ENVIRONMENT_PREFIX}{key.upper()}": key for key in kinds}
     for variable, text in environ.items():
         if not variable.startswith(ENVIRONMENT_PREFIX) or not text:
@@ -90,14 +123,16 @@ def environment_values(
         key, _, edge = variable.removeprefix(ENVIRONMENT_PREFIX).lower().rpartition("_")
         try:
             if key == "date_range" and edge in {"start", "end"}:
-                values.setdefault("date_range", {})[edge] = text
+                edges[edge] = text
             elif variable in names:
                 values[names[variable]] = parse_text_value(text, kinds[names[variable]])
             else:
                 hint = allowed_values(variable, names)
-                problems.append(Problem(variable, f"names no configuration key; {hint}"))
+                problems.append(Problem(shown(variable), f"names no configuration key; {hint}"))
         except ValueError as error:
             problems.append(Problem(variable, str(error)))
+    if edges and isinstance(whole := values.get("date_range", {}), Mapping):
+        values["date_range"] = {**whole, **edges}
     return values, problems
 
 
@@ -123,14 +158,16 @@ def parse_text_value(text: str, kind: Any) -> Any:  # noqa: ANN401 - any kind of
 
 def _json_text(text: str) -> Any:  # noqa: ANN401
     try:
-        return json.loads(text)
+        return _json(text)
+    except RecursionError:
+        raise ValueError("not valid JSON: nested too deep") from None
     except ValueError as error:
         raise ValueError(f"not valid JSON: {error}") from None
 
 
 def _boolean(text: str) -> bool:
     if text.lower() not in _WORDS:
-        raise ValueError(f"`{text}` must be true or false")
+        raise ValueError(f"`{shown(text)}` must be true or false")
     return _WORDS[text.lower()]
 
 

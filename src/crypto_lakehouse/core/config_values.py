@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import unicodedata
 from collections.abc import Callable, Mapping
 from datetime import date, datetime
@@ -15,7 +16,7 @@ from cattrs.v import transform_error
 
 from crypto_lakehouse.core.archive import INTERVALS, DataType, Market, Partition, check_symbol
 from crypto_lakehouse.core.errors import ArchiveKeyError, Problem
-from crypto_lakehouse.core.suggestions import allowed_values
+from crypto_lakehouse.core.suggestions import allowed_values, shown
 
 __all__ = [
     "AUTO",
@@ -30,6 +31,9 @@ __all__ = [
 ]
 
 AUTO = "auto"
+
+#: Parts a message from its place in cattrs' lines; no message holds a control character.
+_END = "\0"
 
 #: Named kinds of value; each has its hook below.
 Symbols = NewType("Symbols", object)
@@ -84,24 +88,24 @@ def structure_value(
 
 def _problem(line: str) -> Problem:
     """Take apart what `transform_error` put together: `message @ path`."""
-    message, _, path = line.rpartition(" @ ")
+    message, _, path = line.partition(f"{_END} @ ")
     return Problem(path, message)
 
 
 def _describe(error: BaseException, _type: type | None) -> str:
     if isinstance(error, KeyError):
-        return "required, and missing"
+        return f"required, and missing{_END}"
     if isinstance(error, cattrs.ForbiddenExtraKeysError):
-        names = ", ".join(sorted(f"`{name}`" for name in error.extra_fields))
-        return f"unknown key {names}; allowed: start, end"
-    return str(error)
+        names = ", ".join(sorted(f"`{shown(name)}`" for name in error.extra_fields))
+        return f"unknown key {names}; allowed: start, end{_END}"
+    return f"{error}{_END}"
 
 
 def _bounds_fault(value: object, metadata: Mapping[str, Any]) -> str | None:
     if "at_least" in metadata and value < metadata["at_least"]:
-        return f"must be at least {metadata['at_least']}, not {value}"
+        return f"must be at least {metadata['at_least']}, not {shown(value)}"
     if "at_most" in metadata and value > metadata["at_most"]:
-        return f"must be at most {metadata['at_most']}, not {value}"
+        return f"must be at most {metadata['at_most']}, not {shown(value)}"
     if "above" in metadata and not value > metadata["above"]:
         return f"must be more than {metadata['above']}, not {value}"
     return None
@@ -109,7 +113,7 @@ def _bounds_fault(value: object, metadata: Mapping[str, Any]) -> str | None:
 
 def _word(value: object, choice: Choice) -> str:
     if value not in choice:
-        raise ValueError(f"unknown value `{value}`; {allowed_values(value, choice)}")
+        raise ValueError(f"unknown value `{shown(value)}`; {allowed_values(value, choice)}")
     return str(value)
 
 
@@ -142,7 +146,7 @@ def _integer(value: object, _: Any) -> int:  # noqa: ANN401
 def _number(value: object, _: Any) -> float:  # noqa: ANN401
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(f"must be a number, not {_kind_of(value)}")
-    if not -float("inf") < value < float("inf"):
+    if not abs(value) <= sys.float_info.max:
         raise ValueError("must be a finite number")
     return float(value)
 
@@ -154,20 +158,21 @@ def _day(value: object, _: Any) -> date:  # noqa: ANN401
         return value
     try:
         text = _text(value, str)
-        if len(text) != len("YYYY-MM-DD"):
+        day = date.fromisoformat(text)
+        if text != day.isoformat():  # other forms of ISO 8601: 20250715, 2025-W29-2
             raise ValueError(text)
-        return date.fromisoformat(text)
+        return day
     except (TypeError, ValueError):
-        raise ValueError(f"`{value}` is no day of the calendar, YYYY-MM-DD") from None
+        raise ValueError(f"`{shown(value)}` is no day of the calendar, YYYY-MM-DD") from None
 
 
 def _member(kind: type[StrEnum], noun: str) -> Callable[[object, Any], StrEnum]:
     def structure(value: object, _: Any) -> StrEnum:  # noqa: ANN401
         try:
-            return kind(str(value))
-        except ValueError:
+            return kind(_text(value, str))
+        except (TypeError, ValueError):
             hint = allowed_values(value, kind)
-            raise ValueError(f"unknown {noun} `{value}`; {hint}") from None
+            raise ValueError(f"unknown {noun} `{shown(value)}`; {hint}") from None
 
     return structure
 
@@ -179,7 +184,7 @@ def _symbol(value: object, _: Any) -> str:  # noqa: ANN401
     try:
         check_symbol(plain or "X")
     except ArchiveKeyError as error:
-        raise ValueError(f"`{text}`: {error.reason}") from None
+        raise ValueError(f"`{shown(text)}`: {error.reason}") from None
     return text
 
 
@@ -193,7 +198,7 @@ def _interval(value: object, _: Any) -> str:  # noqa: ANN401
     if value == "1M":
         return "1mo"
     if value not in INTERVALS:
-        raise ValueError(f"unknown interval `{value}`; {allowed_values(value, INTERVALS)}")
+        raise ValueError(f"unknown interval `{shown(value)}`; {allowed_values(value, INTERVALS)}")
     return str(value)
 
 
@@ -202,7 +207,7 @@ def _list(value: object, kind: Any) -> tuple[Any, ...]:  # noqa: ANN401
     values = [value] if isinstance(value, str) else value
     if not isinstance(values, list | tuple | set | frozenset):
         raise TypeError(f"must be a list, not {_kind_of(value)}")
-    if not values:
+    if not values and kind.__args__[0] is not str:  # no further hosts at all is an answer
         raise ValueError("must not be empty; leave the key out for the default")
     ordered = sorted(values, key=str) if isinstance(values, set | frozenset) else list(values)
     items = _CONVERTER.structure(ordered, list[kind.__args__[0]])
@@ -215,6 +220,9 @@ def _list_or_mapping(key: Any, item: Any) -> Callable[[object, Any], Any]:  # no
             return _CONVERTER.structure(value, tuple[item, ...])
         if not value:
             raise ValueError("must not be empty; leave the key out for the default")
+        for name in value:
+            if not isinstance(name, str):
+                raise TypeError(f"keys must be text, not {_kind_of(name)}")
         return _CONVERTER.structure(dict(value), dict[key, tuple[item, ...]])
 
     return structure
@@ -231,13 +239,13 @@ def _parallelism(value: object, kind: Any) -> int | str:  # noqa: ANN401
         return AUTO
     number = _integer(value, kind)
     if not 1 <= number <= 256:
-        raise ValueError(f"must be 1 to 256, or `auto`, not {number}")
+        raise ValueError(f"must be 1 to 256, or `auto`, not {shown(number)}")
     return number
 
 
 def _kind_of(value: object) -> str:
     names = {dict: "a mapping", list: "a list", str: "text", bool: "true or false"}
-    return f"{names.get(type(value), type(value).__name__)} (`{value}`)"
+    return f"{names.get(type(value), type(value).__name__)} (`{shown(value)}`)"
 
 
 def _is_tuple(kind: Any) -> bool:  # noqa: ANN401

@@ -25,7 +25,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, ClassVar
 
-from attrs import frozen
+from attrs import field, frozen
+
+from crypto_lakehouse.core.redaction import redact
 
 if TYPE_CHECKING:
     from crypto_lakehouse.core.report import CollectionReport
@@ -68,10 +70,12 @@ class Problem:
         path: The place, as `$.date_range.start`, `$.availability_matrix[3].market`, or the
             name of an environment variable or option.
         message: What is wrong and which values are allowed.
+
+    Secrets in either are masked.
     """
 
-    path: str
-    message: str
+    path: str = field(converter=redact)
+    message: str = field(converter=redact)
 
     def __str__(self) -> str:
         return f"{self.path}: {self.message}"

@@ -12,7 +12,7 @@ from attrs import define, field, fields, frozen
 from crypto_lakehouse.core.events import (
     ArchiveFinished,
     ArchiveRetried,
-    Event,
+    BodyStarted,
     RunFinished,
     RunStarted,
     RunWarned,
@@ -88,8 +88,12 @@ class MetricsCollector:
         self.workflow = name
         self._started = self._clock()
 
-    def record_event(self, event: Event | str | Mapping[str, Any]) -> None:
-        """Count one event; an event of an application's own is counted under its name."""
+    def record_event(self, event: object) -> None:
+        """Count one event of a run.
+
+        An event of an application's own, which is a name, a mapping that holds its name under
+        `event`, or any other object, is counted under its name.
+        """
         match event:
             case ArchiveFinished():
                 self._record_archive(event)
@@ -101,6 +105,8 @@ class MetricsCollector:
                 self.warnings.append(event.message)
             case RunFinished():
                 self._finished = self._clock()
+            case BodyStarted():
+                pass  # its archive is counted once it is finished
             case str():
                 self.other_events[event] += 1
             case Mapping():

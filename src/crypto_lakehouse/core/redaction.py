@@ -7,11 +7,13 @@ import re
 __all__ = ["redact"]
 
 _MASK = "***"
-_USERINFO = re.compile(r"(?P<scheme>\b[a-z][a-z0-9+.-]*://)[^/\s@?#]+@", re.IGNORECASE)
+_USERINFO = re.compile(r"(?<=://)[^/\s?#]+@")
 _PARAMETER = re.compile(
-    r"(?P<name>[\w.-]*(?:token|secret|passw(?:or)?d|api[_-]?key|access[_-]?key(?:[_-]?id)?"
-    r"|signature|credential|security-token|\bsig|\bauth(?:orization)?))"
-    r"(?P<equals>=|:\s*|['\"]:\s*['\"]?)(?P<value>(?:(?:Bearer|Basic)\s+)?[^\s&#,;'\"}]+)",
+    r"(?<![\w.-])(?P<name>[\w.-]*(?:token|secret|passw(?:or)?d|api[_-]?key"
+    r"|access[_-]?key(?:[_-]?id)?|signature|credential|\bsig|\bauth(?:orization)?))"
+    r"(?P<equals>=|['\"]?:\s*)"
+    r"(?:(?P<quote>['\"])(?:\\.|(?!(?P=quote))[^\\])*"
+    r"|(?:(?:Bearer|Basic)\s+)?[^\s&#,;'\"}]+)",
     re.IGNORECASE,
 )
 
@@ -26,5 +28,5 @@ def redact(text: str) -> str:
         >>> redact("https://me:pw@mirror.example/data?X-Amz-Signature=abc&part=1")
         'https://***@mirror.example/data?X-Amz-Signature=***&part=1'
     """
-    text = _USERINFO.sub(rf"\g<scheme>{_MASK}@", text)
-    return _PARAMETER.sub(rf"\g<name>\g<equals>{_MASK}", text)
+    text = _USERINFO.sub(f"{_MASK}@", text)
+    return _PARAMETER.sub(rf"\g<name>\g<equals>\g<quote>{_MASK}", text)

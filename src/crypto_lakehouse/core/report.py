@@ -101,7 +101,8 @@ class CollectionReport:
 
     def to_mapping(self) -> dict[str, Any]:
         """The object that `collect --json` prints."""
-        return {
+        ended_early = {"error": self.error} if self.error else {}
+        return ended_early | {
             "workflow": self.workflow,
             "status": self.status,
             "totals": {str(name): count for name, count in self.totals.items()},

@@ -1,11 +1,37 @@
-"""Say what is allowed, and what was probably meant."""
+"""Say what was given, what is allowed, and what was probably meant."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import reprlib
+from collections.abc import Collection, Iterable
 
-__all__ = ["allowed_values"]
+from crypto_lakehouse.core.redaction import redact
+
+__all__ = ["allowed_values", "shown"]
+
+#: How many characters of a value a message quotes.
+SHOWN_CHARACTERS = 80
+
+_REPR = reprlib.Repr()
+_REPR.maxlevel = 3
+_REPR.maxstring = _REPR.maxother = 10_000  # whole texts, so that secrets are recognised
+
+
+def shown(value: object) -> str:
+    """Quote any value in part: short, on one line, without secrets.
+
+    Example:
+        >>> shown("a" * 1000) == "a" * 80 + "…", shown([1, [2]]), shown("https://me:pw@h")
+        (True, '[1, [2]]', 'https://***@h')
+    """
+    is_nested = isinstance(value, Collection) and not isinstance(value, str)
+    try:
+        text = redact(_REPR.repr(value) if is_nested else str(value))
+    except ValueError:
+        text = "a number of thousands of digits"
+    text = text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}…"
+    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
 
 
 def allowed_values(given: object, allowed: Iterable[str]) -> str:
@@ -17,6 +43,6 @@ def allowed_values(given: object, allowed: Iterable[str]) -> str:
     """
     options = [str(value) for value in allowed]
     by_folded = {option.casefold(): option for option in options}
-    near = difflib.get_close_matches(str(given).casefold(), by_folded, n=1, cutoff=0.6)
+    near = difflib.get_close_matches(shown(given).casefold(), by_folded, n=1, cutoff=0.6)
     hint = f"; did you mean `{by_folded[near[0]]}`?" if near else ""
     return f"allowed: {', '.join(options)}{hint}"

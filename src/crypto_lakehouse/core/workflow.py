@@ -33,7 +33,9 @@ class BaseWorkflow(ABC):
         self, config: WorkflowConfig, *, metrics_collector: MetricsCollector | None = None
     ) -> None:
         self.config = config
-        self.metrics_collector = metrics_collector or MetricsCollector()
+        self.metrics_collector = (
+            MetricsCollector() if metrics_collector is None else metrics_collector
+        )
 
     def execute(self) -> WorkflowMetrics:
         """Run to the end, for callers that have no event loop.

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from crypto_lakehouse.core.errors import LakehouseError
 from crypto_lakehouse.testing.server import ArchiveServer
 
-__all__ = ["main"]
+__all__ = ["main", "wait_for_ctrl_c"]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -20,13 +20,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with ArchiveServer(options.folder, host=options.host, port=options.port) as server:
             sys.stdout.write(f"{server.url}\n")
             sys.stdout.flush()
-            threading.Event().wait()  # for Ctrl-C
+            wait_for_ctrl_c()
     except KeyboardInterrupt:
         pass
     except (OSError, LakehouseError) as error:
         sys.stderr.write(f"error: {error}\n")
         return 1
     return 0
+
+
+def wait_for_ctrl_c() -> None:
+    """Wait for ever; Ctrl-C raises KeyboardInterrupt here."""
+    threading.Event().wait()
 
 
 def _parser() -> argparse.ArgumentParser:

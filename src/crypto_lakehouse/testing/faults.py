@@ -147,8 +147,8 @@ class Stall(Fault):
     """Fall silent, go on when released. Once released it stays so, for repetitions of it, too.
 
     Attributes:
-        release: Opened by the test, by `server.release()`, or by the server as it closes (then
-            the connection is cut).
+        release: Opened by the test, or by `server.release()`. A server that closes cuts the
+            connection instead.
         at: Fall silent after this many bytes of the body, 0 for after the headers; None for
             before the headers.
         reached: Opened when the server has fallen silent, so that a test need not sleep.

@@ -31,7 +31,7 @@ class Folder:
         directory = self._root / folder
         above = self._targets_above(directory)
         names = []
-        for entry in directory.iterdir():
+        for entry in _entries(directory):
             target = None if entry.name.startswith(".") else self._inside(entry)
             if target is None or target in above:  # a link to a folder above never ends
                 continue
@@ -50,6 +50,13 @@ class Folder:
         except (OSError, RuntimeError):  # RuntimeError: links in a circle
             return None
         return target if target.is_relative_to(self._root) else None
+
+
+def _entries(directory: Path) -> list[Path]:
+    try:
+        return list(directory.iterdir())
+    except FileNotFoundError:  # it has gone since its name was read
+        return []
 
 
 def _is_unsafe(part: str) -> bool:

@@ -79,12 +79,9 @@ class Handler:
         self._scripts = scripts
         self._sender = Sender(self._read, self._keep)
         self._silent: set[Gate] = set()
-        self._requests: dict[int, web.BaseRequest] = {}
-        self._closing = False
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request."""
-        self._requests[id(request)] = request
         self.active += 1
         self.peak = max(self.peak, self.active)
         try:
@@ -94,7 +91,6 @@ class Handler:
             return await self._sender.send(request, answer)
         finally:
             self.active -= 1
-            self._requests.pop(id(request), None)
 
     def forget(self) -> None:
         """Begin the log and the peak anew."""
@@ -105,19 +101,6 @@ class Handler:
         """End all silences that are being kept."""
         for gate in self._silent.copy():
             gate.open()
-
-    def open(self, executor: Executor) -> None:
-        """Begin to serve."""
-        self._closing = False
-        self.executor = executor
-
-    def close(self) -> None:
-        """End all silences, and keep no new one: the server is about to close."""
-        self._closing = True
-        self.release()
-        for request in list(self._requests.values()):
-            if request.transport is not None:
-                request.transport.abort()
 
     def _record(self, request: web.BaseRequest, target: _Target, answer: Answer) -> None:
         self.log.append(
@@ -172,13 +155,11 @@ class Handler:
     async def _in_thread(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self.executor, work)
 
-    async def _keep(self, silence: Silence) -> bool:
-        """Be silent until released; False where the server closes meanwhile."""
+    async def _keep(self, silence: Silence) -> None:
+        """Be silent until released, or cancelled because a side closes the connection."""
         self._silent.add(silence.release)
         try:
             silence.reached.open()
-            if not self._closing:
-                await silence.release.passed()
+            await silence.release.passed()
         finally:
             self._silent.discard(silence.release)
-        return not self._closing

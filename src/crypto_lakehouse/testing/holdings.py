@@ -111,7 +111,10 @@ class Holdings:
         path = self._folder.find(key) if self._folder is not None else None
         if path is None:
             return None
-        status = path.stat()
+        try:
+            status = path.stat()
+        except FileNotFoundError:  # it has gone since it was found
+            return None
         version = (path, status.st_mtime_ns, status.st_size)
         if version not in self._files:
             self._files[version] = StoredObject.of_file(key, path, status)
@@ -126,12 +129,13 @@ class Holdings:
             return None
         if key.endswith(SIDECAR_SUFFIX):
             return self._facts_of(*found).sidecar
-        return _stored(self._facts_of(*found), self._body(*found))
+        body = self._body(*found)
+        return _stored(self._facts_of(*found, body), body)
 
-    def _facts_of(self, archive: Archive, row: MatrixRow) -> _Facts:
+    def _facts_of(self, archive: Archive, row: MatrixRow, body: bytes | None = None) -> _Facts:
         facts = self._facts.get(archive.key)
         if facts is None:
-            body = self._body(archive, row)
+            body = self._body(archive, row) if body is None else body
             line = sidecar_bytes(archive.name, body, newline=row.sidecar_newline)
             sidecar = StoredObject.of(archive.sidecar_key, line)
             facts = _Facts(StoredObject.of(archive.key, body).entry, sidecar)

@@ -18,8 +18,8 @@ _PIECE_BYTES = 1 << 20
 #: Reads a piece of a content, off the event loop where that may block.
 Read = Callable[[Content, int, int], Awaitable[bytes]]
 
-#: Keeps a silence; says whether to go on after it.
-Keep = Callable[[Silence], Awaitable[bool]]
+#: Keeps a silence.
+Keep = Callable[[Silence], Awaitable[None]]
 
 
 class Sender:
@@ -62,8 +62,8 @@ class Sender:
         """Send until the end, where to return True, or until the place of the cut."""
         for place, end in _stretches(answer, has_body=request.method != "HEAD"):
             silence = answer.silence
-            if silence is not None and silence.at == place and not await self._keep(silence):
-                return False
+            if silence is not None and silence.at == place:
+                await self._keep(silence)
             if answer.cut_at == place:
                 return False
             if place == BEFORE_HEADERS:

@@ -33,6 +33,10 @@ class ArchiveServer:
     the same bytes for the same key, always. Given a folder it serves that, byte for byte. What is
     put or removed by hand comes before both.
 
+    An archive is made when it is first asked for, or shown on a page of a listing: mostly in a
+    few milliseconds, a day of 1s bars in a quarter of a second, a month of them in about seven
+    seconds and with 0.7 GB of memory. Bound a listing of 1s bars by `start` and `end`.
+
     Use it as an asynchronous context manager to serve in the running event loop, or as a plain
     one to serve in a background thread, for synchronous code and other processes. All methods
     may be called from any thread, before, while and after it serves.
@@ -77,6 +81,8 @@ class ArchiveServer:
         today: date | None = None,
     ) -> None:
         catalog = None
+        if isinstance(symbols, str):  # a string is a sequence of strings, but nobody means that
+            symbols = (symbols,)
         if generate or (generate is None and folder is None):
             day = today or datetime.now(UTC).date()
             catalog = Catalog(matrix or load_matrix(), symbols, start=start, end=end, today=day)

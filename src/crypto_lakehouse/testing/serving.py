@@ -38,14 +38,13 @@ async def listening(handler: Handler, host: str, port: int) -> AsyncIterator[int
     server = web.Server(handler, handler_cancellation=True, access_log=None)
     # One thread: two would only take the interpreter from each other, and from the loop.
     with ThreadPoolExecutor(1, thread_name_prefix="archive-server-work") as executor:
+        handler.executor = executor
         loop = asyncio.get_running_loop()
         listener = await loop.create_server(server, host, port, backlog=_BACKLOG)
-        handler.open(executor)
         try:
             yield listener.sockets[0].getsockname()[1]
         finally:
             await _stop_accepting(listener)
-            handler.close()
             await _cut_all(server)
             executor.shutdown(wait=False, cancel_futures=True)
 

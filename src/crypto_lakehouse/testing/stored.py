@@ -10,7 +10,7 @@ from typing import ClassVar, Protocol
 
 from attrs import field, frozen
 
-from crypto_lakehouse.core.archive import SIDECAR_SUFFIX, Archive, Period
+from crypto_lakehouse.core.archive import SIDECAR_SUFFIX, Archive
 from crypto_lakehouse.core.errors import ArchiveKeyError
 
 __all__ = [
@@ -162,11 +162,10 @@ def content_type(key: str) -> str:
     return ZIP_TYPE if key.endswith(".zip") else "binary/octet-stream"
 
 
-def published_at(key: str | Period) -> datetime:
+def published_at(key: str) -> datetime:
     """When an object was published: the day after its period, at a fixed time of day."""
-    if isinstance(key, str):
-        try:
-            key = Archive.parse(key.removesuffix(SIDECAR_SUFFIX)).period
-        except ArchiveKeyError:
-            return _UNDATED
-    return datetime.combine(key.last_day + timedelta(days=1), _PUBLISHED_AT)
+    try:
+        period = Archive.parse(key.removesuffix(SIDECAR_SUFFIX)).period
+    except ArchiveKeyError:
+        return _UNDATED
+    return datetime.combine(period.last_day + timedelta(days=1), _PUBLISHED_AT)

@@ -1,0 +1,88 @@
+"""Events become records of JSON types that say who they are."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import get_args
+
+import attrs
+import pytest
+from tests.core.conftest import ARCHIVE, KEY, NOON
+
+from crypto_lakehouse.core.events import (
+    ArchiveFinished,
+    ArchiveRetried,
+    BodyStarted,
+    Event,
+    RunFinished,
+    RunStarted,
+    RunWarned,
+    to_record,
+)
+from crypto_lakehouse.core.verdicts import Verdict
+
+RECORDS: list[tuple[Event, dict[str, object]]] = [
+    (
+        RunStarted(run_id="r1", workflow="archive_collection", planned=0, at=NOON),
+        {
+            "event": "RunStarted",
+            "run_id": "r1",
+            "workflow": "archive_collection",
+            "planned": 0,
+            "at": "2025-07-15T12:00:00+00:00",
+        },
+    ),
+    (RunWarned(message="nothing planned"), {"event": "RunWarned", "message": "nothing planned"}),
+    (
+        BodyStarted(archive=ARCHIVE, etag='"e"', last_modified=None, size_bytes=0),
+        {"event": "BodyStarted", "key": KEY, "etag": '"e"', "size_bytes": 0},
+    ),
+    (
+        ArchiveRetried(archive=ARCHIVE, attempt=1, wait_s=0.5, reason="503"),
+        {"event": "ArchiveRetried", "key": KEY, "attempt": 1, "wait_s": 0.5, "reason": "503"},
+    ),
+    (
+        ArchiveFinished(archive=ARCHIVE, verdict=Verdict.UNCHANGED),
+        {
+            "event": "ArchiveFinished",
+            "key": KEY,
+            "verdict": "unchanged",
+            "fetched_bytes": 0,
+            "requests": 0,
+            "elapsed_s": 0.0,
+        },
+    ),
+    (
+        RunFinished(run_id="r1", status="complete", at=NOON),
+        {
+            "event": "RunFinished",
+            "run_id": "r1",
+            "status": "complete",
+            "at": "2025-07-15T12:00:00+00:00",
+        },
+    ),
+]
+
+
+@pytest.mark.parametrize(("event", "record"), RECORDS)
+def test_a_record_holds_what_the_event_says(event: Event, record: dict[str, object]) -> None:
+    assert to_record(event) == record
+    assert json.loads(json.dumps(to_record(event))) == record
+
+
+def test_every_kind_of_event_has_a_record() -> None:
+    assert {type(event) for event, _ in RECORDS} == set(get_args(Event))
+
+
+@pytest.mark.parametrize("event", [event for event, _ in RECORDS])
+def test_an_event_is_a_fact_and_does_not_change(event: Event) -> None:
+    name = attrs.fields(type(event))[0].name
+    with pytest.raises(attrs.exceptions.FrozenInstanceError):
+        setattr(event, name, None)
+
+
+def test_times_keep_their_zone() -> None:
+    at = datetime(2025, 1, 1, tzinfo=UTC)
+    record = to_record(RunFinished(run_id="r", status="failed", at=at))
+    assert datetime.fromisoformat(record["at"]) == at
