@@ -228,7 +228,7 @@ SPOIL: list[tuple[Callable[[Any], Any], str, str]] = [
     (lambda d: _daily(d).update(available_from="2016-13-01"),
      "$.availability_matrix[0].partitions['daily'].available_from", "no day of the calendar"),
     (lambda d: d["availability_matrix"].append(d["availability_matrix"][0]),
-     "$.availability_matrix[27]", "stands in row 0 already"),
+     "$.availability_matrix[27]", "stands at $.availability_matrix[0] already"),
 ]  # fmt: skip
 
 
@@ -245,7 +245,10 @@ def test_all_faults_are_told_at_once(data: dict[str, Any]) -> None:
     data["availability_matrix"][0]["state"] = "alive"
     data["availability_matrix"][5]["symbol_pattern"] = "["
     data["availability_matrix"][9]["key_pattern"] = "../x"
-    assert len(faults(data)) == 3
+    data["availability_matrix"][11]["market"] = "spott"
+    data["availability_matrix"][12] = 7
+    del data["source_url"]
+    assert len(faults(data)) == 6
 
 
 @pytest.mark.parametrize(

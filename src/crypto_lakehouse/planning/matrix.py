@@ -220,11 +220,11 @@ def load_matrix(path: str | os.PathLike[str] | None = None) -> Matrix:
 
 @lru_cache(maxsize=1)
 def _shipped() -> Matrix:
-    folder = files("crypto_lakehouse").joinpath("matrix")
-    resource = folder.joinpath(_SHIPPED)
-    if not resource.is_file():  # a checkout that was installed without its data
-        resource = Path(__file__).parents[3] / "matrix" / _SHIPPED
-    return parse_matrix(resource.read_bytes(), f"{_SHIPPED} (shipped)")
+    packaged = files("crypto_lakehouse").joinpath("matrix", _SHIPPED)
+    # An editable installation has the file where the repository has it.
+    checkout = Path(__file__).parents[3] / "matrix" / _SHIPPED
+    data = packaged.read_bytes() if packaged.is_file() else checkout.read_bytes()
+    return parse_matrix(data, f"{_SHIPPED} (shipped)")
 
 
 def parse_matrix(text: str | bytes, origin: str) -> Matrix:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import cattrs
 from attrs import frozen
@@ -20,6 +20,8 @@ __all__ = ["FORMAT", "key_pattern_of", "pattern_fault", "read_current"]
 
 FORMAT = 3
 
+_Kind = TypeVar("_Kind")
+
 _STATES = ("live", "retired", "removed")
 _FORMS = ("symbol", "pair")
 _UNITS = ("ms", "us")
@@ -27,14 +29,13 @@ _UNITS = ("ms", "us")
 
 @frozen(kw_only=True)
 class _File:
-    """The top level of a matrix file."""
+    """The top level of a matrix file, without its rows."""
 
     format: int
     publisher: str = ""
     observed: str = ""
     source_url: str
     listing_url: str | None = None
-    availability_matrix: list[MatrixRow]
 
 
 def read_current(data: Mapping[str, Any], origin: str) -> Matrix:
@@ -46,26 +47,45 @@ def read_current(data: Mapping[str, Any], origin: str) -> Matrix:
     if data.get("format") != FORMAT:
         reason = f"must be {FORMAT}; rows of the older formats have a path_pattern or url_pattern"
         raise MatrixError(origin, [Problem("$.format", reason)])
-    try:
-        file = _CONVERTER.structure(data, _File)
-    except cattrs.BaseValidationError as error:
-        raise MatrixError(origin, _structure_problems(error)) from None
-    problems = [*_row_problems(file.availability_matrix), *_duplicates(file.availability_matrix)]
-    if problems:
+    problems: list[Problem] = []
+    top = {name: value for name, value in data.items() if name != "availability_matrix"}
+    file = _structured(top, _File, "$", problems)
+    rows: dict[str, MatrixRow] = {}
+    for number, value in enumerate(data["availability_matrix"]):
+        path = f"$.availability_matrix[{number}]"
+        row = _structured(value, MatrixRow, path, problems)
+        if row is not None:
+            rows[path] = row
+            problems += _row_problems(row, path)
+    problems += _duplicates(rows)
+    if problems or file is None:
         raise MatrixError(origin, problems)
     markets, types = list(Market), list(DataType)
-    rows = sorted(
-        file.availability_matrix,
-        key=lambda row: (markets.index(row.market), types.index(row.data_type)),
+    in_order = sorted(
+        rows.values(), key=lambda row: (markets.index(row.market), types.index(row.data_type))
     )
     return Matrix(
-        origin=origin, rows=tuple(rows), source_url=file.source_url, listing_url=file.listing_url
+        origin=origin,
+        rows=tuple(in_order),
+        source_url=file.source_url,
+        listing_url=file.listing_url,
     )
 
 
-def _structure_problems(error: BaseException) -> list[Problem]:
-    lines = transform_error(error, "$", _describe)
-    return [Problem(path, text) for text, _, path in (line.rpartition(" @ ") for line in lines)]
+def _structured(
+    value: object, kind: type[_Kind], path: str, problems: list[Problem]
+) -> _Kind | None:
+    """Read one object; None, and its problems added, where it has faults of form."""
+    if not isinstance(value, Mapping):
+        problems.append(Problem(path, "must be an object"))
+        return None
+    try:
+        return _CONVERTER.structure(value, kind)
+    except cattrs.BaseValidationError as error:
+        lines = transform_error(error, path, _describe)
+        parts = (line.rpartition(" @ ") for line in lines)
+        problems += [Problem(place, text) for text, _, place in parts]
+        return None
 
 
 def _describe(error: BaseException, _type: type | None) -> str:
@@ -79,17 +99,15 @@ def _describe(error: BaseException, _type: type | None) -> str:
     return str(error)
 
 
-def _row_problems(rows: list[MatrixRow]) -> Iterator[Problem]:
-    for number, row in enumerate(rows):
-        path = f"$.availability_matrix[{number}]"
-        yield from _word_problems(row, path)
-        yield from _pattern_problems(row, path)
-        yield from _symbol_problems(row, path)
-        yield from _era_problems(row, path)
-        if not row.partitions:
-            yield Problem(f"{path}.partitions", "must name daily, monthly or both")
-        for partition, facts in row.partitions.items():
-            yield from _partition_problems(row, facts, f"{path}.partitions.{partition}")
+def _row_problems(row: MatrixRow, path: str) -> Iterator[Problem]:
+    yield from _word_problems(row, path)
+    yield from _pattern_problems(row, path)
+    yield from _symbol_problems(row, path)
+    yield from _era_problems(row, path)
+    if not row.partitions:
+        yield Problem(f"{path}.partitions", "must name daily, monthly or both")
+    for partition, facts in row.partitions.items():
+        yield from _partition_problems(row, facts, f"{path}.partitions.{partition}")
 
 
 def _word_problems(row: MatrixRow, path: str) -> Iterator[Problem]:
@@ -150,13 +168,12 @@ def _partition_problems(row: MatrixRow, facts: PartitionFacts, path: str) -> Ite
         yield Problem(f"{path}.lag_days", f"must be at least 0, not {facts.lag_days}")
 
 
-def _duplicates(rows: list[MatrixRow]) -> Iterator[Problem]:
-    first: dict[str, int] = {}
-    for number, row in enumerate(rows):
+def _duplicates(rows: Mapping[str, MatrixRow]) -> Iterator[Problem]:
+    first: dict[str, str] = {}
+    for path, row in rows.items():
         if row.name in first:
-            path = f"$.availability_matrix[{number}]"
-            yield Problem(path, f"`{row.name}` stands in row {first[row.name]} already")
-        first.setdefault(row.name, number)
+            yield Problem(path, f"`{row.name}` stands at {first[row.name]} already")
+        first.setdefault(row.name, path)
 
 
 def key_pattern_of(market: Market, data_type: DataType) -> str:

@@ -88,8 +88,9 @@ class LocalStore:
         try:
             with _refusals(path), os.scandir(path) as entries:
                 for entry in entries:
-                    if entry.is_file(follow_symlinks=False):
-                        found[entry.name] = _stat(entry.stat(follow_symlinks=False))
+                    with suppress(FileNotFoundError):  # one that is removed meanwhile
+                        if entry.is_file(follow_symlinks=False):
+                            found[entry.name] = _stat(entry.stat(follow_symlinks=False))
         except StoreError as error:
             if isinstance(error.__cause__, FileNotFoundError):
                 return {}
@@ -165,10 +166,10 @@ class LocalStore:
         folder = path.rpartition("/")[0]
         if folder in self._made:
             return
-        os.makedirs(folder, exist_ok=True)  # noqa: PTH103
         inside = os.path.realpath(self._root_text)
         if os.path.commonpath([inside, os.path.realpath(folder)]) != inside:
             raise StoreError(folder, "a symbolic link leads out of the output directory")
+        os.makedirs(folder, exist_ok=True)  # noqa: PTH103
         self._made.add(folder)
 
 
