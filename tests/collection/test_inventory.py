@@ -1,0 +1,311 @@
+"""What is settled by what is here already, and what is work."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Mapping
+from typing import BinaryIO
+
+import pytest
+from attrs import define, evolve, field
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crypto_lakehouse.collection.inventory import Action, Inventory, Work, decide
+from crypto_lakehouse.core.archive import SIDECAR_SUFFIX, Archive
+from crypto_lakehouse.core.events import ArchiveFinished
+from crypto_lakehouse.core.plan import PlannedArchive
+from crypto_lakehouse.core.ports import FileStat, LedgerRow, Part, PartRow
+from crypto_lakehouse.core.verdicts import Verdict
+
+STAT = FileStat(7, 1_000)
+TOUCHED = FileStat(7, 1_001)
+TRUNCATED = FileStat(6, 1_000)
+ROW = LedgerRow(
+    verdict=Verdict.VERIFIED,
+    size_bytes=7,
+    mtime_ns=1_000,
+    sha256="a" * 64,
+    published_sha256="a" * 64,
+    etag='"e"',
+    last_modified="Tue, 15 Jul 2025 03:00:00 GMT",
+)
+PART = PartRow(etag='"e"', last_modified=None, size_bytes=9)
+
+
+@define
+class MemoryStore:
+    """Files in a dict; counts its scans. A stored file's mtime is how many were put before."""
+
+    files: dict[str, tuple[bytes, FileStat]] = field(factory=dict)
+    scanned: list[str] = field(factory=list)
+
+    async def scan(self, folder: str) -> Mapping[str, FileStat]:
+        self.scanned.append(folder)
+        return {
+            key.removeprefix(folder): stat
+            for key, (_, stat) in self.files.items()
+            if key.startswith(folder) and "/" not in key.removeprefix(folder)
+        }
+
+    async def sha256(self, key: str) -> str | None:
+        return hashlib.sha256(self.files[key][0]).hexdigest() if key in self.files else None
+
+    async def read(self, key: str, limit: int) -> bytes | None:
+        return self.files[key][0][:limit] if key in self.files else None
+
+    def reader(self, key: str) -> BinaryIO:
+        return io.BytesIO(self.files[key][0])
+
+    async def put(self, key: str, data: bytes) -> FileStat:
+        stat = FileStat(len(data), len(self.files))
+        self.files[key] = (data, stat)
+        return stat
+
+    async def open_part(self, key: str, *, resume: bool) -> Part:
+        raise NotImplementedError("an inventory opens no part")
+
+    async def quarantine(self, key: str, data: bytes, note: Mapping[str, object]) -> None:
+        raise NotImplementedError("an inventory sets nothing aside")
+
+
+@define
+class MemoryLedger:
+    """Rows in dicts, by key; counts its queries."""
+
+    known: dict[str, LedgerRow] = field(factory=dict)
+    unfinished: dict[str, PartRow] = field(factory=dict)
+    asked: list[str] = field(factory=list)
+
+    async def rows(self, folder: str) -> Mapping[str, LedgerRow]:
+        self.asked.append(f"rows of {folder}")
+        return {
+            key.removeprefix(folder): row
+            for key, row in self.known.items()
+            if key.startswith(folder)
+        }
+
+    async def parts(self, folder: str) -> Mapping[str, PartRow]:
+        self.asked.append(f"parts of {folder}")
+        return {
+            key.removeprefix(folder): part
+            for key, part in self.unfinished.items()
+            if key.startswith(folder)
+        }
+
+
+def archive_of(day: int, partition: str = "daily") -> Archive:
+    period = f"2025-07-{day:02}" if partition == "daily" else f"2025-{day:02}"
+    return Archive.parse(f"data/spot/{partition}/trades/BTCUSDT/BTCUSDT-trades-{period}.zip")
+
+
+@define
+class Here:
+    """An output directory and what is known of it."""
+
+    store: MemoryStore = field(factory=MemoryStore)
+    ledger: MemoryLedger = field(factory=MemoryLedger)
+
+    async def holds(
+        self,
+        archive: Archive,
+        *,
+        row: LedgerRow | None = ROW,
+        sidecar: bool = True,
+    ) -> FileStat:
+        """Store an archive; its row, where there is one, describes the file."""
+        stat = await self.store.put(archive.key, b"content of a zip")
+        if sidecar:
+            await self.store.put(archive.sidecar_key, b"digest")
+        if row is not None:
+            self.ledger.known[archive.key] = evolve(
+                row, size_bytes=stat.size_bytes, mtime_ns=stat.mtime_ns
+            )
+        return stat
+
+    def inventory(self, *, keep_sidecars: bool = True, force: bool = False) -> Inventory:
+        return Inventory(self.store, self.ledger, keep_sidecars=keep_sidecars, force=force)
+
+    async def sort(
+        self, *archives: Archive, keep_sidecars: bool = True, force: bool = False
+    ) -> tuple[list[ArchiveFinished], list[Work]]:
+        inventory = self.inventory(keep_sidecars=keep_sidecars, force=force)
+        return await inventory.sort(PlannedArchive(archive) for archive in archives)
+
+
+@pytest.fixture
+def here() -> Here:
+    return Here()
+
+
+@pytest.mark.parametrize(
+    ("row", "stat", "has_sidecar", "action"),
+    [
+        (None, None, False, Action.FETCH),
+        (ROW, None, True, Action.FETCH),
+        (ROW, STAT, True, Action.NOTHING),
+        (ROW, STAT, False, Action.FETCH_SIDECAR),
+        (evolve(ROW, verdict=Verdict.UNCHANGED), STAT, True, Action.NOTHING),
+        (evolve(ROW, published_sha256=None), STAT, False, Action.NOTHING),
+        (ROW, TOUCHED, True, Action.CHECK),
+        (ROW, TRUNCATED, True, Action.CHECK),
+        (ROW, TOUCHED, False, Action.CHECK),
+        (evolve(ROW, mtime_ns=None), STAT, True, Action.CHECK),
+        (None, STAT, True, Action.CHECK),
+        (None, STAT, False, Action.CHECK),
+        *(
+            (evolve(ROW, verdict=verdict), STAT, True, Action.CHECK)
+            for verdict in Verdict
+            if verdict not in {Verdict.VERIFIED, Verdict.UNCHANGED}
+        ),
+    ],
+)
+def test_the_table_of_decisions(
+    row: LedgerRow | None, stat: FileStat | None, has_sidecar: bool, action: Action
+) -> None:
+    assert decide(row, stat, has_sidecar=has_sidecar, force=False) is action
+    assert decide(row, stat, has_sidecar=has_sidecar, force=True) is Action.FETCH
+
+
+rows = st.none() | st.builds(
+    LedgerRow,
+    verdict=st.sampled_from(Verdict),
+    size_bytes=st.sampled_from([None, 6, 7]),
+    mtime_ns=st.sampled_from([None, 1_000, 1_001]),
+    sha256=st.sampled_from([None, "a" * 64]),
+    published_sha256=st.sampled_from([None, "a" * 64]),
+    etag=st.none(),
+    last_modified=st.none(),
+)
+stats = st.none() | st.sampled_from([STAT, TOUCHED, TRUNCATED])
+
+
+@given(rows, stats, st.booleans())
+def test_nothing_is_done_only_for_a_proven_file_that_has_not_changed(
+    row: LedgerRow | None, stat: FileStat | None, has_sidecar: bool
+) -> None:
+    action = decide(row, stat, has_sidecar=has_sidecar, force=False)
+    if action in {Action.NOTHING, Action.FETCH_SIDECAR}:
+        assert row is not None
+        assert stat is not None
+        assert row.verdict in {Verdict.VERIFIED, Verdict.UNCHANGED}
+        assert row.describes(stat)
+    if action is Action.CHECK:
+        assert stat is not None
+
+
+async def test_an_empty_directory_is_all_work(here: Here) -> None:
+    archives = [archive_of(day) for day in (1, 2, 3)]
+    settled, work = await here.sort(*archives)
+    assert settled == []
+    assert [item.archive for item in work] == archives
+    assert {item.action for item in work} == {Action.FETCH}
+    assert all(item.row is item.stat is item.part is None for item in work)
+
+
+async def test_a_verified_archive_is_settled_with_what_is_known_of_it(here: Here) -> None:
+    archive = archive_of(1)
+    stat = await here.holds(archive)
+    settled, work = await here.sort(archive)
+    assert work == []
+    assert settled == [
+        ArchiveFinished(
+            archive=archive,
+            verdict=Verdict.UNCHANGED,
+            size_bytes=stat.size_bytes,
+            mtime_ns=stat.mtime_ns,
+            sha256=ROW.sha256,
+            published_sha256=ROW.published_sha256,
+            etag=ROW.etag,
+            last_modified=ROW.last_modified,
+        )
+    ]
+    assert settled[0].elapsed_s == 0, "the ledger need not write this again"
+
+
+async def test_an_archive_that_cannot_exist_is_settled_without_a_look(here: Here) -> None:
+    item = PlannedArchive(archive_of(1), not_published="the series begins later")
+    settled, work = await here.inventory().sort([item])
+    assert work == []
+    assert [(event.verdict, event.reason) for event in settled] == [
+        (Verdict.NOT_PUBLISHED, "the series begins later")
+    ]
+    assert here.store.scanned == here.ledger.asked == []
+
+
+async def test_the_order_of_the_plan_is_kept(here: Here) -> None:
+    archives = [archive_of(day) for day in (5, 3, 4, 1, 2)]
+    for archive in archives[::2]:
+        await here.holds(archive)
+    settled, work = await here.sort(*archives)
+    assert [event.archive for event in settled] == archives[::2]
+    assert [item.archive for item in work] == archives[1::2]
+
+
+async def test_a_folder_is_scanned_and_asked_for_once(here: Here) -> None:
+    days = [archive_of(day) for day in range(1, 32)]
+    months = [archive_of(month, "monthly") for month in range(1, 13)]
+    mixed = [archive for pair in zip(days, months, strict=False) for archive in pair]
+    await here.sort(*mixed)
+    folders = [days[0].folder, months[0].folder]
+    assert here.store.scanned == folders
+    assert here.ledger.asked == [
+        query for folder in folders for query in (f"rows of {folder}", f"parts of {folder}")
+    ]
+
+
+async def test_work_carries_the_row_the_stat_and_the_part(here: Here) -> None:
+    archive = archive_of(1)
+    stat = await here.holds(archive, row=evolve(ROW, verdict=Verdict.CORRUPT))
+    here.ledger.unfinished[archive.key] = PART
+    _, (work,) = await here.sort(archive)
+    assert work.action is Action.CHECK
+    assert work.row == here.ledger.known[archive.key]
+    assert work.stat == stat
+    assert work.part == PART
+    assert work.planned == PlannedArchive(archive)
+
+
+async def test_force_fetches_everything_and_resumes_nothing(here: Here) -> None:
+    archive = archive_of(1)
+    await here.holds(archive)
+    here.ledger.unfinished[archive.key] = PART
+    settled, (work,) = await here.sort(archive, force=True)
+    assert settled == []
+    assert work.action is Action.FETCH
+    assert work.part is None
+
+
+@pytest.mark.parametrize(
+    ("keep_sidecars", "actions"), [(True, [Action.FETCH_SIDECAR]), (False, [])]
+)
+async def test_a_sidecar_that_is_gone_is_wanted_only_where_sidecars_are_kept(
+    here: Here, keep_sidecars: bool, actions: list[Action]
+) -> None:
+    archive = archive_of(1)
+    await here.holds(archive, sidecar=False)
+    settled, work = await here.sort(archive, keep_sidecars=keep_sidecars)
+    assert [item.action for item in work] == actions
+    assert len(settled) == 1 - len(actions)
+
+
+async def test_a_file_without_a_row_is_checked_before_anything_is_requested(here: Here) -> None:
+    archive = archive_of(1)
+    await here.holds(archive, row=None)
+    _, (work,) = await here.sort(archive)
+    assert work.action is Action.CHECK
+
+
+async def test_files_of_other_names_settle_nothing(here: Here) -> None:
+    archive = archive_of(1)
+    for name in (archive.key + SIDECAR_SUFFIX, archive.key + ".part", archive.folder + "notes"):
+        await here.store.put(name, b"")
+    _, (work,) = await here.sort(archive)
+    assert work.action is Action.FETCH
+    assert work.stat is None
+
+
+async def test_an_empty_plan_asks_for_nothing(here: Here) -> None:
+    assert await here.sort() == ([], [])
+    assert here.store.scanned == here.ledger.asked == []
