@@ -89,6 +89,9 @@ def test_every_command_has_help(shell: Shell, command: str) -> None:
     code, out, _ = shell(command, "--help")
     assert code == 0
     assert "Usage: crypto-lakehouse" in out
+    assert "\\" not in out.replace("\\\n", ""), "escapes are for click, not for readers"
+    if "Examples:" in out:
+        assert f"\n    crypto-lakehouse {command} " in out, "examples are lines of their own"
 
 
 def test_every_configuration_key_is_an_option(shell: Shell) -> None:

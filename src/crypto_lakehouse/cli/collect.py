@@ -31,7 +31,7 @@ __all__ = ["command", "run_to_end"]
 @click.option("--log-format", type=click.Choice(["text", "json"]), default=None,
               help="Log every step to standard error.")  # fmt: skip
 def command(**given: Any) -> int:  # noqa: ANN401 - one parameter for each option
-    r"""Fetch archives, verify them, and file them under their published keys.
+    """Fetch archives, verify them, and file them under their published keys.
 
     \b
     Examples:
@@ -39,7 +39,7 @@ def command(**given: Any) -> int:  # noqa: ANN401 - one parameter for each optio
       crypto-lakehouse collect --config collection.yaml --max-parallel-downloads 32
       crypto-lakehouse collect -o data --markets futures_um -s BTCUSDT,ETHUSDT \\
           -t fundingRate,metrics --start 2024-01-01 --end 2024-12-31 --json
-    """
+    """  # noqa: D301 - click reads \b
     return anyio.run(partial(_collect, given))
 
 

@@ -16,7 +16,7 @@ __all__ = ["command"]
 @click.argument("file", type=click.Path(), required=False)
 @click.option("--check", is_flag=True, help="Say only whether the file can be used.")
 def command(file: str | None, *, check: bool) -> int:
-    r"""Show what the publisher offers, or check a matrix FILE.
+    """Show what the publisher offers, or check a matrix FILE.
 
     Without FILE the shipped matrix is shown. The two older formats are read as well; what they
     say and the archive does not have is corrected, and each correction told.
@@ -25,7 +25,7 @@ def command(file: str | None, *, check: bool) -> int:
     Examples:
       crypto-lakehouse matrix
       crypto-lakehouse matrix my-matrix.json --check
-    """
+    """  # noqa: D301 - click reads \b
     from crypto_lakehouse.planning.matrix import load_matrix
 
     matrix = load_matrix(file)

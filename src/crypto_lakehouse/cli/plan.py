@@ -25,13 +25,13 @@ __all__ = ["command"]
 @click.option("--format", "form", type=click.Choice(["table", "json", "urls", "keys"]),
               default="table", help="urls and keys print one archive per line.")  # fmt: skip
 def command(**given: Any) -> int:  # noqa: ANN401 - one parameter for each option
-    r"""Show what `collect` would do with the same options; nothing is fetched or written.
+    """Show what `collect` would do with the same options; nothing is fetched or written.
 
     \b
     Examples:
       crypto-lakehouse plan -o data -s BTCUSDT -t klines --start 2024-01-01 --end 2025-06-30
       crypto-lakehouse plan --config collection.toml --format urls > urls.txt
-    """
+    """  # noqa: D301 - click reads \b
     return anyio.run(partial(_plan, given))
 
 
