@@ -1,10 +1,9 @@
-"""The shipped matrix says what the archive has; a faulty one names every fault."""
+"""The shipped matrix says what the archive has, and answers for it."""
 
 from __future__ import annotations
 
-import copy
 import json
-from collections.abc import Callable
+from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,14 @@ from hypothesis import strategies as st
 
 from crypto_lakehouse.core.archive import INTERVALS, Archive, DataType, Market, Partition
 from crypto_lakehouse.core.errors import MatrixError
-from crypto_lakehouse.planning.matrix import Matrix, delivery_day, load_matrix, parse_matrix
+from crypto_lakehouse.planning import matrix as matrix_module
+from crypto_lakehouse.planning.matrix import (
+    Matrix,
+    MatrixRow,
+    delivery_day,
+    load_matrix,
+    parse_matrix,
+)
 
 FILE = Path(__file__).parents[2] / "matrix" / "binance.json"
 DAILY, MONTHLY = Partition.DAILY, Partition.MONTHLY
@@ -50,19 +56,55 @@ def data() -> dict[str, Any]:
     return loaded
 
 
-def faults(data: object) -> dict[str, str]:
-    """Every problem that loading finds, by its place."""
-    with pytest.raises(MatrixError) as caught:
-        parse_matrix(json.dumps(data), "spoilt.json")
-    assert caught.value.origin == "spoilt.json"
-    assert "spoilt.json" in str(caught.value)
-    return {problem.path: problem.message for problem in caught.value.problems}
+@pytest.fixture
+def no_memory() -> Iterator[None]:
+    """The shipped matrix is read anew in the test, and again after it."""
+    matrix_module._shipped.cache_clear()
+    yield
+    matrix_module._shipped.cache_clear()
+
+
+def row_of(matrix: Matrix, market: str, data_type: str) -> MatrixRow:
+    row = matrix.row(Market(market), DataType(data_type))
+    assert row is not None
+    return row
 
 
 def test_the_shipped_file_is_the_one_of_the_repository(matrix: Matrix) -> None:
     assert parse_matrix(FILE.read_bytes(), matrix.origin) == matrix
     assert matrix.corrections == ()
     assert load_matrix(FILE).rows == matrix.rows
+
+
+def test_the_wheels_file_goes_before_the_repositorys(
+    matrix: Matrix, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, no_memory: None
+) -> None:
+    (tmp_path / "matrix").mkdir()
+    text = FILE.read_text(encoding="utf-8").replace("data.binance.vision", "mirror.example")
+    (tmp_path / "matrix" / "binance.json").write_text(text, encoding="utf-8")
+    monkeypatch.setattr(matrix_module, "files", lambda _: tmp_path)
+    shipped = load_matrix()
+    assert shipped.source_url == "https://mirror.example"
+    assert (shipped.origin, shipped.rows) == (matrix.origin, matrix.rows)
+
+
+def test_an_installation_without_its_matrix_says_so(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, no_memory: None
+) -> None:
+    monkeypatch.setattr(matrix_module, "files", lambda _: tmp_path)
+    monkeypatch.setattr(matrix_module, "__file__", str(tmp_path / "a" / "b" / "c" / "matrix.py"))
+    with pytest.raises(MatrixError, match=r"(?s)binance\.json \(shipped\).*No such file"):
+        load_matrix()
+
+
+def test_rows_stand_in_the_order_of_markets_and_types(matrix: Matrix, data: dict[str, Any]) -> None:
+    data["availability_matrix"].reverse()
+    assert parse_matrix(json.dumps(data), matrix.origin) == matrix
+    assert matrix.markets() == tuple(Market)
+    assert [matrix.data_types(market) for market in Market] == [
+        tuple(data_type for data_type in DataType if OFFERED[data_type][number])
+        for number in range(len(Market))
+    ]
 
 
 @pytest.mark.parametrize("data_type", DataType)
@@ -119,6 +161,10 @@ def test_retired_feeds_end(matrix: Matrix) -> None:
         ("futures_cm", "indexPriceKlines", "BTCUSD_PERP", "BTCUSD"),
         ("futures_cm", "indexPriceKlines", "BTCUSD_200925", "BTCUSD"),
         ("futures_cm", "indexPriceKlines", "BTCUSD", "BTCUSD"),
+        ("futures_cm", "indexPriceKlines", "BTC_PERPUSD", None),
+        ("futures_cm", "indexPriceKlines", "BTCUSD_PERP_PERP", None),
+        ("futures_cm", "indexPriceKlines", "BTCUSDT", None),
+        ("futures_cm", "premiumIndexKlines", "BTCUSD_PERP", "BTCUSD_PERP"),
         ("futures_cm", "premiumIndexKlines", "BTCUSD_200925", None),
         ("options", "BVOLIndex", "BTCBVOLUSDT", "BTCBVOLUSDT"),
     ],
@@ -139,8 +185,32 @@ def test_lives_take_exceptions_and_deliveries_into_account(matrix: Matrix) -> No
     assert metrics.life("BTCUSDT", DAILY) == (date(2020, 9, 1), None)
     assert metrics.life("ETHUSDT", DAILY) == (date(2021, 12, 1), None)
     assert trades.life("BTCUSDT_240628", DAILY) == (date(2019, 9, 1), date(2024, 6, 28))
+    with pytest.raises(KeyError):
+        metrics.life("BTCUSDT", MONTHLY)
     assert delivery_day("BTCUSD_209999") is None
     assert delivery_day("BTCUSDT") is None
+
+
+def test_a_pair_outlives_its_contracts(matrix: Matrix) -> None:
+    index = row_of(matrix, "futures_cm", "indexPriceKlines")
+    klines = row_of(matrix, "futures_cm", "klines")
+    assert index.life("BTCUSD_200925", DAILY) == (date(2020, 8, 1), None)
+    assert klines.life("BTCUSD_200925", DAILY) == (date(2020, 8, 1), date(2020, 9, 25))
+
+
+def test_a_life_is_cut_at_both_ends(data: dict[str, Any]) -> None:
+    data["availability_matrix"][3]["symbol_lives"] = {
+        "AAAUSDT_240628": {"available_from": "2024-01-01", "available_to": "2024-05-01"},
+        "BBBUSDT": {"available_from": "2000-01-01"},
+    }
+    klines = row_of(parse_matrix(json.dumps(data), "m"), "futures_um", "klines")
+    assert klines.life("AAAUSDT_240628", MONTHLY) == (date(2024, 1, 1), date(2024, 5, 1))
+    assert klines.life("BBBUSDT", DAILY) == (date(2019, 12, 31), None)
+
+
+@given(st.dates(date(2020, 1, 1), date(2069, 12, 31)))
+def test_a_delivery_day_is_read_as_it_is_written(day: date) -> None:
+    assert delivery_day(f"BTCUSDT_{day:%y%m%d}") == day
 
 
 def test_eras_are_those_of_the_archive(matrix: Matrix) -> None:
@@ -174,124 +244,3 @@ def test_key_patterns_write_the_keys_that_archives_have(matrix: Matrix, key: str
         interval=archive.interval,
         period=archive.period,
     )
-
-
-def _daily(data: Any) -> Any:
-    return data["availability_matrix"][0]["partitions"]["daily"]
-
-
-SPOIL: list[tuple[Callable[[Any], Any], str, str]] = [
-    (lambda d: d.update(format=4), "$.format", "must be 3"),
-    (lambda d: d.pop("format"), "$.format", "must be 3"),
-    (lambda d: d.pop("source_url"), "$.source_url", "required"),
-    (lambda d: d.update(surce=1), "$", "unknown key `surce`"),
-    (lambda d: d["availability_matrix"][0].pop("columns"),
-     "$.availability_matrix[0].columns", "required"),
-    (lambda d: d["availability_matrix"][0].update(market="spott"),
-     "$.availability_matrix[0].market", "did you mean `spot`?"),
-    (lambda d: d["availability_matrix"][0].update(data_type="kline"),
-     "$.availability_matrix[0].data_type", "did you mean `klines`?"),
-    (lambda d: d["availability_matrix"][0].update(state="alive"),
-     "$.availability_matrix[0].state", "did you mean `live`?"),
-    (lambda d: d["availability_matrix"][0].update(key_pattern="data/../../etc/{symbol}"),
-     "$.availability_matrix[0].key_pattern", "holds `..`"),
-    (lambda d: d["availability_matrix"][0].update(key_pattern="/etc/{symbol}.zip"),
-     "$.availability_matrix[0].key_pattern", "absolute path"),
-    (lambda d: d["availability_matrix"][0].update(key_pattern="C:{symbol}.zip"),
-     "$.availability_matrix[0].key_pattern", "absolute path"),
-    (lambda d: d["availability_matrix"][0].update(key_pattern="data\0x"),
-     "$.availability_matrix[0].key_pattern", "control character"),
-    (lambda d: d["availability_matrix"][0].update(key_pattern="data/{symbol}.zip"),
-     "$.availability_matrix[0].key_pattern", "is not the archive's layout"),
-    (lambda d: d["availability_matrix"][0].update(symbol_pattern="("),
-     "$.availability_matrix[0].symbol_pattern", "not a regular expression"),
-    (lambda d: d["availability_matrix"][0].update(symbols=["../x"]),
-     "$.availability_matrix[0].symbols", "letters, digits"),
-    (lambda d: d["availability_matrix"][0].update(symbols="BTCUSDT"),
-     "$.availability_matrix[0].symbols", "must be a list"),
-    (lambda d: d["availability_matrix"][0].update(partitions={}),
-     "$.availability_matrix[0].partitions", "must name daily"),
-    (lambda d: d["availability_matrix"][0].update(header_eras=[]),
-     "$.availability_matrix[0].header_eras", "must begin with"),
-    (lambda d: d["availability_matrix"][0]["time_unit_eras"][0].update(unit="s"),
-     "$.availability_matrix[0].time_unit_eras[0].unit", "unknown value `s`"),
-    (lambda d: _daily(d).update(intervals=[]),
-     "$.availability_matrix[0].partitions.daily.intervals", "must name the interval folders"),
-    (lambda d: d["availability_matrix"][1]["partitions"]["daily"].update(intervals=["1h"]),
-     "$.availability_matrix[1].partitions.daily.intervals", "must be empty"),
-    (lambda d: _daily(d).update(intervals=["1x"]),
-     "$.availability_matrix[0].partitions.daily.intervals[0]", "unknown interval `1x`"),
-    (lambda d: _daily(d).update(lag_days=-1),
-     "$.availability_matrix[0].partitions.daily.lag_days", "at least 0"),
-    (lambda d: _daily(d).update(available_to="2016-01-01"),
-     "$.availability_matrix[0].partitions.daily.available_to", "is before available_from"),
-    (lambda d: _daily(d).update(available_from="2016-13-01"),
-     "$.availability_matrix[0].partitions['daily'].available_from", "no day of the calendar"),
-    (lambda d: d["availability_matrix"].append(d["availability_matrix"][0]),
-     "$.availability_matrix[27]", "stands at $.availability_matrix[0] already"),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("spoil", "path", "message"), SPOIL)
-def test_each_fault_is_named_with_its_place(
-    data: dict[str, Any], spoil: Callable[[Any], Any], path: str, message: str
-) -> None:
-    spoil(data)
-    found = faults(data)
-    assert message in found[path]
-
-
-def test_all_faults_are_told_at_once(data: dict[str, Any]) -> None:
-    data["availability_matrix"][0]["state"] = "alive"
-    data["availability_matrix"][5]["symbol_pattern"] = "["
-    data["availability_matrix"][9]["key_pattern"] = "../x"
-    data["availability_matrix"][11]["market"] = "spott"
-    data["availability_matrix"][12] = 7
-    del data["source_url"]
-    assert len(faults(data)) == 6
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("{", "line 1, column 2"),
-        ("[]", "must be an object"),
-        ("{}", "required: the list of rows"),
-        (b"\xff", "not UTF-8"),
-        ("[" * 100_000, "nested too deeply"),
-    ],
-)
-def test_what_is_no_matrix_is_refused(text: str | bytes, message: str) -> None:
-    with pytest.raises(MatrixError, match=message):
-        parse_matrix(text, "m.json")
-
-
-def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
-    with pytest.raises(MatrixError, match=r"(?s)absent\.json.*cannot be read"):
-        load_matrix(tmp_path / "absent.json")
-    with pytest.raises(MatrixError, match="directory"):
-        load_matrix(tmp_path)
-
-
-json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(max_size=8) | st.sampled_from(INTERVALS),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner),
-    max_leaves=8,
-)
-
-
-@given(st.data())
-def test_any_spoilt_file_is_a_matrix_or_a_matrix_error(draw: st.DataObject) -> None:
-    data: Any = json.loads(FILE.read_text(encoding="utf-8"))
-    row = draw.draw(st.sampled_from(data["availability_matrix"]))
-    target = draw.draw(st.sampled_from([data, row, *row["partitions"].values()]))
-    key = draw.draw(st.sampled_from(sorted(target)))
-    target[key] = draw.draw(json_values)
-    try:
-        parse_matrix(json.dumps(data), "m.json")
-    except MatrixError as error:
-        assert error.problems
-
-
-def test_the_fixture_is_fresh_for_each_test(data: dict[str, Any]) -> None:
-    assert copy.deepcopy(data)["format"] == 3

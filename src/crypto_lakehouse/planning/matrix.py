@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from datetime import date
 from functools import lru_cache
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,6 +21,7 @@ from attrs import field, frozen
 
 from crypto_lakehouse.core.archive import INTERVALS, DataType, Market, Partition
 from crypto_lakehouse.core.errors import MatrixError, Problem
+from crypto_lakehouse.core.suggestions import shown
 
 __all__ = [
     "HeaderEra",
@@ -33,7 +35,7 @@ __all__ = [
 ]
 
 _SHIPPED = "binance.json"
-_PAIR_SUFFIX = re.compile(r"_(PERP|\d{6})")
+_PAIR_SUFFIX = re.compile(r"_(PERP|\d{6})\Z", re.ASCII)
 _DELIVERY = re.compile(r".*_(\d{2})(\d{2})(\d{2})", re.ASCII)
 
 
@@ -129,9 +131,13 @@ class MatrixRow:
     def life(self, symbol: str, partition: Partition) -> tuple[date, date | None]:
         """Return the first and the last day of a symbol; the last is None while it lives.
 
-        A delivery date in the symbol's name ends its life.
+        A delivery date in the folder's name ends its life; a pair outlives its contracts.
+
+        Raises:
+            KeyError: The row has no such partition.
         """
         facts = self.partitions[partition]
+        symbol = self.folder_symbol(symbol) or symbol
         first, last = facts.available_from, facts.available_to
         known = self.symbol_lives.get(symbol, SymbolLife())
         first = max(first, known.available_from or first)
@@ -209,12 +215,15 @@ def load_matrix(path: str | os.PathLike[str] | None = None) -> Matrix:
     """
     if path is None:
         return _shipped()
-    origin = os.fspath(path)
+    return _load(Path(path), os.fspath(path))
+
+
+def _load(file: Traversable, origin: str) -> Matrix:
     try:
-        data = Path(path).read_bytes()
-    except OSError as error:
-        reason = f"cannot be read: {error.strerror or error}"
-        raise MatrixError(origin, [Problem("$", reason)]) from error
+        data = file.read_bytes()
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        reason = (isinstance(error, OSError) and error.strerror) or str(error)
+        raise MatrixError(origin, [Problem("$", f"cannot be read: {reason}")]) from error
     return parse_matrix(data, origin)
 
 
@@ -223,8 +232,7 @@ def _shipped() -> Matrix:
     packaged = files("crypto_lakehouse").joinpath("matrix", _SHIPPED)
     # An editable installation has the file where the repository has it.
     checkout = Path(__file__).parents[3] / "matrix" / _SHIPPED
-    data = packaged.read_bytes() if packaged.is_file() else checkout.read_bytes()
-    return parse_matrix(data, f"{_SHIPPED} (shipped)")
+    return _load(packaged if packaged.is_file() else checkout, f"{_SHIPPED} (shipped)")
 
 
 def parse_matrix(text: str | bytes, origin: str) -> Matrix:
@@ -253,11 +261,24 @@ def parse_matrix(text: str | bytes, origin: str) -> Matrix:
 
 def _json(text: str | bytes, origin: str) -> Any:  # noqa: ANN401 - whatever the file holds
     try:
-        return json.loads(text)
+        decoded = text if isinstance(text, str) else text.decode("utf-8-sig")
+        return json.loads(decoded, object_pairs_hook=_object)
     except UnicodeDecodeError as error:
         reason = f"not UTF-8: byte {error.start} is {error.object[error.start]:#04x}"
     except json.JSONDecodeError as error:
         reason = f"not JSON: {error.msg} at line {error.lineno}, column {error.colno}"
+    except ValueError as error:  # a repeated key, or a number of thousands of digits
+        reason = f"not a matrix: {error}"
     except RecursionError:
         reason = "not a matrix: nested too deeply"
     raise MatrixError(origin, [Problem("$", reason)])
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """One JSON object; a repeated key is refused, for one of its values would be lost."""
+    value: dict[str, Any] = {}
+    for key, item in pairs:
+        if key in value:
+            raise ValueError(f"the key `{shown(key)}` stands twice in one object")
+        value[key] = item
+    return value

@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from typing import Any, TypeVar
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import date
+from itertools import pairwise
+from typing import Any
+from urllib.parse import urlsplit
 
-import cattrs
 from attrs import frozen
-from cattrs.v import transform_error
 
 from crypto_lakehouse.core.archive import INTERVALS, DataType, Market, check_symbol
-from crypto_lakehouse.core.config_values import strict_converter
 from crypto_lakehouse.core.errors import ArchiveKeyError, MatrixError, Problem
-from crypto_lakehouse.core.suggestions import allowed_values
-from crypto_lakehouse.planning.matrix import Matrix, MatrixRow, PartitionFacts
+from crypto_lakehouse.core.suggestions import allowed_values, shown
+from crypto_lakehouse.planning.json_objects import JsonReader, member_path
+from crypto_lakehouse.planning.matrix import (
+    Matrix,
+    MatrixRow,
+    PartitionFacts,
+    SymbolLife,
+    TimeUnitEra,
+)
 
-__all__ = ["FORMAT", "key_pattern_of", "pattern_fault", "read_current"]
+__all__ = ["FORMAT", "key_pattern_of", "pattern_fault", "read_current", "repeated_rows"]
 
 FORMAT = 3
-
-_Kind = TypeVar("_Kind")
 
 _STATES = ("live", "retired", "removed")
 _FORMS = ("symbol", "pair")
@@ -29,13 +34,14 @@ _UNITS = ("ms", "us")
 
 @frozen(kw_only=True)
 class _File:
-    """The top level of a matrix file, without its rows."""
+    """The top level of a matrix file."""
 
     format: int
     publisher: str = ""
-    observed: str = ""
+    observed: date | None = None
     source_url: str
     listing_url: str | None = None
+    availability_matrix: tuple[MatrixRow, ...]
 
 
 def read_current(data: Mapping[str, Any], origin: str) -> Matrix:
@@ -47,133 +53,33 @@ def read_current(data: Mapping[str, Any], origin: str) -> Matrix:
     if data.get("format") != FORMAT:
         reason = f"must be {FORMAT}; rows of the older formats have a path_pattern or url_pattern"
         raise MatrixError(origin, [Problem("$.format", reason)])
-    problems: list[Problem] = []
-    top = {name: value for name, value in data.items() if name != "availability_matrix"}
-    file = _structured(top, _File, "$", problems)
-    rows: dict[str, MatrixRow] = {}
-    for number, value in enumerate(data["availability_matrix"]):
-        path = f"$.availability_matrix[{number}]"
-        row = _structured(value, MatrixRow, path, problems)
-        if row is not None:
-            rows[path] = row
-            problems += _row_problems(row, path)
-    problems += _duplicates(rows)
-    if problems or file is None:
+    reader = JsonReader(_CHECKS)
+    file = reader.read(data, _File, "$")
+    problems = [*reader.problems, *repeated_rows(data["availability_matrix"])]
+    if problems:
         raise MatrixError(origin, problems)
     markets, types = list(Market), list(DataType)
-    in_order = sorted(
-        rows.values(), key=lambda row: (markets.index(row.market), types.index(row.data_type))
+    rows = sorted(
+        file.availability_matrix,
+        key=lambda row: (markets.index(row.market), types.index(row.data_type)),
     )
     return Matrix(
-        origin=origin,
-        rows=tuple(in_order),
-        source_url=file.source_url,
-        listing_url=file.listing_url,
+        origin=origin, rows=tuple(rows), source_url=file.source_url, listing_url=file.listing_url
     )
 
 
-def _structured(
-    value: object, kind: type[_Kind], path: str, problems: list[Problem]
-) -> _Kind | None:
-    """Read one object; None, and its problems added, where it has faults of form."""
-    if not isinstance(value, Mapping):
-        problems.append(Problem(path, "must be an object"))
-        return None
-    try:
-        return _CONVERTER.structure(value, kind)
-    except cattrs.BaseValidationError as error:
-        lines = transform_error(error, path, _describe)
-        parts = (line.rpartition(" @ ") for line in lines)
-        problems += [Problem(place, text) for text, _, place in parts]
-        return None
-
-
-def _describe(error: BaseException, _type: type | None) -> str:
-    if isinstance(error, KeyError):
-        return "required, and missing"
-    if isinstance(error, cattrs.ForbiddenExtraKeysError):
-        known = [field.name for field in getattr(error.cl, "__attrs_attrs__", ())]
-        names = sorted(error.extra_fields)
-        hint = allowed_values(names[0], known)
-        return f"unknown key {', '.join(f'`{name}`' for name in names)}; {hint}"
-    return str(error)
-
-
-def _row_problems(row: MatrixRow, path: str) -> Iterator[Problem]:
-    yield from _word_problems(row, path)
-    yield from _pattern_problems(row, path)
-    yield from _symbol_problems(row, path)
-    yield from _era_problems(row, path)
-    if not row.partitions:
-        yield Problem(f"{path}.partitions", "must name daily, monthly or both")
-    for partition, facts in row.partitions.items():
-        yield from _partition_problems(row, facts, f"{path}.partitions.{partition}")
-
-
-def _word_problems(row: MatrixRow, path: str) -> Iterator[Problem]:
-    words = [("state", row.state, _STATES), ("symbol_form", row.symbol_form, _FORMS)]
-    words += [
-        (f"time_unit_eras[{number}].unit", era.unit, _UNITS)
-        for number, era in enumerate(row.time_unit_eras)
-    ]
-    for name, word, allowed in words:
-        if word not in allowed:
-            hint = allowed_values(word, allowed)
-            yield Problem(f"{path}.{name}", f"unknown value `{word}`; {hint}")
-
-
-def _pattern_problems(row: MatrixRow, path: str) -> Iterator[Problem]:
-    fault = pattern_fault(row.key_pattern)
-    expected = key_pattern_of(row.market, row.data_type)
-    if fault:
-        yield Problem(f"{path}.key_pattern", fault)
-    elif row.key_pattern != expected:
-        yield Problem(f"{path}.key_pattern", f"is not the archive's layout, `{expected}`")
-    try:
-        re.compile(row.symbol_pattern)
-    except re.error as error:
-        yield Problem(f"{path}.symbol_pattern", f"not a regular expression: {error}")
-
-
-def _symbol_problems(row: MatrixRow, path: str) -> Iterator[Problem]:
-    for name, symbols in (("symbols", row.symbols), ("symbol_lives", row.symbol_lives)):
-        for symbol in symbols:
-            try:
-                check_symbol(symbol)
-            except ArchiveKeyError as error:
-                yield Problem(f"{path}.{name}", str(error))
-
-
-def _era_problems(row: MatrixRow, path: str) -> Iterator[Problem]:
-    for name, eras in (("header_eras", row.header_eras), ("time_unit_eras", row.time_unit_eras)):
-        since = [era.since for era in eras]
-        later = [day for day in since[1:] if day is not None]
-        if since[:1] != [None] or later != sorted(set(since[1:]) - {None}, key=str):
-            yield Problem(
-                f"{path}.{name}", "must begin with `since: null` and go on with later days"
-            )
-
-
-def _partition_problems(row: MatrixRow, facts: PartitionFacts, path: str) -> Iterator[Problem]:
-    if bool(facts.intervals) != row.data_type.has_interval:
-        wanted = "must name the interval folders" if row.data_type.has_interval else "must be empty"
-        yield Problem(f"{path}.intervals", f"{wanted} of `{row.data_type}`")
-    for number, interval in enumerate(facts.intervals):
-        if interval not in INTERVALS:
-            hint = allowed_values(interval, INTERVALS)
-            yield Problem(f"{path}.intervals[{number}]", f"unknown interval `{interval}`; {hint}")
-    if facts.available_to is not None and facts.available_to < facts.available_from:
-        yield Problem(f"{path}.available_to", f"is before available_from {facts.available_from}")
-    if facts.lag_days < 0:
-        yield Problem(f"{path}.lag_days", f"must be at least 0, not {facts.lag_days}")
-
-
-def _duplicates(rows: Mapping[str, MatrixRow]) -> Iterator[Problem]:
-    first: dict[str, str] = {}
-    for path, row in rows.items():
-        if row.name in first:
-            yield Problem(path, f"`{row.name}` stands at {first[row.name]} already")
-        first.setdefault(row.name, path)
+def repeated_rows(rows: Iterable[object]) -> Iterator[Problem]:
+    """Find rows for a market and data type that an earlier row of the file is for already."""
+    first: dict[tuple[str, str], str] = {}
+    for number, row in enumerate(rows):
+        words = (row.get("market"), row.get("data_type")) if isinstance(row, Mapping) else ()
+        match words:
+            case (str(market), str(data_type)):
+                path = f"$.availability_matrix[{number}]"
+                earlier = first.setdefault((market, data_type), path)
+                if earlier != path:
+                    name = shown(f"{market} {data_type}")
+                    yield Problem(path, f"`{name}` stands at {earlier} already")
 
 
 def key_pattern_of(market: Market, data_type: DataType) -> str:
@@ -185,31 +91,132 @@ def key_pattern_of(market: Market, data_type: DataType) -> str:
 
 
 def pattern_fault(pattern: str) -> str:
-    """Say why a pattern could lead out of a directory; empty where it could not."""
-    if any(ord(character) < 32 or ord(character) == 127 for character in pattern):
-        return f"{pattern!r} holds a control character"
-    if pattern.startswith("/") or "\\" in pattern or re.match(r"[A-Za-z]:", pattern):
-        return f"`{pattern}` is an absolute path, or holds a backslash"
+    """Say why a pattern could lead out of a directory; empty where it could not.
+
+    Control characters are not its concern: no text of a matrix file may hold any.
+    """
+    if "\\" in pattern:
+        return f"`{shown(pattern)}` holds a backslash"
+    if pattern.startswith("/") or re.match(r"[A-Za-z]:", pattern):
+        return f"`{shown(pattern)}` is an absolute path"
     if ".." in pattern.split("/"):
-        return f"`{pattern}` holds `..`"
+        return f"`{shown(pattern)}` holds `..`"
     return ""
 
 
-def _converter() -> cattrs.Converter:
-    converter = strict_converter()
-    # Lists may be empty here, unlike in a configuration, where that would be a slip.
-    converter.register_structure_hook_func(
-        lambda kind: getattr(kind, "__origin__", None) is tuple,
-        lambda value, kind: tuple(_list(value, kind.__args__[0])),
-    )
-    return converter
+def _file_faults(good: Mapping[str, Any], path: str) -> Iterator[Problem]:
+    for name in ("source_url", "listing_url"):
+        if good.get(name) is not None and not _is_url(good[name]):
+            yield Problem(f"{path}.{name}", "must be an absolute http:// or https:// URL")
 
 
-def _list(value: object, item: Any) -> list[Any]:  # noqa: ANN401 - any item
-    if not isinstance(value, list):
-        raise TypeError(f"must be a list, not `{value}`")
-    result: list[Any] = _CONVERTER.structure(value, list[item])
-    return result
+def _is_url(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        has_host = bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        return False
+    is_plain = not (parts.query or parts.fragment or any(map(str.isspace, text)))
+    return parts.scheme in {"http", "https"} and has_host and is_plain
 
 
-_CONVERTER = _converter()
+def _row_faults(good: Mapping[str, Any], path: str) -> Iterator[Problem]:
+    yield from _word_faults("state", good, _STATES, path)
+    yield from _word_faults("symbol_form", good, _FORMS, path)
+    yield from _pattern_faults(good, path)
+    yield from _symbol_faults(good, path)
+    for name in ("header_eras", "time_unit_eras"):
+        if name in good and not _in_order([era.since for era in good[name]]):
+            rule = "must begin with `since: null` and go on with ever later days"
+            yield Problem(f"{path}.{name}", rule)
+    yield from _partition_faults(good, f"{path}.partitions")
+
+
+def _word_faults(
+    name: str, good: Mapping[str, Any], allowed: tuple[str, ...], path: str
+) -> Iterator[Problem]:
+    word = good.get(name, allowed[0])
+    if word not in allowed:
+        hint = allowed_values(word, allowed)
+        yield Problem(f"{path}.{name}", f"unknown value `{shown(word)}`; {hint}")
+
+
+def _pattern_faults(good: Mapping[str, Any], path: str) -> Iterator[Problem]:
+    if "key_pattern" in good and (fault := _layout_fault(good)):
+        yield Problem(f"{path}.key_pattern", fault)
+    try:
+        re.compile(good.get("symbol_pattern", ""))
+    except re.error as error:
+        yield Problem(f"{path}.symbol_pattern", f"not a regular expression: {error}")
+
+
+def _layout_fault(good: Mapping[str, Any]) -> str:
+    pattern = good["key_pattern"]
+    fault = pattern_fault(pattern)
+    if fault or not {"market", "data_type"} <= good.keys():
+        return fault
+    expected = key_pattern_of(good["market"], good["data_type"])
+    return "" if pattern == expected else f"is not the archive's layout, `{expected}`"
+
+
+def _symbol_faults(good: Mapping[str, Any], path: str) -> Iterator[Problem]:
+    lives = f"{path}.symbol_lives"
+    places = [(f"{path}.symbols[{i}]", symbol) for i, symbol in enumerate(good.get("symbols", ()))]
+    places += [(member_path(lives, symbol), symbol) for symbol in good.get("symbol_lives", ())]
+    for place, symbol in places:
+        try:
+            check_symbol(symbol)
+        except ArchiveKeyError as error:
+            yield Problem(place, f"`{shown(symbol)}`: {error.reason}")
+
+
+def _in_order(since: list[date | None]) -> bool:
+    """Whether eras can be looked up: the first from the beginning, each later one after it."""
+    later = [day for day in since[1:] if day is not None]
+    begins_open = since[:1] == [None] and len(later) == len(since) - 1
+    return begins_open and all(earlier < day for earlier, day in pairwise(later))
+
+
+def _partition_faults(good: Mapping[str, Any], path: str) -> Iterator[Problem]:
+    """What one row's partitions must have because of its data type and its state."""
+    if good.get("partitions") == {}:
+        yield Problem(path, "must name daily, monthly or both")
+    data_type, state = good.get("data_type"), good.get("state", "live")
+    for partition, facts in good.get("partitions", {}).items():
+        if data_type is not None and bool(facts.intervals) != data_type.has_interval:
+            wanted = "must name the interval folders" if data_type.has_interval else "must be empty"
+            yield Problem(f"{path}.{partition}.intervals", f"{wanted}: the type is `{data_type}`")
+        # Without an end, a dead feed's archives would be called missing for ever.
+        if facts.available_to is None and state in {"retired", "removed"}:
+            place = f"{path}.{partition}.available_to"
+            yield Problem(place, f"must be a day where the state is `{state}`")
+
+
+def _facts_faults(good: Mapping[str, Any], path: str) -> Iterator[Problem]:
+    for number, interval in enumerate(good.get("intervals", ())):
+        if interval not in INTERVALS:
+            hint = allowed_values(interval, INTERVALS)
+            text = f"unknown interval `{shown(interval)}`; {hint}"
+            yield Problem(f"{path}.intervals[{number}]", text)
+    if good.get("lag_days", 0) < 0:
+        yield Problem(f"{path}.lag_days", f"must be at least 0, not {shown(good['lag_days'])}")
+    yield from _life_faults(good, path)
+
+
+def _life_faults(good: Mapping[str, Any], path: str) -> Iterator[Problem]:
+    first, last = good.get("available_from"), good.get("available_to")
+    if first is not None and last is not None and last < first:
+        yield Problem(f"{path}.available_to", f"{last} is before available_from {first}")
+
+
+def _unit_faults(good: Mapping[str, Any], path: str) -> Iterator[Problem]:
+    yield from _word_faults("unit", good, _UNITS, path)
+
+
+_CHECKS = {
+    _File: _file_faults,
+    MatrixRow: _row_faults,
+    PartitionFacts: _facts_faults,
+    SymbolLife: _life_faults,
+    TimeUnitEra: _unit_faults,
+}
