@@ -2,17 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from pathlib import Path
+from typing import cast
 from urllib.parse import unquote
 
+import aiohttp
+import anyio
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from yarl import URL
 
-from crypto_lakehouse.collection.http import Origins, object_url, retry_after_s
+from crypto_lakehouse.collection.http import (
+    HttpTransport,
+    Origins,
+    Response,
+    object_url,
+    retry_after_s,
+)
+from crypto_lakehouse.collection.retry import RetryPolicy
+from crypto_lakehouse.collection.transfer import Fetcher
 from crypto_lakehouse.core.archive import Archive
+from crypto_lakehouse.core.errors import RedirectRefused
+from crypto_lakehouse.core.events import Event
+from crypto_lakehouse.stores.local import LocalStore
 
 NOW = datetime(2026, 11, 23, 12, 0, 0, tzinfo=UTC)
 
@@ -74,7 +91,7 @@ def test_a_key_comes_back_out_of_its_url(key: str) -> None:
         assert url.raw_path.isascii()
 
 
-@given(st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=30))
+@given(st.text(st.characters(codec="utf-8"), min_size=1, max_size=30))
 def test_no_text_in_a_key_becomes_a_query_a_fragment_or_another_host(text: str) -> None:
     base = URL("https://user:secret@mirror.example:8443/base/")
     url = object_url(base, f"data/{text}.zip")
@@ -104,3 +121,111 @@ def test_the_source_and_named_hosts_are_the_only_origins(
     source: str, named: list[str], target: str, allowed: bool
 ) -> None:
     assert Origins.of(source, named).allow(URL(target)) is allowed
+
+
+# Headers that are no text, or say what cannot be ----------------------------------------------
+
+BASE = URL("https://mirror.example")
+ARCHIVE = Archive.parse("data/spot/daily/trades/BTCUSDT/BTCUSDT-trades-2025-07-15.zip")
+
+
+class Answer:
+    """What aiohttp makes of a response, as far as it is read here."""
+
+    def __init__(self, status: int, headers: dict[str, str], length: int | None = None) -> None:
+        self.status = status
+        self.headers = headers
+        self.content_length = length
+
+    def release(self) -> None:
+        return None
+
+
+class Session:
+    """A session whose every answer is the same."""
+
+    def __init__(self, answer: Answer) -> None:
+        self.answer = answer
+
+    async def get(self, _url: URL, **_options: object) -> Answer:
+        return self.answer
+
+
+def transport_of(answer: Answer) -> HttpTransport:
+    return HttpTransport(cast("aiohttp.ClientSession", Session(answer)), Origins.of(str(BASE), []))
+
+
+@pytest.mark.parametrize(
+    ("announced", "size_bytes"),
+    [
+        (None, None),
+        (0, 0),
+        (2**40, 2**40),
+        (2**63 - 1, 2**63 - 1),
+        (2**63, None),
+        (2**64 - 1, None),
+    ],
+)
+async def test_a_length_that_no_disk_can_hold_is_none(
+    announced: int | None, size_bytes: int | None
+) -> None:
+    async with transport_of(Answer(200, {}, announced)).get(BASE, {}) as response:
+        assert response.size_bytes == size_bytes
+
+
+@pytest.mark.parametrize("location", ["http://h\udcff/", "\udcff", "http://币.example/\udc80"])
+async def test_a_refused_redirect_can_be_written_whatever_it_says(location: str) -> None:
+    """The HTTP client hands on header bytes that are not UTF-8 as lone surrogates."""
+    with pytest.raises(RedirectRefused) as refused:
+        async with transport_of(Answer(302, {"Location": location})).get(BASE, {}):
+            pass
+    str(refused.value).encode()
+
+
+class Fixed:
+    """A transport whose every answer is the same."""
+
+    status = 200
+    size_bytes: int | None
+
+    def __init__(self, body: bytes, headers: Mapping[str, str], *, announces: bool) -> None:
+        self.body = body
+        self.headers = headers
+        self.size_bytes = len(body) if announces else None
+
+    @asynccontextmanager
+    async def get(self, _url: URL, _headers: Mapping[str, str]) -> AsyncIterator[Response]:
+        yield self
+
+    async def read(self, limit: int) -> bytes:
+        return self.body[:limit]
+
+    async def chunks(self) -> AsyncGenerator[bytes]:
+        yield self.body
+
+
+@pytest.mark.parametrize("announces", [True, False])
+@pytest.mark.parametrize(
+    ("value", "kept"),
+    [('"abc"', '"abc"'), ("", None), ('"\udcff"', None), ('"\u5e01"', None), ('W/"a"', 'W/"a"')],
+)
+async def test_validators_are_kept_where_they_are_text(
+    tmp_path: Path, value: str, kept: str | None, announces: bool
+) -> None:
+    """They go to the ledger, to notes and event files, and back to the source."""
+    emitted: list[Event] = []
+
+    async def emit(events: list[Event] | tuple[Event, ...] | object) -> None:
+        assert isinstance(events, tuple)
+        emitted.extend(events)
+
+    transport = Fixed(b"body", {"ETag": value, "Last-Modified": value}, announces=announces)
+    fetcher = Fetcher(
+        transport, BASE, LocalStore(tmp_path), RetryPolicy(), anyio.Semaphore(1), emit
+    )
+    fetched = await fetcher.archive(fetcher.transfer(ARCHIVE))
+    assert fetched is not None
+    assert (fetched.etag, fetched.last_modified) == (kept, kept)
+    assert len(emitted) == (not announces)
+    for event in emitted:
+        assert getattr(event, "etag", "absent") == kept

@@ -201,7 +201,7 @@ async def test_an_empty_directory_is_all_work(here: Here) -> None:
     assert settled == []
     assert [item.archive for item in work] == archives
     assert {item.action for item in work} == {Action.FETCH}
-    assert all(item.row is item.stat is item.part is None for item in work)
+    assert {(item.row, item.stat, item.part) for item in work} == {(None, None, None)}
 
 
 async def test_a_verified_archive_is_settled_with_what_is_known_of_it(here: Here) -> None:

@@ -173,9 +173,7 @@ def test_every_ruling_but_verified_says_why() -> None:
         (Case("sidecar", None, DIFFERS, zip_is_good=True), True, "published SHA-256"),
     ],
 )  # fmt: skip
-def test_a_reason_names_the_worst_that_was_seen(
-    second: Case, same: bool, reason: str
-) -> None:
+def test_a_reason_names_the_worst_that_was_seen(second: Case, same: bool, reason: str) -> None:
     first = Case(second.integrity, None, DIFFERS, zip_is_good=True)
     assert reason in second_ruling(first, second, same=same).reason
 

@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import anyio
 import pytest
@@ -114,7 +114,7 @@ async def test_a_body_is_not_visible_before_it_is_whole(
         seen.add((root / KEY).read_bytes())
         return write(descriptor, data[:1])
 
-    monkeypatch.setattr(local.os, "write", write_one)
+    monkeypatch.setattr(os, "write", write_one)
     stat = await store.put(KEY, b"new content")
     assert stat.size_bytes == 11
     assert seen == {b"old"}
@@ -129,7 +129,7 @@ async def test_a_rename_that_fails_leaves_the_old_file_and_no_part(
     def refuse(_source: str, _target: str) -> None:
         raise PermissionError(errno.EACCES, "Permission denied")
 
-    monkeypatch.setattr(local.os, "rename", refuse)
+    monkeypatch.setattr(os, "rename", refuse)
     with pytest.raises(StoreError, match="Permission denied") as refused:
         await store.put(KEY, b"new")
     assert not refused.value.stops_run
@@ -215,7 +215,7 @@ async def test_a_refusal_says_whether_every_file_would_meet_it(
     stops_run: bool,
 ) -> None:
     await store.put(KEY, b"old")
-    monkeypatch.setattr(local.os, "write", refusing(number))
+    monkeypatch.setattr(os, "write", refusing(number))
     with pytest.raises(StoreError) as refused:
         await store.put(KEY, b"new")
     assert refused.value.stops_run is stops_run
@@ -228,9 +228,9 @@ async def test_a_refusal_says_whether_every_file_would_meet_it(
 async def test_a_file_system_that_is_read_only_stops_the_run(
     store: LocalStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(local.os, "open", refusing(errno.EROFS))
+    monkeypatch.setattr(os, "open", refusing(errno.EROFS))
     for refused in (store.put(KEY, b""), store.open_part(KEY, resume=False)):
-        with pytest.raises(StoreError, match="[Rr]ead-only") as caught:
+        with pytest.raises(StoreError, match="ead-only") as caught:
             await refused
         assert caught.value.stops_run
 
@@ -238,7 +238,7 @@ async def test_a_file_system_that_is_read_only_stops_the_run(
 async def test_a_folder_that_cannot_be_made_is_refused(
     store: LocalStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(local.os, "makedirs", refusing(errno.ENOSPC))
+    monkeypatch.setattr(os, "makedirs", refusing(errno.ENOSPC))
     with pytest.raises(StoreError, match="free some space") as refused:
         await store.put(KEY, b"content")
     assert refused.value.stops_run
@@ -259,7 +259,7 @@ def full_disk(monkeypatch: pytest.MonkeyPatch) -> Path:
         os.close(descriptor)
         return opens(full, os.O_WRONLY)
 
-    monkeypatch.setattr(local.os, "open", open_full)
+    monkeypatch.setattr(os, "open", open_full)
     return full
 
 
@@ -335,7 +335,7 @@ async def test_a_folder_that_would_leave_the_store_is_not_scanned(
         await store.scan(folder)
 
 
-@given(st.text(st.characters(exclude_categories=("Cs",)), max_size=20))
+@given(st.text(st.characters(codec="utf-8"), max_size=20))
 def test_any_key_lies_below_the_root_or_is_refused(key: str) -> None:
     store = LocalStore("/srv/archive")
     try:
@@ -469,7 +469,7 @@ async def test_a_file_that_vanishes_during_a_scan_hides_no_other(
     scandir = os.scandir
 
     class Listed(list[os.DirEntry[str]]):
-        def __enter__(self) -> Listed:
+        def __enter__(self) -> Self:
             return self
 
         def __exit__(self, *_error: object) -> None:
@@ -481,14 +481,14 @@ async def test_a_file_that_vanishes_during_a_scan_hides_no_other(
         (root / FOLDER / "other.zip").unlink()
         return listed
 
-    monkeypatch.setattr(local.os, "scandir", list_and_lose)
+    monkeypatch.setattr(os, "scandir", list_and_lose)
     assert await store.scan(FOLDER) == {NAME: stat}
 
 
 async def test_a_folder_that_may_not_be_read_is_a_refusal(
     store: LocalStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(local.os, "scandir", refusing(errno.EACCES))
+    monkeypatch.setattr(os, "scandir", refusing(errno.EACCES))
     with pytest.raises(StoreError, match="Permission denied"):
         await store.scan(FOLDER)
 
@@ -642,8 +642,8 @@ async def test_the_digest_does_not_depend_on_buffers_and_resumptions(
         await part.append(buffer)
     await part.close()
     assert part.size_bytes == (root / (KEY + ".part")).stat().st_size
-    assert part.sha256() == sha256(b"".join(buffers)) == sha256(
-        (root / (KEY + ".part")).read_bytes()
+    assert (
+        part.sha256() == sha256(b"".join(buffers)) == sha256((root / (KEY + ".part")).read_bytes())
     )
 
 
@@ -657,7 +657,7 @@ async def test_a_system_that_takes_little_at_a_time_gets_all_of_a_buffer(
     def sluggish(descriptor: int, *_arguments: Any, **_options: Any) -> io.FileIO:
         return Sluggish(descriptor, "wb")
 
-    monkeypatch.setattr(local.os, "fdopen", sluggish)
+    monkeypatch.setattr(os, "fdopen", sluggish)
     part = await part_of(store, b"an odd number")
     await part.commit()
     assert await store.read(KEY, 100) == b"an odd number"

@@ -7,6 +7,7 @@ unless it cannot do without that sink.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
@@ -26,6 +27,9 @@ BATCH_EVENTS = 512
 
 #: After this long without an event the sinks are asked to flush, in seconds.
 FLUSH_AFTER_S = 0.5
+
+#: How long each sink may take to close once the deadline has passed, in seconds.
+CLOSE_WITHIN_S = 0.25
 
 
 @define
@@ -79,17 +83,14 @@ class Dispatcher:
                 await self._deliver([self.farewell()])
             finally:
                 self._receive.close()
-                await self._each(self.sinks, "close")
+                await self._close(tuple(self.sinks))
 
     async def _deliver_all(self) -> None:
         while True:
             batch = await self._next_batch()
             if batch is None:
                 return
-            if batch:
-                await self._deliver(batch)
-            else:
-                await self._each(self.sinks, "flush")
+            await self._deliver(batch)
 
     async def _next_batch(self) -> list[Event] | None:
         """What has come, at least one event; empty after a quiet while, None at the end."""
@@ -107,22 +108,48 @@ class Dispatcher:
         return batch
 
     async def _deliver(self, batch: list[Event]) -> None:
-        sick = await self._each(self.sinks, "handle", batch)
+        """Hand a batch to the sinks; an empty one stands for a quiet while."""
+        sick = (
+            await self._each(self.sinks, "handle", batch)
+            if batch
+            else await self._each(self.sinks, "flush")
+        )
+        await self._name(sick)
+
+    async def _name(self, sick: list[SinkError]) -> None:
+        """Tell those that are well of those that were dropped."""
         if sick:
             await self._deliver([RunWarned(message=str(error)) for error in sick])
+
+    async def _close(self, sinks: Sequence[Sink]) -> None:
+        """Close every sink once, whatever another one does, and also after the deadline."""
+        if not sinks:
+            return
+        late = self._scope.cancel_called
+        try:
+            with anyio.move_on_after(CLOSE_WITHIN_S if late else None, shield=late):
+                await self._each(sinks[:1], "close")
+        finally:
+            await self._close(sinks[1:])
 
     async def _each(
         self, sinks: Iterable[Sink], method: str, *arguments: Sequence[Event]
     ) -> list[SinkError]:
-        """Call one method of every sink; drop those that fail, and return why."""
+        """Call one method of every sink; drop and close those that fail, and return why."""
         sick: list[SinkError] = []
+        fatal: SinkError | None = None
         for sink in tuple(sinks):
             try:
                 await getattr(sink, method)(*arguments)
-            except Exception as error:
-                self.sinks.remove(sink)
+            except Exception as error:  # noqa: BLE001 - a sink may be anybody's code
                 reason = str(error) if isinstance(error, LakehouseError) else repr(error)
                 sick.append(SinkError(sink.name, reason))
-                if sink.required:
-                    raise sick[-1] from error
+                sick[-1].__cause__ = error
+                fatal = fatal or (sick[-1] if sink.required else None)
+                self.sinks = [other for other in self.sinks if other is not sink]
+                if method != "close":
+                    with suppress(Exception):
+                        await sink.close()
+        if fatal is not None:
+            raise fatal
         return sick

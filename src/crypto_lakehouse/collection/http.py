@@ -34,6 +34,9 @@ __all__ = ["HttpTransport", "Origins", "Response", "Transport", "http_session", 
 #: aiohttp's read buffer. Large bodies arrive in pieces of up to twice this many bytes.
 READ_BUFFER_BYTES = 1 << 20
 
+#: No file is as long; nor could the ledger keep the number.
+_IMPOSSIBLE_BYTES = 1 << 63
+
 _MAX_REDIRECTS = 5
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
@@ -174,7 +177,7 @@ class HttpTransport:
             target, allowed = URL(), False
         if allowed:
             return target
-        shown = redact(location)
+        shown = redact(location.encode(errors="backslashreplace").decode())
         raise RedirectRefused(
             str(url),
             f"redirect to `{shown}` refused: the configuration does not name that host; "
@@ -200,7 +203,8 @@ class _HttpResponse:
         self._bandwidth = bandwidth
         self.status = response.status
         self.headers: Mapping[str, str] = response.headers
-        self.size_bytes = response.content_length
+        length = response.content_length
+        self.size_bytes = length if length is None or length < _IMPOSSIBLE_BYTES else None
 
     async def read(self, limit: int) -> bytes:
         if self._bandwidth is None and self.size_bytes is not None and self.size_bytes <= limit:
@@ -276,8 +280,8 @@ def retry_after_s(value: str | None, now: datetime) -> float | None:
     """
     if value is None:
         return None
-    if value.strip().isdecimal():
-        return float(value)
+    if (seconds := value.strip()).isdecimal():
+        return float(seconds)
     try:
         moment = parsedate_to_datetime(value)
     except (ValueError, OverflowError):

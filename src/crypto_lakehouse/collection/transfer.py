@@ -307,7 +307,12 @@ class _Unfinished:
 
 
 def _validators(response: Response) -> tuple[str | None, str | None]:
-    return response.headers.get("ETag"), response.headers.get("Last-Modified")
+    return _text(response.headers.get("ETag")), _text(response.headers.get("Last-Modified"))
+
+
+def _text(value: str | None) -> str | None:
+    """A header's value where it is ASCII; others can be neither stored nor sent back for sure."""
+    return value if value and value.isascii() else None
 
 
 def _validator(row: PartRow) -> str | None:

@@ -41,7 +41,9 @@ class JsonLinesSink:
 
     async def _open(self) -> None:
         if self._file is None:
-            self._file = await aiofiles.open(self.path, "w", encoding="utf-8")
+            self._file = await aiofiles.open(
+                self.path, "w", encoding="utf-8", errors="backslashreplace"
+            )
 
     async def flush(self) -> None:
         """Let readers of the file see what was written."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -68,6 +68,9 @@ ON CONFLICT (folder, name) DO UPDATE SET
     last_modified = excluded.last_modified, last_seen_at = excluded.last_seen_at
 """
 
+#: What SQLite calls a file whose pages contradict one another.
+_DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+
 Change = ArchiveFinished | BodyStarted | RunStarted | RunFinished
 
 
@@ -81,6 +84,7 @@ class SqliteLedger:
     path: Path
     _reader: sqlite3.Connection = field(repr=False)
     _writer: sqlite3.Connection = field(repr=False)
+    _read_only: bool = False
 
     @classmethod
     def open(cls, path: Path) -> tuple[SqliteLedger, str]:
@@ -119,6 +123,7 @@ class SqliteLedger:
                 path,
                 sqlite3.connect(address, uri=True, check_same_thread=False),
                 sqlite3.connect(address, uri=True, check_same_thread=False),
+                read_only=True,
             )
         except sqlite3.Error as error:
             raise LedgerError(str(path), f"the ledger cannot be opened: {error}") from error
@@ -175,7 +180,20 @@ class SqliteLedger:
         try:
             return self._reader.execute(statement, parameters).fetchall()
         except sqlite3.Error as error:
-            raise LedgerError(str(self.path), f"the ledger cannot be read: {error}") from error
+            raise self._refusal(error, "read") from error
+
+    def _refusal(self, error: sqlite3.Error, action: str) -> LedgerError:
+        """Say why SQLite refused; what is damaged is moved aside, so that the next run is not."""
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if code in _DAMAGED and not self._read_only:
+            with suppress(OSError):  # it was moved already
+                aside = _set_aside(self.path)
+                return LedgerError(
+                    str(self.path),
+                    f"the ledger is damaged ({error}); it was moved to `{aside.name}`; "
+                    "run again, and it is rebuilt from the files and their sidecars",
+                )
+        return LedgerError(str(self.path), f"the ledger cannot be {action}: {error}")
 
     def write(self, changes: Iterable[Change]) -> None:
         """Write changes in one transaction; blocking.
@@ -189,7 +207,7 @@ class SqliteLedger:
                 for change in changes:
                     self._write_one(change, now)
         except sqlite3.Error as error:
-            raise LedgerError(str(self.path), f"the ledger cannot be written: {error}") from error
+            raise self._refusal(error, "written") from error
 
     def _write_one(self, change: Change, now: str) -> None:
         match change:

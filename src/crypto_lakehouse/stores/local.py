@@ -31,7 +31,10 @@ _STEP_BYTES = 1 << 20
 #: Errors that every other file would meet too.
 _STOPS_RUN = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
 
-_WRITE = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0)
+#: A symbolic link in place of a part is never followed, neither to write nor to go on.
+_NO_LINK = getattr(os, "O_NOFOLLOW", 0)
+
+_WRITE = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | _NO_LINK
 
 
 @contextmanager
@@ -99,13 +102,7 @@ class LocalStore:
 
     async def sha256(self, key: str) -> str | None:
         """Digest of a stored file, hashed in a thread; None where there is none."""
-        path = self.path(key)
-        try:
-            return await to_thread.run_sync(_hash_file, path)
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            raise StoreError(path, error.strerror or str(error)) from error
+        return await to_thread.run_sync(_hash_file, self.path(key))
 
     async def read(self, key: str, limit: int) -> bytes | None:
         """The first bytes of a small stored file, None where there is none."""
@@ -196,7 +193,7 @@ class LocalPart:
     def resume(self) -> None:
         """Hash the bytes that are already there; blocking, and nothing is left open."""
         with _refusals(self.path), suppress(FileNotFoundError):
-            _fold_file(self.path, self._fold)
+            _fold_file(self.path, self._fold, _NO_LINK)
 
     def _fold(self, data: bytes) -> None:
         self._digest.update(data)
@@ -285,15 +282,23 @@ def _unlink(path: str) -> None:
     Path(path).unlink(missing_ok=True)
 
 
-def _hash_file(path: str) -> str:
+def _hash_file(path: str) -> str | None:
     digest = hashlib.sha256()
-    _fold_file(path, digest.update)
+    with _refusals(path):
+        try:
+            _fold_file(path, digest.update)
+        except FileNotFoundError:
+            return None
     return digest.hexdigest()
 
 
-def _fold_file(path: str, update: Callable[[bytes], None]) -> None:
+def _fold_file(path: str, update: Callable[[bytes], None], flags: int = 0) -> None:
     """Read a file in steps, in a worker thread; gives up when its task is cancelled."""
-    with open(path, "rb", buffering=0) as file:  # noqa: PTH123
+
+    def opener(name: str, mode: int) -> int:
+        return os.open(name, mode | flags)
+
+    with open(path, "rb", buffering=0, opener=opener) as file:
         while chunk := file.read(_STEP_BYTES):
             update(chunk)
             from_thread.check_cancelled()

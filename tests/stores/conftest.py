@@ -1,0 +1,47 @@
+"""Short ways to make what a ledger is told."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from crypto_lakehouse.core.archive import Archive
+from crypto_lakehouse.core.events import ArchiveFinished, BodyStarted, RunFinished, RunStarted
+from crypto_lakehouse.core.verdicts import Verdict
+
+FOLDER = "data/spot/daily/trades/BTCUSDT/"
+NAME = "BTCUSDT-trades-2025-07-15.zip"
+ARCHIVE = Archive.parse(FOLDER + NAME)
+OTHER = Archive.parse("data/spot/monthly/trades/币安人生USDT/币安人生USDT-trades-2025-07.zip")
+NOON = datetime(2025, 7, 15, 12, tzinfo=UTC)
+
+
+def finished(
+    verdict: Verdict = Verdict.VERIFIED, archive: Archive = ARCHIVE, **changes: Any
+) -> ArchiveFinished:
+    """The verdict on an archive, every fact of it known."""
+    known: dict[str, Any] = {
+        "size_bytes": 7,
+        "mtime_ns": 1_752_580_800_123_456_789,
+        "sha256": "a" * 64,
+        "published_sha256": "b" * 64,
+        "etag": '"e"',
+        "last_modified": "Tue, 15 Jul 2025 03:00:00 GMT",
+    }
+    return ArchiveFinished(archive=archive, verdict=verdict, **(known | changes))
+
+
+def body_started(archive: Archive = ARCHIVE, **changes: Any) -> BodyStarted:
+    """A large body that begins to arrive."""
+    known: dict[str, Any] = {"etag": '"e"', "last_modified": None, "size_bytes": 5_000_000_000}
+    return BodyStarted(archive=archive, **(known | changes))
+
+
+def run_started(run_id: str = "one") -> RunStarted:
+    """The beginning of a run."""
+    return RunStarted(run_id=run_id, workflow="test", planned=3, at=NOON)
+
+
+def run_finished(run_id: str = "one", status: str = "complete") -> RunFinished:
+    """The end of a run."""
+    return RunFinished(run_id=run_id, status=status, at=NOON)
