@@ -33,15 +33,15 @@ demo: $(VENV)/runtime
 	@$(BIN)/crypto-lakehouse demo
 
 # Branch coverage: all of core, planning and collection, 95 % of the whole. What is missing is
-# written to stderr, so that the last line of a good run is pytest's own.
+# shown; the last line of a good run is pytest's own.
 WHOLE := */core/*,*/planning/*,*/collection/*
 test: $(VENV)/develop
 	@rm -f .coverage .coverage.*
 	@$(BIN)/coverage run -m pytest $(PYTEST_ARGS)
 	@$(BIN)/coverage combine --quiet
-	@$(BIN)/coverage report --include='$(WHOLE)' --fail-under=100 >.coverage.report || \
-		{ cat .coverage.report; exit 1; }
-	@$(BIN)/coverage report --fail-under=95 >.coverage.report || { cat .coverage.report; exit 1; }
+	@report=$$($(BIN)/coverage report --include='$(WHOLE)' --fail-under=100) || \
+		{ echo "$$report"; exit 1; }
+	@report=$$($(BIN)/coverage report --fail-under=95) || { echo "$$report"; exit 1; }
 
 lint: $(VENV)/develop
 	$(BIN)/ruff check .
