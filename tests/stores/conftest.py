@@ -1,16 +1,23 @@
-"""Short ways to make what a ledger is told."""
+"""A store to write to, and short ways to make what a ledger is told."""
 
 from __future__ import annotations
 
+import hashlib
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
+
+import pytest
 
 from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.events import ArchiveFinished, BodyStarted, RunFinished, RunStarted
+from crypto_lakehouse.core.ports import Part
 from crypto_lakehouse.core.verdicts import Verdict
+from crypto_lakehouse.stores.local import LocalStore
 
 FOLDER = "data/spot/daily/trades/BTCUSDT/"
 NAME = "BTCUSDT-trades-2025-07-15.zip"
+KEY = FOLDER + NAME
 ARCHIVE = Archive.parse(FOLDER + NAME)
 OTHER = Archive.parse("data/spot/monthly/trades/币安人生USDT/币安人生USDT-trades-2025-07.zip")
 NOON = datetime(2025, 7, 15, 12, tzinfo=UTC)
@@ -45,3 +52,29 @@ def run_started(run_id: str = "one") -> RunStarted:
 def run_finished(run_id: str = "one", status: str = "complete") -> RunFinished:
     """The end of a run."""
     return RunFinished(run_id=run_id, status=status, at=NOON)
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def tree(root: Path) -> set[str]:
+    """Every file below a directory, as text."""
+    return {str(path.relative_to(root)) for path in root.rglob("*") if not path.is_dir()}
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path / "out"
+
+
+@pytest.fixture
+def store(root: Path) -> LocalStore:
+    return LocalStore(root)
+
+
+async def part_of(store: LocalStore, *buffers: bytes, resume: bool = False) -> Part:
+    part = await store.open_part(KEY, resume=resume)
+    for buffer in buffers:
+        await part.append(buffer)
+    return part
