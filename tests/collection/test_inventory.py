@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from crypto_lakehouse.collection.inventory import Action, Inventory, Work, decide
 from crypto_lakehouse.core.archive import SIDECAR_SUFFIX, Archive
+from crypto_lakehouse.core.errors import StoreError
 from crypto_lakehouse.core.events import ArchiveFinished
 from crypto_lakehouse.core.plan import PlannedArchive
 from crypto_lakehouse.core.ports import FileStat, LedgerRow, Part, PartRow
@@ -40,9 +41,12 @@ class MemoryStore:
 
     files: dict[str, tuple[bytes, FileStat]] = field(factory=dict)
     scanned: list[str] = field(factory=list)
+    refuses: dict[str, StoreError] = field(factory=dict)
 
     async def scan(self, folder: str) -> Mapping[str, FileStat]:
         self.scanned.append(folder)
+        if folder in self.refuses:
+            raise self.refuses[folder]
         return {
             key.removeprefix(folder): stat
             for key, (_, stat) in self.files.items()
@@ -304,6 +308,31 @@ async def test_files_of_other_names_settle_nothing(here: Here) -> None:
     _, (work,) = await here.sort(archive)
     assert work.action is Action.FETCH
     assert work.stat is None
+
+
+async def test_a_folder_that_cannot_be_read_fails_its_own_archives_only(here: Here) -> None:
+    days = [archive_of(day) for day in (1, 2)]
+    month = archive_of(7, "monthly")
+    await here.holds(month)
+    here.store.refuses[days[0].folder] = StoreError("/out/data", "Not a directory")
+    settled, work = await here.sort(days[0], month, days[1])
+    assert [(event.archive, event.verdict) for event in settled] == [
+        (days[0], Verdict.FAILED),
+        (month, Verdict.UNCHANGED),
+        (days[1], Verdict.FAILED),
+    ]
+    assert settled[0].reason == "`/out/data`: Not a directory"
+    assert work == []
+    assert here.store.scanned == [days[0].folder, month.folder]
+
+
+async def test_a_disk_that_takes_nothing_more_stops_the_sorting(here: Here) -> None:
+    archive = archive_of(1)
+    refusal = StoreError("/out/data", "Input/output error", stops_run=True)
+    here.store.refuses[archive.folder] = refusal
+    with pytest.raises(StoreError) as raised:
+        await here.sort(archive)
+    assert raised.value is refusal
 
 
 async def test_an_empty_plan_asks_for_nothing(here: Here) -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import io
+import struct
+import threading
 import zipfile
 from collections.abc import Callable
+from typing import BinaryIO
 
 import anyio
 import pytest
@@ -97,16 +100,169 @@ async def test_a_large_zip_is_read_in_a_thread() -> None:
     )
 
 
-async def test_a_check_in_a_thread_ends_with_its_task() -> None:
-    entered = anyio.Event()
-    data = make({MEMBER: b"\0" * (64 << 20)})
+@pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+@given(content=st.binary(max_size=200))
+def test_any_content_makes_a_good_zip(compression: int, content: bytes) -> None:
+    assert zip_fault(io.BytesIO(make({MEMBER: content}, compression)), MEMBER) == ""
 
-    def reader() -> io.BytesIO:
-        anyio.from_thread.run_sync(entered.set)
-        return io.BytesIO(data)
 
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(check_zip, reader, MEMBER, INLINE_BYTES + 1)
-        await entered.wait()
-        tasks.cancel_scope.cancel()
-    assert tasks.cancel_scope.cancelled_caught
+@given(st.binary(max_size=200))
+def test_any_bytes_are_judged(data: bytes) -> None:
+    assert zip_fault(io.BytesIO(data), MEMBER)
+
+
+@given(st.integers(0, len(GOOD) - 1))
+def test_a_zip_that_was_cut_anywhere_is_found(length: int) -> None:
+    assert zip_fault(io.BytesIO(GOOD[:length]), MEMBER)
+
+
+DIRECTORY = GOOD.index(b"PK\x01\x02")
+
+
+@given(
+    st.dictionaries(
+        st.integers(0, len(GOOD) - 1) | st.integers(DIRECTORY, len(GOOD) - 1),
+        st.sampled_from([0, 1, 0x7F, 0x80, 0xFF]) | st.integers(0, 255),
+        min_size=1,
+        max_size=6,
+    )
+)
+def test_bytes_that_were_overwritten_are_found_or_harmless(changes: dict[int, int]) -> None:
+    data = bytearray(GOOD)
+    for at, value in changes.items():
+        data[at] = value
+    fault = zip_fault(io.BytesIO(bytes(data)), MEMBER)
+    if fault == "":
+        with zipfile.ZipFile(io.BytesIO(bytes(data))) as archive:
+            assert archive.read(MEMBER) == b"1,2,3\n" * 200
+
+
+def zip64() -> bytes:
+    """A zip whose one member has the long form of its sizes."""
+    buffer = io.BytesIO()
+    with (
+        zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive,
+        archive.open(MEMBER, "w", force_zip64=True) as member,
+    ):
+        member.write(b"1,2,3\n" * 200)
+    return buffer.getvalue()
+
+
+def test_a_zip_in_the_long_form_is_good() -> None:
+    data = zip64()
+    assert zip_fault(io.BytesIO(data), MEMBER) == ""
+    assert zip_fault(io.BytesIO(data[:-30]), MEMBER)
+
+
+def declaring(size_bytes: int, content: bytes = b"1,2,3\n" * 200) -> bytes:
+    """A zip whose directory says another uncompressed size than the member has."""
+    data = bytearray(make({MEMBER: content}))
+    struct.pack_into("<L", data, data.index(b"PK\x01\x02") + 24, size_bytes)
+    return bytes(data)
+
+
+@pytest.mark.parametrize("size_bytes", [0, 1, 1199, 1201, INLINE_BYTES])
+async def test_a_size_that_is_a_lie_is_found(size_bytes: int) -> None:
+    data = declaring(size_bytes)
+    assert zip_fault(io.BytesIO(data), MEMBER)
+    assert await check_zip(lambda: io.BytesIO(data), MEMBER, len(data))
+
+
+@pytest.mark.parametrize("size_bytes", [INLINE_BYTES + 1, 2**32 - 2, 2**32 - 1])
+async def test_a_huge_size_that_is_a_lie_is_found_in_the_thread(size_bytes: int) -> None:
+    data = declaring(size_bytes)
+    assert zip_fault(io.BytesIO(data), MEMBER, limit=INLINE_BYTES) is None
+    assert await check_zip(lambda: io.BytesIO(data), MEMBER, len(data))
+
+
+def test_no_more_is_inflated_than_was_declared() -> None:
+    """A bomb that says it is small is not read past what it says."""
+    steps: list[None] = []
+    data = declaring(10, b"\0" * (8 << 20))
+    assert zip_fault(io.BytesIO(data), MEMBER, step=lambda: steps.append(None))
+    assert len(steps) <= 1
+
+
+def test_nothing_is_inflated_beyond_the_limit() -> None:
+    def refuse() -> None:
+        pytest.fail("the member was read")
+
+    data = make({MEMBER: b"\0" * 1000})
+    assert zip_fault(io.BytesIO(data), MEMBER, step=refuse, limit=999) is None
+    assert zip_fault(io.BytesIO(data), MEMBER, limit=1000) == ""
+
+
+class Opener:
+    """Opens the same bytes again and again; remembers in which threads, and what is open."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self.threads: list[int] = []
+        self.files: list[io.BytesIO] = []
+
+    def __call__(self) -> BinaryIO:
+        self.threads.append(threading.get_ident())
+        self.files.append(io.BytesIO(self.data))
+        return self.files[-1]
+
+
+@pytest.mark.parametrize(
+    ("content", "size_bytes", "in_thread"),
+    [
+        (b"small", 100, [False]),
+        (b"\0" * INLINE_BYTES, 100, [False]),
+        (b"\0" * (INLINE_BYTES + 1), 100, [False, True]),
+        (b"small", INLINE_BYTES, [False]),
+        (b"small", INLINE_BYTES + 1, [True]),
+    ],
+)
+async def test_what_takes_long_is_read_in_a_thread_and_nothing_stays_open(
+    content: bytes, size_bytes: int, in_thread: list[bool]
+) -> None:
+    opener = Opener(make({MEMBER: content}))
+    assert await check_zip(opener, MEMBER, size_bytes) == ""
+    assert [thread != threading.get_ident() for thread in opener.threads] == in_thread
+    assert all(file.closed for file in opener.files)
+
+
+@pytest.mark.parametrize("size_bytes", [100, INLINE_BYTES + 1])
+async def test_a_fault_is_the_same_inline_and_in_a_thread(size_bytes: int) -> None:
+    opener = Opener(spoilt(lie_about_crc))
+    assert "CRC" in await check_zip(opener, MEMBER, size_bytes)
+    assert all(file.closed for file in opener.files)
+
+
+class Stalling(io.BytesIO):
+    """Stalls at the first large read until it is released, and counts large reads."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(data)
+        self.reading = anyio.Event()
+        self.released = threading.Event()
+        self.large_reads = 0
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is not None and size > 100_000:
+            self.large_reads += 1
+            if self.large_reads == 1:
+                anyio.from_thread.run_sync(self.reading.set)
+                assert self.released.wait(30)
+        return super().read(size)
+
+
+async def test_a_long_check_ends_with_its_task() -> None:
+    file = Stalling(make({MEMBER: b"x" * (16 << 20)}, zipfile.ZIP_STORED))
+    finished: list[str] = []
+
+    async def check() -> None:
+        finished.append(await check_zip(lambda: file, MEMBER, INLINE_BYTES + 1))
+
+    with anyio.fail_after(30):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(check)
+            await file.reading.wait()
+            tasks.cancel_scope.cancel()
+            file.released.set()
+    assert finished == []
+    assert file.large_reads == 1, "of sixteen"
+    assert file.closed

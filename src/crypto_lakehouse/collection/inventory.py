@@ -11,6 +11,7 @@ from enum import Enum, auto
 from attrs import define, frozen
 
 from crypto_lakehouse.core.archive import SIDECAR_SUFFIX, Archive
+from crypto_lakehouse.core.errors import StoreError
 from crypto_lakehouse.core.events import ArchiveFinished
 from crypto_lakehouse.core.plan import PlannedArchive
 from crypto_lakehouse.core.ports import FileStat, Ledger, LedgerRow, PartRow, Store
@@ -115,10 +116,13 @@ class Inventory:
 
         Args:
             planned: Archives of one series; held in memory.
+
+        Raises:
+            StoreError: The store refuses, and would refuse for every other folder, too.
         """
         settled: list[ArchiveFinished] = []
         work: list[Work] = []
-        folders: dict[str, _Folder] = {}
+        folders: dict[str, _Folder | StoreError] = {}
         for item in planned:
             if item.not_published:
                 settled.append(_not_published(item))
@@ -126,19 +130,26 @@ class Inventory:
             prefix = item.archive.folder
             if prefix not in folders:
                 folders[prefix] = await self._folder(prefix)
-            todo = self._work_for(item, folders[prefix])
+            folder = folders[prefix]
+            if isinstance(folder, StoreError):
+                settled.append(_refused(item.archive, folder))
+                continue
+            todo = self._work_for(item, folder)
             if todo.action is Action.NOTHING and todo.row is not None:
                 settled.append(_unchanged(item.archive, todo.row))
             else:
                 work.append(todo)
         return settled, work
 
-    async def _folder(self, prefix: str) -> _Folder:
-        return _Folder(
-            await self.store.scan(prefix),
-            await self.ledger.rows(prefix),
-            await self.ledger.parts(prefix),
-        )
+    async def _folder(self, prefix: str) -> _Folder | StoreError:
+        """What is here of a key prefix, or why that cannot be told."""
+        try:
+            files = await self.store.scan(prefix)
+        except StoreError as error:
+            if error.stops_run:
+                raise
+            return error
+        return _Folder(files, await self.ledger.rows(prefix), await self.ledger.parts(prefix))
 
     def _work_for(self, item: PlannedArchive, folder: _Folder) -> Work:
         name = item.archive.name
@@ -154,6 +165,10 @@ def _not_published(item: PlannedArchive) -> ArchiveFinished:
     return ArchiveFinished(
         archive=item.archive, verdict=Verdict.NOT_PUBLISHED, reason=item.not_published
     )
+
+
+def _refused(archive: Archive, error: StoreError) -> ArchiveFinished:
+    return ArchiveFinished(archive=archive, verdict=Verdict.FAILED, reason=str(error))
 
 
 def _unchanged(archive: Archive, row: LedgerRow) -> ArchiveFinished:
