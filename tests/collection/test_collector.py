@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import hashlib
 from datetime import date
 from pathlib import Path
+from typing import BinaryIO
 
 import anyio
 from yarl import URL
@@ -70,6 +73,26 @@ async def test_a_file_proven_by_the_published_sidecar_alone_needs_not_keep_it(
     assert event.verdict is Verdict.VERIFIED
     assert event.requests == 1
     assert not Path(store.path(ARCHIVE.sidecar_key)).exists()
+
+
+async def test_a_file_that_cannot_be_read_back_fails_its_archive_only(
+    archive_server: ArchiveServer, tmp_path: Path
+) -> None:
+    class BadDisk(LocalStore):
+        def reader(self, key: str) -> BinaryIO:
+            raise OSError(errno.EIO, "Input/output error", key)
+
+    store = BadDisk(tmp_path)
+    fetched = Work(planned=PlannedArchive(ARCHIVE), action=Action.FETCH)
+    stat = await store.put(ARCHIVE.key, b"anything")
+    await store.put(ARCHIVE.sidecar_key, hashlib.sha256(b"anything").hexdigest().encode())
+    assert (await collect(archive_server, store, fetched)).verdict is Verdict.VERIFIED
+    await store.put(ARCHIVE.key, b"anything")
+    await store.put(ARCHIVE.sidecar_key, hashlib.sha256(b"anything").hexdigest().encode())
+    work = Work(planned=PlannedArchive(ARCHIVE), action=Action.CHECK, stat=stat)
+    event = await collect(archive_server, store, work)
+    assert event.verdict is Verdict.FAILED
+    assert "Input/output error" in event.reason
 
 
 async def test_a_file_without_a_sidecar_anywhere_that_is_no_zip_is_fetched(

@@ -63,6 +63,17 @@ async def test_errors_are_translated_where_they_are_born(
     assert str(ARCHIVE_URL) in str(caught.value)
 
 
+async def test_a_foreign_reason_is_one_line_and_never_empty(transport: HttpTransport) -> None:
+    with aioresponses() as source:
+        source.get(str(ARCHIVE_URL), exception=aiohttp.ClientError("bad\n  header:\n\n  b'x'"))
+        source.get(str(ARCHIVE_URL), exception=aiohttp.ClientError())
+        for reason in ("bad header: b'x'", "ClientError"):
+            with pytest.raises(ConnectionFailed) as caught:
+                async with transport.get(ARCHIVE_URL, {}):
+                    pass
+            assert caught.value.reason == reason
+
+
 async def test_errors_of_nobody_we_know_pass_unchanged(transport: HttpTransport) -> None:
     with aioresponses() as source:
         source.get(str(ARCHIVE_URL), exception=LookupError("a fault in the program"))

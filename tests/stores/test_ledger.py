@@ -188,12 +188,10 @@ def test_a_run_is_kept_with_its_end(ledger: SqliteLedger, path: Path) -> None:
 
 
 async def test_a_batch_that_sqlite_refuses_is_not_written_at_all(ledger: SqliteLedger) -> None:
-    ledger.write([run_started("one")])
     batch: list[Change] = [
         finished(),
         body_started(OTHER),
-        run_started("one"),
-        finished(archive=OTHER),
+        finished(archive=OTHER, reason=None),
     ]
     with pytest.raises(LedgerError, match="cannot be written"):
         ledger.write(batch)
@@ -201,6 +199,15 @@ async def test_a_batch_that_sqlite_refuses_is_not_written_at_all(ledger: SqliteL
     assert await ledger.parts(OTHER.folder) == {}
     ledger.write([finished()])
     assert list(await ledger.rows(FOLDER)) == [NAME]
+
+
+async def test_a_batch_that_is_written_twice_is_written_once(ledger: SqliteLedger) -> None:
+    """A flush that was cancelled may be repeated."""
+    batch: list[Change] = [run_started("one"), body_started(OTHER), finished()]
+    ledger.write(batch)
+    once = await ledger.rows(FOLDER), await ledger.parts(OTHER.folder)
+    ledger.write(batch)
+    assert (await ledger.rows(FOLDER), await ledger.parts(OTHER.folder)) == once
 
 
 async def test_a_batch_that_ends_early_is_not_written_at_all(ledger: SqliteLedger) -> None:

@@ -93,6 +93,8 @@ class ArchiveCollector:
             if error.stops_run:
                 raise
             outcome = _Outcome(ruling=Ruling(Verdict.FAILED, str(error)))
+        except OSError as error:  # a stored file that cannot be read back
+            outcome = _Outcome(ruling=Ruling(Verdict.FAILED, f"cannot be read back: {error}"))
         return ArchiveFinished(
             archive=work.archive,
             verdict=outcome.ruling.verdict,

@@ -262,9 +262,14 @@ class _translated:  # noqa: N801 - reads as a statement; a class, as it is on th
         if isinstance(error, aiohttp.ClientPayloadError) and self.expected is not None:
             raise TruncatedBody(self.url, expected=self.expected, received=self.received) from error
         if isinstance(error, aiohttp.ClientError | OSError):
-            raise ConnectionFailed(self.url, redact(str(error)) or type(error).__name__) from error
+            raise ConnectionFailed(self.url, _reason(error)) from error
         if isinstance(error, aiohttp.InvalidURL | ValueError):
-            raise TransferError(self.url, redact(str(error))) from error
+            raise TransferError(self.url, _reason(error)) from error
+
+
+def _reason(error: BaseException) -> str:
+    """What a foreign error says, on one line and without secrets; its kind if it says nothing."""
+    return " ".join(redact(str(error)).split()) or type(error).__name__
 
 
 def server_error(url: URL, response: Response) -> ServerError:

@@ -44,8 +44,9 @@ class LedgerSink:
     async def flush(self) -> None:
         """Write what is pending."""
         if self._pending:
-            changes, self._pending = self._pending, []
-            await to_thread.run_sync(self.ledger.write, changes)
+            # Forgotten only once written: a flush that is cancelled is repeated at the close.
+            await to_thread.run_sync(self.ledger.write, self._pending)
+            self._pending = []
 
     async def close(self) -> None:
         """Write what is left."""

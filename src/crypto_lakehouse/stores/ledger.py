@@ -226,7 +226,8 @@ class SqliteLedger:
                 )
             case RunStarted():
                 self._writer.execute(
-                    "INSERT INTO runs (run_id, workflow, planned, started_at) VALUES (?, ?, ?, ?)",
+                    "INSERT OR REPLACE INTO runs (run_id, workflow, planned, started_at)"
+                    " VALUES (?, ?, ?, ?)",
                     (change.run_id, change.workflow, change.planned, change.at.isoformat()),
                 )
             case RunFinished():
