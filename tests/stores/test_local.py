@@ -326,6 +326,20 @@ async def test_what_is_not_stored_has_no_digest(store: LocalStore) -> None:
         store.reader(KEY)
 
 
+async def test_a_bad_sector_is_a_refusal_of_that_file_only(
+    store: LocalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await store.put(KEY, b"body")
+
+    def fail(*_arguments: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(local, "_fold_file", fail)
+    with pytest.raises(StoreError, match="Input/output error") as refused:
+        await store.sha256(KEY)
+    assert not refused.value.stops_run
+
+
 async def test_a_directory_in_place_of_a_file_cannot_be_read(store: LocalStore, root: Path) -> None:
     (root / KEY).mkdir(parents=True)
     with pytest.raises(StoreError, match="directory"):

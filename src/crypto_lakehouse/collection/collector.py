@@ -43,6 +43,18 @@ class _Outcome:
     etag: str | None = None
     last_modified: str | None = None
 
+    @classmethod
+    def of_row(cls, row: LedgerRow, ruling: Ruling, stat: FileStat) -> _Outcome:
+        """What the ledger knew already, of a file that is proven to be the same."""
+        return cls(
+            ruling=ruling,
+            stat=stat,
+            sha256=row.sha256,
+            published_sha256=row.published_sha256,
+            etag=row.etag,
+            last_modified=row.last_modified,
+        )
+
 
 @frozen(kw_only=True)
 class _Exhibit:
@@ -128,14 +140,7 @@ class ArchiveCollector:
             return None
         row = work.row if work.row and work.row.verdict in SUCCESSES else None
         if row is not None and row.sha256 == actual:
-            known = _Outcome(
-                ruling=Ruling(Verdict.UNCHANGED),
-                stat=stat,
-                sha256=actual,
-                published_sha256=row.published_sha256,
-                etag=row.etag,
-                last_modified=row.last_modified,
-            )
+            known = _Outcome.of_row(row, Ruling(Verdict.UNCHANGED), stat)
             return await self._if_readable(work, known)
         kept = await self._kept_sidecar(work)
         if kept is not None:
@@ -180,14 +185,8 @@ class ArchiveCollector:
             return None
         await self.store.put(transfer.archive.sidecar_key, data)
         stat = FileStat(row.size_bytes or 0, row.mtime_ns or 0)
-        return _Outcome(
-            ruling=Ruling(Verdict.UNCHANGED, "its sidecar was fetched again"),
-            stat=stat,
-            sha256=row.sha256,
-            published_sha256=published,
-            etag=row.etag,
-            last_modified=row.last_modified,
-        )
+        ruling = Ruling(Verdict.UNCHANGED, "its sidecar was fetched again")
+        return evolve(_Outcome.of_row(row, ruling, stat), published_sha256=published)
 
     # Nothing is there, or it is no good --------------------------------------------------------
 
@@ -226,20 +225,17 @@ class ArchiveCollector:
         )
         body, member = fetched.body, transfer.archive.member
         zip_fault = await check_zip(body.reader, member, body.size_bytes)
-        look = self._look(body.sha256(), published, fault, zip_fault)
-        if self.integrity != "sidecar" or not look.is_proven:
-            look = evolve(look, etag_agrees=await _etag_agrees(fetched))
-        return _Exhibit(fetched=fetched, look=look, sidecar=data)
-
-    def _look(self, sha256: str, published: str | None, fault: str, zip_fault: str) -> Look:
-        return Look(
-            sha256=sha256,
+        look = Look(
+            sha256=body.sha256(),
             integrity=self.integrity,
             etag_agrees=None,
             published_sha256=published,
             sidecar_fault=fault,
             zip_fault=zip_fault,
         )
+        if self.integrity != "sidecar" or not look.is_proven:
+            look = evolve(look, etag_agrees=await _etag_agrees(fetched))
+        return _Exhibit(fetched=fetched, look=look, sidecar=data)
 
     async def _published(self, transfer: Transfer) -> tuple[bytes | None, str | None, str]:
         """Fetch the sidecar: its bytes, its digest, and why it has none."""

@@ -11,7 +11,7 @@ from crypto_lakehouse.core.config_values import DateRange
 from crypto_lakehouse.core.errors import Problem
 from crypto_lakehouse.core.suggestions import allowed_values, shown
 
-__all__ = ["check_combinations", "check_unknown_keys"]
+__all__ = ["check_combinations", "check_unknown_keys", "url_fault"]
 
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 
@@ -107,7 +107,7 @@ def _foreign_markets(fields: Mapping[str, Any]) -> Iterable[Problem]:
 
 def _urls(fields: Mapping[str, Any]) -> Iterable[Problem]:
     for name in ("source_url", "listing_url"):
-        if fields.get(name) is not None and (fault := _url_fault(fields[name])):
+        if fields.get(name) is not None and (fault := url_fault(fields[name])):
             yield Problem(f"$.{name}", fault)
     if scheme := _SCHEME.match(fields.get("output_directory", "")):
         yield Problem(
@@ -115,7 +115,8 @@ def _urls(fields: Mapping[str, Any]) -> Iterable[Problem]:
         )
 
 
-def _url_fault(url: str) -> str | None:
+def url_fault(url: str) -> str | None:
+    """Say why a text is no source's URL; None where it is one. Also for matrix files."""
     if any(character.isspace() for character in url):
         return "must hold no spaces"
     try:

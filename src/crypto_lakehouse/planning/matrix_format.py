@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from attrs import frozen
 
 from crypto_lakehouse.core.archive import INTERVALS, DataType, Market, check_symbol
+from crypto_lakehouse.core.config_rules import url_fault
 from crypto_lakehouse.core.errors import ArchiveKeyError, MatrixError, Problem
 from crypto_lakehouse.core.suggestions import allowed_values, shown
 from crypto_lakehouse.planning.json_objects import JsonReader, member_path
@@ -111,13 +112,7 @@ def _file_faults(good: Mapping[str, Any], path: str) -> Iterator[Problem]:
 
 
 def _is_url(text: str) -> bool:
-    try:
-        parts = urlsplit(text)
-        has_host = bool(parts.hostname) and (parts.port is None or parts.port > 0)
-    except ValueError:
-        return False
-    is_plain = not (parts.query or parts.fragment or any(map(str.isspace, text)))
-    return parts.scheme in {"http", "https"} and has_host and is_plain
+    return url_fault(text) is None and urlsplit(text).port != 0
 
 
 def _row_faults(good: Mapping[str, Any], path: str) -> Iterator[Problem]:

@@ -31,6 +31,9 @@ _STEP_BYTES = 1 << 20
 #: Errors that every other file would meet too.
 _STOPS_RUN = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
 
+#: For reading stored bytes: one bad sector concerns one file.
+_ONE_FILE: frozenset[int] = frozenset()
+
 #: A symbolic link in place of a part is never followed, neither to write nor to go on.
 _NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 
@@ -38,14 +41,14 @@ _WRITE = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | _NO_LINK
 
 
 @contextmanager
-def _refusals(path: str) -> Iterator[None]:
-    """Turn the operating system's refusals into ours."""
+def _refusals(path: str, stops_run: frozenset[int] = _STOPS_RUN) -> Iterator[None]:
+    """Turn the operating system's refusals into ours; `stops_run` are those that all would meet."""
     try:
         yield
     except OSError as error:
         reason = error.strerror or str(error)
         hint = "; free some space and run again" if error.errno == errno.ENOSPC else ""
-        raise StoreError(path, reason + hint, stops_run=error.errno in _STOPS_RUN) from error
+        raise StoreError(path, reason + hint, stops_run=error.errno in stops_run) from error
 
 
 def _absolute(root: str | Path) -> Path:
@@ -88,16 +91,11 @@ class LocalStore:
 
     def _scan(self, path: str) -> dict[str, FileStat]:
         found: dict[str, FileStat] = {}
-        try:
-            with _refusals(path), os.scandir(path) as entries:
-                for entry in entries:
-                    with suppress(FileNotFoundError):  # one that is removed meanwhile
-                        if entry.is_file(follow_symlinks=False):
-                            found[entry.name] = _stat(entry.stat(follow_symlinks=False))
-        except StoreError as error:
-            if isinstance(error.__cause__, FileNotFoundError):
-                return {}
-            raise
+        with _refusals(path), suppress(FileNotFoundError), os.scandir(path) as entries:
+            for entry in entries:
+                with suppress(FileNotFoundError):  # one that is removed meanwhile
+                    if entry.is_file(follow_symlinks=False):
+                        found[entry.name] = _stat(entry.stat(follow_symlinks=False))
         return found
 
     async def sha256(self, key: str) -> str | None:
@@ -107,13 +105,12 @@ class LocalStore:
     async def read(self, key: str, limit: int) -> bytes | None:
         """The first bytes of a small stored file, None where there is none."""
         path = self.path(key)
-        try:
-            with open(path, "rb") as file:  # noqa: ASYNC230, PTH123 - small, see the module
-                return file.read(limit)
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            raise StoreError(path, error.strerror or str(error)) from error
+        with _refusals(path, _ONE_FILE):
+            try:
+                with open(path, "rb") as file:  # noqa: ASYNC230, PTH123 - small, see the module
+                    return file.read(limit)
+            except FileNotFoundError:
+                return None
 
     def reader(self, key: str) -> BinaryIO:
         """Open a stored file for reading."""
@@ -284,7 +281,7 @@ def _unlink(path: str) -> None:
 
 def _hash_file(path: str) -> str | None:
     digest = hashlib.sha256()
-    with _refusals(path):
+    with _refusals(path, _ONE_FILE):
         try:
             _fold_file(path, digest.update)
         except FileNotFoundError:
