@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import BinaryIO
 
 import pytest
-from attrs import define, evolve, field
+from attrs import define, field
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -123,8 +123,8 @@ class Here:
         if sidecar:
             await self.store.put(archive.sidecar_key, b"digest")
         if row is not None:
-            self.ledger.known[archive.key] = evolve(
-                row, size_bytes=stat.size_bytes, mtime_ns=stat.mtime_ns
+            self.ledger.known[archive.key] = row._replace(
+                size_bytes=stat.size_bytes, mtime_ns=stat.mtime_ns
             )
         return stat
 
@@ -150,16 +150,16 @@ def here() -> Here:
         (ROW, None, True, Action.FETCH),
         (ROW, STAT, True, Action.NOTHING),
         (ROW, STAT, False, Action.FETCH_SIDECAR),
-        (evolve(ROW, verdict=Verdict.UNCHANGED), STAT, True, Action.NOTHING),
-        (evolve(ROW, published_sha256=None), STAT, False, Action.NOTHING),
+        (ROW._replace(verdict=Verdict.UNCHANGED), STAT, True, Action.NOTHING),
+        (ROW._replace(published_sha256=None), STAT, False, Action.NOTHING),
         (ROW, TOUCHED, True, Action.CHECK),
         (ROW, TRUNCATED, True, Action.CHECK),
         (ROW, TOUCHED, False, Action.CHECK),
-        (evolve(ROW, mtime_ns=None), STAT, True, Action.CHECK),
+        (ROW._replace(mtime_ns=None), STAT, True, Action.CHECK),
         (None, STAT, True, Action.CHECK),
         (None, STAT, False, Action.CHECK),
         *(
-            (evolve(ROW, verdict=verdict), STAT, True, Action.CHECK)
+            (ROW._replace(verdict=verdict), STAT, True, Action.CHECK)
             for verdict in Verdict
             if verdict not in {Verdict.VERIFIED, Verdict.UNCHANGED}
         ),
@@ -261,7 +261,7 @@ async def test_a_folder_is_scanned_and_asked_for_once(here: Here) -> None:
 
 async def test_work_carries_the_row_the_stat_and_the_part(here: Here) -> None:
     archive = archive_of(1)
-    stat = await here.holds(archive, row=evolve(ROW, verdict=Verdict.CORRUPT))
+    stat = await here.holds(archive, row=ROW._replace(verdict=Verdict.CORRUPT))
     here.ledger.unfinished[archive.key] = PART
     _, (work,) = await here.sort(archive)
     assert work.action is Action.CHECK

@@ -13,8 +13,11 @@ from tests.core.conftest import ARCHIVE, KEY, NOON
 from crypto_lakehouse.core.events import (
     ArchiveFinished,
     ArchiveRetried,
+    ArchivesUnchanged,
     BodyStarted,
     Event,
+    FolderListed,
+    ListingRetried,
     RunFinished,
     RunStarted,
     RunWarned,
@@ -51,6 +54,35 @@ RECORDS: list[tuple[Event, dict[str, object]]] = [
             "fetched_bytes": 0,
             "requests": 0,
             "elapsed_s": 0.0,
+        },
+    ),
+    (
+        ArchivesUnchanged("data/spot/daily/klines/BTCUSDT/1h/", 2, lambda: iter(())),
+        {
+            "event": "ArchivesUnchanged",
+            "folder": "data/spot/daily/klines/BTCUSDT/1h/",
+            "count": 2,
+        },
+    ),
+    (
+        FolderListed(folder="data/x/", first=None, last="a.zip", archives=1, size_bytes=7, at=NOON),
+        {
+            "event": "FolderListed",
+            "folder": "data/x/",
+            "last": "a.zip",
+            "archives": 1,
+            "size_bytes": 7,
+            "at": "2025-07-15T12:00:00+00:00",
+        },
+    ),
+    (
+        ListingRetried(prefix="data/", attempt=1, wait_s=0.5, reason="503"),
+        {
+            "event": "ListingRetried",
+            "prefix": "data/",
+            "attempt": 1,
+            "wait_s": 0.5,
+            "reason": "503",
         },
     ),
     (

@@ -13,7 +13,8 @@ from attrs import evolve
 from crypto_lakehouse.core import WorkflowConfig
 from crypto_lakehouse.core.errors import ConfigurationError
 from crypto_lakehouse.planning.matrix import Matrix, load_matrix
-from crypto_lakehouse.planning.planner import Plan, plan_collection
+from crypto_lakehouse.planning.planner import CalendarPlan as Plan
+from crypto_lakehouse.planning.planner import plan_collection
 
 TODAY = date(2026, 11, 23)
 

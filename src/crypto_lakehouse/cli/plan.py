@@ -14,7 +14,8 @@ from crypto_lakehouse.cli.options import config_options, option_overrides
 
 if TYPE_CHECKING:
     from crypto_lakehouse.core.config import WorkflowConfig
-    from crypto_lakehouse.planning.planner import Plan, PlannedSeries
+    from crypto_lakehouse.core.plan import PlannedSeries
+    from crypto_lakehouse.planning.planner import CalendarPlan as Plan
 
 __all__ = ["command"]
 
@@ -93,7 +94,7 @@ def _json(plan: Plan, _config: WorkflowConfig) -> None:
             "first": str(planned.periods[0].period),
             "last": str(planned.periods[-1].period),
         }
-        for planned in plan.series()
+        for planned in plan.each_series()
     ]
     totals = {
         name: sum(item[name] for item in series)
@@ -110,7 +111,7 @@ def _table(plan: Plan, config: WorkflowConfig) -> None:
 
     rows: dict[tuple[str, str], Counter[str]] = {}
     symbols: dict[tuple[str, str], set[str]] = {}
-    for planned in plan.series():
+    for planned in plan.each_series():
         name = (planned.series.market, planned.series.data_type)
         rows.setdefault(name, Counter()).update(_counts(planned))
         symbols.setdefault(name, set()).add(planned.series.symbol)

@@ -6,7 +6,7 @@ unless it cannot do without that sink.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 
 import anyio
@@ -14,7 +14,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 from attrs import define, field
 
 from crypto_lakehouse.core.errors import LakehouseError, SinkError
-from crypto_lakehouse.core.events import Event, RunWarned
+from crypto_lakehouse.core.events import ArchivesUnchanged, Event, RunWarned
 from crypto_lakehouse.core.ports import Sink
 
 __all__ = ["Dispatcher"]
@@ -140,7 +140,7 @@ class Dispatcher:
         fatal: SinkError | None = None
         for sink in tuple(sinks):
             try:
-                await getattr(sink, method)(*arguments)
+                await getattr(sink, method)(*_as_taken(sink, arguments))
             except Exception as error:  # noqa: BLE001 - a sink may be anybody's code
                 reason = str(error) if isinstance(error, LakehouseError) else repr(error)
                 sick.append(SinkError(sink.name, reason))
@@ -153,3 +153,18 @@ class Dispatcher:
         if fatal is not None:
             raise fatal
         return sick
+
+
+def _as_taken(sink: Sink, arguments: tuple[Sequence[Event], ...]) -> tuple[Sequence[Event], ...]:
+    """Write out events that stand for many, for sinks that do not know them."""
+    if getattr(sink, "takes_unchanged", False):
+        return arguments
+    return tuple(list(_single(batch)) for batch in arguments)
+
+
+def _single(batch: Iterable[Event]) -> Iterator[Event]:
+    for event in batch:
+        if isinstance(event, ArchivesUnchanged):
+            yield from event.each()
+        else:
+            yield event

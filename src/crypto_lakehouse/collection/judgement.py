@@ -7,24 +7,12 @@ its sidecar are cached apart by the publisher's network and can disagree for a w
 
 from __future__ import annotations
 
-import re
-
 from attrs import frozen
 
+from crypto_lakehouse.core.listing import md5_of_etag
 from crypto_lakehouse.core.verdicts import Verdict
 
 __all__ = ["NO_SIDECAR", "Look", "Ruling", "judge", "judge_again", "md5_of_etag"]
-
-_MD5 = re.compile(r"[0-9a-f]{32}")
-
-
-def md5_of_etag(etag: str | None) -> str | None:
-    """Return the MD5 that an object's ETag is, None for weak, multipart or absent ones.
-
-    Source: Amazon S3, a single-part upload's ETag is the MD5 of its bytes; archive-facts 1.3.
-    """
-    text = (etag or "").strip('"').lower()
-    return text if _MD5.fullmatch(text) else None
 
 
 @frozen(kw_only=True)

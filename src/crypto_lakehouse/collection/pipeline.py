@@ -5,15 +5,12 @@ Memory depends on the number of workers and on the longest series, never on the 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from itertools import groupby
-
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from crypto_lakehouse.collection.collector import ArchiveCollector
 from crypto_lakehouse.collection.inventory import Inventory, Work
-from crypto_lakehouse.core.plan import PlannedArchive
+from crypto_lakehouse.core.plan import Plan
 from crypto_lakehouse.core.ports import Emit
 from crypto_lakehouse.core.task_groups import one_error
 
@@ -21,7 +18,7 @@ __all__ = ["run_pipeline"]
 
 
 async def run_pipeline(
-    plan: Iterable[PlannedArchive],
+    plan: Plan,
     inventory: Inventory,
     collector: ArchiveCollector,
     emit: Emit,
@@ -50,14 +47,14 @@ async def run_pipeline(
 
 
 async def _produce(
-    plan: Iterable[PlannedArchive],
+    plan: Plan,
     inventory: Inventory,
     queue: MemoryObjectSendStream[Work],
     emit: Emit,
 ) -> None:
     async with queue:
-        for _, archives in groupby(plan, key=lambda planned: planned.archive.series):
-            settled, work = await inventory.sort(archives)
+        async for planned in plan.series():
+            settled, work = await inventory.sort(planned.archives())
             if settled:
                 await emit(settled)
             for item in work:

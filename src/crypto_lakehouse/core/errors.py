@@ -15,8 +15,11 @@
     │  ├─ ConnectionFailed · TimedOut · TruncatedBody
     │  ├─ ServerError(status, retry_after_s)
     │  ├─ RedirectRefused
-    │  └─ ObjectChanged                   the source replaced the object between two requests
+    │  ├─ ObjectChanged                   the source replaced the object between two requests
+    │  └─ ListingMalformed                a listing's page that cannot be one
     ├─ SidecarMalformed     key, reason
+    ├─ ListingError         prefix, reason  a listing that failed is never an empty one exit 5
+    │  └─ NoListing                        the source answers, and lists nothing at all
     └─ CollectionFailed     report        only from CollectionReport.raise_for_failures()
 """
 
@@ -40,8 +43,11 @@ __all__ = [
     "ConnectionFailed",
     "LakehouseError",
     "LedgerError",
+    "ListingError",
+    "ListingMalformed",
     "LockHeldError",
     "MatrixError",
+    "NoListing",
     "ObjectChanged",
     "Problem",
     "RedirectRefused",
@@ -226,6 +232,29 @@ class RedirectRefused(TransferError):
 
 class ObjectChanged(TransferError):
     """The object at the source is no longer the one that the transfer began with."""
+
+
+class ListingMalformed(TransferError):
+    """A page of a listing that is cut off, is no listing, or contradicts itself."""
+
+
+class ListingError(LakehouseError):
+    """A prefix could not be listed; what lies below it is not known, which is not the same as none.
+
+    Attributes:
+        prefix: The key prefix, as `data/spot/daily/klines/`.
+    """
+
+    exit_code = 5
+
+    def __init__(self, prefix: str, reason: str) -> None:
+        self.prefix = prefix
+        self.reason = reason
+        super().__init__(f"`{prefix}` cannot be listed: {reason}")
+
+
+class NoListing(ListingError):
+    """The source answers, but has no S3 listing at this address."""
 
 
 class SidecarMalformed(LakehouseError):

@@ -1,12 +1,13 @@
 """The facts of a run, in the order in which they become true.
 
 Workers emit events, one consumer hands them to the sinks in batches. Promised: every archive of
-the plan has exactly one `ArchiveFinished`, unless the run was stopped. Not promised: any order
-between different archives. Texts are free of secrets.
+the plan has exactly one `ArchiveFinished`, or is one of an `ArchivesUnchanged`, unless the run
+was stopped. Not promised: any order between different archives. Texts are free of secrets.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any
 
@@ -18,8 +19,11 @@ from crypto_lakehouse.core.verdicts import Verdict
 __all__ = [
     "ArchiveFinished",
     "ArchiveRetried",
+    "ArchivesUnchanged",
     "BodyStarted",
     "Event",
+    "FolderListed",
+    "ListingRetried",
     "RunFinished",
     "RunStarted",
     "RunWarned",
@@ -82,6 +86,13 @@ class ArchiveFinished:
         fetched_bytes: Body bytes received, over all tries, sidecars included.
         requests: Requests made, over all tries.
         elapsed_s: From the decision to fetch until the verdict, in seconds.
+        sidecar_etag: The published sidecar's ETag, where the source sent one.
+        change: What happened to the object since it was seen last: `replaced` (other bytes),
+            `restamped` (the same bytes under other dates or ETags), or empty.
+        kept_as: Where the bytes that were replaced are kept, relative to the output directory.
+        stands: Whether an earlier version stays at the final name, and the verdict is about a
+            newer one that could not take its place.
+        accepted: Whether a policy let the bytes in although the sidecar disagrees.
     """
 
     archive: Archive
@@ -96,6 +107,41 @@ class ArchiveFinished:
     fetched_bytes: int = 0
     requests: int = 0
     elapsed_s: float = 0.0
+    sidecar_etag: str | None = None
+    change: str = ""
+    kept_as: str = ""
+    stands: bool = False
+    accepted: bool = False
+
+
+@frozen(kw_only=True)
+class FolderListed:
+    """The source listed one folder of archives.
+
+    Attributes:
+        folder: The key prefix, with its trailing slash.
+        first, last: File names of the first and the last archive that the source has there;
+            None where the listing did not reach that end.
+        archives: How many archives were listed.
+        size_bytes: Their zips' sizes together.
+    """
+
+    folder: str
+    first: str | None
+    last: str | None
+    archives: int
+    size_bytes: int
+    at: datetime
+
+
+@frozen(kw_only=True)
+class ListingRetried:
+    """One page of a listing failed and will be tried again after `wait_s` seconds."""
+
+    prefix: str
+    attempt: int
+    wait_s: float
+    reason: str
 
 
 @frozen(kw_only=True)
@@ -107,7 +153,39 @@ class RunFinished:
     at: datetime
 
 
-Event = RunStarted | RunWarned | BodyStarted | ArchiveRetried | ArchiveFinished | RunFinished
+@frozen
+class ArchivesUnchanged:
+    """Archives of one folder that are all unchanged, by a row of the ledger each.
+
+    One event for thousands, as a second run over millions of archives would otherwise do little
+    but make events. `each` makes the single ones; sinks that do not take this event (see
+    `Sink`) are handed those.
+
+    Attributes:
+        count: How many archives.
+        details: Makes the single events, in the order of the plan.
+    """
+
+    folder: str
+    count: int
+    details: Callable[[], Iterator[ArchiveFinished]]
+
+    def each(self) -> Iterator[ArchiveFinished]:
+        """The single events."""
+        return self.details()
+
+
+Event = (
+    RunStarted
+    | RunWarned
+    | FolderListed
+    | ListingRetried
+    | BodyStarted
+    | ArchiveRetried
+    | ArchivesUnchanged
+    | ArchiveFinished
+    | RunFinished
+)
 
 
 def to_record(event: Event) -> dict[str, Any]:
@@ -119,6 +197,6 @@ def to_record(event: Event) -> dict[str, Any]:
             record["key"] = value.key
         elif isinstance(value, datetime):
             record[field.name] = value.isoformat()
-        elif value not in (None, ""):
+        elif value is not None and value is not False and value != "" and not callable(value):
             record[field.name] = value
     return record

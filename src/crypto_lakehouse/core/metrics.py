@@ -12,7 +12,10 @@ from attrs import define, field, fields, frozen
 from crypto_lakehouse.core.events import (
     ArchiveFinished,
     ArchiveRetried,
+    ArchivesUnchanged,
     BodyStarted,
+    FolderListed,
+    ListingRetried,
     RunFinished,
     RunStarted,
     RunWarned,
@@ -97,7 +100,9 @@ class MetricsCollector:
         match event:
             case ArchiveFinished():
                 self._record_archive(event)
-            case ArchiveRetried():
+            case ArchivesUnchanged(count=count):
+                self.verdicts[Verdict.UNCHANGED] += count
+            case ArchiveRetried() | ListingRetried():
                 self.retries += 1
             case RunStarted():
                 self.planned = event.planned
@@ -105,8 +110,8 @@ class MetricsCollector:
                 self.warnings.append(event.message)
             case RunFinished():
                 self._finished = self._clock()
-            case BodyStarted():
-                pass  # its archive is counted once it is finished
+            case BodyStarted() | FolderListed():
+                pass  # what they begin is counted once it is finished
             case str():
                 self.other_events[event] += 1
             case Mapping():

@@ -6,12 +6,13 @@ that an implementation for another disk, cloud or database is one class.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import BinaryIO, Protocol
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from typing import BinaryIO, NamedTuple, Protocol
 
 from attrs import frozen
 
 from crypto_lakehouse.core.events import Event
+from crypto_lakehouse.core.listing import ListingPage
 from crypto_lakehouse.core.verdicts import Verdict
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "FileStat",
     "Ledger",
     "LedgerRow",
+    "Listing",
     "Part",
     "PartRow",
     "Sink",
@@ -29,17 +31,21 @@ Emit = Callable[[Sequence[Event]], Awaitable[None]]
 """Hand events on, in order; waits while the sinks are behind (backpressure)."""
 
 
-@frozen
-class FileStat:
+class FileStat(NamedTuple):
     """What tells a stored file from a changed one without reading it."""
 
     size_bytes: int
     mtime_ns: int
 
 
-@frozen(kw_only=True)
-class LedgerRow:
-    """What the ledger knows of one archive since it was last seen."""
+class LedgerRow(NamedTuple):
+    """What the ledger knows of one archive: of the version that is stored, where one is.
+
+    Attributes:
+        mtime_ns: The stored file's modification time when it was last proven.
+        newer: The verdict on a newer version that could not take the stored one's place.
+        accepted: Whether a policy let the bytes in although the sidecar disagrees.
+    """
 
     verdict: Verdict
     size_bytes: int | None
@@ -48,6 +54,9 @@ class LedgerRow:
     published_sha256: str | None
     etag: str | None
     last_modified: str | None
+    sidecar_etag: str | None = None
+    newer: Verdict | None = None
+    accepted: bool = False
 
     def describes(self, stat: FileStat) -> bool:
         """Whether the file is the one that the row was written for."""
@@ -151,6 +160,34 @@ class Ledger(Protocol):
         ...
 
 
+class Listing(Protocol):
+    """A source's listing of what it holds (S3 ListObjects, version 1)."""
+
+    def pages(
+        self, prefix: str, *, after: str = "", delimiter: str = "", page_keys: int = 1000
+    ) -> AsyncGenerator[ListingPage]:
+        """Yield a prefix's pages, in order, until the listing ends or the caller stops.
+
+        Args:
+            prefix: A key prefix that ends with a slash.
+            after: Only keys behind this one, in the order of their UTF-8 bytes.
+            delimiter: `/` rolls up what lies below folders; empty lists every object.
+            page_keys: How many entries a page may have, at most 1000.
+
+        Raises:
+            ListingError: A page could not be had, after all retries.
+        """
+        ...
+
+    async def folders(self, prefix: str) -> list[str]:
+        """Return the folders right below a prefix, as whole prefixes with a trailing slash.
+
+        Raises:
+            ListingError: As `pages`.
+        """
+        ...
+
+
 class Sink(Protocol):
     """Someone who listens to a run.
 
@@ -160,6 +197,8 @@ class Sink(Protocol):
 
     name: str
     required: bool
+    # A sink with a true `takes_unchanged` is handed `ArchivesUnchanged` events as they are;
+    # every other one is handed the `ArchiveFinished` events that they stand for.
 
     async def handle(self, events: Sequence[Event]) -> None:
         """Take a batch of events, oldest first."""

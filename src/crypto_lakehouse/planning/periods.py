@@ -14,8 +14,9 @@ from functools import lru_cache
 from attrs import frozen
 
 from crypto_lakehouse.core.archive import Partition, Period
+from crypto_lakehouse.core.plan import PlannedPeriod
 
-__all__ = ["DatedPeriod", "Life", "Window", "cover_days"]
+__all__ = ["Life", "Window", "cover_days"]
 
 _DAY = timedelta(days=1)
 
@@ -55,15 +56,6 @@ class Life:
 
 
 @frozen
-class DatedPeriod:
-    """A period to plan, and why it cannot exist, if it cannot."""
-
-    period: Period
-    not_published: str
-    lag_days: int
-
-
-@frozen
 class Window:
     """UTC days to cover, both inclusive, as seen on `today`."""
 
@@ -93,7 +85,7 @@ class Window:
 
 def cover_days(
     window: Window, lives: Mapping[Partition, Life], partitions: tuple[Partition, ...] | None
-) -> tuple[DatedPeriod, ...]:
+) -> tuple[PlannedPeriod, ...]:
     """Cover the window with periods, oldest first.
 
     Args:
@@ -115,7 +107,7 @@ def _cover(
     window: Window,
     chosen: tuple[tuple[Partition, Life], ...],
     partitions: tuple[Partition, ...] | None,
-) -> tuple[DatedPeriod, ...]:
+) -> tuple[PlannedPeriod, ...]:
     lives = dict(chosen)
     if partitions is None:
         periods = _each_day_once(window, lives)
@@ -124,8 +116,8 @@ def _cover(
     return tuple(_dated(period, lives[period.partition], window.today) for period in periods)
 
 
-def _dated(period: Period, life: Life, today: date) -> DatedPeriod:
-    return DatedPeriod(period, life.why_not_published(period, today), life.lag_days)
+def _dated(period: Period, life: Life, today: date) -> PlannedPeriod:
+    return PlannedPeriod(period, life.why_not_published(period, today), life.lag_days)
 
 
 def _all_of(window: Window, partitions: list[Partition]) -> Iterator[Period]:

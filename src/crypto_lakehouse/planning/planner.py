@@ -2,39 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from datetime import UTC, date, datetime
 
 from attrs import frozen
 
-from crypto_lakehouse.core.archive import Archive, Partition, Series
+from crypto_lakehouse.core.archive import Partition, Series
 from crypto_lakehouse.core.config import WorkflowConfig
-from crypto_lakehouse.core.plan import PlannedArchive
+from crypto_lakehouse.core.plan import PlannedArchive, PlannedPeriod, PlannedSeries, PlanTotals
 from crypto_lakehouse.planning.matrix import Matrix, MatrixRow
-from crypto_lakehouse.planning.periods import DatedPeriod, Life, Window, cover_days
+from crypto_lakehouse.planning.periods import Life, Window, cover_days
 from crypto_lakehouse.planning.selection import Selection, select
 
-__all__ = ["Plan", "PlannedSeries", "plan_collection"]
+__all__ = ["CalendarPlan", "plan_collection", "series_lives", "window_of"]
 
 
 @frozen
-class PlannedSeries:
-    """One series and the periods planned of it, oldest first."""
-
-    series: Series
-    periods: tuple[DatedPeriod, ...]
-
-    def archives(self) -> Iterator[PlannedArchive]:
-        """The series' part of the plan."""
-        series = self.series
-        for dated in self.periods:
-            archive = Archive(series, dated.period)
-            yield PlannedArchive(archive, dated.not_published, dated.lag_days)
-
-
-@frozen
-class Plan:
-    """What a run will do; enumerated anew, and in the same order, at each iteration.
+class CalendarPlan:
+    """The plan of a calendar: nothing is asked of the source.
 
     Memory does not grow with the number of archives: only one series' periods exist at a time,
     and series that ask the same question of the calendar share its answer.
@@ -46,34 +31,57 @@ class Plan:
 
     selection: Selection
     window: Window
-
-    def series(self) -> Iterator[PlannedSeries]:
-        """Every series with its periods: rows in the matrix's order, then symbols, intervals."""
-        for item in self.selection.rows:
-            for symbol in item.symbols:
-                for interval in item.intervals:
-                    lives = _lives(item.row, symbol, interval)
-                    periods = cover_days(self.window, lives, item.partitions)
-                    if periods:
-                        series = Series(item.row.market, item.row.data_type, symbol, interval)
-                        yield PlannedSeries(series, periods)
-
-    def __iter__(self) -> Iterator[PlannedArchive]:
-        for planned in self.series():
-            yield from planned.archives()
-
-    def count(self) -> int:
-        """How many archives the plan holds, found without making them."""
-        return sum(len(planned.periods) for planned in self.series())
+    failures: tuple[str, ...] = ()
 
     @property
     def today(self) -> date:
         """The UTC day on which the plan was made."""
         return self.window.today
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was wanted, but is not in the plan although nothing is wrong with it."""
+        return self.selection.notes
+
+    def each_series(self) -> Iterator[PlannedSeries]:
+        """Every series with its periods: rows in the matrix's order, then symbols, intervals."""
+        for item in self.selection.rows:
+            for symbol in item.symbols:
+                for interval in item.intervals:
+                    lives = series_lives(item.row, symbol, interval)
+                    periods = cover_days(self.window, lives, item.partitions)
+                    if periods:
+                        series = Series(item.row.market, item.row.data_type, symbol, interval)
+                        yield PlannedSeries(series, periods)
+
+    async def series(self) -> AsyncIterator[PlannedSeries]:
+        """As `each_series`."""
+        for planned in self.each_series():
+            yield planned
+
+    def __iter__(self) -> Iterator[PlannedArchive]:
+        for planned in self.each_series():
+            yield from planned.archives()
+
+    def count(self) -> int:
+        """How many archives the plan holds, found without making them."""
+        return sum(len(planned.periods) for planned in self.each_series())
+
+    def totals(self) -> PlanTotals:
+        """How much it is, found without making the archives."""
+        archives = due = 0
+        answers: dict[int, tuple[Sequence[PlannedPeriod], int]] = {}  # few, shared by many series
+        for planned in self.each_series():
+            periods = planned.periods
+            if id(periods) not in answers:
+                answers[id(periods)] = periods, sum(not item.not_published for item in periods)
+            archives += len(periods)
+            due += answers[id(periods)][1]
+        return PlanTotals(archives=archives, due=due)
+
     def why_empty(self) -> str:
         """Explain a plan without archives; empty for a plan with some."""
-        if next(self.series(), None) is not None:
+        if next(self.each_series(), None) is not None:
             return ""
         if not self.selection.rows:
             return (
@@ -85,7 +93,7 @@ class Plan:
         )
 
 
-def _lives(row: MatrixRow, symbol: str, interval: str | None) -> dict[Partition, Life]:
+def series_lives(row: MatrixRow, symbol: str, interval: str | None) -> dict[Partition, Life]:
     """When the series exists, for each partition that offers its interval."""
     lives = {}
     for partition, facts in row.partitions.items():
@@ -95,7 +103,9 @@ def _lives(row: MatrixRow, symbol: str, interval: str | None) -> dict[Partition,
     return lives
 
 
-def plan_collection(config: WorkflowConfig, matrix: Matrix, today: date | None = None) -> Plan:
+def plan_collection(
+    config: WorkflowConfig, matrix: Matrix, today: date | None = None
+) -> CalendarPlan:
     """Make the plan of a collection from the calendar.
 
     Args:
@@ -106,11 +116,12 @@ def plan_collection(config: WorkflowConfig, matrix: Matrix, today: date | None =
     Raises:
         ConfigurationError: The matrix does not have what the configuration wants.
     """
-    window = _window(config, today or datetime.now(UTC).date())
-    return Plan(select(config, matrix), window)
+    window = window_of(config, today or datetime.now(UTC).date())
+    return CalendarPlan(select(config, matrix), window)
 
 
-def _window(config: WorkflowConfig, today: date) -> Window:
+def window_of(config: WorkflowConfig, today: date) -> Window:
+    """The days that a configuration names, else today."""
     if config.date_range is not None:
         return Window(config.date_range.start, config.date_range.end, today)
     day = config.default_date or today

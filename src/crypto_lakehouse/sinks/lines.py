@@ -5,11 +5,16 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Sequence
-from typing import TextIO
+from typing import ClassVar, TextIO
 
 from attrs import define, field
 
-from crypto_lakehouse.core.events import ArchiveFinished, Event, RunWarned
+from crypto_lakehouse.core.events import (
+    ArchiveFinished,
+    ArchivesUnchanged,
+    Event,
+    RunWarned,
+)
 from crypto_lakehouse.core.metrics import ByteMeter, MetricsCollector
 from crypto_lakehouse.core.report import UNREMARKABLE
 
@@ -38,6 +43,7 @@ class LinesSink:
     clock: Callable[[], float] = time.monotonic
     name: str = "lines"
     required: bool = False
+    takes_unchanged: ClassVar[bool] = True
     _counts: MetricsCollector = field(init=False, factory=MetricsCollector)
     _next_line_at: float = field(init=False)
 
@@ -53,6 +59,9 @@ class LinesSink:
                 self._write(f"warning: {event.message}")
             elif isinstance(event, ArchiveFinished) and not self.quiet:
                 self._archive(event)
+            elif isinstance(event, ArchivesUnchanged) and self.every_archive:
+                for archive in event.each():
+                    self._archive(archive)
         self._line_if_due()
 
     def _archive(self, event: ArchiveFinished) -> None:

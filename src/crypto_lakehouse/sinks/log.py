@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from typing import ClassVar
 
 import structlog
 from attrs import define, field
@@ -16,7 +17,10 @@ from attrs import define, field
 from crypto_lakehouse.core.events import (
     ArchiveFinished,
     ArchiveRetried,
+    ArchivesUnchanged,
     Event,
+    FolderListed,
+    ListingRetried,
     RunFinished,
     RunStarted,
     RunWarned,
@@ -48,6 +52,7 @@ class LogSink:
     run_id: str
     name: str = "log"
     required: bool = False
+    takes_unchanged: ClassVar[bool] = True
     _log: structlog.stdlib.BoundLogger = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -70,6 +75,8 @@ class LogSink:
 def _level(event: Event) -> int:
     if isinstance(event, ArchiveFinished):
         return logging.DEBUG if event.verdict in UNREMARKABLE else logging.WARNING
+    if isinstance(event, ArchivesUnchanged | FolderListed):
+        return logging.DEBUG
     if isinstance(event, RunWarned):
         return logging.WARNING
     return logging.INFO
@@ -87,6 +94,12 @@ def _sentence(event: Event) -> str:
             return event.message
         case RunFinished():
             return f"run {event.status}"
+        case ArchivesUnchanged():
+            return f"{event.count} archives unchanged in {event.folder}"
+        case FolderListed():
+            return f"{event.archives} archives listed in {event.folder}"
+        case ListingRetried():
+            return f"listing {event.prefix} again in {event.wait_s:.1f} s: {event.reason}"
         case _:
             return f"large body of {event.archive.key}"
 

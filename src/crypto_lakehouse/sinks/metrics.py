@@ -20,6 +20,11 @@ class MetricsSink:
     required: bool = False
     name: str = "metrics"
 
+    @property
+    def takes_unchanged(self) -> bool:
+        """Whether the collector is ours; one that was made from it may count single archives."""
+        return type(self.collector) is MetricsCollector
+
     async def handle(self, events: Sequence[Event]) -> None:
         """Record every event."""
         record = self.collector.record_event

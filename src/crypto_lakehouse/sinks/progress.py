@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 from attrs import define, field
 from rich.console import Console
@@ -21,6 +22,7 @@ from crypto_lakehouse.core.events import (
     ArchiveFinished,
     ArchiveRetried,
     Event,
+    ListingRetried,
     RunStarted,
     RunWarned,
 )
@@ -56,6 +58,7 @@ class ProgressSink:
     console: Console = field(factory=lambda: Console(stderr=True, highlight=False))
     name: str = "progress"
     required: bool = False
+    takes_unchanged: ClassVar[bool] = True
     _counts: MetricsCollector = field(init=False, factory=MetricsCollector)
     _progress: Progress = field(init=False)
 
@@ -103,7 +106,7 @@ def _line(event: Event) -> str:
     match event:
         case RunWarned(message=message):
             return f"warning: {message}"
-        case ArchiveRetried():
+        case ArchiveRetried() | ListingRetried():
             return f"retry {event.attempt} in {event.wait_s:.1f} s: {event.reason}"
         case ArchiveFinished() if event.verdict not in UNREMARKABLE:
             return f"{event.verdict} {event.archive.key}: {event.reason}"

@@ -1,14 +1,15 @@
 """The ledger: what runs found out, in SQLite below the output directory.
 
-It makes a second run instant. It holds nothing that files and sidecars do not say again: where
-it is lost or damaged, the next run rebuilds it from them.
+It makes a second run instant and re-publication visible. What it says of the files that stand is
+said again by them and their sidecars: where it is lost or damaged, the next run rebuilds that
+from them. The history of what was replaced is in it alone.
 """
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Mapping
-from contextlib import closing, suppress
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,62 +17,76 @@ from anyio import to_thread
 from attrs import define, field
 
 from crypto_lakehouse.core.errors import LedgerError
-from crypto_lakehouse.core.events import ArchiveFinished, BodyStarted, RunFinished, RunStarted
+from crypto_lakehouse.core.events import (
+    ArchiveFinished,
+    ArchivesUnchanged,
+    BodyStarted,
+    FolderListed,
+    RunFinished,
+    RunStarted,
+)
 from crypto_lakehouse.core.ports import LedgerRow, PartRow
 from crypto_lakehouse.core.verdicts import Verdict
+from crypto_lakehouse.stores.ledger_schema import connect, connect_read_only, set_aside
 
 __all__ = ["SqliteLedger"]
 
-#: Goes up with each change of the tables; a ledger from a later version is refused.
-SCHEMA_VERSION = 1
-
-_SCHEMA = """
-CREATE TABLE archives (
-    folder TEXT NOT NULL,           -- key up to and with the last slash
-    name TEXT NOT NULL,
-    verdict TEXT NOT NULL,
-    reason TEXT NOT NULL,
-    size_bytes INTEGER,
-    mtime_ns INTEGER,               -- of the stored file, when it was last proven
-    sha256 TEXT,
-    published_sha256 TEXT,
-    etag TEXT,
-    last_modified TEXT,
-    first_seen_at TEXT NOT NULL,    -- ISO 8601, UTC
-    last_seen_at TEXT NOT NULL,
-    PRIMARY KEY (folder, name)
-) WITHOUT ROWID;
-CREATE TABLE parts (
-    folder TEXT NOT NULL,
-    name TEXT NOT NULL,
-    etag TEXT,
-    last_modified TEXT,
-    size_bytes INTEGER,
-    PRIMARY KEY (folder, name)
-) WITHOUT ROWID;
-CREATE TABLE runs (
-    run_id TEXT PRIMARY KEY,
-    workflow TEXT NOT NULL,
-    planned INTEGER NOT NULL,
-    started_at TEXT NOT NULL,
-    finished_at TEXT,
-    status TEXT
-);
+_ROWS = """
+SELECT name, verdict, size_bytes, mtime_ns, sha256, published_sha256, etag, last_modified,
+       sidecar_etag, newer_verdict, accepted_at IS NOT NULL
+FROM archives WHERE folder = ?
 """
 
+#: `accepted_at` is said for ever: an archive that was let in once keeps that word.
 _UPSERT = """
-INSERT INTO archives VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO archives (
+    folder, name, verdict, reason, size_bytes, mtime_ns, sha256, published_sha256, etag,
+    last_modified, sidecar_etag, accepted_at, first_seen_at, last_seen_at
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (folder, name) DO UPDATE SET
     verdict = excluded.verdict, reason = excluded.reason,
     size_bytes = excluded.size_bytes, mtime_ns = excluded.mtime_ns, sha256 = excluded.sha256,
     published_sha256 = excluded.published_sha256, etag = excluded.etag,
-    last_modified = excluded.last_modified, last_seen_at = excluded.last_seen_at
+    last_modified = excluded.last_modified,
+    sidecar_etag = coalesce(excluded.sidecar_etag, sidecar_etag),
+    newer_verdict = NULL, newer_reason = NULL,
+    accepted_at = coalesce(accepted_at, excluded.accepted_at),
+    first_seen_at = CASE WHEN excluded.sha256 IS sha256 THEN first_seen_at
+                         ELSE excluded.first_seen_at END,
+    last_seen_at = excluded.last_seen_at
+"""
+
+#: Before `archives` takes a change, what it said goes to the history.
+_REMEMBER = """
+INSERT INTO versions
+SELECT folder, name, ?, ?, ?, verdict, size_bytes, sha256, published_sha256, etag, last_modified,
+       first_seen_at, last_seen_at
+FROM archives WHERE folder = ? AND name = ?
+"""
+
+#: The stored version stays what it is; only the word on its successor is new.
+_STANDS = """
+UPDATE archives SET newer_verdict = ?, newer_reason = ?, last_seen_at = ?
+WHERE folder = ? AND name = ?
+"""
+
+_SEEN = "UPDATE archives SET last_seen_at = ? WHERE folder = ? AND name = ?"
+
+_LISTED = """
+INSERT INTO listings VALUES (?, ?, ?, ?, ?, ?)
+ON CONFLICT (folder) DO UPDATE SET
+    first_name = coalesce(excluded.first_name, first_name),
+    last_name = coalesce(excluded.last_name, last_name),
+    archives = excluded.archives, size_bytes = excluded.size_bytes,
+    listed_at = excluded.listed_at
 """
 
 #: What SQLite calls a file whose pages contradict one another.
 _DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
-Change = ArchiveFinished | BodyStarted | RunStarted | RunFinished
+Change = ArchiveFinished | ArchivesUnchanged | BodyStarted | FolderListed | RunStarted | RunFinished
+
+_VERDICTS = {str(verdict): verdict for verdict in Verdict}
 
 
 @define
@@ -99,16 +114,16 @@ class SqliteLedger:
             LedgerError: The file cannot be opened, or is from a later version.
         """
         try:
-            return cls(path, _connect(path), _connect(path)), ""
+            return cls(path, connect(path), connect(path)), ""
         except sqlite3.OperationalError as error:
             raise LedgerError(str(path), f"the ledger cannot be opened: {error}") from error
         except sqlite3.DatabaseError as error:
-            aside = _set_aside(path)
+            aside = set_aside(path)
             note = (
                 f"the ledger `{path}` is damaged ({error}); it was moved to `{aside.name}` "
                 "and is being rebuilt from the files and their sidecars"
             )
-            return cls(path, _connect(path), _connect(path)), note
+            return cls(path, connect(path), connect(path)), note
 
     @classmethod
     def open_read_only(cls, path: Path) -> SqliteLedger:
@@ -117,16 +132,14 @@ class SqliteLedger:
         Raises:
             LedgerError: There is none, or it cannot be read.
         """
-        address = f"{path.absolute().as_uri()}?mode=ro"
         try:
-            return cls(
-                path,
-                sqlite3.connect(address, uri=True, check_same_thread=False),
-                sqlite3.connect(address, uri=True, check_same_thread=False),
-                read_only=True,
-            )
+            return cls(path, connect_read_only(path), connect_read_only(path), read_only=True)
         except sqlite3.Error as error:
-            raise LedgerError(str(path), f"the ledger cannot be opened: {error}") from error
+            raise LedgerError(
+                str(path),
+                f"the ledger cannot be opened: {error}; if it is damaged, the next `collect` sets "
+                "it aside and rebuilds it from the files and their sidecars",
+            ) from error
 
     async def folders(self) -> list[str]:
         """Every key prefix that the ledger knows of, in order."""
@@ -149,22 +162,10 @@ class SqliteLedger:
         return await to_thread.run_sync(self._parts, folder)
 
     def _rows(self, folder: str) -> dict[str, LedgerRow]:
-        found = self._query(
-            "SELECT name, verdict, size_bytes, mtime_ns, sha256, published_sha256, etag,"
-            " last_modified FROM archives WHERE folder = ?",
-            folder,
-        )
+        found = self._query(_ROWS, folder)
         return {
-            name: LedgerRow(
-                verdict=Verdict(verdict),
-                size_bytes=size,
-                mtime_ns=mtime,
-                sha256=sha256,
-                published_sha256=published,
-                etag=etag,
-                last_modified=last_modified,
-            )
-            for name, verdict, size, mtime, sha256, published, etag, last_modified in found
+            name: LedgerRow._make((_VERDICTS[verdict], *facts, _VERDICTS.get(newer), accepted == 1))
+            for name, verdict, *facts, newer, accepted in found
         }
 
     def _parts(self, folder: str) -> dict[str, PartRow]:
@@ -187,7 +188,7 @@ class SqliteLedger:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         if code in _DAMAGED and not self._read_only:
             with suppress(OSError):  # it was moved already
-                aside = _set_aside(self.path)
+                aside = set_aside(self.path)
                 return LedgerError(
                     str(self.path),
                     f"the ledger is damaged ({error}); it was moved to `{aside.name}`; "
@@ -212,12 +213,15 @@ class SqliteLedger:
     def _write_one(self, change: Change, now: str) -> None:
         match change:
             case ArchiveFinished():
-                self._writer.execute(_UPSERT, _row(change, now))
-                if change.verdict is not Verdict.FAILED:  # a failed body may be resumed later
-                    self._writer.execute(
-                        "DELETE FROM parts WHERE folder = ? AND name = ?",
-                        (change.archive.folder, change.archive.name),
-                    )
+                self._write_archive(change, now)
+            case ArchivesUnchanged(folder=folder):
+                seen = [(now, folder, item.archive.name) for item in change.each()]
+                self._writer.executemany(_SEEN, seen)
+            case FolderListed():
+                at = change.at.isoformat(timespec="seconds")
+                ends = (change.first, change.last)
+                sizes = (change.archives, change.size_bytes)
+                self._writer.execute(_LISTED, (change.folder, *ends, *sizes, at))
             case BodyStarted(archive=archive):
                 row = (change.etag, change.last_modified, change.size_bytes)
                 self._writer.execute(
@@ -236,6 +240,17 @@ class SqliteLedger:
                     (change.at.isoformat(), change.status, change.run_id),
                 )
 
+    def _write_archive(self, event: ArchiveFinished, now: str) -> None:
+        place = (event.archive.folder, event.archive.name)
+        if event.change:
+            self._writer.execute(_REMEMBER, (event.change, now, event.kept_as or None, *place))
+        if event.stands:
+            self._writer.execute(_STANDS, (event.verdict, event.reason, now, *place))
+        else:
+            self._writer.execute(_UPSERT, _row(event, now))
+        if event.verdict is not Verdict.FAILED:  # a failed body may be resumed later
+            self._writer.execute("DELETE FROM parts WHERE folder = ? AND name = ?", place)
+
 
 def _row(event: ArchiveFinished, now: str) -> tuple[object, ...]:
     # An archive that is unchanged was verified; the ledger keeps that word.
@@ -251,36 +266,8 @@ def _row(event: ArchiveFinished, now: str) -> tuple[object, ...]:
         event.published_sha256,
         event.etag,
         event.last_modified,
+        event.sidecar_etag,
+        now if event.accepted else None,
         now,
         now,
     )
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    # Reader and writer each serve one thread at a time, but not always the same one.
-    connection = sqlite3.connect(path, check_same_thread=False, timeout=30)
-    try:
-        with closing(connection.execute("PRAGMA journal_mode = WAL")):
-            pass
-        connection.execute("PRAGMA synchronous = NORMAL")
-        version = connection.execute("PRAGMA user_version").fetchone()[0]
-        if version > SCHEMA_VERSION:
-            raise LedgerError(
-                str(path), f"it was written by a later version (schema {version}); upgrade"
-            )
-        if version == 0:
-            connection.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = 1; COMMIT;")
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-def _set_aside(path: Path) -> Path:
-    """Move a damaged ledger out of the way, with what belongs to it."""
-    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
-    aside = path.with_name(f"{path.name}.damaged-{stamp}")
-    path.rename(aside)
-    for suffix in ("-wal", "-shm"):
-        path.with_name(path.name + suffix).unlink(missing_ok=True)
-    return aside

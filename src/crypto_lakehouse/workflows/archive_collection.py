@@ -120,7 +120,7 @@ class ArchiveCollectionWorkflow(BaseWorkflow):
         self._scope = anyio.CancelScope()
         matrix = load_matrix(self.config.matrix_path)
         self._plan = plan_collection(self.config, matrix)
-        self._notes = [*self.config.warnings, *matrix.corrections, *self._plan.selection.notes]
+        self._notes = [*self.config.warnings, *matrix.corrections, *self._plan.notes]
         await self._open_output()
         self._session_in_use = await self._open_session()
 
@@ -166,7 +166,7 @@ class ArchiveCollectionWorkflow(BaseWorkflow):
             await self._collect(emit)
 
     async def _announce(self, emit: Emit) -> None:
-        planned = await to_thread.run_sync(self._plan.count)
+        planned = (await to_thread.run_sync(self._plan.totals)).archives
         now = datetime.now(UTC)
         started = RunStarted(run_id=self.run_id, workflow=self.name, planned=planned, at=now)
         if self.config.max_parallel_downloads == AUTO:

@@ -1,0 +1,78 @@
+"""What a source's listing says: objects, folders, and pages of both."""
+
+from __future__ import annotations
+
+import re
+
+from attrs import frozen
+
+__all__ = ["ListedArchive", "ListedObject", "ListingPage", "md5_of_etag", "same_etag"]
+
+_MD5 = re.compile(r"[0-9a-f]{32}")
+
+
+@frozen
+class ListedObject:
+    """One object of a listing.
+
+    Attributes:
+        key: Decoded, as `data/.../NAME.zip`.
+        size_bytes: The object's size.
+        etag: As the source wrote it, quotes included; None where it wrote none.
+        last_modified: As the source wrote it, ISO 8601 with `Z`; None where it wrote none.
+    """
+
+    key: str
+    size_bytes: int
+    etag: str | None
+    last_modified: str | None
+
+
+@frozen
+class ListingPage:
+    """One page of a listing: both parts in the order of the keys' UTF-8 bytes.
+
+    Attributes:
+        folders: Common prefixes, with their trailing slash; only where a delimiter was sent.
+        has_more: Whether the listing goes on behind this page.
+    """
+
+    objects: tuple[ListedObject, ...]
+    folders: tuple[str, ...]
+    has_more: bool
+
+
+@frozen(kw_only=True)
+class ListedArchive:
+    """What a listing says of one archive and its sidecar.
+
+    Attributes:
+        size_bytes, etag, last_modified: The zip's; as in `ListedObject`.
+        sidecar_etag: The sidecar's ETag; None where no sidecar, or none with an ETag, is listed.
+    """
+
+    size_bytes: int
+    etag: str | None = None
+    last_modified: str | None = None
+    sidecar_etag: str | None = None
+
+
+def md5_of_etag(etag: str | None) -> str | None:
+    """Return the MD5 that an object's ETag is, None for weak, multipart or absent ones.
+
+    Source: Amazon S3, a single-part upload's ETag is the MD5 of its bytes; archive-facts 1.3.
+    """
+    text = (etag or "").strip('"').lower()
+    return text if _MD5.fullmatch(text) else None
+
+
+def same_etag(one: str | None, other: str | None) -> bool:
+    """Whether two ETags name the same object; quotes and `W/` do not count.
+
+    A listing quotes an ETag as a header does; caches on the way may mark it as weak.
+    """
+    return one is not None and other is not None and _bare(one) == _bare(other)
+
+
+def _bare(etag: str) -> str:
+    return etag.removeprefix("W/").strip('"').lower()
