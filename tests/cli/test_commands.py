@@ -176,14 +176,16 @@ def test_an_older_matrix_is_checked_and_its_corrections_told(shell: Shell) -> No
     assert len(set(corrections)) == len(corrections)
 
 
-PLAN = ["-s", "BTCUSDT", "--markets", "spot,futures_um", "-t", "klines,fundingRate", "-i", "1h",
-        "--start", "2025-05-30", "--end", "2025-07-01"]  # fmt: skip
+CALENDAR = ["--discovery", "calendar"]
+PLAN = [*CALENDAR, "-s", "BTCUSDT", "--markets", "spot,futures_um",
+        "-t", "klines,fundingRate", "-i", "1h", "--start", "2025-05-30", "--end", "2025-07-01"]  # fmt: skip
 
 
 def test_a_plan_is_a_table_with_totals(shell: Shell) -> None:
     code, out, err = shell("plan", *PLAN)
     assert code == 0
-    assert "11 archives planned, 11 to request (22 requests), 0 not published" in out
+    summary = "11 archives planned, 11 to request (22 requests, size unknown, about 1 s)"
+    assert f"{summary}, 0 not published" in out
     assert "spot" in out
     assert err == ""
 
@@ -192,16 +194,23 @@ def test_a_plan_is_json(shell: Shell) -> None:
     code, out, _ = shell("plan", *PLAN, "--json")
     assert code == 0
     plan = json.loads(out)
-    assert plan["totals"] == {"planned": 11, "daily": 6, "monthly": 5, "not_published": 0}
+    assert plan["complete"] is True
+    assert plan["totals"] == {
+        "planned": 11, "daily": 6, "monthly": 5, "not_published": 0, "missing": 0,
+        "bytes": None, "requests": 22, "estimate_seconds": 0.1,
+        "first": "2025-05", "last": "2025-07-01",
+    }  # fmt: skip
     assert plan["series"][0] == {
         "market": "spot", "data_type": "klines", "symbol": "BTCUSDT", "interval": "1h",
-        "planned": 4, "daily": 3, "monthly": 1, "not_published": 0,
+        "planned": 4, "daily": 3, "monthly": 1, "not_published": 0, "missing": 0,
+        "bytes": None, "requests": 8, "estimate_seconds": 0.0,
         "first": "2025-05-30", "last": "2025-07-01",
     }  # fmt: skip
 
 
 def test_a_plan_is_urls_for_other_tools(shell: Shell) -> None:
-    code, out, _ = shell("plan", "-s", "币安人生USDT", "--markets", "spot", "-t", "trades",
+    code, out, _ = shell("plan", *CALENDAR, "-s", "币安人生USDT", "--markets", "spot",
+                         "-t", "trades",
                          "--date", "2025-10-20", "--format", "urls")  # fmt: skip
     assert code == 0
     symbol = "%E5%B8%81%E5%AE%89%E4%BA%BA%E7%94%9FUSDT"
@@ -210,7 +219,7 @@ def test_a_plan_is_urls_for_other_tools(shell: Shell) -> None:
 
 
 def test_a_plan_is_keys_and_leaves_out_what_cannot_exist(shell: Shell) -> None:
-    code, out, _ = shell("plan", "-s", "BTCUSDT", "--markets", "spot", "-t", "trades",
+    code, out, _ = shell("plan", *CALENDAR, "-s", "BTCUSDT", "--markets", "spot", "-t", "trades",
                          "--start", "2017-08-16", "--end", "2017-08-18", "--partitions", "daily",
                          "--format", "keys")  # fmt: skip
     assert code == 0
@@ -218,7 +227,8 @@ def test_a_plan_is_keys_and_leaves_out_what_cannot_exist(shell: Shell) -> None:
 
 
 def test_an_empty_plan_is_said_with_a_hint(shell: Shell) -> None:
-    code, _, err = shell("plan", "-s", "BTCUSDT", "--markets", "spot", "-t", "klines", "-i", "1w",
+    code, _, err = shell("plan", *CALENDAR, "-s", "BTCUSDT", "--markets", "spot",
+                         "-t", "klines", "-i", "1w",
                          "--partitions", "daily", "--date", "2025-07-15")  # fmt: skip
     assert code == 0
     assert "the plan is empty" in err
@@ -234,10 +244,10 @@ def test_a_plan_reads_the_output_directory_of_its_file_and_warns_of_older_keys(
              "data_types": ["trades"], "default_date": "2025-07-15", "batch_size": 50}
         )
     )  # fmt: skip
-    code, _, err = shell("plan", "--config", "c.json")
+    code, _, err = shell("plan", *CALENDAR, "--config", "c.json")
     assert code == 0
     assert "`batch_size`" in err
-    code, _, _ = shell("plan", "--config", "c.json", "-o", "y")
+    code, _, _ = shell("plan", *CALENDAR, "--config", "c.json", "-o", "y")
     assert code == 0
     assert [path.name for path in tmp_path.iterdir()] == ["c.json"], "a plan writes nothing"
 

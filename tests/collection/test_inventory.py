@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import BinaryIO
 
 import pytest
@@ -15,9 +15,16 @@ from hypothesis import strategies as st
 from crypto_lakehouse.collection.inventory import Action, Inventory, Work, decide
 from crypto_lakehouse.core.archive import SIDECAR_SUFFIX, Archive
 from crypto_lakehouse.core.errors import StoreError
-from crypto_lakehouse.core.events import ArchiveFinished
-from crypto_lakehouse.core.plan import PlannedArchive
-from crypto_lakehouse.core.ports import FileStat, LedgerRow, Part, PartRow
+from crypto_lakehouse.core.events import ArchiveFinished, ArchivesUnchanged
+from crypto_lakehouse.core.plan import PlannedArchive, PlannedPeriod, PlannedSeries
+from crypto_lakehouse.core.ports import (
+    FileStat,
+    FolderScan,
+    LedgerRow,
+    Part,
+    PartRow,
+    VerifiedObject,
+)
 from crypto_lakehouse.core.verdicts import Verdict
 
 STAT = FileStat(7, 1_000)
@@ -44,14 +51,22 @@ class MemoryStore:
     refuses: dict[str, StoreError] = field(factory=dict)
 
     async def scan(self, folder: str) -> Mapping[str, FileStat]:
-        self.scanned.append(folder)
-        if folder in self.refuses:
-            raise self.refuses[folder]
         return {
             key.removeprefix(folder): stat
             for key, (_, stat) in self.files.items()
             if key.startswith(folder) and "/" not in key.removeprefix(folder)
         }
+
+    def scan_now(self, folder: str) -> FolderScan:
+        self.scanned.append(folder)
+        if folder in self.refuses:
+            raise self.refuses[folder]
+        names = [key for key in self.files if key.startswith(folder)]
+        zips = [key for key in names if key.endswith(".zip")]
+        return FolderScan(
+            {key.removeprefix(folder): self.files[key][1] for key in zips},
+            {key.removeprefix(folder) for key in set(names) - set(zips)},
+        )
 
     async def sha256(self, key: str) -> str | None:
         return hashlib.sha256(self.files[key][0]).hexdigest() if key in self.files else None
@@ -70,6 +85,12 @@ class MemoryStore:
     async def open_part(self, key: str, *, resume: bool) -> Part:
         raise NotImplementedError("an inventory opens no part")
 
+    async def keep_replaced(self, key: str, sha256: str) -> str:
+        raise NotImplementedError("an inventory replaces nothing")
+
+    async def remove(self, key: str) -> None:
+        raise NotImplementedError("an inventory removes nothing")
+
     async def quarantine(self, key: str, data: bytes, note: Mapping[str, object]) -> None:
         raise NotImplementedError("an inventory sets nothing aside")
 
@@ -83,6 +104,32 @@ class MemoryLedger:
     asked: list[str] = field(factory=list)
 
     async def rows(self, folder: str) -> Mapping[str, LedgerRow]:
+        return self.rows_now(folder)
+
+    def verified_now(self, folder: str) -> Mapping[str, tuple[int, int]]:
+        self.asked.append(f"verified of {folder}")
+        return {
+            name: (row.size_bytes or 0, row.mtime_ns or 0)
+            for name, row in self._verified(folder).items()
+        }
+
+    def objects_now(self, folder: str) -> Mapping[str, VerifiedObject]:
+        self.asked.append(f"objects of {folder}")
+        return {
+            name: VerifiedObject(
+                name, row.size_bytes or 0, row.etag, row.last_modified, row.sidecar_etag
+            )
+            for name, row in self._verified(folder).items()
+        }
+
+    def _verified(self, folder: str) -> dict[str, LedgerRow]:
+        return {
+            key.removeprefix(folder): row
+            for key, row in self.known.items()
+            if key.startswith(folder) and row.verdict is Verdict.VERIFIED and row.newer is None
+        }
+
+    def rows_now(self, folder: str) -> Mapping[str, LedgerRow]:
         self.asked.append(f"rows of {folder}")
         return {
             key.removeprefix(folder): row
@@ -90,7 +137,7 @@ class MemoryLedger:
             if key.startswith(folder)
         }
 
-    async def parts(self, folder: str) -> Mapping[str, PartRow]:
+    def parts_now(self, folder: str) -> Mapping[str, PartRow]:
         self.asked.append(f"parts of {folder}")
         return {
             key.removeprefix(folder): part
@@ -135,7 +182,19 @@ class Here:
         self, *archives: Archive, keep_sidecars: bool = True, force: bool = False
     ) -> tuple[list[ArchiveFinished], list[Work]]:
         inventory = self.inventory(keep_sidecars=keep_sidecars, force=force)
-        return await inventory.sort(PlannedArchive(archive) for archive in archives)
+        return await sort(inventory, [PlannedPeriod(archive.period) for archive in archives])
+
+
+async def sort(
+    inventory: Inventory, periods: Sequence[PlannedPeriod]
+) -> tuple[list[ArchiveFinished], list[Work]]:
+    """Sort periods of the one series; what is told together is written out."""
+    events, work = inventory.sort(PlannedSeries(archive_of(1).series, periods))
+    settled: list[ArchiveFinished] = []
+    for event in events:
+        assert isinstance(event, ArchiveFinished | ArchivesUnchanged)
+        settled += event.each() if isinstance(event, ArchivesUnchanged) else [event]
+    return settled, work
 
 
 @pytest.fixture
@@ -229,8 +288,8 @@ async def test_a_verified_archive_is_settled_with_what_is_known_of_it(here: Here
 
 
 async def test_an_archive_that_cannot_exist_is_settled_without_a_look(here: Here) -> None:
-    item = PlannedArchive(archive_of(1), not_published="the series begins later")
-    settled, work = await here.inventory().sort([item])
+    item = PlannedPeriod(archive_of(1).period, not_published="the series begins later")
+    settled, work = await sort(here.inventory(), [item])
     assert work == []
     assert [(event.verdict, event.reason) for event in settled] == [
         (Verdict.NOT_PUBLISHED, "the series begins later")
@@ -318,8 +377,8 @@ async def test_a_folder_that_cannot_be_read_fails_its_own_archives_only(here: He
     settled, work = await here.sort(days[0], month, days[1])
     assert [(event.archive, event.verdict) for event in settled] == [
         (days[0], Verdict.FAILED),
-        (month, Verdict.UNCHANGED),
         (days[1], Verdict.FAILED),
+        (month, Verdict.UNCHANGED),
     ]
     assert settled[0].reason == "`/out/data`: Not a directory"
     assert work == []

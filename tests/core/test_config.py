@@ -26,6 +26,7 @@ from crypto_lakehouse.core.config import (
 from crypto_lakehouse.core.config_rules import OLDER_KEYS
 from crypto_lakehouse.core.config_sources import parse_config
 from crypto_lakehouse.core.errors import ConfigurationError, ConfigurationWarning
+from crypto_lakehouse.core.symbols import ContractType
 
 KLINES, TRADES, AGG_TRADES = list(DataType)[:3]
 JULY = DateRange(date(2025, 7, 1), date(2025, 7, 31))
@@ -83,8 +84,26 @@ TWO_VALUES: dict[str, list[tuple[Any, str, Any]]] = {
     "timeout_seconds": [(12.5, "12.5", 12.5), (600, "600", 600.0)],
     "max_retries": [(0, "0", 0), (20, "20", 20)],
     "max_bytes_per_second": [(1, "1", 1), (5_000_000, "5000000", 5_000_000)],
-    "discovery": [("calendar",) * 3] * 2,
+    "discovery": [("calendar",) * 3, ("listing",) * 3],
+    "quote_assets": [
+        (["USDT"], "USDT", ("USDT",)),
+        (["USDT", "BTC"], "USDT,BTC", ("USDT", "BTC")),
+    ],
+    "contracts": [
+        (["perpetual"], "perpetual", (ContractType.PERPETUAL,)),
+        (
+            ["delivery", "settled"],
+            "delivery,settled",
+            (ContractType.DELIVERY, ContractType.SETTLED),
+        ),
+    ],
+    "leveraged_tokens": [("exclude",) * 3, ("only",) * 3],
+    "stable_pairs": [("only",) * 3, ("exclude",) * 3],
+    "only": [("failed",) * 3, ("quarantined",) * 3],
+    "accept_upstream_mismatch": [(True, "yes", True), (False, "0", False)],
+    "replaced_retention_days": [(0, "0", 0), (365, "365", 365)],
     "source_url": [("http://127.0.0.1:8000",) * 3, ("https://mirror.example/binance/",) * 3],
+    "second_source_url": [("https://s3.example/bucket",) * 3, ("http://localhost:1",) * 3],
     "listing_url": [("https://s3.example/bucket",) * 3, ("http://localhost",) * 3],
     "redirect_hosts": [
         (["cdn.example"], "cdn.example", ("cdn.example",)),
@@ -134,7 +153,15 @@ def test_defaults_are_those_of_the_contract() -> None:
         "max_retries": 5,
         "max_bytes_per_second": None,
         "discovery": None,
+        "quote_assets": None,
+        "contracts": None,
+        "leveraged_tokens": "include",
+        "stable_pairs": "include",
+        "only": None,
+        "accept_upstream_mismatch": False,
+        "replaced_retention_days": None,
         "source_url": DEFAULT_SOURCE_URL,
+        "second_source_url": DEFAULT_LISTING_URL,
         "listing_url": DEFAULT_LISTING_URL,
         "redirect_hosts": (),
         "environment": "development",

@@ -10,7 +10,6 @@ from tests.core.conftest import faults, read
 from crypto_lakehouse.core.archive import Market
 from crypto_lakehouse.core.config import WorkflowConfig, config_keys
 from crypto_lakehouse.core.config_rules import OLDER_KEYS
-from crypto_lakehouse.core.errors import ConfigurationError
 
 
 @pytest.mark.parametrize(
@@ -66,12 +65,37 @@ def test_a_faulty_key_is_not_called_missing_as_well() -> None:
     assert list(faults(default_date=None, date_range=7)) == ["$.date_range"]
 
 
-def test_the_discovery_by_listing_is_refused_alone() -> None:
-    values = {"output_directory": "o", "discovery": "listing"}
-    with pytest.raises(ConfigurationError) as refused:
-        WorkflowConfig(values, environ={})
-    assert [problem.path for problem in refused.value.problems] == ["$.discovery"]
-    assert "use `calendar`" in str(refused.value)
+@pytest.mark.parametrize("values", [{"discovery": "listing"}, {"only": "failed"}])
+def test_what_names_its_own_archives_needs_neither_symbols_nor_dates(
+    values: dict[str, str],
+) -> None:
+    config = WorkflowConfig({"output_directory": "o", **values}, environ={})
+    assert config.symbols is None
+    assert config.date_range is None
+
+
+@pytest.mark.parametrize(
+    ("values", "wants"),
+    [
+        ({}, True),
+        ({"source_url": "http://127.0.0.1:8000"}, False),
+        ({"source_url": "http://127.0.0.1:8000", "discovery": "listing"}, True),
+        ({"source_url": "http://127.0.0.1:8000", "listing_url": "http://127.0.0.1:8000"}, True),
+        ({"discovery": "calendar"}, False),
+        ({"only": "failed"}, False),
+    ],
+)
+def test_the_listing_is_the_default_where_one_is_known(
+    values: dict[str, str], *, wants: bool
+) -> None:
+    minimal = {"output_directory": "o", "symbols": ["BTCUSDT"], "default_date": "2025-07-15"}
+    assert WorkflowConfig({**minimal, **values}, environ={}).wants_listing is wants
+
+
+def test_the_endpoints_of_the_default_source_are_no_other_sources() -> None:
+    minimal = {"output_directory": "o", "symbols": ["BTCUSDT"], "default_date": "2025-07-15"}
+    other = WorkflowConfig({**minimal, "source_url": "https://mirror.example"}, environ={})
+    assert (other.listing_url, other.second_source_url) == (None, None)
 
 
 @pytest.mark.parametrize(

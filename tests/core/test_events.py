@@ -62,6 +62,7 @@ RECORDS: list[tuple[Event, dict[str, object]]] = [
             "event": "ArchivesUnchanged",
             "folder": "data/spot/daily/klines/BTCUSDT/1h/",
             "count": 2,
+            "size_bytes": 0,
         },
     ),
     (

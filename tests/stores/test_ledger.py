@@ -71,7 +71,7 @@ def test_it_is_a_ledger(ledger: SqliteLedger) -> None:
 
 async def test_a_new_ledger_knows_nothing(ledger: SqliteLedger) -> None:
     assert await ledger.rows(FOLDER) == {}
-    assert await ledger.parts(FOLDER) == {}
+    assert ledger.parts_now(FOLDER) == {}
     assert await ledger.folders() == []
 
 
@@ -158,10 +158,10 @@ def test_times_are_utc(ledger: SqliteLedger, path: Path) -> None:
 
 async def test_a_body_that_began_is_known(ledger: SqliteLedger) -> None:
     ledger.write([body_started(etag='"one"'), body_started(etag='"two"')])
-    assert await ledger.parts(FOLDER) == {
+    assert ledger.parts_now(FOLDER) == {
         NAME: PartRow(etag='"two"', last_modified=None, size_bytes=5_000_000_000)
     }
-    assert await ledger.parts(OTHER.folder) == {}
+    assert ledger.parts_now(OTHER.folder) == {}
 
 
 @pytest.mark.parametrize("verdict", Verdict)
@@ -169,8 +169,8 @@ async def test_a_body_stays_known_only_where_its_transfer_failed(
     ledger: SqliteLedger, verdict: Verdict
 ) -> None:
     ledger.write([body_started(), body_started(OTHER), finished(verdict)])
-    assert list(await ledger.parts(FOLDER)) == ([NAME] if verdict is Verdict.FAILED else [])
-    assert list(await ledger.parts(OTHER.folder)) == [OTHER.name]
+    assert list(ledger.parts_now(FOLDER)) == ([NAME] if verdict is Verdict.FAILED else [])
+    assert list(ledger.parts_now(OTHER.folder)) == [OTHER.name]
 
 
 # Runs ----------------------------------------------------------------------------------------
@@ -197,7 +197,7 @@ async def test_a_batch_that_sqlite_refuses_is_not_written_at_all(ledger: SqliteL
     with pytest.raises(LedgerError, match="cannot be written"):
         ledger.write(batch)
     assert await ledger.rows(FOLDER) == await ledger.rows(OTHER.folder) == {}
-    assert await ledger.parts(OTHER.folder) == {}
+    assert ledger.parts_now(OTHER.folder) == {}
     ledger.write([finished()])
     assert list(await ledger.rows(FOLDER)) == [NAME]
 
@@ -206,9 +206,9 @@ async def test_a_batch_that_is_written_twice_is_written_once(ledger: SqliteLedge
     """A flush that was cancelled may be repeated."""
     batch: list[Change] = [run_started("one"), body_started(OTHER), finished()]
     ledger.write(batch)
-    once = await ledger.rows(FOLDER), await ledger.parts(OTHER.folder)
+    once = await ledger.rows(FOLDER), ledger.parts_now(OTHER.folder)
     ledger.write(batch)
-    assert (await ledger.rows(FOLDER), await ledger.parts(OTHER.folder)) == once
+    assert (await ledger.rows(FOLDER), ledger.parts_now(OTHER.folder)) == once
 
 
 async def test_a_batch_that_ends_early_is_not_written_at_all(ledger: SqliteLedger) -> None:

@@ -26,6 +26,8 @@ __all__ = ["command", "run_to_end"]
     metavar="FILE",
     help="Write one JSON line for each archive.",
 )
+@click.option("--retry-failed", is_flag=True,
+              help="Only what the ledger says failed, is missing or corrupt; as --only failed.")
 @click.option("--strict", is_flag=True, help="Exit 3 unless every planned archive is verified.")
 @click.option("--quiet", "-q", is_flag=True, help="No progress; warnings and the result only.")
 @click.option("--log-format", type=click.Choice(["text", "json"]), default=None,
@@ -39,6 +41,9 @@ def command(**given: Any) -> int:  # noqa: ANN401 - one parameter for each optio
       crypto-lakehouse collect --config collection.yaml --max-parallel-downloads 32
       crypto-lakehouse collect -o data --markets futures_um -s BTCUSDT,ETHUSDT \\
           -t fundingRate,metrics --start 2024-01-01 --end 2024-12-31 --json
+      crypto-lakehouse collect -o data --discovery listing --markets futures_um -t metrics \\
+          --quote-assets USDT --contracts perpetual --date 2026-09-01
+      crypto-lakehouse collect -o data --retry-failed
     """  # noqa: D301 - click reads \b
     return anyio.run(partial(_collect, given))
 
@@ -53,7 +58,10 @@ async def _collect(given: dict[str, Any]) -> int:
         from crypto_lakehouse.cli.logs import configure_logging
 
         configure_logging(given["log_format"])
-    config = await load_config(given["config_file"], option_overrides(given))
+    overrides = option_overrides(given)
+    if given["retry_failed"]:
+        overrides["only"] = "failed"
+    config = await load_config(given["config_file"], overrides)
     meter = ByteMeter()
     sinks = [_progress_sink(meter, quiet=given["quiet"])]
     if given["events"]:

@@ -17,7 +17,7 @@ from crypto_lakehouse.core.redaction import redact
 
 __all__ = ["cli", "main"]
 
-_COMMANDS = ("collect", "plan", "verify", "matrix", "demo")
+_COMMANDS = ("collect", "plan", "status", "history", "verify", "matrix", "demo")
 
 _EPILOG = """\b
 A first run:

@@ -30,8 +30,15 @@ _OPTIONS: dict[str, tuple[tuple[str, ...], str, str]] = {
     "timeout_seconds": ((), "SECONDS", "How long the source may be silent. [default: 300]"),
     "max_retries": ((), "N", "0 to 20, with growing waits. [default: 5]"),
     "max_bytes_per_second": ((), "N", "A cap for the whole run. [default: none]"),
-    "discovery": ((), "HOW", "Where dates come from: calendar."),
+    "discovery": ((), "HOW", "listing or calendar. [default: listing, where one is known]"),
+    "quote_assets": ((), "LIST", "Only symbols quoted in these, as USDT,USDC."),
+    "contracts": ((), "LIST", "Only these futures: perpetual, delivery, settled."),
+    "leveraged_tokens": ((), "HOW", "include, exclude or only, as BTCUPUSDT. [default: include]"),
+    "stable_pairs": ((), "HOW", "include, exclude or only, as USDCUSDT. [default: include]"),
+    "only": ((), "WHAT", "failed or quarantined: of these nothing but what the ledger says is."),
+    "replaced_retention_days": ((), "N", "Keep replaced versions this long. [default: for ever]"),
     "source_url": ((), "URL", "Any mirror. [default: https://data.binance.vision]"),
+    "second_source_url": ((), "URL", "Asked where the first one serves wrong or stale bytes."),
     "listing_url": ((), "URL", "The source's S3 listing."),
     "redirect_hosts": ((), "LIST", "Further hosts that the source may redirect to."),
     "environment": ((), "NAME", "development or production."),
@@ -40,6 +47,7 @@ _OPTIONS: dict[str, tuple[tuple[str, ...], str, str]] = {
 
 _FLAGS = {
     "download_checksum": "Keep the .CHECKSUM beside each zip. [default: yes]",
+    "accept_upstream_mismatch": "Let in readable archives that disagree with their sidecar.",
     "force_redownload": "Fetch again what is already verified.",
 }
 

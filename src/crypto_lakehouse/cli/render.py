@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from crypto_lakehouse.core.report import CollectionReport
 
-__all__ = ["bytes_text", "print_table", "report_text"]
+__all__ = ["bytes_text", "duration_text", "print_table", "report_text"]
 
 
 def bytes_text(size: float) -> str:
@@ -24,6 +24,25 @@ def bytes_text(size: float) -> str:
         if size < 1000:
             return f"{size:.1f} {unit}"
     return f"{size / 1000:.1f} TB"
+
+
+def duration_text(seconds: float) -> str:
+    """A duration in one or two units, rounded.
+
+    Example:
+        >>> duration_text(0.2), duration_text(59.6), duration_text(3700), duration_text(200_000)
+        ('1 s', '1 min', '1 h 2 min', '2 d 8 h')
+    """
+    if seconds < 59.5:
+        return f"{max(1, round(seconds))} s"
+    minutes = round(seconds / 60)
+    if minutes < 60:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 24:
+        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+    days, hours = divmod(hours, 24)
+    return f"{days} d {hours} h" if hours else f"{days} d"
 
 
 def report_text(report: CollectionReport, output_directory: str) -> str:

@@ -2,74 +2,38 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable
-from datetime import date
-from typing import BinaryIO
+from contextlib import suppress
+from datetime import UTC, date, datetime
 
-from anyio import from_thread, to_thread
-from attrs import define, evolve, frozen
+from attrs import define, evolve, field
 
-from crypto_lakehouse.collection.inventory import Action, Work
-from crypto_lakehouse.collection.judgement import (
-    NO_SIDECAR,
-    Look,
-    Ruling,
-    judge,
-    judge_again,
-    md5_of_etag,
-)
-from crypto_lakehouse.collection.sidecar import SIDECAR_LIMIT_BYTES, parse_sidecar
-from crypto_lakehouse.collection.transfer import Body, Fetched, Fetcher, Transfer
-from crypto_lakehouse.collection.zip_check import INLINE_BYTES, check_zip
-from crypto_lakehouse.core.errors import SidecarMalformed, StoreError, TransferError
+from crypto_lakehouse.collection.examination import Examiner, Exhibit
+from crypto_lakehouse.collection.inventory import Work
+from crypto_lakehouse.collection.judgement import Ruling, judge, judge_again
+from crypto_lakehouse.collection.outcome import Outcome
+from crypto_lakehouse.collection.standing import ACCEPTED, Standing, StandingProver, kept_digest
+from crypto_lakehouse.collection.transfer import Fetcher, Transfer
+from crypto_lakehouse.core.archive import Archive
+from crypto_lakehouse.core.errors import StoreError, TransferError
 from crypto_lakehouse.core.events import ArchiveFinished
-from crypto_lakehouse.core.ports import FileStat, LedgerRow, Store
+from crypto_lakehouse.core.listing import ListedArchive, same_etag, same_moment
+from crypto_lakehouse.core.ports import FileStat, Store
 from crypto_lakehouse.core.redaction import redact
-from crypto_lakehouse.core.verdicts import SUCCESSES, Verdict
+from crypto_lakehouse.core.verdicts import Verdict
 
 __all__ = ["ArchiveCollector"]
 
 
-@frozen(kw_only=True)
-class _Outcome:
-    """A ruling, and the facts that the ledger keeps with it."""
-
-    ruling: Ruling
-    stat: FileStat | None = None
-    sha256: str | None = None
-    published_sha256: str | None = None
-    etag: str | None = None
-    last_modified: str | None = None
-
-    @classmethod
-    def of_row(cls, row: LedgerRow, ruling: Ruling, stat: FileStat) -> _Outcome:
-        """What the ledger knew already, of a file that is proven to be the same."""
-        return cls(
-            ruling=ruling,
-            stat=stat,
-            sha256=row.sha256,
-            published_sha256=row.published_sha256,
-            etag=row.etag,
-            last_modified=row.last_modified,
-        )
+def _no_hole(_archive: Archive) -> str:
+    return ""
 
 
-@frozen(kw_only=True)
-class _Exhibit:
-    """A fetched body with what a look at it showed, and its sidecar as published."""
-
-    fetched: Fetched
-    look: Look
-    sidecar: bytes | None
-
-    @property
-    def body(self) -> Body:
-        return self.fetched.body
+_GONE = "the source has it no more; the copy here is verified, and is kept"
 
 
-@define
+@define(kw_only=True)
 class ArchiveCollector:
     """Settles one archive at a time; many may be settled concurrently.
 
@@ -78,6 +42,9 @@ class ArchiveCollector:
         store: Where verified bytes go.
         integrity: `sidecar`, `listing` or `both` (design 3.2).
         keep_sidecars: Whether the sidecar is kept beside its zip.
+        keep_replaced: Whether bytes that another version replaces are kept.
+        known_hole: Says why an archive is known to be missing at the source, empty where not.
+        accept_mismatch: Whether readable archives that disagree with their sidecar are let in.
         today: The UTC day, which tells late archives from missing ones.
         clock: Seconds, monotonic.
     """
@@ -86,8 +53,17 @@ class ArchiveCollector:
     store: Store
     integrity: str
     keep_sidecars: bool
+    keep_replaced: bool = True
+    accept_mismatch: bool = False
+    known_hole: Callable[[Archive], str] = _no_hole
     today: date
     clock: Callable[[], float] = time.monotonic
+    _examiner: Examiner = field(init=False)
+    _prover: StandingProver = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._examiner = Examiner(self.fetcher, self.integrity, self.keep_sidecars)
+        self._prover = StandingProver(self.store, self._examiner, self.keep_sidecars)
 
     async def collect(self, work: Work) -> ArchiveFinished:
         """Settle one archive.
@@ -100,13 +76,13 @@ class ArchiveCollector:
         try:
             outcome = await self._settle(work, transfer)
         except TransferError as error:
-            outcome = _Outcome(ruling=Ruling(Verdict.FAILED, redact(str(error))))
+            outcome = _failed(work, redact(str(error)))
         except StoreError as error:
             if error.stops_run:
                 raise
-            outcome = _Outcome(ruling=Ruling(Verdict.FAILED, str(error)))
+            outcome = _failed(work, str(error))
         except OSError as error:  # a stored file that cannot be read back
-            outcome = _Outcome(ruling=Ruling(Verdict.FAILED, f"cannot be read back: {error}"))
+            outcome = _failed(work, f"cannot be read back: {error}")
         return ArchiveFinished(
             archive=work.archive,
             verdict=outcome.ruling.verdict,
@@ -120,164 +96,192 @@ class ArchiveCollector:
             fetched_bytes=transfer.fetched_bytes,
             requests=transfer.requests,
             elapsed_s=self.clock() - started,
+            sidecar_etag=outcome.sidecar_etag,
+            change=outcome.change,
+            kept_as=outcome.kept_as,
+            stands=outcome.stands,
+            seen=outcome.seen,
+            accepted=outcome.accepted,
         )
 
-    async def _settle(self, work: Work, transfer: Transfer) -> _Outcome:
-        outcome = None
-        if work.action is Action.CHECK and work.stat is not None:
-            outcome = await self._check(work, work.stat, transfer)
-        elif work.action is Action.FETCH_SIDECAR and work.row is not None:
-            outcome = await self._restore_sidecar(work.row, transfer)
-        return outcome or await self._fetch(work, transfer)
+    async def _settle(self, work: Work, transfer: Transfer) -> Outcome:
+        standing = await self._prover.prove(work, transfer)
+        if standing.outcome is not None:
+            return standing.outcome
+        exhibit, ruling = await self._look(work, transfer)
+        if exhibit is None:
+            return self._absent(work, standing)
+        ruling = self._policy(ruling, exhibit, standing)
+        if not _is_let_in(ruling) or (standing.sha256 is not None and _is_doubtful(ruling)):
+            return await self._set_aside(work, transfer, exhibit, ruling, standing)
+        return await self._let_in(work, transfer, exhibit, ruling, standing)
 
-    # A file is there already -----------------------------------------------------------------
-
-    async def _check(self, work: Work, stat: FileStat, transfer: Transfer) -> _Outcome | None:
-        """Prove the file that is there; None where it cannot be, and must be fetched."""
-        key = work.archive.key
-        actual = await self.store.sha256(key)
-        if actual is None:
-            return None
-        row = work.row if work.row and work.row.verdict in SUCCESSES else None
-        if row is not None and row.sha256 == actual:
-            known = _Outcome.of_row(row, Ruling(Verdict.UNCHANGED), stat)
-            return await self._if_readable(work, known)
-        kept = await self._kept_sidecar(work)
-        if kept is not None:
-            ruling = Ruling(Verdict.UNCHANGED)
-        else:
-            ruling, kept = await self._check_with_source(work, transfer, actual)
-        if ruling.verdict is not Verdict.SIDECAR_MISSING and kept != actual:
-            return None
-        present = _Outcome(ruling=ruling, stat=stat, sha256=actual, published_sha256=kept)
-        return await self._if_readable(work, present)
-
-    async def _check_with_source(
-        self, work: Work, transfer: Transfer, actual: str
-    ) -> tuple[Ruling, str | None]:
-        """Ask for the published sidecar: one small request instead of the whole zip."""
-        data, published, _ = await self._published(transfer)
-        if data is None:
-            return NO_SIDECAR, None
-        if published == actual and self.keep_sidecars:
-            await self.store.put(work.archive.sidecar_key, data)
-        return Ruling(Verdict.VERIFIED), published
-
-    async def _if_readable(self, work: Work, outcome: _Outcome) -> _Outcome | None:
-        """A right digest is not enough for the file that is there: it must be a zip, too."""
-        archive = work.archive
-        size = outcome.stat.size_bytes if outcome.stat else 0
-        fault = await check_zip(lambda: self.store.reader(archive.key), archive.member, size)
-        return None if fault else outcome
-
-    async def _kept_sidecar(self, work: Work) -> str | None:
-        """The digest in the sidecar on disk, None where there is no good one."""
-        key = work.archive.sidecar_key
-        data = await self.store.read(key, SIDECAR_LIMIT_BYTES + 1)
-        try:
-            return None if data is None else parse_sidecar(data, key)
-        except SidecarMalformed:
-            return None
-
-    async def _restore_sidecar(self, row: LedgerRow, transfer: Transfer) -> _Outcome | None:
-        data, published, _ = await self._published(transfer)
-        if data is None or published is None or published != row.sha256:
-            return None
-        await self.store.put(transfer.archive.sidecar_key, data)
-        stat = FileStat(row.size_bytes or 0, row.mtime_ns or 0)
-        ruling = Ruling(Verdict.UNCHANGED, "its sidecar was fetched again")
-        return evolve(_Outcome.of_row(row, ruling, stat), published_sha256=published)
-
-    # Nothing is there, or it is no good --------------------------------------------------------
-
-    async def _fetch(self, work: Work, transfer: Transfer) -> _Outcome:
-        first = await self._examine(transfer)
+    async def _look(self, work: Work, transfer: Transfer) -> tuple[Exhibit | None, Ruling]:
+        """Fetch and judge; what is not clearly good is fetched anew and judged again."""
+        listed = work.planned.listed
+        first = await self._examiner.examine(transfer, listed)
         if first is None:
-            return self._absent(work)
+            return None, Ruling(Verdict.MISSING)
         ruling = judge(first.look)
         if ruling is not None:
-            return await self._file(work, first, ruling)
+            return first, ruling
         await first.body.discard()
-        transfer.resume = None
-        second = await self._examine(transfer)
+        second = await self._look_again(transfer, listed)
         if second is None:
-            return self._absent(work)
-        return await self._file(work, second, judge_again(first.look, second.look))
+            return None, Ruling(Verdict.MISSING)
+        return second, judge_again(first.look, second.look)
 
-    def _absent(self, work: Work) -> _Outcome:
+    async def _look_again(self, transfer: Transfer, listed: ListedArchive | None) -> Exhibit | None:
+        """Look afresh, at the second source where there is one and it has the archive."""
+        if self.fetcher.ask_elsewhere(transfer):
+            with suppress(TransferError):
+                elsewhere = await self._examiner.examine(transfer, listed)
+                if elsewhere is not None:
+                    return elsewhere
+            self.fetcher.ask_first(transfer)
+        return await self._examiner.examine(transfer, listed)
+
+    def _policy(self, ruling: Ruling, exhibit: Exhibit, standing: Standing) -> Ruling:
+        """What the owner's policy and the version that stands make of a ruling."""
+        look = exhibit.look
+        if ruling.verdict is Verdict.UPSTREAM_MISMATCH and self.accept_mismatch:
+            if not look.zip_fault:
+                return Ruling(Verdict.UPSTREAM_MISMATCH, ACCEPTED)
+        elif look.is_stale and ruling.verdict is Verdict.VERIFIED and standing.sha256 is not None:
+            return Ruling(Verdict.FAILED, ruling.reason)
+        return ruling
+
+    def _absent(self, work: Work, standing: Standing) -> Outcome:
+        if standing.sha256 is not None and work.stat is not None:
+            return _kept(work, work.stat, standing.sha256)
         if work.planned.may_be_late(self.today):
             days = work.planned.lag_days
             reason = f"not there yet; up to {days} days after the period that is normal"
-            return _Outcome(ruling=Ruling(Verdict.NOT_PUBLISHED, reason))
+            return Outcome(ruling=Ruling(Verdict.NOT_PUBLISHED, reason))
+        if hole := self.known_hole(work.archive):
+            return Outcome(ruling=Ruling(Verdict.NOT_PUBLISHED, hole))
         reason = "the source has no such archive, although the calendar says that it must exist"
-        return _Outcome(ruling=Ruling(Verdict.MISSING, reason))
+        return Outcome(ruling=Ruling(Verdict.MISSING, reason))
 
-    async def _examine(self, transfer: Transfer) -> _Exhibit | None:
-        """Fetch an archive with its sidecar, and look at it; None where there is none."""
-        fetched = await self.fetcher.archive(transfer)
-        if fetched is None:
-            return None
-        needs_sidecar = (
-            self.keep_sidecars or self.integrity != "listing" or not md5_of_etag(fetched.etag)
-        )
-        data, published, fault = (
-            await self._published(transfer) if needs_sidecar else (None, None, "")
-        )
-        body, member = fetched.body, transfer.archive.member
-        zip_fault = await check_zip(body.reader, member, body.size_bytes)
-        look = Look(
-            sha256=body.sha256(),
-            integrity=self.integrity,
-            etag_agrees=None,
-            published_sha256=published,
-            sidecar_fault=fault,
-            zip_fault=zip_fault,
-        )
-        if self.integrity != "sidecar" or not look.is_proven:
-            look = evolve(look, etag_agrees=await _etag_agrees(fetched))
-        return _Exhibit(fetched=fetched, look=look, sidecar=data)
+    # What is fetched goes to its final name, or to quarantine ----------------------------------
 
-    async def _published(self, transfer: Transfer) -> tuple[bytes | None, str | None, str]:
-        """Fetch the sidecar: its bytes, its digest, and why it has none."""
-        data = await self.fetcher.sidecar(transfer)
-        if data is None:
-            return None, None, ""
-        try:
-            return data, parse_sidecar(data, transfer.archive.sidecar_key), ""
-        except SidecarMalformed as error:
-            return data, None, str(error)
+    async def _let_in(
+        self,
+        work: Work,
+        transfer: Transfer,
+        exhibit: Exhibit,
+        ruling: Ruling,
+        standing: Standing,
+    ) -> Outcome:
+        """Swap the bytes in. Those of another version that stood there are kept aside."""
+        replaced = standing.sha256 not in {None, exhibit.look.sha256}
+        kept_as = ""
+        if replaced and self.keep_replaced and standing.sha256 is not None:
+            kept_as = await self.store.keep_replaced(work.archive.key, standing.sha256)
+        stat, ruling = await self._commit(work, exhibit, ruling)
+        outcome = _of_exhibit(exhibit, ruling, transfer)
+        change = "replaced" if replaced else _restamped(work, outcome)
+        accepted = ruling.verdict is Verdict.UPSTREAM_MISMATCH
+        return evolve(outcome, stat=stat, change=change, kept_as=kept_as, accepted=accepted)
 
-    async def _file(self, work: Work, exhibit: _Exhibit, ruling: Ruling) -> _Outcome:
-        """Put the bytes where the ruling says: at the final name, or in quarantine."""
-        look, fetched = exhibit.look, exhibit.fetched
-        stat = None
-        if ruling.verdict in {Verdict.VERIFIED, Verdict.SIDECAR_MISSING}:
-            if exhibit.sidecar is not None and self.keep_sidecars:
-                ruling = await self._keep_sidecar(work, exhibit, ruling)
+    async def _commit(
+        self, work: Work, exhibit: Exhibit, ruling: Ruling
+    ) -> tuple[FileStat, Ruling]:
+        """Move zip and sidecar to their final names.
+
+        Sidecar first, so that no zip is ever without its proof; but behind a zip that it takes
+        the place of, as a file that is not the ledger's is looked at again by the next run.
+        """
+        data = exhibit.sidecar if self.keep_sidecars else None
+        agrees = exhibit.look.published_sha256 == exhibit.look.sha256
+        if data is not None and not agrees and ruling.verdict is Verdict.VERIFIED:
+            reason = "the ETag proves it; its sidecar disagrees and is not kept"
+            ruling = Ruling(ruling.verdict, reason)
+        if data is None or not agrees:
             stat = await exhibit.body.commit()
+            await self._drop_foreign_sidecar(work, exhibit.look.sha256)
+            return stat, ruling
+        if work.stat is not None:
+            stat = await exhibit.body.commit()
+            await self.store.put(work.archive.sidecar_key, data)
+            return stat, ruling
+        await self.store.put(work.archive.sidecar_key, data)
+        return await exhibit.body.commit(), ruling
+
+    async def _drop_foreign_sidecar(self, work: Work, sha256: str) -> None:
+        """Remove the sidecar of the version before; beside this one it would be a lie."""
+        if work.stat is None:
+            return
+        if await kept_digest(self.store, work.archive) not in {None, sha256}:
+            await self.store.remove(work.archive.sidecar_key)
+
+    async def _set_aside(
+        self,
+        work: Work,
+        transfer: Transfer,
+        exhibit: Exhibit,
+        ruling: Ruling,
+        standing: Standing,
+    ) -> Outcome:
+        if ruling.verdict is Verdict.FAILED:  # nothing is wrong with the bytes but their age
+            await exhibit.body.discard()
         else:
             await exhibit.body.quarantine(_note(work, exhibit, ruling))
-        return _Outcome(
-            ruling=ruling,
-            stat=stat,
-            sha256=look.sha256,
-            published_sha256=look.published_sha256,
-            etag=fetched.etag,
-            last_modified=fetched.last_modified,
-        )
-
-    async def _keep_sidecar(self, work: Work, exhibit: _Exhibit, ruling: Ruling) -> Ruling:
-        """Store the sidecar before its zip, so that no zip is ever without its proof."""
-        if exhibit.sidecar is None or exhibit.look.published_sha256 != exhibit.look.sha256:
-            return Ruling(
-                ruling.verdict, "the ETag proves it; its sidecar disagrees and is not kept"
-            )
-        await self.store.put(work.archive.sidecar_key, exhibit.sidecar)
-        return ruling
+        stands = standing.sha256 is not None
+        if stands:
+            reason = f"{ruling.reason}; the version that was verified before stays"
+            ruling = Ruling(ruling.verdict, reason)
+        return evolve(_of_exhibit(exhibit, ruling, transfer), stands=stands)
 
 
-def _note(work: Work, exhibit: _Exhibit, ruling: Ruling) -> dict[str, object]:
+def _is_let_in(ruling: Ruling) -> bool:
+    good = ruling.verdict in {Verdict.VERIFIED, Verdict.SIDECAR_MISSING}
+    return good or ruling.reason == ACCEPTED
+
+
+def _is_doubtful(ruling: Ruling) -> bool:
+    """Whether bytes are good enough for an empty place, but not for that of verified ones."""
+    return ruling.verdict is Verdict.SIDECAR_MISSING
+
+
+def _failed(work: Work, reason: str) -> Outcome:
+    return Outcome(ruling=Ruling(Verdict.FAILED, reason), stands=work.standing is not None)
+
+
+def _kept(work: Work, stat: FileStat, sha256: str) -> Outcome:
+    """A verified copy of what the source has no more."""
+    ruling = Ruling(Verdict.UNCHANGED, _GONE)
+    if work.row is not None and work.row.sha256 == sha256:
+        return Outcome.of_row(work.row, ruling, stat)
+    return Outcome(ruling=ruling, stat=stat, sha256=sha256)
+
+
+def _of_exhibit(exhibit: Exhibit, ruling: Ruling, transfer: Transfer) -> Outcome:
+    look, fetched = exhibit.look, exhibit.fetched
+    return Outcome(
+        ruling=ruling,
+        sha256=look.sha256,
+        published_sha256=look.published_sha256,
+        etag=fetched.etag,
+        last_modified=fetched.last_modified,
+        sidecar_etag=transfer.sidecar_etag,
+    )
+
+
+def _restamped(work: Work, outcome: Outcome) -> str:
+    """Whether the same bytes came under other dates or ETags than the ledger knows."""
+    row = work.standing
+    if row is None or row.etag is None:
+        return ""
+    same = same_etag(row.etag, outcome.etag) and same_moment(
+        row.last_modified, outcome.last_modified
+    )
+    return "" if same else "restamped"
+
+
+def _note(work: Work, exhibit: Exhibit, ruling: Ruling) -> dict[str, object]:
     """What quarantine says of the bytes that it keeps."""
+    fetched = exhibit.fetched
     return {
         "key": work.archive.key,
         "verdict": str(ruling.verdict),
@@ -285,30 +289,14 @@ def _note(work: Work, exhibit: _Exhibit, ruling: Ruling) -> dict[str, object]:
         "sha256": exhibit.look.sha256,
         "published_sha256": exhibit.look.published_sha256,
         "size_bytes": exhibit.body.size_bytes,
-        "etag": exhibit.fetched.etag,
-        "last_modified": exhibit.fetched.last_modified,
+        "etag": fetched.etag,
+        "last_modified": fetched.last_modified,
+        "url": redact(fetched.url),
+        "headers": {_printable(name): _printable(text) for name, text in fetched.headers.items()},
+        "quarantined_at": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 
 
-async def _etag_agrees(fetched: Fetched) -> bool | None:
-    """Whether the body's MD5 is the object's ETag; None where the ETag is no MD5."""
-    expected = md5_of_etag(fetched.etag)
-    if expected is None:
-        return None
-    if fetched.body.size_bytes <= INLINE_BYTES:
-        with fetched.body.reader() as file:
-            return _md5(file, lambda: None) == expected
-    return await to_thread.run_sync(_md5_in_thread, fetched.body) == expected
-
-
-def _md5_in_thread(body: Body) -> str:
-    with body.reader() as file:
-        return _md5(file, from_thread.check_cancelled)
-
-
-def _md5(file: BinaryIO, step: Callable[[], None]) -> str:
-    digest = hashlib.md5(usedforsecurity=False)
-    while chunk := file.read(1 << 20):
-        digest.update(chunk)
-        step()
-    return digest.hexdigest()
+def _printable(text: str) -> str:
+    """A header's text without secrets, and without bytes that no file in UTF-8 can hold."""
+    return redact(text.encode(errors="backslashreplace").decode())

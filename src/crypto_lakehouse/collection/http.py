@@ -77,22 +77,32 @@ class Origins:
     Attributes:
         source: The source's base URL.
         named: Further hosts, as `host` or `host:port`.
+        second: Another source's base URL; each is told its own user information only.
     """
 
     source: URL
     named: frozenset[str]
+    second: URL | None = None
 
     @classmethod
-    def of(cls, source_url: str, others: Iterable[str]) -> Origins:
+    def of(cls, source_url: str, others: Iterable[str], second_url: str | None = None) -> Origins:
         """Take the hosts that a configuration names."""
-        return cls(URL(source_url), frozenset(host.lower() for host in others))
+        named = frozenset(host.lower() for host in others)
+        return cls(URL(source_url), named, URL(second_url) if second_url else None)
+
+    def source_of(self, url: URL) -> URL | None:
+        """The source that a URL is of, None for other hosts."""
+        for source in (self.source, self.second):
+            if source is not None and url.origin() == source.origin():
+                return source
+        return None
 
     def allow(self, target: URL) -> bool:
         """Whether a redirect to `target` may be followed.
 
         The source itself always; a named host only without giving up TLS.
         """
-        if target.origin() == self.source.origin():
+        if self.source_of(target) is not None:
             return True
         keeps_tls = target.scheme == "https" or self.source.scheme == "http"
         return keeps_tls and bool(self.named & {target.host or "", target.authority.lower()})
@@ -163,8 +173,8 @@ class HttpTransport:
         raise RedirectRefused(str(url), f"more than {_MAX_REDIRECTS} redirects")
 
     async def _send(self, url: URL, headers: Mapping[str, str]) -> aiohttp.ClientResponse:
-        source = self.origins.source
-        if source.user is not None and url.origin() == source.origin():
+        source = self.origins.source_of(url)
+        if source is not None and source.user is not None:
             headers = {**headers, "Authorization": _basic(source.user, source.password or "")}
         with _translated(str(url)):
             return await self.session.get(url, headers=headers, allow_redirects=False)

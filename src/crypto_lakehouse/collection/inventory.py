@@ -1,23 +1,39 @@
 """Compare the plan with what is here already, one series at a time.
 
-One ledger query and one directory scan answer for all archives of a folder: no stat per file.
+One ledger query and one directory scan answer for all archives of a folder. What is unchanged is
+told as one event for the whole folder: a second run over a million archives does little else.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from enum import Enum, auto
 
-from attrs import define, frozen
+from attrs import define, evolve, field, frozen
 
-from crypto_lakehouse.core.archive import SIDECAR_SUFFIX, Archive
+from crypto_lakehouse.core.archive import SIDECAR_SUFFIX, Archive, Partition, Series
 from crypto_lakehouse.core.errors import StoreError
-from crypto_lakehouse.core.events import ArchiveFinished
-from crypto_lakehouse.core.plan import PlannedArchive
-from crypto_lakehouse.core.ports import FileStat, Ledger, LedgerRow, PartRow, Store
+from crypto_lakehouse.core.events import ArchiveFinished, ArchivesUnchanged, Event
+from crypto_lakehouse.core.listing import ListedArchive, same_etag, same_moment
+from crypto_lakehouse.core.plan import PlannedArchive, PlannedPeriod, PlannedSeries
+from crypto_lakehouse.core.ports import (
+    FileStat,
+    FolderScan,
+    InventoryLedger,
+    LedgerRow,
+    PartRow,
+    Store,
+    VerifiedObject,
+)
 from crypto_lakehouse.core.verdicts import SUCCESSES, Verdict
 
-__all__ = ["Action", "Inventory", "Work", "decide"]
+__all__ = ["Action", "Inventory", "Work", "decide", "is_other_version"]
+
+_Groups = dict[Partition, list[PlannedPeriod]]
+
+_NOT_LISTED = "the source does not list it, although the calendar says that it must exist"
+_GONE = "the source lists it no more; the copy here is verified, and is kept"
+_STILL_WRONG = "the source has the same zip and the same sidecar as when it was quarantined"
 
 
 class Action(Enum):
@@ -30,7 +46,7 @@ class Action(Enum):
     FETCH = auto()
     """Fetch zip and sidecar."""
     FETCH_SIDECAR = auto()
-    """The zip is verified, its published sidecar is wanted beside it and is gone."""
+    """The zip is verified; its published sidecar is gone here, or is another at the source."""
 
 
 @frozen(kw_only=True)
@@ -54,43 +70,99 @@ class Work:
         """The archive itself."""
         return self.planned.archive
 
+    @property
+    def standing(self) -> LedgerRow | None:
+        """The ledger's row of the verified version that stands at the final name, if one does."""
+        row, stat = self.row, self.stat
+        if row is None or stat is None or row.verdict not in SUCCESSES:
+            return None
+        return row if row.describes(stat) else None
+
 
 def decide(
-    row: LedgerRow | None, stat: FileStat | None, *, has_sidecar: bool, force: bool
+    row: LedgerRow | None,
+    stat: FileStat | None,
+    *,
+    has_sidecar: bool,
+    force: bool,
+    listed: ListedArchive | None = None,
 ) -> Action:
     """Decide what one archive needs.
 
-    | file    | ledger says           | file is the ledger's | action                          |
+    | file    | ledger says           | listing says         | action                          |
     |---------|-----------------------|----------------------|---------------------------------|
-    | absent  | anything              | -                    | FETCH                           |
-    | present | verified              | yes                  | NOTHING, or FETCH_SIDECAR       |
-    | present | verified              | touched or truncated | CHECK                           |
-    | present | something else        | -                    | CHECK                           |
-    | present | nothing (ledger lost) | -                    | CHECK                           |
-    | any     | any, with `force`     | -                    | FETCH                           |
+    | absent  | anything              | anything             | FETCH                           |
+    | present | nothing (ledger lost) | anything             | CHECK                           |
+    | present | something else        | anything             | CHECK                           |
+    | present | verified, but touched or truncated since | -   | CHECK                           |
+    | present | verified, no ETag     | an ETag              | CHECK, to learn the ETag        |
+    | present | verified              | other ETag or size   | FETCH, a new version            |
+    | present | verified, a newer one was refused | -        | FETCH, the newer one            |
+    | present | verified              | other sidecar        | FETCH_SIDECAR                   |
+    | present | verified              | the same, or nothing | NOTHING, or FETCH_SIDECAR       |
+    | any     | any, with `force`     | anything             | FETCH                           |
 
     Args:
         row: What the ledger knows.
         stat: What lies at the final name.
         has_sidecar: Whether the sidecar lies beside it, or is not wanted there.
         force: Whether everything is to be fetched again.
+        listed: What the source's listing says, None where it was not asked.
     """
     if force or stat is None:
         return Action.FETCH
     if row is None or row.verdict not in SUCCESSES or not row.describes(stat):
         return Action.CHECK
+    if listed is not None and listed.etag is not None and row.etag is None:
+        return Action.CHECK
+    if listed is not None and is_other_version(row.size_bytes, row.etag, listed):
+        return Action.FETCH
+    if listed is None and row.newer is not None:
+        return Action.FETCH
     if has_sidecar or row.published_sha256 is None:
-        return Action.NOTHING
+        return Action.FETCH_SIDECAR if _has_other_sidecar(row, listed) else Action.NOTHING
     return Action.FETCH_SIDECAR
 
 
-@frozen
-class _Folder:
-    """What is here of one key prefix."""
+def is_other_version(size_bytes: int | None, etag: str | None, listed: ListedArchive) -> bool:
+    """Whether the source has other bytes than are known; other dates alone do not count."""
+    if size_bytes is not None and size_bytes != listed.size_bytes:
+        return True
+    return listed.etag is not None and not same_etag(etag, listed.etag)
 
-    files: Mapping[str, FileStat]
-    rows: Mapping[str, LedgerRow]
-    parts: Mapping[str, PartRow]
+
+def _has_other_sidecar(row: LedgerRow, listed: ListedArchive | None) -> bool:
+    if listed is None or listed.sidecar_etag is None or row.sidecar_etag is None:
+        return False
+    return not same_etag(row.sidecar_etag, listed.sidecar_etag)
+
+
+@define
+class _Folder:
+    """What is here of one key prefix; what few archives need is read when one does."""
+
+    prefix: str
+    scan: FolderScan
+    ledger: InventoryLedger
+    _rows: Mapping[str, LedgerRow] | None = None
+    _parts: Mapping[str, PartRow] | None = None
+
+    def stat(self, name: str) -> FileStat | None:
+        """What lies at an archive's final name."""
+        pair = self.scan.zips.get(name)
+        return FileStat(*pair) if pair else None
+
+    def row(self, name: str) -> LedgerRow | None:
+        """All that the ledger knows of an archive."""
+        if self._rows is None:
+            self._rows = self.ledger.rows_now(self.prefix)
+        return self._rows.get(name)
+
+    def part(self, name: str) -> PartRow | None:
+        """The validators of a body that began to arrive earlier."""
+        if self._parts is None:
+            self._parts = self.ledger.parts_now(self.prefix)
+        return self._parts.get(name)
 
 
 @define
@@ -105,60 +177,166 @@ class Inventory:
     """
 
     store: Store
-    ledger: Ledger
+    ledger: InventoryLedger
     keep_sidecars: bool = True
     force: bool = False
+    _grouped: tuple[Sequence[PlannedPeriod], _Groups] = field(init=False, default=((), {}))
 
-    async def sort(
-        self, planned: Iterable[PlannedArchive]
-    ) -> tuple[list[ArchiveFinished], list[Work]]:
+    def sort(self, planned: PlannedSeries) -> tuple[list[Event], list[Work]]:
         """Return the verdicts that need no worker, and the work that does, in plan order.
 
-        Args:
-            planned: Archives of one series; held in memory.
+        Verdicts come folder by folder, those that are told together first. Blocking: one
+        directory scan and mostly one query for each folder.
 
         Raises:
             StoreError: The store refuses, and would refuse for every other folder, too.
+            LedgerError: The ledger cannot be read.
         """
-        settled: list[ArchiveFinished] = []
+        settled: list[Event] = []
         work: list[Work] = []
-        folders: dict[str, _Folder | StoreError] = {}
-        for item in planned:
-            if item.not_published:
-                settled.append(_not_published(item))
+        for partition, periods in self._by_partition(planned.periods).items():
+            if all(item.not_published for item in periods):
+                settled += [_not_published(planned.archive(item)) for item in periods]
                 continue
-            prefix = item.archive.folder
-            if prefix not in folders:
-                folders[prefix] = await self._folder(prefix)
-            folder = folders[prefix]
+            folder = self._folder(planned.series.folder(partition))
             if isinstance(folder, StoreError):
-                settled.append(_refused(item.archive, folder))
+                settled += [_refused(planned.archive(item), folder) for item in periods]
                 continue
-            todo = self._work_for(item, folder)
-            if todo.action is Action.NOTHING and todo.row is not None:
-                settled.append(_unchanged(item.archive, todo.row))
-            else:
-                work.append(todo)
+            done, todo = self._sort_folder(planned, periods, folder)
+            settled += done
+            work += todo
+        if work:
+            place = {item.period: number for number, item in enumerate(planned.periods)}
+            work.sort(key=lambda item: place[item.archive.period])
         return settled, work
 
-    async def _folder(self, prefix: str) -> _Folder | StoreError:
+    def _by_partition(self, periods: Sequence[PlannedPeriod]) -> _Groups:
+        """Group periods; a calendar's series share one tuple, which is grouped once."""
+        if self._grouped[0] is not periods:
+            groups: _Groups = {}
+            for item in periods:
+                groups.setdefault(item.period.partition, []).append(item)
+            self._grouped = periods, groups
+        return self._grouped[1]
+
+    def _folder(self, prefix: str) -> _Folder | StoreError:
         """What is here of a key prefix, or why that cannot be told."""
         try:
-            files = await self.store.scan(prefix)
+            scan = self.store.scan_now(prefix)
         except StoreError as error:
             if error.stops_run:
                 raise
             return error
-        return _Folder(files, await self.ledger.rows(prefix), await self.ledger.parts(prefix))
+        return _Folder(prefix, scan, self.ledger)
 
-    def _work_for(self, item: PlannedArchive, folder: _Folder) -> Work:
+    def _sort_folder(
+        self, planned: PlannedSeries, periods: list[PlannedPeriod], folder: _Folder
+    ) -> tuple[list[Event], list[Work]]:
+        settled: list[Event] = []
+        work: list[Work] = []
+        same, others = self._plainly_unchanged(planned.series.stem, periods, folder)
+        if same:
+            settled.append(self._unchanged(planned.series, same, folder.prefix))
+        for item in others:
+            outcome = self._judge(planned.archive(item), folder)
+            if isinstance(outcome, Work):
+                work.append(outcome)
+            else:
+                settled.append(outcome)
+        return settled, work
+
+    def _plainly_unchanged(
+        self, stem: str, periods: list[PlannedPeriod], folder: _Folder
+    ) -> tuple[list[PlannedPeriod], list[PlannedPeriod]]:
+        """Split off nearly every archive of a second run, with as few steps as can be."""
+        if self.force or not folder.scan.zips:
+            return [], periods
+        zips, sidecars = folder.scan.zips, folder.scan.others
+        verified = self.ledger.verified_now(folder.prefix)
+        keep_sidecars = self.keep_sidecars
+        same: list[PlannedPeriod] = []
+        others: list[PlannedPeriod] = []
+        for item in periods:
+            name = f"{stem}{item.period.text}.zip"
+            stat = verified.get(name)
+            if (
+                stat is not None
+                and stat == zips.get(name)
+                and (not keep_sidecars or f"{name}.CHECKSUM" in sidecars)
+                and not item.not_published
+                and not item.unlisted
+            ):
+                same.append(item)
+            else:
+                others.append(item)
+        if any(item.listed is not None for item in same):
+            return self._same_at_source(stem, same, others, folder.prefix)
+        return same, others
+
+    def _same_at_source(
+        self,
+        stem: str,
+        same: list[PlannedPeriod],
+        others: list[PlannedPeriod],
+        prefix: str,
+    ) -> tuple[list[PlannedPeriod], list[PlannedPeriod]]:
+        """Move what is another object at the source from `same` to `others`."""
+        objects = self.ledger.objects_now(prefix)
+        still: list[PlannedPeriod] = []
+        for item in same:
+            known, listed = objects[f"{stem}{item.period.text}.zip"], item.listed
+            if listed is None or _is_listed_version(known, listed):
+                still.append(item)
+            else:
+                others.append(item)
+        return still, others
+
+    def _unchanged(
+        self, series: Series, same: list[PlannedPeriod], prefix: str
+    ) -> ArchivesUnchanged:
+        def details() -> Iterator[ArchiveFinished]:
+            rows = self.ledger.rows_now(prefix)
+            for item in same:
+                archive = Archive(series, item.period)
+                yield _of_row(archive, rows[archive.name], Verdict.UNCHANGED)
+
+        seen = same[0].listed is not None
+        size = sum(item.listed.size_bytes for item in same if item.listed) if seen else 0
+        return ArchivesUnchanged(prefix, len(same), details, seen, size)
+
+    def _judge(self, item: PlannedArchive, folder: _Folder) -> ArchiveFinished | Work:
         name = item.archive.name
-        row = folder.rows.get(name)
-        has_sidecar = not self.keep_sidecars or name + SIDECAR_SUFFIX in folder.files
-        stat = folder.files.get(name)
-        action = decide(row, stat, has_sidecar=has_sidecar, force=self.force)
-        part = None if self.force else folder.parts.get(name)
+        if item.not_published:
+            return _not_published(item)
+        row, stat = folder.row(name), folder.stat(name)
+        if item.unlisted and stat is None:
+            return _not_listed(item)
+        has_sidecar = not self.keep_sidecars or name + SIDECAR_SUFFIX in folder.scan.others
+        listed = item.listed
+        action = decide(row, stat, has_sidecar=has_sidecar, force=self.force, listed=listed)
+        if row is not None and action is Action.NOTHING:
+            return _unchanged(item, row)
+        if row is not None and stat is None and not self.force and _is_known_wrong(row, listed):
+            return _still_wrong(item.archive, row)
+        part = None if self.force else folder.part(name)
         return Work(planned=item, action=action, row=row, stat=stat, part=part)
+
+
+def _is_listed_version(row: VerifiedObject, listed: ListedArchive) -> bool:
+    return (
+        row.etag == listed.etag
+        and row.size_bytes == listed.size_bytes
+        and row.sidecar_etag == listed.sidecar_etag
+        and same_moment(row.last_modified, listed.last_modified)
+    )
+
+
+def _is_known_wrong(row: LedgerRow, listed: ListedArchive | None) -> bool:
+    """Whether the publisher's fault is as it was: fetching again would show the same again."""
+    if listed is None or row.verdict is not Verdict.UPSTREAM_MISMATCH:
+        return False
+    same_zip = same_etag(row.etag, listed.etag)
+    return same_zip and same_etag(row.sidecar_etag, listed.sidecar_etag)
 
 
 def _not_published(item: PlannedArchive) -> ArchiveFinished:
@@ -167,18 +345,51 @@ def _not_published(item: PlannedArchive) -> ArchiveFinished:
     )
 
 
-def _refused(archive: Archive, error: StoreError) -> ArchiveFinished:
-    return ArchiveFinished(archive=archive, verdict=Verdict.FAILED, reason=str(error))
+def _not_listed(item: PlannedArchive) -> ArchiveFinished:
+    return ArchiveFinished(archive=item.archive, verdict=Verdict.MISSING, reason=_NOT_LISTED)
 
 
-def _unchanged(archive: Archive, row: LedgerRow) -> ArchiveFinished:
+def _refused(item: PlannedArchive, error: StoreError) -> ArchiveFinished:
+    if item.not_published:
+        return _not_published(item)
+    return ArchiveFinished(archive=item.archive, verdict=Verdict.FAILED, reason=str(error))
+
+
+def _still_wrong(archive: Archive, row: LedgerRow) -> ArchiveFinished:
+    return _of_row(archive, row, Verdict.UPSTREAM_MISMATCH, _STILL_WRONG)
+
+
+def _unchanged(item: PlannedArchive, row: LedgerRow) -> ArchiveFinished:
+    """An archive that needs nothing; what a listing says of it goes to the ledger."""
+    if item.unlisted:
+        return _of_row(item.archive, row, Verdict.UNCHANGED, _GONE)
+    event = _of_row(item.archive, row, Verdict.UNCHANGED)
+    listed = item.listed
+    if listed is None:
+        return event
+    restamped = not same_moment(row.last_modified, listed.last_modified)
+    return evolve(
+        event,
+        etag=listed.etag or row.etag,
+        last_modified=listed.last_modified or row.last_modified,
+        sidecar_etag=listed.sidecar_etag or row.sidecar_etag,
+        change="restamped" if restamped else "",
+        seen=True,
+    )
+
+
+def _of_row(
+    archive: Archive, row: LedgerRow, verdict: Verdict, reason: str = ""
+) -> ArchiveFinished:
     return ArchiveFinished(
         archive=archive,
-        verdict=Verdict.UNCHANGED,
+        verdict=verdict,
+        reason=reason,
         size_bytes=row.size_bytes,
         mtime_ns=row.mtime_ns,
         sha256=row.sha256,
         published_sha256=row.published_sha256,
         etag=row.etag,
         last_modified=row.last_modified,
+        sidecar_etag=row.sidecar_etag,
     )

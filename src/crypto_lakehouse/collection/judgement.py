@@ -27,6 +27,7 @@ class Look:
         published_sha256: The sidecar's digest, None where there is none.
         sidecar_fault: Why the sidecar could not be read, empty where it could or is absent.
         zip_fault: Why the bytes are no readable archive, empty where they are.
+        is_stale: Whether the source served another version than its listing shows.
     """
 
     sha256: str
@@ -35,6 +36,7 @@ class Look:
     published_sha256: str | None
     sidecar_fault: str
     zip_fault: str
+    is_stale: bool = False
 
     @property
     def is_proven(self) -> bool:
@@ -73,8 +75,13 @@ class Ruling:
 NO_SIDECAR = Ruling(Verdict.SIDECAR_MISSING, "the zip is readable, its sidecar is not published")
 
 
+_STALE = "the source serves another version than it lists; the next run asks again"
+
+
 def judge(look: Look) -> Ruling | None:
     """Rule on a first look; None where a second one is needed."""
+    if look.is_stale:
+        return None
     if look.is_proven:
         if look.zip_fault:
             return Ruling(Verdict.CORRUPT, f"the digest is right, but: {look.zip_fault}")
@@ -89,6 +96,9 @@ def judge_again(first: Look, second: Look) -> Ruling:
     ruling = judge(second)
     if ruling is not None:
         return ruling
+    if second.is_stale:
+        good = second.integrity == "sidecar" and second.is_proven and not second.zip_fault
+        return Ruling(Verdict.VERIFIED if good else Verdict.FAILED, _STALE)
     if first.sha256 != second.sha256:
         return Ruling(Verdict.CORRUPT, "the source served different bytes at two tries")
     if second.etag_agrees is False:

@@ -5,16 +5,25 @@ Memory depends on the number of workers and on the longest series, never on the 
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
 import anyio
+from anyio import to_thread
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from crypto_lakehouse.collection.collector import ArchiveCollector
 from crypto_lakehouse.collection.inventory import Inventory, Work
-from crypto_lakehouse.core.plan import Plan
+from crypto_lakehouse.core.events import Event
+from crypto_lakehouse.core.plan import Plan, PlannedSeries
 from crypto_lakehouse.core.ports import Emit
 from crypto_lakehouse.core.task_groups import one_error
 
 __all__ = ["run_pipeline"]
+
+#: How much is compared with what is here in one thread hop: about this many archives, or series.
+BATCH_ARCHIVES = 4096
+BATCH_SERIES = 128
 
 
 async def run_pipeline(
@@ -52,13 +61,37 @@ async def _produce(
     queue: MemoryObjectSendStream[Work],
     emit: Emit,
 ) -> None:
-    async with queue:
-        async for planned in plan.series():
-            settled, work = await inventory.sort(planned.archives())
+    async with queue, aclosing(_batches(plan)) as batches:
+        async for batch in batches:
+            settled, work = await to_thread.run_sync(_sort, inventory, batch)
             if settled:
                 await emit(settled)
             for item in work:
                 await queue.send(item)
+
+
+async def _batches(plan: Plan) -> AsyncGenerator[list[PlannedSeries]]:
+    """Gather series, so that many small ones cost one thread hop together."""
+    batch: list[PlannedSeries] = []
+    size = 0
+    async for planned in plan.series():
+        batch.append(planned)
+        size += len(planned.periods)
+        if size >= BATCH_ARCHIVES or len(batch) >= BATCH_SERIES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def _sort(inventory: Inventory, batch: list[PlannedSeries]) -> tuple[list[Event], list[Work]]:
+    settled: list[Event] = []
+    work: list[Work] = []
+    for planned in batch:
+        done, todo = inventory.sort(planned)
+        settled += done
+        work += todo
+    return settled, work
 
 
 async def _work(

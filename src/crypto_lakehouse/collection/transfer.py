@@ -108,11 +108,17 @@ class MemoryBody:
 
 @frozen
 class Fetched:
-    """A body and what the source said of it."""
+    """A body and what the source said of it.
+
+    Attributes:
+        url: Where it came from; it may hold secrets, as may the headers.
+    """
 
     body: Body
     etag: str | None
     last_modified: str | None
+    url: str = ""
+    headers: Mapping[str, str] = field(factory=dict)
 
 
 @define
@@ -121,6 +127,8 @@ class Transfer:
 
     Attributes:
         meter: Counts the whole run's bytes.
+        base: The source that is asked; a second one where the first served something wrong.
+        sidecar_etag: The sidecar's ETag, once it was fetched.
         resume: Validators of a part that an earlier try left.
         requests: Requests made so far.
         fetched_bytes: Body bytes received so far.
@@ -128,7 +136,9 @@ class Transfer:
 
     archive: Archive
     meter: ByteMeter
+    base: URL
     resume: PartRow | None = None
+    sidecar_etag: str | None = field(init=False, default=None)
     requests: int = field(init=False, default=0)
     fetched_bytes: int = field(init=False, default=0)
 
@@ -145,6 +155,7 @@ class Fetcher:
     Args:
         transport: Answers requests.
         base: The source's base URL.
+        second: Another source of the same objects, asked where the first serves wrong bytes.
         store: Holds parts.
         retry: When to try again.
         limiter: Bounds the requests under way; a transfer that waits for its next try holds
@@ -160,10 +171,22 @@ class Fetcher:
     limiter: anyio.Semaphore
     emit: Emit
     meter: ByteMeter = field(factory=ByteMeter)
+    second: URL | None = None
 
     def transfer(self, archive: Archive, resume: PartRow | None = None) -> Transfer:
         """Begin to fetch one archive; `resume` are the validators of a part left earlier."""
-        return Transfer(archive, self.meter, resume)
+        return Transfer(archive, self.meter, self.base, resume)
+
+    def ask_elsewhere(self, transfer: Transfer) -> bool:
+        """Let the next look be a fresh one; at the second source, if there is one."""
+        transfer.resume = None
+        transfer.base = self.second or self.base
+        return self.second is not None
+
+    def ask_first(self, transfer: Transfer) -> None:
+        """Go back to the first source, for a fresh look."""
+        transfer.resume = None
+        transfer.base = self.base
 
     async def archive(self, transfer: Transfer) -> Fetched | None:
         """Fetch the zip; None where the source has none (404).
@@ -204,7 +227,7 @@ class Fetcher:
         await self.emit((event,))
 
     async def _sidecar_once(self, transfer: Transfer) -> bytes | None:
-        url = object_url(self.base, transfer.archive.sidecar_key)
+        url = object_url(transfer.base, transfer.archive.sidecar_key)
         transfer.requests += 1
         async with self.transport.get(url, {}) as response:
             if response.status == 404:
@@ -212,6 +235,7 @@ class Fetcher:
             if response.status != 200:
                 raise server_error(url, response)
             data = await response.read(SIDECAR_LIMIT_BYTES + 1)
+            transfer.sidecar_etag = _text(response.headers.get("ETag"))
         transfer.count(len(data))
         return data
 
@@ -219,7 +243,7 @@ class Fetcher:
         unfinished = await self._unfinished(transfer)
         if unfinished is not None and unfinished.is_whole:
             return Fetched(unfinished.part, unfinished.row.etag, unfinished.row.last_modified)
-        url = object_url(self.base, transfer.archive.key)
+        url = object_url(transfer.base, transfer.archive.key)
         headers = unfinished.headers if unfinished else {}
         transfer.requests += 1
         async with self.transport.get(url, headers) as response:
@@ -234,7 +258,7 @@ class Fetcher:
             else:
                 raise server_error(url, response)
             etag, last_modified = _validators(response)
-        return Fetched(body, etag, last_modified)
+        return Fetched(body, etag, last_modified, str(url), response.headers)
 
     async def _unfinished(self, transfer: Transfer) -> _Unfinished | None:
         """The bytes that an earlier try left, where they can be gone on with."""

@@ -14,7 +14,6 @@ import re
 import unicodedata
 from datetime import date
 from enum import StrEnum
-from functools import lru_cache
 
 from attrs import field, frozen
 
@@ -121,12 +120,21 @@ class Period:
     first_day: date
     partition: Partition
     padded: bool = True
+    text: str = field(init=False, eq=False, order=False, repr=False)
+    """The period as keys spell it; made once, as a plan repeats few periods for many series."""
 
     def __attrs_post_init__(self) -> None:
         if self.partition is Partition.MONTHLY and self.first_day.day != 1:
             raise ArchiveKeyError(str(self.first_day), "a month begins on day 1")
         if not self.padded and (self.partition is Partition.DAILY or self.first_day.month > 9):
             raise ArchiveKeyError(str(self.first_day), "only months 1 to 9 can lack padding")
+        object.__setattr__(self, "text", self._spell())
+
+    def _spell(self) -> str:
+        day = self.first_day
+        if self.partition is Partition.DAILY:
+            return day.isoformat()
+        return f"{day.year:04d}-{day.month:02d}" if self.padded else f"{day.year:04d}-{day.month}"
 
     @classmethod
     def day(cls, day: date) -> Period:
@@ -167,20 +175,7 @@ class Period:
         return self.first_day.replace(day=days)
 
     def __str__(self) -> str:
-        return _period_text(self)
-
-
-@lru_cache(maxsize=65_536)
-def _period_text(period: Period) -> str:
-    """A period's text as keys spell it; cached, as a plan repeats few periods for many series."""
-    if period.partition is Partition.DAILY:
-        return period.first_day.isoformat()
-    month = period.first_day.month
-    return (
-        f"{period.first_day.year:04d}-{month:02d}"
-        if period.padded
-        else (f"{period.first_day.year:04d}-{month}")
-    )
+        return self.text
 
 
 @frozen(order=True)
@@ -308,7 +303,9 @@ class Archive:
     @property
     def key(self) -> str:
         """The object key, unencoded, as `data/.../NAME.zip`."""
-        return f"{self.series.folder(self.period.partition)}{self.series.stem}{self.period}.zip"
+        return (
+            f"{self.series.folder(self.period.partition)}{self.series.stem}{self.period.text}.zip"
+        )
 
     @property
     def sidecar_key(self) -> str:
@@ -323,7 +320,7 @@ class Archive:
     @property
     def name(self) -> str:
         """The file name, `NAME.zip`."""
-        return f"{self.series.stem}{self.period}.zip"
+        return f"{self.series.stem}{self.period.text}.zip"
 
     @property
     def member(self) -> str:

@@ -31,6 +31,7 @@ from crypto_lakehouse.core.config_values import (
 )
 from crypto_lakehouse.core.errors import ConfigurationError, ConfigurationWarning, Problem
 from crypto_lakehouse.core.redaction import redact
+from crypto_lakehouse.core.symbols import ContractType, SymbolFilter
 
 __all__ = ["DateRange", "WorkflowConfig"]
 
@@ -79,9 +80,21 @@ class WorkflowConfig:
         timeout_seconds: How long the source may be silent, in seconds.
         max_retries: How often a failed request is tried again.
         max_bytes_per_second: A cap for the whole run, in bytes per second.
-        discovery: Where the plan's dates come from; `calendar`, or None for the default.
+        discovery: Where symbols, dates and sizes come from: the source's `listing`, or the
+            matrix's `calendar`. None is the listing where one is known, else the calendar.
+        quote_assets: Only symbols quoted in these, as `USDT`.
+        contracts: Only these kinds of futures contracts.
+        leveraged_tokens, stable_pairs: Whether to `include` or `exclude` them, or take them
+            `only`.
+        only: `failed` takes from the plan what the ledger says failed, is missing or corrupt;
+            `quarantined` what is corrupt or disagrees with its sidecar. Neither needs symbols
+            or dates.
+        accept_upstream_mismatch: Let in readable archives that disagree with their sidecar.
+        replaced_retention_days: For how many days replaced versions are kept; None for ever.
         source_url: Where archives are fetched from.
-        listing_url: The source's S3 listing endpoint.
+        second_source_url: Where an archive is looked at again that the first source serves
+            wrong or stale; the S3 endpoint behind the default source.
+        listing_url: The source's S3 listing endpoint; known for the default source.
         redirect_hosts: Further hosts that the source may redirect to.
         environment: `development` or `production`.
         warnings: What was accepted, but deserves a word; one sentence each.
@@ -116,8 +129,16 @@ class WorkflowConfig:
     max_retries: int = _key(int, 5, at_least=0, at_most=20)
     max_bytes_per_second: int | None = _key(int, None, at_least=1)
     discovery: str | None = _key(Choice("listing", "calendar"), None)
+    quote_assets: tuple[str, ...] | None = _key(tuple[str, ...], None)
+    contracts: tuple[ContractType, ...] | None = _key(tuple[ContractType, ...], None)
+    leveraged_tokens: str = _key(Choice("include", "exclude", "only"), "include")
+    stable_pairs: str = _key(Choice("include", "exclude", "only"), "include")
+    only: str | None = _key(Choice("failed", "quarantined"), None)
+    accept_upstream_mismatch: bool = _key(bool, False)
+    replaced_retention_days: int | None = _key(int, None, at_least=0)
     source_url: str = _key(str, DEFAULT_SOURCE_URL)
-    listing_url: str | None = _key(str, DEFAULT_LISTING_URL)
+    second_source_url: str | None = _key(str, None)
+    listing_url: str | None = _key(str, None)
     redirect_hosts: tuple[str, ...] = _key(tuple[str, ...], ())
     environment: str = _key(Choice("development", "production"), "development")
     warnings: tuple[str, ...] = field(default=(), eq=False, repr=False)
@@ -137,9 +158,29 @@ class WorkflowConfig:
         problems += check_combinations(fields)
         if problems:
             raise ConfigurationError(problems)
+        if fields["source_url"] == DEFAULT_SOURCE_URL:  # its endpoints are no other source's
+            for name in ("listing_url", "second_source_url"):
+                fields[name] = fields[name] or DEFAULT_LISTING_URL
         self.__attrs_init__(**fields, warnings=tuple(notes))
         for note in notes:
             warnings.warn(note, ConfigurationWarning, stacklevel=2)
+
+    @property
+    def symbol_filter(self) -> SymbolFilter:
+        """What symbols must be like, beside their names."""
+        return SymbolFilter(
+            quote_assets=self.quote_assets,
+            contracts=self.contracts,
+            leveraged_tokens=self.leveraged_tokens,
+            stable_pairs=self.stable_pairs,
+        )
+
+    @property
+    def wants_listing(self) -> bool:
+        """Whether the plan is to come from a listing, where there turns out to be one."""
+        if self.only is not None:
+            return False
+        return self.discovery == "listing" or (self.discovery is None and bool(self.listing_url))
 
     def to_mapping(self) -> dict[str, Any]:
         """Every key with its value in plain JSON types, secrets masked."""

@@ -65,19 +65,16 @@ def check_combinations(fields: Mapping[str, Any]) -> list[Problem]:
         fields: The values that could be read; a key that has a problem already is not among
             them, and is not judged a second time.
     """
-    problems = [
+    return [
         *_missing_selection(fields),
         *_reversed_range(fields.get("date_range")),
         *_foreign_markets(fields),
         *_urls(fields),
     ]
-    if fields.get("discovery") == "listing":
-        problems.append(Problem("$.discovery", "`listing` is not available yet; use `calendar`"))
-    return problems
 
 
 def _missing_selection(fields: Mapping[str, Any]) -> Iterable[Problem]:
-    if fields.get("discovery") == "listing":
+    if fields.get("discovery") == "listing" or fields.get("only") is not None:
         return
     if "symbols" in fields and fields["symbols"] is None:
         yield Problem("$.symbols", "required, and missing; name the symbols, as [BTCUSDT]")
@@ -106,7 +103,7 @@ def _foreign_markets(fields: Mapping[str, Any]) -> Iterable[Problem]:
 
 
 def _urls(fields: Mapping[str, Any]) -> Iterable[Problem]:
-    for name in ("source_url", "listing_url"):
+    for name in ("source_url", "second_source_url", "listing_url"):
         if fields.get(name) is not None and (fault := url_fault(fields[name])):
             yield Problem(f"$.{name}", fault)
     if scheme := _SCHEME.match(fields.get("output_directory", "")):

@@ -17,6 +17,7 @@ from cattrs.v import transform_error
 from crypto_lakehouse.core.archive import INTERVALS, DataType, Market, Partition, check_symbol
 from crypto_lakehouse.core.errors import ArchiveKeyError, Problem
 from crypto_lakehouse.core.suggestions import allowed_values, shown
+from crypto_lakehouse.core.symbols import ContractType
 
 __all__ = [
     "AUTO",
@@ -264,6 +265,7 @@ def strict_converter() -> cattrs.Converter:
         (Market, _member(Market, "market")),
         (DataType, _member(DataType, "data type")),
         (Partition, _member(Partition, "partition")),
+        (ContractType, _member(ContractType, "kind of contract")),
     ):
         converter.register_structure_hook(kind, hook)
     return converter

@@ -33,12 +33,17 @@ __all__ = [
 
 @frozen(kw_only=True)
 class RunStarted:
-    """A run begins; its plan holds `planned` archives."""
+    """A run begins; its plan holds `planned` archives.
+
+    Attributes:
+        size_bytes: Of the plan's zips together, where a listing was read; else None.
+    """
 
     run_id: str
     workflow: str
     planned: int
     at: datetime
+    size_bytes: int | None = None
 
 
 @frozen(kw_only=True)
@@ -92,6 +97,7 @@ class ArchiveFinished:
         kept_as: Where the bytes that were replaced are kept, relative to the output directory.
         stands: Whether an earlier version stays at the final name, and the verdict is about a
             newer one that could not take its place.
+        seen: Whether the source was asked, and still has the very object that is stored.
         accepted: Whether a policy let the bytes in although the sidecar disagrees.
     """
 
@@ -111,6 +117,7 @@ class ArchiveFinished:
     change: str = ""
     kept_as: str = ""
     stands: bool = False
+    seen: bool = False
     accepted: bool = False
 
 
@@ -164,11 +171,15 @@ class ArchivesUnchanged:
     Attributes:
         count: How many archives.
         details: Makes the single events, in the order of the plan.
+        seen: Whether the source's listing still has them all, as they are stored.
+        size_bytes: Their zips' sizes together, as listed; 0 where no listing was read.
     """
 
     folder: str
     count: int
     details: Callable[[], Iterator[ArchiveFinished]]
+    seen: bool = False
+    size_bytes: int = 0
 
     def each(self) -> Iterator[ArchiveFinished]:
         """The single events."""

@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from functools import lru_cache
 
 from attrs import frozen
 
-__all__ = ["ListedArchive", "ListedObject", "ListingPage", "md5_of_etag", "same_etag"]
+__all__ = [
+    "ListedArchive",
+    "ListedObject",
+    "ListingPage",
+    "md5_of_etag",
+    "moment_of",
+    "same_etag",
+    "same_moment",
+]
 
 _MD5 = re.compile(r"[0-9a-f]{32}")
 
@@ -72,6 +83,28 @@ def same_etag(one: str | None, other: str | None) -> bool:
     A listing quotes an ETag as a header does; caches on the way may mark it as weak.
     """
     return one is not None and other is not None and _bare(one) == _bare(other)
+
+
+@lru_cache(maxsize=65_536)
+def moment_of(text: str | None) -> datetime | None:
+    """Read a Last-Modified as a header (RFC 9110) or a listing (ISO 8601) writes it.
+
+    None where it is neither; whole seconds, as headers have no more.
+    """
+    for read in (datetime.fromisoformat, parsedate_to_datetime):
+        try:
+            moment = read(text or "")
+        except (ValueError, TypeError, IndexError, OverflowError):
+            continue
+        return moment.replace(microsecond=0) if moment.tzinfo else None
+    return None
+
+
+def same_moment(one: str | None, other: str | None) -> bool:
+    """Whether two Last-Modified texts mean the same second; an unknown one differs from none."""
+    if one == other or one is None or other is None:
+        return True
+    return moment_of(one) == moment_of(other)
 
 
 def _bare(etag: str) -> str:

@@ -7,6 +7,7 @@ that an implementation for another disk, cloud or database is one class.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import BinaryIO, NamedTuple, Protocol
 
 from attrs import frozen
@@ -18,6 +19,8 @@ from crypto_lakehouse.core.verdicts import Verdict
 __all__ = [
     "Emit",
     "FileStat",
+    "FolderScan",
+    "InventoryLedger",
     "Ledger",
     "LedgerRow",
     "Listing",
@@ -25,6 +28,7 @@ __all__ = [
     "PartRow",
     "Sink",
     "Store",
+    "VerifiedObject",
 ]
 
 Emit = Callable[[Sequence[Event]], Awaitable[None]]
@@ -61,6 +65,30 @@ class LedgerRow(NamedTuple):
     def describes(self, stat: FileStat) -> bool:
         """Whether the file is the one that the row was written for."""
         return self.size_bytes == stat.size_bytes and self.mtime_ns == stat.mtime_ns
+
+
+class VerifiedObject(NamedTuple):
+    """The part of a `LedgerRow` that tells which object of the source was verified."""
+
+    name: str
+    size_bytes: int
+    etag: str | None
+    last_modified: str | None
+    sidecar_etag: str | None
+
+
+@frozen
+class FolderScan:
+    """What one directory scan shows of a key prefix.
+
+    Attributes:
+        zips: Size in bytes and modification time in ns of each archive, by name; plain pairs,
+            as there may be millions.
+        others: Names of everything else, sidecars among it; these cost no look at the file.
+    """
+
+    zips: Mapping[str, tuple[int, int]]
+    others: AbstractSet[str]
 
 
 @frozen(kw_only=True)
@@ -123,6 +151,10 @@ class Store(Protocol):
         """Name and stat of every file in a key prefix; empty where there is none."""
         ...
 
+    def scan_now(self, folder: str) -> FolderScan:
+        """The archives of a key prefix, and what else is there; blocking."""
+        ...
+
     async def sha256(self, key: str) -> str | None:
         """Digest of a stored file, None where there is none."""
         ...
@@ -143,20 +175,58 @@ class Store(Protocol):
         """Begin a large body, or find the bytes that an earlier try left, which may be none."""
         ...
 
+    async def keep_replaced(self, key: str, sha256: str) -> str:
+        """Keep a stored file's bytes, and its sidecar's, before another version takes its place.
+
+        The file stays where it is.
+
+        Args:
+            key: Its key.
+            sha256: Digest of its bytes.
+
+        Returns:
+            Where they are kept, relative to the store; the sidecar is beside it.
+        """
+        ...
+
+    async def remove(self, key: str) -> None:
+        """Remove a stored file, where there is one."""
+        ...
+
     async def quarantine(self, key: str, data: bytes, note: Mapping[str, object]) -> None:
         """Set a small body aside, in the place of an earlier one, with a note on why."""
         ...
 
 
 class Ledger(Protocol):
-    """What earlier runs found out; read by the producer, written only by its own sink."""
+    """What earlier runs found out; written only by its own sink."""
 
     async def rows(self, folder: str) -> Mapping[str, LedgerRow]:
         """Everything known of the archives in a key prefix, by file name."""
         ...
 
-    async def parts(self, folder: str) -> Mapping[str, PartRow]:
-        """Validators of unfinished bodies in a key prefix, by file name."""
+
+class InventoryLedger(Ledger, Protocol):
+    """A ledger as a run's producer asks it: blocking, in a worker thread."""
+
+    def rows_now(self, folder: str) -> Mapping[str, LedgerRow]:
+        """As `rows`; blocking."""
+        ...
+
+    def verified_now(self, folder: str) -> Mapping[str, tuple[int, int]]:
+        """Size and mtime of those that are verified, as in `FolderScan.zips`; blocking.
+
+        Those whose newer version was refused are left out. It is all that a second run asks of
+        nearly every archive, at a fraction of the price of `rows`.
+        """
+        ...
+
+    def objects_now(self, folder: str) -> Mapping[str, VerifiedObject]:
+        """The source's objects that `verified_now` stands for; blocking."""
+        ...
+
+    def parts_now(self, folder: str) -> Mapping[str, PartRow]:
+        """Validators of unfinished bodies in a key prefix, by file name; blocking."""
         ...
 
 

@@ -54,6 +54,7 @@ class CollectionReport:
             are complete, and an events file names every one.
         warnings: What the run's owner should know, one sentence each.
         error: Why the run ended before its plan did, empty where it did not.
+        unlisted: What of the source could not be listed, a sentence each; the plan lacks it.
         run_id: The run's id in the ledger and in log records.
         stop_code: The exit code of a run that was stopped, else None.
     """
@@ -69,12 +70,18 @@ class CollectionReport:
     error: str = ""
     run_id: str = ""
     stop_code: int | None = None
+    unlisted: tuple[str, ...] = ()
 
     @property
     def exit_code(self) -> int:
-        """0 done, 3 some failed or missing, 4 some corrupt, 5 source gone, 130 interrupted."""
+        """0 done, 3 some failed or missing, 4 some corrupt, 5 plan incomplete, 130 interrupted.
+
+        An incomplete plan comes before what became of it: what it lacks is in no count.
+        """
         if self.stop_code is not None:
             return self.stop_code
+        if self.unlisted:
+            return 5
         if self.totals[Verdict.CORRUPT]:
             return 4
         return 3 if self.totals[Verdict.FAILED] or self.totals[Verdict.MISSING] else 0
@@ -101,8 +108,10 @@ class CollectionReport:
 
     def to_mapping(self) -> dict[str, Any]:
         """The object that `collect --json` prints."""
-        ended_early = {"error": self.error} if self.error else {}
-        return ended_early | {
+        unusual: dict[str, Any] = {"error": self.error} if self.error else {}
+        if self.unlisted:
+            unusual |= {"plan": "incomplete", "unlisted": list(self.unlisted)}
+        return unusual | {
             "workflow": self.workflow,
             "status": self.status,
             "totals": {str(name): count for name, count in self.totals.items()},

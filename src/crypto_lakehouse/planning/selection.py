@@ -14,7 +14,7 @@ from crypto_lakehouse.core.errors import ConfigurationError, Problem
 from crypto_lakehouse.core.suggestions import allowed_values
 from crypto_lakehouse.planning.matrix import Matrix, MatrixRow
 
-__all__ = ["SelectedRow", "Selection", "select"]
+__all__ = ["SelectedRow", "Selection", "select", "select_rows"]
 
 
 @frozen
@@ -25,12 +25,14 @@ class SelectedRow:
         symbols: Folder symbols, without repeats, in the order configured.
         intervals: Intervals shortest first; `(None,)` where the type has none.
         partitions: What to take, None for `auto`.
+        takes_all: Whether no symbols are configured, and the source is to name them.
     """
 
     row: MatrixRow
     symbols: tuple[str, ...]
     intervals: tuple[str | None, ...]
     partitions: tuple[Partition, ...] | None
+    takes_all: bool = False
 
 
 @frozen
@@ -65,6 +67,47 @@ def select(config: WorkflowConfig, matrix: Matrix) -> Selection:
         SelectedRow(row, _symbols(config, row), _intervals(config, row), partitions) for row in rows
     ]
     return Selection(tuple(item for item in selected if item.symbols), tuple(_notes(selected)))
+
+
+def select_rows(config: WorkflowConfig, matrix: Matrix) -> Selection:
+    """Match the configuration with the matrix, for a source that is to name its symbols itself.
+
+    Symbols named exactly must fit a row; patterns stay patterns, and what the source has of
+    intervals and symbols is not known here.
+
+    Raises:
+        ConfigurationError: As `select`.
+    """
+    rows = _wanted_rows(config, matrix)
+    problems = [
+        *_absent_markets(config, matrix),
+        *_absent_data_types(config, matrix, rows),
+        *_absent_intervals(config, rows),
+        *_symbol_problems(config, rows, listed=True),
+    ]
+    if problems:
+        raise ConfigurationError(problems)
+    partitions = None if config.partitions == AUTO else _partitions(config)
+    selected = [
+        SelectedRow(
+            row,
+            tuple(_named(config, row)),
+            _intervals(config, row),
+            partitions,
+            takes_all=config.symbols is None,
+        )
+        for row in rows
+    ]
+    wanted = [item for item in selected if item.symbols or item.takes_all]
+    return Selection(tuple(wanted), tuple(_notes(selected)))
+
+
+def _named(config: WorkflowConfig, row: MatrixRow) -> Iterator[str]:
+    """Folder symbols as they are named, and patterns as they are."""
+    for symbol in _configured_symbols(config, row.market):
+        folder = symbol if is_glob(symbol) else row.folder_symbol(symbol)
+        if folder is not None:
+            yield folder
 
 
 def _partitions(config: WorkflowConfig) -> tuple[Partition, ...]:
@@ -144,8 +187,16 @@ def _configured_symbols(config: WorkflowConfig, market: Market) -> tuple[str, ..
     return config.symbols or ()
 
 
-def _symbol_problems(config: WorkflowConfig, rows: list[MatrixRow]) -> Iterator[Problem]:
-    """Symbols that no row takes: for a mapping judged per market, else over all markets."""
+def _symbol_problems(
+    config: WorkflowConfig, rows: list[MatrixRow], *, listed: bool = False
+) -> Iterator[Problem]:
+    """Symbols that no row takes: for a mapping judged per market, else over all markets.
+
+    Args:
+        config: Names the symbols.
+        rows: The rows that they are wanted of.
+        listed: Whether a listing names the symbols; then only their form is judged.
+    """
     per_market = isinstance(config.symbols, Mapping)
     groups: dict[Market | None, list[MatrixRow]] = {}
     for row in rows:
@@ -153,6 +204,8 @@ def _symbol_problems(config: WorkflowConfig, rows: list[MatrixRow]) -> Iterator[
     for market, group in groups.items():
         path = f"$.symbols.{market}" if market else "$.symbols"
         for symbol in _configured_symbols(config, group[0].market):
+            if listed and (is_glob(symbol) or any(row.folder_symbol(symbol) for row in group)):
+                continue
             if not any(_resolve(row, symbol) for row in group):
                 yield Problem(path, _refusal(symbol, group))
 
@@ -202,7 +255,7 @@ def _notes(selected: list[SelectedRow]) -> Iterator[str]:
     """What was wanted, but is not in the plan although nothing is wrong with it."""
     for item in selected:
         name = f"{item.row.market} {item.row.data_type}"
-        if not item.symbols:
+        if not item.symbols and not item.takes_all:
             yield f"{name}: none of the symbols fits, it is left out"
         elif item.partitions is not None and not set(item.partitions) & set(item.row.partitions):
             offered = ", ".join(item.row.partitions)

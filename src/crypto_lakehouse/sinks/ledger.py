@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeGuard
+from typing import ClassVar, TypeGuard
 
 from anyio import to_thread
 from attrs import define, field
 
 from crypto_lakehouse.core.events import (
     ArchiveFinished,
+    ArchivesUnchanged,
     BodyStarted,
     Event,
+    FolderListed,
     RunFinished,
     RunStarted,
 )
@@ -31,6 +33,7 @@ class LedgerSink:
     ledger: SqliteLedger
     name: str = "ledger"
     required: bool = True
+    takes_unchanged: ClassVar[bool] = True
     _pending: list[Change] = field(init=False, factory=list)
 
     async def handle(self, events: Sequence[Event]) -> None:
@@ -61,6 +64,8 @@ def _is_recorded(event: Event) -> TypeGuard[Change]:
     """
     if isinstance(event, ArchiveFinished):
         if event.verdict is Verdict.UNCHANGED:
-            return event.elapsed_s > 0
+            return event.elapsed_s > 0 or event.seen
         return event.verdict is not Verdict.NOT_PUBLISHED
-    return isinstance(event, BodyStarted | RunStarted | RunFinished)
+    if isinstance(event, ArchivesUnchanged):
+        return event.seen
+    return isinstance(event, BodyStarted | FolderListed | RunStarted | RunFinished)

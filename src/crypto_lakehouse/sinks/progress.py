@@ -9,7 +9,6 @@ from attrs import define, field
 from rich.console import Console
 from rich.progress import (
     BarColumn,
-    MofNCompleteColumn,
     Progress,
     ProgressColumn,
     Task,
@@ -21,7 +20,9 @@ from rich.text import Text
 from crypto_lakehouse.core.events import (
     ArchiveFinished,
     ArchiveRetried,
+    ArchivesUnchanged,
     Event,
+    FolderListed,
     ListingRetried,
     RunStarted,
     RunWarned,
@@ -30,6 +31,10 @@ from crypto_lakehouse.core.metrics import ByteMeter, MetricsCollector
 from crypto_lakehouse.core.report import UNREMARKABLE
 
 __all__ = ["ProgressSink"]
+
+
+#: What asking for one archive weighs in the estimate of the time left: 40 ms at 5 MB/s (design 4).
+REQUEST_WEIGHT_BYTES = 200_000
 
 
 class _BytesColumn(ProgressColumn):
@@ -61,12 +66,15 @@ class ProgressSink:
     takes_unchanged: ClassVar[bool] = True
     _counts: MetricsCollector = field(init=False, factory=MetricsCollector)
     _progress: Progress = field(init=False)
+    _size_bytes: int | None = field(init=False, default=None)
+    _settled_bytes: int = field(init=False, default=0)
+    _listed: int = field(init=False, default=0)
 
     def __attrs_post_init__(self) -> None:
         self._progress = Progress(
             TextColumn("archives"),
             BarColumn(bar_width=24),
-            MofNCompleteColumn(),
+            TextColumn("{task.fields[done]}"),
             _BytesColumn(self.meter),
             TextColumn("ETA"),
             TimeRemainingColumn(compact=True),
@@ -74,27 +82,55 @@ class ProgressSink:
             console=self.console,
             transient=True,
         )
-        self._progress.add_task("archives", total=None, counts="")
+        self._progress.add_task("archives", total=None, counts="", done="")
 
     async def handle(self, events: Sequence[Event]) -> None:
         """Fold the events and move the bar."""
         for event in events:
             self._counts.record_event(event)
-            if isinstance(event, RunStarted):
-                self._progress.start()
+            self._weigh(event)
             line = _line(event)
             if line:
                 self._progress.console.print(Text(line))
+        self._paint()
+
+    def _weigh(self, event: Event) -> None:
+        """Keep the sizes that tell how far the run is."""
+        match event:
+            case RunStarted():
+                self._size_bytes = event.size_bytes
+                self._progress.start()
+            case FolderListed():
+                self._progress.start()
+                self._listed += event.archives
+            case ArchivesUnchanged():
+                self._settled_bytes += event.size_bytes
+            case ArchiveFinished():
+                self._settled_bytes += event.size_bytes or 0
+            case _:
+                pass
+
+    def _paint(self) -> None:
+        done, planned = self._counts.finished_archives, self._counts.planned
+        total: float | None = planned or None
+        completed: float = done
+        if self._size_bytes is not None and done < planned:
+            # An archive costs its bytes, and as long as that many bytes would take to be asked for.
+            arriving = max(0, self.meter.received_bytes - self._counts.fetched_bytes)
+            total = self._size_bytes + planned * REQUEST_WEIGHT_BYTES
+            completed = self._settled_bytes + arriving + done * REQUEST_WEIGHT_BYTES
         counts = "  ".join(f"{name} {count}" for name, count in self._counts.verdicts.items())
         self._progress.update(
             self._progress.task_ids[0],
-            total=self._counts.planned,
-            completed=self._counts.finished_archives,
-            counts=counts,
+            total=total,
+            completed=completed if total is None else min(completed, total),
+            counts=counts or (f"listing: {self._listed} archives" if self._listed else ""),
+            done=f"{done}/{planned}" if planned else "",
         )
 
     async def flush(self) -> None:
-        """The display repaints itself."""
+        """Move the bar with the bytes of large bodies, which are no events."""
+        self._paint()
 
     async def close(self) -> None:
         """Give the terminal back."""

@@ -16,6 +16,7 @@ from pathlib import Path
 from anyio import to_thread
 from attrs import define, field
 
+from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.errors import LedgerError
 from crypto_lakehouse.core.events import (
     ArchiveFinished,
@@ -25,11 +26,21 @@ from crypto_lakehouse.core.events import (
     RunFinished,
     RunStarted,
 )
-from crypto_lakehouse.core.ports import LedgerRow, PartRow
+from crypto_lakehouse.core.ports import LedgerRow, PartRow, VerifiedObject
 from crypto_lakehouse.core.verdicts import Verdict
 from crypto_lakehouse.stores.ledger_schema import connect, connect_read_only, set_aside
 
 __all__ = ["SqliteLedger"]
+
+_VERIFIED = """
+SELECT name, size_bytes, mtime_ns
+FROM archives WHERE folder = ? AND verdict = 'verified' AND newer_verdict IS NULL
+"""
+
+_OBJECTS = """
+SELECT name, size_bytes, etag, last_modified, sidecar_etag
+FROM archives WHERE folder = ? AND verdict = 'verified' AND newer_verdict IS NULL
+"""
 
 _ROWS = """
 SELECT name, verdict, size_bytes, mtime_ns, sha256, published_sha256, etag, last_modified,
@@ -148,6 +159,18 @@ class SqliteLedger:
         )
         return [folder for (folder,) in found]
 
+    async def archives_of(self, verdicts: Iterable[Verdict]) -> list[Archive]:
+        """Every archive with one of these verdicts, on its stored or on a newer version."""
+        texts = [str(verdict) for verdict in verdicts]
+        marks = ", ".join("?" * len(texts))
+        found = await to_thread.run_sync(
+            self._query,
+            f"SELECT folder, name FROM archives WHERE verdict IN ({marks})"  # noqa: S608
+            f" OR newer_verdict IN ({marks}) ORDER BY folder, name",
+            *(texts * 2),
+        )
+        return [Archive.parse(folder + name) for folder, name in found]
+
     def close(self) -> None:
         """Close both connections; blocking."""
         self._reader.close()
@@ -155,20 +178,26 @@ class SqliteLedger:
 
     async def rows(self, folder: str) -> Mapping[str, LedgerRow]:
         """Everything known of the archives in a key prefix, by file name."""
-        return await to_thread.run_sync(self._rows, folder)
+        return await to_thread.run_sync(self.rows_now, folder)
 
-    async def parts(self, folder: str) -> Mapping[str, PartRow]:
-        """Validators of unfinished bodies in a key prefix, by file name."""
-        return await to_thread.run_sync(self._parts, folder)
-
-    def _rows(self, folder: str) -> dict[str, LedgerRow]:
+    def rows_now(self, folder: str) -> dict[str, LedgerRow]:
+        """As `rows`; blocking."""
         found = self._query(_ROWS, folder)
         return {
             name: LedgerRow._make((_VERDICTS[verdict], *facts, _VERDICTS.get(newer), accepted == 1))
             for name, verdict, *facts, newer, accepted in found
         }
 
-    def _parts(self, folder: str) -> dict[str, PartRow]:
+    def verified_now(self, folder: str) -> dict[str, tuple[int, int]]:
+        """Size and mtime of those that are verified and not outdated; blocking."""
+        return {name: (size, mtime) for name, size, mtime in self._query(_VERIFIED, folder)}
+
+    def objects_now(self, folder: str) -> dict[str, VerifiedObject]:
+        """The source's objects that `verified_now` stands for; blocking."""
+        return {row[0]: VerifiedObject._make(row) for row in self._query(_OBJECTS, folder)}
+
+    def parts_now(self, folder: str) -> dict[str, PartRow]:
+        """Validators of unfinished bodies in a key prefix, by file name; blocking."""
         found = self._query(
             "SELECT name, etag, last_modified, size_bytes FROM parts WHERE folder = ?", folder
         )

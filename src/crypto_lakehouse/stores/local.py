@@ -10,21 +10,27 @@ import errno
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any, BinaryIO
 
 from anyio import from_thread, to_thread
 from attrs import define, field
 
+from crypto_lakehouse.core.archive import SIDECAR_SUFFIX
 from crypto_lakehouse.core.errors import StoreError
-from crypto_lakehouse.core.ports import FileStat
+from crypto_lakehouse.core.ports import FileStat, FolderScan
 
 __all__ = ["OWN_FOLDER", "LocalPart", "LocalStore"]
 
 #: Everything in an output directory that is ours and not the publisher's.
 OWN_FOLDER = ".lakehouse"
+
+_ZIP = ".zip"
 
 _STEP_BYTES = 1 << 20
 
@@ -98,6 +104,31 @@ class LocalStore:
                         found[entry.name] = _stat(entry.stat(follow_symlinks=False))
         return found
 
+    def scan_now(self, folder: str) -> FolderScan:
+        """List a directory once, and stat the archives in it; blocking.
+
+        Through the directory's descriptor where the system has that: a name is looked up in one
+        directory then, and not along the whole path.
+        """
+        path = self.path(folder.rstrip("/"))
+        if os.stat not in os.supports_dir_fd or os.listdir not in os.supports_fd:
+            found = self._scan(path)
+            zips = {
+                name: (stat.size_bytes, stat.mtime_ns)
+                for name, stat in found.items()
+                if name.endswith(_ZIP)
+            }
+            return FolderScan(zips, found.keys() - zips.keys())
+        with _refusals(path):
+            try:
+                descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            except FileNotFoundError:
+                return FolderScan({}, frozenset())
+            try:
+                return _scan_descriptor(descriptor)
+            finally:
+                os.close(descriptor)
+
     async def sha256(self, key: str) -> str | None:
         """Digest of a stored file, hashed in a thread; None where there is none."""
         return await to_thread.run_sync(_hash_file, self.path(key))
@@ -141,6 +172,27 @@ class LocalStore:
             self._make_folder(path)
             _write_whole(path, data)
             self.write_note(path, note)
+
+    async def keep_replaced(self, key: str, sha256: str) -> str:
+        """Link a stored file to `.lakehouse/replaced/<key>/<UTC moment>-<sha256>.zip`.
+
+        A link costs no space, and the final name never lacks a file; where the file system has
+        none, the bytes are copied.
+        """
+        stamp = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+        kept = f"{OWN_FOLDER}/replaced/{key}/{stamp}-{sha256}.zip"
+        for suffix in ("", SIDECAR_SUFFIX):
+            source, target = self.path(key + suffix), self.path(kept + suffix)
+            with _refusals(target):
+                self._make_folder(target)
+                await _link_or_copy(source, target)
+        return kept
+
+    async def remove(self, key: str) -> None:
+        """Remove a stored file, where there is one."""
+        path = self.path(key)
+        with _refusals(path):
+            _unlink(path)
 
     def quarantine_path(self, key: str) -> str:
         """Where a quarantined body lies; made of a checked key."""
@@ -252,6 +304,23 @@ class LocalPart:
             self.store.write_note(target, note)
 
 
+def _scan_descriptor(descriptor: int) -> FolderScan:
+    zips: dict[str, tuple[int, int]] = {}
+    others: set[str] = set()
+    look = os.stat
+    for name in os.listdir(descriptor):
+        if not name.endswith(_ZIP):
+            others.add(name)
+            continue
+        try:
+            stat = look(name, dir_fd=descriptor, follow_symlinks=False)
+        except FileNotFoundError:  # one that is removed meanwhile
+            continue
+        if S_ISREG(stat.st_mode):
+            zips[name] = (stat.st_size, stat.st_mtime_ns)
+    return FolderScan(zips, others)
+
+
 def _stat(result: os.stat_result) -> FileStat:
     return FileStat(result.st_size, result.st_mtime_ns)
 
@@ -273,6 +342,19 @@ def _write_whole(path: str, data: bytes) -> FileStat:
         os.unlink(part)  # noqa: PTH108
         raise
     return _stat(stat)
+
+
+async def _link_or_copy(source: str, target: str) -> None:
+    """Give a file's bytes a second name; nothing where there is no file, or both are there."""
+    if not os.path.lexists(source):  # noqa: ASYNC240 - as quick as the rename that follows
+        return
+    try:
+        os.link(source, target, follow_symlinks=False)
+    except FileExistsError:
+        return
+    except OSError:
+        await to_thread.run_sync(shutil.copy2, source, target + ".part")
+        os.rename(target + ".part", target)  # noqa: PTH104
 
 
 def _unlink(path: str) -> None:

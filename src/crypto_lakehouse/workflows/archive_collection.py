@@ -22,18 +22,24 @@ from crypto_lakehouse.collection.inventory import Inventory
 from crypto_lakehouse.collection.pipeline import run_pipeline
 from crypto_lakehouse.collection.retry import RetryPolicy
 from crypto_lakehouse.collection.transfer import Fetcher
+from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.config import WorkflowConfig
 from crypto_lakehouse.core.config_values import AUTO
 from crypto_lakehouse.core.errors import ConfigurationError, Problem
 from crypto_lakehouse.core.events import RunFinished, RunStarted, RunWarned
 from crypto_lakehouse.core.metrics import ByteMeter, MetricsCollector, WorkflowMetrics
+from crypto_lakehouse.core.plan import Plan
 from crypto_lakehouse.core.ports import Emit, Sink
 from crypto_lakehouse.core.report import CollectionReport, success_rate
 from crypto_lakehouse.core.task_groups import one_error
 from crypto_lakehouse.core.verdicts import SUCCESSES, Verdict
 from crypto_lakehouse.core.workflow import BaseWorkflow
+from crypto_lakehouse.planning.discovery import ListedPlan
+from crypto_lakehouse.planning.explicit import ExplicitPlan, is_selected
+from crypto_lakehouse.planning.holes import load_holes
 from crypto_lakehouse.planning.matrix import load_matrix
 from crypto_lakehouse.planning.planner import plan_collection
+from crypto_lakehouse.planning.selection import select_rows
 from crypto_lakehouse.sinks.ledger import LedgerSink
 from crypto_lakehouse.sinks.log import LogSink
 from crypto_lakehouse.sinks.metrics import MetricsSink
@@ -41,14 +47,26 @@ from crypto_lakehouse.stores.ledger import SqliteLedger
 from crypto_lakehouse.stores.local import LocalStore
 from crypto_lakehouse.stores.lock import output_lock
 from crypto_lakehouse.workflows.config_files import load_config
+from crypto_lakehouse.workflows.plans import (
+    AUTO_PARALLEL_DOWNLOADS,
+    Planner,
+    open_lister,
+    parallel_downloads,
+)
 
 __all__ = ["ArchiveCollectionWorkflow", "run_collection"]
 
-#: What `max_parallel_downloads: auto` stands for.
-AUTO_PARALLEL_DOWNLOADS = 32
-
 #: How long a run that was stopped may take to write down what it knows, in seconds.
 DRAIN_S = 1.5
+
+#: How many prefixes that could not be listed are named in warnings.
+_NAMED = 20
+
+#: What `only` takes from the ledger.
+_ONLY = {
+    "failed": (Verdict.FAILED, Verdict.MISSING, Verdict.CORRUPT),
+    "quarantined": (Verdict.CORRUPT, Verdict.UPSTREAM_MISMATCH),
+}
 
 
 class ArchiveCollectionWorkflow(BaseWorkflow):
@@ -63,6 +81,7 @@ class ArchiveCollectionWorkflow(BaseWorkflow):
         store: Where archives go; the output directory by default.
         retry: When to try again; by the configuration's `max_retries` by default.
         meter: Counts bytes as they arrive, for displays.
+        archives: Exactly these are settled, whatever the configuration selects.
 
     Example:
         >>> config = WorkflowConfig(
@@ -90,6 +109,7 @@ class ArchiveCollectionWorkflow(BaseWorkflow):
         store: LocalStore | None = None,
         retry: RetryPolicy | None = None,
         meter: ByteMeter | None = None,
+        archives: Iterable[Archive] | None = None,
     ) -> None:
         super().__init__(config, metrics_collector=metrics_collector)
         self.run_id = uuid4().hex
@@ -100,6 +120,9 @@ class ArchiveCollectionWorkflow(BaseWorkflow):
         self._store = store or LocalStore(config.output_directory)
         self._retry = retry or RetryPolicy(max_retries=config.max_retries)
         self._meter = meter or ByteMeter()
+        self._archives = archives
+        self._plan: Plan | None = None
+        self._notes: list[str] = []
         self._resources = AsyncExitStack()
         self._scope: anyio.CancelScope | None = None
         self._stop_code: int | None = None
@@ -115,12 +138,22 @@ class ArchiveCollectionWorkflow(BaseWorkflow):
             self._scope.cancel()
 
     async def setup(self) -> None:
-        """Make the plan, take the lock, open the ledger and the session."""
+        """Check the configuration, take the lock, open the ledger and the session.
+
+        What needs no request is planned here, so that faults show before anything is written.
+        """
         self.counts.start_workflow(self.name)
         self._scope = anyio.CancelScope()
-        matrix = load_matrix(self.config.matrix_path)
-        self._plan = plan_collection(self.config, matrix)
-        self._notes = [*self.config.warnings, *matrix.corrections, *self._plan.notes]
+        self._matrix = load_matrix(self.config.matrix_path)
+        self._holes = load_holes()
+        self._today = datetime.now(UTC).date()
+        if self._archives is not None:
+            self._plan = ExplicitPlan.of(self._archives, self._today, self._matrix)
+        elif self.config.wants_listing:
+            select_rows(self.config, self._matrix)
+        elif self.config.only is None:
+            self._plan = plan_collection(self.config, self._matrix, self._today)
+        self._notes = [*self.config.warnings, *self._matrix.corrections]
         await self._open_output()
         self._session_in_use = await self._open_session()
 
@@ -162,20 +195,49 @@ class ArchiveCollectionWorkflow(BaseWorkflow):
         if self._stop_code is not None or self._scope is None:
             return
         with self._scope:
-            await self._announce(emit)
-            await self._collect(emit)
+            if self._plan is None:
+                self._plan = await self._make_plan(emit)
+            await self._announce(self._plan, emit)
+            await self._collect(self._plan, emit)
 
-    async def _announce(self, emit: Emit) -> None:
-        planned = (await to_thread.run_sync(self._plan.totals)).archives
-        now = datetime.now(UTC)
-        started = RunStarted(run_id=self.run_id, workflow=self.name, planned=planned, at=now)
+    async def _make_plan(self, emit: Emit) -> Plan:
+        """The plan that needs the ledger or the source."""
+        if self.config.only is not None:
+            kept = await self._ledger.archives_of(_ONLY[self.config.only])
+            wanted = (archive for archive in kept if is_selected(self.config, archive))
+            return ExplicitPlan.of(wanted, self._today, self._matrix)
+        planner = Planner(
+            config=self.config,
+            matrix=self._matrix,
+            holes=self._holes,
+            lister=open_lister(self.config, self._session_in_use, self._retry, emit),
+            emit=emit,
+        )
+        plan, reason = await planner.plan(self._today)
+        self._notes += [reason] if reason else []
+        if isinstance(plan, ListedPlan):
+            self._resources.callback(plan.close)
+        return plan
+
+    async def _announce(self, plan: Plan, emit: Emit) -> None:
+        totals = await to_thread.run_sync(plan.totals)
+        self._notes += [*plan.notes, *(f"not planned: {why}" for why in plan.failures[:_NAMED])]
+        if len(plan.failures) > _NAMED:
+            self._notes.append(f"not planned: {len(plan.failures)} prefixes in all")
         if self.config.max_parallel_downloads == AUTO:
             self._notes.append(f"`auto` means {AUTO_PARALLEL_DOWNLOADS} parallel downloads")
-        if planned == 0:
-            self._notes.append(f"the plan is empty: {self._plan.why_empty()}")
+        if totals.archives == 0:
+            self._notes.append(f"the plan is empty: {plan.why_empty()}")
+        started = RunStarted(
+            run_id=self.run_id,
+            workflow=self.name,
+            planned=totals.archives,
+            at=datetime.now(UTC),
+            size_bytes=totals.size_bytes,
+        )
         await emit((started, *(RunWarned(message=note) for note in self._notes)))
 
-    async def _collect(self, emit: Emit) -> None:
+    async def _collect(self, plan: Plan, emit: Emit) -> None:
         config = self.config
         inventory = Inventory(
             store=self._store,
@@ -188,9 +250,12 @@ class ArchiveCollectionWorkflow(BaseWorkflow):
             store=self._store,
             integrity=config.integrity,
             keep_sidecars=config.download_checksum,
-            today=self._plan.today,
+            keep_replaced=config.replaced_retention_days != 0,
+            accept_mismatch=config.accept_upstream_mismatch,
+            known_hole=self._known_hole,
+            today=plan.today,
         )
-        await run_pipeline(self._plan, inventory, collector, emit, workers=self._parallel)
+        await run_pipeline(plan, inventory, collector, emit, workers=self._parallel)
 
     def _fetcher(self, emit: Emit) -> Fetcher:
         """Stack the layers of a request, innermost first: session, hosts and cap, limit, retry."""
@@ -198,7 +263,9 @@ class ArchiveCollectionWorkflow(BaseWorkflow):
         rate = config.max_bytes_per_second
         listing_host = URL(config.listing_url).host if config.listing_url else None
         origins = Origins.of(
-            config.source_url, filter(None, (listing_host, *config.redirect_hosts))
+            config.source_url,
+            filter(None, (listing_host, *config.redirect_hosts)),
+            config.second_source_url,
         )
         transport = HttpTransport(
             session=self._session_in_use,
@@ -213,12 +280,15 @@ class ArchiveCollectionWorkflow(BaseWorkflow):
             limiter=anyio.Semaphore(self._parallel, fast_acquire=True),
             emit=emit,
             meter=self._meter,
+            second=origins.second,
         )
+
+    def _known_hole(self, archive: Archive) -> str:
+        return self._holes.reason_for_period(archive.series, archive.period)
 
     @property
     def _parallel(self) -> int:
-        wanted = self.config.max_parallel_downloads
-        return AUTO_PARALLEL_DOWNLOADS if isinstance(wanted, str) else wanted
+        return parallel_downloads(self.config)
 
     def _farewell(self) -> RunFinished:
         return RunFinished(run_id=self.run_id, status=self._status(), at=datetime.now(UTC))
@@ -232,7 +302,7 @@ class ArchiveCollectionWorkflow(BaseWorkflow):
             return "interrupted"
         verdicts = self.counts.verdicts
         if not (verdicts[Verdict.MISSING] or verdicts[Verdict.CORRUPT] or verdicts[Verdict.FAILED]):
-            return "complete"
+            return "partial" if self._unlisted else "complete"
         return "partial" if any(verdicts[verdict] for verdict in SUCCESSES) else "failed"
 
     def report(self, error: str = "") -> CollectionReport:
@@ -250,7 +320,12 @@ class ArchiveCollectionWorkflow(BaseWorkflow):
             error=error,
             run_id=self.run_id,
             stop_code=self._stop_code,
+            unlisted=self._unlisted,
         )
+
+    @property
+    def _unlisted(self) -> tuple[str, ...]:
+        return tuple(self._plan.failures) if self._plan is not None else ()
 
     def metrics(self) -> WorkflowMetrics:
         """The report of the finished run."""
@@ -266,7 +341,7 @@ async def run_collection(
 
     Args:
         config: A configuration, a mapping of its keys, or the path of a JSON, TOML or YAML file.
-        **options: `metrics_collector`, `sinks`, `session`, `store` and `retry`, as in
+        **options: `metrics_collector`, `sinks`, `session`, `store`, `retry` and `archives`, as in
             `ArchiveCollectionWorkflow`.
 
     Returns:
@@ -275,6 +350,7 @@ async def run_collection(
 
     Raises:
         ConfigurationError: The configuration cannot be run; nothing was requested.
+        ListingError: The source cannot be listed, and the plan depends on that.
         MatrixError: The matrix cannot be used; nothing was requested.
         LockHeldError: Another run works on the same output directory.
         StoreError: The disk takes nothing more.

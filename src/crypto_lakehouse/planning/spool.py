@@ -1,0 +1,94 @@
+"""Hold the series of a listed plan on disk, so that memory does not grow with the plan."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import IO, Any
+
+from attrs import define, field
+
+from crypto_lakehouse.core.archive import DataType, Market, Period, Series
+from crypto_lakehouse.core.listing import ListedArchive
+from crypto_lakehouse.core.plan import PlannedPeriod, PlannedSeries
+
+__all__ = ["SeriesSpool"]
+
+#: Where a series belongs in the plan: row, symbol, interval.
+Place = tuple[int, str, int]
+
+
+@define
+class SeriesSpool:
+    """Series as lines of JSON in an anonymous temporary file, which goes with the process.
+
+    Series may be added in any order; they are read back in the order of their places. Use it as
+    a context manager, or `close` it.
+    """
+
+    _file: IO[bytes] = field(factory=tempfile.TemporaryFile, init=False, repr=False)
+    _index: list[tuple[Place, int]] = field(factory=list, init=False, repr=False)
+
+    def add(self, place: Place, planned: PlannedSeries) -> None:
+        """Add one series."""
+        series = planned.series
+        record = [
+            [series.market, series.data_type, series.symbol, series.interval],
+            [_packed(item) for item in planned.periods],
+        ]
+        line = json.dumps(record, separators=(",", ":")).encode() + b"\n"
+        self._file.seek(0, 2)
+        self._index.append((place, self._file.tell()))
+        self._file.write(line)
+
+    def __len__(self) -> int:
+        return len(self._index)
+
+    def __iter__(self) -> Iterator[PlannedSeries]:
+        self._index.sort()
+        for _, offset in self._index:
+            self._file.seek(offset)
+            yield _unpacked(json.loads(self._file.readline()))
+
+    def close(self) -> None:
+        """Give the space back."""
+        self._file.close()
+
+
+def _packed(item: PlannedPeriod) -> list[Any]:
+    listed = item.listed
+    facts = (
+        [listed.size_bytes, listed.etag, listed.last_modified, listed.sidecar_etag]
+        if listed
+        else []
+    )
+    return [item.period.text, item.not_published, item.lag_days, item.unlisted, *facts]
+
+
+def _unpacked(record: list[Any]) -> PlannedSeries:
+    (market, data_type, symbol, interval), items = record
+    series = Series(Market(market), DataType(data_type), symbol, interval)
+    return PlannedSeries(series, tuple(_period(*item) for item in items))
+
+
+def _period(
+    text: str,
+    why: str,
+    lag_days: int,
+    unlisted: bool,
+    *facts: Any,  # noqa: ANN401
+) -> PlannedPeriod:
+    listed = None
+    if facts:
+        size, etag, last_modified, sidecar_etag = facts
+        listed = ListedArchive(
+            size_bytes=size, etag=etag, last_modified=last_modified, sidecar_etag=sidecar_etag
+        )
+    return PlannedPeriod(_parsed(text), why, lag_days, listed, unlisted)
+
+
+@lru_cache(maxsize=65_536)
+def _parsed(text: str) -> Period:
+    return Period.parse(text)

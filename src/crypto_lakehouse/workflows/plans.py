@@ -1,0 +1,163 @@
+"""Make the plan of a run: from the source's listing, or from the calendar where it has none."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, date, datetime
+
+import aiohttp
+import anyio
+from attrs import evolve, frozen
+from yarl import URL
+
+from crypto_lakehouse.collection.http import HttpTransport, Origins, http_session
+from crypto_lakehouse.collection.listing import Lister
+from crypto_lakehouse.collection.retry import RetryPolicy
+from crypto_lakehouse.core.config import WorkflowConfig
+from crypto_lakehouse.core.errors import ListingError, NoListing
+from crypto_lakehouse.core.events import Event, FolderListed
+from crypto_lakehouse.core.ports import Emit
+from crypto_lakehouse.planning.discovery import Discovery, ListedPlan
+from crypto_lakehouse.planning.holes import KnownHoles, load_holes
+from crypto_lakehouse.planning.matrix import Matrix, load_matrix
+from crypto_lakehouse.planning.planner import CalendarPlan, plan_collection
+from crypto_lakehouse.planning.selection import select_rows
+
+__all__ = [
+    "AUTO_PARALLEL_DOWNLOADS",
+    "Planner",
+    "open_lister",
+    "parallel_downloads",
+    "plan_alone",
+]
+
+#: What `max_parallel_downloads: auto` stands for.
+AUTO_PARALLEL_DOWNLOADS = 32
+
+
+def parallel_downloads(config: WorkflowConfig) -> int:
+    """How many requests may be under way at once."""
+    wanted = config.max_parallel_downloads
+    return AUTO_PARALLEL_DOWNLOADS if isinstance(wanted, str) else wanted
+
+
+def open_lister(
+    config: WorkflowConfig, session: aiohttp.ClientSession, retry: RetryPolicy, emit: Emit
+) -> Lister:
+    """Stack what lists a source; the source itself is asked where no listing is named."""
+    address = config.listing_url or config.source_url
+    origins = Origins.of(address, config.redirect_hosts)
+    return Lister(
+        transport=HttpTransport(session=session, origins=origins),
+        base=URL(address),
+        retry=retry,
+        limiter=anyio.Semaphore(parallel_downloads(config)),
+        emit=emit,
+    )
+
+
+@frozen(kw_only=True)
+class Planner:
+    """Makes plans for a configuration.
+
+    Args:
+        config: What to collect.
+        matrix: What the publisher is known to offer.
+        holes: What the publisher is known to lack.
+        lister: Lists the source.
+        emit: Told of folders as they are listed.
+    """
+
+    config: WorkflowConfig
+    matrix: Matrix
+    holes: KnownHoles
+    lister: Lister
+    emit: Emit
+
+    async def plan(self, today: date | None = None) -> tuple[ListedPlan | CalendarPlan, str]:
+        """Return the plan, and why it does not come from the listing, empty where it does.
+
+        Raises:
+            ConfigurationError: The matrix does not have what the configuration wants.
+            ListingError: There is no listing, and the configuration cannot be run without.
+        """
+        day = today or datetime.now(UTC).date()
+        try:
+            await self._check()
+        except ListingError as error:
+            is_fatal = self.config.discovery == "listing" and not isinstance(error, NoListing)
+            if is_fatal or not self._has_calendar():
+                raise
+            reason = f"{error}; symbols and dates come from the calendar instead"
+            return plan_collection(self.config, self.matrix, day), reason
+        return await self._discover(day), ""
+
+    async def _check(self) -> None:
+        """Ask whether there is a listing; a default one is not waited for."""
+        lister = self.lister
+        if self.config.discovery is None:
+            retries = min(lister.retry.max_retries, 1)
+            lister = evolve(lister, retry=evolve(lister.retry, max_retries=retries))
+        await lister.check()
+
+    def _has_calendar(self) -> bool:
+        dated = self.config.date_range is not None or self.config.default_date is not None
+        return dated and self.config.symbols is not None
+
+    async def _discover(self, today: date) -> ListedPlan:
+        discovery = Discovery(
+            config=self.config,
+            matrix=self.matrix,
+            listing=self.lister,
+            holes=self.holes,
+            today=today,
+            workers=parallel_downloads(self.config),
+            tell=self._tell,
+        )
+        return await discovery.plan()
+
+    async def _tell(self, event: FolderListed) -> None:
+        await self.emit((event,))
+
+
+@asynccontextmanager
+async def plan_alone(
+    config: WorkflowConfig, retry: RetryPolicy | None = None
+) -> AsyncIterator[tuple[ListedPlan | CalendarPlan, list[str]]]:
+    """Make a plan without running it; nothing is written.
+
+    Yields:
+        The plan, and what its reader should know, a sentence each.
+
+    Raises:
+        ConfigurationError: The configuration cannot be run.
+        ListingError: The source cannot be listed, and the plan depends on that.
+    """
+    matrix = load_matrix(config.matrix_path)
+    notes = [*config.warnings, *matrix.corrections]
+    async with AsyncExitStack() as resources:
+        plan: ListedPlan | CalendarPlan
+        if config.wants_listing:
+            select_rows(config, matrix)
+            opening = http_session(parallel_downloads(config), config.timeout_seconds)
+            session = await resources.enter_async_context(opening)
+            policy = retry or RetryPolicy(max_retries=config.max_retries)
+            lister = open_lister(config, session, policy, _nobody)
+            planner = Planner(
+                config=config, matrix=matrix, holes=load_holes(), lister=lister, emit=_nobody
+            )
+            plan, reason = await planner.plan()
+            notes += [reason] if reason else []
+            if isinstance(plan, ListedPlan):
+                resources.callback(plan.close)
+        else:
+            plan = plan_collection(config, matrix)
+        notes += plan.notes
+        if empty := plan.why_empty():
+            notes.append(f"the plan is empty: {empty}")
+        yield plan, notes
+
+
+async def _nobody(_events: Sequence[Event]) -> None:
+    return None
