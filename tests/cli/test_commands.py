@@ -178,7 +178,8 @@ def test_an_older_matrix_is_checked_and_its_corrections_told(shell: Shell) -> No
 
 CALENDAR = ["--discovery", "calendar"]
 PLAN = [*CALENDAR, "-s", "BTCUSDT", "--markets", "spot,futures_um",
-        "-t", "klines,fundingRate", "-i", "1h", "--start", "2025-05-30", "--end", "2025-07-01"]  # fmt: skip
+        "-t", "klines,fundingRate", "-i", "1h",
+        "--start", "2025-05-30", "--end", "2025-07-01"]  # fmt: skip
 
 
 def test_a_plan_is_a_table_with_totals(shell: Shell) -> None:

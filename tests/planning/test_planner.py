@@ -11,6 +11,7 @@ import pytest
 from attrs import evolve
 
 from crypto_lakehouse.core import WorkflowConfig
+from crypto_lakehouse.core.archive import DataType, Market, Partition
 from crypto_lakehouse.core.errors import ConfigurationError
 from crypto_lakehouse.planning.matrix import Matrix, load_matrix
 from crypto_lakehouse.planning.planner import CalendarPlan as Plan
@@ -261,3 +262,40 @@ def test_today_is_the_utc_day_by_default(matrix: Matrix) -> None:
         environ={},
     )
     assert plan_collection(config, matrix).today > date(2026, 1, 1)
+
+
+def test_the_calendar_keeps_to_the_symbol_filters(plan: Any) -> None:
+    chosen = ["BTCUSDT", "BTCUPUSDT", "USDCUSDT", "ETHBTC"]
+    wanted = plan(
+        markets=["spot"],
+        symbols=chosen,
+        data_types=["trades"],
+        quote_assets=["USDT"],
+        leveraged_tokens="exclude",
+        stable_pairs="exclude",
+    )
+    assert {planned.archive.symbol for planned in wanted} == {"BTCUSDT"}
+
+
+def test_a_symbol_that_has_months_only_is_not_asked_for_by_days() -> None:
+    shipped = load_matrix()
+    row = shipped.row(Market.SPOT, DataType.TRADES)
+    assert row is not None
+    row = evolve(
+        row,
+        symbols=("ADABKRW", "BTCUSDT"),
+        partition_symbols={Partition.MONTHLY: ("ADABKRW",)},
+    )
+    config = WorkflowConfig(
+        {
+            "output_directory": "o",
+            "symbols": ["ADABKRW", "BTCUSDT"],
+            "default_date": "2020-08-10",
+        },
+        environ={},
+    )
+    plan = plan_collection(config, evolve(shipped, rows=(row,)), TODAY)
+    assert [planned.archive.name for planned in plan] == [
+        "ADABKRW-trades-2020-08.zip",
+        "BTCUSDT-trades-2020-08-10.zip",
+    ]

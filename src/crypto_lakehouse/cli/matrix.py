@@ -1,7 +1,8 @@
-"""`crypto-lakehouse matrix`."""
+"""`crypto-lakehouse matrix`, and the commands below it."""
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 import click
@@ -11,12 +12,54 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
+_SHOW = "show"
 
-@click.command("matrix")
+_BELOW = {"refresh": "matrix_refresh", "diff": "matrix_diff"}
+
+
+class _MatrixGroup(click.Group):
+    """Commands in modules of their own; any other first word is the FILE of `show`."""
+
+    def list_commands(self, _ctx: click.Context) -> list[str]:
+        return [_SHOW, *_BELOW]
+
+    def get_command(self, _ctx: click.Context, name: str) -> click.Command | None:
+        if name == _SHOW:
+            return _show
+        if name not in _BELOW:
+            return None
+        found: click.Command = import_module(f"crypto_lakehouse.cli.{_BELOW[name]}").command
+        return found
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        first = args[0] if args else ""
+        if first not in {*self.list_commands(ctx), *ctx.help_option_names}:
+            args = [_SHOW, *args]
+        return super().parse_args(ctx, args)
+
+
+@click.group("matrix", cls=_MatrixGroup, subcommand_metavar="[FILE] [--check] | COMMAND ...")
+def command() -> None:
+    """Show what the publisher offers, or check a matrix FILE; refresh and compare matrices.
+
+    A matrix says which markets, data types, intervals and days are published, and where it was
+    refreshed, which symbols: delisted ones too.
+
+    \b
+    Examples:
+      crypto-lakehouse matrix
+      crypto-lakehouse matrix my-matrix.json --check
+      crypto-lakehouse matrix refresh --to today.json
+      crypto-lakehouse matrix diff yesterday.json today.json
+      crypto-lakehouse plan --matrix today.json -s "*USDT" --discovery calendar --date 2025-07-15
+    """  # noqa: D301 - click reads \b
+
+
+@click.command(_SHOW, short_help="Show or check a matrix; the word may be left out.")
 @click.argument("file", type=click.Path(), required=False)
 @click.option("--check", is_flag=True, help="Say only whether the file can be used.")
-def command(file: str | None, *, check: bool) -> int:
-    """Show what the publisher offers, or check a matrix FILE.
+def _show(file: str | None, *, check: bool) -> int:
+    """Show what the publisher offers, or check a matrix FILE; the word `show` may be left out.
 
     Without FILE the shipped matrix is shown. The two older formats are read as well; what they
     say and the archive does not have is corrected, and each correction told.
@@ -34,11 +77,11 @@ def command(file: str | None, *, check: bool) -> int:
     if check:
         click.echo(f"{matrix.origin}: good, {len(matrix.rows)} rows")
     else:
-        _show(matrix)
+        _print(matrix)
     return 0
 
 
-def _show(matrix: Matrix) -> None:
+def _print(matrix: Matrix) -> None:
     from crypto_lakehouse.cli.render import print_table
 
     columns = ("market", "data type", "partition", "intervals", "from", "to", "lag", "state")

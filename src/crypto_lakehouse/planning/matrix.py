@@ -96,7 +96,8 @@ class MatrixRow:
         symbol_pattern: What a whole folder symbol must match, as a regular expression.
         symbol_form: `symbol`, or `pair` where the folder is named after the pair.
         symbol_lives: Exceptions from the partitions' lives.
-        symbols: All symbols, where they are known and few.
+        symbols: All symbols, where they are known.
+        partition_symbols: Those of `symbols` that are in one partition only, by partition.
         columns: The CSV columns, in order.
         sidecar_newline: Whether published sidecars end with a line feed.
         notes: What a reader of the facts should know.
@@ -111,6 +112,7 @@ class MatrixRow:
     symbol_form: str = "symbol"
     symbol_lives: Mapping[str, SymbolLife] = field(factory=dict)
     symbols: tuple[str, ...] = ()
+    partition_symbols: Mapping[Partition, tuple[str, ...]] = field(factory=dict)
     header_eras: tuple[HeaderEra, ...]
     time_unit_eras: tuple[TimeUnitEra, ...]
     columns: tuple[str, ...]
@@ -127,6 +129,11 @@ class MatrixRow:
         if self.symbol_form == "pair":
             symbol = _PAIR_SUFFIX.sub("", symbol)
         return symbol if re.fullmatch(self.symbol_pattern, symbol) else None
+
+    def lacks(self, symbol: str, partition: Partition) -> bool:
+        """Whether a symbol is known to be published in other partitions only."""
+        others = (other for other in self.partition_symbols if other is not partition)
+        return any(symbol in self.partition_symbols[other] for other in others)
 
     def life(self, symbol: str, partition: Partition) -> tuple[date, date | None]:
         """Return the first and the last day of a symbol; the last is None while it lives.
@@ -169,6 +176,8 @@ class Matrix:
 
     Attributes:
         origin: Where it was read from.
+        publisher: Whose archive it is about.
+        observed: The day that the facts are as of.
         corrections: What an older format said and the archive does not have, a sentence each.
     """
 
@@ -176,6 +185,8 @@ class Matrix:
     rows: tuple[MatrixRow, ...]
     source_url: str
     listing_url: str | None = None
+    publisher: str = ""
+    observed: date | None = None
     corrections: tuple[str, ...] = ()
 
     def row(self, market: Market, data_type: DataType) -> MatrixRow | None:

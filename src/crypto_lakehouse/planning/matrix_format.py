@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from attrs import frozen
 
-from crypto_lakehouse.core.archive import INTERVALS, DataType, Market, check_symbol
+from crypto_lakehouse.core.archive import INTERVALS, DataType, Market, Partition, check_symbol
 from crypto_lakehouse.core.config_rules import url_fault
 from crypto_lakehouse.core.errors import ArchiveKeyError, MatrixError, Problem
 from crypto_lakehouse.core.suggestions import allowed_values, shown
@@ -65,7 +65,12 @@ def read_current(data: Mapping[str, Any], origin: str) -> Matrix:
         key=lambda row: (markets.index(row.market), types.index(row.data_type)),
     )
     return Matrix(
-        origin=origin, rows=tuple(rows), source_url=file.source_url, listing_url=file.listing_url
+        origin=origin,
+        rows=tuple(rows),
+        source_url=file.source_url,
+        listing_url=file.listing_url,
+        publisher=file.publisher,
+        observed=file.observed,
     )
 
 
@@ -120,6 +125,7 @@ def _row_faults(good: Mapping[str, Any], path: str) -> Iterator[Problem]:
     yield from _word_faults("symbol_form", good, _FORMS, path)
     yield from _pattern_faults(good, path)
     yield from _symbol_faults(good, path)
+    yield from _partition_symbol_faults(good, f"{path}.partition_symbols")
     for name in ("header_eras", "time_unit_eras"):
         if name in good and not _in_order([era.since for era in good[name]]):
             rule = "must begin with `since: null` and go on with ever later days"
@@ -163,6 +169,20 @@ def _symbol_faults(good: Mapping[str, Any], path: str) -> Iterator[Problem]:
             check_symbol(symbol)
         except ArchiveKeyError as error:
             yield Problem(place, f"`{shown(symbol)}`: {error.reason}")
+
+
+def _partition_symbol_faults(good: Mapping[str, Any], path: str) -> Iterator[Problem]:
+    """Symbols of one partition must be the row's, and in no other partition."""
+    seen: dict[str, Partition] = {}
+    symbols = frozenset(good.get("symbols", ()))
+    for partition, names in good.get("partition_symbols", {}).items():
+        place = f"{path}.{partition}"
+        if partition not in good.get("partitions", {partition}):
+            yield Problem(place, f"the row has no `{partition}` partition")
+        if foreign := [name for name in names if name not in symbols]:
+            yield Problem(place, f"{shown(foreign)}: not among the row's `symbols`")
+        if twice := [name for name in names if seen.setdefault(name, partition) is not partition]:
+            yield Problem(place, f"{shown(twice)}: in another partition as well")
 
 
 def _in_order(since: list[date | None]) -> bool:

@@ -97,7 +97,7 @@ def series_lives(row: MatrixRow, symbol: str, interval: str | None) -> dict[Part
     """When the series exists, for each partition that offers its interval."""
     lives = {}
     for partition, facts in row.partitions.items():
-        if interval is None or interval in facts.intervals:
+        if not row.lacks(symbol, partition) and interval in (facts.intervals or (None,)):
             first, last = row.life(symbol, partition)
             lives[partition] = Life(first, last, facts.lag_days, removed=row.state == "removed")
     return lives

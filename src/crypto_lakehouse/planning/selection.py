@@ -234,10 +234,12 @@ def _resolve(row: MatrixRow, symbol: str) -> tuple[str, ...]:
 
 
 def _symbols(config: WorkflowConfig, row: MatrixRow) -> tuple[str, ...]:
+    accepts = config.symbol_filter.accepts
     found = (
         folder
         for symbol in _configured_symbols(config, row.market)
         for folder in _resolve(row, symbol)
+        if accepts(folder, row.market)
     )
     return tuple(dict.fromkeys(found))
 

@@ -123,7 +123,7 @@ def _size(planned: PlannedSeries, config: WorkflowConfig) -> SeriesSize:
         monthly=len(due) - daily,
         not_published=sum(bool(item.not_published) for item in planned.periods),
         missing=sum(item.unlisted for item in planned.periods),
-        size_bytes=size if is_listed else None,
+        size_bytes=size if is_listed or not due else None,
         requests=requests,
         estimate_s=(requests * ASSUMED_ANSWER_S + size / ASSUMED_BYTES_PER_S)
         / parallel_downloads(config),

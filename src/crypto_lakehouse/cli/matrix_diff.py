@@ -1,0 +1,40 @@
+"""`crypto-lakehouse matrix diff`."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+__all__ = ["command"]
+
+
+@click.command("diff", short_help="Compare two matrices.")
+@click.argument("old", metavar="A", type=click.Path())
+@click.argument("new", metavar="B", type=click.Path())
+@click.option("--json", "as_json", is_flag=True, help="Print the changes as one JSON object.")
+def command(old: str, new: str, *, as_json: bool) -> int:
+    """Say what came (+), went (-) and changed (*) from matrix A to matrix B.
+
+    Compared are rows, partitions, intervals, symbols, first and last days, states and lags.
+
+    \b
+    Examples:
+      crypto-lakehouse matrix diff binance-2026-11-01.json binance-2026-12-01.json
+    """  # noqa: D301 - click reads \b
+    from crypto_lakehouse.planning.matrix import load_matrix
+    from crypto_lakehouse.planning.matrix_diff import diff_matrices
+
+    matrices = load_matrix(old), load_matrix(new)
+    for matrix in matrices:
+        for correction in matrix.corrections:
+            click.echo(f"corrected: {matrix.origin}: {correction}", err=True)
+    difference = diff_matrices(*matrices)
+    if as_json:
+        click.echo(json.dumps(difference.to_mapping(), ensure_ascii=False))
+        return 0
+    for line in difference.lines():
+        click.echo(line)
+    if not difference.changes:
+        click.echo("nothing differs", err=True)
+    return 0

@@ -1,0 +1,177 @@
+"""`crypto-lakehouse matrix refresh`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, date, datetime
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import click
+
+from crypto_lakehouse.cli.options import option_overrides
+
+if TYPE_CHECKING:
+    from crypto_lakehouse.core.events import Event
+    from crypto_lakehouse.planning.crawl import CrawlProgress
+    from crypto_lakehouse.planning.matrix import MatrixRow
+    from crypto_lakehouse.planning.matrix_diff import MatrixDiff
+    from crypto_lakehouse.workflows.matrix_refresh import RefreshedMatrix
+
+__all__ = ["command"]
+
+
+@click.command("refresh", short_help="Write a dated matrix with all symbols of a source.")
+@click.option(
+    "--source-url", metavar="URL", help="Any mirror. [default: https://data.binance.vision]"
+)
+@click.option(
+    "--listing-url",
+    metavar="URL",
+    help="The source's S3 listing. [default: the known one, else the source itself]",
+)
+@click.option(
+    "--matrix",
+    "--matrix-path",
+    "matrix_path",
+    metavar="FILE",
+    type=click.Path(),
+    help="The matrix to begin with. [default: the shipped one]",
+)
+@click.option(
+    "--max-parallel-downloads", "-j", metavar="N", help="1 to 256, or auto. [default: 16]"
+)
+@click.option(
+    "--timeout-seconds", metavar="SECONDS", help="How long the source may be silent. [default: 300]"
+)
+@click.option("--max-retries", metavar="N", help="0 to 20, with growing waits. [default: 5]")
+@click.option(
+    "--to",
+    "destination",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Where to write it. [default: binance-YYYY-MM-DD.json]",
+)
+@click.option("--force", is_flag=True, help="Overwrite FILE where it exists.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
+def command(
+    destination: Path | None, *, force: bool, as_json: bool, **given: Any  # noqa: ANN401 - option values
+) -> int:  # fmt: skip
+    """List a source's folders, and write a dated matrix with the symbols of each series.
+
+    Delisted symbols are among them, so that a later run over `-s "*USDT"` has no survivorship
+    bias. No file is listed or fetched: a few requests for each data type, and one for each
+    symbol that has intervals. Lags, columns and first days stay as they are in the matrix that
+    it begins with; markets and types that it does not have are told. Exit code 5: something
+    could not be listed, and nothing is written.
+
+    \b
+    Examples:
+      crypto-lakehouse matrix refresh
+      crypto-lakehouse matrix refresh --matrix binance-2026-11-01.json --to today.json
+      crypto-lakehouse matrix refresh --source-url https://mirror.example --json
+    """  # noqa: D301 - click reads \b
+    return anyio.run(partial(_refresh, given, destination, force=force, as_json=as_json))
+
+
+async def _refresh(
+    given: dict[str, Any], destination: Path | None, *, force: bool, as_json: bool
+) -> int:
+    from crypto_lakehouse.planning.matrix_diff import diff_matrices
+    from crypto_lakehouse.workflows.matrix_refresh import (
+        check_destination,
+        refresh_matrix,
+        write_matrix,
+    )
+
+    today = datetime.now(UTC).date()
+    path = destination or Path(f"binance-{today}.json")
+    check_destination(path, overwrite=force)
+    with _display() as on_progress:
+        refreshed = await refresh_matrix(
+            **option_overrides(given), today=today, emit=_tell, on_progress=on_progress
+        )
+    write_matrix(refreshed.matrix, path, overwrite=force)
+    for note in refreshed.notes:
+        click.echo(f"note: {note}", err=True)
+    changes = diff_matrices(refreshed.base, refreshed.matrix)
+    if as_json:
+        result = _mapping(refreshed, path, today, changes)
+        click.echo(json.dumps(result, ensure_ascii=False))
+    else:
+        _print(refreshed, path, changes)
+    return 0
+
+
+async def _tell(events: Sequence[Event]) -> None:
+    from crypto_lakehouse.core.events import ListingRetried
+
+    for event in events:
+        if isinstance(event, ListingRetried):
+            line = f"retry {event.attempt} in {event.wait_s:.1f} s: {event.reason}"
+            click.echo(line, err=True)
+
+
+@contextmanager
+def _display() -> Iterator[Callable[[CrawlProgress], None] | None]:
+    """A bar on a terminal, nothing elsewhere."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    columns = (TextColumn("folders"), BarColumn(bar_width=24), MofNCompleteColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("folders", total=None)
+
+        def show(progress: CrawlProgress) -> None:
+            bar.update(task, completed=progress.listed, total=progress.expected)
+
+        yield show
+
+
+def _counts(row: MatrixRow) -> dict[str, int]:
+    """How many symbols the row has, and each of its partitions."""
+    alone = {partition: len(names) for partition, names in row.partition_symbols.items()}
+    return {"symbols": len(row.symbols)} | {
+        str(partition): len(row.symbols) - sum(alone.values()) + alone.get(partition, 0)
+        for partition in row.partitions
+    }
+
+
+def _mapping(
+    refreshed: RefreshedMatrix, path: Path, today: date, changes: MatrixDiff
+) -> dict[str, object]:
+    return {
+        "file": str(path),
+        "observed": str(today),
+        "folders_listed": refreshed.listed,
+        "rows": [
+            {"market": row.market, "data_type": row.data_type, **_counts(row)}
+            for row in refreshed.matrix.rows
+        ],
+        "notes": list(refreshed.notes),
+        "changes": changes.to_mapping()["changes"],
+    }
+
+
+def _print(refreshed: RefreshedMatrix, path: Path, changes: MatrixDiff) -> None:
+    from crypto_lakehouse.cli.render import print_table
+
+    columns = ("symbols", "daily", "monthly")
+    lines = [
+        (row.market, row.data_type, *(_counts(row).get(column, "-") for column in columns))
+        for row in refreshed.matrix.rows
+    ]
+    print_table(f"matrix {path}", ("market", "data type", *columns), lines)
+    count = len(changes.changes)
+    click.echo(
+        f"{path} is written, {refreshed.listed} folders were listed; "
+        f"{count} difference{'s'[: count != 1]} from {refreshed.base.origin}"
+    )

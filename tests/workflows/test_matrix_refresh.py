@@ -1,0 +1,220 @@
+"""A matrix is refreshed from a server on loopback, and written whole or not at all."""
+
+from __future__ import annotations
+
+import sys
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.conftest import SleepRecorder
+
+from crypto_lakehouse.collection.retry import RetryPolicy
+from crypto_lakehouse.core.archive import DataType, Market, Partition
+from crypto_lakehouse.core.config import WorkflowConfig
+from crypto_lakehouse.core.errors import ConfigurationError, ListingError, MatrixError
+from crypto_lakehouse.core.events import Event, ListingRetried
+from crypto_lakehouse.planning.crawl import CrawlProgress
+from crypto_lakehouse.planning.matrix import Matrix, MatrixRow, load_matrix
+from crypto_lakehouse.planning.matrix_diff import diff_matrices
+from crypto_lakehouse.planning.matrix_writer import matrix_text
+from crypto_lakehouse.planning.planner import plan_collection
+from crypto_lakehouse.testing import ArchiveServer, faults
+from crypto_lakehouse.workflows.matrix_refresh import (
+    RefreshedMatrix,
+    check_destination,
+    refresh_matrix,
+    write_matrix,
+)
+
+TODAY = date(2026, 12, 1)
+NEW_KEY = "data/spot/daily/klines/NEWUSDT/1d/NEWUSDT-1d-2026-11-30.zip"
+
+
+async def refreshed(server: ArchiveServer, retry: RetryPolicy, **options: Any) -> RefreshedMatrix:
+    given = {"source_url": server.url, "today": TODAY, "environ": {}, "retry": retry}
+    return await refresh_matrix(**{**given, **options})
+
+
+def spot_klines(matrix: Matrix) -> MatrixRow:
+    row = matrix.row(Market.SPOT, DataType.KLINES)
+    assert row is not None
+    return row
+
+
+async def test_a_source_without_a_listing_url_is_asked_itself(
+    archive_server: ArchiveServer, retry: RetryPolicy
+) -> None:
+    result = await refreshed(archive_server, retry)
+    assert result.base == load_matrix()
+    assert result.matrix.observed == TODAY
+    assert spot_klines(result.matrix).symbols[0] == "1INCHBTC"
+    assert result.listed == len(archive_server.requests)
+    assert archive_server.count("data/*") == 0
+
+
+async def test_a_listing_url_is_asked_in_the_place_of_the_source(
+    archive_server: ArchiveServer, retry: RetryPolicy
+) -> None:
+    with ArchiveServer(symbols=["LUNAUSDT"]) as listing:
+        result = await refreshed(archive_server, retry, listing_url=listing.url)
+    assert spot_klines(result.matrix).symbols == ("LUNAUSDT",)
+    assert archive_server.requests == []
+
+
+async def test_the_environment_is_heard_and_a_parameter_wins(
+    archive_server: ArchiveServer, retry: RetryPolicy
+) -> None:
+    environ = {"CRYPTO_LAKEHOUSE_SOURCE_URL": archive_server.url}
+    result = await refreshed(archive_server, retry, source_url=None, environ=environ)
+    assert result.listed > 1
+    environ = {"CRYPTO_LAKEHOUSE_SOURCE_URL": "http://nobody.invalid"}
+    result = await refreshed(archive_server, retry, environ=environ)
+    assert result.listed > 1
+
+
+async def test_values_that_cannot_be_used_are_told_at_once(retry: RetryPolicy) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        await refresh_matrix(
+            source_url="ftp://mirror.example",
+            max_parallel_downloads=0,
+            timeout_seconds=0,
+            max_retries=21,
+            environ={},
+            retry=retry,
+        )
+    assert {problem.path for problem in refused.value.problems} == {
+        "$.source_url", "$.max_parallel_downloads", "$.timeout_seconds", "$.max_retries",
+    }  # fmt: skip
+
+
+async def test_a_base_that_cannot_be_read_ends_it_before_any_request(
+    archive_server: ArchiveServer, retry: RetryPolicy, tmp_path: Path
+) -> None:
+    with pytest.raises(MatrixError, match="cannot be read"):
+        await refreshed(archive_server, retry, matrix_path=tmp_path / "absent.json")
+    assert archive_server.requests == []
+
+
+async def test_a_folder_that_cannot_be_listed_ends_it(
+    archive_server: ArchiveServer, retry: RetryPolicy, sleeps: SleepRecorder
+) -> None:
+    folder = "data/futures/um/monthly/klines/"
+    archive_server.inject(f"list:{folder}", faults.Status(503), endless=True)
+    events: list[Event] = []
+
+    async def emit(batch: Any) -> None:
+        events.extend(batch)
+
+    with pytest.raises(ListingError) as failed:
+        await refreshed(archive_server, retry, emit=emit)
+    assert failed.value.prefix == folder
+    assert len(sleeps.waits) == 3
+    assert [event.prefix for event in events if isinstance(event, ListingRetried)] == [folder] * 3
+
+
+async def test_progress_is_told(archive_server: ArchiveServer, retry: RetryPolicy) -> None:
+    steps: list[CrawlProgress] = []
+    result = await refreshed(archive_server, retry, on_progress=steps.append)
+    assert steps[-1].listed == steps[-1].expected == result.listed
+
+
+async def test_parallel_downloads_bound_the_crawl(
+    archive_server: ArchiveServer, retry: RetryPolicy
+) -> None:
+    await refreshed(archive_server, retry, max_parallel_downloads=3)
+    assert archive_server.peak_concurrency <= 3
+
+
+async def test_a_new_symbol_is_the_difference_of_two_refreshes(
+    archive_server: ArchiveServer, retry: RetryPolicy, tmp_path: Path
+) -> None:
+    first = await refreshed(archive_server, retry)
+    write_matrix(first.matrix, tmp_path / "first.json")
+    archive_server.publish(NEW_KEY, b"")
+    second = await refreshed(archive_server, retry, matrix_path=tmp_path / "first.json")
+    difference = diff_matrices(load_matrix(tmp_path / "first.json"), second.matrix)
+    assert list(difference.lines()) == ["+ spot klines NEWUSDT"]
+    row = spot_klines(second.matrix)
+    assert row.partition_symbols == {Partition.DAILY: ("NEWUSDT",)}
+    assert second.notes == ()
+
+
+async def test_an_older_base_is_corrected_and_told(
+    archive_server: ArchiveServer, retry: RetryPolicy
+) -> None:
+    older = Path(__file__).parents[1] / "data" / "matrices"
+    path = min(older.rglob("*.json"))
+    base = load_matrix(path)
+    result = await refreshed(archive_server, retry, matrix_path=path)
+    assert base.corrections
+    assert result.notes[: len(base.corrections)] == base.corrections
+    assert result.matrix.corrections == ()
+
+
+async def test_a_refreshed_matrix_knows_what_a_pattern_means(
+    archive_server: ArchiveServer, retry: RetryPolicy, tmp_path: Path
+) -> None:
+    path = tmp_path / "matrix.json"
+    write_matrix((await refreshed(archive_server, retry)).matrix, path)
+    config = WorkflowConfig(
+        {
+            "output_directory": "out",
+            "matrix_path": str(path),
+            "markets": ["spot"],
+            "data_types": ["klines"],
+            "intervals": ["1d"],
+            "symbols": ["*USDT"],
+            "default_date": "2025-07-15",
+            "discovery": "calendar",
+        },
+        environ={},
+    )
+    plan = plan_collection(config, load_matrix(path), TODAY)
+    planned = [each.series.symbol for each in plan.each_series()]
+    assert planned == ["BTCUSDT", "ETHUSDT", "币安人生USDT"]
+
+
+def test_a_matrix_is_written_whole(tmp_path: Path) -> None:
+    path = tmp_path / "matrix.json"
+    write_matrix(load_matrix(), path)
+    assert path.read_text(encoding="utf-8") == matrix_text(load_matrix())
+    assert [file.name for file in tmp_path.iterdir()] == ["matrix.json"]
+
+
+def test_an_existing_file_is_overwritten_only_when_asked(tmp_path: Path) -> None:
+    path = tmp_path / "matrix.json"
+    path.write_text("mine")
+    with pytest.raises(ConfigurationError, match=r"exists already.*--force"):
+        write_matrix(load_matrix(), path)
+    assert path.read_text() == "mine"
+    write_matrix(load_matrix(), path, overwrite=True)
+    assert load_matrix(path).rows == load_matrix().rows
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("", "is a directory"),
+        ("absent/matrix.json", "its directory does not exist"),
+        ("x" * 300, "cannot be written: File name too long"),
+        ("file/matrix.json", "its directory does not exist|Not a directory"),
+    ],
+)
+def test_a_place_that_cannot_be_written_is_refused(tmp_path: Path, name: str, reason: str) -> None:
+    (tmp_path / "file").touch()
+    for overwrite in (False, True):
+        with pytest.raises(ConfigurationError, match=reason):
+            check_destination(tmp_path / name, overwrite=overwrite)
+        with pytest.raises(ConfigurationError, match=reason):
+            write_matrix(load_matrix(), tmp_path / name, overwrite=overwrite)
+    assert [file.name for file in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="names are shorter there")
+def test_a_disk_that_says_no_leaves_nothing(tmp_path: Path) -> None:
+    path = tmp_path / ("x" * 253)  # there is no room for `.part`
+    with pytest.raises(ConfigurationError, match="cannot be written: File name too long"):
+        write_matrix(load_matrix(), path)
+    assert list(tmp_path.iterdir()) == []
