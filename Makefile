@@ -54,6 +54,9 @@ format: $(VENV)/develop
 	$(BIN)/ruff format .
 
 bench: $(VENV)/develop
+	$(BIN)/python benchmarks/planning.py
+	$(BIN)/python benchmarks/listing.py
+	$(BIN)/python benchmarks/second_run.py
 	$(BIN)/python benchmarks/concurrency.py
 
 system-packages:
