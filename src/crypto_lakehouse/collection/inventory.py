@@ -9,8 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from enum import Enum, auto
 
-from attrs import define, evolve, field, frozen
+from attrs import define, field, frozen
 
+from crypto_lakehouse.collection.settled import (
+    not_listed,
+    not_published,
+    of_row,
+    refused,
+    still_wrong,
+    unchanged,
+)
 from crypto_lakehouse.core.archive import SIDECAR_SUFFIX, Archive, Partition, Series
 from crypto_lakehouse.core.errors import StoreError
 from crypto_lakehouse.core.events import ArchiveFinished, ArchivesUnchanged, Event
@@ -30,10 +38,6 @@ from crypto_lakehouse.core.verdicts import SUCCESSES, Verdict
 __all__ = ["Action", "Inventory", "Work", "decide", "is_other_version"]
 
 _Groups = dict[Partition, list[PlannedPeriod]]
-
-_NOT_LISTED = "the source does not list it, although the calendar says that it must exist"
-_GONE = "the source lists it no more; the copy here is verified, and is kept"
-_STILL_WRONG = "the source has the same zip and the same sidecar as when it was quarantined"
 
 
 class Action(Enum):
@@ -174,12 +178,15 @@ class Inventory:
         ledger: What earlier runs found out.
         keep_sidecars: Whether sidecars are wanted beside their zips.
         force: Whether everything is to be fetched again.
+        retry_mismatch: Whether what disagrees with its sidecar is fetched again although the
+            source has changed neither, as a policy may let it in now.
     """
 
     store: Store
     ledger: InventoryLedger
     keep_sidecars: bool = True
     force: bool = False
+    retry_mismatch: bool = False
     _grouped: tuple[Sequence[PlannedPeriod], _Groups] = field(init=False, default=((), {}))
 
     def sort(self, planned: PlannedSeries) -> tuple[list[Event], list[Work]]:
@@ -196,11 +203,11 @@ class Inventory:
         work: list[Work] = []
         for partition, periods in self._by_partition(planned.periods).items():
             if all(item.not_published for item in periods):
-                settled += [_not_published(planned.archive(item)) for item in periods]
+                settled += [not_published(planned.archive(item)) for item in periods]
                 continue
             folder = self._folder(planned.series.folder(partition))
             if isinstance(folder, StoreError):
-                settled += [_refused(planned.archive(item), folder) for item in periods]
+                settled += [refused(planned.archive(item), folder) for item in periods]
                 continue
             done, todo = self._sort_folder(planned, periods, folder)
             settled += done
@@ -298,7 +305,7 @@ class Inventory:
             rows = self.ledger.rows_now(prefix)
             for item in same:
                 archive = Archive(series, item.period)
-                yield _of_row(archive, rows[archive.name], Verdict.UNCHANGED)
+                yield of_row(archive, rows[archive.name], Verdict.UNCHANGED)
 
         seen = same[0].listed is not None
         size = sum(item.listed.size_bytes for item in same if item.listed) if seen else 0
@@ -307,19 +314,34 @@ class Inventory:
     def _judge(self, item: PlannedArchive, folder: _Folder) -> ArchiveFinished | Work:
         name = item.archive.name
         if item.not_published:
-            return _not_published(item)
+            return not_published(item)
         row, stat = folder.row(name), folder.stat(name)
         if item.unlisted and stat is None:
-            return _not_listed(item)
+            return not_listed(item)
         has_sidecar = not self.keep_sidecars or name + SIDECAR_SUFFIX in folder.scan.others
         listed = item.listed
         action = decide(row, stat, has_sidecar=has_sidecar, force=self.force, listed=listed)
         if row is not None and action is Action.NOTHING:
-            return _unchanged(item, row)
-        if row is not None and stat is None and not self.force and _is_known_wrong(row, listed):
-            return _still_wrong(item.archive, row)
+            return unchanged(item, row)
+        if row is not None and action is Action.FETCH and self._is_known_wrong(row, stat, listed):
+            return still_wrong(item.archive, row, stands=stat is not None)
         part = None if self.force else folder.part(name)
         return Work(planned=item, action=action, row=row, stat=stat, part=part)
+
+    def _is_known_wrong(
+        self, row: LedgerRow, stat: FileStat | None, listed: ListedArchive | None
+    ) -> bool:
+        """Whether the publisher's fault is as it was: fetching again would show the same again."""
+        if listed is None or self.force or self.retry_mismatch:
+            return False
+        verdict, etag, sidecar_etag = (
+            (row.verdict, row.etag, row.sidecar_etag)
+            if stat is None
+            else (row.newer, row.newer_etag, row.newer_sidecar_etag)
+        )
+        if verdict is not Verdict.UPSTREAM_MISMATCH:
+            return False
+        return same_etag(etag, listed.etag) and same_etag(sidecar_etag, listed.sidecar_etag)
 
 
 def _is_listed_version(row: VerifiedObject, listed: ListedArchive) -> bool:
@@ -328,68 +350,4 @@ def _is_listed_version(row: VerifiedObject, listed: ListedArchive) -> bool:
         and row.size_bytes == listed.size_bytes
         and row.sidecar_etag == listed.sidecar_etag
         and same_moment(row.last_modified, listed.last_modified)
-    )
-
-
-def _is_known_wrong(row: LedgerRow, listed: ListedArchive | None) -> bool:
-    """Whether the publisher's fault is as it was: fetching again would show the same again."""
-    if listed is None or row.verdict is not Verdict.UPSTREAM_MISMATCH:
-        return False
-    same_zip = same_etag(row.etag, listed.etag)
-    return same_zip and same_etag(row.sidecar_etag, listed.sidecar_etag)
-
-
-def _not_published(item: PlannedArchive) -> ArchiveFinished:
-    return ArchiveFinished(
-        archive=item.archive, verdict=Verdict.NOT_PUBLISHED, reason=item.not_published
-    )
-
-
-def _not_listed(item: PlannedArchive) -> ArchiveFinished:
-    return ArchiveFinished(archive=item.archive, verdict=Verdict.MISSING, reason=_NOT_LISTED)
-
-
-def _refused(item: PlannedArchive, error: StoreError) -> ArchiveFinished:
-    if item.not_published:
-        return _not_published(item)
-    return ArchiveFinished(archive=item.archive, verdict=Verdict.FAILED, reason=str(error))
-
-
-def _still_wrong(archive: Archive, row: LedgerRow) -> ArchiveFinished:
-    return _of_row(archive, row, Verdict.UPSTREAM_MISMATCH, _STILL_WRONG)
-
-
-def _unchanged(item: PlannedArchive, row: LedgerRow) -> ArchiveFinished:
-    """An archive that needs nothing; what a listing says of it goes to the ledger."""
-    if item.unlisted:
-        return _of_row(item.archive, row, Verdict.UNCHANGED, _GONE)
-    event = _of_row(item.archive, row, Verdict.UNCHANGED)
-    listed = item.listed
-    if listed is None:
-        return event
-    restamped = not same_moment(row.last_modified, listed.last_modified)
-    return evolve(
-        event,
-        etag=listed.etag or row.etag,
-        last_modified=listed.last_modified or row.last_modified,
-        sidecar_etag=listed.sidecar_etag or row.sidecar_etag,
-        change="restamped" if restamped else "",
-        seen=True,
-    )
-
-
-def _of_row(
-    archive: Archive, row: LedgerRow, verdict: Verdict, reason: str = ""
-) -> ArchiveFinished:
-    return ArchiveFinished(
-        archive=archive,
-        verdict=verdict,
-        reason=reason,
-        size_bytes=row.size_bytes,
-        mtime_ns=row.mtime_ns,
-        sha256=row.sha256,
-        published_sha256=row.published_sha256,
-        etag=row.etag,
-        last_modified=row.last_modified,
-        sidecar_etag=row.sidecar_etag,
     )

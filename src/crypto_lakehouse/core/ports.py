@@ -48,6 +48,7 @@ class LedgerRow(NamedTuple):
     Attributes:
         mtime_ns: The stored file's modification time when it was last proven.
         newer: The verdict on a newer version that could not take the stored one's place.
+        newer_etag, newer_sidecar_etag: Of that version.
         accepted: Whether a policy let the bytes in although the sidecar disagrees.
     """
 
@@ -61,6 +62,8 @@ class LedgerRow(NamedTuple):
     sidecar_etag: str | None = None
     newer: Verdict | None = None
     accepted: bool = False
+    newer_etag: str | None = None
+    newer_sidecar_etag: str | None = None
 
     def describes(self, stat: FileStat) -> bool:
         """Whether the file is the one that the row was written for."""

@@ -83,6 +83,8 @@ class ListedPlan:
         """Explain a plan without archives; empty for a plan with some."""
         if len(self.spool):
             return ""
+        if self.failures:
+            return "what is wanted could not be listed"
         return "the source lists nothing that fits; see `crypto-lakehouse matrix refresh`"
 
     def close(self) -> None:

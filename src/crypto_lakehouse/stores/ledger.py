@@ -43,8 +43,8 @@ FROM archives WHERE folder = ? AND verdict = 'verified' AND newer_verdict IS NUL
 """
 
 _ROWS = """
-SELECT name, verdict, size_bytes, mtime_ns, sha256, published_sha256, etag, last_modified,
-       sidecar_etag, newer_verdict, accepted_at IS NOT NULL
+SELECT name, verdict, newer_verdict, accepted_at IS NOT NULL, newer_etag, newer_sidecar_etag,
+       size_bytes, mtime_ns, sha256, published_sha256, etag, last_modified, sidecar_etag
 FROM archives WHERE folder = ?
 """
 
@@ -60,7 +60,7 @@ ON CONFLICT (folder, name) DO UPDATE SET
     published_sha256 = excluded.published_sha256, etag = excluded.etag,
     last_modified = excluded.last_modified,
     sidecar_etag = coalesce(excluded.sidecar_etag, sidecar_etag),
-    newer_verdict = NULL, newer_reason = NULL,
+    newer_verdict = NULL, newer_reason = NULL, newer_etag = NULL, newer_sidecar_etag = NULL,
     accepted_at = coalesce(accepted_at, excluded.accepted_at),
     first_seen_at = CASE WHEN excluded.sha256 IS sha256 THEN first_seen_at
                          ELSE excluded.first_seen_at END,
@@ -77,7 +77,8 @@ FROM archives WHERE folder = ? AND name = ?
 
 #: The stored version stays what it is; only the word on its successor is new.
 _STANDS = """
-UPDATE archives SET newer_verdict = ?, newer_reason = ?, last_seen_at = ?
+UPDATE archives SET newer_verdict = ?, newer_reason = ?, newer_etag = ?, newer_sidecar_etag = ?,
+    last_seen_at = ?
 WHERE folder = ? AND name = ?
 """
 
@@ -184,8 +185,17 @@ class SqliteLedger:
         """As `rows`; blocking."""
         found = self._query(_ROWS, folder)
         return {
-            name: LedgerRow._make((_VERDICTS[verdict], *facts, _VERDICTS.get(newer), accepted == 1))
-            for name, verdict, *facts, newer, accepted in found
+            name: LedgerRow._make(
+                (
+                    _VERDICTS[verdict],
+                    *facts,
+                    _VERDICTS.get(newer),
+                    accepted == 1,
+                    etag,
+                    sidecar_etag,
+                )
+            )
+            for name, verdict, newer, accepted, etag, sidecar_etag, *facts in found
         }
 
     def verified_now(self, folder: str) -> dict[str, tuple[int, int]]:
@@ -274,11 +284,15 @@ class SqliteLedger:
         if event.change:
             self._writer.execute(_REMEMBER, (event.change, now, event.kept_as or None, *place))
         if event.stands:
-            self._writer.execute(_STANDS, (event.verdict, event.reason, now, *place))
+            self._writer.execute(_STANDS, (*_newer(event), now, *place))
         else:
             self._writer.execute(_UPSERT, _row(event, now))
         if event.verdict is not Verdict.FAILED:  # a failed body may be resumed later
             self._writer.execute("DELETE FROM parts WHERE folder = ? AND name = ?", place)
+
+
+def _newer(event: ArchiveFinished) -> tuple[object, ...]:
+    return event.verdict, event.reason, event.etag, event.sidecar_etag
 
 
 def _row(event: ArchiveFinished, now: str) -> tuple[object, ...]:

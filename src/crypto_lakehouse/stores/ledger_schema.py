@@ -52,6 +52,8 @@ _VERSION_2 = """
 ALTER TABLE archives ADD COLUMN sidecar_etag TEXT;
 ALTER TABLE archives ADD COLUMN newer_verdict TEXT;     -- of a version that was not let in
 ALTER TABLE archives ADD COLUMN newer_reason TEXT;
+ALTER TABLE archives ADD COLUMN newer_etag TEXT;
+ALTER TABLE archives ADD COLUMN newer_sidecar_etag TEXT;
 ALTER TABLE archives ADD COLUMN accepted_at TEXT;       -- let in by policy, said for ever
 CREATE TABLE versions (             -- what stood in `archives` before it changed
     folder TEXT NOT NULL,

@@ -244,6 +244,7 @@ class ArchiveCollectionWorkflow(BaseWorkflow):
             ledger=self._ledger,
             keep_sidecars=config.download_checksum,
             force=config.force_redownload,
+            retry_mismatch=config.accept_upstream_mismatch,
         )
         collector = ArchiveCollector(
             fetcher=self._fetcher(emit),

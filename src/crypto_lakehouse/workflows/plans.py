@@ -14,7 +14,7 @@ from yarl import URL
 from crypto_lakehouse.collection.http import HttpTransport, Origins, http_session
 from crypto_lakehouse.collection.listing import Lister
 from crypto_lakehouse.collection.retry import RetryPolicy
-from crypto_lakehouse.core.config import WorkflowConfig
+from crypto_lakehouse.core.config import DEFAULT_LISTING_URL, WorkflowConfig
 from crypto_lakehouse.core.errors import ListingError, NoListing
 from crypto_lakehouse.core.events import Event, FolderListed
 from crypto_lakehouse.core.ports import Emit
@@ -86,20 +86,25 @@ class Planner:
         try:
             await self._check()
         except ListingError as error:
-            is_fatal = self.config.discovery == "listing" and not isinstance(error, NoListing)
-            if is_fatal or not self._has_calendar():
+            is_there = not isinstance(error, NoListing)
+            if (is_there and self._is_asked_for()) or not self._has_calendar():
                 raise
             reason = f"{error}; symbols and dates come from the calendar instead"
             return plan_collection(self.config, self.matrix, day), reason
         return await self._discover(day), ""
 
     async def _check(self) -> None:
-        """Ask whether there is a listing; a default one is not waited for."""
+        """Ask whether there is a listing; one that nobody named is not waited for."""
         lister = self.lister
-        if self.config.discovery is None:
+        if not self._is_asked_for():
             retries = min(lister.retry.max_retries, 1)
             lister = evolve(lister, retry=evolve(lister.retry, max_retries=retries))
         await lister.check()
+
+    def _is_asked_for(self) -> bool:
+        """Whether the configuration names the listing, and not only the default does."""
+        named = self.config.listing_url not in {None, DEFAULT_LISTING_URL}
+        return self.config.discovery == "listing" or named
 
     def _has_calendar(self) -> bool:
         dated = self.config.date_range is not None or self.config.default_date is not None
