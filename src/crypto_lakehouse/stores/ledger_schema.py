@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from contextlib import closing
 from datetime import UTC, datetime
@@ -82,6 +83,8 @@ CREATE TABLE listings (             -- what the source listed of a folder, last 
 ) WITHOUT ROWID;
 """
 
+_COMMENT = re.compile(r"--.*")
+
 #: What makes version n + 1 out of version n.
 _STEPS = (_VERSION_1, _VERSION_2)
 
@@ -127,10 +130,14 @@ def connect_read_only(path: Path) -> sqlite3.Connection:
 
 
 def _bring_up_to_date(connection: sqlite3.Connection, path: Path) -> None:
-    version = _version(connection, path)
-    if version < SCHEMA_VERSION:
-        steps = "".join(_STEPS[version:])
-        connection.executescript(f"BEGIN; {steps} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
+    if _version(connection, path) == SCHEMA_VERSION:
+        return
+    connection.execute("BEGIN IMMEDIATE")  # of two that begin at once, one waits and finds it done
+    with connection:
+        for step in _STEPS[_version(connection, path) :]:
+            for statement in _COMMENT.sub("", step).split(";"):
+                connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
 
 def _version(connection: sqlite3.Connection, path: Path) -> int:

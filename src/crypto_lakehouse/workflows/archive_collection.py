@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
+from functools import partial
 from os import PathLike
 from typing import Any, ClassVar
 from uuid import uuid4
@@ -47,6 +48,7 @@ from crypto_lakehouse.stores.ledger import SqliteLedger
 from crypto_lakehouse.stores.local import LocalStore
 from crypto_lakehouse.stores.lock import output_lock
 from crypto_lakehouse.workflows.config_files import load_config
+from crypto_lakehouse.workflows.history import prune_replaced
 from crypto_lakehouse.workflows.plans import (
     AUTO_PARALLEL_DOWNLOADS,
     Planner,
@@ -190,6 +192,14 @@ class ArchiveCollectionWorkflow(BaseWorkflow):
                     raise
                 finally:
                     dispatcher.finish()
+        await self._prune()
+
+    async def _prune(self) -> None:
+        """Remove replaced versions that are older than the configuration keeps them."""
+        days = self.config.replaced_retention_days
+        if days is not None and self._stop_code is None:
+            prune = partial(prune_replaced, older_than_days=days, today=self._today)
+            await to_thread.run_sync(prune, self._store.root)
 
     async def _collect_until_stopped(self, emit: Emit) -> None:
         if self._stop_code is not None or self._scope is None:

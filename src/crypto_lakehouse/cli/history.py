@@ -1,0 +1,203 @@
+"""`crypto-lakehouse history`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from crypto_lakehouse.stores.history import Change, Version
+
+__all__ = ["command"]
+
+
+@click.command("history")
+@click.argument("key", required=False)
+@click.option(
+    "--output",
+    "-o",
+    "--output-directory",
+    "output",
+    required=True,
+    metavar="DIR",
+    help="The directory that `collect` wrote to.",
+)
+@click.option("--since", metavar="DAY", help="Every change from this UTC day on, YYYY-MM-DD.")
+@click.option(
+    "--as-of",
+    metavar="DATE",
+    help="The version that stood at the end of a UTC day, or at a moment (ISO 8601).",
+)
+@click.option("--write", metavar="FILE", help="With --as-of: write its bytes; `-` is stdout.")
+@click.option("--force", is_flag=True, help="Let --write replace a file.")
+@click.option(
+    "--prune",
+    type=click.IntRange(min=0),
+    metavar="DAYS",
+    help="Remove the bytes of versions replaced longer ago than that.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")  # fmt: skip
+def command(
+    key: str | None,
+    output: str,
+    since: str | None,
+    as_of: str | None,
+    write: str | None,
+    prune: int | None,
+    *,
+    force: bool,
+    as_json: bool,
+) -> int:
+    """Show what the publisher replaced, and give back what was there.
+
+    KEY is an object key, or the path of an archive below DIR. A version stands from when a run
+    first saw it until other bytes took its place.
+
+    \b
+    Examples:
+      crypto-lakehouse history -o data --since 2026-09-01
+      crypto-lakehouse history -o data data/spot/daily/klines/BTCUSDT/1h/BTCUSDT-1h-2025-07-15.zip
+      crypto-lakehouse history -o data KEY --as-of 2026-08-15 --write old.zip
+      crypto-lakehouse history -o data --prune 365
+    """  # noqa: D301 - click reads \b
+    _check_usage(key, since, as_of, write, prune)
+    if prune is not None:
+        return _prune(output, prune)
+    if since is not None:
+        return _since(output, _day(since), as_json=as_json)
+    if as_of is not None and key is not None:
+        return _as_of(output, key, _moment(as_of), write, force=force, as_json=as_json)
+    return _versions(output, str(key), as_json=as_json)
+
+
+def _check_usage(
+    key: str | None, since: str | None, as_of: str | None, write: str | None, prune: int | None
+) -> None:
+    if sum(item is not None for item in (key, since, prune)) != 1:
+        raise click.UsageError("give one of KEY, --since DAY and --prune DAYS")
+    if as_of is not None and key is None:
+        raise click.UsageError("--as-of needs a KEY")
+    if write is not None and as_of is None:
+        raise click.UsageError("--write needs --as-of DATE")
+
+
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise click.UsageError(f"`{text}` is no day of the calendar, YYYY-MM-DD") from None
+
+
+def _moment(text: str) -> datetime:
+    from crypto_lakehouse.workflows.history import parse_moment
+
+    try:
+        return parse_moment(text)
+    except ValueError:
+        hint = "YYYY-MM-DD or YYYY-MM-DDTHH:MM:SS"
+        raise click.UsageError(f"`{text}` is neither a day nor a moment, {hint}") from None
+
+
+def _record(item: Version | Change) -> dict[str, Any]:
+    from attrs import asdict
+
+    return {name: value for name, value in asdict(item).items() if value not in (None, "")}
+
+
+def _versions(output: str, key: str, *, as_json: bool) -> int:
+    from crypto_lakehouse.cli.render import print_table
+    from crypto_lakehouse.workflows.history import history_of
+
+    versions = history_of(output, key)
+    if as_json:
+        records = [_record(version) for version in versions]
+        _print_json({"key": versions[0].key, "versions": records})
+        return 0
+    print_table(
+        f"versions of {versions[0].key}",
+        ("first seen", "until", "why", "verdict", "size", "SHA-256", "last modified", "bytes"),
+        [
+            (item.first_seen_at, item.until or "-", item.change or "current", item.verdict,
+             "?" if item.size_bytes is None else item.size_bytes, (item.sha256 or "-")[:16],
+             item.last_modified or "-", _where(item))
+            for item in versions
+        ],
+    )  # fmt: skip
+    newest = versions[-1]
+    if newest.newer_verdict:
+        click.echo(f"a newer version is {newest.newer_verdict}: {newest.newer_reason}")
+    if newest.accepted:
+        click.echo("a policy let the current version in although its sidecar disagrees")
+    return 0
+
+
+def _where(version: Version) -> str:
+    if version.kept_as:
+        return version.kept_as
+    if version.is_current and version.is_stored:
+        return version.key
+    return "the same as the next" if version.change == "restamped" else "not kept"
+
+
+def _since(output: str, day: date, *, as_json: bool) -> int:
+    from crypto_lakehouse.workflows.history import changes_since
+
+    changes = changes_since(output, day)
+    if as_json:
+        _print_json({"since": str(day), "changes": [_record(change) for change in changes]})
+        return 0
+    count = 0
+    for change in changes:
+        count += 1
+        click.echo(f"{change.at} {change.change} {change.key} {_difference(change)}")
+    click.echo(f"{count} changes since {day}")
+    return 0
+
+
+def _difference(change: Change) -> str:
+    if change.change == "restamped":
+        return f"{change.before_last_modified} -> {change.after_last_modified}"
+    kept = f", kept as {change.kept_as}" if change.kept_as else ", not kept"
+    before, after = (change.before_sha256 or "?")[:12], (change.after_sha256 or "?")[:12]
+    return f"{change.before_size_bytes} -> {change.after_size_bytes} B, {before} -> {after}{kept}"
+
+
+def _as_of(
+    output: str, key: str, moment: datetime, write: str | None, *, force: bool, as_json: bool
+) -> int:
+    from crypto_lakehouse.workflows.history import bytes_path, restore, version_at
+
+    if write is not None:
+        target = sys.stdout.buffer if write == "-" else Path(write)
+        version = restore(output, key, moment, target, overwrite=force)
+        click.echo(f"{version.key} as of {moment.isoformat()}: {version.sha256}", err=True)
+        return 0
+    version = version_at(output, key, moment)
+    place = bytes_path(output, version)
+    if as_json:
+        _print_json({**_record(version), "bytes_path": str(place)})
+    else:
+        seen = f"first seen {version.first_seen_at}"
+        click.echo(f"{version.key}\n  {version.sha256}, {seen}\n  {place}")
+    return 0
+
+
+def _prune(output: str, days: int) -> int:
+    from crypto_lakehouse.cli.render import bytes_text
+    from crypto_lakehouse.stores.local import LocalStore
+    from crypto_lakehouse.stores.lock import output_lock
+    from crypto_lakehouse.workflows.history import prune_replaced
+
+    with output_lock(LocalStore(Path(output)).own_path("lock")):
+        result = prune_replaced(output, older_than_days=days, today=datetime.now(UTC).date())
+    click.echo(f"{result.files} replaced versions removed, {bytes_text(result.size_bytes)}")
+    return 0
+
+
+def _print_json(value: dict[str, Any]) -> None:
+    click.echo(json.dumps(value, ensure_ascii=False))

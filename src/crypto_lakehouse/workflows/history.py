@@ -1,0 +1,244 @@
+"""What the publisher replaced, and how to have it back."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
+from typing import BinaryIO
+
+from attrs import frozen
+
+from crypto_lakehouse.core.archive import SIDECAR_SUFFIX, Archive
+from crypto_lakehouse.core.errors import ConfigurationError, Problem, StoreError
+from crypto_lakehouse.stores import history
+from crypto_lakehouse.stores.history import Change, Version
+from crypto_lakehouse.stores.local import OWN_FOLDER, LocalStore
+
+__all__ = [
+    "PruneResult",
+    "bytes_path",
+    "changes_since",
+    "history_of",
+    "parse_moment",
+    "prune_replaced",
+    "restore",
+    "version_at",
+]
+
+_STEP_BYTES = 1 << 20
+
+
+@frozen
+class PruneResult:
+    """What pruning removed: files, sidecars not counted, and their bytes."""
+
+    files: int
+    size_bytes: int
+
+
+def _ledger(output_directory: str | os.PathLike[str]) -> Path:
+    path = Path(output_directory) / OWN_FOLDER / "ledger.sqlite"
+    if not path.is_file():
+        reason = f"`{output_directory}` has no ledger; only `collect` makes one"
+        raise ConfigurationError([Problem("$.output_directory", reason)])
+    return path
+
+
+def _archive(output_directory: str | os.PathLike[str], key: str) -> Archive:
+    """Read a key, a sidecar's key, or a path below the output directory."""
+    text = key.removesuffix(SIDECAR_SUFFIX)
+    root = Path(output_directory).absolute()
+    path = Path(text).absolute()
+    if not text.startswith("data/") and path.is_relative_to(root):
+        text = path.relative_to(root).as_posix()
+    return Archive.parse(text)
+
+
+def parse_moment(text: str) -> datetime:
+    """Read a UTC day, which means its end, or a moment in ISO 8601, UTC unless it says other.
+
+    Raises:
+        ValueError: It is neither.
+    """
+    try:
+        end = datetime.combine(date.fromisoformat(text), time(), UTC) + timedelta(days=1)
+        return end - timedelta(seconds=1)
+    except ValueError:
+        moment = datetime.fromisoformat(text)
+        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def history_of(output_directory: str | os.PathLike[str], key: str) -> list[Version]:
+    """Every version of an archive, oldest first; blocking.
+
+    Raises:
+        ArchiveKeyError: `key` is no key of the archive.
+        ConfigurationError: There is no ledger, or it has never seen the archive.
+        LedgerError: The ledger cannot be read.
+    """
+    path, archive = _ledger(output_directory), _archive(output_directory, key)
+    versions = history.versions_of(path, archive)
+    if versions:
+        return versions
+    count, first, last = history.known_names(path, archive)
+    known = f"its folder has {count} archives, {first} to {last}" if count else (
+        f"nothing of `{archive.folder}` either"
+    )  # fmt: skip
+    reason = f"`{archive.key}` was never seen here; {known}"
+    raise ConfigurationError([Problem("KEY", reason)])
+
+
+def changes_since(output_directory: str | os.PathLike[str], day: date) -> Iterator[Change]:
+    """Every change from the beginning of a UTC day on, in the order of time; blocking.
+
+    Raises:
+        ConfigurationError: There is no ledger.
+        LedgerError: The ledger cannot be read.
+    """
+    return history.changes_since(_ledger(output_directory), day)
+
+
+def version_at(output_directory: str | os.PathLike[str], key: str, moment: datetime) -> Version:
+    """Which version stood at a moment.
+
+    Raises:
+        ConfigurationError: None did; and as `history_of`.
+    """
+    versions = history_of(output_directory, key)
+    version = history.version_as_of(versions, moment)
+    if version is None:
+        first = versions[0].first_seen_at
+        reason = f"no version of `{versions[0].key}` stood here then; first seen {first}"
+        raise ConfigurationError([Problem("--as-of", reason)])
+    return version
+
+
+def bytes_path(output_directory: str | os.PathLike[str], version: Version) -> Path:
+    """Where a version's bytes are.
+
+    A version that was only restamped has its bytes where its successor has them; so has one
+    whose successor was.
+
+    Raises:
+        StoreError: They were not kept, or are gone.
+    """
+    store = LocalStore(Path(output_directory))
+    for place in _places(output_directory, version):
+        path = Path(store.path(place))
+        if path.is_file():
+            return path
+    raise StoreError(version.key, "the bytes of this version were not kept, or were pruned")
+
+
+def _places(output_directory: str | os.PathLike[str], version: Version) -> list[str]:
+    same = [
+        item for item in history_of(output_directory, version.key) if item.sha256 == version.sha256
+    ]
+    kept = [item.kept_as for item in same if item.kept_as]
+    return kept + [item.key for item in same if item.is_current and item.is_stored]
+
+
+def restore(
+    output_directory: str | os.PathLike[str],
+    key: str,
+    moment: datetime,
+    target: Path | BinaryIO,
+    *,
+    overwrite: bool = False,
+) -> Version:
+    """Copy out the bytes that an archive had at a moment; blocking.
+
+    Args:
+        output_directory: Where the archives are.
+        key: The archive's.
+        moment: Aware.
+        target: A file, written whole or not at all; or a stream.
+        overwrite: Whether a file that exists may be replaced.
+
+    Raises:
+        ConfigurationError: No version stood then, or the target exists.
+        StoreError: The bytes were not kept, or are no longer what was verified.
+    """
+    version = version_at(output_directory, key, moment)
+    source = bytes_path(output_directory, version)
+    _check(source, version)
+    if not isinstance(target, Path):
+        with source.open("rb") as file:
+            shutil.copyfileobj(file, target, _STEP_BYTES)
+        return version
+    if target.exists() and not overwrite:
+        raise ConfigurationError([Problem("--write", f"`{target}` exists; --force replaces it")])
+    try:
+        _write_whole(source, target)
+    except OSError as error:
+        raise StoreError(str(target), error.strerror or str(error)) from error
+    return version
+
+
+def _write_whole(source: Path, target: Path) -> None:
+    """Copy beside the target and rename; a failure leaves nothing behind."""
+    part = target.with_name(f"{target.name}.{os.getpid()}.part")
+    try:
+        shutil.copyfile(source, part)
+        part.replace(target)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _check(path: Path, version: Version) -> None:
+    with path.open("rb") as file:
+        actual = hashlib.file_digest(file, "sha256").hexdigest()
+    if version.sha256 is not None and actual != version.sha256:
+        reason = f"its SHA-256 is {actual}, the ledger says {version.sha256}; it is not given out"
+        raise StoreError(str(path), reason)
+
+
+def prune_replaced(
+    output_directory: str | os.PathLike[str], *, older_than_days: int, today: date
+) -> PruneResult:
+    """Remove the bytes of versions that were replaced longer ago than that; blocking.
+
+    The caller holds the output lock. Versions stay in the history, without their bytes.
+
+    Args:
+        output_directory: Where the archives are.
+        older_than_days: 0 removes all.
+        today: The UTC day to count from.
+
+    Raises:
+        ConfigurationError: There is no ledger.
+        StoreError: A file cannot be removed, or would not be one of ours.
+    """
+    path = _ledger(output_directory)
+    store = LocalStore(Path(output_directory))
+    kept = history.kept_before(path, today, older_than_days)
+    removed = [size for _, place in kept if (size := _remove(store, place)) is not None]
+    history.forget_kept(path, [row for row, _ in kept])
+    return PruneResult(len(removed), sum(removed))
+
+
+def _remove(store: LocalStore, place: str) -> int | None:
+    """Remove one kept version with its sidecar; its size, None where it was gone already."""
+    inside = store.own_path("replaced")
+    path = Path(store.path(place))
+    real = path.parent.resolve() / path.name
+    if not real.is_relative_to(inside.resolve()):
+        raise StoreError(str(path), "it is not below the folder of replaced versions")
+    try:
+        size = path.lstat().st_size if path.exists() else None
+        for file in (path, path.with_name(path.name + SIDECAR_SUFFIX)):
+            file.unlink(missing_ok=True)
+        _remove_empty(path.parent, inside)
+    except OSError as error:
+        raise StoreError(str(path), error.strerror or str(error)) from error
+    return size
+
+
+def _remove_empty(folder: Path, inside: Path) -> None:
+    while folder != inside and folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
+        folder = folder.parent
