@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 import zipfile
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from crypto_lakehouse.stores.lock import output_lock
 from crypto_lakehouse.testing import ArchiveServer
 
 
+@cache
 def news() -> bytes:
     """Other bytes for the one archive."""
     buffer = io.BytesIO()
