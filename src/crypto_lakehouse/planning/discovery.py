@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from datetime import UTC, date, datetime
 from fnmatch import fnmatchcase
 from functools import partial
@@ -124,7 +124,7 @@ class Discovery:
     tell: Tell
     _plan: ListedPlan = field(init=False)
     _window: Window | None = field(init=False)
-    _seen: set[tuple[Market, str]] = field(init=False, factory=set)
+    _seen: set[tuple[Market | None, str]] = field(init=False, factory=set)
     _unlisted: list[tuple[tuple[int, str, int], PlannedSeries]] = field(init=False, factory=list)
     _strays: list[str] = field(init=False, factory=list)
 
@@ -267,12 +267,17 @@ class Discovery:
             return
         planned = PlannedSeries(series, cover_listed(listed, window, task.item.partitions))
         if listed.is_listed:
-            self._seen.add((row.market, task.symbol))
+            self._seen.add(self._named(series))
             self._plan.add(place, planned)
         else:
             self._unlisted.append((place, planned))
 
     # What is not listed -------------------------------------------------------------------------
+
+    def _named(self, series: Series) -> tuple[Market | None, str]:
+        """How the configuration names a symbol: for each market apart, or for all of them."""
+        apart = isinstance(self.config.symbols, Mapping)
+        return (series.market if apart else None, series.symbol)
 
     def _settle_unlisted(self) -> None:
         """Plan what a symbol lacks only where the source has nothing of that symbol at all.
@@ -283,7 +288,7 @@ class Discovery:
         plan, elsewhere = self._plan, Counter[str]()
         for place, planned in self._unlisted:
             series = planned.series
-            if (series.market, series.symbol) in self._seen:
+            if self._named(series) in self._seen:
                 elsewhere[f"{series.market} {series.data_type}"] += 1
             else:
                 plan.add(place, planned)

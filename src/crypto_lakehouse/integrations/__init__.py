@@ -1,0 +1,1 @@
+"""Optional parts: each imports its package on first use, and the core knows none of them."""

@@ -1,0 +1,68 @@
+"""What a ledger holds of one series, as plain values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date
+
+from attrs import frozen
+
+from crypto_lakehouse.core.archive import Partition, Period, Series
+from crypto_lakehouse.core.verdicts import Verdict
+
+__all__ = ["ArchiveRun", "FolderRecord", "SeriesRecord"]
+
+
+@frozen(kw_only=True)
+class ArchiveRun:
+    """Archives of one folder that follow each other without a gap and fared the same.
+
+    A folder of thousands is a few of them.
+
+    Attributes:
+        first_day, last_day: UTC days of data, both inclusive.
+        verdict: The last word on them.
+        reason: Why, in a sentence; empty for plain successes.
+        is_let_in: Whether the bytes stand at the final name although the sidecar disagrees.
+    """
+
+    first_day: date
+    last_day: date
+    verdict: Verdict
+    reason: str = ""
+    is_let_in: bool = False
+
+
+@frozen(kw_only=True)
+class FolderRecord:
+    """One partition of a series.
+
+    Attributes:
+        runs: In any order; no archive is in two.
+        size_bytes: Of the files at their final names.
+        refused_newer: How many verified archives have a newer version at the source that could
+            not take their place.
+        first_listed, last_listed: What the source listed as the first and the last archive of
+            the folder; None where that end is not known.
+        listed_on: The UTC day of that listing, None where there was none.
+    """
+
+    runs: Sequence[ArchiveRun] = ()
+    size_bytes: int = 0
+    refused_newer: int = 0
+    first_listed: Period | None = None
+    last_listed: Period | None = None
+    listed_on: date | None = None
+
+
+@frozen
+class SeriesRecord:
+    """What a ledger holds of one series, or of those of its archives that touch a window."""
+
+    series: Series
+    folders: Mapping[Partition, FolderRecord]
+
+    @property
+    def used(self) -> frozenset[Partition]:
+        """The partitions of which any archive was settled."""
+        return frozenset(partition for partition, folder in self.folders.items() if folder.runs)

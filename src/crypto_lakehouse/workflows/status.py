@@ -1,0 +1,282 @@
+"""Say of every collected series what is there, what is not, and whose fault each hole is."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from datetime import UTC, date, datetime
+from fnmatch import fnmatchcase
+from math import floor
+from pathlib import Path
+from typing import Any
+
+from attrs import define, field, frozen
+
+from crypto_lakehouse.core.archive import DataType, Market, Series
+from crypto_lakehouse.core.config import config_keys
+from crypto_lakehouse.core.config_values import is_glob, structure_value
+from crypto_lakehouse.core.errors import ConfigurationError, Problem
+from crypto_lakehouse.planning.coverage import HoleCause, SeriesCoverage, cover_series
+from crypto_lakehouse.planning.holes import KnownHoles, load_holes
+from crypto_lakehouse.planning.matrix import Matrix, MatrixRow, load_matrix
+from crypto_lakehouse.stores.coverage_view import recorded_series
+from crypto_lakehouse.stores.local import LocalStore
+
+__all__ = ["Status", "StatusTotals", "coverage_mapping", "status_of"]
+
+
+@define
+class StatusTotals:
+    """The sum over series.
+
+    Attributes:
+        holes: Days by cause.
+        refused_newer: Verified archives with a newer version that could not take their place.
+    """
+
+    series: int = 0
+    verified_days: int = 0
+    expected_days: int = 0
+    size_bytes: int = 0
+    refused_newer: int = 0
+    holes: Counter[HoleCause] = field(factory=Counter)
+
+    def add(self, coverage: SeriesCoverage) -> None:
+        """Count one more series."""
+        self.series += 1
+        self.verified_days += coverage.verified_days
+        self.expected_days += coverage.expected_days
+        self.size_bytes += coverage.size_bytes
+        self.refused_newer += coverage.refused_newer
+        self.holes += coverage.days_by_cause()
+
+    @property
+    def ratio(self) -> float:
+        """The verified part of what is expected, 0 to 1; 1 where nothing is."""
+        return self.verified_days / self.expected_days if self.expected_days else 1.0
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Return the totals as JSON types; every cause is there."""
+        return {
+            "series": self.series,
+            **_counts(self),
+            "holes": {str(cause): self.holes[cause] for cause in HoleCause},
+        }
+
+
+@frozen(kw_only=True)
+class _Selection:
+    """What the caller wants to see."""
+
+    markets: tuple[Market, ...] | None = None
+    data_types: tuple[DataType, ...] | None = None
+    symbols: tuple[str, ...] | Mapping[Market, tuple[str, ...]] | None = None
+    intervals: tuple[str, ...] | Mapping[DataType, tuple[str, ...]] | None = None
+    start: date | None = None
+    end: date | None = None
+
+    def holds(self, series: Series, row: MatrixRow | None) -> bool:
+        """Whether a series is wanted."""
+        return (
+            (self.markets is None or series.market in self.markets)
+            and (self.data_types is None or series.data_type in self.data_types)
+            and self._has_symbol(series, row)
+            and self._has_interval(series)
+        )
+
+    def _has_symbol(self, series: Series, row: MatrixRow | None) -> bool:
+        wanted = self.symbols
+        if isinstance(wanted, Mapping):
+            wanted = wanted.get(series.market, ())
+        if wanted is None:
+            return True
+        return any(
+            fnmatchcase(series.symbol, symbol)
+            if is_glob(symbol)
+            else series.symbol in (symbol, row.folder_symbol(symbol) if row else None)
+            for symbol in wanted
+        )
+
+    def _has_interval(self, series: Series) -> bool:
+        wanted = self.intervals
+        if isinstance(wanted, Mapping):
+            wanted = wanted.get(series.data_type)
+        return series.interval is None or wanted is None or series.interval in wanted
+
+
+@frozen(kw_only=True)
+class Status:
+    """The coverage of every wanted series; it is read from the ledger at each iteration.
+
+    Attributes:
+        today: The UTC day that tells late archives from missing ones.
+        notes: What its reader should know, a sentence each.
+    """
+
+    today: date
+    notes: tuple[str, ...]
+    _ledger: Path
+    _matrix: Matrix
+    _holes: KnownHoles
+    _selection: _Selection
+
+    def __iter__(self) -> Iterator[SeriesCoverage]:
+        """Judge series by series; blocking, and memory is that of one series.
+
+        Raises:
+            LedgerError: The ledger cannot be read.
+        """
+        rows = {(row.market, row.data_type): row for row in self._matrix.rows}
+
+        def row_of(series: Series) -> MatrixRow | None:
+            return rows.get((series.market, series.data_type))
+
+        wanted = self._selection
+        records = recorded_series(
+            self._ledger,
+            lambda series: wanted.holds(series, row_of(series)),
+            start=wanted.start,
+            end=wanted.end,
+        )
+        for record in records:
+            coverage = cover_series(
+                record,
+                row_of(record.series),
+                self._holes,
+                self.today,
+                start=wanted.start,
+                end=wanted.end,
+            )
+            if coverage is not None:
+                yield coverage
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Return everything as JSON types; all of it is in memory then."""
+        totals = StatusTotals()
+        series = []
+        for coverage in self:
+            totals.add(coverage)
+            series.append(coverage_mapping(coverage))
+        return {"today": str(self.today), "totals": totals.to_mapping(), "series": series}
+
+
+def status_of(
+    output_directory: str | os.PathLike[str],
+    *,
+    markets: object = None,
+    data_types: object = None,
+    symbols: object = None,
+    intervals: object = None,
+    start: object = None,
+    end: object = None,
+    matrix_path: str | os.PathLike[str] | None = None,
+    today: date | None = None,
+) -> Status:
+    """Judge how complete a collected directory is, by its ledger.
+
+    The files are not looked at (`verify_tree` does that), nothing is requested and nothing is
+    changed; a collection may run beside it. What the window means, and what is judged without
+    one, is told by `cover_series`.
+
+    Args:
+        output_directory: Where a collection wrote to.
+        markets: As in the configuration, like the following ones; all by default.
+        data_types: All by default.
+        symbols: Symbols or globs, for all markets or per market; all by default.
+        intervals: For all data types or per data type; all by default.
+        start: First UTC day, a date or YYYY-MM-DD.
+        end: Last UTC day, inclusive.
+        matrix_path: The matrix; the shipped one by default.
+        today: The UTC day; the current one by default.
+
+    Raises:
+        ConfigurationError: There is no ledger, or the selection cannot be read; every fault at
+            once.
+        MatrixError: The matrix cannot be used.
+    """
+    given = {
+        "markets": markets,
+        "data_types": data_types,
+        "symbols": symbols,
+        "intervals": intervals,
+        "start": start,
+        "end": end,
+    }
+    selection, problems = _read(given)
+    root = LocalStore(Path(output_directory))
+    ledger = root.own_path("ledger.sqlite")
+    if not ledger.is_file():
+        reason = f"`{root.root}` has no ledger; no `collect` has written there"
+        problems.insert(0, Problem("$.output_directory", reason))
+    if problems:
+        raise ConfigurationError(problems)
+    matrix = load_matrix(matrix_path)
+    return Status(
+        today=today or datetime.now(UTC).date(),
+        notes=matrix.corrections,
+        ledger=ledger,
+        matrix=matrix,
+        holes=load_holes(),
+        selection=selection,
+    )
+
+
+def _read(given: Mapping[str, object]) -> tuple[_Selection, list[Problem]]:
+    keys = config_keys()
+    values: dict[str, Any] = {}
+    problems: list[Problem] = []
+    for name, value in given.items():
+        if value is None:
+            continue
+        metadata = keys[name].metadata if name in keys else {"kind": date}
+        values[name], faults = structure_value(value, metadata, f"$.{name}")
+        problems += faults
+    if problems:
+        return _Selection(), problems
+    selection = _Selection(**values)
+    if selection.start and selection.end and selection.start > selection.end:
+        reason = f"{selection.start} is after end {selection.end}; swap them"
+        problems.append(Problem("$.start", reason))
+    return selection, problems
+
+
+def coverage_mapping(coverage: SeriesCoverage) -> dict[str, Any]:
+    """Return a series' coverage as JSON types, as `status --json` prints it."""
+    series = coverage.series
+    return {
+        "market": series.market,
+        "data_type": series.data_type,
+        "symbol": series.symbol,
+        "interval": series.interval,
+        "start": _text(coverage.start),
+        "end": _text(coverage.end),
+        "first": _text(coverage.first_day),
+        "last": _text(coverage.last_day),
+        **_counts(coverage),
+        "holes": [
+            {
+                "first": str(hole.first_day),
+                "last": str(hole.last_day),
+                "days": hole.days,
+                "cause": hole.cause,
+                "reason": hole.reason,
+            }
+            for hole in coverage.holes
+        ],
+    }
+
+
+def _counts(counted: SeriesCoverage | StatusTotals) -> dict[str, Any]:
+    return {
+        "verified_days": counted.verified_days,
+        "expected_days": counted.expected_days,
+        # Rounded down, so that only what is complete is called 100.
+        "coverage": floor(10_000 * counted.ratio) / 100,
+        "bytes": counted.size_bytes,
+        "refused_newer": counted.refused_newer,
+    }
+
+
+def _text(day: date | None) -> str | None:
+    return str(day) if day else None
