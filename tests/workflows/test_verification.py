@@ -50,7 +50,14 @@ async def test_damage_is_found_by_the_sidecar(collection: Collection) -> None:
     assert "the sidecar says" in report.problems[0].reason
     mapping = report.to_mapping()
     assert mapping["status"] == "partial"
-    assert mapping["totals"] == {"checked": 1, "ok": 0, "damaged": 1, "missing": 0, "unproven": 0}
+    assert mapping["totals"] == {
+        "checked": 1,
+        "ok": 0,
+        "damaged": 1,
+        "missing": 0,
+        "unproven": 0,
+        "unreadable": 0,
+    }
     assert json.dumps(mapping)
 
 
@@ -95,7 +102,7 @@ async def test_a_file_that_cannot_be_read_is_damage(collection: Collection) -> N
     await collection.run()
     collection.path(KEY).unlink()
     collection.path(KEY).symlink_to(collection.path(KEY))
-    assert (await states(collection.root))[KEY] is FileState.DAMAGED
+    assert (await states(collection.root))[KEY] is FileState.UNREADABLE
 
 
 async def test_only_a_hundred_problems_are_listed(tmp_path: Path) -> None:

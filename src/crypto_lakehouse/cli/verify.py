@@ -3,12 +3,29 @@
 from __future__ import annotations
 
 import json
+import secrets
+import sys
+from datetime import date
 from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import click
 
+from crypto_lakehouse.cli.options import option_overrides
+
+if TYPE_CHECKING:
+    from crypto_lakehouse.cli.verify_output import Outputs
+    from crypto_lakehouse.collection.sampling import Sample
+    from crypto_lakehouse.collection.verification import VerificationReport
+    from crypto_lakehouse.core.archive import Archive
+    from crypto_lakehouse.stores.quarantine import Quarantined
+    from crypto_lakehouse.workflows.repair import RepairReport
+
 __all__ = ["command"]
+
+#: How many quarantined archives `--json` lists.
+LISTED = 100
 
 
 @click.command("verify")
@@ -21,27 +38,162 @@ __all__ = ["command"]
     metavar="DIR",
     help="The directory that `collect` wrote to, or any mirror of the archive.",
 )
+@click.option("--sample", metavar="N", help="Only a part: a share as 5%, or a number as 1000.")
+@click.option("--seed", metavar="TEXT", help="Which part; the same seed takes the same one.")
+@click.option("--since", metavar="DAY", help="Only what was written on this UTC day or later.")
+@click.option(
+    "--combined",
+    metavar="FILE",
+    help="A line for each: = good, * damaged, + gone, - unproven, ! unreadable.",
+)
+@click.option("--sums", metavar="FILE", help="Write what is good as SHA256SUMS.")
+@click.option("--repair", is_flag=True, help="Fetch again what is damaged or quarantined.")
+@click.option(
+    "--config",
+    "config_file",
+    type=click.Path(),
+    metavar="FILE",
+    help="With --repair: names the source.",
+)
+@click.option("--source-url", metavar="URL", help="With --repair: the source.")
+@click.option(
+    "--second-source-url", metavar="URL", help="With --repair: asked where that is wrong."
+)
+@click.option("-j", "--max-parallel-downloads", metavar="N", help="With --repair: 1 to 256.")
+@click.option("--max-retries", metavar="N", help="With --repair: 0 to 20.")
+@click.option("--timeout-seconds", metavar="SECONDS", help="With --repair: of silence.")
+@click.option("--integrity", metavar="HOW", help="With --repair: sidecar, listing or both.")
+@click.option(
+    "--accept-upstream-mismatch",
+    is_flag=True,
+    default=None,
+    help="With --repair: let in what disagrees with its sidecar.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
-def command(output: str, *, as_json: bool) -> int:  # fmt: skip
-    """Hash every stored archive and compare it with its sidecar, or with the ledger.
+def command(**given: Any) -> int:  # fmt: skip  # noqa: ANN401 - one parameter for each option
+    """Hash stored archives and compare them with their sidecars, or with the ledger.
 
-    Nothing is changed. Exit code 4: some are damaged; 3: some that were verified are gone.
-    """
-    return anyio.run(partial(_verify, output, as_json=as_json))
+    Nothing is changed without --repair. Exit code 4: some are damaged or cannot be read; 3: some
+    that were verified are gone.
+
+    \b
+    Examples:
+      crypto-lakehouse verify -o data
+      crypto-lakehouse verify -o data --sample 5% --combined -
+      crypto-lakehouse verify -o data --sums SHA256SUMS && (cd data; sha256sum -c ../SHA256SUMS)
+      crypto-lakehouse verify -o data --since 2026-09-01 --repair
+    """  # noqa: D301 - click reads \b
+    return anyio.run(partial(_verify, given))
 
 
-async def _verify(output: str, *, as_json: bool) -> int:
-    from crypto_lakehouse.collection.verification import FileState, StoredArchive
+async def _verify(given: dict[str, Any]) -> int:
+    from crypto_lakehouse.cli.verify_output import Outputs
+    from crypto_lakehouse.workflows.repair import list_quarantine
     from crypto_lakehouse.workflows.verification import verify_tree
 
-    async def tell(archive: StoredArchive) -> None:
-        if archive.state is not FileState.OK:
-            click.echo(f"{archive.state} {archive.key}: {archive.reason}", err=True)
-
-    report = await verify_tree(output, tell)
-    if as_json:
-        click.echo(json.dumps(report.to_mapping(), ensure_ascii=False))
+    sample, since = _sample(given["sample"], given["seed"]), _since(given["since"])
+    if given["combined"] == "-" and given["as_json"]:
+        raise click.UsageError("--combined - and --json both want standard output")
+    with Outputs(given["combined"], given["sums"], is_part=bool(sample or since)) as outputs:
+        report = await verify_tree(given["output"], outputs.tell, sample=sample, since=since)
+        outputs.finish()
+    quarantine = await list_quarantine(given["output"])
+    repair = None
+    if given["repair"]:
+        wanted = [*outputs.damaged, *(item.archive for item in quarantine)]
+        repair = await _repair(given, wanted) if wanted else None
+        quarantine = await list_quarantine(given["output"])
+    if given["as_json"]:
+        click.echo(json.dumps(_mapping(report, quarantine, repair, given), ensure_ascii=False))
     else:
-        counts = ", ".join(f"{report.totals[state]} {state}" for state in FileState)
-        click.echo(f"{report.totals.total()} archives checked: {counts}")
-    return report.exit_code
+        _print(report, quarantine, repair, to_stderr=given["combined"] == "-")
+    return _exit_code(report, repair, outputs)
+
+
+def _sample(text: str | None, seed: str | None) -> Sample | None:
+    from crypto_lakehouse.collection.sampling import Sample
+
+    if text is None:
+        return None
+    chosen = seed or secrets.token_hex(4)
+    try:
+        sample = Sample.parse(text, chosen)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+    click.echo(f"sample {text}, --seed {chosen}", err=True)
+    return sample
+
+
+def _since(text: str | None) -> date | None:
+    try:
+        return None if text is None else date.fromisoformat(text)
+    except ValueError:
+        raise click.UsageError(f"`{text}` is no day of the calendar, YYYY-MM-DD") from None
+
+
+async def _repair(given: dict[str, Any], wanted: list[Archive]) -> RepairReport:
+    from crypto_lakehouse.core.metrics import ByteMeter
+    from crypto_lakehouse.sinks.lines import LinesSink
+    from crypto_lakehouse.workflows.repair import repair_tree
+
+    click.echo(f"{len(set(wanted))} archives are fetched again", err=True)
+    overrides = option_overrides({name: given[name] for name in given if name != "output"})
+    meter = ByteMeter()
+    return await repair_tree(
+        given["output"],
+        wanted,
+        config_file=given["config_file"],
+        overrides=overrides,
+        sinks=[LinesSink(meter)],
+        meter=meter,
+    )
+
+
+def _exit_code(report: VerificationReport, repair: RepairReport | None, outputs: Outputs) -> int:
+    """The worst of what is now; without a repair, of what was found."""
+    if repair is None:
+        return report.exit_code
+    from crypto_lakehouse.collection.verification import FileState
+
+    if outputs.has_foreign_damage:
+        return 4
+    return repair.exit_code or (3 if report.totals[FileState.MISSING] else 0)
+
+
+def _mapping(
+    report: VerificationReport,
+    quarantine: list[Quarantined],
+    repair: RepairReport | None,
+    given: dict[str, Any],
+) -> dict[str, Any]:
+    mapping = report.to_mapping()
+    mapping["quarantine"] = {
+        "count": len(quarantine),
+        "archives": [
+            {"key": item.archive.key, "reason": item.reason} for item in quarantine[:LISTED]
+        ],
+    }
+    if given["repair"]:
+        mapping["repair"] = repair.to_mapping() if repair else {"repaired": [], "remaining": []}
+    return mapping
+
+
+def _print(
+    report: VerificationReport,
+    quarantine: list[Quarantined],
+    repair: RepairReport | None,
+    *,
+    to_stderr: bool,
+) -> None:
+    from crypto_lakehouse.collection.verification import FileState
+
+    say = partial(click.echo, err=to_stderr)
+    counts = ", ".join(f"{report.totals[state]} {state}" for state in FileState)
+    say(f"{report.totals.total()} archives checked: {counts}")
+    if quarantine:
+        say(f"{len(quarantine)} in quarantine, as {quarantine[0].archive.key}")
+    if repair is not None:
+        say(f"{len(repair.repaired)} repaired, {len(repair.remaining)} not")
+        for item in repair.remaining:
+            click.echo(f"not repaired: {item.key}: {item.reason}", err=True)
+    sys.stdout.flush()

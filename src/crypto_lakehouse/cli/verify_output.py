@@ -1,0 +1,121 @@
+"""What `verify` writes while it goes on: problems, a line for each archive, SHA256SUMS."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import ExitStack
+from errno import EISDIR
+from pathlib import Path
+from typing import Any, Self, TextIO
+
+import click
+
+from crypto_lakehouse.cli.render import bytes_text
+from crypto_lakehouse.collection.verification import DAMAGE, FileState, StoredArchive
+from crypto_lakehouse.core.archive import Archive
+from crypto_lakehouse.core.errors import ArchiveKeyError, ConfigurationError, Problem
+
+__all__ = ["Outputs"]
+
+
+class Outputs:
+    """Takes each archive as it is verified; files are whole or absent.
+
+    Args:
+        combined: The file of marks; `-` is standard output.
+        sums: The file of digests.
+        is_part: Whether only a part of the tree is verified, which those files then hold.
+    """
+
+    def __init__(self, combined: str | None, sums: str | None, *, is_part: bool) -> None:
+        self.damaged: list[Archive] = []
+        self.has_foreign_damage = False
+        self._resources = ExitStack()
+        self._combined = self._open(combined, "--combined")
+        self._sums = self._open(sums, "--sums")
+        self._is_part = is_part and bool(sums)
+        self._files = self._bytes = 0
+        self._progress: Any = None
+
+    def _open(self, path: str | None, option: str) -> TextIO | None:
+        if path is None or path == "-":
+            return sys.stdout if path else None
+        try:
+            return self._resources.enter_context(_Whole(Path(path).absolute()))
+        except OSError as error:
+            reason = f"`{path}` cannot be written: {error.strerror or error}"
+            raise ConfigurationError([Problem(option, reason)]) from error
+
+    def __enter__(self) -> Self:
+        if sys.stderr.isatty() and self._combined is not sys.stdout:
+            from rich.console import Console
+            from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+            columns = SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()
+            console = Console(stderr=True)
+            self._progress = Progress(*columns, console=console, transient=True)
+            self._progress.add_task("verifying", total=None)
+            self._resources.enter_context(self._progress)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._resources.__exit__(*error)  # type: ignore[arg-type]
+
+    async def tell(self, archive: StoredArchive) -> None:
+        """Write what there is to say of one archive."""
+        if self._combined is not None:
+            self._combined.write(f"{archive.state.mark} {archive.key}\n")
+        if self._sums is not None and archive.state is FileState.OK:
+            self._sums.write(f"{archive.sha256}  {archive.key}\n")
+        if archive.state in DAMAGE:
+            self._remember(archive.key)
+        if archive.state is not FileState.OK and self._combined is not sys.stdout:
+            self._say(f"{archive.state} {archive.key}: {archive.reason}")
+        self._advance(archive.size_bytes)
+
+    def _remember(self, key: str) -> None:
+        try:
+            self.damaged.append(Archive.parse(key))
+        except ArchiveKeyError:
+            self.has_foreign_damage = True
+            self._say(f"{key} is no archive of the publisher's, it cannot be fetched again")
+
+    def _say(self, line: str) -> None:
+        if self._progress is not None:
+            self._progress.console.print(line, markup=False, highlight=False)
+        else:
+            click.echo(line, err=True)
+
+    def _advance(self, size: int) -> None:
+        self._files += 1
+        self._bytes += size
+        if self._progress is not None and self._files % 16 == 0:
+            text = f"{self._files} archives, {bytes_text(self._bytes)}"
+            self._progress.update(self._progress.task_ids[0], description=text)
+
+    def finish(self) -> None:
+        """Say what the files hold."""
+        if self._is_part:
+            self._say("the file of digests holds the part that was verified, not the whole tree")
+
+
+class _Whole:
+    """A text file that gets its name once it is whole."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        if path.is_dir():
+            raise IsADirectoryError(EISDIR, "it is a directory")
+        self._part = path.with_name(f"{path.name}.{os.getpid()}.part")
+        self._file = self._part.open("w", encoding="utf-8", errors="surrogateescape", newline="\n")
+
+    def __enter__(self) -> TextIO:
+        return self._file
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        self._file.close()
+        if kind is None:
+            self._part.replace(self._path)
+        else:
+            self._part.unlink()
