@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
@@ -28,8 +28,7 @@ from crypto_lakehouse.workflows.history import (
     version_at,
 )
 
-NOW = datetime.now(UTC) + timedelta(minutes=1)
-TODAY = NOW.date()
+LATER = datetime(2999, 1, 1, tzinfo=UTC)
 NEWS = make_zip(member_of(KEY), b"other,bars\n")
 
 
@@ -79,18 +78,18 @@ def test_changes_are_told_by_date(replaced: Collection) -> None:
     assert (change.key, change.change) == (KEY, "replaced")
     assert change.after_size_bytes == len(NEWS)
     assert change.kept_as is not None
-    assert list(changes_since(replaced.root, TODAY + timedelta(days=1))) == []
+    assert list(changes_since(replaced.root, LATER.date())) == []
 
 
 def test_the_bytes_of_a_date_are_given_back(replaced: Collection, tmp_path: Path) -> None:
     target = tmp_path / "back.zip"
-    assert restore(replaced.root, KEY, NOW, target).is_current
+    assert restore(replaced.root, KEY, LATER, target).is_current
     assert target.read_bytes() == NEWS
     with pytest.raises(ConfigurationError, match="exists; --force replaces it"):
-        restore(replaced.root, KEY, NOW, target)
-    restore(replaced.root, KEY, NOW, target, overwrite=True)
+        restore(replaced.root, KEY, LATER, target)
+    restore(replaced.root, KEY, LATER, target, overwrite=True)
     stream = io.BytesIO()
-    restore(replaced.root, KEY, NOW, stream)
+    restore(replaced.root, KEY, LATER, stream)
     assert stream.getvalue() == NEWS
     assert sorted(path.name for path in tmp_path.iterdir() if path.is_file()) == ["back.zip"]
 
@@ -98,12 +97,12 @@ def test_the_bytes_of_a_date_are_given_back(replaced: Collection, tmp_path: Path
 def test_bytes_that_are_no_longer_those_are_not_given_out(replaced: Collection) -> None:
     replaced.path(KEY).write_bytes(b"rotten")
     with pytest.raises(StoreError, match="it is not given out"):
-        restore(replaced.root, KEY, NOW, io.BytesIO())
+        restore(replaced.root, KEY, LATER, io.BytesIO())
 
 
 def test_a_target_that_cannot_be_written_is_said(replaced: Collection, tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="No such file"):
-        restore(replaced.root, KEY, NOW, tmp_path / "nowhere" / "x.zip")
+        restore(replaced.root, KEY, LATER, tmp_path / "nowhere" / "x.zip")
 
 
 def test_nothing_stood_before_the_first_sighting(replaced: Collection) -> None:
@@ -124,9 +123,12 @@ def test_what_was_never_seen_is_said_with_what_was(replaced: Collection, tmp_pat
 
 def test_pruning_removes_old_bytes_and_keeps_the_history(replaced: Collection) -> None:
     kept = bytes_path(replaced.root, history_of(replaced.root, KEY)[0])
-    assert prune_replaced(replaced.root, older_than_days=30, today=TODAY) == PruneResult(0, 0)
+    today = datetime.now(UTC).date()
+    assert prune_replaced(replaced.root, older_than_days=30, today=today) == PruneResult(0, 0)
     size = kept.stat().st_size
-    assert prune_replaced(replaced.root, older_than_days=0, today=TODAY) == PruneResult(1, size)
+    assert prune_replaced(replaced.root, older_than_days=0, today=LATER.date()) == PruneResult(
+        1, size
+    )
     assert list((replaced.root / ".lakehouse" / "replaced").iterdir()) == []
     old, _ = history_of(replaced.root, KEY)
     with pytest.raises(StoreError, match="were not kept, or were pruned"):
@@ -136,7 +138,7 @@ def test_pruning_removes_old_bytes_and_keeps_the_history(replaced: Collection) -
 
 def test_pruning_counts_nothing_that_is_gone_already(replaced: Collection) -> None:
     bytes_path(replaced.root, history_of(replaced.root, KEY)[0]).unlink()
-    assert prune_replaced(replaced.root, older_than_days=0, today=TODAY).files == 0
+    assert prune_replaced(replaced.root, older_than_days=0, today=LATER.date()).files == 0
 
 
 def test_pruning_removes_nothing_elsewhere(replaced: Collection, tmp_path: Path) -> None:
@@ -147,7 +149,7 @@ def test_pruning_removes_nothing_elsewhere(replaced: Collection, tmp_path: Path)
     folder.mkdir()
     (folder / "data").symlink_to(outside / "data")
     with pytest.raises(StoreError, match="not below the folder of replaced versions"):
-        prune_replaced(replaced.root, older_than_days=0, today=TODAY)
+        prune_replaced(replaced.root, older_than_days=0, today=LATER.date())
     assert [path for path in kept if path.is_file()] == kept
 
 
@@ -184,9 +186,9 @@ def test_a_version_stands_until_the_next_one(day: str, found: int | None) -> Non
 
 def test_what_never_stood_at_its_name_is_no_version_of_a_date() -> None:
     refused = version("2026-01-01", None, verdict=Verdict.CORRUPT)
-    assert version_as_of([refused], NOW) is None
+    assert version_as_of([refused], LATER) is None
     let_in = version("2026-01-01", None, verdict=Verdict.UPSTREAM_MISMATCH, accepted=True)
-    assert version_as_of([let_in], NOW) == let_in
+    assert version_as_of([let_in], LATER) == let_in
 
 
 def test_a_restamped_version_has_its_bytes_where_its_successor_has(tmp_path: Path) -> None:
