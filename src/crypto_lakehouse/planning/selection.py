@@ -215,7 +215,7 @@ def _refusal(symbol: str, rows: list[MatrixRow]) -> str:
     if is_glob(symbol) and not listed:
         return (
             f"`{symbol}` is a pattern, and the matrix lists no symbols to match it with; "
-            "name the symbols"
+            "name the symbols, or use `discovery: listing`"
         )
     markets = " or ".join(dict.fromkeys(row.market for row in rows))
     rules = " or ".join(dict.fromkeys(row.symbol_pattern for row in rows))

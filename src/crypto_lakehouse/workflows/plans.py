@@ -15,7 +15,7 @@ from crypto_lakehouse.collection.http import HttpTransport, Origins, http_sessio
 from crypto_lakehouse.collection.listing import Lister
 from crypto_lakehouse.collection.retry import RetryPolicy
 from crypto_lakehouse.core.config import DEFAULT_LISTING_URL, WorkflowConfig
-from crypto_lakehouse.core.errors import ListingError, NoListing
+from crypto_lakehouse.core.errors import ConfigurationError, ListingError, NoListing
 from crypto_lakehouse.core.events import Event, FolderListed
 from crypto_lakehouse.core.ports import Emit
 from crypto_lakehouse.planning.discovery import Discovery, ListedPlan
@@ -89,8 +89,11 @@ class Planner:
             is_there = not isinstance(error, NoListing)
             if (is_there and self._is_asked_for()) or not self._has_calendar():
                 raise
-            reason = f"{error}; symbols and dates come from the calendar instead"
-            return plan_collection(self.config, self.matrix, day), reason
+            try:
+                plan = plan_collection(self.config, self.matrix, day)
+            except ConfigurationError:  # patterns, that only a listing could have resolved
+                raise error from None
+            return plan, f"{error}; symbols and dates come from the calendar instead"
         return await self._discover(day), ""
 
     async def _check(self) -> None:
