@@ -321,7 +321,8 @@ class Inventory:
         has_sidecar = not self.keep_sidecars or name + SIDECAR_SUFFIX in folder.scan.others
         listed = item.listed
         action = decide(row, stat, has_sidecar=has_sidecar, force=self.force, listed=listed)
-        if row is not None and action is Action.NOTHING:
+        is_enough = action is Action.NOTHING or (item.unlisted and action is Action.FETCH_SIDECAR)
+        if row is not None and is_enough:
             return unchanged(item, row)
         if row is not None and action is Action.FETCH and self._is_known_wrong(row, stat, listed):
             return still_wrong(item.archive, row, stands=stat is not None)

@@ -133,7 +133,10 @@ class StandingProver:
     ) -> Outcome | None:
         """Fetch the sidecar of a zip that is verified; None where it speaks of another one."""
         published = await self.examiner.published(transfer)
-        if published.data is None or published.sha256 is None or published.sha256 != row.sha256:
+        if published.data is None:
+            reason = "the source has no sidecar of it any more; it was verified before"
+            return Outcome.of_row(row, Ruling(Verdict.UNCHANGED, reason), stat)
+        if published.sha256 is None or published.sha256 != row.sha256:
             return None
         if self.keep_sidecars:
             await self.store.put(transfer.archive.sidecar_key, published.data)
