@@ -8,7 +8,7 @@ Source: archive-facts 1.2.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from functools import partial
 from urllib.parse import quote
@@ -24,6 +24,7 @@ from crypto_lakehouse.core.errors import (
     ListingError,
     ListingMalformed,
     NoListing,
+    RedirectRefused,
     ServerError,
     TransferError,
 )
@@ -79,8 +80,11 @@ class Lister:
             await self._retried(prefix, "", "/", 1)
         except NotAListing as error:
             raise NoListing(prefix, f"the source has no listing: {_said(error)}") from error
+        except RedirectRefused as error:
+            raise NoListing(prefix, _said(error)) from error
         except ServerError as error:
-            kind = NoListing if error.status in _NO_LISTING else ListingError
+            says_no = error.status in _NO_LISTING or 300 <= error.status < 400
+            kind = NoListing if says_no else ListingError
             raise kind(prefix, _said(error)) from error
         except TransferError as error:
             raise ListingError(prefix, _said(error)) from error
@@ -106,13 +110,16 @@ class Lister:
             prefix: A key prefix that ends with a slash; `.../1m` would also find `.../1mo/`.
             after: Only keys behind this one, in the order of their UTF-8 bytes.
             delimiter: `/` rolls up what lies below folders; empty lists every object.
-            page_keys: How many entries a page may have, at most 1000.
+            page_keys: How many entries a page may have, from 1 to 1000.
 
         Raises:
             ListingError: A page could not be had, after all retries.
         """
         if not prefix.endswith("/"):
             raise ValueError(f"the prefix `{prefix}` must end with a slash")
+        if page_keys < 1:
+            # S3 answers 0 with a page that is empty and says that it is the last.
+            raise ValueError(f"a page of {page_keys} keys would look like an empty listing")
         has_more = True
         while has_more:
             try:
@@ -153,7 +160,7 @@ class Lister:
                     async for chunk in chunks:
                         parser.feed(chunk)
         page = parser.close()
-        _check(page, prefix, after, str(url))
+        _check(page, fields, str(url))
         return page
 
 
@@ -165,32 +172,55 @@ def _address(base: URL, fields: dict[str, str]) -> URL:
     return URL(f"{bare}?{query}", encoded=True)
 
 
-def _check(page: ParsedPage, prefix: str, after: str, url: str) -> None:
-    """Refuse a page that cannot be part of an honest listing of the prefix.
+def _check(page: ParsedPage, asked: Mapping[str, str], url: str) -> None:
+    """Refuse a page that cannot be part of an honest listing of what was asked for.
 
     Raises:
         ListingMalformed: It lists what was not asked for, or in no order, or never ends.
     """
-    for kind in ([item.key for item in page.objects], page.folders):
-        _check_order(kind, prefix, after, url)
-    if page.is_truncated and _last(page) <= after:
-        raise _Stuck(url, "malformed listing: it goes on where it has been already")
+    prefix, after, delimiter = asked["prefix"], asked["marker"], asked["delimiter"]
+    keys = [item.key for item in page.objects]
+    _check_order(keys, prefix, after, url)
+    _check_order(page.folders, prefix, after, url)
+    for folder in page.folders:
+        # A folder that nobody asked for hides the objects in it, and one that is the prefix
+        # itself would be gone into for ever.
+        if not delimiter or folder.find(delimiter, len(prefix)) != len(folder) - len(delimiter):
+            raise _not_asked_for(folder, url)
+    if delimiter and (deep := [key for key in keys if delimiter in key[len(prefix) :]]):
+        raise _not_asked_for(deep[0], url)
+    if page.is_truncated:
+        _check_marker(page, prefix, after, url)
 
 
 def _check_order(keys: Sequence[str], prefix: str, after: str, url: str) -> None:
     before = after
     for key in keys:
         if not key.startswith(prefix):
-            raise ListingMalformed(url, f"malformed listing: `{key[:200]}` was not asked for")
+            raise _not_asked_for(key, url)
         if key <= before:
             raise ListingMalformed(url, f"malformed listing: `{key[:200]}` is out of order")
         before = key
 
 
+def _check_marker(page: ParsedPage, prefix: str, after: str, url: str) -> None:
+    marker = _last(page)
+    if marker <= after or marker < _last_entry(page):
+        raise _Stuck(url, "malformed listing: it goes on where it has been already")
+    if not marker.startswith(prefix):
+        raise _Stuck(url, f"malformed listing: it goes on at `{marker[:200]}`, outside of it")
+
+
+def _not_asked_for(key: str, url: str) -> ListingMalformed:
+    return ListingMalformed(url, f"malformed listing: `{key[:200]}` was not asked for")
+
+
 def _last(page: ParsedPage) -> str:
     """Where the next page begins: S3 says so only where a delimiter was sent."""
-    if page.next_marker:
-        return page.next_marker
+    return page.next_marker or _last_entry(page)
+
+
+def _last_entry(page: ParsedPage) -> str:
     keys = page.objects[-1].key if page.objects else ""
     return max(keys, page.folders[-1] if page.folders else "")
 
