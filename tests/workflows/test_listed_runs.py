@@ -330,3 +330,72 @@ async def test_a_selection_narrows_what_is_tried_again(
         }
     )
     assert report.totals["planned"] == chosen
+
+
+async def test_a_symbol_that_is_nowhere_is_told_where_no_days_are_named(
+    listed: Collection,
+) -> None:
+    del listed.config["default_date"]
+    report = await listed.run(symbols=["BTCUSTD"])
+    assert report.totals["planned"] == 0
+    assert "the source lists nothing of `spot BTCUSTD`" in report.warnings
+
+
+async def test_folders_that_cannot_be_symbols_are_passed_over(listed: Collection) -> None:
+    listed.server.put(f"{KLINES}no-symbol/1h/x.zip", b"?")
+    report = await listed.run(symbols=["*"])
+    assert report.exit_code == 0
+    assert "no-symbol" not in fetched(listed)
+
+
+async def test_a_range_behind_the_end_of_a_series_is_not_missed(listed: Collection) -> None:
+    report = await listed.run(default_date="2025-09-15")
+    assert report.totals[Verdict.NOT_PUBLISHED] == report.totals["planned"] == 1
+    report = await listed.run(default_date="2025-01-15")
+    assert report.totals[Verdict.NOT_PUBLISHED] == report.totals["planned"] == 1
+
+
+async def test_many_series_are_compared_in_batches(
+    listed: Collection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from crypto_lakehouse.collection import pipeline
+
+    monkeypatch.setattr(pipeline, "BATCH_SERIES", 2)
+    report = await listed.run(symbols=["*"])
+    assert report.totals[Verdict.VERIFIED] == 6
+
+
+async def test_a_name_that_fits_no_market_folder_is_left_out(listed: Collection) -> None:
+    report = await listed.run(markets=["spot", "futures_cm"], symbols=["BTCUSDT"])
+    assert report.totals[Verdict.VERIFIED] == 1
+    assert any("futures_cm klines: none of the symbols fits" in note for note in report.warnings)
+
+
+async def test_listeners_that_know_single_archives_only_are_told_of_each(
+    listed: Collection,
+) -> None:
+    from collections.abc import Sequence
+
+    from crypto_lakehouse.core.events import ArchiveFinished, Event
+
+    class Listener:
+        name = "listener"
+        required = True
+
+        def __init__(self) -> None:
+            self.told: list[Event] = []
+
+        async def handle(self, events: Sequence[Event]) -> None:
+            self.told += events
+
+        async def flush(self) -> None: ...
+
+        async def close(self) -> None: ...
+
+    days = {"date_range": {"start": "2025-07-10", "end": "2025-07-15"}}
+    await listed.run(**days)
+    listener = Listener()
+    await listed.run(**days, sinks=[listener])
+    finished = [event for event in listener.told if isinstance(event, ArchiveFinished)]
+    assert [event.verdict for event in finished] == [Verdict.UNCHANGED] * 6
+    assert all(event.sha256 for event in finished)

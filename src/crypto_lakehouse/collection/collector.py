@@ -26,10 +26,6 @@ from crypto_lakehouse.core.verdicts import Verdict
 __all__ = ["ArchiveCollector"]
 
 
-def _no_hole(_archive: Archive) -> str:
-    return ""
-
-
 _GONE = "the source has it no more; the copy here is verified, and is kept"
 
 
@@ -55,7 +51,7 @@ class ArchiveCollector:
     keep_sidecars: bool
     keep_replaced: bool = True
     accept_mismatch: bool = False
-    known_hole: Callable[[Archive], str] = _no_hole
+    known_hole: Callable[[Archive], str] = field(default=lambda _: "")
     today: date
     clock: Callable[[], float] = time.monotonic
     _examiner: Examiner = field(init=False)
@@ -145,9 +141,8 @@ class ArchiveCollector:
         """What the owner's policy and the version that stands make of a ruling."""
         look = exhibit.look
         if ruling.verdict is Verdict.UPSTREAM_MISMATCH and self.accept_mismatch:
-            if not look.zip_fault:
-                return Ruling(Verdict.UPSTREAM_MISMATCH, ACCEPTED)
-        elif look.is_stale and ruling.verdict is Verdict.VERIFIED and standing.sha256 is not None:
+            return Ruling(Verdict.UPSTREAM_MISMATCH, ACCEPTED)
+        if look.is_stale and ruling.verdict is Verdict.VERIFIED and standing.sha256 is not None:
             return Ruling(Verdict.FAILED, ruling.reason)
         return ruling
 

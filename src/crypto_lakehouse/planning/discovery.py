@@ -126,6 +126,7 @@ class Discovery:
     _window: Window | None = field(init=False)
     _seen: set[tuple[Market | None, str]] = field(init=False, factory=set)
     _unlisted: list[tuple[tuple[int, str, int], PlannedSeries]] = field(init=False, factory=list)
+    _nowhere: dict[tuple[Market | None, str], str] = field(init=False, factory=dict)
     _strays: list[str] = field(init=False, factory=list)
 
     async def plan(self) -> ListedPlan:
@@ -263,7 +264,8 @@ class Discovery:
             known_hole=partial(self.holes.reason_for_period, series),
         )
         window = self._window or listed.span(self.today)
-        if window is None:
+        if window is None:  # no days are configured, and the source has none
+            self._nowhere[self._named(series)] = f"{row.market} {series.symbol}"
             return
         planned = PlannedSeries(series, cover_listed(listed, window, task.item.partitions))
         if listed.is_listed:
@@ -295,6 +297,11 @@ class Discovery:
         plan.notes += [
             f"{name}: {count} series are left out, the source lists nothing of them"
             for name, count in elsewhere.items()
+        ]
+        plan.notes += [
+            f"the source lists nothing of `{name}`"
+            for named, name in self._nowhere.items()
+            if named not in self._seen
         ]
         if self._strays:
             named = ", ".join(f"`{key}`" for key in sorted(self._strays)[:NAMED_STRAYS])

@@ -43,10 +43,9 @@ class ListedSeries:
     def span(self, today: date) -> Window | None:
         """From its first to its last listed day; None where nothing is listed."""
         listed = [period for folder in self.folders.values() for period in folder.archives]
-        if not listed:
-            return None
-        first = min(period.first_day for period in listed)
-        return Window(first, max(period.last_day for period in listed), today)
+        first = min((period.first_day for period in listed), default=None)
+        last = max((period.last_day for period in listed), default=None)
+        return Window(first, last, today) if first and last else None
 
 
 def cover_listed(

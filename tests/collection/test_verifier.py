@@ -1,0 +1,67 @@
+"""Archives are told in order, however long each takes."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import anyio
+import pytest
+
+from crypto_lakehouse.collection import verification
+from crypto_lakehouse.collection.verification import FileState, StoredArchive, Verifier
+from crypto_lakehouse.core.ports import LedgerRow
+from crypto_lakehouse.core.verdicts import Verdict
+from crypto_lakehouse.stores.local import LocalStore
+
+FOLDER = "data/spot/daily/trades/BTCUSDT/"
+NAMES = [f"BTCUSDT-trades-2025-07-{day:02}.zip" for day in range(1, 20)]
+
+
+class Rows:
+    """A ledger that knows one archive, which a policy let in."""
+
+    async def rows(self, _folder: str) -> dict[str, LedgerRow]:
+        facts = (1, 1, "a" * 64, None, None, None)
+        return {NAMES[3]: LedgerRow(Verdict.UPSTREAM_MISMATCH, *facts, accepted=True)}
+
+
+class Slow(LocalStore):
+    """Hashes the first archive last."""
+
+    async def sha256(self, key: str) -> str | None:
+        self.started += 1
+        if self.started > 3:
+            self.rest.set()
+        if key.endswith(NAMES[0]):
+            await self.rest.wait()
+        return await super().sha256(key)
+
+    rest: anyio.Event
+    started = 0
+
+
+async def folders() -> AsyncIterator[str]:
+    yield FOLDER
+
+
+@pytest.mark.parametrize("room", [3, 1000])
+async def test_the_order_is_that_of_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, room: int
+) -> None:
+    monkeypatch.setattr(verification, "WAITING_RESULTS", room)
+    (tmp_path / FOLDER).mkdir(parents=True)
+    for name in NAMES:
+        (tmp_path / FOLDER / name).write_bytes(b"zip")
+    store = Slow(tmp_path)
+    store.rest = anyio.Event()
+    told: list[StoredArchive] = []
+
+    async def tell(archive: StoredArchive) -> None:
+        await anyio.lowlevel.checkpoint()
+        told.append(archive)
+
+    report = await Verifier(store, Rows(), workers=4).verify(folders(), tell)
+    assert [archive.key for archive in told] == [FOLDER + name for name in NAMES]
+    assert report.totals == {FileState.UNPROVEN: len(NAMES)}
+    assert "a policy let it in" in told[3].reason
