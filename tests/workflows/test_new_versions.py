@@ -320,6 +320,35 @@ async def test_what_is_removed_and_unknown_here_is_checked_and_kept(synced: Coll
     assert counts(await synced.run()) == only(Verdict.VERIFIED)
 
 
+async def test_what_is_listed_and_not_there_takes_nothing_away(synced: Collection) -> None:
+    lose_ledger(synced)
+    old = synced.path(KEY).read_bytes()
+    synced.publish(KEY, NEWS)
+    synced.server.inject(KEY, Status(404), endless=True)
+    assert counts(await synced.run()) == only(Verdict.UNCHANGED)
+    assert synced.path(KEY).read_bytes() == old
+
+
+async def test_an_archive_that_never_had_a_sidecar_is_unchanged_without_one(
+    collection: Collection,
+) -> None:
+    collection.server.remove(SIDECAR)
+    assert counts(await collection.run(integrity="listing")) == only(Verdict.VERIFIED)
+    assert counts(await collection.run(integrity="listing")) == only(Verdict.UNCHANGED)
+
+
+async def test_a_sidecar_published_anew_is_read_and_not_kept_where_none_is(
+    collection: Collection,
+) -> None:
+    collection.config |= {"listing_url": collection.server.url, "download_checksum": False}
+    await collection.run()
+    collection.server.put(SIDECAR, collection.server.read(SIDECAR) + b"\n")
+    collection.server.clear()
+    assert counts(await collection.run()) == only(Verdict.UNCHANGED)
+    assert zips(collection) == [SIDECAR]
+    assert not collection.path(SIDECAR).exists()
+
+
 async def test_a_forced_run_keeps_the_bytes_that_it_replaces(synced: Collection) -> None:
     old = synced.path(KEY).read_bytes()
     synced.publish(KEY, NEWS)

@@ -14,7 +14,7 @@ from tests.workflows.conftest import KEY, SIDECAR, Collection, make_zip, member_
 
 from crypto_lakehouse.core.verdicts import Verdict
 from crypto_lakehouse.testing import ArchiveServer
-from crypto_lakehouse.testing.faults import Flip, Redirect, Status
+from crypto_lakehouse.testing.faults import Flip, Headers, Redirect, Status
 
 NEWS = make_zip(member_of(KEY), b"other,bars\n")
 NAME = KEY.rpartition("/")[2]
@@ -177,6 +177,17 @@ async def test_a_mirror_with_etags_of_its_own_is_not_stale(collection: Collectio
         mirror.put(KEY, NEWS, etag="68-abc")
         report = await collection.run(source_url=mirror.url, force_redownload=True)
         assert verdict(report) is Verdict.FAILED
+
+
+@pytest.mark.parametrize("stale", [True, False])
+async def test_without_an_etag_the_size_tells_a_stale_version(
+    behind: Collection, *, stale: bool
+) -> None:
+    if not stale:
+        behind.server.publish(KEY, NEWS)
+    behind.server.inject(KEY, Headers({"ETag": None}), endless=True)
+    assert verdict(await behind.run()) is Verdict.VERIFIED
+    assert behind.path(KEY).read_bytes() == NEWS
 
 
 # integrity: listing and both ---------------------------------------------------------------------

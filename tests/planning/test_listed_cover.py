@@ -1,0 +1,253 @@
+"""Cover a window with what a source lists: what is there, what cannot be, what is missing."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from typing import Any
+
+import pytest
+from attrs import evolve
+
+from crypto_lakehouse.core.archive import Partition, Period
+from crypto_lakehouse.core.listing import ListedArchive
+from crypto_lakehouse.core.plan import PlannedPeriod
+from crypto_lakehouse.planning.listed_cover import ListedSeries, cover_listed
+from crypto_lakehouse.planning.listed_folders import ListedFolder
+from crypto_lakehouse.planning.periods import Life, Window
+
+TODAY = date(2025, 10, 1)
+DAILY, MONTHLY = Partition.DAILY, Partition.MONTHLY
+ARCHIVE = ListedArchive(size_bytes=7)
+BOTH = Life(date(2017, 8, 1), None, 3), Life(date(2017, 8, 1), None, 35)
+NOTHING = ListedFolder(archives={})
+
+
+def periods(first: str, last: str) -> list[Period]:
+    """All days, or all months, from the first to the last."""
+    begin, end = Period.parse(first), Period.parse(last)
+    window = Window(begin.first_day, end.last_day, TODAY)
+    return list(window.days() if begin.partition is DAILY else window.months())
+
+
+def folder(*spans: tuple[str, str], **facts: Any) -> ListedFolder:
+    """A folder with these spans of archives; its ends are known where they are named."""
+    for name in ("first", "last"):
+        if name in facts:
+            facts[name] = Period.parse(facts[name])
+    listed = {period: ARCHIVE for span in spans for period in periods(*span)}
+    return ListedFolder(archives=listed, **facts)
+
+
+def series(
+    daily: ListedFolder | None = None, monthly: ListedFolder | None = None, **facts: Any
+) -> ListedSeries:
+    """A series with these folders, of which nothing else is known."""
+    named = {DAILY: daily, MONTHLY: monthly}
+    return ListedSeries(
+        folders={name: one for name, one in named.items() if one is not None},
+        lives=facts.get("lives", dict(zip((DAILY, MONTHLY), BOTH, strict=True))),
+        known_hole=facts.get("known_hole", lambda _period: ""),
+    )
+
+
+def cover(
+    listed: ListedSeries, first: str, last: str, *partitions: Partition, today: date = TODAY
+) -> dict[str, PlannedPeriod]:
+    """Cover a window; what is planned, by period."""
+    window = Window(date.fromisoformat(first), date.fromisoformat(last), today)
+    planned = cover_listed(listed, window, partitions or None)
+    found = {item.period.text: item for item in planned}
+    assert len(found) == len(planned), "a period is planned twice"
+    return found
+
+
+def listed_of(planned: dict[str, PlannedPeriod]) -> list[str]:
+    return [text for text, item in planned.items() if item.listed]
+
+
+def missing_of(planned: dict[str, PlannedPeriod]) -> list[str]:
+    return [text for text, item in planned.items() if item.unlisted]
+
+
+def reasons_of(planned: dict[str, PlannedPeriod]) -> dict[str, str]:
+    return {text: item.not_published for text, item in planned.items() if item.not_published}
+
+
+JUNE, JULY = ("2025-06-01", "2025-06-30"), ("2025-07-01", "2025-07-31")
+
+
+# Each day once ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "months"),
+    [
+        ("2025-06-01", "2025-06-30", ["2025-06"]),
+        ("2025-06-01", "2025-07-31", ["2025-06", "2025-07"]),
+        ("2025-06-02", "2025-06-30", []),
+        ("2025-06-01", "2025-06-29", []),
+        ("2025-06-02", "2025-07-31", ["2025-07"]),
+        ("2025-06-01", "2025-07-30", ["2025-06"]),
+        ("2025-06-10", "2025-06-10", []),
+    ],
+)
+def test_a_month_is_taken_where_all_of_it_is_wanted(
+    start: str, end: str, months: list[str]
+) -> None:
+    both = series(folder(JUNE, JULY), folder(("2025-06", "2025-07")))
+    planned = cover(both, start, end)
+    assert [text for text in planned if len(text) == 7] == months
+    assert listed_of(planned) == list(planned)
+    days = {day for item in planned.values() for day in _days(item.period)}
+    assert sorted(days) == [period.first_day for period in periods(start, end)]
+
+
+def _days(period: Period) -> list[date]:
+    return [item.first_day for item in periods(str(period.first_day), str(period.last_day))]
+
+
+def test_days_are_taken_where_the_month_is_not_listed() -> None:
+    both = series(folder(JUNE, JULY), folder(("2025-06", "2025-06")))
+    planned = cover(both, "2025-06-01", "2025-07-31")
+    assert list(planned)[:2] == ["2025-06", "2025-07-01"]
+    assert len(planned) == 32
+
+
+def test_what_is_planned_bears_what_is_listed_and_how_late_it_may_be() -> None:
+    both = series(folder(JULY), folder(("2025-06", "2025-06")))
+    planned = cover(both, "2025-06-01", "2025-07-01")
+    assert planned["2025-06"] == PlannedPeriod(Period.parse("2025-06"), "", 35, ARCHIVE)
+    assert planned["2025-07-01"] == PlannedPeriod(Period.parse("2025-07-01"), "", 3, ARCHIVE)
+
+
+def test_a_hole_among_listed_days_is_missing() -> None:
+    days = folder(("2025-07-01", "2025-07-09"), ("2025-07-11", "2025-07-31"))
+    planned = cover(series(days, folder()), "2025-07-05", "2025-07-15")
+    assert missing_of(planned) == ["2025-07-10"]
+    assert planned["2025-07-10"].lag_days == 3
+
+
+def test_a_hole_that_is_known_is_not_missing() -> None:
+    days = folder(("2025-07-01", "2025-07-09"), ("2025-07-12", "2025-07-31"))
+    known = {"2025-07-10": "the exchange was closed"}
+    holes = series(days, folder(), known_hole=lambda period: known.get(period.text, ""))
+    planned = cover(holes, "2025-07-05", "2025-07-15")
+    assert reasons_of(planned) == known
+    assert missing_of(planned) == ["2025-07-11"]
+
+
+# Series that begin or end -----------------------------------------------------------------------
+
+
+def test_a_series_that_begins_in_the_window_is_covered_from_its_first_day() -> None:
+    both = series(
+        folder(("2025-06-10", "2025-06-30"), JULY, first="2025-06-10"),
+        folder(("2025-06", "2025-07"), first="2025-06"),
+    )
+    planned = cover(both, "2025-05-30", "2025-07-31")
+    assert listed_of(planned) == ["2025-06", "2025-07"]
+    assert reasons_of(planned) == {
+        day: "the source lists this series from 2025-06-10 on" for day in ("2025-05-30", "2025-05-31")
+    }
+
+
+def test_a_month_is_wanted_whole_from_the_first_day_that_has_data() -> None:
+    both = series(
+        folder(("2025-06-10", "2025-06-30"), first="2025-06-10"),
+        folder(("2025-06", "2025-06"), first="2025-06-10"[:7]),
+    )
+    days_know = evolve(both, folders={**both.folders, MONTHLY: folder(("2025-06", "2025-06"))})
+    assert listed_of(cover(both, "2025-06-01", "2025-06-30")) == ["2025-06"]
+    planned = cover(days_know, "2025-06-05", "2025-06-30")
+    assert missing_of(planned) == []
+    assert len(listed_of(planned)) == 21
+
+
+def test_a_series_that_ended_in_the_window_is_covered_up_to_its_last_day() -> None:
+    both = series(
+        folder(JUNE, ("2025-07-01", "2025-07-10"), last="2025-07-10"),
+        folder(("2025-06", "2025-07"), last="2025-07"),
+    )
+    planned = cover(both, "2025-06-01", "2025-08-02", today=date(2026, 2, 1))
+    assert listed_of(planned) == ["2025-06", "2025-07"]
+    assert reasons_of(planned) == {
+        day: "the source lists this series up to 2025-07-10" for day in ("2025-08-01", "2025-08-02")
+    }
+
+
+@pytest.mark.parametrize(("silent", "ended"), [(34, False), (35, False), (36, True), (400, True)])
+def test_a_silence_of_more_than_35_days_ends_a_series(silent: int, *, ended: bool) -> None:
+    days = folder(("2025-07-01", "2025-07-10"), last="2025-07-10")
+    today = date(2025, 7, 10) + timedelta(days=silent)
+    planned = cover(series(days, folder()), "2025-07-10", "2025-07-12", today=today)
+    assert missing_of(planned) == ([] if ended else ["2025-07-11", "2025-07-12"])
+    assert list(reasons_of(planned)) == (["2025-07-11", "2025-07-12"] if ended else [])
+
+
+def test_a_listing_that_goes_on_behind_the_window_has_holes_and_no_end() -> None:
+    days = folder(("2025-07-01", "2025-07-10"))
+    planned = cover(series(days, folder()), "2025-07-10", "2025-07-12", today=date(2026, 7, 1))
+    assert missing_of(planned) == ["2025-07-11", "2025-07-12"]
+
+
+def test_a_series_that_ended_before_the_window_is_not_missing() -> None:
+    days = folder(first="2020-01-01", ended_before=True)
+    planned = cover(series(days, folder()), "2025-07-01", "2025-07-02")
+    reason = "the source lists nothing of this series from 2025-07-01 on"
+    assert reasons_of(planned) == {"2025-07-01": reason, "2025-07-02": reason}
+
+
+def test_a_series_that_begins_behind_the_window_is_not_missing() -> None:
+    days = folder(("2025-07-05", "2025-07-06"), first="2025-07-05")
+    planned = cover(series(days, folder()), "2025-07-01", "2025-07-02")
+    assert set(reasons_of(planned).values()) == {"the source lists this series from 2025-07-05 on"}
+
+
+# What the matrix says beside the listing --------------------------------------------------------
+
+
+def test_a_symbol_that_is_nowhere_is_missing_for_as_long_as_the_matrix_has_it() -> None:
+    life = Life(date(2025, 7, 2), date(2025, 7, 3), 3)
+    nowhere = series(NOTHING, NOTHING, lives={DAILY: life, MONTHLY: life})
+    planned = cover(nowhere, "2025-07-01", "2025-07-04", DAILY)
+    assert missing_of(planned) == ["2025-07-02", "2025-07-03"]
+    assert reasons_of(planned) == {
+        "2025-07-01": "the series begins on 2025-07-02",
+        "2025-07-04": "the series ended on 2025-07-03",
+    }
+
+
+def test_what_is_listed_is_taken_whatever_the_matrix_says() -> None:
+    life = Life(date(2025, 7, 2), date(2025, 7, 3), 3, removed=True)
+    both = series(folder(JULY), folder(), lives={DAILY: life, MONTHLY: life})
+    assert reasons_of(cover(both, "2025-07-01", "2025-07-31")) == {}
+
+
+def test_a_listing_that_begins_earlier_than_the_matrix_says_is_right() -> None:
+    life = Life(date(2025, 7, 20), None, 3)
+    days = folder(("2025-07-01", "2025-07-03"), ("2025-07-05", "2025-07-31"), first="2025-07-01")
+    both = series(days, folder(), lives={DAILY: life, MONTHLY: life})
+    assert missing_of(cover(both, "2025-07-01", "2025-07-31")) == ["2025-07-04"]
+
+
+def test_a_removed_feed_is_not_missing() -> None:
+    life = Life(date(2020, 1, 1), None, 3, removed=True)
+    planned = cover(series(NOTHING, NOTHING, lives={DAILY: life, MONTHLY: life}),
+                    "2025-07-01", "2025-07-01", DAILY)  # fmt: skip
+    assert reasons_of(planned) == {"2025-07-01": "the publisher has removed this feed"}
+
+
+def test_a_day_that_has_not_ended_is_not_missing() -> None:
+    both = series(folder(("2025-09-01", "2025-09-30")), folder())
+    planned = cover(both, "2025-09-30", "2025-10-02")
+    assert set(reasons_of(planned).values()) == {"the period has not ended"}
+    assert list(reasons_of(planned)) == ["2025-10-01", "2025-10-02"]
+
+
+@pytest.mark.parametrize(("days_later", "late"), [(1, True), (3, True), (4, False), (5, False)])
+def test_what_is_within_its_lag_is_late_and_not_missing(days_later: int, *, late: bool) -> None:
+    today = date(2025, 7, 10) + timedelta(days=days_later)
+    days = folder(("2025-07-01", "2025-07-09"), last="2025-07-09")
+    item = cover(series(days, folder()), "2025-07-10", "2025-07-10", today=today)["2025-07-10"]
+    reason = "not listed yet; up to 3 days after the period that is normal"
+    assert (item.not_published, item.unlisted) == ((reason, False) if late else ("", True))
