@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from crypto_lakehouse.core.archive import INTERVALS, Archive, DataType, Market, Partition
 from crypto_lakehouse.core.errors import MatrixError
+from crypto_lakehouse.planning import fact_files
 from crypto_lakehouse.planning import matrix as matrix_module
 from crypto_lakehouse.planning.matrix import (
     Matrix,
@@ -82,7 +83,7 @@ def test_the_wheels_file_goes_before_the_repositorys(
     (tmp_path / "matrix").mkdir()
     text = FILE.read_text(encoding="utf-8").replace("data.binance.vision", "mirror.example")
     (tmp_path / "matrix" / "binance.json").write_text(text, encoding="utf-8")
-    monkeypatch.setattr(matrix_module, "files", lambda _: tmp_path)
+    monkeypatch.setattr(fact_files, "files", lambda _: tmp_path)
     shipped = load_matrix()
     assert shipped.source_url == "https://mirror.example"
     assert (shipped.origin, shipped.rows) == (matrix.origin, matrix.rows)
@@ -91,8 +92,8 @@ def test_the_wheels_file_goes_before_the_repositorys(
 def test_an_installation_without_its_matrix_says_so(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, no_memory: None
 ) -> None:
-    monkeypatch.setattr(matrix_module, "files", lambda _: tmp_path)
-    monkeypatch.setattr(matrix_module, "__file__", str(tmp_path / "a" / "b" / "c" / "matrix.py"))
+    monkeypatch.setattr(fact_files, "files", lambda _: tmp_path)
+    monkeypatch.setattr(fact_files, "__file__", str(tmp_path / "a" / "b" / "c" / "matrix.py"))
     with pytest.raises(MatrixError, match=r"(?s)binance\.json \(shipped\).*No such file"):
         load_matrix()
 

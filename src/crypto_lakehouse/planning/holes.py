@@ -22,14 +22,10 @@ The file is one object: `format` (1), and `holes`, a list of objects:
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, timedelta
 from functools import lru_cache
-from importlib.resources import files
-from importlib.resources.abc import Traversable
-from pathlib import Path
 from typing import Any
 
 from attrs import field, frozen
@@ -37,6 +33,7 @@ from attrs import field, frozen
 from crypto_lakehouse.core.archive import DataType, Market, Period, Series, check_symbol
 from crypto_lakehouse.core.errors import ArchiveKeyError, MatrixError, Problem
 from crypto_lakehouse.core.suggestions import allowed_values, shown
+from crypto_lakehouse.planning.fact_files import parse_json, read_facts
 from crypto_lakehouse.planning.json_objects import JsonReader
 
 __all__ = ["KINDS", "KnownHole", "KnownHoles", "load_holes", "parse_holes"]
@@ -158,26 +155,12 @@ def load_holes(path: str | os.PathLike[str] | None = None) -> KnownHoles:
     Raises:
         MatrixError: The file cannot be read, or has faults; every fault is named.
     """
-    if path is None:
-        return _shipped()
-    return _load(Path(path), os.fspath(path))
+    return _shipped() if path is None else parse_holes(*read_facts(path, _SHIPPED))
 
 
 @lru_cache(maxsize=1)
 def _shipped() -> KnownHoles:
-    packaged = files("crypto_lakehouse").joinpath("matrix", _SHIPPED)
-    # An editable installation has the file where the repository has it.
-    checkout = Path(__file__).parents[3] / "matrix" / _SHIPPED
-    return _load(packaged if packaged.is_file() else checkout, f"{_SHIPPED} (shipped)")
-
-
-def _load(file: Traversable, origin: str) -> KnownHoles:
-    try:
-        data = file.read_bytes()
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
-        reason = (isinstance(error, OSError) and error.strerror) or str(error)
-        raise MatrixError(origin, [Problem("$", f"cannot be read: {reason}")]) from error
-    return parse_holes(data, origin)
+    return parse_holes(*read_facts(None, _SHIPPED))
 
 
 def parse_holes(text: str | bytes, origin: str) -> KnownHoles:
@@ -190,30 +173,12 @@ def parse_holes(text: str | bytes, origin: str) -> KnownHoles:
     Raises:
         MatrixError: With every fault found, each with its place.
     """
-    data = _json(text, origin)
+    data = parse_json(text, origin, "file of known holes")
     reader = JsonReader({_File: _file_faults, KnownHole: _hole_faults})
     file: _File = reader.read(data, _File, "$")
     if reader.problems:
         raise MatrixError(origin, reader.problems)
     return KnownHoles(file.holes, origin)
-
-
-def _json(text: str | bytes, origin: str) -> Any:  # noqa: ANN401 - whatever the file holds
-    try:
-        decoded = text if isinstance(text, str) else text.decode("utf-8-sig")
-        return json.loads(decoded, object_pairs_hook=_object)
-    except (ValueError, RecursionError) as error:
-        raise MatrixError(origin, [Problem("$", f"not JSON in UTF-8: {error}")]) from error
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """One JSON object; a repeated key is refused, for one of its values would be lost."""
-    value = dict(pairs)
-    if len(value) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"the key `{shown(twice)}` stands twice in one object")
-    return value
 
 
 def _file_faults(good: Mapping[str, Any], path: str) -> Iterator[Problem]:

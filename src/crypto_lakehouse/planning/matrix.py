@@ -6,22 +6,18 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Mapping
 from datetime import date
 from functools import lru_cache
-from importlib.resources import files
-from importlib.resources.abc import Traversable
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from attrs import field, frozen
 
 from crypto_lakehouse.core.archive import INTERVALS, DataType, Market, Partition
 from crypto_lakehouse.core.errors import MatrixError, Problem
-from crypto_lakehouse.core.suggestions import shown
+from crypto_lakehouse.planning.fact_files import parse_json, read_facts
 
 __all__ = [
     "HeaderEra",
@@ -224,26 +220,12 @@ def load_matrix(path: str | os.PathLike[str] | None = None) -> Matrix:
     Raises:
         MatrixError: The file cannot be read, or has faults; every fault is named.
     """
-    if path is None:
-        return _shipped()
-    return _load(Path(path), os.fspath(path))
-
-
-def _load(file: Traversable, origin: str) -> Matrix:
-    try:
-        data = file.read_bytes()
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
-        reason = (isinstance(error, OSError) and error.strerror) or str(error)
-        raise MatrixError(origin, [Problem("$", f"cannot be read: {reason}")]) from error
-    return parse_matrix(data, origin)
+    return _shipped() if path is None else parse_matrix(*read_facts(path, _SHIPPED))
 
 
 @lru_cache(maxsize=1)
 def _shipped() -> Matrix:
-    packaged = files("crypto_lakehouse").joinpath("matrix", _SHIPPED)
-    # An editable installation has the file where the repository has it.
-    checkout = Path(__file__).parents[3] / "matrix" / _SHIPPED
-    return _load(packaged if packaged.is_file() else checkout, f"{_SHIPPED} (shipped)")
+    return parse_matrix(*read_facts(None, _SHIPPED))
 
 
 def parse_matrix(text: str | bytes, origin: str) -> Matrix:
@@ -259,7 +241,7 @@ def parse_matrix(text: str | bytes, origin: str) -> Matrix:
     from crypto_lakehouse.planning.matrix_format import read_current
     from crypto_lakehouse.planning.older_matrices import is_older, read_older
 
-    data = _json(text, origin)
+    data = parse_json(text, origin, "matrix")
     if not isinstance(data, dict):
         raise MatrixError(origin, [Problem("$", "must be an object")])
     if not isinstance(data.get("availability_matrix"), list):
@@ -268,28 +250,3 @@ def parse_matrix(text: str | bytes, origin: str) -> Matrix:
     if is_older(data):
         return read_older(data, origin, _shipped())
     return read_current(data, origin)
-
-
-def _json(text: str | bytes, origin: str) -> Any:  # noqa: ANN401 - whatever the file holds
-    try:
-        decoded = text if isinstance(text, str) else text.decode("utf-8-sig")
-        return json.loads(decoded, object_pairs_hook=_object)
-    except UnicodeDecodeError as error:
-        reason = f"not UTF-8: byte {error.start} is {error.object[error.start]:#04x}"
-    except json.JSONDecodeError as error:
-        reason = f"not JSON: {error.msg} at line {error.lineno}, column {error.colno}"
-    except ValueError as error:  # a repeated key, or a number of thousands of digits
-        reason = f"not a matrix: {error}"
-    except RecursionError:
-        reason = "not a matrix: nested too deeply"
-    raise MatrixError(origin, [Problem("$", reason)])
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """One JSON object; a repeated key is refused, for one of its values would be lost."""
-    value: dict[str, Any] = {}
-    for key, item in pairs:
-        if key in value:
-            raise ValueError(f"the key `{shown(key)}` stands twice in one object")
-        value[key] = item
-    return value

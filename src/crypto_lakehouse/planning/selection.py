@@ -53,15 +53,7 @@ def select(config: WorkflowConfig, matrix: Matrix) -> Selection:
         ConfigurationError: A market, data type, interval or symbol that the matrix does not
             have where it is wanted; all of them at once.
     """
-    rows = _wanted_rows(config, matrix)
-    problems = [
-        *_absent_markets(config, matrix),
-        *_absent_data_types(config, matrix, rows),
-        *_absent_intervals(config, rows),
-        *_symbol_problems(config, rows),
-    ]
-    if problems:
-        raise ConfigurationError(problems)
+    rows = _checked_rows(config, matrix, listed=False)
     partitions = None if config.partitions == AUTO else _partitions(config)
     selected = [
         SelectedRow(row, _symbols(config, row), _intervals(config, row), partitions) for row in rows
@@ -78,15 +70,7 @@ def select_rows(config: WorkflowConfig, matrix: Matrix) -> Selection:
     Raises:
         ConfigurationError: As `select`.
     """
-    rows = _wanted_rows(config, matrix)
-    problems = [
-        *_absent_markets(config, matrix),
-        *_absent_data_types(config, matrix, rows),
-        *_absent_intervals(config, rows),
-        *_symbol_problems(config, rows, listed=True),
-    ]
-    if problems:
-        raise ConfigurationError(problems)
+    rows = _checked_rows(config, matrix, listed=True)
     partitions = None if config.partitions == AUTO else _partitions(config)
     selected = [
         SelectedRow(
@@ -112,6 +96,20 @@ def _named(config: WorkflowConfig, row: MatrixRow) -> Iterator[str]:
 
 def _partitions(config: WorkflowConfig) -> tuple[Partition, ...]:
     return tuple(Partition(partition) for partition in config.partitions)
+
+
+def _checked_rows(config: WorkflowConfig, matrix: Matrix, *, listed: bool) -> list[MatrixRow]:
+    """The rows wanted; `listed` is whether a listing is to name the symbols."""
+    rows = _wanted_rows(config, matrix)
+    problems = [
+        *_absent_markets(config, matrix),
+        *_absent_data_types(config, matrix, rows),
+        *_absent_intervals(config, rows),
+        *_symbol_problems(config, rows, listed=listed),
+    ]
+    if problems:
+        raise ConfigurationError(problems)
+    return rows
 
 
 def _wanted_rows(config: WorkflowConfig, matrix: Matrix) -> list[MatrixRow]:
@@ -188,7 +186,7 @@ def _configured_symbols(config: WorkflowConfig, market: Market) -> tuple[str, ..
 
 
 def _symbol_problems(
-    config: WorkflowConfig, rows: list[MatrixRow], *, listed: bool = False
+    config: WorkflowConfig, rows: list[MatrixRow], *, listed: bool
 ) -> Iterator[Problem]:
     """Symbols that no row takes: for a mapping judged per market, else over all markets.
 
