@@ -16,7 +16,7 @@ from crypto_lakehouse.cli.render import bytes_text, duration_text
         (3599, "1 h"),
         (3700, "1 h 2 min"),
         (86_400, "1 d"),
-        (200_000, "2 d 8 h"),
+        (200_000, "2 d 7 h"),
     ],
 )
 def test_durations_have_one_or_two_units(seconds: float, text: str) -> None:

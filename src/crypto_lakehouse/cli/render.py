@@ -31,7 +31,7 @@ def duration_text(seconds: float) -> str:
 
     Example:
         >>> duration_text(0.2), duration_text(59.6), duration_text(3700), duration_text(200_000)
-        ('1 s', '1 min', '1 h 2 min', '2 d 8 h')
+        ('1 s', '1 min', '1 h 2 min', '2 d 7 h')
     """
     if seconds < 59.5:
         return f"{max(1, round(seconds))} s"
