@@ -391,7 +391,7 @@ async def test_a_ledger_opened_to_read_changes_nothing(ledger: SqliteLedger, pat
 
 @pytest.mark.parametrize("name", ["ledger.sqlite", "led ger?mode=rwc#100%25.sqlite"])
 async def test_a_ledger_that_is_absent_is_not_made_by_reading(tmp_path: Path, name: str) -> None:
-    with pytest.raises(LedgerError, match="cannot be opened"):
+    with pytest.raises(LedgerError, match="cannot be read"):
         SqliteLedger.open_read_only(tmp_path / name)
     assert list(tmp_path.iterdir()) == []
 
@@ -407,6 +407,6 @@ async def test_a_path_with_the_marks_of_an_address_is_a_path(tmp_path: Path) -> 
 
 def test_a_damaged_ledger_cannot_be_opened_for_reading(path: Path) -> None:
     path.write_bytes(b"this is no database " * 100)
-    with pytest.raises(LedgerError, match=r"cannot be opened: .* sets it aside and rebuilds it"):
+    with pytest.raises(LedgerError, match=r"cannot be read: .* sets it aside and rebuilds it"):
         SqliteLedger.open_read_only(path)
     assert path.read_bytes() == b"this is no database " * 100

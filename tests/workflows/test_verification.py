@@ -125,9 +125,9 @@ async def test_a_ledger_that_cannot_be_read_is_said(tmp_path: Path) -> None:
     own = tmp_path / ".lakehouse"
     own.mkdir()
     (own / "ledger.sqlite").write_bytes(b"no database" * 100)
-    with pytest.raises(LedgerError, match="cannot be opened"):
+    with pytest.raises(LedgerError, match="cannot be read"):
         await verify_tree(tmp_path)
-    with pytest.raises(LedgerError, match="cannot be opened"):
+    with pytest.raises(LedgerError, match="cannot be read"):
         SqliteLedger.open_read_only(tmp_path / "absent.sqlite")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import traceback
 import warnings
@@ -67,6 +68,8 @@ def cli() -> None:
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run a command and leave the process with its exit code (design 3.5)."""
     warnings.simplefilter("ignore", ConfigurationWarning)  # shown by the commands themselves
+    # Without a handler, logging would write warnings to standard error a second time.
+    logging.getLogger("crypto_lakehouse").addHandler(logging.NullHandler())
     sys.exit(_run(arguments))
 
 

@@ -67,12 +67,19 @@ class ExplicitPlan:
         return "" if self.archives else "the ledger has nothing of that kind"
 
 
-def is_selected(config: WorkflowConfig, archive: Archive) -> bool:
-    """Whether a configuration's selection, as far as it has one, holds an archive."""
+def is_selected(config: WorkflowConfig, archive: Archive, matrix: Matrix | None = None) -> bool:
+    """Whether a configuration's selection, as far as it has one, holds an archive.
+
+    Args:
+        config: What is selected.
+        archive: One archive.
+        matrix: Knows where an archive's folder has a shorter name than the contract that was
+            configured: `BTCUSD_PERP` finds its index in `BTCUSD`.
+    """
     return (
         _holds(config.markets, archive.market)
         and _holds(config.data_types, archive.data_type)
-        and _has_symbol(config, archive)
+        and _has_symbol(config, archive, matrix)
         and _has_interval(config, archive)
         and _has_days(config, archive)
         and (config.partitions == AUTO or archive.partition in config.partitions)
@@ -83,11 +90,16 @@ def _holds(chosen: tuple[object, ...] | None, value: object) -> bool:
     return chosen is None or value in chosen
 
 
-def _has_symbol(config: WorkflowConfig, archive: Archive) -> bool:
+def _has_symbol(config: WorkflowConfig, archive: Archive, matrix: Matrix | None) -> bool:
     wanted = config.symbols
     if isinstance(wanted, Mapping):
         wanted = wanted.get(archive.market, ())
-    named = wanted is None or any(fnmatchcase(archive.symbol, symbol) for symbol in wanted)
+    row = matrix.row(archive.market, archive.data_type) if matrix else None
+    named = wanted is None or any(
+        fnmatchcase(archive.symbol, symbol)
+        or (row is not None and row.folder_symbol(symbol) == archive.symbol)
+        for symbol in wanted
+    )
     return named and config.symbol_filter.accepts(archive.symbol, archive.market)
 
 

@@ -25,7 +25,7 @@ from crypto_lakehouse.core.archive import (
 from crypto_lakehouse.core.errors import ArchiveKeyError, LedgerError
 from crypto_lakehouse.core.verdicts import Verdict
 from crypto_lakehouse.planning.recorded import ArchiveRun, FolderRecord, SeriesRecord
-from crypto_lakehouse.stores.ledger_schema import connect_read_only
+from crypto_lakehouse.stores.ledger_schema import connect_read_only, unreadable
 
 __all__ = ["recorded_series"]
 
@@ -99,7 +99,7 @@ def _translated(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        raise LedgerError(str(path), f"the ledger cannot be read: {error}") from error
+        raise unreadable(path, error) from error
     except ArchiveKeyError as error:
         raise LedgerError(str(path), f"the ledger holds what is no archive: {error}") from error
 

@@ -16,7 +16,7 @@ from attrs import frozen
 from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.errors import LedgerError
 from crypto_lakehouse.core.verdicts import Verdict
-from crypto_lakehouse.stores.ledger_schema import connect, connect_read_only
+from crypto_lakehouse.stores.ledger_schema import connect, connect_read_only, unreadable
 
 __all__ = [
     "Change",
@@ -128,11 +128,7 @@ def _reading(path: Path) -> Iterator[sqlite3.Connection]:
         with closing(connect_read_only(path)) as connection:
             yield connection
     except sqlite3.Error as error:
-        reason = (
-            f"the ledger cannot be read: {error}; if it is damaged, the next `collect` sets it "
-            "aside and rebuilds it from the files and their sidecars"
-        )
-        raise LedgerError(str(path), reason) from error
+        raise unreadable(path, error) from error
 
 
 def versions_of(path: Path, archive: Archive) -> list[Version]:

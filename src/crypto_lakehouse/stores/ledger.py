@@ -28,7 +28,12 @@ from crypto_lakehouse.core.events import (
 )
 from crypto_lakehouse.core.ports import LedgerRow, PartRow, VerifiedObject
 from crypto_lakehouse.core.verdicts import Verdict
-from crypto_lakehouse.stores.ledger_schema import connect, connect_read_only, set_aside
+from crypto_lakehouse.stores.ledger_schema import (
+    connect,
+    connect_read_only,
+    set_aside,
+    unreadable,
+)
 
 __all__ = ["SqliteLedger"]
 
@@ -147,11 +152,7 @@ class SqliteLedger:
         try:
             return cls(path, connect_read_only(path), connect_read_only(path), read_only=True)
         except sqlite3.Error as error:
-            raise LedgerError(
-                str(path),
-                f"the ledger cannot be opened: {error}; if it is damaged, the next `collect` sets "
-                "it aside and rebuilds it from the files and their sidecars",
-            ) from error
+            raise unreadable(path, error) from error
 
     async def folders(self) -> list[str]:
         """Every key prefix that the ledger knows of, in order."""

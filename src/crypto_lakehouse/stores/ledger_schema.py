@@ -10,7 +10,7 @@ from pathlib import Path
 
 from crypto_lakehouse.core.errors import LedgerError
 
-__all__ = ["SCHEMA_VERSION", "connect", "connect_read_only", "set_aside"]
+__all__ = ["SCHEMA_VERSION", "connect", "connect_read_only", "set_aside", "unreadable"]
 
 #: Goes up with each change of the tables; a ledger of a later version is refused.
 SCHEMA_VERSION = 2
@@ -150,6 +150,15 @@ def _version(connection: sqlite3.Connection, path: Path) -> int:
             "next run rebuilds a ledger from the files and their sidecars",
         )
     return version
+
+
+def unreadable(path: Path, error: sqlite3.Error) -> LedgerError:
+    """Say that a ledger cannot be read, and how a damaged one is rebuilt."""
+    return LedgerError(
+        str(path),
+        f"the ledger cannot be read: {error}; if it is damaged, the next `collect` sets it aside "
+        "and rebuilds it from the files and their sidecars",
+    )
 
 
 def set_aside(path: Path) -> Path:

@@ -214,7 +214,9 @@ class ArchiveCollectionWorkflow(BaseWorkflow):
         """The plan that needs the ledger or the source."""
         if self.config.only is not None:
             kept = await self._ledger.archives_of(_ONLY[self.config.only])
-            wanted = (archive for archive in kept if is_selected(self.config, archive))
+            wanted = (
+                archive for archive in kept if is_selected(self.config, archive, self._matrix)
+            )
             return ExplicitPlan.of(wanted, self._today, self._matrix)
         planner = Planner(
             config=self.config,
