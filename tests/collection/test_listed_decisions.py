@@ -63,8 +63,8 @@ async def test_archives_that_are_the_listed_ones_are_told_together() -> None:
     settled, work = await sort(here.inventory(), periods)
     assert work == []
     assert [(event.archive, event.change, event.seen) for event in settled] == [
-        (archive_of(1), "", False),
-        (archive_of(2), "", False),
+        (archive_of(1), "", True),
+        (archive_of(2), "", True),
         (archive_of(3), "restamped", True),
     ]
     assert settled[2].last_modified == "2026-01-01T00:00:00Z"

@@ -6,7 +6,6 @@ from datetime import date, timedelta
 from typing import Any
 
 import pytest
-from attrs import evolve
 
 from crypto_lakehouse.core.archive import Partition, Period
 from crypto_lakehouse.core.listing import ListedArchive
@@ -146,21 +145,44 @@ def test_a_series_that_begins_in_the_window_is_covered_from_its_first_day() -> N
     )
     planned = cover(both, "2025-05-30", "2025-07-31")
     assert listed_of(planned) == ["2025-06", "2025-07"]
-    assert reasons_of(planned) == {
-        day: "the source lists this series from 2025-06-10 on" for day in ("2025-05-30", "2025-05-31")
-    }
-
-
-def test_a_month_is_wanted_whole_from_the_first_day_that_has_data() -> None:
-    both = series(
-        folder(("2025-06-10", "2025-06-30"), first="2025-06-10"),
-        folder(("2025-06", "2025-06"), first="2025-06-10"[:7]),
+    assert reasons_of(planned) == dict.fromkeys(
+        ["2025-05-30", "2025-05-31"], "the source lists this series from 2025-06-10 on"
     )
-    days_know = evolve(both, folders={**both.folders, MONTHLY: folder(("2025-06", "2025-06"))})
-    assert listed_of(cover(both, "2025-06-01", "2025-06-30")) == ["2025-06"]
-    planned = cover(days_know, "2025-06-05", "2025-06-30")
-    assert missing_of(planned) == []
+
+
+def test_a_month_in_which_a_series_begins_is_taken_only_where_all_of_it_is_wanted() -> None:
+    days = folder(("2025-06-10", "2025-06-30"), first="2025-06-10")
+    planned = cover(series(days, folder(("2025-06", "2025-06"))), "2025-06-05", "2025-06-30")
     assert len(listed_of(planned)) == 21
+    assert len(reasons_of(planned)) == 5
+
+
+@pytest.mark.parametrize(("end", "cover_of"), [("2025-07-10", "2025-07"), ("2025-07-09", "days")])
+def test_a_month_in_which_a_series_ended_is_wanted_whole_up_to_its_last_day(
+    end: str, cover_of: str
+) -> None:
+    both = series(
+        folder(("2025-07-01", "2025-07-10"), last="2025-07-10"),
+        folder(("2025-07", "2025-07"), last="2025-07"),
+    )
+    planned = cover(both, "2025-07-01", end)
+    assert list(planned) == (["2025-07"] if cover_of == "2025-07" else _texts("2025-07-01", end))
+
+
+@pytest.mark.parametrize("monthly_last", ["2025-08", None])
+def test_the_last_day_of_dailies_is_no_end_where_months_go_on(monthly_last: str | None) -> None:
+    ends = {"last": monthly_last} if monthly_last else {}
+    both = series(
+        folder(("2025-07-01", "2025-07-10"), last="2025-07-10"),
+        folder(("2025-07", "2025-08"), **ends),
+    )
+    planned = cover(both, "2025-07-01", "2025-07-20")
+    assert "2025-07" not in planned
+    assert len(listed_of(planned)) == 10
+
+
+def _texts(first: str, last: str) -> list[str]:
+    return [period.text for period in periods(first, last)]
 
 
 def test_a_series_that_ended_in_the_window_is_covered_up_to_its_last_day() -> None:
@@ -168,11 +190,11 @@ def test_a_series_that_ended_in_the_window_is_covered_up_to_its_last_day() -> No
         folder(JUNE, ("2025-07-01", "2025-07-10"), last="2025-07-10"),
         folder(("2025-06", "2025-07"), last="2025-07"),
     )
-    planned = cover(both, "2025-06-01", "2025-08-02", today=date(2026, 2, 1))
+    planned = cover(both, "2025-06-01", "2025-08-02")
     assert listed_of(planned) == ["2025-06", "2025-07"]
-    assert reasons_of(planned) == {
-        day: "the source lists this series up to 2025-07-10" for day in ("2025-08-01", "2025-08-02")
-    }
+    assert reasons_of(planned) == dict.fromkeys(
+        ["2025-08-01", "2025-08-02"], "the source lists this series up to 2025-07-10"
+    )
 
 
 @pytest.mark.parametrize(("silent", "ended"), [(34, False), (35, False), (36, True), (400, True)])

@@ -75,7 +75,14 @@ def test_the_order_of_adding_does_not_count() -> None:
 
 def test_rows_come_before_symbols_and_symbols_before_intervals() -> None:
     spool = SeriesSpool()
-    order = [(0, "A", 1), (0, "A", 10), (0, "Z", 0), (0, "币安人生USDT", 0), (2, "A", 0), (10, "A", 0)]
+    order = [
+        (0, "A", 1),
+        (0, "A", 10),
+        (0, "Z", 0),
+        (0, "币安人生USDT", 0),
+        (2, "A", 0),
+        (10, "A", 0),
+    ]
     for number, place in enumerate(order):
         spool.add(place, numbered(number))
     spool.add((0, "A", 0), numbered(99))

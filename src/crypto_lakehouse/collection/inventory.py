@@ -287,12 +287,12 @@ class Inventory:
         others: list[PlannedPeriod],
         prefix: str,
     ) -> tuple[list[PlannedPeriod], list[PlannedPeriod]]:
-        """Move what is another object at the source from `same` to `others`."""
+        """Move to `others` what is another object at the source, or was not asked there."""
         objects = self.ledger.objects_now(prefix)
         still: list[PlannedPeriod] = []
         for item in same:
             known, listed = objects[f"{stem}{item.period.text}.zip"], item.listed
-            if listed is None or _is_listed_version(known, listed):
+            if listed is not None and _is_listed_version(known, listed):
                 still.append(item)
             else:
                 others.append(item)
@@ -301,13 +301,14 @@ class Inventory:
     def _unchanged(
         self, series: Series, same: list[PlannedPeriod], prefix: str
     ) -> ArchivesUnchanged:
+        seen = same[0].listed is not None  # as it is of all of them
+
         def details() -> Iterator[ArchiveFinished]:
             rows = self.ledger.rows_now(prefix)
             for item in same:
                 archive = Archive(series, item.period)
-                yield of_row(archive, rows[archive.name], Verdict.UNCHANGED)
+                yield of_row(archive, rows[archive.name], Verdict.UNCHANGED, seen=seen)
 
-        seen = same[0].listed is not None
         size = sum(item.listed.size_bytes for item in same if item.listed) if seen else 0
         return ArchivesUnchanged(prefix, len(same), details, seen, size)
 
@@ -324,7 +325,8 @@ class Inventory:
         is_enough = action is Action.NOTHING or (item.unlisted and action is Action.FETCH_SIDECAR)
         if row is not None and is_enough:
             return unchanged(item, row)
-        if row is not None and action is Action.FETCH and self._is_known_wrong(row, stat, listed):
+        is_new = action in {Action.FETCH, Action.FETCH_SIDECAR}
+        if row is not None and is_new and self._is_known_wrong(row, stat, listed):
             return still_wrong(item.archive, row, stands=stat is not None)
         part = None if self.force else folder.part(name)
         return Work(planned=item, action=action, row=row, stat=stat, part=part)

@@ -64,7 +64,9 @@ def unchanged(item: PlannedArchive, row: LedgerRow) -> ArchiveFinished:
     )
 
 
-def of_row(archive: Archive, row: LedgerRow, verdict: Verdict, reason: str = "") -> ArchiveFinished:
+def of_row(
+    archive: Archive, row: LedgerRow, verdict: Verdict, reason: str = "", *, seen: bool = False
+) -> ArchiveFinished:
     """What the ledger knows of an archive, as its verdict in this run."""
     return ArchiveFinished(
         archive=archive,
@@ -77,4 +79,5 @@ def of_row(archive: Archive, row: LedgerRow, verdict: Verdict, reason: str = "")
         etag=row.etag,
         last_modified=row.last_modified,
         sidecar_etag=row.sidecar_etag,
+        seen=seen,
     )

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from fnmatch import fnmatchcase
 from functools import partial
+from operator import itemgetter
 
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
@@ -27,7 +29,7 @@ from crypto_lakehouse.planning.matrix import Matrix, MatrixRow
 from crypto_lakehouse.planning.periods import Life, Window
 from crypto_lakehouse.planning.planner import window_of
 from crypto_lakehouse.planning.selection import SelectedRow, select_rows
-from crypto_lakehouse.planning.spool import SeriesSpool
+from crypto_lakehouse.planning.spool import Place, SeriesSpool
 
 __all__ = ["Discovery", "ListedPlan"]
 
@@ -35,6 +37,11 @@ __all__ = ["Discovery", "ListedPlan"]
 NAMED_STRAYS = 3
 
 Tell = Callable[[FolderListed], Awaitable[None]]
+
+#: What the configuration calls a symbol: in one market, or None for all of them.
+_Name = tuple[Market | None, str]
+
+_NOTHING = ListedFolder(archives={})
 
 
 @define
@@ -53,7 +60,7 @@ class ListedPlan:
     failures: list[str] = field(factory=list)
     _counts: Counter[str] = field(init=False, factory=Counter)
 
-    def add(self, place: tuple[int, str, int], planned: PlannedSeries) -> None:
+    def add(self, place: Place, planned: PlannedSeries) -> None:
         """Add one series."""
         self.spool.add(place, planned)
         self._counts["archives"] += len(planned.periods)
@@ -81,7 +88,7 @@ class ListedPlan:
 
     def why_empty(self) -> str:
         """Explain a plan without archives; empty for a plan with some."""
-        if len(self.spool):
+        if self._counts["archives"]:
             return ""
         if self.failures:
             return "what is wanted could not be listed"
@@ -124,9 +131,9 @@ class Discovery:
     tell: Tell
     _plan: ListedPlan = field(init=False)
     _window: Window | None = field(init=False)
-    _seen: set[tuple[Market | None, str]] = field(init=False, factory=set)
-    _unlisted: list[tuple[tuple[int, str, int], PlannedSeries]] = field(init=False, factory=list)
-    _nowhere: dict[tuple[Market | None, str], str] = field(init=False, factory=dict)
+    _seen: set[_Name] = field(init=False, factory=set)
+    _unlisted: list[tuple[Place, PlannedSeries, set[_Name]]] = field(init=False, factory=list)
+    _nowhere: dict[str, set[_Name]] = field(init=False, factory=dict)
     _strays: list[str] = field(init=False, factory=list)
 
     async def plan(self) -> ListedPlan:
@@ -148,6 +155,8 @@ class Discovery:
             self._plan.close()
             raise
         self._settle_unlisted()
+        self._plan.notes += self._unmatched(selection.rows)
+        self._plan.failures.sort()
         return self._plan
 
     async def _run(self, rows: tuple[SelectedRow, ...]) -> None:
@@ -170,10 +179,17 @@ class Discovery:
     async def _work(self, queue: MemoryObjectReceiveStream[_Task]) -> None:
         async with queue:
             async for task in queue:
-                try:
+                with self._remembered(task):
                     await self._symbol(task)
-                except ListingError as error:
-                    self._plan.failures.append(str(error))
+
+    @contextmanager
+    def _remembered(self, task: _Task) -> Iterator[None]:
+        """Remember what could not be listed; its symbol is not known to be nowhere."""
+        try:
+            yield
+        except ListingError as error:
+            self._plan.failures.append(str(error))
+            self._seen |= self._names(task.item.row, task.symbol)
 
     # Which symbols ------------------------------------------------------------------------------
 
@@ -183,13 +199,18 @@ class Discovery:
         named = [name for name in item.symbols if not is_glob(name)]
         patterns = [name for name in item.symbols if is_glob(name)]
         if not item.takes_all and not patterns:
-            return [symbol for symbol in named if accepts(symbol)]
+            return [symbol for symbol in dict.fromkeys(named) if accepts(symbol)]
         found = set(named)
         for partition in _partitions(item):
-            for symbol in await self._folders(_type_folder(item.row, partition)):
-                if _is_symbol(symbol):
-                    wanted = any(fnmatchcase(symbol, pattern) for pattern in patterns)
-                    found.update([symbol] if wanted or item.takes_all else [])
+            for symbol in filter(
+                _is_symbol, await self._folders(_type_folder(item.row, partition))
+            ):
+                fitting = [pattern for pattern in patterns if fnmatchcase(symbol, pattern)]
+                if fitting or item.takes_all:
+                    found.add(symbol)
+                    # Its folder is there, so that it is not nowhere, whatever it lacks.
+                    for name in (symbol, *fitting):
+                        self._seen |= self._names(item.row, name)
         return sorted(symbol for symbol in found if accepts(symbol))
 
     async def _folders(self, prefix: str) -> list[str]:
@@ -203,28 +224,33 @@ class Discovery:
     # One symbol ---------------------------------------------------------------------------------
 
     async def _symbol(self, task: _Task) -> None:
-        row = task.item.row
-        for interval, partitions in (await self._intervals(task)).items():
-            series = Series(row.market, row.data_type, task.symbol, interval)
-            folders = {partition: await self._list(series, partition) for partition in partitions}
-            place = (task.number, task.symbol, INTERVALS.index(interval) if interval else 0)
-            self._cover(place, task, series, folders)
-
-    async def _intervals(self, task: _Task) -> dict[str | None, list[Partition]]:
-        """The series to list, with their partitions: as configured, else as the source has them."""
         row, partitions = task.item.row, _partitions(task.item)
+        if not partitions:
+            return
         if not row.data_type.has_interval:
-            return {None: partitions}
-        if self.config.intervals is not None:
-            offered = row.partitions
-            return {
-                interval: [part for part in partitions if interval in offered[part].intervals]
-                for interval in task.item.intervals
-                if any(interval in offered[part].intervals for part in partitions)
-            }
-        found: dict[str | None, list[Partition]] = {}
+            await self._series(task, None, partitions)
+        elif self._names_intervals(row):
+            for interval, offered in _offered(task.item, partitions).items():
+                await self._series(task, interval, offered)
+        elif found := await self._intervals(task, partitions):
+            for interval, listed in found.items():
+                await self._series(task, interval, listed)
+        else:  # there is no folder of the symbol, so there is none of any interval
+            for interval, offered in _offered(task.item, partitions).items():
+                self._cover(task, interval, dict.fromkeys(offered, _NOTHING))
+
+    def _names_intervals(self, row: MatrixRow) -> bool:
+        """Whether the configuration names the intervals of a row, and not the source."""
+        wanted = self.config.intervals
+        return row.data_type in wanted if isinstance(wanted, Mapping) else wanted is not None
+
+    async def _intervals(
+        self, task: _Task, partitions: list[Partition]
+    ) -> dict[str, list[Partition]]:
+        """The intervals that the source has of a symbol, with their partitions."""
+        found: dict[str, list[Partition]] = {}
         for partition in partitions:
-            prefix = f"{_type_folder(row, partition)}{task.symbol}/"
+            prefix = f"{_type_folder(task.item.row, partition)}{task.symbol}/"
             names = [folder[len(prefix) : -1] for folder in await self.listing.folders(prefix)]
             for name in names:
                 if name in INTERVALS:
@@ -232,6 +258,13 @@ class Discovery:
                 else:
                     self._strays.append(f"{prefix}{name}/")
         return found
+
+    async def _series(self, task: _Task, interval: str | None, partitions: list[Partition]) -> None:
+        """List one series and cover it; one that cannot be listed is no reason to leave others."""
+        with self._remembered(task):
+            series = _series_of(task, interval)
+            folders = {partition: await self._list(series, partition) for partition in partitions}
+            self._cover(task, interval, folders)
 
     async def _list(self, series: Series, partition: Partition) -> ListedFolder:
         folder = await list_folder(self.listing, series, partition, self._window)
@@ -250,13 +283,11 @@ class Discovery:
         return folder
 
     def _cover(
-        self,
-        place: tuple[int, str, int],
-        task: _Task,
-        series: Series,
-        folders: dict[Partition, ListedFolder],
+        self, task: _Task, interval: str | None, folders: dict[Partition, ListedFolder]
     ) -> None:
-        row = task.item.row
+        row, series = task.item.row, _series_of(task, interval)
+        place = (task.number, task.symbol, INTERVALS.index(interval) if interval else 0)
+        names = self._names(row, task.symbol)
         lives = {partition: _life(row, series, partition) for partition in folders}
         listed = ListedSeries(
             folders=folders,
@@ -265,21 +296,29 @@ class Discovery:
         )
         window = self._window or listed.span(self.today)
         if window is None:  # no days are configured, and the source has none
-            self._nowhere[self._named(series)] = f"{row.market} {series.symbol}"
+            self._nowhere[f"{row.market} {series.symbol}"] = names
             return
         planned = PlannedSeries(series, cover_listed(listed, window, task.item.partitions))
         if listed.is_listed:
-            self._seen.add(self._named(series))
+            self._seen |= names
             self._plan.add(place, planned)
         else:
-            self._unlisted.append((place, planned))
+            self._unlisted.append((place, planned, names))
 
     # What is not listed -------------------------------------------------------------------------
 
-    def _named(self, series: Series) -> tuple[Market | None, str]:
-        """How the configuration names a symbol: for each market apart, or for all of them."""
-        apart = isinstance(self.config.symbols, Mapping)
-        return (series.market if apart else None, series.symbol)
+    def _names(self, row: MatrixRow, symbol: str) -> set[_Name]:
+        """How the configuration names a folder's symbol: for each market apart, or for all.
+
+        A folder that is named after a pair has the names of the pair's contracts, too.
+        """
+        wanted, market = self.config.symbols, None
+        if isinstance(wanted, Mapping):
+            wanted, market = wanted.get(row.market), row.market
+        names = {symbol}
+        if row.symbol_form == "pair":
+            names |= {name for name in wanted or () if row.folder_symbol(name) == symbol}
+        return {(market, name) for name in names}
 
     def _settle_unlisted(self) -> None:
         """Plan what a symbol lacks only where the source has nothing of that symbol at all.
@@ -288,9 +327,9 @@ class Discovery:
         or gone, and neither may pass in silence.
         """
         plan, elsewhere = self._plan, Counter[str]()
-        for place, planned in self._unlisted:
+        for place, planned, names in sorted(self._unlisted, key=itemgetter(0)):
             series = planned.series
-            if self._named(series) in self._seen:
+            if names & self._seen:
                 elsewhere[f"{series.market} {series.data_type}"] += 1
             else:
                 plan.add(place, planned)
@@ -299,9 +338,9 @@ class Discovery:
             for name, count in elsewhere.items()
         ]
         plan.notes += [
-            f"the source lists nothing of `{name}`"
-            for named, name in self._nowhere.items()
-            if named not in self._seen
+            f"the source lists nothing of `{symbol}`"
+            for symbol, names in sorted(self._nowhere.items())
+            if not names & self._seen
         ]
         if self._strays:
             named = ", ".join(f"`{key}`" for key in sorted(self._strays)[:NAMED_STRAYS])
@@ -310,6 +349,18 @@ class Discovery:
                 + (" ..." if len(self._strays) > NAMED_STRAYS else "")
             )
 
+    def _unmatched(self, rows: tuple[SelectedRow, ...]) -> list[str]:
+        """Name the patterns that no symbol fits, where all symbols could be listed."""
+        if self._plan.failures:
+            return []
+        patterns = {
+            pattern
+            for item in rows
+            for pattern in filter(is_glob, item.symbols)
+            if not self._names(item.row, pattern) & self._seen
+        }
+        return [f"the source lists no symbol like `{pattern}`" for pattern in sorted(patterns)]
+
 
 def _partitions(item: SelectedRow) -> list[Partition]:
     return [
@@ -317,6 +368,20 @@ def _partitions(item: SelectedRow) -> list[Partition]:
         for partition in item.row.partitions
         if item.partitions is None or partition in item.partitions
     ]
+
+
+def _series_of(task: _Task, interval: str | None) -> Series:
+    return Series(task.item.row.market, task.item.row.data_type, task.symbol, interval)
+
+
+def _offered(item: SelectedRow, partitions: list[Partition]) -> dict[str, list[Partition]]:
+    """The intervals wanted of a row, with the partitions that the matrix has them in."""
+    facts = item.row.partitions
+    offered = {
+        interval: [part for part in partitions if interval in facts[part].intervals]
+        for interval in filter(None, item.intervals)
+    }
+    return {interval: found for interval, found in offered.items() if found}
 
 
 def _type_folder(row: MatrixRow, partition: Partition) -> str:
@@ -332,6 +397,5 @@ def _is_symbol(name: str) -> bool:
 
 
 def _life(row: MatrixRow, series: Series, partition: Partition) -> Life:
-    first, last = row.life(series.symbol, partition)
-    facts = row.partitions[partition]
-    return Life(first, last, facts.lag_days, removed=row.state == "removed")
+    lag_days, is_removed = row.partitions[partition].lag_days, row.state == "removed"
+    return Life(*row.life(series.symbol, partition), lag_days, removed=is_removed)

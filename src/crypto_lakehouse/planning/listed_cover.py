@@ -9,14 +9,10 @@ from attrs import define, evolve, frozen
 
 from crypto_lakehouse.core.archive import Partition, Period
 from crypto_lakehouse.core.plan import PlannedPeriod
-from crypto_lakehouse.planning.listed_folders import ListedFolder
-from crypto_lakehouse.planning.periods import Life, Window
+from crypto_lakehouse.planning.listed_folders import SILENT_DAYS, ListedFolder, is_silent
+from crypto_lakehouse.planning.periods import Life, Window, cover_days
 
-__all__ = ["ListedSeries", "cover_listed"]
-
-#: A live feed has never been late by more (archive-facts 4.6); after as long a silence a series
-#: is taken for ended.
-SILENT_DAYS = 35
+__all__ = ["SILENT_DAYS", "ListedSeries", "cover_listed"]
 
 _LATE = "not listed yet; up to {} days after the period that is normal"
 
@@ -57,20 +53,40 @@ def cover_listed(
         series: What is known of the series.
         window: The days wanted.
         partitions: What to take; None for each day once: a month where it is listed and wanted
-            whole, days for the rest. A series that has only months is covered by every month
-            that shares a day with the window.
+            whole, days for the rest. Where a series has only months, it is covered by every
+            month that shares a day with the window. One that is not listed at all is covered as
+            the calendar does.
     """
-    cover = _Cover(series, window)
+    cover = _Cover(series, window, _lives(series))
     if partitions is None:
         return tuple(cover.each_day_once())
     chosen = [partition for partition in partitions if partition in series.folders]
     return tuple(cover.all_of(chosen))
 
 
+def _lives(series: ListedSeries) -> Mapping[Partition, Life]:
+    """What the matrix says, without what the listing shows to be wrong."""
+    seen = [
+        period.first_day
+        for folder in series.folders.values()
+        for period in (folder.first, min(folder.archives, default=None))
+        if period is not None
+    ]
+    lives = {}
+    for partition, folder in series.folders.items():
+        life, last_listed = series.lives[partition], max(folder.archives, default=None)
+        is_over = life.last is None or last_listed is None or last_listed.first_day <= life.last
+        lives[partition] = evolve(
+            life, first=min([life.first, *seen]), last=life.last if is_over else None
+        )
+    return lives
+
+
 @define
 class _Cover:
     series: ListedSeries
     window: Window
+    lives: Mapping[Partition, Life]
 
     def all_of(self, partitions: list[Partition]) -> Iterator[PlannedPeriod]:
         for partition in partitions:
@@ -80,78 +96,97 @@ class _Cover:
 
     def each_day_once(self) -> Iterator[PlannedPeriod]:
         folders = self.series.folders
-        daily, monthly = folders.get(Partition.DAILY), folders.get(Partition.MONTHLY)
-        if daily is None or monthly is None:
+        if len(folders) < len(Partition):
             yield from self.all_of(list(folders))
-            return
-        if not daily.archives and daily.first is None:  # published in months only
-            yield from self.all_of([Partition.MONTHLY])
-            return
-        for month in self.window.months():
-            if month in monthly.archives and self._is_wanted_whole(month):
-                yield self.planned(month)
-            else:
-                yield from (self.planned(day) for day in self.window.days(month))
+        elif not self.series.is_listed:
+            calendar = cover_days(self.window, self.series.lives, None)
+            yield from (self.planned(item.period) for item in calendar)
+        else:
+            for month in self.window.months():
+                if self._month_serves(month):
+                    yield self.planned(month)
+                else:
+                    yield from (self.planned(day) for day in self.window.days(month))
+
+    def _month_serves(self, month: Period) -> bool:
+        """Whether one monthly archive is the right cover for its days in the window.
+
+        | the days of the month, at the source | the monthly archive  | cover |
+        |--------------------------------------|----------------------|-------|
+        | as dailies                           | listed, wanted whole | month |
+        | as dailies                           | else                 | days  |
+        | in monthlies only                    | any                  | month |
+        | neither, before and after the series | any                  | days  |
+        """
+        daily, monthly = (self.series.folders[partition] for partition in Partition)
+        if _is_empty(daily):
+            return True
+        if self._spans(daily, month) or self._may_come(daily, month):
+            return month in monthly.archives and self._is_wanted_whole(month)
+        return self._spans(monthly, month)
+
+    def _spans(self, folder: ListedFolder, month: Period) -> bool:
+        """Whether a month lies between the first and the last archive of a folder."""
+        first, last = folder.first, folder.last
+        if _is_empty(folder) or (first is not None and first.first_day > month.last_day):
+            return False
+        if folder.ended_before:  # perhaps in the very month in which the window begins
+            return month.first_day < self.window.start
+        return last is None or last.last_day >= month.first_day
+
+    def _may_come(self, folder: ListedFolder, month: Period) -> bool:
+        """Whether a month lies behind the last archive of a folder that has not ended."""
+        last = folder.last
+        return (
+            last is not None and last.last_day < month.first_day and not self._is_silent_since(last)
+        )
 
     def _is_wanted_whole(self, month: Period) -> bool:
         """Whether all days of the month that have data are in the window."""
-        begin, end = self._bounds()
-        first = max(month.first_day, begin or month.first_day)
-        last = min(month.last_day, end or month.last_day)
-        return first > last or self.window.holds(first, last)
-
-    def _bounds(self) -> tuple[date | None, date | None]:
-        """The first and the last day that have data, where they are known."""
-        folders = self.series.folders.values()
-        firsts = [folder.first.first_day for folder in folders if folder.first]
-        begin = min(firsts) if len(firsts) == len(self.series.folders) else None
-        lasts = [folder.last.last_day for folder in folders if folder.last]
-        end = max(lasts, default=None)
-        return begin, end if end is not None and self._is_silent_since(end) else None
+        daily, monthly = (self.series.folders[partition].last for partition in Partition)
+        last = month.last_day
+        if daily is not None and monthly == month and self._is_silent_since(daily):
+            last = min(last, daily.last_day)
+        return self.window.holds(month.first_day, last)
 
     def planned(self, period: Period) -> PlannedPeriod:
         """Say of one period whether it is there, cannot be there, or should be."""
-        life = self.series.lives[period.partition]
+        lag_days = self.lives[period.partition].lag_days
         listed = self.series.folders[period.partition].archives.get(period)
         if listed is not None:
-            return PlannedPeriod(period, "", life.lag_days, listed)
-        why = self._why_not_published(period, life)
-        return PlannedPeriod(period, why, life.lag_days, unlisted=not why)
+            return PlannedPeriod(period, "", lag_days, listed)
+        why = self._why_not_published(period, lag_days)
+        return PlannedPeriod(period, why, lag_days, unlisted=not why)
 
-    def _why_not_published(self, period: Period, life: Life) -> str:
+    def _why_not_published(self, period: Period, lag_days: int) -> str:
         today = self.window.today
-        by_matrix = evolve(life, first=min(life.first, self._first_listed() or life.first))
         return (
-            by_matrix.why_not_published(period, today)
+            self.lives[period.partition].why_not_published(period, today)
             or self._outside_listing(period)
             or self.series.known_hole(period)
             or (
-                _LATE.format(life.lag_days)
-                if today <= period.last_day + timedelta(days=life.lag_days)
+                _LATE.format(lag_days)
+                if today <= period.last_day + timedelta(days=lag_days)
                 else ""
             )
         )
 
-    def _first_listed(self) -> date | None:
-        firsts = [folder.first.first_day for folder in self.series.folders.values() if folder.first]
-        return min(firsts, default=None)
-
     def _outside_listing(self, period: Period) -> str:
         """Why a period that is not listed is not missed: the series had not begun, or ended."""
         folder = self.series.folders[period.partition]
-        first = folder.first
+        first, last = folder.first, folder.last
         if first is not None and period.last_day < first.first_day:
             return f"the source lists this series from {first} on"
-        if folder.ended_before and self._is_silent_since(self.window.start):
+        if folder.ended_before:
             return f"the source lists nothing of this series from {self.window.start} on"
-        last = folder.last
-        if (
-            last is not None
-            and period.first_day > last.last_day
-            and self._is_silent_since(last.last_day)
-        ):
+        if last is not None and period.first_day > last.last_day and self._is_silent_since(last):
             return f"the source lists this series up to {last}"
         return ""
 
-    def _is_silent_since(self, day: date) -> bool:
-        return self.window.today > day + timedelta(days=SILENT_DAYS)
+    def _is_silent_since(self, last: Period) -> bool:
+        return is_silent(last.last_day, last.partition, self.window.today)
+
+
+def _is_empty(folder: ListedFolder) -> bool:
+    """Whether a source has nothing in a folder."""
+    return not folder.archives and folder.first is None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import aclosing
+from datetime import date, timedelta
 from functools import lru_cache
 
 from attrs import define, field, frozen
@@ -14,7 +15,14 @@ from crypto_lakehouse.core.listing import ListedArchive, ListedObject
 from crypto_lakehouse.core.ports import Listing
 from crypto_lakehouse.planning.periods import Window
 
-__all__ = ["ListedFolder", "list_folder"]
+__all__ = ["SILENT_DAYS", "ListedFolder", "is_silent", "list_folder"]
+
+#: A live feed has never been late by more (archive-facts 4.6); after as long a silence a series
+#: is taken for ended.
+SILENT_DAYS = 35
+
+#: For how many days a live series has no new archive to be late with: a month has to end first.
+_QUIET_DAYS = {Partition.DAILY: 0, Partition.MONTHLY: 31}
 
 #: The most entries that a page of S3 has (archive-facts 1.2).
 PAGE_KEYS = 1000
@@ -25,6 +33,11 @@ _ZIP = ".zip"
 _BEHIND = "~"
 
 
+def is_silent(last_day: date, partition: Partition, today: date) -> bool:
+    """Whether a series whose last archive ends on a day has ended, as nothing followed since."""
+    return today > last_day + timedelta(days=SILENT_DAYS + _QUIET_DAYS[partition])
+
+
 @frozen(kw_only=True)
 class ListedFolder:
     """What a source lists of one series in one partition.
@@ -33,7 +46,8 @@ class ListedFolder:
         archives: By period; those in the window, and some behind it.
         first, last: The first and the last period that the source has at all; None where the
             listing did not reach that end, as the window did not need it.
-        ended_before: Whether the source has archives, and all of them before the window.
+        ended_before: Whether the source has archives, and all of them so long before the window
+            that the series has ended.
         strays: Keys that are no archives of the series, or have a sidecar only.
     """
 
@@ -67,33 +81,42 @@ async def list_folder(
     Raises:
         ListingError: It could not be listed; that is not an empty listing.
     """
-    stem = series.folder(partition) + series.stem
+    folder = series.folder(partition)
+    stem = folder + series.stem
     reader = _Reader(stem, partition)
     if window is None:
-        await _read(listing, series.folder(partition), reader)
+        await _read(listing, folder, reader)
         archives, strays = reader.result()
         ends = (min(archives, default=None), max(archives, default=None))
         return ListedFolder(archives=archives, first=ends[0], last=ends[1], strays=strays)
-    start, end = _text(window.start, partition), _text(window.end, partition)
-    is_whole = await _read(
-        listing,
-        series.folder(partition),
-        reader,
-        after=stem + start,
-        end=stem + end + _BEHIND,
-        page_keys=_page_keys(window, partition),
-    )
+    is_whole = await _read_window(listing, folder, reader, window)
     archives, strays = reader.result()
     earliest = min(archives, default=None)
-    first = None
+    first, last = None, max(archives, default=None) if is_whole else None
     if earliest is None or earliest.first_day > window.start:
-        first = await _first_of(listing, series.folder(partition), stem, partition)
+        first = await _first_of(listing, folder, stem, partition)
+    is_gone = is_whole and not archives and first is not None
+    if is_gone:
+        last = await _last_before(listing, folder, stem, partition, window)
     return ListedFolder(
         archives=archives,
         first=first,
-        last=max(archives, default=None) if is_whole else None,
-        ended_before=is_whole and not archives and first is not None,
+        last=last,
+        ended_before=is_gone and last is None,
         strays=strays,
+    )
+
+
+async def _read_window(listing: Listing, folder: str, reader: _Reader, window: Window) -> bool:
+    """Read the pages that a window is in; whether the folder's end was reached."""
+    partition = reader.partition
+    return await _read(
+        listing,
+        folder,
+        reader,
+        after=reader.stem + _text(window.start, partition),
+        end=reader.stem + _text(window.end, partition) + _BEHIND,
+        page_keys=_page_keys(window, partition),
     )
 
 
@@ -128,6 +151,22 @@ async def _first_of(
             if reader.zips:
                 return min(reader.zips)
     return None
+
+
+async def _last_before(
+    listing: Listing, folder: str, stem: str, partition: Partition, window: Window
+) -> Period | None:
+    """The last period before a window that nothing is in; None where the series has ended.
+
+    A window that begins long ago shows that by itself; else the days before it tell.
+    """
+    days = SILENT_DAYS + _QUIET_DAYS[partition]
+    since = window.today - timedelta(days=days)
+    if window.start <= since:
+        return None
+    reader = _Reader(stem, partition)
+    await _read_window(listing, folder, reader, Window(since, window.end, window.today))
+    return max(reader.zips, default=None)
 
 
 def _text(day: object, partition: Partition) -> str:

@@ -14,7 +14,7 @@ from crypto_lakehouse.core.archive import DataType, Market, Period, Series
 from crypto_lakehouse.core.listing import ListedArchive
 from crypto_lakehouse.core.plan import PlannedPeriod, PlannedSeries
 
-__all__ = ["SeriesSpool"]
+__all__ = ["Place", "SeriesSpool"]
 
 #: Where a series belongs in the plan: row, symbol, interval.
 Place = tuple[int, str, int]
@@ -24,8 +24,8 @@ Place = tuple[int, str, int]
 class SeriesSpool:
     """Series as lines of JSON in an anonymous temporary file, which goes with the process.
 
-    Series may be added in any order; they are read back in the order of their places. Use it as
-    a context manager, or `close` it.
+    Series may be added in any order; they are read back in the order of their places. The owner
+    closes it.
     """
 
     _file: IO[bytes] = field(factory=tempfile.TemporaryFile, init=False, repr=False)

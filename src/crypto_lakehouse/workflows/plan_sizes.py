@@ -60,7 +60,9 @@ class SeriesSize:
         return self.daily + self.monthly + self.not_published + self.missing
 
     def __add__(self, other: SeriesSize) -> SeriesSize:
-        sizes = [size for size in (self.size_bytes, other.size_bytes) if size is not None]
+        # A sum of which a part is unknown is unknown; what has no archives is no part of it.
+        sizes = [part.size_bytes for part in (self, other) if part.planned]
+        known = [size for size in sizes if size is not None]
         return SeriesSize(
             market=other.market,
             data_type=other.data_type,
@@ -68,7 +70,7 @@ class SeriesSize:
             monthly=self.monthly + other.monthly,
             not_published=self.not_published + other.not_published,
             missing=self.missing + other.missing,
-            size_bytes=sum(sizes) if sizes else None,
+            size_bytes=sum(known) if known and len(known) == len(sizes) else None,
             requests=self.requests + other.requests,
             estimate_s=self.estimate_s + other.estimate_s,
             first=min(filter(None, (self.first, other.first)), default=""),

@@ -1,0 +1,246 @@
+"""A publisher publishes anew: what changed is fetched, proven and swapped in; nothing else is."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from tests.workflows.conftest import Collection, sidecar_of
+from tests.workflows.republished import SIZES, Series
+
+from crypto_lakehouse.core.verdicts import Verdict
+
+MULTIPART = "0123456789abcdef0123456789abcdef-3"
+
+
+@pytest.fixture(params=SIZES)
+async def series(request: pytest.FixtureRequest, collection: Collection) -> Series:
+    """A small or a large archive, collected once."""
+    series = Series(collection, SIZES[request.param])
+    series.publish()
+    assert await series.run() is Verdict.VERIFIED
+    return series
+
+
+async def test_a_new_version_is_swapped_in_and_the_old_one_is_kept(series: Series) -> None:
+    (old,) = series.versions
+    new = series.publish()
+    assert await series.run() is Verdict.VERIFIED
+    assert series.fetched() == ["zip", "sidecar"]
+    assert series.holds(new)
+    assert series.kept() == [old]
+    assert not series.quarantined()
+
+
+async def test_the_kept_bytes_have_their_sidecar_with_them(series: Series) -> None:
+    (old,) = series.versions
+    series.publish()
+    await series.run()
+    (change,) = series.history()
+    kept = series.collection.root / str(change["kept_as"])
+    assert kept.read_bytes() == old
+    assert Path(f"{kept}.CHECKSUM").read_bytes() == sidecar_of(old, series.name)
+
+
+async def test_the_ledger_tells_both_versions_apart(series: Series) -> None:
+    (old,) = series.versions
+    new = series.publish()
+    await series.run()
+    (before,), after = series.history(), series.row()
+    assert (before["change"], before["verdict"]) == ("replaced", "verified")
+    assert before["sha256"] == hashlib.sha256(old).hexdigest()
+    assert (after["verdict"], after["newer_verdict"]) == ("verified", None)
+    assert after["sha256"] == after["published_sha256"] == hashlib.sha256(new).hexdigest()
+    assert before["etag"] != after["etag"]
+
+
+async def test_the_run_after_a_swap_fetches_nothing(series: Series) -> None:
+    new = series.publish()
+    await series.run()
+    before = series.row()
+    assert await series.run() is Verdict.UNCHANGED
+    assert series.fetched() == []
+    assert series.holds(new)
+    assert series.row() | {"last_seen_at": ""} == before | {"last_seen_at": ""}
+
+
+async def test_every_version_is_kept_however_many_there_are(series: Series) -> None:
+    for _ in range(3):
+        series.publish()
+        assert await series.run() is Verdict.VERIFIED
+    assert sorted(series.kept()) == sorted(series.versions[:-1])
+    assert series.holds(series.versions[-1])
+    assert [row["change"] for row in series.history()] == ["replaced"] * 3
+
+
+async def test_a_version_that_comes_back_is_fetched_and_swapped_in_as_any_other(
+    series: Series,
+) -> None:
+    (first,) = series.versions
+    second = series.publish()
+    await series.run()
+    series.collection.publish(series.key, first)
+    assert await series.run() is Verdict.VERIFIED
+    assert series.holds(first)
+    assert sorted(series.kept()) == sorted([first, second])
+
+
+async def test_another_last_modified_alone_costs_no_download(series: Series) -> None:
+    (only,) = series.versions
+    series.server.put(series.key, only, last_modified=datetime(2026, 3, 4, 5, 6, tzinfo=UTC))
+    assert await series.run() is Verdict.UNCHANGED
+    assert series.fetched() == []
+    assert [(row["change"], row["kept_as"]) for row in series.history()] == [("restamped", None)]
+    assert str(series.row()["last_modified"]).startswith("2026-03-04T05:06")
+    assert series.kept() == []
+
+
+async def test_a_change_of_date_is_told_once(series: Series) -> None:
+    (only,) = series.versions
+    series.server.put(series.key, only, last_modified=datetime(2026, 3, 4, tzinfo=UTC))
+    await series.run()
+    await series.run()
+    assert len(series.history()) == 1
+
+
+async def test_the_same_bytes_under_another_etag_are_fetched_and_kept_once(
+    series: Series,
+) -> None:
+    (only,) = series.versions
+    series.server.put(series.key, only, etag=MULTIPART)
+    assert await series.run() is Verdict.VERIFIED
+    assert [row["change"] for row in series.history()] == ["restamped"]
+    assert series.kept() == []
+    assert series.holds(only)
+    assert await series.run() is Verdict.UNCHANGED
+    assert series.fetched() == []
+
+
+async def test_without_a_listing_a_new_version_goes_unseen_until_it_is_asked_for(
+    series: Series,
+) -> None:
+    (old,) = series.versions
+    new = series.publish()
+    assert await series.run(discovery="calendar") is Verdict.UNCHANGED
+    assert series.fetched() == []
+    assert series.holds(old)
+    assert await series.run(discovery="calendar", force_redownload=True) is Verdict.VERIFIED
+    assert series.holds(new)
+    assert series.kept() == [old]
+
+
+# Fetched again by order --------------------------------------------------------------------------
+
+
+async def test_forced_and_the_same_bytes_change_nothing_but_the_file(series: Series) -> None:
+    (only,) = series.versions
+    before = series.row()
+    assert await series.run(force_redownload=True) is Verdict.VERIFIED
+    assert series.fetched() == ["zip", "sidecar"]
+    assert series.holds(only)
+    assert (series.kept(), series.history()) == ([], [])
+    unlike = {"mtime_ns": 0, "last_seen_at": ""}
+    assert series.row() | unlike == before | unlike
+    assert await series.run() is Verdict.UNCHANGED
+    assert series.fetched() == []
+
+
+async def test_forced_and_other_bytes_keep_the_old_ones(series: Series) -> None:
+    (old,) = series.versions
+    new = series.publish()
+    assert await series.run(force_redownload=True) is Verdict.VERIFIED
+    assert series.holds(new)
+    assert series.kept() == [old]
+    assert [row["change"] for row in series.history()] == ["replaced"]
+
+
+@pytest.mark.parametrize("trouble", ["touched", "ledger lost"])
+async def test_forced_keeps_the_old_bytes_though_only_their_sidecar_knows_them(
+    series: Series, trouble: str
+) -> None:
+    (old,) = series.versions
+    if trouble == "touched":
+        os.utime(series.path, (1, 1))
+    else:
+        series.lose_ledger()
+    new = series.publish()
+    assert await series.run(force_redownload=True) is Verdict.VERIFIED
+    assert series.holds(new)
+    assert series.kept() == [old]
+
+
+@pytest.mark.parametrize("trouble", ["touched", "ledger lost"])
+async def test_forced_bytes_without_proof_take_no_proven_files_place(
+    series: Series, trouble: str
+) -> None:
+    (old,) = series.versions
+    if trouble == "touched":
+        os.utime(series.path, (1, 1))
+    else:
+        series.lose_ledger()
+    series.publish()
+    series.server.remove(f"{series.key}.CHECKSUM")
+    assert await series.run(force_redownload=True) is Verdict.SIDECAR_MISSING
+    assert series.holds(old)
+
+
+async def test_forced_over_a_damaged_file_keeps_no_damage(series: Series) -> None:
+    (only,) = series.versions
+    series.path.write_bytes(b"damaged")
+    assert await series.run(force_redownload=True) is Verdict.VERIFIED
+    assert series.holds(only)
+    assert series.kept() == []
+
+
+# File systems without links ----------------------------------------------------------------------
+
+
+def refuse_links(monkeypatch: pytest.MonkeyPatch) -> None:
+    def link(*_: object, **__: object) -> None:
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr(os, "link", link)
+
+
+async def test_where_no_links_can_be_made_the_old_bytes_are_copied(
+    series: Series, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refuse_links(monkeypatch)
+    (old,) = series.versions
+    new = series.publish()
+    assert await series.run() is Verdict.VERIFIED
+    assert series.holds(new)
+    assert series.kept() == [old]
+    (change,) = series.history()
+    kept = series.collection.root / str(change["kept_as"])
+    assert Path(f"{kept}.CHECKSUM").read_bytes() == sidecar_of(old, series.name)
+    folder = series.collection.root / ".lakehouse" / "replaced"
+    assert list(folder.rglob("*.part")) == []
+
+
+async def test_what_cannot_be_kept_is_not_replaced(
+    series: Series, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refuse_links(monkeypatch)
+    (old,) = series.versions
+    new = series.publish()
+    with monkeypatch.context() as patch:
+        patch.setattr("crypto_lakehouse.stores.local.shutil.copy2", _half_a_copy)
+        report = await series.report()
+    assert series.verdict(report) is Verdict.FAILED
+    assert "Permission denied" in report.problems[0].reason
+    assert series.path.read_bytes() == old
+    assert series.row()["newer_verdict"] == "failed"
+    folder = series.collection.root / ".lakehouse" / "replaced"
+    assert [path for path in folder.rglob("*") if path.is_file()] == []
+    assert await series.run() is Verdict.VERIFIED
+    assert series.holds(new)
+    assert series.kept() == [old]
+
+
+def _half_a_copy(_: str, target: str) -> None:
+    Path(target).write_bytes(b"half")
+    raise PermissionError(13, "Permission denied")
