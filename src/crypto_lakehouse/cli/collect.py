@@ -26,8 +26,11 @@ __all__ = ["command", "run_to_end"]
     metavar="FILE",
     help="Write one JSON line for each archive.",
 )
-@click.option("--retry-failed", is_flag=True,
-              help="Only what the ledger says failed, is missing or corrupt; as --only failed.")
+@click.option(
+    "--retry-failed",
+    is_flag=True,
+    help="Only what the ledger says failed, is missing or corrupt; as --only failed.",
+)
 @click.option("--strict", is_flag=True, help="Exit 3 unless every planned archive is verified.")
 @click.option("--quiet", "-q", is_flag=True, help="No progress; warnings and the result only.")
 @click.option("--log-format", type=click.Choice(["text", "json"]), default=None,
