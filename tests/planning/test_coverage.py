@@ -305,6 +305,18 @@ def test_a_month_is_surely_published_when_its_own_lag_has_passed() -> None:
     assert listed(later)[0] == ("2026-10-01", "2026-10-31", "not_collected")
 
 
+@pytest.mark.parametrize(
+    ("on", "cause"), [("2025-07-06", "not_published_yet"), ("2025-08-06", "outside_life")]
+)
+def test_a_series_of_months_is_silent_a_month_later(on: str, cause: str) -> None:
+    coverage = covered(
+        None,
+        folder(run("2025-04", to="2025-05"), first="2025-04", last="2025-05", on=on),
+        series=FUNDING, start="2025-04-01", end="2025-06-30", today=day("2025-07-06"),
+    )  # fmt: skip
+    assert listed(coverage) == [("2025-06-01", "2025-06-30", cause)]
+
+
 def test_only_whole_months_are_known_holes_of_a_series_of_months() -> None:
     holes = KnownHoles((known_hole("2021-01-24", "2021-03-21", WEEKS),))
     coverage = covered(None, folder(run("2020-12")), series=WEEKS, holes=holes,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import date, timedelta
 
 import pytest
-from tests.planning.test_listed_cover import (
+from tests.planning.listed_series import (
     DAILY,
     MONTHLY,
     NOTHING,

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import random
+import resource
+import tempfile
 import tracemalloc
+from collections.abc import Callable, Iterator
 from datetime import date
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -12,6 +16,7 @@ from hypothesis import strategies as st
 from tests.core.conftest import periods, series
 
 from crypto_lakehouse.core.archive import DataType, Market, Partition, Period, Series
+from crypto_lakehouse.core.errors import StoreError
 from crypto_lakehouse.core.listing import ListedArchive
 from crypto_lakehouse.core.plan import PlannedPeriod, PlannedSeries
 from crypto_lakehouse.planning.periods import Window
@@ -105,6 +110,42 @@ def test_a_spool_may_be_read_by_two_and_added_to_meanwhile() -> None:
     spool.close()
 
 
+@pytest.fixture
+def full_disk() -> Iterator[Callable[[], None]]:
+    """From its call on no file takes a byte."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    yield lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1, before[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("size", [10, 1000])
+def test_a_full_disk_is_an_error_that_names_the_folder(
+    full_disk: Callable[[], None], size: int
+) -> None:
+    """At once where much is added, and when the plan is read where little is."""
+    spool = SeriesSpool()
+    full_disk()
+
+    def add_and_read() -> list[PlannedSeries]:
+        spool.add((0, "", 0), numbered(0, size))
+        assert size == 10, "this is more than a buffer holds"
+        return list(spool)
+
+    with pytest.raises(StoreError, match="the plan cannot be kept there: File too large") as full:
+        add_and_read()
+    assert full.value.stops_run
+    assert tempfile.gettempdir() in str(full.value)
+    spool.close()
+
+
+def test_no_folder_for_temporary_files_is_an_error(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
+    with pytest.raises(StoreError, match="No such file"):
+        SeriesSpool()
+
+
 def test_an_empty_spool_has_nothing() -> None:
     spool = SeriesSpool()
     assert (len(spool), list(spool)) == (0, [])
@@ -138,11 +179,11 @@ def test_memory_does_not_grow_with_what_is_added() -> None:
     long = numbered(0, size=1000)
     spool.add((0, "", 0), long)
     tracemalloc.start()
-    for number in range(1, 101):
+    for number in range(1, 21):
         spool.add((number, "", 0), long)
     count = sum(len(planned.periods) for planned in spool)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert count == 101_000
-    assert peak < 5_000_000, "100 000 periods in memory would be 20 times as much"
+    assert count == 21_000
+    assert peak < 2_500_000, "21 000 periods in memory would be several times as much"
     spool.close()

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from tests.workflows.conftest import Collection, sidecar_of
+from tests.workflows.conftest import KEY, Collection, sidecar_of
 from tests.workflows.republished import SIZES, Series
 
 from crypto_lakehouse.core.verdicts import Verdict
@@ -16,23 +16,33 @@ from crypto_lakehouse.core.verdicts import Verdict
 MULTIPART = "0123456789abcdef0123456789abcdef-3"
 
 
+@pytest.fixture
+async def series(collection: Collection) -> Series:
+    """A small archive, collected once."""
+    return await collected(collection, KEY)
+
+
 @pytest.fixture(params=SIZES)
-async def series(request: pytest.FixtureRequest, collection: Collection) -> Series:
-    """A small or a large archive, collected once."""
-    series = Series(collection, SIZES[request.param])
+async def each_size(request: pytest.FixtureRequest, collection: Collection) -> Series:
+    """A small and a large archive, collected once."""
+    return await collected(collection, SIZES[request.param])
+
+
+async def collected(collection: Collection, key: str) -> Series:
+    series = Series(collection, key)
     series.publish()
     assert await series.run() is Verdict.VERIFIED
     return series
 
 
-async def test_a_new_version_is_swapped_in_and_the_old_one_is_kept(series: Series) -> None:
-    (old,) = series.versions
-    new = series.publish()
-    assert await series.run() is Verdict.VERIFIED
-    assert series.fetched() == ["zip", "sidecar"]
-    assert series.holds(new)
-    assert series.kept() == [old]
-    assert not series.quarantined()
+async def test_a_new_version_is_swapped_in_and_the_old_one_is_kept(each_size: Series) -> None:
+    (old,) = each_size.versions
+    new = each_size.publish()
+    assert await each_size.run() is Verdict.VERIFIED
+    assert each_size.fetched() == ["zip", "sidecar"]
+    assert each_size.holds(new)
+    assert each_size.kept() == [old]
+    assert not each_size.quarantined()
 
 
 async def test_the_kept_bytes_have_their_sidecar_with_them(series: Series) -> None:
@@ -57,14 +67,14 @@ async def test_the_ledger_tells_both_versions_apart(series: Series) -> None:
     assert before["etag"] != after["etag"]
 
 
-async def test_the_run_after_a_swap_fetches_nothing(series: Series) -> None:
-    new = series.publish()
-    await series.run()
-    before = series.row()
-    assert await series.run() is Verdict.UNCHANGED
-    assert series.fetched() == []
-    assert series.holds(new)
-    assert series.row() | {"last_seen_at": ""} == before | {"last_seen_at": ""}
+async def test_the_run_after_a_swap_fetches_nothing(each_size: Series) -> None:
+    new = each_size.publish()
+    await each_size.run()
+    before = each_size.row()
+    assert await each_size.run() is Verdict.UNCHANGED
+    assert each_size.fetched() == []
+    assert each_size.holds(new)
+    assert each_size.row() | {"last_seen_at": ""} == before | {"last_seen_at": ""}
 
 
 async def test_every_version_is_kept_however_many_there_are(series: Series) -> None:
@@ -88,14 +98,14 @@ async def test_a_version_that_comes_back_is_fetched_and_swapped_in_as_any_other(
     assert sorted(series.kept()) == sorted([first, second])
 
 
-async def test_another_last_modified_alone_costs_no_download(series: Series) -> None:
-    (only,) = series.versions
-    series.server.put(series.key, only, last_modified=datetime(2026, 3, 4, 5, 6, tzinfo=UTC))
-    assert await series.run() is Verdict.UNCHANGED
-    assert series.fetched() == []
-    assert [(row["change"], row["kept_as"]) for row in series.history()] == [("restamped", None)]
-    assert str(series.row()["last_modified"]).startswith("2026-03-04T05:06")
-    assert series.kept() == []
+async def test_another_last_modified_alone_costs_no_download(each_size: Series) -> None:
+    (only,) = each_size.versions
+    each_size.server.put(each_size.key, only, last_modified=datetime(2026, 3, 4, 5, 6, tzinfo=UTC))
+    assert await each_size.run() is Verdict.UNCHANGED
+    assert each_size.fetched() == []
+    assert [(row["change"], row["kept_as"]) for row in each_size.history()] == [("restamped", None)]
+    assert str(each_size.row()["last_modified"]).startswith("2026-03-04T05:06")
+    assert each_size.kept() == []
 
 
 async def test_a_change_of_date_is_told_once(series: Series) -> None:
@@ -135,26 +145,26 @@ async def test_without_a_listing_a_new_version_goes_unseen_until_it_is_asked_for
 # Fetched again by order --------------------------------------------------------------------------
 
 
-async def test_forced_and_the_same_bytes_change_nothing_but_the_file(series: Series) -> None:
-    (only,) = series.versions
-    before = series.row()
-    assert await series.run(force_redownload=True) is Verdict.VERIFIED
-    assert series.fetched() == ["zip", "sidecar"]
-    assert series.holds(only)
-    assert (series.kept(), series.history()) == ([], [])
+async def test_forced_and_the_same_bytes_change_nothing_but_the_file(each_size: Series) -> None:
+    (only,) = each_size.versions
+    before = each_size.row()
+    assert await each_size.run(force_redownload=True) is Verdict.VERIFIED
+    assert each_size.fetched() == ["zip", "sidecar"]
+    assert each_size.holds(only)
+    assert (each_size.kept(), each_size.history()) == ([], [])
     unlike = {"mtime_ns": 0, "last_seen_at": ""}
-    assert series.row() | unlike == before | unlike
-    assert await series.run() is Verdict.UNCHANGED
-    assert series.fetched() == []
+    assert each_size.row() | unlike == before | unlike
+    assert await each_size.run() is Verdict.UNCHANGED
+    assert each_size.fetched() == []
 
 
-async def test_forced_and_other_bytes_keep_the_old_ones(series: Series) -> None:
-    (old,) = series.versions
-    new = series.publish()
-    assert await series.run(force_redownload=True) is Verdict.VERIFIED
-    assert series.holds(new)
-    assert series.kept() == [old]
-    assert [row["change"] for row in series.history()] == ["replaced"]
+async def test_forced_and_other_bytes_keep_the_old_ones(each_size: Series) -> None:
+    (old,) = each_size.versions
+    new = each_size.publish()
+    assert await each_size.run(force_redownload=True) is Verdict.VERIFIED
+    assert each_size.holds(new)
+    assert each_size.kept() == [old]
+    assert [row["change"] for row in each_size.history()] == ["replaced"]
 
 
 @pytest.mark.parametrize("trouble", ["touched", "ledger lost"])
@@ -187,12 +197,12 @@ async def test_forced_bytes_without_proof_take_no_proven_files_place(
     assert series.holds(old)
 
 
-async def test_forced_over_a_damaged_file_keeps_no_damage(series: Series) -> None:
-    (only,) = series.versions
-    series.path.write_bytes(b"damaged")
-    assert await series.run(force_redownload=True) is Verdict.VERIFIED
-    assert series.holds(only)
-    assert series.kept() == []
+async def test_forced_over_a_damaged_file_keeps_no_damage(each_size: Series) -> None:
+    (only,) = each_size.versions
+    each_size.path.write_bytes(b"damaged")
+    assert await each_size.run(force_redownload=True) is Verdict.VERIFIED
+    assert each_size.holds(only)
+    assert each_size.kept() == []
 
 
 # File systems without links ----------------------------------------------------------------------
@@ -206,39 +216,39 @@ def refuse_links(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_where_no_links_can_be_made_the_old_bytes_are_copied(
-    series: Series, monkeypatch: pytest.MonkeyPatch
+    each_size: Series, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     refuse_links(monkeypatch)
-    (old,) = series.versions
-    new = series.publish()
-    assert await series.run() is Verdict.VERIFIED
-    assert series.holds(new)
-    assert series.kept() == [old]
-    (change,) = series.history()
-    kept = series.collection.root / str(change["kept_as"])
-    assert Path(f"{kept}.CHECKSUM").read_bytes() == sidecar_of(old, series.name)
-    folder = series.collection.root / ".lakehouse" / "replaced"
+    (old,) = each_size.versions
+    new = each_size.publish()
+    assert await each_size.run() is Verdict.VERIFIED
+    assert each_size.holds(new)
+    assert each_size.kept() == [old]
+    (change,) = each_size.history()
+    kept = each_size.collection.root / str(change["kept_as"])
+    assert Path(f"{kept}.CHECKSUM").read_bytes() == sidecar_of(old, each_size.name)
+    folder = each_size.collection.root / ".lakehouse" / "replaced"
     assert list(folder.rglob("*.part")) == []
 
 
 async def test_what_cannot_be_kept_is_not_replaced(
-    series: Series, monkeypatch: pytest.MonkeyPatch
+    each_size: Series, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     refuse_links(monkeypatch)
-    (old,) = series.versions
-    new = series.publish()
+    (old,) = each_size.versions
+    new = each_size.publish()
     with monkeypatch.context() as patch:
         patch.setattr("crypto_lakehouse.stores.local.shutil.copy2", _half_a_copy)
-        report = await series.report()
-    assert series.verdict(report) is Verdict.FAILED
+        report = await each_size.report()
+    assert each_size.verdict(report) is Verdict.FAILED
     assert "Permission denied" in report.problems[0].reason
-    assert series.path.read_bytes() == old
-    assert series.row()["newer_verdict"] == "failed"
-    folder = series.collection.root / ".lakehouse" / "replaced"
+    assert each_size.path.read_bytes() == old
+    assert each_size.row()["newer_verdict"] == "failed"
+    folder = each_size.collection.root / ".lakehouse" / "replaced"
     assert [path for path in folder.rglob("*") if path.is_file()] == []
-    assert await series.run() is Verdict.VERIFIED
-    assert series.holds(new)
-    assert series.kept() == [old]
+    assert await each_size.run() is Verdict.VERIFIED
+    assert each_size.holds(new)
+    assert each_size.kept() == [old]
 
 
 def _half_a_copy(_: str, target: str) -> None:

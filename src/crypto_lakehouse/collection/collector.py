@@ -28,6 +28,9 @@ __all__ = ["ArchiveCollector"]
 
 _GONE = "the source has it no more; the copy here is verified, and is kept"
 
+#: Headers that are secrets whatever is in them, beside those that `redact` knows by name.
+_COOKIES = frozenset({"cookie", "set-cookie"})
+
 
 @define(kw_only=True)
 class ArchiveCollector:
@@ -69,16 +72,20 @@ class ArchiveCollector:
         """
         started = self.clock()
         transfer = self.fetcher.transfer(work.archive, work.part)
+        standing = Standing()
         try:
-            outcome = await self._settle(work, transfer)
+            standing = await self._prover.recognise(work)
+            standing = await self._prover.ask(work, transfer, standing)
+            known = await self._prover.settle(work, transfer, standing)
+            outcome = known or await self._fetch(work, transfer, standing)
         except TransferError as error:
-            outcome = _failed(work, redact(str(error)))
+            outcome = _failed(standing, redact(str(error)))
         except StoreError as error:
             if error.stops_run:
                 raise
-            outcome = _failed(work, str(error))
+            outcome = _failed(standing, str(error))
         except OSError as error:  # a stored file that cannot be read back
-            outcome = _failed(work, f"cannot be read back: {error}")
+            outcome = _failed(standing, f"cannot be read back: {error}")
         return ArchiveFinished(
             archive=work.archive,
             verdict=outcome.ruling.verdict,
@@ -100,15 +107,12 @@ class ArchiveCollector:
             accepted=outcome.accepted,
         )
 
-    async def _settle(self, work: Work, transfer: Transfer) -> Outcome:
-        standing = await self._prover.prove(work, transfer)
-        if standing.outcome is not None:
-            return standing.outcome
+    async def _fetch(self, work: Work, transfer: Transfer, standing: Standing) -> Outcome:
         exhibit, ruling = await self._look(work, transfer)
         if exhibit is None:
             return self._absent(work, standing)
         ruling = self._policy(ruling, exhibit, standing)
-        if not _is_let_in(ruling) or (standing.sha256 is not None and _is_doubtful(ruling)):
+        if not _is_let_in(ruling) or (standing.is_verified and _is_doubtful(ruling)):
             return await self._set_aside(work, transfer, exhibit, ruling, standing)
         return await self._let_in(work, transfer, exhibit, ruling, standing)
 
@@ -142,13 +146,18 @@ class ArchiveCollector:
         look = exhibit.look
         if ruling.verdict is Verdict.UPSTREAM_MISMATCH and self.accept_mismatch:
             return Ruling(Verdict.UPSTREAM_MISMATCH, ACCEPTED)
-        if look.is_stale and ruling.verdict is Verdict.VERIFIED and standing.sha256 is not None:
+        if look.is_stale and ruling.verdict is Verdict.VERIFIED and standing.present is not None:
             return Ruling(Verdict.FAILED, ruling.reason)
         return ruling
 
     def _absent(self, work: Work, standing: Standing) -> Outcome:
-        if standing.sha256 is not None and work.stat is not None:
-            return _kept(work, work.stat, standing.sha256)
+        if standing.present is not None:
+            ruling = Ruling(Verdict.UNCHANGED, _GONE)
+            return (
+                evolve(standing.present, ruling=ruling)
+                if standing.is_verified
+                else standing.present
+            )
         if work.planned.may_be_late(self.today):
             days = work.planned.lag_days
             reason = f"not there yet; up to {days} days after the period that is normal"
@@ -204,9 +213,7 @@ class ArchiveCollector:
         return await exhibit.body.commit(), ruling
 
     async def _drop_foreign_sidecar(self, work: Work, sha256: str) -> None:
-        """Remove the sidecar of the version before; beside this one it would be a lie."""
-        if work.stat is None:
-            return
+        """Remove the sidecar of another version; beside this one it would be a lie."""
         if await kept_digest(self.store, work.archive) not in {None, sha256}:
             await self.store.remove(work.archive.sidecar_key)
 
@@ -224,9 +231,10 @@ class ArchiveCollector:
             await exhibit.body.discard()
         else:
             await exhibit.body.quarantine(_note(work, exhibit, ruling))
-        stands = standing.sha256 is not None
+        stands = standing.present is not None
         if stands:
-            reason = f"{ruling.reason}; the version that was verified before stays"
+            what = "was verified" if standing.is_verified else "stood here"
+            reason = f"{ruling.reason}; the version that {what} before stays"
             ruling = Ruling(ruling.verdict, reason)
         return evolve(_of_exhibit(exhibit, ruling, transfer), stands=stands)
 
@@ -241,16 +249,8 @@ def _is_doubtful(ruling: Ruling) -> bool:
     return ruling.verdict is Verdict.SIDECAR_MISSING
 
 
-def _failed(work: Work, reason: str) -> Outcome:
-    return Outcome(ruling=Ruling(Verdict.FAILED, reason), stands=work.standing is not None)
-
-
-def _kept(work: Work, stat: FileStat, sha256: str) -> Outcome:
-    """A verified copy of what the source has no more."""
-    ruling = Ruling(Verdict.UNCHANGED, _GONE)
-    if work.row is not None and work.row.sha256 == sha256:
-        return Outcome.of_row(work.row, ruling, stat)
-    return Outcome(ruling=ruling, stat=stat, sha256=sha256)
+def _failed(standing: Standing, reason: str) -> Outcome:
+    return Outcome(ruling=Ruling(Verdict.FAILED, reason), stands=standing.present is not None)
 
 
 def _of_exhibit(exhibit: Exhibit, ruling: Ruling, transfer: Transfer) -> Outcome:
@@ -289,9 +289,16 @@ def _note(work: Work, exhibit: Exhibit, ruling: Ruling) -> dict[str, object]:
         "etag": fetched.etag,
         "last_modified": fetched.last_modified,
         "url": redact(fetched.url),
-        "headers": {_printable(name): _printable(text) for name, text in fetched.headers.items()},
+        "headers": {_printable(name): _value(name, text) for name, text in fetched.headers.items()},
         "quarantined_at": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+def _value(name: str, text: str) -> str:
+    """A header's value; nothing of one whose name says that it is a secret."""
+    line = f"{name}: x"
+    is_secret = name.lower() in _COOKIES or redact(line) != line
+    return "***" if is_secret else _printable(text)
 
 
 def _printable(text: str) -> str:

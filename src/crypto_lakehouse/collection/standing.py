@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from attrs import evolve, frozen
 
-from crypto_lakehouse.collection.examination import Examiner, md5_of
+from crypto_lakehouse.collection.examination import Examiner, Published, md5_of
 from crypto_lakehouse.collection.inventory import Action, Work, is_other_version
 from crypto_lakehouse.collection.judgement import NO_SIDECAR, Ruling
 from crypto_lakehouse.collection.outcome import Outcome
@@ -13,7 +13,7 @@ from crypto_lakehouse.collection.transfer import Transfer
 from crypto_lakehouse.collection.zip_check import check_zip
 from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.errors import SidecarMalformed
-from crypto_lakehouse.core.listing import ListedArchive, md5_of_etag, same_moment
+from crypto_lakehouse.core.listing import ListedArchive, md5_of_etag, same_etag, same_moment
 from crypto_lakehouse.core.ports import FileStat, LedgerRow, Store
 from crypto_lakehouse.core.verdicts import SUCCESSES, Verdict
 
@@ -25,24 +25,34 @@ ACCEPTED = "its sidecar disagrees; a policy let it in"
 
 @frozen
 class Standing:
-    """What checking a stored file came to.
+    """What the file at an archive's final name is worth.
 
     Attributes:
-        outcome: The end of the matter, None where the archive must be fetched.
-        sha256: The digest of the stored bytes, where they are proven to be a published version.
-            They are not lost when another version takes their place.
+        present: What is known of its bytes, where the ledger, the sidecar beside it or the source
+            says what they are. They are not lost when another version takes their place.
+        digest: Of the bytes, where they were read and are no broken archive.
     """
 
-    outcome: Outcome | None = None
-    sha256: str | None = None
+    present: Outcome | None = None
+    digest: str | None = None
+
+    @property
+    def sha256(self) -> str | None:
+        """The digest of bytes that are known, None where there are none."""
+        return self.present.sha256 if self.present is not None else None
+
+    @property
+    def is_verified(self) -> bool:
+        """Whether the bytes are proven to be a published version."""
+        return self.present is not None and self.present.ruling.verdict in SUCCESSES
 
 
-_UNPROVEN = Standing()
+_NOTHING = Standing()
 
 
 @frozen
 class StandingProver:
-    """Tells what a stored file is worth.
+    """Tells what a stored file is worth, in three steps; each asks only what the last left open.
 
     Args:
         store: Where it lies.
@@ -54,56 +64,74 @@ class StandingProver:
     examiner: Examiner
     keep_sidecars: bool
 
-    async def prove(self, work: Work, transfer: Transfer) -> Standing:
-        """Look at the stored file, where there is one.
+    async def recognise(self, work: Work) -> Standing:
+        """Find out without a request what stands there; the file is read where it may be another.
+
+        Raises:
+            StoreError: The store refused.
+        """
+        row, stat = work.standing, work.stat
+        if stat is None:
+            return _NOTHING
+        if row is not None and work.action is not Action.CHECK:
+            return Standing(Outcome.of_row(row, Ruling(Verdict.UNCHANGED), stat))
+        digest = await self.store.sha256(work.archive.key)
+        if digest is None:
+            return _NOTHING
+        present = await self._known_here(work, stat, digest)
+        if present is not None and await self._is_unreadable(work, stat):
+            return _NOTHING
+        return Standing(present, digest)
+
+    async def ask(self, work: Work, transfer: Transfer, standing: Standing) -> Standing:
+        """Ask the source's sidecar of a file that nothing here proves.
 
         Raises:
             TransferError: The sidecar could not be asked for.
             StoreError: The store refused.
         """
-        row = work.standing
-        if work.action is Action.CHECK and work.stat is not None:
-            return await self._check(work, work.stat, transfer)
-        if work.action is Action.FETCH_SIDECAR and row is not None and work.stat is not None:
-            outcome = await self._fetch_sidecar(row, work.stat, transfer)
-            return Standing(outcome, row.sha256)
-        return Standing(None, row.sha256) if row is not None else _UNPROVEN
-
-    async def _check(self, work: Work, stat: FileStat, transfer: Transfer) -> Standing:
-        actual = await self.store.sha256(work.archive.key)
-        if actual is None:
-            return _UNPROVEN
-        outcome = await self._recognise(work, stat, transfer, actual)
-        if outcome is None or await self._is_unreadable(work, stat):
-            return _UNPROVEN
-        known = _seen(outcome, work.planned.listed)
-        if known is None:
-            known = await self._compare_with_listing(work, transfer, outcome)
-        return Standing(known, actual)
-
-    async def _recognise(
-        self, work: Work, stat: FileStat, transfer: Transfer, actual: str
-    ) -> Outcome | None:
-        """Find what says that these bytes were published: ledger, kept sidecar, source."""
-        row = work.row
-        if row is not None and row.sha256 == actual and row.verdict in SUCCESSES:
-            return Outcome.of_row(row, Ruling(Verdict.UNCHANGED), stat)
-        present = Outcome(ruling=Ruling(Verdict.UNCHANGED), stat=stat, sha256=actual)
-        if await kept_digest(self.store, work.archive) == actual:
-            return evolve(present, published_sha256=actual)
+        digest, stat = standing.digest, work.stat
+        is_open = work.action is Action.CHECK and not standing.is_verified
+        if not is_open or digest is None or stat is None:
+            return standing
         published = await self.examiner.published(transfer)
-        present = evolve(
-            present, published_sha256=published.sha256, sidecar_etag=transfer.sidecar_etag
-        )
-        if published.data is None:
-            return evolve(present, ruling=NO_SIDECAR)
-        if published.sha256 == actual:
-            if self.keep_sidecars:
-                await self.store.put(work.archive.sidecar_key, published.data)
-            return evolve(present, ruling=Ruling(Verdict.VERIFIED))
-        if row is not None and row.accepted and row.sha256 == actual:
+        present = _as_published(_facts(work.row, stat, digest), published, transfer)
+        if present is None:
+            return _still_disagreeing(standing, published, transfer)
+        if await self._is_unreadable(work, stat):
+            return _NOTHING
+        if published.data is not None and self.keep_sidecars:
+            await self.store.put(work.archive.sidecar_key, published.data)
+        return Standing(present, digest)
+
+    async def settle(self, work: Work, transfer: Transfer, standing: Standing) -> Outcome | None:
+        """The end of the matter where the file can stay; None where the archive is fetched.
+
+        Raises:
+            TransferError: The sidecar could not be asked for.
+            StoreError: The store refused.
+        """
+        present = standing.present
+        if present is None or work.action is Action.FETCH:
+            return None
+        if work.action is Action.FETCH_SIDECAR:
+            return await self._fetch_sidecar(present, transfer)
+        known = _seen(present, work.planned.listed)
+        return known or await self._compare_with_listing(work, transfer, present)
+
+    async def _known_here(self, work: Work, stat: FileStat, digest: str) -> Outcome | None:
+        """What ledger and kept sidecar say of these bytes."""
+        row, known = work.row, _facts(work.row, stat, digest)
+        is_recorded = row is not None and row.sha256 == digest
+        if row is not None and is_recorded and row.verdict in SUCCESSES:
+            return known
+        if await kept_digest(self.store, work.archive) == digest:
+            return evolve(known, published_sha256=digest)
+        if row is not None and is_recorded and row.accepted:
             ruling = Ruling(Verdict.UPSTREAM_MISMATCH, ACCEPTED)
-            return evolve(Outcome.of_row(row, ruling, stat), accepted=True)
+            return evolve(known, ruling=ruling, accepted=True)
+        if row is not None and is_recorded and row.verdict is Verdict.SIDECAR_MISSING:
+            return evolve(known, ruling=NO_SIDECAR)
         return None
 
     async def _is_unreadable(self, work: Work, stat: FileStat) -> bool:
@@ -115,37 +143,71 @@ class StandingProver:
         return bool(fault)
 
     async def _compare_with_listing(
-        self, work: Work, transfer: Transfer, outcome: Outcome
+        self, work: Work, transfer: Transfer, present: Outcome
     ) -> Outcome | None:
-        """Whether a proven file without a known ETag is the listed version; None where not."""
-        listed, stat = work.planned.listed, outcome.stat
+        """Whether a known file without a known ETag is the listed version; None where not."""
+        listed, stat = work.planned.listed, present.stat
         if listed is None or stat is None or stat.size_bytes != listed.size_bytes:
             return None
-        key, digest = work.archive.key, md5_of_etag(listed.etag)
-        if digest is not None:
-            same = await md5_of(lambda: self.store.reader(key), stat.size_bytes) == digest
+        key, md5 = work.archive.key, md5_of_etag(listed.etag)
+        if md5 is not None:
+            same = await md5_of(lambda: self.store.reader(key), stat.size_bytes) == md5
+        elif present.ruling.verdict is Verdict.VERIFIED:  # by the published sidecar, just now
+            same = True
         else:  # a multipart ETag says nothing of the bytes; the published digest does
-            same = (await self.examiner.published(transfer)).sha256 == outcome.sha256
-        return _with_listed(outcome, listed) if same else None
+            same = (await self.examiner.published(transfer)).sha256 == present.sha256
+        return _with_listed(present, listed) if same else None
 
-    async def _fetch_sidecar(
-        self, row: LedgerRow, stat: FileStat, transfer: Transfer
-    ) -> Outcome | None:
+    async def _fetch_sidecar(self, present: Outcome, transfer: Transfer) -> Outcome | None:
         """Fetch the sidecar of a zip that is verified; None where it speaks of another one."""
         published = await self.examiner.published(transfer)
         if published.data is None:
             reason = "the source has no sidecar of it any more; it was verified before"
-            return Outcome.of_row(row, Ruling(Verdict.UNCHANGED, reason), stat)
-        if published.sha256 is None or published.sha256 != row.sha256:
+            return evolve(present, ruling=Ruling(Verdict.UNCHANGED, reason))
+        if published.sha256 is None or published.sha256 != present.sha256:
             return None
         if self.keep_sidecars:
             await self.store.put(transfer.archive.sidecar_key, published.data)
-        ruling = Ruling(Verdict.UNCHANGED, "its sidecar was fetched again")
         return evolve(
-            Outcome.of_row(row, ruling, stat),
+            present,
+            ruling=Ruling(Verdict.UNCHANGED, "its sidecar was fetched again"),
             published_sha256=published.sha256,
             sidecar_etag=transfer.sidecar_etag,
         )
+
+
+def _facts(row: LedgerRow | None, stat: FileStat, digest: str) -> Outcome:
+    """What the ledger knows of the bytes with this digest, if it knows them."""
+    ruling = Ruling(Verdict.UNCHANGED)
+    if row is not None and row.sha256 == digest:
+        return Outcome.of_row(row, ruling, stat)
+    return Outcome(ruling=ruling, stat=stat, sha256=digest)
+
+
+def _as_published(known: Outcome, published: Published, transfer: Transfer) -> Outcome | None:
+    """What the source's sidecar makes of stored bytes; None where it speaks of others."""
+    if published.data is None:
+        return evolve(known, ruling=NO_SIDECAR, published_sha256=None)
+    if published.sha256 != known.sha256:
+        return None
+    return evolve(
+        known,
+        ruling=Ruling(Verdict.VERIFIED),
+        published_sha256=published.sha256,
+        sidecar_etag=transfer.sidecar_etag,
+    )
+
+
+def _still_disagreeing(standing: Standing, published: Published, transfer: Transfer) -> Standing:
+    """What a policy let in stays let in; the ledger learns what the sidecar says now."""
+    if standing.present is None:
+        return standing
+    present = evolve(
+        standing.present,
+        published_sha256=published.sha256,
+        sidecar_etag=transfer.sidecar_etag,
+    )
+    return evolve(standing, present=present)
 
 
 async def kept_digest(store: Store, archive: Archive) -> str | None:
@@ -170,9 +232,9 @@ def _seen(outcome: Outcome, listed: ListedArchive | None) -> Outcome | None:
 
 def _with_listed(outcome: Outcome, listed: ListedArchive) -> Outcome:
     """Let the ledger learn what the listing says of the very object that is stored."""
-    restamped = outcome.etag is not None and not same_moment(
-        outcome.last_modified, listed.last_modified
-    )
+    same = listed.etag is None or same_etag(outcome.etag, listed.etag)
+    same = same and same_moment(outcome.last_modified, listed.last_modified)
+    restamped = outcome.etag is not None and not same
     return evolve(
         outcome,
         etag=listed.etag or outcome.etag,

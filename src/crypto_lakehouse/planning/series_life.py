@@ -8,7 +8,7 @@ from datetime import date, timedelta
 from attrs import frozen
 
 from crypto_lakehouse.core.archive import Partition, Period
-from crypto_lakehouse.planning.listed_cover import SILENT_DAYS
+from crypto_lakehouse.planning.listed_folders import is_silent
 from crypto_lakehouse.planning.matrix import MatrixRow
 from crypto_lakehouse.planning.periods import Life
 from crypto_lakehouse.planning.planner import series_lives
@@ -114,7 +114,8 @@ def _last(
     if listed:
         last = _better(listed, max(listed.values()))
         looks = [record.folders[partition].listed_on or last for partition in listed]
-        if min(looks) > last + timedelta(days=SILENT_DAYS):
+        shortest = Partition.DAILY if Partition.DAILY in listed else Partition.MONTHLY
+        if is_silent(last, shortest, min(looks)):
             return last, f"the source lists this series up to {last}"
         if by_matrix is not None and last > by_matrix:
             return None, ""

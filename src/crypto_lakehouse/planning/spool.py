@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from typing import IO, Any
 
 from attrs import define, field
 
 from crypto_lakehouse.core.archive import DataType, Market, Period, Series
+from crypto_lakehouse.core.errors import StoreError
 from crypto_lakehouse.core.listing import ListedArchive
 from crypto_lakehouse.core.plan import PlannedPeriod, PlannedSeries
 
@@ -20,15 +22,33 @@ __all__ = ["Place", "SeriesSpool"]
 Place = tuple[int, str, int]
 
 
+@contextmanager
+def _disk() -> Iterator[None]:
+    """Say it as an error of ours where the disk refuses."""
+    try:
+        yield
+    except OSError as error:
+        reason = f"the plan cannot be kept there: {error.strerror or error}; TMPDIR names another"
+        raise StoreError(tempfile.gettempdir(), reason, stops_run=True) from error
+
+
+def _temporary_file() -> IO[bytes]:
+    with _disk():
+        return tempfile.TemporaryFile()
+
+
 @define
 class SeriesSpool:
     """Series as lines of JSON in an anonymous temporary file, which goes with the process.
 
     Series may be added in any order; they are read back in the order of their places. The owner
     closes it.
+
+    Raises:
+        StoreError: The folder of temporary files takes nothing more; from each method.
     """
 
-    _file: IO[bytes] = field(factory=tempfile.TemporaryFile, init=False, repr=False)
+    _file: IO[bytes] = field(factory=_temporary_file, init=False, repr=False)
     _index: list[tuple[Place, int]] = field(factory=list, init=False, repr=False)
 
     def add(self, place: Place, planned: PlannedSeries) -> None:
@@ -39,9 +59,9 @@ class SeriesSpool:
             [_packed(item) for item in planned.periods],
         ]
         line = json.dumps(record, separators=(",", ":")).encode() + b"\n"
-        self._file.seek(0, 2)
-        self._index.append((place, self._file.tell()))
-        self._file.write(line)
+        with _disk():
+            self._index.append((place, self._file.seek(0, 2)))
+            self._file.write(line)
 
     def __len__(self) -> int:
         return len(self._index)
@@ -49,12 +69,15 @@ class SeriesSpool:
     def __iter__(self) -> Iterator[PlannedSeries]:
         self._index.sort()
         for _, offset in self._index:
-            self._file.seek(offset)
-            yield _unpacked(json.loads(self._file.readline()))
+            with _disk():
+                self._file.seek(offset)
+                line = self._file.readline()
+            yield _unpacked(json.loads(line))
 
     def close(self) -> None:
         """Give the space back."""
-        self._file.close()
+        with suppress(OSError):  # what a full disk did not take is given up anyway
+            self._file.close()
 
 
 def _packed(item: PlannedPeriod) -> list[Any]:

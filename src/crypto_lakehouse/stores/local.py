@@ -353,8 +353,13 @@ async def _link_or_copy(source: str, target: str) -> None:
     except FileExistsError:
         return
     except OSError:
-        await to_thread.run_sync(shutil.copy2, source, target + ".part")
-        os.rename(target + ".part", target)  # noqa: PTH104
+        part = target + ".part"
+        try:
+            await to_thread.run_sync(shutil.copy2, source, part)
+        except OSError:
+            _unlink(part)
+            raise
+        os.rename(part, target)  # noqa: PTH104
 
 
 def _unlink(path: str) -> None:
