@@ -219,6 +219,19 @@ def test_what_is_missing_and_comes_is_taken(source: Source) -> None:
     ) <= covered
 
 
+@given(sources(), st.sampled_from([date(2026, 1, 1), date(9999, 12, 31)]))
+def test_a_key_of_days_to_come_changes_nothing(source: Source, day: date) -> None:
+    """Nobody publishes it; it must neither stretch a plan for ever nor end the run."""
+    strange = Source(source.periods | {Period.day(day)}, source.window, source.holes)
+    assert len(strange.cover()) >= 1
+    span = strange.known.span(source.window.today)
+    assert span is None or span.end <= max(source.periods, key=_last_day).last_day
+
+
+def _last_day(period: Period) -> date:
+    return period.last_day
+
+
 @given(windows(), st.sets(st.sampled_from(["2025-02", "2025-03", "2025-05", "2025-06", "2025-08"])))
 def test_a_series_that_has_only_months_is_covered_by_every_month_it_has(
     wanted: Window, texts: set[str]

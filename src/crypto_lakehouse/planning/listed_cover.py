@@ -37,8 +37,9 @@ class ListedSeries:
         return any(folder.archives or folder.first for folder in self.folders.values())
 
     def span(self, today: date) -> Window | None:
-        """From its first to its last listed day; None where nothing is listed."""
-        listed = [period for folder in self.folders.values() for period in folder.archives]
+        """From its first to its last listed day, of those that have come; None without any."""
+        everything = (period for folder in self.folders.values() for period in folder.archives)
+        listed = [period for period in everything if period.first_day <= today]
         first = min((period.first_day for period in listed), default=None)
         last = max((period.last_day for period in listed), default=None)
         return Window(first, last, today) if first and last else None
@@ -166,7 +167,7 @@ class _Cover:
             or self.series.known_hole(period)
             or (
                 _LATE.format(lag_days)
-                if today <= period.last_day + timedelta(days=lag_days)
+                if today - timedelta(days=lag_days) <= period.last_day
                 else ""
             )
         )

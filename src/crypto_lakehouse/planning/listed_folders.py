@@ -35,7 +35,7 @@ _BEHIND = "~"
 
 def is_silent(last_day: date, partition: Partition, today: date) -> bool:
     """Whether a series whose last archive ends on a day has ended, as nothing followed since."""
-    return today > last_day + timedelta(days=SILENT_DAYS + _QUIET_DAYS[partition])
+    return last_day < today - timedelta(days=SILENT_DAYS + _QUIET_DAYS[partition])
 
 
 @frozen(kw_only=True)
