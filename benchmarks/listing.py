@@ -28,7 +28,8 @@ from aiohttp import web
 from attrs import define, field
 from yarl import URL
 
-from crypto_lakehouse.collection.http import HttpTransport, Origins, http_session
+from crypto_lakehouse.collection.direct import direct_client
+from crypto_lakehouse.collection.http import HttpTransport, Origins
 from crypto_lakehouse.collection.listing import Lister
 from crypto_lakehouse.collection.listing_xml import PageParser
 from crypto_lakehouse.collection.retry import RetryPolicy
@@ -155,9 +156,9 @@ async def list_all(url: str, prefixes: int, parallel: int) -> Progress:
                     keys += len(page.objects)
             progress.end_prefix(keys)
 
-    async with http_session(parallel, 60) as session, anyio.create_task_group() as tasks:
+    async with direct_client(parallel, 60) as client, anyio.create_task_group() as tasks:
         lister = Lister(
-            transport=HttpTransport(session, Origins.of(url, ())),
+            transport=HttpTransport(client, Origins.of(url, ())),
             base=URL(url),
             retry=RetryPolicy(max_retries=0),
             limiter=anyio.Semaphore(parallel),

@@ -11,7 +11,8 @@ import anyio.lowlevel
 from attrs import define, field
 from yarl import URL
 
-from crypto_lakehouse.collection.http import HttpTransport, Origins, Transport, http_session
+from crypto_lakehouse.collection.direct import direct_client
+from crypto_lakehouse.collection.http import HttpTransport, Origins, Transport
 from crypto_lakehouse.collection.listing import Lister
 from crypto_lakehouse.collection.retry import RetryPolicy
 from crypto_lakehouse.core.errors import TransferError
@@ -137,9 +138,9 @@ async def listing(
     limit: int = 4,
 ) -> AsyncIterator[Lister]:
     """A lister over the real client, with as many connections as requests under way."""
-    async with http_session(limit, 30) as session:
+    async with direct_client(limit, 30) as client:
         yield Lister(
-            transport=HttpTransport(session, Origins.of(base, redirects)),
+            transport=HttpTransport(client, Origins.of(base, redirects)),
             base=URL(base),
             retry=retry,
             limiter=anyio.Semaphore(limit),

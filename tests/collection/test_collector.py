@@ -8,11 +8,12 @@ from datetime import date
 from pathlib import Path
 from typing import BinaryIO
 
-import anyio
 from yarl import URL
 
 from crypto_lakehouse.collection.collector import ArchiveCollector
-from crypto_lakehouse.collection.http import HttpTransport, Origins, http_session
+from crypto_lakehouse.collection.concurrency import FixedGate
+from crypto_lakehouse.collection.direct import direct_client
+from crypto_lakehouse.collection.http import HttpTransport, Origins
 from crypto_lakehouse.collection.inventory import Action, Work
 from crypto_lakehouse.collection.retry import RetryPolicy
 from crypto_lakehouse.collection.transfer import Fetcher
@@ -35,11 +36,9 @@ async def collect(
     async def emit(_events: list[Event] | tuple[Event, ...] | object) -> None:
         return None
 
-    async with http_session(1, 5.0) as session:
-        transport = HttpTransport(session, Origins.of(server.url, []))
-        fetcher = Fetcher(
-            transport, URL(server.url), store, RetryPolicy(), anyio.Semaphore(1), emit
-        )
+    async with direct_client(1, 5.0) as client:
+        transport = HttpTransport(client, Origins.of(server.url, []))
+        fetcher = Fetcher(transport, URL(server.url), store, RetryPolicy(), FixedGate(1), emit)
         collector = ArchiveCollector(
             fetcher=fetcher, store=store, integrity="sidecar", keep_sidecars=keep_sidecars,
             today=date(2026, 11, 23),

@@ -61,7 +61,7 @@ def farewell() -> Event:
 
 async def test_events_arrive_in_order_and_the_farewell_comes_last() -> None:
     sinks = [Listener("a"), Listener("b")]
-    dispatcher = Dispatcher([*sinks], farewell)
+    dispatcher = Dispatcher([*sinks], farewell, gather_s=0)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(dispatcher.run)
         for number in range(2000):
@@ -76,7 +76,7 @@ async def test_emitting_waits_while_the_sinks_are_behind(monkeypatch: pytest.Mon
     monkeypatch.setattr(dispatch, "QUEUE_BATCHES", 2)
     sink = Listener()
     sink.gate = anyio.Event()
-    dispatcher = Dispatcher([sink], farewell)
+    dispatcher = Dispatcher([sink], farewell, gather_s=0)
     emitted: list[int] = []
 
     async def emit() -> None:
@@ -97,7 +97,7 @@ async def test_emitting_waits_while_the_sinks_are_behind(monkeypatch: pytest.Mon
 async def test_a_quiet_run_flushes_its_sinks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dispatch, "FLUSH_AFTER_S", 0.001)
     sink = Listener()
-    dispatcher = Dispatcher([sink], farewell)
+    dispatcher = Dispatcher([sink], farewell, gather_s=0)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(dispatcher.run)
         while not sink.flushed:
@@ -109,7 +109,7 @@ async def test_a_quiet_run_flushes_its_sinks(monkeypatch: pytest.MonkeyPatch) ->
 async def test_a_sick_sink_is_dropped_and_the_others_hear_of_it() -> None:
     sick, well = Listener("sick"), Listener("well")
     sick.fails = True
-    dispatcher = Dispatcher([sick, well], farewell)
+    dispatcher = Dispatcher([sick, well], farewell, gather_s=0)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(dispatcher.run)
         await dispatcher.emit((warned(1),))
@@ -122,7 +122,7 @@ async def test_a_sick_sink_is_dropped_and_the_others_hear_of_it() -> None:
 async def test_a_required_sink_stops_the_run_and_the_others_are_closed() -> None:
     sick, well = Listener("sick", required=True), Listener("well")
     sick.fails = True
-    dispatcher = Dispatcher([sick, well], farewell)
+    dispatcher = Dispatcher([sick, well], farewell, gather_s=0)
     await dispatcher.emit((warned(1),))
     with pytest.raises(SinkError, match="sick"):
         await dispatcher.run()
@@ -133,7 +133,7 @@ async def test_a_required_sink_stops_the_run_and_the_others_are_closed() -> None
 async def test_a_sink_that_cannot_close_keeps_no_other_from_closing() -> None:
     sick, well = Listener("sick"), Listener("well")
     sick.fails_to_close = True
-    dispatcher = Dispatcher([sick, well], farewell)
+    dispatcher = Dispatcher([sick, well], farewell, gather_s=0)
     dispatcher.finish()
     await dispatcher.run()
     assert (sick.closed, well.closed) == (1, 1)
@@ -141,7 +141,7 @@ async def test_a_sink_that_cannot_close_keeps_no_other_from_closing() -> None:
 
 async def test_what_was_emitted_survives_cancellation() -> None:
     sink = Listener()
-    dispatcher = Dispatcher([sink], farewell)
+    dispatcher = Dispatcher([sink], farewell, gather_s=0)
     with anyio.CancelScope() as scope:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(dispatcher.run)
@@ -156,7 +156,7 @@ async def test_what_was_emitted_survives_cancellation() -> None:
 async def test_a_sink_that_hangs_is_given_up_at_the_deadline() -> None:
     sink = Listener()
     sink.gate = anyio.Event()
-    dispatcher = Dispatcher([sink], farewell)
+    dispatcher = Dispatcher([sink], farewell, gather_s=0)
     with anyio.fail_after(30):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(dispatcher.run)
@@ -172,7 +172,7 @@ async def test_events_of_one_call_stay_together_and_batches_are_bounded(
 ) -> None:
     monkeypatch.setattr(dispatch, "BATCH_EVENTS", 4)
     sink = Listener()
-    dispatcher = Dispatcher([sink], farewell)
+    dispatcher = Dispatcher([sink], farewell, gather_s=0)
     for start in range(0, 18, 3):
         await dispatcher.emit([warned(number) for number in range(start, start + 3)])
     await dispatcher.emit([warned(number) for number in range(18, 38)])
@@ -184,7 +184,7 @@ async def test_events_of_one_call_stay_together_and_batches_are_bounded(
 
 async def test_events_of_concurrent_workers_all_arrive_each_in_its_order() -> None:
     sink = Listener()
-    dispatcher = Dispatcher([sink], farewell)
+    dispatcher = Dispatcher([sink], farewell, gather_s=0)
 
     async def work(worker: int) -> None:
         for number in range(100):
@@ -207,7 +207,7 @@ async def test_an_emitter_that_waits_goes_on_once_there_is_room(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(dispatch, "QUEUE_BATCHES", 1)
-    dispatcher = Dispatcher([], farewell)
+    dispatcher = Dispatcher([], farewell, gather_s=0)
     await dispatcher.emit((warned(0),))
     emitted: list[int] = []
 
@@ -225,7 +225,7 @@ async def test_an_emitter_that_waits_goes_on_once_there_is_room(
 
 
 async def test_a_run_without_sinks_is_drained() -> None:
-    dispatcher = Dispatcher([], farewell)
+    dispatcher = Dispatcher([], farewell, gather_s=0)
     await dispatcher.emit((warned(1),))
     dispatcher.finish()
     await dispatcher.run()
@@ -234,7 +234,7 @@ async def test_a_run_without_sinks_is_drained() -> None:
 async def test_a_dropped_sink_is_named_once_and_hears_no_more() -> None:
     sick, well = Listener("sick"), Listener("well")
     sick.fails = True
-    dispatcher = Dispatcher([sick, well], farewell)
+    dispatcher = Dispatcher([sick, well], farewell, gather_s=0)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(dispatcher.run)
         for number in range(3):
@@ -249,7 +249,7 @@ async def test_a_dropped_sink_is_named_once_and_hears_no_more() -> None:
 async def test_a_dropped_sink_is_closed_once() -> None:
     sick, well = Listener("sick"), Listener("well")
     sick.fails = sick.fails_to_close = True
-    dispatcher = Dispatcher([sick, well], farewell)
+    dispatcher = Dispatcher([sick, well], farewell, gather_s=0)
     await dispatcher.emit((warned(1),))
     dispatcher.finish()
     await dispatcher.run()
@@ -265,7 +265,7 @@ async def test_of_sinks_that_are_equal_the_sick_one_is_dropped() -> None:
 
     well, sick = Equal("well"), Equal("sick")
     sick.fails = True
-    dispatcher = Dispatcher([well, sick], farewell)
+    dispatcher = Dispatcher([well, sick], farewell, gather_s=0)
     await dispatcher.emit((warned(1),))
     dispatcher.finish()
     await dispatcher.run()
@@ -276,7 +276,7 @@ async def test_of_sinks_that_are_equal_the_sick_one_is_dropped() -> None:
 async def test_two_sick_sinks_are_both_named() -> None:
     sinks = [Listener("one"), Listener("well"), Listener("two")]
     sinks[0].fails = sinks[2].fails = True
-    dispatcher = Dispatcher([*sinks], farewell)
+    dispatcher = Dispatcher([*sinks], farewell, gather_s=0)
     await dispatcher.emit((warned(1),))
     dispatcher.finish()
     await dispatcher.run()
@@ -291,7 +291,7 @@ async def test_a_sink_that_fails_to_flush_is_dropped_and_named(
     monkeypatch.setattr(dispatch, "FLUSH_AFTER_S", 0.001)
     sick, well = Listener("sick"), Listener("well")
     sick.fails_to_flush = True
-    dispatcher = Dispatcher([sick, well], farewell)
+    dispatcher = Dispatcher([sick, well], farewell, gather_s=0)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(dispatcher.run)
         while not well.flushed:
@@ -304,7 +304,7 @@ async def test_a_sink_that_fails_to_flush_is_dropped_and_named(
 async def test_an_error_of_a_required_sink_says_which_and_why() -> None:
     sick = Listener("ledger", required=True)
     sick.fails = True
-    dispatcher = Dispatcher([sick], farewell)
+    dispatcher = Dispatcher([sick], farewell, gather_s=0)
     await dispatcher.emit((warned(1),))
     with pytest.raises(SinkError) as raised:
         await dispatcher.run()
@@ -318,7 +318,7 @@ async def test_an_error_of_a_required_sink_says_which_and_why() -> None:
 async def test_the_others_hear_what_a_required_sink_failed_at() -> None:
     sick, well = Listener("sick", required=True), Listener("well")
     sick.fails = True
-    dispatcher = Dispatcher([sick, well], farewell)
+    dispatcher = Dispatcher([sick, well], farewell, gather_s=0)
     await dispatcher.emit((warned(1),))
     with pytest.raises(SinkError):
         await dispatcher.run()
@@ -333,7 +333,7 @@ async def test_a_required_sink_that_fails_wakes_those_who_wait_to_emit(
     sick = Listener(required=True)
     sick.gate = anyio.Event()
     sick.fails = True
-    dispatcher = Dispatcher([sick], farewell)
+    dispatcher = Dispatcher([sick], farewell, gather_s=0)
     ended: list[type[BaseException]] = []
 
     async def emit() -> None:
@@ -360,7 +360,7 @@ async def test_a_required_sink_that_fails_wakes_those_who_wait_to_emit(
 async def test_a_required_sink_that_cannot_close_keeps_no_other_from_closing() -> None:
     sinks = [Listener("a"), Listener("sick", required=True), Listener("b")]
     sinks[1].fails_to_close = True
-    dispatcher = Dispatcher([*sinks], farewell)
+    dispatcher = Dispatcher([*sinks], farewell, gather_s=0)
     dispatcher.finish()
     with pytest.raises(SinkError, match="the sick sink failed"):
         await dispatcher.run()
@@ -370,7 +370,7 @@ async def test_a_required_sink_that_cannot_close_keeps_no_other_from_closing() -
 
 async def test_a_deadline_that_is_not_needed_changes_nothing() -> None:
     sink = Listener()
-    dispatcher = Dispatcher([sink], farewell)
+    dispatcher = Dispatcher([sink], farewell, gather_s=0)
     await dispatcher.emit((warned(1),))
     dispatcher.finish()
     dispatcher.deadline_in(60)
@@ -388,7 +388,7 @@ async def test_all_sinks_are_closed_after_a_deadline() -> None:
 
     sinks = [Slow("a"), Slow("hangs"), Slow("b")]
     sinks[1].gate = anyio.Event()
-    dispatcher = Dispatcher([*sinks], farewell)
+    dispatcher = Dispatcher([*sinks], farewell, gather_s=0)
     with anyio.fail_after(30):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(dispatcher.run)
@@ -402,7 +402,7 @@ async def test_all_sinks_are_closed_after_a_deadline() -> None:
 async def test_a_sink_that_hangs_while_it_closes_is_given_up_too() -> None:
     sinks = [Listener("a"), Listener("hangs"), Listener("b")]
     sinks[1].gate_to_close = anyio.Event()
-    dispatcher = Dispatcher([*sinks], farewell)
+    dispatcher = Dispatcher([*sinks], farewell, gather_s=0)
     dispatcher.finish()
     with anyio.fail_after(30):
         async with anyio.create_task_group() as tasks:
@@ -418,7 +418,7 @@ async def test_a_sink_that_hangs_always_is_given_up_at_both(
     monkeypatch.setattr(dispatch, "CLOSE_WITHIN_S", 0.0)
     sinks = [Listener("hangs"), Listener("well")]
     sinks[0].gate = sinks[0].gate_to_close = anyio.Event()
-    dispatcher = Dispatcher([*sinks], farewell)
+    dispatcher = Dispatcher([*sinks], farewell, gather_s=0)
     with anyio.fail_after(30):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(dispatcher.run)
@@ -442,7 +442,7 @@ async def test_the_farewell_is_made_after_all_else_was_delivered() -> None:
 async def test_events_emitted_during_a_cancellation_are_delivered() -> None:
     """Workers say what became of their archives while they are cancelled."""
     sink = Listener()
-    dispatcher = Dispatcher([sink], farewell)
+    dispatcher = Dispatcher([sink], farewell, gather_s=0)
 
     async def work() -> None:
         try:

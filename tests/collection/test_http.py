@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime
+from typing import cast
 
 import aiohttp
 import pytest
@@ -14,10 +15,12 @@ from aiolimiter import AsyncLimiter
 from aioresponses import aioresponses
 from yarl import URL
 
+from crypto_lakehouse.collection.aiohttp_client import aiohttp_client
+from crypto_lakehouse.collection.direct import direct_client
 from crypto_lakehouse.collection.http import (
+    Client,
     HttpTransport,
     Origins,
-    http_session,
     object_url,
     retry_after_s,
 )
@@ -32,10 +35,19 @@ BASE = "https://mirror.example"
 ARCHIVE_URL = URL(f"{BASE}/data/x.zip")
 
 
+Opening = Callable[[int, float], AbstractAsyncContextManager[Client]]
+
+
+@pytest.fixture(params=[direct_client, aiohttp_client])
+def opening(request: pytest.FixtureRequest) -> Opening:
+    """Both clients, which are to behave alike."""
+    return cast("Opening", request.param)
+
+
 @pytest.fixture
 async def transport() -> AsyncIterator[HttpTransport]:
-    async with http_session(4, 1.0) as session:
-        yield HttpTransport(session, Origins.of(BASE, ["s3.example", "Other.example:8443"]))
+    async with aiohttp_client(4, 1.0) as client:
+        yield HttpTransport(client, Origins.of(BASE, ["s3.example", "Other.example:8443"]))
 
 
 @pytest.mark.parametrize(
@@ -96,27 +108,29 @@ async def serving(answer: web.StreamResponse | bytes) -> AsyncIterator[URL]:
 
 
 @pytest.mark.parametrize(("limit", "read"), [(4, b"0123"), (10, b"0123456789"), (99, None)])
-async def test_a_body_is_read_up_to_a_limit(limit: int, read: bytes | None) -> None:
-    async with serving(b"0123456789") as url, http_session(1, 5.0) as session:
-        transport = HttpTransport(session, Origins.of(str(url.origin()), []))
+async def test_a_body_is_read_up_to_a_limit(
+    limit: int, read: bytes | None, opening: Opening
+) -> None:
+    async with serving(b"0123456789") as url, opening(1, 5.0) as client:
+        transport = HttpTransport(client, Origins.of(str(url.origin()), []))
         async with transport.get(url, {}) as response:
             assert response.status == 200
             assert await response.read(limit) == (read or b"0123456789")
 
 
-async def test_a_cap_is_paid_for_in_steps_of_what_it_allows() -> None:
-    async with serving(b"x" * 250) as url, http_session(1, 5.0) as session:
+async def test_a_cap_is_paid_for_in_steps_of_what_it_allows(opening: Opening) -> None:
+    async with serving(b"x" * 250) as url, opening(1, 5.0) as client:
         cap = AsyncLimiter(100, time_period=0.01)
-        transport = HttpTransport(session, Origins.of(str(url.origin()), []), cap)
+        transport = HttpTransport(client, Origins.of(str(url.origin()), []), cap)
         async with transport.get(url, {}) as response:
             assert len(await response.read(1000)) == 250
 
 
-async def test_a_refused_redirect_shows_no_secret() -> None:
+async def test_a_refused_redirect_shows_no_secret(opening: Opening) -> None:
     location = "https://u:hunter2@evil.example/?X-Amz-Signature=deadbeef"
     redirect = web.Response(status=302, headers={"Location": location})
-    async with serving(redirect) as url, http_session(1, 5.0) as session:
-        transport = HttpTransport(session, Origins.of(str(url.origin()), []))
+    async with serving(redirect) as url, opening(1, 5.0) as client:
+        transport = HttpTransport(client, Origins.of(str(url.origin()), []))
         with pytest.raises(RedirectRefused) as caught:
             async with transport.get(url, {}):
                 pass

@@ -11,12 +11,13 @@ from typing import cast
 from urllib.parse import unquote
 
 import aiohttp
-import anyio
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from yarl import URL
 
+from crypto_lakehouse.collection.aiohttp_client import AiohttpClient
+from crypto_lakehouse.collection.concurrency import FixedGate
 from crypto_lakehouse.collection.http import (
     HttpTransport,
     Origins,
@@ -136,6 +137,10 @@ class Answer:
         self.status = status
         self.headers = headers
         self.content_length = length
+        self.content = self
+
+    def at_eof(self) -> bool:
+        return True
 
     def release(self) -> None:
         return None
@@ -152,7 +157,8 @@ class Session:
 
 
 def transport_of(answer: Answer) -> HttpTransport:
-    return HttpTransport(cast("aiohttp.ClientSession", Session(answer)), Origins.of(str(BASE), []))
+    client = AiohttpClient(cast("aiohttp.ClientSession", Session(answer)))
+    return HttpTransport(client, Origins.of(str(BASE), []))
 
 
 @pytest.mark.parametrize(
@@ -220,9 +226,7 @@ async def test_validators_are_kept_where_they_are_text(
         emitted.extend(events)
 
     transport = Fixed(b"body", {"ETag": value, "Last-Modified": value}, announces=announces)
-    fetcher = Fetcher(
-        transport, BASE, LocalStore(tmp_path), RetryPolicy(), anyio.Semaphore(1), emit
-    )
+    fetcher = Fetcher(transport, BASE, LocalStore(tmp_path), RetryPolicy(), FixedGate(1), emit)
     fetched = await fetcher.archive(fetcher.transfer(ARCHIVE))
     assert fetched is not None
     assert (fetched.etag, fetched.last_modified) == (kept, kept)

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from tests.planning.matrices import symbols
 from yarl import URL
 
-from crypto_lakehouse.collection.http import HttpTransport, Origins, http_session
+from crypto_lakehouse.collection.direct import direct_client
+from crypto_lakehouse.collection.http import HttpTransport, Origins
 from crypto_lakehouse.collection.listing import Lister
 from crypto_lakehouse.collection.retry import RetryPolicy
 from crypto_lakehouse.core.archive import INTERVALS, DataType, Market, Partition
@@ -61,9 +62,9 @@ async def lister(server: ArchiveServer, retry: RetryPolicy) -> AsyncIterator[Lis
     async def nobody(_events: object) -> None:
         return None
 
-    async with http_session(8, 30) as session:
+    async with direct_client(8, 30) as client:
         yield Lister(
-            transport=HttpTransport(session=session, origins=Origins.of(server.url, ())),
+            transport=HttpTransport(client, Origins.of(server.url, ())),
             base=URL(server.url),
             retry=retry,
             limiter=anyio.Semaphore(8),

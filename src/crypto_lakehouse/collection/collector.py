@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, date, datetime
+from typing import Any
 
 from attrs import define, evolve, field
 
@@ -13,8 +14,14 @@ from crypto_lakehouse.collection.examination import Examiner, Exhibit
 from crypto_lakehouse.collection.inventory import Work
 from crypto_lakehouse.collection.judgement import Ruling, judge, judge_again
 from crypto_lakehouse.collection.outcome import Outcome
-from crypto_lakehouse.collection.standing import ACCEPTED, Standing, StandingProver, kept_digest
-from crypto_lakehouse.collection.transfer import Fetcher, Transfer
+from crypto_lakehouse.collection.standing import (
+    ACCEPTED,
+    NOTHING,
+    Standing,
+    StandingProver,
+    kept_digest,
+)
+from crypto_lakehouse.collection.transfer import Fetched, Fetcher, Transfer
 from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.errors import StoreError, TransferError
 from crypto_lakehouse.core.events import ArchiveFinished
@@ -72,11 +79,13 @@ class ArchiveCollector:
         """
         started = self.clock()
         transfer = self.fetcher.transfer(work.archive, work.part)
-        standing = Standing()
+        standing = NOTHING
         try:
-            standing = await self._prover.recognise(work)
-            standing = await self._prover.ask(work, transfer, standing)
-            known = await self._prover.settle(work, transfer, standing)
+            known = None
+            if work.stat is not None:
+                standing = await self._prover.recognise(work)
+                standing = await self._prover.ask(work, transfer, standing)
+                known = await self._prover.settle(work, transfer, standing)
             outcome = known or await self._fetch(work, transfer, standing)
         except TransferError as error:
             outcome = _failed(standing, redact(str(error)))
@@ -183,10 +192,15 @@ class ArchiveCollector:
         if replaced and self.keep_replaced and standing.sha256 is not None:
             kept_as = await self.store.keep_replaced(work.archive.key, standing.sha256)
         stat, ruling = await self._commit(work, exhibit, ruling)
-        outcome = _of_exhibit(exhibit, ruling, transfer)
-        change = "replaced" if replaced else _restamped(work, outcome)
-        accepted = ruling.verdict is Verdict.UPSTREAM_MISMATCH
-        return evolve(outcome, stat=stat, change=change, kept_as=kept_as, accepted=accepted)
+        return _of_exhibit(
+            exhibit,
+            ruling,
+            transfer,
+            stat=stat,
+            change="replaced" if replaced else _restamped(work, exhibit.fetched),
+            kept_as=kept_as,
+            accepted=ruling.verdict is Verdict.UPSTREAM_MISMATCH,
+        )
 
     async def _commit(
         self, work: Work, exhibit: Exhibit, ruling: Ruling
@@ -236,7 +250,7 @@ class ArchiveCollector:
             what = "was verified" if standing.is_verified else "stood here"
             reason = f"{ruling.reason}; the version that {what} before stays"
             ruling = Ruling(ruling.verdict, reason)
-        return evolve(_of_exhibit(exhibit, ruling, transfer), stands=stands)
+        return _of_exhibit(exhibit, ruling, transfer, stands=stands)
 
 
 def _is_let_in(ruling: Ruling) -> bool:
@@ -253,7 +267,12 @@ def _failed(standing: Standing, reason: str) -> Outcome:
     return Outcome(ruling=Ruling(Verdict.FAILED, reason), stands=standing.present is not None)
 
 
-def _of_exhibit(exhibit: Exhibit, ruling: Ruling, transfer: Transfer) -> Outcome:
+def _of_exhibit(
+    exhibit: Exhibit,
+    ruling: Ruling,
+    transfer: Transfer,
+    **facts: Any,  # noqa: ANN401 - further fields of `Outcome`
+) -> Outcome:
     look, fetched = exhibit.look, exhibit.fetched
     return Outcome(
         ruling=ruling,
@@ -262,16 +281,17 @@ def _of_exhibit(exhibit: Exhibit, ruling: Ruling, transfer: Transfer) -> Outcome
         etag=fetched.etag,
         last_modified=fetched.last_modified,
         sidecar_etag=transfer.sidecar_etag,
+        **facts,
     )
 
 
-def _restamped(work: Work, outcome: Outcome) -> str:
+def _restamped(work: Work, fetched: Fetched) -> str:
     """Whether the same bytes came under other dates or ETags than the ledger knows."""
     row = work.standing
     if row is None or row.etag is None:
         return ""
-    same = same_etag(row.etag, outcome.etag) and same_moment(
-        row.last_modified, outcome.last_modified
+    same = same_etag(row.etag, fetched.etag) and same_moment(
+        row.last_modified, fetched.last_modified
     )
     return "" if same else "restamped"
 

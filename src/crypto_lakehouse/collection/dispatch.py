@@ -25,6 +25,10 @@ QUEUE_BATCHES = 1024
 #: How many events a sink is handed at once, at most and roughly.
 BATCH_EVENTS = 512
 
+#: Events are gathered for this long, in seconds: a turn of every sink for each would cost more than
+#: the event.
+GATHER_S = 0.02
+
 #: After this long without an event the sinks are asked to flush, in seconds.
 FLUSH_AFTER_S = 0.5
 
@@ -44,11 +48,14 @@ class Dispatcher:
     Args:
         sinks: Who listens, in this order.
         farewell: Makes the last event, once all others are delivered.
+        gather_s: How long events are gathered before the sinks hear of them, in seconds.
     """
 
     sinks: list[Sink]
     farewell: Callable[[], Event]
+    gather_s: float = GATHER_S
     _scope: anyio.CancelScope = field(init=False, factory=lambda: anyio.CancelScope(shield=True))
+    _finished: anyio.Event = field(init=False, factory=anyio.Event)
     _send: MemoryObjectSendStream[Sequence[Event]] = field(init=False)
     _receive: MemoryObjectReceiveStream[Sequence[Event]] = field(init=False)
 
@@ -65,6 +72,7 @@ class Dispatcher:
 
     def finish(self) -> None:
         """Say that no event will follow."""
+        self._finished.set()
         self._send.close()
 
     def deadline_in(self, seconds: float) -> None:
@@ -95,6 +103,9 @@ class Dispatcher:
     async def _next_batch(self) -> list[Event] | None:
         """What has come, at least one event; empty after a quiet while, None at the end."""
         batch: list[Event] = []
+        if self.gather_s:
+            with anyio.move_on_after(self.gather_s):
+                await self._finished.wait()
         with anyio.move_on_after(FLUSH_AFTER_S):
             try:
                 batch.extend(await self._receive.receive())

@@ -1,43 +1,37 @@
-"""The HTTP client behind a small interface; the only module that knows aiohttp's exceptions.
+"""The HTTP client behind a small interface, and where its requests may go.
 
 A transport answers one GET. It follows redirects only to hosts that the configuration names,
-never decodes a body (an archive's bytes are hashed as published), and keeps no cookies.
+never decodes a body (an archive's bytes are hashed as published), and keeps no cookies. Below it
+is a client that sends what it is told: ours (`direct`), or one over an application's own aiohttp
+session (`aiohttp_client`).
 """
 
 from __future__ import annotations
 
 import base64
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
-from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
+import re
+from collections.abc import AsyncGenerator, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager, aclosing
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from typing import Protocol
 from urllib.parse import quote
 
-import aiohttp
 from aiolimiter import AsyncLimiter
 from attrs import define, frozen
 from yarl import URL
 
-from crypto_lakehouse.core.errors import (
-    ConnectionFailed,
-    RedirectRefused,
-    ServerError,
-    TimedOut,
-    TransferError,
-    TruncatedBody,
-)
+from crypto_lakehouse.core.errors import RedirectRefused, ServerError
 from crypto_lakehouse.core.redaction import redact
 
-__all__ = ["HttpTransport", "Origins", "Response", "Transport", "http_session", "object_url"]
-
-#: aiohttp's read buffer. Large bodies arrive in pieces of up to twice this many bytes.
-READ_BUFFER_BYTES = 1 << 20
-
-#: No file is as long; nor could the ledger keep the number.
-_IMPOSSIBLE_BYTES = 1 << 63
+__all__ = ["Answer", "Client", "HttpTransport", "Origins", "Response", "Transport", "object_url"]
 
 _MAX_REDIRECTS = 5
+
+#: Keys that quoting would not change, which nearly all are.
+_PLAIN_KEY = re.compile(r"[A-Za-z0-9/._~-]+", re.ASCII)
+
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
@@ -57,8 +51,28 @@ class Response(Protocol):
         """
         ...
 
-    def chunks(self) -> AsyncGenerator[bytes]:
+    def chunks(self) -> AsyncGenerator[bytes | bytearray]:
         """Yield the body as it arrives; raises like `read`."""
+        ...
+
+
+class Answer(Response, Protocol):
+    """A response whose connection somebody must give back."""
+
+    def release(self) -> None:
+        """Give the connection back; what is unread of the body is lost."""
+        ...
+
+
+class Client(Protocol):
+    """Sends one request as it is told: no redirects, no user information, no cookies."""
+
+    async def send(self, url: URL, headers: Mapping[str, str]) -> Answer:
+        """Send a GET and wait for the head of its answer.
+
+        Raises:
+            TransferError: No answer.
+        """
         ...
 
 
@@ -90,6 +104,11 @@ class Origins:
         named = frozenset(host.lower() for host in others)
         return cls(URL(source_url), named, URL(second_url) if second_url else None)
 
+    @property
+    def has_users(self) -> bool:
+        """Whether any source wants user information."""
+        return any(url is not None and url.user is not None for url in (self.source, self.second))
+
     def source_of(self, url: URL) -> URL | None:
         """The source that a URL is of, None for other hosts."""
         for source in (self.source, self.second):
@@ -110,74 +129,58 @@ class Origins:
 
 def object_url(base: URL, key: str) -> URL:
     """Build an object's URL; the one place where a key is percent-encoded, as UTF-8."""
-    path = f"{base.raw_path.rstrip('/')}/{quote(key, safe='/')}"
-    return base.with_user(None).with_path(path, encoded=True)
+    bare, folder = _bare(base)
+    path = key if _PLAIN_KEY.fullmatch(key) else quote(key, safe="/")
+    return bare.with_path(f"{folder}/{path}", encoded=True)
 
 
-@asynccontextmanager
-async def http_session(connections: int, timeout_s: float) -> AsyncIterator[aiohttp.ClientSession]:
-    """Open the run's one session.
-
-    Args:
-        connections: How many connections it may hold open.
-        timeout_s: How long the source may be silent, in seconds, while connecting or sending;
-            a body that keeps coming may take as long as it needs.
-    """
-    session = aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=connections, ttl_dns_cache=300),
-        cookie_jar=aiohttp.DummyCookieJar(),
-        auto_decompress=False,
-        headers={"Accept-Encoding": "identity", "User-Agent": "crypto-lakehouse"},
-        timeout=aiohttp.ClientTimeout(total=None, sock_connect=timeout_s, sock_read=timeout_s),
-        read_bufsize=READ_BUFFER_BYTES,
-    )
-    async with session:
-        yield session
+@lru_cache(maxsize=8)
+def _bare(base: URL) -> tuple[URL, str]:
+    """A base URL without user information, and its path without a slash at the end."""
+    return base.with_user(None), base.raw_path.rstrip("/")
 
 
 @define
 class HttpTransport:
-    """A transport over an aiohttp session.
+    """A transport over a client: hosts, redirects and the cap are looked after here.
 
     Args:
-        session: The run's session.
+        client: Sends requests.
         origins: The hosts that may be talked to.
         bandwidth: Takes one unit for each body byte, where the run is capped.
     """
 
-    session: aiohttp.ClientSession
+    client: Client
     origins: Origins
     bandwidth: AsyncLimiter | None = None
 
-    @asynccontextmanager
-    async def get(self, url: URL, headers: Mapping[str, str]) -> AsyncIterator[Response]:
+    def get(self, url: URL, headers: Mapping[str, str]) -> _Exchange:
         """Send one request, and follow the redirects that are allowed.
 
         Raises:
             TransferError: No answer, or a redirect that is refused.
         """
-        response = await self._open(url, headers)
-        try:
-            yield _HttpResponse(response, str(url), self.bandwidth)
-        finally:
-            response.release()
+        return _Exchange(self, url, headers)
 
-    async def _open(self, url: URL, headers: Mapping[str, str]) -> aiohttp.ClientResponse:
+    async def open(self, url: URL, headers: Mapping[str, str]) -> Answer:
+        """As `get`; the caller releases the answer."""
         for _ in range(_MAX_REDIRECTS + 1):
-            response = await self._send(url, headers)
-            if response.status not in _REDIRECTS:
-                return response
-            location = response.headers.get("Location", "")
-            response.release()
+            answer = await self.client.send(url, self._signed(url, headers))
+            if answer.status not in _REDIRECTS:
+                return answer
+            location = answer.headers.get("Location", "")
+            answer.release()
             url = self._redirected(url, location)
         raise RedirectRefused(str(url), f"more than {_MAX_REDIRECTS} redirects")
 
-    async def _send(self, url: URL, headers: Mapping[str, str]) -> aiohttp.ClientResponse:
+    def _signed(self, url: URL, headers: Mapping[str, str]) -> Mapping[str, str]:
+        """Add user information, for the source that it is of and for no other host."""
+        if not self.origins.has_users:
+            return headers
         source = self.origins.source_of(url)
-        if source is not None and source.user is not None:
-            headers = {**headers, "Authorization": _basic(source.user, source.password or "")}
-        with _translated(str(url)):
-            return await self.session.get(url, headers=headers, allow_redirects=False)
+        if source is None or source.user is None:
+            return headers
+        return {**headers, "Authorization": _basic(source.user, source.password or "")}
 
     def _redirected(self, url: URL, location: str) -> URL:
         try:
@@ -195,91 +198,68 @@ class HttpTransport:
         )
 
 
-def _basic(user: str, password: str) -> str:
-    """Write user information as RFC 7617 has it."""
-    return f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"
+class _Exchange:
+    """One request and its answer; a class, as a generator costs more on the hot path."""
 
+    __slots__ = ("_answer", "_headers", "_transport", "_url")
 
-class _HttpResponse:
-    """One aiohttp response as our `Response`."""
-
-    __slots__ = ("_bandwidth", "_response", "_url", "headers", "size_bytes", "status")
-
-    def __init__(
-        self, response: aiohttp.ClientResponse, url: str, bandwidth: AsyncLimiter | None
-    ) -> None:
-        self._response = response
+    def __init__(self, transport: HttpTransport, url: URL, headers: Mapping[str, str]) -> None:
+        self._transport = transport
         self._url = url
+        self._headers = headers
+
+    async def __aenter__(self) -> Response:
+        transport = self._transport
+        self._answer = await transport.open(self._url, self._headers)
+        if transport.bandwidth is None:
+            return self._answer
+        return _Capped(self._answer, transport.bandwidth)
+
+    async def __aexit__(self, *_: object) -> None:
+        self._answer.release()
+
+
+class _Capped:
+    """An answer whose body is paid for as it is read; while we wait, so does the sender."""
+
+    def __init__(self, answer: Answer, bandwidth: AsyncLimiter) -> None:
+        self._answer = answer
         self._bandwidth = bandwidth
-        self.status = response.status
-        self.headers: Mapping[str, str] = response.headers
-        length = response.content_length
-        self.size_bytes = length if length is None or length < _IMPOSSIBLE_BYTES else None
+        self.status = answer.status
+        self.headers = answer.headers
+        self.size_bytes = answer.size_bytes
 
     async def read(self, limit: int) -> bytes:
-        if self._bandwidth is None and self.size_bytes is not None and self.size_bytes <= limit:
-            with _translated(self._url, self.size_bytes):
-                return await self._response.read()
-        parts: list[bytes] = []
-        received = 0
-        async with aclosing(self.chunks()) as chunks:
-            async for chunk in chunks:
-                parts.append(chunk)
-                received += len(chunk)
-                if received >= limit:
-                    self._response.close()
-                    break
-        return b"".join(parts)[:limit]
+        return await read_up_to(self, limit)
 
-    async def chunks(self) -> AsyncGenerator[bytes]:
-        received = 0
-        while True:
-            with _translated(self._url, self.size_bytes, received):
-                chunk = await self._response.content.readany()
-            if not chunk:
-                return
-            received += len(chunk)
-            await self._pay(len(chunk))
-            yield chunk
+    async def chunks(self) -> AsyncGenerator[bytes | bytearray]:
+        async with aclosing(self._answer.chunks()) as chunks:
+            async for chunk in chunks:
+                await self._pay(len(chunk))
+                yield chunk
 
     async def _pay(self, size: int) -> None:
-        """Wait until the cap allows `size` more bytes; while we wait, the sender does too."""
-        if self._bandwidth is None:
-            return
         step = int(self._bandwidth.max_rate)
         for start in range(0, size, step):
             await self._bandwidth.acquire(min(step, size - start))
 
 
-class _translated:  # noqa: N801 - reads as a statement; a class, as it is on the hot path
-    """Turn aiohttp's and the socket's errors into ours."""
-
-    __slots__ = ("expected", "received", "url")
-
-    def __init__(self, url: str, expected: int | None = None, received: int = 0) -> None:
-        self.url = url
-        self.expected = expected
-        self.received = received
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        if error is None:
-            return
-        if isinstance(error, TimeoutError):
-            raise TimedOut(self.url, "the source was silent for too long") from error
-        if isinstance(error, aiohttp.ClientPayloadError) and self.expected is not None:
-            raise TruncatedBody(self.url, expected=self.expected, received=self.received) from error
-        if isinstance(error, aiohttp.ClientError | OSError):
-            raise ConnectionFailed(self.url, _reason(error)) from error
-        if isinstance(error, aiohttp.InvalidURL | ValueError):
-            raise TransferError(self.url, _reason(error)) from error
+async def read_up_to(response: Response, limit: int) -> bytes:
+    """Read a body, and no more than `limit` bytes of it."""
+    parts: list[bytes | bytearray] = []
+    received = 0
+    async with aclosing(response.chunks()) as chunks:
+        async for chunk in chunks:
+            parts.append(chunk)
+            received += len(chunk)
+            if received >= limit:
+                break
+    return b"".join(parts)[:limit]
 
 
-def _reason(error: BaseException) -> str:
-    """What a foreign error says, on one line and without secrets; its kind if it says nothing."""
-    return " ".join(redact(str(error)).split()) or type(error).__name__
+def _basic(user: str, password: str) -> str:
+    """Write user information as RFC 7617 has it."""
+    return f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"
 
 
 def server_error(url: URL, response: Response) -> ServerError:

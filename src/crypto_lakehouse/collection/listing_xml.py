@@ -97,7 +97,7 @@ class PageParser:
         self._parser.EndElementHandler = self._end
         self._parser.StartDoctypeDeclHandler = self._doctype
 
-    def feed(self, data: bytes) -> None:
+    def feed(self, data: bytes | bytearray) -> None:
         """Take the next bytes.
 
         Raises:
@@ -136,7 +136,7 @@ class PageParser:
         )
         return self._check_texts(page)
 
-    def _parse(self, data: bytes, *, final: bool) -> None:
+    def _parse(self, data: bytes | bytearray, *, final: bool) -> None:
         try:
             self._parser.Parse(data, final)
         except expat.ExpatError as error:

@@ -6,7 +6,7 @@ Memory depends on the number of workers and on the longest series, never on the 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 
 import anyio
 from anyio import to_thread
@@ -67,7 +67,10 @@ async def _produce(
             if settled:
                 await emit(settled)
             for item in work:
-                await queue.send(item)
+                try:
+                    queue.send_nowait(item)
+                except anyio.WouldBlock:
+                    await queue.send(item)
 
 
 async def _batches(plan: Plan) -> AsyncGenerator[list[PlannedSeries]]:
@@ -98,5 +101,14 @@ async def _work(
     queue: MemoryObjectReceiveStream[Work], collector: ArchiveCollector, emit: Emit
 ) -> None:
     async with queue:
-        async for item in queue:
-            await emit((await collector.collect(item),))
+        with suppress(anyio.EndOfStream):
+            while True:
+                await emit((await collector.collect(await _next(queue)),))
+
+
+async def _next(queue: MemoryObjectReceiveStream[Work]) -> Work:
+    """Take the next work; without a turn of the event loop where there is some."""
+    try:
+        return queue.receive_nowait()
+    except anyio.WouldBlock:
+        return await queue.receive()

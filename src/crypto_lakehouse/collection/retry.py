@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Awaitable, Callable
-from typing import cast
+from typing import TypeVar, cast
 
 import anyio
 from attrs import field, frozen
@@ -16,6 +16,9 @@ __all__ = ["RetryPolicy"]
 
 #: Told of each retry: the attempt that failed (1 is the first), the wait, and the error.
 OnRetry = Callable[[int, float, TransferError], Awaitable[None]]
+
+
+_Result = TypeVar("_Result")
 
 
 def _is_transient(error: BaseException) -> bool:
@@ -44,6 +47,35 @@ class RetryPolicy:
     longest_retry_after_s: float = 300.0
     sleep: Callable[[float], Awaitable[None]] = field(default=anyio.sleep, repr=False)
     jitter: Callable[[float, float], float] = field(default=random.uniform, repr=False)
+
+    async def call(
+        self,
+        on_retry: OnRetry,
+        function: Callable[..., Awaitable[_Result]],
+        *arguments: object,
+    ) -> _Result:
+        """Call a coroutine function until it succeeds or may not be tried again.
+
+        tenacity is set up only where the first call has failed: its bookkeeping costs as much
+        as a small request, and nearly every request succeeds.
+
+        Raises:
+            TransferError: The last one, as it is.
+        """
+        failures: list[TransferError] = []
+        try:
+            return await function(*arguments)
+        except TransferError as error:
+            if not error.transient:
+                raise
+            failures.append(error)
+
+        async def again() -> _Result:
+            if failures:
+                raise failures.pop()
+            return await function(*arguments)
+
+        return await self.attempts(on_retry)(again)
 
     def attempts(self, on_retry: OnRetry) -> AsyncRetrying:
         """Return what calls a coroutine function until it succeeds or may not be tried again.

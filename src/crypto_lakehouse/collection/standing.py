@@ -17,7 +17,7 @@ from crypto_lakehouse.core.listing import ListedArchive, md5_of_etag, same_etag,
 from crypto_lakehouse.core.ports import FileStat, LedgerRow, Store
 from crypto_lakehouse.core.verdicts import SUCCESSES, Verdict
 
-__all__ = ["ACCEPTED", "Standing", "StandingProver", "kept_digest"]
+__all__ = ["ACCEPTED", "NOTHING", "Standing", "StandingProver", "kept_digest"]
 
 #: Why bytes that disagree with their sidecar are at their final name.
 ACCEPTED = "its sidecar disagrees; a policy let it in"
@@ -47,7 +47,8 @@ class Standing:
         return self.present is not None and self.present.ruling.verdict in SUCCESSES
 
 
-_NOTHING = Standing()
+#: There is no file, or one that is worth nothing.
+NOTHING = Standing()
 
 
 @frozen
@@ -72,15 +73,15 @@ class StandingProver:
         """
         row, stat = work.standing, work.stat
         if stat is None:
-            return _NOTHING
+            return NOTHING
         if row is not None and work.action is not Action.CHECK:
             return Standing(Outcome.of_row(row, Ruling(Verdict.UNCHANGED), stat))
         digest = await self.store.sha256(work.archive.key)
         if digest is None:
-            return _NOTHING
+            return NOTHING
         present = await self._known_here(work, stat, digest)
         if present is not None and await self._is_unreadable(work, stat):
-            return _NOTHING
+            return NOTHING
         return Standing(present, digest)
 
     async def ask(self, work: Work, transfer: Transfer, standing: Standing) -> Standing:
@@ -99,7 +100,7 @@ class StandingProver:
         if present is None:
             return _still_disagreeing(standing, published, transfer)
         if await self._is_unreadable(work, stat):
-            return _NOTHING
+            return NOTHING
         if published.data is not None and self.keep_sidecars:
             await self.store.put(work.archive.sidecar_key, published.data)
         return Standing(present, digest)

@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from contextlib import aclosing
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from io import BytesIO
 from typing import BinaryIO, Protocol, TypeVar
 
-import anyio
-from anyio.streams.memory import MemoryObjectReceiveStream
 from attrs import define, field, frozen
 from yarl import URL
 
+from crypto_lakehouse.collection.concurrency import Gate
+from crypto_lakehouse.collection.filling import fill
 from crypto_lakehouse.collection.http import Response, Transport, object_url, server_error
 from crypto_lakehouse.collection.retry import RetryPolicy
 from crypto_lakehouse.collection.sidecar import SIDECAR_LIMIT_BYTES
@@ -28,15 +27,11 @@ from crypto_lakehouse.core.events import ArchiveRetried, BodyStarted
 from crypto_lakehouse.core.metrics import ByteMeter
 from crypto_lakehouse.core.ports import Emit, FileStat, Part, PartRow, Store
 from crypto_lakehouse.core.redaction import redact
-from crypto_lakehouse.core.task_groups import one_error
 
 __all__ = ["Body", "Fetched", "Fetcher", "MemoryBody", "Transfer"]
 
 #: Bodies up to this size are held in memory and written inline.
 SMALL_BODY_BYTES = 1 << 20
-
-#: How much of a large body goes to the disk at once.
-BUFFER_BYTES = 1 << 20
 
 _Result = TypeVar("_Result")
 
@@ -141,11 +136,18 @@ class Transfer:
     sidecar_etag: str | None = field(init=False, default=None)
     requests: int = field(init=False, default=0)
     fetched_bytes: int = field(init=False, default=0)
+    _untold_bytes: int = field(init=False, default=0)
 
     def count(self, size: int) -> None:
         """Count body bytes as they arrive."""
         self.fetched_bytes += size
+        self._untold_bytes += size
         self.meter.received_bytes += size
+
+    def untold_bytes(self) -> int:
+        """Body bytes that came since this was asked last."""
+        size, self._untold_bytes = self._untold_bytes, 0
+        return size
 
 
 @define
@@ -158,8 +160,7 @@ class Fetcher:
         second: Another source of the same objects, asked where the first serves wrong bytes.
         store: Holds parts.
         retry: When to try again.
-        limiter: Bounds the requests under way; a transfer that waits for its next try holds
-            none of it.
+        gate: Bounds the requests under way; a transfer that waits for its next try has no place.
         emit: Told of retries and of large bodies that begin.
         meter: Counts the run's bytes as they arrive.
     """
@@ -168,7 +169,7 @@ class Fetcher:
     base: URL
     store: Store
     retry: RetryPolicy
-    limiter: anyio.Semaphore
+    gate: Gate
     emit: Emit
     meter: ByteMeter = field(factory=ByteMeter)
     second: URL | None = None
@@ -208,14 +209,20 @@ class Fetcher:
     async def _with_retries(
         self, transfer: Transfer, once: Callable[[Transfer], Awaitable[_Result]]
     ) -> _Result:
-        attempts = self.retry.attempts(partial(self._tell_of_retry, transfer))
-        return await attempts(self._within_limit, transfer, once)
+        on_retry = partial(self._tell_of_retry, transfer)
+        return await self.retry.call(on_retry, self._within_limit, transfer, once)
 
     async def _within_limit(
         self, transfer: Transfer, once: Callable[[Transfer], Awaitable[_Result]]
     ) -> _Result:
-        async with self.limiter:
-            return await once(transfer)
+        entered_at = await self.gate.enter()
+        try:
+            result = await once(transfer)
+        except BaseException as error:
+            self.gate.leave(entered_at, transfer.untold_bytes(), error)
+            raise
+        self.gate.leave(entered_at, transfer.untold_bytes(), None)
+        return result
 
     async def _tell_of_retry(
         self, transfer: Transfer, attempt: int, wait_s: float, error: TransferError
@@ -294,8 +301,13 @@ class Fetcher:
         )
         await self.emit((started,))
         part = await self.store.open_part(key, resume=False)
-        await _fill(transfer, response, part)
+        await fill(response, part, partial(self._count, transfer))
         return part
+
+    def _count(self, transfer: Transfer, size: int) -> None:
+        """Count a part of a large body, and let the gate judge by it before the body ends."""
+        transfer.count(size)
+        self.gate.received(transfer.untold_bytes())
 
     async def _continue(
         self, transfer: Transfer, url: URL, response: Response, unfinished: _Unfinished
@@ -307,7 +319,7 @@ class Fetcher:
             raise await self._start_over(transfer, url, unfinished, "it sent another range")
         if unfinished.row.etag != _validators(response)[0]:
             raise await self._start_over(transfer, url, unfinished, "its ETag is another")
-        await _fill(transfer, response, part)
+        await fill(response, part, partial(self._count, transfer))
         return part
 
 
@@ -343,52 +355,3 @@ def _validator(row: PartRow) -> str | None:
     """What If-Range takes: a strong ETag, or a date (RFC 9110, section 13.1.5)."""
     strong = row.etag if row.etag and not row.etag.startswith("W/") else None
     return strong or row.last_modified
-
-
-async def _fill(transfer: Transfer, response: Response, part: Part) -> None:
-    """Stream a body into a part: one task reads a buffer while another stores the last."""
-    send, receive = anyio.create_memory_object_stream[bytes](0)
-    broken: TransferError | None = None
-    try:
-        with one_error():
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(_store_buffers, receive, part)
-                async with send, aclosing(_buffers(transfer, response)) as buffers:
-                    try:
-                        async for buffer in buffers:
-                            await send.send(buffer)
-                    except TransferError as error:
-                        broken = error  # raised once the last buffer is stored
-    finally:
-        with anyio.CancelScope(shield=True):
-            await part.close()
-    if broken is not None:
-        raise broken
-
-
-async def _store_buffers(receive: MemoryObjectReceiveStream[bytes], part: Part) -> None:
-    async with receive:
-        async for buffer in receive:
-            await part.append(buffer)
-
-
-async def _buffers(transfer: Transfer, response: Response) -> AsyncGenerator[bytes]:
-    """Gather a body's chunks into buffers; what came before a break-off is not lost."""
-    pending: list[bytes] = []
-    size = 0
-    async with aclosing(response.chunks()) as chunks:
-        try:
-            async for chunk in chunks:
-                transfer.count(len(chunk))
-                pending.append(chunk)
-                size += len(chunk)
-                if size >= BUFFER_BYTES:
-                    yield b"".join(pending)
-                    pending.clear()
-                    size = 0
-        except TransferError:
-            if pending:
-                yield b"".join(pending)
-            raise
-    if pending:
-        yield b"".join(pending)

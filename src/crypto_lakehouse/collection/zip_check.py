@@ -1,16 +1,23 @@
 """Tell whether bytes are a readable archive: a right digest does not say so.
 
-The publisher has served broken zips whose checksums matched (archive-facts 4.5).
+The publisher has served broken zips whose checksums matched (archive-facts 4.5). The directory is
+zipfile's to read; the content is inflated and summed by ISA-L, in half the time of zlib.
 """
 
 from __future__ import annotations
 
+import struct
 import zipfile
 import zlib
-from collections.abc import Callable
-from typing import BinaryIO
+from collections.abc import Callable, Iterator
+from typing import IO, BinaryIO, cast
 
 from anyio import from_thread, to_thread
+
+try:
+    from isal import isal_zlib as inflate
+except ImportError:  # pragma: no cover - there is no ISA-L for this kind of processor
+    inflate = zlib  # type: ignore[misc]
 
 __all__ = ["INLINE_BYTES", "check_zip", "zip_fault"]
 
@@ -19,12 +26,19 @@ INLINE_BYTES = 4 << 20
 
 _STEP_BYTES = 1 << 20
 
+#: Signature, then after 22 bytes the lengths of name and extra field (APPNOTE.TXT 4.3.7).
+_LOCAL_HEADER = struct.Struct("<4s22xHH")
+
+_RAW_DEFLATE = -15
+
 _METHODS = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED})
 
-#: What zipfile raises on bytes that are no zip it can read; found by flipping every one.
+#: What is raised on bytes that are no zip; found by flipping every one.
 _UNREADABLE = (
     zipfile.BadZipFile,
     zlib.error,
+    cast("type[Exception]", inflate.error),
+    struct.error,
     EOFError,
     NotImplementedError,
     OverflowError,
@@ -77,14 +91,57 @@ def _directory_fault(archive: zipfile.ZipFile, member: str) -> str:
 
 
 def _content_fault(archive: zipfile.ZipFile, member: str, step: Callable[[], None]) -> str:
-    """Read the member; zipfile compares its CRC at the end."""
-    size = 0
-    with archive.open(member) as content:
-        while chunk := content.read(_STEP_BYTES):
-            size += len(chunk)
-            step()
-    expected = archive.infolist()[0].file_size
-    return "" if size == expected else f"the zip's member has {size} of {expected} bytes"
+    """Read the member to its end; its size and its CRC must be those of the directory."""
+    info = archive.infolist()[0]
+    size = crc = 0
+    for chunk in _content(archive, info):
+        size += len(chunk)
+        crc = inflate.crc32(chunk, crc)
+        if size > info.file_size:
+            break
+        step()
+    if size != info.file_size:
+        return f"the zip's member `{member}` does not have the {info.file_size} bytes announced"
+    return "" if crc == info.CRC else f"the CRC-32 of the zip's member `{member}` is wrong"
+
+
+def _content(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Iterator[bytes]:
+    """Inflate a member, a step at a time."""
+    file = archive.fp
+    if file is None:  # pragma: no cover - only a closed ZipFile has none
+        return
+    file.seek(info.header_offset)
+    signature, name_bytes, extra_bytes = _LOCAL_HEADER.unpack(file.read(_LOCAL_HEADER.size))
+    if signature != b"PK\x03\x04":
+        raise zipfile.BadZipFile("no local header where the directory says")
+    name = file.read(name_bytes)
+    file.read(extra_bytes)
+    if name != info.orig_filename.encode("utf-8" if info.flag_bits & 0x800 else "cp437"):
+        raise zipfile.BadZipFile("the local header has another name than the directory")
+    pieces = _compressed(file, info.compress_size)
+    if info.compress_type == zipfile.ZIP_STORED:
+        yield from pieces
+        return
+    stream = inflate.decompressobj(_RAW_DEFLATE)
+    for piece in pieces:
+        data = piece
+        while data and not stream.eof:
+            yield stream.decompress(data, _STEP_BYTES)
+            data = stream.unconsumed_tail
+    while not stream.eof:
+        rest = stream.decompress(b"", _STEP_BYTES)
+        if not rest:
+            raise EOFError("the compressed data breaks off")
+        yield rest
+
+
+def _compressed(file: IO[bytes], size: int) -> Iterator[bytes]:
+    while size > 0:
+        piece = file.read(min(size, _STEP_BYTES))
+        if not piece:
+            raise EOFError("the file is shorter than its directory says")
+        size -= len(piece)
+        yield piece
 
 
 async def check_zip(open_file: Callable[[], BinaryIO], member: str, size_bytes: int) -> str:

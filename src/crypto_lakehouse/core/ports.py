@@ -111,7 +111,7 @@ class Part(Protocol):
         """How many bytes it holds."""
         ...
 
-    async def append(self, data: bytes) -> None:
+    async def append(self, data: bytes | bytearray) -> None:
         """Add bytes, and fold them into the digest.
 
         Raises:

@@ -10,9 +10,10 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from stat import S_ISREG
@@ -32,6 +33,9 @@ OWN_FOLDER = ".lakehouse"
 
 _ZIP = ".zip"
 
+#: Keys that cannot leave a directory: no part of them begins with a dot.
+_PLAIN_KEY = re.compile(r"(?:[A-Za-z0-9_-][A-Za-z0-9_.-]*/)*[A-Za-z0-9_-][A-Za-z0-9_.-]*")
+
 _STEP_BYTES = 1 << 20
 
 #: Errors that every other file would meet too.
@@ -46,15 +50,24 @@ _NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 _WRITE = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | _NO_LINK
 
 
-@contextmanager
-def _refusals(path: str, stops_run: frozenset[int] = _STOPS_RUN) -> Iterator[None]:
+class _refusals:  # noqa: N801 - reads as a statement; a class, as it is on the hot path
     """Turn the operating system's refusals into ours; `stops_run` are those that all would meet."""
-    try:
-        yield
-    except OSError as error:
-        reason = error.strerror or str(error)
-        hint = "; free some space and run again" if error.errno == errno.ENOSPC else ""
-        raise StoreError(path, reason + hint, stops_run=error.errno in stops_run) from error
+
+    __slots__ = ("path", "stops_run")
+
+    def __init__(self, path: str, stops_run: frozenset[int] = _STOPS_RUN) -> None:
+        self.path = path
+        self.stops_run = stops_run
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if isinstance(error, OSError):
+            reason = error.strerror or str(error)
+            hint = "; free some space and run again" if error.errno == errno.ENOSPC else ""
+            stops_run = error.errno in self.stops_run
+            raise StoreError(self.path, reason + hint, stops_run=stops_run) from error
 
 
 def _absolute(root: str | Path) -> Path:
@@ -82,6 +95,8 @@ class LocalStore:
         Raises:
             StoreError: The key would leave the store.
         """
+        if _PLAIN_KEY.fullmatch(key):
+            return f"{self._root_text}/{key}"
         parts = key.split("/")
         if "\0" in key or "\\" in key or any(part in {"", ".", ".."} for part in parts):
             raise StoreError(repr(key), "a key must not leave the output directory")
@@ -244,7 +259,7 @@ class LocalPart:
         with _refusals(self.path), suppress(FileNotFoundError):
             _fold_file(self.path, self._fold, _NO_LINK)
 
-    def _fold(self, data: bytes) -> None:
+    def _fold(self, data: bytes | bytearray) -> None:
         self._digest.update(data)
         self.size_bytes += len(data)
 
@@ -254,11 +269,11 @@ class LocalPart:
         self._file = file
         return file
 
-    async def append(self, data: bytes) -> None:
+    async def append(self, data: bytes | bytearray) -> None:
         """Hash and write a buffer in one thread hop."""
         await to_thread.run_sync(self._append, data)
 
-    def _append(self, data: bytes) -> None:
+    def _append(self, data: bytes | bytearray) -> None:
         file = self._file or self._open(_WRITE | os.O_APPEND)
         with _refusals(self.path):
             view = memoryview(data)

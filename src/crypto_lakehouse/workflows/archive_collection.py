@@ -7,22 +7,16 @@ from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from functools import partial
 from os import PathLike
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import uuid4
 
-import aiohttp
 import anyio
-from aiolimiter import AsyncLimiter
 from anyio import to_thread
-from yarl import URL
 
-from crypto_lakehouse.collection.collector import ArchiveCollector
 from crypto_lakehouse.collection.dispatch import Dispatcher
-from crypto_lakehouse.collection.http import HttpTransport, Origins, http_session
 from crypto_lakehouse.collection.inventory import Inventory
 from crypto_lakehouse.collection.pipeline import run_pipeline
 from crypto_lakehouse.collection.retry import RetryPolicy
-from crypto_lakehouse.collection.transfer import Fetcher
 from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.config import WorkflowConfig
 from crypto_lakehouse.core.config_values import AUTO
@@ -47,6 +41,7 @@ from crypto_lakehouse.sinks.metrics import MetricsSink
 from crypto_lakehouse.stores.ledger import SqliteLedger
 from crypto_lakehouse.stores.local import LocalStore
 from crypto_lakehouse.stores.lock import output_lock
+from crypto_lakehouse.workflows.collectors import make_collector, open_client
 from crypto_lakehouse.workflows.config_files import load_config
 from crypto_lakehouse.workflows.history import prune_replaced
 from crypto_lakehouse.workflows.plans import (
@@ -55,6 +50,9 @@ from crypto_lakehouse.workflows.plans import (
     open_lister,
     parallel_downloads,
 )
+
+if TYPE_CHECKING:
+    import aiohttp
 
 __all__ = ["ArchiveCollectionWorkflow", "run_collection"]
 
@@ -140,7 +138,7 @@ class ArchiveCollectionWorkflow(BaseWorkflow):
             self._scope.cancel()
 
     async def setup(self) -> None:
-        """Check the configuration, take the lock, open the ledger and the session.
+        """Check the configuration, take the lock, open the ledger and the client.
 
         What needs no request is planned here, so that faults show before anything is written.
         """
@@ -157,13 +155,8 @@ class ArchiveCollectionWorkflow(BaseWorkflow):
             self._plan = plan_collection(self.config, self._matrix, self._today)
         self._notes = [*self.config.warnings, *self._matrix.corrections]
         await self._open_output()
-        self._session_in_use = await self._open_session()
-
-    async def _open_session(self) -> aiohttp.ClientSession:
-        if self._session is not None:
-            return self._session
-        opening = http_session(self._parallel, self.config.timeout_seconds)
-        return await self._resources.enter_async_context(opening)
+        opening = open_client(self.config, self._session)
+        self._client = await self._resources.enter_async_context(opening)
 
     async def _open_output(self) -> None:
         own = self._store.own_path()
@@ -222,7 +215,7 @@ class ArchiveCollectionWorkflow(BaseWorkflow):
             config=self.config,
             matrix=self._matrix,
             holes=self._holes,
-            lister=open_lister(self.config, self._session_in_use, self._retry, emit),
+            lister=open_lister(self.config, self._client, self._retry, emit),
             emit=emit,
         )
         plan, reason = await planner.plan(self._today)
@@ -258,43 +251,17 @@ class ArchiveCollectionWorkflow(BaseWorkflow):
             force=config.force_redownload,
             retry_mismatch=config.accept_upstream_mismatch,
         )
-        collector = ArchiveCollector(
-            fetcher=self._fetcher(emit),
-            store=self._store,
-            integrity=config.integrity,
-            keep_sidecars=config.download_checksum,
-            keep_replaced=config.replaced_retention_days != 0,
-            accept_mismatch=config.accept_upstream_mismatch,
-            known_hole=self._known_hole,
-            today=plan.today,
-        )
-        await run_pipeline(plan, inventory, collector, emit, workers=self._parallel)
-
-    def _fetcher(self, emit: Emit) -> Fetcher:
-        """Stack the layers of a request, innermost first: session, hosts and cap, limit, retry."""
-        config = self.config
-        rate = config.max_bytes_per_second
-        listing_host = URL(config.listing_url).host if config.listing_url else None
-        origins = Origins.of(
-            config.source_url,
-            filter(None, (listing_host, *config.redirect_hosts)),
-            config.second_source_url,
-        )
-        transport = HttpTransport(
-            session=self._session_in_use,
-            origins=origins,
-            bandwidth=AsyncLimiter(rate, time_period=1) if rate else None,
-        )
-        return Fetcher(
-            transport=transport,
-            base=origins.source,
+        collector = make_collector(
+            config,
+            client=self._client,
             store=self._store,
             retry=self._retry,
-            limiter=anyio.Semaphore(self._parallel, fast_acquire=True),
-            emit=emit,
             meter=self._meter,
-            second=origins.second,
+            emit=emit,
+            today=plan.today,
+            known_hole=self._known_hole,
         )
+        await run_pipeline(plan, inventory, collector, emit, workers=self._parallel)
 
     def _known_hole(self, archive: Archive) -> str:
         return self._holes.reason_for_period(archive.series, archive.period)
@@ -307,7 +274,7 @@ class ArchiveCollectionWorkflow(BaseWorkflow):
         return RunFinished(run_id=self.run_id, status=self._status(), at=datetime.now(UTC))
 
     async def cleanup(self) -> None:
-        """Close the session and the ledger, give the lock back."""
+        """Close the client and the ledger, give the lock back."""
         await self._resources.aclose()
 
     def _status(self) -> str:

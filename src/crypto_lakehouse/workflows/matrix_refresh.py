@@ -11,7 +11,7 @@ from pathlib import Path
 from anyio import to_thread
 from attrs import frozen
 
-from crypto_lakehouse.collection.http import http_session
+from crypto_lakehouse.collection.direct import direct_client
 from crypto_lakehouse.collection.retry import RetryPolicy
 from crypto_lakehouse.core.config import WorkflowConfig
 from crypto_lakehouse.core.errors import ConfigurationError, Problem
@@ -100,9 +100,9 @@ async def refresh_matrix(
     base = await to_thread.run_sync(load_matrix, config.matrix_path)
     parallel = parallel_downloads(config)
     policy = retry or RetryPolicy(max_retries=config.max_retries)
-    async with http_session(parallel, config.timeout_seconds) as session:
+    async with direct_client(parallel, config.timeout_seconds) as client:
         crawled = await crawl(
-            open_lister(config, session, policy, emit),
+            open_lister(config, client, policy, emit),
             base,
             today=today or datetime.now(UTC).date(),
             workers=parallel,

@@ -6,12 +6,12 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, date, datetime
 
-import aiohttp
 import anyio
 from attrs import evolve, frozen
 from yarl import URL
 
-from crypto_lakehouse.collection.http import HttpTransport, Origins, http_session
+from crypto_lakehouse.collection.direct import direct_client
+from crypto_lakehouse.collection.http import Client, HttpTransport, Origins
 from crypto_lakehouse.collection.listing import Lister
 from crypto_lakehouse.collection.retry import RetryPolicy
 from crypto_lakehouse.core.config import DEFAULT_LISTING_URL, WorkflowConfig
@@ -42,14 +42,12 @@ def parallel_downloads(config: WorkflowConfig) -> int:
     return AUTO_PARALLEL_DOWNLOADS if isinstance(wanted, str) else wanted
 
 
-def open_lister(
-    config: WorkflowConfig, session: aiohttp.ClientSession, retry: RetryPolicy, emit: Emit
-) -> Lister:
+def open_lister(config: WorkflowConfig, client: Client, retry: RetryPolicy, emit: Emit) -> Lister:
     """Stack what lists a source; the source itself is asked where no listing is named."""
     address = config.listing_url or config.source_url
     origins = Origins.of(address, config.redirect_hosts)
     return Lister(
-        transport=HttpTransport(session=session, origins=origins),
+        transport=HttpTransport(client, origins),
         base=URL(address),
         retry=retry,
         limiter=anyio.Semaphore(parallel_downloads(config)),
@@ -148,10 +146,10 @@ async def plan_alone(
         plan: ListedPlan | CalendarPlan
         if config.wants_listing:
             select_rows(config, matrix)
-            opening = http_session(parallel_downloads(config), config.timeout_seconds)
-            session = await resources.enter_async_context(opening)
+            opening = direct_client(parallel_downloads(config), config.timeout_seconds)
+            client = await resources.enter_async_context(opening)
             policy = retry or RetryPolicy(max_retries=config.max_retries)
-            lister = open_lister(config, session, policy, _nobody)
+            lister = open_lister(config, client, policy, _nobody)
             planner = Planner(
                 config=config, matrix=matrix, holes=load_holes(), lister=lister, emit=_nobody
             )
