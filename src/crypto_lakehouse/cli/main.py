@@ -18,7 +18,7 @@ from crypto_lakehouse.core.redaction import redact
 
 __all__ = ["cli", "main"]
 
-_COMMANDS = ("collect", "plan", "status", "history", "verify", "matrix", "demo")
+_COMMANDS = ("collect", "plan", "status", "history", "verify", "matrix", "bench", "demo")
 
 _EPILOG = """\b
 A first run:

@@ -1,0 +1,324 @@
+"""`crypto-lakehouse bench`."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import click
+
+from crypto_lakehouse.cli.options import config_options, option_overrides
+
+if TYPE_CHECKING:
+    from crypto_lakehouse.core.config import WorkflowConfig
+    from crypto_lakehouse.workflows.bench import Sweep
+    from crypto_lakehouse.workflows.bench_report import SettingResult
+
+__all__ = ["command"]
+
+_DATES = ("default_date", "date_range")
+
+#: What a user may select; where nothing is, there is a selection of ours.
+_SELECTION = (
+    *("markets", "symbols", "data_types", "intervals", "partitions", *_DATES),
+    *("quote_assets", "contracts", "leveraged_tokens", "stable_pairs"),
+)
+
+#: Configuration options that mean something where nothing is kept and nothing is tried again.
+_CONFIGURATION = {
+    *("config_file", *_SELECTION, "start", "end", "matrix_path", "discovery", "listing_url"),
+    *("source_url", "redirect_hosts", "timeout_seconds", "max_bytes_per_second"),
+}
+
+_UNITS = {"b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9}
+
+_BAR_WIDTH = 40
+_EIGHTHS = " ▏▎▍▌▋▊▉"
+
+_STOPPED = {
+    "plateau": "the last two settings brought less than 5 % more; larger ones were not tried",
+    "refused": "the source refuses requests; larger settings were not tried",
+    "nothing_came": "nothing came with the last setting; larger ones were not tried",
+    "byte_cap": "the byte cap was reached; see --max-bytes",
+}
+
+
+def _bytes(_ctx: click.Context, _parameter: click.Parameter, text: str) -> int:
+    """Read a number of bytes, as 200MB; units are decimal."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmg]?b)?", text.strip(), re.IGNORECASE | re.ASCII)
+    size = int(float(match[1]) * _UNITS[(match[2] or "b").lower()]) if match else 0
+    if size < 1:
+        raise click.BadParameter(f"`{text}` is no size; write it as 500MB or 1GB")
+    return size
+
+
+def _settings(
+    _ctx: click.Context, _parameter: click.Parameter, text: str | None
+) -> tuple[int, ...] | None:
+    """Read numbers of requests at once; smallest first, without repeats."""
+    if text is None:
+        return None
+    parts = [part.strip() for part in text.split(",")]
+    if not all(re.fullmatch(r"[0-9]{1,3}", part) and 1 <= int(part) <= 256 for part in parts):
+        raise click.BadParameter(f"`{text}`: write numbers from 1 to 256, as 1,8,32")
+    return tuple(sorted({int(part) for part in parts}))
+
+
+@click.command("bench", short_help="Measure which max_parallel_downloads pays.")
+@config_options
+@click.option(
+    "--settings",
+    callback=_settings,
+    metavar="LIST",
+    help="Measure all of these. [default: 1,2,4,8,16,32,64,128 as far as it pays]",
+)
+@click.option(
+    "--seconds",
+    type=click.FloatRange(0, 600, min_open=True),
+    default=5.0,
+    metavar="SECONDS",
+    help="How long each setting is measured. [default: 5]",
+)
+@click.option(
+    "--max-bytes",
+    callback=_bytes,
+    default="200MB",
+    metavar="SIZE",
+    show_default=True,
+    help="A cap for all settings together, as 500MB or 1GB.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
+def command(**given: Any) -> int:  # noqa: ANN401 - one parameter for each option
+    """Measure which max_parallel_downloads pays, for your line and your source.
+
+    Fetches archives with 1, 2, 4 ... 128 requests at once, as long as more brings more, and
+    recommends the smallest setting that is within 5 % of the fastest and has less than 1 % errors.
+    Small and large archives have different best settings: select what you will collect. With
+    nothing selected these are 60 days of spot 1m klines of BTCUSDT and ETHUSDT.
+
+    Archives are thrown away as they arrive: nothing is written, and neither hashing nor
+    verification is part of what is measured. Nothing is tried again. A source that answers 429 or
+    503 ends that setting and is left alone for as long as it asks; one that refuses more than 5 %
+    of requests, or goes on for more than 5 minutes, ends the measuring. An archive that is
+    fetched a second time may come from a nearer cache, so select many.
+
+    Exit code 5: no archive came. 6: the byte cap was reached before two settings were measured.
+
+    \b
+    Examples:
+      crypto-lakehouse bench
+      crypto-lakehouse bench --settings 1,8,32 --seconds 10 --max-bytes 1GB
+      crypto-lakehouse bench -s BTCUSDT --markets spot -t trades --start 2025-07-01 --end 2025-07-31
+      crypto-lakehouse bench --config collection.yaml --json
+    """  # noqa: D301 - click reads \b
+    return anyio.run(partial(_bench, given))
+
+
+command.params = [
+    parameter
+    for parameter in command.params
+    if parameter.name in _CONFIGURATION | {"settings", "seconds", "max_bytes", "as_json"}
+]
+
+
+async def _bench(given: dict[str, Any]) -> int:
+    from crypto_lakehouse.core.task_groups import one_error
+
+    config = await _config(given, datetime.now(UTC).date())
+    code = 0
+    sweeps: list[Sweep] = []
+    with one_error():
+        async with anyio.create_task_group() as tasks:
+
+            def stop(number: int) -> None:
+                nonlocal code
+                code = 128 + number
+                tasks.cancel_scope.cancel()
+
+            await tasks.start(_on_signal, stop)
+            await _sweep(config, given, sweeps)
+            tasks.cancel_scope.cancel()
+    for sweep in sweeps:
+        _show(sweep, as_json=given["as_json"], is_whole=not code)
+        code = code or _exit_code(sweep)
+    return code
+
+
+async def _config(given: dict[str, Any], today: date) -> WorkflowConfig:
+    from crypto_lakehouse.core.config_sources import ENVIRONMENT_PREFIX
+    from crypto_lakehouse.workflows.config_files import load_config
+
+    overrides = option_overrides(given)
+    selects = (
+        key in overrides or ENVIRONMENT_PREFIX + key.upper() in os.environ for key in _SELECTION
+    )
+    source = given["config_file"] or ({} if any(selects) else _default_selection(today))
+    # Neither means anything here, and a configuration may well name them.
+    return await load_config(source, {**overrides, "output_directory": ".", "only": None})
+
+
+def _default_selection(today: date) -> dict[str, Any]:
+    end = today - timedelta(days=35)
+    return {
+        "markets": ["spot"],
+        "symbols": ["BTCUSDT", "ETHUSDT"],
+        "data_types": ["klines"],
+        "intervals": ["1m"],
+        "partitions": ["daily"],
+        "date_range": {"start": end - timedelta(days=59), "end": end},
+        "discovery": "calendar",
+    }
+
+
+async def _on_signal(
+    stop: Any,  # noqa: ANN401
+    *,
+    task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
+) -> None:
+    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        task_status.started()
+        async for number in signals:
+            click.echo("stopping; what was measured so far:", err=True)
+            stop(number)
+
+
+async def _sweep(config: WorkflowConfig, given: dict[str, Any], sweeps: list[Sweep]) -> None:
+    from crypto_lakehouse.workflows import bench
+    from crypto_lakehouse.workflows.plans import plan_alone
+
+    async with plan_alone(config) as (plan, notes):
+        for note in notes:
+            click.echo(f"warning: {note}", err=True)
+        for failure in plan.failures:
+            click.echo(f"error: not planned: {failure}", err=True)
+        keys = bench.planned_keys(plan.each_series())
+    sweep = bench.Sweep(
+        keys=keys,
+        source_url=config.source_url,
+        opening=partial(bench.open_transport, config),
+        settings=given["settings"] or bench.DEFAULT_SETTINGS,
+        is_exhaustive=given["settings"] is not None,
+        limits=bench.SweepLimits(seconds=given["seconds"], max_bytes=given["max_bytes"]),
+        tell=partial(click.echo, err=True),
+    )
+    sweeps.append(sweep)
+    await sweep.run()
+
+
+def _exit_code(sweep: Sweep) -> int:
+    """6 where the byte cap left fewer than two settings measured."""
+    measured = sum(result.is_measured for result in sweep.results)
+    if sweep.stopped == "byte_cap" and measured < 2:
+        click.echo(f"error: {_STOPPED['byte_cap']}; it left {measured} measured", err=True)
+        return 6
+    return 0
+
+
+def _show(sweep: Sweep, *, as_json: bool, is_whole: bool) -> None:
+    from crypto_lakehouse.workflows.bench_report import recommend
+
+    best = recommend(sweep.results)
+    if as_json:
+        click.echo(json.dumps(_mapping(sweep, best, is_whole=is_whole), ensure_ascii=False))
+        return
+    _table(sweep.results)
+    click.echo("\n" + _plot(sweep.results))
+    click.echo("\n" + "\n".join(_conclusion(sweep, best)))
+
+
+def _mean_bytes(results: Sequence[SettingResult]) -> float | None:
+    """How large archives were, each setting counting as much as it measured."""
+    sized = [
+        (result.mean_bytes, max(1, result.archives))
+        for result in results
+        if result.mean_bytes is not None
+    ]
+    count = sum(weight for _, weight in sized)
+    return sum(mean * weight for mean, weight in sized) / count if sized else None
+
+
+def _mapping(sweep: Sweep, best: int | None, *, is_whole: bool) -> dict[str, Any]:
+    from crypto_lakehouse.core.redaction import redact
+
+    mean = _mean_bytes(sweep.results)
+    return {
+        "status": "complete" if is_whole else "interrupted",
+        "source_url": redact(sweep.source_url),
+        "selected_archives": len(sweep.keys),
+        "mean_archive_bytes": None if mean is None else round(mean),
+        "bytes": sum(result.received_bytes for result in sweep.results),
+        "settings": [result.to_mapping() for result in sweep.results],
+        "stopped": sweep.stopped and str(sweep.stopped),
+        "recommendation": None if best is None else {"max_parallel_downloads": best},
+    }
+
+
+def _table(results: Sequence[SettingResult]) -> None:
+    from crypto_lakehouse.cli.render import print_table
+
+    columns = ("at once", "MB/s", "archives/s", "first byte", "whole", "requests", "missing")
+    title = "bench; first byte and whole are ms, p50 / p95"
+    print_table(title, (*columns, "errors"), [_line(result) for result in results])
+
+
+def _line(result: SettingResult) -> tuple[object, ...]:
+    durations = [
+        f"{percentiles.p50_ms:.0f} / {percentiles.p95_ms:.0f}" if percentiles else "-"
+        for percentiles in (result.first_byte, result.whole)
+    ]
+    errors = ", ".join(f"{count} {kind}" for kind, count in sorted(result.errors.items()))
+    return (
+        result.setting,
+        f"{result.bytes_per_second / 1e6:.2f}" + ("" if result.is_measured else " (too few)"),
+        f"{result.archives_per_second:.1f}",
+        *durations,
+        result.requests,
+        result.missing,
+        errors or "-",
+    )
+
+
+def _plot(results: Sequence[SettingResult]) -> str:
+    """A bar of Unicode blocks for each setting, the longest one for the fastest."""
+    fastest = max((result.bytes_per_second for result in results), default=0.0)
+    lines = []
+    for result in results:
+        share = result.bytes_per_second / fastest if fastest else 0.0
+        whole, eighths = divmod(round(share * _BAR_WIDTH * 8), 8)
+        bar = ("█" * whole + _EIGHTHS[eighths]).rstrip()
+        rate = f"{result.bytes_per_second / 1e6:.2f} MB/s"
+        lines.append(f"{result.setting:>4} {bar}{' ' * bool(bar)}{rate}")
+    return "\n".join(lines)
+
+
+def _conclusion(sweep: Sweep, best: int | None) -> list[str]:
+    from crypto_lakehouse.cli.render import bytes_text
+
+    mean = _mean_bytes(sweep.results)
+    received = sum(result.received_bytes for result in sweep.results)
+    lines = [f"{bytes_text(received)} received"]
+    if mean is not None:
+        lines[0] += (
+            f", archives were {bytes_text(mean)} each on average; "
+            "larger ones need fewer at once, smaller ones more"
+        )
+    if sweep.stopped is not None:
+        lines.append(_STOPPED[sweep.stopped])
+    if best is None:
+        why = "it takes two that were measured, and one with less than 1 % errors"
+        return [*lines, f"no setting is recommended: {why}"]
+    if sweep.stopped is None and best == sweep.results[-1].setting < 256:
+        lines.append("the largest setting measured is the best; a larger one may be better still")
+    return [
+        *lines,
+        f"recommended: {best} at once",
+        f"  max_parallel_downloads: {best}    in the configuration",
+        f"  --max-parallel-downloads {best}   as an option",
+    ]
