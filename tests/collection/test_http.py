@@ -11,7 +11,6 @@ import aiohttp
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
-from aiolimiter import AsyncLimiter
 from aioresponses import aioresponses
 from yarl import URL
 
@@ -24,6 +23,7 @@ from crypto_lakehouse.collection.http import (
     object_url,
     retry_after_s,
 )
+from crypto_lakehouse.collection.rates import ByteRate
 from crypto_lakehouse.core.errors import (
     ConnectionFailed,
     RedirectRefused,
@@ -120,7 +120,7 @@ async def test_a_body_is_read_up_to_a_limit(
 
 async def test_a_cap_is_paid_for_in_steps_of_what_it_allows(opening: Opening) -> None:
     async with serving(b"x" * 250) as url, opening(1, 5.0) as client:
-        cap = AsyncLimiter(100, time_period=0.01)
+        cap = ByteRate(100_000.0)
         transport = HttpTransport(client, Origins.of(str(url.origin()), []), cap)
         async with transport.get(url, {}) as response:
             assert len(await response.read(1000)) == 250

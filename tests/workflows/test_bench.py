@@ -250,7 +250,7 @@ async def test_what_was_measured_survives_an_interruption(server: ArchiveServer)
 async def test_a_cap_on_bytes_per_second_is_kept(server: ArchiveServer) -> None:
     config = config_of(server, max_bytes_per_second=10**9)
     async with open_transport(config, 2) as transport:
-        assert getattr(transport, "bandwidth", None) is not None
+        assert getattr(transport, "bytes_rate", None) is not None
     sweep = sweep_of(server, Stopped(), settings=(2,), config=config)
     await sweep.run()
     assert sweep.results[0].archives > 0

@@ -18,10 +18,10 @@ from functools import lru_cache
 from typing import Protocol
 from urllib.parse import quote
 
-from aiolimiter import AsyncLimiter
 from attrs import define, frozen
 from yarl import URL
 
+from crypto_lakehouse.collection.rates import ByteRate, RequestRate
 from crypto_lakehouse.core.errors import RedirectRefused, ServerError
 from crypto_lakehouse.core.redaction import redact
 
@@ -147,12 +147,14 @@ class HttpTransport:
     Args:
         client: Sends requests.
         origins: The hosts that may be talked to.
-        bandwidth: Takes one unit for each body byte, where the run is capped.
+        bytes_rate: Is paid for each body byte, where the run is capped.
+        requests_rate: Is paid for each request, where the run is capped.
     """
 
     client: Client
     origins: Origins
-    bandwidth: AsyncLimiter | None = None
+    bytes_rate: ByteRate | None = None
+    requests_rate: RequestRate | None = None
 
     def get(self, url: URL, headers: Mapping[str, str]) -> _Exchange:
         """Send one request, and follow the redirects that are allowed.
@@ -165,6 +167,8 @@ class HttpTransport:
     async def open(self, url: URL, headers: Mapping[str, str]) -> Answer:
         """As `get`; the caller releases the answer."""
         for _ in range(_MAX_REDIRECTS + 1):
+            if self.requests_rate is not None:
+                await self.requests_rate.pay()
             answer = await self.client.send(url, self._signed(url, headers))
             if answer.status not in _REDIRECTS:
                 return answer
@@ -211,9 +215,9 @@ class _Exchange:
     async def __aenter__(self) -> Response:
         transport = self._transport
         self._answer = await transport.open(self._url, self._headers)
-        if transport.bandwidth is None:
+        if transport.bytes_rate is None:
             return self._answer
-        return _Capped(self._answer, transport.bandwidth)
+        return _Capped(self._answer, transport.bytes_rate)
 
     async def __aexit__(self, *_: object) -> None:
         self._answer.release()
@@ -222,9 +226,9 @@ class _Exchange:
 class _Capped:
     """An answer whose body is paid for as it is read; while we wait, so does the sender."""
 
-    def __init__(self, answer: Answer, bandwidth: AsyncLimiter) -> None:
+    def __init__(self, answer: Answer, rate: ByteRate) -> None:
         self._answer = answer
-        self._bandwidth = bandwidth
+        self._rate = rate
         self.status = answer.status
         self.headers = answer.headers
         self.size_bytes = answer.size_bytes
@@ -235,13 +239,8 @@ class _Capped:
     async def chunks(self) -> AsyncGenerator[bytes | bytearray]:
         async with aclosing(self._answer.chunks()) as chunks:
             async for chunk in chunks:
-                await self._pay(len(chunk))
+                await self._rate.pay(len(chunk))
                 yield chunk
-
-    async def _pay(self, size: int) -> None:
-        step = int(self._bandwidth.max_rate)
-        for start in range(0, size, step):
-            await self._bandwidth.acquire(min(step, size - start))
 
 
 async def read_up_to(response: Response, limit: int) -> bytes:

@@ -26,6 +26,7 @@ from crypto_lakehouse.core.config_values import (
     Intervals,
     Parallelism,
     Partitions,
+    Processes,
     Symbols,
     structure_value,
 )
@@ -80,6 +81,10 @@ class WorkflowConfig:
         timeout_seconds: How long the source may be silent, in seconds.
         max_retries: How often a failed request is tried again.
         max_bytes_per_second: A cap for the whole run, in bytes per second.
+        max_requests_per_second: Another, in requests per second.
+        processes: How many processes share the work, 1 to 64, or `auto`: one for each core.
+        segmented_downloads: Whether one very large archive may come over several connections:
+            `auto` where that is faster, or `off`.
         discovery: Where symbols, dates and sizes come from: the source's `listing`, or the
             matrix's `calendar`. None is the listing where one is known, else the calendar.
         quote_assets: Only symbols quoted in these, as `USDT`.
@@ -128,6 +133,9 @@ class WorkflowConfig:
     timeout_seconds: float = _key(float, 300.0, above=0)
     max_retries: int = _key(int, 5, at_least=0, at_most=20)
     max_bytes_per_second: int | None = _key(int, None, at_least=1)
+    max_requests_per_second: float | None = _key(float, None, above=0)
+    processes: int | str = _key(Processes, 1)
+    segmented_downloads: str = _key(Choice("auto", "off"), "auto")
     discovery: str | None = _key(Choice("listing", "calendar"), None)
     quote_assets: tuple[str, ...] | None = _key(tuple[str, ...], None)
     contracts: tuple[ContractType, ...] | None = _key(tuple[ContractType, ...], None)

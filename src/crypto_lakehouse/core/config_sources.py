@@ -10,7 +10,13 @@ from typing import Any
 import yaml
 from yaml.constructor import ConstructorError
 
-from crypto_lakehouse.core.config_values import DateRange, Intervals, Parallelism, Symbols
+from crypto_lakehouse.core.config_values import (
+    DateRange,
+    Intervals,
+    Parallelism,
+    Processes,
+    Symbols,
+)
 from crypto_lakehouse.core.errors import ConfigurationError, Problem
 from crypto_lakehouse.core.suggestions import allowed_values, shown
 
@@ -151,7 +157,7 @@ def parse_text_value(text: str, kind: Any) -> Any:  # noqa: ANN401 - any kind of
         return _json_text(text)
     if kind is bool:
         return _boolean(text)
-    if kind in (int, float, Parallelism):
+    if kind in (int, float, Parallelism, Processes):
         return _number(text)
     return text.split(",") if "," in text and not isinstance(kind, type) else text
 

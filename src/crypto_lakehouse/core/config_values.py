@@ -26,6 +26,7 @@ __all__ = [
     "Intervals",
     "Parallelism",
     "Partitions",
+    "Processes",
     "Symbols",
     "strict_converter",
     "structure_value",
@@ -41,6 +42,7 @@ Symbols = NewType("Symbols", object)
 Intervals = NewType("Intervals", object)
 Partitions = NewType("Partitions", object)
 Parallelism = NewType("Parallelism", object)
+Processes = NewType("Processes", object)
 _Symbol = NewType("_Symbol", str)
 _Interval = NewType("_Interval", str)
 
@@ -235,13 +237,16 @@ def _partitions(value: object, _: Any) -> str | tuple[Partition, ...]:  # noqa: 
     return _CONVERTER.structure(value, tuple[Partition, ...])
 
 
-def _parallelism(value: object, kind: Any) -> int | str:  # noqa: ANN401
-    if value == AUTO:
-        return AUTO
-    number = _integer(value, kind)
-    if not 1 <= number <= 256:
-        raise ValueError(f"must be 1 to 256, or `auto`, not {shown(number)}")
-    return number
+def _number_or_auto(most: int) -> Callable[[object, Any], int | str]:
+    def structure(value: object, kind: Any) -> int | str:  # noqa: ANN401
+        if value == AUTO:
+            return AUTO
+        number = _integer(value, kind)
+        if not 1 <= number <= most:
+            raise ValueError(f"must be 1 to {most}, or `auto`, not {shown(number)}")
+        return number
+
+    return structure
 
 
 def _kind_of(value: object) -> str:
@@ -280,7 +285,8 @@ def _config_converter() -> cattrs.Converter:
         (Symbols, _list_or_mapping(Market, _Symbol)),
         (Intervals, _list_or_mapping(DataType, _Interval)),
         (Partitions, _partitions),
-        (Parallelism, _parallelism),
+        (Parallelism, _number_or_auto(256)),
+        (Processes, _number_or_auto(64)),
     ):
         converter.register_structure_hook(kind, hook)
     structure_range = make_dict_structure_fn(DateRange, converter, _cattrs_forbid_extra_keys=True)

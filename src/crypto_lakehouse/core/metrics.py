@@ -39,9 +39,14 @@ class ByteMeter:
     """A live count of body bytes received, which displays read on a tick.
 
     Bytes of a body under way are no event: there would be one for every chunk.
+
+    Attributes:
+        received_bytes: Since the run began.
+        parallel: How many requests may be under way now.
     """
 
     received_bytes: int = 0
+    parallel: int = 0
 
 
 @frozen

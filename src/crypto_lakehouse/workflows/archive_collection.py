@@ -19,7 +19,6 @@ from crypto_lakehouse.collection.pipeline import run_pipeline
 from crypto_lakehouse.collection.retry import RetryPolicy
 from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.config import WorkflowConfig
-from crypto_lakehouse.core.config_values import AUTO
 from crypto_lakehouse.core.errors import ConfigurationError, Problem
 from crypto_lakehouse.core.events import RunFinished, RunStarted, RunWarned
 from crypto_lakehouse.core.metrics import ByteMeter, MetricsCollector, WorkflowMetrics
@@ -41,15 +40,11 @@ from crypto_lakehouse.sinks.metrics import MetricsSink
 from crypto_lakehouse.stores.ledger import SqliteLedger
 from crypto_lakehouse.stores.local import LocalStore
 from crypto_lakehouse.stores.lock import output_lock
-from crypto_lakehouse.workflows.collectors import make_collector, open_client
+from crypto_lakehouse.workflows.collectors import make_collector
 from crypto_lakehouse.workflows.config_files import load_config
 from crypto_lakehouse.workflows.history import prune_replaced
-from crypto_lakehouse.workflows.plans import (
-    AUTO_PARALLEL_DOWNLOADS,
-    Planner,
-    open_lister,
-    parallel_downloads,
-)
+from crypto_lakehouse.workflows.plans import Planner, most_parallel, open_lister
+from crypto_lakehouse.workflows.transports import open_client
 
 if TYPE_CHECKING:
     import aiohttp
@@ -155,7 +150,7 @@ class ArchiveCollectionWorkflow(BaseWorkflow):
             self._plan = plan_collection(self.config, self._matrix, self._today)
         self._notes = [*self.config.warnings, *self._matrix.corrections]
         await self._open_output()
-        opening = open_client(self.config, self._session)
+        opening = open_client(self.config, most_parallel(self.config), self._session)
         self._client = await self._resources.enter_async_context(opening)
 
     async def _open_output(self) -> None:
@@ -229,8 +224,6 @@ class ArchiveCollectionWorkflow(BaseWorkflow):
         self._notes += [*plan.notes, *(f"not planned: {why}" for why in plan.failures[:_NAMED])]
         if len(plan.failures) > _NAMED:
             self._notes.append(f"not planned: {len(plan.failures)} prefixes in all")
-        if self.config.max_parallel_downloads == AUTO:
-            self._notes.append(f"`auto` means {AUTO_PARALLEL_DOWNLOADS} parallel downloads")
         if totals.archives == 0:
             self._notes.append(f"the plan is empty: {plan.why_empty()}")
         started = RunStarted(
@@ -261,14 +254,10 @@ class ArchiveCollectionWorkflow(BaseWorkflow):
             today=plan.today,
             known_hole=self._known_hole,
         )
-        await run_pipeline(plan, inventory, collector, emit, workers=self._parallel)
+        await run_pipeline(plan, inventory, collector, emit, workers=most_parallel(config))
 
     def _known_hole(self, archive: Archive) -> str:
         return self._holes.reason_for_period(archive.series, archive.period)
-
-    @property
-    def _parallel(self) -> int:
-        return parallel_downloads(self.config)
 
     def _farewell(self) -> RunFinished:
         return RunFinished(run_id=self.run_id, status=self._status(), at=datetime.now(UTC))

@@ -14,15 +14,10 @@ from itertools import islice
 from typing import Protocol
 
 import anyio
-from aiolimiter import AsyncLimiter
 from attrs import define, field, frozen
 from yarl import URL
 
-from crypto_lakehouse.collection.connection import CHUNK_BYTES
-from crypto_lakehouse.collection.direct import direct_client
 from crypto_lakehouse.collection.http import (
-    HttpTransport,
-    Origins,
     Response,
     Transport,
     object_url,
@@ -50,6 +45,7 @@ from crypto_lakehouse.workflows.bench_report import (
     Tally,
     why_stop,
 )
+from crypto_lakehouse.workflows.transports import make_transport, open_client
 
 __all__ = [
     "DEFAULT_SETTINGS",
@@ -76,9 +72,6 @@ _FAILURES_IN_A_ROW = 5
 
 #: What is read of an answer that is no archive, so that its connection may be used again.
 _ERROR_BODY_BYTES = 1 << 16
-
-#: A capped transport takes bodies in pieces of a twentieth of a second, but none smaller than this.
-_SMALLEST_CHUNK_BYTES = 1 << 12
 
 _KINDS: dict[type[TransferError], str] = {
     TimedOut: "timeout",
@@ -111,15 +104,11 @@ async def open_transport(config: WorkflowConfig, connections: int) -> AsyncItera
     """Open a transport as a run of the configuration would, with new connections.
 
     Args:
-        config: Names the source, its time-out and the cap on bytes per second.
+        config: Names the source, its time-out and the caps.
         connections: How many connections it may hold open.
     """
-    rate = config.max_bytes_per_second
-    chunk = min(CHUNK_BYTES, max(_SMALLEST_CHUNK_BYTES, (rate or CHUNK_BYTES * 20) // 20))
-    origins = Origins.of(config.source_url, config.redirect_hosts)
-    bandwidth = AsyncLimiter(rate, time_period=1) if rate else None
-    async with direct_client(connections, config.timeout_seconds, chunk) as client:
-        yield HttpTransport(client, origins, bandwidth)
+    async with open_client(config, connections) as client:
+        yield make_transport(config, client)
 
 
 def planned_keys(series: Iterator[PlannedSeries]) -> list[str]:

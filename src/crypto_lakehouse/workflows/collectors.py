@@ -5,53 +5,26 @@ The same stack works in the run's own process and in its worker processes.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+import logging
+from collections.abc import Callable
 from datetime import date
-from typing import TYPE_CHECKING
-
-from aiolimiter import AsyncLimiter
-from yarl import URL
 
 from crypto_lakehouse.collection.collector import ArchiveCollector
-from crypto_lakehouse.collection.concurrency import FixedGate
-from crypto_lakehouse.collection.connection import CHUNK_BYTES
-from crypto_lakehouse.collection.direct import direct_client
-from crypto_lakehouse.collection.http import Client, HttpTransport, Origins
+from crypto_lakehouse.collection.concurrency import AdaptiveGate, FixedGate, Gate
+from crypto_lakehouse.collection.http import Client
 from crypto_lakehouse.collection.retry import RetryPolicy
 from crypto_lakehouse.collection.transfer import Fetcher
 from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.config import WorkflowConfig
+from crypto_lakehouse.core.config_values import AUTO
 from crypto_lakehouse.core.metrics import ByteMeter
 from crypto_lakehouse.core.ports import Emit, Store
-from crypto_lakehouse.workflows.plans import parallel_downloads
+from crypto_lakehouse.workflows.plans import most_parallel
+from crypto_lakehouse.workflows.transports import make_transport
 
-if TYPE_CHECKING:
-    import aiohttp
+__all__ = ["make_collector"]
 
-__all__ = ["make_collector", "open_client"]
-
-#: A capped run takes bodies in pieces of a twentieth of a second, but none smaller than this.
-_SMALLEST_CHUNK_BYTES = 1 << 12
-
-
-@asynccontextmanager
-async def open_client(
-    config: WorkflowConfig, session: aiohttp.ClientSession | None = None
-) -> AsyncIterator[Client]:
-    """Open the engine's own client, or take an application's session, which is not closed."""
-    if session is not None:
-        from crypto_lakehouse.collection.aiohttp_client import AiohttpClient
-
-        yield AiohttpClient(session)
-        return
-    rate = config.max_bytes_per_second
-    chunk = CHUNK_BYTES if rate is None else max(_SMALLEST_CHUNK_BYTES, rate // 20)
-    opening = direct_client(
-        parallel_downloads(config), config.timeout_seconds, min(chunk, CHUNK_BYTES)
-    )
-    async with opening as client:
-        yield client
+_log = logging.getLogger("crypto_lakehouse")
 
 
 def make_collector(
@@ -86,21 +59,29 @@ def _make_fetcher(
     meter: ByteMeter,
     emit: Emit,
 ) -> Fetcher:
-    rate = config.max_bytes_per_second
-    listing_host = URL(config.listing_url).host if config.listing_url else None
-    origins = Origins.of(
-        config.source_url,
-        filter(None, (listing_host, *config.redirect_hosts)),
-        config.second_source_url,
-    )
-    bandwidth = AsyncLimiter(rate, time_period=1) if rate else None
+    transport = make_transport(config, client)
     return Fetcher(
-        transport=HttpTransport(client, origins, bandwidth),
-        base=origins.source,
+        transport=transport,
+        base=transport.origins.source,
         store=store,
         retry=retry,
-        gate=FixedGate(parallel_downloads(config)),
+        gate=_make_gate(config, meter),
         emit=emit,
         meter=meter,
-        second=origins.second,
+        second=transport.origins.second,
     )
+
+
+def _make_gate(config: WorkflowConfig, meter: ByteMeter) -> Gate:
+    most = most_parallel(config)
+    if config.max_parallel_downloads != AUTO:
+        meter.parallel = most
+        return FixedGate(most)
+
+    def changed(limit: int, reason: str) -> None:
+        meter.parallel = limit
+        _log.debug("max_parallel_downloads: auto is %s now: %s", limit, reason)
+
+    gate = AdaptiveGate(workers=most, on_change=changed)
+    meter.parallel = gate.limit
+    return gate
