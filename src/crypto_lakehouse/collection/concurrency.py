@@ -75,6 +75,10 @@ class Gate(Protocol):
     def workers(self) -> int:
         """How many may ever be under way: more workers than this would only wait."""
 
+    @property
+    def free(self) -> int:
+        """How many places nobody has or waits for; below 0 once the limit fell under them."""
+
     async def enter(self) -> float:
         """Wait for a place, in the order of arrival; return the moment, by the gate's clock.
 
@@ -111,15 +115,20 @@ class _Places:
     _busy_since: float = field(init=False, default=-math.inf)
     _waiting: deque[asyncio.Future[None]] = field(init=False, factory=deque, repr=False)
 
+    @property
+    def free(self) -> int:
+        """Places to be had at once; see `Gate`."""
+        return self.limit - self._taken
+
     async def enter(self) -> float:
         """Wait for a place; see `Gate`."""
         if self._taken >= self.limit:
             await self._wait()
             return self.clock()
-        self._taken += 1
         now = self.clock()
-        if self._taken == 1:
+        if not self._taken:
             self._busy_since = now
+        self._taken += 1
         return now
 
     async def _wait(self) -> None:
@@ -128,8 +137,7 @@ class _Places:
         try:
             await turn
         except BaseException:
-            if turn.done() and not turn.cancelled():
-                # The place was handed over before the cancellation came through.
+            if turn.done() and not turn.cancelled():  # It was handed over before the cancellation.
                 self._give_back()
             elif turn in self._waiting:
                 self._waiting.remove(turn)
@@ -255,8 +263,7 @@ class Controller:
             else:
                 self._rest_at(self.limit, self.reason)
         elif not self._doubtful:
-            # New connections need a while to come up to speed.
-            self._doubtful = True
+            self._doubtful = True  # New connections need a while to come up to speed.
         else:
             self._rest_at(self._proven, "slow start ends: more brings nothing")
 
@@ -343,15 +350,13 @@ class AdaptiveGate(_Places):
         """Give a place back, and learn from how it went; see `Gate`."""
         if isinstance(error, ServerError) and error.status in REFUSALS:
             self._refused(entered_at)
-        elif error is None or isinstance(error, TransferError):
-            # Anything else, as a full disk or a cancellation, says nothing about the source.
+        elif error is None or isinstance(error, TransferError):  # Else it is not the source's.
             self._credit = min(BORNE_AT_ONCE, self._credit + BORNE_SHARE)
             self._tally.answers += 1
             self._tally.failures += error is not None and error.transient
             self._count(1 + size_bytes / REQUEST_BYTES)
         self._give_back()
-        if not self._taken:
-            # A pause; the next window begins with the next request.
+        if not self._taken:  # A pause; the next window begins with the next request.
             self._open(-math.inf)
 
     def _refused(self, entered_at: float) -> None:
@@ -365,13 +370,11 @@ class AdaptiveGate(_Places):
 
     def _count(self, work: float) -> None:
         if self._taken > self.limit:
-            # More than the limit are still under way: the window begins when they are done.
-            self._open(self.clock())
+            self._open(self.clock())  # The window begins when those above the limit are done.
             return
         tally = self._tally
         tally.work += work
-        tally.samples += 1
-        tally.taken += self._taken
+        tally.samples, tally.taken = tally.samples + 1, tally.taken + self._taken
         if tally.work >= tally.due:
             self._look(tally)
 
@@ -379,13 +382,11 @@ class AdaptiveGate(_Places):
         now = self.clock()
         seconds = now - max(tally.opened_at, self._busy_since)
         if seconds < self._controller.window[1]:
-            # Whole rounds only: requests that began together also end together.
-            tally.due += self.limit
+            tally.due += self.limit  # Whole rounds only: what began together ends together.
             return
         goodput = (tally.work - tally.failures) / seconds
         full = tally.taken >= FULL * tally.samples * self.limit
-        # One failure in a window is nobody's fault.
-        failed = max(0, tally.failures - 1) / max(1, tally.answers)
+        failed = max(0, tally.failures - 1) / max(1, tally.answers)  # One is nobody's fault.
         self._set(self._controller.observe(goodput, full=full, failed=failed))
         self._open(now)
 

@@ -5,8 +5,10 @@ Memory depends on the number of workers and on the longest series, never on the 
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing, suppress
+from functools import partial
+from typing import TypeVar
 
 import anyio
 from anyio import to_thread
@@ -19,7 +21,9 @@ from crypto_lakehouse.core.plan import Plan, PlannedSeries
 from crypto_lakehouse.core.ports import Emit
 from crypto_lakehouse.core.task_groups import one_error
 
-__all__ = ["run_pipeline"]
+__all__ = ["next_of", "produce", "run_pipeline"]
+
+_Item = TypeVar("_Item")
 
 #: How much is compared with what is here in one thread hop: about this many archives, or series.
 BATCH_ARCHIVES = 4096
@@ -52,25 +56,31 @@ async def run_pipeline(
             async with receive:
                 for _ in range(workers):
                     tasks.start_soon(_work, receive.clone(), collector, emit)
-            await _produce(plan, inventory, send, emit)
+            async with send:
+                await produce(plan, inventory, partial(_put, send), emit)
 
 
-async def _produce(
+async def produce(
     plan: Plan,
     inventory: Inventory,
-    queue: MemoryObjectSendStream[Work],
+    put: Callable[[Sequence[Work]], Awaitable[None]],
     emit: Emit,
 ) -> None:
-    async with queue, aclosing(_batches(plan)) as batches:
+    """Sort a plan into what is settled, which is emitted, and work, which is handed to `put`."""
+    async with aclosing(_batches(plan)) as batches:
         async for batch in batches:
             settled, work = await to_thread.run_sync(_sort, inventory, batch)
             if settled:
                 await emit(settled)
-            for item in work:
-                try:
-                    queue.send_nowait(item)
-                except anyio.WouldBlock:
-                    await queue.send(item)
+            await put(work)
+
+
+async def _put(queue: MemoryObjectSendStream[Work], work: Sequence[Work]) -> None:
+    for item in work:
+        try:
+            queue.send_nowait(item)
+        except anyio.WouldBlock:
+            await queue.send(item)
 
 
 async def _batches(plan: Plan) -> AsyncGenerator[list[PlannedSeries]]:
@@ -103,11 +113,11 @@ async def _work(
     async with queue:
         with suppress(anyio.EndOfStream):
             while True:
-                await emit((await collector.collect(await _next(queue)),))
+                await emit((await collector.collect(await next_of(queue)),))
 
 
-async def _next(queue: MemoryObjectReceiveStream[Work]) -> Work:
-    """Take the next work; without a turn of the event loop where there is some."""
+async def next_of(queue: MemoryObjectReceiveStream[_Item]) -> _Item:
+    """Take the next item; without a turn of the event loop where there is some."""
     try:
         return queue.receive_nowait()
     except anyio.WouldBlock:

@@ -20,6 +20,8 @@ from crypto_lakehouse.collection.concurrency import Gate
 from crypto_lakehouse.collection.filling import fill
 from crypto_lakehouse.collection.http import Response, Transport, object_url, server_error
 from crypto_lakehouse.collection.retry import RetryPolicy
+from crypto_lakehouse.collection.segment_pieces import Held, WholeBody
+from crypto_lakehouse.collection.segments import Segments
 from crypto_lakehouse.collection.sidecar import SIDECAR_LIMIT_BYTES
 from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.errors import ObjectChanged, TransferError
@@ -127,6 +129,7 @@ class Transfer:
         resume: Validators of a part that an earlier try left.
         requests: Requests made so far.
         fetched_bytes: Body bytes received so far.
+        entered_at: When it got its place in the gate; None while it has none.
     """
 
     archive: Archive
@@ -136,7 +139,12 @@ class Transfer:
     sidecar_etag: str | None = field(init=False, default=None)
     requests: int = field(init=False, default=0)
     fetched_bytes: int = field(init=False, default=0)
+    entered_at: float | None = field(init=False, default=None)
     _untold_bytes: int = field(init=False, default=0)
+
+    def asked(self) -> None:
+        """Count a request."""
+        self.requests += 1
 
     def count(self, size: int) -> None:
         """Count body bytes as they arrive."""
@@ -163,6 +171,7 @@ class Fetcher:
         gate: Bounds the requests under way; a transfer that waits for its next try has no place.
         emit: Told of retries and of large bodies that begin.
         meter: Counts the run's bytes as they arrive.
+        segments: Takes very large bodies over several connections; None never does.
     """
 
     transport: Transport
@@ -173,6 +182,7 @@ class Fetcher:
     emit: Emit
     meter: ByteMeter = field(factory=ByteMeter)
     second: URL | None = None
+    segments: Segments | None = None
 
     def transfer(self, archive: Archive, resume: PartRow | None = None) -> Transfer:
         """Begin to fetch one archive; `resume` are the validators of a part left earlier."""
@@ -215,14 +225,20 @@ class Fetcher:
     async def _within_limit(
         self, transfer: Transfer, once: Callable[[Transfer], Awaitable[_Result]]
     ) -> _Result:
-        entered_at = await self.gate.enter()
+        transfer.entered_at = await self.gate.enter()
         try:
             result = await once(transfer)
         except BaseException as error:
-            self.gate.leave(entered_at, transfer.untold_bytes(), error)
+            self._leave(transfer, error)
             raise
-        self.gate.leave(entered_at, transfer.untold_bytes(), None)
+        self._leave(transfer, None)
         return result
+
+    def _leave(self, transfer: Transfer, error: BaseException | None) -> None:
+        """Give the place back, unless that was done."""
+        entered_at, transfer.entered_at = transfer.entered_at, None
+        if entered_at is not None:
+            self.gate.leave(entered_at, transfer.untold_bytes(), error)
 
     async def _tell_of_retry(
         self, transfer: Transfer, attempt: int, wait_s: float, error: TransferError
@@ -253,15 +269,16 @@ class Fetcher:
         url = object_url(transfer.base, transfer.archive.key)
         headers = unfinished.headers if unfinished else {}
         transfer.requests += 1
-        async with self.transport.get(url, headers) as response:
+        async with Held(self.transport.get(url, headers)) as held:
+            response = held.response
             if response.status == 404:
                 return None
             if response.status == 206 and unfinished is not None:
-                body: Body = await self._continue(transfer, url, response, unfinished)
+                body: Body = await self._continue(transfer, url, held, unfinished)
             elif response.status == 416 and unfinished is not None:
                 raise await self._start_over(transfer, url, unfinished, "its size is another")
             elif response.status == 200:
-                body = await self._take(transfer, response)
+                body = await self._take(transfer, url, held)
             else:
                 raise server_error(url, response)
             etag, last_modified = _validators(response)
@@ -286,9 +303,9 @@ class Fetcher:
         await unfinished.part.discard()
         return ObjectChanged(str(url), f"the object changed while it was fetched: {reason}")
 
-    async def _take(self, transfer: Transfer, response: Response) -> Body:
+    async def _take(self, transfer: Transfer, url: URL, held: Held) -> Body:
         """Take a whole body, into memory or into a part by its announced size."""
-        key = transfer.archive.key
+        response, key = held.response, transfer.archive.key
         if response.size_bytes is not None and response.size_bytes <= SMALL_BODY_BYTES:
             data = await response.read(SMALL_BODY_BYTES)
             transfer.count(len(data))
@@ -301,8 +318,35 @@ class Fetcher:
         )
         await self.emit((started,))
         part = await self.store.open_part(key, resume=False)
-        await fill(response, part, partial(self._count, transfer))
+        await self._fill(transfer, url, held, part)
         return part
+
+    async def _fill(self, transfer: Transfer, url: URL, held: Held, part: Part) -> None:
+        """Append a body to a part; over several connections where that may pay."""
+        response, count = held.response, partial(self._count, transfer)
+        size = part.size_bytes + (response.size_bytes or 0)
+        if self.segments is None or not self.segments.may_pay(url, response, size):
+            await fill(response, part, count)
+            return
+
+        async def release() -> None:
+            await held.release()
+            self._leave(transfer, None)
+
+        whole = WholeBody(
+            transport=self.transport,
+            gate=self.gate,
+            retry=self.retry,
+            url=url,
+            etag=response.headers["ETag"],
+            size_bytes=size,
+            count=count,
+            asked=transfer.asked,
+            on_retry=partial(self._tell_of_retry, transfer),
+            run_bytes=lambda: self.meter.received_bytes,
+            release=release,
+        )
+        await self.segments.fill(response, part, whole)
 
     def _count(self, transfer: Transfer, size: int) -> None:
         """Count a part of a large body, and let the gate judge by it before the body ends."""
@@ -310,16 +354,16 @@ class Fetcher:
         self.gate.received(transfer.untold_bytes())
 
     async def _continue(
-        self, transfer: Transfer, url: URL, response: Response, unfinished: _Unfinished
+        self, transfer: Transfer, url: URL, held: Held, unfinished: _Unfinished
     ) -> Body:
         """Append the rest of a body to the part that holds its beginning."""
-        part = unfinished.part
+        response, part = held.response, unfinished.part
         match = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
         if match is None or int(match[1]) != part.size_bytes:
             raise await self._start_over(transfer, url, unfinished, "it sent another range")
         if unfinished.row.etag != _validators(response)[0]:
             raise await self._start_over(transfer, url, unfinished, "its ETag is another")
-        await fill(response, part, partial(self._count, transfer))
+        await self._fill(transfer, url, held, part)
         return part
 
 

@@ -175,6 +175,17 @@ class StoreError(_PathError):
         super().__init__(path, reason)
 
 
+class WorkerError(LakehouseError):
+    """Worker processes end before they settle anything."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(
+            f"worker processes end as soon as they are started ({reason}); what they wrote to "
+            "standard error says why; `processes: 1` needs none"
+        )
+
+
 class SinkError(LakehouseError):
     """A sink that the run cannot do without has failed."""
 

@@ -17,6 +17,7 @@ from crypto_lakehouse.collection.dispatch import Dispatcher
 from crypto_lakehouse.collection.inventory import Inventory
 from crypto_lakehouse.collection.pipeline import run_pipeline
 from crypto_lakehouse.collection.retry import RetryPolicy
+from crypto_lakehouse.collection.shards import run_sharded
 from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.config import WorkflowConfig
 from crypto_lakehouse.core.errors import ConfigurationError, Problem
@@ -45,6 +46,7 @@ from crypto_lakehouse.workflows.config_files import load_config
 from crypto_lakehouse.workflows.history import prune_replaced
 from crypto_lakehouse.workflows.plans import Planner, most_parallel, open_lister
 from crypto_lakehouse.workflows.transports import open_client
+from crypto_lakehouse.workflows.worker_processes import make_jobs, process_count, worker_processes
 
 if TYPE_CHECKING:
     import aiohttp
@@ -113,6 +115,7 @@ class ArchiveCollectionWorkflow(BaseWorkflow):
         self._sinks = tuple(sinks)
         self._session = session
         self._store = store or LocalStore(config.output_directory)
+        self._processes = process_count(config) if session is None and store is None else 1
         self._retry = retry or RetryPolicy(max_retries=config.max_retries)
         self._meter = meter or ByteMeter()
         self._archives = archives
@@ -244,6 +247,9 @@ class ArchiveCollectionWorkflow(BaseWorkflow):
             force=config.force_redownload,
             retry_mismatch=config.accept_upstream_mismatch,
         )
+        if self._processes > 1:
+            await self._collect_in_processes(plan, inventory, emit)
+            return
         collector = make_collector(
             config,
             client=self._client,
@@ -255,6 +261,14 @@ class ArchiveCollectionWorkflow(BaseWorkflow):
             known_hole=self._known_hole,
         )
         await run_pipeline(plan, inventory, collector, emit, workers=most_parallel(config))
+
+    async def _collect_in_processes(self, plan: Plan, inventory: Inventory, emit: Emit) -> None:
+        jobs = make_jobs(
+            self.config, self._processes, str(self._store.root), plan.today, self._retry
+        )
+        with one_error():
+            async with worker_processes(jobs, emit, self._meter) as executor:
+                await run_sharded(plan, inventory, executor, emit)
 
     def _known_hole(self, archive: Archive) -> str:
         return self._holes.reason_for_period(archive.series, archive.period)

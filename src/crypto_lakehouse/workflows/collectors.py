@@ -13,14 +13,14 @@ from crypto_lakehouse.collection.collector import ArchiveCollector
 from crypto_lakehouse.collection.concurrency import AdaptiveGate, FixedGate, Gate
 from crypto_lakehouse.collection.http import Client
 from crypto_lakehouse.collection.retry import RetryPolicy
+from crypto_lakehouse.collection.segments import Segments
 from crypto_lakehouse.collection.transfer import Fetcher
 from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.config import WorkflowConfig
 from crypto_lakehouse.core.config_values import AUTO
 from crypto_lakehouse.core.metrics import ByteMeter
 from crypto_lakehouse.core.ports import Emit, Store
-from crypto_lakehouse.workflows.plans import most_parallel
-from crypto_lakehouse.workflows.transports import make_transport
+from crypto_lakehouse.workflows.transports import Share, make_transport
 
 __all__ = ["make_collector"]
 
@@ -37,10 +37,36 @@ def make_collector(
     emit: Emit,
     today: date,
     known_hole: Callable[[Archive], str],
+    share: Share | None = None,
 ) -> ArchiveCollector:
-    """Make what settles archives by a configuration; arguments as in `ArchiveCollector`."""
+    """Make what settles archives by a configuration.
+
+    Args:
+        config: What is wanted of an archive.
+        client: Sends requests.
+        store: Where verified bytes go.
+        retry: When to try again.
+        meter: Counts the run's bytes as they arrive.
+        emit: Told of retries and of large bodies that begin.
+        today: The UTC day, which tells late archives from missing ones.
+        known_hole: Says why an archive is known to be missing at the source.
+        share: What may be asked of the source; all that the configuration allows by default.
+    """
+    share = share or Share.of(config)
+    transport = make_transport(config, client, share)
+    fetcher = Fetcher(
+        transport=transport,
+        base=transport.origins.source,
+        store=store,
+        retry=retry,
+        gate=_make_gate(share, meter),
+        emit=emit,
+        meter=meter,
+        second=transport.origins.second,
+        segments=Segments() if config.segmented_downloads == AUTO else None,
+    )
     return ArchiveCollector(
-        fetcher=_make_fetcher(config, client, store, retry, meter, emit),
+        fetcher=fetcher,
         store=store,
         integrity=config.integrity,
         keep_sidecars=config.download_checksum,
@@ -51,37 +77,15 @@ def make_collector(
     )
 
 
-def _make_fetcher(
-    config: WorkflowConfig,
-    client: Client,
-    store: Store,
-    retry: RetryPolicy,
-    meter: ByteMeter,
-    emit: Emit,
-) -> Fetcher:
-    transport = make_transport(config, client)
-    return Fetcher(
-        transport=transport,
-        base=transport.origins.source,
-        store=store,
-        retry=retry,
-        gate=_make_gate(config, meter),
-        emit=emit,
-        meter=meter,
-        second=transport.origins.second,
-    )
-
-
-def _make_gate(config: WorkflowConfig, meter: ByteMeter) -> Gate:
-    most = most_parallel(config)
-    if config.max_parallel_downloads != AUTO:
-        meter.parallel = most
-        return FixedGate(most)
+def _make_gate(share: Share, meter: ByteMeter) -> Gate:
+    if not share.is_adaptive:
+        meter.parallel = share.parallel
+        return FixedGate(share.parallel)
 
     def changed(limit: int, reason: str) -> None:
         meter.parallel = limit
         _log.debug("max_parallel_downloads: auto is %s now: %s", limit, reason)
 
-    gate = AdaptiveGate(workers=most, on_change=changed)
+    gate = AdaptiveGate(workers=share.parallel, on_change=changed)
     meter.parallel = gate.limit
     return gate

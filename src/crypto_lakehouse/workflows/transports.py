@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+from attrs import frozen
 from yarl import URL
 
 from crypto_lakehouse.collection.connection import CHUNK_BYTES
@@ -13,14 +14,44 @@ from crypto_lakehouse.collection.direct import direct_client
 from crypto_lakehouse.collection.http import Client, HttpTransport, Origins
 from crypto_lakehouse.collection.rates import ByteRate, RequestRate
 from crypto_lakehouse.core.config import WorkflowConfig
+from crypto_lakehouse.core.config_values import AUTO
+from crypto_lakehouse.workflows.plans import most_parallel
 
 if TYPE_CHECKING:
     import aiohttp
 
-__all__ = ["make_transport", "open_client", "origins_of"]
+__all__ = ["Share", "make_transport", "open_client", "origins_of"]
 
 #: A capped run takes bodies in pieces of a twentieth of a second, but none smaller than this.
 _SMALLEST_CHUNK_BYTES = 1 << 12
+
+
+@frozen(kw_only=True)
+class Share:
+    """What one process of a run may ask of the source.
+
+    Attributes:
+        parallel: Requests under way at once, at most.
+        is_adaptive: Whether fewer are used where fewer do.
+        bytes_per_second, requests_per_second: Caps, None where there is none.
+    """
+
+    parallel: int
+    is_adaptive: bool
+    bytes_per_second: float | None
+    requests_per_second: float | None
+
+    @classmethod
+    def of(cls, config: WorkflowConfig, processes: int = 1, number: int = 0) -> Share:
+        """The share of process `number`; all shares together are what the configuration allows."""
+        most = most_parallel(config)
+        byte_rate, request_rate = config.max_bytes_per_second, config.max_requests_per_second
+        return cls(
+            parallel=most // processes + (number < most % processes),
+            is_adaptive=config.max_parallel_downloads == AUTO,
+            bytes_per_second=byte_rate / processes if byte_rate else None,
+            requests_per_second=request_rate / processes if request_rate else None,
+        )
 
 
 @asynccontextmanager
@@ -56,12 +87,14 @@ def origins_of(config: WorkflowConfig) -> Origins:
     )
 
 
-def make_transport(config: WorkflowConfig, client: Client) -> HttpTransport:
+def make_transport(
+    config: WorkflowConfig, client: Client, share: Share | None = None
+) -> HttpTransport:
     """Stack hosts and caps on a client."""
-    byte_rate, request_rate = config.max_bytes_per_second, config.max_requests_per_second
+    share = share or Share.of(config)
     return HttpTransport(
         client,
         origins_of(config),
-        ByteRate(byte_rate) if byte_rate else None,
-        RequestRate(request_rate) if request_rate else None,
+        ByteRate(share.bytes_per_second) if share.bytes_per_second else None,
+        RequestRate(share.requests_per_second) if share.requests_per_second else None,
     )

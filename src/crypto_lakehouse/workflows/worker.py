@@ -1,0 +1,158 @@
+"""A worker process: settles the shards that come on standard input, tells on standard output.
+
+Started by `worker_processes` as `python -m crypto_lakehouse.workflows.worker`. It has no ledger,
+no lock and no screen.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import os
+import pickle
+import sys
+import threading
+from collections.abc import Sequence
+from contextvars import ContextVar
+from typing import IO
+
+import anyio
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+from attrs import define, field
+
+from crypto_lakehouse.collection.collector import ArchiveCollector
+from crypto_lakehouse.collection.http import Client
+from crypto_lakehouse.collection.inventory import Work
+from crypto_lakehouse.collection.pipeline import next_of
+from crypto_lakehouse.collection.retry import RetryPolicy
+from crypto_lakehouse.collection.shards import Shard
+from crypto_lakehouse.core.errors import StoreError
+from crypto_lakehouse.core.events import Event
+from crypto_lakehouse.core.metrics import ByteMeter
+from crypto_lakehouse.core.task_groups import one_error
+from crypto_lakehouse.planning.holes import load_holes
+from crypto_lakehouse.stores.local import LocalStore
+from crypto_lakehouse.workflows.collectors import make_collector
+from crypto_lakehouse.workflows.transports import open_client
+from crypto_lakehouse.workflows.worker_protocol import FRAME, Job, Told
+
+__all__ = ["main"]
+
+#: What happened is told so often, in seconds; a worker that is silent for long is taken for dead.
+TELL_EVERY_S = 0.02
+
+
+#: One archive for the pool: its shard's number, its place in the shard, and the work.
+_Item = tuple[int, int, Work]
+
+
+@define
+class _Worker:
+    """Settles shards as they come, and tells what becomes of them."""
+
+    job: Job
+    out: IO[bytes]
+    meter: ByteMeter = field(factory=ByteMeter)
+    _events: list[tuple[int, int | None, Event]] = field(init=False, factory=list)
+    _shard: ContextVar[int] = field(init=False, factory=lambda: ContextVar("shard"))
+
+    async def run(self, shards: IO[bytes]) -> None:
+        """Work until `shards` ends, which is when the run does or its process is gone."""
+        send, receive = anyio.create_memory_object_stream[_Item](math.inf)
+        ended = anyio.Event()
+        async with open_client(self.job.config, self.job.share.parallel) as client:
+            collector = self._collector(client)
+            async with anyio.create_task_group() as tasks:
+                for _ in range(self.job.share.parallel):
+                    tasks.start_soon(self._settle, receive, collector)
+                tasks.start_soon(self._tell)
+                _listen(shards, send, ended)
+                await ended.wait()
+                tasks.cancel_scope.cancel()
+
+    def _collector(self, client: Client) -> ArchiveCollector:
+        job, holes = self.job, load_holes()
+        retry = RetryPolicy(
+            max_retries=job.max_retries,
+            first_wait_s=job.first_wait_s,
+            longest_wait_s=job.longest_wait_s,
+            longest_retry_after_s=job.longest_retry_after_s,
+        )
+        return make_collector(
+            job.config,
+            client=client,
+            store=LocalStore(job.root),
+            retry=retry,
+            meter=self.meter,
+            emit=self._emit,
+            today=job.today,
+            known_hole=lambda archive: holes.reason_for_period(archive.series, archive.period),
+            share=job.share,
+        )
+
+    async def _settle(
+        self, queue: MemoryObjectReceiveStream[_Item], collector: ArchiveCollector
+    ) -> None:
+        while True:
+            number, place, work = await next_of(queue)
+            self._shard.set(number)
+            event = await collector.collect(work)
+            self._events.append((number, place, event))
+
+    async def _emit(self, events: Sequence[Event]) -> None:
+        self._events += [(self._shard.get(), None, event) for event in events]
+
+    async def _tell(self) -> None:
+        while True:
+            await anyio.sleep(TELL_EVERY_S)
+            self.tell()
+
+    def tell(self, refusal: tuple[str, str] | None = None) -> None:
+        """Write what happened; blocks while the run's process is behind, and so do the workers."""
+        events, self._events = self._events, []
+        told = Told(events, self.meter.received_bytes, self.meter.parallel, refusal)
+        data = pickle.dumps(told, pickle.HIGHEST_PROTOCOL)
+        self.out.write(FRAME.pack(len(data)) + data)
+        self.out.flush()
+
+
+def _listen(shards: IO[bytes], queue: MemoryObjectSendStream[_Item], ended: anyio.Event) -> None:
+    """Read shards in a thread of their own, which ends with the process."""
+    loop = asyncio.get_running_loop()
+
+    def put(shard: Shard) -> None:
+        for place, work in enumerate(shard.work):
+            queue.send_nowait((shard.number, place, work))
+
+    def read() -> None:
+        try:
+            while True:
+                loop.call_soon_threadsafe(put, pickle.load(shards))  # noqa: S301 - our parent's
+        except (EOFError, pickle.UnpicklingError):  # its end may come in the middle of a shard
+            loop.call_soon_threadsafe(ended.set)
+
+    threading.Thread(target=read, name="shards", daemon=True).start()
+
+
+def main() -> int:
+    """Run a worker; standard output is for what it tells alone."""
+    shards = sys.stdin.buffer
+    out = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    try:
+        worker = _Worker(pickle.load(shards), out)  # noqa: S301 - our parent's
+    except EOFError:  # the run ended before it began
+        return 0
+    try:
+        with one_error():
+            anyio.run(worker.run, shards)
+        worker.tell()
+    except StoreError as error:
+        worker.tell((error.path, error.reason))
+    except BrokenPipeError:  # the run's process is gone
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
