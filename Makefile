@@ -14,7 +14,7 @@ help:
 	@echo "make lint             ruff, mypy --strict, import contracts"
 	@echo "make format           let ruff format the code"
 	@echo "make bench            benchmarks against a local server"
-	@echo "make system-packages  nginx for the benchmarks (Debian, as root)"
+	@echo "make system-packages  nginx, strace and the benchmarks' rivals (Debian, as root)"
 	@echo "make clean            remove what make has made"
 
 $(VENV)/runtime: pyproject.toml
@@ -54,13 +54,15 @@ format: $(VENV)/develop
 	$(BIN)/ruff format .
 
 bench: $(VENV)/develop
+	$(BIN)/python -m benchmarks.suite
 	$(BIN)/python benchmarks/planning.py
 	$(BIN)/python benchmarks/listing.py
 	$(BIN)/python benchmarks/second_run.py
-	$(BIN)/python benchmarks/concurrency.py
 
 system-packages:
-	apt-get update && apt-get install --yes --no-install-recommends nginx-light
+	apt-get update
+	apt-get install --yes --no-install-recommends nginx-light libnginx-mod-http-lua \
+		aria2 wget2 curl strace
 
 clean:
 	rm -rf $(VENV) .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis \

@@ -246,8 +246,7 @@ class Controller:
         return self.limit
 
     def _set(self, limit: int, reason: str) -> None:
-        self.limit = limit
-        self.reason = reason
+        self.limit, self.reason = limit, reason
         self._settling = self._phase != "starting"
 
     def _rest_at(self, limit: int, reason: str) -> None:

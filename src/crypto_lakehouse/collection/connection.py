@@ -36,6 +36,10 @@ _CHUNK_AGE_S = 0.25
 #: So much of a body that nobody wants is received for the sake of the connection.
 _DRAIN_BYTES = 1 << 16
 
+#: A connection that was silent for longer, in seconds, is not trusted with a request: a NAT on
+#: the way may have forgotten it, which shows as silence only.
+_IDLE_LIMIT_S = 60.0
+
 
 class Lost(Exception):
     """The connection ended before the answer did.
@@ -63,9 +67,8 @@ class Headers(Mapping[str, str]):
         self._raw = raw
 
     def __getitem__(self, name: str) -> str:
-        return self._raw[name.lower().encode("utf-8", "surrogateescape")].decode(
-            "utf-8", "surrogateescape"
-        )
+        value = self._raw[name.lower().encode("utf-8", "surrogateescape")]
+        return value.rstrip(b" \t").decode("utf-8", "surrogateescape")
 
     def __iter__(self) -> Iterator[str]:
         return (name.decode("utf-8", "surrogateescape") for name in self._raw)
@@ -123,10 +126,12 @@ class Connection(asyncio.BufferedProtocol):
         self.size_bytes: int | None = None
         self._received = 0
         self._head_bytes = 0
+        self._marks_bytes = 0
         self._keep = False
         self._ends_with_connection = False
         self._paused = False
         self._chunk = bytearray()
+        self._last: bytearray | None = None
         self._filled = 0
         self._chunk_since = 0.0
 
@@ -160,6 +165,11 @@ class Connection(asyncio.BufferedProtocol):
             TimeoutError: Nothing came for too long.
         """
         self._begin()
+        if self._state is not _State.IDLE or self._transport.is_closing():
+            raise self._error or Lost("the source closed the connection", in_body=False)
+        if self.is_reused and self._loop.time() - self._heard > _IDLE_LIMIT_S:
+            self.abort()
+            raise Lost("the connection was idle for too long", in_body=False)
         self._parser = httptools.HttpResponseParser(self)
         self._state = _State.HEAD
         self._transport.write(request)
@@ -184,21 +194,28 @@ class Connection(asyncio.BufferedProtocol):
                 self._paused = False
                 self._transport.resume_reading()
             await self._wait()
-        return self._ready.popleft()
+        chunk = self._ready.popleft()
+        if chunk is self._last:
+            del chunk[self._filled :]
+            self._last = None
+        return chunk
 
     def whole_body(self) -> bytes | bytearray | None:
         """The body, where it is here already and in one piece; it is handed out once."""
-        if self._state is _State.DONE and len(self._ready) == 1:
+        if self._state is _State.DONE and len(self._ready) == 1 and self._last is None:
             return self._ready.popleft()
         return None
 
     def release(self) -> None:
         """Give the connection back; the rest of a body is received where that is little."""
         self._ready.clear()
+        self._last = None
         if self._state is _State.DONE:
             self._finish()
         elif self._keep and self._state is not _State.CLOSED and self._is_short():
             self._drained = 0
+            self._chunk = bytearray()
+            self._watch()
             if self._paused:
                 self._paused = False
                 self._transport.resume_reading()
@@ -214,10 +231,14 @@ class Connection(asyncio.BufferedProtocol):
         rest = 0 if self.size_bytes is None else self.size_bytes - self._received
         return rest <= _DRAIN_BYTES
 
-    async def _wait(self) -> None:
+    def _watch(self) -> None:
+        """From now on the source must not be silent for too long."""
         self._heard = self._loop.time()
         if self._timer is None:
             self._timer = self._loop.call_at(self._heard + self._timeout_s, self._check)
+
+    async def _wait(self) -> None:
+        self._watch()
         self._waiter = self._loop.create_future()
         try:
             await self._waiter
@@ -227,7 +248,7 @@ class Connection(asyncio.BufferedProtocol):
     def _check(self) -> None:
         """Notice silence; one timer serves many requests."""
         self._timer = None
-        if self._waiter is None:
+        if self._waiter is None and self._drained is None:
             return
         due = self._heard + self._timeout_s
         if self._loop.time() < due:
@@ -252,7 +273,8 @@ class Connection(asyncio.BufferedProtocol):
             return self._scratch_view
         if not self._chunk:
             rest = (self.size_bytes or 0) - self._received
-            self._chunk = bytearray(min(self._chunk_bytes, rest))
+            # One byte more than is due, so that what nobody asked for shows.
+            self._chunk = bytearray(rest + 1 if rest <= self._chunk_bytes else self._chunk_bytes)
             self._filled = 0
             self._chunk_since = self._loop.time()
         return memoryview(self._chunk)[self._filled :]
@@ -287,38 +309,57 @@ class Connection(asyncio.BufferedProtocol):
         """Count what the kernel wrote into the chunk; hand it over once it is full, or old."""
         self._filled += nbytes
         self._received += nbytes
+        surplus = self._received - (self.size_bytes or 0)
         full = self._filled == len(self._chunk)
-        if not full and self._heard - self._chunk_since < _CHUNK_AGE_S:
+        if surplus < 0 and not full and self._heard - self._chunk_since < _CHUNK_AGE_S:
             return
         chunk, self._chunk = self._chunk, bytearray()
-        self._ready.append(chunk if full else chunk[: self._filled])
-        if self._received == self.size_bytes:
+        if surplus >= 0:  # cut to size when it is taken: the transport still holds on to it
             self._state = _State.DONE
+            self._keep = self._keep and not surplus
+            self._filled -= surplus
+            self._last = chunk
+        self._ready.append(chunk if full or surplus >= 0 else chunk[: self._filled])
         self._hold()
         self._wake()
 
     def _parse(self, nbytes: int) -> None:
-        was_head = self._state is _State.HEAD
-        if was_head:
+        if self._state is _State.HEAD:
             self._head_bytes += nbytes
+        received = self._received
         try:
             self._parser.feed_data(self._scratch_view[:nbytes])
-            if was_head and self._state is _State.HEAD and self._head_bytes > _HEAD_LIMIT_BYTES:
-                raise httptools.HttpParserError("the head does not end")
+            if self._state is not _State.DONE:
+                self._limit(nbytes if self._received == received else 0)
         except httptools.HttpParserError as error:
             if self._state is _State.DONE:  # the answer is whole, and followed by something else
                 self._keep = False
             else:
+                reason = error.__context__ or error
                 self._transport.abort()
-                self._close(Lost(f"not an answer: {error}", in_body=self.status > 0))
+                self._close(Lost(f"not an answer: {reason}", in_body=self.status > 0))
                 return
+        if self._state is _State.DONE and nbytes == _SCRATCH_BYTES:
+            self._keep = False  # more may have come than there was room for
         if self._state is not _State.HEAD:
             self._hold()
             self._wake()
 
+    def _limit(self, nbytes: int) -> None:
+        """Take no more of a head than a head has, nor of what stands around a body's chunks."""
+        if self._state is _State.HEAD:
+            if self._head_bytes > _HEAD_LIMIT_BYTES:
+                raise httptools.HttpParserError("the head does not end")
+        elif self._state is _State.PARSED:
+            self._marks_bytes = self._marks_bytes + nbytes if nbytes else 0
+            if self._marks_bytes > _HEAD_LIMIT_BYTES:
+                raise httptools.HttpParserError("the marks between chunks do not end")
+
     def _hold(self) -> None:
-        """Let the source wait while two chunks are not taken."""
-        if self._state is not _State.DONE and not self._paused and len(self._ready) > 1:
+        """Let the source wait while two chunks are not taken; what nobody wants is not held."""
+        if self._state is _State.DONE or self._drained is not None:
+            return
+        if not self._paused and len(self._ready) > 1:
             waiting = sum(map(len, self._ready))
             if waiting >= 2 * self._chunk_bytes:
                 self._paused = True
@@ -331,8 +372,10 @@ class Connection(asyncio.BufferedProtocol):
             return
         if self._state is _State.RAW:
             self._received += nbytes
-            if self._received >= (self.size_bytes or 0):
+            surplus = self._received - (self.size_bytes or 0)
+            if surplus >= 0:
                 self._state = _State.DONE
+                self._keep = not surplus
         else:
             self._parse(nbytes)
             self._ready.clear()
@@ -365,14 +408,22 @@ class Connection(asyncio.BufferedProtocol):
 
     # Told by the parser -------------------------------------------------------------------
 
+    def on_message_begin(self) -> None:
+        """Take one answer; what follows it belongs to no request."""
+        if self._state is _State.DONE:
+            raise httptools.HttpParserError("a second answer")
+
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Keep a header."""
-        self._raw_headers[name.lower()] = value
+        """Keep a header; what comes after the body must not change what stood before it."""
+        if not self.status:
+            self._raw_headers[name.lower()] = value
 
     def on_headers_complete(self) -> None:
         """Learn how the body will end."""
         status = self._parser.get_status_code()
         if status < 200:
+            if status < 100 or status == 101:
+                raise httptools.HttpParserError(f"status {status}")
             self._raw_headers.clear()
             return
         self.status = status
@@ -388,9 +439,19 @@ class Connection(asyncio.BufferedProtocol):
     def on_body(self, data: bytes) -> None:
         """Keep what came of the body with the head, or between chunk marks."""
         self._received += len(data)
-        self._ready.append(data)
+        ready = self._ready
+        if not ready or len(ready[-1]) + len(data) > _SCRATCH_BYTES:
+            ready.append(data)
+            return
+        last = ready[-1]  # tiny pieces are joined: each costs more than it holds
+        if isinstance(last, bytes):
+            last = ready[-1] = bytearray(last)
+        last += data
 
     def on_message_complete(self) -> None:
         """The answer is whole."""
         if self.status:
             self._state = _State.DONE
+        else:  # a preliminary one, which has no body; should it bring one, it is not the answer's
+            self._ready.clear()
+            self._received = 0

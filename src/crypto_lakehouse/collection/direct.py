@@ -35,6 +35,9 @@ _HAPPY_EYEBALLS_S = 0.25
 #: So long the addresses of a host are not asked for again, in seconds.
 _ADDRESSES_KEPT_S = 300.0
 
+#: Lines of a request beside the headers that it is given, the empty one at its end included.
+_REQUEST_LINES = 6
+
 _Place = tuple[str, str | None, int | None]
 
 
@@ -74,9 +77,10 @@ class DirectClient:
     tls: ssl.SSLContext | None = None
     _idle: dict[_Place, list[Connection]] = field(init=False, factory=dict)
     _open: dict[Connection, _Place] = field(init=False, factory=dict)
-    _lookups: dict[tuple[str | None, int | None], asyncio.Future[Any]] = field(
+    _lookups: dict[tuple[str | None, int | None], tuple[float, asyncio.Future[Any]]] = field(
         init=False, factory=dict
     )
+    _is_closed: bool = field(init=False, default=False)
 
     async def send(self, url: URL, headers: Mapping[str, str]) -> _Answer:
         """Send a GET and wait for the head of its answer.
@@ -125,20 +129,34 @@ class DirectClient:
                 lambda: Connection(self.timeout_s, self._freed, self.chunk_bytes),
                 sock=socket,
                 ssl=tls,
-                server_hostname=host if tls else None,
+                server_hostname=host.rstrip(".") if tls and host else None,
             )
+        if connection.is_closed:  # it told us before we knew of it
+            raise Lost("the source closed the connection", in_body=False)
         self._open[connection] = place
+        if self._is_closed:
+            connection.abort()
         return connection
 
     async def _addresses(self, host: str | None, port: int | None) -> list[AddrInfoType]:
-        """Where a host is; asked for once, and not by every connection at the same time."""
-        task = self._lookups.get((host, port))
-        if task is None or (task.done() and task.exception() is not None):
-            loop = asyncio.get_running_loop()
-            lookup = loop.getaddrinfo(host, port, type=SOCK_STREAM)
-            task = self._lookups[host, port] = asyncio.ensure_future(lookup)
-            loop.call_later(_ADDRESSES_KEPT_S, self._lookups.pop, (host, port), None)
-        return list(await asyncio.shield(task))
+        """Where a host is; asked for once, and not by every connection at the same time.
+
+        Each connection begins with another one, as a large source has several.
+        """
+        if self._is_closed:
+            raise Lost("the client is closed", in_body=False)
+        loop = asyncio.get_running_loop()
+        asked_at, task = self._lookups.get((host, port), (0.0, None))
+        if (
+            task is None
+            or (task.done() and task.exception() is not None)
+            or loop.time() - asked_at > _ADDRESSES_KEPT_S
+        ):
+            task = asyncio.ensure_future(loop.getaddrinfo(host, port, type=SOCK_STREAM))
+            self._lookups[host, port] = loop.time(), task
+        addresses: list[AddrInfoType] = await asyncio.shield(task)
+        addresses[:] = addresses[1:] + addresses[:1]
+        return list(addresses)
 
     def _tls(self) -> ssl.SSLContext:
         if self.tls is None:
@@ -159,7 +177,8 @@ class DirectClient:
             connection.abort()
 
     async def aclose(self) -> None:
-        """Close every connection."""
+        """Close every connection; there will be no others."""
+        self._is_closed = True
         for connection in tuple(self._open):
             connection.abort()
         await asyncio.sleep(0)  # transports close in the loop's next round
@@ -167,13 +186,15 @@ class DirectClient:
 
 def _request(url: URL, headers: Mapping[str, str]) -> bytes:
     lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-    if lines.count("\n") != len(headers) or lines.count("\r") != len(headers):
-        raise ValueError("a header holds a line break")
-    return (
+    text = (
         f"GET {url.raw_path_qs} HTTP/1.1\r\nHost: {url.host_port_subcomponent}\r\n"
         "User-Agent: crypto-lakehouse\r\nAccept: */*\r\nAccept-Encoding: identity\r\n"
         f"{lines}\r\n"
-    ).encode("latin-1")
+    )
+    breaks = _REQUEST_LINES + len(headers)
+    if text.count("\n") != breaks or text.count("\r") != breaks:
+        raise ValueError("a header or the URL holds a line break")
+    return text.encode("latin-1")
 
 
 class _Answer:
@@ -182,14 +203,14 @@ class _Answer:
     __slots__ = ("_connection", "_url", "headers", "size_bytes", "status")
 
     def __init__(self, connection: Connection, url: URL) -> None:
-        self._connection = connection
+        self._connection: Connection | None = connection
         self._url = url
         self.status = connection.status
         self.headers: Mapping[str, str] = connection.headers
         self.size_bytes = connection.size_bytes
 
     async def read(self, limit: int) -> bytes:
-        if self.size_bytes is not None and self.size_bytes <= limit:
+        if self._connection and self.size_bytes is not None and self.size_bytes <= limit:
             body = self._connection.whole_body()
             if body is not None:
                 return bytes(body)
@@ -198,6 +219,8 @@ class _Answer:
     async def chunks(self) -> AsyncGenerator[bytes | bytearray]:
         received = 0
         while True:
+            if self._connection is None:
+                raise ConnectionFailed(str(self._url), "the answer was given back already")
             try:
                 chunk = await self._connection.chunk()
             except TimeoutError as error:
@@ -214,8 +237,10 @@ class _Answer:
             yield chunk
 
     def release(self) -> None:
-        """Give the connection back."""
-        self._connection.release()
+        """Give the connection back; it may serve another request from now on."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.release()
 
 
 def _reason(error: BaseException) -> str:

@@ -77,7 +77,7 @@ class Examiner:
             etag_agrees=None,
             published_sha256=published.sha256,
             sidecar_fault=published.fault,
-            zip_fault=await check_zip(body.reader, member, body.size_bytes),
+            zip_fault=await check_zip(body.reader, member, body.size_bytes, body.held),
             is_stale=_is_stale(fetched, listed, self.integrity),
         )
         if digest is not None and (self.integrity != "sidecar" or not look.is_proven):

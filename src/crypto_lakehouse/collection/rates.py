@@ -8,9 +8,12 @@ front of it makes payers take turns in the order in which they came.
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
 
-from aiolimiter import AsyncLimiter
 from attrs import define, field
+
+if TYPE_CHECKING:
+    from aiolimiter import AsyncLimiter
 
 __all__ = ["ByteRate", "RequestRate"]
 
@@ -23,6 +26,8 @@ PIECE_S = 0.025
 
 
 def _bucket(per_second: float, largest_payment: float) -> AsyncLimiter:
+    from aiolimiter import AsyncLimiter
+
     if not per_second > 0:
         raise ValueError(f"a rate is above zero, not {per_second!r}")
     size = largest_payment + per_second * SLACK_S

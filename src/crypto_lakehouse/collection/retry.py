@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import random
 from collections.abc import Awaitable, Callable
-from typing import TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
 import anyio
 from attrs import field, frozen
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt
 
 from crypto_lakehouse.core.errors import ServerError, TransferError
+
+if TYPE_CHECKING:
+    from tenacity import AsyncRetrying, RetryCallState
 
 __all__ = ["RetryPolicy"]
 
@@ -82,6 +84,7 @@ class RetryPolicy:
 
         The last error is raised as it is; an error that is not transient ends the attempts.
         """
+        from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt
 
         async def tell(state: RetryCallState) -> None:
             await on_retry(state.attempt_number, state.upcoming_sleep, _error_of(state))

@@ -84,6 +84,7 @@ class Pace:
     _run_rate: float = 0.0
     _paid_level: int = 1
     _may_grow: bool = True
+    _is_doubtful: bool = False  # A level's first measurement was too little; it gets another.
     _since: float | None = None
     _mark: Sample | None = None
 
@@ -155,20 +156,22 @@ class Pace:
             needed = self.rate * (self.rules.gain if self.phase == "probing" else self.rules.growth)
             run_gain = run_rate - self._run_rate
             if rate < needed or run_gain < (rate - self.rate) * _RUN_SHARE:
-                self._go_back()
+                self._doubt(sample)
                 return
             self._go_to("steady", self.level)
         self.rate, self._run_rate = rate, run_rate
 
-    def _go_back(self) -> None:
+    def _doubt(self, sample: Sample) -> None:
         if self.phase == "probing":
             self.give_up()
+        elif not self._is_doubtful:
+            self._is_doubtful, self._mark = True, sample
         else:
             self._may_grow = False
             self._go_to("steady", self._paid_level)
 
     def _go_to(self, phase: Literal["watching", "probing", "steady", "trying"], level: int) -> None:
-        self.phase, self.level = phase, level
+        self.phase, self.level, self._is_doubtful = phase, level, False
         self._restart()
 
     def _restart(self) -> None:

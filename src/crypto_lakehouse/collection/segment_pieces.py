@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, aclosing
-from typing import Self
+from typing import Protocol, Self
 
 from attrs import define, field, frozen
 from yarl import URL
@@ -14,6 +14,7 @@ from crypto_lakehouse.collection.concurrency import Gate
 from crypto_lakehouse.collection.http import Response, Transport, server_error
 from crypto_lakehouse.collection.retry import OnRetry, RetryPolicy
 from crypto_lakehouse.core.errors import ObjectChanged, TransferError, TruncatedBody
+from crypto_lakehouse.core.metrics import ByteMeter
 
 __all__ = ["Held", "NoRanges", "Piece", "WholeBody", "bring"]
 
@@ -25,6 +26,18 @@ _CHANGED = frozenset({404, 412, 416})
 
 class NoRanges(TransferError):
     """The source answers a range with something else."""
+
+
+class Account(Protocol):
+    """What an archive costs, and the whole run.
+
+    Attributes:
+        requests: The archive's requests so far.
+        meter: Counts the run's bytes.
+    """
+
+    requests: int
+    meter: ByteMeter
 
 
 class Held:
@@ -60,10 +73,9 @@ class WholeBody:
         etag: Its ETag, a strong one.
         size_bytes: Its whole length.
         count: Told of bytes as they arrive.
-        asked: Told of each request for a piece.
+        account: Where each request for a piece is counted.
         on_retry: Told of each retry.
-        run_bytes: Says how many bytes the run has received.
-        release: Closes the first connection, and gives its place in the gate back.
+        leave: Gives the first connection's place in the gate back.
     """
 
     transport: Transport
@@ -73,10 +85,9 @@ class WholeBody:
     etag: str
     size_bytes: int
     count: Callable[[int], None]
-    asked: Callable[[], None]
+    account: Account
     on_retry: OnRetry
-    run_bytes: Callable[[], int]
-    release: Callable[[], Awaitable[None]]
+    leave: Callable[[], None]
 
 
 @define(eq=False)
@@ -122,7 +133,7 @@ async def _ask(whole: WholeBody, piece: Piece, received: Callable[[int], None]) 
     """Fetch what the source gives in one answer; it may be less than it was asked for."""
     start = piece.end - piece.missing
     headers = {"Range": f"bytes={start}-{piece.end - 1}", "If-Match": whole.etag}
-    whole.asked()
+    whole.account.requests += 1
     async with whole.transport.get(whole.url, headers) as response:
         due = length = _length(whole, response, start, piece.end)
         async with aclosing(response.chunks()) as chunks:
@@ -132,8 +143,8 @@ async def _ask(whole: WholeBody, piece: Piece, received: Callable[[int], None]) 
                     raise NoRanges(str(whole.url), "the source sent more than a range")
                 piece.add(chunk)
                 received(len(chunk))
-        if due:
-            raise TruncatedBody(str(whole.url), expected=length, received=length - due)
+    if due:
+        raise TruncatedBody(str(whole.url), expected=length, received=length - due)
 
 
 def _length(whole: WholeBody, response: Response, start: int, end: int) -> int:

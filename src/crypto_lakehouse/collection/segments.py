@@ -24,7 +24,7 @@ from crypto_lakehouse.collection.concurrency import REFUSALS
 from crypto_lakehouse.collection.filling import fill
 from crypto_lakehouse.collection.http import Response, read_up_to
 from crypto_lakehouse.collection.segment_pace import Pace, Prospects, Sample, SegmentRules
-from crypto_lakehouse.collection.segment_pieces import NoRanges, Piece, WholeBody, bring
+from crypto_lakehouse.collection.segment_pieces import Held, NoRanges, Piece, WholeBody, bring
 from crypto_lakehouse.core.errors import ObjectChanged, ServerError, TransferError
 from crypto_lakehouse.core.ports import Part
 from crypto_lakehouse.core.task_groups import one_error
@@ -49,28 +49,28 @@ class Segments:
     clock: Callable[[], float] = time.monotonic
     _sources: dict[URL, Prospects] = field(init=False, factory=dict)
 
-    def may_pay(self, url: URL, response: Response, size_bytes: int) -> bool:
+    def may_pay(self, url: URL, response: Response, held_bytes: int) -> bool:
         """Whether a body could come in pieces, and is large enough for them to pay.
 
         Args:
             url: Where it was asked for.
             response: It has just begun.
-            size_bytes: The length of the whole body.
+            held_bytes: How much of the body came before it.
         """
         etag = response.headers.get("ETag", "")
         has_ranges = response.status == 206 or response.headers.get("Accept-Ranges") == "bytes"
+        rest = response.size_bytes or 0
         is_large = (
-            size_bytes >= self.rules.least_bytes
-            and (response.size_bytes or 0) >= self.rules.least_rest_bytes
+            rest + held_bytes >= self.rules.least_bytes and rest >= self.rules.least_rest_bytes
         )
         is_strong = etag.startswith('"') and etag.isascii()
         return is_large and has_ranges and is_strong and not self._prospects(url).are_none
 
-    async def fill(self, response: Response, part: Part, whole: WholeBody) -> None:
+    async def fill(self, held: Held, part: Part, whole: WholeBody) -> None:
         """Append the rest of a body to a part, as `filling.fill` does.
 
         Args:
-            response: The rest of the body, over the first connection.
+            held: The rest of the body, over the first connection.
             part: Holds the bytes before it; it is closed whatever happens.
             whole: The body.
 
@@ -83,7 +83,7 @@ class Segments:
         with one_error():
             async with anyio.create_task_group() as tasks:
                 body = _SegmentedBody(
-                    response, part.size_bytes, whole, self.rules, self.clock, prospects, tasks
+                    held, part.size_bytes, whole, self.rules, self.clock, prospects, tasks
                 )
                 try:
                     await fill(body, part, _told_already)
@@ -103,13 +103,13 @@ class _SegmentedBody:
     """The rest of a body, in order, whichever connections it comes over; a `Response`.
 
     Args:
-        response: The first connection's.
+        held: The first connection's answer.
         position: How many bytes were there before.
         whole, rules, clock, prospects: As in `Segments`.
         tasks: Where the connections beside the first one work.
     """
 
-    _response: Response
+    _held: Held
     _position: int
     _whole: WholeBody
     _rules: SegmentRules
@@ -136,7 +136,7 @@ class _SegmentedBody:
     _hungry: set[int] = field(init=False, factory=set)  # Pieces that wait for a place.
 
     def __attrs_post_init__(self) -> None:
-        response = self._response
+        response = self._held.response
         self.status, self.headers = response.status, response.headers
         self.size_bytes = response.size_bytes
         self._pace = Pace(self._rules)
@@ -149,7 +149,7 @@ class _SegmentedBody:
         return await read_up_to(self, limit)
 
     async def chunks(self) -> AsyncGenerator[bytes | bytearray]:
-        async with aclosing(self._response.chunks()) as chunks:
+        async with aclosing(self._held.response.chunks()) as chunks:
             async for chunk in chunks:
                 yield self._cut(chunk)
                 if self._position == self._end < self._whole.size_bytes:
@@ -183,7 +183,8 @@ class _SegmentedBody:
         """Close the first connection: what follows comes in pieces."""
         self._is_streaming = False
         self._seats -= 1
-        await self._whole.release()
+        await self._held.release()
+        self._whole.leave()
         self._hire()
         self._wake()
 
@@ -220,12 +221,16 @@ class _SegmentedBody:
 
     @property
     def _room(self) -> int:
-        """How many pieces may be held or under way."""
-        level = self._rules.levels[-1] if self._is_streaming else self._pace.level
-        return level + 1
+        """How many pieces may be held or under way.
+
+        Twice as many as connections, as none is to wait for the slowest; while the first
+        connection still streams, as many as ever, as nothing is handed on before it is through.
+        """
+        most = self._rules.levels[-1] + 1
+        return most if self._is_streaming else min(most, 2 * self._pace.level)
 
     def _sample(self) -> Sample:
-        return Sample(self._clock(), self._came, self._whole.run_bytes())
+        return Sample(self._clock(), self._came, self._whole.account.meter.received_bytes)
 
     def _received(self, size: int, scope: anyio.CancelScope | None = None) -> None:
         self._whole.count(size)
@@ -289,7 +294,7 @@ class _SegmentedBody:
         with anyio.CancelScope() as scope:
             self._crew.add(scope)
             try:
-                while (piece := await self._claim(scope)) is not None:
+                while (piece := await self._claim()) is not None:
                     await self._bring(piece, scope)
             finally:
                 self._staff -= 1
@@ -297,7 +302,7 @@ class _SegmentedBody:
                 self._swinging.discard(scope)
                 self._wake()
 
-    async def _claim(self, scope: anyio.CancelScope) -> Piece | None:
+    async def _claim(self) -> Piece | None:
         """Take the next piece; None where this connection is one too many."""
         while True:
             start, size = self._next, self._whole.size_bytes
@@ -305,7 +310,6 @@ class _SegmentedBody:
                 return None
             if len(self._pieces) < self._room:
                 break
-            self._swinging.discard(scope)
             await self._change()
         self._next = min(size, start + self._rules.piece_bytes)
         piece = self._pieces[start] = Piece(start, self._next)

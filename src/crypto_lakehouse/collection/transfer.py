@@ -48,6 +48,11 @@ class Body(Protocol):
         """How many bytes it has."""
         ...
 
+    @property
+    def held(self) -> bytes | None:
+        """The bytes, where they are in memory."""
+        ...
+
     def sha256(self) -> str:
         """Digest of the bytes."""
         ...
@@ -81,6 +86,11 @@ class MemoryBody:
     def size_bytes(self) -> int:
         """Length of the body."""
         return len(self.data)
+
+    @property
+    def held(self) -> bytes:
+        """The body itself."""
+        return self.data
 
     def sha256(self) -> str:
         """Digest of the body."""
@@ -141,10 +151,6 @@ class Transfer:
     fetched_bytes: int = field(init=False, default=0)
     entered_at: float | None = field(init=False, default=None)
     _untold_bytes: int = field(init=False, default=0)
-
-    def asked(self) -> None:
-        """Count a request."""
-        self.requests += 1
 
     def count(self, size: int) -> None:
         """Count body bytes as they arrive."""
@@ -323,30 +329,23 @@ class Fetcher:
 
     async def _fill(self, transfer: Transfer, url: URL, held: Held, part: Part) -> None:
         """Append a body to a part; over several connections where that may pay."""
-        response, count = held.response, partial(self._count, transfer)
-        size = part.size_bytes + (response.size_bytes or 0)
-        if self.segments is None or not self.segments.may_pay(url, response, size):
-            await fill(response, part, count)
+        count, size = partial(self._count, transfer), held.response.size_bytes or 0
+        if self.segments is None or not self.segments.may_pay(url, held.response, part.size_bytes):
+            await fill(held.response, part, count)
             return
-
-        async def release() -> None:
-            await held.release()
-            self._leave(transfer, None)
-
         whole = WholeBody(
             transport=self.transport,
             gate=self.gate,
             retry=self.retry,
             url=url,
-            etag=response.headers["ETag"],
-            size_bytes=size,
+            etag=held.response.headers["ETag"],
+            size_bytes=part.size_bytes + size,
             count=count,
-            asked=transfer.asked,
+            account=transfer,
             on_retry=partial(self._tell_of_retry, transfer),
-            run_bytes=lambda: self.meter.received_bytes,
-            release=release,
+            leave=partial(self._leave, transfer, None),
         )
-        await self.segments.fill(response, part, whole)
+        await self.segments.fill(held, part, whole)
 
     def _count(self, transfer: Transfer, size: int) -> None:
         """Count a part of a large body, and let the gate judge by it before the body ends."""

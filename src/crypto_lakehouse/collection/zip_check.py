@@ -14,10 +14,8 @@ from typing import IO, BinaryIO, cast
 
 from anyio import from_thread, to_thread
 
-try:
-    from isal import isal_zlib as inflate
-except ImportError:  # pragma: no cover - there is no ISA-L for this kind of processor
-    inflate = zlib  # type: ignore[misc]
+from crypto_lakehouse.collection.inflating import inflate
+from crypto_lakehouse.collection.plain_zip import is_plain_and_good
 
 __all__ = ["INLINE_BYTES", "check_zip", "zip_fault"]
 
@@ -30,6 +28,9 @@ _STEP_BYTES = 1 << 20
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
 
 _RAW_DEFLATE = -15
+
+#: Compressed patched data, and strong encryption.
+_UNREADABLE_FLAGS = 0x20 | 0x40
 
 _METHODS = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED})
 
@@ -85,6 +86,8 @@ def _directory_fault(archive: zipfile.ZipFile, member: str) -> str:
         return f"the zip's member is {entries[0].filename!r} instead of `{member}`"
     if entries[0].flag_bits & 0x1:
         return "the zip is encrypted"
+    if entries[0].flag_bits & _UNREADABLE_FLAGS:
+        return f"the zip's member has flags ({entries[0].flag_bits:#x}) that cannot be read"
     if entries[0].compress_type not in _METHODS:
         return f"the zip is compressed by method {entries[0].compress_type}"
     return ""
@@ -144,17 +147,22 @@ def _compressed(file: IO[bytes], size: int) -> Iterator[bytes]:
         yield piece
 
 
-async def check_zip(open_file: Callable[[], BinaryIO], member: str, size_bytes: int) -> str:
+async def check_zip(
+    open_file: Callable[[], BinaryIO], member: str, size_bytes: int, held: bytes | None = None
+) -> str:
     """Check a zip inline where it is small, in a thread where it is not.
 
     Args:
         open_file: Opens the zip for reading; called here, and the file closed here.
         member: The name that its one member must have.
         size_bytes: The zip's own size.
+        held: Its bytes, where they are in memory.
 
     Returns:
         What is wrong; empty for a good zip.
     """
+    if held is not None and is_plain_and_good(held, member, INLINE_BYTES):
+        return ""
     if size_bytes <= INLINE_BYTES:
         with open_file() as file:
             fault = zip_fault(file, member, limit=INLINE_BYTES)

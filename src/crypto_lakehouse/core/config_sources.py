@@ -7,9 +7,6 @@ import tomllib
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import yaml
-from yaml.constructor import ConstructorError
-
 from crypto_lakehouse.core.config_values import (
     DateRange,
     Intervals,
@@ -53,7 +50,7 @@ def parse_config(text: str, name: str) -> dict[str, Any]:
         values = parser(text)
     except RecursionError:
         raise ConfigurationError([Problem(name, f"not valid {ending}: nested too deep")]) from None
-    except (ValueError, yaml.YAMLError) as error:  # it may hold the text, and secrets in it
+    except ValueError as error:  # it may hold the text, and secrets in it
         raise ConfigurationError([Problem(name, f"not valid {ending}: {error}")]) from None
     if not isinstance(values, dict):
         kind = type(values).__name__
@@ -76,32 +73,9 @@ def _json(text: str) -> Any:  # noqa: ANN401 - whatever the file holds
 
 
 def _yaml(text: str) -> Any:  # noqa: ANN401 - whatever the file holds
-    """YAML in which a key that stands twice is an error, and every error names its line."""
-    try:
-        return _Loader(text).get_single_data()
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        place = f" (at line {mark.line + 1}, column {mark.column + 1})" if mark else ""
-        raise ValueError(f"{error.problem}{place}") from None
+    from crypto_lakehouse.core.config_yaml import parse_yaml
 
-
-class _Loader(yaml.SafeLoader):
-    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:  # noqa: ANN401
-        try:
-            return super().construct_object(node, deep)
-        except (ValueError, LookupError, AttributeError) as error:
-            problem = f"no value of {node.tag}: {error}"
-            raise ConstructorError(None, None, problem, node.start_mark) from None
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        pairs = node.value if node.id == "mapping" else ()
-        seen: set[tuple[str, str]] = set()
-        for key in [key for key, _ in pairs if isinstance(key, yaml.ScalarNode)]:
-            if (key.tag, key.value) in seen:
-                problem = f"key `{key.value}` stands twice"
-                raise ConstructorError(None, None, problem, key.start_mark)
-            seen.add((key.tag, key.value))
-        return super().construct_mapping(node, deep)
+    return parse_yaml(text)
 
 
 def environment_values(

@@ -11,6 +11,7 @@
     ├─ LedgerError          path, reason
     ├─ StoreError           path, reason  the disk said no; the run stops
     ├─ SinkError            name, reason  a sink the run cannot do without has failed
+    ├─ WorkerError          reason        worker processes end as soon as they are started
     ├─ TransferError        url, reason, transient    one archive; the run goes on
     │  ├─ ConnectionFailed · TimedOut · TruncatedBody
     │  ├─ ServerError(status, retry_after_s)
@@ -59,6 +60,7 @@ __all__ = [
     "TimedOut",
     "TransferError",
     "TruncatedBody",
+    "WorkerError",
 ]
 
 

@@ -111,6 +111,11 @@ class Part(Protocol):
         """How many bytes it holds."""
         ...
 
+    @property
+    def held(self) -> None:
+        """Nothing of it is in memory."""
+        ...
+
     async def append(self, data: bytes | bytearray) -> None:
         """Add bytes, and fold them into the digest.
 

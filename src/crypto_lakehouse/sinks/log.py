@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-import structlog
 from attrs import define, field
 
 from crypto_lakehouse.core.events import (
@@ -28,11 +27,16 @@ from crypto_lakehouse.core.events import (
 )
 from crypto_lakehouse.core.report import UNREMARKABLE
 
+if TYPE_CHECKING:
+    import structlog
+
 __all__ = ["LogSink", "run_logger"]
 
 
 def run_logger(run_id: str) -> structlog.stdlib.BoundLogger:
     """Return a logger whose every record carries the run's id."""
+    import structlog
+
     logger: structlog.stdlib.BoundLogger = structlog.wrap_logger(
         logging.getLogger("crypto_lakehouse"),
         processors=[
@@ -53,16 +57,16 @@ class LogSink:
     name: str = "log"
     required: bool = False
     takes_unchanged: ClassVar[bool] = True
-    _log: structlog.stdlib.BoundLogger = field(init=False)
-
-    def __attrs_post_init__(self) -> None:
-        self._log = run_logger(self.run_id)
+    _log: structlog.stdlib.BoundLogger | None = field(init=False, default=None)
 
     async def handle(self, events: Sequence[Event]) -> None:
         """Log each event at its level."""
+        logger = logging.getLogger("crypto_lakehouse")
         for event in events:
             level = _level(event)
-            if self._log.isEnabledFor(level):
+            if logger.isEnabledFor(level):
+                # Made for the first record: most runs have none, and structlog takes its time.
+                self._log = self._log or run_logger(self.run_id)
                 self._log.log(level, _sentence(event), **_context(event))
 
     async def flush(self) -> None:

@@ -98,6 +98,8 @@ ON CONFLICT (folder) DO UPDATE SET
     listed_at = excluded.listed_at
 """
 
+_ANY_PART = "SELECT EXISTS (SELECT 1 FROM parts)"
+
 #: What SQLite calls a file whose pages contradict one another.
 _DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
@@ -117,6 +119,8 @@ class SqliteLedger:
     _reader: sqlite3.Connection = field(repr=False)
     _writer: sqlite3.Connection = field(repr=False)
     _read_only: bool = False
+    #: Whether there may be parts to forget; asking for each archive costs as much as its row.
+    _has_parts: bool = field(init=False, default=True)
 
     @classmethod
     def open(cls, path: Path) -> tuple[SqliteLedger, str]:
@@ -245,6 +249,7 @@ class SqliteLedger:
         now = datetime.now(UTC).isoformat(timespec="seconds")
         try:
             with self._writer:
+                self._has_parts = bool(self._writer.execute(_ANY_PART).fetchone()[0])
                 for change in changes:
                     self._write_one(change, now)
         except sqlite3.Error as error:
@@ -263,6 +268,7 @@ class SqliteLedger:
                 sizes = (change.archives, change.size_bytes)
                 self._writer.execute(_LISTED, (change.folder, *ends, *sizes, at))
             case BodyStarted(archive=archive):
+                self._has_parts = True
                 row = (change.etag, change.last_modified, change.size_bytes)
                 self._writer.execute(
                     "INSERT OR REPLACE INTO parts VALUES (?, ?, ?, ?, ?)",
@@ -288,7 +294,7 @@ class SqliteLedger:
             self._writer.execute(_STANDS, (*_newer(event), now, *place))
         else:
             self._writer.execute(_UPSERT, _row(event, now))
-        if event.verdict is not Verdict.FAILED:  # a failed body may be resumed later
+        if self._has_parts and event.verdict is not Verdict.FAILED:  # it may be resumed later
             self._writer.execute("DELETE FROM parts WHERE folder = ? AND name = ?", place)
 
 

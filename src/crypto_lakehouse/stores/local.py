@@ -250,6 +250,10 @@ class LocalPart:
         """Where the unfinished bytes lie."""
         return self.final_path + ".part"
 
+    @property
+    def held(self) -> None:
+        """Nothing of it is in memory."""
+
     def begin(self) -> None:
         """Open an empty part; blocking."""
         self._open(_WRITE | os.O_TRUNC)

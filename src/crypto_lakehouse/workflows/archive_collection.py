@@ -29,7 +29,6 @@ from crypto_lakehouse.core.report import CollectionReport, success_rate
 from crypto_lakehouse.core.task_groups import one_error
 from crypto_lakehouse.core.verdicts import SUCCESSES, Verdict
 from crypto_lakehouse.core.workflow import BaseWorkflow
-from crypto_lakehouse.planning.discovery import ListedPlan
 from crypto_lakehouse.planning.explicit import ExplicitPlan, is_selected
 from crypto_lakehouse.planning.holes import load_holes
 from crypto_lakehouse.planning.matrix import load_matrix
@@ -44,8 +43,7 @@ from crypto_lakehouse.stores.lock import output_lock
 from crypto_lakehouse.workflows.collectors import make_collector
 from crypto_lakehouse.workflows.config_files import load_config
 from crypto_lakehouse.workflows.history import prune_replaced
-from crypto_lakehouse.workflows.plans import Planner, most_parallel, open_lister
-from crypto_lakehouse.workflows.transports import open_client
+from crypto_lakehouse.workflows.transports import most_parallel, open_client
 from crypto_lakehouse.workflows.worker_processes import make_jobs, process_count, worker_processes
 
 if TYPE_CHECKING:
@@ -209,6 +207,9 @@ class ArchiveCollectionWorkflow(BaseWorkflow):
                 archive for archive in kept if is_selected(self.config, archive, self._matrix)
             )
             return ExplicitPlan.of(wanted, self._today, self._matrix)
+        from crypto_lakehouse.planning.discovery import ListedPlan
+        from crypto_lakehouse.workflows.plans import Planner, open_lister
+
         planner = Planner(
             config=self.config,
             matrix=self._matrix,

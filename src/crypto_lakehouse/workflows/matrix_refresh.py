@@ -20,7 +20,8 @@ from crypto_lakehouse.core.ports import Emit
 from crypto_lakehouse.planning.crawl import CrawlProgress, crawl
 from crypto_lakehouse.planning.matrix import Matrix, load_matrix
 from crypto_lakehouse.planning.matrix_writer import matrix_text
-from crypto_lakehouse.workflows.plans import open_lister, parallel_downloads
+from crypto_lakehouse.workflows.plans import open_lister
+from crypto_lakehouse.workflows.transports import parallel_downloads
 
 __all__ = ["RefreshedMatrix", "check_destination", "refresh_matrix", "write_matrix"]
 

@@ -11,7 +11,7 @@ from crypto_lakehouse.core.archive import Partition
 from crypto_lakehouse.core.config import WorkflowConfig
 from crypto_lakehouse.core.listing import md5_of_etag
 from crypto_lakehouse.core.plan import PlannedPeriod, PlannedSeries
-from crypto_lakehouse.workflows.plans import parallel_downloads
+from crypto_lakehouse.workflows.transports import parallel_downloads
 
 __all__ = ["SeriesSize", "sizes_of"]
 

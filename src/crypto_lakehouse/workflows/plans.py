@@ -23,32 +23,13 @@ from crypto_lakehouse.planning.holes import KnownHoles, load_holes
 from crypto_lakehouse.planning.matrix import Matrix, load_matrix
 from crypto_lakehouse.planning.planner import CalendarPlan, plan_collection
 from crypto_lakehouse.planning.selection import select_rows
+from crypto_lakehouse.workflows.transports import parallel_downloads
 
 __all__ = [
     "Planner",
-    "most_parallel",
     "open_lister",
-    "parallel_downloads",
     "plan_alone",
 ]
-
-#: What `max_parallel_downloads: auto` stands for in listings and estimates.
-_AUTO_PARALLEL = 32
-
-#: What it may become in a collection.
-_AUTO_MOST = 256
-
-
-def parallel_downloads(config: WorkflowConfig) -> int:
-    """How many requests are under way at once, as far as that is known beforehand."""
-    wanted = config.max_parallel_downloads
-    return _AUTO_PARALLEL if isinstance(wanted, str) else wanted
-
-
-def most_parallel(config: WorkflowConfig) -> int:
-    """How many requests may ever be under way at once."""
-    wanted = config.max_parallel_downloads
-    return _AUTO_MOST if isinstance(wanted, str) else wanted
 
 
 def open_lister(config: WorkflowConfig, client: Client, retry: RetryPolicy, emit: Emit) -> Lister:

@@ -15,15 +15,40 @@ from crypto_lakehouse.collection.http import Client, HttpTransport, Origins
 from crypto_lakehouse.collection.rates import ByteRate, RequestRate
 from crypto_lakehouse.core.config import WorkflowConfig
 from crypto_lakehouse.core.config_values import AUTO
-from crypto_lakehouse.workflows.plans import most_parallel
 
 if TYPE_CHECKING:
     import aiohttp
 
-__all__ = ["Share", "make_transport", "open_client", "origins_of"]
+__all__ = [
+    "Share",
+    "make_transport",
+    "most_parallel",
+    "open_client",
+    "origins_of",
+    "parallel_downloads",
+]
+
+#: What `max_parallel_downloads: auto` stands for in listings and estimates.
+_AUTO_PARALLEL = 32
+
+#: What it may become in a collection.
+_AUTO_MOST = 256
+
 
 #: A capped run takes bodies in pieces of a twentieth of a second, but none smaller than this.
 _SMALLEST_CHUNK_BYTES = 1 << 12
+
+
+def parallel_downloads(config: WorkflowConfig) -> int:
+    """How many requests are under way at once, as far as that is known beforehand."""
+    wanted = config.max_parallel_downloads
+    return _AUTO_PARALLEL if isinstance(wanted, str) else wanted
+
+
+def most_parallel(config: WorkflowConfig) -> int:
+    """How many requests may ever be under way at once."""
+    wanted = config.max_parallel_downloads
+    return _AUTO_MOST if isinstance(wanted, str) else wanted
 
 
 @frozen(kw_only=True)

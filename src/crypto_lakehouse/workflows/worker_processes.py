@@ -28,8 +28,7 @@ from crypto_lakehouse.core.errors import StoreError, WorkerError
 from crypto_lakehouse.core.events import Event
 from crypto_lakehouse.core.metrics import ByteMeter
 from crypto_lakehouse.core.ports import Emit
-from crypto_lakehouse.workflows.plans import most_parallel
-from crypto_lakehouse.workflows.transports import Share
+from crypto_lakehouse.workflows.transports import Share, most_parallel
 from crypto_lakehouse.workflows.worker_protocol import FRAME, Job, Told
 
 __all__ = [

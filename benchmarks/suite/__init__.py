@@ -1,0 +1,1 @@
+"""Side by side with what people use today; see the README one folder up."""

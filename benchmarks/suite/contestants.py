@@ -1,0 +1,154 @@
+"""Who is compared: this engine's command line, and those of the tools that people use today.
+
+A contestant writes everything of a mirror below an output directory, verified: those that do not
+verify by themselves are followed by `sha256sum -c`, and that is counted.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from shlex import quote
+
+from attrs import field, frozen
+
+from benchmarks.suite.mirrors import Mirror
+
+__all__ = ["Contestant", "naive", "ours", "rivals"]
+
+#: Makes the command of one run, from the folder for its input files and the output directory.
+MakeCommand = Callable[[Path, Path], list[str]]
+
+_OURS = "from crypto_lakehouse.cli.main import main; main()"
+
+
+@frozen
+class Contestant:
+    """One way of doing the same work.
+
+    Attributes:
+        name: As it is shown.
+        command: Makes the command of one run.
+        check: Raises where the standard output shows that the work was not done.
+    """
+
+    name: str
+    command: MakeCommand
+    check: Callable[[bytes], None] = field(default=lambda _: None)
+
+
+def ours(name: str, url: str, mirror: Mirror, **changes: object) -> Contestant:
+    """This engine, as a whole process of the command line; keys of the configuration change it."""
+    config = {
+        "source_url": url,
+        "markets": ["spot"],
+        "discovery": "calendar",
+        **mirror.selection,
+        **changes,
+    }
+
+    def command(inputs: Path, output: Path) -> list[str]:
+        path = inputs / "config.json"
+        path.write_text(json.dumps({**config, "output_directory": str(output)}))
+        return [sys.executable, "-c", _OURS, "collect", "--config", str(path), "--json", "-q"]
+
+    def check(printed: bytes) -> None:
+        totals = json.loads(printed)["totals"]
+        if totals["verified"] != len(mirror.archives):
+            raise RuntimeError(f"{name}: {totals}")
+
+    return Contestant(name, command, check)
+
+
+def rivals(url: str, mirror: Mirror, connections: int, *, large: bool) -> list[Contestant]:
+    """The rivals that are installed; those that are not are named on standard error."""
+    found = []
+    for tool, name, make in (
+        ("aria2c", "aria2c", _aria2c),
+        ("curl", "curl, sha256sum", _curl),
+        ("wget2", "wget2, sha256sum", _wget2),
+    ):
+        if shutil.which(tool) is None:
+            print(f"{tool} is not installed, and left out: make system-packages", file=sys.stderr)
+        elif not (large and tool == "wget2"):
+            found.append(Contestant(name, make(url, mirror, connections, large)))
+    return found
+
+
+def naive(url: str, mirror: Mirror, connections: int) -> Contestant:
+    """A downloader with aiohttp and aiofiles, as people write it."""
+    script = Path(__file__).with_name("naive_aiohttp.py")
+
+    def command(inputs: Path, output: Path) -> list[str]:
+        path = inputs / "urls"
+        path.write_text("".join(f"{url}/{key} {output}/{key}\n" for key in mirror.keys))
+        return [sys.executable, str(script), str(path), str(connections)]
+
+    return Contestant("aiohttp, aiofiles", command)
+
+
+def _aria2c(url: str, mirror: Mirror, connections: int, large: bool) -> MakeCommand:
+    """aria2c; large archives with `checksum=`, small ones are fetched only."""
+
+    def command(inputs: Path, output: Path) -> list[str]:
+        path = inputs / "aria2c"
+        sums = _digests(mirror) if large else {}
+        path.write_text(
+            "".join(
+                f"{url}/{key}\n  out={key}\n"
+                + (f"  checksum=sha-256={sums[key]}\n" if key in sums else "")
+                for key in mirror.keys
+            )
+        )
+        options = ["-q", f"-j{connections}", "-x1", "--file-allocation=none"]
+        return ["aria2c", *options, "-d", str(output), "-i", str(path)]
+
+    return command
+
+
+def _curl(url: str, mirror: Mirror, connections: int, large: bool) -> MakeCommand:
+    def command(inputs: Path, output: Path) -> list[str]:
+        path = inputs / "curl"
+        lines = (f'url={url}/{key}\noutput="{output}/{key}"\n' for key in mirror.keys)
+        path.write_text("".join(lines))
+        fetch = f"curl -s -Z --parallel-max {connections} --create-dirs -K {quote(str(path))}"
+        return _then_verify(f"{fetch} >/dev/null 2>&1", output, large)
+
+    return command
+
+
+def _wget2(url: str, mirror: Mirror, connections: int, large: bool) -> MakeCommand:
+    def command(inputs: Path, output: Path) -> list[str]:
+        path = inputs / "wget2"
+        path.write_text("".join(f"{url}/{key}\n" for key in mirror.keys))
+        fetch = (
+            f"wget2 -q -x -nH --no-compression --max-threads {connections}"
+            f" -P {quote(str(output))} -i {quote(str(path))}"
+        )
+        return _then_verify(fetch, output, large)
+
+    return command
+
+
+def _then_verify(fetch: str, output: Path, large: bool) -> list[str]:
+    """Check all sums after the fetch; of large archives on two cores, as their number allows it."""
+    # Most published sidecars end without a line break; awk adds it.
+    each_folder = "(cd $d && awk 1 *.CHECKSUM | sha256sum -c --quiet)"
+    if large:
+        each_folder = (
+            "(cd $d && awk 1 *.CHECKSUM |"
+            " xargs -d '\\n' -P2 -n1 sh -c 'echo \"$0\" | sha256sum -c --quiet')"
+        )
+    folders = "$(find . -name '*.CHECKSUM' -printf '%h\\n' | sort -u)"
+    verify = f"for d in {folders}; do {each_folder} || exit 1; done"
+    return ["sh", "-c", f"{fetch} && cd {quote(str(output))} && {verify}"]
+
+
+def _digests(mirror: Mirror) -> Mapping[str, str]:
+    return {
+        archive.key: (mirror.root / archive.sidecar_key).read_text()[:64]
+        for archive in mirror.archives
+    }

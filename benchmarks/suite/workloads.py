@@ -1,0 +1,271 @@
+"""The workloads, and what each must reach."""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from attrs import frozen
+
+from benchmarks.suite.contestants import Contestant, naive, ours, rivals
+from benchmarks.suite.mirrors import Mirror, large_mirror, small_mirror
+from benchmarks.suite.rounds import Series, interleaved
+from benchmarks.suite.servers import Site, nginx_serving
+from crypto_lakehouse.testing import ArchiveServer
+
+__all__ = ["WORKLOADS", "Outcome", "Scale", "Wanted"]
+
+_SWEEP = (1, 4, 8, 16, 32, 64, 128, 256)
+
+
+@frozen(kw_only=True)
+class Scale:
+    """How large, how often, and where.
+
+    Attributes:
+        rounds: Interleaved rounds.
+        small: Small archives of S; T takes a fifth of them.
+        mebibytes: Size of each of the eight large archives.
+        memory: A folder in memory, where there is such a place.
+        disk: A folder on a disk.
+    """
+
+    rounds: int
+    small: int
+    mebibytes: int
+    memory: Path
+    disk: Path
+
+
+@frozen
+class Wanted:
+    """One figure that a workload must reach."""
+
+    text: str
+    least: float
+    value: float
+    is_at_most: bool = False
+
+    @property
+    def is_reached(self) -> bool:
+        """Whether it is."""
+        return self.value <= self.least if self.is_at_most else self.value >= self.least
+
+
+@frozen
+class Outcome:
+    """What one workload showed.
+
+    Attributes:
+        name: As on the command line.
+        title: In words.
+        series: Each contestant's runs.
+        work: How much one run does, in `unit`.
+        wanted: What must be reached.
+    """
+
+    name: str
+    title: str
+    series: dict[str, Series]
+    work: float
+    unit: str
+    wanted: list[Wanted]
+
+
+@contextmanager
+def _served(
+    make: Callable[[Path], Mirror], folder: Path
+) -> Iterator[tuple[Mirror, dict[str, Site]]]:
+    with tempfile.TemporaryDirectory(dir=folder) as name:
+        home = Path(name)
+        home.chmod(0o755)
+        mirror = make(home / "mirror")
+        with nginx_serving(mirror.root, home / "nginx") as sites:
+            yield mirror, sites
+
+
+def _ratio(series: dict[str, Series], rival: str, own: str) -> float:
+    if rival not in series or own not in series:
+        return float("nan")
+    return series[rival].median_s / series[own].median_s
+
+
+def small_archives(scale: Scale) -> list[Outcome]:
+    """S: many small archives with their sidecars."""
+    with _served(lambda root: small_mirror(root, scale.small), scale.memory) as (mirror, sites):
+        url = sites["plain"].url
+        one = ours("ours", url, mirror, max_parallel_downloads=16)
+        two = ours("ours, 2 processes", url, mirror, max_parallel_downloads=16, processes=2)
+        others = rivals(url, mirror, 16, large=False)
+        everybody = [one, two, *others, naive(url, mirror, 16)]
+        in_memory = interleaved(everybody, scale.rounds, scale.memory)
+        disk_rounds = min(3, scale.rounds)
+        on_disk = interleaved([one, two, *others], disk_rounds, scale.disk)
+    title = f"{scale.small} small archives and their sidecars, 16 connections"
+    return [
+        _small("S", f"{title}, output in memory", in_memory, scale.small, strict=True),
+        _small("S-disk", f"{title}, output on the disk", on_disk, scale.small, strict=False),
+    ]
+
+
+def _small(
+    name: str, title: str, series: dict[str, Series], archives: int, *, strict: bool
+) -> Outcome:
+    wanted = []
+    if strict:
+        for own, rival, least in (
+            ("ours", "aria2c", 1.4),
+            ("ours", "curl, sha256sum", 0.75),
+            ("ours, 2 processes", "aria2c", 2.1),
+            ("ours, 2 processes", "curl, sha256sum", 1.2),
+        ):
+            value = _ratio(series, rival, own)
+            wanted.append(Wanted(f"{own}: times as fast as {rival}", least, value))
+    return Outcome(name, title, series, archives, "archives", wanted)
+
+
+def large_archives(scale: Scale) -> list[Outcome]:
+    """L: eight large archives, of incompressible and of real content."""
+    return [_large(scale, "stored"), _large(scale, "csv")]
+
+
+def _large(scale: Scale, kind: str) -> Outcome:
+    def make(root: Path) -> Mirror:
+        return large_mirror(root, 8, scale.mebibytes, kind)
+
+    with _served(make, scale.memory) as (mirror, sites):
+        url = sites["plain"].url
+        own = ours("ours", url, mirror, max_parallel_downloads=4)
+        everybody = [own, *rivals(url, mirror, 4, large=True)]
+        series = interleaved(everybody, scale.rounds, scale.memory)
+    peak = series["ours"].peak_bytes / 1e6
+    wanted = [Wanted("ours: peak resident MB", 110, peak, is_at_most=True)]
+    if kind == "stored":
+        for rival, least in (("aria2c", 2.8), ("curl, sha256sum", 1.4)):
+            value = _ratio(series, rival, "ours")
+            wanted.append(Wanted(f"ours: times as fast as {rival}", least, value))
+    name = "L" if kind == "stored" else "L-csv"
+    title = f"8 archives of {scale.mebibytes} MiB ({kind}), 4 connections, verified"
+    return Outcome(name, title, series, mirror.size_bytes / 1e6, "MB", wanted)
+
+
+def slow_source(scale: Scale) -> list[Outcome]:
+    """T: 40 ms to the first byte."""
+    count = scale.small // 5
+    with (
+        _served(lambda root: small_mirror(root, count), scale.memory) as (mirror, sites),
+        ArchiveServer(mirror.root) as listing,
+    ):
+        url = sites["slow"].url
+        listed = ours(
+            "ours, integrity=listing",
+            url,
+            mirror,
+            max_parallel_downloads=16,
+            discovery="listing",
+            listing_url=listing.url,
+            integrity="listing",
+            download_checksum=False,
+        )
+        own = ours("ours", url, mirror, max_parallel_downloads=16)
+        others = rivals(url, mirror, 16, large=False)
+        series = interleaved([own, listed, *others], scale.rounds, scale.memory)
+    ideal = 2 * count * 0.04 / 16
+    wanted = [Wanted("ours: share of the ideal", 0.97, ideal / series["ours"].median_s)]
+    wanted += [
+        Wanted(f"{listed.name}: times as fast as {rival.name}", 1.9,
+               _ratio(series, rival.name, listed.name))
+        for rival in others
+    ]  # fmt: skip
+    title = f"{count} small archives at 40 ms, 16 connections; ideal {ideal:.1f} s"
+    return [Outcome("T", title, series, count, "archives", wanted)]
+
+
+def automatic(scale: Scale) -> list[Outcome]:
+    """A: `max_parallel_downloads: auto` against a sweep."""
+    rounds = max(1, scale.rounds // 2)
+    outcomes = []
+    with _served(lambda root: small_mirror(root, scale.small), scale.memory) as (mirror, sites):
+        outcomes.append(_sweep("A-S", mirror, sites["plain"], _SWEEP[2:], rounds, scale))
+        outcomes.append(_sweep("A-T", mirror, sites["slow"], _SWEEP[4:], rounds, scale))
+        outcomes.append(_sweep("A-busy", mirror, sites["busy"], (16, 24, 32), 1, scale))
+    count = min(200, scale.small // 50)
+
+    def make(root: Path) -> Mirror:
+        return large_mirror(root, count, 4, "stored")
+
+    with _served(make, scale.memory) as (mirror, sites):
+        outcomes.append(_sweep("A-capped", mirror, sites["capped"], _SWEEP[3:], 1, scale))
+    return outcomes
+
+
+def _sweep(
+    name: str, mirror: Mirror, site: Site, settings: tuple[int, ...], rounds: int, scale: Scale
+) -> Outcome:
+    everybody = [
+        ours(str(setting), site.url, mirror, max_parallel_downloads=setting)
+        for setting in (*settings, "auto")
+    ]
+    refused: list[float] = []
+
+    def after(contestant: str) -> None:
+        if name == "A-busy":
+            share = _refused_share(site.log)
+            refused.extend([share] if contestant == "auto" else [])
+
+    # A source that refuses makes some fixed settings fail archives: that is their result.
+    if name == "A-busy":
+        everybody = [Contestant(one.name, one.command) if one.name != "auto" else one
+                     for one in everybody if one.name != "32"]  # fmt: skip
+    series = interleaved(everybody, rounds, scale.memory, after)
+    best = min(one.median_s for one in series.values() if one.name != "auto")
+    wanted = [Wanted("auto: share of the best fixed", 0.9, best / series["auto"].median_s)]
+    if refused:
+        share = 100 * statistics.median(refused)
+        wanted.append(Wanted("auto: % answered 503 after 2 s", 2.0, share, is_at_most=True))
+    title = f"max_parallel_downloads: auto against fixed ones, {name[2:]}"
+    return Outcome(name, title, series, len(mirror.archives), "archives", wanted)
+
+
+def _refused_share(log: Path) -> float:
+    """The share of requests that were refused later than two seconds after the first."""
+    lines = [line.split() for line in log.read_text().splitlines()]
+    log.write_text("")  # nginx appends
+    first = min(float(moment) for moment, _ in lines)
+    settled = [status for moment, status in lines if float(moment) > first + 2]
+    return settled.count("503") / max(1, len(settled))
+
+
+def start_up(scale: Scale) -> list[Outcome]:
+    """U: what a run costs before and beside the wire."""
+    program = "from crypto_lakehouse.cli.main import main; main()"
+    helps = []
+    for _ in range(10):
+        started = time.perf_counter()
+        subprocess.run([sys.executable, "-c", program, "--help"], check=True, capture_output=True)
+        helps.append(time.perf_counter() - started)
+    with _served(lambda root: small_mirror(root, scale.small), scale.memory) as (mirror, sites):
+        url = sites["plain"].url
+        own = ours("ours", url, mirror, max_parallel_downloads=16)
+        series = interleaved([own], min(3, scale.rounds), scale.memory)
+    cpu = 1e6 * series["ours"].cpu_s / scale.small
+    wanted = [
+        Wanted("`--help`, seconds", 0.25, statistics.median(helps), is_at_most=True),
+        Wanted("processor time, us an archive (tracked)", float("inf"), cpu, is_at_most=True),
+    ]
+    return [Outcome("U", "start-up and processor time", series, scale.small, "archives", wanted)]
+
+
+WORKLOADS: dict[str, Callable[[Scale], list[Outcome]]] = {
+    "S": small_archives,
+    "L": large_archives,
+    "T": slow_source,
+    "A": automatic,
+    "U": start_up,
+}
