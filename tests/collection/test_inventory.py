@@ -24,6 +24,7 @@ from crypto_lakehouse.core.ports import (
     Part,
     PartRow,
     VerifiedObject,
+    Watch,
 )
 from crypto_lakehouse.core.verdicts import Verdict
 
@@ -82,7 +83,7 @@ class MemoryStore:
         self.files[key] = (data, stat)
         return stat
 
-    async def open_part(self, key: str, *, resume: bool) -> Part:
+    async def open_part(self, key: str, *, resume: bool, watch: Watch | None = None) -> Part:
         raise NotImplementedError("an inventory opens no part")
 
     async def keep_replaced(self, key: str, sha256: str) -> str:

@@ -9,9 +9,11 @@ from typing import BinaryIO
 from anyio import from_thread, to_thread
 from attrs import evolve, frozen
 
+from crypto_lakehouse.collection.bodies import Body
 from crypto_lakehouse.collection.judgement import Look
 from crypto_lakehouse.collection.sidecar import parse_sidecar
-from crypto_lakehouse.collection.transfer import Body, Fetched, Fetcher, Transfer
+from crypto_lakehouse.collection.streamed_zip import StreamedZip
+from crypto_lakehouse.collection.transfer import Fetched, Fetcher, Transfer
 from crypto_lakehouse.collection.zip_check import INLINE_BYTES, check_zip
 from crypto_lakehouse.core.errors import SidecarMalformed
 from crypto_lakehouse.core.listing import ListedArchive, md5_of_etag, moment_of, same_etag
@@ -70,20 +72,27 @@ class Examiner:
         digest = md5_of_etag(listed.etag if listed else None) or md5_of_etag(fetched.etag)
         needs_sidecar = self.keep_sidecars or self.integrity != "listing" or digest is None
         published = await self.published(transfer) if needs_sidecar else Published()
-        body, member = fetched.body, transfer.archive.member
+        body = fetched.body
         look = Look(
             sha256=body.sha256(),
             integrity=self.integrity,
             etag_agrees=None,
             published_sha256=published.sha256,
             sidecar_fault=published.fault,
-            zip_fault=await check_zip(body.reader, member, body.size_bytes, body.held),
+            zip_fault=await self._zip_fault(transfer, body),
             is_stale=_is_stale(fetched, listed, self.integrity),
         )
         if digest is not None and (self.integrity != "sidecar" or not look.is_proven):
             agrees = await md5_of(body.reader, body.size_bytes) == digest
             look = evolve(look, etag_agrees=agrees)
         return Exhibit(fetched=fetched, look=look, sidecar=published.data)
+
+    async def _zip_fault(self, transfer: Transfer, body: Body) -> str:
+        member, streamed = transfer.archive.member, transfer.streamed
+        is_large = body.held is None and streamed is not None
+        if is_large and await to_thread.run_sync(_is_good, streamed, body.reader, member):
+            return ""
+        return await check_zip(body.reader, member, body.size_bytes, body.held)
 
     async def published(self, transfer: Transfer) -> Published:
         """Fetch the sidecar."""
@@ -94,6 +103,11 @@ class Examiner:
             return Published(data, parse_sidecar(data, transfer.archive.sidecar_key))
         except SidecarMalformed as error:
             return Published(data, None, str(error))
+
+
+def _is_good(streamed: StreamedZip | None, reader: Callable[[], BinaryIO], member: str) -> bool:
+    with reader() as file:
+        return streamed is not None and streamed.is_good(file, member)
 
 
 def _is_stale(fetched: Fetched, listed: ListedArchive | None, integrity: str) -> bool:

@@ -6,16 +6,15 @@ for each buffer, doing hash and write while the next is read (design 4).
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from io import BytesIO
-from typing import BinaryIO, Protocol, TypeVar
+from typing import TypeVar
 
 from attrs import define, field, frozen
 from yarl import URL
 
+from crypto_lakehouse.collection.bodies import Body, MemoryBody
 from crypto_lakehouse.collection.concurrency import Gate
 from crypto_lakehouse.collection.filling import fill
 from crypto_lakehouse.collection.http import Response, Transport, object_url, server_error
@@ -23,14 +22,15 @@ from crypto_lakehouse.collection.retry import RetryPolicy
 from crypto_lakehouse.collection.segment_pieces import Held, WholeBody
 from crypto_lakehouse.collection.segments import Segments
 from crypto_lakehouse.collection.sidecar import SIDECAR_LIMIT_BYTES
+from crypto_lakehouse.collection.streamed_zip import StreamedZip
 from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.errors import ObjectChanged, TransferError
 from crypto_lakehouse.core.events import ArchiveRetried, BodyStarted
 from crypto_lakehouse.core.metrics import ByteMeter
-from crypto_lakehouse.core.ports import Emit, FileStat, Part, PartRow, Store
+from crypto_lakehouse.core.ports import Emit, Part, PartRow, Store
 from crypto_lakehouse.core.redaction import redact
 
-__all__ = ["Body", "Fetched", "Fetcher", "MemoryBody", "Transfer"]
+__all__ = ["Fetched", "Fetcher", "Transfer"]
 
 #: Bodies up to this size are held in memory and written inline.
 SMALL_BODY_BYTES = 1 << 20
@@ -38,79 +38,6 @@ SMALL_BODY_BYTES = 1 << 20
 _Result = TypeVar("_Result")
 
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
-
-
-class Body(Protocol):
-    """A whole body that is not yet at its final name."""
-
-    @property
-    def size_bytes(self) -> int:
-        """How many bytes it has."""
-        ...
-
-    @property
-    def held(self) -> bytes | None:
-        """The bytes, where they are in memory."""
-        ...
-
-    def sha256(self) -> str:
-        """Digest of the bytes."""
-        ...
-
-    def reader(self) -> BinaryIO:
-        """Open the bytes for reading; the caller closes it."""
-        ...
-
-    async def commit(self) -> FileStat:
-        """Move the bytes to their final name, at once and whole."""
-        ...
-
-    async def quarantine(self, note: Mapping[str, object]) -> None:
-        """Set the bytes aside, with a note on why."""
-        ...
-
-    async def discard(self) -> None:
-        """Forget the bytes."""
-        ...
-
-
-@define
-class MemoryBody:
-    """A small body; nothing of it is on disk before `commit`."""
-
-    store: Store
-    key: str
-    data: bytes
-
-    @property
-    def size_bytes(self) -> int:
-        """Length of the body."""
-        return len(self.data)
-
-    @property
-    def held(self) -> bytes:
-        """The body itself."""
-        return self.data
-
-    def sha256(self) -> str:
-        """Digest of the body."""
-        return hashlib.sha256(self.data).hexdigest()
-
-    def reader(self) -> BinaryIO:
-        """Open the body for reading."""
-        return BytesIO(self.data)
-
-    async def commit(self) -> FileStat:
-        """Store the body under its key."""
-        return await self.store.put(self.key, self.data)
-
-    async def quarantine(self, note: Mapping[str, object]) -> None:
-        """Set the body aside."""
-        await self.store.quarantine(self.key, self.data, note)
-
-    async def discard(self) -> None:
-        """Forget the body."""
-        self.data = b""
 
 
 @frozen
@@ -136,6 +63,7 @@ class Transfer:
         meter: Counts the whole run's bytes.
         base: The source that is asked; a second one where the first served something wrong.
         sidecar_etag: The sidecar's ETag, once it was fetched.
+        streamed: What passed of a large body.
         resume: Validators of a part that an earlier try left.
         requests: Requests made so far.
         fetched_bytes: Body bytes received so far.
@@ -147,6 +75,7 @@ class Transfer:
     base: URL
     resume: PartRow | None = None
     sidecar_etag: str | None = field(init=False, default=None)
+    streamed: StreamedZip | None = field(init=False, default=None)
     requests: int = field(init=False, default=0)
     fetched_bytes: int = field(init=False, default=0)
     entered_at: float | None = field(init=False, default=None)
@@ -295,11 +224,16 @@ class Fetcher:
         row, transfer.resume = transfer.resume, None
         if row is None or _validator(row) is None:
             return None
-        part = await self.store.open_part(transfer.archive.key, resume=True)
+        part = await self._open_part(transfer, resume=True)
         if not part.size_bytes:
             return None
         transfer.resume = row
         return _Unfinished(part, row)
+
+    async def _open_part(self, transfer: Transfer, *, resume: bool) -> Part:
+        transfer.streamed = StreamedZip()
+        key, watch = transfer.archive.key, transfer.streamed.feed
+        return await self.store.open_part(key, resume=resume, watch=watch)
 
     async def _start_over(
         self, transfer: Transfer, url: URL, unfinished: _Unfinished, reason: str
@@ -323,7 +257,7 @@ class Fetcher:
             archive=transfer.archive, etag=etag, last_modified=last_modified, size_bytes=size
         )
         await self.emit((started,))
-        part = await self.store.open_part(key, resume=False)
+        part = await self._open_part(transfer, resume=False)
         await self._fill(transfer, url, held, part)
         return part
 

@@ -29,10 +29,15 @@ __all__ = [
     "Sink",
     "Store",
     "VerifiedObject",
+    "Watch",
 ]
 
 Emit = Callable[[Sequence[Event]], Awaitable[None]]
 """Hand events on, in order; waits while the sinks are behind (backpressure)."""
+
+
+Watch = Callable[[bytes | bytearray], None]
+"""Look at bytes as they pass; quick, and raises nothing."""
 
 
 class FileStat(NamedTuple):
@@ -179,8 +184,15 @@ class Store(Protocol):
         """Store a small body under its key, at once and whole."""
         ...
 
-    async def open_part(self, key: str, *, resume: bool) -> Part:
-        """Begin a large body, or find the bytes that an earlier try left, which may be none."""
+    async def open_part(self, key: str, *, resume: bool, watch: Watch | None = None) -> Part:
+        """Begin a large body, or find the bytes that an earlier try left, which may be none.
+
+        Args:
+            key: Its key.
+            resume: Whether bytes that an earlier try left are kept.
+            watch: Is shown every byte of the part once and in order, in a worker thread; of what
+                is there already, too.
+        """
         ...
 
     async def keep_replaced(self, key: str, sha256: str) -> str:

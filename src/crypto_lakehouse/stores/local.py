@@ -24,7 +24,7 @@ from attrs import define, field
 
 from crypto_lakehouse.core.archive import SIDECAR_SUFFIX
 from crypto_lakehouse.core.errors import StoreError
-from crypto_lakehouse.core.ports import FileStat, FolderScan
+from crypto_lakehouse.core.ports import FileStat, FolderScan, Watch
 
 __all__ = ["OWN_FOLDER", "LocalPart", "LocalStore"]
 
@@ -171,12 +171,12 @@ class LocalStore:
             self._make_folder(path)
             return _write_whole(path, data)
 
-    async def open_part(self, key: str, *, resume: bool) -> LocalPart:
+    async def open_part(self, key: str, *, resume: bool, watch: Watch | None = None) -> LocalPart:
         """Begin `NAME.part`, or hash what an earlier try left of it and go on."""
         path = self.path(key)
         with _refusals(path):
             self._make_folder(path)
-        part = LocalPart(self, key, path)
+        part = LocalPart(self, key, path, watch)
         await to_thread.run_sync(part.resume if resume else part.begin)
         return part
 
@@ -241,6 +241,7 @@ class LocalPart:
     store: LocalStore
     key: str
     final_path: str
+    watch: Watch | None = None
     size_bytes: int = field(init=False, default=0)
     _file: BinaryIO | None = field(init=False, default=None)
     _digest: Any = field(init=False, factory=hashlib.sha256)
@@ -266,6 +267,8 @@ class LocalPart:
     def _fold(self, data: bytes | bytearray) -> None:
         self._digest.update(data)
         self.size_bytes += len(data)
+        if self.watch is not None:
+            self.watch(data)
 
     def _open(self, flags: int) -> BinaryIO:
         with _refusals(self.path):
