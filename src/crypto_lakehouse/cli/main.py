@@ -14,6 +14,7 @@ import click
 
 from crypto_lakehouse import __version__
 from crypto_lakehouse.core.errors import ConfigurationWarning, LakehouseError
+from crypto_lakehouse.core.garbage import rare_collections
 from crypto_lakehouse.core.redaction import redact
 
 __all__ = ["cli", "main"]
@@ -67,6 +68,7 @@ def cli() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run a command and leave the process with its exit code (design 3.5)."""
+    rare_collections()
     warnings.simplefilter("ignore", ConfigurationWarning)  # shown by the commands themselves
     # Without a handler, logging would write warnings to standard error a second time.
     logging.getLogger("crypto_lakehouse").addHandler(logging.NullHandler())

@@ -28,6 +28,7 @@ from crypto_lakehouse.collection.retry import RetryPolicy
 from crypto_lakehouse.collection.shards import Shard
 from crypto_lakehouse.core.errors import StoreError
 from crypto_lakehouse.core.events import Event
+from crypto_lakehouse.core.garbage import rare_collections
 from crypto_lakehouse.core.metrics import ByteMeter
 from crypto_lakehouse.core.task_groups import one_error
 from crypto_lakehouse.planning.holes import load_holes
@@ -136,6 +137,7 @@ def _listen(shards: IO[bytes], queue: MemoryObjectSendStream[_Item], ended: anyi
 
 def main() -> int:
     """Run a worker; standard output is for what it tells alone."""
+    rare_collections()
     shards = sys.stdin.buffer
     out = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
