@@ -150,6 +150,10 @@ class ArchiveCollectionWorkflow(BaseWorkflow):
         elif self.config.only is None:
             self._plan = plan_collection(self.config, self._matrix, self._today)
         self._notes = [*self.config.warnings, *self._matrix.corrections]
+        if self._processes < process_count(self.config):
+            self._notes.append(
+                "`processes` is 1: a session or a store of the application's own cannot be shared"
+            )
         await self._open_output()
         opening = open_client(self.config, most_parallel(self.config), self._session)
         self._client = await self._resources.enter_async_context(opening)
