@@ -54,6 +54,7 @@ format: $(VENV)/develop
 	$(BIN)/ruff format .
 
 bench: $(VENV)/develop
+	$(BIN)/python -m pip install --quiet --group bench
 	$(BIN)/python -m benchmarks.suite
 	$(BIN)/python benchmarks/planning.py
 	$(BIN)/python benchmarks/listing.py

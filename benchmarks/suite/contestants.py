@@ -10,6 +10,7 @@ import json
 import shutil
 import sys
 from collections.abc import Callable, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from shlex import quote
 
@@ -17,7 +18,7 @@ from attrs import field, frozen
 
 from benchmarks.suite.mirrors import Mirror
 
-__all__ = ["Contestant", "naive", "ours", "rivals"]
+__all__ = ["Contestant", "ours", "rivals", "scripted"]
 
 #: Makes the command of one run, from the folder for its input files and the output directory.
 MakeCommand = Callable[[Path, Path], list[str]]
@@ -78,16 +79,25 @@ def rivals(url: str, mirror: Mirror, connections: int, *, large: bool) -> list[C
     return found
 
 
-def naive(url: str, mirror: Mirror, connections: int) -> Contestant:
-    """A downloader with aiohttp and aiofiles, as people write it."""
-    script = Path(__file__).with_name("naive_aiohttp.py")
+def scripted(url: str, mirror: Mirror, connections: int) -> list[Contestant]:
+    """Downloaders in Python: aiohttp and aiofiles as people write it, and parfive."""
+    found = [_scripted("aiohttp, aiofiles", "naive_aiohttp.py", url, mirror, connections)]
+    if find_spec("parfive") is None:
+        print("parfive is not installed, and left out", file=sys.stderr)
+    else:
+        found.append(_scripted("parfive", "with_parfive.py", url, mirror, connections))
+    return found
+
+
+def _scripted(name: str, file: str, url: str, mirror: Mirror, connections: int) -> Contestant:
+    script = Path(__file__).with_name(file)
 
     def command(inputs: Path, output: Path) -> list[str]:
         path = inputs / "urls"
         path.write_text("".join(f"{url}/{key} {output}/{key}\n" for key in mirror.keys))
         return [sys.executable, str(script), str(path), str(connections)]
 
-    return Contestant("aiohttp, aiofiles", command)
+    return Contestant(name, command)
 
 
 def _aria2c(url: str, mirror: Mirror, connections: int, large: bool) -> MakeCommand:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from attrs import frozen
 
-from benchmarks.suite.contestants import Contestant, naive, ours, rivals
+from benchmarks.suite.contestants import Contestant, ours, rivals, scripted
 from benchmarks.suite.mirrors import Mirror, large_mirror, small_mirror
 from benchmarks.suite.rounds import Series, interleaved
 from benchmarks.suite.servers import Site, nginx_serving
@@ -103,7 +103,7 @@ def small_archives(scale: Scale) -> list[Outcome]:
         one = ours("ours", url, mirror, max_parallel_downloads=16)
         two = ours("ours, 2 processes", url, mirror, max_parallel_downloads=16, processes=2)
         others = rivals(url, mirror, 16, large=False)
-        everybody = [one, two, *others, naive(url, mirror, 16)]
+        everybody = [one, two, *others, *scripted(url, mirror, 16)]
         in_memory = interleaved(everybody, scale.rounds, scale.memory)
         disk_rounds = min(3, scale.rounds)
         on_disk = interleaved([one, two, *others], disk_rounds, scale.disk)
