@@ -6,16 +6,18 @@ import errno
 import hashlib
 from datetime import date
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from yarl import URL
 
 from crypto_lakehouse.collection.collector import ArchiveCollector
 from crypto_lakehouse.collection.concurrency import FixedGate
 from crypto_lakehouse.collection.direct import direct_client
+from crypto_lakehouse.collection.examination import Examiner
 from crypto_lakehouse.collection.http import HttpTransport, Origins
 from crypto_lakehouse.collection.inventory import Action, Work
 from crypto_lakehouse.collection.retry import RetryPolicy
+from crypto_lakehouse.collection.standing import NOTHING, StandingProver
 from crypto_lakehouse.collection.transfer import Fetcher
 from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.events import ArchiveFinished, Event
@@ -104,3 +106,9 @@ async def test_a_file_without_a_sidecar_anywhere_that_is_no_zip_is_fetched(
     event = await collect(archive_server, store, work)
     assert event.verdict is Verdict.SIDECAR_MISSING
     assert event.requests == 3, "its sidecar, then the zip and its sidecar"
+
+
+async def test_where_no_file_stands_nothing_is_recognised(tmp_path: Path) -> None:
+    prover = StandingProver(LocalStore(tmp_path), cast("Examiner", None), keep_sidecars=True)
+    work = Work(planned=PlannedArchive(ARCHIVE), action=Action.FETCH)
+    assert await prover.recognise(work) is NOTHING

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime
@@ -23,12 +24,13 @@ from crypto_lakehouse.collection.http import (
     object_url,
     retry_after_s,
 )
-from crypto_lakehouse.collection.rates import ByteRate
+from crypto_lakehouse.collection.rates import ByteRate, RequestRate
 from crypto_lakehouse.core.errors import (
     ConnectionFailed,
     RedirectRefused,
     TimedOut,
     TransferError,
+    TruncatedBody,
 )
 
 BASE = "https://mirror.example"
@@ -188,3 +190,45 @@ def test_a_key_is_encoded_where_the_url_is_made(base: str, expected: str) -> Non
 def test_retry_after_is_seconds_or_a_date(value: str | None, seconds: float | None) -> None:
     now = datetime(2026, 11, 23, 12, 0, 0, tzinfo=UTC)
     assert retry_after_s(value, now) == seconds
+
+
+@asynccontextmanager
+async def speaking(answer: bytes) -> AsyncIterator[URL]:
+    """A server that says this to every connection, and closes it."""
+
+    async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer)
+        writer.close()
+
+    server = await asyncio.start_server(speak, "127.0.0.1", 0)
+    async with server:
+        yield URL(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/data/x.zip")
+
+
+async def test_a_body_that_breaks_off_says_where(opening: Opening) -> None:
+    cut = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n0123"
+    async with speaking(cut) as url, opening(1, 5.0) as client:
+        transport = HttpTransport(client, Origins.of(str(url.origin()), []))
+        async with transport.get(url, {}) as response:
+            with pytest.raises(TruncatedBody) as broken:
+                await response.read(10)
+    assert broken.value.expected == 10
+
+
+async def test_a_body_that_nobody_reads_is_no_harm(opening: Opening) -> None:
+    async with serving(b"x" * 5_000_000) as url, opening(1, 5.0) as client:
+        transport = HttpTransport(client, Origins.of(str(url.origin()), []))
+        for _ in range(2):
+            async with transport.get(url, {}) as response:
+                assert response.size_bytes == 5_000_000
+
+
+async def test_each_request_is_paid_for(opening: Opening) -> None:
+    async with serving(b"x") as url, opening(1, 5.0) as client:
+        rate = RequestRate(1000.0)
+        transport = HttpTransport(client, Origins.of(str(url.origin()), []), None, rate)
+        for _ in range(3):
+            async with transport.get(url, {}) as response:
+                assert await response.read(1) == b"x"
+        assert not rate._bucket.has_capacity(rate._bucket.max_rate)

@@ -117,6 +117,15 @@ async def test_no_byte_is_shown_before_the_first_one(
     assert "0.0 MB  0.0 MB/s" in screen.getvalue()
 
 
+async def test_it_shows_how_many_requests_go_at_once(
+    sink: ProgressSink, screen: io.StringIO, meter: ByteMeter
+) -> None:
+    meter.parallel = 48
+    await sink.handle([STARTED])
+    await sink.close()
+    assert "0.0 MB/s  x48" in screen.getvalue()
+
+
 def test_it_paints_on_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
     sink = ProgressSink(ByteMeter())
     sink.console.print("here")

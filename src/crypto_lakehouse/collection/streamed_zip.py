@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import struct
 import zipfile
+from collections.abc import Iterator
+from functools import partial
 from typing import Any, BinaryIO, cast
 
 from attrs import define, field
@@ -91,17 +93,21 @@ class StreamedZip:
     def _inflate(self, data: memoryview | bytes) -> None:
         self._packed_bytes += len(data)
         try:
-            while data:
-                self._add(self._stream.decompress(data, _STEP_BYTES))
-                data = self._stream.unconsumed_tail
-            while not self._stream.eof and (more := self._stream.decompress(b"", _STEP_BYTES)):
-                self._add(more)
+            for piece in self._inflated(data):
+                self._add(piece)
         except _FAULT:
             self._is_unusual = True
             return
         if self._stream.eof:
             self._packed_bytes -= len(self._stream.unused_data)
             self._is_over = True
+
+    def _inflated(self, data: memoryview | bytes) -> Iterator[bytes]:
+        while data:
+            yield self._stream.decompress(data, _STEP_BYTES)
+            data = self._stream.unconsumed_tail
+        # What is held back although all input is taken.
+        yield from iter(partial(self._stream.decompress, b"", _STEP_BYTES), b"")
 
     def _add(self, content: bytes | memoryview) -> None:
         self._size_bytes += len(content)

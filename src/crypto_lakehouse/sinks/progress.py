@@ -38,7 +38,7 @@ REQUEST_WEIGHT_BYTES = 200_000
 
 
 class _BytesColumn(ProgressColumn):
-    """Bytes received and the rate, read from the run's meter at each repaint."""
+    """Bytes received, the rate, and how many requests at once, read at each repaint."""
 
     def __init__(self, meter: ByteMeter) -> None:
         self.meter = meter
@@ -47,7 +47,8 @@ class _BytesColumn(ProgressColumn):
     def render(self, task: Task) -> Text:
         received = self.meter.received_bytes
         rate = received / task.elapsed if task.elapsed else 0.0
-        return Text(f"{received / 1e6:.1f} MB  {rate / 1e6:.1f} MB/s")
+        at_once = f"  x{self.meter.parallel}" if self.meter.parallel else ""
+        return Text(f"{received / 1e6:.1f} MB  {rate / 1e6:.1f} MB/s{at_once}")
 
 
 @define

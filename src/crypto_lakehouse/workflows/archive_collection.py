@@ -43,7 +43,7 @@ from crypto_lakehouse.stores.lock import output_lock
 from crypto_lakehouse.workflows.collectors import make_collector
 from crypto_lakehouse.workflows.config_files import load_config
 from crypto_lakehouse.workflows.history import prune_replaced
-from crypto_lakehouse.workflows.transports import most_parallel, open_client
+from crypto_lakehouse.workflows.transports import most_parallel, open_client, worker_count
 from crypto_lakehouse.workflows.worker_processes import make_jobs, process_count, worker_processes
 
 if TYPE_CHECKING:
@@ -265,7 +265,8 @@ class ArchiveCollectionWorkflow(BaseWorkflow):
             today=plan.today,
             known_hole=self._known_hole,
         )
-        await run_pipeline(plan, inventory, collector, emit, workers=most_parallel(config))
+        workers = worker_count(most_parallel(config))
+        await run_pipeline(plan, inventory, collector, emit, workers=workers)
 
     async def _collect_in_processes(self, plan: Plan, inventory: Inventory, emit: Emit) -> None:
         jobs = make_jobs(

@@ -26,6 +26,7 @@ __all__ = [
     "open_client",
     "origins_of",
     "parallel_downloads",
+    "worker_count",
 ]
 
 #: What `max_parallel_downloads: auto` stands for in listings and estimates.
@@ -43,6 +44,11 @@ def parallel_downloads(config: WorkflowConfig) -> int:
     """How many requests are under way at once, as far as that is known beforehand."""
     wanted = config.max_parallel_downloads
     return _AUTO_PARALLEL if isinstance(wanted, str) else wanted
+
+
+def worker_count(places: int) -> int:
+    """How many workers keep so many places busy: while one verifies, another asks."""
+    return places + 1 + places // 16
 
 
 def most_parallel(config: WorkflowConfig) -> int:

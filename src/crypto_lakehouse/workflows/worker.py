@@ -34,7 +34,7 @@ from crypto_lakehouse.core.task_groups import one_error
 from crypto_lakehouse.planning.holes import load_holes
 from crypto_lakehouse.stores.local import LocalStore
 from crypto_lakehouse.workflows.collectors import make_collector
-from crypto_lakehouse.workflows.transports import open_client
+from crypto_lakehouse.workflows.transports import open_client, worker_count
 from crypto_lakehouse.workflows.worker_protocol import FRAME, Job, Told
 
 __all__ = ["main"]
@@ -64,7 +64,7 @@ class _Worker:
         async with open_client(self.job.config, self.job.share.parallel) as client:
             collector = self._collector(client)
             async with anyio.create_task_group() as tasks:
-                for _ in range(self.job.share.parallel):
+                for _ in range(worker_count(self.job.share.parallel)):
                     tasks.start_soon(self._settle, receive, collector)
                 tasks.start_soon(self._tell)
                 _listen(shards, send, ended)
