@@ -130,9 +130,12 @@ async def test_a_shared_run_ends_as_one_alone(collection: Collection, processes:
     assert report.totals["verified"] == 16
 
 
-async def test_a_second_run_has_nothing_for_the_workers(collection: Collection) -> None:
+async def test_a_second_run_has_nothing_for_the_workers(
+    collection: Collection, monkeypatch: pytest.MonkeyPatch
+) -> None:
     await collection.run(**DAYS, processes=2)
     collection.server.clear()
+    monkeypatch.setattr(sys, "executable", "/bin/false")  # so that none can be started
     report = await collection.run(**DAYS, processes=2)
     assert report.totals["unchanged"] == 20
     assert collection.requested() == []
@@ -157,6 +160,15 @@ async def kill_at(stall: faults.Stall) -> None:
     for pid in workers():
         os.kill(pid, signal.SIGKILL)
     stall.release.open()
+
+
+async def test_a_worker_imports_nothing_from_the_working_directory(
+    collection: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "httptools.py").write_text("raise SystemExit('imported')")
+    monkeypatch.chdir(tmp_path)
+    report = await collection.run(**DAYS, processes=2)
+    assert report.totals["verified"] == 20
 
 
 async def test_workers_that_end_at_once_end_the_run(

@@ -17,6 +17,7 @@ from contextlib import asynccontextmanager, suppress
 from datetime import date
 
 import anyio
+from anyio.abc import TaskGroup
 from attrs import define, field
 
 from crypto_lakehouse.collection.inventory import Work
@@ -117,6 +118,7 @@ class WorkerProcess:
         """Start the process; it makes itself ready while others do other things."""
         self._process = await asyncio.create_subprocess_exec(
             sys.executable,
+            "-P",  # nothing is imported from the working directory
             "-m",
             "crypto_lakehouse.workflows.worker",
             stdin=PIPE,
@@ -225,28 +227,33 @@ class ProcessExecutor:
         jobs: One for each worker.
         emit: Takes the workers' events.
         meter: Counts for all of them.
+        tasks: Own the tasks that listen to workers.
         silence_s: After this long without a word a worker is taken for dead, in seconds.
     """
 
     jobs: Sequence[Job]
     emit: Emit
     meter: ByteMeter
+    tasks: TaskGroup
     silence_s: float = SILENCE_S
     workers: list[WorkerProcess] = field(init=False, factory=list)
     _received_before: int = field(init=False, default=0)
     _barren: int = field(init=False, default=0)
     _replaced: anyio.Event = field(init=False, factory=anyio.Event)
     _is_ending: bool = field(init=False, default=False)
+    _starting: anyio.Lock = field(init=False, factory=anyio.Lock)
 
     @property
     def slots(self) -> int:
         """How many shards are given out at once."""
         return SHARDS_A_WORKER * len(self.jobs)
 
-    async def start(self) -> None:
-        """Start the workers."""
-        for job in self.jobs:
-            self.workers.append(await self._new(job))
+    async def _start(self) -> None:
+        """Start the workers, once there is something to do: a second run often has nothing."""
+        async with self._starting:
+            for place in range(len(self.workers), len(self.jobs)):
+                self.workers.append(await self._new(self.jobs[place]))
+                self.tasks.start_soon(self.keep, place)
 
     async def _new(self, job: Job) -> WorkerProcess:
         worker = WorkerProcess(job, self.silence_s)
@@ -255,6 +262,8 @@ class ProcessExecutor:
 
     async def settle(self, shard: Shard) -> None:
         """Settle a shard; see `ShardExecutor`."""
+        if len(self.workers) < len(self.jobs):
+            await self._start()
         while not (alive := [worker for worker in self.workers if not worker.is_lost]):
             await self._replaced.wait()
         await min(alive, key=lambda worker: worker.load).settle(shard)
@@ -309,12 +318,9 @@ async def worker_processes(
     Raises:
         WorkerError: Workers end as soon as they are started.
     """
-    executor = ProcessExecutor(jobs, emit, meter, silence_s)
     async with anyio.create_task_group() as tasks:
+        executor = ProcessExecutor(jobs, emit, meter, tasks, silence_s)
         try:
-            await executor.start()
-            for place in range(len(jobs)):
-                tasks.start_soon(executor.keep, place)
             yield executor
         finally:
             with anyio.CancelScope(shield=True):
