@@ -22,6 +22,8 @@ __all__ = ["Mirror", "large_mirror", "small_mirror"]
 FIRST_DAY = date(2020, 1, 1)
 DAYS = 1000
 _MIB = 1 << 20
+#: How many months a series of large archives has; a multiple of a year.
+_MONTHS = 48
 
 
 @frozen
@@ -84,9 +86,11 @@ def _days() -> Iterator[Archive]:
 
 def large_mirror(root: Path, count: int, mebibytes: int, kind: str) -> Mirror:
     """Monthly trades of a given size: `stored` random bytes, or `csv` that is deflated."""
-    series = Series(Market.SPOT, DataType.TRADES, "BTCUSDT", None)
     archives = tuple(
-        Archive(series, Period.parse(f"{2018 + number // 12}-{number % 12 + 1:02}"))
+        Archive(
+            Series(Market.SPOT, DataType.TRADES, f"S{number // _MONTHS:02}USDT", None),
+            Period.parse(f"{2018 + number % _MONTHS // 12}-{number % 12 + 1:02}"),
+        )
         for number in range(count)
     )
     content = os.urandom(_MIB) * mebibytes if kind == "stored" else b""
@@ -104,10 +108,13 @@ def large_mirror(root: Path, count: int, mebibytes: int, kind: str) -> Mirror:
         (root / archive.sidecar_key).write_text(f"{digest}  {archive.name}\n")
         size += path.stat().st_size
     selection = {
-        "symbols": ["BTCUSDT"],
+        "symbols": sorted({archive.symbol for archive in archives}),
         "data_types": ["trades"],
         "partitions": ["monthly"],
-        "date_range": {"start": "2018-01-01", "end": archives[-1].period.last_day.isoformat()},
+        "date_range": {
+            "start": "2018-01-01",
+            "end": archives[min(count, _MONTHS) - 1].period.last_day.isoformat(),
+        },
     }
     return Mirror(root, archives, size, selection)
 

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -187,22 +187,20 @@ def slow_source(scale: Scale) -> list[Outcome]:
     return [Outcome("T", title, series, count, "archives", wanted)]
 
 
-def automatic(scale: Scale) -> list[Outcome]:
+def automatic(scale: Scale) -> Iterator[Outcome]:
     """A: `max_parallel_downloads: auto` against a sweep."""
     rounds = max(1, scale.rounds // 2)
-    outcomes = []
     with _served(lambda root: small_mirror(root, scale.small), scale.memory) as (mirror, sites):
-        outcomes.append(_sweep("A-S", mirror, sites["plain"], _SWEEP[2:], rounds, scale))
-        outcomes.append(_sweep("A-T", mirror, sites["slow"], _SWEEP[4:], rounds, scale))
-        outcomes.append(_sweep("A-busy", mirror, sites["busy"], (16, 24, 32), 1, scale))
-    count = min(200, scale.small // 50)
+        yield _sweep("A-S", mirror, sites["plain"], _SWEEP[2:], rounds, scale)
+        yield _sweep("A-T", mirror, sites["slow"], _SWEEP[4:], rounds, scale)
+        yield _sweep("A-busy", mirror, sites["busy"], (16, 24, 32), 1, scale)
+    count = min(192, scale.small // 50)
 
     def make(root: Path) -> Mirror:
         return large_mirror(root, count, 4, "stored")
 
     with _served(make, scale.memory) as (mirror, sites):
-        outcomes.append(_sweep("A-capped", mirror, sites["capped"], _SWEEP[3:], 1, scale))
-    return outcomes
+        yield _sweep("A-capped", mirror, sites["capped"], _SWEEP[3:], 1, scale)
 
 
 def _sweep(
@@ -262,7 +260,7 @@ def start_up(scale: Scale) -> list[Outcome]:
     return [Outcome("U", "start-up and processor time", series, scale.small, "archives", wanted)]
 
 
-WORKLOADS: dict[str, Callable[[Scale], list[Outcome]]] = {
+WORKLOADS: dict[str, Callable[[Scale], Iterable[Outcome]]] = {
     "S": small_archives,
     "L": large_archives,
     "T": slow_source,

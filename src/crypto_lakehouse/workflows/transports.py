@@ -48,7 +48,7 @@ def parallel_downloads(config: WorkflowConfig) -> int:
 
 def worker_count(places: int) -> int:
     """How many workers keep so many places busy: while one verifies, another asks."""
-    return places + 1 + places // 16
+    return 2 * places
 
 
 def most_parallel(config: WorkflowConfig) -> int:
