@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from tests.collection.scripted_server import WAIT_S, Peer, answer, gently, serving
 
 from crypto_lakehouse.collection import connection as module
-from crypto_lakehouse.collection.connection import Connection, Lost
+from crypto_lakehouse.collection.answers import Lost
+from crypto_lakehouse.collection.connection import Connection
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 SCRATCH = 1 << 15

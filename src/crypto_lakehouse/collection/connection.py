@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from enum import Enum, auto
 from typing import cast
 
 import httptools
 
-__all__ = ["CHUNK_BYTES", "Connection", "Lost"]
+from crypto_lakehouse.collection.answers import Headers, Lost
+
+__all__ = ["CHUNK_BYTES", "Connection"]
 
 #: A large body arrives in chunks of this many bytes, each of which is stored in one thread hop.
 CHUNK_BYTES = 1 << 20
@@ -39,42 +41,6 @@ _DRAIN_BYTES = 1 << 16
 #: A connection that was silent for longer, in seconds, is not trusted with a request: a NAT on
 #: the way may have forgotten it, which shows as silence only.
 _IDLE_LIMIT_S = 60.0
-
-
-class Lost(Exception):
-    """The connection ended before the answer did.
-
-    Attributes:
-        reason: Why, as far as the system says.
-        in_body: Whether the head was whole.
-    """
-
-    def __init__(self, reason: str, *, in_body: bool) -> None:
-        self.reason = reason
-        self.in_body = in_body
-        super().__init__(reason)
-
-
-class Headers(Mapping[str, str]):
-    """An answer's headers, by names in any case, decoded as they are asked for.
-
-    Of a repeated header the last one counts. Bytes that are no UTF-8 become lone surrogates.
-    """
-
-    __slots__ = ("_raw",)
-
-    def __init__(self, raw: Mapping[bytes, bytes]) -> None:
-        self._raw = raw
-
-    def __getitem__(self, name: str) -> str:
-        value = self._raw[name.lower().encode("utf-8", "surrogateescape")]
-        return value.rstrip(b" \t").decode("utf-8", "surrogateescape")
-
-    def __iter__(self) -> Iterator[str]:
-        return (name.decode("utf-8", "surrogateescape") for name in self._raw)
-
-    def __len__(self) -> int:
-        return len(self._raw)
 
 
 class _State(Enum):

@@ -17,7 +17,8 @@ from aiohappyeyeballs import AddrInfoType, start_connection
 from attrs import define, field
 from yarl import URL
 
-from crypto_lakehouse.collection.connection import CHUNK_BYTES, Connection, Lost
+from crypto_lakehouse.collection.answers import Lost
+from crypto_lakehouse.collection.connection import CHUNK_BYTES, Connection
 from crypto_lakehouse.collection.http import read_up_to
 from crypto_lakehouse.core.errors import (
     ConnectionFailed,

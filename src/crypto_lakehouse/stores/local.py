@@ -6,7 +6,6 @@ A small body costs no thread hop, as the hop would cost more than the work (desi
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
@@ -25,6 +24,7 @@ from attrs import define, field
 from crypto_lakehouse.core.archive import SIDECAR_SUFFIX
 from crypto_lakehouse.core.errors import StoreError
 from crypto_lakehouse.core.ports import FileStat, FolderScan, Watch
+from crypto_lakehouse.stores.refusals import refusals
 
 __all__ = ["OWN_FOLDER", "LocalPart", "LocalStore"]
 
@@ -38,9 +38,6 @@ _PLAIN_KEY = re.compile(r"(?:[A-Za-z0-9_-][A-Za-z0-9_.-]*/)*[A-Za-z0-9_-][A-Za-z
 
 _STEP_BYTES = 1 << 20
 
-#: Errors that every other file would meet too.
-_STOPS_RUN = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
-
 #: For reading stored bytes: one bad sector concerns one file.
 _ONE_FILE: frozenset[int] = frozenset()
 
@@ -48,26 +45,6 @@ _ONE_FILE: frozenset[int] = frozenset()
 _NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 
 _WRITE = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | _NO_LINK
-
-
-class _refusals:  # noqa: N801 - reads as a statement; a class, as it is on the hot path
-    """Turn the operating system's refusals into ours; `stops_run` are those that all would meet."""
-
-    __slots__ = ("path", "stops_run")
-
-    def __init__(self, path: str, stops_run: frozenset[int] = _STOPS_RUN) -> None:
-        self.path = path
-        self.stops_run = stops_run
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        if isinstance(error, OSError):
-            reason = error.strerror or str(error)
-            hint = "; free some space and run again" if error.errno == errno.ENOSPC else ""
-            stops_run = error.errno in self.stops_run
-            raise StoreError(self.path, reason + hint, stops_run=stops_run) from error
 
 
 def _absolute(root: str | Path) -> Path:
@@ -112,7 +89,7 @@ class LocalStore:
 
     def _scan(self, path: str) -> dict[str, FileStat]:
         found: dict[str, FileStat] = {}
-        with _refusals(path), suppress(FileNotFoundError), os.scandir(path) as entries:
+        with refusals(path), suppress(FileNotFoundError), os.scandir(path) as entries:
             for entry in entries:
                 with suppress(FileNotFoundError):  # one that is removed meanwhile
                     if entry.is_file(follow_symlinks=False):
@@ -134,7 +111,7 @@ class LocalStore:
                 if name.endswith(_ZIP)
             }
             return FolderScan(zips, found.keys() - zips.keys())
-        with _refusals(path):
+        with refusals(path):
             try:
                 descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             except FileNotFoundError:
@@ -151,7 +128,7 @@ class LocalStore:
     async def read(self, key: str, limit: int) -> bytes | None:
         """The first bytes of a small stored file, None where there is none."""
         path = self.path(key)
-        with _refusals(path, _ONE_FILE):
+        with refusals(path, _ONE_FILE):
             try:
                 with open(path, "rb") as file:  # noqa: ASYNC230, PTH123 - small, see the module
                     return file.read(limit)
@@ -161,20 +138,20 @@ class LocalStore:
     def reader(self, key: str) -> BinaryIO:
         """Open a stored file for reading."""
         path = self.path(key)
-        with _refusals(path):
+        with refusals(path):
             return open(path, "rb")  # noqa: PTH123
 
     async def put(self, key: str, data: bytes) -> FileStat:
         """Write a small body and rename it to its final name."""
         path = self.path(key)
-        with _refusals(path):
+        with refusals(path):
             self._make_folder(path)
             return _write_whole(path, data)
 
     async def open_part(self, key: str, *, resume: bool, watch: Watch | None = None) -> LocalPart:
         """Begin `NAME.part`, or hash what an earlier try left of it and go on."""
         path = self.path(key)
-        with _refusals(path):
+        with refusals(path):
             self._make_folder(path)
         part = LocalPart(self, key, path, watch)
         await to_thread.run_sync(part.resume if resume else part.begin)
@@ -183,7 +160,7 @@ class LocalStore:
     async def quarantine(self, key: str, data: bytes, note: Mapping[str, object]) -> None:
         """Keep a body's bytes and a note in `.lakehouse/quarantine/<key>`."""
         path = self.quarantine_path(key)
-        with _refusals(path):
+        with refusals(path):
             self._make_folder(path)
             _write_whole(path, data)
             self.write_note(path, note)
@@ -198,7 +175,7 @@ class LocalStore:
         kept = f"{OWN_FOLDER}/replaced/{key}/{stamp}-{sha256}.zip"
         for suffix in ("", SIDECAR_SUFFIX):
             source, target = self.path(key + suffix), self.path(kept + suffix)
-            with _refusals(target):
+            with refusals(target):
                 self._make_folder(target)
                 await _link_or_copy(source, target)
         return kept
@@ -206,7 +183,7 @@ class LocalStore:
     async def remove(self, key: str) -> None:
         """Remove a stored file, where there is one."""
         path = self.path(key)
-        with _refusals(path):
+        with refusals(path):
             _unlink(path)
 
     def quarantine_path(self, key: str) -> str:
@@ -220,7 +197,7 @@ class LocalStore:
 
     def make_folder_for(self, path: str) -> None:
         """Make the folder that a path of ours lies in."""
-        with _refusals(path):
+        with refusals(path):
             self._make_folder(path)
 
     def _make_folder(self, path: str) -> None:
@@ -261,7 +238,7 @@ class LocalPart:
 
     def resume(self) -> None:
         """Hash the bytes that are already there; blocking, and nothing is left open."""
-        with _refusals(self.path), suppress(FileNotFoundError):
+        with refusals(self.path), suppress(FileNotFoundError):
             _fold_file(self.path, self._fold, _NO_LINK)
 
     def _fold(self, data: bytes | bytearray) -> None:
@@ -271,7 +248,7 @@ class LocalPart:
             self.watch(data)
 
     def _open(self, flags: int) -> BinaryIO:
-        with _refusals(self.path):
+        with refusals(self.path):
             file = os.fdopen(os.open(self.path, flags, 0o666), "wb", buffering=0)
         self._file = file
         return file
@@ -282,7 +259,7 @@ class LocalPart:
 
     def _append(self, data: bytes | bytearray) -> None:
         file = self._file or self._open(_WRITE | os.O_APPEND)
-        with _refusals(self.path):
+        with refusals(self.path):
             view = memoryview(data)
             while view:
                 view = view[file.write(view) :]
@@ -294,7 +271,7 @@ class LocalPart:
 
     def reader(self) -> BinaryIO:
         """Open the bytes so far for reading."""
-        with _refusals(self.path):
+        with refusals(self.path):
             return open(self.path, "rb")  # noqa: PTH123
 
     async def close(self) -> None:
@@ -306,14 +283,14 @@ class LocalPart:
     async def commit(self) -> FileStat:
         """Rename to the final name."""
         await self.close()
-        with _refusals(self.final_path):
+        with refusals(self.final_path):
             os.rename(self.path, self.final_path)  # noqa: PTH104
             return _stat(os.stat(self.final_path))  # noqa: PTH116
 
     async def discard(self) -> None:
         """Remove the bytes."""
         await self.close()
-        with _refusals(self.path):
+        with refusals(self.path):
             _unlink(self.path)
 
     async def quarantine(self, note: Mapping[str, object]) -> None:
@@ -321,7 +298,7 @@ class LocalPart:
         await self.close()
         target = self.store.quarantine_path(self.key)
         self.store.make_folder_for(target)
-        with _refusals(target):
+        with refusals(target):
             os.rename(self.path, target)  # noqa: PTH104
             self.store.write_note(target, note)
 
@@ -390,7 +367,7 @@ def _unlink(path: str) -> None:
 
 def _hash_file(path: str) -> str | None:
     digest = hashlib.sha256()
-    with _refusals(path, _ONE_FILE):
+    with refusals(path, _ONE_FILE):
         try:
             _fold_file(path, digest.update)
         except FileNotFoundError:
