@@ -17,6 +17,7 @@ from crypto_lakehouse.collection.inventory import Action, Work
 from crypto_lakehouse.collection.shards import Shard, ShardLost, run_sharded
 from crypto_lakehouse.core.archive import Archive, DataType, Market, Period, Series
 from crypto_lakehouse.core.events import ArchiveFinished, Event
+from crypto_lakehouse.core.listing import ListedArchive
 from crypto_lakehouse.core.plan import PlannedArchive, PlannedPeriod, PlannedSeries, PlanTotals
 from crypto_lakehouse.core.ports import FileStat
 from crypto_lakehouse.core.verdicts import Verdict
@@ -100,7 +101,9 @@ async def settle(count: int, losses: list[int]) -> tuple[list[ArchiveFinished], 
 async def test_every_archive_is_in_one_shard(count: int) -> None:
     events, executor = await settle(count, [])
     assert [event.archive for event in events] == [archive(number) for number in range(count)]
-    assert len(executor.given_out) == -(-count // shards.SHARD_ARCHIVES)
+    sizes = [len(shard.work) for shard in executor.given_out]
+    assert sum(sizes) == count
+    assert max(sizes, default=0) <= shards.SHARD_ARCHIVES
     numbers = [shard.number for shard in executor.given_out]
     assert len(set(numbers)) == len(numbers)
     assert executor.most_at_once <= executor.slots
@@ -112,12 +115,35 @@ def test_whatever_is_lost_each_archive_has_one_verdict(count: int, losses: list[
     assert Counter(event.archive for event in events) == Counter(map(archive, range(count)))
 
 
+async def test_few_archives_are_shared_by_all() -> None:
+    _, executor = await settle(12, [])
+    assert [len(shard.work) for shard in executor.given_out] == [1, 1, 1, 2, 2, 2, 3]
+
+
+async def test_large_archives_are_a_shard_each() -> None:
+    packer = shards._Packer(1)
+    large = ListedArchive(size_bytes=shards.SHARD_BYTES)
+    work = [
+        Work(planned=PlannedArchive(archive(number), listed=large), action=Action.FETCH)
+        for number in range(5)
+    ]
+    assert [len(shard.work) for shard in packer.pack(work)] == [1] * 5
+
+
+@pytest.fixture
+def whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the first shard be as large as any."""
+    monkeypatch.setattr(shards, "FIRST_SHARD_ARCHIVES", shards.SHARD_ARCHIVES)
+
+
+@pytest.mark.usefixtures("whole")
 async def test_what_is_lost_is_given_out_again_and_nothing_else() -> None:
     events, executor = await settle(10, [4])
     assert [len(shard.work) for shard in executor.given_out] == [10, 4]
     assert {event.verdict for event in events} == {Verdict.VERIFIED}
 
 
+@pytest.mark.usefixtures("whole")
 async def test_what_is_lost_every_time_has_failed() -> None:
     events, executor = await settle(10, [9, 4, 1])
     assert [len(shard.work) for shard in executor.given_out] == [10, 9, 4]

@@ -6,7 +6,7 @@ events. One that dies loses no archive: what has no verdict yet is given out aga
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 import anyio
@@ -26,6 +26,12 @@ __all__ = ["Shard", "ShardExecutor", "ShardLost", "run_sharded"]
 #: A shard is this many archives: enough that handing them over costs little, and few enough that
 #: all executors are done at about the same time.
 SHARD_ARCHIVES = 64
+
+#: The first shards, one for each slot, are this large.
+FIRST_SHARD_ARCHIVES = 1
+
+#: Where sizes are listed, a shard is no more than about this many bytes.
+SHARD_BYTES = 256 << 20
 
 #: What was lost with its executor so often is `failed`.
 ATTEMPTS = 3
@@ -84,7 +90,7 @@ async def run_sharded(
         StoreError: The store takes nothing more.
     """
     send, receive = anyio.create_memory_object_stream[Shard](0)
-    packer = _Packer()
+    packer = _Packer(executor.slots)
 
     async def put(work: Sequence[Work]) -> None:
         for shard in packer.pack(work):
@@ -103,27 +109,39 @@ async def run_sharded(
 
 @define
 class _Packer:
-    """Fills shards in the order of the plan."""
+    """Fills shards in the order of the plan; small ones first, so that few archives are shared.
 
+    Args:
+        slots: How many shards are given out at once; after so many the next ones are twice as
+            large.
+    """
+
+    slots: int
     _pending: list[Work] = field(init=False, factory=list)
+    _bytes: int = field(init=False, default=0)
     _count: int = field(init=False, default=0)
 
-    def pack(self, work: Sequence[Work]) -> list[Shard]:
+    def pack(self, work: Sequence[Work]) -> Iterator[Shard]:
         """Return the shards that are full now."""
-        self._pending += work
-        full = len(self._pending) // SHARD_ARCHIVES * SHARD_ARCHIVES
-        shards = [
-            self._shard(self._pending[start : start + SHARD_ARCHIVES])
-            for start in range(0, full, SHARD_ARCHIVES)
-        ]
-        self._pending = self._pending[full:]
-        return shards
+        for item in work:
+            self._pending.append(item)
+            listed = item.planned.listed
+            self._bytes += listed.size_bytes if listed else 0
+            if len(self._pending) >= self._size or self._bytes >= SHARD_BYTES:
+                yield self._shard()
 
-    def rest(self) -> list[Shard]:
+    @property
+    def _size(self) -> int:
+        doublings = min(self._count // self.slots, SHARD_ARCHIVES.bit_length())
+        return min(SHARD_ARCHIVES, FIRST_SHARD_ARCHIVES << doublings)
+
+    def rest(self) -> Iterator[Shard]:
         """Return the last shard, where there is one."""
-        return [self._shard(self._pending)] if self._pending else []
+        if self._pending:
+            yield self._shard()
 
-    def _shard(self, work: Sequence[Work]) -> Shard:
+    def _shard(self) -> Shard:
+        work, self._pending, self._bytes = self._pending, [], 0
         self._count += 1
         return Shard(self._count, work)
 
