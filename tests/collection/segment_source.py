@@ -202,7 +202,7 @@ class MemoryPart:
     def reader(self) -> BinaryIO:
         raise NotImplementedError
 
-    async def commit(self) -> FileStat:
+    async def commit(self, *, sync: bool = False) -> FileStat:
         raise NotImplementedError
 
     async def discard(self) -> None:

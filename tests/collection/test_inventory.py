@@ -78,7 +78,7 @@ class MemoryStore:
     def reader(self, key: str) -> BinaryIO:
         return io.BytesIO(self.files[key][0])
 
-    async def put(self, key: str, data: bytes) -> FileStat:
+    async def put(self, key: str, data: bytes, *, sync: bool = False) -> FileStat:
         stat = FileStat(len(data), len(self.files))
         self.files[key] = (data, stat)
         return stat
@@ -90,7 +90,12 @@ class MemoryStore:
         raise NotImplementedError("an inventory replaces nothing")
 
     async def remove(self, key: str) -> None:
-        raise NotImplementedError("an inventory removes nothing")
+        raise NotImplementedError("an inventory does not wait")
+
+    def remove_now(self, key: str) -> None:
+        if key in self.refuses:
+            raise self.refuses[key]
+        del self.files[key]
 
     async def quarantine(self, key: str, data: bytes, note: Mapping[str, object]) -> None:
         raise NotImplementedError("an inventory sets nothing aside")
@@ -363,11 +368,23 @@ async def test_a_file_without_a_row_is_checked_before_anything_is_requested(here
 
 async def test_files_of_other_names_settle_nothing(here: Here) -> None:
     archive = archive_of(1)
-    for name in (archive.key + SIDECAR_SUFFIX, archive.key + ".part", archive.folder + "notes"):
+    for name in (archive.key + SIDECAR_SUFFIX, archive.folder + "notes"):
         await here.store.put(name, b"")
     _, (work,) = await here.sort(archive)
     assert work.action is Action.FETCH
     assert work.stat is None
+
+
+async def test_unfinished_bodies_that_nobody_can_go_on_with_are_removed(here: Here) -> None:
+    archive, other = archive_of(1), archive_of(2)
+    here.ledger.unfinished[archive.key] = PART
+    leftovers = [other.key + ".part", archive.sidecar_key + ".part", archive.folder + "x.part"]
+    for name in (archive.key + ".part", *leftovers):
+        await here.store.put(name, b"begun")
+    here.store.refuses[leftovers[-1]] = StoreError(leftovers[-1], "Is a directory")
+    _, (work,) = await here.sort(archive)
+    assert work.part == PART
+    assert list(here.store.files) == [archive.key + ".part", leftovers[-1]]
 
 
 async def test_a_folder_that_cannot_be_read_fails_its_own_archives_only(here: Here) -> None:

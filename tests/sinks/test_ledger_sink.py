@@ -41,8 +41,14 @@ def ledger(path: Path) -> Iterator[SqliteLedger]:
 
 
 @pytest.fixture
-def sink(ledger: SqliteLedger) -> LedgerSink:
-    return LedgerSink(ledger)
+def synced() -> list[str]:
+    """Keys that were made durable."""
+    return []
+
+
+@pytest.fixture
+def sink(ledger: SqliteLedger, synced: list[str]) -> LedgerSink:
+    return LedgerSink(ledger, synced.extend)
 
 
 def query(path: Path, statement: str) -> list[Any]:

@@ -183,7 +183,7 @@ async def test_a_session_of_the_application_is_used_and_not_closed(
 
 async def test_a_full_disk_stops_the_run_with_a_clear_error(collection: Collection) -> None:
     class FullStore(LocalStore):
-        async def put(self, key: str, data: bytes) -> FileStat:
+        async def put(self, key: str, data: bytes, *, sync: bool = False) -> FileStat:
             raise StoreError(self.path(key), "No space left on device", stops_run=True)
 
     with pytest.raises(StoreError, match="No space left"):

@@ -24,6 +24,7 @@ from tests.workflows.conftest import (
 
 from crypto_lakehouse.collection.zip_check import check_zip
 from crypto_lakehouse.core.config import WorkflowConfig
+from crypto_lakehouse.core.ports import FileStat
 from crypto_lakehouse.core.verdicts import Verdict
 from crypto_lakehouse.stores.local import LocalStore
 from crypto_lakehouse.testing.faults import Status, Truncate
@@ -397,9 +398,9 @@ async def test_at_no_moment_is_there_no_good_archive(synced: Collection, step: i
             await self._count()
             return kept
 
-        async def put(self, key: str, data: bytes) -> Any:
+        async def put(self, key: str, data: bytes, *, sync: bool = False) -> FileStat:
             await self._count()
-            stat = await super().put(key, data)
+            stat = await super().put(key, data, sync=sync)
             await self._count()
             return stat
 

@@ -35,8 +35,8 @@ class Body(Protocol):
         """Open the bytes for reading; the caller closes it."""
         ...
 
-    async def commit(self) -> FileStat:
-        """Move the bytes to their final name, at once and whole."""
+    async def commit(self, *, sync: bool = False) -> FileStat:
+        """Move the bytes to their final name, at once and whole; see `Store.put` for `sync`."""
         ...
 
     async def quarantine(self, note: Mapping[str, object]) -> None:
@@ -74,9 +74,9 @@ class MemoryBody:
         """Open the body for reading."""
         return BytesIO(self.data)
 
-    async def commit(self) -> FileStat:
+    async def commit(self, *, sync: bool = False) -> FileStat:
         """Store the body under its key."""
-        return await self.store.put(self.key, self.data)
+        return await self.store.put(self.key, self.data, sync=sync)
 
     async def quarantine(self, note: Mapping[str, object]) -> None:
         """Set the body aside."""

@@ -26,7 +26,7 @@ from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.errors import StoreError, TransferError
 from crypto_lakehouse.core.events import ArchiveFinished
 from crypto_lakehouse.core.listing import ListedArchive, same_etag, same_moment
-from crypto_lakehouse.core.ports import FileStat, Store
+from crypto_lakehouse.core.ports import PART_SUFFIX, FileStat, Store
 from crypto_lakehouse.core.redaction import redact
 from crypto_lakehouse.core.verdicts import Verdict
 
@@ -86,6 +86,8 @@ class ArchiveCollector:
                 standing = await self._prover.recognise(work)
                 standing = await self._prover.ask(work, transfer, standing)
                 known = await self._prover.settle(work, transfer, standing)
+                if known is not None and work.part is not None:
+                    await self.store.remove(work.archive.key + PART_SUFFIX)
             outcome = known or await self._fetch(work, transfer, standing)
         except TransferError as error:
             outcome = _failed(standing, redact(str(error)))
@@ -138,7 +140,7 @@ class ArchiveCollector:
         second = await self._look_again(transfer, listed)
         if second is None:
             return None, Ruling(Verdict.MISSING)
-        return second, judge_again(first.look, second.look)
+        return second, _as_sent(judge_again(first.look, second.look), second.fetched)
 
     async def _look_again(self, transfer: Transfer, listed: ListedArchive | None) -> Exhibit | None:
         """Look afresh, at the second source where there is one and it has the archive."""
@@ -209,19 +211,21 @@ class ArchiveCollector:
 
         Sidecar first, so that no zip is ever without its proof; but behind a zip that it takes
         the place of, as a file that is not the ledger's is looked at again by the next run.
+        What takes a good file's place is synced before: a power loss leaves one of the two.
         """
+        stands = work.stat is not None
         data = exhibit.sidecar if self.keep_sidecars else None
         agrees = exhibit.look.published_sha256 == exhibit.look.sha256
         if data is not None and not agrees and ruling.verdict is Verdict.VERIFIED:
             reason = "the ETag proves it; its sidecar disagrees and is not kept"
             ruling = Ruling(ruling.verdict, reason)
         if data is None or not agrees:
-            stat = await exhibit.body.commit()
+            stat = await exhibit.body.commit(sync=stands)
             await self._drop_foreign_sidecar(work, exhibit.look.sha256)
             return stat, ruling
-        if work.stat is not None:
-            stat = await exhibit.body.commit()
-            await self.store.put(work.archive.sidecar_key, data)
+        if stands:
+            stat = await exhibit.body.commit(sync=True)
+            await self.store.put(work.archive.sidecar_key, data, sync=True)
             return stat, ruling
         await self.store.put(work.archive.sidecar_key, data)
         return await exhibit.body.commit(), ruling
@@ -256,6 +260,16 @@ class ArchiveCollector:
 def _is_let_in(ruling: Ruling) -> bool:
     good = ruling.verdict in {Verdict.VERIFIED, Verdict.SIDECAR_MISSING}
     return good or ruling.reason == ACCEPTED
+
+
+def _as_sent(ruling: Ruling, fetched: Fetched) -> Ruling:
+    """Blame whoever encoded the bytes on their way, although they were asked for as they are."""
+    encoding = fetched.headers.get("Content-Encoding", "identity")
+    wrong = {Verdict.CORRUPT, Verdict.UPSTREAM_MISMATCH}
+    if ruling.verdict not in wrong or encoding == "identity":
+        return ruling
+    reason = f"{ruling.reason}; it was sent with Content-Encoding: {_printable(encoding)}, unasked"
+    return Ruling(Verdict.CORRUPT, reason)
 
 
 def _is_doubtful(ruling: Ruling) -> bool:

@@ -7,6 +7,7 @@ told as one event for the whole folder: a second run over a million archives doe
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from enum import Enum, auto
 
 from attrs import define, field, frozen
@@ -25,6 +26,7 @@ from crypto_lakehouse.core.events import ArchiveFinished, ArchivesUnchanged, Eve
 from crypto_lakehouse.core.listing import ListedArchive, same_etag, same_moment
 from crypto_lakehouse.core.plan import PlannedArchive, PlannedPeriod, PlannedSeries
 from crypto_lakehouse.core.ports import (
+    PART_SUFFIX,
     FileStat,
     FolderScan,
     InventoryLedger,
@@ -234,7 +236,19 @@ class Inventory:
             if error.stops_run:
                 raise
             return error
-        return _Folder(prefix, scan, self.ledger)
+        folder = _Folder(prefix, scan, self.ledger)
+        self._clear_leftovers(folder)
+        return folder
+
+    def _clear_leftovers(self, folder: _Folder) -> None:
+        """Remove unfinished bodies that nobody can go on with, as a killed run leaves them.
+
+        Before any work of the folder is given out: a plan names each series once.
+        """
+        for name in [name for name in folder.scan.others if name.endswith(PART_SUFFIX)]:
+            if folder.part(name.removesuffix(PART_SUFFIX)) is None:
+                with suppress(StoreError):  # whoever needs its place will say so
+                    self.store.remove_now(folder.prefix + name)
 
     def _sort_folder(
         self, planned: PlannedSeries, periods: list[PlannedPeriod], folder: _Folder

@@ -17,6 +17,7 @@ from crypto_lakehouse.core.listing import ListingPage
 from crypto_lakehouse.core.verdicts import Verdict
 
 __all__ = [
+    "PART_SUFFIX",
     "Emit",
     "FileStat",
     "FolderScan",
@@ -31,6 +32,9 @@ __all__ = [
     "VerifiedObject",
     "Watch",
 ]
+
+#: Behind a key: the beginning of its bytes, beside its final name.
+PART_SUFFIX = ".part"
 
 Emit = Callable[[Sequence[Event]], Awaitable[None]]
 """Hand events on, in order; waits while the sinks are behind (backpressure)."""
@@ -137,8 +141,12 @@ class Part(Protocol):
         """Open the bytes so far for reading; the caller closes it."""
         ...
 
-    async def commit(self) -> FileStat:
-        """Move the bytes to their final name, at once and whole."""
+    async def commit(self, *, sync: bool = False) -> FileStat:
+        """Move the bytes to their final name, at once and whole.
+
+        Args:
+            sync: Whether they must survive a power loss before the name is theirs.
+        """
         ...
 
     async def close(self) -> None:
@@ -180,8 +188,14 @@ class Store(Protocol):
         """Open a stored file for reading; the caller closes it."""
         ...
 
-    async def put(self, key: str, data: bytes) -> FileStat:
-        """Store a small body under its key, at once and whole."""
+    async def put(self, key: str, data: bytes, *, sync: bool = False) -> FileStat:
+        """Store a small body under its key, at once and whole.
+
+        Args:
+            key: Its key.
+            data: Its bytes.
+            sync: Whether they must survive a power loss before the name is theirs.
+        """
         ...
 
     async def open_part(self, key: str, *, resume: bool, watch: Watch | None = None) -> Part:
@@ -198,7 +212,7 @@ class Store(Protocol):
     async def keep_replaced(self, key: str, sha256: str) -> str:
         """Keep a stored file's bytes, and its sidecar's, before another version takes its place.
 
-        The file stays where it is.
+        The file stays where it is; what is kept survives a power loss.
 
         Args:
             key: Its key.
@@ -211,6 +225,10 @@ class Store(Protocol):
 
     async def remove(self, key: str) -> None:
         """Remove a stored file, where there is one."""
+        ...
+
+    def remove_now(self, key: str) -> None:
+        """As `remove`; blocking."""
         ...
 
     async def quarantine(self, key: str, data: bytes, note: Mapping[str, object]) -> None:

@@ -10,26 +10,30 @@ import hashlib
 import json
 import os
 import re
-import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from stat import S_ISREG
 from typing import Any, BinaryIO
+from uuid import uuid4
 
 from anyio import from_thread, to_thread
 from attrs import define, field
 
 from crypto_lakehouse.core.archive import SIDECAR_SUFFIX
 from crypto_lakehouse.core.errors import StoreError
-from crypto_lakehouse.core.ports import FileStat, FolderScan, Watch
+from crypto_lakehouse.core.ports import PART_SUFFIX, FileStat, FolderScan, Watch
+from crypto_lakehouse.stores.disk import NO_LINK, WRITE, Disk, file_stat
 from crypto_lakehouse.stores.refusals import refusals
 
 __all__ = ["OWN_FOLDER", "LocalPart", "LocalStore"]
 
 #: Everything in an output directory that is ours and not the publisher's.
 OWN_FOLDER = ".lakehouse"
+
+#: Where files of ours are written before they take their names.
+_UNFINISHED = "unfinished"
 
 _ZIP = ".zip"
 
@@ -40,11 +44,6 @@ _STEP_BYTES = 1 << 20
 
 #: For reading stored bytes: one bad sector concerns one file.
 _ONE_FILE: frozenset[int] = frozenset()
-
-#: A symbolic link in place of a part is never followed, neither to write nor to go on.
-_NO_LINK = getattr(os, "O_NOFOLLOW", 0)
-
-_WRITE = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | _NO_LINK
 
 
 def _absolute(root: str | Path) -> Path:
@@ -57,9 +56,11 @@ class LocalStore:
 
     Args:
         root: The output directory; it is made where it is absent.
+        disk: Changes what is on disk.
     """
 
     root: Path = field(converter=_absolute)
+    disk: Disk = field(factory=Disk, repr=False)
     _root_text: str = field(init=False)
     _made: set[str] = field(init=False, factory=set)
 
@@ -93,7 +94,7 @@ class LocalStore:
             for entry in entries:
                 with suppress(FileNotFoundError):  # one that is removed meanwhile
                     if entry.is_file(follow_symlinks=False):
-                        found[entry.name] = _stat(entry.stat(follow_symlinks=False))
+                        found[entry.name] = file_stat(entry.stat(follow_symlinks=False))
         return found
 
     def scan_now(self, folder: str) -> FolderScan:
@@ -141,12 +142,12 @@ class LocalStore:
         with refusals(path):
             return open(path, "rb")  # noqa: PTH123
 
-    async def put(self, key: str, data: bytes) -> FileStat:
+    async def put(self, key: str, data: bytes, *, sync: bool = False) -> FileStat:
         """Write a small body and rename it to its final name."""
         path = self.path(key)
         with refusals(path):
             self._make_folder(path)
-            return _write_whole(path, data)
+            return self.disk.write(path, data, path + PART_SUFFIX, sync=sync)
 
     async def open_part(self, key: str, *, resume: bool, watch: Watch | None = None) -> LocalPart:
         """Begin `NAME.part`, or hash what an earlier try left of it and go on."""
@@ -160,31 +161,74 @@ class LocalStore:
     async def quarantine(self, key: str, data: bytes, note: Mapping[str, object]) -> None:
         """Keep a body's bytes and a note in `.lakehouse/quarantine/<key>`."""
         path = self.quarantine_path(key)
-        with refusals(path):
-            self._make_folder(path)
-            _write_whole(path, data)
-            self.write_note(path, note)
+        self.make_folder_for(path)
+        self._write_own(path, data)
+        self.write_note(path, note)
 
     async def keep_replaced(self, key: str, sha256: str) -> str:
         """Link a stored file to `.lakehouse/replaced/<key>/<UTC moment>-<sha256>.zip`.
 
         A link costs no space, and the final name never lacks a file; where the file system has
-        none, the bytes are copied.
+        none, the bytes are copied. They survive a power loss before this returns.
         """
         stamp = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
         kept = f"{OWN_FOLDER}/replaced/{key}/{stamp}-{sha256}.zip"
+        targets = []
         for suffix in ("", SIDECAR_SUFFIX):
             source, target = self.path(key + suffix), self.path(kept + suffix)
             with refusals(target):
                 self._make_folder(target)
-                await _link_or_copy(source, target)
+                await self._link_or_copy(source, target)
+            targets.append(target)
+        with refusals(targets[0]):
+            await to_thread.run_sync(self.disk.sync, self._root_text, targets)
         return kept
+
+    async def _link_or_copy(self, source: str, target: str) -> None:
+        """Give a file's bytes a second name; nothing where there is no file, or both are there."""
+        if not os.path.lexists(source):  # noqa: ASYNC240 - as quick as the rename that follows
+            return
+        try:
+            self.disk.link(source, target)
+        except FileExistsError:
+            return
+        except OSError:
+            part = self._own_part()
+            try:
+                await to_thread.run_sync(self.disk.copy, source, part)
+            except OSError:
+                self.disk.unlink(part)
+                raise
+            self.disk.rename(part, target)
+
+    def make_durable(self, keys: Collection[str]) -> None:
+        """Let archives and their sidecars survive a power loss; blocking.
+
+        Raises:
+            StoreError: The disk could not keep them.
+        """
+        paths = [self.path(key + suffix) for key in keys for suffix in ("", SIDECAR_SUFFIX)]
+        with refusals(self._root_text):
+            self.disk.sync(self._root_text, paths)
 
     async def remove(self, key: str) -> None:
         """Remove a stored file, where there is one."""
         path = self.path(key)
         with refusals(path):
-            _unlink(path)
+            self.disk.unlink(path)
+
+    def remove_now(self, key: str) -> None:
+        """As `remove`; blocking."""
+        path = self.path(key)
+        with refusals(path, _ONE_FILE):
+            self.disk.unlink(path)
+
+    def clear_unfinished(self) -> None:
+        """Remove what a killed run left of our own files; blocking, and before any other work."""
+        folder = self.own_path(_UNFINISHED)
+        with refusals(str(folder)), suppress(FileNotFoundError, NotADirectoryError):
+            for entry in os.scandir(folder):
+                self.disk.unlink(entry.path)
 
     def quarantine_path(self, key: str) -> str:
         """Where a quarantined body lies; made of a checked key."""
@@ -193,7 +237,17 @@ class LocalStore:
     def write_note(self, path: str, note: Mapping[str, object]) -> None:
         """Write what is known of quarantined bytes beside them."""
         text = json.dumps(note, indent=2, ensure_ascii=False) + "\n"
-        _write_whole(path + ".json", text.encode())
+        self._write_own(path + ".json", text.encode())
+
+    def _write_own(self, path: str, data: bytes) -> None:
+        with refusals(path):
+            self.disk.write(path, data, self._own_part())
+
+    def _own_part(self) -> str:
+        """A name for a file of ours that is not whole yet; all of them lie in one folder."""
+        path = self.path(f"{OWN_FOLDER}/{_UNFINISHED}/{uuid4().hex}")
+        self._make_folder(path)
+        return path
 
     def make_folder_for(self, path: str) -> None:
         """Make the folder that a path of ours lies in."""
@@ -207,7 +261,7 @@ class LocalStore:
         inside = os.path.realpath(self._root_text)
         if os.path.commonpath([inside, os.path.realpath(folder)]) != inside:
             raise StoreError(folder, "a symbolic link leads out of the output directory")
-        os.makedirs(folder, exist_ok=True)  # noqa: PTH103
+        self.disk.make_folders(folder)
         self._made.add(folder)
 
 
@@ -220,13 +274,13 @@ class LocalPart:
     final_path: str
     watch: Watch | None = None
     size_bytes: int = field(init=False, default=0)
-    _file: BinaryIO | None = field(init=False, default=None)
+    _file: int | None = field(init=False, default=None)
     _digest: Any = field(init=False, factory=hashlib.sha256)
 
     @property
     def path(self) -> str:
         """Where the unfinished bytes lie."""
-        return self.final_path + ".part"
+        return self.final_path + PART_SUFFIX
 
     @property
     def held(self) -> None:
@@ -234,12 +288,12 @@ class LocalPart:
 
     def begin(self) -> None:
         """Open an empty part; blocking."""
-        self._open(_WRITE | os.O_TRUNC)
+        self._open(WRITE | os.O_TRUNC)
 
     def resume(self) -> None:
         """Hash the bytes that are already there; blocking, and nothing is left open."""
         with refusals(self.path), suppress(FileNotFoundError):
-            _fold_file(self.path, self._fold, _NO_LINK)
+            _fold_file(self.path, self._fold, NO_LINK)
 
     def _fold(self, data: bytes | bytearray) -> None:
         self._digest.update(data)
@@ -247,22 +301,21 @@ class LocalPart:
         if self.watch is not None:
             self.watch(data)
 
-    def _open(self, flags: int) -> BinaryIO:
+    def _open(self, flags: int) -> int:
         with refusals(self.path):
-            file = os.fdopen(os.open(self.path, flags, 0o666), "wb", buffering=0)
-        self._file = file
-        return file
+            self._file = self.store.disk.open(self.path, flags)
+        return self._file
 
     async def append(self, data: bytes | bytearray) -> None:
         """Hash and write a buffer in one thread hop."""
         await to_thread.run_sync(self._append, data)
 
     def _append(self, data: bytes | bytearray) -> None:
-        file = self._file or self._open(_WRITE | os.O_APPEND)
+        file = self._open(WRITE | os.O_APPEND) if self._file is None else self._file
         with refusals(self.path):
             view = memoryview(data)
             while view:
-                view = view[file.write(view) :]
+                view = view[self.store.disk.append(file, view) :]
         self._fold(data)
 
     def sha256(self) -> str:
@@ -278,20 +331,23 @@ class LocalPart:
         """Close the file; the bytes stay."""
         if self._file is not None:
             file, self._file = self._file, None
-            file.close()
+            self.store.disk.close(file)
 
-    async def commit(self) -> FileStat:
+    async def commit(self, *, sync: bool = False) -> FileStat:
         """Rename to the final name."""
         await self.close()
+        disk = self.store.disk
         with refusals(self.final_path):
-            os.rename(self.path, self.final_path)  # noqa: PTH104
-            return _stat(os.stat(self.final_path))  # noqa: PTH116
+            if sync:
+                await to_thread.run_sync(disk.sync_each, (self.path,))
+            disk.rename(self.path, self.final_path)
+            return file_stat(os.stat(self.final_path))  # noqa: PTH116
 
     async def discard(self) -> None:
         """Remove the bytes."""
         await self.close()
         with refusals(self.path):
-            _unlink(self.path)
+            self.store.disk.unlink(self.path)
 
     async def quarantine(self, note: Mapping[str, object]) -> None:
         """Move the bytes to quarantine, with a note."""
@@ -299,7 +355,7 @@ class LocalPart:
         target = self.store.quarantine_path(self.key)
         self.store.make_folder_for(target)
         with refusals(target):
-            os.rename(self.path, target)  # noqa: PTH104
+            self.store.disk.rename(self.path, target)
             self.store.write_note(target, note)
 
 
@@ -318,51 +374,6 @@ def _scan_descriptor(descriptor: int) -> FolderScan:
         if S_ISREG(stat.st_mode):
             zips[name] = (stat.st_size, stat.st_mtime_ns)
     return FolderScan(zips, others)
-
-
-def _stat(result: os.stat_result) -> FileStat:
-    return FileStat(result.st_size, result.st_mtime_ns)
-
-
-def _write_whole(path: str, data: bytes) -> FileStat:
-    """Write beside the final name and rename; a failure leaves nothing behind."""
-    part = path + ".part"
-    descriptor = os.open(part, _WRITE | os.O_TRUNC, 0o666)
-    try:
-        try:
-            view = memoryview(data)
-            while view:
-                view = view[os.write(descriptor, view) :]
-            stat = os.fstat(descriptor)
-        finally:
-            os.close(descriptor)
-        os.rename(part, path)  # noqa: PTH104
-    except OSError:
-        os.unlink(part)  # noqa: PTH108
-        raise
-    return _stat(stat)
-
-
-async def _link_or_copy(source: str, target: str) -> None:
-    """Give a file's bytes a second name; nothing where there is no file, or both are there."""
-    if not os.path.lexists(source):  # noqa: ASYNC240 - as quick as the rename that follows
-        return
-    try:
-        os.link(source, target, follow_symlinks=False)
-    except FileExistsError:
-        return
-    except OSError:
-        part = target + ".part"
-        try:
-            await to_thread.run_sync(shutil.copy2, source, part)
-        except OSError:
-            _unlink(part)
-            raise
-        os.rename(part, target)  # noqa: PTH104
-
-
-def _unlink(path: str) -> None:
-    Path(path).unlink(missing_ok=True)
 
 
 def _hash_file(path: str) -> str | None:

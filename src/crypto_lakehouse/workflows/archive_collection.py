@@ -43,7 +43,12 @@ from crypto_lakehouse.stores.lock import output_lock
 from crypto_lakehouse.workflows.collectors import make_collector
 from crypto_lakehouse.workflows.config_files import load_config
 from crypto_lakehouse.workflows.history import prune_replaced
-from crypto_lakehouse.workflows.transports import most_parallel, open_client, worker_count
+from crypto_lakehouse.workflows.transports import (
+    most_parallel,
+    open_client,
+    parallel_note,
+    worker_count,
+)
 from crypto_lakehouse.workflows.worker_processes import make_jobs, process_count, worker_processes
 
 if TYPE_CHECKING:
@@ -150,6 +155,7 @@ class ArchiveCollectionWorkflow(BaseWorkflow):
         elif self.config.only is None:
             self._plan = plan_collection(self.config, self._matrix, self._today)
         self._notes = [*self.config.warnings, *self._matrix.corrections]
+        self._notes += filter(None, [parallel_note(self.config)])
         if self._processes < process_count(self.config):
             self._notes.append(
                 "`processes` is 1: a session or a store of the application's own cannot be shared"
@@ -163,6 +169,7 @@ class ArchiveCollectionWorkflow(BaseWorkflow):
         try:
             await to_thread.run_sync(lambda: own.mkdir(parents=True, exist_ok=True))
             self._resources.enter_context(output_lock(own / "lock"))
+            await to_thread.run_sync(self._store.clear_unfinished)
         except OSError as error:
             reason = f"`{self._store.root}` cannot be written: {error.strerror or error}"
             raise ConfigurationError([Problem("$.output_directory", reason)]) from error
@@ -173,7 +180,8 @@ class ArchiveCollectionWorkflow(BaseWorkflow):
     async def body(self) -> None:
         """Run the pipeline, with the sinks listening beside it."""
         own: list[Sink] = [MetricsSink(self.counts), MetricsSink(self.metrics_collector)]
-        sinks = [*own, LedgerSink(self._ledger), LogSink(self.run_id), *self._sinks]
+        ledger = LedgerSink(self._ledger, self._store.make_durable)
+        sinks = [*own, ledger, LogSink(self.run_id), *self._sinks]
         dispatcher = Dispatcher(sinks, self._farewell)
         with one_error():
             async with anyio.create_task_group() as tasks:

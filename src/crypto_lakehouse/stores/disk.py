@@ -1,0 +1,177 @@
+"""Every system call that changes what is on disk, in one place.
+
+So a test can record them, and lose what was not synced, as a power loss does. Bytes and names are
+two things there: bytes survive once their file was synced, a name once its folder was.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import shutil
+from collections.abc import Collection, Iterable
+from contextlib import suppress
+from functools import cache
+from typing import Any
+
+from crypto_lakehouse.core.ports import FileStat
+
+__all__ = ["NO_LINK", "WRITE", "Disk", "file_stat"]
+
+#: A symbolic link in place of a part is never followed, neither to write nor to go on.
+NO_LINK = getattr(os, "O_NOFOLLOW", 0)
+
+WRITE = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | NO_LINK
+
+#: Up to so many files are synced one by one; above, the whole file system is cheaper (design 4).
+_FEW_FILES = 16
+
+
+class Disk:
+    """The machine's own disk. Methods raise OSError; all of them block."""
+
+    def write(self, path: str, data: bytes, via: str, *, sync: bool = False) -> FileStat:
+        """Write a file at `via`, and move it to its place whole; a failure leaves nothing behind.
+
+        Args:
+            path: Its place.
+            data: Its bytes.
+            via: Where it is written, on the same file system.
+            sync: Whether the bytes must survive a power loss before the name is theirs.
+        """
+        descriptor = self.open(via, WRITE | os.O_TRUNC)
+        try:
+            try:
+                view = memoryview(data)
+                while view:
+                    view = view[self.append(descriptor, view) :]
+                if sync:
+                    self.sync_open(descriptor)
+                stat = os.fstat(descriptor)
+            finally:
+                self.close(descriptor)
+            self.rename(via, path)
+        except OSError:
+            with suppress(OSError):
+                self.unlink(via)
+            raise
+        return file_stat(stat)
+
+    def open(self, path: str, flags: int) -> int:
+        """Open a file for writing."""
+        return os.open(path, flags, 0o666)
+
+    def append(self, descriptor: int, data: memoryview) -> int:
+        """Write bytes behind those that are there; returns how many were taken."""
+        return os.write(descriptor, data)
+
+    def close(self, descriptor: int) -> None:
+        """Close a file that was opened for writing."""
+        os.close(descriptor)
+
+    def rename(self, source: str, target: str) -> None:
+        """Give a file another name, in the place of what has that name."""
+        os.rename(source, target)  # noqa: PTH104
+
+    def link(self, source: str, target: str) -> None:
+        """Give a file a second name."""
+        os.link(source, target, follow_symlinks=False)
+
+    def copy(self, source: str, target: str) -> None:
+        """Copy bytes and times."""
+        shutil.copy2(source, target)
+
+    def unlink(self, path: str) -> None:
+        """Remove a name, where it is there."""
+        with suppress(FileNotFoundError):
+            os.unlink(path)  # noqa: PTH108
+
+    def make_folders(self, path: str) -> None:
+        """Make a folder and those above it."""
+        os.makedirs(path, exist_ok=True)  # noqa: PTH103
+
+    def sync_open(self, descriptor: int) -> None:
+        """Let the bytes of an open file survive a power loss."""
+        os.fsync(descriptor)
+
+    def sync(self, root: str, paths: Collection[str]) -> None:
+        """Let files below `root` survive a power loss, bytes and names.
+
+        Files that are gone by now are nobody's loss.
+        """
+        folders = {path.rpartition("/")[0] for path in paths}
+        if len(paths) > _FEW_FILES and self.sync_file_systems(folders):
+            return
+        self.sync_each(paths)
+        self.sync_each(_with_those_above(folders, root))
+
+    def sync_each(self, paths: Iterable[str]) -> None:
+        """Sync files, or the names in folders, one by one."""
+        for path in paths:
+            with suppress(FileNotFoundError):
+                _sync_one(path)
+
+    def sync_file_systems(self, folders: Iterable[str]) -> bool:
+        """Sync the file systems that folders lie on; False where there is no such call."""
+        syncfs = _syncfs()
+        if syncfs is None:
+            return False
+        devices: set[int] = set()
+        for folder in folders:
+            with suppress(FileNotFoundError):
+                descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+                try:
+                    device = os.fstat(descriptor).st_dev
+                    if device not in devices and syncfs(descriptor) != 0:
+                        code = ctypes.get_errno()
+                        raise OSError(code, os.strerror(code), folder)
+                    devices.add(device)
+                finally:
+                    os.close(descriptor)
+        return True
+
+
+def file_stat(result: os.stat_result) -> FileStat:
+    """What the inventory compares of a file."""
+    return FileStat(result.st_size, result.st_mtime_ns)
+
+
+def _with_those_above(folders: Iterable[str], root: str) -> list[str]:
+    """Folders and all between them and the root, which is one of them."""
+    found = {root}
+    for folder in folders:
+        path = folder
+        while path not in found and path.startswith(root):
+            found.add(path)
+            path = path.rpartition("/")[0]
+    return sorted(found)
+
+
+def _sync_one(path: str) -> None:
+    """Sync one file or folder, whoever wrote it."""
+    is_windows = os.name == "nt"  # which syncs only what is open for writing, and no folders
+    try:
+        descriptor = os.open(path, (os.O_RDWR if is_windows else os.O_RDONLY) | NO_LINK)
+    except PermissionError:
+        if is_windows:
+            return
+        raise
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in {errno.EINVAL, errno.ENOTSUP}:  # a file system without such a thing
+            raise
+    finally:
+        os.close(descriptor)
+
+
+@cache
+def _syncfs() -> Any:  # noqa: ANN401 - a foreign function
+    """Linux's `syncfs(2)`, which Python has no name for; None elsewhere."""
+    try:
+        function = ctypes.CDLL(None, use_errno=True).syncfs
+    except (AttributeError, OSError, TypeError):
+        return None
+    function.argtypes = [ctypes.c_int]
+    return function
