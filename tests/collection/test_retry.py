@@ -138,13 +138,16 @@ async def test_workers_that_failed_together_come_back_apart() -> None:
     ("retry_after_s", "wait_s"), [(0.0, 0.0), (7.0, 7.0), (120.0, 120.0), (9_999.0, 300.0)]
 )
 async def test_retry_after_is_obeyed_up_to_its_cap(
-    retry: RetryPolicy, sleeps: SleepRecorder, retry_after_s: float, wait_s: float
+    sleeps: SleepRecorder, retry_after_s: float, wait_s: float
 ) -> None:
-    told = Told()
+    told, jitter = Told(), Jitter()
+    retry = RetryPolicy(max_retries=3, sleep=sleeps, jitter=jitter)
     source = Source(ServerError(URL, 429, retry_after_s))
     assert await retry.attempts(told)(source.fetch) == "body"
-    assert sleeps.waits == [wait_s]
-    assert [wait for _, wait, _ in told.retries] == [wait_s]
+    more_s = max(wait_s / 10, 0.5)
+    assert jitter.bounds == [(0.0, more_s)]
+    assert sleeps.waits == [wait_s + more_s]
+    assert [wait for _, wait, _ in told.retries] == sleeps.waits
 
 
 async def test_a_server_error_without_retry_after_backs_off(sleeps: SleepRecorder) -> None:

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from crypto_lakehouse.collection.inflating import is_bomb
 from crypto_lakehouse.collection.plain_zip import is_plain_and_good
 from crypto_lakehouse.collection.zip_check import INLINE_BYTES, check_zip, zip_fault
 
@@ -175,11 +176,31 @@ async def test_a_size_that_is_a_lie_is_found(size_bytes: int) -> None:
     assert await check_zip(lambda: io.BytesIO(data), MEMBER, len(data))
 
 
-@pytest.mark.parametrize("size_bytes", [INLINE_BYTES + 1, 2**32 - 2, 2**32 - 1])
+@pytest.mark.parametrize("size_bytes", [INLINE_BYTES + 1, 16 << 20])
 async def test_a_huge_size_that_is_a_lie_is_found_in_the_thread(size_bytes: int) -> None:
     data = declaring(size_bytes)
     assert zip_fault(io.BytesIO(data), MEMBER, limit=INLINE_BYTES) is None
     assert await check_zip(lambda: io.BytesIO(data), MEMBER, len(data))
+
+
+@pytest.mark.parametrize("size_bytes", [(16 << 20) + 1, 2**32 - 2, 2**32 - 1])
+def test_what_says_that_it_is_a_bomb_is_not_unpacked(size_bytes: int) -> None:
+    fault = zip_fault(io.BytesIO(declaring(size_bytes)), MEMBER, step=pytest.fail)
+    assert f"unpack to {size_bytes}" in (fault or "")
+
+
+def test_a_packed_size_that_is_a_lie_hides_no_bomb() -> None:
+    data = bytearray(declaring(2**31))
+    struct.pack_into("<L", data, data.index(b"PK\x01\x02") + 20, 2**30)
+    fault = zip_fault(io.BytesIO(data), MEMBER, step=pytest.fail)
+    assert "bomb" in (fault or "")
+
+
+def test_an_archive_that_packs_well_is_no_bomb() -> None:
+    line = b"1577836800000,0.01,0.01,0.01,0.01,0.0,1577836859999,0.0,0,0.0,0.0,0\n"
+    data = make({MEMBER: line * 100_000})
+    assert not is_bomb(len(data), len(line) * 100_000)
+    assert zip_fault(io.BytesIO(data), MEMBER) == ""
 
 
 def test_no_more_is_inflated_than_was_declared() -> None:

@@ -48,13 +48,15 @@ async def test_retry_after_is_obeyed(collection: Collection) -> None:
     collection.server.inject(KEY, faults.Status(429, retry_after="17"))
     report = await collection.run()
     assert report.totals["verified"] == 1
-    assert collection.sleeps.waits == [17.0]
+    (wait_s,) = collection.sleeps.waits
+    assert 17.0 <= wait_s <= 18.7
 
 
 async def test_an_absurd_retry_after_is_capped(collection: Collection) -> None:
     collection.server.inject(KEY, faults.Status(503, retry_after="86400"))
     await collection.run()
-    assert collection.sleeps.waits == [300.0]
+    (wait_s,) = collection.sleeps.waits
+    assert 300.0 <= wait_s <= 330.0
 
 
 async def test_a_retry_after_that_says_nothing_is_a_usual_wait(

@@ -86,9 +86,10 @@ class ArchiveCollector:
                 standing = await self._prover.recognise(work)
                 standing = await self._prover.ask(work, transfer, standing)
                 known = await self._prover.settle(work, transfer, standing)
-                if known is not None and work.part is not None:
-                    await self.store.remove(work.archive.key + PART_SUFFIX)
             outcome = known or await self._fetch(work, transfer, standing)
+            if work.part is not None or transfer.streamed is not None:
+                # A beginning that became nothing: the object is gone, or came whole in another way.
+                await self.store.remove(work.archive.key + PART_SUFFIX)
         except TransferError as error:
             outcome = _failed(standing, redact(str(error)))
         except StoreError as error:

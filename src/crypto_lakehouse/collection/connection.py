@@ -35,12 +35,19 @@ _IMPOSSIBLE_BYTES = 1 << 63
 #: A chunk that fills slowly is handed over after this long, in seconds, so that displays move.
 _CHUNK_AGE_S = 0.25
 
+#: A source that sends less, in bytes a second, while it may be silent, is as good as silent.
+_SLOWEST_BYTES_PER_S = 100
+
 #: So much of a body that nobody wants is received for the sake of the connection.
 _DRAIN_BYTES = 1 << 16
 
 #: A connection that was silent for longer, in seconds, is not trusted with a request: a NAT on
 #: the way may have forgotten it, which shows as silence only.
 _IDLE_LIMIT_S = 60.0
+
+
+_SILENT = "the source was silent for too long"
+_TOO_SLOW = f"the source sent fewer than {_SLOWEST_BYTES_PER_S} bytes a second for too long"
 
 
 class _State(Enum):
@@ -80,6 +87,9 @@ class Connection(asyncio.BufferedProtocol):
         self._waiter: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._heard = 0.0
+        self._waiting_since = 0.0
+        self._waited_s = 0.0
+        self._came = 0
         self._error: BaseException | None = None
         self._drained: int | None = None
         self.is_reused = False
@@ -205,23 +215,35 @@ class Connection(asyncio.BufferedProtocol):
 
     async def _wait(self) -> None:
         self._watch()
+        self._waiting_since = self._heard
         self._waiter = self._loop.create_future()
         try:
             await self._waiter
         finally:
             self._waiter = None
+            self._waited_s += self._heard - self._waiting_since
 
     def _check(self) -> None:
-        """Notice silence; one timer serves many requests."""
+        """Notice silence, and what is nearly that; one timer serves many requests."""
         self._timer = None
         if self._waiter is None and self._drained is None:
             return
         due = self._heard + self._timeout_s
-        if self._loop.time() < due:
+        is_silent = self._loop.time() >= due
+        if not is_silent and not self._is_too_slow():
             self._timer = self._loop.call_at(due, self._check)
             return
         self._transport.abort()
-        self._close(TimeoutError())
+        self._close(TimeoutError(_SILENT if is_silent else _TOO_SLOW))
+
+    def _is_too_slow(self) -> bool:
+        """Whether hardly anything came while somebody waited, for as long as silence may last."""
+        waited_s = self._waited_s + self._heard - self._waiting_since
+        if self._waiter is None or waited_s < 0.9 * self._timeout_s:
+            return False
+        came, self._came = self._came, 0
+        self._waited_s, self._waiting_since = 0.0, self._heard
+        return came < _SLOWEST_BYTES_PER_S * waited_s
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
@@ -248,6 +270,7 @@ class Connection(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         """Take what came."""
         self._heard = self._loop.time()
+        self._came += nbytes
         if self._drained is not None:
             self._drain(nbytes)
         elif self._state is _State.RAW:

@@ -33,7 +33,8 @@ class RetryPolicy:
 
     The wait before retry n is drawn evenly from the upper half of `first_wait_s * 2**(n-1)`,
     capped at `longest_wait_s`: the jitter keeps workers that failed together from coming back
-    together, and the lower half is left out so that no retry is at once.
+    together, and the lower half is left out so that no retry is at once. A source's Retry-After
+    is obeyed, and a little more is waited, for the same reason.
 
     Attributes:
         max_retries: How often a request is tried again.
@@ -101,7 +102,8 @@ class RetryPolicy:
     def _wait_s(self, state: RetryCallState) -> float:
         error = _error_of(state)
         if isinstance(error, ServerError) and error.retry_after_s is not None:
-            return min(error.retry_after_s, self.longest_retry_after_s)
+            wait_s = min(error.retry_after_s, self.longest_retry_after_s)
+            return wait_s + self.jitter(0.0, max(wait_s / 10, self.first_wait_s))
         ceiling = min(self.first_wait_s * 2 ** (state.attempt_number - 1), self.longest_wait_s)
         return self.jitter(ceiling / 2, ceiling)
 

@@ -15,7 +15,7 @@ from typing import Any, BinaryIO, cast
 
 from attrs import define, field
 
-from crypto_lakehouse.collection.inflating import inflate
+from crypto_lakehouse.collection.inflating import inflate, is_bomb
 
 __all__ = ["StreamedZip"]
 
@@ -95,6 +95,9 @@ class StreamedZip:
         try:
             for piece in self._inflated(data):
                 self._add(piece)
+                if is_bomb(self._packed_bytes, self._size_bytes):
+                    self._is_unusual = True
+                    return
         except _FAULT:
             self._is_unusual = True
             return

@@ -6,6 +6,7 @@ zipfile's to read; the content is inflated and summed by ISA-L, in half the time
 
 from __future__ import annotations
 
+import os
 import struct
 import zipfile
 import zlib
@@ -14,7 +15,7 @@ from typing import IO, BinaryIO, cast
 
 from anyio import from_thread, to_thread
 
-from crypto_lakehouse.collection.inflating import inflate
+from crypto_lakehouse.collection.inflating import inflate, is_bomb
 from crypto_lakehouse.collection.plain_zip import is_plain_and_good
 
 __all__ = ["INLINE_BYTES", "check_zip", "zip_fault"]
@@ -71,7 +72,10 @@ def zip_fault(
             fault = _directory_fault(archive, member)
             if fault:
                 return fault
-            if limit is not None and archive.infolist()[0].file_size > limit:
+            size, packed = _sizes(archive)
+            if is_bomb(packed, size):
+                return f"the zip is a bomb: {packed} bytes of it unpack to {size}"
+            if limit is not None and size > limit:
                 return None
             return _content_fault(archive, member, step)
     except _UNREADABLE as error:
@@ -91,6 +95,13 @@ def _directory_fault(archive: zipfile.ZipFile, member: str) -> str:
     if entries[0].compress_type not in _METHODS:
         return f"the zip is compressed by method {entries[0].compress_type}"
     return ""
+
+
+def _sizes(archive: zipfile.ZipFile) -> tuple[int, int]:
+    """What the member unpacks to and from, in bytes; the latter may be no more than is there."""
+    info, file = archive.infolist()[0], archive.fp
+    there = file.seek(0, os.SEEK_END) if file is not None else 0
+    return info.file_size, min(info.compress_size, there)
 
 
 def _content_fault(archive: zipfile.ZipFile, member: str, step: Callable[[], None]) -> str:

@@ -20,14 +20,17 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from crypto_lakehouse.testing import faults
     from crypto_lakehouse.testing.gates import Gate
+    from crypto_lakehouse.testing.mix import FaultMix, Mishap
     from crypto_lakehouse.testing.request_log import RequestRecord
     from crypto_lakehouse.testing.server import ArchiveServer
 
-__all__ = ["ArchiveServer", "Gate", "RequestRecord", "faults"]
+__all__ = ["ArchiveServer", "FaultMix", "Gate", "Mishap", "RequestRecord", "faults"]
 
 _HOMES = {
     "ArchiveServer": "crypto_lakehouse.testing.server",
+    "FaultMix": "crypto_lakehouse.testing.mix",
     "Gate": "crypto_lakehouse.testing.gates",
+    "Mishap": "crypto_lakehouse.testing.mix",
     "RequestRecord": "crypto_lakehouse.testing.request_log",
 }
 

@@ -49,6 +49,12 @@ class Answer:
         cut_at: Where to cut the connection: `BEFORE_HEADERS`, or after how many bytes of the
             body; None for a whole answer.
         silence: Where to stall, None for nowhere.
+        announced: What Content-Length says instead of the size.
+        ends_with_connection: Whether no length is announced, and the body ends as the connection.
+        resets: Whether a cut is a reset (RST) and not an orderly end (FIN).
+        hangs_up: Whether the connection is closed behind the answer, without a word on that.
+        surplus: Bytes behind the body that belong to nothing.
+        byte_every_s: Where positive, the body comes byte by byte with pauses of so many seconds.
     """
 
     status: int
@@ -56,6 +62,12 @@ class Answer:
     content: Content
     cut_at: int | None = None
     silence: Silence | None = None
+    announced: int | None = None
+    ends_with_connection: bool = False
+    resets: bool = False
+    hangs_up: bool = False
+    surplus: bytes = b""
+    byte_every_s: float = 0.0
 
 
 @frozen

@@ -11,6 +11,8 @@ Example:
 
 from __future__ import annotations
 
+import gzip
+import re
 from collections.abc import Mapping
 from datetime import timedelta
 
@@ -21,18 +23,28 @@ from crypto_lakehouse.testing.gates import Gate
 from crypto_lakehouse.testing.stored import BytesContent, Content, StoredObject
 
 __all__ = [
+    "Announce",
     "Body",
     "Cut",
+    "Drip",
     "Fault",
     "Flip",
+    "Gzip",
+    "HangUp",
     "Headers",
     "NotFound",
+    "OtherRange",
     "Redirect",
     "Replace",
+    "Reset",
     "Stall",
     "Status",
+    "Surplus",
     "Truncate",
+    "Unannounced",
 ]
+
+_CONTENT_RANGE = re.compile(r"bytes (\d+)(-\d+/\d+)", re.ASCII)
 
 
 class Fault:
@@ -140,6 +152,107 @@ class Cut(Fault):
     def spoil(self, answer: Answer) -> Answer:
         """Cut before the headers."""
         return evolve(answer, cut_at=BEFORE_HEADERS)
+
+
+@frozen
+class Reset(Fault):
+    """Reset the connection (RST), as a firewall or a process that died does.
+
+    Attributes:
+        at: After this many bytes of the body; None for before any header.
+    """
+
+    at: int | None = None
+
+    def spoil(self, answer: Answer) -> Answer:
+        """Cut, and not in an orderly way."""
+        at = BEFORE_HEADERS if self.at is None else min(self.at, answer.content.size)
+        return evolve(answer, cut_at=at, resets=True)
+
+
+@frozen
+class HangUp(Fault):
+    """Send the whole answer, then close the connection that was to be kept, without a word."""
+
+    def spoil(self, answer: Answer) -> Answer:
+        """Add the end."""
+        return evolve(answer, hangs_up=True)
+
+
+@frozen
+class Announce(Fault):
+    """Let Content-Length say something else; what is announced and not there is never sent.
+
+    The connection ends behind a body that is shorter than announced. Of one that is longer the
+    rest follows, as bytes that belong to nothing.
+    """
+
+    size: int
+
+    def spoil(self, answer: Answer) -> Answer:
+        """Change the announcement."""
+        return evolve(answer, announced=self.size)
+
+
+@frozen
+class Unannounced(Fault):
+    """Announce no length; the body ends with the connection, as in HTTP/1.0."""
+
+    def spoil(self, answer: Answer) -> Answer:
+        """Take the announcement away."""
+        return evolve(answer, ends_with_connection=True)
+
+
+@frozen
+class Surplus(Fault):
+    """Send more behind the body than was announced, on a connection that stays open."""
+
+    data: bytes = b"surplus"
+
+    def spoil(self, answer: Answer) -> Answer:
+        """Add the bytes."""
+        return evolve(answer, surplus=self.data)
+
+
+@frozen
+class Drip(Fault):
+    """Send the body byte by byte: never silent, and never done."""
+
+    every_s: float = 1.0
+
+    def spoil(self, answer: Answer) -> Answer:
+        """Slow the body down."""
+        return evolve(answer, byte_every_s=self.every_s)
+
+
+@frozen
+class Gzip(Fault):
+    """Compress the body and say so, although nobody asked for that."""
+
+    def spoil(self, answer: Answer) -> Answer:
+        """Compress the body."""
+        packed = gzip.compress(answer.content.read(0, answer.content.size), mtime=0)
+        headers = {**answer.headers, "Content-Encoding": "gzip"}
+        return evolve(answer, headers=headers, content=BytesContent(packed))
+
+
+@frozen
+class OtherRange(Fault):
+    """Answer a request for a range with a range that nobody asked for.
+
+    Attributes:
+        by: How many bytes further on it says that it begins.
+    """
+
+    by: int = 1
+
+    def spoil(self, answer: Answer) -> Answer:
+        """Change what the range claims to be; an answer without a range stays as it is."""
+        match = _CONTENT_RANGE.fullmatch(answer.headers.get("Content-Range", ""))
+        if match is None:
+            return answer
+        first, rest = int(match[1]) + self.by, match[2]
+        return evolve(answer, headers={**answer.headers, "Content-Range": f"bytes {first}{rest}"})
 
 
 @frozen

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
+import struct
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
+from http import HTTPStatus
 
 from aiohttp import web
 
@@ -39,8 +43,11 @@ class Sender:
         size = answer.content.size
         headers = {"Server": "AmazonS3", **answer.headers}
         chunked = headers.pop("Transfer-Encoding", "") == "chunked"
-        is_whole = answer.cut_at is None and answer.silence is None
-        if is_whole and not chunked and size <= _PIECE_BYTES:
+        if answer.ends_with_connection:
+            with suppress(ConnectionError):
+                await self._send_unannounced(request, answer, headers)
+            return web.Response()
+        if _is_ordinary(answer) and not chunked and size <= _PIECE_BYTES:
             # HEAD needs the length only; aiohttp leaves the body away by itself.
             body = await self._read(answer.content, 0, size)
             return web.Response(status=answer.status, headers=headers, body=body)
@@ -48,13 +55,38 @@ class Sender:
         if chunked:
             response.enable_chunked_encoding()
         else:
-            response.content_length = size
+            response.content_length = size if answer.announced is None else answer.announced
         with suppress(ConnectionError):  # the client has gone
             if await self._send_all(request, response, answer):
                 await response.write_eof()
+                await self._send_end(request, answer)
             else:
-                cut(request)
+                cut(request, resets=answer.resets)
         return response
+
+    async def _send_unannounced(
+        self, request: web.BaseRequest, answer: Answer, headers: dict[str, str]
+    ) -> None:
+        """Write the answer past aiohttp, which would send it in chunks; then end the connection."""
+        transport = request.transport
+        if transport is None:
+            return
+        phrase = HTTPStatus(answer.status).phrase
+        lines = [f"HTTP/1.1 {answer.status} {phrase}", *(f"{k}: {v}" for k, v in headers.items())]
+        head = "\r\n".join([*lines, "Connection: close", "", ""]).encode()
+        end = answer.content.size if answer.cut_at is None else max(0, answer.cut_at)
+        transport.write(head + await self._read(answer.content, 0, end))
+        cut(request)
+
+    async def _send_end(self, request: web.BaseRequest, answer: Answer) -> None:
+        """Send what belongs to nothing, and hang up, where that is to be."""
+        size = answer.content.size
+        announced = size if answer.announced is None else answer.announced
+        surplus = await self._read(answer.content, announced, size) if announced < size else b""
+        if request.transport is not None and (surplus or answer.surplus):
+            request.transport.write(surplus + answer.surplus)
+        if answer.hangs_up or announced > size:
+            cut(request)
 
     async def _send_all(
         self, request: web.BaseRequest, response: web.StreamResponse, answer: Answer
@@ -68,9 +100,28 @@ class Sender:
                 return False
             if place == BEFORE_HEADERS:
                 await response.prepare(request)
+            elif answer.byte_every_s:
+                await self._drip(response, answer, place, end)
             else:
                 await response.write(await self._read(answer.content, place, end))
         return True
+
+    async def _drip(
+        self, response: web.StreamResponse, answer: Answer, place: int, end: int
+    ) -> None:
+        for byte in await self._read(answer.content, place, end):
+            await response.write(bytes([byte]))
+            await asyncio.sleep(answer.byte_every_s)
+
+
+def _is_ordinary(answer: Answer) -> bool:
+    """Whether nothing happens on the way."""
+    return (
+        answer.cut_at is None
+        and answer.silence is None
+        and answer.announced is None
+        and not (answer.hangs_up or answer.surplus or answer.byte_every_s)
+    )
 
 
 def _stretches(answer: Answer, *, has_body: bool) -> Iterator[tuple[int, int]]:
@@ -91,7 +142,14 @@ def _stretches(answer: Answer, *, has_body: bool) -> Iterator[tuple[int, int]]:
     yield size, size
 
 
-def cut(request: web.BaseRequest) -> None:
-    """Close the connection, behind what was written to it."""
-    if request.transport is not None:
-        request.transport.close()
+def cut(request: web.BaseRequest, *, resets: bool = False) -> None:
+    """Close the connection, behind what was written to it; or reset it."""
+    transport = request.transport
+    if transport is None:
+        return
+    if not resets:
+        transport.close()
+        return
+    connection = transport.get_extra_info("socket")
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    transport.abort()
