@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench clean system-packages
+.PHONY: help demo test lint format bench soak fuzz lock clean system-packages
 
 help:
 	@echo "make demo             a first collection, without a network"
@@ -14,19 +14,25 @@ help:
 	@echo "make lint             ruff, mypy --strict, import contracts"
 	@echo "make format           let ruff format the code"
 	@echo "make bench            benchmarks against a local server"
+	@echo "make soak             the long tests: 200 kills, 20,000 mixed faults, 200,000 archives"
+	@echo "make fuzz             coverage-guided fuzzing, a minute for each of seven parsers"
 	@echo "make system-packages  nginx, strace and the benchmarks' rivals (Debian, as root)"
+	@echo "make lock             pin the newest versions of all dependencies, with their hashes"
 	@echo "make clean            remove what make has made"
 
-$(VENV)/runtime: pyproject.toml
+# Everything is installed from requirements/, where versions and hashes are pinned.
+INSTALL := $(BIN)/python -m pip install --quiet --require-hashes --requirement
+
+$(VENV)/runtime: pyproject.toml requirements/runtime.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Python 3.11 or later is needed: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --editable .
+	$(INSTALL) requirements/runtime.txt
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
-$(VENV)/develop: $(VENV)/runtime
-	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
-	$(BIN)/python -m pip install --quiet --group dev
+$(VENV)/develop: $(VENV)/runtime requirements/develop.txt
+	$(INSTALL) requirements/develop.txt
 	@touch $@
 
 demo: $(VENV)/runtime
@@ -54,11 +60,32 @@ format: $(VENV)/develop
 	$(BIN)/ruff format .
 
 bench: $(VENV)/develop
-	$(BIN)/python -m pip install --quiet --group bench
+	$(INSTALL) requirements/bench.txt
 	$(BIN)/python -m benchmarks.suite
 	$(BIN)/python benchmarks/planning.py
 	$(BIN)/python benchmarks/listing.py
 	$(BIN)/python benchmarks/second_run.py
+
+# SOAK_ARGS, as in `make soak SOAK_ARGS="long --archives 1000000"`; FUZZ_ARGS likewise.
+soak: $(VENV)/develop
+	$(BIN)/python -m tests.soak $(SOAK_ARGS)
+
+fuzz: $(VENV)/develop
+	$(INSTALL) requirements/fuzz.txt
+	$(BIN)/python -m tests.fuzz $(FUZZ_ARGS)
+
+# Pins the newest versions that pyproject.toml allows, for every platform. The only target that
+# needs the index of packages to be more than a place to fetch them from.
+EXPORT := ../$(BIN)/uv export --quiet --no-header --no-annotate --no-emit-project \
+	--format requirements.txt
+lock: $(VENV)/develop
+	$(BIN)/python -m pip install --quiet uv
+	@rm -rf .lock && mkdir .lock && cp pyproject.toml .lock/
+	cd .lock && $(EXPORT) --no-dev --group build --output-file ../requirements/runtime.txt
+	cd .lock && $(EXPORT) --only-group dev --output-file ../requirements/develop.txt
+	cd .lock && $(EXPORT) --only-group bench --output-file ../requirements/bench.txt
+	cd .lock && $(EXPORT) --only-group fuzz --output-file ../requirements/fuzz.txt
+	@rm -rf .lock
 
 system-packages:
 	apt-get update
@@ -67,4 +94,4 @@ system-packages:
 
 clean:
 	rm -rf $(VENV) .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis \
-		.import_linter_cache demo-output build dist
+		.import_linter_cache demo-output fuzz-crashes build dist

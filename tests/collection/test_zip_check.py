@@ -321,6 +321,12 @@ def test_what_is_plain_and_good_is_good_to_the_other_check(changes: dict[int, in
         assert zip_fault(io.BytesIO(bytes(data)), MEMBER) == ""
 
 
+def test_a_version_that_nobody_reads_is_not_plain() -> None:
+    data = bytearray(GOOD)
+    data[data.rindex(b"PK\x01\x02") + 6] = 127
+    assert not is_good(bytes(data))
+
+
 @pytest.mark.parametrize(
     "data",
     [

@@ -25,6 +25,9 @@ _ENTRY = struct.Struct("<4s4x2H4x3L4H6xL")
 #: Signature, lengths of name and extra field (4.3.7).
 _LOCAL = struct.Struct("<4s22x2H")
 
+#: Where an entry says which version of the format reading it needs.
+_VERSION_AT = 6
+
 _UTF8_NAME, _SIZES_FOLLOW = 0x800, 0x8
 _RAW_DEFLATE = -15
 
@@ -49,6 +52,8 @@ def is_plain_and_good(data: bytes, member: str, limit: int) -> bool:
         return False
     signature, flags, method, crc, packed, size, *lengths = _ENTRY.unpack_from(data, entry_at)
     if (signature, *lengths) != (b"PK\x01\x02", len(name), 0, 0, 0, 0) or size > limit:
+        return False
+    if data[entry_at + _VERSION_AT] > zipfile.MAX_EXTRACT_VERSION:
         return False
     if flags & ~(_UTF8_NAME | _SIZES_FOLLOW) or data[entry_at + _ENTRY.size : end_at] != name:
         return False

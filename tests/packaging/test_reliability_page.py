@@ -1,0 +1,30 @@
+"""Each promise of docs/reliability.md names tests that there are."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+_ROOT = Path(__file__).parents[2]
+
+_PAGE = (_ROOT / "docs" / "reliability.md").read_text()
+
+
+def named() -> list[str]:
+    return sorted(set(re.findall(r"`([a-z]+/test_\w+\.py(?:::\w+)?)`", _PAGE)))
+
+
+@pytest.mark.parametrize("name", named())
+def test_a_test_that_is_named_is_there(name: str) -> None:
+    path, _, function = name.partition("::")
+    text = (_ROOT / "tests" / path).read_text()
+    assert not function or f"def {function}(" in text
+
+
+def test_every_promise_names_what_holds_it() -> None:
+    rows = [line for line in _PAGE.splitlines() if line.startswith("| ") and "promise" not in line]
+    assert len(rows) > 25
+    for row in rows:
+        assert re.search(r"`(?:[a-z]+/test_|make soak)", row), row
