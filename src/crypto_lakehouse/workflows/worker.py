@@ -12,7 +12,8 @@ import os
 import pickle
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from contextvars import ContextVar
 from typing import IO
 
@@ -60,15 +61,13 @@ class _Worker:
     async def run(self, shards: IO[bytes]) -> None:
         """Work until `shards` ends, which is when the run does or its process is gone."""
         send, receive = anyio.create_memory_object_stream[_Item](math.inf)
-        ended = anyio.Event()
-        async with open_client(self.job.config, self.job.share.parallel) as client:
+        async with send, receive, open_client(self.job.config, self.job.share.parallel) as client:
             collector = self._collector(client)
             async with anyio.create_task_group() as tasks:
                 for _ in range(worker_count(self.job.share.parallel)):
                     tasks.start_soon(self._settle, receive, collector)
                 tasks.start_soon(self._tell)
-                _listen(shards, send, ended)
-                await ended.wait()
+                await _Inbox(shards, send).until_its_end()
                 tasks.cancel_scope.cancel()
 
     def _collector(self, client: Client) -> ArchiveCollector:
@@ -104,9 +103,10 @@ class _Worker:
         self._events += [(self._shard.get(), None, event) for event in events]
 
     async def _tell(self) -> None:
-        while True:
-            await anyio.sleep(TELL_EVERY_S)
-            self.tell()
+        with suppress(BrokenPipeError):  # the run's process is gone: `shards` ends as well
+            while True:
+                await anyio.sleep(TELL_EVERY_S)
+                self.tell()
 
     def tell(self, refusal: tuple[str, str] | None = None) -> None:
         """Write what happened; blocks while the run's process is behind, and so do the workers."""
@@ -117,41 +117,79 @@ class _Worker:
         self.out.flush()
 
 
-def _listen(shards: IO[bytes], queue: MemoryObjectSendStream[_Item], ended: anyio.Event) -> None:
-    """Read shards in a thread of their own, which ends with the process."""
-    loop = asyncio.get_running_loop()
+@define(eq=False)
+class _Inbox:
+    """Shards as they come; read in a thread of their own, which ends with the process.
 
-    def put(shard: Shard) -> None:
-        for place, work in enumerate(shard.work):
-            queue.send_nowait((shard.number, place, work))
+    Args:
+        shards: What the run's process writes.
+        queue: Takes their archives.
+    """
 
-    def read() -> None:
+    shards: IO[bytes]
+    queue: MemoryObjectSendStream[_Item]
+    _loop: asyncio.AbstractEventLoop = field(init=False, factory=asyncio.get_running_loop)
+    _ended: asyncio.Future[None] = field(init=False)
+
+    async def until_its_end(self) -> None:
+        """Read until there are no more, as the run has ended or its process is gone."""
+        self._ended = self._loop.create_future()
+        threading.Thread(target=self._read, name="shards", daemon=True).start()
+        await self._ended
+
+    def _read(self) -> None:
+        failure = None
         try:
             while True:
-                loop.call_soon_threadsafe(put, pickle.load(shards))  # noqa: S301 - our parent's
+                self._call(self._put, pickle.load(self.shards))  # noqa: S301 - our parent's
         except (EOFError, pickle.UnpicklingError):  # its end may come in the middle of a shard
-            loop.call_soon_threadsafe(ended.set)
+            pass
+        except Exception as error:  # noqa: BLE001 - the process would end before a thread told it
+            failure = error
+        self._call(self._end, failure)
 
-    threading.Thread(target=read, name="shards", daemon=True).start()
+    def _call(self, function: Callable[..., None], *arguments: object) -> None:
+        with suppress(RuntimeError):  # the worker has ended before
+            self._loop.call_soon_threadsafe(function, *arguments)
+
+    def _put(self, shard: Shard) -> None:
+        # A worker whose store takes no more is about to end: nobody takes these.
+        with suppress(anyio.ClosedResourceError, anyio.BrokenResourceError):
+            for place, work in enumerate(shard.work):
+                self.queue.send_nowait((shard.number, place, work))
+
+    def _end(self, error: Exception | None) -> None:
+        if self._ended.done():  # the worker ends for another reason
+            return
+        if error is None:
+            self._ended.set_result(None)
+        else:
+            self._ended.set_exception(error)
 
 
 def main() -> int:
     """Run a worker; standard output is for what it tells alone."""
     rare_collections()
-    shards = sys.stdin.buffer
+    # Not `sys.stdin`: Python would end with a fatal error while a thread reads from that.
+    shards = os.fdopen(os.dup(sys.stdin.fileno()), "rb")
     out = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    elsewhere = os.open(os.devnull, os.O_WRONLY) if sys.stderr is None else sys.stderr.fileno()
+    os.dup2(elsewhere, sys.stdout.fileno())
     try:
         worker = _Worker(pickle.load(shards), out)  # noqa: S301 - our parent's
-    except EOFError:  # the run ended before it began
+    except (EOFError, pickle.UnpicklingError):  # the run ended before it began
         return 0
+    refusal = None
     try:
         with one_error():
             anyio.run(worker.run, shards)
-        worker.tell()
     except StoreError as error:
-        worker.tell((error.path, error.reason))
+        refusal = error.path, error.reason
+    try:
+        worker.tell(refusal)
     except BrokenPipeError:  # the run's process is gone
+        with suppress(BrokenPipeError):  # or else Python 3.13 says that it could not close it
+            out.close()
         return 1
     return 0
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import pickle
+import subprocess
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Sequence
@@ -24,6 +25,7 @@ from crypto_lakehouse.collection.inventory import Work
 from crypto_lakehouse.collection.retry import RetryPolicy
 from crypto_lakehouse.collection.shards import Shard, ShardLost
 from crypto_lakehouse.core.config import WorkflowConfig
+from crypto_lakehouse.core.config_sources import ENVIRONMENT_PREFIX
 from crypto_lakehouse.core.config_values import AUTO
 from crypto_lakehouse.core.errors import StoreError, WorkerError
 from crypto_lakehouse.core.events import Event
@@ -115,19 +117,27 @@ class WorkerProcess:
         return self._process.pid
 
     async def start(self) -> None:
-        """Start the process; it makes itself ready while others do other things."""
-        self._process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-P",  # nothing is imported from the working directory
-            "-m",
-            "crypto_lakehouse.workflows.worker",
-            stdin=PIPE,
-            stdout=PIPE,
-            # Ctrl-C is for the run's own process, which ends its workers in order.
-            start_new_session=True,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-        )
-        await self._send(self.job)
+        """Start the process; it makes itself ready while others do other things.
+
+        Raises:
+            WorkerError: There can be no such process.
+        """
+        try:
+            self._process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-P",  # nothing is imported from the working directory
+                "-m",
+                "crypto_lakehouse.workflows.worker",
+                stdin=PIPE,
+                stdout=PIPE,
+                # Ctrl-C is for the run's own process, which ends its workers in order.
+                start_new_session=True,
+                creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
+                env=_environment(),
+            )
+        except (OSError, NotImplementedError) as error:  # not every event loop has processes
+            raise WorkerError(f"none can be started: {error!r}") from error
+        self._write(self.job)
 
     async def settle(self, shard: Shard) -> None:
         """Hand a shard over and wait for its end.
@@ -139,7 +149,8 @@ class WorkerProcess:
         held = self._shards[shard.number] = _Held(dict(enumerate(shard.work)))
         try:
             if not self._lost:
-                await self._send(shard)
+                self._write(shard)
+                await self._drain()
                 await held.ended.wait()
         finally:
             del self._shards[shard.number]
@@ -148,28 +159,32 @@ class WorkerProcess:
         if held.left:
             raise ShardLost(tuple(held.left.values()), self._lost)
 
-    async def _send(self, message: object) -> None:
+    def _write(self, message: object) -> None:
+        if self._process.stdin is not None:
+            self._process.stdin.write(pickle.dumps(message, pickle.HIGHEST_PROTOCOL))
+
+    async def _drain(self) -> None:
         with suppress(ConnectionError):  # its end is noticed where it is read
-            stdin = self._process.stdin
-            if stdin is not None:
-                stdin.write(pickle.dumps(message, pickle.HIGHEST_PROTOCOL))
-                await stdin.drain()
+            if self._process.stdin is not None:
+                await self._process.stdin.drain()
 
     async def listen(self, heard: Emit) -> None:
         """Hand on what the worker tells, until it ends; an empty batch is a sign of life."""
-        reason = "it was silent for too long"
+        reason, patience_s = "it was silent for too long", 0.0
         try:
             while True:
                 with anyio.fail_after(self.silence_s):
                     told = await self._next()
                 await self._take(told, heard)
         except TimeoutError:
-            self._kill()
+            pass
         except asyncio.IncompleteReadError:
-            code = await self._process.wait()
-            reason = f"it was ended by signal {-code}" if code < 0 else f"it ended with code {code}"
+            reason, patience_s = "", END_WITHIN_S
         finally:
-            self._lost = reason
+            self._lost = reason or "it ended"  # from now on it is given nothing
+            with anyio.CancelScope(shield=True):
+                code = await self._reap(patience_s)
+            self._lost = reason or _how_it_ended(code)
             for held in self._shards.values():
                 held.ended.set()
 
@@ -196,18 +211,43 @@ class WorkerProcess:
                 held.refusal = told.refusal
                 held.ended.set()
 
+    async def _reap(self, patience_s: float) -> int:
+        """Return the exit code of a process that ends by itself, or else is ended now."""
+        with anyio.move_on_after(patience_s):
+            await self._process.wait()
+        self._kill()
+        # Before Python 3.13 nobody's `wait` returns as long as some of the output is unread.
+        while self._process.stdout is not None and await self._process.stdout.read(1 << 16):
+            pass
+        return await self._process.wait()
+
     async def end(self) -> None:
         """Tell the worker to end, and see to it that it does; leaves no process behind."""
         if self._process.stdin is not None:
             self._process.stdin.close()
-        with anyio.move_on_after(END_WITHIN_S):
+        with anyio.CancelScope(shield=True):
+            with anyio.move_on_after(END_WITHIN_S):
+                await self._process.wait()
+            self._kill()
             await self._process.wait()
-        self._kill()
-        await self._process.wait()
 
     def _kill(self) -> None:
         with suppress(ProcessLookupError):
             self._process.kill()
+
+
+def _environment() -> dict[str, str]:
+    """What a worker has to know of this process; the configuration, with its secrets, is none."""
+    kept = {name: text for name, text in os.environ.items() if _is_kept(name)}
+    return {**kept, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+
+
+def _is_kept(name: str) -> bool:
+    return not name.upper().startswith(ENVIRONMENT_PREFIX)
+
+
+def _how_it_ended(code: int) -> str:
+    return f"it was ended by signal {-code}" if code < 0 else f"it ended with code {code}"
 
 
 @define
@@ -241,6 +281,7 @@ class ProcessExecutor:
     _barren: int = field(init=False, default=0)
     _replaced: anyio.Event = field(init=False, factory=anyio.Event)
     _is_ending: bool = field(init=False, default=False)
+    _listening: list[anyio.CancelScope] = field(init=False, factory=list)
     _starting: anyio.Lock = field(init=False, factory=anyio.Lock)
 
     @property
@@ -257,7 +298,8 @@ class ProcessExecutor:
 
     async def _new(self, job: Job) -> WorkerProcess:
         worker = WorkerProcess(job, self.silence_s)
-        await worker.start()
+        with anyio.CancelScope(shield=True):  # there is none that nobody knows
+            await worker.start()
         return worker
 
     async def settle(self, shard: Shard) -> None:
@@ -274,21 +316,25 @@ class ProcessExecutor:
         Raises:
             WorkerError: Workers end as soon as they are started.
         """
-        with anyio.CancelScope(shield=True):
-            while True:
+        with anyio.CancelScope(shield=True) as scope:
+            self._listening.append(scope)
+            while not self._is_ending:
                 worker = self.workers[place]
                 await worker.listen(self._heard)
-                if self._is_ending:
-                    return
-                await self._replace(place, worker)
+                if not self._is_ending:
+                    await self._replace(place, worker)
 
     async def _replace(self, place: int, worker: WorkerProcess) -> None:
         await worker.end()
-        self._received_before += worker.received_bytes
         self._barren = 0 if worker.has_settled else self._barren + 1
         if self._barren >= BARREN_WORKERS:
             raise WorkerError(worker.why_lost)
-        self.workers[place] = await self._new(worker.job)
+        new = await self._new(worker.job)
+        if self._is_ending:  # `end` did not see this one
+            await new.end()
+            return
+        self._received_before += worker.received_bytes
+        self.workers[place] = new
         self._replaced.set()
         self._replaced = anyio.Event()
 
@@ -300,8 +346,13 @@ class ProcessExecutor:
             await self.emit(events)
 
     async def end(self) -> None:
-        """End all workers; leaves no process behind."""
+        """End all workers; leaves no process behind.
+
+        What they tell last is handed on, where it is taken within a second.
+        """
         self._is_ending = True
+        for scope in self._listening:
+            scope.deadline = anyio.current_time() + 2 * END_WITHIN_S
         async with anyio.create_task_group() as tasks:
             for worker in self.workers:
                 tasks.start_soon(worker.end)
