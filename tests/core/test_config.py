@@ -112,6 +112,7 @@ TWO_VALUES: dict[str, list[tuple[Any, str, Any]]] = {
         (["cdn.example"], "cdn.example", ("cdn.example",)),
         (["a.example", "b.example"], "a.example,b.example", ("a.example", "b.example")),
     ],
+    "allow_http": [(True, "yes", True), (False, "off", False)],
     "environment": [("production",) * 3, ("development",) * 3],
 }  # fmt: skip
 ONE_VALUE = {key: values[0] for key, values in TWO_VALUES.items()}
@@ -170,6 +171,7 @@ def test_defaults_are_those_of_the_contract() -> None:
         "second_source_url": DEFAULT_LISTING_URL,
         "listing_url": DEFAULT_LISTING_URL,
         "redirect_hosts": (),
+        "allow_http": False,
         "environment": "development",
     }
     assert config.warnings == ()

@@ -127,9 +127,15 @@ def test_a_status_says_whether_trying_again_can_help(status: int, transient: boo
     assert (error.url, error.reason) == (URL, f"the source answered {status}")
 
 
-def test_only_a_redirect_is_refused_for_good_among_other_transfer_errors() -> None:
+def test_redirects_and_certificates_alone_are_refused_for_good_among_transfer_errors() -> None:
     final = {kind for kind in CLASSES if issubclass(kind, TransferError) and not kind.transient}
-    assert final == {errors.RedirectRefused}
+    assert final == {errors.RedirectRefused, errors.TlsRefused}
+
+
+def test_a_transfer_error_shows_no_secret_not_even_in_its_fields() -> None:
+    error = TransferError("https://me:hunter2@h/x?X-Amz-Signature=hunter2", "token=hunter2")
+    assert "hunter2" not in "".join(map(str, (error, error.url, error.reason, error.args)))
+    assert error.url == "https://***@h/x?X-Amz-Signature=***"
 
 
 def test_a_store_error_may_stop_the_run() -> None:

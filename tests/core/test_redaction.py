@@ -44,6 +44,8 @@ SECRET = "hunter2"
         "Authorization: Bearer hunter2",
         "authorization: basic hunter2",
         "{'Authorization': 'Bearer hunter2'}",
+        "you sent: Basic hunter2==",
+        "bearer eyJ.hunter2",
     ],
 )
 def test_secrets_are_masked(text: str) -> None:
@@ -78,6 +80,7 @@ def test_what_stands_beside_a_secret_stays_readable(text: str, shown: str) -> No
         "the design keeps its monkey: it works",
         "part=1&prefix=data/spot",
         "unknown key `token`; allowed: markets",
+        "the basic idea, and bearer shares",
     ],
 )
 def test_text_without_secrets_is_unchanged(text: str) -> None:
@@ -118,6 +121,11 @@ def test_masking_twice_changes_nothing(text: str) -> None:
 def test_no_user_information_outlives_masking(userinfo: str) -> None:
     shown = redact(f"https://{userinfo}@mirror.example/data")
     assert shown == "https://***@mirror.example/data"
+
+
+@pytest.mark.parametrize("piece", ["basic ", "Bearer a"])
+def test_long_text_of_schemes_is_masked_in_one_pass(piece: str) -> None:
+    assert redact(piece * 100_000)
 
 
 @pytest.mark.parametrize("piece", ["a", "a.", "a:", "://", "://a", "token", "token=", "a@", "sig "])

@@ -34,7 +34,7 @@ _SELECTION = (
 #: Configuration options that mean something where nothing is kept and nothing is tried again.
 _CONFIGURATION = {
     *("config_file", *_SELECTION, "start", "end", "matrix_path", "discovery", "listing_url"),
-    *("source_url", "redirect_hosts", "timeout_seconds", "max_bytes_per_second"),
+    *("source_url", "redirect_hosts", "allow_http", "timeout_seconds", "max_bytes_per_second"),
 }
 
 _UNITS = {"b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9}

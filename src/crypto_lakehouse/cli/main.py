@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import sys
 import traceback
@@ -13,9 +14,11 @@ from typing import Any, NoReturn
 import click
 
 from crypto_lakehouse import __version__
+from crypto_lakehouse.cli.streams import give_up_stdout, open_standard_streams
 from crypto_lakehouse.core.errors import ConfigurationWarning, LakehouseError
 from crypto_lakehouse.core.garbage import rare_collections
 from crypto_lakehouse.core.redaction import redact
+from crypto_lakehouse.stores.refusals import STOPS_RUN, advice
 
 __all__ = ["cli", "main"]
 
@@ -69,6 +72,7 @@ def cli() -> None:
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run a command and leave the process with its exit code (design 3.5)."""
     rare_collections()
+    open_standard_streams()
     warnings.simplefilter("ignore", ConfigurationWarning)  # shown by the commands themselves
     # Without a handler, logging would write warnings to standard error a second time.
     logging.getLogger("crypto_lakehouse").addHandler(logging.NullHandler())
@@ -79,7 +83,9 @@ def _run(arguments: Sequence[str] | None) -> int:
     try:
         code: Any = cli.main(arguments, prog_name="crypto-lakehouse", standalone_mode=False)
     except click.ClickException as error:
-        error.show()
+        text = io.StringIO()
+        error.show(text)
+        click.echo(redact(text.getvalue()), err=True, nl=False)
         return error.exit_code
     except click.exceptions.Abort:
         return 130
@@ -91,7 +97,11 @@ def _run(arguments: Sequence[str] | None) -> int:
     except BrokenPipeError:
         sys.stderr.close()
         return 141
-    except Exception:  # noqa: BLE001 - the last place to say something without secrets
+    except Exception as error:  # noqa: BLE001 - the last place to say something without secrets
+        if isinstance(error, OSError) and error.errno in STOPS_RUN:
+            give_up_stdout()  # it may be what cannot be written
+            click.echo(f"error: {redact(advice(error, ''))}", err=True)
+            return 1
         click.echo(redact(traceback.format_exc()), err=True)
         click.echo("error: this is a fault in crypto-lakehouse; please report it", err=True)
         return 1

@@ -36,6 +36,11 @@ __all__ = ["command"]
     help="The source's S3 listing. [default: the known one, else the source itself]",
 )
 @click.option(
+    "--allow-http/--no-allow-http",
+    default=None,
+    help="Ask hosts other than this machine without TLS, too. [default: no]",
+)
+@click.option(
     "--matrix",
     "--matrix-path",
     "matrix_path",

@@ -52,6 +52,7 @@ _FLAGS = {
     "download_checksum": "Keep the .CHECKSUM beside each zip. [default: yes]",
     "accept_upstream_mismatch": "Let in readable archives that disagree with their sidecar.",
     "force_redownload": "Fetch again what is already verified.",
+    "allow_http": "Ask hosts other than this machine without TLS, too. [default: no]",
 }
 
 _DATES = {"start": "First UTC day, YYYY-MM-DD.", "end": "Last UTC day, inclusive."}

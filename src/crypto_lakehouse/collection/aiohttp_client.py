@@ -13,6 +13,7 @@ import aiohttp
 from attrs import define
 from yarl import URL
 
+from crypto_lakehouse.collection.certificates import tls_refusal
 from crypto_lakehouse.collection.http import read_up_to
 from crypto_lakehouse.core.errors import (
     ConnectionFailed,
@@ -126,7 +127,8 @@ class _translated:  # noqa: N801 - reads as a statement; a class, as it is on th
         if isinstance(error, aiohttp.ClientPayloadError) and self.expected is not None:
             raise TruncatedBody(self.url, expected=self.expected, received=self.received) from error
         if isinstance(error, aiohttp.ClientError | OSError):
-            raise ConnectionFailed(self.url, _reason(error)) from error
+            refusal = tls_refusal(self.url, error.__cause__ or error)
+            raise refusal or ConnectionFailed(self.url, _reason(error)) from error
         if isinstance(error, aiohttp.InvalidURL | ValueError):
             raise TransferError(self.url, _reason(error)) from error
 

@@ -18,6 +18,7 @@ from attrs import define, field
 from yarl import URL
 
 from crypto_lakehouse.collection.answers import Lost
+from crypto_lakehouse.collection.certificates import tls_refusal
 from crypto_lakehouse.collection.connection import CHUNK_BYTES, Connection
 from crypto_lakehouse.collection.http import read_up_to
 from crypto_lakehouse.core.errors import (
@@ -38,6 +39,9 @@ _ADDRESSES_KEPT_S = 300.0
 
 #: Lines of a request beside the headers that it is given, the empty one at its end included.
 _REQUEST_LINES = 6
+
+#: What a timeout means that says nothing itself.
+_SILENT = "the source was silent for too long"
 
 _Place = tuple[str, str | None, int | None]
 
@@ -95,9 +99,10 @@ class DirectClient:
             request = _request(url, headers)
             connection = await self._ask(url, request)
         except TimeoutError as error:
-            raise TimedOut(str(url), "the source was silent for too long") from error
+            raise TimedOut(str(url), str(error) or _SILENT) from error
         except (Lost, OSError) as error:
-            raise ConnectionFailed(str(url), _reason(error)) from error
+            refusal = tls_refusal(str(url), error)
+            raise refusal or ConnectionFailed(str(url), _reason(error)) from error
         except ValueError as error:
             raise TransferError(str(url), _reason(error)) from error
         return _Answer(connection, url)
@@ -148,14 +153,14 @@ class DirectClient:
             raise Lost("the client is closed", in_body=False)
         loop = asyncio.get_running_loop()
         asked_at, task = self._lookups.get((host, port), (0.0, None))
-        if (
-            task is None
-            or (task.done() and task.exception() is not None)
-            or loop.time() - asked_at > _ADDRESSES_KEPT_S
-        ):
+        is_old = loop.time() - asked_at > _ADDRESSES_KEPT_S
+        if task is None or (task.done() and (is_old or task.exception() is not None)):
             task = asyncio.ensure_future(loop.getaddrinfo(host, port, type=SOCK_STREAM))
             self._lookups[host, port] = loop.time(), task
-        addresses: list[AddrInfoType] = await asyncio.shield(task)
+        await asyncio.wait({task})  # others may wait for it, too: it is not cancelled with us
+        if task.cancelled():
+            raise Lost("the client is closed", in_body=False)
+        addresses: list[AddrInfoType] = task.result()
         addresses[:] = addresses[1:] + addresses[:1]
         return list(addresses)
 
@@ -178,10 +183,14 @@ class DirectClient:
             connection.abort()
 
     async def aclose(self) -> None:
-        """Close every connection; there will be no others."""
+        """Close every connection; there will be no others. A name lookup is not waited for."""
         self._is_closed = True
         for connection in tuple(self._open):
             connection.abort()
+        lookups = [task for _, task in self._lookups.values()]
+        for task in lookups:
+            task.cancel()
+        await asyncio.gather(*lookups, return_exceptions=True)
         await asyncio.sleep(0)  # transports close in the loop's next round
 
 
@@ -225,7 +234,7 @@ class _Answer:
             try:
                 chunk = await self._connection.chunk()
             except TimeoutError as error:
-                raise TimedOut(str(self._url), "the source was silent for too long") from error
+                raise TimedOut(str(self._url), str(error) or _SILENT) from error
             except Lost as error:
                 if self.size_bytes is not None:
                     raise TruncatedBody(

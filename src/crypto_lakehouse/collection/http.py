@@ -23,7 +23,8 @@ from yarl import URL
 
 from crypto_lakehouse.collection.rates import ByteRate, RequestRate
 from crypto_lakehouse.core.errors import RedirectRefused, ServerError
-from crypto_lakehouse.core.redaction import redact
+from crypto_lakehouse.core.hosts import is_loopback, kind_of_address
+from crypto_lakehouse.core.suggestions import shown
 
 __all__ = ["Answer", "Client", "HttpTransport", "Origins", "Response", "Transport", "object_url"]
 
@@ -92,17 +93,26 @@ class Origins:
         source: The source's base URL.
         named: Further hosts, as `host` or `host:port`.
         second: Another source's base URL; each is told its own user information only.
+        allow_http: Whether redirects may lead to other machines without TLS.
     """
 
     source: URL
     named: frozenset[str]
     second: URL | None = None
+    allow_http: bool = False
 
     @classmethod
-    def of(cls, source_url: str, others: Iterable[str], second_url: str | None = None) -> Origins:
+    def of(
+        cls,
+        source_url: str,
+        others: Iterable[str],
+        second_url: str | None = None,
+        *,
+        allow_http: bool = False,
+    ) -> Origins:
         """Take the hosts that a configuration names."""
         named = frozenset(host.lower() for host in others)
-        return cls(URL(source_url), named, URL(second_url) if second_url else None)
+        return cls(URL(source_url), named, URL(second_url) if second_url else None, allow_http)
 
     @property
     def has_users(self) -> bool:
@@ -117,14 +127,38 @@ class Origins:
         return None
 
     def allow(self, target: URL) -> bool:
-        """Whether a redirect to `target` may be followed.
+        """Whether the source may redirect to `target`."""
+        return not self.refusal(self.source, target)
 
-        The source itself always; a named host only without giving up TLS.
+    def refusal(self, url: URL, target: URL) -> str:
+        """Say why a redirect from `url` to `target` is not followed, and what to do about it.
+
+        Empty where it is followed: to the sources and to named hosts, and there only with TLS,
+        unless it never was on the way or the configuration does without.
         """
+        host = target.host or ""
+        if target.scheme not in {"http", "https"} or not host:
+            return "only http and https are spoken; ask the source's owner"
+        if not self._is_named(target):
+            kind = kind_of_address(host)
+            what = f"that {kind} address" if kind else "that host"
+            return (
+                f"the configuration does not name {what}; add it to `redirect_hosts` if you "
+                "trust it"
+            )
+        if target.scheme == "https" or self.allow_http:
+            return ""
+        if url.scheme == "https":
+            return "it gives up TLS; set `allow_http: true` if you trust every network on the way"
+        if not is_loopback(host):
+            return "it is without TLS; set `allow_http: true` if you trust every network on the way"
+        return ""
+
+    def _is_named(self, target: URL) -> bool:
         if self.source_of(target) is not None:
             return True
-        keeps_tls = target.scheme == "https" or self.source.scheme == "http"
-        return keeps_tls and bool(self.named & {target.host or "", target.authority.lower()})
+        spellings = {target.host, target.authority.lower(), target.host_port_subcomponent}
+        return bool(self.named & spellings)
 
 
 def object_url(base: URL, key: str) -> URL:
@@ -189,17 +223,12 @@ class HttpTransport:
     def _redirected(self, url: URL, location: str) -> URL:
         try:
             target = url.join(URL(location))
-            allowed = target.scheme in {"http", "https"} and self.origins.allow(target)
+            refusal = self.origins.refusal(url, target)
         except ValueError:
-            target, allowed = URL(), False
-        if allowed:
+            target, refusal = URL(), "that is no URL; ask the source's owner"
+        if not refusal:
             return target
-        shown = redact(location.encode(errors="backslashreplace").decode())
-        raise RedirectRefused(
-            str(url),
-            f"redirect to `{shown}` refused: the configuration does not name that host; "
-            "add it to `redirect_hosts` if you trust it",
-        )
+        raise RedirectRefused(str(url), f"redirect to `{shown(location)}` refused: {refusal}")
 
 
 class _Exchange:

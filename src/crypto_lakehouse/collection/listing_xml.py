@@ -22,6 +22,13 @@ __all__ = ["PAGE_LIMIT_BYTES", "NotAListing", "PageParser", "ParsedPage"]
 #: A page of 1000 entries is about 400 kB, and 8 MB where every key is as long as keys can be.
 PAGE_LIMIT_BYTES = 16 << 20
 
+#: A key has 1024 bytes at most. A tag or a comment that does not end is looked at again with each
+#: piece that comes; without a bound that would take seconds, in which nothing else is done.
+_TOKEN_LIMIT_BYTES = 1 << 16
+
+#: S3 sends 1000 at most; millions of tiny ones would take ten times the page's own memory.
+_ENTRY_LIMIT = 10_000
+
 _ROOT = "ListBucketResult"
 
 #: As many digits as 2**63 - 1 has, the largest number that the ledger holds; a bound on the text,
@@ -108,6 +115,8 @@ class PageParser:
         if self._received > PAGE_LIMIT_BYTES:
             raise self._fault(f"a page of more than {PAGE_LIMIT_BYTES} bytes")
         self._parse(data, final=False)
+        if self._received - self._parser.CurrentByteIndex > _TOKEN_LIMIT_BYTES:
+            raise self._fault("a tag or a comment that does not end")
 
     def close(self) -> ParsedPage:
         """End the page.
@@ -206,6 +215,7 @@ class PageParser:
             self._keep(name, "".join(self._text))
         elif name == "Contents" and len(self._path) == 1:
             self._objects.append(self._object(self._entry))
+            self._bound(len(self._objects))
 
     def _keep(self, name: str, text: str) -> None:
         depth = len(self._path)
@@ -216,10 +226,15 @@ class PageParser:
         else:
             if name == "Prefix" and self._path[1:] == ["CommonPrefixes"]:
                 self._folders.append(text)
+                self._bound(len(self._folders))
             return
         if name in into:
             raise self._fault(f"it says `{name}` twice")
         into[name] = text
+
+    def _bound(self, entries: int) -> None:
+        if entries > _ENTRY_LIMIT:
+            raise self._fault(f"a page of more than {_ENTRY_LIMIT} entries")
 
     def _object(self, entry: dict[str, str]) -> ListedObject:
         key, size = entry.get("Key"), entry.get("Size", "")

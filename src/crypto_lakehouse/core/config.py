@@ -101,6 +101,7 @@ class WorkflowConfig:
             wrong or stale; the S3 endpoint behind the default source.
         listing_url: The source's S3 listing endpoint; known for the default source.
         redirect_hosts: Further hosts that the source may redirect to.
+        allow_http: Whether hosts other than this machine may be talked to without TLS.
         environment: `development` or `production`.
         warnings: What was accepted, but deserves a word; one sentence each.
 
@@ -148,6 +149,7 @@ class WorkflowConfig:
     second_source_url: str | None = _key(str, None)
     listing_url: str | None = _key(str, None)
     redirect_hosts: tuple[str, ...] = _key(tuple[str, ...], ())
+    allow_http: bool = _key(bool, False)
     environment: str = _key(Choice("development", "production"), "development")
     warnings: tuple[str, ...] = field(default=(), eq=False, repr=False)
 

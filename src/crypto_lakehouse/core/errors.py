@@ -14,6 +14,7 @@
     ├─ WorkerError          reason        worker processes end as soon as they are started
     ├─ TransferError        url, reason, transient    one archive; the run goes on
     │  ├─ ConnectionFailed · TimedOut · TruncatedBody
+    │  │  └─ TlsRefused                   a certificate that is not good, TLS that is too old
     │  ├─ ServerError(status, retry_after_s)
     │  ├─ RedirectRefused
     │  ├─ ObjectChanged                   the source replaced the object between two requests
@@ -58,6 +59,7 @@ __all__ = [
     "SinkError",
     "StoreError",
     "TimedOut",
+    "TlsRefused",
     "TransferError",
     "TruncatedBody",
     "WorkerError",
@@ -193,22 +195,31 @@ class SinkError(LakehouseError):
 
     def __init__(self, name: str, reason: str) -> None:
         self.name = name
-        super().__init__(f"the {name} sink failed: {reason}")
+        super().__init__(f"the {name} sink failed: {redact(reason)}")
 
 
 class TransferError(LakehouseError):
-    """One request failed; `transient` says whether trying again can help."""
+    """One request failed; `transient` says whether trying again can help.
+
+    Secrets in URL and reason are masked, as a traceback shows both.
+    """
 
     transient: bool = True
 
     def __init__(self, url: str, reason: str) -> None:
-        self.url = url
-        self.reason = reason
-        super().__init__(f"{url}: {reason}")
+        self.url = redact(url)
+        self.reason = redact(reason)
+        super().__init__(f"{self.url}: {self.reason}")
 
 
 class ConnectionFailed(TransferError):
     """No connection, or it broke before the response was whole."""
+
+
+class TlsRefused(ConnectionFailed):
+    """The source cannot prove who it is; asking again would not make its certificate good."""
+
+    transient = False
 
 
 class TimedOut(TransferError):
@@ -238,7 +249,7 @@ class ServerError(TransferError):
 
 
 class RedirectRefused(TransferError):
-    """A redirect to a host that the configuration does not name, or to no end."""
+    """A redirect to a host that the configuration does not name, without TLS, or to no end."""
 
     transient = False
 

@@ -16,17 +16,22 @@ _PARAMETER = re.compile(
     r"|(?:(?:Bearer|Basic)\s+)?[^\s&#,;'\"}]+)",
     re.IGNORECASE,
 )
+#: What follows a scheme's name and looks like no word: a source may send back what it was sent.
+_CREDENTIALS = re.compile(
+    r"\b(?P<scheme>(?i:basic|bearer))\s+(?=[\w.~+/-]*[0-9A-Z])[\w.~+/-]{6,}=*"
+)
 
 
 def redact(text: str) -> str:
     """Return `text` with the secrets in it masked as `***`.
 
-    Masked are the user information of every URL and the values of parameters whose names say
-    that they are tokens, keys, passwords or signatures.
+    Masked are the user information of every URL, the values of parameters whose names say that
+    they are tokens, keys, passwords or signatures, and credentials as HTTP sends them.
 
     Example:
         >>> redact("https://me:pw@mirror.example/data?X-Amz-Signature=abc&part=1")
         'https://***@mirror.example/data?X-Amz-Signature=***&part=1'
     """
     text = _USERINFO.sub(f"{_MASK}@", text)
-    return _PARAMETER.sub(rf"\g<name>\g<equals>\g<quote>{_MASK}", text)
+    text = _PARAMETER.sub(rf"\g<name>\g<equals>\g<quote>{_MASK}", text)
+    return _CREDENTIALS.sub(rf"\g<scheme> {_MASK}", text)

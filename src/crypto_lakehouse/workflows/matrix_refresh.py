@@ -51,6 +51,7 @@ async def refresh_matrix(
     *,
     source_url: str | None = None,
     listing_url: str | None = None,
+    allow_http: bool | None = None,
     matrix_path: str | os.PathLike[str] | None = None,
     max_parallel_downloads: int | str | None = None,
     timeout_seconds: float | None = None,
@@ -63,12 +64,13 @@ async def refresh_matrix(
 ) -> RefreshedMatrix:
     """List the folders of a source, and make the matrix that they show; nothing is written.
 
-    The first six are configuration keys and mean what they mean there; None is what the
+    The first seven are configuration keys and mean what they mean there; None is what the
     environment says, or the default. A source without a `listing_url` is asked itself.
 
     Args:
         source_url: The source.
         listing_url: Its S3 listing; known for the default source.
+        allow_http: Whether hosts other than this machine are asked without TLS.
         matrix_path: The matrix to begin with; the shipped one by default.
         max_parallel_downloads: How many prefixes are listed at once.
         timeout_seconds: How long the source may be silent, in seconds.
@@ -87,6 +89,7 @@ async def refresh_matrix(
     given = {
         "source_url": source_url,
         "listing_url": listing_url,
+        "allow_http": allow_http,
         "matrix_path": matrix_path,
         "max_parallel_downloads": max_parallel_downloads,
         "timeout_seconds": timeout_seconds,

@@ -35,7 +35,7 @@ __all__ = [
 def open_lister(config: WorkflowConfig, client: Client, retry: RetryPolicy, emit: Emit) -> Lister:
     """Stack what lists a source; the source itself is asked where no listing is named."""
     address = config.listing_url or config.source_url
-    origins = Origins.of(address, config.redirect_hosts)
+    origins = Origins.of(address, config.redirect_hosts, allow_http=config.allow_http)
     return Lister(
         transport=HttpTransport(client, origins),
         base=URL(address),

@@ -1,0 +1,55 @@
+"""Which hosts are this machine itself, or a network that only this machine sees."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv6Address, ip_address
+
+__all__ = ["is_loopback", "kind_of_address"]
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine: `localhost`, `*.localhost`, 127.0.0.0/8 or ::1.
+
+    Judged by the name alone: what a resolver says of other names is not ours to trust.
+
+    Example:
+        >>> is_loopback("127.0.0.1"), is_loopback("a.localhost"), is_loopback("localhost.evil")
+        (True, True, False)
+    """
+    name = host.lower().removesuffix(".")
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    address = _address(host)
+    if isinstance(address, IPv4Address):
+        return address.is_loopback
+    return address == IPv6Address("::1")
+
+
+def kind_of_address(host: str) -> str:
+    """What makes an address one that no public source has, empty where nothing does.
+
+    Example:
+        >>> kind_of_address("10.0.0.1"), kind_of_address("169.254.169.254")
+        ('private', 'link-local')
+        >>> kind_of_address("mirror.example")
+        ''
+    """
+    if is_loopback(host):
+        return "loopback"
+    address = _address(host)
+    if address is None:
+        return ""
+    address = getattr(address, "ipv4_mapped", None) or address
+    kinds = {
+        "loopback": address.is_loopback,
+        "link-local": address.is_link_local,
+        "private": address.is_private,
+    }
+    return next((kind for kind, is_kind in kinds.items() if is_kind), "")
+
+
+def _address(host: str) -> IPv4Address | IPv6Address | None:
+    try:
+        return ip_address(host)
+    except ValueError:  # a name
+        return None
