@@ -137,18 +137,18 @@ def whole(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("whole")
-async def test_what_is_lost_is_given_out_again_and_nothing_else() -> None:
+async def test_what_is_lost_is_given_out_again_alone_and_nothing_else() -> None:
     events, executor = await settle(10, [4])
-    assert [len(shard.work) for shard in executor.given_out] == [10, 4]
+    assert [len(shard.work) for shard in executor.given_out] == [10, 1, 1, 1, 1]
     assert {event.verdict for event in events} == {Verdict.VERIFIED}
 
 
 @pytest.mark.usefixtures("whole")
 async def test_what_is_lost_every_time_has_failed() -> None:
-    events, executor = await settle(10, [9, 4, 1])
-    assert [len(shard.work) for shard in executor.given_out] == [10, 9, 4]
+    events, executor = await settle(10, [3, 0, 1, 1])
+    assert [len(shard.work) for shard in executor.given_out] == [10, 1, 1, 1, 1]
     (failed,) = [event for event in events if event.verdict is Verdict.FAILED]
-    assert failed.archive == archive(9)
+    assert failed.archive == archive(8)
     assert failed.reason == "its worker ended 3 times: it fell over"
     assert not failed.stands
 
@@ -156,3 +156,32 @@ async def test_what_is_lost_every_time_has_failed() -> None:
 def test_a_version_that_stands_is_said_to_stand() -> None:
     work = Work(planned=PlannedArchive(archive(0)), action=Action.FETCH, stat=FileStat(1, 1))
     assert shards._failed(work, "x").stands
+
+
+@pytest.mark.parametrize("poison", [0, 7, 70, 199])
+async def test_what_ends_its_worker_every_time_fails_alone(poison: int) -> None:
+    """It takes with it all that is worked on at the same time, and the rest of its shard."""
+    events: list[ArchiveFinished] = []
+
+    async def emit(batch: Sequence[Event]) -> None:
+        events.extend(event for event in batch if isinstance(event, ArchiveFinished))
+
+    @define
+    class Fragile:
+        slots: int = 6
+        deaths: int = 0
+
+        async def settle(self, shard: Shard) -> None:
+            before = self.deaths
+            for _ in range(3):
+                await anyio.lowlevel.checkpoint()
+            if any(work.archive == archive(poison) for work in shard.work):
+                self.deaths += 1
+            if self.deaths != before:
+                raise ShardLost(shard.work, "it fell over")
+            await emit([verified(work) for work in shard.work])
+
+    await run_sharded(Days(200), Everything(), Fragile(), emit)  # type: ignore[arg-type]
+    failed = [event.archive for event in events if event.verdict is Verdict.FAILED]
+    assert failed == [archive(poison)]
+    assert len(events) == 200

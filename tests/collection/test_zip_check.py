@@ -7,6 +7,7 @@ import struct
 import threading
 import zipfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import BinaryIO
 
 import anyio
@@ -360,3 +361,13 @@ def test_a_name_that_is_not_ascii_is_left_to_the_other_check() -> None:
     name = "币安人生USDT-1h-2025-07-15.csv"
     assert not is_plain_and_good(make({name: b"1"}), name, 1000)
     assert zip_fault(io.BytesIO(make({name: b"1"})), name) == ""
+
+
+async def test_a_place_before_the_beginning_of_a_file_is_a_fault_of_the_zip(tmp_path: Path) -> None:
+    """The directory is said to be further on than it is, so that all places are too small."""
+    data = bytearray(GOOD)
+    struct.pack_into("<L", data, len(data) - 6, DIRECTORY + 100)
+    path = tmp_path / "x.zip"
+    path.write_bytes(data)
+    fault = await check_zip(lambda: path.open("rb"), MEMBER, len(data))
+    assert fault.startswith("not a readable zip")

@@ -29,7 +29,7 @@ _LEDGER = "crypto_lakehouse.stores.ledger:SqliteLedger"
 #: Where a run is killed: a function, and what its arguments must hold.
 STAGES: Mapping[str, Mapping[str, str]] = {
     "body": {"target": f"{_DISK}.append"},
-    "large body": {"target": "crypto_lakehouse.stores.local:LocalPart._append"},
+    "large body": {"target": "crypto_lakehouse.stores.parts:LocalPart._append"},
     "hash": {"target": "crypto_lakehouse.collection.collector:judge"},
     "sidecar": {"target": f"{_DISK}.rename", "contains": ".CHECKSUM.part"},
     "rename": {"target": f"{_DISK}.rename", "contains": ".zip.part"},

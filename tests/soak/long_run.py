@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 import threading
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
@@ -20,6 +21,7 @@ from tests.faults.mixed_run import at_once, keys_of
 from crypto_lakehouse import run_collection
 from crypto_lakehouse.collection.retry import RetryPolicy
 from crypto_lakehouse.core.events import ArchiveFinished, Event
+from crypto_lakehouse.core.verdicts import Verdict
 from crypto_lakehouse.testing import ArchiveServer, FaultMix
 from crypto_lakehouse.testing.zips import good_zip
 
@@ -94,8 +96,10 @@ def long_run(folder: Path, options: argparse.Namespace) -> str:
             stop.set()
             forgetter.join()
     totals, *samples = (json.loads(line) for line in done.stdout.splitlines())
-    wanted = len(keys) - len(mishaps) + sum(one.verdict == "verified" for one in mishaps.values())
-    assert totals["verified"] == wanted, totals
+    wanted = Counter(mishap.verdict for mishap in mishaps.values())
+    wanted[Verdict.VERIFIED] += len(keys) - len(mishaps)
+    for verdict in Verdict:
+        assert totals[verdict] == wanted[verdict], (verdict, totals, wanted)
     return _judged([Sample(**sample) for sample in samples], len(mishaps))
 
 

@@ -67,7 +67,7 @@ async def settle_all(
     silence_s: float = SILENCE_S,
 ) -> list[ArchiveFinished]:
     """Settle shards in worker processes as a run does; return the verdicts."""
-    jobs = jobs_of(collection, processes)
+    jobs, alone = jobs_of(collection, processes), anyio.Lock()
     events: list[ArchiveFinished] = []
 
     async def emit(batch: Sequence[Event]) -> None:
@@ -79,7 +79,7 @@ async def settle_all(
             anyio.create_task_group() as tasks,
         ):
             for shard in shards:
-                tasks.start_soon(settle_shard, shard, executor, emit)
+                tasks.start_soon(settle_shard, shard, executor, emit, alone)
             if meanwhile is not None:
                 await meanwhile(executor)
     assert workers() == []

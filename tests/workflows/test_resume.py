@@ -180,3 +180,17 @@ async def test_a_body_of_unknown_length_is_streamed(collection: Collection) -> N
     report = await collection.run()
     assert report.totals["verified"] == 1
     assert collection.path(BIG_KEY).read_bytes() == data
+
+
+async def test_a_body_of_unknown_length_whose_end_is_not_told_needs_no_other_try(
+    collection: Collection,
+) -> None:
+    """All of it is here, but only an answer that there is no more says so."""
+    data = big_zip()
+    collection.publish(BIG_KEY, data)
+    chunked = faults.Headers({"Transfer-Encoding": "chunked"})
+    collection.server.inject(BIG_KEY, chunked & faults.Truncate(at=len(data)))
+    report = await collection.run(retry=RetryPolicy(max_retries=1))
+    assert report.totals["verified"] == 1
+    assert ranges(collection) == [None, f"bytes={len(data)}-"]
+    assert collection.path(BIG_KEY).read_bytes() == data

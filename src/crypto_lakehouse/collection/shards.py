@@ -90,7 +90,7 @@ async def run_sharded(
         StoreError: The store takes nothing more.
     """
     send, receive = anyio.create_memory_object_stream[Shard](0)
-    packer = _Packer(executor.slots)
+    packer, alone = _Packer(executor.slots), anyio.Lock()
 
     async def put(work: Sequence[Work]) -> None:
         for shard in packer.pack(work):
@@ -100,7 +100,7 @@ async def run_sharded(
         async with anyio.create_task_group() as tasks:
             async with receive:
                 for _ in range(executor.slots):
-                    tasks.start_soon(_serve, receive.clone(), executor, emit)
+                    tasks.start_soon(_serve, receive.clone(), executor, emit, alone)
             async with send:
                 await produce(plan, inventory, put, emit)
                 for shard in packer.rest():
@@ -147,21 +147,36 @@ class _Packer:
 
 
 async def _serve(
-    queue: MemoryObjectReceiveStream[Shard], executor: ShardExecutor, emit: Emit
+    queue: MemoryObjectReceiveStream[Shard],
+    executor: ShardExecutor,
+    emit: Emit,
+    alone: anyio.Lock,
 ) -> None:
     async with queue:
         async for shard in queue:
-            await _settle(shard, executor, emit)
+            await _settle(shard, executor, emit, alone)
 
 
-async def _settle(shard: Shard, executor: ShardExecutor, emit: Emit) -> None:
-    """Give a shard out until all of it has its verdict."""
+async def _settle(shard: Shard, executor: ShardExecutor, emit: Emit, alone: anyio.Lock) -> None:
+    """Give a shard out; what is lost of it is given out again, one archive of all at a time.
+
+    Where one of them ends whatever works on it, it shall do so without the others.
+    """
+    try:
+        await executor.settle(shard)
+    except ShardLost as lost:
+        async with alone:
+            for work in lost.left:
+                await _settle_again(Shard(shard.number, [work]), executor, emit)
+
+
+async def _settle_again(shard: Shard, executor: ShardExecutor, emit: Emit) -> None:
     reason = ""
-    for _ in range(ATTEMPTS):
+    for _ in range(ATTEMPTS - 1):
         try:
             await executor.settle(shard)
         except ShardLost as lost:
-            shard, reason = Shard(shard.number, lost.left), lost.reason
+            reason = lost.reason
         else:
             return
     await emit([_failed(work, reason) for work in shard.work])

@@ -200,7 +200,7 @@ class Fetcher:
     async def _archive_once(self, transfer: Transfer) -> Fetched | None:
         unfinished = await self._unfinished(transfer)
         if unfinished is not None and unfinished.is_whole:
-            return Fetched(unfinished.part, unfinished.row.etag, unfinished.row.last_modified)
+            return unfinished.whole
         url = object_url(transfer.base, transfer.archive.key)
         headers = unfinished.headers if unfinished else {}
         transfer.requests += 1
@@ -211,6 +211,8 @@ class Fetcher:
             if response.status == 206 and unfinished is not None:
                 body: Body = await self._continue(transfer, url, held, unfinished)
             elif response.status == 416 and unfinished is not None:
+                if _is_all(response, unfinished.part.size_bytes):
+                    return unfinished.whole
                 raise await self._start_over(transfer, url, unfinished, "its size is another")
             elif response.status == 200:
                 body = await self._take(transfer, url, held)
@@ -313,10 +315,20 @@ class _Unfinished:
         return self.part.size_bytes == self.row.size_bytes
 
     @property
+    def whole(self) -> Fetched:
+        """What was fetched, where nothing is left to fetch."""
+        return Fetched(self.part, self.row.etag, self.row.last_modified)
+
+    @property
     def headers(self) -> dict[str, str]:
         """Ask for the rest of the very object that the part began as."""
         validator = _validator(self.row) or ""
         return {"Range": f"bytes={self.part.size_bytes}-", "If-Range": validator}
+
+
+def _is_all(response: Response, size_bytes: int) -> bool:
+    """Whether no range is left because the object has just as many bytes (RFC 9110, 15.5.17)."""
+    return response.headers.get("Content-Range") == f"bytes */{size_bytes}"
 
 
 def _validators(response: Response) -> tuple[str | None, str | None]:

@@ -6,6 +6,7 @@ zipfile's to read; the content is inflated and summed by ISA-L, in half the time
 
 from __future__ import annotations
 
+import errno
 import os
 import struct
 import zipfile
@@ -80,6 +81,10 @@ def zip_fault(
             return _content_fault(archive, member, step)
     except _UNREADABLE as error:
         return f"not a readable zip: {error}"
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        return "not a readable zip: it says that something lies before its beginning"
 
 
 def _directory_fault(archive: zipfile.ZipFile, member: str) -> str:

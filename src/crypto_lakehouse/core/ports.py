@@ -219,7 +219,8 @@ class Store(Protocol):
             sha256: Digest of its bytes.
 
         Returns:
-            Where they are kept, relative to the store; the sidecar is beside it.
+            Where they are kept, relative to the store; the sidecar is beside it. Empty where
+            other bytes stand there by now.
         """
         ...
 

@@ -6,28 +6,28 @@ A small body costs no thread hop, as the hop would cost more than the work (desi
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from stat import S_ISREG
-from typing import Any, BinaryIO
+from typing import BinaryIO
 from uuid import uuid4
 
-from anyio import from_thread, to_thread
+from anyio import to_thread
 from attrs import define, field
 
 from crypto_lakehouse.core.archive import SIDECAR_SUFFIX
 from crypto_lakehouse.core.errors import StoreError
 from crypto_lakehouse.core.ports import PART_SUFFIX, FileStat, FolderScan, Watch
-from crypto_lakehouse.stores.disk import NO_LINK, WRITE, Disk, file_stat
+from crypto_lakehouse.stores.disk import Disk, file_stat
+from crypto_lakehouse.stores.parts import ONE_FILE, LocalPart, hash_file
 from crypto_lakehouse.stores.refusals import refusals
 
-__all__ = ["OWN_FOLDER", "LocalPart", "LocalStore"]
+__all__ = ["OWN_FOLDER", "LocalStore"]
 
 #: Everything in an output directory that is ours and not the publisher's.
 OWN_FOLDER = ".lakehouse"
@@ -39,11 +39,6 @@ _ZIP = ".zip"
 
 #: Keys that cannot leave a directory: no part of them begins with a dot.
 _PLAIN_KEY = re.compile(r"(?:[A-Za-z0-9_-][A-Za-z0-9_.-]*/)*[A-Za-z0-9_-][A-Za-z0-9_.-]*")
-
-_STEP_BYTES = 1 << 20
-
-#: For reading stored bytes: one bad sector concerns one file.
-_ONE_FILE: frozenset[int] = frozenset()
 
 
 def _absolute(root: str | Path) -> Path:
@@ -124,12 +119,12 @@ class LocalStore:
 
     async def sha256(self, key: str) -> str | None:
         """Digest of a stored file, hashed in a thread; None where there is none."""
-        return await to_thread.run_sync(_hash_file, self.path(key))
+        return await to_thread.run_sync(hash_file, self.path(key))
 
     async def read(self, key: str, limit: int) -> bytes | None:
         """The first bytes of a small stored file, None where there is none."""
         path = self.path(key)
-        with refusals(path, _ONE_FILE):
+        with refusals(path, ONE_FILE):
             try:
                 with open(path, "rb") as file:  # noqa: ASYNC230, PTH123 - small, see the module
                     return file.read(limit)
@@ -170,7 +165,13 @@ class LocalStore:
 
         A link costs no space, and the final name never lacks a file; where the file system has
         none, the bytes are copied. They survive a power loss before this returns.
+
+        Returns:
+            The path below the root; that of an earlier copy where the file is another one by
+            now, as a worker that died may have replaced it. Empty where there is none.
         """
+        if await self.sha256(key) != sha256:
+            return self._kept_before(key, sha256)
         stamp = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
         kept = f"{OWN_FOLDER}/replaced/{key}/{stamp}-{sha256}.zip"
         targets = []
@@ -183,6 +184,12 @@ class LocalStore:
         with refusals(targets[0]):
             await to_thread.run_sync(self.disk.sync, self._root_text, targets)
         return kept
+
+    def _kept_before(self, key: str, sha256: str) -> str:
+        folder = f"{OWN_FOLDER}/replaced/{key}"
+        found = self._scan(self.path(folder))
+        names = sorted(name for name in found if name.endswith(f"-{sha256}{_ZIP}"))
+        return f"{folder}/{names[-1]}" if names else ""
 
     async def _link_or_copy(self, source: str, target: str) -> None:
         """Give a file's bytes a second name; nothing where there is no file, or both are there."""
@@ -220,7 +227,7 @@ class LocalStore:
     def remove_now(self, key: str) -> None:
         """As `remove`; blocking."""
         path = self.path(key)
-        with refusals(path, _ONE_FILE):
+        with refusals(path, ONE_FILE):
             self.disk.unlink(path)
 
     def clear_unfinished(self) -> None:
@@ -265,100 +272,6 @@ class LocalStore:
         self._made.add(folder)
 
 
-@define
-class LocalPart:
-    """`NAME.part`: an unfinished large body beside its final name."""
-
-    store: LocalStore
-    key: str
-    final_path: str
-    watch: Watch | None = None
-    size_bytes: int = field(init=False, default=0)
-    _file: int | None = field(init=False, default=None)
-    _digest: Any = field(init=False, factory=hashlib.sha256)
-
-    @property
-    def path(self) -> str:
-        """Where the unfinished bytes lie."""
-        return self.final_path + PART_SUFFIX
-
-    @property
-    def held(self) -> None:
-        """Nothing of it is in memory."""
-
-    def begin(self) -> None:
-        """Open an empty part; blocking."""
-        self._open(WRITE | os.O_TRUNC)
-
-    def resume(self) -> None:
-        """Hash the bytes that are already there; blocking, and nothing is left open."""
-        with refusals(self.path), suppress(FileNotFoundError):
-            _fold_file(self.path, self._fold, NO_LINK)
-
-    def _fold(self, data: bytes | bytearray) -> None:
-        self._digest.update(data)
-        self.size_bytes += len(data)
-        if self.watch is not None:
-            self.watch(data)
-
-    def _open(self, flags: int) -> int:
-        with refusals(self.path):
-            self._file = self.store.disk.open(self.path, flags)
-        return self._file
-
-    async def append(self, data: bytes | bytearray) -> None:
-        """Hash and write a buffer in one thread hop."""
-        await to_thread.run_sync(self._append, data)
-
-    def _append(self, data: bytes | bytearray) -> None:
-        file = self._open(WRITE | os.O_APPEND) if self._file is None else self._file
-        with refusals(self.path):
-            view = memoryview(data)
-            while view:
-                view = view[self.store.disk.append(file, view) :]
-        self._fold(data)
-
-    def sha256(self) -> str:
-        """Digest of everything in the part."""
-        return str(self._digest.hexdigest())
-
-    def reader(self) -> BinaryIO:
-        """Open the bytes so far for reading."""
-        with refusals(self.path):
-            return open(self.path, "rb")  # noqa: PTH123
-
-    async def close(self) -> None:
-        """Close the file; the bytes stay."""
-        if self._file is not None:
-            file, self._file = self._file, None
-            self.store.disk.close(file)
-
-    async def commit(self, *, sync: bool = False) -> FileStat:
-        """Rename to the final name."""
-        await self.close()
-        disk = self.store.disk
-        with refusals(self.final_path):
-            if sync:
-                await to_thread.run_sync(disk.sync_each, (self.path,))
-            disk.rename(self.path, self.final_path)
-            return file_stat(os.stat(self.final_path))  # noqa: PTH116
-
-    async def discard(self) -> None:
-        """Remove the bytes."""
-        await self.close()
-        with refusals(self.path):
-            self.store.disk.unlink(self.path)
-
-    async def quarantine(self, note: Mapping[str, object]) -> None:
-        """Move the bytes to quarantine, with a note."""
-        await self.close()
-        target = self.store.quarantine_path(self.key)
-        self.store.make_folder_for(target)
-        with refusals(target):
-            self.store.disk.rename(self.path, target)
-            self.store.write_note(target, note)
-
-
 def _scan_descriptor(descriptor: int) -> FolderScan:
     zips: dict[str, tuple[int, int]] = {}
     others: set[str] = set()
@@ -374,25 +287,3 @@ def _scan_descriptor(descriptor: int) -> FolderScan:
         if S_ISREG(stat.st_mode):
             zips[name] = (stat.st_size, stat.st_mtime_ns)
     return FolderScan(zips, others)
-
-
-def _hash_file(path: str) -> str | None:
-    digest = hashlib.sha256()
-    with refusals(path, _ONE_FILE):
-        try:
-            _fold_file(path, digest.update)
-        except FileNotFoundError:
-            return None
-    return digest.hexdigest()
-
-
-def _fold_file(path: str, update: Callable[[bytes], None], flags: int = 0) -> None:
-    """Read a file in steps, in a worker thread; gives up when its task is cancelled."""
-
-    def opener(name: str, mode: int) -> int:
-        return os.open(name, mode | flags)
-
-    with open(path, "rb", buffering=0, opener=opener) as file:
-        while chunk := file.read(_STEP_BYTES):
-            update(chunk)
-            from_thread.check_cancelled()

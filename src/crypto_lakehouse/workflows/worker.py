@@ -34,6 +34,7 @@ from crypto_lakehouse.core.metrics import ByteMeter
 from crypto_lakehouse.core.task_groups import one_error
 from crypto_lakehouse.planning.holes import load_holes
 from crypto_lakehouse.stores.local import LocalStore
+from crypto_lakehouse.stores.lock import worker_lock
 from crypto_lakehouse.workflows.collectors import make_collector
 from crypto_lakehouse.workflows.transports import open_client, worker_count
 from crypto_lakehouse.workflows.worker_protocol import FRAME, Job, Told
@@ -179,7 +180,14 @@ def main() -> int:
         worker = _Worker(pickle.load(shards), out)  # noqa: S301 - our parent's
     except (EOFError, pickle.UnpicklingError):  # the run ended before it began
         return 0
-    refusal = None
+    job = worker.job
+    with worker_lock(LocalStore(job.root).own_path("workers"), job.number):
+        # From now on the next run waits for this process; the last one must not be gone already.
+        return _work(worker, shards) if os.getppid() == job.parent else 0
+
+
+def _work(worker: _Worker, shards: IO[bytes]) -> int:
+    refusal, out = None, worker.out
     try:
         with one_error():
             anyio.run(worker.run, shards)

@@ -61,6 +61,8 @@ def make_jobs(
     """Divide what a configuration allows between worker processes."""
     return [
         Job(
+            number=number,
+            parent=os.getpid(),
             config=config,
             share=Share.of(config, processes, number),
             root=root,

@@ -25,6 +25,8 @@ class Job:
     """What a worker has to know; the first pickle on its standard input.
 
     Attributes:
+        number: The worker's, from 0 on; one that takes its place has the same.
+        parent: The process of the run; where that is gone, nothing is begun.
         config: The run's configuration.
         share: What this worker may ask of the source.
         root: The output directory.
@@ -32,6 +34,8 @@ class Job:
         max_retries, first_wait_s, longest_wait_s, longest_retry_after_s: As in `RetryPolicy`.
     """
 
+    number: int
+    parent: int
     config: WorkflowConfig
     share: Share
     root: str

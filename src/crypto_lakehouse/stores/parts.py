@@ -1,0 +1,142 @@
+"""`NAME.part`: an unfinished large body, and how files are read from their beginning."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from anyio import from_thread, to_thread
+from attrs import define, field
+
+from crypto_lakehouse.core.ports import PART_SUFFIX, FileStat, Watch
+from crypto_lakehouse.stores.disk import NO_LINK, WRITE, file_stat
+from crypto_lakehouse.stores.refusals import refusals
+
+if TYPE_CHECKING:
+    from crypto_lakehouse.stores.local import LocalStore
+
+__all__ = ["ONE_FILE", "LocalPart", "hash_file"]
+
+#: For reading stored bytes: one bad sector concerns one file.
+ONE_FILE: frozenset[int] = frozenset()
+
+_STEP_BYTES = 1 << 20
+
+
+@define
+class LocalPart:
+    """`NAME.part`: an unfinished large body beside its final name."""
+
+    store: LocalStore
+    key: str
+    final_path: str
+    watch: Watch | None = None
+    size_bytes: int = field(init=False, default=0)
+    _file: int | None = field(init=False, default=None)
+    _digest: Any = field(init=False, factory=hashlib.sha256)
+
+    @property
+    def path(self) -> str:
+        """Where the unfinished bytes lie."""
+        return self.final_path + PART_SUFFIX
+
+    @property
+    def held(self) -> None:
+        """Nothing of it is in memory."""
+
+    def begin(self) -> None:
+        """Open an empty part; blocking."""
+        self._open(WRITE | os.O_TRUNC)
+
+    def resume(self) -> None:
+        """Hash the bytes that are already there; blocking, and nothing is left open."""
+        with refusals(self.path), suppress(FileNotFoundError):
+            _fold_file(self.path, self._fold, NO_LINK)
+
+    def _fold(self, data: bytes | bytearray) -> None:
+        self._digest.update(data)
+        self.size_bytes += len(data)
+        if self.watch is not None:
+            self.watch(data)
+
+    def _open(self, flags: int) -> int:
+        with refusals(self.path):
+            self._file = self.store.disk.open(self.path, flags)
+        return self._file
+
+    async def append(self, data: bytes | bytearray) -> None:
+        """Hash and write a buffer in one thread hop."""
+        await to_thread.run_sync(self._append, data)
+
+    def _append(self, data: bytes | bytearray) -> None:
+        file = self._open(WRITE | os.O_APPEND) if self._file is None else self._file
+        with refusals(self.path):
+            view = memoryview(data)
+            while view:
+                view = view[self.store.disk.append(file, view) :]
+        self._fold(data)
+
+    def sha256(self) -> str:
+        """Digest of everything in the part."""
+        return str(self._digest.hexdigest())
+
+    def reader(self) -> BinaryIO:
+        """Open the bytes so far for reading."""
+        with refusals(self.path):
+            return open(self.path, "rb")  # noqa: PTH123
+
+    async def close(self) -> None:
+        """Close the file; the bytes stay."""
+        if self._file is not None:
+            file, self._file = self._file, None
+            self.store.disk.close(file)
+
+    async def commit(self, *, sync: bool = False) -> FileStat:
+        """Rename to the final name."""
+        await self.close()
+        disk = self.store.disk
+        with refusals(self.final_path):
+            if sync:
+                await to_thread.run_sync(disk.sync_each, (self.path,))
+            disk.rename(self.path, self.final_path)
+            return file_stat(os.stat(self.final_path))  # noqa: PTH116
+
+    async def discard(self) -> None:
+        """Remove the bytes."""
+        await self.close()
+        with refusals(self.path):
+            self.store.disk.unlink(self.path)
+
+    async def quarantine(self, note: Mapping[str, object]) -> None:
+        """Move the bytes to quarantine, with a note."""
+        await self.close()
+        target = self.store.quarantine_path(self.key)
+        self.store.make_folder_for(target)
+        with refusals(target):
+            self.store.disk.rename(self.path, target)
+            self.store.write_note(target, note)
+
+
+def hash_file(path: str) -> str | None:
+    digest = hashlib.sha256()
+    with refusals(path, ONE_FILE):
+        try:
+            _fold_file(path, digest.update)
+        except FileNotFoundError:
+            return None
+    return digest.hexdigest()
+
+
+def _fold_file(path: str, update: Callable[[bytes], None], flags: int = 0) -> None:
+    """Read a file in steps, in a worker thread; gives up when its task is cancelled."""
+
+    def opener(name: str, mode: int) -> int:
+        return os.open(name, mode | flags)
+
+    with open(path, "rb", buffering=0, opener=opener) as file:
+        while chunk := file.read(_STEP_BYTES):
+            update(chunk)
+            from_thread.check_cancelled()
