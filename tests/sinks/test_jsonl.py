@@ -18,6 +18,7 @@ from tests.sinks.conftest import (
     finished,
 )
 
+from crypto_lakehouse.core.errors import StoreError
 from crypto_lakehouse.core.ports import Sink
 from crypto_lakehouse.core.verdicts import Verdict
 from crypto_lakehouse.sinks.jsonl import JsonLinesSink
@@ -97,7 +98,7 @@ async def test_closing_twice_and_without_a_file_is_nothing(path: Path) -> None:
 
 
 async def test_a_file_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(OSError, match="No such file"):
+    with pytest.raises(StoreError, match=r"events\.jsonl`: No such file or directory"):
         await JsonLinesSink(tmp_path / "absent" / "events.jsonl").handle([STARTED])
 
 

@@ -16,7 +16,7 @@ from tests.stores.conftest import FOLDER, KEY, NAME, sha256, tree
 
 from crypto_lakehouse.core.errors import StoreError
 from crypto_lakehouse.core.ports import FileStat, Store
-from crypto_lakehouse.stores import local
+from crypto_lakehouse.stores import parts
 from crypto_lakehouse.stores.local import OWN_FOLDER, LocalStore
 
 
@@ -310,7 +310,7 @@ async def test_a_folder_that_may_not_be_read_is_a_refusal(
 async def test_a_stored_file_is_hashed_and_read(
     store: LocalStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(local, "_STEP_BYTES", 3)
+    monkeypatch.setattr(parts, "_STEP_BYTES", 3)
     await store.put(KEY, b"content")
     assert await store.sha256(KEY) == sha256(b"content")
     assert await store.read(KEY, 100) == b"content"
@@ -334,7 +334,7 @@ async def test_a_bad_sector_is_a_refusal_of_that_file_only(
     def fail(*_arguments: object) -> None:
         raise OSError(errno.EIO, "Input/output error")
 
-    monkeypatch.setattr(local, "_fold_file", fail)
+    monkeypatch.setattr(parts, "_fold_file", fail)
     with pytest.raises(StoreError, match="Input/output error") as refused:
         await store.sha256(KEY)
     assert not refused.value.stops_run

@@ -15,7 +15,7 @@ from tests.stores.conftest import FOLDER, KEY, NAME, part_of, sha256, tree
 
 from crypto_lakehouse.core.errors import StoreError
 from crypto_lakehouse.core.ports import FileStat
-from crypto_lakehouse.stores import local
+from crypto_lakehouse.stores import parts
 from crypto_lakehouse.stores.local import OWN_FOLDER, LocalStore
 
 # Parts ---------------------------------------------------------------------------------------
@@ -56,7 +56,7 @@ async def test_a_part_that_is_begun_forgets_what_was_there(store: LocalStore) ->
 async def test_a_part_that_is_resumed_goes_on_where_it_ended(
     store: LocalStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(local, "_STEP_BYTES", 4)
+    monkeypatch.setattr(parts, "_STEP_BYTES", 4)
     await (await part_of(store, b"the first half, ")).close()
     part = await store.open_part(KEY, resume=True)
     assert part.size_bytes == 16

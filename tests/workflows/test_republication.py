@@ -238,7 +238,7 @@ async def test_what_cannot_be_kept_is_not_replaced(
     (old,) = each_size.versions
     new = each_size.publish()
     with monkeypatch.context() as patch:
-        patch.setattr("crypto_lakehouse.stores.local.shutil.copy2", _half_a_copy)
+        patch.setattr("crypto_lakehouse.stores.disk.shutil.copy2", _half_a_copy)
         report = await each_size.report()
     assert each_size.verdict(report) is Verdict.FAILED
     assert "Permission denied" in report.problems[0].reason

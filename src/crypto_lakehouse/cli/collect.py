@@ -56,6 +56,8 @@ async def _collect(given: dict[str, Any]) -> int:
     from crypto_lakehouse.sinks.jsonl import JsonLinesSink
     from crypto_lakehouse.workflows import ArchiveCollectionWorkflow
     from crypto_lakehouse.workflows.config_files import load_config
+    from crypto_lakehouse.workflows.descriptors import raise_open_files_limit
+    from crypto_lakehouse.workflows.transports import wanted_parallel
 
     if given["log_format"]:
         from crypto_lakehouse.cli.logs import configure_logging
@@ -65,6 +67,7 @@ async def _collect(given: dict[str, Any]) -> int:
     if given["retry_failed"]:
         overrides["only"] = "failed"
     config = await load_config(given["config_file"], overrides)
+    raise_open_files_limit(wanted_parallel(config))
     meter = ByteMeter()
     sinks = [_progress_sink(meter, quiet=given["quiet"])]
     if given["events"]:
@@ -101,10 +104,27 @@ async def run_to_end(workflow: Any, *, as_json: bool, strict: bool = False) -> i
         report, code = workflow.report(redact(str(error))), error.exit_code
         click.echo(f"error: {report.error}", err=True)
     if as_json:
-        click.echo(json.dumps(report.to_mapping(), ensure_ascii=False))
-    elif not report.error:
-        click.echo(report_text(report, workflow.config.output_directory))
-    return int(code)
+        text = json.dumps(report.to_mapping(), ensure_ascii=False)
+    else:
+        text = "" if report.error else report_text(report, workflow.config.output_directory)
+    return int(code) if not text or _printed(text) else int(code) or 1
+
+
+def _printed(text: str) -> bool:
+    """Print the report; whether nobody wants it, or it cannot be written, changes no archive."""
+    from crypto_lakehouse.cli.streams import give_up_stdout
+    from crypto_lakehouse.stores.refusals import advice
+
+    try:
+        click.echo(text)
+    except BrokenPipeError:  # as of `| head -1`
+        give_up_stdout()
+    except OSError as error:
+        give_up_stdout()
+        reason = advice(error, "")
+        click.echo(f"error: the report cannot be written to standard output: {reason}", err=True)
+        return False
+    return True
 
 
 async def _run_until_signal(workflow: Any) -> Any:  # noqa: ANN401

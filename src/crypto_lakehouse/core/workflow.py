@@ -11,6 +11,7 @@ import anyio
 from crypto_lakehouse.core.config import WorkflowConfig
 from crypto_lakehouse.core.errors import RunningLoopError
 from crypto_lakehouse.core.metrics import MetricsCollector, WorkflowMetrics
+from crypto_lakehouse.core.task_groups import in_own_task
 
 __all__ = ["BaseWorkflow"]
 
@@ -56,6 +57,9 @@ class BaseWorkflow(ABC):
             LakehouseError: What kept the workflow from running to its end.
         """
         self.metrics_collector.start_workflow(self.name)
+        return await in_own_task(self._run)
+
+    async def _run(self) -> WorkflowMetrics:
         try:
             await self.setup()
             await self.body()

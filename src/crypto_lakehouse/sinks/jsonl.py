@@ -11,6 +11,7 @@ from aiofiles.threadpool.text import AsyncTextIOWrapper
 from attrs import define, field
 
 from crypto_lakehouse.core.events import ArchiveFinished, Event, to_record
+from crypto_lakehouse.stores.refusals import refusals
 
 __all__ = ["JsonLinesSink"]
 
@@ -35,9 +36,10 @@ class JsonLinesSink:
             for event in events
             if isinstance(event, ArchiveFinished)
         ]
-        await self._open()
-        if lines and self._file is not None:
-            await self._file.write("".join(lines))
+        with refusals(str(self.path)):
+            await self._open()
+            if lines and self._file is not None:
+                await self._file.write("".join(lines))
 
     async def _open(self) -> None:
         if self._file is None:
@@ -48,10 +50,12 @@ class JsonLinesSink:
     async def flush(self) -> None:
         """Let readers of the file see what was written."""
         if self._file is not None:
-            await self._file.flush()
+            with refusals(str(self.path)):
+                await self._file.flush()
 
     async def close(self) -> None:
         """Close the file."""
         if self._file is not None:
-            await self._file.close()
-            self._file = None
+            file, self._file = self._file, None
+            with refusals(str(self.path)):
+                await file.close()

@@ -31,6 +31,7 @@ from crypto_lakehouse.core.verdicts import Verdict
 from crypto_lakehouse.stores.ledger_schema import (
     connect,
     connect_read_only,
+    refusal,
     set_aside,
     unreadable,
 )
@@ -68,15 +69,16 @@ ON CONFLICT (folder, name) DO UPDATE SET
     newer_verdict = NULL, newer_reason = NULL, newer_etag = NULL, newer_sidecar_etag = NULL,
     accepted_at = coalesce(accepted_at, excluded.accepted_at),
     first_seen_at = CASE WHEN excluded.sha256 IS sha256 THEN first_seen_at
-                         ELSE excluded.first_seen_at END,
+                         ELSE max(excluded.first_seen_at, first_seen_at) END,
     last_seen_at = excluded.last_seen_at
 """
 
-#: Before `archives` takes a change, what it said goes to the history.
+#: Before `archives` takes a change, what it said goes to the history. A version ends no earlier
+#: than it began, and the next one begins there: history has an order whatever the clock does.
 _REMEMBER = """
 INSERT INTO versions
-SELECT folder, name, ?, ?, ?, verdict, size_bytes, sha256, published_sha256, etag, last_modified,
-       first_seen_at, last_seen_at
+SELECT folder, name, ?, max(?, first_seen_at), ?, verdict, size_bytes, sha256, published_sha256,
+       etag, last_modified, first_seen_at, last_seen_at
 FROM archives WHERE folder = ? AND name = ?
 """
 
@@ -121,6 +123,11 @@ class SqliteLedger:
     _read_only: bool = False
     #: Whether there may be parts to forget; asking for each archive costs as much as its row.
     _has_parts: bool = field(init=False, default=True)
+    #: The very file that was opened: SQLite goes on writing to one that was removed.
+    _file: tuple[int, int] | None = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._file = _identity(self.path)
 
     @classmethod
     def open(cls, path: Path) -> tuple[SqliteLedger, str]:
@@ -134,10 +141,13 @@ class SqliteLedger:
         Raises:
             LedgerError: The file cannot be opened, or is from a later version.
         """
+        if path.is_symlink():
+            reason = "a symbolic link is in its place; move that away and run again"
+            raise LedgerError(str(path), reason)
         try:
             return cls(path, connect(path), connect(path)), ""
         except sqlite3.OperationalError as error:
-            raise LedgerError(str(path), f"the ledger cannot be opened: {error}") from error
+            raise refusal(path, error, "opened") from error
         except sqlite3.DatabaseError as error:
             aside = set_aside(path)
             note = (
@@ -238,7 +248,7 @@ class SqliteLedger:
                     f"the ledger is damaged ({error}); it was moved to `{aside.name}`; "
                     "run again, and it is rebuilt from the files and their sidecars",
                 )
-        return LedgerError(str(self.path), f"the ledger cannot be {action}: {error}")
+        return refusal(self.path, error, action)
 
     def write(self, changes: Iterable[Change]) -> None:
         """Write changes in one transaction; blocking.
@@ -247,6 +257,12 @@ class SqliteLedger:
             LedgerError: SQLite refused; nothing of the batch was written.
         """
         now = datetime.now(UTC).isoformat(timespec="seconds")
+        if _identity(self.path) != self._file:
+            raise LedgerError(
+                str(self.path),
+                "the ledger was removed or replaced while the run worked; see what did that to the "
+                "output directory, and run again: what is gone is fetched, what is there is kept",
+            )
         try:
             with self._writer:
                 self._has_parts = bool(self._writer.execute(_ANY_PART).fetchone()[0])
@@ -296,6 +312,15 @@ class SqliteLedger:
             self._writer.execute(_UPSERT, _row(event, now))
         if self._has_parts and event.verdict is not Verdict.FAILED:  # it may be resumed later
             self._writer.execute("DELETE FROM parts WHERE folder = ? AND name = ?", place)
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Which file a path leads to; None where there is none."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return stat.st_dev, stat.st_ino
 
 
 def _newer(event: ArchiveFinished) -> tuple[object, ...]:

@@ -10,7 +10,18 @@ from pathlib import Path
 
 from crypto_lakehouse.core.errors import LedgerError
 
-__all__ = ["SCHEMA_VERSION", "connect", "connect_read_only", "set_aside", "unreadable"]
+__all__ = [
+    "BUSY_S",
+    "SCHEMA_VERSION",
+    "connect",
+    "connect_read_only",
+    "refusal",
+    "set_aside",
+    "unreadable",
+]
+
+#: How long another program may hold the ledger before the run gives up, in seconds.
+BUSY_S = 30.0
 
 #: Goes up with each change of the tables; a ledger of a later version is refused.
 SCHEMA_VERSION = 2
@@ -83,6 +94,20 @@ CREATE TABLE listings (             -- what the source listed of a folder, last 
 ) WITHOUT ROWID;
 """
 
+#: What to do about it, by SQLite's word.
+_HINTS = {
+    sqlite3.SQLITE_FULL: "free some space and run again",
+    sqlite3.SQLITE_IOERR: "see whether the disk is full, over a quota, or failing",
+    sqlite3.SQLITE_READONLY: "let this user write it, and its folder",
+    sqlite3.SQLITE_PERM: "let this user write it, and its folder",
+    sqlite3.SQLITE_CANTOPEN: "it must be a file that this user may write, in a folder likewise",
+    sqlite3.SQLITE_BUSY: "another program holds it; end that, and run again",
+    sqlite3.SQLITE_LOCKED: "another program holds it; end that, and run again",
+}
+
+#: SQLite takes no longer paths, in bytes; its journal's is a little longer than the ledger's.
+_LONGEST_PATH = 500
+
 _COMMENT = re.compile(r"--.*")
 
 #: What makes version n + 1 out of version n.
@@ -97,12 +122,16 @@ def connect(path: Path) -> sqlite3.Connection:
         sqlite3.Error: SQLite refuses.
     """
     # Reader and writer each serve one thread at a time, but not always the same one.
-    connection = sqlite3.connect(path, check_same_thread=False, timeout=30)
+    connection = sqlite3.connect(path, check_same_thread=False, timeout=BUSY_S)
     try:
         with closing(connection.execute("PRAGMA journal_mode = WAL")):
             pass
         connection.execute("PRAGMA synchronous = NORMAL")
         _bring_up_to_date(connection, path)
+        # What cannot be written is told now, and not when the first archives are here.
+        connection.execute("BEGIN IMMEDIATE")  # waits for other programs
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        connection.rollback()
     except BaseException:
         connection.close()
         raise
@@ -150,6 +179,17 @@ def _version(connection: sqlite3.Connection, path: Path) -> int:
             "next run rebuilds a ledger from the files and their sidecars",
         )
     return version
+
+
+def refusal(path: Path, error: sqlite3.Error, action: str) -> LedgerError:
+    """Say that a ledger cannot be opened, read or written, and what to do about it."""
+    hint = _HINTS.get(getattr(error, "sqlite_errorcode", 0) & 0xFF)
+    if path.exists() and not path.is_file():
+        hint = "something else is in its place; move that away and run again"
+    if len(bytes(path)) > _LONGEST_PATH:
+        hint = "its path is too long for SQLite; choose an output directory with a shorter one"
+    reason = f"the ledger cannot be {action}: {error}"
+    return LedgerError(str(path), f"{reason}; {hint}" if hint else reason)
 
 
 def unreadable(path: Path, error: sqlite3.Error) -> LedgerError:

@@ -121,6 +121,7 @@ class LocalPart:
 
 
 def hash_file(path: str) -> str | None:
+    """Digest of a file, None where there is none; in a worker thread."""
     digest = hashlib.sha256()
     with refusals(path, ONE_FILE):
         try:

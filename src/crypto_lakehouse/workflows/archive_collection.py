@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
@@ -26,7 +27,7 @@ from crypto_lakehouse.core.metrics import ByteMeter, MetricsCollector, WorkflowM
 from crypto_lakehouse.core.plan import Plan
 from crypto_lakehouse.core.ports import Emit, Sink
 from crypto_lakehouse.core.report import CollectionReport, success_rate
-from crypto_lakehouse.core.task_groups import one_error
+from crypto_lakehouse.core.task_groups import in_own_task, one_error
 from crypto_lakehouse.core.verdicts import SUCCESSES, Verdict
 from crypto_lakehouse.core.workflow import BaseWorkflow
 from crypto_lakehouse.planning.explicit import ExplicitPlan, is_selected
@@ -39,7 +40,8 @@ from crypto_lakehouse.sinks.log import LogSink
 from crypto_lakehouse.sinks.metrics import MetricsSink
 from crypto_lakehouse.stores.ledger import SqliteLedger
 from crypto_lakehouse.stores.local import LocalStore
-from crypto_lakehouse.stores.lock import output_lock
+from crypto_lakehouse.stores.lock import output_lock, wait_for_workers
+from crypto_lakehouse.stores.refusals import advice
 from crypto_lakehouse.workflows.collectors import make_collector
 from crypto_lakehouse.workflows.config_files import load_config
 from crypto_lakehouse.workflows.history import prune_replaced
@@ -166,12 +168,16 @@ class ArchiveCollectionWorkflow(BaseWorkflow):
 
     async def _open_output(self) -> None:
         own = self._store.own_path()
+        if os.path.islink(own):  # noqa: ASYNC240, PTH114 - False for a path too long
+            reason = f"`{own}` is a symbolic link; nothing is written where it leads: remove it"
+            raise ConfigurationError([Problem("$.output_directory", reason)])
         try:
             await to_thread.run_sync(lambda: own.mkdir(parents=True, exist_ok=True))
             self._resources.enter_context(output_lock(own / "lock"))
+            await to_thread.run_sync(wait_for_workers, own / "workers")
             await to_thread.run_sync(self._store.clear_unfinished)
         except OSError as error:
-            reason = f"`{self._store.root}` cannot be written: {error.strerror or error}"
+            reason = f"`{self._store.root}` cannot be written: {advice(error, str(own))}"
             raise ConfigurationError([Problem("$.output_directory", reason)]) from error
         self._ledger, note = await to_thread.run_sync(SqliteLedger.open, own / "ledger.sqlite")
         self._resources.callback(self._ledger.close)
@@ -352,5 +358,13 @@ async def run_collection(
         LockHeldError: Another run works on the same output directory.
         StoreError: The disk takes nothing more.
     """
-    workflow = ArchiveCollectionWorkflow(await load_config(config), **options)
+
+    async def load() -> WorkflowConfig:
+        # A file that a thread is just opening would be nobody's.
+        with anyio.CancelScope(shield=True):
+            loaded = await load_config(config)
+        return loaded  # noqa: RET504 - a scope may swallow, says its type
+
+    ready = config if isinstance(config, WorkflowConfig) else await in_own_task(load)
+    workflow = ArchiveCollectionWorkflow(ready, **options)
     return (await workflow.run()).report

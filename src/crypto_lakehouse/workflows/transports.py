@@ -15,6 +15,7 @@ from crypto_lakehouse.collection.http import Client, HttpTransport, Origins
 from crypto_lakehouse.collection.rates import ByteRate, RequestRate
 from crypto_lakehouse.core.config import WorkflowConfig
 from crypto_lakehouse.core.config_values import AUTO
+from crypto_lakehouse.workflows.descriptors import connections_that_fit, open_files_limit
 
 if TYPE_CHECKING:
     import aiohttp
@@ -26,6 +27,8 @@ __all__ = [
     "open_client",
     "origins_of",
     "parallel_downloads",
+    "parallel_note",
+    "wanted_parallel",
     "worker_count",
 ]
 
@@ -42,6 +45,10 @@ _SMALLEST_CHUNK_BYTES = 1 << 12
 
 def parallel_downloads(config: WorkflowConfig) -> int:
     """How many requests are under way at once, as far as that is known beforehand."""
+    return connections_that_fit(_usual_parallel(config))
+
+
+def _usual_parallel(config: WorkflowConfig) -> int:
     wanted = config.max_parallel_downloads
     return _AUTO_PARALLEL if isinstance(wanted, str) else wanted
 
@@ -52,9 +59,26 @@ def worker_count(places: int) -> int:
 
 
 def most_parallel(config: WorkflowConfig) -> int:
-    """How many requests may ever be under way at once."""
+    """How many requests may ever be under way at once, in this process."""
+    return connections_that_fit(wanted_parallel(config))
+
+
+def wanted_parallel(config: WorkflowConfig) -> int:
+    """How many requests a configuration allows at once, wherever it is run."""
     wanted = config.max_parallel_downloads
     return _AUTO_MOST if isinstance(wanted, str) else wanted
+
+
+def parallel_note(config: WorkflowConfig) -> str:
+    """What a run's owner should know of connections that do not fit; mostly empty."""
+    fit, wanted = most_parallel(config), _usual_parallel(config)
+    if fit >= wanted:
+        return ""
+    return (
+        f"`max_parallel_downloads` is {fit} here, and not {config.max_parallel_downloads}: this "
+        f"process may have only {open_files_limit()} files open at once; raise that with "
+        "`ulimit -n 1024`, or as LimitNOFILE= of a service"
+    )
 
 
 @frozen(kw_only=True)
@@ -110,11 +134,13 @@ async def open_client(
 
 def origins_of(config: WorkflowConfig) -> Origins:
     """The hosts that a run may fetch archives from."""
-    listing_host = URL(config.listing_url).host if config.listing_url else None
+    # With its port: a listing on this machine is no leave to ask whatever else it serves.
+    listing_host = URL(config.listing_url).host_port_subcomponent if config.listing_url else None
     return Origins.of(
         config.source_url,
         filter(None, (listing_host, *config.redirect_hosts)),
         config.second_source_url,
+        allow_http=config.allow_http,
     )
 
 
