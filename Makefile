@@ -16,19 +16,19 @@ help:
 	@echo "make bench            benchmarks against a local server"
 	@echo "make soak             the long tests: 200 kills, 20,000 mixed faults, 200,000 archives"
 	@echo "make fuzz             coverage-guided fuzzing, a minute for each of seven parsers"
-	@echo "make system-packages  nginx, strace and the benchmarks' rivals (Debian, as root)"
+	@echo "make system-packages  nginx, strace, faketime, the benchmarks' rivals (Debian, as root)"
 	@echo "make lock             pin the newest versions of all dependencies, with their hashes"
 	@echo "make clean            remove what make has made"
 
 # Everything is installed from requirements/, where versions and hashes are pinned.
-INSTALL := $(BIN)/python -m pip install --quiet --require-hashes --requirement
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement
 
 $(VENV)/runtime: pyproject.toml requirements/runtime.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Python 3.11 or later is needed: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(INSTALL) requirements/runtime.txt
-	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
 $(VENV)/develop: $(VENV)/runtime requirements/develop.txt
@@ -79,7 +79,7 @@ fuzz: $(VENV)/develop
 EXPORT := ../$(BIN)/uv export --quiet --no-header --no-annotate --no-emit-project \
 	--format requirements.txt
 lock: $(VENV)/develop
-	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	@rm -rf .lock && mkdir .lock && cp pyproject.toml .lock/
 	cd .lock && $(EXPORT) --no-dev --group build --output-file ../requirements/runtime.txt
 	cd .lock && $(EXPORT) --only-group dev --output-file ../requirements/develop.txt
@@ -90,7 +90,7 @@ lock: $(VENV)/develop
 system-packages:
 	apt-get update
 	apt-get install --yes --no-install-recommends nginx-light libnginx-mod-http-lua \
-		aria2 wget2 curl strace
+		aria2 wget2 curl strace faketime
 
 clean:
 	rm -rf $(VENV) .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis \
