@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -65,6 +66,19 @@ def test_a_ledger_that_is_held_for_a_moment_is_waited_for(collected: Machine) ->
         stall.release.open()
     ended = collected.end(process)
     assert (ended.code, ended.totals) == (0, {"verified": 2, "unchanged": 40})
+
+
+def test_a_run_can_be_ended_while_its_ledger_is_held(collected: Machine) -> None:
+    collected.publish(2)
+    stall = faults.Stall(at=0)
+    collected.server.inject(key(42), stall)
+    process = collected.start("--json")
+    assert stall.reached.wait(30)
+    with held(ledger(collected)):
+        process.send_signal(signal.SIGTERM)
+        ended = collected.end(process)
+    assert ended.code == 143
+    collected.completes()
 
 
 def test_a_ledger_that_is_held_for_ever_ends_the_run_before_it_begins(

@@ -234,3 +234,16 @@ def test_what_was_done_to_one_file_costs_that_archive_alone(
     fetched = {request.path for request in machine.server.requests}
     assert fetched <= {key(2), f"{key(2)}.CHECKSUM"}
     assert (key(2) in fetched) == (how != "touched")
+
+
+@pytest.mark.timeout(20)
+def test_a_pipe_beside_an_archive_that_is_to_be_proven_again_holds_nothing_up(
+    machine: Machine,
+) -> None:
+    machine.publish(3)
+    machine.completes()
+    shutil.rmtree(machine.root / ".lakehouse")
+    sidecar = machine.root / f"{key(2)}.CHECKSUM"
+    sidecar.unlink()
+    put(sidecar, "pipe")
+    machine.completes()

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from typing import ClassVar, TypeGuard
 
-from anyio import to_thread
+from anyio import from_thread, to_thread
 from attrs import define, field
 
 from crypto_lakehouse.core.events import (
@@ -59,7 +59,7 @@ class LedgerSink:
         if self._pending:
             await self._sync()
             # Forgotten only once written: a flush that is cancelled is repeated at the close.
-            await to_thread.run_sync(self.ledger.write, self._pending)
+            await to_thread.run_sync(self.ledger.write, self._pending, from_thread.check_cancelled)
             self._pending = []
 
     async def _sync(self) -> None:

@@ -19,8 +19,9 @@ from crypto_lakehouse.core.ports import FileStat
 
 __all__ = ["NO_LINK", "WRITE", "Disk", "file_stat"]
 
-#: A symbolic link in place of a part is never followed, neither to write nor to go on.
-NO_LINK = getattr(os, "O_NOFOLLOW", 0)
+#: A symbolic link in place of a file is never followed, neither to write nor to go on, and a pipe
+#: in place of one is not waited for.
+NO_LINK = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 
 WRITE = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | NO_LINK
 

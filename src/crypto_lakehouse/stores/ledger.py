@@ -8,7 +8,8 @@ from them. The history of what was replaced is in it alone.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,6 +30,7 @@ from crypto_lakehouse.core.events import (
 from crypto_lakehouse.core.ports import LedgerRow, PartRow, VerifiedObject
 from crypto_lakehouse.core.verdicts import Verdict
 from crypto_lakehouse.stores.ledger_schema import (
+    BUSY_S,
     connect,
     connect_read_only,
     refusal,
@@ -105,9 +107,19 @@ _ANY_PART = "SELECT EXISTS (SELECT 1 FROM parts)"
 #: What SQLite calls a file whose pages contradict one another.
 _DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
+#: What SQLite says where another program holds the file.
+_HELD = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
+
+#: How long it waits at once for that program, in milliseconds.
+_HELD_STEP_MS = 250
+
 Change = ArchiveFinished | ArchivesUnchanged | BodyStarted | FolderListed | RunStarted | RunFinished
 
 _VERDICTS = {str(verdict): verdict for verdict in Verdict}
+
+
+def _nothing() -> None:
+    """Go on."""
 
 
 @define
@@ -128,6 +140,7 @@ class SqliteLedger:
 
     def __attrs_post_init__(self) -> None:
         self._file = _identity(self.path)
+        self._writer.execute(f"PRAGMA busy_timeout = {_HELD_STEP_MS}")
 
     @classmethod
     def open(cls, path: Path) -> tuple[SqliteLedger, str]:
@@ -250,8 +263,12 @@ class SqliteLedger:
                 )
         return refusal(self.path, error, action)
 
-    def write(self, changes: Iterable[Change]) -> None:
+    def write(self, changes: Iterable[Change], check: Callable[[], None] = _nothing) -> None:
         """Write changes in one transaction; blocking.
+
+        Args:
+            changes: What is new.
+            check: Called now and then while another program holds the ledger; may raise to give up.
 
         Raises:
             LedgerError: SQLite refused; nothing of the batch was written.
@@ -263,13 +280,23 @@ class SqliteLedger:
                 "the ledger was removed or replaced while the run worked; see what did that to the "
                 "output directory, and run again: what is gone is fetched, what is there is kept",
             )
-        try:
-            with self._writer:
-                self._has_parts = bool(self._writer.execute(_ANY_PART).fetchone()[0])
-                for change in changes:
-                    self._write_one(change, now)
-        except sqlite3.Error as error:
-            raise self._refusal(error, "written") from error
+        batch, ends_at = tuple(changes), time.monotonic() + BUSY_S
+        while True:
+            try:
+                self._write_all(batch, now)
+            except sqlite3.Error as error:
+                is_held = getattr(error, "sqlite_errorcode", 0) & 0xFF in _HELD
+                if not is_held or time.monotonic() > ends_at:
+                    raise self._refusal(error, "written") from error
+                check()
+            else:
+                return
+
+    def _write_all(self, changes: Iterable[Change], now: str) -> None:
+        with self._writer:
+            self._has_parts = bool(self._writer.execute(_ANY_PART).fetchone()[0])
+            for change in changes:
+                self._write_one(change, now)
 
     def _write_one(self, change: Change, now: str) -> None:
         match change:

@@ -24,7 +24,7 @@ from crypto_lakehouse.core.archive import SIDECAR_SUFFIX
 from crypto_lakehouse.core.errors import StoreError
 from crypto_lakehouse.core.ports import PART_SUFFIX, FileStat, FolderScan, Watch
 from crypto_lakehouse.stores.disk import Disk, file_stat
-from crypto_lakehouse.stores.parts import ONE_FILE, LocalPart, hash_file
+from crypto_lakehouse.stores.parts import ONE_FILE, LocalPart, hash_file, no_link
 from crypto_lakehouse.stores.refusals import refusals
 
 __all__ = ["OWN_FOLDER", "LocalStore"]
@@ -126,7 +126,7 @@ class LocalStore:
         path = self.path(key)
         with refusals(path, ONE_FILE):
             try:
-                with open(path, "rb") as file:  # noqa: ASYNC230, PTH123 - small, see the module
+                with open(path, "rb", opener=no_link) as file:  # noqa: ASYNC230 - small
                     return file.read(limit)
             except FileNotFoundError:
                 return None

@@ -18,7 +18,7 @@ from crypto_lakehouse.stores.refusals import refusals
 if TYPE_CHECKING:
     from crypto_lakehouse.stores.local import LocalStore
 
-__all__ = ["ONE_FILE", "LocalPart", "hash_file"]
+__all__ = ["ONE_FILE", "LocalPart", "hash_file", "no_link"]
 
 #: For reading stored bytes: one bad sector concerns one file.
 ONE_FILE: frozenset[int] = frozenset()
@@ -54,7 +54,7 @@ class LocalPart:
     def resume(self) -> None:
         """Hash the bytes that are already there; blocking, and nothing is left open."""
         with refusals(self.path), suppress(FileNotFoundError):
-            _fold_file(self.path, self._fold, NO_LINK)
+            _fold_file(self.path, self._fold)
 
     def _fold(self, data: bytes | bytearray) -> None:
         self._digest.update(data)
@@ -131,13 +131,14 @@ def hash_file(path: str) -> str | None:
     return digest.hexdigest()
 
 
-def _fold_file(path: str, update: Callable[[bytes], None], flags: int = 0) -> None:
+def no_link(path: str, flags: int) -> int:
+    """Open a file that must be one: no link is followed, and no pipe waited for."""
+    return os.open(path, flags | NO_LINK)
+
+
+def _fold_file(path: str, update: Callable[[bytes], None]) -> None:
     """Read a file in steps, in a worker thread; gives up when its task is cancelled."""
-
-    def opener(name: str, mode: int) -> int:
-        return os.open(name, mode | flags)
-
-    with open(path, "rb", buffering=0, opener=opener) as file:
+    with open(path, "rb", buffering=0, opener=no_link) as file:
         while chunk := file.read(_STEP_BYTES):
             update(chunk)
             from_thread.check_cancelled()

@@ -198,6 +198,8 @@ class ArchiveCollectionWorkflow(BaseWorkflow):
                     dispatcher.deadline_in(DRAIN_S)
                     raise
                 finally:
+                    if self._stop_code is not None:
+                        dispatcher.deadline_in(DRAIN_S)
                     dispatcher.finish()
         await self._prune()
 
