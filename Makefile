@@ -43,7 +43,7 @@ demo: $(VENV)/runtime
 WHOLE := */core/*,*/planning/*,*/collection/*
 test: $(VENV)/develop
 	@rm -f .coverage .coverage.*
-	@$(BIN)/coverage run -m pytest $(PYTEST_ARGS)
+	@$(BIN)/coverage run -m pytest --numprocesses=auto --dist=loadfile $(PYTEST_ARGS)
 	@$(BIN)/coverage combine --quiet
 	@report=$$($(BIN)/coverage report --include='$(WHOLE)' --fail-under=100) || \
 		{ echo "$$report"; exit 1; }

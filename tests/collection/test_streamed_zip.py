@@ -129,3 +129,12 @@ def test_two_members_are_left_to_the_other_check() -> None:
         archive.writestr(MEMBER, b"1")
         archive.writestr("second.csv", b"2")
     assert not is_good(buffer.getvalue())
+
+
+def test_a_bomb_is_not_unpacked_to_its_end() -> None:
+    data = make(bytes(64 << 20))
+    streamed = StreamedZip()
+    for place in range(0, len(data), 1000):
+        streamed.feed(data[place : place + 1000])
+    assert not streamed.is_good(io.BytesIO(data), MEMBER)
+    assert streamed._size_bytes < 18 << 20

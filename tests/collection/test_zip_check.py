@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import struct
 import threading
@@ -371,3 +372,14 @@ async def test_a_place_before_the_beginning_of_a_file_is_a_fault_of_the_zip(tmp_
     path.write_bytes(data)
     fault = await check_zip(lambda: path.open("rb"), MEMBER, len(data))
     assert fault.startswith("not a readable zip")
+
+
+def test_a_disk_that_fails_is_no_fault_of_the_zip() -> None:
+    class Failing(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            if self.tell() < DIRECTORY:
+                raise OSError(errno.EIO, "Input/output error")
+            return super().read(size)
+
+    with pytest.raises(OSError, match="Input/output error"):
+        zip_fault(Failing(GOOD), MEMBER)

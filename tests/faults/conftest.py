@@ -17,3 +17,8 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
     """A machine on which all is well so far."""
     with make_machine(tmp_path) as machine:
         yield machine
+
+
+@pytest.fixture(autouse=True)
+def _faults(uncovered_children: None) -> None:
+    """What these tests start is killed, has no disk, or is somebody else's."""

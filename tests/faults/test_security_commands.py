@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -27,13 +25,10 @@ from crypto_lakehouse.testing import ArchiveServer
 @pytest.fixture
 def shell(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Shell]:
-    """The command in an empty directory; logging is put back as it was."""
+) -> Shell:
+    """The command in an empty directory."""
     monkeypatch.chdir(tmp_path)
-    logger = logging.getLogger("crypto_lakehouse")
-    before = logger.handlers, logger.level, logger.propagate
-    yield Shell(capsys)
-    logger.handlers, logger.level, logger.propagate = before
+    return Shell(capsys)
 
 
 COMMAND = ["collect", "-o", "out", *SELECTION, "-i", "1h", "--events", "events.jsonl"]

@@ -21,6 +21,8 @@ from crypto_lakehouse.core.errors import LockHeldError
 from crypto_lakehouse.stores.lock import wait_for_workers
 from crypto_lakehouse.testing import faults
 
+pytestmark = pytest.mark.usefixtures("uncovered_children")
+
 
 async def test_the_next_run_waits_for_the_workers_of_one_that_was_killed(
     collection: Collection, tmp_path: Path

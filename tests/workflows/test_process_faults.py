@@ -45,6 +45,9 @@ async def nobody(_events: Sequence[Event]) -> None:
     """Take events, and do nothing."""
 
 
+pytestmark = pytest.mark.usefixtures("uncovered_children")
+
+
 @pytest.fixture
 def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     """Put a shell script in the place of all workers to come."""
