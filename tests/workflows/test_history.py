@@ -81,6 +81,19 @@ def test_changes_are_told_by_date(replaced: Collection) -> None:
     assert list(changes_since(replaced.root, LATER.date())) == []
 
 
+async def test_a_change_tells_what_came_next_and_not_what_is_there_now(
+    replaced: Collection,
+) -> None:
+    newest = make_zip(member_of(KEY), b"newest")
+    replaced.publish(KEY, newest)
+    await replaced.run()
+    first, second = changes_since(replaced.root, date(2025, 1, 1))
+    assert first.after_sha256 == second.before_sha256
+    assert first.after_etag == second.before_etag
+    assert second.after_sha256 == hashlib.sha256(newest).hexdigest()
+    assert first.before_sha256 != first.after_sha256 != second.after_sha256
+
+
 def test_the_bytes_of_a_date_are_given_back(replaced: Collection, tmp_path: Path) -> None:
     target = tmp_path / "back.zip"
     assert restore(replaced.root, KEY, LATER, target).is_current

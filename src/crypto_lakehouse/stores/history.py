@@ -43,12 +43,22 @@ SELECT folder || name, {_FACTS}, first_seen_at, last_seen_at, NULL, '', NULL,
 FROM archives WHERE folder = ? AND name = ?
 """  # noqa: S608 - constants only
 
+#: What came after a version is the next one, or else what stands now.
 _SINCE = """
+WITH each AS (
+    SELECT *, rowid AS number, lead(rowid) OVER (
+        PARTITION BY folder, name ORDER BY changed_at, rowid
+    ) AS next_number
+    FROM versions WHERE changed_at >= ?
+)
 SELECT v.folder || v.name, v.change, v.changed_at, v.kept_as, v.size_bytes, v.sha256, v.etag,
-       v.last_modified, a.size_bytes, a.sha256, a.etag, a.last_modified
-FROM versions AS v
+       v.last_modified,
+       iif(n.number, n.size_bytes, a.size_bytes), iif(n.number, n.sha256, a.sha256),
+       iif(n.number, n.etag, a.etag), iif(n.number, n.last_modified, a.last_modified)
+FROM each AS v
+LEFT JOIN each AS n ON n.number = v.next_number
 LEFT JOIN archives AS a ON a.folder = v.folder AND a.name = v.name
-WHERE v.changed_at >= ? ORDER BY v.changed_at, v.rowid
+ORDER BY v.changed_at, v.number
 """
 
 #: What stands or stood at the final name; other rows of the ledger tell of what is not there.
@@ -105,7 +115,7 @@ class Change:
         change: `replaced` or `restamped`.
         at: ISO 8601, UTC.
         kept_as: Where the bytes before are kept, None where they are not.
-        before_*, after_*: The object before, and as it is now.
+        before_*, after_*: The object before, and the one that took its place.
     """
 
     key: str
