@@ -14,7 +14,11 @@ from typing import Any, NoReturn
 import click
 
 from crypto_lakehouse import __version__
-from crypto_lakehouse.cli.streams import give_up_stdout, open_standard_streams
+from crypto_lakehouse.cli.streams import (
+    give_up_stdout,
+    give_up_unwritable,
+    open_standard_streams,
+)
 from crypto_lakehouse.core.errors import ConfigurationWarning, LakehouseError
 from crypto_lakehouse.core.garbage import rare_collections
 from crypto_lakehouse.core.redaction import redact
@@ -76,7 +80,9 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     warnings.simplefilter("ignore", ConfigurationWarning)  # shown by the commands themselves
     # Without a handler, logging would write warnings to standard error a second time.
     logging.getLogger("crypto_lakehouse").addHandler(logging.NullHandler())
-    sys.exit(_run(arguments))
+    code = _run(arguments)
+    give_up_unwritable()
+    sys.exit(code)
 
 
 def _run(arguments: Sequence[str] | None) -> int:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import suppress
+from typing import TextIO
 
-__all__ = ["give_up_stdout", "open_standard_streams"]
+__all__ = ["give_up_stdout", "give_up_unwritable", "open_standard_streams"]
 
 
 def open_standard_streams() -> None:
@@ -28,7 +29,20 @@ def open_standard_streams() -> None:
 
 def give_up_stdout() -> None:
     """Let what is still to be written to standard output go nowhere, so that ending is quiet."""
+    _give_up(sys.stdout)
+
+
+def give_up_unwritable() -> None:
+    """Write what is held back, or else drop it: Python would end with a code of its own, 120."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            _give_up(stream)
+
+
+def _give_up(stream: TextIO) -> None:
     with suppress(OSError, ValueError):  # it may be no file
         nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
+        os.dup2(nowhere, stream.fileno())
         os.close(nowhere)
