@@ -104,7 +104,7 @@ async def line(timeout_s: float = WAIT_S, chunk_bytes: int = CHUNK) -> AsyncIter
         theirs.close()
         await gently()
     assert ours.fileno() == -1
-    assert connection._timer is None
+    assert not connection._patience.is_watching
     assert not complaints, complaints
 
 
@@ -754,7 +754,7 @@ async def test_a_source_that_keeps_sending_is_not_silent() -> None:
 async def test_nobody_waits_and_nothing_is_timed() -> None:
     async with line(timeout_s=0.01) as it:
         await it.ask(OK + b"Content-Length: 3\r\n\r\n")
-        while it.connection._timer is not None:
+        while it.connection._patience.is_watching:
             await gently()
         assert not it.connection.is_closed
         await it.send(b"abc")

@@ -17,6 +17,7 @@ from typing import cast
 import httptools
 
 from crypto_lakehouse.collection.answers import Headers, Lost
+from crypto_lakehouse.collection.patience import Patience
 
 __all__ = ["CHUNK_BYTES", "Connection"]
 
@@ -35,19 +36,12 @@ _IMPOSSIBLE_BYTES = 1 << 63
 #: A chunk that fills slowly is handed over after this long, in seconds, so that displays move.
 _CHUNK_AGE_S = 0.25
 
-#: A source that sends less, in bytes a second, while it may be silent, is as good as silent.
-_SLOWEST_BYTES_PER_S = 100
-
 #: So much of a body that nobody wants is received for the sake of the connection.
 _DRAIN_BYTES = 1 << 16
 
 #: A connection that was silent for longer, in seconds, is not trusted with a request: a NAT on
 #: the way may have forgotten it, which shows as silence only.
 _IDLE_LIMIT_S = 60.0
-
-
-_SILENT = "the source was silent for too long"
-_TOO_SLOW = f"the source sent fewer than {_SLOWEST_BYTES_PER_S} bytes a second for too long"
 
 
 class _State(Enum):
@@ -77,7 +71,7 @@ class Connection(asyncio.BufferedProtocol):
         chunk_bytes: int = CHUNK_BYTES,
     ) -> None:
         self._loop = asyncio.get_running_loop()
-        self._timeout_s = timeout_s
+        self._patience = Patience(self._loop, timeout_s, self._is_wanted, self._give_up)
         self._chunk_bytes = chunk_bytes
         self._on_free = on_free
         self._scratch = bytearray(_SCRATCH_BYTES)
@@ -85,11 +79,6 @@ class Connection(asyncio.BufferedProtocol):
         self._state = _State.IDLE
         self._ready: deque[bytes | bytearray] = deque()
         self._waiter: asyncio.Future[None] | None = None
-        self._timer: asyncio.TimerHandle | None = None
-        self._heard = 0.0
-        self._waiting_since = 0.0
-        self._waited_s = 0.0
-        self._came = 0
         self._error: BaseException | None = None
         self._drained: int | None = None
         self.is_reused = False
@@ -143,7 +132,7 @@ class Connection(asyncio.BufferedProtocol):
         self._begin()
         if self._state is not _State.IDLE or self._transport.is_closing():
             raise self._error or Lost("the source closed the connection", in_body=False)
-        if self.is_reused and self._loop.time() - self._heard > _IDLE_LIMIT_S:
+        if self.is_reused and self._loop.time() - self._patience.heard > _IDLE_LIMIT_S:
             self.abort()
             raise Lost("the connection was idle for too long", in_body=False)
         self._parser = httptools.HttpResponseParser(self)
@@ -191,7 +180,7 @@ class Connection(asyncio.BufferedProtocol):
         elif self._keep and self._state is not _State.CLOSED and self._is_short():
             self._drained = 0
             self._chunk = bytearray()
-            self._watch()
+            self._patience.begin()
             if self._paused:
                 self._paused = False
                 self._transport.resume_reading()
@@ -207,43 +196,22 @@ class Connection(asyncio.BufferedProtocol):
         rest = 0 if self.size_bytes is None else self.size_bytes - self._received
         return rest <= _DRAIN_BYTES
 
-    def _watch(self) -> None:
-        """From now on the source must not be silent for too long."""
-        self._heard = self._loop.time()
-        if self._timer is None:
-            self._timer = self._loop.call_at(self._heard + self._timeout_s, self._check)
-
     async def _wait(self) -> None:
-        self._watch()
-        self._waiting_since = self._heard
+        self._patience.begin()
         self._waiter = self._loop.create_future()
         try:
             await self._waiter
         finally:
             self._waiter = None
-            self._waited_s += self._heard - self._waiting_since
+            self._patience.pause()
 
-    def _check(self) -> None:
-        """Notice silence, and what is nearly that; one timer serves many requests."""
-        self._timer = None
-        if self._waiter is None and self._drained is None:
-            return
-        due = self._heard + self._timeout_s
-        is_silent = self._loop.time() >= due
-        if not is_silent and not self._is_too_slow():
-            self._timer = self._loop.call_at(due, self._check)
-            return
+    def _is_wanted(self) -> bool:
+        """Whether somebody waits for what comes, or for its end."""
+        return self._waiter is not None or self._drained is not None
+
+    def _give_up(self, error: TimeoutError) -> None:
         self._transport.abort()
-        self._close(TimeoutError(_SILENT if is_silent else _TOO_SLOW))
-
-    def _is_too_slow(self) -> bool:
-        """Whether hardly anything came while somebody waited, for as long as silence may last."""
-        waited_s = self._waited_s + self._heard - self._waiting_since
-        if self._waiter is None or waited_s < 0.9 * self._timeout_s:
-            return False
-        came, self._came = self._came, 0
-        self._waited_s, self._waiting_since = 0.0, self._heard
-        return came < _SLOWEST_BYTES_PER_S * waited_s
+        self._close(error)
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
@@ -269,8 +237,8 @@ class Connection(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         """Take what came."""
-        self._heard = self._loop.time()
-        self._came += nbytes
+        self._patience.heard = self._loop.time()
+        self._patience.came += nbytes
         if self._drained is not None:
             self._drain(nbytes)
         elif self._state is _State.RAW:
@@ -300,7 +268,7 @@ class Connection(asyncio.BufferedProtocol):
         self._received += nbytes
         surplus = self._received - (self.size_bytes or 0)
         full = self._filled == len(self._chunk)
-        if surplus < 0 and not full and self._heard - self._chunk_since < _CHUNK_AGE_S:
+        if surplus < 0 and not full and self._patience.heard - self._chunk_since < _CHUNK_AGE_S:
             return
         chunk, self._chunk = self._chunk, bytearray()
         if surplus >= 0:  # cut to size when it is taken: the transport still holds on to it
@@ -389,9 +357,7 @@ class Connection(asyncio.BufferedProtocol):
             self._error = error
             self._state = _State.CLOSED
         self._keep = False
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._patience.stop()
         self._wake()
         self._on_free(self)
 

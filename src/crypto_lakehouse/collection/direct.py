@@ -21,6 +21,7 @@ from crypto_lakehouse.collection.answers import Lost
 from crypto_lakehouse.collection.certificates import tls_refusal
 from crypto_lakehouse.collection.connection import CHUNK_BYTES, Connection
 from crypto_lakehouse.collection.http import read_up_to
+from crypto_lakehouse.collection.patience import SILENT
 from crypto_lakehouse.core.errors import (
     ConnectionFailed,
     TimedOut,
@@ -39,9 +40,6 @@ _ADDRESSES_KEPT_S = 300.0
 
 #: Lines of a request beside the headers that it is given, the empty one at its end included.
 _REQUEST_LINES = 6
-
-#: What a timeout means that says nothing itself.
-_SILENT = "the source was silent for too long"
 
 _Place = tuple[str, str | None, int | None]
 
@@ -99,7 +97,7 @@ class DirectClient:
             request = _request(url, headers)
             connection = await self._ask(url, request)
         except TimeoutError as error:
-            raise TimedOut(str(url), str(error) or _SILENT) from error
+            raise TimedOut(str(url), str(error) or SILENT) from error
         except (Lost, OSError) as error:
             refusal = tls_refusal(str(url), error)
             raise refusal or ConnectionFailed(str(url), _reason(error)) from error
@@ -234,7 +232,7 @@ class _Answer:
             try:
                 chunk = await self._connection.chunk()
             except TimeoutError as error:
-                raise TimedOut(str(self._url), str(error) or _SILENT) from error
+                raise TimedOut(str(self._url), str(error) or SILENT) from error
             except Lost as error:
                 if self.size_bytes is not None:
                     raise TruncatedBody(
