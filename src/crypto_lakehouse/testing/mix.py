@@ -9,7 +9,7 @@ Example:
     >>> server = ArchiveServer()
     >>> mishaps = FaultMix(seed=7, share=1.0).afflict(server, [key])
     >>> mishaps[key].kind, str(mishaps[key].verdict)
-    ('a wrong sum in the zip', 'corrupt')
+    ('no sidecar', 'sidecar_missing')
 """
 
 from __future__ import annotations
@@ -120,7 +120,12 @@ class FaultMix:
         mishap = victim.rng.choice(_HARMLESS if kind == 1 else _OUTCOMES)(victim)
         if mishap.is_endless:
             return mishap
-        zip_faults, sidecar_faults = self._prefix(victim), self._prefix(victim)
+        # A try that leaves a beginning behind lets the next one ask for the rest alone, which may
+        # not hold the byte that is to be wrong.
+        passing = self._passing
+        if mishap.verdict is not Verdict.VERIFIED:
+            passing = tuple(make for make in passing if make is not _begun)
+        zip_faults, sidecar_faults = _prefix(self, victim, passing), _prefix(self, victim, passing)
         return Mishap(
             kind=mishap.kind,
             verdict=mishap.verdict,
@@ -129,11 +134,6 @@ class FaultMix:
             published=mishap.published,
             body=mishap.body,
         )
-
-    def _prefix(self, victim: _Victim) -> list[Fault]:
-        """Some failures that pass, as many as retries allow."""
-        count = victim.rng.choice([0, 0, 1, victim.rng.randrange(self.max_retries + 1)])
-        return [victim.rng.choice(self._passing)(victim) for _ in range(count)]
 
     def _lasting(self, victim: _Victim) -> Mishap:
         """A failure that does not pass."""
@@ -163,6 +163,19 @@ def _script(server: ArchiveServer, key: str, mishap: Mishap) -> None:
             server.inject(name, script, endless=mishap.is_endless)
 
 
+def _prefix(
+    mix: FaultMix, victim: _Victim, passing: Sequence[Callable[[_Victim], Fault]]
+) -> list[Fault]:
+    """Some failures that pass, as many as retries allow."""
+    count = victim.rng.choice([0, 0, 1, victim.rng.randrange(mix.max_retries + 1)])
+    return [victim.rng.choice(passing)(victim) for _ in range(count)]
+
+
+def _begun(_victim: _Victim) -> Fault:
+    """A beginning of unknown length, which the next try goes on with."""
+    return _CHUNKED & faults.Truncate(at=1)
+
+
 _PASSING: tuple[Callable[[_Victim], Fault], ...] = (
     lambda victim: faults.Status(victim.rng.choice([403, 408, 429, 500, 502, 503])),
     lambda victim: faults.Status(
@@ -173,7 +186,7 @@ _PASSING: tuple[Callable[[_Victim], Fault], ...] = (
     lambda _victim: faults.Reset(at=0),
     lambda _victim: faults.Truncate(at=0),
     lambda victim: faults.Announce(len(victim.data) + 1 + victim.place()),
-    lambda _victim: _CHUNKED & faults.Truncate(at=1),
+    _begun,
 )
 
 _SILENT: tuple[Callable[[_Victim], Fault], ...] = (
