@@ -187,10 +187,11 @@ def _redirects() -> list[Case]:
 
 def _retry_after() -> list[Case]:
     soon = format_datetime(datetime.now(UTC) + timedelta(seconds=7), usegmt=True)
-    words = ("0", "7", soon, "-7", "soon", "1e9", "999999999999", "Fri, 31 Dec 9999 23:59:59 GMT")
+    words = {word: word for word in ("0", "7", "-7", "soon", "1e9", "999999999999")}
+    words |= {"a date": soon, "a far date": "Fri, 31 Dec 9999 23:59:59 GMT"}
     return [
-        Case(name=f"Retry-After: {word}", zip=[faults.Status(503, retry_after=word)], asked=(2, 1))
-        for word in words
+        Case(name=f"Retry-After: {name}", zip=[faults.Status(503, retry_after=word)], asked=(2, 1))
+        for name, word in words.items()
     ]
 
 
