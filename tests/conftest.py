@@ -16,6 +16,13 @@ settings.register_profile(
 settings.load_profile("default")
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Name tests alike whenever they are collected: zips have the time in them."""
+    if isinstance(val, bytes) and b"PK" in val:
+        return f"{argname} of {len(val)} bytes"
+    return None
+
+
 @pytest.fixture(autouse=True)
 def _no_configuration_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tests see no CRYPTO_LAKEHOUSE_ variable of the machine."""

@@ -8,7 +8,11 @@ from hypothesis import strategies as st
 from tests.fuzz.seeds import seeds
 from tests.fuzz.targets import TARGETS
 
-_CASES = [(name, seed) for name, found in seeds().items() for seed in found]
+_CASES = [
+    pytest.param(name, seed, id=f"{name} {number}")
+    for name, found in seeds().items()
+    for number, seed in enumerate(found)
+]
 
 
 @st.composite
@@ -32,7 +36,7 @@ def spoilt(draw: st.DrawFn, name: str) -> bytes:
     return bytes(data)
 
 
-@pytest.mark.parametrize(("name", "seed"), _CASES, ids=lambda value: str(value)[:20])
+@pytest.mark.parametrize(("name", "seed"), _CASES)
 def test_seeds_keep_every_promise(name: str, seed: bytes) -> None:
     TARGETS[name](seed)
 
