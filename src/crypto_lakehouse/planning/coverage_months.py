@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from datetime import date, timedelta
+from datetime import date
 
 from attrs import frozen
 
@@ -70,11 +70,12 @@ def months_of(coverage: SeriesCoverage) -> Iterator[MonthCoverage]:
 def _by_month(coverage: SeriesCoverage) -> dict[date, Counter[HoleCause]]:
     causes: dict[date, Counter[HoleCause]] = {}
     for hole in coverage.holes:
-        day = hole.first_day
-        while day <= hole.last_day:
-            month = Period.month(day)
-            last = min(month.last_day, hole.last_day)
+        # As numbers, as there is no day behind the calendar's last one.
+        day, end = hole.first_day.toordinal(), hole.last_day.toordinal()
+        while day <= end:
+            month = Period.month(date.fromordinal(day))
+            last = min(month.last_day.toordinal(), end)
             counts = causes.setdefault(month.first_day, Counter())
-            counts[hole.cause] += (last - day).days + 1
-            day = last + timedelta(days=1)
+            counts[hole.cause] += last - day + 1
+            day = last + 1
     return causes

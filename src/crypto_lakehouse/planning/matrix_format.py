@@ -32,6 +32,9 @@ _STATES = ("live", "retired", "removed")
 _FORMS = ("symbol", "pair")
 _UNITS = ("ms", "us")
 
+#: Later than that nothing was ever published; a bound, as the calendar has one.
+_MOST_LAG_DAYS = 3660
+
 
 @frozen(kw_only=True)
 class _File:
@@ -147,7 +150,7 @@ def _pattern_faults(good: Mapping[str, Any], path: str) -> Iterator[Problem]:
         yield Problem(f"{path}.key_pattern", fault)
     try:
         re.compile(good.get("symbol_pattern", ""))
-    except re.error as error:
+    except (re.error, OverflowError, RecursionError) as error:
         yield Problem(f"{path}.symbol_pattern", f"not a regular expression: {error}")
 
 
@@ -213,8 +216,12 @@ def _facts_faults(good: Mapping[str, Any], path: str) -> Iterator[Problem]:
             hint = allowed_values(interval, INTERVALS)
             text = f"unknown interval `{shown(interval)}`; {hint}"
             yield Problem(f"{path}.intervals[{number}]", text)
-    if good.get("lag_days", 0) < 0:
-        yield Problem(f"{path}.lag_days", f"must be at least 0, not {shown(good['lag_days'])}")
+    lag_days = good.get("lag_days", 0)
+    if lag_days < 0:
+        yield Problem(f"{path}.lag_days", f"must be at least 0, not {shown(lag_days)}")
+    if lag_days > _MOST_LAG_DAYS:
+        fault = f"must be at most {_MOST_LAG_DAYS}, not {shown(lag_days)}"
+        yield Problem(f"{path}.lag_days", fault)
     yield from _life_faults(good, path)
 
 

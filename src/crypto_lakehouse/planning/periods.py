@@ -51,8 +51,8 @@ class Life:
 
     def is_surely_published(self, period: Period, today: date) -> bool:
         """Whether the period exists and its publication lag has passed."""
-        late = period.last_day + timedelta(days=self.lag_days) < today
-        return late and not self.why_not_published(period, today)
+        is_late = (today - period.last_day).days > self.lag_days
+        return is_late and not self.why_not_published(period, today)
 
 
 @frozen
@@ -69,18 +69,19 @@ class Window:
 
     def months(self) -> Iterator[Period]:
         """Every month that shares a day with the window."""
-        month = Period.month(self.start)
-        while month.first_day <= self.end:
+        # As numbers, as there is no day behind the calendar's last one.
+        day, end = self.start.toordinal(), self.end.toordinal()
+        while day <= end:
+            month = Period.month(date.fromordinal(day))
             yield month
-            month = Period.month(month.last_day + _DAY)
+            day = month.last_day.toordinal() + 1
 
     def days(self, month: Period | None = None) -> Iterator[Period]:
         """Every day of the window, or of one month of it."""
         day = self.start if month is None else max(self.start, month.first_day)
         last = self.end if month is None else min(self.end, month.last_day)
-        while day <= last:
-            yield Period.day(day)
-            day += _DAY
+        for ordinal in range(day.toordinal(), last.toordinal() + 1):
+            yield Period.day(date.fromordinal(ordinal))
 
 
 def cover_days(
