@@ -13,6 +13,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 from aioresponses import aioresponses
+from attrs import define
 from yarl import URL
 
 from crypto_lakehouse.collection.aiohttp_client import aiohttp_client
@@ -224,11 +225,23 @@ async def test_a_body_that_nobody_reads_is_no_harm(opening: Opening) -> None:
                 assert response.size_bytes == 5_000_000
 
 
+@define
+class CountedRate(RequestRate):
+    """A rate that says how often it was paid."""
+
+    paid: int = 0
+
+    async def pay(self) -> None:
+        await super().pay()
+        self.paid += 1
+
+
 async def test_each_request_is_paid_for(opening: Opening) -> None:
     async with serving(b"x") as url, opening(1, 5.0) as client:
-        rate = RequestRate(1000.0)
+        rate = CountedRate(1000.0)
         transport = HttpTransport(client, Origins.of(str(url.origin()), []), None, rate)
-        for _ in range(3):
+        for sent in range(1, 4):
             async with transport.get(url, {}) as response:
+                assert rate.paid == sent
                 assert await response.read(1) == b"x"
-        assert not rate._bucket.has_capacity(rate._bucket.max_rate)
+        assert rate.paid == 3
