@@ -20,6 +20,10 @@
     │  ├─ ObjectChanged                   the source replaced the object between two requests
     │  └─ ListingMalformed                a listing's page that cannot be one
     ├─ SidecarMalformed     key, reason
+    ├─ ArchiveRefused       key, reason, line, column   its rows cannot be read as its type's
+    ├─ LakeError            lake, reason  the tables or their catalog cannot be read or written
+    │  └─ QueryError                       a question that cannot be answered           exit 2
+    ├─ ExtraMissing         extra, reason  a package of an extra is not installed       exit 2
     ├─ ListingError         prefix, reason  a listing that failed is never an empty one exit 5
     │  └─ NoListing                        the source answers, and lists nothing at all
     └─ CollectionFailed     report        only from CollectionReport.raise_for_failures()
@@ -39,10 +43,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ArchiveKeyError",
+    "ArchiveRefused",
     "CollectionFailed",
     "ConfigurationError",
     "ConfigurationWarning",
     "ConnectionFailed",
+    "ExtraMissing",
+    "LakeError",
     "LakehouseError",
     "LedgerError",
     "ListingError",
@@ -52,6 +59,7 @@ __all__ = [
     "NoListing",
     "ObjectChanged",
     "Problem",
+    "QueryError",
     "RedirectRefused",
     "RunningLoopError",
     "ServerError",
@@ -288,6 +296,64 @@ class SidecarMalformed(LakehouseError):
         self.key = key
         self.reason = reason
         super().__init__(f"{key}: malformed sidecar: {reason}")
+
+
+class ArchiveRefused(LakehouseError):
+    """An archive whose content is not what its data type publishes; it is never guessed at.
+
+    Attributes:
+        line: The line of its member, counted from 1; None where no line is at fault.
+        column: The column's published name, or empty.
+    """
+
+    exit_code = 4
+
+    def __init__(self, key: str, reason: str, line: int | None = None, column: str = "") -> None:
+        self.key = key
+        self.reason = reason
+        self.line = line
+        self.column = column
+        super().__init__(f"{key}: {self.fault}")
+
+    @property
+    def fault(self) -> str:
+        """The reason with its place, without the key."""
+        where = "" if self.line is None else f"line {self.line}"
+        if self.column:
+            where += f", column `{self.column}`"
+        return f"{where}: {self.reason}" if where else self.reason
+
+
+class LakeError(LakehouseError):
+    """The tables, or the catalog that names them, cannot be read or written."""
+
+    def __init__(self, lake: str, reason: str) -> None:
+        self.lake = redact(lake)
+        self.reason = redact(reason)
+        super().__init__(f"lake `{self.lake}`: {self.reason}")
+
+
+class QueryError(LakeError):
+    """A question that cannot be answered as it was asked.
+
+    Attributes:
+        lake: What was asked: the query, or the table's name.
+    """
+
+    exit_code = 2
+
+    def __str__(self) -> str:
+        return f"{self.lake}: {self.reason}"
+
+
+class ExtraMissing(LakehouseError):
+    """Packages that an extra of this project brings are not installed."""
+
+    exit_code = 2
+
+    def __init__(self, extra: str, reason: str) -> None:
+        self.extra = extra
+        super().__init__(f"{reason}; install them with `pip install 'crypto-lakehouse[{extra}]'`")
 
 
 class CollectionFailed(LakehouseError):

@@ -1,0 +1,150 @@
+"""What a check found in an archive, and what a validation says of many."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from attrs import asdict, frozen
+
+__all__ = ["ArchiveQuality", "Finding", "Policy", "Severity", "ValidationReport"]
+
+
+class Severity(StrEnum):
+    """How much a finding matters."""
+
+    ERROR = "error"
+    """The rows contradict themselves or the archive's name; do not use them unseen."""
+    WARNING = "warning"
+    """Something is missing or odd that may matter for a use."""
+    INFO = "info"
+    """Known and explained: an outage of the venue, a quirk of an era."""
+
+
+class Policy(StrEnum):
+    """What is done about a finding."""
+
+    REPORT = "report"
+    """It is told; the rows go into the table."""
+    QUARANTINE = "quarantine"
+    """It is told; no row of the archive goes into the table."""
+    DROP = "drop"
+    """It is told; the repeated rows are left out. Only for checks of duplicates."""
+
+
+@frozen(kw_only=True)
+class Finding:
+    """One check's finding in one archive.
+
+    Attributes:
+        check: The check's name.
+        severity: How much it matters.
+        key: The archive's object key.
+        rows: How many rows are concerned; of a hole, how many are absent.
+        sentence: What was found, for people, with an example.
+        policy: What was done about it.
+        source: Where this is known from, as `binance-public-data#365`; empty for what is new.
+    """
+
+    check: str
+    severity: Severity
+    key: str
+    rows: int
+    sentence: str
+    policy: Policy = Policy.REPORT
+    source: str = ""
+
+
+@frozen(kw_only=True)
+class ArchiveQuality:
+    """What was read from one archive and how good it is.
+
+    Attributes:
+        rows: Rows that the file holds.
+        first_at, last_at: Its first and last time; None where it has no row.
+        time_unit: `ms`, `us` or `text`.
+        header: Whether its first line is a header.
+        columns: Its columns as it has them.
+        findings: What the checks found.
+        fault: Why it cannot be read at all, with line and column; empty for what can.
+    """
+
+    key: str
+    rows: int = 0
+    first_at: datetime | None = None
+    last_at: datetime | None = None
+    time_unit: str = ""
+    header: bool = False
+    columns: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    fault: str = ""
+
+    @property
+    def verdict(self) -> str:
+        """`unreadable`, `quarantined`, the worst severity found, or `good`."""
+        if self.fault:
+            return "unreadable"
+        if any(finding.policy is Policy.QUARANTINE for finding in self.findings):
+            return "quarantined"
+        found = {finding.severity for finding in self.findings}
+        return next((str(severity) for severity in Severity if severity in found), "good")
+
+
+@frozen(kw_only=True)
+class ValidationReport:
+    """What a validation says.
+
+    Attributes:
+        archives: One entry per archive, sorted by key.
+    """
+
+    archives: tuple[ArchiveQuality, ...]
+
+    @property
+    def findings(self) -> Iterator[Finding]:
+        """All findings, archive by archive."""
+        for archive in self.archives:
+            yield from archive.findings
+
+    @property
+    def verdicts(self) -> Mapping[str, int]:
+        """How many archives have each verdict."""
+        return Counter(archive.verdict for archive in self.archives)
+
+    @property
+    def rows(self) -> int:
+        """Rows read."""
+        return sum(archive.rows for archive in self.archives)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The report as JSON has it."""
+        return {
+            "archives": len(self.archives),
+            "rows": self.rows,
+            "verdicts": dict(sorted(self.verdicts.items())),
+            "checks": _by_check(self.findings),
+            "problems": [
+                _plain(archive) for archive in self.archives if archive.fault or archive.findings
+            ],
+        }
+
+
+def _by_check(findings: Iterable[Finding]) -> dict[str, dict[str, int]]:
+    found: dict[str, dict[str, int]] = {}
+    for finding in findings:
+        entry = found.setdefault(finding.check, {"archives": 0, "rows": 0})
+        entry["archives"] += 1
+        entry["rows"] += finding.rows
+    return dict(sorted(found.items()))
+
+
+def _plain(archive: ArchiveQuality) -> dict[str, Any]:
+    plain = asdict(archive, value_serializer=_serialized)
+    return {"verdict": archive.verdict, **plain}
+
+
+def _serialized(_owner: object, _attribute: object, value: Any) -> Any:  # noqa: ANN401
+    return value.isoformat() if isinstance(value, datetime) else value
