@@ -1,0 +1,71 @@
+"""Files in a table's folder that no snapshot of it knows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+from pyarrow import fs
+from pyiceberg.io.pyarrow import PyArrowFileIO
+from pyiceberg.table import Table
+
+__all__ = ["sweep_table"]
+
+
+def sweep_table(table: Table, *, before: datetime | None = None) -> list[str]:
+    """Delete what no snapshot refers to.
+
+    Args:
+        table: The table, as it is now.
+        before: Only files that were last changed before; None where nobody else can be writing.
+
+    Returns:
+        The paths deleted.
+    """
+    filesystem, root = _filesystem(table)
+    known = {_path(location) for location in _referenced(table)}
+    gone: list[str] = []
+    for info in filesystem.get_file_info(fs.FileSelector(root, recursive=True)):
+        if info.type != fs.FileType.File or info.path in known:
+            continue
+        if before is not None and _changed_at(info) >= before:
+            continue
+        filesystem.delete_file(info.path)
+        gone.append(info.path)
+    return gone
+
+
+def _filesystem(table: Table) -> tuple[fs.FileSystem, str]:
+    scheme, netloc, path = PyArrowFileIO.parse_location(table.location())
+    io = table.io
+    files = io if isinstance(io, PyArrowFileIO) else PyArrowFileIO(io.properties)
+    return files.fs_by_scheme(scheme, netloc), path
+
+
+def _path(location: str) -> str:
+    return PyArrowFileIO.parse_location(location)[2]
+
+
+def _changed_at(info: fs.FileInfo) -> datetime:
+    changed = info.mtime
+    if not isinstance(changed, datetime):
+        return datetime.now(UTC)  # a storage that does not say: never old enough
+    return changed if changed.tzinfo else changed.replace(tzinfo=UTC)
+
+
+def _referenced(table: Table) -> Iterator[str]:
+    yield table.metadata_location
+    for older in table.metadata.metadata_log:
+        yield older.metadata_file
+    for statistics in (*table.metadata.statistics, *table.metadata.partition_statistics):
+        yield statistics.statistics_path
+    manifests: dict[str, object] = {}
+    for snapshot in table.metadata.snapshots:
+        yield snapshot.manifest_list
+        for manifest in snapshot.manifests(table.io):
+            if manifest.manifest_path in manifests:
+                continue
+            manifests[manifest.manifest_path] = manifest
+            yield manifest.manifest_path
+            for entry in manifest.fetch_manifest_entry(table.io, discard_deleted=True):
+                yield entry.data_file.file_path

@@ -1,0 +1,74 @@
+"""Put in order what a run left that was ended in the middle."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+
+from pyiceberg.table import Table
+
+from crypto_lakehouse.tables.catalog import LakeCatalog
+from crypto_lakehouse.tables.commits import has_commit
+from crypto_lakehouse.tables.filters import equals
+from crypto_lakehouse.tables.journal import Leftover, leftovers
+from crypto_lakehouse.tables.orphans import sweep_table
+from crypto_lakehouse.tables.provenance import ARCHIVES, record
+
+__all__ = ["JOURNALS", "recover"]
+
+#: The folder of journals in a lake's directory.
+JOURNALS = "journal"
+
+
+def recover(catalog: LakeCatalog) -> int:
+    """Complete commits that were made, clear away files of those that were not.
+
+    Only for who holds the lake's lock.
+
+    Returns:
+        How many runs were put in order.
+    """
+    count = 0
+    for leftover in leftovers(catalog.root / JOURNALS):
+        _settle(catalog, leftover)
+        leftover.path.unlink(missing_ok=True)
+        count += 1
+    return count
+
+
+def _settle(catalog: LakeCatalog, leftover: Leftover) -> None:
+    table = catalog.find(leftover.table) if leftover.table else None
+    if table is None:
+        return
+    if _was_made(table, leftover) and not _is_recorded(catalog, leftover.commit):
+        record(catalog, leftover.provenance)
+    elif not _was_made(table, leftover):
+        _delete(table, leftover.files)
+    if catalog.name is None:
+        for touched in _existing(catalog, (leftover.table, ARCHIVES)):
+            sweep_table(touched)
+
+
+def _was_made(table: Table, leftover: Leftover) -> bool:
+    return has_commit(table, leftover.commit)
+
+
+def _is_recorded(catalog: LakeCatalog, commit: str) -> bool:
+    archives = catalog.find(ARCHIVES)
+    if archives is None:
+        return False
+    found = archives.scan(row_filter=equals("commit", commit), selected_fields=("commit",))
+    return bool(found.to_arrow().num_rows)
+
+
+def _delete(table: Table, files: Iterable[str]) -> None:
+    for location in files:
+        with suppress(FileNotFoundError):
+            table.io.delete(location)
+
+
+def _existing(catalog: LakeCatalog, names: Iterable[str]) -> Iterator[Table]:
+    for name in names:
+        table = catalog.find(name)
+        if table is not None:
+            yield table
