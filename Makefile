@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 .PHONY: help demo test lint format bench soak fuzz lock clean system-packages
 
 help:
-	@echo "make demo             a first collection, without a network"
+	@echo "make demo             a first collection, tables and charts of it, without a network"
 	@echo "make test             every test, with the coverage that must hold"
 	@echo "make lint             ruff, mypy --strict, import contracts"
 	@echo "make format           let ruff format the code"
@@ -35,7 +35,11 @@ $(VENV)/develop: $(VENV)/runtime requirements/develop.txt
 	$(INSTALL) requirements/develop.txt
 	@touch $@
 
-demo: $(VENV)/runtime
+$(VENV)/tables: $(VENV)/runtime requirements/tables.txt
+	$(INSTALL) requirements/tables.txt
+	@touch $@
+
+demo: $(VENV)/tables
 	@$(BIN)/crypto-lakehouse demo
 
 # Branch coverage: all of core, planning and collection, 95 % of the whole. What is missing is
@@ -83,6 +87,7 @@ lock: $(VENV)/develop
 	@rm -rf .lock && mkdir .lock && cp pyproject.toml .lock/
 	cd .lock && $(EXPORT) --no-dev --group build --output-file ../requirements/runtime.txt
 	cd .lock && $(EXPORT) --only-group dev --output-file ../requirements/develop.txt
+	cd .lock && $(EXPORT) --only-group tables --output-file ../requirements/tables.txt
 	cd .lock && $(EXPORT) --only-group bench --output-file ../requirements/bench.txt
 	cd .lock && $(EXPORT) --only-group fuzz --output-file ../requirements/fuzz.txt
 	@rm -rf .lock

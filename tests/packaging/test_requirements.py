@@ -16,7 +16,8 @@ _ROOT = Path(__file__).parents[2]
 #: Which files of pins must hold which lists of pyproject.toml.
 _WANTED = {
     "runtime": ("dependencies", "build"),
-    "develop": ("dev",),
+    "develop": ("dev", "tables"),
+    "tables": ("tables",),
     "bench": ("bench",),
     "fuzz": ("fuzz",),
 }
@@ -25,7 +26,7 @@ _WANTED = {
 def declared(name: str) -> list[Requirement]:
     project: dict[str, Any] = tomllib.loads((_ROOT / "pyproject.toml").read_text())
     lists = {**project["dependency-groups"], "dependencies": project["project"]["dependencies"]}
-    return [Requirement(text) for text in lists[name]]
+    return [Requirement(text) for text in lists[name] if isinstance(text, str)]
 
 
 def pins(name: str) -> list[str]:
