@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import sys
 from functools import partial
 from typing import Any
@@ -32,6 +30,9 @@ __all__ = ["command", "run_to_end"]
     help="Only what the ledger says failed, is missing or corrupt; as --only failed.",
 )
 @click.option("--strict", is_flag=True, help="Exit 3 unless every planned archive is verified.")
+@click.option(
+    "--ingest", is_flag=True, help="Bring what is verified into tables, too; see `ingest`."
+)
 @click.option("--quiet", "-q", is_flag=True, help="No progress; warnings and the result only.")
 @click.option("--log-format", type=click.Choice(["text", "json"]), default=None,
               help="Log every step to standard error.")  # fmt: skip
@@ -72,6 +73,10 @@ async def _collect(given: dict[str, Any]) -> int:
     sinks = [_progress_sink(meter, quiet=given["quiet"])]
     if given["events"]:
         sinks.append(JsonLinesSink(given["events"]))
+    if given["ingest"]:
+        from crypto_lakehouse.cli.collect_ingest import collect_and_ingest
+
+        return await collect_and_ingest(config, sinks, meter, given)
     workflow = ArchiveCollectionWorkflow(config, sinks=sinks, meter=meter)
     return await run_to_end(workflow, as_json=given["as_json"], strict=given["strict"])
 
@@ -94,11 +99,13 @@ async def run_to_end(workflow: Any, *, as_json: bool, strict: bool = False) -> i
         The process's exit code.
     """
     from crypto_lakehouse.cli.render import report_text
+    from crypto_lakehouse.cli.signals import run_until_signal
     from crypto_lakehouse.core.errors import LakehouseError
     from crypto_lakehouse.core.redaction import redact
 
     try:
-        report = await _run_until_signal(workflow)
+        metrics = await run_until_signal(workflow, "stopping; what is verified is kept")
+        report = metrics.report
         code = report.strict_exit_code if strict else report.exit_code
     except LakehouseError as error:
         report, code = workflow.report(redact(str(error))), error.exit_code
@@ -125,31 +132,3 @@ def _printed(text: str) -> bool:
         click.echo(f"error: the report cannot be written to standard output: {reason}", err=True)
         return False
     return True
-
-
-async def _run_until_signal(workflow: Any) -> Any:  # noqa: ANN401
-    from crypto_lakehouse.core.task_groups import one_error
-
-    with one_error():
-        async with anyio.create_task_group() as tasks:
-            await tasks.start(_stop_on_signal, workflow)
-            metrics = await workflow.run()
-            tasks.cancel_scope.cancel()
-    return metrics.report
-
-
-async def _stop_on_signal(
-    workflow: Any,  # noqa: ANN401
-    *,
-    task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
-) -> None:
-    """Stop in order on the first SIGINT or SIGTERM, at once on the second."""
-    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-        task_status.started()
-        stopping = False
-        async for number in signals:
-            if stopping:
-                os._exit(128 + number)
-            stopping = True
-            click.echo("stopping; what is verified is kept (again to stop at once)", err=True)
-            workflow.stop(128 + number)

@@ -26,7 +26,10 @@ from crypto_lakehouse.stores.refusals import STOPS_RUN, advice
 
 __all__ = ["cli", "main"]
 
-_COMMANDS = ("collect", "plan", "status", "history", "verify", "matrix", "bench", "demo")
+_COMMANDS = (
+    "collect", "plan", "status", "history", "verify", "matrix",
+    "ingest", "validate", "query", "lake", "bench", "demo",
+)  # fmt: skip
 
 _EPILOG = """\b
 A first run:

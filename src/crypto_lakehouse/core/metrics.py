@@ -23,7 +23,6 @@ from crypto_lakehouse.core.events import (
 from crypto_lakehouse.core.report import (
     UNREMARKABLE,
     ArchiveProblem,
-    CollectionReport,
     success_rate,
 )
 from crypto_lakehouse.core.verdicts import Verdict
@@ -61,7 +60,7 @@ class WorkflowMetrics:
 
     workflow: str
     results: Mapping[str, Any]
-    report: CollectionReport
+    report: Any
 
 
 @define

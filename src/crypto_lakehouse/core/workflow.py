@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
 import anyio
 
-from crypto_lakehouse.core.config import WorkflowConfig
 from crypto_lakehouse.core.errors import RunningLoopError
 from crypto_lakehouse.core.metrics import MetricsCollector, WorkflowMetrics
 from crypto_lakehouse.core.task_groups import in_own_task
 
-__all__ = ["BaseWorkflow"]
+__all__ = ["BaseWorkflow", "RunConfig"]
+
+
+class RunConfig(Protocol):
+    """What every workflow's configuration says."""
+
+    @property
+    def output_directory(self) -> str:
+        """The directory that the workflow works on."""
+        ...
 
 
 class BaseWorkflow(ABC):
@@ -31,7 +39,7 @@ class BaseWorkflow(ABC):
     name: ClassVar[str]
 
     def __init__(
-        self, config: WorkflowConfig, *, metrics_collector: MetricsCollector | None = None
+        self, config: RunConfig, *, metrics_collector: MetricsCollector | None = None
     ) -> None:
         self.config = config
         self.metrics_collector = (

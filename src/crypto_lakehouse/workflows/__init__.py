@@ -10,12 +10,37 @@ if TYPE_CHECKING:
         ArchiveCollectionWorkflow,
         run_collection,
     )
+    from crypto_lakehouse.workflows.collect_and_ingest import CollectAndIngest
+    from crypto_lakehouse.workflows.composition import CompositeWorkflow, Step
+    from crypto_lakehouse.workflows.ingestion import IngestWorkflow
+    from crypto_lakehouse.workflows.lake_config import LakeConfig
+    from crypto_lakehouse.workflows.validation import ValidationWorkflow
 
-__all__ = ["ArchiveCollectionWorkflow", "run_collection"]
+__all__ = [
+    "ArchiveCollectionWorkflow",
+    "CollectAndIngest",
+    "CompositeWorkflow",
+    "IngestWorkflow",
+    "LakeConfig",
+    "Step",
+    "ValidationWorkflow",
+    "run_collection",
+]
+
+_MODULES = {
+    "ArchiveCollectionWorkflow": "archive_collection",
+    "CollectAndIngest": "collect_and_ingest",
+    "CompositeWorkflow": "composition",
+    "IngestWorkflow": "ingestion",
+    "LakeConfig": "lake_config",
+    "Step": "composition",
+    "ValidationWorkflow": "validation",
+    "run_collection": "archive_collection",
+}
 
 
 def __getattr__(name: str) -> object:
-    """Import a public name on first use: a worker process needs neither."""
-    if name not in __all__:
+    """Import a public name on first use: a worker process needs none of them."""
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module("crypto_lakehouse.workflows.archive_collection"), name)
+    return getattr(import_module(f"crypto_lakehouse.workflows.{_MODULES[name]}"), name)

@@ -100,6 +100,7 @@ class ArchiveCollectionWorkflow(BaseWorkflow):
     """
 
     name: ClassVar[str] = "archive_collection"
+    config: WorkflowConfig
 
     def __init__(
         self,
@@ -369,4 +370,5 @@ async def run_collection(
 
     ready = config if isinstance(config, WorkflowConfig) else await in_own_task(load)
     workflow = ArchiveCollectionWorkflow(ready, **options)
-    return (await workflow.run()).report
+    await workflow.run()
+    return workflow.report()

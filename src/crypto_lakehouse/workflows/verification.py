@@ -24,6 +24,7 @@ from crypto_lakehouse.core.errors import ConfigurationError, Problem
 from crypto_lakehouse.core.ports import LedgerRow
 from crypto_lakehouse.stores.ledger import SqliteLedger
 from crypto_lakehouse.stores.local import LocalStore
+from crypto_lakehouse.stores.tree import key_folders
 
 __all__ = ["verify_archives", "verify_tree"]
 
@@ -122,7 +123,7 @@ def _names(
     store: LocalStore, ledger: SqliteLedger | _NoLedger, known: list[str], since_ns: int
 ) -> Iterator[str]:
     """Every key that would be verified, for a sample by number; blocking."""
-    for folder, _ in groupby(merge(_on_disk(store.root), known)):
+    for folder, _ in groupby(merge(key_folders(store.root), known)):
         gone = ledger.verified_now(folder)
         for name, (_, mtime_ns) in {**gone, **store.scan_now(folder).zips}.items():
             if mtime_ns >= since_ns:
@@ -131,20 +132,5 @@ def _names(
 
 async def _folders(root: Path, known: Iterable[str]) -> AsyncIterator[str]:
     """Key prefixes on disk and in the ledger, each once."""
-    for folder, _ in groupby(merge(_on_disk(root), known)):
+    for folder, _ in groupby(merge(key_folders(root), known)):
         yield folder
-
-
-def _on_disk(root: Path) -> Iterator[str]:
-    """Key prefixes that hold files, in the order of their text."""
-    pending = [root / "data"]
-    while pending:
-        folder = pending.pop()
-        try:
-            with os.scandir(folder) as entries:
-                folders = [entry for entry in entries if entry.is_dir(follow_symlinks=False)]
-        except FileNotFoundError:
-            continue
-        names = sorted(entry.name for entry in folders)
-        yield f"{folder.relative_to(root).as_posix()}/"
-        pending.extend(folder / name for name in reversed(names))

@@ -1,0 +1,41 @@
+"""`crypto-lakehouse collect --ingest`: two workflows as one, with one report."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+__all__ = ["collect_and_ingest"]
+
+
+async def collect_and_ingest(
+    config: Any,  # noqa: ANN401 - a WorkflowConfig; types cost start-up time
+    sinks: Sequence[Any],
+    meter: Any,  # noqa: ANN401
+    given: dict[str, Any],
+) -> int:
+    """Collect, and ingest what is verified while more is fetched; print both results."""
+    from crypto_lakehouse.cli.ingest import ingest_text
+    from crypto_lakehouse.cli.render import report_text
+    from crypto_lakehouse.cli.signals import run_until_signal
+    from crypto_lakehouse.workflows.collect_and_ingest import CollectAndIngest
+    from crypto_lakehouse.workflows.lake_config import LakeConfig
+
+    lake = LakeConfig(output_directory=config.output_directory)
+    workflow = CollectAndIngest(config, lake, sinks=sinks, meter=meter)
+    metrics = await run_until_signal(workflow, "stopping; what is verified and committed is kept")
+    report = metrics.report
+    if given["as_json"]:
+        click.echo(json.dumps(report.to_mapping(), ensure_ascii=False))
+    else:
+        for step in report.steps:
+            if step.error:
+                click.echo(f"error: {step.name}: {step.error}", err=True)
+        if workflow.collected is not None:
+            click.echo(report_text(workflow.collected, config.output_directory))
+        if workflow.ingested is not None:
+            click.echo(ingest_text(workflow.ingested))
+    return int(report.exit_code)

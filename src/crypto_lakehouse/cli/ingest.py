@@ -1,0 +1,97 @@
+"""`crypto-lakehouse ingest`."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import click
+
+from crypto_lakehouse.cli.lake_options import lake_config, lake_options
+
+if TYPE_CHECKING:
+    from crypto_lakehouse.workflows.lake_report import IngestReport
+
+__all__ = ["command", "ingest_text", "ingest_to_end"]
+
+
+@click.command("ingest")
+@lake_options
+@click.option("--format", type=click.Choice(["iceberg", "parquet"]),
+              help="Iceberg tables, or plain Parquet in folders. [default: iceberg]")  # fmt: skip
+@click.option("--compression", type=click.Choice(["lz4", "zstd", "snappy", "none"]),
+              help="Of data files. [default: lz4]")  # fmt: skip
+@click.option("--again", is_flag=True, help="Read archives once more that are in the tables.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as one JSON object.")
+@click.option("--quiet", "-q", is_flag=True, help="The result only.")
+def command(**given: Any) -> int:  # noqa: ANN401 - one parameter for each option
+    """Bring verified archives into typed, versioned tables.
+
+    One archive is one unit: what is in its table already is left alone, a re-published archive
+    replaces its rows, a month replaces its days. Needs the extra `tables`.
+
+    \b
+    Examples:
+      crypto-lakehouse ingest -o data
+      crypto-lakehouse ingest -o data --lake lake -t klines,fundingRate --exact
+      crypto-lakehouse ingest -o data --policy doubled_rows=drop --policy order=quarantine
+      crypto-lakehouse ingest -o data --lake files --format parquet --compression zstd
+    """  # noqa: D301 - click reads \b
+    return anyio.run(partial(_ingest, given))
+
+
+async def _ingest(given: dict[str, Any]) -> int:
+    from crypto_lakehouse.workflows.ingestion import IngestWorkflow
+
+    workflow = IngestWorkflow(lake_config(given))
+    return await ingest_to_end(workflow, as_json=given["as_json"], quiet=given["quiet"])
+
+
+async def ingest_to_end(workflow: Any, *, as_json: bool, quiet: bool) -> int:  # noqa: ANN401
+    """Run an ingestion until it ends or a signal ends it; print its result."""
+    from crypto_lakehouse.cli.signals import run_until_signal
+    from crypto_lakehouse.core.errors import LakehouseError
+    from crypto_lakehouse.core.redaction import redact
+
+    try:
+        metrics = await run_until_signal(workflow, "stopping; what is committed is kept")
+        report = metrics.report
+        code = int(report.exit_code)
+    except LakehouseError as error:
+        report, code = workflow.report(redact(str(error))), error.exit_code
+        click.echo(f"error: {report.error}", err=True)
+    if as_json:
+        click.echo(json.dumps(report.to_mapping(), ensure_ascii=False))
+    elif not report.error:
+        if not quiet:
+            for problem in report.problems:
+                click.echo(f"{problem['state']}: {problem['key']}: {problem['reason']}", err=True)
+        click.echo(ingest_text(report))
+    return code
+
+
+def ingest_text(report: IngestReport) -> str:
+    """The report for people."""
+    lines = []
+    for table in report.tables:
+        parts = [f"{table.archives:,} archives, {table.rows:,} rows"]
+        parts += [
+            f"{getattr(table, name):,} {word}"
+            for name, word in (
+                ("replaced", "replaced"),
+                ("unchanged", "unchanged"),
+                ("covered", "days covered by their month"),
+                ("refused", "refused"),
+            )
+            if getattr(table, name)
+        ]
+        lines.append(f"{table.table}: {', '.join(parts)}")
+    if not report.tables:
+        lines.append("nothing to ingest: no verified archive is there")
+    checks = ", ".join(f"{count:,} {verdict}" for verdict, count in sorted(report.verdicts.items()))
+    if checks:
+        lines.append(f"checks: {checks}")
+    lines.append(f"{report.status} in {report.duration_seconds:.1f} s; tables in {report.lake}")
+    return "\n".join(lines)

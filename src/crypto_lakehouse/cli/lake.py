@@ -1,0 +1,136 @@
+"""`crypto-lakehouse lake`: look at the tables, and keep them in shape."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from crypto_lakehouse.cli.lake_options import open_lake, place_options
+
+if TYPE_CHECKING:
+    from crypto_lakehouse.tables.lake import Lake
+
+__all__ = ["command"]
+
+_TABLE = click.argument("tables", nargs=-1, metavar="[TABLE]...")
+
+
+@click.group("lake")
+def command() -> None:
+    """Look at tables and their snapshots; compact, expire, sweep."""
+
+
+@command.command("tables")
+@place_options
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def list_tables(**given: Any) -> int:  # noqa: ANN401
+    """Name the tables, with rows, files and bytes."""
+    with open_lake(given) as lake:
+        found = {name: _summary(lake, name) for name in lake.tables}
+    if given["as_json"]:
+        click.echo(json.dumps(found))
+        return 0
+    for name, facts in found.items():
+        click.echo(
+            f"{name}: {facts['rows']:,} rows, {facts['files']:,} files, "
+            f"{facts['bytes'] / 1e6:,.1f} MB, {facts['snapshots']:,} snapshots"
+        )
+    return 0
+
+
+def _summary(lake: Lake, name: str) -> dict[str, int]:
+    table, files = lake.data_files(name)
+    return {
+        "rows": sum(file.record_count for file in files),
+        "files": len(files),
+        "bytes": sum(file.file_size_in_bytes for file in files),
+        "snapshots": len(table.metadata.snapshots),
+    }
+
+
+@command.command("snapshots")
+@place_options
+@click.argument("table")
+def list_snapshots(**given: Any) -> int:  # noqa: ANN401
+    """List the versions of a table, oldest first."""
+    with open_lake(given) as lake:
+        for each in lake.snapshots(given["table"]):
+            click.echo(
+                f"{each.at:%Y-%m-%dT%H:%M:%SZ}  {each.snapshot_id}  {each.operation:<9}  "
+                f"{each.rows:,} rows, {each.files:,} files, +{each.added:,} -{each.removed:,}"
+            )
+    return 0
+
+
+@command.command("compact")
+@place_options
+@_TABLE
+def compact_tables(**given: Any) -> int:  # noqa: ANN401
+    """Join the small files of each partition to one; all tables, or those named."""
+    from crypto_lakehouse import __version__
+
+    with _locked(given) as lake:
+        from crypto_lakehouse.tables.maintenance import compact
+
+        for name in _named(lake, given):
+            done = compact(lake.catalog, name, tool_version=__version__)
+            click.echo(f"{name}: {done.files_before:,} files are {done.files_after:,} now")
+    return 0
+
+
+@command.command("expire")
+@place_options
+@_TABLE
+@click.option("--older-than", type=float, default=7.0, show_default=True, metavar="DAYS",
+              help="Forget snapshots that are older.")  # fmt: skip
+def expire_snapshots(**given: Any) -> int:  # noqa: ANN401
+    """Forget old snapshots, and delete the files that only they knew.
+
+    The newest snapshot always stays. What was replaced before cannot be read any more then.
+    """
+    before = datetime.now(UTC) - timedelta(days=given["older_than"])
+    with _locked(given) as lake:
+        from crypto_lakehouse.tables.maintenance import expire
+
+        for name in _named(lake, given):
+            click.echo(f"{name}: {expire(lake.catalog, name, before=before):,} snapshots forgotten")
+    return 0
+
+
+@command.command("sweep")
+@place_options
+@_TABLE
+@click.option("--older-than", type=float, default=None, metavar="DAYS",
+              help="Only older files. [default: 1 with --catalog, else 0]")  # fmt: skip
+def sweep_orphans(**given: Any) -> int:  # noqa: ANN401
+    """Delete files in the tables' folders that no snapshot knows."""
+    days = given["older_than"]
+    if days is None and given["catalog"]:
+        days = 1.0
+    before = None if days is None else datetime.now(UTC) - timedelta(days=days)
+    with _locked(given) as lake:
+        from crypto_lakehouse.tables.maintenance import sweep
+
+        for name in _named(lake, given):
+            click.echo(f"{name}: {len(sweep(lake.catalog, name, before=before)):,} files deleted")
+    return 0
+
+
+@contextmanager
+def _locked(given: dict[str, Any]) -> Iterator[Lake]:
+    """The lake, with its lock: no run may write meanwhile."""
+    from crypto_lakehouse.stores.lock import output_lock
+
+    with open_lake(given) as lake, output_lock(lake.catalog.root / "lock"):
+        yield lake
+
+
+def _named(lake: Lake, given: dict[str, Any]) -> list[str]:
+    if not given["tables"]:
+        return lake.tables
+    return [".".join(lake.table(name).name()) for name in given["tables"]]

@@ -1,0 +1,68 @@
+"""`crypto-lakehouse query`."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from crypto_lakehouse.cli.lake_options import open_lake, place_options
+
+if TYPE_CHECKING:
+    from crypto_lakehouse.tables.query import QuerySession
+
+__all__ = ["command"]
+
+
+@click.command("query")
+@place_options
+@click.argument("sql")
+@click.option("--format", "-f", "form", default="table", show_default=True, help="Of the rows.",
+              type=click.Choice(["table", "csv", "json", "parquet"]))  # fmt: skip
+@click.option("--to", metavar="FILE", help="Write the rows to a file instead.")
+@click.option("--as-of", metavar="TIME", help="The tables as they were then: a day or a time.")
+@click.option("--explain", is_flag=True, help="Say what is read, on standard error.")
+def command(**given: Any) -> int:  # noqa: ANN401 - one parameter for each option
+    """Ask the tables in SQL (DuckDB's); `.shell` opens an interactive session.
+
+    Tables are named after market and type, as spot.klines and futures_um.funding_rate;
+    lakehouse.archives says where each row is from. A query reads the tables and nothing else.
+
+    \b
+    Examples:
+      crypto-lakehouse query -o data "SHOW ALL TABLES"
+      crypto-lakehouse query -o data "SELECT symbol, count(*) FROM spot.klines GROUP BY 1"
+      crypto-lakehouse query -o data -f csv "FROM spot.klines WHERE symbol = 'BTCUSDT'" > b.csv
+      crypto-lakehouse query -o data .shell
+    """  # noqa: D301 - click reads \b
+    from crypto_lakehouse.cli.query_output import write_rows
+
+    with open_lake(given) as lake:
+        from crypto_lakehouse.tables.query import QuerySession
+
+        shell = given["sql"].strip() == ".shell"
+        tables = lake.tables if shell or _wants_all(given["sql"]) else None
+        session = QuerySession(lake, as_of=given["as_of"], tables=tables)
+        try:
+            if shell:
+                from crypto_lakehouse.cli.query_shell import run_shell
+
+                return run_shell(session, lake)
+            if given["explain"]:
+                click.echo(_explained(session, given["sql"]), err=True)
+            write_rows(session.sql(given["sql"]), given["form"], given["to"])
+        finally:
+            session.close()
+    sys.stdout.flush()
+    return 0
+
+
+def _wants_all(sql: str) -> bool:
+    """Whether a statement is about the tables themselves."""
+    return sql.strip().casefold().startswith(("show", "describe", "summarize"))
+
+
+def _explained(session: QuerySession, sql: str) -> str:
+    rows = session.sql(f"EXPLAIN ANALYZE {sql}").fetchall()
+    return "\n".join(str(row[-1]) for row in rows)

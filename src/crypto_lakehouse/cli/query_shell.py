@@ -1,0 +1,94 @@
+"""`crypto-lakehouse query .shell`: ask one question after another."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import click
+
+from crypto_lakehouse.core.errors import QueryError
+
+if TYPE_CHECKING:
+    from crypto_lakehouse.tables.lake import Lake
+    from crypto_lakehouse.tables.query import QuerySession
+
+__all__ = ["run_shell"]
+
+_HELP = """\
+SQL ends with a semicolon. `.tables` names the tables, `.schema TABLE` its columns,
+`.format table|csv|json` how rows are printed, `.quit` or the end of input ends."""
+
+
+def run_shell(session: QuerySession, lake: Lake) -> int:
+    """Read statements until the end of input; an error ends none but its own."""
+    with suppress(ImportError):
+        import readline  # noqa: F401 - input() uses it by being imported
+
+    interactive = sys.stdin.isatty()
+    form, held = "table", ""
+    if interactive:
+        click.echo(_HELP, err=True)
+    while True:
+        try:
+            line = input("   ...> " if held else "lake> ") if interactive else _line()
+        except EOFError:
+            break
+        except KeyboardInterrupt:
+            click.echo("", err=True)
+            held = ""
+            continue
+        if not held and line.strip().startswith("."):
+            word, _, rest = line.strip().partition(" ")
+            if word in {".quit", ".exit"}:
+                return 0
+            form = _command(word, rest.strip(), lake, form)
+            continue
+        held = f"{held}\n{line}" if held else line
+        if held.rstrip().endswith(";"):
+            _answer(session, held, form)
+            held = ""
+    if held.strip():
+        _answer(session, held, form)
+    return 0
+
+
+def _line() -> str:
+    line = sys.stdin.readline()
+    if not line:
+        raise EOFError
+    return line.rstrip("\n")
+
+
+def _command(word: str, rest: str, lake: Lake, form: str) -> str:
+    if word == ".tables":
+        click.echo("\n".join(lake.tables))
+    elif word == ".schema":
+        _print_schema(lake, rest)
+    elif word == ".format" and rest in {"table", "csv", "json"}:
+        return rest
+    else:
+        click.echo(_HELP, err=True)
+    return form
+
+
+def _print_schema(lake: Lake, name: str) -> None:
+    try:
+        fields = lake.table(name).schema().fields
+    except QueryError as error:
+        click.echo(f"error: {error}", err=True)
+        return
+    for field in fields:
+        click.echo(f"{field.name:<32}{field.field_type!s:<16}{field.doc or ''}")
+
+
+def _answer(session: QuerySession, sql: str, form: str) -> None:
+    from crypto_lakehouse.cli.query_output import write_rows
+
+    try:
+        relation = session.run(sql.strip().rstrip(";"))
+        if relation is not None:
+            write_rows(relation, form, None)
+    except QueryError as error:
+        click.echo(f"error: {error}", err=True)

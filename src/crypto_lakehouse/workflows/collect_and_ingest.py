@@ -1,0 +1,145 @@
+"""Collect and ingest in one stream: archives are read into tables while others are fetched.
+
+Archives are handed over in the portions of a commit, so that tables come to have as few files as
+if everything had been ingested at the end; what remains is ingested then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+import anyio
+from attrs import define, field
+
+from crypto_lakehouse.core.archive import Archive
+from crypto_lakehouse.core.config import WorkflowConfig
+from crypto_lakehouse.core.events import ArchiveFinished, Event
+from crypto_lakehouse.core.metrics import ByteMeter
+from crypto_lakehouse.core.ports import Sink
+from crypto_lakehouse.core.report import CollectionReport
+from crypto_lakehouse.core.task_groups import one_error
+from crypto_lakehouse.core.verdicts import Verdict
+from crypto_lakehouse.stores.local import LocalStore
+from crypto_lakehouse.workflows.archive_collection import ArchiveCollectionWorkflow
+from crypto_lakehouse.workflows.composition import CompositeWorkflow, Step
+from crypto_lakehouse.workflows.ingestion import IngestWorkflow
+from crypto_lakehouse.workflows.lake_config import LakeConfig
+from crypto_lakehouse.workflows.lake_report import IngestReport, joined
+from crypto_lakehouse.workflows.stored_archives import StoredZip, stored_zips
+
+__all__ = ["CollectAndIngest"]
+
+#: A portion is as much as one commit takes.
+PORTION_ARCHIVES = 20_000
+PORTION_BYTES = 4 << 30
+
+
+class CollectAndIngest(CompositeWorkflow):
+    """Runs a collection, and ingests what it verifies.
+
+    Args:
+        config: What to collect.
+        lake: How to ingest; which archives is the collection's matter.
+        sinks: Further listeners of the collection.
+        meter: Counts bytes as they arrive, for displays.
+    """
+
+    name = "collect_and_ingest"
+
+    def __init__(
+        self,
+        config: WorkflowConfig,
+        lake: LakeConfig,
+        *,
+        sinks: Sequence[Sink] = (),
+        meter: ByteMeter | None = None,
+        portion_archives: int = PORTION_ARCHIVES,
+    ) -> None:
+        self._lake = lake
+        self._gathered = _Gathered(LocalStore(config.output_directory), portion_archives)
+        self._portions: list[IngestReport] = []
+        collection = ArchiveCollectionWorkflow(config, sinks=[self._gathered, *sinks], meter=meter)
+        rest = IngestWorkflow(lake, zips=self._rest)
+        steps = {"collect": Step(collection), "ingest": Step(rest, after=["collect"])}
+        super().__init__(config, steps)
+
+    @property
+    def collected(self) -> CollectionReport | None:
+        """The collection's report; None where it did not come to its end."""
+        report = self._reports.get("collect")
+        return None if report is None else report.report
+
+    @property
+    def ingested(self) -> IngestReport | None:
+        """The report of all that was ingested."""
+        last = self._reports.get("ingest")
+        reports = [*self._portions, *([last.report] if last and last.report else [])]
+        return joined(reports) if reports else None
+
+    async def body(self) -> None:
+        """Ingest portions as they come, then what remains."""
+        with one_error():
+            async with anyio.create_task_group() as tasks:
+                send, receive = anyio.create_memory_object_stream[list[StoredZip]](1)
+                self._gathered.portions = send
+                tasks.start_soon(self._ingest_portions, receive)
+                async with send:
+                    await super().body()
+
+    async def _ingest_portions(
+        self, portions: anyio.abc.ObjectReceiveStream[list[StoredZip]]
+    ) -> None:
+        async with portions:
+            async for portion in portions:
+                workflow = IngestWorkflow(self._lake, zips=partial(list, portion))
+                self._portions.append((await workflow.run()).report)
+
+    def _rest(self) -> Iterator[StoredZip]:
+        """All archives of the run that are good; those ingested by now are unchanged then."""
+        root = Path(self.config.output_directory)
+        return stored_zips(root, partial(_is_in, self._gathered.seen))
+
+
+def _is_in(seen: set[str], archive: Archive) -> bool:
+    return archive.key in seen
+
+
+@define
+class _Gathered:
+    """A sink that hands verified archives over in portions."""
+
+    store: LocalStore
+    size: int
+    name: str = "ingest"
+    required: bool = True
+    portions: anyio.abc.ObjectSendStream[list[StoredZip]] | None = None
+    seen: set[str] = field(factory=set)
+    _held: list[StoredZip] = field(factory=list)
+    _held_bytes: int = 0
+
+    async def handle(self, events: Sequence[Event]) -> None:
+        for event in events:
+            if isinstance(event, ArchiveFinished) and event.verdict in _GOOD:
+                self.seen.add(event.archive.key)
+                if event.verdict is Verdict.VERIFIED and event.sha256:
+                    await self._hold(event, event.sha256)
+
+    async def _hold(self, event: ArchiveFinished, sha256: str) -> None:
+        path = Path(self.store.path(event.archive.key))
+        self._held.append(StoredZip(event.archive, path, sha256))
+        self._held_bytes += event.size_bytes or 0
+        full = len(self._held) >= self.size or self._held_bytes >= PORTION_BYTES
+        if full and self.portions is not None:
+            portion, self._held, self._held_bytes = self._held, [], 0
+            await self.portions.send(portion)
+
+    async def flush(self) -> None:
+        """Portions are handed over when they are full, not when it is quiet."""
+
+    async def close(self) -> None:
+        """What is held is ingested with the rest."""
+
+
+_GOOD = frozenset({Verdict.VERIFIED, Verdict.UNCHANGED})

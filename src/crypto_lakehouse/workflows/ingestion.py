@@ -1,0 +1,233 @@
+"""Bring the verified archives of a tree into tables."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from contextlib import AsyncExitStack
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import anyio
+from anyio import from_thread, to_thread
+from attrs import evolve
+
+from crypto_lakehouse import __version__
+from crypto_lakehouse.core.archive import DataType, Market
+from crypto_lakehouse.core.errors import ExtraMissing
+from crypto_lakehouse.core.metrics import MetricsCollector, WorkflowMetrics
+from crypto_lakehouse.core.workflow import BaseWorkflow
+from crypto_lakehouse.stores.lock import output_lock
+from crypto_lakehouse.workflows.lake_config import LakeConfig
+from crypto_lakehouse.workflows.lake_report import IngestReport, TableTotals
+from crypto_lakehouse.workflows.stored_archives import StoredZip, stored_zips
+
+if TYPE_CHECKING:
+    from crypto_lakehouse.tables.ingestion import Ingested
+
+__all__ = ["IngestWorkflow", "need_tables"]
+
+_FIRST = 100
+
+
+def need_tables() -> None:
+    """Say at once where the extra is not installed.
+
+    Raises:
+        ExtraMissing: A package of the extra `tables` is missing.
+    """
+    missing = [
+        name
+        for name in ("duckdb", "polars", "pyarrow", "pyiceberg", "sqlalchemy")
+        if find_spec(name) is None
+    ]
+    if missing:
+        raise ExtraMissing("tables", f"tables need {', '.join(missing)}")
+
+
+class IngestWorkflow(BaseWorkflow):
+    """Ingests archives into the tables of a lake; what is in them already is left alone.
+
+    Args:
+        config: What to ingest, and how.
+        metrics_collector: Told of every event; a new one by default.
+        tell: Told how each archive fared, in a worker thread.
+        zips: Exactly these archives; by default all of the output directory.
+    """
+
+    name: ClassVar[str] = "ingest"
+    config: LakeConfig
+
+    def __init__(
+        self,
+        config: LakeConfig,
+        *,
+        metrics_collector: MetricsCollector | None = None,
+        tell: Callable[[Ingested], None] = lambda _ingested: None,
+        zips: Callable[[], Iterable[StoredZip]] | None = None,
+    ) -> None:
+        super().__init__(config, metrics_collector=metrics_collector)
+        root = Path(config.output_directory)
+        self._zips = zips or partial(stored_zips, root, config.selects)
+        self._tell = tell
+        self._tables: dict[str, TableTotals] = {}
+        self._verdicts: Counter[str] = Counter()
+        self._problems: list[dict[str, str]] = []
+        self._problem_count = 0
+        self._resources = AsyncExitStack()
+        self._scope: anyio.CancelScope | None = None
+        self._stop_code: int | None = None
+        self._began = time.monotonic()
+
+    def stop(self, exit_code: int = 130) -> None:
+        """End the run early and in order; what is committed stays."""
+        self._stop_code = exit_code
+        if self._scope is not None:
+            self._scope.cancel()
+
+    async def setup(self) -> None:
+        """Take the lake's lock.
+
+        Raises:
+            ExtraMissing: The extra `tables` is not installed.
+            LockHeldError: Another run writes to the lake.
+        """
+        need_tables()
+        self._began = time.monotonic()
+        folder = self.config.lake_folder
+        await to_thread.run_sync(lambda: folder.mkdir(parents=True, exist_ok=True))
+        self._resources.enter_context(output_lock(folder / "lock"))
+
+    async def body(self) -> None:
+        """Read, check, write and commit, in a thread; cancelling ends it between batches."""
+        with anyio.CancelScope() as self._scope:
+            if self._stop_code is None:
+                await to_thread.run_sync(self._ingest)
+
+    async def cleanup(self) -> None:
+        """Give the lock back."""
+        await self._resources.aclose()
+
+    def _ingest(self) -> None:
+        by_table: dict[tuple[Market, DataType], list[StoredZip]] = {}
+        for stored in self._zips():
+            from_thread.check_cancelled()
+            if stored.fault:
+                self._note_problem(stored.archive.key, "unproven", stored.fault)
+            else:
+                table = (stored.archive.market, stored.archive.data_type)
+                by_table.setdefault(table, []).append(stored)
+        if self.config.format == "parquet":
+            self._write_parquet(by_table)
+        else:
+            self._write_tables(by_table)
+
+    def _write_tables(self, by_table: dict[tuple[Market, DataType], list[StoredZip]]) -> None:
+        from crypto_lakehouse.tables.catalog import LakeCatalog
+        from crypto_lakehouse.tables.ingestion import Ingestion
+        from crypto_lakehouse.tables.recovery import recover
+        from crypto_lakehouse.tables.schemas import load_schemas
+
+        catalog = LakeCatalog(self.config.lake_folder, self.config.catalog, create=True)
+        try:
+            recover(catalog)
+            ingestion = Ingestion(
+                catalog, self._settings(), self._take, from_thread.check_cancelled
+            )
+            schemas = load_schemas()
+            for table, stored in sorted(by_table.items()):
+                schema = schemas[table]
+                plan = ingestion.plan(schema, map(_source, stored))
+                self._note_plan(schema.name, plan.unchanged, len(plan.covered))
+                ingestion.run(schema, plan)
+        finally:
+            catalog.close()
+
+    def _write_parquet(self, by_table: dict[tuple[Market, DataType], list[StoredZip]]) -> None:
+        from crypto_lakehouse.tables.hive_files import HiveFiles
+        from crypto_lakehouse.tables.schemas import load_schemas
+
+        files = HiveFiles(
+            self.config.lake_folder, self._settings(), self._take, from_thread.check_cancelled
+        )
+        schemas = load_schemas()
+        for table, stored in sorted(by_table.items()):
+            schema = schemas[table]
+            unchanged, covered = files.write(schema, [*map(_source, stored)])
+            self._note_plan(schema.name, unchanged, covered)
+
+    def _settings(self) -> Any:  # noqa: ANN401 - of the extra
+        from crypto_lakehouse.tables.data_files import FileLayout
+        from crypto_lakehouse.tables.ingestion import IngestSettings
+        from crypto_lakehouse.tables.quality import checked_policies
+
+        return IngestSettings(
+            exact=self.config.exact,
+            policies=checked_policies(self.config.policies),
+            workers=self.config.worker_count,
+            layout=FileLayout(compression=self.config.compression),
+            again=self.config.again,
+            tool_version=__version__,
+        )
+
+    def _note_plan(self, table: str, unchanged: int, covered: int) -> None:
+        totals = self._tables.get(table, TableTotals(table=table))
+        self._tables[table] = evolve(totals, unchanged=unchanged, covered=covered)
+
+    def _take(self, ingested: Ingested) -> None:
+        totals = self._tables.get(ingested.table, TableTotals(table=ingested.table))
+        if ingested.state == "ingested":
+            totals = evolve(
+                totals,
+                archives=totals.archives + 1,
+                rows=totals.rows + ingested.rows,
+                replaced=totals.replaced + ingested.replaced,
+            )
+            self._verdicts[ingested.quality.verdict] += 1
+        else:
+            totals = evolve(totals, refused=totals.refused + 1)
+            reason = ingested.quality.fault or "; ".join(
+                each.sentence for each in ingested.quality.findings
+            )
+            self._note_problem(ingested.archive.key, ingested.state, reason)
+        self._tables[ingested.table] = totals
+        self._tell(ingested)
+
+    def _note_problem(self, key: str, state: str, reason: str) -> None:
+        self._problem_count += 1
+        if len(self._problems) < _FIRST:
+            self._problems.append({"key": key, "state": state, "reason": reason})
+
+    def report(self, error: str = "") -> IngestReport:
+        """Say what is known so far."""
+        status = "partial" if self._problem_count else "complete"
+        if error:
+            status = "failed"
+        elif self._stop_code is not None:
+            status = "interrupted"
+        return IngestReport(
+            workflow=self.name,
+            status=status,
+            lake=str(self.config.lake_folder),
+            tables=tuple(self._tables[name] for name in sorted(self._tables)),
+            verdicts=self._verdicts,
+            problems=tuple(self._problems),
+            problem_count=self._problem_count,
+            duration_seconds=time.monotonic() - self._began,
+            stop_code=self._stop_code,
+            error=error,
+        )
+
+    def metrics(self) -> WorkflowMetrics:
+        """The report of the finished run."""
+        report = self.report()
+        return WorkflowMetrics(self.name, report.to_mapping(), report)
+
+
+def _source(stored: StoredZip) -> Any:  # noqa: ANN401 - of the extra
+    from crypto_lakehouse.tables.batch import Source
+
+    return Source(stored.archive, stored.path, stored.sha256)

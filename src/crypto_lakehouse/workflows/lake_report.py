@@ -1,0 +1,123 @@
+"""What an ingestion or a validation hands back."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from attrs import asdict, evolve, field, frozen
+
+__all__ = ["IngestReport", "TableTotals", "joined"]
+
+_FIRST = 100
+
+
+@frozen(kw_only=True)
+class TableTotals:
+    """What a run did to one table."""
+
+    table: str
+    archives: int = 0
+    rows: int = 0
+    replaced: int = 0
+    unchanged: int = 0
+    covered: int = 0
+    refused: int = 0
+
+    def as_dict(self) -> dict[str, Any]:
+        """As JSON has it."""
+        return asdict(self)
+
+
+@frozen(kw_only=True)
+class IngestReport:
+    """How an ingestion ended.
+
+    Attributes:
+        status: `complete`, `partial` where some archives were refused, or `interrupted`.
+        tables: What was done to each table, by name.
+        verdicts: How many ingested archives the checks call good, and so on.
+        problems: The first hundred archives that are not in their tables, each with a reason.
+        duration_seconds: Of the run.
+        lake: Where the tables are.
+        error: Why the run ended before its end; empty where it did not.
+    """
+
+    workflow: str
+    status: str
+    lake: str
+    tables: tuple[TableTotals, ...] = ()
+    verdicts: Mapping[str, int] = field(factory=Counter)
+    problems: tuple[Mapping[str, str], ...] = ()
+    problem_count: int = 0
+    duration_seconds: float = 0.0
+    stop_code: int | None = None
+    error: str = ""
+
+    @property
+    def archives(self) -> int:
+        """Archives brought into their tables."""
+        return sum(each.archives for each in self.tables)
+
+    @property
+    def rows(self) -> int:
+        """Rows that are in the tables now and were not before, or that took others' places."""
+        return sum(each.rows for each in self.tables)
+
+    @property
+    def exit_code(self) -> int:
+        """What the command line ends with (design 3.5)."""
+        if self.stop_code is not None:
+            return self.stop_code
+        return 4 if self.problem_count else 0
+
+    def to_mapping(self) -> dict[str, Any]:
+        """As JSON has it."""
+        return {
+            "workflow": self.workflow,
+            "status": self.status,
+            "lake": self.lake,
+            "totals": {
+                "archives": self.archives,
+                "rows": self.rows,
+                **{
+                    name: sum(getattr(each, name) for each in self.tables)
+                    for name in ("replaced", "unchanged", "covered", "refused")
+                },
+            },
+            "tables": [each.as_dict() for each in self.tables],
+            "verdicts": dict(sorted(self.verdicts.items())),
+            "duration_seconds": round(self.duration_seconds, 3),
+            "problems": [dict(each) for each in self.problems[:_FIRST]],
+            **({"error": self.error} if self.error else {}),
+        }
+
+
+def joined(reports: Sequence[IngestReport]) -> IngestReport:
+    """One report of several runs, the last of which saw everything."""
+    last = reports[-1]
+    tables: dict[str, TableTotals] = {}
+    verdicts: Counter[str] = Counter()
+    problems: dict[str, Mapping[str, str]] = {}
+    for report in reports:
+        verdicts.update(report.verdicts)
+        problems.update({each["key"]: each for each in report.problems})
+        for totals in report.tables:
+            before = tables.get(totals.table, TableTotals(table=totals.table))
+            tables[totals.table] = TableTotals(
+                table=totals.table,
+                archives=before.archives + totals.archives,
+                rows=before.rows + totals.rows,
+                replaced=before.replaced + totals.replaced,
+                unchanged=max(totals.unchanged - before.archives, 0),
+                covered=totals.covered,
+                refused=totals.refused,
+            )
+    return evolve(
+        last,
+        tables=tuple(tables[name] for name in sorted(tables)),
+        verdicts=verdicts,
+        problems=tuple(problems.values()),
+        duration_seconds=sum(report.duration_seconds for report in reports),
+    )

@@ -1,0 +1,110 @@
+"""The archives of a collected tree whose bytes are known to be good."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+from attrs import frozen
+
+from crypto_lakehouse.collection.sidecar import SIDECAR_LIMIT_BYTES, parse_sidecar
+from crypto_lakehouse.core.archive import SIDECAR_SUFFIX, Archive
+from crypto_lakehouse.core.errors import (
+    ArchiveKeyError,
+    ConfigurationError,
+    Problem,
+    SidecarMalformed,
+)
+from crypto_lakehouse.core.ports import FileStat, LedgerRow
+from crypto_lakehouse.core.verdicts import Verdict
+from crypto_lakehouse.stores.ledger import SqliteLedger
+from crypto_lakehouse.stores.local import LocalStore
+from crypto_lakehouse.stores.parts import hash_file
+from crypto_lakehouse.stores.tree import key_folders
+
+__all__ = ["StoredZip", "stored_zips"]
+
+_GOOD = frozenset({Verdict.VERIFIED, Verdict.UNCHANGED})
+
+
+@frozen
+class StoredZip:
+    """A zip of a tree.
+
+    Attributes:
+        archive: What it is.
+        path: Where it lies.
+        sha256: Its digest.
+        fault: Why it must not be used; empty for good ones.
+    """
+
+    archive: Archive
+    path: Path
+    sha256: str
+    fault: str = ""
+
+
+def stored_zips(root: Path, wanted: Callable[[Archive], bool]) -> Iterator[StoredZip]:
+    """Walk a tree and prove each wanted archive; blocking.
+
+    Where the ledger verified the very file that stands there, its digest is taken from it.
+    Anything else is hashed, and compared with the ledger's digest or that of the sidecar.
+
+    Raises:
+        ConfigurationError: `root` is no directory.
+        LedgerError: The ledger is there and cannot be read.
+    """
+    if not root.is_dir():
+        raise ConfigurationError([Problem("$.output_directory", f"`{root}` is no directory")])
+    store = LocalStore(root)
+    path = store.own_path("ledger.sqlite")
+    if not path.is_file():
+        yield from _walk(store, None, wanted)
+        return
+    with closing(SqliteLedger.open_read_only(path)) as ledger:
+        yield from _walk(store, ledger, wanted)
+
+
+def _walk(
+    store: LocalStore, ledger: SqliteLedger | None, wanted: Callable[[Archive], bool]
+) -> Iterator[StoredZip]:
+    for folder in key_folders(store.root):
+        found = store.scan_now(folder)
+        if not found.zips:
+            continue
+        rows = {} if ledger is None else ledger.rows_now(folder)
+        for name, stat in sorted(found.zips.items()):
+            try:
+                archive = Archive.parse(folder + name)
+            except ArchiveKeyError:
+                continue
+            if wanted(archive):
+                yield _proven(store, archive, FileStat(*stat), rows.get(name))
+
+
+def _proven(
+    store: LocalStore, archive: Archive, stat: FileStat, row: LedgerRow | None
+) -> StoredZip:
+    path = Path(store.path(archive.key))
+    if row is not None and row.sha256 and row.verdict in _GOOD and row.describes(stat):
+        return StoredZip(archive, path, row.sha256)
+    digest = hash_file(str(path))
+    if digest is None:
+        return StoredZip(archive, path, "", "it is gone")
+    if row is not None and row.accepted and row.sha256 == digest:
+        return StoredZip(archive, path, digest)
+    known = row is not None and row.verdict in _GOOD and row.sha256
+    wanted = known or _published(path)
+    if not wanted:
+        return StoredZip(archive, path, digest, "nothing proves it: no sidecar, and no ledger")
+    fault = "" if wanted == digest else "its bytes are not those that were published"
+    return StoredZip(archive, path, digest, fault)
+
+
+def _published(path: Path) -> str | None:
+    try:
+        with Path(f"{path}{SIDECAR_SUFFIX}").open("rb") as file:
+            return parse_sidecar(file.read(SIDECAR_LIMIT_BYTES + 1), path.name)
+    except (OSError, SidecarMalformed):
+        return None

@@ -1,0 +1,145 @@
+"""Say how good the archives of a tree are; nothing is changed, and no table is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import anyio
+from anyio import from_thread, to_thread
+
+from crypto_lakehouse.core.archive import DataType, Market
+from crypto_lakehouse.core.metrics import MetricsCollector, WorkflowMetrics
+from crypto_lakehouse.core.workflow import BaseWorkflow
+from crypto_lakehouse.workflows.ingestion import need_tables
+from crypto_lakehouse.workflows.lake_config import LakeConfig
+from crypto_lakehouse.workflows.stored_archives import StoredZip, stored_zips
+
+if TYPE_CHECKING:
+    from crypto_lakehouse.tables.findings import ArchiveQuality, ValidationReport
+
+__all__ = ["ValidationWorkflow"]
+
+#: Archives that a worker reads at a time; small ones share a parse.
+_SHARE = 64
+
+
+class ValidationWorkflow(BaseWorkflow):
+    """Reads archives and checks them.
+
+    Args:
+        config: What to validate.
+        metrics_collector: Told of every event; a new one by default.
+        tell: Told of each archive, in a worker thread.
+    """
+
+    name: ClassVar[str] = "validate"
+    config: LakeConfig
+
+    def __init__(
+        self,
+        config: LakeConfig,
+        *,
+        metrics_collector: MetricsCollector | None = None,
+        tell: Callable[[ArchiveQuality], None] = lambda _quality: None,
+    ) -> None:
+        super().__init__(config, metrics_collector=metrics_collector)
+        self._tell = tell
+        self._found: list[ArchiveQuality] = []
+        self._scope: anyio.CancelScope | None = None
+        self.stop_code: int | None = None
+
+    def stop(self, exit_code: int = 130) -> None:
+        """End the run early; the report is about what was read."""
+        self.stop_code = exit_code
+        if self._scope is not None:
+            self._scope.cancel()
+
+    async def setup(self) -> None:
+        """Check that the extra is there.
+
+        Raises:
+            ExtraMissing: The extra `tables` is not installed.
+        """
+        need_tables()
+
+    async def body(self) -> None:
+        """Read and check, in threads."""
+        with anyio.CancelScope() as self._scope:
+            if self.stop_code is None:
+                await to_thread.run_sync(self._validate)
+
+    async def cleanup(self) -> None:
+        """Nothing was acquired."""
+
+    def _validate(self) -> None:
+        from crypto_lakehouse.tables.quality import checked_policies
+
+        policies = checked_policies(self.config.policies)
+        shares = _shares(stored_zips(Path(self.config.output_directory), self.config.selects))
+        check = partial(_check_share, policies=policies, exact=self.config.exact)
+        with ThreadPoolExecutor(self.config.worker_count, "validate") as pool:
+            while window := [*islice(shares, 4 * self.config.worker_count)]:
+                for found in pool.map(check, window):
+                    from_thread.check_cancelled()
+                    self._found += found
+                    for quality in found:
+                        self._tell(quality)
+
+    def report(self) -> ValidationReport:
+        """What was found so far."""
+        from crypto_lakehouse.tables.findings import ValidationReport
+
+        return ValidationReport(archives=tuple(sorted(self._found, key=lambda found: found.key)))
+
+    def metrics(self) -> WorkflowMetrics:
+        """The report of the finished run."""
+        report = self.report()
+        return WorkflowMetrics(self.name, report.as_dict(), report)
+
+
+def _shares(zips: Iterator[StoredZip]) -> Iterator[list[StoredZip]]:
+    """Archives of one table together, so many at a time."""
+    share: list[StoredZip] = []
+    table: tuple[Market, DataType] | None = None
+    for stored in zips:
+        of = (stored.archive.market, stored.archive.data_type)
+        if share and (of != table or len(share) >= _SHARE):
+            yield share
+            share = []
+        share.append(stored)
+        table = of
+    if share:
+        yield share
+
+
+def _check_share(share: list[StoredZip], *, policies: Any, exact: bool) -> list[ArchiveQuality]:  # noqa: ANN401
+    from crypto_lakehouse.tables.batch import Source
+    from crypto_lakehouse.tables.findings import ArchiveQuality
+    from crypto_lakehouse.tables.inspector import Inspector
+    from crypto_lakehouse.tables.known_holes import load_known_holes
+    from crypto_lakehouse.tables.reader import Refused, read_batches
+    from crypto_lakehouse.tables.schemas import schema_of
+
+    found = [
+        ArchiveQuality(key=stored.archive.key, fault=stored.fault)
+        for stored in share
+        if stored.fault
+    ]
+    sources = [
+        Source(stored.archive, stored.path, stored.sha256) for stored in share if not stored.fault
+    ]
+    schema = schema_of(share[0].archive)
+    checker = Inspector(schema, policies, load_known_holes())
+    for batch in read_batches(sources, schema, exact=exact):
+        if isinstance(batch, Refused):
+            key = batch.source.archive.key
+            checker.forget(batch.source)
+            found.append(ArchiveQuality(key=key, fault=batch.error.fault))
+        else:
+            found += checker.check(batch).qualities
+    return found
