@@ -23,6 +23,7 @@ from attrs import define, field, frozen
 
 from crypto_lakehouse.core.errors import ConfigurationError, LakehouseError, Problem
 from crypto_lakehouse.core.suggestions import allowed_values
+from crypto_lakehouse.integrations.pictures import settings
 from crypto_lakehouse.planning.coverage import HoleCause, SeriesCoverage
 from crypto_lakehouse.planning.coverage_months import MonthCoverage, months_of
 
@@ -81,11 +82,6 @@ _LOOKS = {
 }
 
 _Polygon = list[tuple[float, float]]
-
-#: Fonts for symbols like `币安人生USDT`; whichever is installed comes behind the usual one.
-_WIDE_FONTS = ("Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Sans SC", "Source Han Sans SC",
-               "WenQuanYi Zen Hei", "WenQuanYi Micro Hei", "Droid Sans Fallback",
-               "Arial Unicode MS", "PingFang SC", "Microsoft YaHei", "SimHei")  # fmt: skip
 
 
 class MatplotlibMissing(LakehouseError):
@@ -361,7 +357,7 @@ def _write(path: Path, draw: Callable[[], Figure]) -> None:
     from matplotlib.backends.backend_svg import FigureCanvasSVG
 
     data = io.BytesIO()
-    with mpl.rc_context(_settings()), warnings.catch_warnings():
+    with mpl.rc_context(settings()), warnings.catch_warnings():
         # A symbol in a script that no installed font has is drawn as boxes.
         warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
         figure = draw()
@@ -376,19 +372,3 @@ def _write(path: Path, draw: Callable[[], Figure]) -> None:
     except OSError as error:
         reason = f"cannot be written: {error.strerror or error}"
         raise ConfigurationError([Problem(str(path), reason)]) from error
-
-
-def _settings() -> Any:  # noqa: ANN401 - versions of matplotlib differ in what they call it
-    """What a user's own settings of matplotlib must not change."""
-    from matplotlib.font_manager import fontManager
-
-    installed = {font.name for font in fontManager.ttflist}
-    return {
-        "font.family": ["DejaVu Sans", *(name for name in _WIDE_FONTS if name in installed)],
-        "hatch.linewidth": 0.6,
-        "savefig.bbox": None,
-        "savefig.facecolor": "auto",
-        "svg.fonttype": "none",  # text stays text: it can be searched, and has the reader's fonts
-        "svg.hashsalt": "crypto-lakehouse",
-        "text.usetex": False,
-    }

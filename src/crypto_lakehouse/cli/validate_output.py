@@ -1,0 +1,119 @@
+"""What a validation says on standard output: tables for people, lines for pipes, JSON for programs.
+
+Keys and sentences may be anybody's text: what cannot be seen is spelled out, and nothing in them
+is taken for markup or for an order to the terminal.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import click
+
+from crypto_lakehouse.integrations.validation_html import (
+    VERDICTS,
+    check_totals,
+    headline,
+    plural,
+    visible,
+    worst_first,
+)
+from crypto_lakehouse.tables.findings import ValidationReport
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = ["MOST_FINDINGS", "print_json", "print_report"]
+
+#: How many findings are printed, the worst of them.
+MOST_FINDINGS = 20
+
+_STYLES = {"unreadable": "bold red", "quarantined": "magenta", "error": "red",
+           "warning": "yellow", "info": "dim", "good": "green"}  # fmt: skip
+
+
+def print_report(
+    report: ValidationReport, console: Console, *, most_findings: int = MOST_FINDINGS
+) -> None:
+    """Print a sentence, the verdicts, the checks and the worst findings.
+
+    Args:
+        report: What a validation says.
+        console: That of standard output. On a terminal there are tables; elsewhere each entry is
+            one line of its own, however long, with its fields apart by a tab.
+        most_findings: How many findings at most.
+    """
+    show = _show_table if console.is_terminal else _show_lines
+    show(console, "verdicts", ("verdict", "archives"), _verdicts(report))
+    show(console, "checks", ("worst", "check", "archives", "rows", "new"), _checks(report))
+    findings = _findings(report)
+    columns = ("severity", "archive", "check", "rows", "what was found", "policy", "known from")
+    show(console, "findings", columns, islice(findings, most_findings))
+    more = sum(1 for _ in findings)
+    if more:
+        _say(console, f"and {plural(more, 'finding')} more; --json lists them all")
+    _say(console, headline(report))
+
+
+def print_json(report: ValidationReport) -> None:
+    """Print the report as one JSON object, on one line."""
+    # In ASCII: a key can hold half a character, which no encoding has.
+    click.echo(json.dumps(report.as_dict()))
+
+
+_Row = Sequence[str | int]
+
+
+def _verdicts(report: ValidationReport) -> Iterator[_Row]:
+    counts = report.verdicts
+    return ((name, counts[name]) for name in VERDICTS if counts[name])
+
+
+def _checks(report: ValidationReport) -> Iterator[_Row]:
+    for of in check_totals(report):
+        yield of.severity, of.check, of.archives, of.rows, of.new
+
+
+def _findings(report: ValidationReport) -> Iterator[_Row]:
+    """The worst archive's first; what cannot be read at all has one that says why."""
+    for archive in worst_first(report):
+        if archive.fault:
+            yield "unreadable", archive.key, "", "", archive.fault, "", ""
+        for of in archive.findings:
+            source = of.source or "new"
+            yield of.severity, of.key, of.check, of.rows, of.sentence, of.policy, source
+
+
+def _show_table(console: Console, title: str, columns: Sequence[str], rows: Iterable[_Row]) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=title, title_justify="left", show_edge=False)
+    numbers = ("archives", "rows", "new")
+    for name in columns:
+        table.add_column(name, overflow="fold", justify="right" if name in numbers else "left")
+    for row in rows:
+        style = _STYLES.get(str(row[0]), "")
+        table.add_row(Text(str(row[0]), style), *(Text(_field(value)) for value in row[1:]))
+    if table.row_count:
+        console.print(table, highlight=False)
+        console.print()
+
+
+def _show_lines(console: Console, title: str, columns: Sequence[str], rows: Iterable[_Row]) -> None:
+    for number, row in enumerate(rows):
+        if not number:
+            _say(console, f"# {title}: {', '.join(columns)}")
+        _say(console, "\t".join(visible(str(value)) for value in row))
+
+
+def _field(value: str | int) -> str:
+    return f"{value:,}" if isinstance(value, int) else visible(str(value))
+
+
+def _say(console: Console, line: str) -> None:
+    # Rich makes spaces of tabs, and a pipe wants the tabs.
+    console.out(line, highlight=False) if console.is_terminal else console.file.write(f"{line}\n")
