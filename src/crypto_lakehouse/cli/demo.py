@@ -22,7 +22,8 @@ def command(output: str, *, as_json: bool) -> int:
     """Collect one day of klines from an archive inside this process; no network is used.
 
     Spot BTCUSDT klines in all 13 daily intervals: the same engine, the same checks and the same
-    layout as with the real archive.
+    layout as with the real archive. With the extra `tables` they become a table that is asked
+    three questions, with the extra `plot` two pictures.
     """
     return anyio.run(partial(_demo, output, as_json=as_json))
 
@@ -54,7 +55,13 @@ async def _demo(output: str, *, as_json: bool) -> int:
         workflow = ArchiveCollectionWorkflow(config, sinks=[sink], meter=meter)
         code = await run_to_end(workflow, as_json=as_json, strict=True)
     if not as_json:
-        _explain(Path(output), _command())
+        _explain(Path(output))
+    if code == 0:
+        from crypto_lakehouse.cli.demo_tables import show_tables
+
+        code, _ = await show_tables(Path(output), quiet=as_json)
+    if not as_json:
+        _say_what_next(_command())
     return code
 
 
@@ -64,15 +71,19 @@ def _command() -> str:
     return called if called.endswith("/crypto-lakehouse") else "crypto-lakehouse"
 
 
-def _explain(output: Path, called: str) -> None:
+def _explain(output: Path) -> None:
     zips = sorted(output.rglob("*.zip"))
     sidecars = sorted(output.rglob("*.zip.CHECKSUM"))
     click.echo(f"{len(zips)} archives and {len(sidecars)} sidecars, for example:")
     click.echo(f"  {zips[0] if zips else '-'}")
+
+
+def _say_what_next(called: str) -> None:
     click.echo(
-        "These were made by an archive server inside this process. The real one, next:\n"
+        "\nThe archives were made by a server inside this process. The real one, next:\n"
         f"  {called} plan    -o data -s BTCUSDT --markets spot -t klines --date {_DAY}\n"
-        f"  {called} collect -o data -s BTCUSDT --markets spot -t klines --date {_DAY}\n"
+        f"  {called} collect -o data -s BTCUSDT --markets spot -t klines --date {_DAY} --ingest\n"
         f"  {called} verify  -o data\n"
+        f"  {called} query   -o data .shell\n"
         f"  {called} collect --help"
     )
