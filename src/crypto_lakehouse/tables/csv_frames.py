@@ -36,11 +36,14 @@ class NotReadable(Exception):
     """Some field is not what its column publishes; `csv_faults` can say which."""
 
 
-def frame_of(text: bytes, columns: Sequence[Column], unit: str, *, exact: bool) -> pl.DataFrame:
+def frame_of(
+    text: bytes, rows: int, columns: Sequence[Column], unit: str, *, exact: bool
+) -> pl.DataFrame:
     """Parse whole lines without a header.
 
     Args:
         text: The lines; the last one ends with a line feed as well.
+        rows: How many they are.
         columns: The file's columns, in its order.
         unit: `ms` or `us`, or `text`.
         exact: Whether numbers become decimal(38, 18) instead of float64.
@@ -52,7 +55,6 @@ def frame_of(text: bytes, columns: Sequence[Column], unit: str, *, exact: bool) 
         NotReadable: Some field cannot be read, is blank, or is missing.
     """
     last = columns[-1]
-    rows = text.count(b"\n")
     if last.nullable and text.count(b",") != rows * (len(columns) - 1):
         raise NotReadable  # a line that is too short has NULL in its last column as well
     read = [place for place, column in enumerate(columns) if _is_read(column, last)]

@@ -50,7 +50,7 @@ class FileLayout:
         compression: `lz4`, `zstd`, `snappy` or `none`.
     """
 
-    row_group_rows: int = 1 << 16
+    row_group_rows: int = 1 << 15
     file_bytes: int = 512 << 20
     compression: str = "lz4"
 

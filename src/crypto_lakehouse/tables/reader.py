@@ -63,7 +63,7 @@ def read_batches(
     for source in sources:
         try:
             for text in _texts(source, schema, batch_bytes):
-                if not gathering.fits(text.form, len(text.lines), batch_bytes):
+                if not gathering.fits(text.form, text.size, batch_bytes):
                     yield from gathering.flush()
                 gathering.add(text)
         except ArchiveRefused as error:
@@ -99,14 +99,15 @@ class _Text:
 
     source: Source
     form: CsvForm
-    lines: bytes
+    chunks: list[bytes]
+    rows: int
     first_line: int
     begins: bool
     ends: bool
 
     @property
-    def rows(self) -> int:
-        return self.lines.count(b"\n")
+    def size(self) -> int:
+        return sum(map(len, self.chunks))
 
 
 def _texts(source: Source, schema: TableSchema, batch_bytes: int) -> Iterator[_Text]:
@@ -134,13 +135,17 @@ def _cut(
         if size < batch_bytes or not end:
             continue
         held[-1], rest = chunk[:end], chunk[end:]
-        text = _Text(source, form, b"".join(held), line, begins, ends=False)
+        text = _Text(source, form, held, _count(held), line, begins, ends=False)
         yield text
         line, begins = line + text.rows, False
         held, size = [rest], len(rest)
     if held and held[-1] and not held[-1].endswith(b"\n"):
         held.append(b"\n")
-    yield _Text(source, form, b"".join(held), line, begins, ends=True)
+    yield _Text(source, form, held, _count(held), line, begins, ends=True)
+
+
+def _count(chunks: list[bytes]) -> int:
+    return sum(chunk.count(b"\n") for chunk in chunks)
 
 
 def _begin(
@@ -178,7 +183,7 @@ class _Gathering:
 
     def add(self, text: _Text) -> None:
         self.texts.append(text)
-        self.size += len(text.lines)
+        self.size += text.size
 
     def forget(self, source: Source) -> None:
         """Leave out what came of an archive that turned out to be unreadable."""
@@ -196,8 +201,9 @@ class _Gathering:
     def _batch(self, texts: list[_Text]) -> Batch:
         form = texts[0].form
         columns = columns_of(form, self.schema)
-        joined = texts[0].lines if len(texts) == 1 else b"".join(text.lines for text in texts)
-        frame = frame_of(joined, columns, form.time_unit, exact=self.exact)
+        joined = b"".join(chunk for text in texts for chunk in text.chunks)
+        rows = sum(text.rows for text in texts)
+        frame = frame_of(joined, rows, columns, form.time_unit, exact=self.exact)
         pieces = tuple(
             Piece(text.source, text.form, text.rows, text.begins, text.ends,
                   text.first_line)
@@ -219,7 +225,9 @@ class _Gathering:
     def _refusal(self, text: _Text) -> ArchiveRefused:
         archive = text.source.archive
         columns = columns_of(text.form, self.schema)
-        fault = first_fault(text.lines, columns, text.form.time_unit, archive, exact=self.exact)
+        fault = first_fault(
+            b"".join(text.chunks), columns, text.form.time_unit, archive, exact=self.exact
+        )
         if fault is None:
             return ArchiveRefused(archive.key, "its rows cannot be read", text.first_line)
         line, column, reason = fault
