@@ -69,6 +69,7 @@ bench: $(VENV)/develop
 	$(BIN)/python benchmarks/planning.py
 	$(BIN)/python benchmarks/listing.py
 	$(BIN)/python benchmarks/second_run.py
+	$(BIN)/python -m benchmarks.tables
 
 # SOAK_ARGS, as in `make soak SOAK_ARGS="long --archives 1000000"`; FUZZ_ARGS likewise.
 soak: $(VENV)/develop
