@@ -100,7 +100,9 @@ def _exact(text: str) -> str:
         return f"{_shown(text)} is not a number"
     if "e" in text.lower():
         return f"{_shown(text)} has an exponent, so its exact digits are not known"
-    fits = number == round(number, DECIMAL_SCALE) and abs(number) < 10 ** (38 - DECIMAL_SCALE)
+    _, digits, exponent = number.as_tuple()
+    behind = max(0, -exponent) if isinstance(exponent, int) else 0
+    fits = behind <= DECIMAL_SCALE and len(digits) - behind <= 38 - DECIMAL_SCALE
     return "" if fits else f"{_shown(text)} does not fit decimal(38, {DECIMAL_SCALE})"
 
 
