@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import date, timedelta
 from functools import cache
 from pathlib import Path
@@ -96,11 +96,14 @@ def put_zip(root: Path, archive: Archive, data: bytes) -> Source:
 
 
 def ingest(
-    catalog: LakeCatalog, sources: Iterable[Source], settings: IngestSettings | None = None
+    catalog: LakeCatalog,
+    sources: Iterable[Source],
+    settings: IngestSettings | None = None,
+    check: Callable[[], None] = lambda: None,
 ) -> list[Ingested]:
     """Ingest archives of any tables; what each came to."""
     told: list[Ingested] = []
-    ingestion = Ingestion(catalog, settings or IngestSettings(), told.append)
+    ingestion = Ingestion(catalog, settings or IngestSettings(), told.append, check)
     by_schema: dict[str, list[Source]] = {}
     for source in sources:
         by_schema.setdefault(schema_of(source.archive).name, []).append(source)
