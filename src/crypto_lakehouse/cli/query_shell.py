@@ -87,8 +87,6 @@ def _answer(session: QuerySession, sql: str, form: str) -> None:
     from crypto_lakehouse.cli.query_output import write_rows
 
     try:
-        relation = session.run(sql.strip().rstrip(";"))
-        if relation is not None:
-            write_rows(relation, form, None)
+        write_rows(session.sql(sql.strip().rstrip(";")), form, None)
     except QueryError as error:
         click.echo(f"error: {error}", err=True)

@@ -7,6 +7,7 @@ A session reads these files and nothing else: no other file, no network, nothing
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import duckdb
@@ -19,8 +20,14 @@ from crypto_lakehouse.tables.table_types import arrow_schema
 
 __all__ = ["QuerySession"]
 
-#: Statements that write files, or read others than the lake's.
-_REFUSED = frozenset({"COPY", "COPY_DATABASE", "EXPORT", "ATTACH", "DETACH", "LOAD"})
+#: What a session may do: read, and make things of its own in memory. All else could write files,
+#: the tables' own among them, or be a cover for it, as PREPARE is.
+_ALLOWED = frozenset(
+    {"SELECT", "CREATE", "CREATE_FUNC", "DROP", "INSERT", "UPDATE", "DELETE", "SET",
+     "VARIABLE_SET", "PRAGMA", "TRANSACTION", "ANALYZE", "CALL", "MULTI"}
+)  # fmt: skip
+
+_WRITING = re.compile(r"\b(copy|export|attach|prepare|execute|load|install)\b", re.IGNORECASE)
 
 #: The newest row of each archive; its history is a table of its own.
 _HISTORY = "lakehouse.archive_history"
@@ -54,26 +61,12 @@ class QuerySession:
         self.connection.close()
 
     def sql(self, query: str) -> duckdb.DuckDBPyRelation:
-        """Ask; the result is read as it is fetched.
+        """Ask; the result is read as it is fetched. Other statements have an empty one.
 
         Raises:
             QueryError: DuckDB does not understand it, some table or column is not there, or it
                 is a statement that reads or writes files of its own.
         """
-        relation = self._run(query)
-        if relation is None:
-            raise QueryError("query", "the statement has no result")
-        return relation
-
-    def run(self, query: str) -> duckdb.DuckDBPyRelation | None:
-        """Run any statement; None where it has no result.
-
-        Raises:
-            QueryError: As `sql`.
-        """
-        return self._run(query)
-
-    def _run(self, query: str) -> duckdb.DuckDBPyRelation | None:
         if not self._locked:
             folded = query.casefold()
             for name in self._known:
@@ -82,9 +75,7 @@ class QuerySession:
             self._lock()
         try:
             for statement in self.connection.extract_statements(query):
-                if statement.type.name in _REFUSED:
-                    reason = f"{statement.type.name} is refused: a query reads the tables only"
-                    raise QueryError("query", reason)
+                _check_statement(statement.type.name, statement.query)
             return self.connection.sql(query)
         except duckdb.Error as error:
             raise QueryError("query", self._explained(str(error))) from error
@@ -133,6 +124,14 @@ class QuerySession:
         else:
             self.connection.register(registered, arrow_schema(table.schema()).empty_table())
         return f'"{registered}"'
+
+
+def _check_statement(kind: str, text: str) -> None:
+    # EXPLAIN ANALYZE does what it explains.
+    if kind == "EXPLAIN" and _WRITING.search(text):
+        kind = "EXPLAIN of what writes"
+    if kind != "EXPLAIN" and kind not in _ALLOWED:
+        raise QueryError("query", f"{kind} is refused: a query reads the tables only")
 
 
 def _quoted(text: str) -> str:
