@@ -13,6 +13,7 @@ from attrs import frozen
 
 from crypto_lakehouse.core.archive import DataType, Market
 from crypto_lakehouse.core.errors import QueryError
+from crypto_lakehouse.tables.catalog import EXACT
 
 if TYPE_CHECKING:
     import duckdb
@@ -28,6 +29,12 @@ _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks
 #: Weeks of the archive begin on Monday; days, months and what divides a day, at the epoch.
 _ORIGIN = {"w": "TIMESTAMPTZ '1970-01-05 00:00:00+00'"}
 
+_WORTH = "price * quantity"
+
+#: A product has the digits of both factors; of 38, decimal(38, 18) times itself leaves two before
+#: the point. Prices and quantities are published with eight digits at most.
+_EXACT_WORTH = "CAST(price AS DECIMAL(38, 10)) * CAST(quantity AS DECIMAL(38, 8))"
+
 Source = Literal["trades", "aggTrades"]
 
 
@@ -42,12 +49,12 @@ class _Names:
     other: str
 
 
-def _names(market: Market, source: Source) -> _Names:
+def _names(market: Market, source: Source, *, exact: bool) -> _Names:
     if source == "trades":
         other = "base_qty" if market is Market.FUTURES_CM else "quote_qty"
         return _Names("id", "time", "qty", "1", other)
     # An aggregate's trades have one price; coin-margined contracts state no worth in it.
-    other = "NULL" if market is Market.FUTURES_CM else "price * quantity"
+    other = "NULL" if market is Market.FUTURES_CM else _EXACT_WORTH if exact else _WORTH
     count = "last_trade_id - first_trade_id + 1"
     return _Names("agg_trade_id", "transact_time", "quantity", count, other)
 
@@ -60,6 +67,7 @@ def bars_sql(
     interval: str | None = None,
     volume: float | None = None,
     ticks: int | None = None,
+    exact: bool = False,
 ) -> str:
     """The query that makes bars.
 
@@ -70,11 +78,12 @@ def bars_sql(
         interval: Bars of a time, as `1m`, `90s`, `4h`, `1w`, `1mo`.
         volume: Bars of so much volume: a bar ends with the trade that reaches the next multiple.
         ticks: Bars of so many rows.
+        exact: Whether the numbers are decimals.
 
     Raises:
         QueryError: None or several of the three are given, or one makes no sense.
     """
-    names = _names(market, kind)
+    names = _names(market, kind, exact=exact)
     bucket = _bucket(names, interval, volume, ticks)
     return f"""
 WITH ordered AS (
@@ -155,7 +164,13 @@ def bars_of(
         raise QueryError(table, "bars are made of trades or aggTrades")
     kind = kinds[schema.data_type]
     query = bars_sql(
-        "trades_wanted", schema.market, kind, interval=interval, volume=volume, ticks=ticks
+        "trades_wanted",
+        schema.market,
+        kind,
+        interval=interval,
+        volume=volume,
+        ticks=ticks,
+        exact=lake.table(table).properties.get(EXACT) == "true",
     )
     connection = duckdb.connect()
     connection.execute("SET TimeZone = 'UTC'")
