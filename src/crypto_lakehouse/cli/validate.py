@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -51,12 +50,12 @@ async def _validate(given: dict[str, Any]) -> int:
 
         write_html(given["html"], report)
         click.echo(f"written: {given['html']}", err=True)
+    from crypto_lakehouse.cli.validate_output import print_json, print_report
+
     if given["as_json"]:
-        click.echo(json.dumps(report.as_dict(), ensure_ascii=False))
+        print_json(report)
     else:
         from rich.console import Console
-
-        from crypto_lakehouse.cli.validate_output import print_report
 
         print_report(report, Console())
     return workflow.stop_code or _exit_code(report, strict=given["strict"])

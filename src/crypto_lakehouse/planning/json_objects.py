@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import types
 import typing
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -65,12 +65,14 @@ class JsonReader:
         arguments = typing.get_args(kind)
         if attrs.has(kind):
             return self._object(value, kind, path)
-        if typing.get_origin(kind) is types.UnionType:
+        if typing.get_origin(kind) in {types.UnionType, typing.Union}:
             return None if value is None else self.read(value, arguments[0], path)
         if typing.get_origin(kind) is tuple:
             return self._list(value, arguments[0], path)
         if typing.get_origin(kind) is Mapping:
             return self._mapping(value, arguments[0], arguments[1], path)
+        if typing.get_origin(kind) is typing.Literal:
+            return self._choice(value, arguments, path)
         return self._single(value, kind, path)
 
     def _object(self, value: object, kind: Any, path: str) -> Any:  # noqa: ANN401
@@ -114,6 +116,11 @@ class JsonReader:
             self._single(name, key, place): self.read(entry, item, place)
             for name, entry, place in pairs
         }
+
+    def _choice(self, value: object, allowed: Sequence[str], path: str) -> object:
+        if value not in allowed:
+            self._fault(path, f"no `{shown(value)}`; {allowed_values(shown(value), allowed)}")
+        return value
 
     def _single(self, value: object, kind: Any, path: str) -> Any:  # noqa: ANN401
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from enum import StrEnum
@@ -133,12 +133,12 @@ class ValidationReport:
 
 
 def _by_check(findings: Iterable[Finding]) -> dict[str, dict[str, int]]:
-    found: dict[str, dict[str, int]] = {}
+    keys: dict[str, set[str]] = defaultdict(set)
+    rows: Counter[str] = Counter()
     for finding in findings:
-        entry = found.setdefault(finding.check, {"archives": 0, "rows": 0})
-        entry["archives"] += 1
-        entry["rows"] += finding.rows
-    return dict(sorted(found.items()))
+        keys[finding.check].add(finding.key)
+        rows[finding.check] += finding.rows
+    return {check: {"archives": len(keys[check]), "rows": rows[check]} for check in sorted(keys)}
 
 
 def _plain(archive: ArchiveQuality) -> dict[str, Any]:

@@ -11,13 +11,12 @@ import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from attrs import define
+from attrs import define, evolve
 
-from crypto_lakehouse.core.archive import Archive, Partition
+from crypto_lakehouse.core.archive import Archive, Partition, Period
 from crypto_lakehouse.tables.batch import Source
 from crypto_lakehouse.tables.data_files import parquet_options, written_schema
 from crypto_lakehouse.tables.findings import ArchiveQuality
@@ -33,9 +32,6 @@ __all__ = ["HiveFiles"]
 
 _SHA256 = "crypto-lakehouse.sha256"
 _EXACT = "crypto-lakehouse.exact"
-
-#: Days of one month, of one series: what a month's file stands for.
-_Month = tuple[Any, int, int]
 
 
 @define
@@ -60,22 +56,22 @@ class HiveFiles:
         Returns:
             How many are there already, and how many days are covered by their month's file.
         """
-        months = {
-            _month(each.archive) for each in sources if each.archive.partition is Partition.MONTHLY
-        }
-        wanted, unchanged, covered = [], 0, 0
-        for source in sources:
-            if source.archive.partition is Partition.DAILY and _month(source.archive) in months:
-                covered += 1
-            elif not self.settings.again and self._is_there(schema, source):
-                unchanged += 1
-            else:
-                wanted.append(source)
+        # Months first: the days of one that is refused are wanted.
+        months = [each for each in sources if each.archive.partition is Partition.MONTHLY]
+        unchanged = self._write_all(schema, months)
+        daily = [each for each in sources if each.archive.partition is Partition.DAILY]
+        days = [each for each in daily if not self._month_path(schema, each.archive).is_file()]
+        return unchanged + self._write_all(schema, days), len(daily) - len(days)
+
+    def _write_all(self, schema: TableSchema, sources: list[Source]) -> int:
+        wanted = [
+            each for each in sources if self.settings.again or not self._is_there(schema, each)
+        ]
         with ThreadPoolExecutor(self.settings.workers, "parquet") as pool:
             for ingested in pool.map(lambda source: self._write_one(schema, source), wanted):
                 self.check()
                 self.tell(ingested)
-        return unchanged, covered
+        return len(sources) - len(wanted)
 
     def path(self, schema: TableSchema, archive: Archive) -> Path:
         """Where an archive's file is."""
@@ -83,6 +79,9 @@ class HiveFiles:
         if archive.interval:
             folder /= f"interval={archive.interval}"
         return folder / f"symbol={archive.symbol}" / f"{archive.name.removesuffix('.zip')}.parquet"
+
+    def _month_path(self, schema: TableSchema, archive: Archive) -> Path:
+        return self.path(schema, evolve(archive, period=Period.month(archive.period.first_day)))
 
     def _is_there(self, schema: TableSchema, source: Source) -> bool:
         try:
@@ -144,8 +143,3 @@ def _tables(maker: RowMaker, source: Source, checked: Checked) -> Iterable[pa.Ta
     pieces = [(source.archive.key, sum(checked.rows))]
     for _, rows in maker.split(source.archive.series, checked.frame, pieces):
         yield rows
-
-
-def _month(archive: Archive) -> _Month:
-    day = archive.period.first_day
-    return archive.series, day.year, day.month

@@ -12,7 +12,7 @@ from typing import Any
 
 import duckdb
 
-from crypto_lakehouse.core.errors import QueryError
+from crypto_lakehouse.core.errors import LakeError, QueryError
 from crypto_lakehouse.tables.lake import Lake
 from crypto_lakehouse.tables.provenance import ARCHIVES
 from crypto_lakehouse.tables.scan import Instant, dataset_of, local_path
@@ -104,7 +104,11 @@ class QuerySession:
         paths = [local_path(file.file_path) for file in files]
         target = _HISTORY if name == ARCHIVES else f'"{namespace}"."{plain}"'
         source = self._source(name, table, paths)
-        self.connection.execute(f"CREATE VIEW {target} AS SELECT {columns} FROM {source}")
+        try:
+            self.connection.execute(f"CREATE VIEW {target} AS SELECT {columns} FROM {source}")
+        except duckdb.Error as error:
+            reason = f"table `{name}` cannot be read: {error}"
+            raise LakeError(str(self._lake.catalog.root), reason) from error
         if name == ARCHIVES:
             newest = "row_number() OVER (PARTITION BY archive ORDER BY recorded_at DESC) = 1"
             self.connection.execute(

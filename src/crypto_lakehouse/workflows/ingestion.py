@@ -139,12 +139,22 @@ class IngestWorkflow(BaseWorkflow):
             )
             schemas = load_schemas()
             for table, stored in sorted(by_table.items()):
-                schema = schemas[table]
-                plan = ingestion.plan(schema, map(_source, stored))
-                self._note_plan(schema.name, plan.unchanged, len(plan.covered))
-                ingestion.run(schema, plan)
+                self._ingest_table(ingestion, schemas[table], [*map(_source, stored)])
         finally:
             catalog.close()
+
+    def _ingest_table(self, ingestion: Any, schema: Any, sources: list[Any]) -> None:  # noqa: ANN401
+        plan = ingestion.plan(schema, sources)
+        self._note_plan(schema.name, plan.unchanged, len(plan.covered))
+        problems = self._problem_count
+        ingestion.run(schema, plan)
+        if plan.covered and self._problem_count > problems:
+            # A month that was refused covers nothing: its days come in its place.
+            days = {archive.key for archive in plan.covered}
+            rest = [each for each in sources if each.archive.key in days]
+            second = ingestion.plan(schema, rest)
+            self._note_plan(schema.name, plan.unchanged, len(second.covered))
+            ingestion.run(schema, second)
 
     def _write_parquet(self, by_table: dict[tuple[Market, DataType], list[StoredZip]]) -> None:
         from crypto_lakehouse.tables.hive_files import HiveFiles
