@@ -6,7 +6,7 @@ if everything had been ingested at the end; what remains is ingested then.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -60,8 +60,10 @@ class CollectAndIngest(CompositeWorkflow):
         self._lake = lake
         self._gathered = _Gathered(LocalStore(config.output_directory), portion_archives)
         self._portions: list[IngestReport] = []
+        self._current: IngestWorkflow | None = None
+        self._drained = anyio.Event()
         collection = ArchiveCollectionWorkflow(config, sinks=[self._gathered, *sinks], meter=meter)
-        rest = IngestWorkflow(lake, zips=self._rest)
+        rest = _Rest(lake, self._rest, self._drained.wait)
         steps = {"collect": Step(collection), "ingest": Step(rest, after=["collect"])}
         super().__init__(config, steps)
 
@@ -78,6 +80,12 @@ class CollectAndIngest(CompositeWorkflow):
         reports = [*self._portions, *([last.report] if last and last.report else [])]
         return joined(reports) if reports else None
 
+    def stop(self, exit_code: int = 130) -> None:
+        """End the collection and the ingestion in order; what is verified and committed stays."""
+        super().stop(exit_code)
+        if self._current is not None:
+            self._current.stop(exit_code)
+
     async def body(self) -> None:
         """Ingest portions as they come, then what remains."""
         with one_error():
@@ -93,13 +101,32 @@ class CollectAndIngest(CompositeWorkflow):
     ) -> None:
         async with portions:
             async for portion in portions:
-                workflow = IngestWorkflow(self._lake, zips=partial(list, portion))
-                self._portions.append((await workflow.run()).report)
+                if self._stop_code is None:
+                    self._current = IngestWorkflow(self._lake, zips=partial(list, portion))
+                    self._portions.append((await self._current.run()).report)
+        self._drained.set()
 
     def _rest(self) -> Iterator[StoredZip]:
         """All archives of the run that are good; those ingested by now are unchanged then."""
         root = Path(self.config.output_directory)
         return stored_zips(root, partial(_is_in, self._gathered.seen))
+
+
+class _Rest(IngestWorkflow):
+    """The last ingestion: it begins when no portion is on its way, for the lake has one writer."""
+
+    def __init__(
+        self,
+        config: LakeConfig,
+        zips: Callable[[], Iterator[StoredZip]],
+        ready: Callable[[], Awaitable[None]],
+    ) -> None:
+        super().__init__(config, zips=zips)
+        self._ready = ready
+
+    async def setup(self) -> None:
+        await self._ready()
+        await super().setup()
 
 
 def _is_in(seen: set[str], archive: Archive) -> bool:
@@ -139,7 +166,9 @@ class _Gathered:
         """Portions are handed over when they are full, not when it is quiet."""
 
     async def close(self) -> None:
-        """What is held is ingested with the rest."""
+        """What is held is ingested with the rest; no portion comes any more."""
+        if self.portions is not None:
+            await self.portions.aclose()
 
 
 _GOOD = frozenset({Verdict.VERIFIED, Verdict.UNCHANGED})

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from attrs import field, fields, frozen
+from attrs import field, frozen
 
 from crypto_lakehouse.core.archive import Archive, DataType, Market, Series
 from crypto_lakehouse.core.errors import ConfigurationError, Problem
@@ -66,11 +66,6 @@ class LakeConfig:
             problems.append(Problem("$.catalog", "plain Parquet files have no catalog"))
         if problems:
             raise ConfigurationError(problems)
-
-    @classmethod
-    def keys(cls) -> tuple[str, ...]:
-        """Every key."""
-        return tuple(each.name for each in fields(cls))
 
     @property
     def lake_folder(self) -> Path:
