@@ -79,7 +79,7 @@ class LakeCatalog:
 
     def _open(self) -> Catalog:
         if self.name is not None:
-            return load_catalog(self.name)
+            return self._configured(self.name)
         from pyiceberg.catalog.sql import SqlCatalog
 
         root = self.root.resolve()
@@ -88,6 +88,16 @@ class LakeCatalog:
             uri=f"sqlite:///{root / 'catalog.db'}",
             warehouse=f"file://{root / 'warehouse'}",
         )
+
+    def _configured(self, name: str) -> Catalog:
+        try:
+            return load_catalog(name)
+        except Exception as error:
+            reason = (
+                f"catalog `{name}` cannot be opened: {error}; it is described in ~/.pyiceberg.yaml "
+                f"or by PYICEBERG_CATALOG__{name.upper()}__URI and the like"
+            )
+            raise LakeError(str(self.root), reason) from error
 
     def close(self) -> None:
         """Let go of the catalog's connections."""

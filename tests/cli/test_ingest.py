@@ -1,0 +1,212 @@
+"""`ingest`, `validate` and `collect --ingest`, as a person or a script runs them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+
+import pytest
+from tests.cli.conftest import KEY, Shell, collect
+from tests.tables.made import bars, days, put, text_of
+
+from crypto_lakehouse.cli.ingest import ingest_to_end
+from crypto_lakehouse.stores.lock import output_lock
+from crypto_lakehouse.tables import Lake
+from crypto_lakehouse.testing import ArchiveServer
+from crypto_lakehouse.workflows import IngestWorkflow, LakeConfig
+from crypto_lakehouse.workflows.stored_archives import StoredZip, stored_zips
+
+FIRST = date(2023, 7, 1)
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """Three good days."""
+    for day in days(FIRST, 3):
+        put(tmp_path / "data-of-bars", bars(day))
+    return tmp_path / "data-of-bars"
+
+
+@pytest.mark.parametrize("command", ["ingest", "query", "validate"])
+def test_every_command_has_help_with_examples(shell: Shell, command: str) -> None:
+    code, out, _ = shell(command, "--help")
+    assert code == 0
+    assert "\\" not in out.replace("\\\n", "")
+    assert f"\n    crypto-lakehouse {command} " in out
+    _, overview, _ = shell("--help")
+    assert f"\n  {command} " in overview
+
+
+def test_an_ingestion_prints_its_result(shell: Shell, tree: Path) -> None:
+    code, out, err = shell("ingest", "-o", str(tree))
+    assert (code, err) == (0, "")
+    assert "spot.klines: 3 archives, 72 rows" in out
+    assert "checks: 3 good" in out
+    assert "complete in" in out
+    _, out, _ = shell("ingest", "-o", str(tree))
+    assert "spot.klines: 0 archives, 0 rows, 3 unchanged" in out
+
+
+def test_nothing_to_ingest_is_said(shell: Shell, tmp_path: Path) -> None:
+    code, out, _ = shell("ingest", "-o", str(tmp_path))
+    assert code == 0
+    assert "nothing to ingest: no verified archive is there" in out
+
+
+def test_refusals_are_told_and_end_with_4(shell: Shell, tree: Path) -> None:
+    put(tree, bars(FIRST, "ETHUSDT"), "broken\n")
+    code, out, err = shell("ingest", "-o", str(tree))
+    assert code == 4
+    assert "1 refused" in out
+    assert err.startswith("refused: data/spot/daily/klines/ETHUSDT/1h/ETHUSDT-1h-2023-07-01.zip: ")
+    code, out, err = shell("ingest", "-o", str(tree), "--again", "--quiet")
+    assert (code, err) == (4, "")
+
+
+def test_json_is_one_object(shell: Shell, tree: Path) -> None:
+    code, out, _ = shell("ingest", "-o", str(tree), "--json")
+    assert code == 0
+    report = json.loads(out)
+    assert report["workflow"] == "ingest"
+    assert report["totals"]["rows"] == 72
+    with output_lock(tree / ".lakehouse" / "lake" / "lock"):
+        code, out, err = shell("ingest", "-o", str(tree), "--json")
+    assert code == 11
+    report = json.loads(out)
+    assert report["status"] == "failed"
+    assert report["error"]
+    assert err == f"error: {report['error']}\n"
+
+
+def test_selections_and_settings_are_options(shell: Shell, tree: Path, tmp_path: Path) -> None:
+    put(tree, bars(FIRST, "ETHUSDT"))
+    lake = tmp_path / "lake"
+    code, _, _ = shell(
+        "ingest", "-o", str(tree), "--lake", str(lake), "-s", "ETH*, XRPUSDT", "--exact",
+        "--workers", "1", "--compression", "zstd", "--policy", "order=quarantine",
+    )  # fmt: skip
+    assert code == 0
+    with Lake.open(lake) as opened:
+        frame = opened.scan("spot.klines").polars().collect()
+        assert set(frame["symbol"]) == {"ETHUSDT"}
+        assert str(frame["close"].dtype).startswith("Decimal")
+
+
+def test_plain_parquet_is_an_option(shell: Shell, tree: Path, tmp_path: Path) -> None:
+    lake = tmp_path / "files"
+    code, out, _ = shell("ingest", "-o", str(tree), "--lake", str(lake), "--format", "parquet")
+    assert code == 0
+    assert "3 archives, 72 rows" in out
+    assert len([*lake.rglob("*.parquet")]) == 3
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--policy", "order"], "`order` is not CHECK=WHAT"),
+        (["--policy", "ordre=drop"], "did you mean `order`"),
+        (["-t", "kline"], "did you mean `klines`"),
+        (["--workers", "0"], "must be 1 to 64"),
+        (["--format", "parquet", "--catalog", "mine"], "plain Parquet files have no catalog"),
+        (["--catalog", "no_such_catalog"], "no_such_catalog"),
+    ],
+)
+def test_faults_are_told(shell: Shell, tree: Path, options: list[str], words: str) -> None:
+    code, _, err = shell("ingest", "-o", str(tree), *options)
+    assert code in {1, 2}
+    assert words in err
+    assert "Traceback" not in err
+
+
+async def test_a_signal_ends_an_ingestion_in_order(
+    tree: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stopped = threading.Event()
+
+    class Ingestion(IngestWorkflow):
+        def stop(self, exit_code: int = 130) -> None:
+            super().stop(exit_code)
+            stopped.set()
+
+    def zips() -> Iterator[StoredZip]:
+        found = stored_zips(tree, config.selects)
+        yield next(found)
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert stopped.wait(60)
+        yield from found
+
+    config = LakeConfig(output_directory=str(tree))
+    code = await ingest_to_end(Ingestion(config, zips=zips), as_json=True, quiet=False)
+    out, err = capsys.readouterr()
+    assert code == 143
+    assert json.loads(out)["status"] == "interrupted"
+    assert "what is committed is kept (again to stop at once)" in err
+
+
+def test_a_validation_prints_its_verdicts(shell: Shell, tree: Path, tmp_path: Path) -> None:
+    code, out, _ = shell("validate", "-o", str(tree))
+    assert (code, out.splitlines()[-1]) == (0, "Nothing was found in 3 archives with 72 rows.")
+    lines = text_of(bars(FIRST)).splitlines(keepends=True)
+    put(tree, bars(FIRST, "HOLE"), "".join([*lines[:3], *lines[5:]]))
+    code, out, _ = shell("validate", "-o", str(tree))
+    assert code == 0
+    assert "warning\tcontinuity\t1\t2\t1" in out
+    assert shell("validate", "-o", str(tree), "--strict")[0] == 3
+    row = lines[0].split(",")
+    row[2] = "0.1"
+    put(tree, bars(FIRST, "ODD"), "".join([",".join(row), *lines[1:]]))
+    code, out, _ = shell("validate", "-o", str(tree), "--json")
+    assert code == 3
+    assert json.loads(out)["verdicts"] == {"error": 1, "good": 3, "warning": 1}
+    put(tree, bars(FIRST, "CUT"), "1,2\n")
+    page = tmp_path / "report.html"
+    code, _, err = shell("validate", "-o", str(tree), "--html", str(page))
+    assert code == 4
+    assert f"written: {page}" in err
+    assert "CUT-1h-2023-07-01.zip" in page.read_text()
+
+
+def test_a_page_that_cannot_be_written_is_told(shell: Shell, tree: Path) -> None:
+    code, _, err = shell("validate", "-o", str(tree), "--html", str(tree / "none" / "x.html"))
+    assert code != 0
+    assert "x.html" in err
+    assert "Traceback" not in err
+
+
+def test_collect_and_ingest_in_one(shell: Shell, archive_server: ArchiveServer) -> None:
+    code, out, _ = shell(*collect(archive_server, "--ingest"))
+    assert code == 0
+    assert "complete: 13 planned, 13 verified" in out
+    assert "spot.klines: 13 archives" in out
+    code, out, _ = shell(*collect(archive_server, "--ingest", "--json"))
+    assert code == 0
+    report = json.loads(out)
+    assert report["workflow"] == "collect_and_ingest"
+    assert report["steps"]["collect"]["totals"]["unchanged"] == 13
+    assert report["steps"]["ingest"]["totals"]["unchanged"] == 13
+
+
+def test_a_missing_archive_is_the_collections_matter(
+    shell: Shell, archive_server: ArchiveServer
+) -> None:
+    archive_server.remove(KEY)
+    code, out, _ = shell(*collect(archive_server, "--ingest"))
+    assert code == 3
+    assert "spot.klines: 12 archives" in out
+
+
+def test_a_lake_in_use_is_told_after_the_collection(
+    shell: Shell, archive_server: ArchiveServer, tmp_path: Path
+) -> None:
+    folder = tmp_path / "out" / ".lakehouse" / "lake"
+    folder.mkdir(parents=True)
+    with output_lock(folder / "lock"):
+        code, out, err = shell(*collect(archive_server, "--ingest"))
+    assert code == 11
+    assert "complete: 13 planned, 13 verified" in out
+    assert "error: ingest: " in err
