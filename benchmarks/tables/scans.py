@@ -82,11 +82,13 @@ def _ask(
         "all symbols, a day": lambda: scan(["symbol", *_CANDLES], **day).polars().collect(),
     }
     seen: dict[str, list[float]] = {name: [] for name in questions}
+    order = [*questions]
     for _ in range(rounds + 1):
-        for name, ask in questions.items():
+        for name in order:
             begin = time.perf_counter()
-            ask()
+            questions[name]()
             seen[name].append(time.perf_counter() - begin)
+        order.append(order.pop(0))
     times = {name: statistics.median(each[1:]) for name, each in seen.items()}  # the first warms
     print(f"\n1m bars of 2024: {scan(None, **year).pruning}")
     print(f"one symbol: {scan(None, symbols=symbol, **year).pruning}")

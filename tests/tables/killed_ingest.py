@@ -20,8 +20,8 @@ from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.tables import data_files, ingestion, journal
 from crypto_lakehouse.tables.batch import Source
 from crypto_lakehouse.tables.catalog import LakeCatalog
-from crypto_lakehouse.tables.data_files import FileLayout
 from crypto_lakehouse.tables.ingestion import IngestSettings
+from crypto_lakehouse.tables.parquet_options import FileLayout
 from crypto_lakehouse.tables.recovery import recover
 
 #: Where a run may be ended: before and behind each of these.

@@ -16,8 +16,8 @@ from tests.tables.made import bars, days, ingest, put
 from crypto_lakehouse.core.errors import LakeError, QueryError
 from crypto_lakehouse.tables import Lake, load_schemas
 from crypto_lakehouse.tables.catalog import LakeCatalog
-from crypto_lakehouse.tables.data_files import FileLayout
 from crypto_lakehouse.tables.ingestion import IngestSettings
+from crypto_lakehouse.tables.parquet_options import FileLayout
 from crypto_lakehouse.tables.query import QuerySession
 from crypto_lakehouse.tables.scan import TimeRange
 

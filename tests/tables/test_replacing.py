@@ -20,12 +20,12 @@ from crypto_lakehouse.core.errors import LakeError
 from crypto_lakehouse.tables import series_work
 from crypto_lakehouse.tables.batch import Source
 from crypto_lakehouse.tables.catalog import LakeCatalog
-from crypto_lakehouse.tables.data_files import FileLayout
 from crypto_lakehouse.tables.findings import Policy
 from crypto_lakehouse.tables.ingestion import IngestSettings
 from crypto_lakehouse.tables.lake import Lake
 from crypto_lakehouse.tables.maintenance import compact, expire, sweep
 from crypto_lakehouse.tables.orphans import sweep_table
+from crypto_lakehouse.tables.parquet_options import FileLayout
 from crypto_lakehouse.tables.reader import read_batches
 
 FIRST = date(2023, 12, 28)

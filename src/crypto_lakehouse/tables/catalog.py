@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -75,7 +77,8 @@ class LakeCatalog:
             )
         with told_as_lake_errors(str(root)):
             self.catalog = self._open()
-        self._tables: dict[str, Table] = {}
+        self._watch: sqlite3.Connection | None = None
+        self._lock = threading.Lock()
 
     def _open(self) -> Catalog:
         if self.name is not None:
@@ -104,6 +107,22 @@ class LakeCatalog:
         close = getattr(self.catalog, "close", None)
         if close is not None:
             close()
+        if self._watch is not None:
+            self._watch.close()
+
+    def version(self) -> int | None:
+        """A number that changes when any table does; None where the catalog has no such number.
+
+        Source: SQLite's `PRAGMA data_version`, which sees the commits of all other connections.
+        """
+        if self.name is not None:
+            return None
+        with told_as_lake_errors(str(self.root)), self._lock:
+            if self._watch is None:
+                place = f"{(self.root / 'catalog.db').resolve().as_uri()}?mode=ro"
+                self._watch = sqlite3.connect(place, uri=True, check_same_thread=False)
+            (number,) = self._watch.execute("PRAGMA data_version").fetchone()
+            return int(number)
 
     def names(self) -> list[str]:
         """The tables' full names, sorted."""

@@ -13,13 +13,13 @@ from pyiceberg.table import Table
 from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.errors import LakeError
 from crypto_lakehouse.tables.data_files import (
-    FileLayout,
     PartitionWriter,
     holds_any,
     partition_of,
     rows_without,
 )
 from crypto_lakehouse.tables.filters import ALWAYS, all_of, equals
+from crypto_lakehouse.tables.parquet_options import FileLayout
 
 __all__ = ["COMMIT", "Change", "commit_change", "has_commit", "live_files", "plan_removal"]
 

@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from attrs import define, field, frozen
+from attrs import define, field
 from pyiceberg.io.pyarrow import (
     compute_statistics_plan,
     data_file_statistics_from_parquet_metadata,
@@ -23,13 +23,12 @@ from pyiceberg.schema import Schema
 from pyiceberg.table import Table
 from pyiceberg.typedef import Record
 
+from crypto_lakehouse.tables.parquet_options import FileLayout, parquet_options
 from crypto_lakehouse.tables.table_types import arrow_schema
 
 __all__ = [
-    "FileLayout",
     "PartitionWriter",
     "holds_any",
-    "parquet_options",
     "partition_of",
     "partition_path",
     "rows_without",
@@ -38,21 +37,6 @@ __all__ = [
 
 #: Columns that are the same for all rows of an archive.
 _REPEATING = ("symbol", "interval", "archive")
-
-
-@frozen
-class FileLayout:
-    """How data files are written; each default was measured (ARCHITECTURE.md, "Tables").
-
-    Attributes:
-        row_group_rows: Rows of a row group, the unit that scans skip.
-        file_bytes: A file is closed once it has so many bytes, and the next one begun.
-        compression: `lz4`, `zstd`, `snappy` or `none`.
-    """
-
-    row_group_rows: int = 1 << 15
-    file_bytes: int = 512 << 20
-    compression: str = "lz4"
 
 
 @define(eq=False)
@@ -111,7 +95,7 @@ class PartitionWriter:
         if self._file is None:
             self._file = _OpenFile.create(
                 self.table, self.partition, f"{self.stem}-{len(self._done)}.parquet",
-                self._schema, self.layout, self.announce,
+                self._schema, self.layout, self.announce, group,
             )  # fmt: skip
         self._file.writer.write_table(group, row_group_size=max(rows, 1))
         if self._file.size >= self.layout.file_bytes:
@@ -140,11 +124,12 @@ class _OpenFile:
         schema: pa.Schema,
         layout: FileLayout,
         announce: Callable[[str], None],
+        sample: pa.Table,
     ) -> _OpenFile:
         location = f"{_data_root(table)}/{partition_path(table, partition)}{name}"
         announce(location)
         stream: Any = table.io.new_output(location).create()
-        writer = pq.ParquetWriter(stream, schema, **parquet_options(schema, layout))
+        writer = pq.ParquetWriter(stream, schema, **parquet_options(schema, layout, sample))
         return cls(table, partition, location, stream, writer)
 
     @property
@@ -162,25 +147,6 @@ class _OpenFile:
     def abandon(self) -> None:
         self.writer.close()
         self.stream.close()
-
-
-def parquet_options(schema: pa.Schema, layout: FileLayout) -> dict[str, Any]:
-    """What suits the columns: text repeats and is a dictionary, whole numbers go up by steps."""
-    texts = [each.name for each in schema if _is_text(each.type)]
-    whole = [each.name for each in schema if pa.types.is_integer(each.type)]
-    times = [each.name for each in schema if pa.types.is_timestamp(each.type)]
-    return {
-        "compression": layout.compression,
-        "use_dictionary": texts,
-        "column_encoding": dict.fromkeys([*whole, *times], "DELTA_BINARY_PACKED"),
-        "store_schema": False,
-        "write_page_index": True,
-        "version": "2.6",
-    }
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_string(kind) or pa.types.is_dictionary(kind))
 
 
 def _data_root(table: Table) -> str:

@@ -18,11 +18,12 @@ from attrs import define, evolve
 
 from crypto_lakehouse.core.archive import Archive, Partition, Period
 from crypto_lakehouse.tables.batch import Source
-from crypto_lakehouse.tables.data_files import parquet_options, written_schema
+from crypto_lakehouse.tables.data_files import written_schema
 from crypto_lakehouse.tables.findings import ArchiveQuality
 from crypto_lakehouse.tables.ingestion import Ingested, IngestSettings
 from crypto_lakehouse.tables.inspector import Checked, Inspector
 from crypto_lakehouse.tables.known_holes import load_known_holes
+from crypto_lakehouse.tables.parquet_options import parquet_options
 from crypto_lakehouse.tables.reader import Refused, read_batches
 from crypto_lakehouse.tables.schemas import TableSchema
 from crypto_lakehouse.tables.table_rows import RowMaker

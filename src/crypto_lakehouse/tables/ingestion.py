@@ -24,10 +24,10 @@ from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.tables.batch import Source
 from crypto_lakehouse.tables.catalog import LakeCatalog, told_as_lake_errors
 from crypto_lakehouse.tables.commits import Change, commit_change, plan_removal
-from crypto_lakehouse.tables.data_files import FileLayout
 from crypto_lakehouse.tables.findings import ArchiveQuality, Policy
 from crypto_lakehouse.tables.ingest_plan import IngestPlan, plan_ingestion
 from crypto_lakehouse.tables.journal import Journal
+from crypto_lakehouse.tables.parquet_options import FileLayout
 from crypto_lakehouse.tables.provenance import ARCHIVES, provenance_row, record, standings
 from crypto_lakehouse.tables.reader import count_rows
 from crypto_lakehouse.tables.recovery import JOURNALS, recover

@@ -78,6 +78,7 @@ class Lake:
     def __init__(self, catalog: LakeCatalog) -> None:
         self.catalog = catalog
         self._schemas = {schema.name: schema for schema in load_schemas().values()}
+        self._found: tuple[int | None, dict[str, Table]] = (None, {})
         self._planned: dict[tuple[Any, ...], tuple[DataFile, ...]] = {}
 
     @classmethod
@@ -126,11 +127,27 @@ class Lake:
         Raises:
             QueryError: There is none of that name; those there are are named.
         """
-        found = self.catalog.find(self.resolve(name))
+        found = self._find(self.resolve(name))
         if found is None:
             there = allowed_values(name, self.tables) if self.tables else "it has no table yet"
             raise QueryError(str(self.catalog.root), f"no table `{name}`; {there}")
         return found
+
+    def _find(self, name: str) -> Table | None:
+        """Read a table's metadata only where something was committed since the last time."""
+        version = self.catalog.version()
+        if version is None:
+            return self.catalog.find(name)
+        seen, tables = self._found
+        if seen != version:
+            tables = {}
+            self._found = version, tables
+        if name not in tables:
+            table = self.catalog.find(name)
+            if table is None:
+                return None
+            tables[name] = table
+        return tables[name]
 
     def snapshots(self, name: str) -> list[LakeSnapshot]:
         """Versions of a table, oldest first."""

@@ -17,13 +17,13 @@ from pyiceberg.table import Table
 from crypto_lakehouse.tables.catalog import LakeCatalog, told_as_lake_errors
 from crypto_lakehouse.tables.commits import Change, commit_change, live_files
 from crypto_lakehouse.tables.data_files import (
-    FileLayout,
     PartitionWriter,
     partition_of,
     rows_without,
 )
 from crypto_lakehouse.tables.journal import Journal
 from crypto_lakehouse.tables.orphans import sweep_table
+from crypto_lakehouse.tables.parquet_options import FileLayout
 from crypto_lakehouse.tables.recovery import JOURNALS, recover
 
 __all__ = ["Compacted", "compact", "expire", "sweep"]

@@ -21,6 +21,7 @@ from pyiceberg.table import Table
 from pyiceberg.types import TimestamptzType
 
 from crypto_lakehouse.core.errors import QueryError
+from crypto_lakehouse.tables.data_files import partition_of
 from crypto_lakehouse.tables.table_types import arrow_schema
 
 if TYPE_CHECKING:
@@ -164,7 +165,12 @@ class Scan:
             frame = pl.scan_pyarrow_dataset(self.dataset())
         else:
             frame = pl.scan_parquet(self.paths, hive_partitioning=False, glob=False, cache=False)
-        return frame.filter(*self._polars_filters()).select(self.columns)
+        known = self._constants()
+        read = [name for name in self.columns if name not in known]
+        frame = frame.filter(*self._polars_filters()).select(read or self.columns)
+        if read:
+            frame = frame.with_columns(**{name: pl.lit(known[name]) for name in known})
+        return frame.select(self.columns)
 
     def arrow(self, *, batch_rows: int = 1 << 17) -> pa.RecordBatchReader:
         """The rows as a stream of Arrow batches; never all of them in memory.
@@ -195,6 +201,25 @@ class Scan:
     def dataset(self) -> ds.Dataset:
         """The files as an Arrow dataset."""
         return dataset_of(self.iceberg, [file.file_path for file in self.files])
+
+    def _constants(self) -> dict[str, str]:
+        """Columns that are wanted and have one value in all files, as their partitions say.
+
+        Half as many bytes again are read and made where they are read as text.
+        """
+        spec = self.iceberg.spec()
+        if any(file.spec_id != spec.spec_id for file in self.files):
+            return {}
+        partitions = {partition_of(file) for file in self.files}
+        values = zip(*partitions, strict=True)
+        return {
+            field.name: value[0]
+            for field, value in zip(spec.fields, values, strict=True)
+            if str(field.transform) == "identity"
+            and field.name in self.columns
+            and len(set(value)) == 1
+            and isinstance(value[0], str)
+        }
 
     def _empty(self) -> pa.Table:
         return arrow_schema(self.iceberg.schema()).empty_table().select(list(self.columns))

@@ -16,7 +16,6 @@ from crypto_lakehouse.core.archive import Series
 from crypto_lakehouse.tables.ahead import ahead_of
 from crypto_lakehouse.tables.batch import Batch, Piece, Source
 from crypto_lakehouse.tables.data_files import (
-    FileLayout,
     PartitionWriter,
     holds_any,
     partition_of,
@@ -26,6 +25,7 @@ from crypto_lakehouse.tables.data_files import (
 from crypto_lakehouse.tables.findings import ArchiveQuality, Policy
 from crypto_lakehouse.tables.inspector import Checked, Inspector
 from crypto_lakehouse.tables.known_holes import load_known_holes
+from crypto_lakehouse.tables.parquet_options import FileLayout
 from crypto_lakehouse.tables.reader import Refused, read_batches
 from crypto_lakehouse.tables.schemas import TableSchema
 from crypto_lakehouse.tables.table_rows import RowMaker

@@ -170,8 +170,8 @@ class IngestWorkflow(BaseWorkflow):
             self._note_plan(schema.name, unchanged, covered)
 
     def _settings(self) -> Any:  # noqa: ANN401 - of the extra
-        from crypto_lakehouse.tables.data_files import FileLayout
         from crypto_lakehouse.tables.ingestion import IngestSettings
+        from crypto_lakehouse.tables.parquet_options import FileLayout
         from crypto_lakehouse.tables.quality import checked_policies
 
         return IngestSettings(
