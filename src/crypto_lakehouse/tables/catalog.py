@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -15,14 +15,20 @@ from pyiceberg.exceptions import (
     NoSuchTableError,
     TableAlreadyExistsError,
 )
+from pyiceberg.io import PY_IO_IMPL
+from pyiceberg.manifest import DataFile
 from pyiceberg.schema import Schema
 from pyiceberg.table import Table
 
 from crypto_lakehouse.core.errors import LakeError, LakehouseError
+from crypto_lakehouse.tables.local_io import LAKE_ROOT, LocalIO, check_inside, sync_files
 from crypto_lakehouse.tables.schemas import PartitionField, TableSchema
 from crypto_lakehouse.tables.table_types import iceberg_schema, partition_spec, sort_order
 
-__all__ = ["LakeCatalog", "told_as_lake_errors"]
+__all__ = ["JOURNALS", "LakeCatalog", "told_as_lake_errors"]
+
+#: The folder of journals in a lake's directory.
+JOURNALS = "journal"
 
 #: Says whether numbers of a table are decimals.
 EXACT = "crypto-lakehouse.exact"
@@ -86,10 +92,13 @@ class LakeCatalog:
         from pyiceberg.catalog.sql import SqlCatalog
 
         root = self.root.resolve()
+        for name in ("catalog.db", "warehouse", JOURNALS):
+            check_inside(str(root / name), str(root))
         return SqlCatalog(
             "lakehouse",
             uri=f"sqlite:///{root / 'catalog.db'}",
             warehouse=f"file://{root / 'warehouse'}",
+            **{PY_IO_IMPL: f"{LocalIO.__module__}.{LocalIO.__name__}", LAKE_ROOT: str(root)},
         )
 
     def _configured(self, name: str) -> Catalog:
@@ -101,6 +110,11 @@ class LakeCatalog:
                 f"or by PYICEBERG_CATALOG__{name.upper()}__URI and the like"
             )
             raise LakeError(str(self.root), reason) from error
+
+    def make_durable(self, files: Iterable[DataFile]) -> None:
+        """Let data files survive a power loss, before a commit names them."""
+        if self.name is None:
+            sync_files(self.root.resolve(), [file.file_path for file in files])
 
     def close(self) -> None:
         """Let go of the catalog's connections."""

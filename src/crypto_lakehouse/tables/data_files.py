@@ -128,7 +128,8 @@ class _OpenFile:
     ) -> _OpenFile:
         location = f"{_data_root(table)}/{partition_path(table, partition)}{name}"
         announce(location)
-        stream: Any = table.io.new_output(location).create()
+        output: Any = table.io.new_output(location)
+        stream = getattr(output, "create_unsynced", output.create)()
         writer = pq.ParquetWriter(stream, schema, **parquet_options(schema, layout, sample))
         return cls(table, partition, location, stream, writer)
 

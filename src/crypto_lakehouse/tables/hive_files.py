@@ -23,6 +23,7 @@ from crypto_lakehouse.tables.findings import ArchiveQuality
 from crypto_lakehouse.tables.ingestion import Ingested, IngestSettings
 from crypto_lakehouse.tables.inspector import Checked, Inspector
 from crypto_lakehouse.tables.known_holes import load_known_holes
+from crypto_lakehouse.tables.local_io import DISK, check_inside
 from crypto_lakehouse.tables.parquet_options import parquet_options
 from crypto_lakehouse.tables.reader import Refused, read_batches
 from crypto_lakehouse.tables.schemas import TableSchema
@@ -94,12 +95,15 @@ class HiveFiles:
 
     def _write_one(self, schema: TableSchema, source: Source) -> Ingested:
         path = self.path(schema, source.archive)
+        check_inside(str(path.parent), str(self.root))
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_name(f"{path.name}.part")
         try:
             state, rows, quality = self._copy(schema, source, part)
             if state == "ingested":
+                DISK.sync(str(self.root.resolve()), [str(part.resolve())])
                 os.replace(part, path)  # noqa: PTH105 - the same, in the words of the system call
+                DISK.sync_each([str(path.parent.resolve())])
                 replaced = self._remove_days(schema, source.archive)
             else:
                 rows = replaced = 0

@@ -22,7 +22,7 @@ from pyiceberg.table import Table
 
 from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.tables.batch import Source
-from crypto_lakehouse.tables.catalog import LakeCatalog, told_as_lake_errors
+from crypto_lakehouse.tables.catalog import JOURNALS, LakeCatalog, told_as_lake_errors
 from crypto_lakehouse.tables.commits import Change, commit_change, plan_removal
 from crypto_lakehouse.tables.findings import ArchiveQuality, Policy
 from crypto_lakehouse.tables.ingest_plan import IngestPlan, plan_ingestion
@@ -30,7 +30,7 @@ from crypto_lakehouse.tables.journal import Journal
 from crypto_lakehouse.tables.parquet_options import FileLayout
 from crypto_lakehouse.tables.provenance import ARCHIVES, provenance_row, record, standings
 from crypto_lakehouse.tables.reader import count_rows
-from crypto_lakehouse.tables.recovery import JOURNALS, recover
+from crypto_lakehouse.tables.recovery import recover
 from crypto_lakehouse.tables.schemas import TableSchema
 from crypto_lakehouse.tables.series_work import SeriesWork, Written, work_items
 
@@ -163,6 +163,7 @@ class _Commit:
             self._write(work, journal)
             change = self._change(journal)
             rows = [*self._provenance()]
+            self.ingestion.catalog.make_durable(change.added)
             journal.intend(rows)
             if change.added or change.removed:
                 commit_change(

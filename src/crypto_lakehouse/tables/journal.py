@@ -16,6 +16,8 @@ from typing import Any
 
 from attrs import frozen
 
+from crypto_lakehouse.tables.local_io import DISK
+
 __all__ = ["Journal", "Leftover", "leftovers"]
 
 _SUFFIX = ".journal"
@@ -32,11 +34,14 @@ class Journal:
 
     def __init__(self, folder: Path, commit: str, table: str) -> None:
         folder.mkdir(parents=True, exist_ok=True)
+        folder = folder.resolve()
         self.commit = commit
         self._path = folder / f"{commit}{_SUFFIX}"
         self._file = self._path.open("x", encoding="utf-8")
         self._lock = threading.Lock()
         self._write({"commit": commit, "table": table})
+        # So that what is left after a power loss is known to be left.
+        DISK.sync(str(folder.parent), [str(self._path)])
 
     def announce(self, location: str) -> None:
         """Write down a file that is about to be created."""

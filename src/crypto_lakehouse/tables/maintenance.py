@@ -14,7 +14,7 @@ from attrs import frozen
 from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
 
-from crypto_lakehouse.tables.catalog import LakeCatalog, told_as_lake_errors
+from crypto_lakehouse.tables.catalog import JOURNALS, LakeCatalog, told_as_lake_errors
 from crypto_lakehouse.tables.commits import Change, commit_change, live_files
 from crypto_lakehouse.tables.data_files import (
     PartitionWriter,
@@ -24,7 +24,7 @@ from crypto_lakehouse.tables.data_files import (
 from crypto_lakehouse.tables.journal import Journal
 from crypto_lakehouse.tables.orphans import sweep_table
 from crypto_lakehouse.tables.parquet_options import FileLayout
-from crypto_lakehouse.tables.recovery import JOURNALS, recover
+from crypto_lakehouse.tables.recovery import recover
 
 __all__ = ["Compacted", "compact", "expire", "sweep"]
 
@@ -89,6 +89,7 @@ def _join(
             added += writer.close()
             removed += files
         change = Change(tuple(added), tuple(removed))
+        catalog.make_durable(added)
         journal.intend(())
         commit_change(table, change, commit=commit, tool_version=tool_version)
     except BaseException:

@@ -7,17 +7,14 @@ from contextlib import suppress
 
 from pyiceberg.table import Table
 
-from crypto_lakehouse.tables.catalog import LakeCatalog
+from crypto_lakehouse.tables.catalog import JOURNALS, LakeCatalog
 from crypto_lakehouse.tables.commits import has_commit
 from crypto_lakehouse.tables.filters import equals
 from crypto_lakehouse.tables.journal import Leftover, leftovers
 from crypto_lakehouse.tables.orphans import sweep_table
 from crypto_lakehouse.tables.provenance import ARCHIVES, record
 
-__all__ = ["JOURNALS", "recover"]
-
-#: The folder of journals in a lake's directory.
-JOURNALS = "journal"
+__all__ = ["recover"]
 
 
 def recover(catalog: LakeCatalog) -> int:

@@ -93,11 +93,16 @@ class IngestWorkflow(BaseWorkflow):
 
         Raises:
             ExtraMissing: The extra `tables` is not installed.
+            LakeError: The lake's place is a symbolic link out of the output directory.
             LockHeldError: Another run writes to the lake.
         """
         need_tables()
         self._began = time.monotonic()
+        from crypto_lakehouse.tables.local_io import check_inside
+
         folder = self.config.lake_folder
+        if self.config.lake is None:
+            check_inside(str(folder), self.config.output_directory)
         await to_thread.run_sync(lambda: folder.mkdir(parents=True, exist_ok=True))
         self._resources.enter_context(output_lock(folder / "lock"))
 

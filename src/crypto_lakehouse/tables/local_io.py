@@ -1,0 +1,96 @@
+"""Files of an embedded lake: inside the lake's directory, and durable before a commit names them.
+
+The catalog is a SQLite database, whose commits survive a power loss. What a commit names must
+survive it, too: metadata and manifests are synced as they are closed, and data files, of which
+there may be thousands, all at once before the commit.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Self
+
+from pyarrow.fs import FileSystem
+from pyiceberg.io.pyarrow import PyArrowFile, PyArrowFileIO
+
+from crypto_lakehouse.core.errors import LakeError
+from crypto_lakehouse.stores.disk import Disk
+
+__all__ = ["DISK", "LAKE_ROOT", "LocalIO", "sync_files"]
+
+#: The catalog's property that names the lake's directory.
+LAKE_ROOT = "crypto-lakehouse.root"
+
+DISK = Disk()
+
+
+class LocalIO(PyArrowFileIO):
+    """pyiceberg's files, of the local disk alone (its `py-io-impl`).
+
+    Raises:
+        LakeError: A file to be written would lie outside the lake's directory, as where a
+            symbolic link leads out of it.
+    """
+
+    def new_output(self, location: str) -> PyArrowFile:
+        """A file to be written; it is synced as it is closed."""
+        path = self.parse_location(location, self.properties)[2]
+        root = self.properties[LAKE_ROOT]
+        check_inside(path, root)
+        return _DurableFile(location, path, self.fs_by_scheme("file", None), root)
+
+
+class _DurableFile(PyArrowFile):
+    def __init__(self, location: str, path: str, filesystem: FileSystem, root: str) -> None:
+        super().__init__(location, path, filesystem)
+        self._root = root
+
+    def create(self, overwrite: bool = False) -> Any:  # noqa: ANN401 - pyiceberg's
+        return _DurableStream(super().create(overwrite), self._root, self._path)
+
+    def create_unsynced(self) -> Any:  # noqa: ANN401
+        """A stream for who syncs it later, with others."""
+        return super().create()
+
+
+class _DurableStream:
+    """A stream that is on the disk once it is closed."""
+
+    def __init__(self, stream: Any, root: str, path: str) -> None:  # noqa: ANN401
+        self._stream = stream
+        self._root = root
+        self._path = path
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401
+        return getattr(self._stream, name)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        if not self._stream.closed:
+            self._stream.close()
+            DISK.sync(self._root, [self._path])
+
+
+def check_inside(path: str, root: str) -> None:
+    """Refuse to write outside a directory.
+
+    Raises:
+        LakeError: A symbolic link leads out of it.
+    """
+    inside = os.path.realpath(root)
+    if os.path.commonpath([inside, os.path.realpath(path)]) != inside:
+        raise LakeError(path, f"nothing is written: a symbolic link leads out of `{root}`")
+
+
+def sync_files(root: Path, locations: Iterable[str]) -> None:
+    """Let data files survive a power loss, before something that does names them."""
+    paths = [PyArrowFileIO.parse_location(location)[2] for location in locations]
+    if paths:
+        DISK.sync(str(root), paths)
