@@ -6,13 +6,14 @@ no part in their order: here rows arrive batch by batch, sorted, and leave by ro
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from attrs import define, field
+from attrs import define, field, frozen
 from pyiceberg.io.pyarrow import (
     compute_statistics_plan,
     data_file_statistics_from_parquet_metadata,
@@ -62,7 +63,7 @@ class PartitionWriter:
     _done: list[DataFile] = field(init=False, factory=list)
 
     def __attrs_post_init__(self) -> None:
-        self._schema = written_schema(self.table.schema())
+        self._schema = _prepared(_Version.of(self.table)).arrow
 
     def write(self, rows: pa.Table) -> None:
         """Take rows, which follow those before in the table's order."""
@@ -168,11 +169,11 @@ def partition_path(table: Table, partition: tuple[Any, ...]) -> str:
 def _described(
     table: Table, partition: tuple[Any, ...], location: str, size: int, metadata: pq.FileMetaData
 ) -> DataFile:
-    schema = table.schema()
+    prepared = _prepared(_Version.of(table))
     statistics = data_file_statistics_from_parquet_metadata(
         parquet_metadata=metadata,
-        stats_columns=compute_statistics_plan(schema, table.properties),
-        parquet_column_mapping=parquet_path_to_id_mapping(schema),
+        stats_columns=prepared.statistics,
+        parquet_column_mapping=prepared.numbers,
     )
     return DataFile.from_args(
         content=DataFileContent.DATA,
@@ -185,6 +186,40 @@ def _described(
         equality_ids=None,
         key_metadata=None,
         **statistics.to_serialized_dict(),
+    )
+
+
+@frozen
+class _Version:
+    """A table's schema and properties, which a thousand files have in common."""
+
+    uuid: str
+    schema_id: int
+    properties: frozenset[tuple[str, str]]
+    table: Table = field(eq=False)
+
+    @classmethod
+    def of(cls, table: Table) -> _Version:
+        known = table.metadata
+        properties = frozenset(known.properties.items())
+        return cls(str(known.table_uuid), known.current_schema_id, properties, table)
+
+
+@frozen
+class _Prepared:
+    arrow: pa.Schema
+    statistics: Any
+    numbers: Any
+
+
+@functools.lru_cache(maxsize=32)
+def _prepared(version: _Version) -> _Prepared:
+    """What every file needs, and takes as long to make as to write a small file."""
+    schema = version.table.schema()
+    return _Prepared(
+        written_schema(schema),
+        compute_statistics_plan(schema, version.table.properties),
+        parquet_path_to_id_mapping(schema),
     )
 
 

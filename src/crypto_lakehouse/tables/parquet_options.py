@@ -15,6 +15,9 @@ _WORTH = 0.9
 
 _SAMPLE_BYTES = 1 << 18
 
+#: Fewer tell nothing.
+_FEW_ROWS = 1024
+
 #: What Parquet calls lz4 has no frame around it.
 _CODECS = {"lz4": "lz4_raw"}
 
@@ -62,7 +65,7 @@ def _is_text(kind: pa.DataType) -> bool:
 
 
 def _compressions(sample: pa.Table | None, codec: str) -> dict[str, str]:
-    if sample is None or codec == "none":
+    if sample is None or sample.num_rows < _FEW_ROWS or codec == "none":
         return {}
     return {
         name: codec if _is_worth_it(column, codec) else "none"

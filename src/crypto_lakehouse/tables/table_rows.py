@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import date
+from itertools import accumulate
 from typing import Any
 
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 from attrs import define, field
 
 from crypto_lakehouse.core.archive import Series
@@ -15,6 +17,8 @@ from crypto_lakehouse.tables.schemas import PartitionField, TableSchema
 from crypto_lakehouse.tables.table_types import period_value
 
 __all__ = ["RowMaker"]
+
+_decode: Any = pc.__dict__["run_end_decode"]  # which Arrow's stubs do not know
 
 
 @define
@@ -104,14 +108,11 @@ class RowMaker:
 
 def _repeated(values: list[tuple[str, int]]) -> Any:  # noqa: ANN401 - Arrow's types are not of one mind
     """A dictionary array of values, each repeated so often."""
-    counts = [count for _, count in values]
-    indices = pl.select(
-        pl.lit(pl.Series(range(len(values)), dtype=pl.Int32)).repeat_by(
-            pl.lit(pl.Series(counts, dtype=pl.UInt32))
-        )
-    ).to_series().explode()  # fmt: skip
-    dictionary = pa.array([text for text, _ in values], pa.string())
-    return pa.DictionaryArray.from_arrays(indices.to_arrow(), dictionary)
+    there = [(text, count) for text, count in values if count]
+    ends = pa.array(accumulate(count for _, count in there), pa.int64())
+    runs: Any = pa.RunEndEncodedArray.from_arrays(ends, pa.array(range(len(there)), pa.int32()))
+    dictionary = pa.array([text for text, _ in there], pa.string())
+    return pa.DictionaryArray.from_arrays(_decode(runs), dictionary)
 
 
 def _column(frame: pl.DataFrame, field: Any) -> Any:  # noqa: ANN401
