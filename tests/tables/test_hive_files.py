@@ -136,6 +136,23 @@ def test_a_month_takes_the_place_of_its_days(folder: Folder, tmp_path: Path) -> 
     assert folder.rows().height == 31 * 24 + 24
 
 
+@pytest.mark.parametrize("stray_first", [True, False])
+def test_a_month_under_two_names_is_one_file(
+    folder: Folder, tmp_path: Path, *, stray_first: bool
+) -> None:
+    day = bars(date(2023, 8, 3))
+    padded, stray = month_of(day), evolve(day, period=Period.parse("2023-8"))
+    folder.write([put(tmp_path, day)])
+    for archive in (stray, padded) if stray_first else (padded, stray):
+        folder.write([put(tmp_path, archive)])
+        assert folder.rows().height == 31 * 24
+    name = "spot/klines/interval=1h/symbol=BTCUSDT/BTCUSDT-1h-2023-08.parquet"
+    assert folder.files == [name]
+    everything = [put(tmp_path, archive) for archive in (day, stray, padded)]
+    assert folder.write(everything) == (1, 2)
+    assert folder.files == [name]
+
+
 def test_days_stay_where_their_month_cannot_be_read(folder: Folder, tmp_path: Path) -> None:
     daily = [put(tmp_path, bars(day)) for day in days(FIRST, 2)]
     month = put_zip(tmp_path, month_of(bars(FIRST)), b"no zip")

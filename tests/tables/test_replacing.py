@@ -117,6 +117,37 @@ def test_both_at_once_is_the_month(catalog: LakeCatalog, tmp_path: Path) -> None
     assert len(rows(catalog)) == 33 * 24
 
 
+def stray_of(archive: Archive) -> Archive:
+    """The month under the name that some have a second time, `2023-8`."""
+    month = Period.month(archive.period.first_day)
+    return evolve(archive, period=evolve(month, padded=False))
+
+
+@pytest.mark.parametrize("together", [True, False])
+@pytest.mark.parametrize("stray_first", [True, False])
+def test_a_month_under_two_names_is_in_the_table_once(
+    catalog: LakeCatalog, tmp_path: Path, *, together: bool, stray_first: bool
+) -> None:
+    day = bars(date(2023, 8, 3))
+    padded, stray = put(tmp_path, month_of(day)), put(tmp_path, stray_of(day))
+    order = [stray, padded] if stray_first else [padded, stray]
+    for some in [order] if together else [[each] for each in order]:
+        ingest(catalog, [*some, put(tmp_path, day)])
+    found = rows(catalog)
+    assert {row[0] for row in found} == {padded.archive.key}
+    assert len(found) == len({row[1] for row in found}) == 31 * 24
+    assert ingest(catalog, [*order, put(tmp_path, day)]) == []
+
+
+def test_a_month_under_its_stray_name_covers_its_days(catalog: LakeCatalog, tmp_path: Path) -> None:
+    daily = [put(tmp_path, bars(day)) for day in days(date(2023, 8, 1), 3)]
+    ingest(catalog, daily)
+    (told,) = ingest(catalog, [*daily, put(tmp_path, stray_of(daily[0].archive))])
+    assert (told.rows, told.replaced) == (31 * 24, 3)
+    assert ingest(catalog, daily) == []
+    assert len(rows(catalog)) == 31 * 24
+
+
 def test_a_month_with_fewer_rows_than_its_days_is_held_back(
     catalog: LakeCatalog, tmp_path: Path
 ) -> None:

@@ -185,6 +185,18 @@ async def test_a_refused_months_days_come_in_its_place(tmp_path: Path) -> None:
     assert row_count(tmp_path) == 744
 
 
+async def test_a_month_refused_under_both_its_names_covers_nothing(tmp_path: Path) -> None:
+    archives = tree(tmp_path)
+    names = [evolve(archives[0], period=Period.parse(text)) for text in ("2023-07", "2023-7")]
+    for month in names:
+        put(tmp_path, month, text_of(month)[:-4])
+    report = await ingested(tmp_path)
+    assert [each["key"] for each in report.problems] == [month.key for month in names]
+    assert report.to_mapping()["totals"] == {
+        "archives": 3, "rows": 72, "replaced": 0, "unchanged": 0, "covered": 0, "refused": 2,
+    }  # fmt: skip
+
+
 async def test_plain_parquet_instead(tmp_path: Path) -> None:
     tree(tmp_path)
     lake = tmp_path / "files"

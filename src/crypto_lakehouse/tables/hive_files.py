@@ -10,13 +10,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from itertools import groupby
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from attrs import define, evolve
+from attrs import define
 
-from crypto_lakehouse.core.archive import Archive, Partition, Period
+from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.tables.batch import Source
 from crypto_lakehouse.tables.data_files import written_schema
 from crypto_lakehouse.tables.findings import ArchiveQuality
@@ -24,6 +25,7 @@ from crypto_lakehouse.tables.ingestion import Ingested, IngestSettings
 from crypto_lakehouse.tables.inspector import Checked, Inspector
 from crypto_lakehouse.tables.known_holes import load_known_holes
 from crypto_lakehouse.tables.local_io import DISK, check_inside
+from crypto_lakehouse.tables.overlaps import above, overlapping, rank
 from crypto_lakehouse.tables.parquet_options import parquet_options
 from crypto_lakehouse.tables.reader import Refused, read_batches
 from crypto_lakehouse.tables.schemas import TableSchema
@@ -56,14 +58,16 @@ class HiveFiles:
         """Write archives of one table.
 
         Returns:
-            How many are there already, and how many days are covered by their month's file.
+            How many are there already, and how many are covered by their month's file.
         """
+        unchanged = covered = 0
         # Months first: the days of one that is refused are wanted.
-        months = [each for each in sources if each.archive.partition is Partition.MONTHLY]
-        unchanged = self._write_all(schema, months)
-        daily = [each for each in sources if each.archive.partition is Partition.DAILY]
-        days = [each for each in daily if not self._month_path(schema, each.archive).is_file()]
-        return unchanged + self._write_all(schema, days), len(daily) - len(days)
+        for _, wave in groupby(sorted(sources, key=_rank), key=_rank):
+            same_rank = list(wave)
+            wanted = [each for each in same_rank if not self._is_covered(schema, each.archive)]
+            covered += len(same_rank) - len(wanted)
+            unchanged += self._write_all(schema, wanted)
+        return unchanged, covered
 
     def _write_all(self, schema: TableSchema, sources: list[Source]) -> int:
         wanted = [
@@ -82,8 +86,8 @@ class HiveFiles:
             folder /= f"interval={archive.interval}"
         return folder / f"symbol={archive.symbol}" / f"{archive.name.removesuffix('.zip')}.parquet"
 
-    def _month_path(self, schema: TableSchema, archive: Archive) -> Path:
-        return self.path(schema, evolve(archive, period=Period.month(archive.period.first_day)))
+    def _is_covered(self, schema: TableSchema, archive: Archive) -> bool:
+        return any(self.path(schema, each).is_file() for each in above(archive))
 
     def _is_there(self, schema: TableSchema, source: Source) -> bool:
         try:
@@ -104,7 +108,7 @@ class HiveFiles:
                 DISK.sync(str(self.root.resolve()), [str(part.resolve())])
                 os.replace(part, path)  # noqa: PTH105 - the same, in the words of the system call
                 DISK.sync_each([str(path.parent.resolve())])
-                replaced = self._remove_days(schema, source.archive)
+                replaced = self._remove_covered(schema, source.archive)
             else:
                 rows = replaced = 0
         finally:
@@ -134,14 +138,19 @@ class HiveFiles:
         state = "quarantined" if quality.verdict == "quarantined" else "ingested"
         return state, rows, quality
 
-    def _remove_days(self, schema: TableSchema, archive: Archive) -> int:
-        if archive.partition is Partition.DAILY:
-            return 0
-        stem = f"{archive.series.stem}{archive.period.first_day:%Y-%m}-*.parquet"
-        days = [*self.path(schema, archive).parent.glob(stem)]
-        for day in days:
-            day.unlink(missing_ok=True)
-        return len(days)
+    def _remove_covered(self, schema: TableSchema, archive: Archive) -> int:
+        """Remove the files of the archives whose place this one takes."""
+        count = 0
+        for each in overlapping(archive):
+            path = self.path(schema, each)
+            if rank(each) > rank(archive) and path.is_file():
+                path.unlink(missing_ok=True)
+                count += 1
+        return count
+
+
+def _rank(source: Source) -> int:
+    return rank(source.archive)
 
 
 def _tables(maker: RowMaker, source: Source, checked: Checked) -> Iterable[pa.Table]:

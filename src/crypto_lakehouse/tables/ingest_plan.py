@@ -1,19 +1,20 @@
 """What an ingestion has to do: which archives are new, which replace others, which are covered.
 
-A month's archive and the archives of its days hold the same rows. The month's wins where there
-is one, so that no row is ever in a table twice.
+A month's archive and the archives of its days hold the same rows. One of them gives them, so that
+no row is ever in a table twice.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
 
 from attrs import frozen
 
 from crypto_lakehouse.core.archive import Archive, Partition, Series
 from crypto_lakehouse.tables.batch import Source
+from crypto_lakehouse.tables.overlaps import rank
 from crypto_lakehouse.tables.provenance import Standing
 
 __all__ = ["IngestPlan", "RowCounter", "plan_ingestion"]
@@ -33,7 +34,8 @@ class IngestPlan:
         removals: Archives whose rows go once those of `ingest` come: the same ones in an older
             version, and days of months.
         unchanged: How many archives are in the table already, in this version.
-        covered: Archives of days whose month is in the table, or comes with this run.
+        covered: Archives of days whose month is in the table, or comes with this run, and of
+            months that are there under their better name.
         held_back: Archives of months that have fewer rows than the days they would replace,
             each with a sentence.
     """
@@ -60,39 +62,29 @@ def plan_ingestion(
         count_rows: Called for a month's archive that would replace days in the table.
         again: Whether to read archives once more that are in the table, or were refused.
     """
-    present = _days_present(standings)
-    wanted, unchanged = [], 0
-    months: set[_Month] = {
-        month
-        for key, standing in standings.items()
-        if standing.state == "ingested" and (month := _month_of_monthly(Archive.parse(key)))
-    }
+    present = _present(standings)
+    best = {month: min(map(rank, archives)) for month, archives in present.items()}
+    wanted, covered, unchanged = [], [], 0
     removals: dict[str, tuple[Archive, ...]] = {}
     held_back: list[tuple[Source, str]] = []
-    days: list[Source] = []
-    for source in sources:
+    for source in sorted(sources, key=lambda source: rank(source.archive)):
         archive = source.archive
-        standing = standings.get(archive.key)
+        standing, month, own = standings.get(archive.key), _month(archive), rank(archive)
         if standing and not again and standing.state in _SETTLED and _same(standing, source):
             unchanged += 1
-        elif archive.partition is Partition.DAILY:
-            days.append(source)
-        else:
-            replaced = present.get(_month(archive), ())
-            lost = _rows_lost(source, replaced, standings, count_rows)
-            if lost:
-                held_back.append((source, lost))
-                continue
-            months.add(_month(archive))
-            wanted.append(source)
-            removals[archive.key] = (*_itself(archive, standing), *replaced)
-    covered = []
-    for source in days:
-        if _month(source.archive) in months:
-            covered.append(source.archive)
             continue
+        if best.get(month, own) < own:
+            covered.append(archive)
+            continue
+        replaced = [each for each in present.get(month, ()) if rank(each) > own]
+        lost = _rows_lost(source, replaced, standings, count_rows)
+        if lost:
+            held_back.append((source, lost))
+            continue
+        if archive.partition is Partition.MONTHLY:
+            best[month] = own
         wanted.append(source)
-        removals[source.archive.key] = _itself(source.archive, standings.get(source.archive.key))
+        removals[archive.key] = (*_itself(archive, standing), *replaced)
     wanted.sort(key=_order)
     return IngestPlan(
         ingest=tuple(wanted),
@@ -110,11 +102,9 @@ def _same(standing: Standing, source: Source) -> bool:
     return standing.sha256 == source.sha256
 
 
-def _order(source: Source) -> tuple[str, str, date, bool]:
+def _order(source: Source) -> tuple[str, str, date]:
     archive = source.archive
-    # A stray key without padding names the same month as the padded one: the padded one first.
-    return (archive.symbol, archive.interval or "", archive.period.first_day,
-            not archive.period.padded)  # fmt: skip
+    return archive.symbol, archive.interval or "", archive.period.first_day
 
 
 def _itself(archive: Archive, standing: Standing | None) -> tuple[Archive, ...]:
@@ -126,22 +116,18 @@ def _month(archive: Archive) -> _Month:
     return archive.series, day.year, day.month
 
 
-def _month_of_monthly(archive: Archive) -> _Month | None:
-    return _month(archive) if archive.partition is Partition.MONTHLY else None
-
-
-def _days_present(standings: Mapping[str, Standing]) -> Mapping[_Month, tuple[Archive, ...]]:
-    present: dict[_Month, tuple[Archive, ...]] = defaultdict(tuple)
+def _present(standings: Mapping[str, Standing]) -> Mapping[_Month, list[Archive]]:
+    present: dict[_Month, list[Archive]] = defaultdict(list)
     for key, standing in standings.items():
-        archive = Archive.parse(key)
-        if standing.state == "ingested" and archive.partition is Partition.DAILY:
-            present[_month(archive)] += (archive,)
+        if standing.state == "ingested":
+            archive = Archive.parse(key)
+            present[_month(archive)].append(archive)
     return present
 
 
 def _rows_lost(
     source: Source,
-    replaced: tuple[Archive, ...],
+    replaced: Sequence[Archive],
     standings: Mapping[str, Standing],
     count_rows: RowCounter,
 ) -> str:
@@ -149,13 +135,14 @@ def _rows_lost(
 
     Months have been published with a part of their days (archive-facts 4.3, #320, #359).
     """
-    if not replaced:
+    days = [archive for archive in replaced if archive.partition is Partition.DAILY]
+    if not days:
         return ""
-    there = sum(standings[archive.key].rows for archive in replaced)
+    there = sum(standings[archive.key].rows for archive in days)
     comes = count_rows(source)
     if comes >= there:
         return ""
     return (
-        f"the month's archive has {comes} rows and the {len(replaced)} days of it in the table "
+        f"the month's archive has {comes} rows and the {len(days)} days of it in the table "
         f"have {there}: the days stay"
     )

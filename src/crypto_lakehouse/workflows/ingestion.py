@@ -149,17 +149,18 @@ class IngestWorkflow(BaseWorkflow):
             catalog.close()
 
     def _ingest_table(self, ingestion: Any, schema: Any, sources: list[Any]) -> None:  # noqa: ANN401
-        plan = ingestion.plan(schema, sources)
-        self._note_plan(schema.name, plan.unchanged, len(plan.covered))
-        problems = self._problem_count
-        ingestion.run(schema, plan)
-        if plan.covered and self._problem_count > problems:
+        unchanged = None
+        while sources:
+            problems = self._problem_count
+            plan = ingestion.plan(schema, sources)
+            unchanged = plan.unchanged if unchanged is None else unchanged
+            self._note_plan(schema.name, unchanged, len(plan.covered))
+            ingestion.run(schema, plan)
+            if self._problem_count == problems:
+                return
             # A month that was refused covers nothing: its days come in its place.
-            days = {archive.key for archive in plan.covered}
-            rest = [each for each in sources if each.archive.key in days]
-            second = ingestion.plan(schema, rest)
-            self._note_plan(schema.name, plan.unchanged, len(second.covered))
-            ingestion.run(schema, second)
+            covered = {archive.key for archive in plan.covered}
+            sources = [each for each in sources if each.archive.key in covered]
 
     def _write_parquet(self, by_table: dict[tuple[Market, DataType], list[StoredZip]]) -> None:
         from crypto_lakehouse.tables.hive_files import HiveFiles
