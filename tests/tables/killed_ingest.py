@@ -17,7 +17,7 @@ from typing import Any
 from tests.tables.made import ingest
 
 from crypto_lakehouse.core.archive import Archive
-from crypto_lakehouse.tables import data_files, ingestion, journal
+from crypto_lakehouse.tables import data_files, ingestion, journal, publishing
 from crypto_lakehouse.tables.batch import Source
 from crypto_lakehouse.tables.catalog import LakeCatalog
 from crypto_lakehouse.tables.ingestion import IngestSettings
@@ -30,9 +30,9 @@ PLACES = (
     (journal.Journal, "announce"),
     (data_files.PartitionWriter, "write"),
     (data_files.PartitionWriter, "close"),
-    (ingestion, "plan_removal"),
+    (publishing, "plan_removal"),
     (journal.Journal, "intend"),
-    (ingestion, "commit_change"),
+    (publishing, "commit_change"),
     (ingestion, "record"),
     (journal.Journal, "forget"),
 )

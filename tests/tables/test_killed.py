@@ -17,7 +17,7 @@ from tests.tables.made import bars, days, put, text_of
 
 from crypto_lakehouse.core.archive import Period
 from crypto_lakehouse.core.errors import LakeError
-from crypto_lakehouse.tables import ingestion
+from crypto_lakehouse.tables import ingestion, publishing
 from crypto_lakehouse.tables.catalog import LakeCatalog
 from crypto_lakehouse.tables.lake import Lake
 from crypto_lakehouse.tables.orphans import _referenced
@@ -111,10 +111,10 @@ def test_an_error_is_put_in_order_at_once(begun: Path, monkeypatch: pytest.Monke
     def full(*_arguments: object, **_named: object) -> None:
         raise OSError(28, "No space left on device")
 
-    for name in ("commit_change", "record"):
+    for module, name in ((publishing, "commit_change"), (ingestion, "record")):
         put_back(begun)
         with monkeypatch.context() as patched:
-            patched.setattr(ingestion, name, full)
+            patched.setattr(module, name, full)
             with pytest.raises(LakeError, match="No space left"):
                 ingest_tree(begun, lambda: None)
         assert not list((begun / "lake" / "journal").iterdir())

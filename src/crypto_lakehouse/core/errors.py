@@ -58,6 +58,7 @@ __all__ = [
     "MatrixError",
     "NoListing",
     "ObjectChanged",
+    "OvertakenError",
     "Problem",
     "QueryError",
     "RedirectRefused",
@@ -331,6 +332,10 @@ class LakeError(LakehouseError):
         self.lake = redact(lake)
         self.reason = redact(reason)
         super().__init__(f"lake `{self.lake}`: {self.reason}")
+
+
+class OvertakenError(LakeError):
+    """Another writer has changed a table between a look at it and the commit; nothing was done."""
 
 
 class QueryError(LakeError):

@@ -111,9 +111,14 @@ class LakeCatalog:
             )
             raise LakeError(str(self.root), reason) from error
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether others may write to the tables: the lake's lock holds its own catalog alone."""
+        return self.name is not None
+
     def make_durable(self, files: Iterable[DataFile]) -> None:
         """Let data files survive a power loss, before a commit names them."""
-        if self.name is None:
+        if not self.is_shared:
             sync_files(self.root.resolve(), [file.file_path for file in files])
 
     def close(self) -> None:
@@ -129,7 +134,7 @@ class LakeCatalog:
 
         Source: SQLite's `PRAGMA data_version`, which sees the commits of all other connections.
         """
-        if self.name is not None:
+        if self.is_shared:
             return None
         with told_as_lake_errors(str(self.root)), self._lock:
             if self._watch is None:

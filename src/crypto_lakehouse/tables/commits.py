@@ -2,31 +2,34 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
+from typing import Self
 
 from attrs import frozen
-from pyiceberg.expressions import BooleanExpression
+from pyiceberg.exceptions import CommitFailedException, ValidationException
 from pyiceberg.manifest import DataFile
-from pyiceberg.table import Table
+from pyiceberg.table import Table, TableProperties
 
 from crypto_lakehouse.core.archive import Archive
-from crypto_lakehouse.core.errors import LakeError
-from crypto_lakehouse.tables.data_files import (
-    PartitionWriter,
-    holds_any,
-    partition_of,
-    rows_without,
-)
-from crypto_lakehouse.tables.filters import ALWAYS, all_of, equals
+from crypto_lakehouse.core.errors import LakeError, OvertakenError
+from crypto_lakehouse.tables.data_files import PartitionWriter, partition_of, rows_without
+from crypto_lakehouse.tables.live_files import files_holding
 from crypto_lakehouse.tables.parquet_options import FileLayout
 
-__all__ = ["COMMIT", "Change", "commit_change", "has_commit", "live_files", "plan_removal"]
+__all__ = ["COMMIT", "Change", "commit_change", "has_commit", "plan_removal"]
 
 #: The snapshot property that names the commit.
 COMMIT = "crypto-lakehouse.commit"
 
 _TOOL = "crypto-lakehouse.version"
+
+#: How often a commit is tried where other writers are faster.
+_TRIES = 20
+_RETRIES = {
+    TableProperties.COMMIT_NUM_RETRIES: str(_TRIES - 1),
+    TableProperties.COMMIT_MIN_RETRY_WAIT_MS: "50",
+    TableProperties.COMMIT_MAX_RETRY_WAIT_MS: "5000",
+}
 
 
 @frozen
@@ -35,29 +38,6 @@ class Change:
 
     added: tuple[DataFile, ...] = ()
     removed: tuple[DataFile, ...] = ()
-
-
-def live_files(
-    table: Table, row_filter: BooleanExpression = ALWAYS, snapshot_id: int | None = None
-) -> Iterator[DataFile]:
-    """The table's data files that may have rows which pass a filter.
-
-    Args:
-        table: The table.
-        row_filter: What rows are wanted.
-        snapshot_id: The version; None is the newest.
-
-    Raises:
-        LakeError: Another program has added delete files, which are not understood here.
-    """
-    for task in table.scan(row_filter=row_filter, snapshot_id=snapshot_id).plan_files():
-        if task.delete_files:
-            reason = (
-                f"`{'.'.join(table.name())}` has delete files of another program; "
-                "rewrite its data files with that program first"
-            )
-            raise LakeError(table.location(), reason)
-        yield task.file
 
 
 def plan_removal(
@@ -72,61 +52,96 @@ def plan_removal(
 
     Files that have no other rows just go. Rows are read and written a row group at a time.
     """
-    by_series: dict[BooleanExpression, set[str]] = defaultdict(set)
-    for archive in archives:
-        by_series[_series_filter(archive)].add(archive.key)
     added: list[DataFile] = []
-    removed: dict[str, DataFile] = {}
-    unwanted: dict[str, set[str]] = defaultdict(set)
-    for row_filter, keys in by_series.items():
-        for file in live_files(table, row_filter):
-            if _may_hold(table, file, keys) and holds_any(table, file, keys):
-                removed[file.file_path] = file
-                unwanted[file.file_path] |= keys
-    for number, (location, file) in enumerate(removed.items()):
+    found = [*files_holding(table, archives)]
+    for number, (file, unwanted) in enumerate(found):
         writer = PartitionWriter(
             table, partition_of(file), f"{stem}-kept{number}", announce, layout
         )
         try:
-            for rows in rows_without(table, location, frozenset(unwanted[location])):
+            for rows in rows_without(table, file.file_path, unwanted):
                 writer.write(rows)
             added += writer.close()
         except BaseException:
             writer.abandon()
             raise
-    return Change(tuple(added), tuple(removed.values()))
+    return Change(tuple(added), tuple(file for file, _ in found))
 
 
-def _series_filter(archive: Archive) -> BooleanExpression:
-    symbol = equals("symbol", archive.symbol)
-    return all_of(symbol, equals("interval", archive.interval)) if archive.interval else symbol
-
-
-def _may_hold(table: Table, file: DataFile, keys: set[str]) -> bool:
-    """Whether the bounds of the file's archives leave room for any of these."""
-    number = table.schema().find_field("archive").field_id
-    low = (file.lower_bounds or {}).get(number)
-    high = (file.upper_bounds or {}).get(number)
-    if low is None or high is None:
-        return True
-    return any(low <= key.encode() <= high for key in keys)
-
-
-def commit_change(table: Table, change: Change, *, commit: str, tool_version: str) -> None:
+def commit_change(
+    table: Table,
+    change: Change,
+    *,
+    commit: str,
+    tool_version: str,
+    agrees: Callable[[Table], None] = lambda _table: None,
+) -> None:
     """Make a change visible, all of it at once.
 
-    Where another writer was faster, pyiceberg puts the change on top of the other's snapshot, as
-    long as no file that goes was touched.
+    Where another writer was faster, the change goes on top of what that one made of the table, as
+    long as both go together.
+
+    Args:
+        table: The table as the change was made for.
+        change: What comes and goes.
+        commit: The commit's own name.
+        tool_version: Noted in the snapshot.
+        agrees: Looks at the table as another writer has left it; raises where the change does not
+            go together with that.
+
+    Raises:
+        OvertakenError: A file that goes is gone already.
+        LakeError: The catalog has refused it all the time.
     """
-    properties = {COMMIT: commit, _TOOL: tool_version}
-    with table.transaction() as transaction:
-        update = transaction.update_snapshot(snapshot_properties=properties)
-        producer = update.overwrite() if change.removed else update.merge_append()
-        with producer:
-            for file in change.added:
-                producer.append_data_file(file)
-            for file in change.removed:
-                producer.delete_data_file(file)
+
+    def look(now: Table) -> None:
+        if not has_commit(now, commit):  # else it was made, and only the answer was lost
+            agrees(now)
+
+    try:
+        with _Watched.of(table, look).transaction() as transaction:
+            properties = {COMMIT: commit, _TOOL: tool_version}
+            update = transaction.update_snapshot(snapshot_properties=properties)
+            producer = update.overwrite() if change.removed else update.merge_append()
+            with producer:
+                for file in change.added:
+                    producer.append_data_file(file)
+                for file in change.removed:
+                    producer.delete_data_file(file)
+    except ValidationException as error:
+        name = ".".join(table.name())
+        reason = f"another run has changed `{name}` meanwhile; run it again"
+        raise OvertakenError(table.location(), reason) from error
+    except CommitFailedException as error:
+        reason = (
+            f"the catalog has refused to commit to `{'.'.join(table.name())}` {_TRIES} times, at "
+            f"last: {error}; run it again"
+        )
+        raise LakeError(table.location(), reason) from error
+
+
+class _Watched(Table):
+    """A table that is looked at whenever pyiceberg puts a change on top of another writer's."""
+
+    look: Callable[[Table], None]
+
+    @classmethod
+    def of(cls, table: Table, look: Callable[[Table], None]) -> Self:
+        properties = {**table.metadata.properties, **_RETRIES}
+        metadata = table.metadata.model_copy(update={"properties": properties})
+        place, io = table.metadata_location, table.io
+        watched = cls(table.name(), metadata, place, io, table.catalog, table.config)
+        watched.look = look
+        return watched
+
+    def refresh(self) -> Table:
+        super().refresh()
+        try:
+            self.look(self)
+        except OvertakenError as error:
+            # This one lets pyiceberg clear away what it has written for the commit.
+            raise ValidationException(str(error)) from error
+        return self
 
 
 def has_commit(table: Table, commit: str) -> bool:

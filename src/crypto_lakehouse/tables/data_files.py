@@ -7,7 +7,7 @@ no part in their order: here rows arrive batch by batch, sorted, and leave by ro
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pyarrow as pa
@@ -29,7 +29,7 @@ from crypto_lakehouse.tables.table_types import arrow_schema
 
 __all__ = [
     "PartitionWriter",
-    "holds_any",
+    "archives_in",
     "partition_of",
     "partition_path",
     "rows_without",
@@ -255,13 +255,13 @@ def rows_without(
                 yield kept.cast(schema)
 
 
-def holds_any(table: Table, file: DataFile, archives: Iterable[str]) -> bool:
-    """Whether a data file has rows of any of these archives; only its column `archive` is read."""
-    wanted = pa.array(sorted(archives), pa.string())
+def archives_in(table: Table, file: DataFile) -> frozenset[str]:
+    """Keys of the archives that a data file has rows of; only its column `archive` is read."""
     opened: Any = table.io.new_input(file.file_path).open()
     with opened as stream:
-        column = pq.ParquetFile(stream).read(columns=["archive"])["archive"]
-    return bool(pc.any(pc.is_in(column.unique(), value_set=wanted)).as_py())
+        column = pq.ParquetFile(stream, read_dictionary=["archive"]).read(columns=["archive"])
+    keys: list[Any] = column["archive"].unique().to_pylist()
+    return frozenset(keys)
 
 
 def partition_of(file: DataFile) -> tuple[Any, ...]:

@@ -23,12 +23,12 @@ from pyiceberg.table import Table
 from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.tables.batch import Source
 from crypto_lakehouse.tables.catalog import JOURNALS, LakeCatalog, told_as_lake_errors
-from crypto_lakehouse.tables.commits import Change, commit_change, plan_removal
 from crypto_lakehouse.tables.findings import ArchiveQuality, Policy
 from crypto_lakehouse.tables.ingest_plan import IngestPlan, plan_ingestion
 from crypto_lakehouse.tables.journal import Journal
 from crypto_lakehouse.tables.parquet_options import FileLayout
 from crypto_lakehouse.tables.provenance import ARCHIVES, provenance_row, record, standings
+from crypto_lakehouse.tables.publishing import Publication
 from crypto_lakehouse.tables.reader import count_rows
 from crypto_lakehouse.tables.recovery import recover
 from crypto_lakehouse.tables.schemas import TableSchema
@@ -39,7 +39,6 @@ __all__ = ["IngestSettings", "Ingested", "Ingestion"]
 #: A commit is made after so many archives, or so many bytes of data files.
 _COMMIT_ARCHIVES = 20_000
 _COMMIT_BYTES = 4 << 30
-
 
 #: How often a run looks whether it is to give up while workers are busy, in seconds.
 CHECKED_EVERY_S = 0.2
@@ -161,15 +160,9 @@ class _Commit:
         journal = Journal(folder, self.name, self.schema.name)
         try:
             self._write(work, journal)
-            change = self._change(journal)
             rows = [*self._provenance()]
-            self.ingestion.catalog.make_durable(change.added)
             journal.intend(rows)
-            if change.added or change.removed:
-                commit_change(
-                    self.table, change, commit=self.name,
-                    tool_version=self.ingestion.settings.tool_version,
-                )  # fmt: skip
+            self._publication(journal).make()
             record(self.ingestion.catalog, rows)
         except BaseException:
             journal.close()
@@ -230,20 +223,21 @@ class _Commit:
         self.files += files
         self.written += written
 
-    def _change(self, journal: Journal) -> Change:
-        gone = {
-            archive.key: archive
-            for written in self.written
-            if written.state == "ingested"
-            for archive in self.plan.removals.get(written.source.archive.key, ())
-        }
-        if not gone:
-            return Change(tuple(self.files))
-        removal = plan_removal(
-            self.table, gone.values(), stem=self.name, announce=journal.announce,
-            layout=self.ingestion.settings.layout,
-        )  # fmt: skip
-        return Change((*self.files, *removal.added), removal.removed)
+    def _publication(self, journal: Journal) -> Publication:
+        settings, removals = self.ingestion.settings, self.plan.removals
+        brought = [each.source.archive for each in self.written if each.state == "ingested"]
+        return Publication(
+            catalog=self.ingestion.catalog,
+            table=self.table,
+            commit=self.name,
+            files=tuple(self.files),
+            brought=tuple(brought),
+            replaced=tuple(gone for each in brought for gone in removals.get(each.key, ())),
+            layout=settings.layout,
+            tool_version=settings.tool_version,
+            announce=journal.announce,
+            check=self.ingestion.check,
+        )
 
     def _provenance(self) -> Iterator[dict[str, Any]]:
         version = self.ingestion.settings.tool_version

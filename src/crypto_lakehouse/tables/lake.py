@@ -18,8 +18,9 @@ from crypto_lakehouse.core.archive import INTERVALS
 from crypto_lakehouse.core.errors import QueryError
 from crypto_lakehouse.core.suggestions import allowed_values
 from crypto_lakehouse.tables.catalog import LakeCatalog, told_as_lake_errors
-from crypto_lakehouse.tables.commits import COMMIT, live_files
+from crypto_lakehouse.tables.commits import COMMIT
 from crypto_lakehouse.tables.filters import ALWAYS, all_of, among, equals
+from crypto_lakehouse.tables.live_files import live_files
 from crypto_lakehouse.tables.provenance import ARCHIVES
 from crypto_lakehouse.tables.scan import Instant, Scan, TimeRange, chosen_columns, time_bounds
 from crypto_lakehouse.tables.schemas import TableSchema, load_schemas

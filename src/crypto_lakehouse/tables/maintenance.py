@@ -15,13 +15,14 @@ from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
 
 from crypto_lakehouse.tables.catalog import JOURNALS, LakeCatalog, told_as_lake_errors
-from crypto_lakehouse.tables.commits import Change, commit_change, live_files
+from crypto_lakehouse.tables.commits import Change, commit_change
 from crypto_lakehouse.tables.data_files import (
     PartitionWriter,
     partition_of,
     rows_without,
 )
 from crypto_lakehouse.tables.journal import Journal
+from crypto_lakehouse.tables.live_files import live_files
 from crypto_lakehouse.tables.orphans import sweep_table
 from crypto_lakehouse.tables.parquet_options import FileLayout
 from crypto_lakehouse.tables.recovery import recover
@@ -138,7 +139,7 @@ def expire(catalog: LakeCatalog, name: str, *, before: datetime) -> int:
         count = len(table.metadata.snapshots)
         table.maintenance.expire_snapshots().older_than(before.astimezone(UTC)).commit()
         table = catalog.catalog.load_table(name)
-        if catalog.name is None:
+        if not catalog.is_shared:
             sweep_table(table)
         return count - len(table.metadata.snapshots)
 

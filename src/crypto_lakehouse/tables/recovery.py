@@ -11,6 +11,7 @@ from crypto_lakehouse.tables.catalog import JOURNALS, LakeCatalog
 from crypto_lakehouse.tables.commits import has_commit
 from crypto_lakehouse.tables.filters import equals
 from crypto_lakehouse.tables.journal import Leftover, leftovers
+from crypto_lakehouse.tables.live_files import live_files
 from crypto_lakehouse.tables.orphans import sweep_table
 from crypto_lakehouse.tables.provenance import ARCHIVES, record
 
@@ -37,17 +38,20 @@ def _settle(catalog: LakeCatalog, leftover: Leftover) -> None:
     table = catalog.find(leftover.table) if leftover.table else None
     if table is None:
         return
-    if _was_made(table, leftover) and not _is_recorded(catalog, leftover.commit):
-        record(catalog, leftover.provenance)
-    elif not _was_made(table, leftover):
+    if not _was_made(table, leftover):
         _delete(table, leftover.files)
-    if catalog.name is None:
+    elif not _is_recorded(catalog, leftover.commit):
+        record(catalog, leftover.provenance)
+    if not catalog.is_shared:
         for touched in _existing(catalog, (leftover.table, ARCHIVES)):
             sweep_table(touched)
 
 
 def _was_made(table: Table, leftover: Leftover) -> bool:
-    return has_commit(table, leftover.commit)
+    if has_commit(table, leftover.commit):
+        return True
+    # Another machine may have let the snapshot expire; its files are the table's all the same.
+    return any(file.file_path in leftover.files for file in live_files(table))
 
 
 def _is_recorded(catalog: LakeCatalog, commit: str) -> bool:

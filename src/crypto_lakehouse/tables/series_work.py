@@ -17,7 +17,7 @@ from crypto_lakehouse.tables.ahead import ahead_of
 from crypto_lakehouse.tables.batch import Batch, Piece, Source
 from crypto_lakehouse.tables.data_files import (
     PartitionWriter,
-    holds_any,
+    archives_in,
     partition_of,
     rows_without,
     written_schema,
@@ -183,7 +183,7 @@ class SeriesWork:
             return self._files
         clean: list[DataFile] = []
         for number, file in enumerate(self._files):
-            if not holds_any(self.table, file, self._spoiled):
+            if self._spoiled.isdisjoint(archives_in(self.table, file)):
                 clean.append(file)
                 continue
             stem = f"{self.stem}-clean{number}"
