@@ -1,5 +1,22 @@
-"""`python -m crypto_lakehouse` is `crypto-lakehouse`."""
+"""The command's beginning: `crypto-lakehouse`, and `python -m crypto_lakehouse`."""
 
-from crypto_lakehouse.cli.main import main
+from __future__ import annotations
 
-main()
+import sys
+from typing import NoReturn
+
+__all__ = ["main"]
+
+
+def main() -> NoReturn:
+    """Import the command, which takes a while in which Ctrl-C is pressed, too, and run it."""
+    try:
+        from crypto_lakehouse.cli.main import main as run
+
+        run()
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -332,3 +334,22 @@ def test_a_failed_run_still_prints_json(shell: Shell, archive_server: ArchiveSer
     assert report["status"] == "failed"
     assert "cannot be written" in report["error"]
     assert "cannot be written" in err
+
+
+def test_ctrl_c_while_the_command_is_imported() -> None:
+    """An import takes 0.2 s, in which somebody may have seen a typing error."""
+    program = """
+import runpy, sys
+
+class CtrlC:
+    def find_spec(self, name, *_):
+        if name == "click":
+            raise KeyboardInterrupt
+
+sys.meta_path.insert(0, CtrlC())
+runpy.run_module("crypto_lakehouse", run_name="__main__")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=50
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
