@@ -22,6 +22,7 @@
     ├─ SidecarMalformed     key, reason
     ├─ ArchiveRefused       key, reason, line, column   its rows cannot be read as its type's
     ├─ LakeError            lake, reason  the tables or their catalog cannot be read or written
+    │  ├─ OvertakenError                  another writer has changed a table meanwhile
     │  └─ QueryError                       a question that cannot be answered           exit 2
     ├─ ExtraMissing         extra, reason  a package of an extra is not installed       exit 2
     ├─ ListingError         prefix, reason  a listing that failed is never an empty one exit 5
