@@ -10,6 +10,8 @@ from datetime import date, timedelta
 from functools import cache
 from pathlib import Path
 
+from attrs import evolve
+
 from crypto_lakehouse.core.archive import Archive, DataType, Market, Partition, Period, Series
 from crypto_lakehouse.planning.matrix import Matrix, MatrixRow, load_matrix
 from crypto_lakehouse.tables.batch import Source
@@ -61,6 +63,11 @@ def bars(day: date, symbol: str = "BTCUSDT", interval: str = "1h") -> Archive:
     return Archive(Series(Market.SPOT, DataType.KLINES, symbol, interval), Period.day(day))
 
 
+def month_of(archive: Archive) -> Archive:
+    """The archive of its whole month."""
+    return evolve(archive, period=Period.month(archive.period.first_day))
+
+
 def days(first: date, count: int) -> list[date]:
     return [first + timedelta(days=number) for number in range(count)]
 
@@ -70,6 +77,12 @@ def text_of(archive: Archive) -> str:
     row = matrix().row(archive.market, archive.data_type)
     assert row is not None
     return b"".join(csv_chunks(archive, row)).decode()
+
+
+def changed_text(archive: Archive) -> str:
+    """Other lines for an archive of bars: the volume is 7 everywhere."""
+    lines = [line.split(",") for line in text_of(archive).splitlines()]
+    return "\n".join(",".join([*each[:5], "7", *each[6:]]) for each in lines) + "\n"
 
 
 def zipped(member: str, text: str | bytes) -> bytes:

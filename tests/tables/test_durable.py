@@ -9,11 +9,9 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-from attrs import evolve
 from sqlalchemy import event
-from tests.tables.made import bars, days, ingest, put, text_of
+from tests.tables.made import bars, days, ingest, month_of, put, text_of
 
-from crypto_lakehouse.core.archive import Period
 from crypto_lakehouse.core.errors import LakeError
 from crypto_lakehouse.stores.disk import Disk
 from crypto_lakehouse.tables import hive_files, journal, local_io
@@ -91,7 +89,7 @@ def test_at_no_commit_is_a_file_not_on_the_disk(
     archive = bars(FIRST, "S0")
     half = "".join(text_of(archive).splitlines(keepends=True)[:12])
     ingest(catalog, [put(tmp_path, archive, half)], settings)
-    month = evolve(archive, period=Period.month(FIRST))
+    month = month_of(archive)
     ingest(catalog, [put(tmp_path, month)], settings)
     compact(catalog, "spot.klines", tool_version="1")
     snapshots = Lake(catalog).snapshots("spot.klines")
@@ -124,7 +122,7 @@ def test_plain_parquet_is_on_the_disk_before_days_go(
 
     monkeypatch.setattr(Path, "unlink", watched)
     archives = [bars(day) for day in days(date(2023, 7, 1), 2)]
-    for each in (*archives, evolve(archives[0], period=Period.month(FIRST))):
+    for each in (*archives, month_of(archives[0])):
         put(tmp_path, each)
         config = LakeConfig(output_directory=str(tmp_path), lake=str(files), format="parquet")
         assert IngestWorkflow(config).execute().report.problem_count == 0

@@ -15,12 +15,13 @@ from tests.tables.made import (
     days,
     every_schema,
     ingest,
+    month_of,
     put,
     put_zip,
     text_of,
 )
 
-from crypto_lakehouse.core.archive import Archive, Period
+from crypto_lakehouse.core.archive import Period
 from crypto_lakehouse.tables import Lake
 from crypto_lakehouse.tables.batch import Source
 from crypto_lakehouse.tables.catalog import LakeCatalog
@@ -61,10 +62,6 @@ class Folder:
 @pytest.fixture
 def folder(tmp_path: Path) -> Folder:
     return Folder(tmp_path / "files")
-
-
-def month_of(archive: Archive) -> Archive:
-    return evolve(archive, period=Period.month(archive.period.first_day))
 
 
 @pytest.mark.parametrize("schema", every_schema(), ids=lambda schema: schema.name)

@@ -11,11 +11,9 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-from attrs import evolve
 from tests.tables.killed_ingest import ingest_tree
-from tests.tables.made import bars, days, put, text_of
+from tests.tables.made import bars, changed_text, days, month_of, put
 
-from crypto_lakehouse.core.archive import Period
 from crypto_lakehouse.core.errors import LakeError
 from crypto_lakehouse.tables import ingestion, publishing
 from crypto_lakehouse.tables.catalog import LakeCatalog
@@ -46,10 +44,9 @@ def begun(tmp_path: Path) -> Path:
         put(tmp_path, bars(day, "ETHUSDT"))
     ingest_tree(tmp_path, lambda: None)
     shutil.copytree(tmp_path / "lake", tmp_path / "saved")
-    put(tmp_path, evolve(bars(FIRST), period=Period.month(FIRST)))
+    put(tmp_path, month_of(bars(FIRST)))
     changed = bars(FIRST, "ETHUSDT")
-    lines = [line.split(",") for line in text_of(changed).splitlines()]
-    put(tmp_path, changed, "\n".join(",".join([*each[:5], "7", *each[6:]]) for each in lines))
+    put(tmp_path, changed, changed_text(changed))
     for day in days(date(2024, 1, 3), 3):
         put(tmp_path, bars(day))
     return tmp_path

@@ -13,7 +13,7 @@ from attrs import evolve
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
-from tests.tables.made import bars, days, ingest, put, text_of
+from tests.tables.made import bars, days, ingest, month_of, put, text_of
 
 from crypto_lakehouse.core.archive import Archive, Period
 from crypto_lakehouse.core.errors import LakeError
@@ -44,10 +44,6 @@ def rows(catalog: LakeCatalog, as_of: datetime | None = None) -> list[tuple[Any,
 
 def files(catalog: LakeCatalog) -> list[Any]:
     return list(Lake(catalog).data_files(TABLE)[1])
-
-
-def month_of(archive: Archive) -> Archive:
-    return evolve(archive, period=Period.month(archive.period.first_day))
 
 
 def with_volume(archive: Archive, volume: int) -> str:

@@ -10,15 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from attrs import evolve
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.exceptions import CommitFailedException
 from pyiceberg.table import Table
-from tests.tables.made import bars, days, put, text_of
+from tests.tables.made import bars, changed_text, days, month_of, put, text_of
 
-from crypto_lakehouse.core.archive import Archive, Period
+from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.errors import LakeError, OvertakenError
 from crypto_lakehouse.tables import commits, maintenance, publishing
 from crypto_lakehouse.tables import ingestion as module
@@ -137,8 +136,8 @@ def test_the_same_archive_between_plan_and_run(here: Machine, there: Machine) ->
 def test_new_versions_of_one_file_at_the_same_time(here: Machine, there: Machine) -> None:
     before = [here.put(bars(day)) for day in days(FIRST, 3)]
     here.ingest(before)  # a file of three archives
-    mine = here.put(bars(FIRST), _changed(bars(FIRST)))
-    theirs = there.put(before[1].archive, _changed(before[1].archive))
+    mine = here.put(bars(FIRST), changed_text(bars(FIRST)))
+    theirs = there.put(before[1].archive, changed_text(before[1].archive))
     here.ingest([mine], lambda: there.ingest([theirs]))
     assert held_once(here, *before)
     assert no_orphan(here)
@@ -150,7 +149,7 @@ def test_new_versions_of_one_file_at_the_same_time(here: Machine, there: Machine
 def test_a_month_and_its_days_at_the_same_time(
     here: Machine, there: Machine, *, days_first: bool
 ) -> None:
-    month = evolve(bars(FIRST), period=Period.month(FIRST))
+    month = month_of(bars(FIRST))
     mine, theirs = (month, bars(FIRST)) if days_first else (bars(FIRST), month)
     source, other = here.put(mine), there.put(theirs)
     with pytest.raises(LakeError) as refused:
@@ -210,7 +209,7 @@ def test_compaction_at_the_same_time_as_a_new_version(
 ) -> None:
     for day in days(FIRST, 3):
         here.ingest([here.put(bars(day))])
-    changed = here.put(bars(FIRST), _changed(bars(FIRST)))
+    changed = here.put(bars(FIRST), changed_text(bars(FIRST)))
 
     def late(*args: Any, **named: Any) -> None:
         here.ingest([changed])
@@ -278,7 +277,7 @@ def test_writers_that_are_always_first(
 
     monkeypatch.setattr(publishing, "commit_change", overtaken)
     with pytest.raises(OvertakenError, match="another run was first"):
-        there.ingest([there.put(bars(FIRST), _changed(bars(FIRST)))])
+        there.ingest([there.put(bars(FIRST), changed_text(bars(FIRST)))])
     assert len(tries) == 10
     assert no_orphan(here)
 
@@ -314,8 +313,3 @@ def test_any_writers_at_once(
 
 def waited(barrier: threading.Barrier) -> None:
     barrier.wait(20)
-
-
-def _changed(archive: Archive) -> str:
-    lines = [line.split(",") for line in text_of(archive).splitlines()]
-    return "\n".join(",".join([*each[:5], "7", *each[6:]]) for each in lines) + "\n"

@@ -10,7 +10,7 @@ from typing import Any
 import anyio
 import pytest
 from attrs import evolve
-from tests.tables.made import bars, put, put_zip, text_of
+from tests.tables.made import bars, month_of, put, put_zip, text_of
 from tests.workflows.conftest import KEY, Collection
 from tests.workflows.lakes import FIRST, ingested, row_count, tree
 
@@ -170,7 +170,7 @@ async def test_a_lake_has_floats_or_decimals(tmp_path: Path) -> None:
 
 async def test_a_refused_months_days_come_in_its_place(tmp_path: Path) -> None:
     archives = tree(tmp_path)
-    month = evolve(archives[0], period=Period.month(FIRST))
+    month = month_of(archives[0])
     put(tmp_path, month, text_of(month)[:-4])
     report = await ingested(tmp_path)
     assert [each["key"] for each in report.problems] == [month.key]

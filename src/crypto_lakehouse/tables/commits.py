@@ -93,6 +93,7 @@ def commit_change(
         OvertakenError: A file that goes is gone already.
         LakeError: The catalog has refused it all the time.
     """
+    name = ".".join(table.name())
 
     def look(now: Table) -> None:
         if not has_commit(now, commit):  # else it was made, and only the answer was lost
@@ -109,13 +110,12 @@ def commit_change(
                 for file in change.removed:
                     producer.delete_data_file(file)
     except ValidationException as error:
-        name = ".".join(table.name())
         reason = f"another run has changed `{name}` meanwhile; run it again"
         raise OvertakenError(table.location(), reason) from error
     except CommitFailedException as error:
         reason = (
-            f"the catalog has refused to commit to `{'.'.join(table.name())}` {_TRIES} times, at "
-            f"last: {error}; run it again"
+            f"the catalog has refused to commit to `{name}` {_TRIES} times, at last: {error}; "
+            "run it again"
         )
         raise LakeError(table.location(), reason) from error
 

@@ -25,7 +25,7 @@ from crypto_lakehouse.tables.ingestion import Ingested, IngestSettings
 from crypto_lakehouse.tables.inspector import Checked, Inspector
 from crypto_lakehouse.tables.known_holes import load_known_holes
 from crypto_lakehouse.tables.local_io import DISK, check_inside
-from crypto_lakehouse.tables.overlaps import above, overlapping, rank
+from crypto_lakehouse.tables.overlaps import above, below, rank
 from crypto_lakehouse.tables.parquet_options import parquet_options
 from crypto_lakehouse.tables.reader import Refused, read_batches
 from crypto_lakehouse.tables.schemas import TableSchema
@@ -139,14 +139,11 @@ class HiveFiles:
         return state, rows, quality
 
     def _remove_covered(self, schema: TableSchema, archive: Archive) -> int:
-        """Remove the files of the archives whose place this one takes."""
-        count = 0
-        for each in overlapping(archive):
-            path = self.path(schema, each)
-            if rank(each) > rank(archive) and path.is_file():
-                path.unlink(missing_ok=True)
-                count += 1
-        return count
+        covered = [self.path(schema, each) for each in below(archive)]
+        there = [path for path in covered if path.is_file()]
+        for path in there:
+            path.unlink(missing_ok=True)
+        return len(there)
 
 
 def _rank(source: Source) -> int:

@@ -14,7 +14,7 @@ from attrs import evolve
 
 from crypto_lakehouse.core.archive import Archive, Partition, Period
 
-__all__ = ["above", "overlapping", "rank"]
+__all__ = ["above", "below", "overlapping", "rank"]
 
 
 def rank(archive: Archive) -> int:
@@ -27,6 +27,11 @@ def rank(archive: Archive) -> int:
 def above(archive: Archive) -> Iterator[Archive]:
     """The archives that take its place wherever they are."""
     return (each for each in overlapping(archive) if rank(each) < rank(archive))
+
+
+def below(archive: Archive) -> Iterator[Archive]:
+    """The archives whose place it takes."""
+    return (each for each in overlapping(archive) if rank(each) > rank(archive))
 
 
 def overlapping(archive: Archive) -> Iterator[Archive]:
