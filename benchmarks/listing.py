@@ -28,7 +28,7 @@ from aiohttp import web
 from attrs import define, field
 from yarl import URL
 
-from crypto_lakehouse.collection.direct import direct_client
+from crypto_lakehouse.collection.client import engine_client
 from crypto_lakehouse.collection.http import HttpTransport, Origins
 from crypto_lakehouse.collection.listing import Lister
 from crypto_lakehouse.collection.listing_xml import PageParser
@@ -156,7 +156,7 @@ async def list_all(url: str, prefixes: int, parallel: int) -> Progress:
                     keys += len(page.objects)
             progress.end_prefix(keys)
 
-    async with direct_client(parallel, 60) as client, anyio.create_task_group() as tasks:
+    async with engine_client(parallel, 60) as client, anyio.create_task_group() as tasks:
         lister = Lister(
             transport=HttpTransport(client, Origins.of(url, ())),
             base=URL(url),

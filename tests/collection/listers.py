@@ -11,7 +11,7 @@ import anyio.lowlevel
 from attrs import define, field
 from yarl import URL
 
-from crypto_lakehouse.collection.direct import direct_client
+from crypto_lakehouse.collection.client import engine_client
 from crypto_lakehouse.collection.http import HttpTransport, Origins, Transport
 from crypto_lakehouse.collection.listing import Lister
 from crypto_lakehouse.collection.retry import RetryPolicy
@@ -138,7 +138,7 @@ async def listing(
     limit: int = 4,
 ) -> AsyncIterator[Lister]:
     """A lister over the real client, with as many connections as requests under way."""
-    async with direct_client(limit, 30) as client:
+    async with engine_client(limit, 30) as client:
         yield Lister(
             transport=HttpTransport(client, Origins.of(base, redirects)),
             base=URL(base),

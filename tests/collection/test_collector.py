@@ -10,9 +10,9 @@ from typing import BinaryIO, cast
 
 from yarl import URL
 
+from crypto_lakehouse.collection.client import engine_client
 from crypto_lakehouse.collection.collector import ArchiveCollector
 from crypto_lakehouse.collection.concurrency import FixedGate
-from crypto_lakehouse.collection.direct import direct_client
 from crypto_lakehouse.collection.examination import Examiner
 from crypto_lakehouse.collection.http import HttpTransport, Origins
 from crypto_lakehouse.collection.inventory import Action, Work
@@ -38,7 +38,7 @@ async def collect(
     async def emit(_events: list[Event] | tuple[Event, ...] | object) -> None:
         return None
 
-    async with direct_client(1, 5.0) as client:
+    async with engine_client(1, 5.0) as client:
         transport = HttpTransport(client, Origins.of(server.url, []))
         fetcher = Fetcher(transport, URL(server.url), store, RetryPolicy(), FixedGate(1), emit)
         collector = ArchiveCollector(

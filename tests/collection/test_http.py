@@ -16,8 +16,7 @@ from aioresponses import aioresponses
 from attrs import define
 from yarl import URL
 
-from crypto_lakehouse.collection.aiohttp_client import aiohttp_client
-from crypto_lakehouse.collection.direct import direct_client
+from crypto_lakehouse.collection.client import engine_client, session_client
 from crypto_lakehouse.collection.http import (
     Client,
     HttpTransport,
@@ -41,7 +40,7 @@ ARCHIVE_URL = URL(f"{BASE}/data/x.zip")
 Opening = Callable[[int, float], AbstractAsyncContextManager[Client]]
 
 
-@pytest.fixture(params=[direct_client, aiohttp_client])
+@pytest.fixture(params=[engine_client, session_client])
 def opening(request: pytest.FixtureRequest) -> Opening:
     """Both clients, which are to behave alike."""
     return cast("Opening", request.param)
@@ -49,7 +48,7 @@ def opening(request: pytest.FixtureRequest) -> Opening:
 
 @pytest.fixture
 async def transport() -> AsyncIterator[HttpTransport]:
-    async with aiohttp_client(4, 1.0) as client:
+    async with session_client(4, 1.0) as client:
         yield HttpTransport(client, Origins.of(BASE, ["s3.example", "Other.example:8443"]))
 
 

@@ -26,6 +26,7 @@ from crypto_lakehouse.collection.http import (
     retry_after_s,
 )
 from crypto_lakehouse.collection.retry import RetryPolicy
+from crypto_lakehouse.collection.routes import Route, SessionRoute
 from crypto_lakehouse.collection.transfer import Fetcher
 from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.errors import RedirectRefused
@@ -158,7 +159,8 @@ class Session:
 
 
 def transport_of(answer: Answer) -> HttpTransport:
-    client = AiohttpClient(cast("aiohttp.ClientSession", Session(answer)))
+    session = cast("aiohttp.ClientSession", Session(answer))
+    client = AiohttpClient(SessionRoute(Route(session)), 1.0)
     return HttpTransport(client, Origins.of(str(BASE), []))
 
 

@@ -131,7 +131,11 @@ def test_a_name_lookup_that_hangs_is_not_waited_for(
         return whole(*arguments, **options)
 
     async def application() -> None:
-        config = {**KLINES_OF_A_DAY, "output_directory": str(tmp_path)}
+        config = {
+            **KLINES_OF_A_DAY,
+            "source_url": "http://localhost:9",  # a name: addresses are not looked up
+            "output_directory": str(tmp_path),
+        }
         before = Traces.now(0)
         task = await _cancelled(run_collection(config), began.is_set)
         with pytest.raises(asyncio.CancelledError):

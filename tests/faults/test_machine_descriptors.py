@@ -8,11 +8,10 @@ import shutil
 from socket import socket
 from typing import Any
 
+import aiohappyeyeballs
 import pytest
-from aiohappyeyeballs import start_connection
 from tests.faults.machine import Machine
 
-from crypto_lakehouse.collection import direct
 from crypto_lakehouse.workflows.descriptors import raise_open_files_limit
 
 resource = pytest.importorskip("resource", reason="Windows has no such limit")
@@ -66,15 +65,16 @@ def test_one_connection_is_left_where_hardly_anything_may_be_open(machine: Machi
 def test_a_connection_for_which_there_is_no_descriptor_is_tried_again(
     machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    connect = aiohappyeyeballs.start_connection
     refusals = [errno.EMFILE, errno.ENFILE]
 
     async def refused(*arguments: Any, **options: Any) -> socket:
         if refusals:
             number = refusals.pop()
             raise OSError(number, os.strerror(number))
-        return await start_connection(*arguments, **options)
+        return await connect(*arguments, **options)
 
-    monkeypatch.setattr(direct, "start_connection", refused)
+    monkeypatch.setattr(aiohappyeyeballs, "start_connection", refused)
     machine.publish(4)
     assert machine.once_more(max_retries=2).totals["verified"] == 4
     assert refusals == []

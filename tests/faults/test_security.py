@@ -14,7 +14,6 @@ import trustme
 from tests.faults.tls_source import ARCHIVES, speaking, tls_source, trust
 from tests.workflows.conftest import KEY, Collection
 
-from crypto_lakehouse.collection import direct
 from crypto_lakehouse.core.errors import ConfigurationError, ListingError
 from crypto_lakehouse.testing import ArchiveServer
 from crypto_lakehouse.testing.faults import Body, Redirect
@@ -36,13 +35,13 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     addresses: list[Any] = []
     connect = aiohappyeyeballs.start_connection
 
-    async def remember(found: Any, **options: Any) -> socket.socket:
-        for _, _, _, _, address in found:
+    async def remember(addr_infos: Any, **options: Any) -> socket.socket:
+        for _, _, _, _, address in addr_infos:
             assert ipaddress.ip_address(address[0]).is_loopback, address
             addresses.append(address)
-        return await connect(found, **options)
+        return await connect(addr_infos, **options)
 
-    monkeypatch.setattr(direct, "start_connection", remember)
+    monkeypatch.setattr(aiohappyeyeballs, "start_connection", remember)
     return addresses
 
 

@@ -10,12 +10,21 @@ import asyncio
 import io
 import warnings
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from itertools import pairwise
+from typing import Any
 
-from crypto_lakehouse.collection.answers import Lost
-from crypto_lakehouse.collection.connection import Connection
+from aiohttp.client_proto import ResponseHandler
+from attrs import frozen
+from yarl import URL
+
+from crypto_lakehouse.collection.client import engine_client
+from crypto_lakehouse.collection.exchange import ExchangeClient
+from crypto_lakehouse.collection.http import Answer
 from crypto_lakehouse.collection.listing_xml import PageParser, ParsedPage
+from crypto_lakehouse.collection.origin import Origin
 from crypto_lakehouse.collection.plain_zip import is_plain_and_good
 from crypto_lakehouse.collection.sidecar import parse_sidecar
 from crypto_lakehouse.collection.streamed_zip import StreamedZip
@@ -29,6 +38,7 @@ from crypto_lakehouse.core.errors import (
     ListingMalformed,
     MatrixError,
     SidecarMalformed,
+    TransferError,
 )
 from crypto_lakehouse.planning.matrix import parse_matrix
 
@@ -122,64 +132,156 @@ def config(data: bytes) -> None:
 
 
 class _Line(asyncio.Transport):
-    """The other side of a connection: it takes everything, and says nothing."""
+    """The other side of a connection: it takes everything, and hands over what it is given."""
 
-    closing = False
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__()
+        self._loop = loop
+        self._protocol: asyncio.BaseProtocol = ResponseHandler(loop)
+        self._protocol.connection_made(self)
+        self._is_closing = False
+        self._reads = asyncio.Event()
+        self._reads.set()
 
     def write(self, data: object) -> None:
         """Take what is sent."""
 
-    def is_closing(self) -> bool:
-        return self.closing
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        self._protocol = protocol
 
-    def abort(self) -> None:
-        self.closing = True
+    def get_protocol(self) -> asyncio.BaseProtocol:
+        return self._protocol
+
+    def is_closing(self) -> bool:
+        return self._is_closing
+
+    def close(self) -> None:
+        if not self._is_closing:
+            self._is_closing = True
+            self._reads.set()
+            self._loop.call_soon(self._protocol.connection_lost, None)
+
+    abort = close
 
     def pause_reading(self) -> None:
-        """More may come; a source need not obey."""
+        self._reads.clear()
 
     def resume_reading(self) -> None:
-        """It never paused."""
+        self._reads.set()
+
+    async def bring(self, piece: bytes) -> None:
+        """Hand over bytes, unless the client closes the connection."""
+        while piece:
+            await self._reads.wait()
+            if self._is_closing:
+                return
+            protocol = self._protocol
+            assert isinstance(protocol, asyncio.BufferedProtocol)
+            buffer = memoryview(protocol.get_buffer(-1))
+            taken = min(len(buffer), len(piece))
+            assert taken
+            buffer[:taken] = piece[:taken]
+            del buffer  # or the body's last piece could not be cut to size
+            protocol.buffer_updated(taken)
+            piece = piece[taken:]
 
 
-async def _answered(data: bytes, step: int) -> tuple[int, bytes | None]:
-    """What a client is told of an answer that comes in steps: its status, and its whole body."""
-    connection = Connection(60.0, lambda _: None, chunk_bytes=4096)
-    line = _Line()
-    connection.connection_made(line)
-    asking = asyncio.ensure_future(connection.ask(b"GET / HTTP/1.1\r\n\r\n"))
-    await asyncio.sleep(0)
-    place = 0
-    while place < len(data) and not line.closing and not connection.is_closed:
-        buffer = connection.get_buffer(-1)
-        taken = min(len(buffer), step, len(data) - place)
-        buffer[:taken] = data[place : place + taken]
-        del buffer  # or the body's last piece could not be cut to size
-        connection.buffer_updated(taken)
-        place += taken
-    if not line.closing:
-        connection.connection_lost(None)
+class _Connector:
+    """A connector with one connection, and that connection."""
+
+    def __init__(self, line: _Line) -> None:
+        self.protocol = line.get_protocol()
+        self._line = line
+
+    async def connect(self, *_: object) -> _Connector:
+        if self._line.is_closing():
+            raise ConnectionError("there is one connection only")
+        return self
+
+    def release(self) -> None:
+        """It is idle from now on."""
+
+    def close(self) -> None:
+        self._line.close()
+
+
+@frozen
+class _Told:
+    """What a client learns from an answer."""
+
+    status: int = 0
+    body: bytes = b""
+    error: str = ""
+
+
+async def _take(found: Answer) -> _Told:
+    """Take a body; it is whole, or there is an error."""
+    chunks, error = [], ""
     try:
-        await asking
-        parts = []
-        while chunk := await connection.chunk():
-            parts.append(bytes(chunk))
-        body = b"".join(parts)
-        assert connection.size_bytes in {None, len(body)}
-        return connection.status, body
-    except Lost as error:
-        assert str(error)
-        return connection.status, None
-    finally:
-        connection.abort()
+        async for chunk in found.chunks():
+            chunks.append((chunk, bytes(chunk)))  # noqa: PERF401 - some come before an error
+    except TransferError as failure:
+        _is_told(failure)
+        error = type(failure).__name__
+    body = b"".join(copy for _, copy in chunks)
+    assert all(chunk == copy for chunk, copy in chunks)  # what was handed out never changes
+    assert found.size_bytes in {None, len(body)} or error or found.status in {204, 304}
+    return _Told(found.status, body, error)
+
+
+async def _answered(pieces: list[bytes], *, is_wanted: bool = True) -> _Told:
+    """What a client learns from an answer that comes in pieces and ends with its connection."""
+    loop = asyncio.get_running_loop()
+    complaints: list[dict[str, object]] = []
+    loop.set_exception_handler(lambda _, what: complaints.append(what))
+    line, url = _Line(loop), URL("http://h.example/")
+    connector: Any = _Connector(line)
+    async with engine_client(1, 60.0, 4096) as client:
+        assert isinstance(client, ExchangeClient)
+        client._origins["http", "h.example", 80] = Origin(None, connector, "h.example", "", "")
+        taking = asyncio.ensure_future(_use(client, url, is_wanted=is_wanted))
+        await asyncio.sleep(0)
+        for piece in pieces:
+            bringing = asyncio.ensure_future(line.bring(piece))
+            for _ in range(len(piece) + 100):
+                await asyncio.sleep(0)
+                if bringing.done():
+                    break
+            await bringing
+            for _ in range(4):
+                await asyncio.sleep(0)
+        line.close()
+        async with asyncio.timeout(5):
+            told = await taking
+        await asyncio.sleep(0)
+        assert not client.receivers
+        assert not client.idle
+    assert not complaints, complaints
+    return told
+
+
+async def _use(client: ExchangeClient, url: URL, *, is_wanted: bool) -> _Told:
+    try:
+        found = await client.send(url, {})
+    except TransferError as error:
+        _is_told(error)
+        return _Told(error=type(error).__name__)
+    told = await _take(found) if is_wanted else _Told(found.status)
+    found.release()
+    return told
 
 
 def answer(data: bytes) -> None:
-    """An answer is the same in whatever pieces it comes; a body is whole, or lost."""
-    whole = asyncio.run(_answered(data, 1 << 20))
-    pieces = asyncio.run(_answered(data, 7))
-    if whole[1] is not None and pieces[1] is not None:
-        assert whole == pieces
+    """An answer is the same in whatever pieces it comes; a body is whole, or an error."""
+    places = [0, *sorted({len(data) // 3, zlib.crc32(data) % (len(data) + 1)}), len(data)]
+    whole = asyncio.run(_answered([data]))
+    for pieces in (
+        [data[begin:end] for begin, end in pairwise(places)],
+        [data[place : place + 7] for place in range(0, len(data), 7)],
+    ):
+        told = asyncio.run(_answered(pieces))
+        assert told == whole, (told, whole)
+    asyncio.run(_answered([data[: len(data) // 2], data[len(data) // 2 :]], is_wanted=False))
 
 
 def _by_zipfile(data: bytes) -> bool:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tests.planning.matrices import symbols
 from yarl import URL
 
-from crypto_lakehouse.collection.direct import direct_client
+from crypto_lakehouse.collection.client import engine_client
 from crypto_lakehouse.collection.http import HttpTransport, Origins
 from crypto_lakehouse.collection.listing import Lister
 from crypto_lakehouse.collection.retry import RetryPolicy
@@ -62,7 +62,7 @@ async def lister(server: ArchiveServer, retry: RetryPolicy) -> AsyncIterator[Lis
     async def nobody(_events: object) -> None:
         return None
 
-    async with direct_client(8, 30) as client:
+    async with engine_client(8, 30) as client:
         yield Lister(
             transport=HttpTransport(client, Origins.of(server.url, ())),
             base=URL(server.url),

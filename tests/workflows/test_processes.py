@@ -92,7 +92,7 @@ async def kill_at(stall: faults.Stall) -> None:
 async def test_a_worker_imports_nothing_from_the_working_directory(
     collection: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "httptools.py").write_text("raise SystemExit('imported')")
+    (tmp_path / "aiohttp.py").write_text("raise SystemExit('imported')")
     monkeypatch.chdir(tmp_path)
     report = await collection.run(**DAYS, processes=2)
     assert report.totals["verified"] == 20

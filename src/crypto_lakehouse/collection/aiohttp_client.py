@@ -1,63 +1,50 @@
-"""A client over an aiohttp session; the only module that knows aiohttp's exceptions.
+"""A client over aiohttp's documented session, and what aiohttp's errors become.
 
-For applications that share their own session with the engine. The engine's own client is
-`direct`, which costs a fifth of the processor time for each request.
+For applications that share their own session with the engine, and in place of `exchange` where
+the installed aiohttp lacks a name that it needs.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Mapping
 
 import aiohttp
+from aiohttp.http_exceptions import HttpProcessingError
 from attrs import define
 from yarl import URL
 
 from crypto_lakehouse.collection.certificates import tls_refusal
-from crypto_lakehouse.collection.http import read_up_to
+from crypto_lakehouse.collection.http import plausible_bytes, read_up_to
+from crypto_lakehouse.collection.idle_timeout import SILENT
+from crypto_lakehouse.collection.routes import HEAD_LINE_BYTES, READ_BUFFER_BYTES, Routes
 from crypto_lakehouse.core.errors import (
     ConnectionFailed,
+    ProxyRefused,
     TimedOut,
     TransferError,
     TruncatedBody,
 )
 from crypto_lakehouse.core.redaction import redact
+from crypto_lakehouse.core.suggestions import shown
 
-__all__ = ["AiohttpClient", "aiohttp_client"]
-
-#: aiohttp's read buffer. Large bodies arrive in pieces of up to twice this many bytes.
-READ_BUFFER_BYTES = 1 << 20
-
-#: No file is as long; nor could the ledger keep the number.
-_IMPOSSIBLE_BYTES = 1 << 63
-
-
-@asynccontextmanager
-async def aiohttp_client(connections: int, timeout_s: float) -> AsyncIterator[AiohttpClient]:
-    """Open a session as the engine would have it, and a client over it.
-
-    Args:
-        connections: How many connections it may hold open.
-        timeout_s: How long the source may be silent, in seconds, while connecting or sending;
-            a body that keeps coming may take as long as it needs.
-    """
-    session = aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=connections, ttl_dns_cache=300),
-        cookie_jar=aiohttp.DummyCookieJar(),
-        auto_decompress=False,
-        headers={"Accept-Encoding": "identity", "User-Agent": "crypto-lakehouse"},
-        timeout=aiohttp.ClientTimeout(total=None, sock_connect=timeout_s, sock_read=timeout_s),
-        read_bufsize=READ_BUFFER_BYTES,
-    )
-    async with session:
-        yield AiohttpClient(session)
+__all__ = ["AiohttpClient", "transfer_error"]
 
 
 @define
 class AiohttpClient:
-    """Sends requests through an aiohttp session, which is used and not closed."""
+    """Sends requests through aiohttp sessions, which are used and not closed.
 
-    session: aiohttp.ClientSession
+    What a session sets for its own requests holds (headers, authorization, cookies, proxies,
+    tracing, middlewares), but for what would change bytes or end a long body: decoding,
+    redirects, statuses as exceptions, and time limits are the engine's.
+
+    Args:
+        routes: Which session a request goes through.
+        timeout_s: How long a source may be silent, in seconds.
+    """
+
+    routes: Routes
+    timeout_s: float
 
     async def send(self, url: URL, headers: Mapping[str, str]) -> _HttpResponse:
         """Send a GET and wait for the head of its answer.
@@ -65,9 +52,25 @@ class AiohttpClient:
         Raises:
             TransferError: No answer.
         """
-        with _translated(str(url)):
-            response = await self.session.get(url, headers=headers, allow_redirects=False)
-        return _HttpResponse(response, str(url))
+        route = self.routes.of(url)
+        if route.proxy_authorization is not None and url.scheme == "http":
+            headers = {**headers, "Proxy-Authorization": route.proxy_authorization}
+        with _translated(url):
+            response = await route.session.get(
+                url,
+                headers={"Accept-Encoding": "identity", **headers},
+                allow_redirects=False,
+                auto_decompress=False,
+                raise_for_status=False,
+                read_bufsize=READ_BUFFER_BYTES,
+                max_line_size=HEAD_LINE_BYTES,
+                max_field_size=HEAD_LINE_BYTES,
+                timeout=aiohttp.ClientTimeout(
+                    total=None, connect=self.timeout_s, sock_read=self.timeout_s
+                ),
+                **route.options,
+            )
+        return _HttpResponse(response, url)
 
 
 class _HttpResponse:
@@ -75,13 +78,12 @@ class _HttpResponse:
 
     __slots__ = ("_response", "_url", "headers", "size_bytes", "status")
 
-    def __init__(self, response: aiohttp.ClientResponse, url: str) -> None:
+    def __init__(self, response: aiohttp.ClientResponse, url: URL) -> None:
         self._response = response
         self._url = url
         self.status = response.status
         self.headers: Mapping[str, str] = response.headers
-        length = response.content_length
-        self.size_bytes = length if length is None or length < _IMPOSSIBLE_BYTES else None
+        self.size_bytes = plausible_bytes(response.content_length)
 
     async def read(self, limit: int) -> bytes:
         if self.size_bytes is not None and self.size_bytes <= limit:
@@ -111,7 +113,7 @@ class _translated:  # noqa: N801 - reads as a statement; a class, as it is on th
 
     __slots__ = ("expected", "received", "url")
 
-    def __init__(self, url: str, expected: int | None = None, received: int = 0) -> None:
+    def __init__(self, url: URL, expected: int | None = None, received: int = 0) -> None:
         self.url = url
         self.expected = expected
         self.received = received
@@ -120,17 +122,33 @@ class _translated:  # noqa: N801 - reads as a statement; a class, as it is on th
         pass
 
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        if error is None:
-            return
-        if isinstance(error, TimeoutError):
-            raise TimedOut(self.url, "the source was silent for too long") from error
         if isinstance(error, aiohttp.ClientPayloadError) and self.expected is not None:
-            raise TruncatedBody(self.url, expected=self.expected, received=self.received) from error
-        if isinstance(error, aiohttp.ClientError | OSError):
-            refusal = tls_refusal(self.url, error.__cause__ or error)
-            raise refusal or ConnectionFailed(self.url, _reason(error)) from error
-        if isinstance(error, aiohttp.InvalidURL | ValueError):
-            raise TransferError(self.url, _reason(error)) from error
+            raise TruncatedBody(
+                str(self.url), expected=self.expected, received=self.received
+            ) from error
+        if isinstance(error, aiohttp.ClientError | HttpProcessingError | OSError | ValueError):
+            raise transfer_error(self.url, error) from error
+
+
+def transfer_error(url: URL, error: Exception) -> TransferError:
+    """Make our error of what aiohttp, the socket or the system said of a request."""
+    address = str(url)
+    if isinstance(error, TimeoutError):
+        ours = str(error).startswith("the source")
+        return TimedOut(address, str(error) if ours else SILENT)
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        return ProxyRefused(address, error.status)
+    if isinstance(error, aiohttp.ServerDisconnectedError):
+        return ConnectionFailed(address, "the source closed the connection")
+    if isinstance(error, HttpProcessingError):
+        return ConnectionFailed(address, f"not an answer: {shown(_reason(error))}")
+    if isinstance(error, aiohttp.ClientError | OSError):
+        refusal = tls_refusal(address, error.__cause__ or error)
+        if refusal is not None:
+            return refusal
+        if not isinstance(error, ValueError):
+            return ConnectionFailed(address, _reason(error))
+    return TransferError(address, _reason(error))
 
 
 def _reason(error: BaseException) -> str:

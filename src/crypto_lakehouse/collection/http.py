@@ -2,8 +2,8 @@
 
 A transport answers one GET. It follows redirects only to hosts that the configuration names,
 never decodes a body (an archive's bytes are hashed as published), and keeps no cookies. Below it
-is a client that sends what it is told: ours (`direct`), or one over an application's own aiohttp
-session (`aiohttp_client`).
+is a client that sends what it is told: the engine's (`exchange`), or one over an aiohttp session
+(`aiohttp_client`).
 """
 
 from __future__ import annotations
@@ -26,9 +26,22 @@ from crypto_lakehouse.core.errors import RedirectRefused, ServerError
 from crypto_lakehouse.core.hosts import is_loopback, kind_of_address
 from crypto_lakehouse.core.suggestions import shown
 
-__all__ = ["Answer", "Client", "HttpTransport", "Origins", "Response", "Transport", "object_url"]
+__all__ = [
+    "Answer",
+    "Client",
+    "HttpTransport",
+    "Origins",
+    "Response",
+    "Transport",
+    "basic_authorization",
+    "object_url",
+    "plausible_bytes",
+]
 
 _MAX_REDIRECTS = 5
+
+#: No file is as long; nor could the ledger keep the number.
+_IMPOSSIBLE_BYTES = 1 << 63
 
 #: Keys that quoting would not change, which nearly all are.
 _PLAIN_KEY = re.compile(r"[A-Za-z0-9/._~-]+", re.ASCII)
@@ -218,7 +231,7 @@ class HttpTransport:
         source = self.origins.source_of(url)
         if source is None or source.user is None:
             return headers
-        return {**headers, "Authorization": _basic(source.user, source.password or "")}
+        return {**headers, "Authorization": basic_authorization(source.user, source.password or "")}
 
     def _redirected(self, url: URL, location: str) -> URL:
         try:
@@ -285,7 +298,12 @@ async def read_up_to(response: Response, limit: int) -> bytes:
     return b"".join(parts)[:limit]
 
 
-def _basic(user: str, password: str) -> str:
+def plausible_bytes(announced: int | None) -> int | None:
+    """The announced length of a body; None where no file could be as long."""
+    return announced if announced is None or announced < _IMPOSSIBLE_BYTES else None
+
+
+def basic_authorization(user: str, password: str) -> str:
     """Write user information as RFC 7617 has it."""
     return f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"
 

@@ -16,6 +16,7 @@
     │  ├─ ConnectionFailed · TimedOut · TruncatedBody
     │  │  └─ TlsRefused                   a certificate that is not good, TLS that is too old
     │  ├─ ServerError(status, retry_after_s)
+    │  ├─ ProxyRefused(status)            the proxy on the way let the request not pass
     │  ├─ RedirectRefused
     │  ├─ ObjectChanged                   the source replaced the object between two requests
     │  └─ ListingMalformed                a listing's page that cannot be one
@@ -61,6 +62,7 @@ __all__ = [
     "ObjectChanged",
     "OvertakenError",
     "Problem",
+    "ProxyRefused",
     "QueryError",
     "RedirectRefused",
     "RunningLoopError",
@@ -256,6 +258,23 @@ class ServerError(TransferError):
         self.retry_after_s = retry_after_s
         self.transient = status in {403, 408, 429} or status >= 500
         super().__init__(url, f"the source answered {status}")
+
+
+class ProxyRefused(TransferError):
+    """The proxy on the way let the request not pass.
+
+    Attributes:
+        status: What it answered; 407 asks for another user name or password.
+    """
+
+    def __init__(self, url: str, status: int) -> None:
+        self.status = status
+        self.transient = status in {408, 429} or status >= 500
+        what = {
+            407: "name a user and a password that it knows, as in http://user:password@host:port",
+            403: "ask its owner to let this host pass, or choose another with `proxy`",
+        }.get(status, "ask its owner, or choose another with `proxy`")
+        super().__init__(url, f"the proxy answered {status}; {what}")
 
 
 class RedirectRefused(TransferError):

@@ -79,7 +79,8 @@ class ArchiveCollectionWorkflow(BaseWorkflow):
         metrics_collector: Told of every event; a new one by default.
         sinks: Further listeners.
         session: An aiohttp session of the application's own; it is used and not closed. Its
-            `auto_decompress` must be off.
+            headers, authorization, cookies, proxies, tracing and middlewares hold; decoding,
+            redirects, statuses as exceptions and time limits are the engine's for its requests.
         store: Where archives go; the output directory by default.
         retry: When to try again; by the configuration's `max_retries` by default.
         meter: Counts bytes as they arrive, for displays.

@@ -11,7 +11,7 @@ from pathlib import Path
 from anyio import to_thread
 from attrs import frozen
 
-from crypto_lakehouse.collection.direct import direct_client
+from crypto_lakehouse.collection.client import engine_client
 from crypto_lakehouse.collection.retry import RetryPolicy
 from crypto_lakehouse.core.config import WorkflowConfig
 from crypto_lakehouse.core.errors import ConfigurationError, Problem
@@ -104,7 +104,7 @@ async def refresh_matrix(
     base = await to_thread.run_sync(load_matrix, config.matrix_path)
     parallel = parallel_downloads(config)
     policy = retry or RetryPolicy(max_retries=config.max_retries)
-    async with direct_client(parallel, config.timeout_seconds) as client:
+    async with engine_client(parallel, config.timeout_seconds) as client:
         crawled = await crawl(
             open_lister(config, client, policy, emit),
             base,

@@ -10,7 +10,7 @@ import anyio
 from attrs import evolve, frozen
 from yarl import URL
 
-from crypto_lakehouse.collection.direct import direct_client
+from crypto_lakehouse.collection.client import engine_client
 from crypto_lakehouse.collection.http import Client, HttpTransport, Origins
 from crypto_lakehouse.collection.listing import Lister
 from crypto_lakehouse.collection.retry import RetryPolicy
@@ -136,7 +136,7 @@ async def plan_alone(
         plan: ListedPlan | CalendarPlan
         if config.wants_listing:
             select_rows(config, matrix)
-            opening = direct_client(parallel_downloads(config), config.timeout_seconds)
+            opening = engine_client(parallel_downloads(config), config.timeout_seconds)
             client = await resources.enter_async_context(opening)
             policy = retry or RetryPolicy(max_retries=config.max_retries)
             lister = open_lister(config, client, policy, _nobody)

@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING
 from attrs import frozen
 from yarl import URL
 
-from crypto_lakehouse.collection.connection import CHUNK_BYTES
-from crypto_lakehouse.collection.direct import direct_client
+from crypto_lakehouse.collection.aiohttp_client import AiohttpClient
+from crypto_lakehouse.collection.client import engine_client
 from crypto_lakehouse.collection.http import Client, HttpTransport, Origins
 from crypto_lakehouse.collection.rates import ByteRate, RequestRate
+from crypto_lakehouse.collection.receiver import CHUNK_BYTES
+from crypto_lakehouse.collection.routes import Route, SessionRoute
 from crypto_lakehouse.core.config import WorkflowConfig
 from crypto_lakehouse.core.config_values import AUTO
+from crypto_lakehouse.core.errors import ConfigurationError, Problem
 from crypto_lakehouse.workflows.descriptors import connections_that_fit, open_files_limit
 
 if TYPE_CHECKING:
@@ -121,15 +124,32 @@ async def open_client(
         session: The application's.
     """
     if session is not None:
-        from crypto_lakehouse.collection.aiohttp_client import AiohttpClient
-
-        yield AiohttpClient(session)
+        _check_session(config, session)
+        yield AiohttpClient(SessionRoute(Route(session)), config.timeout_seconds)
         return
     rate = config.max_bytes_per_second
     chunk = CHUNK_BYTES if rate is None else max(_SMALLEST_CHUNK_BYTES, rate // 20)
-    opening = direct_client(connections, config.timeout_seconds, min(chunk, CHUNK_BYTES))
+    opening = engine_client(connections, config.timeout_seconds, min(chunk, CHUNK_BYTES))
     async with opening as client:
         yield client
+
+
+def _check_session(config: WorkflowConfig, session: aiohttp.ClientSession) -> None:
+    """Refuse what a session cannot do, or decides by itself.
+
+    Raises:
+        ConfigurationError: With every fault.
+    """
+    problems = []
+    if session.closed:
+        problems.append(Problem("session", "the session is closed; hand over one that is open"))
+    problems += [
+        Problem(f"$.{key}", f"the session decides about it: set it there, and leave `{key}` out")
+        for key, default in (("proxy", "environment"), ("ca_bundle", None))
+        if getattr(config, key, default) != default
+    ]
+    if problems:
+        raise ConfigurationError(problems)
 
 
 def origins_of(config: WorkflowConfig) -> Origins:

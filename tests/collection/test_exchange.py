@@ -6,10 +6,12 @@ import asyncio
 import gc
 import socket
 import ssl
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
+import aiohttp
 import pytest
 import trustme
 from hypothesis import given, settings
@@ -24,9 +26,11 @@ from tests.collection.scripted_server import (
 )
 from yarl import URL
 
-from crypto_lakehouse.collection import direct as module
-from crypto_lakehouse.collection.direct import DirectClient, direct_client
+from crypto_lakehouse.collection.certificates import tls_of_the_system
+from crypto_lakehouse.collection.client import engine_client
+from crypto_lakehouse.collection.exchange import ExchangeClient
 from crypto_lakehouse.collection.http import Answer, HttpTransport, Origins
+from crypto_lakehouse.collection.routes import EngineRoutes
 from crypto_lakehouse.core.errors import (
     ConnectionFailed,
     TimedOut,
@@ -44,18 +48,25 @@ LIMIT = 1 << 20
 @asynccontextmanager
 async def client_of(
     connections: int = 8, timeout_s: float = WAIT_S, chunk_bytes: int = 1 << 20
-) -> AsyncIterator[DirectClient]:
+) -> AsyncIterator[ExchangeClient]:
     """A client that must know of no connection once it is closed."""
     async with (
         asyncio.timeout(3 * WAIT_S),
-        direct_client(connections, timeout_s, chunk_bytes) as client,
+        engine_client(connections, timeout_s, chunk_bytes) as client,
     ):
+        assert isinstance(client, ExchangeClient)
         yield client
-    assert not client._open
-    assert not any(client._idle.values())
+    assert not client.receivers
+    assert not client.idle
 
 
-async def get(client: DirectClient, url: URL, **headers: str) -> bytes:
+def unmanaged(**settings: float) -> ExchangeClient:
+    """A client that its test closes."""
+    routes = EngineRoutes(0, WAIT_S, lambda _: None, tls_of_the_system, **settings)
+    return ExchangeClient(routes, 8, WAIT_S)
+
+
+async def get(client: ExchangeClient, url: URL, **headers: str) -> bytes:
     """Send a request, read the body, and give the connection back."""
     found = await client.send(url, headers)
     try:
@@ -121,7 +132,12 @@ async def test_user_information_is_sent_nowhere() -> None:
 def test_the_host_header_names_the_host_and_a_port_that_is_not_the_usual_one(
     url: str, host: bytes
 ) -> None:
-    assert b"\r\nHost: " + host + b"\r\n" in module._request(URL(url), {})
+    async def main() -> bytes:
+        async with client_of() as client:
+            origin = await client.origin(URL(url))
+            return origin.head(URL(url), {})
+
+    assert b"\r\nHost: " + host + b"\r\n" in asyncio.run(main())
 
 
 @pytest.mark.parametrize("bad", ["a\r\nX: y", "a\nX: y", "a\rX: y", "\r\n", "a\n"])
@@ -141,6 +157,18 @@ async def test_headers_that_cannot_be_sent_are_refused() -> None:
         with pytest.raises(TransferError, match="latin-1"):
             await client.send(source.url(), {"If-Range": "\u20ac"})
         assert not source.peers
+
+
+async def test_a_session_that_is_replaced_by_a_test_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def replaced(*_: object, **__: object) -> str:
+        return "an answer"
+
+    async with client_of() as client:
+        monkeypatch.setattr(aiohttp.ClientSession, "_request", replaced)
+        with pytest.raises(ConnectionFailed, match="passes `session=`"):
+            await client.send(URL("http://h.example/x"), {})
 
 
 # Reuse --------------------------------------------------------------------------------------
@@ -188,7 +216,7 @@ async def test_no_more_idle_connections_are_kept_than_asked_for() -> None:
         for n, found in enumerate(answers):
             assert await found.read(LIMIT) == b"/%d" % n
             found.release()
-        assert len(client._open) == 2
+        assert len(client.receivers) == 2
         async with asyncio.timeout(WAIT_S):
             for peer in source.peers[2:]:
                 await peer.is_gone.wait()
@@ -224,7 +252,7 @@ async def test_connections_that_were_closed_while_idle_are_replaced_unseen(reset
         assert await get(client, source.url()) == b"second"
         assert len(source.peers) == 4
         await gently()
-        assert len(client._open) == 1
+        assert len(client.receivers) == 1
 
 
 async def test_a_request_on_a_connection_that_closes_at_that_moment_is_sent_again() -> None:
@@ -251,7 +279,7 @@ async def test_a_new_connection_that_closes_unanswered_is_an_error() -> None:
         with pytest.raises(ConnectionFailed, match="closed the connection"):
             await client.send(source.url(), {})
         assert len(source.peers) == 1
-        assert not client._open
+        assert not client.receivers
 
 
 async def test_an_answer_that_broke_after_its_first_byte_is_not_asked_for_again() -> None:
@@ -267,7 +295,7 @@ async def test_an_answer_that_broke_after_its_first_byte_is_not_asked_for_again(
         with pytest.raises(ConnectionFailed):
             await client.send(source.url(), {})
         assert len(source.peers) == 1
-        assert not client._open
+        assert not client.receivers
 
 
 async def test_a_second_answer_never_reaches_the_next_request() -> None:
@@ -371,7 +399,7 @@ async def named(peer: Peer) -> None:
             )
 
 
-async def _use(client: DirectClient, source: Source, number: int, plan: Plan) -> None:
+async def _use(client: ExchangeClient, source: Source, number: int, plan: Plan) -> None:
     """Send a request and do with it as planned."""
     how, size, chunked, steps = plan
     kind = "chunked" if chunked else "length"
@@ -435,7 +463,7 @@ async def test_a_body_that_breaks_off_says_what_was_due_and_what_came() -> None:
         with pytest.raises(TruncatedBody):
             await found.read(LIMIT)
         found.release()
-        assert not client._open
+        assert not client.receivers
 
 
 @pytest.mark.parametrize("closes", ["", "Connection: close\r\n"])
@@ -450,7 +478,7 @@ async def test_a_body_in_chunks_that_breaks_off_is_never_whole(closes: str) -> N
         with pytest.raises(ConnectionFailed):
             await found.read(LIMIT)
         found.release()
-        assert not client._open
+        assert not client.receivers
 
 
 async def test_silence_is_told_apart_from_a_break(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -466,7 +494,7 @@ async def test_silence_is_told_apart_from_a_break(monkeypatch: pytest.MonkeyPatc
         with pytest.raises(TimedOut):
             await found.read(LIMIT)
         found.release()
-        assert not client._open
+        assert not client.receivers
         await source.all_gone()
 
 
@@ -483,10 +511,10 @@ async def test_a_slow_consumer_makes_the_sender_wait() -> None:
 
     async with serving(script) as source, client_of(chunk_bytes=100_000) as client:
         found = await client.send(source.url(), {})
-        connection = next(iter(client._open))
+        connection = next(iter(client.receivers))
         async with aclosing(found.chunks()) as chunks:
             received = bytearray(await anext(chunks))
-            while not connection._paused:
+            while not connection._is_paused:
                 await gently()
             for _ in range(100):
                 await gently()
@@ -516,7 +544,7 @@ async def test_a_request_that_is_cancelled_anywhere_leaves_nothing_open(steps: i
             using.cancel()
             await asyncio.gather(using, return_exceptions=True)
         assert await get(client, source.url()) == b"abcdef"
-        assert len(client._open) == 1
+        assert len(client.receivers) == 1
     await source.all_gone()
 
 
@@ -535,7 +563,7 @@ async def test_cancelling_whoever_waits_for_the_head_or_the_body() -> None:
             using.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await using
-            assert not client._open
+            assert not client.receivers
         await source.all_gone()
 
 
@@ -549,16 +577,16 @@ async def test_closing_ends_requests_under_way_and_refuses_others() -> None:
 
     arrived = asyncio.Event()
     async with serving(script) as source:
-        client = DirectClient(8, WAIT_S)
+        client = unmanaged()
         head = asyncio.ensure_future(client.send(source.url("/head"), {}))
         body = asyncio.ensure_future(get(client, source.url("/body")))
         drained = await client.send(source.url("/drained"), {})
         drained.release()
         await arrived.wait()
         await gently()
-        assert len(client._open) == 3
+        assert len(client.receivers) == 3
         await client.aclose()
-        assert not client._open
+        assert not client.receivers
         with pytest.raises(ConnectionFailed, match="given up"):
             await head
         with pytest.raises(TruncatedBody):
@@ -573,7 +601,7 @@ async def test_closing_ends_requests_under_way_and_refuses_others() -> None:
 async def test_closing_while_connecting_opens_nothing() -> None:
     async with serving(echo) as source:
         for steps in range(12):
-            client = DirectClient(8, WAIT_S)
+            client = unmanaged()
             sending = asyncio.ensure_future(client.send(source.url(), {}))
             for _ in range(steps):
                 await asyncio.sleep(0)
@@ -583,7 +611,7 @@ async def test_closing_while_connecting_opens_nothing() -> None:
                 found.release()
             else:
                 assert isinstance(found, ConnectionFailed)
-            assert not client._open
+            assert not client.receivers
         await source.all_gone()
 
 
@@ -593,7 +621,7 @@ async def test_a_client_closes_idle_connections_at_its_end() -> None:
             answers = [await client.send(source.url(f"/{n}"), {}) for n in range(3)]
             for found in answers:
                 found.release()
-            assert len(client._open) == 3
+            assert len(client.receivers) == 3
         await source.all_gone()
 
 
@@ -618,7 +646,7 @@ async def test_silence_while_connecting() -> None:
     async with serving(script) as source, client_of(timeout_s=0.05) as client:
         with pytest.raises(TimedOut):
             await client.send(source.url().with_scheme("https"), {})
-        assert not client._open
+        assert not client.receivers
         await source.all_gone()
 
 
@@ -653,14 +681,13 @@ async def test_addresses_are_asked_for_once(lookups: list[Any]) -> None:
         assert lookups == ["localhost"]
 
 
-async def test_addresses_are_asked_for_again_in_time(
-    lookups: list[Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "_ADDRESSES_KEPT_S", -1.0)
-    async with serving(answering(answer(b"a", "Connection: close"))) as source, client_of() as it:
+async def test_addresses_are_asked_for_again_in_time(lookups: list[Any]) -> None:
+    client = unmanaged(addresses_kept_s=-1.0)
+    async with serving(answering(answer(b"a", "Connection: close"))) as source:
         for _ in range(2):
-            await get(it, source.url().with_host("localhost"))
+            await get(client, source.url().with_host("localhost"))
         assert lookups == ["localhost"] * 2
+        await client.aclose()
 
 
 async def test_a_name_that_is_not_known_is_asked_for_again(lookups: list[Any]) -> None:
@@ -680,13 +707,50 @@ async def test_a_name_that_cannot_be_one_is_an_error_of_ours() -> None:
 async def test_connections_begin_with_another_address_each(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (f"127.0.0.{n}", 80)) for n in (1, 2, 3)]
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: list(found))
-    async with client_of() as client:
-        first = [(await client._addresses("h.example", 80))[0] for _ in range(4)]
+    async def script(peer: Peer) -> None:
+        while True:
+            await peer.request()
+            await peer.send(answer(peer.writer.get_extra_info("sockname")[0].encode()))
+
+    def look_up(_host: str, port: int, *_: Any, **__: Any) -> list[Any]:
+        kind = (socket.AF_INET, socket.SOCK_STREAM, 6, "")
+        return [(*kind, (f"127.0.0.{n}", port)) for n in (1, 2, 3)]
+
+    async with serving(script, host="0.0.0.0") as source, client_of() as client:
+        monkeypatch.setattr(socket, "getaddrinfo", look_up)
+        url = source.url().with_host("h.example")
+        answers = [await client.send(url, {}) for _ in range(4)]
+        first = [await found.read(LIMIT) for found in answers]
         assert len(set(first)) == 3
         assert first[0] == first[3]
-        assert sorted(await client._addresses("h.example", 80)) == found
+        for found in answers:
+            found.release()
+
+
+async def test_a_hanging_name_lookup_delays_neither_the_request_nor_the_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked, leave = threading.Event(), threading.Event()
+
+    def hang(*_: Any, **__: Any) -> list[Any]:
+        asked.set()
+        leave.wait()
+        raise socket.gaierror("too late")
+
+    monkeypatch.setattr(socket, "getaddrinfo", hang)
+    try:
+        async with client_of(timeout_s=0.05) as client:
+            with pytest.raises(TimedOut):
+                await client.send(URL("http://h.example/"), {})
+        async with client_of() as client:
+            sending = [asyncio.ensure_future(client.send(URL("http://h.example/"), {}))
+                       for _ in range(3)]  # fmt: skip
+            await asyncio.to_thread(asked.wait)
+            await client.aclose()
+            for found in await asyncio.gather(*sending, return_exceptions=True):
+                assert isinstance(found, ConnectionFailed)
+    finally:
+        leave.set()
 
 
 # TLS ----------------------------------------------------------------------------------------
@@ -744,7 +808,7 @@ async def test_tls_with_a_host_that_nobody_vouches_for(authority: trustme.CA) ->
     async with serving(echo, tls) as source, client_of() as client:
         with pytest.raises(ConnectionFailed, match="certificate verify failed"):
             await client.send(source.url(), {})
-        assert not client._open
+        assert not client.receivers
         assert not source.peers
 
 
@@ -758,7 +822,7 @@ async def test_tls_with_a_host_of_another_name(authority: trustme.CA) -> None:
         ):
             with pytest.raises(ConnectionFailed, match=what):
                 await client.send(source.url().with_host(host), {})
-        assert not client._open
+        assert not client.receivers
         assert not source.peers
 
 
@@ -770,13 +834,13 @@ async def test_tls_with_one_who_speaks_none() -> None:
     async with serving(script) as source, client_of() as client:
         with pytest.raises(ConnectionFailed):
             await client.send(source.url().with_scheme("https"), {})
-        assert not client._open
+        assert not client.receivers
 
 
 async def test_plain_connections_need_no_certificates() -> None:
     async with serving(echo) as source, client_of() as client:
         await get(client, source.url())
-        assert client.tls is None
+        assert client.routes.made_tls is None
 
 
 @pytest.mark.usefixtures("trusting")
@@ -822,7 +886,7 @@ async def test_one_who_speaks_before_being_asked_over_tls(authority: trustme.CA)
         for _ in range(3):
             with pytest.raises(ConnectionFailed):
                 await client.send(source.url(), {})
-        assert not client._open
+        assert not client.receivers
         await source.all_gone()
 
 
@@ -832,7 +896,7 @@ async def take(found: Answer, chunks: list[bytes | bytearray]) -> None:
         chunks.append(chunk)  # noqa: PERF401 - what came before a break-off counts
 
 
-async def get_all(client: DirectClient, url: URL) -> bytes:
+async def get_all(client: ExchangeClient, url: URL) -> bytes:
     """Read a body of any size, by chunks."""
     found = await client.send(url, {})
     try:

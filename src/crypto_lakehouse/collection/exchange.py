@@ -1,0 +1,408 @@
+"""The engine's client: one request and its answer over aiohttp's connector and parser.
+
+aiohttp does what is hard about HTTP: addresses, happy eyeballs, TLS, proxies, the pool of
+keep-alive connections, the parsing of heads and chunks. What is left out is the session's work
+for each request, which costs about as much as everything else that a small archive needs: joined
+URLs, merged headers, cookies, timers, traces.
+
+1. The documented session makes a template of the requests to an origin (`origin`).
+2. Each request asks the connector for a connection with that template, and writes a head that
+   is prepared but for its path and its own headers.
+3. aiohttp's protocol parses the answer's head, and bodies in chunks; those of known length are
+   received into the buffers that are hashed and stored (`receiver`).
+
+This is the only module that uses names which aiohttp does not document. `missing_names` says
+which of them an installed aiohttp lacks; the documented session takes their place then (`client`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import AsyncGenerator, Mapping
+from typing import Any
+
+import aiohttp
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.streams import StreamReader
+from attrs import define, field
+from yarl import URL
+
+from crypto_lakehouse.collection.aiohttp_client import transfer_error
+from crypto_lakehouse.collection.http import plausible_bytes
+from crypto_lakehouse.collection.idle_timeout import SILENT
+from crypto_lakehouse.collection.origin import Origin, make_origin
+from crypto_lakehouse.collection.receiver import CHUNK_BYTES, DRAIN_BYTES, Receiver
+from crypto_lakehouse.collection.routes import HEAD_LINE_BYTES, EngineRoutes
+from crypto_lakehouse.core.errors import ConnectionFailed, TimedOut, TruncatedBody
+from crypto_lakehouse.core.suggestions import shown
+
+__all__ = ["ExchangeClient", "missing_names"]
+
+#: So much of a parsed body may lie unread, at least: as much as one read brings.
+_PARSED_BYTES = 1 << 16
+
+_CODING = "Transfer-Encoding"
+
+#: Ends whatever follows an answer that was parsed: half a head would not be noticed otherwise.
+_LINE_BREAKS = b"\r\n\r\n"
+
+#: How aiohttp's protocol reads an answer.
+_READ_OPTIONS = {
+    "read_until_eof": True,
+    "auto_decompress": False,
+    "max_line_size": HEAD_LINE_BYTES,
+    "max_field_size": HEAD_LINE_BYTES,
+}
+
+
+def missing_names() -> list[str]:
+    """Names of aiohttp that this module needs and the installed version lacks."""
+    wanted: list[tuple[object, tuple[str, ...]]] = [
+        (aiohttp.BaseConnector, ("connect",)),
+        (ResponseHandler, ("__len__", "exception", "read", "set_exception", "set_response_params",
+                           "should_close")),
+        (StreamReader, ("_read_nowait", "exception", "feed_eof", "is_eof", "on_eof", "readany",
+                        "set_exception", "total_bytes")),
+    ]  # fmt: skip
+    missing = [
+        f"{getattr(owner, '__name__', owner)}.{name}"
+        for owner, names in wanted
+        for name in names
+        if not hasattr(owner, name)
+    ]
+    for owner, name, parameters in (
+        (aiohttp.BaseConnector, "connect", ("req", "traces", "timeout")),
+        (ResponseHandler, "set_response_params", (*_READ_OPTIONS, "read_bufsize")),
+        (aiohttp.ClientSession, "_request", ("middlewares",)),
+    ):
+        function = getattr(owner, name, None)
+        known = inspect.signature(function).parameters if function is not None else {}
+        missing += [
+            f"{owner.__name__}.{name}({parameter}=)"
+            for parameter in parameters
+            if parameter not in known
+        ]
+    return missing
+
+
+@define(eq=False)
+class ExchangeClient:
+    """Sends requests over connections that aiohttp's connector keeps.
+
+    Args:
+        routes: Which session, and so which connector, a request goes through.
+        connections: How many idle connections are kept.
+        timeout_s: How long a source may be silent, in seconds.
+        chunk_bytes: In what pieces large bodies are handed out.
+    """
+
+    routes: EngineRoutes
+    connections: int
+    timeout_s: float
+    chunk_bytes: int = CHUNK_BYTES
+    receivers: set[Receiver] = field(init=False, factory=set)
+    idle: set[Receiver] = field(init=False, factory=set)
+    _origins: dict[tuple[str, str | None, int | None], Origin] = field(init=False, factory=dict)
+    _limits: aiohttp.ClientTimeout = field(init=False)
+    _is_closed: bool = field(init=False, default=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._limits = aiohttp.ClientTimeout(total=None, connect=self.timeout_s)
+
+    async def send(self, url: URL, headers: Mapping[str, str]) -> _Answer:
+        """Send a GET and wait for the head of its answer.
+
+        A connection that the source closed while it was idle is replaced once, unseen.
+
+        Raises:
+            TransferError: No answer.
+        """
+        try:
+            origin = await self.origin(url)
+            head = origin.head(url, headers)
+            while True:
+                connection, receiver, is_reused = await self._connect(origin)
+                answer = _Answer(self, connection, receiver, url)
+                try:
+                    await answer.ask(head)
+                except (aiohttp.ClientError, HttpProcessingError, OSError) as error:
+                    if isinstance(receiver.error, TimeoutError):
+                        raise receiver.error from error
+                    if not is_reused or receiver.answer_bytes:
+                        raise
+                else:
+                    return answer
+        except (aiohttp.ClientError, HttpProcessingError, OSError, ValueError) as error:
+            raise transfer_error(url, error) from error
+
+    async def origin(self, url: URL) -> Origin:
+        """What the requests to a URL's origin have in common."""
+        place = (url.scheme, url.raw_host, url.port)
+        origin = self._origins.get(place)
+        if origin is None:
+            origin = self._origins[place] = await make_origin(url, self.routes.of(url))
+        return origin
+
+    async def _connect(self, origin: Origin) -> tuple[aiohttp.connector.Connection, Receiver, bool]:
+        """Take a connection from the pool, or open one.
+
+        Raises:
+            OSError, aiohttp.ClientError, TimeoutError: There is none.
+        """
+        while True:
+            if self._is_closed:
+                raise ConnectionError("the client is closed")
+            try:
+                connection = await origin.connector.connect(origin.template, [], self._limits)
+            except asyncio.CancelledError:
+                if self._was_closed_meanwhile():
+                    raise ConnectionError("the client is closed") from None
+                raise
+            except TimeoutError as error:
+                raise TimeoutError(SILENT) from error
+            protocol: Any = connection.protocol
+            transport = protocol.transport
+            usable = transport is not None and not transport.is_closing()
+            found = transport.get_protocol() if usable else None
+            if usable and not protocol.should_close:
+                receiver = found if isinstance(found, Receiver) else None
+                is_reused = receiver is not None
+                if receiver is None:
+                    receiver = self._receiver(protocol, transport)
+                self.idle.discard(receiver)
+                return connection, receiver, is_reused
+            connection.close()  # it spoke while it was idle: an answer that no request asked for
+            if not isinstance(found, Receiver):
+                raise aiohttp.ServerDisconnectedError
+
+    def _was_closed_meanwhile(self) -> bool:
+        """A connector that is closed cancels those that wait for a name."""
+        task = asyncio.current_task()
+        return self._is_closed and (task is None or not task.cancelling())
+
+    def _receiver(self, protocol: asyncio.Protocol, transport: asyncio.Transport) -> Receiver:
+        receiver = Receiver(protocol, transport, self.timeout_s, self.chunk_bytes, self._lost)
+        self.receivers.add(receiver)
+        return receiver
+
+    def _lost(self, receiver: Receiver) -> None:
+        self.receivers.discard(receiver)
+        self.idle.discard(receiver)
+
+    async def aclose(self) -> None:
+        """Close every connection; there will be no others. A name lookup is not waited for."""
+        self._is_closed = True
+        for receiver in tuple(self.receivers):
+            receiver.fail(ConnectionError("the request was given up"))
+        await self.routes.aclose()
+        await asyncio.sleep(0)  # transports close in the loop's next round
+
+
+class _Answer:
+    """One request and its answer, as our `Answer`."""
+
+    __slots__ = ("_client", "_connection", "_handed", "_is_draining", "_is_kept", "_payload",
+                 "_protocol", "_receiver", "_url", "headers", "size_bytes", "status")  # fmt: skip
+
+    def __init__(
+        self,
+        client: ExchangeClient,
+        connection: aiohttp.connector.Connection,
+        receiver: Receiver,
+        url: URL,
+    ) -> None:
+        self._client = client
+        self._connection: aiohttp.connector.Connection | None = connection
+        self._protocol: Any = connection.protocol
+        self._receiver = receiver
+        self._url = url
+        self._payload: Any = None
+        self._handed = 0
+        self._is_draining = False
+        self._is_kept = False
+        self.status = 0
+        self.size_bytes: int | None = None
+        self.headers: Mapping[str, str] = {}
+
+    async def ask(self, head: bytes) -> None:
+        """Send the request, and wait until the head of its answer is here."""
+        receiver, protocol = self._receiver, self._protocol
+        receiver.begin(self)
+        try:
+            protocol.set_response_params(read_bufsize=max(self._client.chunk_bytes, _PARSED_BYTES),
+                                         **_READ_OPTIONS)  # fmt: skip
+            receiver.transport.write(head)
+            message, payload = await self._waiting(protocol.read())
+            while message.code < 200:
+                if message.code < 100 or message.code == 101:
+                    raise ConnectionError(f"not an answer: status {message.code}")
+                receiver.next_head()
+                message, payload = await self._waiting(protocol.read())
+            self._payload = payload
+            self._is_kept = not message.should_close
+            self.status = message.code
+            self.headers = message.headers
+            self._begin_body(message)
+        except BaseException:
+            self._abort()
+            raise
+
+    def _begin_body(self, message: Any) -> None:  # noqa: ANN401
+        """Say who receives the body: the receiver where its length is known, else the parser."""
+        codings = [coding.strip().lower() for coding in message.headers.getall(_CODING, ())]
+        if codings and codings != ["chunked"]:
+            raise ConnectionError(f"not an answer: Transfer-Encoding is {shown(codings)}")
+        length = message.headers.get("Content-Length")  # decimal: the parser takes no other
+        if not codings and length is not None:
+            self.size_bytes = plausible_bytes(int(length))
+            if self.size_bytes is None:
+                raise ConnectionError(f"not an answer: Content-Length is {shown(length)}")
+        payload = self._payload
+        if payload.is_eof():
+            parsed = payload.total_bytes
+            self._receiver.take_body(parsed, payload.read_nowait() if parsed else b"")
+        elif self.size_bytes is not None:
+            parsed = payload._read_nowait(-1) if payload.total_bytes else b""  # noqa: SLF001
+            self._receiver.take_body(self.size_bytes, parsed)
+        else:
+            self._receiver.parse_body()
+
+    async def _waiting(self, awaitable: Any) -> Any:  # noqa: ANN401
+        receiver = self._receiver
+        receiver.is_waiting = True
+        receiver.timeout.begin()
+        try:
+            return await awaitable
+        finally:
+            receiver.is_waiting = False
+            receiver.timeout.pause()
+
+    # The body -----------------------------------------------------------------------------
+
+    async def read(self, limit: int) -> bytes:
+        """The whole body, at most `limit` bytes of it."""
+        parts: list[bytes | bytearray] = []
+        received = 0
+        while received < limit and (chunk := await self._next(received)):
+            parts.append(chunk)
+            received += len(chunk)
+            if received == self.size_bytes:
+                break
+        body = bytes(parts[0]) if len(parts) == 1 else b"".join(parts)
+        return body if received <= limit else body[:limit]
+
+    async def chunks(self) -> AsyncGenerator[bytes | bytearray]:
+        """The body as it arrives."""
+        received = 0
+        while chunk := await self._next(received):
+            received += len(chunk)
+            yield chunk
+
+    async def _next(self, received: int) -> bytes | bytearray:
+        """The next piece of the body, empty at its end; what came before an error comes first."""
+        if self._connection is None or self._is_draining:
+            raise ConnectionFailed(str(self._url), "the answer was given back already")
+        try:
+            if self._receiver.takes_body:
+                return await self._receiver.chunk()
+            return await self._parsed()
+        except TimeoutError as error:
+            raise TimedOut(str(self._url), str(self._receiver.error or error) or SILENT) from error
+        except (aiohttp.ClientError, HttpProcessingError, OSError) as error:
+            if isinstance(self._receiver.error, TimeoutError):
+                raise TimedOut(str(self._url), str(self._receiver.error)) from error
+            if self.size_bytes is not None:
+                raise TruncatedBody(
+                    str(self._url), expected=self.size_bytes, received=received
+                ) from error
+            if isinstance(error, aiohttp.ClientPayloadError):  # how it ended says more
+                raise transfer_error(self._url, self._receiver.error or error) from error
+            raise transfer_error(self._url, error) from error
+
+    async def _parsed(self) -> bytes:
+        payload = self._payload
+        if payload.total_bytes == self._handed:
+            if (error := payload.exception()) is not None:
+                raise error
+            if payload.is_eof():
+                return b""
+            try:
+                piece: bytes = await self._waiting(payload.readany())
+            except (aiohttp.ClientError, HttpProcessingError, OSError):
+                if payload.total_bytes == self._handed:
+                    raise
+            else:
+                self._handed += len(piece)
+                return piece
+        piece = payload._read_nowait(-1)  # noqa: SLF001 - after an error the public one raises
+        self._handed += len(piece)
+        return piece
+
+    # The end ------------------------------------------------------------------------------
+
+    def release(self) -> None:
+        """Give the connection back; the rest of a body is received where that is little."""
+        if self._connection is None or self._is_draining:
+            return
+        receiver, payload = self._receiver, self._payload
+        if not receiver.takes_body and payload.total_bytes > self._handed:
+            payload._read_nowait(-1)  # noqa: SLF001 - what is unread may keep aiohttp from reading
+        is_whole = not receiver.rest_bytes if receiver.takes_body else payload.is_eof()
+        is_short = receiver.rest_bytes <= DRAIN_BYTES
+        if not self._is_kept or receiver.has_surplus or receiver.error is not None:
+            self._abort()
+        elif is_whole:
+            self.drained()
+        elif is_short:
+            self._is_draining = True
+            receiver.drain()
+            if not receiver.takes_body:
+                loop = asyncio.get_running_loop()
+                payload.on_eof(lambda: loop.call_soon(self.drained))  # not within the parser
+        else:
+            self._abort()
+
+    def drained(self) -> None:
+        """The answer is whole: the connection may serve another request from now on."""
+        connection, self._connection = self._connection, None
+        if connection is None:
+            return
+        client, receiver = self._client, self._receiver
+        if receiver.takes_body:
+            self._payload.feed_eof()
+        elif receiver.error is None:
+            receiver.handler.data_received(_LINE_BREAKS)
+        receiver.end()
+        has_room = len(client.idle) < client.connections
+        if has_room and not self._protocol.should_close:
+            client.idle.add(receiver)
+            connection.release()
+        else:
+            receiver.fail(ConnectionError("the connection is not kept"))
+            connection.close()
+
+    def has_head(self) -> bool:
+        """Whether the parser has a head, or an error, for us."""
+        return len(self._protocol) > 0 or self._protocol.exception() is not None
+
+    def parsed_bytes(self) -> int:
+        """How much of the body the parser has passed on."""
+        return 0 if self._payload is None else self._payload.total_bytes
+
+    def failed(self, error: Exception) -> None:
+        """Let the one that waits know, and give the connection up."""
+        if self._payload is None:
+            self._protocol.set_exception(error)
+        elif not self._payload.is_eof() and self._payload.exception() is None:
+            self._payload.set_exception(error)
+        if self._is_draining:
+            self._abort()
+
+    def _abort(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is None:
+            return
+        self._receiver.fail(ConnectionError("the request was given up"))
+        connection.close()
