@@ -23,6 +23,7 @@ from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 
 import aiohttp
+from aiohttp import hdrs
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.streams import StreamReader
@@ -42,8 +43,6 @@ __all__ = ["ExchangeClient", "missing_names"]
 
 #: So much of a parsed body may lie unread, at least: as much as one read brings.
 _PARSED_BYTES = 1 << 16
-
-_CODING = "Transfer-Encoding"
 
 #: Ends whatever follows an answer that was parsed: half a head would not be noticed otherwise.
 _LINE_BREAKS = b"\r\n\r\n"
@@ -102,7 +101,7 @@ class ExchangeClient:
     connections: int
     timeout_s: float
     chunk_bytes: int = CHUNK_BYTES
-    receivers: set[Receiver] = field(init=False, factory=set)
+    _by_protocol: dict[asyncio.BaseProtocol, Receiver] = field(init=False, factory=dict)
     idle: set[Receiver] = field(init=False, factory=set)
     _origins: dict[tuple[str, str | None, int | None], Origin] = field(init=False, factory=dict)
     _limits: aiohttp.ClientTimeout = field(init=False)
@@ -110,6 +109,11 @@ class ExchangeClient:
 
     def __attrs_post_init__(self) -> None:
         self._limits = aiohttp.ClientTimeout(total=None, connect=self.timeout_s)
+
+    @property
+    def receivers(self) -> set[Receiver]:
+        """Those of all open connections."""
+        return set(self._by_protocol.values())
 
     async def send(self, url: URL, headers: Mapping[str, str]) -> _Answer:
         """Send a GET and wait for the head of its answer.
@@ -119,8 +123,9 @@ class ExchangeClient:
         Raises:
             TransferError: No answer.
         """
+        place = (url.scheme, url.raw_host, url.port)
         try:
-            origin = await self.origin(url)
+            origin = self._origins.get(place) or await self.origin(url)
             head = origin.head(url, headers)
             while True:
                 connection, receiver, is_reused = await self._connect(origin)
@@ -151,50 +156,42 @@ class ExchangeClient:
         Raises:
             OSError, aiohttp.ClientError, TimeoutError: There is none.
         """
-        while True:
-            if self._is_closed:
-                raise ConnectionError("the client is closed")
-            try:
-                connection = await origin.connector.connect(origin.template, [], self._limits)
-            except asyncio.CancelledError:
-                if self._was_closed_meanwhile():
-                    raise ConnectionError("the client is closed") from None
-                raise
-            except TimeoutError as error:
-                raise TimeoutError(SILENT) from error
-            protocol: Any = connection.protocol
-            transport = protocol.transport
-            usable = transport is not None and not transport.is_closing()
-            found = transport.get_protocol() if usable else None
-            if usable and not protocol.should_close:
-                receiver = found if isinstance(found, Receiver) else None
-                is_reused = receiver is not None
-                if receiver is None:
-                    receiver = self._receiver(protocol, transport)
-                self.idle.discard(receiver)
-                return connection, receiver, is_reused
-            connection.close()  # it spoke while it was idle: an answer that no request asked for
-            if not isinstance(found, Receiver):
-                raise aiohttp.ServerDisconnectedError
+        if self._is_closed:
+            raise ConnectionError("the client is closed")
+        try:
+            connection = await origin.connector.connect(origin.template, [], self._limits)
+        except asyncio.CancelledError:
+            if self._was_closed_meanwhile():
+                raise ConnectionError("the client is closed") from None
+            raise
+        except TimeoutError as error:
+            raise TimeoutError(SILENT) from error
+        protocol: Any = connection.protocol
+        receiver = self._by_protocol.get(protocol)
+        if receiver is not None:  # what comes while it is idle closes it: `Receiver`
+            self.idle.discard(receiver)
+            return connection, receiver, True
+        transport = protocol.transport
+        if transport is None or transport.is_closing() or protocol.should_close:
+            connection.close()
+            raise aiohttp.ServerDisconnectedError  # it closed, or spoke before it was asked
+        receiver = Receiver(protocol, transport, self.timeout_s, self.chunk_bytes, self._lost)
+        self._by_protocol[protocol] = receiver
+        return connection, receiver, False
 
     def _was_closed_meanwhile(self) -> bool:
         """A connector that is closed cancels those that wait for a name."""
         task = asyncio.current_task()
         return self._is_closed and (task is None or not task.cancelling())
 
-    def _receiver(self, protocol: asyncio.Protocol, transport: asyncio.Transport) -> Receiver:
-        receiver = Receiver(protocol, transport, self.timeout_s, self.chunk_bytes, self._lost)
-        self.receivers.add(receiver)
-        return receiver
-
     def _lost(self, receiver: Receiver) -> None:
-        self.receivers.discard(receiver)
+        self._by_protocol.pop(receiver.handler, None)
         self.idle.discard(receiver)
 
     async def aclose(self) -> None:
         """Close every connection; there will be no others. A name lookup is not waited for."""
         self._is_closed = True
-        for receiver in tuple(self.receivers):
+        for receiver in tuple(self._by_protocol.values()):
             receiver.fail(ConnectionError("the request was given up"))
         await self.routes.aclose()
         await asyncio.sleep(0)  # transports close in the loop's next round
@@ -234,12 +231,16 @@ class _Answer:
             protocol.set_response_params(read_bufsize=max(self._client.chunk_bytes, _PARSED_BYTES),
                                          **_READ_OPTIONS)  # fmt: skip
             receiver.transport.write(head)
-            message, payload = await self._waiting(protocol.read())
+            receiver.is_waiting = True
+            receiver.timeout.begin()
+            message, payload = await protocol.read()
             while message.code < 200:
                 if message.code < 100 or message.code == 101:
                     raise ConnectionError(f"not an answer: status {message.code}")
                 receiver.next_head()
-                message, payload = await self._waiting(protocol.read())
+                message, payload = await protocol.read()
+            receiver.is_waiting = False
+            receiver.timeout.pause()
             self._payload = payload
             self._is_kept = not message.should_close
             self.status = message.code
@@ -251,14 +252,15 @@ class _Answer:
 
     def _begin_body(self, message: Any) -> None:  # noqa: ANN401
         """Say who receives the body: the receiver where its length is known, else the parser."""
-        codings = [coding.strip().lower() for coding in message.headers.getall(_CODING, ())]
-        if codings and codings != ["chunked"]:
-            raise ConnectionError(f"not an answer: Transfer-Encoding is {shown(codings)}")
-        length = message.headers.get("Content-Length")  # decimal: the parser takes no other
-        if not codings and length is not None:
+        length = message.headers.get(hdrs.CONTENT_LENGTH)  # decimal: the parser takes no other
+        if length is not None:  # nor one beside a Transfer-Encoding
             self.size_bytes = plausible_bytes(int(length))
             if self.size_bytes is None:
                 raise ConnectionError(f"not an answer: Content-Length is {shown(length)}")
+        else:
+            codings = message.headers.getall(hdrs.TRANSFER_ENCODING, ())
+            if codings and [coding.strip().lower() for coding in codings] != ["chunked"]:
+                raise ConnectionError(f"not an answer: Transfer-Encoding is {shown(codings)}")
         payload = self._payload
         if payload.is_eof():
             parsed = payload.total_bytes
@@ -283,6 +285,8 @@ class _Answer:
 
     async def read(self, limit: int) -> bytes:
         """The whole body, at most `limit` bytes of it."""
+        if self._connection is not None and (whole := self._receiver.whole_body(limit)) is not None:
+            return whole
         parts: list[bytes | bytearray] = []
         received = 0
         while received < limit and (chunk := await self._next(received)):
@@ -375,13 +379,13 @@ class _Answer:
         elif receiver.error is None:
             receiver.handler.data_received(_LINE_BREAKS)
         receiver.end()
-        has_room = len(client.idle) < client.connections
-        if has_room and not self._protocol.should_close:
-            client.idle.add(receiver)
+        if len(client.idle) < client.connections:
             connection.release()
-        else:
-            receiver.fail(ConnectionError("the connection is not kept"))
-            connection.close()
+            if self._protocol.transport is not None:
+                client.idle.add(receiver)
+                return
+        receiver.fail(ConnectionError("the connection is not kept"))
+        connection.close()
 
     def has_head(self) -> bool:
         """Whether the parser has a head, or an error, for us."""

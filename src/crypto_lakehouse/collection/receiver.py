@@ -152,9 +152,11 @@ class Receiver(asyncio.BufferedProtocol):
 
     def end(self) -> None:
         """The answer is whole, and nothing may come until the next request."""
-        self._reset()
         self._exchange = None
         self._stage = _Stage.IDLE
+        self._held = b""
+        self._ready.clear()
+        self._chunk = bytearray()
 
     def next_head(self) -> None:
         """The head was a preliminary one: another one follows."""
@@ -186,6 +188,15 @@ class Receiver(asyncio.BufferedProtocol):
         self.rest_bytes = max(0, rest - len(held))
         if first:
             self._ready.append(first[:size_bytes] if self.has_surplus else first)
+
+    def whole_body(self, limit: int) -> bytes | None:
+        """The body, where it came with its head and is not too long; it is handed out once."""
+        if self._stage is _Stage.BODY and not self.rest_bytes and len(self._ready) == 1:
+            body = self._ready[0]
+            if isinstance(body, bytes) and len(body) <= limit:
+                self._ready.clear()
+                return body
+        return None
 
     async def chunk(self) -> bytes | bytearray:
         """The next chunk of a body that was taken over, empty at its end.
@@ -280,7 +291,7 @@ class Receiver(asyncio.BufferedProtocol):
         elif stage is _Stage.BODY:
             self._fill(nbytes)
         elif stage is _Stage.HEAD:
-            self._parse_head(bytes(self._scratch_view[:nbytes]))
+            self._receive_head(nbytes)
         elif stage is _Stage.PARSED:
             self._parse(bytes(self._scratch_view[:nbytes]))
         elif stage is _Stage.HELD:
@@ -312,6 +323,20 @@ class Receiver(asyncio.BufferedProtocol):
     def _refuse(self) -> None:
         """Bytes that answer no request: the connection cannot be trusted with another one."""
         self.fail(ConnectionError("the source sent bytes that answer no request"))
+
+    def _receive_head(self, nbytes: int) -> None:
+        """Take a head; nearly always it is whole, and the first thing that came."""
+        end = -1 if self._head_tail else self._scratch.find(_HEAD_END, 0, nbytes)
+        if end < 0:
+            self._parse_head(bytes(self._scratch_view[:nbytes]))
+            return
+        end += len(_HEAD_END)
+        rest = bytes(self._scratch_view[end:nbytes])
+        self._parse_head(bytes(self._scratch_view[:end]))
+        if self._stage is _Stage.HELD:
+            self._held = rest
+        elif self._stage is _Stage.HEAD and rest:  # those were empty lines
+            self._parse_head(rest)
 
     def _parse_head(self, data: bytes) -> None:
         """Pass on a head, and hold what follows it."""
