@@ -12,11 +12,12 @@ import sys
 from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
-from shlex import quote
+from shlex import join, quote
 
 from attrs import field, frozen
 
 from benchmarks.suite.mirrors import Mirror
+from benchmarks.suite.servers import Site
 
 __all__ = ["Contestant", "ours", "rivals", "scripted"]
 
@@ -34,17 +35,19 @@ class Contestant:
         name: As it is shown.
         command: Makes the command of one run.
         check: Raises where the standard output shows that the work was not done.
+        environment: Merged over this process's own.
     """
 
     name: str
     command: MakeCommand
     check: Callable[[bytes], None] = field(default=lambda _: None)
+    environment: Mapping[str, str] = field(factory=dict)
 
 
-def ours(name: str, url: str, mirror: Mirror, **changes: object) -> Contestant:
+def ours(name: str, site: Site, mirror: Mirror, **changes: object) -> Contestant:
     """This engine, as a whole process of the command line; keys of the configuration change it."""
     config = {
-        "source_url": url,
+        "source_url": site.url,
         "markets": ["spot"],
         "discovery": "calendar",
         **mirror.selection,
@@ -61,10 +64,10 @@ def ours(name: str, url: str, mirror: Mirror, **changes: object) -> Contestant:
         if totals["verified"] != len(mirror.archives):
             raise RuntimeError(f"{name}: {totals}")
 
-    return Contestant(name, command, check)
+    return Contestant(name, command, check, site.environment)
 
 
-def rivals(url: str, mirror: Mirror, connections: int, *, large: bool) -> list[Contestant]:
+def rivals(site: Site, mirror: Mirror, connections: int, *, large: bool) -> list[Contestant]:
     """The rivals that are installed; those that are not are named on standard error."""
     found = []
     for tool, name, make in (
@@ -75,32 +78,33 @@ def rivals(url: str, mirror: Mirror, connections: int, *, large: bool) -> list[C
         if shutil.which(tool) is None:
             print(f"{tool} is not installed, and left out: make system-packages", file=sys.stderr)
         elif not (large and tool == "wget2"):
-            found.append(Contestant(name, make(url, mirror, connections, large)))
+            command = make(site, mirror, connections, large)
+            found.append(Contestant(name, command, environment=site.environment))
     return found
 
 
-def scripted(url: str, mirror: Mirror, connections: int) -> list[Contestant]:
+def scripted(site: Site, mirror: Mirror, connections: int) -> list[Contestant]:
     """Downloaders in Python: aiohttp and aiofiles as people write it, and parfive."""
-    found = [_scripted("aiohttp, aiofiles", "naive_aiohttp.py", url, mirror, connections)]
+    found = [_scripted("aiohttp, aiofiles", "naive_aiohttp.py", site, mirror, connections)]
     if find_spec("parfive") is None:
         print("parfive is not installed, and left out", file=sys.stderr)
     else:
-        found.append(_scripted("parfive", "with_parfive.py", url, mirror, connections))
+        found.append(_scripted("parfive", "with_parfive.py", site, mirror, connections))
     return found
 
 
-def _scripted(name: str, file: str, url: str, mirror: Mirror, connections: int) -> Contestant:
+def _scripted(name: str, file: str, site: Site, mirror: Mirror, connections: int) -> Contestant:
     script = Path(__file__).with_name(file)
 
     def command(inputs: Path, output: Path) -> list[str]:
         path = inputs / "urls"
-        path.write_text("".join(f"{url}/{key} {output}/{key}\n" for key in mirror.keys))
+        path.write_text("".join(f"{site.url}/{key} {output}/{key}\n" for key in mirror.keys))
         return [sys.executable, str(script), str(path), str(connections)]
 
-    return Contestant(name, command)
+    return Contestant(name, command, environment=site.environment)
 
 
-def _aria2c(url: str, mirror: Mirror, connections: int, large: bool) -> MakeCommand:
+def _aria2c(site: Site, mirror: Mirror, connections: int, large: bool) -> MakeCommand:
     """aria2c; large archives with `checksum=`, small ones are fetched only."""
 
     def command(inputs: Path, output: Path) -> list[str]:
@@ -108,39 +112,46 @@ def _aria2c(url: str, mirror: Mirror, connections: int, large: bool) -> MakeComm
         sums = _digests(mirror) if large else {}
         path.write_text(
             "".join(
-                f"{url}/{key}\n  out={key}\n"
+                f"{site.url}/{key}\n  out={key}\n"
                 + (f"  checksum=sha-256={sums[key]}\n" if key in sums else "")
                 for key in mirror.keys
             )
         )
         options = ["-q", f"-j{connections}", "-x1", "--file-allocation=none"]
+        options += _trust("--ca-certificate", site)
         return ["aria2c", *options, "-d", str(output), "-i", str(path)]
 
     return command
 
 
-def _curl(url: str, mirror: Mirror, connections: int, large: bool) -> MakeCommand:
+def _curl(site: Site, mirror: Mirror, connections: int, large: bool) -> MakeCommand:
     def command(inputs: Path, output: Path) -> list[str]:
         path = inputs / "curl"
-        lines = (f'url={url}/{key}\noutput="{output}/{key}"\n' for key in mirror.keys)
+        lines = (f'url={site.url}/{key}\noutput="{output}/{key}"\n' for key in mirror.keys)
         path.write_text("".join(lines))
-        fetch = f"curl -s -Z --parallel-max {connections} --create-dirs -K {quote(str(path))}"
+        options = ["-s", "-Z", "--parallel-max", str(connections), "--create-dirs"]
+        options += _trust("--cacert", site)
+        fetch = join(["curl", *options, "-K", str(path)])
         return _then_verify(f"{fetch} >/dev/null 2>&1", output, large)
 
     return command
 
 
-def _wget2(url: str, mirror: Mirror, connections: int, large: bool) -> MakeCommand:
+def _wget2(site: Site, mirror: Mirror, connections: int, large: bool) -> MakeCommand:
     def command(inputs: Path, output: Path) -> list[str]:
         path = inputs / "wget2"
-        path.write_text("".join(f"{url}/{key}\n" for key in mirror.keys))
-        fetch = (
-            f"wget2 -q -x -nH --no-compression --max-threads {connections}"
-            f" -P {quote(str(output))} -i {quote(str(path))}"
-        )
+        path.write_text("".join(f"{site.url}/{key}\n" for key in mirror.keys))
+        options = ["-q", "-x", "-nH", "--no-compression", "--max-threads", str(connections)]
+        options += _trust("--ca-certificate", site)
+        fetch = join(["wget2", *options, "-P", str(output), "-i", str(path)])
         return _then_verify(fetch, output, large)
 
     return command
+
+
+def _trust(option: str, site: Site) -> list[str]:
+    """A tool's option that names the site's authority, where it has one."""
+    return [] if site.authority is None else [option, str(site.authority)]
 
 
 def _then_verify(fetch: str, output: Path, large: bool) -> list[str]:

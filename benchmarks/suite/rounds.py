@@ -96,9 +96,10 @@ def _timed(contestant: Contestant, scratch: Path) -> Run:
     output.mkdir()
     try:
         command = contestant.command(inputs, output)
+        environment = {**os.environ, **contestant.environment}
         with (folder / "printed").open("w+b") as printed, (folder / "said").open("w+b") as said:
             started = time.perf_counter()
-            process = subprocess.Popen(command, stdout=printed, stderr=said)
+            process = subprocess.Popen(command, stdout=printed, stderr=said, env=environment)
             status, cpu_s, peak = _wait(process)
             seconds = time.perf_counter() - started
             printed.seek(0)

@@ -1,4 +1,4 @@
-"""nginx in four manners: plain, slow to answer, capped for each connection, and soon too busy."""
+"""nginx in five manners: plain, over TLS, slow to answer, capped for each connection, soon busy."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+import trustme
 from attrs import frozen
 
 __all__ = ["MANNERS", "Site", "nginx_serving"]
@@ -21,7 +22,7 @@ _WAIT = {
     "lua": "access_by_lua_block {{ ngx.sleep({seconds}) }}",
     "echo": "echo_sleep {seconds}; echo_exec @files;",
 }
-MANNERS = ("plain", "slow", "capped", "busy")
+MANNERS = ("plain", "tls", "slow", "capped", "busy")
 
 
 @frozen
@@ -31,10 +32,17 @@ class Site:
     Attributes:
         url: Where it is served.
         log: Lines of `<seconds> <status>`, for the busy manner.
+        authority: The certificate that vouches for the site, as a PEM file; None without TLS.
     """
 
     url: str
     log: Path
+    authority: Path | None = None
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """What a process must have in its environment in order to trust the site."""
+        return {} if self.authority is None else {"SSL_CERT_FILE": str(self.authority)}
 
 
 def _waiting(seconds: float) -> str:
@@ -47,6 +55,11 @@ def _waiting(seconds: float) -> str:
 def _server(manner: str, port: int, root: Path, folder: Path) -> str:
     body = {
         "plain": "",
+        "tls": (
+            f"ssl_certificate {folder}/server.pem; ssl_certificate_key {folder}/server.pem;"
+            "ssl_protocols TLSv1.3; ssl_session_tickets on;"
+            "ssl_session_cache shared:tls:1m; ssl_session_timeout 10m;"
+        ),
         "slow": _waiting(0.04),
         "capped": "limit_rate 4m;",
         "busy": (
@@ -55,7 +68,25 @@ def _server(manner: str, port: int, root: Path, folder: Path) -> str:
             f"access_log {folder}/busy.log moments;" + _waiting(0.02)
         ),
     }[manner]
-    return f"server {{ server_name {manner}; listen 127.0.0.1:{port}; root {root}; {body} }}\n"
+    listen = f"127.0.0.1:{port}{' ssl' if manner == 'tls' else ''}"
+    return f"server {{ server_name {manner}; listen {listen}; root {root}; {body} }}\n"
+
+
+def _certify(folder: Path) -> Path:
+    """Write a certificate with its key for nginx; return the one of the authority behind it."""
+    authority = trustme.CA()
+    issued = authority.issue_cert("127.0.0.1", "localhost")
+    issued.private_key_and_cert_chain_pem.write_to_path(str(folder / "server.pem"))
+    path = folder / "authority.pem"
+    authority.cert_pem.write_to_path(str(path))
+    return path
+
+
+def _site(manner: str, port: int, folder: Path, authority: Path) -> Site:
+    log = folder / "busy.log"
+    if manner == "tls":
+        return Site(f"https://127.0.0.1:{port}", log, authority)
+    return Site(f"http://127.0.0.1:{port}", log)
 
 
 def _config(servers: str, folder: Path) -> str:
@@ -101,6 +132,7 @@ def nginx_serving(root: Path, folder: Path) -> Iterator[dict[str, Site]]:
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o755)  # the worker is another user
     ports = {manner: _free_port() for manner in MANNERS}
+    authority = _certify(folder)
     servers = "".join(_server(manner, port, root, folder) for manner, port in ports.items())
     config = folder / "nginx.conf"
     config.write_text(_config(servers, folder))
@@ -108,10 +140,7 @@ def nginx_serving(root: Path, folder: Path) -> Iterator[dict[str, Site]]:
     try:
         for port in ports.values():
             _wait_for(port)
-        yield {
-            manner: Site(f"http://127.0.0.1:{port}", folder / "busy.log")
-            for manner, port in ports.items()
-        }
+        yield {manner: _site(manner, port, folder, authority) for manner, port in ports.items()}
     finally:
         process.terminate()
         process.wait()

@@ -99,13 +99,13 @@ def _ratio(series: dict[str, Series], rival: str, own: str) -> float:
 def small_archives(scale: Scale) -> list[Outcome]:
     """S: many small archives with their sidecars."""
     with _served(lambda root: small_mirror(root, scale.small), scale.memory) as (mirror, sites):
-        url = sites["plain"].url
-        one = ours("ours", url, mirror, max_parallel_downloads=16)
-        two = ours("ours, 2 processes", url, mirror, max_parallel_downloads=16, processes=2)
-        others = rivals(url, mirror, 16, large=False)
+        site = sites["plain"]
+        one = ours("ours", site, mirror, max_parallel_downloads=16)
+        two = ours("ours, 2 processes", site, mirror, max_parallel_downloads=16, processes=2)
+        others = rivals(site, mirror, 16, large=False)
         in_memory = interleaved([one, two, *others], scale.rounds, scale.memory)
         # These take ten times as long; once is enough to see that.
-        in_memory |= interleaved(scripted(url, mirror, 16), 1, scale.memory)
+        in_memory |= interleaved(scripted(site, mirror, 16), 1, scale.memory)
         on_disk = interleaved([one, two, *others], 1, scale.disk)
     title = f"{scale.small} small archives and their sidecars, 16 connections"
     return [
@@ -140,9 +140,9 @@ def _large(scale: Scale, kind: str) -> Outcome:
         return large_mirror(root, 8, scale.mebibytes, kind)
 
     with _served(make, scale.memory) as (mirror, sites):
-        url = sites["plain"].url
-        own = ours("ours", url, mirror, max_parallel_downloads=4)
-        everybody = [own, *rivals(url, mirror, 4, large=True)]
+        site = sites["plain"]
+        own = ours("ours", site, mirror, max_parallel_downloads=4)
+        everybody = [own, *rivals(site, mirror, 4, large=True)]
         series = interleaved(everybody, scale.rounds, scale.memory)
     peak = series["ours"].peak_bytes / 1e6
     wanted = [Wanted("ours: peak resident MB", 110, peak, is_at_most=True)]
@@ -162,10 +162,10 @@ def slow_source(scale: Scale) -> list[Outcome]:
         _served(lambda root: small_mirror(root, count), scale.memory) as (mirror, sites),
         ArchiveServer(mirror.root) as listing,
     ):
-        url = sites["slow"].url
+        site = sites["slow"]
         listed = ours(
             "ours, integrity=listing",
-            url,
+            site,
             mirror,
             max_parallel_downloads=16,
             discovery="listing",
@@ -173,8 +173,8 @@ def slow_source(scale: Scale) -> list[Outcome]:
             integrity="listing",
             download_checksum=False,
         )
-        own = ours("ours", url, mirror, max_parallel_downloads=16)
-        others = rivals(url, mirror, 16, large=False)
+        own = ours("ours", site, mirror, max_parallel_downloads=16)
+        others = rivals(site, mirror, 16, large=False)
         series = interleaved([own, listed, *others], scale.rounds, scale.memory)
     ideal = 2 * count * 0.04 / 16
     wanted = [Wanted("ours: share of the ideal", 0.97, ideal / series["ours"].median_s)]
@@ -207,7 +207,7 @@ def _sweep(
     name: str, mirror: Mirror, site: Site, settings: tuple[int, ...], rounds: int, scale: Scale
 ) -> Outcome:
     everybody = [
-        ours(str(setting), site.url, mirror, max_parallel_downloads=setting)
+        ours(str(setting), site, mirror, max_parallel_downloads=setting)
         for setting in (*settings, "auto")
     ]
     refused: list[float] = []
@@ -249,8 +249,8 @@ def start_up(scale: Scale) -> list[Outcome]:
         subprocess.run([sys.executable, "-c", program, "--help"], check=True, capture_output=True)
         helps.append(time.perf_counter() - started)
     with _served(lambda root: small_mirror(root, scale.small), scale.memory) as (mirror, sites):
-        url = sites["plain"].url
-        own = ours("ours", url, mirror, max_parallel_downloads=16)
+        site = sites["plain"]
+        own = ours("ours", site, mirror, max_parallel_downloads=16)
         series = interleaved([own], min(3, scale.rounds), scale.memory)
     cpu = 1e6 * series["ours"].cpu_s / scale.small
     wanted = [
