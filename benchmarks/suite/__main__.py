@@ -19,12 +19,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.suite",
         description="This engine beside aria2c, curl, wget2 and a plain aiohttp downloader, "
-        "interleaved, against nginx on loopback. About ten minutes.",
-        epilog="S small archives, L large ones, T a slow source, A max_parallel_downloads: auto, "
-        "U start-up. Read ratios within one run, not seconds.",
+        "interleaved, against nginx on loopback. About twelve minutes.",
+        epilog="S small archives, S-tls the same over TLS, L large ones, T a slow source, "
+        "A max_parallel_downloads: auto, U start-up. Read ratios within one run, not seconds.",
     )
     parser.add_argument("workloads", nargs="*", choices=[*WORKLOADS, []], metavar="WORKLOAD",
-                        help="any of S L T A U; all by default")  # fmt: skip
+                        help="any of S S-tls L T A U; all by default")  # fmt: skip
     parser.add_argument("--rounds", type=int, default=5, help="interleaved rounds [5]")
     parser.add_argument("--quick", action="store_true", help="a tenth of the work, one round")
     parser.add_argument("--disk", type=Path, default=Path.cwd(), metavar="DIR",

@@ -114,6 +114,17 @@ def small_archives(scale: Scale) -> list[Outcome]:
     ]
 
 
+def small_over_tls(scale: Scale) -> list[Outcome]:
+    """S-tls: the archives of S over TLS, as the real source serves them."""
+    with _served(lambda root: small_mirror(root, scale.small), scale.memory) as (mirror, sites):
+        site = sites["tls"]
+        own = ours("ours", site, mirror, max_parallel_downloads=16)
+        everybody = [own, *rivals(site, mirror, 16, large=False)]
+        series = interleaved(everybody, scale.rounds, scale.memory)
+    title = f"{scale.small} small archives and their sidecars over TLS, 16 connections"
+    return [Outcome("S-tls", title, series, scale.small, "archives", [])]
+
+
 def _small(
     name: str, title: str, series: dict[str, Series], archives: int, *, strict: bool
 ) -> Outcome:
@@ -262,6 +273,7 @@ def start_up(scale: Scale) -> list[Outcome]:
 
 WORKLOADS: dict[str, Callable[[Scale], Iterable[Outcome]]] = {
     "S": small_archives,
+    "S-tls": small_over_tls,
     "L": large_archives,
     "T": slow_source,
     "A": automatic,
