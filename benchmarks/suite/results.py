@@ -84,6 +84,10 @@ def write_results(outcomes: Sequence[Outcome], folder: Path) -> list[Path]:
                     name: [run.seconds for run in series.runs]
                     for name, series in outcome.series.items()
                 },
+                "cpu_seconds": {
+                    name: [run.cpu_s for run in series.runs]
+                    for name, series in outcome.series.items()
+                },
                 "wanted": [
                     {"what": one.text, "wanted": one.least, "value": one.value,
                      "reached": one.is_reached}
