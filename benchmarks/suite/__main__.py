@@ -8,6 +8,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from benchmarks.suite.before import require_another_version
 from benchmarks.suite.results import machine, print_outcome, write_results
 from benchmarks.suite.workloads import WORKLOADS, Outcome, Scale
 
@@ -29,7 +30,18 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="a tenth of the work, one round")
     parser.add_argument("--disk", type=Path, default=Path.cwd(), metavar="DIR",
                         help="where S writes to a disk [the working directory]")  # fmt: skip
+    parser.add_argument("--before", metavar="PYTHON",
+                        help="an interpreter that imports another version of this package, which "
+                        "then takes part in S, S-tls, L and T")  # fmt: skip
+    parser.add_argument("--only-ours", action="store_true",
+                        help="no rivals, and nothing that is measured beside them alone: "
+                        "2 processes, S-disk, L-csv, integrity=listing")  # fmt: skip
     options = parser.parse_args()
+    if options.before is not None:
+        try:
+            require_another_version(options.before)
+        except ValueError as error:
+            parser.error(str(error))
     print("  ".join(f"{name}: {value}" for name, value in machine().items()))
     memory = Path("/dev/shm")  # noqa: S108 - folders of our own are made in it
     if not memory.is_dir():
@@ -47,6 +59,8 @@ def main() -> int:
             mebibytes=24 if options.quick else 256,
             memory=Path(in_memory),
             disk=Path(on_disk),
+            before=options.before,
+            only_ours=options.only_ours,
         )
         for name in options.workloads or WORKLOADS:
             started = time.perf_counter()

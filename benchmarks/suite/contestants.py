@@ -44,8 +44,18 @@ class Contestant:
     environment: Mapping[str, str] = field(factory=dict)
 
 
-def ours(name: str, site: Site, mirror: Mirror, **changes: object) -> Contestant:
-    """This engine, as a whole process of the command line; keys of the configuration change it."""
+def ours(
+    name: str, site: Site, mirror: Mirror, *, python: str = sys.executable, **changes: object
+) -> Contestant:
+    """This engine, as a whole process of the command line; keys of the configuration change it.
+
+    Args:
+        name: As it is shown.
+        site: Where the mirror is served.
+        mirror: What is collected.
+        python: The interpreter; another one may import another version.
+        changes: Keys of the configuration.
+    """
     config = {
         "source_url": site.url,
         "markets": ["spot"],
@@ -57,7 +67,7 @@ def ours(name: str, site: Site, mirror: Mirror, **changes: object) -> Contestant
     def command(inputs: Path, output: Path) -> list[str]:
         path = inputs / "config.json"
         path.write_text(json.dumps({**config, "output_directory": str(output)}))
-        return [sys.executable, "-c", _OURS, "collect", "--config", str(path), "--json", "-q"]
+        return [python, "-c", _OURS, "collect", "--config", str(path), "--json", "-q"]
 
     def check(printed: bytes) -> None:
         totals = json.loads(printed)["totals"]

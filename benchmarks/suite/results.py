@@ -66,7 +66,8 @@ def print_outcome(outcome: Outcome) -> None:
     for wanted in outcome.wanted:
         sign = "at most" if wanted.is_at_most else "at least"
         verdict = "reached" if wanted.is_reached else "NOT reached"
-        print(f"  {wanted.text}: {wanted.value:.2f}, wanted {sign} {wanted.least:g}: {verdict}")
+        value = f"{wanted.value:.2f}" + (f" ({wanted.note})" if wanted.note else "")
+        print(f"  {wanted.text}: {value}, wanted {sign} {wanted.least:g}: {verdict}")
 
 
 def write_results(outcomes: Sequence[Outcome], folder: Path) -> list[Path]:
@@ -90,7 +91,7 @@ def write_results(outcomes: Sequence[Outcome], folder: Path) -> list[Path]:
                 },
                 "wanted": [
                     {"what": one.text, "wanted": one.least, "value": one.value,
-                     "reached": one.is_reached}
+                     "reached": one.is_reached, "note": one.note}
                     for one in outcome.wanted
                 ],
             }

@@ -58,6 +58,12 @@ class Series:
         return statistics.median(run.cpu_s for run in self.runs)
 
     @property
+    def cpu_spread_s(self) -> tuple[float, float]:
+        """Least and most processor time."""
+        times = [run.cpu_s for run in self.runs]
+        return min(times), max(times)
+
+    @property
     def peak_bytes(self) -> int:
         """The largest of all."""
         return max(run.peak_bytes for run in self.runs)

@@ -34,6 +34,8 @@ class Scale:
         mebibytes: Size of each of the eight large archives.
         memory: A folder in memory, where there is such a place.
         disk: A folder on a disk.
+        before: The interpreter that imports the version before, if one is to be compared.
+        only_ours: Leave out the rivals, and what is measured beside them alone.
     """
 
     rounds: int
@@ -41,16 +43,19 @@ class Scale:
     mebibytes: int
     memory: Path
     disk: Path
+    before: str | None = None
+    only_ours: bool = False
 
 
 @frozen
 class Wanted:
-    """One figure that a workload must reach."""
+    """One figure that a workload must reach; the note is shown beside it."""
 
     text: str
     least: float
     value: float
     is_at_most: bool = False
+    note: str = ""
 
     @property
     def is_reached(self) -> bool:
@@ -98,45 +103,82 @@ def _against(series: dict[str, Series], own: str, rival: str, least: float) -> l
     return [Wanted(f"{own}: times as fast as {rival}", least, value)]
 
 
+def _ours(scale: Scale, site: Site, mirror: Mirror, connections: int) -> list[Contestant]:
+    """This engine and, if it is to be compared, the version before."""
+    pythons = {"ours": sys.executable}
+    if scale.before is not None:
+        pythons["before"] = scale.before
+    return [
+        ours(name, site, mirror, python=python, max_parallel_downloads=connections)
+        for name, python in pythons.items()
+    ]
+
+
+def _rivals(
+    scale: Scale, site: Site, mirror: Mirror, connections: int, *, large: bool = False
+) -> list[Contestant]:
+    return [] if scale.only_ours else rivals(site, mirror, connections, large=large)
+
+
+def _against_before(series: dict[str, Series], least: float) -> list[Wanted]:
+    """Its wall and processor time divided by ours, medians both; nothing where it did not run."""
+    if "before" not in series:
+        return []
+    before, own = series["before"], series["ours"]
+    spreads = ", ".join(
+        "{} {:.2f}..{:.2f} s".format(one.name, *one.cpu_spread_s) for one in (before, own)
+    )
+    return [
+        Wanted("before / ours, wall time", least, before.median_s / own.median_s),
+        Wanted("before / ours, CPU time", least, before.cpu_s / own.cpu_s, note=spreads),
+    ]
+
+
 def small_archives(scale: Scale) -> list[Outcome]:
     """S: many small archives with their sidecars."""
     with _served(lambda root: small_mirror(root, scale.small), scale.memory) as (mirror, sites):
         site = sites["plain"]
-        one = ours("ours", site, mirror, max_parallel_downloads=16)
-        two = ours("ours, 2 processes", site, mirror, max_parallel_downloads=16, processes=2)
-        others = rivals(site, mirror, 16, large=False)
-        in_memory = interleaved([one, two, *others], scale.rounds, scale.memory)
-        # These take ten times as long; once is enough to see that.
-        in_memory |= interleaved(scripted(site, mirror, 16), 1, scale.memory)
-        on_disk = interleaved([one, two, *others], 1, scale.disk)
+        everybody = _ours(scale, site, mirror, 16)
+        if not scale.only_ours:
+            two = ours("ours, 2 processes", site, mirror, max_parallel_downloads=16, processes=2)
+            everybody += [two, *_rivals(scale, site, mirror, 16)]
+        in_memory = interleaved(everybody, scale.rounds, scale.memory)
+        on_disk = {}
+        if not scale.only_ours:
+            # These take ten times as long; once is enough to see that.
+            in_memory |= interleaved(scripted(site, mirror, 16), 1, scale.memory)
+            on_disk = interleaved(everybody, 1, scale.disk)
     title = f"{scale.small} small archives and their sidecars, 16 connections"
     wanted = [
         *_against(in_memory, "ours", "aria2c", 1.4),
         *_against(in_memory, "ours", "curl, sha256sum", 0.75),
         *_against(in_memory, "ours, 2 processes", "aria2c", 2.1),
         *_against(in_memory, "ours, 2 processes", "curl, sha256sum", 1.2),
+        *_against_before(in_memory, 0.92),
     ]
     work = scale.small
-    return [
-        Outcome("S", f"{title}, output in memory", in_memory, work, "archives", wanted),
-        Outcome("S-disk", f"{title}, output on the disk", on_disk, work, "archives", []),
-    ]
+    outcomes = [Outcome("S", f"{title}, output in memory", in_memory, work, "archives", wanted)]
+    if on_disk:
+        title += ", output on the disk"
+        outcomes.append(Outcome("S-disk", title, on_disk, work, "archives", []))
+    return outcomes
 
 
 def small_over_tls(scale: Scale) -> list[Outcome]:
     """S-tls: the archives of S over TLS, as the real source serves them."""
     with _served(lambda root: small_mirror(root, scale.small), scale.memory) as (mirror, sites):
         site = sites["tls"]
-        own = ours("ours", site, mirror, max_parallel_downloads=16)
-        everybody = [own, *rivals(site, mirror, 16, large=False)]
+        everybody = _ours(scale, site, mirror, 16) + _rivals(scale, site, mirror, 16)
         series = interleaved(everybody, scale.rounds, scale.memory)
     title = f"{scale.small} small archives and their sidecars over TLS, 16 connections"
-    return [Outcome("S-tls", title, series, scale.small, "archives", [])]
+    wanted = _against_before(series, 0.92)
+    return [Outcome("S-tls", title, series, scale.small, "archives", wanted)]
 
 
 def large_archives(scale: Scale) -> list[Outcome]:
     """L: eight large archives, of incompressible and of real content."""
-    return [_large(scale, "stored"), _large(scale, "csv")]
+    kinds = ["stored"] if scale.only_ours else ["stored", "csv"]
+    return [_large(scale, kind) for kind in kinds]
 
 
 def _large(scale: Scale, kind: str) -> Outcome:
@@ -145,14 +187,14 @@ def _large(scale: Scale, kind: str) -> Outcome:
 
     with _served(make, scale.memory) as (mirror, sites):
         site = sites["plain"]
-        own = ours("ours", site, mirror, max_parallel_downloads=4)
-        everybody = [own, *rivals(site, mirror, 4, large=True)]
+        everybody = _ours(scale, site, mirror, 4) + _rivals(scale, site, mirror, 4, large=True)
         series = interleaved(everybody, scale.rounds, scale.memory)
     peak = series["ours"].peak_bytes / 1e6
     wanted = [Wanted("ours: peak resident MB", 110, peak, is_at_most=True)]
     if kind == "stored":
         wanted += _against(series, "ours", "aria2c", 2.8)
         wanted += _against(series, "ours", "curl, sha256sum", 1.4)
+    wanted += _against_before(series, 0.95)
     name = "L" if kind == "stored" else "L-csv"
     title = f"8 archives of {scale.mebibytes} MiB ({kind}), 4 connections, verified"
     return Outcome(name, title, series, mirror.size_bytes / 1e6, "MB", wanted)
@@ -176,13 +218,16 @@ def slow_source(scale: Scale) -> list[Outcome]:
             integrity="listing",
             download_checksum=False,
         )
-        own = ours("ours", site, mirror, max_parallel_downloads=16)
-        others = rivals(site, mirror, 16, large=False)
-        series = interleaved([own, listed, *others], scale.rounds, scale.memory)
+        everybody = _ours(scale, site, mirror, 16)
+        others = _rivals(scale, site, mirror, 16)
+        if not scale.only_ours:
+            everybody += [listed, *others]
+        series = interleaved(everybody, scale.rounds, scale.memory)
     ideal = 2 * count * 0.04 / 16
     wanted = [Wanted("ours: share of the ideal", 0.97, ideal / series["ours"].median_s)]
     for rival in others:
         wanted += _against(series, listed.name, rival.name, 1.9)
+    wanted += _against_before(series, 0.95)
     title = f"{count} small archives at 40 ms, 16 connections; ideal {ideal:.1f} s"
     return [Outcome("T", title, series, count, "archives", wanted)]
 
