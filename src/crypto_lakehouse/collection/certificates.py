@@ -39,8 +39,8 @@ def _what_to_do(verify_code: int) -> str:
         return "check this machine's clock; where that is right, the source must renew it"
     if verify_code in _NOT_TRUSTED:
         return (
-            "where you trust its issuer, name a file with the issuer's certificate in the "
-            "environment variable SSL_CERT_FILE"
+            "where you trust its issuer, name a file with the issuer's certificate as "
+            "`ca_bundle`, or in the environment variable SSL_CERT_FILE"
         )
     if verify_code in _OTHER_NAME:
         return "name the host in the URL as its certificate does"
