@@ -16,6 +16,7 @@ from crypto_lakehouse.collection.rates import ByteRate, RequestRate
 from crypto_lakehouse.core.config import WorkflowConfig
 from crypto_lakehouse.core.config_values import AUTO
 from crypto_lakehouse.workflows.descriptors import connections_that_fit, open_files_limit
+from crypto_lakehouse.workflows.network import Network
 
 if TYPE_CHECKING:
     import aiohttp
@@ -111,24 +112,36 @@ class Share:
 
 @asynccontextmanager
 async def open_client(
-    config: WorkflowConfig, connections: int, session: aiohttp.ClientSession | None = None
+    config: WorkflowConfig,
+    connections: int,
+    session: aiohttp.ClientSession | None = None,
+    network: Network | None = None,
 ) -> AsyncIterator[Client]:
     """Open the engine's own client, or take an application's session, which is not closed.
+
+    Every client is opened here, so that all requests take the same way.
 
     Args:
         config: Says how long silence is borne, and whether bytes are capped.
         connections: How many idle connections are kept.
-        session: The application's.
+        session: The application's; which proxies and certificates it uses is its own matter.
+        network: Proxies and certificates; the configuration's by default.
+
+    Raises:
+        ConfigurationError: A proxy or a file of certificates cannot be used.
+        ExtraMissing: A SOCKS proxy is used, and the extra `socks` is not installed.
     """
     if session is not None:
         from crypto_lakehouse.collection.aiohttp_client import AiohttpClient
 
         yield AiohttpClient(session)
         return
+    network = network or Network.of(config)
     rate = config.max_bytes_per_second
     chunk = CHUNK_BYTES if rate is None else max(_SMALLEST_CHUNK_BYTES, rate // 20)
     opening = direct_client(connections, config.timeout_seconds, min(chunk, CHUNK_BYTES))
     async with opening as client:
+        client.tls = network.tls
         yield client
 
 
