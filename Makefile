@@ -16,7 +16,7 @@ help:
 	@echo "make bench            benchmarks against a local server"
 	@echo "make soak             the long tests: 200 kills, 20,000 mixed faults, 200,000 archives"
 	@echo "make fuzz             coverage-guided fuzzing, a minute for each of seven parsers"
-	@echo "make system-packages  nginx, strace, faketime, the benchmarks' rivals (Debian, as root)"
+	@echo "make system-packages  nginx, strace, faketime, proxies, the benchmarks' rivals (Debian, as root)"
 	@echo "make lock             pin the newest versions of all dependencies, with their hashes"
 	@echo "make clean            remove what make has made"
 
@@ -98,7 +98,7 @@ lock: $(VENV)/develop
 system-packages:
 	apt-get update
 	apt-get install --yes --no-install-recommends nginx-light libnginx-mod-http-lua \
-		aria2 wget2 curl strace faketime
+		aria2 wget2 curl strace faketime tinyproxy-bin microsocks
 
 clean:
 	rm -rf $(VENV) .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis \

@@ -25,11 +25,11 @@ def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
 
 @pytest.fixture(autouse=True)
 def _no_configuration_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tests see no CRYPTO_LAKEHOUSE_ variable of the machine."""
+    """Tests see no CRYPTO_LAKEHOUSE_ variable of the machine, and no proxy."""
     import os
 
     for name in list(os.environ):
-        if name.startswith("CRYPTO_LAKEHOUSE_"):
+        if name.startswith("CRYPTO_LAKEHOUSE_") or name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
 
 

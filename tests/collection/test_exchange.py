@@ -26,11 +26,11 @@ from tests.collection.scripted_server import (
 )
 from yarl import URL
 
-from crypto_lakehouse.collection.certificates import tls_of_the_system
 from crypto_lakehouse.collection.client import engine_client
 from crypto_lakehouse.collection.exchange import ExchangeClient
 from crypto_lakehouse.collection.http import Answer, HttpTransport, Origins
 from crypto_lakehouse.collection.routes import EngineRoutes
+from crypto_lakehouse.collection.tls import tls_context
 from crypto_lakehouse.core.errors import (
     ConnectionFailed,
     TimedOut,
@@ -62,7 +62,7 @@ async def client_of(
 
 def unmanaged(**settings: float) -> ExchangeClient:
     """A client that its test closes."""
-    routes = EngineRoutes(0, WAIT_S, lambda _: None, tls_of_the_system, **settings)
+    routes = EngineRoutes(0, WAIT_S, lambda _: None, lambda: tls_context(None, {}), **settings)
     return ExchangeClient(routes, 8, WAIT_S)
 
 

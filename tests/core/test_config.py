@@ -113,6 +113,8 @@ TWO_VALUES: dict[str, list[tuple[Any, str, Any]]] = {
         (["a.example", "b.example"], "a.example,b.example", ("a.example", "b.example")),
     ],
     "allow_http": [(True, "yes", True), (False, "off", False)],
+    "proxy": [("none",) * 3, ("socks5h://proxy.example:1080",) * 3],
+    "ca_bundle": [("ca.pem",) * 3, ("/etc/ssl/other 1.pem",) * 3],
     "environment": [("production",) * 3, ("development",) * 3],
 }  # fmt: skip
 ONE_VALUE = {key: values[0] for key, values in TWO_VALUES.items()}
@@ -172,6 +174,8 @@ def test_defaults_are_those_of_the_contract() -> None:
         "listing_url": DEFAULT_LISTING_URL,
         "redirect_hosts": (),
         "allow_http": False,
+        "proxy": "environment",
+        "ca_bundle": None,
         "environment": "development",
     }
     assert config.warnings == ()

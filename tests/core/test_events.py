@@ -19,6 +19,7 @@ from crypto_lakehouse.core.events import (
     FolderListed,
     ListingRetried,
     RunFinished,
+    RunNoted,
     RunStarted,
     RunWarned,
     to_record,
@@ -36,6 +37,7 @@ RECORDS: list[tuple[Event, dict[str, object]]] = [
             "at": "2025-07-15T12:00:00+00:00",
         },
     ),
+    (RunNoted(message="a proxy"), {"event": "RunNoted", "message": "a proxy"}),
     (RunWarned(message="nothing planned"), {"event": "RunWarned", "message": "nothing planned"}),
     (
         BodyStarted(archive=ARCHIVE, etag='"e"', last_modified=None, size_bytes=0),

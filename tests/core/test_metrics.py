@@ -19,6 +19,7 @@ from crypto_lakehouse.core.events import (
     BodyStarted,
     Event,
     RunFinished,
+    RunNoted,
     RunStarted,
     RunWarned,
 )
@@ -121,6 +122,7 @@ def test_the_events_of_a_run_are_all_counted() -> None:
     collector = collected(
         [
             RunStarted(run_id="r", workflow="archive_collection", planned=4, at=NOON),
+            RunNoted(message="proxy: all via one"),
             RunWarned(message="one host only"),
             BodyStarted(archive=ARCHIVE, etag=None, last_modified=None, size_bytes=7),
             ArchiveRetried(archive=ARCHIVE, attempt=1, wait_s=0.5, reason="503"),

@@ -12,6 +12,7 @@ from tests.sinks.conftest import (
     FOREIGN,
     KEY,
     LOUD,
+    NOTED,
     QUIET,
     RETRIED,
     STARTED,
@@ -60,13 +61,14 @@ def test_a_run_can_do_without_it(screen: Screen) -> None:
     assert listener.name == "lines"
 
 
-async def test_warnings_and_problems_are_written_as_they_come(screen: Screen) -> None:
+async def test_notes_warnings_and_problems_are_written_as_they_come(screen: Screen) -> None:
     sink = screen.sink()
-    await sink.handle([STARTED, WARNED, BODY_STARTED, RETRIED])
+    await sink.handle([NOTED, STARTED, WARNED, BODY_STARTED, RETRIED])
     await sink.handle([finished(verdict) for verdict in Verdict])
     await sink.handle([FINISHED])
     await sink.close()
     assert screen.lines == [
+        f"note: {NOTED.message}",
         f"warning: {WARNED.message}",
         *(f"{verdict} {KEY}: the reason of {verdict}" for verdict in LOUD),
     ]
@@ -75,7 +77,7 @@ async def test_warnings_and_problems_are_written_as_they_come(screen: Screen) ->
 async def test_a_quiet_one_writes_warnings_only(screen: Screen) -> None:
     sink = screen.sink(quiet=True, every_archive=True)
     screen.now += 10 * LINE_EVERY_S
-    await sink.handle([STARTED, WARNED, *(finished(verdict) for verdict in Verdict)])
+    await sink.handle([NOTED, STARTED, WARNED, *(finished(verdict) for verdict in Verdict)])
     await sink.flush()
     assert screen.lines == [f"warning: {WARNED.message}"]
 

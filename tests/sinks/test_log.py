@@ -13,6 +13,7 @@ from tests.sinks.conftest import (
     KEY,
     LOUD,
     NOON,
+    NOTED,
     QUIET,
     RETRIED,
     STARTED,
@@ -52,6 +53,7 @@ def test_a_run_can_do_without_it(sink: LogSink) -> None:
     [
         (STARTED, logging.INFO, "test: 3 archives planned"),
         (WARNED, logging.WARNING, WARNED.message),
+        (NOTED, logging.INFO, NOTED.message),
         (BODY_STARTED, logging.INFO, f"large body of {KEY}"),
         (RETRIED, logging.INFO, "retry in 1.2 s: the source answered 503"),
         (FINISHED, logging.INFO, "run partial"),

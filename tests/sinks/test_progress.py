@@ -13,6 +13,7 @@ from tests.sinks.conftest import (
     FOREIGN,
     KEY,
     LOUD,
+    NOTED,
     QUIET,
     RETRIED,
     STARTED,
@@ -91,11 +92,12 @@ async def test_problems_scroll_above_and_good_news_does_not(
         assert f"{verdict} {KEY}" not in text
 
 
-async def test_warnings_and_retries_scroll_above_word_for_word(
+async def test_notes_warnings_and_retries_scroll_above_word_for_word(
     sink: ProgressSink, screen: io.StringIO
 ) -> None:
-    await sink.handle([STARTED, WARNED, RETRIED])
+    await sink.handle([NOTED, STARTED, WARNED, RETRIED])
     await sink.close()
+    assert f"note: {NOTED.message}" in screen.getvalue()
     assert f"warning: {WARNED.message}" in screen.getvalue(), "markup is not read in messages"
     assert "retry 2 in 1.2 s: the source answered 503" in screen.getvalue()
 

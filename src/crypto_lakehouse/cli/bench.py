@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import click
 
-from crypto_lakehouse.cli.options import config_options, option_overrides
+from crypto_lakehouse.cli.options import config_options, option_overrides, say_proxy
 
 if TYPE_CHECKING:
     from crypto_lakehouse.core.config import WorkflowConfig
@@ -34,7 +34,8 @@ _SELECTION = (
 #: Configuration options that mean something where nothing is kept and nothing is tried again.
 _CONFIGURATION = {
     *("config_file", *_SELECTION, "start", "end", "matrix_path", "discovery", "listing_url"),
-    *("source_url", "redirect_hosts", "allow_http", "timeout_seconds", "max_bytes_per_second"),
+    *("source_url", "redirect_hosts", "allow_http", "proxy", "ca_bundle"),
+    *("timeout_seconds", "max_bytes_per_second"),
 }
 
 _UNITS = {"b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9}
@@ -193,6 +194,7 @@ async def _sweep(config: WorkflowConfig, given: dict[str, Any], sweeps: list[Swe
     from crypto_lakehouse.workflows import bench
     from crypto_lakehouse.workflows.plans import plan_alone
 
+    say_proxy(config)
     async with plan_alone(config) as (plan, notes):
         for note in notes:
             click.echo(f"warning: {note}", err=True)

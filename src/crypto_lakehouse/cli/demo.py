@@ -41,6 +41,7 @@ async def _demo(output: str, *, as_json: bool) -> int:
             {
                 "output_directory": output,
                 "source_url": server.url,
+                "proxy": "none",
                 "markets": ["spot"],
                 "symbols": ["BTCUSDT"],
                 "data_types": ["klines"],

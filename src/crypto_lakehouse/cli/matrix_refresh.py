@@ -41,6 +41,12 @@ __all__ = ["command"]
     help="Ask hosts other than this machine without TLS, too. [default: no]",
 )
 @click.option(
+    "--proxy", metavar="URL", help="environment, none, or a proxy's URL. [default: environment]"
+)
+@click.option(
+    "--ca-bundle", metavar="FILE", help="Trust these certificate authorities, and no others."
+)
+@click.option(
     "--matrix",
     "--matrix-path",
     "matrix_path",
@@ -114,10 +120,12 @@ async def _refresh(
 
 
 async def _tell(events: Sequence[Event]) -> None:
-    from crypto_lakehouse.core.events import ListingRetried
+    from crypto_lakehouse.core.events import ListingRetried, RunNoted
 
     for event in events:
-        if isinstance(event, ListingRetried):
+        if isinstance(event, RunNoted):
+            click.echo(f"note: {event.message}", err=True)
+        elif isinstance(event, ListingRetried):
             line = f"retry {event.attempt} in {event.wait_s:.1f} s: {event.reason}"
             click.echo(line, err=True)
 

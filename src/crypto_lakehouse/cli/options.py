@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -11,7 +11,10 @@ from crypto_lakehouse.core.config import config_keys
 from crypto_lakehouse.core.config_sources import parse_text_value
 from crypto_lakehouse.core.errors import ConfigurationError, Problem
 
-__all__ = ["config_options", "option_overrides"]
+if TYPE_CHECKING:
+    from crypto_lakehouse.core.config import WorkflowConfig
+
+__all__ = ["config_options", "option_overrides", "say_proxy"]
 
 _Command = TypeVar("_Command", bound=Callable[..., object])
 
@@ -44,6 +47,8 @@ _OPTIONS: dict[str, tuple[tuple[str, ...], str, str]] = {
     "second_source_url": ((), "URL", "Asked where the first one serves wrong or stale bytes."),
     "listing_url": ((), "URL", "The source's S3 listing."),
     "redirect_hosts": ((), "LIST", "Further hosts that the source may redirect to."),
+    "proxy": ((), "URL", "environment, none, or a proxy's URL. [default: environment]"),
+    "ca_bundle": ((), "FILE", "Trust these certificate authorities, and no others."),
     "environment": ((), "NAME", "development or production."),
     "workflow_type": ((), "NAME", "archive_collection."),
 }
@@ -111,3 +116,16 @@ def option_overrides(given: Mapping[str, Any]) -> dict[str, Any]:
         raise ConfigurationError(problems)
     edges = {edge: given[edge] for edge in _DATES if given.get(edge) is not None}
     return {**overrides, "date_range": edges} if edges else overrides
+
+
+def say_proxy(config: WorkflowConfig) -> None:
+    """Say on standard error through which proxy requests go, where they go through one.
+
+    Raises:
+        ConfigurationError: A proxy or a file of certificates cannot be used.
+        ExtraMissing: A SOCKS proxy is used, and the extra `socks` is not installed.
+    """
+    from crypto_lakehouse.workflows.network import Network
+
+    if note := Network.of(config).note:
+        click.echo(f"note: {note}", err=True)

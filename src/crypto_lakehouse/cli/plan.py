@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import click
 
-from crypto_lakehouse.cli.options import config_options, option_overrides
+from crypto_lakehouse.cli.options import config_options, option_overrides, say_proxy
 
 if TYPE_CHECKING:
     from crypto_lakehouse.core.config import WorkflowConfig
@@ -56,6 +56,8 @@ async def _plan(given: dict[str, Any]) -> int:
     if given["config_file"] and "output_directory" not in option_overrides(given):
         del overrides["output_directory"]
     config = await load_config(given["config_file"], overrides)
+    if config.wants_listing:
+        say_proxy(config)
     async with plan_alone(config) as (plan, notes):
         for note in notes:
             click.echo(f"warning: {note}", err=True)

@@ -59,6 +59,8 @@ LISTED = 100
 @click.option(
     "--second-source-url", metavar="URL", help="With --repair: asked where that is wrong."
 )
+@click.option("--proxy", metavar="URL", help="With --repair: environment, none, or a URL.")
+@click.option("--ca-bundle", metavar="FILE", help="With --repair: whom to trust, and no others.")
 @click.option("-j", "--max-parallel-downloads", metavar="N", help="With --repair: 1 to 256.")
 @click.option("--max-retries", metavar="N", help="With --repair: 0 to 20.")
 @click.option("--timeout-seconds", metavar="SECONDS", help="With --repair: of silence.")

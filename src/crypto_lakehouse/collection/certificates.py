@@ -6,7 +6,7 @@ import ssl
 
 from crypto_lakehouse.core.errors import TlsRefused
 
-__all__ = ["tls_of_the_system", "tls_refusal"]
+__all__ = ["tls_refusal"]
 
 #: Verify codes of OpenSSL (x509_vfy.h), and what to do about each.
 _OUT_OF_TIME = frozenset({9, 10, 11, 12})
@@ -15,13 +15,6 @@ _OTHER_NAME = frozenset({62, 64})
 
 #: What OpenSSL says where a source speaks no version of TLS that is safe.
 _TOO_OLD = frozenset({"UNSUPPORTED_PROTOCOL", "TLSV1_ALERT_PROTOCOL_VERSION"})
-
-
-def tls_of_the_system() -> ssl.SSLContext:
-    """How TLS is spoken: certificates and host names are checked, against trusted authorities."""
-    context = ssl.create_default_context()
-    context.set_alpn_protocols(["http/1.1"])
-    return context
 
 
 def tls_refusal(url: str, error: BaseException | None) -> TlsRefused | None:
@@ -46,8 +39,8 @@ def _what_to_do(verify_code: int) -> str:
         return "check this machine's clock; where that is right, the source must renew it"
     if verify_code in _NOT_TRUSTED:
         return (
-            "where you trust its issuer, name a file with the issuer's certificate in the "
-            "environment variable SSL_CERT_FILE"
+            "where you trust its issuer, name a file with the issuer's certificate as "
+            "`ca_bundle`, or in the environment variable SSL_CERT_FILE"
         )
     if verify_code in _OTHER_NAME:
         return "name the host in the URL as its certificate does"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -9,16 +10,20 @@ from contextlib import asynccontextmanager
 from yarl import URL
 
 from crypto_lakehouse.collection.aiohttp_client import AiohttpClient
-from crypto_lakehouse.collection.certificates import tls_of_the_system
 from crypto_lakehouse.collection.exchange import ExchangeClient, missing_names
 from crypto_lakehouse.collection.http import Client
 from crypto_lakehouse.collection.receiver import CHUNK_BYTES
 from crypto_lakehouse.collection.routes import EngineRoutes
+from crypto_lakehouse.collection.tls import tls_context
 
 __all__ = ["engine_client", "session_client"]
 
 ProxyOf = Callable[[URL], URL | None]
 MakeTls = Callable[[], ssl.SSLContext]
+
+
+def _system_tls() -> ssl.SSLContext:
+    return tls_context(None, os.environ)
 
 
 def _no_proxy(_url: URL) -> None:
@@ -32,7 +37,7 @@ async def engine_client(
     chunk_bytes: int = CHUNK_BYTES,
     *,
     proxy_of: ProxyOf = _no_proxy,
-    make_tls: MakeTls = tls_of_the_system,
+    make_tls: MakeTls = _system_tls,
     note: Callable[[str], None] = lambda _: None,
 ) -> AsyncIterator[Client]:
     """Open a client; its connections are closed at the end.
@@ -70,7 +75,7 @@ async def session_client(
     timeout_s: float,
     *,
     proxy_of: ProxyOf = _no_proxy,
-    make_tls: MakeTls = tls_of_the_system,
+    make_tls: MakeTls = _system_tls,
 ) -> AsyncIterator[Client]:
     """Open a client over aiohttp's documented session; see `engine_client`.
 

@@ -114,7 +114,8 @@ class EngineRoutes:
 
     def _route(self, url: URL) -> Route:
         proxy = self.proxy_of(url)
-        options: dict[str, Any] = {"ssl": self.tls()} if url.scheme == "https" else {}
+        has_tls = "https" in {url.scheme, proxy.scheme if proxy is not None else ""}
+        options: dict[str, Any] = {"ssl": self.tls()} if has_tls else {}
         if proxy is None:
             return Route(self._session(None), options=options)
         if proxy.scheme.startswith("socks"):
@@ -169,7 +170,7 @@ def _connector(routes: EngineRoutes, socks: URL | None) -> aiohttp.BaseConnector
     kinds = {"socks5": ProxyType.SOCKS5, "socks4": ProxyType.SOCKS4}
     connector: aiohttp.BaseConnector = ProxyConnector(
         proxy_type=kinds[socks.scheme[:6]],
-        host=socks.host,
+        host=socks.host or "",
         port=socks.port or 1080,
         username=socks.user,
         password=socks.password,

@@ -27,10 +27,12 @@ from crypto_lakehouse.core.config_values import (
     Parallelism,
     Partitions,
     Processes,
+    ProxySetting,
     Symbols,
     structure_value,
 )
 from crypto_lakehouse.core.errors import ConfigurationError, ConfigurationWarning, Problem
+from crypto_lakehouse.core.proxy_settings import ENVIRONMENT
 from crypto_lakehouse.core.redaction import redact
 from crypto_lakehouse.core.symbols import ContractType, SymbolFilter
 
@@ -102,6 +104,10 @@ class WorkflowConfig:
         listing_url: The source's S3 listing endpoint; known for the default source.
         redirect_hosts: Further hosts that the source may redirect to.
         allow_http: Whether hosts other than this machine may be talked to without TLS.
+        proxy: Through which proxy requests go: `environment` for those that `HTTPS_PROXY`,
+            `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` name, `none`, or a proxy's URL.
+        ca_bundle: A PEM file of the certificate authorities that are trusted, and no others; the
+            system's, or those of `SSL_CERT_FILE`, by default.
         environment: `development` or `production`.
         warnings: What was accepted, but deserves a word; one sentence each.
 
@@ -150,6 +156,8 @@ class WorkflowConfig:
     listing_url: str | None = _key(str, None)
     redirect_hosts: tuple[str, ...] = _key(tuple[str, ...], ())
     allow_http: bool = _key(bool, False)
+    proxy: str = _key(ProxySetting, ENVIRONMENT)
+    ca_bundle: str | None = _key(str, None)
     environment: str = _key(Choice("development", "production"), "development")
     warnings: tuple[str, ...] = field(default=(), eq=False, repr=False)
 

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
 from crypto_lakehouse.core.config_values import DateRange
 from crypto_lakehouse.core.errors import Problem
-from crypto_lakehouse.core.hosts import is_loopback
+from crypto_lakehouse.core.hosts import is_loopback, is_plain_host
+from crypto_lakehouse.core.proxy_settings import NONE, proxy_fault
 from crypto_lakehouse.core.suggestions import allowed_values, shown
 
 __all__ = ["check_combinations", "check_unknown_keys", "url_fault"]
 
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
-
-#: A name in any script, or an address; an HTTP client would refuse other hosts in its own words,
-#: and quote the user information.
-_HOST = re.compile(r"[^\W.](?:[\w.-]*\w)?\.?|[0-9a-f.]*:[0-9a-f:.]*(?:%\w+)?", re.IGNORECASE)
 
 #: Keys of the older collection workflow, and why each means nothing here (archive-facts 6.4).
 OLDER_KEYS = {
@@ -76,6 +72,7 @@ def check_combinations(fields: Mapping[str, Any]) -> list[Problem]:
         *_reversed_range(fields.get("date_range")),
         *_foreign_markets(fields),
         *_urls(fields),
+        *_proxy(fields),
     ]
 
 
@@ -121,6 +118,11 @@ def _urls(fields: Mapping[str, Any]) -> Iterable[Problem]:
         )
 
 
+def _proxy(fields: Mapping[str, Any]) -> Iterable[Problem]:
+    if fault := proxy_fault(fields.get("proxy", NONE)):
+        yield Problem("$.proxy", fault)
+
+
 def _plain_http_fault(url: str, allow_http: bool | None) -> str | None:
     """Say why a URL is not asked without TLS; None where it may be, or nobody can know."""
     parts = urlsplit(url)
@@ -144,21 +146,8 @@ def url_fault(url: str) -> str | None:
         return "not a URL; must be an absolute http:// or https:// URL"
     if parts.scheme not in {"http", "https"} or not host:
         return "must be an absolute http:// or https:// URL"
-    if not _HOST.fullmatch(host) or not _is_plain(parts.netloc, host):
+    if not is_plain_host(parts.netloc, host):
         return "its host is none; write letters that stand for others as xn-- or percent-encoded"
     if parts.query or parts.fragment:
         return "must have no query and no fragment"
     return None
-
-
-def _is_plain(netloc: str, host: str) -> bool:
-    """Whether a host is read alike by everybody: no `①` for a 1, no odd xn--."""
-    place = netloc.rpartition("@")[2]
-    has_odd_brackets = "]" in place and not place.startswith("[")
-    if has_odd_brackets or "\\" in netloc or unicodedata.normalize("NFKC", netloc) != netloc:
-        return False
-    try:
-        host.encode("idna").decode("idna")
-    except UnicodeError:
-        return False
-    return True

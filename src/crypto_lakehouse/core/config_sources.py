@@ -12,6 +12,7 @@ from crypto_lakehouse.core.config_values import (
     Intervals,
     Parallelism,
     Processes,
+    ProxySetting,
     Symbols,
 )
 from crypto_lakehouse.core.errors import ConfigurationError, Problem
@@ -123,6 +124,8 @@ def parse_text_value(text: str, kind: Any) -> Any:  # noqa: ANN401 - any kind of
         ValueError: The text is not of the key's kind.
     """
     text = text.strip()
+    if kind is ProxySetting:  # a password may hold commas and brackets
+        return text
     if text[:1] in {"[", "{"} and not isinstance(kind, type):
         return _json_text(text)
     if kind in (Symbols, Intervals) or getattr(kind, "__origin__", None) is tuple:

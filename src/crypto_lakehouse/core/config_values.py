@@ -27,6 +27,7 @@ __all__ = [
     "Parallelism",
     "Partitions",
     "Processes",
+    "ProxySetting",
     "Symbols",
     "strict_converter",
     "structure_value",
@@ -43,6 +44,7 @@ Intervals = NewType("Intervals", object)
 Partitions = NewType("Partitions", object)
 Parallelism = NewType("Parallelism", object)
 Processes = NewType("Processes", object)
+ProxySetting = NewType("ProxySetting", object)
 _Symbol = NewType("_Symbol", str)
 _Interval = NewType("_Interval", str)
 
@@ -249,6 +251,14 @@ def _number_or_auto(most: int) -> Callable[[object, Any], int | str]:
     return structure
 
 
+def _proxy_setting(value: object, _: Any) -> str:  # noqa: ANN401
+    """A word or a URL, looked at in `config_rules`; other things may hold passwords unmasked."""
+    if isinstance(value, str):
+        return value
+    kind = _kind_of(value).partition(" (")[0]
+    raise TypeError(f"must be text, not {kind}; one proxy is for http and https alike")
+
+
 def _kind_of(value: object) -> str:
     names = {dict: "a mapping", list: "a list", str: "text", bool: "true or false"}
     return f"{names.get(type(value), type(value).__name__)} (`{shown(value)}`)"
@@ -287,6 +297,7 @@ def _config_converter() -> cattrs.Converter:
         (Partitions, _partitions),
         (Parallelism, _number_or_auto(256)),
         (Processes, _number_or_auto(64)),
+        (ProxySetting, _proxy_setting),
     ):
         converter.register_structure_hook(kind, hook)
     structure_range = make_dict_structure_fn(DateRange, converter, _cattrs_forbid_extra_keys=True)

@@ -25,6 +25,7 @@ __all__ = [
     "FolderListed",
     "ListingRetried",
     "RunFinished",
+    "RunNoted",
     "RunStarted",
     "RunWarned",
     "to_record",
@@ -49,6 +50,13 @@ class RunStarted:
 @frozen(kw_only=True)
 class RunWarned:
     """Something about the whole run that its owner should know."""
+
+    message: str
+
+
+@frozen(kw_only=True)
+class RunNoted:
+    """Something about the whole run that is as it should be, as the proxy that it goes through."""
 
     message: str
 
@@ -189,6 +197,7 @@ class ArchivesUnchanged:
 Event = (
     RunStarted
     | RunWarned
+    | RunNoted
     | FolderListed
     | ListingRetried
     | BodyStarted

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
-__all__ = ["is_loopback", "kind_of_address"]
+__all__ = ["is_loopback", "is_plain_host", "kind_of_address"]
+
+#: A name in any script, or an address; an HTTP client would refuse other hosts in its own words,
+#: and quote the user information.
+_HOST = re.compile(r"[^\W.](?:[\w.-]*\w)?\.?|[0-9a-f.]*:[0-9a-f:.]*(?:%\w+)?", re.IGNORECASE)
 
 
 def is_loopback(host: str) -> bool:
@@ -46,6 +52,26 @@ def kind_of_address(host: str) -> str:
         "private": address.is_private,
     }
     return next((kind for kind, is_kind in kinds.items() if is_kind), "")
+
+
+def is_plain_host(netloc: str, host: str) -> bool:
+    """Whether a host can be one, and is read alike by everybody: no `①` for a 1, no odd xn--.
+
+    Args:
+        netloc: The part of a URL that the host stands in.
+        host: The host as `urlsplit` has it.
+    """
+    if not _HOST.fullmatch(host):
+        return False
+    place = netloc.rpartition("@")[2]
+    has_odd_brackets = "]" in place and not place.startswith("[")
+    if has_odd_brackets or "\\" in netloc or unicodedata.normalize("NFKC", netloc) != netloc:
+        return False
+    try:
+        host.encode("idna").decode("idna")
+    except UnicodeError:
+        return False
+    return True
 
 
 def _address(host: str) -> IPv4Address | IPv6Address | None:

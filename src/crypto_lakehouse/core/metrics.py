@@ -17,6 +17,7 @@ from crypto_lakehouse.core.events import (
     FolderListed,
     ListingRetried,
     RunFinished,
+    RunNoted,
     RunStarted,
     RunWarned,
 )
@@ -114,8 +115,8 @@ class MetricsCollector:
                 self.warnings.append(event.message)
             case RunFinished():
                 self._finished = self._clock()
-            case BodyStarted() | FolderListed():
-                pass  # what they begin is counted once it is finished
+            case BodyStarted() | FolderListed() | RunNoted():
+                pass  # what begins is counted once it is finished; a note is for displays
             case str():
                 self.other_events[event] += 1
             case Mapping():

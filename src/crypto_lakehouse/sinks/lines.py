@@ -13,6 +13,7 @@ from crypto_lakehouse.core.events import (
     ArchiveFinished,
     ArchivesUnchanged,
     Event,
+    RunNoted,
     RunWarned,
 )
 from crypto_lakehouse.core.metrics import ByteMeter, MetricsCollector
@@ -26,7 +27,7 @@ LINE_EVERY_S = 5.0
 
 @define
 class LinesSink:
-    """Writes warnings and problems as they come, and a line about the run now and then.
+    """Writes notes, warnings and problems as they come, and a line about the run now and then.
 
     Args:
         meter: The run's byte counter.
@@ -57,6 +58,8 @@ class LinesSink:
             self._counts.record_event(event)
             if isinstance(event, RunWarned):
                 self._write(f"warning: {event.message}")
+            elif isinstance(event, RunNoted) and not self.quiet:
+                self._write(f"note: {event.message}")
             elif isinstance(event, ArchiveFinished) and not self.quiet:
                 self._archive(event)
             elif isinstance(event, ArchivesUnchanged) and self.every_archive:

@@ -21,6 +21,7 @@ from crypto_lakehouse.core.events import (
     FolderListed,
     ListingRetried,
     RunFinished,
+    RunNoted,
     RunStarted,
     RunWarned,
     to_record,
@@ -94,7 +95,7 @@ def _sentence(event: Event) -> str:
             return f"retry in {event.wait_s:.1f} s: {event.reason}"
         case RunStarted():
             return f"{event.workflow}: {event.planned} archives planned"
-        case RunWarned():
+        case RunWarned() | RunNoted():
             return event.message
         case RunFinished():
             return f"run {event.status}"

@@ -24,6 +24,7 @@ from crypto_lakehouse.core.events import (
     Event,
     FolderListed,
     ListingRetried,
+    RunNoted,
     RunStarted,
     RunWarned,
 )
@@ -143,6 +144,8 @@ def _line(event: Event) -> str:
     match event:
         case RunWarned(message=message):
             return f"warning: {message}"
+        case RunNoted(message=message):
+            return f"note: {message}"
         case ArchiveRetried() | ListingRetried():
             return f"retry {event.attempt} in {event.wait_s:.1f} s: {event.reason}"
         case ArchiveFinished() if event.verdict not in UNREMARKABLE:

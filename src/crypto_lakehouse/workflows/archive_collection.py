@@ -22,7 +22,7 @@ from crypto_lakehouse.collection.shards import run_sharded
 from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.config import WorkflowConfig
 from crypto_lakehouse.core.errors import ConfigurationError, Problem
-from crypto_lakehouse.core.events import RunFinished, RunStarted, RunWarned
+from crypto_lakehouse.core.events import RunFinished, RunNoted, RunStarted, RunWarned
 from crypto_lakehouse.core.metrics import ByteMeter, MetricsCollector, WorkflowMetrics
 from crypto_lakehouse.core.plan import Plan
 from crypto_lakehouse.core.ports import Emit, Sink
@@ -45,6 +45,7 @@ from crypto_lakehouse.stores.refusals import advice
 from crypto_lakehouse.workflows.collectors import make_collector
 from crypto_lakehouse.workflows.config_files import load_config
 from crypto_lakehouse.workflows.history import prune_replaced
+from crypto_lakehouse.workflows.network import Network
 from crypto_lakehouse.workflows.transports import (
     most_parallel,
     open_client,
@@ -164,8 +165,9 @@ class ArchiveCollectionWorkflow(BaseWorkflow):
             self._notes.append(
                 "`processes` is 1: a session or a store of the application's own cannot be shared"
             )
+        self._network = Network.of(self.config) if self._session is None else None
         await self._open_output()
-        opening = open_client(self.config, most_parallel(self.config), self._session)
+        opening = open_client(self.config, most_parallel(self.config), self._session, self._network)
         self._client = await self._resources.enter_async_context(opening)
 
     async def _open_output(self) -> None:
@@ -216,6 +218,8 @@ class ArchiveCollectionWorkflow(BaseWorkflow):
         if self._stop_code is not None or self._scope is None:
             return
         with self._scope:
+            if self._network is not None and self._network.note:
+                await emit((RunNoted(message=self._network.note),))
             if self._plan is None:
                 self._plan = await self._make_plan(emit)
             await self._announce(self._plan, emit)

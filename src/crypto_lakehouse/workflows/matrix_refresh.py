@@ -11,17 +11,17 @@ from pathlib import Path
 from anyio import to_thread
 from attrs import frozen
 
-from crypto_lakehouse.collection.client import engine_client
 from crypto_lakehouse.collection.retry import RetryPolicy
 from crypto_lakehouse.core.config import WorkflowConfig
 from crypto_lakehouse.core.errors import ConfigurationError, Problem
-from crypto_lakehouse.core.events import Event
+from crypto_lakehouse.core.events import Event, RunNoted
 from crypto_lakehouse.core.ports import Emit
 from crypto_lakehouse.planning.crawl import CrawlProgress, crawl
 from crypto_lakehouse.planning.matrix import Matrix, load_matrix
 from crypto_lakehouse.planning.matrix_writer import matrix_text
+from crypto_lakehouse.workflows.network import Network
 from crypto_lakehouse.workflows.plans import open_lister
-from crypto_lakehouse.workflows.transports import parallel_downloads
+from crypto_lakehouse.workflows.transports import open_client, parallel_downloads
 
 __all__ = ["RefreshedMatrix", "check_destination", "refresh_matrix", "write_matrix"]
 
@@ -52,6 +52,8 @@ async def refresh_matrix(
     source_url: str | None = None,
     listing_url: str | None = None,
     allow_http: bool | None = None,
+    proxy: str | None = None,
+    ca_bundle: str | os.PathLike[str] | None = None,
     matrix_path: str | os.PathLike[str] | None = None,
     max_parallel_downloads: int | str | None = None,
     timeout_seconds: float | None = None,
@@ -64,13 +66,15 @@ async def refresh_matrix(
 ) -> RefreshedMatrix:
     """List the folders of a source, and make the matrix that they show; nothing is written.
 
-    The first seven are configuration keys and mean what they mean there; None is what the
+    The first nine are configuration keys and mean what they mean there; None is what the
     environment says, or the default. A source without a `listing_url` is asked itself.
 
     Args:
         source_url: The source.
         listing_url: Its S3 listing; known for the default source.
         allow_http: Whether hosts other than this machine are asked without TLS.
+        proxy: Through which proxy requests go.
+        ca_bundle: A file of the certificate authorities that are trusted.
         matrix_path: The matrix to begin with; the shipped one by default.
         max_parallel_downloads: How many prefixes are listed at once.
         timeout_seconds: How long the source may be silent, in seconds.
@@ -78,11 +82,12 @@ async def refresh_matrix(
         today: The day that the matrix is as of; the UTC day by default.
         environ: Environment variables; the process's own by default, `{}` for none.
         retry: When to try again; by `max_retries` by default.
-        emit: Told of requests that are tried again.
+        emit: Told of the proxy that is used, and of requests that are tried again.
         on_progress: Told of each prefix.
 
     Raises:
         ConfigurationError: A value that cannot be used; all at once.
+        ExtraMissing: A SOCKS proxy is used, and the extra `socks` is not installed.
         MatrixError: The base cannot be read.
         ListingError: A prefix could not be listed; there is no part of a matrix then.
     """
@@ -90,6 +95,8 @@ async def refresh_matrix(
         "source_url": source_url,
         "listing_url": listing_url,
         "allow_http": allow_http,
+        "proxy": proxy,
+        "ca_bundle": ca_bundle,
         "matrix_path": matrix_path,
         "max_parallel_downloads": max_parallel_downloads,
         "timeout_seconds": timeout_seconds,
@@ -101,10 +108,13 @@ async def refresh_matrix(
         environ=environ,
         overrides={**overrides, "discovery": "listing"},
     )
+    network = Network.of(config, environ)
     base = await to_thread.run_sync(load_matrix, config.matrix_path)
+    if network.note:
+        await emit((RunNoted(message=network.note),))
     parallel = parallel_downloads(config)
     policy = retry or RetryPolicy(max_retries=config.max_retries)
-    async with engine_client(parallel, config.timeout_seconds) as client:
+    async with open_client(config, parallel, network=network) as client:
         crawled = await crawl(
             open_lister(config, client, policy, emit),
             base,

@@ -10,7 +10,6 @@ import anyio
 from attrs import evolve, frozen
 from yarl import URL
 
-from crypto_lakehouse.collection.client import engine_client
 from crypto_lakehouse.collection.http import Client, HttpTransport, Origins
 from crypto_lakehouse.collection.listing import Lister
 from crypto_lakehouse.collection.retry import RetryPolicy
@@ -23,7 +22,7 @@ from crypto_lakehouse.planning.holes import KnownHoles, load_holes
 from crypto_lakehouse.planning.matrix import Matrix, load_matrix
 from crypto_lakehouse.planning.planner import CalendarPlan, plan_collection
 from crypto_lakehouse.planning.selection import select_rows
-from crypto_lakehouse.workflows.transports import parallel_downloads
+from crypto_lakehouse.workflows.transports import open_client, parallel_downloads
 
 __all__ = [
     "Planner",
@@ -128,6 +127,7 @@ async def plan_alone(
 
     Raises:
         ConfigurationError: The configuration cannot be run.
+        ExtraMissing: A SOCKS proxy is used, and the extra `socks` is not installed.
         ListingError: The source cannot be listed, and the plan depends on that.
     """
     matrix = load_matrix(config.matrix_path)
@@ -136,7 +136,7 @@ async def plan_alone(
         plan: ListedPlan | CalendarPlan
         if config.wants_listing:
             select_rows(config, matrix)
-            opening = engine_client(parallel_downloads(config), config.timeout_seconds)
+            opening = open_client(config, parallel_downloads(config))
             client = await resources.enter_async_context(opening)
             policy = retry or RetryPolicy(max_retries=config.max_retries)
             lister = open_lister(config, client, policy, _nobody)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
@@ -15,10 +17,12 @@ from crypto_lakehouse.collection.http import Client, HttpTransport, Origins
 from crypto_lakehouse.collection.rates import ByteRate, RequestRate
 from crypto_lakehouse.collection.receiver import CHUNK_BYTES
 from crypto_lakehouse.collection.routes import Route, SessionRoute
+from crypto_lakehouse.collection.tls import tls_context
 from crypto_lakehouse.core.config import WorkflowConfig
 from crypto_lakehouse.core.config_values import AUTO
 from crypto_lakehouse.core.errors import ConfigurationError, Problem
 from crypto_lakehouse.workflows.descriptors import connections_that_fit, open_files_limit
+from crypto_lakehouse.workflows.network import Network
 
 if TYPE_CHECKING:
     import aiohttp
@@ -34,6 +38,8 @@ __all__ = [
     "wanted_parallel",
     "worker_count",
 ]
+
+_log = logging.getLogger(__name__)
 
 #: What `max_parallel_downloads: auto` stands for in listings and estimates.
 _AUTO_PARALLEL = 32
@@ -114,22 +120,40 @@ class Share:
 
 @asynccontextmanager
 async def open_client(
-    config: WorkflowConfig, connections: int, session: aiohttp.ClientSession | None = None
+    config: WorkflowConfig,
+    connections: int,
+    session: aiohttp.ClientSession | None = None,
+    network: Network | None = None,
 ) -> AsyncIterator[Client]:
     """Open the engine's own client, or take an application's session, which is not closed.
+
+    Every client is opened here, so that all requests take the same way.
 
     Args:
         config: Says how long silence is borne, and whether bytes are capped.
         connections: How many idle connections are kept.
-        session: The application's.
+        session: The application's; which proxies and certificates it uses is its own matter.
+        network: Proxies and certificates; the configuration's by default.
+
+    Raises:
+        ConfigurationError: A proxy or a file of certificates cannot be used.
+        ExtraMissing: A SOCKS proxy is used, and the extra `socks` is not installed.
     """
     if session is not None:
         _check_session(config, session)
         yield AiohttpClient(SessionRoute(Route(session)), config.timeout_seconds)
         return
+    network = network or Network.of(config)
     rate = config.max_bytes_per_second
     chunk = CHUNK_BYTES if rate is None else max(_SMALLEST_CHUNK_BYTES, rate // 20)
-    opening = engine_client(connections, config.timeout_seconds, min(chunk, CHUNK_BYTES))
+    opening = engine_client(
+        connections,
+        config.timeout_seconds,
+        min(chunk, CHUNK_BYTES),
+        proxy_of=network.proxies.for_url,
+        make_tls=lambda: network.tls or tls_context(config.ca_bundle, os.environ),
+        note=_log.warning,
+    )
     async with opening as client:
         yield client
 
@@ -146,7 +170,7 @@ def _check_session(config: WorkflowConfig, session: aiohttp.ClientSession) -> No
     problems += [
         Problem(f"$.{key}", f"the session decides about it: set it there, and leave `{key}` out")
         for key, default in (("proxy", "environment"), ("ca_bundle", None))
-        if getattr(config, key, default) != default
+        if getattr(config, key) != default
     ]
     if problems:
         raise ConfigurationError(problems)
