@@ -22,7 +22,7 @@ from attrs import define, frozen
 from yarl import URL
 
 from crypto_lakehouse.collection.rates import ByteRate, RequestRate
-from crypto_lakehouse.core.errors import RedirectRefused, ServerError
+from crypto_lakehouse.core.errors import ProxyRefused, RedirectRefused, ServerError
 from crypto_lakehouse.core.hosts import is_loopback, kind_of_address
 from crypto_lakehouse.core.suggestions import shown
 
@@ -308,8 +308,10 @@ def basic_authorization(user: str, password: str) -> str:
     return f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"
 
 
-def server_error(url: URL, response: Response) -> ServerError:
+def server_error(url: URL, response: Response) -> ServerError | ProxyRefused:
     """Make the error for a status that is neither success nor absence."""
+    if response.status == 407:  # no source answers so
+        return ProxyRefused(str(url), response.status)
     retry_after = retry_after_s(response.headers.get("Retry-After"), datetime.now(UTC))
     return ServerError(str(url), response.status, retry_after)
 

@@ -120,10 +120,14 @@ class EngineRoutes:
             return Route(self._session(None), options=options)
         if proxy.scheme.startswith("socks"):
             return Route(self._session(proxy), options=options)
+        # aiohttp adds the host to these headers, and they are part of what tells connections
+        # apart: without it here, the first tunnel would serve one request only.
+        headers = {"Host": url.host_port_subcomponent or ""}
         authorization = None
         if proxy.user is not None:
             authorization = basic_authorization(proxy.user, proxy.password or "")
-            options["proxy_headers"] = {"Proxy-Authorization": authorization}
+            headers["Proxy-Authorization"] = authorization
+        options["proxy_headers"] = headers
         bare = proxy.with_user(None)
         return Route(self._session(None), bare, authorization, {**options, "proxy": bare})
 
@@ -165,16 +169,6 @@ def _connector(routes: EngineRoutes, socks: URL | None) -> aiohttp.BaseConnector
         # The system's resolver, as every other program's: aiohttp would take another one, where
         # there is a package for it.
         return aiohttp.TCPConnector(resolver=aiohttp.ThreadedResolver(), **settings)
-    from aiohttp_socks import ProxyConnector, ProxyType
+    from crypto_lakehouse.collection.socks import socks_connector
 
-    kinds = {"socks5": ProxyType.SOCKS5, "socks4": ProxyType.SOCKS4}
-    connector: aiohttp.BaseConnector = ProxyConnector(
-        proxy_type=kinds[socks.scheme[:6]],
-        host=socks.host or "",
-        port=socks.port or 1080,
-        username=socks.user,
-        password=socks.password,
-        rdns=True,  # the proxy looks names up: this machine may not know them
-        **settings,
-    )
-    return connector
+    return socks_connector(socks, settings)

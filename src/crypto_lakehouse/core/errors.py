@@ -269,7 +269,7 @@ class ProxyRefused(TransferError):
 
     def __init__(self, url: str, status: int) -> None:
         self.status = status
-        self.transient = status in {408, 429} or status >= 500
+        self.transient = status in {403, 408, 429} or status >= 500
         what = {
             407: "name a user and a password that it knows, as in http://user:password@host:port",
             403: "ask its owner to let this host pass, or choose another with `proxy`",

@@ -29,6 +29,7 @@ from crypto_lakehouse.core.errors import (
     ConnectionFailed,
     Problem,
     RedirectRefused,
+    ServerError,
     TimedOut,
     TransferError,
     TruncatedBody,
@@ -269,8 +270,9 @@ class _Measurement:
         error = server_error(url, response)
         self._fail(str(error.status), error)
         if str(error.status) in REFUSALS:
-            asked = REFUSED_WAIT_S if error.retry_after_s is None else error.retry_after_s
-            self._retry_after_s = max(asked, self._retry_after_s or 0)
+            asked = error.retry_after_s if isinstance(error, ServerError) else None
+            wait_s = REFUSED_WAIT_S if asked is None else asked
+            self._retry_after_s = max(wait_s, self._retry_after_s or 0)
             self._end(EndedBy.REFUSED)
 
     def _fail(self, kind: str, error: TransferError) -> None:
