@@ -26,8 +26,7 @@ from tests.collection.scripted_server import (
 )
 from yarl import URL
 
-from crypto_lakehouse.collection.client import engine_client
-from crypto_lakehouse.collection.exchange import ExchangeClient
+from crypto_lakehouse.collection.client import ExchangeClient, engine_client
 from crypto_lakehouse.collection.http import Answer, HttpTransport, Origins
 from crypto_lakehouse.collection.routes import EngineRoutes
 from crypto_lakehouse.collection.tls import tls_context

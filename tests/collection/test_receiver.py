@@ -15,8 +15,7 @@ import trustme
 from attrs import define, field
 from tests.collection.scripted_server import WAIT_S, Gone, Peer, Source, answer, gently, serving
 
-from crypto_lakehouse.collection.client import engine_client
-from crypto_lakehouse.collection.exchange import ExchangeClient
+from crypto_lakehouse.collection.client import ExchangeClient, engine_client
 from crypto_lakehouse.collection.http import Answer
 from crypto_lakehouse.collection.receiver import DRAIN_BYTES, Receiver
 from crypto_lakehouse.core.errors import ConnectionFailed, TimedOut

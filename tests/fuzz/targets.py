@@ -20,8 +20,7 @@ from aiohttp.client_proto import ResponseHandler
 from attrs import frozen
 from yarl import URL
 
-from crypto_lakehouse.collection.client import engine_client
-from crypto_lakehouse.collection.exchange import ExchangeClient
+from crypto_lakehouse.collection.client import ExchangeClient, engine_client
 from crypto_lakehouse.collection.http import Answer
 from crypto_lakehouse.collection.listing_xml import PageParser, ParsedPage
 from crypto_lakehouse.collection.origin import Origin

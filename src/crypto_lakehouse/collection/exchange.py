@@ -1,4 +1,4 @@
-"""The engine's client: one request and its answer over aiohttp's connector and parser.
+"""One request and its answer over aiohttp's connector and parser.
 
 aiohttp does what is hard about HTTP: addresses, happy eyeballs, TLS, proxies, the pool of
 keep-alive connections, the parsing of heads and chunks. What is left out is the session's work
@@ -6,8 +6,9 @@ for each request, which costs about as much as everything else that a small arch
 URLs, merged headers, cookies, timers, traces.
 
 1. The documented session makes a template of the requests to an origin (`origin`).
-2. Each request asks the connector for a connection with that template, and writes a head that
-   is prepared but for its path and its own headers.
+2. The connector opens a connection for that template. It stays open for further requests; handing
+   it back to the connector's pool between two of them would cost as much as parsing an answer.
+   Each request writes a head that is prepared but for its path and its own headers.
 3. aiohttp's protocol parses the answer's head, and bodies in chunks; those of known length are
    received into the buffers that are hashed and stored (`receiver`).
 
@@ -19,7 +20,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import Any
 
 import aiohttp
@@ -27,19 +28,18 @@ from aiohttp import hdrs
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.streams import StreamReader
-from attrs import define, field
 from yarl import URL
 
 from crypto_lakehouse.collection.aiohttp_client import transfer_error
 from crypto_lakehouse.collection.http import plausible_bytes
 from crypto_lakehouse.collection.idle_timeout import SILENT
-from crypto_lakehouse.collection.origin import Origin, make_origin
-from crypto_lakehouse.collection.receiver import CHUNK_BYTES, DRAIN_BYTES, Receiver
-from crypto_lakehouse.collection.routes import HEAD_LINE_BYTES, EngineRoutes
+from crypto_lakehouse.collection.origin import Origin
+from crypto_lakehouse.collection.receiver import DRAIN_BYTES, Receiver
+from crypto_lakehouse.collection.routes import HEAD_LINE_BYTES
 from crypto_lakehouse.core.errors import ConnectionFailed, TimedOut, TruncatedBody
 from crypto_lakehouse.core.suggestions import shown
 
-__all__ = ["ExchangeClient", "missing_names"]
+__all__ = ["Exchange", "connect", "missing_names"]
 
 #: So much of a parsed body may lie unread, at least: as much as one read brings.
 _PARSED_BYTES = 1 << 16
@@ -86,131 +86,50 @@ def missing_names() -> list[str]:
     return missing
 
 
-@define(eq=False)
-class ExchangeClient:
-    """Sends requests over connections that aiohttp's connector keeps.
+async def connect(
+    origin: Origin, limits: aiohttp.ClientTimeout
+) -> tuple[aiohttp.connector.Connection, asyncio.Protocol, asyncio.Transport]:
+    """Let aiohttp's connector open a connection.
+
+    Returns:
+        The connection, the protocol that aiohttp made for it, and its transport.
+
+    Raises:
+        OSError, aiohttp.ClientError, TimeoutError: There is none.
+    """
+    connection = await origin.connector.connect(origin.template, [], limits)
+    protocol: Any = connection.protocol
+    transport = protocol.transport
+    if transport is None or transport.is_closing() or protocol.should_close:
+        connection.close()
+        raise aiohttp.ServerDisconnectedError  # it closed, or spoke before it was asked
+    return connection, protocol, transport
+
+
+class Exchange:
+    """One request and its answer, as our `Answer`.
 
     Args:
-        routes: Which session, and so which connector, a request goes through.
-        connections: How many idle connections are kept.
-        timeout_s: How long a source may be silent, in seconds.
-        chunk_bytes: In what pieces large bodies are handed out.
+        keep: Takes the connection once it can serve another request.
+        connection, receiver: What the request goes over.
+        url: For what errors say.
+        chunk_bytes: How much of a parsed body may lie unread.
     """
 
-    routes: EngineRoutes
-    connections: int
-    timeout_s: float
-    chunk_bytes: int = CHUNK_BYTES
-    _by_protocol: dict[asyncio.BaseProtocol, Receiver] = field(init=False, factory=dict)
-    idle: set[Receiver] = field(init=False, factory=set)
-    _origins: dict[tuple[str, str | None, int | None], Origin] = field(init=False, factory=dict)
-    _limits: aiohttp.ClientTimeout = field(init=False)
-    _is_closed: bool = field(init=False, default=False)
-
-    def __attrs_post_init__(self) -> None:
-        self._limits = aiohttp.ClientTimeout(total=None, connect=self.timeout_s)
-
-    @property
-    def receivers(self) -> set[Receiver]:
-        """Those of all open connections."""
-        return set(self._by_protocol.values())
-
-    async def send(self, url: URL, headers: Mapping[str, str]) -> _Answer:
-        """Send a GET and wait for the head of its answer.
-
-        A connection that the source closed while it was idle is replaced once, unseen.
-
-        Raises:
-            TransferError: No answer.
-        """
-        place = (url.scheme, url.raw_host, url.port)
-        try:
-            origin = self._origins.get(place) or await self.origin(url)
-            head = origin.head(url, headers)
-            while True:
-                connection, receiver, is_reused = await self._connect(origin)
-                answer = _Answer(self, connection, receiver, url)
-                try:
-                    await answer.ask(head)
-                except (aiohttp.ClientError, HttpProcessingError, OSError) as error:
-                    if isinstance(receiver.error, TimeoutError):
-                        raise receiver.error from error
-                    if not is_reused or receiver.answer_bytes:
-                        raise
-                else:
-                    return answer
-        except (aiohttp.ClientError, HttpProcessingError, OSError, ValueError) as error:
-            raise transfer_error(url, error) from error
-
-    async def origin(self, url: URL) -> Origin:
-        """What the requests to a URL's origin have in common."""
-        place = (url.scheme, url.raw_host, url.port)
-        origin = self._origins.get(place)
-        if origin is None:
-            origin = self._origins[place] = await make_origin(url, self.routes.of(url))
-        return origin
-
-    async def _connect(self, origin: Origin) -> tuple[aiohttp.connector.Connection, Receiver, bool]:
-        """Take a connection from the pool, or open one.
-
-        Raises:
-            OSError, aiohttp.ClientError, TimeoutError: There is none.
-        """
-        if self._is_closed:
-            raise ConnectionError("the client is closed")
-        try:
-            connection = await origin.connector.connect(origin.template, [], self._limits)
-        except asyncio.CancelledError:
-            if self._was_closed_meanwhile():
-                raise ConnectionError("the client is closed") from None
-            raise
-        except TimeoutError as error:
-            raise TimeoutError(SILENT) from error
-        protocol: Any = connection.protocol
-        receiver = self._by_protocol.get(protocol)
-        if receiver is not None:  # what comes while it is idle closes it: `Receiver`
-            self.idle.discard(receiver)
-            return connection, receiver, True
-        transport = protocol.transport
-        if transport is None or transport.is_closing() or protocol.should_close:
-            connection.close()
-            raise aiohttp.ServerDisconnectedError  # it closed, or spoke before it was asked
-        receiver = Receiver(protocol, transport, self.timeout_s, self.chunk_bytes, self._lost)
-        self._by_protocol[protocol] = receiver
-        return connection, receiver, False
-
-    def _was_closed_meanwhile(self) -> bool:
-        """A connector that is closed cancels those that wait for a name."""
-        task = asyncio.current_task()
-        return self._is_closed and (task is None or not task.cancelling())
-
-    def _lost(self, receiver: Receiver) -> None:
-        self._by_protocol.pop(receiver.handler, None)
-        self.idle.discard(receiver)
-
-    async def aclose(self) -> None:
-        """Close every connection; there will be no others. A name lookup is not waited for."""
-        self._is_closed = True
-        for receiver in tuple(self._by_protocol.values()):
-            receiver.fail(ConnectionError("the request was given up"))
-        await self.routes.aclose()
-        await asyncio.sleep(0)  # transports close in the loop's next round
-
-
-class _Answer:
-    """One request and its answer, as our `Answer`."""
-
-    __slots__ = ("_client", "_connection", "_handed", "_is_draining", "_is_kept", "_payload",
-                 "_protocol", "_receiver", "_url", "headers", "size_bytes", "status")  # fmt: skip
+    __slots__ = ("_chunk_bytes", "_connection", "_handed", "_is_draining", "_is_kept", "_keep",
+                 "_payload", "_protocol", "_receiver", "_url", "headers", "size_bytes",
+                 "status")  # fmt: skip
 
     def __init__(
         self,
-        client: ExchangeClient,
+        keep: Callable[[Receiver, aiohttp.connector.Connection], None],
         connection: aiohttp.connector.Connection,
         receiver: Receiver,
         url: URL,
+        chunk_bytes: int,
     ) -> None:
-        self._client = client
+        self._keep = keep
+        self._chunk_bytes = chunk_bytes
         self._connection: aiohttp.connector.Connection | None = connection
         self._protocol: Any = connection.protocol
         self._receiver = receiver
@@ -228,7 +147,7 @@ class _Answer:
         receiver, protocol = self._receiver, self._protocol
         receiver.begin(self)
         try:
-            protocol.set_response_params(read_bufsize=max(self._client.chunk_bytes, _PARSED_BYTES),
+            protocol.set_response_params(read_bufsize=max(self._chunk_bytes, _PARSED_BYTES),
                                          **_READ_OPTIONS)  # fmt: skip
             receiver.transport.write(head)
             receiver.is_waiting = True
@@ -373,19 +292,16 @@ class _Answer:
         connection, self._connection = self._connection, None
         if connection is None:
             return
-        client, receiver = self._client, self._receiver
-        if receiver.takes_body:
-            self._payload.feed_eof()
-        elif receiver.error is None:
+        receiver = self._receiver
+        if not receiver.takes_body and receiver.error is None:
             receiver.handler.data_received(_LINE_BREAKS)
+            if self._protocol.should_close:  # something came behind the answer
+                receiver.fail(ConnectionError("the source sent bytes that answer no request"))
         receiver.end()
-        if len(client.idle) < client.connections:
-            connection.release()
-            if self._protocol.transport is not None:
-                client.idle.add(receiver)
-                return
-        receiver.fail(ConnectionError("the connection is not kept"))
-        connection.close()
+        if receiver.error is None:
+            self._keep(receiver, connection)
+        else:
+            connection.close()
 
     def has_head(self) -> bool:
         """Whether the parser has a head, or an error, for us."""

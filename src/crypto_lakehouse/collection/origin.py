@@ -11,9 +11,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import aiohttp
-from attrs import frozen
+from attrs import field, frozen
 from yarl import URL
 
+from crypto_lakehouse.collection.receiver import Receiver
 from crypto_lakehouse.collection.routes import Route
 
 __all__ = ["Origin", "make_origin"]
@@ -43,6 +44,7 @@ class Origin:
         host: The `Host` header's value.
         prefix: Stands before the path: scheme and host where a proxy wants them, else empty.
         proxy_line: The header that tells an HTTP proxy who asks, or empty.
+        idle: Connections that no request uses, the one used last at the end.
     """
 
     template: Any
@@ -50,6 +52,7 @@ class Origin:
     host: str
     prefix: str
     proxy_line: str
+    idle: dict[Receiver, aiohttp.connector.Connection] = field(init=False, factory=dict)
 
     def head(self, url: URL, headers: Mapping[str, str]) -> bytes:
         """A request's head.

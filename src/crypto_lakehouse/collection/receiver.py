@@ -144,6 +144,10 @@ class Receiver(asyncio.BufferedProtocol):
         """Whether the body comes here, and not through the parser."""
         return self._stage is _Stage.BODY
 
+    def idle_s(self) -> float:
+        """For how long nothing came, in seconds."""
+        return self._loop.time() - self.timeout.last_received_at
+
     def begin(self, exchange: Exchange) -> None:
         """A request is sent now; what comes is its answer."""
         self._reset()

@@ -27,7 +27,7 @@ __all__ = [
 
 #: A connection that was idle for longer, in seconds, is not trusted with a request: a NAT on the
 #: way may have forgotten it, which shows as silence only.
-_IDLE_LIMIT_S = 60.0
+IDLE_LIMIT_S = 60.0
 
 #: aiohttp's read buffer. Bodies that it parses arrive in pieces of up to twice this many bytes.
 READ_BUFFER_BYTES = 1 << 20
@@ -163,7 +163,7 @@ def _connector(routes: EngineRoutes, socks: URL | None) -> aiohttp.BaseConnector
     settings: dict[str, Any] = {
         "limit": routes.connections,
         "ttl_dns_cache": routes.addresses_kept_s,
-        "keepalive_timeout": _IDLE_LIMIT_S,
+        "keepalive_timeout": IDLE_LIMIT_S,
     }
     if socks is None:
         # The system's resolver, as every other program's: aiohttp would take another one, where
