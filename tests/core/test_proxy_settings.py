@@ -64,6 +64,9 @@ def test_proxies_are_urls_of_a_host(scheme: str, rest: str) -> None:
         ("http://h o", "no spaces"),
         ("http://h\n", "no spaces"),
         ("http://h\x00", "no control characters"),
+        ("socks5://me:ü@h", "255 characters of ASCII"),
+        ("socks4a://%C3%BC@h", "255 characters of ASCII"),
+        ("socks5h://me:" + "%2F" * 256 + "@h", "255 characters of ASCII"),
         ("http://me:p/w@h", "%2F for a slash"),
         ("http://me:p#w@h", "%23 for a hash"),
         ("http://me:p?w@h", "%3F for a question mark"),
@@ -73,6 +76,11 @@ def test_what_is_no_proxy_is_refused_with_what_to_do(setting: str, why: str) -> 
     assert why in proxy_fault(setting)
     (message,) = faults(proxy=setting).values()
     assert message == proxy_fault(setting)
+
+
+def test_a_long_password_and_one_in_any_script_are_proxies_where_they_can_be_sent() -> None:
+    assert proxy_fault("socks5://me:" + "%2F" * 255 + "@h") == ""
+    assert proxy_fault("http://me:" + "ü" * 256 + "@h") == ""
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ them. So everything before its last `@` is user information, however it is writt
 from __future__ import annotations
 
 import re
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from crypto_lakehouse.core.hosts import is_plain_host
 from crypto_lakehouse.core.suggestions import allowed_values, shown
@@ -34,6 +34,8 @@ PROXY_PORTS = {
     "socks4": 1080,
     "socks4a": 1080,
 }
+
+_LONGEST_SOCKS_TEXT = 255
 
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
 
@@ -85,7 +87,21 @@ def proxy_url_fault(url: str) -> str:
             f"`{masked}` must have its user name and password percent-encoded, as %2F for a slash, "
             "%3F for a question mark and %23 for a hash"
         )
+    if scheme.lower().startswith("socks") and not _fits_socks(user):
+        return (
+            f"`{masked}` has a user name or a password that SOCKS cannot send: it takes 255 "
+            "characters of ASCII for each"
+        )
     return _place_fault(place.removesuffix("/"), masked)
+
+
+def _fits_socks(user: str) -> bool:
+    """Whether a SOCKS proxy can be sent this user information (RFC 1929, section 2)."""
+    name, _, password = user.partition(":")
+    return all(
+        text.isascii() and len(text) <= _LONGEST_SOCKS_TEXT
+        for text in (unquote(name), unquote(password))
+    )
 
 
 def _place_fault(place: str, masked: str) -> str:
