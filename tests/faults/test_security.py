@@ -12,6 +12,7 @@ import aiohappyeyeballs
 import pytest
 import trustme
 from tests.faults.tls_source import ARCHIVES, speaking, tls_source, trust
+from tests.proxies.forward_proxy import ForwardProxy
 from tests.workflows.conftest import KEY, Collection
 
 from crypto_lakehouse.core.errors import ConfigurationError, ListingError
@@ -246,21 +247,24 @@ async def test_a_listing_that_lies_elsewhere_is_none(
 
 
 @pytest.mark.parametrize("processes", [1, 2])
-async def test_proxies_and_credentials_of_the_environment_are_not_used(
-    collection: Collection, other: ArchiveServer, tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch, processes: int,
-) -> None:  # fmt: skip
+async def test_proxies_of_the_environment_are_used_and_passwords_of_files_are_not(
+    collection: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, processes: int
+) -> None:
     home = tmp_path / "home"
     home.mkdir()
-    (home / ".netrc").write_text("machine 127.0.0.1 login me password hunter2\ndefault login a\n")
+    (home / ".netrc").write_text(
+        f"machine {NAMED} login me password hunter2\n"
+        "machine 127.0.0.1 login me password hunter2\ndefault login a password hunter2\n"
+    )
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("NETRC", str(home / ".netrc"))
-    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
-        monkeypatch.setenv(name, other.url)
-        monkeypatch.setenv(name.lower(), other.url)
-    monkeypatch.setenv("NO_PROXY", "")
-    report = await collection.run(processes=processes)
+    port = int(collection.server.url.rpartition(":")[2])
+    collection.config |= {"source_url": f"http://{NAMED}", "allow_http": True}
+    with ForwardProxy(names={NAMED: ("127.0.0.1", port)}) as proxy:
+        monkeypatch.setenv("HTTP_PROXY", proxy.url)
+        report = await collection.run(processes=processes)
     assert report.totals["verified"] == 1
-    assert other.requests == []
+    assert set(proxy.hosts) == {NAMED}
+    assert {asked.user for asked in proxy.log} == {None}
     headers = [name for request in collection.server.requests for name in request.headers]
     assert not {"Authorization", "Proxy-Authorization"} & set(headers)

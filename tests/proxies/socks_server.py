@@ -49,6 +49,7 @@ class SocksServer(LoopbackServer):
         users: Who may use it, with their passwords; None for all.
         reply: What it answers, where it does not connect: a reply of SOCKS 5.
         cut_after: Connections break off after so many bytes from the server behind.
+        is_silent: Whether it says nothing, until the client gives up.
 
     Attributes:
         log: What it was asked, in order.
@@ -58,6 +59,7 @@ class SocksServer(LoopbackServer):
     users: Mapping[str, str] | None = None
     reply: int = GRANTED
     cut_after: int | None = None
+    is_silent: bool = False
     log: list[Asked] = field(init=False, factory=list)
 
     def url(self, scheme: str = "socks5h") -> str:
@@ -72,6 +74,9 @@ class SocksServer(LoopbackServer):
     async def talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one connection."""
         version = (await reader.readexactly(1))[0]
+        if self.is_silent:
+            await reader.read()
+            return
         if version not in {4, 5}:
             raise Gone(f"no version of SOCKS: {version}")
         read = _Version5(reader, writer, self.users) if version == 5 else _Version4(reader, writer)

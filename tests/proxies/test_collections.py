@@ -12,6 +12,7 @@ from tests.proxies.scene import CDN, HTTP, HTTPS, KINDS, ORIGINS, Scene, place_o
 from tests.proxies.tls_front import TlsFront
 from tests.workflows.conftest import BIG_KEY, KEY, SIDECAR, big_zip
 
+from crypto_lakehouse.collection.retry import RetryPolicy
 from crypto_lakehouse.testing.faults import Body, Redirect
 
 #: A password that a URL cannot hold as it is; SOCKS takes nothing but ASCII.
@@ -48,7 +49,8 @@ async def test_without_a_proxy_the_name_is_looked_up_and_not_found(
     scene: Scene, origin: str, processes: int
 ) -> None:
     """What the other tests prove by the file of lookups is worth something."""
-    report = await scene.run(origin, proxy="none", processes=processes)
+    retry = RetryPolicy(max_retries=0)
+    report = await scene.run(origin, proxy="none", processes=processes, retry=retry)
     assert report.totals["failed"] == 1
     assert scene.looked_up() == {host_of(origin)}
 

@@ -21,6 +21,7 @@ from tests.proxies.socks_server import FORBIDDEN, SocksServer
 from tests.workflows.conftest import BIG_KEY, big_zip
 from yarl import URL
 
+from crypto_lakehouse.collection.retry import RetryPolicy
 from crypto_lakehouse.core.errors import ListingError
 
 #: How a proxy of HTTP fails; and what is said of it, where one can know.
@@ -32,6 +33,9 @@ FAULTS: dict[str, tuple[Fault, str]] = {
     "a cut in the middle": (Cut(after=100), ""),
     "silence": (Silent(), ""),
 }
+
+#: Worker processes wait in earnest before they try again.
+NO_RETRIES = RetryPolicy(max_retries=0)
 
 #: Kinds of proxies that may want a user's name and password.
 WITH_USERS = ("http", "https", "socks5", "socks5h")
@@ -97,7 +101,7 @@ async def test_a_proxy_that_is_down_is_named(
     with socket.create_server(("127.0.0.1", 0)) as unused:
         port = unused.getsockname()[1]
     url = f"{kind}://me:{PASSWORD}@127.0.0.1:{port}"
-    report = await scene.run(origin, proxy=url, processes=processes)
+    report = await scene.run(origin, proxy=url, processes=processes, retry=NO_RETRIES)
     assert report.totals["failed"] == 1
     assert f"127.0.0.1:{port}" in report.problems[0].reason
     check([str(report.to_mapping())])
@@ -137,6 +141,16 @@ async def test_a_socks_proxy_that_forbids_it_is_a_failure(scene: Scene, kind: st
     assert report.totals["failed"] == 1
     assert len(scene.collection.sleeps.waits) == 3
     assert scene.looked_up() == set()
+
+
+@pytest.mark.parametrize("kind", ["socks5", "socks4"])
+async def test_a_silent_socks_proxy_times_out(scene: Scene, kind: str) -> None:
+    with scene.proxy(kind) as proxy:
+        assert isinstance(proxy.server, SocksServer)
+        proxy.server.is_silent = True
+        report = await scene.run(ORIGINS[1], proxy=proxy.url, timeout_seconds=0.1)
+    assert report.totals["failed"] == 1
+    assert len(scene.collection.sleeps.waits) == 3
 
 
 @pytest.mark.parametrize("kind", ["http", "socks5"])
@@ -235,5 +249,5 @@ async def test_the_processes_output_shows_no_password(
     scene: Scene, capfd: pytest.CaptureFixture[str]
 ) -> None:
     with failing(scene, "http wrong user") as url:
-        await scene.run(ORIGINS[1], proxy=url, processes=2)
+        await scene.run(ORIGINS[1], proxy=url, processes=2, retry=NO_RETRIES)
     check(list(capfd.readouterr()))

@@ -46,6 +46,12 @@ class Client:
         self._socket.sendall(data)
         return self.rest(expected)
 
+    def say_all(self, data: bytes) -> bytes:
+        """Say the last thing; what comes until the proxy closes the connection."""
+        self._socket.sendall(data)
+        self._socket.shutdown(socket.SHUT_WR)
+        return self.rest()
+
     def rest(self, expected: int = 1 << 20) -> bytes:
         """What comes, at most so many bytes, until the proxy closes the connection."""
         parts = b""
@@ -132,6 +138,9 @@ def test_it_refuses_and_breaks_off_as_it_is_told(proxy: SocksServer) -> None:
         client(b"\5\1\0", 2)
         client(named(NAME, 443), 10)
         assert client(HEAD, 1 << 20) == b"HTTP/"
+    proxy.is_silent = True
+    with Client(proxy) as client:
+        assert client.say_all(b"\5\1\0") == b""
 
 
 @pytest.mark.parametrize(
