@@ -146,9 +146,17 @@ def transfer_error(url: URL, error: Exception) -> TransferError:
         refusal = tls_refusal(address, error.__cause__ or error)
         if refusal is not None:
             return refusal
+        if isinstance(error, aiohttp.ClientConnectorError):
+            return ConnectionFailed(address, _unreachable(error))
         if not isinstance(error, ValueError):
             return ConnectionFailed(address, _reason(error))
     return TransferError(address, _reason(error))
+
+
+def _unreachable(error: aiohttp.ClientConnectorError) -> str:
+    """Say what could not be connected to: the source, or the proxy on the way."""
+    what = "the proxy " if isinstance(error, aiohttp.ClientProxyConnectionError) else ""
+    return f"cannot connect to {what}{error.host}:{error.port}: {_reason(error.os_error)}"
 
 
 def _reason(error: BaseException) -> str:
