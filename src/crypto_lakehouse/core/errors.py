@@ -83,6 +83,14 @@ class LakehouseError(Exception):
 
     exit_code: ClassVar[int] = 1
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickle and copy by fields: what an `__init__` takes is not what its message says."""
+        return _restored, (type(self), self.args), vars(self)
+
+
+def _restored(kind: type[LakehouseError], arguments: tuple[object, ...]) -> LakehouseError:
+    return kind.__new__(kind, *arguments)
+
 
 @frozen
 class Problem:
