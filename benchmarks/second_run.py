@@ -24,10 +24,10 @@ from itertools import islice
 from pathlib import Path
 
 from crypto_lakehouse.core.archive import Archive, DataType, Market, Period, Series
-from crypto_lakehouse.core.config import WorkflowConfig
+from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
 from crypto_lakehouse.core.events import ArchiveFinished
 from crypto_lakehouse.core.verdicts import Verdict
-from crypto_lakehouse.stores.ledger import SqliteLedger
+from crypto_lakehouse.ledger.sqlite import SqliteLedger
 from crypto_lakehouse.workflows import ArchiveCollectionWorkflow
 
 FIRST_DAY = date(2017, 8, 17)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
-from crypto_lakehouse.collection.retry import RetryPolicy
+from crypto_lakehouse.http.retry import RetryPolicy
 
 settings.register_profile(
     "default", deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=100

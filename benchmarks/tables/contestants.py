@@ -34,10 +34,10 @@ def lakehouse(root: Path, output: Path, archives: list[Archive], workers: int) -
     """Ours: read, checked, sorted, with provenance, committed to Iceberg."""
     import pyiceberg.catalog.sql  # noqa: F401 - so that its import is not timed, as pandas' is not
 
-    from crypto_lakehouse.tables.batch import Source
-    from crypto_lakehouse.tables.catalog import LakeCatalog
-    from crypto_lakehouse.tables.ingestion import Ingestion, IngestSettings
-    from crypto_lakehouse.tables.schemas import schema_of
+    from crypto_lakehouse.tables.iceberg.catalog import LakeCatalog
+    from crypto_lakehouse.tables.ingest.ingestion import Ingestion, IngestSettings
+    from crypto_lakehouse.tables.reading.batch import Source
+    from crypto_lakehouse.tables.schema.schemas import schema_of
 
     def work() -> int:
         digest = hashlib.sha256(b"").hexdigest()

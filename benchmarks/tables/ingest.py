@@ -12,8 +12,8 @@ from pathlib import Path
 
 from attrs import frozen
 
-from benchmarks.tables.made import kline_archives, klines_text, trades_text, write_all
 from benchmarks.tables.rounds import Entry, interleaved
+from benchmarks.tables.sample_data import kline_archives, klines_text, trades_text, write_all
 from crypto_lakehouse.core.archive import Archive, DataType, Market, Period, Series
 
 __all__ = ["Workload", "run", "workloads"]

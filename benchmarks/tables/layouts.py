@@ -17,7 +17,7 @@ import polars as pl
 import pyarrow.parquet as pq
 from attrs import frozen
 
-from benchmarks.tables.made import klines_text
+from benchmarks.tables.sample_data import klines_text
 from crypto_lakehouse.core.archive import Period
 
 __all__ = ["run"]

@@ -15,13 +15,13 @@ from typing import Any
 
 import polars as pl
 
-from benchmarks.tables.made import kline_archives, klines_text, write_all
+from benchmarks.tables.sample_data import kline_archives, klines_text, write_all
 from crypto_lakehouse.core.archive import Archive, Period
-from crypto_lakehouse.tables.batch import Source
-from crypto_lakehouse.tables.catalog import LakeCatalog
-from crypto_lakehouse.tables.ingestion import Ingestion, IngestSettings
-from crypto_lakehouse.tables.lake import Lake
-from crypto_lakehouse.tables.schemas import schema_of
+from crypto_lakehouse.tables.iceberg.catalog import LakeCatalog
+from crypto_lakehouse.tables.ingest.ingestion import Ingestion, IngestSettings
+from crypto_lakehouse.tables.lake.lake import Lake
+from crypto_lakehouse.tables.reading.batch import Source
+from crypto_lakehouse.tables.schema.schemas import schema_of
 
 __all__ = ["run"]
 

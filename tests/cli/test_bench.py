@@ -16,7 +16,7 @@ from tests.cli.conftest import KEY, Shell, Start
 from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.testing import ArchiveServer
 from crypto_lakehouse.testing.faults import Body, Fault, Stall, Status
-from crypto_lakehouse.workflows import bench
+from crypto_lakehouse.workflows.bench import bench
 
 DAYS = [KEY.replace("2025-07-15", f"2025-07-{day}") for day in range(11, 21)]
 MONTH = ["-s", "BTCUSDT", "--markets", "spot", "-t", "klines", "-i", "1h", "--partitions", "daily",

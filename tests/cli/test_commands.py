@@ -31,7 +31,7 @@ def test_every_command_has_help(shell: Shell, command: str) -> None:
 
 
 def test_every_configuration_key_is_an_option(shell: Shell) -> None:
-    from crypto_lakehouse.core.config import config_keys
+    from crypto_lakehouse.core.config.workflow_config import config_keys
 
     _, out, _ = shell("collect", "--help")
     for key in config_keys():
@@ -314,12 +314,12 @@ def test_logs_can_be_text(shell: Shell, archive_server: ArchiveServer) -> None:
 
 
 def test_a_fault_of_ours_is_said_to_be_one(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
-    from crypto_lakehouse.planning import matrix
+    from crypto_lakehouse.matrix import model
 
     def broken(*_: object) -> None:
         raise LookupError("https://u:hunter2@x broke")
 
-    monkeypatch.setattr(matrix, "load_matrix", broken)
+    monkeypatch.setattr(model, "load_matrix", broken)
     code, _, err = shell("matrix")
     assert code == 1
     assert "please report it" in err

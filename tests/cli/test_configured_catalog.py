@@ -9,7 +9,7 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-from tests.tables.made import bars, days, put, text_of
+from tests.tables.sample_data import bars, days, put, text_of
 
 FIRST = date(2023, 7, 1)
 

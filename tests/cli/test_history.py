@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from tests.cli.conftest import KEY, Shell, collect
 
-from crypto_lakehouse.stores.lock import output_lock
+from crypto_lakehouse.ledger.lock import output_lock
 from crypto_lakehouse.testing import ArchiveServer
 
 

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 from tests.cli.conftest import KEY, Shell, collect
-from tests.tables.made import bars, days, put, text_of
+from tests.tables.sample_data import bars, days, put, text_of
 
 from crypto_lakehouse.cli.ingest import ingest_to_end
-from crypto_lakehouse.stores.lock import output_lock
+from crypto_lakehouse.ledger.lock import output_lock
 from crypto_lakehouse.tables import Lake
 from crypto_lakehouse.testing import ArchiveServer
 from crypto_lakehouse.workflows import IngestWorkflow, LakeConfig

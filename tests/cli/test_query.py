@@ -13,7 +13,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 from tests.cli.conftest import Shell
-from tests.tables.made import bars, days, put
+from tests.tables.sample_data import bars, days, put
 
 FIRST = date(2023, 7, 1)
 COUNT = "SELECT symbol, count(*) AS bars FROM spot.klines GROUP BY 1 ORDER BY 1"

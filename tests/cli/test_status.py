@@ -13,7 +13,7 @@ from tests.cli.conftest import KEY, Shell, collect
 from crypto_lakehouse.core.archive import Archive, DataType, Market, Period, Series
 from crypto_lakehouse.core.events import ArchiveFinished
 from crypto_lakehouse.core.verdicts import Verdict
-from crypto_lakehouse.stores.ledger import SqliteLedger
+from crypto_lakehouse.ledger.sqlite import SqliteLedger
 from crypto_lakehouse.testing import ArchiveServer
 
 WINDOW = ["--start", "2025-07-14", "--end", "2025-07-15"]
@@ -161,7 +161,7 @@ def test_the_directory_is_required(shell: Shell) -> None:
 
 
 def test_help_explains_every_cause(shell: Shell) -> None:
-    from crypto_lakehouse.planning.coverage import HoleCause
+    from crypto_lakehouse.coverage.coverage import HoleCause
 
     code, out, _ = shell("status", "--help")
     assert code == 0

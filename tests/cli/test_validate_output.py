@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
+from crypto_lakehouse.charts.validation_html import headline, visible
 from crypto_lakehouse.cli.validate_output import MOST_FINDINGS, print_json, print_report
-from crypto_lakehouse.integrations.validation_html import headline, visible
-from crypto_lakehouse.tables.findings import (
+from crypto_lakehouse.tables.quality.findings import (
     ArchiveQuality,
     Finding,
     Severity,

@@ -10,21 +10,21 @@ from typing import BinaryIO, cast
 
 from yarl import URL
 
-from crypto_lakehouse.collection.client import engine_client
 from crypto_lakehouse.collection.collector import ArchiveCollector
-from crypto_lakehouse.collection.concurrency import FixedGate
-from crypto_lakehouse.collection.examination import Examiner
-from crypto_lakehouse.collection.http import HttpTransport, Origins
+from crypto_lakehouse.collection.download.fetcher import Fetcher
 from crypto_lakehouse.collection.inventory import Action, Work
-from crypto_lakehouse.collection.retry import RetryPolicy
-from crypto_lakehouse.collection.standing import NOTHING, StandingProver
-from crypto_lakehouse.collection.transfer import Fetcher
+from crypto_lakehouse.collection.verdicts.inspect_download import Examiner
+from crypto_lakehouse.collection.verdicts.local_copy import NOTHING, StandingProver
 from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.events import ArchiveFinished, Event
 from crypto_lakehouse.core.plan import PlannedArchive
-from crypto_lakehouse.core.ports import FileStat
+from crypto_lakehouse.core.protocols import FileStat
 from crypto_lakehouse.core.verdicts import Verdict
-from crypto_lakehouse.stores.local import LocalStore
+from crypto_lakehouse.http.client import engine_client
+from crypto_lakehouse.http.concurrency_limit import FixedGate
+from crypto_lakehouse.http.retry import RetryPolicy
+from crypto_lakehouse.http.transport import HttpTransport, Origins
+from crypto_lakehouse.stores.directory import LocalStore
 from crypto_lakehouse.testing import ArchiveServer
 
 ARCHIVE = Archive.parse("data/spot/daily/klines/BTCUSDT/1h/BTCUSDT-1h-2025-07-15.zip")

@@ -17,7 +17,7 @@ from crypto_lakehouse.core.archive import SIDECAR_SUFFIX, Archive
 from crypto_lakehouse.core.errors import StoreError
 from crypto_lakehouse.core.events import ArchiveFinished, ArchivesUnchanged
 from crypto_lakehouse.core.plan import PlannedArchive, PlannedPeriod, PlannedSeries
-from crypto_lakehouse.core.ports import (
+from crypto_lakehouse.core.protocols import (
     FileStat,
     FolderScan,
     LedgerRow,

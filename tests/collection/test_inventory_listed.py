@@ -12,9 +12,9 @@ from tests.collection.test_inventory import ROW, Here, MemoryLedger, MemoryStore
 from crypto_lakehouse.collection.inventory import Action, Inventory, Work, decide
 from crypto_lakehouse.core.errors import StoreError
 from crypto_lakehouse.core.events import ArchiveFinished, ArchivesUnchanged, Event
-from crypto_lakehouse.core.listing import ListedArchive
+from crypto_lakehouse.core.listed import ListedArchive
 from crypto_lakehouse.core.plan import PlannedPeriod, PlannedSeries
-from crypto_lakehouse.core.ports import FileStat, LedgerRow
+from crypto_lakehouse.core.protocols import FileStat, LedgerRow
 from crypto_lakehouse.core.verdicts import SUCCESSES, Verdict
 
 SIZE = len(b"content of a zip")

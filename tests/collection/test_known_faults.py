@@ -7,7 +7,7 @@ from attrs import evolve
 from tests.collection.test_inventory_listed import KNOWN, LISTED, Listed
 
 from crypto_lakehouse.collection.inventory import Action
-from crypto_lakehouse.core.listing import ListedArchive
+from crypto_lakehouse.core.listed import ListedArchive
 from crypto_lakehouse.core.verdicts import Verdict
 
 REFUSED = KNOWN._replace(

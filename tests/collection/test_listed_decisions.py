@@ -8,9 +8,9 @@ from tests.collection.test_inventory import ROW, STAT, TOUCHED, Here, archive_of
 
 from crypto_lakehouse.collection.inventory import Action, decide
 from crypto_lakehouse.core.errors import StoreError
-from crypto_lakehouse.core.listing import ListedArchive
+from crypto_lakehouse.core.listed import ListedArchive
 from crypto_lakehouse.core.plan import PlannedPeriod
-from crypto_lakehouse.core.ports import FileStat, LedgerRow
+from crypto_lakehouse.core.protocols import FileStat, LedgerRow
 from crypto_lakehouse.core.verdicts import Verdict
 
 LISTED = ListedArchive(

@@ -8,11 +8,11 @@ from pathlib import Path
 import anyio
 import pytest
 
-from crypto_lakehouse.collection import verification
-from crypto_lakehouse.collection.verification import FileState, StoredArchive, Verifier
-from crypto_lakehouse.core.ports import LedgerRow
+from crypto_lakehouse.collection import verifier
+from crypto_lakehouse.collection.verifier import FileState, StoredArchive, Verifier
+from crypto_lakehouse.core.protocols import LedgerRow
 from crypto_lakehouse.core.verdicts import Verdict
-from crypto_lakehouse.stores.local import LocalStore
+from crypto_lakehouse.stores.directory import LocalStore
 
 FOLDER = "data/spot/daily/trades/BTCUSDT/"
 NAMES = [f"BTCUSDT-trades-2025-07-{day:02}.zip" for day in range(1, 20)]
@@ -49,7 +49,7 @@ async def folders() -> AsyncIterator[str]:
 async def test_the_order_is_that_of_names(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, room: int
 ) -> None:
-    monkeypatch.setattr(verification, "WAITING_RESULTS", room)
+    monkeypatch.setattr(verifier, "WAITING_RESULTS", room)
     (tmp_path / FOLDER).mkdir(parents=True)
     for name in NAMES:
         (tmp_path / FOLDER / name).write_bytes(b"zip")

@@ -19,7 +19,7 @@ from crypto_lakehouse.core.archive import (
     Period,
     Series,
 )
-from crypto_lakehouse.core.config import WorkflowConfig
+from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
 from crypto_lakehouse.core.errors import ConfigurationError, Problem
 from crypto_lakehouse.core.verdicts import Verdict
 

@@ -10,7 +10,8 @@ import pytest
 
 from crypto_lakehouse import core
 
-MODULES = [f"{core.__name__}.{module.name}" for module in pkgutil.iter_modules(core.__path__)]
+FOUND = pkgutil.walk_packages(core.__path__, f"{core.__name__}.")
+MODULES = [module.name for module in FOUND if not module.ispkg]
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -19,12 +19,12 @@ from typing import Any
 from attrs import define, field
 
 from crypto_lakehouse.testing import ArchiveServer
-from crypto_lakehouse.testing.zips import good_zip
+from crypto_lakehouse.testing.made_up.zips import good_zip
 
 __all__ = ["KEYS", "STAGES", "KilledRuns"]
 
 _DISK = "crypto_lakehouse.stores.disk:Disk"
-_LEDGER = "crypto_lakehouse.stores.ledger:SqliteLedger"
+_LEDGER = "crypto_lakehouse.ledger.sqlite:SqliteLedger"
 
 #: Where a run is killed: a function, and what its arguments must hold.
 STAGES: Mapping[str, Mapping[str, str]] = {
@@ -34,7 +34,7 @@ STAGES: Mapping[str, Mapping[str, str]] = {
     "sidecar": {"target": f"{_DISK}.rename", "contains": ".CHECKSUM.part"},
     "rename": {"target": f"{_DISK}.rename", "contains": ".zip.part"},
     "replaced": {"target": f"{_DISK}.link"},
-    "sync": {"target": "crypto_lakehouse.stores.local:LocalStore.make_durable"},
+    "sync": {"target": "crypto_lakehouse.stores.directory:LocalStore.make_durable"},
     "ledger": {"target": f"{_LEDGER}.write"},
     "transaction": {"target": f"{_LEDGER}._write_one"},
 }

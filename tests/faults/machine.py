@@ -20,8 +20,8 @@ from attrs import define, field
 from tests.workflows.conftest import make_zip, member_of
 
 from crypto_lakehouse import run_collection
-from crypto_lakehouse.collection.retry import RetryPolicy
 from crypto_lakehouse.core.report import CollectionReport
+from crypto_lakehouse.http.retry import RetryPolicy
 from crypto_lakehouse.testing import ArchiveServer
 
 __all__ = ["NOBODY", "Ended", "Machine", "make_machine", "small_disk"]

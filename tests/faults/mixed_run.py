@@ -12,12 +12,12 @@ import anyio
 from attrs import define, field
 
 from crypto_lakehouse import run_collection
-from crypto_lakehouse.collection.retry import RetryPolicy
 from crypto_lakehouse.core.events import ArchiveFinished, Event
 from crypto_lakehouse.core.report import CollectionReport
 from crypto_lakehouse.core.verdicts import Verdict
+from crypto_lakehouse.http.retry import RetryPolicy
 from crypto_lakehouse.testing import ArchiveServer, FaultMix, Mishap
-from crypto_lakehouse.testing.zips import good_zip
+from crypto_lakehouse.testing.made_up.zips import good_zip
 
 __all__ = ["MixedRun", "keys_of"]
 

@@ -19,9 +19,9 @@ from tests.faults.stepping import Application, Steps, Traces, complaints, start
 from tests.workflows.conftest import BIG_KEY, KEY, make_zip, member_of, sidecar_of
 
 from crypto_lakehouse import run_collection
-from crypto_lakehouse.collection.retry import RetryPolicy
 from crypto_lakehouse.core.events import Event
 from crypto_lakehouse.core.report import CollectionReport
+from crypto_lakehouse.http.retry import RetryPolicy
 from crypto_lakehouse.testing import ArchiveServer, faults
 
 __all__ = ["RETRY", "SCENES", "Scene", "SlowSink", "Stage"]

@@ -20,7 +20,7 @@ from tests.faults.stepping import APPLICATIONS, Traces, complaints, loop_with_st
 from yarl import URL
 
 from crypto_lakehouse import run_collection
-from crypto_lakehouse.collection import dispatch
+from crypto_lakehouse.collection import event_queue
 from crypto_lakehouse.core.events import Event
 from crypto_lakehouse.core.task_groups import in_own_task
 from crypto_lakehouse.testing import ArchiveServer
@@ -191,7 +191,7 @@ async def test_a_sink_that_hangs_is_waited_for_no_longer_than_is_allowed(
             await asyncio.Event().wait()
 
     monkeypatch.setattr(archive_collection, "DRAIN_S", 0.0)
-    monkeypatch.setattr(dispatch, "CLOSE_WITHIN_S", 0.0)
+    monkeypatch.setattr(event_queue, "CLOSE_WITHIN_S", 0.0)
     config, sink = {**KLINES_OF_A_DAY, "output_directory": str(tmp_path)}, Hanging()
     before = Traces.now(0)
     task = await _cancelled(run_collection(config, sinks=[sink]), lambda: sink.began > 0)

@@ -12,7 +12,7 @@ import aiohappyeyeballs
 import pytest
 from tests.faults.machine import Machine
 
-from crypto_lakehouse.workflows.descriptors import raise_open_files_limit
+from crypto_lakehouse.workflows.wiring.open_files import raise_open_files_limit
 
 resource = pytest.importorskip("resource", reason="Windows has no such limit")
 

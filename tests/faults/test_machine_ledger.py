@@ -15,7 +15,7 @@ import pytest
 from tests.faults.machine import Machine, key
 
 from crypto_lakehouse.core.errors import LedgerError
-from crypto_lakehouse.stores import ledger_schema
+from crypto_lakehouse.ledger import schema
 from crypto_lakehouse.testing import faults
 
 #: Another program: it takes the ledger for itself until its input ends.
@@ -84,7 +84,7 @@ def test_a_run_can_be_ended_while_its_ledger_is_held(collected: Machine) -> None
 def test_a_ledger_that_is_held_for_ever_ends_the_run_before_it_begins(
     collected: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ledger_schema, "BUSY_S", 0.05)
+    monkeypatch.setattr(schema, "BUSY_S", 0.05)
     collected.publish(2)
     with held(ledger(collected)), pytest.raises(LedgerError, match="another program holds it"):
         collected.once_more()

@@ -10,7 +10,7 @@ from tests.workflows.conftest import Collection
 
 from crypto_lakehouse.core.verdicts import Verdict
 from crypto_lakehouse.testing import ArchiveServer, FaultMix, Mishap
-from crypto_lakehouse.testing.zips import good_zip
+from crypto_lakehouse.testing.made_up.zips import good_zip
 
 KEYS = [
     f"data/spot/daily/klines/S{number}USDT/1d/S{number}USDT-1d-2025-01-01.zip"

@@ -14,7 +14,7 @@ from tests.faults.recording_disk import RecordingDisk
 from tests.workflows.conftest import BIG_KEY, Collection, big_zip, make_zip, member_of
 
 from crypto_lakehouse.core.errors import LakehouseError
-from crypto_lakehouse.stores.local import LocalStore
+from crypto_lakehouse.stores.directory import LocalStore
 
 FOLDER = "data/spot/daily/klines/BTCUSDT/1h/"
 KEYS = [f"{FOLDER}BTCUSDT-1h-2025-07-{day:02}.zip" for day in range(10, 20)]
@@ -73,7 +73,7 @@ async def lose_power(
 def _many_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the ledger be written often, as in a long run."""
     monkeypatch.setattr("crypto_lakehouse.sinks.ledger.BATCH_ROWS", 3)
-    monkeypatch.setattr("crypto_lakehouse.collection.dispatch.GATHER_S", 0.0)
+    monkeypatch.setattr("crypto_lakehouse.collection.event_queue.GATHER_S", 0.0)
 
 
 @pytest.mark.parametrize("has_syncfs", [True, False])

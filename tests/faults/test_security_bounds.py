@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 from attrs import define, field
-from tests.collection.scripted_server import Gone, Peer, answer, serving
 from tests.faults.tls_source import ARCHIVES
+from tests.http.scripted_server import Gone, Peer, answer, serving
 from tests.workflows.conftest import KEY, SIDECAR, Collection
 
-from crypto_lakehouse.collection.listing_xml import PAGE_LIMIT_BYTES
-from crypto_lakehouse.collection.retry import RetryPolicy
 from crypto_lakehouse.core.errors import ListingError
+from crypto_lakehouse.http.retry import RetryPolicy
+from crypto_lakehouse.http.s3_listing_xml import PAGE_LIMIT_BYTES
 from crypto_lakehouse.testing import ArchiveServer
 from crypto_lakehouse.testing.faults import Body
 

@@ -15,8 +15,8 @@ import trustme
 from tests.faults.tls_source import old_source, speaking, tls_source, trust
 from tests.workflows.conftest import Collection
 
-from crypto_lakehouse.collection.certificates import tls_refusal
 from crypto_lakehouse.core.errors import ListingError
+from crypto_lakehouse.http.tls_errors import tls_refusal
 
 NOW = datetime.now(UTC)
 LONG_AGO, YESTERDAY, TOMORROW = (NOW + timedelta(days=days) for days in (-90, -1, 1))

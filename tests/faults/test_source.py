@@ -17,7 +17,7 @@ from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.verdicts import Verdict
 from crypto_lakehouse.testing import faults
 from crypto_lakehouse.testing.faults import Fault
-from crypto_lakehouse.testing.zips import SPOILED, good_zip, spoiled_zip
+from crypto_lakehouse.testing.made_up.zips import SPOILED, good_zip, spoiled_zip
 
 DAYS = {"date_range": {"start": "2025-07-14", "end": "2025-07-16"}}
 OTHERS = [KEY.replace("07-15", day) for day in ("07-14", "07-16")]

@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 
 import trustme
-from tests.collection.scripted_server import Peer, Script, Source, answer, serving
+from tests.http.scripted_server import Peer, Script, Source, answer, serving
 from tests.workflows.conftest import KEY, SIDECAR, make_zip, member_of, sidecar_of
 
 __all__ = ["ARCHIVES", "old_source", "speaking", "tls_source", "trust"]

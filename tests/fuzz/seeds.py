@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.fuzz.targets import KEY, MEMBER
 
-from crypto_lakehouse.testing.zips import SPOILED, good_zip, spoiled_zip
+from crypto_lakehouse.testing.made_up.zips import SPOILED, good_zip, spoiled_zip
 
 __all__ = ["seeds"]
 

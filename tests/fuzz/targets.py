@@ -20,17 +20,10 @@ from aiohttp.client_proto import ResponseHandler
 from attrs import frozen
 from yarl import URL
 
-from crypto_lakehouse.collection.client import ExchangeClient, engine_client
-from crypto_lakehouse.collection.http import Answer
-from crypto_lakehouse.collection.listing_xml import PageParser, ParsedPage
-from crypto_lakehouse.collection.origin import Origin
-from crypto_lakehouse.collection.plain_zip import is_plain_and_good
-from crypto_lakehouse.collection.sidecar import parse_sidecar
-from crypto_lakehouse.collection.streamed_zip import StreamedZip
-from crypto_lakehouse.collection.zip_check import zip_fault
+from crypto_lakehouse.collection.download.sidecar import parse_sidecar
 from crypto_lakehouse.core.archive import Archive
-from crypto_lakehouse.core.config import WorkflowConfig
-from crypto_lakehouse.core.config_sources import parse_config
+from crypto_lakehouse.core.config.sources import parse_config
+from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
 from crypto_lakehouse.core.errors import (
     ArchiveKeyError,
     ConfigurationError,
@@ -39,7 +32,14 @@ from crypto_lakehouse.core.errors import (
     SidecarMalformed,
     TransferError,
 )
-from crypto_lakehouse.planning.matrix import parse_matrix
+from crypto_lakehouse.http.client import ExchangeClient, engine_client
+from crypto_lakehouse.http.origin import Origin
+from crypto_lakehouse.http.s3_listing_xml import PageParser, ParsedPage
+from crypto_lakehouse.http.transport import Answer
+from crypto_lakehouse.matrix.model import parse_matrix
+from crypto_lakehouse.zips.check import zip_fault
+from crypto_lakehouse.zips.plain import is_plain_and_good
+from crypto_lakehouse.zips.stream_check import StreamedZip
 
 __all__ = ["MEMBER", "TARGETS"]
 

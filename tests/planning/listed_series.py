@@ -6,7 +6,7 @@ from datetime import date
 from typing import Any
 
 from crypto_lakehouse.core.archive import Partition, Period
-from crypto_lakehouse.core.listing import ListedArchive
+from crypto_lakehouse.core.listed import ListedArchive
 from crypto_lakehouse.core.plan import PlannedPeriod
 from crypto_lakehouse.planning.listed_cover import ListedSeries, cover_listed
 from crypto_lakehouse.planning.listed_folders import ListedFolder

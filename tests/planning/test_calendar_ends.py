@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from crypto_lakehouse.core.config import WorkflowConfig
+from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
 from crypto_lakehouse.core.errors import MatrixError
-from crypto_lakehouse.planning.matrix import load_matrix, parse_matrix
-from crypto_lakehouse.planning.planner import plan_collection
+from crypto_lakehouse.matrix.model import load_matrix, parse_matrix
+from crypto_lakehouse.planning.calendar_plan import plan_collection
 
 _MATRIX = Path(__file__).parents[2] / "matrix" / "binance.json"
 

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from crypto_lakehouse.core.archive import Archive
-from crypto_lakehouse.core.config import WorkflowConfig
-from crypto_lakehouse.planning.explicit import is_selected
-from crypto_lakehouse.planning.matrix import Matrix, load_matrix
+from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
+from crypto_lakehouse.matrix.model import Matrix, load_matrix
+from crypto_lakehouse.planning.explicit_plan import is_selected
 
 DAY = "data/spot/daily/klines/BTCUSDT/1h/BTCUSDT-1h-2025-07-15.zip"
 NEXT_DAY = DAY.replace("07-15", "07-16")

@@ -6,12 +6,12 @@ from collections.abc import AsyncIterator
 from datetime import date
 
 import pytest
-from tests.collection.listers import listing
+from tests.http.listers import listing
 
-from crypto_lakehouse.collection.retry import RetryPolicy
 from crypto_lakehouse.core.archive import DataType, Market, Partition, Period, Series
 from crypto_lakehouse.core.errors import ListingError
-from crypto_lakehouse.core.listing import ListedArchive
+from crypto_lakehouse.core.listed import ListedArchive
+from crypto_lakehouse.http.retry import RetryPolicy
 from crypto_lakehouse.planning.listed_folders import ListedFolder, is_silent, list_folder
 from crypto_lakehouse.planning.periods import Window
 from crypto_lakehouse.testing import ArchiveServer

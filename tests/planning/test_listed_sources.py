@@ -9,7 +9,7 @@ import anyio
 from attrs import field, frozen
 from hypothesis import example, given
 from hypothesis import strategies as st
-from tests.collection.listers import Bucket, lister_of
+from tests.http.listers import Bucket, lister_of
 
 from crypto_lakehouse.core.archive import Archive, DataType, Market, Partition, Period, Series
 from crypto_lakehouse.core.plan import PlannedPeriod

@@ -15,7 +15,7 @@ from tests.core.conftest import periods, series
 
 from crypto_lakehouse.core.archive import DataType, Market, Partition, Period, Series
 from crypto_lakehouse.core.errors import StoreError
-from crypto_lakehouse.core.listing import ListedArchive
+from crypto_lakehouse.core.listed import ListedArchive
 from crypto_lakehouse.core.plan import PlannedPeriod, PlannedSeries
 from crypto_lakehouse.planning.periods import Window
 from crypto_lakehouse.planning.spool import SeriesSpool

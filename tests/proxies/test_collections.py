@@ -12,7 +12,7 @@ from tests.proxies.scene import CDN, HTTP, HTTPS, KINDS, ORIGINS, Scene, place_o
 from tests.proxies.tls_front import TlsFront
 from tests.workflows.conftest import BIG_KEY, KEY, SIDECAR, big_zip
 
-from crypto_lakehouse.collection.retry import RetryPolicy
+from crypto_lakehouse.http.retry import RetryPolicy
 from crypto_lakehouse.testing.faults import Body, Redirect
 
 #: A password that a URL cannot hold as it is; SOCKS takes nothing but ASCII.

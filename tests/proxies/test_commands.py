@@ -176,7 +176,7 @@ def test_without_its_extra_a_socks_proxy_is_refused(run: Runner, tmp_path: Path)
     """A package that cannot be found hides the one that is installed."""
     with run.scene.proxy("socks5h") as proxy:
         hidden = "import importlib.util, sys; found = importlib.util.find_spec\n"
-        hidden += "import crypto_lakehouse.collection.proxies as proxies\n"
+        hidden += "import crypto_lakehouse.http.proxies as proxies\n"
         hidden += "proxies.find_spec = lambda name: None\n"
         hidden += "from crypto_lakehouse.cli.main import main; main(sys.argv[1:])"
         ended = subprocess.run(

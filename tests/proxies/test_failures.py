@@ -21,8 +21,8 @@ from tests.proxies.socks_server import FORBIDDEN, SocksServer
 from tests.workflows.conftest import BIG_KEY, big_zip
 from yarl import URL
 
-from crypto_lakehouse.collection.retry import RetryPolicy
 from crypto_lakehouse.core.errors import ListingError
+from crypto_lakehouse.http.retry import RetryPolicy
 
 #: How a proxy of HTTP fails; and what is said of it, where one can know.
 FAULTS: dict[str, tuple[Fault, str]] = {

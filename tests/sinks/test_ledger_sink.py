@@ -21,11 +21,11 @@ from tests.sinks.conftest import (
 )
 
 from crypto_lakehouse.core.errors import LedgerError
-from crypto_lakehouse.core.ports import Sink
+from crypto_lakehouse.core.protocols import Sink
 from crypto_lakehouse.core.verdicts import Verdict
+from crypto_lakehouse.ledger.sqlite import SqliteLedger
 from crypto_lakehouse.sinks import ledger as module
 from crypto_lakehouse.sinks.ledger import LedgerSink
-from crypto_lakehouse.stores.ledger import SqliteLedger
 
 
 @pytest.fixture

@@ -19,11 +19,11 @@ from attrs import asdict, define, field, frozen
 from tests.faults.mixed_run import at_once, keys_of
 
 from crypto_lakehouse import run_collection
-from crypto_lakehouse.collection.retry import RetryPolicy
 from crypto_lakehouse.core.events import ArchiveFinished, Event
 from crypto_lakehouse.core.verdicts import Verdict
+from crypto_lakehouse.http.retry import RetryPolicy
 from crypto_lakehouse.testing import ArchiveServer, FaultMix
-from crypto_lakehouse.testing.zips import good_zip
+from crypto_lakehouse.testing.made_up.zips import good_zip
 
 __all__ = ["long_run"]
 

@@ -11,9 +11,9 @@ import pytest
 
 from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.events import ArchiveFinished, BodyStarted, RunFinished, RunStarted
-from crypto_lakehouse.core.ports import Part
+from crypto_lakehouse.core.protocols import Part
 from crypto_lakehouse.core.verdicts import Verdict
-from crypto_lakehouse.stores.local import LocalStore
+from crypto_lakehouse.stores.directory import LocalStore
 
 FOLDER = "data/spot/daily/trades/BTCUSDT/"
 NAME = "BTCUSDT-trades-2025-07-15.zip"

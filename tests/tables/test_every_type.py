@@ -9,17 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.tables.made import archive_of, every_schema, ingest, put, row_of, text_of
+from tests.tables.sample_data import archive_of, every_schema, ingest, put, row_of, text_of
 
 from crypto_lakehouse.core.archive import Archive
-from crypto_lakehouse.tables.batch import Batch
-from crypto_lakehouse.tables.catalog import LakeCatalog
-from crypto_lakehouse.tables.ingestion import IngestSettings
-from crypto_lakehouse.tables.inspector import Inspector
-from crypto_lakehouse.tables.known_holes import load_known_holes
-from crypto_lakehouse.tables.lake import Lake
-from crypto_lakehouse.tables.reader import read_batches
-from crypto_lakehouse.tables.schemas import Column, TableSchema, schema_of
+from crypto_lakehouse.tables.iceberg.catalog import LakeCatalog
+from crypto_lakehouse.tables.ingest.ingestion import IngestSettings
+from crypto_lakehouse.tables.lake.lake import Lake
+from crypto_lakehouse.tables.quality.inspector import Inspector
+from crypto_lakehouse.tables.quality.known_row_holes import load_known_holes
+from crypto_lakehouse.tables.reading.batch import Batch
+from crypto_lakehouse.tables.reading.reader import read_batches
+from crypto_lakehouse.tables.schema.schemas import Column, TableSchema, schema_of
 
 ALL = pytest.mark.parametrize("schema", every_schema(), ids=lambda schema: schema.name)
 

@@ -15,8 +15,8 @@ from attrs import define, field
 from tests.conftest import SleepRecorder
 
 from crypto_lakehouse import run_collection
-from crypto_lakehouse.collection.retry import RetryPolicy
 from crypto_lakehouse.core.report import CollectionReport
+from crypto_lakehouse.http.retry import RetryPolicy
 from crypto_lakehouse.testing import ArchiveServer
 
 KEY = "data/spot/daily/klines/BTCUSDT/1h/BTCUSDT-1h-2025-07-15.zip"

@@ -6,7 +6,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from tests.tables.made import bars, days, put
+from tests.tables.sample_data import bars, days, put
 
 from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.tables import Lake

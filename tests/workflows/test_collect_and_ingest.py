@@ -12,7 +12,7 @@ from tests.workflows.lakes import ingested, row_count
 from crypto_lakehouse.core import WorkflowConfig
 from crypto_lakehouse.core.errors import LockHeldError
 from crypto_lakehouse.core.events import ArchiveFinished
-from crypto_lakehouse.stores.lock import output_lock
+from crypto_lakehouse.ledger.lock import output_lock
 from crypto_lakehouse.tables import Lake
 from crypto_lakehouse.workflows import IngestWorkflow, LakeConfig
 from crypto_lakehouse.workflows.collect_and_ingest import CollectAndIngest

@@ -22,7 +22,7 @@ import pytest
 from attrs import define, field
 from tests.workflows.conftest import Collection, make_zip
 
-from crypto_lakehouse.collection import filling
+from crypto_lakehouse.collection.download import stream_to_part
 from crypto_lakehouse.core.archive import Archive, DataType, Market, Period, Series
 from crypto_lakehouse.core.events import ArchiveFinished, Event
 from crypto_lakehouse.testing import ArchiveServer
@@ -112,7 +112,7 @@ async def test_a_small_archive_costs_two_requests_one_event_and_no_thread_hop(
 def counted_buffers(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The sizes of the buffers that large bodies are stored in."""
     sizes: list[int] = []
-    joined = filling._joined
+    joined = stream_to_part._joined
 
     def counted(pending: list[bytes | bytearray]) -> bytes | bytearray:
         whole = pending[0] if len(pending) == 1 else None
@@ -120,7 +120,7 @@ def counted_buffers(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         sizes.append(0 if buffer is whole else len(buffer))
         return buffer
 
-    monkeypatch.setattr(filling, "_joined", counted)
+    monkeypatch.setattr(stream_to_part, "_joined", counted)
     return sizes
 
 

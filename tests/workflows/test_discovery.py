@@ -11,11 +11,11 @@ from attrs import frozen
 from tests.workflows.conftest import KEY, Collection
 
 from crypto_lakehouse.core.archive import Market
-from crypto_lakehouse.core.config import WorkflowConfig
+from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
 from crypto_lakehouse.core.plan import PlannedArchive, PlanTotals
 from crypto_lakehouse.testing import ArchiveServer
 from crypto_lakehouse.testing.faults import Status
-from crypto_lakehouse.workflows.plans import plan_alone
+from crypto_lakehouse.workflows.wiring.make_plan import plan_alone
 
 DAILY, MONTHLY = "data/spot/daily/klines/", "data/spot/monthly/klines/"
 

@@ -9,18 +9,18 @@ from typing import Any
 
 import pytest
 from attrs import define, field
-from tests.collection.listers import listing
+from tests.http.listers import listing
 from tests.workflows.conftest import KEY, SIDECAR, Collection, make_zip, member_of
 
 from crypto_lakehouse import run_collection
-from crypto_lakehouse.core.config import WorkflowConfig
+from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
 from crypto_lakehouse.core.events import Event, FolderListed, RunStarted
 from crypto_lakehouse.core.plan import PlannedArchive
 from crypto_lakehouse.core.report import CollectionReport
 from crypto_lakehouse.core.verdicts import Verdict
-from crypto_lakehouse.planning.discovery import Discovery, ListedPlan
-from crypto_lakehouse.planning.holes import load_holes
-from crypto_lakehouse.planning.matrix import load_matrix
+from crypto_lakehouse.matrix.known_holes import load_holes
+from crypto_lakehouse.matrix.model import load_matrix
+from crypto_lakehouse.planning.listed_plan import Discovery, ListedPlan
 from crypto_lakehouse.testing import ArchiveServer
 from crypto_lakehouse.testing.faults import Stall, Status
 

@@ -14,9 +14,9 @@ from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.errors import ArchiveKeyError, ConfigurationError, StoreError
 from crypto_lakehouse.core.events import ArchiveFinished
 from crypto_lakehouse.core.verdicts import Verdict
-from crypto_lakehouse.stores.history import Version, version_as_of, versions_of
-from crypto_lakehouse.stores.ledger import SqliteLedger
-from crypto_lakehouse.stores.local import LocalStore
+from crypto_lakehouse.ledger.history import Version, version_as_of, versions_of
+from crypto_lakehouse.ledger.sqlite import SqliteLedger
+from crypto_lakehouse.stores.directory import LocalStore
 from crypto_lakehouse.workflows.history import (
     PruneResult,
     bytes_path,

@@ -10,14 +10,15 @@ import anyio.to_thread
 import pytest
 from tests.workflows.conftest import KEY, Collection
 
-from crypto_lakehouse.core.config import WorkflowConfig
+from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
 from crypto_lakehouse.core.errors import ListingError, NoListing
 from crypto_lakehouse.core.report import CollectionReport
 from crypto_lakehouse.core.verdicts import Verdict
 from crypto_lakehouse.testing import ArchiveServer
 from crypto_lakehouse.testing.faults import Body, Cut, Fault, NotFound, Redirect, Stall, Status
-from crypto_lakehouse.workflows import ArchiveCollectionWorkflow, plans
-from crypto_lakehouse.workflows.plans import plan_alone
+from crypto_lakehouse.workflows import ArchiveCollectionWorkflow
+from crypto_lakehouse.workflows.wiring import make_plan
+from crypto_lakehouse.workflows.wiring.make_plan import plan_alone
 
 DAILY, MONTHLY = "data/spot/daily/klines/", "data/spot/monthly/klines/"
 HTML = Body(b"<html><body>Index of /</body></html>")
@@ -225,7 +226,7 @@ async def test_a_plan_alone_says_that_it_is_the_calendar_s(listed: Collection) -
 @pytest.fixture
 def unnamed(collection: Collection, monkeypatch: pytest.MonkeyPatch) -> Collection:
     """A collection whose listing is the default one."""
-    monkeypatch.setattr(plans, "DEFAULT_LISTING_URL", collection.server.url)
+    monkeypatch.setattr(make_plan, "DEFAULT_LISTING_URL", collection.server.url)
     collection.config |= {"listing_url": collection.server.url}
     return collection
 

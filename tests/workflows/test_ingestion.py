@@ -10,7 +10,7 @@ from typing import Any
 import anyio
 import pytest
 from attrs import evolve
-from tests.tables.made import bars, month_of, put, put_zip, text_of
+from tests.tables.sample_data import bars, month_of, put, put_zip, text_of
 from tests.workflows.conftest import KEY, Collection
 from tests.workflows.lakes import FIRST, ingested, row_count, tree
 
@@ -22,7 +22,7 @@ from crypto_lakehouse.core.errors import (
     LedgerError,
     LockHeldError,
 )
-from crypto_lakehouse.stores.lock import output_lock
+from crypto_lakehouse.ledger.lock import output_lock
 from crypto_lakehouse.tables import Lake
 from crypto_lakehouse.workflows import IngestWorkflow, LakeConfig
 from crypto_lakehouse.workflows import ingestion as module

@@ -22,8 +22,8 @@ from crypto_lakehouse.core.errors import (
     StoreError,
 )
 from crypto_lakehouse.core.events import ArchiveFinished, Event, RunFinished, RunStarted
-from crypto_lakehouse.core.ports import FileStat
-from crypto_lakehouse.stores.local import LocalStore
+from crypto_lakehouse.core.protocols import FileStat
+from crypto_lakehouse.stores.directory import LocalStore
 from crypto_lakehouse.testing import faults
 from crypto_lakehouse.workflows import ArchiveCollectionWorkflow
 

@@ -10,14 +10,14 @@ import pytest
 from tests.workflows.conftest import KEY, SIDECAR, Collection
 
 from crypto_lakehouse import run_collection
-from crypto_lakehouse.core.config import WorkflowConfig
+from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
 from crypto_lakehouse.core.errors import ConfigurationError, ListingError, NoListing
 from crypto_lakehouse.core.report import CollectionReport
 from crypto_lakehouse.core.verdicts import Verdict
 from crypto_lakehouse.testing import ArchiveServer
 from crypto_lakehouse.testing.faults import Body, Stall, Status
 from crypto_lakehouse.workflows import ArchiveCollectionWorkflow
-from crypto_lakehouse.workflows.plans import plan_alone
+from crypto_lakehouse.workflows.wiring.make_plan import plan_alone
 
 KLINES = "data/spot/daily/klines/"
 HTML = Body(b"<html><body>Index of /</body></html>")

@@ -10,16 +10,16 @@ from typing import Any
 import pytest
 from tests.conftest import SleepRecorder
 
-from crypto_lakehouse.collection.retry import RetryPolicy
 from crypto_lakehouse.core.archive import DataType, Market, Partition
-from crypto_lakehouse.core.config import WorkflowConfig
+from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
 from crypto_lakehouse.core.errors import ConfigurationError, ListingError, MatrixError
 from crypto_lakehouse.core.events import Event, ListingRetried
-from crypto_lakehouse.planning.crawl import CrawlProgress
-from crypto_lakehouse.planning.matrix import Matrix, MatrixRow, load_matrix
-from crypto_lakehouse.planning.matrix_diff import diff_matrices
-from crypto_lakehouse.planning.matrix_writer import matrix_text
-from crypto_lakehouse.planning.planner import plan_collection
+from crypto_lakehouse.http.retry import RetryPolicy
+from crypto_lakehouse.matrix.crawl import CrawlProgress
+from crypto_lakehouse.matrix.diff import diff_matrices
+from crypto_lakehouse.matrix.model import Matrix, MatrixRow, load_matrix
+from crypto_lakehouse.matrix.writer import matrix_text
+from crypto_lakehouse.planning.calendar_plan import plan_collection
 from crypto_lakehouse.testing import ArchiveServer, faults
 from crypto_lakehouse.workflows.matrix_refresh import (
     RefreshedMatrix,

@@ -9,11 +9,11 @@ import pytest
 from attrs import frozen
 from tests.workflows.conftest import Collection
 
-from crypto_lakehouse.core.config import WorkflowConfig
+from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
 from crypto_lakehouse.core.plan import PlannedSeries
 from crypto_lakehouse.testing import ArchiveServer
 from crypto_lakehouse.testing.faults import Status
-from crypto_lakehouse.workflows.plans import plan_alone
+from crypto_lakehouse.workflows.wiring.make_plan import plan_alone
 
 COIN = "data/futures/cm/daily"
 DAY = "2025-07-15"

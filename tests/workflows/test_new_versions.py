@@ -22,13 +22,13 @@ from tests.workflows.conftest import (
     sidecar_of,
 )
 
-from crypto_lakehouse.collection.zip_check import check_zip
-from crypto_lakehouse.core.config import WorkflowConfig
-from crypto_lakehouse.core.ports import FileStat
+from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
+from crypto_lakehouse.core.protocols import FileStat
 from crypto_lakehouse.core.verdicts import Verdict
-from crypto_lakehouse.stores.local import LocalStore
+from crypto_lakehouse.stores.directory import LocalStore
 from crypto_lakehouse.testing.faults import Status, Truncate
 from crypto_lakehouse.workflows import ArchiveCollectionWorkflow
+from crypto_lakehouse.zips.check import check_zip
 
 NEWS = make_zip(member_of(KEY), b"other,bars\n")
 NAME = KEY.rpartition("/")[2]

@@ -16,12 +16,12 @@ from tests.workflows.conftest import (
     sidecar_of,
 )
 
-from crypto_lakehouse.collection.verification import FileState
+from crypto_lakehouse.collection.verifier import FileState
 from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.errors import LockHeldError
 from crypto_lakehouse.core.verdicts import Verdict
-from crypto_lakehouse.stores.local import LocalStore
-from crypto_lakehouse.stores.lock import output_lock
+from crypto_lakehouse.ledger.lock import output_lock
+from crypto_lakehouse.stores.directory import LocalStore
 from crypto_lakehouse.stores.quarantine import quarantined
 from crypto_lakehouse.workflows.repair import RepairReport, list_quarantine, repair_tree
 from crypto_lakehouse.workflows.verification import verify_tree

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from tests.workflows.conftest import BIG_KEY, Collection, big_zip, sidecar_of
 
-from crypto_lakehouse.collection.retry import RetryPolicy
+from crypto_lakehouse.http.retry import RetryPolicy
 from crypto_lakehouse.testing import faults
 
 MIB = 1 << 20

@@ -6,7 +6,7 @@ import pytest
 from tests.conftest import SleepRecorder
 from tests.workflows.conftest import KEY, SIDECAR, Collection
 
-from crypto_lakehouse.collection.retry import RetryPolicy
+from crypto_lakehouse.http.retry import RetryPolicy
 from crypto_lakehouse.testing import faults
 
 

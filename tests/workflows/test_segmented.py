@@ -15,14 +15,14 @@ from attrs import define, field
 from tests.workflows.conftest import BIG_KEY, Collection, big_zip
 from yarl import URL
 
-from crypto_lakehouse.collection.http import HttpTransport, Origins, Response
-from crypto_lakehouse.collection.retry import RetryPolicy
-from crypto_lakehouse.collection.segment_pace import SegmentRules
-from crypto_lakehouse.collection.segments import Segments
-from crypto_lakehouse.core.config import WorkflowConfig
+from crypto_lakehouse.collection.download.parallel_ranges import Segments
+from crypto_lakehouse.collection.download.range_scaling import SegmentRules
+from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
+from crypto_lakehouse.http.retry import RetryPolicy
+from crypto_lakehouse.http.transport import HttpTransport, Origins, Response
 from crypto_lakehouse.testing import faults
-from crypto_lakehouse.workflows import collectors, transports
 from crypto_lakehouse.workflows.archive_collection import ArchiveCollectionWorkflow
+from crypto_lakehouse.workflows.wiring import collector_stack, transport_stack
 
 MIB = 1 << 20
 PIECE = 256 * 1024
@@ -142,13 +142,13 @@ class _Clocked:
 def clock(monkeypatch: pytest.MonkeyPatch, collection: Collection) -> Iterator[Clock]:
     """Small thresholds, and a source that caps each connection."""
     clock = Clock()
-    monkeypatch.setattr(collectors, "Segments", lambda: Segments(RULES, clock))
+    monkeypatch.setattr(collector_stack, "Segments", lambda: Segments(RULES, clock))
     monkeypatch.setattr(
-        collectors,
+        collector_stack,
         "make_transport",
-        lambda *args: Clocked(transports.make_transport(*args), clock),
+        lambda *args: Clocked(transport_stack.make_transport(*args), clock),
     )
-    monkeypatch.setattr(transports, "CHUNK_BYTES", PIECE // 4)
+    monkeypatch.setattr(transport_stack, "CHUNK_BYTES", PIECE // 4)
     collection.config |= {"data_types": ["trades"], "intervals": None}
     yield clock
     assert clock.open == 0

@@ -12,7 +12,7 @@ from tests.workflows.conftest import KEY, SIDECAR, Collection, sidecar_of
 
 from crypto_lakehouse import run_collection
 from crypto_lakehouse.core.errors import ConfigurationError, LedgerError, MatrixError
-from crypto_lakehouse.planning.coverage import HoleCause, SeriesCoverage
+from crypto_lakehouse.coverage.coverage import HoleCause, SeriesCoverage
 from crypto_lakehouse.testing import ArchiveServer, faults
 from crypto_lakehouse.workflows.status import StatusTotals, coverage_mapping, status_of
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import anyio
 import pytest
-from tests.tables.made import archive_of, bars, days, every_schema, put, text_of
+from tests.tables.sample_data import archive_of, bars, days, every_schema, put, text_of
 from tests.workflows.lakes import FIRST, tree
 
 from crypto_lakehouse.core.errors import ConfigurationError, ExtraMissing
-from crypto_lakehouse.tables.findings import Policy, ValidationReport
+from crypto_lakehouse.tables.quality.findings import Policy, ValidationReport
 from crypto_lakehouse.workflows import LakeConfig, ValidationWorkflow
 from crypto_lakehouse.workflows import ingestion as module
 

@@ -10,9 +10,9 @@ import anyio
 import pytest
 from tests.workflows.conftest import KEY, SIDECAR, Collection
 
-from crypto_lakehouse.collection.verification import FileState, StoredArchive
+from crypto_lakehouse.collection.verifier import FileState, StoredArchive
 from crypto_lakehouse.core.errors import ConfigurationError, LedgerError
-from crypto_lakehouse.stores.ledger import SqliteLedger
+from crypto_lakehouse.ledger.sqlite import SqliteLedger
 from crypto_lakehouse.workflows.verification import verify_tree
 
 

@@ -17,9 +17,9 @@ import click
 from crypto_lakehouse.cli.options import config_options, option_overrides, say_proxy
 
 if TYPE_CHECKING:
-    from crypto_lakehouse.core.config import WorkflowConfig
-    from crypto_lakehouse.workflows.bench import Sweep
-    from crypto_lakehouse.workflows.bench_report import SettingResult
+    from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
+    from crypto_lakehouse.workflows.bench.bench import Sweep
+    from crypto_lakehouse.workflows.bench.bench_report import SettingResult
 
 __all__ = ["command"]
 
@@ -153,8 +153,8 @@ async def _bench(given: dict[str, Any]) -> int:
 
 
 async def _config(given: dict[str, Any], today: date) -> WorkflowConfig:
-    from crypto_lakehouse.core.config_sources import ENVIRONMENT_PREFIX
-    from crypto_lakehouse.workflows.config_files import load_config
+    from crypto_lakehouse.core.config.sources import ENVIRONMENT_PREFIX
+    from crypto_lakehouse.workflows.wiring.load_config import load_config
 
     overrides = option_overrides(given)
     selects = (
@@ -191,8 +191,8 @@ async def _on_signal(
 
 
 async def _sweep(config: WorkflowConfig, given: dict[str, Any], sweeps: list[Sweep]) -> None:
-    from crypto_lakehouse.workflows import bench
-    from crypto_lakehouse.workflows.plans import plan_alone
+    from crypto_lakehouse.workflows.bench import bench
+    from crypto_lakehouse.workflows.wiring.make_plan import plan_alone
 
     say_proxy(config)
     async with plan_alone(config) as (plan, notes):
@@ -224,7 +224,7 @@ def _exit_code(sweep: Sweep) -> int:
 
 
 def _show(sweep: Sweep, *, as_json: bool, is_whole: bool) -> None:
-    from crypto_lakehouse.workflows.bench_report import recommend
+    from crypto_lakehouse.workflows.bench.bench_report import recommend
 
     best = recommend(sweep.results)
     if as_json:

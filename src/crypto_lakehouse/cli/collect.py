@@ -56,9 +56,9 @@ async def _collect(given: dict[str, Any]) -> int:
     from crypto_lakehouse.core.metrics import ByteMeter
     from crypto_lakehouse.sinks.jsonl import JsonLinesSink
     from crypto_lakehouse.workflows import ArchiveCollectionWorkflow
-    from crypto_lakehouse.workflows.config_files import load_config
-    from crypto_lakehouse.workflows.descriptors import raise_open_files_limit
-    from crypto_lakehouse.workflows.transports import wanted_parallel
+    from crypto_lakehouse.workflows.wiring.load_config import load_config
+    from crypto_lakehouse.workflows.wiring.open_files import raise_open_files_limit
+    from crypto_lakehouse.workflows.wiring.transport_stack import wanted_parallel
 
     if given["log_format"]:
         from crypto_lakehouse.cli.logs import configure_logging
@@ -120,7 +120,7 @@ async def run_to_end(workflow: Any, *, as_json: bool, strict: bool = False) -> i
 def _printed(text: str) -> bool:
     """Print the report; whether nobody wants it, or it cannot be written, changes no archive."""
     from crypto_lakehouse.cli.streams import give_up_stdout
-    from crypto_lakehouse.stores.refusals import advice
+    from crypto_lakehouse.stores.os_errors import advice
 
     try:
         click.echo(text)

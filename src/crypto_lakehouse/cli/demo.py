@@ -30,7 +30,7 @@ def command(output: str, *, as_json: bool) -> int:
 
 async def _demo(output: str, *, as_json: bool) -> int:
     from crypto_lakehouse.cli.collect import run_to_end
-    from crypto_lakehouse.core.config import WorkflowConfig
+    from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
     from crypto_lakehouse.core.metrics import ByteMeter
     from crypto_lakehouse.sinks.lines import LinesSink
     from crypto_lakehouse.testing import ArchiveServer

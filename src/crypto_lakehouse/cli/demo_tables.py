@@ -57,7 +57,7 @@ async def show_tables(output: Path, *, quiet: bool) -> tuple[int, list[Path]]:
     workflow = IngestWorkflow(LakeConfig(output_directory=str(output)))
     report = (await workflow.run()).report
     say(ingest_text(report))
-    from crypto_lakehouse.tables.lake import Lake
+    from crypto_lakehouse.tables.lake.lake import Lake
 
     with Lake.open(output) as lake:
         if not quiet:
@@ -85,8 +85,8 @@ def _draw(lake: Any, output: Path, say: Any) -> list[Path]:  # noqa: ANN401
     if find_spec("matplotlib") is None:
         say("\nNo pictures in this demo: install them with `pip install 'crypto-lakehouse[plot]'`")
         return []
-    from crypto_lakehouse.integrations.candle_chart import draw_candles
-    from crypto_lakehouse.integrations.coverage_plot import plot_coverage
+    from crypto_lakehouse.charts.candle_chart import draw_candles
+    from crypto_lakehouse.charts.coverage_plot import plot_coverage
     from crypto_lakehouse.workflows.status import status_of
 
     columns = ["open_time", "open", "high", "low", "close", "volume"]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from crypto_lakehouse.stores.history import Change, Version
+    from crypto_lakehouse.ledger.history import Change, Version
 
 __all__ = ["command"]
 
@@ -189,8 +189,8 @@ def _as_of(
 
 def _prune(output: str, days: int) -> int:
     from crypto_lakehouse.cli.render import bytes_text
-    from crypto_lakehouse.stores.local import LocalStore
-    from crypto_lakehouse.stores.lock import output_lock
+    from crypto_lakehouse.ledger.lock import output_lock
+    from crypto_lakehouse.stores.directory import LocalStore
     from crypto_lakehouse.workflows.history import prune_replaced
 
     with output_lock(LocalStore(Path(output)).own_path("lock")):

@@ -13,7 +13,7 @@ import click
 from crypto_lakehouse.cli.lake_options import open_lake, place_options
 
 if TYPE_CHECKING:
-    from crypto_lakehouse.tables.lake import Lake
+    from crypto_lakehouse.tables.lake.lake import Lake
 
 __all__ = ["command"]
 
@@ -75,7 +75,7 @@ def compact_tables(**given: Any) -> int:  # noqa: ANN401
     from crypto_lakehouse import __version__
 
     with _locked(given) as lake:
-        from crypto_lakehouse.tables.maintenance import compact
+        from crypto_lakehouse.tables.lake.maintenance import compact
 
         for name in _named(lake, given):
             done = compact(lake.catalog, name, tool_version=__version__)
@@ -95,7 +95,7 @@ def expire_snapshots(**given: Any) -> int:  # noqa: ANN401
     """
     before = datetime.now(UTC) - timedelta(days=given["older_than"])
     with _locked(given) as lake:
-        from crypto_lakehouse.tables.maintenance import expire
+        from crypto_lakehouse.tables.lake.maintenance import expire
 
         for name in _named(lake, given):
             click.echo(f"{name}: {expire(lake.catalog, name, before=before):,} snapshots forgotten")
@@ -114,7 +114,7 @@ def sweep_orphans(**given: Any) -> int:  # noqa: ANN401
         days = 1.0
     before = None if days is None else datetime.now(UTC) - timedelta(days=days)
     with _locked(given) as lake:
-        from crypto_lakehouse.tables.maintenance import sweep
+        from crypto_lakehouse.tables.lake.maintenance import sweep
 
         for name in _named(lake, given):
             click.echo(f"{name}: {len(sweep(lake.catalog, name, before=before)):,} files deleted")
@@ -124,7 +124,7 @@ def sweep_orphans(**given: Any) -> int:  # noqa: ANN401
 @contextmanager
 def _locked(given: dict[str, Any]) -> Iterator[Lake]:
     """The lake, with its lock: no run may write meanwhile."""
-    from crypto_lakehouse.stores.lock import output_lock
+    from crypto_lakehouse.ledger.lock import output_lock
 
     with open_lake(given) as lake, output_lock(lake.catalog.root / "lock"):
         yield lake

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
-    from crypto_lakehouse.tables.lake import Lake
+    from crypto_lakehouse.tables.lake.lake import Lake
     from crypto_lakehouse.workflows.lake_config import LakeConfig
 
 __all__ = ["lake_config", "lake_options", "open_lake", "place_options", "selection_options"]
@@ -100,6 +100,6 @@ def open_lake(given: Mapping[str, Any]) -> Lake:
     from crypto_lakehouse.workflows.ingestion import need_tables
 
     need_tables()
-    from crypto_lakehouse.tables.lake import Lake
+    from crypto_lakehouse.tables.lake.lake import Lake
 
     return Lake.open(given.get("lake") or given["output"], catalog=given.get("catalog"))

@@ -20,9 +20,9 @@ from crypto_lakehouse.cli.streams import (
     open_standard_streams,
 )
 from crypto_lakehouse.core.errors import ConfigurationWarning, LakehouseError
-from crypto_lakehouse.core.garbage import rare_collections
+from crypto_lakehouse.core.gc_tuning import rare_collections
 from crypto_lakehouse.core.redaction import redact
-from crypto_lakehouse.stores.refusals import STOPS_RUN, advice
+from crypto_lakehouse.stores.os_errors import STOPS_RUN, advice
 
 __all__ = ["cli", "main"]
 

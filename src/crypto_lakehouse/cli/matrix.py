@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from crypto_lakehouse.planning.matrix import Matrix, MatrixRow
+    from crypto_lakehouse.matrix.model import Matrix, MatrixRow
 
 __all__ = ["command"]
 
@@ -69,7 +69,7 @@ def _show(file: str | None, *, check: bool) -> int:
       crypto-lakehouse matrix
       crypto-lakehouse matrix my-matrix.json --check
     """  # noqa: D301 - click reads \b
-    from crypto_lakehouse.planning.matrix import load_matrix
+    from crypto_lakehouse.matrix.model import load_matrix
 
     matrix = load_matrix(file)
     for correction in matrix.corrections:

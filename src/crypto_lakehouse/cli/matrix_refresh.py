@@ -18,9 +18,9 @@ from crypto_lakehouse.cli.options import option_overrides
 
 if TYPE_CHECKING:
     from crypto_lakehouse.core.events import Event
-    from crypto_lakehouse.planning.crawl import CrawlProgress
-    from crypto_lakehouse.planning.matrix import MatrixRow
-    from crypto_lakehouse.planning.matrix_diff import MatrixDiff
+    from crypto_lakehouse.matrix.crawl import CrawlProgress
+    from crypto_lakehouse.matrix.diff import MatrixDiff
+    from crypto_lakehouse.matrix.model import MatrixRow
     from crypto_lakehouse.workflows.matrix_refresh import RefreshedMatrix
 
 __all__ = ["command"]
@@ -93,7 +93,7 @@ def command(
 async def _refresh(
     given: dict[str, Any], destination: Path | None, *, force: bool, as_json: bool
 ) -> int:
-    from crypto_lakehouse.planning.matrix_diff import diff_matrices
+    from crypto_lakehouse.matrix.diff import diff_matrices
     from crypto_lakehouse.workflows.matrix_refresh import (
         check_destination,
         refresh_matrix,

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from crypto_lakehouse.core.config import config_keys
-from crypto_lakehouse.core.config_sources import parse_text_value
+from crypto_lakehouse.core.config.sources import parse_text_value
+from crypto_lakehouse.core.config.workflow_config import config_keys
 from crypto_lakehouse.core.errors import ConfigurationError, Problem
 
 if TYPE_CHECKING:
-    from crypto_lakehouse.core.config import WorkflowConfig
+    from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
 
 __all__ = ["config_options", "option_overrides", "say_proxy"]
 
@@ -125,7 +125,7 @@ def say_proxy(config: WorkflowConfig) -> None:
         ConfigurationError: A proxy or a file of certificates cannot be used.
         ExtraMissing: A SOCKS proxy is used, and the extra `socks` is not installed.
     """
-    from crypto_lakehouse.workflows.network import Network
+    from crypto_lakehouse.workflows.wiring.network import Network
 
     if note := Network.of(config).note:
         click.echo(f"note: {note}", err=True)

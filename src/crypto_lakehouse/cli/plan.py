@@ -13,10 +13,10 @@ import click
 from crypto_lakehouse.cli.options import config_options, option_overrides, say_proxy
 
 if TYPE_CHECKING:
-    from crypto_lakehouse.core.config import WorkflowConfig
-    from crypto_lakehouse.planning.discovery import ListedPlan
-    from crypto_lakehouse.planning.planner import CalendarPlan
-    from crypto_lakehouse.workflows.plan_sizes import SeriesSize
+    from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
+    from crypto_lakehouse.planning.calendar_plan import CalendarPlan
+    from crypto_lakehouse.planning.listed_plan import ListedPlan
+    from crypto_lakehouse.workflows.wiring.plan_sizes import SeriesSize
 
     AnyPlan = CalendarPlan | ListedPlan
 
@@ -49,8 +49,8 @@ def command(**given: Any) -> int:  # noqa: ANN401 - one parameter for each optio
 
 
 async def _plan(given: dict[str, Any]) -> int:
-    from crypto_lakehouse.workflows.config_files import load_config
-    from crypto_lakehouse.workflows.plans import plan_alone
+    from crypto_lakehouse.workflows.wiring.load_config import load_config
+    from crypto_lakehouse.workflows.wiring.make_plan import plan_alone
 
     overrides = {"output_directory": ".", **option_overrides(given)}
     if given["config_file"] and "output_directory" not in option_overrides(given):
@@ -86,7 +86,7 @@ def _keys(plan: AnyPlan, _config: WorkflowConfig) -> None:
 def _urls(plan: AnyPlan, config: WorkflowConfig) -> None:
     from yarl import URL
 
-    from crypto_lakehouse.collection.http import object_url
+    from crypto_lakehouse.http.transport import object_url
 
     base = URL(config.source_url)
     for key in _due_keys(plan):
@@ -94,13 +94,13 @@ def _urls(plan: AnyPlan, config: WorkflowConfig) -> None:
 
 
 def _sizes(plan: AnyPlan, config: WorkflowConfig) -> Iterator[SeriesSize]:
-    from crypto_lakehouse.workflows.plan_sizes import sizes_of
+    from crypto_lakehouse.workflows.wiring.plan_sizes import sizes_of
 
     return sizes_of(plan.each_series(), config)
 
 
 def _json(plan: AnyPlan, config: WorkflowConfig) -> None:
-    from crypto_lakehouse.workflows.plan_sizes import SeriesSize
+    from crypto_lakehouse.workflows.wiring.plan_sizes import SeriesSize
 
     sizes = list(_sizes(plan, config))
     total = sum(sizes, SeriesSize())
@@ -120,7 +120,7 @@ def _json(plan: AnyPlan, config: WorkflowConfig) -> None:
 
 def _table(plan: AnyPlan, config: WorkflowConfig, by: str | None) -> None:
     from crypto_lakehouse.cli.render import bytes_text, duration_text, print_table
-    from crypto_lakehouse.workflows.plan_sizes import SeriesSize
+    from crypto_lakehouse.workflows.wiring.plan_sizes import SeriesSize
 
     each: list[SeriesSize] = []
     types: dict[tuple[str, str], SeriesSize] = {}

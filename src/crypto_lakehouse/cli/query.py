@@ -10,7 +10,7 @@ import click
 from crypto_lakehouse.cli.lake_options import open_lake, place_options
 
 if TYPE_CHECKING:
-    from crypto_lakehouse.tables.query import QuerySession
+    from crypto_lakehouse.tables.lake.sql import QuerySession
 
 __all__ = ["command"]
 
@@ -39,7 +39,7 @@ def command(**given: Any) -> int:  # noqa: ANN401 - one parameter for each optio
     from crypto_lakehouse.cli.query_output import write_rows
 
     with open_lake(given) as lake:
-        from crypto_lakehouse.tables.query import QuerySession
+        from crypto_lakehouse.tables.lake.sql import QuerySession
 
         shell = given["sql"].strip() == ".shell"
         tables = lake.tables if shell or _wants_all(given["sql"]) else None

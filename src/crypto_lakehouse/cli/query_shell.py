@@ -11,8 +11,8 @@ import click
 from crypto_lakehouse.core.errors import QueryError
 
 if TYPE_CHECKING:
-    from crypto_lakehouse.tables.lake import Lake
-    from crypto_lakehouse.tables.query import QuerySession
+    from crypto_lakehouse.tables.lake.lake import Lake
+    from crypto_lakehouse.tables.lake.sql import QuerySession
 
 __all__ = ["run_shell"]
 

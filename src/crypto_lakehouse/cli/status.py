@@ -14,7 +14,7 @@ import click
 from crypto_lakehouse.cli.options import option_overrides
 
 if TYPE_CHECKING:
-    from crypto_lakehouse.planning.coverage import Hole, HoleCause, SeriesCoverage
+    from crypto_lakehouse.coverage.coverage import Hole, HoleCause, SeriesCoverage
     from crypto_lakehouse.workflows.status import Status, StatusTotals
 
 __all__ = ["command"]
@@ -195,7 +195,7 @@ def _percent(ratio: float) -> str:
 
 
 def _causes(days: Counter[HoleCause]) -> str:
-    from crypto_lakehouse.planning.coverage import HoleCause
+    from crypto_lakehouse.coverage.coverage import HoleCause
 
     return ", ".join(f"{days[cause]} {cause}" for cause in HoleCause if days[cause]) or "-"
 
@@ -224,7 +224,7 @@ class _Picture:
     """Collects what is to be drawn, as far as it can be."""
 
     def __init__(self, path: str) -> None:
-        from crypto_lakehouse.integrations.coverage_plot import MOST_SERIES, check_picture
+        from crypto_lakehouse.charts.coverage_plot import MOST_SERIES, check_picture
 
         check_picture(path)
         self._path = path
@@ -239,7 +239,7 @@ class _Picture:
             self._left_out += 1
 
     def draw(self, status: Status) -> None:
-        from crypto_lakehouse.integrations.coverage_plot import plot_coverage
+        from crypto_lakehouse.charts.coverage_plot import plot_coverage
 
         for path in plot_coverage(self._kept, self._path, today=status.today):
             click.echo(f"drawn: {path}", err=True)

@@ -11,7 +11,7 @@ import click
 from crypto_lakehouse.cli.lake_options import lake_config, selection_options
 
 if TYPE_CHECKING:
-    from crypto_lakehouse.tables.findings import ValidationReport
+    from crypto_lakehouse.tables.quality.findings import ValidationReport
 
 __all__ = ["command"]
 
@@ -46,7 +46,7 @@ async def _validate(given: dict[str, Any]) -> int:
     metrics = await run_until_signal(workflow, "stopping; the report is about what was read")
     report: ValidationReport = metrics.report
     if given["html"]:
-        from crypto_lakehouse.integrations.validation_html import write_html
+        from crypto_lakehouse.charts.validation_html import write_html
 
         write_html(given["html"], report)
         click.echo(f"written: {given['html']}", err=True)

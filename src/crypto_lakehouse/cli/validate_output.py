@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from crypto_lakehouse.integrations.validation_html import (
+from crypto_lakehouse.charts.validation_html import (
     VERDICTS,
     check_totals,
     headline,
@@ -21,7 +21,7 @@ from crypto_lakehouse.integrations.validation_html import (
     visible,
     worst_first,
 )
-from crypto_lakehouse.tables.findings import ValidationReport
+from crypto_lakehouse.tables.quality.findings import ValidationReport
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -17,7 +17,7 @@ from crypto_lakehouse.cli.options import option_overrides
 if TYPE_CHECKING:
     from crypto_lakehouse.cli.verify_output import Outputs
     from crypto_lakehouse.collection.sampling import Sample
-    from crypto_lakehouse.collection.verification import VerificationReport
+    from crypto_lakehouse.collection.verifier import VerificationReport
     from crypto_lakehouse.core.archive import Archive
     from crypto_lakehouse.stores.quarantine import Quarantined
     from crypto_lakehouse.workflows.repair import RepairReport
@@ -155,7 +155,7 @@ def _exit_code(report: VerificationReport, repair: RepairReport | None, outputs:
     """The worst of what is now; without a repair, of what was found."""
     if repair is None:
         return report.exit_code
-    from crypto_lakehouse.collection.verification import FileState
+    from crypto_lakehouse.collection.verifier import FileState
 
     if outputs.has_foreign_damage:
         return 4
@@ -187,7 +187,7 @@ def _print(
     *,
     to_stderr: bool,
 ) -> None:
-    from crypto_lakehouse.collection.verification import FileState
+    from crypto_lakehouse.collection.verifier import FileState
 
     say = partial(click.echo, err=to_stderr)
     counts = ", ".join(f"{report.totals[state]} {state}" for state in FileState)

@@ -12,7 +12,7 @@ from typing import Any, Self, TextIO
 import click
 
 from crypto_lakehouse.cli.render import bytes_text
-from crypto_lakehouse.collection.verification import DAMAGE, FileState, StoredArchive
+from crypto_lakehouse.collection.verifier import DAMAGE, FileState, StoredArchive
 from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.errors import ArchiveKeyError, ConfigurationError, Problem
 

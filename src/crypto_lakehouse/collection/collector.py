@@ -10,23 +10,23 @@ from typing import Any
 
 from attrs import define, evolve, field
 
-from crypto_lakehouse.collection.examination import Examiner, Exhibit
+from crypto_lakehouse.collection.download.fetcher import Fetched, Fetcher, Transfer
 from crypto_lakehouse.collection.inventory import Work
-from crypto_lakehouse.collection.judgement import Ruling, judge, judge_again
-from crypto_lakehouse.collection.outcome import Outcome
-from crypto_lakehouse.collection.standing import (
+from crypto_lakehouse.collection.verdicts.inspect_download import Examiner, Exhibit
+from crypto_lakehouse.collection.verdicts.local_copy import (
     ACCEPTED,
     NOTHING,
     Standing,
     StandingProver,
     kept_digest,
 )
-from crypto_lakehouse.collection.transfer import Fetched, Fetcher, Transfer
+from crypto_lakehouse.collection.verdicts.outcome import Outcome
+from crypto_lakehouse.collection.verdicts.verdict_rules import Ruling, judge, judge_again
 from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.errors import StoreError, TransferError
 from crypto_lakehouse.core.events import ArchiveFinished
-from crypto_lakehouse.core.listing import ListedArchive, same_etag, same_moment
-from crypto_lakehouse.core.ports import PART_SUFFIX, FileStat, Store
+from crypto_lakehouse.core.listed import ListedArchive, same_etag, same_moment
+from crypto_lakehouse.core.protocols import PART_SUFFIX, FileStat, Store
 from crypto_lakehouse.core.redaction import redact
 from crypto_lakehouse.core.verdicts import Verdict
 

@@ -12,7 +12,7 @@ from enum import Enum, auto
 
 from attrs import define, field, frozen
 
-from crypto_lakehouse.collection.settled import (
+from crypto_lakehouse.collection.verdicts.from_ledger import (
     not_listed,
     not_published,
     of_row,
@@ -23,9 +23,9 @@ from crypto_lakehouse.collection.settled import (
 from crypto_lakehouse.core.archive import SIDECAR_SUFFIX, Archive, Partition, Series
 from crypto_lakehouse.core.errors import StoreError
 from crypto_lakehouse.core.events import ArchiveFinished, ArchivesUnchanged, Event
-from crypto_lakehouse.core.listing import ListedArchive, same_etag, same_moment
+from crypto_lakehouse.core.listed import ListedArchive, same_etag, same_moment
 from crypto_lakehouse.core.plan import PlannedArchive, PlannedPeriod, PlannedSeries
-from crypto_lakehouse.core.ports import (
+from crypto_lakehouse.core.protocols import (
     PART_SUFFIX,
     FileStat,
     FolderScan,

@@ -18,7 +18,7 @@ from crypto_lakehouse.collection.collector import ArchiveCollector
 from crypto_lakehouse.collection.inventory import Inventory, Work
 from crypto_lakehouse.core.events import Event
 from crypto_lakehouse.core.plan import Plan, PlannedSeries
-from crypto_lakehouse.core.ports import Emit
+from crypto_lakehouse.core.protocols import Emit
 from crypto_lakehouse.core.task_groups import one_error
 
 __all__ = ["next_of", "produce", "run_pipeline"]

@@ -9,7 +9,7 @@ from typing import Protocol
 from attrs import frozen
 
 from crypto_lakehouse.core.archive import Archive, Period, Series
-from crypto_lakehouse.core.listing import ListedArchive
+from crypto_lakehouse.core.listed import ListedArchive
 
 __all__ = ["Plan", "PlanTotals", "PlannedArchive", "PlannedPeriod", "PlannedSeries"]
 

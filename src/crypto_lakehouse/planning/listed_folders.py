@@ -11,8 +11,8 @@ from attrs import define, field, frozen
 
 from crypto_lakehouse.core.archive import SIDECAR_SUFFIX, Partition, Period, Series
 from crypto_lakehouse.core.errors import ArchiveKeyError
-from crypto_lakehouse.core.listing import ListedArchive, ListedObject
-from crypto_lakehouse.core.ports import Listing
+from crypto_lakehouse.core.listed import ListedArchive, ListedObject
+from crypto_lakehouse.core.protocols import Listing
 from crypto_lakehouse.planning.periods import Window
 
 __all__ = ["SILENT_DAYS", "ListedFolder", "is_silent", "list_folder"]

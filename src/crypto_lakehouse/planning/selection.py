@@ -8,11 +8,11 @@ from fnmatch import fnmatchcase
 from attrs import frozen
 
 from crypto_lakehouse.core.archive import DataType, Market, Partition
-from crypto_lakehouse.core.config import WorkflowConfig
-from crypto_lakehouse.core.config_values import AUTO, is_glob
+from crypto_lakehouse.core.config.values import AUTO, is_glob
+from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
 from crypto_lakehouse.core.errors import ConfigurationError, Problem
-from crypto_lakehouse.core.suggestions import allowed_values
-from crypto_lakehouse.planning.matrix import Matrix, MatrixRow
+from crypto_lakehouse.core.messages import allowed_values
+from crypto_lakehouse.matrix.model import Matrix, MatrixRow
 
 __all__ = ["SelectedRow", "Selection", "select", "select_rows"]
 

@@ -13,7 +13,7 @@ from attrs import define, field
 
 from crypto_lakehouse.core.archive import DataType, Market, Period, Series
 from crypto_lakehouse.core.errors import StoreError
-from crypto_lakehouse.core.listing import ListedArchive
+from crypto_lakehouse.core.listed import ListedArchive
 from crypto_lakehouse.core.plan import PlannedPeriod, PlannedSeries
 
 __all__ = ["Place", "SeriesSpool"]

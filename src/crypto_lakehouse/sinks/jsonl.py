@@ -11,7 +11,7 @@ from aiofiles.threadpool.text import AsyncTextIOWrapper
 from attrs import define, field
 
 from crypto_lakehouse.core.events import ArchiveFinished, Event, to_record
-from crypto_lakehouse.stores.refusals import refusals
+from crypto_lakehouse.stores.os_errors import refusals
 
 __all__ = ["JsonLinesSink"]
 

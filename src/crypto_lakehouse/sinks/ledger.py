@@ -22,7 +22,7 @@ from crypto_lakehouse.core.events import (
     RunStarted,
 )
 from crypto_lakehouse.core.verdicts import Verdict
-from crypto_lakehouse.stores.ledger import Change, SqliteLedger
+from crypto_lakehouse.ledger.sqlite import Change, SqliteLedger
 
 __all__ = ["LedgerSink"]
 

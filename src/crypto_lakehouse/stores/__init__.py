@@ -1,1 +1,14 @@
-"""Where bytes and what is known of them are kept."""
+"""Where bytes are kept under their keys; today a directory.
+
+- `directory` is the store: `<root>/<object key>`, whole files only. Bytes are written to
+  `NAME.part` and renamed; a small body costs no thread hop.
+- `parts` is a large body on its way: appended, hashed as it grows, resumed by a later run.
+- `quarantine` lists bytes that were not good, each with a note on why.
+- `disk` is every system call that changes the disk, so that a test can lose what was not synced.
+- `os_errors` turns errors of the operating system into `StoreError`, with what to do.
+- `tree` walks the folders of a collected tree.
+
+Promised: a file is whole or absent, and nothing outside the root is written, whatever keys and
+symbolic links say. Not promised: that a file survives a power loss before it is synced; the ledger
+says nothing of a file earlier. Nothing here knows HTTP or markets.
+"""

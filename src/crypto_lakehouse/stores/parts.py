@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from anyio import from_thread, to_thread
 from attrs import define, field
 
-from crypto_lakehouse.core.ports import PART_SUFFIX, FileStat, Watch
+from crypto_lakehouse.core.protocols import PART_SUFFIX, FileStat, Watch
 from crypto_lakehouse.stores.disk import NO_LINK, WRITE, file_stat
-from crypto_lakehouse.stores.refusals import refusals
+from crypto_lakehouse.stores.os_errors import refusals
 
 if TYPE_CHECKING:
-    from crypto_lakehouse.stores.local import LocalStore
+    from crypto_lakehouse.stores.directory import LocalStore
 
 __all__ = ["ONE_FILE", "LocalPart", "hash_file", "no_link"]
 

@@ -11,7 +11,7 @@ from attrs import frozen
 
 from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.errors import ArchiveKeyError, StoreError
-from crypto_lakehouse.stores.local import LocalStore
+from crypto_lakehouse.stores.directory import LocalStore
 
 __all__ = ["Quarantined", "quarantined", "release"]
 

@@ -4,6 +4,13 @@
 is imported before it is used, as the pytest plugin beside this file is loaded by every pytest
 run of everyone who has the package installed.
 
+- `made_up` makes archives from their keys; `objects` holds them, with objects that were put.
+- `server` answers requests and listings, and records them.
+- `faults` are the ways to fail; `fault_mix` draws from all of them with a seed.
+
+The same key gives the same bytes in every process. Speed, TLS and the real archive's caches are
+not imitated.
+
 Example:
     >>> from crypto_lakehouse.testing import ArchiveServer
     >>> key = "data/spot/daily/klines/BTCUSDT/1h/BTCUSDT-1h-2026-05-08.zip"
@@ -19,19 +26,19 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from crypto_lakehouse.testing import faults
-    from crypto_lakehouse.testing.gates import Gate
-    from crypto_lakehouse.testing.mix import FaultMix, Mishap
-    from crypto_lakehouse.testing.request_log import RequestRecord
-    from crypto_lakehouse.testing.server import ArchiveServer
+    from crypto_lakehouse.testing.fault_mix import FaultMix, Mishap
+    from crypto_lakehouse.testing.latch import Gate
+    from crypto_lakehouse.testing.server.archive_server import ArchiveServer
+    from crypto_lakehouse.testing.server.request_log import RequestRecord
 
 __all__ = ["ArchiveServer", "FaultMix", "Gate", "Mishap", "RequestRecord", "faults"]
 
 _HOMES = {
-    "ArchiveServer": "crypto_lakehouse.testing.server",
-    "FaultMix": "crypto_lakehouse.testing.mix",
-    "Gate": "crypto_lakehouse.testing.gates",
-    "Mishap": "crypto_lakehouse.testing.mix",
-    "RequestRecord": "crypto_lakehouse.testing.request_log",
+    "ArchiveServer": "crypto_lakehouse.testing.server.archive_server",
+    "FaultMix": "crypto_lakehouse.testing.fault_mix",
+    "Gate": "crypto_lakehouse.testing.latch",
+    "Mishap": "crypto_lakehouse.testing.fault_mix",
+    "RequestRecord": "crypto_lakehouse.testing.server.request_log",
 }
 
 

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Sequence
 
 from crypto_lakehouse.core.errors import LakehouseError
-from crypto_lakehouse.testing.server import ArchiveServer
+from crypto_lakehouse.testing.server.archive_server import ArchiveServer
 
 __all__ = ["main", "wait_for_ctrl_c"]
 

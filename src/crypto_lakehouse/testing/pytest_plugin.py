@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from crypto_lakehouse.testing.server import ArchiveServer
+    from crypto_lakehouse.testing.server.archive_server import ArchiveServer
 
 __all__ = ["archive_server"]
 
@@ -17,7 +17,7 @@ __all__ = ["archive_server"]
 def archive_server() -> Iterator[ArchiveServer]:
     """An `ArchiveServer` for one test, in a background thread: for sync and async tests."""
     # Not at the top: pytest loads this module in every run, and most need no server.
-    from crypto_lakehouse.testing.server import ArchiveServer
+    from crypto_lakehouse.testing.server.archive_server import ArchiveServer
 
     with ArchiveServer() as server:
         yield server

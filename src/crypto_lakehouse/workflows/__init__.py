@@ -1,4 +1,16 @@
-"""Workflows: the parts wired together, one screenful each."""
+"""Workflows: the parts wired together, a file for each thing that a caller can ask for.
+
+- `archive_collection` collects; `ingestion` brings archives into tables; `collect_and_ingest` does
+  both in one stream; `validation` judges rows; `composition` runs several with one report.
+- `verification` and `repair` are for stored trees, `status` and `history` tell what is there and
+  what was, `matrix_refresh` writes a new matrix, `bench` measures a source.
+- `wiring` makes the parts from a configuration; `stored_archives`, `lake_config` and `lake_report`
+  are shared values.
+
+A workflow runs setup, body and cleanup (`core.workflow`); cleanup always runs, and an error of the
+body is never hidden by one of cleanup. There is no logic here that a part could hold, and no
+terminal: the command line calls these, as an application does.
+"""
 
 from __future__ import annotations
 

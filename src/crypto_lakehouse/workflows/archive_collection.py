@@ -14,45 +14,45 @@ from uuid import uuid4
 import anyio
 from anyio import to_thread
 
-from crypto_lakehouse.collection.dispatch import Dispatcher
+from crypto_lakehouse.collection.event_queue import Dispatcher
 from crypto_lakehouse.collection.inventory import Inventory
 from crypto_lakehouse.collection.pipeline import run_pipeline
-from crypto_lakehouse.collection.retry import RetryPolicy
-from crypto_lakehouse.collection.shards import run_sharded
 from crypto_lakehouse.core.archive import Archive
-from crypto_lakehouse.core.config import WorkflowConfig
+from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
 from crypto_lakehouse.core.errors import ConfigurationError, Problem
 from crypto_lakehouse.core.events import RunFinished, RunNoted, RunStarted, RunWarned
 from crypto_lakehouse.core.metrics import ByteMeter, MetricsCollector, WorkflowMetrics
 from crypto_lakehouse.core.plan import Plan
-from crypto_lakehouse.core.ports import Emit, Sink
+from crypto_lakehouse.core.protocols import Emit, Sink
 from crypto_lakehouse.core.report import CollectionReport, success_rate
 from crypto_lakehouse.core.task_groups import in_own_task, one_error
 from crypto_lakehouse.core.verdicts import SUCCESSES, Verdict
 from crypto_lakehouse.core.workflow import BaseWorkflow
-from crypto_lakehouse.planning.explicit import ExplicitPlan, is_selected
-from crypto_lakehouse.planning.holes import load_holes
-from crypto_lakehouse.planning.matrix import load_matrix
-from crypto_lakehouse.planning.planner import plan_collection
+from crypto_lakehouse.executors.processes.executor import make_jobs, process_count, worker_processes
+from crypto_lakehouse.executors.shards import run_sharded
+from crypto_lakehouse.http.retry import RetryPolicy
+from crypto_lakehouse.ledger.lock import output_lock, wait_for_workers
+from crypto_lakehouse.ledger.sqlite import SqliteLedger
+from crypto_lakehouse.matrix.known_holes import load_holes
+from crypto_lakehouse.matrix.model import load_matrix
+from crypto_lakehouse.planning.calendar_plan import plan_collection
+from crypto_lakehouse.planning.explicit_plan import ExplicitPlan, is_selected
 from crypto_lakehouse.planning.selection import select_rows
 from crypto_lakehouse.sinks.ledger import LedgerSink
 from crypto_lakehouse.sinks.log import LogSink
 from crypto_lakehouse.sinks.metrics import MetricsSink
-from crypto_lakehouse.stores.ledger import SqliteLedger
-from crypto_lakehouse.stores.local import LocalStore
-from crypto_lakehouse.stores.lock import output_lock, wait_for_workers
-from crypto_lakehouse.stores.refusals import advice
-from crypto_lakehouse.workflows.collectors import make_collector
-from crypto_lakehouse.workflows.config_files import load_config
+from crypto_lakehouse.stores.directory import LocalStore
+from crypto_lakehouse.stores.os_errors import advice
 from crypto_lakehouse.workflows.history import prune_replaced
-from crypto_lakehouse.workflows.network import Network
-from crypto_lakehouse.workflows.transports import (
+from crypto_lakehouse.workflows.wiring.collector_stack import make_collector
+from crypto_lakehouse.workflows.wiring.load_config import load_config
+from crypto_lakehouse.workflows.wiring.network import Network
+from crypto_lakehouse.workflows.wiring.transport_stack import (
     most_parallel,
     open_client,
     parallel_note,
     worker_count,
 )
-from crypto_lakehouse.workflows.worker_processes import make_jobs, process_count, worker_processes
 
 if TYPE_CHECKING:
     import aiohttp
@@ -233,8 +233,8 @@ class ArchiveCollectionWorkflow(BaseWorkflow):
                 archive for archive in kept if is_selected(self.config, archive, self._matrix)
             )
             return ExplicitPlan.of(wanted, self._today, self._matrix)
-        from crypto_lakehouse.planning.discovery import ListedPlan
-        from crypto_lakehouse.workflows.plans import Planner, open_lister
+        from crypto_lakehouse.planning.listed_plan import ListedPlan
+        from crypto_lakehouse.workflows.wiring.make_plan import Planner, open_lister
 
         planner = Planner(
             config=self.config,

@@ -14,14 +14,14 @@ import anyio
 from attrs import define, field
 
 from crypto_lakehouse.core.archive import Archive
-from crypto_lakehouse.core.config import WorkflowConfig
+from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
 from crypto_lakehouse.core.events import ArchiveFinished, Event
 from crypto_lakehouse.core.metrics import ByteMeter
-from crypto_lakehouse.core.ports import Sink
+from crypto_lakehouse.core.protocols import Sink
 from crypto_lakehouse.core.report import CollectionReport
 from crypto_lakehouse.core.task_groups import one_error
 from crypto_lakehouse.core.verdicts import Verdict
-from crypto_lakehouse.stores.local import LocalStore
+from crypto_lakehouse.stores.directory import LocalStore
 from crypto_lakehouse.workflows.archive_collection import ArchiveCollectionWorkflow
 from crypto_lakehouse.workflows.composition import CompositeWorkflow, Step
 from crypto_lakehouse.workflows.ingestion import IngestWorkflow

@@ -14,9 +14,9 @@ from attrs import frozen
 
 from crypto_lakehouse.core.archive import SIDECAR_SUFFIX, Archive
 from crypto_lakehouse.core.errors import ConfigurationError, Problem, StoreError
-from crypto_lakehouse.stores import history
-from crypto_lakehouse.stores.history import Change, Version
-from crypto_lakehouse.stores.local import OWN_FOLDER, LocalStore
+from crypto_lakehouse.ledger import history
+from crypto_lakehouse.ledger.history import Change, Version
+from crypto_lakehouse.stores.directory import OWN_FOLDER, LocalStore
 
 __all__ = [
     "PruneResult",

@@ -20,13 +20,13 @@ from crypto_lakehouse.core.archive import DataType, Market
 from crypto_lakehouse.core.errors import ExtraMissing
 from crypto_lakehouse.core.metrics import MetricsCollector, WorkflowMetrics
 from crypto_lakehouse.core.workflow import BaseWorkflow
-from crypto_lakehouse.stores.lock import output_lock
+from crypto_lakehouse.ledger.lock import output_lock
 from crypto_lakehouse.workflows.lake_config import LakeConfig
 from crypto_lakehouse.workflows.lake_report import IngestReport, TableTotals
 from crypto_lakehouse.workflows.stored_archives import StoredZip, stored_zips
 
 if TYPE_CHECKING:
-    from crypto_lakehouse.tables.ingestion import Ingested
+    from crypto_lakehouse.tables.ingest.ingestion import Ingested
 
 __all__ = ["IngestWorkflow", "need_tables"]
 
@@ -98,7 +98,7 @@ class IngestWorkflow(BaseWorkflow):
         """
         need_tables()
         self._began = time.monotonic()
-        from crypto_lakehouse.tables.local_io import check_inside
+        from crypto_lakehouse.tables.iceberg.local_io import check_inside
 
         folder = self.config.lake_folder
         if self.config.lake is None:
@@ -131,10 +131,10 @@ class IngestWorkflow(BaseWorkflow):
             self._write_tables(by_table)
 
     def _write_tables(self, by_table: dict[tuple[Market, DataType], list[StoredZip]]) -> None:
-        from crypto_lakehouse.tables.catalog import LakeCatalog
-        from crypto_lakehouse.tables.ingestion import Ingestion
-        from crypto_lakehouse.tables.recovery import recover
-        from crypto_lakehouse.tables.schemas import load_schemas
+        from crypto_lakehouse.tables.iceberg.catalog import LakeCatalog
+        from crypto_lakehouse.tables.ingest.ingestion import Ingestion
+        from crypto_lakehouse.tables.ingest.recovery import recover
+        from crypto_lakehouse.tables.schema.schemas import load_schemas
 
         catalog = LakeCatalog(self.config.lake_folder, self.config.catalog, create=True)
         try:
@@ -163,8 +163,8 @@ class IngestWorkflow(BaseWorkflow):
             sources = [each for each in sources if each.archive.key in covered]
 
     def _write_parquet(self, by_table: dict[tuple[Market, DataType], list[StoredZip]]) -> None:
-        from crypto_lakehouse.tables.hive_files import HiveFiles
-        from crypto_lakehouse.tables.schemas import load_schemas
+        from crypto_lakehouse.tables.ingest.plain_parquet import HiveFiles
+        from crypto_lakehouse.tables.schema.schemas import load_schemas
 
         files = HiveFiles(
             self.config.lake_folder, self._settings(), self._take, from_thread.check_cancelled
@@ -176,9 +176,9 @@ class IngestWorkflow(BaseWorkflow):
             self._note_plan(schema.name, unchanged, covered)
 
     def _settings(self) -> Any:  # noqa: ANN401 - of the extra
-        from crypto_lakehouse.tables.ingestion import IngestSettings
-        from crypto_lakehouse.tables.parquet_options import FileLayout
-        from crypto_lakehouse.tables.quality import checked_policies
+        from crypto_lakehouse.tables.files.parquet_options import FileLayout
+        from crypto_lakehouse.tables.ingest.ingestion import IngestSettings
+        from crypto_lakehouse.tables.quality.checks import checked_policies
 
         return IngestSettings(
             exact=self.config.exact,
@@ -244,6 +244,6 @@ class IngestWorkflow(BaseWorkflow):
 
 
 def _source(stored: StoredZip) -> Any:  # noqa: ANN401 - of the extra
-    from crypto_lakehouse.tables.batch import Source
+    from crypto_lakehouse.tables.reading.batch import Source
 
     return Source(stored.archive, stored.path, stored.sha256)

@@ -11,7 +11,7 @@ from attrs import field, frozen
 
 from crypto_lakehouse.core.archive import Archive, DataType, Market, Series
 from crypto_lakehouse.core.errors import ConfigurationError, Problem
-from crypto_lakehouse.core.suggestions import allowed_values
+from crypto_lakehouse.core.messages import allowed_values
 
 __all__ = ["LakeConfig"]
 

@@ -11,17 +11,17 @@ from pathlib import Path
 from anyio import to_thread
 from attrs import frozen
 
-from crypto_lakehouse.collection.retry import RetryPolicy
-from crypto_lakehouse.core.config import WorkflowConfig
+from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
 from crypto_lakehouse.core.errors import ConfigurationError, Problem
 from crypto_lakehouse.core.events import Event, RunNoted
-from crypto_lakehouse.core.ports import Emit
-from crypto_lakehouse.planning.crawl import CrawlProgress, crawl
-from crypto_lakehouse.planning.matrix import Matrix, load_matrix
-from crypto_lakehouse.planning.matrix_writer import matrix_text
-from crypto_lakehouse.workflows.network import Network
-from crypto_lakehouse.workflows.plans import open_lister
-from crypto_lakehouse.workflows.transports import open_client, parallel_downloads
+from crypto_lakehouse.core.protocols import Emit
+from crypto_lakehouse.http.retry import RetryPolicy
+from crypto_lakehouse.matrix.crawl import CrawlProgress, crawl
+from crypto_lakehouse.matrix.model import Matrix, load_matrix
+from crypto_lakehouse.matrix.writer import matrix_text
+from crypto_lakehouse.workflows.wiring.make_plan import open_lister
+from crypto_lakehouse.workflows.wiring.network import Network
+from crypto_lakehouse.workflows.wiring.transport_stack import open_client, parallel_downloads
 
 __all__ = ["RefreshedMatrix", "check_destination", "refresh_matrix", "write_matrix"]
 

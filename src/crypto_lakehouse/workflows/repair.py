@@ -9,16 +9,16 @@ from typing import Any
 from anyio import to_thread
 from attrs import define, evolve, field, frozen
 
-from crypto_lakehouse.collection.verification import DAMAGE, FileState, StoredArchive
+from crypto_lakehouse.collection.verifier import DAMAGE, FileState, StoredArchive
 from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.events import ArchiveFinished, Event
 from crypto_lakehouse.core.report import CollectionReport
 from crypto_lakehouse.core.verdicts import SUCCESSES
-from crypto_lakehouse.stores.local import LocalStore
+from crypto_lakehouse.stores.directory import LocalStore
 from crypto_lakehouse.stores.quarantine import Quarantined, quarantined, release
 from crypto_lakehouse.workflows.archive_collection import ArchiveCollectionWorkflow
-from crypto_lakehouse.workflows.config_files import load_config
 from crypto_lakehouse.workflows.verification import verify_archives
+from crypto_lakehouse.workflows.wiring.load_config import load_config
 
 __all__ = ["RepairReport", "list_quarantine", "repair_tree"]
 

@@ -14,14 +14,14 @@ from typing import Any
 from attrs import define, field, frozen
 
 from crypto_lakehouse.core.archive import DataType, Market, Series
-from crypto_lakehouse.core.config import config_keys
-from crypto_lakehouse.core.config_values import is_glob, structure_value
+from crypto_lakehouse.core.config.values import is_glob, structure_value
+from crypto_lakehouse.core.config.workflow_config import config_keys
 from crypto_lakehouse.core.errors import ConfigurationError, Problem
-from crypto_lakehouse.planning.coverage import HoleCause, SeriesCoverage, cover_series
-from crypto_lakehouse.planning.holes import KnownHoles, load_holes
-from crypto_lakehouse.planning.matrix import Matrix, MatrixRow, load_matrix
-from crypto_lakehouse.stores.coverage_view import recorded_series
-from crypto_lakehouse.stores.local import LocalStore
+from crypto_lakehouse.coverage.coverage import HoleCause, SeriesCoverage, cover_series
+from crypto_lakehouse.ledger.coverage_view import recorded_series
+from crypto_lakehouse.matrix.known_holes import KnownHoles, load_holes
+from crypto_lakehouse.matrix.model import Matrix, MatrixRow, load_matrix
+from crypto_lakehouse.stores.directory import LocalStore
 
 __all__ = ["Status", "StatusTotals", "coverage_mapping", "status_of"]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from attrs import frozen
 
-from crypto_lakehouse.collection.sidecar import SIDECAR_LIMIT_BYTES, parse_sidecar
+from crypto_lakehouse.collection.download.sidecar import SIDECAR_LIMIT_BYTES, parse_sidecar
 from crypto_lakehouse.core.archive import SIDECAR_SUFFIX, Archive
 from crypto_lakehouse.core.errors import (
     ArchiveKeyError,
@@ -16,10 +16,10 @@ from crypto_lakehouse.core.errors import (
     Problem,
     SidecarMalformed,
 )
-from crypto_lakehouse.core.ports import FileStat, LedgerRow
+from crypto_lakehouse.core.protocols import FileStat, LedgerRow
 from crypto_lakehouse.core.verdicts import Verdict
-from crypto_lakehouse.stores.ledger import SqliteLedger
-from crypto_lakehouse.stores.local import LocalStore
+from crypto_lakehouse.ledger.sqlite import SqliteLedger
+from crypto_lakehouse.stores.directory import LocalStore
 from crypto_lakehouse.stores.parts import hash_file
 from crypto_lakehouse.stores.tree import key_folders
 

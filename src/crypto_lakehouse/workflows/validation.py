@@ -20,7 +20,7 @@ from crypto_lakehouse.workflows.lake_config import LakeConfig
 from crypto_lakehouse.workflows.stored_archives import StoredZip, stored_zips
 
 if TYPE_CHECKING:
-    from crypto_lakehouse.tables.findings import ArchiveQuality, ValidationReport
+    from crypto_lakehouse.tables.quality.findings import ArchiveQuality, ValidationReport
 
 __all__ = ["ValidationWorkflow"]
 
@@ -77,7 +77,7 @@ class ValidationWorkflow(BaseWorkflow):
         """Nothing was acquired."""
 
     def _validate(self) -> None:
-        from crypto_lakehouse.tables.quality import checked_policies
+        from crypto_lakehouse.tables.quality.checks import checked_policies
 
         policies = checked_policies(self.config.policies)
         shares = _shares(stored_zips(Path(self.config.output_directory), self.config.selects))
@@ -92,7 +92,7 @@ class ValidationWorkflow(BaseWorkflow):
 
     def report(self) -> ValidationReport:
         """What was found so far."""
-        from crypto_lakehouse.tables.findings import ValidationReport
+        from crypto_lakehouse.tables.quality.findings import ValidationReport
 
         return ValidationReport(archives=tuple(sorted(self._found, key=lambda found: found.key)))
 
@@ -118,12 +118,12 @@ def _shares(zips: Iterator[StoredZip]) -> Iterator[list[StoredZip]]:
 
 
 def _check_share(share: list[StoredZip], *, policies: Any, exact: bool) -> list[ArchiveQuality]:  # noqa: ANN401
-    from crypto_lakehouse.tables.batch import Source
-    from crypto_lakehouse.tables.findings import ArchiveQuality
-    from crypto_lakehouse.tables.inspector import Inspector
-    from crypto_lakehouse.tables.known_holes import load_known_holes
-    from crypto_lakehouse.tables.reader import Refused, read_batches
-    from crypto_lakehouse.tables.schemas import schema_of
+    from crypto_lakehouse.tables.quality.findings import ArchiveQuality
+    from crypto_lakehouse.tables.quality.inspector import Inspector
+    from crypto_lakehouse.tables.quality.known_row_holes import load_known_holes
+    from crypto_lakehouse.tables.reading.batch import Source
+    from crypto_lakehouse.tables.reading.reader import Refused, read_batches
+    from crypto_lakehouse.tables.schema.schemas import schema_of
 
     found = [
         ArchiveQuality(key=stored.archive.key, fault=stored.fault)

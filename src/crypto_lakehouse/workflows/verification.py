@@ -14,16 +14,16 @@ from pathlib import Path
 from anyio import to_thread
 
 from crypto_lakehouse.collection.sampling import Sample, choose
-from crypto_lakehouse.collection.verification import (
+from crypto_lakehouse.collection.verifier import (
     StoredArchive,
     VerificationReport,
     Verifier,
 )
 from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.errors import ConfigurationError, Problem
-from crypto_lakehouse.core.ports import LedgerRow
-from crypto_lakehouse.stores.ledger import SqliteLedger
-from crypto_lakehouse.stores.local import LocalStore
+from crypto_lakehouse.core.protocols import LedgerRow
+from crypto_lakehouse.ledger.sqlite import SqliteLedger
+from crypto_lakehouse.stores.directory import LocalStore
 from crypto_lakehouse.stores.tree import key_folders
 
 __all__ = ["verify_archives", "verify_tree"]

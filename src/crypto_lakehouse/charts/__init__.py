@@ -1,0 +1,11 @@
+"""Pictures and pages: coverage, candles, validations. Needs the extra `plot`, and no display.
+
+- `coverage_plot` draws coverage as a calendar of months, a line for each series.
+- `candle_chart` draws bars as candles, with gaps where the data has none.
+- `validation_plots` and `validation_html` write a validation as one page without scripts.
+- `pictures` makes them alike on every machine, and whole once they have their name.
+
+matplotlib is imported on first use, so that importing this package costs nothing without it. The
+same values give the same picture, byte for byte, with the same version of matplotlib. Colours can
+be told apart without seeing red and green; every colour that has a meaning has a pattern too.
+"""

@@ -1,0 +1,168 @@
+"""One piece of a large body: what is asked for it, and which answers are to be trusted."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, aclosing
+from typing import Protocol, Self
+
+from attrs import define, field, frozen
+from yarl import URL
+
+from crypto_lakehouse.core.errors import ObjectChanged, TransferError, TruncatedBody
+from crypto_lakehouse.core.metrics import ByteMeter
+from crypto_lakehouse.http.concurrency_limit import Gate
+from crypto_lakehouse.http.retry import OnRetry, RetryPolicy
+from crypto_lakehouse.http.transport import Response, Transport, server_error
+
+__all__ = ["Held", "NoRanges", "Piece", "WholeBody", "bring"]
+
+_CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)", re.ASCII)
+
+#: Statuses by which a request with If-Match and a range says that the object is another one.
+_CHANGED = frozenset({404, 412, 416})
+
+
+class NoRanges(TransferError):
+    """The source answers a range with something else."""
+
+
+class Account(Protocol):
+    """What an archive costs, and the whole run.
+
+    Attributes:
+        requests: The archive's requests so far.
+        meter: Counts the run's bytes.
+    """
+
+    requests: int
+    meter: ByteMeter
+
+
+class Held:
+    """One request and its answer, which can be released before its context is left."""
+
+    __slots__ = ("_exchange", "_is_held", "response")
+
+    def __init__(self, exchange: AbstractAsyncContextManager[Response]) -> None:
+        self._exchange = exchange
+        self._is_held = True
+
+    async def __aenter__(self) -> Self:
+        self.response = await self._exchange.__aenter__()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.release()
+
+    async def release(self) -> None:
+        """Release the connection now."""
+        if self._is_held:
+            self._is_held = False
+            await self._exchange.__aexit__(None, None, None)
+
+
+@frozen(kw_only=True)
+class WholeBody:
+    """A body that has begun to arrive, and how further pieces of it can be had.
+
+    Attributes:
+        transport, gate, retry: What a request for a piece goes through.
+        url: Where the body is.
+        etag: Its ETag, a strong one.
+        size_bytes: Its whole length.
+        count: Told of bytes as they arrive.
+        account: Where each request for a piece is counted.
+        on_retry: Told of each retry.
+        leave: Gives the first connection's place in the gate back.
+    """
+
+    transport: Transport
+    gate: Gate
+    retry: RetryPolicy
+    url: URL
+    etag: str
+    size_bytes: int
+    count: Callable[[int], None]
+    account: Account
+    on_retry: OnRetry
+    leave: Callable[[], None]
+
+
+@define(eq=False)
+class Piece:
+    """A stretch of the body; `is_done` once all of it is here and the answer was in order."""
+
+    start: int
+    end: int
+    chunks: list[bytes | bytearray] = field(factory=list, repr=False)
+    is_done: bool = False
+    _held: int = 0
+
+    @property
+    def missing(self) -> int:
+        """How many of its last bytes are not here yet."""
+        return self.end - self.start - self._held
+
+    def add(self, chunk: bytes | bytearray) -> None:
+        """Take the next bytes."""
+        self.chunks.append(chunk)
+        self._held += len(chunk)
+
+
+async def bring(whole: WholeBody, piece: Piece, received: Callable[[int], None]) -> None:
+    """Fetch what is missing of a piece; what came before an error is kept in it.
+
+    Args:
+        whole: The body.
+        piece: Takes the bytes.
+        received: Told of them as they arrive.
+
+    Raises:
+        ObjectChanged: The source has another object by now.
+        NoRanges: The source does not keep to ranges.
+        TransferError: Trying again may help.
+    """
+    while piece.missing:
+        await _ask(whole, piece, received)
+    piece.is_done = True
+
+
+async def _ask(whole: WholeBody, piece: Piece, received: Callable[[int], None]) -> None:
+    """Fetch what the source gives in one answer; it may be less than it was asked for."""
+    start = piece.end - piece.missing
+    headers = {"Range": f"bytes={start}-{piece.end - 1}", "If-Match": whole.etag}
+    whole.account.requests += 1
+    async with whole.transport.get(whole.url, headers) as response:
+        due = length = _length(whole, response, start, piece.end)
+        async with aclosing(response.chunks()) as chunks:
+            async for chunk in chunks:
+                due -= len(chunk)
+                if due < 0:
+                    raise NoRanges(str(whole.url), "the source sent more than a range")
+                piece.add(chunk)
+                received(len(chunk))
+    if due:
+        raise TruncatedBody(str(whole.url), expected=length, received=length - due)
+
+
+def _length(whole: WholeBody, response: Response, start: int, end: int) -> int:
+    """How many bytes of a piece an answer holds, from `start` on.
+
+    Raises:
+        TransferError: It holds something else.
+    """
+    url, etag = str(whole.url), response.headers.get("ETag")
+    is_other = response.status in {200, 206} and etag not in {None, whole.etag}
+    if is_other or response.status in _CHANGED:
+        raise ObjectChanged(url, "the object changed while it was fetched")
+    if response.status not in {200, 206}:
+        raise server_error(whole.url, response)
+    match = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
+    if response.status == 206 and etag is not None and match is not None:
+        first, stop, total = int(match[1]), int(match[2]) + 1, match[3]
+        is_ours = first == start < stop <= end and total == str(whole.size_bytes)
+        if is_ours and response.size_bytes in {None, stop - start}:
+            return stop - start
+    raise NoRanges(url, "the source answers a range with something else")

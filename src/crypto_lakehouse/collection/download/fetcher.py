@@ -1,0 +1,346 @@
+"""Bring one object's bytes here: small ones into memory, large ones into a resumable part.
+
+A small body is cheapest hashed and written where it arrives; a large one costs one thread hop
+for each buffer, doing hash and write while the next is read (design 4).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from typing import TypeVar
+
+from attrs import define, field, frozen
+from yarl import URL
+
+from crypto_lakehouse.collection.download.bodies import Body, MemoryBody
+from crypto_lakehouse.collection.download.byte_ranges import Held, WholeBody
+from crypto_lakehouse.collection.download.parallel_ranges import Segments
+from crypto_lakehouse.collection.download.sidecar import SIDECAR_LIMIT_BYTES
+from crypto_lakehouse.collection.download.stream_to_part import fill
+from crypto_lakehouse.core.archive import Archive
+from crypto_lakehouse.core.errors import ObjectChanged, TransferError
+from crypto_lakehouse.core.events import ArchiveRetried, BodyStarted
+from crypto_lakehouse.core.metrics import ByteMeter
+from crypto_lakehouse.core.protocols import Emit, Part, PartRow, Store
+from crypto_lakehouse.core.redaction import redact
+from crypto_lakehouse.http.concurrency_limit import Gate
+from crypto_lakehouse.http.retry import RetryPolicy
+from crypto_lakehouse.http.transport import Response, Transport, object_url, server_error
+from crypto_lakehouse.zips.stream_check import StreamedZip
+
+__all__ = ["Fetched", "Fetcher", "Transfer"]
+
+#: Bodies up to this size are held in memory and written inline.
+SMALL_BODY_BYTES = 1 << 20
+
+_Result = TypeVar("_Result")
+
+_CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
+
+
+@frozen
+class Fetched:
+    """A body and what the source said of it.
+
+    Attributes:
+        url: Where it came from; it may hold secrets, as may the headers.
+    """
+
+    body: Body
+    etag: str | None
+    last_modified: str | None
+    url: str = ""
+    headers: Mapping[str, str] = field(factory=dict)
+
+
+@define
+class Transfer:
+    """The tries to fetch one archive, and what they cost.
+
+    Attributes:
+        meter: Counts the whole run's bytes.
+        base: The source that is asked; a second one where the first served something wrong.
+        sidecar_etag: The sidecar's ETag, once it was fetched.
+        streamed: What passed of a large body.
+        resume: Validators of a part that an earlier try left.
+        requests: Requests made so far.
+        fetched_bytes: Body bytes received so far.
+        entered_at: When it got its place in the gate; None while it has none.
+    """
+
+    archive: Archive
+    meter: ByteMeter
+    base: URL
+    resume: PartRow | None = None
+    sidecar_etag: str | None = field(init=False, default=None)
+    streamed: StreamedZip | None = field(init=False, default=None)
+    requests: int = field(init=False, default=0)
+    fetched_bytes: int = field(init=False, default=0)
+    entered_at: float | None = field(init=False, default=None)
+    _untold_bytes: int = field(init=False, default=0)
+
+    def count(self, size: int) -> None:
+        """Count body bytes as they arrive."""
+        self.fetched_bytes += size
+        self._untold_bytes += size
+        self.meter.received_bytes += size
+
+    def untold_bytes(self) -> int:
+        """Body bytes that came since this was asked last."""
+        size, self._untold_bytes = self._untold_bytes, 0
+        return size
+
+
+@define
+class Fetcher:
+    """Fetches archives and sidecars from one source, with retries, under one limit.
+
+    Args:
+        transport: Answers requests.
+        base: The source's base URL.
+        second: Another source of the same objects, asked where the first serves wrong bytes.
+        store: Holds parts.
+        retry: When to try again.
+        gate: Bounds the requests under way; a transfer that waits for its next try has no place.
+        emit: Told of retries and of large bodies that begin.
+        meter: Counts the run's bytes as they arrive.
+        segments: Takes very large bodies over several connections; None never does.
+    """
+
+    transport: Transport
+    base: URL
+    store: Store
+    retry: RetryPolicy
+    gate: Gate
+    emit: Emit
+    meter: ByteMeter = field(factory=ByteMeter)
+    second: URL | None = None
+    segments: Segments | None = None
+
+    def transfer(self, archive: Archive, resume: PartRow | None = None) -> Transfer:
+        """Begin to fetch one archive; `resume` are the validators of a part left earlier."""
+        return Transfer(archive, self.meter, self.base, resume)
+
+    def ask_elsewhere(self, transfer: Transfer) -> bool:
+        """Let the next look be a fresh one; at the second source, if there is one."""
+        transfer.resume = None
+        transfer.base = self.second or self.base
+        return self.second is not None
+
+    def ask_first(self, transfer: Transfer) -> None:
+        """Go back to the first source, for a fresh look."""
+        transfer.resume = None
+        transfer.base = self.base
+
+    async def archive(self, transfer: Transfer) -> Fetched | None:
+        """Fetch the zip; None where the source has none (404).
+
+        Raises:
+            TransferError: The source failed, after all retries.
+            StoreError: A part could not be written.
+        """
+        return await self._with_retries(transfer, self._archive_once)
+
+    async def sidecar(self, transfer: Transfer) -> bytes | None:
+        """Fetch the sidecar, or the beginning of one that is too long; None on 404.
+
+        Raises:
+            TransferError: The source failed, after all retries.
+        """
+        return await self._with_retries(transfer, self._sidecar_once)
+
+    async def _with_retries(
+        self, transfer: Transfer, once: Callable[[Transfer], Awaitable[_Result]]
+    ) -> _Result:
+        on_retry = partial(self._tell_of_retry, transfer)
+        return await self.retry.call(on_retry, self._within_limit, transfer, once)
+
+    async def _within_limit(
+        self, transfer: Transfer, once: Callable[[Transfer], Awaitable[_Result]]
+    ) -> _Result:
+        transfer.entered_at = await self.gate.enter()
+        try:
+            result = await once(transfer)
+        except BaseException as error:
+            self._leave(transfer, error)
+            raise
+        self._leave(transfer, None)
+        return result
+
+    def _leave(self, transfer: Transfer, error: BaseException | None) -> None:
+        """Give the place back, unless that was done."""
+        entered_at, transfer.entered_at = transfer.entered_at, None
+        if entered_at is not None:
+            self.gate.leave(entered_at, transfer.untold_bytes(), error)
+
+    async def _tell_of_retry(
+        self, transfer: Transfer, attempt: int, wait_s: float, error: TransferError
+    ) -> None:
+        reason = redact(str(error))
+        event = ArchiveRetried(
+            archive=transfer.archive, attempt=attempt, wait_s=wait_s, reason=reason
+        )
+        await self.emit((event,))
+
+    async def _sidecar_once(self, transfer: Transfer) -> bytes | None:
+        url = object_url(transfer.base, transfer.archive.sidecar_key)
+        transfer.requests += 1
+        async with self.transport.get(url, {}) as response:
+            if response.status == 404:
+                return None
+            if response.status != 200:
+                raise server_error(url, response)
+            data = await response.read(SIDECAR_LIMIT_BYTES + 1)
+            transfer.sidecar_etag = _text(response.headers.get("ETag"))
+        transfer.count(len(data))
+        return data
+
+    async def _archive_once(self, transfer: Transfer) -> Fetched | None:
+        unfinished = await self._unfinished(transfer)
+        if unfinished is not None and unfinished.is_whole:
+            return unfinished.whole
+        url = object_url(transfer.base, transfer.archive.key)
+        headers = unfinished.headers if unfinished else {}
+        transfer.requests += 1
+        async with Held(self.transport.get(url, headers)) as held:
+            response = held.response
+            if response.status == 404:
+                return None
+            if response.status == 206 and unfinished is not None:
+                body: Body = await self._continue(transfer, url, held, unfinished)
+            elif response.status == 416 and unfinished is not None:
+                if _is_all(response, unfinished.part.size_bytes):
+                    return unfinished.whole
+                raise await self._start_over(transfer, url, unfinished, "its size is another")
+            elif response.status == 200:
+                body = await self._take(transfer, url, held)
+            else:
+                raise server_error(url, response)
+            etag, last_modified = _validators(response)
+        return Fetched(body, etag, last_modified, str(url), response.headers)
+
+    async def _unfinished(self, transfer: Transfer) -> _Unfinished | None:
+        """The bytes that an earlier try left, where they can be gone on with."""
+        row, transfer.resume = transfer.resume, None
+        if row is None or _validator(row) is None:
+            return None
+        part = await self._open_part(transfer, resume=True)
+        if not part.size_bytes:
+            return None
+        transfer.resume = row
+        return _Unfinished(part, row)
+
+    async def _open_part(self, transfer: Transfer, *, resume: bool) -> Part:
+        transfer.streamed = StreamedZip()
+        key, watch = transfer.archive.key, transfer.streamed.feed
+        return await self.store.open_part(key, resume=resume, watch=watch)
+
+    async def _start_over(
+        self, transfer: Transfer, url: URL, unfinished: _Unfinished, reason: str
+    ) -> ObjectChanged:
+        """Forget the part; the error makes the next try a fresh one."""
+        transfer.resume = None
+        await unfinished.part.discard()
+        return ObjectChanged(str(url), f"the object changed while it was fetched: {reason}")
+
+    async def _take(self, transfer: Transfer, url: URL, held: Held) -> Body:
+        """Take a whole body, into memory or into a part by its announced size."""
+        response, key = held.response, transfer.archive.key
+        if response.size_bytes is not None and response.size_bytes <= SMALL_BODY_BYTES:
+            data = await response.read(SMALL_BODY_BYTES)
+            transfer.count(len(data))
+            return MemoryBody(self.store, key, data)
+        etag, last_modified = _validators(response)
+        size = response.size_bytes
+        transfer.resume = PartRow(etag=etag, last_modified=last_modified, size_bytes=size)
+        started = BodyStarted(
+            archive=transfer.archive, etag=etag, last_modified=last_modified, size_bytes=size
+        )
+        await self.emit((started,))
+        part = await self._open_part(transfer, resume=False)
+        await self._fill(transfer, url, held, part)
+        return part
+
+    async def _fill(self, transfer: Transfer, url: URL, held: Held, part: Part) -> None:
+        """Append a body to a part; over several connections where that may pay."""
+        count, size = partial(self._count, transfer), held.response.size_bytes or 0
+        if self.segments is None or not self.segments.may_pay(url, held.response, part.size_bytes):
+            await fill(held.response, part, count)
+            return
+        whole = WholeBody(
+            transport=self.transport,
+            gate=self.gate,
+            retry=self.retry,
+            url=url,
+            etag=held.response.headers["ETag"],
+            size_bytes=part.size_bytes + size,
+            count=count,
+            account=transfer,
+            on_retry=partial(self._tell_of_retry, transfer),
+            leave=partial(self._leave, transfer, None),
+        )
+        await self.segments.fill(held, part, whole)
+
+    def _count(self, transfer: Transfer, size: int) -> None:
+        """Count a part of a large body, and let the gate judge by it before the body ends."""
+        transfer.count(size)
+        self.gate.received(transfer.untold_bytes())
+
+    async def _continue(
+        self, transfer: Transfer, url: URL, held: Held, unfinished: _Unfinished
+    ) -> Body:
+        """Append the rest of a body to the part that holds its beginning."""
+        response, part = held.response, unfinished.part
+        match = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
+        if match is None or int(match[1]) != part.size_bytes:
+            raise await self._start_over(transfer, url, unfinished, "it sent another range")
+        if unfinished.row.etag != _validators(response)[0]:
+            raise await self._start_over(transfer, url, unfinished, "its ETag is another")
+        await self._fill(transfer, url, held, part)
+        return part
+
+
+@frozen
+class _Unfinished:
+    """The beginning of a body, and what tells whether the source still has the rest."""
+
+    part: Part
+    row: PartRow
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether only the proof is missing."""
+        return self.part.size_bytes == self.row.size_bytes
+
+    @property
+    def whole(self) -> Fetched:
+        """What was fetched, where nothing is left to fetch."""
+        return Fetched(self.part, self.row.etag, self.row.last_modified)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Ask for the rest of the very object that the part began as."""
+        validator = _validator(self.row) or ""
+        return {"Range": f"bytes={self.part.size_bytes}-", "If-Range": validator}
+
+
+def _is_all(response: Response, size_bytes: int) -> bool:
+    """Whether no range is left because the object has just as many bytes (RFC 9110, 15.5.17)."""
+    return response.headers.get("Content-Range") == f"bytes */{size_bytes}"
+
+
+def _validators(response: Response) -> tuple[str | None, str | None]:
+    return _text(response.headers.get("ETag")), _text(response.headers.get("Last-Modified"))
+
+
+def _text(value: str | None) -> str | None:
+    """A header's value where it is ASCII; others can be neither stored nor sent back for sure."""
+    return value if value and value.isascii() else None
+
+
+def _validator(row: PartRow) -> str | None:
+    """What If-Range takes: a strong ETag, or a date (RFC 9110, section 13.1.5)."""
+    strong = row.etag if row.etag and not row.etag.startswith("W/") else None
+    return strong or row.last_modified

@@ -1,0 +1,181 @@
+"""Hand events from the workers to the sinks: one task, one bounded queue.
+
+Workers wait only where the queue is full. A sick sink is dropped and named; the run goes on,
+unless it cannot do without that sink.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+
+import anyio
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+from attrs import define, field
+
+from crypto_lakehouse.core.errors import LakehouseError, SinkError
+from crypto_lakehouse.core.events import ArchivesUnchanged, Event, RunWarned
+from crypto_lakehouse.core.protocols import Sink
+
+__all__ = ["Dispatcher"]
+
+#: How many batches may wait for the sinks before the workers do.
+QUEUE_BATCHES = 1024
+
+#: How many events a sink is handed at once, at most and roughly.
+BATCH_EVENTS = 512
+
+#: Events are gathered for this long, in seconds: a turn of every sink for each would cost more than
+#: the event.
+GATHER_S = 0.02
+
+#: After this long without an event the sinks are asked to flush, in seconds.
+FLUSH_AFTER_S = 0.5
+
+#: How long each sink may take to close once the deadline has passed, in seconds.
+CLOSE_WITHIN_S = 0.25
+
+
+@define
+class Dispatcher:
+    """Owns the event queue of a run.
+
+    Use: run `run()` as a task; call `emit` from anywhere; call `finish()` once nothing emits
+    any more; `run()` then delivers what is left, closes the sinks and returns. It runs on
+    through cancellation from outside, so that what is known of finished archives is not lost;
+    the owner bounds that by `deadline_in`.
+
+    Args:
+        sinks: Who listens, in this order.
+        farewell: Makes the last event, once all others are delivered.
+        gather_s: How long events are gathered before the sinks hear of them, in seconds.
+    """
+
+    sinks: list[Sink]
+    farewell: Callable[[], Event]
+    gather_s: float = GATHER_S
+    _scope: anyio.CancelScope = field(init=False, factory=lambda: anyio.CancelScope(shield=True))
+    _finished: anyio.Event = field(init=False, factory=anyio.Event)
+    _send: MemoryObjectSendStream[Sequence[Event]] = field(init=False)
+    _receive: MemoryObjectReceiveStream[Sequence[Event]] = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        queue = anyio.create_memory_object_stream[Sequence[Event]](QUEUE_BATCHES)
+        self._send, self._receive = queue
+
+    async def emit(self, events: Sequence[Event]) -> None:
+        """Queue events, in order; waits while the queue is full."""
+        try:
+            self._send.send_nowait(events)
+        except anyio.WouldBlock:
+            await self._send.send(events)
+
+    def finish(self) -> None:
+        """Say that no event will follow."""
+        self._finished.set()
+        self._send.close()
+
+    def deadline_in(self, seconds: float) -> None:
+        """Give up delivering after this many seconds."""
+        self._scope.deadline = anyio.current_time() + seconds
+
+    async def run(self) -> None:
+        """Deliver events until `finish()`.
+
+        Raises:
+            SinkError: A sink that the run cannot do without has failed.
+        """
+        with self._scope:
+            try:
+                await self._deliver_all()
+                await self._deliver([self.farewell()])
+            finally:
+                self._receive.close()
+                await self._close(tuple(self.sinks))
+
+    async def _deliver_all(self) -> None:
+        while True:
+            batch = await self._next_batch()
+            if batch is None:
+                return
+            await self._deliver(batch)
+
+    async def _next_batch(self) -> list[Event] | None:
+        """What has come, at least one event; empty after a quiet while, None at the end."""
+        batch: list[Event] = []
+        if self.gather_s:
+            with anyio.move_on_after(self.gather_s):
+                await self._finished.wait()
+        with anyio.move_on_after(FLUSH_AFTER_S):
+            try:
+                batch.extend(await self._receive.receive())
+            except anyio.EndOfStream:
+                return None
+        while batch and len(batch) < BATCH_EVENTS:
+            try:
+                batch.extend(self._receive.receive_nowait())
+            except (anyio.WouldBlock, anyio.EndOfStream):
+                break
+        return batch
+
+    async def _deliver(self, batch: list[Event]) -> None:
+        """Hand a batch to the sinks; an empty one stands for a quiet while."""
+        sick = (
+            await self._each(self.sinks, "handle", batch)
+            if batch
+            else await self._each(self.sinks, "flush")
+        )
+        await self._name(sick)
+
+    async def _name(self, sick: list[SinkError]) -> None:
+        """Tell those that are well of those that were dropped."""
+        if sick:
+            await self._deliver([RunWarned(message=str(error)) for error in sick])
+
+    async def _close(self, sinks: Sequence[Sink]) -> None:
+        """Close every sink once, whatever another one does, and also after the deadline."""
+        if not sinks:
+            return
+        late = self._scope.cancel_called
+        try:
+            with anyio.move_on_after(CLOSE_WITHIN_S if late else None, shield=late):
+                await self._each(sinks[:1], "close")
+        finally:
+            await self._close(sinks[1:])
+
+    async def _each(
+        self, sinks: Iterable[Sink], method: str, *arguments: Sequence[Event]
+    ) -> list[SinkError]:
+        """Call one method of every sink; drop and close those that fail, and return why."""
+        sick: list[SinkError] = []
+        fatal: SinkError | None = None
+        for sink in tuple(sinks):
+            try:
+                await getattr(sink, method)(*_as_taken(sink, arguments))
+            except Exception as error:  # noqa: BLE001 - a sink may be anybody's code
+                reason = str(error) if isinstance(error, LakehouseError) else repr(error)
+                sick.append(SinkError(sink.name, reason))
+                sick[-1].__cause__ = error
+                fatal = fatal or (sick[-1] if sink.required else None)
+                self.sinks = [other for other in self.sinks if other is not sink]
+                if method != "close":
+                    with suppress(Exception):
+                        await sink.close()
+        if fatal is not None:
+            raise fatal
+        return sick
+
+
+def _as_taken(sink: Sink, arguments: tuple[Sequence[Event], ...]) -> tuple[Sequence[Event], ...]:
+    """Write out events that stand for many, for sinks that do not know them."""
+    if getattr(sink, "takes_unchanged", False):
+        return arguments
+    return tuple(list(_single(batch)) for batch in arguments)
+
+
+def _single(batch: Iterable[Event]) -> Iterator[Event]:
+    for event in batch:
+        if isinstance(event, ArchivesUnchanged):
+            yield from event.each()
+        else:
+            yield event

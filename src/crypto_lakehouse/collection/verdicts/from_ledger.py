@@ -1,0 +1,83 @@
+"""Verdicts that need no worker: made from the plan, the ledger and a directory scan."""
+
+from __future__ import annotations
+
+from attrs import evolve
+
+from crypto_lakehouse.core.archive import Archive
+from crypto_lakehouse.core.errors import StoreError
+from crypto_lakehouse.core.events import ArchiveFinished
+from crypto_lakehouse.core.listed import same_moment
+from crypto_lakehouse.core.plan import PlannedArchive
+from crypto_lakehouse.core.protocols import LedgerRow
+from crypto_lakehouse.core.verdicts import Verdict
+
+__all__ = ["not_listed", "not_published", "of_row", "refused", "still_wrong", "unchanged"]
+
+_NOT_LISTED = "the source does not list it, although the calendar says that it must exist"
+_GONE = "the source lists it no more; the copy here is verified, and is kept"
+_STILL_WRONG = "the source has the same zip and the same sidecar as when it was quarantined"
+
+
+def not_published(item: PlannedArchive) -> ArchiveFinished:
+    """It cannot exist, or is known not to."""
+    return ArchiveFinished(
+        archive=item.archive, verdict=Verdict.NOT_PUBLISHED, reason=item.not_published
+    )
+
+
+def not_listed(item: PlannedArchive) -> ArchiveFinished:
+    """The source's listing lacks it."""
+    return ArchiveFinished(archive=item.archive, verdict=Verdict.MISSING, reason=_NOT_LISTED)
+
+
+def refused(item: PlannedArchive, error: StoreError) -> ArchiveFinished:
+    """The store cannot tell what is here."""
+    if item.not_published:
+        return not_published(item)
+    return ArchiveFinished(archive=item.archive, verdict=Verdict.FAILED, reason=str(error))
+
+
+def still_wrong(archive: Archive, row: LedgerRow, *, stands: bool) -> ArchiveFinished:
+    """The publisher's fault is as it was when it was found."""
+    event = of_row(archive, row, Verdict.UPSTREAM_MISMATCH, _STILL_WRONG)
+    etags = (row.newer_etag, row.newer_sidecar_etag) if stands else (row.etag, row.sidecar_etag)
+    return evolve(event, etag=etags[0], sidecar_etag=etags[1], stands=stands)
+
+
+def unchanged(item: PlannedArchive, row: LedgerRow) -> ArchiveFinished:
+    """An archive that needs nothing; what a listing says of it goes to the ledger."""
+    if item.unlisted:
+        return of_row(item.archive, row, Verdict.UNCHANGED, _GONE)
+    event = of_row(item.archive, row, Verdict.UNCHANGED)
+    listed = item.listed
+    if listed is None:
+        return event
+    restamped = not same_moment(row.last_modified, listed.last_modified)
+    return evolve(
+        event,
+        etag=listed.etag or row.etag,
+        last_modified=listed.last_modified or row.last_modified,
+        sidecar_etag=listed.sidecar_etag or row.sidecar_etag,
+        change="restamped" if restamped else "",
+        seen=True,
+    )
+
+
+def of_row(
+    archive: Archive, row: LedgerRow, verdict: Verdict, reason: str = "", *, seen: bool = False
+) -> ArchiveFinished:
+    """What the ledger knows of an archive, as its verdict in this run."""
+    return ArchiveFinished(
+        archive=archive,
+        verdict=verdict,
+        reason=reason,
+        size_bytes=row.size_bytes,
+        mtime_ns=row.mtime_ns,
+        sha256=row.sha256,
+        published_sha256=row.published_sha256,
+        etag=row.etag,
+        last_modified=row.last_modified,
+        sidecar_etag=row.sidecar_etag,
+        seen=seen,
+    )

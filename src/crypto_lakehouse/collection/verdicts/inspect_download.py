@@ -1,0 +1,161 @@
+"""Fetch an archive with its sidecar, and look at what came."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Callable
+from typing import BinaryIO
+
+from anyio import from_thread, to_thread
+from attrs import evolve, frozen
+
+from crypto_lakehouse.collection.download.bodies import Body
+from crypto_lakehouse.collection.download.fetcher import Fetched, Fetcher, Transfer
+from crypto_lakehouse.collection.download.sidecar import parse_sidecar
+from crypto_lakehouse.collection.verdicts.verdict_rules import Look
+from crypto_lakehouse.core.errors import SidecarMalformed
+from crypto_lakehouse.core.listed import ListedArchive, md5_of_etag, moment_of, same_etag
+from crypto_lakehouse.zips.check import INLINE_BYTES, check_zip
+from crypto_lakehouse.zips.stream_check import StreamedZip
+
+__all__ = ["Examiner", "Exhibit", "Published", "md5_of"]
+
+
+@frozen
+class Published:
+    """A sidecar as the source sent it.
+
+    Attributes:
+        data: Its bytes, None where the source has none.
+        sha256: The digest that it names.
+        fault: Why it names none, empty where it does or is absent.
+    """
+
+    data: bytes | None = None
+    sha256: str | None = None
+    fault: str = ""
+
+
+@frozen(kw_only=True)
+class Exhibit:
+    """A fetched body with what a look at it showed, and its sidecar as published."""
+
+    fetched: Fetched
+    look: Look
+    sidecar: bytes | None
+
+    @property
+    def body(self) -> Body:
+        """The bytes, not yet at their final name."""
+        return self.fetched.body
+
+
+@frozen
+class Examiner:
+    """Fetches archives and looks at them.
+
+    Args:
+        fetcher: Fetches zips and sidecars.
+        integrity: `sidecar`, `listing` or `both` (design 3.2).
+        keep_sidecars: Whether the sidecar is kept beside its zip.
+    """
+
+    fetcher: Fetcher
+    integrity: str
+    keep_sidecars: bool
+
+    async def examine(self, transfer: Transfer, listed: ListedArchive | None) -> Exhibit | None:
+        """Fetch an archive with its sidecar, and look at it; None where there is none."""
+        fetched = await self.fetcher.archive(transfer)
+        if fetched is None:
+            return None
+        digest = md5_of_etag(listed.etag if listed else None) or md5_of_etag(fetched.etag)
+        needs_sidecar = self.keep_sidecars or self.integrity != "listing" or digest is None
+        published = await self.published(transfer) if needs_sidecar else Published()
+        await others_first()
+        body = fetched.body
+        look = Look(
+            sha256=body.sha256(),
+            integrity=self.integrity,
+            etag_agrees=None,
+            published_sha256=published.sha256,
+            sidecar_fault=published.fault,
+            zip_fault=await self._zip_fault(transfer, body),
+            is_stale=_is_stale(fetched, listed, self.integrity),
+        )
+        if digest is not None and (self.integrity != "sidecar" or not look.is_proven):
+            agrees = await md5_of(body.reader, body.size_bytes) == digest
+            look = evolve(look, etag_agrees=agrees)
+        return Exhibit(fetched=fetched, look=look, sidecar=published.data)
+
+    async def _zip_fault(self, transfer: Transfer, body: Body) -> str:
+        member, streamed = transfer.archive.member, transfer.streamed
+        is_large = body.held is None and streamed is not None
+        if is_large and await to_thread.run_sync(_is_good, streamed, body.reader, member):
+            return ""
+        return await check_zip(body.reader, member, body.size_bytes, body.held)
+
+    async def published(self, transfer: Transfer) -> Published:
+        """Fetch the sidecar."""
+        data = await self.fetcher.sidecar(transfer)
+        if data is None:
+            return Published()
+        try:
+            return Published(data, parse_sidecar(data, transfer.archive.sidecar_key))
+        except SidecarMalformed as error:
+            return Published(data, None, str(error))
+
+
+async def others_first() -> None:
+    """Let those who wait for a place send their requests; then verify while these are under way.
+
+    Answers tend to arrive together. In the first turn of the event loop places are given back,
+    in the second they are taken.
+    """
+    for _ in range(2):
+        await asyncio.sleep(0)
+
+
+def _is_good(streamed: StreamedZip | None, reader: Callable[[], BinaryIO], member: str) -> bool:
+    with reader() as file:
+        return streamed is not None and streamed.is_good(file, member)
+
+
+def _is_stale(fetched: Fetched, listed: ListedArchive | None, integrity: str) -> bool:
+    """Whether the source served another version than it lists.
+
+    A version that is newer than the listed one came after the listing; only a sidecar can prove
+    it. An older one is a cache's (archive-facts 1.4).
+    """
+    if listed is None:
+        return False
+    if fetched.etag is None or listed.etag is None:
+        return fetched.body.size_bytes != listed.size_bytes
+    if same_etag(fetched.etag, listed.etag):
+        return False
+    # A cache of another make has ETags of its own; there only the size can tell.
+    if md5_of_etag(fetched.etag) is None and fetched.body.size_bytes == listed.size_bytes:
+        return False
+    return integrity != "sidecar" or not _is_newer(fetched.last_modified, listed.last_modified)
+
+
+def _is_newer(served: str | None, listed: str | None) -> bool:
+    one, other = moment_of(served), moment_of(listed)
+    return one is not None and other is not None and one > other
+
+
+async def md5_of(reader: Callable[[], BinaryIO], size_bytes: int) -> str:
+    """MD5 of stored or fetched bytes; a thread reads what is large."""
+    if size_bytes <= INLINE_BYTES:
+        return _md5(reader, lambda: None)
+    return await to_thread.run_sync(_md5, reader, from_thread.check_cancelled)
+
+
+def _md5(reader: Callable[[], BinaryIO], step: Callable[[], None]) -> str:
+    digest = hashlib.md5(usedforsecurity=False)
+    with reader() as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+            step()
+    return digest.hexdigest()

@@ -1,0 +1,246 @@
+"""Prove the file that stands at an archive's final name, with as few requests as can be."""
+
+from __future__ import annotations
+
+from attrs import evolve, frozen
+
+from crypto_lakehouse.collection.download.fetcher import Transfer
+from crypto_lakehouse.collection.download.sidecar import SIDECAR_LIMIT_BYTES, parse_sidecar
+from crypto_lakehouse.collection.inventory import Action, Work, is_other_version
+from crypto_lakehouse.collection.verdicts.inspect_download import Examiner, Published, md5_of
+from crypto_lakehouse.collection.verdicts.outcome import Outcome
+from crypto_lakehouse.collection.verdicts.verdict_rules import NO_SIDECAR, Ruling
+from crypto_lakehouse.core.archive import Archive
+from crypto_lakehouse.core.errors import SidecarMalformed
+from crypto_lakehouse.core.listed import ListedArchive, md5_of_etag, same_etag, same_moment
+from crypto_lakehouse.core.protocols import FileStat, LedgerRow, Store
+from crypto_lakehouse.core.verdicts import SUCCESSES, Verdict
+from crypto_lakehouse.zips.check import check_zip
+
+__all__ = ["ACCEPTED", "NOTHING", "Standing", "StandingProver", "kept_digest"]
+
+#: Why bytes that disagree with their sidecar are at their final name.
+ACCEPTED = "its sidecar disagrees; a policy let it in"
+
+
+@frozen
+class Standing:
+    """What the file at an archive's final name is worth.
+
+    Attributes:
+        present: What is known of its bytes, where the ledger, the sidecar beside it or the source
+            says what they are. They are not lost when another version takes their place.
+        digest: Of the bytes, where they were read and are no broken archive.
+    """
+
+    present: Outcome | None = None
+    digest: str | None = None
+
+    @property
+    def sha256(self) -> str | None:
+        """The digest of bytes that are known, None where there are none."""
+        return self.present.sha256 if self.present is not None else None
+
+    @property
+    def is_verified(self) -> bool:
+        """Whether the bytes are proven to be a published version."""
+        return self.present is not None and self.present.ruling.verdict in SUCCESSES
+
+
+#: There is no file, or one that is worth nothing.
+NOTHING = Standing()
+
+
+@frozen
+class StandingProver:
+    """Tells what a stored file is worth, in three steps; each asks only what the last left open.
+
+    Args:
+        store: Where it lies.
+        examiner: Fetches sidecars.
+        keep_sidecars: Whether sidecars are wanted beside their zips.
+    """
+
+    store: Store
+    examiner: Examiner
+    keep_sidecars: bool
+
+    async def recognise(self, work: Work) -> Standing:
+        """Find out without a request what stands there; the file is read where it may be another.
+
+        Raises:
+            StoreError: The store refused.
+        """
+        row, stat = work.standing, work.stat
+        if stat is None:
+            return NOTHING
+        if row is not None and work.action is not Action.CHECK:
+            return Standing(Outcome.of_row(row, Ruling(Verdict.UNCHANGED), stat))
+        digest = await self.store.sha256(work.archive.key)
+        if digest is None:
+            return NOTHING
+        present = await self._known_here(work, stat, digest)
+        if present is not None and await self._is_unreadable(work, stat):
+            return NOTHING
+        return Standing(present, digest)
+
+    async def ask(self, work: Work, transfer: Transfer, standing: Standing) -> Standing:
+        """Ask the source's sidecar of a file that nothing here proves.
+
+        Raises:
+            TransferError: The sidecar could not be asked for.
+            StoreError: The store refused.
+        """
+        digest, stat = standing.digest, work.stat
+        is_open = work.action is Action.CHECK and not standing.is_verified
+        if not is_open or digest is None or stat is None:
+            return standing
+        published = await self.examiner.published(transfer)
+        present = _as_published(_facts(work.row, stat, digest), published, transfer)
+        if present is None:
+            return _still_disagreeing(standing, published, transfer)
+        if await self._is_unreadable(work, stat):
+            return NOTHING
+        if published.data is not None and self.keep_sidecars:
+            await self.store.put(work.archive.sidecar_key, published.data)
+        return Standing(present, digest)
+
+    async def settle(self, work: Work, transfer: Transfer, standing: Standing) -> Outcome | None:
+        """The end of the matter where the file can stay; None where the archive is fetched.
+
+        Raises:
+            TransferError: The sidecar could not be asked for.
+            StoreError: The store refused.
+        """
+        present = standing.present
+        if present is None or work.action is Action.FETCH:
+            return None
+        if work.action is Action.FETCH_SIDECAR:
+            return await self._fetch_sidecar(present, transfer)
+        known = _seen(present, work.planned.listed)
+        return known or await self._compare_with_listing(work, transfer, present)
+
+    async def _known_here(self, work: Work, stat: FileStat, digest: str) -> Outcome | None:
+        """What ledger and kept sidecar say of these bytes."""
+        row, known = work.row, _facts(work.row, stat, digest)
+        is_recorded = row is not None and row.sha256 == digest
+        if row is not None and is_recorded and row.verdict in SUCCESSES:
+            return known
+        if await kept_digest(self.store, work.archive) == digest:
+            return evolve(known, published_sha256=digest)
+        if row is not None and is_recorded and row.accepted:
+            ruling = Ruling(Verdict.UPSTREAM_MISMATCH, ACCEPTED)
+            return evolve(known, ruling=ruling, accepted=True)
+        if row is not None and is_recorded and row.verdict is Verdict.SIDECAR_MISSING:
+            return evolve(known, ruling=NO_SIDECAR)
+        return None
+
+    async def _is_unreadable(self, work: Work, stat: FileStat) -> bool:
+        """A right digest is not enough for the file that is there: it must be a zip, too."""
+        archive = work.archive
+        fault = await check_zip(
+            lambda: self.store.reader(archive.key), archive.member, stat.size_bytes
+        )
+        return bool(fault)
+
+    async def _compare_with_listing(
+        self, work: Work, transfer: Transfer, present: Outcome
+    ) -> Outcome | None:
+        """Whether a known file without a known ETag is the listed version; None where not."""
+        listed, stat = work.planned.listed, present.stat
+        if listed is None or stat is None or stat.size_bytes != listed.size_bytes:
+            return None
+        key, md5 = work.archive.key, md5_of_etag(listed.etag)
+        if md5 is not None:
+            same = await md5_of(lambda: self.store.reader(key), stat.size_bytes) == md5
+        elif present.ruling.verdict is Verdict.VERIFIED:  # by the published sidecar, just now
+            same = True
+        else:  # a multipart ETag says nothing of the bytes; the published digest does
+            same = (await self.examiner.published(transfer)).sha256 == present.sha256
+        return _with_listed(present, listed) if same else None
+
+    async def _fetch_sidecar(self, present: Outcome, transfer: Transfer) -> Outcome | None:
+        """Fetch the sidecar of a zip that is verified; None where it speaks of another one."""
+        published = await self.examiner.published(transfer)
+        if published.data is None:
+            reason = "the source has no sidecar of it any more; it was verified before"
+            return evolve(present, ruling=Ruling(Verdict.UNCHANGED, reason))
+        if published.sha256 is None or published.sha256 != present.sha256:
+            return None
+        if self.keep_sidecars:
+            await self.store.put(transfer.archive.sidecar_key, published.data)
+        return evolve(
+            present,
+            ruling=Ruling(Verdict.UNCHANGED, "its sidecar was fetched again"),
+            published_sha256=published.sha256,
+            sidecar_etag=transfer.sidecar_etag,
+        )
+
+
+def _facts(row: LedgerRow | None, stat: FileStat, digest: str) -> Outcome:
+    """What the ledger knows of the bytes with this digest, if it knows them."""
+    ruling = Ruling(Verdict.UNCHANGED)
+    if row is not None and row.sha256 == digest:
+        return Outcome.of_row(row, ruling, stat)
+    return Outcome(ruling=ruling, stat=stat, sha256=digest)
+
+
+def _as_published(known: Outcome, published: Published, transfer: Transfer) -> Outcome | None:
+    """What the source's sidecar makes of stored bytes; None where it speaks of others."""
+    if published.data is None:
+        return evolve(known, ruling=NO_SIDECAR, published_sha256=None)
+    if published.sha256 != known.sha256:
+        return None
+    return evolve(
+        known,
+        ruling=Ruling(Verdict.VERIFIED),
+        published_sha256=published.sha256,
+        sidecar_etag=transfer.sidecar_etag,
+    )
+
+
+def _still_disagreeing(standing: Standing, published: Published, transfer: Transfer) -> Standing:
+    """What a policy let in stays let in; the ledger learns what the sidecar says now."""
+    if standing.present is None:
+        return standing
+    present = evolve(
+        standing.present,
+        published_sha256=published.sha256,
+        sidecar_etag=transfer.sidecar_etag,
+    )
+    return evolve(standing, present=present)
+
+
+async def kept_digest(store: Store, archive: Archive) -> str | None:
+    """The digest in the sidecar beside a stored archive, None where there is no good one."""
+    data = await store.read(archive.sidecar_key, SIDECAR_LIMIT_BYTES + 1)
+    try:
+        return None if data is None else parse_sidecar(data, archive.sidecar_key)
+    except SidecarMalformed:
+        return None
+
+
+def _seen(outcome: Outcome, listed: ListedArchive | None) -> Outcome | None:
+    """The outcome where it needs no comparison with a listing; None where it does."""
+    if listed is None:
+        return outcome
+    if outcome.etag is None or listed.etag is None:
+        return None
+    size = outcome.stat.size_bytes if outcome.stat else None
+    other = is_other_version(size, outcome.etag, listed)
+    return None if other else _with_listed(outcome, listed)
+
+
+def _with_listed(outcome: Outcome, listed: ListedArchive) -> Outcome:
+    """Let the ledger learn what the listing says of the very object that is stored."""
+    same = listed.etag is None or same_etag(outcome.etag, listed.etag)
+    same = same and same_moment(outcome.last_modified, listed.last_modified)
+    restamped = outcome.etag is not None and not same
+    return evolve(
+        outcome,
+        etag=listed.etag or outcome.etag,
+        last_modified=listed.last_modified or outcome.last_modified,
+        sidecar_etag=listed.sidecar_etag or outcome.sidecar_etag,
+        change="restamped" if restamped else "",
+        seen=True,
+    )

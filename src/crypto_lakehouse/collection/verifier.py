@@ -1,0 +1,258 @@
+"""Hash what is stored and compare it with what was published; nothing is changed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from enum import StrEnum
+from typing import Any
+
+import anyio
+from anyio.streams.memory import MemoryObjectReceiveStream
+from attrs import define, field, frozen
+
+from crypto_lakehouse.collection.download.sidecar import SIDECAR_LIMIT_BYTES, parse_sidecar
+from crypto_lakehouse.collection.sampling import Chosen
+from crypto_lakehouse.core.archive import SIDECAR_SUFFIX
+from crypto_lakehouse.core.errors import SidecarMalformed, StoreError
+from crypto_lakehouse.core.protocols import FileStat, Ledger, LedgerRow, Store
+from crypto_lakehouse.core.task_groups import one_error
+from crypto_lakehouse.core.verdicts import Verdict
+
+__all__ = ["DAMAGE", "FileState", "StoredArchive", "VerificationReport", "Verifier"]
+
+#: How many results may wait for an earlier one.
+WAITING_RESULTS = 10_000
+
+#: Number, key, what lies there, and what the ledger knows.
+_Item = tuple[int, str, FileStat | None, LedgerRow | None]
+
+#: How many problems a report lists; the totals count all of them.
+LISTED_PROBLEMS = 100
+
+
+class FileState(StrEnum):
+    """What hashing one stored archive showed."""
+
+    OK = "ok"
+    """Its bytes are the published ones."""
+    DAMAGED = "damaged"
+    """Its bytes are not what the sidecar or the ledger says."""
+    MISSING = "missing"
+    """The ledger says that it was verified, and it is gone."""
+    UNPROVEN = "unproven"
+    """Nothing here says what its digest must be."""
+    UNREADABLE = "unreadable"
+    """It is there, and the disk does not give its bytes."""
+
+    @property
+    def mark(self) -> str:
+        """The state as one character, as rclone's `check --combined` has them."""
+        return _MARKS[self]
+
+
+_MARKS = {
+    FileState.OK: "=",
+    FileState.DAMAGED: "*",
+    FileState.MISSING: "+",
+    FileState.UNPROVEN: "-",
+    FileState.UNREADABLE: "!",
+}
+
+#: States in which an archive is no good as it is.
+DAMAGE = frozenset({FileState.DAMAGED, FileState.UNREADABLE})
+
+
+@frozen
+class StoredArchive:
+    """One stored archive and its state.
+
+    Attributes:
+        sha256: Digest of its bytes, None where they are gone or cannot be read.
+        size_bytes: Of the file, 0 where there is none.
+    """
+
+    key: str
+    state: FileState
+    reason: str = ""
+    sha256: str | None = None
+    size_bytes: int = 0
+
+
+@define
+class VerificationReport:
+    """What verifying a tree showed.
+
+    Attributes:
+        totals: A count for each state.
+        problems: The first 100 archives that are damaged, unreadable or missing.
+    """
+
+    totals: Counter[FileState] = field(factory=Counter)
+    problems: list[StoredArchive] = field(factory=list)
+
+    def add(self, archive: StoredArchive) -> None:
+        """Count one archive."""
+        self.totals[archive.state] += 1
+        is_problem = archive.state in DAMAGE or archive.state is FileState.MISSING
+        if is_problem and len(self.problems) < LISTED_PROBLEMS:
+            self.problems.append(archive)
+
+    @property
+    def exit_code(self) -> int:
+        """0 all good, 3 some missing, 4 some damaged (design 3.5)."""
+        if any(self.totals[state] for state in DAMAGE):
+            return 4
+        return 3 if self.totals[FileState.MISSING] else 0
+
+    def to_mapping(self) -> dict[str, Any]:
+        """The object that `verify --json` prints."""
+        return {
+            "workflow": "verification",
+            "status": "partial" if self.exit_code else "complete",
+            "totals": {
+                "checked": self.totals.total(),
+                **{str(state): self.totals[state] for state in FileState},
+            },
+            "problems": [
+                {"key": item.key, "state": str(item.state), "reason": item.reason}
+                for item in self.problems
+            ],
+        }
+
+
+@define
+class Verifier:
+    """Hashes archives, several at once.
+
+    Args:
+        store: Where they lie.
+        ledger: What runs found out; a sidecar beside its zip counts more.
+        workers: How many are hashed at once; hashing takes a core each.
+    """
+
+    store: Store
+    ledger: Ledger
+    workers: int
+
+    async def verify(
+        self,
+        folders: AsyncIterator[str],
+        tell: Callable[[StoredArchive], Awaitable[None]],
+        *,
+        chosen: Chosen | None = None,
+        since_ns: int = 0,
+    ) -> VerificationReport:
+        """Verify the archives in the given key prefixes; memory depends on the largest folder.
+
+        Args:
+            folders: Key prefixes with a trailing slash.
+            tell: Told of each archive, in the order of folders and names.
+            chosen: Only these are verified; None for all.
+            since_ns: Only files that were written at this time or later, in ns since 1970; of
+                those that are gone, the time is the ledger's.
+        """
+        report = VerificationReport()
+        in_order = _InOrder(report, tell)
+        send, receive = anyio.create_memory_object_stream[_Item](2 * self.workers)
+        with one_error():
+            async with anyio.create_task_group() as tasks:
+                async with receive:
+                    for _ in range(self.workers):
+                        tasks.start_soon(self._work, receive.clone(), in_order)
+                number = 0
+                async with send:
+                    async for folder in folders:
+                        for name, (stat, row) in (await self._names(folder, since_ns)).items():
+                            if chosen is None or chosen.holds(folder + name):
+                                await in_order.wait_for_room(number)
+                                await send.send((number, folder + name, stat, row))
+                                number += 1
+        return report
+
+    async def _work(self, queue: MemoryObjectReceiveStream[_Item], in_order: _InOrder) -> None:
+        async with queue:
+            async for number, key, stat, row in queue:
+                await in_order.add(number, await self.state(key, stat, row))
+
+    async def _names(
+        self, folder: str, since_ns: int
+    ) -> dict[str, tuple[FileStat | None, LedgerRow | None]]:
+        """Archives that lie in a folder, or were verified there once, in order."""
+        files = await self.store.scan(folder)
+        rows = await self.ledger.rows(folder)
+        names = {name for name in files if name.endswith(".zip")}
+        names |= {name for name, row in rows.items() if row.verdict is Verdict.VERIFIED}
+        found = {name: (files.get(name), rows.get(name)) for name in sorted(names)}
+        return {
+            name: (stat, row)
+            for name, (stat, row) in found.items()
+            if since_ns <= ((stat or row or _NEVER).mtime_ns or 0)
+        }
+
+    async def state(self, key: str, stat: FileStat | None, row: LedgerRow | None) -> StoredArchive:
+        """Hash one archive and compare it."""
+        size = stat.size_bytes if stat else 0
+        try:
+            actual = await self.store.sha256(key)
+        except StoreError as error:
+            return StoredArchive(key, FileState.UNREADABLE, str(error), None, size)
+        if actual is None:
+            return StoredArchive(key, FileState.MISSING, "it was verified once, and is gone")
+        try:
+            expected, source = await self._expected(key, row)
+        except (StoreError, SidecarMalformed) as error:
+            return StoredArchive(key, FileState.DAMAGED, str(error), actual, size)
+        if expected is None:
+            return StoredArchive(key, FileState.UNPROVEN, source, actual, size)
+        if actual != expected:
+            reason = f"its SHA-256 is {actual}, the {source} says {expected}"
+            return StoredArchive(key, FileState.DAMAGED, reason, actual, size)
+        return StoredArchive(key, FileState.OK, "", actual, size)
+
+    async def _expected(self, key: str, row: LedgerRow | None) -> tuple[str | None, str]:
+        sidecar = key + SIDECAR_SUFFIX
+        data = await self.store.read(sidecar, SIDECAR_LIMIT_BYTES + 1)
+        if data is not None:
+            return parse_sidecar(data, sidecar), "sidecar"
+        if row is not None and row.verdict is Verdict.VERIFIED:
+            return row.sha256, "ledger"
+        if row is not None and row.accepted:
+            return None, "its sidecar disagreed, and a policy let it in"
+        return None, "no sidecar beside it, and not in the ledger as verified"
+
+
+_NEVER = FileStat(0, 0)
+
+
+@define
+class _InOrder:
+    """Passes on what workers find in the order in which it was asked for."""
+
+    report: VerificationReport
+    tell: Callable[[StoredArchive], Awaitable[None]]
+    _waiting: dict[int, StoredArchive] = field(init=False, factory=dict)
+    _next: int = field(init=False, default=0)
+    _is_telling: bool = field(init=False, default=False)
+    _room: anyio.Event = field(init=False, factory=anyio.Event)
+
+    async def add(self, number: int, archive: StoredArchive) -> None:
+        """Take one; the worker that closes a gap passes on what has waited for it."""
+        self._waiting[number] = archive
+        if self._is_telling:
+            return
+        self._is_telling = True
+        try:
+            while (following := self._waiting.pop(self._next, None)) is not None:
+                self.report.add(following)
+                await self.tell(following)
+                self._next += 1
+                self._room.set()
+        finally:
+            self._is_telling = False
+
+    async def wait_for_room(self, number: int) -> None:
+        """Wait while too many wait for one that takes long."""
+        while number - self._next > WAITING_RESULTS:
+            self._room = anyio.Event()
+            await self._room.wait()

@@ -1,0 +1,153 @@
+"""Rules that span keys: unknown ones, old ones, and combinations that cannot be run."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from crypto_lakehouse.core.config.proxy_settings import NONE, proxy_fault
+from crypto_lakehouse.core.config.values import DateRange
+from crypto_lakehouse.core.errors import Problem
+from crypto_lakehouse.core.hosts import is_loopback, is_plain_host
+from crypto_lakehouse.core.messages import allowed_values, shown
+
+__all__ = ["check_combinations", "check_unknown_keys", "url_fault"]
+
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+
+#: Keys of the older collection workflow, and why each means nothing here (archive-facts 6.4).
+OLDER_KEYS = {
+    "batch_size": "archives stream through a bounded queue, there are no batches",
+    "part_size_mb": "large bodies are streamed, not cut into parts",
+    "s5cmd_extra_args": "no external program is run",
+    "enable_batch_mode": "there are no batches",
+    "enable_resume": "every run resumes",
+    "skip_existing": "verified archives are never fetched again; see `force_redownload`",
+    "retry_failed": "a second run fetches what failed",
+    "enable_monitoring": "metrics are always collected",
+    "use_cloud_storage": "see `output_directory`",
+    "local_data_dir": "see `output_directory`",
+    "retry_attempts": "see `max_retries`",
+    "retry_delay_seconds": "the back-off is exponential and jittered; see `max_retries`",
+    "logging": "the application or the command line configures logging",
+    "storage": "archives are stored as published",
+    "performance": "see `max_parallel_downloads`",
+    "enhanced_features": "there are no switches for features",
+    "description": "it is not used",
+}
+
+
+def check_unknown_keys(
+    given: Mapping[str, Any], keys: Iterable[str]
+) -> tuple[dict[str, Any], list[str], list[Problem]]:
+    """Sort what was given into known keys, warnings for old ones, and problems."""
+    known = list(keys)
+    values: dict[str, Any] = {}
+    notes: list[str] = []
+    problems: list[Problem] = []
+    for name, value in given.items():
+        if name in known:
+            values[name] = value
+        elif name in OLDER_KEYS:
+            notes.append(f"`{name}` is a key of the older workflow and is ignored: "
+                         f"{OLDER_KEYS[name]}")  # fmt: skip
+        else:
+            problems.append(
+                Problem(f"$.{shown(name)}", f"unknown key; {allowed_values(name, known)}")
+            )
+    return values, notes, problems
+
+
+def check_combinations(fields: Mapping[str, Any]) -> list[Problem]:
+    """Find what each value alone does not show.
+
+    Args:
+        fields: The values that could be read; a key that has a problem already is not among
+            them, and is not judged a second time.
+    """
+    return [
+        *_missing_selection(fields),
+        *_reversed_range(fields.get("date_range")),
+        *_foreign_markets(fields),
+        *_urls(fields),
+        *_proxy(fields),
+    ]
+
+
+def _missing_selection(fields: Mapping[str, Any]) -> Iterable[Problem]:
+    if fields.get("discovery") == "listing" or fields.get("only") is not None:
+        return
+    if "symbols" in fields and fields["symbols"] is None:
+        yield Problem("$.symbols", "required, and missing; name the symbols, as [BTCUSDT]")
+    dates = ("date_range", "default_date")
+    if all(name in fields and fields[name] is None for name in dates):
+        missing = "one of `date_range` (start, end) and `default_date` is required"
+        yield Problem("$.date_range", missing)
+
+
+def _reversed_range(date_range: DateRange | None) -> Iterable[Problem]:
+    if date_range is not None and date_range.start > date_range.end:
+        yield Problem(
+            "$.date_range", f"start {date_range.start} is after end {date_range.end}; swap them"
+        )
+
+
+def _foreign_markets(fields: Mapping[str, Any]) -> Iterable[Problem]:
+    """Symbols for a market, or intervals for a data type, that the run does not collect."""
+    for name, selector in (("symbols", "markets"), ("intervals", "data_types")):
+        chosen = fields.get(selector)
+        if chosen is None or not isinstance(fields.get(name), Mapping):
+            continue
+        for key in fields[name]:
+            if key not in chosen:
+                yield Problem(f"$.{name}.{key}", f"`{key}` is not among `{selector}`")
+
+
+def _urls(fields: Mapping[str, Any]) -> Iterable[Problem]:
+    for name in ("source_url", "second_source_url", "listing_url"):
+        url = fields.get(name)
+        if url is None:
+            continue
+        if fault := url_fault(url) or _plain_http_fault(url, fields.get("allow_http")):
+            yield Problem(f"$.{name}", fault)
+    if scheme := _SCHEME.match(fields.get("output_directory", "")):
+        yield Problem(
+            "$.output_directory", f"`{scheme[0]}` is not supported; name a local directory"
+        )
+
+
+def _proxy(fields: Mapping[str, Any]) -> Iterable[Problem]:
+    if fault := proxy_fault(fields.get("proxy", NONE)):
+        yield Problem("$.proxy", fault)
+
+
+def _plain_http_fault(url: str, allow_http: bool | None) -> str | None:
+    """Say why a URL is not asked without TLS; None where it may be, or nobody can know."""
+    parts = urlsplit(url)
+    if parts.scheme != "http" or allow_http is not False or is_loopback(parts.hostname or ""):
+        return None
+    host = shown(parts.hostname)
+    return (
+        f"`http` to `{host}` would be neither encrypted nor authenticated; write https://, or set "
+        "`allow_http: true` if you trust every network on the way"
+    )
+
+
+def url_fault(url: str) -> str | None:
+    """Say why a text is no source's URL; None where it is one. Also for matrix files."""
+    if any(character.isspace() for character in url):
+        return "must hold no spaces"
+    try:
+        parts = urlsplit(url)
+        host, _port = parts.hostname, parts.port
+    except ValueError:  # its text quotes user information
+        return "not a URL; must be an absolute http:// or https:// URL"
+    if parts.scheme not in {"http", "https"} or not host:
+        return "must be an absolute http:// or https:// URL"
+    if not is_plain_host(parts.netloc, host):
+        return "its host is none; write letters that stand for others as xn-- or percent-encoded"
+    if parts.query or parts.fragment:
+        return "must have no query and no fragment"
+    return None

@@ -1,0 +1,314 @@
+"""How one configuration value is read: cattrs hooks that refuse instead of guessing."""
+
+from __future__ import annotations
+
+import sys
+import unicodedata
+from collections.abc import Callable, Mapping
+from datetime import date, datetime
+from enum import StrEnum
+from typing import Any, NewType, Self
+
+import cattrs
+from attrs import frozen
+from cattrs.gen import make_dict_structure_fn
+from cattrs.v import transform_error
+
+from crypto_lakehouse.core.archive import INTERVALS, DataType, Market, Partition, check_symbol
+from crypto_lakehouse.core.errors import ArchiveKeyError, Problem
+from crypto_lakehouse.core.messages import allowed_values, shown
+from crypto_lakehouse.core.symbols import ContractType
+
+__all__ = [
+    "AUTO",
+    "Choice",
+    "DateRange",
+    "Intervals",
+    "Parallelism",
+    "Partitions",
+    "Processes",
+    "ProxySetting",
+    "Symbols",
+    "strict_converter",
+    "structure_value",
+]
+
+AUTO = "auto"
+
+#: Parts a message from its place in cattrs' lines; no message holds a control character.
+_END = "\0"
+
+#: Named kinds of value; each has its hook below.
+Symbols = NewType("Symbols", object)
+Intervals = NewType("Intervals", object)
+Partitions = NewType("Partitions", object)
+Parallelism = NewType("Parallelism", object)
+Processes = NewType("Processes", object)
+ProxySetting = NewType("ProxySetting", object)
+_Symbol = NewType("_Symbol", str)
+_Interval = NewType("_Interval", str)
+
+
+class Choice(tuple[str, ...]):
+    """One of a fixed set of words."""
+
+    __slots__ = ()
+
+    def __new__(cls, *words: str) -> Self:
+        """Take the allowed words."""
+        return super().__new__(cls, words)
+
+
+@frozen
+class DateRange:
+    """UTC days, both inclusive."""
+
+    start: date
+    end: date
+
+
+def structure_value(
+    value: object, metadata: Mapping[str, Any], path: str
+) -> tuple[Any, list[Problem]]:
+    """Read one value as its key's kind.
+
+    Args:
+        value: What was given; never None.
+        metadata: The key's `kind`, and its bounds `at_least`, `at_most`, `above`.
+        path: The key's place, for problems.
+
+    Returns:
+        The value, and the faults found; the value means nothing where there are faults.
+    """
+    kind = metadata["kind"]
+    try:
+        if isinstance(kind, Choice):
+            return _word(value, kind), []
+        result = _CONVERTER.structure(value, kind)
+    except Exception as error:  # noqa: BLE001 - cattrs raises groups of whatever the hooks raise
+        return None, [_problem(line) for line in transform_error(error, path, _describe)]
+    fault = _bounds_fault(result, metadata)
+    return result, [Problem(path, fault)] if fault else []
+
+
+def _problem(line: str) -> Problem:
+    """Take apart what `transform_error` put together: `message @ path`."""
+    message, _, path = line.partition(f"{_END} @ ")
+    return Problem(path, message)
+
+
+def _describe(error: BaseException, _type: type | None) -> str:
+    if isinstance(error, KeyError):
+        return f"required, and missing{_END}"
+    if isinstance(error, cattrs.ForbiddenExtraKeysError):
+        names = ", ".join(sorted(f"`{shown(name)}`" for name in error.extra_fields))
+        return f"unknown key {names}; allowed: start, end{_END}"
+    return f"{error}{_END}"
+
+
+def _bounds_fault(value: object, metadata: Mapping[str, Any]) -> str | None:
+    if "at_least" in metadata and value < metadata["at_least"]:
+        return f"must be at least {metadata['at_least']}, not {shown(value)}"
+    if "at_most" in metadata and value > metadata["at_most"]:
+        return f"must be at most {metadata['at_most']}, not {shown(value)}"
+    if "above" in metadata and not value > metadata["above"]:
+        return f"must be more than {metadata['above']}, not {value}"
+    return None
+
+
+def _word(value: object, choice: Choice) -> str:
+    if value not in choice:
+        raise ValueError(f"unknown value `{shown(value)}`; {allowed_values(value, choice)}")
+    return str(value)
+
+
+def _text(value: object, _: Any) -> str:  # noqa: ANN401
+    if not isinstance(value, str):
+        raise TypeError(f"must be text, not {_kind_of(value)}")
+    if not value.strip():
+        raise ValueError("must not be empty")
+    if any(unicodedata.category(character) == "Cc" for character in value):
+        raise ValueError("must not hold control characters")
+    return value
+
+
+def _path_or_text(value: object, kind: Any) -> str:  # noqa: ANN401
+    return _text(value.__fspath__() if hasattr(value, "__fspath__") else value, kind)
+
+
+def _boolean(value: object, _: Any) -> bool:  # noqa: ANN401
+    if not isinstance(value, bool):
+        raise TypeError(f"must be true or false, not {_kind_of(value)}")
+    return value
+
+
+def _integer(value: object, _: Any) -> int:  # noqa: ANN401
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"must be a whole number, not {_kind_of(value)}")
+    return value
+
+
+def _number(value: object, _: Any) -> float:  # noqa: ANN401
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"must be a number, not {_kind_of(value)}")
+    if not abs(value) <= sys.float_info.max:
+        raise ValueError("must be a finite number")
+    return float(value)
+
+
+def _day(value: object, _: Any) -> date:  # noqa: ANN401
+    if isinstance(value, datetime):
+        raise TypeError("must be a day, YYYY-MM-DD, without a time")
+    if isinstance(value, date):
+        return value
+    try:
+        text = _text(value, str)
+        day = date.fromisoformat(text)
+        if text != day.isoformat():  # other forms of ISO 8601: 20250715, 2025-W29-2
+            raise ValueError(text)
+        return day
+    except (TypeError, ValueError):
+        raise ValueError(f"`{shown(value)}` is no day of the calendar, YYYY-MM-DD") from None
+
+
+def _member(kind: type[StrEnum], noun: str) -> Callable[[object, Any], StrEnum]:
+    def structure(value: object, _: Any) -> StrEnum:  # noqa: ANN401
+        try:
+            return kind(_text(value, str))
+        except (TypeError, ValueError):
+            hint = allowed_values(value, kind)
+            raise ValueError(f"unknown {noun} `{shown(value)}`; {hint}") from None
+
+    return structure
+
+
+def _symbol(value: object, _: Any) -> str:  # noqa: ANN401
+    """A symbol or a glob of symbols, in NFC; the wildcards are `*`, `?` and `[...]`."""
+    text = unicodedata.normalize("NFC", _text(value, str))
+    plain = text.translate(str.maketrans("", "", "*?[]!-")) if is_glob(text) else text
+    try:
+        check_symbol(plain or "X")
+    except ArchiveKeyError as error:
+        raise ValueError(f"`{shown(text)}`: {error.reason}") from None
+    return text
+
+
+def is_glob(symbol: str) -> bool:
+    """Whether a configured symbol is a pattern for many."""
+    return any(character in symbol for character in "*?[")
+
+
+def _interval(value: object, _: Any) -> str:  # noqa: ANN401
+    """An interval; the exchange's own `1M` is the archive's `1mo`."""
+    if value == "1M":
+        return "1mo"
+    if value not in INTERVALS:
+        raise ValueError(f"unknown interval `{shown(value)}`; {allowed_values(value, INTERVALS)}")
+    return str(value)
+
+
+def _list(value: object, kind: Any) -> tuple[Any, ...]:  # noqa: ANN401
+    """A list without repeats, in the order given. A lone word counts as a list of one."""
+    values = [value] if isinstance(value, str) else value
+    if not isinstance(values, list | tuple | set | frozenset):
+        raise TypeError(f"must be a list, not {_kind_of(value)}")
+    if not values and kind.__args__[0] is not str:  # no further hosts at all is an answer
+        raise ValueError("must not be empty; leave the key out for the default")
+    ordered = sorted(values, key=str) if isinstance(values, set | frozenset) else list(values)
+    items = _CONVERTER.structure(ordered, list[kind.__args__[0]])
+    return tuple(dict.fromkeys(items))
+
+
+def _list_or_mapping(key: Any, item: Any) -> Callable[[object, Any], Any]:  # noqa: ANN401
+    def structure(value: object, _: Any) -> Any:  # noqa: ANN401
+        if not isinstance(value, Mapping):
+            return _CONVERTER.structure(value, tuple[item, ...])
+        if not value:
+            raise ValueError("must not be empty; leave the key out for the default")
+        for name in value:
+            if not isinstance(name, str):
+                raise TypeError(f"keys must be text, not {_kind_of(name)}")
+        return _CONVERTER.structure(dict(value), dict[key, tuple[item, ...]])
+
+    return structure
+
+
+def _partitions(value: object, _: Any) -> str | tuple[Partition, ...]:  # noqa: ANN401
+    if value in (AUTO, [AUTO], (AUTO,)):
+        return AUTO
+    return _CONVERTER.structure(value, tuple[Partition, ...])
+
+
+def _number_or_auto(most: int) -> Callable[[object, Any], int | str]:
+    def structure(value: object, kind: Any) -> int | str:  # noqa: ANN401
+        if value == AUTO:
+            return AUTO
+        number = _integer(value, kind)
+        if not 1 <= number <= most:
+            raise ValueError(f"must be 1 to {most}, or `auto`, not {shown(number)}")
+        return number
+
+    return structure
+
+
+def _proxy_setting(value: object, _: Any) -> str:  # noqa: ANN401
+    """A word or a URL, looked at in `config_rules`; other things may hold passwords unmasked."""
+    if isinstance(value, str):
+        return value
+    kind = _kind_of(value).partition(" (")[0]
+    raise TypeError(f"must be text, not {kind}; one proxy is for http and https alike")
+
+
+def _kind_of(value: object) -> str:
+    names = {dict: "a mapping", list: "a list", str: "text", bool: "true or false"}
+    return f"{names.get(type(value), type(value).__name__)} (`{shown(value)}`)"
+
+
+def _is_tuple(kind: Any) -> bool:  # noqa: ANN401
+    return getattr(kind, "__origin__", None) is tuple
+
+
+def strict_converter() -> cattrs.Converter:
+    """Return a converter that refuses instead of guessing; also for matrix files."""
+    converter = cattrs.Converter(forbid_extra_keys=True)
+    for kind, hook in (
+        (str, _path_or_text),
+        (bool, _boolean),
+        (int, _integer),
+        (float, _number),
+        (date, _day),
+        (Market, _member(Market, "market")),
+        (DataType, _member(DataType, "data type")),
+        (Partition, _member(Partition, "partition")),
+        (ContractType, _member(ContractType, "kind of contract")),
+    ):
+        converter.register_structure_hook(kind, hook)
+    return converter
+
+
+def _config_converter() -> cattrs.Converter:
+    converter = strict_converter()
+    converter.register_structure_hook_func(_is_tuple, _list)
+    for kind, hook in (
+        (_Symbol, _symbol),
+        (_Interval, _interval),
+        (Symbols, _list_or_mapping(Market, _Symbol)),
+        (Intervals, _list_or_mapping(DataType, _Interval)),
+        (Partitions, _partitions),
+        (Parallelism, _number_or_auto(256)),
+        (Processes, _number_or_auto(64)),
+        (ProxySetting, _proxy_setting),
+    ):
+        converter.register_structure_hook(kind, hook)
+    structure_range = make_dict_structure_fn(DateRange, converter, _cattrs_forbid_extra_keys=True)
+
+    def date_range(value: object, kind: Any) -> DateRange:  # noqa: ANN401
+        if not isinstance(value, Mapping):
+            raise TypeError(f"must be a mapping with start and end, not {_kind_of(value)}")
+        return structure_range(dict(value), kind)
+
+    converter.register_structure_hook(DateRange, date_range)
+    return converter
+
+
+_CONVERTER = _config_converter()

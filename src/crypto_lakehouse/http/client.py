@@ -1,0 +1,220 @@
+"""The engine's own HTTP client: its connections, and how it is opened."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import ssl
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+
+import aiohttp
+from aiohttp.http_exceptions import HttpProcessingError
+from attrs import define, field
+from yarl import URL
+
+from crypto_lakehouse.http.exchange import Exchange, connect, missing_names
+from crypto_lakehouse.http.idle_timeout import SILENT
+from crypto_lakehouse.http.origin import Origin, make_origin
+from crypto_lakehouse.http.receiver import CHUNK_BYTES, Receiver
+from crypto_lakehouse.http.routes import IDLE_LIMIT_S, EngineRoutes
+from crypto_lakehouse.http.session_client import AiohttpClient, transfer_error
+from crypto_lakehouse.http.tls import tls_context
+from crypto_lakehouse.http.transport import Client
+
+__all__ = ["ExchangeClient", "engine_client", "session_client"]
+
+ProxyOf = Callable[[URL], URL | None]
+MakeTls = Callable[[], ssl.SSLContext]
+
+
+def _system_tls() -> ssl.SSLContext:
+    return tls_context(None, os.environ)
+
+
+def _no_proxy(_url: URL) -> None:
+    return None
+
+
+@define(eq=False)
+class ExchangeClient:
+    """Sends requests over connections that aiohttp's connector keeps.
+
+    Args:
+        routes: Which session, and so which connector, a request goes through.
+        connections: How many idle connections are kept.
+        timeout_s: How long a source may be silent, in seconds.
+        chunk_bytes: In what pieces large bodies are handed out.
+    """
+
+    routes: EngineRoutes
+    connections: int
+    timeout_s: float
+    chunk_bytes: int = CHUNK_BYTES
+    _open: dict[Receiver, Origin] = field(init=False, factory=dict)
+    _origins: dict[tuple[str, str | None, int | None], Origin] = field(init=False, factory=dict)
+    _limits: aiohttp.ClientTimeout = field(init=False)
+    _is_closed: bool = field(init=False, default=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._limits = aiohttp.ClientTimeout(total=None, connect=self.timeout_s)
+
+    @property
+    def receivers(self) -> set[Receiver]:
+        """The open connections."""
+        return set(self._open)
+
+    @property
+    def idle(self) -> set[Receiver]:
+        """The connections that no request uses."""
+        return {receiver for origin in self._origins.values() for receiver in origin.idle}
+
+    async def send(self, url: URL, headers: Mapping[str, str]) -> Exchange:
+        """Send a GET and wait for the head of its answer.
+
+        A connection that the source closed while it was idle is replaced once, unseen.
+
+        Raises:
+            TransferError: No answer.
+        """
+        place = (url.scheme, url.raw_host, url.port)
+        try:
+            origin = self._origins.get(place) or await self.origin(url)
+            head = origin.head(url, headers)
+            while True:
+                connection, receiver, is_reused = await self._connect(origin)
+                exchange = Exchange(self.keep, connection, receiver, url, self.chunk_bytes)
+                try:
+                    await exchange.ask(head)
+                except (aiohttp.ClientError, HttpProcessingError, OSError) as error:
+                    if isinstance(receiver.error, TimeoutError):
+                        raise receiver.error from error
+                    if not is_reused or receiver.answer_bytes:
+                        raise
+                else:
+                    return exchange
+        except (aiohttp.ClientError, HttpProcessingError, OSError, ValueError) as error:
+            raise transfer_error(url, error) from error
+
+    async def origin(self, url: URL) -> Origin:
+        """What the requests to a URL's origin have in common."""
+        place = (url.scheme, url.raw_host, url.port)
+        origin = self._origins.get(place)
+        if origin is None:
+            origin = self._origins[place] = await make_origin(url, self.routes.of(url))
+        return origin
+
+    async def _connect(self, origin: Origin) -> tuple[aiohttp.connector.Connection, Receiver, bool]:
+        """Take the connection that was used last, or open one; and whether it was used before.
+
+        Raises:
+            OSError, aiohttp.ClientError, TimeoutError: There is none.
+        """
+        while origin.idle:
+            receiver, connection = origin.idle.popitem()
+            if receiver.idle_s() <= IDLE_LIMIT_S:
+                return connection, receiver, True
+            receiver.fail(ConnectionError("the connection was idle for too long"))
+            connection.close()
+        if self._is_closed:
+            raise ConnectionError("the client is closed")
+        try:
+            connection, protocol, transport = await connect(origin, self._limits)
+        except asyncio.CancelledError:
+            if self._was_closed_meanwhile():
+                raise ConnectionError("the client is closed") from None
+            raise
+        except TimeoutError as error:
+            raise TimeoutError(SILENT) from error
+        receiver = Receiver(protocol, transport, self.timeout_s, self.chunk_bytes, self._lost)
+        self._open[receiver] = origin
+        return connection, receiver, False
+
+    def _was_closed_meanwhile(self) -> bool:
+        """A connector that is closed cancels those that wait for a name."""
+        task = asyncio.current_task()
+        return self._is_closed and (task is None or not task.cancelling())
+
+    def keep(self, receiver: Receiver, connection: aiohttp.connector.Connection) -> None:
+        """Keep a connection for further requests, where there are not enough already."""
+        if sum([len(each.idle) for each in self._origins.values()]) < self.connections:
+            self._open[receiver].idle[receiver] = connection
+        else:
+            receiver.fail(ConnectionError("the connection is not needed"))
+            connection.close()
+
+    def _lost(self, receiver: Receiver) -> None:
+        origin = self._open.pop(receiver, None)
+        connection = origin.idle.pop(receiver, None) if origin is not None else None
+        if connection is not None:
+            connection.close()
+
+    async def aclose(self) -> None:
+        """Close every connection; there will be no others. A name lookup is not waited for."""
+        self._is_closed = True
+        for receiver in tuple(self._open):
+            receiver.fail(ConnectionError("the request was given up"))
+        await self.routes.aclose()
+        await asyncio.sleep(0)  # transports close in the loop's next round
+
+
+@asynccontextmanager
+async def engine_client(
+    connections: int,
+    timeout_s: float,
+    chunk_bytes: int = CHUNK_BYTES,
+    *,
+    proxy_of: ProxyOf = _no_proxy,
+    make_tls: MakeTls = _system_tls,
+    note: Callable[[str], None] = lambda _: None,
+) -> AsyncIterator[Client]:
+    """Open a client; its connections are closed at the end.
+
+    Args:
+        connections: How many idle connections it keeps.
+        timeout_s: How long the source may be silent, in seconds, while connecting or sending;
+            a body that keeps coming may take as long as it needs.
+        chunk_bytes: In what pieces large bodies are handed out; small ones where a run is capped.
+        proxy_of: The proxy of a request, with its user information; None for a direct one.
+        make_tls: Makes the TLS context when the first https request is sent.
+        note: Takes a sentence where the installed aiohttp does not allow the faster way.
+    """
+    missing = missing_names()
+    if missing:
+        note(
+            f"the installed aiohttp lacks {', '.join(missing)}: requests go through its session, "
+            "which costs more processor time; a version that ARCHITECTURE.md names avoids that"
+        )
+        opening = session_client(connections, timeout_s, proxy_of=proxy_of, make_tls=make_tls)
+        async with opening as client:
+            yield client
+        return
+    routes = EngineRoutes(0, timeout_s, proxy_of, make_tls)
+    exchange = ExchangeClient(routes, connections, timeout_s, chunk_bytes)
+    try:
+        yield exchange
+    finally:
+        await exchange.aclose()
+
+
+@asynccontextmanager
+async def session_client(
+    connections: int,
+    timeout_s: float,
+    *,
+    proxy_of: ProxyOf = _no_proxy,
+    make_tls: MakeTls = _system_tls,
+) -> AsyncIterator[Client]:
+    """Open a client over aiohttp's documented session; see `engine_client`.
+
+    Args:
+        connections: How many connections it may hold open.
+        timeout_s: How long the source may be silent, in seconds.
+        proxy_of: The proxy of a request.
+        make_tls: Makes the TLS context.
+    """
+    routes = EngineRoutes(connections, timeout_s, proxy_of, make_tls)
+    try:
+        yield AiohttpClient(routes, timeout_s)
+    finally:
+        await routes.aclose()

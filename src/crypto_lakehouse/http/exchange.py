@@ -1,0 +1,328 @@
+"""One request and its answer over aiohttp's connector and parser.
+
+aiohttp does what is hard about HTTP: addresses, happy eyeballs, TLS, proxies, the pool of
+keep-alive connections, the parsing of heads and chunks. What is left out is the session's work
+for each request, which costs about as much as everything else that a small archive needs: joined
+URLs, merged headers, cookies, timers, traces.
+
+1. The documented session makes a template of the requests to an origin (`origin`).
+2. The connector opens a connection for that template. It stays open for further requests; handing
+   it back to the connector's pool between two of them would cost as much as parsing an answer.
+   Each request writes a head that is prepared but for its path and its own headers.
+3. aiohttp's protocol parses the answer's head, and bodies in chunks; those of known length are
+   received into the buffers that are hashed and stored (`receiver`).
+
+This is the only module that uses names which aiohttp does not document. `missing_names` says
+which of them an installed aiohttp lacks; the documented session takes their place then (`client`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import AsyncGenerator, Callable, Mapping
+from typing import Any
+
+import aiohttp
+from aiohttp import hdrs
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.streams import StreamReader
+from yarl import URL
+
+from crypto_lakehouse.core.errors import ConnectionFailed, TimedOut, TruncatedBody
+from crypto_lakehouse.core.messages import shown
+from crypto_lakehouse.http.idle_timeout import SILENT
+from crypto_lakehouse.http.origin import Origin
+from crypto_lakehouse.http.receiver import DRAIN_BYTES, Receiver
+from crypto_lakehouse.http.routes import HEAD_LINE_BYTES
+from crypto_lakehouse.http.session_client import transfer_error
+from crypto_lakehouse.http.transport import plausible_bytes
+
+__all__ = ["Exchange", "connect", "missing_names"]
+
+#: So much of a parsed body may lie unread, at least: as much as one read brings.
+_PARSED_BYTES = 1 << 16
+
+#: Ends whatever follows an answer that was parsed: half a head would not be noticed otherwise.
+_LINE_BREAKS = b"\r\n\r\n"
+
+#: How aiohttp's protocol reads an answer.
+_READ_OPTIONS = {
+    "read_until_eof": True,
+    "auto_decompress": False,
+    "max_line_size": HEAD_LINE_BYTES,
+    "max_field_size": HEAD_LINE_BYTES,
+}
+
+
+def missing_names() -> list[str]:
+    """Names of aiohttp that this module needs and the installed version lacks."""
+    wanted: list[tuple[object, tuple[str, ...]]] = [
+        (aiohttp.BaseConnector, ("connect",)),
+        (ResponseHandler, ("__len__", "exception", "read", "set_exception", "set_response_params",
+                           "should_close")),
+        (StreamReader, ("_read_nowait", "exception", "feed_eof", "is_eof", "on_eof", "readany",
+                        "set_exception", "total_bytes")),
+    ]  # fmt: skip
+    missing = [
+        f"{getattr(owner, '__name__', owner)}.{name}"
+        for owner, names in wanted
+        for name in names
+        if not hasattr(owner, name)
+    ]
+    for owner, name, parameters in (
+        (aiohttp.BaseConnector, "connect", ("req", "traces", "timeout")),
+        (ResponseHandler, "set_response_params", (*_READ_OPTIONS, "read_bufsize")),
+        (aiohttp.ClientSession, "_request", ("middlewares",)),
+    ):
+        function = getattr(owner, name, None)
+        known = inspect.signature(function).parameters if function is not None else {}
+        missing += [
+            f"{owner.__name__}.{name}({parameter}=)"
+            for parameter in parameters
+            if parameter not in known
+        ]
+    return missing
+
+
+async def connect(
+    origin: Origin, limits: aiohttp.ClientTimeout
+) -> tuple[aiohttp.connector.Connection, asyncio.Protocol, asyncio.Transport]:
+    """Let aiohttp's connector open a connection.
+
+    Returns:
+        The connection, the protocol that aiohttp made for it, and its transport.
+
+    Raises:
+        OSError, aiohttp.ClientError, TimeoutError: There is none.
+    """
+    connection = await origin.connector.connect(origin.template, [], limits)
+    protocol: Any = connection.protocol
+    transport = protocol.transport
+    if transport is None or transport.is_closing() or protocol.should_close:
+        connection.close()
+        raise aiohttp.ServerDisconnectedError  # it closed, or spoke before it was asked
+    return connection, protocol, transport
+
+
+class Exchange:
+    """One request and its answer, as our `Answer`.
+
+    Args:
+        keep: Takes the connection once it can serve another request.
+        connection, receiver: What the request goes over.
+        url: For what errors say.
+        chunk_bytes: How much of a parsed body may lie unread.
+    """
+
+    __slots__ = ("_chunk_bytes", "_connection", "_handed", "_is_draining", "_is_kept", "_keep",
+                 "_payload", "_protocol", "_receiver", "_url", "headers", "size_bytes",
+                 "status")  # fmt: skip
+
+    def __init__(
+        self,
+        keep: Callable[[Receiver, aiohttp.connector.Connection], None],
+        connection: aiohttp.connector.Connection,
+        receiver: Receiver,
+        url: URL,
+        chunk_bytes: int,
+    ) -> None:
+        self._keep = keep
+        self._chunk_bytes = chunk_bytes
+        self._connection: aiohttp.connector.Connection | None = connection
+        self._protocol: Any = connection.protocol
+        self._receiver = receiver
+        self._url = url
+        self._payload: Any = None
+        self._handed = 0
+        self._is_draining = False
+        self._is_kept = False
+        self.status = 0
+        self.size_bytes: int | None = None
+        self.headers: Mapping[str, str] = {}
+
+    async def ask(self, head: bytes) -> None:
+        """Send the request, and wait until the head of its answer is here."""
+        receiver, protocol = self._receiver, self._protocol
+        receiver.begin(self)
+        try:
+            protocol.set_response_params(read_bufsize=max(self._chunk_bytes, _PARSED_BYTES),
+                                         **_READ_OPTIONS)  # fmt: skip
+            receiver.transport.write(head)
+            receiver.is_waiting = True
+            receiver.timeout.begin()
+            message, payload = await protocol.read()
+            while message.code < 200:
+                if message.code < 100 or message.code == 101:
+                    raise ConnectionError(f"not an answer: status {message.code}")
+                receiver.next_head()
+                message, payload = await protocol.read()
+            receiver.is_waiting = False
+            receiver.timeout.pause()
+            self._payload = payload
+            self._is_kept = not message.should_close
+            self.status = message.code
+            self.headers = message.headers
+            self._begin_body(message)
+        except BaseException:
+            self._abort()
+            raise
+
+    def _begin_body(self, message: Any) -> None:  # noqa: ANN401
+        """Say who receives the body: the receiver where its length is known, else the parser."""
+        length = message.headers.get(hdrs.CONTENT_LENGTH)  # decimal: the parser takes no other
+        if length is not None:  # nor one beside a Transfer-Encoding
+            self.size_bytes = plausible_bytes(int(length))
+            if self.size_bytes is None:
+                raise ConnectionError(f"not an answer: Content-Length is {shown(length)}")
+        else:
+            codings = message.headers.getall(hdrs.TRANSFER_ENCODING, ())
+            if codings and [coding.strip().lower() for coding in codings] != ["chunked"]:
+                raise ConnectionError(f"not an answer: Transfer-Encoding is {shown(codings)}")
+        payload = self._payload
+        if payload.is_eof():
+            parsed = payload.total_bytes
+            self._receiver.take_body(parsed, payload.read_nowait() if parsed else b"")
+        elif self.size_bytes is not None:
+            parsed = payload._read_nowait(-1) if payload.total_bytes else b""  # noqa: SLF001
+            self._receiver.take_body(self.size_bytes, parsed)
+        else:
+            self._receiver.parse_body()
+
+    async def _waiting(self, awaitable: Any) -> Any:  # noqa: ANN401
+        receiver = self._receiver
+        receiver.is_waiting = True
+        receiver.timeout.begin()
+        try:
+            return await awaitable
+        finally:
+            receiver.is_waiting = False
+            receiver.timeout.pause()
+
+    # The body -----------------------------------------------------------------------------
+
+    async def read(self, limit: int) -> bytes:
+        """The whole body, at most `limit` bytes of it."""
+        if self._connection is not None and (whole := self._receiver.whole_body(limit)) is not None:
+            return whole
+        parts: list[bytes | bytearray] = []
+        received = 0
+        while received < limit and (chunk := await self._next(received)):
+            parts.append(chunk)
+            received += len(chunk)
+            if received == self.size_bytes:
+                break
+        body = bytes(parts[0]) if len(parts) == 1 else b"".join(parts)
+        return body if received <= limit else body[:limit]
+
+    async def chunks(self) -> AsyncGenerator[bytes | bytearray]:
+        """The body as it arrives."""
+        received = 0
+        while chunk := await self._next(received):
+            received += len(chunk)
+            yield chunk
+
+    async def _next(self, received: int) -> bytes | bytearray:
+        """The next piece of the body, empty at its end; what came before an error comes first."""
+        if self._connection is None or self._is_draining:
+            raise ConnectionFailed(str(self._url), "the answer was given back already")
+        try:
+            if self._receiver.takes_body:
+                return await self._receiver.chunk()
+            return await self._parsed()
+        except TimeoutError as error:
+            raise TimedOut(str(self._url), str(self._receiver.error or error) or SILENT) from error
+        except (aiohttp.ClientError, HttpProcessingError, OSError) as error:
+            if isinstance(self._receiver.error, TimeoutError):
+                raise TimedOut(str(self._url), str(self._receiver.error)) from error
+            if self.size_bytes is not None:
+                raise TruncatedBody(
+                    str(self._url), expected=self.size_bytes, received=received
+                ) from error
+            if isinstance(error, aiohttp.ClientPayloadError):  # how it ended says more
+                raise transfer_error(self._url, self._receiver.error or error) from error
+            raise transfer_error(self._url, error) from error
+
+    async def _parsed(self) -> bytes:
+        payload = self._payload
+        if payload.total_bytes == self._handed:
+            if (error := payload.exception()) is not None:
+                raise error
+            if payload.is_eof():
+                return b""
+            try:
+                piece: bytes = await self._waiting(payload.readany())
+            except (aiohttp.ClientError, HttpProcessingError, OSError):
+                if payload.total_bytes == self._handed:
+                    raise
+            else:
+                self._handed += len(piece)
+                return piece
+        piece = payload._read_nowait(-1)  # noqa: SLF001 - after an error the public one raises
+        self._handed += len(piece)
+        return piece
+
+    # The end ------------------------------------------------------------------------------
+
+    def release(self) -> None:
+        """Give the connection back; the rest of a body is received where that is little."""
+        if self._connection is None or self._is_draining:
+            return
+        receiver, payload = self._receiver, self._payload
+        if not receiver.takes_body and payload.total_bytes > self._handed:
+            payload._read_nowait(-1)  # noqa: SLF001 - what is unread may keep aiohttp from reading
+        is_whole = not receiver.rest_bytes if receiver.takes_body else payload.is_eof()
+        is_short = receiver.rest_bytes <= DRAIN_BYTES
+        if not self._is_kept or receiver.has_surplus or receiver.error is not None:
+            self._abort()
+        elif is_whole:
+            self.drained()
+        elif is_short:
+            self._is_draining = True
+            receiver.drain()
+            if not receiver.takes_body:
+                loop = asyncio.get_running_loop()
+                payload.on_eof(lambda: loop.call_soon(self.drained))  # not within the parser
+        else:
+            self._abort()
+
+    def drained(self) -> None:
+        """The answer is whole: the connection may serve another request from now on."""
+        connection, self._connection = self._connection, None
+        if connection is None:
+            return
+        receiver = self._receiver
+        if not receiver.takes_body and receiver.error is None:
+            receiver.handler.data_received(_LINE_BREAKS)
+            if self._protocol.should_close:  # something came behind the answer
+                receiver.fail(ConnectionError("the source sent bytes that answer no request"))
+        receiver.end()
+        if receiver.error is None:
+            self._keep(receiver, connection)
+        else:
+            connection.close()
+
+    def has_head(self) -> bool:
+        """Whether the parser has a head, or an error, for us."""
+        return len(self._protocol) > 0 or self._protocol.exception() is not None
+
+    def parsed_bytes(self) -> int:
+        """How much of the body the parser has passed on."""
+        return 0 if self._payload is None else self._payload.total_bytes
+
+    def failed(self, error: Exception) -> None:
+        """Let the one that waits know, and give the connection up."""
+        if self._payload is None:
+            self._protocol.set_exception(error)
+        elif not self._payload.is_eof() and self._payload.exception() is None:
+            self._payload.set_exception(error)
+        if self._is_draining:
+            self._abort()
+
+    def _abort(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is None:
+            return
+        self._receiver.fail(ConnectionError("the request was given up"))
+        connection.close()

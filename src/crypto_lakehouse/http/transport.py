@@ -1,0 +1,333 @@
+"""The HTTP client behind a small interface, and where its requests may go.
+
+A transport answers one GET. It follows redirects only to hosts that the configuration names,
+never decodes a body (an archive's bytes are hashed as published), and keeps no cookies. Below it
+is a client that sends what it is told: the engine's (`exchange`), or one over an aiohttp session
+(`session_client`).
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import AsyncGenerator, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager, aclosing
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from functools import lru_cache
+from typing import Protocol
+from urllib.parse import quote
+
+from attrs import define, frozen
+from yarl import URL
+
+from crypto_lakehouse.core.errors import ProxyRefused, RedirectRefused, ServerError
+from crypto_lakehouse.core.hosts import is_loopback, kind_of_address
+from crypto_lakehouse.core.messages import shown
+from crypto_lakehouse.http.rate_limit import ByteRate, RequestRate
+
+__all__ = [
+    "Answer",
+    "Client",
+    "HttpTransport",
+    "Origins",
+    "Response",
+    "Transport",
+    "basic_authorization",
+    "object_url",
+    "plausible_bytes",
+]
+
+_MAX_REDIRECTS = 5
+
+#: No file is as long; nor could the ledger keep the number.
+_IMPOSSIBLE_BYTES = 1 << 63
+
+#: Keys that quoting would not change, which nearly all are.
+_PLAIN_KEY = re.compile(r"[A-Za-z0-9/._~-]+", re.ASCII)
+
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+
+
+class Response(Protocol):
+    """The answer to one GET; its body can be read once, and whole or not at all."""
+
+    status: int
+    headers: Mapping[str, str]
+    size_bytes: int | None
+    """The announced length of the body, None where none is announced."""
+
+    async def read(self, limit: int) -> bytes:
+        """Read the body, at most `limit` bytes of it.
+
+        Raises:
+            TransferError: The body broke off, or nothing came for too long.
+        """
+        ...
+
+    def chunks(self) -> AsyncGenerator[bytes | bytearray]:
+        """Yield the body as it arrives; raises like `read`."""
+        ...
+
+
+class Answer(Response, Protocol):
+    """A response whose connection somebody must give back."""
+
+    def release(self) -> None:
+        """Give the connection back; what is unread of the body is lost."""
+        ...
+
+
+class Client(Protocol):
+    """Sends one request as it is told: no redirects, no user information, no cookies."""
+
+    async def send(self, url: URL, headers: Mapping[str, str]) -> Answer:
+        """Send a GET and wait for the head of its answer.
+
+        Raises:
+            TransferError: No answer.
+        """
+        ...
+
+
+class Transport(Protocol):
+    """Something that answers GET requests."""
+
+    def get(self, url: URL, headers: Mapping[str, str]) -> AbstractAsyncContextManager[Response]:
+        """Send one request; leaving the context releases the connection."""
+        ...
+
+
+@frozen
+class Origins:
+    """Which hosts a run may talk to: the source, and those named beside it.
+
+    Attributes:
+        source: The source's base URL.
+        named: Further hosts, as `host` or `host:port`.
+        second: Another source's base URL; each is told its own user information only.
+        allow_http: Whether redirects may lead to other machines without TLS.
+    """
+
+    source: URL
+    named: frozenset[str]
+    second: URL | None = None
+    allow_http: bool = False
+
+    @classmethod
+    def of(
+        cls,
+        source_url: str,
+        others: Iterable[str],
+        second_url: str | None = None,
+        *,
+        allow_http: bool = False,
+    ) -> Origins:
+        """Take the hosts that a configuration names."""
+        named = frozenset(host.lower() for host in others)
+        return cls(URL(source_url), named, URL(second_url) if second_url else None, allow_http)
+
+    @property
+    def has_users(self) -> bool:
+        """Whether any source wants user information."""
+        return any(url is not None and url.user is not None for url in (self.source, self.second))
+
+    def source_of(self, url: URL) -> URL | None:
+        """The source that a URL is of, None for other hosts."""
+        for source in (self.source, self.second):
+            if source is not None and url.origin() == source.origin():
+                return source
+        return None
+
+    def allow(self, target: URL) -> bool:
+        """Whether the source may redirect to `target`."""
+        return not self.refusal(self.source, target)
+
+    def refusal(self, url: URL, target: URL) -> str:
+        """Say why a redirect from `url` to `target` is not followed, and what to do about it.
+
+        Empty where it is followed: to the sources and to named hosts, and there only with TLS,
+        unless it never was on the way or the configuration does without.
+        """
+        host = target.host or ""
+        if target.scheme not in {"http", "https"} or not host:
+            return "only http and https are spoken; ask the source's owner"
+        if not self._is_named(target):
+            kind = kind_of_address(host)
+            what = f"that {kind} address" if kind else "that host"
+            return (
+                f"the configuration does not name {what}; add it to `redirect_hosts` if you "
+                "trust it"
+            )
+        if target.scheme == "https" or self.allow_http:
+            return ""
+        if url.scheme == "https":
+            return "it gives up TLS; set `allow_http: true` if you trust every network on the way"
+        if not is_loopback(host):
+            return "it is without TLS; set `allow_http: true` if you trust every network on the way"
+        return ""
+
+    def _is_named(self, target: URL) -> bool:
+        if self.source_of(target) is not None:
+            return True
+        spellings = {target.host, target.authority.lower(), target.host_port_subcomponent}
+        return bool(self.named & spellings)
+
+
+def object_url(base: URL, key: str) -> URL:
+    """Build an object's URL; the one place where a key is percent-encoded, as UTF-8."""
+    bare, folder = _bare(base)
+    path = key if _PLAIN_KEY.fullmatch(key) else quote(key, safe="/")
+    return bare.with_path(f"{folder}/{path}", encoded=True)
+
+
+@lru_cache(maxsize=8)
+def _bare(base: URL) -> tuple[URL, str]:
+    """A base URL without user information, and its path without a slash at the end."""
+    return base.with_user(None), base.raw_path.rstrip("/")
+
+
+@define
+class HttpTransport:
+    """A transport over a client: hosts, redirects and the cap are looked after here.
+
+    Args:
+        client: Sends requests.
+        origins: The hosts that may be talked to.
+        bytes_rate: Is paid for each body byte, where the run is capped.
+        requests_rate: Is paid for each request, where the run is capped.
+    """
+
+    client: Client
+    origins: Origins
+    bytes_rate: ByteRate | None = None
+    requests_rate: RequestRate | None = None
+
+    def get(self, url: URL, headers: Mapping[str, str]) -> _Exchange:
+        """Send one request, and follow the redirects that are allowed.
+
+        Raises:
+            TransferError: No answer, or a redirect that is refused.
+        """
+        return _Exchange(self, url, headers)
+
+    async def open(self, url: URL, headers: Mapping[str, str]) -> Answer:
+        """As `get`; the caller releases the answer."""
+        for _ in range(_MAX_REDIRECTS + 1):
+            if self.requests_rate is not None:
+                await self.requests_rate.pay()
+            answer = await self.client.send(url, self._signed(url, headers))
+            if answer.status not in _REDIRECTS:
+                return answer
+            location = answer.headers.get("Location", "")
+            answer.release()
+            url = self._redirected(url, location)
+        raise RedirectRefused(str(url), f"more than {_MAX_REDIRECTS} redirects")
+
+    def _signed(self, url: URL, headers: Mapping[str, str]) -> Mapping[str, str]:
+        """Add user information, for the source that it is of and for no other host."""
+        if not self.origins.has_users:
+            return headers
+        source = self.origins.source_of(url)
+        if source is None or source.user is None:
+            return headers
+        return {**headers, "Authorization": basic_authorization(source.user, source.password or "")}
+
+    def _redirected(self, url: URL, location: str) -> URL:
+        try:
+            target = url.join(URL(location))
+            refusal = self.origins.refusal(url, target)
+        except ValueError:
+            target, refusal = URL(), "that is no URL; ask the source's owner"
+        if not refusal:
+            return target
+        raise RedirectRefused(str(url), f"redirect to `{shown(location)}` refused: {refusal}")
+
+
+class _Exchange:
+    """One request and its answer; a class, as a generator costs more on the hot path."""
+
+    __slots__ = ("_answer", "_headers", "_transport", "_url")
+
+    def __init__(self, transport: HttpTransport, url: URL, headers: Mapping[str, str]) -> None:
+        self._transport = transport
+        self._url = url
+        self._headers = headers
+
+    async def __aenter__(self) -> Response:
+        transport = self._transport
+        self._answer = await transport.open(self._url, self._headers)
+        if transport.bytes_rate is None:
+            return self._answer
+        return _Capped(self._answer, transport.bytes_rate)
+
+    async def __aexit__(self, *_: object) -> None:
+        self._answer.release()
+
+
+class _Capped:
+    """An answer whose body is paid for as it is read; while we wait, so does the sender."""
+
+    def __init__(self, answer: Answer, rate: ByteRate) -> None:
+        self._answer = answer
+        self._rate = rate
+        self.status = answer.status
+        self.headers = answer.headers
+        self.size_bytes = answer.size_bytes
+
+    async def read(self, limit: int) -> bytes:
+        return await read_up_to(self, limit)
+
+    async def chunks(self) -> AsyncGenerator[bytes | bytearray]:
+        async with aclosing(self._answer.chunks()) as chunks:
+            async for chunk in chunks:
+                await self._rate.pay(len(chunk))
+                yield chunk
+
+
+async def read_up_to(response: Response, limit: int) -> bytes:
+    """Read a body, and no more than `limit` bytes of it."""
+    parts: list[bytes | bytearray] = []
+    received = 0
+    async with aclosing(response.chunks()) as chunks:
+        async for chunk in chunks:
+            parts.append(chunk)
+            received += len(chunk)
+            if received >= limit:
+                break
+    return b"".join(parts)[:limit]
+
+
+def plausible_bytes(announced: int | None) -> int | None:
+    """The announced length of a body; None where no file could be as long."""
+    return announced if announced is None or announced < _IMPOSSIBLE_BYTES else None
+
+
+def basic_authorization(user: str, password: str) -> str:
+    """Write user information as RFC 7617 has it."""
+    return f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"
+
+
+def server_error(url: URL, response: Response) -> ServerError | ProxyRefused:
+    """Make the error for a status that is neither success nor absence."""
+    if response.status == 407:  # no source answers so
+        return ProxyRefused(str(url), response.status)
+    retry_after = retry_after_s(response.headers.get("Retry-After"), datetime.now(UTC))
+    return ServerError(str(url), response.status, retry_after)
+
+
+def retry_after_s(value: str | None, now: datetime) -> float | None:
+    """Read a Retry-After header: seconds, or an HTTP date; None where it says neither.
+
+    Source: RFC 9110, section 10.2.3.
+    """
+    if value is None:
+        return None
+    if (seconds := value.strip()).isdecimal():
+        return float(seconds)
+    try:
+        moment = parsedate_to_datetime(value)
+    except (ValueError, OverflowError):
+        return None
+    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return max(0.0, (aware - now).total_seconds())

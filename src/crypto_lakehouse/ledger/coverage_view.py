@@ -1,0 +1,244 @@
+"""What a ledger knows of each series, read a series at a time while a collection may write."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from datetime import date, datetime
+from functools import lru_cache, partial
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from attrs import frozen
+
+from crypto_lakehouse.core.archive import (
+    INTERVALS,
+    Archive,
+    DataType,
+    Market,
+    Partition,
+    Period,
+    Series,
+)
+from crypto_lakehouse.core.errors import ArchiveKeyError, LedgerError
+from crypto_lakehouse.core.verdicts import Verdict
+from crypto_lakehouse.coverage.records import ArchiveRun, FolderRecord, SeriesRecord
+from crypto_lakehouse.ledger.schema import connect_read_only, unreadable
+
+__all__ = ["recorded_series"]
+
+#: Steps from folder to folder in the index; DISTINCT would read every row.
+_FOLDERS = """
+WITH RECURSIVE known (folder) AS (
+    SELECT min(folder) FROM archives
+    UNION ALL
+    SELECT (SELECT min(folder) FROM archives WHERE folder > known.folder)
+    FROM known WHERE known.folder IS NOT NULL
+)
+SELECT folder FROM known WHERE folder IS NOT NULL UNION SELECT folder FROM listings
+"""
+
+_VERIFIED = """
+SELECT name, size_bytes, newer_verdict FROM archives
+WHERE folder = ? AND name BETWEEN ? AND ? AND verdict = 'verified'
+"""
+
+_OTHERS = """
+SELECT name, size_bytes, verdict, reason, accepted_at FROM archives
+WHERE folder = ? AND name BETWEEN ? AND ? AND verdict <> 'verified'
+"""
+
+_LISTED = "SELECT first_name, last_name, listed_at FROM listings WHERE folder = ?"
+
+_MARKETS, _TYPES = tuple(Market), tuple(DataType)
+
+#: Sorts behind every name.
+_BEHIND = chr(0x10FFFF)
+
+#: First and last day, as ordinals.
+_Span = tuple[int, int]
+
+#: An archive's days, and what a query found of it.
+_Row = tuple[_Span, tuple[Any, ...]]
+
+
+def recorded_series(
+    path: Path,
+    wanted: Callable[[Series], bool] = lambda _: True,
+    *,
+    start: date | None = None,
+    end: date | None = None,
+) -> Iterator[SeriesRecord]:
+    """Read a ledger without changing anything; blocking.
+
+    Each series is read as it is at one moment, its days and its months together. Memory is
+    bounded by the names of all folders and by the archives of one series.
+
+    Args:
+        path: An existing ledger.
+        wanted: Says which series to read.
+        start: Only archives that end on this day or later; None for all.
+        end: Only archives that begin on this day or earlier; None for all.
+
+    Yields:
+        Series in the order of markets, data types, symbols and intervals.
+
+    Raises:
+        LedgerError: It cannot be read, or holds what is no archive.
+    """
+    with _translated(path), closing(connect_read_only(path)) as connection:
+        folders = [folder for (folder,) in connection.execute(_FOLDERS)]
+        for series, partitions in _by_series(folders, wanted):
+            yield _Reader(connection, start, end).record(series, partitions)
+
+
+@contextmanager
+def _translated(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise unreadable(path, error) from error
+    except ArchiveKeyError as error:
+        raise LedgerError(str(path), f"the ledger holds what is no archive: {error}") from error
+
+
+def _by_series(
+    folders: Iterable[str], wanted: Callable[[Series], bool]
+) -> Iterator[tuple[Series, list[Partition]]]:
+    """Put the partitions of each series together; in the order of folders they are apart."""
+    found: dict[Series, list[Partition]] = {}
+    for folder in folders:
+        series, partition = _parse(folder)
+        if wanted(series):
+            found.setdefault(series, []).append(partition)
+    for series in sorted(found, key=_place):
+        yield series, found[series]
+
+
+def _parse(folder: str) -> tuple[Series, Partition]:
+    """Read a key prefix, by way of an archive that it could hold."""
+    parts = folder.split("/")
+    depth = 3 if parts[1:2] == ["futures"] else 2
+    if not folder.endswith("/") or not depth + 4 <= len(parts) <= depth + 5:
+        raise ArchiveKeyError(folder, "no folder of archives")
+    partition, data_type, symbol, *interval = parts[depth:-1]
+    name = f"{symbol}-{(interval or [data_type])[0]}"
+    period = "2020-01" if partition == Partition.MONTHLY else "2020-01-01"
+    archive = Archive.parse(f"{folder}{name}-{period}.zip")
+    return archive.series, archive.partition
+
+
+def _place(series: Series) -> tuple[int, int, str, int]:
+    interval = INTERVALS.index(series.interval) if series.interval else 0
+    return _MARKETS.index(series.market), _TYPES.index(series.data_type), series.symbol, interval
+
+
+@frozen
+class _Reader:
+    """Reads folders, as far as they touch a window."""
+
+    connection: sqlite3.Connection
+    start: date | None
+    end: date | None
+
+    def record(self, series: Series, partitions: Iterable[Partition]) -> SeriesRecord:
+        """Read a series as it is at one moment."""
+        self.connection.execute("BEGIN")
+        try:
+            return SeriesRecord(
+                series, {partition: self._folder(series, partition) for partition in partitions}
+            )
+        finally:
+            self.connection.rollback()
+
+    def _folder(self, series: Series, partition: Partition) -> FolderRecord:
+        stem, folder = series.stem, series.folder(partition)
+        verified = self._rows(_VERIFIED, stem, folder, partition)
+        others = self._rows(_OTHERS, stem, folder, partition)
+        first, last, listed_on = self._listed(stem, folder)
+        return FolderRecord(
+            runs=(*_verified_runs(verified), *_other_runs(others)),
+            size_bytes=sum([row[1] or 0 for rows in (verified, others) for _, row in rows]),
+            refused_newer=sum([row[2] is not None for _, row in verified]),
+            first_listed=first,
+            last_listed=last,
+            listed_on=listed_on,
+        )
+
+    def _rows(self, statement: str, stem: str, folder: str, partition: Partition) -> list[_Row]:
+        """Rows of archives with their days, in the order of days."""
+        low, high = "", _BEHIND
+        is_daily = partition is Partition.DAILY
+        if is_daily:  # months without padding are out of order
+            low = f"{stem}{self.start}" if self.start else low
+            high = f"{stem}{self.end}{_BEHIND}" if self.end else high
+        found = self.connection.execute(statement, (folder, low, high)).fetchall()
+        cut = len(stem)
+        rows = [(_days_of(row[0][cut:-4]), row) for row in found]
+        return rows if is_daily else sorted(item for item in rows if self._touches(item[0]))
+
+    def _touches(self, span: _Span) -> bool:
+        first, last = span
+        after = self.start is None or self.start.toordinal() <= last
+        return after and (self.end is None or first <= self.end.toordinal())
+
+    def _listed(self, stem: str, folder: str) -> tuple[Period | None, Period | None, date | None]:
+        row = self.connection.execute(_LISTED, (folder,)).fetchone()
+        if row is None:
+            return None, None, None
+        first, last, listed_at = row
+        period = partial(_period, cut=len(stem))
+        return period(first), period(last), datetime.fromisoformat(listed_at).date()
+
+
+def _period(name: str | None, cut: int) -> Period | None:
+    return Period.parse(name[cut:-4]) if name else None
+
+
+@lru_cache(maxsize=65_536)
+def _days_of(period: str) -> _Span:
+    """Read a period as keys spell it; there are few of them, for very many archives."""
+    parsed = Period.parse(period)
+    return parsed.first_day.toordinal(), parsed.last_day.toordinal()
+
+
+def _verified_runs(rows: Iterable[_Row]) -> Iterator[ArchiveRun]:
+    for first, last in _merged([span for span, _ in rows]):
+        yield ArchiveRun(
+            first_day=date.fromordinal(first),
+            last_day=date.fromordinal(last),
+            verdict=Verdict.VERIFIED,
+        )
+
+
+def _other_runs(rows: Iterable[_Row]) -> Iterator[ArchiveRun]:
+    for (verdict, reason, is_let_in), group in groupby(rows, key=_fate):
+        for first, last in _merged([span for span, _ in group]):
+            yield ArchiveRun(
+                first_day=date.fromordinal(first),
+                last_day=date.fromordinal(last),
+                verdict=Verdict(verdict),
+                reason=reason,
+                is_let_in=is_let_in,
+            )
+
+
+def _fate(item: _Row) -> tuple[str, str, bool]:
+    _, (_, size_bytes, verdict, reason, accepted_at) = item
+    # Who was let in once keeps that word, also where a later version was not.
+    return verdict, reason, accepted_at is not None and size_bytes is not None
+
+
+def _merged(spans: Sequence[_Span]) -> Iterator[_Span]:
+    """Join spans that follow each other without a gap."""
+    if not spans:
+        return
+    begin, end = spans[0]
+    for first, last in spans:
+        if first > end + 1:
+            yield begin, end
+            begin = first
+        end = last
+    yield begin, end

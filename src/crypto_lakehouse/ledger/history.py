@@ -1,0 +1,249 @@
+"""The versions that each archive has had, as the ledger remembers them; read only but for pruning.
+
+Safe beside a run that writes: each reading sees the ledger as it is at one moment.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
+
+from attrs import frozen
+
+from crypto_lakehouse.core.archive import Archive
+from crypto_lakehouse.core.errors import LedgerError
+from crypto_lakehouse.core.verdicts import Verdict
+from crypto_lakehouse.ledger.schema import connect, connect_read_only, unreadable
+
+__all__ = [
+    "Change",
+    "Version",
+    "changes_since",
+    "forget_kept",
+    "kept_before",
+    "known_names",
+    "version_as_of",
+    "versions_of",
+]
+
+_FACTS = "verdict, size_bytes, sha256, published_sha256, etag, last_modified"
+
+_EARLIER = f"""
+SELECT folder || name, {_FACTS}, first_seen_at, last_seen_at, changed_at, change, kept_as, 0,
+       NULL, NULL
+FROM versions WHERE folder = ? AND name = ? ORDER BY changed_at, rowid
+"""  # noqa: S608 - constants only
+
+_CURRENT = f"""
+SELECT folder || name, {_FACTS}, first_seen_at, last_seen_at, NULL, '', NULL,
+       accepted_at IS NOT NULL, newer_verdict, newer_reason
+FROM archives WHERE folder = ? AND name = ?
+"""  # noqa: S608 - constants only
+
+#: What came after a version is the next one, or else what stands now.
+_SINCE = """
+WITH each AS (
+    SELECT *, rowid AS number, lead(rowid) OVER (
+        PARTITION BY folder, name ORDER BY changed_at, rowid
+    ) AS next_number
+    FROM versions WHERE changed_at >= ?
+)
+SELECT v.folder || v.name, v.change, v.changed_at, v.kept_as, v.size_bytes, v.sha256, v.etag,
+       v.last_modified,
+       iif(n.number, n.size_bytes, a.size_bytes), iif(n.number, n.sha256, a.sha256),
+       iif(n.number, n.etag, a.etag), iif(n.number, n.last_modified, a.last_modified)
+FROM each AS v
+LEFT JOIN each AS n ON n.number = v.next_number
+LEFT JOIN archives AS a ON a.folder = v.folder AND a.name = v.name
+ORDER BY v.changed_at, v.number
+"""
+
+#: What stands or stood at the final name; other rows of the ledger tell of what is not there.
+_STORED = frozenset({Verdict.VERIFIED, Verdict.SIDECAR_MISSING})
+
+
+@frozen(kw_only=True)
+class Version:
+    """One version of one archive.
+
+    Attributes:
+        first_seen_at, last_seen_at: ISO 8601, UTC.
+        until: When another version, or another sighting, took its place; None for the current.
+        change: What ended it: `replaced` by other bytes, `restamped` with other dates or ETags;
+            empty for the current one.
+        kept_as: Where the bytes are kept, relative to the output directory; None where they
+            are at the final name, or nowhere.
+        accepted: Whether a policy let it in although its sidecar disagrees.
+        newer_verdict, newer_reason: Why a newer version has not taken its place.
+    """
+
+    key: str
+    verdict: Verdict
+    size_bytes: int | None
+    sha256: str | None
+    published_sha256: str | None
+    etag: str | None
+    last_modified: str | None
+    first_seen_at: str
+    last_seen_at: str
+    until: str | None
+    change: str
+    kept_as: str | None
+    accepted: bool
+    newer_verdict: Verdict | None
+    newer_reason: str | None
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the ledger knows of none after it."""
+        return self.until is None
+
+    @property
+    def is_stored(self) -> bool:
+        """Whether its bytes stood at the final name."""
+        return self.verdict in _STORED or self.accepted
+
+
+@frozen(kw_only=True)
+class Change:
+    """What happened to one archive at one moment.
+
+    Attributes:
+        change: `replaced` or `restamped`.
+        at: ISO 8601, UTC.
+        kept_as: Where the bytes before are kept, None where they are not.
+        before_*, after_*: The object before, and the one that took its place.
+    """
+
+    key: str
+    change: str
+    at: str
+    kept_as: str | None
+    before_size_bytes: int | None
+    before_sha256: str | None
+    before_etag: str | None
+    before_last_modified: str | None
+    after_size_bytes: int | None
+    after_sha256: str | None
+    after_etag: str | None
+    after_last_modified: str | None
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[sqlite3.Connection]:
+    try:
+        with closing(connect_read_only(path)) as connection:
+            yield connection
+    except sqlite3.Error as error:
+        raise unreadable(path, error) from error
+
+
+def versions_of(path: Path, archive: Archive) -> list[Version]:
+    """Every version of an archive, oldest first; blocking.
+
+    Raises:
+        LedgerError: The ledger cannot be read.
+    """
+    place = (archive.folder, archive.name)
+    with _reading(path) as connection:
+        connection.execute("BEGIN")  # both tables at one moment
+        rows = connection.execute(_EARLIER, place).fetchall()
+        rows += connection.execute(_CURRENT, place).fetchall()
+    return [_version(row) for row in rows]
+
+
+def _version(row: tuple) -> Version:  # type: ignore[type-arg]
+    key, verdict, *facts, accepted, newer_verdict, newer_reason = row
+    size, sha256, published, etag, last_modified, first, last, until, change, kept_as = facts
+    return Version(
+        key=key,
+        verdict=Verdict(verdict),
+        size_bytes=size,
+        sha256=sha256,
+        published_sha256=published,
+        etag=etag,
+        last_modified=last_modified,
+        first_seen_at=first,
+        last_seen_at=last,
+        until=until,
+        change=change,
+        kept_as=kept_as,
+        accepted=accepted == 1,
+        newer_verdict=Verdict(newer_verdict) if newer_verdict else None,
+        newer_reason=newer_reason,
+    )
+
+
+def version_as_of(versions: list[Version], moment: datetime) -> Version | None:
+    """Which version stood at the final name at a moment; None where none had been seen yet.
+
+    A version stands from when it was first seen until another one's bytes took its place.
+
+    Args:
+        versions: All of one archive, oldest first.
+        moment: Aware; whole seconds count, as the ledger has no finer ones.
+    """
+    text = moment.astimezone(UTC).isoformat(timespec="seconds")
+    stood = [item for item in versions if item.is_stored and item.first_seen_at <= text]
+    open_then = [item for item in stood if item.until is None or text < item.until]
+    return open_then[0] if open_then else None
+
+
+def changes_since(path: Path, day: date) -> Iterator[Change]:
+    """Every change from the beginning of a UTC day on, in the order of time; blocking.
+
+    Raises:
+        LedgerError: The ledger cannot be read.
+    """
+    begin = datetime.combine(day, time(), UTC).isoformat(timespec="seconds")
+    with _reading(path) as connection:
+        for row in connection.execute(_SINCE, (begin,)):
+            key, change, at, kept_as, *objects = row
+            before, after = objects[:4], objects[4:]
+            yield Change(
+                key=key,
+                change=change,
+                at=at,
+                kept_as=kept_as,
+                before_size_bytes=before[0],
+                before_sha256=before[1],
+                before_etag=before[2],
+                before_last_modified=before[3],
+                after_size_bytes=after[0],
+                after_sha256=after[1],
+                after_etag=after[2],
+                after_last_modified=after[3],
+            )
+
+
+def known_names(path: Path, archive: Archive) -> tuple[int, str, str]:
+    """How many archives of the same folder are known, the first and the last name; blocking."""
+    query = "SELECT count(*), coalesce(min(name), ''), coalesce(max(name), '') FROM archives"
+    with _reading(path) as connection:
+        row = connection.execute(f"{query} WHERE folder = ?", (archive.folder,)).fetchone()
+    return int(row[0]), row[1], row[2]
+
+
+def kept_before(path: Path, today: date, older_than_days: int) -> list[tuple[int, str]]:
+    """Row number and place of kept bytes that were replaced more than some days ago; blocking."""
+    latest = today - timedelta(days=older_than_days)
+    bound = datetime.combine(latest + timedelta(days=1), time(), UTC)
+    with _reading(path) as connection:
+        return connection.execute(
+            "SELECT rowid, kept_as FROM versions WHERE kept_as IS NOT NULL AND changed_at < ?",
+            (bound.isoformat(timespec="seconds"),),
+        ).fetchall()
+
+
+def forget_kept(path: Path, rows: list[int]) -> None:
+    """Note that kept bytes are gone, in one transaction; the caller holds the lock. Blocking."""
+    try:
+        with closing(connect(path)) as connection, connection:
+            connection.executemany(
+                "UPDATE versions SET kept_as = NULL WHERE rowid = ?", [(row,) for row in rows]
+            )
+    except sqlite3.Error as error:
+        raise LedgerError(str(path), f"the ledger cannot be written: {error}") from error

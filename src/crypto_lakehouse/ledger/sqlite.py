@@ -1,0 +1,375 @@
+"""The ledger: what runs found out, in SQLite below the output directory.
+
+It makes a second run instant and re-publication visible. What it says of the files that stand is
+said again by them and their sidecars: where it is lost or damaged, the next run rebuilds that
+from them. The history of what was replaced is in it alone.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+from anyio import to_thread
+from attrs import define, field
+
+from crypto_lakehouse.core.archive import Archive
+from crypto_lakehouse.core.errors import LedgerError
+from crypto_lakehouse.core.events import (
+    ArchiveFinished,
+    ArchivesUnchanged,
+    BodyStarted,
+    FolderListed,
+    RunFinished,
+    RunStarted,
+)
+from crypto_lakehouse.core.protocols import LedgerRow, PartRow, VerifiedObject
+from crypto_lakehouse.core.verdicts import Verdict
+from crypto_lakehouse.ledger.schema import (
+    BUSY_S,
+    connect,
+    connect_read_only,
+    refusal,
+    set_aside,
+    unreadable,
+)
+
+__all__ = ["SqliteLedger"]
+
+_VERIFIED = """
+SELECT name, size_bytes, mtime_ns
+FROM archives WHERE folder = ? AND verdict = 'verified' AND newer_verdict IS NULL
+"""
+
+_OBJECTS = """
+SELECT name, size_bytes, etag, last_modified, sidecar_etag
+FROM archives WHERE folder = ? AND verdict = 'verified' AND newer_verdict IS NULL
+"""
+
+_ROWS = """
+SELECT name, verdict, newer_verdict, accepted_at IS NOT NULL, newer_etag, newer_sidecar_etag,
+       size_bytes, mtime_ns, sha256, published_sha256, etag, last_modified, sidecar_etag
+FROM archives WHERE folder = ?
+"""
+
+#: `accepted_at` is said for ever: an archive that was let in once keeps that word.
+_UPSERT = """
+INSERT INTO archives (
+    folder, name, verdict, reason, size_bytes, mtime_ns, sha256, published_sha256, etag,
+    last_modified, sidecar_etag, accepted_at, first_seen_at, last_seen_at
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (folder, name) DO UPDATE SET
+    verdict = excluded.verdict, reason = excluded.reason,
+    size_bytes = excluded.size_bytes, mtime_ns = excluded.mtime_ns, sha256 = excluded.sha256,
+    published_sha256 = excluded.published_sha256, etag = excluded.etag,
+    last_modified = excluded.last_modified,
+    sidecar_etag = coalesce(excluded.sidecar_etag, sidecar_etag),
+    newer_verdict = NULL, newer_reason = NULL, newer_etag = NULL, newer_sidecar_etag = NULL,
+    accepted_at = coalesce(accepted_at, excluded.accepted_at),
+    first_seen_at = CASE WHEN excluded.sha256 IS sha256 THEN first_seen_at
+                         ELSE max(excluded.first_seen_at, first_seen_at) END,
+    last_seen_at = excluded.last_seen_at
+"""
+
+#: Before `archives` takes a change, what it said goes to the history. A version ends no earlier
+#: than it began, and the next one begins there: history has an order whatever the clock does.
+_REMEMBER = """
+INSERT INTO versions
+SELECT folder, name, ?, max(?, first_seen_at), ?, verdict, size_bytes, sha256, published_sha256,
+       etag, last_modified, first_seen_at, last_seen_at
+FROM archives WHERE folder = ? AND name = ?
+"""
+
+#: The stored version stays what it is; only the word on its successor is new.
+_STANDS = """
+UPDATE archives SET newer_verdict = ?, newer_reason = ?, newer_etag = ?, newer_sidecar_etag = ?,
+    last_seen_at = ?
+WHERE folder = ? AND name = ?
+"""
+
+_SEEN = "UPDATE archives SET last_seen_at = ? WHERE folder = ? AND name = ?"
+
+_LISTED = """
+INSERT INTO listings VALUES (?, ?, ?, ?, ?, ?)
+ON CONFLICT (folder) DO UPDATE SET
+    first_name = coalesce(excluded.first_name, first_name),
+    last_name = coalesce(excluded.last_name, last_name),
+    archives = excluded.archives, size_bytes = excluded.size_bytes,
+    listed_at = excluded.listed_at
+"""
+
+_ANY_PART = "SELECT EXISTS (SELECT 1 FROM parts)"
+
+#: What SQLite calls a file whose pages contradict one another.
+_DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+
+#: What SQLite says where another program holds the file.
+_HELD = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
+
+#: How long it waits at once for that program, in milliseconds.
+_HELD_STEP_MS = 250
+
+Change = ArchiveFinished | ArchivesUnchanged | BodyStarted | FolderListed | RunStarted | RunFinished
+
+_VERDICTS = {str(verdict): verdict for verdict in Verdict}
+
+
+def _nothing() -> None:
+    """Go on."""
+
+
+@define
+class SqliteLedger:
+    """One SQLite file in WAL mode; one reader and one writer at a time.
+
+    Use `SqliteLedger.open`, and `close` at the end.
+    """
+
+    path: Path
+    _reader: sqlite3.Connection = field(repr=False)
+    _writer: sqlite3.Connection = field(repr=False)
+    _read_only: bool = False
+    #: Whether there may be parts to forget; asking for each archive costs as much as its row.
+    _has_parts: bool = field(init=False, default=True)
+    #: The very file that was opened: SQLite goes on writing to one that was removed.
+    _file: tuple[int, int] | None = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._file = _identity(self.path)
+        self._writer.execute(f"PRAGMA busy_timeout = {_HELD_STEP_MS}")
+
+    @classmethod
+    def open(cls, path: Path) -> tuple[SqliteLedger, str]:
+        """Open or make the ledger; blocking.
+
+        A damaged file is set aside beside itself, and a new one begun.
+
+        Returns:
+            The ledger, and what its owner should know of it, empty where all is well.
+
+        Raises:
+            LedgerError: The file cannot be opened, or is from a later version.
+        """
+        if path.is_symlink():
+            reason = "a symbolic link is in its place; move that away and run again"
+            raise LedgerError(str(path), reason)
+        try:
+            return cls(path, connect(path), connect(path)), ""
+        except sqlite3.OperationalError as error:
+            raise refusal(path, error, "opened") from error
+        except sqlite3.DatabaseError as error:
+            aside = set_aside(path)
+            note = (
+                f"the ledger `{path}` is damaged ({error}); it was moved to `{aside.name}` "
+                "and is being rebuilt from the files and their sidecars"
+            )
+            return cls(path, connect(path), connect(path)), note
+
+    @classmethod
+    def open_read_only(cls, path: Path) -> SqliteLedger:
+        """Open an existing ledger without changing anything; blocking.
+
+        Raises:
+            LedgerError: There is none, or it cannot be read.
+        """
+        try:
+            return cls(path, connect_read_only(path), connect_read_only(path), read_only=True)
+        except sqlite3.Error as error:
+            raise unreadable(path, error) from error
+
+    async def folders(self) -> list[str]:
+        """Every key prefix that the ledger knows of, in order."""
+        found = await to_thread.run_sync(
+            self._query, "SELECT DISTINCT folder FROM archives ORDER BY folder"
+        )
+        return [folder for (folder,) in found]
+
+    async def archives_of(self, verdicts: Iterable[Verdict]) -> list[Archive]:
+        """Every archive with one of these verdicts, on its stored or on a newer version."""
+        texts = [str(verdict) for verdict in verdicts]
+        marks = ", ".join("?" * len(texts))
+        found = await to_thread.run_sync(
+            self._query,
+            f"SELECT folder, name FROM archives WHERE verdict IN ({marks})"  # noqa: S608
+            f" OR newer_verdict IN ({marks}) ORDER BY folder, name",
+            *(texts * 2),
+        )
+        return [Archive.parse(folder + name) for folder, name in found]
+
+    def close(self) -> None:
+        """Close both connections; blocking."""
+        self._reader.close()
+        self._writer.close()
+
+    async def rows(self, folder: str) -> Mapping[str, LedgerRow]:
+        """Everything known of the archives in a key prefix, by file name."""
+        return await to_thread.run_sync(self.rows_now, folder)
+
+    def rows_now(self, folder: str) -> dict[str, LedgerRow]:
+        """As `rows`; blocking."""
+        found = self._query(_ROWS, folder)
+        return {
+            name: LedgerRow._make(
+                (
+                    _VERDICTS[verdict],
+                    *facts,
+                    _VERDICTS.get(newer),
+                    accepted == 1,
+                    etag,
+                    sidecar_etag,
+                )
+            )
+            for name, verdict, newer, accepted, etag, sidecar_etag, *facts in found
+        }
+
+    def verified_now(self, folder: str) -> dict[str, tuple[int, int]]:
+        """Size and mtime of those that are verified and not outdated; blocking."""
+        return {name: (size, mtime) for name, size, mtime in self._query(_VERIFIED, folder)}
+
+    def objects_now(self, folder: str) -> dict[str, VerifiedObject]:
+        """The source's objects that `verified_now` stands for; blocking."""
+        return {row[0]: VerifiedObject._make(row) for row in self._query(_OBJECTS, folder)}
+
+    def parts_now(self, folder: str) -> dict[str, PartRow]:
+        """Validators of unfinished bodies in a key prefix, by file name; blocking."""
+        found = self._query(
+            "SELECT name, etag, last_modified, size_bytes FROM parts WHERE folder = ?", folder
+        )
+        return {
+            name: PartRow(etag=etag, last_modified=last_modified, size_bytes=size)
+            for name, etag, last_modified, size in found
+        }
+
+    def _query(self, statement: str, *parameters: str) -> list[tuple]:  # type: ignore[type-arg]
+        try:
+            return self._reader.execute(statement, parameters).fetchall()
+        except sqlite3.Error as error:
+            raise self._refusal(error, "read") from error
+
+    def _refusal(self, error: sqlite3.Error, action: str) -> LedgerError:
+        """Say why SQLite refused; what is damaged is moved aside, so that the next run is not."""
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if code in _DAMAGED and not self._read_only:
+            with suppress(OSError):  # it was moved already
+                aside = set_aside(self.path)
+                return LedgerError(
+                    str(self.path),
+                    f"the ledger is damaged ({error}); it was moved to `{aside.name}`; "
+                    "run again, and it is rebuilt from the files and their sidecars",
+                )
+        return refusal(self.path, error, action)
+
+    def write(self, changes: Iterable[Change], check: Callable[[], None] = _nothing) -> None:
+        """Write changes in one transaction; blocking.
+
+        Args:
+            changes: What is new.
+            check: Called now and then while another program holds the ledger; may raise to give up.
+
+        Raises:
+            LedgerError: SQLite refused; nothing of the batch was written.
+        """
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        if _identity(self.path) != self._file:
+            raise LedgerError(
+                str(self.path),
+                "the ledger was removed or replaced while the run worked; see what did that to the "
+                "output directory, and run again: what is gone is fetched, what is there is kept",
+            )
+        batch, ends_at = tuple(changes), time.monotonic() + BUSY_S
+        while True:
+            try:
+                self._write_all(batch, now)
+            except sqlite3.Error as error:
+                is_held = getattr(error, "sqlite_errorcode", 0) & 0xFF in _HELD
+                if not is_held or time.monotonic() > ends_at:
+                    raise self._refusal(error, "written") from error
+                check()
+            else:
+                return
+
+    def _write_all(self, changes: Iterable[Change], now: str) -> None:
+        with self._writer:
+            self._has_parts = bool(self._writer.execute(_ANY_PART).fetchone()[0])
+            for change in changes:
+                self._write_one(change, now)
+
+    def _write_one(self, change: Change, now: str) -> None:
+        match change:
+            case ArchiveFinished():
+                self._write_archive(change, now)
+            case ArchivesUnchanged(folder=folder):
+                seen = [(now, folder, item.archive.name) for item in change.each()]
+                self._writer.executemany(_SEEN, seen)
+            case FolderListed():
+                at = change.at.isoformat(timespec="seconds")
+                ends = (change.first, change.last)
+                sizes = (change.archives, change.size_bytes)
+                self._writer.execute(_LISTED, (change.folder, *ends, *sizes, at))
+            case BodyStarted(archive=archive):
+                self._has_parts = True
+                row = (change.etag, change.last_modified, change.size_bytes)
+                self._writer.execute(
+                    "INSERT OR REPLACE INTO parts VALUES (?, ?, ?, ?, ?)",
+                    (archive.folder, archive.name, *row),
+                )
+            case RunStarted():
+                self._writer.execute(
+                    "INSERT OR REPLACE INTO runs (run_id, workflow, planned, started_at)"
+                    " VALUES (?, ?, ?, ?)",
+                    (change.run_id, change.workflow, change.planned, change.at.isoformat()),
+                )
+            case RunFinished():
+                self._writer.execute(
+                    "UPDATE runs SET finished_at = ?, status = ? WHERE run_id = ?",
+                    (change.at.isoformat(), change.status, change.run_id),
+                )
+
+    def _write_archive(self, event: ArchiveFinished, now: str) -> None:
+        place = (event.archive.folder, event.archive.name)
+        if event.change:
+            self._writer.execute(_REMEMBER, (event.change, now, event.kept_as or None, *place))
+        if event.stands:
+            self._writer.execute(_STANDS, (*_newer(event), now, *place))
+        else:
+            self._writer.execute(_UPSERT, _row(event, now))
+        if self._has_parts and event.verdict is not Verdict.FAILED:  # it may be resumed later
+            self._writer.execute("DELETE FROM parts WHERE folder = ? AND name = ?", place)
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Which file a path leads to; None where there is none."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return stat.st_dev, stat.st_ino
+
+
+def _newer(event: ArchiveFinished) -> tuple[object, ...]:
+    return event.verdict, event.reason, event.etag, event.sidecar_etag
+
+
+def _row(event: ArchiveFinished, now: str) -> tuple[object, ...]:
+    # An archive that is unchanged was verified; the ledger keeps that word.
+    verdict = Verdict.VERIFIED if event.verdict is Verdict.UNCHANGED else event.verdict
+    return (
+        event.archive.folder,
+        event.archive.name,
+        verdict,
+        event.reason,
+        event.size_bytes,
+        event.mtime_ns,
+        event.sha256,
+        event.published_sha256,
+        event.etag,
+        event.last_modified,
+        event.sidecar_etag,
+        now if event.accepted else None,
+        now,
+        now,
+    )

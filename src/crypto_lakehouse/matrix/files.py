@@ -1,0 +1,77 @@
+"""Files of facts that come with the package, or are given in their place: JSON, read strictly."""
+
+from __future__ import annotations
+
+import json
+import os
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Any
+
+from crypto_lakehouse.core.errors import MatrixError, Problem
+from crypto_lakehouse.core.messages import shown
+
+__all__ = ["parse_json", "read_facts"]
+
+
+def read_facts(path: str | os.PathLike[str] | None, shipped: str) -> tuple[bytes, str]:
+    """Read a file of facts; None is the shipped one of that name.
+
+    Returns:
+        Its bytes, and its name for errors.
+
+    Raises:
+        MatrixError: It cannot be read.
+    """
+    file: Traversable
+    if path is None:
+        file, origin = _shipped(shipped), f"{shipped} (shipped)"
+    else:
+        file, origin = Path(path), os.fspath(path)
+    try:
+        return file.read_bytes(), origin
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        reason = (isinstance(error, OSError) and error.strerror) or str(error)
+        raise MatrixError(origin, [Problem("$", f"cannot be read: {reason}")]) from error
+
+
+def _shipped(name: str) -> Traversable:
+    packaged = files("crypto_lakehouse").joinpath("matrix", name)
+    # An editable installation has the file where the repository has it.
+    return packaged if packaged.is_file() else Path(__file__).parents[3] / "matrix" / name
+
+
+def parse_json(text: str | bytes, origin: str, noun: str) -> Any:  # noqa: ANN401 - any JSON
+    """Parse JSON in UTF-8, strictly.
+
+    Args:
+        text: The whole file.
+        origin: Its name, for errors.
+        noun: What it is, for errors.
+
+    Raises:
+        MatrixError: It is no JSON, or a key stands twice in one object.
+    """
+    try:
+        decoded = text if isinstance(text, str) else text.decode("utf-8-sig")
+        return json.loads(decoded, object_pairs_hook=_object)
+    except UnicodeDecodeError as error:
+        reason = f"not UTF-8: byte {error.start} is {error.object[error.start]:#04x}"
+    except json.JSONDecodeError as error:
+        reason = f"not JSON: {error.msg} at line {error.lineno}, column {error.colno}"
+    except ValueError as error:  # a repeated key, or a number of thousands of digits
+        reason = f"not a {noun}: {error}"
+    except RecursionError:
+        reason = f"not a {noun}: nested too deeply"
+    raise MatrixError(origin, [Problem("$", reason)])
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """One JSON object; a repeated key is refused, for one of its values would be lost."""
+    value: dict[str, Any] = {}
+    for key, item in pairs:
+        if key in value:
+            raise ValueError(f"the key `{shown(key)}` stands twice in one object")
+        value[key] = item
+    return value

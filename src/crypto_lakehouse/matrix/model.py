@@ -1,0 +1,252 @@
+"""The matrix: what the publisher offers, as data that can be asked.
+
+`matrix/binance.json` is the shipped one. Every fact in it comes from archive-facts 2 to 4; its
+`notes` say where a fact is only a lower bound or where sources disagree.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from datetime import date
+from functools import lru_cache
+from typing import TypeVar
+
+from attrs import field, frozen
+
+from crypto_lakehouse.core.archive import INTERVALS, DataType, Market, Partition
+from crypto_lakehouse.core.errors import MatrixError, Problem
+from crypto_lakehouse.matrix.files import parse_json, read_facts
+
+__all__ = [
+    "HeaderEra",
+    "Matrix",
+    "MatrixRow",
+    "PartitionFacts",
+    "SymbolLife",
+    "TimeUnitEra",
+    "load_matrix",
+    "parse_matrix",
+]
+
+_SHIPPED = "binance.json"
+_PAIR_SUFFIX = re.compile(r"_(PERP|\d{6})\Z", re.ASCII)
+_DELIVERY = re.compile(r".*_(\d{2})(\d{2})(\d{2})", re.ASCII)
+
+
+@frozen(kw_only=True)
+class HeaderEra:
+    """From which day of data on files begin with a header line; None is the beginning.
+
+    A hint only: the header came with the day of upload (archive-facts 3).
+    """
+
+    since: date | None
+    header: bool
+
+
+@frozen(kw_only=True)
+class TimeUnitEra:
+    """From which day of data on times are in `ms` or `us`; None is the beginning."""
+
+    since: date | None
+    unit: str
+
+
+_Era = TypeVar("_Era", HeaderEra, TimeUnitEra)
+
+
+@frozen(kw_only=True)
+class PartitionFacts:
+    """What one row offers in one partition.
+
+    Attributes:
+        intervals: Interval folders, none where the type has none.
+        available_from: First day of the first published period.
+        available_to: Last day that was ever published, None while the feed lives.
+        lag_days: For how many days after a period's last day its absence is normal.
+    """
+
+    intervals: tuple[str, ...] = ()
+    available_from: date
+    available_to: date | None = None
+    lag_days: int
+
+
+@frozen(kw_only=True)
+class SymbolLife:
+    """Where one symbol's life is known to differ from its row's."""
+
+    available_from: date | None = None
+    available_to: date | None = None
+
+
+@frozen(kw_only=True)
+class MatrixRow:
+    """What is published of one data type in one market.
+
+    Attributes:
+        state: `live`; `retired`, where nothing new comes; `removed`, where all is gone.
+        key_pattern: The object key, with placeholders.
+        symbol_pattern: What a whole folder symbol must match, as a regular expression.
+        symbol_form: `symbol`, or `pair` where the folder is named after the pair.
+        symbol_lives: Exceptions from the partitions' lives.
+        symbols: All symbols, where they are known.
+        partition_symbols: Those of `symbols` that are in one partition only, by partition.
+        columns: The CSV columns, in order.
+        sidecar_newline: Whether published sidecars end with a line feed.
+        notes: What a reader of the facts should know.
+    """
+
+    market: Market
+    data_type: DataType
+    state: str = "live"
+    key_pattern: str
+    partitions: Mapping[Partition, PartitionFacts]
+    symbol_pattern: str
+    symbol_form: str = "symbol"
+    symbol_lives: Mapping[str, SymbolLife] = field(factory=dict)
+    symbols: tuple[str, ...] = ()
+    partition_symbols: Mapping[Partition, tuple[str, ...]] = field(factory=dict)
+    header_eras: tuple[HeaderEra, ...]
+    time_unit_eras: tuple[TimeUnitEra, ...]
+    columns: tuple[str, ...]
+    sidecar_newline: bool = False
+    notes: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The row as people call it, as `spot klines`."""
+        return f"{self.market} {self.data_type}"
+
+    def folder_symbol(self, symbol: str) -> str | None:
+        """Return the folder that `symbol` is filed under, None where it cannot be one here."""
+        if self.symbol_form == "pair":
+            symbol = _PAIR_SUFFIX.sub("", symbol)
+        return symbol if re.fullmatch(self.symbol_pattern, symbol) else None
+
+    def lacks(self, symbol: str, partition: Partition) -> bool:
+        """Whether a symbol is known to be published in other partitions only."""
+        others = (other for other in self.partition_symbols if other is not partition)
+        return any(symbol in self.partition_symbols[other] for other in others)
+
+    def life(self, symbol: str, partition: Partition) -> tuple[date, date | None]:
+        """Return the first and the last day of a symbol; the last is None while it lives.
+
+        A delivery date in the folder's name ends its life; a pair outlives its contracts.
+
+        Raises:
+            KeyError: The row has no such partition.
+        """
+        facts = self.partitions[partition]
+        symbol = self.folder_symbol(symbol) or symbol
+        first, last = facts.available_from, facts.available_to
+        known = self.symbol_lives.get(symbol, SymbolLife())
+        first = max(first, known.available_from or first)
+        ends = [day for day in (last, known.available_to, delivery_day(symbol)) if day is not None]
+        return first, min(ends, default=None)
+
+    def has_header(self, day: date) -> bool:
+        """Whether a file of this day of data is expected to begin with a header line."""
+        return _era(self.header_eras, day).header
+
+    def time_unit(self, day: date) -> str:
+        """Return the unit of a row's times on this day of data, `ms` or `us`."""
+        return _era(self.time_unit_eras, day).unit
+
+    def intervals(self) -> tuple[str, ...]:
+        """Every interval of any partition, shortest first."""
+        offered = {interval for facts in self.partitions.values() for interval in facts.intervals}
+        return tuple(interval for interval in INTERVALS if interval in offered)
+
+
+def _era(eras: tuple[_Era, ...], day: date) -> _Era:
+    """The last era that has begun; eras are in order, and the first has always begun."""
+    return [era for era in eras if era.since is None or era.since <= day][-1]
+
+
+@frozen(kw_only=True)
+class Matrix:
+    """All rows, by market and data type.
+
+    Attributes:
+        origin: Where it was read from.
+        publisher: Whose archive it is about.
+        observed: The day that the facts are as of.
+        corrections: What an older format said and the archive does not have, a sentence each.
+    """
+
+    origin: str
+    rows: tuple[MatrixRow, ...]
+    source_url: str
+    listing_url: str | None = None
+    publisher: str = ""
+    observed: date | None = None
+    corrections: tuple[str, ...] = ()
+
+    def row(self, market: Market, data_type: DataType) -> MatrixRow | None:
+        """Return the row of a data type in a market, None where it is not published."""
+        for row in self.rows:
+            if row.market is market and row.data_type is data_type:
+                return row
+        return None
+
+    def markets(self) -> tuple[Market, ...]:
+        """Every market that has a row."""
+        return tuple(dict.fromkeys(row.market for row in self.rows))
+
+    def data_types(self, market: Market) -> tuple[DataType, ...]:
+        """Every data type of a market."""
+        return tuple(row.data_type for row in self.rows if row.market is market)
+
+
+@lru_cache(maxsize=4096)
+def delivery_day(symbol: str) -> date | None:
+    """Return the day that a dated contract's name ends with (`_YYMMDD`), None for others."""
+    match = _DELIVERY.fullmatch(symbol)
+    if match is None:
+        return None
+    year, month, day = (int(part) for part in match.groups())
+    try:
+        return date(2000 + year, month, day)
+    except ValueError:
+        return None
+
+
+def load_matrix(path: str | os.PathLike[str] | None = None) -> Matrix:
+    """Read and check a matrix file; None is the shipped one.
+
+    Raises:
+        MatrixError: The file cannot be read, or has faults; every fault is named.
+    """
+    return _shipped() if path is None else parse_matrix(*read_facts(path, _SHIPPED))
+
+
+@lru_cache(maxsize=1)
+def _shipped() -> Matrix:
+    return parse_matrix(*read_facts(None, _SHIPPED))
+
+
+def parse_matrix(text: str | bytes, origin: str) -> Matrix:
+    """Read a matrix in the current format or in one of the two older ones.
+
+    Args:
+        text: The whole file, JSON in UTF-8.
+        origin: Its name, for errors.
+
+    Raises:
+        MatrixError: With every fault found, each with its place.
+    """
+    from crypto_lakehouse.matrix.current_format import read_current
+    from crypto_lakehouse.matrix.older_formats import is_older, read_older
+
+    data = parse_json(text, origin, "matrix")
+    if not isinstance(data, dict):
+        raise MatrixError(origin, [Problem("$", "must be an object")])
+    if not isinstance(data.get("availability_matrix"), list):
+        missing = "required: the list of rows"
+        raise MatrixError(origin, [Problem("$.availability_matrix", missing)])
+    if is_older(data):
+        return read_older(data, origin, _shipped())
+    return read_current(data, origin)

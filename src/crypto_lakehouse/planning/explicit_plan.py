@@ -1,0 +1,120 @@
+"""A plan of archives that are named one by one: those that failed, or those to be repaired."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from datetime import date
+from fnmatch import fnmatchcase
+from itertools import groupby
+
+from attrs import frozen
+
+from crypto_lakehouse.core.archive import Archive
+from crypto_lakehouse.core.config.values import AUTO
+from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
+from crypto_lakehouse.core.plan import PlannedPeriod, PlannedSeries, PlanTotals
+from crypto_lakehouse.matrix.model import Matrix
+
+__all__ = ["ExplicitPlan", "is_selected"]
+
+
+@frozen
+class ExplicitPlan:
+    """Exactly these archives, whatever a calendar says of them.
+
+    Attributes:
+        archives: In order, without repeats.
+        today: The UTC day on which the plan was made.
+        matrix: Knows how late each of them may be.
+    """
+
+    archives: tuple[Archive, ...]
+    today: date
+    matrix: Matrix
+    notes: tuple[str, ...] = ()
+    failures: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, archives: Iterable[Archive], today: date, matrix: Matrix) -> ExplicitPlan:
+        """Plan archives in any order."""
+        return cls(tuple(sorted(set(archives))), today, matrix)
+
+    def each_series(self) -> Iterator[PlannedSeries]:
+        """Every series with its periods."""
+        for series, group in groupby(self.archives, key=lambda archive: archive.series):
+            row = self.matrix.row(series.market, series.data_type)
+            offered = row.partitions if row else {}
+            lags = {partition: facts.lag_days for partition, facts in offered.items()}
+            yield PlannedSeries(
+                series,
+                tuple(
+                    PlannedPeriod(archive.period, "", lags.get(archive.partition, 0))
+                    for archive in group
+                ),
+            )
+
+    async def series(self) -> AsyncIterator[PlannedSeries]:
+        """As `each_series`."""
+        for planned in self.each_series():
+            yield planned
+
+    def totals(self) -> PlanTotals:
+        """How much it is."""
+        return PlanTotals(archives=len(self.archives), due=len(self.archives))
+
+    def why_empty(self) -> str:
+        """Explain a plan without archives; empty for a plan with some."""
+        return "" if self.archives else "the ledger has nothing of that kind"
+
+
+def is_selected(config: WorkflowConfig, archive: Archive, matrix: Matrix | None = None) -> bool:
+    """Whether a configuration's selection, as far as it has one, holds an archive.
+
+    Args:
+        config: What is selected.
+        archive: One archive.
+        matrix: Knows where an archive's folder has a shorter name than the contract that was
+            configured: `BTCUSD_PERP` finds its index in `BTCUSD`.
+    """
+    return (
+        _holds(config.markets, archive.market)
+        and _holds(config.data_types, archive.data_type)
+        and _has_symbol(config, archive, matrix)
+        and _has_interval(config, archive)
+        and _has_days(config, archive)
+        and (config.partitions == AUTO or archive.partition in config.partitions)
+    )
+
+
+def _holds(chosen: tuple[object, ...] | None, value: object) -> bool:
+    return chosen is None or value in chosen
+
+
+def _has_symbol(config: WorkflowConfig, archive: Archive, matrix: Matrix | None) -> bool:
+    wanted = config.symbols
+    if isinstance(wanted, Mapping):
+        wanted = wanted.get(archive.market, ())
+    row = matrix.row(archive.market, archive.data_type) if matrix else None
+    named = wanted is None or any(
+        fnmatchcase(archive.symbol, symbol)
+        or (row is not None and row.folder_symbol(symbol) == archive.symbol)
+        for symbol in wanted
+    )
+    return named and config.symbol_filter.accepts(archive.symbol, archive.market)
+
+
+def _has_interval(config: WorkflowConfig, archive: Archive) -> bool:
+    wanted = config.intervals
+    if isinstance(wanted, Mapping):
+        wanted = wanted.get(archive.data_type)
+    return archive.interval is None or wanted is None or archive.interval in wanted
+
+
+def _has_days(config: WorkflowConfig, archive: Archive) -> bool:
+    if config.date_range is not None:
+        start, end = config.date_range.start, config.date_range.end
+    elif config.default_date is not None:
+        start = end = config.default_date
+    else:
+        return True
+    return archive.period.first_day <= end and start <= archive.period.last_day

@@ -1,0 +1,401 @@
+"""Make the plan of a collection from the source's own listing: symbols, intervals, dates, sizes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, date, datetime
+from fnmatch import fnmatchcase
+from functools import partial
+from operator import itemgetter
+
+import anyio
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+from attrs import define, field, frozen
+
+from crypto_lakehouse.core.archive import INTERVALS, Market, Partition, Series, check_symbol
+from crypto_lakehouse.core.config.values import is_glob
+from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
+from crypto_lakehouse.core.errors import ArchiveKeyError, ListingError
+from crypto_lakehouse.core.events import FolderListed
+from crypto_lakehouse.core.plan import PlannedSeries, PlanTotals
+from crypto_lakehouse.core.protocols import Listing
+from crypto_lakehouse.core.task_groups import one_error
+from crypto_lakehouse.matrix.known_holes import KnownHoles
+from crypto_lakehouse.matrix.model import Matrix, MatrixRow
+from crypto_lakehouse.planning.calendar_plan import window_of
+from crypto_lakehouse.planning.listed_cover import ListedSeries, cover_listed
+from crypto_lakehouse.planning.listed_folders import ListedFolder, list_folder
+from crypto_lakehouse.planning.periods import Life, Window
+from crypto_lakehouse.planning.selection import SelectedRow, select_rows
+from crypto_lakehouse.planning.spool import Place, SeriesSpool
+
+__all__ = ["Discovery", "ListedPlan"]
+
+#: How many stray keys are named.
+NAMED_STRAYS = 3
+
+Tell = Callable[[FolderListed], Awaitable[None]]
+
+#: What the configuration calls a symbol: in one market, or None for all of them.
+_Name = tuple[Market | None, str]
+
+_NOTHING = ListedFolder(archives={})
+
+
+@define
+class ListedPlan:
+    """The plan that a listing gives; its series lie on disk, not in memory. Close it.
+
+    Attributes:
+        today: The UTC day on which the plan was made.
+        notes: What the run's owner should know, a sentence each.
+        failures: What could not be listed, a sentence each; the plan lacks it.
+    """
+
+    today: date
+    spool: SeriesSpool = field(factory=SeriesSpool)
+    notes: list[str] = field(factory=list)
+    failures: list[str] = field(factory=list)
+    _counts: Counter[str] = field(init=False, factory=Counter)
+
+    def add(self, place: Place, planned: PlannedSeries) -> None:
+        """Add one series."""
+        self.spool.add(place, planned)
+        self._counts["archives"] += len(planned.periods)
+        self._counts["due"] += sum(not item.not_published for item in planned.periods)
+        self._counts["size_bytes"] += sum(
+            item.listed.size_bytes for item in planned.periods if item.listed
+        )
+
+    def each_series(self) -> Iterator[PlannedSeries]:
+        """Every series, in the order of rows, symbols and intervals."""
+        return iter(self.spool)
+
+    async def series(self) -> AsyncIterator[PlannedSeries]:
+        """As `each_series`."""
+        for planned in self.spool:
+            yield planned
+
+    def totals(self) -> PlanTotals:
+        """How much it is."""
+        return PlanTotals(
+            archives=self._counts["archives"],
+            due=self._counts["due"],
+            size_bytes=self._counts["size_bytes"],
+        )
+
+    def why_empty(self) -> str:
+        """Explain a plan without archives; empty for a plan with some."""
+        if self._counts["archives"]:
+            return ""
+        if self.failures:
+            return "what is wanted could not be listed"
+        return "the source lists nothing that fits; see `crypto-lakehouse matrix refresh`"
+
+    def close(self) -> None:
+        """Give the disk space back."""
+        self.spool.close()
+
+
+@frozen
+class _Task:
+    """One symbol of one row to be listed."""
+
+    number: int
+    item: SelectedRow
+    symbol: str
+
+
+@define
+class Discovery:
+    """Lists what a configuration wants; many prefixes at once, memory for a few series.
+
+    Args:
+        config: What to collect.
+        matrix: What the publisher is known to offer.
+        listing: The source's listing.
+        holes: What the publisher is known to lack.
+        today: The UTC day to plan for.
+        workers: How many symbols are listed at once.
+        tell: Told of each folder that was listed.
+    """
+
+    config: WorkflowConfig
+    matrix: Matrix
+    listing: Listing
+    holes: KnownHoles
+    today: date
+    workers: int
+    tell: Tell
+    _plan: ListedPlan = field(init=False)
+    _window: Window | None = field(init=False)
+    _seen: set[_Name] = field(init=False, factory=set)
+    _unlisted: list[tuple[Place, PlannedSeries, set[_Name]]] = field(init=False, factory=list)
+    _nowhere: dict[str, set[_Name]] = field(init=False, factory=dict)
+    _strays: list[str] = field(init=False, factory=list)
+
+    async def plan(self) -> ListedPlan:
+        """List, and plan what is listed.
+
+        Prefixes that cannot be listed are in the plan's `failures`.
+
+        Raises:
+            ConfigurationError: The matrix does not have what the configuration wants.
+        """
+        selection = select_rows(self.config, self.matrix)
+        self._plan = ListedPlan(self.today)
+        self._plan.notes.extend(selection.notes)
+        dated = self.config.date_range is not None or self.config.default_date is not None
+        self._window = window_of(self.config, self.today) if dated else None
+        try:
+            await self._run(selection.rows)
+        except BaseException:
+            self._plan.close()
+            raise
+        self._settle_unlisted()
+        self._plan.notes += self._unmatched(selection.rows)
+        self._plan.failures.sort()
+        return self._plan
+
+    async def _run(self, rows: tuple[SelectedRow, ...]) -> None:
+        send, receive = anyio.create_memory_object_stream[_Task](2 * self.workers)
+        with one_error():
+            async with anyio.create_task_group() as tasks:
+                async with receive:
+                    for _ in range(self.workers):
+                        tasks.start_soon(self._work, receive.clone())
+                await self._produce(rows, send)
+
+    async def _produce(
+        self, rows: tuple[SelectedRow, ...], queue: MemoryObjectSendStream[_Task]
+    ) -> None:
+        async with queue:
+            for number, item in enumerate(rows):
+                for symbol in await self._symbols(item):
+                    await queue.send(_Task(number, item, symbol))
+
+    async def _work(self, queue: MemoryObjectReceiveStream[_Task]) -> None:
+        async with queue:
+            async for task in queue:
+                with self._remembered(task):
+                    await self._symbol(task)
+
+    @contextmanager
+    def _remembered(self, task: _Task) -> Iterator[None]:
+        """Remember what could not be listed; its symbol is not known to be nowhere."""
+        try:
+            yield
+        except ListingError as error:
+            self._plan.failures.append(str(error))
+            self._seen |= self._names(task.item.row, task.symbol)
+
+    # Which symbols ------------------------------------------------------------------------------
+
+    async def _symbols(self, item: SelectedRow) -> list[str]:
+        """The row's symbols that are wanted: as named, or as the source lists them."""
+        accepts = partial(self.config.symbol_filter.accepts, market=item.row.market)
+        named = [name for name in item.symbols if not is_glob(name)]
+        patterns = [name for name in item.symbols if is_glob(name)]
+        if not item.takes_all and not patterns:
+            return [symbol for symbol in dict.fromkeys(named) if accepts(symbol)]
+        found = set(named)
+        for partition in _partitions(item):
+            for symbol in filter(
+                _is_symbol, await self._folders(_type_folder(item.row, partition))
+            ):
+                fitting = [pattern for pattern in patterns if fnmatchcase(symbol, pattern)]
+                if fitting or item.takes_all:
+                    found.add(symbol)
+                    # Its folder is there, so that it is not nowhere, whatever it lacks.
+                    for name in (symbol, *fitting):
+                        self._seen |= self._names(item.row, name)
+        return sorted(symbol for symbol in found if accepts(symbol))
+
+    async def _folders(self, prefix: str) -> list[str]:
+        """The names of the folders below a prefix; a failure is remembered."""
+        try:
+            return [folder[len(prefix) : -1] for folder in await self.listing.folders(prefix)]
+        except ListingError as error:
+            self._plan.failures.append(str(error))
+            return []
+
+    # One symbol ---------------------------------------------------------------------------------
+
+    async def _symbol(self, task: _Task) -> None:
+        row, partitions = task.item.row, _partitions(task.item)
+        if not partitions:
+            return
+        if not row.data_type.has_interval:
+            await self._series(task, None, partitions)
+        elif self._names_intervals(row):
+            for interval, offered in _offered(task.item, partitions).items():
+                await self._series(task, interval, offered)
+        elif found := await self._intervals(task, partitions):
+            for interval, listed in found.items():
+                await self._series(task, interval, listed)
+        else:  # there is no folder of the symbol, so there is none of any interval
+            for interval, offered in _offered(task.item, partitions).items():
+                self._cover(task, interval, dict.fromkeys(offered, _NOTHING))
+
+    def _names_intervals(self, row: MatrixRow) -> bool:
+        """Whether the configuration names the intervals of a row, and not the source."""
+        wanted = self.config.intervals
+        return row.data_type in wanted if isinstance(wanted, Mapping) else wanted is not None
+
+    async def _intervals(
+        self, task: _Task, partitions: list[Partition]
+    ) -> dict[str, list[Partition]]:
+        """The intervals that the source has of a symbol, with their partitions."""
+        found: dict[str, list[Partition]] = {}
+        for partition in partitions:
+            prefix = f"{_type_folder(task.item.row, partition)}{task.symbol}/"
+            names = [folder[len(prefix) : -1] for folder in await self.listing.folders(prefix)]
+            for name in names:
+                if name in INTERVALS:
+                    found.setdefault(name, []).append(partition)
+                else:
+                    self._strays.append(f"{prefix}{name}/")
+        return found
+
+    async def _series(self, task: _Task, interval: str | None, partitions: list[Partition]) -> None:
+        """List one series and cover it; one that cannot be listed is no reason to leave others."""
+        with self._remembered(task):
+            series = _series_of(task, interval)
+            folders = {partition: await self._list(series, partition) for partition in partitions}
+            self._cover(task, interval, folders)
+
+    async def _list(self, series: Series, partition: Partition) -> ListedFolder:
+        folder = await list_folder(self.listing, series, partition, self._window)
+        self._strays.extend(folder.strays)
+        name = f"{series.stem}{{}}.zip".format
+        await self.tell(
+            FolderListed(
+                folder=series.folder(partition),
+                first=name(folder.first) if folder.first else None,
+                last=name(folder.last) if folder.last else None,
+                archives=len(folder.archives),
+                size_bytes=folder.size_bytes,
+                at=datetime.now(UTC),
+            )
+        )
+        return folder
+
+    def _cover(
+        self, task: _Task, interval: str | None, folders: dict[Partition, ListedFolder]
+    ) -> None:
+        row, series = task.item.row, _series_of(task, interval)
+        place = (task.number, task.symbol, INTERVALS.index(interval) if interval else 0)
+        names = self._names(row, task.symbol)
+        lives = {partition: _life(row, series, partition) for partition in folders}
+        listed = ListedSeries(
+            folders=folders,
+            lives=lives,
+            known_hole=partial(self.holes.reason_for_period, series),
+        )
+        window = self._window or listed.span(self.today)
+        if window is None:  # no days are configured, and the source has none
+            self._nowhere[f"{row.market} {series.symbol}"] = names
+            return
+        planned = PlannedSeries(series, cover_listed(listed, window, task.item.partitions))
+        if listed.is_listed:
+            self._seen |= names
+            self._plan.add(place, planned)
+        else:
+            self._unlisted.append((place, planned, names))
+
+    # What is not listed -------------------------------------------------------------------------
+
+    def _names(self, row: MatrixRow, symbol: str) -> set[_Name]:
+        """How the configuration names a folder's symbol: for each market apart, or for all.
+
+        A folder that is named after a pair has the names of the pair's contracts, too.
+        """
+        wanted, market = self.config.symbols, None
+        if isinstance(wanted, Mapping):
+            wanted, market = wanted.get(row.market), row.market
+        names = {symbol}
+        if row.symbol_form == "pair":
+            names |= {name for name in wanted or () if row.folder_symbol(name) == symbol}
+        return {(market, name) for name in names}
+
+    def _settle_unlisted(self) -> None:
+        """Plan what a symbol lacks only where the source has nothing of that symbol at all.
+
+        Not every symbol has every data type; but a symbol that is nowhere is a slip of the pen,
+        or gone, and neither may pass in silence.
+        """
+        plan, elsewhere = self._plan, Counter[str]()
+        for place, planned, names in sorted(self._unlisted, key=itemgetter(0)):
+            series = planned.series
+            if names & self._seen:
+                elsewhere[f"{series.market} {series.data_type}"] += 1
+            else:
+                plan.add(place, planned)
+        plan.notes += [
+            f"{name}: {count} series are left out, the source lists nothing of them"
+            for name, count in elsewhere.items()
+        ]
+        plan.notes += [
+            f"the source lists nothing of `{symbol}`"
+            for symbol, names in sorted(self._nowhere.items())
+            if not names & self._seen
+        ]
+        if self._strays:
+            named = ", ".join(f"`{key}`" for key in sorted(self._strays)[:NAMED_STRAYS])
+            plan.notes.append(
+                f"{len(self._strays)} listed keys are left out, as they are no archives: {named}"
+                + (" ..." if len(self._strays) > NAMED_STRAYS else "")
+            )
+
+    def _unmatched(self, rows: tuple[SelectedRow, ...]) -> list[str]:
+        """Name the patterns that no symbol fits, where all symbols could be listed."""
+        if self._plan.failures:
+            return []
+        patterns = {
+            pattern
+            for item in rows
+            for pattern in filter(is_glob, item.symbols)
+            if not self._names(item.row, pattern) & self._seen
+        }
+        return [f"the source lists no symbol like `{pattern}`" for pattern in sorted(patterns)]
+
+
+def _partitions(item: SelectedRow) -> list[Partition]:
+    return [
+        partition
+        for partition in item.row.partitions
+        if item.partitions is None or partition in item.partitions
+    ]
+
+
+def _series_of(task: _Task, interval: str | None) -> Series:
+    return Series(task.item.row.market, task.item.row.data_type, task.symbol, interval)
+
+
+def _offered(item: SelectedRow, partitions: list[Partition]) -> dict[str, list[Partition]]:
+    """The intervals wanted of a row, with the partitions that the matrix has them in."""
+    facts = item.row.partitions
+    offered = {
+        interval: [part for part in partitions if interval in facts[part].intervals]
+        for interval in filter(None, item.intervals)
+    }
+    return {interval: found for interval, found in offered.items() if found}
+
+
+def _type_folder(row: MatrixRow, partition: Partition) -> str:
+    return f"data/{row.market.path}/{partition}/{row.data_type}/"
+
+
+def _is_symbol(name: str) -> bool:
+    try:
+        check_symbol(name)
+    except ArchiveKeyError:
+        return False
+    return True
+
+
+def _life(row: MatrixRow, series: Series, partition: Partition) -> Life:
+    lag_days, is_removed = row.partitions[partition].lag_days, row.state == "removed"
+    return Life(*row.life(series.symbol, partition), lag_days, removed=is_removed)

@@ -1,0 +1,289 @@
+"""A directory as a store: `<root>/<object key>`, whole files only.
+
+A file is whole or absent: bytes are written to `NAME.part` beside the final name and renamed.
+A small body costs no thread hop, as the hop would cost more than the work (design 4).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Collection, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from stat import S_ISREG
+from typing import BinaryIO
+from uuid import uuid4
+
+from anyio import to_thread
+from attrs import define, field
+
+from crypto_lakehouse.core.archive import SIDECAR_SUFFIX
+from crypto_lakehouse.core.errors import StoreError
+from crypto_lakehouse.core.protocols import PART_SUFFIX, FileStat, FolderScan, Watch
+from crypto_lakehouse.stores.disk import Disk, file_stat
+from crypto_lakehouse.stores.os_errors import refusals
+from crypto_lakehouse.stores.parts import ONE_FILE, LocalPart, hash_file, no_link
+
+__all__ = ["OWN_FOLDER", "LocalStore"]
+
+#: Everything in an output directory that is ours and not the publisher's.
+OWN_FOLDER = ".lakehouse"
+
+#: Where files of ours are written before they take their names.
+_UNFINISHED = "unfinished"
+
+_ZIP = ".zip"
+
+#: Keys that cannot leave a directory: no part of them begins with a dot.
+_PLAIN_KEY = re.compile(r"(?:[A-Za-z0-9_-][A-Za-z0-9_.-]*/)*[A-Za-z0-9_-][A-Za-z0-9_.-]*")
+
+
+def _absolute(root: str | Path) -> Path:
+    return Path(root).expanduser().absolute()
+
+
+@define
+class LocalStore:
+    """Files below one directory; nothing outside of it is ever written.
+
+    Args:
+        root: The output directory; it is made where it is absent.
+        disk: Changes what is on disk.
+    """
+
+    root: Path = field(converter=_absolute)
+    disk: Disk = field(factory=Disk, repr=False)
+    _root_text: str = field(init=False)
+    _made: set[str] = field(init=False, factory=set)
+
+    def __attrs_post_init__(self) -> None:
+        self._root_text = str(self.root)
+
+    def path(self, key: str) -> str:
+        """Where a key lies.
+
+        Raises:
+            StoreError: The key would leave the store.
+        """
+        if _PLAIN_KEY.fullmatch(key):
+            return f"{self._root_text}/{key}"
+        parts = key.split("/")
+        if "\0" in key or "\\" in key or any(part in {"", ".", ".."} for part in parts):
+            raise StoreError(repr(key), "a key must not leave the output directory")
+        return f"{self._root_text}/{key}"
+
+    def own_path(self, *parts: str) -> Path:
+        """Where something of ours lies."""
+        return self.root.joinpath(OWN_FOLDER, *parts)
+
+    async def scan(self, folder: str) -> Mapping[str, FileStat]:
+        """Name and stat of every regular file in a key prefix, by one directory scan."""
+        return await to_thread.run_sync(self._scan, self.path(folder.rstrip("/")))
+
+    def _scan(self, path: str) -> dict[str, FileStat]:
+        found: dict[str, FileStat] = {}
+        with refusals(path), suppress(FileNotFoundError), os.scandir(path) as entries:
+            for entry in entries:
+                with suppress(FileNotFoundError):  # one that is removed meanwhile
+                    if entry.is_file(follow_symlinks=False):
+                        found[entry.name] = file_stat(entry.stat(follow_symlinks=False))
+        return found
+
+    def scan_now(self, folder: str) -> FolderScan:
+        """List a directory once, and stat the archives in it; blocking.
+
+        Through the directory's descriptor where the system has that: a name is looked up in one
+        directory then, and not along the whole path.
+        """
+        path = self.path(folder.rstrip("/"))
+        if os.stat not in os.supports_dir_fd or os.listdir not in os.supports_fd:
+            found = self._scan(path)
+            zips = {
+                name: (stat.size_bytes, stat.mtime_ns)
+                for name, stat in found.items()
+                if name.endswith(_ZIP)
+            }
+            return FolderScan(zips, found.keys() - zips.keys())
+        with refusals(path):
+            try:
+                descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            except FileNotFoundError:
+                return FolderScan({}, frozenset())
+            try:
+                return _scan_descriptor(descriptor)
+            finally:
+                os.close(descriptor)
+
+    async def sha256(self, key: str) -> str | None:
+        """Digest of a stored file, hashed in a thread; None where there is none."""
+        return await to_thread.run_sync(hash_file, self.path(key))
+
+    async def read(self, key: str, limit: int) -> bytes | None:
+        """The first bytes of a small stored file, None where there is none."""
+        path = self.path(key)
+        with refusals(path, ONE_FILE):
+            try:
+                with open(path, "rb", opener=no_link) as file:  # noqa: ASYNC230 - small
+                    return file.read(limit)
+            except FileNotFoundError:
+                return None
+
+    def reader(self, key: str) -> BinaryIO:
+        """Open a stored file for reading."""
+        path = self.path(key)
+        with refusals(path):
+            return open(path, "rb")  # noqa: PTH123
+
+    async def put(self, key: str, data: bytes, *, sync: bool = False) -> FileStat:
+        """Write a small body and rename it to its final name."""
+        path = self.path(key)
+        with refusals(path):
+            self._make_folder(path)
+            return self.disk.write(path, data, path + PART_SUFFIX, sync=sync)
+
+    async def open_part(self, key: str, *, resume: bool, watch: Watch | None = None) -> LocalPart:
+        """Begin `NAME.part`, or hash what an earlier try left of it and go on."""
+        path = self.path(key)
+        with refusals(path):
+            self._make_folder(path)
+        part = LocalPart(self, key, path, watch)
+        await to_thread.run_sync(part.resume if resume else part.begin)
+        return part
+
+    async def quarantine(self, key: str, data: bytes, note: Mapping[str, object]) -> None:
+        """Keep a body's bytes and a note in `.lakehouse/quarantine/<key>`."""
+        path = self.quarantine_path(key)
+        self.make_folder_for(path)
+        self._write_own(path, data)
+        self.write_note(path, note)
+
+    async def keep_replaced(self, key: str, sha256: str) -> str:
+        """Link a stored file to `.lakehouse/replaced/<key>/<UTC moment>-<sha256>.zip`.
+
+        A link costs no space, and the final name never lacks a file; where the file system has
+        none, the bytes are copied. They survive a power loss before this returns.
+
+        Returns:
+            The path below the root; that of an earlier copy where the file is another one by
+            now, as a worker that died may have replaced it. Empty where there is none.
+        """
+        if await self.sha256(key) != sha256:
+            return self._kept_before(key, sha256)
+        stamp = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+        kept = f"{OWN_FOLDER}/replaced/{key}/{stamp}-{sha256}.zip"
+        targets = []
+        for suffix in ("", SIDECAR_SUFFIX):
+            source, target = self.path(key + suffix), self.path(kept + suffix)
+            with refusals(target):
+                self._make_folder(target)
+                await self._link_or_copy(source, target)
+            targets.append(target)
+        with refusals(targets[0]):
+            await to_thread.run_sync(self.disk.sync, self._root_text, targets)
+        return kept
+
+    def _kept_before(self, key: str, sha256: str) -> str:
+        folder = f"{OWN_FOLDER}/replaced/{key}"
+        found = self._scan(self.path(folder))
+        names = sorted(name for name in found if name.endswith(f"-{sha256}{_ZIP}"))
+        return f"{folder}/{names[-1]}" if names else ""
+
+    async def _link_or_copy(self, source: str, target: str) -> None:
+        """Give a file's bytes a second name; nothing where there is no file, or both are there."""
+        if not os.path.lexists(source):  # noqa: ASYNC240 - as quick as the rename that follows
+            return
+        try:
+            self.disk.link(source, target)
+        except FileExistsError:
+            return
+        except OSError:
+            part = self._own_part()
+            try:
+                await to_thread.run_sync(self.disk.copy, source, part)
+            except OSError:
+                self.disk.unlink(part)
+                raise
+            self.disk.rename(part, target)
+
+    def make_durable(self, keys: Collection[str]) -> None:
+        """Let archives and their sidecars survive a power loss; blocking.
+
+        Raises:
+            StoreError: The disk could not keep them.
+        """
+        paths = [self.path(key + suffix) for key in keys for suffix in ("", SIDECAR_SUFFIX)]
+        with refusals(self._root_text):
+            self.disk.sync(self._root_text, paths)
+
+    async def remove(self, key: str) -> None:
+        """Remove a stored file, where there is one."""
+        path = self.path(key)
+        with refusals(path):
+            self.disk.unlink(path)
+
+    def remove_now(self, key: str) -> None:
+        """As `remove`; blocking."""
+        path = self.path(key)
+        with refusals(path, ONE_FILE):
+            self.disk.unlink(path)
+
+    def clear_unfinished(self) -> None:
+        """Remove what a killed run left of our own files; blocking, and before any other work."""
+        folder = self.own_path(_UNFINISHED)
+        with refusals(str(folder)), suppress(FileNotFoundError, NotADirectoryError):
+            for entry in os.scandir(folder):
+                self.disk.unlink(entry.path)
+
+    def quarantine_path(self, key: str) -> str:
+        """Where a quarantined body lies; made of a checked key."""
+        return self.path(f"{OWN_FOLDER}/quarantine/{key}")
+
+    def write_note(self, path: str, note: Mapping[str, object]) -> None:
+        """Write what is known of quarantined bytes beside them."""
+        text = json.dumps(note, indent=2, ensure_ascii=False) + "\n"
+        self._write_own(path + ".json", text.encode())
+
+    def _write_own(self, path: str, data: bytes) -> None:
+        with refusals(path):
+            self.disk.write(path, data, self._own_part())
+
+    def _own_part(self) -> str:
+        """A name for a file of ours that is not whole yet; all of them lie in one folder."""
+        path = self.path(f"{OWN_FOLDER}/{_UNFINISHED}/{uuid4().hex}")
+        self._make_folder(path)
+        return path
+
+    def make_folder_for(self, path: str) -> None:
+        """Make the folder that a path of ours lies in."""
+        with refusals(path):
+            self._make_folder(path)
+
+    def _make_folder(self, path: str) -> None:
+        folder = path.rpartition("/")[0]
+        if folder in self._made:
+            return
+        inside = os.path.realpath(self._root_text)
+        if os.path.commonpath([inside, os.path.realpath(folder)]) != inside:
+            raise StoreError(folder, "a symbolic link leads out of the output directory")
+        self.disk.make_folders(folder)
+        self._made.add(folder)
+
+
+def _scan_descriptor(descriptor: int) -> FolderScan:
+    zips: dict[str, tuple[int, int]] = {}
+    others: set[str] = set()
+    look = os.stat
+    for name in os.listdir(descriptor):
+        if not name.endswith(_ZIP):
+            others.add(name)
+            continue
+        try:
+            stat = look(name, dir_fd=descriptor, follow_symlinks=False)
+        except FileNotFoundError:  # one that is removed meanwhile
+            continue
+        if S_ISREG(stat.st_mode):
+            zips[name] = (stat.st_size, stat.st_mtime_ns)
+    return FolderScan(zips, others)

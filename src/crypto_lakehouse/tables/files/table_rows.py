@@ -1,0 +1,119 @@
+"""Frames to Arrow tables as data files have them, split by partition."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date
+from itertools import accumulate
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
+from attrs import define, field
+
+from crypto_lakehouse.core.archive import Series
+from crypto_lakehouse.tables.schema.schemas import PartitionField, TableSchema
+from crypto_lakehouse.tables.schema.table_types import period_value
+
+__all__ = ["RowMaker"]
+
+_decode: Any = pc.__dict__["run_end_decode"]  # which Arrow's stubs do not know
+
+
+@define
+class RowMaker:
+    """Makes a table's rows of the rows of its archives.
+
+    Attributes:
+        schema: The table.
+        arrow: Its schema as the writer takes it.
+    """
+
+    schema: TableSchema
+    arrow: pa.Schema
+    _times: tuple[PartitionField, ...] = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        partitioning = self.schema.partitioning
+        self._times = tuple(each for each in partitioning if each.transform != "identity")
+
+    def split(
+        self, series: Series, frame: pl.DataFrame, pieces: list[tuple[str, int]]
+    ) -> Iterator[tuple[tuple[Any, ...], pa.Table]]:
+        """Split rows of one series by partition.
+
+        Args:
+            series: Whose rows they are.
+            frame: The rows, in the table's order.
+            pieces: Keys of their archives, each with its number of rows, in the same order.
+
+        Yields:
+            Values of the partition's fields, and its rows.
+        """
+        if frame.is_empty():
+            return
+        rows = self._table(series, frame, pieces)
+        begin = 0
+        for period, count in self._periods(frame):
+            yield self._partition(series, period), rows.slice(begin, count)
+            begin += count
+
+    def _table(
+        self, series: Series, frame: pl.DataFrame, pieces: list[tuple[str, int]]
+    ) -> pa.Table:
+        if self.schema.derives_time:
+            hour = pl.col("date").cast(pl.Datetime("us", "UTC")) + pl.duration(hours="hour")
+            frame = frame.with_columns(hour.alias(self.schema.time))
+        made = {
+            "symbol": _repeated([(series.symbol, frame.height)]),
+            "interval": _repeated([(series.interval or "", frame.height)]),
+            "archive": _repeated(pieces),
+        }
+        # The types are given: Polars' own text columns are not Parquet's plain strings.
+        columns = [
+            made[each.name] if each.name in made else _column(frame, each) for each in self.arrow
+        ]
+        return pa.table(columns, schema=self.arrow)
+
+    def _periods(self, frame: pl.DataFrame) -> Iterator[tuple[date, int]]:
+        """First days of the periods that rows fall into, one after another, and how many do."""
+        if not self._times:
+            yield date(1970, 1, 1), frame.height
+            return
+        times = frame["date" if self.schema.derives_time else self.schema.time]
+        if self._first_day(times.min()) == self._first_day(times.max()):
+            yield self._first_day(times.min()), frame.height
+            return
+        unit = "1y" if self._by_year else "1mo"
+        periods = times.dt.truncate(unit).rle().struct.unnest()
+        for count, first in periods.select("len", pl.col("value").dt.date()).iter_rows():
+            yield first, count
+
+    @property
+    def _by_year(self) -> bool:
+        return all(each.transform == "year" for each in self._times)
+
+    def _first_day(self, day: Any) -> date:  # noqa: ANN401 - a time or a day
+        return date(day.year, 1 if self._by_year else day.month, 1)
+
+    def _partition(self, series: Series, period: date) -> tuple[Any, ...]:
+        return tuple(
+            getattr(series, each.column)
+            if each.transform == "identity"
+            else period_value(each, period)
+            for each in self.schema.partitioning
+        )
+
+
+def _repeated(values: list[tuple[str, int]]) -> Any:  # noqa: ANN401 - Arrow's types are not of one mind
+    """A dictionary array of values, each repeated so often."""
+    there = [(text, count) for text, count in values if count]
+    ends = pa.array(accumulate(count for _, count in there), pa.int64())
+    runs: Any = pa.RunEndEncodedArray.from_arrays(ends, pa.array(range(len(there)), pa.int32()))
+    dictionary = pa.array([text for text, _ in there], pa.string())
+    return pa.DictionaryArray.from_arrays(_decode(runs), dictionary)
+
+
+def _column(frame: pl.DataFrame, field: Any) -> Any:  # noqa: ANN401
+    return pa.chunked_array([frame[field.name].to_arrow().cast(field.type)])

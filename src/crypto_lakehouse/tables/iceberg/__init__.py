@@ -1,0 +1,11 @@
+"""The Iceberg tables themselves: the catalog, their files, and what is left over.
+
+- `catalog` is an embedded one in SQLite, or one that pyiceberg's configuration names.
+- `local_io` is file access for the embedded lake: inside its directory, synced before a commit.
+- `live_files` finds the data files of a table as it is now, and those with rows of an archive.
+- `filters` spells Iceberg's expressions so that a type checker understands them.
+- `orphans` finds files that no snapshot knows.
+
+What a commit of the embedded catalog names is on the disk before it. For a shared catalog that is
+the storage's matter. Other programs may write to a shared catalog; `tables.ingest` deals with that.
+"""

@@ -1,0 +1,204 @@
+"""Where the tables are: an Iceberg catalog, embedded in SQLite unless another one is named."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from pyiceberg.catalog import Catalog, load_catalog
+from pyiceberg.exceptions import (
+    NamespaceAlreadyExistsError,
+    NoSuchNamespaceError,
+    NoSuchTableError,
+    TableAlreadyExistsError,
+)
+from pyiceberg.io import PY_IO_IMPL
+from pyiceberg.manifest import DataFile
+from pyiceberg.schema import Schema
+from pyiceberg.table import Table
+
+from crypto_lakehouse.core.errors import LakeError, LakehouseError
+from crypto_lakehouse.tables.iceberg.local_io import LAKE_ROOT, LocalIO, check_inside, sync_files
+from crypto_lakehouse.tables.schema.schemas import PartitionField, TableSchema
+from crypto_lakehouse.tables.schema.table_types import iceberg_schema, partition_spec, sort_order
+
+__all__ = ["JOURNALS", "LakeCatalog", "told_as_lake_errors"]
+
+#: The folder of journals in a lake's directory.
+JOURNALS = "journal"
+
+#: Says whether numbers of a table are decimals.
+EXACT = "crypto-lakehouse.exact"
+
+_PROPERTIES = {
+    # Bounds of keys are only of use whole: all begin alike.
+    "write.metadata.metrics.column.archive": "full",
+    "write.metadata.metrics.column.symbol": "full",
+    "write.metadata.delete-after-commit.enabled": "true",
+    "write.metadata.previous-versions-max": "20",
+    "commit.manifest-merge.enabled": "true",
+}
+
+
+@contextmanager
+def told_as_lake_errors(lake: str) -> Iterator[None]:
+    """Turn whatever a catalog or its storage raises into an error of ours.
+
+    Raises:
+        LakeError: In place of anything that is no error of ours already.
+    """
+    try:
+        yield
+    except LakehouseError:
+        raise
+    except Exception as error:
+        reason = str(error) or type(error).__name__
+        raise LakeError(lake, reason.splitlines()[0][:500]) from error
+
+
+class LakeCatalog:
+    """The tables of one lake.
+
+    Args:
+        root: The lake's own directory; the embedded catalog and its warehouse lie in it.
+        name: A catalog of pyiceberg's configuration (`~/.pyiceberg.yaml`, `PYICEBERG_CATALOG__*`)
+            to use in place of the embedded one: REST, Glue, Hive, SQL.
+        create: Whether to make the directory where there is none.
+
+    Raises:
+        LakeError: There is no lake and none is to be made, or the catalog cannot be reached.
+    """
+
+    def __init__(self, root: Path, name: str | None = None, *, create: bool = False) -> None:
+        self.root = root
+        self.name = name
+        if create:
+            root.mkdir(parents=True, exist_ok=True)
+        elif not (root / "catalog.db").is_file() and name is None:
+            raise LakeError(
+                str(root), "there is none here yet; `crypto-lakehouse ingest` makes one"
+            )
+        with told_as_lake_errors(str(root)):
+            self.catalog = self._open()
+        self._watch: sqlite3.Connection | None = None
+        self._lock = threading.Lock()
+
+    def _open(self) -> Catalog:
+        if self.name is not None:
+            return self._configured(self.name)
+        from pyiceberg.catalog.sql import SqlCatalog
+
+        root = self.root.resolve()
+        for name in ("catalog.db", "warehouse", JOURNALS):
+            check_inside(str(root / name), str(root))
+        return SqlCatalog(
+            "lakehouse",
+            uri=f"sqlite:///{root / 'catalog.db'}",
+            warehouse=f"file://{root / 'warehouse'}",
+            **{PY_IO_IMPL: f"{LocalIO.__module__}.{LocalIO.__name__}", LAKE_ROOT: str(root)},
+        )
+
+    def _configured(self, name: str) -> Catalog:
+        try:
+            return load_catalog(name)
+        except Exception as error:
+            reason = (
+                f"catalog `{name}` cannot be opened: {error}; it is described in ~/.pyiceberg.yaml "
+                f"or by PYICEBERG_CATALOG__{name.upper()}__URI and the like"
+            )
+            raise LakeError(str(self.root), reason) from error
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether others may write to the tables: the lake's lock holds its own catalog alone."""
+        return self.name is not None
+
+    def make_durable(self, files: Iterable[DataFile]) -> None:
+        """Let data files survive a power loss, before a commit names them."""
+        if not self.is_shared:
+            sync_files(self.root.resolve(), [file.file_path for file in files])
+
+    def close(self) -> None:
+        """Let go of the catalog's connections."""
+        close = getattr(self.catalog, "close", None)
+        if close is not None:
+            close()
+        if self._watch is not None:
+            self._watch.close()
+
+    def version(self) -> int | None:
+        """A number that changes when any table does; None where the catalog has no such number.
+
+        Source: SQLite's `PRAGMA data_version`, which sees the commits of all other connections.
+        """
+        if self.is_shared:
+            return None
+        with told_as_lake_errors(str(self.root)), self._lock:
+            if self._watch is None:
+                place = f"{(self.root / 'catalog.db').resolve().as_uri()}?mode=ro"
+                self._watch = sqlite3.connect(place, uri=True, check_same_thread=False)
+            (number,) = self._watch.execute("PRAGMA data_version").fetchone()
+            return int(number)
+
+    def names(self) -> list[str]:
+        """The tables' full names, sorted."""
+        with told_as_lake_errors(str(self.root)):
+            found = [
+                ".".join(identifier)
+                for namespace in self.catalog.list_namespaces()
+                for identifier in self.catalog.list_tables(namespace)
+            ]
+        return sorted(found)
+
+    def find(self, name: str) -> Table | None:
+        """A table as it is now, None where there is none of that name."""
+        with told_as_lake_errors(str(self.root)):
+            try:
+                return self.catalog.load_table(name)
+            except (NoSuchTableError, NoSuchNamespaceError):
+                return None
+
+    def table_for(self, schema: TableSchema, *, exact: bool) -> Table:
+        """The table of a data type, made where there is none.
+
+        Raises:
+            LakeError: There is one, and its numbers are of the other kind.
+        """
+        table = self.find(schema.name)
+        if table is None:
+            iceberg = iceberg_schema(schema, exact=exact)
+            return self.create(
+                schema.name, iceberg, schema.partitioning, schema.sort_key,
+                {EXACT: str(exact).lower()},
+            )  # fmt: skip
+        if (table.properties.get(EXACT) == "true") != exact:
+            has, wants = ("decimals", "floats") if not exact else ("floats", "decimals")
+            reason = f"table `{schema.name}` has {has}, {wants} cannot be added: use another lake"
+            raise LakeError(str(self.root), reason)
+        return table
+
+    def create(
+        self,
+        name: str,
+        schema: Schema,
+        partitioning: tuple[PartitionField, ...],
+        order: tuple[str, ...],
+        properties: dict[str, str],
+    ) -> Table:
+        """Make a table, or load the one that somebody else made meanwhile."""
+        with told_as_lake_errors(str(self.root)):
+            with suppress(NamespaceAlreadyExistsError):
+                self.catalog.create_namespace(name.partition(".")[0])
+            try:
+                return self.catalog.create_table(
+                    name,
+                    schema,
+                    partition_spec=partition_spec(partitioning, schema),
+                    sort_order=sort_order(order, schema),
+                    properties={**_PROPERTIES, **properties},
+                )
+            except TableAlreadyExistsError:
+                return self.catalog.load_table(name)

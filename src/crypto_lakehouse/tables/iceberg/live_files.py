@@ -1,0 +1,89 @@
+"""The data files of a table as it is now, and which of them hold rows of given archives."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+
+from pyiceberg.expressions import BooleanExpression
+from pyiceberg.manifest import DataFile
+from pyiceberg.table import Table
+
+from crypto_lakehouse.core.archive import Archive
+from crypto_lakehouse.core.errors import LakeError
+from crypto_lakehouse.tables.files.partition_writer import archives_in
+from crypto_lakehouse.tables.iceberg.filters import ALWAYS, among
+
+__all__ = ["files_holding", "live_files"]
+
+#: pyiceberg looks at bounds for no more values than these.
+_MOST_SYMBOLS = 200
+
+
+def live_files(
+    table: Table, row_filter: BooleanExpression = ALWAYS, snapshot_id: int | None = None
+) -> Iterator[DataFile]:
+    """The table's data files that may have rows which pass a filter.
+
+    Args:
+        table: The table.
+        row_filter: What rows are wanted.
+        snapshot_id: The version; None is the newest.
+
+    Raises:
+        LakeError: Another program has added delete files, which are not understood here.
+    """
+    for task in table.scan(row_filter=row_filter, snapshot_id=snapshot_id).plan_files():
+        if task.delete_files:
+            reason = (
+                f"`{'.'.join(table.name())}` has delete files of another program; "
+                "rewrite its data files with that program first"
+            )
+            raise LakeError(table.location(), reason)
+        yield task.file
+
+
+def files_holding(
+    table: Table, archives: Iterable[Archive]
+) -> Iterator[tuple[DataFile, frozenset[str]]]:
+    """The data files with rows of any of these archives, and the keys of those found in each.
+
+    One pass over the table's files; one is opened, for its column `archive` alone, only where its
+    bounds leave room for some key.
+    """
+    wanted: dict[str, set[bytes]] = defaultdict(set)
+    for archive in archives:
+        wanted[archive.symbol].add(archive.key.encode())
+    if not wanted:
+        return
+    everything = sorted(set().union(*wanted.values()))
+    by_symbol = {symbol.encode(): sorted(keys) for symbol, keys in wanted.items()}
+    few = len(wanted) <= _MOST_SYMBOLS
+    for file in live_files(table, among("symbol", sorted(wanted)) if few else ALWAYS):
+        symbols = _bounds(table, file, "symbol")
+        one = symbols is not None and symbols[0] == symbols[1]
+        keys = by_symbol.get(symbols[0], []) if one and symbols else everything
+        candidates = _between(keys, _bounds(table, file, "archive"))
+        held = candidates and candidates & archives_in(table, file)
+        if held:
+            yield file, held
+
+
+def _bounds(table: Table, file: DataFile, column: str) -> tuple[bytes, bytes] | None:
+    number = table.schema().find_field(column).field_id
+    low, high = _bound(file.lower_bounds, number), _bound(file.upper_bounds, number)
+    return None if low is None or high is None else (low, high)
+
+
+def _bound(bounds: Mapping[int, bytes] | None, number: int) -> bytes | None:
+    return (bounds or {}).get(number)
+
+
+def _between(keys: list[bytes], bounds: tuple[bytes, bytes] | None) -> frozenset[str]:
+    chosen = (
+        keys
+        if bounds is None
+        else keys[bisect_left(keys, bounds[0]) : bisect_right(keys, bounds[1])]
+    )
+    return frozenset(key.decode() for key in chosen)

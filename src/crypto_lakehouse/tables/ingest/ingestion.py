@@ -1,0 +1,267 @@
+"""Bring archives into their tables: read, check, write, commit, and say which.
+
+Series are the units of work: a worker reads the archives of some, in order, and closes each data
+file when its partition is over, so a run adds one file to a partition. What it wrote becomes
+visible in one commit for many archives, together with the removal of what they replace.
+"""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from contextlib import suppress
+from functools import partial
+from itertools import islice
+from typing import Any
+
+from attrs import define, field, frozen
+from pyiceberg.manifest import DataFile
+from pyiceberg.table import Table
+
+from crypto_lakehouse.core.archive import Archive
+from crypto_lakehouse.tables.files.parquet_options import FileLayout
+from crypto_lakehouse.tables.files.series_writer import SeriesWork, Written, work_items
+from crypto_lakehouse.tables.iceberg.catalog import JOURNALS, LakeCatalog, told_as_lake_errors
+from crypto_lakehouse.tables.ingest.ingest_plan import IngestPlan, plan_ingestion
+from crypto_lakehouse.tables.ingest.journal import Journal
+from crypto_lakehouse.tables.ingest.provenance import ARCHIVES, provenance_row, record, standings
+from crypto_lakehouse.tables.ingest.publish import Publication
+from crypto_lakehouse.tables.ingest.recovery import recover
+from crypto_lakehouse.tables.quality.findings import ArchiveQuality, Policy
+from crypto_lakehouse.tables.reading.batch import Source
+from crypto_lakehouse.tables.reading.reader import count_rows
+from crypto_lakehouse.tables.schema.schemas import TableSchema
+
+__all__ = ["IngestSettings", "Ingested", "Ingestion"]
+
+#: A commit is made after so many archives, or so many bytes of data files.
+_COMMIT_ARCHIVES = 20_000
+_COMMIT_BYTES = 4 << 30
+
+#: How often a run looks whether it is to give up while workers are busy, in seconds.
+CHECKED_EVERY_S = 0.2
+
+
+class _GivenUpError(Exception):
+    """The run has ended meanwhile; seen by nobody."""
+
+
+def _give_up_when(ended: threading.Event) -> None:
+    if ended.is_set():
+        raise _GivenUpError
+
+
+@frozen(kw_only=True)
+class IngestSettings:
+    """How archives are ingested.
+
+    Attributes:
+        exact: Whether numbers become decimal(38, 18) in place of float64.
+        policies: What to do about findings, by check, where not the check's own default.
+        workers: Threads that read and write; the number of cores is a good one.
+        layout: How data files are written.
+        again: Whether to read archives once more that are in the table in this version.
+        tool_version: Recorded with each archive.
+    """
+
+    exact: bool = False
+    policies: Mapping[str, Policy] = field(factory=dict)
+    workers: int = 1
+    layout: FileLayout = field(factory=FileLayout)
+    again: bool = False
+    tool_version: str = ""
+
+
+@frozen
+class Ingested:
+    """How one archive fared.
+
+    Attributes:
+        state: `ingested`, `refused`, `quarantined` or `held_back`.
+        rows: Rows of it that are in the table now.
+        replaced: How many archives' rows went for it.
+    """
+
+    archive: Archive
+    table: str
+    state: str
+    rows: int
+    replaced: int
+    quality: ArchiveQuality
+
+
+@define
+class Ingestion:
+    """Ingests archives into one lake; the lake's lock is the caller's.
+
+    Attributes:
+        catalog: The lake's tables.
+        settings: How to ingest.
+        tell: Told how each archive fared, once that is for good.
+        check: Called now and then; raises to give up.
+    """
+
+    catalog: LakeCatalog
+    settings: IngestSettings
+    tell: Callable[[Ingested], None] = lambda _ingested: None
+    check: Callable[[], None] = lambda: None
+
+    def plan(self, schema: TableSchema, sources: Iterable[Source]) -> IngestPlan:
+        """Compare archives of one table with what is in it."""
+        with told_as_lake_errors(str(self.catalog.root)):
+            known = standings(self.catalog.find(ARCHIVES), schema.name)
+        return plan_ingestion(sources, known, count_rows, again=self.settings.again)
+
+    def run(self, schema: TableSchema, plan: IngestPlan) -> None:
+        """Do what is planned for one table.
+
+        Raises:
+            LakeError: The table cannot be written.
+            OSError: A zip cannot be read.
+        """
+        for source, sentence in plan.held_back:
+            quality = ArchiveQuality(key=source.archive.key, fault=sentence)
+            self.tell(Ingested(source.archive, schema.name, "held_back", 0, 0, quality))
+        if not plan.ingest:
+            return
+        with told_as_lake_errors(str(self.catalog.root)):
+            table = self.catalog.table_for(schema, exact=self.settings.exact)
+            items = iter(work_items(plan.ingest))
+            while work := tuple(_until(items)):
+                table = _Commit(self, schema, table, plan).make(work)
+
+
+def _until(items: Iterator[tuple[Source, ...]]) -> Iterator[tuple[Source, ...]]:
+    """As much work as one commit holds; text is two to five times the size of its data files."""
+    archives = size = 0
+    for item in items:
+        yield item
+        archives += len(item)
+        size += sum(source.path.stat().st_size for source in item)
+        if archives >= _COMMIT_ARCHIVES or size >= _COMMIT_BYTES:
+            return
+
+
+@define
+class _Commit:
+    ingestion: Ingestion
+    schema: TableSchema
+    table: Table
+    plan: IngestPlan
+    name: str = field(init=False, factory=lambda: uuid.uuid4().hex)
+    files: list[DataFile] = field(init=False, factory=list)
+    written: list[Written] = field(init=False, factory=list)
+
+    def make(self, work: tuple[tuple[Source, ...], ...]) -> Table:
+        """Write, commit and record; return the table as it is then."""
+        folder = self.ingestion.catalog.root / JOURNALS
+        journal = Journal(folder, self.name, self.schema.name)
+        try:
+            self._write(work, journal)
+            rows = [*self._provenance()]
+            journal.intend(rows)
+            self._publication(journal).make()
+            record(self.ingestion.catalog, rows)
+        except BaseException:
+            journal.close()
+            with suppress(Exception):  # where it cannot be done now, the next run does it
+                recover(self.ingestion.catalog)
+            raise
+        journal.forget()
+        for written in self.written:
+            self.ingestion.tell(self._told(written))
+        return self.ingestion.catalog.find(self.schema.name) or self.table
+
+    def _write(self, work: tuple[tuple[Source, ...], ...], journal: Journal) -> None:
+        settings, check = self.ingestion.settings, self.ingestion.check
+        if settings.workers == 1 or len(work) == 1:
+            for number, sources in enumerate(work):
+                self._take(*self._maker(number, sources, journal, check).run())
+            return
+        ended = threading.Event()
+        makers = (
+            self._maker(number, sources, journal, partial(_give_up_when, ended))
+            for number, sources in enumerate(work)
+        )
+        with ThreadPoolExecutor(settings.workers, "ingest") as pool:
+            under_way = {pool.submit(maker.run) for maker in islice(makers, settings.workers)}
+            try:
+                while under_way:
+                    check()
+                    done, under_way = wait(under_way, CHECKED_EVERY_S, FIRST_COMPLETED)
+                    for future in done:
+                        self._take(*future.result())
+                    under_way |= {pool.submit(maker.run) for maker in islice(makers, len(done))}
+            except BaseException:
+                ended.set()
+                raise
+
+    def _maker(
+        self,
+        number: int,
+        sources: tuple[Source, ...],
+        journal: Journal,
+        check: Callable[[], None],
+    ) -> SeriesWork:
+        settings = self.ingestion.settings
+        return SeriesWork(
+            schema=self.schema,
+            table=self.table,
+            sources=sources,
+            exact=settings.exact,
+            policies=settings.policies,
+            layout=settings.layout,
+            stem=f"{self.name}-{number}",
+            announce=journal.announce,
+            check=check,
+            ahead=settings.workers > 1,
+        )
+
+    def _take(self, files: Iterable[DataFile], written: Iterable[Written]) -> None:
+        self.files += files
+        self.written += written
+
+    def _publication(self, journal: Journal) -> Publication:
+        settings, removals = self.ingestion.settings, self.plan.removals
+        brought = [each.source.archive for each in self.written if each.state == "ingested"]
+        return Publication(
+            catalog=self.ingestion.catalog,
+            table=self.table,
+            commit=self.name,
+            files=tuple(self.files),
+            brought=tuple(brought),
+            replaced=tuple(gone for each in brought for gone in removals.get(each.key, ())),
+            layout=settings.layout,
+            tool_version=settings.tool_version,
+            announce=journal.announce,
+            check=self.ingestion.check,
+        )
+
+    def _provenance(self) -> Iterator[dict[str, Any]]:
+        version = self.ingestion.settings.tool_version
+        for written in self.written:
+            key = written.source.archive.key
+            replaced = self.plan.removals.get(key, ())
+            if written.state != "ingested" and replaced:
+                continue  # what it would have replaced stays, and so does its provenance
+            yield provenance_row(
+                self.schema.name, written.state, written.source.sha256, written.rows,
+                written.quality, commit=self.name, tool_version=version,
+            )  # fmt: skip
+            for archive in replaced:
+                if archive.key != key:
+                    quality = ArchiveQuality(key=archive.key)
+                    yield provenance_row(
+                        self.schema.name, "superseded", "", 0, quality,
+                        commit=self.name, tool_version=version,
+                    )  # fmt: skip
+
+    def _told(self, written: Written) -> Ingested:
+        archive = written.source.archive
+        ingested = written.state == "ingested"
+        replaced = len(self.plan.removals.get(archive.key, ())) if ingested else 0
+        return Ingested(
+            archive, self.schema.name, written.state, written.rows, replaced, written.quality
+        )

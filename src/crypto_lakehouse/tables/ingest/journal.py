@@ -1,0 +1,113 @@
+"""What a run is about to leave in the warehouse, written down before it does.
+
+A file that a killed run had written and not committed is visible to no reader and belongs to
+nobody. The journal names each file before it is created and the provenance of each commit before
+it is made, so the next run can clear away the one and complete the other.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from attrs import frozen
+
+from crypto_lakehouse.tables.iceberg.local_io import DISK
+
+__all__ = ["Journal", "Leftover", "leftovers"]
+
+_SUFFIX = ".journal"
+
+
+class Journal:
+    """The journal of one commit.
+
+    Args:
+        folder: Where journals lie; made where it is missing.
+        commit: The commit's own name.
+        table: The table's full name.
+    """
+
+    def __init__(self, folder: Path, commit: str, table: str) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        folder = folder.resolve()
+        self.commit = commit
+        self._path = folder / f"{commit}{_SUFFIX}"
+        self._file = self._path.open("x", encoding="utf-8")
+        self._lock = threading.Lock()
+        self._write({"commit": commit, "table": table})
+        # So that what is left after a power loss is known to be left.
+        DISK.sync(str(folder.parent), [str(self._path)])
+
+    def announce(self, location: str) -> None:
+        """Write down a file that is about to be created."""
+        self._write({"file": location})
+
+    def intend(self, provenance: Iterable[Mapping[str, Any]]) -> None:
+        """Write down, durably, what is to be recorded once the commit is made."""
+        self._write({"provenance": list(provenance)})
+        os.fsync(self._file.fileno())
+
+    def _write(self, entry: Mapping[str, Any]) -> None:
+        line = json.dumps(entry, ensure_ascii=False) + "\n"
+        with self._lock:
+            self._file.write(line)
+            self._file.flush()
+
+    def close(self) -> None:
+        """Leave the journal to the next run."""
+        self._file.close()
+
+    def forget(self) -> None:
+        """All is done, or cleared away: nothing is left to do."""
+        self._file.close()
+        self._path.unlink(missing_ok=True)
+
+
+@frozen
+class Leftover:
+    """What a run that was ended left.
+
+    Attributes:
+        path: Its journal.
+        commit: The commit's name, empty where nothing was written yet.
+        table: The table's full name.
+        files: Data files that may exist.
+        provenance: What to record if the commit was made.
+    """
+
+    path: Path
+    commit: str
+    table: str
+    files: tuple[str, ...]
+    provenance: tuple[Mapping[str, Any], ...]
+
+
+def leftovers(folder: Path) -> Iterator[Leftover]:
+    """Read the journals of runs that were ended; only for who holds the lake's lock."""
+    for path in sorted(folder.glob(f"*{_SUFFIX}")):
+        yield _read(path)
+
+
+def _read(path: Path) -> Leftover:
+    head: Mapping[str, Any] = {}
+    files: list[str] = []
+    provenance: list[Mapping[str, Any]] = []
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            break  # the line at which the run was ended: nothing was done about it yet
+        if "file" in entry:
+            files.append(entry["file"])
+        elif "provenance" in entry:
+            provenance = entry["provenance"]
+        else:
+            head = entry
+    return Leftover(
+        path, head.get("commit", ""), head.get("table", ""), tuple(files), tuple(provenance)
+    )

@@ -1,0 +1,156 @@
+"""Plain Parquet files in folders named after partitions, for those who want no catalog.
+
+One archive is one file: `spot/klines/interval=1m/symbol=BTCUSDT/BTCUSDT-1m-2024-01.parquet`. It
+takes its final name when it is whole, so a reader sees old rows or new ones. The file itself says
+which version of which archive it was made of, and a month's file takes the place of its days'.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from itertools import groupby
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from attrs import define
+
+from crypto_lakehouse.core.archive import Archive
+from crypto_lakehouse.tables.files.parquet_options import parquet_options
+from crypto_lakehouse.tables.files.partition_writer import written_schema
+from crypto_lakehouse.tables.files.table_rows import RowMaker
+from crypto_lakehouse.tables.iceberg.local_io import DISK, check_inside
+from crypto_lakehouse.tables.ingest.ingestion import Ingested, IngestSettings
+from crypto_lakehouse.tables.ingest.overlaps import above, below, rank
+from crypto_lakehouse.tables.quality.findings import ArchiveQuality
+from crypto_lakehouse.tables.quality.inspector import Checked, Inspector
+from crypto_lakehouse.tables.quality.known_row_holes import load_known_holes
+from crypto_lakehouse.tables.reading.batch import Source
+from crypto_lakehouse.tables.reading.reader import Refused, read_batches
+from crypto_lakehouse.tables.schema.schemas import TableSchema
+from crypto_lakehouse.tables.schema.table_types import iceberg_schema
+
+__all__ = ["HiveFiles"]
+
+_SHA256 = "crypto-lakehouse.sha256"
+_EXACT = "crypto-lakehouse.exact"
+
+
+@define
+class HiveFiles:
+    """Writes archives as Parquet files below a folder.
+
+    Attributes:
+        root: The folder.
+        settings: How to ingest.
+        tell: Told how each archive fared.
+        check: Called between archives; raises to give up.
+    """
+
+    root: Path
+    settings: IngestSettings
+    tell: Callable[[Ingested], None]
+    check: Callable[[], None]
+
+    def write(self, schema: TableSchema, sources: list[Source]) -> tuple[int, int]:
+        """Write archives of one table.
+
+        Returns:
+            How many are there already, and how many are covered by their month's file.
+        """
+        unchanged = covered = 0
+        # Months first: the days of one that is refused are wanted.
+        for _, wave in groupby(sorted(sources, key=_rank), key=_rank):
+            same_rank = list(wave)
+            wanted = [each for each in same_rank if not self._is_covered(schema, each.archive)]
+            covered += len(same_rank) - len(wanted)
+            unchanged += self._write_all(schema, wanted)
+        return unchanged, covered
+
+    def _write_all(self, schema: TableSchema, sources: list[Source]) -> int:
+        wanted = [
+            each for each in sources if self.settings.again or not self._is_there(schema, each)
+        ]
+        with ThreadPoolExecutor(self.settings.workers, "parquet") as pool:
+            for ingested in pool.map(lambda source: self._write_one(schema, source), wanted):
+                self.check()
+                self.tell(ingested)
+        return len(sources) - len(wanted)
+
+    def path(self, schema: TableSchema, archive: Archive) -> Path:
+        """Where an archive's file is."""
+        folder = self.root / schema.namespace / schema.table
+        if archive.interval:
+            folder /= f"interval={archive.interval}"
+        return folder / f"symbol={archive.symbol}" / f"{archive.name.removesuffix('.zip')}.parquet"
+
+    def _is_covered(self, schema: TableSchema, archive: Archive) -> bool:
+        return any(self.path(schema, each).is_file() for each in above(archive))
+
+    def _is_there(self, schema: TableSchema, source: Source) -> bool:
+        try:
+            known = pq.read_metadata(self.path(schema, source.archive)).metadata or {}
+        except (OSError, pa.ArrowException):
+            return False
+        wanted = {_SHA256: source.sha256, _EXACT: str(self.settings.exact).lower()}
+        return all(known.get(key.encode()) == value.encode() for key, value in wanted.items())
+
+    def _write_one(self, schema: TableSchema, source: Source) -> Ingested:
+        path = self.path(schema, source.archive)
+        check_inside(str(path.parent), str(self.root))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(f"{path.name}.part")
+        try:
+            state, rows, quality = self._copy(schema, source, part)
+            if state == "ingested":
+                DISK.sync(str(self.root.resolve()), [str(part.resolve())])
+                os.replace(part, path)  # noqa: PTH105 - the same, in the words of the system call
+                DISK.sync_each([str(path.parent.resolve())])
+                replaced = self._remove_covered(schema, source.archive)
+            else:
+                rows = replaced = 0
+        finally:
+            part.unlink(missing_ok=True)
+        return Ingested(source.archive, schema.name, state, rows, replaced, quality)
+
+    def _copy(
+        self, schema: TableSchema, source: Source, part: Path
+    ) -> tuple[str, int, ArchiveQuality]:
+        arrow = written_schema(iceberg_schema(schema, exact=self.settings.exact))
+        notes = {_SHA256: source.sha256, _EXACT: str(self.settings.exact).lower()}
+        checker = Inspector(schema, self.settings.policies, load_known_holes())
+        maker = RowMaker(schema, arrow)
+        rows = 0
+        quality = ArchiveQuality(key=source.archive.key)
+        with pq.ParquetWriter(part, arrow, **parquet_options(arrow, self.settings.layout)) as file:
+            file.add_key_value_metadata(notes)
+            for batch in read_batches([source], schema, exact=self.settings.exact):
+                if isinstance(batch, Refused):
+                    fault = ArchiveQuality(key=source.archive.key, fault=batch.error.fault)
+                    return "refused", 0, fault
+                checked: Checked = checker.check(batch)
+                rows += checked.frame.height
+                for table in _tables(maker, source, checked):
+                    file.write_table(table, row_group_size=self.settings.layout.row_group_rows)
+                quality = next(iter(checked.qualities), quality)
+        state = "quarantined" if quality.verdict == "quarantined" else "ingested"
+        return state, rows, quality
+
+    def _remove_covered(self, schema: TableSchema, archive: Archive) -> int:
+        covered = [self.path(schema, each) for each in below(archive)]
+        there = [path for path in covered if path.is_file()]
+        for path in there:
+            path.unlink(missing_ok=True)
+        return len(there)
+
+
+def _rank(source: Source) -> int:
+    return rank(source.archive)
+
+
+def _tables(maker: RowMaker, source: Source, checked: Checked) -> Iterable[pa.Table]:
+    pieces = [(source.archive.key, sum(checked.rows))]
+    for _, rows in maker.split(source.archive.series, checked.frame, pieces):
+        yield rows

@@ -1,0 +1,141 @@
+"""The table `lakehouse.archives`: which archive, in which version, gave which rows.
+
+Rows are only ever added: the newest of an archive says how it stands, those before are its
+history. A row's `archive` is the key by which data tables are joined.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import pyarrow as pa
+from attrs import frozen
+from pyiceberg.schema import Schema
+from pyiceberg.table import Table
+from pyiceberg.types import BooleanType, LongType, NestedField, StringType, TimestamptzType
+
+from crypto_lakehouse.tables.iceberg.catalog import LakeCatalog
+from crypto_lakehouse.tables.iceberg.filters import equals
+from crypto_lakehouse.tables.quality.findings import ArchiveQuality
+from crypto_lakehouse.tables.schema.schemas import PartitionField
+from crypto_lakehouse.tables.schema.table_types import arrow_schema
+
+__all__ = ["ARCHIVES", "Standing", "provenance_row", "record", "standings"]
+
+ARCHIVES = "lakehouse.archives"
+
+#: - ingested: its rows are in the table;
+#: - superseded: those of the month's archive are; - refused: it cannot be read;
+#: - quarantined: a check with that policy found something.
+STATES = ("ingested", "superseded", "refused", "quarantined")
+
+_FIELDS = (
+    ("archive", StringType(), True, "object key of the archive"),
+    ("table", StringType(), True, "the table that its rows are for"),
+    ("state", StringType(), True, f"how it stands: {', '.join(STATES)}"),
+    ("sha256", StringType(), True, "digest of the zip that was read"),
+    ("rows", LongType(), True, "rows in the table"),
+    ("rows_read", LongType(), True, "rows in the archive"),
+    ("first_at", TimestamptzType(), False, "first time in it"),
+    ("last_at", TimestamptzType(), False, "last time in it"),
+    ("time_unit", StringType(), True, "unit of its times: ms, us or text"),
+    ("header", BooleanType(), True, "whether it had a header"),
+    ("columns", StringType(), True, "its columns as published, with commas"),
+    ("verdict", StringType(), True, "what the checks say: good, info, warning, error, ..."),
+    ("findings", StringType(), True, "what they found, as JSON"),
+    ("tool_version", StringType(), True, "version of crypto-lakehouse"),
+    ("commit", StringType(), True, "the commit that brought it"),
+    ("recorded_at", TimestamptzType(), True, "when"),
+)
+
+_SCHEMA = Schema(
+    *(
+        NestedField(field_id=number, name=name, field_type=kind, required=required, doc=doc)
+        for number, (name, kind, required, doc) in enumerate(_FIELDS, 1)
+    )
+)
+
+
+@frozen
+class Standing:
+    """How an archive stands in the lake.
+
+    Attributes:
+        state: One of `STATES`.
+        sha256: Digest of the version that was read.
+        rows: Rows of it in the table.
+    """
+
+    state: str
+    sha256: str
+    rows: int
+
+
+def provenance_row(
+    table: str,
+    state: str,
+    sha256: str,
+    rows: int,
+    quality: ArchiveQuality,
+    *,
+    commit: str,
+    tool_version: str,
+) -> dict[str, Any]:
+    """One archive's row, of values that JSON can hold too."""
+    findings = [
+        {"check": each.check, "severity": str(each.severity), "rows": each.rows,
+         "sentence": each.sentence, "policy": str(each.policy), "source": each.source}
+        for each in quality.findings
+    ]  # fmt: skip
+    if quality.fault:
+        findings.append({"check": "readable", "severity": "error", "sentence": quality.fault})
+    return {
+        "archive": quality.key,
+        "table": table,
+        "state": state,
+        "sha256": sha256,
+        "rows": rows,
+        "rows_read": quality.rows,
+        "first_at": None if quality.first_at is None else quality.first_at.isoformat(),
+        "last_at": None if quality.last_at is None else quality.last_at.isoformat(),
+        "time_unit": quality.time_unit,
+        "header": quality.header,
+        "columns": ",".join(quality.columns),
+        "verdict": quality.verdict,
+        "findings": json.dumps(findings, ensure_ascii=False),
+        "tool_version": tool_version,
+        "commit": commit,
+        "recorded_at": datetime.now(UTC).isoformat(),
+    }
+
+
+def record(catalog: LakeCatalog, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Add rows, in one commit."""
+    plain = [_with_times(row) for row in rows]
+    if not plain:
+        return
+    table = catalog.find(ARCHIVES) or catalog.create(
+        ARCHIVES, _SCHEMA, (PartitionField("table", "identity"),), ("archive", "recorded_at"), {}
+    )
+    plain.sort(key=lambda row: (row["table"], row["archive"]))
+    table.append(pa.Table.from_pylist(plain, schema=arrow_schema(_SCHEMA)))
+
+
+def _with_times(row: Mapping[str, Any]) -> dict[str, Any]:
+    times = {name: row[name] for name in ("first_at", "last_at", "recorded_at")}
+    return {**row, **{name: text and datetime.fromisoformat(text) for name, text in times.items()}}
+
+
+def standings(archives: Table | None, table: str) -> dict[str, Standing]:
+    """How every archive of a table stands, by key."""
+    if archives is None:
+        return {}
+    found = archives.scan(
+        row_filter=equals("table", table),
+        selected_fields=("archive", "state", "sha256", "rows", "recorded_at"),
+    ).to_arrow()
+    newest = found.sort_by([("recorded_at", "ascending")]).to_pylist()
+    return {row["archive"]: Standing(row["state"], row["sha256"], row["rows"]) for row in newest}

@@ -1,0 +1,75 @@
+"""Put in order what a run left that was ended in the middle."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+
+from pyiceberg.table import Table
+
+from crypto_lakehouse.tables.iceberg.catalog import JOURNALS, LakeCatalog
+from crypto_lakehouse.tables.iceberg.filters import equals
+from crypto_lakehouse.tables.iceberg.live_files import live_files
+from crypto_lakehouse.tables.iceberg.orphans import sweep_table
+from crypto_lakehouse.tables.ingest.commits import has_commit
+from crypto_lakehouse.tables.ingest.journal import Leftover, leftovers
+from crypto_lakehouse.tables.ingest.provenance import ARCHIVES, record
+
+__all__ = ["recover"]
+
+
+def recover(catalog: LakeCatalog) -> int:
+    """Complete commits that were made, clear away files of those that were not.
+
+    Only for who holds the lake's lock.
+
+    Returns:
+        How many runs were put in order.
+    """
+    count = 0
+    for leftover in leftovers(catalog.root / JOURNALS):
+        _settle(catalog, leftover)
+        leftover.path.unlink(missing_ok=True)
+        count += 1
+    return count
+
+
+def _settle(catalog: LakeCatalog, leftover: Leftover) -> None:
+    table = catalog.find(leftover.table) if leftover.table else None
+    if table is None:
+        return
+    if not _was_made(table, leftover):
+        _delete(table, leftover.files)
+    elif not _is_recorded(catalog, leftover.commit):
+        record(catalog, leftover.provenance)
+    if not catalog.is_shared:
+        for touched in _existing(catalog, (leftover.table, ARCHIVES)):
+            sweep_table(touched)
+
+
+def _was_made(table: Table, leftover: Leftover) -> bool:
+    if has_commit(table, leftover.commit):
+        return True
+    # Another machine may have let the snapshot expire; its files are the table's all the same.
+    return any(file.file_path in leftover.files for file in live_files(table))
+
+
+def _is_recorded(catalog: LakeCatalog, commit: str) -> bool:
+    archives = catalog.find(ARCHIVES)
+    if archives is None:
+        return False
+    found = archives.scan(row_filter=equals("commit", commit), selected_fields=("commit",))
+    return bool(found.to_arrow().num_rows)
+
+
+def _delete(table: Table, files: Iterable[str]) -> None:
+    for location in files:
+        with suppress(FileNotFoundError):
+            table.io.delete(location)
+
+
+def _existing(catalog: LakeCatalog, names: Iterable[str]) -> Iterator[Table]:
+    for name in names:
+        table = catalog.find(name)
+        if table is not None:
+            yield table

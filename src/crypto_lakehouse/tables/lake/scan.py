@@ -1,0 +1,341 @@
+"""A scan of one table: which data files may have the rows wanted, and how they are read.
+
+Files are chosen by the table's metadata alone: by partition, then by the bounds of their times.
+Parquet's own row groups are skipped by the engine that reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime, time, timedelta
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.dataset as ds
+from attrs import field, frozen
+from pyiceberg.conversions import from_bytes
+from pyiceberg.io.pyarrow import PyArrowFileIO
+from pyiceberg.manifest import DataFile
+from pyiceberg.table import Table
+from pyiceberg.types import TimestamptzType
+
+from crypto_lakehouse.core.errors import QueryError
+from crypto_lakehouse.tables.files.partition_writer import partition_of
+from crypto_lakehouse.tables.schema.table_types import arrow_schema
+
+if TYPE_CHECKING:
+    import duckdb
+
+__all__ = ["Pruning", "Scan", "TimeRange", "local_path"]
+
+_DAY = timedelta(days=1)
+_MICROSECOND = timedelta(microseconds=1)
+
+#: What a day or an instant may be given as.
+Instant = str | date | datetime
+
+
+@frozen
+class TimeRange:
+    """From an instant up to another one, which is not in it; None is open.
+
+    Attributes:
+        start: The first instant.
+        end: The first instant after.
+    """
+
+    start: datetime | None = None
+    end: datetime | None = None
+
+    @classmethod
+    def of(cls, start: Instant | None, end: Instant | None) -> TimeRange:
+        """Read two ends: an instant is itself, a day is all of it, in UTC.
+
+        Raises:
+            QueryError: A text is no ISO date or time, or the end comes first.
+        """
+        first = None if start is None else _instant(start)
+        last = None if end is None else _instant(end)
+        if last is not None and _is_day(end):
+            last += _DAY
+        if first is not None and last is not None and first >= last:
+            raise QueryError("scan", f"the end `{end}` comes before the start `{start}`")
+        return cls(first, last)
+
+    def overlaps(self, low: datetime, high: datetime) -> bool:
+        """Whether any instant from `low` to `high`, both included, is in it."""
+        after = self.start is None or high >= self.start
+        return after and (self.end is None or low < self.end)
+
+    def holds(self, low: datetime, high: datetime) -> bool:
+        """Whether all of them are."""
+        after = self.start is None or low >= self.start
+        return after and (self.end is None or high < self.end)
+
+
+def _is_day(value: Instant | None) -> bool:
+    if isinstance(value, str):
+        return len(value.strip()) <= len("2024-01-01")
+    return isinstance(value, date) and not isinstance(value, datetime)
+
+
+def _instant(value: Instant) -> datetime:
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value.strip())
+        except ValueError:
+            reason = f"`{value}` is not a day (2024-01-31) or a time (2024-01-31T12:00)"
+            raise QueryError("scan", reason) from None
+    if not isinstance(value, datetime):
+        value = datetime.combine(value, time.min)
+    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+@frozen
+class Pruning:
+    """What a scan reads of what there is.
+
+    Attributes:
+        files: Data files that are read.
+        files_total: Data files of the table's snapshot.
+        rows: Rows in the files that are read.
+        rows_total: Rows of the snapshot.
+        size_bytes: Bytes of the files that are read.
+    """
+
+    files: int
+    files_total: int
+    rows: int
+    rows_total: int
+    size_bytes: int
+
+    def __str__(self) -> str:
+        return (
+            f"{self.files:,} of {self.files_total:,} files, "
+            f"{self.rows:,} of {self.rows_total:,} rows, {self.size_bytes / 1e6:,.1f} MB"
+        )
+
+
+@frozen(eq=False)
+class Scan:
+    """Rows of one table, not read yet.
+
+    Attributes:
+        table: The table's full name.
+        iceberg: The table.
+        files: The data files that may have such rows.
+        symbols: Symbols wanted, None for all; files have no others where `exact_symbols`.
+        interval: The interval wanted, likewise.
+        times: When.
+        time_column: The column that `times` is about.
+        columns: Columns wanted, in their order.
+        exact: Whether every file has rows of the wanted symbols and interval only.
+        totals: Files and rows of the snapshot.
+    """
+
+    table: str
+    iceberg: Table
+    files: tuple[DataFile, ...] = field(repr=lambda files: f"<{len(files)}>")
+    symbols: tuple[str, ...] | None
+    interval: str | None
+    times: TimeRange
+    time_column: str
+    columns: tuple[str, ...]
+    exact: bool
+    totals: tuple[int, int]
+
+    @property
+    def pruning(self) -> Pruning:
+        """What is read of what there is."""
+        rows = sum(file.record_count for file in self.files)
+        size = sum(file.file_size_in_bytes for file in self.files)
+        return Pruning(len(self.files), self.totals[0], rows, self.totals[1], size)
+
+    @property
+    def paths(self) -> list[str]:
+        """The data files' places; paths where they are local, else URLs."""
+        return [local_path(file.file_path) for file in self.files]
+
+    def polars(self) -> pl.LazyFrame:
+        """The rows as a Polars LazyFrame; what is done to it is pushed down into the files."""
+        if not self.files:
+            return pl.LazyFrame(schema=pl.DataFrame(self._empty()).schema)
+        if any("://" in path for path in self.paths):
+            frame = pl.scan_pyarrow_dataset(self.dataset())
+        else:
+            frame = pl.scan_parquet(self.paths, hive_partitioning=False, glob=False, cache=False)
+        known = self._constants()
+        read = [name for name in self.columns if name not in known]
+        frame = frame.filter(*self._polars_filters()).select(read or self.columns)
+        if read:
+            frame = frame.with_columns(**{name: pl.lit(known[name]) for name in known})
+        return frame.select(self.columns)
+
+    def arrow(self, *, batch_rows: int = 1 << 17) -> pa.RecordBatchReader:
+        """The rows as a stream of Arrow batches; never all of them in memory.
+
+        Args:
+            batch_rows: Rows of a batch at most.
+        """
+        scanner = self.dataset().scanner(
+            columns=list(self.columns), filter=self._arrow_filter(), batch_size=batch_rows
+        )
+        return scanner.to_reader()
+
+    def duckdb(self, connection: duckdb.DuckDBPyConnection | None = None) -> Any:  # noqa: ANN401
+        """The rows as a DuckDB relation, of the given connection or of a new one."""
+        import duckdb
+
+        connection = connection or duckdb.connect()
+        if not self.files:
+            return connection.from_arrow(self._empty())
+        if any("://" in path for path in self.paths):
+            relation = connection.from_arrow(self.dataset())
+        else:
+            relation = connection.read_parquet(self.paths, hive_partitioning=False)
+        for text in self._sql_filters():
+            relation = relation.filter(text)
+        return relation.project(", ".join(f'"{name}"' for name in self.columns))
+
+    def dataset(self) -> ds.Dataset:
+        """The files as an Arrow dataset."""
+        return dataset_of(self.iceberg, [file.file_path for file in self.files])
+
+    def _constants(self) -> dict[str, str]:
+        """Columns that are wanted and have one value in all files, as their partitions say.
+
+        Half as many bytes again are read and made where they are read as text.
+        """
+        spec = self.iceberg.spec()
+        if any(file.spec_id != spec.spec_id for file in self.files):
+            return {}
+        partitions = {partition_of(file) for file in self.files}
+        values = zip(*partitions, strict=True)
+        return {
+            field.name: value[0]
+            for field, value in zip(spec.fields, values, strict=True)
+            if str(field.transform) == "identity"
+            and field.name in self.columns
+            and len(set(value)) == 1
+            and isinstance(value[0], str)
+        }
+
+    def _empty(self) -> pa.Table:
+        return arrow_schema(self.iceberg.schema()).empty_table().select(list(self.columns))
+
+    def _bounded(self) -> bool:
+        """Whether some file has rows outside the times wanted."""
+        bounds = time_bounds(self.iceberg, self.time_column)
+        return any(not self.times.holds(*bounds(file)) for file in self.files)
+
+    def _polars_filters(self) -> list[pl.Expr]:
+        filters: list[pl.Expr] = []
+        if not self.exact and self.symbols is not None:
+            filters.append(pl.col("symbol").is_in(list(self.symbols)))
+        if not self.exact and self.interval is not None:
+            filters.append(pl.col("interval") == self.interval)
+        if self._bounded():
+            when = pl.col(self.time_column)
+            if self.times.start is not None:
+                filters.append(when >= self.times.start)
+            if self.times.end is not None:
+                filters.append(when < self.times.end)
+        return filters
+
+    def _arrow_filter(self) -> ds.Expression | None:
+        filters: list[Any] = []
+        if not self.exact and self.symbols is not None:
+            filters.append(ds.field("symbol").isin(list(self.symbols)))
+        if not self.exact and self.interval is not None:
+            filters.append(ds.field("interval") == self.interval)
+        if self._bounded():
+            kind = pa.timestamp("us", tz="UTC")
+            if self.times.start is not None:
+                filters.append(ds.field(self.time_column) >= pa.scalar(self.times.start, kind))
+            if self.times.end is not None:
+                filters.append(ds.field(self.time_column) < pa.scalar(self.times.end, kind))
+        joined = None
+        for each in filters:
+            joined = each if joined is None else joined & each
+        return joined
+
+    def _sql_filters(self) -> list[str]:
+        filters: list[str] = []
+        if not self.exact and self.symbols is not None:
+            filters.append(f"symbol IN ({', '.join(map(_quoted, self.symbols))})")
+        if not self.exact and self.interval is not None:
+            filters.append(f"interval = {_quoted(self.interval)}")
+        if self._bounded():
+            if self.times.start is not None:
+                filters.append(f'"{self.time_column}" >= {_timestamp(self.times.start)}')
+            if self.times.end is not None:
+                filters.append(f'"{self.time_column}" < {_timestamp(self.times.end)}')
+        return filters
+
+
+def time_bounds(table: Table, column: str) -> Any:  # noqa: ANN401 - a callable
+    """What says the first and last time of a data file; wide open where it does not say."""
+    number = table.schema().find_field(column).field_id
+    kind = TimestamptzType()
+    epoch = datetime(1970, 1, 1, tzinfo=UTC)
+    ever = (datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC))
+
+    def bounds(file: DataFile) -> tuple[datetime, datetime]:
+        low, high = (file.lower_bounds or {}).get(number), (file.upper_bounds or {}).get(number)
+        if low is None or high is None:
+            return ever
+        return (
+            epoch + int(from_bytes(kind, low)) * _MICROSECOND,
+            epoch + int(from_bytes(kind, high)) * _MICROSECOND,
+        )
+
+    return bounds
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _timestamp(when: datetime) -> str:
+    return f"TIMESTAMPTZ '{when.isoformat()}'"
+
+
+def local_path(location: str) -> str:
+    """A local file's path; any other location as it is."""
+    return location.removeprefix("file://") if location.startswith("file://") else location
+
+
+def dataset_of(table: Table, locations: Sequence[str]) -> ds.Dataset:
+    """Data files of a table as an Arrow dataset."""
+    schema = arrow_schema(table.schema())
+    if not locations:
+        return ds.dataset(schema.empty_table())
+    paths = [PyArrowFileIO.parse_location(location)[2] for location in locations]
+    return ds.dataset(
+        paths, schema=schema, format="parquet", filesystem=_filesystem(table, locations[0])
+    )
+
+
+def _filesystem(table: Table, location: str) -> Any:  # noqa: ANN401 - Arrow's or None
+    if "://" not in local_path(location):
+        return None
+    scheme, netloc, _ = PyArrowFileIO.parse_location(location)
+    return PyArrowFileIO(table.io.properties).fs_by_scheme(scheme, netloc)
+
+
+def chosen_columns(
+    table: str, known: Sequence[str], wanted: Sequence[str] | None, hidden: Mapping[str, bool]
+) -> tuple[str, ...]:
+    """The columns of a scan, checked.
+
+    Raises:
+        QueryError: The table does not have one of them; all such are named.
+    """
+    if wanted is None:
+        return tuple(name for name in known if not hidden.get(name))
+    unknown = [name for name in wanted if name not in known]
+    if unknown:
+        has = ", ".join(known)
+        raise QueryError(table, f"no column {', '.join(map(repr, unknown))}; it has {has}")
+    return tuple(wanted)

@@ -1,0 +1,162 @@
+"""Checks that look at an archive as a whole: does it cover its period, how are its rows labelled.
+
+Source: archive-facts 3, column "checks", and 4.3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, time, timedelta
+
+import polars as pl
+from attrs import frozen
+
+from crypto_lakehouse.core.archive import Archive, DataType, Market, Period
+from crypto_lakehouse.tables.quality.findings import Policy, Severity
+
+__all__ = ["Found", "Span", "band_findings", "bounds_of", "doubled", "step_of", "whole_findings"]
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
+
+#: The day on which labels of um metrics moved from the end of a period to its start (#491).
+_LABELS_MOVED = date(2026, 6, 25)
+
+#: Snapshots of a band before its ratio can be called frozen, and the days' usual bands.
+_FROZEN_SNAPSHOTS = 30
+_BANDS = (10, 12)
+
+#: Rows a day of types that have a fixed number.
+_STEPS = {DataType.METRICS: 300, DataType.BVOL_INDEX: 1}
+
+
+@frozen
+class Found:
+    """What was found, before it is known what it is called in a report."""
+
+    check: str
+    severity: Severity
+    rows: int
+    sentence: str
+    policy: Policy = Policy.REPORT
+    source: str = ""
+    hole: tuple[datetime, datetime] | None = None
+
+
+@frozen
+class Span:
+    """What is known of an archive's rows when all were seen."""
+
+    rows: int
+    first: datetime | None
+    last: datetime | None
+    inner_holes: int = 0
+
+
+def step_of(archive: Archive) -> int | None:
+    """Microseconds from one bar to the next; None for months, and for types without bars."""
+    interval = archive.interval
+    if interval is None or interval == "1mo":
+        return None
+    return int(interval[:-1]) * _SECONDS[interval[-1]] * 1_000_000
+
+
+def bounds_of(period: Period) -> tuple[datetime, datetime]:
+    """The first instant of a period, and the first one after it."""
+    first = datetime.combine(period.first_day, time(), UTC)
+    return first, datetime.combine(period.last_day + timedelta(days=1), time(), UTC)
+
+
+def whole_findings(archive: Archive, span: Span) -> Iterator[Found]:
+    """What an archive's first and last rows, and their number, say."""
+    if span.first is None or span.last is None:
+        yield Found("coverage", Severity.WARNING, 0, "the archive has no row")
+        return
+    step = _step_seconds(archive)
+    start, end = bounds_of(archive.period)
+    first, last = span.first, span.last
+    if archive.data_type is DataType.METRICS:
+        yield from _label(archive, span)
+        if last == end:  # labels of ends: the period before its start is not in it
+            start, end = start + timedelta(seconds=step or 0), end + timedelta(seconds=step or 0)
+    if step is None:
+        return
+    length = timedelta(seconds=step)
+    if first - start >= length:
+        missing = (first - start) // length
+        sentence = f"{missing} rows are missing at the beginning: the first is at {_told(first)}"
+        yield Found("coverage", Severity.WARNING, missing, sentence, hole=(start, first))
+    if end - last > length:
+        missing = (end - last) // length - (0 if (end - last) % length else 1)
+        sentence = f"{missing} rows are missing at the end: the last is at {_told(last)}"
+        yield Found("coverage", Severity.WARNING, missing, sentence, hole=(last, end))
+
+
+def _step_seconds(archive: Archive) -> int | None:
+    if archive.data_type in _STEPS:
+        return _STEPS[archive.data_type]
+    step = step_of(archive)
+    # Weeks and three days lie across the months that archives are named after.
+    return None if step is None or archive.interval in {"3d", "1w"} else step // 1_000_000
+
+
+def _label(archive: Archive, span: Span) -> Iterator[Found]:
+    """Whether metrics carry the labels that their day's era has."""
+    if archive.market is not Market.FUTURES_UM or span.last is None or span.first is None:
+        return
+    _, end = bounds_of(archive.period)
+    moved = archive.period.first_day >= _LABELS_MOVED
+    has_ends = span.last == end
+    starts = span.first == bounds_of(archive.period)[0]
+    source = "binance-public-data#491"
+    if has_ends and moved:
+        sentence = "rows are labelled by the end of their period, as before 2026-06-25"
+        yield Found("label_shift", Severity.WARNING, span.rows, sentence, source=source)
+    elif starts and not moved:
+        sentence = "rows are labelled by the start of their period, as since 2026-06-25"
+        yield Found("label_shift", Severity.WARNING, span.rows, sentence, source=source)
+
+
+def band_findings(frame: pl.DataFrame) -> Iterator[Found]:
+    """What bands of the book's depth say together; the rows of one archive, or of a part."""
+    counts = frame.group_by("timestamp").len()["len"].value_counts(sort=True)
+    odd = counts.filter(~pl.col("len").is_in(_BANDS))
+    if odd.height:
+        rows = int(odd["count"].sum())
+        sentence = f"{rows} snapshots have neither 10 nor 12 bands, but {odd['len'][0]}"
+        yield Found("bands", Severity.WARNING, rows, sentence)
+    price = pl.col("notional").cast(pl.Float64) / pl.col("depth").cast(pl.Float64)
+    frozen_bands = (
+        frame.filter(pl.col("depth") > 0)
+        .group_by("percentage")
+        .agg(
+            price.round_sig_figs(9).n_unique().alias("prices"),
+            pl.col("depth").n_unique().alias("depths"),
+            pl.len().alias("snapshots"),
+        )
+        .filter((pl.col("snapshots") >= _FROZEN_SNAPSHOTS) & (pl.col("prices") == 1))
+        .sort("percentage")
+    )
+    if frozen_bands.height:
+        names = ", ".join(f"{float(each):+g} %" for each in frozen_bands["percentage"])
+        rows = int(frozen_bands["snapshots"].sum())
+        sentence = f"bands are frozen at one mean price: {names}"
+        yield Found(
+            "frozen_bands", Severity.ERROR, rows, sentence, source="binance-public-data#496"
+        )
+
+
+def doubled(frame: pl.DataFrame) -> pl.DataFrame:
+    """For each distinct row: `times` it stands in its archive (`_piece`), and `half` of that."""
+    return frame.group_by(pl.all(), maintain_order=True).len("times")
+
+
+def _told(when: datetime) -> str:
+    return when.strftime("%Y-%m-%d %H:%M:%S")
+
+
+def instant(microseconds: int) -> datetime:
+    """An instant from microseconds since 1970."""
+    return _EPOCH + microseconds * _MICROSECOND

@@ -1,0 +1,115 @@
+"""Rows that are missing upstream for a known reason: `matrix/row_holes.json`, which is data.
+
+Source: archive-facts 4.3 and 4.4; each entry names its own.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Iterator, Mapping
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
+
+from attrs import frozen
+
+from crypto_lakehouse.core.archive import Archive, DataType, Market
+from crypto_lakehouse.core.errors import MatrixError, Problem
+from crypto_lakehouse.matrix.files import parse_json, read_facts
+from crypto_lakehouse.matrix.json_reader import JsonReader
+
+__all__ = ["KnownHole", "KnownHoles", "load_known_holes"]
+
+FORMAT = "crypto-lakehouse/row-holes/1"
+
+_SHIPPED = "row_holes.json"
+
+
+@frozen(kw_only=True)
+class KnownHole:
+    """One known hole.
+
+    Attributes:
+        markets, data_types, symbols: What it concerns; empty is all.
+        first_day, last_day: The UTC days within which rows are missing.
+        reason: Why, in a sentence.
+        source: Where that is known from.
+    """
+
+    markets: tuple[Market, ...] = ()
+    data_types: tuple[DataType, ...] = ()
+    symbols: tuple[str, ...] = ()
+    first_day: date
+    last_day: date
+    reason: str
+    source: str
+
+    def explains(self, archive: Archive, start: datetime, end: datetime) -> bool:
+        """Whether a hole from `start` to `end` is this one."""
+        first = datetime.combine(self.first_day, time(), UTC)
+        after = datetime.combine(self.last_day + timedelta(days=1), time(), UTC)
+        return (
+            (not self.markets or archive.market in self.markets)
+            and (not self.data_types or archive.data_type in self.data_types)
+            and (not self.symbols or archive.symbol in self.symbols)
+            and first <= start + timedelta(days=1)
+            and start < after
+            and first - timedelta(days=1) < start
+            and end <= after + timedelta(days=1)
+        )
+
+
+@frozen
+class KnownHoles:
+    """All of them."""
+
+    holes: tuple[KnownHole, ...] = ()
+
+    def explaining(self, archive: Archive, start: datetime, end: datetime) -> KnownHole | None:
+        """The one that explains a hole; None for a fresh one.
+
+        Args:
+            archive: Whose rows are missing.
+            start: The last instant before the hole.
+            end: The first instant after it.
+        """
+        return next((hole for hole in self.holes if hole.explains(archive, start, end)), None)
+
+
+@frozen(kw_only=True)
+class _File:
+    format: str
+    observed: str = ""
+    holes: tuple[KnownHole, ...]
+
+
+def load_known_holes(path: str | os.PathLike[str] | None = None) -> KnownHoles:
+    """Read a file of known holes; without a path the shipped one.
+
+    Raises:
+        MatrixError: It cannot be read or has faults; all are named.
+    """
+    return _shipped() if path is None else _load(path)
+
+
+@functools.cache
+def _shipped() -> KnownHoles:
+    return _load(None)
+
+
+def _load(path: str | os.PathLike[str] | None) -> KnownHoles:
+    content, origin = read_facts(path, _SHIPPED)
+    data = parse_json(content, origin, "file of known holes")
+    if not isinstance(data, Mapping) or data.get("format") != FORMAT:
+        raise MatrixError(origin, [Problem("$.format", f"must be `{FORMAT}`")])
+    reader = JsonReader({KnownHole: _faults})
+    file = reader.read(data, _File, "$")
+    if reader.problems:
+        raise MatrixError(origin, reader.problems)
+    return KnownHoles(file.holes)
+
+
+def _faults(fields: Mapping[str, Any], path: str) -> Iterator[Problem]:
+    first, last = fields.get("first_day"), fields.get("last_day")
+    if first is not None and last is not None and last < first:
+        yield Problem(f"{path}.last_day", "comes before first_day")

@@ -1,0 +1,85 @@
+"""What travels between the reader, the checks and the writer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+
+from crypto_lakehouse.core.archive import Archive
+from crypto_lakehouse.tables.schema.schemas import TableSchema
+
+if TYPE_CHECKING:
+    import polars as pl
+
+__all__ = ["Batch", "CsvForm", "Piece", "Source"]
+
+
+@frozen
+class Source:
+    """An archive on disk.
+
+    Attributes:
+        archive: What it is.
+        path: Where its zip lies.
+        sha256: Its digest, 64 hexadecimal digits; empty where nobody computed it.
+    """
+
+    archive: Archive
+    path: Path
+    sha256: str = ""
+
+
+@frozen
+class CsvForm:
+    """How one file spells its rows, found by looking at it.
+
+    Attributes:
+        columns: Published names, in the file's order.
+        header: Whether line 1 is a header.
+        time_unit: `ms` or `us`; `text` for types whose times are text.
+    """
+
+    columns: tuple[str, ...]
+    header: bool
+    time_unit: str
+
+
+@frozen
+class Piece:
+    """The part of one archive that a batch holds.
+
+    Attributes:
+        source: The archive.
+        form: How it is spelled.
+        rows: Rows of it in this batch, which stand one after another.
+        begins: Whether the first of them is the file's first row.
+        ends: Whether the last of them is the file's last row.
+        first_line: The line of the file, counted from 1, on which the first of them stands.
+    """
+
+    source: Source
+    form: CsvForm
+    rows: int
+    begins: bool
+    ends: bool
+    first_line: int
+
+
+@frozen(eq=False)
+class Batch:
+    """Rows of one table, from a part of one archive or from several whole ones.
+
+    Attributes:
+        schema: The table.
+        pieces: Whose rows these are, in their order.
+        frame: The rows in the order of the files. Columns by their table names, with fillers,
+            without `ignore` and what repeats the archive's symbol. Times are
+            `Datetime("us", "UTC")`, flags Boolean, ids and counts Int64, numbers Float64, or
+            Decimal(38, 18) where exact.
+    """
+
+    schema: TableSchema
+    pieces: tuple[Piece, ...]
+    frame: pl.DataFrame

@@ -1,0 +1,250 @@
+"""Archives to typed batches, in bounded memory.
+
+Text is inflated a mebibyte at a time and gathered to batches: a large archive comes in several,
+small archives of one form come together in one, since a parse costs more to begin than their
+few rows cost to read. Nothing is a Python object per row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import chain
+
+import polars as pl
+from attrs import define, field, frozen
+
+from crypto_lakehouse.core.errors import ArchiveRefused
+from crypto_lakehouse.tables.reading.batch import Batch, CsvForm, Piece, Source
+from crypto_lakehouse.tables.reading.fault_finder import first_fault
+from crypto_lakehouse.tables.reading.parse import NotReadable, frame_of
+from crypto_lakehouse.tables.reading.sniff import form_of
+from crypto_lakehouse.tables.schema.schemas import Column, TableSchema, schema_of
+from crypto_lakehouse.zips.member import BadMember, member_chunks
+
+__all__ = ["BATCH_BYTES", "Refused", "count_rows", "read_batches"]
+
+#: CSV bytes of a batch. The frame takes about half of that; larger ones were not faster.
+BATCH_BYTES = 16 << 20
+
+#: A file's form is found from so much of it: its first two lines, and more than those.
+_SNIFFED_BYTES = 64 << 10
+
+
+@frozen
+class Refused:
+    """An archive that cannot be read to its end; batches of it may have come before."""
+
+    source: Source
+    error: ArchiveRefused
+
+
+def read_batches(
+    sources: Iterable[Source],
+    schema: TableSchema,
+    *,
+    exact: bool = False,
+    batch_bytes: int = BATCH_BYTES,
+) -> Iterator[Batch | Refused]:
+    """Read archives of one table, in the order given.
+
+    Args:
+        sources: The archives; their zips are opened one after another.
+        schema: Their table.
+        exact: Whether numbers become decimal(38, 18) instead of float64.
+        batch_bytes: CSV text of a batch; one line may go beyond it.
+
+    Yields:
+        Batches, and in the place of an archive that cannot be read what is wrong with it.
+
+    Raises:
+        OSError: A zip cannot be opened or read.
+    """
+    gathering = _Gathering(schema, exact=exact)
+    for source in sources:
+        try:
+            for text in _texts(source, schema, batch_bytes):
+                if not gathering.fits(text.form, text.size, batch_bytes):
+                    yield from gathering.flush()
+                gathering.add(text)
+        except ArchiveRefused as error:
+            gathering.forget(source)
+            yield from gathering.flush()
+            yield Refused(source, error)
+    yield from gathering.flush()
+
+
+def count_rows(source: Source) -> int:
+    """Count an archive's rows without parsing them.
+
+    Raises:
+        OSError: The zip cannot be opened or read.
+    """
+    rows = 0
+    last = b""
+    try:
+        with source.path.open("rb") as file:
+            chunks = member_chunks(file, source.archive.member)
+            _, held, _ = _begin(source, chunks, schema_of(source.archive))
+            for chunk in chain(held, chunks):
+                rows += chunk.count(b"\n")
+                last = chunk or last
+    except (BadMember, ArchiveRefused):
+        return 0
+    return rows if last.endswith(b"\n") or not last else rows + 1
+
+
+@frozen(eq=False)
+class _Text:
+    """Whole lines of one archive, without its header."""
+
+    source: Source
+    form: CsvForm
+    chunks: list[bytes]
+    rows: int
+    first_line: int
+    begins: bool
+    ends: bool
+
+    @property
+    def size(self) -> int:
+        return sum(map(len, self.chunks))
+
+
+def _texts(source: Source, schema: TableSchema, batch_bytes: int) -> Iterator[_Text]:
+    """Cut an archive's text at line ends.
+
+    Raises:
+        ArchiveRefused: The zip or the file's form is not what it must be.
+    """
+    try:
+        with source.path.open("rb") as file:
+            yield from _cut(source, member_chunks(file, source.archive.member), schema, batch_bytes)
+    except BadMember as error:
+        raise ArchiveRefused(source.archive.key, str(error)) from error
+
+
+def _cut(
+    source: Source, chunks: Iterator[bytes], schema: TableSchema, batch_bytes: int
+) -> Iterator[_Text]:
+    form, held, line = _begin(source, chunks, schema)
+    size, begins = sum(map(len, held)), True
+    for chunk in chunks:
+        held.append(chunk)
+        size += len(chunk)
+        end = chunk.rfind(b"\n") + 1
+        if size < batch_bytes or not end:
+            continue
+        held[-1], rest = chunk[:end], chunk[end:]
+        text = _Text(source, form, held, _count(held), line, begins, ends=False)
+        yield text
+        line, begins = line + text.rows, False
+        held, size = [rest], len(rest)
+    if held and held[-1] and not held[-1].endswith(b"\n"):
+        held.append(b"\n")
+    yield _Text(source, form, held, _count(held), line, begins, ends=True)
+
+
+def _count(chunks: list[bytes]) -> int:
+    return sum(chunk.count(b"\n") for chunk in chunks)
+
+
+def _begin(
+    source: Source, chunks: Iterator[bytes], schema: TableSchema
+) -> tuple[CsvForm, list[bytes], int]:
+    """The file's form, its beginning without the header, and the number of its first line."""
+    first = bytearray()
+    for chunk in chunks:
+        first += chunk
+        if len(first) >= _SNIFFED_BYTES:
+            break
+    if not first:
+        raise ArchiveRefused(source.archive.key, "the file is empty")
+    form = form_of(bytes(first[:_SNIFFED_BYTES]), schema, source.archive.key)
+    if form.header:
+        del first[: first.find(b"\n") + 1 or None]
+    return form, [bytes(first)], 2 if form.header else 1
+
+
+@define
+class _Gathering:
+    """Texts on their way to one batch: of one form, so that one parse reads them all."""
+
+    schema: TableSchema
+    exact: bool = field(kw_only=True)
+    texts: list[_Text] = field(factory=list)
+    size: int = 0
+
+    def fits(self, form: CsvForm, size: int, batch_bytes: int) -> bool:
+        if not self.texts:
+            return True
+        held = self.texts[0].form
+        same = held.columns == form.columns and held.time_unit == form.time_unit
+        return same and self.size + size <= batch_bytes
+
+    def add(self, text: _Text) -> None:
+        self.texts.append(text)
+        self.size += text.size
+
+    def forget(self, source: Source) -> None:
+        """Leave out what came of an archive that turned out to be unreadable."""
+        self.texts = [text for text in self.texts if text.source is not source]
+
+    def flush(self) -> Iterator[Batch | Refused]:
+        texts, self.texts, self.size = self.texts, [], 0
+        if not texts:
+            return
+        try:
+            yield self._batch(texts)
+        except NotReadable:
+            yield from self._one_by_one(texts)
+
+    def _batch(self, texts: list[_Text]) -> Batch:
+        form = texts[0].form
+        columns = columns_of(form, self.schema)
+        joined = b"".join(chunk for text in texts for chunk in text.chunks)
+        rows = sum(text.rows for text in texts)
+        frame = frame_of(joined, rows, columns, form.time_unit, exact=self.exact)
+        pieces = tuple(
+            Piece(text.source, text.form, text.rows, text.begins, text.ends,
+                  text.first_line)
+            for text in texts
+        )  # fmt: skip
+        for name in (column.name for column in columns if column.constant):
+            if not _names_its_symbol(frame[name], pieces):
+                raise NotReadable
+            frame = frame.drop(name)
+        return Batch(self.schema, pieces, frame)
+
+    def _one_by_one(self, texts: list[_Text]) -> Iterator[Batch | Refused]:
+        for text in texts:
+            try:
+                yield self._batch([text])
+            except NotReadable:
+                yield Refused(text.source, self._refusal(text))
+
+    def _refusal(self, text: _Text) -> ArchiveRefused:
+        archive = text.source.archive
+        columns = columns_of(text.form, self.schema)
+        fault = first_fault(
+            b"".join(text.chunks), columns, text.form.time_unit, archive, exact=self.exact
+        )
+        if fault is None:
+            return ArchiveRefused(archive.key, "its rows cannot be read", text.first_line)
+        line, column, reason = fault
+        return ArchiveRefused(archive.key, reason, text.first_line + line, column)
+
+
+def _names_its_symbol(values: pl.Series, pieces: Iterable[Piece]) -> bool:
+    begin = 0
+    for piece in pieces:
+        part = values.slice(begin, piece.rows)
+        if not (part == piece.source.archive.symbol).all():
+            return False
+        begin += piece.rows
+    return True
+
+
+def columns_of(form: CsvForm, schema: TableSchema) -> list[Column]:
+    """The schema's columns that a file of this form has, in its order."""
+    named = {column.published: column for column in schema.columns}
+    return [named[name] for name in form.columns]

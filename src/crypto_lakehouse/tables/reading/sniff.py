@@ -1,0 +1,103 @@
+"""Look at a file before it is read: has it a header, which columns, in which unit are its times.
+
+Source: archive-facts 3. Headers came with an upload, not with a date, and spot changed from
+milliseconds to microseconds at 2025-01-01, so the file itself is asked, and only it.
+"""
+
+from __future__ import annotations
+
+from crypto_lakehouse.core.errors import ArchiveRefused
+from crypto_lakehouse.tables.reading.batch import CsvForm
+from crypto_lakehouse.tables.schema.schemas import Column, TableSchema
+
+__all__ = ["UNIT_BOUNDS", "form_of"]
+
+#: Epoch times by magnitude (archive-facts 3): below are seconds, above nanoseconds. In
+#: milliseconds the first is 1973-03-03, the last 5138-11-16.
+UNIT_BOUNDS = {"ms": (10**11, 10**14), "us": (10**14, 10**17)}
+
+
+def form_of(first_lines: bytes, schema: TableSchema, key: str) -> CsvForm:
+    """Find the form of a file from its beginning.
+
+    Args:
+        first_lines: At least its first two lines, as far as it has them.
+        schema: What its type publishes.
+        key: The archive's key, for errors.
+
+    Returns:
+        Its form; a file of no line, or of a header alone, has the table's own time unit.
+
+    Raises:
+        ArchiveRefused: The first line is neither the type's header nor a row of its arity, or
+            the first time is in no known unit; named with line and column.
+    """
+    lines = first_lines.split(b"\n", 2)
+    first = _fields(lines[0], key)
+    header = _is_header(first, schema)
+    columns = _columns(first, schema, key, header=header)
+    row = lines[1] if header and len(lines) > 1 else (b"" if header else lines[0])
+    names = tuple(column.published for column in columns)
+    return CsvForm(names, header, _unit(row, columns, key, 2 if header else 1))
+
+
+def _fields(line: bytes, key: str) -> list[str]:
+    if line.startswith(b"\xef\xbb\xbf"):
+        raise ArchiveRefused(key, "the file begins with a byte order mark", 1)
+    try:
+        return line.decode().split(",")
+    except UnicodeDecodeError:
+        raise ArchiveRefused(key, "the line is not UTF-8", 1) from None
+
+
+def _is_header(first: list[str], schema: TableSchema) -> bool:
+    """Whether any field is a column's name; a header with one strange name is still one."""
+    known = {column.published for column in schema.columns}
+    return any(name.strip().lower() in known for name in first)
+
+
+def _columns(
+    first: list[str], schema: TableSchema, key: str, *, header: bool
+) -> tuple[Column, ...]:
+    usual = tuple(column for column in schema.columns if not column.optional)
+    if not header:
+        if len(first) != len(usual):
+            wanted = f"{len(usual)} fields as `{schema.data_type}` of {schema.market} has"
+            raise ArchiveRefused(key, f"{len(first)} fields instead of the {wanted}", 1)
+        return usual
+    names = [name.strip().lower() for name in first]
+    for columns in (usual, schema.columns):
+        if names == [column.published for column in columns]:
+            return columns
+    raise _strange_header(names, schema, key)
+
+
+def _strange_header(names: list[str], schema: TableSchema, key: str) -> ArchiveRefused:
+    wanted = [column.published for column in schema.columns]
+    for place, name in enumerate(names):
+        if name not in wanted:
+            reason = f"the header names a column that is not known, the {place + 1}. one"
+            return ArchiveRefused(key, reason, 1, name[:80])
+    reason = f"the header is not `{','.join(wanted)}`: a column is missing, or out of place"
+    return ArchiveRefused(key, reason, 1)
+
+
+def _unit(row: bytes, columns: tuple[Column, ...], key: str, line: int) -> str:
+    times = [place for place, column in enumerate(columns) if column.kind == "time"]
+    if not times:
+        return "text"
+    fields = row.split(b",")
+    if not row or len(fields) <= times[0]:
+        return "ms"
+    text = fields[times[0]].strip()
+    name = columns[times[0]].published
+    if not text.isdigit():
+        shown = text[:40].decode(errors="replace")
+        raise ArchiveRefused(key, f"`{shown}` is not a time in epoch units", line, name)
+    value = int(text)
+    for unit, (low, high) in UNIT_BOUNDS.items():
+        if low <= value < high:
+            return unit
+    raise ArchiveRefused(
+        key, f"{value} is a time neither in milliseconds nor in microseconds", line, name
+    )

@@ -1,0 +1,12 @@
+"""What the columns of each table are, and how each engine spells their types.
+
+- `schemas` reads `matrix/schemas.json`: for each market and data type the published columns, their
+  types, partition fields and sort order. A faulty file is refused with every fault.
+- `table_types` spells a schema as Iceberg and Arrow types, partitioning and sort order.
+- `schema_docs` writes `docs/schemas.md` from the same data; a test holds the page to it.
+
+Every table has, besides its published columns, `symbol`, `interval` where its type has one, and
+`archive`, the object key of the archive that a row came from.
+
+A change of `matrix/schemas.json` does not change tables that exist already.
+"""

@@ -1,0 +1,124 @@
+"""The schemas as a page for people: `python -m crypto_lakehouse.tables.schema.schema_docs`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import date
+
+from crypto_lakehouse.core.archive import Archive, Market, Partition, Period, Series
+from crypto_lakehouse.matrix.model import MatrixRow, load_matrix
+from crypto_lakehouse.tables.schema.schemas import Column, TableSchema, load_schemas
+
+__all__ = ["render_schemas"]
+
+_INTRO = """\
+# Schemas
+
+What each archive publishes, and what the tables make of it. This page is written by
+`python -m crypto_lakehouse.tables.schema.schema_docs` from `matrix/schemas.json` and
+`matrix/binance.json`; facts are changed there.
+
+- Times are UTC timestamps in microseconds, whatever unit the archive has; `lakehouse.archives`
+  records the original unit, whether there was a header, and the columns as they stood.
+- Numbers are float64, or decimal(38, 18) in a lake made with `--exact`.
+- Every table has `symbol` (the archive's), `interval` where its type has one, and `archive`: the
+  object key of the archive that a row came from, by which `lakehouse.archives` is joined.
+- Each file is looked at: whether line 1 is a header, how many fields a line has, milliseconds or
+  microseconds. Eras below are what is usual. Anything else is refused by line and column.
+- *inferred* in a source means that nobody stated it.
+"""
+
+_TYPES = {
+    "time": "timestamp",
+    "datetime": "timestamp",
+    "date": "date",
+    "id": "int64",
+    "count": "int64",
+    "number": "float64",
+    "flag": "boolean",
+    "text": "string",
+}
+
+_SYMBOLS = {
+    Market.SPOT: "BTCUSDT",
+    Market.FUTURES_UM: "BTCUSDT",
+    Market.FUTURES_CM: "BTCUSD_PERP",
+    Market.OPTIONS: "BTCUSDT",
+}
+
+_DAY = date(2023, 7, 15)
+
+
+def render_schemas() -> str:
+    """All schemas in Markdown; the same on every machine."""
+    matrix = load_matrix()
+    tables = load_schemas().values()
+    parts = [_INTRO, *_contents(tables)]
+    for schema in tables:
+        row = matrix.row(schema.market, schema.data_type)
+        assert row is not None  # noqa: S101 - schemas and matrix have the same tables
+        parts += ["", f"## {schema.name}", "", *_facts(schema, row), "", *_columns(schema)]
+    return "\n".join(parts) + "\n"
+
+
+def _contents(tables: Iterable[TableSchema]) -> Iterator[str]:
+    yield "| table | archives | key |"
+    yield "|---|---|---|"
+    for schema in tables:
+        anchor = schema.name.replace(".", "")
+        key = ", ".join(schema.key) if schema.unique else "none"
+        yield f"| [{schema.name}](#{anchor}) | {schema.data_type} of {schema.market} | {key} |"
+
+
+def _facts(schema: TableSchema, row: MatrixRow) -> Iterator[str]:
+    yield f"- archives as `{_example(schema, row).key}`"
+    yield f"- partitioned by {', '.join(f'`{each}`' for each in schema.partition)}"
+    yield f"- sorted by {', '.join(f'`{each}`' for each in schema.sort_key)}"
+    headers = ((era.since, "yes" if era.header else "no") for era in row.header_eras)
+    yield f"- header: {_eras(headers)}"
+    if any(column.kind == "time" for column in schema.columns):
+        units = ((era.since, _UNITS[era.unit]) for era in row.time_unit_eras)
+        yield f"- times are published in {_eras(units)}"
+    elif schema.derives_time:
+        yield f"- `{schema.time}` is made of `date` and `hour`"
+
+
+_UNITS = {"ms": "milliseconds", "us": "microseconds"}
+
+
+def _eras(eras: Iterable[tuple[date | None, str]]) -> str:
+    return ", ".join(f"{value} since {since}" if since else value for since, value in eras)
+
+
+def _example(schema: TableSchema, row: MatrixRow) -> Archive:
+    symbol = row.symbols[0] if row.symbols else _SYMBOLS[schema.market]
+    if row.symbol_form == "pair":
+        symbol = symbol.partition("_")[0]
+    interval = "1h" if schema.has_interval else None
+    daily = Partition.DAILY in row.partitions
+    period = Period.day(_DAY) if daily else Period.month(_DAY)
+    return Archive(Series(schema.market, schema.data_type, symbol, interval), period)
+
+
+def _columns(schema: TableSchema) -> Iterator[str]:
+    yield "| published | in the table | type | unit | meaning | source |"
+    yield "|---|---|---|---|---|---|"
+    for column in schema.columns:
+        name, kind = _place(column)
+        yield (
+            f"| `{column.published}` | {name} | {kind} | {column.unit} | {column.meaning} | "
+            f"{column.source} |"
+        )
+
+
+def _place(column: Column) -> tuple[str, str]:
+    if column.constant:
+        return "left out: it repeats the archive's symbol", _TYPES[column.kind]
+    if not column.stored:
+        return "left out", "-"
+    nullable = ", may be NULL" if column.nullable else ""
+    return f"`{column.name}`", _TYPES[column.kind] + nullable
+
+
+if __name__ == "__main__":
+    print(render_schemas(), end="")  # noqa: T201 - what it is for

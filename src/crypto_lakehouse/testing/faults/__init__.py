@@ -1,0 +1,60 @@
+"""How the server is to fail: values that are scripted with `ArchiveServer.inject`.
+
+1. A fault of `kinds` changes an object before the response is decided (`alter`), or the response
+   before it is sent (`spoil`).
+2. `script` holds the faults of each key or glob; each request that matches takes the next one.
+
+Faults compose: `a & b` does both in one response, `a * 3` is the same one three times. A request
+that no script matches is answered as usual.
+
+Example:
+    >>> from crypto_lakehouse.testing import ArchiveServer, faults
+    >>> server = ArchiveServer()
+    >>> server.inject("*.zip", faults.Status(503, retry_after="1") * 2, faults.Truncate(at=100))
+"""
+
+from __future__ import annotations
+
+from crypto_lakehouse.testing.faults.kinds import (
+    Announce,
+    Body,
+    Cut,
+    Drip,
+    Fault,
+    Flip,
+    Gzip,
+    HangUp,
+    Headers,
+    NotFound,
+    OtherRange,
+    Redirect,
+    Replace,
+    Reset,
+    Stall,
+    Status,
+    Surplus,
+    Truncate,
+    Unannounced,
+)
+
+__all__ = [
+    "Announce",
+    "Body",
+    "Cut",
+    "Drip",
+    "Fault",
+    "Flip",
+    "Gzip",
+    "HangUp",
+    "Headers",
+    "NotFound",
+    "OtherRange",
+    "Redirect",
+    "Replace",
+    "Reset",
+    "Stall",
+    "Status",
+    "Surplus",
+    "Truncate",
+    "Unannounced",
+]

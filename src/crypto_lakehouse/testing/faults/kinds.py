@@ -1,0 +1,367 @@
+"""How the server is to fail: values that are scripted with `ArchiveServer.inject`.
+
+Each request that matches consumes the next fault of its script. Faults compose: `a & b` does
+both in one answer, `a * 3` is the same one three times.
+
+Example:
+    >>> from crypto_lakehouse.testing import ArchiveServer, faults
+    >>> server = ArchiveServer()
+    >>> server.inject("*.zip", faults.Status(503, retry_after="1") * 2, faults.Truncate(at=100))
+"""
+
+from __future__ import annotations
+
+import gzip
+import re
+from collections.abc import Mapping
+from datetime import timedelta
+
+from attrs import evolve, field, frozen
+
+from crypto_lakehouse.testing.latch import Gate
+from crypto_lakehouse.testing.objects.objects import BytesContent, Content, StoredObject
+from crypto_lakehouse.testing.objects.responses import BEFORE_HEADERS, Answer, Silence
+
+__all__ = [
+    "Announce",
+    "Body",
+    "Cut",
+    "Drip",
+    "Fault",
+    "Flip",
+    "Gzip",
+    "HangUp",
+    "Headers",
+    "NotFound",
+    "OtherRange",
+    "Redirect",
+    "Replace",
+    "Reset",
+    "Stall",
+    "Status",
+    "Surplus",
+    "Truncate",
+    "Unannounced",
+]
+
+_CONTENT_RANGE = re.compile(r"bytes (\d+)(-\d+/\d+)", re.ASCII)
+
+
+class Fault:
+    """What goes wrong in one answer; by itself nothing does."""
+
+    #: Whether the altered object stays, for this request and all later ones.
+    lasting: bool = False
+
+    def alter(self, key: str, stored: StoredObject | None) -> StoredObject | None:
+        """Change the object before preconditions and ranges are applied to it."""
+        del key
+        return stored
+
+    def spoil(self, answer: Answer) -> Answer:
+        """Change the answer before it is sent."""
+        return answer
+
+    def __and__(self, other: Fault) -> Fault:
+        return _Both(self, other)
+
+    def __mul__(self, times: int) -> tuple[Fault, ...]:
+        return (self,) * times
+
+
+@frozen
+class _Both(Fault):
+    first: Fault
+    second: Fault
+
+    @property
+    def lasting(self) -> bool:  # type: ignore[override]
+        return self.first.lasting or self.second.lasting
+
+    def alter(self, key: str, stored: StoredObject | None) -> StoredObject | None:
+        return self.second.alter(key, self.first.alter(key, stored))
+
+    def spoil(self, answer: Answer) -> Answer:
+        return self.second.spoil(self.first.spoil(answer))
+
+
+@frozen
+class Status(Fault):
+    """Answer with this status.
+
+    Attributes:
+        retry_after: The Retry-After header: seconds or an HTTP date, as text.
+        body: What to send with it.
+    """
+
+    status: int
+    retry_after: str | None = None
+    body: bytes = b""
+
+    def spoil(self, answer: Answer) -> Answer:
+        """Answer with the status instead."""
+        headers = {} if self.retry_after is None else {"Retry-After": self.retry_after}
+        return evolve(answer, status=self.status, headers=headers, content=BytesContent(self.body))
+
+
+@frozen
+class Redirect(Fault):
+    """Send the client to another place."""
+
+    location: str
+    status: int = 302
+
+    def spoil(self, answer: Answer) -> Answer:
+        """Answer with the redirect instead."""
+        headers = {"Location": self.location}
+        return evolve(answer, status=self.status, headers=headers, content=BytesContent(b""))
+
+
+@frozen
+class NotFound(Fault):
+    """Answer once as if the object did not exist."""
+
+    def alter(
+        self,
+        key: str,  # noqa: ARG002 - the interface's
+        stored: StoredObject | None,  # noqa: ARG002 - the interface's
+    ) -> StoredObject | None:
+        """Take the object away."""
+        return None
+
+
+@frozen
+class Truncate(Fault):
+    """Announce the whole body, send `at` bytes of it, cut the connection."""
+
+    at: int
+
+    def spoil(self, answer: Answer) -> Answer:
+        """Cut within the body."""
+        return evolve(answer, cut_at=min(self.at, answer.content.size))
+
+
+@frozen
+class Cut(Fault):
+    """Close the connection before any header was sent.
+
+    On a connection that it has used before, a client may take that for the end of keep-alive and
+    ask again at once by itself, as aiohttp does; the second request takes the next fault.
+    """
+
+    def spoil(self, answer: Answer) -> Answer:
+        """Cut before the headers."""
+        return evolve(answer, cut_at=BEFORE_HEADERS)
+
+
+@frozen
+class Reset(Fault):
+    """Reset the connection (RST), as a firewall or a process that died does.
+
+    Attributes:
+        at: After this many bytes of the body; None for before any header.
+    """
+
+    at: int | None = None
+
+    def spoil(self, answer: Answer) -> Answer:
+        """Cut, and not in an orderly way."""
+        at = BEFORE_HEADERS if self.at is None else min(self.at, answer.content.size)
+        return evolve(answer, cut_at=at, resets=True)
+
+
+@frozen
+class HangUp(Fault):
+    """Send the whole answer, then close the connection that was to be kept, without a word."""
+
+    def spoil(self, answer: Answer) -> Answer:
+        """Add the end."""
+        return evolve(answer, hangs_up=True)
+
+
+@frozen
+class Announce(Fault):
+    """Let Content-Length say something else; what is announced and not there is never sent.
+
+    The connection ends behind a body that is shorter than announced. Of one that is longer the
+    rest follows, as bytes that belong to nothing.
+    """
+
+    size: int
+
+    def spoil(self, answer: Answer) -> Answer:
+        """Change the announcement."""
+        return evolve(answer, announced=self.size)
+
+
+@frozen
+class Unannounced(Fault):
+    """Announce no length; the body ends with the connection, as in HTTP/1.0."""
+
+    def spoil(self, answer: Answer) -> Answer:
+        """Take the announcement away."""
+        return evolve(answer, ends_with_connection=True)
+
+
+@frozen
+class Surplus(Fault):
+    """Send more behind the body than was announced, on a connection that stays open."""
+
+    data: bytes = b"surplus"
+
+    def spoil(self, answer: Answer) -> Answer:
+        """Add the bytes."""
+        return evolve(answer, surplus=self.data)
+
+
+@frozen
+class Drip(Fault):
+    """Send the body byte by byte: never silent, and never done."""
+
+    every_s: float = 1.0
+
+    def spoil(self, answer: Answer) -> Answer:
+        """Slow the body down."""
+        return evolve(answer, byte_every_s=self.every_s)
+
+
+@frozen
+class Gzip(Fault):
+    """Compress the body and say so, although nobody asked for that."""
+
+    def spoil(self, answer: Answer) -> Answer:
+        """Compress the body."""
+        packed = gzip.compress(answer.content.read(0, answer.content.size), mtime=0)
+        headers = {**answer.headers, "Content-Encoding": "gzip"}
+        return evolve(answer, headers=headers, content=BytesContent(packed))
+
+
+@frozen
+class OtherRange(Fault):
+    """Answer a request for a range with a range that nobody asked for.
+
+    Attributes:
+        by: How many bytes further on it says that it begins.
+    """
+
+    by: int = 1
+
+    def spoil(self, answer: Answer) -> Answer:
+        """Change what the range claims to be; an answer without a range stays as it is."""
+        match = _CONTENT_RANGE.fullmatch(answer.headers.get("Content-Range", ""))
+        if match is None:
+            return answer
+        first, rest = int(match[1]) + self.by, match[2]
+        return evolve(answer, headers={**answer.headers, "Content-Range": f"bytes {first}{rest}"})
+
+
+@frozen
+class Stall(Fault):
+    """Fall silent, go on when released. Once released it stays so, for repetitions of it, too.
+
+    Attributes:
+        release: Opened by the test, or by `server.release()`. A server that closes cuts the
+            connection instead.
+        at: Fall silent after this many bytes of the body, 0 for after the headers; None for
+            before the headers.
+        reached: Opened when the server has fallen silent, so that a test need not sleep.
+    """
+
+    release: Gate = field(factory=Gate)
+    at: int | None = None
+    reached: Gate = field(factory=Gate)
+
+    def spoil(self, answer: Answer) -> Answer:
+        """Add the silence."""
+        at = BEFORE_HEADERS if self.at is None else min(self.at, answer.content.size)
+        return evolve(answer, silence=Silence(at, self.release, self.reached))
+
+
+@frozen
+class Headers(Fault):
+    """Send these headers too, or in the place of those of the same name.
+
+    `Transfer-Encoding: chunked` sends the body in that way, without announcing its length.
+
+    Attributes:
+        headers: None as a value takes a header away.
+    """
+
+    headers: Mapping[str, str | None]
+
+    def spoil(self, answer: Answer) -> Answer:
+        """Change the headers."""
+        named = {name.lower() for name in self.headers}
+        kept = {name: text for name, text in answer.headers.items() if name.lower() not in named}
+        added = {name: text for name, text in self.headers.items() if text is not None}
+        return evolve(answer, headers={**kept, **added})
+
+
+@frozen
+class Body(Fault):
+    """Answer once with this body and status 200, whatever was asked for.
+
+    Attributes:
+        headers: Beside Content-Length; there is no ETag unless it is named here.
+    """
+
+    body: bytes
+    headers: Mapping[str, str] = field(factory=dict)
+
+    def spoil(self, answer: Answer) -> Answer:
+        """Answer with the body instead."""
+        content = BytesContent(self.body)
+        return evolve(answer, status=200, headers=dict(self.headers), content=content)
+
+
+@frozen
+class Replace(Fault):
+    """The object changes from this request on: new body, new ETag, an hour younger."""
+
+    body: bytes
+
+    lasting = True
+
+    def alter(self, key: str, stored: StoredObject | None) -> StoredObject | None:
+        """Put the new object in the old one's place."""
+        new = StoredObject.of(key, self.body)
+        if stored is None:
+            return new
+        return evolve(new, last_modified=stored.last_modified + timedelta(hours=1))
+
+
+@frozen
+class Flip(Fault):
+    """Corrupt one byte of the object; length and ETag stay."""
+
+    at: int = 0
+
+    def alter(
+        self,
+        key: str,  # noqa: ARG002 - the interface's
+        stored: StoredObject | None,
+    ) -> StoredObject | None:
+        """Change the byte in what is read."""
+        if stored is None:
+            return None
+        return evolve(stored, content=_Flipped(stored.content, self.at))
+
+
+@frozen
+class _Flipped:
+    content: Content
+    at: int
+
+    @property
+    def size(self) -> int:
+        return self.content.size
+
+    @property
+    def ready(self) -> bool:
+        return self.content.ready
+
+    def read(self, start: int, stop: int) -> bytes:
+        body = bytearray(self.content.read(start, stop))
+        if 0 <= self.at - start < len(body):
+            body[self.at - start] ^= 0xFF
+        return bytes(body)

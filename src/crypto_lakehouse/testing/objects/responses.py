@@ -1,0 +1,192 @@
+"""What the server answers to a request for an object: decided here, sent elsewhere.
+
+Source: RFC 9110, sections 13 and 14, as S3 keeps them; archive-facts 1.4 for the headers.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import format_datetime, parsedate_to_datetime
+from xml.sax.saxutils import escape
+
+from attrs import frozen
+
+from crypto_lakehouse.testing.latch import Gate
+from crypto_lakehouse.testing.objects.objects import BytesContent, Content, StoredObject
+
+__all__ = ["BEFORE_HEADERS", "Answer", "Silence", "answer_for", "error_answer", "xml_answer"]
+
+#: A place in an answer: before its status line. Places from 0 on are bytes of the body.
+BEFORE_HEADERS = -1
+
+_RANGE = re.compile(r"bytes=(\d*)-(\d*)", re.ASCII)
+_XML = '<?xml version="1.0" encoding="UTF-8"?>\n'
+
+
+@frozen
+class Silence:
+    """Where the server stops talking, and until when.
+
+    Attributes:
+        at: `BEFORE_HEADERS`, or after how many bytes of the body.
+        release: Opened to let the server go on.
+        reached: Opened by the server when it has fallen silent.
+    """
+
+    at: int
+    release: Gate
+    reached: Gate
+
+
+@frozen
+class Answer:
+    """One answer, whole and ready to be sent.
+
+    Attributes:
+        headers: Without Content-Length, which is the content's size, and without Server.
+        cut_at: Where to cut the connection: `BEFORE_HEADERS`, or after how many bytes of the
+            body; None for a whole answer.
+        silence: Where to stall, None for nowhere.
+        announced: What Content-Length says instead of the size.
+        ends_with_connection: Whether no length is announced, and the body ends as the connection.
+        resets: Whether a cut is a reset (RST) and not an orderly end (FIN).
+        hangs_up: Whether the connection is closed behind the answer, without a word on that.
+        surplus: Bytes behind the body that belong to nothing.
+        byte_every_s: Where positive, the body comes byte by byte with pauses of so many seconds.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    content: Content
+    cut_at: int | None = None
+    silence: Silence | None = None
+    announced: int | None = None
+    ends_with_connection: bool = False
+    resets: bool = False
+    hangs_up: bool = False
+    surplus: bytes = b""
+    byte_every_s: float = 0.0
+
+
+@frozen
+class _Part:
+    """A stretch of another content."""
+
+    whole: Content
+    start: int
+    size: int
+
+    @property
+    def ready(self) -> bool:
+        return self.whole.ready
+
+    def read(self, start: int, stop: int) -> bytes:
+        return self.whole.read(self.start + start, self.start + min(stop, self.size))
+
+
+def answer_for(key: str, stored: StoredObject | None, request: Mapping[str, str]) -> Answer:
+    """Answer a GET or HEAD of one object.
+
+    Args:
+        key: The decoded key, for the error's text.
+        stored: The object, None where there is none.
+        request: The request's headers; lookup must not regard case.
+    """
+    if stored is None:
+        return error_answer(404, "NoSuchKey", "The specified key does not exist.", Key=key)
+    headers = {
+        "Content-Type": stored.content_type,
+        "Accept-Ranges": "bytes",
+        "ETag": stored.etag,
+        "Last-Modified": http_date(stored.last_modified),
+    }
+    if not _holds_required(stored, request):
+        text = "At least one of the pre-conditions you specified did not hold"
+        return error_answer(412, "PreconditionFailed", text)
+    if _is_unmodified(stored, request):
+        return Answer(304, headers, BytesContent(b""))
+    return _ranged(stored, headers, request)
+
+
+def _holds_required(stored: StoredObject, request: Mapping[str, str]) -> bool:
+    if "If-Match" in request:
+        return bool(_tags(request["If-Match"]) & {"*", stored.etag})
+    since = _date(request.get("If-Unmodified-Since"))
+    return since is None or stored.last_modified <= since
+
+
+def _is_unmodified(stored: StoredObject, request: Mapping[str, str]) -> bool:
+    if "If-None-Match" in request:
+        tags = {tag.removeprefix("W/") for tag in _tags(request["If-None-Match"])}
+        return bool(tags & {"*", stored.etag})
+    since = _date(request.get("If-Modified-Since"))
+    return since is not None and stored.last_modified <= since
+
+
+def _tags(condition: str) -> set[str]:
+    return {tag.strip() for tag in condition.split(",")}
+
+
+def _ranged(stored: StoredObject, headers: dict[str, str], request: Mapping[str, str]) -> Answer:
+    """Answer with the range asked for, or with the whole.
+
+    Several ranges in one request, and what is no range at all, get the whole object: S3 does
+    not serve multipart ranges.
+    """
+    size = stored.content.size
+    match = _RANGE.fullmatch(request.get("Range", "").strip())
+    whole = Answer(200, headers, stored.content)
+    if match is None or match.groups() == ("", "") or not _range_allowed(stored, request):
+        return whole
+    first, last = match.groups()
+    if not first:
+        start, stop = max(0, size - int(last)), size
+    else:
+        start, stop = int(first), min(size, int(last) + 1) if last else size
+        if last and int(last) < start:
+            return whole
+    if start >= size or start >= stop:
+        text = "The requested range is not satisfiable"
+        refused = error_answer(416, "InvalidRange", text, ActualObjectSize=str(size))
+        return Answer(416, {**refused.headers, "Content-Range": f"bytes */{size}"}, refused.content)
+    part = {**headers, "Content-Range": f"bytes {start}-{stop - 1}/{size}"}
+    return Answer(206, part, _Part(stored.content, start, stop - start))
+
+
+def _range_allowed(stored: StoredObject, request: Mapping[str, str]) -> bool:
+    """Whether If-Range, if any, names this very object: a strong tag or the exact date."""
+    condition = request.get("If-Range")
+    return condition is None or condition.strip() in {
+        stored.etag,
+        http_date(stored.last_modified),
+    }
+
+
+def http_date(moment: datetime) -> str:
+    """Write a date as HTTP does."""
+    return format_datetime(moment.astimezone(UTC), usegmt=True)
+
+
+def _date(text: str | None) -> datetime | None:
+    """Read an HTTP date; None for none, and for what cannot be read, which is to be ignored."""
+    try:
+        moment = parsedate_to_datetime(text or "")
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def xml_answer(status: int, document: str) -> Answer:
+    """Answer with an XML document as S3 does."""
+    body = (_XML + document).encode()
+    return Answer(status, {"Content-Type": "application/xml"}, BytesContent(body))
+
+
+def error_answer(status: int, code: str, message: str, **details: str) -> Answer:
+    """Answer with S3's error document."""
+    fields = {"Code": code, "Message": message, **details}
+    fields |= {"RequestId": "0000000000000000", "HostId": "crypto-lakehouse-testing"}
+    inner = "".join(f"<{name}>{escape(value)}</{name}>" for name, value in fields.items())
+    return xml_answer(status, f"<Error>{inner}</Error>")

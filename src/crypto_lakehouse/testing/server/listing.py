@@ -1,0 +1,204 @@
+"""S3's ListObjects, version 1 (archive-facts 1.2)."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from urllib.parse import quote
+from xml.sax.saxutils import escape
+
+from attrs import frozen
+
+from crypto_lakehouse.testing.objects.objects import Entry
+
+__all__ = ["MAX_KEYS", "ListingQuery", "Page", "list_page", "page_xml", "walk"]
+
+#: The most entries that one page has, whatever is asked for.
+MAX_KEYS = 1000
+
+_NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
+_BUCKET = "data.binance.vision"
+
+#: Sorts after every key that begins with what stands before it.
+_LAST = "\U0010ffff"
+
+
+@frozen
+class ListingQuery:
+    """What a client asked for.
+
+    Attributes:
+        prefix: A plain string: `.../1m` is a prefix of `.../1mo/`, too.
+        delimiter: Keys are rolled up behind its first place after the prefix; empty for not.
+        marker: Only keys after this one, in the order of their UTF-8 bytes.
+        encode: Whether keys are to be percent-encoded in the answer (`encoding-type=url`).
+    """
+
+    prefix: str = ""
+    delimiter: str = ""
+    marker: str = ""
+    max_keys: int = MAX_KEYS
+    encode: bool = False
+
+    @classmethod
+    def parse(cls, query: Mapping[str, str]) -> ListingQuery:
+        """Read a query string's fields.
+
+        Raises:
+            ValueError: `max-keys` is no number from 0 on, or `encoding-type` is not `url`.
+        """
+        text = query.get("max-keys", str(MAX_KEYS))
+        if not (text.isascii() and text.isdecimal()):
+            raise ValueError("Argument maxKeys must be an integer between 0 and 2147483647")
+        if query.get("encoding-type", "url") != "url":
+            raise ValueError("Invalid Encoding Method specified in Request")
+        return cls(
+            query.get("prefix", ""),
+            query.get("delimiter", ""),
+            query.get("marker", ""),
+            min(int(text), MAX_KEYS),
+            "encoding-type" in query,
+        )
+
+
+@frozen
+class Page:
+    """One page of a listing: keys and rolled-up prefixes, each sorted."""
+
+    keys: tuple[str, ...]
+    prefixes: tuple[str, ...]
+    is_truncated: bool
+
+    @property
+    def last(self) -> str:
+        """The last entry of the page, key or prefix."""
+        return max((*self.keys[-1:], *self.prefixes[-1:]), default="")
+
+
+def list_page(query: ListingQuery, keys_after: Callable[[str, str], Iterator[str]]) -> Page:
+    """Make one page.
+
+    Args:
+        query: What was asked for.
+        keys_after: Yields all keys with a prefix that sort after a marker, sorted, lazily.
+    """
+    keys: list[str] = []
+    prefixes: list[str] = []
+    for entry, is_prefix in _entries(query, keys_after):
+        if len(keys) + len(prefixes) == query.max_keys:
+            # S3 never calls a page of no entries truncated: its client could not go on.
+            return Page(tuple(keys), tuple(prefixes), is_truncated=query.max_keys > 0)
+        (prefixes if is_prefix else keys).append(entry)
+    return Page(tuple(keys), tuple(prefixes), is_truncated=False)
+
+
+def _entries(
+    query: ListingQuery, keys_after: Callable[[str, str], Iterator[str]]
+) -> Iterator[tuple[str, bool]]:
+    """Yield keys, and each common prefix once, jumping over what lies below it."""
+    after: str | None = query.marker
+    if _common_prefix(query, query.marker) == query.marker:
+        after = query.marker + _LAST  # the page before ended with this prefix
+    while after is not None:
+        start, after = after, None
+        for key in keys_after(query.prefix, start):
+            common = _common_prefix(query, key)
+            if common is not None:
+                yield common, True
+                after = common + _LAST
+                break
+            yield key, False
+
+
+def _common_prefix(query: ListingQuery, key: str) -> str | None:
+    """Cut a key behind the first delimiter after the prefix; None where it has none there."""
+    if not query.delimiter or not key.startswith(query.prefix):
+        return None
+    place = key.find(query.delimiter, len(query.prefix))
+    return None if place < 0 else key[: place + len(query.delimiter)]
+
+
+def page_xml(query: ListingQuery, page: Page, lookup: Callable[[str], Entry | None]) -> str:
+    """Write the page's document.
+
+    Args:
+        query: What was asked for.
+        page: The page.
+        lookup: Finds an object's size, ETag and date; keys that it does not find are
+            left out.
+    """
+    text = _encoder(query)
+    head = [
+        ("Name", _BUCKET),
+        ("Prefix", text(query.prefix)),
+        ("Marker", text(query.marker)),
+        # Without a delimiter the last key is the next marker, and S3 does not repeat it.
+        ("NextMarker", text(page.last) if page.is_truncated and query.delimiter else None),
+        ("MaxKeys", str(query.max_keys)),
+        ("Delimiter", text(query.delimiter) or None),
+        ("EncodingType", "url" if query.encode else None),
+        ("IsTruncated", str(page.is_truncated).lower()),
+    ]
+    contents = "".join(
+        _contents(text(key), entry) for key in page.keys if (entry := lookup(key)) is not None
+    )
+    prefixes = "".join(
+        f"<CommonPrefixes><Prefix>{text(prefix)}</Prefix></CommonPrefixes>"
+        for prefix in page.prefixes
+    )
+    inner = _elements(head) + contents + prefixes
+    return f'<ListBucketResult xmlns="{_NAMESPACE}">{inner}</ListBucketResult>'
+
+
+def _encoder(query: ListingQuery) -> Callable[[str], str]:
+    return (lambda text: quote(text, safe="/")) if query.encode else escape
+
+
+def _contents(key: str, entry: Entry) -> str:
+    fields = [
+        ("Key", key),
+        ("LastModified", f"{entry.last_modified:%Y-%m-%dT%H:%M:%S}.000Z"),
+        ("ETag", escape(entry.etag, {'"': "&quot;"})),
+        ("Size", str(entry.size)),
+        ("StorageClass", "STANDARD"),
+    ]
+    return f"<Contents>{_elements(fields)}</Contents>"
+
+
+def _elements(fields: Iterable[tuple[str, str | None]]) -> str:
+    return "".join(f"<{name}>{text}</{name}>" for name, text in fields if text is not None)
+
+
+def walk(
+    children: Callable[[str], Iterable[str]], prefix: str, after: str, folder: str = ""
+) -> Iterator[str]:
+    """Walk a tree's keys in order, entering only folders that can hold a key asked for.
+
+    Args:
+        children: The sorted names in a folder, a list where there is one; those of folders end
+            with a slash.
+        prefix: What keys must begin with.
+        after: What keys must sort behind.
+        folder: Where to begin, for the recursion.
+    """
+    for name in _names_from(children(folder), folder, max(prefix, after)):
+        path = folder + name
+        is_inside = path.startswith(prefix)
+        if path > prefix and not is_inside:
+            return
+        if not name.endswith("/"):
+            if is_inside and path > after:
+                yield path
+        elif (is_inside or prefix.startswith(path)) and path + _LAST > after:
+            yield from walk(children, prefix, after, path)
+
+
+def _names_from(names: Iterable[str], folder: str, place: str) -> Iterable[str]:
+    """Skip names that end before `place`: with thousands of symbols, most of them."""
+    if not isinstance(names, list):
+        return names
+
+    def end(name: str) -> str:
+        return folder + name + (_LAST if name.endswith("/") else "")
+
+    return names[bisect_left(names, place, key=end) :]

@@ -1,0 +1,155 @@
+"""Send an answer over aiohttp, as far as it goes."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
+from http import HTTPStatus
+
+from aiohttp import web
+
+from crypto_lakehouse.testing.objects.objects import Content
+from crypto_lakehouse.testing.objects.responses import BEFORE_HEADERS, Answer, Silence
+
+__all__ = ["Sender", "cut"]
+
+#: Bodies are read and written in pieces of this size.
+_PIECE_BYTES = 1 << 20
+
+#: Reads a piece of a content, off the event loop where that may block.
+Read = Callable[[Content, int, int], Awaitable[bytes]]
+
+#: Keeps a silence.
+Keep = Callable[[Silence], Awaitable[None]]
+
+
+class Sender:
+    """Sends answers, with the cuts and silences that they have.
+
+    Args:
+        read: How to read a content.
+        keep: How to keep a silence.
+    """
+
+    def __init__(self, read: Read, keep: Keep) -> None:
+        self._read = read
+        self._keep = keep
+
+    async def send(self, request: web.BaseRequest, answer: Answer) -> web.StreamResponse:
+        """Send an answer, whole or in part; the connection is cut where the answer says so."""
+        size = answer.content.size
+        headers = {"Server": "AmazonS3", **answer.headers}
+        chunked = headers.pop("Transfer-Encoding", "") == "chunked"
+        if answer.ends_with_connection:
+            with suppress(ConnectionError):
+                await self._send_unannounced(request, answer, headers)
+            return web.Response()
+        if _is_ordinary(answer) and not chunked and size <= _PIECE_BYTES:
+            # HEAD needs the length only; aiohttp leaves the body away by itself.
+            body = await self._read(answer.content, 0, size)
+            return web.Response(status=answer.status, headers=headers, body=body)
+        response = web.StreamResponse(status=answer.status, headers=headers)
+        if chunked:
+            response.enable_chunked_encoding()
+        else:
+            response.content_length = size if answer.announced is None else answer.announced
+        with suppress(ConnectionError):  # the client has gone
+            if await self._send_all(request, response, answer):
+                await response.write_eof()
+                await self._send_end(request, answer)
+            else:
+                cut(request, resets=answer.resets)
+        return response
+
+    async def _send_unannounced(
+        self, request: web.BaseRequest, answer: Answer, headers: dict[str, str]
+    ) -> None:
+        """Write the answer past aiohttp, which would send it in chunks; then end the connection."""
+        transport = request.transport
+        if transport is None:
+            return
+        phrase = HTTPStatus(answer.status).phrase
+        lines = [f"HTTP/1.1 {answer.status} {phrase}", *(f"{k}: {v}" for k, v in headers.items())]
+        head = "\r\n".join([*lines, "Connection: close", "", ""]).encode()
+        end = answer.content.size if answer.cut_at is None else max(0, answer.cut_at)
+        transport.write(head + await self._read(answer.content, 0, end))
+        cut(request)
+
+    async def _send_end(self, request: web.BaseRequest, answer: Answer) -> None:
+        """Send what belongs to nothing, and hang up, where that is to be."""
+        size = answer.content.size
+        announced = size if answer.announced is None else answer.announced
+        surplus = await self._read(answer.content, announced, size) if announced < size else b""
+        if request.transport is not None and (surplus or answer.surplus):
+            request.transport.write(surplus + answer.surplus)
+        if answer.hangs_up or announced > size:
+            cut(request)
+
+    async def _send_all(
+        self, request: web.BaseRequest, response: web.StreamResponse, answer: Answer
+    ) -> bool:
+        """Send until the end, where to return True, or until the place of the cut."""
+        for place, end in _stretches(answer, has_body=request.method != "HEAD"):
+            silence = answer.silence
+            if silence is not None and silence.at == place:
+                await self._keep(silence)
+            if answer.cut_at == place:
+                return False
+            if place == BEFORE_HEADERS:
+                await response.prepare(request)
+            elif answer.byte_every_s:
+                await self._drip(response, answer, place, end)
+            else:
+                await response.write(await self._read(answer.content, place, end))
+        return True
+
+    async def _drip(
+        self, response: web.StreamResponse, answer: Answer, place: int, end: int
+    ) -> None:
+        for byte in await self._read(answer.content, place, end):
+            await response.write(bytes([byte]))
+            await asyncio.sleep(answer.byte_every_s)
+
+
+def _is_ordinary(answer: Answer) -> bool:
+    """Whether nothing happens on the way."""
+    return (
+        answer.cut_at is None
+        and answer.silence is None
+        and answer.announced is None
+        and not (answer.hangs_up or answer.surplus or answer.byte_every_s)
+    )
+
+
+def _stretches(answer: Answer, *, has_body: bool) -> Iterator[tuple[int, int]]:
+    """Divide an answer into stretches, none of which goes over a place where something happens.
+
+    The last one is empty: it is the end, where something can happen, too.
+    """
+    yield BEFORE_HEADERS, 0
+    size = answer.content.size if has_body else 0
+    silent_at = answer.silence.at if answer.silence is not None else BEFORE_HEADERS
+    cut_at = BEFORE_HEADERS if answer.cut_at is None else answer.cut_at
+    place = 0
+    while place < size:
+        stops = [stop for stop in (silent_at, cut_at) if stop > place]
+        end = min([size, place + _PIECE_BYTES, *stops])
+        yield place, end
+        place = end
+    yield size, size
+
+
+def cut(request: web.BaseRequest, *, resets: bool = False) -> None:
+    """Close the connection, behind what was written to it; or reset it."""
+    transport = request.transport
+    if transport is None:
+        return
+    if not resets:
+        transport.close()
+        return
+    connection = transport.get_extra_info("socket")
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    transport.abort()

@@ -1,0 +1,108 @@
+"""Listening on a port: in the running event loop, or in a thread with a loop of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import asynccontextmanager, contextmanager, suppress
+
+from aiohttp import web
+
+from crypto_lakehouse.testing.latch import Gate
+from crypto_lakehouse.testing.server.handler import Handler
+
+__all__ = ["listening", "listening_in_thread"]
+
+#: How long to wait, in seconds, for handlers that were cut off; they have nothing to wait for.
+_SHUTDOWN_S = 1.0
+
+_BACKLOG = 1024
+
+
+@asynccontextmanager
+async def listening(handler: Handler, host: str, port: int) -> AsyncIterator[int]:
+    """Listen in the running event loop, and yield the port.
+
+    At the end all connections are cut; no task, thread or socket stays.
+
+    Args:
+        handler: Answers the requests.
+        host: The address to listen on.
+        port: The port to listen on; 0 for any free one.
+
+    Raises:
+        OSError: The port is taken.
+    """
+    server = web.Server(handler, handler_cancellation=True, access_log=None)
+    # One thread: two would only take the interpreter from each other, and from the loop.
+    with ThreadPoolExecutor(1, thread_name_prefix="archive-server-work") as executor:
+        handler.executor = executor
+        loop = asyncio.get_running_loop()
+        listener = await loop.create_server(server, host, port, backlog=_BACKLOG)
+        try:
+            yield listener.sockets[0].getsockname()[1]
+        finally:
+            await _stop_accepting(listener)
+            await _cut_all(server)
+            executor.shutdown(wait=False, cancel_futures=True)
+
+
+async def _stop_accepting(listener: asyncio.Server) -> None:
+    """Close the listening socket once no connection is half accepted.
+
+    asyncio accepts a connection in one step of the loop and looks at its server in the next; a
+    server closed in between makes it lose the socket.
+    """
+    loop = asyncio.get_running_loop()
+    for socket in listener.sockets:
+        with suppress(NotImplementedError):  # the loop that Windows has by default
+            loop.remove_reader(socket)
+    await _next_steps()
+    listener.close()
+
+
+async def _cut_all(server: web.Server) -> None:
+    """Cut all connections, which cancels what is being answered on them."""
+    for connection in server.connections:
+        if connection.transport is not None:
+            connection.transport.abort()
+    await server.shutdown(_SHUTDOWN_S)
+    await _next_steps()
+
+
+async def _next_steps() -> None:
+    """Let the loop do what it was asked to do soon, and what follows from that."""
+    for _ in range(3):
+        await asyncio.sleep(0)
+
+
+@contextmanager
+def listening_in_thread(handler: Handler, host: str, port: int) -> Iterator[int]:
+    """Do the same in a new thread, which has ended at the end.
+
+    Raises:
+        OSError: The port is taken.
+    """
+    bound: Future[int] = Future()
+    leave = Gate()
+
+    async def serve() -> None:
+        try:
+            async with listening(handler, host, port) as bound_port:
+                bound.set_result(bound_port)
+                await leave.passed()
+        except OSError as error:
+            bound.set_exception(error)
+
+    # A daemon, as a test run that dies must not hang on it.
+    thread = threading.Thread(
+        target=lambda: asyncio.run(serve()), name="archive-server", daemon=True
+    )
+    thread.start()
+    try:
+        yield bound.result()
+    finally:
+        leave.open()
+        thread.join()

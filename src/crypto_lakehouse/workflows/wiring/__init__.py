@@ -1,0 +1,12 @@
+"""From a configuration to the parts of a run; each stack is made in one place.
+
+- `load_config` reads a configuration from wherever the caller has it.
+- `transport_stack`: client, hosts, caps, and how many requests may be under way.
+- `collector_stack`: transport, limit, retry, verdicts, on a store.
+- `make_plan`: from the source's listing, or from the calendar where it has none.
+- `plan_sizes`: how much a plan is, and about how long it takes.
+- `open_files`: how many connections fit into the process's limit of open files.
+
+The same stacks work in the run's own process and in worker processes. Nothing here decides about
+an archive.
+"""

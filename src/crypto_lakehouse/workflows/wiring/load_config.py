@@ -1,0 +1,43 @@
+"""Read a configuration from wherever the caller has it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from os import PathLike
+from typing import Any
+
+import aiofiles
+
+from crypto_lakehouse.core.config.sources import parse_config
+from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
+from crypto_lakehouse.core.errors import ConfigurationError, Problem
+
+__all__ = ["load_config"]
+
+
+async def load_config(
+    source: WorkflowConfig | Mapping[str, Any] | str | PathLike[str] | None,
+    overrides: Mapping[str, Any] | None = None,
+) -> WorkflowConfig:
+    """Make a configuration from a mapping, or from a JSON, TOML or YAML file.
+
+    Args:
+        source: A ready configuration is returned as it is.
+        overrides: Values that win over the source's and over the environment's.
+
+    Raises:
+        ConfigurationError: The file cannot be read, or the configuration has faults.
+    """
+    if isinstance(source, WorkflowConfig):
+        return source
+    if source is None or isinstance(source, Mapping):
+        return WorkflowConfig(source, overrides=overrides)
+    path = os.fspath(source)
+    try:
+        async with aiofiles.open(path, encoding="utf-8") as file:
+            text = await file.read()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ConfigurationError([Problem(path, f"cannot be read: {reason}")]) from error
+    return WorkflowConfig(parse_config(text, path), overrides=overrides)

@@ -1,0 +1,159 @@
+"""Make the plan of a run: from the source's listing, or from the calendar where it has none."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, date, datetime
+
+import anyio
+from attrs import evolve, frozen
+from yarl import URL
+
+from crypto_lakehouse.core.config.workflow_config import DEFAULT_LISTING_URL, WorkflowConfig
+from crypto_lakehouse.core.errors import ConfigurationError, ListingError, NoListing
+from crypto_lakehouse.core.events import Event, FolderListed
+from crypto_lakehouse.core.protocols import Emit
+from crypto_lakehouse.http.retry import RetryPolicy
+from crypto_lakehouse.http.s3_listing import Lister
+from crypto_lakehouse.http.transport import Client, HttpTransport, Origins
+from crypto_lakehouse.matrix.known_holes import KnownHoles, load_holes
+from crypto_lakehouse.matrix.model import Matrix, load_matrix
+from crypto_lakehouse.planning.calendar_plan import CalendarPlan, plan_collection
+from crypto_lakehouse.planning.listed_plan import Discovery, ListedPlan
+from crypto_lakehouse.planning.selection import select_rows
+from crypto_lakehouse.workflows.wiring.transport_stack import open_client, parallel_downloads
+
+__all__ = [
+    "Planner",
+    "open_lister",
+    "plan_alone",
+]
+
+
+def open_lister(config: WorkflowConfig, client: Client, retry: RetryPolicy, emit: Emit) -> Lister:
+    """Stack what lists a source; the source itself is asked where no listing is named."""
+    address = config.listing_url or config.source_url
+    origins = Origins.of(address, config.redirect_hosts, allow_http=config.allow_http)
+    return Lister(
+        transport=HttpTransport(client, origins),
+        base=URL(address),
+        retry=retry,
+        limiter=anyio.Semaphore(parallel_downloads(config)),
+        emit=emit,
+    )
+
+
+@frozen(kw_only=True)
+class Planner:
+    """Makes plans for a configuration.
+
+    Args:
+        config: What to collect.
+        matrix: What the publisher is known to offer.
+        holes: What the publisher is known to lack.
+        lister: Lists the source.
+        emit: Told of folders as they are listed.
+    """
+
+    config: WorkflowConfig
+    matrix: Matrix
+    holes: KnownHoles
+    lister: Lister
+    emit: Emit
+
+    async def plan(self, today: date | None = None) -> tuple[ListedPlan | CalendarPlan, str]:
+        """Return the plan, and why it does not come from the listing, empty where it does.
+
+        Raises:
+            ConfigurationError: The matrix does not have what the configuration wants.
+            ListingError: There is no listing, and the configuration cannot be run without.
+        """
+        day = today or datetime.now(UTC).date()
+        try:
+            await self._check()
+        except ListingError as error:
+            is_there = not isinstance(error, NoListing)
+            if (is_there and self._is_asked_for()) or not self._has_calendar():
+                raise
+            try:
+                plan = plan_collection(self.config, self.matrix, day)
+            except ConfigurationError:  # patterns, that only a listing could have resolved
+                raise error from None
+            return plan, f"{error}; symbols and dates come from the calendar instead"
+        return await self._discover(day), ""
+
+    async def _check(self) -> None:
+        """Ask whether there is a listing; one that nobody named is not waited for."""
+        lister = self.lister
+        if not self._is_asked_for():
+            retries = min(lister.retry.max_retries, 1)
+            lister = evolve(lister, retry=evolve(lister.retry, max_retries=retries))
+        await lister.check()
+
+    def _is_asked_for(self) -> bool:
+        """Whether the configuration names the listing, and not only the default does."""
+        named = self.config.listing_url not in {None, DEFAULT_LISTING_URL}
+        return self.config.discovery == "listing" or named
+
+    def _has_calendar(self) -> bool:
+        dated = self.config.date_range is not None or self.config.default_date is not None
+        return dated and self.config.symbols is not None
+
+    async def _discover(self, today: date) -> ListedPlan:
+        discovery = Discovery(
+            config=self.config,
+            matrix=self.matrix,
+            listing=self.lister,
+            holes=self.holes,
+            today=today,
+            workers=parallel_downloads(self.config),
+            tell=self._tell,
+        )
+        return await discovery.plan()
+
+    async def _tell(self, event: FolderListed) -> None:
+        await self.emit((event,))
+
+
+@asynccontextmanager
+async def plan_alone(
+    config: WorkflowConfig, retry: RetryPolicy | None = None
+) -> AsyncIterator[tuple[ListedPlan | CalendarPlan, list[str]]]:
+    """Make a plan without running it; nothing is written.
+
+    Yields:
+        The plan, and what its reader should know, a sentence each.
+
+    Raises:
+        ConfigurationError: The configuration cannot be run.
+        ExtraMissing: A SOCKS proxy is used, and the extra `socks` is not installed.
+        ListingError: The source cannot be listed, and the plan depends on that.
+    """
+    matrix = load_matrix(config.matrix_path)
+    notes = [*config.warnings, *matrix.corrections]
+    async with AsyncExitStack() as resources:
+        plan: ListedPlan | CalendarPlan
+        if config.wants_listing:
+            select_rows(config, matrix)
+            opening = open_client(config, parallel_downloads(config))
+            client = await resources.enter_async_context(opening)
+            policy = retry or RetryPolicy(max_retries=config.max_retries)
+            lister = open_lister(config, client, policy, _nobody)
+            planner = Planner(
+                config=config, matrix=matrix, holes=load_holes(), lister=lister, emit=_nobody
+            )
+            plan, reason = await planner.plan()
+            notes += [reason] if reason else []
+            if isinstance(plan, ListedPlan):
+                resources.callback(plan.close)
+        else:
+            plan = plan_collection(config, matrix)
+        notes += plan.notes
+        if empty := plan.why_empty():
+            notes.append(f"the plan is empty: {empty}")
+        yield plan, notes
+
+
+async def _nobody(_events: Sequence[Event]) -> None:
+    return None

@@ -1,0 +1,201 @@
+"""Open the client of a run, and stack on it what every request goes through: hosts and caps."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+from yarl import URL
+
+from crypto_lakehouse.core.config.values import AUTO
+from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
+from crypto_lakehouse.core.errors import ConfigurationError, Problem
+from crypto_lakehouse.http.client import engine_client
+from crypto_lakehouse.http.rate_limit import ByteRate, RequestRate
+from crypto_lakehouse.http.receiver import CHUNK_BYTES
+from crypto_lakehouse.http.routes import Route, SessionRoute
+from crypto_lakehouse.http.session_client import AiohttpClient
+from crypto_lakehouse.http.tls import tls_context
+from crypto_lakehouse.http.transport import Client, HttpTransport, Origins
+from crypto_lakehouse.workflows.wiring.network import Network
+from crypto_lakehouse.workflows.wiring.open_files import connections_that_fit, open_files_limit
+
+if TYPE_CHECKING:
+    import aiohttp
+
+__all__ = [
+    "Share",
+    "make_transport",
+    "most_parallel",
+    "open_client",
+    "origins_of",
+    "parallel_downloads",
+    "parallel_note",
+    "wanted_parallel",
+    "worker_count",
+]
+
+_log = logging.getLogger(__name__)
+
+#: What `max_parallel_downloads: auto` stands for in listings and estimates.
+_AUTO_PARALLEL = 32
+
+#: What it may become in a collection.
+_AUTO_MOST = 256
+
+
+#: A capped run takes bodies in pieces of a twentieth of a second, but none smaller than this.
+_SMALLEST_CHUNK_BYTES = 1 << 12
+
+
+def parallel_downloads(config: WorkflowConfig) -> int:
+    """How many requests are under way at once, as far as that is known beforehand."""
+    return connections_that_fit(_usual_parallel(config))
+
+
+def _usual_parallel(config: WorkflowConfig) -> int:
+    wanted = config.max_parallel_downloads
+    return _AUTO_PARALLEL if isinstance(wanted, str) else wanted
+
+
+def worker_count(places: int) -> int:
+    """How many workers keep so many places busy: while one verifies, another asks."""
+    return 2 * places
+
+
+def most_parallel(config: WorkflowConfig) -> int:
+    """How many requests may ever be under way at once, in this process."""
+    return connections_that_fit(wanted_parallel(config))
+
+
+def wanted_parallel(config: WorkflowConfig) -> int:
+    """How many requests a configuration allows at once, wherever it is run."""
+    wanted = config.max_parallel_downloads
+    return _AUTO_MOST if isinstance(wanted, str) else wanted
+
+
+def parallel_note(config: WorkflowConfig) -> str:
+    """What a run's owner should know of connections that do not fit; mostly empty."""
+    fit, wanted = most_parallel(config), _usual_parallel(config)
+    if fit >= wanted:
+        return ""
+    return (
+        f"`max_parallel_downloads` is {fit} here, and not {config.max_parallel_downloads}: this "
+        f"process may have only {open_files_limit()} files open at once; raise that with "
+        "`ulimit -n 1024`, or as LimitNOFILE= of a service"
+    )
+
+
+@frozen(kw_only=True)
+class Share:
+    """What one process of a run may ask of the source.
+
+    Attributes:
+        parallel: Requests under way at once, at most.
+        is_adaptive: Whether fewer are used where fewer do.
+        bytes_per_second, requests_per_second: Caps, None where there is none.
+    """
+
+    parallel: int
+    is_adaptive: bool
+    bytes_per_second: float | None
+    requests_per_second: float | None
+
+    @classmethod
+    def of(cls, config: WorkflowConfig, processes: int = 1, number: int = 0) -> Share:
+        """The share of process `number`; all shares together are what the configuration allows."""
+        most = most_parallel(config)
+        byte_rate, request_rate = config.max_bytes_per_second, config.max_requests_per_second
+        return cls(
+            parallel=most // processes + (number < most % processes),
+            is_adaptive=config.max_parallel_downloads == AUTO,
+            bytes_per_second=byte_rate / processes if byte_rate else None,
+            requests_per_second=request_rate / processes if request_rate else None,
+        )
+
+
+@asynccontextmanager
+async def open_client(
+    config: WorkflowConfig,
+    connections: int,
+    session: aiohttp.ClientSession | None = None,
+    network: Network | None = None,
+) -> AsyncIterator[Client]:
+    """Open the engine's own client, or take an application's session, which is not closed.
+
+    Every client is opened here, so that all requests take the same way.
+
+    Args:
+        config: Says how long silence is borne, and whether bytes are capped.
+        connections: How many idle connections are kept.
+        session: The application's; which proxies and certificates it uses is its own matter.
+        network: Proxies and certificates; the configuration's by default.
+
+    Raises:
+        ConfigurationError: A proxy or a file of certificates cannot be used.
+        ExtraMissing: A SOCKS proxy is used, and the extra `socks` is not installed.
+    """
+    if session is not None:
+        _check_session(config, session)
+        yield AiohttpClient(SessionRoute(Route(session)), config.timeout_seconds)
+        return
+    network = network or Network.of(config)
+    rate = config.max_bytes_per_second
+    chunk = CHUNK_BYTES if rate is None else max(_SMALLEST_CHUNK_BYTES, rate // 20)
+    opening = engine_client(
+        connections,
+        config.timeout_seconds,
+        min(chunk, CHUNK_BYTES),
+        proxy_of=network.proxies.for_url,
+        make_tls=lambda: network.tls or tls_context(config.ca_bundle, os.environ),
+        note=_log.warning,
+    )
+    async with opening as client:
+        yield client
+
+
+def _check_session(config: WorkflowConfig, session: aiohttp.ClientSession) -> None:
+    """Refuse what a session cannot do, or decides by itself.
+
+    Raises:
+        ConfigurationError: With every fault.
+    """
+    problems = []
+    if session.closed:
+        problems.append(Problem("session", "the session is closed; hand over one that is open"))
+    problems += [
+        Problem(f"$.{key}", f"the session decides about it: set it there, and leave `{key}` out")
+        for key, default in (("proxy", "environment"), ("ca_bundle", None))
+        if getattr(config, key) != default
+    ]
+    if problems:
+        raise ConfigurationError(problems)
+
+
+def origins_of(config: WorkflowConfig) -> Origins:
+    """The hosts that a run may fetch archives from."""
+    # With its port: a listing on this machine is no leave to ask whatever else it serves.
+    listing_host = URL(config.listing_url).host_port_subcomponent if config.listing_url else None
+    return Origins.of(
+        config.source_url,
+        filter(None, (listing_host, *config.redirect_hosts)),
+        config.second_source_url,
+        allow_http=config.allow_http,
+    )
+
+
+def make_transport(
+    config: WorkflowConfig, client: Client, share: Share | None = None
+) -> HttpTransport:
+    """Stack hosts and caps on a client."""
+    share = share or Share.of(config)
+    return HttpTransport(
+        client,
+        origins_of(config),
+        ByteRate(share.bytes_per_second) if share.bytes_per_second else None,
+        RequestRate(share.requests_per_second) if share.requests_per_second else None,
+    )

@@ -1,0 +1,158 @@
+"""Open the one member of a published zip: what it must be, and its bytes, a step at a time.
+
+The directory is zipfile's to read; the content is inflated by ISA-L, in half the time of zlib.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterator
+from typing import IO, BinaryIO, cast
+
+from crypto_lakehouse.zips.inflate import inflate, is_bomb
+
+__all__ = ["UNREADABLE", "BadMember", "content_of", "directory_fault", "member_chunks", "sizes_of"]
+
+_STEP_BYTES = 1 << 20
+
+#: Signature, then after 22 bytes the lengths of name and extra field (APPNOTE.TXT 4.3.7).
+_LOCAL_HEADER = struct.Struct("<4s22xHH")
+
+_RAW_DEFLATE = -15
+
+#: Compressed patched data, and strong encryption.
+_UNREADABLE_FLAGS = 0x20 | 0x40
+
+_METHODS = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED})
+
+#: What is raised on bytes that are no zip; found by flipping every one.
+UNREADABLE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    cast("type[Exception]", inflate.error),
+    struct.error,
+    EOFError,
+    NotImplementedError,
+    OverflowError,
+    RuntimeError,
+    ValueError,
+)
+
+
+class BadMember(ValueError):
+    """The zip is not one that can be read; the text says why."""
+
+
+def member_chunks(file: BinaryIO, member: str) -> Iterator[bytes]:
+    """Inflate the one member of a zip, in chunks of at most a mebibyte, and check it on the way.
+
+    Chunks come before the CRC is known: what was made of them is void where this raises.
+
+    Args:
+        file: The zip, seekable.
+        member: The name that its one member must have.
+
+    Raises:
+        BadMember: It is no zip, a bomb, has another member or more than one, or its size or
+            CRC-32 are not those of its directory.
+    """
+    try:
+        with zipfile.ZipFile(file) as archive:
+            fault = directory_fault(archive, member)
+            if fault:
+                raise BadMember(fault)
+            size, packed = sizes_of(archive)
+            if is_bomb(packed, size):
+                raise BadMember(f"the zip is a bomb: {packed} bytes of it unpack to {size}")
+            yield from _checked(archive, member)
+    except BadMember:
+        raise
+    except UNREADABLE as error:
+        raise BadMember(f"not a readable zip: {error}") from error
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        reason = "not a readable zip: it says that something lies before its beginning"
+        raise BadMember(reason) from error
+
+
+def _checked(archive: zipfile.ZipFile, member: str) -> Iterator[bytes]:
+    info = archive.infolist()[0]
+    size = crc = 0
+    for chunk in content_of(archive, info):
+        size += len(chunk)
+        crc = inflate.crc32(chunk, crc)
+        if size > info.file_size:
+            break
+        yield chunk
+    if size != info.file_size:
+        announced = f"does not have the {info.file_size} bytes announced"
+        raise BadMember(f"the zip's member `{member}` {announced}")
+    if crc != info.CRC:
+        raise BadMember(f"the CRC-32 of the zip's member `{member}` is wrong")
+
+
+def directory_fault(archive: zipfile.ZipFile, member: str) -> str:
+    """What is wrong with a zip's directory; empty for one readable member of that name."""
+    entries = archive.infolist()
+    if len(entries) != 1:
+        return f"the zip has {len(entries)} members instead of one"
+    if entries[0].filename != member:
+        return f"the zip's member is {entries[0].filename!r} instead of `{member}`"
+    if entries[0].flag_bits & 0x1:
+        return "the zip is encrypted"
+    if entries[0].flag_bits & _UNREADABLE_FLAGS:
+        return f"the zip's member has flags ({entries[0].flag_bits:#x}) that cannot be read"
+    if entries[0].compress_type not in _METHODS:
+        return f"the zip is compressed by method {entries[0].compress_type}"
+    return ""
+
+
+def sizes_of(archive: zipfile.ZipFile) -> tuple[int, int]:
+    """What the member unpacks to and from, in bytes; the latter may be no more than is there."""
+    info, file = archive.infolist()[0], archive.fp
+    there = file.seek(0, os.SEEK_END) if file is not None else 0
+    return info.file_size, min(info.compress_size, there)
+
+
+def content_of(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Iterator[bytes]:
+    """Inflate a member, a step at a time."""
+    file = archive.fp
+    if file is None:  # pragma: no cover - only a closed ZipFile has none
+        return
+    file.seek(info.header_offset)
+    signature, name_bytes, extra_bytes = _LOCAL_HEADER.unpack(file.read(_LOCAL_HEADER.size))
+    if signature != b"PK\x03\x04":
+        raise zipfile.BadZipFile("no local header where the directory says")
+    name = file.read(name_bytes)
+    file.read(extra_bytes)
+    if name != info.orig_filename.encode("utf-8" if info.flag_bits & 0x800 else "cp437"):
+        raise zipfile.BadZipFile("the local header has another name than the directory")
+    pieces = _compressed(file, info.compress_size)
+    if info.compress_type == zipfile.ZIP_STORED:
+        yield from pieces
+        return
+    stream = inflate.decompressobj(_RAW_DEFLATE)
+    for piece in pieces:
+        data = piece
+        while data and not stream.eof:
+            yield stream.decompress(data, _STEP_BYTES)
+            data = stream.unconsumed_tail
+    while not stream.eof:
+        rest = stream.decompress(b"", _STEP_BYTES)
+        if not rest:
+            raise EOFError("the compressed data breaks off")
+        yield rest
+
+
+def _compressed(file: IO[bytes], size: int) -> Iterator[bytes]:
+    while size > 0:
+        piece = file.read(min(size, _STEP_BYTES))
+        if not piece:
+            raise EOFError("the file is shorter than its directory says")
+        size -= len(piece)
+        yield piece

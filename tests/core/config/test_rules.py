@@ -1,0 +1,184 @@
+"""Rules that span keys: unknown ones, and combinations that cannot be run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from tests.core.conftest import faults, read
+
+from crypto_lakehouse.core.archive import Market
+from crypto_lakehouse.core.config.rules import OLDER_KEYS
+from crypto_lakehouse.core.config.workflow_config import WorkflowConfig, config_keys
+
+
+@pytest.mark.parametrize(
+    ("key", "meant"),
+    [
+        ("symbol", "symbols"),
+        ("output_dir", "output_directory"),
+        ("Markets", "markets"),
+        ("max_parallel_download", "max_parallel_downloads"),
+        ("data-types", "data_types"),
+        ("timeout", "timeout_seconds"),
+    ],
+)
+def test_an_unknown_key_is_refused_with_the_nearest_one(key: str, meant: str) -> None:
+    (message,) = faults({key: 1}).values()
+    assert message.startswith("unknown key; allowed: workflow_type, ")
+    assert message.endswith(f"did you mean `{meant}`?")
+
+
+@pytest.mark.parametrize(
+    ("key", "path"), [(7, "$.7"), (None, "$.None"), ("", "$."), ("a\nb", r"$.a\nb")]
+)
+def test_a_key_that_is_no_word_is_named(key: object, path: str) -> None:
+    assert list(faults({key: 1})) == [path]
+
+
+def test_an_older_key_is_no_key_of_today() -> None:
+    assert not set(OLDER_KEYS) & set(config_keys())
+
+
+def test_a_range_that_ends_before_it_starts_is_refused() -> None:
+    found = faults(date_range={"start": "2025-07-02", "end": "2025-07-01"})
+    assert found == {"$.date_range": "start 2025-07-02 is after end 2025-07-01; swap them"}
+
+
+def test_a_range_of_one_day_is_a_range() -> None:
+    config = read(date_range={"start": "2025-07-01", "end": "2025-07-01"})
+    assert config.date_range is not None
+    assert config.date_range.start == config.date_range.end
+
+
+@pytest.mark.parametrize("missing", ["symbols", "default_date"])
+def test_a_plan_needs_symbols_and_dates(missing: str) -> None:
+    path = {"symbols": "$.symbols", "default_date": "$.date_range"}[missing]
+    (message,) = faults({missing: None}).values()
+    assert list(faults({missing: None})) == [path]
+    assert "required" in message
+
+
+def test_a_faulty_key_is_not_called_missing_as_well() -> None:
+    assert list(faults(symbols=["a-b"])) == ["$.symbols[0]"]
+    assert list(faults(default_date="today")) == ["$.default_date"]
+    assert list(faults(default_date=None, date_range=7)) == ["$.date_range"]
+
+
+@pytest.mark.parametrize("values", [{"discovery": "listing"}, {"only": "failed"}])
+def test_what_names_its_own_archives_needs_neither_symbols_nor_dates(
+    values: dict[str, str],
+) -> None:
+    config = WorkflowConfig({"output_directory": "o", **values}, environ={})
+    assert config.symbols is None
+    assert config.date_range is None
+
+
+@pytest.mark.parametrize(
+    ("values", "wants"),
+    [
+        ({}, True),
+        ({"source_url": "http://127.0.0.1:8000"}, False),
+        ({"source_url": "http://127.0.0.1:8000", "discovery": "listing"}, True),
+        ({"source_url": "http://127.0.0.1:8000", "listing_url": "http://127.0.0.1:8000"}, True),
+        ({"discovery": "calendar"}, False),
+        ({"only": "failed"}, False),
+    ],
+)
+def test_the_listing_is_the_default_where_one_is_known(
+    values: dict[str, str], *, wants: bool
+) -> None:
+    minimal = {"output_directory": "o", "symbols": ["BTCUSDT"], "default_date": "2025-07-15"}
+    assert WorkflowConfig({**minimal, **values}, environ={}).wants_listing is wants
+
+
+def test_the_endpoints_of_the_default_source_are_no_other_sources() -> None:
+    minimal = {"output_directory": "o", "symbols": ["BTCUSDT"], "default_date": "2025-07-15"}
+    other = WorkflowConfig({**minimal, "source_url": "https://mirror.example"}, environ={})
+    assert (other.listing_url, other.second_source_url) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("values", "path", "message"),
+    [
+        (
+            {"markets": ["spot"], "symbols": {"spot": ["A"], "options": ["B"]}},
+            "$.symbols.options",
+            "`options` is not among `markets`",
+        ),
+        (
+            {"data_types": ["trades"], "intervals": {"klines": ["1h"]}},
+            "$.intervals.klines",
+            "`klines` is not among `data_types`",
+        ),
+    ],
+)
+def test_a_choice_for_what_is_not_collected_is_refused(
+    values: dict[str, Any], path: str, message: str
+) -> None:
+    assert faults(values) == {path: message}
+
+
+def test_a_choice_for_what_is_collected_is_taken() -> None:
+    config = read(markets=["spot"], symbols={"spot": ["A"]})
+    assert config.symbols == {Market.SPOT: ("A",)}
+    assert read(symbols={"spot": ["A"], "options": ["B"]}).markets is None
+    assert read(data_types=["klines"], intervals=["1h"]).intervals == ("1h",)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://127.0.0.1:8000",
+        "https://mirror.example",
+        "https://mirror.example/binance/",
+        "https://me:pw@mirror.example",
+        "HTTPS://MIRROR.EXAMPLE",
+        "http://[::1]:8000/",
+        "https://зеркало.example",
+    ],
+)
+def test_an_absolute_url_is_a_source(url: str) -> None:
+    config = read(source_url=url, listing_url=url)
+    assert (config.source_url, config.listing_url) == (url, url)
+
+
+@pytest.mark.parametrize("key", ["source_url", "listing_url"])
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("mirror.example", "absolute http:// or https:// URL"),
+        ("//mirror.example", "absolute http:// or https:// URL"),
+        ("/srv/archive", "absolute http:// or https:// URL"),
+        ("ftp://mirror.example", "absolute http:// or https:// URL"),
+        ("file:///srv/archive", "absolute http:// or https:// URL"),
+        ("https://", "absolute http:// or https:// URL"),
+        ("https:///data", "absolute http:// or https:// URL"),
+        ("https://:443", "absolute http:// or https:// URL"),
+        ("https://[mirror", "absolute http:// or https:// URL"),
+        ("https://mirror.example:port", "absolute http:// or https:// URL"),
+        ("https://mirror.example:99999", "absolute http:// or https:// URL"),
+        (" https://mirror.example", "must hold no spaces"),
+        ("https://mirror.example/a b", "must hold no spaces"),
+        ("https://me: pw@mirror.example", "must hold no spaces"),
+        ("https://mirror.example/?a=1", "must have no query and no fragment"),
+        ("https://mirror.example/#a", "must have no query and no fragment"),
+    ],
+)
+def test_what_is_no_plain_url_is_no_source(key: str, url: str, message: str) -> None:
+    found = faults({key: url})
+    assert list(found) == [f"$.{key}"]
+    assert message in found[f"$.{key}"]
+
+
+@pytest.mark.parametrize("url", ["s3://bucket/a", "https://h/a", "gs://b", "file:///a", "S3://b"])
+def test_an_output_that_is_no_directory_is_refused(url: str) -> None:
+    scheme = url.partition("://")[0]
+    assert faults(output_directory=url) == {
+        "$.output_directory": f"`{scheme}://` is not supported; name a local directory"
+    }
+
+
+@pytest.mark.parametrize("path", ["out", "/srv/a b", "C:\\a", "C:/a", "//[x", "a:b", "./s3://b"])
+def test_any_local_path_is_an_output(path: str) -> None:
+    assert read(output_directory=path).output_directory == path

@@ -1,0 +1,225 @@
+"""Each kind of value is taken exactly or refused with what is allowed; nothing is guessed."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from datetime import UTC, date, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.core.conftest import days, faults, read, symbols
+
+from crypto_lakehouse.core.archive import INTERVALS, DataType, Market, Partition
+from crypto_lakehouse.core.config.values import Choice, is_glob, structure_value
+
+LISTS = ["markets", "symbols", "data_types", "intervals", "partitions", "redirect_hosts"]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        # Numbers are numbers: no text, no truth values, no rounding.
+        ("max_retries", "5", "must be a whole number, not text (`5`)"),
+        ("max_retries", True, "must be a whole number, not true or false (`True`)"),
+        ("max_retries", 5.0, "must be a whole number, not float (`5.0`)"),
+        ("max_retries", -1, "must be at least 0, not -1"),
+        ("max_retries", 21, "must be at most 20, not 21"),
+        ("max_bytes_per_second", 0, "must be at least 1, not 0"),
+        ("max_bytes_per_second", [1], "must be a whole number, not a list (`[1]`)"),
+        ("timeout_seconds", "300", "must be a number, not text (`300`)"),
+        ("timeout_seconds", False, "must be a number, not true or false (`False`)"),
+        ("timeout_seconds", 0, "must be more than 0, not 0.0"),
+        ("timeout_seconds", -0.5, "must be more than 0, not -0.5"),
+        ("timeout_seconds", float("nan"), "must be a finite number"),
+        ("timeout_seconds", float("inf"), "must be a finite number"),
+        ("timeout_seconds", float("-inf"), "must be a finite number"),
+        ("timeout_seconds", 10**400, "must be a finite number"),
+        ("max_parallel_downloads", 0, "must be 1 to 256, or `auto`, not 0"),
+        ("max_parallel_downloads", 257, "must be 1 to 256, or `auto`, not 257"),
+        ("max_parallel_downloads", True, "must be a whole number, not true or false (`True`)"),
+        ("max_parallel_downloads", "many", "must be a whole number, not text (`many`)"),
+        # Truth values are no text and no numbers.
+        ("download_checksum", "true", "must be true or false, not text (`true`)"),
+        ("download_checksum", 1, "must be true or false, not int (`1`)"),
+        ("force_redownload", {}, "must be true or false, not a mapping (`{}`)"),
+        # Text is text, and holds something.
+        ("output_directory", "", "must not be empty"),
+        ("output_directory", " \u3000", "must not be empty"),
+        ("output_directory", 7, "must be text, not int (`7`)"),
+        ("output_directory", "a\0b", "must not hold control characters"),
+        ("output_directory", "a\nb", "must not hold control characters"),
+        ("matrix_path", b"m.json", "must be text, not bytes (`b'm.json'`)"),
+        ("source_url", ["https://h"], "must be text, not a list (`['https://h']`)"),
+        # Days are days of the calendar, without a time.
+        ("default_date", "2025-02-29", "`2025-02-29` is no day of the calendar, YYYY-MM-DD"),
+        ("default_date", "20250715", "`20250715` is no day of the calendar, YYYY-MM-DD"),
+        ("default_date", "2025-W29-2", "`2025-W29-2` is no day of the calendar, YYYY-MM-DD"),
+        ("default_date", "2025-7-15", "`2025-7-15` is no day of the calendar, YYYY-MM-DD"),
+        ("default_date", "today", "`today` is no day of the calendar, YYYY-MM-DD"),
+        ("default_date", 20250715, "`20250715` is no day of the calendar, YYYY-MM-DD"),
+        ("default_date", "２０２５-07-15",
+         "`２０２５-07-15` is no day of the calendar, YYYY-MM-DD"),
+        ("default_date", datetime(2025, 7, 15, tzinfo=UTC),
+         "must be a day, YYYY-MM-DD, without a time"),
+        ("date_range", "2025-07", "must be a mapping with start and end, not text (`2025-07`)"),
+        ("date_range", [], "must be a mapping with start and end, not a list (`[]`)"),
+        # Lists hold something.
+        ("markets", [], "must not be empty; leave the key out for the default"),
+        ("symbols", [], "must not be empty; leave the key out for the default"),
+        ("symbols", {}, "must not be empty; leave the key out for the default"),
+        ("symbols", 7, "must be a list, not int (`7`)"),
+        ("markets", {"spot": 1}, "must be a list, not a mapping (`{'spot': 1}`)"),
+        # Words are allowed ones.
+        ("workflow_type", "archive-collection",
+         "unknown value `archive-collection`; allowed: archive_collection; "
+         "did you mean `archive_collection`?"),
+        ("integrity", "sidecars",
+         "unknown value `sidecars`; allowed: sidecar, listing, both; did you mean `sidecar`?"),
+        ("environment", None, "must not be null"),
+        ("environment", True, "unknown value `True`; allowed: development, production"),
+        ("discovery", "s3", "unknown value `s3`; allowed: listing, calendar"),
+    ],
+)  # fmt: skip
+def test_a_value_of_another_kind_is_refused(key: str, value: Any, message: str) -> None:
+    assert faults({key: value}) == {f"$.{key}": message}
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "path", "message"),
+    [
+        ("markets", ["spot", "um_futures"], "$.markets[1]",
+         "unknown market `um_futures`; allowed: spot, futures_um, futures_cm, options; "
+         "did you mean `futures_um`?"),
+        ("markets", [["spot"]], "$.markets[0]",
+         "unknown market `['spot']`; allowed: spot, futures_um, futures_cm, options; "
+         "did you mean `spot`?"),
+        ("data_types", "Kline", "$.data_types[0]", "did you mean `klines`?"),
+        ("data_types", ["funding_rate"], "$.data_types[0]", "did you mean `fundingRate`?"),
+        ("data_types", [None], "$.data_types[0]", "unknown data type `None`; allowed: klines, "),
+        ("partitions", ["auto", "daily"], "$.partitions[0]",
+         "unknown partition `auto`; allowed: daily, monthly"),
+        ("partitions", "weekly", "$.partitions[0]",
+         "unknown partition `weekly`; allowed: daily, monthly"),
+        ("intervals", ["1H"], "$.intervals[0]", "did you mean `1h`?"),
+        ("intervals", [1], "$.intervals[0]", "unknown interval `1`; allowed: 1s, 1m, "),
+        ("intervals", {"klines": ["1h", "2M"]}, "$.intervals['klines'][1]",
+         "unknown interval `2M`; allowed: "),
+        ("intervals", {"kline": ["1h"]}, "$.intervals['kline']", "did you mean `klines`?"),
+        ("intervals", {"klines": []}, "$.intervals['klines']", "must not be empty"),
+        ("symbols", ["BTC/USDT"], "$.symbols[0]",
+         "`BTC/USDT`: a symbol is letters, digits and underscores only"),
+        ("symbols", ["BTCUSDT", "ETH-USDT"], "$.symbols[1]", "letters, digits and underscores"),
+        ("symbols", ["../*"], "$.symbols[0]", "letters, digits and underscores"),
+        ("symbols", ["B" * 129], "$.symbols[0]", "a symbol is at most 128 bytes long"),
+        ("symbols", [""], "$.symbols[0]", "must not be empty"),
+        ("symbols", ["BTC\nUSDT"], "$.symbols[0]", "must not hold control characters"),
+        ("symbols", [1000], "$.symbols[0]", "must be text, not int (`1000`)"),
+        ("symbols", {"spto": ["BTCUSDT"]}, "$.symbols['spto']", "did you mean `spot`?"),
+        ("symbols", {"spot": None}, "$.symbols['spot']", "must be a list, not NoneType (`None`)"),
+        ("symbols", {"spot": {"a": 1}}, "$.symbols['spot']", "must be a list, not a mapping"),
+        ("symbols", {" @ ": ["BTCUSDT"]}, "$.symbols[' @ ']", "unknown market ` @ `; allowed: "),
+        ("symbols", {7: ["BTCUSDT"]}, "$.symbols", "keys must be text, not int (`7`)"),
+        ("redirect_hosts", ["h", 7], "$.redirect_hosts[1]", "must be text, not int (`7`)"),
+        ("date_range", {"start": "2025-07-01"}, "$.date_range.end", "required, and missing"),
+        ("date_range", {"start": "2025-07-01", "end": None}, "$.date_range.end",
+         "`None` is no day of the calendar, YYYY-MM-DD"),
+        ("date_range", {"start": "2025-07-01", "end": "2025-07-02", "to": 1, "stop": 2},
+         "$.date_range", "unknown key `stop`, `to`; allowed: start, end"),
+        ("date_range", {"start": "2025-07-01", "end": "2025-07-02", 7: 1},
+         "$.date_range", "unknown key `7`; allowed: start, end"),
+    ],
+)  # fmt: skip
+def test_a_fault_inside_a_value_is_named_by_its_place(
+    key: str, value: Any, path: str, message: str
+) -> None:
+    found = faults({key: value})
+    assert list(found) == [path]
+    assert message in found[path]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "expected"),
+    [
+        ("markets", "spot", (Market.SPOT,)),
+        ("markets", Market.SPOT, (Market.SPOT,)),
+        ("markets", ["options", "spot", "options"], (Market.OPTIONS, Market.SPOT)),
+        ("markets", {"spot", "options"}, (Market.OPTIONS, Market.SPOT)),
+        ("markets", frozenset({Market.SPOT}), (Market.SPOT,)),
+        ("data_types", ("trades", DataType.KLINES), (DataType.TRADES, DataType.KLINES)),
+        ("partitions", "monthly", (Partition.MONTHLY,)),
+        ("partitions", ["auto"], "auto"),
+        ("partitions", ("auto",), "auto"),
+        ("partitions", ["monthly", "daily"], (Partition.MONTHLY, Partition.DAILY)),
+        ("intervals", "1M", ("1mo",)),
+        ("intervals", ["1mo", "1M", "1m"], ("1mo", "1m")),
+        ("intervals", OrderedDict(klines="1M"), {DataType.KLINES: ("1mo",)}),
+        ("symbols", "BTCUSDT", ("BTCUSDT",)),
+        ("symbols", ["BTCUSDT", "BTCUSDT"], ("BTCUSDT",)),
+        ("symbols", ["*", "?SDT", "[BE]T*", "BTC[!A-D]*", "*_PERP"],
+         ("*", "?SDT", "[BE]T*", "BTC[!A-D]*", "*_PERP")),
+        ("symbols", ["\u212bUSDT"], ("ÅUSDT",)),
+        ("symbols", ["A\u030aUSDT"], ("ÅUSDT",)),
+        ("symbols", {"spot": "BTCUSDT", Market.OPTIONS: ["BTC*"]},
+         {Market.SPOT: ("BTCUSDT",), Market.OPTIONS: ("BTC*",)}),
+        ("default_date", date(2025, 7, 14), date(2025, 7, 14)),
+        ("max_parallel_downloads", "auto", "auto"),
+        ("max_parallel_downloads", 1, 1),
+        ("redirect_hosts", [], ()),
+        ("timeout_seconds", 5e-324, 5e-324),
+        ("output_directory", "data:2025", "data:2025"),
+        ("output_directory", "C:\\archive", "C:\\archive"),
+    ],
+)  # fmt: skip
+def test_every_way_to_write_a_value_is_understood(key: str, value: Any, expected: Any) -> None:
+    assert getattr(read({key: value}), key) == expected
+
+
+@pytest.mark.parametrize("key", LISTS)
+def test_every_list_takes_a_single_word(key: str) -> None:
+    word = {"markets": "spot", "data_types": "klines", "intervals": "1h", "partitions": "daily"}
+    assert getattr(read({key: word.get(key, "word")}), key) == (word.get(key, "word"),)
+
+
+@given(st.lists(symbols, min_size=1, max_size=5))
+def test_symbols_keep_their_order_and_lose_repeats(wanted: list[str]) -> None:
+    assert read(symbols=wanted).symbols == tuple(dict.fromkeys(wanted))
+
+
+@given(days)
+def test_a_day_is_read_from_its_text_and_from_a_date(day: date) -> None:
+    assert read(default_date=day.isoformat()).default_date == day
+    assert read(default_date=day).default_date == day
+
+
+@given(st.sets(st.sampled_from(INTERVALS), min_size=1))
+def test_every_interval_of_the_archive_is_understood(wanted: set[str]) -> None:
+    intervals = read(intervals=wanted).intervals
+    assert isinstance(intervals, tuple)
+    assert set(intervals) == wanted
+
+
+@pytest.mark.parametrize(
+    ("symbol", "glob"),
+    [("BTCUSDT", False), ("BTC_240628", False), ("*", True), ("BTC?", True), ("[AB]", True)],
+)
+def test_a_glob_is_known_by_its_wildcards(symbol: str, glob: bool) -> None:
+    assert is_glob(symbol) is glob
+
+
+def test_a_choice_shows_its_words() -> None:
+    assert Choice("a", "b") == ("a", "b")
+    value, problems = structure_value("a", {"kind": Choice("a", "b")}, "$.x")
+    assert (value, problems) == ("a", [])
+
+
+def test_a_long_value_is_quoted_in_part() -> None:
+    (message,) = faults(environment="x" * 10_000).values()
+    assert len(message) < 200
+    assert "`xxx" in message
+
+
+def test_a_quoted_value_stays_on_its_line() -> None:
+    found = faults(environment="a\nb\x1b[2J")
+    assert r"`a\nb\x1b[2J`" in found["$.environment"]

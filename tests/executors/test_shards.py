@@ -1,0 +1,187 @@
+"""Shards are given out until each archive has its verdict, and no longer than that."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from datetime import date, timedelta
+
+import anyio
+import pytest
+from attrs import define, field
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crypto_lakehouse.collection.inventory import Action, Work
+from crypto_lakehouse.core.archive import Archive, DataType, Market, Period, Series
+from crypto_lakehouse.core.events import ArchiveFinished, Event
+from crypto_lakehouse.core.listed import ListedArchive
+from crypto_lakehouse.core.plan import PlannedArchive, PlannedPeriod, PlannedSeries, PlanTotals
+from crypto_lakehouse.core.protocols import FileStat
+from crypto_lakehouse.core.verdicts import Verdict
+from crypto_lakehouse.executors import shards
+from crypto_lakehouse.executors.shards import Shard, ShardLost, run_sharded
+
+SERIES = Series(Market.SPOT, DataType.KLINES, "BTCUSDT", "1h")
+
+
+def archive(number: int) -> Archive:
+    return Archive(SERIES, Period.day(date(2024, 1, 1) + timedelta(days=number)))
+
+
+@define
+class Days:
+    """A plan of so many days of one series."""
+
+    count: int
+    today: date = date(2026, 1, 1)
+    notes: Sequence[str] = ()
+    failures: Sequence[str] = ()
+
+    async def series(self) -> AsyncIterator[PlannedSeries]:
+        periods = [PlannedPeriod(archive(number).period) for number in range(self.count)]
+        for start in range(0, self.count, 50):
+            yield PlannedSeries(SERIES, periods[start : start + 50])
+
+    def totals(self) -> PlanTotals:
+        return PlanTotals(archives=self.count, due=self.count)
+
+    def why_empty(self) -> str:
+        return ""
+
+
+class Everything:
+    """An inventory to which everything is work."""
+
+    def sort(self, planned: PlannedSeries) -> tuple[list[Event], list[Work]]:
+        return [], [Work(planned=item, action=Action.FETCH) for item in planned.archives()]
+
+
+@define
+class Executor:
+    """Settles shards; loses as many archives of each shard as it is told, attempt by attempt."""
+
+    emit: object
+    losses: list[int] = field(factory=list)
+    slots: int = 3
+    at_once: int = 0
+    most_at_once: int = 0
+    given_out: list[Shard] = field(factory=list)
+
+    async def settle(self, shard: Shard) -> None:
+        self.at_once += 1
+        self.most_at_once = max(self.most_at_once, self.at_once)
+        self.given_out.append(shard)
+        await anyio.lowlevel.checkpoint()
+        self.at_once -= 1
+        lost = self.losses.pop(0) if self.losses else 0
+        done = len(shard.work) - min(lost, len(shard.work))
+        for work in shard.work[:done]:
+            await self.emit([verified(work)])  # type: ignore[operator]
+        if done < len(shard.work):
+            raise ShardLost(shard.work[done:], "it fell over")
+
+
+def verified(work: Work) -> ArchiveFinished:
+    return ArchiveFinished(archive=work.archive, verdict=Verdict.VERIFIED)
+
+
+async def settle(count: int, losses: list[int]) -> tuple[list[ArchiveFinished], Executor]:
+    events: list[ArchiveFinished] = []
+
+    async def emit(batch: Sequence[Event]) -> None:
+        events.extend(event for event in batch if isinstance(event, ArchiveFinished))
+
+    executor = Executor(emit, losses)
+    await run_sharded(Days(count), Everything(), executor, emit)  # type: ignore[arg-type]
+    return events, executor
+
+
+@pytest.mark.parametrize("count", [0, 1, 63, 64, 65, 500])
+async def test_every_archive_is_in_one_shard(count: int) -> None:
+    events, executor = await settle(count, [])
+    assert [event.archive for event in events] == [archive(number) for number in range(count)]
+    sizes = [len(shard.work) for shard in executor.given_out]
+    assert sum(sizes) == count
+    assert max(sizes, default=0) <= shards.SHARD_ARCHIVES
+    numbers = [shard.number for shard in executor.given_out]
+    assert len(set(numbers)) == len(numbers)
+    assert executor.most_at_once <= executor.slots
+
+
+@given(st.integers(1, 300), st.lists(st.integers(0, 70), max_size=12))
+def test_whatever_is_lost_each_archive_has_one_verdict(count: int, losses: list[int]) -> None:
+    events, _ = anyio.run(settle, count, losses)
+    assert Counter(event.archive for event in events) == Counter(map(archive, range(count)))
+
+
+async def test_few_archives_are_shared_by_all() -> None:
+    _, executor = await settle(12, [])
+    assert [len(shard.work) for shard in executor.given_out] == [1, 1, 1, 2, 2, 2, 3]
+
+
+async def test_large_archives_are_a_shard_each() -> None:
+    packer = shards._Packer(1)
+    large = ListedArchive(size_bytes=shards.SHARD_BYTES)
+    work = [
+        Work(planned=PlannedArchive(archive(number), listed=large), action=Action.FETCH)
+        for number in range(5)
+    ]
+    assert [len(shard.work) for shard in packer.pack(work)] == [1] * 5
+
+
+@pytest.fixture
+def whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the first shard be as large as any."""
+    monkeypatch.setattr(shards, "FIRST_SHARD_ARCHIVES", shards.SHARD_ARCHIVES)
+
+
+@pytest.mark.usefixtures("whole")
+async def test_what_is_lost_is_given_out_again_alone_and_nothing_else() -> None:
+    events, executor = await settle(10, [4])
+    assert [len(shard.work) for shard in executor.given_out] == [10, 1, 1, 1, 1]
+    assert {event.verdict for event in events} == {Verdict.VERIFIED}
+
+
+@pytest.mark.usefixtures("whole")
+async def test_what_is_lost_every_time_has_failed() -> None:
+    events, executor = await settle(10, [3, 0, 1, 1])
+    assert [len(shard.work) for shard in executor.given_out] == [10, 1, 1, 1, 1]
+    (failed,) = [event for event in events if event.verdict is Verdict.FAILED]
+    assert failed.archive == archive(8)
+    assert failed.reason == "its worker ended 3 times: it fell over"
+    assert not failed.stands
+
+
+def test_a_version_that_stands_is_said_to_stand() -> None:
+    work = Work(planned=PlannedArchive(archive(0)), action=Action.FETCH, stat=FileStat(1, 1))
+    assert shards._failed(work, "x").stands
+
+
+@pytest.mark.parametrize("poison", [0, 7, 70, 199])
+async def test_what_ends_its_worker_every_time_fails_alone(poison: int) -> None:
+    """It takes with it all that is worked on at the same time, and the rest of its shard."""
+    events: list[ArchiveFinished] = []
+
+    async def emit(batch: Sequence[Event]) -> None:
+        events.extend(event for event in batch if isinstance(event, ArchiveFinished))
+
+    @define
+    class Fragile:
+        slots: int = 6
+        deaths: int = 0
+
+        async def settle(self, shard: Shard) -> None:
+            before = self.deaths
+            for _ in range(3):
+                await anyio.lowlevel.checkpoint()
+            if any(work.archive == archive(poison) for work in shard.work):
+                self.deaths += 1
+            if self.deaths != before:
+                raise ShardLost(shard.work, "it fell over")
+            await emit([verified(work) for work in shard.work])
+
+    await run_sharded(Days(200), Everything(), Fragile(), emit)  # type: ignore[arg-type]
+    failed = [event.archive for event in events if event.verdict is Verdict.FAILED]
+    assert failed == [archive(poison)]
+    assert len(events) == 200

@@ -1,0 +1,135 @@
+"""One run per output directory, also between processes, and also after a kill."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+import crypto_lakehouse
+from crypto_lakehouse.core.errors import LockHeldError
+from crypto_lakehouse.ledger.lock import output_lock
+
+HOLDER = """
+import sys
+from pathlib import Path
+from crypto_lakehouse.ledger.lock import output_lock
+with output_lock(Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.readline()
+print("released", flush=True)
+"""
+
+TRIER = """
+import sys
+from pathlib import Path
+from crypto_lakehouse.core.errors import LockHeldError
+from crypto_lakehouse.ledger.lock import output_lock
+try:
+    with output_lock(Path(sys.argv[1])):
+        print("held")
+except LockHeldError as error:
+    print(error.path)
+"""
+
+
+def environment() -> dict[str, str]:
+    package = Path(crypto_lakehouse.__file__).parents[1]
+    return {**os.environ, "PYTHONPATH": str(package)}
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "lock"
+
+
+@contextmanager
+def another_process_holds(path: Path) -> Iterator[subprocess.Popen[str]]:
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment(),
+    ) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "held\n"
+            yield process
+        finally:
+            process.kill()
+
+
+def is_free(path: Path) -> bool:
+    try:
+        with output_lock(path):
+            return True
+    except LockHeldError:
+        return False
+
+
+def test_a_lock_is_held_and_given_back(path: Path) -> None:
+    for _ in range(3):
+        with output_lock(path):
+            assert not is_free(path)
+        assert is_free(path)
+
+
+def test_a_second_holder_is_refused_at_once_and_told_where(path: Path) -> None:
+    with output_lock(path):
+        with (
+            pytest.raises(LockHeldError, match="another run holds the lock") as refused,
+            output_lock(path),
+        ):
+            pass  # pragma: no cover
+        assert refused.value.path == str(path)
+        assert refused.value.exit_code == 11
+        assert not is_free(path), "a refusal takes nothing away from the holder"
+    assert is_free(path)
+
+
+def test_a_lock_is_given_back_after_an_error(path: Path) -> None:
+    with pytest.raises(LookupError), output_lock(path):
+        raise LookupError("the run failed")
+    assert is_free(path)
+
+
+def test_two_directories_have_two_locks(tmp_path: Path) -> None:
+    with output_lock(tmp_path / "one"):
+        assert is_free(tmp_path / "two")
+
+
+def test_another_process_is_refused(path: Path) -> None:
+    with output_lock(path):
+        tried = subprocess.run(
+            [sys.executable, "-c", TRIER, str(path)],
+            capture_output=True,
+            text=True,
+            env=environment(),
+            check=True,
+        )
+    assert tried.stdout == f"{path}\n"
+
+
+def test_the_lock_of_another_process_is_seen_and_given_back(path: Path) -> None:
+    with another_process_holds(path) as process:
+        assert not is_free(path)
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write("\n")
+        process.stdin.flush()
+        assert process.stdout.readline() == "released\n"
+        assert is_free(path)
+
+
+def test_the_lock_of_a_process_that_was_killed_is_free(path: Path) -> None:
+    with another_process_holds(path) as process:
+        assert not is_free(path)
+        process.kill()
+        process.wait()
+        assert is_free(path)

@@ -1,0 +1,89 @@
+"""Ingest a tree in a process that ends itself with SIGKILL at a chosen step.
+
+    python -m tests.tables.ingest.killed_ingest ROOT STEP
+
+STEP is a number: the process is killed at that call, counted over all places below.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tests.tables.sample_data import ingest
+
+from crypto_lakehouse.core.archive import Archive
+from crypto_lakehouse.tables.files import partition_writer
+from crypto_lakehouse.tables.files.parquet_options import FileLayout
+from crypto_lakehouse.tables.iceberg.catalog import LakeCatalog
+from crypto_lakehouse.tables.ingest import ingestion, journal, publish
+from crypto_lakehouse.tables.ingest.ingestion import IngestSettings
+from crypto_lakehouse.tables.ingest.recovery import recover
+from crypto_lakehouse.tables.reading.batch import Source
+
+#: Where a run may be ended: before and behind each of these.
+PLACES = (
+    (journal.Journal, "__init__"),
+    (journal.Journal, "announce"),
+    (partition_writer.PartitionWriter, "write"),
+    (partition_writer.PartitionWriter, "close"),
+    (publish, "plan_removal"),
+    (journal.Journal, "intend"),
+    (publish, "commit_change"),
+    (ingestion, "record"),
+    (journal.Journal, "forget"),
+)
+
+
+def kill_at(step: int) -> Callable[[], int]:
+    count = 0
+
+    def tick() -> None:
+        nonlocal count
+        count += 1
+        if count == step:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def wrapped(function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **named: Any) -> Any:
+            tick()
+            result = function(*args, **named)
+            tick()
+            return result
+
+        return call
+
+    for owner, name in PLACES:
+        setattr(owner, name, wrapped(getattr(owner, name)))
+    return lambda: count
+
+
+def main(root: Path, step: int) -> None:
+    counted = kill_at(step)
+    ingest_tree(root, lambda: None)
+    sys.stdout.write(f"{counted()}\n")
+
+
+def ingest_tree(root: Path, check: Callable[[], None]) -> None:
+    """What a run does: put in order what others left, then ingest all there is."""
+    catalog = LakeCatalog(root / "lake", create=True)
+    recover(catalog)
+    zips = sorted((root / "data").rglob("*.zip"))
+    sources = [
+        Source(Archive.parse(path.relative_to(root).as_posix()), path, _digest(path))
+        for path in zips
+    ]
+    ingest(catalog, sources, IngestSettings(layout=FileLayout(row_group_rows=30)), check)
+    catalog.close()
+
+
+def _digest(path: Path) -> str:
+    return path.with_name(f"{path.name}.CHECKSUM").read_text().split()[0]
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]))

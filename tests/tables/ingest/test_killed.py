@@ -1,0 +1,142 @@
+"""A run that is killed leaves no visible row and no orphan: the next one puts it in order."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from datetime import date
+from pathlib import Path
+
+import pytest
+from tests.tables.ingest.killed_ingest import ingest_tree
+from tests.tables.sample_data import bars, changed_text, days, month_of, put
+
+from crypto_lakehouse.core.errors import LakeError
+from crypto_lakehouse.tables.iceberg.catalog import LakeCatalog
+from crypto_lakehouse.tables.iceberg.orphans import _referenced
+from crypto_lakehouse.tables.ingest import ingestion, publish
+from crypto_lakehouse.tables.ingest.recovery import recover
+from crypto_lakehouse.tables.lake.lake import Lake
+
+ROOT = Path(__file__).parents[3]
+FIRST = date(2023, 12, 28)
+
+
+def run(root: Path, step: int) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "tests.tables.ingest.killed_ingest", str(root), str(step)],
+        cwd=ROOT, capture_output=True, text=True, check=False, timeout=50,
+        env={**os.environ, "COVERAGE_PROCESS_START": "", "COVERAGE_PROCESS_CONFIG": ""},
+    )  # fmt: skip
+
+
+@pytest.fixture
+def begun(tmp_path: Path) -> Path:
+    """A tree whose days are in a lake, and that has a month, a new version and new days since.
+
+    `saved` is the lake as it was then: tables note absolute paths, so it is put back in place.
+    """
+    for day in days(FIRST, 6):
+        put(tmp_path, bars(day))
+        put(tmp_path, bars(day, "ETHUSDT"))
+    ingest_tree(tmp_path, lambda: None)
+    shutil.copytree(tmp_path / "lake", tmp_path / "saved")
+    put(tmp_path, month_of(bars(FIRST)))
+    changed = bars(FIRST, "ETHUSDT")
+    put(tmp_path, changed, changed_text(changed))
+    for day in days(date(2024, 1, 3), 3):
+        put(tmp_path, bars(day))
+    return tmp_path
+
+
+def put_back(root: Path) -> None:
+    shutil.rmtree(root / "lake")
+    shutil.copytree(root / "saved", root / "lake")
+
+
+def rows(lake: Lake) -> int:
+    return int(lake.scan("spot.klines").polars().collect().height)
+
+
+def check_whole(root: Path) -> None:
+    with Lake.open(root / "lake") as lake:
+        frame = lake.scan("spot.klines", columns=["symbol", "open_time", "volume", "archive"])
+        found = frame.polars().collect()
+        assert found.height == (31 + 2 + 3 + 6) * 24
+        assert found.select("symbol", "open_time").n_unique() == found.height
+        changed = found.filter(found["archive"] == bars(FIRST, "ETHUSDT").key)
+        assert set(changed["volume"]) == {7.0}
+        noted = lake.sql("FROM lakehouse.archives").to_arrow_table().to_pylist()
+        assert {row["archive"]: row["rows"] for row in noted if row["state"] == "ingested"} == dict(
+            found["archive"].value_counts().iter_rows()
+        )
+        assert sum(row["state"] == "superseded" for row in noted) == 4
+        assert not list((root / "lake" / "journal").iterdir())
+        for name in lake.tables:
+            table = lake.table(name)
+            known = {path.removeprefix("file://") for path in _referenced(table)}
+            there = {
+                str(path)
+                for path in Path(table.location().removeprefix("file://")).rglob("*")
+                if path.is_file()
+            }
+            assert there == known
+
+
+@pytest.mark.timeout(300)
+def test_a_run_killed_anywhere_is_put_in_order(begun: Path) -> None:
+    done = run(begun, 0)
+    assert done.returncode == 0, done.stderr
+    steps = int(done.stdout)
+    check_whole(begun)
+    assert steps > 30
+    apart = int(os.environ.get("KILLED_STEPS_APART", max(1, steps // 10)))
+    for step in range(1, steps + 1, apart):
+        put_back(begun)
+        killed = run(begun, step)
+        assert killed.returncode == -signal.SIGKILL, killed.stderr
+        with Lake.open(begun / "lake") as lake:
+            assert rows(lake) in {12 * 24, (31 + 2 + 3 + 6) * 24}
+        ingest_tree(begun, lambda: None)
+        check_whole(begun)
+
+
+def test_an_error_is_put_in_order_at_once(begun: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_arguments: object, **_named: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    for module, name in ((publish, "commit_change"), (ingestion, "record")):
+        put_back(begun)
+        with monkeypatch.context() as patched:
+            patched.setattr(module, name, full)
+            with pytest.raises(LakeError, match="No space left"):
+                ingest_tree(begun, lambda: None)
+        assert not list((begun / "lake" / "journal").iterdir())
+        ingest_tree(begun, lambda: None)
+        check_whole(begun)
+
+
+def test_a_run_that_gives_up_leaves_nothing(begun: Path) -> None:
+    def give_up() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        ingest_tree(begun, give_up)
+    assert not list((begun / "lake" / "journal").iterdir())
+    with Lake.open(begun / "lake") as lake:
+        assert rows(lake) == 12 * 24
+    ingest_tree(begun, lambda: None)
+    check_whole(begun)
+
+
+def test_a_torn_journal_is_read_as_far_as_it_goes(tmp_path: Path) -> None:
+    catalog = LakeCatalog(tmp_path / "lake", create=True)
+    folder = tmp_path / "lake" / "journal"
+    folder.mkdir()
+    (folder / "a.journal").write_text("")
+    (folder / "b.journal").write_text('{"commit": "b", "table": "spot.klines"}\n{"file": "fi')
+    assert recover(catalog) == 2
+    assert not list(folder.iterdir())

@@ -1,0 +1,331 @@
+"""Each check finds its defect, says it, and finds nothing else; batches change nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.tables.sample_data import every_schema, put, text_of
+
+from crypto_lakehouse.core.archive import Archive
+from crypto_lakehouse.core.errors import ConfigurationError, MatrixError
+from crypto_lakehouse.tables.quality.checks import CHECK_NAMES, checked_policies, checks_of
+from crypto_lakehouse.tables.quality.findings import ArchiveQuality, Finding, Policy, Severity
+from crypto_lakehouse.tables.quality.inspector import Inspector
+from crypto_lakehouse.tables.quality.known_row_holes import KnownHoles, load_known_holes
+from crypto_lakehouse.tables.reading.batch import Batch, Source
+from crypto_lakehouse.tables.reading.reader import Refused, read_batches
+from crypto_lakehouse.tables.schema.schemas import schema_of
+
+BARS = "data/spot/daily/klines/BTCUSDT/1h/BTCUSDT-1h-2023-07-15.zip"
+MINUTES = "data/spot/daily/klines/BTCUSDT/1m/BTCUSDT-1m-2023-07-15.zip"
+WEEKS = "data/spot/monthly/klines/BTCUSDT/1w/BTCUSDT-1w-2023-07.zip"
+MARK = "data/futures/um/daily/markPriceKlines/BTCUSDT/1h/BTCUSDT-1h-2023-07-15.zip"
+COIN = "data/futures/cm/daily/klines/BTCUSD_PERP/1h/BTCUSD_PERP-1h-2023-07-15.zip"
+TRADES = "data/spot/daily/trades/BTCUSDT/BTCUSDT-trades-2023-07-15.zip"
+AGGREGATES = "data/futures/um/daily/aggTrades/BTCUSDT/BTCUSDT-aggTrades-2023-07-15.zip"
+FUNDING = "data/futures/um/monthly/fundingRate/BTCUSDT/BTCUSDT-fundingRate-2023-07.zip"
+METRICS = "data/futures/um/daily/metrics/BTCUSDT/BTCUSDT-metrics-2023-07-15.zip"
+METRICS_NEW = "data/futures/um/daily/metrics/BTCUSDT/BTCUSDT-metrics-2026-07-15.zip"
+DEPTH = "data/futures/um/daily/bookDepth/BTCUSDT/BTCUSDT-bookDepth-2023-07-15.zip"
+TICKER = "data/futures/um/daily/bookTicker/BTCUSDT/BTCUSDT-bookTicker-2023-07-15.zip"
+LIQUIDATIONS = (
+    "data/futures/um/daily/liquidationSnapshot/BTCUSDT/BTCUSDT-liquidationSnapshot-2023-07-15.zip"
+)
+VOLATILITY = "data/option/daily/BVOLIndex/BTCBVOLUSDT/BTCBVOLUSDT-BVOLIndex-2023-07-15.zip"
+OPTIONS = "data/option/daily/EOHSummary/BTCUSDT/BTCUSDT-EOHSummary-2023-07-15.zip"
+
+Rows = list[list[str]]
+Edit = Callable[[Rows], object]
+
+
+def rows_of(archive: Archive) -> tuple[list[str], Rows]:
+    lines = [line.split(",") for line in text_of(archive).splitlines()]
+    known = {column.published for column in schema_of(archive).columns}
+    head = lines.pop(0) if lines[0][0] in known else []
+    return head, lines
+
+
+def edited(root: Path, key: str, edit: Edit) -> Source:
+    archive = Archive.parse(key)
+    head, rows = rows_of(archive)
+    edit(rows)
+    lines = [head, *rows] if head else rows
+    return put(root, archive, "".join(",".join(line) + "\n" for line in lines))
+
+
+def inspect(
+    sources: list[Source],
+    *,
+    size: int = 1 << 24,
+    policies: dict[str, Policy] | None = None,
+    known: KnownHoles | None = None,
+) -> tuple[dict[str, ArchiveQuality], int]:
+    schema = schema_of(sources[0].archive)
+    inspector = Inspector(schema, policies or {}, known or load_known_holes())
+    found: dict[str, ArchiveQuality] = {}
+    kept = 0
+    for batch in read_batches(sources, schema, batch_bytes=size):
+        if isinstance(batch, Refused):
+            inspector.forget(batch.source)
+            continue
+        checked = inspector.check(batch)
+        assert checked.frame.height == sum(checked.rows)
+        assert not [name for name in checked.frame.columns if name.startswith("_")]
+        kept += checked.frame.height
+        found.update({quality.key: quality for quality in checked.qualities})
+    return found, kept
+
+
+def findings(source: Source, size: int = 1 << 24) -> dict[str, Finding]:
+    (quality,) = inspect([source], size=size)[0].values()
+    return {finding.check: finding for finding in quality.findings}
+
+
+def put_field(row: int, place: int, text: str) -> Edit:
+    def edit(rows: Rows) -> None:
+        rows[row][place] = text
+
+    return edit
+
+
+def drop(*numbers: int) -> Edit:
+    def edit(rows: Rows) -> None:
+        for number in sorted(numbers, reverse=True):
+            del rows[number]
+
+    return edit
+
+
+def shift(place: int, by: int, *numbers: int) -> Edit:
+    def edit(rows: Rows) -> None:
+        for number in numbers or range(len(rows)):
+            rows[number][place] = str(int(rows[number][place]) + by)
+
+    return edit
+
+
+def swap(rows: Rows) -> None:
+    rows[3], rows[4] = rows[4], rows[3]
+
+
+def repeat(rows: Rows) -> None:
+    rows.insert(3, list(rows[3]))
+
+
+def freeze(rows: Rows) -> None:
+    for row in rows:
+        if row[1] == "1.00":
+            row[3] = f"{float(row[2]) * 30000:.8f}"
+
+
+def double(rows: Rows) -> None:
+    rows[:] = [row for row in rows for _ in range(2)]
+
+
+def starts_as_labels(rows: Rows) -> None:
+    rows.insert(0, list(rows[0]))
+    rows[0][0] = "2023-07-15 00:00:00"
+    del rows[-1]
+
+
+def ends_as_labels(rows: Rows) -> None:
+    rows.append(list(rows[-1]))
+    rows[-1][0] = "2026-07-16 00:00:00"
+    del rows[0]
+
+
+ERROR, WARNING, INFO = Severity.ERROR, Severity.WARNING, Severity.INFO
+
+CASES: list[tuple[str, Edit, str, int, Severity, str]] = [
+    (BARS, swap, "order", 1, WARNING, "2023-07-15 03:00:00"),
+    (BARS, repeat, "duplicates", 1, WARNING, "2023-07-15 03:00:00"),
+    (BARS, drop(5, 6, 9), "continuity", 3, WARNING, "before 2023-07-15 07:00:00"),
+    (BARS, drop(0, 1), "coverage", 2, WARNING, "2 rows are missing at the beginning"),
+    (BARS, drop(22, 23), "coverage", 2, WARNING, "2 rows are missing at the end"),
+    (BARS, put_field(4, 6, "1689397199998"), "close_time", 1, WARNING, "2023-07-15 04:00:00"),
+    (BARS, put_field(4, 2, "0.1"), "price_bounds", 1, ERROR, "2023-07-15 04:00:00"),
+    (BARS, put_field(4, 3, "9999999"), "price_bounds", 1, ERROR, "2023-07-15 04:00:00"),
+    (BARS, put_field(4, 9, "-1"), "taker_bounds", 1, ERROR, "2023-07-15 04:00:00"),
+    (BARS, put_field(4, 10, "9e15"), "taker_bounds", 1, ERROR, "2023-07-15 04:00:00"),
+    (BARS, put_field(4, 8, "0"), "empty_bars", 1, WARNING, "2023-07-15 04:00:00"),
+    (COIN, put_field(4, 10, "9e15"), "taker_bounds", 1, ERROR, "2023-07-15 04:00:00"),
+    (MARK, put_field(4, 5, "1"), "fillers", 1, WARNING, "2023-07-15 04:00:00"),
+    (WEEKS, shift(0, 86_400_000, 0), "alignment", 1, WARNING, "2023-07-04 00:00:00"),
+    (TRADES, drop(10, 11, 20), "id_continuity", 3, WARNING, "3 ids are missing"),
+    (TRADES, put_field(10, 3, "1"), "worth", 1, WARNING, "price times quantity"),
+    (TRADES, put_field(10, 4, "1689379200000"), "time_order", 1, WARNING, "earlier"),
+    (TRADES, put_field(999, 4, "1689465600000"), "period", 1, ERROR, "2023-07-16 00:00:00"),
+    (AGGREGATES, shift(4, 5, 10), "trade_id_continuity", 1, WARNING, "where the one before"),
+    (AGGREGATES, put_field(0, 3, "99999999999"), "trade_id_order", 1, ERROR, "before they begin"),
+    (FUNDING, drop(10), "continuity", 1, WARNING, "by their interval"),
+    (FUNDING, put_field(10, 1, "5"), "interval", 1, WARNING, "unusual interval"),
+    (FUNDING, shift(0, 5_000, 3), "lateness", 1, INFO, "more than a second"),
+    (METRICS, drop(100), "continuity", 1, WARNING, "five minutes are missing"),
+    (METRICS, put_field(5, 2, "-1"), "positive", 1, ERROR, "negative"),
+    (METRICS, put_field(5, 0, "2023-07-15 00:31:00"), "alignment", 1, WARNING, "multiple of five"),
+    (METRICS, starts_as_labels, "label_shift", 288, WARNING, "by the start of their period"),
+    (METRICS_NEW, ends_as_labels, "label_shift", 288, WARNING, "by the end of their period"),
+    (DEPTH, freeze, "frozen_bands", 288, ERROR, "+1 %"),
+    (DEPTH, drop(3), "bands", 1, WARNING, "neither 10 nor 12"),
+    (DEPTH, put_field(5, 2, "9e15"), "cumulative", 1, WARNING, "narrower band"),
+    (DEPTH, put_field(5, 3, "-1"), "positive", 1, ERROR, "less than nothing"),
+    (TICKER, put_field(7, 1, "9e15"), "spread", 1, WARNING, "bid as much as they ask"),
+    (LIQUIDATIONS, double, "doubled_rows", 48, INFO, "each of 48 rows stands twice"),
+    (VOLATILITY, put_field(7, 4, "0"), "positive", 1, ERROR, "not above zero"),
+    (OPTIONS, put_field(7, 1, "24"), "hour", 1, ERROR, "no hour of the day"),
+    (OPTIONS, put_field(7, 7, "-1"), "price_bounds", 1, ERROR, "low above their high"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("key", "edit", "check", "rows", "severity", "words"),
+    CASES,
+    ids=[f"{number}-{case[2]}" for number, case in enumerate(CASES)],
+)
+def test_a_defect_is_found(
+    key: str, edit: Edit, check: str, rows: int, severity: Severity, words: str, tmp_path: Path
+) -> None:
+    clean = findings(edited(tmp_path / "clean", key, lambda _rows: None))
+    assert check not in clean
+    found = findings(edited(tmp_path / "edited", key, edit))
+    assert (found[check].rows, found[check].severity) == (rows, severity)
+    assert words in found[check].sentence
+    assert found[check].key == key
+    assert not any(each.severity is ERROR for each in found.values() if each.check != check)
+
+
+def test_every_check_has_a_case() -> None:
+    of_cases = {case[2] for case in CASES}
+    assert set(CHECK_NAMES) - of_cases == {"blanks"}
+
+
+def test_blanks_are_null_and_counted(tmp_path: Path) -> None:
+    found = findings(edited(tmp_path, METRICS, put_field(9, 7, "")))
+    assert found["blanks"].severity is INFO
+
+
+@settings(max_examples=60, deadline=None)
+@given(number=st.integers(0, len(CASES) - 1), size=st.integers(1_500, 60_000))
+def test_findings_do_not_depend_on_batches(
+    number: int, size: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    key, edit, check, *_ = CASES[number]
+    if check in {"doubled_rows", "bands", "frozen_bands", "order"}:
+        return  # these look at a batch; their archives are small
+    source = edited(tmp_path_factory.mktemp("size"), key, edit)
+    whole, parts = findings(source), findings(source, size)
+    assert {name: found.rows for name, found in parts.items() if name != "bands"} == {
+        name: found.rows for name, found in whole.items() if name != "bands"
+    }
+
+
+@settings(max_examples=25, deadline=None)
+@given(data=st.data())
+def test_findings_do_not_depend_on_neighbours(
+    data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    root = tmp_path_factory.mktemp("many")
+    of_bars = [case for case in CASES if case[0] == BARS]
+    chosen = data.draw(st.lists(st.integers(-1, len(of_bars) - 1), min_size=1, max_size=12))
+    sources = []
+    for day, number in enumerate(chosen, 1):
+        edit = of_bars[number][1] if number >= 0 else lambda _rows: None
+        key = BARS.replace("2023-07-15", f"2023-07-{day:02}")
+        sources.append(edited(root, key, edit))
+    together, _ = inspect(sources)
+    for source in sources:
+        alone, _ = inspect([source])
+        assert together[source.archive.key] == alone[source.archive.key]
+
+
+def test_known_holes_are_told_apart_from_fresh_ones(tmp_path: Path) -> None:
+    known = findings(edited(tmp_path, BARS.replace("2023-07-15", "2021-08-13"), drop(5, 6)))
+    assert known["continuity"].severity is INFO
+    assert known["continuity"].source == "binance-public-data#135"
+    assert "known: outage of the venue" in known["continuity"].sentence
+    fresh = findings(edited(tmp_path, BARS, drop(5, 6)))
+    assert fresh["continuity"].severity is WARNING
+    assert fresh["continuity"].source == ""
+
+
+def test_doubled_liquidations_are_halved(tmp_path: Path) -> None:
+    source = edited(tmp_path, LIQUIDATIONS, double)
+    (quality,), kept = inspect([source])[0].values(), inspect([source])[1]
+    assert (quality.rows, kept) == (96, 48)
+    assert quality.findings[0].policy is Policy.DROP
+    _, reported = inspect([source], policies={"doubled_rows": Policy.REPORT})
+    assert reported == 96
+
+
+def test_rows_that_stand_twice_by_chance_stay(tmp_path: Path) -> None:
+    found, kept = inspect([edited(tmp_path, LIQUIDATIONS, repeat)])
+    assert kept == 49
+    assert not next(iter(found.values())).findings
+
+
+def test_duplicates_can_be_dropped(tmp_path: Path) -> None:
+    source = edited(tmp_path, BARS, repeat)
+    assert inspect([source])[1] == 25
+    assert inspect([source], policies={"duplicates": Policy.DROP})[1] == 24
+    assert inspect([source], policies={"duplicates": Policy.DROP}, size=2000)[1] == 24
+
+
+def test_rows_out_of_order_are_sorted(tmp_path: Path) -> None:
+    source = edited(tmp_path, BARS, swap)
+    schema = schema_of(source.archive)
+    (batch,) = read_batches([source], schema)
+    assert isinstance(batch, Batch)
+    checked = Inspector(schema, {}, KnownHoles()).check(batch)
+    times = checked.frame["open_time"].to_list()
+    assert times == sorted(times)
+
+
+def test_an_archive_without_rows_is_told(tmp_path: Path) -> None:
+    found = findings(edited(tmp_path, FUNDING, list.clear))
+    assert found["coverage"].sentence == "the archive has no row"
+
+
+def test_policies_are_read_with_all_their_faults() -> None:
+    assert checked_policies({"order": "quarantine"}) == {"order": Policy.QUARANTINE}
+    with pytest.raises(ConfigurationError) as refused:
+        checked_policies({"ordr": "report", "order": "delete", "period": "drop"})
+    text = str(refused.value)
+    assert "did you mean `order`?" in text
+    assert "no policy `delete`" in text
+    assert "only repeated rows can be dropped: doubled_rows, duplicates" in text
+
+
+def test_every_type_has_checks_and_knows_its_period() -> None:
+    for schema in every_schema():
+        names = [check.name for check in checks_of(schema)]
+        assert "period" in names
+        assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("{", "not JSON"),
+        ("[]", "$.format"),
+        ('{"format": "x"}', "$.format"),
+        ('{"format": "crypto-lakehouse/row-holes/1", "holes": [{"first_day": "2024-01-02", '
+         '"last_day": "2024-01-01", "reason": "x", "source": "y"}]}', "$.holes[0].last_day"),
+    ],
+)  # fmt: skip
+def test_faults_of_a_file_of_holes_are_named(text: str, place: str, tmp_path: Path) -> None:
+    path = tmp_path / "holes.json"
+    path.write_text(text)
+    with pytest.raises(MatrixError) as refused:
+        load_known_holes(path)
+    assert place in str(refused.value) or "holes.json" in str(refused.value)
+
+
+def test_the_shipped_holes_lie_within_lives() -> None:
+    for hole in load_known_holes().holes:
+        assert date(2017, 8, 17) <= hole.first_day <= hole.last_day <= date(2026, 11, 23)
+        assert hole.source.startswith("binance-public-data#")
