@@ -29,11 +29,12 @@ from attrs import define, field
 from yarl import URL
 
 from crypto_lakehouse.core.events import Event
+from crypto_lakehouse.http.allowed_hosts import Origins
 from crypto_lakehouse.http.client import engine_client
 from crypto_lakehouse.http.retry import RetryPolicy
 from crypto_lakehouse.http.s3_listing import Lister
 from crypto_lakehouse.http.s3_listing_xml import PageParser
-from crypto_lakehouse.http.transport import HttpTransport, Origins
+from crypto_lakehouse.http.transport import HttpTransport
 
 FIRST_DAY = date(2000, 1, 1)
 PAGE_KEYS = 1000

@@ -20,10 +20,11 @@ from crypto_lakehouse.core.events import ArchiveFinished, Event
 from crypto_lakehouse.core.plan import PlannedArchive
 from crypto_lakehouse.core.protocols import FileStat
 from crypto_lakehouse.core.verdicts import Verdict
+from crypto_lakehouse.http.allowed_hosts import Origins
 from crypto_lakehouse.http.client import engine_client
 from crypto_lakehouse.http.concurrency_limit import FixedGate
 from crypto_lakehouse.http.retry import RetryPolicy
-from crypto_lakehouse.http.transport import HttpTransport, Origins
+from crypto_lakehouse.http.transport import HttpTransport
 from crypto_lakehouse.stores.directory import LocalStore
 from crypto_lakehouse.testing import ArchiveServer
 

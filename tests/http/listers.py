@@ -14,10 +14,11 @@ from yarl import URL
 from crypto_lakehouse.core.errors import TransferError
 from crypto_lakehouse.core.events import Event
 from crypto_lakehouse.core.listed import ListingPage
+from crypto_lakehouse.http.allowed_hosts import Origins
 from crypto_lakehouse.http.client import engine_client
 from crypto_lakehouse.http.retry import RetryPolicy
 from crypto_lakehouse.http.s3_listing import Lister
-from crypto_lakehouse.http.transport import HttpTransport, Origins, Transport
+from crypto_lakehouse.http.transport import HttpTransport, Transport
 from crypto_lakehouse.testing import ArchiveServer
 from crypto_lakehouse.testing.objects.objects import Entry
 from crypto_lakehouse.testing.server.listing import ListingQuery, list_page, page_xml

@@ -18,14 +18,8 @@ from hypothesis import strategies as st
 from tests.http.simulated_source import GateMaker, Run, Source, run, simulate
 
 from crypto_lakehouse.core.errors import ConnectionFailed, ServerError, StoreError, TimedOut
-from crypto_lakehouse.http.concurrency_limit import (
-    MOST,
-    START,
-    AdaptiveGate,
-    Controller,
-    FixedGate,
-    Gate,
-)
+from crypto_lakehouse.http.adaptive_limit import MOST, START, AdaptiveGate, Controller
+from crypto_lakehouse.http.concurrency_limit import FixedGate, Gate
 
 #: The fixed limits that are compared with.
 SWEEP = (1, 2, 4, 8, 16, 24, 32, 64, 128, 256)

@@ -32,10 +32,11 @@ from crypto_lakehouse.core.errors import (
     TransferError,
     TruncatedBody,
 )
+from crypto_lakehouse.http.allowed_hosts import Origins
 from crypto_lakehouse.http.client import ExchangeClient, engine_client
 from crypto_lakehouse.http.routes import EngineRoutes
 from crypto_lakehouse.http.tls import tls_context
-from crypto_lakehouse.http.transport import Answer, HttpTransport, Origins
+from crypto_lakehouse.http.transport import Answer, HttpTransport
 
 #: What to do with an answer, how long it is, whether in chunks, and when to cancel.
 Plan = tuple[str, int, bool, int]

@@ -23,15 +23,10 @@ from crypto_lakehouse.core.errors import (
     TransferError,
     TruncatedBody,
 )
+from crypto_lakehouse.http.allowed_hosts import Origins
 from crypto_lakehouse.http.client import engine_client, session_client
 from crypto_lakehouse.http.rate_limit import ByteRate, RequestRate
-from crypto_lakehouse.http.transport import (
-    Client,
-    HttpTransport,
-    Origins,
-    object_url,
-    retry_after_s,
-)
+from crypto_lakehouse.http.transport import Client, HttpTransport, object_url, retry_after_s
 
 BASE = "https://mirror.example"
 ARCHIVE_URL = URL(f"{BASE}/data/x.zip")

@@ -20,17 +20,12 @@ from crypto_lakehouse.collection.download.fetcher import Fetcher
 from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.errors import RedirectRefused
 from crypto_lakehouse.core.events import Event
+from crypto_lakehouse.http.allowed_hosts import Origins
 from crypto_lakehouse.http.concurrency_limit import FixedGate
 from crypto_lakehouse.http.retry import RetryPolicy
 from crypto_lakehouse.http.routes import Route, SessionRoute
 from crypto_lakehouse.http.session_client import AiohttpClient
-from crypto_lakehouse.http.transport import (
-    HttpTransport,
-    Origins,
-    Response,
-    object_url,
-    retry_after_s,
-)
+from crypto_lakehouse.http.transport import HttpTransport, Response, object_url, retry_after_s
 from crypto_lakehouse.stores.directory import LocalStore
 
 NOW = datetime(2026, 11, 23, 12, 0, 0, tzinfo=UTC)

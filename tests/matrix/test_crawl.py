@@ -17,10 +17,11 @@ from yarl import URL
 from crypto_lakehouse.core.archive import INTERVALS, DataType, Market, Partition
 from crypto_lakehouse.core.errors import ListingError, NoListing
 from crypto_lakehouse.core.listed import ListingPage
+from crypto_lakehouse.http.allowed_hosts import Origins
 from crypto_lakehouse.http.client import engine_client
 from crypto_lakehouse.http.retry import RetryPolicy
 from crypto_lakehouse.http.s3_listing import Lister
-from crypto_lakehouse.http.transport import HttpTransport, Origins
+from crypto_lakehouse.http.transport import HttpTransport
 from crypto_lakehouse.matrix.crawl import CrawledMatrix, CrawlProgress, crawl
 from crypto_lakehouse.matrix.model import Matrix, MatrixRow, load_matrix, parse_matrix
 from crypto_lakehouse.matrix.writer import matrix_text

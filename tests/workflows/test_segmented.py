@@ -18,8 +18,9 @@ from yarl import URL
 from crypto_lakehouse.collection.download.parallel_ranges import Segments
 from crypto_lakehouse.collection.download.range_scaling import SegmentRules
 from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
+from crypto_lakehouse.http.allowed_hosts import Origins
 from crypto_lakehouse.http.retry import RetryPolicy
-from crypto_lakehouse.http.transport import HttpTransport, Origins, Response
+from crypto_lakehouse.http.transport import HttpTransport, Response
 from crypto_lakehouse.testing import faults
 from crypto_lakehouse.workflows.archive_collection import ArchiveCollectionWorkflow
 from crypto_lakehouse.workflows.wiring import collector_stack, transport_stack

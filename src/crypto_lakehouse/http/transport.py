@@ -1,4 +1,4 @@
-"""The HTTP client behind a small interface, and where its requests may go.
+"""The HTTP client behind a small interface, and what every request goes through.
 
 A transport answers one GET. It follows redirects only to hosts that the configuration names,
 never decodes a body (an archive's bytes are hashed as published), and keeps no cookies. Below it
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import AsyncGenerator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import AbstractAsyncContextManager, aclosing
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -18,19 +18,18 @@ from functools import lru_cache
 from typing import Protocol
 from urllib.parse import quote
 
-from attrs import define, frozen
+from attrs import define
 from yarl import URL
 
 from crypto_lakehouse.core.errors import ProxyRefused, RedirectRefused, ServerError
-from crypto_lakehouse.core.hosts import is_loopback, kind_of_address
 from crypto_lakehouse.core.messages import shown
+from crypto_lakehouse.http.allowed_hosts import Origins
 from crypto_lakehouse.http.rate_limit import ByteRate, RequestRate
 
 __all__ = [
     "Answer",
     "Client",
     "HttpTransport",
-    "Origins",
     "Response",
     "Transport",
     "basic_authorization",
@@ -96,82 +95,6 @@ class Transport(Protocol):
     def get(self, url: URL, headers: Mapping[str, str]) -> AbstractAsyncContextManager[Response]:
         """Send one request; leaving the context releases the connection."""
         ...
-
-
-@frozen
-class Origins:
-    """Which hosts a run may talk to: the source, and those named beside it.
-
-    Attributes:
-        source: The source's base URL.
-        named: Further hosts, as `host` or `host:port`.
-        second: Another source's base URL; each is told its own user information only.
-        allow_http: Whether redirects may lead to other machines without TLS.
-    """
-
-    source: URL
-    named: frozenset[str]
-    second: URL | None = None
-    allow_http: bool = False
-
-    @classmethod
-    def of(
-        cls,
-        source_url: str,
-        others: Iterable[str],
-        second_url: str | None = None,
-        *,
-        allow_http: bool = False,
-    ) -> Origins:
-        """Take the hosts that a configuration names."""
-        named = frozenset(host.lower() for host in others)
-        return cls(URL(source_url), named, URL(second_url) if second_url else None, allow_http)
-
-    @property
-    def has_users(self) -> bool:
-        """Whether any source wants user information."""
-        return any(url is not None and url.user is not None for url in (self.source, self.second))
-
-    def source_of(self, url: URL) -> URL | None:
-        """The source that a URL is of, None for other hosts."""
-        for source in (self.source, self.second):
-            if source is not None and url.origin() == source.origin():
-                return source
-        return None
-
-    def allow(self, target: URL) -> bool:
-        """Whether the source may redirect to `target`."""
-        return not self.refusal(self.source, target)
-
-    def refusal(self, url: URL, target: URL) -> str:
-        """Say why a redirect from `url` to `target` is not followed, and what to do about it.
-
-        Empty where it is followed: to the sources and to named hosts, and there only with TLS,
-        unless it never was on the way or the configuration does without.
-        """
-        host = target.host or ""
-        if target.scheme not in {"http", "https"} or not host:
-            return "only http and https are spoken; ask the source's owner"
-        if not self._is_named(target):
-            kind = kind_of_address(host)
-            what = f"that {kind} address" if kind else "that host"
-            return (
-                f"the configuration does not name {what}; add it to `redirect_hosts` if you "
-                "trust it"
-            )
-        if target.scheme == "https" or self.allow_http:
-            return ""
-        if url.scheme == "https":
-            return "it gives up TLS; set `allow_http: true` if you trust every network on the way"
-        if not is_loopback(host):
-            return "it is without TLS; set `allow_http: true` if you trust every network on the way"
-        return ""
-
-    def _is_named(self, target: URL) -> bool:
-        if self.source_of(target) is not None:
-            return True
-        spellings = {target.host, target.authority.lower(), target.host_port_subcomponent}
-        return bool(self.named & spellings)
 
 
 def object_url(base: URL, key: str) -> URL:

@@ -26,7 +26,8 @@ from tests.http.simulated_source import simulate
 
 from crypto_lakehouse.collection.download.parallel_ranges import Segments
 from crypto_lakehouse.collection.download.range_scaling import Pace, Prospects, Sample, SegmentRules
-from crypto_lakehouse.http.concurrency_limit import AdaptiveGate, FixedGate
+from crypto_lakehouse.http.adaptive_limit import AdaptiveGate
+from crypto_lakehouse.http.concurrency_limit import FixedGate
 
 __all__ = ["small_buffers"]
 

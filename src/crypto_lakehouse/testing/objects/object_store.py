@@ -17,7 +17,7 @@ from crypto_lakehouse.testing.made_up.generator import archive_bytes, sidecar_by
 from crypto_lakehouse.testing.objects.folder import Folder
 from crypto_lakehouse.testing.objects.lru import Lru
 from crypto_lakehouse.testing.objects.objects import ZIP_TYPE, BytesContent, Entry, StoredObject
-from crypto_lakehouse.testing.server.listing import walk
+from crypto_lakehouse.testing.objects.walk import walk
 
 __all__ = ["UNKNOWN", "Holdings", "Unknown"]
 

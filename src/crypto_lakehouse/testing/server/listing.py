@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from urllib.parse import quote
 from xml.sax.saxutils import escape
@@ -10,17 +9,15 @@ from xml.sax.saxutils import escape
 from attrs import frozen
 
 from crypto_lakehouse.testing.objects.objects import Entry
+from crypto_lakehouse.testing.objects.walk import LAST
 
-__all__ = ["MAX_KEYS", "ListingQuery", "Page", "list_page", "page_xml", "walk"]
+__all__ = ["MAX_KEYS", "ListingQuery", "Page", "list_page", "page_xml"]
 
 #: The most entries that one page has, whatever is asked for.
 MAX_KEYS = 1000
 
 _NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
 _BUCKET = "data.binance.vision"
-
-#: Sorts after every key that begins with what stands before it.
-_LAST = "\U0010ffff"
 
 
 @frozen
@@ -98,14 +95,14 @@ def _entries(
     """Yield keys, and each common prefix once, jumping over what lies below it."""
     after: str | None = query.marker
     if _common_prefix(query, query.marker) == query.marker:
-        after = query.marker + _LAST  # the page before ended with this prefix
+        after = query.marker + LAST  # the page before ended with this prefix
     while after is not None:
         start, after = after, None
         for key in keys_after(query.prefix, start):
             common = _common_prefix(query, key)
             if common is not None:
                 yield common, True
-                after = common + _LAST
+                after = common + LAST
                 break
             yield key, False
 
@@ -167,38 +164,3 @@ def _contents(key: str, entry: Entry) -> str:
 
 def _elements(fields: Iterable[tuple[str, str | None]]) -> str:
     return "".join(f"<{name}>{text}</{name}>" for name, text in fields if text is not None)
-
-
-def walk(
-    children: Callable[[str], Iterable[str]], prefix: str, after: str, folder: str = ""
-) -> Iterator[str]:
-    """Walk a tree's keys in order, entering only folders that can hold a key asked for.
-
-    Args:
-        children: The sorted names in a folder, a list where there is one; those of folders end
-            with a slash.
-        prefix: What keys must begin with.
-        after: What keys must sort behind.
-        folder: Where to begin, for the recursion.
-    """
-    for name in _names_from(children(folder), folder, max(prefix, after)):
-        path = folder + name
-        is_inside = path.startswith(prefix)
-        if path > prefix and not is_inside:
-            return
-        if not name.endswith("/"):
-            if is_inside and path > after:
-                yield path
-        elif (is_inside or prefix.startswith(path)) and path + _LAST > after:
-            yield from walk(children, prefix, after, path)
-
-
-def _names_from(names: Iterable[str], folder: str, place: str) -> Iterable[str]:
-    """Skip names that end before `place`: with thousands of symbols, most of them."""
-    if not isinstance(names, list):
-        return names
-
-    def end(name: str) -> str:
-        return folder + name + (_LAST if name.endswith("/") else "")
-
-    return names[bisect_left(names, place, key=end) :]

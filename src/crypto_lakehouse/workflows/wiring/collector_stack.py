@@ -17,7 +17,8 @@ from crypto_lakehouse.core.config.values import AUTO
 from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
 from crypto_lakehouse.core.metrics import ByteMeter
 from crypto_lakehouse.core.protocols import Emit, Store
-from crypto_lakehouse.http.concurrency_limit import AdaptiveGate, FixedGate, Gate
+from crypto_lakehouse.http.adaptive_limit import AdaptiveGate
+from crypto_lakehouse.http.concurrency_limit import FixedGate, Gate
 from crypto_lakehouse.http.retry import RetryPolicy
 from crypto_lakehouse.http.transport import Client
 from crypto_lakehouse.workflows.wiring.transport_stack import Share, make_transport

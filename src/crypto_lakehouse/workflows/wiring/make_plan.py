@@ -14,9 +14,10 @@ from crypto_lakehouse.core.config.workflow_config import DEFAULT_LISTING_URL, Wo
 from crypto_lakehouse.core.errors import ConfigurationError, ListingError, NoListing
 from crypto_lakehouse.core.events import Event, FolderListed
 from crypto_lakehouse.core.protocols import Emit
+from crypto_lakehouse.http.allowed_hosts import Origins
 from crypto_lakehouse.http.retry import RetryPolicy
 from crypto_lakehouse.http.s3_listing import Lister
-from crypto_lakehouse.http.transport import Client, HttpTransport, Origins
+from crypto_lakehouse.http.transport import Client, HttpTransport
 from crypto_lakehouse.matrix.known_holes import KnownHoles, load_holes
 from crypto_lakehouse.matrix.model import Matrix, load_matrix
 from crypto_lakehouse.planning.calendar_plan import CalendarPlan, plan_collection

@@ -14,13 +14,14 @@ from yarl import URL
 from crypto_lakehouse.core.config.values import AUTO
 from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
 from crypto_lakehouse.core.errors import ConfigurationError, Problem
+from crypto_lakehouse.http.allowed_hosts import Origins
 from crypto_lakehouse.http.client import engine_client
 from crypto_lakehouse.http.rate_limit import ByteRate, RequestRate
 from crypto_lakehouse.http.receiver import CHUNK_BYTES
 from crypto_lakehouse.http.routes import Route, SessionRoute
 from crypto_lakehouse.http.session_client import AiohttpClient
 from crypto_lakehouse.http.tls import tls_context
-from crypto_lakehouse.http.transport import Client, HttpTransport, Origins
+from crypto_lakehouse.http.transport import Client, HttpTransport
 from crypto_lakehouse.workflows.wiring.network import Network
 from crypto_lakehouse.workflows.wiring.open_files import connections_that_fit, open_files_limit
 

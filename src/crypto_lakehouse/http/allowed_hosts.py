@@ -1,0 +1,88 @@
+"""Which hosts a run may talk to: its sources, and those that the configuration names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from attrs import frozen
+from yarl import URL
+
+from crypto_lakehouse.core.hosts import is_loopback, kind_of_address
+
+__all__ = ["Origins"]
+
+
+@frozen
+class Origins:
+    """Which hosts a run may talk to: the source, and those named beside it.
+
+    Attributes:
+        source: The source's base URL.
+        named: Further hosts, as `host` or `host:port`.
+        second: Another source's base URL; each is told its own user information only.
+        allow_http: Whether redirects may lead to other machines without TLS.
+    """
+
+    source: URL
+    named: frozenset[str]
+    second: URL | None = None
+    allow_http: bool = False
+
+    @classmethod
+    def of(
+        cls,
+        source_url: str,
+        others: Iterable[str],
+        second_url: str | None = None,
+        *,
+        allow_http: bool = False,
+    ) -> Origins:
+        """Take the hosts that a configuration names."""
+        named = frozenset(host.lower() for host in others)
+        return cls(URL(source_url), named, URL(second_url) if second_url else None, allow_http)
+
+    @property
+    def has_users(self) -> bool:
+        """Whether any source wants user information."""
+        return any(url is not None and url.user is not None for url in (self.source, self.second))
+
+    def source_of(self, url: URL) -> URL | None:
+        """The source that a URL is of, None for other hosts."""
+        for source in (self.source, self.second):
+            if source is not None and url.origin() == source.origin():
+                return source
+        return None
+
+    def allow(self, target: URL) -> bool:
+        """Whether the source may redirect to `target`."""
+        return not self.refusal(self.source, target)
+
+    def refusal(self, url: URL, target: URL) -> str:
+        """Say why a redirect from `url` to `target` is not followed, and what to do about it.
+
+        Empty where it is followed: to the sources and to named hosts, and there only with TLS,
+        unless it never was on the way or the configuration does without.
+        """
+        host = target.host or ""
+        if target.scheme not in {"http", "https"} or not host:
+            return "only http and https are spoken; ask the source's owner"
+        if not self._is_named(target):
+            kind = kind_of_address(host)
+            what = f"that {kind} address" if kind else "that host"
+            return (
+                f"the configuration does not name {what}; add it to `redirect_hosts` if you "
+                "trust it"
+            )
+        if target.scheme == "https" or self.allow_http:
+            return ""
+        if url.scheme == "https":
+            return "it gives up TLS; set `allow_http: true` if you trust every network on the way"
+        if not is_loopback(host):
+            return "it is without TLS; set `allow_http: true` if you trust every network on the way"
+        return ""
+
+    def _is_named(self, target: URL) -> bool:
+        if self.source_of(target) is not None:
+            return True
+        spellings = {target.host, target.authority.lower(), target.host_port_subcomponent}
+        return bool(self.named & spellings)
