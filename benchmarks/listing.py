@@ -29,7 +29,7 @@ from attrs import define, field
 from yarl import URL
 
 from crypto_lakehouse.core.events import Event
-from crypto_lakehouse.http.allowed_hosts import Origins
+from crypto_lakehouse.http.allowed_hosts import AllowedHosts
 from crypto_lakehouse.http.client import engine_client
 from crypto_lakehouse.http.retry import RetryPolicy
 from crypto_lakehouse.http.s3_listing import Lister
@@ -159,7 +159,7 @@ async def list_all(url: str, prefixes: int, parallel: int) -> Progress:
 
     async with engine_client(parallel, 60) as client, anyio.create_task_group() as tasks:
         lister = Lister(
-            transport=HttpTransport(client, Origins.of(url, ())),
+            transport=HttpTransport(client, AllowedHosts.of(url, ())),
             base=URL(url),
             retry=RetryPolicy(max_retries=0),
             limiter=anyio.Semaphore(parallel),

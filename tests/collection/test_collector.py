@@ -13,16 +13,16 @@ from yarl import URL
 from crypto_lakehouse.collection.collector import ArchiveCollector
 from crypto_lakehouse.collection.download.fetcher import Fetcher
 from crypto_lakehouse.collection.inventory import Action, Work
-from crypto_lakehouse.collection.verdicts.inspect_download import Examiner
-from crypto_lakehouse.collection.verdicts.local_copy import NOTHING, StandingProver
+from crypto_lakehouse.collection.verdicts.inspect_download import DownloadInspector
+from crypto_lakehouse.collection.verdicts.local_copy import NOTHING, LocalCopyChecker
 from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.events import ArchiveFinished, Event
 from crypto_lakehouse.core.plan import PlannedArchive
 from crypto_lakehouse.core.protocols import FileStat
 from crypto_lakehouse.core.verdicts import Verdict
-from crypto_lakehouse.http.allowed_hosts import Origins
+from crypto_lakehouse.http.allowed_hosts import AllowedHosts
 from crypto_lakehouse.http.client import engine_client
-from crypto_lakehouse.http.concurrency_limit import FixedGate
+from crypto_lakehouse.http.concurrency_limit import FixedLimit
 from crypto_lakehouse.http.retry import RetryPolicy
 from crypto_lakehouse.http.transport import HttpTransport
 from crypto_lakehouse.stores.directory import LocalStore
@@ -40,8 +40,8 @@ async def collect(
         return None
 
     async with engine_client(1, 5.0) as client:
-        transport = HttpTransport(client, Origins.of(server.url, []))
-        fetcher = Fetcher(transport, URL(server.url), store, RetryPolicy(), FixedGate(1), emit)
+        transport = HttpTransport(client, AllowedHosts.of(server.url, []))
+        fetcher = Fetcher(transport, URL(server.url), store, RetryPolicy(), FixedLimit(1), emit)
         collector = ArchiveCollector(
             fetcher=fetcher, store=store, integrity="sidecar", keep_sidecars=keep_sidecars,
             today=date(2026, 11, 23),
@@ -110,6 +110,8 @@ async def test_a_file_without_a_sidecar_anywhere_that_is_no_zip_is_fetched(
 
 
 async def test_where_no_file_stands_nothing_is_recognised(tmp_path: Path) -> None:
-    prover = StandingProver(LocalStore(tmp_path), cast("Examiner", None), keep_sidecars=True)
+    checker = LocalCopyChecker(
+        LocalStore(tmp_path), cast("DownloadInspector", None), keep_sidecars=True
+    )
     work = Work(planned=PlannedArchive(ARCHIVE), action=Action.FETCH)
-    assert await prover.recognise(work) is NOTHING
+    assert await checker.recognise(work) is NOTHING

@@ -237,7 +237,7 @@ async def test_a_listed_archive_that_is_not_here_is_fetched(listed: Listed) -> N
     await listed.plan(1, row=None, stored=False)
     settled, (work,) = await listed.sort()
     assert settled == []
-    assert (work.action, work.standing, work.planned.listed) == (Action.FETCH, None, LISTED)
+    assert (work.action, work.verified_row, work.planned.listed) == (Action.FETCH, None, LISTED)
 
 
 async def test_another_date_alone_is_told_and_is_no_work(listed: Listed) -> None:
@@ -268,7 +268,7 @@ async def test_another_sidecar_alone_is_asked_for_alone(listed: Listed) -> None:
     settled, (work,) = await listed.sort()
     assert settled == []
     assert work.action is Action.FETCH_SIDECAR
-    assert work.standing == work.row
+    assert work.verified_row == work.row
 
 
 # Not in the listing any more ---------------------------------------------------------------------

@@ -77,7 +77,7 @@ async def test_a_fault_is_fetched_again_once_the_source_changed_anything(
     await listed.plan(1, listing, row=REFUSED, stored=False)
     settled, (work,) = await listed.sort()
     assert settled == []
-    assert (work.action, work.standing) == (Action.FETCH, None)
+    assert (work.action, work.verified_row) == (Action.FETCH, None)
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ async def test_only_a_mismatch_is_known_to_be_the_same_again(
     await listed.plan(1, NEWER, row=STANDS._replace(newer=verdict))
     settled, (work,) = await listed.sort()
     assert settled == []
-    assert (work.action, work.standing) == (Action.FETCH, work.row)
+    assert (work.action, work.verified_row) == (Action.FETCH, work.row)
 
 
 async def test_a_newer_version_that_was_taken_back_is_forgotten(listed: Listed) -> None:

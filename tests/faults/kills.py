@@ -30,7 +30,7 @@ _LEDGER = "crypto_lakehouse.ledger.sqlite:SqliteLedger"
 STAGES: Mapping[str, Mapping[str, str]] = {
     "body": {"target": f"{_DISK}.append"},
     "large body": {"target": "crypto_lakehouse.stores.parts:LocalPart._append"},
-    "hash": {"target": "crypto_lakehouse.collection.collector:judge"},
+    "hash": {"target": "crypto_lakehouse.collection.collector:decide"},
     "sidecar": {"target": f"{_DISK}.rename", "contains": ".CHECKSUM.part"},
     "rename": {"target": f"{_DISK}.rename", "contains": ".zip.part"},
     "replaced": {"target": f"{_DISK}.link"},

@@ -14,7 +14,7 @@ from yarl import URL
 from crypto_lakehouse.core.errors import TransferError
 from crypto_lakehouse.core.events import Event
 from crypto_lakehouse.core.listed import ListingPage
-from crypto_lakehouse.http.allowed_hosts import Origins
+from crypto_lakehouse.http.allowed_hosts import AllowedHosts
 from crypto_lakehouse.http.client import engine_client
 from crypto_lakehouse.http.retry import RetryPolicy
 from crypto_lakehouse.http.s3_listing import Lister
@@ -141,7 +141,7 @@ async def listing(
     """A lister over the real client, with as many connections as requests under way."""
     async with engine_client(limit, 30) as client:
         yield Lister(
-            transport=HttpTransport(client, Origins.of(base, redirects)),
+            transport=HttpTransport(client, AllowedHosts.of(base, redirects)),
             base=URL(base),
             retry=retry,
             limiter=anyio.Semaphore(limit),

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from attrs import define, field
 
 from crypto_lakehouse.core.errors import ServerError, TransferError
-from crypto_lakehouse.http.concurrency_limit import Gate
+from crypto_lakehouse.http.concurrency_limit import ConcurrencyLimit
 
 T = TypeVar("T")
 
@@ -156,12 +156,12 @@ class Run:
         return [limit for at, limit, _ in self.limits if at <= moment][-1]
 
 
-GateMaker = Callable[[Callable[[], float], Callable[[int, str], None]], Gate]
+LimitMaker = Callable[[Callable[[], float], Callable[[int, str], None]], ConcurrencyLimit]
 
 
 def run(
     source: Source,
-    make: GateMaker,
+    make: LimitMaker,
     requests: int,
     size: Callable[[int], int] = lambda _number: 0,
     workers: int | None = None,
@@ -171,12 +171,14 @@ def run(
     async def main() -> Run:
         loop = asyncio.get_running_loop()
         done = Run(requests)
-        gate = make(loop.time, lambda limit, why: done.limits.append((loop.time(), limit, why)))
-        done.limits.append((0.0, gate.limit, "start"))
+        concurrency = make(
+            loop.time, lambda limit, why: done.limits.append((loop.time(), limit, why))
+        )
+        done.limits.append((0.0, concurrency.limit, "start"))
         numbers = iter(range(requests))
-        worker = _Worker(source, gate, done, size)
+        worker = _Worker(source, concurrency, done, size)
         async with asyncio.TaskGroup() as tasks:
-            for _ in range(workers or gate.workers):
+            for _ in range(workers or concurrency.workers):
                 tasks.create_task(worker.work(numbers))
         done.seconds = loop.time()
         return done
@@ -187,7 +189,7 @@ def run(
 @define
 class _Worker:
     source: Source
-    gate: Gate
+    concurrency: ConcurrencyLimit
     done: Run
     size: Callable[[int], int]
 
@@ -201,14 +203,14 @@ class _Worker:
     async def _request(self, size: int) -> ServerError | None:
         """Make a request; return the refusal, if it was refused."""
         loop = asyncio.get_running_loop()
-        entered_at = await self.gate.enter()
+        acquired_at = await self.concurrency.acquire()
         error: TransferError | None = None
         untold = 0
         try:
-            untold = await self.source.answer(size, self.gate.received)
+            untold = await self.source.answer(size, self.concurrency.received)
         except TransferError as failure:
             error = failure
-        self.gate.leave(entered_at, untold, error)
+        self.concurrency.release(acquired_at, untold, error)
         if isinstance(error, ServerError):
             self.done.refusals_at.append(loop.time())
             return error

@@ -15,22 +15,22 @@ import pytest
 from attrs import frozen
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.http.simulated_source import GateMaker, Run, Source, run, simulate
+from tests.http.simulated_source import LimitMaker, Run, Source, run, simulate
 
 from crypto_lakehouse.core.errors import ConnectionFailed, ServerError, StoreError, TimedOut
-from crypto_lakehouse.http.adaptive_limit import MOST, START, AdaptiveGate, Controller
-from crypto_lakehouse.http.concurrency_limit import FixedGate, Gate
+from crypto_lakehouse.http.adaptive_limit import MOST, START, AdaptiveLimit, Controller
+from crypto_lakehouse.http.concurrency_limit import ConcurrencyLimit, FixedLimit
 
 #: The fixed limits that are compared with.
 SWEEP = (1, 2, 4, 8, 16, 24, 32, 64, 128, 256)
 
 
-def auto(clock: Callable[[], float], on_change: Callable[[int, str], None]) -> Gate:
-    return AdaptiveGate(clock=clock, on_change=on_change)
+def auto(clock: Callable[[], float], on_change: Callable[[int, str], None]) -> ConcurrencyLimit:
+    return AdaptiveLimit(clock=clock, on_change=on_change)
 
 
-def fixed(limit: int) -> GateMaker:
-    return lambda clock, _on_change: FixedGate(limit, clock)
+def fixed(limit: int) -> LimitMaker:
+    return lambda clock, _on_change: FixedLimit(limit, clock)
 
 
 def uneven(number: int) -> float:
@@ -182,17 +182,17 @@ def test_few_workers_prove_nothing() -> None:
 
 def test_a_pause_is_not_counted_as_time_at_work() -> None:
     async def main() -> list[int]:
-        gate = AdaptiveGate(clock=asyncio.get_running_loop().time)
+        concurrency = AdaptiveLimit(clock=asyncio.get_running_loop().time)
 
         async def request() -> None:
-            entered_at = await gate.enter()
+            acquired_at = await concurrency.acquire()
             await asyncio.sleep(0.04)
-            gate.leave(entered_at, 0, None)
+            concurrency.release(acquired_at, 0, None)
 
         limits = []
         for _ in range(3):
             await asyncio.gather(*(request() for _ in range(400)))
-            limits.append(gate.limit)
+            limits.append(concurrency.limit)
             await asyncio.sleep(60)
         return limits
 
@@ -203,25 +203,25 @@ def test_a_pause_is_not_counted_as_time_at_work() -> None:
 def test_an_epoch_retreats_once() -> None:
     async def main() -> list[int]:
         now = itertools.count()
-        gate = AdaptiveGate(clock=lambda: float(next(now)))
-        entered = [await gate.enter() for _ in range(START)]
+        concurrency = AdaptiveLimit(clock=lambda: float(next(now)))
+        acquired = [await concurrency.acquire() for _ in range(START)]
         limits = []
-        for at in entered:
-            gate.leave(at, 0, ServerError("simulated", 429))
-            limits.append(gate.limit)
-        gate.leave(await gate.enter(), 0, ServerError("simulated", 503))
-        return [*limits, gate.limit]
+        for at in acquired:
+            concurrency.release(at, 0, ServerError("simulated", 429))
+            limits.append(concurrency.limit)
+        concurrency.release(await concurrency.acquire(), 0, ServerError("simulated", 503))
+        return [*limits, concurrency.limit]
 
     assert asyncio.run(main()) == [11] * START + [1]
 
 
 def test_what_says_nothing_of_the_source_changes_nothing() -> None:
     async def main() -> int:
-        gate = AdaptiveGate(clock=lambda: 1.0)
+        concurrency = AdaptiveLimit(clock=lambda: 1.0)
         errors = (StoreError("/out", "disk full"), asyncio.CancelledError(), KeyError())
         for error in itertools.islice(itertools.cycle(errors), 1000):
-            gate.leave(await gate.enter(), 0, error)
-        return gate.limit
+            concurrency.release(await concurrency.acquire(), 0, error)
+        return concurrency.limit
 
     assert asyncio.run(main()) == START
 
@@ -257,16 +257,16 @@ def test_the_limit_stays_within_its_bounds(
     async def main() -> None:
         now = 0.0
         told: list[int] = []
-        gate = AdaptiveGate(
+        concurrency = AdaptiveLimit(
             clock=lambda: now, workers=workers, on_change=lambda limit, _reason: told.append(limit)
         )
         for error, count, seconds, size in steps:
-            entered = [await gate.enter() for _ in range(min(count, gate.limit))]
-            gate.received(size)
-            for at in entered:
+            acquired = [await concurrency.acquire() for _ in range(min(count, concurrency.limit))]
+            concurrency.received(size)
+            for at in acquired:
                 now += seconds / count
-                gate.leave(at, size, error)
-                assert 1 <= gate.limit <= workers == gate.workers
+                concurrency.release(at, size, error)
+                assert 1 <= concurrency.limit <= workers == concurrency.workers
         assert all(1 <= limit <= workers for limit in told)
 
     asyncio.run(main())
@@ -290,25 +290,25 @@ def test_no_sequence_of_windows_and_refusals_leads_out_of_bounds(
         assert controller.reason
 
 
-@pytest.mark.parametrize("make", [lambda: FixedGate(3), lambda: AdaptiveGate(workers=3)])
-def test_a_free_place_is_taken_without_a_pause(make: Callable[[], Gate]) -> None:
-    gate = make()
-    assert gate.limit == gate.workers == 3
+@pytest.mark.parametrize("make", [lambda: FixedLimit(3), lambda: AdaptiveLimit(workers=3)])
+def test_a_free_place_is_taken_without_a_pause(make: Callable[[], ConcurrencyLimit]) -> None:
+    concurrency = make()
+    assert concurrency.limit == concurrency.workers == 3
     with pytest.raises(StopIteration):
-        gate.enter().send(None)
+        concurrency.acquire().send(None)
 
 
 def test_places_are_handed_over_in_order() -> None:
     async def main() -> list[int]:
-        gate = FixedGate(2)
+        concurrency = FixedLimit(2)
         served: list[int] = []
 
         async def work(number: int) -> None:
-            entered_at = await gate.enter()
+            acquired_at = await concurrency.acquire()
             served.append(number)
-            gate.received(5)
+            concurrency.received(5)
             await asyncio.sleep(0.01)
-            gate.leave(entered_at, 0, None)
+            concurrency.release(acquired_at, 0, None)
 
         await asyncio.gather(*(work(number) for number in range(20)))
         return served
@@ -319,18 +319,18 @@ def test_places_are_handed_over_in_order() -> None:
 @pytest.mark.parametrize("released", ["before", "in the same turn", "later"])
 def test_a_waiter_cancelled_around_its_turn_loses_no_place(released: str) -> None:
     async def main() -> None:
-        gate = FixedGate(1)
-        at = await gate.enter()
-        first, second = (asyncio.create_task(gate.enter()) for _ in range(2))
+        concurrency = FixedLimit(1)
+        at = await concurrency.acquire()
+        first, second = (asyncio.create_task(concurrency.acquire()) for _ in range(2))
         await asyncio.sleep(0)
         if released == "before":
-            gate.leave(at, 0, None)
+            concurrency.release(at, 0, None)
             first.cancel()
         else:
             first.cancel()
             if released == "later":
                 await asyncio.sleep(0)
-            gate.leave(at, 0, None)
+            concurrency.release(at, 0, None)
         await asyncio.wait_for(second, 1)
         assert first.cancelled()
 
@@ -344,18 +344,18 @@ ACTIONS = st.lists(st.tuples(st.sampled_from(["enter", "leave", "cancel", "run"]
 @given(st.integers(1, 4), ACTIONS)
 def test_no_interleaving_loses_or_leaks_a_place(limit: int, actions: list[tuple[str, int]]) -> None:
     async def main() -> None:
-        gate = FixedGate(limit)
+        concurrency = FixedLimit(limit)
         inside: list[float] = []
         tasks: list[asyncio.Task[None]] = []
 
         async def come_in() -> None:
-            inside.append(await gate.enter())
+            inside.append(await concurrency.acquire())
 
         for action, number in actions:
             if action == "enter":
                 tasks.append(asyncio.create_task(come_in()))
             elif action == "leave" and inside:
-                gate.leave(inside.pop(), 0, None)
+                concurrency.release(inside.pop(), 0, None)
             elif action == "cancel" and tasks:
                 tasks[number % len(tasks)].cancel()
             else:
@@ -366,12 +366,12 @@ def test_no_interleaving_loses_or_leaks_a_place(limit: int, actions: list[tuple[
         waiting = sum(not task.done() for task in tasks)
         assert len(inside) == limit or not waiting
         while inside:
-            gate.leave(inside.pop(), 0, None)
+            concurrency.release(inside.pop(), 0, None)
             await asyncio.sleep(0)
             await asyncio.sleep(0)
         assert all(task.done() for task in tasks)
         # Every place is there again.
         for _ in range(limit):
-            await asyncio.wait_for(gate.enter(), 1)
+            await asyncio.wait_for(concurrency.acquire(), 1)
 
     simulate(main)

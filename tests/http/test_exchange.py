@@ -32,7 +32,7 @@ from crypto_lakehouse.core.errors import (
     TransferError,
     TruncatedBody,
 )
-from crypto_lakehouse.http.allowed_hosts import Origins
+from crypto_lakehouse.http.allowed_hosts import AllowedHosts
 from crypto_lakehouse.http.client import ExchangeClient, engine_client
 from crypto_lakehouse.http.routes import EngineRoutes
 from crypto_lakehouse.http.tls import tls_context
@@ -918,7 +918,7 @@ async def test_redirects_reuse_the_connection() -> None:
                 await peer.send(answer(b"here"))
 
     async with serving(script) as source, client_of() as client:
-        transport = HttpTransport(client, Origins.of(str(source.base), []))
+        transport = HttpTransport(client, AllowedHosts.of(str(source.base), []))
         async with transport.get(source.url("/from"), {}) as response:
             assert await response.read(LIMIT) == b"here"
         assert len(source.peers) == 1

@@ -23,7 +23,7 @@ from crypto_lakehouse.core.errors import (
     TransferError,
     TruncatedBody,
 )
-from crypto_lakehouse.http.allowed_hosts import Origins
+from crypto_lakehouse.http.allowed_hosts import AllowedHosts
 from crypto_lakehouse.http.client import engine_client, session_client
 from crypto_lakehouse.http.rate_limit import ByteRate, RequestRate
 from crypto_lakehouse.http.transport import Client, HttpTransport, object_url, retry_after_s
@@ -44,7 +44,7 @@ def opening(request: pytest.FixtureRequest) -> Opening:
 @pytest.fixture
 async def transport() -> AsyncIterator[HttpTransport]:
     async with session_client(4, 1.0) as client:
-        yield HttpTransport(client, Origins.of(BASE, ["s3.example", "Other.example:8443"]))
+        yield HttpTransport(client, AllowedHosts.of(BASE, ["s3.example", "Other.example:8443"]))
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ async def test_a_body_is_read_up_to_a_limit(
     limit: int, read: bytes | None, opening: Opening
 ) -> None:
     async with serving(b"0123456789") as url, opening(1, 5.0) as client:
-        transport = HttpTransport(client, Origins.of(str(url.origin()), []))
+        transport = HttpTransport(client, AllowedHosts.of(str(url.origin()), []))
         async with transport.get(url, {}) as response:
             assert response.status == 200
             assert await response.read(limit) == (read or b"0123456789")
@@ -118,7 +118,7 @@ async def test_a_body_is_read_up_to_a_limit(
 async def test_a_cap_is_paid_for_in_steps_of_what_it_allows(opening: Opening) -> None:
     async with serving(b"x" * 250) as url, opening(1, 5.0) as client:
         cap = ByteRate(100_000.0)
-        transport = HttpTransport(client, Origins.of(str(url.origin()), []), cap)
+        transport = HttpTransport(client, AllowedHosts.of(str(url.origin()), []), cap)
         async with transport.get(url, {}) as response:
             assert len(await response.read(1000)) == 250
 
@@ -127,7 +127,7 @@ async def test_a_refused_redirect_shows_no_secret(opening: Opening) -> None:
     location = "https://u:hunter2@evil.example/?X-Amz-Signature=deadbeef"
     redirect = web.Response(status=302, headers={"Location": location})
     async with serving(redirect) as url, opening(1, 5.0) as client:
-        transport = HttpTransport(client, Origins.of(str(url.origin()), []))
+        transport = HttpTransport(client, AllowedHosts.of(str(url.origin()), []))
         with pytest.raises(RedirectRefused) as caught:
             async with transport.get(url, {}):
                 pass
@@ -151,8 +151,8 @@ async def test_a_refused_redirect_shows_no_secret(opening: Opening) -> None:
     ],
 )
 def test_only_named_hosts_may_be_redirected_to(target: str, *, allowed: bool) -> None:
-    origins = Origins.of(BASE, ["s3.example", "Other.example:8443"])
-    assert origins.allow(URL(target)) is allowed
+    hosts = AllowedHosts.of(BASE, ["s3.example", "Other.example:8443"])
+    assert hosts.allow(URL(target)) is allowed
 
 
 @pytest.mark.parametrize(
@@ -204,7 +204,7 @@ async def speaking(answer: bytes) -> AsyncIterator[URL]:
 async def test_a_body_that_breaks_off_says_where(opening: Opening) -> None:
     cut = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n0123"
     async with speaking(cut) as url, opening(1, 5.0) as client:
-        transport = HttpTransport(client, Origins.of(str(url.origin()), []))
+        transport = HttpTransport(client, AllowedHosts.of(str(url.origin()), []))
         async with transport.get(url, {}) as response:
             with pytest.raises(TruncatedBody) as broken:
                 await response.read(10)
@@ -213,7 +213,7 @@ async def test_a_body_that_breaks_off_says_where(opening: Opening) -> None:
 
 async def test_a_body_that_nobody_reads_is_no_harm(opening: Opening) -> None:
     async with serving(b"x" * 5_000_000) as url, opening(1, 5.0) as client:
-        transport = HttpTransport(client, Origins.of(str(url.origin()), []))
+        transport = HttpTransport(client, AllowedHosts.of(str(url.origin()), []))
         for _ in range(2):
             async with transport.get(url, {}) as response:
                 assert response.size_bytes == 5_000_000
@@ -233,7 +233,7 @@ class CountedRate(RequestRate):
 async def test_each_request_is_paid_for(opening: Opening) -> None:
     async with serving(b"x") as url, opening(1, 5.0) as client:
         rate = CountedRate(1000.0)
-        transport = HttpTransport(client, Origins.of(str(url.origin()), []), None, rate)
+        transport = HttpTransport(client, AllowedHosts.of(str(url.origin()), []), None, rate)
         for sent in range(1, 4):
             async with transport.get(url, {}) as response:
                 assert rate.paid == sent

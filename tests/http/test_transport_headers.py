@@ -20,8 +20,8 @@ from crypto_lakehouse.collection.download.fetcher import Fetcher
 from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.errors import RedirectRefused
 from crypto_lakehouse.core.events import Event
-from crypto_lakehouse.http.allowed_hosts import Origins
-from crypto_lakehouse.http.concurrency_limit import FixedGate
+from crypto_lakehouse.http.allowed_hosts import AllowedHosts
+from crypto_lakehouse.http.concurrency_limit import FixedLimit
 from crypto_lakehouse.http.retry import RetryPolicy
 from crypto_lakehouse.http.routes import Route, SessionRoute
 from crypto_lakehouse.http.session_client import AiohttpClient
@@ -118,7 +118,7 @@ def test_no_text_in_a_key_becomes_a_query_a_fragment_or_another_host(text: str) 
 def test_the_source_and_named_hosts_are_the_only_origins(
     source: str, named: list[str], target: str, allowed: bool
 ) -> None:
-    assert Origins.of(source, named).allow(URL(target)) is allowed
+    assert AllowedHosts.of(source, named).allow(URL(target)) is allowed
 
 
 # Headers that are no text, or say what cannot be ----------------------------------------------
@@ -156,7 +156,7 @@ class Session:
 def transport_of(answer: Answer) -> HttpTransport:
     session = cast("aiohttp.ClientSession", Session(answer))
     client = AiohttpClient(SessionRoute(Route(session)), 1.0)
-    return HttpTransport(client, Origins.of(str(BASE), []))
+    return HttpTransport(client, AllowedHosts.of(str(BASE), []))
 
 
 @pytest.mark.parametrize(
@@ -224,7 +224,7 @@ async def test_validators_are_kept_where_they_are_text(
         emitted.extend(events)
 
     transport = Fixed(b"body", {"ETag": value, "Last-Modified": value}, announces=announces)
-    fetcher = Fetcher(transport, BASE, LocalStore(tmp_path), RetryPolicy(), FixedGate(1), emit)
+    fetcher = Fetcher(transport, BASE, LocalStore(tmp_path), RetryPolicy(), FixedLimit(1), emit)
     fetched = await fetcher.archive(fetcher.transfer(ARCHIVE))
     assert fetched is not None
     assert (fetched.etag, fetched.last_modified) == (kept, kept)

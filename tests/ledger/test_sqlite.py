@@ -29,7 +29,7 @@ from crypto_lakehouse.core.events import ArchiveFinished
 from crypto_lakehouse.core.protocols import FileStat, Ledger, LedgerRow, PartRow
 from crypto_lakehouse.core.verdicts import Verdict
 from crypto_lakehouse.ledger.schema import SCHEMA_VERSION
-from crypto_lakehouse.ledger.sqlite import Change, SqliteLedger
+from crypto_lakehouse.ledger.sqlite import LedgerEvent, SqliteLedger
 
 
 @pytest.fixture
@@ -189,7 +189,7 @@ def test_a_run_is_kept_with_its_end(ledger: SqliteLedger, path: Path) -> None:
 
 
 async def test_a_batch_that_sqlite_refuses_is_not_written_at_all(ledger: SqliteLedger) -> None:
-    batch: list[Change] = [
+    batch: list[LedgerEvent] = [
         finished(),
         body_started(OTHER),
         finished(archive=OTHER, reason=None),
@@ -204,7 +204,7 @@ async def test_a_batch_that_sqlite_refuses_is_not_written_at_all(ledger: SqliteL
 
 async def test_a_batch_that_is_written_twice_is_written_once(ledger: SqliteLedger) -> None:
     """A flush that was cancelled may be repeated."""
-    batch: list[Change] = [run_started("one"), body_started(OTHER), finished()]
+    batch: list[LedgerEvent] = [run_started("one"), body_started(OTHER), finished()]
     ledger.write(batch)
     once = await ledger.rows(FOLDER), ledger.parts_now(OTHER.folder)
     ledger.write(batch)

@@ -17,7 +17,7 @@ from yarl import URL
 from crypto_lakehouse.core.archive import INTERVALS, DataType, Market, Partition
 from crypto_lakehouse.core.errors import ListingError, NoListing
 from crypto_lakehouse.core.listed import ListingPage
-from crypto_lakehouse.http.allowed_hosts import Origins
+from crypto_lakehouse.http.allowed_hosts import AllowedHosts
 from crypto_lakehouse.http.client import engine_client
 from crypto_lakehouse.http.retry import RetryPolicy
 from crypto_lakehouse.http.s3_listing import Lister
@@ -65,7 +65,7 @@ async def lister(server: ArchiveServer, retry: RetryPolicy) -> AsyncIterator[Lis
 
     async with engine_client(8, 30) as client:
         yield Lister(
-            transport=HttpTransport(client, Origins.of(server.url, ())),
+            transport=HttpTransport(client, AllowedHosts.of(server.url, ())),
             base=URL(server.url),
             retry=retry,
             limiter=anyio.Semaphore(8),

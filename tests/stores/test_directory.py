@@ -16,7 +16,7 @@ from crypto_lakehouse.core.errors import StoreError
 from crypto_lakehouse.core.protocols import FileStat, Store
 from crypto_lakehouse.stores import parts
 from crypto_lakehouse.stores.directory import OWN_FOLDER, LocalStore
-from crypto_lakehouse.testing import Gate
+from crypto_lakehouse.testing import Latch
 
 
 def test_it_is_a_store(store: LocalStore) -> None:
@@ -358,7 +358,7 @@ async def test_hashing_ends_with_its_task(
     path = root / (KEY if hashes == "a file" else KEY + ".part")
     path.parent.mkdir(parents=True)
     path.write_bytes(b"one two three four")
-    began, go_on, seen = Gate(), Gate(), []
+    began, go_on, seen = Latch(), Latch(), []
 
     def update(data: bytes | bytearray) -> None:
         seen.append(bytes(data))

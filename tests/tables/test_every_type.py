@@ -16,7 +16,7 @@ from crypto_lakehouse.tables.iceberg.catalog import LakeCatalog
 from crypto_lakehouse.tables.ingest.ingestion import IngestSettings
 from crypto_lakehouse.tables.lake.lake import Lake
 from crypto_lakehouse.tables.quality.inspector import Inspector
-from crypto_lakehouse.tables.quality.known_row_holes import load_known_holes
+from crypto_lakehouse.tables.quality.known_row_holes import load_known_row_holes
 from crypto_lakehouse.tables.reading.batch import Batch
 from crypto_lakehouse.tables.reading.reader import read_batches
 from crypto_lakehouse.tables.schema.schemas import Column, TableSchema, schema_of
@@ -95,7 +95,7 @@ def test_spot_changed_its_unit(day: date, tmp_path: Path) -> None:
 @ALL
 def test_made_up_archives_are_sound(schema: TableSchema, tmp_path: Path) -> None:
     archive = archive_of(schema)
-    inspector = Inspector(schema, {}, load_known_holes())
+    inspector = Inspector(schema, {}, load_known_row_holes())
     for batch in read_batches([put(tmp_path, archive)], schema):
         assert isinstance(batch, Batch)
         (quality,) = inspector.check(batch).qualities

@@ -15,10 +15,10 @@ from attrs import define, field
 from tests.workflows.conftest import BIG_KEY, Collection, big_zip
 from yarl import URL
 
-from crypto_lakehouse.collection.download.parallel_ranges import Segments
-from crypto_lakehouse.collection.download.range_scaling import SegmentRules
+from crypto_lakehouse.collection.download.parallel_ranges import ParallelRanges
+from crypto_lakehouse.collection.download.range_scaling import RangeRules
 from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
-from crypto_lakehouse.http.allowed_hosts import Origins
+from crypto_lakehouse.http.allowed_hosts import AllowedHosts
 from crypto_lakehouse.http.retry import RetryPolicy
 from crypto_lakehouse.http.transport import HttpTransport, Response
 from crypto_lakehouse.testing import faults
@@ -29,8 +29,8 @@ MIB = 1 << 20
 PIECE = 256 * 1024
 SIZE = 12 * MIB
 
-RULES = SegmentRules(
-    least_bytes=8 * MIB, least_rest_bytes=4 * MIB, least_rest_s=1.0, piece_bytes=PIECE,
+RULES = RangeRules(
+    least_bytes=8 * MIB, least_rest_bytes=4 * MIB, least_rest_s=1.0, range_bytes=PIECE,
     settle_s=0.0, watch_s=1.0, trial_s=0.25,
 )  # fmt: skip
 
@@ -95,8 +95,8 @@ class Clocked:
     clock: Clock
 
     @property
-    def origins(self) -> Origins:
-        return self.transport.origins
+    def hosts(self) -> AllowedHosts:
+        return self.transport.hosts
 
     @asynccontextmanager
     async def get(self, url: URL, headers: Mapping[str, str]) -> AsyncIterator[Response]:
@@ -143,7 +143,7 @@ class _Clocked:
 def clock(monkeypatch: pytest.MonkeyPatch, collection: Collection) -> Iterator[Clock]:
     """Small thresholds, and a source that caps each connection."""
     clock = Clock()
-    monkeypatch.setattr(collector_stack, "Segments", lambda: Segments(RULES, clock))
+    monkeypatch.setattr(collector_stack, "ParallelRanges", lambda: ParallelRanges(RULES, clock))
     monkeypatch.setattr(
         collector_stack,
         "make_transport",

@@ -120,7 +120,7 @@ async def run_to_end(workflow: Any, *, as_json: bool, strict: bool = False) -> i
 def _printed(text: str) -> bool:
     """Print the report; whether nobody wants it, or it cannot be written, changes no archive."""
     from crypto_lakehouse.cli.streams import give_up_stdout
-    from crypto_lakehouse.stores.os_errors import advice
+    from crypto_lakehouse.stores.os_errors import what_to_do
 
     try:
         click.echo(text)
@@ -128,7 +128,7 @@ def _printed(text: str) -> bool:
         give_up_stdout()
     except OSError as error:
         give_up_stdout()
-        reason = advice(error, "")
+        reason = what_to_do(error, "")
         click.echo(f"error: the report cannot be written to standard output: {reason}", err=True)
         return False
     return True

@@ -22,7 +22,7 @@ from crypto_lakehouse.cli.streams import (
 from crypto_lakehouse.core.errors import ConfigurationWarning, LakehouseError
 from crypto_lakehouse.core.gc_tuning import rare_collections
 from crypto_lakehouse.core.redaction import redact
-from crypto_lakehouse.stores.os_errors import STOPS_RUN, advice
+from crypto_lakehouse.stores.os_errors import STOPS_RUN, what_to_do
 
 __all__ = ["cli", "main"]
 
@@ -109,7 +109,7 @@ def _run(arguments: Sequence[str] | None) -> int:
     except Exception as error:  # noqa: BLE001 - the last place to say something without secrets
         if isinstance(error, OSError) and error.errno in STOPS_RUN:
             give_up_stdout()  # it may be what cannot be written
-            click.echo(f"error: {redact(advice(error, ''))}", err=True)
+            click.echo(f"error: {redact(what_to_do(error, ''))}", err=True)
             return 1
         click.echo(redact(traceback.format_exc()), err=True)
         click.echo("error: this is a fault in crypto-lakehouse; please report it", err=True)

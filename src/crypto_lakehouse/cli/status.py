@@ -15,7 +15,7 @@ from crypto_lakehouse.cli.options import option_overrides
 
 if TYPE_CHECKING:
     from crypto_lakehouse.coverage.coverage import Hole, HoleCause, SeriesCoverage
-    from crypto_lakehouse.workflows.status import Status, StatusTotals
+    from crypto_lakehouse.workflows.status import CoverageStatus, StatusTotals
 
 __all__ = ["command"]
 
@@ -108,7 +108,7 @@ def command(*, as_json: bool, with_holes: bool, plot: str | None, **given: str |
 
 
 def _counted(
-    status: Status, totals: StatusTotals, picture: _Picture | None
+    status: CoverageStatus, totals: StatusTotals, picture: _Picture | None
 ) -> Iterator[SeriesCoverage]:
     for coverage in status:
         totals.add(coverage)
@@ -117,7 +117,9 @@ def _counted(
         yield coverage
 
 
-def _print_json(status: Status, coverages: Iterator[SeriesCoverage], totals: StatusTotals) -> None:
+def _print_json(
+    status: CoverageStatus, coverages: Iterator[SeriesCoverage], totals: StatusTotals
+) -> None:
     """One object, written as it comes: nothing of it waits for the last series."""
     from crypto_lakehouse.workflows.status import coverage_mapping
 
@@ -131,7 +133,7 @@ def _print_json(status: Status, coverages: Iterator[SeriesCoverage], totals: Sta
 
 
 def _print_text(
-    status: Status,
+    status: CoverageStatus,
     coverages: Iterator[SeriesCoverage],
     totals: StatusTotals,
     *,
@@ -146,7 +148,9 @@ def _print_text(
     click.echo(_summary(totals) if totals.series else "the ledger has no series that fits")
 
 
-def _print_tables(status: Status, coverages: list[SeriesCoverage], *, with_holes: bool) -> None:
+def _print_tables(
+    status: CoverageStatus, coverages: list[SeriesCoverage], *, with_holes: bool
+) -> None:
     from crypto_lakehouse.cli.render import print_table
 
     print_table(f"coverage as of {status.today}", _COLUMNS, map(_cells, coverages))
@@ -238,7 +242,7 @@ class _Picture:
         else:
             self._left_out += 1
 
-    def draw(self, status: Status) -> None:
+    def draw(self, status: CoverageStatus) -> None:
         from crypto_lakehouse.charts.coverage_plot import plot_coverage
 
         for path in plot_coverage(self._kept, self._path, today=status.today):

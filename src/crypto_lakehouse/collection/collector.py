@@ -12,16 +12,20 @@ from attrs import define, evolve, field
 
 from crypto_lakehouse.collection.download.fetcher import Fetched, Fetcher, Transfer
 from crypto_lakehouse.collection.inventory import Work
-from crypto_lakehouse.collection.verdicts.inspect_download import Examiner, Exhibit
+from crypto_lakehouse.collection.verdicts.inspect_download import Download, DownloadInspector
 from crypto_lakehouse.collection.verdicts.local_copy import (
     ACCEPTED,
     NOTHING,
-    Standing,
-    StandingProver,
+    LocalCopy,
+    LocalCopyChecker,
     kept_digest,
 )
 from crypto_lakehouse.collection.verdicts.outcome import Outcome
-from crypto_lakehouse.collection.verdicts.verdict_rules import Ruling, judge, judge_again
+from crypto_lakehouse.collection.verdicts.verdict_rules import (
+    Decision,
+    decide,
+    decide_on_second_fetch,
+)
 from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.errors import StoreError, TransferError
 from crypto_lakehouse.core.events import ArchiveFinished
@@ -64,12 +68,12 @@ class ArchiveCollector:
     known_hole: Callable[[Archive], str] = field(default=lambda _: "")
     today: date
     clock: Callable[[], float] = time.monotonic
-    _examiner: Examiner = field(init=False)
-    _prover: StandingProver = field(init=False)
+    _inspector: DownloadInspector = field(init=False)
+    _checker: LocalCopyChecker = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._examiner = Examiner(self.fetcher, self.integrity, self.keep_sidecars)
-        self._prover = StandingProver(self.store, self._examiner, self.keep_sidecars)
+        self._inspector = DownloadInspector(self.fetcher, self.integrity, self.keep_sidecars)
+        self._checker = LocalCopyChecker(self.store, self._inspector, self.keep_sidecars)
 
     async def collect(self, work: Work) -> ArchiveFinished:
         """Settle one archive.
@@ -79,29 +83,29 @@ class ArchiveCollector:
         """
         started = self.clock()
         transfer = self.fetcher.transfer(work.archive, work.part)
-        standing = NOTHING
+        local_copy = NOTHING
         try:
             known = None
             if work.stat is not None:
-                standing = await self._prover.recognise(work)
-                standing = await self._prover.ask(work, transfer, standing)
-                known = await self._prover.settle(work, transfer, standing)
-            outcome = known or await self._fetch(work, transfer, standing)
+                local_copy = await self._checker.recognise(work)
+                local_copy = await self._checker.ask(work, transfer, local_copy)
+                known = await self._checker.settle(work, transfer, local_copy)
+            outcome = known or await self._fetch(work, transfer, local_copy)
             if work.part is not None or transfer.streamed is not None:
                 # A beginning that became nothing: the object is gone, or came whole in another way.
                 await self.store.remove(work.archive.key + PART_SUFFIX)
         except TransferError as error:
-            outcome = _failed(standing, redact(str(error)))
+            outcome = _failed(local_copy, redact(str(error)))
         except StoreError as error:
             if error.stops_run:
                 raise
-            outcome = _failed(standing, str(error))
+            outcome = _failed(local_copy, str(error))
         except OSError as error:  # a stored file that cannot be read back
-            outcome = _failed(standing, f"cannot be read back: {error}")
+            outcome = _failed(local_copy, f"cannot be read back: {error}")
         return ArchiveFinished(
             archive=work.archive,
-            verdict=outcome.ruling.verdict,
-            reason=outcome.ruling.reason,
+            verdict=outcome.decision.verdict,
+            reason=outcome.decision.reason,
             size_bytes=outcome.stat.size_bytes if outcome.stat else None,
             mtime_ns=outcome.stat.mtime_ns if outcome.stat else None,
             sha256=outcome.sha256,
@@ -119,65 +123,73 @@ class ArchiveCollector:
             accepted=outcome.accepted,
         )
 
-    async def _fetch(self, work: Work, transfer: Transfer, standing: Standing) -> Outcome:
-        exhibit, ruling = await self._look(work, transfer)
-        if exhibit is None:
-            return self._absent(work, standing)
-        ruling = self._policy(ruling, exhibit, standing)
-        if not _is_let_in(ruling) or (standing.is_verified and _is_doubtful(ruling)):
-            return await self._set_aside(work, transfer, exhibit, ruling, standing)
-        return await self._let_in(work, transfer, exhibit, ruling, standing)
+    async def _fetch(self, work: Work, transfer: Transfer, local_copy: LocalCopy) -> Outcome:
+        download, decision = await self._inspect(work, transfer)
+        if download is None:
+            return self._absent(work, local_copy)
+        decision = self._policy(decision, download, local_copy)
+        if not _is_let_in(decision) or (local_copy.is_verified and _is_doubtful(decision)):
+            return await self._set_aside(work, transfer, download, decision, local_copy)
+        return await self._let_in(work, transfer, download, decision, local_copy)
 
-    async def _look(self, work: Work, transfer: Transfer) -> tuple[Exhibit | None, Ruling]:
-        """Fetch and judge; what is not clearly good is fetched anew and judged again."""
+    async def _inspect(self, work: Work, transfer: Transfer) -> tuple[Download | None, Decision]:
+        """Fetch and decide; what is not clearly good is fetched anew and decided again."""
         listed = work.planned.listed
-        first = await self._examiner.examine(transfer, listed)
+        first = await self._inspector.inspect(transfer, listed)
         if first is None:
-            return None, Ruling(Verdict.MISSING)
-        ruling = judge(first.look)
-        if ruling is not None:
-            return first, ruling
+            return None, Decision(Verdict.MISSING)
+        decision = decide(first.evidence)
+        if decision is not None:
+            return first, decision
         await first.body.discard()
-        second = await self._look_again(transfer, listed)
+        second = await self._inspect_again(transfer, listed)
         if second is None:
-            return None, Ruling(Verdict.MISSING)
-        return second, _as_sent(judge_again(first.look, second.look), second.fetched)
+            return None, Decision(Verdict.MISSING)
+        return second, _as_sent(
+            decide_on_second_fetch(first.evidence, second.evidence), second.fetched
+        )
 
-    async def _look_again(self, transfer: Transfer, listed: ListedArchive | None) -> Exhibit | None:
-        """Look afresh, at the second source where there is one and it has the archive."""
+    async def _inspect_again(
+        self, transfer: Transfer, listed: ListedArchive | None
+    ) -> Download | None:
+        """Fetch anew, from the second source if there is one and it has the archive."""
         if self.fetcher.ask_elsewhere(transfer):
             with suppress(TransferError):
-                elsewhere = await self._examiner.examine(transfer, listed)
+                elsewhere = await self._inspector.inspect(transfer, listed)
                 if elsewhere is not None:
                     return elsewhere
             self.fetcher.ask_first(transfer)
-        return await self._examiner.examine(transfer, listed)
+        return await self._inspector.inspect(transfer, listed)
 
-    def _policy(self, ruling: Ruling, exhibit: Exhibit, standing: Standing) -> Ruling:
-        """What the owner's policy and the version that stands make of a ruling."""
-        look = exhibit.look
-        if ruling.verdict is Verdict.UPSTREAM_MISMATCH and self.accept_mismatch:
-            return Ruling(Verdict.UPSTREAM_MISMATCH, ACCEPTED)
-        if look.is_stale and ruling.verdict is Verdict.VERIFIED and standing.present is not None:
-            return Ruling(Verdict.FAILED, ruling.reason)
-        return ruling
+    def _policy(self, decision: Decision, download: Download, local_copy: LocalCopy) -> Decision:
+        """What the owner's policy and the version that stands make of a decision."""
+        evidence = download.evidence
+        if decision.verdict is Verdict.UPSTREAM_MISMATCH and self.accept_mismatch:
+            return Decision(Verdict.UPSTREAM_MISMATCH, ACCEPTED)
+        if (
+            evidence.is_stale
+            and decision.verdict is Verdict.VERIFIED
+            and local_copy.present is not None
+        ):
+            return Decision(Verdict.FAILED, decision.reason)
+        return decision
 
-    def _absent(self, work: Work, standing: Standing) -> Outcome:
-        if standing.present is not None:
-            ruling = Ruling(Verdict.UNCHANGED, _GONE)
+    def _absent(self, work: Work, local_copy: LocalCopy) -> Outcome:
+        if local_copy.present is not None:
+            decision = Decision(Verdict.UNCHANGED, _GONE)
             return (
-                evolve(standing.present, ruling=ruling)
-                if standing.is_verified
-                else standing.present
+                evolve(local_copy.present, decision=decision)
+                if local_copy.is_verified
+                else local_copy.present
             )
         if work.planned.may_be_late(self.today):
             days = work.planned.lag_days
             reason = f"not there yet; up to {days} days after the period that is normal"
-            return Outcome(ruling=Ruling(Verdict.NOT_PUBLISHED, reason))
+            return Outcome(decision=Decision(Verdict.NOT_PUBLISHED, reason))
         if hole := self.known_hole(work.archive):
-            return Outcome(ruling=Ruling(Verdict.NOT_PUBLISHED, hole))
+            return Outcome(decision=Decision(Verdict.NOT_PUBLISHED, hole))
         reason = "the source has no such archive, although the calendar says that it must exist"
-        return Outcome(ruling=Ruling(Verdict.MISSING, reason))
+        return Outcome(decision=Decision(Verdict.MISSING, reason))
 
     # What is fetched goes to its final name, or to quarantine ----------------------------------
 
@@ -185,29 +197,29 @@ class ArchiveCollector:
         self,
         work: Work,
         transfer: Transfer,
-        exhibit: Exhibit,
-        ruling: Ruling,
-        standing: Standing,
+        download: Download,
+        decision: Decision,
+        local_copy: LocalCopy,
     ) -> Outcome:
         """Swap the bytes in. Those of another version that stood there are kept aside."""
-        replaced = standing.sha256 not in {None, exhibit.look.sha256}
+        replaced = local_copy.sha256 not in {None, download.evidence.sha256}
         kept_as = ""
-        if replaced and self.keep_replaced and standing.sha256 is not None:
-            kept_as = await self.store.keep_replaced(work.archive.key, standing.sha256)
-        stat, ruling = await self._commit(work, exhibit, ruling)
-        return _of_exhibit(
-            exhibit,
-            ruling,
+        if replaced and self.keep_replaced and local_copy.sha256 is not None:
+            kept_as = await self.store.keep_replaced(work.archive.key, local_copy.sha256)
+        stat, decision = await self._commit(work, download, decision)
+        return _of_download(
+            download,
+            decision,
             transfer,
             stat=stat,
-            change="replaced" if replaced else _restamped(work, exhibit.fetched),
+            change="replaced" if replaced else _restamped(work, download.fetched),
             kept_as=kept_as,
-            accepted=ruling.verdict is Verdict.UPSTREAM_MISMATCH,
+            accepted=decision.verdict is Verdict.UPSTREAM_MISMATCH,
         )
 
     async def _commit(
-        self, work: Work, exhibit: Exhibit, ruling: Ruling
-    ) -> tuple[FileStat, Ruling]:
+        self, work: Work, download: Download, decision: Decision
+    ) -> tuple[FileStat, Decision]:
         """Move zip and sidecar to their final names.
 
         Sidecar first, so that no zip is ever without its proof; but behind a zip that it takes
@@ -215,21 +227,21 @@ class ArchiveCollector:
         What takes a good file's place is synced before: a power loss leaves one of the two.
         """
         stands = work.stat is not None
-        data = exhibit.sidecar if self.keep_sidecars else None
-        agrees = exhibit.look.published_sha256 == exhibit.look.sha256
-        if data is not None and not agrees and ruling.verdict is Verdict.VERIFIED:
+        data = download.sidecar if self.keep_sidecars else None
+        agrees = download.evidence.published_sha256 == download.evidence.sha256
+        if data is not None and not agrees and decision.verdict is Verdict.VERIFIED:
             reason = "the ETag proves it; its sidecar disagrees and is not kept"
-            ruling = Ruling(ruling.verdict, reason)
+            decision = Decision(decision.verdict, reason)
         if data is None or not agrees:
-            stat = await exhibit.body.commit(sync=stands)
-            await self._drop_foreign_sidecar(work, exhibit.look.sha256)
-            return stat, ruling
+            stat = await download.body.commit(sync=stands)
+            await self._drop_foreign_sidecar(work, download.evidence.sha256)
+            return stat, decision
         if stands:
-            stat = await exhibit.body.commit(sync=True)
+            stat = await download.body.commit(sync=True)
             await self.store.put(work.archive.sidecar_key, data, sync=True)
-            return stat, ruling
+            return stat, decision
         await self.store.put(work.archive.sidecar_key, data)
-        return await exhibit.body.commit(), ruling
+        return await download.body.commit(), decision
 
     async def _drop_foreign_sidecar(self, work: Work, sha256: str) -> None:
         """Remove the sidecar of another version; beside this one it would be a lie."""
@@ -240,59 +252,61 @@ class ArchiveCollector:
         self,
         work: Work,
         transfer: Transfer,
-        exhibit: Exhibit,
-        ruling: Ruling,
-        standing: Standing,
+        download: Download,
+        decision: Decision,
+        local_copy: LocalCopy,
     ) -> Outcome:
-        is_same = exhibit.look.sha256 == standing.sha256
+        is_same = download.evidence.sha256 == local_copy.sha256
         # Nothing is wrong with bytes that are only old, or that stand there already.
-        if ruling.verdict is Verdict.FAILED or (is_same and _is_doubtful(ruling)):
-            await exhibit.body.discard()
+        if decision.verdict is Verdict.FAILED or (is_same and _is_doubtful(decision)):
+            await download.body.discard()
         else:
-            await exhibit.body.quarantine(_note(work, exhibit, ruling))
-        stands = standing.present is not None
+            await download.body.quarantine(_note(work, download, decision))
+        stands = local_copy.present is not None
         if stands:
-            what = "was verified" if standing.is_verified else "stood here"
-            reason = f"{ruling.reason}; the version that {what} before stays"
-            ruling = Ruling(ruling.verdict, reason)
-        return _of_exhibit(exhibit, ruling, transfer, stands=stands)
+            what = "was verified" if local_copy.is_verified else "stood here"
+            reason = f"{decision.reason}; the version that {what} before stays"
+            decision = Decision(decision.verdict, reason)
+        return _of_download(download, decision, transfer, stands=stands)
 
 
-def _is_let_in(ruling: Ruling) -> bool:
-    good = ruling.verdict in {Verdict.VERIFIED, Verdict.SIDECAR_MISSING}
-    return good or ruling.reason == ACCEPTED
+def _is_let_in(decision: Decision) -> bool:
+    good = decision.verdict in {Verdict.VERIFIED, Verdict.SIDECAR_MISSING}
+    return good or decision.reason == ACCEPTED
 
 
-def _as_sent(ruling: Ruling, fetched: Fetched) -> Ruling:
+def _as_sent(decision: Decision, fetched: Fetched) -> Decision:
     """Blame whoever encoded the bytes on their way, although they were asked for as they are."""
     encoding = fetched.headers.get("Content-Encoding", "identity")
     wrong = {Verdict.CORRUPT, Verdict.UPSTREAM_MISMATCH}
-    if ruling.verdict not in wrong or encoding == "identity":
-        return ruling
-    reason = f"{ruling.reason}; it was sent with Content-Encoding: {_printable(encoding)}, unasked"
-    return Ruling(Verdict.CORRUPT, reason)
+    if decision.verdict not in wrong or encoding == "identity":
+        return decision
+    reason = (
+        f"{decision.reason}; it was sent with Content-Encoding: {_printable(encoding)}, unasked"
+    )
+    return Decision(Verdict.CORRUPT, reason)
 
 
-def _is_doubtful(ruling: Ruling) -> bool:
+def _is_doubtful(decision: Decision) -> bool:
     """Whether bytes are good enough for an empty place, but not for that of verified ones."""
-    return ruling.verdict is Verdict.SIDECAR_MISSING
+    return decision.verdict is Verdict.SIDECAR_MISSING
 
 
-def _failed(standing: Standing, reason: str) -> Outcome:
-    return Outcome(ruling=Ruling(Verdict.FAILED, reason), stands=standing.present is not None)
+def _failed(local_copy: LocalCopy, reason: str) -> Outcome:
+    return Outcome(decision=Decision(Verdict.FAILED, reason), stands=local_copy.present is not None)
 
 
-def _of_exhibit(
-    exhibit: Exhibit,
-    ruling: Ruling,
+def _of_download(
+    download: Download,
+    decision: Decision,
     transfer: Transfer,
     **facts: Any,  # noqa: ANN401 - further fields of `Outcome`
 ) -> Outcome:
-    look, fetched = exhibit.look, exhibit.fetched
+    evidence, fetched = download.evidence, download.fetched
     return Outcome(
-        ruling=ruling,
-        sha256=look.sha256,
-        published_sha256=look.published_sha256,
+        decision=decision,
+        sha256=evidence.sha256,
+        published_sha256=evidence.published_sha256,
         etag=fetched.etag,
         last_modified=fetched.last_modified,
         sidecar_etag=transfer.sidecar_etag,
@@ -302,7 +316,7 @@ def _of_exhibit(
 
 def _restamped(work: Work, fetched: Fetched) -> str:
     """Whether the same bytes came under other dates or ETags than the ledger knows."""
-    row = work.standing
+    row = work.verified_row
     if row is None or row.etag is None:
         return ""
     same = same_etag(row.etag, fetched.etag) and same_moment(
@@ -311,16 +325,16 @@ def _restamped(work: Work, fetched: Fetched) -> str:
     return "" if same else "restamped"
 
 
-def _note(work: Work, exhibit: Exhibit, ruling: Ruling) -> dict[str, object]:
+def _note(work: Work, download: Download, decision: Decision) -> dict[str, object]:
     """What quarantine says of the bytes that it keeps."""
-    fetched = exhibit.fetched
+    fetched = download.fetched
     return {
         "key": work.archive.key,
-        "verdict": str(ruling.verdict),
-        "reason": ruling.reason,
-        "sha256": exhibit.look.sha256,
-        "published_sha256": exhibit.look.published_sha256,
-        "size_bytes": exhibit.body.size_bytes,
+        "verdict": str(decision.verdict),
+        "reason": decision.reason,
+        "sha256": download.evidence.sha256,
+        "published_sha256": download.evidence.published_sha256,
+        "size_bytes": download.body.size_bytes,
         "etag": fetched.etag,
         "last_modified": fetched.last_modified,
         "url": redact(fetched.url),

@@ -1,7 +1,7 @@
 """Hand events from the workers to the sinks: one task, one bounded queue.
 
-Workers wait only where the queue is full. A sick sink is dropped and named; the run goes on,
-unless it cannot do without that sink.
+Workers wait only where the queue is full. A sink that fails is dropped and named; the run goes
+on, unless it cannot do without that sink.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from crypto_lakehouse.core.errors import LakehouseError, SinkError
 from crypto_lakehouse.core.events import ArchivesUnchanged, Event, RunWarned
 from crypto_lakehouse.core.protocols import Sink
 
-__all__ = ["Dispatcher"]
+__all__ = ["EventQueue"]
 
 #: How many batches may wait for the sinks before the workers do.
 QUEUE_BATCHES = 1024
@@ -37,7 +37,7 @@ CLOSE_WITHIN_S = 0.25
 
 
 @define
-class Dispatcher:
+class EventQueue:
     """Owns the event queue of a run.
 
     Use: run `run()` as a task; call `emit` from anywhere; call `finish()` once nothing emits
@@ -47,12 +47,12 @@ class Dispatcher:
 
     Args:
         sinks: Who listens, in this order.
-        farewell: Makes the last event, once all others are delivered.
+        last_event: Makes the last event, once all others are delivered.
         gather_s: How long events are gathered before the sinks hear of them, in seconds.
     """
 
     sinks: list[Sink]
-    farewell: Callable[[], Event]
+    last_event: Callable[[], Event]
     gather_s: float = GATHER_S
     _scope: anyio.CancelScope = field(init=False, factory=lambda: anyio.CancelScope(shield=True))
     _finished: anyio.Event = field(init=False, factory=anyio.Event)
@@ -88,7 +88,7 @@ class Dispatcher:
         with self._scope:
             try:
                 await self._deliver_all()
-                await self._deliver([self.farewell()])
+                await self._deliver([self.last_event()])
             finally:
                 self._receive.close()
                 await self._close(tuple(self.sinks))
@@ -120,17 +120,17 @@ class Dispatcher:
 
     async def _deliver(self, batch: list[Event]) -> None:
         """Hand a batch to the sinks; an empty one stands for a quiet while."""
-        sick = (
+        failed_sinks = (
             await self._each(self.sinks, "handle", batch)
             if batch
             else await self._each(self.sinks, "flush")
         )
-        await self._name(sick)
+        await self._name(failed_sinks)
 
-    async def _name(self, sick: list[SinkError]) -> None:
+    async def _name(self, failed_sinks: list[SinkError]) -> None:
         """Tell those that are well of those that were dropped."""
-        if sick:
-            await self._deliver([RunWarned(message=str(error)) for error in sick])
+        if failed_sinks:
+            await self._deliver([RunWarned(message=str(error)) for error in failed_sinks])
 
     async def _close(self, sinks: Sequence[Sink]) -> None:
         """Close every sink once, whatever another one does, and also after the deadline."""
@@ -147,23 +147,23 @@ class Dispatcher:
         self, sinks: Iterable[Sink], method: str, *arguments: Sequence[Event]
     ) -> list[SinkError]:
         """Call one method of every sink; drop and close those that fail, and return why."""
-        sick: list[SinkError] = []
+        failed_sinks: list[SinkError] = []
         fatal: SinkError | None = None
         for sink in tuple(sinks):
             try:
                 await getattr(sink, method)(*_as_taken(sink, arguments))
             except Exception as error:  # noqa: BLE001 - a sink may be anybody's code
                 reason = str(error) if isinstance(error, LakehouseError) else repr(error)
-                sick.append(SinkError(sink.name, reason))
-                sick[-1].__cause__ = error
-                fatal = fatal or (sick[-1] if sink.required else None)
+                failed_sinks.append(SinkError(sink.name, reason))
+                failed_sinks[-1].__cause__ = error
+                fatal = fatal or (failed_sinks[-1] if sink.required else None)
                 self.sinks = [other for other in self.sinks if other is not sink]
                 if method != "close":
                     with suppress(Exception):
                         await sink.close()
         if fatal is not None:
             raise fatal
-        return sick
+        return failed_sinks
 
 
 def _as_taken(sink: Sink, arguments: tuple[Sequence[Event], ...]) -> tuple[Sequence[Event], ...]:

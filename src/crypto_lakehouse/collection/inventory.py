@@ -77,7 +77,7 @@ class Work:
         return self.planned.archive
 
     @property
-    def standing(self) -> LedgerRow | None:
+    def verified_row(self) -> LedgerRow | None:
         """The ledger's row of the verified version that stands at the final name, if one does."""
         row, stat = self.row, self.stat
         if row is None or stat is None or row.verdict not in SUCCESSES:

@@ -26,12 +26,12 @@ from typing import Literal
 from attrs import define, field
 
 from crypto_lakehouse.core.errors import ServerError, TransferError
-from crypto_lakehouse.http.concurrency_limit import REFUSALS, _Places
+from crypto_lakehouse.http.concurrency_limit import REFUSALS, ResizableSemaphore
 
-__all__ = ["AdaptiveGate", "Controller"]
+__all__ = ["AdaptiveLimit", "Controller"]
 
 
-#: Where `AdaptiveGate` begins, and how far it may go, in requests under way.
+#: Where `AdaptiveLimit` begins, and how far it may go, in requests under way.
 START, MOST = 16, 256
 #: A request counts as much as this many bytes of body: what one connection brings in the time
 #: that the first byte takes (30 ms at 4 MB/s). So the work that a place does in a second hardly
@@ -64,7 +64,7 @@ REST_LEAST, REST_MOST = 4, 16
 
 @define
 class Controller:
-    """The arithmetic of `AdaptiveGate`: no clock, no tasks, no chance.
+    """The arithmetic of `AdaptiveLimit`: no clock, no tasks, no chance.
 
     Attributes:
         limit, most: Places, and how many there may be; at least 1.
@@ -209,7 +209,7 @@ class _Tally:
 
 
 @define
-class AdaptiveGate(_Places):
+class AdaptiveLimit(ResizableSemaphore):
     """As many places as bring something; see the module's docstring.
 
     Args:
@@ -235,10 +235,10 @@ class AdaptiveGate(_Places):
         """Count a part of a large body, so that slow transfers can be judged while they last."""
         self._count(size_bytes / REQUEST_BYTES)
 
-    def leave(self, entered_at: float, size_bytes: int, error: BaseException | None) -> None:
-        """Give a place back, and learn from how it went; see `Gate`."""
+    def release(self, acquired_at: float, size_bytes: int, error: BaseException | None) -> None:
+        """Give a place back, and learn from how it went; see `ConcurrencyLimit`."""
         if isinstance(error, ServerError) and error.status in REFUSALS:
-            self._refused(entered_at)
+            self._refused(acquired_at)
         elif error is None or isinstance(error, TransferError):  # Else it is not the source's.
             self._credit = min(BORNE_AT_ONCE, self._credit + BORNE_SHARE)
             self._tally.answers += 1
@@ -248,8 +248,8 @@ class AdaptiveGate(_Places):
         if not self._taken:  # A pause; the next window begins with the next request.
             self._open(-math.inf)
 
-    def _refused(self, entered_at: float) -> None:
-        if entered_at <= self._epoch_began_at:
+    def _refused(self, acquired_at: float) -> None:
+        if acquired_at <= self._epoch_began_at:
             return
         if self._credit >= 1:
             self._credit -= 1

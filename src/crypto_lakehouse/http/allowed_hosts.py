@@ -9,11 +9,11 @@ from yarl import URL
 
 from crypto_lakehouse.core.hosts import is_loopback, kind_of_address
 
-__all__ = ["Origins"]
+__all__ = ["AllowedHosts"]
 
 
 @frozen
-class Origins:
+class AllowedHosts:
     """Which hosts a run may talk to: the source, and those named beside it.
 
     Attributes:
@@ -36,7 +36,7 @@ class Origins:
         second_url: str | None = None,
         *,
         allow_http: bool = False,
-    ) -> Origins:
+    ) -> AllowedHosts:
         """Take the hosts that a configuration names."""
         named = frozenset(host.lower() for host in others)
         return cls(URL(source_url), named, URL(second_url) if second_url else None, allow_http)

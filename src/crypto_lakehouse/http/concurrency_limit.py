@@ -15,14 +15,14 @@ from typing import Protocol
 
 from attrs import define, field
 
-__all__ = ["FixedGate", "Gate"]
+__all__ = ["ConcurrencyLimit", "FixedLimit"]
 
 
 #: The statuses by which a source says "too much".
 REFUSALS = frozenset({429, 503})
 
 
-class Gate(Protocol):
+class ConcurrencyLimit(Protocol):
     """Lets requests through, so many at once."""
 
     @property
@@ -37,27 +37,27 @@ class Gate(Protocol):
     def free(self) -> int:
         """How many places nobody has or waits for; below 0 once the limit fell under them."""
 
-    async def enter(self) -> float:
-        """Wait for a place, in the order of arrival; return the moment, by the gate's clock.
+    async def acquire(self) -> float:
+        """Wait for a place, in the order of arrival; return the moment, by the limit's clock.
 
-        A caller that is cancelled here has no place, and must not `leave`.
+        A caller that is cancelled here has no place, and must not `release`.
         """
 
     def received(self, size_bytes: int) -> None:
         """Hear that a part of a large body has arrived."""
 
-    def leave(self, entered_at: float, size_bytes: int, error: BaseException | None) -> None:
+    def release(self, acquired_at: float, size_bytes: int, error: BaseException | None) -> None:
         """Give a place back, and tell how it went.
 
         Args:
-            entered_at: What `enter` returned.
+            acquired_at: What `acquire` returned.
             size_bytes: The body's bytes, without those that `received` was told of.
             error: Why the request failed, if it did.
         """
 
 
 @define
-class _Places:
+class ResizableSemaphore:
     """A semaphore whose size may change; first come, first served.
 
     Whenever a place is free nobody waits for one.
@@ -75,11 +75,11 @@ class _Places:
 
     @property
     def free(self) -> int:
-        """Places to be had at once; see `Gate`."""
+        """Places to be had at once; see `ConcurrencyLimit`."""
         return self.limit - self._taken
 
-    async def enter(self) -> float:
-        """Wait for a place; see `Gate`."""
+    async def acquire(self) -> float:
+        """Wait for a place; see `ConcurrencyLimit`."""
         if self._taken >= self.limit:
             await self._wait()
             return self.clock()
@@ -114,7 +114,7 @@ class _Places:
 
 
 @define
-class FixedGate(_Places):
+class FixedLimit(ResizableSemaphore):
     """The same number of places all the time."""
 
     @property
@@ -125,6 +125,6 @@ class FixedGate(_Places):
     def received(self, size_bytes: int) -> None:
         """Nothing depends on it."""
 
-    def leave(self, entered_at: float, size_bytes: int, error: BaseException | None) -> None:  # noqa: ARG002
+    def release(self, acquired_at: float, size_bytes: int, error: BaseException | None) -> None:  # noqa: ARG002
         """Give a place back; how it went does not matter."""
         self._give_back()

@@ -23,7 +23,7 @@ from yarl import URL
 
 from crypto_lakehouse.core.errors import ProxyRefused, RedirectRefused, ServerError
 from crypto_lakehouse.core.messages import shown
-from crypto_lakehouse.http.allowed_hosts import Origins
+from crypto_lakehouse.http.allowed_hosts import AllowedHosts
 from crypto_lakehouse.http.rate_limit import ByteRate, RequestRate
 
 __all__ = [
@@ -116,13 +116,13 @@ class HttpTransport:
 
     Args:
         client: Sends requests.
-        origins: The hosts that may be talked to.
+        hosts: The hosts that may be talked to.
         bytes_rate: Is paid for each body byte, where the run is capped.
         requests_rate: Is paid for each request, where the run is capped.
     """
 
     client: Client
-    origins: Origins
+    hosts: AllowedHosts
     bytes_rate: ByteRate | None = None
     requests_rate: RequestRate | None = None
 
@@ -149,9 +149,9 @@ class HttpTransport:
 
     def _signed(self, url: URL, headers: Mapping[str, str]) -> Mapping[str, str]:
         """Add user information, for the source that it is of and for no other host."""
-        if not self.origins.has_users:
+        if not self.hosts.has_users:
             return headers
-        source = self.origins.source_of(url)
+        source = self.hosts.source_of(url)
         if source is None or source.user is None:
             return headers
         return {**headers, "Authorization": basic_authorization(source.user, source.password or "")}
@@ -159,7 +159,7 @@ class HttpTransport:
     def _redirected(self, url: URL, location: str) -> URL:
         try:
             target = url.join(URL(location))
-            refusal = self.origins.refusal(url, target)
+            refusal = self.hosts.refusal(url, target)
         except ValueError:
             target, refusal = URL(), "that is no URL; ask the source's owner"
         if not refusal:

@@ -113,7 +113,9 @@ _HELD = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 #: How long it waits at once for that program, in milliseconds.
 _HELD_STEP_MS = 250
 
-Change = ArchiveFinished | ArchivesUnchanged | BodyStarted | FolderListed | RunStarted | RunFinished
+LedgerEvent = (
+    ArchiveFinished | ArchivesUnchanged | BodyStarted | FolderListed | RunStarted | RunFinished
+)
 
 _VERDICTS = {str(verdict): verdict for verdict in Verdict}
 
@@ -263,7 +265,7 @@ class SqliteLedger:
                 )
         return refusal(self.path, error, action)
 
-    def write(self, changes: Iterable[Change], check: Callable[[], None] = _nothing) -> None:
+    def write(self, changes: Iterable[LedgerEvent], check: Callable[[], None] = _nothing) -> None:
         """Write changes in one transaction; blocking.
 
         Args:
@@ -292,13 +294,13 @@ class SqliteLedger:
             else:
                 return
 
-    def _write_all(self, changes: Iterable[Change], now: str) -> None:
+    def _write_all(self, changes: Iterable[LedgerEvent], now: str) -> None:
         with self._writer:
             self._has_parts = bool(self._writer.execute(_ANY_PART).fetchone()[0])
             for change in changes:
                 self._write_one(change, now)
 
-    def _write_one(self, change: Change, now: str) -> None:
+    def _write_one(self, change: LedgerEvent, now: str) -> None:
         match change:
             case ArchiveFinished():
                 self._write_archive(change, now)

@@ -11,7 +11,7 @@ from aiofiles.threadpool.text import AsyncTextIOWrapper
 from attrs import define, field
 
 from crypto_lakehouse.core.events import ArchiveFinished, Event, to_record
-from crypto_lakehouse.stores.os_errors import refusals
+from crypto_lakehouse.stores.os_errors import as_store_errors
 
 __all__ = ["JsonLinesSink"]
 
@@ -36,7 +36,7 @@ class JsonLinesSink:
             for event in events
             if isinstance(event, ArchiveFinished)
         ]
-        with refusals(str(self.path)):
+        with as_store_errors(str(self.path)):
             await self._open()
             if lines and self._file is not None:
                 await self._file.write("".join(lines))
@@ -50,12 +50,12 @@ class JsonLinesSink:
     async def flush(self) -> None:
         """Let readers of the file see what was written."""
         if self._file is not None:
-            with refusals(str(self.path)):
+            with as_store_errors(str(self.path)):
                 await self._file.flush()
 
     async def close(self) -> None:
         """Close the file."""
         if self._file is not None:
             file, self._file = self._file, None
-            with refusals(str(self.path)):
+            with as_store_errors(str(self.path)):
                 await file.close()

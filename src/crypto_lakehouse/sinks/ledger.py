@@ -22,7 +22,7 @@ from crypto_lakehouse.core.events import (
     RunStarted,
 )
 from crypto_lakehouse.core.verdicts import Verdict
-from crypto_lakehouse.ledger.sqlite import Change, SqliteLedger
+from crypto_lakehouse.ledger.sqlite import LedgerEvent, SqliteLedger
 
 __all__ = ["LedgerSink"]
 
@@ -44,7 +44,7 @@ class LedgerSink:
     name: str = "ledger"
     required: bool = True
     takes_unchanged: ClassVar[bool] = True
-    _pending: list[Change] = field(init=False, factory=list)
+    _pending: list[LedgerEvent] = field(init=False, factory=list)
 
     async def handle(self, events: Sequence[Event]) -> None:
         """Keep what the ledger records, and write it once there is enough."""
@@ -73,7 +73,7 @@ class LedgerSink:
         await self.flush()
 
 
-def _is_recorded(event: Event) -> TypeGuard[Change]:
+def _is_recorded(event: Event) -> TypeGuard[LedgerEvent]:
     """Whether the ledger does not know this already, or will not find it out again for free.
 
     An archive that was settled by its row alone has nothing new to write, and one that is not
@@ -88,6 +88,6 @@ def _is_recorded(event: Event) -> TypeGuard[Change]:
     return isinstance(event, BodyStarted | FolderListed | RunStarted | RunFinished)
 
 
-def _claims_a_file(change: Change) -> TypeGuard[ArchiveFinished]:
+def _claims_a_file(change: LedgerEvent) -> TypeGuard[ArchiveFinished]:
     """Whether the row says of a file that it is there, and not only that it still is."""
     return isinstance(change, ArchiveFinished) and change.mtime_ns is not None

@@ -24,7 +24,7 @@ from crypto_lakehouse.core.archive import SIDECAR_SUFFIX
 from crypto_lakehouse.core.errors import StoreError
 from crypto_lakehouse.core.protocols import PART_SUFFIX, FileStat, FolderScan, Watch
 from crypto_lakehouse.stores.disk import Disk, file_stat
-from crypto_lakehouse.stores.os_errors import refusals
+from crypto_lakehouse.stores.os_errors import as_store_errors
 from crypto_lakehouse.stores.parts import ONE_FILE, LocalPart, hash_file, no_link
 
 __all__ = ["OWN_FOLDER", "LocalStore"]
@@ -85,7 +85,7 @@ class LocalStore:
 
     def _scan(self, path: str) -> dict[str, FileStat]:
         found: dict[str, FileStat] = {}
-        with refusals(path), suppress(FileNotFoundError), os.scandir(path) as entries:
+        with as_store_errors(path), suppress(FileNotFoundError), os.scandir(path) as entries:
             for entry in entries:
                 with suppress(FileNotFoundError):  # one that is removed meanwhile
                     if entry.is_file(follow_symlinks=False):
@@ -107,7 +107,7 @@ class LocalStore:
                 if name.endswith(_ZIP)
             }
             return FolderScan(zips, found.keys() - zips.keys())
-        with refusals(path):
+        with as_store_errors(path):
             try:
                 descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             except FileNotFoundError:
@@ -124,7 +124,7 @@ class LocalStore:
     async def read(self, key: str, limit: int) -> bytes | None:
         """The first bytes of a small stored file, None where there is none."""
         path = self.path(key)
-        with refusals(path, ONE_FILE):
+        with as_store_errors(path, ONE_FILE):
             try:
                 with open(path, "rb", opener=no_link) as file:  # noqa: ASYNC230 - small
                     return file.read(limit)
@@ -134,20 +134,20 @@ class LocalStore:
     def reader(self, key: str) -> BinaryIO:
         """Open a stored file for reading."""
         path = self.path(key)
-        with refusals(path):
+        with as_store_errors(path):
             return open(path, "rb")  # noqa: PTH123
 
     async def put(self, key: str, data: bytes, *, sync: bool = False) -> FileStat:
         """Write a small body and rename it to its final name."""
         path = self.path(key)
-        with refusals(path):
+        with as_store_errors(path):
             self._make_folder(path)
             return self.disk.write(path, data, path + PART_SUFFIX, sync=sync)
 
     async def open_part(self, key: str, *, resume: bool, watch: Watch | None = None) -> LocalPart:
         """Begin `NAME.part`, or hash what an earlier try left of it and go on."""
         path = self.path(key)
-        with refusals(path):
+        with as_store_errors(path):
             self._make_folder(path)
         part = LocalPart(self, key, path, watch)
         await to_thread.run_sync(part.resume if resume else part.begin)
@@ -177,11 +177,11 @@ class LocalStore:
         targets = []
         for suffix in ("", SIDECAR_SUFFIX):
             source, target = self.path(key + suffix), self.path(kept + suffix)
-            with refusals(target):
+            with as_store_errors(target):
                 self._make_folder(target)
                 await self._link_or_copy(source, target)
             targets.append(target)
-        with refusals(targets[0]):
+        with as_store_errors(targets[0]):
             await to_thread.run_sync(self.disk.sync, self._root_text, targets)
         return kept
 
@@ -215,25 +215,25 @@ class LocalStore:
             StoreError: The disk could not keep them.
         """
         paths = [self.path(key + suffix) for key in keys for suffix in ("", SIDECAR_SUFFIX)]
-        with refusals(self._root_text):
+        with as_store_errors(self._root_text):
             self.disk.sync(self._root_text, paths)
 
     async def remove(self, key: str) -> None:
         """Remove a stored file, where there is one."""
         path = self.path(key)
-        with refusals(path):
+        with as_store_errors(path):
             self.disk.unlink(path)
 
     def remove_now(self, key: str) -> None:
         """As `remove`; blocking."""
         path = self.path(key)
-        with refusals(path, ONE_FILE):
+        with as_store_errors(path, ONE_FILE):
             self.disk.unlink(path)
 
     def clear_unfinished(self) -> None:
         """Remove what a killed run left of our own files; blocking, and before any other work."""
         folder = self.own_path(_UNFINISHED)
-        with refusals(str(folder)), suppress(FileNotFoundError, NotADirectoryError):
+        with as_store_errors(str(folder)), suppress(FileNotFoundError, NotADirectoryError):
             for entry in os.scandir(folder):
                 self.disk.unlink(entry.path)
 
@@ -247,7 +247,7 @@ class LocalStore:
         self._write_own(path + ".json", text.encode())
 
     def _write_own(self, path: str, data: bytes) -> None:
-        with refusals(path):
+        with as_store_errors(path):
             self.disk.write(path, data, self._own_part())
 
     def _own_part(self) -> str:
@@ -258,7 +258,7 @@ class LocalStore:
 
     def make_folder_for(self, path: str) -> None:
         """Make the folder that a path of ours lies in."""
-        with refusals(path):
+        with as_store_errors(path):
             self._make_folder(path)
 
     def _make_folder(self, path: str) -> None:

@@ -7,7 +7,7 @@ import errno
 from crypto_lakehouse.core.errors import StoreError
 from crypto_lakehouse.core.protocols import PART_SUFFIX
 
-__all__ = ["STOPS_RUN", "advice", "refusals"]
+__all__ = ["STOPS_RUN", "as_store_errors", "what_to_do"]
 
 #: Errors that every other file would meet too.
 STOPS_RUN = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
@@ -31,7 +31,7 @@ _HINTS = {
 }
 
 
-def advice(error: OSError, path: str) -> str:
+def what_to_do(error: OSError, path: str) -> str:
     """Say what was refused, of which file if it is not at `path`, and what to do about it."""
     reason = error.strerror or str(error)
     name = error.filename
@@ -41,7 +41,7 @@ def advice(error: OSError, path: str) -> str:
     return f"{reason}; {hint}" if hint else reason
 
 
-class refusals:  # noqa: N801 - reads as a statement; a class, as it is on the hot path
+class as_store_errors:  # noqa: N801 - reads as a statement; a class, as it is on the hot path
     """Turn the operating system's refusals into ours; `stops_run` are those that all would meet."""
 
     __slots__ = ("path", "stops_run")
@@ -56,4 +56,6 @@ class refusals:  # noqa: N801 - reads as a statement; a class, as it is on the h
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         if isinstance(error, OSError):
             stops_run = error.errno in self.stops_run
-            raise StoreError(self.path, advice(error, self.path), stops_run=stops_run) from error
+            raise StoreError(
+                self.path, what_to_do(error, self.path), stops_run=stops_run
+            ) from error

@@ -13,7 +13,7 @@ from attrs import define, field
 
 from crypto_lakehouse.core.protocols import PART_SUFFIX, FileStat, Watch
 from crypto_lakehouse.stores.disk import NO_LINK, WRITE, file_stat
-from crypto_lakehouse.stores.os_errors import refusals
+from crypto_lakehouse.stores.os_errors import as_store_errors
 
 if TYPE_CHECKING:
     from crypto_lakehouse.stores.directory import LocalStore
@@ -53,7 +53,7 @@ class LocalPart:
 
     def resume(self) -> None:
         """Hash the bytes that are already there; blocking, and nothing is left open."""
-        with refusals(self.path), suppress(FileNotFoundError):
+        with as_store_errors(self.path), suppress(FileNotFoundError):
             _fold_file(self.path, self._fold)
 
     def _fold(self, data: bytes | bytearray) -> None:
@@ -63,7 +63,7 @@ class LocalPart:
             self.watch(data)
 
     def _open(self, flags: int) -> int:
-        with refusals(self.path):
+        with as_store_errors(self.path):
             self._file = self.store.disk.open(self.path, flags)
         return self._file
 
@@ -73,7 +73,7 @@ class LocalPart:
 
     def _append(self, data: bytes | bytearray) -> None:
         file = self._open(WRITE | os.O_APPEND) if self._file is None else self._file
-        with refusals(self.path):
+        with as_store_errors(self.path):
             view = memoryview(data)
             while view:
                 view = view[self.store.disk.append(file, view) :]
@@ -85,7 +85,7 @@ class LocalPart:
 
     def reader(self) -> BinaryIO:
         """Open the bytes so far for reading."""
-        with refusals(self.path):
+        with as_store_errors(self.path):
             return open(self.path, "rb")  # noqa: PTH123
 
     async def close(self) -> None:
@@ -98,7 +98,7 @@ class LocalPart:
         """Rename to the final name."""
         await self.close()
         disk = self.store.disk
-        with refusals(self.final_path):
+        with as_store_errors(self.final_path):
             if sync:
                 await to_thread.run_sync(disk.sync_each, (self.path,))
             disk.rename(self.path, self.final_path)
@@ -107,7 +107,7 @@ class LocalPart:
     async def discard(self) -> None:
         """Remove the bytes."""
         await self.close()
-        with refusals(self.path):
+        with as_store_errors(self.path):
             self.store.disk.unlink(self.path)
 
     async def quarantine(self, note: Mapping[str, object]) -> None:
@@ -115,7 +115,7 @@ class LocalPart:
         await self.close()
         target = self.store.quarantine_path(self.key)
         self.store.make_folder_for(target)
-        with refusals(target):
+        with as_store_errors(target):
             self.store.disk.rename(self.path, target)
             self.store.write_note(target, note)
 
@@ -123,7 +123,7 @@ class LocalPart:
 def hash_file(path: str) -> str | None:
     """Digest of a file, None where there is none; in a worker thread."""
     digest = hashlib.sha256()
-    with refusals(path, ONE_FILE):
+    with as_store_errors(path, ONE_FILE):
         try:
             _fold_file(path, digest.update)
         except FileNotFoundError:

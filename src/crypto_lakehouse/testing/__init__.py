@@ -27,16 +27,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from crypto_lakehouse.testing import faults
     from crypto_lakehouse.testing.fault_mix import FaultMix, Mishap
-    from crypto_lakehouse.testing.latch import Gate
+    from crypto_lakehouse.testing.latch import Latch
     from crypto_lakehouse.testing.server.archive_server import ArchiveServer
     from crypto_lakehouse.testing.server.request_log import RequestRecord
 
-__all__ = ["ArchiveServer", "FaultMix", "Gate", "Mishap", "RequestRecord", "faults"]
+__all__ = ["ArchiveServer", "FaultMix", "Latch", "Mishap", "RequestRecord", "faults"]
 
 _HOMES = {
     "ArchiveServer": "crypto_lakehouse.testing.server.archive_server",
     "FaultMix": "crypto_lakehouse.testing.fault_mix",
-    "Gate": "crypto_lakehouse.testing.latch",
+    "Latch": "crypto_lakehouse.testing.latch",
     "Mishap": "crypto_lakehouse.testing.fault_mix",
     "RequestRecord": "crypto_lakehouse.testing.server.request_log",
 }

@@ -6,11 +6,11 @@ import asyncio
 import threading
 from contextlib import suppress
 
-__all__ = ["Gate"]
+__all__ = ["Latch"]
 
 
-class Gate:
-    """A door that opens once: `asyncio.Event` and `threading.Event` in one.
+class Latch:
+    """A latch that opens once: `asyncio.Event` and `threading.Event` in one.
 
     A test in one thread can hold back a server that runs in another, and the other way round.
     """
@@ -35,11 +35,11 @@ class Gate:
         return self._event.is_set()
 
     def wait(self, timeout_s: float | None = None) -> bool:
-        """Block this thread until the gate is open; False where `timeout_s` ran out first."""
+        """Block this thread until the latch is open; False where `timeout_s` ran out first."""
         return self._event.wait(timeout_s)
 
     async def passed(self) -> None:
-        """Wait in the running event loop until the gate is open."""
+        """Wait in the running event loop until the latch is open."""
         with self._lock:
             if self._event.is_set():
                 return

@@ -14,7 +14,7 @@ from uuid import uuid4
 import anyio
 from anyio import to_thread
 
-from crypto_lakehouse.collection.event_queue import Dispatcher
+from crypto_lakehouse.collection.event_queue import EventQueue
 from crypto_lakehouse.collection.inventory import Inventory
 from crypto_lakehouse.collection.pipeline import run_pipeline
 from crypto_lakehouse.core.archive import Archive
@@ -42,7 +42,7 @@ from crypto_lakehouse.sinks.ledger import LedgerSink
 from crypto_lakehouse.sinks.log import LogSink
 from crypto_lakehouse.sinks.metrics import MetricsSink
 from crypto_lakehouse.stores.directory import LocalStore
-from crypto_lakehouse.stores.os_errors import advice
+from crypto_lakehouse.stores.os_errors import what_to_do
 from crypto_lakehouse.workflows.history import prune_replaced
 from crypto_lakehouse.workflows.wiring.collector_stack import make_collector
 from crypto_lakehouse.workflows.wiring.load_config import load_config
@@ -181,7 +181,7 @@ class ArchiveCollectionWorkflow(BaseWorkflow):
             await to_thread.run_sync(wait_for_workers, own / "workers")
             await to_thread.run_sync(self._store.clear_unfinished)
         except OSError as error:
-            reason = f"`{self._store.root}` cannot be written: {advice(error, str(own))}"
+            reason = f"`{self._store.root}` cannot be written: {what_to_do(error, str(own))}"
             raise ConfigurationError([Problem("$.output_directory", reason)]) from error
         self._ledger, note = await to_thread.run_sync(SqliteLedger.open, own / "ledger.sqlite")
         self._resources.callback(self._ledger.close)
@@ -192,19 +192,19 @@ class ArchiveCollectionWorkflow(BaseWorkflow):
         own: list[Sink] = [MetricsSink(self.counts), MetricsSink(self.metrics_collector)]
         ledger = LedgerSink(self._ledger, self._store.make_durable)
         sinks = [*own, ledger, LogSink(self.run_id), *self._sinks]
-        dispatcher = Dispatcher(sinks, self._farewell)
+        queue = EventQueue(sinks, self._last_event)
         with one_error():
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(dispatcher.run)
+                tasks.start_soon(queue.run)
                 try:
-                    await self._collect_until_stopped(dispatcher.emit)
+                    await self._collect_until_stopped(queue.emit)
                 except BaseException:
-                    dispatcher.deadline_in(DRAIN_S)
+                    queue.deadline_in(DRAIN_S)
                     raise
                 finally:
                     if self._stop_code is not None:
-                        dispatcher.deadline_in(DRAIN_S)
-                    dispatcher.finish()
+                        queue.deadline_in(DRAIN_S)
+                    queue.finish()
         await self._prune()
 
     async def _prune(self) -> None:
@@ -301,7 +301,7 @@ class ArchiveCollectionWorkflow(BaseWorkflow):
     def _known_hole(self, archive: Archive) -> str:
         return self._holes.reason_for_period(archive.series, archive.period)
 
-    def _farewell(self) -> RunFinished:
+    def _last_event(self) -> RunFinished:
         return RunFinished(run_id=self.run_id, status=self._status(), at=datetime.now(UTC))
 
     async def cleanup(self) -> None:

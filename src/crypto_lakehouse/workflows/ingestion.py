@@ -163,10 +163,10 @@ class IngestWorkflow(BaseWorkflow):
             sources = [each for each in sources if each.archive.key in covered]
 
     def _write_parquet(self, by_table: dict[tuple[Market, DataType], list[StoredZip]]) -> None:
-        from crypto_lakehouse.tables.ingest.plain_parquet import HiveFiles
+        from crypto_lakehouse.tables.ingest.plain_parquet import PlainParquet
         from crypto_lakehouse.tables.schema.schemas import load_schemas
 
-        files = HiveFiles(
+        files = PlainParquet(
             self.config.lake_folder, self._settings(), self._take, from_thread.check_cancelled
         )
         schemas = load_schemas()

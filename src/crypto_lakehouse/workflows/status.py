@@ -23,7 +23,7 @@ from crypto_lakehouse.matrix.known_holes import KnownHoles, load_holes
 from crypto_lakehouse.matrix.model import Matrix, MatrixRow, load_matrix
 from crypto_lakehouse.stores.directory import LocalStore
 
-__all__ = ["Status", "StatusTotals", "coverage_mapping", "status_of"]
+__all__ = ["CoverageStatus", "StatusTotals", "coverage_mapping", "status_of"]
 
 
 @define
@@ -106,7 +106,7 @@ class _Selection:
 
 
 @frozen(kw_only=True)
-class Status:
+class CoverageStatus:
     """The coverage of every wanted series; it is read from the ledger at each iteration.
 
     Attributes:
@@ -172,7 +172,7 @@ def status_of(
     end: object = None,
     matrix_path: str | os.PathLike[str] | None = None,
     today: date | None = None,
-) -> Status:
+) -> CoverageStatus:
     """Judge how complete a collected directory is, by its ledger.
 
     The files are not looked at (`verify_tree` does that), nothing is requested and nothing is
@@ -212,7 +212,7 @@ def status_of(
     if problems:
         raise ConfigurationError(problems)
     matrix = load_matrix(matrix_path)
-    return Status(
+    return CoverageStatus(
         today=today or datetime.now(UTC).date(),
         notes=matrix.corrections,
         ledger=ledger,

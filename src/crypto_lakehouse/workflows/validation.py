@@ -120,7 +120,7 @@ def _shares(zips: Iterator[StoredZip]) -> Iterator[list[StoredZip]]:
 def _check_share(share: list[StoredZip], *, policies: Any, exact: bool) -> list[ArchiveQuality]:  # noqa: ANN401
     from crypto_lakehouse.tables.quality.findings import ArchiveQuality
     from crypto_lakehouse.tables.quality.inspector import Inspector
-    from crypto_lakehouse.tables.quality.known_row_holes import load_known_holes
+    from crypto_lakehouse.tables.quality.known_row_holes import load_known_row_holes
     from crypto_lakehouse.tables.reading.batch import Source
     from crypto_lakehouse.tables.reading.reader import Refused, read_batches
     from crypto_lakehouse.tables.schema.schemas import schema_of
@@ -134,7 +134,7 @@ def _check_share(share: list[StoredZip], *, policies: Any, exact: bool) -> list[
         Source(stored.archive, stored.path, stored.sha256) for stored in share if not stored.fault
     ]
     schema = schema_of(share[0].archive)
-    checker = Inspector(schema, policies, load_known_holes())
+    checker = Inspector(schema, policies, load_known_row_holes())
     for batch in read_batches(sources, schema, exact=exact):
         if isinstance(batch, Refused):
             key = batch.source.archive.key

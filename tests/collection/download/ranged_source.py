@@ -19,21 +19,21 @@ from yarl import URL
 
 from crypto_lakehouse.collection.download import stream_to_part
 from crypto_lakehouse.collection.download.byte_ranges import Held, WholeBody
-from crypto_lakehouse.collection.download.parallel_ranges import Segments
-from crypto_lakehouse.collection.download.range_scaling import SegmentRules
+from crypto_lakehouse.collection.download.parallel_ranges import ParallelRanges
+from crypto_lakehouse.collection.download.range_scaling import RangeRules
 from crypto_lakehouse.core.errors import (
     TransferError,
     TruncatedBody,
 )
 from crypto_lakehouse.core.metrics import ByteMeter
 from crypto_lakehouse.core.protocols import FileStat
-from crypto_lakehouse.http.concurrency_limit import FixedGate, Gate
+from crypto_lakehouse.http.concurrency_limit import ConcurrencyLimit, FixedLimit
 from crypto_lakehouse.http.retry import RetryPolicy
 from crypto_lakehouse.http.transport import Response, read_up_to
 
 #: Everything is a sixteenth of what it is by default: bytes, and bytes per second.
 MIB = 1 << 16
-RULES = SegmentRules(least_bytes=32 * MIB, least_rest_bytes=16 * MIB, piece_bytes=4 * MIB)
+RULES = RangeRules(least_bytes=32 * MIB, least_rest_bytes=16 * MIB, range_bytes=4 * MIB)
 A_SOURCE = URL("http://source.example/data/x.zip")
 CAP = 4.0 * MIB
 LINE = 1000.0 * MIB
@@ -217,44 +217,46 @@ class Run:
     """What fetches bodies, and what it has come to."""
 
     source: Source
-    gate: Gate = field(factory=lambda: FixedGate(16))
-    rules: SegmentRules = RULES
+    concurrency: ConcurrencyLimit = field(factory=lambda: FixedLimit(16))
+    rules: RangeRules = RULES
     retry: RetryPolicy = field(factory=lambda: RetryPolicy(jitter=lambda low, _: low))
     meter: ByteMeter = field(factory=ByteMeter)
-    segments: Segments = field(init=False)
+    parallel_ranges: ParallelRanges = field(init=False)
     retries: list[str] = field(init=False, factory=list)
     requests: int = field(init=False, default=0)
     seconds: float = field(init=False, default=0.0)
 
     def __attrs_post_init__(self) -> None:
-        self.segments = Segments(self.rules, lambda: asyncio.get_running_loop().time())
+        self.parallel_ranges = ParallelRanges(self.rules, lambda: asyncio.get_running_loop().time())
 
     async def fetch(self, part: MemoryPart) -> None:
         """Append what is missing to a part, in one try."""
-        entered: list[float] = [await self.gate.enter()]
+        acquired: list[float] = [await self.concurrency.acquire()]
         started = asyncio.get_running_loop().time()
         headers = {"Range": f"bytes={part.size_bytes}-"} if part.size_bytes else {}
         try:
             async with Held(self.source.get(A_SOURCE, headers)) as held:
                 size = part.size_bytes + (held.response.size_bytes or 0)
-                if not self.segments.may_pay(A_SOURCE, held.response, part.size_bytes):
-                    await stream_to_part.fill(held.response, part, self._count)
+                if not self.parallel_ranges.may_pay(A_SOURCE, held.response, part.size_bytes):
+                    await stream_to_part.stream_to_part(held.response, part, self._count)
                     return
-                await self.segments.fill(held, part, self._whole(held, size, entered))
+                await self.parallel_ranges.stream_to_part(
+                    held, part, self._whole(held, size, acquired)
+                )
         finally:
-            for moment in entered:
-                self.gate.leave(moment, 0, None)
+            for moment in acquired:
+                self.concurrency.release(moment, 0, None)
             self.seconds = asyncio.get_running_loop().time() - started
 
-    def _whole(self, held: Held, size: int, entered: list[float]) -> WholeBody:
+    def _whole(self, held: Held, size: int, acquired: list[float]) -> WholeBody:
         async def on_retry(_attempt: int, _wait_s: float, error: TransferError) -> None:
             self.retries.append(error.reason)
 
         return WholeBody(
-            transport=self.source, gate=self.gate, retry=self.retry, url=A_SOURCE,
+            transport=self.source, concurrency=self.concurrency, retry=self.retry, url=A_SOURCE,
             etag=held.response.headers["ETag"], size_bytes=size, count=self._count,
             account=self, on_retry=on_retry,
-            leave=lambda: self.gate.leave(entered.pop(), 0, None),
+            release=lambda: self.concurrency.release(acquired.pop(), 0, None),
         )  # fmt: skip
 
     def _count(self, size: int) -> None:
@@ -263,8 +265,8 @@ class Run:
     def check_idle(self) -> None:
         """Nothing is left open, taken or under way."""
         assert self.source.open == 0
-        assert self.gate.free == self.gate.limit
-        assert not any(item.is_probing for item in self.segments._sources.values())
+        assert self.concurrency.free == self.concurrency.limit
+        assert not any(item.is_probing for item in self.parallel_ranges._sources.values())
 
 
 def fetched(run: Run, part: MemoryPart | None = None) -> Run:

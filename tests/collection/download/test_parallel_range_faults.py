@@ -28,7 +28,7 @@ from tests.collection.download.ranged_source import (
 from tests.http.simulated_source import simulate
 
 from crypto_lakehouse.collection.download.byte_ranges import Held
-from crypto_lakehouse.collection.download.range_scaling import Prospects, SegmentRules
+from crypto_lakehouse.collection.download.range_scaling import Prospects, RangeRules
 from crypto_lakehouse.core.errors import (
     ConnectionFailed,
     ObjectChanged,
@@ -36,7 +36,7 @@ from crypto_lakehouse.core.errors import (
     StoreError,
     TransferError,
 )
-from crypto_lakehouse.http.concurrency_limit import FixedGate
+from crypto_lakehouse.http.concurrency_limit import FixedLimit
 from crypto_lakehouse.http.retry import RetryPolicy
 
 __all__ = ["small_buffers"]
@@ -63,7 +63,7 @@ def test_a_source_without_ranges_is_never_asked_again(fault: Fault, number: int)
     else:
         assert failed(run, part).transient
     held = Answer(source, 206, {"ETag": '"one"'}, len(BIG), b"", None)
-    assert not run.segments.may_pay(A_SOURCE, held, 0)
+    assert not run.parallel_ranges.may_pay(A_SOURCE, held, 0)
 
 
 @pytest.mark.parametrize("status", [404, 412, 416])
@@ -212,12 +212,12 @@ def test_a_run_that_is_killed_is_gone_on_with(seconds: float) -> None:
 
 
 async def test_the_body_can_be_read_as_any_other() -> None:
-    from crypto_lakehouse.collection.download.parallel_ranges import _SegmentedBody
+    from crypto_lakehouse.collection.download.parallel_ranges import _ParallelBody
 
     source = Source(b"0123456789")
     run = Run(source)
     async with Held(source.get(A_SOURCE, {})) as held, anyio.create_task_group() as tasks:
-        body = _SegmentedBody(
+        body = _ParallelBody(
             held, 0, run._whole(held, 10, []), run.rules, lambda: 0.0,
             Prospects(1.0), tasks,
         )  # fmt: skip
@@ -249,9 +249,9 @@ FAULTS = st.one_of(
 @settings(max_examples=200)
 def test_any_order_and_any_faults_give_the_very_bytes_or_an_error(data: st.DataObject) -> None:
     size = data.draw(st.integers(1, 20_000), "size")
-    rules = SegmentRules(
+    rules = RangeRules(
         least_bytes=0, least_rest_bytes=0, least_rest_s=0,
-        piece_bytes=data.draw(st.integers(50, 3000), "piece"),
+        range_bytes=data.draw(st.integers(50, 3000), "piece"),
         settle_s=data.draw(st.sampled_from([0.0, 0.3]), "settle"), watch_s=0.5,
         trial_s=data.draw(st.sampled_from([0.1, 1.0]), "trial"),
         gain=data.draw(st.sampled_from([0.1, 1.5]), "gain"),
@@ -267,8 +267,8 @@ def test_any_order_and_any_faults_give_the_very_bytes_or_an_error(data: st.DataO
         faults=lambda number: schedule[number] if number < len(schedule) else FINE,
         refuses_above=data.draw(st.sampled_from([1, 2, 4, 1000]), "borne"),
     )  # fmt: skip
-    gate = FixedGate(data.draw(st.integers(1, 10), "places"))
-    run = Run(source, gate, rules, RetryPolicy(max_retries=2))
+    concurrency = FixedLimit(data.draw(st.integers(1, 10), "places"))
+    run = Run(source, concurrency, rules, RetryPolicy(max_retries=2))
     part = MemoryPart(rate=data.draw(st.sampled_from([1200, 1e12]), "disk"))
     killed_after_s = data.draw(st.lists(st.floats(0.1, 20), max_size=3), "killed after")
 

@@ -24,10 +24,15 @@ from tests.collection.download.ranged_source import (
 )
 from tests.http.simulated_source import simulate
 
-from crypto_lakehouse.collection.download.parallel_ranges import Segments
-from crypto_lakehouse.collection.download.range_scaling import Pace, Prospects, Sample, SegmentRules
-from crypto_lakehouse.http.adaptive_limit import AdaptiveGate
-from crypto_lakehouse.http.concurrency_limit import FixedGate
+from crypto_lakehouse.collection.download.parallel_ranges import ParallelRanges
+from crypto_lakehouse.collection.download.range_scaling import (
+    Measurement,
+    Prospects,
+    RangeRules,
+    RangeScaler,
+)
+from crypto_lakehouse.http.adaptive_limit import AdaptiveLimit
+from crypto_lakehouse.http.concurrency_limit import FixedLimit
 
 __all__ = ["small_buffers"]
 
@@ -79,7 +84,7 @@ def test_a_fast_body_is_not_probed() -> None:
 def test_small_bodies_and_small_rests_are_left_alone(size: int, rest: int, may: bool) -> None:
     head = {"ETag": '"one"', "Accept-Ranges": "bytes"}
     answer = Answer(Source(b""), 200, head, rest << 20, b"", None)
-    assert Segments().may_pay(A_SOURCE, answer, (size - rest) << 20) is may
+    assert ParallelRanges().may_pay(A_SOURCE, answer, (size - rest) << 20) is may
 
 
 @pytest.mark.parametrize(
@@ -97,45 +102,45 @@ def test_small_bodies_and_small_rests_are_left_alone(size: int, rest: int, may: 
 def test_what_a_source_must_say(status: int, headers: dict[str, str], may: bool) -> None:
     run = Run(Source(b""))
     answer = Answer(run.source, status, headers, 40 * MIB, b"", None)
-    assert run.segments.may_pay(A_SOURCE, answer, 0) is may
+    assert run.parallel_ranges.may_pay(A_SOURCE, answer, 0) is may
     unknown = Answer(run.source, status, headers, None, b"", None)
-    assert not run.segments.may_pay(A_SOURCE, unknown, 40 * MIB)
+    assert not run.parallel_ranges.may_pay(A_SOURCE, unknown, 40 * MIB)
 
 
 def test_what_other_archives_lose_is_no_gain() -> None:
     """The second connection takes from others what it brings: the run as a whole gains nothing."""
-    pace = Pace(SegmentRules(settle_s=0, watch_s=1, trial_s=1))
-    assert not pace.observe(Sample(0, 0, 0), 1)
-    assert pace.observe(Sample(1, 100, 1000), 1)
-    pace.probe()
-    pace.observe(Sample(1, 100, 1000), 2)
-    assert pace.observe(Sample(2, 300, 2000), 2)
-    assert (pace.phase, pace.level) == ("watching", 1)
+    scaler = RangeScaler(RangeRules(settle_s=0, watch_s=1, trial_s=1))
+    assert not scaler.observe(Measurement(0, 0, 0), 1)
+    assert scaler.observe(Measurement(1, 100, 1000), 1)
+    scaler.probe()
+    scaler.observe(Measurement(1, 100, 1000), 2)
+    assert scaler.observe(Measurement(2, 300, 2000), 2)
+    assert (scaler.phase, scaler.level) == ("watching", 1)
 
 
 def test_a_level_that_brings_too_little_gets_a_second_look() -> None:
     for second, level in ((300, 2), (500, 3)):
-        pace = Pace(SegmentRules(settle_s=0, watch_s=1, trial_s=1), level=2, phase="steady")
-        pace.rate, pace._run_rate = 200.0, 200.0
-        assert pace.next_level == 3
-        pace.grow(3)
-        pace.observe(Sample(0, 0, 0), 3)
-        assert pace.observe(Sample(1, 210, 210), 3)
-        assert (pace.phase, pace.level) == ("trying", 3)
-        assert pace.observe(Sample(2, second, second), 3)
-        assert (pace.phase, pace.level) == ("steady", level)
-        assert pace.next_level == (4 if level == 3 else None)
+        scaler = RangeScaler(RangeRules(settle_s=0, watch_s=1, trial_s=1), level=2, phase="steady")
+        scaler.rate, scaler._run_rate = 200.0, 200.0
+        assert scaler.next_level == 3
+        scaler.grow(3)
+        scaler.observe(Measurement(0, 0, 0), 3)
+        assert scaler.observe(Measurement(1, 210, 210), 3)
+        assert (scaler.phase, scaler.level) == ("trying", 3)
+        assert scaler.observe(Measurement(2, second, second), 3)
+        assert (scaler.phase, scaler.level) == ("steady", level)
+        assert scaler.next_level == (4 if level == 3 else None)
 
 
 def test_a_probe_that_the_first_connection_overtakes_is_judged_by_what_was_seen() -> None:
     for until, phase in ((1.4, "watching"), (1.6, "steady")):
-        pace = Pace(SegmentRules(settle_s=0, watch_s=1, trial_s=1))
-        pace.observe(Sample(0, 0, 0), 1)
-        pace.observe(Sample(1, 100, 100), 1)
-        pace.probe()
-        pace.observe(Sample(1, 100, 100), 2)
-        pace.conclude(Sample(until, 300, 300))
-        assert pace.phase == phase
+        scaler = RangeScaler(RangeRules(settle_s=0, watch_s=1, trial_s=1))
+        scaler.observe(Measurement(0, 0, 0), 1)
+        scaler.observe(Measurement(1, 100, 100), 1)
+        scaler.probe()
+        scaler.observe(Measurement(1, 100, 100), 2)
+        scaler.conclude(Measurement(until, 300, 300))
+        assert scaler.phase == phase
 
 
 def test_two_archives_do_not_probe_at_the_same_time() -> None:
@@ -147,13 +152,13 @@ def test_two_archives_do_not_probe_at_the_same_time() -> None:
 
 
 def test_places_that_others_have_are_not_taken() -> None:
-    run = Run(Source(BIG), gate=FixedGate(4))
+    run = Run(Source(BIG), concurrency=FixedLimit(4))
 
     async def main() -> None:
-        entered = [await run.gate.enter() for _ in range(3)]
+        acquired = [await run.concurrency.acquire() for _ in range(3)]
         await run.fetch(MemoryPart())
-        for moment in entered:
-            run.gate.leave(moment, 0, None)
+        for moment in acquired:
+            run.concurrency.release(moment, 0, None)
 
     simulate(main)
     assert run.source.peak == 1
@@ -162,17 +167,17 @@ def test_places_that_others_have_are_not_taken() -> None:
 
 def test_no_place_is_taken_that_another_archive_waits_for() -> None:
     """Others that come in the middle wait for a piece, and not for the body."""
-    run = Run(Source(BIG), gate=FixedGate(4))
+    run = Run(Source(BIG), concurrency=FixedLimit(4))
     waits: list[float] = []
 
     async def other(delay_s: float) -> None:
         await asyncio.sleep(delay_s)
         loop = asyncio.get_running_loop()
         came = loop.time()
-        entered_at = await run.gate.enter()
+        acquired_at = await run.concurrency.acquire()
         waits.append(loop.time() - came)
         await asyncio.sleep(6)
-        run.gate.leave(entered_at, 0, None)
+        run.concurrency.release(acquired_at, 0, None)
 
     async def main() -> None:
         part = MemoryPart()
@@ -189,14 +194,14 @@ def test_no_place_is_taken_that_another_archive_waits_for() -> None:
 
 
 def test_who_is_killed_while_waiting_for_a_place_has_none() -> None:
-    run, part = Run(Source(BIG), gate=FixedGate(2)), MemoryPart()
+    run, part = Run(Source(BIG), concurrency=FixedLimit(2)), MemoryPart()
 
     async def others() -> None:
         await asyncio.sleep(10)
-        entered = [await run.gate.enter() for _ in range(2)]
+        acquired = [await run.concurrency.acquire() for _ in range(2)]
         await asyncio.sleep(30)
-        for moment in entered:
-            run.gate.leave(moment, 0, None)
+        for moment in acquired:
+            run.concurrency.release(moment, 0, None)
 
     async def main() -> None:
         async with asyncio.TaskGroup() as tasks:
@@ -211,20 +216,20 @@ def test_who_is_killed_while_waiting_for_a_place_has_none() -> None:
 
 
 def test_the_limit_that_finds_itself_gives_places_too() -> None:
-    gate = AdaptiveGate(clock=lambda: asyncio.get_running_loop().time())
-    run = Run(Source(BIG), gate=gate)
+    concurrency = AdaptiveLimit(clock=lambda: asyncio.get_running_loop().time())
+    run = Run(Source(BIG), concurrency=concurrency)
     part = MemoryPart()
     simulate(lambda: run.fetch(part))
     assert part.data == BIG
     assert run.source.peak == 8
-    assert gate.free == gate.limit
+    assert concurrency.free == concurrency.limit
 
 
-def test_refusals_lower_the_number_and_are_told_to_the_gate() -> None:
-    gate = AdaptiveGate(clock=lambda: asyncio.get_running_loop().time())
-    run = Run(Source(BIG, refuses_above=5), gate=gate)
+def test_refusals_lower_the_number_and_are_told_to_the_limit() -> None:
+    concurrency = AdaptiveLimit(clock=lambda: asyncio.get_running_loop().time())
+    run = Run(Source(BIG, refuses_above=5), concurrency=concurrency)
     fetched(run)
-    assert gate.limit < 16
+    assert concurrency.limit < 16
     assert set(run.retries) == {"the source answered 503"}
     assert len(run.retries) < 4
     assert run.seconds < 0.5 * len(BIG) / CAP

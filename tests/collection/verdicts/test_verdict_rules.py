@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from crypto_lakehouse.collection.verdicts.verdict_rules import (
     NO_SIDECAR,
-    Look,
-    Ruling,
-    judge,
-    judge_again,
+    Decision,
+    Evidence,
+    decide,
+    decide_on_second_fetch,
     md5_of_etag,
 )
 from crypto_lakehouse.core.verdicts import Verdict
@@ -34,9 +34,9 @@ class Case(NamedTuple):
     sidecar: str
     zip_is_good: bool
 
-    def look(self, sha256: str = BYTES) -> Look:
+    def evidence(self, sha256: str = BYTES) -> Evidence:
         published = {AGREES: sha256, DIFFERS: DIFFERENT_DIGEST}.get(self.sidecar)
-        return Look(
+        return Evidence(
             sha256=sha256,
             integrity=self.integrity,
             etag_agrees=self.etag_agrees,
@@ -91,8 +91,8 @@ def expected_at_second(case: Case, *, same: bool) -> Verdict:
     return Verdict.UPSTREAM_MISMATCH if blames_publisher else Verdict.CORRUPT
 
 
-def second_ruling(first: Case, second: Case, *, same: bool) -> Ruling:
-    return judge_again(first.look(), second.look(BYTES if same else OTHER_BYTES))
+def second_decision(first: Case, second: Case, *, same: bool) -> Decision:
+    return decide_on_second_fetch(first.evidence(), second.evidence(BYTES if same else OTHER_BYTES))
 
 
 def test_the_table_is_complete() -> None:
@@ -102,64 +102,64 @@ def test_the_table_is_complete() -> None:
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_bytes_are_proven_by_the_measure_that_the_run_asks_for(case: Case) -> None:
-    assert case.look().is_proven is (case[:3] in PROVEN)
+    assert case.evidence().is_proven is (case[:3] in PROVEN)
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_a_first_look_is_ruled_on_or_calls_for_a_second(case: Case) -> None:
-    ruling = judge(case.look())
-    assert (ruling and ruling.verdict) == expected_at_first(case)
+    decision = decide(case.evidence())
+    assert (decision and decision.verdict) == expected_at_first(case)
 
 
 def test_a_second_look_is_always_ruled_on() -> None:
     for first, second, same in PAIRS:
-        ruling = second_ruling(first, second, same=same)
-        assert ruling.verdict is expected_at_second(second, same=same), (first, second, same)
+        decision = second_decision(first, second, same=same)
+        assert decision.verdict is expected_at_second(second, same=same), (first, second, same)
 
 
 def test_only_proven_readable_bytes_are_verified() -> None:
     for first, second, same in PAIRS:
-        for case, ruling in (
-            (first, judge(first.look())),
-            (second, second_ruling(first, second, same=same)),
+        for case, decision in (
+            (first, decide(first.evidence())),
+            (second, second_decision(first, second, same=same)),
         ):
-            if ruling is not None and ruling.verdict is Verdict.VERIFIED:
-                look = case.look()
-                assert look.is_proven
-                assert not look.zip_fault
+            if decision is not None and decision.verdict is Verdict.VERIFIED:
+                evidence = case.evidence()
+                assert evidence.is_proven
+                assert not evidence.zip_fault
 
 
 def test_the_publisher_is_blamed_only_for_equal_bytes_twice() -> None:
     blamed = 0
     for first, second, same in PAIRS:
-        ruling = second_ruling(first, second, same=same)
-        if ruling.verdict is Verdict.UPSTREAM_MISMATCH:
+        decision = second_decision(first, second, same=same)
+        if decision.verdict is Verdict.UPSTREAM_MISMATCH:
             blamed += 1
-            look = second.look()
+            evidence = second.evidence()
             assert same
-            assert look.published_sha256 not in {None, look.sha256}
-            assert look.etag_agrees is not False
-            assert not look.zip_fault
-            assert DIFFERENT_DIGEST in ruling.reason
-            assert BYTES in ruling.reason
+            assert evidence.published_sha256 not in {None, evidence.sha256}
+            assert evidence.etag_agrees is not False
+            assert not evidence.zip_fault
+            assert DIFFERENT_DIGEST in decision.reason
+            assert BYTES in decision.reason
     assert blamed
 
 
 def test_bytes_that_no_readable_zip_are_never_kept() -> None:
     kept = {Verdict.VERIFIED, Verdict.SIDECAR_MISSING}
     for first, second, same in PAIRS:
-        ruling = second_ruling(first, second, same=same)
+        decision = second_decision(first, second, same=same)
         if not second.zip_is_good:
-            assert ruling.verdict not in kept
-        first_ruling = judge(first.look())
-        if first_ruling is not None and not first.zip_is_good:
-            assert first_ruling.verdict not in kept
+            assert decision.verdict not in kept
+        first_decision = decide(first.evidence())
+        if first_decision is not None and not first.zip_is_good:
+            assert first_decision.verdict not in kept
 
 
 def test_every_ruling_but_verified_says_why() -> None:
     for first, second, same in PAIRS:
-        ruling = second_ruling(first, second, same=same)
-        assert bool(ruling.reason) is (ruling.verdict is not Verdict.VERIFIED)
+        decision = second_decision(first, second, same=same)
+        assert bool(decision.reason) is (decision.verdict is not Verdict.VERIFIED)
 
 
 @pytest.mark.parametrize(
@@ -175,22 +175,22 @@ def test_every_ruling_but_verified_says_why() -> None:
 )  # fmt: skip
 def test_a_reason_names_the_worst_that_was_seen(second: Case, same: bool, reason: str) -> None:
     first = Case(second.integrity, None, DIFFERS, zip_is_good=True)
-    assert reason in second_ruling(first, second, same=same).reason
+    assert reason in second_decision(first, second, same=same).reason
 
 
 def test_a_sidecar_that_is_fresh_at_the_second_look_verifies() -> None:
     """A zip and its sidecar are cached apart and can disagree for a while."""
     stale = Case("sidecar", None, DIFFERS, zip_is_good=True)
     fresh = Case("sidecar", None, AGREES, zip_is_good=True)
-    assert judge(stale.look()) is None
+    assert decide(stale.evidence()) is None
     for same in (True, False):
-        assert second_ruling(stale, fresh, same=same) == Ruling(Verdict.VERIFIED)
+        assert second_decision(stale, fresh, same=same) == Decision(Verdict.VERIFIED)
 
 
 def test_a_sidecar_that_is_gone_at_the_second_look_is_missing() -> None:
     first = Case("sidecar", None, MALFORMED, zip_is_good=True)
     second = Case("sidecar", None, ABSENT, zip_is_good=True)
-    assert second_ruling(first, second, same=True) is NO_SIDECAR
+    assert second_decision(first, second, same=True) is NO_SIDECAR
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ from crypto_lakehouse.executors.processes.executor import (
     WorkerProcess,
     worker_processes,
 )
-from crypto_lakehouse.executors.processes.protocol import FRAME, Told
+from crypto_lakehouse.executors.processes.protocol import FRAME, WorkerMessage
 from crypto_lakehouse.executors.shards import Shard, ShardLost
 from crypto_lakehouse.executors.shards import _settle as settle_shard
 from crypto_lakehouse.ledger.sqlite import SqliteLedger
@@ -137,7 +137,7 @@ async def test_a_store_that_takes_no_more_ends_every_shard_of_its_worker(
 
     async def refuse() -> None:
         await anyio.wait_all_tasks_blocked()
-        await worker._take(Told([], 0, 0, refusal), nobody)
+        await worker._take(WorkerMessage([], 0, 0, refusal), nobody)
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(refuse)
@@ -179,7 +179,7 @@ async def test_a_run_whose_events_nobody_takes_can_be_cancelled(
 ) -> None:
     """What was read of the worker waits for a sink that hangs, and its pipe is full."""
     event = ArchiveFinished(archive=work().archive, verdict=Verdict.VERIFIED)
-    told = pickle.dumps(Told([(2, None, event)], 0, 0))
+    told = pickle.dumps(WorkerMessage([(2, None, event)], 0, 0))
     (tmp_path / "told").write_bytes(FRAME.pack(len(told)) + told)
     program(f"cat {tmp_path}/told; exec cat /dev/zero")
     taken = anyio.Event()

@@ -19,7 +19,7 @@ from tests.workflows.conftest import Collection
 
 from crypto_lakehouse.core.events import ArchiveFinished, ArchiveRetried, Event
 from crypto_lakehouse.core.verdicts import Verdict
-from crypto_lakehouse.executors.processes.protocol import FRAME, Told
+from crypto_lakehouse.executors.processes.protocol import FRAME, WorkerMessage
 from crypto_lakehouse.executors.processes.worker import _Worker
 from crypto_lakehouse.executors.shards import Shard
 from crypto_lakehouse.testing import faults
@@ -38,10 +38,10 @@ class Talk:
         self.shards.write(pickle.dumps(message))
         self.shards.flush()
 
-    def next(self) -> Told:
+    def next(self) -> WorkerMessage:
         """Read what it tells next."""
         (size,) = FRAME.unpack(self.told.read(FRAME.size))
-        told: Told = pickle.loads(self.told.read(size))  # noqa: S301 - our own
+        told: WorkerMessage = pickle.loads(self.told.read(size))  # noqa: S301 - our own
         return told
 
     def events(self, count: int) -> list[tuple[int, int | None, Event]]:

@@ -25,7 +25,7 @@ from crypto_lakehouse.core.archive import Period
 from crypto_lakehouse.tables import Lake
 from crypto_lakehouse.tables.iceberg.catalog import LakeCatalog
 from crypto_lakehouse.tables.ingest.ingestion import Ingested, IngestSettings
-from crypto_lakehouse.tables.ingest.plain_parquet import HiveFiles
+from crypto_lakehouse.tables.ingest.plain_parquet import PlainParquet
 from crypto_lakehouse.tables.quality.findings import Policy
 from crypto_lakehouse.tables.reading.batch import Source
 from crypto_lakehouse.tables.schema.schemas import TableSchema, schema_of
@@ -42,7 +42,7 @@ class Folder:
 
     def write(self, sources: list[Source], **settings: Any) -> tuple[int, int]:
         self.told = []
-        files = HiveFiles(
+        files = PlainParquet(
             self.root,
             evolve(IngestSettings(), **settings),
             self.told.append,

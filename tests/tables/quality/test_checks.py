@@ -16,7 +16,7 @@ from crypto_lakehouse.core.errors import ConfigurationError, MatrixError
 from crypto_lakehouse.tables.quality.checks import CHECK_NAMES, checked_policies, checks_of
 from crypto_lakehouse.tables.quality.findings import ArchiveQuality, Finding, Policy, Severity
 from crypto_lakehouse.tables.quality.inspector import Inspector
-from crypto_lakehouse.tables.quality.known_row_holes import KnownHoles, load_known_holes
+from crypto_lakehouse.tables.quality.known_row_holes import KnownRowHoles, load_known_row_holes
 from crypto_lakehouse.tables.reading.batch import Batch, Source
 from crypto_lakehouse.tables.reading.reader import Refused, read_batches
 from crypto_lakehouse.tables.schema.schemas import schema_of
@@ -63,10 +63,10 @@ def inspect(
     *,
     size: int = 1 << 24,
     policies: dict[str, Policy] | None = None,
-    known: KnownHoles | None = None,
+    known: KnownRowHoles | None = None,
 ) -> tuple[dict[str, ArchiveQuality], int]:
     schema = schema_of(sources[0].archive)
-    inspector = Inspector(schema, policies or {}, known or load_known_holes())
+    inspector = Inspector(schema, policies or {}, known or load_known_row_holes())
     found: dict[str, ArchiveQuality] = {}
     kept = 0
     for batch in read_batches(sources, schema, batch_bytes=size):
@@ -280,7 +280,7 @@ def test_rows_out_of_order_are_sorted(tmp_path: Path) -> None:
     schema = schema_of(source.archive)
     (batch,) = read_batches([source], schema)
     assert isinstance(batch, Batch)
-    checked = Inspector(schema, {}, KnownHoles()).check(batch)
+    checked = Inspector(schema, {}, KnownRowHoles()).check(batch)
     times = checked.frame["open_time"].to_list()
     assert times == sorted(times)
 
@@ -321,11 +321,11 @@ def test_faults_of_a_file_of_holes_are_named(text: str, place: str, tmp_path: Pa
     path = tmp_path / "holes.json"
     path.write_text(text)
     with pytest.raises(MatrixError) as refused:
-        load_known_holes(path)
+        load_known_row_holes(path)
     assert place in str(refused.value) or "holes.json" in str(refused.value)
 
 
 def test_the_shipped_holes_lie_within_lives() -> None:
-    for hole in load_known_holes().holes:
+    for hole in load_known_row_holes().holes:
         assert date(2017, 8, 17) <= hole.first_day <= hole.last_day <= date(2026, 11, 23)
         assert hole.source.startswith("binance-public-data#")

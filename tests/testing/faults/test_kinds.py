@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 from tests.testing.server.test_objects import KEY, Answer, fetch
 
-from crypto_lakehouse.testing import ArchiveServer, Gate, faults
+from crypto_lakehouse.testing import ArchiveServer, Latch, faults
 
 
 @pytest.fixture
@@ -273,33 +273,33 @@ def test_a_stall_holds_a_server_in_another_thread(server: ArchiveServer) -> None
     assert answers[0].body == server.read(KEY)
 
 
-def test_a_gate_can_be_waited_for_with_a_limit() -> None:
-    gate = Gate()
-    assert not gate.wait(0)
-    gate.open()
-    gate.open()
-    assert gate.is_open
-    assert gate.wait(0)
+def test_a_latch_can_be_waited_for_with_a_limit() -> None:
+    latch = Latch()
+    assert not latch.wait(0)
+    latch.open()
+    latch.open()
+    assert latch.is_open
+    assert latch.wait(0)
 
 
-async def test_a_gate_lets_all_waiters_through_and_forgets_who_gave_up() -> None:
-    gate = Gate()
-    waiters = [asyncio.ensure_future(gate.passed()) for _ in range(3)]
+async def test_a_latch_lets_all_waiters_through_and_forgets_who_gave_up() -> None:
+    latch = Latch()
+    waiters = [asyncio.ensure_future(latch.passed()) for _ in range(3)]
     await asyncio.sleep(0)
     waiters[0].cancel()
-    gate.open()
+    latch.open()
     waiters[1].cancel()
     results = await asyncio.gather(*waiters, return_exceptions=True)
     assert [type(result) for result in results[:2]] == [asyncio.CancelledError] * 2
     assert results[2] is None
-    await gate.passed()
+    await latch.passed()
 
 
-def test_a_gate_does_not_mind_a_loop_that_has_ended() -> None:
-    gate = Gate()
+def test_a_latch_does_not_mind_a_loop_that_has_ended() -> None:
+    latch = Latch()
     loop = asyncio.new_event_loop()
     waiter = loop.create_future()
-    gate._waiters.add(waiter)
+    latch._waiters.add(waiter)
     loop.close()
-    gate.open()
-    assert gate.is_open
+    latch.open()
+    assert latch.is_open

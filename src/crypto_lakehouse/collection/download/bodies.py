@@ -11,10 +11,10 @@ from attrs import define
 
 from crypto_lakehouse.core.protocols import FileStat, Store
 
-__all__ = ["Body", "MemoryBody"]
+__all__ = ["FetchedBody", "MemoryBody"]
 
 
-class Body(Protocol):
+class FetchedBody(Protocol):
     """A whole body that is not yet at its final name."""
 
     @property

@@ -1,4 +1,4 @@
-"""One piece of a large body: what is asked for it, and which answers are to be trusted."""
+"""One byte range of a large body: how it is requested, and which answers are to be trusted."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from yarl import URL
 
 from crypto_lakehouse.core.errors import ObjectChanged, TransferError, TruncatedBody
 from crypto_lakehouse.core.metrics import ByteMeter
-from crypto_lakehouse.http.concurrency_limit import Gate
+from crypto_lakehouse.http.concurrency_limit import ConcurrencyLimit
 from crypto_lakehouse.http.retry import OnRetry, RetryPolicy
 from crypto_lakehouse.http.transport import Response, Transport, server_error
 
-__all__ = ["Held", "NoRanges", "Piece", "WholeBody", "bring"]
+__all__ = ["ByteRange", "Held", "NoRanges", "WholeBody", "fetch_range"]
 
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)", re.ASCII)
 
@@ -65,21 +65,21 @@ class Held:
 
 @frozen(kw_only=True)
 class WholeBody:
-    """A body that has begun to arrive, and how further pieces of it can be had.
+    """A body that has begun to arrive, and how further ranges of it are fetched.
 
     Attributes:
-        transport, gate, retry: What a request for a piece goes through.
+        transport, concurrency, retry: What a request for a range goes through.
         url: Where the body is.
         etag: Its ETag, a strong one.
         size_bytes: Its whole length.
         count: Told of bytes as they arrive.
-        account: Where each request for a piece is counted.
+        account: Where each request for a range is counted.
         on_retry: Told of each retry.
-        leave: Gives the first connection's place in the gate back.
+        release: Gives the first connection's place back.
     """
 
     transport: Transport
-    gate: Gate
+    concurrency: ConcurrencyLimit
     retry: RetryPolicy
     url: URL
     etag: str
@@ -87,11 +87,11 @@ class WholeBody:
     count: Callable[[int], None]
     account: Account
     on_retry: OnRetry
-    leave: Callable[[], None]
+    release: Callable[[], None]
 
 
 @define(eq=False)
-class Piece:
+class ByteRange:
     """A stretch of the body; `is_done` once all of it is here and the answer was in order."""
 
     start: int
@@ -111,12 +111,14 @@ class Piece:
         self._held += len(chunk)
 
 
-async def bring(whole: WholeBody, piece: Piece, received: Callable[[int], None]) -> None:
-    """Fetch what is missing of a piece; what came before an error is kept in it.
+async def fetch_range(
+    whole: WholeBody, byte_range: ByteRange, received: Callable[[int], None]
+) -> None:
+    """Fetch what is missing of a range; what came before an error is kept in it.
 
     Args:
         whole: The body.
-        piece: Takes the bytes.
+        byte_range: Takes the bytes.
         received: Told of them as they arrive.
 
     Raises:
@@ -124,31 +126,31 @@ async def bring(whole: WholeBody, piece: Piece, received: Callable[[int], None])
         NoRanges: The source does not keep to ranges.
         TransferError: Trying again may help.
     """
-    while piece.missing:
-        await _ask(whole, piece, received)
-    piece.is_done = True
+    while byte_range.missing:
+        await _ask(whole, byte_range, received)
+    byte_range.is_done = True
 
 
-async def _ask(whole: WholeBody, piece: Piece, received: Callable[[int], None]) -> None:
+async def _ask(whole: WholeBody, byte_range: ByteRange, received: Callable[[int], None]) -> None:
     """Fetch what the source gives in one answer; it may be less than it was asked for."""
-    start = piece.end - piece.missing
-    headers = {"Range": f"bytes={start}-{piece.end - 1}", "If-Match": whole.etag}
+    start = byte_range.end - byte_range.missing
+    headers = {"Range": f"bytes={start}-{byte_range.end - 1}", "If-Match": whole.etag}
     whole.account.requests += 1
     async with whole.transport.get(whole.url, headers) as response:
-        due = length = _length(whole, response, start, piece.end)
+        due = length = _length(whole, response, start, byte_range.end)
         async with aclosing(response.chunks()) as chunks:
             async for chunk in chunks:
                 due -= len(chunk)
                 if due < 0:
                     raise NoRanges(str(whole.url), "the source sent more than a range")
-                piece.add(chunk)
+                byte_range.add(chunk)
                 received(len(chunk))
     if due:
         raise TruncatedBody(str(whole.url), expected=length, received=length - due)
 
 
 def _length(whole: WholeBody, response: Response, start: int, end: int) -> int:
-    """How many bytes of a piece an answer holds, from `start` on.
+    """How many bytes of a range an answer holds, from `start` on.
 
     Raises:
         TransferError: It holds something else.

@@ -14,18 +14,18 @@ from typing import TypeVar
 from attrs import define, field, frozen
 from yarl import URL
 
-from crypto_lakehouse.collection.download.bodies import Body, MemoryBody
+from crypto_lakehouse.collection.download.bodies import FetchedBody, MemoryBody
 from crypto_lakehouse.collection.download.byte_ranges import Held, WholeBody
-from crypto_lakehouse.collection.download.parallel_ranges import Segments
+from crypto_lakehouse.collection.download.parallel_ranges import ParallelRanges
 from crypto_lakehouse.collection.download.sidecar import SIDECAR_LIMIT_BYTES
-from crypto_lakehouse.collection.download.stream_to_part import fill
+from crypto_lakehouse.collection.download.stream_to_part import stream_to_part
 from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.errors import ObjectChanged, TransferError
 from crypto_lakehouse.core.events import ArchiveRetried, BodyStarted
 from crypto_lakehouse.core.metrics import ByteMeter
 from crypto_lakehouse.core.protocols import Emit, Part, PartRow, Store
 from crypto_lakehouse.core.redaction import redact
-from crypto_lakehouse.http.concurrency_limit import Gate
+from crypto_lakehouse.http.concurrency_limit import ConcurrencyLimit
 from crypto_lakehouse.http.retry import RetryPolicy
 from crypto_lakehouse.http.transport import Response, Transport, object_url, server_error
 from crypto_lakehouse.zips.stream_check import StreamedZip
@@ -48,7 +48,7 @@ class Fetched:
         url: Where it came from; it may hold secrets, as may the headers.
     """
 
-    body: Body
+    body: FetchedBody
     etag: str | None
     last_modified: str | None
     url: str = ""
@@ -67,7 +67,7 @@ class Transfer:
         resume: Validators of a part that an earlier try left.
         requests: Requests made so far.
         fetched_bytes: Body bytes received so far.
-        entered_at: When it got its place in the gate; None while it has none.
+        acquired_at: When it got its place in the limit; None while it has none.
     """
 
     archive: Archive
@@ -78,18 +78,18 @@ class Transfer:
     streamed: StreamedZip | None = field(init=False, default=None)
     requests: int = field(init=False, default=0)
     fetched_bytes: int = field(init=False, default=0)
-    entered_at: float | None = field(init=False, default=None)
-    _untold_bytes: int = field(init=False, default=0)
+    acquired_at: float | None = field(init=False, default=None)
+    _uncounted_bytes: int = field(init=False, default=0)
 
     def count(self, size: int) -> None:
         """Count body bytes as they arrive."""
         self.fetched_bytes += size
-        self._untold_bytes += size
+        self._uncounted_bytes += size
         self.meter.received_bytes += size
 
-    def untold_bytes(self) -> int:
+    def uncounted_bytes(self) -> int:
         """Body bytes that came since this was asked last."""
-        size, self._untold_bytes = self._untold_bytes, 0
+        size, self._uncounted_bytes = self._uncounted_bytes, 0
         return size
 
 
@@ -103,21 +103,22 @@ class Fetcher:
         second: Another source of the same objects, asked where the first serves wrong bytes.
         store: Holds parts.
         retry: When to try again.
-        gate: Bounds the requests under way; a transfer that waits for its next try has no place.
+        concurrency: Bounds the requests under way; a transfer that waits for its next try has
+            no place.
         emit: Told of retries and of large bodies that begin.
         meter: Counts the run's bytes as they arrive.
-        segments: Takes very large bodies over several connections; None never does.
+        parallel_ranges: Takes very large bodies over several connections; None never does.
     """
 
     transport: Transport
     base: URL
     store: Store
     retry: RetryPolicy
-    gate: Gate
+    concurrency: ConcurrencyLimit
     emit: Emit
     meter: ByteMeter = field(factory=ByteMeter)
     second: URL | None = None
-    segments: Segments | None = None
+    parallel_ranges: ParallelRanges | None = None
 
     def transfer(self, archive: Archive, resume: PartRow | None = None) -> Transfer:
         """Begin to fetch one archive; `resume` are the validators of a part left earlier."""
@@ -160,20 +161,20 @@ class Fetcher:
     async def _within_limit(
         self, transfer: Transfer, once: Callable[[Transfer], Awaitable[_Result]]
     ) -> _Result:
-        transfer.entered_at = await self.gate.enter()
+        transfer.acquired_at = await self.concurrency.acquire()
         try:
             result = await once(transfer)
         except BaseException as error:
-            self._leave(transfer, error)
+            self._release(transfer, error)
             raise
-        self._leave(transfer, None)
+        self._release(transfer, None)
         return result
 
-    def _leave(self, transfer: Transfer, error: BaseException | None) -> None:
+    def _release(self, transfer: Transfer, error: BaseException | None) -> None:
         """Give the place back, unless that was done."""
-        entered_at, transfer.entered_at = transfer.entered_at, None
-        if entered_at is not None:
-            self.gate.leave(entered_at, transfer.untold_bytes(), error)
+        acquired_at, transfer.acquired_at = transfer.acquired_at, None
+        if acquired_at is not None:
+            self.concurrency.release(acquired_at, transfer.uncounted_bytes(), error)
 
     async def _tell_of_retry(
         self, transfer: Transfer, attempt: int, wait_s: float, error: TransferError
@@ -209,7 +210,7 @@ class Fetcher:
             if response.status == 404:
                 return None
             if response.status == 206 and unfinished is not None:
-                body: Body = await self._continue(transfer, url, held, unfinished)
+                body: FetchedBody = await self._continue(transfer, url, held, unfinished)
             elif response.status == 416 and unfinished is not None:
                 if _is_all(response, unfinished.part.size_bytes):
                     return unfinished.whole
@@ -245,7 +246,7 @@ class Fetcher:
         await unfinished.part.discard()
         return ObjectChanged(str(url), f"the object changed while it was fetched: {reason}")
 
-    async def _take(self, transfer: Transfer, url: URL, held: Held) -> Body:
+    async def _take(self, transfer: Transfer, url: URL, held: Held) -> FetchedBody:
         """Take a whole body, into memory or into a part by its announced size."""
         response, key = held.response, transfer.archive.key
         if response.size_bytes is not None and response.size_bytes <= SMALL_BODY_BYTES:
@@ -260,18 +261,20 @@ class Fetcher:
         )
         await self.emit((started,))
         part = await self._open_part(transfer, resume=False)
-        await self._fill(transfer, url, held, part)
+        await self._append_body(transfer, url, held, part)
         return part
 
-    async def _fill(self, transfer: Transfer, url: URL, held: Held, part: Part) -> None:
+    async def _append_body(self, transfer: Transfer, url: URL, held: Held, part: Part) -> None:
         """Append a body to a part; over several connections where that may pay."""
         count, size = partial(self._count, transfer), held.response.size_bytes or 0
-        if self.segments is None or not self.segments.may_pay(url, held.response, part.size_bytes):
-            await fill(held.response, part, count)
+        if self.parallel_ranges is None or not self.parallel_ranges.may_pay(
+            url, held.response, part.size_bytes
+        ):
+            await stream_to_part(held.response, part, count)
             return
         whole = WholeBody(
             transport=self.transport,
-            gate=self.gate,
+            concurrency=self.concurrency,
             retry=self.retry,
             url=url,
             etag=held.response.headers["ETag"],
@@ -279,18 +282,18 @@ class Fetcher:
             count=count,
             account=transfer,
             on_retry=partial(self._tell_of_retry, transfer),
-            leave=partial(self._leave, transfer, None),
+            release=partial(self._release, transfer, None),
         )
-        await self.segments.fill(held, part, whole)
+        await self.parallel_ranges.stream_to_part(held, part, whole)
 
     def _count(self, transfer: Transfer, size: int) -> None:
-        """Count a part of a large body, and let the gate judge by it before the body ends."""
+        """Count a part of a large body, and let the limit learn from it before the body ends."""
         transfer.count(size)
-        self.gate.received(transfer.untold_bytes())
+        self.concurrency.received(transfer.uncounted_bytes())
 
     async def _continue(
         self, transfer: Transfer, url: URL, held: Held, unfinished: _Unfinished
-    ) -> Body:
+    ) -> FetchedBody:
         """Append the rest of a body to the part that holds its beginning."""
         response, part = held.response, unfinished.part
         match = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
@@ -298,7 +301,7 @@ class Fetcher:
             raise await self._start_over(transfer, url, unfinished, "it sent another range")
         if unfinished.row.etag != _validators(response)[0]:
             raise await self._start_over(transfer, url, unfinished, "its ETag is another")
-        await self._fill(transfer, url, held, part)
+        await self._append_body(transfer, url, held, part)
         return part
 
 

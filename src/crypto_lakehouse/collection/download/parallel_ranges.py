@@ -1,10 +1,10 @@
 """One very large body over several connections, where the source caps what each of them brings.
 
-The body begins to arrive over one connection, as any other. Where that is slow, and the gate has
-places that nobody waits for, a second connection asks for a piece further on; if both together
-bring that much more, the rest comes in pieces, over as many connections as pay (`range_scaling`).
+The body begins to arrive over one connection, as any other. If that is slow, and the limit has
+places that no request waits for, a second connection asks for a range further on; if both together
+bring that much more, the rest comes in ranges, over as many connections as pay (`range_scaling`).
 
-Pieces are handed on strictly in order, out of a small window in memory. So the part on the disk
+Ranges are handed on strictly in order, out of a small window in memory. So the part on the disk
 remains a growing prefix of the body: hashed as it grows, and resumed like any other.
 """
 
@@ -20,16 +20,27 @@ from anyio.abc import TaskGroup
 from attrs import define, field
 from yarl import URL
 
-from crypto_lakehouse.collection.download.byte_ranges import Held, NoRanges, Piece, WholeBody, bring
-from crypto_lakehouse.collection.download.range_scaling import Pace, Prospects, Sample, SegmentRules
-from crypto_lakehouse.collection.download.stream_to_part import fill
+from crypto_lakehouse.collection.download.byte_ranges import (
+    ByteRange,
+    Held,
+    NoRanges,
+    WholeBody,
+    fetch_range,
+)
+from crypto_lakehouse.collection.download.range_scaling import (
+    Measurement,
+    Prospects,
+    RangeRules,
+    RangeScaler,
+)
+from crypto_lakehouse.collection.download.stream_to_part import stream_to_part
 from crypto_lakehouse.core.errors import ObjectChanged, ServerError, TransferError
 from crypto_lakehouse.core.protocols import Part
 from crypto_lakehouse.core.task_groups import one_error
 from crypto_lakehouse.http.concurrency_limit import REFUSALS
 from crypto_lakehouse.http.transport import Response, read_up_to
 
-__all__ = ["Segments"]
+__all__ = ["ParallelRanges"]
 
 #: A probe begins so far ahead of the first connection that it can be judged before that comes
 #: there: what a connection needs to be set up, in seconds.
@@ -37,7 +48,7 @@ _SET_UP_S = 1.0
 
 
 @define
-class Segments:
+class ParallelRanges:
     """Takes large bodies over several connections where that is faster; one for each run.
 
     Args:
@@ -45,12 +56,12 @@ class Segments:
         clock: Seconds, monotonic.
     """
 
-    rules: SegmentRules = field(factory=SegmentRules)
+    rules: RangeRules = field(factory=RangeRules)
     clock: Callable[[], float] = time.monotonic
     _sources: dict[URL, Prospects] = field(init=False, factory=dict)
 
     def may_pay(self, url: URL, response: Response, held_bytes: int) -> bool:
-        """Whether a body could come in pieces, and is large enough for them to pay.
+        """Whether a body could come in ranges, and is large enough for them to pay.
 
         Args:
             url: Where it was asked for.
@@ -66,8 +77,8 @@ class Segments:
         is_strong = etag.startswith('"') and etag.isascii()
         return is_large and has_ranges and is_strong and not self._prospects(url).are_none
 
-    async def fill(self, held: Held, part: Part, whole: WholeBody) -> None:
-        """Append the rest of a body to a part, as `stream_to_part.fill` does.
+    async def stream_to_part(self, held: Held, part: Part, whole: WholeBody) -> None:
+        """Append the rest of a body to a part, as the function `stream_to_part` does.
 
         Args:
             held: The rest of the body, over the first connection.
@@ -76,17 +87,17 @@ class Segments:
 
         Raises:
             ObjectChanged: The source has another object by now.
-            TransferError: The body broke off, or a piece failed after all retries.
+            TransferError: The body broke off, or a range failed after all retries.
             StoreError: The part refused.
         """
         prospects = self._prospects(whole.url)
         with one_error():
             async with anyio.create_task_group() as tasks:
-                body = _SegmentedBody(
+                body = _ParallelBody(
                     held, part.size_bytes, whole, self.rules, self.clock, prospects, tasks
                 )
                 try:
-                    await fill(body, part, _told_already)
+                    await stream_to_part(body, part, _counted_already)
                 finally:
                     body.close()
 
@@ -94,52 +105,52 @@ class Segments:
         return self._sources.setdefault(url.origin(), Prospects(self.rules.rest_s))
 
 
-def _told_already(_size: int) -> None:
+def _counted_already(_size: int) -> None:
     """Bytes are counted as they arrive, not as they are handed on."""
 
 
 @define(eq=False)
-class _SegmentedBody:
+class _ParallelBody:
     """The rest of a body, in order, whichever connections it comes over; a `Response`.
 
     Args:
         held: The first connection's answer.
         position: How many bytes were there before.
-        whole, rules, clock, prospects: As in `Segments`.
+        whole, rules, clock, prospects: As in `ParallelRanges`.
         tasks: Where the connections beside the first one work.
     """
 
     _held: Held
     _position: int
     _whole: WholeBody
-    _rules: SegmentRules
+    _rules: RangeRules
     _clock: Callable[[], float]
     _prospects: Prospects
     _tasks: TaskGroup
     status: int = field(init=False)
     headers: Mapping[str, str] = field(init=False)
     size_bytes: int | None = field(init=False)
-    _pace: Pace = field(init=False)
+    _scaler: RangeScaler = field(init=False)
     _end: int = field(init=False)  # Where the first connection's stretch ends.
-    _next: int = field(init=False)  # Where the next piece begins.
+    _next: int = field(init=False)  # Where the next range begins.
     _reach: int = field(init=False)  # How far the first connection has come.
-    _came: int = field(init=False, default=0)
+    _received_bytes: int = field(init=False, default=0)
     _is_streaming: bool = field(init=False, default=True)
     _is_probe: bool = field(init=False, default=False)
-    _pieces: dict[int, Piece] = field(init=False, factory=dict)
+    _ranges: dict[int, ByteRange] = field(init=False, factory=dict)
     _failure: TransferError | None = field(init=False, default=None)
     _changed: anyio.Event = field(init=False, factory=anyio.Event)
-    _staff: int = field(init=False, default=0)
-    _crew: set[anyio.CancelScope] = field(init=False, factory=set)
-    _swinging: set[anyio.CancelScope] = field(init=False, factory=set)  # Those that bring bytes.
-    _seats: int = field(init=False, default=1)  # Places in the gate, the first connection's too.
-    _hungry: set[int] = field(init=False, factory=set)  # Pieces that wait for a place.
+    _workers: int = field(init=False, default=0)
+    _scopes: set[anyio.CancelScope] = field(init=False, factory=set)
+    _receiving: set[anyio.CancelScope] = field(init=False, factory=set)  # Those that receive bytes.
+    _slots: int = field(init=False, default=1)  # Places in the limit, the first connection's too.
+    _waiting: set[int] = field(init=False, factory=set)  # Ranges that wait for a place.
 
     def __attrs_post_init__(self) -> None:
         response = self._held.response
         self.status, self.headers = response.status, response.headers
         self.size_bytes = response.size_bytes
-        self._pace = Pace(self._rules)
+        self._scaler = RangeScaler(self._rules)
         self._end = self._next = self._whole.size_bytes
         self._reach = self._position
 
@@ -158,11 +169,11 @@ class _SegmentedBody:
             return
         await self._hand_over()
         while self._position < self._whole.size_bytes:
-            piece = await self._next_piece()
-            for chunk in piece.chunks:
+            byte_range = await self._next_range()
+            for chunk in byte_range.chunks:
                 yield chunk
-            self._position = piece.end
-            del self._pieces[piece.start]
+            self._position = byte_range.end
+            del self._ranges[byte_range.start]
             self._wake()
 
     def _cut(self, chunk: bytes | bytearray) -> bytes | bytearray:
@@ -172,7 +183,7 @@ class _SegmentedBody:
         if self._failure is not None:
             raise self._failure
         if self._reach >= self._end and self._is_probe:
-            self._pace.conclude(self._sample())
+            self._scaler.conclude(self._measurement())
             self._follow()
         if self._reach > self._end:
             chunk = chunk[: self._end - self._position]
@@ -180,21 +191,21 @@ class _SegmentedBody:
         return chunk
 
     async def _hand_over(self) -> None:
-        """Close the first connection: what follows comes in pieces."""
+        """Close the first connection: what follows comes in ranges."""
         self._is_streaming = False
-        self._seats -= 1
+        self._slots -= 1
         await self._held.release()
-        self._whole.leave()
-        self._hire()
+        self._whole.release()
+        self._start_workers()
         self._wake()
 
-    async def _next_piece(self) -> Piece:
+    async def _next_range(self) -> ByteRange:
         while True:
             if self._failure is not None:
                 raise self._failure
-            piece = self._pieces.get(self._position)
-            if piece is not None and piece.is_done:
-                return piece
+            byte_range = self._ranges.get(self._position)
+            if byte_range is not None and byte_range.is_done:
+                return byte_range
             await self._change()
 
     async def _change(self) -> None:
@@ -210,114 +221,118 @@ class _SegmentedBody:
         if self._is_probe:
             self._prospects.is_probing = False
         self._tasks.cancel_scope.cancel()
-        self._pieces.clear()
+        self._ranges.clear()
 
     # How many connections ----------------------------------------------------------------------
 
     @property
     def _wanted(self) -> int:
         """How many connections there should be beside the first one."""
-        return self._pace.level - self._is_streaming
+        return self._scaler.level - self._is_streaming
 
     @property
     def _room(self) -> int:
-        """How many pieces may be held or under way.
+        """How many ranges may be held or under way.
 
         Twice as many as connections, as none is to wait for the slowest; while the first
         connection still streams, as many as ever, as nothing is handed on before it is through.
         """
         most = self._rules.levels[-1] + 1
-        return most if self._is_streaming else min(most, 2 * self._pace.level)
+        return most if self._is_streaming else min(most, 2 * self._scaler.level)
 
-    def _sample(self) -> Sample:
-        return Sample(self._clock(), self._came, self._whole.account.meter.received_bytes)
+    def _measurement(self) -> Measurement:
+        return Measurement(
+            self._clock(), self._received_bytes, self._whole.account.meter.received_bytes
+        )
 
     def _received(self, size: int, scope: anyio.CancelScope | None = None) -> None:
         self._whole.count(size)
         if scope is not None:
-            self._swinging.add(scope)
-        self._came += size
-        connections = len(self._swinging) + self._is_streaming
-        if self._pace.observe(self._sample(), connections) or (
-            self._pace.phase == "steady" and connections == self._pace.level
+            self._receiving.add(scope)
+        self._received_bytes += size
+        connections = len(self._receiving) + self._is_streaming
+        if self._scaler.observe(self._measurement(), connections) or (
+            self._scaler.phase == "steady" and connections == self._scaler.level
         ):
             self._follow()
 
     def _follow(self) -> None:
-        """Do what the pace says."""
-        pace = self._pace
-        if self._is_probe and pace.phase != "probing":
+        """Do what the scaler says."""
+        scaler = self._scaler
+        if self._is_probe and scaler.phase != "probing":
             self._end_probe()
-        elif pace.phase == "watching":
+        elif scaler.phase == "watching":
             self._consider_probe()
-        level = pace.next_level
-        if level is not None and self._whole.gate.free >= level - pace.level:
-            pace.grow(level)
-        self._hire()
+        level = scaler.next_level
+        if level is not None and self._whole.concurrency.free >= level - scaler.level:
+            scaler.grow(level)
+        self._start_workers()
 
     def _consider_probe(self) -> None:
-        rules, rate = self._rules, self._pace.rate
+        rules, rate = self._rules, self._scaler.rate
         rest = self._whole.size_bytes - self._reach
         judged_in_s = _SET_UP_S + rules.settle_s + rules.trial_s
-        ahead = max(2 * rules.piece_bytes, int(rate * judged_in_s))
+        ahead = max(2 * rules.range_bytes, int(rate * judged_in_s))
         if (
-            self._staff == 0
+            self._workers == 0
             and rest >= max(rules.least_rest_bytes, rate * rules.least_rest_s)
-            and rest >= ahead + rules.piece_bytes
-            and self._whole.gate.free > 0
+            and rest >= ahead + rules.range_bytes
+            and self._whole.concurrency.free > 0
             and self._prospects.may_probe(self._clock())
         ):
             self._is_probe = self._prospects.is_probing = True
             self._end = self._next = self._reach + ahead
-            self._pace.probe()
+            self._scaler.probe()
 
     def _end_probe(self) -> None:
         self._is_probe = self._prospects.is_probing = False
-        if self._pace.phase == "steady":
+        if self._scaler.phase == "steady":
             self._prospects.paid()
             return
         self._prospects.fruitless(self._clock())
         self._end = self._next = self._whole.size_bytes
-        self._pieces.clear()
-        for scope in self._crew:
+        self._ranges.clear()
+        for scope in self._scopes:
             scope.cancel()
 
-    def _hire(self) -> None:
-        while self._staff < self._wanted and self._next < self._whole.size_bytes:
-            self._staff += 1
+    def _start_workers(self) -> None:
+        while self._workers < self._wanted and self._next < self._whole.size_bytes:
+            self._workers += 1
             self._tasks.start_soon(self._work)
 
-    # Pieces ------------------------------------------------------------------------------------
+    # Ranges ------------------------------------------------------------------------------------
 
     async def _work(self) -> None:
-        """Bring pieces over a connection of one's own, one after the other."""
+        """Fetch ranges over one connection, one after the other."""
         with anyio.CancelScope() as scope:
-            self._crew.add(scope)
+            self._scopes.add(scope)
             try:
-                while (piece := await self._claim()) is not None:
-                    await self._bring(piece, scope)
+                while (byte_range := await self._claim()) is not None:
+                    await self._fetch(byte_range, scope)
             finally:
-                self._staff -= 1
-                self._crew.discard(scope)
-                self._swinging.discard(scope)
+                self._workers -= 1
+                self._scopes.discard(scope)
+                self._receiving.discard(scope)
                 self._wake()
 
-    async def _claim(self) -> Piece | None:
-        """Take the next piece; None where this connection is one too many."""
+    async def _claim(self) -> ByteRange | None:
+        """Take the next range; None where this connection is one too many."""
         while True:
             start, size = self._next, self._whole.size_bytes
-            if start >= size or self._staff > self._wanted or self._failure is not None:
+            if start >= size or self._workers > self._wanted or self._failure is not None:
                 return None
-            if len(self._pieces) < self._room:
+            if len(self._ranges) < self._room:
                 break
             await self._change()
-        self._next = min(size, start + self._rules.piece_bytes)
-        piece = self._pieces[start] = Piece(start, self._next)
-        return piece
+        self._next = min(size, start + self._rules.range_bytes)
+        byte_range = self._ranges[start] = ByteRange(start, self._next)
+        return byte_range
 
-    async def _bring(self, piece: Piece, scope: anyio.CancelScope) -> None:
+    async def _fetch(self, byte_range: ByteRange, scope: anyio.CancelScope) -> None:
         try:
-            failure = await self._whole.retry.call(self._whole.on_retry, self._try, piece, scope)
+            failure = await self._whole.retry.call(
+                self._whole.on_retry, self._try, byte_range, scope
+            )
         except TransferError as error:
             # It was tried as often as one request may be; the whole body is not tried again.
             error.transient = False
@@ -325,24 +340,24 @@ class _SegmentedBody:
         self._failure = self._failure or failure
         self._wake()
 
-    async def _try(self, piece: Piece, scope: anyio.CancelScope) -> TransferError | None:
-        """Fetch what is missing of a piece; return an error that no retry of it can help.
+    async def _try(self, byte_range: ByteRange, scope: anyio.CancelScope) -> TransferError | None:
+        """Fetch what is missing of a range; return an error that no retry of it can help.
 
         Raises:
             TransferError: One that a retry may help.
         """
-        level = self._pace.level
+        level = self._scaler.level
         try:
-            await self._within_limit(piece, scope)
+            await self._within_limit(byte_range, scope)
         except ObjectChanged as error:
             self._prospects.fruitless(self._clock())
             return error
         except TransferError as error:
-            self._swinging.discard(scope)
+            self._receiving.discard(scope)
             if isinstance(error, NoRanges):
                 self._prospects.no_ranges()
             if self._is_probe:
-                self._pace.give_up()
+                self._scaler.give_up()
                 self._follow()
             elif isinstance(error, NoRanges):
                 return error
@@ -354,36 +369,36 @@ class _SegmentedBody:
     def _yield_to(self, error: TransferError, level: int) -> None:
         """Go on with fewer connections, once for all that were refused together."""
         is_refusal = isinstance(error, ServerError) and error.status in REFUSALS
-        if is_refusal and level <= self._pace.level:
-            self._pace.refused()
+        if is_refusal and level <= self._scaler.level:
+            self._scaler.refused()
 
-    async def _within_limit(self, piece: Piece, scope: anyio.CancelScope) -> None:
-        gate, failure = self._whole.gate, None
-        entered_at = await self._enter(piece.start, scope)
+    async def _within_limit(self, byte_range: ByteRange, scope: anyio.CancelScope) -> None:
+        concurrency, failure = self._whole.concurrency, None
+        acquired_at = await self._acquire(byte_range.start, scope)
         try:
-            await bring(self._whole, piece, partial(self._received, scope=scope))
+            await fetch_range(self._whole, byte_range, partial(self._received, scope=scope))
         except BaseException as error:
             failure = error
             raise
         finally:
-            self._seats -= 1
-            gate.leave(entered_at, 0, failure)
+            self._slots -= 1
+            concurrency.release(acquired_at, 0, failure)
             self._wake()
 
-    async def _enter(self, start: int, scope: anyio.CancelScope) -> float:
+    async def _acquire(self, start: int, scope: anyio.CancelScope) -> float:
         """Take a place that nobody waits for; wait in line only while the body has none at all."""
-        gate = self._whole.gate
-        self._hungry.add(start)
+        concurrency = self._whole.concurrency
+        self._waiting.add(start)
         try:
-            while start != min(self._hungry) or (gate.free <= 0 and self._seats > 0):
-                self._swinging.discard(scope)
+            while start != min(self._waiting) or (concurrency.free <= 0 and self._slots > 0):
+                self._receiving.discard(scope)
                 await self._change()
-            self._seats += 1
+            self._slots += 1
         finally:
-            self._hungry.discard(start)
+            self._waiting.discard(start)
             self._wake()
         try:
-            return await gate.enter()
+            return await concurrency.acquire()
         except BaseException:
-            self._seats -= 1
+            self._slots -= 1
             raise

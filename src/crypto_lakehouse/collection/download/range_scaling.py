@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 
 from attrs import define, frozen
 
-__all__ = ["Pace", "Prospects", "Sample", "SegmentRules"]
+__all__ = ["Measurement", "Prospects", "RangeRules", "RangeScaler"]
 
 #: So much of what a body gains the whole run has to gain; the rest may be other archives' loss.
 _RUN_SHARE = 0.5
@@ -20,17 +20,17 @@ _RUN_SHARE = 0.5
 _RETREAT = 0.7
 
 #: Each fruitless probe makes the rest before the next one so many times longer.
-_PATIENCE = 4
+_LONGER_REST = 4
 
 
 @frozen(kw_only=True)
-class SegmentRules:
+class RangeRules:
     """When a body is taken over several connections, and over how many.
 
     Attributes:
         least_bytes, least_rest_bytes: A smaller body, or rest of one, is left alone.
         least_rest_s: A body that would arrive sooner, in seconds, is left alone, too.
-        piece_bytes: What one request for a piece asks for.
+        range_bytes: What one request asks for.
         settle_s: What connections need to come up to speed, in seconds; it is not measured.
         watch_s, trial_s: Seconds of measurement of one connection, and of each further number.
         gain: Two connections must bring so many times what one did.
@@ -42,7 +42,7 @@ class SegmentRules:
     least_bytes: int = 32 << 20
     least_rest_bytes: int = 16 << 20
     least_rest_s: float = 3.0
-    piece_bytes: int = 4 << 20
+    range_bytes: int = 4 << 20
     settle_s: float = 0.5
     watch_s: float = 1.5
     trial_s: float = 1.0
@@ -52,7 +52,7 @@ class SegmentRules:
     rest_s: float = 60.0
 
 
-class Sample(NamedTuple):
+class Measurement(NamedTuple):
     """What had come at a moment.
 
     Attributes:
@@ -67,8 +67,8 @@ class Sample(NamedTuple):
 
 
 @define
-class Pace:
-    """Decides over how many connections a body comes.
+class RangeScaler:
+    """Decides over how many connections a body is fetched.
 
     Attributes:
         level: How many connections there should be, the first one included.
@@ -77,7 +77,7 @@ class Pace:
         rate: Bytes per second of the body at the last level that has paid.
     """
 
-    rules: SegmentRules
+    rules: RangeRules
     level: int = 1
     phase: Literal["watching", "probing", "steady", "trying"] = "watching"
     rate: float = 0.0
@@ -86,7 +86,7 @@ class Pace:
     _may_grow: bool = True
     _is_doubtful: bool = False  # A level's first measurement was too little; it gets another.
     _since: float | None = None
-    _mark: Sample | None = None
+    _mark: Measurement | None = None
 
     @property
     def next_level(self) -> int | None:
@@ -95,11 +95,11 @@ class Pace:
             return None
         return next((level for level in self.rules.levels if level > self.level), None)
 
-    def observe(self, sample: Sample, connections: int) -> bool:
+    def observe(self, measurement: Measurement, connections: int) -> bool:
         """Take in what has come; return whether a measurement has ended with it.
 
         Args:
-            sample: Now.
+            measurement: Now.
             connections: How many bring something; while that is less than the level, nothing can
                 be said of the level.
         """
@@ -107,23 +107,23 @@ class Pace:
             self._restart()
             return False
         if self._since is None:
-            self._since = sample.at
-        if sample.at - self._since < self.rules.settle_s:
+            self._since = measurement.at
+        if measurement.at - self._since < self.rules.settle_s:
             return False
         if self._mark is None:
-            self._mark = sample
-        if sample.at - self._mark.at < self._window_s:
+            self._mark = measurement
+        if measurement.at - self._mark.at < self._window_s:
             return False
-        self._judge(sample, self._mark)
+        self._judge(measurement, self._mark)
         return True
 
-    def conclude(self, sample: Sample) -> None:
+    def conclude(self, measurement: Measurement) -> None:
         """End a probe now: what was measured must do."""
         mark = self._mark
-        if mark is None or sample.at - mark.at < self._window_s / 2:
+        if mark is None or measurement.at - mark.at < self._window_s / 2:
             self.give_up()
         else:
-            self._judge(sample, mark)
+            self._judge(measurement, mark)
 
     def probe(self) -> None:
         """Begin to compare two connections with the one that was watched."""
@@ -147,25 +147,28 @@ class Pace:
     def _window_s(self) -> float:
         return self.rules.watch_s if self.phase == "watching" else self.rules.trial_s
 
-    def _judge(self, sample: Sample, mark: Sample) -> None:
-        seconds = sample.at - mark.at
-        rate, run_rate = (sample.own - mark.own) / seconds, (sample.run - mark.run) / seconds
+    def _judge(self, measurement: Measurement, mark: Measurement) -> None:
+        seconds = measurement.at - mark.at
+        rate, run_rate = (
+            (measurement.own - mark.own) / seconds,
+            (measurement.run - mark.run) / seconds,
+        )
         if self.phase == "watching":
-            self._mark = sample
+            self._mark = measurement
         else:
             needed = self.rate * (self.rules.gain if self.phase == "probing" else self.rules.growth)
             run_gain = run_rate - self._run_rate
             if rate < needed or run_gain < (rate - self.rate) * _RUN_SHARE:
-                self._doubt(sample)
+                self._doubt(measurement)
                 return
             self._go_to("steady", self.level)
         self.rate, self._run_rate = rate, run_rate
 
-    def _doubt(self, sample: Sample) -> None:
+    def _doubt(self, measurement: Measurement) -> None:
         if self.phase == "probing":
             self.give_up()
         elif not self._is_doubtful:
-            self._is_doubtful, self._mark = True, sample
+            self._is_doubtful, self._mark = True, measurement
         else:
             self._may_grow = False
             self._go_to("steady", self._paid_level)
@@ -183,7 +186,7 @@ class Prospects:
     """What a run has learnt about further connections to one source.
 
     Args:
-        rest_s: As in `SegmentRules`.
+        rest_s: As in `RangeRules`.
 
     Attributes:
         is_probing: Whether a probe is under way; two at a time would measure each other.
@@ -205,7 +208,7 @@ class Prospects:
 
     def fruitless(self, now: float) -> None:
         """Let a while pass before the next probe, and a longer one each time."""
-        rest_s = self.rest_s * _PATIENCE**self._fruitless
+        rest_s = self.rest_s * _LONGER_REST**self._fruitless
         self._not_before = max(self._not_before, now + rest_s)
         self._fruitless += 1
 

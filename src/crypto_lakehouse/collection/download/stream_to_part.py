@@ -17,13 +17,13 @@ from crypto_lakehouse.core.protocols import Part
 from crypto_lakehouse.core.task_groups import one_error
 from crypto_lakehouse.http.transport import Response
 
-__all__ = ["fill"]
+__all__ = ["stream_to_part"]
 
 #: How much of a large body goes to the disk at once.
 BUFFER_BYTES = 1 << 20
 
 
-async def fill(response: Response, part: Part, count: Callable[[int], None]) -> None:
+async def stream_to_part(response: Response, part: Part, count: Callable[[int], None]) -> None:
     """Append a response's body to a part; what came before a break-off is not lost.
 
     Args:

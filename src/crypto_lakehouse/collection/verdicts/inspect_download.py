@@ -1,4 +1,4 @@
-"""Fetch an archive with its sidecar, and look at what came."""
+"""Fetch an archive with its sidecar, and gather evidence of what they are worth."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from typing import BinaryIO
 from anyio import from_thread, to_thread
 from attrs import evolve, frozen
 
-from crypto_lakehouse.collection.download.bodies import Body
+from crypto_lakehouse.collection.download.bodies import FetchedBody
 from crypto_lakehouse.collection.download.fetcher import Fetched, Fetcher, Transfer
 from crypto_lakehouse.collection.download.sidecar import parse_sidecar
-from crypto_lakehouse.collection.verdicts.verdict_rules import Look
+from crypto_lakehouse.collection.verdicts.verdict_rules import Evidence
 from crypto_lakehouse.core.errors import SidecarMalformed
 from crypto_lakehouse.core.listed import ListedArchive, md5_of_etag, moment_of, same_etag
 from crypto_lakehouse.zips.check import INLINE_BYTES, check_zip
 from crypto_lakehouse.zips.stream_check import StreamedZip
 
-__all__ = ["Examiner", "Exhibit", "Published", "md5_of"]
+__all__ = ["Download", "DownloadInspector", "Published", "md5_of"]
 
 
 @frozen
@@ -38,22 +38,22 @@ class Published:
 
 
 @frozen(kw_only=True)
-class Exhibit:
-    """A fetched body with what a look at it showed, and its sidecar as published."""
+class Download:
+    """A fetched body with the evidence that it gives, and its sidecar as published."""
 
     fetched: Fetched
-    look: Look
+    evidence: Evidence
     sidecar: bytes | None
 
     @property
-    def body(self) -> Body:
+    def body(self) -> FetchedBody:
         """The bytes, not yet at their final name."""
         return self.fetched.body
 
 
 @frozen
-class Examiner:
-    """Fetches archives and looks at them.
+class DownloadInspector:
+    """Fetches archives and gathers evidence of what they are worth.
 
     Args:
         fetcher: Fetches zips and sidecars.
@@ -65,17 +65,17 @@ class Examiner:
     integrity: str
     keep_sidecars: bool
 
-    async def examine(self, transfer: Transfer, listed: ListedArchive | None) -> Exhibit | None:
-        """Fetch an archive with its sidecar, and look at it; None where there is none."""
+    async def inspect(self, transfer: Transfer, listed: ListedArchive | None) -> Download | None:
+        """Fetch an archive with its sidecar, and inspect both; None if there is none."""
         fetched = await self.fetcher.archive(transfer)
         if fetched is None:
             return None
         digest = md5_of_etag(listed.etag if listed else None) or md5_of_etag(fetched.etag)
         needs_sidecar = self.keep_sidecars or self.integrity != "listing" or digest is None
         published = await self.published(transfer) if needs_sidecar else Published()
-        await others_first()
+        await yield_to_waiters()
         body = fetched.body
-        look = Look(
+        evidence = Evidence(
             sha256=body.sha256(),
             integrity=self.integrity,
             etag_agrees=None,
@@ -84,12 +84,12 @@ class Examiner:
             zip_fault=await self._zip_fault(transfer, body),
             is_stale=_is_stale(fetched, listed, self.integrity),
         )
-        if digest is not None and (self.integrity != "sidecar" or not look.is_proven):
+        if digest is not None and (self.integrity != "sidecar" or not evidence.is_proven):
             agrees = await md5_of(body.reader, body.size_bytes) == digest
-            look = evolve(look, etag_agrees=agrees)
-        return Exhibit(fetched=fetched, look=look, sidecar=published.data)
+            evidence = evolve(evidence, etag_agrees=agrees)
+        return Download(fetched=fetched, evidence=evidence, sidecar=published.data)
 
-    async def _zip_fault(self, transfer: Transfer, body: Body) -> str:
+    async def _zip_fault(self, transfer: Transfer, body: FetchedBody) -> str:
         member, streamed = transfer.archive.member, transfer.streamed
         is_large = body.held is None and streamed is not None
         if is_large and await to_thread.run_sync(_is_good, streamed, body.reader, member):
@@ -107,7 +107,7 @@ class Examiner:
             return Published(data, None, str(error))
 
 
-async def others_first() -> None:
+async def yield_to_waiters() -> None:
     """Let those who wait for a place send their requests; then verify while these are under way.
 
     Answers tend to arrive together. In the first turn of the event loop places are given back,

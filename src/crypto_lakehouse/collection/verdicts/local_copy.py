@@ -7,9 +7,13 @@ from attrs import evolve, frozen
 from crypto_lakehouse.collection.download.fetcher import Transfer
 from crypto_lakehouse.collection.download.sidecar import SIDECAR_LIMIT_BYTES, parse_sidecar
 from crypto_lakehouse.collection.inventory import Action, Work, is_other_version
-from crypto_lakehouse.collection.verdicts.inspect_download import Examiner, Published, md5_of
+from crypto_lakehouse.collection.verdicts.inspect_download import (
+    DownloadInspector,
+    Published,
+    md5_of,
+)
 from crypto_lakehouse.collection.verdicts.outcome import Outcome
-from crypto_lakehouse.collection.verdicts.verdict_rules import NO_SIDECAR, Ruling
+from crypto_lakehouse.collection.verdicts.verdict_rules import NO_SIDECAR, Decision
 from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.errors import SidecarMalformed
 from crypto_lakehouse.core.listed import ListedArchive, md5_of_etag, same_etag, same_moment
@@ -17,14 +21,14 @@ from crypto_lakehouse.core.protocols import FileStat, LedgerRow, Store
 from crypto_lakehouse.core.verdicts import SUCCESSES, Verdict
 from crypto_lakehouse.zips.check import check_zip
 
-__all__ = ["ACCEPTED", "NOTHING", "Standing", "StandingProver", "kept_digest"]
+__all__ = ["ACCEPTED", "NOTHING", "LocalCopy", "LocalCopyChecker", "kept_digest"]
 
 #: Why bytes that disagree with their sidecar are at their final name.
 ACCEPTED = "its sidecar disagrees; a policy let it in"
 
 
 @frozen
-class Standing:
+class LocalCopy:
     """What the file at an archive's final name is worth.
 
     Attributes:
@@ -44,75 +48,75 @@ class Standing:
     @property
     def is_verified(self) -> bool:
         """Whether the bytes are proven to be a published version."""
-        return self.present is not None and self.present.ruling.verdict in SUCCESSES
+        return self.present is not None and self.present.decision.verdict in SUCCESSES
 
 
 #: There is no file, or one that is worth nothing.
-NOTHING = Standing()
+NOTHING = LocalCopy()
 
 
 @frozen
-class StandingProver:
+class LocalCopyChecker:
     """Tells what a stored file is worth, in three steps; each asks only what the last left open.
 
     Args:
         store: Where it lies.
-        examiner: Fetches sidecars.
+        inspector: Fetches sidecars.
         keep_sidecars: Whether sidecars are wanted beside their zips.
     """
 
     store: Store
-    examiner: Examiner
+    inspector: DownloadInspector
     keep_sidecars: bool
 
-    async def recognise(self, work: Work) -> Standing:
+    async def recognise(self, work: Work) -> LocalCopy:
         """Find out without a request what stands there; the file is read where it may be another.
 
         Raises:
             StoreError: The store refused.
         """
-        row, stat = work.standing, work.stat
+        row, stat = work.verified_row, work.stat
         if stat is None:
             return NOTHING
         if row is not None and work.action is not Action.CHECK:
-            return Standing(Outcome.of_row(row, Ruling(Verdict.UNCHANGED), stat))
+            return LocalCopy(Outcome.of_row(row, Decision(Verdict.UNCHANGED), stat))
         digest = await self.store.sha256(work.archive.key)
         if digest is None:
             return NOTHING
         present = await self._known_here(work, stat, digest)
         if present is not None and await self._is_unreadable(work, stat):
             return NOTHING
-        return Standing(present, digest)
+        return LocalCopy(present, digest)
 
-    async def ask(self, work: Work, transfer: Transfer, standing: Standing) -> Standing:
+    async def ask(self, work: Work, transfer: Transfer, local_copy: LocalCopy) -> LocalCopy:
         """Ask the source's sidecar of a file that nothing here proves.
 
         Raises:
             TransferError: The sidecar could not be asked for.
             StoreError: The store refused.
         """
-        digest, stat = standing.digest, work.stat
-        is_open = work.action is Action.CHECK and not standing.is_verified
+        digest, stat = local_copy.digest, work.stat
+        is_open = work.action is Action.CHECK and not local_copy.is_verified
         if not is_open or digest is None or stat is None:
-            return standing
-        published = await self.examiner.published(transfer)
+            return local_copy
+        published = await self.inspector.published(transfer)
         present = _as_published(_facts(work.row, stat, digest), published, transfer)
         if present is None:
-            return _still_disagreeing(standing, published, transfer)
+            return _still_disagreeing(local_copy, published, transfer)
         if await self._is_unreadable(work, stat):
             return NOTHING
         if published.data is not None and self.keep_sidecars:
             await self.store.put(work.archive.sidecar_key, published.data)
-        return Standing(present, digest)
+        return LocalCopy(present, digest)
 
-    async def settle(self, work: Work, transfer: Transfer, standing: Standing) -> Outcome | None:
+    async def settle(self, work: Work, transfer: Transfer, local_copy: LocalCopy) -> Outcome | None:
         """The end of the matter where the file can stay; None where the archive is fetched.
 
         Raises:
             TransferError: The sidecar could not be asked for.
             StoreError: The store refused.
         """
-        present = standing.present
+        present = local_copy.present
         if present is None or work.action is Action.FETCH:
             return None
         if work.action is Action.FETCH_SIDECAR:
@@ -129,10 +133,10 @@ class StandingProver:
         if await kept_digest(self.store, work.archive) == digest:
             return evolve(known, published_sha256=digest)
         if row is not None and is_recorded and row.accepted:
-            ruling = Ruling(Verdict.UPSTREAM_MISMATCH, ACCEPTED)
-            return evolve(known, ruling=ruling, accepted=True)
+            decision = Decision(Verdict.UPSTREAM_MISMATCH, ACCEPTED)
+            return evolve(known, decision=decision, accepted=True)
         if row is not None and is_recorded and row.verdict is Verdict.SIDECAR_MISSING:
-            return evolve(known, ruling=NO_SIDECAR)
+            return evolve(known, decision=NO_SIDECAR)
         return None
 
     async def _is_unreadable(self, work: Work, stat: FileStat) -> bool:
@@ -153,25 +157,25 @@ class StandingProver:
         key, md5 = work.archive.key, md5_of_etag(listed.etag)
         if md5 is not None:
             same = await md5_of(lambda: self.store.reader(key), stat.size_bytes) == md5
-        elif present.ruling.verdict is Verdict.VERIFIED:  # by the published sidecar, just now
+        elif present.decision.verdict is Verdict.VERIFIED:  # by the published sidecar, just now
             same = True
         else:  # a multipart ETag says nothing of the bytes; the published digest does
-            same = (await self.examiner.published(transfer)).sha256 == present.sha256
+            same = (await self.inspector.published(transfer)).sha256 == present.sha256
         return _with_listed(present, listed) if same else None
 
     async def _fetch_sidecar(self, present: Outcome, transfer: Transfer) -> Outcome | None:
         """Fetch the sidecar of a zip that is verified; None where it speaks of another one."""
-        published = await self.examiner.published(transfer)
+        published = await self.inspector.published(transfer)
         if published.data is None:
             reason = "the source has no sidecar of it any more; it was verified before"
-            return evolve(present, ruling=Ruling(Verdict.UNCHANGED, reason))
+            return evolve(present, decision=Decision(Verdict.UNCHANGED, reason))
         if published.sha256 is None or published.sha256 != present.sha256:
             return None
         if self.keep_sidecars:
             await self.store.put(transfer.archive.sidecar_key, published.data)
         return evolve(
             present,
-            ruling=Ruling(Verdict.UNCHANGED, "its sidecar was fetched again"),
+            decision=Decision(Verdict.UNCHANGED, "its sidecar was fetched again"),
             published_sha256=published.sha256,
             sidecar_etag=transfer.sidecar_etag,
         )
@@ -179,36 +183,38 @@ class StandingProver:
 
 def _facts(row: LedgerRow | None, stat: FileStat, digest: str) -> Outcome:
     """What the ledger knows of the bytes with this digest, if it knows them."""
-    ruling = Ruling(Verdict.UNCHANGED)
+    decision = Decision(Verdict.UNCHANGED)
     if row is not None and row.sha256 == digest:
-        return Outcome.of_row(row, ruling, stat)
-    return Outcome(ruling=ruling, stat=stat, sha256=digest)
+        return Outcome.of_row(row, decision, stat)
+    return Outcome(decision=decision, stat=stat, sha256=digest)
 
 
 def _as_published(known: Outcome, published: Published, transfer: Transfer) -> Outcome | None:
     """What the source's sidecar makes of stored bytes; None where it speaks of others."""
     if published.data is None:
-        return evolve(known, ruling=NO_SIDECAR, published_sha256=None)
+        return evolve(known, decision=NO_SIDECAR, published_sha256=None)
     if published.sha256 != known.sha256:
         return None
     return evolve(
         known,
-        ruling=Ruling(Verdict.VERIFIED),
+        decision=Decision(Verdict.VERIFIED),
         published_sha256=published.sha256,
         sidecar_etag=transfer.sidecar_etag,
     )
 
 
-def _still_disagreeing(standing: Standing, published: Published, transfer: Transfer) -> Standing:
+def _still_disagreeing(
+    local_copy: LocalCopy, published: Published, transfer: Transfer
+) -> LocalCopy:
     """What a policy let in stays let in; the ledger learns what the sidecar says now."""
-    if standing.present is None:
-        return standing
+    if local_copy.present is None:
+        return local_copy
     present = evolve(
-        standing.present,
+        local_copy.present,
         published_sha256=published.sha256,
         sidecar_etag=transfer.sidecar_etag,
     )
-    return evolve(standing, present=present)
+    return evolve(local_copy, present=present)
 
 
 async def kept_digest(store: Store, archive: Archive) -> str | None:

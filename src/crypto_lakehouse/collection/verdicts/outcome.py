@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from attrs import frozen
 
-from crypto_lakehouse.collection.verdicts.verdict_rules import Ruling
+from crypto_lakehouse.collection.verdicts.verdict_rules import Decision
 from crypto_lakehouse.core.protocols import FileStat, LedgerRow
 
 __all__ = ["Outcome"]
@@ -12,14 +12,14 @@ __all__ = ["Outcome"]
 
 @frozen(kw_only=True)
 class Outcome:
-    """A ruling, and the facts that the ledger keeps with it.
+    """A decision, and the facts that the ledger keeps with it.
 
     Attributes:
-        stat: The file at the final name, None where the ruling put none there.
+        stat: The file at the final name, None if the decision put none there.
         change, kept_as, stands, seen, accepted: As in `ArchiveFinished`.
     """
 
-    ruling: Ruling
+    decision: Decision
     stat: FileStat | None = None
     sha256: str | None = None
     published_sha256: str | None = None
@@ -33,10 +33,10 @@ class Outcome:
     accepted: bool = False
 
     @classmethod
-    def of_row(cls, row: LedgerRow, ruling: Ruling, stat: FileStat) -> Outcome:
+    def of_row(cls, row: LedgerRow, decision: Decision, stat: FileStat) -> Outcome:
         """What the ledger knew already, of a file that is proven to be the same."""
         return cls(
-            ruling=ruling,
+            decision=decision,
             stat=stat,
             sha256=row.sha256,
             published_sha256=row.published_sha256,

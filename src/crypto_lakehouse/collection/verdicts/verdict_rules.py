@@ -1,6 +1,6 @@
 """Decide what fetched bytes are worth; pure, so that the whole truth table can be tested.
 
-A first look that is not clearly good is followed by a second one, fetched anew, as a zip and
+Evidence that is not clearly good is gathered a second time, by a new fetch, as a zip and
 its sidecar are cached apart by the publisher's network and can disagree for a while
 (archive-facts 1.4).
 """
@@ -12,11 +12,11 @@ from attrs import frozen
 from crypto_lakehouse.core.listed import md5_of_etag
 from crypto_lakehouse.core.verdicts import Verdict
 
-__all__ = ["NO_SIDECAR", "Look", "Ruling", "judge", "judge_again", "md5_of_etag"]
+__all__ = ["NO_SIDECAR", "Decision", "Evidence", "decide", "decide_on_second_fetch", "md5_of_etag"]
 
 
 @frozen(kw_only=True)
-class Look:
+class Evidence:
     """What one fetch of an archive showed.
 
     Attributes:
@@ -65,49 +65,49 @@ class Look:
 
 
 @frozen
-class Ruling:
+class Decision:
     """A verdict with its reason."""
 
     verdict: Verdict
     reason: str = ""
 
 
-NO_SIDECAR = Ruling(Verdict.SIDECAR_MISSING, "the zip is readable, its sidecar is not published")
+NO_SIDECAR = Decision(Verdict.SIDECAR_MISSING, "the zip is readable, its sidecar is not published")
 
 
 _STALE = "the source serves another version than it lists; the next run asks again"
 
 
-def judge(look: Look) -> Ruling | None:
-    """Rule on a first look; None where a second one is needed."""
-    if look.is_stale:
+def decide(evidence: Evidence) -> Decision | None:
+    """Decide by a first fetch; None if a second one is needed."""
+    if evidence.is_stale:
         return None
-    if look.is_proven:
-        if look.zip_fault:
-            return Ruling(Verdict.CORRUPT, f"the digest is right, but: {look.zip_fault}")
-        return Ruling(Verdict.VERIFIED)
-    if look.lacks_sidecar:
+    if evidence.is_proven:
+        if evidence.zip_fault:
+            return Decision(Verdict.CORRUPT, f"the digest is right, but: {evidence.zip_fault}")
+        return Decision(Verdict.VERIFIED)
+    if evidence.lacks_sidecar:
         return NO_SIDECAR
     return None
 
 
-def judge_again(first: Look, second: Look) -> Ruling:
-    """Rule on a second look, in the light of the first."""
-    ruling = judge(second)
-    if ruling is not None:
-        return ruling
+def decide_on_second_fetch(first: Evidence, second: Evidence) -> Decision:
+    """Decide by a second fetch, in the light of the first."""
+    decision = decide(second)
+    if decision is not None:
+        return decision
     if second.is_stale:
         good = second.integrity == "sidecar" and second.is_proven and not second.zip_fault
-        return Ruling(Verdict.VERIFIED if good else Verdict.FAILED, _STALE)
+        return Decision(Verdict.VERIFIED if good else Verdict.FAILED, _STALE)
     if first.sha256 != second.sha256:
-        return Ruling(Verdict.CORRUPT, "the source served different bytes at two tries")
+        return Decision(Verdict.CORRUPT, "the source served different bytes at two tries")
     if second.etag_agrees is False:
-        return Ruling(Verdict.CORRUPT, "the bytes are not those of the object's ETag")
+        return Decision(Verdict.CORRUPT, "the bytes are not those of the object's ETag")
     if second.sidecar_fault:
-        return Ruling(Verdict.CORRUPT, second.sidecar_fault)
+        return Decision(Verdict.CORRUPT, second.sidecar_fault)
     if second.zip_fault:
-        return Ruling(Verdict.CORRUPT, second.zip_fault)
-    return Ruling(
+        return Decision(Verdict.CORRUPT, second.zip_fault)
+    return Decision(
         Verdict.UPSTREAM_MISMATCH,
         f"published SHA-256 {second.published_sha256}, served twice {second.sha256}; "
         "the bytes are in quarantine",

@@ -29,7 +29,7 @@ from crypto_lakehouse.core.errors import StoreError, WorkerError
 from crypto_lakehouse.core.events import Event
 from crypto_lakehouse.core.metrics import ByteMeter
 from crypto_lakehouse.core.protocols import Emit
-from crypto_lakehouse.executors.processes.protocol import FRAME, Job, Told
+from crypto_lakehouse.executors.processes.protocol import FRAME, Job, WorkerMessage
 from crypto_lakehouse.executors.shards import Shard, ShardLost
 from crypto_lakehouse.http.retry import RetryPolicy
 from crypto_lakehouse.workflows.wiring.transport_stack import Share, most_parallel
@@ -190,15 +190,15 @@ class WorkerProcess:
             for held in self._shards.values():
                 held.ended.set()
 
-    async def _next(self) -> Told:
+    async def _next(self) -> WorkerMessage:
         stdout = self._process.stdout
         if stdout is None:  # pragma: no cover - it is a pipe
             raise asyncio.IncompleteReadError(b"", FRAME.size)
         (size,) = FRAME.unpack(await stdout.readexactly(FRAME.size))
-        told: Told = pickle.loads(await stdout.readexactly(size))  # noqa: S301 - our own child's
+        told: WorkerMessage = pickle.loads(await stdout.readexactly(size))  # noqa: S301 - our own child's
         return told
 
-    async def _take(self, told: Told, heard: Emit) -> None:
+    async def _take(self, told: WorkerMessage, heard: Emit) -> None:
         self.received_bytes, self.parallel = told.received_bytes, told.parallel
         await heard([event for _, _, event in told.events])
         for number, place, _ in told.events:

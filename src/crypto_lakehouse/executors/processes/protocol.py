@@ -14,7 +14,7 @@ from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
 from crypto_lakehouse.core.events import Event
 from crypto_lakehouse.workflows.wiring.transport_stack import Share
 
-__all__ = ["FRAME", "Job", "Told"]
+__all__ = ["FRAME", "Job", "WorkerMessage"]
 
 #: Before each pickle on standard output: its length.
 FRAME = struct.Struct("<I")
@@ -47,7 +47,7 @@ class Job:
 
 
 @frozen
-class Told:
+class WorkerMessage:
     """What a worker tells; the pickles on its standard output.
 
     Attributes:

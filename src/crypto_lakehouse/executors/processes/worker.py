@@ -29,7 +29,7 @@ from crypto_lakehouse.core.events import Event
 from crypto_lakehouse.core.gc_tuning import rare_collections
 from crypto_lakehouse.core.metrics import ByteMeter
 from crypto_lakehouse.core.task_groups import one_error
-from crypto_lakehouse.executors.processes.protocol import FRAME, Job, Told
+from crypto_lakehouse.executors.processes.protocol import FRAME, Job, WorkerMessage
 from crypto_lakehouse.executors.shards import Shard
 from crypto_lakehouse.http.retry import RetryPolicy
 from crypto_lakehouse.http.transport import Client
@@ -112,7 +112,7 @@ class _Worker:
     def tell(self, refusal: tuple[str, str] | None = None) -> None:
         """Write what happened; blocks while the run's process is behind, and so do the workers."""
         events, self._events = self._events, []
-        told = Told(events, self.meter.received_bytes, self.meter.parallel, refusal)
+        told = WorkerMessage(events, self.meter.received_bytes, self.meter.parallel, refusal)
         data = pickle.dumps(told, pickle.HIGHEST_PROTOCOL)
         self.out.write(FRAME.pack(len(data)) + data)
         self.out.flush()

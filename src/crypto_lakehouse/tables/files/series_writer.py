@@ -24,13 +24,13 @@ from crypto_lakehouse.tables.files.partition_writer import (
 from crypto_lakehouse.tables.files.table_rows import RowMaker
 from crypto_lakehouse.tables.quality.findings import ArchiveQuality, Policy
 from crypto_lakehouse.tables.quality.inspector import Checked, Inspector
-from crypto_lakehouse.tables.quality.known_row_holes import load_known_holes
+from crypto_lakehouse.tables.quality.known_row_holes import load_known_row_holes
 from crypto_lakehouse.tables.reading.batch import Batch, Piece, Source
 from crypto_lakehouse.tables.reading.read_ahead import ahead_of
 from crypto_lakehouse.tables.reading.reader import Refused, read_batches
 from crypto_lakehouse.tables.schema.schemas import TableSchema
 
-__all__ = ["SeriesWork", "Written", "work_items"]
+__all__ = ["SeriesWriter", "Written", "work_items"]
 
 #: Series of small archives are worked on together up to so many bytes of zips.
 _ITEM_BYTES = 4 << 20
@@ -67,7 +67,7 @@ def work_items(sources: Iterable[Source]) -> Iterator[tuple[Source, ...]]:
 
 
 @define(eq=False)
-class SeriesWork:
+class SeriesWriter:
     """Reads, checks and writes the archives of some series.
 
     Attributes:
@@ -95,7 +95,7 @@ class SeriesWork:
 
     def run(self) -> tuple[list[DataFile], list[Written]]:
         """Do the work; files of archives that turned out bad do not have their rows."""
-        checker = Inspector(self.schema, self.policies, load_known_holes())
+        checker = Inspector(self.schema, self.policies, load_known_row_holes())
         maker = RowMaker(self.schema, written_schema(self.table.schema()))
         written: list[Written] = []
         batches = read_batches(self.sources, self.schema, exact=self.exact)

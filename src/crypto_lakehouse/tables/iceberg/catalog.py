@@ -25,7 +25,7 @@ from crypto_lakehouse.tables.iceberg.local_io import LAKE_ROOT, LocalIO, check_i
 from crypto_lakehouse.tables.schema.schemas import PartitionField, TableSchema
 from crypto_lakehouse.tables.schema.table_types import iceberg_schema, partition_spec, sort_order
 
-__all__ = ["JOURNALS", "LakeCatalog", "told_as_lake_errors"]
+__all__ = ["JOURNALS", "LakeCatalog", "as_lake_errors"]
 
 #: The folder of journals in a lake's directory.
 JOURNALS = "journal"
@@ -44,7 +44,7 @@ _PROPERTIES = {
 
 
 @contextmanager
-def told_as_lake_errors(lake: str) -> Iterator[None]:
+def as_lake_errors(lake: str) -> Iterator[None]:
     """Turn whatever a catalog or its storage raises into an error of ours.
 
     Raises:
@@ -81,7 +81,7 @@ class LakeCatalog:
             raise LakeError(
                 str(root), "there is none here yet; `crypto-lakehouse ingest` makes one"
             )
-        with told_as_lake_errors(str(root)):
+        with as_lake_errors(str(root)):
             self.catalog = self._open()
         self._watch: sqlite3.Connection | None = None
         self._lock = threading.Lock()
@@ -136,7 +136,7 @@ class LakeCatalog:
         """
         if self.is_shared:
             return None
-        with told_as_lake_errors(str(self.root)), self._lock:
+        with as_lake_errors(str(self.root)), self._lock:
             if self._watch is None:
                 place = f"{(self.root / 'catalog.db').resolve().as_uri()}?mode=ro"
                 self._watch = sqlite3.connect(place, uri=True, check_same_thread=False)
@@ -145,7 +145,7 @@ class LakeCatalog:
 
     def names(self) -> list[str]:
         """The tables' full names, sorted."""
-        with told_as_lake_errors(str(self.root)):
+        with as_lake_errors(str(self.root)):
             found = [
                 ".".join(identifier)
                 for namespace in self.catalog.list_namespaces()
@@ -155,7 +155,7 @@ class LakeCatalog:
 
     def find(self, name: str) -> Table | None:
         """A table as it is now, None where there is none of that name."""
-        with told_as_lake_errors(str(self.root)):
+        with as_lake_errors(str(self.root)):
             try:
                 return self.catalog.load_table(name)
             except (NoSuchTableError, NoSuchNamespaceError):
@@ -189,7 +189,7 @@ class LakeCatalog:
         properties: dict[str, str],
     ) -> Table:
         """Make a table, or load the one that somebody else made meanwhile."""
-        with told_as_lake_errors(str(self.root)):
+        with as_lake_errors(str(self.root)):
             with suppress(NamespaceAlreadyExistsError):
                 self.catalog.create_namespace(name.partition(".")[0])
             try:

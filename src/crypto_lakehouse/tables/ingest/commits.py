@@ -20,7 +20,7 @@ from crypto_lakehouse.tables.files.partition_writer import (
 )
 from crypto_lakehouse.tables.iceberg.live_files import files_holding
 
-__all__ = ["COMMIT", "Change", "commit_change", "has_commit", "plan_removal"]
+__all__ = ["COMMIT", "TableChange", "commit_change", "has_commit", "plan_removal"]
 
 #: The snapshot property that names the commit.
 COMMIT = "crypto-lakehouse.commit"
@@ -37,7 +37,7 @@ _RETRIES = {
 
 
 @frozen
-class Change:
+class TableChange:
     """Files that come and files that go."""
 
     added: tuple[DataFile, ...] = ()
@@ -51,7 +51,7 @@ def plan_removal(
     stem: str,
     announce: Callable[[str], None],
     layout: FileLayout,
-) -> Change:
+) -> TableChange:
     """Find the files with rows of some archives, and write them anew without those rows.
 
     Files that have no other rows just go. Rows are read and written a row group at a time.
@@ -69,12 +69,12 @@ def plan_removal(
         except BaseException:
             writer.abandon()
             raise
-    return Change(tuple(added), tuple(file for file, _ in found))
+    return TableChange(tuple(added), tuple(file for file, _ in found))
 
 
 def commit_change(
     table: Table,
-    change: Change,
+    change: TableChange,
     *,
     commit: str,
     tool_version: str,

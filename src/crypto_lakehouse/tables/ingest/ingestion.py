@@ -22,8 +22,8 @@ from pyiceberg.table import Table
 
 from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.tables.files.parquet_options import FileLayout
-from crypto_lakehouse.tables.files.series_writer import SeriesWork, Written, work_items
-from crypto_lakehouse.tables.iceberg.catalog import JOURNALS, LakeCatalog, told_as_lake_errors
+from crypto_lakehouse.tables.files.series_writer import SeriesWriter, Written, work_items
+from crypto_lakehouse.tables.iceberg.catalog import JOURNALS, LakeCatalog, as_lake_errors
 from crypto_lakehouse.tables.ingest.ingest_plan import IngestPlan, plan_ingestion
 from crypto_lakehouse.tables.ingest.journal import Journal
 from crypto_lakehouse.tables.ingest.provenance import ARCHIVES, provenance_row, record, standings
@@ -110,7 +110,7 @@ class Ingestion:
 
     def plan(self, schema: TableSchema, sources: Iterable[Source]) -> IngestPlan:
         """Compare archives of one table with what is in it."""
-        with told_as_lake_errors(str(self.catalog.root)):
+        with as_lake_errors(str(self.catalog.root)):
             known = standings(self.catalog.find(ARCHIVES), schema.name)
         return plan_ingestion(sources, known, count_rows, again=self.settings.again)
 
@@ -126,7 +126,7 @@ class Ingestion:
             self.tell(Ingested(source.archive, schema.name, "held_back", 0, 0, quality))
         if not plan.ingest:
             return
-        with told_as_lake_errors(str(self.catalog.root)):
+        with as_lake_errors(str(self.catalog.root)):
             table = self.catalog.table_for(schema, exact=self.settings.exact)
             items = iter(work_items(plan.ingest))
             while work := tuple(_until(items)):
@@ -204,9 +204,9 @@ class _Commit:
         sources: tuple[Source, ...],
         journal: Journal,
         check: Callable[[], None],
-    ) -> SeriesWork:
+    ) -> SeriesWriter:
         settings = self.ingestion.settings
-        return SeriesWork(
+        return SeriesWriter(
             schema=self.schema,
             table=self.table,
             sources=sources,

@@ -26,20 +26,20 @@ from crypto_lakehouse.tables.ingest.ingestion import Ingested, IngestSettings
 from crypto_lakehouse.tables.ingest.overlaps import above, below, rank
 from crypto_lakehouse.tables.quality.findings import ArchiveQuality
 from crypto_lakehouse.tables.quality.inspector import Checked, Inspector
-from crypto_lakehouse.tables.quality.known_row_holes import load_known_holes
+from crypto_lakehouse.tables.quality.known_row_holes import load_known_row_holes
 from crypto_lakehouse.tables.reading.batch import Source
 from crypto_lakehouse.tables.reading.reader import Refused, read_batches
 from crypto_lakehouse.tables.schema.schemas import TableSchema
 from crypto_lakehouse.tables.schema.table_types import iceberg_schema
 
-__all__ = ["HiveFiles"]
+__all__ = ["PlainParquet"]
 
 _SHA256 = "crypto-lakehouse.sha256"
 _EXACT = "crypto-lakehouse.exact"
 
 
 @define
-class HiveFiles:
+class PlainParquet:
     """Writes archives as Parquet files below a folder.
 
     Attributes:
@@ -120,7 +120,7 @@ class HiveFiles:
     ) -> tuple[str, int, ArchiveQuality]:
         arrow = written_schema(iceberg_schema(schema, exact=self.settings.exact))
         notes = {_SHA256: source.sha256, _EXACT: str(self.settings.exact).lower()}
-        checker = Inspector(schema, self.settings.policies, load_known_holes())
+        checker = Inspector(schema, self.settings.policies, load_known_row_holes())
         maker = RowMaker(schema, arrow)
         rows = 0
         quality = ArchiveQuality(key=source.archive.key)

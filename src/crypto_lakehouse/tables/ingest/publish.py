@@ -18,7 +18,7 @@ from crypto_lakehouse.core.errors import LakeError, OvertakenError
 from crypto_lakehouse.tables.files.parquet_options import FileLayout
 from crypto_lakehouse.tables.iceberg.catalog import LakeCatalog
 from crypto_lakehouse.tables.iceberg.live_files import files_holding
-from crypto_lakehouse.tables.ingest.commits import Change, commit_change, plan_removal
+from crypto_lakehouse.tables.ingest.commits import TableChange, commit_change, plan_removal
 from crypto_lakehouse.tables.ingest.overlaps import overlapping
 
 __all__ = ["Publication"]
@@ -64,7 +64,7 @@ class Publication:
         """
         for number in range(1, _TRIES + 1):
             removal = self._removal(number)
-            change = Change((*self.files, *removal.added), removal.removed)
+            change = TableChange((*self.files, *removal.added), removal.removed)
             if not change.added and not change.removed:
                 return
             self.catalog.make_durable(change.added)
@@ -83,7 +83,7 @@ class Publication:
             else:
                 return
 
-    def _removal(self, number: int) -> Change:
+    def _removal(self, number: int) -> TableChange:
         gone = {archive.key: archive for archive in self.replaced}
         if self.catalog.is_shared:
             # Rows of a run that was ended elsewhere are in the table and in no provenance.
@@ -107,7 +107,7 @@ class Publication:
             )
             raise LakeError(str(self.catalog.root), reason)
 
-    def _agrees_with(self, removal: Change) -> Callable[[Table], None]:
+    def _agrees_with(self, removal: TableChange) -> Callable[[Table], None]:
         going = {file.file_path for file in removal.removed}
 
         def agrees(table: Table) -> None:

@@ -17,7 +17,7 @@ from pyiceberg.table.snapshots import Snapshot
 from crypto_lakehouse.core.archive import INTERVALS
 from crypto_lakehouse.core.errors import QueryError
 from crypto_lakehouse.core.messages import allowed_values
-from crypto_lakehouse.tables.iceberg.catalog import LakeCatalog, told_as_lake_errors
+from crypto_lakehouse.tables.iceberg.catalog import LakeCatalog, as_lake_errors
 from crypto_lakehouse.tables.iceberg.filters import ALWAYS, all_of, among, equals
 from crypto_lakehouse.tables.iceberg.live_files import live_files
 from crypto_lakehouse.tables.ingest.commits import COMMIT
@@ -252,7 +252,7 @@ class Lake:
             return ()
         known = (table.metadata.table_uuid, snapshot.snapshot_id, symbols, interval)
         if known not in self._planned:
-            with told_as_lake_errors(str(self.catalog.root)):
+            with as_lake_errors(str(self.catalog.root)):
                 wanted = _filter(symbols, interval)
                 self._planned[known] = tuple(live_files(table, wanted, snapshot.snapshot_id))
         return self._planned[known]

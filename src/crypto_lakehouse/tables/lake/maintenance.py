@@ -20,10 +20,10 @@ from crypto_lakehouse.tables.files.partition_writer import (
     partition_of,
     rows_without,
 )
-from crypto_lakehouse.tables.iceberg.catalog import JOURNALS, LakeCatalog, told_as_lake_errors
+from crypto_lakehouse.tables.iceberg.catalog import JOURNALS, LakeCatalog, as_lake_errors
 from crypto_lakehouse.tables.iceberg.live_files import live_files
 from crypto_lakehouse.tables.iceberg.orphans import sweep_table
-from crypto_lakehouse.tables.ingest.commits import Change, commit_change
+from crypto_lakehouse.tables.ingest.commits import TableChange, commit_change
 from crypto_lakehouse.tables.ingest.journal import Journal
 from crypto_lakehouse.tables.ingest.recovery import recover
 
@@ -54,7 +54,7 @@ def compact(
     Raises:
         LakeError: The table cannot be read or written.
     """
-    with told_as_lake_errors(str(catalog.root)):
+    with as_lake_errors(str(catalog.root)):
         recover(catalog)
         table = catalog.catalog.load_table(name)
         by_partition: dict[tuple[Any, ...], list[DataFile]] = defaultdict(list)
@@ -62,7 +62,7 @@ def compact(
             by_partition[partition_of(file)].append(file)
         crowded = {key: files for key, files in by_partition.items() if len(files) > 1}
         before = sum(map(len, by_partition.values()))
-        change = Change()
+        change = TableChange()
         if crowded:
             change = _join(catalog, table, name, crowded, layout or FileLayout(), tool_version)
         after = before - len(change.removed) + len(change.added)
@@ -76,7 +76,7 @@ def _join(
     crowded: dict[tuple[Any, ...], list[DataFile]],
     layout: FileLayout,
     tool_version: str,
-) -> Change:
+) -> TableChange:
     commit = uuid.uuid4().hex
     journal = Journal(catalog.root / JOURNALS, commit, name)
     added: list[DataFile] = []
@@ -89,7 +89,7 @@ def _join(
                 writer.write(rows)
             added += writer.close()
             removed += files
-        change = Change(tuple(added), tuple(removed))
+        change = TableChange(tuple(added), tuple(removed))
         catalog.make_durable(added)
         journal.intend(())
         commit_change(table, change, commit=commit, tool_version=tool_version)
@@ -133,7 +133,7 @@ def expire(catalog: LakeCatalog, name: str, *, before: datetime) -> int:
     Returns:
         How many snapshots were forgotten.
     """
-    with told_as_lake_errors(str(catalog.root)):
+    with as_lake_errors(str(catalog.root)):
         recover(catalog)
         table = catalog.catalog.load_table(name)
         count = len(table.metadata.snapshots)
@@ -152,6 +152,6 @@ def sweep(catalog: LakeCatalog, name: str, *, before: datetime | None) -> list[s
         name: The table.
         before: Only files last changed before; None where nobody else can be writing.
     """
-    with told_as_lake_errors(str(catalog.root)):
+    with as_lake_errors(str(catalog.root)):
         recover(catalog)
         return sweep_table(catalog.catalog.load_table(name), before=before)

@@ -27,7 +27,7 @@ from crypto_lakehouse.tables.quality.archive_checks import (
 )
 from crypto_lakehouse.tables.quality.checks import Check, checks_of
 from crypto_lakehouse.tables.quality.findings import ArchiveQuality, Finding, Policy, Severity
-from crypto_lakehouse.tables.quality.known_row_holes import KnownHoles
+from crypto_lakehouse.tables.quality.known_row_holes import KnownRowHoles
 from crypto_lakehouse.tables.reading.batch import Batch, Piece, Source
 from crypto_lakehouse.tables.schema.schemas import TableSchema
 
@@ -85,7 +85,7 @@ class Inspector:
 
     schema: TableSchema
     policies: Mapping[str, Policy]
-    known: KnownHoles
+    known: KnownRowHoles
     _carried: pl.DataFrame | None = field(init=False, default=None)
     _open: dict[str, _Open] = field(init=False, factory=dict)
 

@@ -18,7 +18,7 @@ from crypto_lakehouse.core.errors import MatrixError, Problem
 from crypto_lakehouse.matrix.files import parse_json, read_facts
 from crypto_lakehouse.matrix.json_reader import JsonReader
 
-__all__ = ["KnownHole", "KnownHoles", "load_known_holes"]
+__all__ = ["KnownRowHole", "KnownRowHoles", "load_known_row_holes"]
 
 FORMAT = "crypto-lakehouse/row-holes/1"
 
@@ -26,7 +26,7 @@ _SHIPPED = "row_holes.json"
 
 
 @frozen(kw_only=True)
-class KnownHole:
+class KnownRowHole:
     """One known hole.
 
     Attributes:
@@ -60,12 +60,12 @@ class KnownHole:
 
 
 @frozen
-class KnownHoles:
+class KnownRowHoles:
     """All of them."""
 
-    holes: tuple[KnownHole, ...] = ()
+    holes: tuple[KnownRowHole, ...] = ()
 
-    def explaining(self, archive: Archive, start: datetime, end: datetime) -> KnownHole | None:
+    def explaining(self, archive: Archive, start: datetime, end: datetime) -> KnownRowHole | None:
         """The one that explains a hole; None for a fresh one.
 
         Args:
@@ -80,10 +80,10 @@ class KnownHoles:
 class _File:
     format: str
     observed: str = ""
-    holes: tuple[KnownHole, ...]
+    holes: tuple[KnownRowHole, ...]
 
 
-def load_known_holes(path: str | os.PathLike[str] | None = None) -> KnownHoles:
+def load_known_row_holes(path: str | os.PathLike[str] | None = None) -> KnownRowHoles:
     """Read a file of known holes; without a path the shipped one.
 
     Raises:
@@ -93,20 +93,20 @@ def load_known_holes(path: str | os.PathLike[str] | None = None) -> KnownHoles:
 
 
 @functools.cache
-def _shipped() -> KnownHoles:
+def _shipped() -> KnownRowHoles:
     return _load(None)
 
 
-def _load(path: str | os.PathLike[str] | None) -> KnownHoles:
+def _load(path: str | os.PathLike[str] | None) -> KnownRowHoles:
     content, origin = read_facts(path, _SHIPPED)
     data = parse_json(content, origin, "file of known holes")
     if not isinstance(data, Mapping) or data.get("format") != FORMAT:
         raise MatrixError(origin, [Problem("$.format", f"must be `{FORMAT}`")])
-    reader = JsonReader({KnownHole: _faults})
+    reader = JsonReader({KnownRowHole: _faults})
     file = reader.read(data, _File, "$")
     if reader.problems:
         raise MatrixError(origin, reader.problems)
-    return KnownHoles(file.holes)
+    return KnownRowHoles(file.holes)
 
 
 def _faults(fields: Mapping[str, Any], path: str) -> Iterator[Problem]:

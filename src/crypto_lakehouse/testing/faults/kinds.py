@@ -18,9 +18,9 @@ from datetime import timedelta
 
 from attrs import evolve, field, frozen
 
-from crypto_lakehouse.testing.latch import Gate
+from crypto_lakehouse.testing.latch import Latch
 from crypto_lakehouse.testing.objects.objects import BytesContent, Content, StoredObject
-from crypto_lakehouse.testing.objects.responses import BEFORE_HEADERS, Answer, Silence
+from crypto_lakehouse.testing.objects.responses import BEFORE_HEADERS, ServerResponse, Silence
 
 __all__ = [
     "Announce",
@@ -58,7 +58,7 @@ class Fault:
         del key
         return stored
 
-    def spoil(self, answer: Answer) -> Answer:
+    def spoil(self, answer: ServerResponse) -> ServerResponse:
         """Change the answer before it is sent."""
         return answer
 
@@ -81,7 +81,7 @@ class _Both(Fault):
     def alter(self, key: str, stored: StoredObject | None) -> StoredObject | None:
         return self.second.alter(key, self.first.alter(key, stored))
 
-    def spoil(self, answer: Answer) -> Answer:
+    def spoil(self, answer: ServerResponse) -> ServerResponse:
         return self.second.spoil(self.first.spoil(answer))
 
 
@@ -98,7 +98,7 @@ class Status(Fault):
     retry_after: str | None = None
     body: bytes = b""
 
-    def spoil(self, answer: Answer) -> Answer:
+    def spoil(self, answer: ServerResponse) -> ServerResponse:
         """Answer with the status instead."""
         headers = {} if self.retry_after is None else {"Retry-After": self.retry_after}
         return evolve(answer, status=self.status, headers=headers, content=BytesContent(self.body))
@@ -111,7 +111,7 @@ class Redirect(Fault):
     location: str
     status: int = 302
 
-    def spoil(self, answer: Answer) -> Answer:
+    def spoil(self, answer: ServerResponse) -> ServerResponse:
         """Answer with the redirect instead."""
         headers = {"Location": self.location}
         return evolve(answer, status=self.status, headers=headers, content=BytesContent(b""))
@@ -136,7 +136,7 @@ class Truncate(Fault):
 
     at: int
 
-    def spoil(self, answer: Answer) -> Answer:
+    def spoil(self, answer: ServerResponse) -> ServerResponse:
         """Cut within the body."""
         return evolve(answer, cut_at=min(self.at, answer.content.size))
 
@@ -149,7 +149,7 @@ class Cut(Fault):
     ask again at once by itself, as aiohttp does; the second request takes the next fault.
     """
 
-    def spoil(self, answer: Answer) -> Answer:
+    def spoil(self, answer: ServerResponse) -> ServerResponse:
         """Cut before the headers."""
         return evolve(answer, cut_at=BEFORE_HEADERS)
 
@@ -164,7 +164,7 @@ class Reset(Fault):
 
     at: int | None = None
 
-    def spoil(self, answer: Answer) -> Answer:
+    def spoil(self, answer: ServerResponse) -> ServerResponse:
         """Cut, and not in an orderly way."""
         at = BEFORE_HEADERS if self.at is None else min(self.at, answer.content.size)
         return evolve(answer, cut_at=at, resets=True)
@@ -174,7 +174,7 @@ class Reset(Fault):
 class HangUp(Fault):
     """Send the whole answer, then close the connection that was to be kept, without a word."""
 
-    def spoil(self, answer: Answer) -> Answer:
+    def spoil(self, answer: ServerResponse) -> ServerResponse:
         """Add the end."""
         return evolve(answer, hangs_up=True)
 
@@ -189,7 +189,7 @@ class Announce(Fault):
 
     size: int
 
-    def spoil(self, answer: Answer) -> Answer:
+    def spoil(self, answer: ServerResponse) -> ServerResponse:
         """Change the announcement."""
         return evolve(answer, announced=self.size)
 
@@ -198,7 +198,7 @@ class Announce(Fault):
 class Unannounced(Fault):
     """Announce no length; the body ends with the connection, as in HTTP/1.0."""
 
-    def spoil(self, answer: Answer) -> Answer:
+    def spoil(self, answer: ServerResponse) -> ServerResponse:
         """Take the announcement away."""
         return evolve(answer, ends_with_connection=True)
 
@@ -209,7 +209,7 @@ class Surplus(Fault):
 
     data: bytes = b"surplus"
 
-    def spoil(self, answer: Answer) -> Answer:
+    def spoil(self, answer: ServerResponse) -> ServerResponse:
         """Add the bytes."""
         return evolve(answer, surplus=self.data)
 
@@ -220,7 +220,7 @@ class Drip(Fault):
 
     every_s: float = 1.0
 
-    def spoil(self, answer: Answer) -> Answer:
+    def spoil(self, answer: ServerResponse) -> ServerResponse:
         """Slow the body down."""
         return evolve(answer, byte_every_s=self.every_s)
 
@@ -229,7 +229,7 @@ class Drip(Fault):
 class Gzip(Fault):
     """Compress the body and say so, although nobody asked for that."""
 
-    def spoil(self, answer: Answer) -> Answer:
+    def spoil(self, answer: ServerResponse) -> ServerResponse:
         """Compress the body."""
         packed = gzip.compress(answer.content.read(0, answer.content.size), mtime=0)
         headers = {**answer.headers, "Content-Encoding": "gzip"}
@@ -246,7 +246,7 @@ class OtherRange(Fault):
 
     by: int = 1
 
-    def spoil(self, answer: Answer) -> Answer:
+    def spoil(self, answer: ServerResponse) -> ServerResponse:
         """Change what the range claims to be; an answer without a range stays as it is."""
         match = _CONTENT_RANGE.fullmatch(answer.headers.get("Content-Range", ""))
         if match is None:
@@ -267,11 +267,11 @@ class Stall(Fault):
         reached: Opened when the server has fallen silent, so that a test need not sleep.
     """
 
-    release: Gate = field(factory=Gate)
+    release: Latch = field(factory=Latch)
     at: int | None = None
-    reached: Gate = field(factory=Gate)
+    reached: Latch = field(factory=Latch)
 
-    def spoil(self, answer: Answer) -> Answer:
+    def spoil(self, answer: ServerResponse) -> ServerResponse:
         """Add the silence."""
         at = BEFORE_HEADERS if self.at is None else min(self.at, answer.content.size)
         return evolve(answer, silence=Silence(at, self.release, self.reached))
@@ -289,7 +289,7 @@ class Headers(Fault):
 
     headers: Mapping[str, str | None]
 
-    def spoil(self, answer: Answer) -> Answer:
+    def spoil(self, answer: ServerResponse) -> ServerResponse:
         """Change the headers."""
         named = {name.lower() for name in self.headers}
         kept = {name: text for name, text in answer.headers.items() if name.lower() not in named}
@@ -308,7 +308,7 @@ class Body(Fault):
     body: bytes
     headers: Mapping[str, str] = field(factory=dict)
 
-    def spoil(self, answer: Answer) -> Answer:
+    def spoil(self, answer: ServerResponse) -> ServerResponse:
         """Answer with the body instead."""
         content = BytesContent(self.body)
         return evolve(answer, status=200, headers=dict(self.headers), content=content)

@@ -11,7 +11,7 @@ from attrs import define
 
 from crypto_lakehouse.testing.faults.kinds import Fault
 
-__all__ = ["Scripts"]
+__all__ = ["FaultScripts"]
 
 _GLOB = frozenset("*?[")
 
@@ -24,7 +24,7 @@ class _Script:
     endless: bool
 
 
-class Scripts:
+class FaultScripts:
     """Scripted faults by key or glob; may be used from several threads.
 
     Those for one key are found at once, as there may be thousands.

@@ -19,7 +19,7 @@ from crypto_lakehouse.testing.objects.lru import Lru
 from crypto_lakehouse.testing.objects.objects import ZIP_TYPE, BytesContent, Entry, StoredObject
 from crypto_lakehouse.testing.objects.walk import walk
 
-__all__ = ["UNKNOWN", "Holdings", "Unknown"]
+__all__ = ["UNKNOWN", "ObjectStore", "Unknown"]
 
 #: How many bytes of made-up archives are kept, and of how many the size and the digests.
 _BODY_CACHE_BYTES = 128 * 1024 * 1024
@@ -27,7 +27,7 @@ _FACTS_CACHE_ENTRIES = 100_000
 
 
 class Unknown(Enum):
-    """The answer of `Holdings.peek` where it would have to block."""
+    """The answer of `ObjectStore.peek` where it would have to block."""
 
     UNKNOWN = "unknown"
 
@@ -43,7 +43,7 @@ class _Facts:
     sidecar: StoredObject
 
 
-class Holdings:
+class ObjectStore:
     """Objects by key: those put here first, then the folder's, then made-up ones.
 
     May be used from several threads.

@@ -13,10 +13,17 @@ from xml.sax.saxutils import escape
 
 from attrs import frozen
 
-from crypto_lakehouse.testing.latch import Gate
+from crypto_lakehouse.testing.latch import Latch
 from crypto_lakehouse.testing.objects.objects import BytesContent, Content, StoredObject
 
-__all__ = ["BEFORE_HEADERS", "Answer", "Silence", "answer_for", "error_answer", "xml_answer"]
+__all__ = [
+    "BEFORE_HEADERS",
+    "ServerResponse",
+    "Silence",
+    "error_response",
+    "response_for",
+    "xml_response",
+]
 
 #: A place in an answer: before its status line. Places from 0 on are bytes of the body.
 BEFORE_HEADERS = -1
@@ -36,12 +43,12 @@ class Silence:
     """
 
     at: int
-    release: Gate
-    reached: Gate
+    release: Latch
+    reached: Latch
 
 
 @frozen
-class Answer:
+class ServerResponse:
     """One answer, whole and ready to be sent.
 
     Attributes:
@@ -86,7 +93,9 @@ class _Part:
         return self.whole.read(self.start + start, self.start + min(stop, self.size))
 
 
-def answer_for(key: str, stored: StoredObject | None, request: Mapping[str, str]) -> Answer:
+def response_for(
+    key: str, stored: StoredObject | None, request: Mapping[str, str]
+) -> ServerResponse:
     """Answer a GET or HEAD of one object.
 
     Args:
@@ -95,7 +104,7 @@ def answer_for(key: str, stored: StoredObject | None, request: Mapping[str, str]
         request: The request's headers; lookup must not regard case.
     """
     if stored is None:
-        return error_answer(404, "NoSuchKey", "The specified key does not exist.", Key=key)
+        return error_response(404, "NoSuchKey", "The specified key does not exist.", Key=key)
     headers = {
         "Content-Type": stored.content_type,
         "Accept-Ranges": "bytes",
@@ -104,9 +113,9 @@ def answer_for(key: str, stored: StoredObject | None, request: Mapping[str, str]
     }
     if not _holds_required(stored, request):
         text = "At least one of the pre-conditions you specified did not hold"
-        return error_answer(412, "PreconditionFailed", text)
+        return error_response(412, "PreconditionFailed", text)
     if _is_unmodified(stored, request):
-        return Answer(304, headers, BytesContent(b""))
+        return ServerResponse(304, headers, BytesContent(b""))
     return _ranged(stored, headers, request)
 
 
@@ -129,7 +138,9 @@ def _tags(condition: str) -> set[str]:
     return {tag.strip() for tag in condition.split(",")}
 
 
-def _ranged(stored: StoredObject, headers: dict[str, str], request: Mapping[str, str]) -> Answer:
+def _ranged(
+    stored: StoredObject, headers: dict[str, str], request: Mapping[str, str]
+) -> ServerResponse:
     """Answer with the range asked for, or with the whole.
 
     Several ranges in one request, and what is no range at all, get the whole object: S3 does
@@ -137,7 +148,7 @@ def _ranged(stored: StoredObject, headers: dict[str, str], request: Mapping[str,
     """
     size = stored.content.size
     match = _RANGE.fullmatch(request.get("Range", "").strip())
-    whole = Answer(200, headers, stored.content)
+    whole = ServerResponse(200, headers, stored.content)
     if match is None or match.groups() == ("", "") or not _range_allowed(stored, request):
         return whole
     first, last = match.groups()
@@ -149,10 +160,12 @@ def _ranged(stored: StoredObject, headers: dict[str, str], request: Mapping[str,
             return whole
     if start >= size or start >= stop:
         text = "The requested range is not satisfiable"
-        refused = error_answer(416, "InvalidRange", text, ActualObjectSize=str(size))
-        return Answer(416, {**refused.headers, "Content-Range": f"bytes */{size}"}, refused.content)
+        refused = error_response(416, "InvalidRange", text, ActualObjectSize=str(size))
+        return ServerResponse(
+            416, {**refused.headers, "Content-Range": f"bytes */{size}"}, refused.content
+        )
     part = {**headers, "Content-Range": f"bytes {start}-{stop - 1}/{size}"}
-    return Answer(206, part, _Part(stored.content, start, stop - start))
+    return ServerResponse(206, part, _Part(stored.content, start, stop - start))
 
 
 def _range_allowed(stored: StoredObject, request: Mapping[str, str]) -> bool:
@@ -178,15 +191,15 @@ def _date(text: str | None) -> datetime | None:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def xml_answer(status: int, document: str) -> Answer:
+def xml_response(status: int, document: str) -> ServerResponse:
     """Answer with an XML document as S3 does."""
     body = (_XML + document).encode()
-    return Answer(status, {"Content-Type": "application/xml"}, BytesContent(body))
+    return ServerResponse(status, {"Content-Type": "application/xml"}, BytesContent(body))
 
 
-def error_answer(status: int, code: str, message: str, **details: str) -> Answer:
+def error_response(status: int, code: str, message: str, **details: str) -> ServerResponse:
     """Answer with S3's error document."""
     fields = {"Code": code, "Message": message, **details}
     fields |= {"RequestId": "0000000000000000", "HostId": "crypto-lakehouse-testing"}
     inner = "".join(f"<{name}>{escape(value)}</{name}>" for name, value in fields.items())
-    return xml_answer(status, f"<Error>{inner}</Error>")
+    return xml_response(status, f"<Error>{inner}</Error>")

@@ -13,11 +13,11 @@ from typing import Self
 from crypto_lakehouse.core.archive import Archive, Market
 from crypto_lakehouse.matrix.model import Matrix, load_matrix
 from crypto_lakehouse.testing.faults.kinds import Fault
-from crypto_lakehouse.testing.faults.script import Scripts
+from crypto_lakehouse.testing.faults.script import FaultScripts
 from crypto_lakehouse.testing.made_up.catalog import DEFAULT_SYMBOLS, Catalog, Symbols
 from crypto_lakehouse.testing.made_up.generator import sidecar_bytes
 from crypto_lakehouse.testing.objects.folder import Folder
-from crypto_lakehouse.testing.objects.object_store import Holdings
+from crypto_lakehouse.testing.objects.object_store import ObjectStore
 from crypto_lakehouse.testing.objects.objects import StoredObject
 from crypto_lakehouse.testing.server.handler import Handler
 from crypto_lakehouse.testing.server.request_log import RequestRecord
@@ -87,9 +87,9 @@ class ArchiveServer:
             day = today or datetime.now(UTC).date()
             catalog = Catalog(matrix or load_matrix(), symbols, start=start, end=end, today=day)
         files = None if folder is None else Folder(Path(folder))
-        self._holdings = Holdings(files, catalog)
-        self._scripts = Scripts()
-        self._handler = Handler(self._holdings, self._scripts)
+        self._store = ObjectStore(files, catalog)
+        self._scripts = FaultScripts()
+        self._handler = Handler(self._store, self._scripts)
         self._address = host, port
         self._bound_port: int | None = None
         self._contexts = AsyncExitStack()
@@ -148,7 +148,7 @@ class ArchiveServer:
             last_modified: Aware; by default the morning after the key's period.
         """
         stored = StoredObject.of(key, body, etag=etag, last_modified=last_modified)
-        self._holdings.put(key, stored)
+        self._store.put(key, stored)
 
     def publish(self, key: str, body: bytes, *, last_modified: datetime | None = None) -> None:
         """Hold an archive and the sidecar that goes with it, as the publisher does.
@@ -164,7 +164,7 @@ class ArchiveServer:
 
     def remove(self, key: str) -> None:
         """Answer 404 for `key` from now on, and leave it out of listings."""
-        self._holdings.put(key, None)
+        self._store.put(key, None)
 
     def read(self, key: str) -> bytes:
         """Read an object as it is held now; nothing of it is in the log.
@@ -172,7 +172,7 @@ class ArchiveServer:
         Raises:
             KeyError: There is none.
         """
-        stored = self._holdings.get(key)
+        stored = self._store.get(key)
         if stored is None:
             raise KeyError(key)
         return stored.read()

@@ -13,21 +13,21 @@ from aiohttp import web
 from attrs import frozen
 
 from crypto_lakehouse.testing.faults.kinds import Fault
-from crypto_lakehouse.testing.faults.script import Scripts
-from crypto_lakehouse.testing.latch import Gate
-from crypto_lakehouse.testing.objects.object_store import Holdings, Unknown
+from crypto_lakehouse.testing.faults.script import FaultScripts
+from crypto_lakehouse.testing.latch import Latch
+from crypto_lakehouse.testing.objects.object_store import ObjectStore, Unknown
 from crypto_lakehouse.testing.objects.objects import Content, StoredObject
 from crypto_lakehouse.testing.objects.responses import (
     BEFORE_HEADERS,
-    Answer,
+    ServerResponse,
     Silence,
-    answer_for,
-    error_answer,
-    xml_answer,
+    error_response,
+    response_for,
+    xml_response,
 )
 from crypto_lakehouse.testing.server.listing import ListingQuery, list_page, page_xml
 from crypto_lakehouse.testing.server.request_log import LISTING, RequestRecord
-from crypto_lakehouse.testing.server.response_writer import Sender
+from crypto_lakehouse.testing.server.response_writer import ResponseWriter
 
 __all__ = ["Handler"]
 
@@ -60,7 +60,7 @@ class Handler:
     """Answers requests, one coroutine for each, and keeps the log of them.
 
     Args:
-        holdings: What there is.
+        store: What there is.
         scripts: What goes wrong.
 
     Attributes:
@@ -70,15 +70,15 @@ class Handler:
         executor: Where work is done that would block the event loop; set while serving.
     """
 
-    def __init__(self, holdings: Holdings, scripts: Scripts) -> None:
+    def __init__(self, store: ObjectStore, scripts: FaultScripts) -> None:
         self.log: list[RequestRecord] = []
         self.active = 0
         self.peak = 0
         self.executor: Executor | None = None
-        self._holdings = holdings
+        self._store = store
         self._scripts = scripts
-        self._sender = Sender(self._read, self._keep)
-        self._silent: set[Gate] = set()
+        self._writer = ResponseWriter(self._read, self._keep)
+        self._silent: set[Latch] = set()
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request."""
@@ -88,7 +88,7 @@ class Handler:
             target = _Target.of(request)
             answer = await self._decide(request, target)
             self._record(request, target, answer)
-            return await self._sender.send(request, answer)
+            return await self._writer.send(request, answer)
         finally:
             self.active -= 1
 
@@ -99,10 +99,10 @@ class Handler:
 
     def release(self) -> None:
         """End all silences that are being kept."""
-        for gate in self._silent.copy():
-            gate.open()
+        for latch in self._silent.copy():
+            latch.open()
 
-    def _record(self, request: web.BaseRequest, target: _Target, answer: Answer) -> None:
+    def _record(self, request: web.BaseRequest, target: _Target, answer: ServerResponse) -> None:
         self.log.append(
             RequestRecord(
                 request.method,
@@ -114,38 +114,38 @@ class Handler:
             )
         )
 
-    async def _decide(self, request: web.BaseRequest, target: _Target) -> Answer:
+    async def _decide(self, request: web.BaseRequest, target: _Target) -> ServerResponse:
         fault = self._scripts.take(target.name)
         if request.method not in {"GET", "HEAD"}:
             text = "The specified method is not allowed against this resource."
-            return fault.spoil(error_answer(405, "MethodNotAllowed", text))
+            return fault.spoil(error_response(405, "MethodNotAllowed", text))
         if target.is_listing:
             return fault.spoil(await self._listing(target.query))
         stored = await self._altered(target.name, fault)
-        return fault.spoil(answer_for(target.name, stored, request.headers))
+        return fault.spoil(response_for(target.name, stored, request.headers))
 
     async def _altered(self, key: str, fault: Fault) -> StoredObject | None:
-        found = self._holdings.peek(key)
+        found = self._store.peek(key)
         if isinstance(found, Unknown):
-            found = await self._in_thread(partial(self._holdings.get, key))
+            found = await self._in_thread(partial(self._store.get, key))
         altered = fault.alter(key, found)
         if fault.lasting:
-            self._holdings.put(key, altered)
+            self._store.put(key, altered)
         return altered
 
-    async def _listing(self, fields: Mapping[str, str]) -> Answer:
+    async def _listing(self, fields: Mapping[str, str]) -> ServerResponse:
         if "list-type" in fields:
             text = "This server speaks version 1 of ListObjects only."
-            return error_answer(501, "NotImplemented", text)
+            return error_response(501, "NotImplemented", text)
         try:
             query = ListingQuery.parse(fields)
         except ValueError as error:
-            return error_answer(400, "InvalidArgument", str(error))
-        return xml_answer(200, await self._in_thread(partial(self._page, query)))
+            return error_response(400, "InvalidArgument", str(error))
+        return xml_response(200, await self._in_thread(partial(self._page, query)))
 
     def _page(self, query: ListingQuery) -> str:
-        page = list_page(query, self._holdings.keys_after)
-        return page_xml(query, page, self._holdings.entry)
+        page = list_page(query, self._store.keys_after)
+        return page_xml(query, page, self._store.entry)
 
     async def _read(self, content: Content, start: int, stop: int) -> bytes:
         if content.ready:

@@ -12,9 +12,9 @@ from http import HTTPStatus
 from aiohttp import web
 
 from crypto_lakehouse.testing.objects.objects import Content
-from crypto_lakehouse.testing.objects.responses import BEFORE_HEADERS, Answer, Silence
+from crypto_lakehouse.testing.objects.responses import BEFORE_HEADERS, ServerResponse, Silence
 
-__all__ = ["Sender", "cut"]
+__all__ = ["ResponseWriter", "cut"]
 
 #: Bodies are read and written in pieces of this size.
 _PIECE_BYTES = 1 << 20
@@ -26,7 +26,7 @@ Read = Callable[[Content, int, int], Awaitable[bytes]]
 Keep = Callable[[Silence], Awaitable[None]]
 
 
-class Sender:
+class ResponseWriter:
     """Sends answers, with the cuts and silences that they have.
 
     Args:
@@ -38,7 +38,7 @@ class Sender:
         self._read = read
         self._keep = keep
 
-    async def send(self, request: web.BaseRequest, answer: Answer) -> web.StreamResponse:
+    async def send(self, request: web.BaseRequest, answer: ServerResponse) -> web.StreamResponse:
         """Send an answer, whole or in part; the connection is cut where the answer says so."""
         size = answer.content.size
         headers = {"Server": "AmazonS3", **answer.headers}
@@ -65,7 +65,7 @@ class Sender:
         return response
 
     async def _send_unannounced(
-        self, request: web.BaseRequest, answer: Answer, headers: dict[str, str]
+        self, request: web.BaseRequest, answer: ServerResponse, headers: dict[str, str]
     ) -> None:
         """Write the answer past aiohttp, which would send it in chunks; then end the connection."""
         transport = request.transport
@@ -78,7 +78,7 @@ class Sender:
         transport.write(head + await self._read(answer.content, 0, end))
         cut(request)
 
-    async def _send_end(self, request: web.BaseRequest, answer: Answer) -> None:
+    async def _send_end(self, request: web.BaseRequest, answer: ServerResponse) -> None:
         """Send what belongs to nothing, and hang up, where that is to be."""
         size = answer.content.size
         announced = size if answer.announced is None else answer.announced
@@ -89,7 +89,7 @@ class Sender:
             cut(request)
 
     async def _send_all(
-        self, request: web.BaseRequest, response: web.StreamResponse, answer: Answer
+        self, request: web.BaseRequest, response: web.StreamResponse, answer: ServerResponse
     ) -> bool:
         """Send until the end, where to return True, or until the place of the cut."""
         for place, end in _stretches(answer, has_body=request.method != "HEAD"):
@@ -107,14 +107,14 @@ class Sender:
         return True
 
     async def _drip(
-        self, response: web.StreamResponse, answer: Answer, place: int, end: int
+        self, response: web.StreamResponse, answer: ServerResponse, place: int, end: int
     ) -> None:
         for byte in await self._read(answer.content, place, end):
             await response.write(bytes([byte]))
             await asyncio.sleep(answer.byte_every_s)
 
 
-def _is_ordinary(answer: Answer) -> bool:
+def _is_ordinary(answer: ServerResponse) -> bool:
     """Whether nothing happens on the way."""
     return (
         answer.cut_at is None
@@ -124,7 +124,7 @@ def _is_ordinary(answer: Answer) -> bool:
     )
 
 
-def _stretches(answer: Answer, *, has_body: bool) -> Iterator[tuple[int, int]]:
+def _stretches(answer: ServerResponse, *, has_body: bool) -> Iterator[tuple[int, int]]:
     """Divide an answer into stretches, none of which goes over a place where something happens.
 
     The last one is empty: it is the end, where something can happen, too.

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 
 from aiohttp import web
 
-from crypto_lakehouse.testing.latch import Gate
+from crypto_lakehouse.testing.latch import Latch
 from crypto_lakehouse.testing.server.handler import Handler
 
 __all__ = ["listening", "listening_in_thread"]
@@ -86,7 +86,7 @@ def listening_in_thread(handler: Handler, host: str, port: int) -> Iterator[int]
         OSError: The port is taken.
     """
     bound: Future[int] = Future()
-    leave = Gate()
+    leave = Latch()
 
     async def serve() -> None:
         try:

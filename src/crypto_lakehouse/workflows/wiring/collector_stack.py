@@ -11,14 +11,14 @@ from datetime import date
 
 from crypto_lakehouse.collection.collector import ArchiveCollector
 from crypto_lakehouse.collection.download.fetcher import Fetcher
-from crypto_lakehouse.collection.download.parallel_ranges import Segments
+from crypto_lakehouse.collection.download.parallel_ranges import ParallelRanges
 from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.config.values import AUTO
 from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
 from crypto_lakehouse.core.metrics import ByteMeter
 from crypto_lakehouse.core.protocols import Emit, Store
-from crypto_lakehouse.http.adaptive_limit import AdaptiveGate
-from crypto_lakehouse.http.concurrency_limit import FixedGate, Gate
+from crypto_lakehouse.http.adaptive_limit import AdaptiveLimit
+from crypto_lakehouse.http.concurrency_limit import ConcurrencyLimit, FixedLimit
 from crypto_lakehouse.http.retry import RetryPolicy
 from crypto_lakehouse.http.transport import Client
 from crypto_lakehouse.workflows.wiring.transport_stack import Share, make_transport
@@ -57,14 +57,14 @@ def make_collector(
     transport = make_transport(config, client, share)
     fetcher = Fetcher(
         transport=transport,
-        base=transport.origins.source,
+        base=transport.hosts.source,
         store=store,
         retry=retry,
-        gate=_make_gate(share, meter),
+        concurrency=_make_limit(share, meter),
         emit=emit,
         meter=meter,
-        second=transport.origins.second,
-        segments=Segments() if config.segmented_downloads == AUTO else None,
+        second=transport.hosts.second,
+        parallel_ranges=ParallelRanges() if config.segmented_downloads == AUTO else None,
     )
     return ArchiveCollector(
         fetcher=fetcher,
@@ -78,15 +78,15 @@ def make_collector(
     )
 
 
-def _make_gate(share: Share, meter: ByteMeter) -> Gate:
+def _make_limit(share: Share, meter: ByteMeter) -> ConcurrencyLimit:
     if not share.is_adaptive:
         meter.parallel = share.parallel
-        return FixedGate(share.parallel)
+        return FixedLimit(share.parallel)
 
     def changed(limit: int, reason: str) -> None:
         meter.parallel = limit
         _log.debug("max_parallel_downloads: auto is %s now: %s", limit, reason)
 
-    gate = AdaptiveGate(workers=share.parallel, on_change=changed)
-    meter.parallel = gate.limit
-    return gate
+    concurrency = AdaptiveLimit(workers=share.parallel, on_change=changed)
+    meter.parallel = concurrency.limit
+    return concurrency

@@ -14,7 +14,7 @@ from crypto_lakehouse.core.config.workflow_config import DEFAULT_LISTING_URL, Wo
 from crypto_lakehouse.core.errors import ConfigurationError, ListingError, NoListing
 from crypto_lakehouse.core.events import Event, FolderListed
 from crypto_lakehouse.core.protocols import Emit
-from crypto_lakehouse.http.allowed_hosts import Origins
+from crypto_lakehouse.http.allowed_hosts import AllowedHosts
 from crypto_lakehouse.http.retry import RetryPolicy
 from crypto_lakehouse.http.s3_listing import Lister
 from crypto_lakehouse.http.transport import Client, HttpTransport
@@ -35,9 +35,9 @@ __all__ = [
 def open_lister(config: WorkflowConfig, client: Client, retry: RetryPolicy, emit: Emit) -> Lister:
     """Stack what lists a source; the source itself is asked where no listing is named."""
     address = config.listing_url or config.source_url
-    origins = Origins.of(address, config.redirect_hosts, allow_http=config.allow_http)
+    hosts = AllowedHosts.of(address, config.redirect_hosts, allow_http=config.allow_http)
     return Lister(
-        transport=HttpTransport(client, origins),
+        transport=HttpTransport(client, hosts),
         base=URL(address),
         retry=retry,
         limiter=anyio.Semaphore(parallel_downloads(config)),

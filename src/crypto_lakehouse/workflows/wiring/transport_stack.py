@@ -14,7 +14,7 @@ from yarl import URL
 from crypto_lakehouse.core.config.values import AUTO
 from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
 from crypto_lakehouse.core.errors import ConfigurationError, Problem
-from crypto_lakehouse.http.allowed_hosts import Origins
+from crypto_lakehouse.http.allowed_hosts import AllowedHosts
 from crypto_lakehouse.http.client import engine_client
 from crypto_lakehouse.http.rate_limit import ByteRate, RequestRate
 from crypto_lakehouse.http.receiver import CHUNK_BYTES
@@ -30,10 +30,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Share",
+    "allowed_hosts_of",
     "make_transport",
     "most_parallel",
     "open_client",
-    "origins_of",
     "parallel_downloads",
     "parallel_note",
     "wanted_parallel",
@@ -177,11 +177,11 @@ def _check_session(config: WorkflowConfig, session: aiohttp.ClientSession) -> No
         raise ConfigurationError(problems)
 
 
-def origins_of(config: WorkflowConfig) -> Origins:
+def allowed_hosts_of(config: WorkflowConfig) -> AllowedHosts:
     """The hosts that a run may fetch archives from."""
     # With its port: a listing on this machine is no leave to ask whatever else it serves.
     listing_host = URL(config.listing_url).host_port_subcomponent if config.listing_url else None
-    return Origins.of(
+    return AllowedHosts.of(
         config.source_url,
         filter(None, (listing_host, *config.redirect_hosts)),
         config.second_source_url,
@@ -196,7 +196,7 @@ def make_transport(
     share = share or Share.of(config)
     return HttpTransport(
         client,
-        origins_of(config),
+        allowed_hosts_of(config),
         ByteRate(share.bytes_per_second) if share.bytes_per_second else None,
         RequestRate(share.requests_per_second) if share.requests_per_second else None,
     )
