@@ -11,7 +11,6 @@ from tests.core.conftest import KEY, totals
 from crypto_lakehouse.core import errors
 from crypto_lakehouse.core.errors import (
     ArchiveKeyError,
-    CollectionFailed,
     ConfigurationError,
     LakehouseError,
     LedgerError,
@@ -27,7 +26,7 @@ from crypto_lakehouse.core.errors import (
     TransferError,
     TruncatedBody,
 )
-from crypto_lakehouse.core.report import ArchiveProblem, CollectionReport
+from crypto_lakehouse.core.report import ArchiveProblem, CollectionFailed, CollectionReport
 from crypto_lakehouse.core.verdicts import Verdict
 
 URL = "https://mirror.example/data.zip"

@@ -12,7 +12,7 @@ import pytest
 
 from crypto_lakehouse.core import errors
 from crypto_lakehouse.core.errors import LakehouseError, Problem
-from crypto_lakehouse.core.report import CollectionReport
+from crypto_lakehouse.core.report import CollectionFailed, CollectionReport
 
 REPORT = CollectionReport(
     workflow="w", status="failed", totals={"planned": 1}, success_rate=0.0, bytes=0,
@@ -49,7 +49,7 @@ EXAMPLES: list[LakehouseError] = [
     errors.ExtraMissing("extra", "reason"),
     errors.ListingError("prefix", "reason"),
     errors.NoListing("prefix", "reason"),
-    errors.CollectionFailed(REPORT),
+    CollectionFailed(REPORT),
 ]
 
 
@@ -57,7 +57,7 @@ def kinds(of: type[LakehouseError]) -> Iterator[type[LakehouseError]]:
     """A kind of error, and all below it in the tree of errors."""
     yield of
     for kind in of.__subclasses__():
-        if kind.__module__ == errors.__name__:
+        if kind.__module__.startswith("crypto_lakehouse.core."):
             yield from kinds(kind)
 
 

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.core.conftest import KEY, totals
 
-from crypto_lakehouse.core.errors import CollectionFailed
 from crypto_lakehouse.core.report import (
     UNREMARKABLE,
     ArchiveProblem,
+    CollectionFailed,
     CollectionReport,
     success_rate,
 )

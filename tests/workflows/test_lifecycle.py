@@ -14,7 +14,6 @@ from tests.workflows.conftest import BIG_KEY, KEY, Collection, big_zip
 
 from crypto_lakehouse.core import MetricsCollector, WorkflowConfig
 from crypto_lakehouse.core.errors import (
-    CollectionFailed,
     ConfigurationError,
     LockHeldError,
     RunningLoopError,
@@ -23,6 +22,7 @@ from crypto_lakehouse.core.errors import (
 )
 from crypto_lakehouse.core.events import ArchiveFinished, Event, RunFinished, RunStarted
 from crypto_lakehouse.core.protocols import FileStat
+from crypto_lakehouse.core.report import CollectionFailed
 from crypto_lakehouse.stores.directory import LocalStore
 from crypto_lakehouse.testing import faults
 from crypto_lakehouse.workflows import ArchiveCollectionWorkflow

@@ -28,25 +28,21 @@
     ├─ ExtraMissing         extra, reason  a package of an extra is not installed       exit 2
     ├─ ListingError         prefix, reason  a listing that failed is never an empty one exit 5
     │  └─ NoListing                        the source answers, and lists nothing at all
-    └─ CollectionFailed     report        only from CollectionReport.raise_for_failures()
+    └─ CollectionFailed     report        in `report`, beside the method that raises it
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from attrs import field, frozen
 
 from crypto_lakehouse.core.redaction import redact
 
-if TYPE_CHECKING:
-    from crypto_lakehouse.core.report import CollectionReport
-
 __all__ = [
     "ArchiveKeyError",
     "ArchiveRefused",
-    "CollectionFailed",
     "ConfigurationError",
     "ConfigurationWarning",
     "ConnectionFailed",
@@ -387,12 +383,3 @@ class ExtraMissing(LakehouseError):
     def __init__(self, extra: str, reason: str) -> None:
         self.extra = extra
         super().__init__(f"{reason}; install them with `pip install 'crypto-lakehouse[{extra}]'`")
-
-
-class CollectionFailed(LakehouseError):
-    """Raised by `CollectionReport.raise_for_failures()`; the whole report is in `report`."""
-
-    def __init__(self, report: CollectionReport) -> None:
-        self.report = report
-        problems = "".join(f"\n  {problem}" for problem in report.problems[:10])
-        super().__init__(f"{report.workflow} ended {report.status}:{problems}")

@@ -7,10 +7,10 @@ from typing import Any
 
 from attrs import frozen
 
-from crypto_lakehouse.core.errors import CollectionFailed
+from crypto_lakehouse.core.errors import LakehouseError
 from crypto_lakehouse.core.verdicts import SUCCESSES, Verdict
 
-__all__ = ["UNREMARKABLE", "ArchiveProblem", "CollectionReport", "success_rate"]
+__all__ = ["UNREMARKABLE", "ArchiveProblem", "CollectionFailed", "CollectionReport", "success_rate"]
 
 #: Verdicts that need nobody's attention.
 UNREMARKABLE = SUCCESSES | {Verdict.NOT_PUBLISHED}
@@ -123,3 +123,12 @@ class CollectionReport:
                 for problem in self.problems
             ],
         }
+
+
+class CollectionFailed(LakehouseError):
+    """Raised by `CollectionReport.raise_for_failures()`; the whole report is in `report`."""
+
+    def __init__(self, report: CollectionReport) -> None:
+        self.report = report
+        problems = "".join(f"\n  {problem}" for problem in report.problems[:10])
+        super().__init__(f"{report.workflow} ended {report.status}:{problems}")
