@@ -15,7 +15,7 @@ import time
 from datetime import date
 
 from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
-from crypto_lakehouse.matrix.model import load_matrix
+from crypto_lakehouse.matrix.load import load_matrix
 from crypto_lakehouse.planning.calendar_plan import plan_collection
 
 TODAY = date(2026, 11, 1)

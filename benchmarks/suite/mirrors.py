@@ -14,7 +14,7 @@ from pathlib import Path
 from attrs import frozen
 
 from crypto_lakehouse.core.archive import Archive, DataType, Market, Period, Series
-from crypto_lakehouse.matrix.model import load_matrix
+from crypto_lakehouse.matrix.load import load_matrix
 from crypto_lakehouse.testing.made_up.generator import archive_bytes, sidecar_bytes
 
 __all__ = ["Mirror", "large_mirror", "small_mirror"]

@@ -314,12 +314,12 @@ def test_logs_can_be_text(shell: Shell, archive_server: ArchiveServer) -> None:
 
 
 def test_a_fault_of_ours_is_said_to_be_one(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
-    from crypto_lakehouse.matrix import model
+    from crypto_lakehouse.matrix import load
 
     def broken(*_: object) -> None:
         raise LookupError("https://u:hunter2@x broke")
 
-    monkeypatch.setattr(model, "load_matrix", broken)
+    monkeypatch.setattr(load, "load_matrix", broken)
     code, _, err = shell("matrix")
     assert code == 1
     assert "please report it" in err

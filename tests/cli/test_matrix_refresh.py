@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from tests.cli.conftest import Shell
 
-from crypto_lakehouse.matrix.model import load_matrix
+from crypto_lakehouse.matrix.load import load_matrix
 from crypto_lakehouse.testing import ArchiveServer, faults
 
 NEW_KEY = "data/spot/daily/klines/NEWUSDT/1d/NEWUSDT-1d-2025-07-15.zip"

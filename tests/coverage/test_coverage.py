@@ -23,7 +23,8 @@ from crypto_lakehouse.coverage.coverage import (
 )
 from crypto_lakehouse.coverage.records import ArchiveRun, FolderRecord, SeriesRecord
 from crypto_lakehouse.matrix.known_holes import KnownHole, KnownHoles
-from crypto_lakehouse.matrix.model import MatrixRow, load_matrix
+from crypto_lakehouse.matrix.load import load_matrix
+from crypto_lakehouse.matrix.model import MatrixRow
 
 DAILY, MONTHLY = Partition.DAILY, Partition.MONTHLY
 TODAY = date(2026, 11, 23)

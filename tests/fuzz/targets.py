@@ -36,7 +36,7 @@ from crypto_lakehouse.http.client import ExchangeClient, engine_client
 from crypto_lakehouse.http.origin import Origin
 from crypto_lakehouse.http.s3_listing_xml import PageParser, ParsedPage
 from crypto_lakehouse.http.transport import Answer
-from crypto_lakehouse.matrix.model import parse_matrix
+from crypto_lakehouse.matrix.load import parse_matrix
 from crypto_lakehouse.zips.check import zip_fault
 from crypto_lakehouse.zips.plain import is_plain_and_good
 from crypto_lakehouse.zips.stream_check import StreamedZip

@@ -23,7 +23,8 @@ from crypto_lakehouse.http.retry import RetryPolicy
 from crypto_lakehouse.http.s3_listing import Lister
 from crypto_lakehouse.http.transport import HttpTransport
 from crypto_lakehouse.matrix.crawl import CrawledMatrix, CrawlProgress, crawl
-from crypto_lakehouse.matrix.model import Matrix, MatrixRow, load_matrix, parse_matrix
+from crypto_lakehouse.matrix.load import load_matrix, parse_matrix
+from crypto_lakehouse.matrix.model import Matrix, MatrixRow
 from crypto_lakehouse.matrix.writer import matrix_text
 from crypto_lakehouse.testing import ArchiveServer, faults
 

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from crypto_lakehouse.core.archive import INTERVALS, DataType, Market
 from crypto_lakehouse.core.errors import MatrixError
 from crypto_lakehouse.matrix import json_reader
-from crypto_lakehouse.matrix.model import Matrix, load_matrix, parse_matrix
+from crypto_lakehouse.matrix.load import load_matrix, parse_matrix
+from crypto_lakehouse.matrix.model import Matrix
 
 FILE = Path(__file__).parents[2] / "matrix" / "binance.json"
 

@@ -12,7 +12,8 @@ from tests.matrix.matrices import matrices
 
 from crypto_lakehouse.core.archive import DataType, Market, Partition
 from crypto_lakehouse.matrix.diff import diff_matrices
-from crypto_lakehouse.matrix.model import Matrix, MatrixRow, load_matrix
+from crypto_lakehouse.matrix.load import load_matrix
+from crypto_lakehouse.matrix.model import Matrix, MatrixRow
 
 DAILY, MONTHLY = Partition.DAILY, Partition.MONTHLY
 

@@ -21,7 +21,7 @@ from crypto_lakehouse.matrix.known_holes import (
     load_holes,
     parse_holes,
 )
-from crypto_lakehouse.matrix.model import load_matrix
+from crypto_lakehouse.matrix.load import load_matrix
 
 FILE = Path(__file__).parents[2] / "matrix" / "holes.json"
 

@@ -15,14 +15,8 @@ from hypothesis import strategies as st
 from crypto_lakehouse.core.archive import INTERVALS, Archive, DataType, Market, Partition
 from crypto_lakehouse.core.errors import MatrixError
 from crypto_lakehouse.matrix import files
-from crypto_lakehouse.matrix import model as matrix_module
-from crypto_lakehouse.matrix.model import (
-    Matrix,
-    MatrixRow,
-    delivery_day,
-    load_matrix,
-    parse_matrix,
-)
+from crypto_lakehouse.matrix.load import _shipped, load_matrix, parse_matrix
+from crypto_lakehouse.matrix.model import Matrix, MatrixRow, delivery_day
 
 FILE = Path(__file__).parents[2] / "matrix" / "binance.json"
 DAILY, MONTHLY = Partition.DAILY, Partition.MONTHLY
@@ -60,9 +54,9 @@ def data() -> dict[str, Any]:
 @pytest.fixture
 def no_memory() -> Iterator[None]:
     """The shipped matrix is read anew in the test, and again after it."""
-    matrix_module._shipped.cache_clear()
+    _shipped.cache_clear()
     yield
-    matrix_module._shipped.cache_clear()
+    _shipped.cache_clear()
 
 
 def row_of(matrix: Matrix, market: str, data_type: str) -> MatrixRow:

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from crypto_lakehouse.core.archive import INTERVALS, DataType, Market, Partition
 from crypto_lakehouse.core.errors import MatrixError
-from crypto_lakehouse.matrix.model import Matrix, MatrixRow, load_matrix, parse_matrix
+from crypto_lakehouse.matrix.load import load_matrix, parse_matrix
+from crypto_lakehouse.matrix.model import Matrix, MatrixRow
 
 FOLDER = Path(__file__).parents[1] / "data" / "matrices"
 BUCKET = "s3://data.binance.vision/"

@@ -14,7 +14,8 @@ from tests.matrix.matrices import matrices
 
 from crypto_lakehouse.core.archive import Market, Partition
 from crypto_lakehouse.core.errors import MatrixError
-from crypto_lakehouse.matrix.model import Matrix, load_matrix, parse_matrix
+from crypto_lakehouse.matrix.load import load_matrix, parse_matrix
+from crypto_lakehouse.matrix.model import Matrix
 from crypto_lakehouse.matrix.writer import matrix_text
 
 FILE = Path(__file__).parents[2] / "matrix" / "binance.json"

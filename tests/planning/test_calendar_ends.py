@@ -11,7 +11,7 @@ import pytest
 
 from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
 from crypto_lakehouse.core.errors import MatrixError
-from crypto_lakehouse.matrix.model import load_matrix, parse_matrix
+from crypto_lakehouse.matrix.load import load_matrix, parse_matrix
 from crypto_lakehouse.planning.calendar_plan import plan_collection
 
 _MATRIX = Path(__file__).parents[2] / "matrix" / "binance.json"

@@ -13,7 +13,8 @@ from attrs import evolve
 from crypto_lakehouse.core import WorkflowConfig
 from crypto_lakehouse.core.archive import DataType, Market, Partition
 from crypto_lakehouse.core.errors import ConfigurationError
-from crypto_lakehouse.matrix.model import Matrix, load_matrix
+from crypto_lakehouse.matrix.load import load_matrix
+from crypto_lakehouse.matrix.model import Matrix
 from crypto_lakehouse.planning.calendar_plan import CalendarPlan as Plan
 from crypto_lakehouse.planning.calendar_plan import plan_collection
 

@@ -13,7 +13,8 @@ from tests.core.conftest import archives
 
 from crypto_lakehouse.core.archive import Archive, DataType, Market, Partition
 from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
-from crypto_lakehouse.matrix.model import Matrix, load_matrix
+from crypto_lakehouse.matrix.load import load_matrix
+from crypto_lakehouse.matrix.model import Matrix
 from crypto_lakehouse.planning.explicit_plan import ExplicitPlan, is_selected
 
 TODAY = date(2026, 11, 23)

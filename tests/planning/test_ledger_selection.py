@@ -8,7 +8,8 @@ import pytest
 
 from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
-from crypto_lakehouse.matrix.model import Matrix, load_matrix
+from crypto_lakehouse.matrix.load import load_matrix
+from crypto_lakehouse.matrix.model import Matrix
 from crypto_lakehouse.planning.explicit_plan import is_selected
 
 DAY = "data/spot/daily/klines/BTCUSDT/1h/BTCUSDT-1h-2025-07-15.zip"

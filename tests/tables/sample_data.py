@@ -13,7 +13,8 @@ from pathlib import Path
 from attrs import evolve
 
 from crypto_lakehouse.core.archive import Archive, DataType, Market, Partition, Period, Series
-from crypto_lakehouse.matrix.model import Matrix, MatrixRow, load_matrix
+from crypto_lakehouse.matrix.load import load_matrix
+from crypto_lakehouse.matrix.model import Matrix, MatrixRow
 from crypto_lakehouse.tables.iceberg.catalog import LakeCatalog
 from crypto_lakehouse.tables.ingest.ingestion import Ingested, Ingestion, IngestSettings
 from crypto_lakehouse.tables.reading.batch import Source

@@ -19,7 +19,7 @@ from crypto_lakehouse.core.plan import PlannedArchive
 from crypto_lakehouse.core.report import CollectionReport
 from crypto_lakehouse.core.verdicts import Verdict
 from crypto_lakehouse.matrix.known_holes import load_holes
-from crypto_lakehouse.matrix.model import load_matrix
+from crypto_lakehouse.matrix.load import load_matrix
 from crypto_lakehouse.planning.listed_plan import Discovery, ListedPlan
 from crypto_lakehouse.testing import ArchiveServer
 from crypto_lakehouse.testing.faults import Stall, Status

@@ -17,7 +17,8 @@ from crypto_lakehouse.core.events import Event, ListingRetried
 from crypto_lakehouse.http.retry import RetryPolicy
 from crypto_lakehouse.matrix.crawl import CrawlProgress
 from crypto_lakehouse.matrix.diff import diff_matrices
-from crypto_lakehouse.matrix.model import Matrix, MatrixRow, load_matrix
+from crypto_lakehouse.matrix.load import load_matrix
+from crypto_lakehouse.matrix.model import Matrix, MatrixRow
 from crypto_lakehouse.matrix.writer import matrix_text
 from crypto_lakehouse.planning.calendar_plan import plan_collection
 from crypto_lakehouse.testing import ArchiveServer, faults

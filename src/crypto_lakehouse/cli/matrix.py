@@ -69,7 +69,7 @@ def _show(file: str | None, *, check: bool) -> int:
       crypto-lakehouse matrix
       crypto-lakehouse matrix my-matrix.json --check
     """  # noqa: D301 - click reads \b
-    from crypto_lakehouse.matrix.model import load_matrix
+    from crypto_lakehouse.matrix.load import load_matrix
 
     matrix = load_matrix(file)
     for correction in matrix.corrections:

@@ -23,7 +23,7 @@ def command(old: str, new: str, *, as_json: bool) -> int:
       crypto-lakehouse matrix diff binance-2026-11-01.json binance-2026-12-01.json
     """  # noqa: D301 - click reads \b
     from crypto_lakehouse.matrix.diff import diff_matrices
-    from crypto_lakehouse.matrix.model import load_matrix
+    from crypto_lakehouse.matrix.load import load_matrix
 
     matrices = load_matrix(old), load_matrix(new)
     for matrix in matrices:

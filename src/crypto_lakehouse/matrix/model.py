@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping
 from datetime import date
@@ -16,21 +15,10 @@ from typing import TypeVar
 from attrs import field, frozen
 
 from crypto_lakehouse.core.archive import INTERVALS, DataType, Market, Partition
-from crypto_lakehouse.core.errors import MatrixError, Problem
-from crypto_lakehouse.matrix.files import parse_json, read_facts
 
-__all__ = [
-    "HeaderEra",
-    "Matrix",
-    "MatrixRow",
-    "PartitionFacts",
-    "SymbolLife",
-    "TimeUnitEra",
-    "load_matrix",
-    "parse_matrix",
-]
+__all__ = ["HeaderEra", "Matrix", "MatrixRow", "PartitionFacts", "SymbolLife", "TimeUnitEra"]
 
-_SHIPPED = "binance.json"
+
 _PAIR_SUFFIX = re.compile(r"_(PERP|\d{6})\Z", re.ASCII)
 _DELIVERY = re.compile(r".*_(\d{2})(\d{2})(\d{2})", re.ASCII)
 
@@ -212,41 +200,3 @@ def delivery_day(symbol: str) -> date | None:
         return date(2000 + year, month, day)
     except ValueError:
         return None
-
-
-def load_matrix(path: str | os.PathLike[str] | None = None) -> Matrix:
-    """Read and check a matrix file; None is the shipped one.
-
-    Raises:
-        MatrixError: The file cannot be read, or has faults; every fault is named.
-    """
-    return _shipped() if path is None else parse_matrix(*read_facts(path, _SHIPPED))
-
-
-@lru_cache(maxsize=1)
-def _shipped() -> Matrix:
-    return parse_matrix(*read_facts(None, _SHIPPED))
-
-
-def parse_matrix(text: str | bytes, origin: str) -> Matrix:
-    """Read a matrix in the current format or in one of the two older ones.
-
-    Args:
-        text: The whole file, JSON in UTF-8.
-        origin: Its name, for errors.
-
-    Raises:
-        MatrixError: With every fault found, each with its place.
-    """
-    from crypto_lakehouse.matrix.current_format import read_current
-    from crypto_lakehouse.matrix.older_formats import is_older, read_older
-
-    data = parse_json(text, origin, "matrix")
-    if not isinstance(data, dict):
-        raise MatrixError(origin, [Problem("$", "must be an object")])
-    if not isinstance(data.get("availability_matrix"), list):
-        missing = "required: the list of rows"
-        raise MatrixError(origin, [Problem("$.availability_matrix", missing)])
-    if is_older(data):
-        return read_older(data, origin, _shipped())
-    return read_current(data, origin)

@@ -34,7 +34,7 @@ from crypto_lakehouse.http.retry import RetryPolicy
 from crypto_lakehouse.ledger.lock import output_lock, wait_for_workers
 from crypto_lakehouse.ledger.sqlite import SqliteLedger
 from crypto_lakehouse.matrix.known_holes import load_holes
-from crypto_lakehouse.matrix.model import load_matrix
+from crypto_lakehouse.matrix.load import load_matrix
 from crypto_lakehouse.planning.calendar_plan import plan_collection
 from crypto_lakehouse.planning.explicit_plan import ExplicitPlan, is_selected
 from crypto_lakehouse.planning.selection import select_rows

@@ -17,7 +17,8 @@ from crypto_lakehouse.core.events import Event, RunNoted
 from crypto_lakehouse.core.protocols import Emit
 from crypto_lakehouse.http.retry import RetryPolicy
 from crypto_lakehouse.matrix.crawl import CrawlProgress, crawl
-from crypto_lakehouse.matrix.model import Matrix, load_matrix
+from crypto_lakehouse.matrix.load import load_matrix
+from crypto_lakehouse.matrix.model import Matrix
 from crypto_lakehouse.matrix.writer import matrix_text
 from crypto_lakehouse.workflows.wiring.make_plan import open_lister
 from crypto_lakehouse.workflows.wiring.network import Network

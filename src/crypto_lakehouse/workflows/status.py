@@ -20,7 +20,8 @@ from crypto_lakehouse.core.errors import ConfigurationError, Problem
 from crypto_lakehouse.coverage.coverage import HoleCause, SeriesCoverage, cover_series
 from crypto_lakehouse.ledger.coverage_view import recorded_series
 from crypto_lakehouse.matrix.known_holes import KnownHoles, load_holes
-from crypto_lakehouse.matrix.model import Matrix, MatrixRow, load_matrix
+from crypto_lakehouse.matrix.load import load_matrix
+from crypto_lakehouse.matrix.model import Matrix, MatrixRow
 from crypto_lakehouse.stores.directory import LocalStore
 
 __all__ = ["CoverageStatus", "StatusTotals", "coverage_mapping", "status_of"]

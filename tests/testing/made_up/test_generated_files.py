@@ -14,7 +14,8 @@ from itertools import pairwise
 import pytest
 
 from crypto_lakehouse.core.archive import Archive, DataType, Market, Partition, Period, Series
-from crypto_lakehouse.matrix.model import MatrixRow, load_matrix
+from crypto_lakehouse.matrix.load import load_matrix
+from crypto_lakehouse.matrix.model import MatrixRow
 from crypto_lakehouse.testing import ArchiveServer
 from crypto_lakehouse.testing.made_up.catalog import DEFAULT_SYMBOLS
 

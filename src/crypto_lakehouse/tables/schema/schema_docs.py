@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator
 from datetime import date
 
 from crypto_lakehouse.core.archive import Archive, Market, Partition, Period, Series
-from crypto_lakehouse.matrix.model import MatrixRow, load_matrix
+from crypto_lakehouse.matrix.load import load_matrix
+from crypto_lakehouse.matrix.model import MatrixRow
 from crypto_lakehouse.tables.schema.schemas import Column, TableSchema, load_schemas
 
 __all__ = ["render_schemas"]

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Self
 
 from crypto_lakehouse.core.archive import Archive, Market
-from crypto_lakehouse.matrix.model import Matrix, load_matrix
+from crypto_lakehouse.matrix.load import load_matrix
+from crypto_lakehouse.matrix.model import Matrix
 from crypto_lakehouse.testing.faults.kinds import Fault
 from crypto_lakehouse.testing.faults.script import FaultScripts
 from crypto_lakehouse.testing.made_up.catalog import DEFAULT_SYMBOLS, Catalog, Symbols

@@ -19,7 +19,8 @@ from crypto_lakehouse.http.retry import RetryPolicy
 from crypto_lakehouse.http.s3_listing import Lister
 from crypto_lakehouse.http.transport import Client, HttpTransport
 from crypto_lakehouse.matrix.known_holes import KnownHoles, load_holes
-from crypto_lakehouse.matrix.model import Matrix, load_matrix
+from crypto_lakehouse.matrix.load import load_matrix
+from crypto_lakehouse.matrix.model import Matrix
 from crypto_lakehouse.planning.calendar_plan import CalendarPlan, plan_collection
 from crypto_lakehouse.planning.listed_plan import Discovery, ListedPlan
 from crypto_lakehouse.planning.selection import select_rows
