@@ -12,9 +12,9 @@ from yarl import URL
 
 from crypto_lakehouse.collection.collector import ArchiveCollector
 from crypto_lakehouse.collection.download.fetcher import Fetcher
-from crypto_lakehouse.collection.inventory import Action, Work
 from crypto_lakehouse.collection.verdicts.inspect_download import DownloadInspector
 from crypto_lakehouse.collection.verdicts.local_copy import NOTHING, LocalCopyChecker
+from crypto_lakehouse.collection.work import Action, Work
 from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.events import ArchiveFinished, Event
 from crypto_lakehouse.core.plan import PlannedArchive

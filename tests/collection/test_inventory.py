@@ -12,7 +12,8 @@ from attrs import define, field
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crypto_lakehouse.collection.inventory import Action, Inventory, Work, decide
+from crypto_lakehouse.collection.inventory import Inventory, decide
+from crypto_lakehouse.collection.work import Action, Work
 from crypto_lakehouse.core.archive import SIDECAR_SUFFIX, Archive
 from crypto_lakehouse.core.errors import StoreError
 from crypto_lakehouse.core.events import ArchiveFinished, ArchivesUnchanged

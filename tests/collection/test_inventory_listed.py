@@ -9,7 +9,8 @@ import pytest
 from attrs import define, evolve, field
 from tests.collection.test_inventory import ROW, Here, MemoryLedger, MemoryStore, archive_of, sort
 
-from crypto_lakehouse.collection.inventory import Action, Inventory, Work, decide
+from crypto_lakehouse.collection.inventory import Inventory, decide
+from crypto_lakehouse.collection.work import Action, Work
 from crypto_lakehouse.core.errors import StoreError
 from crypto_lakehouse.core.events import ArchiveFinished, ArchivesUnchanged, Event
 from crypto_lakehouse.core.listed import ListedArchive

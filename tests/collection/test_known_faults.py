@@ -6,7 +6,7 @@ import pytest
 from attrs import evolve
 from tests.collection.test_inventory_listed import KNOWN, LISTED, Listed
 
-from crypto_lakehouse.collection.inventory import Action
+from crypto_lakehouse.collection.work import Action
 from crypto_lakehouse.core.listed import ListedArchive
 from crypto_lakehouse.core.verdicts import Verdict
 

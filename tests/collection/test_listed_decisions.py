@@ -6,7 +6,8 @@ import pytest
 from attrs import evolve
 from tests.collection.test_inventory import ROW, STAT, TOUCHED, Here, archive_of, sort
 
-from crypto_lakehouse.collection.inventory import Action, decide
+from crypto_lakehouse.collection.inventory import decide
+from crypto_lakehouse.collection.work import Action
 from crypto_lakehouse.core.errors import StoreError
 from crypto_lakehouse.core.listed import ListedArchive
 from crypto_lakehouse.core.plan import PlannedPeriod

@@ -12,7 +12,7 @@ from attrs import define, field
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crypto_lakehouse.collection.inventory import Action, Work
+from crypto_lakehouse.collection.work import Action, Work
 from crypto_lakehouse.core.archive import Archive, DataType, Market, Period, Series
 from crypto_lakehouse.core.events import ArchiveFinished, Event
 from crypto_lakehouse.core.listed import ListedArchive

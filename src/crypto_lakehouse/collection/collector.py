@@ -11,7 +11,6 @@ from typing import Any
 from attrs import define, evolve, field
 
 from crypto_lakehouse.collection.download.fetcher import Fetched, Fetcher, Transfer
-from crypto_lakehouse.collection.inventory import Work
 from crypto_lakehouse.collection.verdicts.inspect_download import Download, DownloadInspector
 from crypto_lakehouse.collection.verdicts.local_copy import (
     ACCEPTED,
@@ -26,6 +25,7 @@ from crypto_lakehouse.collection.verdicts.verdict_rules import (
     decide,
     decide_on_second_fetch,
 )
+from crypto_lakehouse.collection.work import Work
 from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.errors import StoreError, TransferError
 from crypto_lakehouse.core.events import ArchiveFinished

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from enum import Enum, auto
 
-from attrs import define, field, frozen
+from attrs import define, field
 
 from crypto_lakehouse.collection.verdicts.from_ledger import (
     not_listed,
@@ -20,6 +19,7 @@ from crypto_lakehouse.collection.verdicts.from_ledger import (
     still_wrong,
     unchanged,
 )
+from crypto_lakehouse.collection.work import Action, Work, is_other_version
 from crypto_lakehouse.core.archive import SIDECAR_SUFFIX, Archive, Partition, Series
 from crypto_lakehouse.core.errors import StoreError
 from crypto_lakehouse.core.events import ArchiveFinished, ArchivesUnchanged, Event
@@ -37,52 +37,9 @@ from crypto_lakehouse.core.protocols import (
 )
 from crypto_lakehouse.core.verdicts import SUCCESSES, Verdict
 
-__all__ = ["Action", "Inventory", "Work", "decide", "is_other_version"]
+__all__ = ["Inventory", "decide"]
 
 _Groups = dict[Partition, list[PlannedPeriod]]
-
-
-class Action(Enum):
-    """What to do for one archive."""
-
-    NOTHING = auto()
-    """It is verified, and the file is the one that was verified."""
-    CHECK = auto()
-    """A file is there: hash it before anything is requested."""
-    FETCH = auto()
-    """Fetch zip and sidecar."""
-    FETCH_SIDECAR = auto()
-    """The zip is verified; its published sidecar is gone here, or is another at the source."""
-
-
-@frozen(kw_only=True)
-class Work:
-    """One archive for a worker.
-
-    Attributes:
-        row: What the ledger knows of it.
-        stat: What lies at its final name.
-        part: The validators of a body that began to arrive earlier.
-    """
-
-    planned: PlannedArchive
-    action: Action
-    row: LedgerRow | None = None
-    stat: FileStat | None = None
-    part: PartRow | None = None
-
-    @property
-    def archive(self) -> Archive:
-        """The archive itself."""
-        return self.planned.archive
-
-    @property
-    def verified_row(self) -> LedgerRow | None:
-        """The ledger's row of the verified version that stands at the final name, if one does."""
-        row, stat = self.row, self.stat
-        if row is None or stat is None or row.verdict not in SUCCESSES:
-            return None
-        return row if row.describes(stat) else None
 
 
 def decide(
@@ -128,13 +85,6 @@ def decide(
     if has_sidecar or row.published_sha256 is None:
         return Action.FETCH_SIDECAR if _has_other_sidecar(row, listed) else Action.NOTHING
     return Action.FETCH_SIDECAR
-
-
-def is_other_version(size_bytes: int | None, etag: str | None, listed: ListedArchive) -> bool:
-    """Whether the source has other bytes than are known; other dates alone do not count."""
-    if size_bytes is not None and size_bytes != listed.size_bytes:
-        return True
-    return listed.etag is not None and not same_etag(etag, listed.etag)
 
 
 def _has_other_sidecar(row: LedgerRow, listed: ListedArchive | None) -> bool:

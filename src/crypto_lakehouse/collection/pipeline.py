@@ -15,7 +15,8 @@ from anyio import to_thread
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from crypto_lakehouse.collection.collector import ArchiveCollector
-from crypto_lakehouse.collection.inventory import Inventory, Work
+from crypto_lakehouse.collection.inventory import Inventory
+from crypto_lakehouse.collection.work import Work
 from crypto_lakehouse.core.events import Event
 from crypto_lakehouse.core.plan import Plan, PlannedSeries
 from crypto_lakehouse.core.protocols import Emit

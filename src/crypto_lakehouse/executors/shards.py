@@ -13,8 +13,9 @@ import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream
 from attrs import define, field, frozen
 
-from crypto_lakehouse.collection.inventory import Inventory, Work
+from crypto_lakehouse.collection.inventory import Inventory
 from crypto_lakehouse.collection.pipeline import produce
+from crypto_lakehouse.collection.work import Work
 from crypto_lakehouse.core.events import ArchiveFinished
 from crypto_lakehouse.core.plan import Plan
 from crypto_lakehouse.core.protocols import Emit

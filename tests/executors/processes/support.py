@@ -15,7 +15,7 @@ import anyio
 from attrs import define, field
 from tests.workflows.conftest import Collection
 
-from crypto_lakehouse.collection.inventory import Action, Work
+from crypto_lakehouse.collection.work import Action, Work
 from crypto_lakehouse.core import WorkflowConfig
 from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.events import ArchiveFinished, Event

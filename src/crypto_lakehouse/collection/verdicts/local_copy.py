@@ -6,7 +6,6 @@ from attrs import evolve, frozen
 
 from crypto_lakehouse.collection.download.fetcher import Transfer
 from crypto_lakehouse.collection.download.sidecar import SIDECAR_LIMIT_BYTES, parse_sidecar
-from crypto_lakehouse.collection.inventory import Action, Work, is_other_version
 from crypto_lakehouse.collection.verdicts.inspect_download import (
     DownloadInspector,
     Published,
@@ -14,6 +13,7 @@ from crypto_lakehouse.collection.verdicts.inspect_download import (
 )
 from crypto_lakehouse.collection.verdicts.outcome import Outcome
 from crypto_lakehouse.collection.verdicts.verdict_rules import NO_SIDECAR, Decision
+from crypto_lakehouse.collection.work import Action, Work, is_other_version
 from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.errors import SidecarMalformed
 from crypto_lakehouse.core.listed import ListedArchive, md5_of_etag, same_etag, same_moment

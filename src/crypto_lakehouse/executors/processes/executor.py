@@ -21,7 +21,7 @@ import anyio
 from anyio.abc import TaskGroup
 from attrs import define, field
 
-from crypto_lakehouse.collection.inventory import Work
+from crypto_lakehouse.collection.work import Work
 from crypto_lakehouse.core.config.sources import ENVIRONMENT_PREFIX
 from crypto_lakehouse.core.config.values import AUTO
 from crypto_lakehouse.core.config.workflow_config import WorkflowConfig

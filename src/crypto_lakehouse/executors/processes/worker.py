@@ -22,8 +22,8 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 from attrs import define, field
 
 from crypto_lakehouse.collection.collector import ArchiveCollector
-from crypto_lakehouse.collection.inventory import Work
 from crypto_lakehouse.collection.pipeline import next_of
+from crypto_lakehouse.collection.work import Work
 from crypto_lakehouse.core.errors import StoreError
 from crypto_lakehouse.core.events import Event
 from crypto_lakehouse.core.gc_tuning import rare_collections

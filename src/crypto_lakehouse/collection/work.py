@@ -1,0 +1,69 @@
+"""What is to be done for one archive: the value that goes from inventory to worker."""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+
+from attrs import frozen
+
+from crypto_lakehouse.core.archive import Archive
+from crypto_lakehouse.core.listed import ListedArchive, same_etag
+from crypto_lakehouse.core.plan import PlannedArchive
+from crypto_lakehouse.core.protocols import (
+    FileStat,
+    LedgerRow,
+    PartRow,
+)
+from crypto_lakehouse.core.verdicts import SUCCESSES
+
+__all__ = ["Action", "Work", "is_other_version"]
+
+
+class Action(Enum):
+    """What to do for one archive."""
+
+    NOTHING = auto()
+    """It is verified, and the file is the one that was verified."""
+    CHECK = auto()
+    """A file is there: hash it before anything is requested."""
+    FETCH = auto()
+    """Fetch zip and sidecar."""
+    FETCH_SIDECAR = auto()
+    """The zip is verified; its published sidecar is gone here, or is another at the source."""
+
+
+@frozen(kw_only=True)
+class Work:
+    """One archive for a worker.
+
+    Attributes:
+        row: What the ledger knows of it.
+        stat: What lies at its final name.
+        part: The validators of a body that began to arrive earlier.
+    """
+
+    planned: PlannedArchive
+    action: Action
+    row: LedgerRow | None = None
+    stat: FileStat | None = None
+    part: PartRow | None = None
+
+    @property
+    def archive(self) -> Archive:
+        """The archive itself."""
+        return self.planned.archive
+
+    @property
+    def verified_row(self) -> LedgerRow | None:
+        """The ledger's row of the verified version that stands at the final name, if one does."""
+        row, stat = self.row, self.stat
+        if row is None or stat is None or row.verdict not in SUCCESSES:
+            return None
+        return row if row.describes(stat) else None
+
+
+def is_other_version(size_bytes: int | None, etag: str | None, listed: ListedArchive) -> bool:
+    """Whether the source has other bytes than are known; other dates alone do not count."""
+    if size_bytes is not None and size_bytes != listed.size_bytes:
+        return True
+    return listed.etag is not None and not same_etag(etag, listed.etag)
