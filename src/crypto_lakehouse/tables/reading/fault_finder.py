@@ -13,12 +13,9 @@ from decimal import Decimal, InvalidOperation
 
 from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.tables.reading.sniff import UNIT_BOUNDS
-from crypto_lakehouse.tables.schema.schemas import Column
+from crypto_lakehouse.tables.schema.schemas import DECIMAL_SCALE, Column
 
-__all__ = ["DECIMAL_SCALE", "Fault", "first_fault"]
-
-#: Digits behind the point of exact numbers; metrics are published with 16 (archive-facts 3).
-DECIMAL_SCALE = 18
+__all__ = ["Fault", "first_fault"]
 
 _WHOLE = re.compile(r"\s*[+-]?\d+\s*", re.ASCII)
 

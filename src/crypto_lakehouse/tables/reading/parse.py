@@ -10,9 +10,8 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from crypto_lakehouse.tables.reading.fault_finder import DECIMAL_SCALE
 from crypto_lakehouse.tables.reading.sniff import UNIT_BOUNDS
-from crypto_lakehouse.tables.schema.schemas import Column
+from crypto_lakehouse.tables.schema.schemas import DECIMAL_SCALE, Column
 
 __all__ = ["NotReadable", "frame_of"]
 

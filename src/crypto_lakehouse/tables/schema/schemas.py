@@ -18,11 +18,22 @@ from crypto_lakehouse.core.errors import MatrixError, Problem
 from crypto_lakehouse.matrix.files import parse_json, read_facts
 from crypto_lakehouse.matrix.json_reader import JsonReader
 
-__all__ = ["Column", "PartitionField", "TableSchema", "load_schemas", "schema_of", "table_name"]
+__all__ = [
+    "DECIMAL_SCALE",
+    "Column",
+    "PartitionField",
+    "TableSchema",
+    "load_schemas",
+    "schema_of",
+    "table_name",
+]
 
 FORMAT = "crypto-lakehouse/schemas/1"
 
 _SHIPPED = "schemas.json"
+
+#: Digits behind the point of exact numbers; metrics are published with 16 (archive-facts 3).
+DECIMAL_SCALE = 18
 
 #: - time: epoch milliseconds or microseconds; - datetime: `YYYY-MM-DD HH:MM:SS` in UTC;
 #: - date: `YYYY-MM-DD`; - id, count: whole numbers; - number: a decimal as text;

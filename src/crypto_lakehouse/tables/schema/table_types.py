@@ -28,8 +28,12 @@ from pyiceberg.types import (
     TimestamptzType,
 )
 
-from crypto_lakehouse.tables.reading.fault_finder import DECIMAL_SCALE
-from crypto_lakehouse.tables.schema.schemas import Column, PartitionField, TableSchema
+from crypto_lakehouse.tables.schema.schemas import (
+    DECIMAL_SCALE,
+    Column,
+    PartitionField,
+    TableSchema,
+)
 
 __all__ = [
     "arrow_schema",
