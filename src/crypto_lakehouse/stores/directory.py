@@ -12,6 +12,7 @@ import re
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from stat import S_ISREG
 from typing import BinaryIO
@@ -149,16 +150,24 @@ class LocalStore:
         path = self.path(key)
         with as_store_errors(path):
             self._make_folder(path)
-        part = LocalPart(self, key, path, watch)
+        part = LocalPart(self.disk, path, partial(self._set_aside, key), watch)
         await to_thread.run_sync(part.resume if resume else part.begin)
         return part
 
     async def quarantine(self, key: str, data: bytes, note: Mapping[str, object]) -> None:
         """Keep a body's bytes and a note in `.lakehouse/quarantine/<key>`."""
         path = self.quarantine_path(key)
-        self.make_folder_for(path)
+        self._make_folder_for(path)
         self._write_own(path, data)
-        self.write_note(path, note)
+        self._write_note(path, note)
+
+    def _set_aside(self, key: str, path: str, note: Mapping[str, object]) -> None:
+        """Move a file to quarantine, with a note."""
+        target = self.quarantine_path(key)
+        self._make_folder_for(target)
+        with as_store_errors(target):
+            self.disk.rename(path, target)
+            self._write_note(target, note)
 
     async def keep_replaced(self, key: str, sha256: str) -> str:
         """Link a stored file to `.lakehouse/replaced/<key>/<UTC moment>-<sha256>.zip`.
@@ -241,7 +250,7 @@ class LocalStore:
         """Where a quarantined body lies; made of a checked key."""
         return self.path(f"{OWN_FOLDER}/quarantine/{key}")
 
-    def write_note(self, path: str, note: Mapping[str, object]) -> None:
+    def _write_note(self, path: str, note: Mapping[str, object]) -> None:
         """Write what is known of quarantined bytes beside them."""
         text = json.dumps(note, indent=2, ensure_ascii=False) + "\n"
         self._write_own(path + ".json", text.encode())
@@ -256,7 +265,7 @@ class LocalStore:
         self._make_folder(path)
         return path
 
-    def make_folder_for(self, path: str) -> None:
+    def _make_folder_for(self, path: str) -> None:
         """Make the folder that a path of ours lies in."""
         with as_store_errors(path):
             self._make_folder(path)

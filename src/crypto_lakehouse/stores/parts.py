@@ -6,17 +6,14 @@ import hashlib
 import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
 
 from anyio import from_thread, to_thread
 from attrs import define, field
 
 from crypto_lakehouse.core.protocols import PART_SUFFIX, FileStat, Watch
-from crypto_lakehouse.stores.disk import NO_LINK, WRITE, file_stat
+from crypto_lakehouse.stores.disk import NO_LINK, WRITE, Disk, file_stat
 from crypto_lakehouse.stores.os_errors import as_store_errors
-
-if TYPE_CHECKING:
-    from crypto_lakehouse.stores.directory import LocalStore
 
 __all__ = ["ONE_FILE", "LocalPart", "hash_file", "no_link"]
 
@@ -28,11 +25,18 @@ _STEP_BYTES = 1 << 20
 
 @define
 class LocalPart:
-    """`NAME.part`: an unfinished large body beside its final name."""
+    """`NAME.part`: an unfinished large body beside its final name.
 
-    store: LocalStore
-    key: str
+    Args:
+        disk: Changes what is on disk.
+        final_path: Where the whole body is to lie.
+        set_aside: Moves a file to quarantine, with a note.
+        watch: Sees the bytes in the order in which they are stored.
+    """
+
+    disk: Disk
     final_path: str
+    set_aside: Callable[[str, Mapping[str, object]], None]
     watch: Watch | None = None
     size_bytes: int = field(init=False, default=0)
     _file: int | None = field(init=False, default=None)
@@ -64,7 +68,7 @@ class LocalPart:
 
     def _open(self, flags: int) -> int:
         with as_store_errors(self.path):
-            self._file = self.store.disk.open(self.path, flags)
+            self._file = self.disk.open(self.path, flags)
         return self._file
 
     async def append(self, data: bytes | bytearray) -> None:
@@ -76,7 +80,7 @@ class LocalPart:
         with as_store_errors(self.path):
             view = memoryview(data)
             while view:
-                view = view[self.store.disk.append(file, view) :]
+                view = view[self.disk.append(file, view) :]
         self._fold(data)
 
     def sha256(self) -> str:
@@ -92,32 +96,27 @@ class LocalPart:
         """Close the file; the bytes stay."""
         if self._file is not None:
             file, self._file = self._file, None
-            self.store.disk.close(file)
+            self.disk.close(file)
 
     async def commit(self, *, sync: bool = False) -> FileStat:
         """Rename to the final name."""
         await self.close()
-        disk = self.store.disk
         with as_store_errors(self.final_path):
             if sync:
-                await to_thread.run_sync(disk.sync_each, (self.path,))
-            disk.rename(self.path, self.final_path)
+                await to_thread.run_sync(self.disk.sync_each, (self.path,))
+            self.disk.rename(self.path, self.final_path)
             return file_stat(os.stat(self.final_path))  # noqa: PTH116
 
     async def discard(self) -> None:
         """Remove the bytes."""
         await self.close()
         with as_store_errors(self.path):
-            self.store.disk.unlink(self.path)
+            self.disk.unlink(self.path)
 
     async def quarantine(self, note: Mapping[str, object]) -> None:
         """Move the bytes to quarantine, with a note."""
         await self.close()
-        target = self.store.quarantine_path(self.key)
-        self.store.make_folder_for(target)
-        with as_store_errors(target):
-            self.store.disk.rename(self.path, target)
-            self.store.write_note(target, note)
+        self.set_aside(self.path, note)
 
 
 def hash_file(path: str) -> str | None:
