@@ -8,17 +8,19 @@ A session reads these files and nothing else: no other file, no network, nothing
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, Protocol
 
 import duckdb
+from pyiceberg.manifest import DataFile
+from pyiceberg.table import Table
 
 from crypto_lakehouse.core.errors import LakeError, QueryError
+from crypto_lakehouse.tables.iceberg.catalog import LakeCatalog
 from crypto_lakehouse.tables.ingest.provenance import ARCHIVES
-from crypto_lakehouse.tables.lake.lake import Lake
 from crypto_lakehouse.tables.lake.scan import Instant, dataset_of, local_path
 from crypto_lakehouse.tables.schema.table_types import arrow_schema
 
-__all__ = ["QuerySession"]
+__all__ = ["QueriedLake", "QuerySession"]
 
 #: What a session may do: read, and make things of its own in memory. All else could write files,
 #: the tables' own among them, or be a cover for it, as PREPARE is.
@@ -33,6 +35,27 @@ _WRITING = re.compile(r"\b(copy|export|attach|prepare|execute|load|install)\b", 
 _HISTORY = "lakehouse.archive_history"
 
 
+class QueriedLake(Protocol):
+    """What a session needs of a lake.
+
+    Attributes:
+        catalog: Where its tables are.
+    """
+
+    catalog: LakeCatalog
+
+    @property
+    def tables(self) -> list[str]:
+        """Full names of the tables."""
+        ...
+
+    def data_files(
+        self, name: str, as_of: Instant | None = None
+    ) -> tuple[Table, tuple[DataFile, ...]]:
+        """A table and all its data files, now or then."""
+        ...
+
+
 class QuerySession:
     """A DuckDB connection that knows the lake's tables.
 
@@ -43,7 +66,7 @@ class QuerySession:
     """
 
     def __init__(
-        self, lake: Lake, *, as_of: Instant | None = None, tables: list[str] | None = None
+        self, lake: QueriedLake, *, as_of: Instant | None = None, tables: list[str] | None = None
     ) -> None:
         self._lake = lake
         self._as_of = as_of
