@@ -12,6 +12,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from crypto_lakehouse.version import __version__
+
 if TYPE_CHECKING:
     from crypto_lakehouse.core import (
         CollectionReport,
@@ -21,8 +23,6 @@ if TYPE_CHECKING:
         WorkflowConfig,
     )
     from crypto_lakehouse.workflows import ArchiveCollectionWorkflow, run_collection
-
-__version__ = "0.1.0"
 
 __all__ = [
     "ArchiveCollectionWorkflow",

@@ -72,7 +72,7 @@ def list_snapshots(**given: Any) -> int:  # noqa: ANN401
 @_TABLE
 def compact_tables(**given: Any) -> int:  # noqa: ANN401
     """Join the small files of each partition to one; all tables, or those named."""
-    from crypto_lakehouse import __version__
+    from crypto_lakehouse.version import __version__
 
     with _locked(given) as lake:
         from crypto_lakehouse.tables.lake.maintenance import compact

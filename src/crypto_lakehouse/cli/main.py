@@ -13,7 +13,6 @@ from typing import Any, NoReturn
 
 import click
 
-from crypto_lakehouse import __version__
 from crypto_lakehouse.cli.streams import (
     give_up_stdout,
     give_up_unwritable,
@@ -23,6 +22,7 @@ from crypto_lakehouse.core.errors import ConfigurationWarning, LakehouseError
 from crypto_lakehouse.core.gc_tuning import rare_collections
 from crypto_lakehouse.core.redaction import redact
 from crypto_lakehouse.stores.os_errors import STOPS_RUN, what_to_do
+from crypto_lakehouse.version import __version__
 
 __all__ = ["cli", "main"]
 

@@ -15,12 +15,12 @@ import anyio
 from anyio import from_thread, to_thread
 from attrs import evolve
 
-from crypto_lakehouse import __version__
 from crypto_lakehouse.core.archive import DataType, Market
 from crypto_lakehouse.core.errors import ExtraMissing
 from crypto_lakehouse.core.metrics import MetricsCollector, WorkflowMetrics
 from crypto_lakehouse.core.workflow import BaseWorkflow
 from crypto_lakehouse.ledger.lock import output_lock
+from crypto_lakehouse.version import __version__
 from crypto_lakehouse.workflows.lake_config import LakeConfig
 from crypto_lakehouse.workflows.lake_report import IngestReport, TableTotals
 from crypto_lakehouse.workflows.stored_archives import StoredZip, stored_zips
