@@ -22,7 +22,7 @@ from crypto_lakehouse.core.plan import Plan, PlannedSeries
 from crypto_lakehouse.core.protocols import Emit
 from crypto_lakehouse.core.task_groups import one_error
 
-__all__ = ["next_of", "produce", "run_pipeline"]
+__all__ = ["next_of", "produce", "run_pipeline", "worker_count"]
 
 _Item = TypeVar("_Item")
 
@@ -123,3 +123,8 @@ async def next_of(queue: MemoryObjectReceiveStream[_Item]) -> _Item:
         return queue.receive_nowait()
     except anyio.WouldBlock:
         return await queue.receive()
+
+
+def worker_count(places: int) -> int:
+    """How many workers keep so many places busy: while one verifies, another asks."""
+    return 2 * places

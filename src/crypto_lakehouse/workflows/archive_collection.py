@@ -16,7 +16,7 @@ from anyio import to_thread
 
 from crypto_lakehouse.collection.event_queue import EventQueue
 from crypto_lakehouse.collection.inventory import Inventory
-from crypto_lakehouse.collection.pipeline import run_pipeline
+from crypto_lakehouse.collection.pipeline import run_pipeline, worker_count
 from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
 from crypto_lakehouse.core.errors import ConfigurationError, Problem
@@ -28,7 +28,7 @@ from crypto_lakehouse.core.report import CollectionReport, success_rate
 from crypto_lakehouse.core.task_groups import in_own_task, one_error
 from crypto_lakehouse.core.verdicts import SUCCESSES, Verdict
 from crypto_lakehouse.core.workflow import BaseWorkflow
-from crypto_lakehouse.executors.processes.executor import make_jobs, process_count, worker_processes
+from crypto_lakehouse.executors.processes.executor import worker_processes
 from crypto_lakehouse.executors.shards import run_sharded
 from crypto_lakehouse.http.retry import RetryPolicy
 from crypto_lakehouse.ledger.lock import output_lock, wait_for_workers
@@ -51,8 +51,8 @@ from crypto_lakehouse.workflows.wiring.transport_stack import (
     most_parallel,
     open_client,
     parallel_note,
-    worker_count,
 )
+from crypto_lakehouse.workflows.wiring.worker_jobs import make_jobs, process_count
 
 if TYPE_CHECKING:
     import aiohttp

@@ -20,9 +20,9 @@ from crypto_lakehouse.core import WorkflowConfig
 from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.events import ArchiveFinished, Event
 from crypto_lakehouse.core.plan import PlannedArchive
-from crypto_lakehouse.executors.processes.executor import make_jobs
 from crypto_lakehouse.executors.processes.protocol import Job
 from crypto_lakehouse.http.retry import RetryPolicy
+from crypto_lakehouse.workflows.wiring.worker_jobs import make_jobs
 
 __all__ = [
     "DAYS",
@@ -97,7 +97,7 @@ def workers(parent: int | None = None) -> list[int]:
         with suppress(OSError):
             fields = (folder / "stat").read_text().rpartition(")")[2].split()
             command = (folder / "cmdline").read_bytes()
-            if int(fields[1]) == (parent or os.getpid()) and b"processes.worker" in command:
+            if int(fields[1]) == (parent or os.getpid()) and b"wiring.worker_program" in command:
                 found.append(int(folder.name))
     return found
 

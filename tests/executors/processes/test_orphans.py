@@ -55,7 +55,7 @@ async def test_the_next_run_waits_for_the_workers_of_one_that_was_killed(
 def test_a_worker_whose_run_is_gone_before_it_begins_does_nothing(collection: Collection) -> None:
     (job,) = jobs_of(collection)
     orphan = evolve(job, parent=1)
-    command = [sys.executable, "-m", "crypto_lakehouse.executors.processes.worker"]
+    command = [sys.executable, "-m", "crypto_lakehouse.workflows.wiring.worker_program"]
     given = pickle.dumps(orphan) + pickle.dumps(Shard(1, [work()]))
     done = subprocess.run(command, input=given, capture_output=True, timeout=30, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")

@@ -20,9 +20,10 @@ from tests.workflows.conftest import Collection
 from crypto_lakehouse.core.events import ArchiveFinished, ArchiveRetried, Event
 from crypto_lakehouse.core.verdicts import Verdict
 from crypto_lakehouse.executors.processes.protocol import FRAME, WorkerMessage
-from crypto_lakehouse.executors.processes.worker import _Worker
+from crypto_lakehouse.executors.processes.worker import Worker
 from crypto_lakehouse.executors.shards import Shard
 from crypto_lakehouse.testing import faults
+from crypto_lakehouse.workflows.wiring.worker_program import open_collector
 
 
 @define
@@ -65,7 +66,7 @@ def talk(collection: Collection) -> Iterator[Talk]:
     inside = os.fdopen(ends[0][0], "rb"), os.fdopen(ends[1][1], "wb")
     outside = os.fdopen(ends[0][1], "wb"), os.fdopen(ends[1][0], "rb")
     (job,) = jobs_of(collection, retries=1, max_parallel_downloads="auto")
-    worker = _Worker(job, inside[1])
+    worker = Worker(job, inside[1], open_collector)
     thread = threading.Thread(target=anyio.run, args=(worker.run, inside[0]))
     thread.start()
     talk = Talk(*outside, thread)
@@ -113,7 +114,7 @@ def test_a_worker_whose_run_ends_in_the_middle_of_a_shard_ends_quietly(talk: Tal
 
 
 def start_worker() -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "crypto_lakehouse.executors.processes.worker"]
+    command = [sys.executable, "-m", "crypto_lakehouse.workflows.wiring.worker_program"]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     return subprocess.Popen(command, **pipes)  # type: ignore[call-overload,no-any-return]
 

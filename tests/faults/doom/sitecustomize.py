@@ -16,7 +16,7 @@ from typing import Any
 
 
 def _die() -> None:
-    if "crypto_lakehouse.executors.processes.worker" in sys.orig_argv:
+    if "crypto_lakehouse.workflows.wiring.worker_program" in sys.orig_argv:
         os.kill(os.getppid(), signal.SIGKILL)
     os.kill(os.getpid(), signal.SIGKILL)
 

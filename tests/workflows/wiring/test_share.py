@@ -11,8 +11,8 @@ from tests.executors.processes.support import DAYS
 from tests.workflows.conftest import Collection
 
 from crypto_lakehouse.core import WorkflowConfig
-from crypto_lakehouse.executors.processes.executor import process_count
-from crypto_lakehouse.workflows.wiring.transport_stack import Share
+from crypto_lakehouse.workflows.wiring.transport_stack import share_of
+from crypto_lakehouse.workflows.wiring.worker_jobs import process_count
 
 
 @given(
@@ -33,7 +33,7 @@ def test_shares_are_what_the_configuration_allows(
         {name: value for name, value in values.items() if value is not None}, environ={}
     )
     processes = process_count(config)
-    shares = [Share.of(config, processes, number) for number in range(processes)]
+    shares = [share_of(config, processes, number) for number in range(processes)]
     most = 256 if parallel == "auto" else int(parallel)
     assert sum(share.parallel for share in shares) == most
     assert all(share.parallel >= 1 for share in shares)

@@ -15,7 +15,6 @@ import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
-from datetime import date
 
 import anyio
 from anyio.abc import TaskGroup
@@ -23,24 +22,14 @@ from attrs import define, field
 
 from crypto_lakehouse.collection.work import Work
 from crypto_lakehouse.core.config.sources import ENVIRONMENT_PREFIX
-from crypto_lakehouse.core.config.values import AUTO
-from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
 from crypto_lakehouse.core.errors import StoreError, WorkerError
 from crypto_lakehouse.core.events import Event
 from crypto_lakehouse.core.metrics import ByteMeter
 from crypto_lakehouse.core.protocols import Emit
 from crypto_lakehouse.executors.processes.protocol import FRAME, Job, WorkerMessage
 from crypto_lakehouse.executors.shards import Shard, ShardLost
-from crypto_lakehouse.http.retry import RetryPolicy
-from crypto_lakehouse.workflows.wiring.transport_stack import Share, most_parallel
 
-__all__ = [
-    "ProcessExecutor",
-    "WorkerProcess",
-    "make_jobs",
-    "process_count",
-    "worker_processes",
-]
+__all__ = ["ProcessExecutor", "WorkerProcess", "worker_processes"]
 
 #: How many shards a worker holds: it never waits for the next one.
 SHARDS_A_WORKER = 3
@@ -53,36 +42,6 @@ BARREN_WORKERS = 5
 
 #: How long a worker may take to end once it is told to, in seconds.
 END_WITHIN_S = 1.0
-
-
-def make_jobs(
-    config: WorkflowConfig, processes: int, root: str, today: date, retry: RetryPolicy
-) -> list[Job]:
-    """Divide what a configuration allows between worker processes."""
-    return [
-        Job(
-            number=number,
-            parent=os.getpid(),
-            config=config,
-            share=Share.of(config, processes, number),
-            root=root,
-            today=today,
-            max_retries=retry.max_retries,
-            first_wait_s=retry.first_wait_s,
-            longest_wait_s=retry.longest_wait_s,
-            longest_retry_after_s=retry.longest_retry_after_s,
-        )
-        for number in range(processes)
-    ]
-
-
-def process_count(config: WorkflowConfig) -> int:
-    """How many processes a configuration asks for; never more than requests at once."""
-    wanted = config.processes
-    if wanted == AUTO:
-        cores = getattr(os, "sched_getaffinity", None)
-        wanted = len(cores(0)) if cores else os.cpu_count() or 1
-    return min(int(wanted), most_parallel(config))
 
 
 @define(eq=False)
@@ -129,7 +88,7 @@ class WorkerProcess:
                 sys.executable,
                 "-P",  # nothing is imported from the working directory
                 "-m",
-                "crypto_lakehouse.executors.processes.worker",
+                self.job.program,
                 stdin=PIPE,
                 stdout=PIPE,
                 # Ctrl-C is for the run's own process, which ends its workers in order.

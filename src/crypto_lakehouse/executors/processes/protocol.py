@@ -12,7 +12,7 @@ from attrs import frozen
 
 from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
 from crypto_lakehouse.core.events import Event
-from crypto_lakehouse.workflows.wiring.transport_stack import Share
+from crypto_lakehouse.executors.share import Share
 
 __all__ = ["FRAME", "Job", "WorkerMessage"]
 
@@ -25,6 +25,7 @@ class Job:
     """What a worker has to know; the first pickle on its standard input.
 
     Attributes:
+        program: The module that its process runs, as `python -m` takes it.
         number: The worker's, from 0 on; one that takes its place has the same.
         parent: The process of the run; where that is gone, nothing is begun.
         config: The run's configuration.
@@ -34,6 +35,7 @@ class Job:
         max_retries, first_wait_s, longest_wait_s, longest_retry_after_s: As in `RetryPolicy`.
     """
 
+    program: str
     number: int
     parent: int
     config: WorkflowConfig

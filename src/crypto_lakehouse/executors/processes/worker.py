@@ -1,7 +1,7 @@
 """A worker process: settles the shards that come on standard input, tells on standard output.
 
-Started by `executor` as `python -m crypto_lakehouse.executors.processes.worker`. It has no
-ledger, no lock and no screen.
+It has no ledger, no lock of the run and no screen. What settles an archive is made by the caller,
+whose program is the process's main module.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import pickle
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, suppress
 from contextvars import ContextVar
 from typing import IO
 
@@ -22,39 +22,44 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 from attrs import define, field
 
 from crypto_lakehouse.collection.collector import ArchiveCollector
-from crypto_lakehouse.collection.pipeline import next_of
+from crypto_lakehouse.collection.pipeline import next_of, worker_count
 from crypto_lakehouse.collection.work import Work
 from crypto_lakehouse.core.errors import StoreError
 from crypto_lakehouse.core.events import Event
-from crypto_lakehouse.core.gc_tuning import rare_collections
 from crypto_lakehouse.core.metrics import ByteMeter
+from crypto_lakehouse.core.protocols import Emit
 from crypto_lakehouse.core.task_groups import one_error
 from crypto_lakehouse.executors.processes.protocol import FRAME, Job, WorkerMessage
 from crypto_lakehouse.executors.shards import Shard
-from crypto_lakehouse.http.retry import RetryPolicy
-from crypto_lakehouse.http.transport import Client
 from crypto_lakehouse.ledger.lock import worker_lock
-from crypto_lakehouse.matrix.known_holes import load_holes
 from crypto_lakehouse.stores.directory import LocalStore
-from crypto_lakehouse.workflows.wiring.collector_stack import make_collector
-from crypto_lakehouse.workflows.wiring.transport_stack import open_client, worker_count
 
-__all__ = ["main"]
+__all__ = ["OpenCollector", "Worker", "serve"]
 
 #: What happened is told so often, in seconds; a worker that is silent for long is taken for dead.
 TELL_EVERY_S = 0.02
 
+#: Makes what settles archives, and closes its client at the end.
+OpenCollector = Callable[[Job, ByteMeter, Emit], AbstractAsyncContextManager[ArchiveCollector]]
 
 #: One archive for the pool: its shard's number, its place in the shard, and the work.
 _Item = tuple[int, int, Work]
 
 
 @define
-class _Worker:
-    """Settles shards as they come, and tells what becomes of them."""
+class Worker:
+    """Settles shards as they come, and tells what becomes of them.
+
+    Args:
+        job: What it has to do.
+        out: Takes what happened.
+        open_collector: Makes what settles archives.
+        meter: Counts the bytes of this process.
+    """
 
     job: Job
     out: IO[bytes]
+    open_collector: OpenCollector
     meter: ByteMeter = field(factory=ByteMeter)
     _events: list[tuple[int, int | None, Event]] = field(init=False, factory=list)
     _shard: ContextVar[int] = field(init=False, factory=lambda: ContextVar("shard"))
@@ -62,34 +67,13 @@ class _Worker:
     async def run(self, shards: IO[bytes]) -> None:
         """Work until `shards` ends, which is when the run does or its process is gone."""
         send, receive = anyio.create_memory_object_stream[_Item](math.inf)
-        async with send, receive, open_client(self.job.config, self.job.share.parallel) as client:
-            collector = self._collector(client)
-            async with anyio.create_task_group() as tasks:
-                for _ in range(worker_count(self.job.share.parallel)):
-                    tasks.start_soon(self._settle, receive, collector)
-                tasks.start_soon(self._tell)
-                await _Inbox(shards, send).until_its_end()
-                tasks.cancel_scope.cancel()
-
-    def _collector(self, client: Client) -> ArchiveCollector:
-        job, holes = self.job, load_holes()
-        retry = RetryPolicy(
-            max_retries=job.max_retries,
-            first_wait_s=job.first_wait_s,
-            longest_wait_s=job.longest_wait_s,
-            longest_retry_after_s=job.longest_retry_after_s,
-        )
-        return make_collector(
-            job.config,
-            client=client,
-            store=LocalStore(job.root),
-            retry=retry,
-            meter=self.meter,
-            emit=self._emit,
-            today=job.today,
-            known_hole=lambda archive: holes.reason_for_period(archive.series, archive.period),
-            share=job.share,
-        )
+        opening = self.open_collector(self.job, self.meter, self._emit)
+        async with send, receive, opening as collector, anyio.create_task_group() as tasks:
+            for _ in range(worker_count(self.job.share.parallel)):
+                tasks.start_soon(self._settle, receive, collector)
+            tasks.start_soon(self._tell)
+            await _Inbox(shards, send).until_its_end()
+            tasks.cancel_scope.cancel()
 
     async def _settle(
         self, queue: MemoryObjectReceiveStream[_Item], collector: ArchiveCollector
@@ -168,16 +152,22 @@ class _Inbox:
             self._ended.set_exception(error)
 
 
-def main() -> int:
-    """Run a worker; standard output is for what it tells alone."""
-    rare_collections()
+def serve(open_collector: OpenCollector) -> int:
+    """Run a worker; standard output is for what it tells alone.
+
+    Args:
+        open_collector: Makes what settles archives.
+
+    Returns:
+        The process's exit code.
+    """
     # Not `sys.stdin`: Python would end with a fatal error while a thread reads from that.
     shards = os.fdopen(os.dup(sys.stdin.fileno()), "rb")
     out = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     elsewhere = os.open(os.devnull, os.O_WRONLY) if sys.stderr is None else sys.stderr.fileno()
     os.dup2(elsewhere, sys.stdout.fileno())
     try:
-        worker = _Worker(pickle.load(shards), out)  # noqa: S301 - our parent's
+        worker = Worker(pickle.load(shards), out, open_collector)  # noqa: S301 - our parent's
     except (EOFError, pickle.UnpicklingError):  # the run ended before it began
         return 0
     job = worker.job
@@ -186,7 +176,7 @@ def main() -> int:
         return _work(worker, shards) if os.getppid() == job.parent else 0
 
 
-def _work(worker: _Worker, shards: IO[bytes]) -> int:
+def _work(worker: Worker, shards: IO[bytes]) -> int:
     refusal, out = None, worker.out
     try:
         with one_error():
@@ -200,7 +190,3 @@ def _work(worker: _Worker, shards: IO[bytes]) -> int:
             out.close()
         return 1
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

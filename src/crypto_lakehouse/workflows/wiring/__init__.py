@@ -6,6 +6,8 @@
 - `make_plan`: from the source's listing, or from the calendar where it has none.
 - `plan_sizes`: how much a plan is, and about how long it takes.
 - `open_files`: how many connections fit into the process's limit of open files.
+- `worker_jobs`: how many worker processes there are, and the job of each; `worker_program` is what
+  they run.
 
 The same stacks work in the run's own process and in worker processes. Nothing here decides about
 an archive.

@@ -17,11 +17,12 @@ from crypto_lakehouse.core.config.values import AUTO
 from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
 from crypto_lakehouse.core.metrics import ByteMeter
 from crypto_lakehouse.core.protocols import Emit, Store
+from crypto_lakehouse.executors.share import Share
 from crypto_lakehouse.http.adaptive_limit import AdaptiveLimit
 from crypto_lakehouse.http.concurrency_limit import ConcurrencyLimit, FixedLimit
 from crypto_lakehouse.http.retry import RetryPolicy
 from crypto_lakehouse.http.transport import Client
-from crypto_lakehouse.workflows.wiring.transport_stack import Share, make_transport
+from crypto_lakehouse.workflows.wiring.transport_stack import make_transport, share_of
 
 __all__ = ["make_collector"]
 
@@ -53,7 +54,7 @@ def make_collector(
         known_hole: Says why an archive is known to be missing at the source.
         share: What may be asked of the source; all that the configuration allows by default.
     """
-    share = share or Share.of(config)
+    share = share or share_of(config)
     transport = make_transport(config, client, share)
     fetcher = Fetcher(
         transport=transport,

@@ -8,12 +8,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from attrs import frozen
 from yarl import URL
 
 from crypto_lakehouse.core.config.values import AUTO
 from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
 from crypto_lakehouse.core.errors import ConfigurationError, Problem
+from crypto_lakehouse.executors.share import Share
 from crypto_lakehouse.http.allowed_hosts import AllowedHosts
 from crypto_lakehouse.http.client import engine_client
 from crypto_lakehouse.http.rate_limit import ByteRate, RequestRate
@@ -29,15 +29,14 @@ if TYPE_CHECKING:
     import aiohttp
 
 __all__ = [
-    "Share",
     "allowed_hosts_of",
     "make_transport",
     "most_parallel",
     "open_client",
     "parallel_downloads",
     "parallel_note",
+    "share_of",
     "wanted_parallel",
-    "worker_count",
 ]
 
 _log = logging.getLogger(__name__)
@@ -63,11 +62,6 @@ def _usual_parallel(config: WorkflowConfig) -> int:
     return _AUTO_PARALLEL if isinstance(wanted, str) else wanted
 
 
-def worker_count(places: int) -> int:
-    """How many workers keep so many places busy: while one verifies, another asks."""
-    return 2 * places
-
-
 def most_parallel(config: WorkflowConfig) -> int:
     """How many requests may ever be under way at once, in this process."""
     return connections_that_fit(wanted_parallel(config))
@@ -77,6 +71,18 @@ def wanted_parallel(config: WorkflowConfig) -> int:
     """How many requests a configuration allows at once, wherever it is run."""
     wanted = config.max_parallel_downloads
     return _AUTO_MOST if isinstance(wanted, str) else wanted
+
+
+def share_of(config: WorkflowConfig, processes: int = 1, number: int = 0) -> Share:
+    """The share of process `number`; all shares together are what the configuration allows."""
+    most = most_parallel(config)
+    byte_rate, request_rate = config.max_bytes_per_second, config.max_requests_per_second
+    return Share(
+        parallel=most // processes + (number < most % processes),
+        is_adaptive=config.max_parallel_downloads == AUTO,
+        bytes_per_second=byte_rate / processes if byte_rate else None,
+        requests_per_second=request_rate / processes if request_rate else None,
+    )
 
 
 def parallel_note(config: WorkflowConfig) -> str:
@@ -89,34 +95,6 @@ def parallel_note(config: WorkflowConfig) -> str:
         f"process may have only {open_files_limit()} files open at once; raise that with "
         "`ulimit -n 1024`, or as LimitNOFILE= of a service"
     )
-
-
-@frozen(kw_only=True)
-class Share:
-    """What one process of a run may ask of the source.
-
-    Attributes:
-        parallel: Requests under way at once, at most.
-        is_adaptive: Whether fewer are used where fewer do.
-        bytes_per_second, requests_per_second: Caps, None where there is none.
-    """
-
-    parallel: int
-    is_adaptive: bool
-    bytes_per_second: float | None
-    requests_per_second: float | None
-
-    @classmethod
-    def of(cls, config: WorkflowConfig, processes: int = 1, number: int = 0) -> Share:
-        """The share of process `number`; all shares together are what the configuration allows."""
-        most = most_parallel(config)
-        byte_rate, request_rate = config.max_bytes_per_second, config.max_requests_per_second
-        return cls(
-            parallel=most // processes + (number < most % processes),
-            is_adaptive=config.max_parallel_downloads == AUTO,
-            bytes_per_second=byte_rate / processes if byte_rate else None,
-            requests_per_second=request_rate / processes if request_rate else None,
-        )
 
 
 @asynccontextmanager
@@ -193,7 +171,7 @@ def make_transport(
     config: WorkflowConfig, client: Client, share: Share | None = None
 ) -> HttpTransport:
     """Stack hosts and caps on a client."""
-    share = share or Share.of(config)
+    share = share or share_of(config)
     return HttpTransport(
         client,
         allowed_hosts_of(config),

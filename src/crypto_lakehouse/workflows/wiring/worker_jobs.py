@@ -1,0 +1,48 @@
+"""What a configuration makes of worker processes: how many, and the job of each."""
+
+from __future__ import annotations
+
+import os
+from datetime import date
+
+from crypto_lakehouse.core.config.values import AUTO
+from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
+from crypto_lakehouse.executors.processes.protocol import Job
+from crypto_lakehouse.http.retry import RetryPolicy
+from crypto_lakehouse.workflows.wiring.transport_stack import most_parallel, share_of
+
+__all__ = ["make_jobs", "process_count"]
+
+#: What a worker process runs.
+_PROGRAM = "crypto_lakehouse.workflows.wiring.worker_program"
+
+
+def make_jobs(
+    config: WorkflowConfig, processes: int, root: str, today: date, retry: RetryPolicy
+) -> list[Job]:
+    """Divide what a configuration allows between worker processes."""
+    return [
+        Job(
+            program=_PROGRAM,
+            number=number,
+            parent=os.getpid(),
+            config=config,
+            share=share_of(config, processes, number),
+            root=root,
+            today=today,
+            max_retries=retry.max_retries,
+            first_wait_s=retry.first_wait_s,
+            longest_wait_s=retry.longest_wait_s,
+            longest_retry_after_s=retry.longest_retry_after_s,
+        )
+        for number in range(processes)
+    ]
+
+
+def process_count(config: WorkflowConfig) -> int:
+    """How many processes a configuration asks for; never more than requests at once."""
+    wanted = config.processes
+    if wanted == AUTO:
+        cores = getattr(os, "sched_getaffinity", None)
+        wanted = len(cores(0)) if cores else os.cpu_count() or 1
+    return min(int(wanted), most_parallel(config))
