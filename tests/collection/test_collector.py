@@ -11,7 +11,7 @@ from typing import BinaryIO, cast
 from yarl import URL
 
 from crypto_lakehouse.collection.collector import ArchiveCollector
-from crypto_lakehouse.collection.download.fetcher import Fetcher
+from crypto_lakehouse.collection.download.fetcher import Fetcher, Transfer
 from crypto_lakehouse.collection.verdicts.inspect_download import DownloadInspector
 from crypto_lakehouse.collection.verdicts.local_copy import NOTHING, LocalCopyChecker
 from crypto_lakehouse.collection.work import Action, Work
@@ -109,9 +109,9 @@ async def test_a_file_without_a_sidecar_anywhere_that_is_no_zip_is_fetched(
     assert event.requests == 3, "its sidecar, then the zip and its sidecar"
 
 
-async def test_where_no_file_stands_nothing_is_recognised(tmp_path: Path) -> None:
+async def test_where_no_file_stands_nothing_is_asked(tmp_path: Path) -> None:
     checker = LocalCopyChecker(
         LocalStore(tmp_path), cast("DownloadInspector", None), keep_sidecars=True
     )
     work = Work(planned=PlannedArchive(ARCHIVE), action=Action.FETCH)
-    assert await checker.recognise(work) is NOTHING
+    assert await checker.check(work, cast("Transfer", None)) is NOTHING

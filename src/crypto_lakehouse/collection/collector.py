@@ -85,12 +85,10 @@ class ArchiveCollector:
         transfer = self.fetcher.transfer(work.archive, work.part)
         local_copy = NOTHING
         try:
-            known = None
-            if work.stat is not None:
-                local_copy = await self._checker.recognise(work)
-                local_copy = await self._checker.ask(work, transfer, local_copy)
-                known = await self._checker.settle(work, transfer, local_copy)
-            outcome = known or await self._fetch(work, transfer, local_copy)
+            local_copy = await self._checker.check(work, transfer)
+            if local_copy.failure is not None:
+                raise local_copy.failure
+            outcome = local_copy.kept or await self._fetch(work, transfer, local_copy)
             if work.part is not None or transfer.streamed is not None:
                 # A beginning that became nothing: the object is gone, or came whole in another way.
                 await self.store.remove(work.archive.key + PART_SUFFIX)

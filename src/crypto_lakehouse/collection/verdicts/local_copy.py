@@ -15,7 +15,7 @@ from crypto_lakehouse.collection.verdicts.outcome import Outcome
 from crypto_lakehouse.collection.verdicts.verdict_rules import NO_SIDECAR, Decision
 from crypto_lakehouse.collection.work import Action, Work, is_other_version
 from crypto_lakehouse.core.archive import Archive
-from crypto_lakehouse.core.errors import SidecarMalformed
+from crypto_lakehouse.core.errors import SidecarMalformed, StoreError, TransferError
 from crypto_lakehouse.core.listed import ListedArchive, md5_of_etag, same_etag, same_moment
 from crypto_lakehouse.core.protocols import FileStat, LedgerRow, Store
 from crypto_lakehouse.core.verdicts import SUCCESSES, Verdict
@@ -35,10 +35,14 @@ class LocalCopy:
         present: What is known of its bytes, where the ledger, the sidecar beside it or the source
             says what they are. They are not lost when another version takes their place.
         digest: Of the bytes, where they were read and are no broken archive.
+        kept: The archive's outcome if the file can stay; None if the archive must be fetched.
+        failure: Why the check ended early. What is known by then holds all the same.
     """
 
     present: Outcome | None = None
     digest: str | None = None
+    kept: Outcome | None = None
+    failure: TransferError | StoreError | OSError | None = None
 
     @property
     def sha256(self) -> str | None:
@@ -57,7 +61,7 @@ NOTHING = LocalCopy()
 
 @frozen
 class LocalCopyChecker:
-    """Tells what a stored file is worth, in three steps; each asks only what the last left open.
+    """Tells what the file at an archive's final name is worth.
 
     Args:
         store: Where it lies.
@@ -69,15 +73,29 @@ class LocalCopyChecker:
     inspector: DownloadInspector
     keep_sidecars: bool
 
-    async def recognise(self, work: Work) -> LocalCopy:
-        """Find out without a request what stands there; the file is read where it may be another.
+    async def check(self, work: Work, transfer: Transfer) -> LocalCopy:
+        """Find out what the file at an archive's final name is worth, and whether it can stay.
+
+        1. Without a request: by the ledger and the sidecar beside the file.
+        2. If these prove nothing: by the sidecar that the source publishes.
+        3. If the file is known: compare it with what the source lists, or fetch its sidecar again.
 
         Raises:
-            StoreError: The store refused.
+            StoreError: The store refused before anything was known.
         """
-        row, stat = work.verified_row, work.stat
-        if stat is None:
+        if work.stat is None:
             return NOTHING
+        local_copy = await self._check_here(work, work.stat)
+        try:
+            local_copy = await self._check_at_source(work, transfer, local_copy)
+            kept = await self._kept(work, transfer, local_copy)
+        except (TransferError, StoreError, OSError) as error:
+            return evolve(local_copy, failure=error)
+        return evolve(local_copy, kept=kept)
+
+    async def _check_here(self, work: Work, stat: FileStat) -> LocalCopy:
+        """What is known without a request; the file is read if it may be another one."""
+        row = work.verified_row
         if row is not None and work.action is not Action.CHECK:
             return LocalCopy(Outcome.of_row(row, Decision(Verdict.UNCHANGED), stat))
         digest = await self.store.sha256(work.archive.key)
@@ -88,13 +106,10 @@ class LocalCopyChecker:
             return NOTHING
         return LocalCopy(present, digest)
 
-    async def ask(self, work: Work, transfer: Transfer, local_copy: LocalCopy) -> LocalCopy:
-        """Ask the source's sidecar of a file that nothing here proves.
-
-        Raises:
-            TransferError: The sidecar could not be asked for.
-            StoreError: The store refused.
-        """
+    async def _check_at_source(
+        self, work: Work, transfer: Transfer, local_copy: LocalCopy
+    ) -> LocalCopy:
+        """Compare a file that nothing here proves with the source's sidecar."""
         digest, stat = local_copy.digest, work.stat
         is_open = work.action is Action.CHECK and not local_copy.is_verified
         if not is_open or digest is None or stat is None:
@@ -109,13 +124,8 @@ class LocalCopyChecker:
             await self.store.put(work.archive.sidecar_key, published.data)
         return LocalCopy(present, digest)
 
-    async def settle(self, work: Work, transfer: Transfer, local_copy: LocalCopy) -> Outcome | None:
-        """The end of the matter where the file can stay; None where the archive is fetched.
-
-        Raises:
-            TransferError: The sidecar could not be asked for.
-            StoreError: The store refused.
-        """
+    async def _kept(self, work: Work, transfer: Transfer, local_copy: LocalCopy) -> Outcome | None:
+        """The outcome if the file can stay; None if the archive must be fetched."""
         present = local_copy.present
         if present is None or work.action is Action.FETCH:
             return None
