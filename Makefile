@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 help:
 	@echo "make demo             a first collection, tables and charts of it, without a network"
 	@echo "make test             every test, with the coverage that must hold"
-	@echo "make lint             ruff, mypy --strict, import contracts"
+	@echo "make lint             ruff, mypy --strict, import contracts, circles of imports"
 	@echo "make format           let ruff format the code"
 	@echo "make bench            benchmarks against a local server"
 	@echo "make soak             the long tests: 200 kills, 20,000 mixed faults, 200,000 archives"
@@ -60,6 +60,7 @@ lint: $(VENV)/develop
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m tests.architecture
 
 format: $(VENV)/develop
 	$(BIN)/ruff check --fix .
