@@ -6,38 +6,20 @@ no part in their order: here rows arrive batch by batch, sorted, and leave by ro
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from attrs import define, field, frozen
-from pyiceberg.io.pyarrow import (
-    compute_statistics_plan,
-    data_file_statistics_from_parquet_metadata,
-    parquet_path_to_id_mapping,
-)
-from pyiceberg.manifest import DataFile, DataFileContent, FileFormat
-from pyiceberg.schema import Schema
+from attrs import define, field
+from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
-from pyiceberg.typedef import Record
 
 from crypto_lakehouse.tables.files.parquet_options import FileLayout, parquet_options
-from crypto_lakehouse.tables.schema.table_types import arrow_schema
+from crypto_lakehouse.tables.iceberg.data_files import partition_path, schema_for_writing
+from crypto_lakehouse.tables.iceberg.inner_names import described_file
 
-__all__ = [
-    "PartitionWriter",
-    "archives_in",
-    "partition_of",
-    "partition_path",
-    "rows_without",
-    "written_schema",
-]
-
-#: Columns that are the same for all rows of an archive.
-_REPEATING = ("symbol", "interval", "archive")
+__all__ = ["PartitionWriter"]
 
 
 @define(eq=False)
@@ -63,7 +45,7 @@ class PartitionWriter:
     _done: list[DataFile] = field(init=False, factory=list)
 
     def __attrs_post_init__(self) -> None:
-        self._schema = _prepared(_Version.of(self.table)).arrow
+        self._schema = schema_for_writing(self.table)
 
     def write(self, rows: pa.Table) -> None:
         """Take rows, which follow those before in the table's order."""
@@ -142,7 +124,7 @@ class _OpenFile:
         self.writer.close()
         size = self.size
         self.stream.close()
-        return _described(
+        return described_file(
             self.table, self.partition, self.location, size, self.writer.writer.metadata
         )
 
@@ -154,116 +136,3 @@ class _OpenFile:
 def _data_root(table: Table) -> str:
     root: str = table.properties.get("write.data.path", f"{table.location()}/data")
     return root.rstrip("/")
-
-
-def partition_path(table: Table, partition: tuple[Any, ...]) -> str:
-    """The folders of a partition, as `interval=1m/symbol=BTCUSDT/open_time_year=2024/`."""
-    spec, schema = table.spec(), table.schema()
-    parts = [
-        f"{each.name}={each.transform.to_human_string(schema.find_type(each.source_id), value)}/"
-        for each, value in zip(spec.fields, partition, strict=True)
-    ]
-    return "".join(parts)
-
-
-def _described(
-    table: Table, partition: tuple[Any, ...], location: str, size: int, metadata: pq.FileMetaData
-) -> DataFile:
-    prepared = _prepared(_Version.of(table))
-    statistics = data_file_statistics_from_parquet_metadata(
-        parquet_metadata=metadata,
-        stats_columns=prepared.statistics,
-        parquet_column_mapping=prepared.numbers,
-    )
-    return DataFile.from_args(
-        content=DataFileContent.DATA,
-        file_path=location,
-        file_format=FileFormat.PARQUET,
-        partition=Record(*partition),
-        file_size_in_bytes=size,
-        sort_order_id=None,
-        spec_id=table.metadata.default_spec_id,
-        equality_ids=None,
-        key_metadata=None,
-        **statistics.to_serialized_dict(),
-    )
-
-
-@frozen
-class _Version:
-    """A table's schema and properties, which a thousand files have in common."""
-
-    uuid: str
-    schema_id: int
-    properties: frozenset[tuple[str, str]]
-    table: Table = field(eq=False)
-
-    @classmethod
-    def of(cls, table: Table) -> _Version:
-        known = table.metadata
-        properties = frozenset(known.properties.items())
-        return cls(str(known.table_uuid), known.current_schema_id, properties, table)
-
-
-@frozen
-class _Prepared:
-    arrow: pa.Schema
-    statistics: Any
-    numbers: Any
-
-
-@functools.lru_cache(maxsize=32)
-def _prepared(version: _Version) -> _Prepared:
-    """What every file needs, and takes as long to make as to write a small file."""
-    schema = version.table.schema()
-    return _Prepared(
-        written_schema(schema),
-        compute_statistics_plan(schema, version.table.properties),
-        parquet_path_to_id_mapping(schema),
-    )
-
-
-def written_schema(schema: Schema) -> pa.Schema:
-    """The schema of tables given to the writer: what repeats for long comes as a dictionary."""
-    arrow = arrow_schema(schema)
-    for name in _REPEATING:
-        place = arrow.get_field_index(name)
-        if place >= 0:
-            repeating = pa.dictionary(pa.int32(), pa.string())
-            arrow = arrow.set(place, arrow.field(place).with_type(repeating))
-    return arrow
-
-
-def _repeating_in(schema: pa.Schema) -> list[str]:
-    return [name for name in _REPEATING if name in schema.names]
-
-
-def rows_without(
-    table: Table, location: str, archives: frozenset[str] = frozenset()
-) -> Iterator[pa.Table]:
-    """Read a data file by row group, without the rows of some archives."""
-    schema = written_schema(table.schema())
-    unwanted = pa.array(sorted(archives), pa.string())
-    opened: Any = table.io.new_input(location).open()
-    with opened as stream:
-        file = pq.ParquetFile(stream, read_dictionary=_repeating_in(schema))
-        for number in range(file.num_row_groups):
-            group = file.read_row_group(number, columns=schema.names)
-            of = group["archive"].cast(pa.string())
-            kept = group.filter(pc.invert(pc.is_in(of, value_set=unwanted)))
-            if kept.num_rows:
-                yield kept.cast(schema)
-
-
-def archives_in(table: Table, file: DataFile) -> frozenset[str]:
-    """Keys of the archives that a data file has rows of; only its column `archive` is read."""
-    opened: Any = table.io.new_input(file.file_path).open()
-    with opened as stream:
-        column = pq.ParquetFile(stream, read_dictionary=["archive"]).read(columns=["archive"])
-    keys: list[Any] = column["archive"].unique().to_pylist()
-    return frozenset(keys)
-
-
-def partition_of(file: DataFile) -> tuple[Any, ...]:
-    """A data file's partition values."""
-    return tuple(file.partition[place] for place in range(len(file.partition)))

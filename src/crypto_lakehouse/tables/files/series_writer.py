@@ -14,14 +14,14 @@ from pyiceberg.table import Table
 
 from crypto_lakehouse.core.archive import Series
 from crypto_lakehouse.tables.files.parquet_options import FileLayout
-from crypto_lakehouse.tables.files.partition_writer import (
-    PartitionWriter,
+from crypto_lakehouse.tables.files.partition_writer import PartitionWriter
+from crypto_lakehouse.tables.files.table_rows import RowMaker
+from crypto_lakehouse.tables.iceberg.data_files import (
     archives_in,
     partition_of,
     rows_without,
     written_schema,
 )
-from crypto_lakehouse.tables.files.table_rows import RowMaker
 from crypto_lakehouse.tables.quality.findings import ArchiveQuality, Policy
 from crypto_lakehouse.tables.quality.inspector import Checked, Inspector
 from crypto_lakehouse.tables.quality.known_row_holes import load_known_row_holes

@@ -12,7 +12,7 @@ from pyiceberg.table import Table
 
 from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.errors import LakeError
-from crypto_lakehouse.tables.files.partition_writer import archives_in
+from crypto_lakehouse.tables.iceberg.data_files import archives_in
 from crypto_lakehouse.tables.iceberg.filters import ALWAYS, among
 
 __all__ = ["files_holding", "live_files"]

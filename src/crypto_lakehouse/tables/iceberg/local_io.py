@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any, Self
 
 from pyarrow.fs import FileSystem
-from pyiceberg.io.pyarrow import PyArrowFile, PyArrowFileIO
 
 from crypto_lakehouse.core.errors import LakeError
 from crypto_lakehouse.stores.disk import Disk
+from crypto_lakehouse.tables.iceberg.inner_names import PyArrowFile, PyArrowFileIO, path_of
 
 __all__ = ["DISK", "LAKE_ROOT", "LocalIO", "sync_files"]
 
@@ -91,6 +91,6 @@ def check_inside(path: str, root: str) -> None:
 
 def sync_files(root: Path, locations: Iterable[str]) -> None:
     """Let data files survive a power loss, before something that does names them."""
-    paths = [PyArrowFileIO.parse_location(location)[2] for location in locations]
+    paths = [path_of(location) for location in locations]
     if paths:
         DISK.sync(str(root), paths)

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from pyarrow import fs
-from pyiceberg.io.pyarrow import PyArrowFileIO
 from pyiceberg.table import Table
+
+from crypto_lakehouse.tables.iceberg.inner_names import file_system_of, path_of
 
 __all__ = ["sweep_table"]
 
@@ -22,8 +23,9 @@ def sweep_table(table: Table, *, before: datetime | None = None) -> list[str]:
     Returns:
         The paths deleted.
     """
-    filesystem, root = _filesystem(table)
-    known = {_path(location) for location in _referenced(table)}
+    filesystem = file_system_of(table.location(), table.io)
+    root = path_of(table.location())
+    known = {path_of(location) for location in _referenced(table)}
     gone: list[str] = []
     for info in filesystem.get_file_info(fs.FileSelector(root, recursive=True)):
         if info.type != fs.FileType.File or info.path in known:
@@ -33,17 +35,6 @@ def sweep_table(table: Table, *, before: datetime | None = None) -> list[str]:
         filesystem.delete_file(info.path)
         gone.append(info.path)
     return gone
-
-
-def _filesystem(table: Table) -> tuple[fs.FileSystem, str]:
-    scheme, netloc, path = PyArrowFileIO.parse_location(table.location())
-    io = table.io
-    files = io if isinstance(io, PyArrowFileIO) else PyArrowFileIO(io.properties)
-    return files.fs_by_scheme(scheme, netloc), path
-
-
-def _path(location: str) -> str:
-    return PyArrowFileIO.parse_location(location)[2]
 
 
 def _changed_at(info: fs.FileInfo) -> datetime:

@@ -13,11 +13,8 @@ from pyiceberg.table import Table, TableProperties
 from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.errors import LakeError, OvertakenError
 from crypto_lakehouse.tables.files.parquet_options import FileLayout
-from crypto_lakehouse.tables.files.partition_writer import (
-    PartitionWriter,
-    partition_of,
-    rows_without,
-)
+from crypto_lakehouse.tables.files.partition_writer import PartitionWriter
+from crypto_lakehouse.tables.iceberg.data_files import partition_of, rows_without
 from crypto_lakehouse.tables.iceberg.live_files import files_holding
 
 __all__ = ["COMMIT", "TableChange", "commit_change", "has_commit", "plan_removal"]

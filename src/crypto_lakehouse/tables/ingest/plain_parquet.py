@@ -19,8 +19,8 @@ from attrs import define
 
 from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.tables.files.parquet_options import parquet_options
-from crypto_lakehouse.tables.files.partition_writer import written_schema
 from crypto_lakehouse.tables.files.table_rows import RowMaker
+from crypto_lakehouse.tables.iceberg.data_files import written_schema
 from crypto_lakehouse.tables.iceberg.local_io import DISK, check_inside
 from crypto_lakehouse.tables.ingest.ingestion import Ingested, IngestSettings
 from crypto_lakehouse.tables.ingest.overlaps import above, below, rank

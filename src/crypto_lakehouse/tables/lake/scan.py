@@ -14,14 +14,12 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.dataset as ds
 from attrs import field, frozen
-from pyiceberg.conversions import from_bytes
-from pyiceberg.io.pyarrow import PyArrowFileIO
 from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
-from pyiceberg.types import TimestamptzType
 
 from crypto_lakehouse.core.errors import QueryError
-from crypto_lakehouse.tables.files.partition_writer import partition_of
+from crypto_lakehouse.tables.iceberg.data_files import partition_of
+from crypto_lakehouse.tables.iceberg.inner_names import file_system_of, microseconds_of, path_of
 from crypto_lakehouse.tables.schema.table_types import arrow_schema
 
 if TYPE_CHECKING:
@@ -277,7 +275,6 @@ class Scan:
 def time_bounds(table: Table, column: str) -> Any:  # noqa: ANN401 - a callable
     """What says the first and last time of a data file; wide open where it does not say."""
     number = table.schema().find_field(column).field_id
-    kind = TimestamptzType()
     epoch = datetime(1970, 1, 1, tzinfo=UTC)
     ever = (datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC))
 
@@ -286,8 +283,8 @@ def time_bounds(table: Table, column: str) -> Any:  # noqa: ANN401 - a callable
         if low is None or high is None:
             return ever
         return (
-            epoch + int(from_bytes(kind, low)) * _MICROSECOND,
-            epoch + int(from_bytes(kind, high)) * _MICROSECOND,
+            epoch + microseconds_of(low) * _MICROSECOND,
+            epoch + microseconds_of(high) * _MICROSECOND,
         )
 
     return bounds
@@ -311,7 +308,7 @@ def dataset_of(table: Table, locations: Sequence[str]) -> ds.Dataset:
     schema = arrow_schema(table.schema())
     if not locations:
         return ds.dataset(schema.empty_table())
-    paths = [PyArrowFileIO.parse_location(location)[2] for location in locations]
+    paths = [path_of(location) for location in locations]
     return ds.dataset(
         paths, schema=schema, format="parquet", filesystem=_filesystem(table, locations[0])
     )
@@ -320,8 +317,7 @@ def dataset_of(table: Table, locations: Sequence[str]) -> ds.Dataset:
 def _filesystem(table: Table, location: str) -> Any:  # noqa: ANN401 - Arrow's or None
     if "://" not in local_path(location):
         return None
-    scheme, netloc, _ = PyArrowFileIO.parse_location(location)
-    return PyArrowFileIO(table.io.properties).fs_by_scheme(scheme, netloc)
+    return file_system_of(location, table.io)
 
 
 def chosen_columns(

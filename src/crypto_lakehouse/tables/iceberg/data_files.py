@@ -1,0 +1,113 @@
+"""Data files of a table: their places and types, and what can be read of them."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from attrs import field, frozen
+from pyiceberg.manifest import DataFile
+from pyiceberg.schema import Schema
+from pyiceberg.table import Table
+
+from crypto_lakehouse.tables.schema.table_types import arrow_schema
+
+__all__ = [
+    "TableVersion",
+    "archives_in",
+    "partition_of",
+    "partition_path",
+    "rows_without",
+    "schema_for_writing",
+    "written_schema",
+]
+
+#: Columns that are the same for all rows of an archive.
+_REPEATING = ("symbol", "interval", "archive")
+
+
+@frozen
+class TableVersion:
+    """A table's schema and properties, which a thousand files have in common."""
+
+    uuid: str
+    schema_id: int
+    properties: frozenset[tuple[str, str]]
+    table: Table = field(eq=False)
+
+    @classmethod
+    def of(cls, table: Table) -> TableVersion:
+        """The version that a table is in."""
+        known = table.metadata
+        properties = frozenset(known.properties.items())
+        return cls(str(known.table_uuid), known.current_schema_id, properties, table)
+
+
+def partition_path(table: Table, partition: tuple[Any, ...]) -> str:
+    """The folders of a partition, as `interval=1m/symbol=BTCUSDT/open_time_year=2024/`."""
+    spec, schema = table.spec(), table.schema()
+    parts = [
+        f"{each.name}={each.transform.to_human_string(schema.find_type(each.source_id), value)}/"
+        for each, value in zip(spec.fields, partition, strict=True)
+    ]
+    return "".join(parts)
+
+
+def schema_for_writing(table: Table) -> pa.Schema:
+    """As `written_schema`, of a table; made once for each version of the table."""
+    return _schema_for_writing(TableVersion.of(table))
+
+
+@functools.lru_cache(maxsize=32)
+def _schema_for_writing(version: TableVersion) -> pa.Schema:
+    return written_schema(version.table.schema())
+
+
+def written_schema(schema: Schema) -> pa.Schema:
+    """The schema of tables given to the writer: what repeats for long comes as a dictionary."""
+    arrow = arrow_schema(schema)
+    for name in _REPEATING:
+        place = arrow.get_field_index(name)
+        if place >= 0:
+            repeating = pa.dictionary(pa.int32(), pa.string())
+            arrow = arrow.set(place, arrow.field(place).with_type(repeating))
+    return arrow
+
+
+def _repeating_in(schema: pa.Schema) -> list[str]:
+    return [name for name in _REPEATING if name in schema.names]
+
+
+def rows_without(
+    table: Table, location: str, archives: frozenset[str] = frozenset()
+) -> Iterator[pa.Table]:
+    """Read a data file by row group, without the rows of some archives."""
+    schema = written_schema(table.schema())
+    unwanted = pa.array(sorted(archives), pa.string())
+    opened: Any = table.io.new_input(location).open()
+    with opened as stream:
+        file = pq.ParquetFile(stream, read_dictionary=_repeating_in(schema))
+        for number in range(file.num_row_groups):
+            group = file.read_row_group(number, columns=schema.names)
+            of = group["archive"].cast(pa.string())
+            kept = group.filter(pc.invert(pc.is_in(of, value_set=unwanted)))
+            if kept.num_rows:
+                yield kept.cast(schema)
+
+
+def archives_in(table: Table, file: DataFile) -> frozenset[str]:
+    """Keys of the archives that a data file has rows of; only its column `archive` is read."""
+    opened: Any = table.io.new_input(file.file_path).open()
+    with opened as stream:
+        column = pq.ParquetFile(stream, read_dictionary=["archive"]).read(columns=["archive"])
+    keys: list[Any] = column["archive"].unique().to_pylist()
+    return frozenset(keys)
+
+
+def partition_of(file: DataFile) -> tuple[Any, ...]:
+    """A data file's partition values."""
+    return tuple(file.partition[place] for place in range(len(file.partition)))

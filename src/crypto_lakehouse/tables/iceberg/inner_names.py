@@ -1,0 +1,98 @@
+"""Names of pyiceberg that its documentation does not promise, all in this one file.
+
+A new version of pyiceberg may change them. Then this file is the one to look at: no other module
+imports from `pyiceberg.io.pyarrow`, `pyiceberg.conversions` or `pyiceberg.typedef`.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import pyarrow.parquet as pq
+from attrs import frozen
+from pyarrow.fs import FileSystem
+from pyiceberg.conversions import from_bytes
+from pyiceberg.io import FileIO
+from pyiceberg.io.pyarrow import (
+    PyArrowFile,
+    PyArrowFileIO,
+    compute_statistics_plan,
+    data_file_statistics_from_parquet_metadata,
+    parquet_path_to_id_mapping,
+)
+from pyiceberg.manifest import DataFile, DataFileContent, FileFormat
+from pyiceberg.table import Table
+from pyiceberg.typedef import Record
+from pyiceberg.types import TimestamptzType
+
+from crypto_lakehouse.tables.iceberg.data_files import TableVersion
+
+__all__ = [
+    "PyArrowFile",
+    "PyArrowFileIO",
+    "described_file",
+    "file_system_of",
+    "microseconds_of",
+    "path_of",
+]
+
+_TIME = TimestamptzType()
+
+
+def path_of(location: str) -> str:
+    """A location's path in its file system."""
+    path: str = PyArrowFileIO.parse_location(location)[2]
+    return path
+
+
+def file_system_of(location: str, io: FileIO) -> FileSystem:
+    """The file system that a location lies in, with the settings of a table's files."""
+    scheme, netloc, _ = PyArrowFileIO.parse_location(location)
+    files = io if isinstance(io, PyArrowFileIO) else PyArrowFileIO(io.properties)
+    return files.fs_by_scheme(scheme, netloc)
+
+
+def microseconds_of(bound: bytes) -> int:
+    """A bound of a column of times, as a data file's metadata has it."""
+    return int(from_bytes(_TIME, bound))
+
+
+def described_file(
+    table: Table, partition: tuple[Any, ...], location: str, size: int, metadata: pq.FileMetaData
+) -> DataFile:
+    """A finished file as a commit registers it, with the statistics of its columns."""
+    plan = _plan(TableVersion.of(table))
+    statistics = data_file_statistics_from_parquet_metadata(
+        parquet_metadata=metadata,
+        stats_columns=plan.statistics,
+        parquet_column_mapping=plan.numbers,
+    )
+    return DataFile.from_args(
+        content=DataFileContent.DATA,
+        file_path=location,
+        file_format=FileFormat.PARQUET,
+        partition=Record(*partition),
+        file_size_in_bytes=size,
+        sort_order_id=None,
+        spec_id=table.metadata.default_spec_id,
+        equality_ids=None,
+        key_metadata=None,
+        **statistics.to_serialized_dict(),
+    )
+
+
+@frozen
+class _Plan:
+    statistics: Any
+    numbers: Any
+
+
+@functools.lru_cache(maxsize=32)
+def _plan(version: TableVersion) -> _Plan:
+    """What every file needs, and takes as long to make as to write a small file."""
+    schema = version.table.schema()
+    return _Plan(
+        compute_statistics_plan(schema, version.table.properties),
+        parquet_path_to_id_mapping(schema),
+    )
