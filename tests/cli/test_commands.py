@@ -283,14 +283,16 @@ def test_verify_wants_a_directory(shell: Shell) -> None:
 def test_the_demo_collects_13_archives_without_a_network(shell: Shell, tmp_path: Path) -> None:
     code, out, err = shell("demo")
     assert code == 0
+    assert "prices here are made up" in out.splitlines()[0]
     assert "complete: 13 planned, 13 verified" in out
     assert "success rate 100.0 %" in out
     assert "13 archives and 13 sidecars" in out
     assert "crypto-lakehouse collect" in out
     assert err.count("verified data/") == 13
     assert len(list((tmp_path / "demo-output").rglob("*.CHECKSUM"))) == 13
-    code, out, _ = shell("demo", "--json")
+    code, out, err = shell("demo", "--json")
     assert json.loads(out)["totals"]["verified"] == 13
+    assert "prices here are made up" in err.splitlines()[0]
 
 
 def test_logs_are_structured_and_carry_the_context(

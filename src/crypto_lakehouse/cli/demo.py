@@ -13,13 +13,19 @@ __all__ = ["command"]
 
 _DAY = "2025-07-15"
 
+#: The first thing that is said, as the tables look like the market's own.
+_MADE_UP = (
+    "All prices here are made up: the archives come from a server inside this process, and are "
+    "not Binance's."
+)
+
 
 @click.command("demo")
 @click.option("--output", "-o", default="demo-output", metavar="DIR", show_default=True,
               help="Where the archives go.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print the report as one JSON object.")
 def command(output: str, *, as_json: bool) -> int:
-    """Collect one day of klines from an archive inside this process; no network is used.
+    """Collect one day of made-up klines from inside this process; no network is used.
 
     Spot BTCUSDT klines in all 13 daily intervals: the same engine, the same checks and the same
     layout as with the real archive. With the extra `tables` they become a table that is asked
@@ -36,6 +42,7 @@ async def _demo(output: str, *, as_json: bool) -> int:
     from crypto_lakehouse.testing import ArchiveServer
     from crypto_lakehouse.workflows import ArchiveCollectionWorkflow
 
+    click.echo(_MADE_UP, err=as_json)
     async with ArchiveServer() as server:
         config = WorkflowConfig(
             {
@@ -81,7 +88,7 @@ def _explain(output: Path) -> None:
 
 def _say_what_next(called: str) -> None:
     click.echo(
-        "\nThe archives were made by a server inside this process. The real one, next:\n"
+        "\nNone of these prices is real. The real archive, next:\n"
         f"  {called} plan    -o data -s BTCUSDT --markets spot -t klines --date {_DAY}\n"
         f"  {called} collect -o data -s BTCUSDT --markets spot -t klines --date {_DAY} --ingest\n"
         f"  {called} verify  -o data\n"

@@ -53,7 +53,7 @@ async def show_tables(output: Path, *, quiet: bool) -> tuple[int, list[Path]]:
     except ExtraMissing as missing:
         say(f"No tables in this demo: {missing}")
         return 0, []
-    say("\nThe archives become a table:")
+    say("\nThe made-up archives become a table:")
     workflow = IngestWorkflow(LakeConfig(output_directory=str(output)))
     report = (await workflow.run()).report
     say(ingest_text(report))
