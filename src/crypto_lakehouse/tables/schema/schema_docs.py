@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from datetime import date
 
@@ -26,7 +27,7 @@ What each archive publishes, and what the tables make of it. This page is writte
   object key of the archive that a row came from, by which `lakehouse.archives` is joined.
 - Each file is looked at: whether line 1 is a header, how many fields a line has, milliseconds or
   microseconds. Eras below are what is usual. Anything else is refused by line and column.
-- *inferred* in a source means that nobody stated it.
+- A source leads to what is known of the archive, and how surely.
 """
 
 _TYPES = {
@@ -48,6 +49,9 @@ _SYMBOLS = {
 }
 
 _DAY = date(2023, 7, 15)
+
+#: A section of another page, as sources cite it.
+_SECTION = re.compile(r"\bdocs/([\w-]+\.md#)([\w-]+)")
 
 
 def render_schemas() -> str:
@@ -108,8 +112,12 @@ def _columns(schema: TableSchema) -> Iterator[str]:
         name, kind = _place(column)
         yield (
             f"| `{column.published}` | {name} | {kind} | {column.unit} | {column.meaning} | "
-            f"{column.source} |"
+            f"{_linked(column.source)} |"
         )
+
+
+def _linked(source: str) -> str:
+    return _SECTION.sub(r"[\2](\1\2)", source)
 
 
 def _place(column: Column) -> tuple[str, str]:
