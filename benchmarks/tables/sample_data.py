@@ -1,7 +1,7 @@
 """Archives with random prices, made once and written under many names.
 
 Digits compress as in real ones: 1m bars of a month are 6.7 MB of text and 2.2 MB of zip (real
-ones 0.6 to 2.3 MB), trades 75 bytes of text each (archive-facts 5).
+ones 0.6 to 2.3 MB), trades 75 bytes of text each (docs/archive.md#file-sizes).
 """
 
 from __future__ import annotations

@@ -111,7 +111,11 @@ def mixed() -> ValidationReport:
         3: (finding(keys[3], Severity.ERROR, "ohlc", source="binance-public-data#365"),),
         5: (finding(keys[5], Severity.ERROR, "ohlc"), finding(keys[5])),
         7: (finding(keys[7], Severity.ERROR, "order", policy=Policy.QUARANTINE),),
-        9: (finding(keys[9], Severity.INFO, "era", rows=0, source="archive-facts 3"),),
+        9: (
+            finding(
+                keys[9], Severity.INFO, "era", rows=0, source="docs/archive-rows.md#data-types"
+            ),
+        ),
         50: (finding(keys[50]),),
     }
     good = [archive(each, *found.get(number, ())) for number, each in enumerate(keys)]
@@ -138,7 +142,7 @@ def test_the_page_says_all_of_a_report(tmp_path: Path) -> None:
         rest = read.cells[at:]
         assert rest.index(each.sentence) < 15, each
     for text in ("line 7, column `id`: <no number>", "binance-public-data#365", "new",
-                 "quarantine", "archive-facts 3"):  # fmt: skip
+                 "quarantine", "docs/archive-rows.md#data-types"):  # fmt: skip
         assert text in read.cells
     assert any("币安人生USDT" in cell for cell in read.cells)
     start = read.cells.index("ohlc")

@@ -21,7 +21,7 @@ from crypto_lakehouse.matrix.model import Matrix, MatrixRow, delivery_day
 FILE = Path(__file__).parents[2] / "matrix" / "binance.json"
 DAILY, MONTHLY = Partition.DAILY, Partition.MONTHLY
 
-#: The table of archive-facts 2.2: which partitions each market has of each type.
+#: The table of docs/archive.md#types-and-partitions: which partitions each market has of each type.
 OFFERED = {
     "klines": ("DM", "DM", "DM", ""),
     "trades": ("DM", "DM", "DM", ""),

@@ -21,7 +21,8 @@ BUCKET = "s3://data.binance.vision/"
 DAILY, MONTHLY = Partition.DAILY, Partition.MONTHLY
 LONG = ("3d", "1w", "1mo")
 
-#: What the first format's rows leave out, and its tree of markets has (archive-facts 6.3).
+#: What the first format's rows leave out, and its tree of markets has
+#: (docs/archive-older-formats.md#errors).
 OMITTED_UM = ("trades", "aggTrades", "bookTicker", "metrics")
 OMITTED_CM = (
     "trades", "aggTrades", "indexPriceKlines", "markPriceKlines", "premiumIndexKlines",

@@ -110,7 +110,10 @@ async def test_nothing_is_said_of_patterns_where_not_all_symbols_are_known(
 async def test_a_contract_whose_pair_has_no_index_is_not_nowhere(
     listed: Collection, symbols: Any
 ) -> None:
-    """Index prices are filed under the pair: the folder is `XRPUSD` (archive-facts 2.7)."""
+    """Index prices are filed under the pair: the folder is `XRPUSD`.
+
+    Source: docs/archive.md#pair-folders.
+    """
     types = ["klines", "indexPriceKlines"]
     planned = await plan(listed, symbols=symbols, data_types=types)
     assert planned.missing == []

@@ -77,7 +77,7 @@ def cli() -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run a command and leave the process with its exit code (design 3.5)."""
+    """Run a command and leave the process with its exit code (ARCHITECTURE.md#exit-codes)."""
     rare_collections()
     open_standard_streams()
     warnings.simplefilter("ignore", ConfigurationWarning)  # shown by the commands themselves

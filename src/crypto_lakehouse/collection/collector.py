@@ -50,7 +50,7 @@ class ArchiveCollector:
     Args:
         fetcher: Fetches zips and sidecars.
         store: Where verified bytes go.
-        integrity: `sidecar`, `listing` or `both` (design 3.2).
+        integrity: `sidecar`, `listing` or `both` (ARCHITECTURE.md#integrity).
         keep_sidecars: Whether the sidecar is kept beside its zip.
         keep_replaced: Whether bytes that another version replaces are kept.
         known_hole: Says why an archive is known to be missing at the source, empty where not.

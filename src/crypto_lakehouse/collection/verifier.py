@@ -100,7 +100,7 @@ class VerificationReport:
 
     @property
     def exit_code(self) -> int:
-        """0 all good, 3 some missing, 4 some damaged (design 3.5)."""
+        """0 all good, 3 some missing, 4 some damaged (ARCHITECTURE.md#exit-codes)."""
         if any(self.totals[state] for state in DAMAGE):
             return 4
         return 3 if self.totals[FileState.MISSING] else 0

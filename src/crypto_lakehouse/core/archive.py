@@ -4,7 +4,8 @@ A key names (market, partition, data type, symbol, interval, period). `Archive.p
 `Archive.key` undo each other for every key of the archive; nothing here touches a disk or a
 network, and keys are never percent-encoded here: that happens where a URL is made.
 
-Source: the layout of data.binance.vision as recorded in archive-facts 2.1, 2.4 and 2.7.
+Source: the layout of data.binance.vision as recorded in docs/archive.md#shape, docs/archive.md#keys
+and docs/archive.md#symbols.
 """
 
 from __future__ import annotations

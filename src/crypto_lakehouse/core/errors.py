@@ -75,7 +75,10 @@ __all__ = [
 
 
 class LakehouseError(Exception):
-    """The root of the tree; `exit_code` is what the command line ends with (design 3.5)."""
+    """The root of the tree; `exit_code` is what the command line ends with.
+
+    Source: ARCHITECTURE.md#exit-codes.
+    """
 
     exit_code: ClassVar[int] = 1
 
@@ -254,7 +257,7 @@ class TruncatedBody(TransferError):
 class ServerError(TransferError):
     """A status that is neither a success nor a plain absence.
 
-    403, 408, 429 and 5xx are transient (archive-facts 1.4); any other status is final.
+    403, 408, 429 and 5xx are transient (docs/archive.md#statuses); any other status is final.
     """
 
     def __init__(self, url: str, status: int, retry_after_s: float | None = None) -> None:

@@ -71,7 +71,7 @@ class ListedArchive:
 def md5_of_etag(etag: str | None) -> str | None:
     """Return the MD5 that an object's ETag is, None for weak, multipart or absent ones.
 
-    Source: Amazon S3, a single-part upload's ETag is the MD5 of its bytes; archive-facts 1.3.
+    Source: Amazon S3, a single-part upload's ETag is the MD5 of its bytes; docs/archive.md#etags.
     """
     text = (etag or "").strip('"').lower()
     return text if _MD5.fullmatch(text) else None

@@ -29,7 +29,7 @@ class ArchiveProblem:
 
 
 def success_rate(totals: Mapping[str, int]) -> float:
-    """Return the share of archives that are good, 0 to 100 (design 3.3).
+    """Return the share of archives that are good, 0 to 100 (ARCHITECTURE.md#success-rate).
 
     Archives that are not published do not count; with nothing to do, all of it is done.
     """

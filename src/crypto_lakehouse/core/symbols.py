@@ -4,7 +4,7 @@ Names are all that an archive of delisted symbols has; the exchange's own list o
 only those that trade today. So the lists here are closed ones, and what a name does not tell
 stays untold.
 
-Source: archive-facts 2.7; the assets that Binance spot and futures have quoted in.
+Source: docs/archive.md#symbols; the assets that Binance spot and futures have quoted in.
 """
 
 from __future__ import annotations

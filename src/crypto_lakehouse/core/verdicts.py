@@ -1,4 +1,4 @@
-"""What became of one archive (design 3.3)."""
+"""What became of one archive (ARCHITECTURE.md#verdicts)."""
 
 from __future__ import annotations
 

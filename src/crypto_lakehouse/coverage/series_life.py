@@ -16,7 +16,8 @@ from crypto_lakehouse.planning.periods import Life
 
 __all__ = ["SeriesLife", "life_of"]
 
-#: How late archives of a feed may be that the matrix does not have (archive-facts 4.6).
+#: How late archives of a feed may be that the matrix does not have
+#: (docs/archive.md#publication-times).
 _USUAL_LAG_DAYS = {Partition.DAILY: 3, Partition.MONTHLY: 35}
 
 _DAY = timedelta(days=1)

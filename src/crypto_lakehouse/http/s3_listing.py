@@ -3,7 +3,7 @@
 A page that cannot be had is an error and never the end: what is not known to be absent may be
 there.
 
-Source: archive-facts 1.2.
+Source: docs/archive.md#listing.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Parse one page of an S3 listing as its bytes arrive: no tree, no entities, no second copy.
 
-Source: Amazon S3, ListObjects version 1; archive-facts 1.2.
+Source: Amazon S3, ListObjects version 1; docs/archive.md#listing.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 Only folders are listed, never files: a request or two for each data type, and one for each
 symbol of the kline family in each partition. The listing has delisted symbols too, so that the
-universe is free of survivorship; the exchange's own list of symbols is not (archive-facts 1.2).
+universe is free of survivorship; the exchange's own list of symbols is not
+(docs/archive.md#delisted-symbols).
 """
 
 from __future__ import annotations

@@ -92,7 +92,7 @@ def repeated_rows(rows: Iterable[object]) -> Iterator[Problem]:
 
 
 def key_pattern_of(market: Market, data_type: DataType) -> str:
-    """Return the archive's layout for one row (archive-facts 2.4)."""
+    """Return the archive's layout for one row (docs/archive.md#keys)."""
     name = "{interval}" if data_type.has_interval else str(data_type)
     folder = "{interval}/" if data_type.has_interval else ""
     prefix = f"data/{market.path}/{{partition}}/{data_type}/{{symbol}}/"

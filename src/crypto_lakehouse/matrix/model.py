@@ -1,7 +1,8 @@
 """The matrix: what the publisher offers, as data that can be asked.
 
-`matrix/binance.json` is the shipped one. Every fact in it comes from archive-facts 2 to 4; its
-`notes` say where a fact is only a lower bound or where sources disagree.
+`matrix/binance.json` is the shipped one. Every fact in it comes from docs/archive.md#the-tree,
+docs/archive-rows.md#data-types and docs/archive-faults.md#archive-faults; its `notes` say where a
+fact is only a lower bound or where sources disagree.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ _DELIVERY = re.compile(r".*_(\d{2})(\d{2})(\d{2})", re.ASCII)
 class HeaderEra:
     """From which day of data on files begin with a header line; None is the beginning.
 
-    A hint only: the header came with the day of upload (archive-facts 3).
+    A hint only: the header came with the day of upload (docs/archive-rows.md#headers).
     """
 
     since: date | None

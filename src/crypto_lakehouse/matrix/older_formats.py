@@ -1,7 +1,8 @@
 """Read the two older matrix formats, and correct them to what the archive really has.
 
 Both are still in use. What they state is compared row by row with the shipped matrix; a row
-keeps its author's selection, never a fact that is wrong. Source: archive-facts 6.1 to 6.3.
+keeps its author's selection, never a fact that is wrong. Source:
+docs/archive-older-formats.md#older-formats.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ __all__ = ["is_older", "read_older"]
 
 _Partitions = dict[Partition, PartitionFacts]
 
-#: What the first format's rows leave out by mistake (archive-facts 6.3).
+#: What the first format's rows leave out by mistake (docs/archive-older-formats.md#errors).
 _OMITTED = {
     Market.FUTURES_UM: (
         DataType.TRADES,

@@ -1,6 +1,7 @@
 """Read the rows of the two older matrix formats, and refuse what no correction can mend.
 
-Source: the formats as recorded in archive-facts 6.1 and 6.2.
+Source: the formats as recorded in docs/archive-older-formats.md#first-format and
+docs/archive-older-formats.md#second-format.
 """
 
 from __future__ import annotations

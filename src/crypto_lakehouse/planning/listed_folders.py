@@ -17,14 +17,14 @@ from crypto_lakehouse.planning.periods import Window
 
 __all__ = ["SILENT_DAYS", "ListedFolder", "is_silent", "list_folder"]
 
-#: A live feed has never been late by more (archive-facts 4.6); after as long a silence a series
-#: is taken for ended.
+#: A live feed has never been late by more (docs/archive.md#publication-times); after as long a
+#: silence a series is taken for ended.
 SILENT_DAYS = 35
 
 #: For how many days a live series has no new archive to be late with: a month has to end first.
 _QUIET_DAYS = {Partition.DAILY: 0, Partition.MONTHLY: 31}
 
-#: The most entries that a page of S3 has (archive-facts 1.2).
+#: The most entries that a page of S3 has (docs/archive.md#page-size).
 PAGE_KEYS = 1000
 
 _ZIP = ".zip"
@@ -69,8 +69,8 @@ async def list_folder(
     """List a folder, or the part of it that a window of days is in.
 
     Folders are flat and their names in the order of time, so that a marker is a cursor
-    (archive-facts 1.2). The exception are the stray names with unpadded months, which are told
-    where they are met.
+    (docs/archive.md#marker-as-cursor). The exception are the stray names with unpadded months,
+    which are told where they are met.
 
     Args:
         listing: The source's.

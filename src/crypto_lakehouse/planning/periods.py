@@ -1,8 +1,8 @@
 """Pure calendar: cover a range of days with the periods that the publisher offers.
 
 A month is taken as published only once its publication lag has passed. The publisher promises
-the first Monday, but months have come as late as the middle of the next (archive-facts 4.6), so
-a calendar cannot know sooner; until then its days cover it.
+the first Monday, but months have come as late as the middle of the next
+(docs/archive.md#publication-times), so a calendar cannot know sooner; until then its days cover it.
 """
 
 from __future__ import annotations

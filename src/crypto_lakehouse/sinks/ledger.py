@@ -26,7 +26,7 @@ from crypto_lakehouse.ledger.sqlite import LedgerEvent, SqliteLedger
 
 __all__ = ["LedgerSink"]
 
-#: How many rows one transaction takes (design 4).
+#: How many rows one transaction takes (ARCHITECTURE.md#ledger-batches).
 BATCH_ROWS = 500
 
 

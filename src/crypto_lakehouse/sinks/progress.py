@@ -34,7 +34,8 @@ from crypto_lakehouse.core.report import UNREMARKABLE
 __all__ = ["ProgressSink"]
 
 
-#: What asking for one archive weighs in the estimate of the time left: 40 ms at 5 MB/s (design 4).
+#: What asking for one archive weighs in the estimate of the time left: 40 ms at 5 MB/s
+#: (ARCHITECTURE.md#assumed-line).
 REQUEST_WEIGHT_BYTES = 200_000
 
 

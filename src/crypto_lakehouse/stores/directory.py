@@ -1,7 +1,8 @@
 """A directory as a store: `<root>/<object key>`, whole files only.
 
 A file is whole or absent: bytes are written to `NAME.part` beside the final name and renamed.
-A small body costs no thread hop, as the hop would cost more than the work (design 4).
+A small body costs no thread hop, as the hop would cost more than the work
+(ARCHITECTURE.md#thread-hops).
 """
 
 from __future__ import annotations

@@ -25,7 +25,8 @@ NO_LINK = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 
 WRITE = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | NO_LINK
 
-#: Up to so many files are synced one by one; above, the whole file system is cheaper (design 4).
+#: Up to so many files are synced one by one; above, the whole file system is cheaper
+#: (ARCHITECTURE.md#fsync).
 _FEW_FILES = 16
 
 

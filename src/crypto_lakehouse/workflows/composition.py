@@ -71,7 +71,7 @@ class CompositionReport:
 
     @property
     def exit_code(self) -> int:
-        """That of the first step that has one (design 3.5)."""
+        """That of the first step that has one (ARCHITECTURE.md#exit-codes)."""
         return next((step.exit_code for step in self.steps if step.exit_code), 0)
 
     def to_mapping(self) -> dict[str, Any]:

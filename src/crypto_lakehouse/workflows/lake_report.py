@@ -67,7 +67,7 @@ class IngestReport:
 
     @property
     def exit_code(self) -> int:
-        """What the command line ends with (design 3.5)."""
+        """What the command line ends with (ARCHITECTURE.md#exit-codes)."""
         if self.stop_code is not None:
             return self.stop_code
         return 4 if self.problem_count else 0

@@ -1,7 +1,8 @@
 """Tell whether bytes are a readable archive: a right digest does not say so.
 
-The publisher has served broken zips whose checksums matched (archive-facts 4.5). The directory is
-zipfile's to read; the content is inflated and summed by ISA-L, in half the time of zlib.
+The publisher has served broken zips whose checksums matched (docs/archive-faults.md#broken-zips).
+The directory is zipfile's to read; the content is inflated and summed by ISA-L, in half the time of
+zlib.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ from crypto_lakehouse.zips.plain import is_plain_and_good
 
 __all__ = ["INLINE_BYTES", "check_zip", "zip_fault"]
 
-#: Up to this many uncompressed bytes a check is cheaper than a thread hop (design 4).
+#: Up to this many uncompressed bytes a check is cheaper than a thread hop
+#: (ARCHITECTURE.md#thread-hops).
 INLINE_BYTES = 4 << 20
 
 

@@ -1,4 +1,4 @@
-"""The contents of made-up archives, data type by data type (archive-facts 3)."""
+"""The contents of made-up archives, data type by data type (docs/archive-rows.md#data-types)."""
 
 from __future__ import annotations
 
@@ -239,7 +239,7 @@ def test_funding_rates_come_every_eight_hours_and_a_little_late() -> None:
     ],
 )
 def test_metrics(market: str, symbol: str, day: str, first: str, last: str) -> None:
-    """USD-M files moved their labels on 2026-06-25 (archive-facts 4.3)."""
+    """USD-M files moved their labels on 2026-06-25 (docs/archive-faults.md#metrics-labels)."""
     rows = rows_of(make(market, "metrics", symbol, day))
     moments = [datetime.fromisoformat(row[0]) for row in rows]
     assert (rows[0][0], rows[-1][0], len(rows)) == (first, last, 288)

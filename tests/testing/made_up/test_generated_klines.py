@@ -1,4 +1,7 @@
-"""The contents of made-up files of the kline family (archive-facts 3, rows 1 and 2)."""
+"""The contents of made-up files of the kline family.
+
+Source: docs/archive-rows.md#klines and docs/archive-rows.md#price-klines.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The S3 listing, version 1 (archive-facts 1.2)."""
+"""The S3 listing, version 1 (docs/archive.md#listing)."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ def test_an_entry_tells_the_truth_about_its_object(server: ArchiveServer) -> Non
 
 
 def test_a_prefix_is_a_plain_string(server: ArchiveServer) -> None:
-    """`1m` is a prefix of `1mo/`, too (archive-facts 1.2)."""
+    """`1m` is a prefix of `1mo/`, too (docs/archive.md#prefix-trap)."""
     monthly = SERIES.replace("daily", "monthly")
     page = listing(server, prefix=f"{monthly}1m", delimiter="/")
     assert page.prefixes == [f"{monthly}1m/", f"{monthly}1mo/"]
@@ -199,7 +199,10 @@ def test_folders_are_paged_with_next_marker(server: ArchiveServer) -> None:
 
 
 def test_a_listing_without_delimiter_crosses_folders(server: ArchiveServer) -> None:
-    """One listing of a symbol returns all of its intervals (archive-facts 1.2)."""
+    """One listing of a symbol returns all of its intervals.
+
+    Source: docs/archive.md#all-intervals-at-once.
+    """
     marker = f"{SERIES}12h/BTCUSDT-12h-2026-09-01.zip"
     page = listing(server, prefix=SERIES, marker=marker, max_keys=3)
     assert page.keys == [

@@ -75,7 +75,7 @@ def test_a_month_is_dated_on_the_first_of_the_next(server: ArchiveServer) -> Non
 
 @pytest.mark.parametrize(("key", "end"), [(KEY, b""), (FUTURES_KEY, b"\n"), (CHINESE_KEY, b"")])
 def test_a_sidecar_names_its_archive(server: ArchiveServer, key: str, end: bytes) -> None:
-    """Futures end the line, spot does not (archive-facts 2.5)."""
+    """Futures end the line, spot does not (docs/archive.md#sidecars)."""
     digest = hashlib.sha256(fetch(server, key).body).hexdigest()
     sidecar = fetch(server, key + ".CHECKSUM")
     assert sidecar.body == f"{digest}  {key.rpartition('/')[2]}".encode() + end

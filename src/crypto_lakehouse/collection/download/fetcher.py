@@ -1,7 +1,7 @@
 """Bring one object's bytes here: small ones into memory, large ones into a resumable part.
 
 A small body is cheapest hashed and written where it arrives; a large one costs one thread hop
-for each buffer, doing hash and write while the next is read (design 4).
+for each buffer, doing hash and write while the next is read (ARCHITECTURE.md#thread-hops).
 """
 
 from __future__ import annotations

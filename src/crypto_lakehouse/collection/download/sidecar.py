@@ -8,7 +8,8 @@ from crypto_lakehouse.core.errors import SidecarMalformed
 
 __all__ = ["SIDECAR_LIMIT_BYTES", "parse_sidecar"]
 
-#: Published sidecars are 91 to 112 bytes (archive-facts 5); longer ones are not read to the end.
+#: Published sidecars are 91 to 112 bytes (docs/archive.md#file-sizes); longer ones are not read to
+#: the end.
 SIDECAR_LIMIT_BYTES = 4096
 
 _DIGEST = re.compile(r"[0-9a-fA-F]{64}")
@@ -18,7 +19,7 @@ def parse_sidecar(data: bytes, key: str) -> str:
     """Return the SHA-256 that a sidecar names, as 64 lower-case hex characters.
 
     The digest is the first word. What follows it is not judged: the line end differs by market,
-    and the name token is only a hint (archive-facts 2.5).
+    and the name token is only a hint (docs/archive.md#sidecars).
 
     Args:
         data: The sidecar, or its first `SIDECAR_LIMIT_BYTES + 1` bytes.

@@ -1,7 +1,7 @@
 """Store a large body while it arrives: one task reads a buffer while another stores the last.
 
 One thread hop for each buffer does hash and write; hops for smaller pieces would cost more than
-the work (design 4).
+the work (ARCHITECTURE.md#thread-hops).
 """
 
 from __future__ import annotations

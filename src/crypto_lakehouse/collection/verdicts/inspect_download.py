@@ -57,7 +57,7 @@ class DownloadInspector:
 
     Args:
         fetcher: Fetches zips and sidecars.
-        integrity: `sidecar`, `listing` or `both` (design 3.2).
+        integrity: `sidecar`, `listing` or `both` (ARCHITECTURE.md#integrity).
         keep_sidecars: Whether the sidecar is kept beside its zip.
     """
 
@@ -126,7 +126,7 @@ def _is_stale(fetched: Fetched, listed: ListedArchive | None, integrity: str) ->
     """Whether the source served another version than it lists.
 
     A version that is newer than the listed one came after the listing; only a sidecar can prove
-    it. An older one is a cache's (archive-facts 1.4).
+    it. An older one is a cache's (docs/archive.md#stale-caches).
     """
     if listed is None:
         return False

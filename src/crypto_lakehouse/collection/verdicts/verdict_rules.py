@@ -2,7 +2,7 @@
 
 Evidence that is not clearly good is gathered a second time, by a new fetch, as a zip and
 its sidecar are cached apart by the publisher's network and can disagree for a while
-(archive-facts 1.4).
+(docs/archive.md#stale-caches).
 """
 
 from __future__ import annotations

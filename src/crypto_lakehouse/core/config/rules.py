@@ -17,7 +17,8 @@ __all__ = ["check_combinations", "check_unknown_keys", "url_fault"]
 
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 
-#: Keys of the older collection workflow, and why each means nothing here (archive-facts 6.4).
+#: Keys of the older collection workflow, and why each means nothing here
+#: (docs/archive-older-formats.md#configuration-keys).
 OLDER_KEYS = {
     "batch_size": "archives stream through a bounded queue, there are no batches",
     "part_size_mb": "large bodies are streamed, not cut into parts",

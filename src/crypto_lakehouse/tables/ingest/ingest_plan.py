@@ -133,7 +133,7 @@ def _rows_lost(
 ) -> str:
     """Why a month's archive must not replace its days; empty where it may.
 
-    Months have been published with a part of their days (archive-facts 4.3, #320, #359).
+    Months have been published with a part of their days (docs/archive-faults.md#partial-months).
     """
     days = [archive for archive in replaced if archive.partition is Partition.DAILY]
     if not days:

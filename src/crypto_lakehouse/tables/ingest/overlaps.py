@@ -1,8 +1,9 @@
 """Archives that hold the same rows: a month's, and those of its days.
 
-Days stay published beside their month (archive-facts 4.6), and a few months lie there under two
-names, `2020-08` and the stray `2020-8` (archive-facts 2.4, binance-public-data#469). One of them
-gives the rows: the month before its days, the padded name before the stray one.
+Days stay published beside their month (docs/archive.md#days-beside-months), and a few months lie
+there under two names, `2020-08` and the stray `2020-8` (docs/archive.md#stray-keys,
+binance-public-data#469). One of them gives the rows: the month before its days, the padded name
+before the stray one.
 """
 
 from __future__ import annotations

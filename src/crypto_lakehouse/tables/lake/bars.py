@@ -1,7 +1,7 @@
 """Bars made of trades, in SQL: any interval, or so much volume, or so many ticks.
 
 A bar of the published klines is rebuilt exactly: count, volumes and prices of the trades whose
-time lies in it. Source: archive-facts 3, cross-type checks.
+time lies in it. Source: docs/archive-rows.md#checks-across-types.
 """
 
 from __future__ import annotations

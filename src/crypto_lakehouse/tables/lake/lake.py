@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Lake", "LakeSnapshot", "lake_folder"]
 
-#: Where the lake of an output directory lies in it (design 3.4).
+#: Where the lake of an output directory lies in it (ARCHITECTURE.md#disk).
 LAKE_FOLDER = Path(".lakehouse") / "lake"
 
 

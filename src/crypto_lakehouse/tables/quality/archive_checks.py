@@ -1,6 +1,6 @@
 """Checks that look at an archive as a whole: does it cover its period, how are its rows labelled.
 
-Source: archive-facts 3, column "checks", and 4.3.
+Source: the checks in docs/archive-rows.md#data-types, and docs/archive-faults.md#wrong-content.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ use what `inspector` adds: `_step` (length of a bar in microseconds; NULL for mo
 (where multiples of it begin), `_from` and `_to` (the archive's period), `_tick` (the archive's
 time unit, in microseconds), and `_first` (the first row of an archive, which has none before it).
 
-Source: archive-facts 3, column "checks", and 4.3.
+Source: the checks in docs/archive-rows.md#data-types, and docs/archive-faults.md#wrong-content.
 """
 
 from __future__ import annotations

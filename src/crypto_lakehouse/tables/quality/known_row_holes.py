@@ -1,6 +1,7 @@
 """Rows that are missing upstream for a known reason: `matrix/row_holes.json`, which is data.
 
-Source: archive-facts 4.3 and 4.4; each entry names its own.
+Source: docs/archive-faults.md#wrong-content and docs/archive-faults.md#missing-files; each entry
+names its own.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Look at a file before it is read: has it a header, which columns, in which unit are its times.
 
-Source: archive-facts 3. Headers came with an upload, not with a date, and spot changed from
-milliseconds to microseconds at 2025-01-01, so the file itself is asked, and only it.
+Source: docs/archive-rows.md#headers and docs/archive-rows.md#time-units. Headers came with an
+upload, not with a date, and spot changed from milliseconds to microseconds at 2025-01-01, so the
+file itself is asked, and only it.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ from crypto_lakehouse.tables.schema.schemas import Column, TableSchema
 
 __all__ = ["UNIT_BOUNDS", "form_of"]
 
-#: Epoch times by magnitude (archive-facts 3): below are seconds, above nanoseconds. In
-#: milliseconds the first is 1973-03-03, the last 5138-11-16.
+#: Epoch times by magnitude (docs/archive-rows.md#time-units): below are seconds, above nanoseconds.
+#: In milliseconds the first is 1973-03-03, the last 5138-11-16.
 UNIT_BOUNDS = {"ms": (10**11, 10**14), "us": (10**14, 10**17)}
 
 

@@ -1,6 +1,6 @@
 """What the columns of each data type are: read from `matrix/schemas.json`, which is data.
 
-Source: archive-facts 3, row by row; each column names its own.
+Source: docs/archive-rows.md#data-types; each column names its own.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ FORMAT = "crypto-lakehouse/schemas/1"
 
 _SHIPPED = "schemas.json"
 
-#: Digits behind the point of exact numbers; metrics are published with 16 (archive-facts 3).
+#: Digits behind the point of exact numbers; metrics are published with 16
+#: (docs/archive-rows.md#decimals).
 DECIMAL_SCALE = 18
 
 #: - time: epoch milliseconds or microseconds; - datetime: `YYYY-MM-DD HH:MM:SS` in UTC;

@@ -14,7 +14,8 @@ month's rows are its days' rows. Rows per day:
 | BVOLIndex                            | 1440                           | about 86,400         |
 | EOHSummary                           | 24 hours of 10 contracts       | all contracts        |
 
-Source: archive-facts 3 for the columns, 2.5 for the sidecar, 4.6 for the times.
+Source: docs/archive-rows.md#data-types, docs/archive.md#sidecars and
+docs/archive.md#publication-times.
 """
 
 from __future__ import annotations
@@ -31,10 +32,10 @@ from crypto_lakehouse.testing.made_up.rows import ROWS_OF, Day
 
 __all__ = ["archive_bytes", "csv_chunks", "sidecar_bytes", "zip_bytes"]
 
-#: The member's clock time on the day after its period (archive-facts 4.6).
+#: The member's clock time on the day after its period (docs/archive.md#publication-times).
 _PACKED_AT = (0, 13, 0)
 
-#: Owner may write, all may read; as a regular file (archive-facts 3).
+#: Owner may write, all may read; as a regular file (docs/archive-rows.md#format).
 _MODE = 0o100644 << 16
 
 #: zlib's fastest level: a fifth of the time of its default one, files a fifth larger.
@@ -82,7 +83,10 @@ def zip_bytes(member: str, period: Period, chunks: Iterator[bytes]) -> bytes:
 
 
 def sidecar_bytes(name: str, body: bytes, *, newline: bool) -> bytes:
-    """Write the sidecar of an archive: digest, two spaces, bare file name (archive-facts 2.5)."""
+    """Write the sidecar of an archive: digest, two spaces, bare file name.
+
+    Source: docs/archive.md#sidecars.
+    """
     digest = hashlib.sha256(body).hexdigest()
     end = "\n" if newline else ""
     return f"{digest}  {name}{end}".encode()

@@ -26,7 +26,8 @@ __all__ = [
 
 ZIP_TYPE = "application/zip"
 
-#: Publication's clock time, UTC; one that was seen (archive-facts 1.2 and 4.6).
+#: Publication's clock time, UTC; one that was seen (docs/archive.md#last-modified and
+#: docs/archive.md#publication-times).
 _PUBLISHED_AT = time(8, 6, 34, tzinfo=UTC)
 
 #: For keys that name no period.
@@ -148,7 +149,7 @@ class StoredObject:
 
 
 def _md5(data: bytes = b"") -> hashlib._Hash:
-    """MD5 is S3's ETag of an object uploaded in one part (archive-facts 1.3)."""
+    """MD5 is S3's ETag of an object uploaded in one part (docs/archive.md#etags)."""
     return hashlib.md5(data, usedforsecurity=False)
 
 

@@ -1,6 +1,7 @@
 """What the server answers to a request for an object: decided here, sent elsewhere.
 
-Source: RFC 9110, sections 13 and 14, as S3 keeps them; archive-facts 1.4 for the headers.
+Source: RFC 9110, sections 13 and 14, as S3 keeps them; docs/archive.md#http-headers for the
+headers.
 """
 
 from __future__ import annotations

@@ -158,7 +158,7 @@ class ArchiveServer:
             ArchiveKeyError: `key` is not a key of the archive.
         """
         archive = Archive.parse(key)
-        newline = archive.market is not Market.SPOT  # archive-facts 2.5
+        newline = archive.market is not Market.SPOT  # docs/archive.md#sidecars
         line = sidecar_bytes(archive.name, body, newline=newline)
         self.put(key, body, last_modified=last_modified)
         self.put(archive.sidecar_key, line, last_modified=last_modified)

@@ -1,4 +1,4 @@
-"""S3's ListObjects, version 1 (archive-facts 1.2)."""
+"""S3's ListObjects, version 1 (docs/archive.md#listing)."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from crypto_lakehouse.workflows.wiring.transport_stack import parallel_downloads
 __all__ = ["SeriesSize", "sizes_of"]
 
 #: What an estimate assumes of a source: seconds to the first byte of an answer, and bytes per
-#: second on one connection (design 4 measured with these).
+#: second on one connection (ARCHITECTURE.md#assumed-line).
 ASSUMED_ANSWER_S = 0.04
 ASSUMED_BYTES_PER_S = 5_000_000
 

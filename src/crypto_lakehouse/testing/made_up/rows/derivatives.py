@@ -1,4 +1,7 @@
-"""Rows of fundingRate, metrics, bookDepth and liquidationSnapshot (archive-facts 3, 7 to 9, 11)."""
+"""Rows of fundingRate, metrics, bookDepth and liquidationSnapshot.
+
+Source: docs/archive-rows.md#data-types.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +35,7 @@ DEPTHS_PER_DAY = 288
 LIQUIDATIONS_PER_DAY = 48
 
 #: On this day USD-M metrics moved their label from the end of the period to its start; COIN-M
-#: had it there before (binance-public-data#491, archive-facts 4.3).
+#: had it there before (binance-public-data#491, docs/archive-faults.md#metrics-labels).
 _UM_LABELS_AT_START = date(2026, 6, 25)
 
 #: The bands of a depth snapshot, in hundredths of a percent from the mid price.

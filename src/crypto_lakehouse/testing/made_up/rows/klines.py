@@ -1,4 +1,4 @@
-"""Rows of the kline family (archive-facts 3, rows 1 and 2)."""
+"""Rows of the kline family (docs/archive-rows.md#klines and docs/archive-rows.md#price-klines)."""
 
 from __future__ import annotations
 

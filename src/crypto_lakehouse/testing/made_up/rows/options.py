@@ -1,4 +1,7 @@
-"""Rows of the options market: BVOLIndex and EOHSummary (archive-facts 3, rows 12 and 13)."""
+"""Rows of the options market: BVOLIndex and EOHSummary.
+
+Source: docs/archive-rows.md#bvolindex and docs/archive-rows.md#eohsummary.
+"""
 
 from __future__ import annotations
 

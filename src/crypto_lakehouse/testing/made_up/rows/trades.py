@@ -1,4 +1,4 @@
-"""Rows of trades, aggTrades and bookTicker (archive-facts 3, rows 3 to 6 and 10)."""
+"""Rows of trades, aggTrades and bookTicker (docs/archive-rows.md#data-types)."""
 
 from __future__ import annotations
 

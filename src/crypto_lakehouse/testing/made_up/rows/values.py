@@ -108,6 +108,6 @@ def decimal(value: int, places: int, width: int | None = None) -> str:
 
 
 def moment_text(day: Day, second: int) -> str:
-    """Write a moment of the day as `YYYY-MM-DD HH:MM:SS`, UTC (archive-facts 3)."""
+    """Write a moment of the day as `YYYY-MM-DD HH:MM:SS`, UTC (docs/archive-rows.md#text-times)."""
     moment = datetime.combine(day.date, datetime.min.time(), UTC) + timedelta(seconds=second)
     return f"{moment:%Y-%m-%d %H:%M:%S}"
