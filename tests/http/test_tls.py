@@ -119,8 +119,14 @@ def test_a_list_of_revoked_certificates_holds_none(
         tls_context(str(bundle), {})
 
 
-def test_empty_variables_count_as_unset() -> None:
-    assert tls_context(None, {"SSL_CERT_FILE": "", "SSL_CERT_DIR": ""})
+def test_an_empty_directory_variable_counts_as_unset() -> None:
+    assert tls_context(None, {"SSL_CERT_DIR": ""})
+
+
+def test_an_empty_name_of_a_file_is_refused() -> None:
+    """OpenSSL takes it for a file, and trusts no authority."""
+    with pytest.raises(ConfigurationError, match="SSL_CERT_FILE"):
+        tls_context(None, {"SSL_CERT_FILE": ""})
 
 
 def test_a_folder_of_certificates_must_be_there(tmp_path: Path, bundle: Path) -> None:

@@ -24,6 +24,9 @@ from crypto_lakehouse.http.transport import Client
 
 __all__ = ["ExchangeClient", "engine_client", "session_client"]
 
+#: A connection, the protocol that aiohttp made for it, and its transport.
+Opened = tuple[aiohttp.connector.Connection, asyncio.Protocol, asyncio.Transport]
+
 ProxyOf = Callable[[URL], URL | None]
 MakeTls = Callable[[], ssl.SSLContext]
 
@@ -53,6 +56,7 @@ class ExchangeClient:
     chunk_bytes: int = CHUNK_BYTES
     _open: dict[Receiver, Origin] = field(init=False, factory=dict)
     _origins: dict[tuple[str, str | None, int | None], Origin] = field(init=False, factory=dict)
+    _opening: set[asyncio.Future[Opened]] = field(init=False, factory=set)
     _limits: aiohttp.ClientTimeout = field(init=False)
     _is_closed: bool = field(init=False, default=False)
 
@@ -119,8 +123,13 @@ class ExchangeClient:
         if self._is_closed:
             raise ConnectionError("the client is closed")
         try:
-            connection, protocol, transport = await connect(origin, self._limits)
+            # In a task, so that closing ends it wherever it is: names, proxies, TLS.
+            opening = asyncio.ensure_future(connect(origin, self._limits))
+            self._opening.add(opening)
+            opening.add_done_callback(self._opening.discard)
+            connection, protocol, transport = await opening
         except asyncio.CancelledError:
+            _close_opened(opening)
             if self._was_closed_meanwhile():
                 raise ConnectionError("the client is closed") from None
             raise
@@ -131,7 +140,7 @@ class ExchangeClient:
         return connection, receiver, False
 
     def _was_closed_meanwhile(self) -> bool:
-        """A connector that is closed cancels those that wait for a name."""
+        """Whether what was cancelled is the opening of a connection, and not its user."""
         task = asyncio.current_task()
         return self._is_closed and (task is None or not task.cancelling())
 
@@ -154,8 +163,20 @@ class ExchangeClient:
         self._is_closed = True
         for receiver in tuple(self._open):
             receiver.fail(ConnectionError("the request was given up"))
+        opening = tuple(self._opening)
+        for task in opening:
+            task.cancel()
+        await asyncio.gather(*opening, return_exceptions=True)
         await self.routes.aclose()
         await asyncio.sleep(0)  # transports close in the loop's next round
+
+
+def _close_opened(opening: asyncio.Future[Opened]) -> None:
+    """Close a connection that was opened in the very moment in which its user was cancelled."""
+    if opening.done() and not opening.cancelled() and opening.exception() is None:
+        connection, _, transport = opening.result()
+        transport.abort()
+        connection.close()
 
 
 @asynccontextmanager

@@ -44,6 +44,10 @@ __all__ = ["Exchange", "connect", "missing_names"]
 #: So much of a parsed body may lie unread, at least: as much as one read brings.
 _PARSED_BYTES = 1 << 16
 
+#: So much of a body over TLS that ends with its connection may lie unread. Beyond twice of it
+#: aiohttp stops reading, and asyncio then loses the end where the source closes the connection.
+_UNPAUSED_BYTES = 1 << 25
+
 #: Ends whatever follows an answer that was parsed: half a head would not be noticed otherwise.
 _LINE_BREAKS = b"\r\n\r\n"
 
@@ -63,7 +67,7 @@ def missing_names() -> list[str]:
         (ResponseHandler, ("__len__", "exception", "read", "set_exception", "set_response_params",
                            "should_close")),
         (StreamReader, ("_read_nowait", "exception", "feed_eof", "is_eof", "on_eof", "readany",
-                        "set_exception", "total_bytes")),
+                        "set_exception", "set_read_chunk_size", "total_bytes")),
     ]  # fmt: skip
     missing = [
         f"{getattr(owner, '__name__', owner)}.{name}"
@@ -161,7 +165,13 @@ class Exchange:
             receiver.is_waiting = False
             receiver.timeout.pause()
             self._payload = payload
-            self._is_kept = not message.should_close
+            # What the parser was given beside the head could be the beginning of another answer.
+            self._is_kept = (
+                receiver.head_is_exact
+                and not message.should_close
+                and not len(protocol)
+                and not payload.total_bytes
+            )
             self.status = message.code
             self.headers = message.headers
             self._begin_body(message)
@@ -188,6 +198,8 @@ class Exchange:
             parsed = payload._read_nowait(-1) if payload.total_bytes else b""  # noqa: SLF001
             self._receiver.take_body(self.size_bytes, parsed)
         else:
+            if self._receiver.is_tls and not message.chunked:
+                payload.set_read_chunk_size(_UNPAUSED_BYTES)
             self._receiver.parse_body()
 
     async def _waiting(self, awaitable: Any) -> Any:  # noqa: ANN401
@@ -257,10 +269,19 @@ class Exchange:
                 if payload.total_bytes == self._handed:
                     raise
             else:
-                self._handed += len(piece)
-                return piece
-        piece = payload._read_nowait(-1)  # noqa: SLF001 - after an error the public one raises
+                return self._taken(piece)
+        # After an error the public way to read would raise.
+        return self._taken(payload._read_nowait(-1))  # noqa: SLF001
+
+    def _taken(self, piece: bytes) -> bytes:
+        """Count a piece of a parsed body.
+
+        Raises:
+            ConnectionError: It may not be whole: aiohttp held the source back.
+        """
         self._handed += len(piece)
+        if len(piece) >= _UNPAUSED_BYTES:
+            raise ConnectionError("a body without a length came faster than it was read")
         return piece
 
     # The end ------------------------------------------------------------------------------
@@ -270,12 +291,20 @@ class Exchange:
         if self._connection is None or self._is_draining:
             return
         receiver, payload = self._receiver, self._payload
+        if not receiver.takes_body and payload.total_bytes - self._handed > DRAIN_BYTES:
+            self._abort()
+            return
         if not receiver.takes_body and payload.total_bytes > self._handed:
             payload._read_nowait(-1)  # noqa: SLF001 - what is unread may keep aiohttp from reading
         is_whole = not receiver.rest_bytes if receiver.takes_body else payload.is_eof()
         is_short = receiver.rest_bytes <= DRAIN_BYTES
         if not self._is_kept or receiver.has_surplus or receiver.error is not None:
             self._abort()
+        elif is_whole and receiver.may_have_more:
+            # Two rounds of the loop: what lies behind the answer is read in the first.
+            self._is_draining = True
+            loop = asyncio.get_running_loop()
+            loop.call_soon(loop.call_soon, self.drained)
         elif is_whole:
             self.drained()
         elif is_short:
@@ -297,6 +326,8 @@ class Exchange:
             receiver.handler.data_received(_LINE_BREAKS)
             if self._protocol.should_close:  # something came behind the answer
                 receiver.fail(ConnectionError("the source sent bytes that answer no request"))
+        if receiver.has_surplus:
+            receiver.fail(ConnectionError("the source sent bytes that answer no request"))
         receiver.end()
         if receiver.error is None:
             self._keep(receiver, connection)

@@ -47,11 +47,11 @@ class Origin:
         idle: Connections that no request uses, the one used last at the end.
     """
 
-    template: Any
+    template: Any = field(repr=False)
     connector: aiohttp.BaseConnector
     host: str
     prefix: str
-    proxy_line: str
+    proxy_line: str = field(repr=False)
     idle: dict[Receiver, aiohttp.connector.Connection] = field(init=False, factory=dict)
 
     def head(self, url: URL, headers: Mapping[str, str]) -> bytes:

@@ -41,6 +41,10 @@ _CHUNK_AGE_S = 0.25
 DRAIN_BYTES = 1 << 16
 
 
+#: The end of a body over TLS is never held back: what asyncio has decrypted and not handed over is
+#: lost once the source closes the connection, and that may be half as much.
+_UNPAUSED_TLS_BYTES = 1 << 20
+
 #: What ends a head. aiohttp's parser takes bare line feeds, too; a body behind such a head is
 #: parsed, and no less right.
 _HEAD_END = b"\r\n\r\n"
@@ -92,8 +96,10 @@ class Receiver(asyncio.BufferedProtocol):
         answer_bytes: How many bytes came since the request began.
         timeout: Watches over silence; its user says when it waits.
         is_waiting: Whether the request waits for bytes now.
+        is_tls: Whether the connection is encrypted.
         rest_bytes: How much of a body of known length is still to come.
         has_surplus: Whether bytes came behind such a body: the connection cannot be kept.
+        head_is_exact: Whether the parser was given the head and nothing behind it.
     """
 
     def __init__(
@@ -113,6 +119,10 @@ class Receiver(asyncio.BufferedProtocol):
         self._scratch = bytearray(min(_SCRATCH_BYTES, chunk_bytes))
         self._scratch_view = memoryview(self._scratch)
         self._exchange: Exchange | None = None
+        self.is_tls = transport.get_extra_info("sslcontext") is not None
+        self._unpaused = _UNPAUSED_TLS_BYTES if self.is_tls else 0
+        self._buffer_size = 0
+        self._was_full = False
         self.error: Exception | None = None
         self.is_waiting = False
         self._stage = _Stage.IDLE
@@ -128,13 +138,13 @@ class Receiver(asyncio.BufferedProtocol):
         self._parsed = 0
         self._overhead = 0
         self._drain_left: int | None = None
-        self._ready: deque[bytes | bytearray] = deque()
+        self._ready: deque[bytes | tuple[bytearray, int]] = deque()
         self._chunk = bytearray()
         self._filled = 0
-        self._last_filled = -1
         self._chunk_since = 0.0
         self._is_paused = False
         self.has_surplus = False
+        self.head_is_exact = False
         self._waiter: asyncio.Future[None] | None = None
 
     # Asked by the exchange ----------------------------------------------------------------
@@ -143,6 +153,11 @@ class Receiver(asyncio.BufferedProtocol):
     def takes_body(self) -> bool:
         """Whether the body comes here, and not through the parser."""
         return self._stage is _Stage.BODY
+
+    @property
+    def may_have_more(self) -> bool:
+        """Whether the last read filled its buffer, so that more may lie behind the answer."""
+        return self._was_full
 
     def idle_s(self) -> float:
         """For how long nothing came, in seconds."""
@@ -218,10 +233,11 @@ class Receiver(asyncio.BufferedProtocol):
                 self._is_paused = False
                 self.transport.resume_reading()
             await self._wait()
-        chunk = self._ready.popleft()
-        if self._last_filled >= 0 and not self._ready:
-            del chunk[self._last_filled :]  # type: ignore[union-attr] # the last is a bytearray
-            self._last_filled = -1
+        item = self._ready.popleft()
+        if isinstance(item, bytes):
+            return item
+        chunk, filled = item
+        del chunk[filled:]  # only now: the transport held on to it while it was filled
         return chunk
 
     def drain(self) -> None:
@@ -245,7 +261,8 @@ class Receiver(asyncio.BufferedProtocol):
         self.error = error
         self.timeout.stop()
         if self.rest_bytes and self._filled and self._chunk:
-            self._ready.append(self._chunk[: self._filled])
+            # A copy: the error's traceback may hold on to the chunk, which cannot be cut then.
+            self._ready.append(bytes(self._chunk[: self._filled]))
         exchange, self._exchange = self._exchange, None
         if exchange is not None:
             exchange.failed(error)
@@ -272,23 +289,48 @@ class Receiver(asyncio.BufferedProtocol):
 
     # Called by the event loop -------------------------------------------------------------
 
-    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - the protocol's
-        """Where the next bytes go."""
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Where the next bytes go.
+
+        Over TLS `sizehint` is how much may be there, and the buffer must have room for more:
+        what asyncio cannot hand over at once is lost if the source closes the connection. Without
+        TLS it is negative.
+        """
         if not self.rest_bytes or self._drain_left is not None:  # zero where it is parsed
-            return self._scratch_view
+            if sizehint >= len(self._scratch):
+                self._scratch = bytearray(sizehint + 1)
+                self._scratch_view = memoryview(self._scratch)
+            buffer = self._scratch_view
+        else:
+            buffer = self._body_buffer(max(0, sizehint + 1))
+        self._buffer_size = len(buffer)
+        return buffer
+
+    def _body_buffer(self, room: int) -> memoryview:
+        """The rest of the chunk that is being filled, or a new one with room for so much."""
+        free = len(self._chunk) - self._filled
+        if self._chunk and free < room and free <= self.rest_bytes:
+            self._hand_over()
         if not self._chunk:
             # One byte more than is due, so that surplus bytes show.
             is_last = self.rest_bytes <= self._chunk_bytes
-            self._chunk = bytearray(self.rest_bytes + 1 if is_last else self._chunk_bytes)
+            self._chunk = bytearray(self.rest_bytes + 1 if is_last else self._chunk_bytes + room)
             self._filled = 0
             self._chunk_since = self._loop.time()
         return memoryview(self._chunk)[self._filled :]
+
+    def _hand_over(self) -> None:
+        """Let the chunk be taken as far as it is filled."""
+        self._ready.append((self._chunk, self._filled))
+        self._chunk = bytearray()
+        self._filled = 0
 
     def buffer_updated(self, nbytes: int) -> None:
         """Take what came."""
         self.timeout.last_received_at = self._loop.time()
         self.timeout.received_bytes += nbytes
         self.answer_bytes += nbytes
+        self._was_full = nbytes == self._buffer_size
         stage = self._stage
         if self._drain_left is not None:
             self._drain(nbytes)
@@ -358,6 +400,7 @@ class Receiver(asyncio.BufferedProtocol):
             self._head_tail = b"" if end >= 0 else seen[1 - len(_HEAD_END) :]
             data = data[length:]
             if self._exchange.has_head():
+                self.head_is_exact = end >= 0
                 self._held = data
                 self._stage = _Stage.HELD
                 return
@@ -382,18 +425,15 @@ class Receiver(asyncio.BufferedProtocol):
         self.rest_bytes -= nbytes
         if self.rest_bytes <= 0:
             self.has_surplus = self.rest_bytes < 0
-            self._last_filled = self._filled + self.rest_bytes
+            self._filled += self.rest_bytes
             self.rest_bytes = 0
         elif (
-            self._filled < len(self._chunk)
+            self._filled < self._chunk_bytes
             and self.timeout.last_received_at - self._chunk_since < _CHUNK_AGE_S
         ):
             return
-        chunk, self._chunk = self._chunk, bytearray()
-        # The last one is cut to size when it is taken: the transport still holds on to it.
-        is_part = self.rest_bytes and self._filled < len(chunk)
-        self._ready.append(chunk[: self._filled] if is_part else chunk)
-        if self.rest_bytes and len(self._ready) > 1 and not self._is_paused:
+        self._hand_over()
+        if self.rest_bytes > self._unpaused and len(self._ready) > 1 and not self._is_paused:
             self._is_paused = True
             self.transport.pause_reading()
         self._wake()

@@ -49,7 +49,7 @@ class Route:
 
     session: aiohttp.ClientSession
     proxy: URL | None = None
-    proxy_authorization: str | None = None
+    proxy_authorization: str | None = field(default=None, repr=False)
     options: dict[str, Any] = field(factory=dict, repr=False)
 
 
@@ -94,8 +94,10 @@ class EngineRoutes:
     make_tls: Callable[[], ssl.SSLContext]
     addresses_kept_s: float = 300.0
     made_tls: ssl.SSLContext | None = field(init=False, default=None)
-    _sessions: dict[URL | None, aiohttp.ClientSession] = field(init=False, factory=dict)
-    _routes: dict[tuple[str, str | None, int | None], Route] = field(init=False, factory=dict)
+    _sessions: dict[URL | None, aiohttp.ClientSession] = field(init=False, factory=dict, repr=False)
+    _routes: dict[tuple[str, str | None, int | None], Route] = field(
+        init=False, factory=dict, repr=False
+    )
     _is_closed: bool = field(init=False, default=False)
 
     def of(self, url: URL) -> Route:
@@ -124,8 +126,8 @@ class EngineRoutes:
         # apart: without it here, the first tunnel would serve one request only.
         headers = {"Host": url.host_port_subcomponent or ""}
         authorization = None
-        if proxy.user is not None:
-            authorization = basic_authorization(proxy.user, proxy.password or "")
+        if proxy.user is not None or proxy.password is not None:
+            authorization = basic_authorization(proxy.user or "", proxy.password or "")
             headers["Proxy-Authorization"] = authorization
         options["proxy_headers"] = headers
         bare = proxy.with_user(None)

@@ -11,6 +11,7 @@ from collections.abc import AsyncGenerator, Mapping
 import aiohttp
 from aiohttp.http_exceptions import HttpProcessingError
 from attrs import define
+from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 from crypto_lakehouse.core.errors import (
@@ -136,6 +137,8 @@ def transfer_error(url: URL, error: Exception) -> TransferError:
     if isinstance(error, TimeoutError):
         ours = str(error).startswith("the source")
         return TimedOut(address, str(error) if ours else SILENT)
+    if isinstance(error, aiohttp.ClientResponseError):
+        _forget_headers(error)
     if isinstance(error, aiohttp.ClientHttpProxyError):
         return ProxyRefused(address, error.status)
     if isinstance(error, aiohttp.ServerDisconnectedError):
@@ -151,6 +154,13 @@ def transfer_error(url: URL, error: Exception) -> TransferError:
         if not isinstance(error, ValueError):
             return ConnectionFailed(address, _reason(error))
     return TransferError(address, _reason(error))
+
+
+def _forget_headers(error: aiohttp.ClientResponseError) -> None:
+    """Take from an error the request that it holds: its headers may hold a password."""
+    error.request_info = error.request_info._replace(headers=CIMultiDictProxy(CIMultiDict()))
+    error.args = (error.request_info, ())
+    error.history = ()
 
 
 def _unreachable(error: aiohttp.ClientConnectorError) -> str:

@@ -51,5 +51,7 @@ class _Connector(ProxyConnector):
             raise ConnectionError(str(error)) from error
         except ProxyTimeoutError as error:
             raise TimeoutError from error
+        except EOFError as error:
+            raise ConnectionError("the SOCKS proxy closed the connection") from error
         except ProxyError as error:
             raise ConnectionError(f"the SOCKS proxy refused: {error}") from error

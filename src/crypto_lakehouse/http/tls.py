@@ -39,7 +39,10 @@ def tls_context(ca_bundle: str | None, environ: Mapping[str, str]) -> ssl.SSLCon
 
 
 def _check_variables(environ: Mapping[str, str]) -> None:
-    if path := environ.get("SSL_CERT_FILE"):
+    path = environ.get("SSL_CERT_FILE")
+    if (
+        path is not None
+    ):  # OpenSSL takes an empty name for a file, too, and trusts no authority then
         _check_file("SSL_CERT_FILE", path)
     folders = environ.get("SSL_CERT_DIR")
     if folders and not any(map(os.path.isdir, folders.split(os.pathsep))):

@@ -39,6 +39,9 @@ _LONGEST_SOCKS_TEXT = 255
 
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
 
+#: An encoded `@`, or something behind a colon that is no port: it may be a password.
+_MAY_HOLD_A_USER = re.compile(r"%40|^[^\[\]:]*:(?!\d*(?:[/?#]|$))", re.IGNORECASE)
+
 _FORM = "write it as http://proxy.example:3128"
 
 
@@ -90,7 +93,7 @@ def proxy_url_fault(url: str) -> str:
     if scheme.lower().startswith("socks") and not _fits_socks(user):
         return (
             f"`{masked}` has a user name or a password that SOCKS cannot send: it takes 255 "
-            "characters of ASCII for each"
+            "characters of ASCII for each, and no control characters"
         )
     return _place_fault(place.removesuffix("/"), masked)
 
@@ -99,7 +102,7 @@ def _fits_socks(user: str) -> bool:
     """Whether a SOCKS proxy can be sent this user information (RFC 1929, section 2)."""
     name, _, password = user.partition(":")
     return all(
-        text.isascii() and len(text) <= _LONGEST_SOCKS_TEXT
+        text.isascii() and text.isprintable() and len(text) <= _LONGEST_SOCKS_TEXT
         for text in (unquote(name), unquote(password))
     )
 
@@ -130,4 +133,6 @@ def masked_proxy(text: str) -> str:
     match = _SCHEME.match(text)
     scheme = match[0] if match else ""
     user, _, place = text[len(scheme) :].rpartition("@")
+    if not user and _MAY_HOLD_A_USER.search(place):
+        return shown(f"{scheme}***")
     return shown(f"{scheme}{'***@' if user else ''}{place}")
