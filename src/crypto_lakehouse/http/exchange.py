@@ -44,9 +44,9 @@ __all__ = ["Exchange", "connect", "missing_names"]
 #: So much of a parsed body may lie unread, at least: as much as one read brings.
 _PARSED_BYTES = 1 << 16
 
-#: So much of a body over TLS that ends with its connection may lie unread. Beyond twice of it
-#: aiohttp stops reading, and asyncio then loses the end where the source closes the connection.
-_UNPAUSED_BYTES = 1 << 25
+#: So much of a parsed body over TLS may lie unread. Beyond twice of it aiohttp stops reading, and
+#: asyncio then loses the end where the source closes the connection.
+_UNPAUSED_BYTES = 1 << 22
 
 #: Ends whatever follows an answer that was parsed: half a head would not be noticed otherwise.
 _LINE_BREAKS = b"\r\n\r\n"
@@ -120,8 +120,8 @@ class Exchange:
         chunk_bytes: How much of a parsed body may lie unread.
     """
 
-    __slots__ = ("_chunk_bytes", "_connection", "_handed", "_is_draining", "_is_kept", "_keep",
-                 "_payload", "_protocol", "_receiver", "_url", "headers", "size_bytes",
+    __slots__ = ("_chunk_bytes", "_connection", "_handed", "_has_end", "_is_draining", "_is_kept",
+                 "_keep", "_payload", "_protocol", "_receiver", "_url", "headers", "size_bytes",
                  "status")  # fmt: skip
 
     def __init__(
@@ -141,6 +141,7 @@ class Exchange:
         self._payload: Any = None
         self._handed = 0
         self._is_draining = False
+        self._has_end = True
         self._is_kept = False
         self.status = 0
         self.size_bytes: int | None = None
@@ -166,6 +167,7 @@ class Exchange:
             receiver.timeout.pause()
             self._payload = payload
             # What the parser was given beside the head could be the beginning of another answer.
+            self._has_end = message.chunked or not receiver.is_tls
             self._is_kept = (
                 receiver.head_is_exact
                 and not message.should_close
@@ -198,7 +200,7 @@ class Exchange:
             parsed = payload._read_nowait(-1) if payload.total_bytes else b""  # noqa: SLF001
             self._receiver.take_body(self.size_bytes, parsed)
         else:
-            if self._receiver.is_tls and not message.chunked:
+            if self._receiver.is_tls:
                 payload.set_read_chunk_size(_UNPAUSED_BYTES)
             self._receiver.parse_body()
 
@@ -280,7 +282,7 @@ class Exchange:
             ConnectionError: It may not be whole: aiohttp held the source back.
         """
         self._handed += len(piece)
-        if len(piece) >= _UNPAUSED_BYTES:
+        if len(piece) > 2 * _UNPAUSED_BYTES and not self._has_end:
             raise ConnectionError("a body without a length came faster than it was read")
         return piece
 

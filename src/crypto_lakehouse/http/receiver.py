@@ -41,6 +41,9 @@ _CHUNK_AGE_S = 0.25
 DRAIN_BYTES = 1 << 16
 
 
+#: So much may be decrypted and not handed over yet.
+_TLS_RECORD_BYTES = 1 << 14
+
 #: The end of a body over TLS is never held back: what asyncio has decrypted and not handed over is
 #: lost once the source closes the connection, and that may be half as much.
 _UNPAUSED_TLS_BYTES = 1 << 20
@@ -292,17 +295,18 @@ class Receiver(asyncio.BufferedProtocol):
     def get_buffer(self, sizehint: int) -> memoryview:
         """Where the next bytes go.
 
-        Over TLS `sizehint` is how much may be there, and the buffer must have room for more:
-        what asyncio cannot hand over at once is lost if the source closes the connection. Without
-        TLS it is negative.
+        Over TLS `sizehint` is how much is there that is not decrypted yet, and the buffer must
+        have room for more: what asyncio cannot hand over at once is lost if the source closes
+        the connection. Without TLS it is negative.
         """
+        room = sizehint + _TLS_RECORD_BYTES + 1 if sizehint >= 0 else 0
         if not self.rest_bytes or self._drain_left is not None:  # zero where it is parsed
-            if sizehint >= len(self._scratch):
-                self._scratch = bytearray(sizehint + 1)
+            if room > len(self._scratch):
+                self._scratch = bytearray(room)
                 self._scratch_view = memoryview(self._scratch)
             buffer = self._scratch_view
         else:
-            buffer = self._body_buffer(max(0, sizehint + 1))
+            buffer = self._body_buffer(room)
         self._buffer_size = len(buffer)
         return buffer
 
