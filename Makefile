@@ -88,7 +88,8 @@ EXPORT := ../$(BIN)/uv export --quiet --no-header --no-annotate --no-emit-projec
 	--format requirements.txt
 lock: $(VENV)/develop
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	@rm -rf .lock && mkdir .lock && cp pyproject.toml .lock/
+	@rm -rf .lock && mkdir .lock  # any version does: the pins do not depend on it
+	@sed 's/^dynamic = .*/version = "0"/' pyproject.toml >.lock/pyproject.toml
 	cd .lock && $(EXPORT) --no-dev --group build --output-file ../requirements/runtime.txt
 	cd .lock && $(EXPORT) --only-group dev --output-file ../requirements/develop.txt
 	cd .lock && $(EXPORT) --only-group tables --output-file ../requirements/tables.txt
