@@ -23,7 +23,7 @@ __all__ = ["command"]
 @click.option("--html", metavar="FILE", help="Write the report as one HTML page, with plots.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as one JSON object.")
 @click.option("--strict", is_flag=True, help="Exit 3 for warnings, too.")
-def command(**given: Any) -> int:  # noqa: ANN401 - one parameter for each option
+def command(**given: Any) -> int:
     """Read verified archives and check their content; nothing is changed.
 
     A right checksum says that bytes are the publisher's, not that the rows are sound. Exit code

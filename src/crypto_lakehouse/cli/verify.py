@@ -72,7 +72,7 @@ LISTED = 100
     help="With --repair: let in what disagrees with its sidecar.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
-def command(**given: Any) -> int:  # fmt: skip  # noqa: ANN401 - one parameter for each option
+def command(**given: Any) -> int:  # fmt: skip
     """Hash stored archives and compare them with their sidecars, or with the ledger.
 
     Nothing is changed without --repair. Exit code 4: some are damaged or cannot be read; 3: some

@@ -211,7 +211,7 @@ class Inspector:
         piece: Piece,
         check: Check,
         rows: int,
-        example: Any,  # noqa: ANN401 - a time or an id
+        example: Any,
         since: datetime | None,
         until: datetime | None,
     ) -> None:
@@ -331,7 +331,7 @@ class Inspector:
             findings=tuple(self._findings(piece, state.found.values())),
         )
 
-    def _findings(self, piece: Piece, found: Sequence[Found] | Any) -> Iterator[Finding]:  # noqa: ANN401
+    def _findings(self, piece: Piece, found: Sequence[Found] | Any) -> Iterator[Finding]:
         archive = piece.source.archive
         for each in found:
             severity, sentence, source = each.severity, each.sentence, each.source
