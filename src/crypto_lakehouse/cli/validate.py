@@ -9,6 +9,7 @@ import anyio
 import click
 
 from crypto_lakehouse.cli.lake_options import lake_config, selection_options
+from crypto_lakehouse.cli.output_option import MIRROR, output_option
 
 if TYPE_CHECKING:
     from crypto_lakehouse.tables.quality.findings import ValidationReport
@@ -17,8 +18,7 @@ __all__ = ["command"]
 
 
 @click.command("validate")
-@click.option("--output", "-o", "--output-directory", "output", required=True, metavar="DIR",
-              help="What `collect` wrote to, or any mirror of the archive.")  # fmt: skip
+@output_option(text=MIRROR)
 @selection_options
 @click.option("--html", metavar="FILE", help="Write the report as one HTML page, with plots.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as one JSON object.")

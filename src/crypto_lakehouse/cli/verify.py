@@ -13,6 +13,7 @@ import anyio
 import click
 
 from crypto_lakehouse.cli.options import option_overrides
+from crypto_lakehouse.cli.output_option import MIRROR, output_option
 
 if TYPE_CHECKING:
     from crypto_lakehouse.cli.verify_output import Outputs
@@ -29,15 +30,7 @@ LISTED = 100
 
 
 @click.command("verify")
-@click.option(
-    "--output",
-    "-o",
-    "--output-directory",
-    "output",
-    required=True,
-    metavar="DIR",
-    help="The directory that `collect` wrote to, or any mirror of the archive.",
-)
+@output_option(text=MIRROR)
 @click.option("--sample", metavar="N", help="Only a part: a share as 5%, or a number as 1000.")
 @click.option("--seed", metavar="TEXT", help="Which part; the same seed takes the same one.")
 @click.option("--since", metavar="DAY", help="Only what was written on this UTC day or later.")
