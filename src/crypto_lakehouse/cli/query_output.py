@@ -12,6 +12,7 @@ from typing import IO, Any
 import click
 
 from crypto_lakehouse.core.errors import QueryError
+from crypto_lakehouse.stores.whole_file import whole_file
 
 __all__ = ["write_rows"]
 
@@ -42,16 +43,11 @@ def _opened(to: str | None) -> Iterator[IO[bytes]]:
         yield sys.stdout.buffer
         sys.stdout.flush()
         return
-    path = Path(to)
-    part = path.with_name(f".{path.name}.part")
     try:
-        with part.open("wb") as file:
+        with whole_file(Path(to)) as part, part.open("wb") as file:
             yield file
-        part.replace(path)
     except OSError as error:
         raise QueryError("query", f"`{to}` cannot be written: {error.strerror}") from error
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _table(relation: Any, file: IO[bytes]) -> None:
