@@ -58,6 +58,14 @@ def lie_about_crc(data: bytearray) -> None:
     data[data.index(b"PK\x01\x02") + 16] ^= 0xFF
 
 
+def shorten_content(data: bytearray) -> None:
+    """Announce a byte less of compressed data than there is, in both places."""
+    directory = data.rindex(b"PK\x01\x02")
+    (size,) = struct.unpack_from("<L", data, directory + 20)
+    struct.pack_into("<L", data, 18, size - 1)
+    struct.pack_into("<L", data, directory + 20, size - 1)
+
+
 def test_a_good_zip_has_no_fault() -> None:
     assert zip_fault(io.BytesIO(GOOD), MEMBER) == ""
 
@@ -77,6 +85,7 @@ def test_a_good_zip_has_no_fault() -> None:
         (spoilt(patch), "flags (0x20)"),
         (spoilt(flip_content), "zip"),
         (spoilt(lie_about_crc), "CRC"),
+        (spoilt(shorten_content), "breaks off"),
         (make({MEMBER: b"x"}, zipfile.ZIP_BZIP2), "method 12"),
     ],
 )
