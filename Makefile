@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench soak fuzz lock clean system-packages
+.PHONY: help demo test lint format bench soak fuzz lock clean system-packages dist
 
 help:
 	@echo "make demo             a first collection, tables and charts of it, without a network"
@@ -16,6 +16,7 @@ help:
 	@echo "make bench            benchmarks against a local server"
 	@echo "make soak             the long tests: 200 kills, 20,000 mixed faults, 200,000 archives"
 	@echo "make fuzz             coverage-guided fuzzing, a minute for each of seven parsers"
+	@echo "make dist             wheel and sdist, installed and used in empty environments: some minutes"
 	@echo "make system-packages  nginx, strace, faketime, proxies, the benchmarks' rivals (Debian, as root)"
 	@echo "make lock             pin the newest versions of all dependencies, with their hashes"
 	@echo "make clean            remove what make has made"
@@ -88,7 +89,8 @@ EXPORT := ../$(BIN)/uv export --quiet --no-header --no-annotate --no-emit-projec
 	--format requirements.txt
 lock: $(VENV)/develop
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	@rm -rf .lock && mkdir .lock && cp pyproject.toml .lock/
+	@rm -rf .lock && mkdir .lock  # any version does: the pins do not depend on it
+	@sed 's/^dynamic = .*/version = "0"/' pyproject.toml >.lock/pyproject.toml
 	cd .lock && $(EXPORT) --no-dev --group build --output-file ../requirements/runtime.txt
 	cd .lock && $(EXPORT) --only-group dev --output-file ../requirements/develop.txt
 	cd .lock && $(EXPORT) --only-group tables --output-file ../requirements/tables.txt
@@ -104,3 +106,7 @@ system-packages:
 clean:
 	rm -rf $(VENV) .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis \
 		.import_linter_cache demo-output fuzz-crashes build dist
+
+# Builds into dist/, and uses what was built; slow, so not a part of `make test`.
+dist: $(VENV)/develop
+	$(BIN)/python -m tests.packaging.distribution

@@ -152,7 +152,7 @@ async def test_a_refused_redirect_shows_no_secret(opening: Opening) -> None:
 )
 def test_only_named_hosts_may_be_redirected_to(target: str, *, allowed: bool) -> None:
     hosts = AllowedHosts.of(BASE, ["s3.example", "Other.example:8443"])
-    assert hosts.allow(URL(target)) is allowed
+    assert (not hosts.refusal(hosts.source, URL(target))) is allowed
 
 
 @pytest.mark.parametrize(

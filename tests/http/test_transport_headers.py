@@ -118,7 +118,8 @@ def test_no_text_in_a_key_becomes_a_query_a_fragment_or_another_host(text: str) 
 def test_the_source_and_named_hosts_are_the_only_origins(
     source: str, named: list[str], target: str, allowed: bool
 ) -> None:
-    assert AllowedHosts.of(source, named).allow(URL(target)) is allowed
+    hosts = AllowedHosts.of(source, named)
+    assert (not hosts.refusal(hosts.source, URL(target))) is allowed
 
 
 # Headers that are no text, or say what cannot be ----------------------------------------------

@@ -55,8 +55,8 @@ _ROOM_FOR_BODY = 2.0
 class Bars(Protocol):
     """Columns by name: a mapping of sequences, or a frame of polars or pandas."""
 
-    def __contains__(self, name: Any, /) -> bool: ...  # noqa: ANN401 - as a mapping has it
-    def __getitem__(self, name: str, /) -> Any: ...  # noqa: ANN401 - each has its own column
+    def __contains__(self, name: Any, /) -> bool: ...
+    def __getitem__(self, name: str, /) -> Any: ...
 
 
 def draw_candles(path: str | os.PathLike[str], bars: Bars, title: str) -> Path:
@@ -100,7 +100,7 @@ def candle_figure(bars: Bars, title: str) -> Figure:
     width, height = _LEFT + plot_width + right, _HEIGHT + (plot_width - _NARROWEST) * 0.12
     slot = plot_width * 72 / candles.slots / (1 + 2 * _MARGIN)
 
-    def axes(bottom: float, top: float, **shared: Any) -> Axes:  # noqa: ANN401 - as matplotlib
+    def axes(bottom: float, top: float, **shared: Any) -> Axes:
         box = (_LEFT / width, bottom / height, plot_width / width, (top - bottom) / height)
         return figure.add_axes(box, **shared)
 
@@ -306,7 +306,7 @@ def _head(figure: Figure, candles: _Candles, title: str, right: float, *, hollow
     # What neither a font nor XML has is left out of what may be anybody's text.
     shown = "".join(each if each.isprintable() else " " for each in title)
 
-    def say(x: float, y: float, text: str, **look: Any) -> None:  # noqa: ANN401 - as matplotlib
+    def say(x: float, y: float, text: str, **look: Any) -> None:
         look = {"size": 8.5, "va": "center", "parse_math": False, **look}
         figure.text(x / width, 1 - y / height, text, **look)
 
@@ -325,13 +325,13 @@ def _moment(days: float) -> str:
     return f"{_dates().num2date(days, tz=UTC):%Y-%m-%d %H:%M}"
 
 
-def _dates() -> Any:  # noqa: ANN401 - its functions have no types
+def _dates() -> Any:
     from matplotlib import dates
 
     return dates
 
 
-def _utc(value: Any) -> datetime:  # noqa: ANN401 - what a column holds
+def _utc(value: Any) -> datetime:
     """Return the moment in UTC, without a zone."""
     if hasattr(value, "astype"):  # a datetime64
         value = value.astype("datetime64[us]").item()

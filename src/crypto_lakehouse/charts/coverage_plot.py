@@ -337,7 +337,7 @@ class _Shapes:
             _draw_polygons(axes, corners, fc=_LOOKS[cause].colour, ec="white", lw=0.5, zorder=3)
 
 
-def _draw_polygons(axes: Axes, polygons: Sequence[_Polygon], **style: Any) -> None:  # noqa: ANN401
+def _draw_polygons(axes: Axes, polygons: Sequence[_Polygon], **style: Any) -> None:
     """Draw polygons of one look as one path: a picture of thousands stays small."""
     from matplotlib.patches import PathPatch
     from matplotlib.path import Path as Outline

@@ -67,7 +67,7 @@ def write_whole(file: Path, data: bytes) -> None:
         raise ConfigurationError([Problem(str(file), reason)]) from error
 
 
-def settings() -> Any:  # noqa: ANN401 - versions of matplotlib differ in what they call it
+def settings() -> Any:
     """What a user's own settings of matplotlib must not change."""
     from matplotlib.font_manager import fontManager
 

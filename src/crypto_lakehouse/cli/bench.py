@@ -96,7 +96,7 @@ def _settings(
     help="A cap for all settings together, as 500MB or 1GB.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
-def command(**given: Any) -> int:  # noqa: ANN401 - one parameter for each option
+def command(**given: Any) -> int:
     """Measure which max_parallel_downloads pays, for your line and your source.
 
     Fetches archives with 1, 2, 4 ... 128 requests at once, as long as more brings more, and
@@ -179,7 +179,7 @@ def _default_selection(today: date) -> dict[str, Any]:
 
 
 async def _on_signal(
-    stop: Any,  # noqa: ANN401
+    stop: Any,
     *,
     task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
 ) -> None:

@@ -36,7 +36,7 @@ __all__ = ["command", "run_to_end"]
 @click.option("--quiet", "-q", is_flag=True, help="No progress; warnings and the result only.")
 @click.option("--log-format", type=click.Choice(["text", "json"]), default=None,
               help="Log every step to standard error.")  # fmt: skip
-def command(**given: Any) -> int:  # noqa: ANN401 - one parameter for each option
+def command(**given: Any) -> int:
     """Fetch archives, verify them, and file them under their published keys.
 
     \b
@@ -81,7 +81,7 @@ async def _collect(given: dict[str, Any]) -> int:
     return await run_to_end(workflow, as_json=given["as_json"], strict=given["strict"])
 
 
-def _progress_sink(meter: Any, *, quiet: bool) -> Any:  # noqa: ANN401 - types cost start-up time
+def _progress_sink(meter: Any, *, quiet: bool) -> Any:
     """A live display on a terminal, lines elsewhere; both on standard error."""
     if sys.stderr.isatty() and not quiet:
         from crypto_lakehouse.sinks.progress import ProgressSink
@@ -92,7 +92,7 @@ def _progress_sink(meter: Any, *, quiet: bool) -> Any:  # noqa: ANN401 - types c
     return LinesSink(meter, quiet=quiet)
 
 
-async def run_to_end(workflow: Any, *, as_json: bool, strict: bool = False) -> int:  # noqa: ANN401
+async def run_to_end(workflow: Any, *, as_json: bool, strict: bool = False) -> int:
     """Run a collection until it ends or a signal ends it; print its result.
 
     Returns:

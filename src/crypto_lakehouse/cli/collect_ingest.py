@@ -12,9 +12,9 @@ __all__ = ["collect_and_ingest"]
 
 
 async def collect_and_ingest(
-    config: Any,  # noqa: ANN401 - a WorkflowConfig; types cost start-up time
+    config: Any,
     sinks: Sequence[Any],
-    meter: Any,  # noqa: ANN401
+    meter: Any,
     given: dict[str, Any],
 ) -> int:
     """Collect, and ingest what is verified while more is fetched; print both results."""

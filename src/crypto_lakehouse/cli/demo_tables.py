@@ -69,7 +69,7 @@ def _nothing(_text: str) -> None:
     return None
 
 
-def _ask(lake: Any) -> None:  # noqa: ANN401 - of the extra
+def _ask(lake: Any) -> None:
     from crypto_lakehouse.cli.query_output import write_rows
 
     for question, sql in QUESTIONS:
@@ -81,7 +81,7 @@ def _indented(text: str) -> str:
     return "\n".join(f"    {line}" for line in text.splitlines())
 
 
-def _draw(lake: Any, output: Path, say: Any) -> list[Path]:  # noqa: ANN401
+def _draw(lake: Any, output: Path, say: Any) -> list[Path]:
     if find_spec("matplotlib") is None:
         say("\nNo pictures in this demo: install them with `pip install 'crypto-lakehouse[plot]'`")
         return []

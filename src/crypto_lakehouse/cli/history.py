@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from crypto_lakehouse.cli.output_option import output_option
+
 if TYPE_CHECKING:
     from crypto_lakehouse.ledger.history import Change, Version
 
@@ -18,15 +20,7 @@ __all__ = ["command"]
 
 @click.command("history")
 @click.argument("key", required=False)
-@click.option(
-    "--output",
-    "-o",
-    "--output-directory",
-    "output",
-    required=True,
-    metavar="DIR",
-    help="The directory that `collect` wrote to.",
-)
+@output_option()
 @click.option("--since", metavar="DAY", help="Every change from this UTC day on, YYYY-MM-DD.")
 @click.option(
     "--as-of",

@@ -26,7 +26,7 @@ __all__ = ["command", "ingest_text", "ingest_to_end"]
 @click.option("--again", is_flag=True, help="Read archives once more that are in the tables.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as one JSON object.")
 @click.option("--quiet", "-q", is_flag=True, help="The result only.")
-def command(**given: Any) -> int:  # noqa: ANN401 - one parameter for each option
+def command(**given: Any) -> int:
     """Bring verified archives into typed, versioned tables.
 
     One archive is one unit: what is in its table already is left alone, a re-published archive
@@ -49,7 +49,7 @@ async def _ingest(given: dict[str, Any]) -> int:
     return await ingest_to_end(workflow, as_json=given["as_json"], quiet=given["quiet"])
 
 
-async def ingest_to_end(workflow: Any, *, as_json: bool, quiet: bool) -> int:  # noqa: ANN401
+async def ingest_to_end(workflow: Any, *, as_json: bool, quiet: bool) -> int:
     """Run an ingestion until it ends or a signal ends it; print its result."""
     from crypto_lakehouse.cli.signals import run_until_signal
     from crypto_lakehouse.core.errors import LakehouseError

@@ -28,7 +28,7 @@ def command() -> None:
 @command.command("tables")
 @place_options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def list_tables(**given: Any) -> int:  # noqa: ANN401
+def list_tables(**given: Any) -> int:
     """Name the tables, with rows, files and bytes."""
     with open_lake(given) as lake:
         found = {name: _summary(lake, name) for name in lake.tables}
@@ -56,7 +56,7 @@ def _summary(lake: Lake, name: str) -> dict[str, int]:
 @command.command("snapshots")
 @place_options
 @click.argument("table")
-def list_snapshots(**given: Any) -> int:  # noqa: ANN401
+def list_snapshots(**given: Any) -> int:
     """List the versions of a table, oldest first."""
     with open_lake(given) as lake:
         for each in lake.snapshots(given["table"]):
@@ -70,7 +70,7 @@ def list_snapshots(**given: Any) -> int:  # noqa: ANN401
 @command.command("compact")
 @place_options
 @_TABLE
-def compact_tables(**given: Any) -> int:  # noqa: ANN401
+def compact_tables(**given: Any) -> int:
     """Join the small files of each partition to one; all tables, or those named."""
     from crypto_lakehouse.version import __version__
 
@@ -88,7 +88,7 @@ def compact_tables(**given: Any) -> int:  # noqa: ANN401
 @_TABLE
 @click.option("--older-than", type=float, default=7.0, show_default=True, metavar="DAYS",
               help="Forget snapshots that are older.")  # fmt: skip
-def expire_snapshots(**given: Any) -> int:  # noqa: ANN401
+def expire_snapshots(**given: Any) -> int:
     """Forget old snapshots, and delete the files that only they knew.
 
     The newest snapshot always stays. What was replaced before cannot be read any more then.
@@ -107,7 +107,7 @@ def expire_snapshots(**given: Any) -> int:  # noqa: ANN401
 @_TABLE
 @click.option("--older-than", type=float, default=None, metavar="DAYS",
               help="Only older files. [default: 1 with --catalog, else 0]")  # fmt: skip
-def sweep_orphans(**given: Any) -> int:  # noqa: ANN401
+def sweep_orphans(**given: Any) -> int:
     """Delete files in the tables' folders that no snapshot knows."""
     days = given["older_than"]
     if days is None and given["catalog"]:

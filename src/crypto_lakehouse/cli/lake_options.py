@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from crypto_lakehouse.cli.output_option import MIRROR, output_option
+
 if TYPE_CHECKING:
     from crypto_lakehouse.tables.lake.lake import Lake
     from crypto_lakehouse.workflows.lake_config import LakeConfig
@@ -16,8 +18,7 @@ __all__ = ["lake_config", "lake_options", "open_lake", "place_options", "selecti
 _Command = TypeVar("_Command", bound=Callable[..., object])
 
 _PLACE = (
-    click.option("--output", "-o", "--output-directory", "output", required=True, metavar="DIR",
-                 help="The directory that `collect` wrote to, or any mirror of the archive."),
+    output_option(text=MIRROR),
     click.option("--lake", metavar="DIR", help="The tables. [default: DIR/.lakehouse/lake]"),
     click.option("--catalog", metavar="NAME",
                  help="A catalog of pyiceberg's configuration instead of the embedded one."),

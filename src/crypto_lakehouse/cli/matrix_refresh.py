@@ -71,7 +71,7 @@ __all__ = ["command"]
 @click.option("--force", is_flag=True, help="Overwrite FILE where it exists.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
 def command(
-    destination: Path | None, *, force: bool, as_json: bool, **given: Any  # noqa: ANN401 - option values
+    destination: Path | None, *, force: bool, as_json: bool, **given: Any
 ) -> int:  # fmt: skip
     """List a source's folders, and write a dated matrix with the symbols of each series.
 

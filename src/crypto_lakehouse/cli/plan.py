@@ -33,7 +33,7 @@ LONGEST_SERIES_TABLE = 40
               default="table", help="urls and keys print one archive per line.")  # fmt: skip
 @click.option("--by", type=click.Choice(["series", "type"]), default=None,
               help="What a line of the table is. [default: series, where few]")  # fmt: skip
-def command(**given: Any) -> int:  # noqa: ANN401 - one parameter for each option
+def command(**given: Any) -> int:
     """Show what `collect` would do with the same options; no archive is fetched or written.
 
     Where the source has a listing it is read, and the plan knows bytes; else the plan comes from
@@ -153,7 +153,7 @@ def _table(plan: AnyPlan, config: WorkflowConfig, by: str | None) -> None:
     click.echo(_summary(total, bytes_text, duration_text))
 
 
-def _summary(total: SeriesSize, bytes_text: Any, duration_text: Any) -> str:  # noqa: ANN401
+def _summary(total: SeriesSize, bytes_text: Any, duration_text: Any) -> str:
     due = total.daily + total.monthly
     size = bytes_text(total.size_bytes) if total.size_bytes is not None else "size unknown"
     missing = f", {total.missing} missing at the source" if total.missing else ""

@@ -23,7 +23,7 @@ __all__ = ["command"]
 @click.option("--to", metavar="FILE", help="Write the rows to a file instead.")
 @click.option("--as-of", metavar="TIME", help="The tables as they were then: a day or a time.")
 @click.option("--explain", is_flag=True, help="Say what is read, on standard error.")
-def command(**given: Any) -> int:  # noqa: ANN401 - one parameter for each option
+def command(**given: Any) -> int:
     """Ask the tables in SQL (DuckDB's); `.shell` opens an interactive session.
 
     Tables are named after market and type, as spot.klines and futures_um.funding_rate;

@@ -12,6 +12,7 @@ from typing import IO, Any
 import click
 
 from crypto_lakehouse.core.errors import QueryError
+from crypto_lakehouse.stores.whole_file import whole_file
 
 __all__ = ["write_rows"]
 
@@ -21,7 +22,7 @@ _SHOWN = 100
 _BATCH = 1 << 16
 
 
-def write_rows(relation: Any, form: str, to: str | None) -> None:  # noqa: ANN401 - DuckDB's
+def write_rows(relation: Any, form: str, to: str | None) -> None:
     """Write a result as `table`, `csv`, `json` (an object a line) or `parquet`.
 
     Raises:
@@ -42,19 +43,14 @@ def _opened(to: str | None) -> Iterator[IO[bytes]]:
         yield sys.stdout.buffer
         sys.stdout.flush()
         return
-    path = Path(to)
-    part = path.with_name(f".{path.name}.part")
     try:
-        with part.open("wb") as file:
+        with whole_file(Path(to)) as part, part.open("wb") as file:
             yield file
-        part.replace(path)
     except OSError as error:
         raise QueryError("query", f"`{to}` cannot be written: {error.strerror}") from error
-    finally:
-        part.unlink(missing_ok=True)
 
 
-def _table(relation: Any, file: IO[bytes]) -> None:  # noqa: ANN401
+def _table(relation: Any, file: IO[bytes]) -> None:
     from rich.console import Console
     from rich.table import Table
 
@@ -102,7 +98,7 @@ def _cell(value: object) -> str:
     return escape(f"{value:.10g}" if isinstance(value, float) else str(value))
 
 
-def _csv(relation: Any, file: IO[bytes]) -> None:  # noqa: ANN401
+def _csv(relation: Any, file: IO[bytes]) -> None:
     from pyarrow import csv
 
     reader = relation.to_arrow_reader(_BATCH)
@@ -111,14 +107,14 @@ def _csv(relation: Any, file: IO[bytes]) -> None:  # noqa: ANN401
             writer.write_batch(batch)
 
 
-def _json(relation: Any, file: IO[bytes]) -> None:  # noqa: ANN401
+def _json(relation: Any, file: IO[bytes]) -> None:
     for batch in relation.to_arrow_reader(_BATCH):
         for row in batch.to_pylist():
             line = json.dumps(_plain(row), ensure_ascii=False)
             file.write(f"{line}\n".encode())
 
 
-def _plain(value: Any) -> Any:  # noqa: ANN401 - any value of a row
+def _plain(value: Any) -> Any:
     from datetime import date, datetime
     from decimal import Decimal
 
@@ -135,7 +131,7 @@ def _plain(value: Any) -> Any:  # noqa: ANN401 - any value of a row
     return str(value)
 
 
-def _parquet(relation: Any, file: IO[bytes]) -> None:  # noqa: ANN401
+def _parquet(relation: Any, file: IO[bytes]) -> None:
     import pyarrow.parquet as pq
 
     if file is sys.stdout.buffer and sys.stdout.isatty():

@@ -12,7 +12,7 @@ import click
 __all__ = ["run_until_signal"]
 
 
-async def run_until_signal(workflow: Any, words: str) -> Any:  # noqa: ANN401 - any workflow
+async def run_until_signal(workflow: Any, words: str) -> Any:
     """Run; the first SIGINT or SIGTERM stops in order, the second at once.
 
     Args:
@@ -33,7 +33,7 @@ async def run_until_signal(workflow: Any, words: str) -> Any:  # noqa: ANN401 - 
 
 
 async def _stop_on_signal(
-    workflow: Any,  # noqa: ANN401
+    workflow: Any,
     words: str,
     *,
     task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED,

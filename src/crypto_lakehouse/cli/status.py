@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from crypto_lakehouse.cli.options import option_overrides
+from crypto_lakehouse.cli.output_option import output_option
 
 if TYPE_CHECKING:
     from crypto_lakehouse.coverage.coverage import Hole, HoleCause, SeriesCoverage
@@ -33,15 +34,7 @@ _HOLE_LINE = "    {} to {}, {} days {}: {}"
 
 
 @click.command("status")
-@click.option(
-    "--output",
-    "-o",
-    "--output-directory",
-    "output_directory",
-    required=True,
-    metavar="DIR",
-    help="The directory that `collect` wrote to.",
-)
+@output_option("output_directory")
 @click.option(
     "--markets", metavar="LIST", help="spot, futures_um, futures_cm, options. [default: all]"
 )

@@ -9,6 +9,7 @@ import anyio
 import click
 
 from crypto_lakehouse.cli.lake_options import lake_config, selection_options
+from crypto_lakehouse.cli.output_option import MIRROR, output_option
 
 if TYPE_CHECKING:
     from crypto_lakehouse.tables.quality.findings import ValidationReport
@@ -17,13 +18,12 @@ __all__ = ["command"]
 
 
 @click.command("validate")
-@click.option("--output", "-o", "--output-directory", "output", required=True, metavar="DIR",
-              help="What `collect` wrote to, or any mirror of the archive.")  # fmt: skip
+@output_option(text=MIRROR)
 @selection_options
 @click.option("--html", metavar="FILE", help="Write the report as one HTML page, with plots.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as one JSON object.")
 @click.option("--strict", is_flag=True, help="Exit 3 for warnings, too.")
-def command(**given: Any) -> int:  # noqa: ANN401 - one parameter for each option
+def command(**given: Any) -> int:
     """Read verified archives and check their content; nothing is changed.
 
     A right checksum says that bytes are the publisher's, not that the rows are sound. Exit code

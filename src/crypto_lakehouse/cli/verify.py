@@ -13,6 +13,7 @@ import anyio
 import click
 
 from crypto_lakehouse.cli.options import option_overrides
+from crypto_lakehouse.cli.output_option import MIRROR, output_option
 
 if TYPE_CHECKING:
     from crypto_lakehouse.cli.verify_output import Outputs
@@ -29,15 +30,7 @@ LISTED = 100
 
 
 @click.command("verify")
-@click.option(
-    "--output",
-    "-o",
-    "--output-directory",
-    "output",
-    required=True,
-    metavar="DIR",
-    help="The directory that `collect` wrote to, or any mirror of the archive.",
-)
+@output_option(text=MIRROR)
 @click.option("--sample", metavar="N", help="Only a part: a share as 5%, or a number as 1000.")
 @click.option("--seed", metavar="TEXT", help="Which part; the same seed takes the same one.")
 @click.option("--since", metavar="DAY", help="Only what was written on this UTC day or later.")
@@ -72,7 +65,7 @@ LISTED = 100
     help="With --repair: let in what disagrees with its sidecar.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
-def command(**given: Any) -> int:  # fmt: skip  # noqa: ANN401 - one parameter for each option
+def command(**given: Any) -> int:  # fmt: skip
     """Hash stored archives and compare them with their sidecars, or with the ledger.
 
     Nothing is changed without --repair. Exit code 4: some are damaged or cannot be read; 3: some

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import sys
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from errno import EISDIR
 from pathlib import Path
 from typing import Any, Self, TextIO
@@ -15,6 +15,7 @@ from crypto_lakehouse.cli.render import bytes_text
 from crypto_lakehouse.collection.verifier import DAMAGE, FileState, StoredArchive
 from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.errors import ArchiveKeyError, ConfigurationError, Problem
+from crypto_lakehouse.stores.whole_file import whole_file
 
 __all__ = ["Outputs"]
 
@@ -42,7 +43,7 @@ class Outputs:
         if path is None or path == "-":
             return sys.stdout if path else None
         try:
-            return self._resources.enter_context(_Whole(Path(path).absolute()))
+            return self._resources.enter_context(_opened(Path(path).absolute()))
         except OSError as error:
             reason = f"`{path}` cannot be written: {error.strerror or error}"
             raise ConfigurationError([Problem(option, reason)]) from error
@@ -100,22 +101,13 @@ class Outputs:
             self._say("the file of digests holds the part that was verified, not the whole tree")
 
 
-class _Whole:
-    """A text file that gets its name once it is whole."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        if path.is_dir():
-            raise IsADirectoryError(EISDIR, "it is a directory")
-        self._part = path.with_name(f"{path.name}.{os.getpid()}.part")
-        self._file = self._part.open("w", encoding="utf-8", errors="surrogateescape", newline="\n")
-
-    def __enter__(self) -> TextIO:
-        return self._file
-
-    def __exit__(self, kind: object, *_: object) -> None:
-        self._file.close()
-        if kind is None:
-            self._part.replace(self._path)
-        else:
-            self._part.unlink()
+@contextmanager
+def _opened(path: Path) -> Iterator[TextIO]:
+    """Open a text file that gets its name once it is whole."""
+    if path.is_dir():
+        raise IsADirectoryError(EISDIR, "it is a directory")
+    with (
+        whole_file(path) as part,
+        part.open("w", encoding="utf-8", errors="surrogateescape", newline="\n") as file,
+    ):
+        yield file

@@ -298,7 +298,7 @@ def _of_download(
     download: Download,
     decision: Decision,
     transfer: Transfer,
-    **facts: Any,  # noqa: ANN401 - further fields of `Outcome`
+    **facts: Any,
 ) -> Outcome:
     evidence, fetched = download.evidence, download.fetched
     return Outcome(

@@ -31,6 +31,8 @@ __all__ = [
     "Store",
     "VerifiedObject",
     "Watch",
+    "ignore",
+    "ignore_async",
 ]
 
 #: Behind a key: the beginning of its bytes, beside its final name.
@@ -38,6 +40,14 @@ PART_SUFFIX = ".part"
 
 Emit = Callable[[Sequence[Event]], Awaitable[None]]
 """Hand events on, in order; waits while the sinks are behind (backpressure)."""
+
+
+def ignore(_report: object) -> None:
+    """Take a report of progress, and do nothing: the default of a callback."""
+
+
+async def ignore_async(_report: object) -> None:
+    """Take events, and do nothing: the default of an `Emit`."""
 
 
 Watch = Callable[[bytes | bytearray], None]

@@ -53,10 +53,6 @@ class AllowedHosts:
                 return source
         return None
 
-    def allow(self, target: URL) -> bool:
-        """Whether the source may redirect to `target`."""
-        return not self.refusal(self.source, target)
-
     def refusal(self, url: URL, target: URL) -> str:
         """Say why a redirect from `url` to `target` is not followed, and what to do about it.
 

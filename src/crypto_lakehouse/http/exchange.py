@@ -181,7 +181,7 @@ class Exchange:
             self._abort()
             raise
 
-    def _begin_body(self, message: Any) -> None:  # noqa: ANN401
+    def _begin_body(self, message: Any) -> None:
         """Say who receives the body: the receiver where its length is known, else the parser."""
         length = message.headers.get(hdrs.CONTENT_LENGTH)  # decimal: the parser takes no other
         if length is not None:  # nor one beside a Transfer-Encoding
@@ -204,7 +204,7 @@ class Exchange:
                 payload.set_read_chunk_size(_UNPAUSED_BYTES)
             self._receiver.parse_body()
 
-    async def _waiting(self, awaitable: Any) -> Any:  # noqa: ANN401
+    async def _waiting(self, awaitable: Any) -> Any:
         receiver = self._receiver
         receiver.is_waiting = True
         receiver.timeout.begin()

@@ -38,7 +38,7 @@ def socks_connector(proxy: URL, settings: dict[str, Any]) -> aiohttp.BaseConnect
 
 
 class _Connector(ProxyConnector):
-    async def connect(self, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401
+    async def connect(self, *arguments: Any, **options: Any) -> Any:
         """As aiohttp's; what the proxy says is an error of the system's kind.
 
         Raises:

@@ -20,7 +20,7 @@ from attrs import define, evolve, field, frozen
 from crypto_lakehouse.core.archive import INTERVALS, DataType, Market, Partition, check_symbol
 from crypto_lakehouse.core.errors import ArchiveKeyError, NoListing
 from crypto_lakehouse.core.messages import shown
-from crypto_lakehouse.core.protocols import Listing
+from crypto_lakehouse.core.protocols import Listing, ignore
 from crypto_lakehouse.core.task_groups import one_error
 from crypto_lakehouse.matrix.model import Matrix, MatrixRow
 
@@ -66,17 +66,13 @@ class CrawledMatrix:
     listed: int
 
 
-def _nobody(_progress: CrawlProgress) -> None:
-    return None
-
-
 async def crawl(
     listing: Listing,
     matrix: Matrix,
     *,
     today: date,
     workers: int,
-    on_progress: Callable[[CrawlProgress], None] = _nobody,
+    on_progress: Callable[[CrawlProgress], None] = ignore,
 ) -> CrawledMatrix:
     """List the folders of every row, and make the matrix that they show.
 

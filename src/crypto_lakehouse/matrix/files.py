@@ -42,7 +42,7 @@ def _shipped(name: str) -> Traversable:
     return packaged if packaged.is_file() else Path(__file__).parents[3] / "matrix" / name
 
 
-def parse_json(text: str | bytes, origin: str, noun: str) -> Any:  # noqa: ANN401 - any JSON
+def parse_json(text: str | bytes, origin: str, noun: str) -> Any:
     """Parse JSON in UTF-8, strictly.
 
     Args:

@@ -50,7 +50,7 @@ class JsonReader:
     open_kinds: frozenset[type] = frozenset()
     problems: list[Problem] = attrs.field(init=False, factory=list)
 
-    def read(self, value: object, kind: Any, path: str) -> Any:  # noqa: ANN401 - any kind
+    def read(self, value: object, kind: Any, path: str) -> Any:
         """Read one value.
 
         Args:
@@ -75,7 +75,7 @@ class JsonReader:
             return self._choice(value, arguments, path)
         return self._single(value, kind, path)
 
-    def _object(self, value: object, kind: Any, path: str) -> Any:  # noqa: ANN401
+    def _object(self, value: object, kind: Any, path: str) -> Any:
         if not isinstance(value, Mapping):
             self._fault(path, f"must be an object, not `{shown(value)}`")
             return None
@@ -101,13 +101,13 @@ class JsonReader:
                 hint = allowed_values(name, known)
                 self._fault(path, f"unknown key `{shown(name)}`; {hint}")
 
-    def _list(self, value: object, kind: Any, path: str) -> tuple[Any, ...]:  # noqa: ANN401
+    def _list(self, value: object, kind: Any, path: str) -> tuple[Any, ...]:
         if not isinstance(value, list):
             self._fault(path, f"must be a list, not `{shown(value)}`")
             return ()
         return tuple(self.read(item, kind, f"{path}[{i}]") for i, item in enumerate(value))
 
-    def _mapping(self, value: object, key: Any, item: Any, path: str) -> dict[Any, Any]:  # noqa: ANN401
+    def _mapping(self, value: object, key: Any, item: Any, path: str) -> dict[Any, Any]:
         if not isinstance(value, Mapping):
             self._fault(path, f"must be an object, not `{shown(value)}`")
             return {}
@@ -122,7 +122,7 @@ class JsonReader:
             self._fault(path, f"no `{shown(value)}`; {allowed_values(shown(value), allowed)}")
         return value
 
-    def _single(self, value: object, kind: Any, path: str) -> Any:  # noqa: ANN401
+    def _single(self, value: object, kind: Any, path: str) -> Any:
         try:
             return _LEAVES.structure(value, kind)
         except (TypeError, ValueError) as error:

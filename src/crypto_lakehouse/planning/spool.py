@@ -101,7 +101,7 @@ def _period(
     why: str,
     lag_days: int,
     unlisted: bool,
-    *facts: Any,  # noqa: ANN401
+    *facts: Any,
 ) -> PlannedPeriod:
     listed = None
     if facts:

@@ -169,7 +169,7 @@ def _sync_one(path: str) -> None:
 
 
 @cache
-def _syncfs() -> Any:  # noqa: ANN401 - a foreign function
+def _syncfs() -> Any:
     """Linux's `syncfs(2)`, which Python has no name for; None elsewhere."""
     try:
         function = ctypes.CDLL(None, use_errno=True).syncfs

@@ -346,7 +346,7 @@ class ArchiveCollectionWorkflow(BaseWorkflow):
 
 async def run_collection(
     config: WorkflowConfig | Mapping[str, Any] | str | PathLike[str],
-    **options: Any,  # noqa: ANN401 - handed to the workflow unchanged
+    **options: Any,
 ) -> CollectionReport:
     """Collect archives, verified; the one call that an application needs.
 

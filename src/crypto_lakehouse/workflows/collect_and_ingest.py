@@ -20,7 +20,7 @@ from crypto_lakehouse.core.metrics import ByteMeter
 from crypto_lakehouse.core.protocols import Sink
 from crypto_lakehouse.core.report import CollectionReport
 from crypto_lakehouse.core.task_groups import one_error
-from crypto_lakehouse.core.verdicts import Verdict
+from crypto_lakehouse.core.verdicts import SUCCESSES, Verdict
 from crypto_lakehouse.stores.directory import LocalStore
 from crypto_lakehouse.workflows.archive_collection import ArchiveCollectionWorkflow
 from crypto_lakehouse.workflows.composition import CompositeWorkflow, Step
@@ -148,7 +148,7 @@ class _Gathered:
 
     async def handle(self, events: Sequence[Event]) -> None:
         for event in events:
-            if isinstance(event, ArchiveFinished) and event.verdict in _GOOD:
+            if isinstance(event, ArchiveFinished) and event.verdict in SUCCESSES:
                 self.seen.add(event.archive.key)
                 if event.verdict is Verdict.VERIFIED and event.sha256:
                     await self._hold(event, event.sha256)
@@ -169,6 +169,3 @@ class _Gathered:
         """What is held is ingested with the rest; no portion comes any more."""
         if self.portions is not None:
             await self.portions.aclose()
-
-
-_GOOD = frozenset({Verdict.VERIFIED, Verdict.UNCHANGED})

@@ -152,7 +152,7 @@ class CompositeWorkflow(BaseWorkflow):
                     tasks.start_soon(self._run_step, name, send)
                 sorter.done(await receive.receive())
 
-    async def _run_step(self, name: str, send: Any) -> None:  # noqa: ANN401 - anyio's stream
+    async def _run_step(self, name: str, send: Any) -> None:
         self._reports[name] = await self._step(name)
         self._tell(name, self._reports[name])
         await send.send(name)

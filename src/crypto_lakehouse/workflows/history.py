@@ -17,6 +17,7 @@ from crypto_lakehouse.core.errors import ConfigurationError, Problem, StoreError
 from crypto_lakehouse.ledger import history
 from crypto_lakehouse.ledger.history import Change, Version
 from crypto_lakehouse.stores.directory import OWN_FOLDER, LocalStore
+from crypto_lakehouse.stores.whole_file import whole_file
 
 __all__ = [
     "PruneResult",
@@ -173,20 +174,11 @@ def restore(
     if target.exists() and not overwrite:
         raise ConfigurationError([Problem("--write", f"`{target}` exists; --force replaces it")])
     try:
-        _write_whole(source, target)
+        with whole_file(target) as part:
+            shutil.copyfile(source, part)
     except OSError as error:
         raise StoreError(str(target), error.strerror or str(error)) from error
     return version
-
-
-def _write_whole(source: Path, target: Path) -> None:
-    """Copy beside the target and rename; a failure leaves nothing behind."""
-    part = target.with_name(f"{target.name}.{os.getpid()}.part")
-    try:
-        shutil.copyfile(source, part)
-        part.replace(target)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _check(path: Path, version: Version) -> None:

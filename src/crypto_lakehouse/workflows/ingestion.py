@@ -148,7 +148,7 @@ class IngestWorkflow(BaseWorkflow):
         finally:
             catalog.close()
 
-    def _ingest_table(self, ingestion: Any, schema: Any, sources: list[Any]) -> None:  # noqa: ANN401
+    def _ingest_table(self, ingestion: Any, schema: Any, sources: list[Any]) -> None:
         unchanged = None
         while sources:
             problems = self._problem_count
@@ -175,7 +175,7 @@ class IngestWorkflow(BaseWorkflow):
             unchanged, covered = files.write(schema, [*map(_source, stored)])
             self._note_plan(schema.name, unchanged, covered)
 
-    def _settings(self) -> Any:  # noqa: ANN401 - of the extra
+    def _settings(self) -> Any:
         from crypto_lakehouse.tables.files.parquet_options import FileLayout
         from crypto_lakehouse.tables.ingest.ingestion import IngestSettings
         from crypto_lakehouse.tables.quality.checks import checked_policies
@@ -243,7 +243,7 @@ class IngestWorkflow(BaseWorkflow):
         return WorkflowMetrics(self.name, report.to_mapping(), report)
 
 
-def _source(stored: StoredZip) -> Any:  # noqa: ANN401 - of the extra
+def _source(stored: StoredZip) -> Any:
     from crypto_lakehouse.tables.reading.batch import Source
 
     return Source(stored.archive, stored.path, stored.sha256)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -13,13 +12,14 @@ from attrs import frozen
 
 from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
 from crypto_lakehouse.core.errors import ConfigurationError, Problem
-from crypto_lakehouse.core.events import Event, RunNoted
-from crypto_lakehouse.core.protocols import Emit
+from crypto_lakehouse.core.events import RunNoted
+from crypto_lakehouse.core.protocols import Emit, ignore_async
 from crypto_lakehouse.http.retry import RetryPolicy
 from crypto_lakehouse.matrix.crawl import CrawlProgress, crawl
 from crypto_lakehouse.matrix.load import load_matrix
 from crypto_lakehouse.matrix.model import Matrix
 from crypto_lakehouse.matrix.writer import matrix_text
+from crypto_lakehouse.stores.whole_file import whole_file
 from crypto_lakehouse.workflows.wiring.make_plan import open_lister
 from crypto_lakehouse.workflows.wiring.network import Network
 from crypto_lakehouse.workflows.wiring.transport_stack import open_client, parallel_downloads
@@ -44,10 +44,6 @@ class RefreshedMatrix:
     listed: int
 
 
-async def _nobody(_events: Sequence[Event]) -> None:
-    return None
-
-
 async def refresh_matrix(
     *,
     source_url: str | None = None,
@@ -62,7 +58,7 @@ async def refresh_matrix(
     today: date | None = None,
     environ: Mapping[str, str] | None = None,
     retry: RetryPolicy | None = None,
-    emit: Emit = _nobody,
+    emit: Emit = ignore_async,
     on_progress: Callable[[CrawlProgress], None] | None = None,
 ) -> RefreshedMatrix:
     """List the folders of a source, and make the matrix that they show; nothing is written.
@@ -166,12 +162,9 @@ def write_matrix(matrix: Matrix, path: Path, *, overwrite: bool = False) -> None
         ConfigurationError: As `check_destination`, or the disk said no.
     """
     check_destination(path, overwrite=overwrite)
-    part = path.with_name(f"{path.name}.part")
     try:
-        part.write_text(matrix_text(matrix), encoding="utf-8", newline="\n")
-        part.replace(path)
+        with whole_file(path) as part:
+            part.write_text(matrix_text(matrix), encoding="utf-8", newline="\n")
     except OSError as error:
-        with suppress(OSError):
-            part.unlink()
         reason = f"`{path}` cannot be written: {error.strerror or error}"
         raise ConfigurationError([Problem("--to", reason)]) from error

@@ -66,7 +66,7 @@ async def repair_tree(
     *,
     config_file: str | None = None,
     overrides: Mapping[str, Any] | None = None,
-    **options: Any,  # noqa: ANN401 - handed to the workflow unchanged
+    **options: Any,
 ) -> RepairReport:
     """Fetch exactly these archives again, and look at them once more.
 

@@ -17,15 +17,13 @@ from crypto_lakehouse.core.errors import (
     SidecarMalformed,
 )
 from crypto_lakehouse.core.protocols import FileStat, LedgerRow
-from crypto_lakehouse.core.verdicts import Verdict
+from crypto_lakehouse.core.verdicts import SUCCESSES
 from crypto_lakehouse.ledger.sqlite import SqliteLedger
 from crypto_lakehouse.stores.directory import LocalStore
 from crypto_lakehouse.stores.parts import hash_file
 from crypto_lakehouse.stores.tree import key_folders
 
 __all__ = ["StoredZip", "stored_zips"]
-
-_GOOD = frozenset({Verdict.VERIFIED, Verdict.UNCHANGED})
 
 
 @frozen
@@ -87,14 +85,14 @@ def _proven(
     store: LocalStore, archive: Archive, stat: FileStat, row: LedgerRow | None
 ) -> StoredZip:
     path = Path(store.path(archive.key))
-    if row is not None and row.sha256 and row.verdict in _GOOD and row.describes(stat):
+    if row is not None and row.sha256 and row.verdict in SUCCESSES and row.describes(stat):
         return StoredZip(archive, path, row.sha256)
     digest = hash_file(str(path))
     if digest is None:
         return StoredZip(archive, path, "", "it is gone")
     if row is not None and row.accepted and row.sha256 == digest:
         return StoredZip(archive, path, digest)
-    known = row is not None and row.verdict in _GOOD and row.sha256
+    known = row is not None and row.verdict in SUCCESSES and row.sha256
     wanted = known or _published(path)
     if not wanted:
         return StoredZip(archive, path, digest, "nothing proves it: no sidecar, and no ledger")

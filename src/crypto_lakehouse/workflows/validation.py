@@ -117,7 +117,7 @@ def _shares(zips: Iterator[StoredZip]) -> Iterator[list[StoredZip]]:
         yield share
 
 
-def _check_share(share: list[StoredZip], *, policies: Any, exact: bool) -> list[ArchiveQuality]:  # noqa: ANN401
+def _check_share(share: list[StoredZip], *, policies: Any, exact: bool) -> list[ArchiveQuality]:
     from crypto_lakehouse.tables.quality.findings import ArchiveQuality
     from crypto_lakehouse.tables.quality.inspector import Inspector
     from crypto_lakehouse.tables.quality.known_row_holes import load_known_row_holes

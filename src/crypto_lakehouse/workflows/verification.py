@@ -21,7 +21,7 @@ from crypto_lakehouse.collection.verifier import (
 )
 from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.errors import ConfigurationError, Problem
-from crypto_lakehouse.core.protocols import LedgerRow
+from crypto_lakehouse.core.protocols import LedgerRow, ignore_async
 from crypto_lakehouse.ledger.sqlite import SqliteLedger
 from crypto_lakehouse.stores.directory import LocalStore
 from crypto_lakehouse.stores.tree import key_folders
@@ -39,13 +39,9 @@ class _NoLedger:
         return {}
 
 
-async def _nobody(_archive: StoredArchive) -> None:
-    return None
-
-
 async def verify_tree(
     root: str | os.PathLike[str],
-    tell: Callable[[StoredArchive], Awaitable[None]] = _nobody,
+    tell: Callable[[StoredArchive], Awaitable[None]] = ignore_async,
     *,
     sample: Sample | None = None,
     since: date | None = None,

@@ -3,8 +3,7 @@
 A right digest does not say so: the publisher has served broken zips with matching sidecars.
 
 - `stream_check` reads a large zip's member while its bytes pass by, so it is not read back.
-- `plain` recognises a small zip of the usual shape in few steps.
-- `check` reads any zip and says what is wrong with it; the two above leave every doubt to it.
+- `check` reads any zip and says what is wrong with it; `stream_check` leaves every doubt to it.
 - `member` opens the one member, a step at a time, for the checks and for the tables.
 - `inflate` is ISA-L where the processor has it, else zlib.
 

@@ -21,7 +21,6 @@ from crypto_lakehouse.zips.member import (
     directory_fault,
     sizes_of,
 )
-from crypto_lakehouse.zips.plain import is_plain_and_good
 
 __all__ = ["INLINE_BYTES", "check_zip", "zip_fault"]
 
@@ -82,22 +81,17 @@ def _content_fault(archive: zipfile.ZipFile, member: str, step: Callable[[], Non
     return "" if crc == info.CRC else f"the CRC-32 of the zip's member `{member}` is wrong"
 
 
-async def check_zip(
-    open_file: Callable[[], BinaryIO], member: str, size_bytes: int, held: bytes | None = None
-) -> str:
+async def check_zip(open_file: Callable[[], BinaryIO], member: str, size_bytes: int) -> str:
     """Check a zip inline where it is small, in a thread where it is not.
 
     Args:
         open_file: Opens the zip for reading; called here, and the file closed here.
         member: The name that its one member must have.
         size_bytes: The zip's own size.
-        held: Its bytes, where they are in memory.
 
     Returns:
         What is wrong; empty for a good zip.
     """
-    if held is not None and is_plain_and_good(held, member, INLINE_BYTES):
-        return ""
     if size_bytes <= INLINE_BYTES:
         with open_file() as file:
             fault = zip_fault(file, member, limit=INLINE_BYTES)

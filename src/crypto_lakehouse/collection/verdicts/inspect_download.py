@@ -94,7 +94,7 @@ class DownloadInspector:
         is_large = body.held is None and streamed is not None
         if is_large and await to_thread.run_sync(_is_good, streamed, body.reader, member):
             return ""
-        return await check_zip(body.reader, member, body.size_bytes, body.held)
+        return await check_zip(body.reader, member, body.size_bytes)
 
     async def published(self, transfer: Transfer) -> Published:
         """Fetch the sidecar."""

@@ -59,7 +59,7 @@ def parse_config(text: str, name: str) -> dict[str, Any]:
     return values
 
 
-def _json(text: str) -> Any:  # noqa: ANN401 - whatever the file holds
+def _json(text: str) -> Any:
     """JSON in which a key that stands twice is an error, as it is in TOML."""
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -73,7 +73,7 @@ def _json(text: str) -> Any:  # noqa: ANN401 - whatever the file holds
     return json.loads(text, object_pairs_hook=unique)
 
 
-def _yaml(text: str) -> Any:  # noqa: ANN401 - whatever the file holds
+def _yaml(text: str) -> Any:
     from crypto_lakehouse.core.config.yaml_text import parse_yaml
 
     return parse_yaml(text)
@@ -117,7 +117,7 @@ def environment_values(
     return values, problems
 
 
-def parse_text_value(text: str, kind: Any) -> Any:  # noqa: ANN401 - any kind of value
+def parse_text_value(text: str, kind: Any) -> Any:
     """Read a value that arrives as text, from the environment or the command line.
 
     Raises:
@@ -139,7 +139,7 @@ def parse_text_value(text: str, kind: Any) -> Any:  # noqa: ANN401 - any kind of
     return text.split(",") if "," in text and not isinstance(kind, type) else text
 
 
-def _json_text(text: str) -> Any:  # noqa: ANN401
+def _json_text(text: str) -> Any:
     try:
         return _json(text)
     except RecursionError:

@@ -122,7 +122,7 @@ def _word(value: object, choice: Choice) -> str:
     return str(value)
 
 
-def _text(value: object, _: Any) -> str:  # noqa: ANN401
+def _text(value: object, _: Any) -> str:
     if not isinstance(value, str):
         raise TypeError(f"must be text, not {_kind_of(value)}")
     if not value.strip():
@@ -132,23 +132,23 @@ def _text(value: object, _: Any) -> str:  # noqa: ANN401
     return value
 
 
-def _path_or_text(value: object, kind: Any) -> str:  # noqa: ANN401
+def _path_or_text(value: object, kind: Any) -> str:
     return _text(value.__fspath__() if hasattr(value, "__fspath__") else value, kind)
 
 
-def _boolean(value: object, _: Any) -> bool:  # noqa: ANN401
+def _boolean(value: object, _: Any) -> bool:
     if not isinstance(value, bool):
         raise TypeError(f"must be true or false, not {_kind_of(value)}")
     return value
 
 
-def _integer(value: object, _: Any) -> int:  # noqa: ANN401
+def _integer(value: object, _: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"must be a whole number, not {_kind_of(value)}")
     return value
 
 
-def _number(value: object, _: Any) -> float:  # noqa: ANN401
+def _number(value: object, _: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(f"must be a number, not {_kind_of(value)}")
     if not abs(value) <= sys.float_info.max:
@@ -156,7 +156,7 @@ def _number(value: object, _: Any) -> float:  # noqa: ANN401
     return float(value)
 
 
-def _day(value: object, _: Any) -> date:  # noqa: ANN401
+def _day(value: object, _: Any) -> date:
     if isinstance(value, datetime):
         raise TypeError("must be a day, YYYY-MM-DD, without a time")
     if isinstance(value, date):
@@ -172,7 +172,7 @@ def _day(value: object, _: Any) -> date:  # noqa: ANN401
 
 
 def _member(kind: type[StrEnum], noun: str) -> Callable[[object, Any], StrEnum]:
-    def structure(value: object, _: Any) -> StrEnum:  # noqa: ANN401
+    def structure(value: object, _: Any) -> StrEnum:
         try:
             return kind(_text(value, str))
         except (TypeError, ValueError):
@@ -182,7 +182,7 @@ def _member(kind: type[StrEnum], noun: str) -> Callable[[object, Any], StrEnum]:
     return structure
 
 
-def _symbol(value: object, _: Any) -> str:  # noqa: ANN401
+def _symbol(value: object, _: Any) -> str:
     """A symbol or a glob of symbols, in NFC; the wildcards are `*`, `?` and `[...]`."""
     text = unicodedata.normalize("NFC", _text(value, str))
     plain = text.translate(str.maketrans("", "", "*?[]!-")) if is_glob(text) else text
@@ -198,7 +198,7 @@ def is_glob(symbol: str) -> bool:
     return any(character in symbol for character in "*?[")
 
 
-def _interval(value: object, _: Any) -> str:  # noqa: ANN401
+def _interval(value: object, _: Any) -> str:
     """An interval; the exchange's own `1M` is the archive's `1mo`."""
     if value == "1M":
         return "1mo"
@@ -207,7 +207,7 @@ def _interval(value: object, _: Any) -> str:  # noqa: ANN401
     return str(value)
 
 
-def _list(value: object, kind: Any) -> tuple[Any, ...]:  # noqa: ANN401
+def _list(value: object, kind: Any) -> tuple[Any, ...]:
     """A list without repeats, in the order given. A lone word counts as a list of one."""
     values = [value] if isinstance(value, str) else value
     if not isinstance(values, list | tuple | set | frozenset):
@@ -219,8 +219,8 @@ def _list(value: object, kind: Any) -> tuple[Any, ...]:  # noqa: ANN401
     return tuple(dict.fromkeys(items))
 
 
-def _list_or_mapping(key: Any, item: Any) -> Callable[[object, Any], Any]:  # noqa: ANN401
-    def structure(value: object, _: Any) -> Any:  # noqa: ANN401
+def _list_or_mapping(key: Any, item: Any) -> Callable[[object, Any], Any]:
+    def structure(value: object, _: Any) -> Any:
         if not isinstance(value, Mapping):
             return _CONVERTER.structure(value, tuple[item, ...])
         if not value:
@@ -233,14 +233,14 @@ def _list_or_mapping(key: Any, item: Any) -> Callable[[object, Any], Any]:  # no
     return structure
 
 
-def _partitions(value: object, _: Any) -> str | tuple[Partition, ...]:  # noqa: ANN401
+def _partitions(value: object, _: Any) -> str | tuple[Partition, ...]:
     if value in (AUTO, [AUTO], (AUTO,)):
         return AUTO
     return _CONVERTER.structure(value, tuple[Partition, ...])
 
 
 def _number_or_auto(most: int) -> Callable[[object, Any], int | str]:
-    def structure(value: object, kind: Any) -> int | str:  # noqa: ANN401
+    def structure(value: object, kind: Any) -> int | str:
         if value == AUTO:
             return AUTO
         number = _integer(value, kind)
@@ -251,7 +251,7 @@ def _number_or_auto(most: int) -> Callable[[object, Any], int | str]:
     return structure
 
 
-def _proxy_setting(value: object, _: Any) -> str:  # noqa: ANN401
+def _proxy_setting(value: object, _: Any) -> str:
     """A word or a URL, looked at in `config_rules`; other things may hold passwords unmasked."""
     if isinstance(value, str):
         return value
@@ -264,7 +264,7 @@ def _kind_of(value: object) -> str:
     return f"{names.get(type(value), type(value).__name__)} (`{shown(value)}`)"
 
 
-def _is_tuple(kind: Any) -> bool:  # noqa: ANN401
+def _is_tuple(kind: Any) -> bool:
     return getattr(kind, "__origin__", None) is tuple
 
 
@@ -302,7 +302,7 @@ def _config_converter() -> cattrs.Converter:
         converter.register_structure_hook(kind, hook)
     structure_range = make_dict_structure_fn(DateRange, converter, _cattrs_forbid_extra_keys=True)
 
-    def date_range(value: object, kind: Any) -> DateRange:  # noqa: ANN401
+    def date_range(value: object, kind: Any) -> DateRange:
         if not isinstance(value, Mapping):
             raise TypeError(f"must be a mapping with start and end, not {_kind_of(value)}")
         return structure_range(dict(value), kind)

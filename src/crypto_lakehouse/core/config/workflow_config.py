@@ -47,10 +47,10 @@ def _shown(value: object) -> str:
 
 
 def _key(
-    kind: Any,  # noqa: ANN401 - a type or a Choice, both understood by structure_value
-    default: Any = attrs.NOTHING,  # noqa: ANN401
-    **metadata: Any,  # noqa: ANN401
-) -> Any:  # noqa: ANN401
+    kind: Any,
+    default: Any = attrs.NOTHING,
+    **metadata: Any,
+) -> Any:
     """One configuration key: how its value is read, its default, and what bounds it."""
     return field(default=default, repr=_shown, metadata={"kind": kind, **metadata})
 
@@ -260,7 +260,7 @@ def _structured(given: Mapping[str, Any]) -> tuple[dict[str, Any], list[Problem]
     return fields, problems
 
 
-def _plain(value: Any) -> Any:  # noqa: ANN401 - any configuration value
+def _plain(value: Any) -> Any:
     match value:
         case None | bool() | int() | float():
             return value

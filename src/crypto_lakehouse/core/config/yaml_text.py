@@ -10,7 +10,7 @@ from yaml.constructor import ConstructorError
 __all__ = ["parse_yaml"]
 
 
-def parse_yaml(text: str) -> Any:  # noqa: ANN401 - whatever the file holds
+def parse_yaml(text: str) -> Any:
     """Read YAML in which a key that stands twice is an error, and every error names its line.
 
     Raises:
@@ -27,7 +27,7 @@ def parse_yaml(text: str) -> Any:  # noqa: ANN401 - whatever the file holds
 
 
 class _Loader(yaml.SafeLoader):
-    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:  # noqa: ANN401
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         try:
             return super().construct_object(node, deep)
         except (ValueError, LookupError, AttributeError) as error:

@@ -73,7 +73,7 @@ def _compressions(sample: pa.Table | None, codec: str) -> dict[str, str]:
     }
 
 
-def _is_worth_it(column: Any, codec: Any) -> bool:  # noqa: ANN401 - Arrow's
+def _is_worth_it(column: Any, codec: Any) -> bool:
     if pa.types.is_integer(column.type):
         return False  # deltas are packed to the bit
     if not (pa.types.is_floating(column.type) or pa.types.is_decimal(column.type)):

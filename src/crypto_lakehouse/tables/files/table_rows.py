@@ -94,7 +94,7 @@ class RowMaker:
     def _by_year(self) -> bool:
         return all(each.transform == "year" for each in self._times)
 
-    def _first_day(self, day: Any) -> date:  # noqa: ANN401 - a time or a day
+    def _first_day(self, day: Any) -> date:
         return date(day.year, 1 if self._by_year else day.month, 1)
 
     def _partition(self, series: Series, period: date) -> tuple[Any, ...]:
@@ -106,7 +106,7 @@ class RowMaker:
         )
 
 
-def _repeated(values: list[tuple[str, int]]) -> Any:  # noqa: ANN401 - Arrow's types are not of one mind
+def _repeated(values: list[tuple[str, int]]) -> Any:
     """A dictionary array of values, each repeated so often."""
     there = [(text, count) for text, count in values if count]
     ends = pa.array(accumulate(count for _, count in there), pa.int64())
@@ -115,5 +115,5 @@ def _repeated(values: list[tuple[str, int]]) -> Any:  # noqa: ANN401 - Arrow's t
     return pa.DictionaryArray.from_arrays(_decode(runs), dictionary)
 
 
-def _column(frame: pl.DataFrame, field: Any) -> Any:  # noqa: ANN401
+def _column(frame: pl.DataFrame, field: Any) -> Any:
     return pa.chunked_array([frame[field.name].to_arrow().cast(field.type)])

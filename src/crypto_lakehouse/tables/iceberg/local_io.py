@@ -47,10 +47,10 @@ class _DurableFile(PyArrowFile):
         super().__init__(location, path, filesystem)
         self._root = root
 
-    def create(self, overwrite: bool = False) -> Any:  # noqa: ANN401 - pyiceberg's
+    def create(self, overwrite: bool = False) -> Any:
         return _DurableStream(super().create(overwrite), self._root, self._path)
 
-    def create_unsynced(self) -> Any:  # noqa: ANN401
+    def create_unsynced(self) -> Any:
         """A stream for who syncs it later, with others."""
         return super().create()
 
@@ -58,12 +58,12 @@ class _DurableFile(PyArrowFile):
 class _DurableStream:
     """A stream that is on the disk once it is closed."""
 
-    def __init__(self, stream: Any, root: str, path: str) -> None:  # noqa: ANN401
+    def __init__(self, stream: Any, root: str, path: str) -> None:
         self._stream = stream
         self._root = root
         self._path = path
 
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401
+    def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
 
     def __enter__(self) -> Self:

@@ -181,7 +181,7 @@ class Scan:
         )
         return scanner.to_reader()
 
-    def duckdb(self, connection: duckdb.DuckDBPyConnection | None = None) -> Any:  # noqa: ANN401
+    def duckdb(self, connection: duckdb.DuckDBPyConnection | None = None) -> Any:
         """The rows as a DuckDB relation, of the given connection or of a new one."""
         import duckdb
 
@@ -272,7 +272,7 @@ class Scan:
         return filters
 
 
-def time_bounds(table: Table, column: str) -> Any:  # noqa: ANN401 - a callable
+def time_bounds(table: Table, column: str) -> Any:
     """What says the first and last time of a data file; wide open where it does not say."""
     number = table.schema().find_field(column).field_id
     epoch = datetime(1970, 1, 1, tzinfo=UTC)
@@ -314,7 +314,7 @@ def dataset_of(table: Table, locations: Sequence[str]) -> ds.Dataset:
     )
 
 
-def _filesystem(table: Table, location: str) -> Any:  # noqa: ANN401 - Arrow's or None
+def _filesystem(table: Table, location: str) -> Any:
     if "://" not in local_path(location):
         return None
     return file_system_of(location, table.io)

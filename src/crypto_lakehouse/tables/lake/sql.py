@@ -138,7 +138,7 @@ class QuerySession:
                 f"CREATE VIEW {ARCHIVES} AS SELECT * FROM {_HISTORY} QUALIFY {newest}"
             )
 
-    def _source(self, name: str, table: Any, paths: list[str]) -> str:  # noqa: ANN401 - Iceberg's
+    def _source(self, name: str, table: Any, paths: list[str]) -> str:
         if paths and all("://" not in path for path in paths):
             self._paths += paths
             listed = ", ".join(_quoted(path) for path in paths)

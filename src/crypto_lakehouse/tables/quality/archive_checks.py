@@ -52,7 +52,6 @@ class Span:
     rows: int
     first: datetime | None
     last: datetime | None
-    inner_holes: int = 0
 
 
 def step_of(archive: Archive) -> int | None:

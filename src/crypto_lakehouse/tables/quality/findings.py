@@ -146,5 +146,5 @@ def _plain(archive: ArchiveQuality) -> dict[str, Any]:
     return {"verdict": archive.verdict, **plain}
 
 
-def _serialized(_owner: object, _attribute: object, value: Any) -> Any:  # noqa: ANN401
+def _serialized(_owner: object, _attribute: object, value: Any) -> Any:
     return value.isoformat() if isinstance(value, datetime) else value

@@ -98,7 +98,7 @@ class Inspector:
         """Check a batch."""
         frame = self._prepared(batch)
         carried = self._carry(batch, frame)
-        ordered = self._ordered(batch, frame, carried)
+        ordered = self._ordered(batch, frame)
         frame = ordered if ordered is not None else frame
         seen = frame if carried is None else pl.concat([carried, frame])
         self._check_rows(batch, seen)
@@ -143,11 +143,8 @@ class Inspector:
             pl.lit(0, pl.UInt32).alias("_piece"), pl.lit(value=True).alias("_first")
         ).select(frame.columns)
 
-    def _ordered(
-        self, batch: Batch, frame: pl.DataFrame, carried: pl.DataFrame | None
-    ) -> pl.DataFrame | None:
+    def _ordered(self, batch: Batch, frame: pl.DataFrame) -> pl.DataFrame | None:
         """The rows in the order of their key, None where they are in it already."""
-        del carried
         keys = self.schema.key
         before, worse = pl.lit(value=True), pl.lit(value=False)
         for name in keys:
@@ -211,7 +208,7 @@ class Inspector:
         piece: Piece,
         check: Check,
         rows: int,
-        example: Any,  # noqa: ANN401 - a time or an id
+        example: Any,
         since: datetime | None,
         until: datetime | None,
     ) -> None:
@@ -331,7 +328,7 @@ class Inspector:
             findings=tuple(self._findings(piece, state.found.values())),
         )
 
-    def _findings(self, piece: Piece, found: Sequence[Found] | Any) -> Iterator[Finding]:  # noqa: ANN401
+    def _findings(self, piece: Piece, found: Sequence[Found] | Any) -> Iterator[Finding]:
         archive = piece.source.archive
         for each in found:
             severity, sentence, source = each.severity, each.sentence, each.source

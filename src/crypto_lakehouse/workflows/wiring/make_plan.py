@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, date, datetime
 
@@ -12,8 +12,8 @@ from yarl import URL
 
 from crypto_lakehouse.core.config.workflow_config import DEFAULT_LISTING_URL, WorkflowConfig
 from crypto_lakehouse.core.errors import ConfigurationError, ListingError, NoListing
-from crypto_lakehouse.core.events import Event, FolderListed
-from crypto_lakehouse.core.protocols import Emit
+from crypto_lakehouse.core.events import FolderListed
+from crypto_lakehouse.core.protocols import Emit, ignore_async
 from crypto_lakehouse.http.allowed_hosts import AllowedHosts
 from crypto_lakehouse.http.retry import RetryPolicy
 from crypto_lakehouse.http.s3_listing import Lister
@@ -141,9 +141,9 @@ async def plan_alone(
             opening = open_client(config, parallel_downloads(config))
             client = await resources.enter_async_context(opening)
             policy = retry or RetryPolicy(max_retries=config.max_retries)
-            lister = open_lister(config, client, policy, _nobody)
+            lister = open_lister(config, client, policy, ignore_async)
             planner = Planner(
-                config=config, matrix=matrix, holes=load_holes(), lister=lister, emit=_nobody
+                config=config, matrix=matrix, holes=load_holes(), lister=lister, emit=ignore_async
             )
             plan, reason = await planner.plan()
             notes += [reason] if reason else []
@@ -155,7 +155,3 @@ async def plan_alone(
         if empty := plan.why_empty():
             notes.append(f"the plan is empty: {empty}")
         yield plan, notes
-
-
-async def _nobody(_events: Sequence[Event]) -> None:
-    return None
