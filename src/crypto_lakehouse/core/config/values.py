@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Any, NewType, Self
 
 import cattrs
-from attrs import frozen
+from attrs import field, frozen
 from cattrs.gen import make_dict_structure_fn
 from cattrs.v import transform_error
 
@@ -21,8 +21,10 @@ from crypto_lakehouse.core.symbols import ContractType
 
 __all__ = [
     "AUTO",
+    "MOST",
     "Choice",
     "DateRange",
+    "Interval",
     "Intervals",
     "Parallelism",
     "Partitions",
@@ -46,7 +48,10 @@ Parallelism = NewType("Parallelism", object)
 Processes = NewType("Processes", object)
 ProxySetting = NewType("ProxySetting", object)
 _Symbol = NewType("_Symbol", str)
-_Interval = NewType("_Interval", str)
+Interval = NewType("Interval", str)
+
+#: The largest number of those kinds that are a number or `auto`.
+MOST = {Parallelism: 256, Processes: 64}
 
 
 class Choice(tuple[str, ...]):
@@ -63,8 +68,8 @@ class Choice(tuple[str, ...]):
 class DateRange:
     """UTC days, both inclusive."""
 
-    start: date
-    end: date
+    start: date = field(metadata={"help": "First UTC day, YYYY-MM-DD."})
+    end: date = field(metadata={"help": "Last UTC day, inclusive."})
 
 
 def structure_value(
@@ -291,12 +296,12 @@ def _config_converter() -> cattrs.Converter:
     converter.register_structure_hook_func(_is_tuple, _list)
     for kind, hook in (
         (_Symbol, _symbol),
-        (_Interval, _interval),
+        (Interval, _interval),
         (Symbols, _list_or_mapping(Market, _Symbol)),
-        (Intervals, _list_or_mapping(DataType, _Interval)),
+        (Intervals, _list_or_mapping(DataType, Interval)),
         (Partitions, _partitions),
-        (Parallelism, _number_or_auto(256)),
-        (Processes, _number_or_auto(64)),
+        (Parallelism, _number_or_auto(MOST[Parallelism])),
+        (Processes, _number_or_auto(MOST[Processes])),
         (ProxySetting, _proxy_setting),
     ):
         converter.register_structure_hook(kind, hook)
