@@ -27,7 +27,7 @@ from crypto_lakehouse.version import __version__
 __all__ = ["cli", "main"]
 
 _COMMANDS = (
-    "collect", "plan", "status", "history", "verify", "matrix",
+    "collect", "plan", "config", "status", "history", "verify", "matrix",
     "ingest", "validate", "query", "lake", "bench", "demo",
 )  # fmt: skip
 
