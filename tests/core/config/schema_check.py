@@ -6,13 +6,15 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from crypto_lakehouse.core.config.schema import config_schema
+
 _TYPES: dict[str, Any] = {
     "object": dict, "array": list, "string": str, "boolean": bool, "null": type(None),
     "integer": int, "number": (int, float),
 }  # fmt: skip
 
 #: What says nothing about whether a value is valid.
-_WORDS = {"description", "default", "deprecated", "title", "$schema", "format"}
+_WORDS = {"description", "default", "deprecated", "title", "examples", "$schema", "format"}
 
 
 def is_valid(value: Any, schema: dict[str, Any]) -> bool:
@@ -35,6 +37,9 @@ def _is_open(value: Any, rule: Any, schema: dict[str, Any]) -> bool:
 
 
 _CHECKS: dict[str, Callable[[Any, Any, dict[str, Any]], bool]] = {
+    "$ref": lambda value, rule, _: is_valid(
+        value, config_schema()["properties"][rule.removeprefix("#/properties/")]
+    ),
     "type": _has_type,
     "enum": lambda value, rule, _: value in rule,
     "const": lambda value, rule, _: value == rule,

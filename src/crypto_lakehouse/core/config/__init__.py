@@ -1,7 +1,7 @@
 """What a run is asked to do: `workflow_config.WorkflowConfig`, checked as a whole before it runs.
 
 1. `sources` turns text in JSON, TOML or YAML, and environment variables, into plain values.
-2. `layers` merges them: a later source wins, key by key.
+2. `layers` merges them and the profile (`profiles`): a later source wins, key by key.
 3. `values` reads each value as its type and refuses what it would have to guess.
 4. `rules` checks what spans keys: unknown and outdated keys, combinations that cannot run.
 

@@ -19,6 +19,7 @@ from crypto_lakehouse.core.config.values import (
     Parallelism,
     Partitions,
     Processes,
+    Profile,
     ProxySetting,
     Symbols,
 )
@@ -35,6 +36,7 @@ _FORMS: dict[Any, str] = {
     Intervals: "list, or {data type: list}",
     Partitions: "`daily`, `monthly`, or `auto`",
     Parallelism: f"1..{MOST[Parallelism]}, or `auto`",
+    Profile: "`development`, `production`, or a profile of the file",
     Processes: f"1..{MOST[Processes]}, or `auto`",
     ProxySetting: "`environment`, `none`, or a URL",
 }

@@ -2,50 +2,97 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import attrs
+from attrs import define, field
 
-from crypto_lakehouse.core.config.sources import environment_values
+from crypto_lakehouse.core.config.profiles import PROFILES, Profiles
+from crypto_lakehouse.core.config.rules import check_unknown_keys
+from crypto_lakehouse.core.config.sources import ENVIRONMENT_PREFIX, environment_values
 from crypto_lakehouse.core.config.values import structure_value
 from crypto_lakehouse.core.config.workflow_keys import config_keys
 from crypto_lakehouse.core.errors import ConfigurationError, Problem
 
-__all__ = ["merged_values", "structured_values"]
+__all__ = ["MAPPING", "OVERRIDE", "Layers", "lay_sources", "structured_values"]
+
+#: Origins of values, beside profiles and variables, which have names.
+MAPPING, OVERRIDE = "mapping", "override"
 
 
-def merged_values(
-    values: Mapping[str, Any] | object | None,
-    environ: Mapping[str, str],
-    overrides: Mapping[str, Any] | None,
-) -> tuple[dict[str, Any], list[Problem]]:
-    """Lay a mapping, variables and overrides over each other; also what is wrong with variables.
+@define
+class Layers:
+    """Values as they were given, where each is from, and what was found on the way."""
+
+    values: dict[str, Any] = field(factory=dict)
+    origins: dict[str, str] = field(factory=dict)
+    notes: list[str] = field(factory=list)
+    problems: list[Problem] = field(factory=list)
+
+    def put(self, layer: Mapping[str, Any], origin: Callable[[str], str]) -> None:
+        """Put a layer over those below; it may give one edge of a range, or replace it."""
+        below = self.values.get("date_range")
+        if layer.get("default_date") is not None and "date_range" not in layer:
+            self.values.pop("date_range", None)
+            self.origins.pop("date_range", None)
+        origins = {name: origin(name) for name in layer}
+        above = layer.get("date_range")
+        self.values.update(layer)
+        if isinstance(below, Mapping) and isinstance(above, Mapping):
+            self.values["date_range"] = {**below, **above}
+            if not set(below) <= set(above):
+                origins["date_range"] = f"{self.origins['date_range']}; {origins['date_range']}"
+        self.origins.update(origins)
+
+
+def lay_sources(
+    values: object, environ: Mapping[str, str], overrides: Mapping[str, Any] | None
+) -> Layers:
+    """Lay a mapping, its profile, variables and overrides over each other.
 
     Raises:
         ConfigurationError: The first is no mapping.
     """
-    base = {} if values is None else values
-    if not isinstance(base, Mapping):
+    base = _mapping(values)
+    above = overrides or {}
+    keys = config_keys()
+    kinds = {name: item.metadata["kind"] for name, item in keys.items()}
+    variables, problems = environment_values(environ, kinds)
+    profiles = Profiles.read(base.pop(PROFILES, {}), keys)
+    name = _first_given("environment", above, variables, base)
+    layers = Layers(notes=list(profiles.notes), problems=[*problems, *profiles.problems])
+    layers.problems += profiles.fault_of(name)
+    layers.put(base, lambda _: MAPPING)
+    if isinstance(name, str):
+        layers.put(profiles.by_name.get(name, {}), lambda _: f"profile `{name}`")
+    layers.put(variables, lambda key: _variables(key, environ))
+    layers.put(above, lambda _: OVERRIDE)
+    layers.values, notes, unknown = check_unknown_keys(layers.values, keys)
+    layers.notes += notes
+    layers.problems += unknown
+    return layers
+
+
+def _mapping(values: object) -> dict[str, Any]:
+    if values is None:
+        return {}
+    if not isinstance(values, Mapping):
         kind = type(values).__name__
         raise ConfigurationError([Problem("$", f"must be a mapping of keys, not {kind}")])
-    kinds = {name: item.metadata["kind"] for name, item in config_keys().items()}
-    from_environment, problems = environment_values(environ, kinds)
-    merged: dict[str, Any] = {}
-    for layer in (base, from_environment, overrides or {}):
-        _overlay(merged, layer)
-    return merged, problems
+    return dict(values)
 
 
-def _overlay(merged: dict[str, Any], layer: Mapping[str, Any]) -> None:
-    """Put a later layer over earlier ones; it may give one edge of a range, or replace it."""
-    below = merged.get("date_range")
-    if layer.get("default_date") is not None and "date_range" not in layer:
-        merged.pop("date_range", None)
-    merged.update(layer)
-    above = layer.get("date_range")
-    if isinstance(below, Mapping) and isinstance(above, Mapping):
-        merged["date_range"] = {**below, **above}
+def _first_given(name: str, *layers: Mapping[str, Any]) -> object:
+    default = config_keys()[name].default
+    return next((layer[name] for layer in layers if layer.get(name) is not None), default)
+
+
+def _variables(key: str, environ: Mapping[str, str]) -> str:
+    """The variables that give a key its value; a range may have one for each edge."""
+    name = f"{ENVIRONMENT_PREFIX}{key.upper()}"
+    edges = (f"{name}_START", f"{name}_END") if key == "date_range" else ()
+    return f"variable {', '.join(each for each in (name, *edges) if environ.get(each))}"
 
 
 def structured_values(given: Mapping[str, Any]) -> tuple[dict[str, Any], list[Problem]]:

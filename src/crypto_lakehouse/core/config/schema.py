@@ -10,6 +10,7 @@ import attrs
 
 from crypto_lakehouse.core.archive import INTERVALS, DataType, Market, Partition
 from crypto_lakehouse.core.config.keys import described
+from crypto_lakehouse.core.config.profiles import PROFILES, USUAL_PROFILES
 from crypto_lakehouse.core.config.proxy_settings import ENVIRONMENT, NONE, PROXY_PORTS
 from crypto_lakehouse.core.config.rules import OLDER_KEYS
 from crypto_lakehouse.core.config.values import (
@@ -21,6 +22,7 @@ from crypto_lakehouse.core.config.values import (
     Parallelism,
     Partitions,
     Processes,
+    Profile,
     ProxySetting,
     Symbols,
 )
@@ -51,13 +53,27 @@ def config_schema() -> _Schema:
         "title": "Configuration of crypto-lakehouse",
         "type": "object",
         "additionalProperties": False,
-        "properties": {**key_schemas(), **older},
+        "properties": {**key_schemas(), PROFILES: _profiles(), **older},
     }
 
 
 def key_schemas() -> dict[str, _Schema]:
     """Return the schema of each key's values."""
     return {name: _key(attribute) for name, attribute in config_keys().items()}
+
+
+def _profiles() -> _Schema:
+    keys = {name: {"$ref": f"#/properties/{name}"} for name in config_keys()}
+    del keys["environment"]
+    return {
+        "description": "Keys that hold in one environment, under its name.",
+        "type": "object",
+        "additionalProperties": {
+            "type": "object",
+            "properties": keys,
+            "additionalProperties": False,
+        },
+    }
 
 
 def _key(attribute: attrs.Attribute[Any]) -> _Schema:
@@ -132,5 +148,6 @@ _KINDS: dict[Any, _Schema] = {
     Partitions: {"anyOf": [{"const": AUTO}, *_list(_words(Partition))["anyOf"]]},
     Parallelism: _number_or_auto(MOST[Parallelism]),
     Processes: _number_or_auto(MOST[Processes]),
+    Profile: {**_TEXT, "examples": list(USUAL_PROFILES)},
     ProxySetting: {"anyOf": [_words((ENVIRONMENT, NONE)), _PROXY_URL]},
 }

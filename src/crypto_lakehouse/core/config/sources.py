@@ -12,6 +12,7 @@ from crypto_lakehouse.core.config.values import (
     Intervals,
     Parallelism,
     Processes,
+    Profile,
     ProxySetting,
     Symbols,
 )
@@ -124,7 +125,7 @@ def parse_text_value(text: str, kind: Any) -> Any:  # noqa: ANN401 - any kind of
         ValueError: The text is not of the key's kind.
     """
     text = text.strip()
-    if kind is ProxySetting:  # a password may hold commas and brackets
+    if kind in (ProxySetting, Profile):  # a password may hold commas and brackets
         return text
     if text[:1] in {"[", "{"} and not isinstance(kind, type):
         return _json_text(text)

@@ -29,6 +29,7 @@ __all__ = [
     "Parallelism",
     "Partitions",
     "Processes",
+    "Profile",
     "ProxySetting",
     "Symbols",
     "strict_converter",
@@ -47,6 +48,7 @@ Partitions = NewType("Partitions", object)
 Parallelism = NewType("Parallelism", object)
 Processes = NewType("Processes", object)
 ProxySetting = NewType("ProxySetting", object)
+Profile = NewType("Profile", object)
 _Symbol = NewType("_Symbol", str)
 Interval = NewType("Interval", str)
 
@@ -264,6 +266,13 @@ def _proxy_setting(value: object, _: Any) -> str:  # noqa: ANN401
     raise TypeError(f"must be text, not {kind}; one proxy is for http and https alike")
 
 
+def _profile(value: object, _: Any) -> str:  # noqa: ANN401
+    """A name that is looked at in `profiles`, where the names are known."""
+    if isinstance(value, str):
+        return value
+    raise TypeError(f"must be text, not {_kind_of(value)}")
+
+
 def _kind_of(value: object) -> str:
     names = {dict: "a mapping", list: "a list", str: "text", bool: "true or false"}
     return f"{names.get(type(value), type(value).__name__)} (`{shown(value)}`)"
@@ -303,6 +312,7 @@ def _config_converter() -> cattrs.Converter:
         (Parallelism, _number_or_auto(MOST[Parallelism])),
         (Processes, _number_or_auto(MOST[Processes])),
         (ProxySetting, _proxy_setting),
+        (Profile, _profile),
     ):
         converter.register_structure_hook(kind, hook)
     structure_range = make_dict_structure_fn(DateRange, converter, _cattrs_forbid_extra_keys=True)

@@ -1,8 +1,8 @@
 """What a run is asked to do: `WorkflowConfig`, checked as a whole before anything runs.
 
-Values come from a mapping (a dict, or a parsed JSON, TOML or YAML file), then from environment
-variables `CRYPTO_LAKEHOUSE_*`, then from overrides (command-line options); later wins. Every
-fault is reported at once, with its place.
+Values come from a mapping (a dict, or a parsed JSON, TOML or YAML file), then from the
+profile in it that `environment` chooses, then from environment variables `CRYPTO_LAKEHOUSE_*`, then
+from overrides (command-line options); later wins. Every fault is reported at once, with its place.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from typing import Any
 
 from attrs import field, frozen
 
-from crypto_lakehouse.core.config.layers import merged_values, structured_values
-from crypto_lakehouse.core.config.rules import check_combinations, check_unknown_keys
+from crypto_lakehouse.core.config.layers import lay_sources, structured_values
+from crypto_lakehouse.core.config.profiles import PROFILES, USUAL_PROFILES
+from crypto_lakehouse.core.config.rules import check_combinations
 from crypto_lakehouse.core.config.values import DateRange
 from crypto_lakehouse.core.config.workflow_keys import (
     DEFAULT_LISTING_URL,
@@ -72,20 +73,16 @@ class WorkflowConfig(WorkflowKeys):
         environ: Mapping[str, str] | None = None,
         overrides: Mapping[str, Any] | None = None,
     ) -> None:
-        given, problems = merged_values(
-            values, os.environ if environ is None else environ, overrides
-        )
-        given, notes, unknown = check_unknown_keys(given, config_keys())
-        fields, invalid = structured_values(given)
-        problems += unknown + invalid
-        problems += check_combinations(fields)
+        layers = lay_sources(values, os.environ if environ is None else environ, overrides)
+        fields, invalid = structured_values(layers.values)
+        problems = [*layers.problems, *invalid, *check_combinations(fields)]
         if problems:
             raise ConfigurationError(problems)
         if fields["source_url"] == DEFAULT_SOURCE_URL:  # its endpoints are no other source's
             for name in ("listing_url", "second_source_url"):
                 fields[name] = fields[name] or DEFAULT_LISTING_URL
-        self.__attrs_init__(**fields, warnings=tuple(notes))
-        for note in notes:
+        self.__attrs_init__(**fields, warnings=tuple(layers.notes))
+        for note in layers.notes:
             warnings.warn(note, ConfigurationWarning, stacklevel=2)
 
     @property
@@ -106,8 +103,13 @@ class WorkflowConfig(WorkflowKeys):
         return self.discovery == "listing" or (self.discovery is None and bool(self.listing_url))
 
     def to_mapping(self) -> dict[str, Any]:
-        """Every key with its value in plain JSON types, secrets masked."""
+        """Every key with its value in plain JSON types, secrets masked.
+
+        A profile's name comes with an empty profile, so that the mapping can be read again.
+        """
         plain = {name: _plain(getattr(self, name)) for name in config_keys()}
+        if self.environment not in USUAL_PROFILES:
+            plain[PROFILES] = {self.environment: {}}
         return {name: value for name, value in plain.items() if value is not None}
 
 

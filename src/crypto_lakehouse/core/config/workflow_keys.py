@@ -20,6 +20,7 @@ from crypto_lakehouse.core.config.values import (
     Parallelism,
     Partitions,
     Processes,
+    Profile,
     ProxySetting,
     Symbols,
 )
@@ -317,9 +318,13 @@ class WorkflowKeys:
         ),
     )
     environment: str = key(
-        Choice("development", "production"),
+        Profile,
         "development",
-        about=About("What the run is for.", metavar="NAME"),
+        about=About(
+            "Which profile of the file holds; production logs JSON.",
+            more="See below.",
+            metavar="NAME",
+        ),
     )
 
 
