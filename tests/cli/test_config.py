@@ -1,14 +1,16 @@
-"""`crypto-lakehouse config`: what a configuration may hold."""
+"""`crypto-lakehouse config`: what a configuration holds, and what it may hold."""
 
 from __future__ import annotations
 
 import json
 import logging
+from pathlib import Path
 
 import pytest
 from tests.cli.conftest import Shell, collect
 
 from crypto_lakehouse.core.config.schema import config_schema
+from crypto_lakehouse.core.config.workflow_config import config_keys
 from crypto_lakehouse.testing import ArchiveServer
 
 
@@ -16,6 +18,57 @@ def test_the_schema_is_printed(shell: Shell) -> None:
     code, out, err = shell("config", "schema")
     assert (code, err) == (0, "")
     assert json.loads(out) == config_schema()
+
+
+FILE = """
+symbols: [BTCUSDT]
+date_range: {start: 2025-07-01, end: 2025-07-31}
+source_url: https://me:hunter2@mirror.example
+max_retries: 1
+environments: {production: {max_retries: 9, timeout_seconds: 20}}
+"""
+SHOWN = ("config", "show", "--config", "c.yaml", "--environment", "production", "-o", "out",
+         "--end", "2025-07-02")  # fmt: skip
+
+
+def test_each_value_is_shown_with_its_origin(
+    shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "c.yaml").write_text(FILE)
+    monkeypatch.setenv("CRYPTO_LAKEHOUSE_TIMEOUT_SECONDS", "30")
+    code, out, err = shell(*SHOWN, "--json")
+    assert (code, err) == (0, "")
+    shown = json.loads(out)
+    assert list(shown) == list(config_keys())
+    expected = {
+        "symbols": (["BTCUSDT"], "file"),
+        "date_range": ({"start": "2025-07-01", "end": "2025-07-02"}, "file; option --end"),
+        "source_url": ("https://***@mirror.example", "file"),
+        "max_retries": (9, "profile `production`"),
+        "timeout_seconds": (30.0, "variable CRYPTO_LAKEHOUSE_TIMEOUT_SECONDS"),
+        "output_directory": ("out", "option --output-directory"),
+        "environment": ("production", "option --environment"),
+        "processes": (1, "default"),
+        "listing_url": (None, "default"),
+    }
+    for key, (value, origin) in expected.items():
+        assert shown[key] == {"value": value, "from": origin}
+
+
+def test_the_table_shows_the_same_without_secrets(shell: Shell, tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text(FILE)
+    code, out, _ = shell(*SHOWN)
+    assert code == 0
+    assert "hunter2" not in out
+    for words in ("https://***@mirror.example", "profile `production`", '["BTCUSDT"]', "none"):
+        assert words in out
+
+
+def test_ignored_keys_are_named(shell: Shell, tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text(f"{FILE}\nbatch_size: 5\n")
+    code, _, err = shell(*SHOWN)
+    assert code == 0
+    assert err.startswith("warning: `batch_size`")
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from tests.core.conftest import ENVIRONMENT, MINIMAL, faults, read
 
 from crypto_lakehouse.core.config.schema import config_schema
 from crypto_lakehouse.core.config.sources import parse_config
-from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
+from crypto_lakehouse.core.config.workflow_config import WorkflowConfig, config_keys
 from crypto_lakehouse.core.errors import ConfigurationWarning
 
 PROFILES = {
@@ -102,3 +102,36 @@ def test_profiles_stand_in_files_and_in_the_schema() -> None:
     assert is_valid({**MINIMAL, **FILE}, config_schema())
     assert not is_valid({"environments": {"staging": {"max_retries": 99}}}, config_schema())
     assert not is_valid({"environments": {"staging": {"environment": "x"}}}, config_schema())
+
+
+def test_each_value_knows_its_origin() -> None:
+    variables = {
+        f"{ENVIRONMENT}DATE_RANGE_START": "2025-07-02",
+        f"{ENVIRONMENT}DATE_RANGE_END": "2025-07-03",
+        f"{ENVIRONMENT}INTEGRITY": "",
+    }
+    config = read(
+        {**FILE, "date_range": {"start": "2025-07-01", "end": "2025-07-31"}},
+        variables,
+        {"processes": 2},
+        environment="staging",
+    )
+    assert list(config.origins) == list(config_keys())
+    assert {key: origin for key, origin in config.origins.items() if origin != "default"} == {
+        "output_directory": "profile `staging`",
+        "symbols": "mapping",
+        "date_range": f"variable {ENVIRONMENT}DATE_RANGE_START, {ENVIRONMENT}DATE_RANGE_END",
+        "default_date": "mapping",
+        "max_retries": "profile `staging`",
+        "processes": "override",
+        "environment": "mapping",
+    }
+
+
+def test_a_later_day_takes_the_ranges_origin_away() -> None:
+    given = {"start": "2025-07-01", "end": "2025-07-31"}
+    config = read(date_range=given, overrides={"default_date": "2025-01-01"})
+    assert (config.origins["date_range"], config.origins["default_date"]) == (
+        "default",
+        "override",
+    )

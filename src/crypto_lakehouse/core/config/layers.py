@@ -15,10 +15,10 @@ from crypto_lakehouse.core.config.values import structure_value
 from crypto_lakehouse.core.config.workflow_keys import config_keys
 from crypto_lakehouse.core.errors import ConfigurationError, Problem
 
-__all__ = ["MAPPING", "OVERRIDE", "Layers", "lay_sources", "structured_values"]
+__all__ = ["DEFAULT", "MAPPING", "OVERRIDE", "Layers", "lay_sources", "structured_values"]
 
 #: Origins of values, beside profiles and variables, which have names.
-MAPPING, OVERRIDE = "mapping", "override"
+DEFAULT, MAPPING, OVERRIDE = "default", "mapping", "override"
 
 
 @define

@@ -14,7 +14,7 @@ from typing import Any
 
 from attrs import field, frozen
 
-from crypto_lakehouse.core.config.layers import lay_sources, structured_values
+from crypto_lakehouse.core.config.layers import DEFAULT, lay_sources, structured_values
 from crypto_lakehouse.core.config.profiles import PROFILES, USUAL_PROFILES
 from crypto_lakehouse.core.config.rules import check_combinations
 from crypto_lakehouse.core.config.values import DateRange
@@ -48,6 +48,8 @@ class WorkflowConfig(WorkflowKeys):
 
     Attributes:
         warnings: What was accepted, but deserves a word; one sentence each.
+        origins: Where each value is from, by key: `default`, `mapping`, ``profile `NAME` ``,
+            `variable NAME` or `override`; two with a semicolon if each gives an edge of a range.
 
     Every other attribute is a configuration key, described in `workflow_keys`.
 
@@ -64,6 +66,7 @@ class WorkflowConfig(WorkflowKeys):
     """
 
     warnings: tuple[str, ...] = field(default=(), eq=False, repr=False)
+    origins: Mapping[str, str] = field(factory=dict, eq=False, repr=False)
 
     def __init__(
         self,
@@ -81,7 +84,8 @@ class WorkflowConfig(WorkflowKeys):
         if fields["source_url"] == DEFAULT_SOURCE_URL:  # its endpoints are no other source's
             for name in ("listing_url", "second_source_url"):
                 fields[name] = fields[name] or DEFAULT_LISTING_URL
-        self.__attrs_init__(**fields, warnings=tuple(layers.notes))
+        origins = {name: layers.origins.get(name, DEFAULT) for name in config_keys()}
+        self.__attrs_init__(**fields, warnings=tuple(layers.notes), origins=origins)
         for note in layers.notes:
             warnings.warn(note, ConfigurationWarning, stacklevel=2)
 
