@@ -71,6 +71,19 @@ def test_ignored_keys_are_named(shell: Shell, tmp_path: Path) -> None:
     assert err.startswith("warning: `batch_size`")
 
 
+def test_a_faulty_configuration_is_shown_with_its_faults(shell: Shell) -> None:
+    code, out, err = shell(
+        "config", "show", "--max-retries", "21", "--date", "2025-07-15", "--json"
+    )
+    assert code == 2
+    assert json.loads(out)["default_date"]["value"] == "2025-07-15"
+    assert err.splitlines() == [
+        "error: $.output_directory: required, and missing",
+        "error: $.max_retries: must be at most 20, not 21",
+        "error: $.symbols: required, and missing; name the symbols, as [BTCUSDT]",
+    ]
+
+
 @pytest.fixture
 def logs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a command choose how it logs, and forget it afterwards."""

@@ -40,16 +40,19 @@ def schema() -> None:
 @command.command("show")
 @config_options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def show(**given: Any) -> None:  # noqa: ANN401 - one parameter for each option
-    """Print every value and where it is from; secrets are masked."""
-    anyio.run(partial(_show, given))
+def show(**given: Any) -> int:  # noqa: ANN401 - one parameter for each option
+    """Print every value and where it is from; secrets are masked.
+
+    Exit code 2: the configuration has faults; they are named, and faulty keys have defaults.
+    """
+    return anyio.run(partial(_show, given))
 
 
-async def _show(given: dict[str, Any]) -> None:
+async def _show(given: dict[str, Any]) -> int:
     from crypto_lakehouse.cli.render import print_table
     from crypto_lakehouse.workflows.wiring.load_config import load_config
 
-    config = await load_config(given["config_file"], option_overrides(given))
+    config = await load_config(given["config_file"], option_overrides(given), validate=False)
     for note in config.warnings:
         click.echo(f"warning: {note}", err=True)
     rows = _rows(config, given)
@@ -59,6 +62,9 @@ async def _show(given: dict[str, Any]) -> None:
     else:
         cells = [(key, _cell(value), origin) for key, value, origin in rows]
         print_table("configuration", ("key", "value", "from"), cells)
+    for problem in config.problems:
+        click.echo(f"error: {problem}", err=True)
+    return 2 if config.problems else 0
 
 
 def _rows(config: WorkflowConfig, given: dict[str, Any]) -> list[tuple[str, Any, str]]:

@@ -15,10 +15,18 @@ from crypto_lakehouse.core.config.values import structure_value
 from crypto_lakehouse.core.config.workflow_keys import config_keys
 from crypto_lakehouse.core.errors import ConfigurationError, Problem
 
-__all__ = ["DEFAULT", "MAPPING", "OVERRIDE", "Layers", "lay_sources", "structured_values"]
+__all__ = [
+    "DEFAULT",
+    "KEYWORD",
+    "MAPPING",
+    "OVERRIDE",
+    "Layers",
+    "lay_sources",
+    "structured_values",
+]
 
 #: Origins of values, beside profiles and variables, which have names.
-DEFAULT, MAPPING, OVERRIDE = "default", "mapping", "override"
+DEFAULT, MAPPING, KEYWORD, OVERRIDE = "default", "mapping", "keyword", "override"
 
 
 @define
@@ -47,9 +55,12 @@ class Layers:
 
 
 def lay_sources(
-    values: object, environ: Mapping[str, str], overrides: Mapping[str, Any] | None
+    values: object,
+    environ: Mapping[str, str],
+    overrides: Mapping[str, Any] | None,
+    keywords: Mapping[str, Any],
 ) -> Layers:
-    """Lay a mapping, its profile, variables and overrides over each other.
+    """Lay a mapping, its profile, variables, keywords and overrides over each other.
 
     Raises:
         ConfigurationError: The first is no mapping.
@@ -60,13 +71,14 @@ def lay_sources(
     kinds = {name: item.metadata["kind"] for name, item in keys.items()}
     variables, problems = environment_values(environ, kinds)
     profiles = Profiles.read(base.pop(PROFILES, {}), keys)
-    name = _first_given("environment", above, variables, base)
+    name = _first_given("environment", above, keywords, variables, base)
     layers = Layers(notes=list(profiles.notes), problems=[*problems, *profiles.problems])
     layers.problems += profiles.fault_of(name)
     layers.put(base, lambda _: MAPPING)
     if isinstance(name, str):
         layers.put(profiles.by_name.get(name, {}), lambda _: f"profile `{name}`")
     layers.put(variables, lambda key: _variables(key, environ))
+    layers.put(keywords, lambda _: KEYWORD)
     layers.put(above, lambda _: OVERRIDE)
     layers.values, notes, unknown = check_unknown_keys(layers.values, keys)
     layers.notes += notes

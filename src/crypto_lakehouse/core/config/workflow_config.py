@@ -2,7 +2,8 @@
 
 Values come from a mapping (a dict, or a parsed JSON, TOML or YAML file), then from the
 profile in it that `environment` chooses, then from environment variables `CRYPTO_LAKEHOUSE_*`, then
-from overrides (command-line options); later wins. Every fault is reported at once, with its place.
+from keywords, then from overrides (command-line options); later wins. Every fault is reported
+at once, with its place.
 """
 
 from __future__ import annotations
@@ -10,10 +11,12 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Unpack
 
+import attrs
 from attrs import field, frozen
 
+from crypto_lakehouse.core.config.keywords import ConfigKeywords
 from crypto_lakehouse.core.config.layers import DEFAULT, lay_sources, structured_values
 from crypto_lakehouse.core.config.profiles import PROFILES, USUAL_PROFILES
 from crypto_lakehouse.core.config.rules import check_combinations
@@ -24,7 +27,7 @@ from crypto_lakehouse.core.config.workflow_keys import (
     WorkflowKeys,
     config_keys,
 )
-from crypto_lakehouse.core.errors import ConfigurationError, ConfigurationWarning
+from crypto_lakehouse.core.errors import ConfigurationError, ConfigurationWarning, Problem
 from crypto_lakehouse.core.redaction import redact
 from crypto_lakehouse.core.symbols import SymbolFilter
 
@@ -39,32 +42,39 @@ __all__ = [
 
 @frozen(init=False, kw_only=True)
 class WorkflowConfig(WorkflowKeys):
-    """The configuration of one run; immutable, and free of faults once it exists.
+    """The configuration of one run; immutable, and free of faults unless `problems` names some.
 
     Args:
         values: The mapping to read. Relative paths stay relative to the working directory.
         environ: Environment variables; the process's own by default, `{}` for none.
-        overrides: Values that win over both.
+        overrides: Values that win over all others.
+        validate: Whether faults are raised. If not, `problems` holds them, faulty keys have their
+            defaults (None, if they have none), and nothing runs the configuration.
+        keywords: Keys by their names; they win over the mapping and the variables.
 
     Attributes:
+        problems: Every fault found, if it was not to be raised.
         warnings: What was accepted, but deserves a word; one sentence each.
         origins: Where each value is from, by key: `default`, `mapping`, ``profile `NAME` ``,
-            `variable NAME` or `override`; two with a semicolon if each gives an edge of a range.
+            `variable NAME`, `keyword` or `override`; two, with a semicolon
+            between them, if each gives an edge of a range.
 
     Every other attribute is a configuration key, described in `workflow_keys`.
 
     Raises:
-        ConfigurationError: With every fault found, each with its place.
+        ConfigurationError: With every fault found, each with its place; or `values` is no mapping.
 
     Example:
         >>> config = WorkflowConfig(
-        ...     {"output_directory": "o", "symbols": ["BTCUSDT"], "default_date": "2025-07-15"},
+        ...     {"symbols": ["BTCUSDT"], "default_date": "2025-07-15"},
+        ...     output_directory="o",
         ...     environ={},
         ... )
         >>> config.partitions, config.max_parallel_downloads
         ('auto', 16)
     """
 
+    problems: tuple[Problem, ...] = ()
     warnings: tuple[str, ...] = field(default=(), eq=False, repr=False)
     origins: Mapping[str, str] = field(factory=dict, eq=False, repr=False)
 
@@ -75,17 +85,24 @@ class WorkflowConfig(WorkflowKeys):
         *,
         environ: Mapping[str, str] | None = None,
         overrides: Mapping[str, Any] | None = None,
+        validate: bool = True,
+        **keywords: Unpack[ConfigKeywords],
     ) -> None:
-        layers = lay_sources(values, os.environ if environ is None else environ, overrides)
+        layers = lay_sources(
+            values, os.environ if environ is None else environ, overrides, keywords
+        )
         fields, invalid = structured_values(layers.values)
         problems = [*layers.problems, *invalid, *check_combinations(fields)]
-        if problems:
+        if problems and validate:
             raise ConfigurationError(problems)
+        fields = {**_unread_values(), **fields}
         if fields["source_url"] == DEFAULT_SOURCE_URL:  # its endpoints are no other source's
             for name in ("listing_url", "second_source_url"):
                 fields[name] = fields[name] or DEFAULT_LISTING_URL
         origins = {name: layers.origins.get(name, DEFAULT) for name in config_keys()}
-        self.__attrs_init__(**fields, warnings=tuple(layers.notes), origins=origins)
+        self.__attrs_init__(
+            **fields, problems=tuple(problems), warnings=tuple(layers.notes), origins=origins
+        )
         for note in layers.notes:
             warnings.warn(note, ConfigurationWarning, stacklevel=2)
 
@@ -115,6 +132,12 @@ class WorkflowConfig(WorkflowKeys):
         if self.environment not in USUAL_PROFILES:
             plain[PROFILES] = {self.environment: {}}
         return {name: value for name, value in plain.items() if value is not None}
+
+
+def _unread_values() -> dict[str, Any]:
+    """What stands for a key whose value could not be read."""
+    defaults = {name: item.default for name, item in config_keys().items()}
+    return {name: None if each is attrs.NOTHING else each for name, each in defaults.items()}
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 - any configuration value
