@@ -22,6 +22,7 @@ __all__ = [
     "OVERRIDE",
     "Layers",
     "lay_sources",
+    "mapping_of",
     "structured_values",
 ]
 
@@ -65,7 +66,7 @@ def lay_sources(
     Raises:
         ConfigurationError: The first is no mapping.
     """
-    base = _mapping(values)
+    base = mapping_of(values)
     above = overrides or {}
     keys = config_keys()
     kinds = {name: item.metadata["kind"] for name, item in keys.items()}
@@ -86,7 +87,12 @@ def lay_sources(
     return layers
 
 
-def _mapping(values: object) -> dict[str, Any]:
+def mapping_of(values: object) -> dict[str, Any]:
+    """Return a mapping's copy; nothing for None.
+
+    Raises:
+        ConfigurationError: It is no mapping.
+    """
     if values is None:
         return {}
     if not isinstance(values, Mapping):
@@ -107,11 +113,13 @@ def _variables(key: str, environ: Mapping[str, str]) -> str:
     return f"variable {', '.join(each for each in (name, *edges) if environ.get(each))}"
 
 
-def structured_values(given: Mapping[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
+def structured_values(
+    given: Mapping[str, Any], keys: Mapping[str, attrs.Attribute[Any]]
+) -> tuple[dict[str, Any], list[Problem]]:
     """Turn raw values into fields; a faulty or absent key is left out of the result."""
     fields: dict[str, Any] = {}
     problems: list[Problem] = []
-    for name, item in config_keys().items():
+    for name, item in keys.items():
         value = given.get(name)
         if value is None:
             if item.default is attrs.NOTHING:

@@ -28,6 +28,7 @@ __all__ = [
     "Intervals",
     "Parallelism",
     "Partitions",
+    "Policies",
     "Processes",
     "Profile",
     "ProxySetting",
@@ -48,6 +49,7 @@ Partitions = NewType("Partitions", object)
 Parallelism = NewType("Parallelism", object)
 Processes = NewType("Processes", object)
 ProxySetting = NewType("ProxySetting", object)
+Policies = NewType("Policies", object)
 Profile = NewType("Profile", object)
 _Symbol = NewType("_Symbol", str)
 Interval = NewType("Interval", str)
@@ -266,6 +268,13 @@ def _proxy_setting(value: object, _: Any) -> str:  # noqa: ANN401
     raise TypeError(f"must be text, not {kind}; one proxy is for http and https alike")
 
 
+def _policies(value: object, _: Any) -> dict[str, str]:  # noqa: ANN401
+    """What to do about findings, by check; which there are is known where they are made."""
+    if not isinstance(value, Mapping):
+        raise TypeError(f"must be a mapping of checks to policies, not {_kind_of(value)}")
+    return _CONVERTER.structure(dict(value), dict[str, str])
+
+
 def _profile(value: object, _: Any) -> str:  # noqa: ANN401
     """A name that is looked at in `profiles`, where the names are known."""
     if isinstance(value, str):
@@ -313,6 +322,7 @@ def _config_converter() -> cattrs.Converter:
         (Processes, _number_or_auto(MOST[Processes])),
         (ProxySetting, _proxy_setting),
         (Profile, _profile),
+        (Policies, _policies),
     ):
         converter.register_structure_hook(kind, hook)
     structure_range = make_dict_structure_fn(DateRange, converter, _cattrs_forbid_extra_keys=True)

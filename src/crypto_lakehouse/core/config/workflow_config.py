@@ -91,7 +91,7 @@ class WorkflowConfig(WorkflowKeys):
         layers = lay_sources(
             values, os.environ if environ is None else environ, overrides, keywords
         )
-        fields, invalid = structured_values(layers.values)
+        fields, invalid = structured_values(layers.values, config_keys())
         problems = [*layers.problems, *invalid, *check_combinations(fields)]
         if problems and validate:
             raise ConfigurationError(problems)
