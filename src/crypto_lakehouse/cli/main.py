@@ -46,6 +46,7 @@ Exit codes:
 
 Every option of `collect` is also a configuration key (--config FILE in JSON, TOML or YAML) and
 an environment variable CRYPTO_LAKEHOUSE_<KEY>; options win over variables, variables over files.
+`config show` prints what holds and where it is from.
 """
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +41,8 @@ def test_the_page_holds_the_table_of_the_code() -> None:
 def test_the_table_is_written_between_its_markers(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text(f"before\n{docs.BEGIN}\nold\n{docs.END}\nafter\n")
-    docs.main([str(page)])
+    written_by = [sys.executable, "-m", docs.__name__, str(page)]
+    subprocess.run(written_by, check=True, timeout=50)
     text = page.read_text()
     assert text.startswith(f"before\n{docs.BEGIN}\n| key |")
     assert text.endswith(f"|\n{docs.END}\nafter\n")
