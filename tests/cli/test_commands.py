@@ -16,11 +16,20 @@ from crypto_lakehouse.testing import ArchiveServer, faults
 def test_help_lists_the_commands_and_the_exit_codes(shell: Shell) -> None:
     code, out, _ = shell("--help")
     assert code == 0
-    for word in ("collect", "plan", "verify", "matrix", "demo", "11 another run", "130 / 143"):
+    for word in (
+        "collect",
+        "plan",
+        "config",
+        "verify",
+        "matrix",
+        "demo",
+        "11 another run",
+        "130 / 143",
+    ):
         assert word in out
 
 
-@pytest.mark.parametrize("command", ["collect", "plan", "verify", "matrix", "demo"])
+@pytest.mark.parametrize("command", ["collect", "plan", "config", "verify", "matrix", "demo"])
 def test_every_command_has_help(shell: Shell, command: str) -> None:
     code, out, _ = shell(command, "--help")
     assert code == 0

@@ -111,7 +111,7 @@ def test_plain_parquet_is_an_option(shell: Shell, tree: Path, tmp_path: Path) ->
         (["--policy", "order"], "`order` is not CHECK=WHAT"),
         (["--policy", "ordre=drop"], "did you mean `order`"),
         (["-t", "kline"], "did you mean `klines`"),
-        (["--workers", "0"], "must be 1 to 64"),
+        (["--workers", "0"], "must be at least 1, not 0"),
         (["--format", "parquet", "--catalog", "mine"], "plain Parquet files have no catalog"),
         (["--catalog", "no_such_catalog"], "no_such_catalog"),
     ],
@@ -210,3 +210,19 @@ def test_a_lake_in_use_is_told_after_the_collection(
     assert code == 11
     assert "complete: 13 planned, 13 verified" in out
     assert "error: ingest: " in err
+
+
+def test_a_file_says_what_and_where(shell: Shell, tree: Path, tmp_path: Path) -> None:
+    file = tmp_path / "lake.yaml"
+    file.write_text(f"output_directory: {tree}\nformat: parquet\nlake: {tmp_path / 'files'}\n")
+    code, _, err = shell("ingest", "--config", str(file), "--quiet")
+    assert (code, err) == (0, "")
+    assert list((tmp_path / "files").rglob("*.parquet"))
+    assert shell("validate", "--config", str(file))[0] == 0
+
+
+@pytest.mark.parametrize("command", ["ingest", "validate"])
+def test_a_place_is_required(shell: Shell, command: str) -> None:
+    code, _, err = shell(command)
+    assert code == 2
+    assert "$.output_directory: required, and missing" in err

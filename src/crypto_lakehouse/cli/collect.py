@@ -11,8 +11,11 @@ import anyio
 import click
 
 from crypto_lakehouse.cli.options import config_options, option_overrides
+from crypto_lakehouse.core.config.profiles import PRODUCTION
 
 __all__ = ["command", "run_to_end"]
+
+NO_LOG = "none"
 
 
 @click.command("collect")
@@ -34,8 +37,9 @@ __all__ = ["command", "run_to_end"]
     "--ingest", is_flag=True, help="Bring what is verified into tables, too; see `ingest`."
 )
 @click.option("--quiet", "-q", is_flag=True, help="No progress; warnings and the result only.")
-@click.option("--log-format", type=click.Choice(["text", "json"]), default=None,
-              help="Log every step to standard error.")  # fmt: skip
+@click.option("--log-format", type=click.Choice(["text", "json", NO_LOG]), default=None,
+              help="Log every step to standard error. [default: json in the environment "
+              "production, else none]")  # fmt: skip
 def command(**given: Any) -> int:
     """Fetch archives, verify them, and file them under their published keys.
 
@@ -60,14 +64,11 @@ async def _collect(given: dict[str, Any]) -> int:
     from crypto_lakehouse.workflows.wiring.open_files import raise_open_files_limit
     from crypto_lakehouse.workflows.wiring.transport_stack import wanted_parallel
 
-    if given["log_format"]:
-        from crypto_lakehouse.cli.logs import configure_logging
-
-        configure_logging(given["log_format"])
     overrides = option_overrides(given)
     if given["retry_failed"]:
         overrides["only"] = "failed"
     config = await load_config(given["config_file"], overrides)
+    _log(given["log_format"] or ("json" if config.environment == PRODUCTION else NO_LOG))
     raise_open_files_limit(wanted_parallel(config))
     meter = ByteMeter()
     sinks = [_progress_sink(meter, quiet=given["quiet"])]
@@ -79,6 +80,13 @@ async def _collect(given: dict[str, Any]) -> int:
         return await collect_and_ingest(config, sinks, meter, given)
     workflow = ArchiveCollectionWorkflow(config, sinks=sinks, meter=meter)
     return await run_to_end(workflow, as_json=given["as_json"], strict=given["strict"])
+
+
+def _log(form: str) -> None:
+    if form != NO_LOG:
+        from crypto_lakehouse.cli.logs import configure_logging
+
+        configure_logging(form)
 
 
 def _progress_sink(meter: Any, *, quiet: bool) -> Any:

@@ -45,7 +45,7 @@ def command(**given: Any) -> int:
 async def _ingest(given: dict[str, Any]) -> int:
     from crypto_lakehouse.workflows.ingestion import IngestWorkflow
 
-    workflow = IngestWorkflow(lake_config(given))
+    workflow = IngestWorkflow(await lake_config(given))
     return await ingest_to_end(workflow, as_json=given["as_json"], quiet=given["quiet"])
 
 

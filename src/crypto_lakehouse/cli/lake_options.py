@@ -13,9 +13,32 @@ if TYPE_CHECKING:
     from crypto_lakehouse.tables.lake.lake import Lake
     from crypto_lakehouse.workflows.lake_config import LakeConfig
 
-__all__ = ["lake_config", "lake_options", "open_lake", "place_options", "selection_options"]
+__all__ = [
+    "config_option",
+    "lake_config",
+    "lake_options",
+    "open_lake",
+    "place_options",
+    "selection_options",
+]
 
 _Command = TypeVar("_Command", bound=Callable[..., object])
+
+_CONFIG = click.option(
+    "--config",
+    "config_file",
+    type=click.Path(),
+    metavar="FILE",
+    help="JSON, TOML or YAML with the options as keys; options win over it.",
+)
+_OUTPUT = click.option(
+    "--output",
+    "-o",
+    "--output-directory",
+    "output",
+    metavar="DIR",
+    help="What `collect` wrote to, or any mirror of the archive. [required]",
+)
 
 _PLACE = (
     output_option(text=MIRROR),
@@ -39,6 +62,11 @@ _READING = (
 )  # fmt: skip
 
 
+def config_option(command: _Command) -> _Command:
+    """Add a configuration file."""
+    return _add(command, (_CONFIG,))
+
+
 def place_options(command: _Command) -> _Command:
     """Add where the tables are."""
     return _add(command, _PLACE)
@@ -50,8 +78,8 @@ def selection_options(command: _Command) -> _Command:
 
 
 def lake_options(command: _Command) -> _Command:
-    """Add both."""
-    return place_options(selection_options(command))
+    """Add both, and a configuration file, which may say where."""
+    return config_option(_add(selection_options(command), (_OUTPUT, *_PLACE[1:])))
 
 
 def _add(command: _Command, options: tuple[Callable[[Any], Any], ...]) -> _Command:
@@ -60,14 +88,14 @@ def _add(command: _Command, options: tuple[Callable[[Any], Any], ...]) -> _Comma
     return command
 
 
-def lake_config(given: Mapping[str, Any]) -> LakeConfig:
-    """Read the options.
+async def lake_config(given: Mapping[str, Any]) -> LakeConfig:
+    """Read the options, and the file that `--config` names.
 
     Raises:
         ConfigurationError: With every fault found.
     """
     from crypto_lakehouse.core.errors import ConfigurationError, Problem
-    from crypto_lakehouse.workflows.lake_config import LakeConfig
+    from crypto_lakehouse.workflows.wiring.load_config import load_lake_config
 
     policies: dict[str, str] = {}
     problems: list[Problem] = []
@@ -79,16 +107,16 @@ def lake_config(given: Mapping[str, Any]) -> LakeConfig:
     if problems:
         raise ConfigurationError(problems)
     values: dict[str, Any] = {
-        name: tuple(filter(None, map(str.strip, (given.get(name) or "").split(","))))
+        name: [each.strip() for each in given[name].split(",") if each.strip()]
         for name in ("markets", "symbols", "data_types", "intervals")
+        if given.get(name)
     }
-    same = ("lake", "catalog", "exact", "workers", "format", "compression", "again")
-    return LakeConfig(
-        output_directory=given["output"],
-        policies=policies,
-        **values,
-        **{name: given[name] for name in same if given.get(name) is not None},
-    )
+    same = ("lake", "catalog", "workers", "format", "compression")
+    values |= {name: given[name] for name in same if given.get(name) is not None}
+    values |= {name: True for name in ("exact", "again") if given.get(name)}
+    values |= {"policies": policies} if policies else {}
+    values |= {"output_directory": given["output"]} if given["output"] else {}
+    return await load_lake_config(given["config_file"], values)
 
 
 def open_lake(given: Mapping[str, Any]) -> Lake:

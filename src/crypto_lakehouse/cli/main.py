@@ -27,7 +27,7 @@ from crypto_lakehouse.version import __version__
 __all__ = ["cli", "main"]
 
 _COMMANDS = (
-    "collect", "plan", "status", "history", "verify", "matrix",
+    "collect", "plan", "config", "status", "history", "verify", "matrix",
     "ingest", "validate", "query", "lake", "bench", "demo",
 )  # fmt: skip
 
@@ -46,6 +46,7 @@ Exit codes:
 
 Every option of `collect` is also a configuration key (--config FILE in JSON, TOML or YAML) and
 an environment variable CRYPTO_LAKEHOUSE_<KEY>; options win over variables, variables over files.
+`config show` prints what holds and where it is from.
 """
 
 

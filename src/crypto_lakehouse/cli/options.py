@@ -2,83 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import attrs
 import click
 
+from crypto_lakehouse.core.config.keys import KeyDescription, described
 from crypto_lakehouse.core.config.sources import parse_text_value
-from crypto_lakehouse.core.config.workflow_config import config_keys
+from crypto_lakehouse.core.config.values import DateRange
+from crypto_lakehouse.core.config.workflow_keys import config_keys
 from crypto_lakehouse.core.errors import ConfigurationError, Problem
 
 if TYPE_CHECKING:
     from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
 
-__all__ = ["config_options", "option_overrides", "say_proxy"]
+__all__ = ["config_options", "help_text", "option_overrides", "say_proxy"]
 
 _Command = TypeVar("_Command", bound=Callable[..., object])
 
-#: Key -> (option names, metavar, help). The order is that of `--help`.
-_OPTIONS: dict[str, tuple[tuple[str, ...], str, str]] = {
-    "output_directory": (("--output", "-o"), "DIR", "Where archives go: DIR/<object key>."),
-    "markets": ((), "LIST", "spot, futures_um, futures_cm, options. [default: all]"),
-    "symbols": (("-s",), "LIST", 'As BTCUSDT,ETHUSDT, or {"spot": ["BTCUSDT"]}.'),
-    "data_types": (("-t",), "LIST", "As klines,trades. [default: all of the market]"),
-    "intervals": (("-i",), "LIST", "As 1m,1h,1d. [default: all of the type]"),
-    "partitions": ((), "LIST", "daily, monthly or auto: months where closed, else days."),
-    "default_date": (("--date",), "DAY", "One UTC day, YYYY-MM-DD, in place of --start and --end."),
-    "matrix_path": (("--matrix",), "FILE", "The matrix. [default: the shipped one]"),
-    "max_parallel_downloads": (("-j",), "N", "1 to 256, or auto. [default: 16]"),
-    "integrity": ((), "HOW", "sidecar, listing or both. [default: sidecar]"),
-    "timeout_seconds": ((), "SECONDS", "How long the source may be silent. [default: 300]"),
-    "max_retries": ((), "N", "0 to 20, with growing waits. [default: 5]"),
-    "max_bytes_per_second": ((), "N", "A cap for the whole run. [default: none]"),
-    "max_requests_per_second": ((), "N", "Another, as 50 or 0.5. [default: none]"),
-    "processes": ((), "N", "Processes that share the work: 1 to 64, or auto. [default: 1]"),
-    "segmented_downloads": ((), "HOW", "Very large archives over several connections: auto, off."),
-    "discovery": ((), "HOW", "listing or calendar. [default: listing, where one is known]"),
-    "quote_assets": ((), "LIST", "Only symbols quoted in these, as USDT,USDC."),
-    "contracts": ((), "LIST", "Only these futures: perpetual, delivery, settled."),
-    "leveraged_tokens": ((), "HOW", "include, exclude or only, as BTCUPUSDT. [default: include]"),
-    "stable_pairs": ((), "HOW", "include, exclude or only, as USDCUSDT. [default: include]"),
-    "only": ((), "WHAT", "failed or quarantined: of these nothing but what the ledger says is."),
-    "replaced_retention_days": ((), "N", "Keep replaced versions this long. [default: for ever]"),
-    "source_url": ((), "URL", "Any mirror. [default: https://data.binance.vision]"),
-    "second_source_url": ((), "URL", "Asked where the first one serves wrong or stale bytes."),
-    "listing_url": ((), "URL", "The source's S3 listing."),
-    "redirect_hosts": ((), "LIST", "Further hosts that the source may redirect to."),
-    "proxy": ((), "URL", "environment, none, or a proxy's URL. [default: environment]"),
-    "ca_bundle": ((), "FILE", "Trust these certificate authorities, and no others."),
-    "environment": ((), "NAME", "development or production."),
-    "workflow_type": ((), "NAME", "archive_collection."),
-}
-
-_FLAGS = {
-    "download_checksum": "Keep the .CHECKSUM beside each zip. [default: yes]",
-    "accept_upstream_mismatch": "Let in readable archives that disagree with their sidecar.",
-    "force_redownload": "Fetch again what is already verified.",
-    "allow_http": "Ask hosts other than this machine without TLS, too. [default: no]",
-}
-
-_DATES = {"start": "First UTC day, YYYY-MM-DD.", "end": "Last UTC day, inclusive."}
+#: Keys whose options stand last in `--help`, as few people need them.
+_LAST = ("matrix_path", "environment", "workflow_type")
 
 
 def config_options(command: _Command) -> _Command:
     """Add `--config` and one option for each configuration key to a command."""
+    keys = sorted(config_keys().values(), key=lambda item: item.name in _LAST)
     options = [
         click.option("--config", "config_file", type=click.Path(), metavar="FILE",
                      help="JSON, TOML or YAML; options win over it."),
-        *(_option(key, *_OPTIONS[key]) for key in ("output_directory", "markets", "symbols")),
-        *(_option(key, *_OPTIONS[key]) for key in ("data_types", "intervals", "partitions")),
-        *(
-            click.option(f"--{edge}", f"--date-range-{edge}", edge, metavar="DAY", help=text)
-            for edge, text in _DATES.items()
-        ),
-        *(_option(key, *_OPTIONS[key]) for key in list(_OPTIONS)[6:]),
-        *(
-            click.option(f"--{_dashed(key)}/--no-{_dashed(key)}", key, default=None, help=text)
-            for key, text in _FLAGS.items()
-        ),
+        *(option for item in keys for option in _options(item)),
     ]  # fmt: skip
     for option in reversed(options):
         command = option(command)
@@ -89,10 +42,32 @@ def _dashed(key: str) -> str:
     return key.replace("_", "-")
 
 
-def _option(
-    key: str, names: tuple[str, ...], metavar: str, text: str
-) -> Callable[[_Command], _Command]:
-    return click.option(*names, f"--{_dashed(key)}", key, metavar=metavar, help=text)
+def _options(attribute: attrs.Attribute[Any]) -> Iterator[Callable[[_Command], _Command]]:
+    """The options of a key: one, or one for each edge of a range."""
+    key = described(attribute)
+    name = f"--{_dashed(key.name)}"
+    if attribute.metadata["kind"] is DateRange:
+        for edge in attrs.fields(DateRange):
+            names = (f"--{edge.name}", f"{name}-{edge.name}", edge.name)
+            yield click.option(*names, metavar=key.about.metavar, help=edge.metadata["help"])
+    elif attribute.metadata["kind"] is bool:
+        flags = f"{name}/--no-{_dashed(key.name)}"
+        yield click.option(flags, key.name, default=None, help=help_text(key))
+    else:
+        spelled = (*key.about.options, name, key.name)
+        yield click.option(*spelled, metavar=key.about.metavar, help=help_text(key))
+
+
+def help_text(key: KeyDescription) -> str:
+    """What `--help` says of a key: its sentence, then what its values look like.
+
+    Example:
+        >>> help_text(described(config_keys()["max_retries"]))
+        'How often a failed request is tried again, with growing waits. [0..20; default: 5]'
+    """
+    default = key.default if key.default.startswith("required") else f"default: {key.default}"
+    form = "" if key.form == "true, false" else f"{key.form}; "
+    return f"{key.about.help} [{form}{default}]".replace("`", "")
 
 
 def option_overrides(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -114,7 +89,7 @@ def option_overrides(given: Mapping[str, Any]) -> dict[str, Any]:
             problems.append(Problem(f"--{_dashed(key)}", str(error)))
     if problems:
         raise ConfigurationError(problems)
-    edges = {edge: given[edge] for edge in _DATES if given.get(edge) is not None}
+    edges = {edge: given[edge] for edge in ("start", "end") if given.get(edge) is not None}
     return {**overrides, "date_range": edges} if edges else overrides
 
 

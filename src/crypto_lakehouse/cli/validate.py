@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import click
 
-from crypto_lakehouse.cli.lake_options import lake_config, selection_options
-from crypto_lakehouse.cli.output_option import MIRROR, output_option
+from crypto_lakehouse.cli.lake_options import config_option, lake_config, selection_options
 
 if TYPE_CHECKING:
     from crypto_lakehouse.tables.quality.findings import ValidationReport
@@ -18,7 +17,9 @@ __all__ = ["command"]
 
 
 @click.command("validate")
-@output_option(text=MIRROR)
+@config_option
+@click.option("--output", "-o", "--output-directory", "output", metavar="DIR",
+              help="What `collect` wrote to, or any mirror of the archive. [required]")  # fmt: skip
 @selection_options
 @click.option("--html", metavar="FILE", help="Write the report as one HTML page, with plots.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as one JSON object.")
@@ -42,7 +43,7 @@ async def _validate(given: dict[str, Any]) -> int:
     from crypto_lakehouse.cli.signals import run_until_signal
     from crypto_lakehouse.workflows.validation import ValidationWorkflow
 
-    workflow = ValidationWorkflow(lake_config(given))
+    workflow = ValidationWorkflow(await lake_config(given))
     metrics = await run_until_signal(workflow, "stopping; the report is about what was read")
     report: ValidationReport = metrics.report
     if given["html"]:

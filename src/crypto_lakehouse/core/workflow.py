@@ -8,11 +8,11 @@ from typing import ClassVar, Protocol
 
 import anyio
 
-from crypto_lakehouse.core.errors import RunningLoopError
+from crypto_lakehouse.core.errors import ConfigurationError, RunningLoopError
 from crypto_lakehouse.core.metrics import MetricsCollector, WorkflowMetrics
 from crypto_lakehouse.core.task_groups import in_own_task
 
-__all__ = ["BaseWorkflow", "RunConfig"]
+__all__ = ["BaseWorkflow", "RunConfig", "refuse_faulty"]
 
 
 class RunConfig(Protocol):
@@ -22,6 +22,16 @@ class RunConfig(Protocol):
     def output_directory(self) -> str:
         """The directory that the workflow works on."""
         ...
+
+
+def refuse_faulty(config: object) -> None:
+    """Refuse a configuration that was made without validation and has faults.
+
+    Raises:
+        ConfigurationError: With the configuration's `problems`.
+    """
+    if problems := getattr(config, "problems", ()):
+        raise ConfigurationError(problems)
 
 
 class BaseWorkflow(ABC):
@@ -34,6 +44,9 @@ class BaseWorkflow(ABC):
     Args:
         config: What to do.
         metrics_collector: Told of every event; a new one by default.
+
+    Raises:
+        ConfigurationError: The configuration has faults; it was made with `validate=False`.
     """
 
     name: ClassVar[str]
@@ -41,6 +54,7 @@ class BaseWorkflow(ABC):
     def __init__(
         self, config: RunConfig, *, metrics_collector: MetricsCollector | None = None
     ) -> None:
+        refuse_faulty(config)
         self.config = config
         self.metrics_collector = (
             MetricsCollector() if metrics_collector is None else metrics_collector

@@ -21,6 +21,7 @@ from crypto_lakehouse.core.protocols import Sink
 from crypto_lakehouse.core.report import CollectionReport
 from crypto_lakehouse.core.task_groups import one_error
 from crypto_lakehouse.core.verdicts import SUCCESSES, Verdict
+from crypto_lakehouse.core.workflow import refuse_faulty
 from crypto_lakehouse.stores.directory import LocalStore
 from crypto_lakehouse.workflows.archive_collection import ArchiveCollectionWorkflow
 from crypto_lakehouse.workflows.composition import CompositeWorkflow, Step
@@ -57,6 +58,7 @@ class CollectAndIngest(CompositeWorkflow):
         meter: ByteMeter | None = None,
         portion_archives: int = PORTION_ARCHIVES,
     ) -> None:
+        refuse_faulty(config)
         self._lake = lake
         self._gathered = _Gathered(LocalStore(config.output_directory), portion_archives)
         self._portions: list[IngestReport] = []

@@ -78,7 +78,7 @@ LISTS = ["markets", "symbols", "data_types", "intervals", "partitions", "redirec
         ("integrity", "sidecars",
          "unknown value `sidecars`; allowed: sidecar, listing, both; did you mean `sidecar`?"),
         ("environment", None, "must not be null"),
-        ("environment", True, "unknown value `True`; allowed: development, production"),
+        ("environment", True, "must be text, not true or false (`True`)"),
         ("discovery", "s3", "unknown value `s3`; allowed: listing, calendar"),
     ],
 )  # fmt: skip

@@ -41,7 +41,7 @@ OLDER_KEYS = {
 
 
 def check_unknown_keys(
-    given: Mapping[str, Any], keys: Iterable[str]
+    given: Mapping[str, Any], keys: Iterable[str], place: str = "$"
 ) -> tuple[dict[str, Any], list[str], list[Problem]]:
     """Sort what was given into known keys, warnings for old ones, and problems."""
     known = list(keys)
@@ -56,7 +56,7 @@ def check_unknown_keys(
                          f"{OLDER_KEYS[name]}")  # fmt: skip
         else:
             problems.append(
-                Problem(f"$.{shown(name)}", f"unknown key; {allowed_values(name, known)}")
+                Problem(f"{place}.{shown(name)}", f"unknown key; {allowed_values(name, known)}")
             )
     return values, notes, problems
 

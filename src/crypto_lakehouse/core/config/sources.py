@@ -12,15 +12,25 @@ from crypto_lakehouse.core.config.values import (
     Intervals,
     Parallelism,
     Processes,
+    Profile,
     ProxySetting,
     Symbols,
 )
 from crypto_lakehouse.core.errors import ConfigurationError, Problem
 from crypto_lakehouse.core.messages import allowed_values, shown
 
-__all__ = ["ENVIRONMENT_PREFIX", "environment_values", "parse_config", "parse_text_value"]
+__all__ = [
+    "ENVIRONMENT_PREFIX",
+    "LAKE_PREFIX",
+    "environment_values",
+    "parse_config",
+    "parse_text_value",
+]
 
 ENVIRONMENT_PREFIX = "CRYPTO_LAKEHOUSE_"
+
+#: Variables that are keys of a lake's configuration, and none of a collection's.
+LAKE_PREFIX = f"{ENVIRONMENT_PREFIX}LAKE_"
 
 _WORDS = {"true": True, "yes": True, "on": True, "1": True}
 _WORDS |= {"false": False, "no": False, "off": False, "0": False}
@@ -80,7 +90,7 @@ def _yaml(text: str) -> Any:
 
 
 def environment_values(
-    environ: Mapping[str, str], kinds: Mapping[str, Any]
+    environ: Mapping[str, str], kinds: Mapping[str, Any], prefix: str = ENVIRONMENT_PREFIX
 ) -> tuple[dict[str, Any], list[Problem]]:
     """Read `CRYPTO_LAKEHOUSE_<KEY>` variables.
 
@@ -90,6 +100,7 @@ def environment_values(
     Args:
         environ: The variables.
         kinds: Each configuration key and its kind.
+        prefix: What the names of the variables begin with.
 
     Returns:
         The values found, and a problem for each variable that names no key or cannot be read.
@@ -97,11 +108,12 @@ def environment_values(
     values: dict[str, Any] = {}
     problems: list[Problem] = []
     edges: dict[str, str] = {}
-    names = {f"{ENVIRONMENT_PREFIX}{key.upper()}": key for key in kinds}
+    names = {f"{prefix}{key.upper()}": key for key in kinds}
     for variable, text in environ.items():
-        if not variable.startswith(ENVIRONMENT_PREFIX) or not text:
+        is_other = prefix != LAKE_PREFIX and variable.startswith(LAKE_PREFIX)
+        if not variable.startswith(prefix) or is_other or not text:
             continue
-        key, _, edge = variable.removeprefix(ENVIRONMENT_PREFIX).lower().rpartition("_")
+        key, _, edge = variable.removeprefix(prefix).lower().rpartition("_")
         try:
             if key == "date_range" and edge in {"start", "end"}:
                 edges[edge] = text
@@ -124,7 +136,7 @@ def parse_text_value(text: str, kind: Any) -> Any:
         ValueError: The text is not of the key's kind.
     """
     text = text.strip()
-    if kind is ProxySetting:  # a password may hold commas and brackets
+    if kind in (ProxySetting, Profile):  # a password may hold commas and brackets
         return text
     if text[:1] in {"[", "{"} and not isinstance(kind, type):
         return _json_text(text)

@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Any, NewType, Self
 
 import cattrs
-from attrs import frozen
+from attrs import field, frozen
 from cattrs.gen import make_dict_structure_fn
 from cattrs.v import transform_error
 
@@ -21,12 +21,16 @@ from crypto_lakehouse.core.symbols import ContractType
 
 __all__ = [
     "AUTO",
+    "MOST",
     "Choice",
     "DateRange",
+    "Interval",
     "Intervals",
     "Parallelism",
     "Partitions",
+    "Policies",
     "Processes",
+    "Profile",
     "ProxySetting",
     "Symbols",
     "strict_converter",
@@ -45,8 +49,13 @@ Partitions = NewType("Partitions", object)
 Parallelism = NewType("Parallelism", object)
 Processes = NewType("Processes", object)
 ProxySetting = NewType("ProxySetting", object)
+Policies = NewType("Policies", object)
+Profile = NewType("Profile", object)
 _Symbol = NewType("_Symbol", str)
-_Interval = NewType("_Interval", str)
+Interval = NewType("Interval", str)
+
+#: The largest number of those kinds that are a number or `auto`.
+MOST = {Parallelism: 256, Processes: 64}
 
 
 class Choice(tuple[str, ...]):
@@ -63,8 +72,8 @@ class Choice(tuple[str, ...]):
 class DateRange:
     """UTC days, both inclusive."""
 
-    start: date
-    end: date
+    start: date = field(metadata={"help": "First UTC day, YYYY-MM-DD."})
+    end: date = field(metadata={"help": "Last UTC day, inclusive."})
 
 
 def structure_value(
@@ -259,6 +268,20 @@ def _proxy_setting(value: object, _: Any) -> str:
     raise TypeError(f"must be text, not {kind}; one proxy is for http and https alike")
 
 
+def _policies(value: object, _: Any) -> dict[str, str]:
+    """What to do about findings, by check; which there are is known where they are made."""
+    if not isinstance(value, Mapping):
+        raise TypeError(f"must be a mapping of checks to policies, not {_kind_of(value)}")
+    return _CONVERTER.structure(dict(value), dict[str, str])
+
+
+def _profile(value: object, _: Any) -> str:
+    """A name that is looked at in `profiles`, where the names are known."""
+    if isinstance(value, str):
+        return value
+    raise TypeError(f"must be text, not {_kind_of(value)}")
+
+
 def _kind_of(value: object) -> str:
     names = {dict: "a mapping", list: "a list", str: "text", bool: "true or false"}
     return f"{names.get(type(value), type(value).__name__)} (`{shown(value)}`)"
@@ -291,13 +314,15 @@ def _config_converter() -> cattrs.Converter:
     converter.register_structure_hook_func(_is_tuple, _list)
     for kind, hook in (
         (_Symbol, _symbol),
-        (_Interval, _interval),
+        (Interval, _interval),
         (Symbols, _list_or_mapping(Market, _Symbol)),
-        (Intervals, _list_or_mapping(DataType, _Interval)),
+        (Intervals, _list_or_mapping(DataType, Interval)),
         (Partitions, _partitions),
-        (Parallelism, _number_or_auto(256)),
-        (Processes, _number_or_auto(64)),
+        (Parallelism, _number_or_auto(MOST[Parallelism])),
+        (Processes, _number_or_auto(MOST[Processes])),
         (ProxySetting, _proxy_setting),
+        (Profile, _profile),
+        (Policies, _policies),
     ):
         converter.register_structure_hook(kind, hook)
     structure_range = make_dict_structure_fn(DateRange, converter, _cattrs_forbid_extra_keys=True)

@@ -12,27 +12,55 @@ import aiofiles
 from crypto_lakehouse.core.config.sources import parse_config
 from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
 from crypto_lakehouse.core.errors import ConfigurationError, Problem
+from crypto_lakehouse.core.workflow import refuse_faulty
+from crypto_lakehouse.workflows.lake_config import LakeConfig
 
-__all__ = ["load_config"]
+__all__ = ["load_config", "load_lake_config"]
 
 
 async def load_config(
     source: WorkflowConfig | Mapping[str, Any] | str | PathLike[str] | None,
     overrides: Mapping[str, Any] | None = None,
+    *,
+    validate: bool = True,
 ) -> WorkflowConfig:
     """Make a configuration from a mapping, or from a JSON, TOML or YAML file.
 
     Args:
         source: A ready configuration is returned as it is.
         overrides: Values that win over the source's and over the environment's.
+        validate: Whether faults are raised; else the configuration holds them.
 
     Raises:
         ConfigurationError: The file cannot be read, or the configuration has faults.
     """
     if isinstance(source, WorkflowConfig):
+        if validate:
+            refuse_faulty(source)
         return source
     if source is None or isinstance(source, Mapping):
-        return WorkflowConfig(source, overrides=overrides)
+        return WorkflowConfig(source, overrides=overrides, validate=validate)
+    return WorkflowConfig(await _read(source), overrides=overrides, validate=validate)
+
+
+async def load_lake_config(
+    source: LakeConfig | Mapping[str, Any] | str | PathLike[str] | None,
+    overrides: Mapping[str, Any] | None = None,
+) -> LakeConfig:
+    """Make a lake's configuration in the same way.
+
+    Raises:
+        ConfigurationError: The file cannot be read, or the configuration has faults.
+    """
+    if isinstance(source, LakeConfig):
+        return source
+    if source is None or isinstance(source, Mapping):
+        return LakeConfig(source, overrides=overrides)
+    return LakeConfig(await _read(source), overrides=overrides)
+
+
+async def _read(source: str | PathLike[str]) -> dict[str, Any]:
+    """Read a configuration file; no fault of its values is found yet."""
     path = os.fspath(source)
     try:
         async with aiofiles.open(path, encoding="utf-8") as file:
@@ -40,4 +68,4 @@ async def load_config(
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise ConfigurationError([Problem(path, f"cannot be read: {reason}")]) from error
-    return WorkflowConfig(parse_config(text, path), overrides=overrides)
+    return parse_config(text, path)

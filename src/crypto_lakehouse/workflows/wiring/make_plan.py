@@ -14,6 +14,7 @@ from crypto_lakehouse.core.config.workflow_config import DEFAULT_LISTING_URL, Wo
 from crypto_lakehouse.core.errors import ConfigurationError, ListingError, NoListing
 from crypto_lakehouse.core.events import FolderListed
 from crypto_lakehouse.core.protocols import Emit, ignore_async
+from crypto_lakehouse.core.workflow import refuse_faulty
 from crypto_lakehouse.http.allowed_hosts import AllowedHosts
 from crypto_lakehouse.http.retry import RetryPolicy
 from crypto_lakehouse.http.s3_listing import Lister
@@ -132,6 +133,7 @@ async def plan_alone(
         ExtraMissing: A SOCKS proxy is used, and the extra `socks` is not installed.
         ListingError: The source cannot be listed, and the plan depends on that.
     """
+    refuse_faulty(config)
     matrix = load_matrix(config.matrix_path)
     notes = [*config.warnings, *matrix.corrections]
     async with AsyncExitStack() as resources:

@@ -1,0 +1,90 @@
+"""`crypto-lakehouse config`."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import click
+
+from crypto_lakehouse.cli.options import config_options, option_overrides
+from crypto_lakehouse.core.config.layers import MAPPING, OVERRIDE
+
+if TYPE_CHECKING:
+    from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
+
+__all__ = ["command"]
+
+
+@click.group("config")
+def command() -> None:
+    """Show what a configuration holds and from where, and what it may hold.
+
+    \b
+    Examples:
+      crypto-lakehouse config show --config collection.yaml --environment production
+      crypto-lakehouse config schema > crypto-lakehouse.schema.json
+    """  # noqa: D301 - click reads \b
+
+
+@command.command("schema")
+def schema() -> None:
+    """Print the JSON schema of files, for editors."""
+    from crypto_lakehouse.core.config.schema import config_schema
+
+    click.echo(json.dumps(config_schema(), indent=2))
+
+
+@command.command("show")
+@config_options
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def show(**given: Any) -> int:
+    """Print every value and where it is from; secrets are masked.
+
+    Exit code 2: the configuration has faults; they are named, and faulty keys have defaults.
+    """
+    return anyio.run(partial(_show, given))
+
+
+async def _show(given: dict[str, Any]) -> int:
+    from crypto_lakehouse.cli.render import print_table
+    from crypto_lakehouse.workflows.wiring.load_config import load_config
+
+    config = await load_config(given["config_file"], option_overrides(given), validate=False)
+    for note in config.warnings:
+        click.echo(f"warning: {note}", err=True)
+    rows = _rows(config, given)
+    if given["as_json"]:
+        values = {key: {"value": value, "from": origin} for key, value, origin in rows}
+        click.echo(json.dumps(values, ensure_ascii=False))
+    else:
+        cells = [(key, _cell(value), origin) for key, value, origin in rows]
+        print_table("configuration", ("key", "value", "from"), cells)
+    for problem in config.problems:
+        click.echo(f"error: {problem}", err=True)
+    return 2 if config.problems else 0
+
+
+def _rows(config: WorkflowConfig, given: dict[str, Any]) -> list[tuple[str, Any, str]]:
+    values = config.to_mapping()
+    return [
+        (key, values.get(key), "; ".join(_origin(each, key, given) for each in origin.split("; ")))
+        for key, origin in config.origins.items()
+    ]
+
+
+def _origin(origin: str, key: str, given: dict[str, Any]) -> str:
+    """An origin in the words of the command line."""
+    if origin == OVERRIDE:
+        edges = [f"--{edge}" for edge in ("start", "end") if given[edge] is not None]
+        names = edges if key == "date_range" else [f"--{key.replace('_', '-')}"]
+        return f"option {', '.join(names)}"
+    return "file" if origin == MAPPING else origin
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    return "none" if value is None else json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,53 @@
+"""The table of configuration keys in docs/configuration.md.
+
+`python -m crypto_lakehouse.core.config.docs [FILE]` writes it anew between its two markers.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from crypto_lakehouse.core.config.keys import KeyDescription, described
+from crypto_lakehouse.core.config.workflow_keys import config_keys
+
+__all__ = ["BEGIN", "END", "keys_table", "main", "with_table"]
+
+BEGIN = "<!-- keys: written by `python -m crypto_lakehouse.core.config.docs` -->"
+END = "<!-- end of keys -->"
+
+
+def keys_table() -> str:
+    """Return the table in Markdown, a line for each key."""
+    lines = ["| key | type | default | since | meaning |", "|---|---|---|---|---|"]
+    return "\n".join([*lines, *(_line(described(each)) for each in config_keys().values())])
+
+
+def _line(key: KeyDescription) -> str:
+    names = ", ".join(f"`{option}`" for option in key.about.options)
+    name = f"`{key.name}` [{names}]" if names else f"`{key.name}`"
+    cells = (name, key.form, key.default, key.about.since, key.text)
+    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+
+
+def with_table(page: str) -> str:
+    """Return a page with the table between its markers as it is to be.
+
+    Raises:
+        ValueError: The page lacks a marker.
+    """
+    before, begin, rest = page.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (begin and end):
+        raise ValueError(f"the page must hold the two lines `{BEGIN}` and `{END}`; add them")
+    return f"{before}{BEGIN}\n{keys_table()}\n{END}{after}"
+
+
+def main(arguments: list[str]) -> None:
+    """Rewrite the table of a page; docs/configuration.md of the working directory by default."""
+    path = Path(arguments[0] if arguments else "docs/configuration.md")
+    path.write_text(with_table(path.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

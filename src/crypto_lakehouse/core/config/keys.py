@@ -1,0 +1,152 @@
+"""What a configuration key is: how its value is read, and the words that describe it.
+
+The command line's help, the table in docs/configuration.md and the JSON schema come from here.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any
+
+import attrs
+from attrs import field, frozen
+
+from crypto_lakehouse.core.config.values import (
+    MOST,
+    Choice,
+    DateRange,
+    Intervals,
+    Parallelism,
+    Partitions,
+    Processes,
+    Profile,
+    ProxySetting,
+    Symbols,
+)
+from crypto_lakehouse.core.redaction import redact
+
+__all__ = ["About", "KeyDescription", "described", "key"]
+
+_FORMS: dict[Any, str] = {
+    bool: "true, false",
+    str: "text",
+    date: "UTC day",
+    DateRange: "UTC days {start, end}, inclusive",
+    Symbols: "list, or {market: list}",
+    Intervals: "list, or {data type: list}",
+    Partitions: "`daily`, `monthly`, or `auto`",
+    Parallelism: f"1..{MOST[Parallelism]}, or `auto`",
+    Profile: "`development`, `production`, or a profile of the file",
+    Processes: f"1..{MOST[Processes]}, or `auto`",
+    ProxySetting: "`environment`, `none`, or a URL",
+}
+
+
+@frozen
+class About:
+    """The words about a key that nothing else says.
+
+    Attributes:
+        help: One sentence: what the key is for.
+        more: Further sentences, for the documentation alone.
+        form: What its values look like, where the kind does not say it well.
+        unset: What holds where no value is given, where the default does not say it.
+        options: Further names on the command line, beside the key's own.
+        metavar: What stands for a value in `--help`.
+        since: The first version that has the key.
+    """
+
+    help: str
+    more: str = ""
+    form: str = ""
+    unset: str = ""
+    options: tuple[str, ...] = ()
+    metavar: str = ""
+    since: str = "0.1.0"
+
+
+def key(
+    kind: Any,
+    default: Any = attrs.NOTHING,
+    *,
+    about: About,
+    **bounds: Any,
+) -> Any:
+    """One configuration key as an attrs field.
+
+    Args:
+        kind: How its value is read.
+        default: Its default; a key without one is required.
+        about: What people read about it.
+        bounds: What bounds a number: `at_least`, `at_most`, `above`.
+    """
+    metadata = {"kind": kind, "about": about, **bounds}
+    return field(default=default, repr=_shown, metadata=metadata)
+
+
+def _shown(value: object) -> str:
+    return redact(repr(value))
+
+
+@frozen
+class KeyDescription:
+    """A key as people read about it; in Markdown, with values as `code`."""
+
+    name: str
+    form: str
+    default: str
+    about: About
+
+    @property
+    def text(self) -> str:
+        """All sentences about the key."""
+        return f"{self.about.help} {self.about.more}".strip()
+
+
+def described(attribute: attrs.Attribute[Any]) -> KeyDescription:
+    """Describe a key of a configuration.
+
+    Example:
+        >>> class_ = attrs.make_class(
+        ...     "C", {"tries": key(int, 5, at_least=0, at_most=9, about=About("How often."))}
+        ... )
+        >>> found = described(attrs.fields(class_).tries)
+        >>> found.form, found.default
+        ('0..9', '5')
+    """
+    about: About = attribute.metadata["about"]
+    return KeyDescription(
+        name=attribute.name,
+        form=about.form or _form(attribute),
+        default=about.unset or _default(attribute.default),
+        about=about,
+    )
+
+
+def _form(attribute: attrs.Attribute[Any]) -> str:
+    kind = attribute.metadata["kind"]
+    if isinstance(kind, Choice):
+        return ", ".join(f"`{word}`" for word in kind)
+    if kind in (int, float):
+        return _range(attribute)
+    if getattr(kind, "__origin__", None) is tuple:
+        item = kind.__args__[0]
+        return "list" if item is str else f"list of {', '.join(f'`{each}`' for each in item)}"
+    return _FORMS[kind]
+
+
+def _range(attribute: attrs.Attribute[Any]) -> str:
+    bounds = attribute.metadata
+    if "at_most" in bounds:
+        return f"{bounds['at_least']}..{bounds['at_most']}"
+    return f">= {bounds['at_least']}" if "at_least" in bounds else f"> {bounds['above']}"
+
+
+def _default(value: object) -> str:
+    if value is attrs.NOTHING:
+        return "required"
+    if value is None or value == ():
+        return "none"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:g}" if isinstance(value, int | float) else f"`{value}`"

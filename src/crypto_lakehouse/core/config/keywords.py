@@ -1,0 +1,53 @@
+"""The keywords of `WorkflowConfig`: each key, with the types that it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import date
+from os import PathLike
+from typing import TypedDict
+
+from crypto_lakehouse.core.config.values import DateRange
+
+__all__ = ["ConfigKeywords"]
+
+
+class ConfigKeywords(TypedDict, total=False):
+    """Keys as a program writes them; None is the default."""
+
+    workflow_type: str
+    matrix_path: str | PathLike[str] | None
+    output_directory: str | PathLike[str]
+    markets: Iterable[str] | None
+    symbols: Iterable[str] | Mapping[str, Iterable[str]] | None
+    data_types: Iterable[str] | None
+    intervals: Iterable[str] | Mapping[str, Iterable[str]] | None
+    partitions: str | Iterable[str]
+    date_range: DateRange | Mapping[str, str | date] | None
+    default_date: str | date | None
+    max_parallel_downloads: int | str
+    download_checksum: bool
+    integrity: str
+    force_redownload: bool
+    timeout_seconds: float
+    max_retries: int
+    max_bytes_per_second: int | None
+    max_requests_per_second: float | None
+    processes: int | str
+    segmented_downloads: str
+    discovery: str | None
+    quote_assets: Iterable[str] | None
+    contracts: Iterable[str] | None
+    leveraged_tokens: str
+    stable_pairs: str
+    only: str | None
+    accept_upstream_mismatch: bool
+    replaced_retention_days: int | None
+    source_url: str
+    second_source_url: str | None
+    listing_url: str | None
+    redirect_hosts: Iterable[str]
+    allow_http: bool
+    proxy: str
+    ca_bundle: str | PathLike[str] | None
+    environment: str

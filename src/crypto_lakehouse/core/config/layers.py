@@ -1,0 +1,136 @@
+"""Sources of values laid over each other, later ones over earlier ones, and read as fields."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import attrs
+from attrs import define, field
+
+from crypto_lakehouse.core.config.profiles import PROFILES, Profiles
+from crypto_lakehouse.core.config.rules import check_unknown_keys
+from crypto_lakehouse.core.config.sources import ENVIRONMENT_PREFIX, environment_values
+from crypto_lakehouse.core.config.values import structure_value
+from crypto_lakehouse.core.config.workflow_keys import config_keys
+from crypto_lakehouse.core.errors import ConfigurationError, Problem
+
+__all__ = [
+    "DEFAULT",
+    "KEYWORD",
+    "MAPPING",
+    "OVERRIDE",
+    "Layers",
+    "lay_sources",
+    "mapping_of",
+    "structured_values",
+]
+
+#: Origins of values, beside profiles and variables, which have names.
+DEFAULT, MAPPING, KEYWORD, OVERRIDE = "default", "mapping", "keyword", "override"
+
+
+@define
+class Layers:
+    """Values as they were given, where each is from, and what was found on the way."""
+
+    values: dict[str, Any] = field(factory=dict)
+    origins: dict[str, str] = field(factory=dict)
+    notes: list[str] = field(factory=list)
+    problems: list[Problem] = field(factory=list)
+
+    def put(self, layer: Mapping[str, Any], origin: Callable[[str], str]) -> None:
+        """Put a layer over those below; it may give one edge of a range, or replace it."""
+        below = self.values.get("date_range")
+        if layer.get("default_date") is not None and "date_range" not in layer:
+            self.values.pop("date_range", None)
+            self.origins.pop("date_range", None)
+        origins = {name: origin(name) for name in layer}
+        above = layer.get("date_range")
+        self.values.update(layer)
+        if isinstance(below, Mapping) and isinstance(above, Mapping):
+            self.values["date_range"] = {**below, **above}
+            if not set(below) <= set(above):
+                origins["date_range"] = f"{self.origins['date_range']}; {origins['date_range']}"
+        self.origins.update(origins)
+
+
+def lay_sources(
+    values: object,
+    environ: Mapping[str, str],
+    overrides: Mapping[str, Any] | None,
+    keywords: Mapping[str, Any],
+) -> Layers:
+    """Lay a mapping, its profile, variables, keywords and overrides over each other.
+
+    Raises:
+        ConfigurationError: The first is no mapping.
+    """
+    base = mapping_of(values)
+    above = overrides or {}
+    keys = config_keys()
+    kinds = {name: item.metadata["kind"] for name, item in keys.items()}
+    variables, problems = environment_values(environ, kinds)
+    profiles = Profiles.read(base.pop(PROFILES, {}), keys)
+    name = _first_given("environment", above, keywords, variables, base)
+    layers = Layers(notes=list(profiles.notes), problems=[*problems, *profiles.problems])
+    layers.problems += profiles.fault_of(name)
+    layers.put(base, lambda _: MAPPING)
+    if isinstance(name, str):
+        layers.put(profiles.by_name.get(name, {}), lambda _: f"profile `{name}`")
+    layers.put(variables, lambda key: _variables(key, environ))
+    layers.put(keywords, lambda _: KEYWORD)
+    layers.put(above, lambda _: OVERRIDE)
+    layers.values, notes, unknown = check_unknown_keys(layers.values, keys)
+    layers.notes += notes
+    layers.problems += unknown
+    return layers
+
+
+def mapping_of(values: object) -> dict[str, Any]:
+    """Return a mapping's copy; nothing for None.
+
+    Raises:
+        ConfigurationError: It is no mapping.
+    """
+    if values is None:
+        return {}
+    if not isinstance(values, Mapping):
+        kind = type(values).__name__
+        raise ConfigurationError([Problem("$", f"must be a mapping of keys, not {kind}")])
+    return dict(values)
+
+
+def _first_given(name: str, *layers: Mapping[str, Any]) -> object:
+    default = config_keys()[name].default
+    return next((layer[name] for layer in layers if layer.get(name) is not None), default)
+
+
+def _variables(key: str, environ: Mapping[str, str]) -> str:
+    """The variables that give a key its value; a range may have one for each edge."""
+    name = f"{ENVIRONMENT_PREFIX}{key.upper()}"
+    edges = (f"{name}_START", f"{name}_END") if key == "date_range" else ()
+    return f"variable {', '.join(each for each in (name, *edges) if environ.get(each))}"
+
+
+def structured_values(
+    given: Mapping[str, Any], keys: Mapping[str, attrs.Attribute[Any]]
+) -> tuple[dict[str, Any], list[Problem]]:
+    """Turn raw values into fields; a faulty or absent key is left out of the result."""
+    fields: dict[str, Any] = {}
+    problems: list[Problem] = []
+    for name, item in keys.items():
+        value = given.get(name)
+        if value is None:
+            if item.default is attrs.NOTHING:
+                problems.append(Problem(f"$.{name}", "required, and missing"))
+            elif name in given and item.default is not None:
+                problems.append(Problem(f"$.{name}", "must not be null"))
+            else:
+                fields[name] = item.default
+            continue
+        structured, faults = structure_value(value, item.metadata, f"$.{name}")
+        problems += faults
+        if not faults:
+            fields[name] = structured
+    return fields, problems

@@ -1,0 +1,70 @@
+"""Profiles: keys under a name in a configuration file, chosen by `environment`.
+
+environments:
+  production: {output_directory: /srv/archive, processes: auto}
+  development: {output_directory: output, max_retries: 0}
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
+
+from attrs import field, frozen
+
+from crypto_lakehouse.core.config.rules import check_unknown_keys
+from crypto_lakehouse.core.errors import Problem
+from crypto_lakehouse.core.messages import allowed_values, shown
+
+__all__ = ["PRODUCTION", "PROFILES", "USUAL_PROFILES", "Profiles"]
+
+#: The key of a file that holds its profiles, and the key that chooses one.
+PROFILES, _CHOICE = "environments", "environment"
+
+PRODUCTION = "production"
+
+#: Names that need no profile.
+USUAL_PROFILES = ("development", PRODUCTION)
+
+
+@frozen
+class Profiles:
+    """The profiles of one file, what is wrong with them, and what deserves a word."""
+
+    by_name: Mapping[str, Mapping[str, Any]] = field(factory=dict)
+    problems: tuple[Problem, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def read(cls, given: object, keys: Iterable[str]) -> Profiles:
+        """Read what a file holds under `environments`; each profile is checked, chosen or not."""
+        if not isinstance(given, Mapping):
+            fault = f"must be a mapping of names to keys, not {type(given).__name__}"
+            return cls(problems=(Problem(f"$.{PROFILES}", fault),))
+        known = [key for key in keys if key != _CHOICE]
+        read = {str(name): _profile(name, values, known) for name, values in given.items()}
+        return cls(
+            by_name={name: values for name, (values, _, _) in read.items()},
+            notes=tuple(note for _, notes, _ in read.values() for note in notes),
+            problems=tuple(each for _, _, problems in read.values() for each in problems),
+        )
+
+    def fault_of(self, name: object) -> list[Problem]:
+        """Say why a name chooses no profile; what is no text is for the key's own check."""
+        names = dict.fromkeys((*USUAL_PROFILES, *self.by_name))
+        if not isinstance(name, str) or name in names:
+            return []
+        message = f"unknown value `{shown(name)}`; {allowed_values(name, names)}"
+        return [Problem(f"$.{_CHOICE}", message)]
+
+
+def _profile(
+    name: object, given: object, known: Collection[str]
+) -> tuple[dict[str, Any], list[str], list[Problem]]:
+    place = f"$.{PROFILES}.{shown(name)}"
+    if not isinstance(name, str) or not name.strip():
+        return {}, [], [Problem(place, f"the name of a profile must be text, not `{shown(name)}`")]
+    if not isinstance(given, Mapping):
+        fault = f"must be a mapping of keys, not {type(given).__name__}; write {{}} for none"
+        return {}, [], [Problem(place, fault)]
+    return check_unknown_keys(given, known, place)

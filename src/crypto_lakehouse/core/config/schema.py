@@ -1,0 +1,153 @@
+"""The JSON schema of a configuration file, for editors (draft 2020-12)."""
+
+from __future__ import annotations
+
+from datetime import date
+from enum import StrEnum
+from typing import Any
+
+import attrs
+
+from crypto_lakehouse.core.archive import INTERVALS, DataType, Market, Partition
+from crypto_lakehouse.core.config.keys import described
+from crypto_lakehouse.core.config.profiles import PROFILES, USUAL_PROFILES
+from crypto_lakehouse.core.config.proxy_settings import ENVIRONMENT, NONE, PROXY_PORTS
+from crypto_lakehouse.core.config.rules import OLDER_KEYS
+from crypto_lakehouse.core.config.values import (
+    AUTO,
+    MOST,
+    Choice,
+    DateRange,
+    Intervals,
+    Parallelism,
+    Partitions,
+    Processes,
+    Profile,
+    ProxySetting,
+    Symbols,
+)
+from crypto_lakehouse.core.config.workflow_keys import config_keys
+
+__all__ = ["config_schema"]
+
+_DRAFT = "https://json-schema.org/draft/2020-12/schema"
+
+_Schema = dict[str, Any]
+
+
+def config_schema() -> _Schema:
+    """Return the schema of a configuration file.
+
+    No key is required in a file, as a variable or an option may give it.
+
+    Example:
+        >>> config_schema()["properties"]["max_retries"]["maximum"]
+        20
+    """
+    older = {
+        name: {"description": f"Ignored: {reason}.", "deprecated": True}
+        for name, reason in OLDER_KEYS.items()
+    }
+    return {
+        "$schema": _DRAFT,
+        "title": "Configuration of crypto-lakehouse",
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {**key_schemas(), PROFILES: _profiles(), **older},
+    }
+
+
+def key_schemas() -> dict[str, _Schema]:
+    """Return the schema of each key's values."""
+    return {name: _key(attribute) for name, attribute in config_keys().items()}
+
+
+def _profiles() -> _Schema:
+    keys = {name: {"$ref": f"#/properties/{name}"} for name in config_keys()}
+    del keys["environment"]
+    return {
+        "description": "Keys that hold in one environment, under its name.",
+        "type": "object",
+        "additionalProperties": {
+            "type": "object",
+            "properties": keys,
+            "additionalProperties": False,
+        },
+    }
+
+
+def _key(attribute: attrs.Attribute[Any]) -> _Schema:
+    values = _values(attribute)
+    if attribute.default is None:
+        values = {"anyOf": [values, {"type": "null"}]}
+    words: _Schema = {"description": described(attribute).text.replace("`", "")}
+    if attribute.default not in (attrs.NOTHING, None):
+        words["default"] = list(value) if isinstance(value := attribute.default, tuple) else value
+    return {**words, **values}
+
+
+def _values(attribute: attrs.Attribute[Any]) -> _Schema:
+    kind = attribute.metadata["kind"]
+    if isinstance(kind, Choice):
+        return _words(kind)
+    if kind in (int, float):
+        return _number(attribute)
+    if getattr(kind, "__origin__", None) is tuple:
+        item = kind.__args__[0]
+        return _list(_TEXT, least=0) if item is str else _list(_words(item))
+    return _KINDS[kind]
+
+
+def _number(attribute: attrs.Attribute[Any]) -> _Schema:
+    names = {"at_least": "minimum", "at_most": "maximum", "above": "exclusiveMinimum"}
+    bounds = {names[key]: each for key, each in attribute.metadata.items() if key in names}
+    return {"type": "integer" if attribute.metadata["kind"] is int else "number", **bounds}
+
+
+def _words(words: tuple[str, ...] | type[StrEnum]) -> _Schema:
+    return {"enum": [str(word) for word in words]}
+
+
+def _list(item: _Schema, least: int = 1) -> _Schema:
+    """A list, or a lone value, which counts as a list of one."""
+    return {"anyOf": [{"type": "array", "items": item, "minItems": least}, item]}
+
+
+def _list_or_mapping(keys: type[StrEnum], item: _Schema) -> _Schema:
+    mapping = {
+        "type": "object",
+        "propertyNames": _words(keys),
+        "additionalProperties": _list(item),
+        "minProperties": 1,
+    }
+    return {"anyOf": [*_list(item)["anyOf"], mapping]}
+
+
+def _number_or_auto(most: int) -> _Schema:
+    return {"anyOf": [{"type": "integer", "minimum": 1, "maximum": most}, {"const": AUTO}]}
+
+
+_TEXT = {"type": "string", "minLength": 1}
+_DAY = {"type": "string", "format": "date", "pattern": r"^\d{4}-\d{2}-\d{2}$"}
+_PROXY_URL = {"type": "string", "pattern": f"^({'|'.join(PROXY_PORTS)})://"}
+
+_KINDS: dict[Any, _Schema] = {
+    bool: {"type": "boolean"},
+    str: _TEXT,
+    date: _DAY,
+    DateRange: {
+        "type": "object",
+        "properties": {
+            edge.name: {**_DAY, "description": edge.metadata["help"]}
+            for edge in attrs.fields(DateRange)
+        },
+        "additionalProperties": False,
+    },
+    Symbols: _list_or_mapping(Market, _TEXT),
+    Intervals: _list_or_mapping(DataType, _words((*INTERVALS, "1M"))),
+    Partitions: {"anyOf": [{"const": AUTO}, *_list(_words(Partition))["anyOf"]]},
+    Parallelism: _number_or_auto(MOST[Parallelism]),
+    Processes: _number_or_auto(MOST[Processes]),
+    Profile: {**_TEXT, "examples": list(USUAL_PROFILES)},
+    ProxySetting: {"anyOf": [_words((ENVIRONMENT, NONE)), _PROXY_URL]},
+}

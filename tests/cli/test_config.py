@@ -1,0 +1,110 @@
+"""`crypto-lakehouse config`: what a configuration holds, and what it may hold."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+
+import pytest
+from tests.cli.conftest import Shell, collect
+
+from crypto_lakehouse.core.config.schema import config_schema
+from crypto_lakehouse.core.config.workflow_config import config_keys
+from crypto_lakehouse.testing import ArchiveServer
+
+
+def test_the_schema_is_printed(shell: Shell) -> None:
+    code, out, err = shell("config", "schema")
+    assert (code, err) == (0, "")
+    assert json.loads(out) == config_schema()
+
+
+FILE = """
+symbols: [BTCUSDT]
+date_range: {start: 2025-07-01, end: 2025-07-31}
+source_url: https://me:hunter2@mirror.example
+max_retries: 1
+environments: {production: {max_retries: 9, timeout_seconds: 20}}
+"""
+SHOWN = ("config", "show", "--config", "c.yaml", "--environment", "production", "-o", "out",
+         "--end", "2025-07-02")  # fmt: skip
+
+
+def test_each_value_is_shown_with_its_origin(
+    shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "c.yaml").write_text(FILE)
+    monkeypatch.setenv("CRYPTO_LAKEHOUSE_TIMEOUT_SECONDS", "30")
+    code, out, err = shell(*SHOWN, "--json")
+    assert (code, err) == (0, "")
+    shown = json.loads(out)
+    assert list(shown) == list(config_keys())
+    expected = {
+        "symbols": (["BTCUSDT"], "file"),
+        "date_range": ({"start": "2025-07-01", "end": "2025-07-02"}, "file; option --end"),
+        "source_url": ("https://***@mirror.example", "file"),
+        "max_retries": (9, "profile `production`"),
+        "timeout_seconds": (30.0, "variable CRYPTO_LAKEHOUSE_TIMEOUT_SECONDS"),
+        "output_directory": ("out", "option --output-directory"),
+        "environment": ("production", "option --environment"),
+        "processes": (1, "default"),
+        "listing_url": (None, "default"),
+    }
+    for key, (value, origin) in expected.items():
+        assert shown[key] == {"value": value, "from": origin}
+
+
+def test_the_table_shows_the_same_without_secrets(shell: Shell, tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text(FILE)
+    code, out, _ = shell(*SHOWN)
+    assert code == 0
+    assert "hunter2" not in out
+    for words in ("https://***@mirror.example", "profile `production`", '["BTCUSDT"]', "none"):
+        assert words in out
+
+
+def test_ignored_keys_are_named(shell: Shell, tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text(f"{FILE}\nbatch_size: 5\n")
+    code, _, err = shell(*SHOWN)
+    assert code == 0
+    assert err.startswith("warning: `batch_size`")
+
+
+def test_a_faulty_configuration_is_shown_with_its_faults(shell: Shell) -> None:
+    code, out, err = shell(
+        "config", "show", "--max-retries", "21", "--date", "2025-07-15", "--json"
+    )
+    assert code == 2
+    assert json.loads(out)["default_date"]["value"] == "2025-07-15"
+    assert err.splitlines() == [
+        "error: $.output_directory: required, and missing",
+        "error: $.max_retries: must be at most 20, not 21",
+        "error: $.symbols: required, and missing; name the symbols, as [BTCUSDT]",
+    ]
+
+
+@pytest.fixture
+def logs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a command choose how it logs, and forget it afterwards."""
+    monkeypatch.setattr(logging.getLogger("crypto_lakehouse"), "handlers", [])
+
+
+PRODUCTION = ("--quiet", "--environment", "production")
+
+
+@pytest.mark.usefixtures("logs")
+def test_production_logs_json(shell: Shell, archive_server: ArchiveServer) -> None:
+    _, _, err = shell(*collect(archive_server, *PRODUCTION))
+    assert err
+    assert all(json.loads(line)["event"] for line in err.splitlines())
+
+
+@pytest.mark.usefixtures("logs")
+@pytest.mark.parametrize("form", ["none", "text"])
+def test_a_format_that_is_named_holds_in_production(
+    shell: Shell, archive_server: ArchiveServer, form: str
+) -> None:
+    _, _, err = shell(*collect(archive_server, *PRODUCTION, "--log-format", form))
+    assert bool(err) == (form == "text")
+    assert not err.startswith("{")

@@ -1,0 +1,29 @@
+"""The options of a command say what the configuration's keys say."""
+
+from __future__ import annotations
+
+import click
+
+from crypto_lakehouse.cli import plan
+from crypto_lakehouse.cli.options import help_text
+from crypto_lakehouse.core.config.keys import described
+from crypto_lakehouse.core.config.workflow_config import config_keys
+
+
+def test_the_help_of_each_option_is_that_of_its_key() -> None:
+    options = {item.name: item for item in plan.command.params if isinstance(item, click.Option)}
+    for name, attribute in config_keys().items():
+        key = described(attribute)
+        if name == "date_range":
+            assert options["start"].help == "First UTC day, YYYY-MM-DD."
+            assert options["end"].help == "Last UTC day, inclusive."
+            continue
+        assert options[name].help == help_text(key)
+        assert set(key.about.options) < set(options[name].opts)
+        assert options[name].metavar == (key.about.metavar or None)
+
+
+def test_flags_say_only_their_default() -> None:
+    assert help_text(described(config_keys()["download_checksum"])) == (
+        "Keep the .CHECKSUM beside each zip. [default: true]"
+    )

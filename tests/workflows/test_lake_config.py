@@ -1,0 +1,79 @@
+"""A lake's configuration is made as a collection's is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
+from crypto_lakehouse.core.errors import ConfigurationError
+from crypto_lakehouse.workflows.lake_config import LakeConfig, LakeKeywords, lake_keys
+from crypto_lakehouse.workflows.wiring.load_config import load_lake_config
+
+PREFIX = "CRYPTO_LAKEHOUSE_LAKE_"
+VALUES: dict[str, Any] = {
+    "output_directory": "out",
+    "markets": ["spot"],
+    "symbols": "BTC*",
+    "intervals": ["1M"],
+    "policies": {"order": "drop"},
+    "workers": 2,
+}
+
+
+def test_mapping_keywords_and_variables_make_the_same() -> None:
+    config = LakeConfig(VALUES, environ={})
+    assert (config.markets, config.symbols, config.intervals) == (("spot",), ("BTC*",), ("1mo",))
+    assert LakeConfig(**VALUES, environ={}) == config
+    variables = {
+        f"{PREFIX}OUTPUT_DIRECTORY": "out",
+        f"{PREFIX}MARKETS": "spot",
+        f"{PREFIX}SYMBOLS": "BTC*",
+        f"{PREFIX}INTERVALS": "1M",
+        f"{PREFIX}POLICIES": '{"order": "drop"}',
+        f"{PREFIX}WORKERS": "2",
+        "CRYPTO_LAKEHOUSE_MAX_RETRIES": "3",
+    }
+    assert LakeConfig(environ=variables) == config
+
+
+def test_the_later_source_wins() -> None:
+    variables = {f"{PREFIX}WORKERS": "3"}
+    assert LakeConfig(VALUES, environ=variables).workers == 3
+    assert LakeConfig(VALUES, environ=variables, workers=4).workers == 4
+    over = LakeConfig(VALUES, environ={}, workers=4, overrides={"workers": 5})
+    assert over.workers == 5
+
+
+def test_the_keywords_are_the_keys() -> None:
+    assert list(LakeKeywords.__annotations__) == list(lake_keys())
+
+
+def test_nothing_chosen_is_everything() -> None:
+    assert LakeConfig(output_directory="out", markets=(), symbols=[], environ={}).markets == ()
+
+
+def test_every_fault_is_named_at_once() -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        LakeConfig({"marktes": 1, "policies": 7, "intervals": ["1x"]}, environ={f"{PREFIX}X": "1"})
+    assert {problem.path for problem in refused.value.problems} == {
+        f"{PREFIX}X", "$.marktes", "$.policies", "$.intervals[0]", "$.output_directory",
+    }  # fmt: skip
+
+
+def test_a_collection_leaves_a_lakes_variables_alone() -> None:
+    values = {"output_directory": "o", "symbols": ["BTCUSDT"], "default_date": "2025-07-15"}
+    assert WorkflowConfig(values, environ={f"{PREFIX}WORKERS": "3"}).processes == 1
+
+
+async def test_it_is_read_from_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "lake.toml"
+    file.write_text('output_directory = "out"\nworkers = 2\n')
+    config = await load_lake_config(file, {"workers": 3})
+    assert config == LakeConfig(output_directory="out", workers=3, environ={})
+    assert await load_lake_config(config) is config
+    assert await load_lake_config({"output_directory": "out"}, {"workers": 3}) == config
+    with pytest.raises(ConfigurationError, match="cannot be read"):
+        await load_lake_config(tmp_path / "none.toml")
