@@ -21,7 +21,7 @@ from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
 from crypto_lakehouse.core.errors import ConfigurationError, Problem
 from crypto_lakehouse.core.events import RunFinished, RunNoted, RunStarted, RunWarned
-from crypto_lakehouse.core.metrics import ByteMeter, MetricsCollector, WorkflowMetrics
+from crypto_lakehouse.core.metrics import ByteMeter, MetricsCollector
 from crypto_lakehouse.core.plan import Plan
 from crypto_lakehouse.core.protocols import Emit, Sink
 from crypto_lakehouse.core.report import CollectionReport, success_rate
@@ -72,7 +72,7 @@ _ONLY = {
 }
 
 
-class ArchiveCollectionWorkflow(BaseWorkflow):
+class ArchiveCollectionWorkflow(BaseWorkflow[CollectionReport]):
     """Collects what a configuration selects, verified, into its output directory.
 
     Args:
@@ -96,8 +96,8 @@ class ArchiveCollectionWorkflow(BaseWorkflow):
         ...     },
         ...     environ={},
         ... )
-        >>> metrics = ArchiveCollectionWorkflow(config).execute()  # doctest: +SKIP
-        >>> metrics.results["success_rate"]  # doctest: +SKIP
+        >>> report = ArchiveCollectionWorkflow(config).execute()  # doctest: +SKIP
+        >>> report.success_rate  # doctest: +SKIP
         100.0
     """
 
@@ -338,10 +338,9 @@ class ArchiveCollectionWorkflow(BaseWorkflow):
     def _unlisted(self) -> tuple[str, ...]:
         return tuple(self._plan.failures) if self._plan is not None else ()
 
-    def metrics(self) -> WorkflowMetrics:
+    def metrics(self) -> CollectionReport:
         """The report of the finished run."""
-        report = self.report()
-        return WorkflowMetrics(self.name, report.to_mapping(), report)
+        return self.report()
 
 
 async def run_collection(
