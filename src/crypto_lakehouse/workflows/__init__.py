@@ -1,7 +1,8 @@
 """Workflows: the parts wired together, a file for each thing that a caller can ask for.
 
-- `archive_collection` collects; `ingestion` brings archives into tables; `collect_and_ingest` does
-  both in one stream; `validation` judges rows; `composition` runs several with one report.
+- `archive_collection` collects, `collecting` does it in one call; `ingestion` brings archives into
+  tables; `collect_and_ingest` does both in one stream; `validation` judges rows; `composition`
+  runs several with one report.
 - `verification` and `repair` are for stored trees, `status` and `history` tell what is there and
   what was, `matrix_refresh` writes a new matrix, `bench` measures a source.
 - `wiring` makes the parts from a configuration; `stored_archives`, `lake_config` and `lake_report`
@@ -18,11 +19,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from crypto_lakehouse.workflows.archive_collection import (
-        ArchiveCollectionWorkflow,
-        run_collection,
-    )
+    from crypto_lakehouse.workflows.archive_collection import ArchiveCollectionWorkflow
     from crypto_lakehouse.workflows.collect_and_ingest import CollectAndIngest
+    from crypto_lakehouse.workflows.collecting import run_collection
     from crypto_lakehouse.workflows.composition import CompositeWorkflow, Step
     from crypto_lakehouse.workflows.ingestion import IngestWorkflow
     from crypto_lakehouse.workflows.lake_config import LakeConfig
@@ -47,7 +46,7 @@ _MODULES = {
     "LakeConfig": "lake_config",
     "Step": "composition",
     "ValidationWorkflow": "validation",
-    "run_collection": "archive_collection",
+    "run_collection": "collecting",
 }
 
 

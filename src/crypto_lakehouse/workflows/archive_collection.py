@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from functools import partial
-from os import PathLike
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 from uuid import uuid4
 
 import anyio
@@ -25,7 +24,7 @@ from crypto_lakehouse.core.metrics import ByteMeter, MetricsCollector
 from crypto_lakehouse.core.plan import Plan
 from crypto_lakehouse.core.protocols import Emit, Sink
 from crypto_lakehouse.core.report import CollectionReport, success_rate
-from crypto_lakehouse.core.task_groups import in_own_task, one_error
+from crypto_lakehouse.core.task_groups import one_error
 from crypto_lakehouse.core.verdicts import SUCCESSES, Verdict
 from crypto_lakehouse.core.workflow import BaseWorkflow
 from crypto_lakehouse.executors.processes.executor import worker_processes
@@ -45,7 +44,6 @@ from crypto_lakehouse.stores.directory import LocalStore
 from crypto_lakehouse.stores.os_errors import what_to_do
 from crypto_lakehouse.workflows.history import prune_replaced
 from crypto_lakehouse.workflows.wiring.collector_stack import make_collector
-from crypto_lakehouse.workflows.wiring.load_config import load_config
 from crypto_lakehouse.workflows.wiring.network import Network
 from crypto_lakehouse.workflows.wiring.transport_stack import (
     most_parallel,
@@ -57,7 +55,7 @@ from crypto_lakehouse.workflows.wiring.worker_jobs import make_jobs, process_cou
 if TYPE_CHECKING:
     import aiohttp
 
-__all__ = ["ArchiveCollectionWorkflow", "run_collection"]
+__all__ = ["ArchiveCollectionWorkflow"]
 
 #: How long a run that was stopped may take to write down what it knows, in seconds.
 DRAIN_S = 1.5
@@ -341,38 +339,3 @@ class ArchiveCollectionWorkflow(BaseWorkflow[CollectionReport]):
     def metrics(self) -> CollectionReport:
         """The report of the finished run."""
         return self.report()
-
-
-async def run_collection(
-    config: WorkflowConfig | Mapping[str, Any] | str | PathLike[str],
-    **options: Any,  # noqa: ANN401 - handed to the workflow unchanged
-) -> CollectionReport:
-    """Collect archives, verified; the one call that an application needs.
-
-    Args:
-        config: A configuration, a mapping of its keys, or the path of a JSON, TOML or YAML file.
-        **options: `metrics_collector`, `sinks`, `session`, `store`, `retry` and `archives`, as in
-            `ArchiveCollectionWorkflow`.
-
-    Returns:
-        What became of the plan. Archives that failed are in the report, not raised; see
-        `CollectionReport.raise_for_failures`.
-
-    Raises:
-        ConfigurationError: The configuration cannot be run; nothing was requested.
-        ListingError: The source cannot be listed, and the plan depends on that.
-        MatrixError: The matrix cannot be used; nothing was requested.
-        LockHeldError: Another run works on the same output directory.
-        StoreError: The disk takes nothing more.
-    """
-
-    async def load() -> WorkflowConfig:
-        # A file that a thread is just opening would be nobody's.
-        with anyio.CancelScope(shield=True):
-            loaded = await load_config(config)
-        return loaded  # noqa: RET504 - a scope may swallow, says its type
-
-    ready = config if isinstance(config, WorkflowConfig) else await in_own_task(load)
-    workflow = ArchiveCollectionWorkflow(ready, **options)
-    await workflow.run()
-    return workflow.report()
