@@ -1,4 +1,4 @@
-"""The options of the one call are named, typed, and those of the workflow."""
+"""The one call: its options are named, typed, and those of the workflow."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ import inspect
 from typing import Any
 
 import pytest
+from tests.workflows.conftest import Collection
 
 from crypto_lakehouse import ArchiveCollectionWorkflow, run_collection
+from crypto_lakehouse.core.errors import ConfigurationError
+from crypto_lakehouse.core.events import ArchiveFinished, Event
 
 
 def options(call: Any) -> dict[str, tuple[Any, Any]]:
@@ -27,3 +30,17 @@ async def test_a_misspelled_option_is_named() -> None:
     call: Any = run_collection
     with pytest.raises(TypeError, match="sink'"):
         await call({}, sink=[])
+
+
+async def test_a_function_hears_of_every_archive_of_a_second_run(collection: Collection) -> None:
+    await collection.run()
+    seen: list[Event] = []
+    await collection.run(sinks=[seen.extend])
+    assert [event.verdict for event in seen if isinstance(event, ArchiveFinished)] == ["unchanged"]
+
+
+async def test_what_is_no_sink_ends_the_run_before_it_begins(collection: Collection) -> None:
+    with pytest.raises(ConfigurationError, match=r"sinks\[0\]: `object` has no `name`"):
+        await collection.run(sinks=[object()])
+    assert collection.requested() == []
+    assert not collection.root.exists() or not list(collection.root.iterdir())

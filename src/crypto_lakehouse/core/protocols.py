@@ -1,4 +1,4 @@
-"""The seams: what the pipeline asks of a store, a ledger and a sink.
+"""The seams: what the pipeline asks of a store, a ledger and a listing; `sink` has that of sinks.
 
 The core has no disk and no database; implementations are passed in. Each protocol is small, so
 that an implementation for another disk, cloud or database is one class.
@@ -27,7 +27,6 @@ __all__ = [
     "Listing",
     "Part",
     "PartRow",
-    "Sink",
     "Store",
     "VerifiedObject",
     "Watch",
@@ -294,29 +293,4 @@ class Listing(Protocol):
         Raises:
             ListingError: As `pages`.
         """
-        ...
-
-
-class Sink(Protocol):
-    """Someone who listens to a run.
-
-    A sink is called by one task only, never concurrently. A sink that raises is dropped and
-    named in a warning, and the run goes on; where `required` is true, the run stops instead.
-    """
-
-    name: str
-    required: bool
-    # A sink with a true `takes_unchanged` is handed `ArchivesUnchanged` events as they are;
-    # every other one is handed the `ArchiveFinished` events that they stand for.
-
-    async def handle(self, events: Sequence[Event]) -> None:
-        """Take a batch of events, oldest first."""
-        ...
-
-    async def flush(self) -> None:
-        """Called when no event has come for a while."""
-        ...
-
-    async def close(self) -> None:
-        """Called once, after the last event."""
         ...

@@ -22,8 +22,9 @@ from crypto_lakehouse.core.errors import ConfigurationError, Problem
 from crypto_lakehouse.core.events import RunFinished, RunNoted, RunStarted, RunWarned
 from crypto_lakehouse.core.metrics import ByteMeter, MetricsCollector
 from crypto_lakehouse.core.plan import Plan
-from crypto_lakehouse.core.protocols import Emit, Sink
+from crypto_lakehouse.core.protocols import Emit
 from crypto_lakehouse.core.report import CollectionReport, success_rate
+from crypto_lakehouse.core.sink import AnySink, Sink
 from crypto_lakehouse.core.task_groups import one_error
 from crypto_lakehouse.core.verdicts import SUCCESSES, Verdict
 from crypto_lakehouse.core.workflow import BaseWorkflow
@@ -37,6 +38,7 @@ from crypto_lakehouse.matrix.load import load_matrix
 from crypto_lakehouse.planning.calendar_plan import plan_collection
 from crypto_lakehouse.planning.explicit_plan import ExplicitPlan, is_selected
 from crypto_lakehouse.planning.selection import select_rows
+from crypto_lakehouse.sinks.checked import checked_sinks
 from crypto_lakehouse.sinks.ledger import LedgerSink
 from crypto_lakehouse.sinks.log import LogSink
 from crypto_lakehouse.sinks.metrics import MetricsSink
@@ -76,7 +78,7 @@ class ArchiveCollectionWorkflow(BaseWorkflow[CollectionReport]):
     Args:
         config: What to collect.
         metrics_collector: Told of every event; a new one by default.
-        sinks: Further listeners.
+        sinks: Further listeners: sinks, or functions, sync or async, that take a list of events.
         session: An aiohttp session of the application's own; it is used and not closed. Its
             headers, authorization, cookies, proxies, tracing and middlewares hold; decoding,
             redirects, statuses as exceptions and time limits are the engine's for its requests.
@@ -84,6 +86,9 @@ class ArchiveCollectionWorkflow(BaseWorkflow[CollectionReport]):
         retry: When to try again; by the configuration's `max_retries` by default.
         meter: Counts bytes as they arrive, for displays.
         archives: Exactly these are settled, whatever the configuration selects.
+
+    Raises:
+        ConfigurationError: A sink is none; the message names it and what it lacks.
 
     Example:
         >>> config = WorkflowConfig(
@@ -107,7 +112,7 @@ class ArchiveCollectionWorkflow(BaseWorkflow[CollectionReport]):
         config: WorkflowConfig,
         *,
         metrics_collector: MetricsCollector | None = None,
-        sinks: Iterable[Sink] = (),
+        sinks: Iterable[AnySink] = (),
         session: aiohttp.ClientSession | None = None,
         store: LocalStore | None = None,
         retry: RetryPolicy | None = None,
@@ -118,7 +123,7 @@ class ArchiveCollectionWorkflow(BaseWorkflow[CollectionReport]):
         self.run_id = uuid4().hex
         #: What the report is made from, whatever an injected collector does with its events.
         self.counts = MetricsCollector()
-        self._sinks = tuple(sinks)
+        self._sinks = checked_sinks(sinks)
         self._session = session
         self._store = store or LocalStore(config.output_directory)
         self._processes = process_count(config) if session is None and store is None else 1

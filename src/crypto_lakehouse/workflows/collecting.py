@@ -11,8 +11,8 @@ import anyio
 from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
 from crypto_lakehouse.core.metrics import ByteMeter, MetricsCollector
-from crypto_lakehouse.core.protocols import Sink
 from crypto_lakehouse.core.report import CollectionReport
+from crypto_lakehouse.core.sink import AnySink
 from crypto_lakehouse.core.task_groups import in_own_task
 from crypto_lakehouse.http.retry import RetryPolicy
 from crypto_lakehouse.stores.directory import LocalStore
@@ -29,7 +29,7 @@ async def run_collection(
     config: WorkflowConfig | Mapping[str, Any] | str | PathLike[str],
     *,
     metrics_collector: MetricsCollector | None = None,
-    sinks: Iterable[Sink] = (),
+    sinks: Iterable[AnySink] = (),
     session: aiohttp.ClientSession | None = None,
     store: LocalStore | None = None,
     retry: RetryPolicy | None = None,
@@ -41,7 +41,7 @@ async def run_collection(
     Args:
         config: A configuration, a mapping of its keys, or the path of a JSON, TOML or YAML file.
         metrics_collector: Told of every event; a new one by default.
-        sinks: Further listeners.
+        sinks: Further listeners: sinks, or functions that take a list of events.
         session: An aiohttp session of the application's own; it is used and not closed.
         store: Where archives go; the output directory by default.
         retry: When to try again; by the configuration's `max_retries` by default.
@@ -55,7 +55,8 @@ async def run_collection(
         `CollectionReport.raise_for_failures`.
 
     Raises:
-        ConfigurationError: The configuration cannot be run; nothing was requested.
+        ConfigurationError: The configuration cannot be run, or a sink is none; nothing was
+            requested or written.
         ListingError: The source cannot be listed, and the plan depends on that.
         MatrixError: The matrix cannot be used; nothing was requested.
         LockHeldError: Another run works on the same output directory.
