@@ -6,7 +6,16 @@ import inspect
 from typing import Any
 
 import pytest
-from tests.workflows.conftest import Collection
+from tests.stores.memory import MemoryStore
+from tests.workflows.conftest import (
+    BIG_KEY,
+    KEY,
+    SIDECAR,
+    Collection,
+    big_zip,
+    make_zip,
+    member_of,
+)
 
 from crypto_lakehouse import ArchiveCollectionWorkflow, run_collection
 from crypto_lakehouse.core.errors import ConfigurationError
@@ -44,3 +53,33 @@ async def test_what_is_no_sink_ends_the_run_before_it_begins(collection: Collect
         await collection.run(sinks=[object()])
     assert collection.requested() == []
     assert not collection.root.exists() or not list(collection.root.iterdir())
+
+
+async def test_a_run_works_with_a_store_of_the_application(collection: Collection) -> None:
+    store = MemoryStore()
+    collection.publish(BIG_KEY, big_zip())
+    both = {"data_types": ["klines", "trades"], "replaced_retention_days": 0}
+    first = await collection.run(store=store, **both)
+    assert first.totals["verified"] == 2
+    assert set(store.bodies) == {KEY, SIDECAR, BIG_KEY, BIG_KEY + ".CHECKSUM"}
+    second = await collection.run(store=store, **both)
+    assert second.totals["unchanged"] == 2
+    assert sorted(path.name for path in collection.root.iterdir()) == [".lakehouse"]
+
+
+async def test_a_store_of_the_application_keeps_what_is_replaced(collection: Collection) -> None:
+    store = MemoryStore()
+    await collection.run(store=store)
+    old = store.bodies[KEY][0]
+    collection.publish(KEY, make_zip(member_of(KEY), b"1,2,3\n"))
+    report = await collection.run(store=store, discovery="listing")
+    assert report.totals["verified"] == 1
+    assert [data for _, data in store.kept.values()] == [old]
+
+
+async def test_a_store_of_the_application_has_a_quarantine(collection: Collection) -> None:
+    store = MemoryStore()
+    collection.publish(KEY, b"no zip")
+    report = await collection.run(store=store)
+    assert report.totals["corrupt"] == 1
+    assert [item.archive.key for item in store.quarantined()] == [KEY]

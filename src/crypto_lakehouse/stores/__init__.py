@@ -3,7 +3,9 @@
 - `directory` is the store: `<root>/<object key>`, whole files only. Bytes are written to
   `NAME.part` and renamed; a small body costs no thread hop.
 - `parts` is a large body on its way: appended, hashed as it grows, resumed by a later run.
-- `quarantine` lists bytes that were not good, each with a note on why.
+- `quarantine` and `replaced` list what is kept beside the archives: bytes that were not good, each
+  with a note on why, and versions that were replaced.
+- `state` is the folder of ledger and locks, which is local wherever archives go.
 - `disk` is every system call that changes the disk, so that a test can lose what was not synced.
 - `os_errors` turns errors of the operating system into `StoreError`, with what to do.
 - `tree` walks the folders of a collected tree.

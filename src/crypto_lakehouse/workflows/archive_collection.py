@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
@@ -22,7 +21,7 @@ from crypto_lakehouse.core.errors import ConfigurationError, Problem
 from crypto_lakehouse.core.events import RunFinished, RunNoted, RunStarted, RunWarned
 from crypto_lakehouse.core.metrics import ByteMeter, MetricsCollector
 from crypto_lakehouse.core.plan import Plan
-from crypto_lakehouse.core.protocols import Emit
+from crypto_lakehouse.core.protocols import Emit, Store
 from crypto_lakehouse.core.report import CollectionReport, success_rate
 from crypto_lakehouse.core.sink import AnySink, Sink
 from crypto_lakehouse.core.task_groups import one_error
@@ -44,6 +43,7 @@ from crypto_lakehouse.sinks.log import LogSink
 from crypto_lakehouse.sinks.metrics import MetricsSink
 from crypto_lakehouse.stores.directory import LocalStore
 from crypto_lakehouse.stores.os_errors import what_to_do
+from crypto_lakehouse.stores.state import StateFolder
 from crypto_lakehouse.workflows.history import prune_replaced
 from crypto_lakehouse.workflows.wiring.collector_stack import make_collector
 from crypto_lakehouse.workflows.wiring.network import Network
@@ -82,7 +82,8 @@ class ArchiveCollectionWorkflow(BaseWorkflow[CollectionReport]):
         session: An aiohttp session of the application's own; it is used and not closed. Its
             headers, authorization, cookies, proxies, tracing and middlewares hold; decoding,
             redirects, statuses as exceptions and time limits are the engine's for its requests.
-        store: Where archives go; the output directory by default.
+        store: Where archives go; the output directory by default. Ledger and lock stay in the
+            output directory.
         retry: When to try again; by the configuration's `max_retries` by default.
         meter: Counts bytes as they arrive, for displays.
         archives: Exactly these are settled, whatever the configuration selects.
@@ -114,7 +115,7 @@ class ArchiveCollectionWorkflow(BaseWorkflow[CollectionReport]):
         metrics_collector: MetricsCollector | None = None,
         sinks: Iterable[AnySink] = (),
         session: aiohttp.ClientSession | None = None,
-        store: LocalStore | None = None,
+        store: Store | None = None,
         retry: RetryPolicy | None = None,
         meter: ByteMeter | None = None,
         archives: Iterable[Archive] | None = None,
@@ -125,7 +126,8 @@ class ArchiveCollectionWorkflow(BaseWorkflow[CollectionReport]):
         self.counts = MetricsCollector()
         self._sinks = checked_sinks(sinks)
         self._session = session
-        self._store = store or LocalStore(config.output_directory)
+        self._store: Store = LocalStore(config.output_directory) if store is None else store
+        self._state = StateFolder(config.output_directory)
         self._processes = process_count(config) if session is None and store is None else 1
         self._retry = retry or RetryPolicy(max_retries=config.max_retries)
         self._meter = meter or ByteMeter()
@@ -174,19 +176,16 @@ class ArchiveCollectionWorkflow(BaseWorkflow[CollectionReport]):
         self._client = await self._resources.enter_async_context(opening)
 
     async def _open_output(self) -> None:
-        own = self._store.own_path()
-        if os.path.islink(own):  # noqa: ASYNC240, PTH114 - False for a path too long
-            reason = f"`{own}` is a symbolic link; nothing is written where it leads: remove it"
-            raise ConfigurationError([Problem("$.output_directory", reason)])
+        state = self._state
         try:
-            await to_thread.run_sync(lambda: own.mkdir(parents=True, exist_ok=True))
-            self._resources.enter_context(output_lock(own / "lock"))
-            await to_thread.run_sync(wait_for_workers, own / "workers")
-            await to_thread.run_sync(self._store.clear_unfinished)
+            await to_thread.run_sync(state.make)
+            self._resources.enter_context(output_lock(state.lock))
+            await to_thread.run_sync(wait_for_workers, state.workers)
+            await to_thread.run_sync(self._store.prepare)
         except OSError as error:
-            reason = f"`{self._store.root}` cannot be written: {what_to_do(error, str(own))}"
+            reason = f"`{state.root}` cannot be written: {what_to_do(error, str(state.path))}"
             raise ConfigurationError([Problem("$.output_directory", reason)]) from error
-        self._ledger, note = await to_thread.run_sync(SqliteLedger.open, own / "ledger.sqlite")
+        self._ledger, note = await to_thread.run_sync(SqliteLedger.open, state.ledger)
         self._resources.callback(self._ledger.close)
         self._notes += [note] if note else []
 
@@ -214,8 +213,10 @@ class ArchiveCollectionWorkflow(BaseWorkflow[CollectionReport]):
         """Remove replaced versions that are older than the configuration keeps them."""
         days = self.config.replaced_retention_days
         if days is not None and self._stop_code is None:
-            prune = partial(prune_replaced, older_than_days=days, today=self._today)
-            await to_thread.run_sync(prune, self._store.root)
+            prune = partial(
+                prune_replaced, older_than_days=days, today=self._today, store=self._store
+            )
+            await to_thread.run_sync(prune, self._state.root)
 
     async def _collect_until_stopped(self, emit: Emit) -> None:
         if self._stop_code is not None or self._scope is None:
@@ -295,7 +296,7 @@ class ArchiveCollectionWorkflow(BaseWorkflow[CollectionReport]):
 
     async def _collect_in_processes(self, plan: Plan, inventory: Inventory, emit: Emit) -> None:
         jobs = make_jobs(
-            self.config, self._processes, str(self._store.root), plan.today, self._retry
+            self.config, self._processes, str(self._state.root), plan.today, self._retry
         )
         with one_error():
             async with worker_processes(jobs, emit, self._meter) as executor:

@@ -11,11 +11,11 @@ import anyio
 from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
 from crypto_lakehouse.core.metrics import ByteMeter, MetricsCollector
+from crypto_lakehouse.core.protocols import Store
 from crypto_lakehouse.core.report import CollectionReport
 from crypto_lakehouse.core.sink import AnySink
 from crypto_lakehouse.core.task_groups import in_own_task
 from crypto_lakehouse.http.retry import RetryPolicy
-from crypto_lakehouse.stores.directory import LocalStore
 from crypto_lakehouse.workflows.archive_collection import ArchiveCollectionWorkflow
 from crypto_lakehouse.workflows.wiring.load_config import load_config
 
@@ -31,7 +31,7 @@ async def run_collection(
     metrics_collector: MetricsCollector | None = None,
     sinks: Iterable[AnySink] = (),
     session: aiohttp.ClientSession | None = None,
-    store: LocalStore | None = None,
+    store: Store | None = None,
     retry: RetryPolicy | None = None,
     meter: ByteMeter | None = None,
     archives: Iterable[Archive] | None = None,
