@@ -16,19 +16,27 @@ from crypto_lakehouse.version import __version__
 
 if TYPE_CHECKING:
     from crypto_lakehouse.core import (
+        Archive,
         CollectionReport,
         LakehouseError,
         MetricsCollector,
+        Sink,
+        Store,
         Verdict,
         WorkflowConfig,
     )
+    from crypto_lakehouse.http import RetryPolicy
     from crypto_lakehouse.workflows import ArchiveCollectionWorkflow, run_collection
 
 __all__ = [
+    "Archive",
     "ArchiveCollectionWorkflow",
     "CollectionReport",
     "LakehouseError",
     "MetricsCollector",
+    "RetryPolicy",
+    "Sink",
+    "Store",
     "Verdict",
     "WorkflowConfig",
     "__version__",
@@ -36,6 +44,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "RetryPolicy": "crypto_lakehouse.http",
     "ArchiveCollectionWorkflow": "crypto_lakehouse.workflows",
     "run_collection": "crypto_lakehouse.workflows",
 }

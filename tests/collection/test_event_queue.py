@@ -21,6 +21,8 @@ def warned(number: int) -> RunWarned:
 class Listener:
     """Remembers everything; may fail, or wait at a gate."""
 
+    takes_unchanged = False
+
     def __init__(self, name: str = "listener", *, required: bool = False) -> None:
         self.name = name
         self.required = required

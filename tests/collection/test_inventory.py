@@ -11,6 +11,7 @@ import pytest
 from attrs import define, field
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.stores.memory import KeepsNothing
 
 from crypto_lakehouse.collection.inventory import Inventory, decide
 from crypto_lakehouse.collection.work import Action, Work
@@ -45,7 +46,7 @@ PART = PartRow(etag='"e"', last_modified=None, size_bytes=9)
 
 
 @define
-class MemoryStore:
+class MemoryStore(KeepsNothing):
     """Files in a dict; counts its scans. A stored file's mtime is how many were put before."""
 
     files: dict[str, tuple[bytes, FileStat]] = field(factory=dict)

@@ -144,3 +144,10 @@ def test_the_mapping_is_what_scripts_read() -> None:
 def test_a_problem_reads_as_a_line() -> None:
     problem = ArchiveProblem(key=KEY, verdict=Verdict.CORRUPT, reason="no zip")
     assert str(problem) == f"corrupt {KEY}: no zip"
+
+
+def test_the_results_are_what_the_command_line_prints() -> None:
+    ended = report(4, verified=1, failed=3)
+    assert ended.results == ended.to_mapping()
+    assert ended.results["success_rate"] == 25.0
+    assert ended.report is ended

@@ -18,7 +18,7 @@ from crypto_lakehouse.core.workflow import BaseWorkflow
 Step = Callable[[], Awaitable[None]]
 
 
-class Recorded(BaseWorkflow):
+class Recorded(BaseWorkflow[WorkflowMetrics]):
     """Writes down its life; `steps` say what else happens in a stage."""
 
     name: ClassVar[str] = "recorded"

@@ -19,7 +19,7 @@ from tests.sinks.conftest import (
 )
 
 from crypto_lakehouse.core.errors import StoreError
-from crypto_lakehouse.core.protocols import Sink
+from crypto_lakehouse.core.sink import Sink
 from crypto_lakehouse.core.verdicts import Verdict
 from crypto_lakehouse.sinks.jsonl import JsonLinesSink
 

@@ -21,7 +21,7 @@ from tests.sinks.conftest import (
 )
 
 from crypto_lakehouse.core.errors import LedgerError
-from crypto_lakehouse.core.protocols import Sink
+from crypto_lakehouse.core.sink import Sink
 from crypto_lakehouse.core.verdicts import Verdict
 from crypto_lakehouse.ledger.sqlite import SqliteLedger
 from crypto_lakehouse.sinks import ledger as module

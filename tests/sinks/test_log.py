@@ -22,7 +22,7 @@ from tests.sinks.conftest import (
 )
 
 from crypto_lakehouse.core.events import Event
-from crypto_lakehouse.core.protocols import Sink
+from crypto_lakehouse.core.sink import Sink
 from crypto_lakehouse.core.verdicts import Verdict
 from crypto_lakehouse.sinks.log import LogSink, run_logger
 

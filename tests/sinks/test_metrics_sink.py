@@ -14,7 +14,7 @@ from tests.sinks.conftest import (
 
 from crypto_lakehouse.core.events import Event
 from crypto_lakehouse.core.metrics import MetricsCollector
-from crypto_lakehouse.core.protocols import Sink
+from crypto_lakehouse.core.sink import Sink
 from crypto_lakehouse.core.verdicts import Verdict
 from crypto_lakehouse.sinks.metrics import MetricsSink
 

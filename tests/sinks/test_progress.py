@@ -22,7 +22,7 @@ from tests.sinks.conftest import (
 )
 
 from crypto_lakehouse.core.metrics import ByteMeter
-from crypto_lakehouse.core.protocols import Sink
+from crypto_lakehouse.core.sink import Sink
 from crypto_lakehouse.core.verdicts import Verdict
 from crypto_lakehouse.sinks.progress import ProgressSink
 

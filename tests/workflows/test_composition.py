@@ -34,7 +34,7 @@ class Outcome:
     exit_code: int = 0
 
 
-class Work(BaseWorkflow):
+class Work(BaseWorkflow[WorkflowMetrics]):
     """A workflow that does what a test wants."""
 
     name = "work"

@@ -117,10 +117,10 @@ async def test_a_stopped_run_says_so_and_keeps_what_is_verified(collection: Coll
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(stop)
-        metrics = await workflow.run()
-    assert metrics.report.status == "interrupted"
-    assert metrics.report.exit_code == 130
-    assert metrics.report.totals["verified"] == 12
+        report = await workflow.run()
+    assert report.status == "interrupted"
+    assert report.exit_code == 130
+    assert report.totals["verified"] == 12
     collection.server.clear()
     report = await collection.run(**ALL_INTERVALS)
     assert report.totals["unchanged"] == 12
@@ -130,9 +130,9 @@ async def test_a_stopped_run_says_so_and_keeps_what_is_verified(collection: Coll
 async def test_a_run_stopped_before_it_began_does_nothing(collection: Collection) -> None:
     workflow = ArchiveCollectionWorkflow(WorkflowConfig(collection.config))
     workflow.stop(143)
-    metrics = await workflow.run()
-    assert metrics.report.status == "interrupted"
-    assert metrics.report.exit_code == 143
+    report = await workflow.run()
+    assert report.status == "interrupted"
+    assert report.exit_code == 143
     assert collection.requested() == []
 
 

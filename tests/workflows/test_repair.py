@@ -22,7 +22,6 @@ from crypto_lakehouse.core.errors import LockHeldError
 from crypto_lakehouse.core.verdicts import Verdict
 from crypto_lakehouse.ledger.lock import output_lock
 from crypto_lakehouse.stores.directory import LocalStore
-from crypto_lakehouse.stores.quarantine import quarantined
 from crypto_lakehouse.workflows.repair import RepairReport, list_quarantine, repair_tree
 from crypto_lakehouse.workflows.verification import verify_tree
 
@@ -138,7 +137,7 @@ async def test_only_archives_are_listed_as_quarantined(collection: Collection) -
         (folder / key).write_bytes(b"bytes")
     (folder / f"{OTHER}.json").write_text("[]")
     (folder / KEY).mkdir(parents=True)
-    found = list(quarantined(LocalStore(collection.root)))
+    found = list(LocalStore(collection.root).quarantined())
     assert [item.archive.key for item in found] == sorted([OTHER, THIRD])
     assert {item.reason for item in found} == {"?: its note is gone"}
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from crypto_lakehouse.collection.sampling import Sample
     from crypto_lakehouse.collection.verifier import VerificationReport
     from crypto_lakehouse.core.archive import Archive
-    from crypto_lakehouse.stores.quarantine import Quarantined
+    from crypto_lakehouse.core.kept import Quarantined
     from crypto_lakehouse.workflows.repair import RepairReport
 
 __all__ = ["command"]

@@ -15,7 +15,7 @@ from attrs import define, field
 
 from crypto_lakehouse.core.errors import LakehouseError, SinkError
 from crypto_lakehouse.core.events import ArchivesUnchanged, Event, RunWarned
-from crypto_lakehouse.core.protocols import Sink
+from crypto_lakehouse.core.sink import Sink
 
 __all__ = ["EventQueue"]
 
@@ -168,7 +168,7 @@ class EventQueue:
 
 def _as_taken(sink: Sink, arguments: tuple[Sequence[Event], ...]) -> tuple[Sequence[Event], ...]:
     """Write out events that stand for many, for sinks that do not know them."""
-    if getattr(sink, "takes_unchanged", False):
+    if sink.takes_unchanged:
         return arguments
     return tuple(list(_single(batch)) for batch in arguments)
 

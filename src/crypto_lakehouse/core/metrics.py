@@ -51,7 +51,7 @@ class ByteMeter:
 
 @frozen
 class WorkflowMetrics:
-    """What a finished workflow hands back.
+    """What a finished workflow hands back; a collection hands back its `CollectionReport`.
 
     Attributes:
         workflow: The workflow's name.

@@ -1,4 +1,4 @@
-"""The seams: what the pipeline asks of a store, a ledger and a sink.
+"""The seams: what the pipeline asks of a store, a ledger and a listing; `sink` has that of sinks.
 
 The core has no disk and no database; implementations are passed in. Each protocol is small, so
 that an implementation for another disk, cloud or database is one class.
@@ -6,13 +6,22 @@ that an implementation for another disk, cloud or database is one class.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    Awaitable,
+    Callable,
+    Collection,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from collections.abc import Set as AbstractSet
 from typing import BinaryIO, NamedTuple, Protocol
 
 from attrs import frozen
 
 from crypto_lakehouse.core.events import Event
+from crypto_lakehouse.core.kept import KeptVersion, Quarantined
 from crypto_lakehouse.core.listed import ListingPage
 from crypto_lakehouse.core.verdicts import Verdict
 
@@ -27,7 +36,6 @@ __all__ = [
     "Listing",
     "Part",
     "PartRow",
-    "Sink",
     "Store",
     "VerifiedObject",
     "Watch",
@@ -175,6 +183,10 @@ class Part(Protocol):
 class Store(Protocol):
     """Where verified bytes lie, under their object keys.
 
+    A body that is not whole yet is no archive: `scan` and `scan_now` show it, if at all, as its
+    name with `PART_SUFFIX` behind, and `remove` takes such a key. What is kept beside the archives
+    (in quarantine, or of replaced versions) is in no scan of another folder.
+
     Every method raises StoreError where the store refuses or a key would leave it.
     """
 
@@ -246,6 +258,37 @@ class Store(Protocol):
         """Set a small body aside, in the place of an earlier one, with a note on why."""
         ...
 
+    def prepare(self) -> None:
+        """Clear what a killed run left half-way; blocking, and before any other call of a run.
+
+        Unfinished bodies stay: a later call of `open_part` may go on with them.
+        """
+        ...
+
+    def make_durable(self, keys: Collection[str]) -> None:
+        """Let archives, and their sidecars where there are some, survive a power loss; blocking."""
+        ...
+
+    def quarantined(self) -> Iterator[Quarantined]:
+        """Everything that was set aside, in the order of keys; blocking."""
+        ...
+
+    def release(self, key: str) -> None:
+        """Remove what was set aside of an archive, where there is something; blocking."""
+        ...
+
+    def kept_versions(self) -> Iterator[KeptVersion]:
+        """Every version that `keep_replaced` kept, in the order of keys; blocking."""
+        ...
+
+    def remove_kept(self, place: str) -> int | None:
+        """Remove a kept version and its sidecar; its size, None where it is gone; blocking.
+
+        Args:
+            place: What `keep_replaced` returned.
+        """
+        ...
+
 
 class Ledger(Protocol):
     """What earlier runs found out; written only by its own sink."""
@@ -304,29 +347,4 @@ class Listing(Protocol):
         Raises:
             ListingError: As `pages`.
         """
-        ...
-
-
-class Sink(Protocol):
-    """Someone who listens to a run.
-
-    A sink is called by one task only, never concurrently. A sink that raises is dropped and
-    named in a warning, and the run goes on; where `required` is true, the run stops instead.
-    """
-
-    name: str
-    required: bool
-    # A sink with a true `takes_unchanged` is handed `ArchivesUnchanged` events as they are;
-    # every other one is handed the `ArchiveFinished` events that they stand for.
-
-    async def handle(self, events: Sequence[Event]) -> None:
-        """Take a batch of events, oldest first."""
-        ...
-
-    async def flush(self) -> None:
-        """Called when no event has come for a while."""
-        ...
-
-    async def close(self) -> None:
-        """Called once, after the last event."""
         ...

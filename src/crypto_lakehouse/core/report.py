@@ -41,7 +41,7 @@ def success_rate(totals: Mapping[str, int]) -> float:
 
 @frozen(kw_only=True)
 class CollectionReport:
-    """The outcome of one collection.
+    """The outcome of one collection: `run()`, `execute()` and `run_collection` give it back.
 
     Attributes:
         workflow: The workflow's name.
@@ -71,6 +71,16 @@ class CollectionReport:
     run_id: str = ""
     stop_code: int | None = None
     unlisted: tuple[str, ...] = ()
+
+    @property
+    def results(self) -> Mapping[str, Any]:
+        """The report in plain types, as `to_mapping()`."""
+        return self.to_mapping()
+
+    @property
+    def report(self) -> CollectionReport:
+        """Itself: what other workflows give back has its report here."""
+        return self
 
     @property
     def exit_code(self) -> int:

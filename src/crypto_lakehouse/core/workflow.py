@@ -4,15 +4,38 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from typing import ClassVar, Protocol
+from collections.abc import Mapping
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 import anyio
 
 from crypto_lakehouse.core.errors import ConfigurationError, RunningLoopError
-from crypto_lakehouse.core.metrics import MetricsCollector, WorkflowMetrics
+from crypto_lakehouse.core.metrics import MetricsCollector
 from crypto_lakehouse.core.task_groups import in_own_task
 
-__all__ = ["BaseWorkflow", "RunConfig", "refuse_faulty"]
+__all__ = ["BaseWorkflow", "Outcome", "RunConfig", "refuse_faulty"]
+
+
+class Outcome(Protocol):
+    """What every workflow hands back: `CollectionReport`, or `WorkflowMetrics` of another one."""
+
+    @property
+    def workflow(self) -> str:
+        """The workflow's name."""
+        ...
+
+    @property
+    def results(self) -> Mapping[str, Any]:
+        """The report in plain types."""
+        ...
+
+    @property
+    def report(self) -> Any:
+        """The report as a value."""
+        ...
+
+
+OutcomeT_co = TypeVar("OutcomeT_co", bound=Outcome, covariant=True)
 
 
 class RunConfig(Protocol):
@@ -34,12 +57,14 @@ def refuse_faulty(config: object) -> None:
         raise ConfigurationError(problems)
 
 
-class BaseWorkflow(ABC):
+class BaseWorkflow(ABC, Generic[OutcomeT_co]):
     """Something that can be run once from start to end, and says how it went.
 
     Subclasses say what `setup`, the body and `cleanup` do. `cleanup` always runs, even where
     `setup` failed half-way or the run was cancelled, and an error of its own never hides the
     error of the body: it is added to it as a note.
+
+    It is generic over what `run()` gives back, as in `BaseWorkflow[CollectionReport]`.
 
     Args:
         config: What to do.
@@ -60,7 +85,7 @@ class BaseWorkflow(ABC):
             MetricsCollector() if metrics_collector is None else metrics_collector
         )
 
-    def execute(self) -> WorkflowMetrics:
+    def execute(self) -> OutcomeT_co:
         """Run to the end, for callers that have no event loop.
 
         Raises:
@@ -72,7 +97,7 @@ class BaseWorkflow(ABC):
             return asyncio.run(self.run())
         raise RunningLoopError(type(self).__name__)
 
-    async def run(self) -> WorkflowMetrics:
+    async def run(self) -> OutcomeT_co:
         """Run setup, body and cleanup; return the metrics.
 
         Raises:
@@ -81,7 +106,7 @@ class BaseWorkflow(ABC):
         self.metrics_collector.start_workflow(self.name)
         return await in_own_task(self._run)
 
-    async def _run(self) -> WorkflowMetrics:
+    async def _run(self) -> OutcomeT_co:
         try:
             await self.setup()
             await self.body()
@@ -112,5 +137,5 @@ class BaseWorkflow(ABC):
         """Release what `setup` acquired; may be called where it acquired only a part."""
 
     @abstractmethod
-    def metrics(self) -> WorkflowMetrics:
+    def metrics(self) -> OutcomeT_co:
         """Say how it went; called once, after `cleanup`."""

@@ -18,3 +18,22 @@ From the inside out:
 A body is never decoded: an archive's bytes are hashed as published. The engine's client keeps no
 cookies. A request that was tried again may have reached the source more than once.
 """
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from crypto_lakehouse.http.retry import RetryPolicy
+
+__all__ = ["RetryPolicy"]
+
+_MODULES = {"RetryPolicy": "retry"}
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name on first use: parts of the package need no client."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"crypto_lakehouse.http.{_MODULES[name]}"), name)

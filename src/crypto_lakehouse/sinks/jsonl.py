@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import aiofiles
 from aiofiles.threadpool.text import AsyncTextIOWrapper
@@ -27,6 +28,7 @@ class JsonLinesSink:
     path: Path = field(converter=Path)
     name: str = "events file"
     required: bool = True
+    takes_unchanged: ClassVar[bool] = False
     _file: AsyncTextIOWrapper | None = field(init=False, default=None)
 
     async def handle(self, events: Sequence[Event]) -> None:

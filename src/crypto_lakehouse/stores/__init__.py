@@ -3,7 +3,9 @@
 - `directory` is the store: `<root>/<object key>`, whole files only. Bytes are written to
   `NAME.part` and renamed; a small body costs no thread hop.
 - `parts` is a large body on its way: appended, hashed as it grows, resumed by a later run.
-- `quarantine` lists bytes that were not good, each with a note on why.
+- `quarantine` and `replaced` list what is kept beside the archives: bytes that were not good, each
+  with a note on why, and versions that were replaced.
+- `state` is the folder of ledger and locks, which is local wherever archives go.
 - `disk` is every system call that changes the disk, so that a test can lose what was not synced.
 - `os_errors` turns errors of the operating system into `StoreError`, with what to do.
 - `tree` walks the folders of a collected tree.
@@ -12,3 +14,23 @@ Promised: a file is whole or absent, and nothing outside the root is written, wh
 symbolic links say. Not promised: that a file survives a power loss before it is synced; the ledger
 says nothing of a file earlier. Nothing here knows HTTP or markets.
 """
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from crypto_lakehouse.stores.directory import LocalStore
+    from crypto_lakehouse.stores.state import StateFolder
+
+__all__ = ["LocalStore", "StateFolder"]
+
+_MODULES = {"LocalStore": "directory", "StateFolder": "state"}
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name on first use: a disk is not always wanted."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"crypto_lakehouse.stores.{_MODULES[name]}"), name)

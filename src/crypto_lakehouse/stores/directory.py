@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
@@ -24,10 +24,13 @@ from attrs import define, field
 
 from crypto_lakehouse.core.archive import SIDECAR_SUFFIX
 from crypto_lakehouse.core.errors import StoreError
+from crypto_lakehouse.core.kept import KeptVersion, Quarantined
 from crypto_lakehouse.core.protocols import PART_SUFFIX, FileStat, FolderScan, Watch
 from crypto_lakehouse.stores.disk import Disk, file_stat
 from crypto_lakehouse.stores.os_errors import as_store_errors
 from crypto_lakehouse.stores.parts import ONE_FILE, LocalPart, hash_file, no_link
+from crypto_lakehouse.stores.quarantine import quarantined_in, remove_quarantined
+from crypto_lakehouse.stores.replaced import kept_in, remove_version
 
 __all__ = ["OWN_FOLDER", "LocalStore"]
 
@@ -38,6 +41,8 @@ OWN_FOLDER = ".lakehouse"
 _UNFINISHED = "unfinished"
 
 _ZIP = ".zip"
+
+_REPLACED = "replaced"
 
 #: Keys that cannot leave a directory: no part of them begins with a dot.
 _PLAIN_KEY = re.compile(r"(?:[A-Za-z0-9_-][A-Za-z0-9_.-]*/)*[A-Za-z0-9_-][A-Za-z0-9_.-]*")
@@ -183,7 +188,7 @@ class LocalStore:
         if await self.sha256(key) != sha256:
             return self._kept_before(key, sha256)
         stamp = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
-        kept = f"{OWN_FOLDER}/replaced/{key}/{stamp}-{sha256}.zip"
+        kept = f"{OWN_FOLDER}/{_REPLACED}/{key}/{stamp}-{sha256}.zip"
         targets = []
         for suffix in ("", SIDECAR_SUFFIX):
             source, target = self.path(key + suffix), self.path(kept + suffix)
@@ -196,7 +201,7 @@ class LocalStore:
         return kept
 
     def _kept_before(self, key: str, sha256: str) -> str:
-        folder = f"{OWN_FOLDER}/replaced/{key}"
+        folder = f"{OWN_FOLDER}/{_REPLACED}/{key}"
         found = self._scan(self.path(folder))
         names = sorted(name for name in found if name.endswith(f"-{sha256}{_ZIP}"))
         return f"{folder}/{names[-1]}" if names else ""
@@ -240,7 +245,23 @@ class LocalStore:
         with as_store_errors(path, ONE_FILE):
             self.disk.unlink(path)
 
-    def clear_unfinished(self) -> None:
+    def kept_versions(self) -> Iterator[KeptVersion]:
+        """Every version that was replaced and is kept; blocking."""
+        return kept_in(self.root, self.own_path(_REPLACED))
+
+    def remove_kept(self, place: str) -> int | None:
+        """Remove a kept version and its sidecar; its size, None where it is gone; blocking."""
+        return remove_version(Path(self.path(place)), self.own_path(_REPLACED))
+
+    def quarantined(self) -> Iterator[Quarantined]:
+        """Everything in quarantine, in the order of keys; blocking."""
+        return quarantined_in(self.own_path("quarantine"))
+
+    def release(self, key: str) -> None:
+        """Remove an archive's bytes and note from quarantine; blocking."""
+        remove_quarantined(Path(self.quarantine_path(key)))
+
+    def prepare(self) -> None:
         """Remove what a killed run left of our own files; blocking, and before any other work."""
         folder = self.own_path(_UNFINISHED)
         with as_store_errors(str(folder)), suppress(FileNotFoundError, NotADirectoryError):

@@ -1,4 +1,4 @@
-"""What lies in quarantine: bytes that were not good, each with a note on why."""
+"""What lies in a local quarantine: bytes that were not good, each with a note on why."""
 
 from __future__ import annotations
 
@@ -7,38 +7,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from attrs import frozen
-
 from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.errors import ArchiveKeyError, StoreError
-from crypto_lakehouse.stores.directory import LocalStore
+from crypto_lakehouse.core.kept import Quarantined
 
-__all__ = ["Quarantined", "quarantined", "release"]
+__all__ = ["quarantined_in", "remove_quarantined"]
 
 _NOTE = ".json"
 
 
-@frozen
-class Quarantined:
-    """One archive's bytes in quarantine.
-
-    Attributes:
-        note: What was known when they were set aside; empty where it cannot be read.
-    """
-
-    archive: Archive
-    note: dict[str, Any]
-
-    @property
-    def reason(self) -> str:
-        """Why they were set aside."""
-        verdict, reason = self.note.get("verdict", "?"), self.note.get("reason", "its note is gone")
-        return f"{verdict}: {reason}"
-
-
-def quarantined(store: LocalStore) -> Iterator[Quarantined]:
-    """Everything in quarantine, in the order of keys; blocking. What is no archive is left out."""
-    folder = store.own_path("quarantine")
+def quarantined_in(folder: Path) -> Iterator[Quarantined]:
+    """Everything in a quarantine that is an archive, in the order of keys; blocking."""
     for path in sorted(folder.rglob("*.zip")):
         if not path.is_file():
             continue
@@ -57,13 +36,12 @@ def _read_note(path: Path) -> dict[str, Any]:
     return note if isinstance(note, dict) else {}
 
 
-def release(store: LocalStore, archive: Archive) -> None:
-    """Remove an archive's bytes and note from quarantine, once a good version stands; blocking.
+def remove_quarantined(path: Path) -> None:
+    """Remove an archive's bytes and note from quarantine; blocking.
 
     Raises:
         StoreError: They cannot be removed.
     """
-    path = Path(store.quarantine_path(archive.key))
     try:
         path.unlink(missing_ok=True)
         path.with_name(path.name + _NOTE).unlink(missing_ok=True)

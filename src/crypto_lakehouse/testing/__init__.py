@@ -6,6 +6,7 @@ run of everyone who has the package installed.
 
 - `made_up` makes archives from their keys; `objects` holds them, with objects that were put.
 - `server` answers requests and listings, and records them.
+- `store_suite` and `sink_suite` are tests for a store or a sink of an application's own.
 - `faults` are the ways to fail; `fault_mix` draws from all of them with a seed.
 
 The same key gives the same bytes in every process. Speed, TLS and the real archive's caches are
@@ -30,14 +31,27 @@ if TYPE_CHECKING:
     from crypto_lakehouse.testing.latch import Latch
     from crypto_lakehouse.testing.server.archive_server import ArchiveServer
     from crypto_lakehouse.testing.server.request_log import RequestRecord
+    from crypto_lakehouse.testing.sink_suite import SinkSuite
+    from crypto_lakehouse.testing.store_suite import StoreSuite
 
-__all__ = ["ArchiveServer", "FaultMix", "Latch", "Mishap", "RequestRecord", "faults"]
+__all__ = [
+    "ArchiveServer",
+    "FaultMix",
+    "Latch",
+    "Mishap",
+    "RequestRecord",
+    "SinkSuite",
+    "StoreSuite",
+    "faults",
+]
 
 _HOMES = {
     "ArchiveServer": "crypto_lakehouse.testing.server.archive_server",
     "FaultMix": "crypto_lakehouse.testing.fault_mix",
     "Latch": "crypto_lakehouse.testing.latch",
     "Mishap": "crypto_lakehouse.testing.fault_mix",
+    "SinkSuite": "crypto_lakehouse.testing.sink_suite",
+    "StoreSuite": "crypto_lakehouse.testing.store_suite",
     "RequestRecord": "crypto_lakehouse.testing.server.request_log",
 }
 

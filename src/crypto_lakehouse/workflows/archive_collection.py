@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from functools import partial
-from os import PathLike
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 from uuid import uuid4
 
 import anyio
@@ -21,11 +19,12 @@ from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
 from crypto_lakehouse.core.errors import ConfigurationError, Problem
 from crypto_lakehouse.core.events import RunFinished, RunNoted, RunStarted, RunWarned
-from crypto_lakehouse.core.metrics import ByteMeter, MetricsCollector, WorkflowMetrics
+from crypto_lakehouse.core.metrics import ByteMeter, MetricsCollector
 from crypto_lakehouse.core.plan import Plan
-from crypto_lakehouse.core.protocols import Emit, Sink
+from crypto_lakehouse.core.protocols import Emit, Store
 from crypto_lakehouse.core.report import CollectionReport, success_rate
-from crypto_lakehouse.core.task_groups import in_own_task, one_error
+from crypto_lakehouse.core.sink import AnySink, Sink
+from crypto_lakehouse.core.task_groups import one_error
 from crypto_lakehouse.core.verdicts import SUCCESSES, Verdict
 from crypto_lakehouse.core.workflow import BaseWorkflow
 from crypto_lakehouse.executors.processes.executor import worker_processes
@@ -38,14 +37,15 @@ from crypto_lakehouse.matrix.load import load_matrix
 from crypto_lakehouse.planning.calendar_plan import plan_collection
 from crypto_lakehouse.planning.explicit_plan import ExplicitPlan, is_selected
 from crypto_lakehouse.planning.selection import select_rows
+from crypto_lakehouse.sinks.checked import checked_sinks
 from crypto_lakehouse.sinks.ledger import LedgerSink
 from crypto_lakehouse.sinks.log import LogSink
 from crypto_lakehouse.sinks.metrics import MetricsSink
 from crypto_lakehouse.stores.directory import LocalStore
 from crypto_lakehouse.stores.os_errors import what_to_do
+from crypto_lakehouse.stores.state import StateFolder
 from crypto_lakehouse.workflows.history import prune_replaced
 from crypto_lakehouse.workflows.wiring.collector_stack import make_collector
-from crypto_lakehouse.workflows.wiring.load_config import load_config
 from crypto_lakehouse.workflows.wiring.network import Network
 from crypto_lakehouse.workflows.wiring.transport_stack import (
     most_parallel,
@@ -57,7 +57,7 @@ from crypto_lakehouse.workflows.wiring.worker_jobs import make_jobs, process_cou
 if TYPE_CHECKING:
     import aiohttp
 
-__all__ = ["ArchiveCollectionWorkflow", "run_collection"]
+__all__ = ["ArchiveCollectionWorkflow"]
 
 #: How long a run that was stopped may take to write down what it knows, in seconds.
 DRAIN_S = 1.5
@@ -72,20 +72,24 @@ _ONLY = {
 }
 
 
-class ArchiveCollectionWorkflow(BaseWorkflow):
+class ArchiveCollectionWorkflow(BaseWorkflow[CollectionReport]):
     """Collects what a configuration selects, verified, into its output directory.
 
     Args:
         config: What to collect.
         metrics_collector: Told of every event; a new one by default.
-        sinks: Further listeners.
+        sinks: Further listeners: sinks, or functions, sync or async, that take a list of events.
         session: An aiohttp session of the application's own; it is used and not closed. Its
             headers, authorization, cookies, proxies, tracing and middlewares hold; decoding,
             redirects, statuses as exceptions and time limits are the engine's for its requests.
-        store: Where archives go; the output directory by default.
+        store: Where archives go; the output directory by default. Ledger and lock stay in the
+            output directory.
         retry: When to try again; by the configuration's `max_retries` by default.
         meter: Counts bytes as they arrive, for displays.
         archives: Exactly these are settled, whatever the configuration selects.
+
+    Raises:
+        ConfigurationError: A sink is none; the message names it and what it lacks.
 
     Example:
         >>> config = WorkflowConfig(
@@ -96,8 +100,8 @@ class ArchiveCollectionWorkflow(BaseWorkflow):
         ...     },
         ...     environ={},
         ... )
-        >>> metrics = ArchiveCollectionWorkflow(config).execute()  # doctest: +SKIP
-        >>> metrics.results["success_rate"]  # doctest: +SKIP
+        >>> report = ArchiveCollectionWorkflow(config).execute()  # doctest: +SKIP
+        >>> report.success_rate  # doctest: +SKIP
         100.0
     """
 
@@ -109,9 +113,9 @@ class ArchiveCollectionWorkflow(BaseWorkflow):
         config: WorkflowConfig,
         *,
         metrics_collector: MetricsCollector | None = None,
-        sinks: Iterable[Sink] = (),
+        sinks: Iterable[AnySink] = (),
         session: aiohttp.ClientSession | None = None,
-        store: LocalStore | None = None,
+        store: Store | None = None,
         retry: RetryPolicy | None = None,
         meter: ByteMeter | None = None,
         archives: Iterable[Archive] | None = None,
@@ -120,9 +124,10 @@ class ArchiveCollectionWorkflow(BaseWorkflow):
         self.run_id = uuid4().hex
         #: What the report is made from, whatever an injected collector does with its events.
         self.counts = MetricsCollector()
-        self._sinks = tuple(sinks)
+        self._sinks = checked_sinks(sinks)
         self._session = session
-        self._store = store or LocalStore(config.output_directory)
+        self._store: Store = LocalStore(config.output_directory) if store is None else store
+        self._state = StateFolder(config.output_directory)
         self._processes = process_count(config) if session is None and store is None else 1
         self._retry = retry or RetryPolicy(max_retries=config.max_retries)
         self._meter = meter or ByteMeter()
@@ -171,19 +176,16 @@ class ArchiveCollectionWorkflow(BaseWorkflow):
         self._client = await self._resources.enter_async_context(opening)
 
     async def _open_output(self) -> None:
-        own = self._store.own_path()
-        if os.path.islink(own):  # noqa: ASYNC240, PTH114 - False for a path too long
-            reason = f"`{own}` is a symbolic link; nothing is written where it leads: remove it"
-            raise ConfigurationError([Problem("$.output_directory", reason)])
+        state = self._state
         try:
-            await to_thread.run_sync(lambda: own.mkdir(parents=True, exist_ok=True))
-            self._resources.enter_context(output_lock(own / "lock"))
-            await to_thread.run_sync(wait_for_workers, own / "workers")
-            await to_thread.run_sync(self._store.clear_unfinished)
+            await to_thread.run_sync(state.make)
+            self._resources.enter_context(output_lock(state.lock))
+            await to_thread.run_sync(wait_for_workers, state.workers)
+            await to_thread.run_sync(self._store.prepare)
         except OSError as error:
-            reason = f"`{self._store.root}` cannot be written: {what_to_do(error, str(own))}"
+            reason = f"`{state.root}` cannot be written: {what_to_do(error, str(state.path))}"
             raise ConfigurationError([Problem("$.output_directory", reason)]) from error
-        self._ledger, note = await to_thread.run_sync(SqliteLedger.open, own / "ledger.sqlite")
+        self._ledger, note = await to_thread.run_sync(SqliteLedger.open, state.ledger)
         self._resources.callback(self._ledger.close)
         self._notes += [note] if note else []
 
@@ -211,8 +213,10 @@ class ArchiveCollectionWorkflow(BaseWorkflow):
         """Remove replaced versions that are older than the configuration keeps them."""
         days = self.config.replaced_retention_days
         if days is not None and self._stop_code is None:
-            prune = partial(prune_replaced, older_than_days=days, today=self._today)
-            await to_thread.run_sync(prune, self._store.root)
+            prune = partial(
+                prune_replaced, older_than_days=days, today=self._today, store=self._store
+            )
+            await to_thread.run_sync(prune, self._state.root)
 
     async def _collect_until_stopped(self, emit: Emit) -> None:
         if self._stop_code is not None or self._scope is None:
@@ -292,7 +296,7 @@ class ArchiveCollectionWorkflow(BaseWorkflow):
 
     async def _collect_in_processes(self, plan: Plan, inventory: Inventory, emit: Emit) -> None:
         jobs = make_jobs(
-            self.config, self._processes, str(self._store.root), plan.today, self._retry
+            self.config, self._processes, str(self._state.root), plan.today, self._retry
         )
         with one_error():
             async with worker_processes(jobs, emit, self._meter) as executor:
@@ -338,42 +342,6 @@ class ArchiveCollectionWorkflow(BaseWorkflow):
     def _unlisted(self) -> tuple[str, ...]:
         return tuple(self._plan.failures) if self._plan is not None else ()
 
-    def metrics(self) -> WorkflowMetrics:
+    def metrics(self) -> CollectionReport:
         """The report of the finished run."""
-        report = self.report()
-        return WorkflowMetrics(self.name, report.to_mapping(), report)
-
-
-async def run_collection(
-    config: WorkflowConfig | Mapping[str, Any] | str | PathLike[str],
-    **options: Any,
-) -> CollectionReport:
-    """Collect archives, verified; the one call that an application needs.
-
-    Args:
-        config: A configuration, a mapping of its keys, or the path of a JSON, TOML or YAML file.
-        **options: `metrics_collector`, `sinks`, `session`, `store`, `retry` and `archives`, as in
-            `ArchiveCollectionWorkflow`.
-
-    Returns:
-        What became of the plan. Archives that failed are in the report, not raised; see
-        `CollectionReport.raise_for_failures`.
-
-    Raises:
-        ConfigurationError: The configuration cannot be run; nothing was requested.
-        ListingError: The source cannot be listed, and the plan depends on that.
-        MatrixError: The matrix cannot be used; nothing was requested.
-        LockHeldError: Another run works on the same output directory.
-        StoreError: The disk takes nothing more.
-    """
-
-    async def load() -> WorkflowConfig:
-        # A file that a thread is just opening would be nobody's.
-        with anyio.CancelScope(shield=True):
-            loaded = await load_config(config)
-        return loaded  # noqa: RET504 - a scope may swallow, says its type
-
-    ready = config if isinstance(config, WorkflowConfig) else await in_own_task(load)
-    workflow = ArchiveCollectionWorkflow(ready, **options)
-    await workflow.run()
-    return workflow.report()
+        return self.report()

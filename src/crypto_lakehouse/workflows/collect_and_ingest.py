@@ -17,8 +17,8 @@ from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
 from crypto_lakehouse.core.events import ArchiveFinished, Event
 from crypto_lakehouse.core.metrics import ByteMeter
-from crypto_lakehouse.core.protocols import Sink
 from crypto_lakehouse.core.report import CollectionReport
+from crypto_lakehouse.core.sink import AnySink
 from crypto_lakehouse.core.task_groups import one_error
 from crypto_lakehouse.core.verdicts import SUCCESSES, Verdict
 from crypto_lakehouse.core.workflow import refuse_faulty
@@ -54,7 +54,7 @@ class CollectAndIngest(CompositeWorkflow):
         config: WorkflowConfig,
         lake: LakeConfig,
         *,
-        sinks: Sequence[Sink] = (),
+        sinks: Sequence[AnySink] = (),
         meter: ByteMeter | None = None,
         portion_archives: int = PORTION_ARCHIVES,
     ) -> None:

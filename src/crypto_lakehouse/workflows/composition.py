@@ -12,7 +12,7 @@ from attrs import field, frozen
 from crypto_lakehouse.core.errors import ConfigurationError, LakehouseError, Problem
 from crypto_lakehouse.core.metrics import MetricsCollector, WorkflowMetrics
 from crypto_lakehouse.core.redaction import redact
-from crypto_lakehouse.core.workflow import BaseWorkflow, RunConfig
+from crypto_lakehouse.core.workflow import BaseWorkflow, Outcome, RunConfig
 
 __all__ = ["CompositeWorkflow", "CompositionReport", "Step", "StepReport"]
 
@@ -28,7 +28,7 @@ class Step:
             archives missing has not failed.
     """
 
-    workflow: BaseWorkflow
+    workflow: BaseWorkflow[Outcome]
     after: Sequence[str] = ()
     needs_success: bool = True
 
@@ -90,7 +90,7 @@ class CompositionReport:
         }
 
 
-class CompositeWorkflow(BaseWorkflow):
+class CompositeWorkflow(BaseWorkflow[WorkflowMetrics]):
     """Runs workflows in the order of their dependencies; those that wait for nothing, at once.
 
     Args:

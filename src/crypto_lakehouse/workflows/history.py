@@ -14,6 +14,7 @@ from attrs import frozen
 
 from crypto_lakehouse.core.archive import SIDECAR_SUFFIX, Archive
 from crypto_lakehouse.core.errors import ConfigurationError, Problem, StoreError
+from crypto_lakehouse.core.protocols import Store
 from crypto_lakehouse.ledger import history
 from crypto_lakehouse.ledger.history import Change, Version
 from crypto_lakehouse.stores.directory import OWN_FOLDER, LocalStore
@@ -190,7 +191,11 @@ def _check(path: Path, version: Version) -> None:
 
 
 def prune_replaced(
-    output_directory: str | os.PathLike[str], *, older_than_days: int, today: date
+    output_directory: str | os.PathLike[str],
+    *,
+    older_than_days: int,
+    today: date,
+    store: Store | None = None,
 ) -> PruneResult:
     """Remove the bytes of versions that were replaced longer ago than that; blocking.
 
@@ -200,37 +205,15 @@ def prune_replaced(
         output_directory: Where the archives are.
         older_than_days: 0 removes all.
         today: The UTC day to count from.
+        store: Keeps the bytes; the output directory by default.
 
     Raises:
         ConfigurationError: There is no ledger.
         StoreError: A file cannot be removed, or would not be one of ours.
     """
     path = _ledger(output_directory)
-    store = LocalStore(Path(output_directory))
+    store = LocalStore(Path(output_directory)) if store is None else store
     kept = history.kept_before(path, today, older_than_days)
-    removed = [size for _, place in kept if (size := _remove(store, place)) is not None]
+    removed = [size for _, place in kept if (size := store.remove_kept(place)) is not None]
     history.forget_kept(path, [row for row, _ in kept])
     return PruneResult(len(removed), sum(removed))
-
-
-def _remove(store: LocalStore, place: str) -> int | None:
-    """Remove one kept version with its sidecar; its size, None where it was gone already."""
-    inside = store.own_path("replaced")
-    path = Path(store.path(place))
-    real = path.parent.resolve() / path.name
-    if not real.is_relative_to(inside.resolve()):
-        raise StoreError(str(path), "it is not below the folder of replaced versions")
-    try:
-        size = path.lstat().st_size if path.exists() else None
-        for file in (path, path.with_name(path.name + SIDECAR_SUFFIX)):
-            file.unlink(missing_ok=True)
-        _remove_empty(path.parent, inside)
-    except OSError as error:
-        raise StoreError(str(path), error.strerror or str(error)) from error
-    return size
-
-
-def _remove_empty(folder: Path, inside: Path) -> None:
-    while folder != inside and folder.is_dir() and not any(folder.iterdir()):
-        folder.rmdir()
-        folder = folder.parent

@@ -48,7 +48,7 @@ def need_tables() -> None:
         raise ExtraMissing("tables", f"tables need {', '.join(missing)}")
 
 
-class IngestWorkflow(BaseWorkflow):
+class IngestWorkflow(BaseWorkflow[WorkflowMetrics]):
     """Ingests archives into the tables of a lake; what is in them already is left alone.
 
     Args:

@@ -12,10 +12,10 @@ from attrs import define, evolve, field, frozen
 from crypto_lakehouse.collection.verifier import DAMAGE, FileState, StoredArchive
 from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.events import ArchiveFinished, Event
+from crypto_lakehouse.core.kept import Quarantined
 from crypto_lakehouse.core.report import CollectionReport
 from crypto_lakehouse.core.verdicts import SUCCESSES
 from crypto_lakehouse.stores.directory import LocalStore
-from crypto_lakehouse.stores.quarantine import Quarantined, quarantined, release
 from crypto_lakehouse.workflows.archive_collection import ArchiveCollectionWorkflow
 from crypto_lakehouse.workflows.verification import verify_archives
 from crypto_lakehouse.workflows.wiring.load_config import load_config
@@ -57,7 +57,7 @@ class RepairReport:
 async def list_quarantine(root: str | Path) -> list[Quarantined]:
     """Everything that lies in a tree's quarantine."""
     store = LocalStore(Path(root))
-    return await to_thread.run_sync(lambda: list(quarantined(store)))
+    return await to_thread.run_sync(lambda: list(store.quarantined()))
 
 
 async def repair_tree(
@@ -98,8 +98,7 @@ async def repair_tree(
         # An older version may stand there, and be good, while the newer one stays quarantined.
         if item.state is FileState.OK and verdicts.is_good(item.key):
             repaired.append(item.key)
-            archive = Archive.parse(item.key)
-            await to_thread.run_sync(release, LocalStore(Path(root)), archive)
+            await to_thread.run_sync(LocalStore(Path(root)).release, item.key)
         else:
             remaining.append(evolve(item, reason=verdicts.reason(item.key) or item.reason))
     return RepairReport(repaired=tuple(repaired), remaining=tuple(remaining), collection=report)

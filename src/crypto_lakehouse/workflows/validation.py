@@ -28,7 +28,7 @@ __all__ = ["ValidationWorkflow"]
 _SHARE = 64
 
 
-class ValidationWorkflow(BaseWorkflow):
+class ValidationWorkflow(BaseWorkflow[WorkflowMetrics]):
     """Reads archives and checks them.
 
     Args:

@@ -1,0 +1,47 @@
+"""What a store keeps beside the archives: what was not good, and what was replaced."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from attrs import frozen
+
+from crypto_lakehouse.core.archive import Archive
+
+__all__ = ["KeptVersion", "Quarantined"]
+
+
+@frozen
+class Quarantined:
+    """One archive's bytes in quarantine.
+
+    Attributes:
+        note: What was known when they were set aside; empty where it cannot be read.
+    """
+
+    archive: Archive
+    note: Mapping[str, Any]
+
+    @property
+    def reason(self) -> str:
+        """Why they were set aside."""
+        verdict, reason = self.note.get("verdict", "?"), self.note.get("reason", "its note is gone")
+        return f"{verdict}: {reason}"
+
+
+@frozen
+class KeptVersion:
+    """The bytes of a version that another one replaced.
+
+    Attributes:
+        key: The archive's key.
+        sha256: Digest of the bytes.
+        size_bytes: How many there are.
+        place: What `Store.keep_replaced` returned for them.
+    """
+
+    key: str
+    sha256: str
+    size_bytes: int
+    place: str

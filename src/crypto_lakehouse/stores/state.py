@@ -1,0 +1,62 @@
+"""The folder of a run's own knowledge: ledger, lock, and the locks of worker processes.
+
+It is always local, wherever the archives are stored.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from attrs import field, frozen
+
+from crypto_lakehouse.core.errors import ConfigurationError, Problem
+from crypto_lakehouse.stores.directory import OWN_FOLDER
+
+__all__ = ["StateFolder"]
+
+
+def _absolute(root: str | Path) -> Path:
+    return Path(root).expanduser().absolute()
+
+
+@frozen
+class StateFolder:
+    """`.lakehouse` of an output directory.
+
+    Args:
+        root: The output directory.
+    """
+
+    root: Path = field(converter=_absolute)
+
+    @property
+    def path(self) -> Path:
+        """The folder itself."""
+        return self.root / OWN_FOLDER
+
+    @property
+    def ledger(self) -> Path:
+        """What runs found out."""
+        return self.path / "ledger.sqlite"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the one run that works on the directory."""
+        return self.path / "lock"
+
+    @property
+    def workers(self) -> Path:
+        """The locks of worker processes."""
+        return self.path / "workers"
+
+    def make(self) -> None:
+        """Make the folder where it is absent; blocking.
+
+        Raises:
+            ConfigurationError: It is a symbolic link.
+            OSError: It cannot be made.
+        """
+        if self.path.is_symlink():
+            reason = f"`{self.path}` is a symbolic link; nothing is written where it leads: "
+            raise ConfigurationError([Problem("$.output_directory", f"{reason}remove it")])
+        self.path.mkdir(parents=True, exist_ok=True)

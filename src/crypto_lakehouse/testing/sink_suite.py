@@ -1,0 +1,80 @@
+"""What every sink must do, as tests that pytest runs for an application's own one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from crypto_lakehouse.core.archive import Archive
+from crypto_lakehouse.core.events import (
+    ArchiveFinished,
+    ArchiveRetried,
+    Event,
+    RunFinished,
+    RunNoted,
+    RunStarted,
+    RunWarned,
+)
+from crypto_lakehouse.core.sink import AnySink, Sink
+from crypto_lakehouse.core.verdicts import Verdict
+from crypto_lakehouse.sinks.checked import checked_sinks
+
+__all__ = ["SinkSuite"]
+
+_ARCHIVE = Archive.parse("data/spot/daily/trades/BTCUSDT/BTCUSDT-trades-2025-07-15.zip")
+_NOON = datetime(2025, 7, 15, 12, tzinfo=UTC)
+
+
+class SinkSuite:
+    """Tests of a sink; a subclass says how one is made.
+
+    No plugin for async tests is needed.
+
+    Example:
+        >>> class TestMySink(SinkSuite):
+        ...     def make_sink(self):
+        ...         return MySink()
+    """
+
+    def make_sink(self) -> AnySink:
+        """Make a sink; called once for each test."""
+        raise NotImplementedError(f"{type(self).__name__} lacks `make_sink`: let it return one")
+
+    def test_a_run_takes_it(self) -> None:
+        """It has all that a run asks for."""
+        (sink,) = checked_sinks([self.make_sink()])
+        assert sink.name
+        assert isinstance(sink.required, bool)
+        assert isinstance(sink.takes_unchanged, bool)
+
+    def test_it_takes_every_event_of_a_run(self) -> None:
+        """Also kinds that it has no use for."""
+        asyncio.run(self._live([_events()]))
+
+    def test_it_takes_events_one_by_one(self) -> None:
+        """How events are gathered to batches is the run's own affair."""
+        asyncio.run(self._live([[event] for event in _events()]))
+
+    def test_it_is_closed_without_an_event(self) -> None:
+        """As in a run that ends before it has planned."""
+        asyncio.run(self._live([]))
+
+    async def _live(self, batches: Sequence[Sequence[Event]]) -> None:
+        sink: Sink
+        (sink,) = checked_sinks([self.make_sink()])
+        for batch in batches:
+            await sink.handle(batch)
+            await sink.flush()
+        await sink.close()
+
+
+def _events() -> list[Event]:
+    return [
+        RunStarted(run_id="one", workflow="archive_collection", planned=len(Verdict), at=_NOON),
+        RunNoted(message="a note"),
+        RunWarned(message="a warning"),
+        ArchiveRetried(archive=_ARCHIVE, attempt=1, wait_s=0.5, reason="the source answered 503"),
+        *(ArchiveFinished(archive=_ARCHIVE, verdict=verdict) for verdict in Verdict),
+        RunFinished(run_id="one", status="partial", at=_NOON),
+    ]

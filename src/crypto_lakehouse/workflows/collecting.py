@@ -1,0 +1,87 @@
+"""Collect archives in one call: the workflow made, run, and its report handed back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from os import PathLike
+from typing import TYPE_CHECKING, Any
+
+import anyio
+
+from crypto_lakehouse.core.archive import Archive
+from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
+from crypto_lakehouse.core.metrics import ByteMeter, MetricsCollector
+from crypto_lakehouse.core.protocols import Store
+from crypto_lakehouse.core.report import CollectionReport
+from crypto_lakehouse.core.sink import AnySink
+from crypto_lakehouse.core.task_groups import in_own_task
+from crypto_lakehouse.http.retry import RetryPolicy
+from crypto_lakehouse.workflows.archive_collection import ArchiveCollectionWorkflow
+from crypto_lakehouse.workflows.wiring.load_config import load_config
+
+if TYPE_CHECKING:
+    import aiohttp
+
+__all__ = ["run_collection"]
+
+
+async def run_collection(
+    config: WorkflowConfig | Mapping[str, Any] | str | PathLike[str],
+    *,
+    metrics_collector: MetricsCollector | None = None,
+    sinks: Iterable[AnySink] = (),
+    session: aiohttp.ClientSession | None = None,
+    store: Store | None = None,
+    retry: RetryPolicy | None = None,
+    meter: ByteMeter | None = None,
+    archives: Iterable[Archive] | None = None,
+) -> CollectionReport:
+    """Collect archives, verified; the one call that an application needs.
+
+    Args:
+        config: A configuration, a mapping of its keys, or the path of a JSON, TOML or YAML file.
+        metrics_collector: Told of every event; a new one by default.
+        sinks: Further listeners: sinks, or functions that take a list of events.
+        session: An aiohttp session of the application's own; it is used and not closed.
+        store: Where archives go; the output directory by default.
+        retry: When to try again; by the configuration's `max_retries` by default.
+        meter: Counts bytes as they arrive, for displays.
+        archives: Exactly these are settled, whatever the configuration selects.
+
+    `ArchiveCollectionWorkflow` says more about each.
+
+    Returns:
+        What became of the plan. Archives that failed are in the report, not raised; see
+        `CollectionReport.raise_for_failures`.
+
+    Raises:
+        ConfigurationError: The configuration cannot be run, or a sink is none; nothing was
+            requested or written.
+        ListingError: The source cannot be listed, and the plan depends on that.
+        MatrixError: The matrix cannot be used; nothing was requested.
+        LockHeldError: Another run works on the same output directory.
+        StoreError: The disk takes nothing more.
+    """
+    workflow = ArchiveCollectionWorkflow(
+        await _ready(config),
+        metrics_collector=metrics_collector,
+        sinks=sinks,
+        session=session,
+        store=store,
+        retry=retry,
+        meter=meter,
+        archives=archives,
+    )
+    return await workflow.run()
+
+
+async def _ready(
+    config: WorkflowConfig | Mapping[str, Any] | str | PathLike[str],
+) -> WorkflowConfig:
+    async def load() -> WorkflowConfig:
+        # A file that a thread is just opening would have no owner.
+        with anyio.CancelScope(shield=True):
+            loaded = await load_config(config)
+        return loaded  # noqa: RET504 - a scope may swallow, says its type
+
+    return config if isinstance(config, WorkflowConfig) else await in_own_task(load)

@@ -1,0 +1,57 @@
+"""What is not exported by a package's `__init__` is private: documents import faces alone."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+_ROOT = Path(__file__).parents[2]
+
+_API = (_ROOT / "docs/api.md").read_text()
+
+FACES = re.findall(r"^## `([\w.]+)`$", _API, flags=re.MULTILINE)
+
+NAMES = [(face, name) for face in FACES for name in import_module(face).__all__]
+
+_IMPORT = re.compile(r"^\s*from (crypto_lakehouse[\w.]*) import (\([^)]*\)|[^\n]*)", re.MULTILINE)
+
+
+def imported() -> list[tuple[str, str, str]]:
+    """Page, package and name of each import in a document."""
+    return [
+        (page.name, package, name)
+        for page in [_ROOT / "README.md", *sorted((_ROOT / "docs").glob("*.md"))]
+        for package, names in _IMPORT.findall(page.read_text())
+        for name in re.findall(r"\w+", names)
+    ]
+
+
+def test_the_page_names_every_face_that_an_application_needs() -> None:
+    needed = {"core", "http", "sinks", "stores", "tables", "testing", "workflows"}
+    assert set(FACES) == {"crypto_lakehouse"} | {f"crypto_lakehouse.{name}" for name in needed}
+
+
+@pytest.mark.parametrize(("page", "package", "name"), imported())
+def test_documents_import_from_faces(page: str, package: str, name: str) -> None:
+    assert package in FACES, f"{page} imports from `{package}`, which is private"
+    assert name in import_module(package).__all__, f"{page}: `{package}` does not export `{name}`"
+
+
+@pytest.mark.parametrize(("face", "name"), NAMES)
+def test_an_exported_name_is_there_and_has_a_docstring(face: str, name: str) -> None:
+    thing: Any = getattr(import_module(face), name)
+    if inspect.isclass(thing) or inspect.isfunction(thing) or inspect.ismodule(thing):
+        assert thing.__doc__
+
+
+@pytest.mark.parametrize("face", FACES)
+def test_the_page_lists_what_a_face_exports(face: str) -> None:
+    section = _API.partition(f"## `{face}`\n")[2].partition("\n## ")[0]
+    assert sorted(re.findall(r"^\| `(\w+)` \|", section, flags=re.MULTILINE)) == sorted(
+        import_module(face).__all__
+    )
