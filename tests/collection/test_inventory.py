@@ -179,7 +179,7 @@ class Here:
             await self.store.put(archive.sidecar_key, b"digest")
         if row is not None:
             self.ledger.known[archive.key] = row._replace(
-                size_bytes=stat.size_bytes, mtime_ns=stat.mtime_ns
+                size_bytes=stat.size_bytes, mtime_ns=stat.mark
             )
         return stat
 
@@ -285,7 +285,7 @@ async def test_a_verified_archive_is_settled_with_what_is_known_of_it(here: Here
             archive=archive,
             verdict=Verdict.UNCHANGED,
             size_bytes=stat.size_bytes,
-            mtime_ns=stat.mtime_ns,
+            mtime_ns=stat.mark,
             sha256=ROW.sha256,
             published_sha256=ROW.published_sha256,
             etag=ROW.etag,

@@ -42,7 +42,7 @@ class Case(NamedTuple):
 
     @property
     def stat(self) -> FileStat | None:
-        return {"absent": None, "touched": STAT._replace(mtime_ns=1_001)}.get(self.file, STAT)
+        return {"absent": None, "touched": STAT._replace(mark=1_001)}.get(self.file, STAT)
 
     @property
     def row(self) -> LedgerRow | None:

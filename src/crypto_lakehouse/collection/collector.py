@@ -105,7 +105,7 @@ class ArchiveCollector:
             verdict=outcome.decision.verdict,
             reason=outcome.decision.reason,
             size_bytes=outcome.stat.size_bytes if outcome.stat else None,
-            mtime_ns=outcome.stat.mtime_ns if outcome.stat else None,
+            mtime_ns=outcome.stat.mark if outcome.stat else None,
             sha256=outcome.sha256,
             published_sha256=outcome.published_sha256,
             etag=outcome.etag,

@@ -187,7 +187,7 @@ class Verifier:
         return {
             name: (stat, row)
             for name, (stat, row) in found.items()
-            if since_ns <= ((stat or row or _NEVER).mtime_ns or 0)
+            if since_ns <= _written_ns(stat, row)
         }
 
     async def state(self, key: str, stat: FileStat | None, row: LedgerRow | None) -> StoredArchive:
@@ -222,7 +222,11 @@ class Verifier:
         return None, "no sidecar beside it, and not in the ledger as verified"
 
 
-_NEVER = FileStat(0, 0)
+def _written_ns(stat: FileStat | None, row: LedgerRow | None) -> int:
+    """When a file was written; the mark of a local one, which is all that is verified, says it."""
+    if stat is not None:
+        return stat.mark
+    return (row.mtime_ns or 0) if row is not None else 0
 
 
 @define

@@ -63,17 +63,23 @@ Watch = Callable[[bytes | bytearray], None]
 
 
 class FileStat(NamedTuple):
-    """What tells a stored file from a changed one without reading it."""
+    """What tells a stored file from a changed one without reading it.
+
+    Attributes:
+        mark: A number of the store's own that changes with the file, as a version or a
+            modification time; it fits into 64 bits with a sign. Runs only compare it.
+    """
 
     size_bytes: int
-    mtime_ns: int
+    mark: int
 
 
 class LedgerRow(NamedTuple):
     """What the ledger knows of one archive: of the version that is stored, where one is.
 
     Attributes:
-        mtime_ns: The stored file's modification time when it was last proven.
+        mtime_ns: The stored file's mark when it was last proven; a local file's is its modification
+            time, hence the name.
         newer: The verdict on a newer version that could not take the stored one's place.
         newer_etag, newer_sidecar_etag: Of that version.
         accepted: Whether a policy let the bytes in although the sidecar disagrees.
@@ -94,7 +100,7 @@ class LedgerRow(NamedTuple):
 
     def describes(self, stat: FileStat) -> bool:
         """Whether the file is the one that the row was written for."""
-        return self.size_bytes == stat.size_bytes and self.mtime_ns == stat.mtime_ns
+        return self.size_bytes == stat.size_bytes and self.mtime_ns == stat.mark
 
 
 class VerifiedObject(NamedTuple):
@@ -112,7 +118,7 @@ class FolderScan:
     """What one directory scan shows of a key prefix.
 
     Attributes:
-        zips: Size in bytes and modification time in ns of each archive, by name; plain pairs,
+        zips: Size in bytes and mark of each archive, by name; plain pairs,
             as there may be millions.
         others: Names of everything else, sidecars among it; these cost no look at the file.
     """

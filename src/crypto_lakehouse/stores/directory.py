@@ -109,7 +109,7 @@ class LocalStore:
         if os.stat not in os.supports_dir_fd or os.listdir not in os.supports_fd:
             found = self._scan(path)
             zips = {
-                name: (stat.size_bytes, stat.mtime_ns)
+                name: (stat.size_bytes, stat.mark)
                 for name, stat in found.items()
                 if name.endswith(_ZIP)
             }
