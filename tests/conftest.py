@@ -23,6 +23,34 @@ def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
     return None
 
 
+#: Files, and tests, that take long: `make test-all` runs them, and `make test` does not.
+SLOW = (
+    "cli/test_configured_catalog.py",
+    "faults/test_cancellation.py",
+    "faults/test_kill.py",
+    "faults/test_mix.py",
+    "faults/test_power_loss.py",
+    "planning/test_calendar_plan.py::test_all_five_million_are_distinct_without_a_list",
+    "planning/test_calendar_plan.py::test_five_million_archives_are_enumerated_in_flat_memory",
+    "proxies/test_failures.py",
+    "tables/iceberg/test_durable.py",
+    "tables/ingest/test_killed.py",
+    "tables/ingest/test_replacing.py::TestIngesting",
+    "tables/ingest/test_two_writers.py",
+    "tables/lake/test_bars.py",
+    "tables/test_real_archives.py",
+    "workflows/test_costs.py",
+    "workflows/test_real_archives.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what takes long."""
+    for item in items:
+        if item.nodeid.removeprefix("tests/").startswith(SLOW):
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(autouse=True)
 def _no_configuration_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tests see no CRYPTO_LAKEHOUSE_ variable of the machine, and no proxy."""

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
+import aiohttp
 import pytest
 import trustme
 from attrs import define
@@ -16,10 +17,12 @@ from tests.http.scripted_server import WAIT_S, Peer, answer, gently, serving
 from tests.http.test_receiver import line
 from yarl import URL
 
+from crypto_lakehouse import http
 from crypto_lakehouse.core.errors import ConnectionFailed, TransferError
 from crypto_lakehouse.http.client import ExchangeClient, engine_client, session_client
 from crypto_lakehouse.http.receiver import CHUNK_BYTES
 from crypto_lakehouse.http.routes import IDLE_LIMIT_S
+from crypto_lakehouse.http.session_client import transfer_error
 
 LIMIT = 1 << 23
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -59,6 +62,89 @@ async def test_an_answer_that_begins_where_the_buffer_ends(by: int, *, tls: bool
         assert await found.read(LIMIT) == b"b" * size
         found.release()
         assert not await it.is_kept()
+
+
+def filling() -> bytes:
+    """An answer that fills the buffer to its last byte."""
+    head = OK + b"Content-Length: %d\r\n\r\n"
+    size = (1 << 16) - len(head % 65_000)
+    return head % size + b"b" * size
+
+
+async def test_a_connection_is_kept_once_nothing_lies_behind_a_full_buffer() -> None:
+    async with line() as it:
+        found = await it.ask(filling())
+        found.release()
+        found.release()
+        await gently()
+        assert await it.is_kept()
+
+
+async def test_a_client_may_be_closed_before_that_is_known() -> None:
+    async with line() as it:
+        (await it.ask(filling())).release()
+        await it.client.aclose()
+
+
+@pytest.mark.parametrize("behind", [b"", EVIL["a 404"]], ids=["nothing", "an answer"])
+async def test_what_lies_behind_a_full_buffer_is_read_before_the_next_request(
+    behind: bytes,
+) -> None:
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        peer.writer.write(filling() + behind)
+        await peer.request()
+        await peer.send(answer(b"next"))
+
+    async with serving(script) as source, engine_client(4, WAIT_S) as client:
+        found = await client.send(source.url(), {})
+        found.release()  # at once: what lies behind is not read yet
+        for _ in range(5):
+            await gently()
+        found = await client.send(source.url(), {})
+        assert found.status == 200
+        found.release()
+        assert len(source.peers) == (2 if behind else 1)
+
+
+class Fixed:
+    """An exchange whose head is there."""
+
+    def has_head(self) -> bool:
+        return True
+
+    def parsed_bytes(self) -> int:
+        return 0
+
+    def failed(self, error: Exception) -> None:
+        """Nothing waits."""
+
+    def drained(self) -> None:
+        """Nothing is drained."""
+
+
+async def test_what_comes_before_the_exchange_has_seen_the_head_is_held() -> None:
+    async with line() as it:
+        (await it.ask(answer(b"first"))).release()
+        receiver = it.receiver
+        receiver.begin(Fixed())
+        for piece in (OK + b"Content-Length: 4\r\n\r\nab", b"cd"):
+            receiver.get_buffer(-1)[: len(piece)] = piece
+            receiver.buffer_updated(len(piece))
+        receiver.take_body(4, b"")
+        assert await receiver.chunk() == b"abcd"
+        assert await receiver.chunk() == b""
+
+
+def test_an_url_that_aiohttp_refuses_is_an_error_of_the_request() -> None:
+    error = transfer_error(URL("http://h.example/"), aiohttp.InvalidURL("x"))
+    assert type(error) is TransferError
+
+
+def test_names_that_the_package_does_not_export() -> None:
+    assert http.RetryPolicy is not None
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = http.nothing
 
 
 async def test_a_connection_that_was_idle_for_too_long_is_not_used() -> None:
@@ -163,6 +249,22 @@ async def test_a_body_is_whole_though_the_source_closes_at_once(
             found.release()
     assert len(taken) == len(body)
     assert taken == body
+
+
+async def test_a_body_without_a_length_that_may_have_lost_its_end_is_an_error() -> None:
+    """Aiohttp stops reading what is not taken, and asyncio may then lose the end."""
+    body = b"0123456789abcdef" * (3 << 18)
+    with closing(FRAMES["the end"](body)) as source:
+        async with engine_client(4, WAIT_S, make_tls=source.trusting) as client:
+            assert isinstance(client, ExchangeClient)
+            found = await client.send(source.url, {})
+            (receiver,) = client.receivers
+            while receiver.answer_bytes <= 2 << 22 and receiver.error is None:
+                await gently()
+            with pytest.raises(ConnectionFailed, match="faster than it was read"):
+                async for _ in found.chunks():
+                    pass
+            found.release()
 
 
 # Proxies, and what is shown of them -----------------------------------------------------------

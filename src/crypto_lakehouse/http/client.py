@@ -102,11 +102,9 @@ class ExchangeClient:
 
     async def origin(self, url: URL) -> Origin:
         """What the requests to a URL's origin have in common."""
-        place = (url.scheme, url.raw_host, url.port)
-        origin = self._origins.get(place)
-        if origin is None:
-            origin = self._origins[place] = await make_origin(url, self.routes.of(url))
-        return origin
+        made = await make_origin(url, self.routes.of(url))
+        # Another request may have been faster; its connections are not to be lost.
+        return self._origins.setdefault((url.scheme, url.raw_host, url.port), made)
 
     async def _connect(self, origin: Origin) -> tuple[aiohttp.connector.Connection, Receiver, bool]:
         """Take the connection that was used last, or open one; and whether it was used before.

@@ -32,7 +32,6 @@ from yarl import URL
 
 from crypto_lakehouse.core.errors import ConnectionFailed, TimedOut, TruncatedBody
 from crypto_lakehouse.core.messages import shown
-from crypto_lakehouse.http.idle_timeout import SILENT
 from crypto_lakehouse.http.origin import Origin
 from crypto_lakehouse.http.receiver import DRAIN_BYTES, Receiver
 from crypto_lakehouse.http.routes import HEAD_LINE_BYTES
@@ -134,7 +133,7 @@ class Exchange:
     ) -> None:
         self._keep = keep
         self._chunk_bytes = chunk_bytes
-        self._connection: aiohttp.connector.Connection | None = connection
+        self._connection: Any = connection  # None once it is given back
         self._protocol: Any = connection.protocol
         self._receiver = receiver
         self._url = url
@@ -245,11 +244,10 @@ class Exchange:
             if self._receiver.takes_body:
                 return await self._receiver.chunk()
             return await self._parsed()
-        except TimeoutError as error:
-            raise TimedOut(str(self._url), str(self._receiver.error or error) or SILENT) from error
         except (aiohttp.ClientError, HttpProcessingError, OSError) as error:
-            if isinstance(self._receiver.error, TimeoutError):
-                raise TimedOut(str(self._url), str(self._receiver.error)) from error
+            given_up = self._receiver.error
+            if isinstance(given_up, TimeoutError):
+                raise TimedOut(str(self._url), str(given_up)) from error
             if self.size_bytes is not None:
                 raise TruncatedBody(
                     str(self._url), expected=self.size_bytes, received=received
@@ -266,12 +264,9 @@ class Exchange:
             if payload.is_eof():
                 return b""
             try:
-                piece: bytes = await self._waiting(payload.readany())
+                return self._taken(await self._waiting(payload.readany()))
             except (aiohttp.ClientError, HttpProcessingError, OSError):
-                if payload.total_bytes == self._handed:
-                    raise
-            else:
-                return self._taken(piece)
+                return await self._parsed()  # first what came before the error, then the error
         # After an error the public way to read would raise.
         return self._taken(payload._read_nowait(-1))  # noqa: SLF001
 
@@ -355,7 +350,5 @@ class Exchange:
 
     def _abort(self) -> None:
         connection, self._connection = self._connection, None
-        if connection is None:
-            return
         self._receiver.fail(ConnectionError("the request was given up"))
         connection.close()

@@ -74,9 +74,7 @@ class Origin:
 
 async def make_origin(url: URL, route: Route) -> Origin:
     """Let the session make a request, and keep it as a template."""
-    connector = route.session.connector
-    if connector is None:  # the session is closed
-        raise ConnectionError("the client is closed")
+    connector: Any = route.session.connector  # it is there until the session is closed
     bare = url.origin()
     try:
         await route.session.get(bare, middlewares=(_capture,), **route.options)

@@ -19,7 +19,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from enum import Enum, auto
-from typing import Protocol
+from typing import Protocol, cast
 
 from crypto_lakehouse.http.idle_timeout import IdleTimeout
 
@@ -399,11 +399,9 @@ class Receiver(asyncio.BufferedProtocol):
                 self.fail(ConnectionError("not an answer: its head does not end"))
                 return
             self.handler.data_received(data[:length])
-            if self._exchange is None:
-                return
             self._head_tail = b"" if end >= 0 else seen[1 - len(_HEAD_END) :]
             data = data[length:]
-            if self._exchange.has_head():
+            if cast("Exchange", self._exchange).has_head():  # there is one in this stage
                 self.head_is_exact = end >= 0
                 self._held = data
                 self._stage = _Stage.HELD
@@ -411,9 +409,7 @@ class Receiver(asyncio.BufferedProtocol):
 
     def _parse(self, data: bytes) -> None:
         self.handler.data_received(data)
-        if self._exchange is None:
-            return
-        parsed = self._exchange.parsed_bytes()
+        parsed = cast("Exchange", self._exchange).parsed_bytes()
         self._overhead = self._overhead + len(data) if parsed == self._parsed else 0
         self._parsed = parsed
         if self._overhead > _OVERHEAD_BYTES:

@@ -47,10 +47,8 @@ class _Connector(ProxyConnector):
         """
         try:
             return await super().connect(*arguments, **options)
-        except ProxyConnectionError as error:
-            raise ConnectionError(str(error)) from error
-        except ProxyTimeoutError as error:
-            raise TimeoutError from error
+        except (ProxyConnectionError, ProxyTimeoutError) as error:
+            raise ConnectionError(str(error) or "the SOCKS proxy was silent") from error
         except EOFError as error:
             raise ConnectionError("the SOCKS proxy closed the connection") from error
         except ProxyError as error:
