@@ -125,7 +125,9 @@ class Fixed:
 
 async def test_what_comes_before_the_exchange_has_seen_the_head_is_held() -> None:
     async with line() as it:
-        (await it.ask(answer(b"first"))).release()
+        found = await it.ask(answer(b"first"))
+        assert await found.read(LIMIT) == b"first"
+        found.release()
         receiver = it.receiver
         receiver.begin(Fixed())
         for piece in (OK + b"Content-Length: 4\r\n\r\nab", b"cd"):
