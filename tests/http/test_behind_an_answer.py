@@ -20,7 +20,7 @@ from yarl import URL
 from crypto_lakehouse import http
 from crypto_lakehouse.core.errors import ConnectionFailed, TransferError
 from crypto_lakehouse.http.client import ExchangeClient, engine_client, session_client
-from crypto_lakehouse.http.receiver import CHUNK_BYTES
+from crypto_lakehouse.http.receiver import CHUNK_BYTES, Receiver
 from crypto_lakehouse.http.routes import IDLE_LIMIT_S
 from crypto_lakehouse.http.session_client import transfer_error
 
@@ -124,18 +124,20 @@ class Fixed:
 
 
 async def test_what_comes_before_the_exchange_has_seen_the_head_is_held() -> None:
-    async with line() as it:
-        found = await it.ask(answer(b"first"))
-        assert await found.read(LIMIT) == b"first"
-        found.release()
-        receiver = it.receiver
-        receiver.begin(Fixed())
-        for piece in (OK + b"Content-Length: 4\r\n\r\nab", b"cd"):
-            receiver.get_buffer(-1)[: len(piece)] = piece
-            receiver.buffer_updated(len(piece))
-        receiver.take_body(4, b"")
-        assert await receiver.chunk() == b"abcd"
-        assert await receiver.chunk() == b""
+    ours, theirs = socket.socketpair()
+    loop = asyncio.get_running_loop()
+    transport, handler = await loop.create_connection(asyncio.Protocol, sock=ours)
+    receiver = Receiver(handler, transport, WAIT_S, CHUNK_BYTES, lambda _: None)
+    receiver.begin(Fixed())
+    for piece in (OK + b"Content-Length: 4\r\n\r\nab", b"cd"):
+        receiver.get_buffer(-1)[: len(piece)] = piece
+        receiver.buffer_updated(len(piece))
+    receiver.take_body(4, b"")
+    assert await receiver.chunk() == b"abcd"
+    assert await receiver.chunk() == b""
+    receiver.fail(ConnectionError("the test is over"))
+    await gently()
+    theirs.close()
 
 
 def test_an_url_that_aiohttp_refuses_is_an_error_of_the_request() -> None:

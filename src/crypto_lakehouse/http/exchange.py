@@ -319,13 +319,13 @@ class Exchange:
         if connection is None:
             return
         receiver = self._receiver
+        is_clean = not receiver.has_surplus
         if not receiver.takes_body and receiver.error is None:
             receiver.handler.data_received(_LINE_BREAKS)
-            if self._protocol.should_close:  # something came behind the answer
-                receiver.fail(ConnectionError("the source sent bytes that answer no request"))
-        if receiver.has_surplus:
+            is_clean = not self._protocol.should_close
+        receiver.end()  # before it fails: this exchange is over
+        if not is_clean:
             receiver.fail(ConnectionError("the source sent bytes that answer no request"))
-        receiver.end()
         if receiver.error is None:
             self._keep(receiver, connection)
         else:
