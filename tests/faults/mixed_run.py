@@ -50,7 +50,7 @@ class MixedRun:
     days: int
     mix: FaultMix
     processes: int = 1
-    timeout_s: float = 0.8
+    timeout_s: float = 4.0
     server: ArchiveServer = field(init=False, factory=lambda: ArchiveServer(generate=False))
     keys: list[str] = field(init=False)
     mishaps: dict[str, Mishap] = field(init=False)
