@@ -102,6 +102,7 @@ class Receiver(asyncio.BufferedProtocol):
         is_tls: Whether the connection is encrypted.
         rest_bytes: How much of a body of known length is still to come.
         has_surplus: Whether bytes came behind such a body: the connection cannot be kept.
+        may_have_more: Whether the last read filled its buffer: more may lie behind the answer.
         head_is_exact: Whether the parser was given the head and nothing behind it.
     """
 
@@ -125,7 +126,7 @@ class Receiver(asyncio.BufferedProtocol):
         self.is_tls = transport.get_extra_info("sslcontext") is not None
         self._unpaused = _UNPAUSED_TLS_BYTES if self.is_tls else 0
         self._buffer_size = 0
-        self._was_full = False
+        self.may_have_more = False
         self.error: Exception | None = None
         self.is_waiting = False
         self._stage = _Stage.IDLE
@@ -157,11 +158,6 @@ class Receiver(asyncio.BufferedProtocol):
         """Whether the body comes here, and not through the parser."""
         return self._stage is _Stage.BODY
 
-    @property
-    def may_have_more(self) -> bool:
-        """Whether the last read filled its buffer, so that more may lie behind the answer."""
-        return self._was_full
-
     def idle_s(self) -> float:
         """For how long nothing came, in seconds."""
         return self._loop.time() - self.timeout.last_received_at
@@ -177,6 +173,7 @@ class Receiver(asyncio.BufferedProtocol):
         self._exchange = None
         self._stage = _Stage.IDLE
         self._held = b""
+        self._drain_left = None
         self._ready.clear()
         self._chunk = bytearray()
 
@@ -334,7 +331,7 @@ class Receiver(asyncio.BufferedProtocol):
         self.timeout.last_received_at = self._loop.time()
         self.timeout.received_bytes += nbytes
         self.answer_bytes += nbytes
-        self._was_full = nbytes == self._buffer_size
+        self.may_have_more = nbytes == self._buffer_size
         stage = self._stage
         if self._drain_left is not None:
             self._drain(nbytes)
