@@ -16,7 +16,7 @@ _FOLDERS = ("src", "tests", "benchmarks", "matrix", "docs", "requirements", ".ci
 
 _SUFFIXES = {".json", ".md", ".py", ".toml", ".txt", ""}
 
-#: A page of ours, and perhaps a place in it; not a part of a longer path or a URL.
+#: A page of this repository, and perhaps a place in it; not a part of a longer path or a URL.
 _CITATION = re.compile(
     r"(?<![\w./-])((?:docs/[\w-]+|benchmarks/README|[A-Z]+)\.md)(?:#([\w-]+))?(?!\w)"
 )

@@ -126,7 +126,7 @@ class _Version5:
         """Agree on a method, and learn who asks.
 
         Raises:
-            Gone: Nobody who may.
+            Gone: The user or the password is wrong.
         """
         count = (await self.reader.readexactly(1))[0]
         offered = await self.reader.readexactly(count)

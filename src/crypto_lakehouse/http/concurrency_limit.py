@@ -35,7 +35,7 @@ class ConcurrencyLimit(Protocol):
 
     @property
     def free(self) -> int:
-        """How many places nobody has or waits for; below 0 once the limit fell under them."""
+        """How many places are not taken or waited for; below 0 once the limit fell."""
 
     async def acquire(self) -> float:
         """Wait for a place, in the order of arrival; return the moment, by the limit's clock.
@@ -51,7 +51,7 @@ class ConcurrencyLimit(Protocol):
 
         Args:
             acquired_at: What `acquire` returned.
-            size_bytes: The body's bytes, without those that `received` was told of.
+            size_bytes: The body's bytes, without those counted by `received`.
             error: Why the request failed, if it did.
         """
 
@@ -60,7 +60,7 @@ class ConcurrencyLimit(Protocol):
 class ResizableSemaphore:
     """A semaphore whose size may change; first come, first served.
 
-    Whenever a place is free nobody waits for one.
+    No request waits while a place is free.
 
     Args:
         limit: At least 1.

@@ -40,7 +40,7 @@ async def run_collection(
 
     Args:
         config: A configuration, a mapping of its keys, or the path of a JSON, TOML or YAML file.
-        metrics_collector: Told of every event; a new one by default.
+        metrics_collector: Takes every event; a new one by default.
         sinks: Further listeners: sinks, or functions that take a list of events.
         session: An aiohttp session of the application's own; it is used and not closed.
         store: Where archives go; the output directory by default.

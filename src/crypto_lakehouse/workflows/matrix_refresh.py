@@ -79,7 +79,7 @@ async def refresh_matrix(
         today: The day that the matrix is as of; the UTC day by default.
         environ: Environment variables; the process's own by default, `{}` for none.
         retry: When to try again; by `max_retries` by default.
-        emit: Told of the proxy that is used, and of requests that are tried again.
+        emit: Takes the events: the proxy that is used, and requests that are tried again.
         on_progress: Told of each prefix.
 
     Raises:

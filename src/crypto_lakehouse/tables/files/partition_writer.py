@@ -30,7 +30,7 @@ class PartitionWriter:
         table: The table.
         partition: Values of its partition fields, in their order.
         stem: What the files' names begin with.
-        announce: Told of each file's place before it is created.
+        announce: Called with each file's place before it is created.
     """
 
     table: Table
