@@ -17,7 +17,7 @@ help:
 	@echo "make bench            benchmarks against a local server"
 	@echo "make soak             the long tests: 200 kills, 20,000 mixed faults, 200,000 archives"
 	@echo "make fuzz             coverage-guided fuzzing, a minute for each of seven parsers"
-	@echo "make dist             wheel and sdist, installed and used in empty environments: some minutes"
+	@echo "make dist             wheel and sdist, installed and used in empty environments"
 	@echo "make system-packages  nginx, strace, faketime, proxies, the benchmarks' rivals (Debian, as root)"
 	@echo "make lock             pin the newest versions of all dependencies, with their hashes"
 	@echo "make clean            remove what make has made"
@@ -118,6 +118,8 @@ clean:
 	rm -rf $(VENV) .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis \
 		.import_linter_cache demo-output fuzz-crashes build dist
 
-# Builds into dist/, and uses what was built; slow, so not a part of `make test`.
+# Builds into dist/, and uses what is built, as a part of `make test-all` does.
 dist: $(VENV)/develop
-	$(BIN)/python -m tests.packaging.distribution
+	@rm -rf dist
+	$(BIN)/python -m hatchling build -d dist
+	$(BIN)/python -m pytest tests/packaging/test_distribution.py

@@ -30,6 +30,7 @@ SLOW = (
     "faults/test_kill.py",
     "faults/test_mix.py",
     "faults/test_power_loss.py",
+    "packaging/test_distribution.py",
     "planning/test_calendar_plan.py::test_all_five_million_are_distinct_without_a_list",
     "planning/test_calendar_plan.py::test_five_million_archives_are_enumerated_in_flat_memory",
     "proxies/test_failures.py",

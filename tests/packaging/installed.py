@@ -1,0 +1,121 @@
+"""Build the wheel and the sdist, and install the wheel into empty environments."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from attrs import frozen
+
+ROOT = Path(__file__).parents[2]
+
+#: Imports every module and every public name; prints those that lack a package, and which.
+_IMPORT_ALL = """
+import importlib, pkgutil
+import crypto_lakehouse
+found = ["crypto_lakehouse"] + [
+    module.name for module in pkgutil.walk_packages(
+        crypto_lakehouse.__path__, "crypto_lakehouse.", onerror=lambda name: None)
+]
+for name in found:
+    if name.endswith("__main__"):
+        continue
+    try:
+        module = importlib.import_module(name)
+        for public in getattr(module, "__all__", ()):
+            getattr(module, public)
+    except ModuleNotFoundError as error:
+        print(name, error.name.partition(".")[0])
+"""
+
+_PIP = ("-m", "pip", "--quiet", "--disable-pip-version-check")
+
+
+def run(command: Sequence[str], folder: Path, wanted: int = 0) -> str:
+    """Run a command in a directory, without the repository on its path.
+
+    Returns:
+        Its standard output and its standard error.
+
+    Raises:
+        AssertionError: Its exit code is not the wanted one.
+    """
+    hidden = ("PYTHONPATH", "COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START")
+    environment = {key: value for key, value in os.environ.items() if key not in hidden}
+    done = subprocess.run(command, cwd=folder, env=environment, check=False, text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT)  # fmt: skip
+    if done.returncode != wanted:
+        raise AssertionError(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}")
+    return done.stdout
+
+
+def build(kind: str, source: Path, into: Path) -> Path:
+    """Build a wheel or an sdist into an empty directory, and return its file."""
+    into.mkdir()
+    run([sys.executable, "-m", "hatchling", "build", "-t", kind, "-d", str(into)], source)
+    (made,) = into.iterdir()
+    return made
+
+
+def constraints() -> str:
+    """The pinned versions as constraints for pip, which knows no hash of a wheel just built."""
+    pins = "".join((ROOT / "requirements" / f"{name}.txt").read_text()
+                   for name in ("runtime", "tables", "develop"))  # fmt: skip
+    return re.sub(r" \\\n +--hash=\S+", "", pins)
+
+
+@frozen
+class Environment:
+    """A virtual environment that has the wheel, perhaps with an extra.
+
+    Attributes:
+        folder: Where it is.
+        home: An empty directory, in which its commands run.
+    """
+
+    folder: Path
+    home: Path
+
+    @classmethod
+    def make(cls, folder: Path, wheel: Path, extra: str) -> Environment:
+        """Create the environment and install the wheel into it."""
+        run([sys.executable, "-m", "venv", str(folder)], folder.parent)
+        made = cls(folder, folder / "home")
+        made.home.mkdir()
+        pins = folder / "constraints.txt"
+        pins.write_text(constraints())
+        wanted = f"{wheel}[{extra}]" if extra else str(wheel)
+        made.python(*_PIP, "install", "--constraint", str(pins), wanted)
+        made.python(*_PIP, "check")
+        return made
+
+    @property
+    def interpreter(self) -> str:
+        """Path of its Python."""
+        return str(self.folder / "bin" / "python")
+
+    def python(self, *arguments: str) -> str:
+        """Run its Python, which sees nothing of the repository."""
+        return run([self.interpreter, *arguments], self.home)
+
+    def command(self, *arguments: str, wanted: int = 0) -> str:
+        """Run `crypto-lakehouse`."""
+        program = str(self.folder / "bin" / "crypto-lakehouse")
+        return run([program, *arguments], self.home, wanted)
+
+    def lacking(self) -> dict[str, str]:
+        """Import every public name; return the modules that fail, and the package each lacks."""
+        lines = self.python("-c", _IMPORT_ALL).splitlines()
+        return dict(line.split() for line in lines)
+
+
+def index_fault(scratch: Path) -> str:
+    """Why pip gets no package, empty if it does."""
+    command = [sys.executable, *_PIP, "download", "--no-deps", "--no-cache-dir",
+               "--dest", str(scratch), "attrs"]  # fmt: skip
+    done = subprocess.run(command, check=False, text=True, capture_output=True)
+    return done.stderr.strip()[-200:] if done.returncode else ""

@@ -1,0 +1,170 @@
+"""The wheel and the sdist, used as by somebody who has only them.
+
+Each extra is installed alone into an empty environment and does its work once. Versions are those
+of `requirements/`. pip needs a package index; without one the tests that install are skipped.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tarfile
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from tests.packaging.installed import ROOT, Environment, build, index_fault, run
+from tests.proxies.scene import HTTP, place_of
+from tests.proxies.socks_server import SocksServer
+
+from crypto_lakehouse import __version__
+from crypto_lakehouse.testing import ArchiveServer
+
+#: Four environments are made and filled; slow disks and indexes take minutes.
+pytestmark = pytest.mark.timeout(900)
+
+_SELECTED = ("-s", "BTCUSDT", "--markets", "spot", "-t", "klines", "-i", "1h",
+             "--date", "2025-07-15", "--discovery", "calendar")  # fmt: skip
+
+#: What each extra brings, by the names of its modules.
+_EXTRAS = {
+    "plot": {"matplotlib"},
+    "socks": {"aiohttp_socks"},
+    "tables": {"duckdb", "polars", "pyarrow", "pyiceberg"},
+}
+
+#: The pytest plugin is loaded by pytest, which the package does not require.
+_NO_EXTRA = {"pytest"}
+
+Install = Callable[[str], Environment]
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel of this tree."""
+    return build("wheel", ROOT, tmp_path_factory.mktemp("built") / "wheel")
+
+
+@pytest.fixture(scope="module")
+def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The sdist of this tree, unpacked."""
+    folder = tmp_path_factory.mktemp("sdist")
+    with tarfile.open(build("sdist", ROOT, folder / "built")) as file:
+        file.extractall(folder / "unpacked", filter="data")
+    (tree,) = (folder / "unpacked").iterdir()
+    return tree
+
+
+@pytest.fixture(scope="module")
+def install(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Install:
+    """Installs the wheel with an extra into an empty environment."""
+    if fault := index_fault(tmp_path_factory.mktemp("index")):
+        pytest.skip(f"pip gets no packages, so the wheel was NOT installed anywhere: {fault}")
+    folder = tmp_path_factory.mktemp("environments")
+    made: dict[str, Environment] = {}
+
+    def environment(extra: str) -> Environment:
+        if extra not in made:
+            made[extra] = Environment.make(folder / (extra or "alone"), wheel, extra)
+        return made[extra]
+
+    return environment
+
+
+@pytest.fixture
+def server() -> Iterator[ArchiveServer]:
+    """A source on loopback."""
+    with ArchiveServer() as source:
+        yield source
+
+
+def _members(wheel: Path) -> set[str]:
+    with zipfile.ZipFile(wheel) as file:
+        return set(file.namelist())
+
+
+def _files(tree: Path) -> set[str]:
+    return {path.relative_to(tree).as_posix() for path in tree.rglob("*.py")}
+
+
+def _collect(environment: Environment, server: ArchiveServer) -> None:
+    shutil.rmtree(environment.home / "data", ignore_errors=True)
+    environment.command("collect", "-o", "data", *_SELECTED, "--source-url", server.url)
+
+
+def test_the_wheel_holds_the_package_and_its_facts_and_nothing_else(wheel: Path) -> None:
+    held = _members(wheel)
+    assert {name for name in held if name.endswith(".py")} == _files(ROOT / "src")
+    facts = {f"crypto_lakehouse/matrix/{path.name}" for path in (ROOT / "matrix").glob("*.json")}
+    assert facts | {"crypto_lakehouse/py.typed"} < held
+
+
+def test_the_sdist_holds_the_tests_and_builds_the_same_wheel(
+    wheel: Path, unpacked: Path, tmp_path: Path
+) -> None:
+    assert _members(build("wheel", unpacked, tmp_path / "again")) == _members(wheel)
+    for folder in ("src", "tests", "benchmarks"):
+        assert _files(unpacked / folder) == _files(ROOT / folder)
+
+
+def test_the_wheel_alone_collects_and_names_the_extra_that_a_command_needs(
+    install: Install, server: ArchiveServer
+) -> None:
+    alone = install("")
+    assert __version__ in alone.command("--version")
+    assert "klines" in alone.command("matrix")
+    _collect(alone, server)
+    assert "BTCUSDT" in alone.command("status", "-o", "data", "--json")
+    assert "crypto-lakehouse[tables]" in alone.command("ingest", "-o", "data", wanted=2)
+    allowed = set().union(*_EXTRAS.values(), _NO_EXTRA)
+    assert {name: of for name, of in alone.lacking().items() if of not in allowed} == {}
+
+
+@pytest.mark.parametrize("extra", _EXTRAS)
+def test_every_public_name_that_needs_an_extra_is_there_with_it(
+    install: Install, extra: str
+) -> None:
+    lacking = install(extra).lacking()
+    assert {name: of for name, of in lacking.items() if of in _EXTRAS[extra]} == {}
+
+
+def test_the_extra_plot_draws_the_coverage(install: Install, server: ArchiveServer) -> None:
+    environment = install("plot")
+    _collect(environment, server)
+    environment.command("status", "-o", "data", "--plot", "coverage.svg")
+    assert "<svg" in (environment.home / "coverage.svg").read_text()
+
+
+def test_the_extra_socks_collects_through_a_proxy_that_alone_knows_the_name_of_the_source(
+    install: Install, server: ArchiveServer
+) -> None:
+    with SocksServer(names={HTTP: place_of(server)}) as proxy:
+        install("socks").command(
+            "collect", "-o", "data", *_SELECTED, "--source-url", f"http://{HTTP}", "--allow-http",
+            "--proxy", proxy.url(),
+        )  # fmt: skip
+        assert HTTP in proxy.hosts
+
+
+def test_the_extra_tables_ingests_and_answers(install: Install, server: ArchiveServer) -> None:
+    environment = install("tables")
+    _collect(environment, server)
+    environment.command("ingest", "-o", "data")
+    counted = environment.command(
+        "query", "-o", "data", "--format", "csv", "SELECT count(*) AS n FROM spot.klines"
+    )
+    assert counted.split()[-1] == "24"
+
+
+def test_an_application_that_uses_the_whole_surface_has_no_type_error(
+    install: Install, tmp_path: Path
+) -> None:
+    settings = tmp_path / "mypy.ini"
+    settings.write_text("[mypy]\nstrict = true\nexplicit_package_bases = true\n")
+    run(
+        [sys.executable, "-m", "mypy", "--config-file", str(settings), "--cache-dir",
+         str(tmp_path / "cache"), "--python-executable", install("tables").interpreter,
+         "tests/typing/surface.py"],
+        ROOT,
+    )  # fmt: skip
