@@ -145,10 +145,6 @@ class MemoryPart:
     def size_bytes(self) -> int:
         return len(self._data)
 
-    @property
-    def held(self) -> None:
-        return None
-
     async def append(self, data: bytes | bytearray) -> None:
         self._data.extend(data)
         if self.watch is not None:
@@ -156,9 +152,6 @@ class MemoryPart:
 
     def sha256(self) -> str:
         return hashlib.sha256(self._data).hexdigest()
-
-    def reader(self) -> BinaryIO:
-        return io.BytesIO(self._data)
 
     async def commit(self, *, sync: bool = False) -> FileStat:
         return await self.store.put(self.key, bytes(self.store.parts.pop(self.key)), sync=sync)

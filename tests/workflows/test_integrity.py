@@ -58,3 +58,61 @@ async def test_the_md5_of_a_large_body_is_compared(collection: Collection) -> No
     collection.publish(BIG_KEY, big_zip(5_000_000))
     report = await collection.run(data_types=["trades"], intervals=None, integrity="both")
     assert report.totals["verified"] == 1
+
+
+# Large bodies: nothing is read back, so what their MD5 is must be asked before they arrive --------
+
+LARGE = {"data_types": ["trades"], "intervals": None}
+
+
+async def test_the_md5_of_a_large_body_finds_bytes_that_are_not_the_etags(
+    collection: Collection,
+) -> None:
+    collection.publish(BIG_KEY, big_zip())
+    wrong = faults.Headers({"ETag": '"' + "0" * 32 + '"'})
+    collection.server.inject(BIG_KEY, *wrong * 2)
+    report = await collection.run(integrity="both", **LARGE)
+    assert report.totals["corrupt"] == 1
+
+
+async def test_without_a_listing_a_large_body_that_lacks_its_sidecar_is_fetched_twice(
+    collection: Collection,
+) -> None:
+    """Only a second fetch computes the MD5 that tells whether the bytes are the object's."""
+    collection.server.put(BIG_KEY, big_zip())
+    collection.server.remove(BIG_KEY + ".CHECKSUM")
+    report = await collection.run(discovery="calendar", **LARGE)
+    assert report.totals["sidecar_missing"] == 1
+    assert collection.requested() == [BIG_KEY, BIG_KEY + ".CHECKSUM"] * 2
+
+
+async def test_a_large_body_without_a_sidecar_is_not_let_in_if_its_etag_is_another(
+    collection: Collection,
+) -> None:
+    collection.server.put(BIG_KEY, big_zip())
+    collection.server.remove(BIG_KEY + ".CHECKSUM")
+    wrong = faults.Headers({"ETag": '"' + "0" * 32 + '"'})
+    collection.server.inject(BIG_KEY, *wrong * 2)
+    report = await collection.run(discovery="calendar", **LARGE)
+    assert report.totals["corrupt"] == 1
+    assert not collection.path(BIG_KEY).exists()
+
+
+async def test_with_a_listing_a_large_body_that_lacks_its_sidecar_is_fetched_once(
+    collection: Collection,
+) -> None:
+    collection.server.put(BIG_KEY, big_zip())
+    collection.server.remove(BIG_KEY + ".CHECKSUM")
+    report = await collection.run(discovery="listing", **LARGE)
+    assert report.totals["sidecar_missing"] == 1
+    assert collection.requested().count(BIG_KEY) == 1
+
+
+async def test_without_an_md5_for_its_etag_a_large_body_that_lacks_its_sidecar_is_fetched_once(
+    collection: Collection,
+) -> None:
+    collection.server.put(BIG_KEY, big_zip(), etag='"0123456789abcdef0123456789abcdef-3"')
+    collection.server.remove(BIG_KEY + ".CHECKSUM")
+    report = await collection.run(discovery="calendar", **LARGE)
+    assert report.totals["sidecar_missing"] == 1
+    assert collection.requested() == [BIG_KEY, BIG_KEY + ".CHECKSUM"]

@@ -311,14 +311,29 @@ def test_a_name_that_is_not_ascii_is_read() -> None:
     assert zip_fault(io.BytesIO(make({name: b"1"})), name) == ""
 
 
-async def test_a_place_before_the_beginning_of_a_file_is_a_fault_of_the_zip(tmp_path: Path) -> None:
-    """The directory is said to be further on than it is, so that all places are too small."""
+@pytest.mark.parametrize("field", [10, 6], ids=["size of the directory", "place of it"])
+async def test_a_place_before_the_beginning_of_a_file_is_a_fault_of_the_zip(
+    tmp_path: Path, field: int
+) -> None:
+    """The directory is said to be larger, or further on, than it is: places become negative."""
     data = bytearray(GOOD)
-    struct.pack_into("<L", data, len(data) - 6, DIRECTORY + 100)
+    struct.pack_into("<L", data, len(data) - field, len(GOOD) + 100)
     path = tmp_path / "x.zip"
     path.write_bytes(data)
     fault = await check_zip(lambda: path.open("rb"), MEMBER, len(data))
     assert fault.startswith("not a readable zip")
+
+
+def test_a_place_that_the_system_refuses_is_a_fault_of_the_zip() -> None:
+    """Older Pythons look for a directory that begins before its file; a file refuses to seek."""
+
+    class Refusing(io.BytesIO):
+        def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+            if whence == io.SEEK_SET:
+                raise OSError(errno.EINVAL, "Invalid argument")
+            return super().seek(offset, whence)
+
+    assert "before its beginning" in (zip_fault(Refusing(GOOD), MEMBER) or "")
 
 
 def test_a_disk_that_fails_is_no_fault_of_the_zip() -> None:

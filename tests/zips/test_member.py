@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import struct
 import zipfile
@@ -83,10 +84,22 @@ def test_an_error_of_the_disk_is_no_fault_of_the_zip(tmp_path: Path) -> None:
         list(member_chunks(Broken(packed(b"x")), MEMBER))
 
 
-def test_a_member_before_the_beginning_is_refused(tmp_path: Path) -> None:
+def test_a_place_that_the_system_refuses_is_a_fault_of_the_zip() -> None:
+    class Refusing(io.BytesIO):
+        def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+            if whence == io.SEEK_SET:
+                raise OSError(errno.EINVAL, "Invalid argument")
+            return super().seek(offset, whence)
+
+    with pytest.raises(BadMember, match="before its beginning"):
+        list(member_chunks(Refusing(packed(b"x")), MEMBER))
+
+
+@pytest.mark.parametrize("field", [12, 16], ids=["size of the directory", "place of it"])
+def test_a_member_before_the_beginning_is_refused(tmp_path: Path, field: int) -> None:
     data = bytearray(packed(b"x"))
-    end = data.index(b"PK\x05\x06")
-    data[end + 16 : end + 20] = struct.pack("<L", len(data))
+    place = data.index(b"PK\x05\x06") + field
+    data[place : place + 4] = struct.pack("<L", len(data) + 100)
     path = tmp_path / "x.zip"
     path.write_bytes(data)
     with path.open("rb") as file, pytest.raises(BadMember, match="not a readable zip"):

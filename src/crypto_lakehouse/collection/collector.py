@@ -89,7 +89,7 @@ class ArchiveCollector:
             if local_copy.failure is not None:
                 raise local_copy.failure
             outcome = local_copy.kept or await self._fetch(work, transfer, local_copy)
-            if work.part is not None or transfer.streamed is not None:
+            if work.part is not None or transfer.has_part:
                 # A beginning that became nothing: the object is gone, or came whole in another way.
                 await self.store.remove(work.archive.key + PART_SUFFIX)
         except TransferError as error:

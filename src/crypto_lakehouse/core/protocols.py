@@ -137,16 +137,14 @@ class PartRow:
 
 
 class Part(Protocol):
-    """An unfinished body beside its final name; not visible there before `commit`."""
+    """An unfinished body; not visible at its final name before `commit`.
+
+    Nothing reads it back: who needs its bytes watches them pass (see `Store.open_part`).
+    """
 
     @property
     def size_bytes(self) -> int:
         """How many bytes it holds."""
-        ...
-
-    @property
-    def held(self) -> None:
-        """Nothing of it is in memory."""
         ...
 
     async def append(self, data: bytes | bytearray) -> None:
@@ -159,10 +157,6 @@ class Part(Protocol):
 
     def sha256(self) -> str:
         """Digest of everything appended so far, resumed bytes included."""
-        ...
-
-    def reader(self) -> BinaryIO:
-        """Open the bytes so far for reading; the caller closes it."""
         ...
 
     async def commit(self, *, sync: bool = False) -> FileStat:

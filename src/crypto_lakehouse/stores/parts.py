@@ -6,7 +6,7 @@ import hashlib
 import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Any, BinaryIO
+from typing import Any
 
 from anyio import from_thread, to_thread
 from attrs import define, field
@@ -47,10 +47,6 @@ class LocalPart:
         """Where the unfinished bytes lie."""
         return self.final_path + PART_SUFFIX
 
-    @property
-    def held(self) -> None:
-        """Nothing of it is in memory."""
-
     def begin(self) -> None:
         """Open an empty part; blocking."""
         self._open(WRITE | os.O_TRUNC)
@@ -86,11 +82,6 @@ class LocalPart:
     def sha256(self) -> str:
         """Digest of everything in the part."""
         return str(self._digest.hexdigest())
-
-    def reader(self) -> BinaryIO:
-        """Open the bytes so far for reading."""
-        with as_store_errors(self.path):
-            return open(self.path, "rb")  # noqa: PTH123
 
     async def close(self) -> None:
         """Close the file; the bytes stay."""

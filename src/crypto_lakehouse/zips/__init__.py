@@ -2,8 +2,8 @@
 
 A right digest does not say so: the publisher has served broken zips with matching sidecars.
 
-- `stream_check` reads a large zip's member while its bytes pass by, so it is not read back.
-- `check` reads any zip and says what is wrong with it; `stream_check` leaves every doubt to it.
+- `stream_check` checks a large zip while its bytes pass by, so nothing is read back.
+- `check` checks a zip that lies in memory or in a store.
 - `member` opens the one member, a step at a time, for the checks and for the tables.
 - `inflate` is ISA-L where the processor has it, else zlib.
 

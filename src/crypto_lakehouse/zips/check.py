@@ -16,6 +16,7 @@ from anyio import from_thread, to_thread
 
 from crypto_lakehouse.zips.inflate import inflate, is_bomb
 from crypto_lakehouse.zips.member import (
+    BEFORE_BEGINNING,
     UNREADABLE,
     content_of,
     directory_fault,
@@ -63,7 +64,7 @@ def zip_fault(
     except OSError as error:
         if error.errno != errno.EINVAL:
             raise
-        return "not a readable zip: it says that something lies before its beginning"
+        return f"not a readable zip: {BEFORE_BEGINNING}"
 
 
 def _content_fault(archive: zipfile.ZipFile, member: str, step: Callable[[], None]) -> str:

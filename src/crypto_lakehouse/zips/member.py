@@ -15,12 +15,25 @@ from typing import IO, BinaryIO, cast
 
 from crypto_lakehouse.zips.inflate import inflate, is_bomb
 
-__all__ = ["UNREADABLE", "BadMember", "content_of", "directory_fault", "member_chunks", "sizes_of"]
+__all__ = [
+    "BEFORE_BEGINNING",
+    "LOCAL_HEADER",
+    "LOCAL_SIGNATURE",
+    "UNREADABLE",
+    "BadMember",
+    "check_local_header",
+    "content_of",
+    "directory_fault",
+    "member_chunks",
+    "sizes_of",
+]
 
 _STEP_BYTES = 1 << 20
 
-#: Signature, then after 22 bytes the lengths of name and extra field (APPNOTE.TXT 4.3.7).
-_LOCAL_HEADER = struct.Struct("<4s22xHH")
+#: Signature, method, lengths of name and extra field (APPNOTE.TXT 4.3.7).
+LOCAL_HEADER = struct.Struct("<4s4xH16x2H")
+
+LOCAL_SIGNATURE = b"PK\x03\x04"
 
 _RAW_DEFLATE = -15
 
@@ -28,6 +41,8 @@ _RAW_DEFLATE = -15
 _UNREADABLE_FLAGS = 0x20 | 0x40
 
 _METHODS = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED})
+
+BEFORE_BEGINNING = "it says that something lies before its beginning"
 
 #: What is raised on bytes that are no zip; found by flipping every one.
 UNREADABLE = (
@@ -76,8 +91,7 @@ def member_chunks(file: BinaryIO, member: str) -> Iterator[bytes]:
     except OSError as error:
         if error.errno != errno.EINVAL:
             raise
-        reason = "not a readable zip: it says that something lies before its beginning"
-        raise BadMember(reason) from error
+        raise BadMember(f"not a readable zip: {BEFORE_BEGINNING}") from error
 
 
 def _checked(archive: zipfile.ZipFile, member: str) -> Iterator[bytes]:
@@ -103,6 +117,10 @@ def directory_fault(archive: zipfile.ZipFile, member: str) -> str:
         return f"the zip has {len(entries)} members instead of one"
     if entries[0].filename != member:
         return f"the zip's member is {entries[0].filename!r} instead of `{member}`"
+    if entries[0].header_offset > 0:
+        return f"the zip has {entries[0].header_offset} bytes before its member"
+    if entries[0].header_offset < 0:
+        return f"not a readable zip: {BEFORE_BEGINNING}"
     if entries[0].flag_bits & 0x1:
         return "the zip is encrypted"
     if entries[0].flag_bits & _UNREADABLE_FLAGS:
@@ -125,13 +143,13 @@ def content_of(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Iterator[byte
     if file is None:  # pragma: no cover - only a closed ZipFile has none
         return
     file.seek(info.header_offset)
-    signature, name_bytes, extra_bytes = _LOCAL_HEADER.unpack(file.read(_LOCAL_HEADER.size))
-    if signature != b"PK\x03\x04":
+    head = LOCAL_HEADER.unpack(file.read(LOCAL_HEADER.size))
+    signature, method, name_bytes, extra_bytes = head
+    if signature != LOCAL_SIGNATURE:
         raise zipfile.BadZipFile("no local header where the directory says")
     name = file.read(name_bytes)
     file.read(extra_bytes)
-    if name != info.orig_filename.encode("utf-8" if info.flag_bits & 0x800 else "cp437"):
-        raise zipfile.BadZipFile("the local header has another name than the directory")
+    check_local_header(info, name, method)
     pieces = _compressed(file, info.compress_size)
     if info.compress_type == zipfile.ZIP_STORED:
         yield from pieces
@@ -147,6 +165,18 @@ def content_of(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Iterator[byte
         if not rest:
             raise EOFError("the compressed data breaks off")
         yield rest
+
+
+def check_local_header(info: zipfile.ZipInfo, name: bytes, method: int) -> None:
+    """Check that a member's local header says what the zip's directory says.
+
+    Raises:
+        BadZipFile: It has another name or method.
+    """
+    if name != info.orig_filename.encode("utf-8" if info.flag_bits & 0x800 else "cp437"):
+        raise zipfile.BadZipFile("the local header has another name than the directory")
+    if method != info.compress_type:
+        raise zipfile.BadZipFile("the local header has another method than the directory")
 
 
 def _compressed(file: IO[bytes], size: int) -> Iterator[bytes]:

@@ -1,109 +1,123 @@
-"""Read a zip's member while its bytes pass by, so that a large archive is not read back.
+"""Check a zip while its bytes pass by, so that a large archive is never read back.
 
-The member of a published archive begins at the first byte. What passes is inflated and summed in
-the thread hop that hashes and stores it; afterwards only the zip's directory is read, and must
-say the same. Anything unusual, and every fault, is left to `check`, which reads the file.
+1. The member of a published archive begins at the first byte. Its content is inflated and summed in
+   the thread hop that hashes and stores it.
+2. The last bytes, which hold the zip's directory, are kept in memory.
+3. At the end the directory must say what passed: one member, its name, its sizes, its CRC-32.
+
+It agrees with `check`, which reads a file: what is good here is good there. It refuses one form
+that `check` takes, bytes between the member and the directory that are not part of either.
 """
 
 from __future__ import annotations
 
-import struct
+import io
 import zipfile
 from collections.abc import Iterator
 from functools import partial
-from typing import Any, BinaryIO, cast
+from typing import Any, cast
 
 from attrs import define, field
 
 from crypto_lakehouse.zips.inflate import inflate, is_bomb
+from crypto_lakehouse.zips.member import (
+    LOCAL_HEADER,
+    LOCAL_SIGNATURE,
+    UNREADABLE,
+    check_local_header,
+    directory_fault,
+)
 
 __all__ = ["StreamedZip"]
 
-#: Signature, flags, method, compressed size, lengths of name and extra field (APPNOTE.TXT 4.3.7).
-_LOCAL = struct.Struct("<4s2x2H8xL4x2H")
+#: Holds an end record with the longest comment, a zip64 record, and the directory of one member.
+_TAIL_BYTES = 68 << 10
 
-_SIZES_FOLLOW = 0x8
-_UNKNOWN_SIZE = 0xFFFF_FFFF
 _RAW_DEFLATE = -15
 _STEP_BYTES = 1 << 20
 
-_FAULT = cast("type[Exception]", inflate.error)
+_InflateError = cast("type[Exception]", inflate.error)
 
 
 @define
 class StreamedZip:
     """What passed of one zip; its bytes are fed in order, in pieces of any size."""
 
+    _left_bytes: int = field(init=False, default=0)  # that are no longer in the tail
+    _tail: bytes = field(init=False, default=b"")
     _head: bytearray = field(init=False, factory=bytearray)
+    _start: int = field(init=False, default=0)
     _name: bytes | None = field(init=False, default=None)
     _method: int = field(init=False, default=-1)
-    _stored_left: int = field(init=False, default=0)
     _stream: Any = field(init=False, default=None)
     _packed_bytes: int = field(init=False, default=0)
-    _size_bytes: int = field(init=False, default=0)
+    _unpacked_bytes: int = field(init=False, default=0)
     _crc: int = field(init=False, default=0)
-    _is_over: bool = field(init=False, default=False)
-    _is_unusual: bool = field(init=False, default=False)
+    _fault: str = field(init=False, default="")
+
+    @property
+    def unpacked_bytes(self) -> int:
+        """How many bytes of the member were inflated so far."""
+        return self._unpacked_bytes
 
     def feed(self, data: bytes | bytearray) -> None:
-        """Take the next bytes; never raises, as faults are told by whoever reads the file."""
-        if self._is_unusual or self._is_over:
-            return
-        if self._name is None:
+        """Take the next bytes; never raises, as `fault` says what was wrong with them."""
+        for piece in self._leaving_the_tail(data):
+            if self._name is not None and self._stream is None:
+                self._add_stored(piece)
+            self._left_bytes += len(piece)
+        if self._name is not None:
+            self._inflate(memoryview(data))
+        elif not self._fault:
             self._head += data
-            rest = self._begin()
-            if rest is None:
-                return
-            self._take(rest)
-        else:
-            self._take(memoryview(data))
+            self._begin()
 
-    def _begin(self) -> memoryview | None:
-        """Read the local header once it is whole; return what follows it."""
-        if len(self._head) < _LOCAL.size:
-            return None
-        signature, flags, method, packed, name_bytes, extra_bytes = _LOCAL.unpack_from(self._head)
-        start = _LOCAL.size + name_bytes + extra_bytes
-        is_stored = method == zipfile.ZIP_STORED
-        is_open = bool(flags & _SIZES_FOLLOW) or packed == _UNKNOWN_SIZE
-        known = method in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
-        if signature != b"PK\x03\x04" or not known or (is_stored and is_open):
-            self._is_unusual = True
-            return None
-        if len(self._head) < start:
-            return None
-        self._name = bytes(self._head[_LOCAL.size : _LOCAL.size + name_bytes])
-        self._method = method
-        self._stored_left = packed
-        if not is_stored:
-            self._stream = inflate.decompressobj(_RAW_DEFLATE)
-        rest, self._head = memoryview(self._head)[start:], bytearray()
-        return rest
-
-    def _take(self, data: memoryview) -> None:
-        if self._stream is not None:
-            self._inflate(data)
+    def _leaving_the_tail(self, data: bytes | bytearray) -> Iterator[memoryview]:
+        """Keep the last bytes; yield those that are no longer among them."""
+        view, tail = memoryview(data), memoryview(self._tail)
+        if len(view) >= _TAIL_BYTES:
+            self._tail = bytes(view[-_TAIL_BYTES:])
+            yield tail
+            yield view[:-_TAIL_BYTES]
             return
-        content = data[: self._stored_left]
-        self._stored_left -= len(content)
-        self._packed_bytes += len(content)
-        self._add(content)
-        self._is_over = self._stored_left == 0
+        surplus = max(0, len(tail) + len(view) - _TAIL_BYTES)
+        self._tail = b"".join((tail[surplus:], view))
+        yield tail[:surplus]
 
-    def _inflate(self, data: memoryview | bytes) -> None:
+    def _begin(self) -> None:
+        """Read the local header once it is whole, and take what follows it."""
+        if len(self._head) < LOCAL_HEADER.size:
+            return
+        head = LOCAL_HEADER.unpack_from(self._head)
+        signature, self._method, name_bytes, extra_bytes = head
+        self._start = LOCAL_HEADER.size + name_bytes + extra_bytes
+        if signature != LOCAL_SIGNATURE:
+            self._fault = "no local header at the first byte"
+        if self._fault or len(self._head) < self._start:
+            return
+        self._name = bytes(self._head[LOCAL_HEADER.size : LOCAL_HEADER.size + name_bytes])
+        passed, self._head = self._head, bytearray()
+        if self._method == zipfile.ZIP_DEFLATED:
+            self._stream = inflate.decompressobj(_RAW_DEFLATE)
+            self._inflate(memoryview(passed)[self._start :])
+        else:
+            self._add(memoryview(passed)[self._start : self._left_bytes])
+
+    def _inflate(self, data: memoryview) -> None:
+        if self._stream is None or self._stream.eof or self._fault:
+            return
         self._packed_bytes += len(data)
         try:
             for piece in self._inflated(data):
                 self._add(piece)
-                if is_bomb(self._packed_bytes, self._size_bytes):
-                    self._is_unusual = True
+                if is_bomb(self._packed_bytes, self._unpacked_bytes):
+                    self._fault = "its content is a bomb"
                     return
-        except _FAULT:
-            self._is_unusual = True
+        except _InflateError as error:
+            self._fault = str(error)
             return
         if self._stream.eof:
             self._packed_bytes -= len(self._stream.unused_data)
-            self._is_over = True
 
     def _inflated(self, data: memoryview | bytes) -> Iterator[bytes]:
         while data:
@@ -113,33 +127,73 @@ class StreamedZip:
         yield from iter(partial(self._stream.decompress, b"", _STEP_BYTES), b"")
 
     def _add(self, content: bytes | memoryview) -> None:
-        self._size_bytes += len(content)
+        self._unpacked_bytes += len(content)
         self._crc = inflate.crc32(content, self._crc)
 
-    def is_good(self, file: BinaryIO, member: str) -> bool:
-        """Whether the member was read to its end, and is what the zip's directory says.
+    def fault(self, member: str) -> str:
+        """What is wrong with the zip that passed; empty for a good one.
 
         Args:
-            file: The whole zip; only its directory is read.
             member: The name that its one member must have.
         """
-        if not self._is_over or self._is_unusual:
-            return False
         try:
-            with zipfile.ZipFile(file) as archive:
-                entries = archive.infolist()
-        except (zipfile.BadZipFile, OSError, ValueError, struct.error, NotImplementedError):
-            return False
-        return len(entries) == 1 and self._is_of(entries[0], member)
+            with zipfile.ZipFile(_TailOfFile(self._left_bytes, self._tail)) as archive:
+                fault = directory_fault(archive, member)
+                return fault or self._member_fault(archive.infolist()[0])
+        except UNREADABLE as error:
+            return f"not a readable zip: {error}"
 
-    def _is_of(self, entry: zipfile.ZipInfo, member: str) -> bool:
-        seen = (self._name, self._method, self._packed_bytes, self._size_bytes, self._crc)
-        told = (
-            member.encode(),
-            entry.compress_type,
-            entry.compress_size,
-            entry.file_size,
-            entry.CRC,
-        )
-        plain = not entry.flag_bits & ~(_SIZES_FOLLOW | 0x800)
-        return entry.filename == member and entry.header_offset == 0 and plain and seen == told
+    def _member_fault(self, entry: zipfile.ZipInfo) -> str:
+        packed = min(entry.compress_size, self._left_bytes + len(self._tail))
+        if is_bomb(packed, entry.file_size):
+            return f"the zip is a bomb: {packed} bytes of it unpack to {entry.file_size}"
+        if self._fault or self._name is None:
+            raise zipfile.BadZipFile(self._fault or "its local header breaks off")
+        check_local_header(entry, self._name, self._method)
+        size, crc = self._unpacked_bytes, self._crc
+        if self._stream is None:
+            rest = self._stored_rest(entry.compress_size)
+            size, crc = size + len(rest), inflate.crc32(rest, crc)
+        elif not self._stream.eof:
+            raise EOFError("the compressed data breaks off")
+        elif self._packed_bytes != entry.compress_size:
+            raise zipfile.BadZipFile(
+                f"its data does not have the {entry.compress_size} bytes announced"
+            )
+        if size != entry.file_size:
+            announced = f"does not have the {entry.file_size} bytes announced"
+            return f"the zip's member `{entry.filename}` {announced}"
+        if crc != entry.CRC:
+            return f"the CRC-32 of the zip's member `{entry.filename}` is wrong"
+        return ""
+
+    def _add_stored(self, data: memoryview) -> None:
+        """Sum bytes that have left the tail; all behind the local header counts as content."""
+        self._add(data[max(0, self._start - self._left_bytes) :])
+
+    def _stored_rest(self, size_bytes: int) -> memoryview:
+        """What is still in the tail of content that is not compressed."""
+        start = max(0, self._start - self._left_bytes)
+        end = self._start + size_bytes - self._left_bytes
+        return memoryview(self._tail)[start : max(start, end)]
+
+
+class _TailOfFile(io.RawIOBase):
+    """A file of which only the last bytes are there; zipfile reads no others for a directory."""
+
+    def __init__(self, missing_bytes: int, tail: bytes) -> None:
+        self._missing_bytes = missing_bytes
+        self._tail = io.BytesIO(tail)
+
+    def tell(self) -> int:
+        return self._missing_bytes + self._tail.tell()
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        if whence == io.SEEK_SET:
+            if offset < self._missing_bytes:
+                raise zipfile.BadZipFile("its directory is larger than that of one member")
+            offset -= self._missing_bytes
+        return self._missing_bytes + self._tail.seek(offset, whence)
+
+    def read(self, size: int = -1) -> bytes:
+        return self._tail.read(size)

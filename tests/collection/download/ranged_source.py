@@ -10,7 +10,6 @@ import hashlib
 import random
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
-from typing import BinaryIO
 
 import pytest
 from attrs import define, field, frozen
@@ -181,7 +180,6 @@ class MemoryPart:
     rate: float = 1e12
     data: bytearray = field(factory=bytearray)
     is_closed: bool = False
-    held: None = None
     appended: Callable[[], None] = lambda: None
 
     @property
@@ -198,9 +196,6 @@ class MemoryPart:
 
     def sha256(self) -> str:
         return hashlib.sha256(self.data).hexdigest()
-
-    def reader(self) -> BinaryIO:
-        raise NotImplementedError
 
     async def commit(self, *, sync: bool = False) -> FileStat:
         raise NotImplementedError

@@ -6,6 +6,7 @@ from itertools import product
 from typing import NamedTuple
 
 import pytest
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -109,6 +110,14 @@ def test_bytes_are_proven_by_the_measure_that_the_run_asks_for(case: Case) -> No
 def test_a_first_look_is_ruled_on_or_calls_for_a_second(case: Case) -> None:
     decision = decide(case.evidence())
     assert (decision and decision.verdict) == expected_at_first(case)
+
+
+def test_a_first_look_without_a_sidecar_is_not_ruled_on_before_its_md5_is_known() -> None:
+    evidence = Case("sidecar", None, ABSENT, True).evidence()
+    decision = decide(evidence)
+    assert decision is not None
+    assert decision.verdict is Verdict.SIDECAR_MISSING
+    assert decide(evolve(evidence, lacks_md5=True)) is None
 
 
 def test_a_second_look_is_always_ruled_on() -> None:

@@ -1,17 +1,19 @@
-"""Whole bodies that are not yet at their final names; small ones lie in memory."""
+"""Whole bodies that are not yet at their final names: in memory, or in a part if large."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
 from io import BytesIO
-from typing import BinaryIO, Protocol
+from typing import Any, Protocol
 
-from attrs import define
+from attrs import define, field
 
-from crypto_lakehouse.core.protocols import FileStat, Store
+from crypto_lakehouse.core.protocols import FileStat, Part, Store
+from crypto_lakehouse.zips.check import check_zip
+from crypto_lakehouse.zips.stream_check import StreamedZip
 
-__all__ = ["FetchedBody", "MemoryBody"]
+__all__ = ["FetchedBody", "MemoryBody", "PartBody", "PassingBytes"]
 
 
 class FetchedBody(Protocol):
@@ -22,17 +24,16 @@ class FetchedBody(Protocol):
         """How many bytes it has."""
         ...
 
-    @property
-    def held(self) -> bytes | None:
-        """The bytes, where they are in memory."""
-        ...
-
     def sha256(self) -> str:
         """Digest of the bytes."""
         ...
 
-    def reader(self) -> BinaryIO:
-        """Open the bytes for reading; the caller closes it."""
+    def md5(self) -> str | None:
+        """MD5 of the bytes; None if it was not computed while they arrived."""
+        ...
+
+    async def zip_fault(self, member: str) -> str:
+        """What is wrong with the bytes as a zip of that one member; empty if nothing is."""
         ...
 
     async def commit(self, *, sync: bool = False) -> FileStat:
@@ -61,18 +62,17 @@ class MemoryBody:
         """Length of the body."""
         return len(self.data)
 
-    @property
-    def held(self) -> bytes:
-        """The body itself."""
-        return self.data
-
     def sha256(self) -> str:
         """Digest of the body."""
         return hashlib.sha256(self.data).hexdigest()
 
-    def reader(self) -> BinaryIO:
-        """Open the body for reading."""
-        return BytesIO(self.data)
+    def md5(self) -> str:
+        """MD5 of the body."""
+        return hashlib.md5(self.data, usedforsecurity=False).hexdigest()
+
+    async def zip_fault(self, member: str) -> str:
+        """What is wrong with the body as a zip."""
+        return await check_zip(lambda: BytesIO(self.data), member, self.size_bytes)
 
     async def commit(self, *, sync: bool = False) -> FileStat:
         """Store the body under its key."""
@@ -85,3 +85,71 @@ class MemoryBody:
     async def discard(self) -> None:
         """Forget the body."""
         self.data = b""
+
+
+@define
+class PassingBytes:
+    """What is learned of a large body while its bytes pass, so that none is read back.
+
+    Args:
+        with_md5: Whether its MD5 is computed; it takes three times as long as its SHA-256.
+    """
+
+    with_md5: bool
+    zip: StreamedZip = field(init=False, factory=StreamedZip)
+    _md5: Any = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._md5 = hashlib.md5(usedforsecurity=False) if self.with_md5 else None
+
+    def feed(self, data: bytes | bytearray) -> None:
+        """Take the next bytes."""
+        self.zip.feed(data)
+        if self._md5 is not None:
+            self._md5.update(data)
+
+    def md5(self) -> str | None:
+        """MD5 of the bytes so far; None if it is not computed."""
+        return None if self._md5 is None else str(self._md5.hexdigest())
+
+
+@define
+class PartBody:
+    """A large body, all of which is in a part.
+
+    Args:
+        part: Holds the bytes.
+        passed: Has seen all of them, in order.
+    """
+
+    part: Part
+    passed: PassingBytes
+
+    @property
+    def size_bytes(self) -> int:
+        """How many bytes the part has."""
+        return self.part.size_bytes
+
+    def sha256(self) -> str:
+        """Digest of the part."""
+        return self.part.sha256()
+
+    def md5(self) -> str | None:
+        """MD5 of the part; None if it was not computed."""
+        return self.passed.md5()
+
+    async def zip_fault(self, member: str) -> str:
+        """What is wrong with the part as a zip."""
+        return self.passed.zip.fault(member)
+
+    async def commit(self, *, sync: bool = False) -> FileStat:
+        """Move the part to its final name."""
+        return await self.part.commit(sync=sync)
+
+    async def quarantine(self, note: Mapping[str, object]) -> None:
+        """Set the part aside."""
+        await self.part.quarantine(note)
+
+    async def discard(self) -> None:
+        """Remove the part."""
+        await self.part.discard()

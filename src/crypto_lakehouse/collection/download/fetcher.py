@@ -14,7 +14,12 @@ from typing import TypeVar
 from attrs import define, field, frozen
 from yarl import URL
 
-from crypto_lakehouse.collection.download.bodies import FetchedBody, MemoryBody
+from crypto_lakehouse.collection.download.bodies import (
+    FetchedBody,
+    MemoryBody,
+    PartBody,
+    PassingBytes,
+)
 from crypto_lakehouse.collection.download.byte_ranges import Held, WholeBody
 from crypto_lakehouse.collection.download.parallel_ranges import ParallelRanges
 from crypto_lakehouse.collection.download.sidecar import SIDECAR_LIMIT_BYTES
@@ -28,7 +33,6 @@ from crypto_lakehouse.core.redaction import redact
 from crypto_lakehouse.http.concurrency_limit import ConcurrencyLimit
 from crypto_lakehouse.http.retry import RetryPolicy
 from crypto_lakehouse.http.transport import Response, Transport, object_url, server_error
-from crypto_lakehouse.zips.stream_check import StreamedZip
 
 __all__ = ["Fetched", "Fetcher", "Transfer"]
 
@@ -63,7 +67,8 @@ class Transfer:
         meter: Counts the whole run's bytes.
         base: The source that is asked; a second one where the first served something wrong.
         sidecar_etag: The sidecar's ETag, once it was fetched.
-        streamed: What passed of a large body.
+        has_part: Whether a part was opened for it.
+        with_md5: Whether the MD5 of a large body is computed while it arrives.
         resume: Validators of a part that an earlier try left.
         requests: Requests made so far.
         fetched_bytes: Body bytes received so far.
@@ -75,7 +80,8 @@ class Transfer:
     base: URL
     resume: PartRow | None = None
     sidecar_etag: str | None = field(init=False, default=None)
-    streamed: StreamedZip | None = field(init=False, default=None)
+    has_part: bool = field(init=False, default=False)
+    with_md5: bool = field(init=False, default=False)
     requests: int = field(init=False, default=0)
     fetched_bytes: int = field(init=False, default=0)
     acquired_at: float | None = field(init=False, default=None)
@@ -126,14 +132,18 @@ class Fetcher:
 
     def ask_elsewhere(self, transfer: Transfer) -> bool:
         """Let the next look be a fresh one; at the second source, if there is one."""
-        transfer.resume = None
-        transfer.base = self.second or self.base
+        self._begin_anew(transfer, self.second or self.base)
         return self.second is not None
 
     def ask_first(self, transfer: Transfer) -> None:
         """Go back to the first source, for a fresh look."""
+        self._begin_anew(transfer, self.base)
+
+    def _begin_anew(self, transfer: Transfer, base: URL) -> None:
+        """What is fetched a second time is doubtful: it is compared with its ETag, too."""
         transfer.resume = None
-        transfer.base = self.base
+        transfer.base = base
+        transfer.with_md5 = True
 
     async def archive(self, transfer: Transfer) -> Fetched | None:
         """Fetch the zip; None where the source has none (404).
@@ -212,7 +222,7 @@ class Fetcher:
             if response.status == 206 and unfinished is not None:
                 body: FetchedBody = await self._continue(transfer, url, held, unfinished)
             elif response.status == 416 and unfinished is not None:
-                if _is_all(response, unfinished.part.size_bytes):
+                if _is_all(response, unfinished.body.size_bytes):
                     return unfinished.whole
                 raise await self._start_over(transfer, url, unfinished, "its size is another")
             elif response.status == 200:
@@ -227,23 +237,25 @@ class Fetcher:
         row, transfer.resume = transfer.resume, None
         if row is None or _validator(row) is None:
             return None
-        part = await self._open_part(transfer, resume=True)
-        if not part.size_bytes:
+        body = await self._open_part(transfer, resume=True)
+        if not body.size_bytes:
             return None
         transfer.resume = row
-        return _Unfinished(part, row)
+        return _Unfinished(body, row)
 
-    async def _open_part(self, transfer: Transfer, *, resume: bool) -> Part:
-        transfer.streamed = StreamedZip()
-        key, watch = transfer.archive.key, transfer.streamed.feed
-        return await self.store.open_part(key, resume=resume, watch=watch)
+    async def _open_part(self, transfer: Transfer, *, resume: bool) -> PartBody:
+        transfer.has_part = True
+        passed = PassingBytes(transfer.with_md5)
+        key = transfer.archive.key
+        part = await self.store.open_part(key, resume=resume, watch=passed.feed)
+        return PartBody(part, passed)
 
     async def _start_over(
         self, transfer: Transfer, url: URL, unfinished: _Unfinished, reason: str
     ) -> ObjectChanged:
         """Forget the part; the error makes the next try a fresh one."""
         transfer.resume = None
-        await unfinished.part.discard()
+        await unfinished.body.discard()
         return ObjectChanged(str(url), f"the object changed while it was fetched: {reason}")
 
     async def _take(self, transfer: Transfer, url: URL, held: Held) -> FetchedBody:
@@ -260,9 +272,9 @@ class Fetcher:
             archive=transfer.archive, etag=etag, last_modified=last_modified, size_bytes=size
         )
         await self.emit((started,))
-        part = await self._open_part(transfer, resume=False)
-        await self._append_body(transfer, url, held, part)
-        return part
+        body = await self._open_part(transfer, resume=False)
+        await self._append_body(transfer, url, held, body.part)
+        return body
 
     async def _append_body(self, transfer: Transfer, url: URL, held: Held, part: Part) -> None:
         """Append a body to a part; over several connections where that may pay."""
@@ -295,38 +307,38 @@ class Fetcher:
         self, transfer: Transfer, url: URL, held: Held, unfinished: _Unfinished
     ) -> FetchedBody:
         """Append the rest of a body to the part that holds its beginning."""
-        response, part = held.response, unfinished.part
+        response, body = held.response, unfinished.body
         match = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
-        if match is None or int(match[1]) != part.size_bytes:
+        if match is None or int(match[1]) != body.size_bytes:
             raise await self._start_over(transfer, url, unfinished, "it sent another range")
         if unfinished.row.etag != _validators(response)[0]:
             raise await self._start_over(transfer, url, unfinished, "its ETag is another")
-        await self._append_body(transfer, url, held, part)
-        return part
+        await self._append_body(transfer, url, held, body.part)
+        return body
 
 
 @frozen
 class _Unfinished:
     """The beginning of a body, and what tells whether the source still has the rest."""
 
-    part: Part
+    body: PartBody
     row: PartRow
 
     @property
     def is_whole(self) -> bool:
         """Whether only the proof is missing."""
-        return self.part.size_bytes == self.row.size_bytes
+        return self.body.size_bytes == self.row.size_bytes
 
     @property
     def whole(self) -> Fetched:
         """What was fetched, where nothing is left to fetch."""
-        return Fetched(self.part, self.row.etag, self.row.last_modified)
+        return Fetched(self.body, self.row.etag, self.row.last_modified)
 
     @property
     def headers(self) -> dict[str, str]:
         """Ask for the rest of the very object that the part began as."""
         validator = _validator(self.row) or ""
-        return {"Range": f"bytes={self.part.size_bytes}-", "If-Range": validator}
+        return {"Range": f"bytes={self.body.size_bytes}-", "If-Range": validator}
 
 
 def _is_all(response: Response, size_bytes: int) -> bool:

@@ -16,8 +16,7 @@ from crypto_lakehouse.collection.download.sidecar import parse_sidecar
 from crypto_lakehouse.collection.verdicts.verdict_rules import Evidence
 from crypto_lakehouse.core.errors import SidecarMalformed
 from crypto_lakehouse.core.listed import ListedArchive, md5_of_etag, moment_of, same_etag
-from crypto_lakehouse.zips.check import INLINE_BYTES, check_zip
-from crypto_lakehouse.zips.stream_check import StreamedZip
+from crypto_lakehouse.zips.check import INLINE_BYTES
 
 __all__ = ["Download", "DownloadInspector", "Published", "md5_of"]
 
@@ -67,6 +66,8 @@ class DownloadInspector:
 
     async def inspect(self, transfer: Transfer, listed: ListedArchive | None) -> Download | None:
         """Fetch an archive with its sidecar, and inspect both; None if there is none."""
+        if self.integrity != "sidecar" or (listed is not None and listed.sidecar_etag is None):
+            transfer.with_md5 = True  # the ETag may have to prove the bytes
         fetched = await self.fetcher.archive(transfer)
         if fetched is None:
             return None
@@ -81,20 +82,14 @@ class DownloadInspector:
             etag_agrees=None,
             published_sha256=published.sha256,
             sidecar_fault=published.fault,
-            zip_fault=await self._zip_fault(transfer, body),
+            zip_fault=await body.zip_fault(transfer.archive.member),
             is_stale=_is_stale(fetched, listed, self.integrity),
         )
         if digest is not None and (self.integrity != "sidecar" or not evidence.is_proven):
-            agrees = await md5_of(body.reader, body.size_bytes) == digest
-            evidence = evolve(evidence, etag_agrees=agrees)
+            md5 = body.md5()
+            agrees = None if md5 is None else md5 == digest
+            evidence = evolve(evidence, etag_agrees=agrees, lacks_md5=md5 is None)
         return Download(fetched=fetched, evidence=evidence, sidecar=published.data)
-
-    async def _zip_fault(self, transfer: Transfer, body: FetchedBody) -> str:
-        member, streamed = transfer.archive.member, transfer.streamed
-        is_large = body.held is None and streamed is not None
-        if is_large and await to_thread.run_sync(_is_good, streamed, body.reader, member):
-            return ""
-        return await check_zip(body.reader, member, body.size_bytes)
 
     async def published(self, transfer: Transfer) -> Published:
         """Fetch the sidecar."""
@@ -115,11 +110,6 @@ async def yield_to_waiters() -> None:
     """
     for _ in range(2):
         await asyncio.sleep(0)
-
-
-def _is_good(streamed: StreamedZip | None, reader: Callable[[], BinaryIO], member: str) -> bool:
-    with reader() as file:
-        return streamed is not None and streamed.is_good(file, member)
 
 
 def _is_stale(fetched: Fetched, listed: ListedArchive | None, integrity: str) -> bool:

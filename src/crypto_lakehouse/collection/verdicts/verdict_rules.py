@@ -22,8 +22,9 @@ class Evidence:
     Attributes:
         sha256: Digest of the bytes.
         integrity: The configuration's `integrity`.
-        etag_agrees: Whether the bytes' MD5 is the ETag; None where the ETag is no MD5, or it
-            was not asked.
+        etag_agrees: Whether the bytes' MD5 is the ETag; None if the ETag is no MD5, or nothing
+            asks for the comparison.
+        lacks_md5: Whether the ETag is an MD5, and the bytes' own was not computed.
         published_sha256: The sidecar's digest, None where there is none.
         sidecar_fault: Why the sidecar could not be read, empty where it could or is absent.
         zip_fault: Why the bytes are no readable archive, empty where they are.
@@ -37,6 +38,7 @@ class Evidence:
     sidecar_fault: str
     zip_fault: str
     is_stale: bool = False
+    lacks_md5: bool = False
 
     @property
     def is_proven(self) -> bool:
@@ -61,7 +63,8 @@ class Evidence:
     def lacks_sidecar(self) -> bool:
         """Whether nothing but the absence of the sidecar is in the way."""
         absent = self.published_sha256 is None and not self.sidecar_fault
-        return absent and not self.zip_fault and self.etag_agrees is not False
+        may_agree = self.etag_agrees is not False and not self.lacks_md5
+        return absent and not self.zip_fault and may_agree
 
 
 @frozen
