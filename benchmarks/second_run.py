@@ -26,6 +26,7 @@ from pathlib import Path
 from crypto_lakehouse.core.archive import Archive, DataType, Market, Period, Series
 from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
 from crypto_lakehouse.core.events import ArchiveFinished
+from crypto_lakehouse.core.object_facts import ObjectFacts
 from crypto_lakehouse.core.verdicts import Verdict
 from crypto_lakehouse.ledger.sqlite import SqliteLedger
 from crypto_lakehouse.workflows import ArchiveCollectionWorkflow
@@ -59,12 +60,14 @@ def make_tree(root: Path, count: int, days: int) -> None:
                 ArchiveFinished(
                     archive=archive,
                     verdict=Verdict.VERIFIED,
-                    size_bytes=stat.st_size,
-                    mtime_ns=stat.st_mtime_ns,
-                    sha256="a" * 64,
-                    published_sha256="a" * 64,
-                    etag=f'"{"b" * 32}"',
-                    last_modified="Tue, 15 Jul 2025 03:00:00 GMT",
+                    facts=ObjectFacts(
+                        size_bytes=stat.st_size,
+                        mark=stat.st_mtime_ns,
+                        sha256="a" * 64,
+                        published_sha256="a" * 64,
+                        etag=f'"{"b" * 32}"',
+                        last_modified="Tue, 15 Jul 2025 03:00:00 GMT",
+                    ),
                 )
             )
         ledger.write(events)

@@ -12,6 +12,7 @@ from tests.cli.conftest import KEY, Shell, collect
 
 from crypto_lakehouse.core.archive import Archive, DataType, Market, Period, Series
 from crypto_lakehouse.core.events import ArchiveFinished
+from crypto_lakehouse.core.object_facts import ObjectFacts
 from crypto_lakehouse.core.verdicts import Verdict
 from crypto_lakehouse.ledger.sqlite import SqliteLedger
 from crypto_lakehouse.testing import ArchiveServer
@@ -31,7 +32,7 @@ def fill(ledger: Path, count: int) -> None:
                     Period.parse("2025-07-14"),
                 ),
                 verdict=Verdict.VERIFIED,
-                size_bytes=1000,
+                facts=ObjectFacts(size_bytes=1000),
             )
             for number in range(count)
         )

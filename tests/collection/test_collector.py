@@ -17,8 +17,8 @@ from crypto_lakehouse.collection.verdicts.local_copy import NOTHING, LocalCopyCh
 from crypto_lakehouse.collection.work import Action, Work
 from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.events import ArchiveFinished, Event
+from crypto_lakehouse.core.object_facts import FileStat
 from crypto_lakehouse.core.plan import PlannedArchive
-from crypto_lakehouse.core.protocols import FileStat
 from crypto_lakehouse.core.verdicts import Verdict
 from crypto_lakehouse.http.allowed_hosts import AllowedHosts
 from crypto_lakehouse.http.client import engine_client
@@ -67,9 +67,8 @@ async def test_a_file_proven_by_the_published_sidecar_alone_needs_not_keep_it(
         archive_server, store, Work(planned=PlannedArchive(ARCHIVE), action=Action.FETCH),
         keep_sidecars=False,
     )  # fmt: skip
-    assert fetched.size_bytes is not None
-    assert fetched.mtime_ns is not None
-    stat = FileStat(fetched.size_bytes, fetched.mtime_ns)
+    stat = fetched.facts.stat
+    assert stat is not None
     work = Work(planned=PlannedArchive(ARCHIVE), action=Action.CHECK, stat=stat)
     event = await collect(archive_server, store, work, keep_sidecars=False)
     assert event.verdict is Verdict.VERIFIED

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Mapping, Sequence
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import pytest
 from attrs import define, field
@@ -18,31 +18,29 @@ from crypto_lakehouse.collection.work import Action, Work
 from crypto_lakehouse.core.archive import SIDECAR_SUFFIX, Archive
 from crypto_lakehouse.core.errors import StoreError
 from crypto_lakehouse.core.events import ArchiveFinished, ArchivesUnchanged
+from crypto_lakehouse.core.object_facts import FileStat, ObjectFacts
 from crypto_lakehouse.core.plan import PlannedArchive, PlannedPeriod, PlannedSeries
-from crypto_lakehouse.core.protocols import (
-    FileStat,
-    FolderScan,
-    LedgerRow,
-    Part,
-    PartRow,
-    VerifiedObject,
-    Watch,
-)
+from crypto_lakehouse.core.protocols import FolderScan, LedgerRow, Part, Watch
 from crypto_lakehouse.core.verdicts import Verdict
 
 STAT = FileStat(7, 1_000)
 TOUCHED = FileStat(7, 1_001)
 TRUNCATED = FileStat(6, 1_000)
-ROW = LedgerRow(
-    verdict=Verdict.VERIFIED,
+FACTS = ObjectFacts(
     size_bytes=7,
-    mtime_ns=1_000,
+    mark=1_000,
     sha256="a" * 64,
     published_sha256="a" * 64,
     etag='"e"',
     last_modified="Tue, 15 Jul 2025 03:00:00 GMT",
 )
-PART = PartRow(etag='"e"', last_modified=None, size_bytes=9)
+ROW = LedgerRow(Verdict.VERIFIED, FACTS)
+PART = ObjectFacts(etag='"e"', size_bytes=9)
+
+
+def knowing(row: LedgerRow, **facts: Any) -> LedgerRow:
+    """A row of the ledger with other facts."""
+    return row._replace(facts=row.facts._replace(**facts))
 
 
 @define
@@ -108,7 +106,7 @@ class MemoryLedger:
     """Rows in dicts, by key; counts its queries."""
 
     known: dict[str, LedgerRow] = field(factory=dict)
-    unfinished: dict[str, PartRow] = field(factory=dict)
+    unfinished: dict[str, ObjectFacts] = field(factory=dict)
     asked: list[str] = field(factory=list)
 
     async def rows(self, folder: str) -> Mapping[str, LedgerRow]:
@@ -117,18 +115,13 @@ class MemoryLedger:
     def verified_now(self, folder: str) -> Mapping[str, tuple[int, int]]:
         self.asked.append(f"verified of {folder}")
         return {
-            name: (row.size_bytes or 0, row.mtime_ns or 0)
+            name: (row.facts.size_bytes or 0, row.facts.mark or 0)
             for name, row in self._verified(folder).items()
         }
 
-    def objects_now(self, folder: str) -> Mapping[str, VerifiedObject]:
+    def objects_now(self, folder: str) -> Mapping[str, ObjectFacts]:
         self.asked.append(f"objects of {folder}")
-        return {
-            name: VerifiedObject(
-                name, row.size_bytes or 0, row.etag, row.last_modified, row.sidecar_etag
-            )
-            for name, row in self._verified(folder).items()
-        }
+        return {name: row.facts for name, row in self._verified(folder).items()}
 
     def _verified(self, folder: str) -> dict[str, LedgerRow]:
         return {
@@ -145,7 +138,7 @@ class MemoryLedger:
             if key.startswith(folder)
         }
 
-    def parts_now(self, folder: str) -> Mapping[str, PartRow]:
+    def parts_now(self, folder: str) -> Mapping[str, ObjectFacts]:
         self.asked.append(f"parts of {folder}")
         return {
             key.removeprefix(folder): part
@@ -178,9 +171,7 @@ class Here:
         if sidecar:
             await self.store.put(archive.sidecar_key, b"digest")
         if row is not None:
-            self.ledger.known[archive.key] = row._replace(
-                size_bytes=stat.size_bytes, mtime_ns=stat.mark
-            )
+            self.ledger.known[archive.key] = row._replace(facts=row.facts.of_file(stat))
         return stat
 
     def inventory(self, *, keep_sidecars: bool = True, force: bool = False) -> Inventory:
@@ -218,11 +209,11 @@ def here() -> Here:
         (ROW, STAT, True, Action.NOTHING),
         (ROW, STAT, False, Action.FETCH_SIDECAR),
         (ROW._replace(verdict=Verdict.UNCHANGED), STAT, True, Action.NOTHING),
-        (ROW._replace(published_sha256=None), STAT, False, Action.NOTHING),
+        (knowing(ROW, published_sha256=None), STAT, False, Action.NOTHING),
         (ROW, TOUCHED, True, Action.CHECK),
         (ROW, TRUNCATED, True, Action.CHECK),
         (ROW, TOUCHED, False, Action.CHECK),
-        (ROW._replace(mtime_ns=None), STAT, True, Action.CHECK),
+        (knowing(ROW, mark=None), STAT, True, Action.CHECK),
         (None, STAT, True, Action.CHECK),
         (None, STAT, False, Action.CHECK),
         *(
@@ -242,12 +233,20 @@ def test_the_table_of_decisions(
 rows = st.none() | st.builds(
     LedgerRow,
     verdict=st.sampled_from(Verdict),
-    size_bytes=st.sampled_from([None, 6, 7]),
-    mtime_ns=st.sampled_from([None, 1_000, 1_001]),
-    sha256=st.sampled_from([None, "a" * 64]),
-    published_sha256=st.sampled_from([None, "a" * 64]),
-    etag=st.none(),
-    last_modified=st.none(),
+    facts=st.builds(
+        ObjectFacts,
+        size_bytes=st.sampled_from([None, 6, 7]),
+        mark=st.sampled_from([None, 1_000, 1_001]),
+        sha256=st.sampled_from([None, "a" * 64]),
+        published_sha256=st.sampled_from([None, "a" * 64]),
+        etag=st.none(),
+        last_modified=st.none(),
+        sidecar_etag=st.none(),
+    ),
+    newer=st.none(),
+    accepted=st.just(value=False),
+    newer_etag=st.none(),
+    newer_sidecar_etag=st.none(),
 )
 stats = st.none() | st.sampled_from([STAT, TOUCHED, TRUNCATED])
 
@@ -261,7 +260,7 @@ def test_nothing_is_done_only_for_a_proven_file_that_has_not_changed(
         assert row is not None
         assert stat is not None
         assert row.verdict in {Verdict.VERIFIED, Verdict.UNCHANGED}
-        assert row.describes(stat)
+        assert row.facts.describes(stat)
     if action is Action.CHECK:
         assert stat is not None
 
@@ -284,12 +283,7 @@ async def test_a_verified_archive_is_settled_with_what_is_known_of_it(here: Here
         ArchiveFinished(
             archive=archive,
             verdict=Verdict.UNCHANGED,
-            size_bytes=stat.size_bytes,
-            mtime_ns=stat.mark,
-            sha256=ROW.sha256,
-            published_sha256=ROW.published_sha256,
-            etag=ROW.etag,
-            last_modified=ROW.last_modified,
+            facts=FACTS.of_file(stat),
         )
     ]
     assert settled[0].elapsed_s == 0, "the ledger need not write this again"

@@ -7,20 +7,29 @@ from typing import NamedTuple
 
 import pytest
 from attrs import define, evolve, field
-from tests.collection.test_inventory import ROW, Here, MemoryLedger, MemoryStore, archive_of, sort
+from tests.collection.test_inventory import (
+    ROW,
+    Here,
+    MemoryLedger,
+    MemoryStore,
+    archive_of,
+    knowing,
+    sort,
+)
 
 from crypto_lakehouse.collection.inventory import Inventory, decide
 from crypto_lakehouse.collection.work import Action, Work
 from crypto_lakehouse.core.errors import StoreError
 from crypto_lakehouse.core.events import ArchiveFinished, ArchivesUnchanged, Event
 from crypto_lakehouse.core.listed import ListedArchive
+from crypto_lakehouse.core.object_facts import FileStat
 from crypto_lakehouse.core.plan import PlannedPeriod, PlannedSeries
-from crypto_lakehouse.core.protocols import FileStat, LedgerRow
+from crypto_lakehouse.core.protocols import LedgerRow
 from crypto_lakehouse.core.verdicts import SUCCESSES, Verdict
 
 SIZE = len(b"content of a zip")
 STAT = FileStat(SIZE, 1_000)
-KNOWN = ROW._replace(size_bytes=SIZE, mtime_ns=1_000, sidecar_etag='"s"')
+KNOWN = knowing(ROW, size_bytes=SIZE, mark=1_000, sidecar_etag='"s"')
 LISTED = ListedArchive(
     size_bytes=SIZE, etag='"e"', last_modified="2025-07-15T03:00:00.000Z", sidecar_etag='"s"'
 )
@@ -48,11 +57,14 @@ class Case(NamedTuple):
     def row(self) -> LedgerRow | None:
         if self.ledger == "nothing":
             return None
-        return KNOWN._replace(
+        row = KNOWN._replace(
             verdict=Verdict.SIDECAR_MISSING if self.ledger == "no success" else Verdict.VERIFIED,
-            etag=None if self.ledger == "without an ETag" else KNOWN.etag,
             newer=Verdict.CORRUPT if self.newer else None,
-            published_sha256=KNOWN.sha256 if self.published else None,
+        )
+        return knowing(
+            row,
+            etag=None if self.ledger == "without an ETag" else KNOWN.facts.etag,
+            published_sha256=KNOWN.facts.sha256 if self.published else None,
         )
 
     @property
@@ -121,7 +133,7 @@ def test_nothing_is_done_only_for_what_is_proven_and_is_the_listed_version() -> 
             assert case.row is not None
             assert case.row.verdict in SUCCESSES
             assert case.stat is not None
-            assert case.row.describes(case.stat)
+            assert case.row.facts.describes(case.stat)
             assert "other" not in case.listing.replace("other date", "")
 
 
@@ -250,7 +262,7 @@ async def test_another_date_alone_is_told_and_is_no_work(listed: Listed) -> None
 
 
 async def test_what_the_ledger_does_not_know_yet_is_learnt_without_work(listed: Listed) -> None:
-    await listed.plan(1, row=KNOWN._replace(sidecar_etag=None, last_modified=None))
+    await listed.plan(1, row=knowing(KNOWN, sidecar_etag=None, last_modified=None))
     (event,), work = await listed.sort()
     assert work == []
     assert (event.change, event.seen) == ("", True)
@@ -258,7 +270,7 @@ async def test_what_the_ledger_does_not_know_yet_is_learnt_without_work(listed: 
 
 
 async def test_another_spelling_of_the_same_etag_is_no_work(listed: Listed) -> None:
-    await listed.plan(1, row=KNOWN._replace(etag='W/"E"'))
+    await listed.plan(1, row=knowing(KNOWN, etag='W/"E"'))
     (event,), work = await listed.sort()
     assert work == []
     assert (event.verdict, event.change, event.etag) == (Verdict.UNCHANGED, "", '"e"')
@@ -284,7 +296,7 @@ async def test_what_is_verified_here_and_listed_no_more_is_kept_without_a_reques
     assert work == []
     assert (event.verdict, event.seen, event.change) == (Verdict.UNCHANGED, False, "")
     assert "the source lists it no more" in event.reason
-    assert event.sha256 == KNOWN.sha256
+    assert event.sha256 == KNOWN.facts.sha256
 
 
 @pytest.mark.parametrize("row", [None, KNOWN])

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import pytest
 from attrs import evolve
+from tests.collection.test_inventory import knowing
 from tests.collection.test_inventory_listed import KNOWN, LISTED, Listed
 
 from crypto_lakehouse.collection.work import Action
 from crypto_lakehouse.core.listed import ListedArchive
 from crypto_lakehouse.core.verdicts import Verdict
 
-REFUSED = KNOWN._replace(
-    verdict=Verdict.UPSTREAM_MISMATCH, size_bytes=None, mtime_ns=None, published_sha256="b" * 64
+REFUSED = knowing(KNOWN, size_bytes=None, mark=None, published_sha256="b" * 64)._replace(
+    verdict=Verdict.UPSTREAM_MISMATCH
 )
 STANDS = KNOWN._replace(newer=Verdict.UPSTREAM_MISMATCH, newer_etag='"n"', newer_sidecar_etag='"m"')
 NEWER = evolve(LISTED, etag='"n"', sidecar_etag='"m"')

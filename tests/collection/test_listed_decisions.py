@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import pytest
 from attrs import evolve
-from tests.collection.test_inventory import ROW, STAT, TOUCHED, Here, archive_of, sort
+from tests.collection.test_inventory import ROW, STAT, TOUCHED, Here, archive_of, knowing, sort
 
 from crypto_lakehouse.collection.inventory import decide
 from crypto_lakehouse.collection.work import Action
 from crypto_lakehouse.core.errors import StoreError
 from crypto_lakehouse.core.listed import ListedArchive
+from crypto_lakehouse.core.object_facts import FileStat
 from crypto_lakehouse.core.plan import PlannedPeriod
-from crypto_lakehouse.core.protocols import FileStat, LedgerRow
+from crypto_lakehouse.core.protocols import LedgerRow
 from crypto_lakehouse.core.verdicts import Verdict
 
 LISTED = ListedArchive(
     size_bytes=7, etag='"e"', last_modified="2025-07-15T03:00:00.000Z", sidecar_etag='"s"'
 )
-KNOWN = ROW._replace(sidecar_etag='"s"')
+KNOWN = knowing(ROW, sidecar_etag='"s"')
 WRONG = Verdict.UPSTREAM_MISMATCH
 
 
@@ -34,7 +35,7 @@ WRONG = Verdict.UPSTREAM_MISMATCH
         (KNOWN, STAT, evolve(LISTED, sidecar_etag='"t"'), Action.FETCH_SIDECAR),
         (KNOWN, STAT, evolve(LISTED, sidecar_etag=None), Action.NOTHING),
         (ROW, STAT, LISTED, Action.NOTHING),
-        (KNOWN._replace(etag=None), STAT, LISTED, Action.CHECK),
+        (knowing(KNOWN, etag=None), STAT, LISTED, Action.CHECK),
         (KNOWN, TOUCHED, LISTED, Action.CHECK),
         (KNOWN, None, LISTED, Action.FETCH),
         (KNOWN._replace(newer=WRONG), STAT, None, Action.FETCH),

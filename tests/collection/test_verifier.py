@@ -10,6 +10,7 @@ import pytest
 
 from crypto_lakehouse.collection import verifier
 from crypto_lakehouse.collection.verifier import FileState, StoredArchive, Verifier
+from crypto_lakehouse.core.object_facts import ObjectFacts
 from crypto_lakehouse.core.protocols import LedgerRow
 from crypto_lakehouse.core.verdicts import Verdict
 from crypto_lakehouse.stores.directory import LocalStore
@@ -22,8 +23,8 @@ class Rows:
     """A ledger that knows one archive, which a policy let in."""
 
     async def rows(self, _folder: str) -> dict[str, LedgerRow]:
-        facts = (1, 1, "a" * 64, None, None, None)
-        return {NAMES[3]: LedgerRow(Verdict.UPSTREAM_MISMATCH, *facts, accepted=True)}
+        facts = ObjectFacts(1, 1, "a" * 64)
+        return {NAMES[3]: LedgerRow(Verdict.UPSTREAM_MISMATCH, facts, accepted=True)}
 
 
 class Slow(LocalStore):

@@ -24,6 +24,7 @@ from crypto_lakehouse.core.events import (
     RunWarned,
     to_record,
 )
+from crypto_lakehouse.core.object_facts import ObjectFacts
 from crypto_lakehouse.core.verdicts import Verdict
 
 RECORDS: list[tuple[Event, dict[str, object]]] = [
@@ -40,7 +41,7 @@ RECORDS: list[tuple[Event, dict[str, object]]] = [
     (RunNoted(message="a proxy"), {"event": "RunNoted", "message": "a proxy"}),
     (RunWarned(message="nothing planned"), {"event": "RunWarned", "message": "nothing planned"}),
     (
-        BodyStarted(archive=ARCHIVE, etag='"e"', last_modified=None, size_bytes=0),
+        BodyStarted(archive=ARCHIVE, facts=ObjectFacts(etag='"e"', size_bytes=0)),
         {"event": "BodyStarted", "key": KEY, "etag": '"e"', "size_bytes": 0},
     ),
     (

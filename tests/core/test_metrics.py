@@ -29,6 +29,7 @@ from crypto_lakehouse.core.metrics import (
     MetricsCollector,
     WorkflowMetrics,
 )
+from crypto_lakehouse.core.object_facts import ObjectFacts
 from crypto_lakehouse.core.report import UNREMARKABLE
 from crypto_lakehouse.core.verdicts import Verdict
 
@@ -124,7 +125,7 @@ def test_the_events_of_a_run_are_all_counted() -> None:
             RunStarted(run_id="r", workflow="archive_collection", planned=4, at=NOON),
             RunNoted(message="proxy: all via one"),
             RunWarned(message="one host only"),
-            BodyStarted(archive=ARCHIVE, etag=None, last_modified=None, size_bytes=7),
+            BodyStarted(archive=ARCHIVE, facts=ObjectFacts(size_bytes=7)),
             ArchiveRetried(archive=ARCHIVE, attempt=1, wait_s=0.5, reason="503"),
             finish(Verdict.VERIFIED, fetched_bytes=7, requests=2),
             finish(Verdict.UNCHANGED),

@@ -16,8 +16,8 @@ from crypto_lakehouse.collection.work import Action, Work
 from crypto_lakehouse.core.archive import Archive, DataType, Market, Period, Series
 from crypto_lakehouse.core.events import ArchiveFinished, Event
 from crypto_lakehouse.core.listed import ListedArchive
+from crypto_lakehouse.core.object_facts import FileStat
 from crypto_lakehouse.core.plan import PlannedArchive, PlannedPeriod, PlannedSeries, PlanTotals
-from crypto_lakehouse.core.protocols import FileStat
 from crypto_lakehouse.core.verdicts import Verdict
 from crypto_lakehouse.executors import shards
 from crypto_lakehouse.executors.shards import Shard, ShardLost, run_sharded

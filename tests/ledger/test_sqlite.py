@@ -26,7 +26,8 @@ from tests.stores.conftest import (
 
 from crypto_lakehouse.core.errors import LedgerError
 from crypto_lakehouse.core.events import ArchiveFinished
-from crypto_lakehouse.core.protocols import FileStat, Ledger, LedgerRow, PartRow
+from crypto_lakehouse.core.object_facts import FileStat, ObjectFacts
+from crypto_lakehouse.core.protocols import Ledger, LedgerRow
 from crypto_lakehouse.core.verdicts import Verdict
 from crypto_lakehouse.ledger.schema import SCHEMA_VERSION
 from crypto_lakehouse.ledger.sqlite import LedgerEvent, SqliteLedger
@@ -52,15 +53,7 @@ def query(path: Path, statement: str, *parameters: object) -> list[Any]:
 
 
 def row_of(event: ArchiveFinished) -> LedgerRow:
-    return LedgerRow(
-        verdict=event.verdict,
-        size_bytes=event.size_bytes,
-        mtime_ns=event.mtime_ns,
-        sha256=event.sha256,
-        published_sha256=event.published_sha256,
-        etag=event.etag,
-        last_modified=event.last_modified,
-    )
+    return LedgerRow(event.verdict, event.facts)
 
 
 def test_it_is_a_ledger(ledger: SqliteLedger) -> None:
@@ -79,7 +72,7 @@ async def test_what_is_written_is_read(ledger: SqliteLedger) -> None:
     event = finished()
     ledger.write([event])
     assert await ledger.rows(FOLDER) == {NAME: row_of(event)}
-    assert (await ledger.rows(FOLDER))[NAME].describes(FileStat(7, 1_752_580_800_123_456_789))
+    assert (await ledger.rows(FOLDER))[NAME].facts.describes(FileStat(7, 1_752_580_800_123_456_789))
 
 
 texts = st.none() | st.text(st.characters(codec="utf-8"), max_size=20)
@@ -93,12 +86,16 @@ numbers = st.none() | st.integers(0, 2**63 - 1)
             ArchiveFinished,
             archive=st.sampled_from([ARCHIVE, OTHER]),
             verdict=st.sampled_from(Verdict),
-            size_bytes=numbers,
-            mtime_ns=numbers,
-            sha256=texts,
-            published_sha256=texts,
-            etag=texts,
-            last_modified=texts,
+            facts=st.builds(
+                ObjectFacts,
+                size_bytes=numbers,
+                mark=numbers,
+                sha256=texts,
+                published_sha256=texts,
+                etag=texts,
+                last_modified=texts,
+                sidecar_etag=st.none(),  # an older one is remembered
+            ),
             reason=st.text(st.characters(codec="utf-8"), max_size=20),
         ),
         min_size=1,
@@ -158,9 +155,7 @@ def test_times_are_utc(ledger: SqliteLedger, path: Path) -> None:
 
 async def test_a_body_that_began_is_known(ledger: SqliteLedger) -> None:
     ledger.write([body_started(etag='"one"'), body_started(etag='"two"')])
-    assert ledger.parts_now(FOLDER) == {
-        NAME: PartRow(etag='"two"', last_modified=None, size_bytes=5_000_000_000)
-    }
+    assert ledger.parts_now(FOLDER) == {NAME: ObjectFacts(etag='"two"', size_bytes=5_000_000_000)}
     assert ledger.parts_now(OTHER.folder) == {}
 
 

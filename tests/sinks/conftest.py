@@ -15,6 +15,7 @@ from crypto_lakehouse.core.events import (
     RunStarted,
     RunWarned,
 )
+from crypto_lakehouse.core.object_facts import ObjectFacts
 from crypto_lakehouse.core.verdicts import Verdict
 
 KEY = "data/spot/daily/trades/BTCUSDT/BTCUSDT-trades-2025-07-15.zip"
@@ -25,7 +26,7 @@ NOON = datetime(2025, 7, 15, 12, tzinfo=UTC)
 STARTED = RunStarted(run_id="one", workflow="test", planned=3, at=NOON)
 WARNED = RunWarned(message="100 % of [bold]nothing[/bold] is %s")
 NOTED = RunNoted(message="proxy: [red]all[/red] via %s")
-BODY_STARTED = BodyStarted(archive=ARCHIVE, etag='"e"', last_modified=None, size_bytes=9_000_000)
+BODY_STARTED = BodyStarted(archive=ARCHIVE, facts=ObjectFacts(etag='"e"', size_bytes=9_000_000))
 RETRIED = ArchiveRetried(archive=ARCHIVE, attempt=2, wait_s=1.25, reason="the source answered 503")
 FINISHED = RunFinished(run_id="one", status="partial", at=NOON)
 

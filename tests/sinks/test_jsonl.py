@@ -19,6 +19,7 @@ from tests.sinks.conftest import (
 )
 
 from crypto_lakehouse.core.errors import StoreError
+from crypto_lakehouse.core.object_facts import ObjectFacts
 from crypto_lakehouse.core.sink import Sink
 from crypto_lakehouse.core.verdicts import Verdict
 from crypto_lakehouse.sinks.jsonl import JsonLinesSink
@@ -105,7 +106,7 @@ async def test_a_file_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
 async def test_a_header_that_is_no_text_is_written_all_the_same(path: Path) -> None:
     """Header bytes that are not UTF-8 come as lone surrogates out of the HTTP client."""
     sink = JsonLinesSink(path)
-    await sink.handle([finished(etag='"\udcff"'), finished(archive=FOREIGN)])
+    await sink.handle([finished(facts=ObjectFacts(etag='"\udcff"')), finished(archive=FOREIGN)])
     await sink.close()
     assert [record["key"] for record in records(path)] == [KEY, FOREIGN.key]
 

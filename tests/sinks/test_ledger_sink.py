@@ -21,6 +21,7 @@ from tests.sinks.conftest import (
 )
 
 from crypto_lakehouse.core.errors import LedgerError
+from crypto_lakehouse.core.object_facts import ObjectFacts
 from crypto_lakehouse.core.sink import Sink
 from crypto_lakehouse.core.verdicts import Verdict
 from crypto_lakehouse.ledger.sqlite import SqliteLedger
@@ -114,7 +115,7 @@ async def test_what_is_known_already_is_not_written_again(
 async def test_an_unchanged_archive_that_was_looked_at_is_written(
     sink: LedgerSink, path: Path
 ) -> None:
-    await sink.handle([finished(Verdict.UNCHANGED, elapsed_s=0.1, mtime_ns=5)])
+    await sink.handle([finished(Verdict.UNCHANGED, elapsed_s=0.1, facts=ObjectFacts(mark=5))])
     await sink.close()
     assert query(path, "SELECT verdict, mtime_ns FROM archives") == [("verified", 5)]
 

@@ -22,6 +22,7 @@ from tests.sinks.conftest import (
 )
 
 from crypto_lakehouse.core.events import Event
+from crypto_lakehouse.core.object_facts import ObjectFacts
 from crypto_lakehouse.core.sink import Sink
 from crypto_lakehouse.core.verdicts import Verdict
 from crypto_lakehouse.sinks.log import LogSink, run_logger
@@ -79,7 +80,9 @@ async def test_each_event_has_its_level_and_its_sentence(
 async def test_fields_are_attributes_of_the_record(
     sink: LogSink, caplog: pytest.LogCaptureFixture
 ) -> None:
-    await sink.handle([finished(Verdict.CORRUPT, size_bytes=7), RETRIED, STARTED])
+    await sink.handle(
+        [finished(Verdict.CORRUPT, facts=ObjectFacts(size_bytes=7)), RETRIED, STARTED]
+    )
     archive, retried, started = (vars(record) for record in caplog.records)
     assert (archive["key"], archive["verdict"], archive["size_bytes"]) == (KEY, "corrupt", 7)
     assert archive["reason"] == "the reason of corrupt"

@@ -11,6 +11,7 @@ import pytest
 
 from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.events import ArchiveFinished, BodyStarted, RunFinished, RunStarted
+from crypto_lakehouse.core.object_facts import ObjectFacts
 from crypto_lakehouse.core.protocols import Part
 from crypto_lakehouse.core.verdicts import Verdict
 from crypto_lakehouse.stores.directory import LocalStore
@@ -27,21 +28,22 @@ def finished(
     verdict: Verdict = Verdict.VERIFIED, archive: Archive = ARCHIVE, **changes: Any
 ) -> ArchiveFinished:
     """The verdict on an archive, every fact of it known."""
-    known: dict[str, Any] = {
-        "size_bytes": 7,
-        "mtime_ns": 1_752_580_800_123_456_789,
-        "sha256": "a" * 64,
-        "published_sha256": "b" * 64,
-        "etag": '"e"',
-        "last_modified": "Tue, 15 Jul 2025 03:00:00 GMT",
-    }
-    return ArchiveFinished(archive=archive, verdict=verdict, **(known | changes))
+    facts = ObjectFacts(
+        size_bytes=7,
+        mark=1_752_580_800_123_456_789,
+        sha256="a" * 64,
+        published_sha256="b" * 64,
+        etag='"e"',
+        last_modified="Tue, 15 Jul 2025 03:00:00 GMT",
+    )
+    facts = facts._replace(**{name: changes.pop(name) for name in facts._fields & changes.keys()})
+    return ArchiveFinished(archive=archive, verdict=verdict, facts=facts, **changes)
 
 
 def body_started(archive: Archive = ARCHIVE, **changes: Any) -> BodyStarted:
     """A large body that begins to arrive."""
-    known: dict[str, Any] = {"etag": '"e"', "last_modified": None, "size_bytes": 5_000_000_000}
-    return BodyStarted(archive=archive, **(known | changes))
+    facts = ObjectFacts(etag='"e"', size_bytes=5_000_000_000)
+    return BodyStarted(archive=archive, facts=facts._replace(**changes))
 
 
 def run_started(run_id: str = "one") -> RunStarted:

@@ -12,7 +12,8 @@ from attrs import define, field
 from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.errors import StoreError
 from crypto_lakehouse.core.kept import KeptVersion, Quarantined
-from crypto_lakehouse.core.protocols import PART_SUFFIX, FileStat, FolderScan, Watch
+from crypto_lakehouse.core.object_facts import FileStat
+from crypto_lakehouse.core.protocols import PART_SUFFIX, FolderScan, Watch
 
 __all__ = ["KeepsNothing", "MemoryPart", "MemoryStore"]
 

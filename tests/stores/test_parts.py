@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tests.stores.conftest import FOLDER, KEY, NAME, part_of, sha256, tree
 
 from crypto_lakehouse.core.errors import StoreError
-from crypto_lakehouse.core.protocols import FileStat
+from crypto_lakehouse.core.object_facts import FileStat
 from crypto_lakehouse.stores import parts
 from crypto_lakehouse.stores.directory import OWN_FOLDER, LocalStore
 

@@ -8,11 +8,13 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 from tests.workflows.conftest import KEY, SIDECAR, Collection, make_zip, member_of, sidecar_of
 
 from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.errors import ArchiveKeyError, ConfigurationError, StoreError
 from crypto_lakehouse.core.events import ArchiveFinished
+from crypto_lakehouse.core.object_facts import ObjectFacts
 from crypto_lakehouse.core.verdicts import Verdict
 from crypto_lakehouse.ledger.history import Version, version_as_of, versions_of
 from crypto_lakehouse.ledger.sqlite import SqliteLedger
@@ -210,10 +212,9 @@ def test_a_restamped_version_has_its_bytes_where_its_successor_has(tmp_path: Pat
     store.own_path().mkdir(parents=True)
     ledger, _ = SqliteLedger.open(store.own_path("ledger.sqlite"))
     digest = hashlib.sha256(b"zip").hexdigest()
-    first = ArchiveFinished(archive=archive, verdict=Verdict.VERIFIED, sha256=digest, etag='"1"')
-    again = ArchiveFinished(
-        archive=archive, verdict=Verdict.VERIFIED, sha256=digest, etag='"2"', change="restamped"
-    )
+    facts = ObjectFacts(sha256=digest, etag='"1"')
+    first = ArchiveFinished(archive=archive, verdict=Verdict.VERIFIED, facts=facts)
+    again = evolve(first, facts=facts._replace(etag='"2"'), change="restamped")
     ledger.write([first])
     ledger.write([again])
     ledger.close()

@@ -21,7 +21,7 @@ from crypto_lakehouse.core.errors import (
     StoreError,
 )
 from crypto_lakehouse.core.events import ArchiveFinished, Event, RunFinished, RunStarted
-from crypto_lakehouse.core.protocols import FileStat
+from crypto_lakehouse.core.object_facts import FileStat
 from crypto_lakehouse.core.report import CollectionFailed
 from crypto_lakehouse.stores.directory import LocalStore
 from crypto_lakehouse.testing import faults

@@ -23,7 +23,7 @@ from tests.workflows.conftest import (
 )
 
 from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
-from crypto_lakehouse.core.protocols import FileStat
+from crypto_lakehouse.core.object_facts import FileStat
 from crypto_lakehouse.core.verdicts import Verdict
 from crypto_lakehouse.stores.directory import LocalStore
 from crypto_lakehouse.testing.faults import Status, Truncate

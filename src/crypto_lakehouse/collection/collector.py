@@ -6,9 +6,8 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, date, datetime
-from typing import Any
 
-from attrs import define, evolve, field
+from attrs import define, evolve, field, frozen
 
 from crypto_lakehouse.collection.download.fetcher import Fetched, Fetcher, Transfer
 from crypto_lakehouse.collection.verdicts.inspect_download import Download, DownloadInspector
@@ -19,7 +18,7 @@ from crypto_lakehouse.collection.verdicts.local_copy import (
     LocalCopyChecker,
     kept_digest,
 )
-from crypto_lakehouse.collection.verdicts.outcome import Outcome
+from crypto_lakehouse.collection.verdicts.outcome import ArchiveOutcome
 from crypto_lakehouse.collection.verdicts.verdict_rules import (
     Decision,
     decide,
@@ -30,7 +29,8 @@ from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.errors import StoreError, TransferError
 from crypto_lakehouse.core.events import ArchiveFinished
 from crypto_lakehouse.core.listed import ListedArchive, same_etag, same_moment
-from crypto_lakehouse.core.protocols import PART_SUFFIX, FileStat, Store
+from crypto_lakehouse.core.object_facts import FileStat, ObjectFacts
+from crypto_lakehouse.core.protocols import PART_SUFFIX, Store
 from crypto_lakehouse.core.redaction import redact
 from crypto_lakehouse.core.verdicts import Verdict
 
@@ -83,37 +83,15 @@ class ArchiveCollector:
         """
         started = self.clock()
         transfer = self.fetcher.transfer(work.archive, work.part)
-        local_copy = NOTHING
-        try:
-            local_copy = await self._checker.check(work, transfer)
-            if local_copy.failure is not None:
-                raise local_copy.failure
-            outcome = local_copy.kept or await self._fetch(work, transfer, local_copy)
-            if work.part is not None or transfer.has_part:
-                # A beginning that became nothing: the object is gone, or came whole in another way.
-                await self.store.remove(work.archive.key + PART_SUFFIX)
-        except TransferError as error:
-            outcome = _failed(local_copy, redact(str(error)))
-        except StoreError as error:
-            if error.stops_run:
-                raise
-            outcome = _failed(local_copy, str(error))
-        except OSError as error:  # a stored file that cannot be read back
-            outcome = _failed(local_copy, f"cannot be read back: {error}")
+        outcome = await self._outcome(work, transfer)
         return ArchiveFinished(
             archive=work.archive,
             verdict=outcome.decision.verdict,
             reason=outcome.decision.reason,
-            size_bytes=outcome.stat.size_bytes if outcome.stat else None,
-            mtime_ns=outcome.stat.mark if outcome.stat else None,
-            sha256=outcome.sha256,
-            published_sha256=outcome.published_sha256,
-            etag=outcome.etag,
-            last_modified=outcome.last_modified,
+            facts=outcome.facts,
             fetched_bytes=transfer.fetched_bytes,
             requests=transfer.requests,
             elapsed_s=self.clock() - started,
-            sidecar_etag=outcome.sidecar_etag,
             change=outcome.change,
             kept_as=outcome.kept_as,
             stands=outcome.stands,
@@ -121,18 +99,40 @@ class ArchiveCollector:
             accepted=outcome.accepted,
         )
 
-    async def _fetch(self, work: Work, transfer: Transfer, local_copy: LocalCopy) -> Outcome:
-        download, decision = await self._inspect(work, transfer)
-        if download is None:
-            return self._absent(work, local_copy)
-        decision = self._policy(decision, download, local_copy)
-        if not _is_let_in(decision) or (local_copy.is_verified and _is_doubtful(decision)):
-            return await self._set_aside(work, transfer, download, decision, local_copy)
-        return await self._let_in(work, transfer, download, decision, local_copy)
+    async def _outcome(self, work: Work, transfer: Transfer) -> ArchiveOutcome:
+        """Check what stands at the final name, and fetch the archive unless that can stay."""
+        local_copy = NOTHING
+        try:
+            local_copy = await self._checker.check(work, transfer)
+            if local_copy.failure is not None:
+                raise local_copy.failure
+            outcome = local_copy.kept or await self._fetch(_Fetch(work, transfer, local_copy))
+            if work.part is not None or transfer.has_part:
+                # A beginning that became nothing: the object is gone, or came whole in another way.
+                await self.store.remove(work.archive.key + PART_SUFFIX)
+        except TransferError as error:
+            return _failed(local_copy, redact(str(error)))
+        except StoreError as error:
+            if error.stops_run:
+                raise
+            return _failed(local_copy, str(error))
+        except OSError as error:  # a stored file that cannot be read back
+            return _failed(local_copy, f"cannot be read back: {error}")
+        return outcome
 
-    async def _inspect(self, work: Work, transfer: Transfer) -> tuple[Download | None, Decision]:
+    async def _fetch(self, fetch: _Fetch) -> ArchiveOutcome:
+        download, decision = await self._inspect(fetch)
+        if download is None:
+            return self._absent(fetch)
+        decision = self._policy(decision, download, fetch.local_copy)
+        replaces_verified = fetch.local_copy.is_verified
+        if not _is_let_in(decision) or (replaces_verified and _is_doubtful(decision)):
+            return await self._set_aside(fetch, download, decision)
+        return await self._let_in(fetch, download, decision)
+
+    async def _inspect(self, fetch: _Fetch) -> tuple[Download | None, Decision]:
         """Fetch and decide; what is not clearly good is fetched anew and decided again."""
-        listed = work.planned.listed
+        transfer, listed = fetch.transfer, fetch.work.planned.listed
         first = await self._inspector.inspect(transfer, listed)
         if first is None:
             return None, Decision(Verdict.MISSING)
@@ -172,45 +172,37 @@ class ArchiveCollector:
             return Decision(Verdict.FAILED, decision.reason)
         return decision
 
-    def _absent(self, work: Work, local_copy: LocalCopy) -> Outcome:
-        if local_copy.present is not None:
+    def _absent(self, fetch: _Fetch) -> ArchiveOutcome:
+        planned, present = fetch.work.planned, fetch.local_copy.present
+        if present is not None:
+            is_verified = fetch.local_copy.is_verified
             decision = Decision(Verdict.UNCHANGED, _GONE)
-            return (
-                evolve(local_copy.present, decision=decision)
-                if local_copy.is_verified
-                else local_copy.present
-            )
-        if work.planned.may_be_late(self.today):
-            days = work.planned.lag_days
+            return evolve(present, decision=decision) if is_verified else present
+        if planned.may_be_late(self.today):
+            days = planned.lag_days
             reason = f"not there yet; up to {days} days after the period that is normal"
-            return Outcome(decision=Decision(Verdict.NOT_PUBLISHED, reason))
-        if hole := self.known_hole(work.archive):
-            return Outcome(decision=Decision(Verdict.NOT_PUBLISHED, hole))
+            return ArchiveOutcome(decision=Decision(Verdict.NOT_PUBLISHED, reason))
+        if hole := self.known_hole(planned.archive):
+            return ArchiveOutcome(decision=Decision(Verdict.NOT_PUBLISHED, hole))
         reason = "the source has no such archive, although the calendar says that it must exist"
-        return Outcome(decision=Decision(Verdict.MISSING, reason))
+        return ArchiveOutcome(decision=Decision(Verdict.MISSING, reason))
 
     # What is fetched goes to its final name, or to quarantine ----------------------------------
 
     async def _let_in(
-        self,
-        work: Work,
-        transfer: Transfer,
-        download: Download,
-        decision: Decision,
-        local_copy: LocalCopy,
-    ) -> Outcome:
+        self, fetch: _Fetch, download: Download, decision: Decision
+    ) -> ArchiveOutcome:
         """Swap the bytes in. Those of another version that stood there are kept aside."""
-        replaced = local_copy.sha256 not in {None, download.evidence.sha256}
+        before = fetch.local_copy.sha256
+        replaced = before not in {None, download.evidence.sha256}
         kept_as = ""
-        if replaced and self.keep_replaced and local_copy.sha256 is not None:
-            kept_as = await self.store.keep_replaced(work.archive.key, local_copy.sha256)
-        stat, decision = await self._commit(work, download, decision)
-        return _of_download(
-            download,
-            decision,
-            transfer,
-            stat=stat,
-            change="replaced" if replaced else _restamped(work, download.fetched),
+        if replaced and self.keep_replaced and before is not None:
+            kept_as = await self.store.keep_replaced(fetch.work.archive.key, before)
+        stat, decision = await self._commit(fetch.work, download, decision)
+        return ArchiveOutcome(
+            decision=decision,
+            facts=_facts_of(download, fetch.transfer).of_file(stat),
+            change="replaced" if replaced else _restamped(fetch.work, download.fetched),
             kept_as=kept_as,
             accepted=decision.verdict is Verdict.UPSTREAM_MISMATCH,
         )
@@ -247,25 +239,31 @@ class ArchiveCollector:
             await self.store.remove(work.archive.sidecar_key)
 
     async def _set_aside(
-        self,
-        work: Work,
-        transfer: Transfer,
-        download: Download,
-        decision: Decision,
-        local_copy: LocalCopy,
-    ) -> Outcome:
+        self, fetch: _Fetch, download: Download, decision: Decision
+    ) -> ArchiveOutcome:
+        local_copy = fetch.local_copy
         is_same = download.evidence.sha256 == local_copy.sha256
         # Nothing is wrong with bytes that are only old, or that stand there already.
         if decision.verdict is Verdict.FAILED or (is_same and _is_doubtful(decision)):
             await download.body.discard()
         else:
-            await download.body.quarantine(_note(work, download, decision))
+            await download.body.quarantine(_note(fetch.work, download, decision))
         stands = local_copy.present is not None
         if stands:
             what = "was verified" if local_copy.is_verified else "stood here"
             reason = f"{decision.reason}; the version that {what} before stays"
             decision = Decision(decision.verdict, reason)
-        return _of_download(download, decision, transfer, stands=stands)
+        facts = _facts_of(download, fetch.transfer)
+        return ArchiveOutcome(decision=decision, facts=facts, stands=stands)
+
+
+@frozen
+class _Fetch:
+    """One archive that must be fetched: why, how, and what stands at its final name."""
+
+    work: Work
+    transfer: Transfer
+    local_copy: LocalCopy
 
 
 def _is_let_in(decision: Decision) -> bool:
@@ -290,36 +288,29 @@ def _is_doubtful(decision: Decision) -> bool:
     return decision.verdict is Verdict.SIDECAR_MISSING
 
 
-def _failed(local_copy: LocalCopy, reason: str) -> Outcome:
-    return Outcome(decision=Decision(Verdict.FAILED, reason), stands=local_copy.present is not None)
+def _failed(local_copy: LocalCopy, reason: str) -> ArchiveOutcome:
+    decision = Decision(Verdict.FAILED, reason)
+    return ArchiveOutcome(decision=decision, stands=local_copy.present is not None)
 
 
-def _of_download(
-    download: Download,
-    decision: Decision,
-    transfer: Transfer,
-    **facts: Any,
-) -> Outcome:
-    evidence, fetched = download.evidence, download.fetched
-    return Outcome(
-        decision=decision,
-        sha256=evidence.sha256,
-        published_sha256=evidence.published_sha256,
-        etag=fetched.etag,
-        last_modified=fetched.last_modified,
+def _facts_of(download: Download, transfer: Transfer) -> ObjectFacts:
+    """What a fetched body and its sidecar say, before any file of it stands."""
+    return ObjectFacts(
+        sha256=download.evidence.sha256,
+        published_sha256=download.evidence.published_sha256,
+        etag=download.fetched.etag,
+        last_modified=download.fetched.last_modified,
         sidecar_etag=transfer.sidecar_etag,
-        **facts,
     )
 
 
 def _restamped(work: Work, fetched: Fetched) -> str:
     """Whether the same bytes came under other dates or ETags than the ledger knows."""
     row = work.verified_row
-    if row is None or row.etag is None:
+    if row is None or row.facts.etag is None:
         return ""
-    same = same_etag(row.etag, fetched.etag) and same_moment(
-        row.last_modified, fetched.last_modified
-    )
+    same = same_etag(row.facts.etag, fetched.etag)
+    same = same and same_moment(row.facts.last_modified, fetched.last_modified)
     return "" if same else "restamped"
 
 

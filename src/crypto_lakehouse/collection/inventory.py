@@ -24,16 +24,14 @@ from crypto_lakehouse.core.archive import SIDECAR_SUFFIX, Archive, Partition, Se
 from crypto_lakehouse.core.errors import StoreError
 from crypto_lakehouse.core.events import ArchiveFinished, ArchivesUnchanged, Event
 from crypto_lakehouse.core.listed import ListedArchive, same_etag, same_moment
+from crypto_lakehouse.core.object_facts import FileStat, ObjectFacts
 from crypto_lakehouse.core.plan import PlannedArchive, PlannedPeriod, PlannedSeries
 from crypto_lakehouse.core.protocols import (
     PART_SUFFIX,
-    FileStat,
     FolderScan,
     InventoryLedger,
     LedgerRow,
-    PartRow,
     Store,
-    VerifiedObject,
 )
 from crypto_lakehouse.core.verdicts import SUCCESSES, Verdict
 
@@ -74,23 +72,24 @@ def decide(
     """
     if force or stat is None:
         return Action.FETCH
-    if row is None or row.verdict not in SUCCESSES or not row.describes(stat):
+    if row is None or row.verdict not in SUCCESSES or not row.facts.describes(stat):
         return Action.CHECK
-    if listed is not None and listed.etag is not None and row.etag is None:
+    if listed is not None and listed.etag is not None and row.facts.etag is None:
         return Action.CHECK
-    if listed is not None and is_other_version(row.size_bytes, row.etag, listed):
+    if listed is not None and is_other_version(row.facts, listed):
         return Action.FETCH
     if listed is None and row.newer is not None:
         return Action.FETCH
-    if has_sidecar or row.published_sha256 is None:
+    if has_sidecar or row.facts.published_sha256 is None:
         return Action.FETCH_SIDECAR if _has_other_sidecar(row, listed) else Action.NOTHING
     return Action.FETCH_SIDECAR
 
 
 def _has_other_sidecar(row: LedgerRow, listed: ListedArchive | None) -> bool:
-    if listed is None or listed.sidecar_etag is None or row.sidecar_etag is None:
+    known = row.facts.sidecar_etag
+    if listed is None or listed.sidecar_etag is None or known is None:
         return False
-    return not same_etag(row.sidecar_etag, listed.sidecar_etag)
+    return not same_etag(known, listed.sidecar_etag)
 
 
 @define
@@ -101,7 +100,7 @@ class _Folder:
     scan: FolderScan
     ledger: InventoryLedger
     _rows: Mapping[str, LedgerRow] | None = None
-    _parts: Mapping[str, PartRow] | None = None
+    _parts: Mapping[str, ObjectFacts] | None = None
 
     def stat(self, name: str) -> FileStat | None:
         """What lies at an archive's final name."""
@@ -114,8 +113,8 @@ class _Folder:
             self._rows = self.ledger.rows_now(self.prefix)
         return self._rows.get(name)
 
-    def part(self, name: str) -> PartRow | None:
-        """The validators of a body that began to arrive earlier."""
+    def part(self, name: str) -> ObjectFacts | None:
+        """Size, ETag and date of a body that began to arrive earlier."""
         if self._parts is None:
             self._parts = self.ledger.parts_now(self.prefix)
         return self._parts.get(name)
@@ -302,7 +301,7 @@ class Inventory:
         if listed is None or self.force or self.retry_mismatch:
             return False
         verdict, etag, sidecar_etag = (
-            (row.verdict, row.etag, row.sidecar_etag)
+            (row.verdict, row.facts.etag, row.facts.sidecar_etag)
             if stat is None
             else (row.newer, row.newer_etag, row.newer_sidecar_etag)
         )
@@ -311,10 +310,10 @@ class Inventory:
         return same_etag(etag, listed.etag) and same_etag(sidecar_etag, listed.sidecar_etag)
 
 
-def _is_listed_version(row: VerifiedObject, listed: ListedArchive) -> bool:
+def _is_listed_version(known: ObjectFacts, listed: ListedArchive) -> bool:
     return (
-        row.etag == listed.etag
-        and row.size_bytes == listed.size_bytes
-        and row.sidecar_etag == listed.sidecar_etag
-        and same_moment(row.last_modified, listed.last_modified)
+        known.etag == listed.etag
+        and known.size_bytes == listed.size_bytes
+        and known.sidecar_etag == listed.sidecar_etag
+        and same_moment(known.last_modified, listed.last_modified)
     )

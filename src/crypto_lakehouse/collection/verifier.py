@@ -15,7 +15,8 @@ from crypto_lakehouse.collection.download.sidecar import SIDECAR_LIMIT_BYTES, pa
 from crypto_lakehouse.collection.sampling import Chosen
 from crypto_lakehouse.core.archive import SIDECAR_SUFFIX
 from crypto_lakehouse.core.errors import SidecarMalformed, StoreError
-from crypto_lakehouse.core.protocols import FileStat, Ledger, LedgerRow, Store
+from crypto_lakehouse.core.object_facts import FileStat
+from crypto_lakehouse.core.protocols import Ledger, LedgerRow, Store
 from crypto_lakehouse.core.task_groups import one_error
 from crypto_lakehouse.core.verdicts import Verdict
 
@@ -216,7 +217,7 @@ class Verifier:
         if data is not None:
             return parse_sidecar(data, sidecar), "sidecar"
         if row is not None and row.verdict is Verdict.VERIFIED:
-            return row.sha256, "ledger"
+            return row.facts.sha256, "ledger"
         if row is not None and row.accepted:
             return None, "its sidecar disagreed, and a policy let it in"
         return None, "no sidecar beside it, and not in the ledger as verified"
@@ -226,7 +227,7 @@ def _written_ns(stat: FileStat | None, row: LedgerRow | None) -> int:
     """When a file was written; the mark of a local one, which is all that is verified, says it."""
     if stat is not None:
         return stat.mark
-    return (row.mtime_ns or 0) if row is not None else 0
+    return (row.facts.mark or 0) if row is not None else 0
 
 
 @define

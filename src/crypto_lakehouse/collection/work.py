@@ -8,12 +8,9 @@ from attrs import frozen
 
 from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.listed import ListedArchive, same_etag
+from crypto_lakehouse.core.object_facts import FileStat, ObjectFacts
 from crypto_lakehouse.core.plan import PlannedArchive
-from crypto_lakehouse.core.protocols import (
-    FileStat,
-    LedgerRow,
-    PartRow,
-)
+from crypto_lakehouse.core.protocols import LedgerRow
 from crypto_lakehouse.core.verdicts import SUCCESSES
 
 __all__ = ["Action", "Work", "is_other_version"]
@@ -39,14 +36,14 @@ class Work:
     Attributes:
         row: What the ledger knows of it.
         stat: What lies at its final name.
-        part: The validators of a body that began to arrive earlier.
+        part: Size, ETag and date of a body that began to arrive earlier.
     """
 
     planned: PlannedArchive
     action: Action
     row: LedgerRow | None = None
     stat: FileStat | None = None
-    part: PartRow | None = None
+    part: ObjectFacts | None = None
 
     @property
     def archive(self) -> Archive:
@@ -59,11 +56,11 @@ class Work:
         row, stat = self.row, self.stat
         if row is None or stat is None or row.verdict not in SUCCESSES:
             return None
-        return row if row.describes(stat) else None
+        return row if row.facts.describes(stat) else None
 
 
-def is_other_version(size_bytes: int | None, etag: str | None, listed: ListedArchive) -> bool:
+def is_other_version(facts: ObjectFacts, listed: ListedArchive) -> bool:
     """Whether the source has other bytes than are known; other dates alone do not count."""
-    if size_bytes is not None and size_bytes != listed.size_bytes:
+    if facts.size_bytes is not None and facts.size_bytes != listed.size_bytes:
         return True
-    return listed.etag is not None and not same_etag(etag, listed.etag)
+    return listed.etag is not None and not same_etag(facts.etag, listed.etag)

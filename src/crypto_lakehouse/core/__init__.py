@@ -61,7 +61,8 @@ from crypto_lakehouse.core.events import (
 )
 from crypto_lakehouse.core.kept import KeptVersion, Quarantined
 from crypto_lakehouse.core.metrics import ByteMeter, MetricsCollector, WorkflowMetrics
-from crypto_lakehouse.core.protocols import PART_SUFFIX, FileStat, FolderScan, Part, Store, Watch
+from crypto_lakehouse.core.object_facts import FileStat, ObjectFacts
+from crypto_lakehouse.core.protocols import PART_SUFFIX, FolderScan, Part, Store, Watch
 from crypto_lakehouse.core.report import ArchiveProblem, CollectionFailed, CollectionReport
 from crypto_lakehouse.core.sink import AnySink, PlainSink, Sink, SinkFunction
 from crypto_lakehouse.core.verdicts import Verdict
@@ -104,6 +105,7 @@ __all__ = [
     "MetricsCollector",
     "NoListing",
     "ObjectChanged",
+    "ObjectFacts",
     "Outcome",
     "OvertakenError",
     "Part",

@@ -14,6 +14,7 @@ from typing import Any
 from attrs import fields, frozen
 
 from crypto_lakehouse.core.archive import Archive
+from crypto_lakehouse.core.object_facts import NO_FACTS, ObjectFacts
 from crypto_lakehouse.core.verdicts import Verdict
 
 __all__ = [
@@ -66,13 +67,11 @@ class BodyStarted:
     """A large body begins to arrive; the validators allow it to be resumed later.
 
     Attributes:
-        size_bytes: The whole object's size, None where the source does not say.
+        facts: The whole object's size, ETag and date, as far as the source sent them.
     """
 
     archive: Archive
-    etag: str | None
-    last_modified: str | None
-    size_bytes: int | None
+    facts: ObjectFacts
 
 
 @frozen(kw_only=True)
@@ -91,15 +90,10 @@ class ArchiveFinished:
 
     Attributes:
         reason: Why, in a sentence; empty for plain successes.
-        size_bytes: The zip's size on disk or at the source, None where neither is known.
-        mtime_ns: The stored file's modification time, None where none is stored.
-        sha256: Digest of the bytes seen, 64 lower-case hex characters.
-        published_sha256: Digest that the sidecar names.
-        etag, last_modified: As the source sent them.
+        facts: What is known of the bytes; all but the mark are attributes of the event, too.
         fetched_bytes: Body bytes received, over all tries, sidecars included.
         requests: Requests made, over all tries.
         elapsed_s: From the decision to fetch until the verdict, in seconds.
-        sidecar_etag: The published sidecar's ETag, where the source sent one.
         change: What happened to the object since it was seen last: `replaced` (other bytes),
             `restamped` (the same bytes under other dates or ETags), or empty.
         kept_as: Where the bytes that were replaced are kept, relative to the output directory.
@@ -112,21 +106,45 @@ class ArchiveFinished:
     archive: Archive
     verdict: Verdict
     reason: str = ""
-    size_bytes: int | None = None
-    mtime_ns: int | None = None
-    sha256: str | None = None
-    published_sha256: str | None = None
-    etag: str | None = None
-    last_modified: str | None = None
+    facts: ObjectFacts = NO_FACTS
     fetched_bytes: int = 0
     requests: int = 0
     elapsed_s: float = 0.0
-    sidecar_etag: str | None = None
     change: str = ""
     kept_as: str = ""
     stands: bool = False
     seen: bool = False
     accepted: bool = False
+
+    @property
+    def size_bytes(self) -> int | None:
+        """The zip's size on disk or at the source, in bytes."""
+        return self.facts.size_bytes
+
+    @property
+    def sha256(self) -> str | None:
+        """Digest of the bytes seen, 64 lower-case hex characters."""
+        return self.facts.sha256
+
+    @property
+    def published_sha256(self) -> str | None:
+        """Digest that the sidecar names."""
+        return self.facts.published_sha256
+
+    @property
+    def etag(self) -> str | None:
+        """The zip's ETag, as the source sent it."""
+        return self.facts.etag
+
+    @property
+    def last_modified(self) -> str | None:
+        """The zip's date, as the source sent it."""
+        return self.facts.last_modified
+
+    @property
+    def sidecar_etag(self) -> str | None:
+        """The published sidecar's ETag, as the source sent it."""
+        return self.facts.sidecar_etag
 
 
 @frozen(kw_only=True)
@@ -215,6 +233,8 @@ def to_record(event: Event) -> dict[str, Any]:
         value = getattr(event, field.name)
         if isinstance(value, Archive):
             record["key"] = value.key
+        elif isinstance(value, ObjectFacts):
+            record |= {name: fact for name, fact in value._asdict().items() if fact is not None}
         elif isinstance(value, datetime):
             record[field.name] = value.isoformat()
         elif value is not None and value is not False and value != "" and not callable(value):

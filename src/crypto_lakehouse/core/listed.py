@@ -9,6 +9,8 @@ from functools import lru_cache
 
 from attrs import frozen
 
+from crypto_lakehouse.core.object_facts import ObjectFacts
+
 __all__ = [
     "ListedArchive",
     "ListedObject",
@@ -66,6 +68,14 @@ class ListedArchive:
     etag: str | None = None
     last_modified: str | None = None
     sidecar_etag: str | None = None
+
+    def over(self, facts: ObjectFacts) -> ObjectFacts:
+        """What is known of a stored object that is the listed one: the listing's word, if any."""
+        return facts._replace(
+            etag=self.etag or facts.etag,
+            last_modified=self.last_modified or facts.last_modified,
+            sidecar_etag=self.sidecar_etag or facts.sidecar_etag,
+        )
 
 
 def md5_of_etag(etag: str | None) -> str | None:

@@ -23,21 +23,19 @@ from attrs import frozen
 from crypto_lakehouse.core.events import Event
 from crypto_lakehouse.core.kept import KeptVersion, Quarantined
 from crypto_lakehouse.core.listed import ListingPage
+from crypto_lakehouse.core.object_facts import FileStat, ObjectFacts
 from crypto_lakehouse.core.verdicts import Verdict
 
 __all__ = [
     "PART_SUFFIX",
     "Emit",
-    "FileStat",
     "FolderScan",
     "InventoryLedger",
     "Ledger",
     "LedgerRow",
     "Listing",
     "Part",
-    "PartRow",
     "Store",
-    "VerifiedObject",
     "Watch",
     "ignore",
     "ignore_async",
@@ -62,55 +60,21 @@ Watch = Callable[[bytes | bytearray], None]
 """Look at bytes as they pass; quick, and raises nothing."""
 
 
-class FileStat(NamedTuple):
-    """What tells a stored file from a changed one without reading it.
-
-    Attributes:
-        mark: A number of the store's own that changes with the file, as a version or a
-            modification time; it fits into 64 bits with a sign. Runs only compare it.
-    """
-
-    size_bytes: int
-    mark: int
-
-
 class LedgerRow(NamedTuple):
-    """What the ledger knows of one archive: of the version that is stored, where one is.
+    """What the ledger knows of one archive: of the version that is stored, if one is.
 
     Attributes:
-        mtime_ns: The stored file's mark when it was last proven; a local file's is its modification
-            time, hence the name.
         newer: The verdict on a newer version that could not take the stored one's place.
-        newer_etag, newer_sidecar_etag: Of that version.
         accepted: Whether a policy let the bytes in although the sidecar disagrees.
+        newer_etag, newer_sidecar_etag: Of the newer version.
     """
 
     verdict: Verdict
-    size_bytes: int | None
-    mtime_ns: int | None
-    sha256: str | None
-    published_sha256: str | None
-    etag: str | None
-    last_modified: str | None
-    sidecar_etag: str | None = None
+    facts: ObjectFacts
     newer: Verdict | None = None
     accepted: bool = False
     newer_etag: str | None = None
     newer_sidecar_etag: str | None = None
-
-    def describes(self, stat: FileStat) -> bool:
-        """Whether the file is the one that the row was written for."""
-        return self.size_bytes == stat.size_bytes and self.mtime_ns == stat.mark
-
-
-class VerifiedObject(NamedTuple):
-    """The part of a `LedgerRow` that tells which object of the source was verified."""
-
-    name: str
-    size_bytes: int
-    etag: str | None
-    last_modified: str | None
-    sidecar_etag: str | None
 
 
 @frozen
@@ -125,15 +89,6 @@ class FolderScan:
 
     zips: Mapping[str, tuple[int, int]]
     others: AbstractSet[str]
-
-
-@frozen(kw_only=True)
-class PartRow:
-    """The validators of a large body that began to arrive and did not end."""
-
-    etag: str | None
-    last_modified: str | None
-    size_bytes: int | None
 
 
 class Part(Protocol):
@@ -306,19 +261,19 @@ class InventoryLedger(Ledger, Protocol):
         ...
 
     def verified_now(self, folder: str) -> Mapping[str, tuple[int, int]]:
-        """Size and mtime of those that are verified, as in `FolderScan.zips`; blocking.
+        """Size and mark of those that are verified, as in `FolderScan.zips`; blocking.
 
         Those whose newer version was refused are left out. It is all that a second run asks of
         nearly every archive, at a fraction of the price of `rows`.
         """
         ...
 
-    def objects_now(self, folder: str) -> Mapping[str, VerifiedObject]:
-        """The source's objects that `verified_now` stands for; blocking."""
+    def objects_now(self, folder: str) -> Mapping[str, ObjectFacts]:
+        """Size, ETags and date of the objects that `verified_now` stands for; blocking."""
         ...
 
-    def parts_now(self, folder: str) -> Mapping[str, PartRow]:
-        """Validators of unfinished bodies in a key prefix, by file name; blocking."""
+    def parts_now(self, folder: str) -> Mapping[str, ObjectFacts]:
+        """Size, ETag and date of unfinished bodies in a key prefix, by file name; blocking."""
         ...
 
 

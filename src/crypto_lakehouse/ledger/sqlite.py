@@ -27,7 +27,8 @@ from crypto_lakehouse.core.events import (
     RunFinished,
     RunStarted,
 )
-from crypto_lakehouse.core.protocols import LedgerRow, PartRow, VerifiedObject
+from crypto_lakehouse.core.object_facts import ObjectFacts
+from crypto_lakehouse.core.protocols import LedgerRow
 from crypto_lakehouse.core.verdicts import Verdict
 from crypto_lakehouse.ledger.schema import (
     BUSY_S,
@@ -45,22 +46,28 @@ SELECT name, size_bytes, mtime_ns
 FROM archives WHERE folder = ? AND verdict = 'verified' AND newer_verdict IS NULL
 """
 
+#: The column of a file's mark is called as in a directory, whose marks are modification times.
+_FACTS = "size_bytes, mtime_ns, sha256, published_sha256, etag, last_modified, sidecar_etag"
+
 _OBJECTS = """
-SELECT name, size_bytes, etag, last_modified, sidecar_etag
+SELECT name, size_bytes, NULL, NULL, NULL, etag, last_modified, sidecar_etag
 FROM archives WHERE folder = ? AND verdict = 'verified' AND newer_verdict IS NULL
 """
 
-_ROWS = """
-SELECT name, verdict, newer_verdict, accepted_at IS NOT NULL, newer_etag, newer_sidecar_etag,
-       size_bytes, mtime_ns, sha256, published_sha256, etag, last_modified, sidecar_etag
-FROM archives WHERE folder = ?
+_PARTS = """
+SELECT name, size_bytes, NULL, NULL, NULL, etag, last_modified, NULL FROM parts WHERE folder = ?
 """
 
+_ROWS = f"""
+SELECT name, verdict, newer_verdict, accepted_at IS NOT NULL, newer_etag, newer_sidecar_etag,
+       {_FACTS}
+FROM archives WHERE folder = ?
+"""  # noqa: S608 - constants only
+
 #: `accepted_at` is said for ever: an archive that was let in once keeps that word.
-_UPSERT = """
+_UPSERT = f"""
 INSERT INTO archives (
-    folder, name, verdict, reason, size_bytes, mtime_ns, sha256, published_sha256, etag,
-    last_modified, sidecar_etag, accepted_at, first_seen_at, last_seen_at
+    folder, name, verdict, reason, {_FACTS}, accepted_at, first_seen_at, last_seen_at
 ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (folder, name) DO UPDATE SET
     verdict = excluded.verdict, reason = excluded.reason,
@@ -73,7 +80,7 @@ ON CONFLICT (folder, name) DO UPDATE SET
     first_seen_at = CASE WHEN excluded.sha256 IS sha256 THEN first_seen_at
                          ELSE max(excluded.first_seen_at, first_seen_at) END,
     last_seen_at = excluded.last_seen_at
-"""
+"""  # noqa: S608 - constants only
 
 #: Before `archives` takes a change, what it said goes to the history. A version ends no earlier
 #: than it began, and the next one begins there: history has an order whatever the clock does.
@@ -215,36 +222,28 @@ class SqliteLedger:
         """As `rows`; blocking."""
         found = self._query(_ROWS, folder)
         return {
-            name: LedgerRow._make(
-                (
-                    _VERDICTS[verdict],
-                    *facts,
-                    _VERDICTS.get(newer),
-                    accepted == 1,
-                    etag,
-                    sidecar_etag,
-                )
+            name: LedgerRow(
+                _VERDICTS[verdict],
+                ObjectFacts._make(facts),
+                _VERDICTS.get(newer),
+                accepted == 1,
+                etag,
+                sidecar_etag,
             )
             for name, verdict, newer, accepted, etag, sidecar_etag, *facts in found
         }
 
     def verified_now(self, folder: str) -> dict[str, tuple[int, int]]:
-        """Size and mtime of those that are verified and not outdated; blocking."""
-        return {name: (size, mtime) for name, size, mtime in self._query(_VERIFIED, folder)}
+        """Size and mark of those that are verified and not outdated; blocking."""
+        return {name: (size, mark) for name, size, mark in self._query(_VERIFIED, folder)}
 
-    def objects_now(self, folder: str) -> dict[str, VerifiedObject]:
-        """The source's objects that `verified_now` stands for; blocking."""
-        return {row[0]: VerifiedObject._make(row) for row in self._query(_OBJECTS, folder)}
+    def objects_now(self, folder: str) -> dict[str, ObjectFacts]:
+        """Size, ETags and date of the objects that `verified_now` stands for; blocking."""
+        return {row[0]: ObjectFacts._make(row[1:]) for row in self._query(_OBJECTS, folder)}
 
-    def parts_now(self, folder: str) -> dict[str, PartRow]:
-        """Validators of unfinished bodies in a key prefix, by file name; blocking."""
-        found = self._query(
-            "SELECT name, etag, last_modified, size_bytes FROM parts WHERE folder = ?", folder
-        )
-        return {
-            name: PartRow(etag=etag, last_modified=last_modified, size_bytes=size)
-            for name, etag, last_modified, size in found
-        }
+    def parts_now(self, folder: str) -> dict[str, ObjectFacts]:
+        """Size, ETag and date of unfinished bodies in a key prefix, by file name; blocking."""
+        return {row[0]: ObjectFacts._make(row[1:]) for row in self._query(_PARTS, folder)}
 
     def _query(self, statement: str, *parameters: str) -> list[tuple]:  # type: ignore[type-arg]
         try:
@@ -312,9 +311,9 @@ class SqliteLedger:
                 ends = (change.first, change.last)
                 sizes = (change.archives, change.size_bytes)
                 self._writer.execute(_LISTED, (change.folder, *ends, *sizes, at))
-            case BodyStarted(archive=archive):
+            case BodyStarted(archive=archive, facts=facts):
                 self._has_parts = True
-                row = (change.etag, change.last_modified, change.size_bytes)
+                row = (facts.etag, facts.last_modified, facts.size_bytes)
                 self._writer.execute(
                     "INSERT OR REPLACE INTO parts VALUES (?, ?, ?, ?, ?)",
                     (archive.folder, archive.name, *row),
@@ -353,7 +352,7 @@ def _identity(path: Path) -> tuple[int, int] | None:
 
 
 def _newer(event: ArchiveFinished) -> tuple[object, ...]:
-    return event.verdict, event.reason, event.etag, event.sidecar_etag
+    return event.verdict, event.reason, event.facts.etag, event.facts.sidecar_etag
 
 
 def _row(event: ArchiveFinished, now: str) -> tuple[object, ...]:
@@ -364,13 +363,7 @@ def _row(event: ArchiveFinished, now: str) -> tuple[object, ...]:
         event.archive.name,
         verdict,
         event.reason,
-        event.size_bytes,
-        event.mtime_ns,
-        event.sha256,
-        event.published_sha256,
-        event.etag,
-        event.last_modified,
-        event.sidecar_etag,
+        *event.facts,
         now if event.accepted else None,
         now,
         now,

@@ -90,4 +90,4 @@ def _is_recorded(event: Event) -> TypeGuard[LedgerEvent]:
 
 def _claims_a_file(change: LedgerEvent) -> TypeGuard[ArchiveFinished]:
     """Whether the row says of a file that it is there, and not only that it still is."""
-    return isinstance(change, ArchiveFinished) and change.mtime_ns is not None
+    return isinstance(change, ArchiveFinished) and change.facts.mark is not None

@@ -25,7 +25,8 @@ from attrs import define, field
 from crypto_lakehouse.core.archive import SIDECAR_SUFFIX
 from crypto_lakehouse.core.errors import StoreError
 from crypto_lakehouse.core.kept import KeptVersion, Quarantined
-from crypto_lakehouse.core.protocols import PART_SUFFIX, FileStat, FolderScan, Watch
+from crypto_lakehouse.core.object_facts import FileStat
+from crypto_lakehouse.core.protocols import PART_SUFFIX, FolderScan, Watch
 from crypto_lakehouse.stores.disk import Disk, file_stat
 from crypto_lakehouse.stores.os_errors import as_store_errors
 from crypto_lakehouse.stores.parts import ONE_FILE, LocalPart, hash_file, no_link

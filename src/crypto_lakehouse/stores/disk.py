@@ -15,7 +15,7 @@ from contextlib import suppress
 from functools import cache
 from typing import Any
 
-from crypto_lakehouse.core.protocols import FileStat
+from crypto_lakehouse.core.object_facts import FileStat
 
 __all__ = ["NO_LINK", "WRITE", "Disk", "file_stat"]
 

@@ -11,7 +11,8 @@ from typing import Any
 from anyio import from_thread, to_thread
 from attrs import define, field
 
-from crypto_lakehouse.core.protocols import PART_SUFFIX, FileStat, Watch
+from crypto_lakehouse.core.object_facts import FileStat
+from crypto_lakehouse.core.protocols import PART_SUFFIX, Watch
 from crypto_lakehouse.stores.disk import NO_LINK, WRITE, Disk, file_stat
 from crypto_lakehouse.stores.os_errors import as_store_errors
 

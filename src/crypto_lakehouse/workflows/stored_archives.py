@@ -16,7 +16,8 @@ from crypto_lakehouse.core.errors import (
     Problem,
     SidecarMalformed,
 )
-from crypto_lakehouse.core.protocols import FileStat, LedgerRow
+from crypto_lakehouse.core.object_facts import FileStat
+from crypto_lakehouse.core.protocols import LedgerRow
 from crypto_lakehouse.core.verdicts import SUCCESSES
 from crypto_lakehouse.ledger.sqlite import SqliteLedger
 from crypto_lakehouse.stores.directory import LocalStore
@@ -85,15 +86,16 @@ def _proven(
     store: LocalStore, archive: Archive, stat: FileStat, row: LedgerRow | None
 ) -> StoredZip:
     path = Path(store.path(archive.key))
-    if row is not None and row.sha256 and row.verdict in SUCCESSES and row.describes(stat):
-        return StoredZip(archive, path, row.sha256)
+    recorded = row.facts.sha256 if row is not None else None
+    is_verified = row is not None and row.verdict in SUCCESSES
+    if row is not None and recorded and is_verified and row.facts.describes(stat):
+        return StoredZip(archive, path, recorded)
     digest = hash_file(str(path))
     if digest is None:
         return StoredZip(archive, path, "", "it is gone")
-    if row is not None and row.accepted and row.sha256 == digest:
+    if row is not None and row.accepted and recorded == digest:
         return StoredZip(archive, path, digest)
-    known = row is not None and row.verdict in SUCCESSES and row.sha256
-    wanted = known or _published(path)
+    wanted = (is_verified and recorded) or _published(path)
     if not wanted:
         return StoredZip(archive, path, digest, "nothing proves it: no sidecar, and no ledger")
     fault = "" if wanted == digest else "its bytes are not those that were published"

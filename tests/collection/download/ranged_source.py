@@ -25,7 +25,7 @@ from crypto_lakehouse.core.errors import (
     TruncatedBody,
 )
 from crypto_lakehouse.core.metrics import ByteMeter
-from crypto_lakehouse.core.protocols import FileStat
+from crypto_lakehouse.core.object_facts import FileStat
 from crypto_lakehouse.http.concurrency_limit import ConcurrencyLimit, FixedLimit
 from crypto_lakehouse.http.retry import RetryPolicy
 from crypto_lakehouse.http.transport import Response, read_up_to

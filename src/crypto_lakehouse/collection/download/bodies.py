@@ -9,7 +9,8 @@ from typing import Any, Protocol
 
 from attrs import define, field
 
-from crypto_lakehouse.core.protocols import FileStat, Part, Store
+from crypto_lakehouse.core.object_facts import FileStat
+from crypto_lakehouse.core.protocols import Part, Store
 from crypto_lakehouse.zips.check import check_zip
 from crypto_lakehouse.zips.stream_check import StreamedZip
 

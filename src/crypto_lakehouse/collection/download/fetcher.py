@@ -28,7 +28,8 @@ from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.errors import ObjectChanged, TransferError
 from crypto_lakehouse.core.events import ArchiveRetried, BodyStarted
 from crypto_lakehouse.core.metrics import ByteMeter
-from crypto_lakehouse.core.protocols import Emit, Part, PartRow, Store
+from crypto_lakehouse.core.object_facts import ObjectFacts
+from crypto_lakehouse.core.protocols import Emit, Part, Store
 from crypto_lakehouse.core.redaction import redact
 from crypto_lakehouse.http.concurrency_limit import ConcurrencyLimit
 from crypto_lakehouse.http.retry import RetryPolicy
@@ -78,7 +79,7 @@ class Transfer:
     archive: Archive
     meter: ByteMeter
     base: URL
-    resume: PartRow | None = None
+    resume: ObjectFacts | None = None
     sidecar_etag: str | None = field(init=False, default=None)
     has_part: bool = field(init=False, default=False)
     with_md5: bool = field(init=False, default=False)
@@ -126,7 +127,7 @@ class Fetcher:
     second: URL | None = None
     parallel_ranges: ParallelRanges | None = None
 
-    def transfer(self, archive: Archive, resume: PartRow | None = None) -> Transfer:
+    def transfer(self, archive: Archive, resume: ObjectFacts | None = None) -> Transfer:
         """Begin to fetch one archive; `resume` are the validators of a part left earlier."""
         return Transfer(archive, self.meter, self.base, resume)
 
@@ -234,14 +235,14 @@ class Fetcher:
 
     async def _unfinished(self, transfer: Transfer) -> _Unfinished | None:
         """The bytes that an earlier try left, where they can be gone on with."""
-        row, transfer.resume = transfer.resume, None
-        if row is None or _validator(row) is None:
+        known, transfer.resume = transfer.resume, None
+        if known is None or _validator(known) is None:
             return None
         body = await self._open_part(transfer, resume=True)
         if not body.size_bytes:
             return None
-        transfer.resume = row
-        return _Unfinished(body, row)
+        transfer.resume = known
+        return _Unfinished(body, known)
 
     async def _open_part(self, transfer: Transfer, *, resume: bool) -> PartBody:
         transfer.has_part = True
@@ -266,12 +267,9 @@ class Fetcher:
             transfer.count(len(data))
             return MemoryBody(self.store, key, data)
         etag, last_modified = _validators(response)
-        size = response.size_bytes
-        transfer.resume = PartRow(etag=etag, last_modified=last_modified, size_bytes=size)
-        started = BodyStarted(
-            archive=transfer.archive, etag=etag, last_modified=last_modified, size_bytes=size
-        )
-        await self.emit((started,))
+        facts = ObjectFacts(size_bytes=response.size_bytes, etag=etag, last_modified=last_modified)
+        transfer.resume = facts
+        await self.emit((BodyStarted(archive=transfer.archive, facts=facts),))
         body = await self._open_part(transfer, resume=False)
         await self._append_body(transfer, url, held, body.part)
         return body
@@ -311,7 +309,7 @@ class Fetcher:
         match = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
         if match is None or int(match[1]) != body.size_bytes:
             raise await self._start_over(transfer, url, unfinished, "it sent another range")
-        if unfinished.row.etag != _validators(response)[0]:
+        if unfinished.known.etag != _validators(response)[0]:
             raise await self._start_over(transfer, url, unfinished, "its ETag is another")
         await self._append_body(transfer, url, held, body.part)
         return body
@@ -322,22 +320,22 @@ class _Unfinished:
     """The beginning of a body, and what tells whether the source still has the rest."""
 
     body: PartBody
-    row: PartRow
+    known: ObjectFacts
 
     @property
     def is_whole(self) -> bool:
         """Whether only the proof is missing."""
-        return self.body.size_bytes == self.row.size_bytes
+        return self.body.size_bytes == self.known.size_bytes
 
     @property
     def whole(self) -> Fetched:
         """What was fetched, where nothing is left to fetch."""
-        return Fetched(self.body, self.row.etag, self.row.last_modified)
+        return Fetched(self.body, self.known.etag, self.known.last_modified)
 
     @property
     def headers(self) -> dict[str, str]:
         """Ask for the rest of the very object that the part began as."""
-        validator = _validator(self.row) or ""
+        validator = _validator(self.known) or ""
         return {"Range": f"bytes={self.body.size_bytes}-", "If-Range": validator}
 
 
@@ -355,7 +353,7 @@ def _text(value: str | None) -> str | None:
     return value if value and value.isascii() else None
 
 
-def _validator(row: PartRow) -> str | None:
+def _validator(known: ObjectFacts) -> str | None:
     """What If-Range takes: a strong ETag, or a date (RFC 9110, section 13.1.5)."""
-    strong = row.etag if row.etag and not row.etag.startswith("W/") else None
-    return strong or row.last_modified
+    strong = known.etag if known.etag and not known.etag.startswith("W/") else None
+    return strong or known.last_modified

@@ -41,8 +41,10 @@ def refused(item: PlannedArchive, error: StoreError) -> ArchiveFinished:
 def still_wrong(archive: Archive, row: LedgerRow, *, stands: bool) -> ArchiveFinished:
     """The publisher's fault is as it was when it was found."""
     event = of_row(archive, row, Verdict.UPSTREAM_MISMATCH, _STILL_WRONG)
-    etags = (row.newer_etag, row.newer_sidecar_etag) if stands else (row.etag, row.sidecar_etag)
-    return evolve(event, etag=etags[0], sidecar_etag=etags[1], stands=stands)
+    if not stands:
+        return event
+    facts = row.facts._replace(etag=row.newer_etag, sidecar_etag=row.newer_sidecar_etag)
+    return evolve(event, facts=facts, stands=True)
 
 
 def unchanged(item: PlannedArchive, row: LedgerRow) -> ArchiveFinished:
@@ -53,12 +55,10 @@ def unchanged(item: PlannedArchive, row: LedgerRow) -> ArchiveFinished:
     listed = item.listed
     if listed is None:
         return event
-    restamped = not same_moment(row.last_modified, listed.last_modified)
+    restamped = not same_moment(row.facts.last_modified, listed.last_modified)
     return evolve(
         event,
-        etag=listed.etag or row.etag,
-        last_modified=listed.last_modified or row.last_modified,
-        sidecar_etag=listed.sidecar_etag or row.sidecar_etag,
+        facts=listed.over(row.facts),
         change="restamped" if restamped else "",
         seen=True,
     )
@@ -72,12 +72,6 @@ def of_row(
         archive=archive,
         verdict=verdict,
         reason=reason,
-        size_bytes=row.size_bytes,
-        mtime_ns=row.mtime_ns,
-        sha256=row.sha256,
-        published_sha256=row.published_sha256,
-        etag=row.etag,
-        last_modified=row.last_modified,
-        sidecar_etag=row.sidecar_etag,
+        facts=row.facts,
         seen=seen,
     )

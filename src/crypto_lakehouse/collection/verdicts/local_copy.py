@@ -11,13 +11,14 @@ from crypto_lakehouse.collection.verdicts.inspect_download import (
     Published,
     md5_of,
 )
-from crypto_lakehouse.collection.verdicts.outcome import Outcome
+from crypto_lakehouse.collection.verdicts.outcome import ArchiveOutcome
 from crypto_lakehouse.collection.verdicts.verdict_rules import NO_SIDECAR, Decision
 from crypto_lakehouse.collection.work import Action, Work, is_other_version
 from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.errors import SidecarMalformed, StoreError, TransferError
 from crypto_lakehouse.core.listed import ListedArchive, md5_of_etag, same_etag, same_moment
-from crypto_lakehouse.core.protocols import FileStat, LedgerRow, Store
+from crypto_lakehouse.core.object_facts import NO_FACTS, FileStat
+from crypto_lakehouse.core.protocols import LedgerRow, Store
 from crypto_lakehouse.core.verdicts import SUCCESSES, Verdict
 from crypto_lakehouse.zips.check import check_zip
 
@@ -39,21 +40,23 @@ class LocalCopy:
         failure: Why the check ended early. What is known by then holds all the same.
     """
 
-    present: Outcome | None = None
+    present: ArchiveOutcome | None = None
     digest: str | None = None
-    kept: Outcome | None = None
+    kept: ArchiveOutcome | None = None
     failure: TransferError | StoreError | OSError | None = None
 
     @property
     def sha256(self) -> str | None:
         """The digest of bytes that are known, None where there are none."""
-        return self.present.sha256 if self.present is not None else None
+        return self.present.facts.sha256 if self.present is not None else None
 
     @property
     def is_verified(self) -> bool:
         """Whether the bytes are proven to be a published version."""
         return self.present is not None and self.present.decision.verdict in SUCCESSES
 
+
+UNCHANGED = Decision(Verdict.UNCHANGED)
 
 #: There is no file, or one that is worth nothing.
 NOTHING = LocalCopy()
@@ -97,7 +100,7 @@ class LocalCopyChecker:
         """What is known without a request; the file is read if it may be another one."""
         row = work.verified_row
         if row is not None and work.action is not Action.CHECK:
-            return LocalCopy(Outcome.of_row(row, Decision(Verdict.UNCHANGED), stat))
+            return LocalCopy(ArchiveOutcome(decision=UNCHANGED, facts=row.facts))
         digest = await self.store.sha256(work.archive.key)
         if digest is None:
             return NOTHING
@@ -115,7 +118,7 @@ class LocalCopyChecker:
         if not is_open or digest is None or stat is None:
             return local_copy
         published = await self.inspector.published(transfer)
-        present = _as_published(_facts(work.row, stat, digest), published, transfer)
+        present = _as_published(_known(work.row, stat, digest), published, transfer)
         if present is None:
             return _still_disagreeing(local_copy, published, transfer)
         if await self._is_unreadable(work, stat):
@@ -124,7 +127,9 @@ class LocalCopyChecker:
             await self.store.put(work.archive.sidecar_key, published.data)
         return LocalCopy(present, digest)
 
-    async def _kept(self, work: Work, transfer: Transfer, local_copy: LocalCopy) -> Outcome | None:
+    async def _kept(
+        self, work: Work, transfer: Transfer, local_copy: LocalCopy
+    ) -> ArchiveOutcome | None:
         """The outcome if the file can stay; None if the archive must be fetched."""
         present = local_copy.present
         if present is None or work.action is Action.FETCH:
@@ -134,14 +139,14 @@ class LocalCopyChecker:
         known = _seen(present, work.planned.listed)
         return known or await self._compare_with_listing(work, transfer, present)
 
-    async def _known_here(self, work: Work, stat: FileStat, digest: str) -> Outcome | None:
+    async def _known_here(self, work: Work, stat: FileStat, digest: str) -> ArchiveOutcome | None:
         """What ledger and kept sidecar say of these bytes."""
-        row, known = work.row, _facts(work.row, stat, digest)
-        is_recorded = row is not None and row.sha256 == digest
+        row, known = work.row, _known(work.row, stat, digest)
+        is_recorded = row is not None and row.facts.sha256 == digest
         if row is not None and is_recorded and row.verdict in SUCCESSES:
             return known
         if await kept_digest(self.store, work.archive) == digest:
-            return evolve(known, published_sha256=digest)
+            return known.learned(published_sha256=digest)
         if row is not None and is_recorded and row.accepted:
             decision = Decision(Verdict.UPSTREAM_MISMATCH, ACCEPTED)
             return evolve(known, decision=decision, accepted=True)
@@ -158,59 +163,55 @@ class LocalCopyChecker:
         return bool(fault)
 
     async def _compare_with_listing(
-        self, work: Work, transfer: Transfer, present: Outcome
-    ) -> Outcome | None:
+        self, work: Work, transfer: Transfer, present: ArchiveOutcome
+    ) -> ArchiveOutcome | None:
         """Whether a known file without a known ETag is the listed version; None where not."""
-        listed, stat = work.planned.listed, present.stat
-        if listed is None or stat is None or stat.size_bytes != listed.size_bytes:
+        listed = work.planned.listed
+        if listed is None or present.facts.size_bytes != listed.size_bytes:
             return None
         key, md5 = work.archive.key, md5_of_etag(listed.etag)
         if md5 is not None:
-            same = await md5_of(lambda: self.store.reader(key), stat.size_bytes) == md5
+            same = await md5_of(lambda: self.store.reader(key), listed.size_bytes) == md5
         elif present.decision.verdict is Verdict.VERIFIED:  # by the published sidecar, just now
             same = True
         else:  # a multipart ETag says nothing of the bytes; the published digest does
-            same = (await self.inspector.published(transfer)).sha256 == present.sha256
+            same = (await self.inspector.published(transfer)).sha256 == present.facts.sha256
         return _with_listed(present, listed) if same else None
 
-    async def _fetch_sidecar(self, present: Outcome, transfer: Transfer) -> Outcome | None:
+    async def _fetch_sidecar(
+        self, present: ArchiveOutcome, transfer: Transfer
+    ) -> ArchiveOutcome | None:
         """Fetch the sidecar of a zip that is verified; None where it speaks of another one."""
         published = await self.inspector.published(transfer)
         if published.data is None:
             reason = "the source has no sidecar of it any more; it was verified before"
             return evolve(present, decision=Decision(Verdict.UNCHANGED, reason))
-        if published.sha256 is None or published.sha256 != present.sha256:
+        if published.sha256 is None or published.sha256 != present.facts.sha256:
             return None
         if self.keep_sidecars:
             await self.store.put(transfer.archive.sidecar_key, published.data)
-        return evolve(
-            present,
-            decision=Decision(Verdict.UNCHANGED, "its sidecar was fetched again"),
-            published_sha256=published.sha256,
-            sidecar_etag=transfer.sidecar_etag,
+        found = present.learned(
+            published_sha256=published.sha256, sidecar_etag=transfer.sidecar_etag
         )
+        return evolve(found, decision=Decision(Verdict.UNCHANGED, "its sidecar was fetched again"))
 
 
-def _facts(row: LedgerRow | None, stat: FileStat, digest: str) -> Outcome:
+def _known(row: LedgerRow | None, stat: FileStat, digest: str) -> ArchiveOutcome:
     """What the ledger knows of the bytes with this digest, if it knows them."""
-    decision = Decision(Verdict.UNCHANGED)
-    if row is not None and row.sha256 == digest:
-        return Outcome.of_row(row, decision, stat)
-    return Outcome(decision=decision, stat=stat, sha256=digest)
+    facts = row.facts if row is not None and row.facts.sha256 == digest else NO_FACTS
+    return ArchiveOutcome(decision=UNCHANGED, facts=facts._replace(sha256=digest).of_file(stat))
 
 
-def _as_published(known: Outcome, published: Published, transfer: Transfer) -> Outcome | None:
-    """What the source's sidecar makes of stored bytes; None where it speaks of others."""
+def _as_published(
+    known: ArchiveOutcome, published: Published, transfer: Transfer
+) -> ArchiveOutcome | None:
+    """What the source's sidecar makes of stored bytes; None if it names others."""
     if published.data is None:
-        return evolve(known, decision=NO_SIDECAR, published_sha256=None)
-    if published.sha256 != known.sha256:
+        return evolve(known.learned(published_sha256=None), decision=NO_SIDECAR)
+    if published.sha256 != known.facts.sha256:
         return None
-    return evolve(
-        known,
-        decision=Decision(Verdict.VERIFIED),
-        published_sha256=published.sha256,
-        sidecar_etag=transfer.sidecar_etag,
-    )
+    found = known.learned(published_sha256=published.sha256, sidecar_etag=transfer.sidecar_etag)
+    return evolve(found, decision=Decision(Verdict.VERIFIED))
 
 
 def _still_disagreeing(
@@ -219,10 +220,8 @@ def _still_disagreeing(
     """What a policy let in stays let in; the ledger learns what the sidecar says now."""
     if local_copy.present is None:
         return local_copy
-    present = evolve(
-        local_copy.present,
-        published_sha256=published.sha256,
-        sidecar_etag=transfer.sidecar_etag,
+    present = local_copy.present.learned(
+        published_sha256=published.sha256, sidecar_etag=transfer.sidecar_etag
     )
     return evolve(local_copy, present=present)
 
@@ -236,27 +235,20 @@ async def kept_digest(store: Store, archive: Archive) -> str | None:
         return None
 
 
-def _seen(outcome: Outcome, listed: ListedArchive | None) -> Outcome | None:
-    """The outcome where it needs no comparison with a listing; None where it does."""
+def _seen(outcome: ArchiveOutcome, listed: ListedArchive | None) -> ArchiveOutcome | None:
+    """The outcome if it needs no comparison with a listing; None if it does."""
     if listed is None:
         return outcome
-    if outcome.etag is None or listed.etag is None:
+    if outcome.facts.etag is None or listed.etag is None:
         return None
-    size = outcome.stat.size_bytes if outcome.stat else None
-    other = is_other_version(size, outcome.etag, listed)
-    return None if other else _with_listed(outcome, listed)
+    return None if is_other_version(outcome.facts, listed) else _with_listed(outcome, listed)
 
 
-def _with_listed(outcome: Outcome, listed: ListedArchive) -> Outcome:
+def _with_listed(outcome: ArchiveOutcome, listed: ListedArchive) -> ArchiveOutcome:
     """Let the ledger learn what the listing says of the very object that is stored."""
-    same = listed.etag is None or same_etag(outcome.etag, listed.etag)
-    same = same and same_moment(outcome.last_modified, listed.last_modified)
-    restamped = outcome.etag is not None and not same
-    return evolve(
-        outcome,
-        etag=listed.etag or outcome.etag,
-        last_modified=listed.last_modified or outcome.last_modified,
-        sidecar_etag=listed.sidecar_etag or outcome.sidecar_etag,
-        change="restamped" if restamped else "",
-        seen=True,
-    )
+    facts = outcome.facts
+    same = listed.etag is None or same_etag(facts.etag, listed.etag)
+    same = same and same_moment(facts.last_modified, listed.last_modified)
+    restamped = facts.etag is not None and not same
+    change = "restamped" if restamped else ""
+    return evolve(outcome, facts=listed.over(facts), change=change, seen=True)
