@@ -80,7 +80,7 @@ def test_a_faulty_configuration_is_shown_with_its_faults(shell: Shell) -> None:
     assert err.splitlines() == [
         "error: $.output_directory: required, and missing",
         "error: $.max_retries: must be at most 20, not 21",
-        "error: $.symbols: required, and missing; name the symbols, as [BTCUSDT]",
+        "error: $.symbols: required, and missing; list the symbols, for example [BTCUSDT]",
     ]
 
 

@@ -102,8 +102,8 @@ async def test_a_redirect_to_a_host_that_is_not_named_is_refused_with_both_place
         ("data:application/zip,x", "only http and https"),
         ("javascript:alert(1)", "only http and https"),
         ("HTTPS:///x", "only http and https"),
-        ("http://[", "no URL"),
-        ("http://127.0.0.1:99999/", "no URL"),
+        ("http://[", "not a URL"),
+        ("http://127.0.0.1:99999/", "not a URL"),
     ],
 )
 async def test_a_redirect_to_an_address_or_a_scheme_of_no_source_is_refused(

@@ -226,5 +226,5 @@ async def test_an_entity_that_nobody_declared_is_refused(
 ) -> None:
     body = f"<ListBucketResult><Prefix>{entity}</Prefix></ListBucketResult>".encode()
     collection.server.inject("list:*", Body(body), endless=True)
-    with pytest.raises(ListingError, match="it is no XML"):
+    with pytest.raises(ListingError, match="it is not XML"):
         await collection.run(**listed(collection))

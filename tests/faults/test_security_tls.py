@@ -45,15 +45,19 @@ def speaking_only(version: ssl.TLSVersion) -> ssl.SSLContext:
 #: How a server speaks TLS, what is said of it, and what is to be done.
 BAD: dict[str, tuple[Callable[[], ssl.SSLContext], str, str]] = {
     "another address": (
-        lambda: speaking(AUTHORITY, "127.0.0.2"), "IP address mismatch", "name the host",
+        lambda: speaking(AUTHORITY, "127.0.0.2"), "IP address mismatch", "use the host name",
     ),
     "another name": (
-        lambda: speaking(AUTHORITY, "other.example"), "IP address mismatch", "name the host",
+        lambda: speaking(AUTHORITY, "other.example"), "IP address mismatch", "use the host name",
     ),
     "a name that holds it": (
-        lambda: speaking(AUTHORITY, "127.0.0.1.example"), "IP address mismatch", "name the host",
+        lambda: speaking(AUTHORITY, "127.0.0.1.example"),
+        "IP address mismatch",
+        "use the host name",
     ),
-    "a wildcard": (lambda: speaking(AUTHORITY, "*.0.0.1"), "IP address mismatch", "name the host"),
+    "a wildcard": (
+        lambda: speaking(AUTHORITY, "*.0.0.1"), "IP address mismatch", "use the host name",
+    ),
     "expired": (
         lambda: speaking(AUTHORITY, "127.0.0.1", not_before=LONG_AGO, not_after=YESTERDAY),
         "certificate has expired", "check this machine's clock",
@@ -95,7 +99,7 @@ async def test_a_source_that_speaks_old_versions_alone_is_not_asked(
         with old_source(speaking_only(version)) as (address, asked):
             report = await collection.run(source_url=address, **options)
     assert report.totals["failed"] == 1
-    assert "no TLS 1.2 or later" in report.problems[0].reason
+    assert "does not support TLS 1.2 or later" in report.problems[0].reason
     assert asked == []
     assert collection.sleeps.waits == []
 
@@ -203,7 +207,7 @@ def refused(code: int) -> ssl.SSLCertVerificationError:
 @pytest.mark.parametrize(
     ("code", "advice"),
     [(10, "clock"), (9, "clock"), (18, "SSL_CERT_FILE"), (19, "SSL_CERT_FILE"),
-     (62, "name the host"), (64, "name the host"), (23, "ask the source's owner")],
+     (62, "use the host name"), (64, "use the host name"), (23, "ask the owner of the source")],
 )  # fmt: skip
 def test_each_kind_of_certificate_has_its_advice(code: int, advice: str) -> None:
     refusal = tls_refusal("https://me:pw@h/x", refused(code))

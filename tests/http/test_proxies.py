@@ -164,13 +164,13 @@ def faults(environ: dict[str, str]) -> dict[str, str]:
     ("text", "why"),
     [
         ("socks://me:hunter2@h:1", "did you mean `socks5`?"),
-        ("me:hunter2@h:port", "`http://***@h:port` names no host"),
-        ("http://me:hunter2@", "names no host"),
+        ("me:hunter2@h:port", "`http://***@h:port` has a host or a port that is not valid"),
+        ("http://me:hunter2@", "has a host or a port that is not valid"),
         ("me:/hunter2@h", "percent-encoded"),
         ("http://me:#hunter2@h", "percent-encoded"),
         ("me:p://hunter2@h", "percent-encoded"),
         ("http://me:hunter2@h/path", "must end after host and port"),
-        ("http://me: hunter2@h", "no spaces"),
+        ("http://me: hunter2@h", "must not contain spaces or control"),
     ],
 )
 def test_a_variable_that_is_no_proxy_is_named(text: str, why: str) -> None:

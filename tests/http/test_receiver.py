@@ -395,5 +395,5 @@ async def test_an_answer_that_was_given_back_is_not_read() -> None:
         reading = asyncio.create_task(body_of(found))
         await gently()
         reading.cancel()  # it has ended by now
-        with pytest.raises(ConnectionFailed, match="given back"):
+        with pytest.raises(ConnectionFailed, match="already released"):
             await reading

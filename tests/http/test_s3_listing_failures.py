@@ -171,12 +171,12 @@ async def test_a_source_that_does_not_answer_may_have_a_listing(retry: RetryPoli
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
-        (page(objects("q/a")), "`q/a` was not asked for"),
-        (page(objects("p")), "`p` was not asked for"),
+        (page(objects("q/a")), "`q/a` was not requested"),
+        (page(objects("p")), "`p` was not requested"),
         (page(objects("p/b", "p/a")), "`p/a` is out of order"),
         (page(objects("p/a", "p/a")), "`p/a` is out of order"),
         (page(objects("p/😀", "p/Ａ")), "`p/Ａ` is out of order"),
-        (page(folders=["p/a/"]), "`p/a/` was not asked for"),
+        (page(folders=["p/a/"]), "`p/a/` was not requested"),
     ],
 )
 async def test_a_page_that_is_none_of_this_prefix_is_refused(
@@ -191,11 +191,11 @@ async def test_a_page_that_is_none_of_this_prefix_is_refused(
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
-        (page(folders=["q/"]), "`q/` was not asked for"),
+        (page(folders=["q/"]), "`q/` was not requested"),
         (page(folders=["p/b/", "p/a/"]), "`p/a/` is out of order"),
-        (page(folders=["p/a"]), "`p/a` was not asked for"),
-        (page(folders=[""]), "`` was not asked for"),
-        (page(objects("p/a/b")), "`p/a/b` was not asked for"),
+        (page(folders=["p/a"]), "`p/a` was not requested"),
+        (page(folders=[""]), "`` was not requested"),
+        (page(objects("p/a/b")), "`p/a/b` was not requested"),
     ],
 )
 async def test_a_page_that_does_not_roll_up_as_asked_is_refused(
@@ -232,7 +232,7 @@ async def test_a_listing_that_would_not_end_is_refused_at_once(
     retry: RetryPolicy, sleeps: SleepRecorder, body: str
 ) -> None:
     source = Answers([body])
-    with pytest.raises(ListingError, match="malformed listing: it goes on"):
+    with pytest.raises(ListingError, match="malformed listing: its next page"):
         await read(lister_of(source, retry), "p/", after="p/5", delimiter="/")
     assert len(source.urls) == 1
     assert not sleeps.waits

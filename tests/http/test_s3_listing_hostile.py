@@ -50,7 +50,7 @@ async def test_characters_that_only_look_odd_are_kept() -> None:
 
 @pytest.mark.parametrize("folder", ["p/", "p/a/b/", "p//a/"])
 async def test_a_folder_that_is_not_right_below_the_prefix_is_refused(folder: str) -> None:
-    with pytest.raises(ListingError, match=f"`{folder}` was not asked for"):
+    with pytest.raises(ListingError, match=f"`{folder}` was not requested"):
         await lister_of(Answers([page(folders=[folder])])).folders("p/")
 
 

@@ -71,19 +71,19 @@ BAD: dict[str, tuple[Callable[[Path], object], str]] = {
     "a loop of links": (lambda path: path.symlink_to(path), "cannot be read: Too many levels"),
     "empty": (Path.touch, "is empty"),
     "blank": (lambda path: path.write_text(" \n"), "is empty"),
-    "text": (lambda path: path.write_text("no certificate"), "holds no certificate in PEM"),
+    "text": (lambda path: path.write_text("no certificate"), "contains no PEM certificate"),
     "another form": (
         lambda path: path.write_bytes(ssl.PEM_cert_to_DER_cert(PEM.decode())),
-        "holds no certificate in PEM",
+        "contains no PEM certificate",
     ),
     "a key": (
         lambda path: path.write_bytes(AUTHORITY.private_key_pem.bytes()),
-        "holds no certificate in PEM",
+        "contains no PEM certificate",
     ),
-    "cut off": (lambda path: path.write_bytes(PEM[:200]), "or one that is damaged"),
+    "cut off": (lambda path: path.write_bytes(PEM[:200]), "or a damaged one"),
     "damaged after a good one": (
         lambda path: path.write_bytes(PEM + PEM.replace(b"A", b"!")),
-        "or one that is damaged",
+        "or a damaged one",
     ),
 }  # fmt: skip
 
@@ -115,7 +115,7 @@ def test_a_list_of_revoked_certificates_holds_none(
     bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ssl.SSLContext, "cert_store_stats", lambda _: {"x509": 0, "crl": 1})
-    with pytest.raises(ConfigurationError, match="holds no certificate;"):
+    with pytest.raises(ConfigurationError, match="contains no certificate;"):
         tls_context(str(bundle), {})
 
 
@@ -137,4 +137,4 @@ def test_a_folder_of_certificates_must_be_there(tmp_path: Path, bundle: Path) ->
             tls_context(None, {"SSL_CERT_DIR": bad})
         (problem,) = refused.value.problems
         assert problem.path == "SSL_CERT_DIR"
-        assert problem.message.startswith(f"`{bad}` is no directory; name a directory")
+        assert problem.message.startswith(f"`{bad}` is not a directory; name a directory")

@@ -1,22 +1,22 @@
-"""The HTTP client and what is stacked on it: hosts, caps, retries, a concurrency limit, listings.
+"""The HTTP client and the layers on top of it: hosts, rate limits, retries, concurrency, listings.
 
-From the inside out:
+From the lowest layer up:
 
-1. A client (`transport.Client`) sends one GET as it is told. `client` opens the engine's own:
-   `exchange`, over aiohttp's connector and parser, or `session_client`, over a documented session,
-   which is also how an application's session is used. `origin` prepares what the requests to one
-   host have in common, `receiver` fills the buffers of large bodies.
-2. `routes`, `proxies` and `no_proxy` choose the way of a request, `socks` speaks to SOCKS proxies.
-   `tls` says whose certificates count, `tls_errors` what is wrong with one. `idle_timeout` ends a
-   silent connection.
-3. `transport` adds credentials, follows redirects to `allowed_hosts` only, and pays the caps of
-   `rate_limit`.
-4. `concurrency_limit` bounds the requests under way: a fixed number, or one that is found by
-   measuring (`adaptive_limit`). `retry` says which failure is tried again, and after how long.
+1. A client (`transport.Client`) sends a single GET. `client` opens the engine's own client: either
+   `exchange`, on aiohttp's connector and parser, or `session_client`, on a documented session,
+   which also wraps an application's session. `origin` prepares the parts that requests to one host
+   share; `receiver` fills the buffers of large bodies.
+2. `routes`, `proxies` and `no_proxy` select the proxy of a request; `socks` connects to SOCKS
+   proxies. `tls` selects the trusted certificates, `tls_errors` explains TLS failures, and
+   `idle_timeout` closes a silent connection.
+3. `transport` adds credentials, follows redirects to `allowed_hosts` only, and applies the rate
+   limits of `rate_limit`.
+4. `concurrency_limit` limits the number of parallel requests to a fixed number, or to one found by
+   measurement (`adaptive_limit`). `retry` decides which failures are retried, and after what delay.
 5. `s3_listing` lists a source page by page; `s3_listing_xml` parses a page as it arrives.
 
-A body is never decoded: an archive's bytes are hashed as published. The engine's client keeps no
-cookies. A request that was tried again may have reached the source more than once.
+A body is never decoded: an archive's bytes are hashed as published. The engine's client stores no
+cookies. A request that is retried may reach the source more than once.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _MODULES = {"RetryPolicy": "retry"}
 
 
 def __getattr__(name: str) -> object:
-    """Import a public name on first use: parts of the package need no client."""
+    """Import a public name on first use; parts of the package do not need the client."""
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"crypto_lakehouse.http.{_MODULES[name]}"), name)

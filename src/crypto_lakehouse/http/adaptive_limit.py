@@ -1,20 +1,21 @@
-"""A concurrency limit that finds out how many requests pay.
+"""A concurrency limit that adapts the number of parallel requests to the measured throughput.
 
-It is congestion control as TCP does it, with requests for packets:
+It works like the congestion control of TCP, with requests instead of packets:
 
 * Slow start (RFC 5681), with the gain and the full-pipe test of BBR (Cardwell et al., ACM Queue
-  2016): the limit is tripled while goodput grows by a quarter; where it no longer does, the
-  limit goes back to where it last did.
+  2016): the limit triples while goodput grows by a quarter, and otherwise returns to the
+  last limit at which it did.
 * Hill climbing on goodput (Hellerstein, Morrison, Eilebrecht: Optimizing Concurrency Levels in
-  the .NET ThreadPool, 2008), by experiments like those of PCC (Dong et al., NSDI 2015): now and
-  then another limit is tried, and kept where goodput says so.
-* On a refusal a multiplicative decrease and a remembered ceiling (CUBIC, RFC 9438); the way
-  back is the binary search of BIC (Xu, Harfoush, Rhee, INFOCOM 2004).
-* Windows in which places stayed free say nothing about the source (RFC 7661).
+  the .NET ThreadPool, 2008), by experiments like those of PCC (Dong et al., NSDI 2015): from
+  time to time another limit is tried, and kept if goodput improves.
+* After a refusal: a multiplicative decrease and a remembered ceiling (CUBIC, RFC 9438), and
+  recovery by the binary search of BIC (Xu, Harfoush, Rhee, INFOCOM 2004).
+* Windows with free slots are ignored, because they do not show the capacity of the source
+  (RFC 7661).
 
 TCP Vegas and Netflix's gradient limits compare durations, which depend on the size of the
 object. By Little's law the mean duration in a full window is the limit over the throughput, so
-goodput alone tells where latency rises for nothing.
+goodput alone shows when latency rises without a gain.
 """
 
 from __future__ import annotations
@@ -31,45 +32,47 @@ from crypto_lakehouse.http.concurrency_limit import REFUSALS, ResizableSemaphore
 __all__ = ["AdaptiveLimit", "Controller"]
 
 
-#: Where `AdaptiveLimit` begins, and how far it may go, in requests under way.
+#: The first limit of `AdaptiveLimit` and its maximum, in parallel requests.
 START, MOST = 16, 256
-#: A request counts as much as this many bytes of body: what one connection brings in the time
-#: that the first byte takes (30 ms at 4 MB/s). So the work that a place does in a second hardly
-#: depends on the size of the objects.
+#: A request counts as this many bytes of body: what one connection transfers in the time to the
+#: first byte (30 ms at 4 MB/s). The work of a slot per second is then nearly independent of the
+#: size of the objects.
 REQUEST_BYTES = 128 * 1024
 
 
-#: A window lasts so many rounds (each as much work as there are places), at least; and so many
-#: seconds. The quick one is for slow start and the way back, the long one for experiments.
+#: The minimum duration of a window, in rounds (one unit of work for each slot) and in seconds. The
+#: quick window is for slow start and recovery, the long one for experiments.
 QUICK_WINDOW, LONG_WINDOW = (1, 0.02), (4, 0.25)
-#: A window is full where so large a share of the places was taken, on average.
+#: A window is full if at least this share of the slots was taken on average.
 FULL = 0.9
 
-#: Slow start: the factor, and how much goodput has to grow for the next one. (BBR: 2.89, 1.25.)
+#: Slow start: the factor, and the growth of goodput needed for the next step. (BBR: 2.89, 1.25.)
 START_GAIN, START_GROWTH = 3, 1.25
-#: A refusal leaves this share of the limit; the way back ends at this share of it. (CUBIC: 0.7.)
+#: A refusal reduces the limit to this share; recovery ends at this share of it. (CUBIC: 0.7.)
 RETREAT, RETURN = 0.7, 0.95
-#: Refusals up to this share are borne, at most so many in a row: some come whatever the limit is.
+#: Refusals up to this share are tolerated, with this many in a row at most, because some occur at
+#: any limit.
 BORNE_SHARE, BORNE_AT_ONCE = 0.0125, 3.0
-#: A window in which a larger share of requests failed on the way leaves this share of the limit.
+#: If a larger share of the requests of a window fails, the limit is reduced to this share.
 FAILED_BORNE, FAILED_RETREAT = 0.05, 0.85
 
 #: Experiments: the first step up, and the step down, as shares of the limit.
 STEP_UP, STEP_DOWN = 0.25, 0.2
-#: What a step must gain, or may lose, in goodput, as a share of the step.
+#: The gain in goodput that a step up needs, and the loss allowed for a step down, relative to the
+#: step.
 GAIN_NEEDED, LOSS_BORNE = 0.15, 0.05
-#: Windows between two experiments; doubled after each that came to nothing.
+#: Windows between two experiments; doubled after each failed experiment.
 REST_LEAST, REST_MOST = 4, 16
 
 
 @define
 class Controller:
-    """The arithmetic of `AdaptiveLimit`: no clock, no tasks, no chance.
+    """The arithmetic of `AdaptiveLimit`: deterministic, without a clock or tasks.
 
     Attributes:
-        limit, most: Places, and how many there may be; at least 1.
-        ceiling: The lowest limit that the source refused, as far as is remembered.
-        reason: Why the limit was last changed, for people.
+        limit, most: The current and the largest number of slots; at least 1.
+        ceiling: The lowest limit that the source has refused; infinite if there is none.
+        reason: Why the limit was last changed, for display.
     """
 
     limit: int = START
@@ -77,29 +80,29 @@ class Controller:
     ceiling: float = math.inf
     reason: str = "start"
     _phase: Literal["starting", "returning", "resting", "trying"] = "starting"
-    _goodput: float = 0.0  # What a trial, or the next step of slow start, is compared with.
-    _proven: int = 1  # The limit that `_goodput` was seen at.
-    _doubtful: bool = False  # Slow start's last window brought too little; it gets another one.
-    _settling: bool = False  # The limit has just changed: the next window is of both limits.
-    _target: int = 1  # Where the way back from a refusal ends.
+    _goodput: float = 0.0  # The baseline for an experiment or the next step of slow start.
+    _proven: int = 1  # The limit at which `_goodput` was measured.
+    _doubtful: bool = False  # The last window of slow start gained too little; one more follows.
+    _settling: bool = False  # The limit has just changed: the next window mixes both limits.
+    _target: int = 1  # The limit at which the recovery from a refusal ends.
     _upwards: bool = True  # The next experiment's direction.
-    _streak: int = 0  # Steps up in a row that were worth it; each doubles the next.
+    _streak: int = 0  # Successful steps up in a row; each doubles the next.
     _rested: int = 0
     _rest: int = REST_LEAST
 
     @property
     def window(self) -> tuple[int, float]:
-        """How long the next window has to be: rounds and seconds."""
+        """The minimum duration of the next window, in rounds and in seconds."""
         quick = self._settling or self._phase in {"starting", "returning"}
         return QUICK_WINDOW if quick else LONG_WINDOW
 
     def observe(self, goodput: float, *, full: bool = True, failed: float = 0.0) -> int:
-        """Take in a window without refusals; return the limit from now on.
+        """Process a window without refusals; return the new limit.
 
         Args:
             goodput: Work done per second, a request and `REQUEST_BYTES` of body being 1 each.
-            full: Whether hardly a place was free.
-            failed: The share of requests that got no whole answer.
+            full: Whether nearly all slots were taken.
+            failed: The share of requests without a complete response.
         """
         if failed > FAILED_BORNE:
             self._rest_at(max(1, int(self.limit * FAILED_RETREAT)), "requests fail")
@@ -112,7 +115,7 @@ class Controller:
         elif self._phase == "trying":
             self._judge(goodput)
         elif self._phase == "returning" and self.limit < self._target:
-            self._set((self.limit + self._target + 1) // 2, "back from a refusal")
+            self._set((self.limit + self._target + 1) // 2, "recovering from a refusal")
         else:
             self._phase = "resting"
             self._rested += 1
@@ -121,15 +124,15 @@ class Controller:
         return self.limit
 
     def refused(self, level: int) -> int:
-        """Take in the refusal that begins a congestion epoch; return the limit from now on.
+        """Process the refusal that starts a congestion epoch; return the new limit.
 
         Args:
-            level: How many requests were under way.
+            level: The number of requests in flight.
         """
         if self._phase == "trying":
             self._fruitless()
         level = min(level, self.limit)
-        self.ceiling = max(2, level)  # Above the least limit, so that it can be tried again.
+        self.ceiling = max(2, level)  # Above the smallest limit, so that it can be tried again.
         self._target = max(1, int(level * RETURN))
         self._phase = "returning"
         self._set(max(1, int(level * RETREAT)), f"refused at {level}")
@@ -152,9 +155,9 @@ class Controller:
             else:
                 self._rest_at(self.limit, self.reason)
         elif not self._doubtful:
-            self._doubtful = True  # New connections need a while to come up to speed.
+            self._doubtful = True  # New connections need time to reach full speed.
         else:
-            self._rest_at(self._proven, "slow start ends: more brings nothing")
+            self._rest_at(self._proven, "slow start ends: more requests gain nothing")
 
     def _try_from(self, goodput: float) -> None:
         down = self.limit - max(1, int(self.limit * STEP_DOWN))
@@ -169,7 +172,7 @@ class Controller:
             self._upwards = not self._upwards
 
     def _above(self) -> int:
-        """The next level up: below the ceiling in steps, beyond it by a single place."""
+        """Return the next level up: in steps below the ceiling, by a single slot beyond it."""
         level = self.limit + max(1, int(self.limit * min(1.0, STEP_UP * 2**self._streak)))
         if level >= self.ceiling:
             level = max(self.limit + 1, int(self.ceiling) - 1)
@@ -179,7 +182,7 @@ class Controller:
         step = self.limit / self._proven - 1
         needed = self._goodput * (1 + (GAIN_NEEDED if step > 0 else LOSS_BORNE) * step)
         if self.limit >= self.ceiling:
-            self.ceiling = math.inf  # Borne; what one place more brings is too little to see.
+            self.ceiling = math.inf  # Tolerated; the gain of one slot is too small to measure.
         elif goodput <= needed:
             self._fruitless()
             self._set(self._proven, f"no better at {self.limit}")
@@ -197,7 +200,7 @@ class Controller:
 
 @define
 class _Tally:
-    """The window that is being seen; it ends once it holds the work that is due."""
+    """The current window; it ends after `due` units of work."""
 
     opened_at: float
     due: float
@@ -210,12 +213,12 @@ class _Tally:
 
 @define
 class AdaptiveLimit(ResizableSemaphore):
-    """As many places as bring something; see the module's docstring.
+    """A limit that follows the measured goodput; see the module's docstring.
 
     Args:
-        clock: As above.
-        workers: The limit's upper bound.
-        on_change: Told of each new limit and its reason.
+        clock: Monotonic time in seconds.
+        workers: The upper bound of the limit.
+        on_change: Called with each new limit and its reason.
     """
 
     limit: int = field(init=False, default=START)
@@ -224,7 +227,7 @@ class AdaptiveLimit(ResizableSemaphore):
     _controller: Controller = field(init=False)
     _tally: _Tally = field(init=False, repr=False)
     _epoch_began_at: float = field(init=False, default=-math.inf)
-    _credit: float = field(init=False, default=0.0)  # How many refusals are borne.
+    _credit: float = field(init=False, default=0.0)  # How many refusals are tolerated now.
 
     def __attrs_post_init__(self) -> None:
         self.limit = min(START, self.workers)
@@ -232,20 +235,22 @@ class AdaptiveLimit(ResizableSemaphore):
         self._open(-math.inf)
 
     def received(self, size_bytes: int) -> None:
-        """Count a part of a large body, so that slow transfers can be judged while they last."""
+        """Count a part of a large body, so that slow transfers are measured while they run."""
         self._count(size_bytes / REQUEST_BYTES)
 
     def release(self, acquired_at: float, size_bytes: int, error: BaseException | None) -> None:
-        """Give a place back, and learn from how it went; see `ConcurrencyLimit`."""
+        """Return a slot and record the result of the request; see `ConcurrencyLimit`."""
         if isinstance(error, ServerError) and error.status in REFUSALS:
             self._refused(acquired_at)
-        elif error is None or isinstance(error, TransferError):  # Else it is not the source's.
+        elif error is None or isinstance(
+            error, TransferError
+        ):  # Other errors are not the source's.
             self._credit = min(BORNE_AT_ONCE, self._credit + BORNE_SHARE)
             self._tally.answers += 1
             self._tally.failures += error is not None and error.transient
             self._count(1 + size_bytes / REQUEST_BYTES)
         self._give_back()
-        if not self._taken:  # A pause; the next window begins with the next request.
+        if not self._taken:  # Idle: the next window starts with the next request.
             self._open(-math.inf)
 
     def _refused(self, acquired_at: float) -> None:
@@ -259,7 +264,9 @@ class AdaptiveLimit(ResizableSemaphore):
 
     def _count(self, work: float) -> None:
         if self._taken > self.limit:
-            self._open(self.clock())  # The window begins when those above the limit are done.
+            self._open(
+                self.clock()
+            )  # The window starts when the requests above the limit are done.
             return
         tally = self._tally
         tally.work += work
@@ -271,11 +278,11 @@ class AdaptiveLimit(ResizableSemaphore):
         now = self.clock()
         seconds = now - max(tally.opened_at, self._busy_since)
         if seconds < self._controller.window[1]:
-            tally.due += self.limit  # Whole rounds only: what began together ends together.
+            tally.due += self.limit  # Whole rounds only: requests that start together end together.
             return
         goodput = (tally.work - tally.failures) / seconds
         full = tally.taken >= FULL * tally.samples * self.limit
-        failed = max(0, tally.failures - 1) / max(1, tally.answers)  # One is nobody's fault.
+        failed = max(0, tally.failures - 1) / max(1, tally.answers)  # A single failure is ignored.
         self._set(self._controller.observe(goodput, full=full, failed=failed))
         self._open(now)
 

@@ -1,4 +1,4 @@
-"""Which hosts a run may talk to: its sources, and those that the configuration names."""
+"""The hosts that a run may contact: its sources, and those that the configuration names."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ __all__ = ["AllowedHosts"]
 
 @frozen
 class AllowedHosts:
-    """Which hosts a run may talk to: the source, and those named beside it.
+    """The hosts that a run may contact: its sources, and those that the configuration names.
 
     Attributes:
         source: The source's base URL.
         named: Further hosts, as `host` or `host:port`.
-        second: Another source's base URL; each is told its own user information only.
+        second: The base URL of another source; each source only receives its own user information.
         allow_http: Whether redirects may lead to other machines without TLS.
     """
 
@@ -37,31 +37,31 @@ class AllowedHosts:
         *,
         allow_http: bool = False,
     ) -> AllowedHosts:
-        """Take the hosts that a configuration names."""
+        """Create the allowed hosts from a configuration."""
         named = frozenset(host.lower() for host in others)
         return cls(URL(source_url), named, URL(second_url) if second_url else None, allow_http)
 
     @property
     def has_users(self) -> bool:
-        """Whether any source wants user information."""
+        """Whether any source URL contains user information."""
         return any(url is not None and url.user is not None for url in (self.source, self.second))
 
     def source_of(self, url: URL) -> URL | None:
-        """The source that a URL is of, None for other hosts."""
+        """Return the source that a URL belongs to; None for other hosts."""
         for source in (self.source, self.second):
             if source is not None and url.origin() == source.origin():
                 return source
         return None
 
     def refusal(self, url: URL, target: URL) -> str:
-        """Say why a redirect from `url` to `target` is not followed, and what to do about it.
+        """Return why a redirect from `url` to `target` is refused, and what to do about it.
 
-        Empty where it is followed: to the sources and to named hosts, and there only with TLS,
-        unless it never was on the way or the configuration does without.
+        Empty if the redirect is followed: its host is a source or a named host, and it uses TLS,
+        or the configuration allows plain http, or it leads from plain http to this machine.
         """
         host = target.host or ""
         if target.scheme not in {"http", "https"} or not host:
-            return "only http and https are spoken; ask the source's owner"
+            return "only http and https are supported; ask the owner of the source"
         if not self._is_named(target):
             kind = kind_of_address(host)
             what = f"that {kind} address" if kind else "that host"
@@ -72,9 +72,9 @@ class AllowedHosts:
         if target.scheme == "https" or self.allow_http:
             return ""
         if url.scheme == "https":
-            return "it gives up TLS; set `allow_http: true` if you trust every network on the way"
+            return "it gives up TLS; set `allow_http: true` if you trust every network in between"
         if not is_loopback(host):
-            return "it is without TLS; set `allow_http: true` if you trust every network on the way"
+            return "it is without TLS; set `allow_http: true` if you trust every network in between"
         return ""
 
     def _is_named(self, target: URL) -> bool:

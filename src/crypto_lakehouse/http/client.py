@@ -1,4 +1,4 @@
-"""The engine's own HTTP client: its connections, and how it is opened."""
+"""The engine's own HTTP client and its connections."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ def _no_proxy(_url: URL) -> None:
 
 @define(eq=False)
 class ExchangeClient:
-    """Sends requests over connections that aiohttp's connector keeps.
+    """Sends requests over connections of aiohttp's connector.
 
     Args:
-        routes: Which session, and so which connector, a request goes through.
+        routes: Selects the session, and thereby the connector, of a request.
         connections: How many idle connections are kept.
         timeout_s: How long a source may be silent, in seconds.
-        chunk_bytes: In what pieces large bodies are handed out.
+        chunk_bytes: The chunk size of large bodies.
     """
 
     routes: EngineRoutes
@@ -74,12 +74,12 @@ class ExchangeClient:
         return {receiver for origin in self._origins.values() for receiver in origin.idle}
 
     async def send(self, url: URL, headers: Mapping[str, str]) -> Exchange:
-        """Send a GET and wait for the head of its answer.
+        """Send a GET and wait for the head of the response.
 
-        A connection that the source closed while it was idle is replaced once, unseen.
+        If the source has closed an idle connection, the request is sent again over another one.
 
         Raises:
-            TransferError: No answer.
+            TransferError: There is no response.
         """
         place = (url.scheme, url.raw_host, url.port)
         try:
@@ -101,16 +101,16 @@ class ExchangeClient:
             raise transfer_error(url, error) from error
 
     async def origin(self, url: URL) -> Origin:
-        """What the requests to a URL's origin have in common."""
+        """Return the parts that requests to the origin of a URL share."""
         made = await make_origin(url, self.routes.of(url))
-        # Another request may have been faster; its connections are not to be lost.
+        # If another request was faster, its connections must be kept.
         return self._origins.setdefault((url.scheme, url.raw_host, url.port), made)
 
     async def _connect(self, origin: Origin) -> tuple[aiohttp.connector.Connection, Receiver, bool]:
-        """Take the connection that was used last, or open one; and whether it was used before.
+        """Return the most recently used connection or a new one, and whether it is a reused one.
 
         Raises:
-            OSError, aiohttp.ClientError, TimeoutError: There is none.
+            OSError, aiohttp.ClientError, TimeoutError: No connection can be opened.
         """
         while origin.idle:
             receiver, connection = origin.idle.popitem()
@@ -121,7 +121,7 @@ class ExchangeClient:
         if self._is_closed:
             raise ConnectionError("the client is closed")
         try:
-            # In a task, so that closing ends it wherever it is: names, proxies, TLS.
+            # In a task, so that `aclose` can cancel it at any stage: names, proxies, TLS.
             opening = asyncio.ensure_future(connect(origin, self._limits))
             self._opening.add(opening)
             opening.add_done_callback(self._opening.discard)
@@ -138,12 +138,12 @@ class ExchangeClient:
         return connection, receiver, False
 
     def _was_closed_meanwhile(self) -> bool:
-        """Whether what was cancelled is the opening of a connection, and not its user."""
+        """Whether `aclose` cancelled the opening of a connection; else its caller was cancelled."""
         task = asyncio.current_task()
         return self._is_closed and (task is None or not task.cancelling())
 
     def keep(self, receiver: Receiver, connection: aiohttp.connector.Connection) -> None:
-        """Keep a connection for further requests, where there are not enough already."""
+        """Keep a connection for further requests, unless there are enough already."""
         if sum([len(each.idle) for each in self._origins.values()]) < self.connections:
             self._open[receiver].idle[receiver] = connection
         else:
@@ -157,20 +157,20 @@ class ExchangeClient:
             connection.close()
 
     async def aclose(self) -> None:
-        """Close every connection; there will be no others. A name lookup is not waited for."""
+        """Close all connections and open no new ones; do not wait for name lookups."""
         self._is_closed = True
         for receiver in tuple(self._open):
-            receiver.fail(ConnectionError("the request was given up"))
+            receiver.fail(ConnectionError("the request was aborted"))
         opening = tuple(self._opening)
         for task in opening:
             task.cancel()
         await asyncio.gather(*opening, return_exceptions=True)
         await self.routes.aclose()
-        await asyncio.sleep(0)  # transports close in the loop's next round
+        await asyncio.sleep(0)  # transports close in the next iteration of the loop
 
 
 def _close_opened(opening: asyncio.Future[Opened]) -> None:
-    """Close a connection that was opened in the very moment in which its user was cancelled."""
+    """Close a connection that was opened just as its caller was cancelled."""
     if opening.done() and not opening.cancelled() and opening.exception() is None:
         connection, _, transport = opening.result()
         transport.abort()
@@ -187,22 +187,22 @@ async def engine_client(
     make_tls: MakeTls = _system_tls,
     note: Callable[[str], None] = lambda _: None,
 ) -> AsyncIterator[Client]:
-    """Open a client; its connections are closed at the end.
+    """Open a client, and close its connections at the end.
 
     Args:
         connections: How many idle connections it keeps.
         timeout_s: How long the source may be silent, in seconds, while connecting or sending;
             a body that keeps coming may take as long as it needs.
-        chunk_bytes: In what pieces large bodies are handed out; small ones where a run is capped.
-        proxy_of: The proxy of a request, with its user information; None for a direct one.
-        make_tls: Makes the TLS context when the first https request is sent.
-        note: Takes a sentence where the installed aiohttp does not allow the faster way.
+        chunk_bytes: The chunk size of large bodies; small if the run has a rate limit.
+        proxy_of: Returns the proxy of a request, with its user information; None for none.
+        make_tls: Creates the TLS context when the first https request is sent.
+        note: Receives a message if the installed aiohttp does not support the faster client.
     """
     missing = missing_names()
     if missing:
         note(
-            f"the installed aiohttp lacks {', '.join(missing)}: requests go through its session, "
-            "which costs more processor time; a version that ARCHITECTURE.md names avoids that"
+            f"the installed aiohttp lacks {', '.join(missing)}: requests use its session, "
+            "which takes more processor time; install the version in requirements/runtime.txt"
         )
         opening = session_client(connections, timeout_s, proxy_of=proxy_of, make_tls=make_tls)
         async with opening as client:
@@ -224,13 +224,13 @@ async def session_client(
     proxy_of: ProxyOf = _no_proxy,
     make_tls: MakeTls = _system_tls,
 ) -> AsyncIterator[Client]:
-    """Open a client over aiohttp's documented session; see `engine_client`.
+    """Open a client on aiohttp's documented session; see `engine_client`.
 
     Args:
-        connections: How many connections it may hold open.
+        connections: How many connections it may keep open.
         timeout_s: How long the source may be silent, in seconds.
-        proxy_of: The proxy of a request.
-        make_tls: Makes the TLS context.
+        proxy_of: Returns the proxy of a request.
+        make_tls: Creates the TLS context.
     """
     routes = EngineRoutes(connections, timeout_s, proxy_of, make_tls)
     try:

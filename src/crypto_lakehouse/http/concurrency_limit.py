@@ -1,7 +1,7 @@
-"""How many requests may be under way at once.
+"""Limits the number of parallel requests.
 
-Places are taken in the order of arrival. Their number is fixed, or found by measuring
-(`adaptive_limit`).
+Requests get slots in the order of arrival. The number of slots is fixed, or adapts to the measured
+throughput (`adaptive_limit`).
 """
 
 from __future__ import annotations
@@ -18,41 +18,41 @@ from attrs import define, field
 __all__ = ["ConcurrencyLimit", "FixedLimit"]
 
 
-#: The statuses by which a source says "too much".
+#: The statuses by which a source reports too many requests.
 REFUSALS = frozenset({429, 503})
 
 
 class ConcurrencyLimit(Protocol):
-    """Lets requests through, so many at once."""
+    """Limits the number of parallel requests."""
 
     @property
     def limit(self) -> int:
-        """How many may be under way now."""
+        """How many requests may be in flight now."""
 
     @property
     def workers(self) -> int:
-        """How many may ever be under way: more workers than this would only wait."""
+        """The largest value that `limit` can take; more workers than this would only wait."""
 
     @property
     def free(self) -> int:
-        """How many places are not taken or waited for; below 0 once the limit fell."""
+        """The number of free slots; negative after the limit was lowered."""
 
     async def acquire(self) -> float:
-        """Wait for a place, in the order of arrival; return the moment, by the limit's clock.
+        """Wait for a slot, in the order of arrival; return the time by the limit's clock.
 
-        A caller that is cancelled here has no place, and must not `release`.
+        A caller that is cancelled here has no slot, and must not call `release`.
         """
 
     def received(self, size_bytes: int) -> None:
-        """Hear that a part of a large body has arrived."""
+        """Record that a part of a large body has arrived."""
 
     def release(self, acquired_at: float, size_bytes: int, error: BaseException | None) -> None:
-        """Give a place back, and tell how it went.
+        """Return a slot, with the result of the request.
 
         Args:
-            acquired_at: What `acquire` returned.
-            size_bytes: The body's bytes, without those counted by `received`.
-            error: Why the request failed, if it did.
+            acquired_at: The value that `acquire` returned.
+            size_bytes: The size of the body, without the bytes counted by `received`.
+            error: The error of the request; None if it succeeded.
         """
 
 
@@ -60,11 +60,11 @@ class ConcurrencyLimit(Protocol):
 class ResizableSemaphore:
     """A semaphore whose size may change; first come, first served.
 
-    No request waits while a place is free.
+    No request waits while a slot is free.
 
     Args:
         limit: At least 1.
-        clock: In seconds, monotonic; a parameter for tests.
+        clock: Monotonic time in seconds; a parameter for tests.
     """
 
     limit: int
@@ -75,11 +75,11 @@ class ResizableSemaphore:
 
     @property
     def free(self) -> int:
-        """Places to be had at once; see `ConcurrencyLimit`."""
+        """The number of free slots; see `ConcurrencyLimit`."""
         return self.limit - self._taken
 
     async def acquire(self) -> float:
-        """Wait for a place; see `ConcurrencyLimit`."""
+        """Wait for a slot; see `ConcurrencyLimit`."""
         if self._taken >= self.limit:
             await self._wait()
             return self.clock()
@@ -95,7 +95,7 @@ class ResizableSemaphore:
         try:
             await turn
         except BaseException:
-            if turn.done() and not turn.cancelled():  # It was handed over before the cancellation.
+            if turn.done() and not turn.cancelled():  # It got its slot before the cancellation.
                 self._give_back()
             elif turn in self._waiting:
                 self._waiting.remove(turn)
@@ -115,16 +115,16 @@ class ResizableSemaphore:
 
 @define
 class FixedLimit(ResizableSemaphore):
-    """The same number of places all the time."""
+    """A constant number of slots."""
 
     @property
     def workers(self) -> int:
-        """As many as there are places."""
+        """The limit, which never changes."""
         return self.limit
 
     def received(self, size_bytes: int) -> None:
-        """Nothing depends on it."""
+        """Do nothing: the limit is constant."""
 
     def release(self, acquired_at: float, size_bytes: int, error: BaseException | None) -> None:  # noqa: ARG002
-        """Give a place back; how it went does not matter."""
+        """Return a slot; the result is ignored."""
         self._give_back()

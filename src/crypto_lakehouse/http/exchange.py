@@ -1,19 +1,19 @@
-"""One request and its answer over aiohttp's connector and parser.
+"""One request and its answer, on aiohttp's connector and parser.
 
-aiohttp does what is hard about HTTP: addresses, happy eyeballs, TLS, proxies, the pool of
-keep-alive connections, the parsing of heads and chunks. What is left out is the session's work
-for each request, which costs about as much as everything else that a small archive needs: joined
-URLs, merged headers, cookies, timers, traces.
+aiohttp does the difficult parts of HTTP: addresses, happy eyeballs, TLS, proxies, the pool of
+keep-alive connections, the parsing of heads and chunks. This module bypasses the work of aiohttp's
+session for each request (joining URLs, merging headers, cookies, timers, traces), which takes about
+as long as everything else that a small archive needs.
 
-1. The documented session makes a template of the requests to an origin (`origin`).
-2. The connector opens a connection for that template. It stays open for further requests; handing
-   it back to the connector's pool between two of them would cost as much as parsing an answer.
-   Each request writes a head that is prepared but for its path and its own headers.
-3. aiohttp's protocol parses the answer's head, and bodies in chunks; those of known length are
-   received into the buffers that are hashed and stored (`receiver`).
+1. The documented session creates a template for the requests to an origin (`origin`).
+2. The connector opens a connection for that template. The connection stays open for further
+   requests: returning it to the connector's pool between two of them would take as long as parsing
+   an answer. The head of each request is prepared except for its path and its own headers.
+3. aiohttp's protocol parses the head of the answer, and chunked bodies. Bodies of known length are
+   received directly into the buffers that are hashed and stored (`receiver`).
 
-This is the only module that uses names which aiohttp does not document. `missing_names` says
-which of them an installed aiohttp lacks; the documented session takes their place then (`client`).
+Only this module uses undocumented names of aiohttp. `missing_names` lists those that the installed
+aiohttp lacks; in this case `client` uses the documented session.
 """
 
 from __future__ import annotations
@@ -40,17 +40,17 @@ from crypto_lakehouse.http.transport import plausible_bytes
 
 __all__ = ["Exchange", "connect", "missing_names"]
 
-#: So much of a parsed body may lie unread, at least: as much as one read brings.
+#: The minimum buffer for the unread part of a parsed body: the size of one read.
 _PARSED_BYTES = 1 << 16
 
-#: So much of a parsed body over TLS may lie unread. Beyond twice of it aiohttp stops reading, and
-#: asyncio then loses the end where the source closes the connection.
+#: The buffer for the unread part of a parsed body over TLS. Beyond twice this size aiohttp stops
+#: reading, and asyncio then loses the end of the body if the source closes the connection.
 _UNPAUSED_BYTES = 1 << 22
 
-#: Ends whatever follows an answer that was parsed: half a head would not be noticed otherwise.
+#: Completes any bytes after a parsed answer; a partial head would go unnoticed otherwise.
 _LINE_BREAKS = b"\r\n\r\n"
 
-#: How aiohttp's protocol reads an answer.
+#: The options with which aiohttp's protocol reads an answer.
 _READ_OPTIONS = {
     "read_until_eof": True,
     "auto_decompress": False,
@@ -60,7 +60,7 @@ _READ_OPTIONS = {
 
 
 def missing_names() -> list[str]:
-    """Names of aiohttp that this module needs and the installed version lacks."""
+    """Return the names that this module needs and the installed aiohttp lacks."""
     wanted: list[tuple[object, tuple[str, ...]]] = [
         (aiohttp.BaseConnector, ("connect",)),
         (ResponseHandler, ("__len__", "exception", "read", "set_exception", "set_response_params",
@@ -95,28 +95,28 @@ async def connect(
     """Let aiohttp's connector open a connection.
 
     Returns:
-        The connection, the protocol that aiohttp made for it, and its transport.
+        The connection, the protocol that aiohttp created for it, and its transport.
 
     Raises:
-        OSError, aiohttp.ClientError, TimeoutError: There is none.
+        OSError, aiohttp.ClientError, TimeoutError: The connection cannot be opened.
     """
     connection = await origin.connector.connect(origin.template, [], limits)
     protocol: Any = connection.protocol
     transport = protocol.transport
     if transport is None or transport.is_closing() or protocol.should_close:
         connection.close()
-        raise aiohttp.ServerDisconnectedError  # it closed, or spoke before it was asked
+        raise aiohttp.ServerDisconnectedError  # it closed, or sent data before a request
     return connection, protocol, transport
 
 
 class Exchange:
-    """One request and its answer, as our `Answer`.
+    """One request and its answer; implements `Answer`.
 
     Args:
-        keep: Takes the connection once it can serve another request.
-        connection, receiver: What the request goes over.
-        url: For what errors say.
-        chunk_bytes: How much of a parsed body may lie unread.
+        keep: Called with the connection when it can serve another request.
+        connection, receiver: The connection of the request.
+        url: The URL, for errors.
+        chunk_bytes: How much of a parsed body may be buffered.
     """
 
     __slots__ = ("_chunk_bytes", "_connection", "_handed", "_has_end", "_is_draining", "_is_kept",
@@ -133,7 +133,7 @@ class Exchange:
     ) -> None:
         self._keep = keep
         self._chunk_bytes = chunk_bytes
-        self._connection: Any = connection  # None once it is given back
+        self._connection: Any = connection  # None after it is released
         self._protocol: Any = connection.protocol
         self._receiver = receiver
         self._url = url
@@ -147,7 +147,7 @@ class Exchange:
         self.headers: Mapping[str, str] = {}
 
     async def ask(self, head: bytes) -> None:
-        """Send the request, and wait until the head of its answer is here."""
+        """Send the request and wait for the head of the answer."""
         receiver, protocol = self._receiver, self._protocol
         receiver.begin(self)
         try:
@@ -165,7 +165,7 @@ class Exchange:
             receiver.is_waiting = False
             receiver.timeout.pause()
             self._payload = payload
-            # What the parser was given beside the head could be the beginning of another answer.
+            # Bytes that the parser got after the head could be the start of another answer.
             self._has_end = message.chunked or not receiver.is_tls
             self._is_kept = (
                 receiver.head_is_exact
@@ -181,9 +181,9 @@ class Exchange:
             raise
 
     def _begin_body(self, message: Any) -> None:
-        """Say who receives the body: the receiver where its length is known, else the parser."""
-        length = message.headers.get(hdrs.CONTENT_LENGTH)  # decimal: the parser takes no other
-        if length is not None:  # nor one beside a Transfer-Encoding
+        """Let the receiver take a body of known length; leave any other one to the parser."""
+        length = message.headers.get(hdrs.CONTENT_LENGTH)  # the parser only accepts decimals,
+        if length is not None:  # and not together with Transfer-Encoding
             self.size_bytes = plausible_bytes(int(length))
             if self.size_bytes is None:
                 raise ConnectionError(f"not an answer: Content-Length is {shown(length)}")
@@ -216,7 +216,7 @@ class Exchange:
     # The body -----------------------------------------------------------------------------
 
     async def read(self, limit: int) -> bytes:
-        """The whole body, at most `limit` bytes of it."""
+        """Read at most `limit` bytes of the body."""
         if self._connection is not None and (whole := self._receiver.whole_body(limit)) is not None:
             return whole
         parts: list[bytes | bytearray] = []
@@ -230,16 +230,16 @@ class Exchange:
         return body if received <= limit else body[:limit]
 
     async def chunks(self) -> AsyncGenerator[bytes | bytearray]:
-        """The body as it arrives."""
+        """Yield the body as it arrives."""
         received = 0
         while chunk := await self._next(received):
             received += len(chunk)
             yield chunk
 
     async def _next(self, received: int) -> bytes | bytearray:
-        """The next piece of the body, empty at its end; what came before an error comes first."""
+        """Return the next piece of the body, empty at its end; data comes before an error."""
         if self._connection is None or self._is_draining:
-            raise ConnectionFailed(str(self._url), "the answer was given back already")
+            raise ConnectionFailed(str(self._url), "the answer was already released")
         try:
             if self._receiver.takes_body:
                 return await self._receiver.chunk()
@@ -252,7 +252,7 @@ class Exchange:
                 raise TruncatedBody(
                     str(self._url), expected=self.size_bytes, received=received
                 ) from error
-            if isinstance(error, aiohttp.ClientPayloadError):  # how it ended says more
+            if isinstance(error, aiohttp.ClientPayloadError):  # the cause is more specific
                 raise transfer_error(self._url, self._receiver.error or error) from error
             raise transfer_error(self._url, error) from error
 
@@ -266,25 +266,25 @@ class Exchange:
             try:
                 return self._taken(await self._waiting(payload.readany()))
             except (aiohttp.ClientError, HttpProcessingError, OSError):
-                return await self._parsed()  # first what came before the error, then the error
-        # After an error the public way to read would raise.
+                return await self._parsed()  # first the data, then the error
+        # The public methods raise after an error, even if there is data.
         return self._taken(payload._read_nowait(-1))  # noqa: SLF001
 
     def _taken(self, piece: bytes) -> bytes:
         """Count a piece of a parsed body.
 
         Raises:
-            ConnectionError: It may not be whole: aiohttp held the source back.
+            ConnectionError: The body may be incomplete, because aiohttp paused reading.
         """
         self._handed += len(piece)
         if len(piece) > 2 * _UNPAUSED_BYTES and not self._has_end:
-            raise ConnectionError("a body without a length came faster than it was read")
+            raise ConnectionError("a body without a length arrived faster than it was read")
         return piece
 
     # The end ------------------------------------------------------------------------------
 
     def release(self) -> None:
-        """Give the connection back; the rest of a body is received where that is little."""
+        """Release the connection; a short rest of the body is received first."""
         if self._connection is None or self._is_draining:
             return
         receiver, payload = self._receiver, self._payload
@@ -292,13 +292,13 @@ class Exchange:
             self._abort()
             return
         if not receiver.takes_body and payload.total_bytes > self._handed:
-            payload._read_nowait(-1)  # noqa: SLF001 - what is unread may keep aiohttp from reading
+            payload._read_nowait(-1)  # noqa: SLF001 - unread data may stop aiohttp from reading
         is_whole = not receiver.rest_bytes if receiver.takes_body else payload.is_eof()
         is_short = receiver.rest_bytes <= DRAIN_BYTES
         if not self._is_kept or receiver.has_surplus or receiver.error is not None:
             self._abort()
         elif is_whole and receiver.may_have_more:
-            # Two rounds of the loop: what lies behind the answer is read in the first.
+            # Two iterations of the loop: bytes after the answer are read in the first one.
             self._is_draining = True
             loop = asyncio.get_running_loop()
             loop.call_soon(loop.call_soon, self.drained)
@@ -314,7 +314,7 @@ class Exchange:
             self._abort()
 
     def drained(self) -> None:
-        """The answer is whole: the connection may serve another request from now on."""
+        """Keep the connection for another request: the answer is complete."""
         connection, self._connection = self._connection, None
         if connection is None:
             return
@@ -332,15 +332,15 @@ class Exchange:
             connection.close()
 
     def has_head(self) -> bool:
-        """Whether the parser has a head, or an error, for us."""
+        """Whether the parser has a head or an error for this exchange."""
         return len(self._protocol) > 0 or self._protocol.exception() is not None
 
     def parsed_bytes(self) -> int:
-        """How much of the body the parser has passed on."""
+        """The number of body bytes that the parser has passed on."""
         return 0 if self._payload is None else self._payload.total_bytes
 
     def failed(self, error: Exception) -> None:
-        """Let the one that waits know, and give the connection up."""
+        """Report an error to the waiting reader, and abort a connection that is draining."""
         if self._payload is None:
             self._protocol.set_exception(error)
         elif not self._payload.is_eof() and self._payload.exception() is None:
@@ -350,5 +350,5 @@ class Exchange:
 
     def _abort(self) -> None:
         connection, self._connection = self._connection, None
-        self._receiver.fail(ConnectionError("the request was given up"))
+        self._receiver.fail(ConnectionError("the request was aborted"))
         connection.close()

@@ -1,4 +1,4 @@
-"""How long a source may be silent while a request waits for it; nearly silent counts as silent."""
+"""Limits how long a source may be silent, or nearly silent, while a request waits for it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 __all__ = ["SILENT", "IdleTimeout"]
 
-#: A source that sends less, in bytes a second, while it may be silent, counts as silent.
+#: A source that sends fewer bytes a second over the time limit counts as silent.
 _SLOWEST_BYTES_PER_S = 100
 
 SILENT = "the source was silent for too long"
@@ -18,14 +18,14 @@ class IdleTimeout:
     """Watches one connection while a request waits for it; one timer serves many requests.
 
     Args:
-        loop: The event loop that the connection is in.
+        loop: The event loop of the connection.
         limit_s: How long the source may be silent, in seconds.
-        is_waiting: Whether a request waits now.
+        is_waiting: Returns whether a request waits now.
         expire: Called with the error once the limit is exceeded.
 
     Attributes:
-        last_received_at: When bytes came last, on the loop's clock.
-        received_bytes: Bytes so far; both are kept up to date by the connection.
+        last_received_at: When bytes were last received, on the loop's clock.
+        received_bytes: Bytes received so far. The connection updates both.
     """
 
     __slots__ = ("_expire", "_is_waiting", "_limit_s", "_loop", "_since", "_timer", "_waited_s",
@@ -49,18 +49,18 @@ class IdleTimeout:
         self.received_bytes = 0
 
     def begin(self) -> None:
-        """A request waits from now on."""
+        """Start to measure: a request waits."""
         self.last_received_at = self._since = self._loop.time()
         if self._timer is None:
             self._timer = self._loop.call_at(self._since + self._limit_s, self._check)
 
     def pause(self) -> None:
-        """No request waits any more; the time waited so far still counts."""
+        """Stop to measure: no request waits. The time measured so far still counts."""
         self._waited_s += self.last_received_at - self._since
         self._since = self.last_received_at
 
     def stop(self) -> None:
-        """No request will ever wait again."""
+        """Cancel the timer for good."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -78,7 +78,7 @@ class IdleTimeout:
             self._timer = self._loop.call_at(due, self._check)
 
     def _is_too_slow(self) -> bool:
-        """Whether hardly anything came in as much waiting as silence may last."""
+        """Whether too few bytes came in as much waiting time as silence may last."""
         waited_s = self._waited_s + self.last_received_at - self._since
         if waited_s < 0.9 * self._limit_s:
             return False

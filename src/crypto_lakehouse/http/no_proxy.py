@@ -1,7 +1,7 @@
-"""What `NO_PROXY` says: hosts that are asked directly, whatever proxy there is.
+"""`NO_PROXY`: hosts that are reached without a proxy.
 
-The standard library's `proxy_bypass_environment` knows names and suffixes, and neither networks
-nor the brackets of IPv6; and it takes the end of an address for a suffix.
+The standard library's `proxy_bypass_environment` supports names and suffixes, but neither networks
+nor the brackets of IPv6, and it treats the end of an address as a suffix.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ class NoProxy:
     """Hosts that no proxy is used for.
 
     Attributes:
-        everything: Whether that is every host, as `*` says.
-        names: Names of hosts and domains without a dot at either end, each with its port, or None
+        everything: Whether `*` excludes every host.
+        names: Hosts and domains without a leading or trailing dot, each with its port, or None
             for any port.
-        networks: Addresses and blocks of addresses, likewise.
+        networks: Addresses and networks, with ports likewise.
     """
 
     everything: bool = False
@@ -31,7 +31,7 @@ class NoProxy:
 
     @classmethod
     def of(cls, text: str) -> NoProxy:
-        """Read a list that is separated by commas or spaces; what cannot be read matches nothing.
+        """Parse a list separated by commas or spaces; an invalid entry matches nothing.
 
         Example:
             >>> no_proxy = NoProxy.of("mirror.example:8080, .internal, 10.0.0.0/8, [::1]")
@@ -53,7 +53,7 @@ class NoProxy:
         return cls("*" in entries, tuple(names), tuple(networks))
 
     def covers(self, url: URL) -> bool:
-        """Whether a URL's host is asked directly; a name is never looked up to find that out."""
+        """Whether the host of a URL is reached directly; host names are never resolved for this."""
         if self.everything:
             return True
         host = (url.host or "").rstrip(".").lower()
@@ -70,12 +70,12 @@ class NoProxy:
 
 
 def _is_within(spellings: tuple[str, ...], name: str) -> bool:
-    """Whether a host has a name, or lies in the domain of that name."""
+    """Whether a host is the named host or a subdomain of it."""
     return any(host == name or host.endswith(f".{name}") for host in spellings)
 
 
 def _place_and_port(entry: str) -> tuple[str, int | None]:
-    """Part an entry from its port; an IPv6 address has one only behind its brackets."""
+    """Split an entry into host and port; an IPv6 address with a port must be in brackets."""
     place, colon, port = entry.rpartition(":")
     is_bare_ipv6 = ":" in place and not place.endswith("]")
     if colon and port.isascii() and port.isdigit() and not is_bare_ipv6:
@@ -84,7 +84,7 @@ def _place_and_port(entry: str) -> tuple[str, int | None]:
 
 
 def _network(place: str) -> IPv4Network | IPv6Network | None:
-    """An address or a block of addresses; None where it is a name."""
+    """Return an address or a network; None for a name."""
     try:
         return ip_network(place if "/" in place else ip_address(place), strict=False)
     except ValueError:

@@ -1,8 +1,8 @@
-"""What all requests to one origin have in common, made once by aiohttp's documented session.
+"""The parts that all requests to one origin share, created once by aiohttp's documented session.
 
-A client middleware is given each request before it is sent. The one here keeps the first request
-to an origin as a template: its URL, TLS context and proxy are what aiohttp's connector needs to
-find or open a connection, so no request of aiohttp's is ever made by hand.
+aiohttp passes each request to client middlewares before it is sent. The middleware here captures
+the first request to an origin as a template: aiohttp's connector needs its URL, TLS context and
+proxy to find or open a connection. This package therefore never constructs an aiohttp request.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from crypto_lakehouse.http.routes import Route
 
 __all__ = ["Origin", "make_origin"]
 
-#: Lines of a request beside the headers that it is given, the empty one at its end included.
+#: The number of lines in a request without the caller's headers, including the empty last line.
 _REQUEST_LINES = 6
 
 
@@ -36,15 +36,15 @@ async def _capture(request: aiohttp.ClientRequest, _handler: object) -> aiohttp.
 
 @frozen(eq=False)
 class Origin:
-    """What the requests to one origin have in common.
+    """The parts that the requests to one origin share.
 
     Attributes:
-        template: A request to the origin, as aiohttp's connector wants it.
-        connector: Finds or opens the connections.
-        host: The `Host` header's value.
-        prefix: Stands before the path: scheme and host where a proxy wants them, else empty.
-        proxy_line: The header that tells an HTTP proxy who asks, or empty.
-        idle: Connections that no request uses, the one used last at the end.
+        template: A request to the origin, as aiohttp's connector expects it.
+        connector: Finds or opens connections.
+        host: The value of the `Host` header.
+        prefix: The part before the path: scheme and host if an HTTP proxy needs them, else empty.
+        proxy_line: The `Proxy-Authorization` header, or empty.
+        idle: Connections that no request uses, the most recently used one last.
     """
 
     template: Any = field(repr=False)
@@ -55,10 +55,10 @@ class Origin:
     idle: dict[Receiver, aiohttp.connector.Connection] = field(init=False, factory=dict)
 
     def head(self, url: URL, headers: Mapping[str, str]) -> bytes:
-        """A request's head.
+        """Return the head of a request.
 
         Raises:
-            ValueError: It could not be sent as one.
+            ValueError: The URL or a header contains a line break.
         """
         lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
         text = (
@@ -68,13 +68,13 @@ class Origin:
         )
         breaks = _REQUEST_LINES + len(headers) + bool(self.proxy_line)
         if text.count("\n") != breaks or text.count("\r") != breaks:
-            raise ValueError("a header or the URL holds a line break")
+            raise ValueError("a header or the URL contains a line break")
         return text.encode("latin-1")
 
 
 async def make_origin(url: URL, route: Route) -> Origin:
-    """Let the session make a request, and keep it as a template."""
-    connector: Any = route.session.connector  # it is there until the session is closed
+    """Let the session create a request, and keep it as a template."""
+    connector: Any = route.session.connector  # set until the session is closed
     bare = url.origin()
     try:
         await route.session.get(bare, middlewares=(_capture,), **route.options)

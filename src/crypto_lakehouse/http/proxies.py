@@ -1,7 +1,7 @@
-"""Which proxy a request goes through: the configuration's, or one of the environment's.
+"""Selects the proxy of a request, from the configuration or the environment.
 
-Nothing but the configuration and environment variables is asked: no desktop settings, no
-registry, no `~/.netrc`. This machine itself is never asked through a proxy.
+Only the configuration and environment variables are read: no desktop settings, no registry, no
+`~/.netrc`. This machine is never reached through a proxy.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from crypto_lakehouse.http.no_proxy import NoProxy
 
 __all__ = ["Proxies", "check_proxies"]
 
-#: What a request without TLS and one with TLS look at, in this order.
+#: The variables for each scheme, in order of precedence.
 _VARIABLES = {"http": ("http_proxy", "all_proxy"), "https": ("https_proxy", "all_proxy")}
 
 
@@ -37,7 +37,7 @@ def _shown(url: URL | None) -> str:
 
 @frozen
 class _Proxy:
-    """A proxy, and what names it: a variable of the environment, or the configuration."""
+    """A proxy and where it is set: in a variable or in the configuration."""
 
     url: URL = field(repr=_shown)
     named_by: str
@@ -45,11 +45,11 @@ class _Proxy:
 
 @frozen
 class Proxies:
-    """The proxies of a run; secrets are in none of its texts.
+    """The proxies of a run; no repr or message contains secrets.
 
     Attributes:
-        by_scheme: The proxy of each scheme that has one.
-        no_proxy: Hosts that are asked directly.
+        by_scheme: The proxy for each URL scheme that has one.
+        no_proxy: Hosts that are reached directly.
     """
 
     by_scheme: Mapping[str, _Proxy]
@@ -57,18 +57,18 @@ class Proxies:
 
     @classmethod
     def of(cls, setting: str, environ: Mapping[str, str]) -> Proxies:
-        """Choose proxies as a configuration says.
+        """Create the proxies for a setting.
 
         Args:
-            setting: `environment`, `none`, or a proxy's URL, which holds for every scheme.
-            environ: The process's variables.
+            setting: `environment`, `none`, or the URL of one proxy for every scheme.
+            environ: The environment variables of the process.
 
         Raises:
-            ConfigurationError: A variable that counts is no proxy's URL; all at once.
+            ConfigurationError: A variable is not a valid proxy URL; all errors are listed.
         """
         if setting == NONE:
             return cls({})
-        variables = dict(environ)  # names as they are spelt, on every system
+        variables = dict(environ)  # names are case-sensitive on every system
         no_proxy = NoProxy.of(variables.get("no_proxy", variables.get("NO_PROXY", "")))
         if setting == ENVIRONMENT:
             return cls(_of_environment(variables), no_proxy)
@@ -76,10 +76,10 @@ class Proxies:
         return cls(dict.fromkeys(_VARIABLES, proxy), no_proxy)
 
     def for_url(self, url: URL) -> URL | None:
-        """The proxy that a request goes through, with its user information and its port.
+        """Return the proxy of a request, with its user information and port.
 
-        None where the URL is asked directly: no proxy is set for its scheme, `NO_PROXY` covers it,
-        or it is this machine itself. No name is looked up.
+        None if the URL is reached directly: there is no proxy for its scheme, `NO_PROXY` covers
+        it, or its host is this machine. Host names are not resolved.
         """
         proxy = self._proxy_of(url)
         return None if proxy is None else proxy.url
@@ -91,7 +91,7 @@ class Proxies:
         return proxy
 
     def describe(self, urls: Iterable[URL]) -> str:
-        """Say in one sentence how each origin is asked; empty where all are asked directly.
+        """Describe the proxy of each origin in one line; empty if all are reached directly.
 
         Example:
             >>> proxies = Proxies.of("http://me:pw@proxy.example:3128", {"NO_PROXY": "s3.example"})
@@ -113,10 +113,10 @@ class Proxies:
 
 
 def check_proxies(proxies: Proxies, urls: Iterable[URL]) -> None:
-    """Refuse proxies that cannot be spoken to, before anything is asked.
+    """Refuse unsupported proxies before the first request.
 
     Raises:
-        ExtraMissing: A SOCKS proxy is chosen for one of the URLs, and aiohttp-socks is missing.
+        ExtraMissing: One of the URLs needs a SOCKS proxy, and aiohttp-socks is not installed.
     """
     for url in filter(None, map(proxies.for_url, urls)):
         if url.scheme.startswith("socks") and find_spec("aiohttp_socks") is None:
@@ -125,13 +125,13 @@ def check_proxies(proxies: Proxies, urls: Iterable[URL]) -> None:
 
 
 def _of_environment(environ: Mapping[str, str]) -> dict[str, _Proxy]:
-    """The proxy that the variables name for each scheme; those that do not count are not read."""
+    """Return the proxy of each scheme from the variables; overridden variables are not read."""
     found: dict[str, _Proxy] = {}
     problems: dict[str, Problem] = {}
     for scheme, names in _VARIABLES.items():
         for variable in _spellings(names, environ):
             text = environ[variable].strip()
-            # Other tools take a host and a port for a proxy that speaks HTTP.
+            # Other tools treat a host and a port as an HTTP proxy.
             url = text if has_scheme(text) else f"http://{text}"
             if fault := proxy_url_fault(url):
                 problems[variable] = Problem(variable, f"{fault}; or set `proxy: none`")
@@ -144,10 +144,10 @@ def _of_environment(environ: Mapping[str, str]) -> dict[str, _Proxy]:
 
 
 def _spellings(names: Iterable[str], environ: Mapping[str, str]) -> Iterator[str]:
-    """The variables that are set, in the order in which they count.
+    """Yield the variables that are set, in order of precedence.
 
-    Lower case wins, also where it is empty. HTTP_PROXY may come from a client's header in a CGI
-    script (CVE-2016-1000110), so it does not count there.
+    Lower case takes precedence, even if empty. HTTP_PROXY may come from a client's header in a CGI
+    script (CVE-2016-1000110), so it is ignored there.
     """
     for name in names:
         upper = name.upper()
@@ -159,7 +159,7 @@ def _spellings(names: Iterable[str], environ: Mapping[str, str]) -> Iterator[str
 
 
 def _read(text: str) -> URL:
-    """Make a URL of a proxy that is known to be one."""
+    """Convert a validated proxy setting to a URL."""
     scheme, _, rest = text.partition("://")
     user, at, place = rest.rpartition("@")
     parts = urlsplit(f"//{place}")

@@ -1,8 +1,8 @@
-"""Caps on bytes and requests per second, by aiolimiter's leaky bucket.
+"""Limits on bytes and requests per second, with aiolimiter's leaky bucket.
 
-`AsyncLimiter(max_rate, time_period)` lets `max_rate` through at once, and serves whoever waits
-for the least first. So its bucket is kept small here, large payments are split, and a lock in
-front of it makes payers take turns in the order in which they came.
+`AsyncLimiter(max_rate, time_period)` allows bursts of `max_rate`, and serves the smallest waiting
+amount first. Here its bucket is therefore small, large amounts are split, and a lock in front of it
+serves callers in the order of arrival.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 __all__ = ["ByteRate", "RequestRate"]
 
-#: What the bucket holds beyond one payment, in seconds of the rate. It makes up for timers that
-#: fire late on a busy loop; all of it may pass at once after a quiet while.
+#: The capacity of the bucket beyond one amount, in seconds of the rate. It compensates for timers
+#: that fire late on a busy loop; after an idle period all of it may be used at once.
 SLACK_S = 0.05
 
-#: A payment in bytes is split into pieces worth this many seconds.
+#: An amount in bytes is split into pieces worth this many seconds.
 PIECE_S = 0.025
 
 
@@ -29,14 +29,14 @@ def _bucket(per_second: float, largest_payment: float) -> AsyncLimiter:
     from aiolimiter import AsyncLimiter
 
     if not per_second > 0:
-        raise ValueError(f"a rate is above zero, not {per_second!r}")
+        raise ValueError(f"a rate must be above zero, not {per_second!r}")
     size = largest_payment + per_second * SLACK_S
     return AsyncLimiter(size, size / per_second)
 
 
 @define
 class ByteRate:
-    """So many bytes a second, all payers together; within 1 % over ten seconds.
+    """Limits bytes per second over all callers; accurate to 1 % over ten seconds.
 
     Args:
         bytes_per_second: Above zero; may be less than one.
@@ -51,12 +51,12 @@ class ByteRate:
     _turn: asyncio.Lock = field(init=False, repr=False, factory=asyncio.Lock)
 
     def __attrs_post_init__(self) -> None:
-        # Not less than a byte: a slow rate should cost a wake-up a byte, not forty a second.
+        # At least one byte: a slow rate should wake up once for each byte, not 40 times a second.
         self._piece = max(1.0, self.bytes_per_second * PIECE_S)
         self._bucket = _bucket(self.bytes_per_second, self._piece)
 
     async def pay(self, size: int) -> None:
-        """Return once `size` bytes are within the rate; a cancelled payer keeps what it paid."""
+        """Return when `size` bytes are within the rate; a cancelled call still uses its share."""
         async with self._turn:
             left = float(size)
             while left > 0:
@@ -67,10 +67,10 @@ class ByteRate:
 
 @define
 class RequestRate:
-    """So many requests a second, all payers together; within 1 % and a request over ten seconds.
+    """Limits requests per second over all callers; accurate to 1 % and one request in ten seconds.
 
     Args:
-        requests_per_second: Above zero; 0.1 is one in ten seconds.
+        requests_per_second: Above zero; 0.1 is one request every ten seconds.
 
     Raises:
         ValueError: The rate is not above zero.
@@ -84,6 +84,6 @@ class RequestRate:
         self._bucket = _bucket(self.requests_per_second, 1.0)
 
     async def pay(self) -> None:
-        """Return once another request is within the rate."""
+        """Return when another request is within the rate."""
         async with self._turn:
             await self._bucket.acquire()

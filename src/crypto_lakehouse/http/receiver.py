@@ -1,16 +1,16 @@
-"""What arrives on one connection: passed to aiohttp's parser, or received into our own buffers.
+"""Receives the data of one connection, for aiohttp's parser or directly into reusable buffers.
 
-A `Receiver` stands between the transport and the protocol that aiohttp made for it, which is
-asyncio's documented way (`transport.set_protocol`):
+A `Receiver` sits between the transport and the protocol that aiohttp created for it, which asyncio
+documents (`transport.set_protocol`):
 
-1. A head is received into one buffer that is used again and again, and passed on to the parser up
-   to its empty line; the transport would allocate 256 KiB for each read, over TLS as well. What
-   follows is held until the exchange knows what kind of body it is.
-2. A body of known length bypasses the parser: the kernel, or TLS, writes right into the chunks
-   that are hashed and stored, and bytes behind its end are noticed.
-3. A body in chunks, or one that ends with the connection, is passed on to the parser.
-4. Silence ends a request, and bytes that come while no request is under way end the connection,
-   so that they are never taken for the answer to the next one.
+1. A head is received into a single reused buffer, and passed to the parser up to its empty line.
+   (The transport alone would allocate 256 KiB for each read, also over TLS.) Bytes after it are
+   buffered until the exchange knows the kind of body.
+2. A body of known length bypasses the parser: the kernel, or TLS, writes directly into the chunks
+   that are hashed and stored, and bytes after its end are detected.
+3. A chunked body, or one that ends with the connection, is passed to the parser.
+4. Silence ends a request. Bytes that arrive without a request close the connection, so that they
+   are never mistaken for the next answer.
 """
 
 from __future__ import annotations
@@ -25,31 +25,31 @@ from crypto_lakehouse.http.idle_timeout import IdleTimeout
 
 __all__ = ["CHUNK_BYTES", "DRAIN_BYTES", "Receiver"]
 
-#: A large body arrives in chunks of this many bytes, each of which is stored in one thread hop.
+#: The chunk size of large bodies; each chunk is stored in one call in a thread.
 CHUNK_BYTES = 1 << 20
 
 #: Heads, and bodies that are parsed, are received into at most this many bytes.
 _SCRATCH_BYTES = 1 << 16
 
-#: So much may come that is not the body: heads, marks between chunks. More is an attack.
+#: The limit for data other than the body, such as heads and chunk headers. More is an attack.
 _OVERHEAD_BYTES = 1 << 17
 
-#: A chunk that fills slowly is handed over after this long, in seconds, so that displays move.
+#: A chunk that fills slowly is delivered after this time, in seconds, to keep displays current.
 _CHUNK_AGE_S = 0.25
 
-#: So much of an unwanted body is received for the sake of the connection.
+#: At most this much of an unwanted body is received in order to keep the connection.
 DRAIN_BYTES = 1 << 16
 
 
-#: So much may be decrypted and not handed over yet.
+#: The most data that TLS may have decrypted and not delivered yet.
 _TLS_RECORD_BYTES = 1 << 14
 
-#: The end of a body over TLS is never held back: what asyncio has decrypted and not handed over is
-#: lost once the source closes the connection, and that may be half as much.
+#: Reading is not paused for this last part of a body over TLS: if the source closes the connection,
+#: asyncio loses data that it has decrypted and not delivered, which may be half as much.
 _UNPAUSED_TLS_BYTES = 1 << 20
 
-#: What ends a head. aiohttp's parser takes bare line feeds, too; a body behind such a head is
-#: parsed, and no less right.
+#: The end of a head. aiohttp's parser accepts bare line feeds, too; the body after such a head is
+#: parsed, with the same result.
 _HEAD_END = b"\r\n\r\n"
 
 
@@ -57,53 +57,53 @@ class _Stage(Enum):
     IDLE = auto()
     HEAD = auto()
     HELD = auto()
-    """The head is parsed, and the exchange has not looked at it yet."""
+    """The head is parsed, and the exchange has not read it yet."""
     BODY = auto()
     """A body of known length, received without the parser."""
     PARSED = auto()
-    """A body in chunks, or one that ends with the connection."""
+    """A chunked body, or one that ends with the connection."""
 
 
 class Exchange(Protocol):
-    """The request that is under way on a connection."""
+    """The request in flight on a connection."""
 
     def has_head(self) -> bool:
         """Whether the parser has a head, or an error, for the exchange."""
         ...
 
     def parsed_bytes(self) -> int:
-        """How much of the body the parser has passed on."""
+        """The number of body bytes that the parser has passed on."""
         ...
 
     def failed(self, error: Exception) -> None:
-        """The connection is of no use any more."""
+        """Called when the connection fails."""
         ...
 
     def drained(self) -> None:
-        """The rest of an unwanted body has been received."""
+        """Called when the rest of an unwanted body has been received."""
         ...
 
 
 class Receiver(asyncio.BufferedProtocol):
-    """Receives for one connection; it serves one request at a time.
+    """Receives the data of one connection, which serves one request at a time.
 
     Args:
         handler: aiohttp's protocol, which parses.
-        transport: The connection; it takes the receiver as its protocol.
+        transport: The transport of the connection; the receiver becomes its protocol.
         timeout_s: How long the source may be silent while a request waits, in seconds.
         chunk_bytes: Size of the chunks of a large body.
-        on_lost: Called once, when the connection cannot be used any more.
+        on_lost: Called once, when the connection can no longer be used.
 
     Attributes:
-        error: Why the connection was given up; None while it is of use.
-        answer_bytes: How many bytes came since the request began.
-        timeout: Watches over silence; its user says when it waits.
+        error: Why the connection failed; None while it can be used.
+        answer_bytes: The number of bytes since the start of the request.
+        timeout: The idle timeout; its user marks when it waits.
         is_waiting: Whether the request waits for bytes now.
         is_tls: Whether the connection is encrypted.
-        rest_bytes: How much of a body of known length is still to come.
-        has_surplus: Whether bytes came behind such a body: the connection cannot be kept.
-        may_have_more: Whether the last read filled its buffer: more may lie behind the answer.
-        head_is_exact: Whether the parser was given the head and nothing behind it.
+        rest_bytes: The remaining bytes of a body of known length.
+        has_surplus: Whether bytes came after such a body, so that the connection cannot be kept.
+        may_have_more: Whether the last read filled its buffer, so that more data may follow.
+        head_is_exact: Whether the parser got exactly the head.
     """
 
     def __init__(
@@ -134,7 +134,7 @@ class Receiver(asyncio.BufferedProtocol):
         transport.set_protocol(self)
 
     def _reset(self) -> None:
-        """Forget the last answer."""
+        """Reset the state of the last answer."""
         self.answer_bytes = 0
         self.rest_bytes = 0
         self._held = b""
@@ -151,25 +151,25 @@ class Receiver(asyncio.BufferedProtocol):
         self.head_is_exact = False
         self._waiter: asyncio.Future[None] | None = None
 
-    # Asked by the exchange ----------------------------------------------------------------
+    # Called by the exchange ---------------------------------------------------------------
 
     @property
     def takes_body(self) -> bool:
-        """Whether the body comes here, and not through the parser."""
+        """Whether the body is received here, and not by the parser."""
         return self._stage is _Stage.BODY
 
     def idle_s(self) -> float:
-        """For how long nothing came, in seconds."""
+        """The seconds since data was last received."""
         return self._loop.time() - self.timeout.last_received_at
 
     def begin(self, exchange: Exchange) -> None:
-        """A request is sent now; what comes is its answer."""
+        """Start a request: the next data is its answer."""
         self._reset()
         self._exchange = exchange
         self._stage = _Stage.HEAD
 
     def end(self) -> None:
-        """The answer is whole, and nothing may come until the next request."""
+        """End a request: until the next one, no data may arrive."""
         self._exchange = None
         self._stage = _Stage.IDLE
         self._held = b""
@@ -178,7 +178,7 @@ class Receiver(asyncio.BufferedProtocol):
         self._chunk = bytearray()
 
     def next_head(self) -> None:
-        """The head was a preliminary one: another one follows."""
+        """Expect another head: the last one was preliminary."""
         held, self._held = self._held, b""
         self._head_tail = b""
         self._stage = _Stage.HEAD
@@ -186,7 +186,7 @@ class Receiver(asyncio.BufferedProtocol):
             self._parse_head(held)
 
     def parse_body(self) -> None:
-        """The rest of the answer is the parser's."""
+        """Pass the rest of the answer to the parser."""
         held, self._held = self._held, b""
         self._stage = _Stage.PARSED
         if held:
@@ -197,7 +197,7 @@ class Receiver(asyncio.BufferedProtocol):
 
         Args:
             size_bytes: Its length.
-            parsed: What the parser has of it already, which is hardly ever anything.
+            parsed: The part that the parser has already received; nearly always empty.
         """
         held, self._held = self._held, b""
         self._stage = _Stage.BODY
@@ -209,7 +209,7 @@ class Receiver(asyncio.BufferedProtocol):
             self._ready.append(first[:size_bytes] if self.has_surplus else first)
 
     def whole_body(self, limit: int) -> bytes | None:
-        """The body, where it came with its head and is not too long; it is handed out once."""
+        """Return the body, once, if it arrived with its head and is not too long; else None."""
         if self._stage is _Stage.BODY and not self.rest_bytes and len(self._ready) == 1:
             body = self._ready[0]
             if isinstance(body, bytes) and len(body) <= limit:
@@ -218,11 +218,11 @@ class Receiver(asyncio.BufferedProtocol):
         return None
 
     async def chunk(self) -> bytes | bytearray:
-        """The next chunk of a body that was taken over, empty at its end.
+        """Return the next chunk of a body of known length; empty at its end.
 
         Raises:
-            OSError: The connection ended before the body; all that came before was handed out.
-            TimeoutError: Nothing came for too long.
+            OSError: The connection ended before the body; all earlier data was returned.
+            TimeoutError: The source was silent for too long.
         """
         while not self._ready:
             if not self.rest_bytes:
@@ -237,11 +237,11 @@ class Receiver(asyncio.BufferedProtocol):
         if isinstance(item, bytes):
             return item
         chunk, filled = item
-        del chunk[filled:]  # only now: the transport held on to it while it was filled
+        del chunk[filled:]  # not earlier: the transport exported the buffer while it was filled
         return chunk
 
     def drain(self) -> None:
-        """Receive what is left of an unwanted body, and tell the exchange at its end."""
+        """Receive the rest of an unwanted body, and notify the exchange at its end."""
         self._drain_left = DRAIN_BYTES
         self._ready.clear()
         self._chunk = bytearray()
@@ -251,7 +251,7 @@ class Receiver(asyncio.BufferedProtocol):
             self.transport.resume_reading()
 
     def fail(self, error: Exception) -> None:
-        """Close the connection at once; the request that waits for it gets the error."""
+        """Close the connection immediately; the waiting request gets the error."""
         self.transport.abort()
         self._end_with(error)
 
@@ -261,7 +261,7 @@ class Receiver(asyncio.BufferedProtocol):
         self.error = error
         self.timeout.stop()
         if self.rest_bytes and self._filled and self._chunk:
-            # A copy: the error's traceback may hold on to the chunk, which cannot be cut then.
+            # A copy, because a traceback may still export the chunk, which then cannot be cut.
             self._ready.append(bytes(self._chunk[: self._filled]))
         exchange, self._exchange = self._exchange, None
         if exchange is not None:
@@ -290,14 +290,14 @@ class Receiver(asyncio.BufferedProtocol):
     # Called by the event loop -------------------------------------------------------------
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        """Where the next bytes go.
+        """Return the buffer for the next bytes.
 
-        Over TLS `sizehint` is how much is there that is not decrypted yet, and the buffer must
-        have room for more: what asyncio cannot hand over at once is lost if the source closes
-        the connection. Without TLS it is negative.
+        Over TLS `sizehint` is the amount of data that is not decrypted yet, and the buffer must
+        be larger: asyncio loses data that it cannot deliver at once if the source closes the
+        connection. Without TLS it is negative.
         """
         room = sizehint + _TLS_RECORD_BYTES + 1 if sizehint >= 0 else 0
-        if not self.rest_bytes or self._drain_left is not None:  # zero where it is parsed
+        if not self.rest_bytes or self._drain_left is not None:  # zero for a parsed body
             if room > len(self._scratch):
                 self._scratch = bytearray(room)
                 self._scratch_view = memoryview(self._scratch)
@@ -308,12 +308,12 @@ class Receiver(asyncio.BufferedProtocol):
         return buffer
 
     def _body_buffer(self, room: int) -> memoryview:
-        """The rest of the chunk that is being filled, or a new one with room for so much."""
+        """Return the free part of the current chunk, or a new chunk with enough room."""
         free = len(self._chunk) - self._filled
         if self._chunk and free < room and free <= self.rest_bytes:
             self._hand_over()
         if not self._chunk:
-            # One byte more than is due, so that surplus bytes show.
+            # One byte more than expected, to detect surplus bytes.
             is_last = self.rest_bytes <= self._chunk_bytes
             self._chunk = bytearray(self.rest_bytes + 1 if is_last else self._chunk_bytes + room)
             self._filled = 0
@@ -321,13 +321,13 @@ class Receiver(asyncio.BufferedProtocol):
         return memoryview(self._chunk)[self._filled :]
 
     def _hand_over(self) -> None:
-        """Let the chunk be taken as far as it is filled."""
+        """Make the filled part of the chunk available."""
         self._ready.append((self._chunk, self._filled))
         self._chunk = bytearray()
         self._filled = 0
 
     def buffer_updated(self, nbytes: int) -> None:
-        """Take what came."""
+        """Process received bytes."""
         self.timeout.last_received_at = self._loop.time()
         self.timeout.received_bytes += nbytes
         self.answer_bytes += nbytes
@@ -351,8 +351,10 @@ class Receiver(asyncio.BufferedProtocol):
         self.handler.eof_received()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """End what was under way; aiohttp's protocol knows whether a body may end like this."""
-        if exc is not None:  # before the parser takes the end of the connection for the body's
+        """End the request; aiohttp's protocol decides whether a body may end like this."""
+        if (
+            exc is not None
+        ):  # before the parser treats the end of the connection as that of the body
             self._end_with(exc)
         self.handler.connection_lost(exc)
         self._end_with(ConnectionError("the source closed the connection"))
@@ -365,14 +367,14 @@ class Receiver(asyncio.BufferedProtocol):
         """Pass it on."""
         self.handler.resume_writing()
 
-    # What came ----------------------------------------------------------------------------
+    # Received data ----------------------------------------------------------------------------
 
     def _refuse(self) -> None:
-        """Bytes that answer no request: the connection cannot be trusted with another one."""
+        """Close the connection: it sent bytes without a request."""
         self.fail(ConnectionError("the source sent bytes that answer no request"))
 
     def _receive_head(self, nbytes: int) -> None:
-        """Take a head; nearly always it is whole, and the first thing that came."""
+        """Process a head, which nearly always arrives complete in the first read."""
         end = -1 if self._head_tail else self._scratch.find(_HEAD_END, 0, nbytes)
         if end < 0:
             self._parse_head(bytes(self._scratch_view[:nbytes]))
@@ -382,11 +384,11 @@ class Receiver(asyncio.BufferedProtocol):
         self._parse_head(bytes(self._scratch_view[:end]))
         if self._stage is _Stage.HELD:
             self._held = rest
-        elif self._stage is _Stage.HEAD and rest:  # those were empty lines
+        elif self._stage is _Stage.HEAD and rest:  # there were only empty lines
             self._parse_head(rest)
 
     def _parse_head(self, data: bytes) -> None:
-        """Pass on a head, and hold what follows it."""
+        """Pass a head to the parser, and buffer the bytes after it."""
         while data:
             seen = self._head_tail + data
             end = seen.find(_HEAD_END)
@@ -398,7 +400,7 @@ class Receiver(asyncio.BufferedProtocol):
             self.handler.data_received(data[:length])
             self._head_tail = b"" if end >= 0 else seen[1 - len(_HEAD_END) :]
             data = data[length:]
-            if cast("Exchange", self._exchange).has_head():  # there is one in this stage
+            if cast("Exchange", self._exchange).has_head():  # set in this stage
                 self.head_is_exact = end >= 0
                 self._held = data
                 self._stage = _Stage.HELD
@@ -410,10 +412,10 @@ class Receiver(asyncio.BufferedProtocol):
         self._overhead = self._overhead + len(data) if parsed == self._parsed else 0
         self._parsed = parsed
         if self._overhead > _OVERHEAD_BYTES:
-            self.fail(ConnectionError("not an answer: the marks between its chunks do not end"))
+            self.fail(ConnectionError("not an answer: its chunk headers do not end"))
 
     def _fill(self, nbytes: int) -> None:
-        """Count what was written into the chunk; hand it over once it is full, or old."""
+        """Count bytes written to the chunk; deliver it if it is full or old."""
         if not self.rest_bytes:
             self.has_surplus = True
             self.transport.pause_reading()

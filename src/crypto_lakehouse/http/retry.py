@@ -1,4 +1,4 @@
-"""When and after how long a failed request is tried again; tenacity does the trying."""
+"""Retries failed requests with back-off, by tenacity."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["RetryPolicy"]
 
-#: Told of each retry: the attempt that failed (1 is the first), the wait, and the error.
+#: Called before each retry with the failed attempt (1 is the first), the wait, and the error.
 OnRetry = Callable[[int, float, TransferError], Awaitable[None]]
 
 
@@ -40,15 +40,15 @@ class RetryPolicy:
     """Jittered exponential back-off.
 
     The wait before retry n is drawn evenly from the upper half of `first_wait_s * 2**(n-1)`,
-    capped at `longest_wait_s`: the jitter keeps workers that failed together from coming back
-    together, and the lower half is left out so that no retry is at once. A source's Retry-After
-    is obeyed, and a little more is waited, for the same reason.
+    capped at `longest_wait_s`: the jitter keeps workers that failed together from retrying
+    together, and the lower half is excluded so that no retry is immediate. A source's Retry-After
+    is respected with a small extra wait, for the same reason.
 
     Attributes:
-        max_retries: How often a request is tried again.
+        max_retries: How often a request is retried.
         first_wait_s, longest_wait_s: In seconds.
-        longest_retry_after_s: A source's Retry-After is obeyed up to this many seconds.
-        sleep: Waits; a parameter for tests.
+        longest_retry_after_s: A source's Retry-After is respected up to this many seconds.
+        sleep: Sleeps for a number of seconds; a parameter for tests.
         jitter: Draws a float between two bounds; a parameter for tests.
     """
 
@@ -69,13 +69,13 @@ class RetryPolicy:
         function: Callable[..., Awaitable[_Result]],
         *arguments: object,
     ) -> _Result:
-        """Call a coroutine function until it succeeds or may not be tried again.
+        """Call a coroutine function until it succeeds or must not be retried.
 
-        tenacity is set up only where the first call has failed: its bookkeeping costs as much
+        tenacity is only set up after the first call has failed: its bookkeeping costs as much
         as a small request, and nearly every request succeeds.
 
         Raises:
-            TransferError: The last one, as it is.
+            TransferError: The last error, unchanged.
         """
         failures: list[TransferError] = []
         try:
@@ -93,13 +93,13 @@ class RetryPolicy:
         return await self.attempts(on_retry)(again)
 
     def attempts(self, on_retry: OnRetry) -> AsyncRetrying:
-        """Return what calls a coroutine function until it succeeds or may not be tried again.
+        """Return a tenacity object that calls a function until it succeeds or must not be retried.
 
-        The last error is raised as it is; an error that is not transient ends the attempts.
+        The last error is raised unchanged; an error that is not transient ends the attempts.
         """
         from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt
 
-        async def tell(state: RetryCallState) -> None:
+        async def report(state: RetryCallState) -> None:
             await on_retry(state.attempt_number, state.upcoming_sleep, _error_of(state))
 
         return AsyncRetrying(
@@ -107,7 +107,7 @@ class RetryPolicy:
             stop=stop_after_attempt(self.max_retries + 1),
             wait=self._wait_s,
             retry=retry_if_exception(_is_transient),
-            before_sleep=tell,
+            before_sleep=report,
             reraise=True,
         )
 
@@ -121,5 +121,5 @@ class RetryPolicy:
 
 
 def _error_of(state: RetryCallState) -> TransferError:
-    """The error of the attempt that was just made; `_is_transient` let only ours through."""
+    """Return the error of the last attempt, which `_is_transient` limits to `TransferError`."""
     return cast("TransferError", state.outcome and state.outcome.exception())

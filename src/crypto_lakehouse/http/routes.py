@@ -1,7 +1,7 @@
-"""Which aiohttp session a request goes through: directly, or by which proxy.
+"""Selects the aiohttp session and the proxy of a request.
 
-The sessions are the documented ones, with nothing that a source does not need: no cookies, no
-decoding, no credentials of `~/.netrc`, no proxies but those that the configuration allows.
+The sessions are aiohttp's documented ones, reduced to what a source needs: no cookies, no decoding,
+no credentials from `~/.netrc`, and only the proxies that the configuration allows.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ __all__ = [
     "SessionRoute",
 ]
 
-#: A connection that was idle for longer, in seconds, is not trusted with a request: a NAT on the
-#: way may have forgotten it, which shows as silence only.
+#: A connection that was idle for longer, in seconds, is not reused: a NAT in between may have
+#: dropped it, which would only show as silence.
 IDLE_LIMIT_S = 60.0
 
 #: aiohttp's read buffer. Bodies that it parses arrive in pieces of up to twice this many bytes.
 READ_BUFFER_BYTES = 1 << 20
 
-#: No line of a head is longer: a redirect may name a long URL, which is then refused by name.
+#: The longest line of a response head. A redirect may contain a long URL, which the error quotes.
 HEAD_LINE_BYTES = 1 << 16
 
 
@@ -42,9 +42,9 @@ class Route:
 
     Attributes:
         session: The session that sends them.
-        proxy: The HTTP proxy on the way, without user information; None where there is none.
-        proxy_authorization: What the proxy wants to know, as a header's value.
-        options: What the session must be given with each request.
+        proxy: The HTTP proxy, without user information; None if there is none.
+        proxy_authorization: The value of the `Proxy-Authorization` header, if any.
+        options: Arguments that the session needs with each request.
     """
 
     session: aiohttp.ClientSession
@@ -57,35 +57,35 @@ class Routes(Protocol):
     """Finds the route of a request."""
 
     def of(self, url: URL) -> Route:
-        """The route of a request to this URL."""
+        """Return the route of a request to this URL."""
         ...
 
 
 @frozen(eq=False)
 class SessionRoute:
-    """The one route of an application's own session, whose settings hold."""
+    """The single route of an application's own session, which keeps its settings."""
 
     route: Route
 
     def of(self, url: URL) -> Route:  # noqa: ARG002 - all URLs alike
-        """The session, whatever the URL is."""
+        """Return the session's route for any URL."""
         return self.route
 
 
 @define(eq=False)
 class EngineRoutes:
-    """The engine's own sessions: one for direct requests and HTTP proxies, one a SOCKS proxy.
+    """The engine's own sessions: one for direct requests and HTTP proxies, one per SOCKS proxy.
 
     Args:
-        connections: How many connections a session may hold open, 0 for any number.
-        timeout_s: How long a source may be silent, in seconds; only sessions that send the
-            requests themselves look after it.
-        proxy_of: The proxy of a request, with its user information; None where there is none.
-        make_tls: Makes the TLS context, when the first https request is sent.
-        addresses_kept_s: For so long the addresses of a host are not looked up again, in seconds.
+        connections: How many connections a session may keep open; 0 means no limit.
+        timeout_s: How long a source may be silent, in seconds; only used by sessions that send
+            requests themselves.
+        proxy_of: Returns the proxy of a request, with its user information; None for none.
+        make_tls: Creates the TLS context, when the first https request is sent.
+        addresses_kept_s: How long the addresses of a host are cached, in seconds.
 
     Attributes:
-        made_tls: The context, once an https request was sent.
+        made_tls: The TLS context; None before the first https request.
     """
 
     connections: int
@@ -101,7 +101,7 @@ class EngineRoutes:
     _is_closed: bool = field(init=False, default=False)
 
     def of(self, url: URL) -> Route:
-        """The route of a request to this URL.
+        """Return the route of a request to this URL.
 
         Raises:
             ConnectionError: The sessions are closed.
@@ -134,7 +134,7 @@ class EngineRoutes:
         return Route(self._session(None), bare, authorization, {**options, "proxy": bare})
 
     def tls(self) -> ssl.SSLContext:
-        """How TLS is spoken; certificates and host names are always checked."""
+        """Return the TLS context; certificates and host names are always checked."""
         if self.made_tls is None:
             self.made_tls = self.make_tls()
         return self.made_tls
@@ -155,7 +155,7 @@ class EngineRoutes:
         return session
 
     async def aclose(self) -> None:
-        """Close every session with its connections; there will be no others."""
+        """Close all sessions and their connections; no new ones are opened."""
         self._is_closed = True
         for session in self._sessions.values():
             await session.close()
@@ -168,8 +168,8 @@ def _connector(routes: EngineRoutes, socks: URL | None) -> aiohttp.BaseConnector
         "keepalive_timeout": IDLE_LIMIT_S,
     }
     if socks is None:
-        # The system's resolver, as every other program's: aiohttp would take another one, where
-        # there is a package for it.
+        # The resolver of the system, which other programs use, too. aiohttp would use another one
+        # if aiodns is installed.
         return aiohttp.TCPConnector(resolver=aiohttp.ThreadedResolver(), **settings)
     from crypto_lakehouse.http.socks import socks_connector
 

@@ -1,7 +1,7 @@
-"""List what a source holds: S3 ListObjects, version 1, a page at a time.
+"""Lists a source page by page, with S3 ListObjects, version 1.
 
-A page that cannot be had is an error and never the end: what is not known to be absent may be
-there.
+A page that cannot be fetched is an error, never the end of the listing: archives that are not known
+to be absent may exist.
 
 Source: docs/archive.md#listing.
 """
@@ -35,30 +35,30 @@ from crypto_lakehouse.http.transport import Transport, object_url, server_error
 
 __all__ = ["Lister"]
 
-#: Statuses with which a source says that it has no listing, and not that it is in trouble.
+#: Statuses that mean that a source has no listing, as opposed to a temporary failure.
 _NO_LISTING = frozenset({400, 401, 403, 404, 405, 406, 410, 501})
 
-#: What S3 answers to one request at most.
+#: The most keys that S3 returns for one request.
 _MAX_KEYS = 1000
 
 
 class _Stuck(ListingMalformed):
-    """A listing that would never end; asking again would not help."""
+    """A listing that would never end; a retry would not help."""
 
     transient = False
 
 
 @define
 class Lister:
-    """Lists one source, with retries, under one limit; many prefixes may be listed concurrently.
+    """Lists one source, with retries and a concurrency limit; prefixes may be listed in parallel.
 
     Args:
-        transport: Answers requests.
-        base: The listing's address: the endpoint and the bucket, or a host that is the bucket.
-        retry: When to try again.
-        limiter: Bounds the requests under way; held neither between pages nor between tries.
-        emit: Told of retries.
-        requests: Counts the requests made.
+        transport: Sends requests.
+        base: The URL of the listing: endpoint and bucket, or the host of the bucket.
+        retry: The retry policy.
+        limiter: Limits parallel requests; not held between pages or retries.
+        emit: Receives an event for each retry.
+        requests: The number of requests sent.
     """
 
     transport: Transport
@@ -69,11 +69,11 @@ class Lister:
     requests: int = field(default=0)
 
     async def check(self) -> None:
-        """Ask for one entry.
+        """Request one entry, to check that there is a listing.
 
         Raises:
-            NoListing: The source answers, but has no listing here.
-            ListingError: It does not answer, or not as it should.
+            NoListing: The source responds, but has no listing here.
+            ListingError: The source does not respond, or its response is invalid.
         """
         prefix = "data/"
         try:
@@ -104,21 +104,21 @@ class Lister:
     async def pages(
         self, prefix: str, *, after: str = "", delimiter: str = "", page_keys: int = _MAX_KEYS
     ) -> AsyncGenerator[ListingPage]:
-        """Yield a prefix's pages, in order, until the listing ends or the caller stops.
+        """Yield the pages of a prefix in order, until the listing ends or the caller stops.
 
         Args:
-            prefix: A key prefix that ends with a slash; `.../1m` would also find `.../1mo/`.
-            after: Only keys behind this one, in the order of their UTF-8 bytes.
-            delimiter: `/` rolls up what lies below folders; empty lists every object.
-            page_keys: How many entries a page may have, from 1 to 1000.
+            prefix: A key prefix that ends with a slash; `.../1m` would also match `.../1mo/`.
+            after: Only list keys after this one, in the order of their UTF-8 bytes.
+            delimiter: `/` groups the keys below each folder; empty lists every object.
+            page_keys: The most entries of a page, from 1 to 1000.
 
         Raises:
-            ListingError: A page could not be had, after all retries.
+            ListingError: A page could not be fetched, after all retries.
         """
         if not prefix.endswith("/"):
             raise ValueError(f"the prefix `{prefix}` must end with a slash")
         if page_keys < 1:
-            # S3 answers 0 with a page that is empty and says that it is the last.
+            # For 0, S3 returns an empty page that is marked as the last one.
             raise ValueError(f"a page of {page_keys} keys would look like an empty listing")
         has_more = True
         while has_more:
@@ -131,11 +131,11 @@ class Lister:
             after = _last(parsed)
 
     async def _retried(self, prefix: str, after: str, delimiter: str, page_keys: int) -> ParsedPage:
-        attempts = self.retry.attempts(partial(self._tell_of_retry, prefix))
+        attempts = self.retry.attempts(partial(self._report_retry, prefix))
         page: ParsedPage = await attempts(self._page, prefix, after, delimiter, page_keys)
         return page
 
-    async def _tell_of_retry(
+    async def _report_retry(
         self, prefix: str, attempt: int, wait_s: float, error: TransferError
     ) -> None:
         reason = redact(str(error))
@@ -183,8 +183,8 @@ def _check(page: ParsedPage, asked: Mapping[str, str], url: str) -> None:
     _check_order(keys, prefix, after, url)
     _check_order(page.folders, prefix, after, url)
     for folder in page.folders:
-        # A folder that nobody asked for hides the objects in it, and one that is the prefix
-        # itself would be gone into for ever.
+        # A folder that was not requested would hide its objects, and one that equals the prefix
+        # would cause endless recursion.
         if not delimiter or folder.find(delimiter, len(prefix)) != len(folder) - len(delimiter):
             raise _not_asked_for(folder, url)
     if delimiter and (deep := [key for key in keys if delimiter in key[len(prefix) :]]):
@@ -206,17 +206,19 @@ def _check_order(keys: Sequence[str], prefix: str, after: str, url: str) -> None
 def _check_marker(page: ParsedPage, prefix: str, after: str, url: str) -> None:
     marker = _last(page)
     if marker <= after or marker < _last_entry(page):
-        raise _Stuck(url, "malformed listing: it goes on where it has been already")
+        raise _Stuck(url, "malformed listing: its next page is not after this one")
     if not marker.startswith(prefix):
-        raise _Stuck(url, f"malformed listing: it goes on at `{marker[:200]}`, outside of it")
+        raise _Stuck(
+            url, f"malformed listing: its next page `{marker[:200]}` is outside the prefix"
+        )
 
 
 def _not_asked_for(key: str, url: str) -> ListingMalformed:
-    return ListingMalformed(url, f"malformed listing: `{key[:200]}` was not asked for")
+    return ListingMalformed(url, f"malformed listing: `{key[:200]}` was not requested")
 
 
 def _last(page: ParsedPage) -> str:
-    """Where the next page begins: S3 says so only where a delimiter was sent."""
+    """Return the marker of the next page; S3 only sends one if there is a delimiter."""
     return page.next_marker or _last_entry(page)
 
 
@@ -226,5 +228,5 @@ def _last_entry(page: ParsedPage) -> str:
 
 
 def _said(error: TransferError) -> str:
-    """An error's text on one line, without secrets."""
+    """Return the text of an error on one line, without secrets."""
     return " ".join(redact(str(error)).split())

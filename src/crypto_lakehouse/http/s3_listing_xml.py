@@ -1,4 +1,4 @@
-"""Parse one page of an S3 listing as its bytes arrive: no tree, no entities, no second copy.
+"""Parses one page of an S3 listing as its bytes arrive, without a tree, entities or copies.
 
 Source: Amazon S3, ListObjects version 1; docs/archive.md#listing.
 """
@@ -19,30 +19,30 @@ from crypto_lakehouse.core.listed import ListedObject
 
 __all__ = ["PAGE_LIMIT_BYTES", "NotAListing", "PageParser", "ParsedPage"]
 
-#: A page of 1000 entries is about 400 kB, and 8 MB where every key is as long as keys can be.
+#: A page of 1000 entries has about 400 kB, or 8 MB if every key has the maximum length.
 PAGE_LIMIT_BYTES = 16 << 20
 
-#: A key has 1024 bytes at most. A tag or a comment that does not end is looked at again with each
-#: piece that comes; without a bound that would take seconds, in which nothing else is done.
+#: A key has at most 1024 bytes. expat scans a tag or comment without an end again with every piece;
+#: without a limit this would block the event loop for seconds.
 _TOKEN_LIMIT_BYTES = 1 << 16
 
-#: S3 sends 1000 at most; millions of tiny ones would take ten times the page's own memory.
+#: S3 sends at most 1000; millions of tiny entries would take ten times the memory of the page.
 _ENTRY_LIMIT = 10_000
 
 _ROOT = "ListBucketResult"
 
-#: As many digits as 2**63 - 1 has, the largest number that the ledger holds; a bound on the text,
-#: as Python refuses to read numbers of thousands of digits.
+#: The number of digits of 2**63 - 1, the largest number that the ledger can store. The text is
+#: limited because Python refuses to parse numbers with thousands of digits.
 _MAX_SIZE_DIGITS = 19
 _SIZE_LIMIT = 1 << 63
 
-#: C0, DEL and C1: no key has them, and in a message they would command the reader's terminal.
+#: C0, DEL and C1: no key contains them, and in a message they would control the terminal.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
-#: A listing nests four deep; an unbounded depth would take memory far beyond the page's own.
+#: A listing has four levels; unlimited nesting would take far more memory than the page.
 _DEEPEST = 16
 
-#: What expat says of a document that ends too early; it may say so late, or not before the end.
+#: expat's errors for a document that ends too early; it may report them only at the end.
 _CUT_OFF = frozenset(
     codes[message]
     for message in (
@@ -53,25 +53,25 @@ _CUT_OFF = frozenset(
     )
 )
 
-#: The elements whose text is wanted; what else a page holds is passed over.
+#: The elements whose text is needed; all others are skipped.
 _WANTED = frozenset(
     {"Key", "LastModified", "ETag", "Size", "Prefix", "IsTruncated", "NextMarker", "EncodingType"}
 )
 
 
 class NotAListing(ListingMalformed):
-    """The source answered with something that is no listing at all."""
+    """The response of the source is not a listing."""
 
     transient = False
 
 
 @frozen
 class ParsedPage:
-    """One page, as it says itself.
+    """The content of one page.
 
     Attributes:
         folders: Common prefixes.
-        next_marker: Where the next page begins, None where the page does not say.
+        next_marker: The marker of the next page; None if the page has none.
     """
 
     objects: tuple[ListedObject, ...]
@@ -81,10 +81,10 @@ class ParsedPage:
 
 
 class PageParser:
-    """Feed it a page's bytes, in any pieces, then `close` it.
+    """An incremental parser: `feed` it the bytes of a page in any pieces, then `close` it.
 
     Args:
-        url: Where the page comes from, for errors; without secrets.
+        url: The URL of the page, for errors; without secrets.
     """
 
     def __init__(self, url: str) -> None:
@@ -97,7 +97,7 @@ class PageParser:
         self._has_begun = False
         self._path: list[str] = []
         self._text: list[str] = []
-        # Whatever the document says of its encoding: another one would run Python's own codecs.
+        # Ignores the declared encoding: any other one would run Python's codecs.
         self._parser = expat.ParserCreate(encoding="UTF-8", namespace_separator=None)
         self._parser.buffer_text = True
         self._parser.StartElementHandler = self._start
@@ -105,11 +105,11 @@ class PageParser:
         self._parser.StartDoctypeDeclHandler = self._doctype
 
     def feed(self, data: bytes | bytearray) -> None:
-        """Take the next bytes.
+        """Parse the next bytes.
 
         Raises:
-            ListingMalformed: They cannot belong to a listing, or are too many.
-            NotAListing: They begin something else.
+            ListingMalformed: The bytes are not valid in a listing, or too many.
+            NotAListing: The document is not a listing.
         """
         self._received += len(data)
         if self._received > PAGE_LIMIT_BYTES:
@@ -119,10 +119,10 @@ class PageParser:
             raise self._fault("a tag or a comment that does not end")
 
     def close(self) -> ParsedPage:
-        """End the page.
+        """End the page and return its content.
 
         Raises:
-            ListingMalformed: It is cut off, or does not say what a page must.
+            ListingMalformed: The page is cut off, or lacks a required element.
         """
         self._parse(b"", final=True)
         truncated = self._facts.get("IsTruncated", "").strip()
@@ -131,7 +131,7 @@ class PageParser:
         decode = self._decoder()
         marker = self._facts.get("NextMarker") or None
         if marker is not None and truncated == "false":
-            raise self._fault("it says that it is the last page, and names a next one")
+            raise self._fault("it is marked as the last page, but has a next marker")
         page = ParsedPage(
             objects=tuple(self._objects)
             if decode is None
@@ -150,9 +150,9 @@ class PageParser:
             self._parser.Parse(data, final)
         except expat.ExpatError as error:
             is_cut = error.code in _CUT_OFF
-            # A body that breaks off may come whole the next time; another document stays one.
+            # A retry may complete a body that was cut off, but does not change another document.
             is_other = not self._has_begun and not (is_cut and self._received)
-            reason = "it is cut off" if is_cut and self._received else f"it is no XML: {error}"
+            reason = "it is cut off" if is_cut and self._received else f"it is not XML: {error}"
             kind = NotAListing if is_other else ListingMalformed
             raise kind(self._url, f"malformed listing: {reason}") from error
 
@@ -166,16 +166,16 @@ class PageParser:
 
     def _decoded(self, text: str) -> str:
         try:
-            # S3 encodes as forms do: a plus is a space.
+            # S3 encodes like HTML forms: a plus is a space.
             return unquote(text.replace("+", " "), errors="strict")
         except UnicodeDecodeError as error:
             raise self._fault("a key that is not UTF-8") from error
 
     def _check_texts(self, page: ParsedPage) -> ParsedPage:
-        """Refuse control characters, which XML lets through in part, and URL encoding entirely."""
+        """Refuse control characters: XML allows some of them, and URL encoding all."""
         texts = (*(item.key for item in page.objects), *page.folders, page.next_marker or "")
         for text in texts:
-            # The first question is much the cheaper one, and answers for nearly every key.
+            # The first check is much cheaper, and sufficient for nearly every key.
             if not text.isprintable() and _CONTROL.search(text):
                 raise self._fault(f"a control character in {_shown(text)}")
         return page
@@ -186,8 +186,8 @@ class PageParser:
     # Called by the parser --------------------------------------------------------------------
 
     def _doctype(self, *_: object) -> None:
-        # Before any entity is declared: a page of HTML, or an attack.
-        raise NotAListing(self._url, "no listing: it declares a document type")
+        # An HTML page or an attack; refused before an entity is declared.
+        raise NotAListing(self._url, "not a listing: it declares a document type")
 
     def _start(self, name: str, _attributes: dict[str, str]) -> None:
         name = name.rpartition(":")[2]
@@ -205,7 +205,7 @@ class PageParser:
 
     def _begin(self, name: str) -> None:
         if name != _ROOT:
-            raise NotAListing(self._url, f"no listing: the document is a `{name[:40]}`")
+            raise NotAListing(self._url, f"not a listing: the document is a `{name[:40]}`")
         self._has_begun = True
 
     def _end(self, _name: str) -> None:
@@ -229,7 +229,7 @@ class PageParser:
                 self._bound(len(self._folders))
             return
         if name in into:
-            raise self._fault(f"it says `{name}` twice")
+            raise self._fault(f"it has `{name}` twice")
         into[name] = text
 
     def _bound(self, entries: int) -> None:
@@ -247,5 +247,5 @@ class PageParser:
 
 
 def _shown(text: str) -> str:
-    """A foreign text for a message: short, and on one line."""
+    """Return text of the source for a message: short, and on one line."""
     return f"`{ascii(text[:40])[1:-1]}`" if _CONTROL.search(text) else f"`{text[:40]}`"

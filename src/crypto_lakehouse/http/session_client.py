@@ -1,7 +1,7 @@
-"""A client over aiohttp's documented session, and what aiohttp's errors become.
+"""A client on aiohttp's documented session, and the translation of aiohttp's errors.
 
-For applications that share their own session with the engine, and in place of `exchange` where
-the installed aiohttp lacks a name that it needs.
+It serves applications that share their own session with the engine, and replaces `exchange` if the
+installed aiohttp lacks a name that `exchange` needs.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ __all__ = ["AiohttpClient", "transfer_error"]
 
 @define
 class AiohttpClient:
-    """Sends requests through aiohttp sessions, which are used and not closed.
+    """Sends requests through aiohttp sessions, without closing them.
 
-    What a session sets for its own requests holds (headers, authorization, cookies, proxies,
-    tracing, middlewares), but for what would change bytes or end a long body: decoding,
-    redirects, statuses as exceptions, and time limits are the engine's.
+    The settings of a session apply (headers, authorization, cookies, proxies, tracing,
+    middlewares), except those that would change bytes or end a long body: the engine sets decoding,
+    redirects, statuses as exceptions, and time limits.
 
     Args:
-        routes: Which session a request goes through.
+        routes: Selects the session of a request.
         timeout_s: How long a source may be silent, in seconds.
     """
 
@@ -48,10 +48,10 @@ class AiohttpClient:
     timeout_s: float
 
     async def send(self, url: URL, headers: Mapping[str, str]) -> _HttpResponse:
-        """Send a GET and wait for the head of its answer.
+        """Send a GET and wait for the head of the response.
 
         Raises:
-            TransferError: No answer.
+            TransferError: There is no response.
         """
         route = self.routes.of(url)
         if route.proxy_authorization is not None and url.scheme == "http":
@@ -75,7 +75,7 @@ class AiohttpClient:
 
 
 class _HttpResponse:
-    """One aiohttp response as our `Answer`."""
+    """An aiohttp response as an `Answer`."""
 
     __slots__ = ("_response", "_url", "headers", "size_bytes", "status")
 
@@ -103,14 +103,14 @@ class _HttpResponse:
             yield chunk
 
     def release(self) -> None:
-        """Give the connection back; where the body was not read to its end, it is closed."""
+        """Return the connection to the pool, or close it if the body was not read to its end."""
         if not self._response.content.at_eof():
             self._response.close()
         self._response.release()
 
 
-class _translated:  # noqa: N801 - reads as a statement; a class, as it is on the hot path
-    """Turn aiohttp's and the socket's errors into ours."""
+class _translated:  # noqa: N801 - used like a function; a class, because it is on the hot path
+    """Translates the errors of aiohttp and the socket to those of this package."""
 
     __slots__ = ("expected", "received", "url")
 
@@ -132,11 +132,11 @@ class _translated:  # noqa: N801 - reads as a statement; a class, as it is on th
 
 
 def transfer_error(url: URL, error: Exception) -> TransferError:
-    """Make our error of what aiohttp, the socket or the system said of a request."""
+    """Return the `TransferError` for an error of aiohttp, the socket or the system."""
     address = str(url)
     if isinstance(error, TimeoutError):
-        ours = str(error).startswith("the source")
-        return TimedOut(address, str(error) if ours else SILENT)
+        is_own = str(error).startswith("the source")
+        return TimedOut(address, str(error) if is_own else SILENT)
     if isinstance(error, aiohttp.ClientResponseError):
         _forget_headers(error)
     if isinstance(error, aiohttp.ClientHttpProxyError):
@@ -157,18 +157,18 @@ def transfer_error(url: URL, error: Exception) -> TransferError:
 
 
 def _forget_headers(error: aiohttp.ClientResponseError) -> None:
-    """Take from an error the request that it holds: its headers may hold a password."""
+    """Remove the request headers from an error, because they may contain a password."""
     error.request_info = error.request_info._replace(headers=CIMultiDictProxy(CIMultiDict()))
     error.args = (error.request_info, ())
     error.history = ()
 
 
 def _unreachable(error: aiohttp.ClientConnectorError) -> str:
-    """Say what could not be connected to: the source, or the proxy on the way."""
+    """Return the message of a failed connection to the source or the proxy."""
     what = "the proxy " if isinstance(error, aiohttp.ClientProxyConnectionError) else ""
     return f"cannot connect to {what}{error.host}:{error.port}: {_reason(error.os_error)}"
 
 
 def _reason(error: BaseException) -> str:
-    """What a foreign error says, on one line and without secrets; its kind if it says nothing."""
+    """Return the text of an error on one line without secrets; its type if it has no text."""
     return " ".join(redact(str(error)).split()) or type(error).__name__

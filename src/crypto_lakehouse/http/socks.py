@@ -1,4 +1,4 @@
-"""aiohttp's connector through a SOCKS proxy; needs the extra `socks`, and is imported for it."""
+"""aiohttp's connector for SOCKS proxies; only imported if needed, with the extra `socks`."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _KINDS = {"socks5": ProxyType.SOCKS5, "socks4": ProxyType.SOCKS4}
 
 
 def socks_connector(proxy: URL, settings: dict[str, Any]) -> aiohttp.BaseConnector:
-    """Make a connector whose every connection leads through the proxy.
+    """Return a connector that opens every connection through the proxy.
 
     Args:
-        proxy: Its URL, with user information and port.
-        settings: What every connector of the engine is made with.
+        proxy: The URL of the proxy, with user information and port.
+        settings: Arguments for every connector of the engine.
     """
     return _Connector(
         proxy_type=_KINDS[proxy.scheme[:6]],
@@ -32,18 +32,18 @@ def socks_connector(proxy: URL, settings: dict[str, Any]) -> aiohttp.BaseConnect
         port=proxy.port or 1080,
         username=proxy.user,
         password=proxy.password,
-        rdns=True,  # the proxy looks names up: this machine may not know them
+        rdns=True,  # the proxy resolves names: this machine may not be able to
         **settings,
     )
 
 
 class _Connector(ProxyConnector):
     async def connect(self, *arguments: Any, **options: Any) -> Any:
-        """As aiohttp's; what the proxy says is an error of the system's kind.
+        """Connect like aiohttp; errors of the proxy become `OSError`s.
 
         Raises:
-            ConnectionError: The proxy cannot be reached, refuses, or is none.
-            TimeoutError: It was silent for too long.
+            ConnectionError: The proxy cannot be reached, refuses, or does not speak SOCKS.
+            TimeoutError: The proxy was silent for too long.
         """
         try:
             return await super().connect(*arguments, **options)

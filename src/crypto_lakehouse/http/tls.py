@@ -1,4 +1,4 @@
-"""How TLS is spoken: certificates and host names are always checked, against whom is said here."""
+"""Creates the TLS context; certificates and host names are always checked."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from crypto_lakehouse.core.messages import shown
 
 __all__ = ["tls_context"]
 
-#: What is to be done about a file that brings no certificates; and about a folder of them.
-_NAME_A_FILE = "name a PEM file of certificate authorities, or leave it out for the system's"
-_NAME_A_FOLDER = "name a directory of certificate authorities, or leave it out for the system's"
+#: What to do about a file, or a directory, without certificates.
+_NAME_A_FILE = "name a PEM file of certificate authorities, or unset it to use the system's"
+_NAME_A_FOLDER = "name a directory of certificate authorities, or unset it to use the system's"
 
 
 def tls_context(ca_bundle: str | None, environ: Mapping[str, str]) -> ssl.SSLContext:
-    """Make the context that every connection with TLS is opened with.
+    """Create the context for all TLS connections.
 
     Args:
-        ca_bundle: A PEM file of the authorities that are trusted, and no others. None is the
-            system's, or those that `SSL_CERT_FILE` and `SSL_CERT_DIR` name.
-        environ: The process's variables. They are checked here; OpenSSL reads its own.
+        ca_bundle: A PEM file with the only trusted authorities. None means those of the system, or
+            those that `SSL_CERT_FILE` and `SSL_CERT_DIR` name.
+        environ: The environment variables to check; OpenSSL reads those of the process.
 
     Raises:
-        ConfigurationError: What is named brings no certificate; OpenSSL would say nothing of a
-            variable that leads nowhere, and every source would be refused.
+        ConfigurationError: A file or directory has no certificate. OpenSSL would silently ignore
+            such a variable, and refuse every source.
     """
     if ca_bundle is not None:
         _check_file("$.ca_bundle", ca_bundle)
@@ -40,28 +40,26 @@ def tls_context(ca_bundle: str | None, environ: Mapping[str, str]) -> ssl.SSLCon
 
 def _check_variables(environ: Mapping[str, str]) -> None:
     path = environ.get("SSL_CERT_FILE")
-    if (
-        path is not None
-    ):  # OpenSSL takes an empty name for a file, too, and trusts no authority then
+    if path is not None:  # with an empty name OpenSSL trusts no authority
         _check_file("SSL_CERT_FILE", path)
     folders = environ.get("SSL_CERT_DIR")
     if folders and not any(map(os.path.isdir, folders.split(os.pathsep))):
-        fault = f"`{shown(folders)}` is no directory; {_NAME_A_FOLDER}"
+        fault = f"`{shown(folders)}` is not a directory; {_NAME_A_FOLDER}"
         raise ConfigurationError([Problem("SSL_CERT_DIR", fault)])
 
 
 def _check_file(place: str, path: str) -> None:
-    """Refuse a file that brings no certificate.
+    """Refuse a file without a certificate.
 
     Raises:
-        ConfigurationError: It does not, or it cannot be read.
+        ConfigurationError: The file has no certificate, or cannot be read.
     """
     if fault := _fault(path):
         raise ConfigurationError([Problem(place, f"`{shown(path)}` {fault}; {_NAME_A_FILE}")])
 
 
 def _fault(path: str) -> str:
-    """Say why a file brings no certificate; empty where it does."""
+    """Return why a file has no valid certificate; empty if it has one."""
     try:
         text = Path(path).read_bytes()
     except IsADirectoryError:
@@ -74,5 +72,5 @@ def _fault(path: str) -> str:
     try:
         trial.load_verify_locations(cafile=path)
     except ssl.SSLError:
-        return "holds no certificate in PEM, or one that is damaged"
-    return "" if trial.cert_store_stats()["x509"] else "holds no certificate"
+        return "contains no PEM certificate, or a damaged one"
+    return "" if trial.cert_store_stats()["x509"] else "contains no certificate"

@@ -1,8 +1,8 @@
-"""The HTTP client behind a small interface, and what every request goes through.
+"""The transport of all requests, and the interface of the client below it.
 
-A transport answers one GET. It follows redirects only to hosts that the configuration names,
-never decodes a body (an archive's bytes are hashed as published), and keeps no cookies. Below it
-is a client that sends what it is told: the engine's (`exchange`), or one over an aiohttp session
+A transport performs one GET. It follows redirects only to hosts that the configuration names, never
+decodes a body (an archive's bytes are hashed as published), and stores no cookies. Below it is a
+client that only sends requests: the engine's (`exchange`), or one on an aiohttp session
 (`session_client`).
 """
 
@@ -39,28 +39,28 @@ __all__ = [
 
 _MAX_REDIRECTS = 5
 
-#: No file is as long; nor could the ledger keep the number.
+#: No file is this long, and the ledger cannot store the number.
 _IMPOSSIBLE_BYTES = 1 << 63
 
-#: Keys that quoting would not change, which nearly all are.
+#: Keys that do not change by quoting, like nearly all keys.
 _PLAIN_KEY = re.compile(r"[A-Za-z0-9/._~-]+", re.ASCII)
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
 class Response(Protocol):
-    """The answer to one GET; its body can be read once, and whole or not at all."""
+    """The response to one GET; its body can be read once, either as a whole or in chunks."""
 
     status: int
     headers: Mapping[str, str]
     size_bytes: int | None
-    """The announced length of the body, None where none is announced."""
+    """The announced length of the body; None if there is none."""
 
     async def read(self, limit: int) -> bytes:
         """Read the body, at most `limit` bytes of it.
 
         Raises:
-            TransferError: The body broke off, or nothing came for too long.
+            TransferError: The body was cut off, or the source was silent for too long.
         """
         ...
 
@@ -70,27 +70,27 @@ class Response(Protocol):
 
 
 class Answer(Response, Protocol):
-    """A response whose connection somebody must give back."""
+    """A response whose connection the caller must release."""
 
     def release(self) -> None:
-        """Give the connection back; what is unread of the body is lost."""
+        """Release the connection; the unread part of the body is lost."""
         ...
 
 
 class Client(Protocol):
-    """Sends one request as it is told: no redirects, no user information, no cookies."""
+    """Sends single requests: without redirects, user information or cookies."""
 
     async def send(self, url: URL, headers: Mapping[str, str]) -> Answer:
-        """Send a GET and wait for the head of its answer.
+        """Send a GET and wait for the head of the response.
 
         Raises:
-            TransferError: No answer.
+            TransferError: There is no response.
         """
         ...
 
 
 class Transport(Protocol):
-    """Something that answers GET requests."""
+    """Performs GET requests."""
 
     def get(self, url: URL, headers: Mapping[str, str]) -> AbstractAsyncContextManager[Response]:
         """Send one request; leaving the context releases the connection."""
@@ -98,7 +98,7 @@ class Transport(Protocol):
 
 
 def object_url(base: URL, key: str) -> URL:
-    """Build an object's URL; the one place where a key is percent-encoded, as UTF-8."""
+    """Return the URL of an object; keys are percent-encoded as UTF-8 here and nowhere else."""
     bare, folder = _bare(base)
     path = key if _PLAIN_KEY.fullmatch(key) else quote(key, safe="/")
     return bare.with_path(f"{folder}/{path}", encoded=True)
@@ -106,19 +106,19 @@ def object_url(base: URL, key: str) -> URL:
 
 @lru_cache(maxsize=8)
 def _bare(base: URL) -> tuple[URL, str]:
-    """A base URL without user information, and its path without a slash at the end."""
+    """Return a base URL without user information, and its path without a trailing slash."""
     return base.with_user(None), base.raw_path.rstrip("/")
 
 
 @define
 class HttpTransport:
-    """A transport over a client: hosts, redirects and the cap are looked after here.
+    """A transport on a client; it handles hosts, redirects and rate limits.
 
     Args:
         client: Sends requests.
-        hosts: The hosts that may be talked to.
-        bytes_rate: Is paid for each body byte, where the run is capped.
-        requests_rate: Is paid for each request, where the run is capped.
+        hosts: The hosts that requests may go to.
+        bytes_rate: Limits body bytes; None for no limit.
+        requests_rate: Limits requests; None for no limit.
     """
 
     client: Client
@@ -130,12 +130,12 @@ class HttpTransport:
         """Send one request, and follow the redirects that are allowed.
 
         Raises:
-            TransferError: No answer, or a redirect that is refused.
+            TransferError: There is no response, or a redirect is refused.
         """
         return _Exchange(self, url, headers)
 
     async def open(self, url: URL, headers: Mapping[str, str]) -> Answer:
-        """As `get`; the caller releases the answer."""
+        """Like `get`, but the caller must release the answer."""
         for _ in range(_MAX_REDIRECTS + 1):
             if self.requests_rate is not None:
                 await self.requests_rate.pay()
@@ -148,7 +148,7 @@ class HttpTransport:
         raise RedirectRefused(str(url), f"more than {_MAX_REDIRECTS} redirects")
 
     def _signed(self, url: URL, headers: Mapping[str, str]) -> Mapping[str, str]:
-        """Add user information, for the source that it is of and for no other host."""
+        """Add the user information of a source to requests to this source only."""
         if not self.hosts.has_users:
             return headers
         source = self.hosts.source_of(url)
@@ -161,14 +161,14 @@ class HttpTransport:
             target = url.join(URL(location))
             refusal = self.hosts.refusal(url, target)
         except ValueError:
-            target, refusal = URL(), "that is no URL; ask the source's owner"
+            target, refusal = URL(), "it is not a URL; ask the owner of the source"
         if not refusal:
             return target
         raise RedirectRefused(str(url), f"redirect to `{shown(location)}` refused: {refusal}")
 
 
 class _Exchange:
-    """One request and its answer; a class, as a generator costs more on the hot path."""
+    """One request and its answer; a class, because a generator is slower on the hot path."""
 
     __slots__ = ("_answer", "_headers", "_transport", "_url")
 
@@ -189,7 +189,7 @@ class _Exchange:
 
 
 class _Capped:
-    """An answer whose body is paid for as it is read; while we wait, so does the sender."""
+    """An answer whose body is read at a limited rate; the sender waits while the reader does."""
 
     def __init__(self, answer: Answer, rate: ByteRate) -> None:
         self._answer = answer
@@ -209,7 +209,7 @@ class _Capped:
 
 
 async def read_up_to(response: Response, limit: int) -> bytes:
-    """Read a body, and no more than `limit` bytes of it."""
+    """Read at most `limit` bytes of a body."""
     parts: list[bytes | bytearray] = []
     received = 0
     async with aclosing(response.chunks()) as chunks:
@@ -222,25 +222,25 @@ async def read_up_to(response: Response, limit: int) -> bytes:
 
 
 def plausible_bytes(announced: int | None) -> int | None:
-    """The announced length of a body; None where no file could be as long."""
+    """Return the announced length of a body; None if no file can be this long."""
     return announced if announced is None or announced < _IMPOSSIBLE_BYTES else None
 
 
 def basic_authorization(user: str, password: str) -> str:
-    """Write user information as RFC 7617 has it."""
+    """Return user information as a Basic authorization (RFC 7617)."""
     return f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"
 
 
 def server_error(url: URL, response: Response) -> ServerError | ProxyRefused:
-    """Make the error for a status that is neither success nor absence."""
-    if response.status == 407:  # no source answers so
+    """Return the error for a status that means neither success nor absence."""
+    if response.status == 407:  # only a proxy sends this status
         return ProxyRefused(str(url), response.status)
     retry_after = retry_after_s(response.headers.get("Retry-After"), datetime.now(UTC))
     return ServerError(str(url), response.status, retry_after)
 
 
 def retry_after_s(value: str | None, now: datetime) -> float | None:
-    """Read a Retry-After header: seconds, or an HTTP date; None where it says neither.
+    """Parse a Retry-After header: seconds or an HTTP date; None if it is neither.
 
     Source: RFC 9110, section 10.2.3.
     """

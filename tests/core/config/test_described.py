@@ -51,7 +51,7 @@ def test_the_table_is_written_between_its_markers(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("page", ["", docs.BEGIN, docs.END])
 def test_a_page_without_markers_is_refused(page: str) -> None:
-    with pytest.raises(ValueError, match="must hold the two lines"):
+    with pytest.raises(ValueError, match="must contain the two lines"):
         docs.with_table(page)
 
 

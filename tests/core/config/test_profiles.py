@@ -66,7 +66,7 @@ def test_what_is_no_name_is_one_fault(name: object) -> None:
     [
         (None, "$.environments", "not NoneType"),
         ([1], "$.environments", "not list"),
-        ({"staging": None}, "$.environments.staging", "write {} for none"),
+        ({"staging": None}, "$.environments.staging", "write {} if it has no keys"),
         ({"staging": {"max_retry": 1}}, "$.environments.staging.max_retry", "did you mean"),
         ({"staging": {"environment": "x"}}, "$.environments.staging.environment", "unknown key"),
         ({"staging": {"environments": {}}}, "$.environments.staging.environments", "unknown key"),

@@ -158,11 +158,11 @@ def test_an_absolute_url_is_a_source(url: str) -> None:
         ("https://[mirror", "absolute http:// or https:// URL"),
         ("https://mirror.example:port", "absolute http:// or https:// URL"),
         ("https://mirror.example:99999", "absolute http:// or https:// URL"),
-        (" https://mirror.example", "must hold no spaces"),
-        ("https://mirror.example/a b", "must hold no spaces"),
-        ("https://me: pw@mirror.example", "must hold no spaces"),
-        ("https://mirror.example/?a=1", "must have no query and no fragment"),
-        ("https://mirror.example/#a", "must have no query and no fragment"),
+        (" https://mirror.example", "must not contain spaces"),
+        ("https://mirror.example/a b", "must not contain spaces"),
+        ("https://me: pw@mirror.example", "must not contain spaces"),
+        ("https://mirror.example/?a=1", "must not have a query or a fragment"),
+        ("https://mirror.example/#a", "must not have a query or a fragment"),
     ],
 )
 def test_what_is_no_plain_url_is_no_source(key: str, url: str, message: str) -> None:
@@ -175,7 +175,7 @@ def test_what_is_no_plain_url_is_no_source(key: str, url: str, message: str) -> 
 def test_an_output_that_is_no_directory_is_refused(url: str) -> None:
     scheme = url.partition("://")[0]
     assert faults(output_directory=url) == {
-        "$.output_directory": f"`{scheme}://` is not supported; name a local directory"
+        "$.output_directory": f"`{scheme}://` is not supported; use a local directory"
     }
 
 

@@ -95,7 +95,7 @@ def test_a_syntax_error_names_its_file_and_line(name: str, text: str, line: int)
     ],
 )
 def test_a_key_that_stands_twice_is_refused_by_name(name: str, text: str) -> None:
-    assert "key `symbols` stands twice" in refusal(text, name)
+    assert "key `symbols` is repeated" in refusal(text, name)
 
 
 def test_yaml_may_merge_mappings() -> None:
@@ -142,7 +142,7 @@ def test_a_file_nested_without_end_is_refused(name: str) -> None:
     ],
 )
 def test_a_file_must_hold_a_mapping(name: str, text: str, kind: str) -> None:
-    assert refusal(text, name) == f"must hold a mapping of keys, not {kind}"
+    assert refusal(text, name) == f"must contain a mapping of keys, not {kind}"
 
 
 @pytest.mark.parametrize(
@@ -246,7 +246,7 @@ def test_a_range_that_is_no_mapping_stays_to_be_refused() -> None:
     [
         ("FORCE_REDOWNLOAD", "perhaps", "`perhaps` must be true or false"),
         ("SYMBOLS", "[BTCUSDT]", "not valid JSON: "),
-        ("SYMBOLS", '{"spot": ["A"], "spot": ["B"]}', "not valid JSON: key `spot` stands twice"),
+        ("SYMBOLS", '{"spot": ["A"], "spot": ["B"]}', "not valid JSON: key `spot` is repeated"),
         ("SYMBOLS", "[" * 100_000, "not valid JSON: "),
         ("DATE_RANGE", "2025-07-01", "not valid JSON: "),
     ],

@@ -1,16 +1,17 @@
-"""What a run is asked to do: `workflow_config.WorkflowConfig`, checked as a whole before it runs.
+"""The configuration of a run: `workflow_config.WorkflowConfig`, validated before the run starts.
 
 1. `sources` turns text in JSON, TOML or YAML, and environment variables, into plain values.
-2. `layers` merges them and the profile (`profiles`): a later source wins, key by key.
-3. `values` reads each value as its type and refuses what it would have to guess.
-4. `rules` checks what spans keys: unknown and outdated keys, combinations that cannot run.
+2. `layers` merges them and the profile (`profiles`): for each key the later source wins.
+3. `values` converts each value to its type, and rejects ambiguous values.
+4. `rules` checks for unknown and outdated keys, and for combinations that cannot run.
 
-`workflow_keys` describes each key once, in the terms of `keys`; `docs` and `schema` make the
-documentation's table and a JSON schema from that, as the command line makes its help.
+`workflow_keys` describes each key once, with the types in `keys`. The table in the documentation
+(`docs`), the JSON schema (`schema`) and the help of the command line are generated from it.
 
-Every fault is collected and raised in one `ConfigurationError`, each with its path, as in
-`$.symbols[0]`, and with the allowed values. `yaml_text` is apart because most runs read no YAML.
+All errors are collected and raised in one `ConfigurationError`, each with its path, such as
+`$.symbols[0]`, and the allowed values. `yaml_text` is a separate module because most runs do not
+read YAML.
 
-Nothing here opens a file: callers read it, and pass its text on. Secrets are kept for the run and
-never shown in a repr or an error.
+This package opens no files: callers read them and pass the text. Secrets are kept for the run, and
+never appear in a repr or an error.
 """

@@ -1,6 +1,6 @@
 """The table of configuration keys in docs/configuration.md.
 
-`python -m crypto_lakehouse.core.config.docs [FILE]` writes it anew between its two markers.
+`python -m crypto_lakehouse.core.config.docs [FILE]` rewrites it between its two markers.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ END = "<!-- end of keys -->"
 
 
 def keys_table() -> str:
-    """Return the table in Markdown, a line for each key."""
+    """Return the table in Markdown, one line for each key."""
     lines = ["| key | type | default | since | meaning |", "|---|---|---|---|---|"]
     return "\n".join([*lines, *(_line(described(each)) for each in config_keys().values())])
 
@@ -31,7 +31,7 @@ def _line(key: KeyDescription) -> str:
 
 
 def with_table(page: str) -> str:
-    """Return a page with the table between its markers as it is to be.
+    """Return a page with the current table between its markers.
 
     Raises:
         ValueError: The page lacks a marker.
@@ -39,7 +39,7 @@ def with_table(page: str) -> str:
     before, begin, rest = page.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not (begin and end):
-        raise ValueError(f"the page must hold the two lines `{BEGIN}` and `{END}`; add them")
+        raise ValueError(f"the page must contain the two lines `{BEGIN}` and `{END}`; add them")
     return f"{before}{BEGIN}\n{keys_table()}\n{END}{after}"
 
 

@@ -1,6 +1,7 @@
-"""What a configuration key is: how its value is read, and the words that describe it.
+"""A configuration key: how its value is read, and its description.
 
-The command line's help, the table in docs/configuration.md and the JSON schema come from here.
+The help of the command line, the table in docs/configuration.md and the JSON schema are generated
+from it.
 """
 
 from __future__ import annotations
@@ -44,15 +45,15 @@ _FORMS: dict[Any, str] = {
 
 @frozen
 class About:
-    """The words about a key that nothing else says.
+    """The description of a key, as far as its type and default do not provide it.
 
     Attributes:
         help: One sentence: what the key is for.
-        more: Further sentences, for the documentation alone.
-        form: What its values look like, where the kind does not say it well.
-        unset: What holds where no value is given, where the default does not say it.
-        options: Further names on the command line, beside the key's own.
-        metavar: What stands for a value in `--help`.
+        more: Further sentences, for the documentation only.
+        form: The form of its values, if the kind does not describe it well enough.
+        unset: What applies without a value, if the default does not describe it.
+        options: Further names on the command line, besides the key's own.
+        metavar: The placeholder for a value in `--help`.
         since: The first version that has the key.
     """
 
@@ -72,13 +73,13 @@ def key(
     about: About,
     **bounds: Any,
 ) -> Any:
-    """One configuration key as an attrs field.
+    """Return one configuration key as an attrs field.
 
     Args:
         kind: How its value is read.
         default: Its default; a key without one is required.
-        about: What people read about it.
-        bounds: What bounds a number: `at_least`, `at_most`, `above`.
+        about: Its description.
+        bounds: The bounds of a number: `at_least`, `at_most`, `above`.
     """
     metadata = {"kind": kind, "about": about, **bounds}
     return field(default=default, repr=_shown, metadata=metadata)
@@ -90,7 +91,7 @@ def _shown(value: object) -> str:
 
 @frozen
 class KeyDescription:
-    """A key as people read about it; in Markdown, with values as `code`."""
+    """The description of a key in Markdown, with values as `code`."""
 
     name: str
     form: str
@@ -104,7 +105,7 @@ class KeyDescription:
 
 
 def described(attribute: attrs.Attribute[Any]) -> KeyDescription:
-    """Describe a key of a configuration.
+    """Return the description of a configuration key.
 
     Example:
         >>> class_ = attrs.make_class(

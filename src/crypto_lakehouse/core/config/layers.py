@@ -1,4 +1,4 @@
-"""Sources of values laid over each other, later ones over earlier ones, and read as fields."""
+"""Merges the sources of values, the later over the earlier, and converts the result to fields."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ __all__ = [
     "structured_values",
 ]
 
-#: Origins of values, beside profiles and variables, which have names.
+#: Origins of values, apart from profiles and variables, which are given by name.
 DEFAULT, MAPPING, KEYWORD, OVERRIDE = "default", "mapping", "keyword", "override"
 
 
 @define
 class Layers:
-    """Values as they were given, where each is from, and what was found on the way."""
+    """Merged values as given, with the origin of each, and the warnings and errors found."""
 
     values: dict[str, Any] = field(factory=dict)
     origins: dict[str, str] = field(factory=dict)
@@ -40,7 +40,7 @@ class Layers:
     problems: list[Problem] = field(factory=list)
 
     def put(self, layer: Mapping[str, Any], origin: Callable[[str], str]) -> None:
-        """Put a layer over those below; it may give one edge of a range, or replace it."""
+        """Add a layer above the others; it may set one edge of a date range, or replace it."""
         below = self.values.get("date_range")
         if layer.get("default_date") is not None and "date_range" not in layer:
             self.values.pop("date_range", None)
@@ -61,10 +61,10 @@ def lay_sources(
     overrides: Mapping[str, Any] | None,
     keywords: Mapping[str, Any],
 ) -> Layers:
-    """Lay a mapping, its profile, variables, keywords and overrides over each other.
+    """Merge a mapping, its profile, variables, keywords and overrides, in this order.
 
     Raises:
-        ConfigurationError: The first is no mapping.
+        ConfigurationError: `values` is not a mapping.
     """
     base = mapping_of(values)
     above = overrides or {}
@@ -88,10 +88,10 @@ def lay_sources(
 
 
 def mapping_of(values: object) -> dict[str, Any]:
-    """Return a mapping's copy; nothing for None.
+    """Return a copy of a mapping; an empty one for None.
 
     Raises:
-        ConfigurationError: It is no mapping.
+        ConfigurationError: `values` is not a mapping.
     """
     if values is None:
         return {}
@@ -107,7 +107,7 @@ def _first_given(name: str, *layers: Mapping[str, Any]) -> object:
 
 
 def _variables(key: str, environ: Mapping[str, str]) -> str:
-    """The variables that give a key its value; a range may have one for each edge."""
+    """Return the names of the variables that set a key; a range may have one for each edge."""
     name = f"{ENVIRONMENT_PREFIX}{key.upper()}"
     edges = (f"{name}_START", f"{name}_END") if key == "date_range" else ()
     return f"variable {', '.join(each for each in (name, *edges) if environ.get(each))}"
@@ -116,7 +116,7 @@ def _variables(key: str, environ: Mapping[str, str]) -> str:
 def structured_values(
     given: Mapping[str, Any], keys: Mapping[str, attrs.Attribute[Any]]
 ) -> tuple[dict[str, Any], list[Problem]]:
-    """Turn raw values into fields; a faulty or absent key is left out of the result."""
+    """Convert raw values to fields; the result omits keys with an error."""
     fields: dict[str, Any] = {}
     problems: list[Problem] = []
     for name, item in keys.items():

@@ -1,4 +1,4 @@
-"""Profiles: keys under a name in a configuration file, chosen by `environment`.
+"""Profiles: named sets of keys in a configuration file, selected by `environment`.
 
 environments:
   production: {output_directory: /srv/archive, processes: auto}
@@ -18,18 +18,18 @@ from crypto_lakehouse.core.messages import allowed_values, shown
 
 __all__ = ["PRODUCTION", "PROFILES", "USUAL_PROFILES", "Profiles"]
 
-#: The key of a file that holds its profiles, and the key that chooses one.
+#: The key of a file that contains its profiles, and the key that selects one.
 PROFILES, _CHOICE = "environments", "environment"
 
 PRODUCTION = "production"
 
-#: Names that need no profile.
+#: Names that are valid without a profile.
 USUAL_PROFILES = ("development", PRODUCTION)
 
 
 @frozen
 class Profiles:
-    """The profiles of one file, what is wrong with them, and what deserves a word."""
+    """The profiles of one file, with their errors and warnings."""
 
     by_name: Mapping[str, Mapping[str, Any]] = field(factory=dict)
     problems: tuple[Problem, ...] = ()
@@ -37,7 +37,7 @@ class Profiles:
 
     @classmethod
     def read(cls, given: object, keys: Iterable[str]) -> Profiles:
-        """Read what a file holds under `environments`; each profile is checked, chosen or not."""
+        """Read the value of `environments`; all profiles are checked, not only the selected one."""
         if not isinstance(given, Mapping):
             fault = f"must be a mapping of names to keys, not {type(given).__name__}"
             return cls(problems=(Problem(f"$.{PROFILES}", fault),))
@@ -50,7 +50,7 @@ class Profiles:
         )
 
     def fault_of(self, name: object) -> list[Problem]:
-        """Say why a name chooses no profile; what is no text is for the key's own check."""
+        """Return an error if there is no such profile; the key's own check rejects non-text."""
         names = dict.fromkeys((*USUAL_PROFILES, *self.by_name))
         if not isinstance(name, str) or name in names:
             return []
@@ -65,6 +65,7 @@ def _profile(
     if not isinstance(name, str) or not name.strip():
         return {}, [], [Problem(place, f"the name of a profile must be text, not `{shown(name)}`")]
     if not isinstance(given, Mapping):
-        fault = f"must be a mapping of keys, not {type(given).__name__}; write {{}} for none"
+        kind = type(given).__name__
+        fault = f"must be a mapping of keys, not {kind}; write {{}} if it has no keys"
         return {}, [], [Problem(place, fault)]
     return check_unknown_keys(given, known, place)

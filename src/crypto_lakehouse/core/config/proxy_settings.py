@@ -1,7 +1,8 @@
-"""How a proxy is written, in the configuration and in environment variables.
+"""Checks and masks proxy settings of the configuration and of environment variables.
 
-A proxy's URL has a scheme, perhaps user information, a host and perhaps a port, and nothing after
-them. So everything before its last `@` is user information, however it is written, and is masked.
+The URL of a proxy has a scheme, optional user information, a host and an optional port, and nothing
+after them. Everything before its last `@` is therefore treated as user information and masked, even
+if it is not well-formed.
 """
 
 from __future__ import annotations
@@ -22,10 +23,10 @@ __all__ = [
     "proxy_url_fault",
 ]
 
-#: Settings that are words: the proxies of the environment, and no proxy at all.
+#: Settings other than a URL: the proxies of the environment, and no proxy.
 ENVIRONMENT, NONE = "environment", "none"
 
-#: The schemes of proxies, and the port of each where a URL names none.
+#: The schemes of proxies, and the default port of each.
 PROXY_PORTS = {
     "http": 80,
     "https": 443,
@@ -39,34 +40,34 @@ _LONGEST_SOCKS_TEXT = 255
 
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
 
-#: An encoded `@`, or something behind a colon that is no port: it may be a password.
+#: An encoded `@`, or a colon without a port after it: there may be a password.
 _MAY_HOLD_A_USER = re.compile(r"%40|^[^\[\]:]*:(?!\d*(?:[/?#]|$))", re.IGNORECASE)
 
 _FORM = "write it as http://proxy.example:3128"
 
 
 def proxy_fault(setting: str) -> str:
-    """Say why a text is no value of `proxy`; empty where it is one.
+    """Return why a text is not a valid value of `proxy`; empty if it is valid.
 
     Example:
         >>> proxy_fault("none"), proxy_fault("socks5h://me:pw@proxy.example:1080")
         ('', '')
-        >>> proxy_fault("enviroment")
-        '`enviroment` is no proxy; allowed: environment, none, a URL; did you mean `environment`?'
+        >>> proxy_fault("none!")
+        '`none!` is not a proxy; allowed: environment, none, a URL; did you mean `none`?'
     """
     if setting in {ENVIRONMENT, NONE}:
         return ""
     if has_scheme(setting):
         return proxy_url_fault(setting)
     masked = masked_proxy(setting)
-    if re.search(r"[@:.]", setting):  # as other tools take it; a scheme is one word more
+    if re.search(r"[@:.]", setting):  # other tools accept it without a scheme; here it is required
         return f"`{masked}` has no scheme; {_FORM}"
     hint = allowed_values(masked, (ENVIRONMENT, NONE, "a URL"))
-    return f"`{masked}` is no proxy; {hint}"
+    return f"`{masked}` is not a proxy; {hint}"
 
 
 def has_scheme(text: str) -> bool:
-    """Whether a text begins with a scheme; a user's name and password before a host are none.
+    """Whether a text starts with a scheme; a user name and a password before a host do not count.
 
     Example:
         >>> has_scheme("socks5://h"), has_scheme("h:3128"), has_scheme("me:p://w@h:3128")
@@ -76,30 +77,30 @@ def has_scheme(text: str) -> bool:
 
 
 def proxy_url_fault(url: str) -> str:
-    """Say why a URL is none of a proxy; empty where it is one."""
+    """Return why a URL is not valid for a proxy; empty if it is."""
     masked = masked_proxy(url)
     scheme, _, rest = url.partition("://")
     user, _, place = rest.rpartition("@")
     if scheme.lower() not in PROXY_PORTS:
         hint = allowed_values(scheme, PROXY_PORTS)
-        return f"`{masked}` has a scheme that is none of a proxy; {hint}"
+        return f"`{masked}` has a scheme that proxies do not have; {hint}"
     if any(character.isspace() or not character.isprintable() for character in url):
-        return f"`{masked}` must hold no spaces and no control characters; {_FORM}"
+        return f"`{masked}` must not contain spaces or control characters; {_FORM}"
     if re.search(r"[/?#]", user):
         return (
-            f"`{masked}` must have its user name and password percent-encoded, as %2F for a slash, "
+            f"`{masked}` must have its user name and password percent-encoded: %2F for a slash, "
             "%3F for a question mark and %23 for a hash"
         )
     if scheme.lower().startswith("socks") and not _fits_socks(user):
         return (
-            f"`{masked}` has a user name or a password that SOCKS cannot send: it takes 255 "
-            "characters of ASCII for each, and no control characters"
+            f"`{masked}` has a user name or a password that SOCKS cannot send; each must be at "
+            "most 255 ASCII characters, without control characters"
         )
     return _place_fault(place.removesuffix("/"), masked)
 
 
 def _fits_socks(user: str) -> bool:
-    """Whether a SOCKS proxy can be sent this user information (RFC 1929, section 2)."""
+    """Whether SOCKS can transmit this user information (RFC 1929, section 2)."""
     name, _, password = user.partition(":")
     return all(
         text.isascii() and text.isprintable() and len(text) <= _LONGEST_SOCKS_TEXT
@@ -108,23 +109,23 @@ def _fits_socks(user: str) -> bool:
 
 
 def _place_fault(place: str, masked: str) -> str:
-    """Say why a text is no host with a port or without."""
+    """Return why a text is not a host with an optional port; empty if it is one."""
     if re.search(r"[/?#]", place):
         return f"`{masked}` must end after host and port, without a path or a query; {_FORM}"
     try:
         parts = urlsplit(f"//{place}")
         host, port = parts.hostname or "", parts.port
-    except ValueError:  # its text quotes what stands there
+    except ValueError:  # the text of the error quotes the input
         host, port = "", None
     if not host or not is_plain_host(place, host):
-        return f"`{masked}` names no host that can be one, or no port that can be one; {_FORM}"
+        return f"`{masked}` has a host or a port that is not valid; {_FORM}"
     if port == 0:
-        return f"`{masked}` has port 0, which no proxy has; {_FORM}"
+        return f"`{masked}` has port 0, which is not valid for a proxy; {_FORM}"
     return ""
 
 
 def masked_proxy(text: str) -> str:
-    """Quote a proxy without its user information, whether it is written well or not.
+    """Quote a proxy with its user information masked, even if the proxy is not well-formed.
 
     Example:
         >>> masked_proxy("me:p/w@proxy.example:3128"), masked_proxy("http://me:p@w@h")

@@ -1,4 +1,4 @@
-"""Rules that span keys: unknown ones, old ones, and combinations that cannot be run."""
+"""Rules across keys: unknown keys, outdated keys, and combinations that cannot run."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ __all__ = ["check_combinations", "check_unknown_keys", "url_fault"]
 
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 
-#: Keys of the older collection workflow, and why each means nothing here
+#: Keys of the older collection workflow, and why each is ignored
 #: (docs/archive-older-formats.md#configuration-keys).
 OLDER_KEYS = {
-    "batch_size": "archives stream through a bounded queue, there are no batches",
+    "batch_size": "archives are processed one by one, not in batches",
     "part_size_mb": "large bodies are streamed, not cut into parts",
     "s5cmd_extra_args": "no external program is run",
     "enable_batch_mode": "there are no batches",
@@ -31,11 +31,11 @@ OLDER_KEYS = {
     "use_cloud_storage": "see `output_directory`",
     "local_data_dir": "see `output_directory`",
     "retry_attempts": "see `max_retries`",
-    "retry_delay_seconds": "the back-off is exponential and jittered; see `max_retries`",
+    "retry_delay_seconds": "the back-off is exponential with jitter; see `max_retries`",
     "logging": "the application or the command line configures logging",
     "storage": "archives are stored as published",
     "performance": "see `max_parallel_downloads`",
-    "enhanced_features": "there are no switches for features",
+    "enhanced_features": "there are no feature switches",
     "description": "it is not used",
 }
 
@@ -43,7 +43,7 @@ OLDER_KEYS = {
 def check_unknown_keys(
     given: Mapping[str, Any], keys: Iterable[str], place: str = "$"
 ) -> tuple[dict[str, Any], list[str], list[Problem]]:
-    """Sort what was given into known keys, warnings for old ones, and problems."""
+    """Split values into those of known keys, warnings for old keys, and errors."""
     known = list(keys)
     values: dict[str, Any] = {}
     notes: list[str] = []
@@ -62,11 +62,10 @@ def check_unknown_keys(
 
 
 def check_combinations(fields: Mapping[str, Any]) -> list[Problem]:
-    """Find what each value alone does not show.
+    """Find errors that involve more than one key.
 
     Args:
-        fields: The values that could be read; a key that has a problem already is not among
-            them, and is not judged a second time.
+        fields: The valid values. Keys with an error are absent, and not checked again.
     """
     return [
         *_missing_selection(fields),
@@ -81,7 +80,7 @@ def _missing_selection(fields: Mapping[str, Any]) -> Iterable[Problem]:
     if fields.get("discovery") == "listing" or fields.get("only") is not None:
         return
     if "symbols" in fields and fields["symbols"] is None:
-        yield Problem("$.symbols", "required, and missing; name the symbols, as [BTCUSDT]")
+        yield Problem("$.symbols", "required, and missing; list the symbols, for example [BTCUSDT]")
     dates = ("date_range", "default_date")
     if all(name in fields and fields[name] is None for name in dates):
         missing = "one of `date_range` (start, end) and `default_date` is required"
@@ -96,7 +95,7 @@ def _reversed_range(date_range: DateRange | None) -> Iterable[Problem]:
 
 
 def _foreign_markets(fields: Mapping[str, Any]) -> Iterable[Problem]:
-    """Symbols for a market, or intervals for a data type, that the run does not collect."""
+    """Find symbols of a market, or intervals of a data type, that the run does not collect."""
     for name, selector in (("symbols", "markets"), ("intervals", "data_types")):
         chosen = fields.get(selector)
         if chosen is None or not isinstance(fields.get(name), Mapping):
@@ -115,7 +114,7 @@ def _urls(fields: Mapping[str, Any]) -> Iterable[Problem]:
             yield Problem(f"$.{name}", fault)
     if scheme := _SCHEME.match(fields.get("output_directory", "")):
         yield Problem(
-            "$.output_directory", f"`{scheme[0]}` is not supported; name a local directory"
+            "$.output_directory", f"`{scheme[0]}` is not supported; use a local directory"
         )
 
 
@@ -125,30 +124,30 @@ def _proxy(fields: Mapping[str, Any]) -> Iterable[Problem]:
 
 
 def _plain_http_fault(url: str, allow_http: bool | None) -> str | None:
-    """Say why a URL is not asked without TLS; None where it may be, or nobody can know."""
+    """Return why a plain http URL is refused; None if it is allowed or cannot be decided."""
     parts = urlsplit(url)
     if parts.scheme != "http" or allow_http is not False or is_loopback(parts.hostname or ""):
         return None
     host = shown(parts.hostname)
     return (
         f"`http` to `{host}` would be neither encrypted nor authenticated; write https://, or set "
-        "`allow_http: true` if you trust every network on the way"
+        "`allow_http: true` if you trust every network in between"
     )
 
 
 def url_fault(url: str) -> str | None:
-    """Say why a text is no source's URL; None where it is one. Also for matrix files."""
+    """Return why a text is not a valid source URL; None if it is. Also used for matrix files."""
     if any(character.isspace() for character in url):
-        return "must hold no spaces"
+        return "must not contain spaces"
     try:
         parts = urlsplit(url)
         host, _port = parts.hostname, parts.port
-    except ValueError:  # its text quotes user information
+    except ValueError:  # the text of the error quotes user information
         return "not a URL; must be an absolute http:// or https:// URL"
     if parts.scheme not in {"http", "https"} or not host:
         return "must be an absolute http:// or https:// URL"
     if not is_plain_host(parts.netloc, host):
-        return "its host is none; write letters that stand for others as xn-- or percent-encoded"
+        return "the host name is not valid; write non-ASCII names in punycode (xn--...)"
     if parts.query or parts.fragment:
-        return "must have no query and no fragment"
+        return "must not have a query or a fragment"
     return None

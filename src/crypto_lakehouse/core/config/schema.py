@@ -38,7 +38,7 @@ _Schema = dict[str, Any]
 def config_schema() -> _Schema:
     """Return the schema of a configuration file.
 
-    No key is required in a file, as a variable or an option may give it.
+    No key is required in a file, because a variable or an option may set it.
 
     Example:
         >>> config_schema()["properties"]["max_retries"]["maximum"]
@@ -66,7 +66,7 @@ def _profiles() -> _Schema:
     keys = {name: {"$ref": f"#/properties/{name}"} for name in config_keys()}
     del keys["environment"]
     return {
-        "description": "Keys that hold in one environment, under its name.",
+        "description": "Keys that apply in one environment only, by the name of the environment.",
         "type": "object",
         "additionalProperties": {
             "type": "object",
@@ -109,7 +109,7 @@ def _words(words: tuple[str, ...] | type[StrEnum]) -> _Schema:
 
 
 def _list(item: _Schema, least: int = 1) -> _Schema:
-    """A list, or a lone value, which counts as a list of one."""
+    """Return the schema of a list, or of a single value, which counts as a list of one."""
     return {"anyOf": [{"type": "array", "items": item, "minItems": least}, item]}
 
 

@@ -1,4 +1,4 @@
-"""Where configuration values come from: text in JSON, TOML or YAML, and the environment."""
+"""Reads configuration values from text in JSON, TOML or YAML, and from the environment."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ __all__ = [
 
 ENVIRONMENT_PREFIX = "CRYPTO_LAKEHOUSE_"
 
-#: Variables that are keys of a lake's configuration, and none of a collection's.
+#: The prefix of variables for the configuration of a lake, not of a collection.
 LAKE_PREFIX = f"{ENVIRONMENT_PREFIX}LAKE_"
 
 _WORDS = {"true": True, "yes": True, "on": True, "1": True}
@@ -37,14 +37,15 @@ _WORDS |= {"false": False, "no": False, "off": False, "0": False}
 
 
 def parse_config(text: str, name: str) -> dict[str, Any]:
-    """Read a configuration file's text; the format follows from the file name's ending.
+    """Parse the text of a configuration file; the suffix of its name decides the format.
 
     Args:
         text: The whole file.
-        name: Its name or path, ending in `.json`, `.toml`, `.yaml` or `.yml`.
+        name: Its name or path, with the suffix `.json`, `.toml`, `.yaml` or `.yml`.
 
     Raises:
-        ConfigurationError: An unknown ending, a syntax error (with its place), or no mapping.
+        ConfigurationError: The suffix is unknown, the syntax is wrong (with the position), or the
+            text is not a mapping.
     """
     parsers: dict[str, Callable[[str], Any]] = {
         "json": _json,
@@ -60,24 +61,26 @@ def parse_config(text: str, name: str) -> dict[str, Any]:
     try:
         values = parser(text)
     except RecursionError:
-        raise ConfigurationError([Problem(name, f"not valid {ending}: nested too deep")]) from None
-    except ValueError as error:  # it may hold the text, and secrets in it
+        raise ConfigurationError(
+            [Problem(name, f"not valid {ending}: nested too deeply")]
+        ) from None
+    except ValueError as error:  # the cause may quote the text, with secrets
         raise ConfigurationError([Problem(name, f"not valid {ending}: {error}")]) from None
     if not isinstance(values, dict):
         kind = type(values).__name__
-        raise ConfigurationError([Problem(name, f"must hold a mapping of keys, not {kind}")])
+        raise ConfigurationError([Problem(name, f"must contain a mapping of keys, not {kind}")])
     return values
 
 
 def _json(text: str) -> Any:
-    """JSON in which a key that stands twice is an error, as it is in TOML."""
+    """Parse JSON; a repeated key is an error, as in TOML."""
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         values = dict(pairs)
         if len(values) != len(pairs):
             names = [name for name, _ in pairs]
             twice = next(name for name in names if names.count(name) > 1)
-            raise ValueError(f"key `{twice}` stands twice")
+            raise ValueError(f"key `{twice}` is repeated")
         return values
 
     return json.loads(text, object_pairs_hook=unique)
@@ -100,10 +103,10 @@ def environment_values(
     Args:
         environ: The variables.
         kinds: Each configuration key and its kind.
-        prefix: What the names of the variables begin with.
+        prefix: The prefix of the variables' names.
 
     Returns:
-        The values found, and a problem for each variable that names no key or cannot be read.
+        The values, and an error for each variable that names no key or cannot be read.
     """
     values: dict[str, Any] = {}
     problems: list[Problem] = []
@@ -121,7 +124,7 @@ def environment_values(
                 values[names[variable]] = parse_text_value(text, kinds[names[variable]])
             else:
                 hint = allowed_values(variable, names)
-                problems.append(Problem(shown(variable), f"names no configuration key; {hint}"))
+                problems.append(Problem(shown(variable), f"is not a configuration key; {hint}"))
         except ValueError as error:
             problems.append(Problem(variable, str(error)))
     if edges and isinstance(whole := values.get("date_range", {}), Mapping):
@@ -130,10 +133,10 @@ def environment_values(
 
 
 def parse_text_value(text: str, kind: Any) -> Any:
-    """Read a value that arrives as text, from the environment or the command line.
+    """Parse a value that is given as text, by the environment or the command line.
 
     Raises:
-        ValueError: The text is not of the key's kind.
+        ValueError: The text does not fit the kind of the key.
     """
     text = text.strip()
     if kind in (ProxySetting, Profile):  # a password may hold commas and brackets
@@ -155,7 +158,7 @@ def _json_text(text: str) -> Any:
     try:
         return _json(text)
     except RecursionError:
-        raise ValueError("not valid JSON: nested too deep") from None
+        raise ValueError("not valid JSON: nested too deeply") from None
     except ValueError as error:
         raise ValueError(f"not valid JSON: {error}") from None
 
@@ -167,7 +170,7 @@ def _boolean(text: str) -> bool:
 
 
 def _number(text: str) -> int | float | str:
-    """A number where the text is one; other text is left for the key's own check to name."""
+    """Parse a number; return other text as it is, for the key's own check to report."""
     for read in (int, float):
         try:
             return read(text)

@@ -1,4 +1,4 @@
-"""How one configuration value is read: cattrs hooks that refuse instead of guessing."""
+"""Converts single configuration values: cattrs hooks that reject ambiguous values."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ __all__ = [
 
 AUTO = "auto"
 
-#: Parts a message from its place in cattrs' lines; no message holds a control character.
+#: Separates a message from its path in cattrs' lines; messages contain no control characters.
 _END = "\0"
 
-#: Named kinds of value; each has its hook below.
+#: Kinds of values; each has its hook below.
 Symbols = NewType("Symbols", object)
 Intervals = NewType("Intervals", object)
 Partitions = NewType("Partitions", object)
@@ -54,7 +54,7 @@ Profile = NewType("Profile", object)
 _Symbol = NewType("_Symbol", str)
 Interval = NewType("Interval", str)
 
-#: The largest number of those kinds that are a number or `auto`.
+#: The largest number for each kind that is a number or `auto`.
 MOST = {Parallelism: 256, Processes: 64}
 
 
@@ -79,15 +79,15 @@ class DateRange:
 def structure_value(
     value: object, metadata: Mapping[str, Any], path: str
 ) -> tuple[Any, list[Problem]]:
-    """Read one value as its key's kind.
+    """Convert one value to the kind of its key.
 
     Args:
-        value: What was given; never None.
+        value: The value as given; never None.
         metadata: The key's `kind`, and its bounds `at_least`, `at_most`, `above`.
-        path: The key's place, for problems.
+        path: The path of the key, for error messages.
 
     Returns:
-        The value, and the faults found; the value means nothing where there are faults.
+        The value, and the errors found; if there are errors, the value has no meaning.
     """
     kind = metadata["kind"]
     try:
@@ -101,7 +101,7 @@ def structure_value(
 
 
 def _problem(line: str) -> Problem:
-    """Take apart what `transform_error` put together: `message @ path`."""
+    """Split a line of `transform_error`: `message @ path`."""
     message, _, path = line.partition(f"{_END} @ ")
     return Problem(path, message)
 
@@ -137,7 +137,7 @@ def _text(value: object, _: Any) -> str:
     if not value.strip():
         raise ValueError("must not be empty")
     if any(unicodedata.category(character) == "Cc" for character in value):
-        raise ValueError("must not hold control characters")
+        raise ValueError("must not contain control characters")
     return value
 
 
@@ -177,7 +177,7 @@ def _day(value: object, _: Any) -> date:
             raise ValueError(text)
         return day
     except (TypeError, ValueError):
-        raise ValueError(f"`{shown(value)}` is no day of the calendar, YYYY-MM-DD") from None
+        raise ValueError(f"`{shown(value)}` is not a calendar day, YYYY-MM-DD") from None
 
 
 def _member(kind: type[StrEnum], noun: str) -> Callable[[object, Any], StrEnum]:
@@ -203,12 +203,12 @@ def _symbol(value: object, _: Any) -> str:
 
 
 def is_glob(symbol: str) -> bool:
-    """Whether a configured symbol is a pattern for many."""
+    """Whether a configured symbol contains wildcards."""
     return any(character in symbol for character in "*?[")
 
 
 def _interval(value: object, _: Any) -> str:
-    """An interval; the exchange's own `1M` is the archive's `1mo`."""
+    """Return an interval; `1M`, as the exchange writes it, becomes the archive's `1mo`."""
     if value == "1M":
         return "1mo"
     if value not in INTERVALS:
@@ -217,11 +217,11 @@ def _interval(value: object, _: Any) -> str:
 
 
 def _list(value: object, kind: Any) -> tuple[Any, ...]:
-    """A list without repeats, in the order given. A lone word counts as a list of one."""
+    """Return a list without duplicates in its order. A single string counts as a list of one."""
     values = [value] if isinstance(value, str) else value
     if not isinstance(values, list | tuple | set | frozenset):
         raise TypeError(f"must be a list, not {_kind_of(value)}")
-    if not values and kind.__args__[0] is not str:  # no further hosts at all is an answer
+    if not values and kind.__args__[0] is not str:  # an empty list of hosts is valid
         raise ValueError("must not be empty; leave the key out for the default")
     ordered = sorted(values, key=str) if isinstance(values, set | frozenset) else list(values)
     items = _CONVERTER.structure(ordered, list[kind.__args__[0]])
@@ -261,7 +261,7 @@ def _number_or_auto(most: int) -> Callable[[object, Any], int | str]:
 
 
 def _proxy_setting(value: object, _: Any) -> str:
-    """A word or a URL, looked at in `config_rules`; other things may hold passwords unmasked."""
+    """Return text, which `rules` checks; other types are not quoted, as they may hold passwords."""
     if isinstance(value, str):
         return value
     kind = _kind_of(value).partition(" (")[0]
@@ -269,14 +269,14 @@ def _proxy_setting(value: object, _: Any) -> str:
 
 
 def _policies(value: object, _: Any) -> dict[str, str]:
-    """What to do about findings, by check; which there are is known where they are made."""
+    """Return the policy for each check; the checks and policies are validated by their owner."""
     if not isinstance(value, Mapping):
         raise TypeError(f"must be a mapping of checks to policies, not {_kind_of(value)}")
     return _CONVERTER.structure(dict(value), dict[str, str])
 
 
 def _profile(value: object, _: Any) -> str:
-    """A name that is looked at in `profiles`, where the names are known."""
+    """Return a name; `profiles` checks it, because only that module knows the names."""
     if isinstance(value, str):
         return value
     raise TypeError(f"must be text, not {_kind_of(value)}")
@@ -292,7 +292,7 @@ def _is_tuple(kind: Any) -> bool:
 
 
 def strict_converter() -> cattrs.Converter:
-    """Return a converter that refuses instead of guessing; also for matrix files."""
+    """Return a converter that rejects ambiguous values; also used for matrix files."""
     converter = cattrs.Converter(forbid_extra_keys=True)
     for kind, hook in (
         (str, _path_or_text),

@@ -1,9 +1,8 @@
-"""What a run is asked to do: `WorkflowConfig`, checked as a whole before anything runs.
+"""The configuration of a run: `WorkflowConfig`, validated as a whole before the run starts.
 
-Values come from a mapping (a dict, or a parsed JSON, TOML or YAML file), then from the
-profile in it that `environment` chooses, then from environment variables `CRYPTO_LAKEHOUSE_*`, then
-from keywords, then from overrides (command-line options); later wins. Every fault is reported
-at once, with its place.
+Values come from a mapping (a dict, or a parsed JSON, TOML or YAML file), the profile in it that
+`environment` selects, environment variables `CRYPTO_LAKEHOUSE_*`, keywords, and overrides
+(command-line options). Later sources win. All errors are reported together, each with its path.
 """
 
 from __future__ import annotations
@@ -45,24 +44,25 @@ class WorkflowConfig(WorkflowKeys):
     """The configuration of one run; immutable, and free of faults unless `problems` names some.
 
     Args:
-        values: The mapping to read. Relative paths stay relative to the working directory.
+        values: The mapping to read. Relative paths are relative to the working directory.
         environ: Environment variables; the process's own by default, `{}` for none.
-        overrides: Values that win over all others.
-        validate: Whether faults are raised. If not, `problems` holds them, faulty keys have their
-            defaults (None, if they have none), and nothing runs the configuration.
-        keywords: Keys by their names; they win over the mapping and the variables.
+        overrides: Values that take precedence over all others.
+        validate: Whether errors are raised. If False, `problems` holds them, invalid keys get their
+            defaults (None if they have none), and every workflow refuses the configuration.
+        keywords: Keys by name; they take precedence over the mapping and the variables.
 
     Attributes:
-        problems: Every fault found, if it was not to be raised.
-        warnings: What was accepted, but deserves a word; one sentence each.
-        origins: Where each value is from, by key: `default`, `mapping`, ``profile `NAME` ``,
-            `variable NAME`, `keyword` or `override`; two, with a semicolon
-            between them, if each gives an edge of a range.
+        problems: All errors, if `validate` is False.
+        warnings: Values that were accepted with a warning; one sentence each.
+        origins: The origin of each value, by key: `default`, `mapping`, ``profile `NAME` ``,
+            `variable NAME`, `keyword` or `override`; two, separated by a
+            semicolon, if each sets one edge of a range.
 
     Every other attribute is a configuration key, described in `workflow_keys`.
 
     Raises:
-        ConfigurationError: With every fault found, each with its place; or `values` is no mapping.
+        ConfigurationError: The configuration is invalid (all errors are listed, each with its
+            path), or `values` is not a mapping.
 
     Example:
         >>> config = WorkflowConfig(
@@ -96,7 +96,7 @@ class WorkflowConfig(WorkflowKeys):
         if problems and validate:
             raise ConfigurationError(problems)
         fields = {**_unread_values(), **fields}
-        if fields["source_url"] == DEFAULT_SOURCE_URL:  # its endpoints are no other source's
+        if fields["source_url"] == DEFAULT_SOURCE_URL:  # no other source has its endpoints
             for name in ("listing_url", "second_source_url"):
                 fields[name] = fields[name] or DEFAULT_LISTING_URL
         origins = {name: layers.origins.get(name, DEFAULT) for name in config_keys()}
@@ -108,7 +108,7 @@ class WorkflowConfig(WorkflowKeys):
 
     @property
     def symbol_filter(self) -> SymbolFilter:
-        """What symbols must be like, beside their names."""
+        """The criteria for symbols other than their names."""
         return SymbolFilter(
             quote_assets=self.quote_assets,
             contracts=self.contracts,
@@ -118,15 +118,15 @@ class WorkflowConfig(WorkflowKeys):
 
     @property
     def wants_listing(self) -> bool:
-        """Whether the plan is to come from a listing, where there turns out to be one."""
+        """Whether the plan should come from a listing, if the source has one."""
         if self.only is not None:
             return False
         return self.discovery == "listing" or (self.discovery is None and bool(self.listing_url))
 
     def to_mapping(self) -> dict[str, Any]:
-        """Every key with its value in plain JSON types, secrets masked.
+        """Return all keys and values in plain JSON types, with secrets masked.
 
-        A profile's name comes with an empty profile, so that the mapping can be read again.
+        The name of a profile comes with an empty profile, so that the mapping can be read again.
         """
         plain = {name: _plain(getattr(self, name)) for name in config_keys()}
         if self.environment not in USUAL_PROFILES:
@@ -135,7 +135,7 @@ class WorkflowConfig(WorkflowKeys):
 
 
 def _unread_values() -> dict[str, Any]:
-    """What stands for a key whose value could not be read."""
+    """Return the values used for keys that could not be read."""
     defaults = {name: item.default for name, item in config_keys().items()}
     return {name: None if each is attrs.NOTHING else each for name, each in defaults.items()}
 

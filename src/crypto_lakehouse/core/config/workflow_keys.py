@@ -1,4 +1,4 @@
-"""The keys of `WorkflowConfig`, each described once, beside its type and its default."""
+"""The keys of `WorkflowConfig`: type, default and description of each."""
 
 from __future__ import annotations
 
@@ -34,21 +34,21 @@ DEFAULT_LISTING_URL = "https://s3-ap-northeast-1.amazonaws.com/data.binance.visi
 
 @frozen(init=False, kw_only=True)
 class WorkflowKeys:
-    """A value for each key; `WorkflowConfig` reads them."""
+    """The values of all keys; `WorkflowConfig` reads and checks them."""
 
     workflow_type: str = key(
         Choice("archive_collection"),
         "archive_collection",
-        about=About("Which workflow is configured.", metavar="NAME"),
+        about=About("The workflow to run.", metavar="NAME"),
     )
     matrix_path: str | None = key(
         str,
         None,
         about=About(
-            "The matrix: what the publisher offers.",
-            more="Either older format loads too.",
+            "The matrix: a file that describes what the publisher offers.",
+            more="Both older formats can be read, too.",
             form="path",
-            unset="the shipped one",
+            unset="the built-in one",
             options=("--matrix",),
             metavar="FILE",
         ),
@@ -56,8 +56,8 @@ class WorkflowKeys:
     output_directory: str = key(
         str,
         about=About(
-            "Where archives go, each under its object key.",
-            more="Relative paths stay relative to the working directory.",
+            "The directory for archives, each under its object key.",
+            more="A relative path is relative to the working directory.",
             form="path",
             options=("--output", "-o"),
             metavar="DIR",
@@ -72,9 +72,9 @@ class WorkflowKeys:
         Symbols,
         None,
         about=About(
-            'Symbols or globs, as BTCUSDT,ETHUSDT or {"spot": ["BTC*"]}.',
-            more="Globs need a listing or a matrix that names the symbols.",
-            unset="required, but not with `discovery: listing`",
+            'Symbols or globs, such as BTCUSDT,ETHUSDT or {"spot": ["BTC*"]}.',
+            more="Globs need a listing or a matrix with symbols.",
+            unset="required, except with `discovery: listing`",
             options=("-s",),
             metavar="LIST",
         ),
@@ -83,9 +83,9 @@ class WorkflowKeys:
         tuple[DataType, ...],
         None,
         about=About(
-            "What is collected, as klines,trades.",
+            "Data types to collect, such as klines,trades.",
             form="list of data types",
-            unset="all of the market",
+            unset="all types of the market",
             options=("-t",),
             metavar="LIST",
         ),
@@ -94,9 +94,9 @@ class WorkflowKeys:
         Intervals,
         None,
         about=About(
-            "Intervals of bars, as 1m,1h,1d.",
+            "Intervals of bars, such as 1m,1h,1d.",
             more="`1M` means `1mo`.",
-            unset="all of the type",
+            unset="all intervals of the type",
             options=("-i",),
             metavar="LIST",
         ),
@@ -105,7 +105,8 @@ class WorkflowKeys:
         Partitions,
         AUTO,
         about=About(
-            "What is taken: with auto months where they are closed, else days.", metavar="LIST"
+            "Daily or monthly archives; auto uses months that are complete, and days otherwise.",
+            metavar="LIST",
         ),
     )
     date_range: DateRange | None = key(
@@ -113,7 +114,7 @@ class WorkflowKeys:
         None,
         about=About(
             "First and last UTC day.",
-            unset="this or `default_date` is required, but not with `discovery: listing`",
+            unset="this or `default_date` is required, except with `discovery: listing`",
             options=("--start", "--end"),
             metavar="DAY",
         ),
@@ -122,15 +123,17 @@ class WorkflowKeys:
         date,
         None,
         about=About(
-            "One day, YYYY-MM-DD, if there is no range.", options=("--date",), metavar="DAY"
+            "A single UTC day, YYYY-MM-DD, used if there is no range.",
+            options=("--date",),
+            metavar="DAY",
         ),
     )
     max_parallel_downloads: int | str = key(
         Parallelism,
         16,
         about=About(
-            "How many requests are under way at once.",
-            more="`auto` finds out what the source and the line bear.",
+            "The maximum number of parallel requests.",
+            more="`auto` adapts to what the source and the connection can handle.",
             options=("-j",),
             metavar="N",
         ),
@@ -140,19 +143,21 @@ class WorkflowKeys:
         Choice("sidecar", "listing", "both"),
         "sidecar",
         about=About(
-            "What verifies an archive.",
-            more="`listing`: the listed MD5 ETag in place of the sidecar's request.",
+            "How an archive is verified.",
+            more="`listing` uses the listed MD5 ETag instead of a request for the sidecar.",
             metavar="HOW",
         ),
     )
-    force_redownload: bool = key(bool, False, about=About("Fetch again what is already verified."))
+    force_redownload: bool = key(
+        bool, False, about=About("Fetch archives again even if they are verified.")
+    )
     timeout_seconds: float = key(
         float,
         300.0,
         above=0,
         about=About(
-            "How long the source may be silent.",
-            more="The whole body may take longer.",
+            "How long the source may send nothing before a request times out.",
+            more="A whole body may take longer.",
             metavar="SECONDS",
         ),
     )
@@ -162,8 +167,8 @@ class WorkflowKeys:
         at_least=0,
         at_most=20,
         about=About(
-            "How often a failed request is tried again, with growing waits.",
-            more="The back-off is exponential and jittered; Retry-After is obeyed.",
+            "How often a failed request is retried, with increasing delays.",
+            more="The back-off is exponential with jitter; Retry-After is respected.",
             metavar="N",
         ),
     )
@@ -171,20 +176,22 @@ class WorkflowKeys:
         int,
         None,
         at_least=1,
-        about=About("A cap for the whole run, all processes together.", metavar="N"),
+        about=About("A rate limit for the whole run, over all processes.", metavar="N"),
     )
     max_requests_per_second: float | None = key(
         float,
         None,
         above=0,
-        about=About("A cap on requests; 0.5 is one in two seconds.", metavar="N"),
+        about=About(
+            "A rate limit for requests; 0.5 is one request every two seconds.", metavar="N"
+        ),
     )
     processes: int | str = key(
         Processes,
         1,
         about=About(
-            "How many processes share the work.",
-            more="`auto` is one for each core; pays for small archives on a fast line.",
+            "The number of worker processes.",
+            more="`auto` starts one for each core. Useful for small archives on a fast connection.",
             metavar="N",
         ),
     )
@@ -192,10 +199,10 @@ class WorkflowKeys:
         Choice("auto", "off"),
         "auto",
         about=About(
-            "Very large archives over several connections.",
-            more="Archives of 32 MiB and more come over up to 8 connections if the source caps "
-            "each and places of `max_parallel_downloads` are free; needs ranges and strong ETags; "
-            "up to 36 MiB of memory for each such archive.",
+            "Fetch very large archives over several connections.",
+            more="Archives of 32 MiB or more use up to 8 connections if the source limits the "
+            "speed of each, and `max_parallel_downloads` allows more requests. Needs range "
+            "requests and strong ETags, and up to 36 MiB of memory for each such archive.",
             metavar="HOW",
         ),
     )
@@ -203,7 +210,7 @@ class WorkflowKeys:
         Choice("listing", "calendar"),
         None,
         about=About(
-            "Where symbols, dates and sizes come from.",
+            "The source of symbols, dates and sizes.",
             more="See below.",
             unset="`listing` if a `listing_url` is known, else `calendar`",
             metavar="HOW",
@@ -212,12 +219,14 @@ class WorkflowKeys:
     quote_assets: tuple[str, ...] | None = key(
         tuple[str, ...],
         None,
-        about=About("Only symbols quoted in these, as USDT,USDC.", unset="all", metavar="LIST"),
+        about=About(
+            "Only symbols with these quote assets, such as USDT,USDC.", unset="all", metavar="LIST"
+        ),
     )
     contracts: tuple[ContractType, ...] | None = key(
         tuple[ContractType, ...],
         None,
-        about=About("Only these kinds of futures.", unset="all", metavar="LIST"),
+        about=About("Only these kinds of futures contracts.", unset="all", metavar="LIST"),
     )
     leveraged_tokens: str = key(
         Choice("include", "exclude", "only"),
@@ -233,9 +242,9 @@ class WorkflowKeys:
         Choice("failed", "quarantined"),
         None,
         about=About(
-            "Of the archives only those that the ledger says are so.",
-            more="`failed`: failed, missing or corrupt. `quarantined`: corrupt, or in disagreement "
-            "with the sidecar. Needs no symbols and no dates.",
+            "Collect only archives that the ledger lists as failed or quarantined.",
+            more="`failed`: failed, missing or corrupt. `quarantined`: corrupt, or different from "
+            "the sidecar. Symbols and dates are optional.",
             metavar="WHAT",
         ),
     )
@@ -243,26 +252,28 @@ class WorkflowKeys:
         bool,
         False,
         about=About(
-            "Let in readable archives that disagree with their sidecar.",
-            more="The ledger says so for ever.",
+            "Accept readable archives that do not match their sidecar.",
+            more="The ledger records the mismatch permanently.",
         ),
     )
     replaced_retention_days: int | None = key(
         int,
         None,
         at_least=0,
-        about=About("For how many days replaced versions are kept.", unset="for ever", metavar="N"),
+        about=About("How many days replaced versions are kept.", unset="no limit", metavar="N"),
     )
     source_url: str = key(
         str,
         DEFAULT_SOURCE_URL,
-        about=About("Where archives are fetched from; any mirror.", form="URL", metavar="URL"),
+        about=About(
+            "The host to fetch archives from; any mirror works.", form="URL", metavar="URL"
+        ),
     )
     second_source_url: str | None = key(
         str,
         None,
         about=About(
-            "Asked if the first source serves wrong or stale bytes.",
+            "A second source, used if the first one serves wrong or stale bytes.",
             form="URL",
             unset="the publisher's S3 endpoint, for the default source",
             metavar="URL",
@@ -273,7 +284,7 @@ class WorkflowKeys:
         None,
         about=About(
             "The source's S3 listing.",
-            more="ListObjects, version 1; its host may be redirected to.",
+            more="ListObjects, version 1. Redirects to its host are allowed.",
             form="URL",
             unset="the publisher's S3 endpoint, for the default source",
             metavar="URL",
@@ -283,7 +294,7 @@ class WorkflowKeys:
         tuple[str, ...],
         (),
         about=About(
-            "Further hosts that the source may redirect to, as host or host:port.",
+            "Further hosts that redirects may lead to, as host or host:port.",
             form="list of hosts",
             metavar="LIST",
         ),
@@ -292,15 +303,15 @@ class WorkflowKeys:
         bool,
         False,
         about=About(
-            "Ask hosts other than this machine without TLS, too.",
-            more="Without it, `http://` is for this machine alone; see below.",
+            "Allow plain http:// to other hosts.",
+            more="Without it `http://` is allowed for this machine only; see below.",
         ),
     )
     proxy: str = key(
         ProxySetting,
         ENVIRONMENT,
         about=About(
-            "Through which proxy requests go.",
+            "The proxy for all requests.",
             more="Schemes: `http`, `https`, `socks5`, `socks5h`, `socks4`, `socks4a`; see below.",
             metavar="URL",
             since="0.2.0",
@@ -310,9 +321,9 @@ class WorkflowKeys:
         str,
         None,
         about=About(
-            "Trust the certificate authorities of this PEM file, and no others.",
+            "Trust only the certificate authorities in this PEM file.",
             form="path",
-            unset="the system's",
+            unset="the system's authorities",
             metavar="FILE",
             since="0.2.0",
         ),
@@ -321,7 +332,7 @@ class WorkflowKeys:
         Profile,
         "development",
         about=About(
-            "Which profile of the file holds; production logs JSON.",
+            "The profile of the file to use; production logs JSON.",
             more="See below.",
             metavar="NAME",
         ),
@@ -329,5 +340,5 @@ class WorkflowKeys:
 
 
 def config_keys() -> dict[str, attrs.Attribute[Any]]:
-    """Every configuration key with its attrs field, in the order of the documentation."""
+    """Return the attrs field of every configuration key, in the order of the documentation."""
     return {item.name: item for item in attrs.fields(WorkflowKeys)}

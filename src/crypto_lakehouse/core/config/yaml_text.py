@@ -1,4 +1,4 @@
-"""YAML configuration files; apart, as most runs need no YAML parser."""
+"""Parses YAML configuration files; a separate module, because most runs need no YAML parser."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ __all__ = ["parse_yaml"]
 
 
 def parse_yaml(text: str) -> Any:
-    """Read YAML in which a key that stands twice is an error, and every error names its line.
+    """Parse YAML; a repeated key is an error, and every error names its line.
 
     Raises:
-        ValueError: It is no YAML.
+        ValueError: The text is not valid YAML.
     """
     try:
         return _Loader(text).get_single_data()
@@ -31,7 +31,7 @@ class _Loader(yaml.SafeLoader):
         try:
             return super().construct_object(node, deep)
         except (ValueError, LookupError, AttributeError) as error:
-            problem = f"no value of {node.tag}: {error}"
+            problem = f"not a valid {node.tag}: {error}"
             raise ConstructorError(None, None, problem, node.start_mark) from None
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
@@ -39,7 +39,7 @@ class _Loader(yaml.SafeLoader):
         seen: set[tuple[str, str]] = set()
         for key in [key for key, _ in pairs if isinstance(key, yaml.ScalarNode)]:
             if (key.tag, key.value) in seen:
-                problem = f"key `{key.value}` stands twice"
+                problem = f"key `{key.value}` is repeated"
                 raise ConstructorError(None, None, problem, key.start_mark)
             seen.add((key.tag, key.value))
         return super().construct_mapping(node, deep)

@@ -1,0 +1,75 @@
+"""Prose is plain English: no word of a list stands in documents, comments, docstrings, messages."""
+
+from __future__ import annotations
+
+import ast
+import io
+import re
+import tokenize
+from pathlib import Path
+
+import pytest
+
+_ROOT = Path(__file__).parents[2]
+
+#: Where the words are looked for: pages, and folders of modules.
+COVERED = (
+    "README.md",
+    "ARCHITECTURE.md",
+    "CONTRIBUTING.md",
+    "SECURITY.md",
+    "docs/configuration.md",
+    "docs/embedding.md",
+    "docs/reliability.md",
+    "docs/tables.md",
+    "src/crypto_lakehouse/core/config",
+    "src/crypto_lakehouse/http",
+)
+
+#: Words of translated or antiquated English; plain ones say the same.
+_AVOIDED = re.compile(
+    r"\b(?:nobody|somebody|whoever|told|heard|ours|thereof|hereby|anew|borne|for ever|"
+    r"stands twice|as good as)\b",
+    flags=re.IGNORECASE,
+)
+
+
+def prose_of(path: Path) -> str:
+    """A page without its code; a module's docstrings, comments and texts."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".md":
+        return re.sub(r"^```.*?^```|`[^`\n]*`", "", text, flags=re.DOTALL | re.MULTILINE)
+    comments = [
+        token.string
+        for token in tokenize.generate_tokens(io.StringIO(text).readline)
+        if token.type == tokenize.COMMENT
+    ]
+    texts = [
+        node.value
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    ]
+    return "\n".join([*comments, *texts])
+
+
+def covered_files() -> list[Path]:
+    """Every page and module that is covered."""
+    places = [_ROOT / name for name in COVERED]
+    return [path for place in places for path in (sorted(place.rglob("*.py")) or [place])]
+
+
+@pytest.mark.parametrize(
+    "path", covered_files(), ids=lambda path: path.relative_to(_ROOT).as_posix()
+)
+def test_prose_avoids_stilted_words(path: Path) -> None:
+    words = " ".join(prose_of(path).split())
+    assert [words[max(0, m.start() - 40) : m.end() + 20] for m in _AVOIDED.finditer(words)] == []
+
+
+def test_a_stilted_word_is_found(tmp_path: Path) -> None:
+    module = tmp_path / "module.py"
+    module.write_text('"""Nobody waits."""\nx = f"ours {1}"  # told\nnobody = 1\n')
+    assert sorted(_AVOIDED.findall(prose_of(module).lower())) == ["nobody", "ours", "told"]
+    page = tmp_path / "page.md"
+    page.write_text("It is told.\n`nobody`\n```\nwhoever\n```\n")
+    assert _AVOIDED.findall(prose_of(page)) == ["told"]
