@@ -1,5 +1,5 @@
-# Two commands for a newcomer: `make demo` and `make test`. Everything else is for developers.
-# Needed: git, make, and Python 3.11 or later with venv; everything else is installed into .venv.
+# Start with `make demo` and `make test`; the other commands are for developers.
+# You need git, make, and Python 3.11 or later with venv; everything else is installed into .venv.
 
 PYTHON ?= python3
 VENV := .venv
@@ -9,20 +9,20 @@ BIN := $(VENV)/bin
 .PHONY: help demo test test-all lint format bench soak fuzz lock clean system-packages dist
 
 help:
-	@echo "make demo             a first collection, tables and charts of it, without a network"
-	@echo "make test             the tests, but for the long ones"
-	@echo "make test-all         the long tests, and the coverage that all must reach together"
-	@echo "make lint             ruff, mypy --strict, import contracts, circles of imports"
-	@echo "make format           let ruff format the code"
+	@echo "make demo             a first collection with tables and charts, without a network"
+	@echo "make test             all tests except the long ones"
+	@echo "make test-all         the long tests, then the coverage check over all tests"
+	@echo "make lint             ruff, mypy --strict, import contracts, import cycles"
+	@echo "make format           format the code with ruff"
 	@echo "make bench            benchmarks against a local server"
-	@echo "make soak             the long tests: 200 kills, 20,000 mixed faults, 200,000 archives"
+	@echo "make soak             endurance tests: 200 kills, 20,000 mixed faults, 200,000 archives"
 	@echo "make fuzz             coverage-guided fuzzing, a minute for each of seven parsers"
-	@echo "make dist             wheel and sdist, installed and used in empty environments"
-	@echo "make system-packages  nginx, strace, faketime, proxies, the benchmarks' rivals (Debian, as root)"
+	@echo "make dist             build wheel and sdist, and test them in empty environments"
+	@echo "make system-packages  nginx, strace, faketime, proxies, other downloaders (Debian, as root)"
 	@echo "make lock             pin the newest versions of all dependencies, with their hashes"
-	@echo "make clean            remove what make has made"
+	@echo "make clean            remove everything that make has created"
 
-# Everything is installed from requirements/, where versions and hashes are pinned.
+# Everything is installed from requirements/, with pinned versions and hashes.
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement
 
 $(VENV)/runtime: pyproject.toml requirements/runtime.txt
@@ -44,9 +44,9 @@ $(VENV)/tables: $(VENV)/runtime requirements/tables.txt
 demo: $(VENV)/tables
 	@$(BIN)/crypto-lakehouse demo
 
-# What a newcomer runs. The long tests are left to `make test-all`: kills, sweeps of cancellations,
-# long plans, real archives. A process that a test has killed may leave a torn data file of
-# coverage, which every later command would report: it is taken away.
+# `make test-all` runs the long tests: kills, cancellation sweeps, long plans, real archives. A process
+# that a test has killed may leave a torn coverage data file, which every later command would report;
+# it is removed.
 COVERED = $(BIN)/coverage run -m pytest --numprocesses=auto --dist=loadfile
 test: $(VENV)/develop
 	@rm -f .coverage .coverage.*
@@ -54,9 +54,9 @@ test: $(VENV)/develop
 	@combined=$$($(BIN)/coverage combine --quiet 2>&1) || { echo "$$combined"; exit 1; }
 	@rm -f .coverage.*
 
-# The long tests, whose coverage is added to that of `make test`; then what must be covered: every
-# branch from core up to collection, and 95 % of the whole. What is missing is shown; the last line
-# of a good run is pytest's own.
+# The long tests; their coverage is added to that of `make test`. Then the coverage is checked: every
+# branch from core up to collection, and 95 % overall. Missing lines are shown; the last line of a
+# successful run comes from pytest.
 WHOLE := */core/*,*/matrix/*,*/planning/*,*/coverage/*,*/http/*,*/zips/*,*/collection/*,*/shards.py
 test-all: $(VENV)/develop
 	@[ -f .coverage ] || $(MAKE) test
@@ -94,13 +94,13 @@ fuzz: $(VENV)/develop
 	$(INSTALL) requirements/fuzz.txt
 	$(BIN)/python -m tests.fuzz $(FUZZ_ARGS)
 
-# Pins the newest versions that pyproject.toml allows, for every platform. The only target that
-# needs the index of packages to be more than a place to fetch them from.
+# Pins the newest versions that pyproject.toml allows, for every platform. Only this target needs a
+# full package index.
 EXPORT := ../$(BIN)/uv export --quiet --no-header --no-annotate --no-emit-project \
 	--format requirements.txt
 lock: $(VENV)/develop
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	@rm -rf .lock && mkdir .lock  # any version does: the pins do not depend on it
+	@rm -rf .lock && mkdir .lock  # any uv works: the pins do not depend on its version
 	@sed 's/^dynamic = .*/version = "0"/' pyproject.toml >.lock/pyproject.toml
 	cd .lock && $(EXPORT) --no-dev --group build --output-file ../requirements/runtime.txt
 	cd .lock && $(EXPORT) --only-group dev --output-file ../requirements/develop.txt
@@ -118,7 +118,7 @@ clean:
 	rm -rf $(VENV) .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis \
 		.import_linter_cache demo-output fuzz-crashes build dist
 
-# Builds into dist/, and uses what is built, as a part of `make test-all` does.
+# Builds into dist/ and tests the result, as part of `make test-all` does.
 dist: $(VENV)/develop
 	@rm -rf dist
 	$(BIN)/python -m hatchling build -d dist

@@ -19,8 +19,9 @@ from yarl import URL
 
 from crypto_lakehouse import http
 from crypto_lakehouse.core.errors import ConnectionFailed, TransferError
+from crypto_lakehouse.http.body_chunks import CHUNK_BYTES
 from crypto_lakehouse.http.client import ExchangeClient, engine_client, session_client
-from crypto_lakehouse.http.receiver import CHUNK_BYTES, Receiver
+from crypto_lakehouse.http.receiver import Receiver
 from crypto_lakehouse.http.routes import IDLE_LIMIT_S
 from crypto_lakehouse.http.session_client import transfer_error
 

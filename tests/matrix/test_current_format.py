@@ -99,7 +99,7 @@ SPOIL: list[tuple[Callable[[Any], Any], str, str]] = [
     (lambda d: d.update(source_url="https://[half"), "$.source_url", "http:// or https://"),
     (lambda d: d.update(listing_url="https://host/a b"), "$.listing_url", "http:// or https://"),
     (lambda d: d.update(listing_url="https://host?x=1"), "$.listing_url", "http:// or https://"),
-    (lambda d: d.update(observed="yesterday"), "$.observed", "no day of the calendar"),
+    (lambda d: d.update(observed="yesterday"), "$.observed", "not a calendar day"),
     (lambda d: d["availability_matrix"][0].update(symbols="BTCUSDT"),
      "$.availability_matrix[0].symbols", "must be a list"),
     (lambda d: d["availability_matrix"][0].update(partitions={}),
@@ -126,7 +126,7 @@ SPOIL: list[tuple[Callable[[Any], Any], str, str]] = [
     (lambda d: _daily(d).update(available_to="2016-01-01"),
      "$.availability_matrix[0].partitions.daily.available_to", "is before available_from"),
     (lambda d: _daily(d).update(available_from="2016-13-01"),
-     "$.availability_matrix[0].partitions.daily.available_from", "no day of the calendar"),
+     "$.availability_matrix[0].partitions.daily.available_from", "not a calendar day"),
     (lambda d: d["availability_matrix"].append(d["availability_matrix"][0]),
      "$.availability_matrix[27]", "stands at $.availability_matrix[0] already"),
 ]  # fmt: skip

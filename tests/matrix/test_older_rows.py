@@ -24,7 +24,7 @@ from crypto_lakehouse.core.errors import MatrixError
         ({"partitions": []}, ".partitions", "must name daily"),
         ({"partitions": ["weekly"]}, ".partitions[0]", "unknown partition `weekly`"),
         ({"available": "no"}, ".available", "must be true or false"),
-        ({"available_from": "2019-13-01"}, ".available_from", "no day of the calendar"),
+        ({"available_from": "2019-13-01"}, ".available_from", "not a calendar day"),
         ({"url_pattern": f"{BUCKET}../x"}, ".url_pattern", "holds `..`"),
         ({"url_pattern": f"{BUCKET}data/spot/{{partition}}/../x"}, ".url_pattern", "holds `..`"),
         ({"url_pattern": "/etc"}, ".url_pattern", "absolute path"),

@@ -7,5 +7,5 @@
 
 matplotlib is imported on first use, so that importing this package costs nothing without it. The
 same values give the same picture, byte for byte, with the same version of matplotlib. Colours can
-be told apart without seeing red and green; every colour that has a meaning has a pattern too.
+be distinguished without seeing red and green; every colour that has a meaning has a pattern too.
 """

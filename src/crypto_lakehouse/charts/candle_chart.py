@@ -3,7 +3,7 @@
 Needs matplotlib (`pip install "crypto-lakehouse[plot]"`), and no display.
 
 Rising candles are blue and hollow, falling ones vermilion and filled, as in Okabe and Ito's set of
-colours: they can be told apart without seeing red and green, and in grey print. Time is to scale:
+colours: they differ even without seeing red and green, and in grey print. Time is to scale:
 where the data has no bar there is none, and the place is shaded.
 """
 
@@ -303,7 +303,7 @@ def _head(figure: Figure, candles: _Candles, title: str, right: float, *, hollow
         said += f"; gaps (shaded): {gaps:,}, with {absent:,} bars absent"
     width, height = figure.get_size_inches()
     up, down, end = ("up" + " (hollow)" * hollow, "down" + " (filled)" * hollow, width - right)
-    # What neither a font nor XML has is left out of what may be anybody's text.
+    # Characters that are not valid in a font or in XML are removed from text of unknown origin.
     shown = "".join(each if each.isprintable() else " " for each in title)
 
     def say(x: float, y: float, text: str, **look: Any) -> None:

@@ -4,7 +4,7 @@ Needs matplotlib (`pip install "crypto-lakehouse[plot]"`), and no display.
 
 A month is as blue as it is complete. A month without a verified day has the colour and the
 pattern of what most of its days lack; in any other month a corner shows the cause that is most
-worth a look. The colours are those of Okabe and Ito, which nearly everybody can tell apart; every
+worth a look. The colours are those of Okabe and Ito, which nearly all readers distinguish; every
 one that stands for a cause has a pattern of its own as well.
 """
 
@@ -85,7 +85,7 @@ _Polygon = list[tuple[float, float]]
 
 
 class MatplotlibMissing(LakehouseError):
-    """A picture is wanted, and matplotlib is not installed."""
+    """A picture was requested, but matplotlib is not installed."""
 
     exit_code: ClassVar[int] = 2
 

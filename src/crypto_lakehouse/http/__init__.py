@@ -5,7 +5,7 @@ From the lowest layer up:
 1. A client (`transport.Client`) sends a single GET. `client` opens the engine's own client: either
    `exchange`, on aiohttp's connector and parser, or `session_client`, on a documented session,
    which also wraps an application's session. `origin` prepares the parts that requests to one host
-   share; `receiver` fills the buffers of large bodies.
+   share; `receiver` reads a connection, and `body_chunks` fills the buffers of large bodies.
 2. `routes`, `proxies` and `no_proxy` select the proxy of a request; `socks` connects to SOCKS
    proxies. `tls` selects the trusted certificates, `tls_errors` explains TLS failures, and
    `idle_timeout` closes a silent connection.

@@ -13,10 +13,11 @@ from aiohttp.http_exceptions import HttpProcessingError
 from attrs import define, field
 from yarl import URL
 
+from crypto_lakehouse.http.body_chunks import CHUNK_BYTES
 from crypto_lakehouse.http.exchange import Exchange, connect, missing_names
 from crypto_lakehouse.http.idle_timeout import SILENT
 from crypto_lakehouse.http.origin import Origin, make_origin
-from crypto_lakehouse.http.receiver import CHUNK_BYTES, Receiver
+from crypto_lakehouse.http.receiver import Receiver
 from crypto_lakehouse.http.routes import IDLE_LIMIT_S, EngineRoutes
 from crypto_lakehouse.http.session_client import AiohttpClient, transfer_error
 from crypto_lakehouse.http.tls import tls_context

@@ -16,17 +16,14 @@ documents (`transport.set_protocol`):
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable
 from enum import Enum, auto
 from typing import Protocol, cast
 
+from crypto_lakehouse.http.body_chunks import BodyChunks
 from crypto_lakehouse.http.idle_timeout import IdleTimeout
 
-__all__ = ["CHUNK_BYTES", "DRAIN_BYTES", "Receiver"]
-
-#: The chunk size of large bodies; each chunk is stored in one call in a thread.
-CHUNK_BYTES = 1 << 20
+__all__ = ["DRAIN_BYTES", "Receiver"]
 
 #: Heads, and bodies that are parsed, are received into at most this many bytes.
 _SCRATCH_BYTES = 1 << 16
@@ -34,19 +31,12 @@ _SCRATCH_BYTES = 1 << 16
 #: The limit for data other than the body, such as heads and chunk headers. More is an attack.
 _OVERHEAD_BYTES = 1 << 17
 
-#: A chunk that fills slowly is delivered after this time, in seconds, to keep displays current.
-_CHUNK_AGE_S = 0.25
-
 #: At most this much of an unwanted body is received in order to keep the connection.
 DRAIN_BYTES = 1 << 16
 
 
 #: The most data that TLS may have decrypted and not delivered yet.
 _TLS_RECORD_BYTES = 1 << 14
-
-#: Reading is not paused for this last part of a body over TLS: if the source closes the connection,
-#: asyncio loses data that it has decrypted and not delivered, which may be half as much.
-_UNPAUSED_TLS_BYTES = 1 << 20
 
 #: The end of a head. aiohttp's parser accepts bare line feeds, too; the body after such a head is
 #: parsed, with the same result.
@@ -84,7 +74,7 @@ class Exchange(Protocol):
         ...
 
 
-class Receiver(asyncio.BufferedProtocol):
+class Receiver(BodyChunks, asyncio.BufferedProtocol):
     """Receives the data of one connection, which serves one request at a time.
 
     Args:
@@ -114,42 +104,30 @@ class Receiver(asyncio.BufferedProtocol):
         chunk_bytes: int,
         on_lost: Callable[[Receiver], None],
     ) -> None:
-        self._loop = asyncio.get_running_loop()
+        loop = asyncio.get_running_loop()
+        timeout = IdleTimeout(loop, timeout_s, self._is_waited_for, self.fail)
+        super().__init__(transport, timeout, chunk_bytes)
         self.handler = handler
-        self.transport = transport
-        self.timeout = IdleTimeout(self._loop, timeout_s, self._is_waited_for, self.fail)
-        self._chunk_bytes = chunk_bytes
         self._on_lost = on_lost
         self._scratch = bytearray(min(_SCRATCH_BYTES, chunk_bytes))
         self._scratch_view = memoryview(self._scratch)
         self._exchange: Exchange | None = None
-        self.is_tls = transport.get_extra_info("sslcontext") is not None
-        self._unpaused = _UNPAUSED_TLS_BYTES if self.is_tls else 0
         self._buffer_size = 0
         self.may_have_more = False
-        self.error: Exception | None = None
-        self.is_waiting = False
         self._stage = _Stage.IDLE
         self._reset()
         transport.set_protocol(self)
 
     def _reset(self) -> None:
         """Reset the state of the last answer."""
+        self._reset_body()
         self.answer_bytes = 0
-        self.rest_bytes = 0
         self._held = b""
         self._head_tail = b""
         self._parsed = 0
         self._overhead = 0
         self._drain_left: int | None = None
-        self._ready: deque[bytes | tuple[bytearray, int]] = deque()
-        self._chunk = bytearray()
-        self._filled = 0
-        self._chunk_since = 0.0
-        self._is_paused = False
-        self.has_surplus = False
         self.head_is_exact = False
-        self._waiter: asyncio.Future[None] | None = None
 
     # Called by the exchange ---------------------------------------------------------------
 
@@ -217,29 +195,6 @@ class Receiver(asyncio.BufferedProtocol):
                 return body
         return None
 
-    async def chunk(self) -> bytes | bytearray:
-        """Return the next chunk of a body of known length; empty at its end.
-
-        Raises:
-            OSError: The connection ended before the body; all earlier data was returned.
-            TimeoutError: The source was silent for too long.
-        """
-        while not self._ready:
-            if not self.rest_bytes:
-                return b""
-            if self.error is not None:
-                raise self.error
-            if self._is_paused:
-                self._is_paused = False
-                self.transport.resume_reading()
-            await self._wait()
-        item = self._ready.popleft()
-        if isinstance(item, bytes):
-            return item
-        chunk, filled = item
-        del chunk[filled:]  # not earlier: the transport exported the buffer while it was filled
-        return chunk
-
     def drain(self) -> None:
         """Receive the rest of an unwanted body, and notify the exchange at its end."""
         self._drain_left = DRAIN_BYTES
@@ -269,21 +224,6 @@ class Receiver(asyncio.BufferedProtocol):
         self._wake()
         self._on_lost(self)
 
-    async def _wait(self) -> None:
-        self._waiter = self._loop.create_future()
-        self.is_waiting = True
-        self.timeout.begin()
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None
-            self.is_waiting = False
-            self.timeout.pause()
-
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
-
     def _is_waited_for(self) -> bool:
         return self.is_waiting or self._drain_left is not None
 
@@ -306,25 +246,6 @@ class Receiver(asyncio.BufferedProtocol):
             buffer = self._body_buffer(room)
         self._buffer_size = len(buffer)
         return buffer
-
-    def _body_buffer(self, room: int) -> memoryview:
-        """Return the free part of the current chunk, or a new chunk with enough room."""
-        free = len(self._chunk) - self._filled
-        if self._chunk and free < room and free <= self.rest_bytes:
-            self._hand_over()
-        if not self._chunk:
-            # One byte more than expected, to detect surplus bytes.
-            is_last = self.rest_bytes <= self._chunk_bytes
-            self._chunk = bytearray(self.rest_bytes + 1 if is_last else self._chunk_bytes + room)
-            self._filled = 0
-            self._chunk_since = self._loop.time()
-        return memoryview(self._chunk)[self._filled :]
-
-    def _hand_over(self) -> None:
-        """Make the filled part of the chunk available."""
-        self._ready.append((self._chunk, self._filled))
-        self._chunk = bytearray()
-        self._filled = 0
 
     def buffer_updated(self, nbytes: int) -> None:
         """Process received bytes."""
@@ -413,29 +334,6 @@ class Receiver(asyncio.BufferedProtocol):
         self._parsed = parsed
         if self._overhead > _OVERHEAD_BYTES:
             self.fail(ConnectionError("not an answer: its chunk headers do not end"))
-
-    def _fill(self, nbytes: int) -> None:
-        """Count bytes written to the chunk; deliver it if it is full or old."""
-        if not self.rest_bytes:
-            self.has_surplus = True
-            self.transport.pause_reading()
-            return
-        self._filled += nbytes
-        self.rest_bytes -= nbytes
-        if self.rest_bytes <= 0:
-            self.has_surplus = self.rest_bytes < 0
-            self._filled += self.rest_bytes
-            self.rest_bytes = 0
-        elif (
-            self._filled < self._chunk_bytes
-            and self.timeout.last_received_at - self._chunk_since < _CHUNK_AGE_S
-        ):
-            return
-        self._hand_over()
-        if self.rest_bytes > self._unpaused and len(self._ready) > 1 and not self._is_paused:
-            self._is_paused = True
-            self.transport.pause_reading()
-        self._wake()
 
     def _drain(self, nbytes: int) -> None:
         self._drain_left = (self._drain_left or 0) - nbytes

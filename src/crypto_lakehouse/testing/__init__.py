@@ -1,16 +1,16 @@
-"""A local stand-in for data.binance.vision, for the tests of this project and of its users.
+"""A local stand-in for data.binance.vision, for the tests of this project and of applications.
 
-`ArchiveServer` answers over HTTP like the real archive; `faults` says how it is to fail. Nothing
-is imported before it is used, as the pytest plugin beside this file is loaded by every pytest
-run of everyone who has the package installed.
+`ArchiveServer` responds over HTTP like the real archive; `faults` makes it fail in defined ways.
+Modules are imported on first use, because every pytest run loads the pytest plugin of this package
+as soon as the package is installed.
 
-- `made_up` makes archives from their keys; `objects` holds them, with objects that were put.
+- `made_up` generates archives from their keys; `objects` stores them and the objects put there.
 - `server` answers requests and listings, and records them.
-- `store_suite` and `sink_suite` are tests for a store or a sink of an application's own.
-- `faults` are the ways to fail; `fault_mix` draws from all of them with a seed.
+- `store_suite` and `sink_suite` are tests for an application's own store or sink.
+- `faults` contains the faults; `fault_mix` draws from them with a seed.
 
-The same key gives the same bytes in every process. Speed, TLS and the real archive's caches are
-not imitated.
+The same key gives the same bytes in every process. The speed, TLS and caches of the real archive
+are not simulated.
 
 Example:
     >>> from crypto_lakehouse.testing import ArchiveServer

@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def wait_for_ctrl_c() -> None:
-    """Wait for ever; Ctrl-C raises KeyboardInterrupt here."""
+    """Wait until Ctrl-C raises KeyboardInterrupt here."""
     threading.Event().wait()
 
 

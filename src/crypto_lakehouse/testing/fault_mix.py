@@ -1,4 +1,4 @@
-"""A seeded mix of everything that goes wrong, and what must come of each archive.
+"""A seeded mix of all faults, and the verdict that each archive must get.
 
 `FaultMix` is for soak tests: some archives of many meet with a mishap, drawn from all that a source
 was ever seen to do, and the mix knows the verdict that the contract has for it.
@@ -42,7 +42,7 @@ class Mishap:
         kind: In words.
         verdict: The contract's, for a run with the retries that the mix was made for.
         zip, sidecar: Faults of their requests, in turn.
-        is_endless: Whether the last fault of each comes for ever.
+        is_endless: Whether the last fault of each repeats without end.
         published: The bytes that stand at the source in place of the good ones, if others do.
         body: What must stand at the final name, None where nothing must.
     """

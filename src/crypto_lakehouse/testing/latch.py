@@ -26,7 +26,7 @@ class Latch:
             self._event.set()
             waiters, self._waiters = self._waiters, set()
         for waiter in waiters:
-            with suppress(RuntimeError):  # its loop has ended, nobody waits there any more
+            with suppress(RuntimeError):  # its loop has ended, so no task waits there
                 waiter.get_loop().call_soon_threadsafe(_wake, waiter)
 
     @property

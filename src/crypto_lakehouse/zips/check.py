@@ -1,7 +1,7 @@
-"""Tell whether bytes are a readable archive: a right digest does not say so.
+"""Checks that a zip is a readable archive, which a correct digest does not guarantee.
 
 The publisher has served broken zips whose checksums matched (docs/archive-faults.md#broken-zips).
-The directory is zipfile's to read; the content is inflated and summed by ISA-L, in half the time of
+zipfile reads the directory; ISA-L inflates the content and computes its CRC, in half the time of
 zlib.
 """
 
@@ -25,7 +25,7 @@ from crypto_lakehouse.zips.member import (
 
 __all__ = ["INLINE_BYTES", "check_zip", "zip_fault"]
 
-#: Up to this many uncompressed bytes a check is cheaper than a thread hop
+#: Up to this many uncompressed bytes a check is cheaper than a switch to a thread
 #: (ARCHITECTURE.md#thread-hops).
 INLINE_BYTES = 4 << 20
 
@@ -37,16 +37,16 @@ def zip_fault(
     step: Callable[[], None] = lambda: None,
     limit: int | None = None,
 ) -> str | None:
-    """Read a zip to its end and say what is wrong with it.
+    """Read a whole zip and return what is wrong with it.
 
     Args:
         file: The zip, seekable.
         member: The name that its one member must have.
-        step: Called now and then; may raise to give up.
-        limit: Uncompressed size in bytes beyond which nothing is read.
+        step: Called after each step; may raise to abort.
+        limit: The largest uncompressed size, in bytes, that is read.
 
     Returns:
-        What is wrong; empty for a good zip. None where the member is larger than `limit`.
+        What is wrong; empty for a good zip. None if the member is larger than `limit`.
     """
     try:
         with zipfile.ZipFile(file) as archive:
@@ -68,7 +68,7 @@ def zip_fault(
 
 
 def _content_fault(archive: zipfile.ZipFile, member: str, step: Callable[[], None]) -> str:
-    """Read the member to its end; its size and its CRC must be those of the directory."""
+    """Read the whole member; its size and CRC must match the directory."""
     info = archive.infolist()[0]
     size = crc = 0
     for chunk in content_of(archive, info):
@@ -83,12 +83,12 @@ def _content_fault(archive: zipfile.ZipFile, member: str, step: Callable[[], Non
 
 
 async def check_zip(open_file: Callable[[], BinaryIO], member: str, size_bytes: int) -> str:
-    """Check a zip inline where it is small, in a thread where it is not.
+    """Check a zip: inline if it is small, else in a thread.
 
     Args:
-        open_file: Opens the zip for reading; called here, and the file closed here.
+        open_file: Opens the zip for reading; this function closes the file.
         member: The name that its one member must have.
-        size_bytes: The zip's own size.
+        size_bytes: The size of the zip.
 
     Returns:
         What is wrong; empty for a good zip.

@@ -1,6 +1,6 @@
-"""Open the one member of a published zip: what it must be, and its bytes, a step at a time.
+"""Reads the single member of a published zip in steps, and checks what it must be.
 
-The directory is zipfile's to read; the content is inflated by ISA-L, in half the time of zlib.
+zipfile reads the directory; ISA-L inflates the content, in half the time of zlib.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _METHODS = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED})
 
 BEFORE_BEGINNING = "it says that something lies before its beginning"
 
-#: What is raised on bytes that are no zip; found by flipping every one.
+#: The exceptions raised for invalid zips; found by flipping every byte of one.
 UNREADABLE = (
     zipfile.BadZipFile,
     zlib.error,
@@ -59,21 +59,22 @@ UNREADABLE = (
 
 
 class BadMember(ValueError):
-    """The zip is not one that can be read; the text says why."""
+    """The zip cannot be read; the message says why."""
 
 
 def member_chunks(file: BinaryIO, member: str) -> Iterator[bytes]:
-    """Inflate the one member of a zip, in chunks of at most a mebibyte, and check it on the way.
+    """Inflate the single member of a zip in chunks of at most one mebibyte, and check it.
 
-    Chunks come before the CRC is known: what was made of them is void where this raises.
+    Chunks are yielded before the CRC is checked: if this raises, the caller must discard the
+    results of earlier chunks.
 
     Args:
         file: The zip, seekable.
         member: The name that its one member must have.
 
     Raises:
-        BadMember: It is no zip, a bomb, has another member or more than one, or its size or
-            CRC-32 are not those of its directory.
+        BadMember: It is not a zip, is a decompression bomb, has another member or several, or its
+            size or CRC-32 does not match its directory.
     """
     try:
         with zipfile.ZipFile(file) as archive:
@@ -111,7 +112,7 @@ def _checked(archive: zipfile.ZipFile, member: str) -> Iterator[bytes]:
 
 
 def directory_fault(archive: zipfile.ZipFile, member: str) -> str:
-    """What is wrong with a zip's directory; empty for one readable member of that name."""
+    """Return what is wrong with a directory; empty for one readable member of that name."""
     entries = archive.infolist()
     if len(entries) != 1:
         return f"the zip has {len(entries)} members instead of one"
@@ -131,14 +132,14 @@ def directory_fault(archive: zipfile.ZipFile, member: str) -> str:
 
 
 def sizes_of(archive: zipfile.ZipFile) -> tuple[int, int]:
-    """What the member unpacks to and from, in bytes; the latter may be no more than is there."""
+    """Return the uncompressed and the compressed size; the latter at most the size of the file."""
     info, file = archive.infolist()[0], archive.fp
     there = file.seek(0, os.SEEK_END) if file is not None else 0
     return info.file_size, min(info.compress_size, there)
 
 
 def content_of(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Iterator[bytes]:
-    """Inflate a member, a step at a time."""
+    """Inflate a member in steps."""
     file = archive.fp
     if file is None:  # pragma: no cover - only a closed ZipFile has none
         return
@@ -168,10 +169,10 @@ def content_of(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Iterator[byte
 
 
 def check_local_header(info: zipfile.ZipInfo, name: bytes, method: int) -> None:
-    """Check that a member's local header says what the zip's directory says.
+    """Check that the local header of a member matches the directory.
 
     Raises:
-        BadZipFile: It has another name or method.
+        BadZipFile: The name or the method differs.
     """
     if name != info.orig_filename.encode("utf-8" if info.flag_bits & 0x800 else "cp437"):
         raise zipfile.BadZipFile("the local header has another name than the directory")

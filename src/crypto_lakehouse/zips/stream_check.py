@@ -1,12 +1,12 @@
-"""Check a zip while its bytes pass by, so that a large archive is never read back.
+"""Checks a zip while it is received, so that a large archive is never read back.
 
-1. The member of a published archive begins at the first byte. Its content is inflated and summed in
-   the thread hop that hashes and stores it.
-2. The last bytes, which hold the zip's directory, are kept in memory.
-3. At the end the directory must say what passed: one member, its name, its sizes, its CRC-32.
+1. The member of a published archive starts at the first byte. The thread that hashes and stores the
+   data also inflates it and computes the CRC.
+2. The last bytes, which contain the zip's directory, stay in memory.
+3. At the end the directory must match the received data: one member, its name, sizes and CRC-32.
 
-It agrees with `check`, which reads a file: what is good here is good there. It refuses one form
-that `check` takes, bytes between the member and the directory that are not part of either.
+Every zip that is good here is good for `check`, which reads a file. The reverse has one exception:
+`check` accepts extra bytes between the member and the directory.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from crypto_lakehouse.zips.member import (
 
 __all__ = ["StreamedZip"]
 
-#: Holds an end record with the longest comment, a zip64 record, and the directory of one member.
+#: Enough for an end record with the longest comment, a zip64 record, and a directory entry.
 _TAIL_BYTES = 68 << 10
 
 _RAW_DEFLATE = -15
@@ -41,9 +41,9 @@ _InflateError = cast("type[Exception]", inflate.error)
 
 @define
 class StreamedZip:
-    """What passed of one zip; its bytes are fed in order, in pieces of any size."""
+    """The received part of one zip; its bytes are fed in order, in pieces of any size."""
 
-    _left_bytes: int = field(init=False, default=0)  # that are no longer in the tail
+    _left_bytes: int = field(init=False, default=0)  # bytes that are no longer in the tail
     _tail: bytes = field(init=False, default=b"")
     _head: bytearray = field(init=False, factory=bytearray)
     _start: int = field(init=False, default=0)
@@ -57,11 +57,11 @@ class StreamedZip:
 
     @property
     def unpacked_bytes(self) -> int:
-        """How many bytes of the member were inflated so far."""
+        """The number of bytes of the member that were inflated so far."""
         return self._unpacked_bytes
 
     def feed(self, data: bytes | bytearray) -> None:
-        """Take the next bytes; never raises, as `fault` says what was wrong with them."""
+        """Process the next bytes; never raises, because `fault` reports the errors."""
         for piece in self._leaving_the_tail(data):
             if self._name is not None and self._stream is None:
                 self._add_stored(piece)
@@ -73,7 +73,7 @@ class StreamedZip:
             self._begin()
 
     def _leaving_the_tail(self, data: bytes | bytearray) -> Iterator[memoryview]:
-        """Keep the last bytes; yield those that are no longer among them."""
+        """Add bytes to the tail; yield those that drop out of it."""
         view, tail = memoryview(data), memoryview(self._tail)
         if len(view) >= _TAIL_BYTES:
             self._tail = bytes(view[-_TAIL_BYTES:])
@@ -85,7 +85,7 @@ class StreamedZip:
         yield tail[:surplus]
 
     def _begin(self) -> None:
-        """Read the local header once it is whole, and take what follows it."""
+        """Read the local header when it is complete, and process the bytes after it."""
         if len(self._head) < LOCAL_HEADER.size:
             return
         head = LOCAL_HEADER.unpack_from(self._head)
@@ -123,7 +123,7 @@ class StreamedZip:
         while data:
             yield self._stream.decompress(data, _STEP_BYTES)
             data = self._stream.unconsumed_tail
-        # What is held back although all input is taken.
+        # Output that is still buffered after all input was consumed.
         yield from iter(partial(self._stream.decompress, b"", _STEP_BYTES), b"")
 
     def _add(self, content: bytes | memoryview) -> None:
@@ -131,7 +131,7 @@ class StreamedZip:
         self._crc = inflate.crc32(content, self._crc)
 
     def fault(self, member: str) -> str:
-        """What is wrong with the zip that passed; empty for a good one.
+        """Return what is wrong with the received zip; empty for a good one.
 
         Args:
             member: The name that its one member must have.
@@ -168,18 +168,18 @@ class StreamedZip:
         return ""
 
     def _add_stored(self, data: memoryview) -> None:
-        """Sum bytes that have left the tail; all behind the local header counts as content."""
+        """Add bytes that left the tail to the CRC; all bytes after the local header are content."""
         self._add(data[max(0, self._start - self._left_bytes) :])
 
     def _stored_rest(self, size_bytes: int) -> memoryview:
-        """What is still in the tail of content that is not compressed."""
+        """Return the part of uncompressed content that is still in the tail."""
         start = max(0, self._start - self._left_bytes)
         end = self._start + size_bytes - self._left_bytes
         return memoryview(self._tail)[start : max(start, end)]
 
 
 class _TailOfFile(io.RawIOBase):
-    """A file of which only the last bytes are there; zipfile reads no others for a directory."""
+    """A file with only its last bytes, which are all that zipfile reads for a directory."""
 
     def __init__(self, missing_bytes: int, tail: bytes) -> None:
         self._missing_bytes = missing_bytes

@@ -165,14 +165,14 @@ class Reset(Fault):
     at: int | None = None
 
     def spoil(self, answer: ServerResponse) -> ServerResponse:
-        """Cut, and not in an orderly way."""
+        """Reset the connection within the answer."""
         at = BEFORE_HEADERS if self.at is None else min(self.at, answer.content.size)
         return evolve(answer, cut_at=at, resets=True)
 
 
 @frozen
 class HangUp(Fault):
-    """Send the whole answer, then close the connection that was to be kept, without a word."""
+    """Send the whole answer, then close the connection without announcing it."""
 
     def spoil(self, answer: ServerResponse) -> ServerResponse:
         """Add the end."""
@@ -181,7 +181,7 @@ class HangUp(Fault):
 
 @frozen
 class Announce(Fault):
-    """Let Content-Length say something else; what is announced and not there is never sent.
+    """Announce a wrong Content-Length; announced bytes that do not exist are never sent.
 
     The connection ends behind a body that is shorter than announced. Of one that is longer the
     rest follows, as bytes that belong to nothing.
@@ -216,7 +216,7 @@ class Surplus(Fault):
 
 @frozen
 class Drip(Fault):
-    """Send the body byte by byte: never silent, and never done."""
+    """Send the body byte by byte: never silent, but too slow to finish."""
 
     every_s: float = 1.0
 
@@ -227,7 +227,7 @@ class Drip(Fault):
 
 @frozen
 class Gzip(Fault):
-    """Compress the body and say so, although nobody asked for that."""
+    """Compress the body and declare it, although the request did not allow that."""
 
     def spoil(self, answer: ServerResponse) -> ServerResponse:
         """Compress the body."""
@@ -238,7 +238,7 @@ class Gzip(Fault):
 
 @frozen
 class OtherRange(Fault):
-    """Answer a request for a range with a range that nobody asked for.
+    """Answer a range request with another range than the requested one.
 
     Attributes:
         by: How many bytes further on it says that it begins.
@@ -257,7 +257,7 @@ class OtherRange(Fault):
 
 @frozen
 class Stall(Fault):
-    """Fall silent, go on when released. Once released it stays so, for repetitions of it, too.
+    """Stop sending until released. Once released, repetitions of this fault do not stop either.
 
     Attributes:
         release: Opened by the test, or by `server.release()`. A server that closes cuts the

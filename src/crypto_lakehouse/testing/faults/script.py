@@ -37,7 +37,7 @@ class FaultScripts:
         self._lock = threading.Lock()
 
     def add(self, pattern: str, faults: Iterable[Fault], *, endless: bool = False) -> None:
-        """Script faults for the next requests that match; endless ones begin anew at the end."""
+        """Script faults for the next requests that match; endless ones start over at the end."""
         with self._lock:
             self._count += 1
             script = _Script(self._count, pattern, deque(faults), endless)

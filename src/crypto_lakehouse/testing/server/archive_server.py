@@ -82,7 +82,7 @@ class ArchiveServer:
         today: date | None = None,
     ) -> None:
         catalog = None
-        if isinstance(symbols, str):  # a string is a sequence of strings, but nobody means that
+        if isinstance(symbols, str):  # a string is a sequence of strings, but never meant as one
             symbols = (symbols,)
         if generate or (generate is None and folder is None):
             day = today or datetime.now(UTC).date()
@@ -187,7 +187,7 @@ class ArchiveServer:
         Args:
             pattern: A key or a glob, as in `count`.
             faults: Faults, and sequences of them such as `Status(503) * 3`.
-            endless: Whether to begin anew after the last one, for ever.
+            endless: Whether to start over after the last one, without end.
         """
         flat = [[fault] if isinstance(fault, Fault) else fault for fault in faults]
         self._scripts.add(pattern, chain.from_iterable(flat), endless=endless)

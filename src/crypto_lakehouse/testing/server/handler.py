@@ -93,7 +93,7 @@ class Handler:
             self.active -= 1
 
     def forget(self) -> None:
-        """Begin the log and the peak anew."""
+        """Reset the log and the peak."""
         self.log.clear()
         self.peak = self.active
 

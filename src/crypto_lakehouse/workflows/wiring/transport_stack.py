@@ -15,9 +15,9 @@ from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
 from crypto_lakehouse.core.errors import ConfigurationError, Problem
 from crypto_lakehouse.executors.share import Share
 from crypto_lakehouse.http.allowed_hosts import AllowedHosts
+from crypto_lakehouse.http.body_chunks import CHUNK_BYTES
 from crypto_lakehouse.http.client import engine_client
 from crypto_lakehouse.http.rate_limit import ByteRate, RequestRate
-from crypto_lakehouse.http.receiver import CHUNK_BYTES
 from crypto_lakehouse.http.routes import Route, SessionRoute
 from crypto_lakehouse.http.session_client import AiohttpClient
 from crypto_lakehouse.http.tls import tls_context

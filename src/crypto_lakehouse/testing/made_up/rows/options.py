@@ -52,7 +52,7 @@ def eoh_rows(day: Day) -> str:
 def _summary(source: Random) -> str:
     """Write the 20 numbers of one contract's hour.
 
-    A contract that nobody bids for has blank bids, and one that was not traded blank prices.
+    A contract without bids has blank bids; one that was not traded has blank prices.
     """
     opened, closed = source.randrange(100, 9000), source.randrange(100, 9000)
     high = max(opened, closed) + source.randrange(50)
