@@ -156,7 +156,7 @@ def test_what_is_no_archive_of_the_publisher_cannot_be_fetched(
     arguments = ["verify", "-o", "out", "--repair", "--source-url", archive_server.url]
     code, _, err = collected(*arguments)
     assert code == 4
-    assert "data/mine/my.zip is no archive of the publisher's" in err
+    assert "data/mine/my.zip is not an archive of the publisher" in err
 
 
 @pytest.mark.parametrize(

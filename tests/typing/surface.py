@@ -51,14 +51,18 @@ from crypto_lakehouse.workflows import (
     IngestWorkflow,
     LakeConfig,
     PlanReport,
+    PruneResult,
+    RefreshedMatrix,
     RepairReport,
     StatusReport,
     Step,
     ValidationWorkflow,
     VerificationReport,
+    refresh_matrix,
     run_bench,
     run_history,
     run_plan,
+    run_prune,
     run_repair,
     run_status,
     run_verification,
@@ -142,7 +146,14 @@ async def questions() -> None:
     assert_type(await run_verification(CONFIG, sample="5%"), VerificationReport)
     assert_type(await run_status(CONFIG), StatusReport)
     assert_type(await run_history(CONFIG, since=date(2026, 9, 1)), HistoryReport)
-    assert_type(await run_repair(CONFIG), RepairReport)
+    store: Store = MemoryStore()
+    archives: list[Archive] = []
+    assert_type(await run_plan(CONFIG, on_archive=archives.append), PlanReport)
+    assert_type(await run_verification(CONFIG, store=store), VerificationReport)
+    assert_type(await run_status(CONFIG, start="2026-09-01"), StatusReport)
+    assert_type(await run_prune(CONFIG, 365, store=store), PruneResult)
+    assert_type(await run_repair(CONFIG, sinks=[take], store=store), RepairReport)
+    assert_type(await refresh_matrix(WorkflowConfig(CONFIG)), RefreshedMatrix)
     assert_type(await run_bench(CONFIG, settings=[1, 2]), BenchReport)
 
 

@@ -34,8 +34,11 @@ NEW_KEY = "data/spot/daily/klines/NEWUSDT/1d/NEWUSDT-1d-2026-11-30.zip"
 
 
 async def refreshed(server: ArchiveServer, retry: RetryPolicy, **options: Any) -> RefreshedMatrix:
-    given = {"source_url": server.url, "today": TODAY, "environ": {}, "retry": retry}
-    return await refresh_matrix(**{**given, **options})
+    call = {name: options.pop(name) for name in ("emit", "on_progress") if name in options}
+    environ = options.pop("environ", {})
+    values = {"output_directory": ".", "source_url": server.url, "discovery": "listing", **options}
+    config = WorkflowConfig(environ=environ, overrides=values)
+    return await refresh_matrix(config, today=TODAY, retry=retry, **call)
 
 
 def spot_klines(matrix: Matrix) -> MatrixRow:
@@ -64,30 +67,10 @@ async def test_a_listing_url_is_asked_in_the_place_of_the_source(
     assert archive_server.requests == []
 
 
-async def test_the_environment_is_heard_and_a_parameter_wins(
-    archive_server: ArchiveServer, retry: RetryPolicy
-) -> None:
-    environ = {"CRYPTO_LAKEHOUSE_SOURCE_URL": archive_server.url}
-    result = await refreshed(archive_server, retry, source_url=None, environ=environ)
-    assert result.listed > 1
-    environ = {"CRYPTO_LAKEHOUSE_SOURCE_URL": "http://nobody.invalid"}
-    result = await refreshed(archive_server, retry, environ=environ)
-    assert result.listed > 1
-
-
-async def test_values_that_cannot_be_used_are_told_at_once(retry: RetryPolicy) -> None:
-    with pytest.raises(ConfigurationError) as refused:
-        await refresh_matrix(
-            source_url="ftp://mirror.example",
-            max_parallel_downloads=0,
-            timeout_seconds=0,
-            max_retries=21,
-            environ={},
-            retry=retry,
-        )
-    assert {problem.path for problem in refused.value.problems} == {
-        "$.source_url", "$.max_parallel_downloads", "$.timeout_seconds", "$.max_retries",
-    }  # fmt: skip
+async def test_a_faulty_configuration_is_refused(retry: RetryPolicy) -> None:
+    faulty = WorkflowConfig({"output_directory": "."}, max_retries=21, environ={}, validate=False)
+    with pytest.raises(ConfigurationError, match="max_retries"):
+        await refresh_matrix(faulty, retry=retry)
 
 
 async def test_a_base_that_cannot_be_read_ends_it_before_any_request(

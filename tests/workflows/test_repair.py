@@ -18,11 +18,12 @@ from tests.workflows.conftest import (
 
 from crypto_lakehouse.collection.verifier import FileState
 from crypto_lakehouse.core.archive import Archive
+from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
 from crypto_lakehouse.core.errors import LockHeldError
 from crypto_lakehouse.core.verdicts import Verdict
 from crypto_lakehouse.ledger.lock import output_lock
 from crypto_lakehouse.stores.directory import LocalStore
-from crypto_lakehouse.workflows.repair import RepairReport, list_quarantine, repair_tree
+from crypto_lakehouse.workflows.repair import RepairReport, repair_archives
 from crypto_lakehouse.workflows.verification import verify_tree
 
 OTHER = KEY.replace("/1h/BTCUSDT-1h", "/4h/BTCUSDT-4h")
@@ -31,8 +32,8 @@ THIRD = KEY.replace("/1h/BTCUSDT-1h", "/1d/BTCUSDT-1d")
 
 async def repair(collection: Collection, *keys: str) -> RepairReport:
     archives = [Archive.parse(key) for key in keys]
-    overrides = {"source_url": collection.server.url, "max_retries": 0}
-    return await repair_tree(collection.root, archives, overrides=overrides, retry=collection.retry)
+    config = WorkflowConfig(collection.config, max_retries=0, environ={})
+    return await repair_archives(config, archives, retry=collection.retry)
 
 
 def rot(path: Path) -> None:
@@ -96,7 +97,7 @@ async def test_quarantine_is_left_only_once_a_good_version_stands(
     good = collection.server.read(SIDECAR)
     collection.server.put(SIDECAR, sidecar_of(b"another", KEY.rpartition("/")[2]))
     await collection.run()
-    (item,) = await list_quarantine(collection.root)
+    (item,) = list(LocalStore(collection.root).quarantined())
     assert item.archive.key == KEY
     assert item.reason.startswith("upstream_mismatch: published SHA-256")
     report = await repair(collection, KEY)
@@ -105,7 +106,7 @@ async def test_quarantine_is_left_only_once_a_good_version_stands(
     collection.server.put(SIDECAR, good)
     report = await repair(collection, KEY)
     assert (report.repaired, report.exit_code) == ((KEY,), 0)
-    assert await list_quarantine(collection.root) == []
+    assert list(LocalStore(collection.root).quarantined()) == []
     assert not collection.quarantined(KEY).with_name(f"{member_of(KEY)}.json").exists()
 
 

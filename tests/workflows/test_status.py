@@ -14,6 +14,7 @@ from crypto_lakehouse import run_collection
 from crypto_lakehouse.core.errors import ConfigurationError, LedgerError, MatrixError
 from crypto_lakehouse.coverage.coverage import HoleCause, SeriesCoverage
 from crypto_lakehouse.testing import ArchiveServer, faults
+from crypto_lakehouse.workflows.reports import StatusReport
 from crypto_lakehouse.workflows.status import StatusTotals, coverage_mapping, status_of
 
 #: The archives of these days have long been there.
@@ -25,7 +26,8 @@ def key_of(day: str) -> str:
 
 
 def one(root: Path, **options: Any) -> SeriesCoverage:
-    (coverage,) = status_of(root, **options)
+    today = options.pop("today", None)
+    (coverage,) = status_of(root, options, today=today)
     return coverage
 
 
@@ -200,7 +202,7 @@ async def many(collection: Collection) -> Path:
 
 
 def names(root: Path, **options: Any) -> list[str]:
-    return [str(coverage.series) for coverage in status_of(root, **options)]
+    return [str(coverage.series) for coverage in status_of(root, options)]
 
 
 ALL = [
@@ -240,8 +242,15 @@ async def test_a_selection_is_that_of_a_configuration(
 
 
 async def test_everything_is_json_types_with_totals(many: Path) -> None:
-    status = status_of(many, start=date(2025, 7, 15), end="2025-07-16", today=date(2025, 8, 1))
-    mapping = status.to_mapping()
+    window = {"start": date(2025, 7, 15), "end": "2025-07-16"}
+    status = status_of(many, window, today=date(2025, 8, 1))
+    totals = StatusTotals()
+    for coverage in status:
+        totals.add(coverage)
+    report = StatusReport(
+        today=status.today, notes=status.notes, totals=totals, series=tuple(status)
+    )
+    mapping = report.to_mapping()
     assert set(mapping) == {"today", "totals", "series"}
     assert mapping["today"] == "2025-08-01"
     assert mapping["totals"]["series"] == len(mapping["series"]) == 9
@@ -280,7 +289,7 @@ async def test_nothing_is_called_complete_that_is_not(collection: Collection) ->
 
 def test_a_directory_without_a_ledger_is_said_and_every_other_fault(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError) as caught:
-        status_of(tmp_path, markets=["spott"], symbols=["../x"], start="2025-02-30")
+        status_of(tmp_path, {"markets": ["spott"], "symbols": ["../x"], "start": "2025-02-30"})
     faults_by_place = {problem.path: problem.message for problem in caught.value.problems}
     assert "has no ledger" in faults_by_place["$.output_directory"]
     assert "did you mean `spot`?" in faults_by_place["$.markets[0]"]
@@ -290,7 +299,7 @@ def test_a_directory_without_a_ledger_is_said_and_every_other_fault(tmp_path: Pa
 
 async def test_a_reversed_window_is_a_fault(many: Path) -> None:
     with pytest.raises(ConfigurationError, match="is after end 2025-07-01; swap them"):
-        status_of(many, start="2025-07-02", end="2025-07-01")
+        status_of(many, {"start": "2025-07-02", "end": "2025-07-01"})
 
 
 async def test_a_matrix_of_ones_own_is_used(many: Path, tmp_path: Path) -> None:

@@ -13,25 +13,25 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 import click
+from attrs import evolve
 
 from crypto_lakehouse.cli.options import config_options, option_overrides, say_proxy
 
 if TYPE_CHECKING:
     from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
-    from crypto_lakehouse.workflows.bench.bench import Sweep
-    from crypto_lakehouse.workflows.bench.bench_report import SettingResult
+    from crypto_lakehouse.workflows.bench.bench_report import BenchReport, SettingResult
 
 __all__ = ["command"]
 
 _DATES = ("default_date", "date_range")
 
-#: What a user may select; where nothing is, there is a selection of ours.
+#: What a user may select; without any of it, bench selects by itself.
 _SELECTION = (
     *("markets", "symbols", "data_types", "intervals", "partitions", *_DATES),
     *("quote_assets", "contracts", "leveraged_tokens", "stable_pairs"),
 )
 
-#: Configuration options that mean something where nothing is kept and nothing is tried again.
+#: Configuration options that matter to a command that keeps nothing and never tries again.
 _CONFIGURATION = {
     *("config_file", *_SELECTION, "start", "end", "matrix_path", "discovery", "listing_url"),
     *("source_url", "redirect_hosts", "allow_http", "proxy", "ca_bundle"),
@@ -106,8 +106,8 @@ def command(**given: Any) -> int:
 
     Archives are thrown away as they arrive: nothing is written, and neither hashing nor
     verification is part of what is measured. Nothing is tried again. A source that answers 429 or
-    503 ends that setting and is left alone for as long as it asks; one that refuses more than 5 %
-    of requests, or goes on for more than 5 minutes, ends the measuring. An archive that is
+    503 ends that setting, and the next one waits for as long as the source asks. More than 5 % of
+    requests refused, or a wait of more than 5 minutes, end the measuring. An archive that is
     fetched a second time may come from a nearer cache, so select many.
 
     Exit code 5: no archive came. 6: the byte cap was reached before two settings were measured.
@@ -131,25 +131,53 @@ command.params = [
 
 async def _bench(given: dict[str, Any]) -> int:
     from crypto_lakehouse.core.task_groups import one_error
+    from crypto_lakehouse.workflows import run_bench
 
     config = await _config(given, datetime.now(UTC).date())
+    say_proxy(config)
     code = 0
-    sweeps: list[Sweep] = []
+    reports: list[BenchReport] = []
+
+    def take(report: BenchReport) -> None:
+        if not reports:
+            _show_notes(report)
+        reports.append(report)
+
+    def stop(number: int) -> None:
+        nonlocal code
+        code = 128 + number
+        tasks.cancel_scope.cancel()
+
     with one_error():
         async with anyio.create_task_group() as tasks:
-
-            def stop(number: int) -> None:
-                nonlocal code
-                code = 128 + number
-                tasks.cancel_scope.cancel()
-
             await tasks.start(_on_signal, stop)
-            await _sweep(config, given, sweeps)
+            await run_bench(
+                config,
+                settings=given["settings"],
+                seconds=given["seconds"],
+                max_bytes=given["max_bytes"],
+                on_note=partial(click.echo, err=True),
+                on_report=take,
+            )
             tasks.cancel_scope.cancel()
-    for sweep in sweeps:
-        _show(sweep, as_json=given["as_json"], is_whole=not code)
-        code = code or _exit_code(sweep)
-    return code
+    if not reports:
+        return code
+    report = evolve(reports[-1], is_interrupted=bool(code))
+    if given["as_json"]:
+        click.echo(json.dumps(report.to_mapping(), ensure_ascii=False))
+    else:
+        _print(report)
+    if not code and report.exit_code:
+        measured = sum(result.is_measured for result in report.results)
+        click.echo(f"error: {_STOPPED['byte_cap']}; it left {measured} measured", err=True)
+    return code or report.exit_code
+
+
+def _show_notes(report: BenchReport) -> None:
+    for note in report.notes:
+        click.echo(f"warning: {note}", err=True)
+    for failure in report.unlisted:
+        click.echo(f"error: not planned: {failure}", err=True)
 
 
 async def _config(given: dict[str, Any], today: date) -> WorkflowConfig:
@@ -161,7 +189,7 @@ async def _config(given: dict[str, Any], today: date) -> WorkflowConfig:
         key in overrides or ENVIRONMENT_PREFIX + key.upper() in os.environ for key in _SELECTION
     )
     source = given["config_file"] or ({} if any(selects) else _default_selection(today))
-    # Neither means anything here, and a configuration may well name them.
+    # Neither matters here, but a configuration may name them.
     return await load_config(source, {**overrides, "output_directory": ".", "only": None})
 
 
@@ -190,84 +218,15 @@ async def _on_signal(
             stop(number)
 
 
-async def _sweep(config: WorkflowConfig, given: dict[str, Any], sweeps: list[Sweep]) -> None:
-    from crypto_lakehouse.workflows.bench import bench
-    from crypto_lakehouse.workflows.wiring.make_plan import plan_alone
-
-    say_proxy(config)
-    async with plan_alone(config) as (plan, notes):
-        for note in notes:
-            click.echo(f"warning: {note}", err=True)
-        for failure in plan.failures:
-            click.echo(f"error: not planned: {failure}", err=True)
-        keys = bench.planned_keys(plan.each_series())
-    sweep = bench.Sweep(
-        keys=keys,
-        source_url=config.source_url,
-        opening=partial(bench.open_transport, config),
-        settings=given["settings"] or bench.DEFAULT_SETTINGS,
-        is_exhaustive=given["settings"] is not None,
-        limits=bench.SweepLimits(seconds=given["seconds"], max_bytes=given["max_bytes"]),
-        tell=partial(click.echo, err=True),
-    )
-    sweeps.append(sweep)
-    await sweep.run()
-
-
-def _exit_code(sweep: Sweep) -> int:
-    """6 where the byte cap left fewer than two settings measured."""
-    measured = sum(result.is_measured for result in sweep.results)
-    if sweep.stopped == "byte_cap" and measured < 2:
-        click.echo(f"error: {_STOPPED['byte_cap']}; it left {measured} measured", err=True)
-        return 6
-    return 0
-
-
-def _show(sweep: Sweep, *, as_json: bool, is_whole: bool) -> None:
-    from crypto_lakehouse.workflows.bench.bench_report import recommend
-
-    best = recommend(sweep.results)
-    if as_json:
-        click.echo(json.dumps(_mapping(sweep, best, is_whole=is_whole), ensure_ascii=False))
-        return
-    _table(sweep.results)
-    click.echo("\n" + _plot(sweep.results))
-    click.echo("\n" + "\n".join(_conclusion(sweep, best)))
-
-
-def _mean_bytes(results: Sequence[SettingResult]) -> float | None:
-    """How large archives were, each setting counting as much as it measured."""
-    sized = [
-        (result.mean_bytes, max(1, result.archives))
-        for result in results
-        if result.mean_bytes is not None
-    ]
-    count = sum(weight for _, weight in sized)
-    return sum(mean * weight for mean, weight in sized) / count if sized else None
-
-
-def _mapping(sweep: Sweep, best: int | None, *, is_whole: bool) -> dict[str, Any]:
-    from crypto_lakehouse.core.redaction import redact
-
-    mean = _mean_bytes(sweep.results)
-    return {
-        "status": "complete" if is_whole else "interrupted",
-        "source_url": redact(sweep.source_url),
-        "selected_archives": len(sweep.keys),
-        "mean_archive_bytes": None if mean is None else round(mean),
-        "bytes": sum(result.received_bytes for result in sweep.results),
-        "settings": [result.to_mapping() for result in sweep.results],
-        "stopped": sweep.stopped and str(sweep.stopped),
-        "recommendation": None if best is None else {"max_parallel_downloads": best},
-    }
-
-
-def _table(results: Sequence[SettingResult]) -> None:
+def _print(report: BenchReport) -> None:
+    """Print a table, a plot and what follows from them."""
     from crypto_lakehouse.cli.render import print_table
 
     columns = ("at once", "MB/s", "archives/s", "first byte", "whole", "requests", "missing")
     title = "bench; first byte and whole are ms, p50 / p95"
-    print_table(title, (*columns, "errors"), [_line(result) for result in results])
+    print_table(title, (*columns, "errors"), [_line(result) for result in report.results])
+    click.echo("\n" + _plot(report.results))
+    click.echo("\n" + "\n".join(_conclusion(report)))
 
 
 def _line(result: SettingResult) -> tuple[object, ...]:
@@ -300,23 +259,22 @@ def _plot(results: Sequence[SettingResult]) -> str:
     return "\n".join(lines)
 
 
-def _conclusion(sweep: Sweep, best: int | None) -> list[str]:
+def _conclusion(report: BenchReport) -> list[str]:
     from crypto_lakehouse.cli.render import bytes_text
 
-    mean = _mean_bytes(sweep.results)
-    received = sum(result.received_bytes for result in sweep.results)
-    lines = [f"{bytes_text(received)} received"]
+    best, mean = report.recommendation, report.mean_archive_bytes
+    lines = [f"{bytes_text(report.received_bytes)} received"]
     if mean is not None:
         lines[0] += (
             f", archives were {bytes_text(mean)} each on average; "
             "larger ones need fewer at once, smaller ones more"
         )
-    if sweep.stopped is not None:
-        lines.append(_STOPPED[sweep.stopped])
+    if report.stopped:
+        lines.append(_STOPPED[report.stopped])
     if best is None:
         why = "it takes two that were measured, and one with less than 1 % errors"
         return [*lines, f"no setting is recommended: {why}"]
-    if sweep.stopped is None and best == sweep.results[-1].setting < 256:
+    if not report.stopped and best == report.results[-1].setting < 256:
         lines.append("the largest setting measured is the best; a larger one may be better still")
     return [
         *lines,

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import sys
-from datetime import UTC, date, datetime
+from datetime import date, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import anyio
 import click
 
+from crypto_lakehouse.cli.options import stored_config
 from crypto_lakehouse.cli.output_option import output_option
 
 if TYPE_CHECKING:
@@ -47,10 +50,10 @@ def command(
     force: bool,
     as_json: bool,
 ) -> int:
-    """Show what the publisher replaced, and give back what was there.
+    """Show what the publisher replaced, and write out earlier versions.
 
-    KEY is an object key, or the path of an archive below DIR. A version stands from when a run
-    first saw it until other bytes took its place.
+    KEY is an object key, or the path of an archive below DIR. A version is in force from when a
+    run first saw it until other bytes replaced it.
 
     \b
     Examples:
@@ -61,12 +64,12 @@ def command(
     """  # noqa: D301 - click reads \b
     _check_usage(key, since, as_of, write, prune)
     if prune is not None:
-        return _prune(output, prune)
+        return anyio.run(_prune, output, prune)
     if since is not None:
-        return _since(output, _day(since), as_json=as_json)
+        return anyio.run(partial(_since, output, _day(since), as_json=as_json))
     if as_of is not None and key is not None:
         return _as_of(output, key, _moment(as_of), write, force=force, as_json=as_json)
-    return _versions(output, str(key), as_json=as_json)
+    return anyio.run(partial(_versions, output, str(key), as_json=as_json))
 
 
 def _check_usage(
@@ -103,11 +106,11 @@ def _record(item: Version | Change) -> dict[str, Any]:
     return {name: value for name, value in asdict(item).items() if value not in (None, "")}
 
 
-def _versions(output: str, key: str, *, as_json: bool) -> int:
+async def _versions(output: str, key: str, *, as_json: bool) -> int:
     from crypto_lakehouse.cli.render import print_table
-    from crypto_lakehouse.workflows.history import history_of
+    from crypto_lakehouse.workflows import run_history
 
-    versions = history_of(output, key)
+    versions = (await run_history(stored_config(output), key)).versions
     if as_json:
         records = [_record(version) for version in versions]
         _print_json({"key": versions[0].key, "versions": records})
@@ -138,17 +141,22 @@ def _where(version: Version) -> str:
     return "the same as the next" if version.change == "restamped" else "not kept"
 
 
-def _since(output: str, day: date, *, as_json: bool) -> int:
-    from crypto_lakehouse.workflows.history import changes_since
+async def _since(output: str, day: date, *, as_json: bool) -> int:
+    from crypto_lakehouse.workflows import run_history
 
-    changes = changes_since(output, day)
+    config = stored_config(output)
     if as_json:
+        changes = (await run_history(config, since=day)).changes
         _print_json({"since": str(day), "changes": [_record(change) for change in changes]})
         return 0
     count = 0
-    for change in changes:
+
+    def show(change: Change) -> None:
+        nonlocal count
         count += 1
         click.echo(f"{change.at} {change.change} {change.key} {_difference(change)}")
+
+    await run_history(config, since=day, on_change=show)
     click.echo(f"{count} changes since {day}")
     return 0
 
@@ -181,14 +189,11 @@ def _as_of(
     return 0
 
 
-def _prune(output: str, days: int) -> int:
+async def _prune(output: str, days: int) -> int:
     from crypto_lakehouse.cli.render import bytes_text
-    from crypto_lakehouse.ledger.lock import output_lock
-    from crypto_lakehouse.stores.directory import LocalStore
-    from crypto_lakehouse.workflows.history import prune_replaced
+    from crypto_lakehouse.workflows import run_prune
 
-    with output_lock(LocalStore(Path(output)).own_path("lock")):
-        result = prune_replaced(output, older_than_days=days, today=datetime.now(UTC).date())
+    result = await run_prune(stored_config(output), days)
     click.echo(f"{result.files} replaced versions removed, {bytes_text(result.size_bytes)}")
     return 0
 

@@ -15,6 +15,7 @@ import anyio
 import click
 
 from crypto_lakehouse.cli.options import option_overrides
+from crypto_lakehouse.core.protocols import ignore
 
 if TYPE_CHECKING:
     from crypto_lakehouse.core.events import Event
@@ -38,7 +39,7 @@ __all__ = ["command"]
 @click.option(
     "--allow-http/--no-allow-http",
     default=None,
-    help="Ask hosts other than this machine without TLS, too. [default: no]",
+    help="Allow plain http:// to other hosts. [default: no]",
 )
 @click.option(
     "--proxy", metavar="URL", help="environment, none, or a proxy's URL. [default: environment]"
@@ -77,8 +78,8 @@ def command(
 
     Delisted symbols are among them, so that a later run over `-s "*USDT"` has no survivorship
     bias. No file is listed or fetched: a few requests for each data type, and one for each
-    symbol that has intervals. Lags, columns and first days stay as they are in the matrix that
-    it begins with; markets and types that it does not have are told. Exit code 5: something
+    symbol that has intervals. Lags, columns and first days are taken from the matrix that
+    it begins with; markets and types that this one lacks are reported. Exit code 5: something
     could not be listed, and nothing is written.
 
     \b
@@ -99,14 +100,15 @@ async def _refresh(
         refresh_matrix,
         write_matrix,
     )
+    from crypto_lakehouse.workflows.wiring.load_config import load_config
 
     today = datetime.now(UTC).date()
     path = destination or Path(f"binance-{today}.json")
     check_destination(path, overwrite=force)
+    fixed = {"output_directory": ".", "discovery": "listing"}
+    config = await load_config(None, {**option_overrides(given), **fixed})
     with _display() as on_progress:
-        refreshed = await refresh_matrix(
-            **option_overrides(given), today=today, emit=_tell, on_progress=on_progress
-        )
+        refreshed = await refresh_matrix(config, today=today, emit=_show, on_progress=on_progress)
     write_matrix(refreshed.matrix, path, overwrite=force)
     for note in refreshed.notes:
         click.echo(f"note: {note}", err=True)
@@ -119,7 +121,7 @@ async def _refresh(
     return 0
 
 
-async def _tell(events: Sequence[Event]) -> None:
+async def _show(events: Sequence[Event]) -> None:
     from crypto_lakehouse.core.events import ListingRetried, RunNoted
 
     for event in events:
@@ -131,10 +133,10 @@ async def _tell(events: Sequence[Event]) -> None:
 
 
 @contextmanager
-def _display() -> Iterator[Callable[[CrawlProgress], None] | None]:
-    """A bar on a terminal, nothing elsewhere."""
+def _display() -> Iterator[Callable[[CrawlProgress], None]]:
+    """Show a bar on a terminal, nothing elsewhere."""
     if not sys.stderr.isatty():
-        yield None
+        yield ignore
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn

@@ -17,11 +17,11 @@ from crypto_lakehouse.core.errors import ConfigurationError, Problem
 if TYPE_CHECKING:
     from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
 
-__all__ = ["config_options", "help_text", "option_overrides", "say_proxy"]
+__all__ = ["config_options", "help_text", "option_overrides", "say_proxy", "stored_config"]
 
 _Command = TypeVar("_Command", bound=Callable[..., object])
 
-#: Keys whose options stand last in `--help`, as few people need them.
+#: Keys whose options stand last in `--help`, as they are rarely needed.
 _LAST = ("matrix_path", "environment", "workflow_type")
 
 
@@ -93,8 +93,19 @@ def option_overrides(given: Mapping[str, Any]) -> dict[str, Any]:
     return {**overrides, "date_range": edges} if edges else overrides
 
 
+def stored_config(output: str, **values: Any) -> WorkflowConfig:
+    """Make the configuration of a command that reads a collected directory and requests nothing.
+
+    Environment variables are those of collections, and are not read. Faults are in `problems`.
+    """
+    from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
+
+    given = {"only": "quarantined", **values, "output_directory": output}
+    return WorkflowConfig(given, environ={}, validate=False)
+
+
 def say_proxy(config: WorkflowConfig) -> None:
-    """Say on standard error through which proxy requests go, where they go through one.
+    """Name the proxy that requests go through on standard error, if there is one.
 
     Raises:
         ConfigurationError: A proxy or a file of certificates cannot be used.

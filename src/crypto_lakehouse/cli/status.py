@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
-from itertools import chain, islice
+from functools import partial
 from math import floor
 from typing import TYPE_CHECKING
 
+import anyio
 import click
 
-from crypto_lakehouse.cli.options import option_overrides
+from crypto_lakehouse.cli.options import option_overrides, stored_config
 from crypto_lakehouse.cli.output_option import output_option
 
 if TYPE_CHECKING:
     from crypto_lakehouse.coverage.coverage import Hole, HoleCause, SeriesCoverage
-    from crypto_lakehouse.workflows.status import CoverageStatus, StatusTotals
+    from crypto_lakehouse.workflows.reports import StatusReport
+    from crypto_lakehouse.workflows.status import StatusTotals
 
 __all__ = ["command"]
 
@@ -58,22 +59,22 @@ _HOLE_LINE = "    {} to {}, {} days {}: {}"
 @click.option("--holes", "with_holes", is_flag=True, help="List every hole with its reason.")
 @click.option("--plot", metavar="FILE", help="Draw a calendar of the months as .svg or .png.")
 def command(*, as_json: bool, with_holes: bool, plot: str | None, **given: str | None) -> int:
-    """Show how complete each series is, and whose fault each hole is.
+    """Show how complete each series is, and the cause of each hole.
 
-    The ledger is read, not the files (`verify` hashes those); a collection may run meanwhile.
-    Without --start and --end a series is judged from the first day that any run settled to the
-    last one that should be there by now.
+    Only the ledger is read; `verify` hashes the files. A collection may run at the same time.
+    Without --start and --end a series is judged from the first day that a run settled to the last
+    day that should be published by now.
 
     \b
-    Holes are the collector's to fill where they are:
+    Holes that a further run can fill:
       failed             a network or server error; run `collect` again
       not_collected      no run has settled these days
-    the source's where they are:
+    Holes of the source:
       quarantined        damaged, or not what the sidecar says
       missing            absent, although it should be there
       unproven           here, but nothing published proves it
       upstream_hole      known to be missing (matrix/holes.json)
-    and nobody's where they are not_published_yet, retired or outside_life; those three and
+    Days that are not_published_yet, retired or outside_life need nothing. These three and
     upstream_hole do not count against coverage.
 
     \b
@@ -82,67 +83,78 @@ def command(*, as_json: bool, with_holes: bool, plot: str | None, **given: str |
       crypto-lakehouse status -o data -s 'BTC*' -t klines --holes
       crypto-lakehouse status -o data --start 2024-01-01 --end 2024-12-31 --plot coverage.svg
     """  # noqa: D301 - click reads \b
-    from crypto_lakehouse.workflows.status import StatusTotals, status_of
+    return anyio.run(partial(_status, given, as_json=as_json, with_holes=with_holes, plot=plot))
+
+
+async def _status(
+    given: dict[str, str | None], *, as_json: bool, with_holes: bool, plot: str | None
+) -> int:
+    from crypto_lakehouse.workflows import run_status
 
     picture = _Picture(plot) if plot else None
     overrides = option_overrides(given)
-    status = status_of(**{**overrides.pop("date_range", {}), **overrides})
+    days = overrides.pop("date_range", {})
+    config = stored_config(overrides.pop("output_directory"), **overrides)
+    output = _Json() if as_json else _Text(with_holes=with_holes)
+
+    def take(coverage: SeriesCoverage) -> None:
+        output.take(coverage)
+        if picture is not None:
+            picture.take(coverage)
+
+    status = await run_status(config, **days, on_series=take)
     for note in status.notes:
         click.echo(f"warning: {note}", err=True)
-    totals = StatusTotals()
-    coverages = _counted(status, totals, picture)
-    if as_json:
-        _print_json(status, coverages, totals)
-    else:
-        _print_text(status, coverages, totals, with_holes=with_holes)
+    output.finish(status)
     if picture is not None:
         picture.draw(status)
     return 0
 
 
-def _counted(
-    status: CoverageStatus, totals: StatusTotals, picture: _Picture | None
-) -> Iterator[SeriesCoverage]:
-    for coverage in status:
-        totals.add(coverage)
-        if picture is not None:
-            picture.take(coverage)
-        yield coverage
+class _Json:
+    """Prints one object, series by series: memory does not grow with the ledger."""
+
+    def __init__(self) -> None:
+        self._before = '{"series": ['
+
+    def take(self, coverage: SeriesCoverage) -> None:
+        from crypto_lakehouse.workflows.status import coverage_mapping
+
+        click.echo(self._before, nl=False)
+        click.echo(json.dumps(coverage_mapping(coverage), ensure_ascii=False), nl=False)
+        self._before = ", "
+
+    def finish(self, status: StatusReport) -> None:
+        if not status.totals.series:
+            click.echo(self._before, nl=False)
+        totals = json.dumps(status.totals.to_mapping())
+        click.echo(f'], "today": "{status.today}", "totals": {totals}}}')
 
 
-def _print_json(
-    status: CoverageStatus, coverages: Iterator[SeriesCoverage], totals: StatusTotals
-) -> None:
-    """One object, written as it comes: nothing of it waits for the last series."""
-    from crypto_lakehouse.workflows.status import coverage_mapping
+class _Text:
+    """Prints tables, or lines as soon as the tables would be too long."""
 
-    click.echo(f'{{"today": "{status.today}", "series": [', nl=False)
-    comma = ""
-    for coverage in coverages:
-        text = json.dumps(coverage_mapping(coverage), ensure_ascii=False)
-        click.echo(comma + text, nl=False)
-        comma = ", "
-    click.echo(f'], "totals": {json.dumps(totals.to_mapping())}}}')
+    def __init__(self, *, with_holes: bool) -> None:
+        self._with_holes = with_holes
+        self._held: list[SeriesCoverage] = []
+        self._length = 0
 
+    def take(self, coverage: SeriesCoverage) -> None:
+        self._held.append(coverage)
+        self._length += 1 + (len(coverage.holes) if self._with_holes else 0)
+        if self._length > LONGEST_TABLE:
+            _print_lines(self._held, with_holes=self._with_holes)
+            self._held.clear()
 
-def _print_text(
-    status: CoverageStatus,
-    coverages: Iterator[SeriesCoverage],
-    totals: StatusTotals,
-    *,
-    with_holes: bool,
-) -> None:
-    first = list(islice(coverages, LONGEST_TABLE + 1))
-    holes = sum(len(coverage.holes) for coverage in first) if with_holes else 0
-    if len(first) + holes > LONGEST_TABLE:
-        _print_lines(chain(first, coverages), with_holes=with_holes)
-    elif first:
-        _print_tables(status, first, with_holes=with_holes)
-    click.echo(_summary(totals) if totals.series else "the ledger has no series that fits")
+    def finish(self, status: StatusReport) -> None:
+        if self._held:
+            _print_tables(status, self._held, with_holes=self._with_holes)
+        totals = status.totals
+        click.echo(_summary(totals) if totals.series else "the ledger has no series that fits")
 
 
 def _print_tables(
-    status: CoverageStatus, coverages: list[SeriesCoverage], *, with_holes: bool
+    status: StatusReport, coverages: list[SeriesCoverage], *, with_holes: bool
 ) -> None:
     from crypto_lakehouse.cli.render import print_table
 
@@ -156,7 +168,7 @@ def _print_tables(
         print_table("holes", _HOLE_COLUMNS, holes)
 
 
-def _print_lines(coverages: Iterator[SeriesCoverage], *, with_holes: bool) -> None:
+def _print_lines(coverages: list[SeriesCoverage], *, with_holes: bool) -> None:
     for coverage in coverages:
         cells = _cells(coverage)
         click.echo((_LINE if coverage.holes else _SHORT_LINE).format(*cells).rstrip())
@@ -187,7 +199,7 @@ def _cells(coverage: SeriesCoverage) -> tuple[str, ...]:
 
 
 def _percent(ratio: float) -> str:
-    """Rounded down, so that only what is complete is called 100 %."""
+    """Rounded down, so that 100 % means complete."""
     return f"{floor(ratio * 1000) / 10:.1f}"
 
 
@@ -218,7 +230,7 @@ def _summary(totals: StatusTotals) -> str:
 
 
 class _Picture:
-    """Collects what is to be drawn, as far as it can be."""
+    """Collects the series to draw, up to the most that a picture takes."""
 
     def __init__(self, path: str) -> None:
         from crypto_lakehouse.charts.coverage_plot import MOST_SERIES, check_picture
@@ -235,7 +247,7 @@ class _Picture:
         else:
             self._left_out += 1
 
-    def draw(self, status: CoverageStatus) -> None:
+    def draw(self, status: StatusReport) -> None:
         from crypto_lakehouse.charts.coverage_plot import plot_coverage
 
         for path in plot_coverage(self._kept, self._path, today=status.today):

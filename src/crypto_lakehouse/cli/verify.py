@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import click
 
-from crypto_lakehouse.cli.options import option_overrides
+from crypto_lakehouse.cli.options import option_overrides, stored_config
 from crypto_lakehouse.cli.output_option import MIRROR, output_option
 
 if TYPE_CHECKING:
     from crypto_lakehouse.cli.verify_output import Outputs
-    from crypto_lakehouse.collection.sampling import Sample
     from crypto_lakehouse.collection.verifier import VerificationReport
     from crypto_lakehouse.core.archive import Archive
     from crypto_lakehouse.core.kept import Quarantined
@@ -83,21 +82,25 @@ def command(**given: Any) -> int:  # fmt: skip
 
 async def _verify(given: dict[str, Any]) -> int:
     from crypto_lakehouse.cli.verify_output import Outputs
-    from crypto_lakehouse.workflows.repair import list_quarantine
-    from crypto_lakehouse.workflows.verification import verify_tree
+    from crypto_lakehouse.stores import LocalStore
+    from crypto_lakehouse.workflows import run_verification
 
-    sample, since = _sample(given["sample"], given["seed"]), _since(given["since"])
+    sample, seed = _sample(given["sample"], given["seed"])
+    since = _since(given["since"])
     if given["combined"] == "-" and given["as_json"]:
         raise click.UsageError("--combined - and --json both want standard output")
+    config, store = stored_config(given["output"]), LocalStore(given["output"])
     with Outputs(given["combined"], given["sums"], is_part=bool(sample or since)) as outputs:
-        report = await verify_tree(given["output"], outputs.tell, sample=sample, since=since)
+        report = await run_verification(
+            config, sample=sample, seed=seed, since=since, on_archive=outputs.write
+        )
         outputs.finish()
-    quarantine = await list_quarantine(given["output"])
+    quarantine = list(store.quarantined())
     repair = None
     if given["repair"]:
         wanted = [*outputs.damaged, *(item.archive for item in quarantine)]
         repair = await _repair(given, wanted) if wanted else None
-        quarantine = await list_quarantine(given["output"])
+        quarantine = list(store.quarantined())
     if given["as_json"]:
         click.echo(json.dumps(_mapping(report, quarantine, repair, given), ensure_ascii=False))
     else:
@@ -105,18 +108,18 @@ async def _verify(given: dict[str, Any]) -> int:
     return _exit_code(report, repair, outputs)
 
 
-def _sample(text: str | None, seed: str | None) -> Sample | None:
+def _sample(text: str | None, seed: str | None) -> tuple[str | None, str]:
+    """Check the sample and choose a seed, which is printed so that the part can be repeated."""
     from crypto_lakehouse.collection.sampling import Sample
 
-    if text is None:
-        return None
     chosen = seed or secrets.token_hex(4)
-    try:
-        sample = Sample.parse(text, chosen)
-    except ValueError as error:
-        raise click.UsageError(str(error)) from None
-    click.echo(f"sample {text}, --seed {chosen}", err=True)
-    return sample
+    if text is not None:
+        try:
+            Sample.parse(text, chosen)
+        except ValueError as error:
+            raise click.UsageError(str(error)) from None
+        click.echo(f"sample {text}, --seed {chosen}", err=True)
+    return text, chosen
 
 
 def _since(text: str | None) -> date | None:
@@ -129,23 +132,19 @@ def _since(text: str | None) -> date | None:
 async def _repair(given: dict[str, Any], wanted: list[Archive]) -> RepairReport:
     from crypto_lakehouse.core.metrics import ByteMeter
     from crypto_lakehouse.sinks.lines import LinesSink
-    from crypto_lakehouse.workflows.repair import repair_tree
+    from crypto_lakehouse.workflows import run_repair
+    from crypto_lakehouse.workflows.wiring.load_config import load_config
 
     click.echo(f"{len(set(wanted))} archives are fetched again", err=True)
     overrides = option_overrides({name: given[name] for name in given if name != "output"})
+    overrides |= {"output_directory": given["output"], "only": "quarantined"}
+    config = await load_config(given["config_file"], overrides)
     meter = ByteMeter()
-    return await repair_tree(
-        given["output"],
-        wanted,
-        config_file=given["config_file"],
-        overrides=overrides,
-        sinks=[LinesSink(meter)],
-        meter=meter,
-    )
+    return await run_repair(config, wanted, sinks=[LinesSink(meter)], meter=meter)
 
 
 def _exit_code(report: VerificationReport, repair: RepairReport | None, outputs: Outputs) -> int:
-    """The worst of what is now; without a repair, of what was found."""
+    """The worst state that is left; without a repair, the worst that was found."""
     if repair is None:
         return report.exit_code
     from crypto_lakehouse.collection.verifier import FileState

@@ -1,4 +1,4 @@
-"""What `verify` writes while it goes on: problems, a line for each archive, SHA256SUMS."""
+"""What `verify` writes as it goes: problems, a line for each archive, SHA256SUMS."""
 
 from __future__ import annotations
 
@@ -63,8 +63,8 @@ class Outputs:
     def __exit__(self, *error: object) -> None:
         self._resources.__exit__(*error)  # type: ignore[arg-type]
 
-    async def tell(self, archive: StoredArchive) -> None:
-        """Write what there is to say of one archive."""
+    async def write(self, archive: StoredArchive) -> None:
+        """Write the lines of one archive."""
         if self._combined is not None:
             self._combined.write(f"{archive.state.mark} {archive.key}\n")
         if self._sums is not None and archive.state is FileState.OK:
@@ -80,7 +80,7 @@ class Outputs:
             self.damaged.append(Archive.parse(key))
         except ArchiveKeyError:
             self.has_foreign_damage = True
-            self._say(f"{key} is no archive of the publisher's, it cannot be fetched again")
+            self._say(f"{key} is not an archive of the publisher, so it cannot be fetched again")
 
     def _say(self, line: str) -> None:
         if self._progress is not None:
@@ -96,14 +96,14 @@ class Outputs:
             self._progress.update(self._progress.task_ids[0], description=text)
 
     def finish(self) -> None:
-        """Say what the files hold."""
+        """Print a remark on what the files hold."""
         if self._is_part:
             self._say("the file of digests holds the part that was verified, not the whole tree")
 
 
 @contextmanager
 def _opened(path: Path) -> Iterator[TextIO]:
-    """Open a text file that gets its name once it is whole."""
+    """Open a text file that gets its final name when it is whole."""
     if path.is_dir():
         raise IsADirectoryError(EISDIR, "it is a directory")
     with (

@@ -1,19 +1,18 @@
 """Workflows: the parts wired together, a file for each thing that a caller can ask for.
 
-- `archive_collection` collects, `collecting` does it in one call; `ingestion` brings archives into
-  tables; `collect_and_ingest` does both in one stream; `validation` judges rows; `composition`
-  runs several with one report.
-- `verification` and `repair` are for stored trees, `status` and `history` tell what is there and
-  what was, `matrix_refresh` writes a new matrix, `bench` measures a source.
-- `questions` is what the command line asks beside that (plan, verification, status, history,
-  repair, bench), an async function each: a configuration in, a report out. `reports` has the
-  answers.
+- `archive_collection` collects, and `collecting` does so in one call; `ingestion` writes archives
+  into tables; `collect_and_ingest` does both at once; `validation` checks rows; `composition` runs
+  several workflows with one report.
+- `questions` has an async function for each further command (plan, verification, status, history,
+  pruning, repair; `bench.run` has that of bench): a configuration in, a report of `reports` out.
+- `verification`, `repair`, `status` and `history` work on collected directories, `matrix_refresh`
+  makes a new matrix, `bench` measures a source.
 - `wiring` makes the parts from a configuration; `stored_archives`, `lake_config` and `lake_report`
   are shared values.
 
 A workflow runs setup, body and cleanup (`core.workflow`); cleanup always runs, and an error of the
-body is never hidden by one of cleanup. There is no logic here that a part could hold, and no
-terminal: the command line calls these, as an application does.
+body is never hidden by one of cleanup. Nothing here prints: the command line calls these functions
+as an application does, and renders their reports.
 """
 
 from __future__ import annotations
@@ -24,26 +23,25 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from crypto_lakehouse.collection.verifier import VerificationReport
     from crypto_lakehouse.workflows.archive_collection import ArchiveCollectionWorkflow
+    from crypto_lakehouse.workflows.bench.bench_report import BenchReport
+    from crypto_lakehouse.workflows.bench.run import run_bench
     from crypto_lakehouse.workflows.collect_and_ingest import CollectAndIngest
     from crypto_lakehouse.workflows.collecting import run_collection
     from crypto_lakehouse.workflows.composition import CompositeWorkflow, Step
+    from crypto_lakehouse.workflows.history import PruneResult
     from crypto_lakehouse.workflows.ingestion import IngestWorkflow
     from crypto_lakehouse.workflows.lake_config import LakeConfig
+    from crypto_lakehouse.workflows.matrix_refresh import RefreshedMatrix, refresh_matrix
     from crypto_lakehouse.workflows.questions import (
-        run_bench,
         run_history,
         run_plan,
+        run_prune,
         run_repair,
         run_status,
         run_verification,
     )
     from crypto_lakehouse.workflows.repair import RepairReport
-    from crypto_lakehouse.workflows.reports import (
-        BenchReport,
-        HistoryReport,
-        PlanReport,
-        StatusReport,
-    )
+    from crypto_lakehouse.workflows.reports import HistoryReport, PlanReport, StatusReport
     from crypto_lakehouse.workflows.validation import ValidationWorkflow
 
 __all__ = [
@@ -55,15 +53,19 @@ __all__ = [
     "IngestWorkflow",
     "LakeConfig",
     "PlanReport",
+    "PruneResult",
+    "RefreshedMatrix",
     "RepairReport",
     "StatusReport",
     "Step",
     "ValidationWorkflow",
     "VerificationReport",
+    "refresh_matrix",
     "run_bench",
     "run_collection",
     "run_history",
     "run_plan",
+    "run_prune",
     "run_repair",
     "run_status",
     "run_verification",
@@ -71,7 +73,7 @@ __all__ = [
 
 _MODULES = {
     "RepairReport": "repair",
-    "BenchReport": "reports",
+    "BenchReport": "bench.bench_report",
     "HistoryReport": "reports",
     "PlanReport": "reports",
     "StatusReport": "reports",
@@ -80,7 +82,11 @@ _MODULES = {
     "run_status": "questions",
     "run_history": "questions",
     "run_repair": "questions",
-    "run_bench": "questions",
+    "run_bench": "bench.run",
+    "run_prune": "questions",
+    "PruneResult": "history",
+    "RefreshedMatrix": "matrix_refresh",
+    "refresh_matrix": "matrix_refresh",
     "ArchiveCollectionWorkflow": "archive_collection",
     "CollectAndIngest": "collect_and_ingest",
     "CompositeWorkflow": "composition",

@@ -1,9 +1,8 @@
-"""Refresh a matrix: crawl a source's folders, and write down which symbols it has."""
+"""Refresh a matrix: crawl a source's folders, and record which symbols it has."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -13,7 +12,8 @@ from attrs import frozen
 from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
 from crypto_lakehouse.core.errors import ConfigurationError, Problem
 from crypto_lakehouse.core.events import RunNoted
-from crypto_lakehouse.core.protocols import Emit, ignore_async
+from crypto_lakehouse.core.protocols import Emit, ignore, ignore_async
+from crypto_lakehouse.core.workflow import refuse_faulty
 from crypto_lakehouse.http.retry import RetryPolicy
 from crypto_lakehouse.matrix.crawl import CrawlProgress, crawl
 from crypto_lakehouse.matrix.load import load_matrix
@@ -29,12 +29,12 @@ __all__ = ["RefreshedMatrix", "check_destination", "refresh_matrix", "write_matr
 
 @frozen(kw_only=True)
 class RefreshedMatrix:
-    """A matrix as a source's listing has it today.
+    """A matrix that agrees with a source's listing of today.
 
     Attributes:
         base: The matrix that it was made from.
-        matrix: The base with the symbols and intervals that are listed.
-        notes: What its reader should know, a sentence each.
+        matrix: The base, with the symbols and intervals that are listed.
+        notes: Remarks for the reader, one sentence each.
         listed: How many prefixes were listed.
     """
 
@@ -45,67 +45,31 @@ class RefreshedMatrix:
 
 
 async def refresh_matrix(
+    config: WorkflowConfig,
     *,
-    source_url: str | None = None,
-    listing_url: str | None = None,
-    allow_http: bool | None = None,
-    proxy: str | None = None,
-    ca_bundle: str | os.PathLike[str] | None = None,
-    matrix_path: str | os.PathLike[str] | None = None,
-    max_parallel_downloads: int | str | None = None,
-    timeout_seconds: float | None = None,
-    max_retries: int | None = None,
     today: date | None = None,
-    environ: Mapping[str, str] | None = None,
     retry: RetryPolicy | None = None,
     emit: Emit = ignore_async,
-    on_progress: Callable[[CrawlProgress], None] | None = None,
+    on_progress: Callable[[CrawlProgress], None] = ignore,
 ) -> RefreshedMatrix:
     """List the folders of a source, and make the matrix that they show; nothing is written.
 
-    The first nine are configuration keys and mean what they mean there; None is what the
-    environment says, or the default. A source without a `listing_url` is asked itself.
-
     Args:
-        source_url: The source.
-        listing_url: Its S3 listing; known for the default source.
-        allow_http: Whether hosts other than this machine are asked without TLS.
-        proxy: Through which proxy requests go.
-        ca_bundle: A file of the certificate authorities that are trusted.
-        matrix_path: The matrix to begin with; the shipped one by default.
-        max_parallel_downloads: How many prefixes are listed at once.
-        timeout_seconds: How long the source may be silent, in seconds.
-        max_retries: How often a failed request is tried again.
-        today: The day that the matrix is as of; the UTC day by default.
-        environ: Environment variables; the process's own by default, `{}` for none.
-        retry: When to try again; by `max_retries` by default.
+        config: Names the source, its listing (the source itself if there is no `listing_url`), how
+            to ask it, and the matrix to begin with. What it selects is not used.
+        today: The day that the matrix is as of; the current UTC day by default.
+        retry: When to try again; by the configuration's `max_retries` by default.
         emit: Takes the events: the proxy that is used, and requests that are tried again.
-        on_progress: Told of each prefix.
+        on_progress: Called after each prefix.
 
     Raises:
-        ConfigurationError: A value that cannot be used; all at once.
+        ConfigurationError: A proxy or a file of certificates cannot be used.
         ExtraMissing: A SOCKS proxy is used, and the extra `socks` is not installed.
-        MatrixError: The base cannot be read.
-        ListingError: A prefix could not be listed; there is no part of a matrix then.
+        MatrixError: The matrix to begin with cannot be read.
+        ListingError: A prefix could not be listed; no partial matrix is returned.
     """
-    given = {
-        "source_url": source_url,
-        "listing_url": listing_url,
-        "allow_http": allow_http,
-        "proxy": proxy,
-        "ca_bundle": ca_bundle,
-        "matrix_path": matrix_path,
-        "max_parallel_downloads": max_parallel_downloads,
-        "timeout_seconds": timeout_seconds,
-        "max_retries": max_retries,
-    }
-    overrides = {name: value for name, value in given.items() if value is not None}
-    config = WorkflowConfig(
-        {"output_directory": "."},
-        environ=environ,
-        overrides={**overrides, "discovery": "listing"},
-    )
-    network = Network.of(config, environ)
+    refuse_faulty(config)
+    network = Network.of(config)
     base = await to_thread.run_sync(load_matrix, config.matrix_path)
     if network.note:
         await emit((RunNoted(message=network.note),))
@@ -117,7 +81,7 @@ async def refresh_matrix(
             base,
             today=today or datetime.now(UTC).date(),
             workers=parallel,
-            on_progress=on_progress or _ignore,
+            on_progress=on_progress,
         )
     return RefreshedMatrix(
         base=base,
@@ -127,15 +91,11 @@ async def refresh_matrix(
     )
 
 
-def _ignore(_progress: CrawlProgress) -> None:
-    return None
-
-
 def check_destination(path: Path, *, overwrite: bool) -> None:
-    """Refuse a file that could not be written when the matrix is there.
+    """Refuse a file that cannot be written, before the matrix is made.
 
     Raises:
-        ConfigurationError: It is there and may not be overwritten, or can be no file.
+        ConfigurationError: The file exists and may not be overwritten, or cannot be a file.
     """
     try:
         reason = _obstacle(path, overwrite=overwrite)
@@ -159,7 +119,7 @@ def write_matrix(matrix: Matrix, path: Path, *, overwrite: bool = False) -> None
     """Write a matrix file, whole or not at all.
 
     Raises:
-        ConfigurationError: As `check_destination`, or the disk said no.
+        ConfigurationError: As `check_destination`, or the disk refuses the file.
     """
     check_destination(path, overwrite=overwrite)
     try:

@@ -1,17 +1,16 @@
-"""What else can be asked of a source or of a collected tree, all in the manner of `run_collection`.
+"""What can be asked of a source or of a collected directory, in the manner of `run_collection`.
 
-Each is an async function: a configuration in, a report out, errors raised. What blocks is done in
-a thread.
+Each is an async function: a configuration in, a report out, errors raised. Blocking work is done
+in a thread. Where a report may be large, a callback takes its items one by one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from datetime import date
-from functools import partial
+from datetime import UTC, date, datetime
 from os import PathLike
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from anyio import to_thread
 
@@ -20,23 +19,38 @@ from crypto_lakehouse.collection.verifier import DAMAGE, StoredArchive, Verifica
 from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
 from crypto_lakehouse.core.errors import ArchiveKeyError, ConfigurationError, Problem
+from crypto_lakehouse.core.metrics import ByteMeter
+from crypto_lakehouse.core.plan import PlannedSeries
+from crypto_lakehouse.core.protocols import Store, ignore_async
+from crypto_lakehouse.core.sink import AnySink
+from crypto_lakehouse.coverage.coverage import SeriesCoverage
 from crypto_lakehouse.http.retry import RetryPolicy
-from crypto_lakehouse.workflows.bench import bench
-from crypto_lakehouse.workflows.bench.bench_report import recommend
-from crypto_lakehouse.workflows.history import changes_since, history_of
-from crypto_lakehouse.workflows.repair import RepairReport, list_quarantine, repair_tree
-from crypto_lakehouse.workflows.reports import BenchReport, HistoryReport, PlanReport, StatusReport
-from crypto_lakehouse.workflows.status import StatusTotals, status_of
+from crypto_lakehouse.ledger.history import Change
+from crypto_lakehouse.ledger.lock import output_lock
+from crypto_lakehouse.stores.directory import LocalStore
+from crypto_lakehouse.stores.state import StateFolder
+from crypto_lakehouse.workflows.history import (
+    PruneResult,
+    changes_since,
+    history_of,
+    prune_replaced,
+)
+from crypto_lakehouse.workflows.repair import RepairReport, repair_archives
+from crypto_lakehouse.workflows.reports import HistoryReport, PlanReport, StatusReport
+from crypto_lakehouse.workflows.status import CoverageStatus, StatusTotals, status_of
 from crypto_lakehouse.workflows.verification import verify_tree
 from crypto_lakehouse.workflows.wiring.load_config import load_config
 from crypto_lakehouse.workflows.wiring.make_plan import plan_alone
 from crypto_lakehouse.workflows.wiring.plan_sizes import sizes_of
 
+if TYPE_CHECKING:
+    import aiohttp
+
 __all__ = [
     "AnyConfig",
-    "run_bench",
     "run_history",
     "run_plan",
+    "run_prune",
     "run_repair",
     "run_status",
     "run_verification",
@@ -46,8 +60,18 @@ AnyConfig = WorkflowConfig | Mapping[str, Any] | str | PathLike[str]
 """A configuration, a mapping of its keys, or the path of a JSON, TOML or YAML file."""
 
 
-async def run_plan(config: AnyConfig, *, retry: RetryPolicy | None = None) -> PlanReport:
-    """Say what a collection would do; no archive is fetched, and nothing is written.
+async def run_plan(
+    config: AnyConfig,
+    *,
+    retry: RetryPolicy | None = None,
+    on_archive: Callable[[Archive], None] | None = None,
+) -> PlanReport:
+    """Plan a collection without running it; no archive is fetched, and nothing is written.
+
+    Args:
+        config: What a collection would collect.
+        retry: When to try again; by the configuration's `max_retries` by default.
+        on_archive: Called in a worker thread with each archive that would be requested.
 
     Raises:
         ConfigurationError: The configuration cannot be run.
@@ -55,169 +79,223 @@ async def run_plan(config: AnyConfig, *, retry: RetryPolicy | None = None) -> Pl
     """
     ready = await load_config(config)
     async with plan_alone(ready, retry) as (plan, notes):
-        each = await to_thread.run_sync(lambda: tuple(sizes_of(plan.each_series(), ready)))
+        series = plan.each_series()
+        if on_archive is not None:
+            series = _announced(series, on_archive)
+        each = await to_thread.run_sync(lambda: tuple(sizes_of(series, ready)))
         return PlanReport(
             today=plan.today, series=each, notes=tuple(notes), unlisted=tuple(plan.failures)
         )
 
 
-async def _of_tree(config: AnyConfig) -> WorkflowConfig:
-    """A configuration that need not select anything: the tree is there."""
+def _announced(
+    series: Iterator[PlannedSeries], on_archive: Callable[[Archive], None]
+) -> Iterator[PlannedSeries]:
+    for planned in series:
+        for item in planned.archives():
+            if not item.not_published and not item.unlisted:
+                on_archive(item.archive)
+        yield planned
+
+
+async def _of_directory(config: AnyConfig) -> WorkflowConfig:
+    """Load a configuration that need not select anything, as the archives are there."""
     return await load_config(config, {"only": "quarantined"})
 
 
 async def run_verification(
-    config: AnyConfig, *, sample: str | None = None, seed: str = "0", since: date | None = None
+    config: AnyConfig,
+    *,
+    sample: str | None = None,
+    seed: str = "0",
+    since: date | None = None,
+    store: Store | None = None,
+    on_archive: Callable[[StoredArchive], Awaitable[None]] = ignore_async,
 ) -> VerificationReport:
     """Hash everything in the output directory again; nothing is changed.
 
     Args:
         config: Names the output directory.
         sample: Only a part, as `5%` or `1000`.
-        seed: Chooses which part.
+        seed: Chooses the part.
         since: Only files that were written on this UTC day or later.
+        store: Where the archives are; the output directory by default. A store other than a
+            directory is verified as far as the ledger knows it, and cannot take `since`.
+        on_archive: Called with each archive when it is done, in the order of folders and names.
 
     Raises:
-        ConfigurationError: There is no such directory, or `sample` is no part.
-        LedgerError: The ledger is there and cannot be read.
+        ConfigurationError: There is no such directory, `sample` cannot be read, or the store
+            cannot be verified in this way.
+        LedgerError: The ledger exists and cannot be read.
     """
-    ready = await _of_tree(config)
+    ready = await _of_directory(config)
     try:
         part = None if sample is None else Sample.parse(sample, seed)
     except ValueError as error:
         raise ConfigurationError([Problem("sample", str(error))]) from None
-    return await verify_tree(ready.output_directory, sample=part, since=since)
+    return await verify_tree(
+        ready.output_directory, on_archive, sample=part, since=since, store=store
+    )
 
 
-async def run_status(config: AnyConfig) -> StatusReport:
-    """Say how complete the selected series are, by the ledger; no file is looked at.
+async def run_status(
+    config: AnyConfig,
+    *,
+    start: date | str | None = None,
+    end: date | str | None = None,
+    on_series: Callable[[SeriesCoverage], None] | None = None,
+) -> StatusReport:
+    """Tell from the ledger how complete the selected series are; no file is read.
+
+    Args:
+        config: Names the output directory, and selects series and days.
+        start: The first UTC day; by the configuration by default, else each series' own.
+        end: The last UTC day, inclusive, likewise.
+        on_series: Called in a worker thread with the coverage of each series, which the report
+            then does not hold: memory does not grow with the ledger.
 
     Raises:
-        ConfigurationError: There is no ledger.
+        ConfigurationError: There is no ledger, or a value cannot be read; every fault at once.
         LedgerError: The ledger cannot be read.
+        MatrixError: The matrix cannot be used.
     """
-    ready = await _of_tree(config)
-    plain = ready.to_mapping()
-    names = ("markets", "data_types", "symbols", "intervals")
-    given: dict[str, Any] = {name: plain.get(name) for name in names}
-    given["matrix_path"] = ready.matrix_path
-    days = ready.date_range
-    start, end = (days.start, days.end) if days else (ready.default_date, ready.default_date)
-    status = status_of(ready.output_directory, start=start, end=end, **given)
-    series = await to_thread.run_sync(tuple, status)
+    ready = await load_config(config, {"only": "quarantined"}, validate=False)
+    status = _status(ready, start, end)
+    series: list[SeriesCoverage] = []
     totals = StatusTotals()
-    for coverage in series:
-        totals.add(coverage)
-    return StatusReport(today=status.today, notes=status.notes, totals=totals, series=series)
+
+    def read() -> None:
+        for coverage in status:
+            totals.add(coverage)
+            (on_series or series.append)(coverage)
+
+    await to_thread.run_sync(read)
+    return StatusReport(today=status.today, notes=status.notes, totals=totals, series=tuple(series))
+
+
+def _status(
+    config: WorkflowConfig, start: date | str | None, end: date | str | None
+) -> CoverageStatus:
+    """Prepare the status, with the faults of the configuration among those that are raised."""
+    plain = config.to_mapping()
+    names = ("markets", "data_types", "symbols", "intervals")
+    selection: dict[str, object] = {name: plain.get(name) for name in names}
+    days = config.date_range
+    selection["start"] = start or (days.start if days else config.default_date)
+    selection["end"] = end or (days.end if days else config.default_date)
+    try:
+        status = status_of(config.output_directory, selection, matrix_path=config.matrix_path)
+    except ConfigurationError as error:
+        raise ConfigurationError([*error.problems, *config.problems]) from None
+    if config.problems:
+        raise ConfigurationError(config.problems)
+    return status
 
 
 async def run_history(
-    config: AnyConfig, key: str | None = None, *, since: date = date.min
+    config: AnyConfig,
+    key: str | None = None,
+    *,
+    since: date = date.min,
+    on_change: Callable[[Change], None] | None = None,
 ) -> HistoryReport:
-    """Say what the publisher replaced, by the ledger.
+    """Tell from the ledger what the publisher replaced.
 
     Args:
         config: Names the output directory.
-        key: Of which archive every version is told.
+        key: An archive, by its object key or its path; the report then has all its versions, and
+            its changes alone.
         since: The first UTC day of the changes.
+        on_change: Called in a worker thread with each change, which the report then does not hold.
 
     Raises:
+        ArchiveKeyError: `key` is not a key of the archive.
         ConfigurationError: There is no ledger, or it has never seen the archive.
         LedgerError: The ledger cannot be read.
     """
-    root = (await _of_tree(config)).output_directory
-    changes = await to_thread.run_sync(lambda: tuple(changes_since(root, since)))
-    if key is None:
-        return HistoryReport(changes=changes)
-    versions = await to_thread.run_sync(history_of, root, key)
-    key = versions[0].key
-    of_key = tuple(change for change in changes if change.key == key)
-    return HistoryReport(changes=of_key, versions=tuple(versions))
+    root = (await _of_directory(config)).output_directory
+    versions = [] if key is None else await to_thread.run_sync(history_of, root, key)
+    changes: list[Change] = []
+
+    def read() -> None:
+        for change in changes_since(root, since):
+            if not versions or change.key == versions[0].key:
+                (on_change or changes.append)(change)
+
+    await to_thread.run_sync(read)
+    return HistoryReport(changes=tuple(changes), versions=tuple(versions))
+
+
+async def run_prune(
+    config: AnyConfig, older_than_days: int, *, store: Store | None = None
+) -> PruneResult:
+    """Remove the bytes of versions that were replaced long ago; the history keeps the versions.
+
+    Args:
+        config: Names the output directory.
+        older_than_days: How long ago a version must have been replaced; 0 removes all.
+        store: Where the archives are; the output directory by default.
+
+    Raises:
+        ConfigurationError: There is no ledger, or `older_than_days` is negative.
+        LockHeldError: A run works on the directory.
+        StoreError: A file cannot be removed.
+    """
+    if older_than_days < 0:
+        reason = f"must be 0 or more, not {older_than_days}"
+        raise ConfigurationError([Problem("older_than_days", reason)])
+    root = (await _of_directory(config)).output_directory
+
+    def prune() -> PruneResult:
+        with output_lock(StateFolder(root).lock):
+            return prune_replaced(
+                root, older_than_days=older_than_days, today=datetime.now(UTC).date(), store=store
+            )
+
+    return await to_thread.run_sync(prune)
 
 
 async def run_repair(
     config: AnyConfig,
     archives: Iterable[Archive] | None = None,
     *,
+    sinks: Iterable[AnySink] = (),
+    session: aiohttp.ClientSession | None = None,
+    store: Store | None = None,
     retry: RetryPolicy | None = None,
+    meter: ByteMeter | None = None,
 ) -> RepairReport:
     """Fetch again what is damaged or in quarantine.
 
     Args:
-        config: Names the output directory and the source; what it selects does not count.
+        config: Names the output directory and the source; what it selects is not used.
         archives: Exactly these; by default everything is verified to find them.
+        sinks: As `run_collection` takes them.
+        session: An aiohttp session of the application's own; it is used and not closed.
+        store: Where the archives are; the output directory by default.
         retry: When to try again; by the configuration's `max_retries` by default.
+        meter: Counts bytes as they arrive, for displays.
 
     Raises:
         ConfigurationError: The configuration cannot be run.
-        LockHeldError: A run works on the directory.
+        LockHeldError: Another run works on the directory.
     """
-    ready = await _of_tree(config)
-    wanted = await _damaged(ready.output_directory) if archives is None else archives
-    return await repair_tree(ready.output_directory, wanted, overrides=_values(ready), retry=retry)
+    ready = await _of_directory(config)
+    wanted = await _damaged(ready.output_directory, store) if archives is None else archives
+    return await repair_archives(
+        ready, wanted, sinks=sinks, session=session, store=store, retry=retry, meter=meter
+    )
 
 
-async def _damaged(root: str) -> set[Archive]:
-    found = {item.archive for item in await list_quarantine(root)}
+async def _damaged(root: str, store: Store | None) -> set[Archive]:
+    target: Store = LocalStore(root) if store is None else store
+    aside = await to_thread.run_sync(lambda: list(target.quarantined()))
+    found = {item.archive for item in aside}
 
     async def look(stored: StoredArchive) -> None:
         if stored.state in DAMAGE:
-            with suppress(ArchiveKeyError):  # a file that is no archive cannot be fetched
+            with suppress(ArchiveKeyError):  # a file that is not an archive cannot be fetched
                 found.add(Archive.parse(stored.key))
 
-    await verify_tree(root, look)
+    await verify_tree(root, look, store=store)
     return found
-
-
-def _values(config: WorkflowConfig) -> dict[str, Any]:
-    """The values of a configuration, secrets included."""
-    plain = config.to_mapping()
-    whole = {name: getattr(config, name) for name in plain}
-    return {name: value if isinstance(value, str) else plain[name] for name, value in whole.items()}
-
-
-def _say_nothing(_sentence: str) -> None:
-    return None
-
-
-async def run_bench(
-    config: AnyConfig,
-    *,
-    settings: Iterable[int] | None = None,
-    seconds: float | None = None,
-    max_bytes: int | None = None,
-    tell: Callable[[str], None] = _say_nothing,
-) -> BenchReport:
-    """Measure which `max_parallel_downloads` pays; nothing is written.
-
-    Args:
-        config: What to fetch, and from where.
-        settings: How many requests at once to measure; all of them are measured.
-        seconds: How long each setting is measured.
-        max_bytes: How much may be read in all.
-        tell: Told what happens, a sentence at a time.
-
-    Raises:
-        ConfigurationError: There is nothing to fetch.
-        SourceUnusable: Nothing came with the first setting.
-    """
-    ready = await load_config(config)
-    async with plan_alone(ready) as (plan, _):
-        keys = bench.planned_keys(plan.each_series())
-    usual = bench.SweepLimits()
-    sweep = bench.Sweep(
-        keys=keys,
-        source_url=ready.source_url,
-        opening=partial(bench.open_transport, ready),
-        settings=bench.DEFAULT_SETTINGS if settings is None else sorted(settings),
-        is_exhaustive=settings is not None,
-        limits=bench.SweepLimits(
-            seconds=usual.seconds if seconds is None else seconds,
-            max_bytes=usual.max_bytes if max_bytes is None else max_bytes,
-        ),
-        tell=tell,
-    )
-    await sweep.run()
-    stopped = "" if sweep.stopped is None else str(sweep.stopped)
-    best = recommend(sweep.results)
-    return BenchReport(results=tuple(sweep.results), stopped=stopped, recommendation=best)

@@ -2,34 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from anyio import to_thread
 from attrs import define, evolve, field, frozen
 
 from crypto_lakehouse.collection.verifier import DAMAGE, FileState, StoredArchive
 from crypto_lakehouse.core.archive import Archive
+from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
 from crypto_lakehouse.core.events import ArchiveFinished, Event
-from crypto_lakehouse.core.kept import Quarantined
+from crypto_lakehouse.core.metrics import ByteMeter
+from crypto_lakehouse.core.protocols import Store
 from crypto_lakehouse.core.report import CollectionReport
+from crypto_lakehouse.core.sink import AnySink
 from crypto_lakehouse.core.verdicts import SUCCESSES
+from crypto_lakehouse.http.retry import RetryPolicy
 from crypto_lakehouse.stores.directory import LocalStore
 from crypto_lakehouse.workflows.archive_collection import ArchiveCollectionWorkflow
 from crypto_lakehouse.workflows.verification import verify_archives
-from crypto_lakehouse.workflows.wiring.load_config import load_config
 
-__all__ = ["RepairReport", "list_quarantine", "repair_tree"]
+if TYPE_CHECKING:
+    import aiohttp
+
+__all__ = ["RepairReport", "repair_archives"]
 
 
 @frozen(kw_only=True)
 class RepairReport:
-    """What became of archives that were fetched again.
+    """How the repair of archives ended.
 
     Attributes:
-        repaired: Keys that are good now.
-        remaining: Those that are not, as they are now.
+        repaired: Keys of archives that are good now.
+        remaining: The archives that are not, in their present state.
         collection: The report of fetching them.
     """
 
@@ -39,12 +44,12 @@ class RepairReport:
 
     @property
     def exit_code(self) -> int:
-        """4 where damage remains, else as the collection's."""
+        """4 if damage remains, else the collection's."""
         is_damaged = any(item.state in DAMAGE for item in self.remaining)
         return 4 if is_damaged else self.collection.exit_code
 
     def to_mapping(self) -> dict[str, Any]:
-        """As JSON types."""
+        """Return the report as JSON types."""
         return {
             "repaired": list(self.repaired),
             "remaining": [
@@ -54,51 +59,55 @@ class RepairReport:
         }
 
 
-async def list_quarantine(root: str | Path) -> list[Quarantined]:
-    """Everything that lies in a tree's quarantine."""
-    store = LocalStore(Path(root))
-    return await to_thread.run_sync(lambda: list(store.quarantined()))
-
-
-async def repair_tree(
-    root: str | Path,
+async def repair_archives(
+    config: WorkflowConfig,
     archives: Iterable[Archive],
     *,
-    config_file: str | None = None,
-    overrides: Mapping[str, Any] | None = None,
-    **options: Any,
+    sinks: Iterable[AnySink] = (),
+    session: aiohttp.ClientSession | None = None,
+    store: Store | None = None,
+    retry: RetryPolicy | None = None,
+    meter: ByteMeter | None = None,
 ) -> RepairReport:
-    """Fetch exactly these archives again, and look at them once more.
+    """Fetch exactly these archives again, and verify them once more.
 
-    What was in quarantine leaves it once a verified version stands in its place.
+    An archive leaves the quarantine when a verified version has taken its place.
 
     Args:
-        root: The output directory.
+        config: Names the output directory and the source; what it selects is not used.
         archives: What is damaged, or in quarantine.
-        config_file: Names the source, and how to ask it; what it selects does not count.
-        overrides: Configuration values that win over the file's.
-        **options: As `ArchiveCollectionWorkflow` takes them.
+        sinks: As `run_collection` takes them, like the following ones.
+        session: An aiohttp session of the application's own.
+        store: Where the archives are; the output directory by default.
+        retry: When to try again.
+        meter: Counts bytes as they arrive.
 
     Raises:
         ConfigurationError: The configuration cannot be run.
-        LockHeldError: A run works on the directory.
+        LockHeldError: Another run works on the directory.
     """
     wanted = sorted(set(archives))
-    # A file that looks as the ledger knows it may be rotten all the same: nothing is trusted.
-    chosen = {**(overrides or {}), "output_directory": str(root)}
-    chosen |= {"only": "quarantined", "force_redownload": True}
-    config = await load_config(config_file, chosen)
+    root = config.output_directory
     verdicts = _Verdicts()
-    sinks = [*options.pop("sinks", ()), verdicts]
-    workflow = ArchiveCollectionWorkflow(config, archives=wanted, sinks=sinks, **options)
+    workflow = ArchiveCollectionWorkflow(
+        # A file that looks as the ledger knows it may be damaged all the same: trust none.
+        config.replace(only="quarantined", force_redownload=True),
+        archives=wanted,
+        sinks=[*sinks, verdicts],
+        session=session,
+        store=store,
+        retry=retry,
+        meter=meter,
+    )
     report = (await workflow.run()).report
+    target: Store = LocalStore(root) if store is None else store
     repaired: list[str] = []
     remaining: list[StoredArchive] = []
-    for item in await verify_archives(root, wanted):
-        # An older version may stand there, and be good, while the newer one stays quarantined.
+    for item in await verify_archives(root, wanted, store):
+        # An older version may be stored, and good, while the newer one stays in quarantine.
         if item.state is FileState.OK and verdicts.is_good(item.key):
             repaired.append(item.key)
-            await to_thread.run_sync(LocalStore(Path(root)).release, item.key)
+            await to_thread.run_sync(target.release, item.key)
         else:
             remaining.append(evolve(item, reason=verdicts.reason(item.key) or item.reason))
     return RepairReport(repaired=tuple(repaired), remaining=tuple(remaining), collection=report)
@@ -106,30 +115,30 @@ async def repair_tree(
 
 @define
 class _Verdicts:
-    """Remembers the verdict on each archive; there are as many as are to be repaired."""
+    """A sink that keeps the verdict on each archive; repairs are few."""
 
     name: str = "verdicts"
     required: bool = True
     _events: dict[str, ArchiveFinished] = field(init=False, factory=dict)
 
     def is_good(self, key: str) -> bool:
-        """Whether the source's present version stands at its final name, verified."""
+        """Whether the source's present version is stored and verified."""
         event = self._events.get(key)
         return event is not None and event.verdict in SUCCESSES
 
     def reason(self, key: str) -> str:
-        """Why not."""
+        """Return why it is not, or an empty text."""
         event = self._events.get(key)
         return f"{event.verdict}: {event.reason}" if event and event.reason else ""
 
     async def handle(self, events: Sequence[Event]) -> None:
-        """Remember verdicts."""
+        """Keep the verdicts."""
         for event in events:
             if isinstance(event, ArchiveFinished):
                 self._events[event.archive.key] = event
 
     async def flush(self) -> None:
-        """Nothing is held back."""
+        """Do nothing: verdicts are kept at once."""
 
     async def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: nothing is open."""

@@ -1,4 +1,4 @@
-"""What the questions to a source or a tree are answered with."""
+"""The reports of the functions in `questions`."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ from attrs import asdict, frozen
 
 from crypto_lakehouse.coverage.coverage import SeriesCoverage
 from crypto_lakehouse.ledger.history import Change, Version
-from crypto_lakehouse.workflows.bench.bench_report import SettingResult
 from crypto_lakehouse.workflows.status import StatusTotals, coverage_mapping
 from crypto_lakehouse.workflows.wiring.plan_sizes import SeriesSize
 
-__all__ = ["BenchReport", "HistoryReport", "PlanReport", "StatusReport"]
+__all__ = ["HistoryReport", "PlanReport", "StatusReport"]
 
 
 @frozen(kw_only=True)
@@ -23,8 +22,8 @@ class PlanReport:
     Attributes:
         today: The UTC day of the plan.
         series: How much of each series is planned.
-        notes: What its reader should know, a sentence each.
-        unlisted: What of the source could not be listed, a sentence each; the plan lacks it.
+        notes: Remarks for the reader, one sentence each.
+        unlisted: What could not be listed, one sentence each; the plan lacks it.
     """
 
     today: date
@@ -38,7 +37,7 @@ class PlanReport:
         return sum(self.series, SeriesSize())
 
     def to_mapping(self) -> dict[str, Any]:
-        """The object that `plan --json` prints."""
+        """Return the object that `plan --json` prints."""
         return {
             "today": str(self.today),
             "complete": not self.unlisted,
@@ -54,9 +53,9 @@ class StatusReport:
 
     Attributes:
         today: The UTC day that tells late archives from missing ones.
-        notes: What its reader should know, a sentence each.
+        notes: Remarks for the reader, one sentence each.
         totals: The sum over series.
-        series: The coverage of each series, with its holes.
+        series: The coverage of each series, with its holes; empty if `on_series` took them.
     """
 
     today: date
@@ -65,7 +64,7 @@ class StatusReport:
     series: tuple[SeriesCoverage, ...]
 
     def to_mapping(self) -> dict[str, Any]:
-        """The object that `status --json` prints."""
+        """Return the object that `status --json` prints."""
         series = [coverage_mapping(coverage) for coverage in self.series]
         return {"today": str(self.today), "totals": self.totals.to_mapping(), "series": series}
 
@@ -87,28 +86,4 @@ class HistoryReport:
         return {
             "changes": [asdict(change) for change in self.changes],
             "versions": [asdict(version) for version in self.versions],
-        }
-
-
-@frozen(kw_only=True)
-class BenchReport:
-    """What more requests at once bring.
-
-    Attributes:
-        results: A measurement for each setting.
-        stopped: Why no larger setting was tried, empty where all were.
-        recommendation: The `max_parallel_downloads` to use, None where none can be told.
-    """
-
-    results: tuple[SettingResult, ...]
-    stopped: str
-    recommendation: int | None
-
-    def to_mapping(self) -> dict[str, Any]:
-        """Return the report as JSON types."""
-        best = self.recommendation
-        return {
-            "settings": [result.to_mapping() for result in self.results],
-            "stopped": self.stopped or None,
-            "recommendation": None if best is None else {"max_parallel_downloads": best},
         }

@@ -1,4 +1,4 @@
-"""Say of every collected series what is there, what is not, and whose fault each hole is."""
+"""Tell for every collected series what is there, what is missing, and why."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from crypto_lakehouse.ledger.coverage_view import recorded_series
 from crypto_lakehouse.matrix.known_holes import KnownHoles, load_holes
 from crypto_lakehouse.matrix.load import load_matrix
 from crypto_lakehouse.matrix.model import Matrix, MatrixRow
-from crypto_lakehouse.stores.directory import LocalStore
+from crypto_lakehouse.stores.state import StateFolder
 
 __all__ = ["CoverageStatus", "StatusTotals", "coverage_mapping", "status_of"]
 
@@ -44,7 +44,7 @@ class StatusTotals:
     holes: Counter[HoleCause] = field(factory=Counter)
 
     def add(self, coverage: SeriesCoverage) -> None:
-        """Count one more series."""
+        """Add one series."""
         self.series += 1
         self.verified_days += coverage.verified_days
         self.expected_days += coverage.expected_days
@@ -54,11 +54,11 @@ class StatusTotals:
 
     @property
     def ratio(self) -> float:
-        """The verified part of what is expected, 0 to 1; 1 where nothing is."""
+        """The verified part of the expected days, 0 to 1; 1 if none is expected."""
         return self.verified_days / self.expected_days if self.expected_days else 1.0
 
     def to_mapping(self) -> dict[str, Any]:
-        """Return the totals as JSON types; every cause is there."""
+        """Return the totals as JSON types, with every cause."""
         return {
             "series": self.series,
             **_counts(self),
@@ -68,7 +68,7 @@ class StatusTotals:
 
 @frozen(kw_only=True)
 class _Selection:
-    """What the caller wants to see."""
+    """The series and days that the caller selects."""
 
     markets: tuple[Market, ...] | None = None
     data_types: tuple[DataType, ...] | None = None
@@ -78,7 +78,7 @@ class _Selection:
     end: date | None = None
 
     def holds(self, series: Series, row: MatrixRow | None) -> bool:
-        """Whether a series is wanted."""
+        """Whether a series is selected."""
         return (
             (self.markets is None or series.market in self.markets)
             and (self.data_types is None or series.data_type in self.data_types)
@@ -108,11 +108,11 @@ class _Selection:
 
 @frozen(kw_only=True)
 class CoverageStatus:
-    """The coverage of every wanted series; it is read from the ledger at each iteration.
+    """The coverage of every selected series; each iteration reads the ledger again.
 
     Attributes:
         today: The UTC day that tells late archives from missing ones.
-        notes: What its reader should know, a sentence each.
+        notes: Remarks for the reader, one sentence each.
     """
 
     today: date
@@ -123,7 +123,7 @@ class CoverageStatus:
     _selection: _Selection
 
     def __iter__(self) -> Iterator[SeriesCoverage]:
-        """Judge series by series; blocking, and memory is that of one series.
+        """Judge series by series; blocking, with one series in memory at a time.
 
         Raises:
             LedgerError: The ledger cannot be read.
@@ -152,42 +152,24 @@ class CoverageStatus:
             if coverage is not None:
                 yield coverage
 
-    def to_mapping(self) -> dict[str, Any]:
-        """Return everything as JSON types; all of it is in memory then."""
-        totals = StatusTotals()
-        series = []
-        for coverage in self:
-            totals.add(coverage)
-            series.append(coverage_mapping(coverage))
-        return {"today": str(self.today), "totals": totals.to_mapping(), "series": series}
-
 
 def status_of(
     output_directory: str | os.PathLike[str],
+    selection: Mapping[str, object] | None = None,
     *,
-    markets: object = None,
-    data_types: object = None,
-    symbols: object = None,
-    intervals: object = None,
-    start: object = None,
-    end: object = None,
     matrix_path: str | os.PathLike[str] | None = None,
     today: date | None = None,
 ) -> CoverageStatus:
-    """Judge how complete a collected directory is, by its ledger.
+    """Judge from its ledger how complete a collected directory is.
 
-    The files are not looked at (`verify_tree` does that), nothing is requested and nothing is
-    changed; a collection may run beside it. What the window means, and what is judged without
-    one, is told by `cover_series`.
+    The files are not read (`verify_tree` reads them), nothing is requested and nothing is changed;
+    a collection may run at the same time. `cover_series` says what the window means, and which
+    days are judged without one.
 
     Args:
-        output_directory: Where a collection wrote to.
-        markets: As in the configuration, like the following ones; all by default.
-        data_types: All by default.
-        symbols: Symbols or globs, for all markets or per market; all by default.
-        intervals: For all data types or per data type; all by default.
-        start: First UTC day, a date or YYYY-MM-DD.
-        end: Last UTC day, inclusive.
+        output_directory: The directory that a collection wrote to.
+        selection: `markets`, `data_types`, `symbols` and `intervals` as in the configuration, and
+            `start` and `end`, UTC days, both inclusive; None, or no value, selects everything.
         matrix_path: The matrix; the shipped one by default.
         today: The UTC day; the current one by default.
 
@@ -196,19 +178,10 @@ def status_of(
             once.
         MatrixError: The matrix cannot be used.
     """
-    given = {
-        "markets": markets,
-        "data_types": data_types,
-        "symbols": symbols,
-        "intervals": intervals,
-        "start": start,
-        "end": end,
-    }
-    selection, problems = _read(given)
-    root = LocalStore(Path(output_directory))
-    ledger = root.own_path("ledger.sqlite")
-    if not ledger.is_file():
-        reason = f"`{root.root}` has no ledger; no `collect` has written there"
+    wanted, problems = _read(selection or {})
+    state = StateFolder(Path(output_directory))
+    if not state.ledger.is_file():
+        reason = f"`{state.root}` has no ledger; no `collect` has written there"
         problems.insert(0, Problem("$.output_directory", reason))
     if problems:
         raise ConfigurationError(problems)
@@ -216,10 +189,10 @@ def status_of(
     return CoverageStatus(
         today=today or datetime.now(UTC).date(),
         notes=matrix.corrections,
-        ledger=ledger,
+        ledger=state.ledger,
         matrix=matrix,
         holes=load_holes(),
-        selection=selection,
+        selection=wanted,
     )
 
 
@@ -272,7 +245,7 @@ def _counts(counted: SeriesCoverage | StatusTotals) -> dict[str, Any]:
     return {
         "verified_days": counted.verified_days,
         "expected_days": counted.expected_days,
-        # Rounded down, so that only what is complete is called 100.
+        # Rounded down, so that 100 means complete.
         "coverage": floor(10_000 * counted.ratio) / 100,
         "bytes": counted.size_bytes,
         "refused_newer": counted.refused_newer,

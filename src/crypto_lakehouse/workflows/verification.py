@@ -1,17 +1,17 @@
-"""Verify a collected tree: walk its folders, hash on all cores, compare; nothing is changed."""
+"""Verify stored archives: list their folders, hash on all cores, compare; nothing is changed."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, closing
 from datetime import UTC, date, datetime, time
-from functools import partial
 from heapq import merge
 from itertools import groupby
 from pathlib import Path
 
 from anyio import to_thread
+from attrs import frozen
 
 from crypto_lakehouse.collection.sampling import Sample, choose
 from crypto_lakehouse.collection.verifier import (
@@ -21,16 +21,17 @@ from crypto_lakehouse.collection.verifier import (
 )
 from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.errors import ConfigurationError, Problem
-from crypto_lakehouse.core.protocols import LedgerRow, ignore_async
+from crypto_lakehouse.core.protocols import LedgerRow, Store, ignore_async
 from crypto_lakehouse.ledger.sqlite import SqliteLedger
 from crypto_lakehouse.stores.directory import LocalStore
+from crypto_lakehouse.stores.state import StateFolder
 from crypto_lakehouse.stores.tree import key_folders
 
 __all__ = ["verify_archives", "verify_tree"]
 
 
 class _NoLedger:
-    """A tree that no run has written, as a mirror made by other means."""
+    """The ledger of a tree that no run has written, such as a mirror made by other tools."""
 
     async def rows(self, _folder: str) -> dict[str, LedgerRow]:
         return {}
@@ -39,74 +40,104 @@ class _NoLedger:
         return {}
 
 
+@frozen
+class _Stored:
+    """A store, its ledger, and the folders that the ledger knows."""
+
+    store: Store
+    ledger: SqliteLedger | _NoLedger
+    known: Sequence[str]
+
+    def folders(self) -> Iterator[str]:
+        """Key prefixes on disk and in the ledger, each once; blocking."""
+        store = self.store
+        on_disk = key_folders(store.root) if isinstance(store, LocalStore) else iter(())
+        every = merge(on_disk, self.known)
+        return (folder for folder, _ in groupby(every))
+
+    def keys(self, since_ns: int) -> Iterator[str]:
+        """Every key that would be verified, for a sample by number; blocking."""
+        for folder in self.folders():
+            gone = self.ledger.verified_now(folder)
+            for name, (_, mark) in {**gone, **self.store.scan_now(folder).zips}.items():
+                if mark >= since_ns:
+                    yield folder + name
+
+
 async def verify_tree(
     root: str | os.PathLike[str],
-    tell: Callable[[StoredArchive], Awaitable[None]] = ignore_async,
+    on_archive: Callable[[StoredArchive], Awaitable[None]] = ignore_async,
     *,
     sample: Sample | None = None,
     since: date | None = None,
+    store: Store | None = None,
 ) -> VerificationReport:
-    """Hash archives below `root` and compare them with their sidecars, or with the ledger.
+    """Hash stored archives and compare them with their sidecars, or with the ledger.
 
-    Nothing is changed, and a collection may run beside it.
+    Nothing is changed, and a collection may run at the same time.
 
     Args:
         root: An output directory, or any mirror of the publisher's tree.
-        tell: Told of each archive as it is done, in the order of folders and names.
+        on_archive: Called with each archive when it is done, in the order of folders and names.
         sample: Only a part of them.
         since: Only files that were written on this UTC day or later.
+        store: Where the archives are; `root` by default. A store other than a directory cannot be
+            walked: the folders that the ledger in `root` knows are verified.
 
     Raises:
-        ConfigurationError: `root` is no directory.
-        LedgerError: The ledger is there and cannot be read.
+        ConfigurationError: `root` is not a directory; or `store` is not a directory either, and
+            `root` has no ledger, or `since` is given.
+        LedgerError: The ledger exists and cannot be read.
     """
-    store = LocalStore(Path(root))
+    if since is not None and not isinstance(store, LocalStore | None):
+        reason = "only a directory says when an archive was written; leave `since` out"
+        raise ConfigurationError([Problem("since", reason)])
     since_ns = _start_ns(since)
-    async with _open_ledger(store) as (ledger, known):
-        verifier = Verifier(store, ledger, workers=os.cpu_count() or 1)
+    async with _open_stored(root, store) as stored:
+        verifier = Verifier(stored.store, stored.ledger, workers=os.cpu_count() or 1)
         chosen = None
         if sample is not None:
-            names = partial(_names, store, ledger, known, since_ns)
-            chosen = await to_thread.run_sync(lambda: choose(sample, names()))
-        folders = _folders(store.root, known)
-        return await verifier.verify(folders, tell, chosen=chosen, since_ns=since_ns)
+            chosen = await to_thread.run_sync(lambda: choose(sample, stored.keys(since_ns)))
+        folders = _each(stored.folders())
+        return await verifier.verify(folders, on_archive, chosen=chosen, since_ns=since_ns)
 
 
 async def verify_archives(
-    root: str | os.PathLike[str], archives: Iterable[Archive]
+    root: str | os.PathLike[str], archives: Iterable[Archive], store: Store | None = None
 ) -> list[StoredArchive]:
     """Hash these archives only.
 
     Raises:
-        ConfigurationError: `root` is no directory.
-        LedgerError: The ledger is there and cannot be read.
+        ConfigurationError: As `verify_tree`.
+        LedgerError: The ledger exists and cannot be read.
     """
-    store = LocalStore(Path(root))
     found: list[StoredArchive] = []
-    async with _open_ledger(store) as (ledger, _):
-        verifier = Verifier(store, ledger, workers=1)
+    async with _open_stored(root, store) as stored:
+        verifier = Verifier(stored.store, stored.ledger, workers=1)
         for archive in archives:
-            files = await store.scan(archive.folder)
-            row = (await ledger.rows(archive.folder)).get(archive.name)
+            files = await stored.store.scan(archive.folder)
+            row = (await stored.ledger.rows(archive.folder)).get(archive.name)
             found.append(await verifier.state(archive.key, files.get(archive.name), row))
     return found
 
 
 @asynccontextmanager
-async def _open_ledger(
-    store: LocalStore,
-) -> AsyncIterator[tuple[SqliteLedger | _NoLedger, list[str]]]:
-    """The ledger of a tree and the folders that it knows; an empty one where there is none."""
-    if not await to_thread.run_sync(store.root.is_dir):
-        problem = Problem("$.output_directory", f"`{store.root}` is no directory")
+async def _open_stored(root: str | os.PathLike[str], store: Store | None) -> AsyncIterator[_Stored]:
+    """Open the ledger; a directory without one is a mirror, verified by its sidecars."""
+    state = StateFolder(Path(root))
+    if not await to_thread.run_sync(state.root.is_dir):
+        problem = Problem("$.output_directory", f"`{state.root}` is no directory")
         raise ConfigurationError([problem])
-    path = store.own_path("ledger.sqlite")
-    if not await to_thread.run_sync(path.is_file):
-        yield _NoLedger(), []
-        return
-    opened = await to_thread.run_sync(SqliteLedger.open_read_only, path)
-    with closing(opened):
-        yield opened, await opened.folders()
+    chosen: Store = LocalStore(state.root) if store is None else store
+    if await to_thread.run_sync(state.ledger.is_file):
+        opened = await to_thread.run_sync(SqliteLedger.open_read_only, state.ledger)
+        with closing(opened):
+            yield _Stored(chosen, opened, await opened.folders())
+    elif isinstance(chosen, LocalStore):
+        yield _Stored(chosen, _NoLedger(), ())
+    else:
+        reason = f"`{state.root}` has no ledger, and only a directory can be verified without one"
+        raise ConfigurationError([Problem("$.output_directory", reason)])
 
 
 def _start_ns(day: date | None) -> int:
@@ -115,18 +146,6 @@ def _start_ns(day: date | None) -> int:
     return int(datetime.combine(day, time(), UTC).timestamp()) * 1_000_000_000
 
 
-def _names(
-    store: LocalStore, ledger: SqliteLedger | _NoLedger, known: list[str], since_ns: int
-) -> Iterator[str]:
-    """Every key that would be verified, for a sample by number; blocking."""
-    for folder, _ in groupby(merge(key_folders(store.root), known)):
-        gone = ledger.verified_now(folder)
-        for name, (_, mtime_ns) in {**gone, **store.scan_now(folder).zips}.items():
-            if mtime_ns >= since_ns:
-                yield folder + name
-
-
-async def _folders(root: Path, known: Iterable[str]) -> AsyncIterator[str]:
-    """Key prefixes on disk and in the ledger, each once."""
-    for folder, _ in groupby(merge(key_folders(root), known)):
+async def _each(folders: Iterator[str]) -> AsyncIterator[str]:
+    for folder in folders:
         yield folder

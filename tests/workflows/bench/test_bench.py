@@ -79,7 +79,7 @@ def small_shares(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_archives_are_fetched_in_turn_and_nothing_else(server: ArchiveServer) -> None:
     sleep = Stopped()
     told: list[str] = []
-    sweep = sweep_of(server, sleep, settings=(1, 2), tell=told.append)
+    sweep = sweep_of(server, sleep, settings=(1, 2), on_note=told.append)
     await sweep.run()
     paths = [request.path for request in server.requests]
     assert paths[:20] == [*KEYS, *KEYS, *KEYS[:4]]
@@ -124,7 +124,7 @@ async def test_failures_are_counted_by_kind_and_not_tried_again(
 ) -> None:
     server.inject(KEYS[2], fault)
     told: list[str] = []
-    sweep = sweep_of(server, Stopped(), 200_000, settings=(1,), tell=told.append)
+    sweep = sweep_of(server, Stopped(), 200_000, settings=(1,), on_note=told.append)
     await sweep.run()
     (only,) = sweep.results
     assert only.errors == {kind: 1}
@@ -224,7 +224,7 @@ async def test_a_source_that_goes_away_ends_the_sweep(server: ArchiveServer) -> 
         if sentence.startswith("2 at once"):
             server.inject("*", Status(500), endless=True)
 
-    sweep.tell = break_at_two
+    sweep.on_note = break_at_two
     await sweep.run()
     assert len(sweep.results) == 2
     assert sweep.results[1].ended_by is EndedBy.FAILURES
@@ -239,7 +239,7 @@ async def test_what_was_measured_survives_an_interruption(server: ArchiveServer)
             if sentence.startswith("2"):
                 tasks.cancel_scope.cancel()
 
-        sweep.tell = interrupt
+        sweep.on_note = interrupt
         sweep.limits = SweepLimits(seconds=0.05)
         sweep.sleep = anyio.sleep
         await sweep.run()

@@ -141,7 +141,7 @@ async def test_a_plan_without_a_way_is_refused(unusable: tuple[dict[str, Any], s
 async def test_a_matrix_without_a_way_is_refused(unusable: tuple[dict[str, Any], str]) -> None:
     keys, message = unusable
     with pytest.raises((ConfigurationError, ExtraMissing), match=message):
-        await refresh_matrix(**keys)
+        await refresh_matrix(config(discovery="listing", **keys))
 
 
 async def test_a_client_without_a_way_is_refused(unusable: tuple[dict[str, Any], str]) -> None:

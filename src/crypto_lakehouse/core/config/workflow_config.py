@@ -123,6 +123,24 @@ class WorkflowConfig(WorkflowKeys):
             return False
         return self.discovery == "listing" or (self.discovery is None and bool(self.listing_url))
 
+    def replace(self, **keywords: Unpack[ConfigKeywords]) -> WorkflowConfig:
+        """Return a copy with other values, checked as a whole; secrets stay as they are.
+
+        Raises:
+            ConfigurationError: With every fault of the copy.
+
+        Example:
+            >>> config = WorkflowConfig(
+            ...     output_directory="o", symbols=["BTCUSDT"], default_date="2025-07-15", environ={}
+            ... )
+            >>> config.replace(max_retries=0).max_retries
+            0
+        """
+        values = self.to_mapping()
+        texts = {name: getattr(self, name) for name in config_keys()}
+        values |= {name: text for name, text in texts.items() if isinstance(text, str)}
+        return WorkflowConfig(values, environ={}, **keywords)
+
     def to_mapping(self) -> dict[str, Any]:
         """Every key with its value in plain JSON types, secrets masked.
 

@@ -29,6 +29,7 @@ from crypto_lakehouse.core.errors import (
     TruncatedBody,
 )
 from crypto_lakehouse.core.plan import PlannedSeries
+from crypto_lakehouse.core.protocols import ignore
 from crypto_lakehouse.core.redaction import redact
 from crypto_lakehouse.core.task_groups import one_error
 from crypto_lakehouse.http.transport import (
@@ -62,13 +63,13 @@ DEFAULT_SETTINGS = (1, 2, 4, 8, 16, 32, 64, 128)
 #: How many archives of how many series take part; more would only cost memory.
 MOST_KEYS, MOST_SERIES = 10_000, 1_000
 
-#: How long a source that refuses is left alone where it does not say, in seconds.
+#: How long to wait after a refusal that names no time, in seconds.
 REFUSED_WAIT_S = 10.0
 
-#: A source that wants to be left alone for longer is not waited for, in seconds.
+#: A source that asks for a longer wait ends the sweep, in seconds.
 LONGEST_WAIT_S = 300.0
 
-#: So many failures in a row end a setting, or as many as it has requests under way.
+#: A setting ends after this many failures in a row, or as many as it has requests at once.
 _FAILURES_IN_A_ROW = 5
 
 #: What is read of an answer that is no archive, so that its connection may be used again.
@@ -94,7 +95,7 @@ class OpenTransport(Protocol):
 
 
 class SourceUnusable(TransferError):
-    """Not one archive came from the source."""
+    """No archive came from the source."""
 
     exit_code = 5
     transient = False
@@ -173,7 +174,7 @@ class _Measurement:
     _scope: anyio.CancelScope = field(init=False, factory=anyio.CancelScope)
 
     async def run(self) -> SettingResult:
-        """Fetch until the time or the share is used up, or the source has had enough."""
+        """Fetch until the time or the share is used up, or the source refuses."""
         self._tally = Tally(setting=self.setting, begun_s=self.clock())
         with one_error(), self._scope:
             async with anyio.create_task_group() as tasks:
@@ -281,10 +282,6 @@ class _Measurement:
             self._end(EndedBy.FAILURES)
 
 
-def _say_nothing(_sentence: str) -> None:
-    """Nobody listens."""
-
-
 @define(kw_only=True)
 class Sweep:
     """Measures one setting after the other, the smallest first.
@@ -297,7 +294,8 @@ class Sweep:
         is_exhaustive: Whether to go on where more at once brings nothing.
         limits: How far to go.
         clock: Seconds, monotonic; a parameter for tests, as `sleep` is.
-        tell: Told what happens, a sentence at a time.
+        on_note: Called with a sentence about what happens.
+        on_result: Called with each measurement.
 
     Attributes:
         results: What was measured so far, also where `run` was cancelled or raised.
@@ -312,7 +310,8 @@ class Sweep:
     limits: SweepLimits = field(factory=SweepLimits)
     clock: Clock = time.monotonic
     sleep: Sleep = anyio.sleep
-    tell: Callable[[str], None] = _say_nothing
+    on_note: Callable[[str], None] = ignore
+    on_result: Callable[[SettingResult], None] = ignore
     results: list[SettingResult] = field(init=False, factory=list)
     stopped: Stop | None = field(init=False, default=None)
 
@@ -337,9 +336,10 @@ class Sweep:
             result = await self._measure(setting, keys, share)
             self.results.append(result)
             if result.last_error:
-                self.tell(f"the last failure of {setting} at once: {redact(result.last_error)}")
+                self.on_note(f"the last failure of {setting} at once: {redact(result.last_error)}")
             self._check_first(keys)
             self.stopped = self._why_stop()
+            self.on_result(result)
 
     def _share(self, settings_left: int) -> int:
         """An even part of what is left of the cap, but enough to judge by where there is."""
@@ -348,11 +348,11 @@ class Sweep:
 
     async def _pause(self, retry_after_s: float | None) -> None:
         if retry_after_s is not None:
-            self.tell(f"the source refused a request; waiting {retry_after_s:g} s")
+            self.on_note(f"the source refused a request; waiting {retry_after_s:g} s")
         await self.sleep(max(self.limits.pause_s, retry_after_s or 0))
 
     async def _measure(self, setting: int, keys: deque[str], share: int) -> SettingResult:
-        self.tell(f"{setting} at once, for {self.limits.seconds:g} s at most")
+        self.on_note(f"{setting} at once, for {self.limits.seconds:g} s at most")
         async with self.opening(setting) as transport:
             measurement = _Measurement(
                 setting=setting,

@@ -13,6 +13,7 @@ from attrs import define, field, frozen
 __all__ = [
     "ENOUGH_BYTES",
     "REFUSALS",
+    "BenchReport",
     "EndedBy",
     "Percentiles",
     "SettingResult",
@@ -307,3 +308,68 @@ def why_stop(results: Sequence[SettingResult], *, is_exhaustive: bool = False) -
     mark = (1 + CLOSE_ENOUGH) * max(result.bytes_per_second for result in before)
     is_flat = all(result.bytes_per_second < mark for result in latest)
     return Stop.PLATEAU if is_flat else None
+
+
+@frozen(kw_only=True)
+class BenchReport:
+    """How much more requests at once bring.
+
+    Attributes:
+        results: A measurement for each setting, the smallest first.
+        stopped: Why no larger setting was tried: `plateau`, `refused`, `nothing_came` or
+            `byte_cap`; empty if all were.
+        selected_archives: How many archives took part.
+        source_url: The source, with secrets masked.
+        notes: Remarks about the plan, one sentence each.
+        unlisted: What could not be listed, one sentence each; the plan lacks it.
+        is_interrupted: Whether the measuring was cancelled.
+    """
+
+    results: tuple[SettingResult, ...]
+    stopped: str = ""
+    selected_archives: int = 0
+    source_url: str = ""
+    notes: tuple[str, ...] = ()
+    unlisted: tuple[str, ...] = ()
+    is_interrupted: bool = False
+
+    @property
+    def recommendation(self) -> int | None:
+        """The `max_parallel_downloads` to use; None if the results allow no choice."""
+        return recommend(self.results)
+
+    @property
+    def received_bytes(self) -> int:
+        """All body bytes that were read."""
+        return sum(result.received_bytes for result in self.results)
+
+    @property
+    def mean_archive_bytes(self) -> float | None:
+        """The mean size of the archives, each setting weighted with its number of archives."""
+        sized = [
+            (result.mean_bytes, max(1, result.archives))
+            for result in self.results
+            if result.mean_bytes is not None
+        ]
+        count = sum(weight for _, weight in sized)
+        return sum(mean * weight for mean, weight in sized) / count if sized else None
+
+    @property
+    def exit_code(self) -> int:
+        """6 if the byte cap left fewer than two settings measured, else 0."""
+        measured = sum(result.is_measured for result in self.results)
+        return 6 if self.stopped == Stop.BYTE_CAP and measured < 2 else 0
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Return the object that `bench --json` prints."""
+        best, mean = self.recommendation, self.mean_archive_bytes
+        return {
+            "status": "interrupted" if self.is_interrupted else "complete",
+            "source_url": self.source_url,
+            "selected_archives": self.selected_archives,
+            "mean_archive_bytes": None if mean is None else round(mean),
+            "bytes": self.received_bytes,
+            "settings": [result.to_mapping() for result in self.results],
+            "stopped": self.stopped or None,
+            "recommendation": None if best is None else {"max_parallel_downloads": best},
+        }
