@@ -12,7 +12,7 @@ help:
 	@echo "make demo             a first collection, tables and charts of it, without a network"
 	@echo "make test             the tests, but for the long ones"
 	@echo "make test-all         the long tests, and the coverage that all must reach together"
-	@echo "make lint             ruff, mypy --strict, import contracts, circles of imports"
+	@echo "make lint             ruff, mypy --strict, pyright, import contracts, circles of imports"
 	@echo "make format           let ruff format the code"
 	@echo "make bench            benchmarks against a local server"
 	@echo "make soak             the long tests: 200 kills, 20,000 mixed faults, 200,000 archives"
@@ -71,6 +71,7 @@ lint: $(VENV)/develop
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/pyright --project . --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
 	$(BIN)/python -m tests.architecture
 
