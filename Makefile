@@ -12,7 +12,7 @@ help:
 	@echo "make demo             a first collection with tables and charts, without a network"
 	@echo "make test             all tests except the long ones"
 	@echo "make test-all         the long tests, then the coverage check over all tests"
-	@echo "make lint             ruff, mypy --strict, import contracts, import cycles"
+	@echo "make lint             ruff, mypy --strict, pyright, import contracts, import cycles"
 	@echo "make format           format the code with ruff"
 	@echo "make bench            benchmarks against a local server"
 	@echo "make soak             endurance tests: 200 kills, 20,000 mixed faults, 200,000 archives"
@@ -71,6 +71,7 @@ lint: $(VENV)/develop
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/pyright --project . --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
 	$(BIN)/python -m tests.architecture
 

@@ -168,3 +168,13 @@ def test_an_application_that_uses_the_whole_surface_has_no_type_error(
          "tests/typing/surface.py"],
         ROOT,
     )  # fmt: skip
+    project = tmp_path / "pyrightconfig.json"
+    project.write_text('{"include": ["tests/typing"], "typeCheckingMode": "strict"}')
+    for part in ("tests/typing/surface.py", "tests/stores/memory.py"):
+        (tmp_path / part).parent.mkdir(parents=True)
+        shutil.copyfile(ROOT / part, tmp_path / part)
+    run(
+        [sys.executable, "-m", "pyright", "--project", str(project),
+         "--pythonpath", install("tables").interpreter],
+        tmp_path,
+    )  # fmt: skip

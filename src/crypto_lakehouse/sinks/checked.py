@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Iterable, Sequence
 from inspect import isawaitable
-from typing import Any, ClassVar
+from typing import Any
 
 from attrs import frozen
 
@@ -34,7 +34,7 @@ class FunctionSink:
     function: SinkFunction
     name: str
     required: bool = False
-    takes_unchanged: ClassVar[bool] = False
+    takes_unchanged = False
 
     async def handle(self, events: Sequence[Event]) -> None:
         """Call the function."""
@@ -54,7 +54,7 @@ class EachArchive:
     """A layer around a sink that does not say `takes_unchanged`: each archive is an event to it."""
 
     inner: PlainSink
-    takes_unchanged: ClassVar[bool] = False
+    takes_unchanged = False
 
     @property
     def name(self) -> str:

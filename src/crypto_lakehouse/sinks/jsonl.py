@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar
 
 import aiofiles
 from aiofiles.threadpool.text import AsyncTextIOWrapper
@@ -28,7 +27,7 @@ class JsonLinesSink:
     path: Path = field(converter=Path)
     name: str = "events file"
     required: bool = True
-    takes_unchanged: ClassVar[bool] = False
+    takes_unchanged = False
     _file: AsyncTextIOWrapper | None = field(init=False, default=None)
 
     async def handle(self, events: Sequence[Event]) -> None:

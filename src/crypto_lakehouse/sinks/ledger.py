@@ -7,7 +7,7 @@ claims nothing that the disk does not hold.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from typing import ClassVar, TypeGuard
+from typing import TypeGuard
 
 from anyio import from_thread, to_thread
 from attrs import define, field
@@ -43,7 +43,7 @@ class LedgerSink:
     make_durable: Callable[[Collection[str]], None]
     name: str = "ledger"
     required: bool = True
-    takes_unchanged: ClassVar[bool] = True
+    takes_unchanged = True
     _pending: list[LedgerEvent] = field(init=False, factory=list)
 
     async def handle(self, events: Sequence[Event]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Sequence
-from typing import ClassVar, TextIO
+from typing import TextIO
 
 from attrs import define, field
 
@@ -44,7 +44,7 @@ class LinesSink:
     clock: Callable[[], float] = time.monotonic
     name: str = "lines"
     required: bool = False
-    takes_unchanged: ClassVar[bool] = True
+    takes_unchanged = True
     _counts: MetricsCollector = field(init=False, factory=MetricsCollector)
     _next_line_at: float = field(init=False)
 

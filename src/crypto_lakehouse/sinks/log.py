@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from attrs import define, field
 
@@ -57,7 +57,7 @@ class LogSink:
     run_id: str
     name: str = "log"
     required: bool = False
-    takes_unchanged: ClassVar[bool] = True
+    takes_unchanged = True
     _log: structlog.stdlib.BoundLogger | None = field(init=False, default=None)
 
     async def handle(self, events: Sequence[Event]) -> None:

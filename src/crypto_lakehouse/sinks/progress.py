@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
 
 from attrs import define, field
 from rich.console import Console
@@ -66,7 +65,7 @@ class ProgressSink:
     console: Console = field(factory=lambda: Console(stderr=True, highlight=False))
     name: str = "progress"
     required: bool = False
-    takes_unchanged: ClassVar[bool] = True
+    takes_unchanged = True
     _counts: MetricsCollector = field(init=False, factory=MetricsCollector)
     _progress: Progress = field(init=False)
     _size_bytes: int | None = field(init=False, default=None)
