@@ -132,7 +132,7 @@ def test_a_data_file_that_is_gone_is_told(shell: Shell, lake: str) -> None:
 def test_there_must_be_a_lake(shell: Shell, tmp_path: Path) -> None:
     code, _, err = shell("query", "-o", str(tmp_path), "SELECT 1")
     assert code == 1
-    assert "`crypto-lakehouse ingest` makes one" in err
+    assert "`crypto-lakehouse ingest` creates one" in err
 
 
 def test_tables_can_be_shown_and_explained(shell: Shell, lake: str) -> None:

@@ -179,9 +179,10 @@ async def test_names_that_cannot_be_are_told_and_left_out() -> None:
     assert row.partitions[DAILY].intervals == ("1h",)
     folder = "data/spot/daily/klines/"
     assert result.notes[1:] == (
-        "spot klines daily: no symbols, and left out: `A-USDT`, `B USDT`, `C.USDT` and 2 more",
-        f"spot klines daily: `1M` is no interval, and left out: `{folder}ETHUSDT/1M/`",
-        f"spot klines daily: `7m` is no interval, and left out: `{folder}BTCUSDT/7m/`, "
+        "spot klines daily: left out, as these are not symbols: "
+        "`A-USDT`, `B USDT`, `C.USDT` and 2 more",
+        f"spot klines daily: left out, as `1M` is not an interval: `{folder}ETHUSDT/1M/`",
+        f"spot klines daily: left out, as `7m` is not an interval: `{folder}BTCUSDT/7m/`, "
         f"`{folder}ETHUSDT/7m/`",
     )
 
@@ -253,7 +254,8 @@ async def test_a_removed_feed_that_is_back_is_told() -> None:
     )
     result = await crawled(server, base(UM_LIQUIDATIONS))
     assert result.notes[1:] == (
-        "futures_um liquidationSnapshot daily: the matrix calls it removed, and the source has it",
+        "futures_um liquidationSnapshot daily: "
+        "the matrix calls it removed, but the source lists it",
     )
     row = row_of(result.matrix, UM_LIQUIDATIONS)
     assert (row.state, row.symbols) == ("removed", ("BTCUSDT",))

@@ -203,7 +203,7 @@ def test_examples_in_docstrings_are_true() -> None:
         ("{}", "required: the list of rows"),
         (b"\xff", "not UTF-8"),
         ('{"format": 3}'.encode("utf-16"), "not UTF-8"),
-        ('{"format": 3, "format": 3}', "the key `format` stands twice"),
+        ('{"format": 3, "format": 3}', "the key `format` is given twice"),
         ('{"format": ' + "9" * 5_000 + "}", "not a matrix"),
         ("[" * 100_000, "nested too deeply"),
     ],

@@ -212,7 +212,7 @@ def test_null_stands_for_all(data: dict[str, Any]) -> None:
         (b"\xff", "not UTF-8: byte 0 is 0xff"),
         (b"{", "not JSON: "),
         (b"[" * 100_000, "nested too deeply"),
-        (b'{"format": 1, "format": 1, "holes": []}', "the key `format` stands twice"),
+        (b'{"format": 1, "format": 1, "holes": []}', "the key `format` is given twice"),
         (b"[]", "must be an object"),
     ],
 )

@@ -222,5 +222,5 @@ def test_what_is_within_its_lag_is_late_and_not_missing(days_later: int, *, late
     today = date(2025, 7, 10) + timedelta(days=days_later)
     days = folder(("2025-07-01", "2025-07-09"), last="2025-07-09")
     item = cover(series(days, folder()), "2025-07-10", "2025-07-10", today=today)["2025-07-10"]
-    reason = "not listed yet; up to 3 days after the period that is normal"
+    reason = "not listed yet; that is normal for up to 3 days after the period"
     assert (item.not_published, item.unlisted) == ((reason, False) if late else ("", True))

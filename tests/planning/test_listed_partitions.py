@@ -135,8 +135,8 @@ def test_days_that_are_late_are_no_reason_to_take_months_in_part() -> None:
 @pytest.mark.parametrize(
     ("today", "said"),
     [
-        (date(2025, 7, 1), "not listed yet; up to 35 days after the period that is normal"),
-        (date(2025, 7, 20), "not listed yet; up to 35 days after the period that is normal"),
+        (date(2025, 7, 1), "not listed yet; that is normal for up to 35 days after the period"),
+        (date(2025, 7, 20), "not listed yet; that is normal for up to 35 days after the period"),
         (date(2025, 8, 5), ""),
         (date(2025, 8, 6), "the source lists this series up to 2025-05"),
     ],

@@ -298,7 +298,7 @@ async def test_a_plan_that_could_not_be_listed_is_empty_for_that_reason(plan: Pl
     plan.server.inject(f"list:{DAILY}*", Status(503), endless=True)
     planned = await plan()
     assert len(planned.failures) == 1
-    assert planned.note("the plan is empty: what is wanted could not be listed")
+    assert planned.note("the plan is empty: the selected archives could not be listed")
 
 
 # The plan itself --------------------------------------------------------------------------------

@@ -258,5 +258,5 @@ async def test_a_day_that_a_live_symbol_lacks_is_missing(listed: Collection) -> 
 async def test_yesterday_may_still_come(listed: Collection) -> None:
     async with planned_on(listed, date(2025, 7, 22), default_date="2025-07-21") as plan:
         (item,) = plan.values()
-    assert item.not_published.startswith("not listed yet; up to 3 days")
+    assert item.not_published.startswith("not listed yet; that is normal for up to 3 days")
     assert item.may_be_late(date(2025, 7, 22))

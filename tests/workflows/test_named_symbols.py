@@ -184,5 +184,5 @@ async def test_a_plan_is_the_same_however_many_requests_are_under_way(
     ]
     assert planned.notes[:-1] == [f"the source lists nothing of {name}" for name in nowhere]
     strays = [f"`data/spot/daily/klines/C{number}USDT/1h/stray`" for number in (1, 3, 5)]
-    assert planned.notes[-1].endswith(f"as they are no archives: {', '.join(strays)} ...")
+    assert planned.notes[-1].endswith(f"as they are not archives: {', '.join(strays)} ...")
     assert listed.server.peak_concurrency <= connections

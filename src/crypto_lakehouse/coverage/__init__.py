@@ -1,4 +1,4 @@
-"""How complete a collected series is: what is there, what is not, and why.
+"""Computes how complete a collected series is, and why each missing day is missing.
 
 1. `records` are the ledger's facts of one series, as plain values.
 2. `series_life` says when the series exists, by the matrix, its name and the last listing.

@@ -1,7 +1,7 @@
-"""What is there of a series, what is not, and whose fault each hole is; pure.
+"""Which days of a series are covered, which are not, and the cause of each hole; pure.
 
-A day is covered where its own archive or its month's is verified. Every other day of the window
-is a hole, and gets the first cause that fits, from the top:
+A day is covered if its own archive or its month's is verified. Every other day of the window is a
+hole, and gets the first cause in this table that fits:
 
 | the ledger on the day's or its month's archive  | what is known of the day            | cause             |
 |-------------------------------------------------|-------------------------------------|-------------------|
@@ -17,12 +17,13 @@ is a hole, and gets the first cause that fits, from the top:
 | missing                                         | none of these                       | missing           |
 | nothing                                         | none of these                       | not_collected     |
 
-Bytes that were served prove that there is an archive, so they come first. An absence is judged
-by what is known today and not by what a run made of it then: a ledger keeps the word `missing`
-or `failed` of archives that turned out to be outside the series' life.
+Bytes that were served prove that an archive exists, so those verdicts come first. An absence is
+explained by what is known today, not by the verdict at the time: the ledger keeps `missing` or
+`failed` for archives that were later found to be outside the series' life.
 
-Where the day's archive and its month's differ, the upper line wins. A series that has only
-months is judged by months: all days of one share its fate, and only whole months are known holes.
+If the day's archive and its month's differ, the upper line applies. A series that has only months
+is examined by month: all days of a month have the same state, and only whole months are known
+holes.
 """  # noqa: E501 - a table
 
 from __future__ import annotations
@@ -48,29 +49,29 @@ __all__ = ["UNEXPECTED", "Hole", "HoleCause", "SeriesCoverage", "cover_series"]
 
 
 class HoleCause(StrEnum):
-    """Why a day is not covered; the order is that of what is most worth a look."""
+    """Why a day is not covered, most important first."""
 
     FAILED = "failed"
-    """A network or server error after all retries; a next run may have it."""
+    """A network or server error after all retries; the next run may succeed."""
     QUARANTINED = "quarantined"
-    """What the source served is damaged, or is not what its sidecar says."""
+    """The source served a damaged archive, or one that does not match its sidecar."""
     MISSING = "missing"
     """The source has no such archive, although it should."""
     NOT_COLLECTED = "not_collected"
     """No run has settled it."""
     UNPROVEN = "unproven"
-    """The archive is here and readable, and nothing published proves it."""
+    """The archive is stored and readable, but no published checksum confirms it."""
     UPSTREAM_HOLE = "upstream_hole"
     """The publisher is known to lack it (`matrix/holes.json`)."""
     NOT_PUBLISHED_YET = "not_published_yet"
-    """Its absence is still normal."""
+    """The publication lag has not passed."""
     RETIRED = "retired"
     """The publisher has ended or removed the feed."""
     OUTSIDE_LIFE = "outside_life"
     """The series had not begun, or had ended."""
 
 
-#: Nobody can have these days; they do not count against coverage, as in a run's success rate.
+#: Days that cannot be collected; they do not count against coverage or a run's success rate.
 UNEXPECTED = frozenset(
     {
         HoleCause.UPSTREAM_HOLE,
@@ -83,7 +84,7 @@ UNEXPECTED = frozenset(
 
 @frozen(kw_only=True)
 class Hole:
-    """Days next to each other that are not covered for the same cause.
+    """Consecutive days that are not covered, for the same cause.
 
     Attributes:
         first_day, last_day: UTC days, both inclusive.
@@ -100,16 +101,16 @@ class Hole:
 
 @frozen(kw_only=True)
 class SeriesCoverage:
-    """How much of one series is here.
+    """How complete one series is.
 
     Attributes:
-        start, end: The days that were judged, both inclusive; None where there are none.
-        first_day, last_day: The first and the last verified one of them.
-        verified_days: How many of them are verified.
-        expected_days: How many of them the source should have by now.
-        size_bytes: Of the archives that stand here.
-        refused_newer: Of how many verified archives the source has a newer version that was not
-            good enough to take their place.
+        start, end: The first and last day examined, both inclusive; None if there are none.
+        first_day, last_day: The first and last verified day.
+        verified_days: How many of the days are verified.
+        expected_days: How many of the days the source should have by now.
+        size_bytes: The size of the stored archives.
+        refused_newer: How many verified archives have a newer version at the source that was
+            refused because it failed verification.
         holes: The days that are not verified, oldest first.
     """
 
@@ -126,7 +127,7 @@ class SeriesCoverage:
 
     @property
     def ratio(self) -> float:
-        """The verified part of what is expected, 0 to 1; 1 where nothing is."""
+        """The verified part of what is expected, 0 to 1; 1 if nothing is expected."""
         return self.verified_days / self.expected_days if self.expected_days else 1.0
 
     def days_by_cause(self) -> Counter[HoleCause]:
@@ -146,23 +147,22 @@ def cover_series(
     start: date | None = None,
     end: date | None = None,
 ) -> SeriesCoverage | None:
-    """Judge every day of a series.
+    """Determine the state of every day of a series.
 
-    Without a window the question is how complete that is which was begun: from the first day
-    that any run settled to the last one that should be there by now, in the partitions that
-    were collected. Days outside the series' life are left out then, and days within their lag
-    are in only where a later one is verified already.
+    Without a window, the days run from the first day that a run settled to the last day that
+    should be published by now, in the partitions that were collected. Days outside the series'
+    life are left out, and days within their lag too, unless a later day is verified already.
 
     Args:
-        record: What the ledger holds of the series; with a window, of what touches that.
-        row: What the matrix says of it, None where it has no such feed.
-        holes: What the publisher is known to lack.
+        record: The ledger's record of the series; with a window, of its archives in the window.
+        row: The matrix row, None if the matrix has no such feed.
+        holes: The known holes of the publisher.
         today: The UTC day.
         start: First day of the window; by default as above.
         end: Last day of the window; by default as above.
 
     Returns:
-        The coverage; None where no run settled any archive, and no `start` says what is wanted.
+        The coverage; None if no run settled any archive and `start` is not given.
     """
     settled = _Settled.of(record)
     life = own = life_of(record, row, today)
@@ -170,27 +170,22 @@ def cover_series(
         own = _narrowed(life_of(record, row, today, record.used), life)
     elif start is None:
         return None
-    first = settled.begin(own) if start is None else start.toordinal()
-    last = settled.end(own) if end is None else end.toordinal()
-    days = _Days(first, last)
-    settled.paint(days, HoleCause.MISSING)
-    settled.paint(days, HoleCause.FAILED)
+    days = settled.window(own, start, end)
+    settled.paint(days, HoleCause.MISSING, HoleCause.FAILED)
     _paint_calendar(days, life)
     _paint_known_holes(days, record.series, holes, by_days=Partition.DAILY in own.partitions)
     _paint_ends(days, life)
-    settled.paint(days, HoleCause.QUARANTINED)
-    settled.paint(days, HoleCause.UNPROVEN)
-    settled.paint(days, None)
+    settled.paint(days, HoleCause.QUARANTINED, HoleCause.UNPROVEN, None)
     return _coverage(record, days)
 
 
 def _narrowed(own: SeriesLife, life: SeriesLife) -> SeriesLife:
-    """The life in the partitions that are collected, where the others know better."""
+    """The life in the collected partitions, narrowed by what is known of the others."""
     last = min((day for day in (own.last, life.last) if day is not None), default=None)
     return evolve(own, first=life.first, last=last)
 
 
-#: What a day is painted with: its cause, None where it is covered, and the reason.
+#: The state of a day: the cause of its hole, None if it is covered, and the reason.
 _Mark = tuple[HoleCause | None, str]
 
 _NOT_COLLECTED: _Mark = (HoleCause.NOT_COLLECTED, "no run has settled it")
@@ -198,7 +193,7 @@ _REMOVED = "the publisher has removed this feed"
 
 
 def _cause_of(run: ArchiveRun) -> HoleCause | None:
-    """What a verdict means for its days; None where it covers them."""
+    """The cause that a verdict gives its days; None if they are covered."""
     if run.verdict in SUCCESSES:
         return None
     return HoleCause.UNPROVEN if run.is_let_in else _CAUSES[run.verdict]
@@ -225,7 +220,7 @@ class _Span:
 
 @frozen
 class _Settled:
-    """What runs of the collector have settled."""
+    """The archives that runs have settled."""
 
     spans: tuple[_Span, ...]
 
@@ -233,19 +228,25 @@ class _Settled:
     def of(cls, record: SeriesRecord) -> _Settled:
         return cls(tuple(_span(run) for folder in record.folders.values() for run in folder.runs))
 
+    def window(self, life: SeriesLife, start: date | None, end: date | None) -> _Days:
+        """The days to examine; a missing end is chosen by what is settled."""
+        first = self.begin(life) if start is None else start.toordinal()
+        last = self.end(life) if end is None else end.toordinal()
+        return _Days(first, last)
+
     def begin(self, life: SeriesLife) -> int:
-        """The first day to judge: settled and in the series' life, or verified."""
+        """The first day to examine: settled and in the series' life, or verified."""
         first = min(span.first for span in self.spans)
         verified = min((span.first for span in self._verified()), default=date.max.toordinal())
         if life.first is not None:
             first = max(first, life.first.toordinal())
-            # The month in which a series begins does not make it older.
+            # A verified month does not move the beginning of the series to its first day.
             if _is_same_month(verified, life.first):
                 verified = max(verified, life.first.toordinal())
         return min(first, verified)
 
     def end(self, life: SeriesLife) -> int:
-        """The last day to judge: surely published by now, or verified."""
+        """The last day to examine: surely published by now, or verified."""
         last = life.sure_until.toordinal()
         verified = max((span.last for span in self._verified()), default=0)
         if life.last is not None:
@@ -257,11 +258,12 @@ class _Settled:
     def _verified(self) -> Iterator[_Span]:
         return (span for span in self.spans if span.mark[0] is None)
 
-    def paint(self, days: _Days, cause: HoleCause | None) -> None:
-        """Paint the days of one cause, None for those that are covered."""
-        for span in self.spans:
-            if span.mark[0] is cause:
-                days.paint(span.first, span.last, span.mark)
+    def paint(self, days: _Days, *causes: HoleCause | None) -> None:
+        """Mark the days of some causes, one after another; None is for covered days."""
+        for cause in causes:
+            for span in self.spans:
+                if span.mark[0] is cause:
+                    days.paint(span.first, span.last, span.mark)
 
 
 def _span(run: ArchiveRun) -> _Span:
@@ -275,7 +277,7 @@ def _is_same_month(ordinal: int, day: date) -> bool:
 
 @define
 class _Days:
-    """The days of a window; whatever is painted later covers what was there."""
+    """The states of the days of a window; a later mark replaces an earlier one."""
 
     first: int
     last: int
@@ -285,14 +287,14 @@ class _Days:
         self._marks = [_NOT_COLLECTED] * (self.last - self.first + 1)
 
     def paint(self, first: int, last: int, mark: _Mark) -> None:
-        """Paint the days from `first` to `last`, as far as they are in the window."""
+        """Mark the days from `first` to `last` that are in the window."""
         begin, end = max(first, self.first), min(last, self.last)
         if begin <= end:
             begin, end = begin - self.first, end - self.first + 1
             self._marks[begin:end] = [mark] * (end - begin)
 
     def runs(self) -> Iterator[tuple[int, int, list[_Mark]]]:
-        """First day, last day and marks of neighbours with the same cause."""
+        """The first day, last day and marks of each run of days with the same cause."""
         day = self.first
         for _, group in groupby(self._marks, key=itemgetter(0)):
             marks = list(group)
@@ -302,7 +304,7 @@ class _Days:
 
 def _paint_calendar(days: _Days, life: SeriesLife) -> None:
     lag = life.lag_days
-    reason = f"not there yet; up to {lag} days after the period that is normal"
+    reason = f"not published yet; that is normal for up to {lag} days after the period"
     late = life.sure_until.toordinal() + 1
     days.paint(late, days.last, (HoleCause.NOT_PUBLISHED_YET, reason))
 
@@ -319,7 +321,7 @@ def _paint_known_holes(days: _Days, series: Series, holes: KnownHoles, *, by_day
 
 
 def _paint_ends(days: _Days, life: SeriesLife) -> None:
-    """What lies outside the life of the series, or of the whole feed."""
+    """Mark the days outside the life of the series, or of the whole feed."""
     if life.last is not None:
         mark = (HoleCause.OUTSIDE_LIFE, life.why_last)
         days.paint(life.last.toordinal() + 1, days.last, mark)

@@ -1,4 +1,4 @@
-"""The coverage of a series month by month, as calendars show it; pure."""
+"""Summarises the coverage of a series by month, for calendars; pure."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ __all__ = ["MonthCoverage", "months_of"]
 
 @frozen(kw_only=True)
 class MonthCoverage:
-    """The days of one month that were judged.
+    """The days of one month that were examined.
 
     Attributes:
         first_day: The first day of the month.
-        verified_days: How many of the days judged are verified.
+        verified_days: How many of those days are verified.
         expected_days: How many of them the source should have.
         holes: The other ones, by cause.
     """
@@ -33,12 +33,12 @@ class MonthCoverage:
 
     @property
     def ratio(self) -> float:
-        """The verified part of what is expected, 0 to 1; 1 where nothing is."""
+        """The verified part of what is expected, 0 to 1; 1 if nothing is expected."""
         return self.verified_days / self.expected_days if self.expected_days else 1.0
 
     @property
     def worst(self) -> HoleCause | None:
-        """The cause of holes that is most worth a look, None where there are no holes."""
+        """The most important cause of holes, None if there are no holes."""
         return min(self.holes, key=_RANKS.index, default=None)
 
     def causes(self) -> list[HoleCause]:
@@ -50,7 +50,7 @@ _RANKS = tuple(HoleCause)
 
 
 def months_of(coverage: SeriesCoverage) -> Iterator[MonthCoverage]:
-    """Cut a series' coverage into months, oldest first; none where no day was judged."""
+    """Cut a series' coverage into months, oldest first; none if no day was examined."""
     if coverage.start is None or coverage.end is None:
         return
     causes = _by_month(coverage)

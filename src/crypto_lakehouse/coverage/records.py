@@ -15,15 +15,15 @@ __all__ = ["ArchiveRun", "FolderRecord", "SeriesRecord"]
 
 @frozen(kw_only=True)
 class ArchiveRun:
-    """Archives of one folder that follow each other without a gap and fared the same.
+    """Consecutive archives of one folder with the same result.
 
-    A folder of thousands is a few of them.
+    A folder of thousands of archives has only a few runs.
 
     Attributes:
         first_day, last_day: UTC days of data, both inclusive.
-        verdict: The last word on them.
+        verdict: The latest verdict on them.
         reason: Why, in a sentence; empty for plain successes.
-        is_let_in: Whether the bytes stand at the final name although the sidecar disagrees.
+        is_let_in: Whether the bytes are at the final name although the sidecar disagrees.
     """
 
     first_day: date

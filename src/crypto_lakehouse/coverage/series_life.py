@@ -1,4 +1,4 @@
-"""When a series exists, by everything that is known: the matrix, its name, the source's listing."""
+"""When a series exists, according to the matrix, its name and the source's listing."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ _DAY = timedelta(days=1)
 
 @frozen(kw_only=True)
 class SeriesLife:
-    """The days of a series, on one day of looking at it.
+    """The days on which a series has data, as known on one day.
 
     Attributes:
-        first: First day that has data, None where that is not known.
-        last: Last day that has data, None while it lives.
-        why_first, why_last: Who says so, a sentence each.
-        retired_after: The last day of the whole feed, None while that lives; `date.min` where
+        first: First day that has data, None if it is not known.
+        last: Last day that has data, None while the series is live.
+        why_first, why_last: Where that is known from, a sentence each.
+        retired_after: The last day of the whole feed, None while the feed is live; `date.min` if
             the publisher has removed all of it.
         sure_until: The last day whose archive should have been published by now.
         lag_days: For how many days after a period's end its absence is normal.
-        partitions: Those that it was judged by.
+        partitions: The partitions that were considered.
     """
 
     first: date | None
@@ -54,17 +54,17 @@ def life_of(
     today: date,
     partitions: Collection[Partition] = tuple(Partition),
 ) -> SeriesLife:
-    """Put together when a series exists.
+    """Determine when a series exists.
 
-    What the source listed wins over the matrix, whose days are lower bounds for all symbols. A
-    series that was silent for long when it was listed has ended. Where days and months begin or
-    end in the same month, the days know better.
+    The source's listing takes precedence over the matrix, whose days are lower bounds for all
+    symbols. A series with no recent archive when it was listed has ended. If daily and monthly
+    archives begin or end in the same month, the daily ones are more exact.
 
     Args:
-        record: What the ledger holds; it knows what was listed.
-        row: The matrix's row, None where it has none.
+        record: The ledger's record, with what was listed.
+        row: The matrix row, None if there is none.
         today: The UTC day.
-        partitions: Those to go by.
+        partitions: The partitions to consider.
     """
     series = record.series
     lives = series_lives(row, series.symbol, series.interval) if row else {}
@@ -124,7 +124,7 @@ def _last(
 
 
 def _better(days: Mapping[Partition, date], otherwise: date) -> date:
-    """The day that dailies name, where it is in the month that monthlies name."""
+    """The day of the daily archives, if it is in the month of the monthly ones."""
     daily, monthly = days.get(Partition.DAILY), days.get(Partition.MONTHLY)
     if daily is None or monthly is None:
         return otherwise
@@ -134,7 +134,7 @@ def _better(days: Mapping[Partition, date], otherwise: date) -> date:
 def _retired_after(
     row: MatrixRow | None, lives: Mapping[Partition, Life], last: date | None
 ) -> date | None:
-    """The last day of a dead feed; one that the source lists beyond its end is not dead."""
+    """The last day of an ended feed; None if the source lists later archives."""
     if row is None or row.state == "live":
         return None
     if row.state == "removed":
@@ -155,7 +155,7 @@ def _sure_until(lives: Mapping[Partition, Life], today: date) -> tuple[date, int
 
 
 def _last_sure(partition: Partition, lag_days: int, today: date) -> date:
-    """The last day of the last period that should be there; its lag has passed."""
+    """The last day of the last period whose publication lag has passed."""
     day = today - timedelta(days=lag_days + 1)
     if partition is Partition.DAILY or Period.month(day).last_day == day:
         return day

@@ -1,9 +1,9 @@
-"""The availability matrix: what the publisher offers, and what it is known to lack, as data.
+"""The availability matrix: what the publisher offers, and its known holes, as data.
 
 The shipped files lie in `matrix/` at the top of the repository, and in this package once it is
 installed.
 
-1. `files` reads JSON strictly; `json_reader` turns it into attrs classes and finds every fault.
+1. `files` reads JSON strictly; `json_reader` converts it to attrs classes and reports every fault.
 2. `load` chooses the reader by the file's format: `current_format`, or `older_formats`, whose rows
    (`older_rows`) are compared with the shipped matrix and corrected (`corrections`).
 3. `model` is the result, which answers questions: is there such a series, since when, until when.

@@ -1,4 +1,4 @@
-"""What was corrected in a matrix of an older format, told in a few sentences."""
+"""The corrections made to a matrix of an older format, summarised in a few sentences."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ __all__ = ["Correction", "Corrections"]
 
 
 class Correction(Enum):
-    """Kinds of correction, in the order of telling; `{rows}` is what each concerns.
+    """Kinds of correction, in the order of reporting; `{rows}` is what each applies to.
 
-    A kind with `{market}` in it concerns so many rows that each market gets its own sentence.
+    A kind with `{market}` in it applies to so many rows that each market gets its own sentence.
     """
 
     NEVER = "left out, as the archive never had them: {rows}"
@@ -42,18 +42,18 @@ class Correction(Enum):
 
 @define
 class Corrections:
-    """Collects corrections, and tells each once."""
+    """Collects corrections, and reports each once."""
 
     _names: dict[Correction, dict[tuple[Market, str], list[str]]] = field(init=False, factory=dict)
 
     def tell(self, kind: Correction, market: Market, name: str, detail: str = "") -> None:
-        """Remember one correction; rows of a market with the same detail share its mention."""
+        """Add a correction; rows of a market with the same detail are reported together."""
         names = self._names.setdefault(kind, {}).setdefault((market, detail), [])
         if name not in names:
             names.append(name)
 
     def sentences(self) -> Iterator[str]:
-        """Every kind of correction once, with what it concerns."""
+        """Each kind of correction once, with what it applies to."""
         for kind in Correction:
             is_by_market = "{market}" in kind.value
             mentions: dict[str, list[str]] = {}

@@ -1,9 +1,8 @@
-"""Read from a source's listing which symbols and intervals every series of a matrix has.
+"""Read from a source's listing which symbols and intervals each row of a matrix has.
 
-Only folders are listed, never files: a request or two for each data type, and one for each
-symbol of the kline family in each partition. The listing has delisted symbols too, so that the
-universe is free of survivorship; the exchange's own list of symbols is not
-(docs/archive.md#delisted-symbols).
+Only folders are listed, never files: one or two requests for each data type, and one for each
+symbol of klines in each partition. The listing includes delisted symbols, so the result has no
+survivorship bias; the exchange's own list of symbols has (docs/archive.md#delisted-symbols).
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ __all__ = ["CrawlProgress", "CrawledMatrix", "crawl"]
 
 _ROOT = "data/"
 
-#: How many names a note lists before it only counts.
+#: How many names a note lists; the rest are counted.
 _NAMED = 3
 
 _MARKETS = {f"{_ROOT}{market.path}/": market for market in Market}
@@ -38,12 +37,12 @@ _Item = TypeVar("_Item")
 
 @frozen(kw_only=True)
 class CrawlProgress:
-    """How far a crawl is.
+    """The progress of a crawl.
 
     Attributes:
-        listed: How many prefixes are listed.
-        expected: How many there are to list, as far as is known.
-        prefix: The one that was listed last.
+        listed: How many prefixes have been listed.
+        expected: How many prefixes there are to list, as far as is known.
+        prefix: The prefix that was listed last.
     """
 
     listed: int
@@ -53,11 +52,11 @@ class CrawlProgress:
 
 @frozen(kw_only=True)
 class CrawledMatrix:
-    """What a crawl found.
+    """The result of a crawl.
 
     Attributes:
         matrix: The base matrix with the symbols and intervals that the source has.
-        notes: What differs from the base and is in no row, a sentence each.
+        notes: Differences from the base that are not in any row, a sentence each.
         listed: How many prefixes were listed.
     """
 
@@ -76,35 +75,24 @@ async def crawl(
 ) -> CrawledMatrix:
     """List the folders of every row, and make the matrix that they show.
 
-    A row gets the symbols and the intervals that are listed; its other facts stay. Where nothing
-    of a row or a partition is listed any more, what was known of it is kept, and its notes say
-    so. Markets, partitions and types that the base does not have are told, not made into rows.
+    A row gets the symbols and intervals that are listed; its other facts stay. If nothing of a row
+    or partition is listed any more, its facts are kept, and a note says so. Markets, partitions
+    and types that the base lacks are named in the notes and do not become rows.
 
     Args:
         listing: The source's listing.
         matrix: The base.
-        today: The day that the new matrix is as of.
+        today: The date of the new matrix.
         workers: How many prefixes are listed at once.
-        on_progress: Told of each prefix.
+        on_progress: Called after each prefix.
 
     Raises:
-        ListingError: A prefix could not be listed, or the source lists nothing at all. There is
-            no part of a matrix then.
+        ListingError: A prefix could not be listed, or the source lists nothing at all. No partial
+            matrix is returned.
     """
     crawler = _Crawler(listing, workers, on_progress)
     top = await _list_top(crawler, matrix)
-    folders = [
-        _TypeFolder(row, partition)
-        for row in matrix.rows
-        for partition in row.partitions
-        if (row.market, partition, row.data_type) in top.found
-    ]
-    crawler.expected += len(folders)
-    await crawler.each(folders, lambda folder: _list_symbols(crawler, folder))
-    below = [folder for folder in folders if folder.row.data_type.has_interval]
-    crawler.expected += sum(len(folder.symbols) for folder in below)
-    pairs = ((folder, symbol) for folder in below for symbol in folder.symbols)
-    await crawler.each(pairs, lambda pair: _list_intervals(crawler, *pair))
+    folders = await _list_types(crawler, matrix, top)
     seen = {(folder.row.name, folder.partition): folder for folder in folders}
     notes = [
         *top.notes,
@@ -121,7 +109,7 @@ async def crawl(
 
 @define
 class _Crawler:
-    """Lists prefixes, so many at once."""
+    """Lists prefixes, several at once."""
 
     listing: Listing
     workers: int
@@ -139,7 +127,7 @@ class _Crawler:
         return [folder.removeprefix(prefix).removesuffix("/") for folder in folders]
 
     async def each(self, items: Iterable[_Item], act: Callable[[_Item], Awaitable[None]]) -> None:
-        """Do something with each item; only those that are under way are held."""
+        """Call `act` for each item, with a bounded number of items in memory."""
 
         async def work(received: MemoryObjectReceiveStream[_Item]) -> None:
             async with received:
@@ -159,11 +147,11 @@ class _Crawler:
 
 @define
 class _Top:
-    """What lies above the symbols.
+    """The folders above those of symbols.
 
     Attributes:
         found: Data types of the base that have a folder.
-        notes: Folders that the base does not have, a sentence each.
+        notes: Folders that the base lacks, a sentence each.
     """
 
     found: set[tuple[Market, Partition, DataType]] = field(factory=set)
@@ -171,7 +159,7 @@ class _Top:
 
 
 async def _list_top(crawler: _Crawler, matrix: Matrix) -> _Top:
-    """Walk down to the data types' folders; a few requests, one after the other."""
+    """List the folders down to those of data types, one request after another."""
     top = _Top()
     pending = [_ROOT]
     while pending:
@@ -210,15 +198,32 @@ def _unknown(path: str, kind: str) -> str:
     return f"the source has `{shown(path)}`, {kind} that the matrix does not have"
 
 
+async def _list_types(crawler: _Crawler, matrix: Matrix, top: _Top) -> list[_TypeFolder]:
+    """List the symbols and intervals in every data type's folder."""
+    folders = [
+        _TypeFolder(row, partition)
+        for row in matrix.rows
+        for partition in row.partitions
+        if (row.market, partition, row.data_type) in top.found
+    ]
+    crawler.expected += len(folders)
+    await crawler.each(folders, lambda folder: _list_symbols(crawler, folder))
+    below = [folder for folder in folders if folder.row.data_type.has_interval]
+    crawler.expected += sum(len(folder.symbols) for folder in below)
+    pairs = ((folder, symbol) for folder in below for symbol in folder.symbols)
+    await crawler.each(pairs, lambda pair: _list_intervals(crawler, *pair))
+    return folders
+
+
 @define
 class _TypeFolder:
     """What is listed of one row in one partition.
 
     Attributes:
-        symbols: Folders that can be a symbol's.
-        intervals: Those that some symbol has.
-        no_symbols: Names of folders that can be no symbol's.
-        no_intervals: Paths of folders that are no interval's, by their names.
+        symbols: Folders that may belong to a symbol.
+        intervals: The intervals of any symbol.
+        no_symbols: Names of folders that cannot belong to a symbol.
+        no_intervals: Paths of folders whose names are not intervals, by name.
     """
 
     row: MatrixRow
@@ -234,7 +239,7 @@ class _TypeFolder:
         return _prefix(self.row, self.partition)
 
     def notes(self) -> Iterator[str]:
-        """What is listed and is not written, or is written and looks wrong."""
+        """What is listed but left out of the matrix, or is in the matrix but looks wrong."""
         name = f"{self.row.name} {self.partition}"
         odd = [
             symbol
@@ -242,14 +247,14 @@ class _TypeFolder:
             if re.fullmatch(self.row.symbol_pattern, symbol) is None
         ]
         if self.row.state == "removed":
-            yield f"{name}: the matrix calls it removed, and the source has it"
+            yield f"{name}: the matrix calls it removed, but the source lists it"
         if self.no_symbols:
-            yield f"{name}: no symbols, and left out: {_some(self.no_symbols)}"
+            yield f"{name}: left out, as these are not symbols: {_some(self.no_symbols)}"
         if odd:
             yield f"{name}: symbols that do not fit the row's symbol_pattern: {_some(odd)}"
         for interval, paths in sorted(self.no_intervals.items()):
             listed = _some(sorted(paths))
-            yield f"{name}: `{shown(interval)}` is no interval, and left out: {listed}"
+            yield f"{name}: left out, as `{shown(interval)}` is not an interval: {listed}"
 
 
 def _prefix(row: MatrixRow, partition: Partition) -> str:
@@ -284,7 +289,7 @@ _Seen = Mapping[tuple[str, Partition], _TypeFolder]
 
 
 def _changed_states(matrix: Matrix, seen: _Seen) -> Iterator[str]:
-    """Partitions that are gone, where the matrix does not know it."""
+    """Partitions that are no longer listed, although the matrix does not call them removed."""
     for row in matrix.rows:
         for partition in row.partitions:
             if (row.name, partition) not in seen and row.state != "removed":

@@ -32,12 +32,12 @@ _STATES = ("live", "retired", "removed")
 _FORMS = ("symbol", "pair")
 _UNITS = ("ms", "us")
 
-#: Later than that nothing was ever published; a bound, as the calendar has one.
+#: An upper bound, because dates have one too; no archive was ever published later.
 _MOST_LAG_DAYS = 3660
 
 
 @frozen(kw_only=True)
-class _File:
+class _MatrixFile:
     """The top level of a matrix file."""
 
     format: int
@@ -58,7 +58,7 @@ def read_current(data: Mapping[str, Any], origin: str) -> Matrix:
         reason = f"must be {FORMAT}; rows of the older formats have a path_pattern or url_pattern"
         raise MatrixError(origin, [Problem("$.format", reason)])
     reader = JsonReader(_CHECKS)
-    file = reader.read(data, _File, "$")
+    file = reader.read(data, _MatrixFile, "$")
     problems = [*reader.problems, *repeated_rows(data["availability_matrix"])]
     if problems:
         raise MatrixError(origin, problems)
@@ -78,7 +78,7 @@ def read_current(data: Mapping[str, Any], origin: str) -> Matrix:
 
 
 def repeated_rows(rows: Iterable[object]) -> Iterator[Problem]:
-    """Find rows for a market and data type that an earlier row of the file is for already."""
+    """Find rows whose market and data type an earlier row of the file has already."""
     first: dict[tuple[str, str], str] = {}
     for number, row in enumerate(rows):
         words = (row.get("market"), row.get("data_type")) if isinstance(row, Mapping) else ()
@@ -100,9 +100,9 @@ def key_pattern_of(market: Market, data_type: DataType) -> str:
 
 
 def pattern_fault(pattern: str) -> str:
-    """Say why a pattern could lead out of a directory; empty where it could not.
+    """Return why a pattern could lead out of a directory; empty if it could not.
 
-    Control characters are not its concern: no text of a matrix file may hold any.
+    Control characters are not checked here, because no text of a matrix file may have any.
     """
     if "\\" in pattern:
         return f"`{shown(pattern)}` holds a backslash"
@@ -175,7 +175,7 @@ def _symbol_faults(good: Mapping[str, Any], path: str) -> Iterator[Problem]:
 
 
 def _partition_symbol_faults(good: Mapping[str, Any], path: str) -> Iterator[Problem]:
-    """Symbols of one partition must be the row's, and in no other partition."""
+    """Check that the symbols of a partition are the row's, and in no other partition."""
     seen: dict[str, Partition] = {}
     symbols = frozenset(good.get("symbols", ()))
     for partition, names in good.get("partition_symbols", {}).items():
@@ -189,14 +189,14 @@ def _partition_symbol_faults(good: Mapping[str, Any], path: str) -> Iterator[Pro
 
 
 def _in_order(since: list[date | None]) -> bool:
-    """Whether eras can be looked up: the first from the beginning, each later one after it."""
+    """Whether eras are sorted: the first has no `since`, each later one has a later day."""
     later = [day for day in since[1:] if day is not None]
     begins_open = since[:1] == [None] and len(later) == len(since) - 1
     return begins_open and all(earlier < day for earlier, day in pairwise(later))
 
 
 def _partition_faults(good: Mapping[str, Any], path: str) -> Iterator[Problem]:
-    """What one row's partitions must have because of its data type and its state."""
+    """Check the partitions of a row against its data type and state."""
     if good.get("partitions") == {}:
         yield Problem(path, "must name daily, monthly or both")
     data_type, state = good.get("data_type"), good.get("state", "live")
@@ -204,7 +204,7 @@ def _partition_faults(good: Mapping[str, Any], path: str) -> Iterator[Problem]:
         if data_type is not None and bool(facts.intervals) != data_type.has_interval:
             wanted = "must name the interval folders" if data_type.has_interval else "must be empty"
             yield Problem(f"{path}.{partition}.intervals", f"{wanted}: the type is `{data_type}`")
-        # Without an end, a dead feed's archives would be called missing for ever.
+        # Without an end, the archives of an ended feed would be reported as missing for ever.
         if facts.available_to is None and state in {"retired", "removed"}:
             place = f"{path}.{partition}.available_to"
             yield Problem(place, f"must be a day where the state is `{state}`")
@@ -236,7 +236,7 @@ def _unit_faults(good: Mapping[str, Any], path: str) -> Iterator[Problem]:
 
 
 _CHECKS = {
-    _File: _file_faults,
+    _MatrixFile: _file_faults,
     MatrixRow: _row_faults,
     PartitionFacts: _facts_faults,
     SymbolLife: _life_faults,

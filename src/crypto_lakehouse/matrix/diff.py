@@ -1,4 +1,4 @@
-"""What came, what went and what changed between two matrices."""
+"""Compares two matrices: what was added, removed and changed."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class MatrixChange:
     Attributes:
         change: `added`, `removed` or `changed`.
         what: `row`, `partition`, `interval`, `symbol`, or the name of the fact that changed.
-        partition: None for what is the whole row's.
+        partition: The partition; None if the change applies to the whole row.
         name: The partition, the interval or the symbol; empty for rows and facts.
-        old, new: A changed fact, as text; None where there is none.
+        old, new: A changed fact, as text; None if it is absent.
     """
 
     change: str
@@ -58,7 +58,7 @@ class MatrixDiff:
     changes: tuple[MatrixChange, ...]
 
     def to_mapping(self) -> dict[str, object]:
-        """Return plain JSON types; what a change does not have is left out."""
+        """Return plain JSON types, without empty fields."""
         return {
             "old": self.old,
             "new": self.new,
@@ -69,15 +69,15 @@ class MatrixDiff:
         }
 
     def lines(self) -> Iterator[str]:
-        """Yield a line for people for each change: `+ spot klines NEWUSDT`."""
+        """Yield a readable line for each change, for example `+ spot klines NEWUSDT`."""
         return map(str, self.changes)
 
 
 def diff_matrices(old: Matrix, new: Matrix) -> MatrixDiff:
-    """Compare what two matrices say is published.
+    """Compare what is published according to two matrices.
 
-    Symbols that the older one did not list at all have not come: that the list is there now is
-    one change of the row.
+    If the older matrix has no list of symbols for a row, the symbols do not count as added: the new
+    list is one change of the row.
     """
     markets, types = list(Market), list(DataType)
     before = {(row.market, row.data_type): row for row in old.rows}
@@ -133,7 +133,7 @@ class _Comparison:
                 yield from self._fact("partitions", before[symbol], after[symbol], symbol)
 
     def _names(self, what: str, old: Iterable[str], new: Iterable[str]) -> Iterator[MatrixChange]:
-        """Names that came, then those that went."""
+        """Names that were added, then those that were removed."""
         before, after = dict.fromkeys(old), dict.fromkeys(new)
         for name in after:
             if name not in before:

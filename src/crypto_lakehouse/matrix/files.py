@@ -1,9 +1,10 @@
-"""Files of facts that come with the package, or are given in their place: JSON, read strictly."""
+"""Files of facts: the shipped ones, or the user's own. They are JSON, and read strictly."""
 
 from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -11,18 +12,23 @@ from typing import Any
 
 from crypto_lakehouse.core.errors import MatrixError, Problem
 from crypto_lakehouse.core.messages import shown
+from crypto_lakehouse.matrix.json_reader import JsonReader, ObjectCheck
 
-__all__ = ["parse_json", "read_facts"]
+__all__ = ["parse_facts", "parse_json", "read_facts"]
 
 
 def read_facts(path: str | os.PathLike[str] | None, shipped: str) -> tuple[bytes, str]:
-    """Read a file of facts; None is the shipped one of that name.
+    """Read a file of facts; None means the shipped file.
+
+    Args:
+        path: The file, or None.
+        shipped: The name of the shipped file.
 
     Returns:
-        Its bytes, and its name for errors.
+        The contents, and the file's name for errors.
 
     Raises:
-        MatrixError: It cannot be read.
+        MatrixError: The file cannot be read.
     """
     file: Traversable
     if path is None:
@@ -48,10 +54,10 @@ def parse_json(text: str | bytes, origin: str, noun: str) -> Any:
     Args:
         text: The whole file.
         origin: Its name, for errors.
-        noun: What it is, for errors.
+        noun: What the file is, for errors.
 
     Raises:
-        MatrixError: It is no JSON, or a key stands twice in one object.
+        MatrixError: It is not JSON, or an object has a key twice.
     """
     try:
         decoded = text if isinstance(text, str) else text.decode("utf-8-sig")
@@ -67,11 +73,37 @@ def parse_json(text: str | bytes, origin: str, noun: str) -> Any:
     raise MatrixError(origin, [Problem("$", reason)])
 
 
+def parse_facts(
+    text: bytes | str,
+    origin: str,
+    noun: str,
+    kind: type[Any],
+    checks: Mapping[type, ObjectCheck],
+) -> Any:
+    """Parse a file of facts as an attrs class.
+
+    Args:
+        text: The whole file, JSON in UTF-8.
+        origin: Its name, for errors.
+        noun: What the file is, for errors.
+        kind: The class of the top-level object.
+        checks: What to check of each class beyond the types of its fields.
+
+    Raises:
+        MatrixError: With every fault found, each with its place.
+    """
+    reader = JsonReader(checks)
+    facts = reader.read(parse_json(text, origin, noun), kind, "$")
+    if reader.problems:
+        raise MatrixError(origin, reader.problems)
+    return facts
+
+
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """One JSON object; a repeated key is refused, for one of its values would be lost."""
+    """Make one JSON object; a repeated key is refused, because one of its values would be lost."""
     value: dict[str, Any] = {}
     for key, item in pairs:
         if key in value:
-            raise ValueError(f"the key `{shown(key)}` stands twice in one object")
+            raise ValueError(f"the key `{shown(key)}` is given twice in one object")
         value[key] = item
     return value

@@ -1,4 +1,4 @@
-"""Read JSON values as attrs classes, and find every fault of a file in one pass."""
+"""Read JSON values as attrs classes, and report every fault of a file in one pass."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from crypto_lakehouse.core.config.values import strict_converter
 from crypto_lakehouse.core.errors import Problem
 from crypto_lakehouse.core.messages import allowed_values, shown
 
-__all__ = ["Check", "JsonReader", "member_path"]
+__all__ = ["JsonReader", "ObjectCheck", "member_path"]
 
-#: Finds the faults of one object, given its sound fields by name, and its place. A field that
-#: is absent or has faults of its own is not among them.
-Check = Callable[[Mapping[str, Any], str], Iterable[Problem]]
+#: Finds the faults of one object, given its valid fields by name, and its place. A field that is
+#: absent or faulty itself is left out.
+ObjectCheck = Callable[[Mapping[str, Any], str], Iterable[Problem]]
 
 _LEAVES = strict_converter()
 
@@ -35,18 +35,18 @@ def member_path(path: str, name: str) -> str:
 
 @attrs.define
 class JsonReader:
-    """Reads objects and collects what is wrong with them.
+    """Reads objects and collects their faults.
 
-    cattrs reads the single values; the objects are read here, since a check of several fields
-    must also run where some other field is wrong, or a user sees the faults in instalments.
+    cattrs reads single values. Objects are read here, because a check of several fields must run
+    even if another field is faulty; otherwise the user would see the faults in instalments.
 
     Attributes:
-        checks: What to check of each class beyond its fields' types.
-        open_kinds: Classes whose objects may have keys that nothing here knows.
+        checks: What to check of each class beyond the types of its fields.
+        open_kinds: Classes whose objects may have unknown keys.
         problems: Every fault so far, in the order of reading.
     """
 
-    checks: Mapping[type, Check]
+    checks: Mapping[type, ObjectCheck]
     open_kinds: frozenset[type] = frozenset()
     problems: list[Problem] = attrs.field(init=False, factory=list)
 
@@ -60,7 +60,7 @@ class JsonReader:
             path: The value's place, for problems.
 
         Returns:
-            The value; it means nothing where `problems` has grown.
+            The value; it must not be used if `problems` has grown.
         """
         arguments = typing.get_args(kind)
         if attrs.has(kind):

@@ -1,8 +1,8 @@
-"""What the publisher is known to lack, as data: `matrix/holes.json`.
+"""The known holes of the publisher's archive, as data: `matrix/holes.json`.
 
-The archive answers a hole, a delisting and a late upload with the same 404. This file tells the
-holes apart, so that a run does not call missing what nobody can have. It holds only what
-somebody reported with exact days; each entry names its source.
+The archive answers a hole, a delisting and a late upload with the same 404. This file names the
+holes, so that a run does not report archives as missing that do not exist. It holds only what was
+reported with exact days; each entry names its source.
 
 The file is one object: `format` (1), and `holes`, a list of objects:
 
@@ -31,16 +31,15 @@ from typing import Any
 from attrs import field, frozen
 
 from crypto_lakehouse.core.archive import DataType, Market, Period, Series, check_symbol
-from crypto_lakehouse.core.errors import ArchiveKeyError, MatrixError, Problem
+from crypto_lakehouse.core.errors import ArchiveKeyError, Problem
 from crypto_lakehouse.core.messages import allowed_values, shown
-from crypto_lakehouse.matrix.files import parse_json, read_facts
-from crypto_lakehouse.matrix.json_reader import JsonReader
+from crypto_lakehouse.matrix.files import parse_facts, read_facts
 
 __all__ = ["KINDS", "KnownHole", "KnownHoles", "load_holes", "parse_holes"]
 
 FORMAT = 1
 
-#: What can be wrong with days; only of `missing` ones there is no archive.
+#: The kinds of holes; only days of kind `missing` have no archive.
 KINDS = ("missing", "outage", "truncated")
 
 _SHIPPED = "holes.json"
@@ -49,7 +48,7 @@ _DAY = timedelta(days=1)
 
 @frozen(kw_only=True)
 class KnownHole:
-    """Days of which something is known to be wrong at the source.
+    """Days whose data is known to be missing or incomplete at the source.
 
     Attributes:
         data_type: None for every type of the market.
@@ -70,12 +69,12 @@ class KnownHole:
 
     @property
     def reason(self) -> str:
-        """Why an archive of these days cannot be had."""
+        """Why there is no archive of these days."""
         return f"known upstream hole ({self.source})"
 
 
 @frozen(kw_only=True)
-class _File:
+class _HolesFile:
     """The top level of the file."""
 
     format: int
@@ -85,17 +84,17 @@ class _File:
     holes: tuple[KnownHole, ...]
 
 
-#: The holes of one (market, data type), by symbol; under None those of any other symbol.
+#: The holes of one (market, data type), by symbol; None is any other symbol.
 _BySymbol = Mapping[str | None, tuple[KnownHole, ...]]
 
 
 @frozen
 class KnownHoles:
-    """Everything that is known, fast to ask: most series have nothing.
+    """All known holes, with a fast lookup: most series have none.
 
     Attributes:
-        entries: All of the file, in its order.
-        origin: Where it was read from.
+        entries: All entries, in the order of the file.
+        origin: The name of the file.
     """
 
     entries: tuple[KnownHole, ...] = ()
@@ -115,14 +114,14 @@ class KnownHoles:
         return by_symbol[None] if found is None else found
 
     def reason(self, series: Series, day: date) -> str:
-        """Say why there is no archive of a day; empty where there should be one."""
+        """Return why there is no archive of a day; empty if there should be one."""
         for hole in self.missing(series):
             if hole.first <= day <= hole.last:
                 return hole.reason
         return ""
 
     def reason_for_period(self, series: Series, period: Period) -> str:
-        """Say why there is no archive of a period; of a month only where all its days lack one."""
+        """Return why there is no archive of a period; for a month, all its days must be missing."""
         reason = self.reason(series, period.first_day)
         day, last = period.first_day, period.last_day
         while reason and day < last:
@@ -141,7 +140,7 @@ def _by_type(holes: Iterable[KnownHole]) -> dict[tuple[Market, DataType], _BySym
 
 
 def _with_common(by_symbol: Mapping[str | None, list[KnownHole]]) -> _BySymbol:
-    """Each symbol's holes with those of all symbols, so that one look finds both."""
+    """Merge each symbol's holes with those of all symbols, so that one lookup finds both."""
     common = by_symbol[None]
     return {
         symbol: tuple(sorted(own if symbol is None else own + common, key=lambda hole: hole.first))
@@ -150,7 +149,7 @@ def _with_common(by_symbol: Mapping[str | None, list[KnownHole]]) -> _BySymbol:
 
 
 def load_holes(path: str | os.PathLike[str] | None = None) -> KnownHoles:
-    """Read and check a file of known holes; None is the shipped one.
+    """Read and check a file of known holes; None means the shipped file.
 
     Raises:
         MatrixError: The file cannot be read, or has faults; every fault is named.
@@ -173,11 +172,8 @@ def parse_holes(text: str | bytes, origin: str) -> KnownHoles:
     Raises:
         MatrixError: With every fault found, each with its place.
     """
-    data = parse_json(text, origin, "file of known holes")
-    reader = JsonReader({_File: _file_faults, KnownHole: _hole_faults})
-    file: _File = reader.read(data, _File, "$")
-    if reader.problems:
-        raise MatrixError(origin, reader.problems)
+    checks = {_HolesFile: _file_faults, KnownHole: _hole_faults}
+    file: _HolesFile = parse_facts(text, origin, "file of known holes", _HolesFile, checks)
     return KnownHoles(file.holes, origin)
 
 

@@ -1,4 +1,4 @@
-"""Load a matrix file, in whichever format it is written."""
+"""Loads a matrix file in any supported format."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SHIPPED = "binance.json"
 
 
 def load_matrix(path: str | os.PathLike[str] | None = None) -> Matrix:
-    """Read and check a matrix file; None is the shipped one.
+    """Read and check a matrix file; None means the shipped file.
 
     Raises:
         MatrixError: The file cannot be read, or has faults; every fault is named.

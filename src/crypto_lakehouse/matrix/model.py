@@ -1,4 +1,4 @@
-"""The matrix: what the publisher offers, as data that can be asked.
+"""The matrix: what the publisher offers, with methods that answer questions about it.
 
 `matrix/binance.json` is the shipped one. Every fact in it comes from docs/archive.md#the-tree,
 docs/archive-rows.md#data-types and docs/archive-faults.md#archive-faults; its `notes` say where a
@@ -26,7 +26,7 @@ _DELIVERY = re.compile(r".*_(\d{2})(\d{2})(\d{2})", re.ASCII)
 
 @frozen(kw_only=True)
 class HeaderEra:
-    """From which day of data on files begin with a header line; None is the beginning.
+    """From which day of data on files have a header line; None means from the beginning.
 
     A hint only: the header came with the day of upload (docs/archive-rows.md#headers).
     """
@@ -37,7 +37,7 @@ class HeaderEra:
 
 @frozen(kw_only=True)
 class TimeUnitEra:
-    """From which day of data on times are in `ms` or `us`; None is the beginning."""
+    """From which day of data on times are in `ms` or `us`; None means from the beginning."""
 
     since: date | None
     unit: str
@@ -51,9 +51,9 @@ class PartitionFacts:
     """What one row offers in one partition.
 
     Attributes:
-        intervals: Interval folders, none where the type has none.
+        intervals: Interval folders; empty if the type has no intervals.
         available_from: First day of the first published period.
-        available_to: Last day that was ever published, None while the feed lives.
+        available_to: Last day that was published, None while the feed is live.
         lag_days: For how many days after a period's last day its absence is normal.
     """
 
@@ -65,7 +65,7 @@ class PartitionFacts:
 
 @frozen(kw_only=True)
 class SymbolLife:
-    """Where one symbol's life is known to differ from its row's."""
+    """The life of one symbol, if it is known to differ from its row's."""
 
     available_from: date | None = None
     available_to: date | None = None
@@ -76,16 +76,16 @@ class MatrixRow:
     """What is published of one data type in one market.
 
     Attributes:
-        state: `live`; `retired`, where nothing new comes; `removed`, where all is gone.
+        state: `live`; `retired`: nothing new is published; `removed`: all archives are deleted.
         key_pattern: The object key, with placeholders.
         symbol_pattern: What a whole folder symbol must match, as a regular expression.
-        symbol_form: `symbol`, or `pair` where the folder is named after the pair.
-        symbol_lives: Exceptions from the partitions' lives.
-        symbols: All symbols, where they are known.
+        symbol_form: `symbol`, or `pair` if the folder is named after the pair.
+        symbol_lives: Exceptions from the lives of the partitions.
+        symbols: All symbols; empty if they are not known.
         partition_symbols: Those of `symbols` that are in one partition only, by partition.
         columns: The CSV columns, in order.
         sidecar_newline: Whether published sidecars end with a line feed.
-        notes: What a reader of the facts should know.
+        notes: Remarks on the facts, a sentence each.
     """
 
     market: Market
@@ -106,11 +106,11 @@ class MatrixRow:
 
     @property
     def name(self) -> str:
-        """The row as people call it, as `spot klines`."""
+        """The row's name, for example `spot klines`."""
         return f"{self.market} {self.data_type}"
 
     def folder_symbol(self, symbol: str) -> str | None:
-        """Return the folder that `symbol` is filed under, None where it cannot be one here."""
+        """Return the folder of `symbol`, None if the row cannot have such a symbol."""
         if self.symbol_form == "pair":
             symbol = _PAIR_SUFFIX.sub("", symbol)
         return symbol if re.fullmatch(self.symbol_pattern, symbol) else None
@@ -121,9 +121,9 @@ class MatrixRow:
         return any(symbol in self.partition_symbols[other] for other in others)
 
     def life(self, symbol: str, partition: Partition) -> tuple[date, date | None]:
-        """Return the first and the last day of a symbol; the last is None while it lives.
+        """Return the first and last day of a symbol; the last is None while it is traded.
 
-        A delivery date in the folder's name ends its life; a pair outlives its contracts.
+        A symbol ends on the delivery date in its name; a pair does not end with its contracts.
 
         Raises:
             KeyError: The row has no such partition.
@@ -151,7 +151,7 @@ class MatrixRow:
 
 
 def _era(eras: tuple[_Era, ...], day: date) -> _Era:
-    """The last era that has begun; eras are in order, and the first has always begun."""
+    """The last era that has begun; eras are sorted, and the first has no beginning."""
     return [era for era in eras if era.since is None or era.since <= day][-1]
 
 
@@ -160,10 +160,10 @@ class Matrix:
     """All rows, by market and data type.
 
     Attributes:
-        origin: Where it was read from.
-        publisher: Whose archive it is about.
-        observed: The day that the facts are as of.
-        corrections: What an older format said and the archive does not have, a sentence each.
+        origin: The name of the file.
+        publisher: The publisher of the archive.
+        observed: The date of the facts.
+        corrections: The corrections made to a file of an older format, a sentence each.
     """
 
     origin: str

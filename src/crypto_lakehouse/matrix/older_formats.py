@@ -1,7 +1,7 @@
-"""Read the two older matrix formats, and correct them to what the archive really has.
+"""Reads the two older matrix formats, and corrects them to what the archive really has.
 
-Both are still in use. What they state is compared row by row with the shipped matrix; a row
-keeps its author's selection, never a fact that is wrong. Source:
+Both are still in use. Their rows are compared with the shipped matrix: the author's selection is
+kept, and wrong facts are corrected. Source:
 docs/archive-older-formats.md#older-formats.
 """
 
@@ -47,7 +47,7 @@ _OMITTED = {
 
 
 def is_older(data: Mapping[str, Any]) -> bool:
-    """Whether a parsed file is in one of the older formats: its rows have patterns of theirs."""
+    """Whether a parsed file is in one of the older formats, whose rows have patterns."""
     return data.get("format") != FORMAT and any(
         isinstance(row, Mapping) and any(name in row for name in PATTERNS)
         for row in data["availability_matrix"]
@@ -63,8 +63,8 @@ def read_older(data: Mapping[str, Any], origin: str, shipped: Matrix) -> Matrix:
         shipped: The matrix that says what the archive has.
 
     Raises:
-        MatrixError: Rows that name nothing known, or patterns that could lead elsewhere; every
-            fault is named.
+        MatrixError: A row has unknown names, or a pattern that could lead elsewhere; every fault
+            is named.
     """
     rows, problems = read_rows(data["availability_matrix"])
     if problems:
@@ -99,7 +99,7 @@ class _Corrector:
         self.corrections.tell(kind, fact.market, fact.data_type, detail)
 
     def take(self, row: OlderRow) -> None:
-        """Take what there is of one row; a row marked as not available goes unsaid."""
+        """Correct and add one row; a row that is marked as not available is ignored."""
         fact = self.shipped.row(row.market, row.type)
         if fact is not None:
             self.mentioned.add(fact.name)
@@ -217,7 +217,7 @@ class _Corrector:
                 self._tell(Correction.ADDED, fact)
 
     def tell_lacking(self) -> None:
-        """Tell which published rows the file is not for, whole markets in a word."""
+        """Report the published rows that the file lacks; a market without rows is one entry."""
         for market in self.shipped.markets():
             facts = [row for row in self.shipped.rows if row.market is market]
             if not any(fact.name in self.mentioned for fact in facts):
@@ -228,7 +228,7 @@ class _Corrector:
                     self._tell(Correction.LACKING, fact)
 
     def tell_symbols(self, symbols: object) -> None:
-        """Tell of option symbols that are no folders; no other symbol list is used."""
+        """Report option symbols that are not folders; no other list of symbols is used."""
         options = symbols.get("options") if isinstance(symbols, Mapping) else None
         known = {symbol for row in self.shipped.rows for symbol in row.symbols}
         for symbol in options if isinstance(options, list) else ():

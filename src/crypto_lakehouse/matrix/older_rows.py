@@ -1,4 +1,4 @@
-"""Read the rows of the two older matrix formats, and refuse what no correction can mend.
+"""Reads the rows of the two older matrix formats, and refuses what cannot be corrected.
 
 Source: the formats as recorded in docs/archive-older-formats.md#first-format and
 docs/archive-older-formats.md#second-format.
@@ -80,7 +80,7 @@ class OlderRow:
     def folder(self) -> str | None:
         """The folder of the row's archives, as a key pattern has it; None where not given.
 
-        An interval that the type does not have is left out: that it was named says enough.
+        An interval is left out if the type has none; it is reported elsewhere.
         """
         pattern = self.url_pattern if self.path_pattern is None else self.path_pattern
         if pattern is None:
@@ -102,7 +102,7 @@ def read_rows(rows: Sequence[object]) -> tuple[tuple[OlderRow, ...], list[Proble
     """Read all rows.
 
     Returns:
-        The rows, and every fault found; the rows mean nothing where there are faults.
+        The rows, and every fault found; the rows must not be used if there are faults.
     """
     reader = JsonReader({OlderRow: _row_faults}, open_kinds=frozenset({OlderRow}))
     found = reader.read(rows, tuple[OlderRow, ...], "$.availability_matrix")

@@ -1,4 +1,4 @@
-"""Write a matrix as a file in the current format, laid out for readers and for diffs."""
+"""Writes a matrix as a file in the current format, laid out for people and for diffs."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 def matrix_text(matrix: Matrix) -> str:
     """Return the text of a matrix file, with a line feed at its end.
 
-    What the file says is all of the matrix but its origin and its corrections: read again it is
-    equal to them. The shipped matrix is written as it stands in the repository.
+    The file has all of the matrix except its origin and corrections, and reading it gives an equal
+    matrix. The text of the shipped matrix is that of the file in the repository.
     """
     head: dict[str, object] = {"format": FORMAT}
     if matrix.publisher:
@@ -97,7 +97,7 @@ def _day(day: date | None) -> str | None:
 
 
 def _plain(value: object) -> str:
-    """A value on one line; what UTF-8 has no bytes for is escaped."""
+    """A value on one line; lone surrogates are escaped."""
     text = json.dumps(value, ensure_ascii=False)
     return _SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 

@@ -19,14 +19,14 @@ __all__ = ["CalendarPlan", "plan_collection", "series_lives", "window_of"]
 
 @frozen
 class CalendarPlan:
-    """The plan of a calendar: nothing is asked of the source.
+    """A plan made from the calendar, without a request to the source.
 
-    Memory does not grow with the number of archives: only one series' periods exist at a time,
-    and series that ask the same question of the calendar share its answer.
+    Memory does not grow with the number of archives: only the periods of one series exist at a
+    time, and series with the same lives share their periods.
 
     Attributes:
-        selection: The series wanted.
-        window: The days wanted, as seen today.
+        selection: The selected series.
+        window: The selected days, and today.
     """
 
     selection: Selection
@@ -40,7 +40,7 @@ class CalendarPlan:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What was wanted, but is not in the plan although nothing is wrong with it."""
+        """What was selected and left out of the plan, a sentence each; these are not errors."""
         return self.selection.notes
 
     def each_series(self) -> Iterator[PlannedSeries]:
@@ -64,11 +64,11 @@ class CalendarPlan:
             yield from planned.archives()
 
     def count(self) -> int:
-        """How many archives the plan holds, found without making them."""
+        """Count the archives of the plan without making them."""
         return sum(len(planned.periods) for planned in self.each_series())
 
     def totals(self) -> PlanTotals:
-        """How much it is, found without making the archives."""
+        """The size of the plan, without making the archives."""
         archives = due = 0
         answers: dict[int, tuple[Sequence[PlannedPeriod], int]] = {}  # few, shared by many series
         for planned in self.each_series():

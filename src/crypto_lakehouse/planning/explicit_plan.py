@@ -20,12 +20,12 @@ __all__ = ["ExplicitPlan", "is_selected"]
 
 @frozen
 class ExplicitPlan:
-    """Exactly these archives, whatever a calendar says of them.
+    """Exactly these archives, regardless of the calendar.
 
     Attributes:
         archives: In order, without repeats.
         today: The UTC day on which the plan was made.
-        matrix: Knows how late each of them may be.
+        matrix: Gives the publication lag of each archive.
     """
 
     archives: tuple[Archive, ...]
@@ -59,7 +59,7 @@ class ExplicitPlan:
             yield planned
 
     def totals(self) -> PlanTotals:
-        """How much it is."""
+        """The size of the plan."""
         return PlanTotals(archives=len(self.archives), due=len(self.archives))
 
     def why_empty(self) -> str:
@@ -68,13 +68,13 @@ class ExplicitPlan:
 
 
 def is_selected(config: WorkflowConfig, archive: Archive, matrix: Matrix | None = None) -> bool:
-    """Whether a configuration's selection, as far as it has one, holds an archive.
+    """Whether a configuration selects an archive; a criterion that is not configured matches all.
 
     Args:
-        config: What is selected.
+        config: The selection.
         archive: One archive.
-        matrix: Knows where an archive's folder has a shorter name than the contract that was
-            configured: `BTCUSD_PERP` finds its index in `BTCUSD`.
+        matrix: Finds folders whose name is shorter than the configured contract: the index of
+            `BTCUSD_PERP` is in `BTCUSD`.
     """
     return (
         _holds(config.markets, archive.market)

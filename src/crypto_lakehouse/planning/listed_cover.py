@@ -1,4 +1,4 @@
-"""Cover a window of days with what a source lists of one series; pure."""
+"""Covers a window of days with the archives that a source lists of one series; pure."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from crypto_lakehouse.planning.periods import Life, Window, cover_days
 
 __all__ = ["SILENT_DAYS", "ListedSeries", "cover_listed"]
 
-_LATE = "not listed yet; up to {} days after the period that is normal"
+_LATE = "not listed yet; that is normal for up to {} days after the period"
 
 
 @frozen(kw_only=True)
 class ListedSeries:
-    """Everything that is known of one series before it is covered.
+    """What is known of one series before it is covered.
 
     Attributes:
         folders: What the source lists, for each partition that was asked.
-        lives: When the matrix says that it exists, for the same partitions.
-        known_hole: Says why a period is known to be missing at the source, empty where it is not.
+        lives: When the series exists by the matrix, for the same partitions.
+        known_hole: Returns why a period is known to be missing at the source; empty if it is not.
     """
 
     folders: Mapping[Partition, ListedFolder]
@@ -37,7 +37,7 @@ class ListedSeries:
         return any(folder.archives or folder.first for folder in self.folders.values())
 
     def span(self, today: date) -> Window | None:
-        """From its first to its last listed day, of those that have come; None without any."""
+        """From the first to the last listed day up to today; None if none is listed."""
         everything = (period for folder in self.folders.values() for period in folder.archives)
         listed = [period for period in everything if period.first_day <= today]
         first = min((period.first_day for period in listed), default=None)
@@ -66,7 +66,7 @@ def cover_listed(
 
 
 def _lives(series: ListedSeries) -> Mapping[Partition, Life]:
-    """What the matrix says, without what the listing shows to be wrong."""
+    """The lives by the matrix, corrected by what is listed."""
     seen = [
         period.first_day
         for folder in series.folders.values()
@@ -136,7 +136,7 @@ class _Cover:
         return last is None or last.last_day >= month.first_day
 
     def _may_come(self, folder: ListedFolder, month: Period) -> bool:
-        """Whether a month lies behind the last archive of a folder that has not ended."""
+        """Whether a month is after the last archive of a folder that has not ended."""
         last = folder.last
         return (
             last is not None and last.last_day < month.first_day and not self._is_silent_since(last)
@@ -151,7 +151,7 @@ class _Cover:
         return self.window.holds(month.first_day, last)
 
     def planned(self, period: Period) -> PlannedPeriod:
-        """Say of one period whether it is there, cannot be there, or should be."""
+        """Plan one period: it is listed, cannot exist, or should exist but is not listed."""
         lag_days = self.lives[period.partition].lag_days
         listed = self.series.folders[period.partition].archives.get(period)
         if listed is not None:
@@ -173,7 +173,7 @@ class _Cover:
         )
 
     def _outside_listing(self, period: Period) -> str:
-        """Why a period that is not listed is not missed: the series had not begun, or ended."""
+        """Why a period need not be listed: the series had not begun, or had ended."""
         folder = self.series.folders[period.partition]
         first, last = folder.first, folder.last
         if first is not None and period.last_day < first.first_day:

@@ -1,4 +1,4 @@
-"""Read what a source lists of one folder of archives, as far as a window of days needs it."""
+"""Read a source's listing of one folder of archives, as far as a window of days requires."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from crypto_lakehouse.planning.periods import Window
 
 __all__ = ["SILENT_DAYS", "ListedFolder", "is_silent", "list_folder"]
 
-#: A live feed has never been late by more (docs/archive.md#publication-times); after as long a
-#: silence a series is taken for ended.
+#: No live feed has been late by more days (docs/archive.md#publication-times); a series that has
+#: published nothing for longer counts as ended.
 SILENT_DAYS = 35
 
-#: For how many days a live series has no new archive to be late with: a month has to end first.
+#: The most days between two archives of a live series, besides the lag: a month has to end first.
 _QUIET_DAYS = {Partition.DAILY: 0, Partition.MONTHLY: 31}
 
-#: The most entries that a page of S3 has (docs/archive.md#page-size).
+#: The most entries in a page of S3 (docs/archive.md#page-size).
 PAGE_KEYS = 1000
 
 _ZIP = ".zip"
@@ -34,7 +34,7 @@ _BEHIND = "~"
 
 
 def is_silent(last_day: date, partition: Partition, today: date) -> bool:
-    """Whether a series whose last archive ends on a day has ended, as nothing followed since."""
+    """Whether a series has ended, because nothing followed an archive that ends on `last_day`."""
     return last_day < today - timedelta(days=SILENT_DAYS + _QUIET_DAYS[partition])
 
 
@@ -43,12 +43,12 @@ class ListedFolder:
     """What a source lists of one series in one partition.
 
     Attributes:
-        archives: By period; those in the window, and some behind it.
-        first, last: The first and the last period that the source has at all; None where the
-            listing did not reach that end, as the window did not need it.
-        ended_before: Whether the source has archives, and all of them so long before the window
+        archives: By period; those in the window, and some after it.
+        first, last: The first and last period that the source has at all; None if the listing did
+            not reach that end because the window did not require it.
+        ended_before: Whether the source has archives, but all of them so long before the window
             that the series has ended.
-        strays: Keys that are no archives of the series, or have a sidecar only.
+        strays: Keys that are not archives of the series, or have only a sidecar.
     """
 
     archives: Mapping[Period, ListedArchive]
@@ -59,36 +59,33 @@ class ListedFolder:
 
     @property
     def size_bytes(self) -> int:
-        """Of the listed zips together."""
+        """The total size of the listed zips."""
         return sum(archive.size_bytes for archive in self.archives.values())
 
 
 async def list_folder(
     listing: Listing, series: Series, partition: Partition, window: Window | None
 ) -> ListedFolder:
-    """List a folder, or the part of it that a window of days is in.
+    """List a folder, or the part of it that covers a window of days.
 
-    Folders are flat and their names in the order of time, so that a marker is a cursor
-    (docs/archive.md#marker-as-cursor). The exception are the stray names with unpadded months,
-    which are told where they are met.
+    Folders are flat and their names are in the order of time, so that a marker is a cursor
+    (docs/archive.md#marker-as-cursor). Names with unpadded months are the exception: they are
+    reported as strays if they are listed.
 
     Args:
-        listing: The source's.
-        series: The series, and
-        partition: which of its folders.
-        window: The days wanted, None for all.
+        listing: The source's listing.
+        series: The series.
+        partition: The partition of the series.
+        window: The days to list, None for all.
 
     Raises:
-        ListingError: It could not be listed; that is not an empty listing.
+        ListingError: The folder could not be listed; an empty folder is not an error.
     """
+    if window is None:
+        return await _list_all(listing, series, partition)
     folder = series.folder(partition)
     stem = folder + series.stem
-    reader = _Reader(stem, partition)
-    if window is None:
-        await _read(listing, folder, reader)
-        archives, strays = reader.result()
-        ends = (min(archives, default=None), max(archives, default=None))
-        return ListedFolder(archives=archives, first=ends[0], last=ends[1], strays=strays)
+    reader = _FolderReader(stem, partition)
     is_whole = await _read_window(listing, folder, reader, window)
     archives, strays = reader.result()
     earliest = min(archives, default=None)
@@ -107,8 +104,19 @@ async def list_folder(
     )
 
 
-async def _read_window(listing: Listing, folder: str, reader: _Reader, window: Window) -> bool:
-    """Read the pages that a window is in; whether the folder's end was reached."""
+async def _list_all(listing: Listing, series: Series, partition: Partition) -> ListedFolder:
+    folder = series.folder(partition)
+    reader = _FolderReader(folder + series.stem, partition)
+    await _read(listing, folder, reader)
+    archives, strays = reader.result()
+    first, last = min(archives, default=None), max(archives, default=None)
+    return ListedFolder(archives=archives, first=first, last=last, strays=strays)
+
+
+async def _read_window(
+    listing: Listing, folder: str, reader: _FolderReader, window: Window
+) -> bool:
+    """Read the pages that cover a window; return whether the folder's end was reached."""
     partition = reader.partition
     return await _read(
         listing,
@@ -123,13 +131,13 @@ async def _read_window(listing: Listing, folder: str, reader: _Reader, window: W
 async def _read(
     listing: Listing,
     folder: str,
-    reader: _Reader,
+    reader: _FolderReader,
     *,
     after: str = "",
     end: str = "",
     page_keys: int = PAGE_KEYS,
 ) -> bool:
-    """Read a folder's pages up to a key; whether its end was reached."""
+    """Read a folder's pages up to a key; return whether the folder's end was reached."""
     async with aclosing(listing.pages(folder, after=after, page_keys=page_keys)) as pages:
         async for page in pages:
             for item in page.objects:
@@ -142,8 +150,8 @@ async def _read(
 async def _first_of(
     listing: Listing, folder: str, stem: str, partition: Partition
 ) -> Period | None:
-    """The first period that a folder has at all: one request of two keys, where all is well."""
-    reader = _Reader(stem, partition)
+    """The first period that a folder has at all: usually one request of two keys."""
+    reader = _FolderReader(stem, partition)
     async with aclosing(listing.pages(folder, page_keys=2)) as pages:
         async for page in pages:
             for item in page.objects:
@@ -156,15 +164,15 @@ async def _first_of(
 async def _last_before(
     listing: Listing, folder: str, stem: str, partition: Partition, window: Window
 ) -> Period | None:
-    """The last period before a window that nothing is in; None where the series has ended.
+    """The last period before a window that has none; None if the series has ended.
 
-    A window that begins long ago shows that by itself; else the days before it tell.
+    If the window began long ago, the series has ended; else the days before the window are listed.
     """
     days = SILENT_DAYS + _QUIET_DAYS[partition]
     since = window.today - timedelta(days=days)
     if window.start <= since:
         return None
-    reader = _Reader(stem, partition)
+    reader = _FolderReader(stem, partition)
     await _read_window(listing, folder, reader, Window(since, window.end, window.today))
     return max(reader.zips, default=None)
 
@@ -183,7 +191,7 @@ def _page_keys(window: Window, partition: Partition) -> int:
 
 
 @define
-class _Reader:
+class _FolderReader:
     """Sorts objects into archives, their sidecars, and strays."""
 
     stem: str
@@ -207,7 +215,7 @@ class _Reader:
             self.sidecars[period] = item.etag
 
     def result(self) -> tuple[dict[Period, ListedArchive], tuple[str, ...]]:
-        """The archives, and what is none."""
+        """The archives, and the keys that are not archives."""
         lonely = [
             f"{self.stem}{period.text}{_ZIP}{SIDECAR_SUFFIX}"
             for period in self.sidecars
@@ -227,7 +235,7 @@ class _Reader:
 
 @lru_cache(maxsize=65_536)
 def _period(text: str, partition: Partition) -> Period | None:
-    """Read a period as it is spelled in names; None for one that cannot be or lacks padding."""
+    """Parse a period of a file name; None if it is not valid or not padded."""
     try:
         period = Period.parse(text)
     except ArchiveKeyError:

@@ -1,4 +1,4 @@
-"""Make the plan of a collection from the source's own listing: symbols, intervals, dates, sizes."""
+"""Plan a collection by the source's own listing: symbols, intervals, dates and sizes."""
 
 from __future__ import annotations
 
@@ -8,13 +8,12 @@ from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from fnmatch import fnmatchcase
 from functools import partial
-from operator import itemgetter
 
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from attrs import define, field, frozen
 
-from crypto_lakehouse.core.archive import INTERVALS, Market, Partition, Series, check_symbol
+from crypto_lakehouse.core.archive import INTERVALS, Partition, Series, check_symbol
 from crypto_lakehouse.core.config.values import is_glob
 from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
 from crypto_lakehouse.core.errors import ArchiveKeyError, ListingError
@@ -30,28 +29,23 @@ from crypto_lakehouse.planning.listed_folders import ListedFolder, list_folder
 from crypto_lakehouse.planning.periods import Life, Window
 from crypto_lakehouse.planning.selection import SelectedRow, select_rows
 from crypto_lakehouse.planning.spool import Place, SeriesSpool
+from crypto_lakehouse.planning.unlisted import SymbolNames, UnlistedSeries
 
 __all__ = ["Discovery", "ListedPlan"]
 
-#: How many stray keys are named.
-NAMED_STRAYS = 3
-
 Tell = Callable[[FolderListed], Awaitable[None]]
-
-#: What the configuration calls a symbol: in one market, or None for all of them.
-_Name = tuple[Market | None, str]
 
 _NOTHING = ListedFolder(archives={})
 
 
 @define
 class ListedPlan:
-    """The plan that a listing gives; its series lie on disk, not in memory. Close it.
+    """A plan made from a listing; its series are kept on disk. The caller must close it.
 
     Attributes:
         today: The UTC day on which the plan was made.
-        notes: What the run's owner should know, a sentence each.
-        failures: What could not be listed, a sentence each; the plan lacks it.
+        notes: What the user should know, a sentence each.
+        failures: What could not be listed and is not in the plan, a sentence each.
     """
 
     today: date
@@ -79,7 +73,7 @@ class ListedPlan:
             yield planned
 
     def totals(self) -> PlanTotals:
-        """How much it is."""
+        """The size of the plan."""
         return PlanTotals(
             archives=self._counts["archives"],
             due=self._counts["due"],
@@ -91,11 +85,11 @@ class ListedPlan:
         if self._counts["archives"]:
             return ""
         if self.failures:
-            return "what is wanted could not be listed"
+            return "the selected archives could not be listed"
         return "the source lists nothing that fits; see `crypto-lakehouse matrix refresh`"
 
     def close(self) -> None:
-        """Give the disk space back."""
+        """Free the disk space."""
         self.spool.close()
 
 
@@ -110,16 +104,16 @@ class _Task:
 
 @define
 class Discovery:
-    """Lists what a configuration wants; many prefixes at once, memory for a few series.
+    """Lists what a configuration selects: many prefixes at once, in bounded memory.
 
     Args:
         config: What to collect.
         matrix: What the publisher is known to offer.
         listing: The source's listing.
-        holes: What the publisher is known to lack.
+        holes: The known holes of the publisher.
         today: The UTC day to plan for.
         workers: How many symbols are listed at once.
-        tell: Told of each folder that was listed.
+        tell: Called with each folder that was listed.
     """
 
     config: WorkflowConfig
@@ -131,21 +125,21 @@ class Discovery:
     tell: Tell
     _plan: ListedPlan = field(init=False)
     _window: Window | None = field(init=False)
-    _seen: set[_Name] = field(init=False, factory=set)
-    _unlisted: list[tuple[Place, PlannedSeries, set[_Name]]] = field(init=False, factory=list)
-    _nowhere: dict[str, set[_Name]] = field(init=False, factory=dict)
-    _strays: list[str] = field(init=False, factory=list)
+    _names: SymbolNames = field(init=False)
+    _unlisted: UnlistedSeries = field(init=False)
 
     async def plan(self) -> ListedPlan:
-        """List, and plan what is listed.
+        """List the source, and plan what it lists.
 
-        Prefixes that cannot be listed are in the plan's `failures`.
+        Prefixes that cannot be listed are named in the plan's `failures`.
 
         Raises:
-            ConfigurationError: The matrix does not have what the configuration wants.
+            ConfigurationError: The configuration selects something that the matrix lacks.
         """
         selection = select_rows(self.config, self.matrix)
         self._plan = ListedPlan(self.today)
+        self._names = SymbolNames(self.config.symbols)
+        self._unlisted = UnlistedSeries(self._names)
         self._plan.notes.extend(selection.notes)
         dated = self.config.date_range is not None or self.config.default_date is not None
         self._window = window_of(self.config, self.today) if dated else None
@@ -154,8 +148,11 @@ class Discovery:
         except BaseException:
             self._plan.close()
             raise
-        self._settle_unlisted()
-        self._plan.notes += self._unmatched(selection.rows)
+        for place, planned in self._unlisted.nowhere():
+            self._plan.add(place, planned)
+        self._plan.notes += self._unlisted.notes()
+        if not self._plan.failures:
+            self._plan.notes += self._names.unmatched(selection.rows)
         self._plan.failures.sort()
         return self._plan
 
@@ -179,22 +176,22 @@ class Discovery:
     async def _work(self, queue: MemoryObjectReceiveStream[_Task]) -> None:
         async with queue:
             async for task in queue:
-                with self._remembered(task):
+                with self._recorded_failure(task):
                     await self._symbol(task)
 
     @contextmanager
-    def _remembered(self, task: _Task) -> Iterator[None]:
-        """Remember what could not be listed; its symbol is not known to be nowhere."""
+    def _recorded_failure(self, task: _Task) -> Iterator[None]:
+        """Record a failed listing; its symbol is not reported as unlisted."""
         try:
             yield
         except ListingError as error:
             self._plan.failures.append(str(error))
-            self._seen |= self._names(task.item.row, task.symbol)
+            self._names.see(task.item.row, task.symbol)
 
     # Which symbols ------------------------------------------------------------------------------
 
     async def _symbols(self, item: SelectedRow) -> list[str]:
-        """The row's symbols that are wanted: as named, or as the source lists them."""
+        """The selected symbols of a row: as configured, or as the source lists them."""
         accepts = partial(self.config.symbol_filter.accepts, market=item.row.market)
         named = [name for name in item.symbols if not is_glob(name)]
         patterns = [name for name in item.symbols if is_glob(name)]
@@ -208,13 +205,13 @@ class Discovery:
                 fitting = [pattern for pattern in patterns if fnmatchcase(symbol, pattern)]
                 if fitting or item.takes_all:
                     found.add(symbol)
-                    # Its folder is there, so that it is not nowhere, whatever it lacks.
+                    # The symbol has a folder, so it is listed, whatever is in the folder.
                     for name in (symbol, *fitting):
-                        self._seen |= self._names(item.row, name)
+                        self._names.see(item.row, name)
         return sorted(symbol for symbol in found if accepts(symbol))
 
     async def _folders(self, prefix: str) -> list[str]:
-        """The names of the folders below a prefix; a failure is remembered."""
+        """The names of the folders below a prefix; a failure is recorded."""
         try:
             return [folder[len(prefix) : -1] for folder in await self.listing.folders(prefix)]
         except ListingError as error:
@@ -235,12 +232,12 @@ class Discovery:
         elif found := await self._intervals(task, partitions):
             for interval, listed in found.items():
                 await self._series(task, interval, listed)
-        else:  # there is no folder of the symbol, so there is none of any interval
+        else:  # the symbol has no folder, so no interval has one
             for interval, offered in _offered(task.item, partitions).items():
                 self._cover(task, interval, dict.fromkeys(offered, _NOTHING))
 
     def _names_intervals(self, row: MatrixRow) -> bool:
-        """Whether the configuration names the intervals of a row, and not the source."""
+        """Whether the intervals of a row are configured, and not left to the source."""
         wanted = self.config.intervals
         return row.data_type in wanted if isinstance(wanted, Mapping) else wanted is not None
 
@@ -256,19 +253,19 @@ class Discovery:
                 if name in INTERVALS:
                     found.setdefault(name, []).append(partition)
                 else:
-                    self._strays.append(f"{prefix}{name}/")
+                    self._unlisted.strays.append(f"{prefix}{name}/")
         return found
 
     async def _series(self, task: _Task, interval: str | None, partitions: list[Partition]) -> None:
-        """List one series and cover it; one that cannot be listed is no reason to leave others."""
-        with self._remembered(task):
+        """List one series and cover it; a failure does not stop the other series."""
+        with self._recorded_failure(task):
             series = _series_of(task, interval)
             folders = {partition: await self._list(series, partition) for partition in partitions}
             self._cover(task, interval, folders)
 
     async def _list(self, series: Series, partition: Partition) -> ListedFolder:
         folder = await list_folder(self.listing, series, partition, self._window)
-        self._strays.extend(folder.strays)
+        self._unlisted.strays.extend(folder.strays)
         name = f"{series.stem}{{}}.zip".format
         await self.tell(
             FolderListed(
@@ -287,7 +284,6 @@ class Discovery:
     ) -> None:
         row, series = task.item.row, _series_of(task, interval)
         place = (task.number, task.symbol, INTERVALS.index(interval) if interval else 0)
-        names = self._names(row, task.symbol)
         lives = {partition: _life(row, series, partition) for partition in folders}
         listed = ListedSeries(
             folders=folders,
@@ -295,71 +291,15 @@ class Discovery:
             known_hole=partial(self.holes.reason_for_period, series),
         )
         window = self._window or listed.span(self.today)
-        if window is None:  # no days are configured, and the source has none
-            self._nowhere[f"{row.market} {series.symbol}"] = names
+        if window is None:  # no days are configured, and the source lists none
+            self._unlisted.add_undated(row, series.symbol)
             return
         planned = PlannedSeries(series, cover_listed(listed, window, task.item.partitions))
         if listed.is_listed:
-            self._seen |= names
+            self._names.see(row, task.symbol)
             self._plan.add(place, planned)
         else:
-            self._unlisted.append((place, planned, names))
-
-    # What is not listed -------------------------------------------------------------------------
-
-    def _names(self, row: MatrixRow, symbol: str) -> set[_Name]:
-        """How the configuration names a folder's symbol: for each market apart, or for all.
-
-        A folder that is named after a pair has the names of the pair's contracts, too.
-        """
-        wanted, market = self.config.symbols, None
-        if isinstance(wanted, Mapping):
-            wanted, market = wanted.get(row.market), row.market
-        names = {symbol}
-        if row.symbol_form == "pair":
-            names |= {name for name in wanted or () if row.folder_symbol(name) == symbol}
-        return {(market, name) for name in names}
-
-    def _settle_unlisted(self) -> None:
-        """Plan what a symbol lacks only where the source has nothing of that symbol at all.
-
-        Not every symbol has every data type; but a symbol that is nowhere is a slip of the pen,
-        or gone, and neither may pass in silence.
-        """
-        plan, elsewhere = self._plan, Counter[str]()
-        for place, planned, names in sorted(self._unlisted, key=itemgetter(0)):
-            series = planned.series
-            if names & self._seen:
-                elsewhere[f"{series.market} {series.data_type}"] += 1
-            else:
-                plan.add(place, planned)
-        plan.notes += [
-            f"{name}: {count} series are left out, the source lists nothing of them"
-            for name, count in elsewhere.items()
-        ]
-        plan.notes += [
-            f"the source lists nothing of `{symbol}`"
-            for symbol, names in sorted(self._nowhere.items())
-            if not names & self._seen
-        ]
-        if self._strays:
-            named = ", ".join(f"`{key}`" for key in sorted(self._strays)[:NAMED_STRAYS])
-            plan.notes.append(
-                f"{len(self._strays)} listed keys are left out, as they are no archives: {named}"
-                + (" ..." if len(self._strays) > NAMED_STRAYS else "")
-            )
-
-    def _unmatched(self, rows: tuple[SelectedRow, ...]) -> list[str]:
-        """Name the patterns that no symbol fits, where all symbols could be listed."""
-        if self._plan.failures:
-            return []
-        patterns = {
-            pattern
-            for item in rows
-            for pattern in filter(is_glob, item.symbols)
-            if not self._names(item.row, pattern) & self._seen
-        }
-        return [f"the source lists no symbol like `{pattern}`" for pattern in sorted(patterns)]
+            self._unlisted.add(row, place, planned)
 
 
 def _partitions(item: SelectedRow) -> list[Partition]:
@@ -375,7 +315,7 @@ def _series_of(task: _Task, interval: str | None) -> Series:
 
 
 def _offered(item: SelectedRow, partitions: list[Partition]) -> dict[str, list[Partition]]:
-    """The intervals wanted of a row, with the partitions that the matrix has them in."""
+    """The selected intervals of a row, with the partitions that the matrix has them in."""
     facts = item.row.partitions
     offered = {
         interval: [part for part in partitions if interval in facts[part].intervals]

@@ -1,8 +1,9 @@
-"""Pure calendar: cover a range of days with the periods that the publisher offers.
+"""Covers a range of days with the periods that the publisher offers, by the calendar; pure.
 
 A month is taken as published only once its publication lag has passed. The publisher promises
 the first Monday, but months have come as late as the middle of the next
-(docs/archive.md#publication-times), so a calendar cannot know sooner; until then its days cover it.
+(docs/archive.md#publication-times), so a calendar cannot know earlier; until then the month is
+covered by its days.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ class Life:
 
     Attributes:
         first: First day that has data.
-        last: Last day that has data, None while the feed lives.
+        last: Last day that has data, None while the feed is live.
         lag_days: For how many days after a period's end its absence is normal.
         removed: Whether the publisher has withdrawn all of it.
     """
@@ -38,7 +39,7 @@ class Life:
     removed: bool = False
 
     def why_not_published(self, period: Period, today: date) -> str:
-        """Say why the period cannot exist today; empty where it may."""
+        """Return why the period cannot exist today; empty if it may."""
         if self.removed:
             return "the publisher has removed this feed"
         if period.last_day < self.first:
@@ -97,7 +98,7 @@ def cover_days(
             covered by every month that shares a day with the window.
 
     Returns:
-        The periods; the same tuple for the same question, as few answers serve many series.
+        The periods; equal arguments give the same tuple, which many series share.
     """
     chosen = tuple((partition, lives[partition]) for partition in Partition if partition in lives)
     return _cover(window, chosen, partitions)

@@ -1,4 +1,4 @@
-"""What a configuration selects from a matrix: series, checked as a whole."""
+"""The series that a configuration selects from a matrix."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class SelectedRow:
 
 @frozen
 class Selection:
-    """Everything a run wants, and what it should know about that."""
+    """Everything that a configuration selects, with notes for the user."""
 
     rows: tuple[SelectedRow, ...]
     notes: tuple[str, ...]
@@ -46,8 +46,8 @@ class Selection:
 def select(config: WorkflowConfig, matrix: Matrix) -> Selection:
     """Match the configuration with the matrix.
 
-    What is wanted and fits only some of the chosen markets is taken there and left out
-    elsewhere; what fits nowhere is a fault.
+    A choice that only some of the chosen markets offer is left out in the others; a choice that no
+    market offers is an error.
 
     Raises:
         ConfigurationError: A market, data type, interval or symbol that the matrix does not
@@ -188,7 +188,7 @@ def _configured_symbols(config: WorkflowConfig, market: Market) -> tuple[str, ..
 def _symbol_problems(
     config: WorkflowConfig, rows: list[MatrixRow], *, listed: bool
 ) -> Iterator[Problem]:
-    """Symbols that no row takes: for a mapping judged per market, else over all markets.
+    """Find symbols that no row has: per market for a mapping, else in all markets.
 
     Args:
         config: Names the symbols.
@@ -252,7 +252,7 @@ def _intervals(config: WorkflowConfig, row: MatrixRow) -> tuple[str | None, ...]
 
 
 def _notes(selected: list[SelectedRow]) -> Iterator[str]:
-    """What was wanted, but is not in the plan although nothing is wrong with it."""
+    """What was selected and is left out of the plan, a sentence each."""
     for item in selected:
         name = f"{item.row.market} {item.row.data_type}"
         if not item.symbols and not item.takes_all:

@@ -1,4 +1,4 @@
-"""Hold the series of a listed plan on disk, so that memory does not grow with the plan."""
+"""Keeps the series of a listed plan on disk, so that memory does not grow with the plan."""
 
 from __future__ import annotations
 
@@ -24,11 +24,12 @@ Place = tuple[int, str, int]
 
 @contextmanager
 def _disk() -> Iterator[None]:
-    """Say it as an error of ours where the disk refuses."""
+    """Convert errors of the disk to `StoreError`."""
     try:
         yield
     except OSError as error:
-        reason = f"the plan cannot be kept there: {error.strerror or error}; TMPDIR names another"
+        cause = error.strerror or error
+        reason = f"the plan cannot be kept there: {cause}; set TMPDIR to another folder"
         raise StoreError(tempfile.gettempdir(), reason, stops_run=True) from error
 
 
@@ -45,7 +46,7 @@ class SeriesSpool:
     closes it.
 
     Raises:
-        StoreError: The folder of temporary files takes nothing more; from each method.
+        StoreError: The folder of temporary files cannot be written; from each method.
     """
 
     _file: IO[bytes] = field(factory=_temporary_file, init=False, repr=False)
@@ -75,8 +76,8 @@ class SeriesSpool:
             yield _unpacked(json.loads(line))
 
     def close(self) -> None:
-        """Give the space back."""
-        with suppress(OSError):  # what a full disk did not take is given up anyway
+        """Free the disk space."""
+        with suppress(OSError):  # data that a full disk refused is discarded anyway
             self._file.close()
 
 

@@ -1,14 +1,14 @@
 """From verified archives to typed, validated, versioned tables: the extra `tables`.
 
-1. `ingest` compares archives with what the tables have, and plans what is to be read.
-2. `reading` inflates, parses and refuses; `quality` checks the rows of each batch.
-3. `files` writes sorted rows as Parquet data files, one for a partition.
-4. `ingest` commits them to `iceberg` in one snapshot, together with where each row came from.
-5. `lake` is how tables are read: scans, SQL, bars, and keeping them in shape.
+1. `ingest` compares archives with the tables, and plans what to read.
+2. `reading` inflates and parses archives, or refuses them; `quality` checks the rows of each batch.
+3. `files` writes sorted rows as Parquet data files, one file per partition.
+4. `ingest` commits the files to `iceberg` in one snapshot, with the provenance of each row.
+5. `lake` reads the tables (scans, SQL, bars) and maintains them.
 
-`schema` says what the columns of each data type are.
+`schema` defines the columns of each data type.
 
-Promised: one archive is one unit, ingested once; a new version replaces exactly its rows. Not
+Promised: an archive is ingested once, as a whole, and a new version replaces exactly its rows. Not
 promised: an order of rows between partitions. Only this package imports Polars, Arrow, Iceberg and
 DuckDB, and nothing below it imports this package.
 """
@@ -29,7 +29,7 @@ _MODULES = {"Lake": "lake.lake", "bars_of": "lake.bars", "load_schemas": "schema
 
 
 def __getattr__(name: str) -> object:
-    """Import a public name on first use: schemas need no engine."""
+    """Import a public name on first use, because schemas do not need the table engines."""
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"crypto_lakehouse.tables.{_MODULES[name]}"), name)

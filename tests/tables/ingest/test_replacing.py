@@ -154,7 +154,7 @@ def test_a_month_with_fewer_rows_than_its_days_is_held_back(
     short = put(tmp_path, month, "".join(text_of(month).splitlines(keepends=True)[:95]))
     (told,) = ingest(catalog, [short])
     assert told.state == "held_back"
-    assert "has 95 rows and the 4 days of it in the table have 96" in told.quality.fault
+    assert "has 95 rows, fewer than the 96 of its 4 days in the table" in told.quality.fault
     assert rows(catalog) == before
 
 
@@ -257,7 +257,7 @@ def test_metrics_of_the_next_year_are_in_its_partition(
 def test_floats_and_decimals_do_not_mix(catalog: LakeCatalog, tmp_path: Path) -> None:
     source = put(tmp_path, bars(FIRST))
     ingest(catalog, [source])
-    with pytest.raises(LakeError, match=r"table `spot\.klines` has floats, decimals cannot"):
+    with pytest.raises(LakeError, match=r"table `spot\.klines` has floats; decimals cannot"):
         ingest(catalog, [put(tmp_path, bars(FIRST, "ETHUSDT"))], IngestSettings(exact=True))
 
 

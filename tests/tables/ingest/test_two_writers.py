@@ -155,7 +155,7 @@ def test_a_month_and_its_days_at_the_same_time(
     source, other = here.put(mine), there.put(theirs)
     with pytest.raises(LakeError) as refused:
         here.ingest([source], lambda: there.ingest([other]))
-    assert f"another run has brought `{theirs.key}` into `spot.klines` meanwhile" in str(
+    assert f"another run added `{theirs.key}` to `spot.klines` at the same time" in str(
         refused.value
     )
     assert held_once(here, other)
@@ -217,7 +217,7 @@ def test_compaction_at_the_same_time_as_a_new_version(
         commit_change(*args, **named)
 
     monkeypatch.setattr(maintenance, "commit_change", late)
-    with pytest.raises(LakeError, match=r"another run has changed `spot\.klines` meanwhile"):
+    with pytest.raises(LakeError, match=r"another run changed `spot\.klines` at the same time"):
         compact(there.catalog, "spot.klines", tool_version="test")
     monkeypatch.undo()
     assert held_once(here, *(here.put(bars(day)) for day in days(FIRST, 3)))
@@ -259,7 +259,7 @@ def test_a_catalog_that_refuses_all_the_time(
 
     monkeypatch.setattr(there.catalog.catalog, "commit_table", refuse)
     monkeypatch.setitem(commits._RETRIES, "commit.retry.max-wait-ms", "0")
-    with pytest.raises(LakeError, match=r"refused to commit .* 20 times, at last: not today"):
+    with pytest.raises(LakeError, match=r"refused to commit .* 20 times, .*: not today"):
         there.ingest([there.put(bars(FIRST))])
     assert len(tries) == 20
     assert held_once(here)

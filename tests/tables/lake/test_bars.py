@@ -214,14 +214,14 @@ def test_volume_and_tick_bars_are_those_of_a_plain_model(
 @pytest.mark.parametrize(
     ("table", "asked", "words"),
     [
-        ("spot.klines", {"interval": "1m"}, "made of trades or aggTrades"),
-        ("spot.trades", {}, "give one of interval, volume and ticks"),
-        ("spot.trades", {"interval": "1m", "ticks": 5}, "give one of"),
-        ("spot.trades", {"interval": "1y"}, "`1y` is no interval"),
-        ("spot.trades", {"interval": "0m"}, "`0m` is no interval"),
-        ("spot.trades", {"ticks": 0}, "0 ticks make no bar"),
-        ("spot.trades", {"volume": -1.0}, "a volume of -1.0 makes no bar"),
-        ("spot.trades", {"volume": float("nan")}, "makes no bar"),
+        ("spot.klines", {"interval": "1m"}, "made of tables of trades or aggTrades"),
+        ("spot.trades", {}, "give exactly one of interval, volume and ticks"),
+        ("spot.trades", {"interval": "1m", "ticks": 5}, "give exactly one of"),
+        ("spot.trades", {"interval": "1y"}, "`1y` is not an interval"),
+        ("spot.trades", {"interval": "0m"}, "`0m` is not an interval"),
+        ("spot.trades", {"ticks": 0}, "ticks must be at least 1, not 0"),
+        ("spot.trades", {"volume": -1.0}, "volume must be above 0, not -1.0"),
+        ("spot.trades", {"volume": float("nan")}, "volume must be above 0, not nan"),
     ],
 )
 def test_bars_that_cannot_be(table: str, asked: dict[str, Any], words: str, tmp_path: Path) -> None:

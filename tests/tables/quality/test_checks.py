@@ -297,7 +297,7 @@ def test_policies_are_read_with_all_their_faults() -> None:
     text = str(refused.value)
     assert "did you mean `order`?" in text
     assert "no policy `delete`" in text
-    assert "only repeated rows can be dropped: doubled_rows, duplicates" in text
+    assert "`drop` is only for checks of repeated rows: doubled_rows, duplicates" in text
 
 
 def test_every_type_has_checks_and_knows_its_period() -> None:

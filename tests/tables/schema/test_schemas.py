@@ -84,7 +84,7 @@ FAULTS: list[tuple[Callable[[Any], object], str]] = [
     (lambda tables: tables[0]["columns"][1].update(kind=["time"]), "[0].columns[1].kind"),
     (lambda tables: tables[0]["columns"][1].update(constant="interval"), "no `interval`; "),
     (lambda tables: tables[0]["columns"][1].update(constant=None, nullable="x"), "nullable"),
-    (lambda tables: tables[0]["columns"].append(tables[0]["columns"][0]), "stands twice"),
+    (lambda tables: tables[0]["columns"].append(tables[0]["columns"][0]), "is given twice"),
     (lambda tables: tables[0].update(partition=["week(open_time)"]), "is not a column, year"),
     (lambda tables: tables[0].update(partition=["colour"]), "has no column `colour`"),
     (lambda tables: tables[0].update(key=["colour"]), "has no column `colour`"),

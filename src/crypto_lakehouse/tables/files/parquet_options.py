@@ -1,4 +1,4 @@
-"""How columns are written to Parquet: what suits each, as measured (ARCHITECTURE.md, "Tables")."""
+"""How each column is written to Parquet, by measurement (ARCHITECTURE.md, "Tables")."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from attrs import frozen
 
 __all__ = ["FileLayout", "parquet_options"]
 
-#: A column is compressed where a sample of it becomes at least so much smaller. Prices do, by
-#: nearly a half; volumes do not at all, and cost their reader a second copy.
+#: A column is compressed if a sample shrinks to this share of its size. Prices shrink by nearly a
+#: half; volumes do not shrink at all, and to decompress them would cost the reader a second copy.
 _WORTH = 0.9
 
 _SAMPLE_BYTES = 1 << 18
 
-#: Fewer tell nothing.
+#: A smaller sample is not representative.
 _FEW_ROWS = 1024
 
-#: What Parquet calls lz4 has no frame around it.
+#: Parquet's lz4 is the raw format, without a frame.
 _CODECS = {"lz4": "lz4_raw"}
 
 
@@ -27,8 +27,8 @@ class FileLayout:
     """How data files are written; each default was measured (ARCHITECTURE.md, "Tables").
 
     Attributes:
-        row_group_rows: Rows of a row group, the unit that scans skip.
-        file_bytes: A file is closed once it has so many bytes, and the next one begun.
+        row_group_rows: Rows in a row group, the unit that scans skip.
+        file_bytes: A file is closed once it has this many bytes, and another one is begun.
         compression: `lz4`, `zstd`, `snappy` or `none`.
     """
 
@@ -40,12 +40,12 @@ class FileLayout:
 def parquet_options(
     schema: pa.Schema, layout: FileLayout, sample: pa.Table | None = None
 ) -> dict[str, Any]:
-    """What suits the columns: text repeats and is a dictionary, whole numbers go up by steps.
+    """Options of the Parquet writer: dictionaries for text, deltas for whole numbers and times.
 
     Args:
-        schema: The file's columns.
+        schema: The columns of the file.
         layout: How files are written.
-        sample: Its first rows; without them every column is compressed.
+        sample: The first rows; without a sample every column is compressed.
     """
     texts = [each.name for each in schema if _is_text(each.type)]
     whole = [each.name for each in schema if pa.types.is_integer(each.type)]

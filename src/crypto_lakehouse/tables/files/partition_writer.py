@@ -1,7 +1,7 @@
 """Parquet data files of a table, as Iceberg registers them.
 
-Files are written here and not by pyiceberg, which holds a whole file's rows in memory and takes
-no part in their order: here rows arrive batch by batch, sorted, and leave by row group.
+pyiceberg's own writer is not used, because it holds all rows of a file in memory and does not
+sort them. Here rows arrive sorted, batch by batch, and are written row group by row group.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from attrs import define, field
+from attrs import define, evolve, field, frozen
 from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
 
@@ -19,7 +19,32 @@ from crypto_lakehouse.tables.files.parquet_options import FileLayout, parquet_op
 from crypto_lakehouse.tables.iceberg.data_files import partition_path, schema_for_writing
 from crypto_lakehouse.tables.iceberg.inner_names import described_file
 
-__all__ = ["PartitionWriter"]
+__all__ = ["PartitionWriter", "WriterFactory"]
+
+
+@frozen(kw_only=True)
+class WriterFactory:
+    """Opens writers for partitions of one table.
+
+    Attributes:
+        table: The table.
+        layout: How its files are written.
+        stem: The common prefix of the file names.
+        announce: Called with each file's location before the file is created.
+    """
+
+    table: Table
+    layout: FileLayout
+    stem: str
+    announce: Callable[[str], None]
+
+    def named(self, suffix: object) -> WriterFactory:
+        """Return a factory whose file names continue with a suffix."""
+        return evolve(self, stem=f"{self.stem}-{suffix}")
+
+    def open(self, partition: tuple[Any, ...], suffix: object) -> PartitionWriter:
+        """Return a writer for one partition, whose file names continue with a suffix."""
+        return PartitionWriter(self.named(suffix), partition)
 
 
 @define(eq=False)
@@ -27,17 +52,12 @@ class PartitionWriter:
     """Writes the rows of one partition, in the order in which they come.
 
     Attributes:
-        table: The table.
+        files: The table, and how its files are named and written.
         partition: Values of its partition fields, in their order.
-        stem: What the files' names begin with.
-        announce: Called with each file's place before it is created.
     """
 
-    table: Table
+    files: WriterFactory
     partition: tuple[Any, ...]
-    stem: str
-    announce: Callable[[str], None]
-    layout: FileLayout = field(factory=FileLayout)
     _schema: pa.Schema = field(init=False)
     _held: list[pa.Table] = field(init=False, factory=list)
     _held_rows: int = field(init=False, default=0)
@@ -45,17 +65,17 @@ class PartitionWriter:
     _done: list[DataFile] = field(init=False, factory=list)
 
     def __attrs_post_init__(self) -> None:
-        self._schema = schema_for_writing(self.table)
+        self._schema = schema_for_writing(self.files.table)
 
     def write(self, rows: pa.Table) -> None:
-        """Take rows, which follow those before in the table's order."""
+        """Add rows, which must follow the earlier ones in the table's order."""
         self._held.append(rows)
         self._held_rows += rows.num_rows
-        while self._held_rows >= self.layout.row_group_rows:
-            self._write_group(self.layout.row_group_rows)
+        while self._held_rows >= self.files.layout.row_group_rows:
+            self._write_group(self.files.layout.row_group_rows)
 
     def close(self) -> list[DataFile]:
-        """Write what is held, and return all files.
+        """Write the buffered rows, and return all files.
 
         Raises:
             OSError: A file cannot be written.
@@ -66,7 +86,7 @@ class PartitionWriter:
         return self._done
 
     def abandon(self) -> None:
-        """Close what is open; the files are void."""
+        """Close the open file; none of the files may be used."""
         if self._file is not None:
             self._file.abandon()
             self._file = None
@@ -76,13 +96,21 @@ class PartitionWriter:
         group, rest = joined.slice(0, rows), joined.slice(rows)
         self._held, self._held_rows = [rest] if rest.num_rows else [], rest.num_rows
         if self._file is None:
-            self._file = _OpenFile.create(
-                self.table, self.partition, f"{self.stem}-{len(self._done)}.parquet",
-                self._schema, self.layout, self.announce, group,
-            )  # fmt: skip
+            self._file = self._create(group)
         self._file.writer.write_table(group, row_group_size=max(rows, 1))
-        if self._file.size >= self.layout.file_bytes:
+        if self._file.size >= self.files.layout.file_bytes:
             self._finish_file()
+
+    def _create(self, sample: pa.Table) -> _OpenFile:
+        files, table = self.files, self.files.table
+        name = f"{files.stem}-{len(self._done)}.parquet"
+        location = f"{_data_root(table)}/{partition_path(table, self.partition)}{name}"
+        files.announce(location)
+        output: Any = table.io.new_output(location)
+        stream = getattr(output, "create_unsynced", output.create)()
+        options = parquet_options(self._schema, files.layout, sample)
+        writer = pq.ParquetWriter(stream, self._schema, **options)
+        return _OpenFile(table, self.partition, location, stream, writer)
 
     def _finish_file(self) -> None:
         if self._file is not None:
@@ -97,24 +125,6 @@ class _OpenFile:
     location: str
     stream: Any
     writer: pq.ParquetWriter
-
-    @classmethod
-    def create(
-        cls,
-        table: Table,
-        partition: tuple[Any, ...],
-        name: str,
-        schema: pa.Schema,
-        layout: FileLayout,
-        announce: Callable[[str], None],
-        sample: pa.Table,
-    ) -> _OpenFile:
-        location = f"{_data_root(table)}/{partition_path(table, partition)}{name}"
-        announce(location)
-        output: Any = table.io.new_output(location)
-        stream = getattr(output, "create_unsynced", output.create)()
-        writer = pq.ParquetWriter(stream, schema, **parquet_options(schema, layout, sample))
-        return cls(table, partition, location, stream, writer)
 
     @property
     def size(self) -> int:

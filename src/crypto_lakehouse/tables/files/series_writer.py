@@ -1,4 +1,4 @@
-"""One worker's share: the archives of some series, from zips to finished data files."""
+"""The work of one worker: the archives of some series, from zips to finished data files."""
 
 from __future__ import annotations
 
@@ -10,11 +10,9 @@ from typing import Any
 import polars as pl
 from attrs import define, evolve, field, frozen
 from pyiceberg.manifest import DataFile
-from pyiceberg.table import Table
 
 from crypto_lakehouse.core.archive import Series
-from crypto_lakehouse.tables.files.parquet_options import FileLayout
-from crypto_lakehouse.tables.files.partition_writer import PartitionWriter
+from crypto_lakehouse.tables.files.partition_writer import PartitionWriter, WriterFactory
 from crypto_lakehouse.tables.files.table_rows import RowMaker
 from crypto_lakehouse.tables.iceberg.data_files import (
     archives_in,
@@ -32,7 +30,7 @@ from crypto_lakehouse.tables.schema.schemas import TableSchema
 
 __all__ = ["SeriesWriter", "Written", "work_items"]
 
-#: Series of small archives are worked on together up to so many bytes of zips.
+#: Series of small archives share one item of work up to this many bytes of zips.
 _ITEM_BYTES = 4 << 20
 
 #: Partitions of a series whose files are open at once: rows near a period's edge may belong to
@@ -42,7 +40,7 @@ _OPEN_PARTITIONS = 2
 
 @frozen
 class Written:
-    """How one archive fared on its way into data files."""
+    """The result of writing one archive to data files."""
 
     source: Source
     state: str
@@ -51,7 +49,7 @@ class Written:
 
 
 def work_items(sources: Iterable[Source]) -> Iterator[tuple[Source, ...]]:
-    """Cut sorted archives into items of whole series, small ones together."""
+    """Split sorted archives into items of whole series, and group small series."""
     item: list[Source] = []
     size = 0
     for _, of_series in groupby(sources, key=lambda source: source.archive.series):
@@ -66,37 +64,37 @@ def work_items(sources: Iterable[Source]) -> Iterator[tuple[Source, ...]]:
         yield tuple(item)
 
 
-@define(eq=False)
+@define(eq=False, kw_only=True)
 class SeriesWriter:
     """Reads, checks and writes the archives of some series.
 
     Attributes:
-        stem: What the names of its files begin with.
-        announce: Told of each file before it is created.
-        check: Called between batches; raises to give up.
+        schema: The columns of the table.
+        sources: The archives, sorted by series and period.
+        exact: Whether numbers become decimal(38, 18) instead of float64.
+        policies: What to do about findings, by check, if not the check's default.
+        files: Opens the data files.
+        check: Called between batches; may raise to cancel.
         ahead: Whether the next batch is read while one is checked and written.
     """
 
     schema: TableSchema
-    table: Table
     sources: tuple[Source, ...]
     exact: bool
     policies: Mapping[str, Policy]
-    layout: FileLayout
-    stem: str
-    announce: Callable[[str], None]
+    files: WriterFactory
     check: Callable[[], None]
-    ahead: bool = field(kw_only=True)
+    ahead: bool
     _writers: dict[tuple[Any, ...], PartitionWriter] = field(init=False, factory=dict)
-    _files: list[DataFile] = field(init=False, factory=list)
+    _done: list[DataFile] = field(init=False, factory=list)
     _rows: dict[str, int] = field(init=False, factory=lambda: defaultdict(int))
     _spoiled: set[str] = field(init=False, factory=set)
     _number: int = field(init=False, default=0)
 
     def run(self) -> tuple[list[DataFile], list[Written]]:
-        """Do the work; files of archives that turned out bad do not have their rows."""
+        """Write all archives; no file holds rows of an archive that was refused or quarantined."""
         checker = Inspector(self.schema, self.policies, load_known_row_holes())
-        maker = RowMaker(self.schema, written_schema(self.table.schema()))
+        maker = RowMaker(self.schema, written_schema(self.files.table.schema()))
         written: list[Written] = []
         batches = read_batches(self.sources, self.schema, exact=self.exact)
         try:
@@ -107,7 +105,7 @@ class SeriesWriter:
                         written.append(self._refused(batch, checker))
                     else:
                         checked = checker.check(batch)
-                        written += self._judged(batch, checked)
+                        written += self._checked(batch, checked)
                         self._write(maker, batch, checked)
             self._close_all_but(0)
         except BaseException:
@@ -117,7 +115,7 @@ class SeriesWriter:
         return self._without_spoiled(), [self._final(each) for each in written]
 
     def _final(self, written: Written) -> Written:
-        """With its rows, which are counted until its last batch is written."""
+        """Add the number of rows, which is known once the last batch is written."""
         if written.state != "ingested":
             return written
         return evolve(written, rows=self._rows[written.source.archive.key])
@@ -130,7 +128,7 @@ class SeriesWriter:
         quality = ArchiveQuality(key=key, fault=refused.error.fault)
         return Written(refused.source, "refused", 0, quality)
 
-    def _judged(self, batch: Batch, checked: Checked) -> Iterator[Written]:
+    def _checked(self, batch: Batch, checked: Checked) -> Iterator[Written]:
         sources = {piece.source.archive.key: piece.source for piece in batch.pieces}
         for quality in checked.qualities:
             bad = quality.verdict == "quarantined"
@@ -165,35 +163,31 @@ class SeriesWriter:
         writer = self._writers.pop(partition, None)
         if writer is None:
             self._close_all_but(_OPEN_PARTITIONS)
-            stem = f"{self.stem}-{self._number}"
+            writer = self.files.open(partition, self._number)
             self._number += 1
-            writer = PartitionWriter(self.table, partition, stem, self.announce, self.layout)
-        self._writers[partition] = writer  # the latest used is the last one
+        self._writers[partition] = writer  # most recently used last
         return writer
 
     def _close_all_but(self, kept: int) -> None:
         while len(self._writers) > kept:
             oldest = next(iter(self._writers))
-            self._files += self._writers[oldest].close()
+            self._done += self._writers[oldest].close()
             del self._writers[oldest]
 
     def _without_spoiled(self) -> list[DataFile]:
-        """Write files anew that hold rows of archives found bad only after those were written."""
+        """Rewrite the files that hold rows of archives whose faults were found too late."""
         if not self._spoiled:
-            return self._files
+            return self._done
         clean: list[DataFile] = []
-        for number, file in enumerate(self._files):
-            if self._spoiled.isdisjoint(archives_in(self.table, file)):
+        for number, file in enumerate(self._done):
+            if self._spoiled.isdisjoint(archives_in(self.files.table, file)):
                 clean.append(file)
                 continue
-            stem = f"{self.stem}-clean{number}"
-            writer = PartitionWriter(
-                self.table, partition_of(file), stem, self.announce, self.layout
-            )
-            for rows in rows_without(self.table, file.file_path, frozenset(self._spoiled)):
+            writer = self.files.open(partition_of(file), f"clean{number}")
+            for rows in rows_without(self.files.table, file.file_path, frozenset(self._spoiled)):
                 writer.write(rows)
             clean += writer.close()
-            self.table.io.delete(file.file_path)
+            self.files.table.io.delete(file.file_path)
         return clean
 
 

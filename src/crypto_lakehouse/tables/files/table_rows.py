@@ -1,4 +1,4 @@
-"""Frames to Arrow tables as data files have them, split by partition."""
+"""Converts frames to the Arrow tables of data files, split by partition."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from crypto_lakehouse.tables.schema.table_types import period_value
 
 __all__ = ["RowMaker"]
 
-_decode: Any = pc.__dict__["run_end_decode"]  # which Arrow's stubs do not know
+_decode: Any = pc.__dict__["run_end_decode"]  # missing in the type stubs of Arrow
 
 
 @define
 class RowMaker:
-    """Makes a table's rows of the rows of its archives.
+    """Makes rows of a table from rows of archives.
 
     Attributes:
-        schema: The table.
-        arrow: Its schema as the writer takes it.
+        schema: The columns of the table.
+        arrow: The Arrow schema that the writer expects.
     """
 
     schema: TableSchema
@@ -44,12 +44,12 @@ class RowMaker:
         """Split rows of one series by partition.
 
         Args:
-            series: Whose rows they are.
+            series: The series of the rows.
             frame: The rows, in the table's order.
-            pieces: Keys of their archives, each with its number of rows, in the same order.
+            pieces: The keys of their archives with their numbers of rows, in the same order.
 
         Yields:
-            Values of the partition's fields, and its rows.
+            The values of a partition's fields, and its rows.
         """
         if frame.is_empty():
             return
@@ -70,14 +70,14 @@ class RowMaker:
             "interval": _repeated([(series.interval or "", frame.height)]),
             "archive": _repeated(pieces),
         }
-        # The types are given: Polars' own text columns are not Parquet's plain strings.
+        # Types are given, because Polars exports text columns as large strings or views.
         columns = [
             made[each.name] if each.name in made else _column(frame, each) for each in self.arrow
         ]
         return pa.table(columns, schema=self.arrow)
 
     def _periods(self, frame: pl.DataFrame) -> Iterator[tuple[date, int]]:
-        """First days of the periods that rows fall into, one after another, and how many do."""
+        """The first day of each period that has rows, in order, with the number of rows."""
         if not self._times:
             yield date(1970, 1, 1), frame.height
             return
@@ -107,7 +107,7 @@ class RowMaker:
 
 
 def _repeated(values: list[tuple[str, int]]) -> Any:
-    """A dictionary array of values, each repeated so often."""
+    """A dictionary array that repeats each value the given number of times."""
     there = [(text, count) for text, count in values if count]
     ends = pa.array(accumulate(count for _, count in there), pa.int64())
     runs: Any = pa.RunEndEncodedArray.from_arrays(ends, pa.array(range(len(there)), pa.int32()))

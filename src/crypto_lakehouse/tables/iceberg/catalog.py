@@ -1,4 +1,4 @@
-"""Where the tables are: an Iceberg catalog, embedded in SQLite unless another one is named."""
+"""The catalog of a lake's tables: embedded in SQLite, unless another one is named."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ __all__ = ["JOURNALS", "LakeCatalog", "as_lake_errors"]
 #: The folder of journals in a lake's directory.
 JOURNALS = "journal"
 
-#: Says whether numbers of a table are decimals.
+#: The table property that says whether numbers are decimals.
 EXACT = "crypto-lakehouse.exact"
 
 _PROPERTIES = {
-    # Bounds of keys are only of use whole: all begin alike.
+    # Truncated bounds of keys would be useless, because all keys begin alike.
     "write.metadata.metrics.column.archive": "full",
     "write.metadata.metrics.column.symbol": "full",
     "write.metadata.delete-after-commit.enabled": "true",
@@ -45,10 +45,10 @@ _PROPERTIES = {
 
 @contextmanager
 def as_lake_errors(lake: str) -> Iterator[None]:
-    """Turn whatever a catalog or its storage raises into an error of ours.
+    """Convert the exceptions of a catalog and its storage to `LakeError`.
 
     Raises:
-        LakeError: In place of anything that is no error of ours already.
+        LakeError: Instead of any exception that is not a `LakehouseError`.
     """
     try:
         yield
@@ -63,13 +63,13 @@ class LakeCatalog:
     """The tables of one lake.
 
     Args:
-        root: The lake's own directory; the embedded catalog and its warehouse lie in it.
+        root: The lake's directory, with the embedded catalog and its warehouse.
         name: A catalog of pyiceberg's configuration (`~/.pyiceberg.yaml`, `PYICEBERG_CATALOG__*`)
-            to use in place of the embedded one: REST, Glue, Hive, SQL.
-        create: Whether to make the directory where there is none.
+            to use instead of the embedded one: REST, Glue, Hive, SQL.
+        create: Whether to create the directory if it does not exist.
 
     Raises:
-        LakeError: There is no lake and none is to be made, or the catalog cannot be reached.
+        LakeError: There is no lake and `create` is false, or the catalog cannot be reached.
     """
 
     def __init__(self, root: Path, name: str | None = None, *, create: bool = False) -> None:
@@ -79,7 +79,7 @@ class LakeCatalog:
             root.mkdir(parents=True, exist_ok=True)
         elif not (root / "catalog.db").is_file() and name is None:
             raise LakeError(
-                str(root), "there is none here yet; `crypto-lakehouse ingest` makes one"
+                str(root), "there is no lake here yet; `crypto-lakehouse ingest` creates one"
             )
         with as_lake_errors(str(root)):
             self.catalog = self._open()
@@ -106,23 +106,23 @@ class LakeCatalog:
             return load_catalog(name)
         except Exception as error:
             reason = (
-                f"catalog `{name}` cannot be opened: {error}; it is described in ~/.pyiceberg.yaml "
-                f"or by PYICEBERG_CATALOG__{name.upper()}__URI and the like"
+                f"catalog `{name}` cannot be opened: {error}; define it in ~/.pyiceberg.yaml, or "
+                f"with PYICEBERG_CATALOG__{name.upper()}__URI and similar variables"
             )
             raise LakeError(str(self.root), reason) from error
 
     @property
     def is_shared(self) -> bool:
-        """Whether others may write to the tables: the lake's lock holds its own catalog alone."""
+        """Whether other machines may write to the tables, whatever the lake's lock says."""
         return self.name is not None
 
     def make_durable(self, files: Iterable[DataFile]) -> None:
-        """Let data files survive a power loss, before a commit names them."""
+        """Sync data files to disk, before a commit names them."""
         if not self.is_shared:
             sync_files(self.root.resolve(), [file.file_path for file in files])
 
     def close(self) -> None:
-        """Let go of the catalog's connections."""
+        """Close the catalog's connections."""
         close = getattr(self.catalog, "close", None)
         if close is not None:
             close()
@@ -130,7 +130,7 @@ class LakeCatalog:
             self._watch.close()
 
     def version(self) -> int | None:
-        """A number that changes when any table does; None where the catalog has no such number.
+        """A number that changes with every commit to any table; None for a shared catalog.
 
         Source: SQLite's `PRAGMA data_version`, which sees the commits of all other connections.
         """
@@ -154,7 +154,7 @@ class LakeCatalog:
         return sorted(found)
 
     def find(self, name: str) -> Table | None:
-        """A table as it is now, None where there is none of that name."""
+        """Load a table; None if it does not exist."""
         with as_lake_errors(str(self.root)):
             try:
                 return self.catalog.load_table(name)
@@ -162,10 +162,10 @@ class LakeCatalog:
                 return None
 
     def table_for(self, schema: TableSchema, *, exact: bool) -> Table:
-        """The table of a data type, made where there is none.
+        """Load the table of a data type, or create it.
 
         Raises:
-            LakeError: There is one, and its numbers are of the other kind.
+            LakeError: The table exists, and its numbers are of the other type.
         """
         table = self.find(schema.name)
         if table is None:
@@ -176,7 +176,7 @@ class LakeCatalog:
             )  # fmt: skip
         if (table.properties.get(EXACT) == "true") != exact:
             has, wants = ("decimals", "floats") if not exact else ("floats", "decimals")
-            reason = f"table `{schema.name}` has {has}, {wants} cannot be added: use another lake"
+            reason = f"table `{schema.name}` has {has}; {wants} cannot be added: use another lake"
             raise LakeError(str(self.root), reason)
         return table
 
@@ -188,7 +188,7 @@ class LakeCatalog:
         order: tuple[str, ...],
         properties: dict[str, str],
     ) -> Table:
-        """Make a table, or load the one that somebody else made meanwhile."""
+        """Create a table, or load it if another writer has just created it."""
         with as_lake_errors(str(self.root)):
             with suppress(NamespaceAlreadyExistsError):
                 self.catalog.create_namespace(name.partition(".")[0])

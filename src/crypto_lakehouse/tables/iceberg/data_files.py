@@ -1,4 +1,4 @@
-"""Data files of a table: their places and types, and what can be read of them."""
+"""Data files of a table: their locations and schemas, and how they are read."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ __all__ = [
     "written_schema",
 ]
 
-#: Columns that are the same for all rows of an archive.
+#: Columns that are constant within an archive.
 _REPEATING = ("symbol", "interval", "archive")
 
 
 @frozen
 class TableVersion:
-    """A table's schema and properties, which a thousand files have in common."""
+    """A version of a table's schema and properties, as a cache key that many files share."""
 
     uuid: str
     schema_id: int
@@ -41,7 +41,7 @@ class TableVersion:
 
     @classmethod
     def of(cls, table: Table) -> TableVersion:
-        """The version that a table is in."""
+        """The current version of a table."""
         known = table.metadata
         properties = frozenset(known.properties.items())
         return cls(str(known.table_uuid), known.current_schema_id, properties, table)
@@ -68,7 +68,7 @@ def _schema_for_writing(version: TableVersion) -> pa.Schema:
 
 
 def written_schema(schema: Schema) -> pa.Schema:
-    """The schema of tables given to the writer: what repeats for long comes as a dictionary."""
+    """The Arrow schema of rows for the writer; columns that repeat are dictionaries."""
     arrow = arrow_schema(schema)
     for name in _REPEATING:
         place = arrow.get_field_index(name)
@@ -85,7 +85,7 @@ def _repeating_in(schema: pa.Schema) -> list[str]:
 def rows_without(
     table: Table, location: str, archives: frozenset[str] = frozenset()
 ) -> Iterator[pa.Table]:
-    """Read a data file by row group, without the rows of some archives."""
+    """Read a data file row group by row group, without the rows of some archives."""
     schema = written_schema(table.schema())
     unwanted = pa.array(sorted(archives), pa.string())
     opened: Any = table.io.new_input(location).open()
@@ -100,7 +100,7 @@ def rows_without(
 
 
 def archives_in(table: Table, file: DataFile) -> frozenset[str]:
-    """Keys of the archives that a data file has rows of; only its column `archive` is read."""
+    """The keys of the archives with rows in a data file; only the column `archive` is read."""
     opened: Any = table.io.new_input(file.file_path).open()
     with opened as stream:
         column = pq.ParquetFile(stream, read_dictionary=["archive"]).read(columns=["archive"])
@@ -109,5 +109,5 @@ def archives_in(table: Table, file: DataFile) -> frozenset[str]:
 
 
 def partition_of(file: DataFile) -> tuple[Any, ...]:
-    """A data file's partition values."""
+    """The partition values of a data file."""
     return tuple(file.partition[place] for place in range(len(file.partition)))

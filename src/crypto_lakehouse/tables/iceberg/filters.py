@@ -1,4 +1,4 @@
-"""Iceberg's expressions, spelled so that a type checker understands them."""
+"""Iceberg expressions, with types that a type checker understands."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def among(column: str, values: Iterable[str]) -> expressions.BooleanExpression:
 
 
 def all_of(*parts: expressions.BooleanExpression) -> expressions.BooleanExpression:
-    """All of these."""
+    """All of the parts are true."""
     joined = ALWAYS
     for part in parts:
         joined = expressions.And(joined, part)

@@ -1,4 +1,4 @@
-"""The data files of a table as it is now, and which of them hold rows of given archives."""
+"""The current data files of a table, and those that hold rows of given archives."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ from crypto_lakehouse.tables.iceberg.filters import ALWAYS, among
 
 __all__ = ["files_holding", "live_files"]
 
-#: pyiceberg looks at bounds for no more values than these.
+#: pyiceberg does not compare bounds with more values than this.
 _MOST_SYMBOLS = 200
 
 
 def live_files(
     table: Table, row_filter: BooleanExpression = ALWAYS, snapshot_id: int | None = None
 ) -> Iterator[DataFile]:
-    """The table's data files that may have rows which pass a filter.
+    """The data files of a table that may have rows which match a filter.
 
     Args:
         table: The table.
-        row_filter: What rows are wanted.
-        snapshot_id: The version; None is the newest.
+        row_filter: The filter.
+        snapshot_id: The snapshot; None for the newest.
 
     Raises:
-        LakeError: Another program has added delete files, which are not understood here.
+        LakeError: Another program has added delete files, which are not supported.
     """
     for task in table.scan(row_filter=row_filter, snapshot_id=snapshot_id).plan_files():
         if task.delete_files:
             reason = (
-                f"`{'.'.join(table.name())}` has delete files of another program; "
-                "rewrite its data files with that program first"
+                f"`{'.'.join(table.name())}` has delete files of another program, which are not "
+                "supported; rewrite its data files with that program first"
             )
             raise LakeError(table.location(), reason)
         yield task.file
@@ -49,8 +49,8 @@ def files_holding(
 ) -> Iterator[tuple[DataFile, frozenset[str]]]:
     """The data files with rows of any of these archives, and the keys of those found in each.
 
-    One pass over the table's files; one is opened, for its column `archive` alone, only where its
-    bounds leave room for some key.
+    The table's files are listed once. A file is opened, for its column `archive` alone, only if its
+    bounds may include one of the keys.
     """
     wanted: dict[str, set[bytes]] = defaultdict(set)
     for archive in archives:

@@ -1,8 +1,8 @@
-"""Files of an embedded lake: inside the lake's directory, and durable before a commit names them.
+"""File access of an embedded lake: inside its directory, and synced before a commit.
 
-The catalog is a SQLite database, whose commits survive a power loss. What a commit names must
-survive it, too: metadata and manifests are synced as they are closed, and data files, of which
-there may be thousands, all at once before the commit.
+The catalog is a SQLite database, whose commits survive a power loss. The files that a commit names
+must survive it too: metadata and manifests are synced when they are closed, and data files, of
+which there may be thousands, all at once before the commit.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ DISK = Disk()
 
 
 class LocalIO(PyArrowFileIO):
-    """pyiceberg's files, of the local disk alone (its `py-io-impl`).
+    """pyiceberg's file access, restricted to the local disk (its `py-io-impl`).
 
     Raises:
-        LakeError: A file to be written would lie outside the lake's directory, as where a
-            symbolic link leads out of it.
+        LakeError: A file would be written outside the lake's directory, for example because of a
+            symbolic link.
     """
 
     def new_output(self, location: str) -> PyArrowFile:
-        """A file to be written; it is synced as it is closed."""
+        """A file to write; it is synced when it is closed."""
         path = self.parse_location(location, self.properties)[2]
         root = self.properties[LAKE_ROOT]
         check_inside(path, root)
@@ -51,12 +51,12 @@ class _DurableFile(PyArrowFile):
         return _DurableStream(super().create(overwrite), self._root, self._path)
 
     def create_unsynced(self) -> Any:
-        """A stream for who syncs it later, with others."""
+        """Open a stream that the caller syncs later, in a batch."""
         return super().create()
 
 
 class _DurableStream:
-    """A stream that is on the disk once it is closed."""
+    """A stream that is synced to disk when it is closed."""
 
     def __init__(self, stream: Any, root: str, path: str) -> None:
         self._stream = stream
@@ -90,7 +90,7 @@ def check_inside(path: str, root: str) -> None:
 
 
 def sync_files(root: Path, locations: Iterable[str]) -> None:
-    """Let data files survive a power loss, before something that does names them."""
+    """Sync data files to disk, before a commit names them."""
     paths = [path_of(location) for location in locations]
     if paths:
         DISK.sync(str(root), paths)

@@ -1,4 +1,4 @@
-"""Files in a table's folder that no snapshot of it knows."""
+"""Deletes orphan files: those in a table's folder that no snapshot refers to."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ __all__ = ["sweep_table"]
 
 
 def sweep_table(table: Table, *, before: datetime | None = None) -> list[str]:
-    """Delete what no snapshot refers to.
+    """Delete the files of a table that no snapshot refers to.
 
     Args:
-        table: The table, as it is now.
-        before: Only files that were last changed before; None where nobody else can be writing.
+        table: The table, in its current state.
+        before: Delete only files last changed before this time; None if no other writer exists.
 
     Returns:
         The paths deleted.
@@ -40,7 +40,7 @@ def sweep_table(table: Table, *, before: datetime | None = None) -> list[str]:
 def _changed_at(info: fs.FileInfo) -> datetime:
     changed = info.mtime
     if not isinstance(changed, datetime):
-        return datetime.now(UTC)  # a storage that does not say: never old enough
+        return datetime.now(UTC)  # the storage gives no time: never delete
     return changed if changed.tzinfo else changed.replace(tzinfo=UTC)
 
 

@@ -1,8 +1,9 @@
-"""One commit: data files come, and rows of archives that they replace go, at the same instant."""
+"""One commit: it adds data files and removes the rows of archives that they replace, atomically."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Self
 
 from attrs import frozen
@@ -12,8 +13,7 @@ from pyiceberg.table import Table, TableProperties
 
 from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.errors import LakeError, OvertakenError
-from crypto_lakehouse.tables.files.parquet_options import FileLayout
-from crypto_lakehouse.tables.files.partition_writer import PartitionWriter
+from crypto_lakehouse.tables.files.partition_writer import WriterFactory
 from crypto_lakehouse.tables.iceberg.data_files import partition_of, rows_without
 from crypto_lakehouse.tables.iceberg.live_files import files_holding
 
@@ -24,7 +24,7 @@ COMMIT = "crypto-lakehouse.commit"
 
 _TOOL = "crypto-lakehouse.version"
 
-#: How often a commit is tried where other writers are faster.
+#: How often a commit is tried while other writers commit first.
 _TRIES = 20
 _RETRIES = {
     TableProperties.COMMIT_NUM_RETRIES: str(_TRIES - 1),
@@ -35,32 +35,23 @@ _RETRIES = {
 
 @frozen
 class TableChange:
-    """Files that come and files that go."""
+    """The data files that a commit adds and removes."""
 
     added: tuple[DataFile, ...] = ()
     removed: tuple[DataFile, ...] = ()
 
 
-def plan_removal(
-    table: Table,
-    archives: Iterable[Archive],
-    *,
-    stem: str,
-    announce: Callable[[str], None],
-    layout: FileLayout,
-) -> TableChange:
-    """Find the files with rows of some archives, and write them anew without those rows.
+def plan_removal(files: WriterFactory, archives: Iterable[Archive]) -> TableChange:
+    """Find the files with rows of some archives, and rewrite them without those rows.
 
-    Files that have no other rows just go. Rows are read and written a row group at a time.
+    Files without other rows are removed. Rows are read and written one row group at a time.
     """
     added: list[DataFile] = []
-    found = [*files_holding(table, archives)]
+    found = [*files_holding(files.table, archives)]
     for number, (file, unwanted) in enumerate(found):
-        writer = PartitionWriter(
-            table, partition_of(file), f"{stem}-kept{number}", announce, layout
-        )
+        writer = files.open(partition_of(file), f"kept{number}")
         try:
-            for rows in rows_without(table, file.file_path, unwanted):
+            for rows in rows_without(files.table, file.file_path, unwanted):
                 writer.write(rows)
             added += writer.close()
         except BaseException:
@@ -77,52 +68,57 @@ def commit_change(
     tool_version: str,
     agrees: Callable[[Table], None] = lambda _table: None,
 ) -> None:
-    """Make a change visible, all of it at once.
+    """Commit a change atomically.
 
-    Where another writer was faster, the change goes on top of what that one made of the table, as
-    long as both go together.
+    If another writer committed first, the change is applied to the new state of the table, unless
+    the two conflict.
 
     Args:
-        table: The table as the change was made for.
-        change: What comes and goes.
-        commit: The commit's own name.
-        tool_version: Noted in the snapshot.
-        agrees: Looks at the table as another writer has left it; raises where the change does not
-            go together with that.
+        table: The table, in the state for which the change was planned.
+        change: The files to add and to remove.
+        commit: The commit's name.
+        tool_version: Recorded in the snapshot.
+        agrees: Called with the table after another writer's commit; must raise `OvertakenError`
+            if the change conflicts with it.
 
     Raises:
-        OvertakenError: A file that goes is gone already.
-        LakeError: The catalog has refused it all the time.
+        OvertakenError: A file to remove has already been removed, or `agrees` raised.
+        LakeError: The catalog refused every attempt.
     """
-    name = ".".join(table.name())
 
     def look(now: Table) -> None:
-        if not has_commit(now, commit):  # else it was made, and only the answer was lost
+        if not has_commit(now, commit):  # else the commit was made, and only the response was lost
             agrees(now)
 
+    with _commit_errors(table), _Watched.of(table, look).transaction() as transaction:
+        properties = {COMMIT: commit, _TOOL: tool_version}
+        update = transaction.update_snapshot(snapshot_properties=properties)
+        producer = update.overwrite() if change.removed else update.merge_append()
+        with producer:
+            for file in change.added:
+                producer.append_data_file(file)
+            for file in change.removed:
+                producer.delete_data_file(file)
+
+
+@contextmanager
+def _commit_errors(table: Table) -> Iterator[None]:
+    name = ".".join(table.name())
     try:
-        with _Watched.of(table, look).transaction() as transaction:
-            properties = {COMMIT: commit, _TOOL: tool_version}
-            update = transaction.update_snapshot(snapshot_properties=properties)
-            producer = update.overwrite() if change.removed else update.merge_append()
-            with producer:
-                for file in change.added:
-                    producer.append_data_file(file)
-                for file in change.removed:
-                    producer.delete_data_file(file)
+        yield
     except ValidationException as error:
-        reason = f"another run has changed `{name}` meanwhile; run it again"
+        reason = f"another run changed `{name}` at the same time; run the command again"
         raise OvertakenError(table.location(), reason) from error
     except CommitFailedException as error:
         reason = (
-            f"the catalog has refused to commit to `{name}` {_TRIES} times, at last: {error}; "
-            "run it again"
+            f"the catalog refused to commit to `{name}` {_TRIES} times, the last time with: "
+            f"{error}; run the command again"
         )
         raise LakeError(table.location(), reason) from error
 
 
 class _Watched(Table):
-    """A table that is looked at whenever pyiceberg puts a change on top of another writer's."""
+    """A table that calls `look` whenever pyiceberg rebases a change on another writer's commit."""
 
     look: Callable[[Table], None]
 
@@ -140,13 +136,13 @@ class _Watched(Table):
         try:
             self.look(self)
         except OvertakenError as error:
-            # This one lets pyiceberg clear away what it has written for the commit.
+            # On this exception pyiceberg deletes what it has written for the commit.
             raise ValidationException(str(error)) from error
         return self
 
 
 def has_commit(table: Table, commit: str) -> bool:
-    """Whether some snapshot of the table is that commit's."""
+    """Whether a snapshot of the table was made by this commit."""
     return any(
         snapshot.summary is not None
         and snapshot.summary.additional_properties.get(COMMIT) == commit

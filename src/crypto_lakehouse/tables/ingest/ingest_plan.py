@@ -1,7 +1,7 @@
-"""What an ingestion has to do: which archives are new, which replace others, which are covered.
+"""Plan an ingestion: which archives are new, which replace others, which are covered by others.
 
-A month's archive and the archives of its days hold the same rows. One of them gives them, so that
-no row is ever in a table twice.
+A monthly archive and the daily archives of that month hold the same rows. The rows are taken from
+one of the two, so no row is in a table twice.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
 
-from attrs import frozen
+from attrs import define, field, frozen
 
 from crypto_lakehouse.core.archive import Archive, Partition, Series
 from crypto_lakehouse.tables.ingest.overlaps import rank
@@ -27,17 +27,17 @@ _Month = tuple[Series, int, int]
 
 @frozen(kw_only=True)
 class IngestPlan:
-    """What is to be done for one table.
+    """What to do for one table.
 
     Attributes:
         ingest: Archives to read, sorted by series and period.
-        removals: Archives whose rows go once those of `ingest` come: the same ones in an older
-            version, and days of months.
+        removals: By key of an archive in `ingest`, the archives whose rows it replaces: its older
+            version, and the days of its month.
         unchanged: How many archives are in the table already, in this version.
-        covered: Archives of days whose month is in the table, or comes with this run, and of
-            months that are there under their better name.
-        held_back: Archives of months that have fewer rows than the days they would replace,
-            each with a sentence.
+        covered: Daily archives whose month is in the table or in this plan, and monthly archives
+            that are there under their padded name.
+        held_back: Monthly archives with fewer rows than the days that they would replace, each
+            with a sentence that says so.
     """
 
     ingest: tuple[Source, ...]
@@ -54,45 +54,63 @@ def plan_ingestion(
     *,
     again: bool = False,
 ) -> IngestPlan:
-    """Compare archives with what is in their table.
+    """Compare archives with the contents of their table.
 
     Args:
         sources: Archives of one table, in any order, each once.
         standings: How archives stand in the lake, by key.
-        count_rows: Called for a month's archive that would replace days in the table.
-        again: Whether to read archives once more that are in the table, or were refused.
+        count_rows: Called for a monthly archive that would replace days in the table.
+        again: Whether to ingest archives again that are in the table, or were refused.
     """
-    present = _present(standings)
-    best = {month: min(map(rank, archives)) for month, archives in present.items()}
-    wanted, covered, unchanged = [], [], 0
-    removals: dict[str, tuple[Archive, ...]] = {}
-    held_back: list[tuple[Source, str]] = []
+    planning = _Planning(standings, count_rows, again=again)
     for source in sorted(sources, key=lambda source: rank(source.archive)):
-        archive = source.archive
-        standing, month, own = standings.get(archive.key), _month(archive), rank(archive)
-        if standing and not again and standing.state in _SETTLED and _same(standing, source):
-            unchanged += 1
-            continue
-        if best.get(month, own) < own:
-            covered.append(archive)
-            continue
-        replaced = [each for each in present.get(month, ()) if rank(each) > own]
-        lost = _rows_lost(source, replaced, standings, count_rows)
-        if lost:
-            held_back.append((source, lost))
-            continue
-        if archive.partition is Partition.MONTHLY:
-            best[month] = own
-        wanted.append(source)
-        removals[archive.key] = (*_itself(archive, standing), *replaced)
-    wanted.sort(key=_order)
+        planning.add(source)
     return IngestPlan(
-        ingest=tuple(wanted),
-        removals=removals,
-        unchanged=unchanged,
-        covered=tuple(covered),
-        held_back=tuple(held_back),
+        ingest=tuple(sorted(planning.wanted, key=_order)),
+        removals=planning.removals,
+        unchanged=planning.unchanged,
+        covered=tuple(planning.covered),
+        held_back=tuple(planning.held_back),
     )
+
+
+@define
+class _Planning:
+    """Decides about one archive after another; those of the lowest rank must come first."""
+
+    standings: Mapping[str, Standing]
+    count_rows: RowCounter
+    again: bool = field(kw_only=True)
+    wanted: list[Source] = field(init=False, factory=list)
+    removals: dict[str, tuple[Archive, ...]] = field(init=False, factory=dict)
+    unchanged: int = field(init=False, default=0)
+    covered: list[Archive] = field(init=False, factory=list)
+    held_back: list[tuple[Source, str]] = field(init=False, factory=list)
+    _present: Mapping[_Month, list[Archive]] = field(init=False)
+    _best: dict[_Month, int] = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._present = _present(self.standings)
+        self._best = {month: min(map(rank, each)) for month, each in self._present.items()}
+
+    def add(self, source: Source) -> None:
+        archive = source.archive
+        standing, month, own = self.standings.get(archive.key), _month(archive), rank(archive)
+        if standing and not self.again and standing.state in _SETTLED and _same(standing, source):
+            self.unchanged += 1
+            return
+        if self._best.get(month, own) < own:
+            self.covered.append(archive)
+            return
+        replaced = [each for each in self._present.get(month, ()) if rank(each) > own]
+        lost = _rows_lost(source, replaced, self.standings, self.count_rows)
+        if lost:
+            self.held_back.append((source, lost))
+            return
+        if archive.partition is Partition.MONTHLY:
+            self._best[month] = own
+        self.wanted.append(source)
+        self.removals[archive.key] = (*_itself(archive, standing), *replaced)
 
 
 _SETTLED = frozenset({"ingested", "refused", "quarantined"})
@@ -131,9 +149,9 @@ def _rows_lost(
     standings: Mapping[str, Standing],
     count_rows: RowCounter,
 ) -> str:
-    """Why a month's archive must not replace its days; empty where it may.
+    """Why a monthly archive must not replace its days; empty if it may.
 
-    Months have been published with a part of their days (docs/archive-faults.md#partial-months).
+    Some months were published without some of their days (docs/archive-faults.md#partial-months).
     """
     days = [archive for archive in replaced if archive.partition is Partition.DAILY]
     if not days:
@@ -143,6 +161,6 @@ def _rows_lost(
     if comes >= there:
         return ""
     return (
-        f"the month's archive has {comes} rows and the {len(days)} days of it in the table "
-        f"have {there}: the days stay"
+        f"the monthly archive has {comes} rows, fewer than the {there} of its {len(days)} days "
+        "in the table: the days stay"
     )

@@ -1,8 +1,8 @@
-"""Bring archives into their tables: read, check, write, commit, and say which.
+"""Ingest archives into their tables: read, check, write, commit, and report each result.
 
-Series are the units of work: a worker reads the archives of some, in order, and closes each data
-file when its partition is over, so a run adds one file to a partition. What it wrote becomes
-visible in one commit for many archives, together with the removal of what they replace.
+Work is divided by series: a worker reads the archives of a few series in order, and closes each
+data file at the end of its partition, so a run adds one file per partition. One commit makes the
+rows of many archives visible, and removes the rows that they replace.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from pyiceberg.table import Table
 
 from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.tables.files.parquet_options import FileLayout
+from crypto_lakehouse.tables.files.partition_writer import WriterFactory
 from crypto_lakehouse.tables.files.series_writer import SeriesWriter, Written, work_items
 from crypto_lakehouse.tables.iceberg.catalog import JOURNALS, LakeCatalog, as_lake_errors
 from crypto_lakehouse.tables.ingest.ingest_plan import IngestPlan, plan_ingestion
@@ -36,21 +37,21 @@ from crypto_lakehouse.tables.schema.schemas import TableSchema
 
 __all__ = ["IngestSettings", "Ingested", "Ingestion"]
 
-#: A commit is made after so many archives, or so many bytes of data files.
+#: A commit is made after this many archives, or bytes of zips.
 _COMMIT_ARCHIVES = 20_000
 _COMMIT_BYTES = 4 << 30
 
-#: How often a run looks whether it is to give up while workers are busy, in seconds.
+#: Seconds between checks for cancellation while workers are busy.
 CHECKED_EVERY_S = 0.2
 
 
-class _GivenUpError(Exception):
-    """The run has ended meanwhile; seen by nobody."""
+class _CancelledError(Exception):
+    """The run has ended; raised in its workers, whose results are discarded."""
 
 
-def _give_up_when(ended: threading.Event) -> None:
+def _cancel_if(ended: threading.Event) -> None:
     if ended.is_set():
-        raise _GivenUpError
+        raise _CancelledError
 
 
 @frozen(kw_only=True)
@@ -58,11 +59,11 @@ class IngestSettings:
     """How archives are ingested.
 
     Attributes:
-        exact: Whether numbers become decimal(38, 18) in place of float64.
-        policies: What to do about findings, by check, where not the check's own default.
-        workers: Threads that read and write; the number of cores is a good one.
+        exact: Whether numbers become decimal(38, 18) instead of float64.
+        policies: What to do about findings, by check, if not the check's default.
+        workers: Threads that read and write; the number of cores is a good choice.
         layout: How data files are written.
-        again: Whether to read archives once more that are in the table in this version.
+        again: Whether to ingest archives again whose current version was ingested or refused.
         tool_version: Recorded with each archive.
     """
 
@@ -76,12 +77,12 @@ class IngestSettings:
 
 @frozen
 class Ingested:
-    """How one archive fared.
+    """The result for one archive.
 
     Attributes:
         state: `ingested`, `refused`, `quarantined` or `held_back`.
-        rows: Rows of it that are in the table now.
-        replaced: How many archives' rows went for it.
+        rows: Its rows that are in the table now.
+        replaced: How many archives had their rows replaced by it.
     """
 
     archive: Archive
@@ -94,13 +95,13 @@ class Ingested:
 
 @define
 class Ingestion:
-    """Ingests archives into one lake; the lake's lock is the caller's.
+    """Ingests archives into one lake; the caller must hold the lake's lock.
 
     Attributes:
         catalog: The lake's tables.
         settings: How to ingest.
-        tell: Told how each archive fared, once that is for good.
-        check: Called now and then; raises to give up.
+        tell: Called with each archive's result, once it is committed.
+        check: Called regularly; may raise to cancel.
     """
 
     catalog: LakeCatalog
@@ -109,13 +110,13 @@ class Ingestion:
     check: Callable[[], None] = lambda: None
 
     def plan(self, schema: TableSchema, sources: Iterable[Source]) -> IngestPlan:
-        """Compare archives of one table with what is in it."""
+        """Compare archives with the contents of their table."""
         with as_lake_errors(str(self.catalog.root)):
             known = standings(self.catalog.find(ARCHIVES), schema.name)
         return plan_ingestion(sources, known, count_rows, again=self.settings.again)
 
     def run(self, schema: TableSchema, plan: IngestPlan) -> None:
-        """Do what is planned for one table.
+        """Carry out the plan for one table.
 
         Raises:
             LakeError: The table cannot be written.
@@ -134,7 +135,7 @@ class Ingestion:
 
 
 def _until(items: Iterator[tuple[Source, ...]]) -> Iterator[tuple[Source, ...]]:
-    """As much work as one commit holds; text is two to five times the size of its data files."""
+    """Take the work of one commit from the items."""
     archives = size = 0
     for item in items:
         yield item
@@ -155,66 +156,62 @@ class _Commit:
     written: list[Written] = field(init=False, factory=list)
 
     def make(self, work: tuple[tuple[Source, ...], ...]) -> Table:
-        """Write, commit and record; return the table as it is then."""
+        """Write, commit and record; return the table after the commit."""
         folder = self.ingestion.catalog.root / JOURNALS
         journal = Journal(folder, self.name, self.schema.name)
+        files = WriterFactory(
+            table=self.table, layout=self.ingestion.settings.layout, stem=self.name,
+            announce=journal.announce,
+        )  # fmt: skip
         try:
-            self._write(work, journal)
-            rows = [*self._provenance()]
-            journal.intend(rows)
-            self._publication(journal).make()
-            record(self.ingestion.catalog, rows)
+            with journal:
+                self._write(work, files)
+                rows = [*self._provenance()]
+                journal.intend(rows)
+                self._publication(files).make()
+                record(self.ingestion.catalog, rows)
         except BaseException:
-            journal.close()
-            with suppress(Exception):  # where it cannot be done now, the next run does it
+            with suppress(Exception):  # if it fails now, the next run recovers
                 recover(self.ingestion.catalog)
             raise
-        journal.forget()
         for written in self.written:
-            self.ingestion.tell(self._told(written))
+            self.ingestion.tell(self._ingested(written))
         return self.ingestion.catalog.find(self.schema.name) or self.table
 
-    def _write(self, work: tuple[tuple[Source, ...], ...], journal: Journal) -> None:
+    def _write(self, work: tuple[tuple[Source, ...], ...], files: WriterFactory) -> None:
         settings, check = self.ingestion.settings, self.ingestion.check
         if settings.workers == 1 or len(work) == 1:
             for number, sources in enumerate(work):
-                self._take(*self._maker(number, sources, journal, check).run())
+                self._take(*self._writer(sources, files.named(number), check).run())
             return
         ended = threading.Event()
-        makers = (
-            self._maker(number, sources, journal, partial(_give_up_when, ended))
+        writers = (
+            self._writer(sources, files.named(number), partial(_cancel_if, ended))
             for number, sources in enumerate(work)
         )
         with ThreadPoolExecutor(settings.workers, "ingest") as pool:
-            under_way = {pool.submit(maker.run) for maker in islice(makers, settings.workers)}
+            under_way = {pool.submit(writer.run) for writer in islice(writers, settings.workers)}
             try:
                 while under_way:
                     check()
                     done, under_way = wait(under_way, CHECKED_EVERY_S, FIRST_COMPLETED)
                     for future in done:
                         self._take(*future.result())
-                    under_way |= {pool.submit(maker.run) for maker in islice(makers, len(done))}
+                    under_way |= {pool.submit(writer.run) for writer in islice(writers, len(done))}
             except BaseException:
                 ended.set()
                 raise
 
-    def _maker(
-        self,
-        number: int,
-        sources: tuple[Source, ...],
-        journal: Journal,
-        check: Callable[[], None],
+    def _writer(
+        self, sources: tuple[Source, ...], files: WriterFactory, check: Callable[[], None]
     ) -> SeriesWriter:
         settings = self.ingestion.settings
         return SeriesWriter(
             schema=self.schema,
-            table=self.table,
             sources=sources,
             exact=settings.exact,
             policies=settings.policies,
-            layout=settings.layout,
-            stem=f"{self.name}-{number}",
-            announce=journal.announce,
+            files=files,
             check=check,
             ahead=settings.workers > 1,
         )
@@ -223,19 +220,17 @@ class _Commit:
         self.files += files
         self.written += written
 
-    def _publication(self, journal: Journal) -> Publication:
-        settings, removals = self.ingestion.settings, self.plan.removals
-        brought = [each.source.archive for each in self.written if each.state == "ingested"]
+    def _publication(self, files: WriterFactory) -> Publication:
+        removals = self.plan.removals
+        added = [each.source.archive for each in self.written if each.state == "ingested"]
         return Publication(
             catalog=self.ingestion.catalog,
-            table=self.table,
             commit=self.name,
-            files=tuple(self.files),
-            brought=tuple(brought),
-            replaced=tuple(gone for each in brought for gone in removals.get(each.key, ())),
-            layout=settings.layout,
-            tool_version=settings.tool_version,
-            announce=journal.announce,
+            files=files,
+            written=tuple(self.files),
+            added=tuple(added),
+            replaced=tuple(gone for each in added for gone in removals.get(each.key, ())),
+            tool_version=self.ingestion.settings.tool_version,
             check=self.ingestion.check,
         )
 
@@ -245,7 +240,7 @@ class _Commit:
             key = written.source.archive.key
             replaced = self.plan.removals.get(key, ())
             if written.state != "ingested" and replaced:
-                continue  # what it would have replaced stays, and so does its provenance
+                continue  # the rows that it would have replaced stay, with their provenance
             yield provenance_row(
                 self.schema.name, written.state, written.source.sha256, written.rows,
                 written.quality, commit=self.name, tool_version=version,
@@ -258,7 +253,7 @@ class _Commit:
                         commit=self.name, tool_version=version,
                     )  # fmt: skip
 
-    def _told(self, written: Written) -> Ingested:
+    def _ingested(self, written: Written) -> Ingested:
         archive = written.source.archive
         ingested = written.state == "ingested"
         replaced = len(self.plan.removals.get(archive.key, ())) if ingested else 0

@@ -1,8 +1,8 @@
-"""What a run is about to leave in the warehouse, written down before it does.
+"""A write-ahead journal of the files and commits of a run.
 
-A file that a killed run had written and not committed is visible to no reader and belongs to
-nobody. The journal names each file before it is created and the provenance of each commit before
-it is made, so the next run can clear away the one and complete the other.
+A file that a killed run wrote and did not commit is visible to no reader. The journal names each
+file before it is created, and the provenance of each commit before it is made, so the next run
+can delete such files, or record the provenance if the commit was made.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import os
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from attrs import frozen
 
@@ -26,9 +26,11 @@ _SUFFIX = ".journal"
 class Journal:
     """The journal of one commit.
 
+    As a context manager it is deleted on success, and left to the next run after an exception.
+
     Args:
-        folder: Where journals lie; made where it is missing.
-        commit: The commit's own name.
+        folder: The folder of journals; created if missing.
+        commit: The commit's name.
         table: The table's full name.
     """
 
@@ -40,15 +42,24 @@ class Journal:
         self._file = self._path.open("x", encoding="utf-8")
         self._lock = threading.Lock()
         self._write({"commit": commit, "table": table})
-        # So that what is left after a power loss is known to be left.
+        # The journal must survive a power loss that files survive.
         DISK.sync(str(folder.parent), [str(self._path)])
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_error: object) -> None:
+        if kind is None:
+            self.forget()
+        else:
+            self.close()
+
     def announce(self, location: str) -> None:
-        """Write down a file that is about to be created."""
+        """Record a file that is about to be created."""
         self._write({"file": location})
 
     def intend(self, provenance: Iterable[Mapping[str, Any]]) -> None:
-        """Write down, durably, what is to be recorded once the commit is made."""
+        """Record, durably, the provenance to write once the commit is made."""
         self._write({"provenance": list(provenance)})
         os.fsync(self._file.fileno())
 
@@ -63,18 +74,18 @@ class Journal:
         self._file.close()
 
     def forget(self) -> None:
-        """All is done, or cleared away: nothing is left to do."""
+        """Delete the journal: nothing is left to do."""
         self._file.close()
         self._path.unlink(missing_ok=True)
 
 
 @frozen
 class Leftover:
-    """What a run that was ended left.
+    """What a killed run left behind.
 
     Attributes:
         path: Its journal.
-        commit: The commit's name, empty where nothing was written yet.
+        commit: The commit's name; empty if nothing was written yet.
         table: The table's full name.
         files: Data files that may exist.
         provenance: What to record if the commit was made.
@@ -88,7 +99,7 @@ class Leftover:
 
 
 def leftovers(folder: Path) -> Iterator[Leftover]:
-    """Read the journals of runs that were ended; only for who holds the lake's lock."""
+    """Read the journals of killed runs; the caller must hold the lake's lock."""
     for path in sorted(folder.glob(f"*{_SUFFIX}")):
         yield _read(path)
 
@@ -101,7 +112,7 @@ def _read(path: Path) -> Leftover:
         try:
             entry = json.loads(line)
         except ValueError:
-            break  # the line at which the run was ended: nothing was done about it yet
+            break  # the run was killed while it wrote this line, and had not acted on it
         if "file" in entry:
             files.append(entry["file"])
         elif "provenance" in entry:

@@ -1,9 +1,9 @@
-"""Archives that hold the same rows: a month's, and those of its days.
+"""Archives that hold the same rows: a monthly archive, and the daily archives of that month.
 
-Days stay published beside their month (docs/archive.md#days-beside-months), and a few months lie
-there under two names, `2020-08` and the stray `2020-8` (docs/archive.md#stray-keys,
-binance-public-data#469). One of them gives the rows: the month before its days, the padded name
-before the stray one.
+Days stay published beside their month (docs/archive.md#days-beside-months), and a few months are
+published under two names, `2020-08` and the stray `2020-8` (docs/archive.md#stray-keys,
+binance-public-data#469). The rows are taken from one of them: the month is preferred to its days,
+and the padded name to the stray one.
 """
 
 from __future__ import annotations
@@ -19,24 +19,24 @@ __all__ = ["above", "below", "overlapping", "rank"]
 
 
 def rank(archive: Archive) -> int:
-    """Whose rows are taken where several archives have them: the lowest."""
+    """The rank of an archive; rows in several archives are taken from the lowest rank."""
     if archive.partition is Partition.DAILY:
         return 2
     return 0 if archive.period.padded else 1
 
 
 def above(archive: Archive) -> Iterator[Archive]:
-    """The archives that take its place wherever they are."""
+    """The archives that are preferred to this one."""
     return (each for each in overlapping(archive) if rank(each) < rank(archive))
 
 
 def below(archive: Archive) -> Iterator[Archive]:
-    """The archives whose place it takes."""
+    """The archives to which this one is preferred."""
     return (each for each in overlapping(archive) if rank(each) > rank(archive))
 
 
 def overlapping(archive: Archive) -> Iterator[Archive]:
-    """Every archive that may hold rows of this one, itself among them."""
+    """Every archive that may hold the same rows, including this one."""
     month = Period.month(archive.period.first_day)
     yield evolve(archive, period=month)
     if month.first_day.month <= 9:

@@ -1,8 +1,8 @@
-"""Plain Parquet files in folders named after partitions, for those who want no catalog.
+"""Plain Parquet files in folders named after partitions, without a catalog.
 
 One archive is one file: `spot/klines/interval=1m/symbol=BTCUSDT/BTCUSDT-1m-2024-01.parquet`. It
-takes its final name when it is whole, so a reader sees old rows or new ones. The file itself says
-which version of which archive it was made of, and a month's file takes the place of its days'.
+gets its final name when it is complete, so a reader sees either the old or the new rows. The
+file's metadata names the version of the archive, and a month's file replaces those of its days.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ class PlainParquet:
     Attributes:
         root: The folder.
         settings: How to ingest.
-        tell: Told how each archive fared.
-        check: Called between archives; raises to give up.
+        tell: Called with each archive's result.
+        check: Called between archives; may raise to cancel.
     """
 
     root: Path
@@ -58,10 +58,10 @@ class PlainParquet:
         """Write archives of one table.
 
         Returns:
-            How many are there already, and how many are covered by their month's file.
+            How many archives are unchanged, and how many are covered by their month's file.
         """
         unchanged = covered = 0
-        # Months first: the days of one that is refused are wanted.
+        # Months first: if a month is refused, its days are needed.
         for _, wave in groupby(sorted(sources, key=_rank), key=_rank):
             same_rank = list(wave)
             wanted = [each for each in same_rank if not self._is_covered(schema, each.archive)]
@@ -80,7 +80,7 @@ class PlainParquet:
         return len(sources) - len(wanted)
 
     def path(self, schema: TableSchema, archive: Archive) -> Path:
-        """Where an archive's file is."""
+        """The path of an archive's file."""
         folder = self.root / schema.namespace / schema.table
         if archive.interval:
             folder /= f"interval={archive.interval}"

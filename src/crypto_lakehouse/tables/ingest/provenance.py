@@ -1,7 +1,7 @@
-"""The table `lakehouse.archives`: which archive, in which version, gave which rows.
+"""The table `lakehouse.archives`: the state of each archive in the lake, and its history.
 
-Rows are only ever added: the newest of an archive says how it stands, those before are its
-history. A row's `archive` is the key by which data tables are joined.
+Rows are only added: the newest row of an archive is its current state, older rows are its history.
+The column `archive` is the key by which data tables are joined.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ __all__ = ["ARCHIVES", "Standing", "provenance_row", "record", "standings"]
 ARCHIVES = "lakehouse.archives"
 
 #: - ingested: its rows are in the table;
-#: - superseded: those of the month's archive are; - refused: it cannot be read;
-#: - quarantined: a check with that policy found something.
+#: - superseded: the rows of its month's archive are; - refused: it cannot be read;
+#: - quarantined: a check with the policy `quarantine` found bad rows.
 STATES = ("ingested", "superseded", "refused", "quarantined")
 
 _FIELDS = (
@@ -61,12 +61,12 @@ _SCHEMA = Schema(
 
 @frozen
 class Standing:
-    """How an archive stands in the lake.
+    """The state of an archive in the lake.
 
     Attributes:
         state: One of `STATES`.
         sha256: Digest of the version that was read.
-        rows: Rows of it in the table.
+        rows: How many of its rows are in the table.
     """
 
     state: str
@@ -84,7 +84,7 @@ def provenance_row(
     commit: str,
     tool_version: str,
 ) -> dict[str, Any]:
-    """One archive's row, of values that JSON can hold too."""
+    """Make the row of one archive, with values that JSON can represent."""
     findings = [
         {"check": each.check, "severity": str(each.severity), "rows": each.rows,
          "sentence": each.sentence, "policy": str(each.policy), "source": each.source}
@@ -113,7 +113,7 @@ def provenance_row(
 
 
 def record(catalog: LakeCatalog, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Add rows, in one commit."""
+    """Append rows, in one commit."""
     plain = [_with_times(row) for row in rows]
     if not plain:
         return
@@ -130,7 +130,7 @@ def _with_times(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def standings(archives: Table | None, table: str) -> dict[str, Standing]:
-    """How every archive of a table stands, by key."""
+    """The state of every archive of a table, by key."""
     if archives is None:
         return {}
     found = archives.scan(

@@ -1,21 +1,21 @@
-"""The end of an ingestion: what it wrote takes the place of what it replaces, once and for all.
+"""The end of an ingestion: one commit adds the new rows and removes those that they replace.
 
-A lake's lock keeps other runs out of its own catalog. Into a catalog that machines share others
-write at the same time, so there the table itself is looked at before a commit: no archive's rows
-may come into it twice.
+The lake's lock keeps other runs out of the embedded catalog. Other machines may write to a shared
+catalog at the same time, so the table itself is inspected before each commit: the rows of an
+archive must not be added twice.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from attrs import define
+from attrs import define, evolve
 from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
 
 from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.errors import LakeError, OvertakenError
-from crypto_lakehouse.tables.files.parquet_options import FileLayout
+from crypto_lakehouse.tables.files.partition_writer import WriterFactory
 from crypto_lakehouse.tables.iceberg.catalog import LakeCatalog
 from crypto_lakehouse.tables.iceberg.live_files import files_holding
 from crypto_lakehouse.tables.ingest.commits import TableChange, commit_change, plan_removal
@@ -23,7 +23,7 @@ from crypto_lakehouse.tables.ingest.overlaps import overlapping
 
 __all__ = ["Publication"]
 
-#: How often a commit is made anew for what other writers have made of the table.
+#: How often a commit is planned again after other writers have changed the table.
 _TRIES = 10
 
 
@@ -33,38 +33,39 @@ class Publication:
 
     Attributes:
         catalog: The lake's tables.
-        table: The table.
-        commit: The commit's own name.
-        files: Data files with the rows of the archives brought.
-        brought: The archives whose rows come.
-        replaced: The archives whose rows go.
-        layout: How files are written that lose some of their rows.
-        tool_version: Noted in the snapshot.
-        announce: Told of each file before it is created.
-        check: Called between tries; raises to give up.
+        commit: The commit's name.
+        files: Rewrites the data files that lose some of their rows.
+        written: Data files with the rows of the added archives.
+        added: The archives whose rows are added.
+        replaced: The archives whose rows are removed.
+        tool_version: Recorded in the snapshot.
+        check: Called between attempts; may raise to cancel.
     """
 
     catalog: LakeCatalog
-    table: Table
     commit: str
-    files: tuple[DataFile, ...]
-    brought: tuple[Archive, ...]
+    files: WriterFactory
+    written: tuple[DataFile, ...]
+    added: tuple[Archive, ...]
     replaced: tuple[Archive, ...]
-    layout: FileLayout
     tool_version: str
-    announce: Callable[[str], None]
     check: Callable[[], None]
 
+    @property
+    def table(self) -> Table:
+        """The table, as this publication last loaded it."""
+        return self.files.table
+
     def make(self) -> None:
-        """Commit, and begin anew where another writer came first.
+        """Commit, and plan the commit again if another writer committed first.
 
         Raises:
-            LakeError: Another run has brought in what does not go together with this.
-            OvertakenError: Other writers came first every time.
+            LakeError: Another run added rows that conflict with these.
+            OvertakenError: Other writers committed first in every attempt.
         """
         for number in range(1, _TRIES + 1):
             removal = self._removal(number)
-            change = TableChange((*self.files, *removal.added), removal.removed)
+            change = TableChange((*self.written, *removal.added), removal.removed)
             if not change.added and not change.removed:
                 return
             self.catalog.make_durable(change.added)
@@ -79,31 +80,29 @@ class Publication:
                 self.check()
                 for file in removal.added:
                     self.table.io.delete(file.file_path)
-                self.table = self.catalog.catalog.load_table(self.table.name())
+                table = self.catalog.catalog.load_table(self.table.name())
+                self.files = evolve(self.files, table=table)
             else:
                 return
 
     def _removal(self, number: int) -> TableChange:
         gone = {archive.key: archive for archive in self.replaced}
         if self.catalog.is_shared:
-            # Rows of a run that was ended elsewhere are in the table and in no provenance.
-            gone |= {archive.key: archive for archive in self.brought}
+            # A run that was killed on another machine may have left rows without provenance.
+            gone |= {archive.key: archive for archive in self.added}
             self._refuse_rivals(frozenset(gone))
-        return plan_removal(
-            self.table, gone.values(), stem=f"{self.commit}-{number}", announce=self.announce,
-            layout=self.layout,
-        )  # fmt: skip
+        return plan_removal(self.files.named(number), gone.values())
 
     def _rivals(self) -> Iterator[Archive]:
-        return (rival for archive in self.brought for rival in overlapping(archive))
+        return (rival for archive in self.added for rival in overlapping(archive))
 
     def _refuse_rivals(self, gone: frozenset[str]) -> None:
         rivals = (rival for rival in self._rivals() if rival.key not in gone)
         for _, held in files_holding(self.table, rivals):
             reason = (
-                f"another run has brought `{min(held)}` into `{'.'.join(self.table.name())}` "
-                "meanwhile, and nothing of this commit is in the table: run it again (where that "
-                "run was ended on another machine, first there)"
+                f"another run added `{min(held)}` to `{'.'.join(self.table.name())}` at the same "
+                "time, so nothing was committed: run the command again (if the other run was "
+                "killed on another machine, run it there first)"
             )
             raise LakeError(str(self.catalog.root), reason)
 
@@ -113,7 +112,7 @@ class Publication:
         def agrees(table: Table) -> None:
             for file, held in files_holding(table, self._rivals()):
                 if file.file_path not in going:
-                    reason = f"another run has brought `{min(held)}` into it meanwhile"
+                    reason = f"another run added `{min(held)}` at the same time"
                     raise OvertakenError(table.location(), reason)
 
         return agrees

@@ -1,4 +1,4 @@
-"""Put in order what a run left that was ended in the middle."""
+"""Recovers the lake after a run was killed."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ __all__ = ["recover"]
 
 
 def recover(catalog: LakeCatalog) -> int:
-    """Complete commits that were made, clear away files of those that were not.
+    """Complete the commits that were made, and delete the files of those that were not.
 
-    Only for who holds the lake's lock.
+    The caller must hold the lake's lock.
 
     Returns:
-        How many runs were put in order.
+        How many runs were recovered.
     """
     count = 0
     for leftover in leftovers(catalog.root / JOURNALS):
-        _settle(catalog, leftover)
+        _recover_one(catalog, leftover)
         leftover.path.unlink(missing_ok=True)
         count += 1
     return count
 
 
-def _settle(catalog: LakeCatalog, leftover: Leftover) -> None:
+def _recover_one(catalog: LakeCatalog, leftover: Leftover) -> None:
     table = catalog.find(leftover.table) if leftover.table else None
     if table is None:
         return
@@ -50,7 +50,7 @@ def _settle(catalog: LakeCatalog, leftover: Leftover) -> None:
 def _was_made(table: Table, leftover: Leftover) -> bool:
     if has_commit(table, leftover.commit):
         return True
-    # Another machine may have let the snapshot expire; its files are the table's all the same.
+    # Another machine may have expired the snapshot; its files belong to the table all the same.
     return any(file.file_path in leftover.files for file in live_files(table))
 
 

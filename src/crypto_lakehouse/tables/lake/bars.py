@@ -1,7 +1,7 @@
-"""Bars made of trades, in SQL: any interval, or so much volume, or so many ticks.
+"""Bars made of trades, in SQL: by any interval, by volume, or by ticks.
 
-A bar of the published klines is rebuilt exactly: count, volumes and prices of the trades whose
-time lies in it. Source: docs/archive-rows.md#checks-across-types.
+Bars of a published interval equal the published klines exactly: count, volumes and prices.
+Source: docs/archive-rows.md#checks-across-types.
 """
 
 from __future__ import annotations
@@ -26,21 +26,23 @@ __all__ = ["bars_of", "bars_sql"]
 _INTERVAL = re.compile(r"(\d+)\s*(s|m|h|d|w|mo)")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks", "mo": "months"}
 
-#: Weeks of the archive begin on Monday; days, months and what divides a day, at the epoch.
+#: Weeks of the archive begin on Monday; all other intervals are counted from the epoch.
 _ORIGIN = {"w": "TIMESTAMPTZ '1970-01-05 00:00:00+00'"}
 
-_WORTH = "price * quantity"
+_VALUE = "price * quantity"
 
-#: A product has the digits of both factors; of 38, decimal(38, 18) times itself leaves two before
-#: the point. Prices and quantities are published with eight digits at most.
-_EXACT_WORTH = "CAST(price AS DECIMAL(38, 10)) * CAST(quantity AS DECIMAL(38, 8))"
+#: A product has the decimal places of both factors: decimal(38, 18) squared would leave two digits
+#: before the point. Prices and quantities are published with at most eight decimal places.
+_EXACT_VALUE = "CAST(price AS DECIMAL(38, 10)) * CAST(quantity AS DECIMAL(38, 8))"
 
 Source = Literal["trades", "aggTrades"]
+
+_SOURCES: dict[DataType, Source] = {DataType.TRADES: "trades", DataType.AGG_TRADES: "aggTrades"}
 
 
 @frozen
 class _Names:
-    """What the columns of a table of trades are called."""
+    """The column names of a table of trades, and expressions on them."""
 
     order: str
     time: str
@@ -53,8 +55,8 @@ def _names(market: Market, source: Source, *, exact: bool) -> _Names:
     if source == "trades":
         other = "base_qty" if market is Market.FUTURES_CM else "quote_qty"
         return _Names("id", "time", "qty", "1", other)
-    # An aggregate's trades have one price; coin-margined contracts state no worth in it.
-    other = "NULL" if market is Market.FUTURES_CM else _EXACT_WORTH if exact else _WORTH
+    # All trades of an aggregate have one price; those of coin-margined contracts give no value.
+    other = "NULL" if market is Market.FUTURES_CM else _EXACT_VALUE if exact else _VALUE
     count = "last_trade_id - first_trade_id + 1"
     return _Names("agg_trade_id", "transact_time", "quantity", count, other)
 
@@ -69,19 +71,19 @@ def bars_sql(
     ticks: int | None = None,
     exact: bool = False,
 ) -> str:
-    """The query that makes bars.
+    """The query that makes bars. Give exactly one of `interval`, `volume` and `ticks`.
 
     Args:
-        source: What to read from, a table or a view, of `kind`'s columns.
-        market: The market, whose columns differ.
+        source: The table or view to read from, with the columns of `kind`.
+        market: The market, on which the columns depend.
         kind: `trades` or `aggTrades`.
-        interval: Bars of a time, as `1m`, `90s`, `4h`, `1w`, `1mo`.
-        volume: Bars of so much volume: a bar ends with the trade that reaches the next multiple.
-        ticks: Bars of so many rows.
+        interval: The length of a bar: `1m`, `90s`, `4h`, `1w`, `1mo`, and so on.
+        volume: The volume of a bar, which ends with the trade that reaches the next multiple.
+        ticks: The number of rows in a bar.
         exact: Whether the numbers are decimals.
 
     Raises:
-        QueryError: None or several of the three are given, or one makes no sense.
+        QueryError: None or several of the three are given, or one is not valid.
     """
     names = _names(market, kind, exact=exact)
     bucket = _bucket(names, interval, volume, ticks)
@@ -103,23 +105,26 @@ FROM ordered GROUP BY symbol, bar ORDER BY symbol, min(n)"""
 def _bucket(names: _Names, interval: str | None, volume: float | None, ticks: int | None) -> str:
     given = [each for each in (interval, volume, ticks) if each is not None]
     if len(given) != 1:
-        raise QueryError("bars", "give one of interval, volume and ticks")
+        raise QueryError("bars", "give exactly one of interval, volume and ticks")
     window = f"OVER (PARTITION BY symbol ORDER BY {names.order})"
     if interval is not None:
         match = _INTERVAL.fullmatch(interval)
         if match is None or not int(match[1]):
-            raise QueryError("bars", f"`{interval}` is no interval; as 1m, 90s, 4h, 1d, 1w, 1mo")
+            raise QueryError(
+                "bars",
+                f"`{interval}` is not an interval; write 1m, 90s, 4h, 1d, 1w, 1mo or similar",
+            )
         length = f"INTERVAL '{int(match[1])} {_UNITS[match[2]]}'"
         origin = f", {_ORIGIN[match[2]]}" if match[2] in _ORIGIN else ""
         return f'time_bucket({length}, "{names.time}"{origin})'
     if ticks is not None:
         if ticks < 1:
-            raise QueryError("bars", f"{ticks} ticks make no bar")
+            raise QueryError("bars", f"ticks must be at least 1, not {ticks}")
         return f"(row_number() {window} - 1) // {int(ticks)}"
     if volume is None or not volume > 0:
-        raise QueryError("bars", f"a volume of {volume} makes no bar")
+        raise QueryError("bars", f"volume must be above 0, not {volume}")
     before = f"sum({names.quantity}) {window} - {names.quantity}"
-    # Sums of floats end a trifle below a multiple; prices and quantities have 8 digits.
+    # A sum of floats may be slightly below a multiple; quantities have 8 decimal places.
     return f"CAST(floor(({before}) / {float(volume)!r} + 1e-9) AS BIGINT)"
 
 
@@ -134,46 +139,37 @@ def bars_of(
     volume: float | None = None,
     ticks: int | None = None,
 ) -> duckdb.DuckDBPyRelation:
-    """Make bars of a lake's trades.
+    """Make bars of a lake's trades. Give exactly one of `interval`, `volume` and `ticks`.
 
     Args:
         lake: The lake.
         table: `spot.trades`, `futures_um.agg_trades`, and so on.
-        symbols: One symbol or several; each has bars of its own.
+        symbols: One symbol or several; bars are made for each.
         start: The first instant or day.
         end: The end, as in `Lake.scan`.
-        interval: The length of a bar; exactly one of these three is given.
+        interval: The length of a bar.
         volume: The volume of a bar.
-        ticks: The number of rows of a bar.
+        ticks: The number of rows in a bar.
 
     Returns:
-        A relation with the columns of klines; `last_time` is the time of the last trade in place
-        of `close_time`. For futures_cm `quote_volume` is of the base asset.
+        A relation with the columns of klines, but with `last_time`, the time of the last trade,
+        instead of `close_time`. For futures_cm, `quote_volume` is in the base asset.
 
     Raises:
-        QueryError: The table has no trades, or no bar can be made of them so.
+        QueryError: The table does not hold trades, or the arguments do not describe bars.
     """
     import duckdb
 
     schema = lake.schema(table)
-    kinds: dict[DataType, Source] = {
-        DataType.TRADES: "trades",
-        DataType.AGG_TRADES: "aggTrades",
-    }
-    if schema is None or schema.data_type not in kinds:
-        raise QueryError(table, "bars are made of trades or aggTrades")
-    kind = kinds[schema.data_type]
+    if schema is None or schema.data_type not in _SOURCES:
+        raise QueryError(table, "bars are made of tables of trades or aggTrades only")
+    exact = lake.table(table).properties.get(EXACT) == "true"
     query = bars_sql(
-        "trades_wanted",
-        schema.market,
-        kind,
-        interval=interval,
-        volume=volume,
-        ticks=ticks,
-        exact=lake.table(table).properties.get(EXACT) == "true",
-    )
+        "selected_trades", schema.market, _SOURCES[schema.data_type],
+        interval=interval, volume=volume, ticks=ticks, exact=exact,
+    )  # fmt: skip
     connection = duckdb.connect()
     connection.execute("SET TimeZone = 'UTC'")
     scan = lake.scan(table, symbols=symbols, start=start, end=end)
-    relation: duckdb.DuckDBPyRelation = scan.duckdb(connection).query("trades_wanted", query)
+    relation: duckdb.DuckDBPyRelation = scan.duckdb(connection).query("selected_trades", query)
     return relation

@@ -1,4 +1,4 @@
-"""The lake as Python uses it: open, look, scan, ask."""
+"""The Python interface of a lake: open it, list its tables, scan them, query them."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ class LakeSnapshot:
 
     Attributes:
         at: When it was made.
-        rows: Rows of the whole table then.
-        files: Data files then.
-        added, removed: Rows that came and went with it.
-        commit: The run's commit, as in `lakehouse.archives`; empty for other programs' snapshots.
+        rows: Rows of the whole table in this snapshot.
+        files: Data files of the whole table in this snapshot.
+        added, removed: Rows that it added and removed.
+        commit: The run's commit, as in `lakehouse.archives`; empty if another program made it.
     """
 
     snapshot_id: int
@@ -57,7 +57,7 @@ class LakeSnapshot:
 
 
 def lake_folder(path: str | os.PathLike[str]) -> Path:
-    """The lake's directory: the path itself where a catalog lies in it, else that of its output."""
+    """The directory of a lake: the path itself if it holds a catalog, else its lake folder."""
     root = Path(path)
     inside = root / LAKE_FOLDER
     return inside if not (root / "catalog.db").is_file() and inside.is_dir() else root
@@ -66,8 +66,8 @@ def lake_folder(path: str | os.PathLike[str]) -> Path:
 class Lake:
     """Tables of archives, for reading.
 
-    Use `Lake.open`. One lake may be used by several threads; each scan sees the newest snapshot
-    at the time it is made.
+    Use `Lake.open`. Threads may share a lake; each scan sees the snapshot that is the newest when
+    the scan is made.
 
     Example:
         >>> lake = Lake.open("data")  # doctest: +SKIP
@@ -88,15 +88,16 @@ class Lake:
 
         Args:
             path: An output directory, or the lake's own directory.
-            catalog: A catalog of pyiceberg's configuration to use in place of the embedded one.
+            catalog: The name of a catalog in pyiceberg's configuration, to use instead of the
+                embedded one.
 
         Raises:
-            LakeError: There is none, or its catalog cannot be reached.
+            LakeError: There is no lake, or its catalog cannot be reached.
         """
         return cls(LakeCatalog(lake_folder(path), catalog))
 
     def close(self) -> None:
-        """Let go of the catalog's connections."""
+        """Close the catalog's connections."""
         self.catalog.close()
 
     def __enter__(self) -> Self:
@@ -111,7 +112,7 @@ class Lake:
         return self.catalog.names()
 
     def schema(self, name: str) -> TableSchema | None:
-        """What a table's columns mean; None for tables of no data type."""
+        """The schema of a table; None for a table that is not of a data type."""
         return self._schemas.get(self.resolve(name))
 
     def resolve(self, name: str) -> str:
@@ -123,19 +124,21 @@ class Lake:
         return name
 
     def table(self, name: str) -> Table:
-        """The Iceberg table, as it is now.
+        """The Iceberg table, in its current state.
 
         Raises:
-            QueryError: There is none of that name; those there are are named.
+            QueryError: There is no such table; the message names the existing ones.
         """
         found = self._find(self.resolve(name))
         if found is None:
-            there = allowed_values(name, self.tables) if self.tables else "it has no table yet"
+            there = (
+                allowed_values(name, self.tables) if self.tables else "the lake has no table yet"
+            )
             raise QueryError(str(self.catalog.root), f"no table `{name}`; {there}")
         return found
 
     def _find(self, name: str) -> Table | None:
-        """Read a table's metadata only where something was committed since the last time."""
+        """Find a table; its metadata is read again only after a commit."""
         version = self.catalog.version()
         if version is None:
             return self.catalog.find(name)
@@ -165,60 +168,60 @@ class Lake:
         columns: Sequence[str] | None = None,
         as_of: Instant | None = None,
     ) -> Scan:
-        """Choose rows of one table.
+        """Select rows of one table.
 
         Args:
-            name: The table, as `spot.klines`.
-            symbols: One symbol or several; None is all.
-            interval: For the kline family; None is all.
-            start: The first instant, or the first day.
-            end: The first instant after the last, or the last day.
-            columns: Columns wanted; None is all but `archive`.
-            as_of: The table as it was then; a day stands for its end.
+            name: The table, for example `spot.klines`.
+            symbols: One symbol or several; None for all.
+            interval: The interval of klines; None for all.
+            start: The first instant or day.
+            end: The first instant after the selected ones, or the last selected day.
+            columns: The columns; None for all but `archive`.
+            as_of: Read the table as of this time; a day means the end of the day.
 
         Returns:
             A scan, to be read with Polars, Arrow or DuckDB.
 
         Raises:
-            QueryError: No such table, column or interval, or no snapshot of that time.
+            QueryError: There is no such table, column or interval, or no snapshot at `as_of`.
         """
-        resolved = self.resolve(name)
-        schema = self._schemas.get(resolved)
-        if schema is None:
-            raise QueryError(
-                name, f"not a table of a data type; {allowed_values(name, self._schemas)}"
-            )
-        if interval is not None and not schema.has_interval:
-            raise QueryError(name, "the table has no intervals")
-        if interval is not None and interval not in INTERVALS:
-            raise QueryError(
-                name, f"no interval `{interval}`; {allowed_values(interval, INTERVALS)}"
-            )
-        table = self.table(resolved)
+        schema = self._scanned_schema(name, interval)
+        table = self.table(schema.name)
         wanted = (symbols,) if isinstance(symbols, str) else tuple(symbols or ()) or None
         times = TimeRange.of(start, end)
         snapshot = self._snapshot(table, name, as_of)
-        known = [field.name for field in table.schema().fields]
         files = self._files(table, snapshot, wanted, interval)
         bounds = time_bounds(table, schema.time)
         return Scan(
-            resolved,
-            table,
-            tuple(file for file in files if times.overlaps(*bounds(file))),
-            wanted,
-            interval,
-            times,
-            schema.time,
-            chosen_columns(resolved, known, columns, {"archive": True}),
-            all(each in schema.partition for each in ("symbol", *_interval(schema))),
-            _totals(snapshot),
+            table=schema.name,
+            iceberg=table,
+            files=tuple(file for file in files if times.overlaps(*bounds(file))),
+            symbols=wanted,
+            interval=interval,
+            times=times,
+            time_column=schema.time,
+            columns=chosen_columns(table, columns),
+            exact=_has_exact_files(schema),
+            totals=_totals(snapshot),
         )
 
+    def _scanned_schema(self, name: str, interval: str | None) -> TableSchema:
+        schema = self.schema(name)
+        if schema is None:
+            reason = f"not a table of a data type; {allowed_values(name, self._schemas)}"
+            raise QueryError(name, reason)
+        if interval is not None and not schema.has_interval:
+            raise QueryError(name, "the table has no intervals; leave `interval` out")
+        if interval is not None and interval not in INTERVALS:
+            reason = f"no interval `{interval}`; {allowed_values(interval, INTERVALS)}"
+            raise QueryError(name, reason)
+        return schema
+
     def sql(self, query: str, *, as_of: Instant | None = None) -> duckdb.DuckDBPyRelation:
-        """Ask in SQL; tables are `spot.klines`, `lakehouse.archives`, and so on.
+        """Run SQL; tables are named `spot.klines`, `lakehouse.archives`, and so on.
 
         Raises:
-            QueryError: DuckDB does not understand it, or some table is not there.
+            QueryError: DuckDB rejects the query, or a table does not exist.
         """
         from crypto_lakehouse.tables.lake.sql import QuerySession
 
@@ -227,7 +230,7 @@ class Lake:
     def data_files(
         self, name: str, as_of: Instant | None = None
     ) -> tuple[Table, tuple[DataFile, ...]]:
-        """A table and all its data files, now or then."""
+        """A table and all its data files, now or as of a time."""
         table = self.table(name)
         return table, self._files(table, self._snapshot(table, name, as_of), None, None)
 
@@ -238,7 +241,7 @@ class Lake:
         assert until is not None  # noqa: S101 - an end was given
         found = table.snapshot_as_of_timestamp(int(until.timestamp() * 1000) - 1)
         if found is None:
-            raise QueryError(name, f"there was no snapshot of it at {until.isoformat()}")
+            raise QueryError(name, f"the table had no snapshot before {until.isoformat()}")
         return found
 
     def _files(
@@ -262,8 +265,10 @@ def _folded(name: str) -> str:
     return name.replace("_", "").lower()
 
 
-def _interval(schema: TableSchema) -> tuple[str, ...]:
-    return ("interval",) if schema.has_interval else ()
+def _has_exact_files(schema: TableSchema) -> bool:
+    """Whether each data file has rows of one symbol, and of one interval."""
+    named = ("symbol", "interval") if schema.has_interval else ("symbol",)
+    return all(each in schema.partition for each in named)
 
 
 def _filter(symbols: tuple[str, ...] | None, interval: str | None) -> BooleanExpression:

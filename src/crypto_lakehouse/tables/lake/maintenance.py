@@ -1,4 +1,4 @@
-"""Keep a lake in shape: fewer and sorted files, no old snapshots, no orphans."""
+"""Table maintenance: merge and sort files, expire old snapshots, delete orphan files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
 
 from crypto_lakehouse.tables.files.parquet_options import FileLayout
-from crypto_lakehouse.tables.files.partition_writer import PartitionWriter
+from crypto_lakehouse.tables.files.partition_writer import WriterFactory
 from crypto_lakehouse.tables.iceberg.catalog import JOURNALS, LakeCatalog, as_lake_errors
 from crypto_lakehouse.tables.iceberg.data_files import partition_of, rows_without
 from crypto_lakehouse.tables.iceberg.live_files import live_files
@@ -26,14 +26,14 @@ from crypto_lakehouse.tables.ingest.recovery import recover
 
 __all__ = ["Compacted", "compact", "expire", "sweep"]
 
-#: Rows of one partition that compaction may hold to sort them; a larger one is joined in the
-#: order of its files.
+#: The most rows of one partition that compaction sorts in memory; the files of a larger partition
+#: are concatenated in order.
 _SORTED_ROWS = 8_000_000
 
 
 @frozen
 class Compacted:
-    """What a compaction did to one table."""
+    """The result of compacting one table."""
 
     table: str
     files_before: int
@@ -44,9 +44,9 @@ class Compacted:
 def compact(
     catalog: LakeCatalog, name: str, *, tool_version: str, layout: FileLayout | None = None
 ) -> Compacted:
-    """Write the files of each partition that has several anew, as one, in the table's order.
+    """Merge the files of each partition that has several into one, in the table's order.
 
-    Only for who holds the lake's lock. Older snapshots keep their files until they expire.
+    The caller must hold the lake's lock. Older snapshots keep their files until they expire.
 
     Raises:
         LakeError: The table cannot be read or written.
@@ -61,44 +61,34 @@ def compact(
         before = sum(map(len, by_partition.values()))
         change = TableChange()
         if crowded:
-            change = _join(catalog, table, name, crowded, layout or FileLayout(), tool_version)
+            journal = Journal(catalog.root / JOURNALS, uuid.uuid4().hex, name)
+            files = WriterFactory(
+                table=table, layout=layout or FileLayout(), stem=journal.commit,
+                announce=journal.announce,
+            )  # fmt: skip
+            with journal:
+                change = _join(files, crowded)
+                catalog.make_durable(change.added)
+                journal.intend(())
+                commit_change(table, change, commit=journal.commit, tool_version=tool_version)
         after = before - len(change.removed) + len(change.added)
         return Compacted(name, before, after, sum(each.record_count for each in change.added))
 
 
-def _join(
-    catalog: LakeCatalog,
-    table: Table,
-    name: str,
-    crowded: dict[tuple[Any, ...], list[DataFile]],
-    layout: FileLayout,
-    tool_version: str,
-) -> TableChange:
-    commit = uuid.uuid4().hex
-    journal = Journal(catalog.root / JOURNALS, commit, name)
+def _join(files: WriterFactory, crowded: dict[tuple[Any, ...], list[DataFile]]) -> TableChange:
     added: list[DataFile] = []
     removed: list[DataFile] = []
-    try:
-        for number, (partition, files) in enumerate(crowded.items()):
-            stem = f"{commit}-compacted{number}"
-            writer = PartitionWriter(table, partition, stem, journal.announce, layout)
-            for rows in _sorted(table, files):
-                writer.write(rows)
-            added += writer.close()
-            removed += files
-        change = TableChange(tuple(added), tuple(removed))
-        catalog.make_durable(added)
-        journal.intend(())
-        commit_change(table, change, commit=commit, tool_version=tool_version)
-    except BaseException:
-        journal.close()
-        raise
-    journal.forget()
-    return change
+    for number, (partition, old) in enumerate(crowded.items()):
+        writer = files.open(partition, f"compacted{number}")
+        for rows in _sorted(files.table, old):
+            writer.write(rows)
+        added += writer.close()
+        removed += old
+    return TableChange(tuple(added), tuple(removed))
 
 
 def _sorted(table: Table, files: list[DataFile]) -> Iterator[pa.Table]:
-    """Rows of a partition's files in the table's order, as far as memory allows."""
+    """Read the rows of a partition's files, in the table's order if they fit in memory."""
     order = [table.schema().find_column_name(each.source_id) for each in table.sort_order().fields]
     files = sorted(files, key=lambda file: sorted((file.lower_bounds or {}).items()))
     if sum(file.record_count for file in files) > _SORTED_ROWS:
@@ -115,7 +105,7 @@ def _sorted(table: Table, files: list[DataFile]) -> Iterator[pa.Table]:
 
 
 def _plain(rows: pa.Table) -> pa.Table:
-    """With text in place of dictionaries, whose order is not that of their texts."""
+    """Decode dictionary columns, which Arrow would sort by index instead of by text."""
     for place, field in enumerate(rows.schema):
         if pa.types.is_dictionary(field.type):
             rows = rows.set_column(place, field.name, rows[field.name].cast(pa.string()))
@@ -123,12 +113,12 @@ def _plain(rows: pa.Table) -> pa.Table:
 
 
 def expire(catalog: LakeCatalog, name: str, *, before: datetime) -> int:
-    """Forget snapshots made before an instant, and delete the files that only they knew.
+    """Expire snapshots made before an instant, and delete the files that only they refer to.
 
-    The newest snapshot always stays. Only for who holds the lake's lock.
+    The newest snapshot always stays. The caller must hold the lake's lock.
 
     Returns:
-        How many snapshots were forgotten.
+        How many snapshots expired.
     """
     with as_lake_errors(str(catalog.root)):
         recover(catalog)
@@ -142,12 +132,12 @@ def expire(catalog: LakeCatalog, name: str, *, before: datetime) -> int:
 
 
 def sweep(catalog: LakeCatalog, name: str, *, before: datetime | None) -> list[str]:
-    """Delete files in a table's folder that no snapshot knows.
+    """Delete files in a table's folder that no snapshot refers to.
 
     Args:
         catalog: The lake's tables.
         name: The table.
-        before: Only files last changed before; None where nobody else can be writing.
+        before: Delete only files last changed before this time; None if no other writer exists.
     """
     with as_lake_errors(str(catalog.root)):
         recover(catalog)

@@ -1,12 +1,12 @@
-"""A scan of one table: which data files may have the rows wanted, and how they are read.
+"""A scan of one table: which data files may hold the selected rows, and how they are read.
 
-Files are chosen by the table's metadata alone: by partition, then by the bounds of their times.
-Parquet's own row groups are skipped by the engine that reads.
+Files are selected by the table's metadata alone: by partition, then by the bounds of their times.
+The engine that reads them skips row groups.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -30,17 +30,17 @@ __all__ = ["Pruning", "Scan", "TimeRange", "local_path"]
 _DAY = timedelta(days=1)
 _MICROSECOND = timedelta(microseconds=1)
 
-#: What a day or an instant may be given as.
+#: The types in which a day or an instant may be given.
 Instant = str | date | datetime
 
 
 @frozen
 class TimeRange:
-    """From an instant up to another one, which is not in it; None is open.
+    """A half-open range of time; None means unbounded.
 
     Attributes:
         start: The first instant.
-        end: The first instant after.
+        end: The first instant after the range.
     """
 
     start: datetime | None = None
@@ -48,26 +48,26 @@ class TimeRange:
 
     @classmethod
     def of(cls, start: Instant | None, end: Instant | None) -> TimeRange:
-        """Read two ends: an instant is itself, a day is all of it, in UTC.
+        """Make a range of two ends; a day is included whole, in UTC.
 
         Raises:
-            QueryError: A text is no ISO date or time, or the end comes first.
+            QueryError: A text is not an ISO date or time, or the end is not after the start.
         """
         first = None if start is None else _instant(start)
         last = None if end is None else _instant(end)
         if last is not None and _is_day(end):
             last += _DAY
         if first is not None and last is not None and first >= last:
-            raise QueryError("scan", f"the end `{end}` comes before the start `{start}`")
+            raise QueryError("scan", f"the end `{end}` is not after the start `{start}`")
         return cls(first, last)
 
     def overlaps(self, low: datetime, high: datetime) -> bool:
-        """Whether any instant from `low` to `high`, both included, is in it."""
+        """Whether the range has an instant from `low` to `high`, both inclusive."""
         after = self.start is None or high >= self.start
         return after and (self.end is None or low < self.end)
 
     def holds(self, low: datetime, high: datetime) -> bool:
-        """Whether all of them are."""
+        """Whether the range has every instant from `low` to `high`, both inclusive."""
         after = self.start is None or low >= self.start
         return after and (self.end is None or high < self.end)
 
@@ -92,7 +92,7 @@ def _instant(value: Instant) -> datetime:
 
 @frozen
 class Pruning:
-    """What a scan reads of what there is.
+    """How much of a table a scan reads.
 
     Attributes:
         files: Data files that are read.
@@ -115,21 +115,21 @@ class Pruning:
         )
 
 
-@frozen(eq=False)
+@frozen(eq=False, kw_only=True)
 class Scan:
-    """Rows of one table, not read yet.
+    """A lazy selection of rows of one table.
 
     Attributes:
         table: The table's full name.
         iceberg: The table.
-        files: The data files that may have such rows.
-        symbols: Symbols wanted, None for all; files have no others where `exact_symbols`.
-        interval: The interval wanted, likewise.
-        times: When.
-        time_column: The column that `times` is about.
-        columns: Columns wanted, in their order.
-        exact: Whether every file has rows of the wanted symbols and interval only.
-        totals: Files and rows of the snapshot.
+        files: The data files that may hold selected rows.
+        symbols: The selected symbols, None for all.
+        interval: The selected interval, None for all.
+        times: The selected times.
+        time_column: The column that `times` applies to.
+        columns: The selected columns, in order.
+        exact: Whether `files` hold no rows of other symbols and intervals.
+        totals: The numbers of files and rows in the snapshot.
     """
 
     table: str
@@ -145,18 +145,18 @@ class Scan:
 
     @property
     def pruning(self) -> Pruning:
-        """What is read of what there is."""
+        """How much of the table is read."""
         rows = sum(file.record_count for file in self.files)
         size = sum(file.file_size_in_bytes for file in self.files)
         return Pruning(len(self.files), self.totals[0], rows, self.totals[1], size)
 
     @property
     def paths(self) -> list[str]:
-        """The data files' places; paths where they are local, else URLs."""
+        """The locations of the data files: paths of local files, URLs of others."""
         return [local_path(file.file_path) for file in self.files]
 
     def polars(self) -> pl.LazyFrame:
-        """The rows as a Polars LazyFrame; what is done to it is pushed down into the files."""
+        """The rows as a Polars LazyFrame; Polars pushes filters and projections into the files."""
         if not self.files:
             return pl.LazyFrame(schema=pl.DataFrame(self._empty()).schema)
         if any("://" in path for path in self.paths):
@@ -171,10 +171,10 @@ class Scan:
         return frame.select(self.columns)
 
     def arrow(self, *, batch_rows: int = 1 << 17) -> pa.RecordBatchReader:
-        """The rows as a stream of Arrow batches; never all of them in memory.
+        """The rows as a stream of Arrow batches, in bounded memory.
 
         Args:
-            batch_rows: Rows of a batch at most.
+            batch_rows: The most rows in a batch.
         """
         scanner = self.dataset().scanner(
             columns=list(self.columns), filter=self._arrow_filter(), batch_size=batch_rows
@@ -182,7 +182,7 @@ class Scan:
         return scanner.to_reader()
 
     def duckdb(self, connection: duckdb.DuckDBPyConnection | None = None) -> Any:
-        """The rows as a DuckDB relation, of the given connection or of a new one."""
+        """The rows as a DuckDB relation, on the given connection or on a new one."""
         import duckdb
 
         connection = connection or duckdb.connect()
@@ -201,9 +201,9 @@ class Scan:
         return dataset_of(self.iceberg, [file.file_path for file in self.files])
 
     def _constants(self) -> dict[str, str]:
-        """Columns that are wanted and have one value in all files, as their partitions say.
+        """Selected columns that have the same value in all files, according to their partitions.
 
-        Half as many bytes again are read and made where they are read as text.
+        To read these columns as text would increase the bytes read and allocated by half.
         """
         spec = self.iceberg.spec()
         if any(file.spec_id != spec.spec_id for file in self.files):
@@ -223,7 +223,7 @@ class Scan:
         return arrow_schema(self.iceberg.schema()).empty_table().select(list(self.columns))
 
     def _bounded(self) -> bool:
-        """Whether some file has rows outside the times wanted."""
+        """Whether some file has rows outside the selected times."""
         bounds = time_bounds(self.iceberg, self.time_column)
         return any(not self.times.holds(*bounds(file)) for file in self.files)
 
@@ -273,7 +273,7 @@ class Scan:
 
 
 def time_bounds(table: Table, column: str) -> Any:
-    """What says the first and last time of a data file; wide open where it does not say."""
+    """Return a function that gives the first and last time of a data file, unbounded if unknown."""
     number = table.schema().find_field(column).field_id
     epoch = datetime(1970, 1, 1, tzinfo=UTC)
     ever = (datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC))
@@ -299,12 +299,12 @@ def _timestamp(when: datetime) -> str:
 
 
 def local_path(location: str) -> str:
-    """A local file's path; any other location as it is."""
+    """The path of a local file; any other location is returned unchanged."""
     return location.removeprefix("file://") if location.startswith("file://") else location
 
 
 def dataset_of(table: Table, locations: Sequence[str]) -> ds.Dataset:
-    """Data files of a table as an Arrow dataset."""
+    """An Arrow dataset of a table's data files."""
     schema = arrow_schema(table.schema())
     if not locations:
         return ds.dataset(schema.empty_table())
@@ -320,18 +320,17 @@ def _filesystem(table: Table, location: str) -> Any:
     return file_system_of(location, table.io)
 
 
-def chosen_columns(
-    table: str, known: Sequence[str], wanted: Sequence[str] | None, hidden: Mapping[str, bool]
-) -> tuple[str, ...]:
-    """The columns of a scan, checked.
+def chosen_columns(table: Table, wanted: Sequence[str] | None) -> tuple[str, ...]:
+    """The columns of a scan: those wanted, or all but `archive`.
 
     Raises:
-        QueryError: The table does not have one of them; all such are named.
+        QueryError: The table does not have some of them; the message names all of those.
     """
+    known = [field.name for field in table.schema().fields]
     if wanted is None:
-        return tuple(name for name in known if not hidden.get(name))
+        return tuple(name for name in known if name != "archive")
     unknown = [name for name in wanted if name not in known]
     if unknown:
-        has = ", ".join(known)
-        raise QueryError(table, f"no column {', '.join(map(repr, unknown))}; it has {has}")
+        name, has = ".".join(table.name()), ", ".join(known)
+        raise QueryError(name, f"no column {', '.join(map(repr, unknown))}; it has {has}")
     return tuple(wanted)

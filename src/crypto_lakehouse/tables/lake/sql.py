@@ -1,8 +1,8 @@
 """SQL over the lake: DuckDB in memory, with a view for each table.
 
 A view reads the data files of one snapshot. Their folders carry the partition's values, so DuckDB
-leaves files out by symbol and interval before it opens them, and row groups by their statistics.
-A session reads these files and nothing else: no other file, no network, nothing written.
+skips files by symbol and interval before it opens them, and row groups by their statistics.
+A session reads only these files: it has no access to other files or the network, and cannot write.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from crypto_lakehouse.tables.schema.table_types import arrow_schema
 
 __all__ = ["QueriedLake", "QuerySession"]
 
-#: What a session may do: read, and make things of its own in memory. All else could write files,
-#: the tables' own among them, or be a cover for it, as PREPARE is.
+#: Statements that a session may run: they read, or create objects in memory. All others could write
+#: files, including those of the tables, or hide such a statement, as PREPARE does.
 _ALLOWED = frozenset(
     {"SELECT", "CREATE", "CREATE_FUNC", "DROP", "INSERT", "UPDATE", "DELETE", "SET",
      "VARIABLE_SET", "PRAGMA", "TRANSACTION", "ANALYZE", "CALL", "MULTI"}
@@ -31,15 +31,15 @@ _ALLOWED = frozenset(
 
 _WRITING = re.compile(r"\b(copy|export|attach|prepare|execute|load|install)\b", re.IGNORECASE)
 
-#: The newest row of each archive; its history is a table of its own.
+#: All rows of the table of archives; the view of the archives has only the newest row of each.
 _HISTORY = "lakehouse.archive_history"
 
 
 class QueriedLake(Protocol):
-    """What a session needs of a lake.
+    """The part of a lake that a session uses.
 
     Attributes:
-        catalog: Where its tables are.
+        catalog: The lake's tables.
     """
 
     catalog: LakeCatalog
@@ -52,17 +52,17 @@ class QueriedLake(Protocol):
     def data_files(
         self, name: str, as_of: Instant | None = None
     ) -> tuple[Table, tuple[DataFile, ...]]:
-        """A table and all its data files, now or then."""
+        """A table and all its data files, now or as of a time."""
         ...
 
 
 class QuerySession:
-    """A DuckDB connection that knows the lake's tables.
+    """A DuckDB connection with views of the lake's tables.
 
     Args:
         lake: The lake.
-        as_of: Every table as it was then.
-        tables: The tables to have views of; None finds those that each query names.
+        as_of: Read every table as of this time.
+        tables: The tables to make views of; None for those that the queries name.
     """
 
     def __init__(
@@ -80,15 +80,15 @@ class QuerySession:
             self._view(name)
 
     def close(self) -> None:
-        """Close the connection; relations made of it are void."""
+        """Close the connection; its relations can no longer be used."""
         self.connection.close()
 
     def sql(self, query: str) -> duckdb.DuckDBPyRelation:
-        """Ask; the result is read as it is fetched. Other statements have an empty one.
+        """Run a query; its result is read lazily. The result of other statements is empty.
 
         Raises:
-            QueryError: DuckDB does not understand it, some table or column is not there, or it
-                is a statement that reads or writes files of its own.
+            QueryError: DuckDB rejects the query, a table or column does not exist, or the statement
+                would read or write files.
         """
         if not self._locked:
             folded = query.casefold()
@@ -109,7 +109,7 @@ class QuerySession:
         return reason
 
     def _lock(self) -> None:
-        """From now on the session reads the views' files only."""
+        """Restrict the session to the files of its views, for good."""
         paths = ", ".join(_quoted(path) for path in self._paths)
         self.connection.execute(f"SET allowed_paths = [{paths}]")
         self.connection.execute("SET enable_external_access = false")
@@ -154,7 +154,7 @@ class QuerySession:
 
 
 def _check_statement(kind: str, text: str) -> None:
-    # EXPLAIN ANALYZE does what it explains.
+    # EXPLAIN ANALYZE executes the statement.
     if kind == "EXPLAIN" and _WRITING.search(text):
         kind = "EXPLAIN of what writes"
     if kind != "EXPLAIN" and kind not in _ALLOWED:

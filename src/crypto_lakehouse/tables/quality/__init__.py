@@ -1,13 +1,15 @@
-"""Are the rows of an archive plausible, complete, and there once?
+"""Checks whether the rows of an archive are plausible, complete, and free of duplicates.
 
-1. `checks` declares the checks of each data type as Polars expressions that are true on bad rows.
-2. `inspector` runs all of them in one pass over a batch of many archives, and looks closer only
-   where one is true. The last row is carried over, so that a check sees across batches.
-3. `archive_checks` judges an archive as a whole: does it cover its period, how are rows labelled.
-4. `known_row_holes` tells holes that are known upstream from new ones.
+1. `checks` and `bar_checks` declare the checks of each data type, as Polars expressions that are
+   true on bad rows; `row_check` is one such check.
+2. `inspector` runs all of them in one pass over a batch of many archives, and looks for
+   details only if one is true. The last row is carried over, so that a check spans batches.
+3. `archive_checks` checks an archive as a whole: whether it covers its period, and how its rows are
+   labelled.
+4. `known_row_holes` distinguishes holes that are known upstream from new ones.
 
 `findings` is the result: severity, rows, and a verdict for each archive.
 
-A check reports and changes nothing. Whether bad rows are dropped, kept or refuse their archive is
-a policy of the caller. A check sees one archive at a time, and no other market.
+A check only reports. A policy of the caller decides whether bad rows are dropped or kept, or their
+archive is quarantined. A check sees one archive at a time.
 """

@@ -1,4 +1,4 @@
-"""Checks that look at an archive as a whole: does it cover its period, how are its rows labelled.
+"""Checks of an archive as a whole: whether it covers its period, and how its rows are labelled.
 
 Source: the checks in docs/archive-rows.md#data-types, and docs/archive-faults.md#wrong-content.
 """
@@ -34,7 +34,7 @@ _STEPS = {DataType.METRICS: 300, DataType.BVOL_INDEX: 1}
 
 @frozen
 class Found:
-    """What was found, before it is known what it is called in a report."""
+    """A finding of a check, before known holes and policies are applied."""
 
     check: str
     severity: Severity
@@ -47,7 +47,7 @@ class Found:
 
 @frozen
 class Span:
-    """What is known of an archive's rows when all were seen."""
+    """The number of rows in an archive, and their first and last time."""
 
     rows: int
     first: datetime | None
@@ -69,7 +69,7 @@ def bounds_of(period: Period) -> tuple[datetime, datetime]:
 
 
 def whole_findings(archive: Archive, span: Span) -> Iterator[Found]:
-    """What an archive's first and last rows, and their number, say."""
+    """Check an archive by its first and last row, and the number of rows."""
     if span.first is None or span.last is None:
         yield Found("coverage", Severity.WARNING, 0, "the archive has no row")
         return
@@ -85,11 +85,11 @@ def whole_findings(archive: Archive, span: Span) -> Iterator[Found]:
     length = timedelta(seconds=step)
     if first - start >= length:
         missing = (first - start) // length
-        sentence = f"{missing} rows are missing at the beginning: the first is at {_told(first)}"
+        sentence = f"{missing} rows are missing at the beginning: the first is at {_shown(first)}"
         yield Found("coverage", Severity.WARNING, missing, sentence, hole=(start, first))
     if end - last > length:
         missing = (end - last) // length - (0 if (end - last) % length else 1)
-        sentence = f"{missing} rows are missing at the end: the last is at {_told(last)}"
+        sentence = f"{missing} rows are missing at the end: the last is at {_shown(last)}"
         yield Found("coverage", Severity.WARNING, missing, sentence, hole=(last, end))
 
 
@@ -97,12 +97,12 @@ def _step_seconds(archive: Archive) -> int | None:
     if archive.data_type in _STEPS:
         return _STEPS[archive.data_type]
     step = step_of(archive)
-    # Weeks and three days lie across the months that archives are named after.
+    # Bars of a week or three days cross the boundaries of months, and so of archives.
     return None if step is None or archive.interval in {"3d", "1w"} else step // 1_000_000
 
 
 def _label(archive: Archive, span: Span) -> Iterator[Found]:
-    """Whether metrics carry the labels that their day's era has."""
+    """Check whether the rows of metrics are labelled as usual on their day."""
     if archive.market is not Market.FUTURES_UM or span.last is None or span.first is None:
         return
     _, end = bounds_of(archive.period)
@@ -119,7 +119,7 @@ def _label(archive: Archive, span: Span) -> Iterator[Found]:
 
 
 def band_findings(frame: pl.DataFrame) -> Iterator[Found]:
-    """What bands of the book's depth say together; the rows of one archive, or of a part."""
+    """Check the bands of book depth as a whole, in the rows of an archive or a part of it."""
     counts = frame.group_by("timestamp").len()["len"].value_counts(sort=True)
     odd = counts.filter(~pl.col("len").is_in(_BANDS))
     if odd.height:
@@ -148,11 +148,11 @@ def band_findings(frame: pl.DataFrame) -> Iterator[Found]:
 
 
 def doubled(frame: pl.DataFrame) -> pl.DataFrame:
-    """For each distinct row: `times` it stands in its archive (`_piece`), and `half` of that."""
+    """Count each distinct row of each archive (`_piece`), as `times`."""
     return frame.group_by(pl.all(), maintain_order=True).len("times")
 
 
-def _told(when: datetime) -> str:
+def _shown(when: datetime) -> str:
     return when.strftime("%Y-%m-%d %H:%M:%S")
 
 

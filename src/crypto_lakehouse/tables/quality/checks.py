@@ -1,9 +1,4 @@
-"""The checks of each data type, declared: what is bad, how much it matters, what to say.
-
-A check is a Polars expression that is true on bad rows. Besides the columns of its type it may
-use what `inspector` adds: `_step` (length of a bar in microseconds; NULL for months), `_origin`
-(where multiples of it begin), `_from` and `_to` (the archive's period), `_tick` (the archive's
-time unit, in microseconds), and `_first` (the first row of an archive, which has none before it).
+"""The checks of each data type: what is bad, how much it matters, and the sentence to report.
 
 Source: the checks in docs/archive-rows.md#data-types, and docs/archive-faults.md#wrong-content.
 """
@@ -13,166 +8,37 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import polars as pl
-from attrs import field, frozen
 
 from crypto_lakehouse.core.archive import DataType, Market
 from crypto_lakehouse.core.errors import ConfigurationError, Problem
 from crypto_lakehouse.core.messages import allowed_values
+from crypto_lakehouse.tables.quality.bar_checks import bar_checks, index_bar_checks
 from crypto_lakehouse.tables.quality.findings import Policy, Severity
+from crypto_lakehouse.tables.quality.row_check import (
+    MINUTE,
+    RowCheck,
+    id_continuity_check,
+    microseconds,
+    period_check,
+    step_of_column,
+    time_order_check,
+)
 from crypto_lakehouse.tables.schema.schemas import TableSchema
 
-__all__ = ["CHECK_NAMES", "Check", "checked_policies", "checks_of"]
+__all__ = ["CHECK_NAMES", "checked_policies", "checks_of"]
 
-_HOUR = 3_600_000_000
-_MINUTE = 60_000_000
-
-
-@frozen(kw_only=True)
-class Check:
-    """One check.
-
-    Attributes:
-        name: Its name; several types may have a check of one name.
-        severity: How much a finding matters.
-        bad: True on bad rows; NULL counts as good.
-        weight: How much a bad row counts, as the rows that are missing before it; None is one.
-        sentence: What is said; `{rows}` is the weight, `{example}` where it is first so.
-        policy: What is done about it where nothing else is configured.
-        is_hole: Whether it is about absent rows, which an outage of the venue may explain.
-        source: Where the defect is known from.
-    """
-
-    name: str
-    severity: Severity
-    bad: pl.Expr = field(eq=False)
-    sentence: str
-    weight: pl.Expr | None = field(default=None, eq=False)
-    policy: Policy = Policy.REPORT
-    is_hole: bool = False
-    source: str = ""
+_HOUR = 60 * MINUTE
 
 
-def _us(name: str) -> pl.Expr:
-    return pl.col(name).cast(pl.Int64)
-
-
-def _step(name: str) -> pl.Expr:
-    """What the column grew by since the row before; NULL on an archive's first row."""
-    value = _us(name)
-    return pl.when(~pl.col("_first")).then(value - value.shift(1))
-
-
-def _period(time: str, *, end_included: bool = False) -> Check:
-    when = _us(time)
-    after = when > pl.col("_to") if end_included else when >= pl.col("_to")
-    return Check(
-        name="period",
-        severity=Severity.ERROR,
-        bad=(when < pl.col("_from")) | after,
-        sentence="{rows} rows lie outside the period that the archive is named after, as {example}",
-    )
-
-
-def _time_order(time: str) -> Check:
-    return Check(
-        name="time_order",
-        severity=Severity.WARNING,
-        bad=_step(time) < 0,
-        sentence="{rows} rows are earlier than the row before them, in the order of ids, "
-        "as {example}",
-    )
-
-
-def _id_step(name: str) -> Check:
-    return Check(
-        name="id_continuity",
-        severity=Severity.WARNING,
-        bad=_step(name) > 1,
-        weight=_step(name) - 1,
-        sentence="{rows} ids are missing, the first before {example}; single ones are "
-        "the venue's own",
-        is_hole=True,
-        source="binance-public-data#363, #378",
-    )
-
-
-def _bars(*, traded: bool, quote: str = "quote_volume") -> tuple[Check, ...]:
-    opened, step = _us("open_time"), pl.col("_step")
-    low, high = pl.col("low"), pl.col("high")
-    of_all = (
-        Check(
-            name="continuity",
-            severity=Severity.WARNING,
-            bad=_step("open_time") > step,
-            weight=_step("open_time") // step - 1,
-            sentence="{rows} bars are missing between others, the first before {example}",
-            is_hole=True,
-        ),
-        Check(
-            name="alignment",
-            severity=Severity.WARNING,
-            bad=(opened - pl.col("_origin")) % step != 0,
-            sentence="{rows} bars do not begin at a multiple of their interval, as {example}",
-            source="binance-public-data#14, #77",
-        ),
-        Check(
-            name="close_time",
-            severity=Severity.WARNING,
-            bad=_us("close_time") != opened + step - pl.col("_tick"),
-            sentence="{rows} bars do not close just before the next one opens, as {example}",
-            source="binance-public-data#14, #77",
-        ),
-        Check(
-            name="price_bounds",
-            severity=Severity.ERROR,
-            bad=(low > pl.min_horizontal("open", "close", "high"))
-            | (high < pl.max_horizontal("open", "close")),
-            sentence="{rows} bars have a low above, or a high below, their other prices, "
-            "as {example}",
-        ),
-        _period("open_time"),
-    )
-    if not traded:
-        fillers = pl.col("volume", "quote_volume", "taker_buy_volume", "taker_buy_quote_volume")
-        filler = Check(
-            name="fillers",
-            severity=Severity.WARNING,
-            bad=pl.any_horizontal(fillers != 0),
-            sentence="{rows} bars of an index have a volume, as {example}",
-        )
-        return (*of_all, filler)
-    taker_quote = f"taker_buy_{quote}"
-    return (
-        *of_all,
-        Check(
-            name="taker_bounds",
-            severity=Severity.ERROR,
-            bad=(pl.col("taker_buy_volume") < 0)
-            | (pl.col("taker_buy_volume") > pl.col("volume"))
-            | (pl.col(taker_quote) < 0)
-            | (pl.col(taker_quote) > pl.col(quote)),
-            sentence="{rows} bars say that takers bought less than nothing or more than all, "
-            "as {example}",
-        ),
-        Check(
-            name="empty_bars",
-            severity=Severity.WARNING,
-            bad=(pl.col("count") == 0) != (pl.col("volume") == 0),
-            sentence="{rows} bars have trades without volume, or volume without trades, "
-            "as {example}",
-        ),
-    )
-
-
-def _trades(*, worth: bool) -> tuple[Check, ...]:
-    checks = (_id_step("id"), _time_order("time"), _period("time"))
+def _trades(*, worth: bool) -> tuple[RowCheck, ...]:
+    checks = (id_continuity_check("id"), time_order_check("time"), period_check("time"))
     if not worth:
         return checks
     product = pl.col("price").cast(pl.Float64) * pl.col("qty").cast(pl.Float64)
     stated = pl.col("quote_qty").cast(pl.Float64)
     return (
         *checks,
-        Check(
+        RowCheck(
             name="worth",
             severity=Severity.WARNING,
             # Eight digits behind the point are published; a millionth is above any rounding.
@@ -183,11 +49,11 @@ def _trades(*, worth: bool) -> tuple[Check, ...]:
     )
 
 
-def _agg_trades() -> tuple[Check, ...]:
+def _agg_trades() -> tuple[RowCheck, ...]:
     first, last = pl.col("first_trade_id"), pl.col("last_trade_id")
     return (
-        _id_step("agg_trade_id"),
-        Check(
+        id_continuity_check("agg_trade_id"),
+        RowCheck(
             name="trade_id_continuity",
             severity=Severity.WARNING,
             bad=~pl.col("_first") & (first != last.shift(1) + 1),
@@ -195,30 +61,30 @@ def _agg_trades() -> tuple[Check, ...]:
             is_hole=True,
             source="binance-public-data#190, #378",
         ),
-        Check(
+        RowCheck(
             name="trade_id_order",
             severity=Severity.ERROR,
             bad=first > last,
             sentence="{rows} aggregates end before they begin, as {example}",
         ),
-        _time_order("transact_time"),
-        _period("transact_time"),
+        time_order_check("transact_time"),
+        period_check("transact_time"),
     )
 
 
-def _funding() -> tuple[Check, ...]:
+def _funding() -> tuple[RowCheck, ...]:
     # Settlements are stamped some milliseconds late.
-    minute = _us("calc_time") // _MINUTE
+    minute = microseconds("calc_time") // MINUTE
     passed = pl.when(~pl.col("_first")).then(minute - minute.shift(1))
     hours = pl.col("funding_interval_hours")
     return (
-        Check(
+        RowCheck(
             name="interval",
             severity=Severity.WARNING,
             bad=~hours.is_in([1, 2, 4, 8]),
             sentence="{rows} settlements have an unusual interval, as {example}",
         ),
-        Check(
+        RowCheck(
             name="continuity",
             severity=Severity.WARNING,
             bad=(passed != hours * 60) & (passed != hours.shift(1) * 60),
@@ -226,17 +92,17 @@ def _funding() -> tuple[Check, ...]:
             "as {example}",
             is_hole=True,
         ),
-        Check(
+        RowCheck(
             name="lateness",
             severity=Severity.INFO,
-            bad=_us("calc_time") % _HOUR > 1_000_000,
+            bad=microseconds("calc_time") % _HOUR > 1_000_000,
             sentence="{rows} settlements are more than a second from the full hour, as {example}",
         ),
-        _period("calc_time"),
+        period_check("calc_time"),
     )
 
 
-def _metrics() -> tuple[Check, ...]:
+def _metrics() -> tuple[RowCheck, ...]:
     values = pl.col(
         "sum_open_interest",
         "sum_open_interest_value",
@@ -245,136 +111,136 @@ def _metrics() -> tuple[Check, ...]:
         "count_long_short_ratio",
         "sum_taker_long_short_vol_ratio",
     )
-    five = 5 * _MINUTE
+    five = 5 * MINUTE
     return (
-        Check(
+        RowCheck(
             name="continuity",
             severity=Severity.WARNING,
-            bad=_step("create_time") > five,
-            weight=_step("create_time") // five - 1,
+            bad=step_of_column("create_time") > five,
+            weight=step_of_column("create_time") // five - 1,
             sentence="{rows} periods of five minutes are missing, the first before {example}",
             is_hole=True,
         ),
-        Check(
+        RowCheck(
             name="alignment",
             severity=Severity.WARNING,
-            bad=_us("create_time") % five != 0,
+            bad=microseconds("create_time") % five != 0,
             sentence="{rows} rows are not at a multiple of five minutes, as {example}",
         ),
-        Check(
+        RowCheck(
             name="blanks",
             severity=Severity.INFO,
             bad=pl.any_horizontal(values.is_null()),
             sentence="{rows} rows have a blank, which is NULL in the table, as {example}",
         ),
-        Check(
+        RowCheck(
             name="positive",
             severity=Severity.ERROR,
             bad=pl.any_horizontal(values < 0),
             sentence="{rows} rows have a negative open interest or ratio, as {example}",
         ),
-        _period("create_time", end_included=True),
+        period_check("create_time", end_included=True),
     )
 
 
-def _depth() -> tuple[Check, ...]:
-    same = ~pl.col("_first") & (_us("timestamp") == _us("timestamp").shift(1))
+def _depth() -> tuple[RowCheck, ...]:
+    same = ~pl.col("_first") & (microseconds("timestamp") == microseconds("timestamp").shift(1))
     percentage, amount = pl.col("percentage"), pl.col("depth")
     bids = same & (percentage < 0) & (amount > amount.shift(1))
     asks = same & (percentage.shift(1) > 0) & (amount < amount.shift(1))
     return (
-        Check(
+        RowCheck(
             name="cumulative",
             severity=Severity.WARNING,
             bad=bids | asks,
             sentence="{rows} bands hold less than the narrower band inside them, as {example}",
         ),
-        Check(
+        RowCheck(
             name="positive",
             severity=Severity.ERROR,
             bad=(amount < 0) | (pl.col("notional") < 0),
             sentence="{rows} bands hold less than nothing, as {example}",
         ),
-        _period("timestamp"),
+        period_check("timestamp"),
     )
 
 
-def _ticker() -> tuple[Check, ...]:
+def _ticker() -> tuple[RowCheck, ...]:
     return (
-        Check(
+        RowCheck(
             name="spread",
             severity=Severity.WARNING,
             bad=pl.col("best_bid_price") >= pl.col("best_ask_price"),
             sentence="{rows} quotes bid as much as they ask, or more, as {example}",
         ),
-        _period("transaction_time"),
+        period_check("transaction_time"),
     )
 
 
-def _volatility() -> tuple[Check, ...]:
+def _volatility() -> tuple[RowCheck, ...]:
     second = 1_000_000
     return (
-        Check(
+        RowCheck(
             name="continuity",
             severity=Severity.WARNING,
-            bad=_step("calc_time") > 2 * second,
-            weight=(_step("calc_time") + second // 2) // second - 1,
+            bad=step_of_column("calc_time") > 2 * second,
+            weight=(step_of_column("calc_time") + second // 2) // second - 1,
             sentence="{rows} values of a second are missing, the first before {example}",
             is_hole=True,
         ),
-        Check(
+        RowCheck(
             name="positive",
             severity=Severity.ERROR,
             bad=pl.col("index_value") <= 0,
             sentence="{rows} values are not above zero, as {example}",
         ),
-        _period("calc_time"),
+        period_check("calc_time"),
     )
 
 
-def _options() -> tuple[Check, ...]:
+def _options() -> tuple[RowCheck, ...]:
     return (
-        Check(
+        RowCheck(
             name="hour",
             severity=Severity.ERROR,
             bad=~pl.col("hour").is_between(0, 23),
             sentence="{rows} rows are of no hour of the day, as {example}",
         ),
-        Check(
+        RowCheck(
             name="price_bounds",
             severity=Severity.ERROR,
             bad=pl.col("low") > pl.col("high"),
             sentence="{rows} rows have a low above their high, as {example}",
         ),
-        Check(
+        RowCheck(
             name="period",
             severity=Severity.ERROR,
             bad=(pl.col("date").cast(pl.Datetime("us")).cast(pl.Int64) < pl.col("_from"))
             | (pl.col("date").cast(pl.Datetime("us")).cast(pl.Int64) >= pl.col("_to")),
-            sentence="{rows} rows lie outside the period that the archive is named after, "
-            "as {example}",
+            sentence="{rows} rows lie outside the period in the archive's name, "
+            "for example {example}",
         ),
     )
 
 
-_CHECKS: Mapping[DataType, tuple[Check, ...]] = {
-    DataType.KLINES: _bars(traded=True),
-    DataType.INDEX_PRICE_KLINES: _bars(traded=False),
-    DataType.MARK_PRICE_KLINES: _bars(traded=False),
-    DataType.PREMIUM_INDEX_KLINES: _bars(traded=False),
+_CHECKS: Mapping[DataType, tuple[RowCheck, ...]] = {
+    DataType.KLINES: bar_checks(),
+    DataType.INDEX_PRICE_KLINES: index_bar_checks(),
+    DataType.MARK_PRICE_KLINES: index_bar_checks(),
+    DataType.PREMIUM_INDEX_KLINES: index_bar_checks(),
     DataType.TRADES: _trades(worth=True),
     DataType.AGG_TRADES: _agg_trades(),
     DataType.FUNDING_RATE: _funding(),
     DataType.METRICS: _metrics(),
     DataType.BOOK_DEPTH: _depth(),
     DataType.BOOK_TICKER: _ticker(),
-    DataType.LIQUIDATION_SNAPSHOT: (_period("time"),),
+    DataType.LIQUIDATION_SNAPSHOT: (period_check("time"),),
     DataType.BVOL_INDEX: _volatility(),
     DataType.EOH_SUMMARY: _options(),
 }
 
-_OF_MARKET: Mapping[tuple[Market, DataType], tuple[Check, ...]] = {
-    (Market.FUTURES_CM, DataType.KLINES): _bars(traded=True, quote="base_volume"),
+_OF_MARKET: Mapping[tuple[Market, DataType], tuple[RowCheck, ...]] = {
+    (Market.FUTURES_CM, DataType.KLINES): bar_checks("base_volume"),
     (Market.FUTURES_CM, DataType.TRADES): _trades(worth=False),
 }
 
@@ -393,22 +259,22 @@ CHECK_NAMES = tuple(
     sorted({*_WHOLE, *(check.name for checks in _CHECKS.values() for check in checks)})
 )
 
-#: Only of these rows can be dropped, as another row says the same.
+#: Checks whose bad rows may be dropped, because another row is the same.
 _DROPPABLE = frozenset({"duplicates", "doubled_rows"})
 
 
-def checks_of(schema: TableSchema) -> tuple[Check, ...]:
+def checks_of(schema: TableSchema) -> tuple[RowCheck, ...]:
     """The row-wise checks of a table."""
     market = _OF_MARKET.get((schema.market, schema.data_type))
     return market or _CHECKS[schema.data_type]
 
 
 def checked_policies(given: Mapping[str, str]) -> dict[str, Policy]:
-    """Read what to do about findings, by check.
+    """Parse the policies for findings, by check.
 
     Raises:
-        ConfigurationError: Unknown checks or policies, or rows to drop that no other repeats;
-            all are named.
+        ConfigurationError: Some check or policy is unknown, or `drop` is given for a check of
+            rows that are not repeated; all such problems are named.
     """
     problems: list[Problem] = []
     policies: dict[str, Policy] = {}
@@ -421,7 +287,7 @@ def checked_policies(given: Mapping[str, str]) -> dict[str, Policy]:
             problems.append(Problem(path, reason))
         elif text == Policy.DROP and check not in _DROPPABLE:
             can = ", ".join(sorted(_DROPPABLE))
-            problems.append(Problem(path, f"only repeated rows can be dropped: {can}"))
+            problems.append(Problem(path, f"`drop` is only for checks of repeated rows: {can}"))
         else:
             policies[check] = Policy(text)
     if problems:

@@ -1,4 +1,4 @@
-"""What a check found in an archive, and what a validation says of many."""
+"""The findings of checks in an archive, and the report of a validation."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ class Severity(StrEnum):
     """How much a finding matters."""
 
     ERROR = "error"
-    """The rows contradict themselves or the archive's name; do not use them unseen."""
+    """The rows contradict themselves or the archive's name; inspect them before use."""
     WARNING = "warning"
-    """Something is missing or odd that may matter for a use."""
+    """Something is missing or unusual, which may matter for some uses."""
     INFO = "info"
     """Known and explained: an outage of the venue, a quirk of an era."""
 
 
 class Policy(StrEnum):
-    """What is done about a finding."""
+    """What to do about a finding."""
 
     REPORT = "report"
-    """It is told; the rows go into the table."""
+    """Report it; the rows go into the table."""
     QUARANTINE = "quarantine"
-    """It is told; no row of the archive goes into the table."""
+    """Report it; no row of the archive goes into the table."""
     DROP = "drop"
-    """It is told; the repeated rows are left out. Only for checks of duplicates."""
+    """Report it and leave out the repeated rows. Only for checks of repeated rows."""
 
 
 @frozen(kw_only=True)
@@ -43,10 +43,10 @@ class Finding:
         check: The check's name.
         severity: How much it matters.
         key: The archive's object key.
-        rows: How many rows are concerned; of a hole, how many are absent.
-        sentence: What was found, for people, with an example.
+        rows: How many rows are affected; for a hole, how many are absent.
+        sentence: What was found, in a sentence, with an example.
         policy: What was done about it.
-        source: Where this is known from, as `binance-public-data#365`; empty for what is new.
+        source: Where it was reported, for example `binance-public-data#365`; empty if unknown.
     """
 
     check: str
@@ -60,16 +60,16 @@ class Finding:
 
 @frozen(kw_only=True)
 class ArchiveQuality:
-    """What was read from one archive and how good it is.
+    """What was read from one archive, and its findings.
 
     Attributes:
-        rows: Rows that the file holds.
-        first_at, last_at: Its first and last time; None where it has no row.
+        rows: Rows in the file.
+        first_at, last_at: Its first and last time; None if it has no rows.
         time_unit: `ms`, `us` or `text`.
         header: Whether its first line is a header.
-        columns: Its columns as it has them.
-        findings: What the checks found.
-        fault: Why it cannot be read at all, with line and column; empty for what can.
+        columns: Its columns, as published.
+        findings: The findings of the checks.
+        fault: Why it cannot be read, with line and column; empty if it can.
     """
 
     key: str
@@ -95,7 +95,7 @@ class ArchiveQuality:
 
 @frozen(kw_only=True)
 class ValidationReport:
-    """What a validation says.
+    """The report of a validation.
 
     Attributes:
         archives: One entry per archive, sorted by key.
@@ -120,7 +120,7 @@ class ValidationReport:
         return sum(archive.rows for archive in self.archives)
 
     def as_dict(self) -> dict[str, Any]:
-        """The report as JSON has it."""
+        """The report as plain JSON types."""
         return {
             "archives": len(self.archives),
             "rows": self.rows,

@@ -1,8 +1,8 @@
-"""Run the checks over batches: all in one pass, and a closer look only where something is bad.
+"""Runs the checks over batches: all in one pass, and a second pass for a check that found bad rows.
 
 Many small archives share a batch, so nothing here works archive by archive unless a check found
-something. A large archive comes in several batches: its last row is carried over to the next,
-so that steps from row to row are seen across the edge as well.
+something. A large archive is split into several batches: the last row of each is carried over to
+the next, so that steps from row to row are also checked across batches.
 """
 
 from __future__ import annotations
@@ -25,9 +25,10 @@ from crypto_lakehouse.tables.quality.archive_checks import (
     step_of,
     whole_findings,
 )
-from crypto_lakehouse.tables.quality.checks import Check, checks_of
+from crypto_lakehouse.tables.quality.checks import checks_of
 from crypto_lakehouse.tables.quality.findings import ArchiveQuality, Finding, Policy, Severity
 from crypto_lakehouse.tables.quality.known_row_holes import KnownRowHoles
+from crypto_lakehouse.tables.quality.row_check import RowCheck
 from crypto_lakehouse.tables.reading.batch import Batch, Piece, Source
 from crypto_lakehouse.tables.schema.schemas import TableSchema
 
@@ -46,7 +47,7 @@ class Checked:
     Attributes:
         frame: The rows to keep, in the order of the key within each archive.
         rows: How many rows of each piece are kept.
-        qualities: What was found in the archives that ended in this batch.
+        qualities: The findings for the archives that ended in this batch.
     """
 
     frame: pl.DataFrame
@@ -56,7 +57,7 @@ class Checked:
 
 @define
 class _Open:
-    """What is known so far of an archive."""
+    """The state of an archive whose batches are not complete."""
 
     rows: int = 0
     first: datetime | None = None
@@ -64,7 +65,7 @@ class _Open:
     found: dict[str, Found] = field(factory=dict)
 
     def add(self, found: Found) -> None:
-        """Add to what was found in parts before; the first example stays."""
+        """Add a finding, or add its rows to an earlier finding, whose example is kept."""
         before = self.found.get(found.check)
         if before is not None:
             rows = before.rows + found.rows
@@ -79,7 +80,7 @@ class Inspector:
 
     Attributes:
         schema: The table.
-        policies: What to do about findings, by check, where not the check's own default.
+        policies: What to do about findings, by check, if not the check's default.
         known: Holes that are known upstream.
     """
 
@@ -90,7 +91,7 @@ class Inspector:
     _open: dict[str, _Open] = field(init=False, factory=dict)
 
     def forget(self, source: Source) -> None:
-        """Drop what is known of an archive that turned out to be unreadable."""
+        """Drop the state of an archive that is unreadable."""
         self._open.pop(source.archive.key, None)
         self._carried = None
 
@@ -110,7 +111,7 @@ class Inspector:
         return Checked(frame.drop(_OWN), rows, qualities)
 
     def _prepared(self, batch: Batch) -> pl.DataFrame:
-        """The rows with what checks may use; values of a lone archive cost nothing."""
+        """Add the columns that checks use; for a single archive they are literals."""
         pieces = batch.pieces
         counts = [piece.rows for piece in pieces]
         archives = [piece.source.archive for piece in pieces]
@@ -135,7 +136,7 @@ class Inspector:
         return batch.frame.with_columns(added).with_columns(first.alias("_first"))
 
     def _carry(self, batch: Batch, frame: pl.DataFrame) -> pl.DataFrame | None:
-        """The last row of the batch before, where its archive goes on in this one."""
+        """The last row of the previous batch, if its archive continues in this one."""
         carried, self._carried = self._carried, None
         if batch.pieces[0].begins or carried is None:
             return None
@@ -144,7 +145,7 @@ class Inspector:
         ).select(frame.columns)
 
     def _ordered(self, batch: Batch, frame: pl.DataFrame) -> pl.DataFrame | None:
-        """The rows in the order of their key, None where they are in it already."""
+        """The rows sorted by key; None if they are sorted already."""
         keys = self.schema.key
         before, worse = pl.lit(value=True), pl.lit(value=False)
         for name in keys:
@@ -153,9 +154,9 @@ class Inspector:
         bad = worse & ~pl.col("_first")
         if not frame.select(bad.any()).item():
             return None
-        check = Check(
+        check = RowCheck(
             name="order",
-            # Options have no order of their own that anybody promised.
+            # No order is documented for rows of options.
             severity=Severity.INFO if self.schema.derives_time else Severity.WARNING,
             bad=bad,
             sentence="{rows} rows are out of order, as {example}; they are sorted in the table",
@@ -171,7 +172,7 @@ class Inspector:
         checks = checks_of(self.schema)
         if seen.is_empty():
             return
-        # The carried row was judged by itself before; by steps it cannot be, as it is a first one.
+        # The carried row was checked in its own batch; it only serves as the previous row here.
         extra = seen.height - sum(piece.rows for piece in batch.pieces)
         bad = [check.bad.slice(extra).any().alias(str(place)) for place, check in enumerate(checks)]
         found = seen.select(bad).row(0)
@@ -179,7 +180,9 @@ class Inspector:
             if is_bad:
                 self._look_closer(batch, seen, check, extra)
 
-    def _look_closer(self, batch: Batch, seen: pl.DataFrame, check: Check, extra: int = 0) -> None:
+    def _look_closer(
+        self, batch: Batch, seen: pl.DataFrame, check: RowCheck, extra: int = 0
+    ) -> None:
         """Count one check's bad rows in each archive, with the first as an example."""
         weight = pl.lit(1) if check.weight is None else check.weight
         named = self._time() if check.name != "id_continuity" else pl.col(self.schema.key[0])
@@ -206,7 +209,7 @@ class Inspector:
     def _note(
         self,
         piece: Piece,
-        check: Check,
+        check: RowCheck,
         rows: int,
         example: Any,
         since: datetime | None,
@@ -227,7 +230,7 @@ class Inspector:
     def _check_repeats(
         self, batch: Batch, frame: pl.DataFrame, seen: pl.DataFrame
     ) -> tuple[pl.DataFrame, tuple[int, ...]]:
-        """Find rows that stand twice, and leave them out where that is the policy."""
+        """Find repeated rows, and drop them if that is the policy."""
         if not self.schema.unique:
             return self._check_doubled(batch, frame)
         same = ~pl.col("_first")
@@ -236,7 +239,7 @@ class Inspector:
         rows = tuple(piece.rows for piece in batch.pieces)
         if seen.is_empty() or not seen.select(same.any()).item():
             return frame, rows
-        check = Check(
+        check = RowCheck(
             name="duplicates",
             severity=Severity.WARNING,
             bad=same,
@@ -252,7 +255,7 @@ class Inspector:
     def _check_doubled(
         self, batch: Batch, frame: pl.DataFrame
     ) -> tuple[pl.DataFrame, tuple[int, ...]]:
-        """Liquidations have no key; in files of um each row stood twice (#259)."""
+        """Find files in which every row is repeated, as in liquidations of um (#259)."""
         rows = tuple(piece.rows for piece in batch.pieces)
         plain = frame.drop(name for name in _OWN if name != "_piece")
         if not plain.is_duplicated().any():
@@ -285,7 +288,7 @@ class Inspector:
                 self._state(piece).add(found)
 
     def _remember(self, batch: Batch, frame: pl.DataFrame) -> None:
-        """Note first and last times, and carry the last row over where its archive goes on."""
+        """Record the first and last times, and carry over the last row of an unfinished archive."""
         times = frame.select(self._time().alias("t"), "_piece")
         if len(batch.pieces) == 1:
             edges: list[Any] = [(0, times["t"].min(), times["t"].max())]

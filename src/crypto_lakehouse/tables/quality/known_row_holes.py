@@ -1,7 +1,7 @@
 """Rows that are missing upstream for a known reason: `matrix/row_holes.json`, which is data.
 
 Source: docs/archive-faults.md#wrong-content and docs/archive-faults.md#missing-files; each entry
-names its own.
+names its source.
 """
 
 from __future__ import annotations
@@ -15,9 +15,8 @@ from typing import Any
 from attrs import frozen
 
 from crypto_lakehouse.core.archive import Archive, DataType, Market
-from crypto_lakehouse.core.errors import MatrixError, Problem
-from crypto_lakehouse.matrix.files import parse_json, read_facts
-from crypto_lakehouse.matrix.json_reader import JsonReader
+from crypto_lakehouse.core.errors import Problem
+from crypto_lakehouse.matrix.files import parse_facts, read_facts
 
 __all__ = ["KnownRowHole", "KnownRowHoles", "load_known_row_holes"]
 
@@ -31,10 +30,10 @@ class KnownRowHole:
     """One known hole.
 
     Attributes:
-        markets, data_types, symbols: What it concerns; empty is all.
+        markets, data_types, symbols: What it applies to; empty means all.
         first_day, last_day: The UTC days within which rows are missing.
-        reason: Why, in a sentence.
-        source: Where that is known from.
+        reason: Why the rows are missing, in a sentence.
+        source: Where the reason was reported.
     """
 
     markets: tuple[Market, ...] = ()
@@ -46,7 +45,7 @@ class KnownRowHole:
     source: str
 
     def explains(self, archive: Archive, start: datetime, end: datetime) -> bool:
-        """Whether a hole from `start` to `end` is this one."""
+        """Whether this entry explains a hole from `start` to `end`."""
         first = datetime.combine(self.first_day, time(), UTC)
         after = datetime.combine(self.last_day + timedelta(days=1), time(), UTC)
         return (
@@ -62,15 +61,15 @@ class KnownRowHole:
 
 @frozen
 class KnownRowHoles:
-    """All of them."""
+    """All known row holes."""
 
     holes: tuple[KnownRowHole, ...] = ()
 
     def explaining(self, archive: Archive, start: datetime, end: datetime) -> KnownRowHole | None:
-        """The one that explains a hole; None for a fresh one.
+        """The entry that explains a hole; None if the hole is not known.
 
         Args:
-            archive: Whose rows are missing.
+            archive: The archive that lacks rows.
             start: The last instant before the hole.
             end: The first instant after it.
         """
@@ -78,17 +77,17 @@ class KnownRowHoles:
 
 
 @frozen(kw_only=True)
-class _File:
+class _RowHolesFile:
     format: str
     observed: str = ""
     holes: tuple[KnownRowHole, ...]
 
 
 def load_known_row_holes(path: str | os.PathLike[str] | None = None) -> KnownRowHoles:
-    """Read a file of known holes; without a path the shipped one.
+    """Read a file of known row holes; None means the shipped file.
 
     Raises:
-        MatrixError: It cannot be read or has faults; all are named.
+        MatrixError: The file cannot be read, or has faults; all faults are named.
     """
     return _shipped() if path is None else _load(path)
 
@@ -100,17 +99,19 @@ def _shipped() -> KnownRowHoles:
 
 def _load(path: str | os.PathLike[str] | None) -> KnownRowHoles:
     content, origin = read_facts(path, _SHIPPED)
-    data = parse_json(content, origin, "file of known holes")
-    if not isinstance(data, Mapping) or data.get("format") != FORMAT:
-        raise MatrixError(origin, [Problem("$.format", f"must be `{FORMAT}`")])
-    reader = JsonReader({KnownRowHole: _faults})
-    file = reader.read(data, _File, "$")
-    if reader.problems:
-        raise MatrixError(origin, reader.problems)
+    checks = {_RowHolesFile: _file_faults, KnownRowHole: _hole_faults}
+    file: _RowHolesFile = parse_facts(
+        content, origin, "file of known row holes", _RowHolesFile, checks
+    )
     return KnownRowHoles(file.holes)
 
 
-def _faults(fields: Mapping[str, Any], path: str) -> Iterator[Problem]:
+def _file_faults(fields: Mapping[str, Any], path: str) -> Iterator[Problem]:
+    if fields.get("format", FORMAT) != FORMAT:
+        yield Problem(f"{path}.format", f"must be `{FORMAT}`")
+
+
+def _hole_faults(fields: Mapping[str, Any], path: str) -> Iterator[Problem]:
     first, last = fields.get("first_day"), fields.get("last_day")
     if first is not None and last is not None and last < first:
         yield Problem(f"{path}.last_day", "comes before first_day")

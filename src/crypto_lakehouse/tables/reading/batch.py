@@ -1,4 +1,4 @@
-"""What travels between the reader, the checks and the writer."""
+"""The values that the reader, the checks and the writer exchange."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class Source:
     """An archive on disk.
 
     Attributes:
-        archive: What it is.
-        path: Where its zip lies.
-        sha256: Its digest, 64 hexadecimal digits; empty where nobody computed it.
+        archive: Its identity.
+        path: The path of its zip.
+        sha256: Its digest, 64 hexadecimal digits; empty if it was not computed.
     """
 
     archive: Archive
@@ -33,7 +33,7 @@ class Source:
 
 @frozen
 class CsvForm:
-    """How one file spells its rows, found by looking at it.
+    """The form of a CSV file, detected from its contents.
 
     Attributes:
         columns: Published names, in the file's order.
@@ -52,11 +52,11 @@ class Piece:
 
     Attributes:
         source: The archive.
-        form: How it is spelled.
-        rows: Rows of it in this batch, which stand one after another.
+        form: The form of its file.
+        rows: How many of its rows are in this batch; they are consecutive.
         begins: Whether the first of them is the file's first row.
         ends: Whether the last of them is the file's last row.
-        first_line: The line of the file, counted from 1, on which the first of them stands.
+        first_line: The line number of the first of them in the file, counted from 1.
     """
 
     source: Source
@@ -73,9 +73,9 @@ class Batch:
 
     Attributes:
         schema: The table.
-        pieces: Whose rows these are, in their order.
-        frame: The rows in the order of the files. Columns by their table names, with fillers,
-            without `ignore` and what repeats the archive's symbol. Times are
+        pieces: The archives of the rows, in order.
+        frame: The rows in the order of the files. Columns have their table names; fillers are
+            included, `ignore` and columns that repeat the archive's symbol are not. Times are
             `Datetime("us", "UTC")`, flags Boolean, ids and counts Int64, numbers Float64, or
             Decimal(38, 18) where exact.
     """

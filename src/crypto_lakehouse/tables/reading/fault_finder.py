@@ -1,6 +1,6 @@
-"""Name the line and the column of a fault that the columnar parser found somewhere.
+"""Finds the line and column of a fault in text that the columnar parser has refused.
 
-Slow, and only run on text that is known to be faulty.
+This is slow, and only runs on text that is known to be faulty.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ Fault = tuple[int, str, str]
 def first_fault(
     text: bytes, columns: Iterable[Column], unit: str, archive: Archive, *, exact: bool
 ) -> Fault | None:
-    """Find the first field that is not what its column publishes.
+    """Find the first field that is not valid in its column.
 
     Args:
         text: Whole lines.
         columns: The file's columns, in its order.
         unit: The file's time unit.
-        archive: Whose text it is.
+        archive: The archive of the text.
         exact: Whether numbers must fit decimal(38, 18) without loss.
 
     Returns:
-        None where every field can be read.
+        The fault; None if every field is valid.
     """
     readers = [_reader(column, unit, archive, exact=exact) for column in columns]
     names = [column.published for column in columns]
@@ -55,7 +55,7 @@ def first_fault(
 
 
 def _reader(column: Column, unit: str, archive: Archive, *, exact: bool) -> Callable[[str], str]:
-    """What says what is wrong with a field of a column; an empty text for a good one."""
+    """Return a function that describes the fault of a field; empty for a valid field."""
     if column.constant:
         wanted = str(getattr(archive, column.constant))
         return lambda text: "" if text == wanted else f"{_shown(text)} instead of `{wanted}`"

@@ -1,7 +1,7 @@
-"""CSV text to a typed frame: Polars' parser, and the proof that it read what stands there.
+"""Parses CSV text to a typed frame with Polars, and verifies that every field was read.
 
-The parser fills short lines with NULL, skips blank ones or makes NULLs of them, and reads `nan`;
-all that is found by counting. Polars was chosen by measurement (ARCHITECTURE.md, "Tables").
+The parser fills short lines with NULL, skips blank lines or reads them as NULL, and accepts `nan`;
+all of that is detected by counting. Polars was chosen by measurement (ARCHITECTURE.md, "Tables").
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _PARSED: dict[str, pl.DataType | type[pl.DataType]] = {
 
 
 class NotReadable(Exception):
-    """Some field is not what its column publishes; `fault_finder` can say which."""
+    """A field is not valid in its column; `fault_finder` can find which one."""
 
 
 def frame_of(
@@ -42,16 +42,16 @@ def frame_of(
 
     Args:
         text: The lines; the last one ends with a line feed as well.
-        rows: How many they are.
+        rows: The number of lines.
         columns: The file's columns, in its order.
         unit: `ms` or `us`, or `text`.
         exact: Whether numbers become decimal(38, 18) instead of float64.
 
     Returns:
-        All columns that have a meaning, by their table names; constants as text.
+        All columns that are stored or checked, by their table names; constants as text.
 
     Raises:
-        NotReadable: Some field cannot be read, is blank, or is missing.
+        NotReadable: A field is not valid, blank, or missing.
     """
     last = columns[-1]
     if last.nullable and text.count(b",") != rows * (len(columns) - 1):
@@ -79,7 +79,7 @@ def _has_meaning(column: Column) -> bool:
 
 
 def _is_read(column: Column, last: Column) -> bool:
-    """The last column always is: short lines are known by its blanks."""
+    """Whether a column is parsed; the last one always is, because short lines leave it blank."""
     return column is last or _has_meaning(column)
 
 
@@ -109,7 +109,7 @@ def _typed(
 
 
 def _check(frame: pl.DataFrame, columns: Sequence[Column], unit: str, *, exact: bool) -> None:
-    """Count what the parser lets through: blanks, numbers that are none, times of another unit."""
+    """Refuse faults that the parser accepts: blanks, infinite numbers, times of another unit."""
     if frame.is_empty():
         return
     found = frame.select(_faults(columns, unit, exact=exact)).row(0)
@@ -118,7 +118,7 @@ def _check(frame: pl.DataFrame, columns: Sequence[Column], unit: str, *, exact: 
 
 
 def _may_lose(value: pl.Expr) -> pl.Expr:
-    """Whether a text has more digits behind its point than a decimal of ours."""
+    """Whether a text has more decimal places than the decimals of tables."""
     point = value.str.find(".", literal=True)
     return (value.str.len_bytes() - point > DECIMAL_SCALE + 1).fill_null(value=False)
 

@@ -1,4 +1,4 @@
-"""Make the next item of an iteration in a thread while the caller works on the one before."""
+"""Reads the next item of an iterator in a thread while the caller works on the current one."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _END: Any = object()
 
 @contextmanager
 def ahead_of(items: Iterator[_Item], *, ahead: bool) -> Iterator[Iterator[_Item]]:
-    """Iterate one item ahead; what `items` raises is raised in its place.
+    """Iterate one item ahead; an exception of `items` is raised at its place in the iteration.
 
     Args:
-        items: A generator; it is closed at the end, in whatever thread.
-        ahead: False iterates as usual.
+        items: The iterator; the caller must not use it elsewhere.
+        ahead: Whether to read ahead; if false, `items` is returned unchanged.
     """
     if not ahead:
         yield items

@@ -1,8 +1,8 @@
-"""Archives to typed batches, in bounded memory.
+"""Reads archives as typed batches, in bounded memory.
 
-Text is inflated a mebibyte at a time and gathered to batches: a large archive comes in several,
-small archives of one form come together in one, since a parse costs more to begin than their
-few rows cost to read. Nothing is a Python object per row.
+Text is inflated a mebibyte at a time and collected in batches: a large archive is split into
+several batches, and small archives of the same form share one, because to start a parse costs more
+than to parse their few rows. No Python object is made per row.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from crypto_lakehouse.zips.member import BadMember, member_chunks
 
 __all__ = ["BATCH_BYTES", "Refused", "count_rows", "read_batches"]
 
-#: CSV bytes of a batch. The frame takes about half of that; larger ones were not faster.
+#: CSV bytes of a batch. The frame takes about half of that; larger batches were not faster.
 BATCH_BYTES = 16 << 20
 
-#: A file's form is found from so much of it: its first two lines, and more than those.
+#: The form of a file is detected from this many bytes, which hold at least its first two lines.
 _SNIFFED_BYTES = 64 << 10
 
 
 @frozen
 class Refused:
-    """An archive that cannot be read to its end; batches of it may have come before."""
+    """An archive that cannot be read; earlier batches may hold some of its rows."""
 
     source: Source
     error: ArchiveRefused
@@ -51,10 +51,10 @@ def read_batches(
         sources: The archives; their zips are opened one after another.
         schema: Their table.
         exact: Whether numbers become decimal(38, 18) instead of float64.
-        batch_bytes: CSV text of a batch; one line may go beyond it.
+        batch_bytes: CSV bytes of a batch, which a line may exceed.
 
     Yields:
-        Batches, and in the place of an archive that cannot be read what is wrong with it.
+        Batches, and a `Refused` for each archive that cannot be read.
 
     Raises:
         OSError: A zip cannot be opened or read.
@@ -114,7 +114,7 @@ def _texts(source: Source, schema: TableSchema, batch_bytes: int) -> Iterator[_T
     """Cut an archive's text at line ends.
 
     Raises:
-        ArchiveRefused: The zip or the file's form is not what it must be.
+        ArchiveRefused: The zip or the form of the file is not valid.
     """
     try:
         with source.path.open("rb") as file:
@@ -167,7 +167,7 @@ def _begin(
 
 @define
 class _Gathering:
-    """Texts on their way to one batch: of one form, so that one parse reads them all."""
+    """Collects texts of the same form for one batch, which is parsed at once."""
 
     schema: TableSchema
     exact: bool = field(kw_only=True)
@@ -186,7 +186,7 @@ class _Gathering:
         self.size += text.size
 
     def forget(self, source: Source) -> None:
-        """Leave out what came of an archive that turned out to be unreadable."""
+        """Drop the texts of an archive that is unreadable."""
         self.texts = [text for text in self.texts if text.source is not source]
 
     def flush(self) -> Iterator[Batch | Refused]:

@@ -1,8 +1,8 @@
-"""Look at a file before it is read: has it a header, which columns, in which unit are its times.
+"""Detects the form of a file: whether it has a header, its columns, and the unit of its times.
 
-Source: docs/archive-rows.md#headers and docs/archive-rows.md#time-units. Headers came with an
-upload, not with a date, and spot changed from milliseconds to microseconds at 2025-01-01, so the
-file itself is asked, and only it.
+Source: docs/archive-rows.md#headers and docs/archive-rows.md#time-units. Headers depend on
+the upload and not on the date, and spot changed from milliseconds to microseconds at 2025-01-01, so
+the form is detected from the file alone.
 """
 
 from __future__ import annotations
@@ -13,25 +13,25 @@ from crypto_lakehouse.tables.schema.schemas import Column, TableSchema
 
 __all__ = ["UNIT_BOUNDS", "form_of"]
 
-#: Epoch times by magnitude (docs/archive-rows.md#time-units): below are seconds, above nanoseconds.
-#: In milliseconds the first is 1973-03-03, the last 5138-11-16.
+#: The range of epoch times in each unit (docs/archive-rows.md#time-units); smaller numbers would be
+#: seconds, larger ones nanoseconds. The range is 1973-03-03 to 5138-11-16 in either unit.
 UNIT_BOUNDS = {"ms": (10**11, 10**14), "us": (10**14, 10**17)}
 
 
 def form_of(first_lines: bytes, schema: TableSchema, key: str) -> CsvForm:
-    """Find the form of a file from its beginning.
+    """Detect the form of a file from its beginning.
 
     Args:
-        first_lines: At least its first two lines, as far as it has them.
-        schema: What its type publishes.
+        first_lines: At least its first two lines, or all of a shorter file.
+        schema: The schema of its table.
         key: The archive's key, for errors.
 
     Returns:
-        Its form; a file of no line, or of a header alone, has the table's own time unit.
+        Its form; the time unit of a file without rows is `ms`.
 
     Raises:
-        ArchiveRefused: The first line is neither the type's header nor a row of its arity, or
-            the first time is in no known unit; named with line and column.
+        ArchiveRefused: The first line is neither the header nor a row with the right number of
+            fields, or the first time is in no known unit.
     """
     lines = first_lines.split(b"\n", 2)
     first = _fields(lines[0], key)
@@ -52,7 +52,7 @@ def _fields(line: bytes, key: str) -> list[str]:
 
 
 def _is_header(first: list[str], schema: TableSchema) -> bool:
-    """Whether any field is a column's name; a header with one strange name is still one."""
+    """Whether any field is the name of a column; a header may have an unknown name besides."""
     known = {column.published for column in schema.columns}
     return any(name.strip().lower() in known for name in first)
 

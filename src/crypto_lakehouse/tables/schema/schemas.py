@@ -1,6 +1,6 @@
 """What the columns of each data type are: read from `matrix/schemas.json`, which is data.
 
-Source: docs/archive-rows.md#data-types; each column names its own.
+Source: docs/archive-rows.md#data-types; each column names its source.
 """
 
 from __future__ import annotations
@@ -14,9 +14,8 @@ from typing import Any, Literal
 from attrs import field, frozen
 
 from crypto_lakehouse.core.archive import Archive, DataType, Market
-from crypto_lakehouse.core.errors import MatrixError, Problem
-from crypto_lakehouse.matrix.files import parse_json, read_facts
-from crypto_lakehouse.matrix.json_reader import JsonReader
+from crypto_lakehouse.core.errors import Problem
+from crypto_lakehouse.matrix.files import parse_facts, read_facts
 
 __all__ = [
     "DECIMAL_SCALE",
@@ -32,13 +31,13 @@ FORMAT = "crypto-lakehouse/schemas/1"
 
 _SHIPPED = "schemas.json"
 
-#: Digits behind the point of exact numbers; metrics are published with 16
+#: Decimal places of exact numbers; metrics are published with 16
 #: (docs/archive-rows.md#decimals).
 DECIMAL_SCALE = 18
 
 #: - time: epoch milliseconds or microseconds; - datetime: `YYYY-MM-DD HH:MM:SS` in UTC;
 #: - date: `YYYY-MM-DD`; - id, count: whole numbers; - number: a decimal as text;
-#: - flag: true or false in any case; - text: as it stands.
+#: - flag: true or false in any case; - text: unchanged.
 Kind = Literal["time", "datetime", "date", "id", "count", "number", "flag", "text"]
 
 _TRANSFORM = re.compile(r"(?:(year|month)\((\w+)\)|(\w+))")
@@ -46,19 +45,19 @@ _TRANSFORM = re.compile(r"(?:(year|month)\((\w+)\)|(\w+))")
 
 @frozen(kw_only=True)
 class Column:
-    """One column, as it is published and as the table has it.
+    """One column, as published and as stored in the table.
 
     Attributes:
         published: Its name in the published header, or in the publisher's description.
-        name: Its name in the table; another one where the published name misleads.
+        name: Its name in the table, which differs if the published name is misleading.
         kind: How its text is read.
-        unit: What its numbers count.
-        meaning: What it says.
-        source: Where these facts come from.
+        unit: The unit of its numbers.
+        meaning: What it means.
+        source: The source of these facts.
         nullable: Whether a blank is allowed, and becomes NULL.
         stored: Whether the table has it; fillers are read, checked and left out.
-        constant: The archive's own attribute that every row must repeat; it is checked and
-            not read as data.
+        constant: The attribute of the archive that every row must repeat; it is checked and not
+            stored.
         optional: Whether some files lack it. Only files with a header may have it.
     """
 
@@ -91,7 +90,7 @@ class PartitionField:
         """Read `symbol`, `year(open_time)` or `month(time)`.
 
         Raises:
-            ValueError: It is none of them.
+            ValueError: The text is not of one of these forms.
         """
         match = _TRANSFORM.fullmatch(text)
         if match is None:
@@ -113,9 +112,9 @@ class TableSchema:
 
     Attributes:
         columns: All published columns, in their order.
-        key: Columns that name a row within one symbol (and interval).
-        unique: Whether the key names a row; liquidations have none.
-        time: The column that scans and partitions go by.
+        key: Columns that identify a row within one symbol (and interval).
+        unique: Whether the key is unique; that of liquidations is not.
+        time: The column by which scans and partitions select times.
         partition: Fields of the partitioning, outermost first.
     """
 
@@ -159,7 +158,7 @@ class TableSchema:
 
     @property
     def derives_time(self) -> bool:
-        """Whether the time column is made of `date` and `hour`, as in EOHSummary."""
+        """Whether the time column is derived from `date` and `hour`, as in EOHSummary."""
         return all(column.name != self.time for column in self.columns)
 
     @property
@@ -172,7 +171,7 @@ class TableSchema:
 
 
 def table_name(data_type: DataType) -> str:
-    """The table's name for a data type: words in lower case, as catalogs want them.
+    """The table's name for a data type, in lower case with underscores.
 
     Example:
         >>> table_name(DataType.AGG_TRADES), table_name(DataType.BVOL_INDEX)
@@ -182,7 +181,7 @@ def table_name(data_type: DataType) -> str:
 
 
 @frozen(kw_only=True)
-class _File:
+class _SchemasFile:
     format: str
     observed: str = ""
     tables: tuple[TableSchema, ...]
@@ -191,19 +190,14 @@ class _File:
 def load_schemas(
     path: str | os.PathLike[str] | None = None,
 ) -> Mapping[tuple[Market, DataType], TableSchema]:
-    """Read a file of schemas; without a path the shipped one.
+    """Read a file of schemas; None means the shipped file.
 
     Raises:
-        MatrixError: It cannot be read or has faults; all are named.
+        MatrixError: The file cannot be read, or has faults; all faults are named.
     """
     content, origin = read_facts(path, _SHIPPED)
-    data = parse_json(content, origin, "file of schemas")
-    if not isinstance(data, Mapping) or data.get("format") != FORMAT:
-        raise MatrixError(origin, [Problem("$.format", f"must be `{FORMAT}`")])
-    reader = JsonReader({TableSchema: _faults})
-    file = reader.read(data, _File, "$")
-    if reader.problems:
-        raise MatrixError(origin, reader.problems)
+    checks = {_SchemasFile: _file_faults, TableSchema: _table_faults}
+    file: _SchemasFile = parse_facts(content, origin, "file of schemas", _SchemasFile, checks)
     return {(table.market, table.data_type): table for table in file.tables}
 
 
@@ -216,18 +210,23 @@ def schema_of(archive: Archive) -> TableSchema:
     """The shipped schema of an archive's table.
 
     Raises:
-        KeyError: No such data type in that market.
+        KeyError: The market has no such data type.
     """
     return _shipped()[archive.market, archive.data_type]
 
 
-def _faults(fields: Mapping[str, Any], path: str) -> Iterator[Problem]:
+def _file_faults(fields: Mapping[str, Any], path: str) -> Iterator[Problem]:
+    if fields.get("format", FORMAT) != FORMAT:
+        yield Problem(f"{path}.format", f"must be `{FORMAT}`")
+
+
+def _table_faults(fields: Mapping[str, Any], path: str) -> Iterator[Problem]:
     columns: Iterable[Column] | None = fields.get("columns")
     if columns is None:
         return
     names = [column.name for column in columns]
     yield from (
-        Problem(f"{path}.columns", f"`{name}` stands twice")
+        Problem(f"{path}.columns", f"`{name}` is given twice")
         for name in sorted({name for name in names if names.count(name) > 1})
     )
     known = {*names, "symbol", "interval", fields.get("time", "")}

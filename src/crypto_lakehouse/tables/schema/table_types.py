@@ -1,4 +1,4 @@
-"""A table's types as Iceberg and Arrow spell them, its partitioning and its sort order.
+"""The Iceberg and Arrow types of a table, its partitioning and its sort order.
 
 Every table has, besides its published columns, `symbol`, `interval` where its type has one, and
 `archive`: the object key of the archive that a row came from, the key of `lakehouse.archives`.
@@ -72,7 +72,7 @@ _TRANSFORMS: Mapping[str, Transform[Any, Any]] = {
     "month": MonthTransform(),
 }
 
-#: Iceberg numbers the fields of partitionings from here.
+#: Iceberg numbers partition fields from here.
 _FIRST_PARTITION_ID = 1000
 
 
@@ -122,7 +122,7 @@ def arrow_schema(schema: Schema) -> pa.Schema:
 
 
 def partition_spec(partitioning: tuple[PartitionField, ...], schema: Schema) -> PartitionSpec:
-    """A partitioning in Iceberg's terms."""
+    """The Iceberg partition spec of a partitioning."""
     return PartitionSpec(
         *(
             IcebergField(
@@ -137,7 +137,7 @@ def partition_spec(partitioning: tuple[PartitionField, ...], schema: Schema) -> 
 
 
 def sort_order(key: tuple[str, ...], schema: Schema) -> SortOrder:
-    """The order of rows within a data file, in Iceberg's terms."""
+    """The Iceberg sort order of rows within a data file."""
     return SortOrder(
         *(
             SortField(source_id=schema.find_field(name).field_id, transform=IdentityTransform())
@@ -147,6 +147,6 @@ def sort_order(key: tuple[str, ...], schema: Schema) -> SortOrder:
 
 
 def period_value(field: PartitionField, day: date) -> int:
-    """Iceberg's number of a year or month: since 1970, from 0."""
+    """The number that Iceberg gives a year or month, counted from 0 in 1970."""
     years = day.year - 1970
     return years if field.transform == "year" else 12 * years + day.month - 1

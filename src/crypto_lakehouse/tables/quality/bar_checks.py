@@ -1,0 +1,101 @@
+"""The checks of klines and of the klines of index, mark and premium prices.
+
+Source: the checks in docs/archive-rows.md#data-types.
+"""
+
+from __future__ import annotations
+
+import polars as pl
+
+from crypto_lakehouse.tables.quality.findings import Severity
+from crypto_lakehouse.tables.quality.row_check import (
+    RowCheck,
+    microseconds,
+    period_check,
+    step_of_column,
+)
+
+__all__ = ["bar_checks", "index_bar_checks"]
+
+
+def bar_checks(quote: str = "quote_volume") -> tuple[RowCheck, ...]:
+    """The checks of klines, whose bars are made of trades.
+
+    Args:
+        quote: The column of the volume that is not `volume`.
+    """
+    return (*_time_checks(), _price_bounds(), period_check("open_time"), *_volume_checks(quote))
+
+
+def index_bar_checks() -> tuple[RowCheck, ...]:
+    """The checks of klines of an index, which have no volume."""
+    fillers = pl.col("volume", "quote_volume", "taker_buy_volume", "taker_buy_quote_volume")
+    filler = RowCheck(
+        name="fillers",
+        severity=Severity.WARNING,
+        bad=pl.any_horizontal(fillers != 0),
+        sentence="{rows} bars of an index have a volume, as {example}",
+    )
+    return (*_time_checks(), _price_bounds(), period_check("open_time"), filler)
+
+
+def _time_checks() -> tuple[RowCheck, ...]:
+    opened, step = microseconds("open_time"), pl.col("_step")
+    return (
+        RowCheck(
+            name="continuity",
+            severity=Severity.WARNING,
+            bad=step_of_column("open_time") > step,
+            weight=step_of_column("open_time") // step - 1,
+            sentence="{rows} bars are missing between others, the first before {example}",
+            is_hole=True,
+        ),
+        RowCheck(
+            name="alignment",
+            severity=Severity.WARNING,
+            bad=(opened - pl.col("_origin")) % step != 0,
+            sentence="{rows} bars do not begin at a multiple of their interval, as {example}",
+            source="binance-public-data#14, #77",
+        ),
+        RowCheck(
+            name="close_time",
+            severity=Severity.WARNING,
+            bad=microseconds("close_time") != opened + step - pl.col("_tick"),
+            sentence="{rows} bars do not close just before the next one opens, as {example}",
+            source="binance-public-data#14, #77",
+        ),
+    )
+
+
+def _price_bounds() -> RowCheck:
+    low, high = pl.col("low"), pl.col("high")
+    return RowCheck(
+        name="price_bounds",
+        severity=Severity.ERROR,
+        bad=(low > pl.min_horizontal("open", "close", "high"))
+        | (high < pl.max_horizontal("open", "close")),
+        sentence="{rows} bars have a low above, or a high below, their other prices, as {example}",
+    )
+
+
+def _volume_checks(quote: str) -> tuple[RowCheck, ...]:
+    taker_quote = f"taker_buy_{quote}"
+    return (
+        RowCheck(
+            name="taker_bounds",
+            severity=Severity.ERROR,
+            bad=(pl.col("taker_buy_volume") < 0)
+            | (pl.col("taker_buy_volume") > pl.col("volume"))
+            | (pl.col(taker_quote) < 0)
+            | (pl.col(taker_quote) > pl.col(quote)),
+            sentence="{rows} bars say that takers bought less than nothing or more than all, "
+            "as {example}",
+        ),
+        RowCheck(
+            name="empty_bars",
+            severity=Severity.WARNING,
+            bad=(pl.col("count") == 0) != (pl.col("volume") == 0),
+            sentence="{rows} bars have trades without volume, or volume without trades, "
+            "as {example}",
+        ),
+    )

@@ -1,0 +1,101 @@
+"""One check of rows, declared, and the checks that many data types share.
+
+A check is a Polars expression that is true on bad rows. Besides the columns of its table it may
+use columns that `inspector` adds: `_step` (the length of a bar in microseconds; NULL for months),
+`_origin` (where multiples of it begin), `_from` and `_to` (the period of the archive), `_tick` (the
+archive's time unit in microseconds), and `_first` (true on the first row of an archive).
+"""
+
+from __future__ import annotations
+
+import polars as pl
+from attrs import field, frozen
+
+from crypto_lakehouse.tables.quality.findings import Policy, Severity
+
+__all__ = [
+    "MINUTE",
+    "RowCheck",
+    "id_continuity_check",
+    "microseconds",
+    "period_check",
+    "step_of_column",
+    "time_order_check",
+]
+
+#: Microseconds.
+MINUTE = 60_000_000
+
+
+@frozen(kw_only=True)
+class RowCheck:
+    """One check of rows.
+
+    Attributes:
+        name: The name; checks of several data types may share it.
+        severity: How much a finding matters.
+        bad: True on bad rows; NULL counts as good.
+        weight: How much a bad row counts, for example the rows missing before it; None counts 1.
+        sentence: The finding, with `{rows}` for the total weight and `{example}` for the first bad
+            row.
+        policy: What to do about a finding, if nothing else is configured.
+        is_hole: Whether it finds absent rows, which an outage of the venue may explain.
+        source: Where the defect was reported.
+    """
+
+    name: str
+    severity: Severity
+    bad: pl.Expr = field(eq=False)
+    sentence: str
+    weight: pl.Expr | None = field(default=None, eq=False)
+    policy: Policy = Policy.REPORT
+    is_hole: bool = False
+    source: str = ""
+
+
+def microseconds(name: str) -> pl.Expr:
+    """A column of times in microseconds since 1970; whole numbers stay as they are."""
+    return pl.col(name).cast(pl.Int64)
+
+
+def step_of_column(name: str) -> pl.Expr:
+    """The increase of a column over the previous row; NULL on the first row of an archive."""
+    value = microseconds(name)
+    return pl.when(~pl.col("_first")).then(value - value.shift(1))
+
+
+def period_check(time: str, *, end_included: bool = False) -> RowCheck:
+    """Times outside the period of the archive."""
+    when = microseconds(time)
+    after = when > pl.col("_to") if end_included else when >= pl.col("_to")
+    return RowCheck(
+        name="period",
+        severity=Severity.ERROR,
+        bad=(when < pl.col("_from")) | after,
+        sentence="{rows} rows lie outside the period in the archive's name, for example {example}",
+    )
+
+
+def time_order_check(time: str) -> RowCheck:
+    """Times that decrease while ids increase."""
+    return RowCheck(
+        name="time_order",
+        severity=Severity.WARNING,
+        bad=step_of_column(time) < 0,
+        sentence="{rows} rows are earlier than the row before them, in the order of ids, "
+        "as {example}",
+    )
+
+
+def id_continuity_check(name: str) -> RowCheck:
+    """Ids that are missing between two rows."""
+    return RowCheck(
+        name="id_continuity",
+        severity=Severity.WARNING,
+        bad=step_of_column(name) > 1,
+        weight=step_of_column(name) - 1,
+        sentence="{rows} ids are missing, the first before {example}; single ones are "
+        "the venue's own",
+        is_hole=True,
+        source="binance-public-data#363, #378",
+    )
