@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pickle
 import random
 
 import pytest
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.conftest import SleepRecorder
@@ -124,6 +126,16 @@ async def test_each_wait_is_in_the_upper_half_of_its_bound(
     for number, wait in enumerate(sleeps.waits):
         ceiling = min(first * 2**number, longest)
         assert ceiling / 2 <= wait <= ceiling
+
+
+async def test_a_policy_for_another_process_keeps_its_numbers_alone(sleeps: SleepRecorder) -> None:
+    plain = RetryPolicy(
+        max_retries=1, first_wait_s=2.0, longest_wait_s=3.0, longest_retry_after_s=4.0
+    )
+    data = pickle.dumps(evolve(plain, sleep=sleeps, jitter=Jitter()).sendable())
+    received = pickle.loads(data)  # noqa: S301 - just pickled
+    assert received == plain
+    assert len(data) < 500, "the state of a random generator makes all workers wait equally long"
 
 
 async def test_workers_that_failed_together_come_back_apart() -> None:

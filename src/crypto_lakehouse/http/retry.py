@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, TypeVar, cast
 
 import anyio
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from crypto_lakehouse.core.errors import ServerError, TransferError
 
@@ -21,6 +21,14 @@ OnRetry = Callable[[int, float, TransferError], Awaitable[None]]
 
 
 _Result = TypeVar("_Result")
+
+
+def _uniform(low: float, high: float) -> float:
+    """Draw from this process's generator: `random.uniform` itself would be pickled with its state.
+
+    Worker processes that begin with the same state would all wait equally long.
+    """
+    return random.uniform(low, high)  # noqa: S311 - it protects nothing
 
 
 def _is_transient(error: BaseException) -> bool:
@@ -49,7 +57,11 @@ class RetryPolicy:
     longest_wait_s: float = 60.0
     longest_retry_after_s: float = 300.0
     sleep: Callable[[float], Awaitable[None]] = field(default=anyio.sleep, repr=False)
-    jitter: Callable[[float, float], float] = field(default=random.uniform, repr=False)
+    jitter: Callable[[float, float], float] = field(default=_uniform, repr=False)
+
+    def sendable(self) -> RetryPolicy:
+        """Return the same policy for another process: without the callables of a test."""
+        return evolve(self, sleep=anyio.sleep, jitter=_uniform)
 
     async def call(
         self,

@@ -45,12 +45,13 @@ from crypto_lakehouse.stores.directory import LocalStore
 from crypto_lakehouse.stores.os_errors import what_to_do
 from crypto_lakehouse.stores.state import StateFolder
 from crypto_lakehouse.workflows.history import prune_replaced
-from crypto_lakehouse.workflows.wiring.collector_stack import make_collector
+from crypto_lakehouse.workflows.wiring.collector_stack import RunContext, make_collector
 from crypto_lakehouse.workflows.wiring.network import Network
 from crypto_lakehouse.workflows.wiring.transport_stack import (
     most_parallel,
     open_client,
     parallel_note,
+    share_of,
 )
 from crypto_lakehouse.workflows.wiring.worker_jobs import make_jobs, process_count
 
@@ -281,16 +282,17 @@ class ArchiveCollectionWorkflow(BaseWorkflow[CollectionReport]):
         if self._processes > 1:
             await self._collect_in_processes(plan, inventory, emit)
             return
-        collector = make_collector(
-            config,
+        context = RunContext(
             client=self._client,
             store=self._store,
             retry=self._retry,
+            share=share_of(config),
             meter=self._meter,
             emit=emit,
             today=plan.today,
-            known_hole=self._known_hole,
+            holes=self._holes,
         )
+        collector = make_collector(config, context)
         workers = worker_count(most_parallel(config))
         await run_pipeline(plan, inventory, collector, emit, workers=workers)
 
@@ -301,9 +303,6 @@ class ArchiveCollectionWorkflow(BaseWorkflow[CollectionReport]):
         with one_error():
             async with worker_processes(jobs, emit, self._meter) as executor:
                 await run_sharded(plan, inventory, executor, emit)
-
-    def _known_hole(self, archive: Archive) -> str:
-        return self._holes.reason_for_period(archive.series, archive.period)
 
     def _last_event(self) -> RunFinished:
         return RunFinished(run_id=self.run_id, status=self._status(), at=datetime.now(UTC))

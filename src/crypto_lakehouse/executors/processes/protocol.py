@@ -13,6 +13,7 @@ from attrs import frozen
 from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
 from crypto_lakehouse.core.events import Event
 from crypto_lakehouse.executors.share import Share
+from crypto_lakehouse.http.retry import RetryPolicy
 
 __all__ = ["FRAME", "Job", "WorkerMessage"]
 
@@ -32,7 +33,8 @@ class Job:
         share: What this worker may ask of the source.
         root: The output directory.
         today: The run's UTC day.
-        max_retries, first_wait_s, longest_wait_s, longest_retry_after_s: As in `RetryPolicy`.
+        retry: When and how often the worker repeats a failed request, as `RetryPolicy.sendable`
+            returns it.
     """
 
     program: str
@@ -42,10 +44,7 @@ class Job:
     share: Share
     root: str
     today: date
-    max_retries: int
-    first_wait_s: float
-    longest_wait_s: float
-    longest_retry_after_s: float
+    retry: RetryPolicy
 
 
 @frozen

@@ -6,8 +6,9 @@ The same stack works in the run's own process and in its worker processes.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from datetime import date
+
+from attrs import frozen
 
 from crypto_lakehouse.collection.collector import ArchiveCollector
 from crypto_lakehouse.collection.download.fetcher import Fetcher
@@ -22,60 +23,66 @@ from crypto_lakehouse.http.adaptive_limit import AdaptiveLimit
 from crypto_lakehouse.http.concurrency_limit import ConcurrencyLimit, FixedLimit
 from crypto_lakehouse.http.retry import RetryPolicy
 from crypto_lakehouse.http.transport import Client
-from crypto_lakehouse.workflows.wiring.transport_stack import make_transport, share_of
+from crypto_lakehouse.matrix.known_holes import KnownHoles
+from crypto_lakehouse.workflows.wiring.transport_stack import make_transport
 
-__all__ = ["make_collector"]
+__all__ = ["RunContext", "make_collector"]
 
 _log = logging.getLogger("crypto_lakehouse")
 
 
-def make_collector(
-    config: WorkflowConfig,
-    *,
-    client: Client,
-    store: Store,
-    retry: RetryPolicy,
-    meter: ByteMeter,
-    emit: Emit,
-    today: date,
-    known_hole: Callable[[Archive], str],
-    share: Share | None = None,
-) -> ArchiveCollector:
-    """Make what settles archives by a configuration.
+@frozen(kw_only=True)
+class RunContext:
+    """What one run, or one of its worker processes, hands to its collector.
 
-    Args:
-        config: What is wanted of an archive.
+    Attributes:
         client: Sends requests.
-        store: Where verified bytes go.
-        retry: When to try again.
-        meter: Counts the run's bytes as they arrive.
-        emit: Told of retries and of large bodies that begin.
-        today: The UTC day, which tells late archives from missing ones.
-        known_hole: Says why an archive is known to be missing at the source.
-        share: What may be asked of the source; all that the configuration allows by default.
+        store: Keeps verified bytes.
+        retry: When and how often a failed request is repeated.
+        share: How many requests this process may send to the source, and how fast.
+        meter: Counts the bytes of bodies as they arrive.
+        emit: Takes events about retries and large bodies.
+        today: The run's UTC day, by which late archives are told from missing ones.
+        holes: Archives that are known to be missing at the source.
     """
-    share = share or share_of(config)
-    transport = make_transport(config, client, share)
+
+    client: Client
+    store: Store
+    retry: RetryPolicy
+    share: Share
+    meter: ByteMeter
+    emit: Emit
+    today: date
+    holes: KnownHoles
+
+    def known_hole(self, archive: Archive) -> str:
+        """Return why an archive is known to be missing, or an empty string."""
+        return self.holes.reason_for_period(archive.series, archive.period)
+
+
+def make_collector(config: WorkflowConfig, context: RunContext) -> ArchiveCollector:
+    """Make the collector that a configuration describes."""
+    transport = make_transport(config, context.client, context.share)
     fetcher = Fetcher(
         transport=transport,
         base=transport.hosts.source,
-        store=store,
-        retry=retry,
-        concurrency=_make_limit(share, meter),
-        emit=emit,
-        meter=meter,
+        store=context.store,
+        retry=context.retry,
+        concurrency=_make_limit(context.share, context.meter),
+        emit=context.emit,
+        meter=context.meter,
         second=transport.hosts.second,
         parallel_ranges=ParallelRanges() if config.segmented_downloads == AUTO else None,
     )
     return ArchiveCollector(
         fetcher=fetcher,
-        store=store,
+        store=context.store,
         integrity=config.integrity,
         keep_sidecars=config.download_checksum,
         keep_replaced=config.replaced_retention_days != 0,
         accept_mismatch=config.accept_upstream_mismatch,
-        known_hole=known_hole,
-        today=today,
+        known_hole=context.known_hole,
+        today=context.today,
     )
 
 

@@ -30,10 +30,7 @@ def make_jobs(
             share=share_of(config, processes, number),
             root=root,
             today=today,
-            max_retries=retry.max_retries,
-            first_wait_s=retry.first_wait_s,
-            longest_wait_s=retry.longest_wait_s,
-            longest_retry_after_s=retry.longest_retry_after_s,
+            retry=retry.sendable(),
         )
         for number in range(processes)
     ]

@@ -16,10 +16,9 @@ from crypto_lakehouse.core.metrics import ByteMeter
 from crypto_lakehouse.core.protocols import Emit
 from crypto_lakehouse.executors.processes.protocol import Job
 from crypto_lakehouse.executors.processes.worker import serve
-from crypto_lakehouse.http.retry import RetryPolicy
 from crypto_lakehouse.matrix.known_holes import load_holes
 from crypto_lakehouse.stores.directory import LocalStore
-from crypto_lakehouse.workflows.wiring.collector_stack import make_collector
+from crypto_lakehouse.workflows.wiring.collector_stack import RunContext, make_collector
 from crypto_lakehouse.workflows.wiring.transport_stack import open_client
 
 __all__ = ["main", "open_collector"]
@@ -29,24 +28,18 @@ __all__ = ["main", "open_collector"]
 async def open_collector(job: Job, meter: ByteMeter, emit: Emit) -> AsyncIterator[ArchiveCollector]:
     """Open a worker's client, and stack on it what settles an archive."""
     holes = load_holes()
-    retry = RetryPolicy(
-        max_retries=job.max_retries,
-        first_wait_s=job.first_wait_s,
-        longest_wait_s=job.longest_wait_s,
-        longest_retry_after_s=job.longest_retry_after_s,
-    )
     async with open_client(job.config, job.share.parallel) as client:
-        yield make_collector(
-            job.config,
+        context = RunContext(
             client=client,
             store=LocalStore(job.root),
-            retry=retry,
+            retry=job.retry,
+            share=job.share,
             meter=meter,
             emit=emit,
             today=job.today,
-            known_hole=lambda archive: holes.reason_for_period(archive.series, archive.period),
-            share=job.share,
+            holes=holes,
         )
+        yield make_collector(job.config, context)
 
 
 def main() -> int:
