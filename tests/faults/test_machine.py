@@ -120,7 +120,7 @@ class TestLimitOnTheSizeOfAFile:
         machine.publish()
         ended = machine.run(before=["prlimit", "--fsize=6000"])
         assert ended.code == 1
-        assert "see whether the disk is full, over a quota, or failing" in ended.report["error"]
+        assert "check whether the disk is full, over a quota, or failing" in ended.report["error"]
         assert machine.server.requests == []
         machine.completes()
 
@@ -133,5 +133,5 @@ def test_a_quota_that_is_used_up_ends_the_run(machine: Machine) -> None:
         machine.root = disk / "out"
         ended = machine.run(before=NOBODY)
         assert ended.code == 1
-        assert "or have the quota raised, and run again" in ended.report["error"]
+        assert "or raise the quota, and run again" in ended.report["error"]
         machine.completes()  # root has no quota

@@ -174,7 +174,7 @@ def test_what_is_removed_during_a_run_is_told_and_the_next_run_completes(
     stall.release.open()
     ended = machine.end(process)
     assert ended.code == 1
-    assert "the ledger was removed or replaced while the run worked" in ended.report["error"]
+    assert "the ledger was removed or replaced during the run" in ended.report["error"]
     machine.completes()
 
 
@@ -190,5 +190,5 @@ def test_folders_of_archives_that_are_removed_during_a_run_come_back_with_the_ne
     stall.release.open()
     ended = machine.end(process)
     assert (ended.code, ended.totals) == (3, {"failed": 1})
-    assert "a folder on the way to it is gone" in ended.report["problems"][0]["reason"]
+    assert "a folder on its path is missing" in ended.report["problems"][0]["reason"]
     machine.completes()

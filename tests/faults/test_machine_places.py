@@ -138,7 +138,9 @@ def test_a_folder_in_the_place_of_a_file_fails_that_archive_alone(
     put(path, "folder")
     report = machine.once_more()
     assert (report.exit_code, report.totals["verified"]) == (3, 2)
-    assert "a folder is in its place; move that away and run again" in report.problems[0].reason
+    assert (
+        "a folder is in its place; move the folder away and run again" in report.problems[0].reason
+    )
     assert (path / "kept").read_text() == "kept"
     assert machine.good() == {key(1), key(3)}
     shutil.rmtree(path)
@@ -168,7 +170,7 @@ def test_something_else_in_the_place_of_a_folder_is_told_of_each_archive(
     report = machine.once_more()
     assert (report.exit_code, report.totals["failed"]) == (3, 3)
     for problem in report.problems:
-        assert "move that away" in problem.reason or "leads nowhere" in problem.reason
+        assert "away and run again" in problem.reason or "is broken" in problem.reason
     (machine.root / what).unlink()
     machine.completes()
 
@@ -177,7 +179,7 @@ def test_something_else_in_the_place_of_a_folder_is_told_of_each_archive(
 def test_something_else_in_the_place_of_our_folder_is_told(machine: Machine, kind: str) -> None:
     machine.publish(3)
     put(machine.root / ".lakehouse", kind)
-    told = "is a symbolic link.*remove it" if "link" in kind else "in its place; move that away"
+    told = "is a symbolic link.*remove it" if "link" in kind else "in its place; move the file away"
     with pytest.raises(ConfigurationError, match=told):
         machine.once_more()
     assert machine.server.requests == []
@@ -190,7 +192,7 @@ def test_something_else_in_the_place_of_the_ledger_is_told(machine: Machine, kin
     machine.publish(3)
     path = machine.root / ".lakehouse" / "ledger.sqlite"
     put(path, kind)
-    with pytest.raises(LedgerError, match="something else is in its place; move that away"):
+    with pytest.raises(LedgerError, match="it is not a file; move it away"):
         machine.once_more()
     assert machine.server.requests == []
     path.rename(path.with_name("moved"))

@@ -245,5 +245,5 @@ def test_what_is_no_archive_is_said(ledger: SqliteLedger, folder: str, name: str
             (folder, name),
         )
         connection.commit()
-    with pytest.raises(LedgerError, match="the ledger holds what is no archive"):
+    with pytest.raises(LedgerError, match="the ledger has a row that is not an archive"):
         list(recorded_series(ledger.path))

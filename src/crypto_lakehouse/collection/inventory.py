@@ -93,7 +93,7 @@ def _has_other_sidecar(row: LedgerRow, listed: ListedArchive | None) -> bool:
 
 
 @define
-class _Folder:
+class _FolderState:
     """What is here of one key prefix; what few archives need is read when one does."""
 
     prefix: str
@@ -177,7 +177,7 @@ class Inventory:
             self._grouped = periods, groups
         return self._grouped[1]
 
-    def _folder(self, prefix: str) -> _Folder | StoreError:
+    def _folder(self, prefix: str) -> _FolderState | StoreError:
         """What is here of a key prefix, or why that cannot be told."""
         try:
             scan = self.store.scan_now(prefix)
@@ -185,11 +185,11 @@ class Inventory:
             if error.stops_run:
                 raise
             return error
-        folder = _Folder(prefix, scan, self.ledger)
+        folder = _FolderState(prefix, scan, self.ledger)
         self._clear_leftovers(folder)
         return folder
 
-    def _clear_leftovers(self, folder: _Folder) -> None:
+    def _clear_leftovers(self, folder: _FolderState) -> None:
         """Remove unfinished bodies that nobody can go on with, as a killed run leaves them.
 
         Before any work of the folder is given out: a plan names each series once.
@@ -200,7 +200,7 @@ class Inventory:
                     self.store.remove_now(folder.prefix + name)
 
     def _sort_folder(
-        self, planned: PlannedSeries, periods: list[PlannedPeriod], folder: _Folder
+        self, planned: PlannedSeries, periods: list[PlannedPeriod], folder: _FolderState
     ) -> tuple[list[Event], list[Work]]:
         settled: list[Event] = []
         work: list[Work] = []
@@ -216,7 +216,7 @@ class Inventory:
         return settled, work
 
     def _plainly_unchanged(
-        self, stem: str, periods: list[PlannedPeriod], folder: _Folder
+        self, stem: str, periods: list[PlannedPeriod], folder: _FolderState
     ) -> tuple[list[PlannedPeriod], list[PlannedPeriod]]:
         """Split off nearly every archive of a second run, with as few steps as can be."""
         if self.force or not folder.scan.zips:
@@ -275,7 +275,7 @@ class Inventory:
         size = sum(item.listed.size_bytes for item in same if item.listed) if seen else 0
         return ArchivesUnchanged(prefix, len(same), details, seen, size)
 
-    def _judge(self, item: PlannedArchive, folder: _Folder) -> ArchiveFinished | Work:
+    def _judge(self, item: PlannedArchive, folder: _FolderState) -> ArchiveFinished | Work:
         name = item.archive.name
         if item.not_published:
             return not_published(item)

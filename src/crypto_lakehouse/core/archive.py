@@ -1,8 +1,8 @@
-"""The value that everything speaks of: one published archive, and its object key.
+"""One published archive and its object key.
 
-A key names (market, partition, data type, symbol, interval, period). `Archive.parse` and
-`Archive.key` undo each other for every key of the archive; nothing here touches a disk or a
-network, and keys are never percent-encoded here: that happens where a URL is made.
+A key names market, partition, data type, symbol, interval and period. `Archive.parse` and
+`Archive.key` are inverse for every key of the publisher. Nothing here uses a disk or a network,
+and keys are never percent-encoded here: that is done when a URL is made.
 
 Source: the layout of data.binance.vision as recorded in docs/archive.md#shape, docs/archive.md#keys
 and docs/archive.md#symbols.
@@ -42,7 +42,7 @@ INTERVALS = (
 
 
 class Market(StrEnum):
-    """A market, as configurations name it."""
+    """A market, by its name in configurations."""
 
     SPOT = "spot"
     FUTURES_UM = "futures_um"
@@ -90,7 +90,7 @@ class DataType(StrEnum):
 
     @property
     def has_interval(self) -> bool:
-        """Whether archives of this type lie in an interval folder."""
+        """Whether archives of this type are in an interval folder."""
         return self in _INTERVAL_TYPES
 
 
@@ -115,7 +115,7 @@ class Period:
         first_day: The day itself, or the first day of the month.
         partition: Whether this is a day or a month.
         padded: False for the stray keys whose month has one digit (`2020-8`,
-            binance-public-data#469). They are objects of their own beside the padded ones.
+            binance-public-data#469). They are separate objects beside the padded ones.
     """
 
     first_day: date
@@ -149,10 +149,10 @@ class Period:
 
     @classmethod
     def parse(cls, text: str) -> Period:
-        """Read `YYYY-MM-DD`, `YYYY-MM` or the stray `YYYY-M`.
+        """Parse `YYYY-MM-DD`, `YYYY-MM` or the stray `YYYY-M`.
 
         Raises:
-            ArchiveKeyError: `text` is none of them, or no day of the calendar.
+            ArchiveKeyError: `text` has another form, or is not in the calendar.
         """
         match = _PERIOD.fullmatch(text)
         if match is None:
@@ -181,13 +181,13 @@ class Period:
 
 @frozen(order=True)
 class Series:
-    """What one symbol publishes of one data type: the archive without its period.
+    """All archives of one symbol and data type: an archive without its period.
 
     Attributes:
-        interval: One of `INTERVALS` for the kline family, None for everything else.
+        interval: One of `INTERVALS` for the kline types, None for all others.
 
     Raises:
-        ArchiveKeyError: The symbol could not be a folder's name, or the interval does not fit
+        ArchiveKeyError: The symbol cannot be the name of a folder, or the interval does not fit
             the data type.
     """
 
@@ -221,7 +221,7 @@ class Series:
 
     @property
     def stem(self) -> str:
-        """What every file name of the series begins with, up to the period."""
+        """The beginning of every file name of the series, up to the period."""
         return self._stem
 
     def __str__(self) -> str:
@@ -230,17 +230,17 @@ class Series:
 
 
 def check_symbol(symbol: str) -> None:
-    """Refuse what cannot be a symbol's folder.
+    """Raise an error if a symbol cannot be the name of a folder.
 
     Letters and digits of any script and underscores are allowed (`币安人生USDT`,
     `BTCUSDT_240628`, `1000000MOGUSDT`), in Unicode's NFC form, so that one symbol has one
     spelling on every file system.
 
     Raises:
-        ArchiveKeyError: Empty, too long, a separator, `..`, a control character, or not NFC.
+        ArchiveKeyError: The symbol is empty, too long, not NFC, or has other characters.
     """
     if _SYMBOL.fullmatch(symbol) is None:
-        raise ArchiveKeyError(symbol, "a symbol is letters, digits and underscores only")
+        raise ArchiveKeyError(symbol, "a symbol consists of letters, digits and underscores")
     if len(symbol.encode()) > 128:
         raise ArchiveKeyError(symbol, "a symbol is at most 128 bytes long")
     if not unicodedata.is_normalized("NFC", symbol):
@@ -265,10 +265,10 @@ class Archive:
 
     @classmethod
     def parse(cls, key: str) -> Archive:
-        """Read an object key.
+        """Parse an object key.
 
         Raises:
-            ArchiveKeyError: `key` is not a key of the archive; the reason names the part.
+            ArchiveKeyError: `key` is not an archive's key; the reason names the faulty part.
         """
         parts = key.split("/")
         if parts[0] != "data" or not key.endswith(".zip"):

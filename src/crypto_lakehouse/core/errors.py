@@ -1,33 +1,33 @@
-"""The one tree of errors: each says what happened, to which key or file, and what to do.
+"""All errors: each says what happened, to which key or file, and what to do.
 
 ::
 
-    LakehouseError                        one except clause catches all of ours
+    LakehouseError                        the base class of all errors of this package
     ├─ ConfigurationError   problems      before anything runs                       exit 2
     ├─ MatrixError          origin, problems                                         exit 2
     ├─ ArchiveKeyError      key, reason   not a key of the archive                   exit 2
     ├─ RunningLoopError                   a synchronous call inside a running loop
     ├─ LockHeldError        path          another run owns the output directory      exit 11
     ├─ LedgerError          path, reason
-    ├─ StoreError           path, reason  the disk said no; the run stops
-    ├─ SinkError            name, reason  a sink the run cannot do without has failed
+    ├─ StoreError           path, reason  the store failed, as on a full disk
+    ├─ SinkError            name, reason  a required sink has failed
     ├─ WorkerError          reason        worker processes end as soon as they are started
     ├─ TransferError        url, reason, transient    one archive; the run goes on
     │  ├─ ConnectionFailed · TimedOut · TruncatedBody
-    │  │  └─ TlsRefused                   a certificate that is not good, TLS that is too old
+    │  │  └─ TlsRefused                   an invalid certificate, or TLS that is too old
     │  ├─ ServerError(status, retry_after_s)
-    │  ├─ ProxyRefused(status)            the proxy on the way let the request not pass
+    │  ├─ ProxyRefused(status)            the proxy refused the request
     │  ├─ RedirectRefused
     │  ├─ ObjectChanged                   the source replaced the object between two requests
-    │  └─ ListingMalformed                a listing's page that cannot be one
+    │  └─ ListingMalformed                an invalid page of a listing
     ├─ SidecarMalformed     key, reason
-    ├─ ArchiveRefused       key, reason, line, column   its rows cannot be read as its type's
+    ├─ ArchiveRefused       key, reason, line, column   its rows do not fit its data type
     ├─ LakeError            lake, reason  the tables or their catalog cannot be read or written
-    │  ├─ OvertakenError                  another writer has changed a table meanwhile
-    │  └─ QueryError                       a question that cannot be answered           exit 2
+    │  ├─ OvertakenError                  another writer has changed a table in the meantime
+    │  └─ QueryError                       a query that cannot be answered              exit 2
     ├─ ExtraMissing         extra, reason  a package of an extra is not installed       exit 2
     ├─ ListingError         prefix, reason  a listing that failed is never an empty one exit 5
-    │  └─ NoListing                        the source answers, and lists nothing at all
+    │  └─ NoListing                        the source answers, but has no listing
     └─ CollectionFailed     report        in `report`, beside the method that raises it
 """
 
@@ -75,7 +75,7 @@ __all__ = [
 
 
 class LakehouseError(Exception):
-    """The root of the tree; `exit_code` is what the command line ends with.
+    """The base class of all errors; `exit_code` is the exit code of the command line.
 
     Source: ARCHITECTURE.md#exit-codes.
     """
@@ -83,7 +83,7 @@ class LakehouseError(Exception):
     exit_code: ClassVar[int] = 1
 
     def __reduce__(self) -> tuple[object, ...]:
-        """Pickle and copy by fields: what an `__init__` takes is not what its message says."""
+        """Pickle and copy by fields, as `__init__` takes other arguments than the message."""
         return _restored, (type(self), self.args), vars(self)
 
 
@@ -96,7 +96,7 @@ class Problem:
     """One fault of an input: where it is and what to do about it.
 
     Attributes:
-        path: The place, as `$.date_range.start`, `$.availability_matrix[3].market`, or the
+        path: The position, as `$.date_range.start`, `$.availability_matrix[3].market`, or the
             name of an environment variable or option.
         message: What is wrong and which values are allowed.
 
@@ -111,11 +111,11 @@ class Problem:
 
 
 class ConfigurationWarning(UserWarning):
-    """A configuration that works, but does not mean what its author may think."""
+    """A configuration is valid, but may not mean what its author expects."""
 
 
 class ConfigurationError(LakehouseError):
-    """The configuration cannot be run; every fault is in `problems`, none is left out."""
+    """The configuration is invalid; `problems` lists every fault."""
 
     exit_code = 2
 
@@ -127,7 +127,7 @@ class ConfigurationError(LakehouseError):
 
 
 class MatrixError(LakehouseError):
-    """A matrix file cannot be used; every fault is in `problems`, none is left out."""
+    """A matrix file is invalid; `problems` lists every fault."""
 
     exit_code = 2
 
@@ -140,7 +140,7 @@ class MatrixError(LakehouseError):
 
 
 class ArchiveKeyError(LakehouseError, ValueError):
-    """A key, or a part of one, that the archive cannot hold."""
+    """A key, or a part of one, cannot be an archive's."""
 
     exit_code = 2
 
@@ -151,7 +151,7 @@ class ArchiveKeyError(LakehouseError, ValueError):
 
 
 class RunningLoopError(LakehouseError, RuntimeError):
-    """`execute()` was called where an event loop already runs."""
+    """`execute()` was called while an event loop was running."""
 
     def __init__(self, workflow: str) -> None:
         super().__init__(
@@ -174,7 +174,7 @@ class LockHeldError(LakehouseError):
 
 
 class _PathError(LakehouseError):
-    """What went wrong with one file or directory of ours."""
+    """An error that concerns one file or directory."""
 
     def __init__(self, path: str, reason: str) -> None:
         self.path = path
@@ -187,10 +187,10 @@ class LedgerError(_PathError):
 
 
 class StoreError(_PathError):
-    """The store refused one file: a directory in its place, a name too long, a path that leaves.
+    """The store refused one file: a directory in its place, a name too long, a path outside.
 
     Attributes:
-        stops_run: Whether every other file would fare the same: the disk is full, or read-only.
+        stops_run: Whether every other file would fail, too: the disk is full or read-only.
     """
 
     def __init__(self, path: str, reason: str, *, stops_run: bool = False) -> None:
@@ -204,13 +204,13 @@ class WorkerError(LakehouseError):
     def __init__(self, reason: str) -> None:
         self.reason = reason
         super().__init__(
-            f"worker processes end as soon as they are started ({reason}); what they wrote to "
-            "standard error says why; `processes: 1` needs none"
+            f"worker processes end as soon as they are started ({reason}); see their output on "
+            "standard error, or set `processes: 1` to run without them"
         )
 
 
 class SinkError(LakehouseError):
-    """A sink that the run cannot do without has failed."""
+    """A required sink has failed."""
 
     def __init__(self, name: str, reason: str) -> None:
         self.name = name
@@ -218,7 +218,7 @@ class SinkError(LakehouseError):
 
 
 class TransferError(LakehouseError):
-    """One request failed; `transient` says whether trying again can help.
+    """One request failed; `transient` says whether a retry may help.
 
     Secrets in URL and reason are masked, as a traceback shows both.
     """
@@ -232,11 +232,11 @@ class TransferError(LakehouseError):
 
 
 class ConnectionFailed(TransferError):
-    """No connection, or it broke before the response was whole."""
+    """There was no connection, or it broke before the response was complete."""
 
 
 class TlsRefused(ConnectionFailed):
-    """The source cannot prove who it is; asking again would not make its certificate good."""
+    """The source cannot prove its identity; a retry would not change that."""
 
     transient = False
 
@@ -255,7 +255,7 @@ class TruncatedBody(TransferError):
 
 
 class ServerError(TransferError):
-    """A status that is neither a success nor a plain absence.
+    """The source answered with a status other than success or 404.
 
     403, 408, 429 and 5xx are transient (docs/archive.md#statuses); any other status is final.
     """
@@ -268,38 +268,38 @@ class ServerError(TransferError):
 
 
 class ProxyRefused(TransferError):
-    """The proxy on the way let the request not pass.
+    """The proxy refused the request.
 
     Attributes:
-        status: What it answered; 407 asks for another user name or password.
+        status: Its answer; 407 requires another user name or password.
     """
 
     def __init__(self, url: str, status: int) -> None:
         self.status = status
         self.transient = status in {403, 408, 429} or status >= 500
         what = {
-            407: "name a user and a password that it knows, as in http://user:password@host:port",
-            403: "ask its owner to let this host pass, or choose another with `proxy`",
-        }.get(status, "ask its owner, or choose another with `proxy`")
+            407: "give a valid user name and password, as in http://user:password@host:port",
+            403: "ask its administrator to allow this host, or set another `proxy`",
+        }.get(status, "ask its administrator, or set another `proxy`")
         super().__init__(url, f"the proxy answered {status}; {what}")
 
 
 class RedirectRefused(TransferError):
-    """A redirect to a host that the configuration does not name, without TLS, or to no end."""
+    """A redirect leads to a host that is not configured, or to http://, or there are too many."""
 
     transient = False
 
 
 class ObjectChanged(TransferError):
-    """The object at the source is no longer the one that the transfer began with."""
+    """The object at the source changed during the transfer."""
 
 
 class ListingMalformed(TransferError):
-    """A page of a listing that is cut off, is no listing, or contradicts itself."""
+    """A page of a listing is truncated, contradictory, or not a listing."""
 
 
 class ListingError(LakehouseError):
-    """A prefix could not be listed; what lies below it is not known, which is not the same as none.
+    """A prefix could not be listed; what is below it is unknown, which is not the same as empty.
 
     Attributes:
         prefix: The key prefix, as `data/spot/daily/klines/`.
@@ -318,7 +318,7 @@ class NoListing(ListingError):
 
 
 class SidecarMalformed(LakehouseError):
-    """A sidecar that holds no digest of its archive."""
+    """A sidecar has no digest of its archive."""
 
     def __init__(self, key: str, reason: str) -> None:
         self.key = key
@@ -327,10 +327,10 @@ class SidecarMalformed(LakehouseError):
 
 
 class ArchiveRefused(LakehouseError):
-    """An archive whose content is not what its data type publishes; it is never guessed at.
+    """The content of an archive does not fit its data type; nothing is guessed.
 
     Attributes:
-        line: The line of its member, counted from 1; None where no line is at fault.
+        line: The line of its member, counted from 1; None if the fault is not in a line.
         column: The column's published name, or empty.
     """
 
@@ -353,7 +353,7 @@ class ArchiveRefused(LakehouseError):
 
 
 class LakeError(LakehouseError):
-    """The tables, or the catalog that names them, cannot be read or written."""
+    """The tables or their catalog cannot be read or written."""
 
     def __init__(self, lake: str, reason: str) -> None:
         self.lake = redact(lake)
@@ -362,14 +362,14 @@ class LakeError(LakehouseError):
 
 
 class OvertakenError(LakeError):
-    """Another writer has changed a table between a look at it and the commit; nothing was done."""
+    """Another writer changed a table before the commit; nothing was changed."""
 
 
 class QueryError(LakeError):
-    """A question that cannot be answered as it was asked.
+    """A query cannot be answered.
 
     Attributes:
-        lake: What was asked: the query, or the table's name.
+        lake: The query, or the table's name.
     """
 
     exit_code = 2
@@ -379,7 +379,7 @@ class QueryError(LakeError):
 
 
 class ExtraMissing(LakehouseError):
-    """Packages that an extra of this project brings are not installed."""
+    """Packages of an optional extra are not installed."""
 
     exit_code = 2
 

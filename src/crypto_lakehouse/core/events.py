@@ -1,8 +1,8 @@
-"""The facts of a run, in the order in which they become true.
+"""The events of a run.
 
-Workers emit events, one consumer hands them to the sinks in batches. Promised: every archive of
+Workers emit events; one consumer passes them to the sinks in batches. Promised: every archive of
 the plan has exactly one `ArchiveFinished`, or is one of an `ArchivesUnchanged`, unless the run
-was stopped. Not promised: any order between different archives. Texts are free of secrets.
+was stopped. Not promised: any order between different archives. Secrets are masked in all texts.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ __all__ = [
 
 @frozen(kw_only=True)
 class RunStarted:
-    """A run begins; its plan holds `planned` archives.
+    """A run begins; its plan has `planned` archives.
 
     Attributes:
-        size_bytes: Of the plan's zips together, where a listing was read; else None.
+        size_bytes: The total size of the plan's zips if a listing was read; else None.
     """
 
     run_id: str
@@ -50,14 +50,14 @@ class RunStarted:
 
 @frozen(kw_only=True)
 class RunWarned:
-    """Something about the whole run that its owner should know."""
+    """A warning about the whole run."""
 
     message: str
 
 
 @frozen(kw_only=True)
 class RunNoted:
-    """Something about the whole run that is as it should be, as the proxy that it goes through."""
+    """Information about the whole run, such as the proxy that it uses."""
 
     message: str
 
@@ -90,17 +90,17 @@ class ArchiveFinished:
 
     Attributes:
         reason: Why, in a sentence; empty for plain successes.
-        facts: What is known of the bytes; all but the mark are attributes of the event, too.
+        facts: What is known about the bytes; all but the mark are attributes of the event, too.
         fetched_bytes: Body bytes received, over all tries, sidecars included.
         requests: Requests made, over all tries.
         elapsed_s: From the decision to fetch until the verdict, in seconds.
-        change: What happened to the object since it was seen last: `replaced` (other bytes),
+        change: What has happened to the object since the last run: `replaced` (other bytes),
             `restamped` (the same bytes under other dates or ETags), or empty.
-        kept_as: Where the bytes that were replaced are kept, relative to the output directory.
+        kept_as: Where the replaced bytes are kept, relative to the output directory.
         stands: Whether an earlier version stays at the final name, and the verdict is about a
-            newer one that could not take its place.
-        seen: Whether the source was asked, and still has the very object that is stored.
-        accepted: Whether a policy let the bytes in although the sidecar disagrees.
+            newer one that did not replace it.
+        seen: Whether the source was asked, and still has the object that is stored.
+        accepted: Whether a policy accepted the bytes although the sidecar disagrees.
     """
 
     archive: Archive
@@ -154,9 +154,9 @@ class FolderListed:
     Attributes:
         folder: The key prefix, with its trailing slash.
         first, last: File names of the first and the last archive that the source has there;
-            None where the listing did not reach that end.
+            None if the listing did not reach that end.
         archives: How many archives were listed.
-        size_bytes: Their zips' sizes together.
+        size_bytes: The total size of their zips.
     """
 
     folder: str
@@ -188,17 +188,17 @@ class RunFinished:
 
 @frozen
 class ArchivesUnchanged:
-    """Archives of one folder that are all unchanged, by a row of the ledger each.
+    """Archives of one folder that are all unchanged; each has a row in the ledger.
 
-    One event for thousands, as a second run over millions of archives would otherwise do little
-    but make events. `each` makes the single ones; sinks that do not take this event (see
-    `Sink`) are handed those.
+    This is one event for thousands of archives, as a second run over millions would otherwise do
+    little but make events. `each` makes the single events; sinks that do not take this one (see
+    `Sink`) get those.
 
     Attributes:
-        count: How many archives.
+        count: The number of archives.
         details: Makes the single events, in the order of the plan.
-        seen: Whether the source's listing still has them all, as they are stored.
-        size_bytes: Their zips' sizes together, as listed; 0 where no listing was read.
+        seen: Whether the source's listing still has all of them, as they are stored.
+        size_bytes: The total size of their zips as listed; 0 if no listing was read.
     """
 
     folder: str
@@ -208,7 +208,7 @@ class ArchivesUnchanged:
     size_bytes: int = 0
 
     def each(self) -> Iterator[ArchiveFinished]:
-        """The single events."""
+        """Yield the single events."""
         return self.details()
 
 
@@ -227,7 +227,7 @@ Event = (
 
 
 def to_record(event: Event) -> dict[str, Any]:
-    """Return an event as JSON types: its name, then its fields that say something."""
+    """Return an event as JSON types: its name, then its fields that are not empty."""
     record: dict[str, Any] = {"event": type(event).__name__}
     for field in fields(type(event)):
         value = getattr(event, field.name)

@@ -1,4 +1,4 @@
-"""How often a process of ours looks for garbage."""
+"""How often the garbage collector runs in this package's own processes."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import gc
 
 __all__ = ["rare_collections"]
 
-#: New containers between two looks; Python's own is 700.
+#: New container objects between two collections; Python's default is 700.
 _NEW_CONTAINERS = 100_000
 
 
 def rare_collections() -> None:
-    """Let the collector look for cycles seldom; only for processes that are ours alone.
+    """Run the garbage collector rarely; only for processes of this package.
 
-    An archive makes some hundred objects and no cycle: with Python's threshold the collector
+    An archive makes some hundred objects and no cycle: with Python's default the collector
     takes about 6 % of the processor time of small archives (workload S of the benchmarks) and
     finds nothing. An application that embeds the engine keeps its own setting.
     """

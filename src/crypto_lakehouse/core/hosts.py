@@ -1,4 +1,4 @@
-"""Which hosts are this machine itself, or a network that only this machine sees."""
+"""Which hosts are this machine, or in a private network."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 
 __all__ = ["is_loopback", "is_plain_host", "kind_of_address"]
 
-#: A name in any script, or an address; an HTTP client would refuse other hosts in its own words,
-#: and quote the user information.
+#: A name in any script, or an address. For other hosts an HTTP client would raise an error of its
+#: own, which quotes the user information.
 _HOST = re.compile(r"[^\W.](?:[\w.-]*\w)?\.?|[0-9a-f.]*:[0-9a-f:.]*(?:%\w+)?", re.IGNORECASE)
 
 
 def is_loopback(host: str) -> bool:
     """Whether a host is this machine: `localhost`, `*.localhost`, 127.0.0.0/8 or ::1.
 
-    Judged by the name alone: what a resolver says of other names is not ours to trust.
+    Only the name counts: a resolver's answer for another name cannot be trusted.
 
     Example:
         >>> is_loopback("127.0.0.1"), is_loopback("a.localhost"), is_loopback("localhost.evil")
@@ -32,7 +32,7 @@ def is_loopback(host: str) -> bool:
 
 
 def kind_of_address(host: str) -> str:
-    """What makes an address one that no public source has, empty where nothing does.
+    """Return why an address cannot be a public source; empty if it can be one.
 
     Example:
         >>> kind_of_address("10.0.0.1"), kind_of_address("169.254.169.254")
@@ -55,11 +55,11 @@ def kind_of_address(host: str) -> str:
 
 
 def is_plain_host(netloc: str, host: str) -> bool:
-    """Whether a host can be one, and is read alike by everybody: no `①` for a 1, no odd xn--.
+    """Whether a host is valid and every parser reads it alike: no `①` for a 1, no invalid xn--.
 
     Args:
-        netloc: The part of a URL that the host stands in.
-        host: The host as `urlsplit` has it.
+        netloc: The part of a URL that contains the host.
+        host: The host as `urlsplit` returns it.
     """
     if not _HOST.fullmatch(host):
         return False

@@ -1,4 +1,4 @@
-"""What a store keeps beside the archives: what was not good, and what was replaced."""
+"""What a store keeps beside the archives: quarantined bytes and replaced versions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Quarantined:
     """One archive's bytes in quarantine.
 
     Attributes:
-        note: What was known when they were set aside; empty where it cannot be read.
+        note: What was known when they were quarantined; empty if it cannot be read.
     """
 
     archive: Archive
@@ -25,19 +25,19 @@ class Quarantined:
 
     @property
     def reason(self) -> str:
-        """Why they were set aside."""
+        """Why they were quarantined."""
         verdict, reason = self.note.get("verdict", "?"), self.note.get("reason", "its note is gone")
         return f"{verdict}: {reason}"
 
 
 @frozen
 class KeptVersion:
-    """The bytes of a version that another one replaced.
+    """The bytes of a replaced version.
 
     Attributes:
         key: The archive's key.
         sha256: Digest of the bytes.
-        size_bytes: How many there are.
+        size_bytes: The number of bytes.
         place: What `Store.keep_replaced` returned for them.
     """
 

@@ -1,4 +1,4 @@
-"""What is known of one version of an archive: one value, from the download to the ledger."""
+"""What is known about one version of an archive: one value, from the download to the ledger."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ __all__ = ["NO_FACTS", "FileStat", "ObjectFacts"]
 
 
 class FileStat(NamedTuple):
-    """What tells a stored file from a changed one without reading it.
+    """By what a changed file is recognized without reading it.
 
     Attributes:
         size_bytes: Its size.
-        mark: A number of the store's own that changes with the file, as a version or a
-            modification time; it fits into 64 bits with a sign. Runs only compare it.
+        mark: A number, chosen by the store, that changes with the file, such as a version or a
+            modification time; a signed 64-bit integer. Runs only compare it.
     """
 
     size_bytes: int
@@ -21,13 +21,14 @@ class FileStat(NamedTuple):
 
 
 class ObjectFacts(NamedTuple):
-    """What is known of one version of an archive; each fact is None if it is not known.
+    """What is known about one version of an archive; a fact is None if it is not known.
 
-    A plain tuple, as a run over a large tree makes one for each archive.
+    A named tuple for speed: a run over a large tree makes one for each archive.
 
     Attributes:
         size_bytes: The zip's size, as stored or at the source.
-        mark: The stored file's, as in `FileStat`, when it was last proven; None if none is stored.
+        mark: That of the stored file when it was last proven, as in `FileStat`; None if no file is
+            stored.
         sha256: Digest of the bytes seen, 64 lower-case hex characters.
         published_sha256: Digest that the sidecar names.
         etag, last_modified: Of the zip, as the source sent them.
@@ -44,17 +45,17 @@ class ObjectFacts(NamedTuple):
 
     @property
     def stat(self) -> FileStat | None:
-        """The stored file; None if none is stored."""
+        """Size and mark of the stored file; None if no file is stored."""
         if self.size_bytes is None or self.mark is None:
             return None
         return FileStat(self.size_bytes, self.mark)
 
     def describes(self, stat: FileStat) -> bool:
-        """Whether the stored file is the one that these facts were found out of."""
+        """Whether these facts are about this file."""
         return (self.size_bytes, self.mark) == stat
 
     def of_file(self, stat: FileStat) -> ObjectFacts:
-        """The same facts, of a file that was stored or proven now."""
+        """Return the same facts with size and mark of a file that was stored or proven now."""
         return self._replace(size_bytes=stat.size_bytes, mark=stat.mark)
 
 

@@ -1,7 +1,7 @@
-"""Settle a plan in shards, each by an executor that may be another process or another machine.
+"""Settle a plan in shards; an executor may be another process or another machine.
 
-The plan, the inventory and the sinks stay in one place; an executor takes work and hands back
-events. One that dies loses no archive: what has no verdict yet is given out again.
+The plan, the inventory and the sinks stay in one place; an executor takes work and returns
+events. No archive is lost if an executor ends: archives without a verdict are assigned again.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from crypto_lakehouse.core.verdicts import Verdict
 
 __all__ = ["Shard", "ShardExecutor", "ShardLost", "run_sharded"]
 
-#: A shard is this many archives: enough that handing them over costs little, and few enough that
-#: all executors are done at about the same time.
+#: A shard has this many archives: enough to make the transfer cheap, and few enough that all
+#: executors finish at about the same time.
 SHARD_ARCHIVES = 64
 
-#: The first shards, one for each slot, are this large.
+#: How many archives the first shards have, one shard for each slot.
 FIRST_SHARD_ARCHIVES = 1
 
-#: Where sizes are listed, a shard is no more than about this many bytes.
+#: If sizes are listed, a shard holds at most about this many bytes.
 SHARD_BYTES = 256 << 20
 
-#: What was lost with its executor so often is `failed`.
+#: An archive is `failed` after this many executors have ended while they worked on it.
 ATTEMPTS = 3
 
 
@@ -43,7 +43,7 @@ class Shard:
     """Some archives of one plan, for one executor.
 
     Attributes:
-        number: Unlike that of any other shard of the run.
+        number: Unique within the run.
     """
 
     number: int
@@ -55,7 +55,7 @@ class ShardLost(Exception):
 
     Attributes:
         left: The work that has no verdict.
-        reason: Why it ended, as far as is known.
+        reason: Why the executor ended, as far as is known.
     """
 
     def __init__(self, left: Sequence[Work], reason: str) -> None:
@@ -65,19 +65,19 @@ class ShardLost(Exception):
 
 
 class ShardExecutor(Protocol):
-    """Someone who settles shards, several at a time."""
+    """Settles shards, several at a time."""
 
     @property
     def slots(self) -> int:
-        """How many shards it takes at once; more than it works on, so that it never waits."""
+        """How many shards it takes at once; more than it works on, so that it never idles."""
         ...
 
     async def settle(self, shard: Shard) -> None:
         """Settle a shard, and emit one verdict for each of its archives.
 
         Raises:
-            ShardLost: Some of it has no verdict.
-            StoreError: The store takes nothing more.
+            ShardLost: Part of the shard has no verdict.
+            StoreError: The store refuses all further writes.
         """
         ...
 
@@ -85,10 +85,10 @@ class ShardExecutor(Protocol):
 async def run_sharded(
     plan: Plan, inventory: Inventory, executor: ShardExecutor, emit: Emit
 ) -> None:
-    """Settle every archive of a plan; as `run_pipeline`, through an executor.
+    """Settle every archive of a plan, as `run_pipeline` does, through an executor.
 
     Raises:
-        StoreError: The store takes nothing more.
+        StoreError: The store refuses all further writes.
     """
     send, receive = anyio.create_memory_object_stream[Shard](0)
     packer, alone = _Packer(executor.slots), anyio.Lock()
@@ -110,11 +110,10 @@ async def run_sharded(
 
 @define
 class _Packer:
-    """Fills shards in the order of the plan; small ones first, so that few archives are shared.
+    """Fills shards in the order of the plan; the first ones are small, to spread a short plan.
 
     Args:
-        slots: How many shards are given out at once; after so many the next ones are twice as
-            large.
+        slots: How many shards are assigned at once; after each such round the size doubles.
     """
 
     slots: int
@@ -123,7 +122,7 @@ class _Packer:
     _count: int = field(init=False, default=0)
 
     def pack(self, work: Sequence[Work]) -> Iterator[Shard]:
-        """Return the shards that are full now."""
+        """Yield the shards that are full."""
         for item in work:
             self._pending.append(item)
             listed = item.planned.listed
@@ -137,7 +136,7 @@ class _Packer:
         return min(SHARD_ARCHIVES, FIRST_SHARD_ARCHIVES << doublings)
 
     def rest(self) -> Iterator[Shard]:
-        """Return the last shard, where there is one."""
+        """Yield the last, incomplete shard, if there is one."""
         if self._pending:
             yield self._shard()
 
@@ -159,9 +158,9 @@ async def _serve(
 
 
 async def _settle(shard: Shard, executor: ShardExecutor, emit: Emit, alone: anyio.Lock) -> None:
-    """Give a shard out; what is lost of it is given out again, one archive of all at a time.
+    """Assign a shard; assign what is lost of it again, one archive of the run at a time.
 
-    Where one of them ends whatever works on it, it shall do so without the others.
+    If one archive ends every process that works on it, the others are not lost with it.
     """
     try:
         await executor.settle(shard)

@@ -1,4 +1,4 @@
-"""What one process of a run may ask of the source."""
+"""How many requests one process of a run may send to the source, and how fast."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ __all__ = ["Share"]
 
 @frozen(kw_only=True)
 class Share:
-    """What one process of a run may ask of the source.
+    """How many requests one process of a run may send to the source, and how fast.
 
     Attributes:
-        parallel: Requests under way at once, at most.
-        is_adaptive: Whether fewer are used where fewer do.
-        bytes_per_second, requests_per_second: Caps, None where there is none.
+        parallel: The largest number of requests at the same time.
+        is_adaptive: Whether fewer are used if more bring nothing.
+        bytes_per_second, requests_per_second: Rate limits; None if there is none.
     """
 
     parallel: int

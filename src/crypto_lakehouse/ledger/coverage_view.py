@@ -1,4 +1,4 @@
-"""What a ledger knows of each series, read a series at a time while a collection may write."""
+"""Read what a ledger knows about each series, one at a time, even while a collection writes."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from crypto_lakehouse.ledger.schema import connect_read_only, unreadable
 
 __all__ = ["recorded_series"]
 
-#: Steps from folder to folder in the index; DISTINCT would read every row.
+#: Goes from folder to folder in the index; DISTINCT would read every row.
 _FOLDERS = """
 WITH RECURSIVE known (folder) AS (
     SELECT min(folder) FROM archives
@@ -54,13 +54,13 @@ _LISTED = "SELECT first_name, last_name, listed_at FROM listings WHERE folder = 
 
 _MARKETS, _TYPES = tuple(Market), tuple(DataType)
 
-#: Sorts behind every name.
+#: Sorts after every name.
 _BEHIND = chr(0x10FFFF)
 
 #: First and last day, as ordinals.
 _Span = tuple[int, int]
 
-#: An archive's days, and what a query found of it.
+#: An archive's days, and its row from a query.
 _Row = tuple[_Span, tuple[Any, ...]]
 
 
@@ -73,12 +73,12 @@ def recorded_series(
 ) -> Iterator[SeriesRecord]:
     """Read a ledger without changing anything; blocking.
 
-    Each series is read as it is at one moment, its days and its months together. Memory is
-    bounded by the names of all folders and by the archives of one series.
+    Each series is read as it is at one moment, daily and monthly archives together. Memory is
+    bounded by the names of all folders and the archives of one series.
 
     Args:
         path: An existing ledger.
-        wanted: Says which series to read.
+        wanted: Returns whether to read a series.
         start: Only archives that end on this day or later; None for all.
         end: Only archives that begin on this day or earlier; None for all.
 
@@ -86,12 +86,12 @@ def recorded_series(
         Series in the order of markets, data types, symbols and intervals.
 
     Raises:
-        LedgerError: It cannot be read, or holds what is no archive.
+        LedgerError: The ledger cannot be read, or has a row that is not an archive.
     """
     with _translated(path), closing(connect_read_only(path)) as connection:
         folders = [folder for (folder,) in connection.execute(_FOLDERS)]
         for series, partitions in _by_series(folders, wanted):
-            yield _Reader(connection, start, end).record(series, partitions)
+            yield _RecordReader(connection, start, end).record(series, partitions)
 
 
 @contextmanager
@@ -101,13 +101,15 @@ def _translated(path: Path) -> Iterator[None]:
     except sqlite3.Error as error:
         raise unreadable(path, error) from error
     except ArchiveKeyError as error:
-        raise LedgerError(str(path), f"the ledger holds what is no archive: {error}") from error
+        raise LedgerError(
+            str(path), f"the ledger has a row that is not an archive: {error}"
+        ) from error
 
 
 def _by_series(
     folders: Iterable[str], wanted: Callable[[Series], bool]
 ) -> Iterator[tuple[Series, list[Partition]]]:
-    """Put the partitions of each series together; in the order of folders they are apart."""
+    """Group the partitions of each series, which are apart in the order of folders."""
     found: dict[Series, list[Partition]] = {}
     for folder in folders:
         series, partition = _parse(folder)
@@ -118,11 +120,11 @@ def _by_series(
 
 
 def _parse(folder: str) -> tuple[Series, Partition]:
-    """Read a key prefix, by way of an archive that it could hold."""
+    """Parse a key prefix, by parsing an archive that it could contain."""
     parts = folder.split("/")
     depth = 3 if parts[1:2] == ["futures"] else 2
     if not folder.endswith("/") or not depth + 4 <= len(parts) <= depth + 5:
-        raise ArchiveKeyError(folder, "no folder of archives")
+        raise ArchiveKeyError(folder, "it is not a folder of archives")
     partition, data_type, symbol, *interval = parts[depth:-1]
     name = f"{symbol}-{(interval or [data_type])[0]}"
     period = "2020-01" if partition == Partition.MONTHLY else "2020-01-01"
@@ -136,8 +138,8 @@ def _place(series: Series) -> tuple[int, int, str, int]:
 
 
 @frozen
-class _Reader:
-    """Reads folders, as far as they touch a window."""
+class _RecordReader:
+    """Reads the archives of folders that overlap a window."""
 
     connection: sqlite3.Connection
     start: date | None
@@ -168,10 +170,10 @@ class _Reader:
         )
 
     def _rows(self, statement: str, stem: str, folder: str, partition: Partition) -> list[_Row]:
-        """Rows of archives with their days, in the order of days."""
+        """Return rows of archives with their days, in the order of days."""
         low, high = "", _BEHIND
         is_daily = partition is Partition.DAILY
-        if is_daily:  # months without padding are out of order
+        if is_daily:  # unpadded months do not sort by time
             low = f"{stem}{self.start}" if self.start else low
             high = f"{stem}{self.end}{_BEHIND}" if self.end else high
         found = self.connection.execute(statement, (folder, low, high)).fetchall()
@@ -199,7 +201,7 @@ def _period(name: str | None, cut: int) -> Period | None:
 
 @lru_cache(maxsize=65_536)
 def _days_of(period: str) -> _Span:
-    """Read a period as keys spell it; there are few of them, for very many archives."""
+    """Parse the period of a key; cached, as many archives share few periods."""
     parsed = Period.parse(period)
     return parsed.first_day.toordinal(), parsed.last_day.toordinal()
 
@@ -227,12 +229,12 @@ def _other_runs(rows: Iterable[_Row]) -> Iterator[ArchiveRun]:
 
 def _fate(item: _Row) -> tuple[str, str, bool]:
     _, (_, size_bytes, verdict, reason, accepted_at) = item
-    # Who was let in once keeps that word, also where a later version was not.
+    # An accepted archive stays marked, even if a later version was not accepted.
     return verdict, reason, accepted_at is not None and size_bytes is not None
 
 
 def _merged(spans: Sequence[_Span]) -> Iterator[_Span]:
-    """Join spans that follow each other without a gap."""
+    """Merge spans without a gap between them."""
     if not spans:
         return
     begin, end = spans[0]

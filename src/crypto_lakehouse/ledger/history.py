@@ -1,6 +1,6 @@
-"""The versions that each archive has had, as the ledger remembers them; read only but for pruning.
+"""The versions that each archive has had, from the ledger; only `forget_kept` writes to it.
 
-Safe beside a run that writes: each reading sees the ledger as it is at one moment.
+It is safe to read while a run writes: each call sees the ledger as it is at one moment.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ SELECT folder || name, {_FACTS}, first_seen_at, last_seen_at, NULL, '', NULL,
 FROM archives WHERE folder = ? AND name = ?
 """  # noqa: S608 - constants only
 
-#: What came after a version is the next one, or else what stands now.
+#: A version is followed by the next one, or by the current one.
 _SINCE = """
 WITH each AS (
     SELECT *, rowid AS number, lead(rowid) OVER (
@@ -61,7 +61,7 @@ LEFT JOIN archives AS a ON a.folder = v.folder AND a.name = v.name
 ORDER BY v.changed_at, v.number
 """
 
-#: What stands or stood at the final name; other rows of the ledger tell of what is not there.
+#: Verdicts on bytes at the final name; other rows of the ledger describe absent archives.
 _STORED = frozenset({Verdict.VERIFIED, Verdict.SIDECAR_MISSING})
 
 
@@ -71,13 +71,13 @@ class Version:
 
     Attributes:
         first_seen_at, last_seen_at: ISO 8601, UTC.
-        until: When another version, or another sighting, took its place; None for the current.
+        until: When another version replaced it, or its metadata changed; None for the current one.
         change: What ended it: `replaced` by other bytes, `restamped` with other dates or ETags;
             empty for the current one.
-        kept_as: Where the bytes are kept, relative to the output directory; None where they
-            are at the final name, or nowhere.
-        accepted: Whether a policy let it in although its sidecar disagrees.
-        newer_verdict, newer_reason: Why a newer version has not taken its place.
+        kept_as: Where the bytes are kept, relative to the output directory; None if they
+            are at the final name or no longer kept.
+        accepted: Whether a policy accepted it although its sidecar disagrees.
+        newer_verdict, newer_reason: Why a newer version has not replaced it.
     """
 
     key: str
@@ -98,24 +98,24 @@ class Version:
 
     @property
     def is_current(self) -> bool:
-        """Whether the ledger knows of none after it."""
+        """Whether the ledger has no later version."""
         return self.until is None
 
     @property
     def is_stored(self) -> bool:
-        """Whether its bytes stood at the final name."""
+        """Whether its bytes are or were at the final name."""
         return self.verdict in _STORED or self.accepted
 
 
 @frozen(kw_only=True)
 class Change:
-    """What happened to one archive at one moment.
+    """One change of one archive.
 
     Attributes:
         change: `replaced` or `restamped`.
         at: ISO 8601, UTC.
-        kept_as: Where the bytes before are kept, None where they are not.
-        before_*, after_*: The object before, and the one that took its place.
+        kept_as: Where the earlier bytes are kept; None if they are not.
+        before_*, after_*: The object before and after the change.
     """
 
     key: str
@@ -142,7 +142,7 @@ def _reading(path: Path) -> Iterator[sqlite3.Connection]:
 
 
 def versions_of(path: Path, archive: Archive) -> list[Version]:
-    """Every version of an archive, oldest first; blocking.
+    """Return every version of an archive, oldest first; blocking.
 
     Raises:
         LedgerError: The ledger cannot be read.
@@ -178,13 +178,13 @@ def _version(row: tuple) -> Version:  # type: ignore[type-arg]
 
 
 def version_as_of(versions: list[Version], moment: datetime) -> Version | None:
-    """Which version stood at the final name at a moment; None where none had been seen yet.
+    """Return the version at the final name at a moment; None if none had been seen yet.
 
-    A version stands from when it was first seen until another one's bytes took its place.
+    A version is there from when it was first seen until other bytes replaced it.
 
     Args:
-        versions: All of one archive, oldest first.
-        moment: Aware; whole seconds count, as the ledger has no finer ones.
+        versions: All versions of one archive, oldest first.
+        moment: Timezone-aware; compared in whole seconds, as the ledger stores no fractions.
     """
     text = moment.astimezone(UTC).isoformat(timespec="seconds")
     stood = [item for item in versions if item.is_stored and item.first_seen_at <= text]
@@ -193,7 +193,7 @@ def version_as_of(versions: list[Version], moment: datetime) -> Version | None:
 
 
 def changes_since(path: Path, day: date) -> Iterator[Change]:
-    """Every change from the beginning of a UTC day on, in the order of time; blocking.
+    """Yield every change since the beginning of a UTC day, in the order of time; blocking.
 
     Raises:
         LedgerError: The ledger cannot be read.
@@ -220,7 +220,7 @@ def changes_since(path: Path, day: date) -> Iterator[Change]:
 
 
 def known_names(path: Path, archive: Archive) -> tuple[int, str, str]:
-    """How many archives of the same folder are known, the first and the last name; blocking."""
+    """Return the number of known archives in the same folder, first and last name; blocking."""
     query = "SELECT count(*), coalesce(min(name), ''), coalesce(max(name), '') FROM archives"
     with _reading(path) as connection:
         row = connection.execute(f"{query} WHERE folder = ?", (archive.folder,)).fetchone()
@@ -228,7 +228,7 @@ def known_names(path: Path, archive: Archive) -> tuple[int, str, str]:
 
 
 def kept_before(path: Path, today: date, older_than_days: int) -> list[tuple[int, str]]:
-    """Row number and place of kept bytes that were replaced more than some days ago; blocking."""
+    """Return row id and path of kept bytes that were replaced more than some days ago; blocking."""
     latest = today - timedelta(days=older_than_days)
     bound = datetime.combine(latest + timedelta(days=1), time(), UTC)
     with _reading(path) as connection:
@@ -239,7 +239,7 @@ def kept_before(path: Path, today: date, older_than_days: int) -> list[tuple[int
 
 
 def forget_kept(path: Path, rows: list[int]) -> None:
-    """Note that kept bytes are gone, in one transaction; the caller holds the lock. Blocking."""
+    """Record that kept bytes are gone, in one transaction; the caller holds the lock. Blocking."""
     try:
         with closing(connect(path)) as connection, connection:
             connection.executemany(

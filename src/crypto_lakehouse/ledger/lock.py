@@ -1,4 +1,4 @@
-"""One run per output directory, with its worker processes."""
+"""Locks: one run at a time in an output directory, with its worker processes."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from crypto_lakehouse.core.errors import LockHeldError
 
 __all__ = ["output_lock", "wait_for_workers", "worker_lock"]
 
-#: How long a run waits for the workers of one that was killed, in seconds; they end by themselves.
+#: How many seconds a run waits for the workers of a killed run, which end by themselves.
 WORKERS_END_WITHIN_S = 15.0
 
 
 @contextmanager
 def output_lock(path: Path) -> Iterator[None]:
-    """Hold the lock; the operating system gives it back even where the process is killed.
+    """Hold the lock; the operating system releases it even if the process is killed.
 
     Raises:
         LockHeldError: Another run holds it.
@@ -29,12 +29,12 @@ def output_lock(path: Path) -> Iterator[None]:
 
 @contextmanager
 def worker_lock(folder: Path, number: int) -> Iterator[None]:
-    """Hold one worker's lock, for as long as that process may write.
+    """Hold one worker's lock for as long as that process may write.
 
-    A run that is killed gives back its own lock at once; its workers may write for a moment more.
+    The lock of a killed run is released at once, but its workers may write for a moment longer.
 
     Raises:
-        LockHeldError: The worker before this one has not ended.
+        LockHeldError: An earlier worker with this number has not ended.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with _held(folder / f"{number}.lock", WORKERS_END_WITHIN_S):
@@ -45,7 +45,7 @@ def wait_for_workers(folder: Path, within_s: float = WORKERS_END_WITHIN_S) -> No
     """Wait until no worker of an earlier run can write any more; blocking.
 
     Raises:
-        LockHeldError: One has not ended.
+        LockHeldError: A worker has not ended.
     """
     for path in sorted(folder.glob("*.lock")):
         with _held(path, within_s):

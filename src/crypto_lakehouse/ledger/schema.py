@@ -1,4 +1,4 @@
-"""The ledger's tables, how each version of them becomes the next, and how a file is opened."""
+"""The ledger's tables, the upgrade from each version to the next, and opening the file."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ __all__ = [
     "unreadable",
 ]
 
-#: How long another program may hold the ledger before the run gives up, in seconds.
+#: How many seconds another program may lock the ledger before the run gives up.
 BUSY_S = 30.0
 
-#: Goes up with each change of the tables; a ledger of a later version is refused.
+#: Increases with each change of the tables; a ledger of a later version is refused.
 SCHEMA_VERSION = 2
 
 _VERSION_1 = """
@@ -94,41 +94,41 @@ CREATE TABLE listings (             -- what the source listed of a folder, last 
 ) WITHOUT ROWID;
 """
 
-#: What to do about it, by SQLite's word.
+#: What the user can do, by SQLite's error code.
 _HINTS = {
     sqlite3.SQLITE_FULL: "free some space and run again",
-    sqlite3.SQLITE_IOERR: "see whether the disk is full, over a quota, or failing",
+    sqlite3.SQLITE_IOERR: "check whether the disk is full, over a quota, or failing",
     sqlite3.SQLITE_READONLY: "let this user write it, and its folder",
     sqlite3.SQLITE_PERM: "let this user write it, and its folder",
-    sqlite3.SQLITE_CANTOPEN: "it must be a file that this user may write, in a folder likewise",
+    sqlite3.SQLITE_CANTOPEN: "this user must be allowed to write the file and its folder",
     sqlite3.SQLITE_BUSY: "another program holds it; end that, and run again",
     sqlite3.SQLITE_LOCKED: "another program holds it; end that, and run again",
 }
 
-#: SQLite takes no longer paths, in bytes; its journal's is a little longer than the ledger's.
+#: The longest path that SQLite takes, in bytes, less a little for the suffix of its journal.
 _LONGEST_PATH = 500
 
 _COMMENT = re.compile(r"--.*")
 
-#: What makes version n + 1 out of version n.
+#: The upgrade from version n to version n + 1, at index n.
 _STEPS = (_VERSION_1, _VERSION_2)
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """Open a ledger for reading and writing, made or brought up to date where it has to be.
+    """Open a ledger for reading and writing; create or upgrade it if necessary.
 
     Raises:
-        LedgerError: It is of a later version.
+        LedgerError: The ledger was written by a later version.
         sqlite3.Error: SQLite refuses.
     """
-    # Reader and writer each serve one thread at a time, but not always the same one.
+    # Each connection is used by one thread at a time, but not always by the same one.
     connection = sqlite3.connect(path, check_same_thread=False, timeout=BUSY_S)
     try:
         with closing(connection.execute("PRAGMA journal_mode = WAL")):
             pass
         connection.execute("PRAGMA synchronous = NORMAL")
         _bring_up_to_date(connection, path)
-        # What cannot be written is told now, and not when the first archives are here.
+        # Fail now if the ledger cannot be written, and not after the first archives.
         connection.execute("BEGIN IMMEDIATE")  # waits for other programs
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         connection.rollback()
@@ -142,7 +142,7 @@ def connect_read_only(path: Path) -> sqlite3.Connection:
     """Open an existing ledger without changing anything.
 
     Raises:
-        LedgerError: It is of another version than this program's.
+        LedgerError: The ledger was written by another version.
         sqlite3.Error: SQLite refuses.
     """
     address = f"{path.absolute().as_uri()}?mode=ro"
@@ -150,7 +150,9 @@ def connect_read_only(path: Path) -> sqlite3.Connection:
     try:
         version = _version(connection, path)
         if version < SCHEMA_VERSION:
-            reason = f"it is of an earlier version (schema {version}); any `collect` updates it"
+            reason = (
+                f"it was written by an earlier version (schema {version}); `collect` upgrades it"
+            )
             raise LedgerError(str(path), reason)
     except BaseException:
         connection.close()
@@ -161,7 +163,9 @@ def connect_read_only(path: Path) -> sqlite3.Connection:
 def _bring_up_to_date(connection: sqlite3.Connection, path: Path) -> None:
     if _version(connection, path) == SCHEMA_VERSION:
         return
-    connection.execute("BEGIN IMMEDIATE")  # of two that begin at once, one waits and finds it done
+    connection.execute(
+        "BEGIN IMMEDIATE"
+    )  # if two begin at once, the second waits and finds it done
     with connection:
         for step in _STEPS[_version(connection, path) :]:
             for statement in _COMMENT.sub("", step).split(";"):
@@ -175,25 +179,25 @@ def _version(connection: sqlite3.Connection, path: Path) -> int:
         raise LedgerError(
             str(path),
             f"it was written by a later version of this program (schema {version}, this one "
-            f"knows {SCHEMA_VERSION}) and is left as it is; upgrade, or move the file away: the "
-            "next run rebuilds a ledger from the files and their sidecars",
+            f"knows {SCHEMA_VERSION}) and is not changed; upgrade the program, or move the file "
+            "away: the next run rebuilds a ledger from the files and their sidecars",
         )
     return version
 
 
 def refusal(path: Path, error: sqlite3.Error, action: str) -> LedgerError:
-    """Say that a ledger cannot be opened, read or written, and what to do about it."""
+    """Make the error for a ledger that cannot be opened, read or written, with advice."""
     hint = _HINTS.get(getattr(error, "sqlite_errorcode", 0) & 0xFF)
     if path.exists() and not path.is_file():
-        hint = "something else is in its place; move that away and run again"
+        hint = "it is not a file; move it away and run again"
     if len(bytes(path)) > _LONGEST_PATH:
-        hint = "its path is too long for SQLite; choose an output directory with a shorter one"
+        hint = "its path is too long for SQLite; choose an output directory with a shorter path"
     reason = f"the ledger cannot be {action}: {error}"
     return LedgerError(str(path), f"{reason}; {hint}" if hint else reason)
 
 
 def unreadable(path: Path, error: sqlite3.Error) -> LedgerError:
-    """Say that a ledger cannot be read, and how a damaged one is rebuilt."""
+    """Make the error for a ledger that cannot be read; it says how a damaged one is rebuilt."""
     return LedgerError(
         str(path),
         f"the ledger cannot be read: {error}; if it is damaged, the next `collect` sets it aside "
@@ -202,7 +206,7 @@ def unreadable(path: Path, error: sqlite3.Error) -> LedgerError:
 
 
 def set_aside(path: Path) -> Path:
-    """Move a damaged ledger out of the way, with what belongs to it."""
+    """Rename a damaged ledger, and remove its journal."""
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
     aside = path.with_name(f"{path.name}.damaged-{stamp}")
     path.rename(aside)

@@ -64,7 +64,7 @@ SELECT name, verdict, newer_verdict, accepted_at IS NOT NULL, newer_etag, newer_
 FROM archives WHERE folder = ?
 """  # noqa: S608 - constants only
 
-#: `accepted_at` is said for ever: an archive that was let in once keeps that word.
+#: `accepted_at` is permanent: an archive that was accepted once stays marked.
 _UPSERT = f"""
 INSERT INTO archives (
     folder, name, verdict, reason, {_FACTS}, accepted_at, first_seen_at, last_seen_at
@@ -82,8 +82,9 @@ ON CONFLICT (folder, name) DO UPDATE SET
     last_seen_at = excluded.last_seen_at
 """  # noqa: S608 - constants only
 
-#: Before `archives` takes a change, what it said goes to the history. A version ends no earlier
-#: than it began, and the next one begins there: history has an order whatever the clock does.
+#: Before a row of `archives` changes, the old row is copied to the history. A version ends no
+#: earlier than it began, and the next one begins there: the history stays in order even if the
+#: clock goes back.
 _REMEMBER = """
 INSERT INTO versions
 SELECT folder, name, ?, max(?, first_seen_at), ?, verdict, size_bytes, sha256, published_sha256,
@@ -91,7 +92,7 @@ SELECT folder, name, ?, max(?, first_seen_at), ?, verdict, size_bytes, sha256, p
 FROM archives WHERE folder = ? AND name = ?
 """
 
-#: The stored version stays what it is; only the word on its successor is new.
+#: The stored version stays; only the verdict on the newer version changes.
 _STANDS = """
 UPDATE archives SET newer_verdict = ?, newer_reason = ?, newer_etag = ?, newer_sidecar_etag = ?,
     last_seen_at = ?
@@ -111,13 +112,13 @@ ON CONFLICT (folder) DO UPDATE SET
 
 _ANY_PART = "SELECT EXISTS (SELECT 1 FROM parts)"
 
-#: What SQLite calls a file whose pages contradict one another.
+#: SQLite's codes for a damaged file.
 _DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
-#: What SQLite says where another program holds the file.
+#: SQLite's codes for a file that another program has locked.
 _HELD = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 
-#: How long it waits at once for that program, in milliseconds.
+#: How long one attempt waits for that program, in milliseconds.
 _HELD_STEP_MS = 250
 
 LedgerEvent = (
@@ -128,7 +129,7 @@ _VERDICTS = {str(verdict): verdict for verdict in Verdict}
 
 
 def _nothing() -> None:
-    """Go on."""
+    """Do nothing: the default of `check`."""
 
 
 @define
@@ -142,9 +143,9 @@ class SqliteLedger:
     _reader: sqlite3.Connection = field(repr=False)
     _writer: sqlite3.Connection = field(repr=False)
     _read_only: bool = False
-    #: Whether there may be parts to forget; asking for each archive costs as much as its row.
+    #: Whether there may be parts to delete; a query for each archive costs as much as its row.
     _has_parts: bool = field(init=False, default=True)
-    #: The very file that was opened: SQLite goes on writing to one that was removed.
+    #: Device and inode of the opened file: SQLite would go on writing to a removed one.
     _file: tuple[int, int] | None = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -153,18 +154,18 @@ class SqliteLedger:
 
     @classmethod
     def open(cls, path: Path) -> tuple[SqliteLedger, str]:
-        """Open or make the ledger; blocking.
+        """Open or create the ledger; blocking.
 
-        A damaged file is set aside beside itself, and a new one begun.
+        A damaged file is renamed, and a new ledger is created.
 
         Returns:
-            The ledger, and what its owner should know of it, empty where all is well.
+            The ledger, and a warning for the user, empty if there is none.
 
         Raises:
-            LedgerError: The file cannot be opened, or is from a later version.
+            LedgerError: The file cannot be opened, or was written by a later version.
         """
         if path.is_symlink():
-            reason = "a symbolic link is in its place; move that away and run again"
+            reason = "a symbolic link is in its place; move the link away and run again"
             raise LedgerError(str(path), reason)
         try:
             return cls(path, connect(path), connect(path)), ""
@@ -183,7 +184,7 @@ class SqliteLedger:
         """Open an existing ledger without changing anything; blocking.
 
         Raises:
-            LedgerError: There is none, or it cannot be read.
+            LedgerError: There is no ledger, or it cannot be read.
         """
         try:
             return cls(path, connect_read_only(path), connect_read_only(path), read_only=True)
@@ -191,14 +192,14 @@ class SqliteLedger:
             raise unreadable(path, error) from error
 
     async def folders(self) -> list[str]:
-        """Every key prefix that the ledger knows of, in order."""
+        """Return every key prefix in the ledger, in order."""
         found = await to_thread.run_sync(
             self._query, "SELECT DISTINCT folder FROM archives ORDER BY folder"
         )
         return [folder for (folder,) in found]
 
     async def archives_of(self, verdicts: Iterable[Verdict]) -> list[Archive]:
-        """Every archive with one of these verdicts, on its stored or on a newer version."""
+        """Return every archive with one of these verdicts on its stored or a newer version."""
         texts = [str(verdict) for verdict in verdicts]
         marks = ", ".join("?" * len(texts))
         found = await to_thread.run_sync(
@@ -215,7 +216,7 @@ class SqliteLedger:
         self._writer.close()
 
     async def rows(self, folder: str) -> Mapping[str, LedgerRow]:
-        """Everything known of the archives in a key prefix, by file name."""
+        """Return everything known about the archives in a key prefix, by file name."""
         return await to_thread.run_sync(self.rows_now, folder)
 
     def rows_now(self, folder: str) -> dict[str, LedgerRow]:
@@ -238,11 +239,11 @@ class SqliteLedger:
         return {name: (size, mark) for name, size, mark in self._query(_VERIFIED, folder)}
 
     def objects_now(self, folder: str) -> dict[str, ObjectFacts]:
-        """Size, ETags and date of the objects that `verified_now` stands for; blocking."""
+        """Return size, ETags and date of the objects in `verified_now`; blocking."""
         return {row[0]: ObjectFacts._make(row[1:]) for row in self._query(_OBJECTS, folder)}
 
     def parts_now(self, folder: str) -> dict[str, ObjectFacts]:
-        """Size, ETag and date of unfinished bodies in a key prefix, by file name; blocking."""
+        """Return size, ETag and date of unfinished bodies in a key prefix, by name; blocking."""
         return {row[0]: ObjectFacts._make(row[1:]) for row in self._query(_PARTS, folder)}
 
     def _query(self, statement: str, *parameters: str) -> list[tuple]:  # type: ignore[type-arg]
@@ -252,10 +253,10 @@ class SqliteLedger:
             raise self._refusal(error, "read") from error
 
     def _refusal(self, error: sqlite3.Error, action: str) -> LedgerError:
-        """Say why SQLite refused; what is damaged is moved aside, so that the next run is not."""
+        """Make the error for a failure of SQLite; rename a damaged file, for the next run."""
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         if code in _DAMAGED and not self._read_only:
-            with suppress(OSError):  # it was moved already
+            with suppress(OSError):  # renamed already
                 aside = set_aside(self.path)
                 return LedgerError(
                     str(self.path),
@@ -268,18 +269,18 @@ class SqliteLedger:
         """Write changes in one transaction; blocking.
 
         Args:
-            changes: What is new.
-            check: Called now and then while another program holds the ledger; may raise to give up.
+            changes: The events to record.
+            check: Called repeatedly while another program locks the ledger; may raise to give up.
 
         Raises:
-            LedgerError: SQLite refused; nothing of the batch was written.
+            LedgerError: SQLite failed; nothing of the batch was written.
         """
         now = datetime.now(UTC).isoformat(timespec="seconds")
         if _identity(self.path) != self._file:
             raise LedgerError(
                 str(self.path),
-                "the ledger was removed or replaced while the run worked; see what did that to the "
-                "output directory, and run again: what is gone is fetched, what is there is kept",
+                "the ledger was removed or replaced during the run; find out what did that to the "
+                "output directory, and run again: present files are kept, missing ones are fetched",
             )
         batch, ends_at = tuple(changes), time.monotonic() + BUSY_S
         while True:
@@ -343,7 +344,7 @@ class SqliteLedger:
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
-    """Which file a path leads to; None where there is none."""
+    """Return device and inode of a file; None if there is no file."""
     try:
         stat = path.stat()
     except OSError:
@@ -356,7 +357,7 @@ def _newer(event: ArchiveFinished) -> tuple[object, ...]:
 
 
 def _row(event: ArchiveFinished, now: str) -> tuple[object, ...]:
-    # An archive that is unchanged was verified; the ledger keeps that word.
+    # An unchanged archive was verified earlier; the ledger keeps that verdict.
     verdict = Verdict.VERIFIED if event.verdict is Verdict.UNCHANGED else event.verdict
     return (
         event.archive.folder,

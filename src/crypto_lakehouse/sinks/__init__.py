@@ -1,18 +1,18 @@
 """Event consumers: ledger, metrics, log, JSON lines, terminal output.
 
-Each implements `core.sink.Sink`: it is handed batches of events, flushed when nothing comes
+Each implements `core.sink.Sink`: it takes batches of events, is flushed when no event has come
 for a while, and closed at the end.
 
-- `ledger` writes to the ledger, 500 rows a transaction, after the files were synced.
-- `metrics` feeds a metrics collector, an application's or the run's own.
+- `ledger` writes to the ledger, 500 rows per transaction, after it has synced the files.
+- `metrics` passes events to a metrics collector, the application's or the run's.
 - `log` writes log records of the standard library, with the run's and the archive's context.
 - `jsonl` writes one JSON object for each archive.
-- `checked` checks what an application passes as a sink, and makes whole sinks of it.
+- `checked` checks what an application passes as a sink, and wraps functions and plain sinks.
 - `lines` and `progress` show progress: plain lines for pipes, a live display for terminals.
 
-A sink that fails is dropped and named, and the run goes on, unless the sink is required, as the
-ledger's is. Events come in order for each archive, in any order between archives. A slow sink
-slows the run down once the queue is full; no event is lost for that.
+A sink that fails is dropped with a warning that names it, and the run goes on, unless the sink is
+required, as that of the ledger is. Events come in order for each archive, in any order between
+archives. A slow sink slows the run down once the queue is full, but loses no event.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _MODULES = {
 
 
 def __getattr__(name: str) -> object:
-    """Import a public name on first use: a terminal display takes its time."""
+    """Import a public name on first use: the terminal display is slow to import."""
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"crypto_lakehouse.sinks.{_MODULES[name]}"), name)

@@ -1,4 +1,4 @@
-"""Check what is passed as a sink before a run begins, and make whole sinks of it."""
+"""Check the sinks that an application passes before a run begins, and wrap them if necessary."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _WANTED = (
 
 @frozen
 class FunctionSink:
-    """A function as a sink that the run can do without.
+    """Wraps a function as an optional sink.
 
     Args:
         function: Takes each batch of events; may be async.
-        name: What messages call it.
+        name: The name in messages.
     """
 
     function: SinkFunction
@@ -43,52 +43,52 @@ class FunctionSink:
             await answer
 
     async def flush(self) -> None:
-        """A function holds nothing back."""
+        """Do nothing: a function buffers no events."""
 
     async def close(self) -> None:
-        """A function has nothing open."""
+        """Do nothing: a function has no resources to close."""
 
 
 @frozen
 class EachArchive:
-    """A layer around a sink that does not say `takes_unchanged`: each archive is an event to it."""
+    """Wraps a sink without `takes_unchanged`, which gets one event for each archive."""
 
     inner: PlainSink
     takes_unchanged = False
 
     @property
     def name(self) -> str:
-        """That of the inner sink."""
+        """The name of the inner sink."""
         return self.inner.name
 
     @property
     def required(self) -> bool:
-        """That of the inner sink."""
+        """Whether the inner sink is required."""
         return self.inner.required
 
     async def handle(self, events: Sequence[Event]) -> None:
-        """Hand a batch on."""
+        """Pass a batch on."""
         await self.inner.handle(events)
 
     async def flush(self) -> None:
-        """Let the inner sink flush."""
+        """Flush the inner sink."""
         await self.inner.flush()
 
     async def close(self) -> None:
-        """Let the inner sink close."""
+        """Close the inner sink."""
         await self.inner.close()
 
 
 def checked_sinks(given: Iterable[AnySink]) -> tuple[Sink, ...]:
-    """Make whole sinks of what an application passes.
+    """Check what an application passes as sinks, and wrap functions and plain sinks.
 
     Raises:
-        ConfigurationError: Something of it is no sink; every such thing is named.
+        ConfigurationError: Some of the values are not sinks; the error names each of them.
     """
     try:
         sinks: tuple[Any, ...] = tuple(given)
     except TypeError:
-        reason = f"{_named(given)} is no list of sinks: pass `[sink]`"
+        reason = f"{_named(given)} is not a list of sinks: pass `[sink]`"
         raise ConfigurationError([Problem("sinks", reason)]) from None
     faults = [(place, _fault(sink)) for place, sink in enumerate(sinks)]
     problems = [Problem(f"sinks[{place}]", fault) for place, fault in faults if fault]
@@ -98,7 +98,7 @@ def checked_sinks(given: Iterable[AnySink]) -> tuple[Sink, ...]:
 
 
 def _fault(sink: object) -> str:
-    """Why something is no sink, empty where it is one."""
+    """Return why a value is not a sink; empty if it is one."""
     if isinstance(sink, type):
         return f"{_named(sink)} is a class: pass an instance, `{sink.__name__}()`"
     if _is_function(sink):
@@ -110,7 +110,7 @@ def _fault(sink: object) -> str:
     uncallable = [method for method in _METHODS if not callable(getattr(sink, method))]
     if uncallable:
         method = uncallable[0]
-        return f"`{method}` of {_named(sink)} is {getattr(sink, method)!r}, no method; {_WANTED}"
+        return f"`{method}` of {_named(sink)} is {getattr(sink, method)!r}, not a method; {_WANTED}"
     return ""
 
 

@@ -18,10 +18,10 @@ __all__ = ["JsonLinesSink"]
 
 @define
 class JsonLinesSink:
-    """Writes the verdict on each archive, in the order in which they became known.
+    """Writes the verdict on each archive, in the order of the verdicts.
 
     Args:
-        path: The file; it is made anew. `-` is not special.
+        path: The file, which is overwritten. `-` has no special meaning.
     """
 
     path: Path = field(converter=Path)
@@ -49,7 +49,7 @@ class JsonLinesSink:
             )
 
     async def flush(self) -> None:
-        """Let readers of the file see what was written."""
+        """Flush the file, so that readers see every line."""
         if self._file is not None:
             with as_store_errors(str(self.path)):
                 await self._file.flush()

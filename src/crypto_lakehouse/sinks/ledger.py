@@ -1,7 +1,7 @@
-"""Write a run's facts to the ledger, in batches: one row at a time costs a fifth of the speed.
+"""Write a run's facts to the ledger in batches: single rows would cost a fifth of the speed.
 
-What a batch claims of files is synced before it is written, so that after a power loss the ledger
-claims nothing that the disk does not hold.
+The files of a batch are synced before the batch is written, so that after a power loss the ledger
+lists no file that the disk does not have.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ BATCH_ROWS = 500
 
 @define
 class LedgerSink:
-    """The ledger's only writer. The run cannot do without it.
+    """The only writer of the ledger; a required sink.
 
     Args:
         ledger: Takes the rows.
-        make_durable: Lets archives, by their keys, survive a power loss; blocking.
+        make_durable: Syncs archives, given their keys, so that they survive a power loss; blocking.
     """
 
     ledger: SqliteLedger
@@ -47,7 +47,7 @@ class LedgerSink:
     _pending: list[LedgerEvent] = field(init=False, factory=list)
 
     async def handle(self, events: Sequence[Event]) -> None:
-        """Keep what the ledger records, and write it once there is enough."""
+        """Collect the events that the ledger records, and write them once a batch is full."""
         for event in events:
             if _is_recorded(event):
                 self._pending.append(event)
@@ -55,29 +55,29 @@ class LedgerSink:
             await self.flush()
 
     async def flush(self) -> None:
-        """Write what is pending."""
+        """Write the pending events."""
         if self._pending:
             await self._sync()
-            # Forgotten only once written: a flush that is cancelled is repeated at the close.
+            # Cleared only once written: `close` repeats a flush that was cancelled.
             await to_thread.run_sync(self.ledger.write, self._pending, from_thread.check_cancelled)
             self._pending = []
 
     async def _sync(self) -> None:
         keys = [change.archive.key for change in self._pending if _claims_a_file(change)]
         if keys:
-            # A slow disk must not hold up a run that is to end: its rows are found out again.
+            # A slow disk must not delay the end of a run; the next run finds the rows out again.
             await to_thread.run_sync(self.make_durable, keys, abandon_on_cancel=True)
 
     async def close(self) -> None:
-        """Write what is left."""
+        """Write the remaining events."""
         await self.flush()
 
 
 def _is_recorded(event: Event) -> TypeGuard[LedgerEvent]:
-    """Whether the ledger does not know this already, or will not find it out again for free.
+    """Whether an event has something new for the ledger.
 
-    An archive that was settled by its row alone has nothing new to write, and one that is not
-    published has nothing to remember.
+    An archive that was settled by its row alone has nothing new, and one that is not published has
+    nothing worth storing.
     """
     if isinstance(event, ArchiveFinished):
         if event.verdict is Verdict.UNCHANGED:
@@ -89,5 +89,5 @@ def _is_recorded(event: Event) -> TypeGuard[LedgerEvent]:
 
 
 def _claims_a_file(change: LedgerEvent) -> TypeGuard[ArchiveFinished]:
-    """Whether the row says of a file that it is there, and not only that it still is."""
+    """Whether the row lists a file that was stored or proven now."""
     return isinstance(change, ArchiveFinished) and change.facts.mark is not None

@@ -27,14 +27,14 @@ LINE_EVERY_S = 5.0
 
 @define
 class LinesSink:
-    """Writes notes, warnings and problems as they come, and a line about the run now and then.
+    """Writes notes, warnings and problems as they come, and a line about the run every 5 s.
 
     Args:
         meter: The run's byte counter.
         quiet: Write warnings only.
         every_archive: Write a line for each archive.
         stream: Where lines go; standard error by default.
-        clock: Seconds, monotonic.
+        clock: Returns seconds, monotonic.
     """
 
     meter: ByteMeter
@@ -53,7 +53,7 @@ class LinesSink:
         self._next_line_at = self.clock() + LINE_EVERY_S
 
     async def handle(self, events: Sequence[Event]) -> None:
-        """Fold the events, and write what is worth a line."""
+        """Count the events, and write a line for those that need one."""
         for event in events:
             self._counts.record_event(event)
             if isinstance(event, RunWarned):
@@ -88,8 +88,8 @@ class LinesSink:
         self.stream.flush()
 
     async def flush(self) -> None:
-        """Write a line where one is due, however quiet the run is."""
+        """Write the line about the run if it is due, even if no events come."""
         self._line_if_due()
 
     async def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: the caller owns the stream."""

@@ -1,8 +1,8 @@
-"""Tell the application's own logging what happens, with the run's and the archive's context.
+"""Log events with the standard library, with the context of run and archive.
 
 Records go to the standard library's logger `crypto_lakehouse`; their fields are attributes of
 the record (`run_id`, `key`, `verdict` ...), ready for any structured formatter. Nothing is
-configured here: an application that configures no logging sees warnings only.
+configured here: an application that configures no logging sees only warnings.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ __all__ = ["LogSink", "run_logger"]
 
 
 def run_logger(run_id: str) -> structlog.stdlib.BoundLogger:
-    """Return a logger whose every record carries the run's id."""
+    """Return a logger that adds the run's id to every record."""
     import structlog
 
     logger: structlog.stdlib.BoundLogger = structlog.wrap_logger(
@@ -52,7 +52,7 @@ def run_logger(run_id: str) -> structlog.stdlib.BoundLogger:
 
 @define
 class LogSink:
-    """Logs the run's course at INFO, each archive at DEBUG, and what needs attention at WARNING."""
+    """Logs the run at INFO, each archive at DEBUG, and problems at WARNING."""
 
     run_id: str
     name: str = "log"
@@ -66,15 +66,15 @@ class LogSink:
         for event in events:
             level = _level(event)
             if logger.isEnabledFor(level):
-                # Made for the first record: most runs have none, and structlog takes its time.
+                # Made with the first record: many runs log none, and structlog is slow to import.
                 self._log = self._log or run_logger(self.run_id)
                 self._log.log(level, _sentence(event), **_context(event))
 
     async def flush(self) -> None:
-        """Nothing is held back."""
+        """Do nothing: records are not buffered."""
 
     async def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: the application owns the handlers."""
 
 
 def _level(event: Event) -> int:
@@ -110,7 +110,7 @@ def _sentence(event: Event) -> str:
 
 
 def _context(event: Event) -> dict[str, object]:
-    """The event's fields; the run's id is bound to the logger already."""
+    """Return the event's fields without the run's id, which is bound to the logger."""
     record = to_record(event)
     record["event_name"] = record.pop("event")
     record.pop("message", None)

@@ -1,4 +1,4 @@
-"""Feed a metrics collector from the event stream."""
+"""Pass the events of a run to a metrics collector."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["MetricsSink"]
 
 @define
 class MetricsSink:
-    """Hands every event to a collector, which may be an application's own."""
+    """Passes every event to a collector, which may be the application's."""
 
     collector: MetricsCollector
     required: bool = False
@@ -22,7 +22,7 @@ class MetricsSink:
 
     @property
     def takes_unchanged(self) -> bool:
-        """Whether the collector is ours; one that was made from it may count single archives."""
+        """Whether the collector is not of a subclass, which may count single archives."""
         return type(self.collector) is MetricsCollector
 
     async def handle(self, events: Sequence[Event]) -> None:
@@ -32,7 +32,7 @@ class MetricsSink:
             record(event)
 
     async def flush(self) -> None:
-        """Nothing is held back."""
+        """Do nothing: events are not buffered."""
 
     async def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: there are no resources to close."""

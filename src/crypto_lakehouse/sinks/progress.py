@@ -33,13 +33,13 @@ from crypto_lakehouse.core.report import UNREMARKABLE
 __all__ = ["ProgressSink"]
 
 
-#: What asking for one archive weighs in the estimate of the time left: 40 ms at 5 MB/s
+#: The weight of one request in the estimate of the remaining time: 40 ms at 5 MB/s
 #: (ARCHITECTURE.md#assumed-line).
 REQUEST_WEIGHT_BYTES = 200_000
 
 
 class _BytesColumn(ProgressColumn):
-    """Bytes received, the rate, and how many requests at once, read at each repaint."""
+    """Received bytes, the rate, and the number of parallel requests, read at each repaint."""
 
     def __init__(self, meter: ByteMeter) -> None:
         self.meter = meter
@@ -54,11 +54,11 @@ class _BytesColumn(ProgressColumn):
 
 @define
 class ProgressSink:
-    """Archives, bytes, rate, time left, verdict counts; problems scroll above as they come.
+    """Shows archives, bytes, rate, remaining time and verdicts; problems scroll above.
 
     Args:
         meter: The run's byte counter.
-        console: Where to paint; standard error by default.
+        console: Where to draw; standard error by default.
     """
 
     meter: ByteMeter
@@ -87,7 +87,7 @@ class ProgressSink:
         self._progress.add_task("archives", total=None, counts="", done="")
 
     async def handle(self, events: Sequence[Event]) -> None:
-        """Fold the events and move the bar."""
+        """Count the events and update the bar."""
         for event in events:
             self._counts.record_event(event)
             self._weigh(event)
@@ -97,7 +97,7 @@ class ProgressSink:
         self._paint()
 
     def _weigh(self, event: Event) -> None:
-        """Keep the sizes that tell how far the run is."""
+        """Add up the sizes by which progress is measured."""
         match event:
             case RunStarted():
                 self._size_bytes = event.size_bytes
@@ -117,7 +117,7 @@ class ProgressSink:
         total: float | None = planned or None
         completed: float = done
         if self._size_bytes is not None and done < planned:
-            # An archive costs its bytes, and as long as that many bytes would take to be asked for.
+            # An archive weighs its bytes, and the bytes that could arrive during its request.
             arriving = max(0, self.meter.received_bytes - self._counts.fetched_bytes)
             total = self._size_bytes + planned * REQUEST_WEIGHT_BYTES
             completed = self._settled_bytes + arriving + done * REQUEST_WEIGHT_BYTES
@@ -131,16 +131,16 @@ class ProgressSink:
         )
 
     async def flush(self) -> None:
-        """Move the bar with the bytes of large bodies, which are no events."""
+        """Update the bar with the bytes of large bodies, for which there are no events."""
         self._paint()
 
     async def close(self) -> None:
-        """Give the terminal back."""
+        """Remove the display."""
         self._progress.stop()
 
 
 def _line(event: Event) -> str:
-    """What an event adds above the bar, empty for most."""
+    """Return the line that an event adds above the bar; empty for most."""
     match event:
         case RunWarned(message=message):
             return f"warning: {message}"

@@ -1,18 +1,18 @@
-"""Where bytes are kept under their keys; today a directory.
+"""Stores keep bytes under object keys; today there is one, a directory.
 
 - `directory` is the store: `<root>/<object key>`, whole files only. Bytes are written to
   `NAME.part` and renamed; a small body costs no thread hop.
-- `parts` is a large body on its way: appended, hashed as it grows, resumed by a later run.
-- `quarantine` and `replaced` list what is kept beside the archives: bytes that were not good, each
-  with a note on why, and versions that were replaced.
-- `state` is the folder of ledger and locks, which is local wherever archives go.
-- `disk` is every system call that changes the disk, so that a test can lose what was not synced.
-- `os_errors` turns errors of the operating system into `StoreError`, with what to do.
+- `parts` is an unfinished large body: appended to, hashed as it grows, resumed by a later run.
+- `quarantine` and `replaced` list what is kept beside the archives: bytes that failed a check, each
+  with a note on the reason, and replaced versions.
+- `state` is the folder of the ledger and the locks, which is local wherever the archives are.
+- `disk` has every system call that changes the disk, so that a test can lose what was not synced.
+- `os_errors` turns errors of the operating system into `StoreError`, with advice.
 - `tree` walks the folders of a collected tree.
 
-Promised: a file is whole or absent, and nothing outside the root is written, whatever keys and
+Promised: a file is complete or absent, and nothing outside the root is written, whatever keys and
 symbolic links say. Not promised: that a file survives a power loss before it is synced; the ledger
-says nothing of a file earlier. Nothing here knows HTTP or markets.
+does not list it earlier. Nothing here depends on HTTP or markets.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _MODULES = {"LocalStore": "directory", "StateFolder": "state"}
 
 
 def __getattr__(name: str) -> object:
-    """Import a public name on first use: a disk is not always wanted."""
+    """Import a public name on first use: not every program needs a local store."""
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"crypto_lakehouse.stores.{_MODULES[name]}"), name)

@@ -1,7 +1,7 @@
-"""A directory as a store: `<root>/<object key>`, whole files only.
+"""A directory as a store: `<root>/<object key>`, complete files only.
 
-A file is whole or absent: bytes are written to `NAME.part` beside the final name and renamed.
-A small body costs no thread hop, as the hop would cost more than the work
+A file is complete or absent: bytes are written to `NAME.part` beside the final name and renamed.
+A small body is written without a thread hop, which would cost more than the write
 (ARCHITECTURE.md#thread-hops).
 """
 
@@ -35,17 +35,17 @@ from crypto_lakehouse.stores.replaced import kept_in, remove_version
 
 __all__ = ["OWN_FOLDER", "LocalStore"]
 
-#: Everything in an output directory that is ours and not the publisher's.
+#: The folder in an output directory for everything that is not the publisher's.
 OWN_FOLDER = ".lakehouse"
 
-#: Where files of ours are written before they take their names.
+#: Where this package's own files are written before they are renamed.
 _UNFINISHED = "unfinished"
 
 _ZIP = ".zip"
 
 _REPLACED = "replaced"
 
-#: Keys that cannot leave a directory: no part of them begins with a dot.
+#: Keys that cannot leave a directory: no part begins with a dot.
 _PLAIN_KEY = re.compile(r"(?:[A-Za-z0-9_-][A-Za-z0-9_.-]*/)*[A-Za-z0-9_-][A-Za-z0-9_.-]*")
 
 
@@ -55,11 +55,11 @@ def _absolute(root: str | Path) -> Path:
 
 @define
 class LocalStore:
-    """Files below one directory; nothing outside of it is ever written.
+    """Files below one directory; nothing outside it is ever written.
 
     Args:
-        root: The output directory; it is made where it is absent.
-        disk: Changes what is on disk.
+        root: The output directory; it is created if it is absent.
+        disk: Makes the system calls that change the disk.
     """
 
     root: Path = field(converter=_absolute)
@@ -71,7 +71,7 @@ class LocalStore:
         self._root_text = str(self.root)
 
     def path(self, key: str) -> str:
-        """Where a key lies.
+        """Return the path of a key.
 
         Raises:
             StoreError: The key would leave the store.
@@ -84,18 +84,18 @@ class LocalStore:
         return f"{self._root_text}/{key}"
 
     def own_path(self, *parts: str) -> Path:
-        """Where something of ours lies."""
+        """Return a path in the folder of this package's own files."""
         return self.root.joinpath(OWN_FOLDER, *parts)
 
     async def scan(self, folder: str) -> Mapping[str, FileStat]:
-        """Name and stat of every regular file in a key prefix, by one directory scan."""
+        """Return name and stat of every regular file in a key prefix, by one directory scan."""
         return await to_thread.run_sync(self._scan, self.path(folder.rstrip("/")))
 
     def _scan(self, path: str) -> dict[str, FileStat]:
         found: dict[str, FileStat] = {}
         with as_store_errors(path), suppress(FileNotFoundError), os.scandir(path) as entries:
             for entry in entries:
-                with suppress(FileNotFoundError):  # one that is removed meanwhile
+                with suppress(FileNotFoundError):  # removed meanwhile
                     if entry.is_file(follow_symlinks=False):
                         found[entry.name] = file_stat(entry.stat(follow_symlinks=False))
         return found
@@ -103,8 +103,8 @@ class LocalStore:
     def scan_now(self, folder: str) -> FolderScan:
         """List a directory once, and stat the archives in it; blocking.
 
-        Through the directory's descriptor where the system has that: a name is looked up in one
-        directory then, and not along the whole path.
+        By the descriptor of the directory, if the system supports that: then each name is looked
+        up in one directory instead of along the whole path.
         """
         path = self.path(folder.rstrip("/"))
         if os.stat not in os.supports_dir_fd or os.listdir not in os.supports_fd:
@@ -126,11 +126,11 @@ class LocalStore:
                 os.close(descriptor)
 
     async def sha256(self, key: str) -> str | None:
-        """Digest of a stored file, hashed in a thread; None where there is none."""
+        """Return the digest of a stored file, hashed in a thread; None if there is no file."""
         return await to_thread.run_sync(hash_file, self.path(key))
 
     async def read(self, key: str, limit: int) -> bytes | None:
-        """The first bytes of a small stored file, None where there is none."""
+        """Return the first bytes of a small stored file; None if there is no file."""
         path = self.path(key)
         with as_store_errors(path, ONE_FILE):
             try:
@@ -162,7 +162,7 @@ class LocalStore:
         return part
 
     async def quarantine(self, key: str, data: bytes, note: Mapping[str, object]) -> None:
-        """Keep a body's bytes and a note in `.lakehouse/quarantine/<key>`."""
+        """Write a body and a note to `.lakehouse/quarantine/<key>`."""
         path = self.quarantine_path(key)
         self._make_folder_for(path)
         self._write_own(path, data)
@@ -179,12 +179,12 @@ class LocalStore:
     async def keep_replaced(self, key: str, sha256: str) -> str:
         """Link a stored file to `.lakehouse/replaced/<key>/<UTC moment>-<sha256>.zip`.
 
-        A link costs no space, and the final name never lacks a file; where the file system has
-        none, the bytes are copied. They survive a power loss before this returns.
+        A link takes no space, and there is always a file at the final name. If the file system
+        has no links, the bytes are copied. They survive a power loss once this returns.
 
         Returns:
-            The path below the root; that of an earlier copy where the file is another one by
-            now, as a worker that died may have replaced it. Empty where there is none.
+            The path below the root. If the file has other bytes now, because a worker that ended
+            has replaced it, the path of an earlier copy; empty if there is none.
         """
         if await self.sha256(key) != sha256:
             return self._kept_before(key, sha256)
@@ -208,8 +208,8 @@ class LocalStore:
         return f"{folder}/{names[-1]}" if names else ""
 
     async def _link_or_copy(self, source: str, target: str) -> None:
-        """Give a file's bytes a second name; nothing where there is no file, or both are there."""
-        if not os.path.lexists(source):  # noqa: ASYNC240 - as quick as the rename that follows
+        """Give a file's bytes a second name, unless the file is absent or the name exists."""
+        if not os.path.lexists(source):  # noqa: ASYNC240 - as fast as the rename that follows
             return
         try:
             self.disk.link(source, target)
@@ -225,17 +225,17 @@ class LocalStore:
             self.disk.rename(part, target)
 
     def make_durable(self, keys: Collection[str]) -> None:
-        """Let archives and their sidecars survive a power loss; blocking.
+        """Sync archives and their sidecars, so that they survive a power loss; blocking.
 
         Raises:
-            StoreError: The disk could not keep them.
+            StoreError: They cannot be synced.
         """
         paths = [self.path(key + suffix) for key in keys for suffix in ("", SIDECAR_SUFFIX)]
         with as_store_errors(self._root_text):
             self.disk.sync(self._root_text, paths)
 
     async def remove(self, key: str) -> None:
-        """Remove a stored file, where there is one."""
+        """Remove a stored file, if there is one."""
         path = self.path(key)
         with as_store_errors(path):
             self.disk.unlink(path)
@@ -247,15 +247,15 @@ class LocalStore:
             self.disk.unlink(path)
 
     def kept_versions(self) -> Iterator[KeptVersion]:
-        """Every version that was replaced and is kept; blocking."""
+        """Yield every replaced version that is kept; blocking."""
         return kept_in(self.root, self.own_path(_REPLACED))
 
     def remove_kept(self, place: str) -> int | None:
-        """Remove a kept version and its sidecar; its size, None where it is gone; blocking."""
+        """Remove a kept version and its sidecar; return its size, None if it is gone; blocking."""
         return remove_version(Path(self.path(place)), self.own_path(_REPLACED))
 
     def quarantined(self) -> Iterator[Quarantined]:
-        """Everything in quarantine, in the order of keys; blocking."""
+        """Yield everything in quarantine, in the order of keys; blocking."""
         return quarantined_in(self.own_path("quarantine"))
 
     def release(self, key: str) -> None:
@@ -263,18 +263,18 @@ class LocalStore:
         remove_quarantined(Path(self.quarantine_path(key)))
 
     def prepare(self) -> None:
-        """Remove what a killed run left of our own files; blocking, and before any other work."""
+        """Remove unfinished own files of a killed run; blocking, and before any other work."""
         folder = self.own_path(_UNFINISHED)
         with as_store_errors(str(folder)), suppress(FileNotFoundError, NotADirectoryError):
             for entry in os.scandir(folder):
                 self.disk.unlink(entry.path)
 
     def quarantine_path(self, key: str) -> str:
-        """Where a quarantined body lies; made of a checked key."""
+        """Return the path of a quarantined body; the key is checked."""
         return self.path(f"{OWN_FOLDER}/quarantine/{key}")
 
     def _write_note(self, path: str, note: Mapping[str, object]) -> None:
-        """Write what is known of quarantined bytes beside them."""
+        """Write the note of quarantined bytes beside them."""
         text = json.dumps(note, indent=2, ensure_ascii=False) + "\n"
         self._write_own(path + ".json", text.encode())
 
@@ -283,13 +283,13 @@ class LocalStore:
             self.disk.write(path, data, self._own_part())
 
     def _own_part(self) -> str:
-        """A name for a file of ours that is not whole yet; all of them lie in one folder."""
+        """Return a new path for an own file that is unfinished; all of them are in one folder."""
         path = self.path(f"{OWN_FOLDER}/{_UNFINISHED}/{uuid4().hex}")
         self._make_folder(path)
         return path
 
     def _make_folder_for(self, path: str) -> None:
-        """Make the folder that a path of ours lies in."""
+        """Create the folder of an own file."""
         with as_store_errors(path):
             self._make_folder(path)
 
@@ -299,7 +299,7 @@ class LocalStore:
             return
         inside = os.path.realpath(self._root_text)
         if os.path.commonpath([inside, os.path.realpath(folder)]) != inside:
-            raise StoreError(folder, "a symbolic link leads out of the output directory")
+            raise StoreError(folder, "a symbolic link leads out of the output directory; remove it")
         self.disk.make_folders(folder)
         self._made.add(folder)
 
@@ -307,14 +307,14 @@ class LocalStore:
 def _scan_descriptor(descriptor: int) -> FolderScan:
     zips: dict[str, tuple[int, int]] = {}
     others: set[str] = set()
-    look = os.stat
+    lookup = os.stat
     for name in os.listdir(descriptor):
         if not name.endswith(_ZIP):
             others.add(name)
             continue
         try:
-            stat = look(name, dir_fd=descriptor, follow_symlinks=False)
-        except FileNotFoundError:  # one that is removed meanwhile
+            stat = lookup(name, dir_fd=descriptor, follow_symlinks=False)
+        except FileNotFoundError:  # removed meanwhile
             continue
         if S_ISREG(stat.st_mode):
             zips[name] = (stat.st_size, stat.st_mtime_ns)

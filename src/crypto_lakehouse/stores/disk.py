@@ -1,7 +1,7 @@
 """Every system call that changes what is on disk, in one place.
 
-So a test can record them, and lose what was not synced, as a power loss does. Bytes and names are
-two things there: bytes survive once their file was synced, a name once its folder was.
+A test can record them and discard what was not synced, as a power loss does. Bytes and names are
+synced separately: bytes survive once their file is synced, a name once its folder is.
 """
 
 from __future__ import annotations
@@ -19,28 +19,28 @@ from crypto_lakehouse.core.object_facts import FileStat
 
 __all__ = ["NO_LINK", "WRITE", "Disk", "file_stat"]
 
-#: A symbolic link in place of a file is never followed, neither to write nor to go on, and a pipe
-#: in place of one is not waited for.
+#: A symbolic link in place of a file is never followed, neither to write nor to resume, and a pipe
+#: in place of a file does not block.
 NO_LINK = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 
 WRITE = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | NO_LINK
 
-#: Up to so many files are synced one by one; above, the whole file system is cheaper
+#: Up to this many files are synced one by one; for more, syncing the file system is cheaper
 #: (ARCHITECTURE.md#fsync).
 _FEW_FILES = 16
 
 
 class Disk:
-    """The machine's own disk. Methods raise OSError; all of them block."""
+    """The machine's disk. Every method blocks, and raises OSError on failure."""
 
     def write(self, path: str, data: bytes, via: str, *, sync: bool = False) -> FileStat:
-        """Write a file at `via`, and move it to its place whole; a failure leaves nothing behind.
+        """Write a file at `via` and rename it to `path`; a failure leaves nothing behind.
 
         Args:
-            path: Its place.
-            data: Its bytes.
-            via: Where it is written, on the same file system.
-            sync: Whether the bytes must survive a power loss before the name is theirs.
+            path: The final path.
+            data: The bytes.
+            via: The path to write to first, on the same file system.
+            sync: Whether the bytes are synced before the rename.
         """
         descriptor = self.open(via, WRITE | os.O_TRUNC)
         try:
@@ -65,7 +65,7 @@ class Disk:
         return os.open(path, flags, 0o666)
 
     def append(self, descriptor: int, data: memoryview) -> int:
-        """Write bytes behind those that are there; returns how many were taken."""
+        """Append bytes; return how many were written."""
         return os.write(descriptor, data)
 
     def close(self, descriptor: int) -> None:
@@ -73,7 +73,7 @@ class Disk:
         os.close(descriptor)
 
     def rename(self, source: str, target: str) -> None:
-        """Give a file another name, in the place of what has that name."""
+        """Rename a file; a file at the target is replaced."""
         os.rename(source, target)  # noqa: PTH104
 
     def link(self, source: str, target: str) -> None:
@@ -81,26 +81,26 @@ class Disk:
         os.link(source, target, follow_symlinks=False)
 
     def copy(self, source: str, target: str) -> None:
-        """Copy bytes and times."""
+        """Copy a file's bytes and times."""
         shutil.copy2(source, target)
 
     def unlink(self, path: str) -> None:
-        """Remove a name, where it is there."""
+        """Remove a name, if it exists."""
         with suppress(FileNotFoundError):
             os.unlink(path)  # noqa: PTH108
 
     def make_folders(self, path: str) -> None:
-        """Make a folder and those above it."""
+        """Create a folder and its parents."""
         os.makedirs(path, exist_ok=True)  # noqa: PTH103
 
     def sync_open(self, descriptor: int) -> None:
-        """Let the bytes of an open file survive a power loss."""
+        """Sync the bytes of an open file, so that they survive a power loss."""
         os.fsync(descriptor)
 
     def sync(self, root: str, paths: Collection[str]) -> None:
-        """Let files below `root` survive a power loss, bytes and names.
+        """Sync files below `root`, bytes and names, so that they survive a power loss.
 
-        Files that are gone by now are nobody's loss.
+        Missing files are skipped.
         """
         folders = {path.rpartition("/")[0] for path in paths}
         if len(paths) > _FEW_FILES and self.sync_file_systems(folders):
@@ -115,7 +115,7 @@ class Disk:
                 _sync_one(path)
 
     def sync_file_systems(self, folders: Iterable[str]) -> bool:
-        """Sync the file systems that folders lie on; False where there is no such call."""
+        """Sync the file systems of folders; return False if the system has no such call."""
         syncfs = _syncfs()
         if syncfs is None:
             return False
@@ -135,12 +135,12 @@ class Disk:
 
 
 def file_stat(result: os.stat_result) -> FileStat:
-    """What the inventory compares of a file."""
+    """Return the facts by which the inventory recognizes a file."""
     return FileStat(result.st_size, result.st_mtime_ns)
 
 
 def _with_those_above(folders: Iterable[str], root: str) -> list[str]:
-    """Folders and all between them and the root, which is one of them."""
+    """Return folders with their parents, up to and with the root."""
     found = {root}
     for folder in folders:
         path = folder
@@ -151,8 +151,8 @@ def _with_those_above(folders: Iterable[str], root: str) -> list[str]:
 
 
 def _sync_one(path: str) -> None:
-    """Sync one file or folder, whoever wrote it."""
-    is_windows = os.name == "nt"  # which syncs only what is open for writing, and no folders
+    """Sync one file or folder, even if another process wrote it."""
+    is_windows = os.name == "nt"  # it syncs only files that are open for writing, and no folders
     try:
         descriptor = os.open(path, (os.O_RDWR if is_windows else os.O_RDONLY) | NO_LINK)
     except PermissionError:
@@ -162,7 +162,7 @@ def _sync_one(path: str) -> None:
     try:
         os.fsync(descriptor)
     except OSError as error:
-        if error.errno not in {errno.EINVAL, errno.ENOTSUP}:  # a file system without such a thing
+        if error.errno not in {errno.EINVAL, errno.ENOTSUP}:  # this file system cannot sync
             raise
     finally:
         os.close(descriptor)
@@ -170,7 +170,7 @@ def _sync_one(path: str) -> None:
 
 @cache
 def _syncfs() -> Any:
-    """Linux's `syncfs(2)`, which Python has no name for; None elsewhere."""
+    """Return Linux's `syncfs(2)`, which Python does not offer; None on other systems."""
     try:
         function = ctypes.CDLL(None, use_errno=True).syncfs
     except (AttributeError, OSError, TypeError):

@@ -1,4 +1,4 @@
-"""The operating system's refusals, as errors of ours."""
+"""Turn errors of the operating system into `StoreError`, with advice."""
 
 from __future__ import annotations
 
@@ -9,30 +9,30 @@ from crypto_lakehouse.core.protocols import PART_SUFFIX
 
 __all__ = ["STOPS_RUN", "as_store_errors", "what_to_do"]
 
-#: Errors that every other file would meet too.
+#: Errors that would occur for every other file, too.
 STOPS_RUN = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
 
-#: What to do about it.
+#: What the user can do about an error.
 _HINTS = {
-    errno.ENOSPC: "free some space and run again (`df -i` tells whether names are lacking)",
-    errno.EDQUOT: "free some space, or have the quota raised, and run again",
+    errno.ENOSPC: "free some space and run again (`df -i` shows whether inodes have run out)",
+    errno.EDQUOT: "free some space or raise the quota, and run again",
     errno.EROFS: "make it writable, or choose another output directory",
     errno.EACCES: "let this user read and write there, or choose another output directory",
     errno.EPERM: "let this user read and write there, or choose another output directory",
-    errno.EFBIG: "the file system, or the limit that `ulimit -f` shows, takes no file of that size",
+    errno.EFBIG: "the file system, or the limit that `ulimit -f` shows, allows no file that large",
     errno.EMFILE: "raise the limit that `ulimit -n` shows, and run again",
-    errno.ENFILE: "the machine has too many files open; run again when it has fewer",
+    errno.ENFILE: "too many files are open on this machine; close some and run again",
     errno.ENAMETOOLONG: "choose an output directory with a shorter path",
     errno.EEXIST: "something else is in its place; move that away and run again",
-    errno.ENOENT: "a folder on the way to it is gone, or a link on that way leads nowhere",
-    errno.ELOOP: "a symbolic link is in its place; move that away and run again",
-    errno.EISDIR: "a folder is in its place; move that away and run again",
-    errno.ENOTDIR: "a file is in the place of a folder; move that away and run again",
+    errno.ENOENT: "a folder on its path is missing, or a symbolic link on its path is broken",
+    errno.ELOOP: "a symbolic link is in its place; move the link away and run again",
+    errno.EISDIR: "a folder is in its place; move the folder away and run again",
+    errno.ENOTDIR: "a file is in the place of a folder; move the file away and run again",
 }
 
 
 def what_to_do(error: OSError, path: str) -> str:
-    """Say what was refused, of which file if it is not at `path`, and what to do about it."""
+    """Say what failed, for which file if it is not `path`, and what to do about it."""
     reason = error.strerror or str(error)
     name = error.filename
     if name and name not in {path, path + PART_SUFFIX}:
@@ -42,7 +42,7 @@ def what_to_do(error: OSError, path: str) -> str:
 
 
 class as_store_errors:  # noqa: N801 - reads as a statement; a class, as it is on the hot path
-    """Turn the operating system's refusals into ours; `stops_run` are those that all would meet."""
+    """Raise StoreError for OSError; the codes in `stops_run` end the whole run."""
 
     __slots__ = ("path", "stops_run")
 

@@ -1,4 +1,4 @@
-"""`NAME.part`: an unfinished large body, and how files are read from their beginning."""
+"""`NAME.part`: an unfinished large body; and hashing of whole files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from crypto_lakehouse.stores.os_errors import as_store_errors
 
 __all__ = ["ONE_FILE", "LocalPart", "hash_file", "no_link"]
 
-#: For reading stored bytes: one bad sector concerns one file.
+#: No error in reading stored bytes ends the run: one bad sector concerns one file.
 ONE_FILE: frozenset[int] = frozenset()
 
 _STEP_BYTES = 1 << 20
@@ -29,10 +29,10 @@ class LocalPart:
     """`NAME.part`: an unfinished large body beside its final name.
 
     Args:
-        disk: Changes what is on disk.
-        final_path: Where the whole body is to lie.
+        disk: Makes the system calls that change the disk.
+        final_path: The path of the complete body.
         set_aside: Moves a file to quarantine, with a note.
-        watch: Sees the bytes in the order in which they are stored.
+        watch: Is called with the bytes in the order in which they are stored.
     """
 
     disk: Disk
@@ -45,7 +45,7 @@ class LocalPart:
 
     @property
     def path(self) -> str:
-        """Where the unfinished bytes lie."""
+        """The path of the unfinished bytes."""
         return self.final_path + PART_SUFFIX
 
     def begin(self) -> None:
@@ -53,7 +53,7 @@ class LocalPart:
         self._open(WRITE | os.O_TRUNC)
 
     def resume(self) -> None:
-        """Hash the bytes that are already there; blocking, and nothing is left open."""
+        """Hash the bytes that are already there; blocking, and no file is left open."""
         with as_store_errors(self.path), suppress(FileNotFoundError):
             _fold_file(self.path, self._fold)
 
@@ -81,7 +81,7 @@ class LocalPart:
         self._fold(data)
 
     def sha256(self) -> str:
-        """Digest of everything in the part."""
+        """Return the digest of everything in the part."""
         return str(self._digest.hexdigest())
 
     async def close(self) -> None:
@@ -112,7 +112,7 @@ class LocalPart:
 
 
 def hash_file(path: str) -> str | None:
-    """Digest of a file, None where there is none; in a worker thread."""
+    """Return the digest of a file, None if there is no file; in a worker thread."""
     digest = hashlib.sha256()
     with as_store_errors(path, ONE_FILE):
         try:
@@ -123,12 +123,12 @@ def hash_file(path: str) -> str | None:
 
 
 def no_link(path: str, flags: int) -> int:
-    """Open a file that must be one: no link is followed, and no pipe waited for."""
+    """Open a regular file: symbolic links are not followed, and a pipe does not block."""
     return os.open(path, flags | NO_LINK)
 
 
 def _fold_file(path: str, update: Callable[[bytes], None]) -> None:
-    """Read a file in steps, in a worker thread; gives up when its task is cancelled."""
+    """Read a file in steps, in a worker thread; stops if the task is cancelled."""
     with open(path, "rb", buffering=0, opener=no_link) as file:
         while chunk := file.read(_STEP_BYTES):
             update(chunk)

@@ -1,4 +1,4 @@
-"""What lies in a local quarantine: bytes that were not good, each with a note on why."""
+"""The quarantine of a local store: bytes that failed a check, each with a note on the reason."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _NOTE = ".json"
 
 
 def quarantined_in(folder: Path) -> Iterator[Quarantined]:
-    """Everything in a quarantine that is an archive, in the order of keys; blocking."""
+    """Yield every archive in a quarantine, in the order of keys; blocking."""
     for path in sorted(folder.rglob("*.zip")):
         if not path.is_file():
             continue

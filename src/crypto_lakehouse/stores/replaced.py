@@ -1,4 +1,4 @@
-"""Versions that were replaced, as a local store keeps them: `<key>/<UTC moment>-<sha256>.zip`."""
+"""The replaced versions of a local store, kept as `<key>/<UTC moment>-<sha256>.zip`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["kept_in", "remove_version"]
 
 
 def kept_in(root: Path, inside: Path) -> Iterator[KeptVersion]:
-    """Every version below `inside`, in the order of keys and of time; blocking."""
+    """Yield every version below `inside`, in the order of keys and of time; blocking."""
     for path in sorted(inside.rglob("*-*.zip")):
         sha256 = path.stem.rpartition("-")[2]
         if len(sha256) == 64 and path.is_file():
@@ -23,10 +23,10 @@ def kept_in(root: Path, inside: Path) -> Iterator[KeptVersion]:
 
 
 def remove_version(path: Path, inside: Path) -> int | None:
-    """Remove one kept version with its sidecar; its size, None where it was gone already.
+    """Remove one kept version with its sidecar; return its size, None if it was gone already.
 
     Raises:
-        StoreError: It cannot be removed, or does not lie below `inside`.
+        StoreError: It cannot be removed, or is not below `inside`.
     """
     real = path.parent.resolve() / path.name
     if not real.is_relative_to(inside.resolve()):

@@ -1,4 +1,4 @@
-"""The folder of a run's own knowledge: ledger, lock, and the locks of worker processes.
+"""The folder of the ledger, the run's lock, and the locks of worker processes.
 
 It is always local, wherever the archives are stored.
 """
@@ -21,7 +21,7 @@ def _absolute(root: str | Path) -> Path:
 
 @frozen
 class StateFolder:
-    """`.lakehouse` of an output directory.
+    """The folder `.lakehouse` of an output directory.
 
     Args:
         root: The output directory.
@@ -36,25 +36,25 @@ class StateFolder:
 
     @property
     def ledger(self) -> Path:
-        """What runs found out."""
+        """The path of the ledger."""
         return self.path / "ledger.sqlite"
 
     @property
     def lock(self) -> Path:
-        """Held by the one run that works on the directory."""
+        """The path of the lock that a run holds while it works on the directory."""
         return self.path / "lock"
 
     @property
     def workers(self) -> Path:
-        """The locks of worker processes."""
+        """The folder with the locks of worker processes."""
         return self.path / "workers"
 
     def make(self) -> None:
-        """Make the folder where it is absent; blocking.
+        """Create the folder if it is absent; blocking.
 
         Raises:
-            ConfigurationError: It is a symbolic link.
-            OSError: It cannot be made.
+            ConfigurationError: The folder is a symbolic link.
+            OSError: The folder cannot be created.
         """
         if self.path.is_symlink():
             reason = f"`{self.path}` is a symbolic link; nothing is written where it leads: "

@@ -10,9 +10,9 @@ __all__ = ["key_folders"]
 
 
 def key_folders(root: Path) -> Iterator[str]:
-    """Key prefixes below an output directory, in the order of their text; blocking.
+    """Yield the key prefixes below an output directory, in the order of their text; blocking.
 
-    Links to folders are not followed: they lead out of the tree, or in circles.
+    Symbolic links to folders are not followed: they could lead out of the tree or form a cycle.
     """
     pending = [root / "data"]
     while pending:

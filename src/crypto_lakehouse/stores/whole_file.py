@@ -1,4 +1,4 @@
-"""Files for a reader, such as results and pictures, that are whole or absent."""
+"""Write files for a reader, such as results and charts, that are complete or absent."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ __all__ = ["whole_file"]
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """Write a file beside its place, and give it its name once it is whole.
+    """Let the caller write a temporary file, and rename it once it is complete.
 
-    After an error nothing of it is left, and what had the name before is still there. The file
-    is not synced: after a power loss it may be absent or empty.
+    After an error the temporary file is removed, and an earlier file at `path` is unchanged. The
+    file is not synced: after a power loss it may be absent or empty.
 
     Args:
-        path: Its place. Its directory exists.
+        path: The final path; its directory must exist.
 
     Yields:
-        Where the caller writes it.
+        The path that the caller writes to.
 
     Raises:
-        OSError: It cannot be renamed.
+        OSError: The file cannot be renamed.
     """
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:

@@ -17,7 +17,7 @@ from tests.http.simulated_source import simulate
 from yarl import URL
 
 from crypto_lakehouse.collection.download import stream_to_part
-from crypto_lakehouse.collection.download.byte_ranges import Held, WholeBody
+from crypto_lakehouse.collection.download.byte_ranges import OpenResponse, WholeBody
 from crypto_lakehouse.collection.download.parallel_ranges import ParallelRanges
 from crypto_lakehouse.collection.download.range_scaling import RangeRules
 from crypto_lakehouse.core.errors import (
@@ -230,26 +230,26 @@ class Run:
         started = asyncio.get_running_loop().time()
         headers = {"Range": f"bytes={part.size_bytes}-"} if part.size_bytes else {}
         try:
-            async with Held(self.source.get(A_SOURCE, headers)) as held:
-                size = part.size_bytes + (held.response.size_bytes or 0)
-                if not self.parallel_ranges.may_pay(A_SOURCE, held.response, part.size_bytes):
-                    await stream_to_part.stream_to_part(held.response, part, self._count)
+            async with OpenResponse(self.source.get(A_SOURCE, headers)) as opened:
+                size = part.size_bytes + (opened.response.size_bytes or 0)
+                if not self.parallel_ranges.may_pay(A_SOURCE, opened.response, part.size_bytes):
+                    await stream_to_part.stream_to_part(opened.response, part, self._count)
                     return
                 await self.parallel_ranges.stream_to_part(
-                    held, part, self._whole(held, size, acquired)
+                    opened, part, self._whole(opened, size, acquired)
                 )
         finally:
             for moment in acquired:
                 self.concurrency.release(moment, 0, None)
             self.seconds = asyncio.get_running_loop().time() - started
 
-    def _whole(self, held: Held, size: int, acquired: list[float]) -> WholeBody:
+    def _whole(self, opened: OpenResponse, size: int, acquired: list[float]) -> WholeBody:
         async def on_retry(_attempt: int, _wait_s: float, error: TransferError) -> None:
             self.retries.append(error.reason)
 
         return WholeBody(
             transport=self.source, concurrency=self.concurrency, retry=self.retry, url=A_SOURCE,
-            etag=held.response.headers["ETag"], size_bytes=size, count=self._count,
+            etag=opened.response.headers["ETag"], size_bytes=size, count=self._count,
             account=self, on_retry=on_retry,
             release=lambda: self.concurrency.release(acquired.pop(), 0, None),
         )  # fmt: skip

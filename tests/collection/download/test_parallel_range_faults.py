@@ -27,7 +27,7 @@ from tests.collection.download.ranged_source import (
 )
 from tests.http.simulated_source import simulate
 
-from crypto_lakehouse.collection.download.byte_ranges import Held
+from crypto_lakehouse.collection.download.byte_ranges import OpenResponse
 from crypto_lakehouse.collection.download.range_scaling import Prospects, RangeRules
 from crypto_lakehouse.core.errors import (
     ConnectionFailed,
@@ -212,13 +212,14 @@ def test_a_run_that_is_killed_is_gone_on_with(seconds: float) -> None:
 
 
 async def test_the_body_can_be_read_as_any_other() -> None:
-    from crypto_lakehouse.collection.download.parallel_ranges import _ParallelBody
+    from crypto_lakehouse.collection.download.parallel_body import ParallelBody
 
     source = Source(b"0123456789")
     run = Run(source)
-    async with Held(source.get(A_SOURCE, {})) as held, anyio.create_task_group() as tasks:
-        body = _ParallelBody(
-            held, 0, run._whole(held, 10, []), run.rules, lambda: 0.0,
+    opening = OpenResponse(source.get(A_SOURCE, {}))
+    async with opening as opened, anyio.create_task_group() as tasks:
+        body = ParallelBody(
+            opened, 0, run._whole(opened, 10, []), run.rules, lambda: 0.0,
             Prospects(1.0), tasks,
         )  # fmt: skip
         assert await body.read(4) == b"0123"

@@ -26,7 +26,7 @@ from tests.http.simulated_source import simulate
 
 from crypto_lakehouse.collection.download.parallel_ranges import ParallelRanges
 from crypto_lakehouse.collection.download.range_scaling import (
-    Measurement,
+    ByteCounts,
     Prospects,
     RangeRules,
     RangeScaler,
@@ -110,11 +110,11 @@ def test_what_a_source_must_say(status: int, headers: dict[str, str], may: bool)
 def test_what_other_archives_lose_is_no_gain() -> None:
     """The second connection takes from others what it brings: the run as a whole gains nothing."""
     scaler = RangeScaler(RangeRules(settle_s=0, watch_s=1, trial_s=1))
-    assert not scaler.observe(Measurement(0, 0, 0), 1)
-    assert scaler.observe(Measurement(1, 100, 1000), 1)
+    assert not scaler.observe(ByteCounts(0, 0, 0), 1)
+    assert scaler.observe(ByteCounts(1, 100, 1000), 1)
     scaler.probe()
-    scaler.observe(Measurement(1, 100, 1000), 2)
-    assert scaler.observe(Measurement(2, 300, 2000), 2)
+    scaler.observe(ByteCounts(1, 100, 1000), 2)
+    assert scaler.observe(ByteCounts(2, 300, 2000), 2)
     assert (scaler.phase, scaler.level) == ("watching", 1)
 
 
@@ -124,10 +124,10 @@ def test_a_level_that_brings_too_little_gets_a_second_look() -> None:
         scaler.rate, scaler._run_rate = 200.0, 200.0
         assert scaler.next_level == 3
         scaler.grow(3)
-        scaler.observe(Measurement(0, 0, 0), 3)
-        assert scaler.observe(Measurement(1, 210, 210), 3)
+        scaler.observe(ByteCounts(0, 0, 0), 3)
+        assert scaler.observe(ByteCounts(1, 210, 210), 3)
         assert (scaler.phase, scaler.level) == ("trying", 3)
-        assert scaler.observe(Measurement(2, second, second), 3)
+        assert scaler.observe(ByteCounts(2, second, second), 3)
         assert (scaler.phase, scaler.level) == ("steady", level)
         assert scaler.next_level == (4 if level == 3 else None)
 
@@ -135,11 +135,11 @@ def test_a_level_that_brings_too_little_gets_a_second_look() -> None:
 def test_a_probe_that_the_first_connection_overtakes_is_judged_by_what_was_seen() -> None:
     for until, phase in ((1.4, "watching"), (1.6, "steady")):
         scaler = RangeScaler(RangeRules(settle_s=0, watch_s=1, trial_s=1))
-        scaler.observe(Measurement(0, 0, 0), 1)
-        scaler.observe(Measurement(1, 100, 100), 1)
+        scaler.observe(ByteCounts(0, 0, 0), 1)
+        scaler.observe(ByteCounts(1, 100, 100), 1)
         scaler.probe()
-        scaler.observe(Measurement(1, 100, 100), 2)
-        scaler.conclude(Measurement(until, 300, 300))
+        scaler.observe(ByteCounts(1, 100, 100), 2)
+        scaler.conclude(ByteCounts(until, 300, 300))
         assert scaler.phase == phase
 
 

@@ -4,8 +4,9 @@
 2. A body of up to 1 MiB is read into memory (`bodies.MemoryBody`).
 3. A larger one goes to `NAME.part` buffer by buffer (`stream_to_part`): one thread hop hashes and
    writes a buffer while the next one arrives.
-4. A very large one may come over several connections (`parallel_ranges`), where the source caps
-   each of them: `range_scaling` measures whether that pays, `byte_ranges` fetches one range.
+4. A very large one may come over several connections (`parallel_ranges`), if the source caps
+   each of them: `range_scaling` measures whether that pays, `parallel_body` puts the ranges in
+   order, `byte_ranges` fetches one of them.
 5. A body that breaks off is continued from its part with If-Range, by this run or a later one.
 
 The part is always a growing prefix of the body. An object that changed is begun anew. Nothing here

@@ -16,7 +16,7 @@ from crypto_lakehouse.http.concurrency_limit import ConcurrencyLimit
 from crypto_lakehouse.http.retry import OnRetry, RetryPolicy
 from crypto_lakehouse.http.transport import Response, Transport, server_error
 
-__all__ = ["ByteRange", "Held", "NoRanges", "WholeBody", "fetch_range"]
+__all__ = ["ByteRange", "NoRanges", "OpenResponse", "WholeBody", "fetch_range"]
 
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)", re.ASCII)
 
@@ -40,7 +40,7 @@ class Account(Protocol):
     meter: ByteMeter
 
 
-class Held:
+class OpenResponse:
     """One request and its answer, which can be released before its context is left."""
 
     __slots__ = ("_exchange", "_is_held", "response")

@@ -20,7 +20,7 @@ from crypto_lakehouse.collection.download.bodies import (
     PartBody,
     PassingBytes,
 )
-from crypto_lakehouse.collection.download.byte_ranges import Held, WholeBody
+from crypto_lakehouse.collection.download.byte_ranges import OpenResponse, WholeBody
 from crypto_lakehouse.collection.download.parallel_ranges import ParallelRanges
 from crypto_lakehouse.collection.download.sidecar import SIDECAR_LIMIT_BYTES
 from crypto_lakehouse.collection.download.stream_to_part import stream_to_part
@@ -216,18 +216,18 @@ class Fetcher:
         url = object_url(transfer.base, transfer.archive.key)
         headers = unfinished.headers if unfinished else {}
         transfer.requests += 1
-        async with Held(self.transport.get(url, headers)) as held:
-            response = held.response
+        async with OpenResponse(self.transport.get(url, headers)) as opened:
+            response = opened.response
             if response.status == 404:
                 return None
             if response.status == 206 and unfinished is not None:
-                body: FetchedBody = await self._continue(transfer, url, held, unfinished)
+                body: FetchedBody = await self._continue(transfer, url, opened, unfinished)
             elif response.status == 416 and unfinished is not None:
                 if _is_all(response, unfinished.body.size_bytes):
                     return unfinished.whole
                 raise await self._start_over(transfer, url, unfinished, "its size is another")
             elif response.status == 200:
-                body = await self._take(transfer, url, held)
+                body = await self._take(transfer, url, opened)
             else:
                 raise server_error(url, response)
             etag, last_modified = _validators(response)
@@ -259,9 +259,9 @@ class Fetcher:
         await unfinished.body.discard()
         return ObjectChanged(str(url), f"the object changed while it was fetched: {reason}")
 
-    async def _take(self, transfer: Transfer, url: URL, held: Held) -> FetchedBody:
+    async def _take(self, transfer: Transfer, url: URL, opened: OpenResponse) -> FetchedBody:
         """Take a whole body, into memory or into a part by its announced size."""
-        response, key = held.response, transfer.archive.key
+        response, key = opened.response, transfer.archive.key
         if response.size_bytes is not None and response.size_bytes <= SMALL_BODY_BYTES:
             data = await response.read(SMALL_BODY_BYTES)
             transfer.count(len(data))
@@ -271,30 +271,32 @@ class Fetcher:
         transfer.resume = facts
         await self.emit((BodyStarted(archive=transfer.archive, facts=facts),))
         body = await self._open_part(transfer, resume=False)
-        await self._append_body(transfer, url, held, body.part)
+        await self._append_body(transfer, url, opened, body.part)
         return body
 
-    async def _append_body(self, transfer: Transfer, url: URL, held: Held, part: Part) -> None:
+    async def _append_body(
+        self, transfer: Transfer, url: URL, opened: OpenResponse, part: Part
+    ) -> None:
         """Append a body to a part; over several connections where that may pay."""
-        count, size = partial(self._count, transfer), held.response.size_bytes or 0
+        count, size = partial(self._count, transfer), opened.response.size_bytes or 0
         if self.parallel_ranges is None or not self.parallel_ranges.may_pay(
-            url, held.response, part.size_bytes
+            url, opened.response, part.size_bytes
         ):
-            await stream_to_part(held.response, part, count)
+            await stream_to_part(opened.response, part, count)
             return
         whole = WholeBody(
             transport=self.transport,
             concurrency=self.concurrency,
             retry=self.retry,
             url=url,
-            etag=held.response.headers["ETag"],
+            etag=opened.response.headers["ETag"],
             size_bytes=part.size_bytes + size,
             count=count,
             account=transfer,
             on_retry=partial(self._tell_of_retry, transfer),
             release=partial(self._release, transfer, None),
         )
-        await self.parallel_ranges.stream_to_part(held, part, whole)
+        await self.parallel_ranges.stream_to_part(opened, part, whole)
 
     def _count(self, transfer: Transfer, size: int) -> None:
         """Count a part of a large body, and let the limit learn from it before the body ends."""
@@ -302,16 +304,16 @@ class Fetcher:
         self.concurrency.received(transfer.uncounted_bytes())
 
     async def _continue(
-        self, transfer: Transfer, url: URL, held: Held, unfinished: _Unfinished
+        self, transfer: Transfer, url: URL, opened: OpenResponse, unfinished: _Unfinished
     ) -> FetchedBody:
         """Append the rest of a body to the part that holds its beginning."""
-        response, body = held.response, unfinished.body
+        response, body = opened.response, unfinished.body
         match = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
         if match is None or int(match[1]) != body.size_bytes:
             raise await self._start_over(transfer, url, unfinished, "it sent another range")
         if unfinished.known.etag != _validators(response)[0]:
             raise await self._start_over(transfer, url, unfinished, "its ETag is another")
-        await self._append_body(transfer, url, held, body.part)
+        await self._append_body(transfer, url, opened, body.part)
         return body
 
 

@@ -1,50 +1,32 @@
-"""One very large body over several connections, where the source caps what each of them brings.
+"""One very large body over several connections, if the source caps what each of them brings.
 
 The body begins to arrive over one connection, as any other. If that is slow, and the limit has
-places that no request waits for, a second connection asks for a range further on; if both together
-bring that much more, the rest comes in ranges, over as many connections as pay (`range_scaling`).
+free places, a second connection requests a range further on; if both together are that much
+faster, the rest comes in ranges, over as many connections as pay (`range_scaling`). `parallel_body`
+does the work for one body.
 
-Ranges are handed on strictly in order, out of a small window in memory. So the part on the disk
+Ranges are passed on strictly in order, out of a small window in memory. So the part on the disk
 remains a growing prefix of the body: hashed as it grows, and resumed like any other.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import aclosing
-from functools import partial
+from collections.abc import Callable
 
 import anyio
-from anyio.abc import TaskGroup
 from attrs import define, field
 from yarl import URL
 
-from crypto_lakehouse.collection.download.byte_ranges import (
-    ByteRange,
-    Held,
-    NoRanges,
-    WholeBody,
-    fetch_range,
-)
-from crypto_lakehouse.collection.download.range_scaling import (
-    Measurement,
-    Prospects,
-    RangeRules,
-    RangeScaler,
-)
+from crypto_lakehouse.collection.download.byte_ranges import OpenResponse, WholeBody
+from crypto_lakehouse.collection.download.parallel_body import ParallelBody
+from crypto_lakehouse.collection.download.range_scaling import Prospects, RangeRules
 from crypto_lakehouse.collection.download.stream_to_part import stream_to_part
-from crypto_lakehouse.core.errors import ObjectChanged, ServerError, TransferError
 from crypto_lakehouse.core.protocols import Part
 from crypto_lakehouse.core.task_groups import one_error
-from crypto_lakehouse.http.concurrency_limit import REFUSALS
-from crypto_lakehouse.http.transport import Response, read_up_to
+from crypto_lakehouse.http.transport import Response
 
 __all__ = ["ParallelRanges"]
-
-#: A probe begins so far ahead of the first connection that it can be judged before that comes
-#: there: what a connection needs to be set up, in seconds.
-_SET_UP_S = 1.0
 
 
 @define
@@ -77,11 +59,11 @@ class ParallelRanges:
         is_strong = etag.startswith('"') and etag.isascii()
         return is_large and has_ranges and is_strong and not self._prospects(url).are_none
 
-    async def stream_to_part(self, held: Held, part: Part, whole: WholeBody) -> None:
+    async def stream_to_part(self, first: OpenResponse, part: Part, whole: WholeBody) -> None:
         """Append the rest of a body to a part, as the function `stream_to_part` does.
 
         Args:
-            held: The rest of the body, over the first connection.
+            first: The rest of the body, over the first connection.
             part: Holds the bytes before it; it is closed whatever happens.
             whole: The body.
 
@@ -93,8 +75,8 @@ class ParallelRanges:
         prospects = self._prospects(whole.url)
         with one_error():
             async with anyio.create_task_group() as tasks:
-                body = _ParallelBody(
-                    held, part.size_bytes, whole, self.rules, self.clock, prospects, tasks
+                body = ParallelBody(
+                    first, part.size_bytes, whole, self.rules, self.clock, prospects, tasks
                 )
                 try:
                     await stream_to_part(body, part, _counted_already)
@@ -107,298 +89,3 @@ class ParallelRanges:
 
 def _counted_already(_size: int) -> None:
     """Bytes are counted as they arrive, not as they are handed on."""
-
-
-@define(eq=False)
-class _ParallelBody:
-    """The rest of a body, in order, whichever connections it comes over; a `Response`.
-
-    Args:
-        held: The first connection's answer.
-        position: How many bytes were there before.
-        whole, rules, clock, prospects: As in `ParallelRanges`.
-        tasks: Where the connections beside the first one work.
-    """
-
-    _held: Held
-    _position: int
-    _whole: WholeBody
-    _rules: RangeRules
-    _clock: Callable[[], float]
-    _prospects: Prospects
-    _tasks: TaskGroup
-    status: int = field(init=False)
-    headers: Mapping[str, str] = field(init=False)
-    size_bytes: int | None = field(init=False)
-    _scaler: RangeScaler = field(init=False)
-    _end: int = field(init=False)  # Where the first connection's stretch ends.
-    _next: int = field(init=False)  # Where the next range begins.
-    _reach: int = field(init=False)  # How far the first connection has come.
-    _received_bytes: int = field(init=False, default=0)
-    _is_streaming: bool = field(init=False, default=True)
-    _is_probe: bool = field(init=False, default=False)
-    _ranges: dict[int, ByteRange] = field(init=False, factory=dict)
-    _failure: TransferError | None = field(init=False, default=None)
-    _changed: anyio.Event = field(init=False, factory=anyio.Event)
-    _workers: int = field(init=False, default=0)
-    _scopes: set[anyio.CancelScope] = field(init=False, factory=set)
-    _receiving: set[anyio.CancelScope] = field(init=False, factory=set)  # Those that receive bytes.
-    _slots: int = field(init=False, default=1)  # Places in the limit, the first connection's too.
-    _waiting: set[int] = field(init=False, factory=set)  # Ranges that wait for a place.
-
-    def __attrs_post_init__(self) -> None:
-        response = self._held.response
-        self.status, self.headers = response.status, response.headers
-        self.size_bytes = response.size_bytes
-        self._scaler = RangeScaler(self._rules)
-        self._end = self._next = self._whole.size_bytes
-        self._reach = self._position
-
-    # In order ----------------------------------------------------------------------------------
-
-    async def read(self, limit: int) -> bytes:
-        return await read_up_to(self, limit)
-
-    async def chunks(self) -> AsyncGenerator[bytes | bytearray]:
-        async with aclosing(self._held.response.chunks()) as chunks:
-            async for chunk in chunks:
-                yield self._cut(chunk)
-                if self._position == self._end < self._whole.size_bytes:
-                    break
-        if self._position < self._end or self._end == self._whole.size_bytes:
-            return
-        await self._hand_over()
-        while self._position < self._whole.size_bytes:
-            byte_range = await self._next_range()
-            for chunk in byte_range.chunks:
-                yield chunk
-            self._position = byte_range.end
-            del self._ranges[byte_range.start]
-            self._wake()
-
-    def _cut(self, chunk: bytes | bytearray) -> bytes | bytearray:
-        """Take a chunk of the first connection, as far as that is to go."""
-        self._reach = self._position + len(chunk)
-        self._received(len(chunk))
-        if self._failure is not None:
-            raise self._failure
-        if self._reach >= self._end and self._is_probe:
-            self._scaler.conclude(self._measurement())
-            self._follow()
-        if self._reach > self._end:
-            chunk = chunk[: self._end - self._position]
-        self._position += len(chunk)
-        return chunk
-
-    async def _hand_over(self) -> None:
-        """Close the first connection: what follows comes in ranges."""
-        self._is_streaming = False
-        self._slots -= 1
-        await self._held.release()
-        self._whole.release()
-        self._start_workers()
-        self._wake()
-
-    async def _next_range(self) -> ByteRange:
-        while True:
-            if self._failure is not None:
-                raise self._failure
-            byte_range = self._ranges.get(self._position)
-            if byte_range is not None and byte_range.is_done:
-                return byte_range
-            await self._change()
-
-    async def _change(self) -> None:
-        await self._changed.wait()
-
-    def _wake(self) -> None:
-        """Let everyone who waits look again."""
-        self._changed.set()
-        self._changed = anyio.Event()
-
-    def close(self) -> None:
-        """Give up whatever is under way."""
-        if self._is_probe:
-            self._prospects.is_probing = False
-        self._tasks.cancel_scope.cancel()
-        self._ranges.clear()
-
-    # How many connections ----------------------------------------------------------------------
-
-    @property
-    def _wanted(self) -> int:
-        """How many connections there should be beside the first one."""
-        return self._scaler.level - self._is_streaming
-
-    @property
-    def _room(self) -> int:
-        """How many ranges may be held or under way.
-
-        Twice as many as connections, as none is to wait for the slowest; while the first
-        connection still streams, as many as ever, as nothing is handed on before it is through.
-        """
-        most = self._rules.levels[-1] + 1
-        return most if self._is_streaming else min(most, 2 * self._scaler.level)
-
-    def _measurement(self) -> Measurement:
-        return Measurement(
-            self._clock(), self._received_bytes, self._whole.account.meter.received_bytes
-        )
-
-    def _received(self, size: int, scope: anyio.CancelScope | None = None) -> None:
-        self._whole.count(size)
-        if scope is not None:
-            self._receiving.add(scope)
-        self._received_bytes += size
-        connections = len(self._receiving) + self._is_streaming
-        if self._scaler.observe(self._measurement(), connections) or (
-            self._scaler.phase == "steady" and connections == self._scaler.level
-        ):
-            self._follow()
-
-    def _follow(self) -> None:
-        """Do what the scaler says."""
-        scaler = self._scaler
-        if self._is_probe and scaler.phase != "probing":
-            self._end_probe()
-        elif scaler.phase == "watching":
-            self._consider_probe()
-        level = scaler.next_level
-        if level is not None and self._whole.concurrency.free >= level - scaler.level:
-            scaler.grow(level)
-        self._start_workers()
-
-    def _consider_probe(self) -> None:
-        rules, rate = self._rules, self._scaler.rate
-        rest = self._whole.size_bytes - self._reach
-        judged_in_s = _SET_UP_S + rules.settle_s + rules.trial_s
-        ahead = max(2 * rules.range_bytes, int(rate * judged_in_s))
-        if (
-            self._workers == 0
-            and rest >= max(rules.least_rest_bytes, rate * rules.least_rest_s)
-            and rest >= ahead + rules.range_bytes
-            and self._whole.concurrency.free > 0
-            and self._prospects.may_probe(self._clock())
-        ):
-            self._is_probe = self._prospects.is_probing = True
-            self._end = self._next = self._reach + ahead
-            self._scaler.probe()
-
-    def _end_probe(self) -> None:
-        self._is_probe = self._prospects.is_probing = False
-        if self._scaler.phase == "steady":
-            self._prospects.paid()
-            return
-        self._prospects.fruitless(self._clock())
-        self._end = self._next = self._whole.size_bytes
-        self._ranges.clear()
-        for scope in self._scopes:
-            scope.cancel()
-
-    def _start_workers(self) -> None:
-        while self._workers < self._wanted and self._next < self._whole.size_bytes:
-            self._workers += 1
-            self._tasks.start_soon(self._work)
-
-    # Ranges ------------------------------------------------------------------------------------
-
-    async def _work(self) -> None:
-        """Fetch ranges over one connection, one after the other."""
-        with anyio.CancelScope() as scope:
-            self._scopes.add(scope)
-            try:
-                while (byte_range := await self._claim()) is not None:
-                    await self._fetch(byte_range, scope)
-            finally:
-                self._workers -= 1
-                self._scopes.discard(scope)
-                self._receiving.discard(scope)
-                self._wake()
-
-    async def _claim(self) -> ByteRange | None:
-        """Take the next range; None where this connection is one too many."""
-        while True:
-            start, size = self._next, self._whole.size_bytes
-            if start >= size or self._workers > self._wanted or self._failure is not None:
-                return None
-            if len(self._ranges) < self._room:
-                break
-            await self._change()
-        self._next = min(size, start + self._rules.range_bytes)
-        byte_range = self._ranges[start] = ByteRange(start, self._next)
-        return byte_range
-
-    async def _fetch(self, byte_range: ByteRange, scope: anyio.CancelScope) -> None:
-        try:
-            failure = await self._whole.retry.call(
-                self._whole.on_retry, self._try, byte_range, scope
-            )
-        except TransferError as error:
-            # It was tried as often as one request may be; the whole body is not tried again.
-            error.transient = False
-            failure = error
-        self._failure = self._failure or failure
-        self._wake()
-
-    async def _try(self, byte_range: ByteRange, scope: anyio.CancelScope) -> TransferError | None:
-        """Fetch what is missing of a range; return an error that no retry of it can help.
-
-        Raises:
-            TransferError: One that a retry may help.
-        """
-        level = self._scaler.level
-        try:
-            await self._within_limit(byte_range, scope)
-        except ObjectChanged as error:
-            self._prospects.fruitless(self._clock())
-            return error
-        except TransferError as error:
-            self._receiving.discard(scope)
-            if isinstance(error, NoRanges):
-                self._prospects.no_ranges()
-            if self._is_probe:
-                self._scaler.give_up()
-                self._follow()
-            elif isinstance(error, NoRanges):
-                return error
-            else:
-                self._yield_to(error, level)
-                raise
-        return None
-
-    def _yield_to(self, error: TransferError, level: int) -> None:
-        """Go on with fewer connections, once for all that were refused together."""
-        is_refusal = isinstance(error, ServerError) and error.status in REFUSALS
-        if is_refusal and level <= self._scaler.level:
-            self._scaler.refused()
-
-    async def _within_limit(self, byte_range: ByteRange, scope: anyio.CancelScope) -> None:
-        concurrency, failure = self._whole.concurrency, None
-        acquired_at = await self._acquire(byte_range.start, scope)
-        try:
-            await fetch_range(self._whole, byte_range, partial(self._received, scope=scope))
-        except BaseException as error:
-            failure = error
-            raise
-        finally:
-            self._slots -= 1
-            concurrency.release(acquired_at, 0, failure)
-            self._wake()
-
-    async def _acquire(self, start: int, scope: anyio.CancelScope) -> float:
-        """Take a place that nobody waits for; wait in line only while the body has none at all."""
-        concurrency = self._whole.concurrency
-        self._waiting.add(start)
-        try:
-            while start != min(self._waiting) or (concurrency.free <= 0 and self._slots > 0):
-                self._receiving.discard(scope)
-                await self._change()
-            self._slots += 1
-        finally:
-            self._waiting.discard(start)
-            self._wake()
-        try:
-            return await concurrency.acquire()
-        except BaseException:
-            self._slots -= 1
-            raise

@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 
 from attrs import define, frozen
 
-__all__ = ["Measurement", "Prospects", "RangeRules", "RangeScaler"]
+__all__ = ["ByteCounts", "Prospects", "RangeRules", "RangeScaler"]
 
 #: So much of what a body gains the whole run has to gain; the rest may be other archives' loss.
 _RUN_SHARE = 0.5
@@ -52,7 +52,7 @@ class RangeRules:
     rest_s: float = 60.0
 
 
-class Measurement(NamedTuple):
+class ByteCounts(NamedTuple):
     """What had come at a moment.
 
     Attributes:
@@ -86,7 +86,7 @@ class RangeScaler:
     _may_grow: bool = True
     _is_doubtful: bool = False  # A level's first measurement was too little; it gets another.
     _since: float | None = None
-    _mark: Measurement | None = None
+    _window_start: ByteCounts | None = None
 
     @property
     def next_level(self) -> int | None:
@@ -95,11 +95,11 @@ class RangeScaler:
             return None
         return next((level for level in self.rules.levels if level > self.level), None)
 
-    def observe(self, measurement: Measurement, connections: int) -> bool:
+    def observe(self, counts: ByteCounts, connections: int) -> bool:
         """Take in what has come; return whether a measurement has ended with it.
 
         Args:
-            measurement: Now.
+            counts: What has come by now.
             connections: How many bring something; while that is less than the level, nothing can
                 be said of the level.
         """
@@ -107,23 +107,23 @@ class RangeScaler:
             self._restart()
             return False
         if self._since is None:
-            self._since = measurement.at
-        if measurement.at - self._since < self.rules.settle_s:
+            self._since = counts.at
+        if counts.at - self._since < self.rules.settle_s:
             return False
-        if self._mark is None:
-            self._mark = measurement
-        if measurement.at - self._mark.at < self._window_s:
+        if self._window_start is None:
+            self._window_start = counts
+        if counts.at - self._window_start.at < self._window_s:
             return False
-        self._judge(measurement, self._mark)
+        self._judge(counts, self._window_start)
         return True
 
-    def conclude(self, measurement: Measurement) -> None:
+    def conclude(self, counts: ByteCounts) -> None:
         """End a probe now: what was measured must do."""
-        mark = self._mark
-        if mark is None or measurement.at - mark.at < self._window_s / 2:
+        start = self._window_start
+        if start is None or counts.at - start.at < self._window_s / 2:
             self.give_up()
         else:
-            self._judge(measurement, mark)
+            self._judge(counts, start)
 
     def probe(self) -> None:
         """Begin to compare two connections with the one that was watched."""
@@ -147,28 +147,28 @@ class RangeScaler:
     def _window_s(self) -> float:
         return self.rules.watch_s if self.phase == "watching" else self.rules.trial_s
 
-    def _judge(self, measurement: Measurement, mark: Measurement) -> None:
-        seconds = measurement.at - mark.at
+    def _judge(self, counts: ByteCounts, start: ByteCounts) -> None:
+        seconds = counts.at - start.at
         rate, run_rate = (
-            (measurement.own - mark.own) / seconds,
-            (measurement.run - mark.run) / seconds,
+            (counts.own - start.own) / seconds,
+            (counts.run - start.run) / seconds,
         )
         if self.phase == "watching":
-            self._mark = measurement
+            self._window_start = counts
         else:
             needed = self.rate * (self.rules.gain if self.phase == "probing" else self.rules.growth)
             run_gain = run_rate - self._run_rate
             if rate < needed or run_gain < (rate - self.rate) * _RUN_SHARE:
-                self._doubt(measurement)
+                self._doubt(counts)
                 return
             self._go_to("steady", self.level)
         self.rate, self._run_rate = rate, run_rate
 
-    def _doubt(self, measurement: Measurement) -> None:
+    def _doubt(self, counts: ByteCounts) -> None:
         if self.phase == "probing":
             self.give_up()
         elif not self._is_doubtful:
-            self._is_doubtful, self._mark = True, measurement
+            self._is_doubtful, self._window_start = True, counts
         else:
             self._may_grow = False
             self._go_to("steady", self._paid_level)
@@ -178,7 +178,7 @@ class RangeScaler:
         self._restart()
 
     def _restart(self) -> None:
-        self._since = self._mark = None
+        self._since = self._window_start = None
 
 
 @define

@@ -1,8 +1,8 @@
 """Worker processes on this machine, as an executor of shards.
 
-Each is a child with a pipe in and a pipe out. The ledger, the lock, the events and the progress
-stay in the run's own process; one that dies, or is silent for too long, loses its shards, which
-are given out again, and is replaced.
+Each is a child process with a pipe in and a pipe out. The ledger, the lock, the events and the
+progress stay in the run's own process. A worker that ends, or is silent for too long, is replaced,
+and its shards are assigned again.
 """
 
 from __future__ import annotations
@@ -31,22 +31,22 @@ from crypto_lakehouse.executors.shards import Shard, ShardLost
 
 __all__ = ["ProcessExecutor", "WorkerProcess", "worker_processes"]
 
-#: How many shards a worker holds: it never waits for the next one.
+#: How many shards a worker has at once, so that it never waits for the next one.
 SHARDS_A_WORKER = 3
 
-#: A worker tells something every 20 ms; after this long without a word it is taken for dead.
+#: A worker reports every 20 ms; after this many seconds without a report it is taken for dead.
 SILENCE_S = 60.0
 
-#: So many workers in a row that end before they settled anything end the run.
+#: The run ends after this many workers in a row have ended before they settled anything.
 BARREN_WORKERS = 5
 
-#: How long a worker may take to end once it is told to, in seconds.
+#: How long a worker may take to end once its input is closed, in seconds.
 END_WITHIN_S = 1.0
 
 
 @define(eq=False)
 class WorkerProcess:
-    """One worker, and the shards that it holds."""
+    """One worker process, and the shards that are assigned to it."""
 
     job: Job
     silence_s: float = SILENCE_S
@@ -54,34 +54,34 @@ class WorkerProcess:
     parallel: int = field(init=False, default=0)
     has_settled: bool = field(init=False, default=False)
     _process: Process = field(init=False)
-    _shards: dict[int, _Held] = field(init=False, factory=dict)
+    _shards: dict[int, _AssignedShard] = field(init=False, factory=dict)
     _lost: str = field(init=False, default="")
 
     @property
     def load(self) -> int:
-        """How many shards it holds."""
+        """How many shards are assigned to it."""
         return len(self._shards)
 
     @property
     def is_lost(self) -> bool:
-        """Whether it has ended."""
+        """Whether the process has ended."""
         return bool(self._lost)
 
     @property
     def why_lost(self) -> str:
-        """Why it has ended, empty where it has not."""
+        """Why the process has ended; empty if it has not."""
         return self._lost
 
     @property
     def pid(self) -> int:
-        """Its process's number."""
+        """The id of the process."""
         return self._process.pid
 
     async def start(self) -> None:
-        """Start the process; it makes itself ready while others do other things.
+        """Start the process, without waiting until it is ready.
 
         Raises:
-            WorkerError: There can be no such process.
+            WorkerError: The process cannot be started.
         """
         try:
             self._process = await asyncio.create_subprocess_exec(
@@ -91,99 +91,100 @@ class WorkerProcess:
                 self.job.program,
                 stdin=PIPE,
                 stdout=PIPE,
-                # Ctrl-C is for the run's own process, which ends its workers in order.
+                # Only the run's own process handles Ctrl-C; it ends its workers in an orderly way.
                 start_new_session=True,
                 creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
                 env=_environment(),
             )
-        except (OSError, NotImplementedError) as error:  # not every event loop has processes
+        except (OSError, NotImplementedError) as error:  # not every event loop supports processes
             raise WorkerError(f"none can be started: {error!r}") from error
         self._write(self.job)
 
     async def settle(self, shard: Shard) -> None:
-        """Hand a shard over and wait for its end.
+        """Send a shard to the worker and wait until all of it has its verdicts.
 
         Raises:
-            ShardLost: The worker ended before.
-            StoreError: The store takes nothing more.
+            ShardLost: The worker ended earlier.
+            StoreError: The store refuses all further writes.
         """
-        held = self._shards[shard.number] = _Held(dict(enumerate(shard.work)))
+        assigned = _AssignedShard(dict(enumerate(shard.work)))
+        self._shards[shard.number] = assigned
         try:
             if not self._lost:
                 self._write(shard)
                 await self._drain()
-                await held.ended.wait()
+                await assigned.ended.wait()
         finally:
             del self._shards[shard.number]
-        if held.refusal is not None:
-            raise StoreError(*held.refusal, stops_run=True)
-        if held.left:
-            raise ShardLost(tuple(held.left.values()), self._lost)
+        if assigned.refusal is not None:
+            raise StoreError(*assigned.refusal, stops_run=True)
+        if assigned.left:
+            raise ShardLost(tuple(assigned.left.values()), self._lost)
 
     def _write(self, message: object) -> None:
         if self._process.stdin is not None:
             self._process.stdin.write(pickle.dumps(message, pickle.HIGHEST_PROTOCOL))
 
     async def _drain(self) -> None:
-        with suppress(ConnectionError):  # its end is noticed where it is read
+        with suppress(ConnectionError):  # `listen` notices that the process has ended
             if self._process.stdin is not None:
                 await self._process.stdin.drain()
 
-    async def listen(self, heard: Emit) -> None:
-        """Hand on what the worker tells, until it ends; an empty batch is a sign of life."""
-        reason, patience_s = "it was silent for too long", 0.0
+    async def listen(self, on_report: Emit) -> None:
+        """Pass the worker's events on until it ends; a report without events is a sign of life."""
+        reason, grace_s = "it was silent for too long", 0.0
         try:
             while True:
                 with anyio.fail_after(self.silence_s):
-                    told = await self._next()
-                await self._take(told, heard)
+                    message = await self._next()
+                await self._take(message, on_report)
         except TimeoutError:
             pass
         except asyncio.IncompleteReadError:
-            reason, patience_s = "", END_WITHIN_S
+            reason, grace_s = "", END_WITHIN_S
         finally:
-            self._lost = reason or "it ended"  # from now on it is given nothing
+            self._lost = reason or "it ended"  # from now on it gets no shards
             with anyio.CancelScope(shield=True):
-                code = await self._reap(patience_s)
+                code = await self._reap(grace_s)
             self._lost = reason or _how_it_ended(code)
-            for held in self._shards.values():
-                held.ended.set()
+            for assigned in self._shards.values():
+                assigned.ended.set()
 
     async def _next(self) -> WorkerMessage:
         stdout = self._process.stdout
-        if stdout is None:  # pragma: no cover - it is a pipe
+        if stdout is None:  # pragma: no cover - it is always a pipe
             raise asyncio.IncompleteReadError(b"", FRAME.size)
         (size,) = FRAME.unpack(await stdout.readexactly(FRAME.size))
-        told: WorkerMessage = pickle.loads(await stdout.readexactly(size))  # noqa: S301 - our own child's
-        return told
+        message: WorkerMessage = pickle.loads(await stdout.readexactly(size))  # noqa: S301 - from a child
+        return message
 
-    async def _take(self, told: WorkerMessage, heard: Emit) -> None:
-        self.received_bytes, self.parallel = told.received_bytes, told.parallel
-        await heard([event for _, _, event in told.events])
-        for number, place, _ in told.events:
-            held = self._shards.get(number)
-            if held is not None and place is not None:
+    async def _take(self, message: WorkerMessage, on_report: Emit) -> None:
+        self.received_bytes, self.parallel = message.received_bytes, message.parallel
+        await on_report([event for _, _, event in message.events])
+        for number, index, _ in message.events:
+            assigned = self._shards.get(number)
+            if assigned is not None and index is not None:
                 self.has_settled = True
-                held.left.pop(place, None)
-                if not held.left:
-                    held.ended.set()
-        if told.refusal is not None:
-            for held in self._shards.values():
-                held.refusal = told.refusal
-                held.ended.set()
+                assigned.left.pop(index, None)
+                if not assigned.left:
+                    assigned.ended.set()
+        if message.refusal is not None:
+            for assigned in self._shards.values():
+                assigned.refusal = message.refusal
+                assigned.ended.set()
 
-    async def _reap(self, patience_s: float) -> int:
-        """Return the exit code of a process that ends by itself, or else is ended now."""
-        with anyio.move_on_after(patience_s):
+    async def _reap(self, grace_s: float) -> int:
+        """Wait for the process, kill it after a grace period, and return its exit code."""
+        with anyio.move_on_after(grace_s):
             await self._process.wait()
         self._kill()
-        # Before Python 3.13 nobody's `wait` returns as long as some of the output is unread.
+        # Before Python 3.13 `wait` does not return as long as some of the output is unread.
         while self._process.stdout is not None and await self._process.stdout.read(1 << 16):
             pass
         return await self._process.wait()
 
     async def end(self) -> None:
-        """Tell the worker to end, and see to it that it does; leaves no process behind."""
+        """Close the worker's input, and kill the process if it does not end soon."""
         if self._process.stdin is not None:
             self._process.stdin.close()
         with anyio.CancelScope(shield=True):
@@ -198,7 +199,10 @@ class WorkerProcess:
 
 
 def _environment() -> dict[str, str]:
-    """What a worker has to know of this process; the configuration, with its secrets, is none."""
+    """Return the variables of a worker: those of this process, without the configuration's own.
+
+    The configuration, which may hold secrets, is sent in the job.
+    """
     kept = {name: text for name, text in os.environ.items() if _is_kept(name)}
     return {**kept, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
 
@@ -212,8 +216,8 @@ def _how_it_ended(code: int) -> str:
 
 
 @define
-class _Held:
-    """A shard in a worker's hands: what is left of it, by place."""
+class _AssignedShard:
+    """A shard that a worker has: what is left of it, by index."""
 
     left: dict[int, Work]
     ended: anyio.Event = field(factory=anyio.Event)
@@ -222,14 +226,14 @@ class _Held:
 
 @define
 class ProcessExecutor:
-    """Gives each shard to the worker that holds the fewest; use `worker_processes`.
+    """Assigns each shard to the worker with the fewest; made by `worker_processes`.
 
     Args:
         jobs: One for each worker.
         emit: Takes the workers' events.
-        meter: Counts for all of them.
-        tasks: Own the tasks that listen to workers.
-        silence_s: After this long without a word a worker is taken for dead, in seconds.
+        meter: Counts the body bytes of all workers.
+        tasks: Runs one task for each worker, which reads its reports.
+        silence_s: A worker is taken for dead after this many seconds without a report.
     """
 
     jobs: Sequence[Job]
@@ -247,11 +251,11 @@ class ProcessExecutor:
 
     @property
     def slots(self) -> int:
-        """How many shards are given out at once."""
+        """How many shards are assigned at once."""
         return SHARDS_A_WORKER * len(self.jobs)
 
     async def _start(self) -> None:
-        """Start the workers, once there is something to do: a second run often has nothing."""
+        """Start the workers once there is something to do: a second run often has nothing."""
         async with self._starting:
             for place in range(len(self.workers), len(self.jobs)):
                 self.workers.append(await self._new(self.jobs[place]))
@@ -259,7 +263,7 @@ class ProcessExecutor:
 
     async def _new(self, job: Job) -> WorkerProcess:
         worker = WorkerProcess(job, self.silence_s)
-        with anyio.CancelScope(shield=True):  # there is none that nobody knows
+        with anyio.CancelScope(shield=True):  # never leave a started process unregistered
             await worker.start()
         return worker
 
@@ -272,7 +276,7 @@ class ProcessExecutor:
         await min(alive, key=lambda worker: worker.load).settle(shard)
 
     async def keep(self, place: int) -> None:
-        """Listen to a worker to its end, also when the run is cancelled, and replace it.
+        """Read a worker's reports until it ends, even if the run is cancelled, and replace it.
 
         Raises:
             WorkerError: Workers end as soon as they are started.
@@ -281,7 +285,7 @@ class ProcessExecutor:
             self._listening.append(scope)
             while not self._is_ending:
                 worker = self.workers[place]
-                await worker.listen(self._heard)
+                await worker.listen(self._on_report)
                 if not self._is_ending:
                     await self._replace(place, worker)
 
@@ -299,7 +303,7 @@ class ProcessExecutor:
         self._replaced.set()
         self._replaced = anyio.Event()
 
-    async def _heard(self, events: Sequence[Event]) -> None:
+    async def _on_report(self, events: Sequence[Event]) -> None:
         received = sum(worker.received_bytes for worker in self.workers)
         self.meter.received_bytes = self._received_before + received
         self.meter.parallel = sum(worker.parallel for worker in self.workers)
@@ -307,9 +311,9 @@ class ProcessExecutor:
             await self.emit(events)
 
     async def end(self) -> None:
-        """End all workers; leaves no process behind.
+        """End all workers; no process is left.
 
-        What they tell last is handed on, where it is taken within a second.
+        Their last events are passed on if the sinks take them within two seconds.
         """
         self._is_ending = True
         for scope in self._listening:
@@ -323,7 +327,7 @@ class ProcessExecutor:
 async def worker_processes(
     jobs: Sequence[Job], emit: Emit, meter: ByteMeter, silence_s: float = SILENCE_S
 ) -> AsyncIterator[ProcessExecutor]:
-    """Run worker processes; whatever happens, none is left at the end.
+    """Run worker processes; none is left at the end, whatever happens.
 
     Args: as of `ProcessExecutor`.
 

@@ -1,6 +1,7 @@
-"""What a run's process and its worker processes say to each other.
+"""The messages between a run's process and its worker processes.
 
-Pickles, over the pipes between a process and its own child: nobody else can write to them.
+They are pickles, sent over the pipes between a process and its own child: no other process can
+write to these.
 """
 
 from __future__ import annotations
@@ -17,20 +18,20 @@ from crypto_lakehouse.http.retry import RetryPolicy
 
 __all__ = ["FRAME", "Job", "WorkerMessage"]
 
-#: Before each pickle on standard output: its length.
+#: The length of a pickle, written before it on standard output.
 FRAME = struct.Struct("<I")
 
 
 @frozen(kw_only=True)
 class Job:
-    """What a worker has to know; the first pickle on its standard input.
+    """The parameters of a worker; the first pickle on its standard input.
 
     Attributes:
-        program: The module that its process runs, as `python -m` takes it.
-        number: The worker's, from 0 on; one that takes its place has the same.
-        parent: The process of the run; where that is gone, nothing is begun.
+        program: The module that the process runs, as `python -m` takes it.
+        number: The worker's number, from 0; a replacement has the same number.
+        parent: The process id of the run; if that process is gone, the worker starts nothing.
         config: The run's configuration.
-        share: What this worker may ask of the source.
+        share: How many requests this worker may send to the source, and how fast.
         root: The output directory.
         today: The run's UTC day.
         retry: When and how often the worker repeats a failed request, as `RetryPolicy.sendable`
@@ -49,14 +50,14 @@ class Job:
 
 @frozen
 class WorkerMessage:
-    """What a worker tells; the pickles on its standard output.
+    """A worker's report; the pickles on its standard output.
 
     Attributes:
-        events: Events, in order, each with its shard's number and its archive's place in that
-            shard; the place is None where the event is no verdict.
-        received_bytes: Body bytes so far.
-        parallel: Requests that may be under way now.
-        refusal: Path and reason where the store takes nothing more; the worker ends then.
+        events: Events in order, each with the number of its shard and the archive's index in that
+            shard; the index is None if the event is not a verdict.
+        received_bytes: Body bytes received so far.
+        parallel: How many requests may run at the same time now.
+        refusal: Path and reason if the store refuses all further writes; the worker then ends.
     """
 
     events: list[tuple[int, int | None, Event]]

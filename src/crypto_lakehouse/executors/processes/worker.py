@@ -1,7 +1,7 @@
-"""A worker process: settles the shards that come on standard input, tells on standard output.
+"""A worker process: reads shards from standard input and writes events to standard output.
 
-It has no ledger, no lock of the run and no screen. What settles an archive is made by the caller,
-whose program is the process's main module.
+It has neither the ledger nor the lock of the run, and no terminal. The caller, which is the main
+module of the process, makes the collector.
 """
 
 from __future__ import annotations
@@ -36,25 +36,25 @@ from crypto_lakehouse.stores.directory import LocalStore
 
 __all__ = ["OpenCollector", "Worker", "serve"]
 
-#: What happened is told so often, in seconds; a worker that is silent for long is taken for dead.
-TELL_EVERY_S = 0.02
+#: Seconds between two reports; the run takes a worker that sends none for long for dead.
+REPORT_EVERY_S = 0.02
 
-#: Makes what settles archives, and closes its client at the end.
+#: Opens the collector of a job, and closes its client at the end.
 OpenCollector = Callable[[Job, ByteMeter, Emit], AbstractAsyncContextManager[ArchiveCollector]]
 
-#: One archive for the pool: its shard's number, its place in the shard, and the work.
+#: One archive for the pool: the number of its shard, its index in the shard, and the work.
 _Item = tuple[int, int, Work]
 
 
 @define
 class Worker:
-    """Settles shards as they come, and tells what becomes of them.
+    """Settles shards as they arrive, and reports their events.
 
     Args:
-        job: What it has to do.
-        out: Takes what happened.
-        open_collector: Makes what settles archives.
-        meter: Counts the bytes of this process.
+        job: The worker's parameters.
+        out: Takes the reports.
+        open_collector: Opens the collector.
+        meter: Counts the body bytes of this process.
     """
 
     job: Job
@@ -65,14 +65,14 @@ class Worker:
     _shard: ContextVar[int] = field(init=False, factory=lambda: ContextVar("shard"))
 
     async def run(self, shards: IO[bytes]) -> None:
-        """Work until `shards` ends, which is when the run does or its process is gone."""
+        """Work until `shards` ends, which it does when the run ends or its process is gone."""
         send, receive = anyio.create_memory_object_stream[_Item](math.inf)
         opening = self.open_collector(self.job, self.meter, self._emit)
         async with send, receive, opening as collector, anyio.create_task_group() as tasks:
             for _ in range(worker_count(self.job.share.parallel)):
                 tasks.start_soon(self._settle, receive, collector)
-            tasks.start_soon(self._tell)
-            await _Inbox(shards, send).until_its_end()
+            tasks.start_soon(self._report)
+            await _ShardReader(shards, send).until_end()
             tasks.cancel_scope.cancel()
 
     async def _settle(
@@ -87,28 +87,31 @@ class Worker:
     async def _emit(self, events: Sequence[Event]) -> None:
         self._events += [(self._shard.get(), None, event) for event in events]
 
-    async def _tell(self) -> None:
+    async def _report(self) -> None:
         with suppress(BrokenPipeError):  # the run's process is gone: `shards` ends as well
             while True:
-                await anyio.sleep(TELL_EVERY_S)
-                self.tell()
+                await anyio.sleep(REPORT_EVERY_S)
+                self.report()
 
-    def tell(self, refusal: tuple[str, str] | None = None) -> None:
-        """Write what happened; blocks while the run's process is behind, and so do the workers."""
+    def report(self, refusal: tuple[str, str] | None = None) -> None:
+        """Write what happened since the last report.
+
+        Blocks this worker while the run's process is behind (backpressure).
+        """
         events, self._events = self._events, []
-        told = WorkerMessage(events, self.meter.received_bytes, self.meter.parallel, refusal)
-        data = pickle.dumps(told, pickle.HIGHEST_PROTOCOL)
+        message = WorkerMessage(events, self.meter.received_bytes, self.meter.parallel, refusal)
+        data = pickle.dumps(message, pickle.HIGHEST_PROTOCOL)
         self.out.write(FRAME.pack(len(data)) + data)
         self.out.flush()
 
 
 @define(eq=False)
-class _Inbox:
-    """Shards as they come; read in a thread of their own, which ends with the process.
+class _ShardReader:
+    """Reads shards in a thread of its own, which ends with the process.
 
     Args:
-        shards: What the run's process writes.
-        queue: Takes their archives.
+        shards: The pipe that the run's process writes to.
+        queue: Takes the archives of the shards.
     """
 
     shards: IO[bytes]
@@ -116,8 +119,8 @@ class _Inbox:
     _loop: asyncio.AbstractEventLoop = field(init=False, factory=asyncio.get_running_loop)
     _ended: asyncio.Future[None] = field(init=False)
 
-    async def until_its_end(self) -> None:
-        """Read until there are no more, as the run has ended or its process is gone."""
+    async def until_end(self) -> None:
+        """Read until the pipe ends, because the run has ended or its process is gone."""
         self._ended = self._loop.create_future()
         threading.Thread(target=self._read, name="shards", daemon=True).start()
         await self._ended
@@ -126,25 +129,25 @@ class _Inbox:
         failure = None
         try:
             while True:
-                self._call(self._put, pickle.load(self.shards))  # noqa: S301 - our parent's
-        except (EOFError, pickle.UnpicklingError):  # its end may come in the middle of a shard
+                self._call(self._put, pickle.load(self.shards))  # noqa: S301 - from the parent
+        except (EOFError, pickle.UnpicklingError):  # the pipe may end in the middle of a shard
             pass
-        except Exception as error:  # noqa: BLE001 - the process would end before a thread told it
+        except Exception as error:  # noqa: BLE001 - raised again in the event loop
             failure = error
         self._call(self._end, failure)
 
     def _call(self, function: Callable[..., None], *arguments: object) -> None:
-        with suppress(RuntimeError):  # the worker has ended before
+        with suppress(RuntimeError):  # the event loop is closed already
             self._loop.call_soon_threadsafe(function, *arguments)
 
     def _put(self, shard: Shard) -> None:
-        # A worker whose store takes no more is about to end: nobody takes these.
+        # If the store refuses all further writes, the worker is about to end and takes no archives.
         with suppress(anyio.ClosedResourceError, anyio.BrokenResourceError):
             for place, work in enumerate(shard.work):
                 self.queue.send_nowait((shard.number, place, work))
 
     def _end(self, error: Exception | None) -> None:
-        if self._ended.done():  # the worker ends for another reason
+        if self._ended.done():  # cancelled: the worker ends for another reason
             return
         if error is None:
             self._ended.set_result(None)
@@ -153,26 +156,26 @@ class _Inbox:
 
 
 def serve(open_collector: OpenCollector) -> int:
-    """Run a worker; standard output is for what it tells alone.
+    """Run a worker; only its reports go to standard output.
 
     Args:
-        open_collector: Makes what settles archives.
+        open_collector: Opens the collector.
 
     Returns:
         The process's exit code.
     """
-    # Not `sys.stdin`: Python would end with a fatal error while a thread reads from that.
+    # Not `sys.stdin`: Python ends with a fatal error if a thread still reads from it.
     shards = os.fdopen(os.dup(sys.stdin.fileno()), "rb")
     out = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     elsewhere = os.open(os.devnull, os.O_WRONLY) if sys.stderr is None else sys.stderr.fileno()
     os.dup2(elsewhere, sys.stdout.fileno())
     try:
-        worker = Worker(pickle.load(shards), out, open_collector)  # noqa: S301 - our parent's
-    except (EOFError, pickle.UnpicklingError):  # the run ended before it began
+        worker = Worker(pickle.load(shards), out, open_collector)  # noqa: S301 - from the parent
+    except (EOFError, pickle.UnpicklingError):  # the run ended before it sent the job
         return 0
     job = worker.job
     with worker_lock(LocalStore(job.root).own_path("workers"), job.number):
-        # From now on the next run waits for this process; the last one must not be gone already.
+        # From now on the next run waits for this process; its own run must still be there.
         return _work(worker, shards) if os.getppid() == job.parent else 0
 
 
@@ -184,9 +187,9 @@ def _work(worker: Worker, shards: IO[bytes]) -> int:
     except StoreError as error:
         refusal = error.path, error.reason
     try:
-        worker.tell(refusal)
+        worker.report(refusal)
     except BrokenPipeError:  # the run's process is gone
-        with suppress(BrokenPipeError):  # or else Python 3.13 says that it could not close it
+        with suppress(BrokenPipeError):  # otherwise Python 3.13 reports a failed close
             out.close()
         return 1
     return 0
