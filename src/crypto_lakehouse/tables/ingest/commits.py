@@ -15,6 +15,7 @@ from crypto_lakehouse.core.errors import LakeError, OvertakenError
 from crypto_lakehouse.tables.files.parquet_options import FileLayout
 from crypto_lakehouse.tables.files.partition_writer import PartitionWriter
 from crypto_lakehouse.tables.iceberg.data_files import partition_of, rows_without
+from crypto_lakehouse.tables.iceberg.inner_names import overwrite
 from crypto_lakehouse.tables.iceberg.live_files import files_holding
 
 __all__ = ["COMMIT", "TableChange", "commit_change", "has_commit", "plan_removal"]
@@ -104,8 +105,11 @@ def commit_change(
         with _Watched.of(table, look).transaction() as transaction:
             properties = {COMMIT: commit, _TOOL: tool_version}
             update = transaction.update_snapshot(snapshot_properties=properties)
-            producer = update.overwrite() if change.removed else update.merge_append()
-            with producer:
+            with (
+                overwrite(transaction, table.io, properties)
+                if change.removed
+                else update.merge_append()
+            ) as producer:
                 for file in change.added:
                     producer.append_data_file(file)
                 for file in change.removed:
