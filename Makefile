@@ -15,7 +15,7 @@ help:
 	@echo "make lint             ruff, mypy --strict, import contracts, circles of imports"
 	@echo "make format           let ruff format the code"
 	@echo "make bench            benchmarks against a local server"
-	@echo "make soak             the long tests: 200 kills, 20,000 mixed faults, 200,000 archives"
+	@echo "make soak             all examples, 200 kills, 20,000 mixed faults, 200,000 archives"
 	@echo "make fuzz             coverage-guided fuzzing, a minute for each of seven parsers"
 	@echo "make dist             wheel and sdist, installed and used in empty environments"
 	@echo "make system-packages  nginx, strace, faketime, proxies, the benchmarks' rivals (Debian, as root)"
@@ -47,7 +47,10 @@ demo: $(VENV)/tables
 # What a newcomer runs. The long tests are left to `make test-all`: kills, sweeps of cancellations,
 # long plans, real archives. A process that a test has killed may leave a torn data file of
 # coverage, which every later command would report: it is taken away.
-COVERED = $(BIN)/coverage run -m pytest --numprocesses=auto --dist=loadfile
+# Tests start hundreds of processes: without bytecode each would compile everything anew. A worker
+# that has nothing left takes over tests of the other one.
+COVERED = $(BIN)/coverage run -m pytest --numprocesses=auto --dist=worksteal
+test test-all: export PYTHONDONTWRITEBYTECODE =
 test: $(VENV)/develop
 	@rm -f .coverage .coverage.*
 	@$(COVERED) -m "not slow" $(PYTEST_ARGS)
@@ -86,8 +89,10 @@ bench: $(VENV)/develop
 	$(BIN)/python benchmarks/second_run.py
 	$(BIN)/python -m benchmarks.tables
 
+# Property tests with all their examples, chosen anew; then the runs that take minutes each.
 # SOAK_ARGS, as in `make soak SOAK_ARGS="long --archives 1000000"`; FUZZ_ARGS likewise.
 soak: $(VENV)/develop
+	THOROUGH=1 $(BIN)/python -m pytest --numprocesses=auto -m hypothesis
 	$(BIN)/python -m tests.soak $(SOAK_ARGS)
 
 fuzz: $(VENV)/develop
