@@ -83,15 +83,27 @@ class ShardExecutor(Protocol):
 
 
 async def run_sharded(
-    plan: Plan, inventory: Inventory, executor: ShardExecutor, emit: Emit
+    plan: Plan,
+    inventory: Inventory,
+    executor: ShardExecutor,
+    emit: Emit,
+    *,
+    first_shard_archives: int = FIRST_SHARD_ARCHIVES,
 ) -> None:
     """Settle every archive of a plan; as `run_pipeline`, through an executor.
+
+    Args:
+        plan: The archives.
+        inventory: Says what is to be done about each.
+        executor: Settles shards of them.
+        emit: Queues events.
+        first_shard_archives: How large the first shards are, one for each slot.
 
     Raises:
         StoreError: The store takes nothing more.
     """
     send, receive = anyio.create_memory_object_stream[Shard](0)
-    packer, alone = _Packer(executor.slots), anyio.Lock()
+    packer, alone = _Packer(executor.slots, first_shard_archives), anyio.Lock()
 
     async def put(work: Sequence[Work]) -> None:
         for shard in packer.pack(work):
@@ -115,9 +127,11 @@ class _Packer:
     Args:
         slots: How many shards are given out at once; after so many the next ones are twice as
             large.
+        first: How many archives a shard has at first.
     """
 
     slots: int
+    first: int = FIRST_SHARD_ARCHIVES
     _pending: list[Work] = field(init=False, factory=list)
     _bytes: int = field(init=False, default=0)
     _count: int = field(init=False, default=0)
@@ -134,7 +148,7 @@ class _Packer:
     @property
     def _size(self) -> int:
         doublings = min(self._count // self.slots, SHARD_ARCHIVES.bit_length())
-        return min(SHARD_ARCHIVES, FIRST_SHARD_ARCHIVES << doublings)
+        return min(SHARD_ARCHIVES, self.first << doublings)
 
     def rest(self) -> Iterator[Shard]:
         """Return the last shard, where there is one."""
