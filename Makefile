@@ -15,7 +15,7 @@ help:
 	@echo "make lint             ruff, mypy --strict, pyright, import contracts, import cycles"
 	@echo "make format           format the code with ruff"
 	@echo "make bench            benchmarks against a local server"
-	@echo "make soak             endurance tests: 200 kills, 20,000 mixed faults, 200,000 archives"
+	@echo "make soak             endurance tests: more examples, kills, mixed faults, 200,000 archives"
 	@echo "make fuzz             coverage-guided fuzzing, a minute for each of seven parsers"
 	@echo "make dist             build wheel and sdist, and test them in empty environments"
 	@echo "make system-packages  nginx, strace, faketime, proxies, other downloaders (Debian, as root)"
@@ -46,8 +46,10 @@ demo: $(VENV)/tables
 
 # `make test-all` runs the long tests: kills, cancellation sweeps, long plans, real archives. A process
 # that a test has killed may leave a torn coverage data file, which every later command would report;
-# it is removed.
-COVERED = $(BIN)/coverage run -m pytest --numprocesses=auto --dist=loadfile
+# it is removed. Tests start hundreds of processes: without bytecode each would compile everything
+# again. A worker that has no tests left takes over some of the other one's.
+COVERED = $(BIN)/coverage run -m pytest --numprocesses=auto --dist=worksteal
+test test-all: export PYTHONDONTWRITEBYTECODE =
 test: $(VENV)/develop
 	@rm -f .coverage .coverage.*
 	@$(COVERED) -m "not slow" $(PYTEST_ARGS)
@@ -87,8 +89,10 @@ bench: $(VENV)/develop
 	$(BIN)/python benchmarks/second_run.py
 	$(BIN)/python -m benchmarks.tables
 
+# Property tests with all their examples, chosen anew; then the runs that take minutes each.
 # SOAK_ARGS, as in `make soak SOAK_ARGS="long --archives 1000000"`; FUZZ_ARGS likewise.
 soak: $(VENV)/develop
+	THOROUGH=1 $(BIN)/python -m pytest --numprocesses=auto -m hypothesis
 	$(BIN)/python -m tests.soak $(SOAK_ARGS)
 
 fuzz: $(VENV)/develop

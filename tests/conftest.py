@@ -7,13 +7,18 @@ from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
+from tests.examples import IS_THOROUGH, examples
 
 from crypto_lakehouse.http.retry import RetryPolicy
 
 settings.register_profile(
-    "default", deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=100
+    "tests",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    max_examples=examples(100),
+    derandomize=not IS_THOROUGH,
 )
-settings.load_profile("default")
+settings.load_profile("tests")
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
@@ -26,14 +31,23 @@ def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
 #: Files, and tests, that take long: `make test-all` runs them, and `make test` does not.
 SLOW = (
     "cli/test_configured_catalog.py",
+    "executors/processes/test_process_faults.py",
     "faults/test_cancellation.py",
     "faults/test_kill.py",
+    "faults/test_machine_descriptors.py",
+    "faults/test_machine_ledger.py",
+    "faults/test_machine_runs.py",
     "faults/test_mix.py",
     "faults/test_power_loss.py",
+    "faults/test_source.py::test_the_archive_alone_suffers_and_is_told_of[dripping",
+    "faults/test_source.py::test_the_archive_alone_suffers_and_is_told_of[silent",
+    "http/test_concurrency_limit.py::test_the_limit_is_nearly_as_good_as_the_best_fixed_one",
     "packaging/test_distribution.py",
     "planning/test_calendar_plan.py::test_all_five_million_are_distinct_without_a_list",
     "planning/test_calendar_plan.py::test_five_million_archives_are_enumerated_in_flat_memory",
+    "proxies/test_commands.py",
     "proxies/test_failures.py",
+    "proxies/test_real_runs.py",
     "tables/iceberg/test_durable.py",
     "tables/ingest/test_killed.py",
     "tables/ingest/test_replacing.py::TestIngesting",

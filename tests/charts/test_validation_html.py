@@ -15,6 +15,7 @@ from xml.etree import ElementTree as ET
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.examples import examples
 
 from crypto_lakehouse.charts.validation_html import (
     MOST_ARCHIVES,
@@ -304,7 +305,7 @@ def test_the_headline_fits(tmp_path: Path, archives: Iterable[ArchiveQuality], s
 
 
 @given(text=st.text(st.characters(), max_size=60) | st.just(HOSTILE))
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 def test_any_text_comes_back_as_it_is(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
     """Keys, checks and sentences may be anybody's, half characters included."""
     given = Finding(check=text, severity=Severity.ERROR, key=text, rows=1, sentence=text,

@@ -303,7 +303,7 @@ def test_a_signal_ends_it_with_what_was_measured(
                      "--seconds", "600", "--max-bytes", "16MB"])  # fmt: skip
     assert stall.reached.wait(60)
     process.send_signal(number)
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=200)
     assert process.returncode == code
     found = json.loads(out)
     assert (found["status"], found["recommendation"]) == ("interrupted", None)
@@ -318,7 +318,7 @@ def test_a_signal_before_anything_was_measured(server: ArchiveServer, start: Sta
     process = start(["bench", "--source-url", server.url, *MONTH])
     assert stall.reached.wait(60)
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=200)
     assert process.returncode == 130
     assert "no setting is recommended" in out
     assert "Traceback" not in err

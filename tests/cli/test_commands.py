@@ -361,6 +361,6 @@ sys.meta_path.insert(0, CtrlC())
 runpy.run_module("crypto_lakehouse", run_name="__main__")
 """
     done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=50
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=200
     )
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "")

@@ -71,7 +71,7 @@ def test_a_signal_ends_a_run_in_order(
     process = start(collect(archive_server, "--json"))
     assert stall.reached.wait(60)
     process.send_signal(number)
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=200)
     assert process.returncode == code
     assert json.loads(out)["status"] == "interrupted"
     assert "what is verified is kept" in err

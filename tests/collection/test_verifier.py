@@ -8,7 +8,6 @@ from pathlib import Path
 import anyio
 import pytest
 
-from crypto_lakehouse.collection import verifier
 from crypto_lakehouse.collection.verifier import FileState, StoredArchive, Verifier
 from crypto_lakehouse.core.object_facts import ObjectFacts
 from crypto_lakehouse.core.protocols import LedgerRow
@@ -47,10 +46,7 @@ async def folders() -> AsyncIterator[str]:
 
 
 @pytest.mark.parametrize("room", [3, 1000])
-async def test_the_order_is_that_of_names(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, room: int
-) -> None:
-    monkeypatch.setattr(verifier, "WAITING_RESULTS", room)
+async def test_the_order_is_that_of_names(tmp_path: Path, room: int) -> None:
     (tmp_path / FOLDER).mkdir(parents=True)
     for name in NAMES:
         (tmp_path / FOLDER / name).write_bytes(b"zip")
@@ -62,7 +58,8 @@ async def test_the_order_is_that_of_names(
         await anyio.lowlevel.checkpoint()
         told.append(archive)
 
-    report = await Verifier(store, Rows(), workers=4).verify(folders(), tell)
+    verifier = Verifier(store, Rows(), workers=4, waiting_results=room)
+    report = await verifier.verify(folders(), tell)
     assert [archive.key for archive in told] == [FOLDER + name for name in NAMES]
     assert report.totals == {FileState.UNPROVEN: len(NAMES)}
     assert "a policy let it in" in told[3].reason

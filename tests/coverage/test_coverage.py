@@ -1,215 +1,36 @@
-"""Every day of a window is covered, or lies in one hole with the right cause."""
+"""Which days of a window are covered, and why the others are not."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
 from datetime import date, timedelta
-from typing import Any
 
 import pytest
 from attrs import evolve
-from hypothesis import given
-from hypothesis import strategies as st
+from tests.coverage.series_records import (
+    DAILY,
+    FUNDING,
+    NONE,
+    TODAY,
+    TRADES,
+    WEEKS,
+    cover,
+    covered,
+    day,
+    folder,
+    known_hole,
+    listed,
+    run,
+)
+from tests.coverage.test_truth_table import _DATED, _RETIRED
 
-from crypto_lakehouse.core.archive import DataType, Market, Partition, Period, Series
+from crypto_lakehouse.core.archive import DataType, Market, Series
 from crypto_lakehouse.core.verdicts import Verdict
-from crypto_lakehouse.coverage import coverage as module
 from crypto_lakehouse.coverage.coverage import (
-    UNEXPECTED,
     HoleCause,
-    SeriesCoverage,
     cover_series,
 )
-from crypto_lakehouse.coverage.records import ArchiveRun, FolderRecord, SeriesRecord
-from crypto_lakehouse.matrix.known_holes import KnownHole, KnownHoles
-from crypto_lakehouse.matrix.load import load_matrix
-from crypto_lakehouse.matrix.model import MatrixRow
-
-DAILY, MONTHLY = Partition.DAILY, Partition.MONTHLY
-TODAY = date(2026, 11, 23)
-TRADES = Series(Market.FUTURES_UM, DataType.TRADES, "BTCUSDT")
-NONE = KnownHoles()
-
-
-def row_of(series: Series) -> MatrixRow:
-    row = load_matrix().row(series.market, series.data_type)
-    assert row is not None
-    return row
-
-
-def day(text: str) -> date:
-    return date.fromisoformat(text)
-
-
-def run(
-    period: str, verdict: Verdict = Verdict.VERIFIED, *, to: str = "", **more: Any
-) -> ArchiveRun:
-    """Archives from one period up to another one."""
-    first, last = Period.parse(period).first_day, Period.parse(to or period).last_day
-    return ArchiveRun(first_day=first, last_day=last, verdict=verdict, **more)
-
-
-def folder(*runs: ArchiveRun, first: str = "", last: str = "", on: str = "") -> FolderRecord:
-    return FolderRecord(
-        runs=runs,
-        first_listed=Period.parse(first) if first else None,
-        last_listed=Period.parse(last) if last else None,
-        listed_on=day(on) if on else None,
-    )
-
-
-def cover(
-    daily: FolderRecord | None = None,
-    monthly: FolderRecord | None = None,
-    *,
-    start: str = "",
-    end: str = "",
-    series: Series = TRADES,
-    row: MatrixRow | None = None,
-    holes: KnownHoles = NONE,
-    today: date = TODAY,
-) -> SeriesCoverage | None:
-    folders = {DAILY: daily, MONTHLY: monthly}
-    record = SeriesRecord(series, {part: known for part, known in folders.items() if known})
-    return cover_series(
-        record,
-        row or row_of(series),
-        holes,
-        today,
-        start=day(start) if start else None,
-        end=day(end) if end else None,
-    )
-
-
-def covered(*arguments: Any, **more: Any) -> SeriesCoverage:
-    coverage = cover(*arguments, **more)
-    assert coverage is not None
-    return coverage
-
-
-def listed(coverage: SeriesCoverage) -> list[tuple[str, str, str]]:
-    """Each hole as its first day, its last day and its cause."""
-    return [(str(hole.first_day), str(hole.last_day), hole.cause) for hole in coverage.holes]
-
-
-def known_hole(
-    first: str, last: str, series: Series = TRADES, source: str = "tracker#1"
-) -> KnownHole:
-    return KnownHole(
-        market=series.market, data_type=series.data_type, symbol=series.symbol, first=day(first),
-        last=day(last), kind="missing", source=source,
-    )  # fmt: skip
-
-
-# The truth table of the module's docstring --------------------------------------------------------
-
-LEDGER: dict[str, dict[str, Any]] = {
-    "verified": {"verdict": Verdict.VERIFIED},
-    "unchanged": {"verdict": Verdict.UNCHANGED},
-    "sidecar missing": {"verdict": Verdict.SIDECAR_MISSING},
-    "let in": {"verdict": Verdict.UPSTREAM_MISMATCH, "is_let_in": True},
-    "against its sidecar": {"verdict": Verdict.UPSTREAM_MISMATCH},
-    "corrupt": {"verdict": Verdict.CORRUPT},
-    "failed": {"verdict": Verdict.FAILED},
-    "missing": {"verdict": Verdict.MISSING},
-    "not published": {"verdict": Verdict.NOT_PUBLISHED},
-    "nothing": {},
-}
-SERVED: dict[str, HoleCause | None] = {
-    "verified": None,
-    "unchanged": None,
-    "sidecar missing": HoleCause.UNPROVEN,
-    "let in": HoleCause.UNPROVEN,
-    "against its sidecar": HoleCause.QUARANTINED,
-    "corrupt": HoleCause.QUARANTINED,
-}
-ABSENT = {
-    "failed": HoleCause.FAILED,
-    "missing": HoleCause.MISSING,
-    "not published": HoleCause.NOT_COLLECTED,
-    "nothing": HoleCause.NOT_COLLECTED,
-}
-
-_RETIRED = evolve(
-    row_of(TRADES),
-    state="retired",
-    partitions={
-        DAILY: evolve(row_of(TRADES).partitions[DAILY], available_to=date(2024, 3, 30)),
-        MONTHLY: evolve(row_of(TRADES).partitions[MONTHLY], available_to=date(2024, 3, 31)),
-    },
-)
-_DATED = Series(Market.FUTURES_UM, DataType.TRADES, "BTCUSDT_240628")
-
-#: What is known of the day -> the day, further arguments, and the cause that explains absence.
-CALENDAR: dict[str, tuple[str, dict[str, Any], HoleCause | None]] = {
-    "expected": ("2025-07-15", {}, None),
-    "before the matrix's first day": ("2019-08-31", {}, HoleCause.OUTSIDE_LIFE),
-    "after the feed ended": ("2024-03-31", {"row": _RETIRED}, HoleCause.RETIRED),
-    "before a feed that ended": ("2019-08-31", {"row": _RETIRED}, HoleCause.OUTSIDE_LIFE),
-    "in a feed that is gone": (
-        "2023-03-31",
-        {"row": evolve(_RETIRED, state="removed")},
-        HoleCause.RETIRED,
-    ),
-    "after the delivery": ("2024-06-29", {"series": _DATED}, HoleCause.OUTSIDE_LIFE),
-    "on the day of delivery": ("2024-06-28", {"series": _DATED}, None),
-    "a known hole": (
-        "2025-07-15",
-        {"holes": KnownHoles((known_hole("2025-07-15", "2025-07-15"),))},
-        HoleCause.UPSTREAM_HOLE,
-    ),
-    "a known hole, and late": (
-        "2026-11-22",
-        {"holes": KnownHoles((known_hole("2026-11-22", "2026-11-22"),))},
-        HoleCause.UPSTREAM_HOLE,
-    ),
-    "the last day of its lag": ("2026-11-20", {}, HoleCause.NOT_PUBLISHED_YET),
-    "its lag has passed": ("2026-11-19", {}, None),
-    "not over": ("2026-11-23", {}, HoleCause.NOT_PUBLISHED_YET),
-    "in the future": ("2027-01-01", {}, HoleCause.NOT_PUBLISHED_YET),
-}
-
-
-@pytest.mark.parametrize("state", LEDGER)
-@pytest.mark.parametrize("known", CALENDAR)
-def test_the_truth_table(state: str, known: str) -> None:
-    text, arguments, explanation = CALENDAR[known]
-    facts = LEDGER[state]
-    runs = [run(text, **facts)] if facts else []
-    coverage = covered(folder(*runs), start=text, end=text, **arguments)
-    expected = SERVED[state] if state in SERVED else explanation or ABSENT[state]
-    causes = [hole.cause for hole in coverage.holes]
-    assert causes == ([] if expected is None else [expected])
-    assert coverage.verified_days == (expected is None)
-    assert coverage.expected_days == (expected not in UNEXPECTED)
-    if expected is not None and expected is explanation:
-        assert coverage.holes[0].reason, "what is known of a day is said"
-
-
-@pytest.mark.parametrize("one", LEDGER)
-@pytest.mark.parametrize("other", LEDGER)
-def test_the_better_word_of_day_and_month_wins(one: str, other: str) -> None:
-    order = [None, HoleCause.UNPROVEN, HoleCause.QUARANTINED, HoleCause.FAILED,
-             HoleCause.MISSING, HoleCause.NOT_COLLECTED]  # fmt: skip
-    means = {**SERVED, **ABSENT}
-    coverage = covered(
-        folder(run("2025-07-15", **LEDGER[one])) if LEDGER[one] else None,
-        folder(run("2025-07", **LEDGER[other])) if LEDGER[other] else None,
-        start="2025-07-15",
-        end="2025-07-15",
-    )
-    expected = min(means[one], means[other], key=order.index)
-    assert [hole.cause for hole in coverage.holes] == ([expected] if expected else [])
-
-
-def test_the_documented_table_has_every_cause() -> None:
-    assert module.__doc__ is not None
-    for cause in HoleCause:
-        assert f"| {cause} " in module.__doc__
-
-
-# What the source listed ---------------------------------------------------------------------------
+from crypto_lakehouse.coverage.records import SeriesRecord
+from crypto_lakehouse.matrix.known_holes import KnownHoles
 
 
 def test_the_listing_knows_when_a_series_began_and_ended() -> None:
@@ -280,12 +101,6 @@ def test_a_listing_without_a_date_does_not_end_a_series() -> None:
     assert listed(coverage) == [("2024-03-12", "2024-03-14", "not_collected")]
 
 
-# Months -------------------------------------------------------------------------------------------
-
-FUNDING = Series(Market.FUTURES_UM, DataType.FUNDING_RATE, "BTCUSDT")
-WEEKS = Series(Market.FUTURES_UM, DataType.PREMIUM_INDEX_KLINES, "BTCUSDT", "1w")
-
-
 def test_a_series_of_months_counts_all_their_days() -> None:
     coverage = covered(
         None,
@@ -338,9 +153,6 @@ def test_a_month_covers_the_days_that_are_known_to_lack_an_archive() -> None:
     coverage = covered(days, **window)
     assert listed(coverage) == [("2025-07-15", "2025-07-16", "upstream_hole")]
     assert coverage.ratio == 1.0, "what nobody can have does not count"
-
-
-# Without a window ---------------------------------------------------------------------------------
 
 
 def test_without_a_window_the_question_is_how_complete_that_is_which_was_begun() -> None:
@@ -457,9 +269,6 @@ def test_an_interval_that_the_matrix_does_not_have_is_judged_so_too() -> None:
     ) == [("2025-01-01", "2025-01-01", "not_collected")]
 
 
-# Sums and reasons ---------------------------------------------------------------------------------
-
-
 def test_neighbours_with_the_same_cause_are_one_hole_with_all_its_reasons() -> None:
     failed = [
         run(f"2025-07-{number:02d}", Verdict.FAILED, reason=reason)
@@ -485,89 +294,3 @@ def test_sizes_and_refused_versions_are_those_of_both_partitions() -> None:
     monthly = evolve(folder(run("2025-06")), size_bytes=70, refused_newer=2)
     coverage = covered(daily, monthly, start="2025-06-01", end="2025-07-15")
     assert (coverage.size_bytes, coverage.refused_newer) == (75, 3)
-
-
-VERDICTS = [verdict for verdict in Verdict if verdict is not Verdict.NOT_PUBLISHED]
-days_of_life = st.dates(date(2024, 1, 1), date(2024, 4, 30))
-
-
-@st.composite
-def records(draw: st.DrawFn) -> tuple[FolderRecord, FolderRecord]:
-    def runs(texts: Sequence[str]) -> list[ArchiveRun]:
-        return [run(text, draw(st.sampled_from(VERDICTS)), reason=draw(st.sampled_from("ab")))
-                for text in texts]  # fmt: skip
-
-    days = draw(st.lists(days_of_life.map(str), max_size=40, unique=True))
-    months = draw(st.lists(days_of_life.map(lambda each: str(each)[:7]), max_size=4, unique=True))
-    first = draw(st.none() | days_of_life.map(str))
-    last = draw(st.none() | days_of_life.map(str))
-    looked = draw(days_of_life.map(str))
-    return folder(*runs(days), first=first or "", last=last or "", on=looked), folder(*runs(months))
-
-
-windows = st.tuples(st.none() | days_of_life, st.none() | days_of_life)
-
-
-@given(
-    records(), windows, st.lists(st.tuples(days_of_life, days_of_life), max_size=3), days_of_life
-)
-def test_holes_and_covered_days_partition_the_window(
-    record: tuple[FolderRecord, FolderRecord],
-    window: tuple[date | None, date | None],
-    gaps: list[tuple[date, date]],
-    today: date,
-) -> None:
-    holes = KnownHoles(tuple(known_hole(str(min(gap)), str(max(gap))) for gap in gaps))
-    start, end = (str(edge) if edge else "" for edge in window)
-    coverage = cover(*record, start=start, end=end, holes=holes, today=today)
-    assert coverage == cover(*record, start=start, end=end, holes=holes, today=today)
-    if coverage is None:
-        return
-    if coverage.start is None or coverage.end is None:
-        assert (coverage.verified_days, coverage.expected_days, coverage.holes) == (0, 0, ())
-        return
-    judged = [coverage.start + timedelta(days=number)
-              for number in range((coverage.end - coverage.start).days + 1)]  # fmt: skip
-    verified = {
-        each
-        for part in record
-        for archives in part.runs
-        for each in judged
-        if archives.verdict in (Verdict.VERIFIED, Verdict.UNCHANGED)
-        and archives.first_day <= each <= archives.last_day
-    }
-    in_holes = Counter(
-        hole.first_day + timedelta(days=number)
-        for hole in coverage.holes
-        for number in range(hole.days)
-    )
-    assert set(in_holes.values()) <= {1}, "no day in two holes"
-    assert set(in_holes) | verified == set(judged)
-    assert not set(in_holes) & verified
-    assert coverage.verified_days == len(verified)
-    assert coverage.first_day == min(verified, default=None)
-    assert coverage.last_day == max(verified, default=None)
-    assert 0.0 <= coverage.ratio <= 1.0
-    for hole, following in zip(coverage.holes, coverage.holes[1:], strict=False):
-        touching = following.first_day == hole.last_day + timedelta(days=1)
-        assert hole.last_day < following.first_day
-        assert not (touching and hole.cause is following.cause), "neighbours are one hole"
-    for hole in coverage.holes:
-        assert hole.days == (hole.last_day - hole.first_day).days + 1
-
-
-@given(records(), days_of_life, days_of_life)
-def test_days_have_the_same_cause_in_every_window(
-    record: tuple[FolderRecord, FolderRecord], one: date, other: date
-) -> None:
-    start, end = str(min(one, other)), str(max(one, other))
-    small = covered(*record, start=start, end=end)
-    large = covered(*record, start="2023-12-01", end="2024-05-31")
-    causes = {
-        hole.first_day + timedelta(days=number): hole.cause
-        for hole in large.holes
-        for number in range(hole.days)
-    }
-    for hole in small.holes:
-        for number in range(hole.days):
-            assert causes[hole.first_day + timedelta(days=number)] is hole.cause

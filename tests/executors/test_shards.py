@@ -86,14 +86,17 @@ def verified(work: Work) -> ArchiveFinished:
     return ArchiveFinished(archive=work.archive, verdict=Verdict.VERIFIED)
 
 
-async def settle(count: int, losses: list[int]) -> tuple[list[ArchiveFinished], Executor]:
+async def settle(
+    count: int, losses: list[int], *, first: int = shards.FIRST_SHARD_ARCHIVES
+) -> tuple[list[ArchiveFinished], Executor]:
     events: list[ArchiveFinished] = []
 
     async def emit(batch: Sequence[Event]) -> None:
         events.extend(event for event in batch if isinstance(event, ArchiveFinished))
 
     executor = Executor(emit, losses)
-    await run_sharded(Days(count), Everything(), executor, emit)  # type: ignore[arg-type]
+    plan, inventory = Days(count), Everything()
+    await run_sharded(plan, inventory, executor, emit, first_shard_archives=first)  # type: ignore[arg-type]
     return events, executor
 
 
@@ -130,22 +133,14 @@ async def test_large_archives_are_a_shard_each() -> None:
     assert [len(shard.work) for shard in packer.pack(work)] == [1] * 5
 
 
-@pytest.fixture
-def whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the first shard be as large as any."""
-    monkeypatch.setattr(shards, "FIRST_SHARD_ARCHIVES", shards.SHARD_ARCHIVES)
-
-
-@pytest.mark.usefixtures("whole")
 async def test_what_is_lost_is_given_out_again_alone_and_nothing_else() -> None:
-    events, executor = await settle(10, [4])
+    events, executor = await settle(10, [4], first=shards.SHARD_ARCHIVES)
     assert [len(shard.work) for shard in executor.given_out] == [10, 1, 1, 1, 1]
     assert {event.verdict for event in events} == {Verdict.VERIFIED}
 
 
-@pytest.mark.usefixtures("whole")
 async def test_what_is_lost_every_time_has_failed() -> None:
-    events, executor = await settle(10, [3, 0, 1, 1])
+    events, executor = await settle(10, [3, 0, 1, 1], first=shards.SHARD_ARCHIVES)
     assert [len(shard.work) for shard in executor.given_out] == [10, 1, 1, 1, 1]
     (failed,) = [event for event in events if event.verdict is Verdict.FAILED]
     assert failed.archive == archive(8)

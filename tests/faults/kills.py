@@ -21,7 +21,7 @@ from attrs import define, field
 from crypto_lakehouse.testing import ArchiveServer
 from crypto_lakehouse.testing.made_up.zips import good_zip
 
-__all__ = ["KEYS", "STAGES", "KilledRuns"]
+__all__ = ["KEYS", "LARGE", "STAGES", "KilledRuns"]
 
 _DISK = "crypto_lakehouse.stores.disk:Disk"
 _LEDGER = "crypto_lakehouse.ledger.sqlite:SqliteLedger"
@@ -41,12 +41,12 @@ STAGES: Mapping[str, Mapping[str, str]] = {
 
 _START = date(2025, 3, 1)
 _DAYS = 60
-_LARGE = [
+LARGE = [
     f"data/spot/daily/trades/BTCUSDT/BTCUSDT-trades-{_START + timedelta(day)}.zip"
     for day in range(2)
 ]
 KEYS = [
-    *_LARGE,
+    *LARGE,
     *(
         f"data/spot/daily/klines/BTCUSDT/1h/BTCUSDT-1h-{_START + timedelta(day)}.zip"
         for day in range(_DAYS)
@@ -96,7 +96,7 @@ class KilledRuns:
     def publish(self, key: str) -> None:
         """Publish an archive, or another version of it."""
         content = f"{key} {len(self.versions.get(key, ()))}\n".encode()
-        if key in _LARGE:
+        if key in LARGE:
             content += self.rng.randbytes(1_500_000)
         data = good_zip(key, content)
         self.server.publish(key, data)
@@ -119,7 +119,7 @@ class KilledRuns:
         """Run until a stage is reached for the n-th time; whether it was, and ended the run."""
         self._prepare()
         with self._start({**STAGES[stage], "nth": nth, "is_after": is_after}) as run:
-            _, err = run.communicate(timeout=50)
+            _, err = run.communicate(timeout=200)
         return self._check(run.returncode, err)
 
     def run_to_request(self, count: int) -> bool:
@@ -132,7 +132,7 @@ class KilledRuns:
                 except subprocess.TimeoutExpired:
                     continue
             run.send_signal(signal.SIGKILL)
-            _, err = run.communicate(timeout=50)
+            _, err = run.communicate(timeout=200)
         return self._check(run.returncode, err)
 
     def _prepare(self) -> None:
@@ -185,7 +185,7 @@ class KilledRuns:
         """Let a run end: everything is here, in its last version, and no litter."""
         self._prepare()
         with self._start(None) as run:
-            out, err = run.communicate(timeout=50)
+            out, err = run.communicate(timeout=200)
         report = json.loads(out)
         totals = report["totals"]
         assert totals["verified"] + totals["unchanged"] == len(KEYS), (report, err)

@@ -6,12 +6,12 @@ import random
 from pathlib import Path
 
 import pytest
-from tests.faults.kills import KEYS, STAGES, KilledRuns
+from tests.faults.kills import KEYS, LARGE, STAGES, KilledRuns
 
 from crypto_lakehouse.testing import ArchiveServer
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("processes", [1, 2])
 def test_a_run_may_be_killed_at_every_stage(tmp_path: Path, processes: int) -> None:
     rng = random.Random(processes)
@@ -22,13 +22,18 @@ def test_a_run_may_be_killed_at_every_stage(tmp_path: Path, processes: int) -> N
                 # Each run has something to do: what is published anew is fetched and replaced.
                 for key in rng.sample(KEYS, 4):
                     runs.publish(key)
-                runs.run_to_stage(stage, rng.randrange(1, 4), is_after=is_after)
-        assert runs.kills >= 15
+                nth = rng.randrange(1, 4)
+                if not runs.run_to_stage(stage, nth, is_after=is_after):
+                    # The run ended before: how often it comes to some stages, such as the ledger's
+                    # transactions, depends on the machine. Every run comes there once.
+                    for key in (*LARGE, *rng.sample(KEYS, 4)):
+                        runs.publish(key)
+                    assert runs.run_to_stage(stage, 1, is_after=is_after), stage
         runs.finish()
         runs.finish()
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("processes", [1, 2])
 def test_a_run_may_be_killed_at_any_request(tmp_path: Path, processes: int) -> None:
     rng = random.Random(10 + processes)

@@ -61,7 +61,7 @@ def test_a_ledger_that_is_held_for_a_moment_is_waited_for(collected: Machine) ->
     stall = faults.Stall(at=0)
     collected.server.inject(key(42), stall)
     process = collected.start("--json")
-    assert stall.reached.wait(30)
+    assert stall.reached.wait(200)
     with held(ledger(collected)):
         stall.release.open()
     ended = collected.end(process)
@@ -73,7 +73,7 @@ def test_a_run_can_be_ended_while_its_ledger_is_held(collected: Machine) -> None
     stall = faults.Stall(at=0)
     collected.server.inject(key(42), stall)
     process = collected.start("--json")
-    assert stall.reached.wait(30)
+    assert stall.reached.wait(200)
     with held(ledger(collected)):
         process.send_signal(signal.SIGTERM)
         ended = collected.end(process)
@@ -169,7 +169,7 @@ def test_what_is_removed_during_a_run_is_told_and_the_next_run_completes(
     stall = faults.Stall(at=100)
     machine.server.inject(key(4), stall)
     process = machine.start("--json", "--processes", processes)
-    assert stall.reached.wait(30)
+    assert stall.reached.wait(200)
     REMOVALS[what](machine.root)
     stall.release.open()
     ended = machine.end(process)
@@ -185,7 +185,7 @@ def test_folders_of_archives_that_are_removed_during_a_run_come_back_with_the_ne
     stall = faults.Stall()
     machine.server.inject(f"{key(1)}.CHECKSUM", stall)  # it is asked for once the zip is here
     process = machine.start("--json")
-    assert stall.reached.wait(30)
+    assert stall.reached.wait(200)
     shutil.rmtree(machine.root / "data")
     stall.release.open()
     ended = machine.end(process)

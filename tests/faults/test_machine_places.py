@@ -238,7 +238,7 @@ def test_what_was_done_to_one_file_costs_that_archive_alone(
     assert (key(2) in fetched) == (how != "touched")
 
 
-@pytest.mark.timeout(20)
+@pytest.mark.timeout(200)
 def test_a_pipe_beside_an_archive_that_is_to_be_proven_again_holds_nothing_up(
     machine: Machine,
 ) -> None:

@@ -69,7 +69,7 @@ def test_a_signal_ends_a_run_in_order_at_any_moment(
     listing = ["--discovery=listing", f"--listing-url={machine.server.url}"]
     more = listing if "lists" in moment else []
     process = machine.start("--json", "--processes", processes, *more)
-    assert stall.reached.wait(30)
+    assert stall.reached.wait(200)
     left = workers(process.pid)
     process.send_signal(number)
     ended = machine.end(process)
@@ -86,7 +86,7 @@ def test_a_second_signal_ends_a_run_at_once(machine: Machine, processes: str) ->
     machine.publish(4, 2_500_000)
     stall = stalled(machine, "while a large body streams")
     process = machine.start("--json", "--processes", processes)
-    assert stall.reached.wait(30)
+    assert stall.reached.wait(200)
     left = workers(process.pid)
     # The second one is another signal: of two that are the same the system may make one.
     process.send_signal(signal.SIGTERM)
@@ -241,7 +241,7 @@ def test_a_clock_that_goes_back_during_a_run_changes_no_verdict(
     machine.server.inject(key(6), stall)
     clock.put("+0d")
     process = machine.start("--json", "--processes", processes, env=clock.movable())
-    assert stall.reached.wait(30)
+    assert stall.reached.wait(200)
     clock.put("-40d")
     stall.release.open()
     ended = machine.end(process)

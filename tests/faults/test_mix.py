@@ -39,8 +39,16 @@ def test_the_share_is_kept_and_every_verdict_occurs() -> None:
     assert set(verdicts) == set(Verdict) - {Verdict.UNCHANGED, Verdict.NOT_PUBLISHED}
 
 
+def test_no_verdict_depends_on_how_often_an_archive_is_asked_for() -> None:
+    """As by a client that gave up an answer which came too late, on a busy machine."""
+    for mishap in draw(seed=1, share=0.5).values():
+        assert (
+            mishap.verdict is Verdict.VERIFIED or mishap.is_endless or mishap.published is not None
+        ), mishap
+
+
 @pytest.mark.parametrize("processes", [1, 2])
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(900)
 async def test_what_a_run_says_of_each_archive_is_what_was_done_to_it(
     collection: Collection, processes: int
 ) -> None:

@@ -88,9 +88,9 @@ def _line() -> list[Case]:
         *_retried("reset in the body", faults.Reset(at=40), "body ended after .* of"),
         *_retried("truncated", faults.Truncate(at=40), "body ended after 40 of"),
         *_retried("announced too long", faults.Announce(5000), "of 5000 bytes"),
-        *_retried("silent before the head", faults.Stall(), "silent for too long", timeout_s=0.3),
-        *_retried("silent in the body", faults.Stall(at=40), "silent for too long", timeout_s=0.3),
-        *_retried("dripping", faults.Drip(every_s=0.05), "fewer than 100 bytes", timeout_s=0.3),
+        *_retried("silent before the head", faults.Stall(), "silent for too long", timeout_s=1.5),
+        *_retried("silent in the body", faults.Stall(at=40), "silent for too long", timeout_s=1.5),
+        *_retried("dripping", faults.Drip(every_s=0.05), "fewer than 100 bytes", timeout_s=1.0),
         *_retried("truncated chunks", faults.Headers({"Transfer-Encoding": "chunked"})
                   & faults.Truncate(at=40), "connection"),
     ]  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.examples import examples
 from tests.fuzz.seeds import seeds
 from tests.fuzz.targets import TARGETS
 
@@ -42,14 +43,14 @@ def test_seeds_keep_every_promise(name: str, seed: bytes) -> None:
 
 
 @pytest.mark.parametrize("name", TARGETS)
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 @given(data=st.data())
 def test_spoilt_seeds_keep_every_promise(name: str, data: st.DataObject) -> None:
     TARGETS[name](data.draw(spoilt(name)))
 
 
 @pytest.mark.parametrize("name", TARGETS)
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(data=st.binary(max_size=300))
 def test_any_bytes_keep_every_promise(name: str, data: bytes) -> None:
     TARGETS[name](data)

@@ -15,6 +15,7 @@ import pytest
 from attrs import frozen
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.examples import examples
 from tests.http.simulated_source import LimitMaker, Run, Source, run, simulate
 
 from crypto_lakehouse.core.errors import ConnectionFailed, ServerError, StoreError, TimedOut
@@ -275,7 +276,7 @@ def test_the_limit_stays_within_its_bounds(
 WINDOWS = st.tuples(st.floats(0, 1e6), st.booleans(), st.floats(0, 1) | st.just(0.0))
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(st.integers(1, MOST), st.lists(WINDOWS | st.integers(1, 300), max_size=200))
 def test_no_sequence_of_windows_and_refusals_leads_out_of_bounds(
     most: int, seen: list[tuple[float, bool, float] | int]
@@ -340,7 +341,7 @@ def test_a_waiter_cancelled_around_its_turn_loses_no_place(released: str) -> Non
 ACTIONS = st.lists(st.tuples(st.sampled_from(["enter", "leave", "cancel", "run"]), st.integers(0)))
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(st.integers(1, 4), ACTIONS)
 def test_no_interleaving_loses_or_leaks_a_place(limit: int, actions: list[tuple[str, int]]) -> None:
     async def main() -> None:

@@ -15,6 +15,7 @@ from aiohttp.streams import StreamReader
 from attrs import define, field
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.examples import examples
 from tests.http.scripted_server import WAIT_S, Peer, answer, gently, serving
 from tests.http.test_receiver import CHUNK, CHUNKED, OK, SCRATCH, Line, body_of, line, use
 from tests.http.test_receiver import clock as clock  # noqa: PLC0414 - a fixture
@@ -108,7 +109,7 @@ def pieces_of(wire: bytes, at: list[float]) -> list[bytes]:
 
 
 @given(sent(), cuts(), st.sampled_from([CHUNK, 1000, 1 << 20]), st.sampled_from([0, 0, 0, 1]))
-@settings(max_examples=250)
+@settings(max_examples=examples(250))
 def test_any_answer_in_any_pieces_is_the_same(
     what: Sent, at: list[float], chunk_bytes: int, tls: int
 ) -> None:
@@ -141,7 +142,7 @@ def test_any_answer_in_any_pieces_is_the_same(
     st.sampled_from(["close", "reset", "close as said"]),
     st.sampled_from([0, 0, 0, 1]),
 )
-@settings(max_examples=250)
+@settings(max_examples=examples(250))
 def test_an_answer_that_breaks_off_is_never_whole(
     what: Sent, at: list[float], place: float, end: str, tls: int
 ) -> None:

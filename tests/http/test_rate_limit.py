@@ -8,6 +8,7 @@ import math
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from tests.examples import examples
 from tests.http.simulated_source import SimulatedLoop, simulate
 
 from crypto_lakehouse.http.rate_limit import ByteRate, RequestRate
@@ -56,7 +57,7 @@ def bytes_in_ten_seconds(rate: float, sizes: list[int]) -> int:
     return simulate(main)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 @given(st.floats(0.05, 300), st.integers(1, 100))
 @example(0.3, 3)
 @example(1, 2)
@@ -69,7 +70,7 @@ def test_requests_are_exact(rate: float, payers: int) -> None:
     assert rate * SECONDS * 0.95 - 1 <= paid <= rate * SECONDS * 1.05 + 1
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 @given(
     st.floats(3.0, 9.0).map(lambda power: 10**power),
     st.lists(st.floats(0.001, 0.05), min_size=1, max_size=64),

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.examples import examples
 from tests.stores.conftest import (
     ARCHIVE,
     FOLDER,
@@ -79,7 +80,7 @@ texts = st.none() | st.text(st.characters(codec="utf-8"), max_size=20)
 numbers = st.none() | st.integers(0, 2**63 - 1)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=examples(50))
 @given(
     events=st.lists(
         st.builds(

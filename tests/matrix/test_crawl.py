@@ -11,6 +11,7 @@ import pytest
 from attrs import evolve, frozen
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.examples import examples
 from tests.matrix.matrices import symbols
 from yarl import URL
 
@@ -347,7 +348,7 @@ def keys_of(tree: Iterable[tuple[tuple[Market, Partition, DataType], str, str]])
     )
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(trees, st.integers(1, 5))
 def test_every_symbol_of_every_tree_is_found(
     tree: frozenset[tuple[tuple[Market, Partition, DataType], str, str]], workers: int

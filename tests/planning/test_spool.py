@@ -112,9 +112,7 @@ def test_a_full_disk_is_an_error_that_names_the_folder() -> None:
     full = Path("/dev/full")
     if not full.exists():
         pytest.skip("this system has no /dev/full")
-    spool = SeriesSpool()
-    spool._file.close()
-    spool._file = full.open("r+b", buffering=0)
+    spool = SeriesSpool(full.open("r+b", buffering=0))
     with pytest.raises(StoreError, match="the plan cannot be kept there: No space left") as error:
         spool.add((0, "A", 0), PlannedSeries(Series(Market.SPOT, DataType.TRADES, "A"), ()))
     assert error.value.stops_run

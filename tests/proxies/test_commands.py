@@ -73,7 +73,7 @@ class Runner:
             capture_output=True,
             text=True,
             check=False,
-            timeout=50,
+            timeout=200,
         )
         check([ended.stdout, ended.stderr], self.folder)
         return ended

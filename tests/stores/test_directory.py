@@ -364,7 +364,7 @@ async def test_hashing_ends_with_its_task(
     def update(data: bytes | bytearray) -> None:
         seen.append(bytes(data))
         began.open()
-        assert go_on.wait(30)
+        assert go_on.wait(200)
 
     class Digest:
         def __init__(self) -> None:
@@ -377,7 +377,7 @@ async def test_hashing_ends_with_its_task(
         else:
             await store.open_part(KEY, resume=True, watch=update)
 
-    with anyio.fail_after(30):
+    with anyio.fail_after(200):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(hash_it)
             await began.passed()

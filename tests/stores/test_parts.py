@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.examples import examples
 from tests.stores.conftest import FOLDER, KEY, NAME, part_of, sha256, tree
 
 from crypto_lakehouse.core.errors import StoreError
@@ -90,7 +91,7 @@ async def test_a_part_can_be_appended_to_after_it_was_closed(store: LocalStore) 
     assert await store.read(KEY, 100) == b"one two"
 
 
-@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(30), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(buffers=st.lists(st.binary(max_size=20)), resumed_at=st.sets(st.integers(0, 5)))
 async def test_the_digest_does_not_depend_on_buffers_and_resumptions(
     store: LocalStore, root: Path, buffers: list[bytes], resumed_at: set[int]

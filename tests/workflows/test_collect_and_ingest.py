@@ -118,7 +118,7 @@ async def test_a_stopped_run_keeps_what_it_has(collection: Collection) -> None:
     of = WorkflowConfig({**collection.config, **EVERY, "max_parallel_downloads": 1})
     lake = LakeConfig(output_directory=str(collection.root))
     sink.workflow = CollectAndIngest(of, lake, sinks=[sink], portion_archives=1)
-    with anyio.fail_after(60):
+    with anyio.fail_after(200):
         report = (await sink.workflow.run()).report
     assert (report.status, report.exit_code) == ("interrupted", 143)
     workflow = both(collection, **EVERY)

@@ -185,7 +185,7 @@ def system_calls(folder: Path, server: ArchiveServer, archives: int) -> Counter[
     program = "from crypto_lakehouse.cli.main import main; main()"
     command = [sys.executable, "-c", program, "collect", "--config", str(path), "--quiet"]
     strace = [str(STRACE), "-f", "-c", "-U", "name,calls", "-o", str(table)]
-    subprocess.run([*strace, *command], check=True, capture_output=True, timeout=50)
+    subprocess.run([*strace, *command], check=True, capture_output=True, timeout=200)
     lines = (line.split() for line in table.read_text().splitlines())
     rows = (line for line in lines if len(line) == 2 and line[1].isdigit())
     return Counter({name: int(calls) for name, calls in rows if name != "total"})
@@ -199,8 +199,8 @@ def test_a_small_archive_costs_few_system_calls(collection: Collection, tmp_path
     archives = MANY - FEW
     for name, calls in EXPECTED.items():
         assert many[name] - few[name] == pytest.approx(calls * archives, abs=0.1 * archives), name
-    received = many["recvfrom"] - few["recvfrom"]
-    assert 2 * archives <= received <= 5 * archives
+    # Not by the difference: on a busy machine an answer of the short run may come in more pieces.
+    assert 2 * MANY <= many["recvfrom"] <= 5 * MANY
     assert many["connect"] == few["connect"], "connections are kept"
     extra = many - few
     others = sum(calls for name, calls in extra.items() if name not in UNCOUNTED)

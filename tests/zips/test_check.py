@@ -284,7 +284,7 @@ class Stalling(io.BytesIO):
             self.large_reads += 1
             if self.large_reads == 1:
                 anyio.from_thread.run_sync(self.reading.set)
-                assert self.released.wait(30)
+                assert self.released.wait(200)
         return super().read(size)
 
 
@@ -295,7 +295,7 @@ async def test_a_long_check_ends_with_its_task() -> None:
     async def check() -> None:
         finished.append(await check_zip(lambda: file, MEMBER, INLINE_BYTES + 1))
 
-    with anyio.fail_after(30):
+    with anyio.fail_after(200):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(check)
             await file.reading.wait()

@@ -48,19 +48,28 @@ class EventQueue:
     Args:
         sinks: Who listens, in this order.
         last_event: Makes the last event, once all others are delivered.
-        gather_s: How long events are gathered before the sinks hear of them, in seconds.
+        gather_s: How long events are gathered before the sinks are handed them, in seconds.
+        queue_batches: How many batches may wait for the sinks before `emit` waits.
+        batch_events: How many events a sink is handed at once, at most and roughly.
+        flush_after_s: After this long without an event the sinks are asked to flush, in seconds.
+        close_within_s: How long each sink may take to close once the deadline has passed, in
+            seconds.
     """
 
     sinks: list[Sink]
     last_event: Callable[[], Event]
-    gather_s: float = GATHER_S
+    gather_s: float = field(default=GATHER_S, kw_only=True)
+    queue_batches: int = field(default=QUEUE_BATCHES, kw_only=True)
+    batch_events: int = field(default=BATCH_EVENTS, kw_only=True)
+    flush_after_s: float = field(default=FLUSH_AFTER_S, kw_only=True)
+    close_within_s: float = field(default=CLOSE_WITHIN_S, kw_only=True)
     _scope: anyio.CancelScope = field(init=False, factory=lambda: anyio.CancelScope(shield=True))
     _finished: anyio.Event = field(init=False, factory=anyio.Event)
     _send: MemoryObjectSendStream[Sequence[Event]] = field(init=False)
     _receive: MemoryObjectReceiveStream[Sequence[Event]] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        queue = anyio.create_memory_object_stream[Sequence[Event]](QUEUE_BATCHES)
+        queue = anyio.create_memory_object_stream[Sequence[Event]](self.queue_batches)
         self._send, self._receive = queue
 
     async def emit(self, events: Sequence[Event]) -> None:
@@ -106,12 +115,12 @@ class EventQueue:
         if self.gather_s:
             with anyio.move_on_after(self.gather_s):
                 await self._finished.wait()
-        with anyio.move_on_after(FLUSH_AFTER_S):
+        with anyio.move_on_after(self.flush_after_s):
             try:
                 batch.extend(await self._receive.receive())
             except anyio.EndOfStream:
                 return None
-        while batch and len(batch) < BATCH_EVENTS:
+        while batch and len(batch) < self.batch_events:
             try:
                 batch.extend(self._receive.receive_nowait())
             except (anyio.WouldBlock, anyio.EndOfStream):
@@ -138,7 +147,7 @@ class EventQueue:
             return
         late = self._scope.cancel_called
         try:
-            with anyio.move_on_after(CLOSE_WITHIN_S if late else None, shield=late):
+            with anyio.move_on_after(self.close_within_s if late else None, shield=late):
                 await self._each(sinks[:1], "close")
         finally:
             await self._close(sinks[1:])

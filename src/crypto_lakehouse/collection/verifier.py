@@ -130,11 +130,13 @@ class Verifier:
         store: Where they lie.
         ledger: What runs found out; a sidecar beside its zip counts more.
         workers: How many are hashed at once; hashing takes a core each.
+        waiting_results: How many results may wait for one archive that takes long.
     """
 
     store: Store
     ledger: Ledger
     workers: int
+    waiting_results: int = field(default=WAITING_RESULTS, kw_only=True)
 
     async def verify(
         self,
@@ -154,7 +156,7 @@ class Verifier:
                 those that are gone, the time is the ledger's.
         """
         report = VerificationReport()
-        in_order = _InOrder(report, tell)
+        in_order = _InOrder(report, tell, self.waiting_results)
         send, receive = anyio.create_memory_object_stream[_Item](2 * self.workers)
         with one_error():
             async with anyio.create_task_group() as tasks:
@@ -236,6 +238,7 @@ class _InOrder:
 
     report: VerificationReport
     tell: Callable[[StoredArchive], Awaitable[None]]
+    most_waiting: int
     _waiting: dict[int, StoredArchive] = field(init=False, factory=dict)
     _next: int = field(init=False, default=0)
     _is_telling: bool = field(init=False, default=False)
@@ -258,6 +261,6 @@ class _InOrder:
 
     async def wait_for_room(self, number: int) -> None:
         """Wait while too many wait for one that takes long."""
-        while number - self._next > WAITING_RESULTS:
+        while number - self._next > self.most_waiting:
             self._room = anyio.Event()
             await self._room.wait()

@@ -83,15 +83,27 @@ class ShardExecutor(Protocol):
 
 
 async def run_sharded(
-    plan: Plan, inventory: Inventory, executor: ShardExecutor, emit: Emit
+    plan: Plan,
+    inventory: Inventory,
+    executor: ShardExecutor,
+    emit: Emit,
+    *,
+    first_shard_archives: int = FIRST_SHARD_ARCHIVES,
 ) -> None:
     """Settle every archive of a plan, as `run_pipeline` does, through an executor.
+
+    Args:
+        plan: The archives.
+        inventory: Says what is to be done about each.
+        executor: Settles shards of them.
+        emit: Queues events.
+        first_shard_archives: How large the first shards are, one for each slot.
 
     Raises:
         StoreError: The store refuses all further writes.
     """
     send, receive = anyio.create_memory_object_stream[Shard](0)
-    packer, alone = _Packer(executor.slots), anyio.Lock()
+    packer, alone = _Packer(executor.slots, first_shard_archives), anyio.Lock()
 
     async def put(work: Sequence[Work]) -> None:
         for shard in packer.pack(work):
@@ -114,9 +126,11 @@ class _Packer:
 
     Args:
         slots: How many shards are assigned at once; after each such round the size doubles.
+        first: How many archives the first shards have.
     """
 
     slots: int
+    first: int = FIRST_SHARD_ARCHIVES
     _pending: list[Work] = field(init=False, factory=list)
     _bytes: int = field(init=False, default=0)
     _count: int = field(init=False, default=0)
@@ -133,7 +147,7 @@ class _Packer:
     @property
     def _size(self) -> int:
         doublings = min(self._count // self.slots, SHARD_ARCHIVES.bit_length())
-        return min(SHARD_ARCHIVES, FIRST_SHARD_ARCHIVES << doublings)
+        return min(SHARD_ARCHIVES, self.first << doublings)
 
     def rest(self) -> Iterator[Shard]:
         """Yield the last, incomplete shard, if there is one."""

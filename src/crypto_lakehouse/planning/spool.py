@@ -45,11 +45,14 @@ class SeriesSpool:
     Series may be added in any order; they are read back in the order of their places. The owner
     closes it.
 
+    Args:
+        file: Where they are kept; by default a new temporary file.
+
     Raises:
         StoreError: The folder of temporary files cannot be written; from each method.
     """
 
-    _file: IO[bytes] = field(factory=_temporary_file, init=False, repr=False)
+    _file: IO[bytes] = field(factory=_temporary_file, repr=False)
     _index: list[tuple[Place, int]] = field(factory=list, init=False, repr=False)
 
     def add(self, place: Place, planned: PlannedSeries) -> None:

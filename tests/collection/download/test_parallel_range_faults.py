@@ -25,6 +25,7 @@ from tests.collection.download.ranged_source import (
     fetched,
     small_buffers,
 )
+from tests.examples import examples
 from tests.http.simulated_source import simulate
 
 from crypto_lakehouse.collection.download.byte_ranges import OpenResponse
@@ -247,7 +248,7 @@ FAULTS = st.one_of(
 
 
 @given(data=st.data())
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 def test_any_order_and_any_faults_give_the_very_bytes_or_an_error(data: st.DataObject) -> None:
     size = data.draw(st.integers(1, 20_000), "size")
     rules = RangeRules(

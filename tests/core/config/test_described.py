@@ -10,8 +10,8 @@ from typing import Any
 
 import attrs
 import pytest
+from tests.core.config.key_values import TWO_VALUES
 from tests.core.config.schema_check import is_valid
-from tests.core.config.test_workflow_config import TWO_VALUES
 from tests.core.conftest import MINIMAL
 
 from crypto_lakehouse.core.config import docs
@@ -42,7 +42,7 @@ def test_the_table_is_written_between_its_markers(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text(f"before\n{docs.BEGIN}\nold\n{docs.END}\nafter\n")
     written_by = [sys.executable, "-m", docs.__name__, str(page)]
-    subprocess.run(written_by, check=True, timeout=50)
+    subprocess.run(written_by, check=True, timeout=200)
     text = page.read_text()
     assert text.startswith(f"before\n{docs.BEGIN}\n| key |")
     assert text.endswith(f"|\n{docs.END}\nafter\n")

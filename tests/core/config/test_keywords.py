@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.core.config.test_workflow_config import ONE_VALUE
+from tests.core.config.key_values import ONE_VALUE
 from tests.core.conftest import ENVIRONMENT, MINIMAL
 
 from crypto_lakehouse.core.config.keywords import ConfigKeywords

@@ -7,7 +7,7 @@ import warnings
 from typing import Any
 
 import pytest
-from tests.core.config.test_workflow_config import TWO_VALUES
+from tests.core.config.key_values import TWO_VALUES
 from tests.core.conftest import ENVIRONMENT, faults, read
 
 from crypto_lakehouse.core.config.rules import OLDER_KEYS

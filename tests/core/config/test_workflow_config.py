@@ -1,22 +1,21 @@
-"""A configuration is read from anywhere, checked as a whole, and shows no secrets."""
+"""A configuration is read from anywhere, and the later source wins."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import attrs
 import pytest
-import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.core.config.key_values import JULY, KLINES, ONE_VALUE, TRADES, TWO_VALUES, WRITERS
 from tests.core.conftest import ENVIRONMENT, MINIMAL, faults, read
 
-from crypto_lakehouse.core.archive import DataType, Market, Partition
-from crypto_lakehouse.core.config.rules import OLDER_KEYS
+from crypto_lakehouse.core.archive import DataType, Market
 from crypto_lakehouse.core.config.sources import parse_config
 from crypto_lakehouse.core.config.workflow_config import (
     DEFAULT_LISTING_URL,
@@ -25,113 +24,7 @@ from crypto_lakehouse.core.config.workflow_config import (
     WorkflowConfig,
     config_keys,
 )
-from crypto_lakehouse.core.errors import ConfigurationError, ConfigurationWarning
-from crypto_lakehouse.core.symbols import ContractType
-
-KLINES, TRADES, AGG_TRADES = list(DataType)[:3]
-JULY = DateRange(date(2025, 7, 1), date(2025, 7, 31))
-JUNE = DateRange(date(2025, 6, 1), date(2025, 6, 30))
-
-#: For each key two values: as files and dicts write it, as the environment writes it, as read.
-TWO_VALUES: dict[str, list[tuple[Any, str, Any]]] = {
-    "workflow_type": [("archive_collection",) * 3] * 2,
-    "matrix_path": [("m.json",) * 3, ("dir/other.json",) * 3],
-    "output_directory": [("o",) * 3, ("/srv/archive 1",) * 3],
-    "markets": [
-        (["spot"], "spot", (Market.SPOT,)),
-        (["futures_um", "spot"], "futures_um, spot", (Market.FUTURES_UM, Market.SPOT)),
-    ],
-    "symbols": [
-        (["ETHUSDT", "BTC*"], "ETHUSDT,BTC*", ("ETHUSDT", "BTC*")),
-        (
-            {"spot": ["币安人生USDT"], "futures_cm": "BTCUSD_PERP"},
-            '{"spot": ["币安人生USDT"], "futures_cm": "BTCUSD_PERP"}',
-            {Market.SPOT: ("币安人生USDT",), Market.FUTURES_CM: ("BTCUSD_PERP",)},
-        ),
-    ],
-    "data_types": [
-        (["klines"], "klines", (KLINES,)),
-        (["aggTrades", "trades"], '["aggTrades", "trades"]', (AGG_TRADES, TRADES)),
-    ],
-    "intervals": [
-        (["1h", "1M"], "1h,1M", ("1h", "1mo")),
-        ({"klines": ["1s", "1d"]}, '{"klines": ["1s", "1d"]}', {KLINES: ("1s", "1d")}),
-    ],
-    "partitions": [
-        (["daily"], "daily", (Partition.DAILY,)),
-        ("auto", "auto", "auto"),
-    ],
-    "date_range": [
-        (
-            {"start": "2025-07-01", "end": "2025-07-31"},
-            '{"start": "2025-07-01", "end": "2025-07-31"}',
-            JULY,
-        ),
-        (
-            {"start": "2025-06-01", "end": "2025-06-30"},
-            '{"start": "2025-06-01", "end": "2025-06-30"}',
-            JUNE,
-        ),
-    ],
-    "default_date": [
-        ("2025-07-14", "2025-07-14", date(2025, 7, 14)),
-        ("2024-02-29", " 2024-02-29 ", date(2024, 2, 29)),
-    ],
-    "max_parallel_downloads": [(256, "256", 256), ("auto", "auto", "auto")],
-    "download_checksum": [(False, "no", False), (True, "TRUE", True)],
-    "integrity": [("listing",) * 3, ("both",) * 3],
-    "force_redownload": [(True, "on", True), (False, "0", False)],
-    "timeout_seconds": [(12.5, "12.5", 12.5), (600, "600", 600.0)],
-    "max_retries": [(0, "0", 0), (20, "20", 20)],
-    "max_bytes_per_second": [(1, "1", 1), (5_000_000, "5000000", 5_000_000)],
-    "max_requests_per_second": [(0.5, "0.5", 0.5), (50, "50", 50.0)],
-    "processes": [(64, "64", 64), ("auto", "auto", "auto")],
-    "segmented_downloads": [("off",) * 3, ("auto",) * 3],
-    "discovery": [("calendar",) * 3, ("listing",) * 3],
-    "quote_assets": [
-        (["USDT"], "USDT", ("USDT",)),
-        (["USDT", "BTC"], "USDT,BTC", ("USDT", "BTC")),
-    ],
-    "contracts": [
-        (["perpetual"], "perpetual", (ContractType.PERPETUAL,)),
-        (
-            ["delivery", "settled"],
-            "delivery,settled",
-            (ContractType.DELIVERY, ContractType.SETTLED),
-        ),
-    ],
-    "leveraged_tokens": [("exclude",) * 3, ("only",) * 3],
-    "stable_pairs": [("only",) * 3, ("exclude",) * 3],
-    "only": [("failed",) * 3, ("quarantined",) * 3],
-    "accept_upstream_mismatch": [(True, "yes", True), (False, "0", False)],
-    "replaced_retention_days": [(0, "0", 0), (365, "365", 365)],
-    "source_url": [("http://127.0.0.1:8000",) * 3, ("https://mirror.example/binance/",) * 3],
-    "second_source_url": [("https://s3.example/bucket",) * 3, ("http://localhost:1",) * 3],
-    "listing_url": [("https://s3.example/bucket",) * 3, ("http://localhost",) * 3],
-    "redirect_hosts": [
-        (["cdn.example"], "cdn.example", ("cdn.example",)),
-        (["a.example", "b.example"], "a.example,b.example", ("a.example", "b.example")),
-    ],
-    "allow_http": [(True, "yes", True), (False, "off", False)],
-    "proxy": [("none",) * 3, ("socks5h://proxy.example:1080",) * 3],
-    "ca_bundle": [("ca.pem",) * 3, ("/etc/ssl/other 1.pem",) * 3],
-    "environment": [("production",) * 3, ("development",) * 3],
-}  # fmt: skip
-ONE_VALUE = {key: values[0] for key, values in TWO_VALUES.items()}
-
-
-def toml(value: Any) -> str:
-    """A plain value as TOML writes it."""
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{key} = {toml(item)}" for key, item in value.items()) + "}"
-    return json.dumps(value, ensure_ascii=False)
-
-
-WRITERS: dict[str, Callable[[dict[str, Any]], str]] = {
-    "json": json.dumps,
-    "toml": lambda values: "\n".join(f"{key} = {toml(item)}" for key, item in values.items()),
-    "yaml": lambda values: yaml.safe_dump(values, allow_unicode=True),
-}
+from crypto_lakehouse.core.errors import ConfigurationWarning
 
 
 def test_every_key_of_the_contract_is_tried() -> None:
@@ -336,95 +229,6 @@ def test_null_means_the_default() -> None:
 @pytest.mark.parametrize("key", ["max_retries", "integrity", "partitions", "download_checksum"])
 def test_a_key_that_always_has_a_value_refuses_null(key: str) -> None:
     assert faults({key: None}) == {f"$.{key}": "must not be null"}
-
-
-@pytest.mark.parametrize("values", [[], "a", 7, [("output_directory", "o")]])
-def test_only_a_mapping_is_a_configuration(values: Any) -> None:
-    with pytest.raises(ConfigurationError) as refused:
-        WorkflowConfig(values, environ={})
-    (problem,) = refused.value.problems
-    assert problem.path == "$"
-    assert problem.message == f"must be a mapping of keys, not {type(values).__name__}"
-
-
-def test_an_empty_configuration_names_all_that_is_missing() -> None:
-    empty: dict[str, Any] = {}
-    for values in (None, empty):
-        with pytest.raises(ConfigurationError) as refused:
-            WorkflowConfig(values, environ={})
-        assert [problem.path for problem in refused.value.problems] == [
-            "$.output_directory",
-            "$.symbols",
-            "$.date_range",
-        ]
-
-
-def test_every_problem_is_listed_at_once_with_its_path() -> None:
-    found = faults(
-        {
-            "output_directory": "",
-            "markets": ["spto"],
-            "symbols": {"spot": ["BTC-USDT", 7]},
-            "intervals": {"klines": ["1x"], "klins": ["1h"]},
-            "date_range": {"start": "2025-02-29", "stop": "2025-03-01"},
-            "max_retries": 21,
-            "timeout_seconds": True,
-            "integrity": "md5",
-            "source_url": "ftp://mirror.example",
-            "max_retry": 3,
-        },
-        environ={f"{ENVIRONMENT}SYMBOL": "BTCUSDT", f"{ENVIRONMENT}FORCE_REDOWNLOAD": "perhaps"},
-    )
-    assert set(found) == {
-        f"{ENVIRONMENT}SYMBOL",
-        f"{ENVIRONMENT}FORCE_REDOWNLOAD",
-        "$.max_retry",
-        "$.output_directory",
-        "$.markets[0]",
-        "$.symbols['spot'][0]",
-        "$.symbols['spot'][1]",
-        "$.intervals['klines'][0]",
-        "$.intervals['klins']",
-        "$.date_range.start",
-        "$.date_range.end",
-        "$.date_range",
-        "$.max_retries",
-        "$.timeout_seconds",
-        "$.integrity",
-        "$.source_url",
-    }
-
-
-def test_the_error_is_readable_as_it_stands() -> None:
-    with pytest.raises(ConfigurationError) as refused:
-        read(max_retries=21, markets=["spto"])
-    assert str(refused.value) == (
-        "invalid configuration, 2 problems:\n"
-        "  $.markets[0]: unknown market `spto`; allowed: spot, futures_um, futures_cm, options; "
-        "did you mean `spot`?\n"
-        "  $.max_retries: must be at most 20, not 21"
-    )
-
-
-@pytest.mark.parametrize("key", OLDER_KEYS)
-def test_an_older_key_is_accepted_with_a_warning_that_never_shows_its_value(key: str) -> None:
-    with pytest.warns(ConfigurationWarning, match=f"`{key}`") as caught:
-        config = read({key: {"level": "hunter2", "token": "hunter2"}})
-    assert [str(warning.message) for warning in caught] == list(config.warnings)
-    assert Path(caught[0].filename) == Path(read.__code__.co_filename)
-    assert config == read()
-    for shown in (*config.warnings, repr(config), str(config.to_mapping())):
-        assert "hunter2" not in shown
-
-
-def test_all_older_keys_together_give_one_warning_each() -> None:
-    with pytest.warns(ConfigurationWarning) as caught:
-        config = read(dict.fromkeys(OLDER_KEYS, 1))
-    assert len(caught) == len(config.warnings) == len(OLDER_KEYS)
-
-
-def test_an_invalid_configuration_warns_of_nothing() -> None:
-    assert faults(batch_size=50, max_retries=-1) == {"$.max_retries": "must be at least 0, not -1"}
 
 
 def test_a_configuration_does_not_change() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from tests.core.config.test_workflow_config import TWO_VALUES
+from tests.core.config.key_values import TWO_VALUES
 from tests.core.conftest import ENVIRONMENT, MINIMAL, read
 
 from crypto_lakehouse.core.config.rules import OLDER_KEYS

@@ -120,6 +120,6 @@ def files(collection: Collection) -> dict[str, bytes]:
 
 async def until(is_so: Callable[[], bool]) -> None:
     """Wait for another process's state, which can only be looked at."""
-    with anyio.fail_after(20):
+    with anyio.fail_after(200):
         while not is_so():  # noqa: ASYNC110
             await anyio.sleep(0.005)

@@ -57,6 +57,6 @@ def test_a_worker_whose_run_is_gone_before_it_begins_does_nothing(collection: Co
     orphan = evolve(job, parent=1)
     command = [sys.executable, "-m", "crypto_lakehouse.workflows.wiring.worker_program"]
     given = pickle.dumps(orphan) + pickle.dumps(Shard(1, [work()]))
-    done = subprocess.run(command, input=given, capture_output=True, timeout=30, check=False)
+    done = subprocess.run(command, input=given, capture_output=True, timeout=200, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
     assert collection.server.requests == []

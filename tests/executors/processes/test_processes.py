@@ -156,7 +156,7 @@ def test_workers_end_with_the_process_of_their_run(collection: Collection, tmp_p
     command = [sys.executable, "-c", program, "collect", "--config", str(path), "--quiet"]
     run = subprocess.Popen(command)
     try:
-        assert stall.reached.wait(30)
+        assert stall.reached.wait(200)
         handles = [os.pidfd_open(pid) for pid in workers(run.pid)]
     finally:
         run.kill()
@@ -177,10 +177,10 @@ def test_ctrl_c_ends_a_shared_run_in_order(collection: Collection, tmp_path: Pat
     command = [sys.executable, "-m", "crypto_lakehouse", "collect", "--config", str(path)]
     run = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
-        assert stall.reached.wait(30)
+        assert stall.reached.wait(200)
         pids = workers(run.pid)
         run.send_signal(signal.SIGINT)
-        _, err = run.communicate(timeout=10)
+        _, err = run.communicate(timeout=200)
     finally:
         run.kill()
         run.wait()

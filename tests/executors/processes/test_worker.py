@@ -55,7 +55,7 @@ class Talk:
     def end(self) -> None:
         """Write nothing more, and wait for the worker's end."""
         self.shards.close()
-        self.thread.join(20)
+        self.thread.join(200)
         assert not self.thread.is_alive()
 
 
@@ -122,7 +122,7 @@ def start_worker() -> subprocess.Popen[bytes]:
 @pytest.mark.parametrize("begun", [b"", b"\x80\x05\x95\xff"])
 def test_a_worker_whose_run_ends_before_it_begins_ends_quietly(begun: bytes) -> None:
     with start_worker() as worker:
-        out, err = worker.communicate(begun, timeout=30)
+        out, err = worker.communicate(begun, timeout=200)
     assert (worker.returncode, out, err) == (0, b"", b"")
 
 

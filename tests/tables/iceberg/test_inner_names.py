@@ -7,7 +7,12 @@ from pathlib import Path
 
 import crypto_lakehouse
 
-INNER = {"pyiceberg.io.pyarrow", "pyiceberg.conversions", "pyiceberg.typedef"}
+INNER = {
+    "pyiceberg.io.pyarrow",
+    "pyiceberg.conversions",
+    "pyiceberg.typedef",
+    "pyiceberg.table.update.snapshot",
+}
 
 
 def test_one_file_alone_imports_inner_names() -> None:

@@ -313,4 +313,4 @@ def test_any_writers_at_once(
 
 
 def waited(barrier: threading.Barrier) -> None:
-    barrier.wait(20)
+    barrier.wait(200)

@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.examples import examples
 from tests.tables.sample_data import bars, days, ingest, put
 
 from crypto_lakehouse.core.errors import LakeError, QueryError
@@ -73,7 +74,7 @@ def is_day(value: Any) -> bool:
     return len(value) == 10 if isinstance(value, str) else not isinstance(value, datetime)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 @given(
     symbols=st.none() | st.lists(st.sampled_from([*SYMBOLS, "NONE"]), min_size=1, unique=True),
     interval=st.sampled_from([None, "1h", "4h", "1d"]),

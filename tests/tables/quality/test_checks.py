@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.examples import examples
 from tests.tables.sample_data import every_schema, put, text_of
 
 from crypto_lakehouse.core.archive import Archive
@@ -209,7 +210,7 @@ def test_blanks_are_null_and_counted(tmp_path: Path) -> None:
     assert found["blanks"].severity is INFO
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(number=st.integers(0, len(CASES) - 1), size=st.integers(1_500, 60_000))
 def test_findings_do_not_depend_on_batches(
     number: int, size: int, tmp_path_factory: pytest.TempPathFactory
@@ -224,7 +225,7 @@ def test_findings_do_not_depend_on_batches(
     }
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(data=st.data())
 def test_findings_do_not_depend_on_neighbours(
     data: st.DataObject, tmp_path_factory: pytest.TempPathFactory

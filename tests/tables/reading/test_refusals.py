@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.examples import examples
 from tests.tables.sample_data import bars, put, put_zip, text_of, zipped
 
 from crypto_lakehouse.core.archive import Archive
@@ -217,7 +218,7 @@ def test_liquidations_may_have_a_symbol(tmp_path: Path) -> None:
     assert (refused.error.line, refused.error.column) == (2, "symbol")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(data=st.data())
 def test_whatever_is_in_the_file_is_read_or_refused(
     data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
@@ -238,7 +239,7 @@ def test_whatever_is_in_the_file_is_read_or_refused(
         assert rows == count_rows(source)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(size=st.integers(300, 30_000), count=st.integers(1, 6))
 def test_rows_do_not_depend_on_batches(
     size: int, count: int, tmp_path_factory: pytest.TempPathFactory

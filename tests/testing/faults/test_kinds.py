@@ -266,7 +266,7 @@ def test_a_stall_holds_a_server_in_another_thread(server: ArchiveServer) -> None
     answers: list[Answer] = []
     client = threading.Thread(target=lambda: answers.append(fetch(server, KEY)))
     client.start()
-    assert stall.reached.wait(30)
+    assert stall.reached.wait(200)
     assert not answers
     server.release()
     client.join()

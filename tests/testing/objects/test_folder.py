@@ -135,7 +135,7 @@ def test_what_vanishes_while_it_is_served_was_not_there(
 def raw_status(server: ArchiveServer, target: str) -> tuple[int, bytes]:
     """Send a request target as it stands, as no well-behaved client would."""
     address = urlsplit(server.url)
-    with socket.create_connection((address.hostname, address.port or 0), timeout=30) as client:
+    with socket.create_connection((address.hostname, address.port or 0), timeout=200) as client:
         client.sendall(f"GET {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
         answer = b""
         while piece := client.recv(65536):

@@ -78,7 +78,7 @@ def test_it_serves_in_a_thread_and_leaves_nothing() -> None:
         port = int(server.url.rpartition(":")[2])
     assert threading.active_count() == threads
     with pytest.raises(OSError, match=r".+"):
-        socket.create_connection(("127.0.0.1", port), timeout=30)
+        socket.create_connection(("127.0.0.1", port), timeout=200)
 
 
 def test_it_can_serve_again_and_remembers() -> None:
@@ -264,12 +264,12 @@ def test_the_command_line_serves_until_it_is_interrupted(process: subprocess.Pop
     assert process.stdout is not None
     url = process.stdout.readline().strip()
     address = url.removeprefix("http://")
-    connection = http.client.HTTPConnection(address, timeout=30)
+    connection = http.client.HTTPConnection(address, timeout=200)
     connection.request("GET", "/file.txt")
     assert connection.getresponse().read() == b"from disk"
     connection.close()
     process.send_signal(signal.SIGINT)
-    assert process.wait(30) == 0
+    assert process.wait(200) == 0
     assert process.stdout.read() == ""
 
 

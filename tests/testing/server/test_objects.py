@@ -41,7 +41,7 @@ def fetch(
     key, mark, query = path.partition("?")
     target = quote(key) + mark + query
     address = urlsplit(server.url)
-    connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=30)
+    connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=200)
     try:
         connection.request(method, f"/{target}", headers=dict(headers or {}))
         response = connection.getresponse()

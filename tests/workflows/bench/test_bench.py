@@ -296,8 +296,7 @@ def test_what_cannot_be_fetched_is_left_out() -> None:
     assert planned_keys(iter([late, absent, planned("C", 1)])) == [KEYS[0].replace("BTCUSDT", "C")]
 
 
-def test_of_a_large_plan_only_a_part_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bench, "MOST_KEYS", 5)
-    monkeypatch.setattr(bench, "MOST_SERIES", 2)
-    keys = planned_keys(iter([planned("A", 1, 2, 3), planned("B", 1, 2, 3), planned("C", 1)]))
+def test_of_a_large_plan_only_a_part_is_taken() -> None:
+    series = iter([planned("A", 1, 2, 3), planned("B", 1, 2, 3), planned("C", 1)])
+    keys = planned_keys(series, most_keys=5, most_series=2)
     assert [Archive.parse(key).symbol for key in keys] == ["A", "B", "A", "B", "A"]

@@ -1,12 +1,14 @@
 """Names of pyiceberg that its documentation does not promise, all in this one file.
 
 A new version of pyiceberg may change them. Then this file is the one to look at: no other module
-imports from `pyiceberg.io.pyarrow`, `pyiceberg.conversions` or `pyiceberg.typedef`.
+imports from `pyiceberg.io.pyarrow`, `pyiceberg.conversions`, `pyiceberg.typedef` or
+`pyiceberg.table.update`.
 """
 
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -21,8 +23,10 @@ from pyiceberg.io.pyarrow import (
     data_file_statistics_from_parquet_metadata,
     parquet_path_to_id_mapping,
 )
-from pyiceberg.manifest import DataFile, DataFileContent, FileFormat
-from pyiceberg.table import Table
+from pyiceberg.manifest import DataFile, DataFileContent, FileFormat, ManifestFile
+from pyiceberg.table import Table, Transaction
+from pyiceberg.table.snapshots import Operation
+from pyiceberg.table.update.snapshot import _OverwriteFiles
 from pyiceberg.typedef import Record
 from pyiceberg.types import TimestamptzType
 
@@ -34,6 +38,7 @@ __all__ = [
     "described_file",
     "file_system_of",
     "microseconds_of",
+    "overwrite",
     "path_of",
 ]
 
@@ -80,6 +85,37 @@ def described_file(
         key_metadata=None,
         **statistics.to_serialized_dict(),
     )
+
+
+def overwrite(transaction: Transaction, io: FileIO, properties: Mapping[str, str]) -> Overwrite:
+    """Begin a snapshot in which data files come and others go.
+
+    The same as `transaction.update_snapshot(properties).overwrite()`, which now and then refuses
+    to remove a file that the table has.
+    """
+    return Overwrite(
+        operation=Operation.OVERWRITE,
+        transaction=transaction,
+        io=io,
+        snapshot_properties=dict(properties),
+    )
+
+
+class Overwrite(_OverwriteFiles):
+    """An overwrite whose threads do not share the evaluator of manifests.
+
+    pyiceberg 0.12 looks for the files that go in several threads, with one evaluator that keeps
+    the manifest under evaluation as its own state. A thread may then judge its manifest by
+    another one's partitions, miss a file in it and report "Missing required files to delete".
+    """
+
+    def _build_manifest_evaluator(self, spec_id: int) -> Callable[[ManifestFile], bool]:
+        build = super()._build_manifest_evaluator
+
+        def evaluate(manifest: ManifestFile) -> bool:
+            return build(spec_id)(manifest)
+
+        return evaluate
 
 
 @frozen

@@ -15,6 +15,7 @@ from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.errors import LakeError, OvertakenError
 from crypto_lakehouse.tables.files.partition_writer import WriterFactory
 from crypto_lakehouse.tables.iceberg.data_files import partition_of, rows_without
+from crypto_lakehouse.tables.iceberg.inner_names import overwrite
 from crypto_lakehouse.tables.iceberg.live_files import files_holding
 
 __all__ = ["COMMIT", "TableChange", "commit_change", "has_commit", "plan_removal"]
@@ -93,8 +94,10 @@ def commit_change(
     with _commit_errors(table), _Watched.of(table, look).transaction() as transaction:
         properties = {COMMIT: commit, _TOOL: tool_version}
         update = transaction.update_snapshot(snapshot_properties=properties)
-        producer = update.overwrite() if change.removed else update.merge_append()
-        with producer:
+        removes = bool(change.removed)
+        with (
+            overwrite(transaction, table.io, properties) if removes else update.merge_append()
+        ) as producer:
             for file in change.added:
                 producer.append_data_file(file)
             for file in change.removed:

@@ -113,15 +113,17 @@ async def open_transport(config: WorkflowConfig, connections: int) -> AsyncItera
         yield make_transport(config, client)
 
 
-def planned_keys(series: Iterator[PlannedSeries]) -> list[str]:
+def planned_keys(
+    series: Iterator[PlannedSeries], *, most_keys: int = MOST_KEYS, most_series: int = MOST_SERIES
+) -> list[str]:
     """Take keys that can be fetched, one of each series in turn, so that any part is a mixture.
 
     Returns:
-        At most 10 000 keys, of the first 1 000 series.
+        At most `most_keys` keys, of the first `most_series` series.
     """
-    turns = deque(_due_keys(planned) for planned in islice(series, MOST_SERIES))
+    turns = deque(_due_keys(planned) for planned in islice(series, most_series))
     keys: list[str] = []
-    while turns and len(keys) < MOST_KEYS:
+    while turns and len(keys) < most_keys:
         turn = turns.popleft()
         if (key := next(turn, None)) is not None:
             keys.append(key)
