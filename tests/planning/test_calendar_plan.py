@@ -203,7 +203,7 @@ def test_globs_without_a_list_are_refused(plan: Any) -> None:
 def test_a_symbol_that_fits_nowhere_is_refused(plan: Any) -> None:
     with pytest.raises(ConfigurationError) as error:
         plan(symbols=["BTCUSD_PERP", "BTCUSDT"], markets=["spot"])
-    assert "`BTCUSD_PERP` is no symbol of spot" in problems(error)
+    assert "`BTCUSD_PERP` is not a symbol of spot" in problems(error)
     assert "`BTCUSDT`" not in problems(error)
 
 

@@ -70,7 +70,7 @@ def months_of(coverage: SeriesCoverage) -> Iterator[MonthCoverage]:
 def _by_month(coverage: SeriesCoverage) -> dict[date, Counter[HoleCause]]:
     causes: dict[date, Counter[HoleCause]] = {}
     for hole in coverage.holes:
-        # As numbers, as there is no day behind the calendar's last one.
+        # As numbers, because `date.max` has no next day.
         day, end = hole.first_day.toordinal(), hole.last_day.toordinal()
         while day <= end:
             month = Period.month(date.fromordinal(day))

@@ -95,7 +95,7 @@ class _Corrector:
     mentioned: set[str] = field(init=False, factory=set)
     corrections: Corrections = field(init=False, factory=Corrections)
 
-    def _tell(self, kind: Correction, fact: MatrixRow, detail: str = "") -> None:
+    def _note(self, kind: Correction, fact: MatrixRow, detail: str = "") -> None:
         self.corrections.tell(kind, fact.market, fact.data_type, detail)
 
     def take(self, row: OlderRow) -> None:
@@ -109,10 +109,10 @@ class _Corrector:
             self.corrections.tell(Correction.NEVER, row.market, row.data_type)
             return
         if row.is_renamed:
-            self._tell(Correction.RENAMED, fact)
+            self._note(Correction.RENAMED, fact)
         wanted = self._wanted_intervals(row, fact)
         if fact.data_type.has_interval and not wanted:
-            self._tell(Correction.EMPTY, fact, " ".join(row.named_intervals))
+            self._note(Correction.EMPTY, fact, " ".join(row.named_intervals))
             return
         partitions = self._partitions(row, fact)
         if fact.data_type.has_interval:
@@ -126,21 +126,21 @@ class _Corrector:
         named, offered = row.named_intervals, fact.intervals()
         if named and not fact.data_type.has_interval:
             words = " ".join(item for item in row.intervals if item is not None)
-            self._tell(Correction.FOLDER, fact, shown(words))
+            self._note(Correction.FOLDER, fact, shown(words))
             return ()
         if row.is_respelled:
-            self._tell(Correction.RESPELLED, fact)
+            self._note(Correction.RESPELLED, fact)
         absent = [item for item in named if item not in offered]
         wanted = tuple(item for item in offered if item in named or not named)
         if absent and wanted:
-            self._tell(Correction.INTERVAL, fact, " ".join(absent))
+            self._note(Correction.INTERVAL, fact, " ".join(absent))
         return wanted
 
     def _partitions(self, row: OlderRow, fact: MatrixRow) -> _Partitions:
         """The row's partitions, those that are published; all where none of them is."""
         for partition in row.partitions:
             if partition not in fact.partitions:
-                self._tell(Correction.PARTITION, fact, partition)
+                self._note(Correction.PARTITION, fact, partition)
         chosen = {
             partition: facts
             for partition, facts in fact.partitions.items()
@@ -150,7 +150,7 @@ class _Corrector:
         is_known_error = fact.data_type is DataType.BOOK_TICKER and not row.is_first_format
         if is_known_error and Partition.MONTHLY not in chosen:
             chosen[Partition.MONTHLY] = fact.partitions[Partition.MONTHLY]
-            self._tell(Correction.MONTHS_ADDED, fact)
+            self._note(Correction.MONTHS_ADDED, fact)
         return chosen
 
     def _with_intervals(
@@ -161,9 +161,9 @@ class _Corrector:
         | long intervals (3d 1w 1mo)     | partitions    | result                           |
         |--------------------------------|---------------|----------------------------------|
         | not wanted                     | any           | as wanted                        |
-        | not wanted, row else complete  | with monthly  | spot, first format: added, told  |
-        | wanted                         | with daily    | monthly alone has them, told     |
-        | wanted                         | daily only    | monthly added for them, told     |
+        | not wanted, row else complete  | with monthly  | spot, first format: added, noted |
+        | wanted                         | with daily    | monthly alone has them, noted    |
+        | wanted                         | daily only    | monthly added for them, noted    |
         """
         monthly = fact.partitions[Partition.MONTHLY]
         short = fact.partitions[Partition.DAILY].intervals
@@ -171,11 +171,11 @@ class _Corrector:
         moved = tuple(item for item in wanted if item in long and item in row.named_intervals)
         chosen = dict(chosen)
         if moved and Partition.DAILY in row.partitions:
-            self._tell(Correction.MONTHLY_ONLY, fact)
+            self._note(Correction.MONTHLY_ONLY, fact)
             chosen.setdefault(Partition.MONTHLY, evolve(monthly, intervals=moved))
         is_spot = row.is_first_format and fact.market is Market.SPOT
         if is_spot and Partition.MONTHLY in chosen and wanted == short:
-            self._tell(Correction.LONG_ADDED, fact)
+            self._note(Correction.LONG_ADDED, fact)
             wanted += long
         result = {
             partition: evolve(facts, intervals=tuple(i for i in facts.intervals if i in wanted))
@@ -184,23 +184,23 @@ class _Corrector:
         return {partition: facts for partition, facts in result.items() if facts.intervals}
 
     def _compare_pattern(self, row: OlderRow, fact: MatrixRow) -> None:
-        """Tell of a wrong layout, unless a wrong name explains it, which is told already."""
+        """Note a wrong layout, unless it follows from a wrong name, which is noted already."""
         folder, _, name = fact.key_pattern.rpartition("/")
         is_layout = row.folder() in (None, folder) and row.file_name() in (None, name)
         if not is_layout and not row.is_renamed:
-            self._tell(Correction.PATTERN, fact)
+            self._note(Correction.PATTERN, fact)
 
     def _compare_life(self, row: OlderRow, fact: MatrixRow) -> None:
         first = min(facts.available_from for facts in fact.partitions.values())
         daily = fact.partitions.get(Partition.DAILY)
         first_daily = daily.available_from if daily else first
         if row.available_from not in (None, first, first_daily):
-            self._tell(Correction.FIRST_DAY, fact, f"{first_daily}, not {row.available_from}")
+            self._note(Correction.FIRST_DAY, fact, f"{first_daily}, not {row.available_from}")
         ends = [facts.available_to for facts in fact.partitions.values() if facts.available_to]
         if fact.state == "removed":
-            self._tell(Correction.REMOVED, fact)
+            self._note(Correction.REMOVED, fact)
         elif ends:
-            self._tell(Correction.ENDED, fact, str(min(ends)))
+            self._note(Correction.ENDED, fact, str(min(ends)))
 
     def add_omitted(self, tree: object) -> None:
         """Add what the first format's tree of markets has and its rows leave out.
@@ -214,7 +214,7 @@ class _Corrector:
             if is_omitted and is_new and _tree_has(tree, fact.market, fact.data_type):
                 self.mentioned.add(fact.name)
                 self.rows[fact.name] = fact
-                self._tell(Correction.ADDED, fact)
+                self._note(Correction.ADDED, fact)
 
     def tell_lacking(self) -> None:
         """Report the published rows that the file lacks; a market without rows is one entry."""
@@ -225,7 +225,7 @@ class _Corrector:
                 continue
             for fact in facts:
                 if fact.name not in self.mentioned and fact.state != "removed":
-                    self._tell(Correction.LACKING, fact)
+                    self._note(Correction.LACKING, fact)
 
     def tell_symbols(self, symbols: object) -> None:
         """Report option symbols that are not folders; no other list of symbols is used."""

@@ -70,7 +70,7 @@ class Window:
 
     def months(self) -> Iterator[Period]:
         """Every month that shares a day with the window."""
-        # As numbers, as there is no day behind the calendar's last one.
+        # As numbers, because `date.max` has no next day.
         day, end = self.start.toordinal(), self.end.toordinal()
         while day <= end:
             month = Period.month(date.fromordinal(day))

@@ -218,7 +218,7 @@ def _refusal(symbol: str, rows: list[MatrixRow]) -> str:
     markets = " or ".join(dict.fromkeys(row.market for row in rows))
     rules = " or ".join(dict.fromkeys(row.symbol_pattern for row in rows))
     hint = allowed_values(symbol, listed) if listed else f"its symbols match {rules}"
-    return f"`{symbol}` is no symbol of {markets}; {hint}"
+    return f"`{symbol}` is not a symbol of {markets}; {hint}"
 
 
 def _resolve(row: MatrixRow, symbol: str) -> tuple[str, ...]:

@@ -34,7 +34,7 @@ def index_bar_checks() -> tuple[RowCheck, ...]:
         name="fillers",
         severity=Severity.WARNING,
         bad=pl.any_horizontal(fillers != 0),
-        sentence="{rows} bars of an index have a volume, as {example}",
+        sentence="{rows} bars of an index have a volume, for example {example}",
     )
     return (*_time_checks(), _price_bounds(), period_check("open_time"), filler)
 
@@ -54,14 +54,16 @@ def _time_checks() -> tuple[RowCheck, ...]:
             name="alignment",
             severity=Severity.WARNING,
             bad=(opened - pl.col("_origin")) % step != 0,
-            sentence="{rows} bars do not begin at a multiple of their interval, as {example}",
+            sentence="{rows} bars do not begin at a multiple of their interval, "
+            "for example {example}",
             source="binance-public-data#14, #77",
         ),
         RowCheck(
             name="close_time",
             severity=Severity.WARNING,
             bad=microseconds("close_time") != opened + step - pl.col("_tick"),
-            sentence="{rows} bars do not close just before the next one opens, as {example}",
+            sentence="{rows} bars do not close just before the next one opens, "
+            "for example {example}",
             source="binance-public-data#14, #77",
         ),
     )
@@ -74,7 +76,8 @@ def _price_bounds() -> RowCheck:
         severity=Severity.ERROR,
         bad=(low > pl.min_horizontal("open", "close", "high"))
         | (high < pl.max_horizontal("open", "close")),
-        sentence="{rows} bars have a low above, or a high below, their other prices, as {example}",
+        sentence="{rows} bars have a low above, or a high below, their other prices, "
+        "for example {example}",
     )
 
 
@@ -89,13 +92,13 @@ def _volume_checks(quote: str) -> tuple[RowCheck, ...]:
             | (pl.col(taker_quote) < 0)
             | (pl.col(taker_quote) > pl.col(quote)),
             sentence="{rows} bars say that takers bought less than nothing or more than all, "
-            "as {example}",
+            "for example {example}",
         ),
         RowCheck(
             name="empty_bars",
             severity=Severity.WARNING,
             bad=(pl.col("count") == 0) != (pl.col("volume") == 0),
             sentence="{rows} bars have trades without volume, or volume without trades, "
-            "as {example}",
+            "for example {example}",
         ),
     )

@@ -44,7 +44,7 @@ def _trades(*, worth: bool) -> tuple[RowCheck, ...]:
             # Eight digits behind the point are published; a millionth is above any rounding.
             bad=(product - stated).abs() > 1e-6 * stated.abs() + 1e-6,
             sentence="{rows} trades are worth something else than price times quantity, "
-            "as {example}",
+            "for example {example}",
         ),
     )
 
@@ -57,7 +57,8 @@ def _agg_trades() -> tuple[RowCheck, ...]:
             name="trade_id_continuity",
             severity=Severity.WARNING,
             bad=~pl.col("_first") & (first != last.shift(1) + 1),
-            sentence="{rows} aggregates do not begin where the one before ended, as {example}",
+            sentence="{rows} aggregates do not begin where the one before ended, "
+            "for example {example}",
             is_hole=True,
             source="binance-public-data#190, #378",
         ),
@@ -65,7 +66,7 @@ def _agg_trades() -> tuple[RowCheck, ...]:
             name="trade_id_order",
             severity=Severity.ERROR,
             bad=first > last,
-            sentence="{rows} aggregates end before they begin, as {example}",
+            sentence="{rows} aggregates end before they begin, for example {example}",
         ),
         time_order_check("transact_time"),
         period_check("transact_time"),
@@ -82,21 +83,22 @@ def _funding() -> tuple[RowCheck, ...]:
             name="interval",
             severity=Severity.WARNING,
             bad=~hours.is_in([1, 2, 4, 8]),
-            sentence="{rows} settlements have an unusual interval, as {example}",
+            sentence="{rows} settlements have an unusual interval, for example {example}",
         ),
         RowCheck(
             name="continuity",
             severity=Severity.WARNING,
             bad=(passed != hours * 60) & (passed != hours.shift(1) * 60),
             sentence="{rows} settlements do not follow the one before by their interval, "
-            "as {example}",
+            "for example {example}",
             is_hole=True,
         ),
         RowCheck(
             name="lateness",
             severity=Severity.INFO,
             bad=microseconds("calc_time") % _HOUR > 1_000_000,
-            sentence="{rows} settlements are more than a second from the full hour, as {example}",
+            sentence="{rows} settlements are more than a second from the full hour, "
+            "for example {example}",
         ),
         period_check("calc_time"),
     )
@@ -125,19 +127,19 @@ def _metrics() -> tuple[RowCheck, ...]:
             name="alignment",
             severity=Severity.WARNING,
             bad=microseconds("create_time") % five != 0,
-            sentence="{rows} rows are not at a multiple of five minutes, as {example}",
+            sentence="{rows} rows are not at a multiple of five minutes, for example {example}",
         ),
         RowCheck(
             name="blanks",
             severity=Severity.INFO,
             bad=pl.any_horizontal(values.is_null()),
-            sentence="{rows} rows have a blank, which is NULL in the table, as {example}",
+            sentence="{rows} rows have a blank, which is NULL in the table, for example {example}",
         ),
         RowCheck(
             name="positive",
             severity=Severity.ERROR,
             bad=pl.any_horizontal(values < 0),
-            sentence="{rows} rows have a negative open interest or ratio, as {example}",
+            sentence="{rows} rows have a negative open interest or ratio, for example {example}",
         ),
         period_check("create_time", end_included=True),
     )
@@ -153,13 +155,14 @@ def _depth() -> tuple[RowCheck, ...]:
             name="cumulative",
             severity=Severity.WARNING,
             bad=bids | asks,
-            sentence="{rows} bands hold less than the narrower band inside them, as {example}",
+            sentence="{rows} bands hold less than the narrower band inside them, "
+            "for example {example}",
         ),
         RowCheck(
             name="positive",
             severity=Severity.ERROR,
             bad=(amount < 0) | (pl.col("notional") < 0),
-            sentence="{rows} bands hold less than nothing, as {example}",
+            sentence="{rows} bands hold less than nothing, for example {example}",
         ),
         period_check("timestamp"),
     )
@@ -171,7 +174,7 @@ def _ticker() -> tuple[RowCheck, ...]:
             name="spread",
             severity=Severity.WARNING,
             bad=pl.col("best_bid_price") >= pl.col("best_ask_price"),
-            sentence="{rows} quotes bid as much as they ask, or more, as {example}",
+            sentence="{rows} quotes bid as much as they ask, or more, for example {example}",
         ),
         period_check("transaction_time"),
     )
@@ -192,7 +195,7 @@ def _volatility() -> tuple[RowCheck, ...]:
             name="positive",
             severity=Severity.ERROR,
             bad=pl.col("index_value") <= 0,
-            sentence="{rows} values are not above zero, as {example}",
+            sentence="{rows} values are not above zero, for example {example}",
         ),
         period_check("calc_time"),
     )
@@ -204,13 +207,13 @@ def _options() -> tuple[RowCheck, ...]:
             name="hour",
             severity=Severity.ERROR,
             bad=~pl.col("hour").is_between(0, 23),
-            sentence="{rows} rows are of no hour of the day, as {example}",
+            sentence="{rows} rows are of no hour of the day, for example {example}",
         ),
         RowCheck(
             name="price_bounds",
             severity=Severity.ERROR,
             bad=pl.col("low") > pl.col("high"),
-            sentence="{rows} rows have a low above their high, as {example}",
+            sentence="{rows} rows have a low above their high, for example {example}",
         ),
         RowCheck(
             name="period",

@@ -159,7 +159,8 @@ class Inspector:
             # No order is documented for rows of options.
             severity=Severity.INFO if self.schema.derives_time else Severity.WARNING,
             bad=bad,
-            sentence="{rows} rows are out of order, as {example}; they are sorted in the table",
+            sentence="{rows} rows are out of order, "
+            "for example {example}; they are sorted in the table",
             source="binance-public-data#12, #288, #293",
         )
         self._look_closer(batch, frame, check)
@@ -243,7 +244,7 @@ class Inspector:
             name="duplicates",
             severity=Severity.WARNING,
             bad=same,
-            sentence="{rows} rows have the key of the row before them, as {example}",
+            sentence="{rows} rows have the key of the row before them, for example {example}",
             source="binance-public-data#353",
         )
         self._look_closer(batch, seen, check)

@@ -83,7 +83,7 @@ def time_order_check(time: str) -> RowCheck:
         severity=Severity.WARNING,
         bad=step_of_column(time) < 0,
         sentence="{rows} rows are earlier than the row before them, in the order of ids, "
-        "as {example}",
+        "for example {example}",
     )
 
 
