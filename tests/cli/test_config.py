@@ -12,12 +12,35 @@ from tests.cli.conftest import Shell, collect
 from crypto_lakehouse.core.config.schema import config_schema
 from crypto_lakehouse.core.config.workflow_config import config_keys
 from crypto_lakehouse.testing import ArchiveServer
+from crypto_lakehouse.workflows.lake_config import lake_keys
 
 
 def test_the_schema_is_printed(shell: Shell) -> None:
     code, out, err = shell("config", "schema")
     assert (code, err) == (0, "")
     assert json.loads(out) == config_schema()
+
+
+def test_the_configuration_of_a_lake_is_shown_likewise(
+    shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "lake.toml").write_text(
+        'output_directory = "out"\n[environments.production]\nworkers = 2\n'
+    )
+    monkeypatch.setenv("CRYPTO_LAKEHOUSE_LAKE_EXACT", "true")
+    given = ("config", "show", "--lake", "--config", "lake.toml", "--environment", "production")
+    code, out, err = shell(*given, "--json")
+    assert (code, err) == (0, "")
+    shown = json.loads(out)
+    assert list(shown) == list(lake_keys())
+    assert shown["workers"] == {"value": 2, "from": "profile `production`"}
+    assert shown["exact"] == {"value": True, "from": "variable CRYPTO_LAKEHOUSE_LAKE_EXACT"}
+    code, out, err = shell(*given, "--max-retries", "3")
+    assert code == 2
+    assert "remove --max-retries" in err
+    code, out, err = shell("config", "schema", "--lake")
+    assert (code, err) == (0, "")
+    assert json.loads(out) == config_schema(lake_keys())
 
 
 FILE = """

@@ -6,10 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.core.config.schema_check import is_valid
 
+from crypto_lakehouse.core.config.schema import config_schema
 from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
 from crypto_lakehouse.core.errors import ConfigurationError
+from crypto_lakehouse.workflows import IngestWorkflow, ValidationWorkflow
 from crypto_lakehouse.workflows.lake_config import LakeConfig, LakeKeywords, lake_keys
+from crypto_lakehouse.workflows.lake_docs import with_lake_table
 from crypto_lakehouse.workflows.wiring.load_config import load_lake_config
 
 PREFIX = "CRYPTO_LAKEHOUSE_LAKE_"
@@ -66,6 +70,63 @@ def test_every_fault_is_named_at_once() -> None:
 def test_a_collection_leaves_a_lakes_variables_alone() -> None:
     values = {"output_directory": "o", "symbols": ["BTCUSDT"], "default_date": "2025-07-15"}
     assert WorkflowConfig(values, environ={f"{PREFIX}WORKERS": "3"}).processes == 1
+
+
+FILE = {
+    "output_directory": "out",
+    "workers": 1,
+    "environments": {"production": {"workers": 4, "exact": True}},
+}
+
+
+def test_a_profile_overrides_the_keys_of_its_file() -> None:
+    variables = {f"{PREFIX}EXACT": "no"}
+    config = LakeConfig(FILE, environ=variables, environment="production")
+    assert (config.workers, config.exact) == (4, False)
+    assert LakeConfig(FILE, environ={}).workers == 1
+    assert {key: origin for key, origin in config.origins.items() if origin != "default"} == {
+        "output_directory": "mapping",
+        "workers": "profile `production`",
+        "exact": f"variable {PREFIX}EXACT",
+        "environment": "keyword",
+    }
+    assert list(config.origins) == list(lake_keys())
+    assert LakeConfig(config.to_mapping(), environ={}) == config
+
+
+def test_every_profile_is_checked() -> None:
+    values = {"output_directory": "o", "environments": {"x": {"wokers": 1}}, "environment": "y"}
+    with pytest.raises(ConfigurationError) as refused:
+        LakeConfig(values, environ={})
+    assert {problem.path for problem in refused.value.problems} == {
+        "$.environments.x.wokers", "$.environment",
+    }  # fmt: skip
+
+
+async def test_a_faulty_one_can_be_shown_and_not_run(tmp_path: Path) -> None:
+    config = LakeConfig({"workers": 0}, environ={}, validate=False)
+    assert config.workers is None
+    assert "output_directory" not in config.to_mapping()
+    assert {problem.path for problem in config.problems} == {"$.workers", "$.output_directory"}
+    with pytest.raises(ConfigurationError, match="workers"):
+        await load_lake_config(config)
+    with pytest.raises(ConfigurationError, match="workers"):
+        IngestWorkflow(config)
+    with pytest.raises(ConfigurationError, match="workers"):
+        ValidationWorkflow(config)
+
+
+def test_the_page_has_the_table_of_the_keys() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text(encoding="utf-8")
+    assert with_lake_table(page) == page, "run `python -m crypto_lakehouse.workflows.lake_docs`"
+
+
+def test_the_schema_has_the_keys() -> None:
+    schema = config_schema(lake_keys())
+    assert list(schema["properties"]) == [*lake_keys(), "environments"]
+    assert is_valid({**VALUES, **FILE, "symbols": ["BTC*"]}, schema)
+    for wrong in ({"workers": 65}, {"intervals": ["1x"]}, {"format": "csv"}, {"batch_size": 1}):
+        assert not is_valid(wrong, schema)
 
 
 async def test_it_is_read_from_a_file(tmp_path: Path) -> None:

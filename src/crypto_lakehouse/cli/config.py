@@ -14,6 +14,7 @@ from crypto_lakehouse.core.config.layers import MAPPING, OVERRIDE
 
 if TYPE_CHECKING:
     from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
+    from crypto_lakehouse.workflows.lake_config import LakeConfig
 
 __all__ = ["command"]
 
@@ -29,16 +30,24 @@ def command() -> None:
     """  # noqa: D301 - click reads \b
 
 
+_LAKE = click.option(
+    "--lake", "of_lake", is_flag=True, help="The file of `ingest` and `validate` instead."
+)
+
+
 @command.command("schema")
-def schema() -> None:
+@_LAKE
+def schema(*, of_lake: bool) -> None:
     """Print the JSON schema of files, for editors."""
     from crypto_lakehouse.core.config.schema import config_schema
+    from crypto_lakehouse.workflows.lake_config import lake_keys
 
-    click.echo(json.dumps(config_schema(), indent=2))
+    click.echo(json.dumps(config_schema(lake_keys() if of_lake else None), indent=2))
 
 
 @command.command("show")
 @config_options
+@_LAKE
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def show(**given: Any) -> int:
     """Print every value and where it is from; secrets are masked.
@@ -50,10 +59,9 @@ def show(**given: Any) -> int:
 
 async def _show(given: dict[str, Any]) -> int:
     from crypto_lakehouse.cli.render import print_table
-    from crypto_lakehouse.workflows.wiring.load_config import load_config
 
-    config = await load_config(given["config_file"], option_overrides(given), validate=False)
-    for note in config.warnings:
+    config = await _config(given)
+    for note in getattr(config, "warnings", ()):
         click.echo(f"warning: {note}", err=True)
     rows = _rows(config, given)
     if given["as_json"]:
@@ -67,7 +75,26 @@ async def _show(given: dict[str, Any]) -> int:
     return 2 if config.problems else 0
 
 
-def _rows(config: WorkflowConfig, given: dict[str, Any]) -> list[tuple[str, Any, str]]:
+async def _config(given: dict[str, Any]) -> WorkflowConfig | LakeConfig:
+    """Read the configuration of a collection or of a lake.
+
+    Raises:
+        ConfigurationError: The file cannot be read.
+        UsageError: An option was given that a lake's configuration does not have.
+    """
+    from crypto_lakehouse.workflows.wiring.load_config import load_config, load_lake_config
+
+    overrides = option_overrides(given)
+    if not given["of_lake"]:
+        return await load_config(given["config_file"], overrides, validate=False)
+    others = [f"--{key.replace('_', '-')}" for key in overrides if key != "environment"]
+    if others:
+        text = f"with --lake only --config and --environment are read; remove {', '.join(others)}"
+        raise click.UsageError(text)
+    return await load_lake_config(given["config_file"], overrides, validate=False)
+
+
+def _rows(config: WorkflowConfig | LakeConfig, given: dict[str, Any]) -> list[tuple[str, Any, str]]:
     values = config.to_mapping()
     return [
         (key, values.get(key), "; ".join(_origin(each, key, given) for each in origin.split("; ")))

@@ -31,6 +31,9 @@ _CONFIG = click.option(
     metavar="FILE",
     help="JSON, TOML or YAML with the options as keys; options win over it.",
 )
+_ENVIRONMENT = click.option(
+    "--environment", metavar="NAME", help="The profile of the file to use. [default: development]"
+)
 _OUTPUT = click.option(
     "--output",
     "-o",
@@ -63,8 +66,8 @@ _READING = (
 
 
 def config_option(command: _Command) -> _Command:
-    """Add a configuration file."""
-    return _add(command, (_CONFIG,))
+    """Add a configuration file, and which of its profiles to use."""
+    return _add(command, (_CONFIG, _ENVIRONMENT))
 
 
 def place_options(command: _Command) -> _Command:
@@ -111,7 +114,7 @@ async def lake_config(given: Mapping[str, Any]) -> LakeConfig:
         for name in ("markets", "symbols", "data_types", "intervals")
         if given.get(name)
     }
-    same = ("lake", "catalog", "workers", "format", "compression")
+    same = ("lake", "catalog", "workers", "format", "compression", "environment")
     values |= {name: given[name] for name in same if given.get(name) is not None}
     values |= {name: True for name in ("exact", "again") if given.get(name)}
     values |= {"policies": policies} if policies else {}

@@ -10,15 +10,20 @@ from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
 import attrs
-from attrs import frozen
+from attrs import field, frozen
 
 from crypto_lakehouse.core.archive import Archive, DataType, Market, Series
 from crypto_lakehouse.core.config.keys import About, key
-from crypto_lakehouse.core.config.layers import mapping_of, structured_values
-from crypto_lakehouse.core.config.sources import LAKE_PREFIX, environment_values
-from crypto_lakehouse.core.config.values import Choice, Interval, Policies
+from crypto_lakehouse.core.config.layers import (
+    DEFAULT,
+    lay_sources,
+    structured_values,
+    unread_values,
+)
+from crypto_lakehouse.core.config.sources import LAKE_PREFIX
+from crypto_lakehouse.core.config.values import Choice, Interval, Policies, Profile
+from crypto_lakehouse.core.config.workflow_config import plain_value
 from crypto_lakehouse.core.errors import ConfigurationError, Problem
-from crypto_lakehouse.core.messages import allowed_values, shown
 
 __all__ = ["LakeConfig", "LakeKeywords", "lake_keys"]
 
@@ -39,6 +44,7 @@ class LakeKeywords(TypedDict, total=False):
     workers: int | None
     compression: str
     again: bool
+    environment: str
 
 
 @frozen(init=False, kw_only=True)
@@ -48,13 +54,19 @@ class LakeConfig:
     Args:
         values: A mapping of keys, as a dict or a parsed file.
         environ: Environment variables `CRYPTO_LAKEHOUSE_LAKE_<KEY>`; the process's own by default.
-        overrides: Values that win over all others.
-        keywords: Keys by their names; they win over the mapping and the variables.
+        overrides: Values that take precedence over all others.
+        validate: Whether errors are raised. If False, `problems` holds them, invalid keys get their
+            defaults (None if they have none), and every workflow refuses the configuration.
+        keywords: Keys by name; they take precedence over the mapping and the variables.
 
-    Every attribute is a key, described beside it.
+    Attributes:
+        problems: All errors, if `validate` is False.
+        origins: The origin of each value, by key, as in `WorkflowConfig`.
+
+    Every other attribute is a key, described beside it.
 
     Raises:
-        ConfigurationError: With every fault found.
+        ConfigurationError: The configuration is invalid; all errors are listed.
 
     Example:
         >>> LakeConfig({"output_directory": "data"}, exact=True, environ={}).exact
@@ -88,6 +100,11 @@ class LakeConfig:
         Choice("lz4", "zstd", "snappy", "none"), "lz4", about=About("Of data files.")
     )
     again: bool = key(bool, False, about=About("Read archives once more that are in the tables."))
+    environment: str = key(
+        Profile, "development", about=About("The profile of the file to use.", since="0.2.0")
+    )
+    problems: tuple[Problem, ...] = ()
+    origins: Mapping[str, str] = field(factory=dict, eq=False, repr=False)
 
     def __init__(
         self,
@@ -96,24 +113,28 @@ class LakeConfig:
         *,
         environ: Mapping[str, str] | None = None,
         overrides: Mapping[str, Any] | None = None,
+        validate: bool = True,
         **keywords: Unpack[LakeKeywords],
     ) -> None:
-        variables, problems = environment_values(
-            os.environ if environ is None else environ,
-            {name: item.metadata["kind"] for name, item in lake_keys().items()},
-            LAKE_PREFIX,
-        )
-        given = {**mapping_of(values), **variables, **keywords, **(overrides or {})}
-        problems += _unknown(given)
-        fields, invalid = structured_values(
-            {name: value for name, value in given.items() if value not in ((), [])}, lake_keys()
-        )
-        problems += invalid
+        layers = lay_sources(
+            values, os.environ if environ is None else environ, overrides, keywords,
+            keys=lake_keys(), prefix=LAKE_PREFIX, older={},
+        )  # fmt: skip
+        chosen = {name: value for name, value in layers.values.items() if value not in ((), [])}
+        fields, invalid = structured_values(chosen, lake_keys())
+        problems = [*layers.problems, *invalid]
         if fields.get("format") == "parquet" and fields.get("catalog") is not None:
             problems.append(Problem("$.catalog", "plain Parquet files have no catalog"))
-        if problems:
+        if problems and validate:
             raise ConfigurationError(problems)
-        self.__attrs_init__(**fields)
+        origins = {name: layers.origins.get(name, DEFAULT) for name in lake_keys()}
+        fields = {**unread_values(lake_keys()), **fields}
+        self.__attrs_init__(**fields, problems=tuple(problems), origins=origins)
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Return all keys and values in plain JSON types, with secrets masked."""
+        plain = {name: plain_value(getattr(self, name)) for name in lake_keys()}
+        return {name: value for name, value in plain.items() if value is not None}
 
     @property
     def lake_folder(self) -> Path:
@@ -143,12 +164,4 @@ class LakeConfig:
 
 def lake_keys() -> dict[str, attrs.Attribute[Any]]:
     """Every key of a lake's configuration with its attrs field."""
-    return {item.name: item for item in attrs.fields(LakeConfig)}
-
-
-def _unknown(given: Mapping[str, Any]) -> list[Problem]:
-    return [
-        Problem(f"$.{shown(name)}", f"unknown key; {allowed_values(name, lake_keys())}")
-        for name in given
-        if name not in lake_keys()
-    ]
+    return {item.name: item for item in attrs.fields(LakeConfig) if "about" in item.metadata}

@@ -56,7 +56,7 @@ def test_a_page_without_markers_is_refused(page: str) -> None:
 
 
 def test_the_table_has_one_line_of_five_cells_for_each_key() -> None:
-    lines = docs.keys_table().splitlines()[2:]
+    lines = docs.keys_table(config_keys()).splitlines()[2:]
     assert [line.split("`")[1] for line in lines] == list(config_keys())
     assert {line.count("|") for line in lines} == {6}
 

@@ -16,9 +16,11 @@ from crypto_lakehouse.core.config.values import (
     MOST,
     Choice,
     DateRange,
+    Interval,
     Intervals,
     Parallelism,
     Partitions,
+    Policies,
     Processes,
     Profile,
     ProxySetting,
@@ -36,6 +38,7 @@ _FORMS: dict[Any, str] = {
     Symbols: "list, or {market: list}",
     Intervals: "list, or {data type: list}",
     Partitions: "`daily`, `monthly`, or `auto`",
+    Policies: "{check: policy}",
     Parallelism: f"1..{MOST[Parallelism]}, or `auto`",
     Profile: "`development`, `production`, or a profile of the file",
     Processes: f"1..{MOST[Processes]}, or `auto`",
@@ -132,7 +135,7 @@ def _form(attribute: attrs.Attribute[Any]) -> str:
         return _range(attribute)
     if getattr(kind, "__origin__", None) is tuple:
         item = kind.__args__[0]
-        return "list" if item is str else f"list of {', '.join(f'`{each}`' for each in item)}"
+        return "list" if item in (str, Interval) else f"list of {', '.join(f'`{each}`' for each in item)}"
     return _FORMS[kind]
 
 

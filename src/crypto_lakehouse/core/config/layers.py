@@ -9,10 +9,9 @@ import attrs
 from attrs import define, field
 
 from crypto_lakehouse.core.config.profiles import PROFILES, Profiles
-from crypto_lakehouse.core.config.rules import check_unknown_keys
+from crypto_lakehouse.core.config.rules import OLDER_KEYS, check_unknown_keys
 from crypto_lakehouse.core.config.sources import ENVIRONMENT_PREFIX, environment_values
 from crypto_lakehouse.core.config.values import structure_value
-from crypto_lakehouse.core.config.workflow_keys import config_keys
 from crypto_lakehouse.core.errors import ConfigurationError, Problem
 
 __all__ = [
@@ -20,11 +19,16 @@ __all__ = [
     "KEYWORD",
     "MAPPING",
     "OVERRIDE",
+    "Keys",
     "Layers",
     "lay_sources",
     "mapping_of",
     "structured_values",
+    "unread_values",
 ]
+
+#: The keys of a configuration by name, each with its attrs field (see `keys.key`).
+Keys = Mapping[str, "attrs.Attribute[Any]"]
 
 #: Origins of values, apart from profiles and variables, which are given by name.
 DEFAULT, MAPPING, KEYWORD, OVERRIDE = "default", "mapping", "keyword", "override"
@@ -60,28 +64,40 @@ def lay_sources(
     environ: Mapping[str, str],
     overrides: Mapping[str, Any] | None,
     keywords: Mapping[str, Any],
+    *,
+    keys: Keys,
+    prefix: str = ENVIRONMENT_PREFIX,
+    older: Mapping[str, str] = OLDER_KEYS,
 ) -> Layers:
     """Merge a mapping, its profile, variables, keywords and overrides, in this order.
+
+    Args:
+        values: The mapping.
+        environ: Environment variables.
+        overrides: Values that take precedence over all others.
+        keywords: Values that take precedence over the mapping and the variables.
+        keys: The keys of the configuration; `environment` is one of them.
+        prefix: What the names of its variables begin with.
+        older: Keys that are ignored with a warning, and why.
 
     Raises:
         ConfigurationError: `values` is not a mapping.
     """
     base = mapping_of(values)
     above = overrides or {}
-    keys = config_keys()
     kinds = {name: item.metadata["kind"] for name, item in keys.items()}
-    variables, problems = environment_values(environ, kinds)
-    profiles = Profiles.read(base.pop(PROFILES, {}), keys)
-    name = _first_given("environment", above, keywords, variables, base)
+    variables, problems = environment_values(environ, kinds, prefix)
+    profiles = Profiles.read(base.pop(PROFILES, {}), keys, older)
+    name = _first_given(keys, "environment", above, keywords, variables, base)
     layers = Layers(notes=list(profiles.notes), problems=[*problems, *profiles.problems])
     layers.problems += profiles.fault_of(name)
     layers.put(base, lambda _: MAPPING)
     if isinstance(name, str):
         layers.put(profiles.by_name.get(name, {}), lambda _: f"profile `{name}`")
-    layers.put(variables, lambda key: _variables(key, environ))
+    layers.put(variables, lambda key: _variables(prefix, key, environ))
     layers.put(keywords, lambda _: KEYWORD)
     layers.put(above, lambda _: OVERRIDE)
-    layers.values, notes, unknown = check_unknown_keys(layers.values, keys)
+    layers.values, notes, unknown = check_unknown_keys(layers.values, keys, older=older)
     layers.notes += notes
     layers.problems += unknown
     return layers
@@ -101,21 +117,25 @@ def mapping_of(values: object) -> dict[str, Any]:
     return dict(values)
 
 
-def _first_given(name: str, *layers: Mapping[str, Any]) -> object:
-    default = config_keys()[name].default
+def _first_given(keys: Keys, name: str, *layers: Mapping[str, Any]) -> object:
+    default = keys[name].default
     return next((layer[name] for layer in layers if layer.get(name) is not None), default)
 
 
-def _variables(key: str, environ: Mapping[str, str]) -> str:
+def _variables(prefix: str, key: str, environ: Mapping[str, str]) -> str:
     """Return the names of the variables that set a key; a range may have one for each edge."""
-    name = f"{ENVIRONMENT_PREFIX}{key.upper()}"
+    name = f"{prefix}{key.upper()}"
     edges = (f"{name}_START", f"{name}_END") if key == "date_range" else ()
     return f"variable {', '.join(each for each in (name, *edges) if environ.get(each))}"
 
 
-def structured_values(
-    given: Mapping[str, Any], keys: Mapping[str, attrs.Attribute[Any]]
-) -> tuple[dict[str, Any], list[Problem]]:
+def unread_values(keys: Keys) -> dict[str, Any]:
+    """Return the values used for keys that could not be read: defaults, None if there is none."""
+    return {name: None if each.default is attrs.NOTHING else each.default
+            for name, each in keys.items()}  # fmt: skip
+
+
+def structured_values(given: Mapping[str, Any], keys: Keys) -> tuple[dict[str, Any], list[Problem]]:
     """Convert raw values to fields; the result omits keys with an error."""
     fields: dict[str, Any] = {}
     problems: list[Problem] = []

@@ -36,13 +36,19 @@ class Profiles:
     notes: tuple[str, ...] = ()
 
     @classmethod
-    def read(cls, given: object, keys: Iterable[str]) -> Profiles:
-        """Read the value of `environments`; all profiles are checked, not only the selected one."""
+    def read(cls, given: object, keys: Iterable[str], older: Mapping[str, str]) -> Profiles:
+        """Read the value of `environments`; all profiles are checked, not only the selected one.
+
+        Args:
+            given: The value.
+            keys: The keys that a profile may have.
+            older: Keys that are ignored with a warning, and why.
+        """
         if not isinstance(given, Mapping):
             fault = f"must be a mapping of names to keys, not {type(given).__name__}"
             return cls(problems=(Problem(f"$.{PROFILES}", fault),))
         known = [key for key in keys if key != _CHOICE]
-        read = {str(name): _profile(name, values, known) for name, values in given.items()}
+        read = {str(name): _profile(name, values, known, older) for name, values in given.items()}
         return cls(
             by_name={name: values for name, (values, _, _) in read.items()},
             notes=tuple(note for _, notes, _ in read.values() for note in notes),
@@ -59,7 +65,7 @@ class Profiles:
 
 
 def _profile(
-    name: object, given: object, known: Collection[str]
+    name: object, given: object, known: Collection[str], older: Mapping[str, str]
 ) -> tuple[dict[str, Any], list[str], list[Problem]]:
     place = f"$.{PROFILES}.{shown(name)}"
     if not isinstance(name, str) or not name.strip():
@@ -68,4 +74,4 @@ def _profile(
         kind = type(given).__name__
         fault = f"must be a mapping of keys, not {kind}; write {{}} if it has no keys"
         return {}, [], [Problem(place, fault)]
-    return check_unknown_keys(given, known, place)
+    return check_unknown_keys(given, known, place, older=older)

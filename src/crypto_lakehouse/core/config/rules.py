@@ -41,7 +41,11 @@ OLDER_KEYS = {
 
 
 def check_unknown_keys(
-    given: Mapping[str, Any], keys: Iterable[str], place: str = "$"
+    given: Mapping[str, Any],
+    keys: Iterable[str],
+    place: str = "$",
+    *,
+    older: Mapping[str, str] = OLDER_KEYS,
 ) -> tuple[dict[str, Any], list[str], list[Problem]]:
     """Split values into those of known keys, warnings for old keys, and errors."""
     known = list(keys)
@@ -51,9 +55,9 @@ def check_unknown_keys(
     for name, value in given.items():
         if name in known:
             values[name] = value
-        elif name in OLDER_KEYS:
+        elif name in older:
             notes.append(f"`{name}` is a key of the older workflow and is ignored: "
-                         f"{OLDER_KEYS[name]}")  # fmt: skip
+                         f"{older[name]}")  # fmt: skip
         else:
             problems.append(
                 Problem(f"{place}.{shown(name)}", f"unknown key; {allowed_values(name, known)}")

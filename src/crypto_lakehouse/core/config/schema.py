@@ -10,6 +10,7 @@ import attrs
 
 from crypto_lakehouse.core.archive import INTERVALS, DataType, Market, Partition
 from crypto_lakehouse.core.config.keys import described
+from crypto_lakehouse.core.config.layers import Keys
 from crypto_lakehouse.core.config.profiles import PROFILES, USUAL_PROFILES
 from crypto_lakehouse.core.config.proxy_settings import ENVIRONMENT, NONE, PROXY_PORTS
 from crypto_lakehouse.core.config.rules import OLDER_KEYS
@@ -18,9 +19,11 @@ from crypto_lakehouse.core.config.values import (
     MOST,
     Choice,
     DateRange,
+    Interval,
     Intervals,
     Parallelism,
     Partitions,
+    Policies,
     Processes,
     Profile,
     ProxySetting,
@@ -35,8 +38,11 @@ _DRAFT = "https://json-schema.org/draft/2020-12/schema"
 _Schema = dict[str, Any]
 
 
-def config_schema() -> _Schema:
+def config_schema(keys: Keys | None = None) -> _Schema:
     """Return the schema of a configuration file.
+
+    Args:
+        keys: The keys of another configuration than a collection's.
 
     No key is required in a file, because a variable or an option may set it.
 
@@ -47,30 +53,32 @@ def config_schema() -> _Schema:
     older = {
         name: {"description": f"Ignored: {reason}.", "deprecated": True}
         for name, reason in OLDER_KEYS.items()
+        if keys is None
     }
+    keys = keys or config_keys()
     return {
         "$schema": _DRAFT,
         "title": "Configuration of crypto-lakehouse",
         "type": "object",
         "additionalProperties": False,
-        "properties": {**key_schemas(), PROFILES: _profiles(), **older},
+        "properties": {**key_schemas(keys), PROFILES: _profiles(keys), **older},
     }
 
 
-def key_schemas() -> dict[str, _Schema]:
+def key_schemas(keys: Keys) -> dict[str, _Schema]:
     """Return the schema of each key's values."""
-    return {name: _key(attribute) for name, attribute in config_keys().items()}
+    return {name: _key(attribute) for name, attribute in keys.items()}
 
 
-def _profiles() -> _Schema:
-    keys = {name: {"$ref": f"#/properties/{name}"} for name in config_keys()}
-    del keys["environment"]
+def _profiles(keys: Keys) -> _Schema:
+    properties = {name: {"$ref": f"#/properties/{name}"} for name in keys}
+    del properties["environment"]
     return {
         "description": "Keys that apply in one environment only, by the name of the environment.",
         "type": "object",
         "additionalProperties": {
             "type": "object",
-            "properties": keys,
+            "properties": properties,
             "additionalProperties": False,
         },
     }
@@ -94,7 +102,9 @@ def _values(attribute: attrs.Attribute[Any]) -> _Schema:
         return _number(attribute)
     if getattr(kind, "__origin__", None) is tuple:
         item = kind.__args__[0]
-        return _list(_TEXT, least=0) if item is str else _list(_words(item))
+        if item in _ITEMS:
+            return _list(_ITEMS[item], least=0)
+        return _list(_words(item), least=0 if attribute.default == () else 1)
     return _KINDS[kind]
 
 
@@ -131,6 +141,9 @@ _TEXT = {"type": "string", "minLength": 1}
 _DAY = {"type": "string", "format": "date", "pattern": r"^\d{4}-\d{2}-\d{2}$"}
 _PROXY_URL = {"type": "string", "pattern": f"^({'|'.join(PROXY_PORTS)})://"}
 
+_INTERVAL = _words((*INTERVALS, "1M"))
+_ITEMS: dict[Any, _Schema] = {str: _TEXT, Interval: _INTERVAL}
+
 _KINDS: dict[Any, _Schema] = {
     bool: {"type": "boolean"},
     str: _TEXT,
@@ -144,10 +157,11 @@ _KINDS: dict[Any, _Schema] = {
         "additionalProperties": False,
     },
     Symbols: _list_or_mapping(Market, _TEXT),
-    Intervals: _list_or_mapping(DataType, _words((*INTERVALS, "1M"))),
+    Intervals: _list_or_mapping(DataType, _INTERVAL),
     Partitions: {"anyOf": [{"const": AUTO}, *_list(_words(Partition))["anyOf"]]},
     Parallelism: _number_or_auto(MOST[Parallelism]),
     Processes: _number_or_auto(MOST[Processes]),
+    Policies: {"type": "object", "additionalProperties": _TEXT},
     Profile: {**_TEXT, "examples": list(USUAL_PROFILES)},
     ProxySetting: {"anyOf": [_words((ENVIRONMENT, NONE)), _PROXY_URL]},
 }

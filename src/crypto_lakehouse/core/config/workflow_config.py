@@ -12,11 +12,15 @@ import warnings
 from collections.abc import Mapping
 from typing import Any, Unpack
 
-import attrs
 from attrs import field, frozen
 
 from crypto_lakehouse.core.config.keywords import ConfigKeywords
-from crypto_lakehouse.core.config.layers import DEFAULT, lay_sources, structured_values
+from crypto_lakehouse.core.config.layers import (
+    DEFAULT,
+    lay_sources,
+    structured_values,
+    unread_values,
+)
 from crypto_lakehouse.core.config.profiles import PROFILES, USUAL_PROFILES
 from crypto_lakehouse.core.config.rules import check_combinations
 from crypto_lakehouse.core.config.values import DateRange
@@ -36,6 +40,7 @@ __all__ = [
     "DateRange",
     "WorkflowConfig",
     "config_keys",
+    "plain_value",
 ]
 
 
@@ -88,14 +93,13 @@ class WorkflowConfig(WorkflowKeys):
         validate: bool = True,
         **keywords: Unpack[ConfigKeywords],
     ) -> None:
-        layers = lay_sources(
-            values, os.environ if environ is None else environ, overrides, keywords
-        )
+        variables = os.environ if environ is None else environ
+        layers = lay_sources(values, variables, overrides, keywords, keys=config_keys())
         fields, invalid = structured_values(layers.values, config_keys())
         problems = [*layers.problems, *invalid, *check_combinations(fields)]
         if problems and validate:
             raise ConfigurationError(problems)
-        fields = {**_unread_values(), **fields}
+        fields = {**unread_values(config_keys()), **fields}
         if fields["source_url"] == DEFAULT_SOURCE_URL:  # no other source has its endpoints
             for name in ("listing_url", "second_source_url"):
                 fields[name] = fields[name] or DEFAULT_LISTING_URL
@@ -146,26 +150,21 @@ class WorkflowConfig(WorkflowKeys):
 
         The name of a profile comes with an empty profile, so that the mapping can be read again.
         """
-        plain = {name: _plain(getattr(self, name)) for name in config_keys()}
+        plain = {name: plain_value(getattr(self, name)) for name in config_keys()}
         if self.environment not in USUAL_PROFILES:
             plain[PROFILES] = {self.environment: {}}
         return {name: value for name, value in plain.items() if value is not None}
 
 
-def _unread_values() -> dict[str, Any]:
-    """Return the values used for keys that could not be read."""
-    defaults = {name: item.default for name, item in config_keys().items()}
-    return {name: None if each is attrs.NOTHING else each for name, each in defaults.items()}
-
-
-def _plain(value: Any) -> Any:
+def plain_value(value: Any) -> Any:
+    """Return a key's value in plain JSON types, with secrets masked."""
     match value:
         case None | bool() | int() | float():
             return value
         case Mapping():
-            return {str(key): _plain(item) for key, item in value.items()}
+            return {str(key): plain_value(item) for key, item in value.items()}
         case tuple():
-            return [_plain(item) for item in value]
+            return [plain_value(item) for item in value]
         case DateRange():
             return {"start": value.start.isoformat(), "end": value.end.isoformat()}
         case _:

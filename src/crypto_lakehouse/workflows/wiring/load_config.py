@@ -46,6 +46,8 @@ async def load_config(
 async def load_lake_config(
     source: LakeConfig | Mapping[str, Any] | str | PathLike[str] | None,
     overrides: Mapping[str, Any] | None = None,
+    *,
+    validate: bool = True,
 ) -> LakeConfig:
     """Make a lake's configuration in the same way.
 
@@ -53,10 +55,12 @@ async def load_lake_config(
         ConfigurationError: The file cannot be read, or the configuration has faults.
     """
     if isinstance(source, LakeConfig):
+        if validate:
+            refuse_faulty(source)
         return source
     if source is None or isinstance(source, Mapping):
-        return LakeConfig(source, overrides=overrides)
-    return LakeConfig(await _read(source), overrides=overrides)
+        return LakeConfig(source, overrides=overrides, validate=validate)
+    return LakeConfig(await _read(source), overrides=overrides, validate=validate)
 
 
 async def _read(source: str | PathLike[str]) -> dict[str, Any]:
