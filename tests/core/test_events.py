@@ -122,3 +122,9 @@ def test_times_keep_their_zone() -> None:
     at = datetime(2025, 1, 1, tzinfo=UTC)
     record = to_record(RunFinished(run_id="r", status="failed", at=at))
     assert datetime.fromisoformat(record["at"]) == at
+
+
+def test_a_body_that_begins_shows_its_facts_as_attributes() -> None:
+    facts = ObjectFacts(size_bytes=7, etag='"e"', last_modified="today")
+    event = BodyStarted(archive=ARCHIVE, facts=facts)
+    assert (event.size_bytes, event.etag, event.last_modified) == (7, '"e"', "today")

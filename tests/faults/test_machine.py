@@ -96,7 +96,7 @@ def test_a_disk_without_room_for_names(machine: Machine) -> None:
         machine.root = disk / "out"
         ended = machine.run()
         assert ended.code == 1
-        assert f"{FREE_SOME} (`df -i` tells" in ended.report["error"]
+        assert f"{FREE_SOME} (`df -i` shows" in ended.report["error"]
         grow(disk)
         machine.completes()
 

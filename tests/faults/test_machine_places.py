@@ -179,7 +179,7 @@ def test_something_else_in_the_place_of_a_folder_is_told_of_each_archive(
 def test_something_else_in_the_place_of_our_folder_is_told(machine: Machine, kind: str) -> None:
     machine.publish(3)
     put(machine.root / ".lakehouse", kind)
-    told = "is a symbolic link.*remove it" if "link" in kind else "in its place; move the file away"
+    told = "is a symbolic link.*remove it" if "link" in kind else "in its place; move that away"
     with pytest.raises(ConfigurationError, match=told):
         machine.once_more()
     assert machine.server.requests == []

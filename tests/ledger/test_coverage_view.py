@@ -222,7 +222,7 @@ def test_a_ledger_of_an_earlier_version_says_what_to_do(tmp_path: Path) -> None:
     path = tmp_path / "old.sqlite"
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA user_version = 1")
-    with pytest.raises(LedgerError, match="any `collect` updates it"):
+    with pytest.raises(LedgerError, match="`collect` upgrades it"):
         list(recorded_series(path))
 
 

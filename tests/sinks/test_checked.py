@@ -84,7 +84,7 @@ async def test_functions_are_sinks() -> None:
         ),
         (
             SimpleNamespace(name="mine", required=False, handle=print, flush=3, close=print),
-            r"`flush` of `SimpleNamespace` \(`mine`\) is 3, no method; a sink has",
+            r"`flush` of `SimpleNamespace` \(`mine`\) is 3, not a method; a sink has",
         ),
     ],
 )
@@ -103,5 +103,6 @@ def test_every_fault_is_named() -> None:
 
 def test_a_sink_in_the_place_of_the_list_is_named() -> None:
     alone: Any = Plain()
-    with pytest.raises(ConfigurationError, match=r"sinks: `Plain` \(`plain`\) is no list of sinks"):
+    reason = r"sinks: `Plain` \(`plain`\) is not a list of sinks"
+    with pytest.raises(ConfigurationError, match=reason):
         checked_sinks(alone)

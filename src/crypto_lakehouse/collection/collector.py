@@ -1,4 +1,4 @@
-"""Bring one archive from decision to verdict. No byte is at its final name before its proof."""
+"""Settle one archive. No byte is at its final name before it is verified."""
 
 from __future__ import annotations
 
@@ -49,14 +49,14 @@ class ArchiveCollector:
 
     Args:
         fetcher: Fetches zips and sidecars.
-        store: Where verified bytes go.
+        store: Keeps verified bytes.
         integrity: `sidecar`, `listing` or `both` (ARCHITECTURE.md#integrity).
         keep_sidecars: Whether the sidecar is kept beside its zip.
         keep_replaced: Whether bytes that another version replaces are kept.
-        known_hole: Says why an archive is known to be missing at the source, empty where not.
-        accept_mismatch: Whether readable archives that disagree with their sidecar are let in.
-        today: The UTC day, which tells late archives from missing ones.
-        clock: Seconds, monotonic.
+        known_hole: Returns why an archive is known to be missing at the source, or an empty string.
+        accept_mismatch: Whether readable archives that disagree with their sidecar are accepted.
+        today: The UTC day, by which late archives are told from missing ones.
+        clock: Returns seconds, monotonic.
     """
 
     fetcher: Fetcher
@@ -79,7 +79,7 @@ class ArchiveCollector:
         """Settle one archive.
 
         Raises:
-            StoreError: Only one that concerns every archive; anything else is a verdict.
+            StoreError: The error concerns every archive; all other errors become a verdict.
         """
         started = self.clock()
         transfer = self.fetcher.transfer(work.archive, work.part)
@@ -100,7 +100,7 @@ class ArchiveCollector:
         )
 
     async def _outcome(self, work: Work, transfer: Transfer) -> ArchiveOutcome:
-        """Check what stands at the final name, and fetch the archive unless that can stay."""
+        """Check the file at the final name, and fetch the archive unless the file can stay."""
         local_copy = NOTHING
         try:
             local_copy = await self._checker.check(work, transfer)
@@ -108,7 +108,7 @@ class ArchiveCollector:
                 raise local_copy.failure
             outcome = local_copy.kept or await self._fetch(_Fetch(work, transfer, local_copy))
             if work.part is not None or transfer.has_part:
-                # A beginning that became nothing: the object is gone, or came whole in another way.
+                # An unused part: the object is gone, or was fetched in another way.
                 await self.store.remove(work.archive.key + PART_SUFFIX)
         except TransferError as error:
             return _failed(local_copy, redact(str(error)))
@@ -131,7 +131,7 @@ class ArchiveCollector:
         return await self._let_in(fetch, download, decision)
 
     async def _inspect(self, fetch: _Fetch) -> tuple[Download | None, Decision]:
-        """Fetch and decide; what is not clearly good is fetched anew and decided again."""
+        """Fetch and decide; if the bytes are not clearly good, fetch and decide again."""
         transfer, listed = fetch.transfer, fetch.work.planned.listed
         first = await self._inspector.inspect(transfer, listed)
         if first is None:
@@ -150,7 +150,7 @@ class ArchiveCollector:
     async def _inspect_again(
         self, transfer: Transfer, listed: ListedArchive | None
     ) -> Download | None:
-        """Fetch anew, from the second source if there is one and it has the archive."""
+        """Fetch again, from the second source if there is one and it has the archive."""
         if self.fetcher.ask_elsewhere(transfer):
             with suppress(TransferError):
                 elsewhere = await self._inspector.inspect(transfer, listed)
@@ -160,7 +160,7 @@ class ArchiveCollector:
         return await self._inspector.inspect(transfer, listed)
 
     def _policy(self, decision: Decision, download: Download, local_copy: LocalCopy) -> Decision:
-        """What the owner's policy and the version that stands make of a decision."""
+        """Adapt a decision to the policy, and to the version at the final name."""
         evidence = download.evidence
         if decision.verdict is Verdict.UPSTREAM_MISMATCH and self.accept_mismatch:
             return Decision(Verdict.UPSTREAM_MISMATCH, ACCEPTED)
@@ -192,7 +192,7 @@ class ArchiveCollector:
     async def _let_in(
         self, fetch: _Fetch, download: Download, decision: Decision
     ) -> ArchiveOutcome:
-        """Swap the bytes in. Those of another version that stood there are kept aside."""
+        """Move the bytes to their final name, and keep those of a replaced version."""
         before = fetch.local_copy.sha256
         replaced = before not in {None, download.evidence.sha256}
         kept_as = ""
@@ -212,9 +212,9 @@ class ArchiveCollector:
     ) -> tuple[FileStat, Decision]:
         """Move zip and sidecar to their final names.
 
-        Sidecar first, so that no zip is ever without its proof; but behind a zip that it takes
-        the place of, as a file that is not the ledger's is looked at again by the next run.
-        What takes a good file's place is synced before: a power loss leaves one of the two.
+        The sidecar comes first, so that no zip is ever without its proof. If a zip is replaced,
+        the sidecar comes second, as the next run checks a file that the ledger does not know.
+        A replacement is synced first: a power loss leaves one of the two files.
         """
         stands = work.stat is not None
         data = download.sidecar if self.keep_sidecars else None
@@ -234,7 +234,7 @@ class ArchiveCollector:
         return await download.body.commit(), decision
 
     async def _drop_foreign_sidecar(self, work: Work, sha256: str) -> None:
-        """Remove the sidecar of another version; beside this one it would be a lie."""
+        """Remove the sidecar of another version, which would contradict this one."""
         if await kept_digest(self.store, work.archive) not in {None, sha256}:
             await self.store.remove(work.archive.sidecar_key)
 
@@ -243,7 +243,7 @@ class ArchiveCollector:
     ) -> ArchiveOutcome:
         local_copy = fetch.local_copy
         is_same = download.evidence.sha256 == local_copy.sha256
-        # Nothing is wrong with bytes that are only old, or that stand there already.
+        # Bytes that are only old, or are there already, do not belong in quarantine.
         if decision.verdict is Verdict.FAILED or (is_same and _is_doubtful(decision)):
             await download.body.discard()
         else:
@@ -259,7 +259,7 @@ class ArchiveCollector:
 
 @frozen
 class _Fetch:
-    """One archive that must be fetched: why, how, and what stands at its final name."""
+    """One archive that must be fetched: the work, its requests, and the file at its final name."""
 
     work: Work
     transfer: Transfer
@@ -272,7 +272,7 @@ def _is_let_in(decision: Decision) -> bool:
 
 
 def _as_sent(decision: Decision, fetched: Fetched) -> Decision:
-    """Blame whoever encoded the bytes on their way, although they were asked for as they are."""
+    """Name the cause if the bytes came with a Content-Encoding that was not requested."""
     encoding = fetched.headers.get("Content-Encoding", "identity")
     wrong = {Verdict.CORRUPT, Verdict.UPSTREAM_MISMATCH}
     if decision.verdict not in wrong or encoding == "identity":
@@ -284,7 +284,7 @@ def _as_sent(decision: Decision, fetched: Fetched) -> Decision:
 
 
 def _is_doubtful(decision: Decision) -> bool:
-    """Whether bytes are good enough for an empty place, but not for that of verified ones."""
+    """Whether bytes are good enough for a free name, but must not replace verified ones."""
     return decision.verdict is Verdict.SIDECAR_MISSING
 
 
@@ -294,7 +294,7 @@ def _failed(local_copy: LocalCopy, reason: str) -> ArchiveOutcome:
 
 
 def _facts_of(download: Download, transfer: Transfer) -> ObjectFacts:
-    """What a fetched body and its sidecar say, before any file of it stands."""
+    """Return the facts of a fetched body and its sidecar, without a stored file."""
     return ObjectFacts(
         sha256=download.evidence.sha256,
         published_sha256=download.evidence.published_sha256,
@@ -305,7 +305,7 @@ def _facts_of(download: Download, transfer: Transfer) -> ObjectFacts:
 
 
 def _restamped(work: Work, fetched: Fetched) -> str:
-    """Whether the same bytes came under other dates or ETags than the ledger knows."""
+    """Return `restamped` if the same bytes came with other dates or ETags; empty otherwise."""
     row = work.verified_row
     if row is None or row.facts.etag is None:
         return ""
@@ -315,7 +315,7 @@ def _restamped(work: Work, fetched: Fetched) -> str:
 
 
 def _note(work: Work, download: Download, decision: Decision) -> dict[str, object]:
-    """What quarantine says of the bytes that it keeps."""
+    """Return the note for quarantined bytes."""
     fetched = download.fetched
     return {
         "key": work.archive.key,
@@ -333,12 +333,12 @@ def _note(work: Work, download: Download, decision: Decision) -> dict[str, objec
 
 
 def _value(name: str, text: str) -> str:
-    """A header's value; nothing of one whose name says that it is a secret."""
+    """Return a header's value, masked if the header's name is that of a secret."""
     line = f"{name}: x"
     is_secret = name.lower() in _COOKIES or redact(line) != line
     return "***" if is_secret else _printable(text)
 
 
 def _printable(text: str) -> str:
-    """A header's text without secrets, and without bytes that no file in UTF-8 can hold."""
+    """Return a header's text without secrets, and with invalid UTF-8 escaped."""
     return redact(text.encode(errors="backslashreplace").decode())

@@ -1,7 +1,7 @@
-"""Hand events from the workers to the sinks: one task, one bounded queue.
+"""Pass events from the workers to the sinks: one task, one bounded queue.
 
-Workers wait only where the queue is full. A sink that fails is dropped and named; the run goes
-on, unless it cannot do without that sink.
+Workers wait only while the queue is full. A sink that fails is dropped with a warning that names
+it; the run goes on, unless the sink is required.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from crypto_lakehouse.core.sink import Sink
 
 __all__ = ["EventQueue"]
 
-#: How many batches may wait for the sinks before the workers do.
+#: How many batches may wait for the sinks before the workers have to wait.
 QUEUE_BATCHES = 1024
 
-#: How many events a sink is handed at once, at most and roughly.
+#: Roughly the largest number of events in a batch for the sinks.
 BATCH_EVENTS = 512
 
-#: Events are gathered for this long, in seconds: a turn of every sink for each would cost more than
-#: the event.
+#: For how many seconds events are gathered: calling every sink for each event would cost more than
+#: the event itself.
 GATHER_S = 0.02
 
-#: After this long without an event the sinks are asked to flush, in seconds.
+#: The sinks are flushed after this many seconds without an event.
 FLUSH_AFTER_S = 0.5
 
-#: How long each sink may take to close once the deadline has passed, in seconds.
+#: How many seconds each sink may take to close once the deadline has passed.
 CLOSE_WITHIN_S = 0.25
 
 
@@ -41,19 +41,18 @@ class EventQueue:
     """Owns the event queue of a run.
 
     Use: run `run()` as a task; call `emit` from anywhere; call `finish()` once nothing emits
-    any more; `run()` then delivers what is left, closes the sinks and returns. It runs on
-    through cancellation from outside, so that what is known of finished archives is not lost;
-    the owner bounds that by `deadline_in`.
+    any more; `run()` then delivers the remaining events, closes the sinks and returns. It is
+    shielded from cancellation, so that the verdicts on finished archives are not lost; the owner
+    limits that by `deadline_in`.
 
     Args:
-        sinks: Who listens, in this order.
+        sinks: The event consumers, in this order.
         last_event: Makes the last event, once all others are delivered.
-        gather_s: How long events are gathered before the sinks are handed them, in seconds.
+        gather_s: For how many seconds events are gathered before they are delivered.
         queue_batches: How many batches may wait for the sinks before `emit` waits.
-        batch_events: How many events a sink is handed at once, at most and roughly.
-        flush_after_s: After this long without an event the sinks are asked to flush, in seconds.
-        close_within_s: How long each sink may take to close once the deadline has passed, in
-            seconds.
+        batch_events: About how many events a sink gets at once, at most.
+        flush_after_s: After this many seconds without an event the sinks are asked to flush.
+        close_within_s: How long each sink may take to close after the deadline, in seconds.
     """
 
     sinks: list[Sink]
@@ -80,7 +79,7 @@ class EventQueue:
             await self._send.send(events)
 
     def finish(self) -> None:
-        """Say that no event will follow."""
+        """Close the queue: no event will follow."""
         self._finished.set()
         self._send.close()
 
@@ -92,7 +91,7 @@ class EventQueue:
         """Deliver events until `finish()`.
 
         Raises:
-            SinkError: A sink that the run cannot do without has failed.
+            SinkError: A required sink has failed.
         """
         with self._scope:
             try:
@@ -110,7 +109,7 @@ class EventQueue:
             await self._deliver(batch)
 
     async def _next_batch(self) -> list[Event] | None:
-        """What has come, at least one event; empty after a quiet while, None at the end."""
+        """Return the queued events; an empty list if none come for a while, None at the end."""
         batch: list[Event] = []
         if self.gather_s:
             with anyio.move_on_after(self.gather_s):
@@ -128,7 +127,7 @@ class EventQueue:
         return batch
 
     async def _deliver(self, batch: list[Event]) -> None:
-        """Hand a batch to the sinks; an empty one stands for a quiet while."""
+        """Pass a batch to the sinks; flush them if it is empty."""
         failed_sinks = (
             await self._each(self.sinks, "handle", batch)
             if batch
@@ -137,12 +136,12 @@ class EventQueue:
         await self._name(failed_sinks)
 
     async def _name(self, failed_sinks: list[SinkError]) -> None:
-        """Tell those that are well of those that were dropped."""
+        """Warn the remaining sinks of those that were dropped."""
         if failed_sinks:
             await self._deliver([RunWarned(message=str(error)) for error in failed_sinks])
 
     async def _close(self, sinks: Sequence[Sink]) -> None:
-        """Close every sink once, whatever another one does, and also after the deadline."""
+        """Close every sink once, even if another one fails or the deadline has passed."""
         if not sinks:
             return
         late = self._scope.cancel_called
@@ -161,7 +160,7 @@ class EventQueue:
         for sink in tuple(sinks):
             try:
                 await getattr(sink, method)(*_as_taken(sink, arguments))
-            except Exception as error:  # noqa: BLE001 - a sink may be anybody's code
+            except Exception as error:  # noqa: BLE001 - a sink may be an application's code
                 reason = str(error) if isinstance(error, LakehouseError) else repr(error)
                 failed_sinks.append(SinkError(sink.name, reason))
                 failed_sinks[-1].__cause__ = error
@@ -176,7 +175,7 @@ class EventQueue:
 
 
 def _as_taken(sink: Sink, arguments: tuple[Sequence[Event], ...]) -> tuple[Sequence[Event], ...]:
-    """Write out events that stand for many, for sinks that do not know them."""
+    """Replace `ArchivesUnchanged` by single events, for sinks that do not take it."""
     if sink.takes_unchanged:
         return arguments
     return tuple(list(_single(batch)) for batch in arguments)

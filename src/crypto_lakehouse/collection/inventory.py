@@ -1,7 +1,7 @@
-"""Compare the plan with what is here already, one series at a time.
+"""Compare the plan with the disk and the ledger, one series at a time.
 
-One ledger query and one directory scan answer for all archives of a folder. What is unchanged is
-told as one event for the whole folder: a second run over a million archives does little else.
+One ledger query and one directory scan suffice for all archives of a folder. Unchanged archives are
+one event for the whole folder: a second run over a million archives does little else.
 """
 
 from __future__ import annotations
@@ -65,10 +65,10 @@ def decide(
 
     Args:
         row: What the ledger knows.
-        stat: What lies at the final name.
-        has_sidecar: Whether the sidecar lies beside it, or is not wanted there.
-        force: Whether everything is to be fetched again.
-        listed: What the source's listing says, None where it was not asked.
+        stat: The file at the final name.
+        has_sidecar: Whether the sidecar is beside it, or is not wanted.
+        force: Whether everything is fetched again.
+        listed: What the source's listing says; None if no listing was read.
     """
     if force or stat is None:
         return Action.FETCH
@@ -94,7 +94,7 @@ def _has_other_sidecar(row: LedgerRow, listed: ListedArchive | None) -> bool:
 
 @define
 class _FolderState:
-    """What is here of one key prefix; what few archives need is read when one does."""
+    """What disk and ledger have of one key prefix; rarely needed rows are read on demand."""
 
     prefix: str
     scan: FolderScan
@@ -103,18 +103,18 @@ class _FolderState:
     _parts: Mapping[str, ObjectFacts] | None = None
 
     def stat(self, name: str) -> FileStat | None:
-        """What lies at an archive's final name."""
+        """Return size and mark of the file at an archive's final name."""
         pair = self.scan.zips.get(name)
         return FileStat(*pair) if pair else None
 
     def row(self, name: str) -> LedgerRow | None:
-        """All that the ledger knows of an archive."""
+        """Return everything that the ledger knows about an archive."""
         if self._rows is None:
             self._rows = self.ledger.rows_now(self.prefix)
         return self._rows.get(name)
 
     def part(self, name: str) -> ObjectFacts | None:
-        """Size, ETag and date of a body that began to arrive earlier."""
+        """Return size, ETag and date of an unfinished body."""
         if self._parts is None:
             self._parts = self.ledger.parts_now(self.prefix)
         return self._parts.get(name)
@@ -122,15 +122,15 @@ class _FolderState:
 
 @define
 class Inventory:
-    """Sorts the plan into what is settled and what is work.
+    """Divides the plan into settled archives and work.
 
     Args:
-        store: Where files lie.
-        ledger: What earlier runs found out.
-        keep_sidecars: Whether sidecars are wanted beside their zips.
-        force: Whether everything is to be fetched again.
-        retry_mismatch: Whether what disagrees with its sidecar is fetched again although the
-            source has changed neither, as a policy may let it in now.
+        store: Has the files.
+        ledger: What earlier runs have found out.
+        keep_sidecars: Whether sidecars are kept beside their zips.
+        force: Whether everything is fetched again.
+        retry_mismatch: Whether archives that disagree with their sidecar are fetched again even if
+            the source has changed neither, as a policy may accept them now.
     """
 
     store: Store
@@ -143,11 +143,11 @@ class Inventory:
     def sort(self, planned: PlannedSeries) -> tuple[list[Event], list[Work]]:
         """Return the verdicts that need no worker, and the work that does, in plan order.
 
-        Verdicts come folder by folder, those that are told together first. Blocking: one
-        directory scan and mostly one query for each folder.
+        Verdicts come folder by folder, unchanged archives first. Blocking: one directory scan and
+        usually one query for each folder.
 
         Raises:
-            StoreError: The store refuses, and would refuse for every other folder, too.
+            StoreError: The store fails, and would fail for every other folder, too.
             LedgerError: The ledger cannot be read.
         """
         settled: list[Event] = []
@@ -169,7 +169,7 @@ class Inventory:
         return settled, work
 
     def _by_partition(self, periods: Sequence[PlannedPeriod]) -> _Groups:
-        """Group periods; a calendar's series share one tuple, which is grouped once."""
+        """Group periods; series with one calendar share a tuple, which is grouped once."""
         if self._grouped[0] is not periods:
             groups: _Groups = {}
             for item in periods:
@@ -178,7 +178,7 @@ class Inventory:
         return self._grouped[1]
 
     def _folder(self, prefix: str) -> _FolderState | StoreError:
-        """What is here of a key prefix, or why that cannot be told."""
+        """Return the state of a key prefix, or the error if it cannot be read."""
         try:
             scan = self.store.scan_now(prefix)
         except StoreError as error:
@@ -190,13 +190,13 @@ class Inventory:
         return folder
 
     def _clear_leftovers(self, folder: _FolderState) -> None:
-        """Remove unfinished bodies that nobody can go on with, as a killed run leaves them.
+        """Remove unfinished bodies of a killed run that cannot be resumed.
 
-        Before any work of the folder is given out: a plan names each series once.
+        This comes before any work in the folder: a plan names each series once.
         """
         for name in [name for name in folder.scan.others if name.endswith(PART_SUFFIX)]:
             if folder.part(name.removesuffix(PART_SUFFIX)) is None:
-                with suppress(StoreError):  # whoever needs its place will say so
+                with suppress(StoreError):  # the fetch that needs the name raises its own error
                     self.store.remove_now(folder.prefix + name)
 
     def _sort_folder(
@@ -218,7 +218,7 @@ class Inventory:
     def _plainly_unchanged(
         self, stem: str, periods: list[PlannedPeriod], folder: _FolderState
     ) -> tuple[list[PlannedPeriod], list[PlannedPeriod]]:
-        """Split off nearly every archive of a second run, with as few steps as can be."""
+        """Split off unchanged archives, in as few steps as possible: nearly all in a second run."""
         if self.force or not folder.scan.zips:
             return [], periods
         zips, sidecars = folder.scan.zips, folder.scan.others
@@ -250,7 +250,7 @@ class Inventory:
         others: list[PlannedPeriod],
         prefix: str,
     ) -> tuple[list[PlannedPeriod], list[PlannedPeriod]]:
-        """Move to `others` what is another object at the source, or was not asked there."""
+        """Move archives to `others` if the source has another object, or was not listed."""
         objects = self.ledger.objects_now(prefix)
         still: list[PlannedPeriod] = []
         for item in same:
@@ -297,7 +297,7 @@ class Inventory:
     def _is_known_wrong(
         self, row: LedgerRow, stat: FileStat | None, listed: ListedArchive | None
     ) -> bool:
-        """Whether the publisher's fault is as it was: fetching again would show the same again."""
+        """Whether zip and sidecar are those that disagreed before: a fetch would not help."""
         if listed is None or self.force or self.retry_mismatch:
             return False
         verdict, etag, sidecar_etag = (

@@ -26,7 +26,7 @@ __all__ = ["next_of", "produce", "run_pipeline", "worker_count"]
 
 _Item = TypeVar("_Item")
 
-#: How much is compared with what is here in one thread hop: about this many archives, or series.
+#: About how many archives, or series, are compared with the disk in one thread hop.
 BATCH_ARCHIVES = 4096
 BATCH_SERIES = 128
 
@@ -43,13 +43,13 @@ async def run_pipeline(
 
     Args:
         plan: The archives, a series at a time.
-        inventory: Sorts out what needs no work.
-        collector: Settles the rest.
+        inventory: Settles archives that need no work.
+        collector: Settles the others.
         emit: Takes the verdicts.
-        workers: How many archives are worked on at once.
+        workers: How many archives are settled at the same time.
 
     Raises:
-        StoreError: The store takes nothing more.
+        StoreError: The store refuses all further writes.
     """
     send, receive = anyio.create_memory_object_stream[Work](2 * workers)
     with one_error():
@@ -67,7 +67,7 @@ async def produce(
     put: Callable[[Sequence[Work]], Awaitable[None]],
     emit: Emit,
 ) -> None:
-    """Sort a plan into what is settled, which is emitted, and work, which is handed to `put`."""
+    """Divide a plan into verdicts, which are emitted, and work, which is passed to `put`."""
     async with aclosing(_batches(plan)) as batches:
         async for batch in batches:
             settled, work = await to_thread.run_sync(_sort, inventory, batch)
@@ -85,7 +85,7 @@ async def _put(queue: MemoryObjectSendStream[Work], work: Sequence[Work]) -> Non
 
 
 async def _batches(plan: Plan) -> AsyncGenerator[list[PlannedSeries]]:
-    """Gather series, so that many small ones cost one thread hop together."""
+    """Gather series, so that many small ones share one thread hop."""
     batch: list[PlannedSeries] = []
     size = 0
     async for planned in plan.series():
@@ -118,7 +118,7 @@ async def _work(
 
 
 async def next_of(queue: MemoryObjectReceiveStream[_Item]) -> _Item:
-    """Take the next item; without a turn of the event loop where there is some."""
+    """Take the next item; without a turn of the event loop if there is one."""
     try:
         return queue.receive_nowait()
     except anyio.WouldBlock:
@@ -126,5 +126,5 @@ async def next_of(queue: MemoryObjectReceiveStream[_Item]) -> _Item:
 
 
 def worker_count(places: int) -> int:
-    """How many workers keep so many places busy: while one verifies, another asks."""
+    """Return how many workers keep this many requests busy: one verifies, another fetches."""
     return 2 * places

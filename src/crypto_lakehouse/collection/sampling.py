@@ -16,13 +16,13 @@ _BITS = 64
 
 @frozen
 class Sample:
-    """How much of all is wanted.
+    """The size of a sample: a share or a count.
 
     Attributes:
-        seed: Chooses which.
-        share: A part of all, more than 0 and at most 1; each key is taken or not by itself, so
-            that the number differs a little from that.
-        count: Or so many of all, exactly, where there are as many.
+        seed: Determines which keys are chosen.
+        share: A share, more than 0 and at most 1. Each key is chosen independently, so the
+            number of keys differs a little from the share.
+        count: An exact number of keys, or all if there are fewer.
     """
 
     seed: str
@@ -31,10 +31,10 @@ class Sample:
 
     @classmethod
     def parse(cls, text: str, seed: str) -> Sample:
-        """Read `5%` or `1000`.
+        """Parse `5%` or `1000`.
 
         Raises:
-            ValueError: It is neither.
+            ValueError: The text is neither.
         """
         hint = f"`{text}` is no sample; give a share as 5%, or a number of archives as 1000"
         try:
@@ -53,7 +53,7 @@ class Sample:
 
 @frozen
 class Chosen:
-    """Which keys are in a sample."""
+    """The keys of a sample, by their rank."""
 
     seed: str
     bound: int
@@ -64,14 +64,14 @@ class Chosen:
 
 
 def choose(sample: Sample, keys: Iterable[str]) -> Chosen:
-    """Fix a sample.
+    """Choose a sample.
 
-    A share needs no look at the keys. A number takes the keys of the lowest ranks, which needs
-    one pass over all names, and memory for as many ranks as are wanted.
+    A share does not read the keys. A count takes the keys with the lowest ranks, which needs one
+    pass over all keys, and memory for that many ranks.
 
     Args:
-        sample: How much.
-        keys: All there are; read only for a number.
+        sample: Its size.
+        keys: All keys; read only for a count.
     """
     if sample.share is not None:
         return Chosen(sample.seed, ceil(sample.share * (1 << _BITS)))
@@ -99,6 +99,6 @@ class _Lowest:
 
 
 def _rank(seed: str, key: str) -> int:
-    """A number that is evenly spread over keys, and the same wherever it is computed."""
+    """Return a number that is uniform over keys, and the same on every machine."""
     text = f"{seed}\0{key}".encode(errors="surrogateescape")
     return int.from_bytes(blake2b(text, digest_size=_BITS // 8).digest())

@@ -1,4 +1,4 @@
-"""Hash what is stored and compare it with what was published; nothing is changed."""
+"""Hash stored archives and compare them with the published digests; nothing is changed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = ["DAMAGE", "FileState", "StoredArchive", "VerificationReport", "Verifi
 #: How many results may wait for an earlier one.
 WAITING_RESULTS = 10_000
 
-#: Number, key, what lies there, and what the ledger knows.
+#: Number, key, the stored file, and the ledger's row.
 _Item = tuple[int, str, FileStat | None, LedgerRow | None]
 
 #: How many problems a report lists; the totals count all of them.
@@ -33,7 +33,7 @@ LISTED_PROBLEMS = 100
 
 
 class FileState(StrEnum):
-    """What hashing one stored archive showed."""
+    """The result of hashing one stored archive."""
 
     OK = "ok"
     """Its bytes are the published ones."""
@@ -42,13 +42,13 @@ class FileState(StrEnum):
     MISSING = "missing"
     """The ledger says that it was verified, and it is gone."""
     UNPROVEN = "unproven"
-    """Nothing here says what its digest must be."""
+    """There is no digest to compare it with."""
     UNREADABLE = "unreadable"
-    """It is there, and the disk does not give its bytes."""
+    """It is there, but cannot be read."""
 
     @property
     def mark(self) -> str:
-        """The state as one character, as rclone's `check --combined` has them."""
+        """The state as one character, as in rclone's `check --combined`."""
         return _MARKS[self]
 
 
@@ -60,7 +60,7 @@ _MARKS = {
     FileState.UNREADABLE: "!",
 }
 
-#: States in which an archive is no good as it is.
+#: States of archives that cannot be used.
 DAMAGE = frozenset({FileState.DAMAGED, FileState.UNREADABLE})
 
 
@@ -69,8 +69,8 @@ class StoredArchive:
     """One stored archive and its state.
 
     Attributes:
-        sha256: Digest of its bytes, None where they are gone or cannot be read.
-        size_bytes: Of the file, 0 where there is none.
+        sha256: Digest of its bytes; None if they are gone or cannot be read.
+        size_bytes: The size of the file; 0 if there is none.
     """
 
     key: str
@@ -82,7 +82,7 @@ class StoredArchive:
 
 @define
 class VerificationReport:
-    """What verifying a tree showed.
+    """The result of verifying a tree.
 
     Attributes:
         totals: A count for each state.
@@ -107,7 +107,7 @@ class VerificationReport:
         return 3 if self.totals[FileState.MISSING] else 0
 
     def to_mapping(self) -> dict[str, Any]:
-        """The object that `verify --json` prints."""
+        """Return the object that `verify --json` prints."""
         return {
             "workflow": "verification",
             "status": "partial" if self.exit_code else "complete",
@@ -124,13 +124,13 @@ class VerificationReport:
 
 @define
 class Verifier:
-    """Hashes archives, several at once.
+    """Hashes archives, several at a time.
 
     Args:
-        store: Where they lie.
-        ledger: What runs found out; a sidecar beside its zip counts more.
-        workers: How many are hashed at once; hashing takes a core each.
-        waiting_results: How many results may wait for one archive that takes long.
+        store: Has the archives.
+        ledger: What runs have found out; a sidecar beside its zip takes precedence.
+        workers: How many archives are hashed at the same time; each takes a core.
+        waiting_results: How many results may wait for one slow archive.
     """
 
     store: Store
@@ -150,10 +150,10 @@ class Verifier:
 
         Args:
             folders: Key prefixes with a trailing slash.
-            tell: Told of each archive, in the order of folders and names.
+            tell: Is called with each archive, in the order of folders and names.
             chosen: Only these are verified; None for all.
-            since_ns: Only files that were written at this time or later, in ns since 1970; of
-                those that are gone, the time is the ledger's.
+            since_ns: Only files that were written at this time or later, in ns since 1970; for
+                missing files the time in the ledger counts.
         """
         report = VerificationReport()
         in_order = _InOrder(report, tell, self.waiting_results)
@@ -181,7 +181,7 @@ class Verifier:
     async def _names(
         self, folder: str, since_ns: int
     ) -> dict[str, tuple[FileStat | None, LedgerRow | None]]:
-        """Archives that lie in a folder, or were verified there once, in order."""
+        """Return the archives that are in a folder, or were verified there, in order."""
         files = await self.store.scan(folder)
         rows = await self.ledger.rows(folder)
         names = {name for name in files if name.endswith(".zip")}
@@ -226,7 +226,7 @@ class Verifier:
 
 
 def _written_ns(stat: FileStat | None, row: LedgerRow | None) -> int:
-    """When a file was written; the mark of a local one, which is all that is verified, says it."""
+    """Return when a file was written: its mark, as only local files are verified."""
     if stat is not None:
         return stat.mark
     return (row.facts.mark or 0) if row is not None else 0
@@ -234,7 +234,7 @@ def _written_ns(stat: FileStat | None, row: LedgerRow | None) -> int:
 
 @define
 class _InOrder:
-    """Passes on what workers find in the order in which it was asked for."""
+    """Passes the workers' results on in the order of the requests."""
 
     report: VerificationReport
     tell: Callable[[StoredArchive], Awaitable[None]]
@@ -245,7 +245,7 @@ class _InOrder:
     _room: anyio.Event = field(init=False, factory=anyio.Event)
 
     async def add(self, number: int, archive: StoredArchive) -> None:
-        """Take one; the worker that closes a gap passes on what has waited for it."""
+        """Take a result; the worker that closes a gap passes the waiting ones on."""
         self._waiting[number] = archive
         if self._is_telling:
             return
@@ -260,7 +260,7 @@ class _InOrder:
             self._is_telling = False
 
     async def wait_for_room(self, number: int) -> None:
-        """Wait while too many wait for one that takes long."""
+        """Wait while too many results wait for a slow one."""
         while number - self._next > self.most_waiting:
             self._room = anyio.Event()
             await self._room.wait()

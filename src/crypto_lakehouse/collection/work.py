@@ -1,4 +1,4 @@
-"""What is to be done for one archive: the value that goes from inventory to worker."""
+"""The work on one archive: the value that goes from the inventory to a worker."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ class Action(Enum):
     NOTHING = auto()
     """It is verified, and the file is the one that was verified."""
     CHECK = auto()
-    """A file is there: hash it before anything is requested."""
+    """There is a file: hash it before anything is requested."""
     FETCH = auto()
     """Fetch zip and sidecar."""
     FETCH_SIDECAR = auto()
-    """The zip is verified; its published sidecar is gone here, or is another at the source."""
+    """The zip is verified; its sidecar is missing here, or has changed at the source."""
 
 
 @frozen(kw_only=True)
@@ -34,8 +34,8 @@ class Work:
     """One archive for a worker.
 
     Attributes:
-        row: What the ledger knows of it.
-        stat: What lies at its final name.
+        row: What the ledger knows about it.
+        stat: The file at its final name.
         part: Size, ETag and date of a body that began to arrive earlier.
     """
 
@@ -52,7 +52,7 @@ class Work:
 
     @property
     def verified_row(self) -> LedgerRow | None:
-        """The ledger's row of the verified version that stands at the final name, if one does."""
+        """The ledger's row of the verified version at the final name, if there is one."""
         row, stat = self.row, self.stat
         if row is None or stat is None or row.verdict not in SUCCESSES:
             return None
@@ -60,7 +60,7 @@ class Work:
 
 
 def is_other_version(facts: ObjectFacts, listed: ListedArchive) -> bool:
-    """Whether the source has other bytes than are known; other dates alone do not count."""
+    """Whether the source has other bytes than the known ones; dates alone do not count."""
     if facts.size_bytes is not None and facts.size_bytes != listed.size_bytes:
         return True
     return listed.etag is not None and not same_etag(facts.etag, listed.etag)

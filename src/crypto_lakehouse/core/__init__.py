@@ -4,8 +4,8 @@
 - What is to be done: `config`, `plan`, `listed` (what a source's listing says).
 - What happens: `events` are the facts of a run, `metrics` counts them, `report` is what the caller
   gets, `errors` is the one tree of errors.
-- What is passed in: `protocols` (stores, ledgers, listings), `sink`, and `workflow`, the stages of
-  a workflow: setup, body, cleanup, metrics.
+- What is passed in: `protocols` (stores, ledgers, listings) and `sink`.
+- `workflow` has the stages of a workflow: setup, body, cleanup, metrics.
 
 Everything else imports the core; the core imports nothing else of the package. It opens no file and
 reads no clock except where a workflow measures its own duration.

@@ -73,6 +73,21 @@ class BodyStarted:
     archive: Archive
     facts: ObjectFacts
 
+    @property
+    def size_bytes(self) -> int | None:
+        """The whole body's size, as the source announced it."""
+        return self.facts.size_bytes
+
+    @property
+    def etag(self) -> str | None:
+        """The zip's ETag, as the source sent it."""
+        return self.facts.etag
+
+    @property
+    def last_modified(self) -> str | None:
+        """The zip's date, as the source sent it."""
+        return self.facts.last_modified
+
 
 @frozen(kw_only=True)
 class ArchiveRetried:

@@ -1,4 +1,4 @@
-"""What a source's listing says: objects, folders, and pages of both."""
+"""The contents of a source's listing: objects, folders, and pages of both."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class ListedObject:
     Attributes:
         key: Decoded, as `data/.../NAME.zip`.
         size_bytes: The object's size.
-        etag: As the source wrote it, quotes included; None where it wrote none.
-        last_modified: As the source wrote it, ISO 8601 with `Z`; None where it wrote none.
+        etag: As in the listing, with quotes; None if it is absent.
+        last_modified: As in the listing, ISO 8601 with `Z`; None if it is absent.
     """
 
     key: str
@@ -43,11 +43,11 @@ class ListedObject:
 
 @frozen
 class ListingPage:
-    """One page of a listing: both parts in the order of the keys' UTF-8 bytes.
+    """One page of a listing; objects and folders are in the order of their UTF-8 bytes.
 
     Attributes:
-        folders: Common prefixes, with their trailing slash; only where a delimiter was sent.
-        has_more: Whether the listing goes on behind this page.
+        folders: Common prefixes, with a trailing slash; only if a delimiter was sent.
+        has_more: Whether there are further pages.
     """
 
     objects: tuple[ListedObject, ...]
@@ -57,11 +57,11 @@ class ListingPage:
 
 @frozen(kw_only=True)
 class ListedArchive:
-    """What a listing says of one archive and its sidecar.
+    """What a listing says about one archive and its sidecar.
 
     Attributes:
         size_bytes, etag, last_modified: The zip's; as in `ListedObject`.
-        sidecar_etag: The sidecar's ETag; None where no sidecar, or none with an ETag, is listed.
+        sidecar_etag: The sidecar's ETag; None if no sidecar with an ETag is listed.
     """
 
     size_bytes: int
@@ -79,7 +79,7 @@ class ListedArchive:
 
 
 def md5_of_etag(etag: str | None) -> str | None:
-    """Return the MD5 that an object's ETag is, None for weak, multipart or absent ones.
+    """Return the MD5 that is an object's ETag; None if the ETag is weak, multipart or absent.
 
     Source: Amazon S3, a single-part upload's ETag is the MD5 of its bytes; docs/archive.md#etags.
     """
@@ -88,18 +88,18 @@ def md5_of_etag(etag: str | None) -> str | None:
 
 
 def same_etag(one: str | None, other: str | None) -> bool:
-    """Whether two ETags name the same object; quotes and `W/` do not count.
+    """Whether two ETags name the same object; quotes and `W/` are ignored.
 
-    A listing quotes an ETag as a header does; caches on the way may mark it as weak.
+    Caches between source and client may mark an ETag as weak.
     """
     return one is not None and other is not None and _bare(one) == _bare(other)
 
 
 @lru_cache(maxsize=65_536)
 def moment_of(text: str | None) -> datetime | None:
-    """Read a Last-Modified as a header (RFC 9110) or a listing (ISO 8601) writes it.
+    """Parse a Last-Modified of a header (RFC 9110) or a listing (ISO 8601).
 
-    None where it is neither; whole seconds, as headers have no more.
+    Returns None if it is neither. Fractions are dropped, as headers have whole seconds.
     """
     for read in (datetime.fromisoformat, parsedate_to_datetime):
         try:
@@ -111,7 +111,7 @@ def moment_of(text: str | None) -> datetime | None:
 
 
 def same_moment(one: str | None, other: str | None) -> bool:
-    """Whether two Last-Modified texts mean the same second; an unknown one differs from none."""
+    """Whether two Last-Modified texts mean the same second; an absent one matches any."""
     if one == other or one is None or other is None:
         return True
     return moment_of(one) == moment_of(other)

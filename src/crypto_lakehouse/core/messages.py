@@ -1,4 +1,4 @@
-"""Say what was given, what is allowed, and what was probably meant."""
+"""Parts of messages: the given value, the allowed ones, and the one probably meant."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SHOWN_CHARACTERS = 80
 
 _REPR = reprlib.Repr()
 _REPR.maxlevel = 3
-_REPR.maxstring = _REPR.maxother = 10_000  # whole texts, so that secrets are recognised
+_REPR.maxstring = _REPR.maxother = 10_000  # complete texts, so that secrets are recognized
 
 
 def shown(value: object) -> str:
@@ -29,7 +29,7 @@ def shown(value: object) -> str:
     try:
         text = redact(_REPR.repr(value) if is_nested else str(value))
     except ValueError:
-        text = "a number of thousands of digits"
+        text = "a number with thousands of digits"
     text = text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}…"
     return "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
 

@@ -1,4 +1,4 @@
-"""Fold a run's events into counters that can be read at any time."""
+"""Count the events of a run; the counters can be read at any time."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ LISTED_PROBLEMS = 100
 
 @define
 class ByteMeter:
-    """A live count of body bytes received, which displays read on a tick.
+    """A live count of received body bytes, which displays poll.
 
-    Bytes of a body under way are no event: there would be one for every chunk.
+    There are no events for the bytes of an unfinished body: there would be one for every chunk.
 
     Attributes:
-        received_bytes: Since the run began.
-        parallel: How many requests may be under way now.
+        received_bytes: Body bytes since the run began.
+        parallel: How many requests may run at the same time now.
     """
 
     received_bytes: int = 0
@@ -51,12 +51,12 @@ class ByteMeter:
 
 @frozen
 class WorkflowMetrics:
-    """What a finished workflow hands back; a collection hands back its `CollectionReport`.
+    """What a finished workflow returns; a collection returns a `CollectionReport`.
 
     Attributes:
         workflow: The workflow's name.
         results: Totals, `success_rate` and the rest of the report in plain types.
-        report: The same as a value.
+        report: The report as an object.
     """
 
     workflow: str
@@ -66,13 +66,13 @@ class WorkflowMetrics:
 
 @define
 class MetricsCollector:
-    """Aggregates events; the injected one sees every event of its workflow, in batches.
+    """Counts the events of a workflow; an application may pass its own.
 
-    Folding is commutative over archives: any interleaving of the same events gives the same
+    The order of archives does not matter: any interleaving of the same events gives the same
     counts. Memory does not grow with the number of archives.
 
     Args:
-        clock: Seconds, monotonic; a parameter for tests.
+        clock: Returns seconds, monotonic; a parameter for tests.
     """
 
     _clock: Callable[[], float] = time.monotonic
@@ -89,7 +89,7 @@ class MetricsCollector:
     _finished: float | None = field(init=False, default=None)
 
     def start_workflow(self, name: str) -> None:
-        """Forget what was counted, and begin to count for the workflow `name`."""
+        """Reset all counters, and begin to count for the workflow `name`."""
         fresh = MetricsCollector(self._clock)
         for item in fields(MetricsCollector):
             setattr(self, item.name, getattr(fresh, item.name))
@@ -99,8 +99,8 @@ class MetricsCollector:
     def record_event(self, event: object) -> None:
         """Count one event of a run.
 
-        An event of an application's own, which is a name, a mapping that holds its name under
-        `event`, or any other object, is counted under its name.
+        An application may record its own events: a string is counted as it is, a mapping under its
+        value for `event`, and any other object under the name of its class.
         """
         match event:
             case ArchiveFinished():
@@ -116,7 +116,7 @@ class MetricsCollector:
             case RunFinished():
                 self._finished = self._clock()
             case BodyStarted() | FolderListed() | RunNoted():
-                pass  # what begins is counted once it is finished; a note is for displays
+                pass  # bodies are counted once they are finished; notes are for displays
             case str():
                 self.other_events[event] += 1
             case Mapping():
@@ -135,7 +135,7 @@ class MetricsCollector:
 
     @property
     def finished_archives(self) -> int:
-        """How many archives have their verdict."""
+        """How many archives have a verdict."""
         return self.verdicts.total()
 
     @property
@@ -150,7 +150,7 @@ class MetricsCollector:
         return {"planned": self.planned, **{verdict: self.verdicts[verdict] for verdict in Verdict}}
 
     def get_metrics(self) -> dict[str, Any]:
-        """Everything counted so far, in plain types."""
+        """Return all counters, in plain types."""
         totals = self.totals()
         return {
             "workflow": self.workflow,

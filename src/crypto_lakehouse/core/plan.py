@@ -1,4 +1,4 @@
-"""A plan as data: what a run will settle, a series at a time."""
+"""A plan as data: the archives that a run will settle, one series at a time."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ __all__ = ["Plan", "PlanTotals", "PlannedArchive", "PlannedPeriod", "PlannedSeri
 
 @frozen
 class PlannedPeriod:
-    """A period to plan.
+    """One planned period of a series.
 
     Attributes:
-        not_published: Why it cannot exist today, empty where it may exist. Such an archive is
-            never requested.
-        lag_days: For how many days after its period's end its absence is normal.
-        listed: What the source's listing says of it, None where it was not asked.
-        unlisted: Whether the source's listing was read, and the archive is not in it. Such an
-            archive is never requested either.
+        not_published: Why the archive cannot exist today; empty if it may exist. If this is set,
+            the archive is never requested.
+        lag_days: For how many days after the end of the period its absence is normal.
+        listed: What the source's listing says about the archive; None if no listing was read.
+        unlisted: Whether a listing was read and does not have the archive, which is then never
+            requested either.
     """
 
     period: Period
@@ -51,22 +51,22 @@ class PlannedArchive:
 
 @frozen
 class PlannedSeries:
-    """One series and the periods planned of it, oldest first.
+    """One series and its planned periods, oldest first.
 
     Attributes:
-        periods: Calendars share one tuple between the series that ask the same question.
+        periods: Series with the same calendar share one tuple.
     """
 
     series: Series
     periods: Sequence[PlannedPeriod]
 
     def archives(self) -> Iterator[PlannedArchive]:
-        """The series' part of the plan."""
+        """Yield the planned archives of the series."""
         for planned in self.periods:
             yield self.archive(planned)
 
     def archive(self, planned: PlannedPeriod) -> PlannedArchive:
-        """One archive of the series."""
+        """Return one planned archive of the series."""
         return PlannedArchive(
             Archive(self.series, planned.period),
             planned.not_published,
@@ -78,12 +78,12 @@ class PlannedSeries:
 
 @frozen(kw_only=True)
 class PlanTotals:
-    """How much a plan is.
+    """The size of a plan.
 
     Attributes:
-        archives: All of the plan, those that are not published included.
-        due: Those that may exist.
-        size_bytes: Of the due archives' zips, where a listing was read; else None.
+        archives: All archives of the plan, including those that are not published.
+        due: The archives that may exist.
+        size_bytes: The total size of the due archives' zips if a listing was read; else None.
     """
 
     archives: int
@@ -92,7 +92,7 @@ class PlanTotals:
 
 
 class Plan(Protocol):
-    """What a run settles; enumerated anew, and in the same order, at each iteration."""
+    """The archives that a run settles; each iteration yields the same ones in the same order."""
 
     @property
     def today(self) -> date:
@@ -101,22 +101,22 @@ class Plan(Protocol):
 
     @property
     def notes(self) -> Sequence[str]:
-        """What the run's owner should know, a sentence each."""
+        """Notes for the user, one sentence each."""
         ...
 
     @property
     def failures(self) -> Sequence[str]:
-        """Why parts of the plan are not known; it is whole where there are none."""
+        """Why parts of the plan are unknown; if there are none, the plan is complete."""
         ...
 
     def series(self) -> AsyncIterator[PlannedSeries]:
-        """Every series with its periods."""
+        """Yield every series with its periods."""
         ...
 
     def totals(self) -> PlanTotals:
-        """How much it is; blocking, seconds for millions of archives."""
+        """Return the size of the plan; blocking, takes seconds for millions of archives."""
         ...
 
     def why_empty(self) -> str:
-        """Explain a plan without archives; empty for a plan with some."""
+        """Explain why a plan has no archives; empty if it has some."""
         ...

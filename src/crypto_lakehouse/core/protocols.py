@@ -1,4 +1,4 @@
-"""The seams: what the pipeline asks of a store, a ledger and a listing; `sink` has that of sinks.
+"""The protocols of stores, ledgers and listings; that of sinks is in `sink`.
 
 The core has no disk and no database; implementations are passed in. Each protocol is small, so
 that an implementation for another disk, cloud or database is one class.
@@ -41,23 +41,23 @@ __all__ = [
     "ignore_async",
 ]
 
-#: Behind a key: the beginning of its bytes, beside its final name.
+#: The suffix of an unfinished body, which has the first bytes of its archive.
 PART_SUFFIX = ".part"
 
 Emit = Callable[[Sequence[Event]], Awaitable[None]]
-"""Hand events on, in order; waits while the sinks are behind (backpressure)."""
+"""Passes events on, in order; waits while the sinks are behind (backpressure)."""
 
 
 def ignore(_report: object) -> None:
-    """Take a report of progress, and do nothing: the default of a callback."""
+    """Do nothing: the default of a callback for progress."""
 
 
 async def ignore_async(_report: object) -> None:
-    """Take events, and do nothing: the default of an `Emit`."""
+    """Do nothing: the default of an `Emit`."""
 
 
 Watch = Callable[[bytes | bytearray], None]
-"""Look at bytes as they pass; quick, and raises nothing."""
+"""Is called with bytes as they are stored; must be fast, and raise nothing."""
 
 
 class LedgerRow(NamedTuple):
@@ -79,12 +79,12 @@ class LedgerRow(NamedTuple):
 
 @frozen
 class FolderScan:
-    """What one directory scan shows of a key prefix.
+    """The result of one directory scan of a key prefix.
 
     Attributes:
         zips: Size in bytes and mark of each archive, by name; plain pairs,
             as there may be millions.
-        others: Names of everything else, sidecars among it; these cost no look at the file.
+        others: The names of all other entries, including sidecars; no stat is made for these.
     """
 
     zips: Mapping[str, tuple[int, int]]
@@ -94,7 +94,7 @@ class FolderScan:
 class Part(Protocol):
     """An unfinished body; not visible at its final name before `commit`.
 
-    Nothing reads it back: who needs its bytes watches them pass (see `Store.open_part`).
+    It cannot be read back: a caller that needs its bytes passes `watch` to `Store.open_part`.
     """
 
     @property
@@ -103,27 +103,27 @@ class Part(Protocol):
         ...
 
     async def append(self, data: bytes | bytearray) -> None:
-        """Add bytes, and fold them into the digest.
+        """Append bytes, and add them to the digest.
 
         Raises:
-            StoreError: The store refused.
+            StoreError: The store failed.
         """
         ...
 
     def sha256(self) -> str:
-        """Digest of everything appended so far, resumed bytes included."""
+        """Return the digest of all bytes so far, including resumed ones."""
         ...
 
     async def commit(self, *, sync: bool = False) -> FileStat:
-        """Move the bytes to their final name, at once and whole.
+        """Move the bytes to their final name, atomically.
 
         Args:
-            sync: Whether they must survive a power loss before the name is theirs.
+            sync: Whether they must survive a power loss before they get the name.
         """
         ...
 
     async def close(self) -> None:
-        """Release what `append` holds open; the bytes stay until they are moved or removed."""
+        """Release the resources of `append`; the bytes stay until they are moved or removed."""
         ...
 
     async def discard(self) -> None:
@@ -131,34 +131,34 @@ class Part(Protocol):
         ...
 
     async def quarantine(self, note: Mapping[str, object]) -> None:
-        """Set the bytes aside with a note on why."""
+        """Move the bytes to quarantine, with a note on the reason."""
         ...
 
 
 class Store(Protocol):
-    """Where verified bytes lie, under their object keys.
+    """Keeps verified bytes under their object keys.
 
-    A body that is not whole yet is no archive: `scan` and `scan_now` show it, if at all, as its
-    name with `PART_SUFFIX` behind, and `remove` takes such a key. What is kept beside the archives
-    (in quarantine, or of replaced versions) is in no scan of another folder.
+    An unfinished body is not an archive: `scan` and `scan_now` may return it under its name plus
+    `PART_SUFFIX`, and `remove` takes such a key. Quarantined bytes and replaced versions are in no
+    scan of the archives' folders.
 
-    Every method raises StoreError where the store refuses or a key would leave it.
+    Every method raises StoreError if the store fails or a key would leave it.
     """
 
     async def scan(self, folder: str) -> Mapping[str, FileStat]:
-        """Name and stat of every file in a key prefix; empty where there is none."""
+        """Return name and stat of every file in a key prefix; empty if there are none."""
         ...
 
     def scan_now(self, folder: str) -> FolderScan:
-        """The archives of a key prefix, and what else is there; blocking."""
+        """Return the archives of a key prefix, and the names of other files; blocking."""
         ...
 
     async def sha256(self, key: str) -> str | None:
-        """Digest of a stored file, None where there is none."""
+        """Return the digest of a stored file; None if there is no file."""
         ...
 
     async def read(self, key: str, limit: int) -> bytes | None:
-        """The first `limit` bytes of a stored file, None where there is none."""
+        """Return the first `limit` bytes of a stored file; None if there is no file."""
         ...
 
     def reader(self, key: str) -> BinaryIO:
@@ -166,28 +166,28 @@ class Store(Protocol):
         ...
 
     async def put(self, key: str, data: bytes, *, sync: bool = False) -> FileStat:
-        """Store a small body under its key, at once and whole.
+        """Store a small body under its key, atomically.
 
         Args:
             key: Its key.
             data: Its bytes.
-            sync: Whether they must survive a power loss before the name is theirs.
+            sync: Whether they must survive a power loss before they get the name.
         """
         ...
 
     async def open_part(self, key: str, *, resume: bool, watch: Watch | None = None) -> Part:
-        """Begin a large body, or find the bytes that an earlier try left, which may be none.
+        """Begin a large body, or resume one that an earlier attempt left, if there is one.
 
         Args:
             key: Its key.
-            resume: Whether bytes that an earlier try left are kept.
-            watch: Is shown every byte of the part once and in order, in a worker thread; of what
-                is there already, too.
+            resume: Whether the bytes of an earlier attempt are kept.
+            watch: Is called with every byte of the part once and in order, in a worker thread,
+                including the resumed bytes.
         """
         ...
 
     async def keep_replaced(self, key: str, sha256: str) -> str:
-        """Keep a stored file's bytes, and its sidecar's, before another version takes its place.
+        """Keep a stored file and its sidecar before another version replaces them.
 
         The file stays where it is; what is kept survives a power loss.
 
@@ -196,13 +196,13 @@ class Store(Protocol):
             sha256: Digest of its bytes.
 
         Returns:
-            Where they are kept, relative to the store; the sidecar is beside it. Empty where
-            other bytes stand there by now.
+            Where the file is kept, relative to the store; the sidecar is beside it. Empty if
+            the stored file has other bytes now.
         """
         ...
 
     async def remove(self, key: str) -> None:
-        """Remove a stored file, where there is one."""
+        """Remove a stored file, if there is one."""
         ...
 
     def remove_now(self, key: str) -> None:
@@ -210,34 +210,34 @@ class Store(Protocol):
         ...
 
     async def quarantine(self, key: str, data: bytes, note: Mapping[str, object]) -> None:
-        """Set a small body aside, in the place of an earlier one, with a note on why."""
+        """Put a small body in quarantine, with a note on the reason; replaces an earlier one."""
         ...
 
     def prepare(self) -> None:
-        """Clear what a killed run left half-way; blocking, and before any other call of a run.
+        """Clean up after a killed run; blocking, and before any other call of a run.
 
-        Unfinished bodies stay: a later call of `open_part` may go on with them.
+        Unfinished bodies stay: a later call of `open_part` may resume them.
         """
         ...
 
     def make_durable(self, keys: Collection[str]) -> None:
-        """Let archives, and their sidecars where there are some, survive a power loss; blocking."""
+        """Sync archives and their sidecars, so that they survive a power loss; blocking."""
         ...
 
     def quarantined(self) -> Iterator[Quarantined]:
-        """Everything that was set aside, in the order of keys; blocking."""
+        """Yield everything in quarantine, in the order of keys; blocking."""
         ...
 
     def release(self, key: str) -> None:
-        """Remove what was set aside of an archive, where there is something; blocking."""
+        """Remove an archive from quarantine, if it is there; blocking."""
         ...
 
     def kept_versions(self) -> Iterator[KeptVersion]:
-        """Every version that `keep_replaced` kept, in the order of keys; blocking."""
+        """Yield every version that `keep_replaced` kept, in the order of keys; blocking."""
         ...
 
     def remove_kept(self, place: str) -> int | None:
-        """Remove a kept version and its sidecar; its size, None where it is gone; blocking.
+        """Remove a kept version and its sidecar; return its size, None if it is gone; blocking.
 
         Args:
             place: What `keep_replaced` returned.
@@ -246,39 +246,39 @@ class Store(Protocol):
 
 
 class Ledger(Protocol):
-    """What earlier runs found out; written only by its own sink."""
+    """What earlier runs have found out; only the ledger's own sink writes to it."""
 
     async def rows(self, folder: str) -> Mapping[str, LedgerRow]:
-        """Everything known of the archives in a key prefix, by file name."""
+        """Return everything known about the archives in a key prefix, by file name."""
         ...
 
 
 class InventoryLedger(Ledger, Protocol):
-    """A ledger as a run's producer asks it: blocking, in a worker thread."""
+    """A ledger with the blocking methods that a run's producer calls in a worker thread."""
 
     def rows_now(self, folder: str) -> Mapping[str, LedgerRow]:
         """As `rows`; blocking."""
         ...
 
     def verified_now(self, folder: str) -> Mapping[str, tuple[int, int]]:
-        """Size and mark of those that are verified, as in `FolderScan.zips`; blocking.
+        """Return size and mark of verified archives, as in `FolderScan.zips`; blocking.
 
-        Those whose newer version was refused are left out. It is all that a second run asks of
-        nearly every archive, at a fraction of the price of `rows`.
+        Archives with a refused newer version are left out. A second run needs no more for nearly
+        every archive, and this costs a fraction of `rows`.
         """
         ...
 
     def objects_now(self, folder: str) -> Mapping[str, ObjectFacts]:
-        """Size, ETags and date of the objects that `verified_now` stands for; blocking."""
+        """Return size, ETags and date of the objects in `verified_now`; blocking."""
         ...
 
     def parts_now(self, folder: str) -> Mapping[str, ObjectFacts]:
-        """Size, ETag and date of unfinished bodies in a key prefix, by file name; blocking."""
+        """Return size, ETag and date of unfinished bodies in a key prefix, by name; blocking."""
         ...
 
 
 class Listing(Protocol):
-    """A source's listing of what it holds (S3 ListObjects, version 1)."""
+    """A source's listing of its objects (S3 ListObjects, version 1)."""
 
     def pages(
         self, prefix: str, *, after: str = "", delimiter: str = "", page_keys: int = 1000
@@ -287,17 +287,17 @@ class Listing(Protocol):
 
         Args:
             prefix: A key prefix that ends with a slash.
-            after: Only keys behind this one, in the order of their UTF-8 bytes.
-            delimiter: `/` rolls up what lies below folders; empty lists every object.
-            page_keys: How many entries a page may have, at most 1000.
+            after: Only keys after this one, in the order of their UTF-8 bytes.
+            delimiter: `/` groups the objects of folders; empty lists every object.
+            page_keys: The largest number of entries on a page, at most 1000.
 
         Raises:
-            ListingError: A page could not be had, after all retries.
+            ListingError: A page could not be fetched, after all retries.
         """
         ...
 
     async def folders(self, prefix: str) -> list[str]:
-        """Return the folders right below a prefix, as whole prefixes with a trailing slash.
+        """Return the folders directly below a prefix, as full prefixes with a trailing slash.
 
         Raises:
             ListingError: As `pages`.

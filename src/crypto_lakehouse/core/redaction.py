@@ -1,4 +1,4 @@
-"""Keep secrets out of everything that is shown: reprs, logs, events, reports, errors."""
+"""Mask secrets in everything that is shown: reprs, logs, events, reports, errors."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _PARAMETER = re.compile(
     r"|(?:(?:Bearer|Basic)\s+)?[^\s&#,;'\"}]+)",
     re.IGNORECASE,
 )
-#: What follows a scheme's name and looks like no word: a source may send back what it was sent.
+#: What follows a scheme's name and does not look like a word: a source may echo a header.
 _CREDENTIALS = re.compile(
     r"\b(?P<scheme>(?i:basic|bearer))\s+(?=[\w.~+/-]*[0-9A-Z])[\w.~+/-]{6,}=*"
 )
@@ -25,8 +25,8 @@ _CREDENTIALS = re.compile(
 def redact(text: str) -> str:
     """Return `text` with the secrets in it masked as `***`.
 
-    Masked are the user information of every URL, the values of parameters whose names say that
-    they are tokens, keys, passwords or signatures, and credentials as HTTP sends them.
+    It masks the user information of every URL, the values of parameters with names of tokens,
+    keys, passwords or signatures, and credentials in the form of HTTP headers.
 
     Example:
         >>> redact("https://me:pw@mirror.example/data?X-Amz-Signature=abc&part=1")

@@ -1,4 +1,4 @@
-"""What a run gives back: totals, the verdicts that need attention, and how to end."""
+"""The report of a run: totals, the verdicts that need attention, and the exit code."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from crypto_lakehouse.core.verdicts import SUCCESSES, Verdict
 
 __all__ = ["UNREMARKABLE", "ArchiveProblem", "CollectionFailed", "CollectionReport", "success_rate"]
 
-#: Verdicts that need nobody's attention.
+#: Verdicts that need no attention.
 UNREMARKABLE = SUCCESSES | {Verdict.NOT_PUBLISHED}
 
 
@@ -29,9 +29,9 @@ class ArchiveProblem:
 
 
 def success_rate(totals: Mapping[str, int]) -> float:
-    """Return the share of archives that are good, 0 to 100 (ARCHITECTURE.md#success-rate).
+    """Return the percentage of good archives, 0 to 100 (ARCHITECTURE.md#success-rate).
 
-    Archives that are not published do not count; with nothing to do, all of it is done.
+    Archives that are not published do not count; without any archives it is 100.
     """
     due = totals["planned"] - totals[Verdict.NOT_PUBLISHED]
     if due <= 0:
@@ -41,7 +41,7 @@ def success_rate(totals: Mapping[str, int]) -> float:
 
 @frozen(kw_only=True)
 class CollectionReport:
-    """The outcome of one collection: `run()`, `execute()` and `run_collection` give it back.
+    """The result of one collection, as `run()`, `execute()` and `run_collection` return it.
 
     Attributes:
         workflow: The workflow's name.
@@ -52,11 +52,11 @@ class CollectionReport:
         duration_seconds: Wall time of the run.
         problems: The first 100 archives that are not as they should be; the counts in `totals`
             are complete, and an events file names every one.
-        warnings: What the run's owner should know, one sentence each.
-        error: Why the run ended before its plan did, empty where it did not.
-        unlisted: What of the source could not be listed, a sentence each; the plan lacks it.
+        warnings: Warnings for the user, one sentence each.
+        error: Why the run ended before its plan was done; empty if it was done.
+        unlisted: What could not be listed, one sentence each; it is not in the plan.
         run_id: The run's id in the ledger and in log records.
-        stop_code: The exit code of a run that was stopped, else None.
+        stop_code: The exit code of a stopped run; else None.
     """
 
     workflow: str
@@ -79,14 +79,14 @@ class CollectionReport:
 
     @property
     def report(self) -> CollectionReport:
-        """Itself: what other workflows give back has its report here."""
+        """The report itself, for callers that handle the results of all workflows alike."""
         return self
 
     @property
     def exit_code(self) -> int:
         """0 done, 3 some failed or missing, 4 some corrupt, 5 plan incomplete, 130 interrupted.
 
-        An incomplete plan comes before what became of it: what it lacks is in no count.
+        An incomplete plan counts more than its results: what it lacks is in no total.
         """
         if self.stop_code is not None:
             return self.stop_code
@@ -98,17 +98,17 @@ class CollectionReport:
 
     @property
     def strict_exit_code(self) -> int:
-        """As `exit_code`, and 3 where anything planned is neither verified nor unchanged."""
+        """As `exit_code`, and 3 if any planned archive is neither verified nor unchanged."""
         good = sum(self.totals[verdict] for verdict in SUCCESSES)
         return self.exit_code or (3 if good < self.totals["planned"] else 0)
 
     @property
     def ok(self) -> bool:
-        """Whether the run did all that it could be expected to do."""
+        """Whether the exit code is 0."""
         return self.exit_code == 0
 
     def raise_for_failures(self) -> None:
-        """Do nothing for a good run.
+        """Raise an error unless the run is good.
 
         Raises:
             CollectionFailed: Archives are missing, corrupt or failed, or the run was stopped.
@@ -117,7 +117,7 @@ class CollectionReport:
             raise CollectionFailed(self)
 
     def to_mapping(self) -> dict[str, Any]:
-        """The object that `collect --json` prints."""
+        """Return the object that `collect --json` prints."""
         unusual: dict[str, Any] = {"error": self.error} if self.error else {}
         if self.unlisted:
             unusual |= {"plan": "incomplete", "unlisted": list(self.unlisted)}

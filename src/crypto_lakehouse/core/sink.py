@@ -1,4 +1,4 @@
-"""What a run asks of those who listen to it."""
+"""The protocols of sinks, the event consumers of a run."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ __all__ = ["AnySink", "PlainSink", "Sink", "SinkFunction"]
 
 
 class PlainSink(Protocol):
-    """A listener to a run: all that an application's own sink needs.
+    """An event consumer with the members that an application's sink needs.
 
-    A sink is called by one task only, never concurrently. A sink that raises is dropped and
-    named in a warning, and the run goes on; where `required` is true, the run stops instead.
+    Only one task calls a sink, never concurrently. A sink that raises is dropped with a warning
+    that names it, and the run goes on; if `required` is true, the run stops instead.
     """
 
     @property
     def name(self) -> str:
-        """What messages call it."""
+        """The name in messages."""
         ...
 
     @property
     def required(self) -> bool:
-        """Whether the run stops where the sink fails."""
+        """Whether the run stops if the sink fails."""
         ...
 
     async def handle(self, events: Sequence[Event]) -> None:
@@ -32,22 +32,22 @@ class PlainSink(Protocol):
         ...
 
     async def flush(self) -> None:
-        """Called when no event has come for a while."""
+        """Write buffered events; called when no event has come for a while."""
         ...
 
     async def close(self) -> None:
-        """Called once, after the last event."""
+        """Release resources; called once, after the last event."""
         ...
 
 
 class Sink(PlainSink, Protocol):
-    """A sink that says whether it takes the events of whole folders as they are."""
+    """A sink that says whether it takes the events of whole folders."""
 
     @property
     def takes_unchanged(self) -> bool:
-        """Whether it is handed `ArchivesUnchanged` events.
+        """Whether it takes `ArchivesUnchanged` events.
 
-        Where it is false, the sink is handed the `ArchiveFinished` events that they stand for.
+        If this is false, the sink gets the single `ArchiveFinished` events instead.
         """
         ...
 
@@ -57,4 +57,4 @@ SinkFunction = Callable[[Sequence[Event]], Awaitable[None] | None]
 
 
 AnySink = Sink | PlainSink | SinkFunction
-"""What a run takes as a sink."""
+"""What a run accepts as a sink."""

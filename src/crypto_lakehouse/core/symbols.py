@@ -1,8 +1,7 @@
-"""What a symbol's name tells: base and quote asset, the kind of contract, leveraged tokens.
+"""What a symbol's name shows: base and quote asset, the kind of contract, leveraged tokens.
 
-Names are all that an archive of delisted symbols has; the exchange's own list of symbols knows
-only those that trade today. So the lists here are closed ones, and what a name does not tell
-stays untold.
+For delisted symbols the archive has only names, and the exchange's list of symbols has only those
+that trade today. So the lists here are closed, and what a name does not show stays unknown.
 
 Source: docs/archive.md#symbols; the assets that Binance spot and futures have quoted in.
 """
@@ -38,7 +37,7 @@ _USD_MARGINED_QUOTES = frozenset(
     ("USDT", "USDC", "BUSD", "FDUSD", "USD1", "U", "BTC", "ETH", "BNB")
 )
 
-#: A market's own quote assets and no others: `BNBUSD_PERP` is BNB/USD, although spot has BUSD.
+#: The quote assets of each market: `BNBUSD_PERP` is BNB/USD, although spot has BUSD.
 _QUOTES = {
     Market.SPOT: _SPOT_QUOTES,
     Market.FUTURES_UM: _USD_MARGINED_QUOTES,
@@ -57,7 +56,7 @@ _LEVERAGED_ASSETS = (
     "1INCH", "AAVE", "ADA", "BCH", "BNB", "BTC", "DOT", "EOS", "ETH", "FIL", "LINK", "LTC", "SUSHI",
     "SXP", "TRX", "UNI", "XLM", "XRP", "XTZ", "YFI",
 )  # fmt: skip
-#: Ordinary assets end in UP and DOWN too (JUP, SYRUP), so the tokens are named.
+#: Ordinary assets end in UP and DOWN, too (JUP, SYRUP), so the tokens are listed.
 _LEVERAGED_BASES = frozenset(
     [asset + direction for asset in _LEVERAGED_ASSETS for direction in ("UP", "DOWN")]
     + [asset + side for asset in ("", "ETH", "EOS", "BNB", "XRP") for side in ("BULL", "BEAR")]
@@ -67,7 +66,7 @@ _CHOICES = ("include", "exclude", "only")
 
 
 class ContractType(StrEnum):
-    """What kind of futures contract a symbol names."""
+    """The kind of futures contract that a symbol names."""
 
     PERPETUAL = "perpetual"
     DELIVERY = "delivery"
@@ -76,15 +75,15 @@ class ContractType(StrEnum):
 
 @frozen
 class SymbolTraits:
-    """What a symbol's name tells.
+    """What a symbol's name shows.
 
     Attributes:
-        base: The asset that is priced; empty where it cannot be told.
-        quote: The asset that it is priced in; empty where it cannot be told.
+        base: The asset that is priced; empty if it is unknown.
+        quote: The asset that it is priced in; empty if it is unknown.
         contract: None for spot pairs, for options' underlyings and indices, and for the pairs
             that coin-margined index prices are filed under.
         is_leveraged: Whether it is one of Binance's leveraged tokens.
-        is_stable_pair: Whether base and quote are both stable coins; a currency is none.
+        is_stable_pair: Whether base and quote are both stable coins; currencies do not count.
     """
 
     base: str
@@ -96,7 +95,7 @@ class SymbolTraits:
 
 @lru_cache(maxsize=16_384)
 def traits_of(symbol: str, market: Market) -> SymbolTraits:
-    """Return what the name of a symbol tells in a market.
+    """Return what the name of a symbol shows in a market.
 
     Example:
         >>> traits = traits_of("BTCUSDT_240628", Market.FUTURES_UM)
@@ -115,7 +114,7 @@ def traits_of(symbol: str, market: Market) -> SymbolTraits:
 
 
 def _contract(symbol: str, market: Market) -> tuple[ContractType | None, str]:
-    """The contract that a symbol names, and the symbol without what says so."""
+    """Return the contract that a symbol names, and the symbol without that suffix."""
     if market not in (Market.FUTURES_UM, Market.FUTURES_CM):
         return None, symbol
     living = _SETTLED.sub("", symbol)
@@ -131,7 +130,7 @@ def _contract(symbol: str, market: Market) -> tuple[ContractType | None, str]:
 
 
 def _split(pair: str, quotes: Iterable[str]) -> tuple[str, str]:
-    """Base and quote: by the longest quote asset that leaves a base."""
+    """Return base and quote, by the longest quote asset that leaves a base."""
     fitting = [quote for quote in quotes if _fits(pair, quote)]
     quote = max(fitting, key=len, default="")
     return (pair.removesuffix(quote), quote) if quote else ("", "")
@@ -144,17 +143,17 @@ def _fits(pair: str, quote: str) -> bool:
 
 @frozen(kw_only=True)
 class SymbolFilter:
-    """Which symbols are wanted, by what their names tell.
+    """Selects symbols by what their names show.
 
     Attributes:
-        quote_assets: Only symbols quoted in one of these; None for all. One that no market is
-            known to quote in is matched as a suffix.
-        contracts: Only these kinds of contracts; None for all. What is no contract passes.
+        quote_assets: Only symbols quoted in one of these; None for all. An asset that
+            is not a known quote asset is matched as a suffix.
+        contracts: Only these kinds of contracts; None for all. Other symbols always pass.
         leveraged_tokens: `include`, `exclude` or `only`.
         stable_pairs: `include`, `exclude` or `only`.
 
     Raises:
-        ValueError: A word that is none of these.
+        ValueError: Another word.
 
     Example:
         >>> wanted = SymbolFilter(quote_assets=("USDT",), leveraged_tokens="exclude")

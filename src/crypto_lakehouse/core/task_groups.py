@@ -1,4 +1,4 @@
-"""Errors and cancellations through task groups, as their callers expect them."""
+"""Pass errors and cancellations out of task groups as callers expect them."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _Result = TypeVar("_Result")
 async def in_own_task(function: Callable[[], Awaitable[_Result]]) -> _Result:
     """Await a coroutine function in a task of its own, which has ended when this returns.
 
-    An application's `Task.cancel()` knows no shields. It would break into whatever its task
-    awaits: into cleaning up, and into thread hops, whose work would go on with no one to wait for
-    it or to close what it opened. Here it cancels a scope around the function instead, which is
-    kept from what is shielded. However often it comes, the caller sees `CancelledError` at last.
+    An application's `Task.cancel()` ignores shields. It would interrupt whatever its task awaits:
+    cleaning up, and thread hops, whose work would go on without a task that waits for it and closes
+    what it opened. Here it cancels a scope around the function instead, which respects shields.
+    However often it is called, the caller gets `CancelledError` in the end.
 
-    Not by a task group: anyio's would also take back the application's own `Task.cancel()`, by
-    as many `uncancel()` as the groups inside are owed, and an `asyncio.timeout` would miscount.
+    A task group cannot be used: anyio's would also call `uncancel()` for the application's own
+    `Task.cancel()`, once for each inner group, and an `asyncio.timeout` would miscount.
     """
     scope = anyio.CancelScope()
 
@@ -50,14 +50,14 @@ async def in_own_task(function: Callable[[], Awaitable[_Result]]) -> _Result:
             cancellation.add_note(f"ending failed as well: {failure!r}")
         raise cancellation
     finally:
-        del cancellation  # it holds this frame, which holds it
+        del cancellation  # breaks a reference cycle with this frame
 
 
 @contextmanager
 def one_error() -> Iterator[None]:
-    """Raise the one error of ours out of a task group, instead of a group that holds it.
+    """Raise the first LakehouseError of an exception group, instead of the group.
 
-    A group without an error of ours, which is a fault in the program, passes unchanged.
+    A group without a LakehouseError, which is a fault in the program, passes unchanged.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""What became of one archive (ARCHITECTURE.md#verdicts)."""
+"""The verdicts on archives (ARCHITECTURE.md#verdicts)."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ __all__ = ["SUCCESSES", "Verdict"]
 
 
 class Verdict(StrEnum):
-    """The one word that a run says of each archive of its plan."""
+    """The result of a run for one archive of its plan."""
 
     VERIFIED = "verified"
     """The bytes on disk match the published digest."""
     UNCHANGED = "unchanged"
-    """Verified already, the same object at the source; nothing was fetched."""
+    """It was verified earlier, and the source has the same object; nothing was fetched."""
     NOT_PUBLISHED = "not_published"
-    """Absent, inside its publication lag or outside its series' life."""
+    """It is absent, within its publication lag or outside the life of its series."""
     MISSING = "missing"
-    """Absent, although the calendar says that it must exist."""
+    """It is absent, although it must exist by the calendar."""
     SIDECAR_MISSING = "sidecar_missing"
-    """The zip is there and readable, its sidecar is not; kept, never counted as verified."""
+    """The zip is readable, but has no sidecar; it is kept, and never counted as verified."""
     UPSTREAM_MISMATCH = "upstream_mismatch"
-    """The source serves the same bytes twice and they are not what it published a digest of."""
+    """The source served the same bytes twice, and they do not match the published digest."""
     CORRUPT = "corrupt"
-    """The bytes differ between tries or from their size or ETag, or are no readable zip."""
+    """The bytes differ between fetches, or from their size or ETag, or are not a readable zip."""
     FAILED = "failed"
     """A network or server error after all retries."""
 

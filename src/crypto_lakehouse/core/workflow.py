@@ -1,4 +1,4 @@
-"""The life of a workflow: setup, execute, cleanup, metrics."""
+"""The stages of a workflow: setup, body, cleanup, metrics."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["BaseWorkflow", "Outcome", "RunConfig", "refuse_faulty"]
 
 
 class Outcome(Protocol):
-    """What every workflow hands back: `CollectionReport`, or `WorkflowMetrics` of another one."""
+    """What every workflow returns: a `CollectionReport` or a `WorkflowMetrics`."""
 
     @property
     def workflow(self) -> str:
@@ -31,7 +31,7 @@ class Outcome(Protocol):
 
     @property
     def report(self) -> Any:
-        """The report as a value."""
+        """The report as an object."""
         ...
 
 
@@ -39,7 +39,7 @@ OutcomeT_co = TypeVar("OutcomeT_co", bound=Outcome, covariant=True)
 
 
 class RunConfig(Protocol):
-    """What every workflow's configuration says."""
+    """What the configuration of every workflow has."""
 
     @property
     def output_directory(self) -> str:
@@ -48,7 +48,7 @@ class RunConfig(Protocol):
 
 
 def refuse_faulty(config: object) -> None:
-    """Refuse a configuration that was made without validation and has faults.
+    """Raise an error if a configuration was made without validation and has faults.
 
     Raises:
         ConfigurationError: With the configuration's `problems`.
@@ -58,17 +58,17 @@ def refuse_faulty(config: object) -> None:
 
 
 class BaseWorkflow(ABC, Generic[OutcomeT_co]):
-    """Something that can be run once from start to end, and says how it went.
+    """A workflow that runs once, and returns a report.
 
-    Subclasses say what `setup`, the body and `cleanup` do. `cleanup` always runs, even where
-    `setup` failed half-way or the run was cancelled, and an error of its own never hides the
-    error of the body: it is added to it as a note.
+    Subclasses define `setup`, `body`, `cleanup` and `metrics`. `cleanup` always runs, even if
+    `setup` failed half-way or the run was cancelled, and an error in it never hides the error of
+    the body: it is added to that as a note.
 
-    It is generic over what `run()` gives back, as in `BaseWorkflow[CollectionReport]`.
+    It is generic over what `run()` returns, as in `BaseWorkflow[CollectionReport]`.
 
     Args:
-        config: What to do.
-        metrics_collector: Told of every event; a new one by default.
+        config: The configuration.
+        metrics_collector: Counts every event; a new one by default.
 
     Raises:
         ConfigurationError: The configuration has faults; it was made with `validate=False`.
@@ -86,7 +86,7 @@ class BaseWorkflow(ABC, Generic[OutcomeT_co]):
         )
 
     def execute(self) -> OutcomeT_co:
-        """Run to the end, for callers that have no event loop.
+        """Run to the end, for callers without an event loop.
 
         Raises:
             RunningLoopError: An event loop already runs in this thread; await `run()` there.
@@ -101,7 +101,7 @@ class BaseWorkflow(ABC, Generic[OutcomeT_co]):
         """Run setup, body and cleanup; return the metrics.
 
         Raises:
-            LakehouseError: What kept the workflow from running to its end.
+            LakehouseError: The workflow could not run to its end.
         """
         self.metrics_collector.start_workflow(self.name)
         return await in_own_task(self._run)
@@ -134,8 +134,8 @@ class BaseWorkflow(ABC, Generic[OutcomeT_co]):
 
     @abstractmethod
     async def cleanup(self) -> None:
-        """Release what `setup` acquired; may be called where it acquired only a part."""
+        """Release what `setup` acquired; may be called if `setup` has failed half-way."""
 
     @abstractmethod
     def metrics(self) -> OutcomeT_co:
-        """Say how it went; called once, after `cleanup`."""
+        """Return the report; called once, after `cleanup`."""

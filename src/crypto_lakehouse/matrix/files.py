@@ -66,7 +66,7 @@ def parse_json(text: str | bytes, origin: str, noun: str) -> Any:
         reason = f"not UTF-8: byte {error.start} is {error.object[error.start]:#04x}"
     except json.JSONDecodeError as error:
         reason = f"not JSON: {error.msg} at line {error.lineno}, column {error.colno}"
-    except ValueError as error:  # a repeated key, or a number of thousands of digits
+    except ValueError as error:  # a repeated key, or a number with thousands of digits
         reason = f"not a {noun}: {error}"
     except RecursionError:
         reason = f"not a {noun}: nested too deeply"

@@ -109,7 +109,7 @@ def test_a_value_of_another_kind_is_refused(key: str, value: Any, message: str) 
         ("intervals", {"kline": ["1h"]}, "$.intervals['kline']", "did you mean `klines`?"),
         ("intervals", {"klines": []}, "$.intervals['klines']", "must not be empty"),
         ("symbols", ["BTC/USDT"], "$.symbols[0]",
-         "`BTC/USDT`: a symbol is letters, digits and underscores only"),
+         "`BTC/USDT`: a symbol consists of letters, digits and underscores"),
         ("symbols", ["BTCUSDT", "ETH-USDT"], "$.symbols[1]", "letters, digits and underscores"),
         ("symbols", ["../*"], "$.symbols[0]", "letters, digits and underscores"),
         ("symbols", ["B" * 129], "$.symbols[0]", "a symbol is at most 128 bytes long"),

@@ -1,6 +1,6 @@
-"""Fetch one archive's bytes: small bodies into memory, large ones into a part that can be resumed.
+"""Fetch one archive's bytes: small bodies into memory, large ones into a resumable part.
 
-1. `fetcher` takes a place in the concurrency limit and asks for the zip, then for the `sidecar`.
+1. `fetcher` acquires the concurrency limit and requests the zip, then the `sidecar`.
 2. A body of up to 1 MiB is read into memory (`bodies.MemoryBody`).
 3. A larger one goes to `NAME.part` buffer by buffer (`stream_to_part`): one thread hop hashes and
    writes a buffer while the next one arrives.
@@ -9,6 +9,6 @@
    order, `byte_ranges` fetches one of them.
 5. A body that breaks off is continued from its part with If-Range, by this run or a later one.
 
-The part is always a growing prefix of the body. An object that changed is begun anew. Nothing here
-decides whether bytes are good; `collection.verdicts` does.
+The part is always a growing prefix of the body. If the object changes, the fetch starts over.
+Whether bytes are good is decided in `collection.verdicts`.
 """

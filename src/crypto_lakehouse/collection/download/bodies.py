@@ -1,4 +1,4 @@
-"""Whole bodies that are not yet at their final names: in memory, or in a part if large."""
+"""Complete bodies that are not yet at their final names: in memory, or in a part if large."""
 
 from __future__ import annotations
 
@@ -18,31 +18,31 @@ __all__ = ["FetchedBody", "MemoryBody", "PartBody", "PassingBytes"]
 
 
 class FetchedBody(Protocol):
-    """A whole body that is not yet at its final name."""
+    """A complete body that is not yet at its final name."""
 
     @property
     def size_bytes(self) -> int:
-        """How many bytes it has."""
+        """The number of bytes."""
         ...
 
     def sha256(self) -> str:
-        """Digest of the bytes."""
+        """Return the digest of the bytes."""
         ...
 
     def md5(self) -> str | None:
-        """MD5 of the bytes; None if it was not computed while they arrived."""
+        """Return the MD5 of the bytes; None if it was not computed while they arrived."""
         ...
 
     async def zip_fault(self, member: str) -> str:
-        """What is wrong with the bytes as a zip of that one member; empty if nothing is."""
+        """Return why the bytes are not a zip with that one member; empty if they are."""
         ...
 
     async def commit(self, *, sync: bool = False) -> FileStat:
-        """Move the bytes to their final name, at once and whole; see `Store.put` for `sync`."""
+        """Move the bytes to their final name, atomically; see `Store.put` for `sync`."""
         ...
 
     async def quarantine(self, note: Mapping[str, object]) -> None:
-        """Set the bytes aside, with a note on why."""
+        """Move the bytes to quarantine, with a note on the reason."""
         ...
 
     async def discard(self) -> None:
@@ -64,15 +64,15 @@ class MemoryBody:
         return len(self.data)
 
     def sha256(self) -> str:
-        """Digest of the body."""
+        """Return the digest of the body."""
         return hashlib.sha256(self.data).hexdigest()
 
     def md5(self) -> str:
-        """MD5 of the body."""
+        """Return the MD5 of the body."""
         return hashlib.md5(self.data, usedforsecurity=False).hexdigest()
 
     async def zip_fault(self, member: str) -> str:
-        """What is wrong with the body as a zip."""
+        """Return why the body is not a readable zip; empty if it is."""
         return await check_zip(lambda: BytesIO(self.data), member, self.size_bytes)
 
     async def commit(self, *, sync: bool = False) -> FileStat:
@@ -80,7 +80,7 @@ class MemoryBody:
         return await self.store.put(self.key, self.data, sync=sync)
 
     async def quarantine(self, note: Mapping[str, object]) -> None:
-        """Set the body aside."""
+        """Move the body to quarantine."""
         await self.store.quarantine(self.key, self.data, note)
 
     async def discard(self) -> None:
@@ -90,10 +90,10 @@ class MemoryBody:
 
 @define
 class PassingBytes:
-    """What is learned of a large body while its bytes pass, so that none is read back.
+    """Checks a large body while its bytes pass, so that none is read back.
 
     Args:
-        with_md5: Whether its MD5 is computed; it takes three times as long as its SHA-256.
+        with_md5: Whether the MD5 is computed, which takes three times as long as the SHA-256.
     """
 
     with_md5: bool
@@ -110,17 +110,17 @@ class PassingBytes:
             self._md5.update(data)
 
     def md5(self) -> str | None:
-        """MD5 of the bytes so far; None if it is not computed."""
+        """Return the MD5 of the bytes so far; None if it is not computed."""
         return None if self._md5 is None else str(self._md5.hexdigest())
 
 
 @define
 class PartBody:
-    """A large body, all of which is in a part.
+    """A large body that is complete in a part.
 
     Args:
-        part: Holds the bytes.
-        passed: Has seen all of them, in order.
+        part: Has the bytes.
+        passed: Has checked all of them, in order.
     """
 
     part: Part
@@ -128,19 +128,19 @@ class PartBody:
 
     @property
     def size_bytes(self) -> int:
-        """How many bytes the part has."""
+        """The size of the part."""
         return self.part.size_bytes
 
     def sha256(self) -> str:
-        """Digest of the part."""
+        """Return the digest of the part."""
         return self.part.sha256()
 
     def md5(self) -> str | None:
-        """MD5 of the part; None if it was not computed."""
+        """Return the MD5 of the part; None if it was not computed."""
         return self.passed.md5()
 
     async def zip_fault(self, member: str) -> str:
-        """What is wrong with the part as a zip."""
+        """Return why the part is not a readable zip; empty if it is."""
         return self.passed.zip.fault(member)
 
     async def commit(self, *, sync: bool = False) -> FileStat:
@@ -148,7 +148,7 @@ class PartBody:
         return await self.part.commit(sync=sync)
 
     async def quarantine(self, note: Mapping[str, object]) -> None:
-        """Set the part aside."""
+        """Move the part to quarantine."""
         await self.part.quarantine(note)
 
     async def discard(self) -> None:

@@ -1,4 +1,4 @@
-"""One byte range of a large body: how it is requested, and which answers are to be trusted."""
+"""One byte range of a large body: its request, and which responses are accepted."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ __all__ = ["ByteRange", "NoRanges", "OpenResponse", "WholeBody", "fetch_range"]
 
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)", re.ASCII)
 
-#: Statuses by which a request with If-Match and a range says that the object is another one.
+#: Statuses that mean, for a request with If-Match and a range, that the object has changed.
 _CHANGED = frozenset({404, 412, 416})
 
 
 class NoRanges(TransferError):
-    """The source answers a range with something else."""
+    """The source does not answer a range request with that range."""
 
 
 class Account(Protocol):
-    """What an archive costs, and the whole run.
+    """Counts the requests of an archive, and the bytes of the run.
 
     Attributes:
         requests: The archive's requests so far.
@@ -41,7 +41,7 @@ class Account(Protocol):
 
 
 class OpenResponse:
-    """One request and its answer, which can be released before its context is left."""
+    """A response whose connection can be released before its context ends."""
 
     __slots__ = ("_exchange", "_is_held", "response")
 
@@ -71,11 +71,11 @@ class WholeBody:
         transport, concurrency, retry: What a request for a range goes through.
         url: Where the body is.
         etag: Its ETag, a strong one.
-        size_bytes: Its whole length.
-        count: Told of bytes as they arrive.
-        account: Where each request for a range is counted.
-        on_retry: Told of each retry.
-        release: Gives the first connection's place back.
+        size_bytes: Its full length.
+        count: Is called with the number of bytes as they arrive.
+        account: Counts each request for a range.
+        on_retry: Is called before each retry.
+        release: Releases the first connection's permit of the limit.
     """
 
     transport: Transport
@@ -92,7 +92,7 @@ class WholeBody:
 
 @define(eq=False)
 class ByteRange:
-    """A stretch of the body; `is_done` once all of it is here and the answer was in order."""
+    """A range of the body; `is_done` once all of it has arrived in valid responses."""
 
     start: int
     end: int
@@ -102,11 +102,11 @@ class ByteRange:
 
     @property
     def missing(self) -> int:
-        """How many of its last bytes are not here yet."""
+        """How many of its last bytes have not arrived yet."""
         return self.end - self.start - self._held
 
     def add(self, chunk: bytes | bytearray) -> None:
-        """Take the next bytes."""
+        """Append the next bytes."""
         self.chunks.append(chunk)
         self._held += len(chunk)
 
@@ -114,17 +114,17 @@ class ByteRange:
 async def fetch_range(
     whole: WholeBody, byte_range: ByteRange, received: Callable[[int], None]
 ) -> None:
-    """Fetch what is missing of a range; what came before an error is kept in it.
+    """Fetch the missing bytes of a range; it keeps those that came before an error.
 
     Args:
         whole: The body.
         byte_range: Takes the bytes.
-        received: Told of them as they arrive.
+        received: Is called with their number as they arrive.
 
     Raises:
-        ObjectChanged: The source has another object by now.
-        NoRanges: The source does not keep to ranges.
-        TransferError: Trying again may help.
+        ObjectChanged: The source has another object now.
+        NoRanges: The source does not support ranges.
+        TransferError: A retry may help.
     """
     while byte_range.missing:
         await _ask(whole, byte_range, received)
@@ -132,7 +132,7 @@ async def fetch_range(
 
 
 async def _ask(whole: WholeBody, byte_range: ByteRange, received: Callable[[int], None]) -> None:
-    """Fetch what the source gives in one answer; it may be less than it was asked for."""
+    """Fetch one response, which may have less than the requested range."""
     start = byte_range.end - byte_range.missing
     headers = {"Range": f"bytes={start}-{byte_range.end - 1}", "If-Match": whole.etag}
     whole.account.requests += 1
@@ -150,10 +150,10 @@ async def _ask(whole: WholeBody, byte_range: ByteRange, received: Callable[[int]
 
 
 def _length(whole: WholeBody, response: Response, start: int, end: int) -> int:
-    """How many bytes of a range an answer holds, from `start` on.
+    """Return how many bytes of a range a response has, from `start` on.
 
     Raises:
-        TransferError: It holds something else.
+        TransferError: It has something else.
     """
     url, etag = str(whole.url), response.headers.get("ETag")
     is_other = response.status in {200, 206} and etag not in {None, whole.etag}

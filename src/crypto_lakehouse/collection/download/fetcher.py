@@ -1,7 +1,8 @@
-"""Bring one object's bytes here: small ones into memory, large ones into a resumable part.
+"""Fetch one object: small bodies into memory, large ones into a resumable part.
 
-A small body is cheapest hashed and written where it arrives; a large one costs one thread hop
-for each buffer, doing hash and write while the next is read (ARCHITECTURE.md#thread-hops).
+A small body is hashed and written in the event loop, which is cheapest; a large one costs one
+thread hop for each buffer, which hashes and writes it while the next one is read
+(ARCHITECTURE.md#thread-hops).
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ from crypto_lakehouse.http.transport import Response, Transport, object_url, ser
 
 __all__ = ["Fetched", "Fetcher", "Transfer"]
 
-#: Bodies up to this size are held in memory and written inline.
+#: Bodies up to this size are kept in memory and written in the event loop.
 SMALL_BODY_BYTES = 1 << 20
 
 _Result = TypeVar("_Result")
@@ -47,10 +48,10 @@ _CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
 
 @frozen
 class Fetched:
-    """A body and what the source said of it.
+    """A body and the source's metadata.
 
     Attributes:
-        url: Where it came from; it may hold secrets, as may the headers.
+        url: Where it came from; URL and headers may contain secrets.
     """
 
     body: FetchedBody
@@ -62,18 +63,18 @@ class Fetched:
 
 @define
 class Transfer:
-    """The tries to fetch one archive, and what they cost.
+    """The attempts to fetch one archive, and what they cost.
 
     Attributes:
-        meter: Counts the whole run's bytes.
-        base: The source that is asked; a second one where the first served something wrong.
-        sidecar_etag: The sidecar's ETag, once it was fetched.
+        meter: Counts the run's bytes.
+        base: The source to fetch from; the second one if the first served wrong bytes.
+        sidecar_etag: The sidecar's ETag, once it is fetched.
         has_part: Whether a part was opened for it.
         with_md5: Whether the MD5 of a large body is computed while it arrives.
-        resume: Validators of a part that an earlier try left.
+        resume: Validators of a part that an earlier attempt left.
         requests: Requests made so far.
         fetched_bytes: Body bytes received so far.
-        acquired_at: When it got its place in the limit; None while it has none.
+        acquired_at: When it acquired the limit; None while it has not.
     """
 
     archive: Archive
@@ -95,7 +96,7 @@ class Transfer:
         self.meter.received_bytes += size
 
     def uncounted_bytes(self) -> int:
-        """Body bytes that came since this was asked last."""
+        """Return the body bytes received since the last call."""
         size, self._uncounted_bytes = self._uncounted_bytes, 0
         return size
 
@@ -107,14 +108,14 @@ class Fetcher:
     Args:
         transport: Answers requests.
         base: The source's base URL.
-        second: Another source of the same objects, asked where the first serves wrong bytes.
-        store: Holds parts.
-        retry: When to try again.
-        concurrency: Bounds the requests under way; a transfer that waits for its next try has
-            no place.
-        emit: Told of retries and of large bodies that begin.
+        second: Another source of the same objects, used if the first serves wrong bytes.
+        store: Has the parts.
+        retry: When and how often a failed request is repeated.
+        concurrency: Limits the parallel requests; a transfer that waits for its next attempt
+            does not count.
+        emit: Takes events about retries and large bodies.
         meter: Counts the run's bytes as they arrive.
-        parallel_ranges: Takes very large bodies over several connections; None never does.
+        parallel_ranges: Fetches very large bodies over several connections; None for never.
     """
 
     transport: Transport
@@ -132,22 +133,22 @@ class Fetcher:
         return Transfer(archive, self.meter, self.base, resume)
 
     def ask_elsewhere(self, transfer: Transfer) -> bool:
-        """Let the next look be a fresh one; at the second source, if there is one."""
+        """Start over, at the second source if there is one; return whether there is."""
         self._begin_anew(transfer, self.second or self.base)
         return self.second is not None
 
     def ask_first(self, transfer: Transfer) -> None:
-        """Go back to the first source, for a fresh look."""
+        """Start over at the first source."""
         self._begin_anew(transfer, self.base)
 
     def _begin_anew(self, transfer: Transfer, base: URL) -> None:
-        """What is fetched a second time is doubtful: it is compared with its ETag, too."""
+        """Prepare a second fetch, whose bytes are compared with their ETag, too."""
         transfer.resume = None
         transfer.base = base
         transfer.with_md5 = True
 
     async def archive(self, transfer: Transfer) -> Fetched | None:
-        """Fetch the zip; None where the source has none (404).
+        """Fetch the zip; None if the source has none (404).
 
         Raises:
             TransferError: The source failed, after all retries.
@@ -182,7 +183,7 @@ class Fetcher:
         return result
 
     def _release(self, transfer: Transfer, error: BaseException | None) -> None:
-        """Give the place back, unless that was done."""
+        """Release the limit, unless that was done."""
         acquired_at, transfer.acquired_at = transfer.acquired_at, None
         if acquired_at is not None:
             self.concurrency.release(acquired_at, transfer.uncounted_bytes(), error)
@@ -234,7 +235,7 @@ class Fetcher:
         return Fetched(body, etag, last_modified, str(url), response.headers)
 
     async def _unfinished(self, transfer: Transfer) -> _Unfinished | None:
-        """The bytes that an earlier try left, where they can be gone on with."""
+        """Return the bytes that an earlier attempt left, if they can be resumed."""
         known, transfer.resume = transfer.resume, None
         if known is None or _validator(known) is None:
             return None
@@ -254,13 +255,13 @@ class Fetcher:
     async def _start_over(
         self, transfer: Transfer, url: URL, unfinished: _Unfinished, reason: str
     ) -> ObjectChanged:
-        """Forget the part; the error makes the next try a fresh one."""
+        """Remove the part; the error makes the next attempt start over."""
         transfer.resume = None
         await unfinished.body.discard()
         return ObjectChanged(str(url), f"the object changed while it was fetched: {reason}")
 
     async def _take(self, transfer: Transfer, url: URL, opened: OpenResponse) -> FetchedBody:
-        """Take a whole body, into memory or into a part by its announced size."""
+        """Read a complete body, into memory or into a part by its announced size."""
         response, key = opened.response, transfer.archive.key
         if response.size_bytes is not None and response.size_bytes <= SMALL_BODY_BYTES:
             data = await response.read(SMALL_BODY_BYTES)
@@ -277,7 +278,7 @@ class Fetcher:
     async def _append_body(
         self, transfer: Transfer, url: URL, opened: OpenResponse, part: Part
     ) -> None:
-        """Append a body to a part; over several connections where that may pay."""
+        """Append a body to a part, over several connections if that may be faster."""
         count, size = partial(self._count, transfer), opened.response.size_bytes or 0
         if self.parallel_ranges is None or not self.parallel_ranges.may_pay(
             url, opened.response, part.size_bytes
@@ -319,24 +320,24 @@ class Fetcher:
 
 @frozen
 class _Unfinished:
-    """The beginning of a body, and what tells whether the source still has the rest."""
+    """The beginning of a body, and the validators to request the rest with."""
 
     body: PartBody
     known: ObjectFacts
 
     @property
     def is_whole(self) -> bool:
-        """Whether only the proof is missing."""
+        """Whether all bytes are there, and only the verification is missing."""
         return self.body.size_bytes == self.known.size_bytes
 
     @property
     def whole(self) -> Fetched:
-        """What was fetched, where nothing is left to fetch."""
+        """The complete body, if no bytes are missing."""
         return Fetched(self.body, self.known.etag, self.known.last_modified)
 
     @property
     def headers(self) -> dict[str, str]:
-        """Ask for the rest of the very object that the part began as."""
+        """Headers that request the rest of the object that the part began as."""
         validator = _validator(self.known) or ""
         return {"Range": f"bytes={self.body.size_bytes}-", "If-Range": validator}
 
@@ -351,11 +352,11 @@ def _validators(response: Response) -> tuple[str | None, str | None]:
 
 
 def _text(value: str | None) -> str | None:
-    """A header's value where it is ASCII; others can be neither stored nor sent back for sure."""
+    """Return a header's value if it is ASCII; others cannot safely be stored or sent back."""
     return value if value and value.isascii() else None
 
 
 def _validator(known: ObjectFacts) -> str | None:
-    """What If-Range takes: a strong ETag, or a date (RFC 9110, section 13.1.5)."""
+    """Return a value for If-Range: a strong ETag, or a date (RFC 9110, section 13.1.5)."""
     strong = known.etag if known.etag and not known.etag.startswith("W/") else None
     return strong or known.last_modified

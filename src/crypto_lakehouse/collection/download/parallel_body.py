@@ -38,14 +38,14 @@ from crypto_lakehouse.http.transport import read_up_to
 
 __all__ = ["ParallelBody"]
 
-#: A probe begins so far ahead of the first connection that it can be judged before that comes
-#: there: what a connection needs to be set up, in seconds.
+#: How many seconds a connection takes to be set up. A probe begins far enough ahead of the first
+#: connection to be measured before that one gets there.
 _SET_UP_S = 1.0
 
 
 @define(eq=False)
 class ParallelBody:
-    """The rest of a body, in order, whichever connections it comes over; a `Response`.
+    """The rest of a body, in order, from one or more connections; a `Response`.
 
     Args:
         first: The first connection's answer.
@@ -54,7 +54,7 @@ class ParallelBody:
         rules: When further connections are tried, and how many.
         clock: Returns seconds, monotonic.
         prospects: What the run has learned about the source.
-        tasks: Where the connections beside the first one work.
+        tasks: Runs one task for each further connection.
     """
 
     _first: OpenResponse
@@ -68,7 +68,7 @@ class ParallelBody:
     headers: Mapping[str, str] = field(init=False)
     size_bytes: int | None = field(init=False)
     _scaler: RangeScaler = field(init=False)
-    _end: int = field(init=False)  # Where the first connection's stretch ends.
+    _end: int = field(init=False)  # Where the first connection stops.
     _next: int = field(init=False)  # Where the next range begins.
     _reach: int = field(init=False)  # How far the first connection has come.
     _received_bytes: int = field(init=False, default=0)
@@ -80,8 +80,10 @@ class ParallelBody:
     _workers: int = field(init=False, default=0)
     _scopes: set[anyio.CancelScope] = field(init=False, factory=set)
     _receiving: set[anyio.CancelScope] = field(init=False, factory=set)  # Those that receive bytes.
-    _slots: int = field(init=False, default=1)  # Places in the limit, the first connection's too.
-    _waiting: set[int] = field(init=False, factory=set)  # Ranges that wait for a place.
+    _slots: int = field(
+        init=False, default=1
+    )  # Acquired permits, including the first connection's.
+    _waiting: set[int] = field(init=False, factory=set)  # Ranges that wait for a permit.
 
     def __attrs_post_init__(self) -> None:
         response = self._first.response
@@ -116,7 +118,7 @@ class ParallelBody:
             self._wake()
 
     def _cut(self, chunk: bytes | bytearray) -> bytes | bytearray:
-        """Take a chunk of the first connection, as far as that is to go."""
+        """Take a chunk of the first connection, and cut it where that one stops."""
         self._reach = self._position + len(chunk)
         self._received(len(chunk))
         if self._failure is not None:
@@ -151,12 +153,12 @@ class ParallelBody:
         await self._changed.wait()
 
     def _wake(self) -> None:
-        """Let everyone who waits look again."""
+        """Wake all waiting tasks, which check their conditions again."""
         self._changed.set()
         self._changed = anyio.Event()
 
     def close(self) -> None:
-        """Give up whatever is under way."""
+        """Cancel all workers."""
         if self._is_probe:
             self._prospects.is_probing = False
         self._tasks.cancel_scope.cancel()
@@ -171,10 +173,10 @@ class ParallelBody:
 
     @property
     def _room(self) -> int:
-        """How many ranges may be held or under way.
+        """How many ranges may be in memory or in progress.
 
-        Twice as many as connections, as none is to wait for the slowest; while the first
-        connection still streams, as many as ever, as nothing is handed on before it is through.
+        Twice as many as connections, so that none waits for the slowest. While the first
+        connection streams, the maximum, as no range is passed on before it stops.
         """
         most = self._rules.levels[-1] + 1
         return most if self._is_streaming else min(most, 2 * self._scaler.level)
@@ -196,7 +198,7 @@ class ParallelBody:
             self._follow()
 
     def _follow(self) -> None:
-        """Do what the scaler says."""
+        """Act on the scaler's decision."""
         scaler = self._scaler
         if self._is_probe and scaler.phase != "probing":
             self._end_probe()
@@ -255,7 +257,7 @@ class ParallelBody:
                 self._wake()
 
     async def _claim(self) -> ByteRange | None:
-        """Take the next range; None where this connection is one too many."""
+        """Take the next range; None if there are too many connections."""
         while True:
             start, size = self._next, self._whole.size_bytes
             if start >= size or self._workers > self._wanted or self._failure is not None:
@@ -273,17 +275,17 @@ class ParallelBody:
                 self._whole.on_retry, self._try, byte_range, scope
             )
         except TransferError as error:
-            # It was tried as often as one request may be; the whole body is not tried again.
+            # All retries of this request are used up; the whole body is not retried.
             error.transient = False
             failure = error
         self._failure = self._failure or failure
         self._wake()
 
     async def _try(self, byte_range: ByteRange, scope: anyio.CancelScope) -> TransferError | None:
-        """Fetch what is missing of a range; return an error that no retry of it can help.
+        """Fetch the missing bytes of a range; return an error that a retry cannot help.
 
         Raises:
-            TransferError: One that a retry may help.
+            TransferError: A retry may help.
         """
         level = self._scaler.level
         try:
@@ -306,7 +308,7 @@ class ParallelBody:
         return None
 
     def _yield_to(self, error: TransferError, level: int) -> None:
-        """Go on with fewer connections, once for all that were refused together."""
+        """Reduce the connections, once for all requests that were refused together."""
         is_refusal = isinstance(error, ServerError) and error.status in REFUSALS
         if is_refusal and level <= self._scaler.level:
             self._scaler.refused()
@@ -325,7 +327,7 @@ class ParallelBody:
             self._wake()
 
     async def _acquire(self, start: int, scope: anyio.CancelScope) -> float:
-        """Take a place that nobody waits for; wait in line only while the body has none at all."""
+        """Acquire a free permit; wait for one only while the body has none at all."""
         concurrency = self._whole.concurrency
         self._waiting.add(start)
         try:

@@ -31,11 +31,11 @@ __all__ = ["ParallelRanges"]
 
 @define
 class ParallelRanges:
-    """Takes large bodies over several connections where that is faster; one for each run.
+    """Fetches large bodies over several connections if that is faster; one for each run.
 
     Args:
-        rules: When, and over how many.
-        clock: Seconds, monotonic.
+        rules: When further connections are tried, and how many.
+        clock: Returns seconds, monotonic.
     """
 
     rules: RangeRules = field(factory=RangeRules)
@@ -46,9 +46,9 @@ class ParallelRanges:
         """Whether a body could come in ranges, and is large enough for them to pay.
 
         Args:
-            url: Where it was asked for.
-            response: It has just begun.
-            held_bytes: How much of the body came before it.
+            url: Its URL.
+            response: Its response, which has just begun.
+            held_bytes: How many bytes of the body came earlier.
         """
         etag = response.headers.get("ETag", "")
         has_ranges = response.status == 206 or response.headers.get("Accept-Ranges") == "bytes"
@@ -64,13 +64,13 @@ class ParallelRanges:
 
         Args:
             first: The rest of the body, over the first connection.
-            part: Holds the bytes before it; it is closed whatever happens.
+            part: Has the bytes before it; it is closed whatever happens.
             whole: The body.
 
         Raises:
-            ObjectChanged: The source has another object by now.
+            ObjectChanged: The source has another object now.
             TransferError: The body broke off, or a range failed after all retries.
-            StoreError: The part refused.
+            StoreError: The part cannot be written.
         """
         prospects = self._prospects(whole.url)
         with one_error():
@@ -88,4 +88,4 @@ class ParallelRanges:
 
 
 def _counted_already(_size: int) -> None:
-    """Bytes are counted as they arrive, not as they are handed on."""
+    """Do nothing: bytes are counted as they arrive, not as they are passed on."""

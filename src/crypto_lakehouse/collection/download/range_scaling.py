@@ -1,7 +1,7 @@
-"""Whether further connections pay for one large body: arithmetic without a clock and without tasks.
+"""Whether further connections make one large body faster: arithmetic without clock and tasks.
 
-A source that caps each connection gives two of them twice as much; a line that is full gives two
-of them what it gave one. So goodput alone tells the one from the other.
+If the source caps each connection, two of them bring twice as much; if the line is full, two bring
+as much as one. So goodput alone distinguishes the two cases.
 """
 
 from __future__ import annotations
@@ -13,30 +13,30 @@ from attrs import define, frozen
 
 __all__ = ["ByteCounts", "Prospects", "RangeRules", "RangeScaler"]
 
-#: So much of what a body gains the whole run has to gain; the rest may be other archives' loss.
+#: The share of a body's gain that the whole run must gain; other archives may lose the rest.
 _RUN_SHARE = 0.5
 
-#: What a refusal leaves of the connections, as in `http.adaptive_limit`.
+#: The share of the connections that is left after a refusal, as in `http.adaptive_limit`.
 _RETREAT = 0.7
 
-#: Each fruitless probe makes the rest before the next one so many times longer.
+#: By this factor each failed probe lengthens the pause before the next one.
 _LONGER_REST = 4
 
 
 @frozen(kw_only=True)
 class RangeRules:
-    """When a body is taken over several connections, and over how many.
+    """When a body is fetched over several connections, and over how many.
 
     Attributes:
-        least_bytes, least_rest_bytes: A smaller body, or rest of one, is left alone.
-        least_rest_s: A body that would arrive sooner, in seconds, is left alone, too.
-        range_bytes: What one request asks for.
-        settle_s: What connections need to come up to speed, in seconds; it is not measured.
+        least_bytes, least_rest_bytes: A smaller body, or rest of one, is not probed.
+        least_rest_s: A body that would arrive sooner, in seconds, is not probed either.
+        range_bytes: The size of one request.
+        settle_s: How many seconds connections take to reach full speed, without measurement.
         watch_s, trial_s: Seconds of measurement of one connection, and of each further number.
         gain: Two connections must bring so many times what one did.
         growth: Each further step must bring so many times what the last one did.
         levels: The numbers of connections that are tried, in ascending order; the first is 2.
-        rest_s: Seconds from a fruitless probe to the next one; four times more after each.
+        rest_s: Seconds from a failed probe to the next one; four times more after each.
     """
 
     least_bytes: int = 32 << 20
@@ -53,7 +53,7 @@ class RangeRules:
 
 
 class ByteCounts(NamedTuple):
-    """What had come at a moment.
+    """The bytes received up to a moment.
 
     Attributes:
         at: In seconds.
@@ -84,7 +84,7 @@ class RangeScaler:
     _run_rate: float = 0.0
     _paid_level: int = 1
     _may_grow: bool = True
-    _is_doubtful: bool = False  # A level's first measurement was too little; it gets another.
+    _is_doubtful: bool = False  # The first measurement of a level was too low; it gets another.
     _since: float | None = None
     _window_start: ByteCounts | None = None
 
@@ -96,12 +96,12 @@ class RangeScaler:
         return next((level for level in self.rules.levels if level > self.level), None)
 
     def observe(self, counts: ByteCounts, connections: int) -> bool:
-        """Take in what has come; return whether a measurement has ended with it.
+        """Take new counts; return whether they complete a measurement.
 
         Args:
-            counts: What has come by now.
-            connections: How many bring something; while that is less than the level, nothing can
-                be said of the level.
+            counts: The bytes received by now.
+            connections: How many connections receive bytes; while these are fewer than the level,
+                the level is not measured.
         """
         if connections < self.level or self.phase == "steady":
             self._restart()
@@ -118,7 +118,7 @@ class RangeScaler:
         return True
 
     def conclude(self, counts: ByteCounts) -> None:
-        """End a probe now: what was measured must do."""
+        """End a probe now, with the measurement so far."""
         start = self._window_start
         if start is None or counts.at - start.at < self._window_s / 2:
             self.give_up()
@@ -139,7 +139,7 @@ class RangeScaler:
         self._go_to("watching", 1)
 
     def refused(self) -> None:
-        """The source says that it is too much; there will be no further trial."""
+        """Reduce the connections after a refusal; no further level is tried."""
         self._may_grow = False
         self._go_to("steady", max(1, int(self.level * _RETREAT)))
 
@@ -183,7 +183,7 @@ class RangeScaler:
 
 @define
 class Prospects:
-    """What a run has learnt about further connections to one source.
+    """What a run has learned about further connections to one source.
 
     Args:
         rest_s: As in `RangeRules`.
@@ -199,7 +199,7 @@ class Prospects:
 
     @property
     def are_none(self) -> bool:
-        """Whether no probe will ever be worth it."""
+        """Whether no probe is ever tried again."""
         return self._not_before == math.inf
 
     def may_probe(self, now: float) -> bool:
@@ -207,15 +207,15 @@ class Prospects:
         return not self.is_probing and now >= self._not_before
 
     def fruitless(self, now: float) -> None:
-        """Let a while pass before the next probe, and a longer one each time."""
+        """Pause before the next probe, each time longer."""
         rest_s = self.rest_s * _LONGER_REST**self._fruitless
         self._not_before = max(self._not_before, now + rest_s)
         self._fruitless += 1
 
     def paid(self) -> None:
-        """Forget what came to nothing before."""
+        """Reset the pause: a probe has paid."""
         self._fruitless = 0
 
     def no_ranges(self) -> None:
-        """The source does not keep to ranges: never ask for one again."""
+        """Never request a range again: the source does not support them."""
         self._not_before = math.inf

@@ -1,4 +1,4 @@
-"""Read a published checksum file."""
+"""Parse a published checksum file."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _DIGEST = re.compile(r"[0-9a-fA-F]{64}")
 def parse_sidecar(data: bytes, key: str) -> str:
     """Return the SHA-256 that a sidecar names, as 64 lower-case hex characters.
 
-    The digest is the first word. What follows it is not judged: the line end differs by market,
+    The digest is the first word. What follows it is ignored: the line end differs by market,
     and the name token is only a hint (docs/archive.md#sidecars).
 
     Args:

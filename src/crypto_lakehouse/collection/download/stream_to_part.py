@@ -1,6 +1,6 @@
-"""Store a large body while it arrives: one task reads a buffer while another stores the last.
+"""Store a large body while it arrives: one task reads a buffer while another stores the last one.
 
-One thread hop for each buffer does hash and write; hops for smaller pieces would cost more than
+One thread hop for each buffer hashes and writes it; hops for smaller chunks would cost more than
 the work (ARCHITECTURE.md#thread-hops).
 """
 
@@ -24,16 +24,16 @@ BUFFER_BYTES = 1 << 20
 
 
 async def stream_to_part(response: Response, part: Part, count: Callable[[int], None]) -> None:
-    """Append a response's body to a part; what came before a break-off is not lost.
+    """Append a response's body to a part; the part keeps what came before an error.
 
     Args:
         response: Its body is read to the end.
         part: Takes the body; it is closed whatever happens.
-        count: Told of the bytes as they arrive.
+        count: Is called with the number of bytes as they arrive.
 
     Raises:
         TransferError: The body broke off.
-        StoreError: The part refused.
+        StoreError: The part cannot be written.
     """
     send, receive = anyio.create_memory_object_stream[bytes | bytearray](0)
     broken: TransferError | None = None
@@ -63,7 +63,7 @@ async def _store(receive: MemoryObjectReceiveStream[bytes | bytearray], part: Pa
 async def _buffers(
     response: Response, count: Callable[[int], None]
 ) -> AsyncGenerator[bytes | bytearray]:
-    """Gather chunks into buffers; one that is large enough is passed on as it is."""
+    """Gather chunks into buffers; a chunk that is large enough is passed on unchanged."""
     pending: list[bytes | bytearray] = []
     size = 0
     async with aclosing(response.chunks()) as chunks:

@@ -20,26 +20,26 @@ _STILL_WRONG = "the source has the same zip and the same sidecar as when it was 
 
 
 def not_published(item: PlannedArchive) -> ArchiveFinished:
-    """It cannot exist, or is known not to."""
+    """Make the verdict on an archive that cannot exist, or is known not to."""
     return ArchiveFinished(
         archive=item.archive, verdict=Verdict.NOT_PUBLISHED, reason=item.not_published
     )
 
 
 def not_listed(item: PlannedArchive) -> ArchiveFinished:
-    """The source's listing lacks it."""
+    """Make the verdict on an archive that is missing in the source's listing."""
     return ArchiveFinished(archive=item.archive, verdict=Verdict.MISSING, reason=_NOT_LISTED)
 
 
 def refused(item: PlannedArchive, error: StoreError) -> ArchiveFinished:
-    """The store cannot tell what is here."""
+    """Make the verdict on an archive whose folder cannot be read."""
     if item.not_published:
         return not_published(item)
     return ArchiveFinished(archive=item.archive, verdict=Verdict.FAILED, reason=str(error))
 
 
 def still_wrong(archive: Archive, row: LedgerRow, *, stands: bool) -> ArchiveFinished:
-    """The publisher's fault is as it was when it was found."""
+    """Make the verdict on an archive that still disagrees with its sidecar."""
     event = of_row(archive, row, Verdict.UPSTREAM_MISMATCH, _STILL_WRONG)
     if not stands:
         return event
@@ -48,7 +48,7 @@ def still_wrong(archive: Archive, row: LedgerRow, *, stands: bool) -> ArchiveFin
 
 
 def unchanged(item: PlannedArchive, row: LedgerRow) -> ArchiveFinished:
-    """An archive that needs nothing; what a listing says of it goes to the ledger."""
+    """Make the verdict on an unchanged archive, with the listing's facts for the ledger."""
     if item.unlisted:
         return of_row(item.archive, row, Verdict.UNCHANGED, _GONE)
     event = of_row(item.archive, row, Verdict.UNCHANGED)
@@ -67,7 +67,7 @@ def unchanged(item: PlannedArchive, row: LedgerRow) -> ArchiveFinished:
 def of_row(
     archive: Archive, row: LedgerRow, verdict: Verdict, reason: str = "", *, seen: bool = False
 ) -> ArchiveFinished:
-    """What the ledger knows of an archive, as its verdict in this run."""
+    """Make a verdict in this run from the ledger's row."""
     return ArchiveFinished(
         archive=archive,
         verdict=verdict,

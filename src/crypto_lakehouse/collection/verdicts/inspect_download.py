@@ -1,4 +1,4 @@
-"""Fetch an archive with its sidecar, and gather evidence of what they are worth."""
+"""Fetch an archive with its sidecar, and gather the evidence for a verdict."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class Published:
     """A sidecar as the source sent it.
 
     Attributes:
-        data: Its bytes, None where the source has none.
+        data: Its bytes; None if the source has no sidecar.
         sha256: The digest that it names.
-        fault: Why it names none, empty where it does or is absent.
+        fault: Why it names no digest; empty if it does or is absent.
     """
 
     data: bytes | None = None
@@ -38,7 +38,7 @@ class Published:
 
 @frozen(kw_only=True)
 class Download:
-    """A fetched body with the evidence that it gives, and its sidecar as published."""
+    """A fetched body with its evidence, and the published sidecar."""
 
     fetched: Fetched
     evidence: Evidence
@@ -52,7 +52,7 @@ class Download:
 
 @frozen
 class DownloadInspector:
-    """Fetches archives and gathers evidence of what they are worth.
+    """Fetches archives and gathers the evidence for their verdicts.
 
     Args:
         fetcher: Fetches zips and sidecars.
@@ -103,10 +103,10 @@ class DownloadInspector:
 
 
 async def yield_to_waiters() -> None:
-    """Let those who wait for a place send their requests; then verify while these are under way.
+    """Let waiting tasks send their requests before this task uses the processor.
 
-    Answers tend to arrive together. In the first turn of the event loop places are given back,
-    in the second they are taken.
+    Responses tend to arrive together. In the first turn of the event loop permits are released,
+    in the second they are acquired.
     """
     for _ in range(2):
         await asyncio.sleep(0)
@@ -115,8 +115,8 @@ async def yield_to_waiters() -> None:
 def _is_stale(fetched: Fetched, listed: ListedArchive | None, integrity: str) -> bool:
     """Whether the source served another version than it lists.
 
-    A version that is newer than the listed one came after the listing; only a sidecar can prove
-    it. An older one is a cache's (docs/archive.md#stale-caches).
+    A version that is newer than the listed one was published after the listing; only a sidecar can
+    prove it. An older one comes from a cache (docs/archive.md#stale-caches).
     """
     if listed is None:
         return False
@@ -124,7 +124,7 @@ def _is_stale(fetched: Fetched, listed: ListedArchive | None, integrity: str) ->
         return fetched.body.size_bytes != listed.size_bytes
     if same_etag(fetched.etag, listed.etag):
         return False
-    # A cache of another make has ETags of its own; there only the size can tell.
+    # Some caches have ETags of their own; then only the size can be compared.
     if md5_of_etag(fetched.etag) is None and fetched.body.size_bytes == listed.size_bytes:
         return False
     return integrity != "sidecar" or not _is_newer(fetched.last_modified, listed.last_modified)
@@ -136,7 +136,7 @@ def _is_newer(served: str | None, listed: str | None) -> bool:
 
 
 async def md5_of(reader: Callable[[], BinaryIO], size_bytes: int) -> str:
-    """MD5 of stored or fetched bytes; a thread reads what is large."""
+    """Return the MD5 of stored or fetched bytes; a thread reads large files."""
     if size_bytes <= INLINE_BYTES:
         return _md5(reader, lambda: None)
     return await to_thread.run_sync(_md5, reader, from_thread.check_cancelled)

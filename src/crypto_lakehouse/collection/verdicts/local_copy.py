@@ -1,4 +1,4 @@
-"""Prove the file that stands at an archive's final name, with as few requests as can be."""
+"""Check the file at an archive's final name, with as few requests as possible."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ from crypto_lakehouse.zips.check import check_zip
 
 __all__ = ["ACCEPTED", "NOTHING", "LocalCopy", "LocalCopyChecker", "kept_digest"]
 
-#: Why bytes that disagree with their sidecar are at their final name.
+#: The reason for bytes at their final name that disagree with their sidecar.
 ACCEPTED = "its sidecar disagrees; a policy let it in"
 
 
 @frozen
 class LocalCopy:
-    """What the file at an archive's final name is worth.
+    """The result of checking the file at an archive's final name.
 
     Attributes:
-        present: What is known of its bytes, where the ledger, the sidecar beside it or the source
-            says what they are. They are not lost when another version takes their place.
-        digest: Of the bytes, where they were read and are no broken archive.
+        present: What is known about its bytes, if the ledger, the sidecar beside it or the source
+            identifies them. Such bytes are kept if another version replaces them.
+        digest: The digest of the bytes, if they were read and are not a broken archive.
         kept: The archive's outcome if the file can stay; None if the archive must be fetched.
-        failure: Why the check ended early. What is known by then holds all the same.
+        failure: Why the check ended early; the other attributes are valid all the same.
     """
 
     present: ArchiveOutcome | None = None
@@ -47,7 +47,7 @@ class LocalCopy:
 
     @property
     def sha256(self) -> str | None:
-        """The digest of bytes that are known, None where there are none."""
+        """The digest of known bytes; None if there are none."""
         return self.present.facts.sha256 if self.present is not None else None
 
     @property
@@ -58,16 +58,16 @@ class LocalCopy:
 
 UNCHANGED = Decision(Verdict.UNCHANGED)
 
-#: There is no file, or one that is worth nothing.
+#: There is no file, or a broken one.
 NOTHING = LocalCopy()
 
 
 @frozen
 class LocalCopyChecker:
-    """Tells what the file at an archive's final name is worth.
+    """Checks the file at an archive's final name.
 
     Args:
-        store: Where it lies.
+        store: Has the file.
         inspector: Fetches sidecars.
         keep_sidecars: Whether sidecars are wanted beside their zips.
     """
@@ -77,14 +77,14 @@ class LocalCopyChecker:
     keep_sidecars: bool
 
     async def check(self, work: Work, transfer: Transfer) -> LocalCopy:
-        """Find out what the file at an archive's final name is worth, and whether it can stay.
+        """Check the file at an archive's final name, and whether it can stay.
 
         1. Without a request: by the ledger and the sidecar beside the file.
         2. If these prove nothing: by the sidecar that the source publishes.
         3. If the file is known: compare it with what the source lists, or fetch its sidecar again.
 
         Raises:
-            StoreError: The store refused before anything was known.
+            StoreError: The store failed before anything was known.
         """
         if work.stat is None:
             return NOTHING
@@ -97,7 +97,7 @@ class LocalCopyChecker:
         return evolve(local_copy, kept=kept)
 
     async def _check_here(self, work: Work, stat: FileStat) -> LocalCopy:
-        """What is known without a request; the file is read if it may be another one."""
+        """Check without a request; the file is read if it may have changed."""
         row = work.verified_row
         if row is not None and work.action is not Action.CHECK:
             return LocalCopy(ArchiveOutcome(decision=UNCHANGED, facts=row.facts))
@@ -112,7 +112,7 @@ class LocalCopyChecker:
     async def _check_at_source(
         self, work: Work, transfer: Transfer, local_copy: LocalCopy
     ) -> LocalCopy:
-        """Compare a file that nothing here proves with the source's sidecar."""
+        """Compare a file without a local proof with the source's sidecar."""
         digest, stat = local_copy.digest, work.stat
         is_open = work.action is Action.CHECK and not local_copy.is_verified
         if not is_open or digest is None or stat is None:
@@ -140,7 +140,7 @@ class LocalCopyChecker:
         return known or await self._compare_with_listing(work, transfer, present)
 
     async def _known_here(self, work: Work, stat: FileStat, digest: str) -> ArchiveOutcome | None:
-        """What ledger and kept sidecar say of these bytes."""
+        """Return what ledger and kept sidecar say about these bytes."""
         row, known = work.row, _known(work.row, stat, digest)
         is_recorded = row is not None and row.facts.sha256 == digest
         if row is not None and is_recorded and row.verdict in SUCCESSES:
@@ -155,7 +155,7 @@ class LocalCopyChecker:
         return None
 
     async def _is_unreadable(self, work: Work, stat: FileStat) -> bool:
-        """A right digest is not enough for the file that is there: it must be a zip, too."""
+        """Whether the file is not a readable zip, which a matching digest alone does not show."""
         archive = work.archive
         fault = await check_zip(
             lambda: self.store.reader(archive.key), archive.member, stat.size_bytes
@@ -165,7 +165,7 @@ class LocalCopyChecker:
     async def _compare_with_listing(
         self, work: Work, transfer: Transfer, present: ArchiveOutcome
     ) -> ArchiveOutcome | None:
-        """Whether a known file without a known ETag is the listed version; None where not."""
+        """Return the outcome if a file without a known ETag is the listed version; else None."""
         listed = work.planned.listed
         if listed is None or present.facts.size_bytes != listed.size_bytes:
             return None
@@ -174,14 +174,14 @@ class LocalCopyChecker:
             same = await md5_of(lambda: self.store.reader(key), listed.size_bytes) == md5
         elif present.decision.verdict is Verdict.VERIFIED:  # by the published sidecar, just now
             same = True
-        else:  # a multipart ETag says nothing of the bytes; the published digest does
+        else:  # a multipart ETag does not identify the bytes; the published digest does
             same = (await self.inspector.published(transfer)).sha256 == present.facts.sha256
         return _with_listed(present, listed) if same else None
 
     async def _fetch_sidecar(
         self, present: ArchiveOutcome, transfer: Transfer
     ) -> ArchiveOutcome | None:
-        """Fetch the sidecar of a zip that is verified; None where it speaks of another one."""
+        """Fetch the sidecar of a verified zip; None if it names other bytes."""
         published = await self.inspector.published(transfer)
         if published.data is None:
             reason = "the source has no sidecar of it any more; it was verified before"
@@ -197,7 +197,7 @@ class LocalCopyChecker:
 
 
 def _known(row: LedgerRow | None, stat: FileStat, digest: str) -> ArchiveOutcome:
-    """What the ledger knows of the bytes with this digest, if it knows them."""
+    """Return what the ledger knows about the bytes with this digest."""
     facts = row.facts if row is not None and row.facts.sha256 == digest else NO_FACTS
     return ArchiveOutcome(decision=UNCHANGED, facts=facts._replace(sha256=digest).of_file(stat))
 
@@ -205,7 +205,7 @@ def _known(row: LedgerRow | None, stat: FileStat, digest: str) -> ArchiveOutcome
 def _as_published(
     known: ArchiveOutcome, published: Published, transfer: Transfer
 ) -> ArchiveOutcome | None:
-    """What the source's sidecar makes of stored bytes; None if it names others."""
+    """Return the outcome by the source's sidecar; None if it names other bytes."""
     if published.data is None:
         return evolve(known.learned(published_sha256=None), decision=NO_SIDECAR)
     if published.sha256 != known.facts.sha256:
@@ -217,7 +217,7 @@ def _as_published(
 def _still_disagreeing(
     local_copy: LocalCopy, published: Published, transfer: Transfer
 ) -> LocalCopy:
-    """What a policy let in stays let in; the ledger learns what the sidecar says now."""
+    """Keep accepted bytes accepted, with the sidecar's present digest for the ledger."""
     if local_copy.present is None:
         return local_copy
     present = local_copy.present.learned(
@@ -227,7 +227,7 @@ def _still_disagreeing(
 
 
 async def kept_digest(store: Store, archive: Archive) -> str | None:
-    """The digest in the sidecar beside a stored archive, None where there is no good one."""
+    """Return the digest in the sidecar beside a stored archive; None if there is no valid one."""
     data = await store.read(archive.sidecar_key, SIDECAR_LIMIT_BYTES + 1)
     try:
         return None if data is None else parse_sidecar(data, archive.sidecar_key)
@@ -245,7 +245,7 @@ def _seen(outcome: ArchiveOutcome, listed: ListedArchive | None) -> ArchiveOutco
 
 
 def _with_listed(outcome: ArchiveOutcome, listed: ListedArchive) -> ArchiveOutcome:
-    """Let the ledger learn what the listing says of the very object that is stored."""
+    """Add the listing's facts about the stored object to an outcome."""
     facts = outcome.facts
     same = listed.etag is None or same_etag(facts.etag, listed.etag)
     same = same and same_moment(facts.last_modified, listed.last_modified)

@@ -1,4 +1,4 @@
-"""What settling one archive came to, before it becomes an event."""
+"""The outcome for one archive, before it becomes an event."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ __all__ = ["ArchiveOutcome"]
 
 @frozen(kw_only=True)
 class ArchiveOutcome:
-    """A decision, and the facts that the ledger keeps with it.
+    """A decision, with the facts that the ledger keeps.
 
     Attributes:
-        facts: What is known of the bytes; without a mark if the decision put no file in place.
+        facts: What is known about the bytes; without a mark if no file was stored or proven.
         change, kept_as, stands, seen, accepted: As in `ArchiveFinished`.
     """
 
@@ -30,5 +30,5 @@ class ArchiveOutcome:
     accepted: bool = False
 
     def learned(self, **facts: Any) -> ArchiveOutcome:
-        """The same outcome with some facts anew."""
+        """Return the same outcome with some new facts."""
         return evolve(self, facts=self.facts._replace(**facts))

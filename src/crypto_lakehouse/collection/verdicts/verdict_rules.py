@@ -1,7 +1,7 @@
-"""Decide what fetched bytes are worth; pure, so that the whole truth table can be tested.
+"""Decide by the evidence; pure, so that the whole truth table can be tested.
 
-Evidence that is not clearly good is gathered a second time, by a new fetch, as a zip and
-its sidecar are cached apart by the publisher's network and can disagree for a while
+Evidence that is not clearly good is gathered a second time, by a new fetch, as a zip and its
+sidecar are cached separately by the publisher's network and can disagree for a while
 (docs/archive.md#stale-caches).
 """
 
@@ -22,12 +22,12 @@ class Evidence:
     Attributes:
         sha256: Digest of the bytes.
         integrity: The configuration's `integrity`.
-        etag_agrees: Whether the bytes' MD5 is the ETag; None if the ETag is no MD5, or nothing
-            asks for the comparison.
+        etag_agrees: Whether the bytes' MD5 is the ETag; None if the ETag is not an MD5, or no
+            comparison is needed.
         lacks_md5: Whether the ETag is an MD5, and the bytes' own was not computed.
-        published_sha256: The sidecar's digest, None where there is none.
-        sidecar_fault: Why the sidecar could not be read, empty where it could or is absent.
-        zip_fault: Why the bytes are no readable archive, empty where they are.
+        published_sha256: The sidecar's digest; None if there is none.
+        sidecar_fault: Why the sidecar is malformed; empty if it is not, or is absent.
+        zip_fault: Why the bytes are not a readable archive; empty if they are one.
         is_stale: Whether the source served another version than its listing shows.
     """
 
@@ -42,7 +42,7 @@ class Evidence:
 
     @property
     def is_proven(self) -> bool:
-        """Whether the bytes are the ones published, by the measure that the run asks for.
+        """Whether the bytes are the published ones, by the configured `integrity`.
 
         | integrity | ETag is the MD5 | SHA-256 is the sidecar's | proven |
         |-----------|-----------------|--------------------------|--------|
@@ -61,7 +61,7 @@ class Evidence:
 
     @property
     def lacks_sidecar(self) -> bool:
-        """Whether nothing but the absence of the sidecar is in the way."""
+        """Whether only the sidecar is missing for a verification."""
         absent = self.published_sha256 is None and not self.sidecar_fault
         may_agree = self.etag_agrees is not False and not self.lacks_md5
         return absent and not self.zip_fault and may_agree
