@@ -301,7 +301,7 @@ def test_a_place_that_takes_no_file_is_said(tmp_path: Path) -> None:
     (tmp_path / "c.svg").mkdir()
     with pytest.raises(ConfigurationError, match="is no file; choose another"):
         draw_candles(tmp_path / "c.svg", bars(10), "")
-    with pytest.raises(ConfigurationError, match="is no directory"):
+    with pytest.raises(ConfigurationError, match="is not a directory"):
         draw_candles(tmp_path / "absent" / "c.svg", bars(10), "")
     with pytest.raises(ConfigurationError, match=r"allowed: \.svg, \.png"):
         draw_candles(tmp_path / "c.pdf", bars(10), "")

@@ -286,7 +286,7 @@ def test_verify_finds_damage_and_what_is_gone(
 def test_verify_wants_a_directory(shell: Shell) -> None:
     code, _, err = shell("verify", "-o", "absent")
     assert code == 2
-    assert "is no directory" in err
+    assert "is not a directory" in err
 
 
 def test_the_demo_collects_13_archives_without_a_network(shell: Shell, tmp_path: Path) -> None:

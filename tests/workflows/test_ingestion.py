@@ -145,7 +145,7 @@ async def test_a_cut_ledger_is_told(collection: Collection) -> None:
 
 
 async def test_there_must_be_a_directory(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="is no directory"):
+    with pytest.raises(ConfigurationError, match="is not a directory"):
         await ingested(tmp_path / "none", lake=str(tmp_path / "lake"))
 
 

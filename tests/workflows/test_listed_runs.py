@@ -142,7 +142,7 @@ async def test_stray_keys_are_told(listed: Collection) -> None:
         listed.server.put(f"{KLINES}BTCUSDT/1h/BTCUSDT-1h-2025-07-15.zip.{number}", b"?")
     report = await listed.run()
     assert report.totals[Verdict.VERIFIED] == 1
-    (note,) = [warning for warning in report.warnings if "no archives" in warning]
+    (note,) = [warning for warning in report.warnings if "not archives" in warning]
     assert note.startswith("5 listed keys are left out")
     assert note.endswith(" ...")
 

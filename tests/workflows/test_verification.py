@@ -117,7 +117,7 @@ async def test_only_a_hundred_problems_are_listed(tmp_path: Path) -> None:
 
 
 async def test_no_directory_is_a_configuration_error(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="is no directory"):
+    with pytest.raises(ConfigurationError, match="is not a directory"):
         await verify_tree(tmp_path / "absent")
 
 

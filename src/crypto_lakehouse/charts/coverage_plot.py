@@ -108,7 +108,7 @@ def check_picture(path: str | os.PathLike[str]) -> Path:
         reason = f"unknown kind of picture; {allowed_values(file.suffix, _SUFFIXES)}"
         raise ConfigurationError([Problem(str(file), reason)])
     if not file.parent.is_dir():
-        raise ConfigurationError([Problem(str(file), f"`{file.parent}` is no directory")])
+        raise ConfigurationError([Problem(str(file), f"`{file.parent}` is not a directory")])
     if find_spec("matplotlib") is None:
         raise MatplotlibMissing
     return file

@@ -126,13 +126,13 @@ class HttpTransport:
     bytes_rate: ByteRate | None = None
     requests_rate: RequestRate | None = None
 
-    def get(self, url: URL, headers: Mapping[str, str]) -> _Exchange:
+    def get(self, url: URL, headers: Mapping[str, str]) -> _AnswerContext:
         """Send one request, and follow the redirects that are allowed.
 
         Raises:
             TransferError: There is no response, or a redirect is refused.
         """
-        return _Exchange(self, url, headers)
+        return _AnswerContext(self, url, headers)
 
     async def open(self, url: URL, headers: Mapping[str, str]) -> Answer:
         """Like `get`, but the caller must release the answer."""
@@ -167,7 +167,7 @@ class HttpTransport:
         raise RedirectRefused(str(url), f"redirect to `{shown(location)}` refused: {refusal}")
 
 
-class _Exchange:
+class _AnswerContext:
     """One request and its answer; a class, because a generator is slower on the hot path."""
 
     __slots__ = ("_answer", "_headers", "_transport", "_url")

@@ -47,6 +47,9 @@ class LakeKeywords(TypedDict, total=False):
     environment: str
 
 
+_CHOSEN = About("Only these.", unset="all")
+
+
 @frozen(init=False, kw_only=True)
 class LakeConfig:
     """The configuration of an ingestion or a validation.
@@ -85,10 +88,12 @@ class LakeConfig:
     format: str = key(
         Choice("iceberg", "parquet"), "iceberg", about=About("Tables, or plain files in folders.")
     )
-    markets: tuple[str, ...] = key(tuple[Market, ...], (), about=About("Only these."))
-    data_types: tuple[str, ...] = key(tuple[DataType, ...], (), about=About("Only these."))
-    symbols: tuple[str, ...] = key(tuple[str, ...], (), about=About("Only these; may be globs."))
-    intervals: tuple[str, ...] = key(tuple[Interval, ...], (), about=About("Only these."))
+    markets: tuple[str, ...] = key(tuple[Market, ...], (), about=_CHOSEN)
+    data_types: tuple[str, ...] = key(tuple[DataType, ...], (), about=_CHOSEN)
+    symbols: tuple[str, ...] = key(
+        tuple[str, ...], (), about=About("Only these; globs too.", unset="all")
+    )
+    intervals: tuple[str, ...] = key(tuple[Interval, ...], (), about=_CHOSEN)
     exact: bool = key(bool, False, about=About("Numbers as decimal(38, 18) in place of float64."))
     policies: Mapping[str, str] = key(
         Policies, {}, about=About("By check: report, quarantine or drop its findings.")

@@ -51,11 +51,11 @@ def stored_zips(root: Path, wanted: Callable[[Archive], bool]) -> Iterator[Store
     Anything else is hashed, and compared with the ledger's digest or that of the sidecar.
 
     Raises:
-        ConfigurationError: `root` is no directory.
+        ConfigurationError: `root` is not a directory.
         LedgerError: The ledger is there and cannot be read.
     """
     if not root.is_dir():
-        raise ConfigurationError([Problem("$.output_directory", f"`{root}` is no directory")])
+        raise ConfigurationError([Problem("$.output_directory", f"`{root}` is not a directory")])
     store = LocalStore(root)
     path = store.own_path("ledger.sqlite")
     if not path.is_file():

@@ -126,7 +126,7 @@ async def _open_stored(root: str | os.PathLike[str], store: Store | None) -> Asy
     """Open the ledger; a directory without one is a mirror, verified by its sidecars."""
     state = StateFolder(Path(root))
     if not await to_thread.run_sync(state.root.is_dir):
-        problem = Problem("$.output_directory", f"`{state.root}` is no directory")
+        problem = Problem("$.output_directory", f"`{state.root}` is not a directory")
         raise ConfigurationError([problem])
     chosen: Store = LocalStore(state.root) if store is None else store
     if await to_thread.run_sync(state.ledger.is_file):

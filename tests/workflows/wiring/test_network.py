@@ -102,7 +102,7 @@ UNUSABLE: dict[str, tuple[dict[str, Any], dict[str, str], str]] = {
     "a variable": ({}, {"HTTPS_PROXY": "ftp://me:hunter2@h"}, r"HTTPS_PROXY: `ftp://\*\*\*@h`"),
     "a bundle": ({"ca_bundle": "/nowhere"}, {}, r"\$\.ca_bundle: `/nowhere` cannot be read"),
     "a file": ({}, {"SSL_CERT_FILE": "/nowhere"}, "SSL_CERT_FILE: `/nowhere` cannot be read"),
-    "a folder": ({}, {"SSL_CERT_DIR": "/nowhere"}, "SSL_CERT_DIR: `/nowhere` is no directory"),
+    "a folder": ({}, {"SSL_CERT_DIR": "/nowhere"}, "SSL_CERT_DIR: `/nowhere` is not a directory"),
     "socks": ({"proxy": "socks5h://me:hunter2@h"}, {}, r"socks5h://\*\*\*@h:1080 needs aiohttp-"),
 }
 

@@ -135,7 +135,9 @@ def _form(attribute: attrs.Attribute[Any]) -> str:
         return _range(attribute)
     if getattr(kind, "__origin__", None) is tuple:
         item = kind.__args__[0]
-        return "list" if item in (str, Interval) else f"list of {', '.join(f'`{each}`' for each in item)}"
+        if item in (str, Interval):
+            return "list"
+        return f"list of {', '.join(f'`{each}`' for each in item)}"
     return _FORMS[kind]
 
 
