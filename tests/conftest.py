@@ -45,6 +45,7 @@ SLOW = (
     "packaging/test_distribution.py",
     "planning/test_calendar_plan.py::test_all_five_million_are_distinct_without_a_list",
     "planning/test_calendar_plan.py::test_five_million_archives_are_enumerated_in_flat_memory",
+    "proxies/test_collections.py",
     "proxies/test_commands.py",
     "proxies/test_failures.py",
     "proxies/test_real_runs.py",

@@ -7,7 +7,7 @@ import base64
 from collections.abc import Mapping
 
 from attrs import define, field, frozen
-from tests.proxies.loopback import Gone, LoopbackServer, Place, connect, pump
+from tests.proxies.loopback import Gone, LoopbackServer, Place, pump
 from yarl import URL
 
 __all__ = ["Asked", "Cut", "ForwardProxy", "Refuse", "Silent"]
@@ -99,7 +99,7 @@ class ForwardProxy(LoopbackServer):
             await _refuse(writer, fault.status)
             return
         try:
-            behind = await connect(self._place(asked))
+            behind = await self.connect(self._place(asked))
         except OSError:
             await _refuse(writer, 502)
             return

@@ -15,7 +15,7 @@ from typing import Any, Self
 
 from attrs import define, field
 
-__all__ = ["Gone", "LoopbackServer", "Place", "connect", "pump"]
+__all__ = ["Gone", "LoopbackServer", "Place", "pump"]
 
 #: What must happen at once fails after this long, in seconds; nothing waits for it to pass.
 WAIT_S = 10.0
@@ -46,6 +46,7 @@ class LoopbackServer:
     _loop: asyncio.AbstractEventLoop = field(init=False)
     _thread: threading.Thread = field(init=False)
     _talks: set[asyncio.Task[None]] = field(init=False, factory=set)
+    _writers: list[asyncio.StreamWriter] = field(init=False, factory=list)
 
     @property
     def port(self) -> int:
@@ -87,10 +88,15 @@ class LoopbackServer:
         for task in tuple(self._talks):
             task.cancel()
         await asyncio.gather(*self._talks, return_exceptions=True)
-        await asyncio.sleep(0)  # transports close in the loop's next round
+        # A closed transport may still have bytes to send, and its loop ends with the server.
+        for writer in self._writers:
+            writer.transport.abort()
+        closed = (writer.wait_closed() for writer in self._writers)
+        await asyncio.gather(*closed, return_exceptions=True)
 
     def _begin(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
+        self._writers.append(writer)
         task = asyncio.ensure_future(self._serve(reader, writer))
         self._talks.add(task)
         task.add_done_callback(self._talks.discard)
@@ -104,15 +110,16 @@ class LoopbackServer:
         finally:
             writer.close()
 
+    async def connect(self, place: Place) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Connect to a place on loopback, and to no other; the connection ends with the server.
 
-async def connect(place: Place) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """Connect to a place on loopback, and to no other.
-
-    Raises:
-        OSError: Nothing listens there.
-    """
-    assert place[0] in {"127.0.0.1", "::1"}, place
-    return await asyncio.open_connection(*place)
+        Raises:
+            OSError: Nothing listens there.
+        """
+        assert place[0] in {"127.0.0.1", "::1"}, place
+        reader, writer = await asyncio.open_connection(*place)
+        self._writers.append(writer)
+        return reader, writer
 
 
 async def pump(

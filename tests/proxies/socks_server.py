@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 from attrs import define, field, frozen
-from tests.proxies.loopback import Gone, LoopbackServer, Place, connect, pump
+from tests.proxies.loopback import Gone, LoopbackServer, Place, pump
 
 __all__ = ["Asked", "SocksServer"]
 
@@ -86,7 +86,7 @@ class SocksServer(LoopbackServer):
             await read.answer(self.reply)
             return
         try:
-            behind = await connect(self._place(asked))
+            behind = await self.connect(self._place(asked))
         except OSError:
             await read.answer(UNREACHABLE)
             return

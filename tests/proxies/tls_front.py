@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from attrs import define
-from tests.proxies.loopback import LoopbackServer, Place, connect, pump
+from tests.proxies.loopback import LoopbackServer, Place, pump
 
 __all__ = ["TlsFront"]
 
@@ -23,4 +23,4 @@ class TlsFront(LoopbackServer):
 
     async def talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one connection."""
-        await pump((reader, writer), await connect(self.behind))
+        await pump((reader, writer), await self.connect(self.behind))
