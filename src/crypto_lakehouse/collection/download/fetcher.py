@@ -7,7 +7,6 @@ thread hop for each buffer, which hashes and writes it while the next one is rea
 
 from __future__ import annotations
 
-import re
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import TypeVar
@@ -23,6 +22,11 @@ from crypto_lakehouse.collection.download.bodies import (
 )
 from crypto_lakehouse.collection.download.byte_ranges import OpenResponse, WholeBody
 from crypto_lakehouse.collection.download.parallel_ranges import ParallelRanges
+from crypto_lakehouse.collection.download.resume import (
+    UnfinishedBody,
+    validator_of,
+    validators,
+)
 from crypto_lakehouse.collection.download.sidecar import SIDECAR_LIMIT_BYTES
 from crypto_lakehouse.collection.download.stream_to_part import stream_to_part
 from crypto_lakehouse.core.archive import Archive
@@ -34,7 +38,7 @@ from crypto_lakehouse.core.protocols import Emit, Part, Store
 from crypto_lakehouse.core.redaction import redact
 from crypto_lakehouse.http.concurrency_limit import ConcurrencyLimit
 from crypto_lakehouse.http.retry import RetryPolicy
-from crypto_lakehouse.http.transport import Response, Transport, object_url, server_error
+from crypto_lakehouse.http.transport import Transport, object_url, server_error
 
 __all__ = ["Fetched", "Fetcher", "Transfer"]
 
@@ -42,8 +46,6 @@ __all__ = ["Fetched", "Fetcher", "Transfer"]
 SMALL_BODY_BYTES = 1 << 20
 
 _Result = TypeVar("_Result")
-
-_CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
 
 
 @frozen
@@ -206,14 +208,14 @@ class Fetcher:
             if response.status != 200:
                 raise server_error(url, response)
             data = await response.read(SIDECAR_LIMIT_BYTES + 1)
-            transfer.sidecar_etag = _text(response.headers.get("ETag"))
+            transfer.sidecar_etag, _ = validators(response)
         transfer.count(len(data))
         return data
 
     async def _archive_once(self, transfer: Transfer) -> Fetched | None:
         unfinished = await self._unfinished(transfer)
         if unfinished is not None and unfinished.is_whole:
-            return unfinished.whole
+            return _whole(unfinished)
         url = object_url(transfer.base, transfer.archive.key)
         headers = unfinished.headers if unfinished else {}
         transfer.requests += 1
@@ -224,26 +226,26 @@ class Fetcher:
             if response.status == 206 and unfinished is not None:
                 body: FetchedBody = await self._continue(transfer, url, opened, unfinished)
             elif response.status == 416 and unfinished is not None:
-                if _is_all(response, unfinished.body.size_bytes):
-                    return unfinished.whole
+                if unfinished.is_all_of(response):
+                    return _whole(unfinished)
                 raise await self._start_over(transfer, url, unfinished, "its size is another")
             elif response.status == 200:
                 body = await self._take(transfer, url, opened)
             else:
                 raise server_error(url, response)
-            etag, last_modified = _validators(response)
+            etag, last_modified = validators(response)
         return Fetched(body, etag, last_modified, str(url), response.headers)
 
-    async def _unfinished(self, transfer: Transfer) -> _Unfinished | None:
+    async def _unfinished(self, transfer: Transfer) -> UnfinishedBody | None:
         """Return the bytes that an earlier attempt left, if they can be resumed."""
         known, transfer.resume = transfer.resume, None
-        if known is None or _validator(known) is None:
+        if known is None or validator_of(known) is None:
             return None
         body = await self._open_part(transfer, resume=True)
         if not body.size_bytes:
             return None
         transfer.resume = known
-        return _Unfinished(body, known)
+        return UnfinishedBody(body, known)
 
     async def _open_part(self, transfer: Transfer, *, resume: bool) -> PartBody:
         transfer.has_part = True
@@ -253,7 +255,7 @@ class Fetcher:
         return PartBody(part, passed)
 
     async def _start_over(
-        self, transfer: Transfer, url: URL, unfinished: _Unfinished, reason: str
+        self, transfer: Transfer, url: URL, unfinished: UnfinishedBody, reason: str
     ) -> ObjectChanged:
         """Remove the part; the error makes the next attempt start over."""
         transfer.resume = None
@@ -267,7 +269,7 @@ class Fetcher:
             data = await response.read(SMALL_BODY_BYTES)
             transfer.count(len(data))
             return MemoryBody(self.store, key, data)
-        etag, last_modified = _validators(response)
+        etag, last_modified = validators(response)
         facts = ObjectFacts(size_bytes=response.size_bytes, etag=etag, last_modified=last_modified)
         transfer.resume = facts
         await self.emit((BodyStarted(archive=transfer.archive, facts=facts),))
@@ -305,58 +307,16 @@ class Fetcher:
         self.concurrency.received(transfer.uncounted_bytes())
 
     async def _continue(
-        self, transfer: Transfer, url: URL, opened: OpenResponse, unfinished: _Unfinished
+        self, transfer: Transfer, url: URL, opened: OpenResponse, unfinished: UnfinishedBody
     ) -> FetchedBody:
         """Append the rest of a body to the part that holds its beginning."""
-        response, body = opened.response, unfinished.body
-        match = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
-        if match is None or int(match[1]) != body.size_bytes:
-            raise await self._start_over(transfer, url, unfinished, "it sent another range")
-        if unfinished.known.etag != _validators(response)[0]:
-            raise await self._start_over(transfer, url, unfinished, "its ETag is another")
-        await self._append_body(transfer, url, opened, body.part)
-        return body
+        if reason := unfinished.mismatch(opened.response):
+            raise await self._start_over(transfer, url, unfinished, reason)
+        await self._append_body(transfer, url, opened, unfinished.body.part)
+        return unfinished.body
 
 
-@frozen
-class _Unfinished:
-    """The beginning of a body, and the validators to request the rest with."""
-
-    body: PartBody
-    known: ObjectFacts
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether all bytes are there, and only the verification is missing."""
-        return self.body.size_bytes == self.known.size_bytes
-
-    @property
-    def whole(self) -> Fetched:
-        """The complete body, if no bytes are missing."""
-        return Fetched(self.body, self.known.etag, self.known.last_modified)
-
-    @property
-    def headers(self) -> dict[str, str]:
-        """Headers that request the rest of the object that the part began as."""
-        validator = _validator(self.known) or ""
-        return {"Range": f"bytes={self.body.size_bytes}-", "If-Range": validator}
-
-
-def _is_all(response: Response, size_bytes: int) -> bool:
-    """Whether no range is left because the object has just as many bytes (RFC 9110, 15.5.17)."""
-    return response.headers.get("Content-Range") == f"bytes */{size_bytes}"
-
-
-def _validators(response: Response) -> tuple[str | None, str | None]:
-    return _text(response.headers.get("ETag")), _text(response.headers.get("Last-Modified"))
-
-
-def _text(value: str | None) -> str | None:
-    """Return a header's value if it is ASCII; others cannot safely be stored or sent back."""
-    return value if value and value.isascii() else None
-
-
-def _validator(known: ObjectFacts) -> str | None:
-    """Return a value for If-Range: a strong ETag, or a date (RFC 9110, section 13.1.5)."""
-    strong = known.etag if known.etag and not known.etag.startswith("W/") else None
-    return strong or known.last_modified
+def _whole(unfinished: UnfinishedBody) -> Fetched:
+    """The complete body, if no bytes are missing."""
+    known = unfinished.known
+    return Fetched(unfinished.body, known.etag, known.last_modified)
