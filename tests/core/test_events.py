@@ -128,3 +128,10 @@ def test_a_body_that_begins_shows_its_facts_as_attributes() -> None:
     facts = ObjectFacts(size_bytes=7, etag='"e"', last_modified="today")
     event = BodyStarted(archive=ARCHIVE, facts=facts)
     assert (event.size_bytes, event.etag, event.last_modified) == (7, '"e"', "today")
+
+
+def test_a_verdict_shows_its_facts_as_attributes() -> None:
+    names = [name for name in ObjectFacts._fields if name not in {"size_bytes", "mark"}]
+    facts = ObjectFacts(size_bytes=7, mark=8, **dict(zip(names, names, strict=True)))
+    event = ArchiveFinished(archive=ARCHIVE, verdict=Verdict.VERIFIED, facts=facts)
+    assert [getattr(event, name) for name in ("size_bytes", *names)] == [7, *names]

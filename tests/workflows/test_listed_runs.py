@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.workflows.conftest import KEY, SIDECAR, Collection
+from tests.workflows.conftest import KEY, SIDECAR, Collection, make_zip, member_of
 
 from crypto_lakehouse import run_collection
 from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
@@ -339,6 +339,15 @@ async def test_a_symbol_that_is_nowhere_is_told_where_no_days_are_named(
     report = await listed.run(symbols=["BTCUSTD"])
     assert report.totals["planned"] == 0
     assert "the source lists nothing of `spot BTCUSTD`" in report.warnings
+
+
+async def test_a_symbol_that_has_one_of_two_types_is_not_reported(listed: Collection) -> None:
+    del listed.config["default_date"]
+    key = f"{KLINES}XYZUSDT/1h/XYZUSDT-1h-2025-07-15.zip"
+    listed.publish(key, make_zip(member_of(key), b"1\n"))
+    report = await listed.run(symbols=["XYZUSDT"], data_types=["klines", "aggTrades"])
+    assert (report.totals["planned"], report.totals["verified"]) == (1, 1)
+    assert not any("XYZUSDT" in warning for warning in report.warnings)
 
 
 async def test_folders_that_cannot_be_symbols_are_passed_over(listed: Collection) -> None:
