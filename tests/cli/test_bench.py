@@ -37,7 +37,7 @@ def _short(monkeypatch: pytest.MonkeyPatch) -> None:
 
     run = bench.Sweep.run
     monkeypatch.setattr(bench.Sweep, "run", begin)
-    monkeypatch.setattr(bench, "ENOUGH_BYTES", 1)
+    monkeypatch.setattr(bench, "LEAST_SHARE_BYTES", 1)
 
 
 @pytest.fixture
@@ -155,6 +155,16 @@ def test_the_byte_cap_ends_it_with_6(run: Bench) -> None:
     code, out, _ = run("--max-bytes", "1kB", "--settings", "8")
     assert code == 6
     assert "too few" in out
+
+
+def test_a_first_setting_that_uses_up_the_byte_cap_ends_it_with_6(
+    run: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bench, "LEAST_SHARE_BYTES", 8_000)
+    code, out, err = run("--max-bytes", "8kB", "--json")
+    assert code == 6
+    assert json.loads(out)["stopped"] == "byte_cap"
+    assert "it left 1 measured" in err
 
 
 def test_the_byte_cap_after_two_settings_is_told(run: Bench) -> None:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 import os
 import re
-import signal
-from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -19,7 +18,7 @@ from crypto_lakehouse.cli.options import config_options, option_overrides, say_p
 
 if TYPE_CHECKING:
     from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
-    from crypto_lakehouse.workflows.bench.bench_report import BenchReport, SettingResult
+    from crypto_lakehouse.workflows.bench.bench_report import BenchReport
 
 __all__ = ["command"]
 
@@ -41,7 +40,6 @@ _CONFIGURATION = {
 _UNITS = {"b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9}
 
 _BAR_WIDTH = 40
-_EIGHTHS = " ▏▎▍▌▋▊▉"
 
 _STOPPED = {
     "plateau": "the last two settings brought less than 5 % more; larger ones were not tried",
@@ -130,36 +128,33 @@ command.params = [
 
 
 async def _bench(given: dict[str, Any]) -> int:
-    from crypto_lakehouse.core.task_groups import one_error
+    from crypto_lakehouse.cli.signals import run_until_signal
     from crypto_lakehouse.workflows import run_bench
 
     config = await _config(given, datetime.now(UTC).date())
     say_proxy(config)
     code = 0
     reports: list[BenchReport] = []
+    scope = anyio.CancelScope()
 
     def take(report: BenchReport) -> None:
         if not reports:
             _show_notes(report)
         reports.append(report)
 
-    def stop(number: int) -> None:
-        nonlocal code
-        code = 128 + number
-        tasks.cancel_scope.cancel()
-
-    with one_error():
-        async with anyio.create_task_group() as tasks:
-            await tasks.start(_on_signal, stop)
+    async def run() -> None:
+        options = {key: given[key] for key in ("settings", "seconds", "max_bytes")}
+        with scope:
             await run_bench(
-                config,
-                settings=given["settings"],
-                seconds=given["seconds"],
-                max_bytes=given["max_bytes"],
-                on_note=partial(click.echo, err=True),
-                on_report=take,
+                config, **options, on_note=partial(click.echo, err=True), on_report=take
             )
-            tasks.cancel_scope.cancel()
+
+    def stop(exit_code: int) -> None:
+        nonlocal code
+        code = exit_code
+        scope.cancel()
+
+    await run_until_signal(SimpleNamespace(run=run, stop=stop), "stopping")
     if not reports:
         return code
     report = evolve(reports[-1], is_interrupted=bool(code))
@@ -168,8 +163,7 @@ async def _bench(given: dict[str, Any]) -> int:
     else:
         _print(report)
     if not code and report.exit_code:
-        measured = sum(result.is_measured for result in report.results)
-        click.echo(f"error: {_STOPPED['byte_cap']}; it left {measured} measured", err=True)
+        click.echo(f"error: {_STOPPED['byte_cap']}; it left {report.measured} measured", err=True)
     return code or report.exit_code
 
 
@@ -206,57 +200,36 @@ def _default_selection(today: date) -> dict[str, Any]:
     }
 
 
-async def _on_signal(
-    stop: Any,
-    *,
-    task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
-) -> None:
-    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-        task_status.started()
-        async for number in signals:
-            click.echo("stopping; what was measured so far:", err=True)
-            stop(number)
-
-
 def _print(report: BenchReport) -> None:
     """Print a table, a plot and what follows from them."""
     from crypto_lakehouse.cli.render import print_table
 
+    rows = [result.to_mapping() for result in report.results]
     columns = ("at once", "MB/s", "archives/s", "first byte", "whole", "requests", "missing")
     title = "bench; first byte and whole are ms, p50 / p95"
-    print_table(title, (*columns, "errors"), [_line(result) for result in report.results])
-    click.echo("\n" + _plot(report.results))
+    print_table(title, (*columns, "errors"), map(_cells, rows))
+    fastest = max((row["mb_per_second"] for row in rows), default=0) or 1
+    click.echo()
+    for row in rows:
+        bar = "█" * round(_BAR_WIDTH * row["mb_per_second"] / fastest)
+        click.echo(f"{row['max_parallel_downloads']:>4} {bar} {row['mb_per_second']:.2f} MB/s")
     click.echo("\n" + "\n".join(_conclusion(report)))
 
 
-def _line(result: SettingResult) -> tuple[object, ...]:
+def _cells(row: dict[str, Any]) -> tuple[object, ...]:
     durations = [
-        f"{percentiles.p50_ms:.0f} / {percentiles.p95_ms:.0f}" if percentiles else "-"
-        for percentiles in (result.first_byte, result.whole)
+        f"{found['p50']:.0f} / {found['p95']:.0f}" if found else "-"
+        for found in (row["first_byte_ms"], row["whole_ms"])
     ]
-    errors = ", ".join(f"{count} {kind}" for kind, count in sorted(result.errors.items()))
     return (
-        result.setting,
-        f"{result.bytes_per_second / 1e6:.2f}" + ("" if result.is_measured else " (too few)"),
-        f"{result.archives_per_second:.1f}",
+        row["max_parallel_downloads"],
+        f"{row['mb_per_second']:.2f}" + ("" if row["measured"] else " (too few)"),
+        f"{row['archives_per_second']:.1f}",
         *durations,
-        result.requests,
-        result.missing,
-        errors or "-",
+        row["requests"],
+        row["missing"],
+        ", ".join(f"{count} {kind}" for kind, count in sorted(row["errors"].items())) or "-",
     )
-
-
-def _plot(results: Sequence[SettingResult]) -> str:
-    """A bar of Unicode blocks for each setting, the longest one for the fastest."""
-    fastest = max((result.bytes_per_second for result in results), default=0.0)
-    lines = []
-    for result in results:
-        share = result.bytes_per_second / fastest if fastest else 0.0
-        whole, eighths = divmod(round(share * _BAR_WIDTH * 8), 8)
-        bar = ("█" * whole + _EIGHTHS[eighths]).rstrip()
-        rate = f"{result.bytes_per_second / 1e6:.2f} MB/s"
-        lines.append(f"{result.setting:>4} {bar}{' ' * bool(bar)}{rate}")
-    return "\n".join(lines)
 
 
 def _conclusion(report: BenchReport) -> list[str]:
@@ -265,10 +238,8 @@ def _conclusion(report: BenchReport) -> list[str]:
     best, mean = report.recommendation, report.mean_archive_bytes
     lines = [f"{bytes_text(report.received_bytes)} received"]
     if mean is not None:
-        lines[0] += (
-            f", archives were {bytes_text(mean)} each on average; "
-            "larger ones need fewer at once, smaller ones more"
-        )
+        lines[0] += f", archives were {bytes_text(mean)} each on average; "
+        lines[0] += "larger ones need fewer at once, smaller ones more"
     if report.stopped:
         lines.append(_STOPPED[report.stopped])
     if best is None:

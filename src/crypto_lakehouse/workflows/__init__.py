@@ -4,7 +4,7 @@
   into tables; `collect_and_ingest` does both at once; `validation` checks rows; `composition` runs
   several workflows with one report.
 - `questions` has an async function for each further command (plan, verification, status, history,
-  pruning, repair; `bench.run` has that of bench): a configuration in, a report of `reports` out.
+  pruning, repair; `bench` has that of bench): a configuration in, a report of `reports` out.
 - `verification`, `repair`, `status` and `history` work on collected directories, `matrix_refresh`
   makes a new matrix, `bench` measures a source.
 - `wiring` makes the parts from a configuration; `stored_archives`, `lake_config` and `lake_report`
@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from crypto_lakehouse.collection.verifier import VerificationReport
     from crypto_lakehouse.workflows.archive_collection import ArchiveCollectionWorkflow
+    from crypto_lakehouse.workflows.bench.bench import run_bench
     from crypto_lakehouse.workflows.bench.bench_report import BenchReport
-    from crypto_lakehouse.workflows.bench.run import run_bench
     from crypto_lakehouse.workflows.collect_and_ingest import CollectAndIngest
     from crypto_lakehouse.workflows.collecting import run_collection
     from crypto_lakehouse.workflows.composition import CompositeWorkflow, Step
@@ -82,7 +82,7 @@ _MODULES = {
     "run_status": "questions",
     "run_history": "questions",
     "run_repair": "questions",
-    "run_bench": "bench.run",
+    "run_bench": "bench.bench",
     "run_prune": "questions",
     "PruneResult": "history",
     "RefreshedMatrix": "matrix_refresh",

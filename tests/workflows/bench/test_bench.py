@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
@@ -23,13 +24,8 @@ from crypto_lakehouse.workflows.bench import bench
 from crypto_lakehouse.workflows.bench.bench import (
     SourceUnusable,
     Sweep,
-    SweepLimits,
     open_transport,
     planned_keys,
-)
-from crypto_lakehouse.workflows.bench.bench_report import (
-    EndedBy,
-    Stop,
 )
 
 KEYS = [f"data/spot/daily/klines/BTCUSDT/1d/BTCUSDT-1d-2025-07-{day:02}.zip" for day in range(1, 9)]
@@ -47,7 +43,7 @@ class Stopped(SleepRecorder):
     """Pauses take no time and are remembered; a setting's time never runs out by itself."""
 
     async def __call__(self, seconds: float) -> None:
-        if seconds == SweepLimits().seconds:
+        if seconds == 5:
             await anyio.sleep_forever()
         await super().__call__(seconds)
 
@@ -60,10 +56,10 @@ def config_of(server: ArchiveServer, **values: Any) -> WorkflowConfig:
 def sweep_of(server: ArchiveServer, sleep: Any, max_bytes: int = 40_000, **options: Any) -> Sweep:
     """A sweep of the server whose settings end with their part of the bytes."""
     return Sweep(
-        keys=options.pop("keys", KEYS),
+        keys=deque(options.pop("keys", KEYS)),
         source_url=server.url,
         opening=partial(open_transport, options.pop("config", config_of(server))),
-        limits=SweepLimits(max_bytes=max_bytes),
+        max_bytes=max_bytes,
         sleep=sleep,
         **options,
     )
@@ -72,7 +68,7 @@ def sweep_of(server: ArchiveServer, sleep: Any, max_bytes: int = 40_000, **optio
 @pytest.fixture
 def small_shares(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a few archives be enough to judge by."""
-    monkeypatch.setattr(bench, "ENOUGH_BYTES", 1)
+    monkeypatch.setattr(bench, "LEAST_SHARE_BYTES", 1)
 
 
 @pytest.mark.usefixtures("small_shares")
@@ -84,12 +80,11 @@ async def test_archives_are_fetched_in_turn_and_nothing_else(server: ArchiveServ
     paths = [request.path for request in server.requests]
     assert paths[:20] == [*KEYS, *KEYS, *KEYS[:4]]
     assert set(paths) == set(KEYS)
-    first, second = sweep.results
-    assert (first.requests, first.received_bytes, first.ended_by) == (20 - 1, 20_000, EndedBy.BYTES)
+    first, second = sweep.report.results
+    assert (first.requests, first.received_bytes, first.ended_by) == (20 - 1, 20_000, "bytes")
     assert second.received_bytes in {20_000, 21_000}, "what was read at the same moment counts"
-    assert (first.mean_bytes, first.errors, first.missing) == (1000, {}, 0)
-    assert first.first_byte is not None
-    assert first.whole is not None
+    assert (set(first.sizes), first.errors, first.missing) == ({1000}, {}, 0)
+    assert len(first.first_byte_s) > len(first.whole_s) > 0
     assert sleep.waits == [1.0]
     assert [line.split(",")[0] for line in told] == ["1 at once", "2 at once"]
 
@@ -106,7 +101,7 @@ async def test_each_setting_has_so_many_requests_under_way(server: ArchiveServer
         assert server.peak_concurrency == 6
         server.release()
     assert server.peak_concurrency <= 6
-    assert sweep.results[0].setting == 6
+    assert sweep.report.results[0].setting == 6
 
 
 @pytest.mark.usefixtures("small_shares")
@@ -126,7 +121,7 @@ async def test_failures_are_counted_by_kind_and_not_tried_again(
     told: list[str] = []
     sweep = sweep_of(server, Stopped(), 200_000, settings=(1,), on_note=told.append)
     await sweep.run()
-    (only,) = sweep.results
+    (only,) = sweep.report.results
     assert only.errors == {kind: 1}
     assert only.goodput_bytes % 1000 == 0
     assert [request.path for request in server.requests][2:4] == KEYS[2:4]
@@ -142,8 +137,8 @@ async def test_a_refusal_ends_the_setting_and_is_waited_out(
     sleep = Stopped()
     sweep = sweep_of(server, sleep, 100_000, settings=(1, 2))
     await sweep.run()
-    first, second = sweep.results
-    assert (first.ended_by, first.errors) == (EndedBy.REFUSED, {str(status): 1})
+    first, second = sweep.report.results
+    assert (first.ended_by, first.errors) == ("refused", {str(status): 1})
     assert (first.requests, first.retry_after_s) == (31, 17)
     assert second.errors == {}
     assert sleep.waits == [17]
@@ -163,7 +158,7 @@ async def test_a_source_that_wants_a_long_rest_gets_it(server: ArchiveServer) ->
     sleep = Stopped()
     sweep = sweep_of(server, sleep, 100_000, settings=(1, 2))
     await sweep.run()
-    assert (len(sweep.results), sweep.stopped, sleep.waits) == (1, Stop.REFUSED, [])
+    assert (len(sweep.report.results), sweep.report.stopped, sleep.waits) == (1, "refused", [])
 
 
 @pytest.mark.usefixtures("small_shares")
@@ -172,9 +167,9 @@ async def test_archives_that_are_missing_are_asked_for_once(server: ArchiveServe
     sweep = sweep_of(server, Stopped(), settings=(1, 2))
     await sweep.run()
     assert server.count(KEYS[1]) == 1
-    assert [result.missing for result in sweep.results] == [1, 0]
-    assert sweep.results[0].error_share == 0
-    assert [result.errors for result in sweep.results] == [{}, {}]
+    assert [result.missing for result in sweep.report.results] == [1, 0]
+    assert sweep.report.results[0].error_share() == 0
+    assert [result.errors for result in sweep.report.results] == [{}, {}]
 
 
 async def test_one_key_may_be_missed_by_several_requests(server: ArchiveServer) -> None:
@@ -213,7 +208,7 @@ async def test_a_source_that_is_not_there_is_told() -> None:
         sweep = sweep_of(gone, Stopped(), config=config)
     with pytest.raises(SourceUnusable, match="no archive came"):
         await sweep.run()
-    assert sweep.results[0].errors == {"connection": 5}
+    assert sweep.report.results[0].errors == {"connection": 5}
 
 
 @pytest.mark.usefixtures("small_shares")
@@ -226,9 +221,9 @@ async def test_a_source_that_goes_away_ends_the_sweep(server: ArchiveServer) -> 
 
     sweep.on_note = break_at_two
     await sweep.run()
-    assert len(sweep.results) == 2
-    assert sweep.results[1].ended_by is EndedBy.FAILURES
-    assert sweep.stopped is Stop.NOTHING_CAME
+    assert len(sweep.report.results) == 2
+    assert sweep.report.results[1].ended_by == "failures"
+    assert sweep.report.stopped == "nothing_came"
 
 
 async def test_what_was_measured_survives_an_interruption(server: ArchiveServer) -> None:
@@ -240,10 +235,10 @@ async def test_what_was_measured_survives_an_interruption(server: ArchiveServer)
                 tasks.cancel_scope.cancel()
 
         sweep.on_note = interrupt
-        sweep.limits = SweepLimits(seconds=0.05)
+        sweep.seconds = 0.05
         sweep.sleep = anyio.sleep
         await sweep.run()
-    assert [result.setting for result in sweep.results] == [1]
+    assert [result.setting for result in sweep.report.results] == [1]
 
 
 @pytest.mark.usefixtures("small_shares")
@@ -253,7 +248,7 @@ async def test_a_cap_on_bytes_per_second_is_kept(server: ArchiveServer) -> None:
         assert getattr(transport, "bytes_rate", None) is not None
     sweep = sweep_of(server, Stopped(), settings=(2,), config=config)
     await sweep.run()
-    assert sweep.results[0].archives > 0
+    assert sweep.report.results[0].archives > 0
 
 
 async def test_errors_of_no_known_kind_are_counted(server: ArchiveServer) -> None:
@@ -271,7 +266,7 @@ async def test_errors_of_no_known_kind_are_counted(server: ArchiveServer) -> Non
     sweep.opening = opening
     with pytest.raises(SourceUnusable):
         await sweep.run()
-    assert sweep.results[0].errors == {"other": 5}
+    assert sweep.report.results[0].errors == {"other": 5}
 
 
 # What is fetched --------------------------------------------------------------------------------
@@ -296,7 +291,9 @@ def test_what_cannot_be_fetched_is_left_out() -> None:
     assert planned_keys(iter([late, absent, planned("C", 1)])) == [KEYS[0].replace("BTCUSDT", "C")]
 
 
-def test_of_a_large_plan_only_a_part_is_taken() -> None:
+def test_of_a_large_plan_only_a_part_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench, "MOST_KEYS", 5)
+    monkeypatch.setattr(bench, "MOST_SERIES", 2)
     series = iter([planned("A", 1, 2, 3), planned("B", 1, 2, 3), planned("C", 1)])
-    keys = planned_keys(series, most_keys=5, most_series=2)
+    keys = planned_keys(series)
     assert [Archive.parse(key).symbol for key in keys] == ["A", "B", "A", "B", "A"]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from itertools import count
@@ -18,16 +19,7 @@ from attrs import define, field
 from yarl import URL
 
 from crypto_lakehouse.http.transport import Response, Transport
-from crypto_lakehouse.workflows.bench.bench import (
-    SourceUnusable,
-    Sweep,
-    SweepLimits,
-)
-from crypto_lakehouse.workflows.bench.bench_report import (
-    EndedBy,
-    Stop,
-    recommend,
-)
+from crypto_lakehouse.workflows.bench.bench import SourceUnusable, Sweep
 
 KEYS = [f"data/spot/daily/klines/BTCUSDT/1d/BTCUSDT-1d-2025-07-{day:02}.zip" for day in range(1, 9)]
 
@@ -107,11 +99,9 @@ class _ModelResponse:
         self.size_bytes = model.size if model.announces else None
 
     async def read(self, limit: int) -> bytes:
-        raise NotImplementedError
+        return b""
 
     async def chunks(self) -> AsyncGenerator[bytes]:
-        if self.status != 200:
-            return
         model = self.model
         piece = model.size // model.pieces
         for _ in range(model.pieces):
@@ -122,9 +112,9 @@ class _ModelResponse:
 
 async def swept(model: Model, **options: Any) -> Sweep:
     """A sweep of the model, in its time; with more bytes than it needs unless told otherwise."""
-    options = {"limits": SweepLimits(max_bytes=10**10), **options}
+    options = {"max_bytes": 10**10, **options}
     sweep = Sweep(
-        keys=KEYS, source_url="http://model", opening=model.opening,
+        keys=deque(KEYS), source_url="http://model", opening=model.opening,
         clock=model.time.clock, sleep=model.time.sleep, **options,
     )  # fmt: skip
     async with anyio.create_task_group() as tasks:
@@ -137,39 +127,37 @@ async def swept(model: Model, **options: Any) -> Sweep:
 async def test_the_setting_that_fills_the_line_is_recommended() -> None:
     model = Model(VirtualTime())
     sweep = await swept(model)
-    rates = [result.bytes_per_second for result in sweep.results]
-    settings = [result.setting for result in sweep.results]
+    rates = [result.bytes_per_second for result in sweep.report.results]
+    settings = [result.setting for result in sweep.report.results]
     assert rates[0] == pytest.approx(100_000 / 0.11, rel=0.05)
     assert rates[1] == pytest.approx(2 * rates[0], rel=0.1)
     assert max(rates) <= 10.1e6
     assert settings == model.opened
-    assert sweep.stopped is Stop.PLATEAU
+    assert sweep.report.stopped == "plateau"
     assert settings == [1, 2, 4, 8, 16, 32, 64]
-    assert recommend(sweep.results) == 16
+    assert sweep.report.recommendation == 16
 
 
 async def test_latencies_are_those_of_the_source() -> None:
     sweep = await swept(Model(VirtualTime()), settings=(1,))
-    (only,) = sweep.results
-    assert only.first_byte is not None
-    assert only.whole is not None
-    assert [only.first_byte.p50_ms, only.first_byte.p95_ms] == pytest.approx([100, 100])
-    assert [only.whole.p50_ms, only.whole.p95_ms] == pytest.approx([110, 110])
-    assert only.mean_bytes == 100_000
-    assert sweep.stopped is None
+    (only,) = sweep.report.results
+    assert only.to_mapping()["first_byte_ms"] == {"p50": 100, "p95": 100}
+    assert only.to_mapping()["whole_ms"] == {"p50": 110, "p95": 110}
+    assert sweep.report.mean_archive_bytes == 100_000
+    assert sweep.report.stopped == ""
 
 
 async def test_a_size_need_not_be_announced() -> None:
     sweep = await swept(Model(VirtualTime(), announces=False), settings=(1,))
-    assert sweep.results[0].mean_bytes == 100_000
+    assert sweep.report.mean_archive_bytes == 100_000
 
 
 async def test_archives_that_are_never_whole_count_with_what_came_of_them() -> None:
     model = Model(VirtualTime(), size=1_000_000_000, pieces=1000, announces=False)
     sweep = await swept(model, settings=(1, 2), is_exhaustive=True)
-    assert [result.archives for result in sweep.results] == [0, 0]
-    assert [result.mean_bytes for result in sweep.results] == [None, None]
-    assert recommend(sweep.results) == 1
+    assert [result.archives for result in sweep.report.results] == [0, 0]
+    assert sweep.report.mean_archive_bytes is None
+    assert sweep.report.recommendation == 1
 
 
 async def test_a_body_that_does_not_begin_is_told() -> None:
@@ -187,63 +175,63 @@ async def swept_alone(model: Model) -> Sweep:
 
 async def test_settings_that_were_named_are_all_measured() -> None:
     sweep = await swept(Model(VirtualTime()), settings=(32, 64, 128, 256), is_exhaustive=True)
-    assert [result.setting for result in sweep.results] == [32, 64, 128, 256]
-    assert sweep.stopped is None
+    assert [result.setting for result in sweep.report.results] == [32, 64, 128, 256]
+    assert sweep.report.stopped == ""
 
 
 async def test_a_source_that_refuses_ends_the_sweep() -> None:
     sweep = await swept(Model(VirtualTime(), most=8))
-    last = sweep.results[-1]
+    last = sweep.report.results[-1]
     assert last.setting == 8
-    assert sweep.stopped is Stop.REFUSED
-    assert last.ended_by is EndedBy.REFUSED
+    assert sweep.report.stopped == "refused"
+    assert last.ended_by == "refused"
     assert last.errors["503"] >= 1
-    assert recommend(sweep.results) == 4
+    assert sweep.report.recommendation == 4
 
 
 async def test_each_setting_gets_a_part_of_the_cap() -> None:
     model = Model(VirtualTime(), line=1e9, delay_s=0.001)
-    sweep = await swept(model, limits=SweepLimits(max_bytes=200_000_000), is_exhaustive=True)
-    received = [result.received_bytes for result in sweep.results]
-    assert [result.ended_by for result in sweep.results] == [EndedBy.BYTES] * 8
+    sweep = await swept(model, max_bytes=200_000_000, is_exhaustive=True)
+    received = [result.received_bytes for result in sweep.report.results]
+    assert [result.ended_by for result in sweep.report.results] == ["bytes"] * 8
     assert received == [25_000_000] * 8
-    assert all(result.is_measured for result in sweep.results)
+    assert all(result.is_measured for result in sweep.report.results)
 
 
 async def test_what_a_setting_leaves_goes_to_the_others() -> None:
     sweep = await swept(Model(VirtualTime()), settings=(1, 128), is_exhaustive=True,
-                        limits=SweepLimits(max_bytes=40_000_000))  # fmt: skip
-    first, second = sweep.results
-    assert (first.ended_by, second.ended_by) == (EndedBy.TIME, EndedBy.BYTES)
+                        max_bytes=40_000_000)  # fmt: skip
+    first, second = sweep.report.results
+    assert (first.ended_by, second.ended_by) == ("time", "bytes")
     assert first.received_bytes + second.received_bytes == 40_000_000
 
 
 async def test_no_setting_gets_too_little_while_there_is_enough() -> None:
     sweep = await swept(Model(VirtualTime(), line=1e9, delay_s=0.001), is_exhaustive=True,
-                        limits=SweepLimits(max_bytes=20_000_000))  # fmt: skip
-    received = [result.received_bytes for result in sweep.results]
+                        max_bytes=20_000_000)  # fmt: skip
+    received = [result.received_bytes for result in sweep.report.results]
     assert received == [8_000_000, 8_000_000, 4_000_000]
-    assert sweep.stopped is Stop.BYTE_CAP
+    assert sweep.report.stopped == "byte_cap"
 
 
 async def test_a_setting_with_less_than_an_archive_each_is_not_measured() -> None:
     sweep = await swept(Model(VirtualTime()), settings=(1, 8, 16), is_exhaustive=True,
-                        limits=SweepLimits(max_bytes=8_500_000, seconds=1))  # fmt: skip
-    assert [result.is_measured for result in sweep.results] == [True, True, False]
-    assert sweep.stopped is Stop.BYTE_CAP
+                        max_bytes=8_500_000, seconds=1)  # fmt: skip
+    assert [result.is_measured for result in sweep.report.results] == [True, True, False]
+    assert sweep.report.stopped == "byte_cap"
 
 
 async def test_opening_connections_is_not_measured() -> None:
     sweep = await swept(Model(VirtualTime(), delay_s=1.0), settings=(4,))
-    (only,) = sweep.results
+    (only,) = sweep.report.results
     assert only.seconds == pytest.approx(4)
     assert only.requests > only.archives - 4
 
 
 async def test_a_slow_source_is_measured_from_the_first_request() -> None:
     sweep = await swept(Model(VirtualTime(), delay_s=3.0), settings=(4,))
-    assert sweep.results[0].seconds == pytest.approx(5)
-    assert sweep.results[0].archives == 4
+    assert sweep.report.results[0].seconds == pytest.approx(5)
+    assert sweep.report.results[0].archives == 4
 
 
 async def test_silence_is_a_time_out() -> None:
