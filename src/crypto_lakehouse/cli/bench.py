@@ -22,12 +22,10 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
-_DATES = ("default_date", "date_range")
-
 #: What a user may select; without any of it, bench selects by itself.
 _SELECTION = (
-    *("markets", "symbols", "data_types", "intervals", "partitions", *_DATES),
-    *("quote_assets", "contracts", "leveraged_tokens", "stable_pairs"),
+    *("markets", "symbols", "data_types", "intervals", "partitions", "default_date"),
+    *("date_range", "quote_assets", "contracts", "leveraged_tokens", "stable_pairs"),
 )
 
 #: Configuration options that matter to a command that keeps nothing and never tries again.
@@ -38,8 +36,6 @@ _CONFIGURATION = {
 }
 
 _UNITS = {"b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9}
-
-_BAR_WIDTH = 40
 
 _STOPPED = {
     "plateau": "the last two settings brought less than 5 % more; larger ones were not tried",
@@ -61,13 +57,13 @@ def _bytes(_ctx: click.Context, _parameter: click.Parameter, text: str) -> int:
 def _settings(
     _ctx: click.Context, _parameter: click.Parameter, text: str | None
 ) -> tuple[int, ...] | None:
-    """Read numbers of requests at once; smallest first, without repeats."""
+    """Read numbers of requests at once."""
     if text is None:
         return None
     parts = [part.strip() for part in text.split(",")]
     if not all(re.fullmatch(r"[0-9]{1,3}", part) and 1 <= int(part) <= 256 for part in parts):
         raise click.BadParameter(f"`{text}`: write numbers from 1 to 256, as 1,8,32")
-    return tuple(sorted({int(part) for part in parts}))
+    return tuple(map(int, parts))
 
 
 @click.command("bench", short_help="Measure which max_parallel_downloads pays.")
@@ -211,7 +207,7 @@ def _print(report: BenchReport) -> None:
     fastest = max((row["mb_per_second"] for row in rows), default=0) or 1
     click.echo()
     for row in rows:
-        bar = "█" * round(_BAR_WIDTH * row["mb_per_second"] / fastest)
+        bar = "█" * round(40 * row["mb_per_second"] / fastest)
         click.echo(f"{row['max_parallel_downloads']:>4} {bar} {row['mb_per_second']:.2f} MB/s")
     click.echo("\n" + "\n".join(_conclusion(report)))
 

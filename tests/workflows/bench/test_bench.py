@@ -161,6 +161,15 @@ async def test_a_source_that_wants_a_long_rest_gets_it(server: ArchiveServer) ->
     assert (len(sweep.report.results), sweep.report.stopped, sleep.waits) == (1, "refused", [])
 
 
+async def test_of_two_reasons_to_stop_the_first_one_is_given(server: ArchiveServer) -> None:
+    server.inject("*", Fault(), Fault(), Status(503, body=bytes(2000)))
+    sweep = sweep_of(server, Stopped(), 3000, settings=(1, 2))
+    await sweep.run()
+    assert len(sweep.report.results) == 1
+    assert sweep.report.received_bytes >= 3000
+    assert sweep.report.stopped == "refused"
+
+
 @pytest.mark.usefixtures("small_shares")
 async def test_archives_that_are_missing_are_asked_for_once(server: ArchiveServer) -> None:
     server.remove(KEYS[1])
@@ -213,7 +222,7 @@ async def test_a_source_that_is_not_there_is_told() -> None:
 
 @pytest.mark.usefixtures("small_shares")
 async def test_a_source_that_goes_away_ends_the_sweep(server: ArchiveServer) -> None:
-    sweep = sweep_of(server, Stopped(), settings=(1, 2, 4), is_exhaustive=True)
+    sweep = sweep_of(server, Stopped(), settings=(1, 2, 4))
 
     def break_at_two(sentence: str) -> None:
         if sentence.startswith("2 at once"):

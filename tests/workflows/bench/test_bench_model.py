@@ -19,7 +19,7 @@ from attrs import define, field
 from yarl import URL
 
 from crypto_lakehouse.http.transport import Response, Transport
-from crypto_lakehouse.workflows.bench.bench import SourceUnusable, Sweep
+from crypto_lakehouse.workflows.bench.bench import DEFAULT_SETTINGS, SourceUnusable, Sweep
 
 KEYS = [f"data/spot/daily/klines/BTCUSDT/1d/BTCUSDT-1d-2025-07-{day:02}.zip" for day in range(1, 9)]
 
@@ -154,7 +154,7 @@ async def test_a_size_need_not_be_announced() -> None:
 
 async def test_archives_that_are_never_whole_count_with_what_came_of_them() -> None:
     model = Model(VirtualTime(), size=1_000_000_000, pieces=1000, announces=False)
-    sweep = await swept(model, settings=(1, 2), is_exhaustive=True)
+    sweep = await swept(model, settings=(1, 2))
     assert [result.archives for result in sweep.report.results] == [0, 0]
     assert sweep.report.mean_archive_bytes is None
     assert sweep.report.recommendation == 1
@@ -174,7 +174,7 @@ async def swept_alone(model: Model) -> Sweep:
 
 
 async def test_settings_that_were_named_are_all_measured() -> None:
-    sweep = await swept(Model(VirtualTime()), settings=(32, 64, 128, 256), is_exhaustive=True)
+    sweep = await swept(Model(VirtualTime()), settings=(32, 64, 128, 256))
     assert [result.setting for result in sweep.report.results] == [32, 64, 128, 256]
     assert sweep.report.stopped == ""
 
@@ -191,7 +191,7 @@ async def test_a_source_that_refuses_ends_the_sweep() -> None:
 
 async def test_each_setting_gets_a_part_of_the_cap() -> None:
     model = Model(VirtualTime(), line=1e9, delay_s=0.001)
-    sweep = await swept(model, max_bytes=200_000_000, is_exhaustive=True)
+    sweep = await swept(model, max_bytes=200_000_000, settings=DEFAULT_SETTINGS)
     received = [result.received_bytes for result in sweep.report.results]
     assert [result.ended_by for result in sweep.report.results] == ["bytes"] * 8
     assert received == [25_000_000] * 8
@@ -199,7 +199,7 @@ async def test_each_setting_gets_a_part_of_the_cap() -> None:
 
 
 async def test_what_a_setting_leaves_goes_to_the_others() -> None:
-    sweep = await swept(Model(VirtualTime()), settings=(1, 128), is_exhaustive=True,
+    sweep = await swept(Model(VirtualTime()), settings=(1, 128),
                         max_bytes=40_000_000)  # fmt: skip
     first, second = sweep.report.results
     assert (first.ended_by, second.ended_by) == ("time", "bytes")
@@ -207,7 +207,7 @@ async def test_what_a_setting_leaves_goes_to_the_others() -> None:
 
 
 async def test_no_setting_gets_too_little_while_there_is_enough() -> None:
-    sweep = await swept(Model(VirtualTime(), line=1e9, delay_s=0.001), is_exhaustive=True,
+    sweep = await swept(Model(VirtualTime(), line=1e9, delay_s=0.001), settings=DEFAULT_SETTINGS,
                         max_bytes=20_000_000)  # fmt: skip
     received = [result.received_bytes for result in sweep.report.results]
     assert received == [8_000_000, 8_000_000, 4_000_000]
@@ -215,7 +215,7 @@ async def test_no_setting_gets_too_little_while_there_is_enough() -> None:
 
 
 async def test_a_setting_with_less_than_an_archive_each_is_not_measured() -> None:
-    sweep = await swept(Model(VirtualTime()), settings=(1, 8, 16), is_exhaustive=True,
+    sweep = await swept(Model(VirtualTime()), settings=(1, 8, 16),
                         max_bytes=8_500_000, seconds=1)  # fmt: skip
     assert [result.is_measured for result in sweep.report.results] == [True, True, False]
     assert sweep.report.stopped == "byte_cap"

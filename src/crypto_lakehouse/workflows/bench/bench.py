@@ -52,8 +52,8 @@ MOST_KEYS, MOST_SERIES = 10_000, 1_000
 #: A setting may read so much if the cap allows, even if an even part of it is less.
 LEAST_SHARE_BYTES = ENOUGH_BYTES
 
-#: Seconds between two settings, after a refusal that names no time, and after which none is tried.
-PAUSE_S, REFUSED_WAIT_S, LONGEST_WAIT_S = 1.0, 10.0, 300.0
+#: Seconds between two settings, and after a refusal that names no time.
+PAUSE_S, REFUSED_WAIT_S = 1.0, 10.0
 
 #: A setting ends after this many failures in a row, or as many as it has requests at once.
 _FAILURES_IN_A_ROW = 5
@@ -94,8 +94,8 @@ async def run_bench(
         seconds: How long each setting is measured.
         max_bytes: How many body bytes may be read in all.
         on_note: Called with a sentence about what happens.
-        on_report: Called with the report so far, before the first setting and after each: what a
-            caller has if it cancels the measuring.
+        on_report: Called with the report so far, before the first setting and at each change: what
+            a caller has if it cancels the measuring.
 
     Raises:
         ConfigurationError: There is nothing to fetch.
@@ -115,8 +115,7 @@ async def run_bench(
         keys=deque(keys),
         source_url=ready.source_url,
         opening=partial(open_transport, ready),
-        settings=DEFAULT_SETTINGS if settings is None else sorted(settings),
-        is_exhaustive=settings is not None,
+        settings=None if settings is None else sorted(set(settings)),
         seconds=seconds,
         max_bytes=max_bytes,
         on_note=on_note,
@@ -153,8 +152,7 @@ class Sweep:
     Args:
         keys: What to fetch, in turn, and again from the first one after the last.
         opening: Opens a transport with so many connections of its own.
-        settings: What to measure, in growing order.
-        is_exhaustive: Whether to go on although larger settings bring nothing more.
+        settings: What to measure, in growing order; None for the default ones, up to a plateau.
         seconds: For each setting.
         max_bytes: For the whole sweep.
         clock: Seconds, monotonic; a parameter for tests, as `sleep` is.
@@ -166,8 +164,7 @@ class Sweep:
     keys: deque[str]
     source_url: str
     opening: Callable[[int], AbstractAsyncContextManager[Transport]]
-    settings: Sequence[int] = DEFAULT_SETTINGS
-    is_exhaustive: bool = False
+    settings: Sequence[int] | None = None
     seconds: float = 5.0
     max_bytes: int = 200_000_000
     clock: Callable[[], float] = time.monotonic
@@ -185,21 +182,20 @@ class Sweep:
         """
         if not self.keys:
             raise _nothing_to_fetch("the plan has no archive that can be fetched")
-        for position, setting in enumerate(self.settings):
-            if self.report.received_bytes >= self.max_bytes:
+        settings = DEFAULT_SETTINGS if self.settings is None else self.settings
+        for position, setting in enumerate(settings):
+            if not self.report.stopped and self.report.received_bytes >= self.max_bytes:
                 self._stop("byte_cap")
             if self.report.stopped:
                 return
             if self.report.results:
                 await self._pause(self.report.results[-1].retry_after_s)
-            result = await self._measure(setting, len(self.settings) - position)
+            result = await self._measure(setting, len(settings) - position)
             self.report = evolve(self.report, results=(*self.report.results, result))
             if error := result.last_error:
                 self.on_note(f"the last failure of {setting} at once: {redact(error)}")
             self._check_first()
-            is_long = (result.retry_after_s or 0) > LONGEST_WAIT_S
-            why = self.report.why_stop(is_exhaustive=self.is_exhaustive)
-            self._stop("refused" if is_long else why)
+            self._stop(self.report.why_stop(is_exhaustive=self.settings is not None))
 
     def _stop(self, why: Stop | None) -> None:
         self.report = evolve(self.report, stopped=why or "")
@@ -249,27 +245,28 @@ class _Measurement:
     transport: Transport
     _begun_s: float = field(init=False)
     _from_s: float = field(init=False)
+    _warm_up_bytes: int = field(init=False, default=0)
     _answers: int = field(init=False, default=0)
     _failures_in_a_row: int = field(init=False, default=0)
     _heads: list[tuple[float, float]] = field(init=False, factory=list)
     _wholes: list[tuple[float, float]] = field(init=False, factory=list)
     _ended_by: EndedBy | None = field(init=False, default=None)
-    _scope: anyio.CancelScope = field(init=False, factory=anyio.CancelScope)
+    _scope: anyio.CancelScope = field(init=False)
 
     async def run(self) -> SettingResult:
         """Fetch until the time or the share is used up, or the source refuses."""
         self._begun_s = self._from_s = self.sweep.clock()
-        with one_error(), self._scope:
+        with one_error():
             async with anyio.create_task_group() as tasks:
+                self._scope = tasks.cancel_scope
                 tasks.start_soon(self._end_in_time)
                 async with anyio.create_task_group() as workers:
                     for _ in range(self.result.setting):
                         workers.start_soon(self._work)
-                tasks.cancel_scope.cancel()
+                self._scope.cancel()
         if not self._answers and not self.result.errors:
-            silence = f"no answer within {self.sweep.seconds:g} s"
-            name = redact(self.sweep.source_url)
-            self._fail("timeout", f"{name}: {silence}", self.result.setting)
+            silence = f"{self.sweep.source_url}: no answer within {self.sweep.seconds:g} s"
+            self._fail("timeout", redact(silence), self.result.setting)
         return self._summed_up()
 
     async def _end_in_time(self) -> None:
@@ -309,7 +306,7 @@ class _Measurement:
         now, result = self.sweep.clock(), self.result
         is_early = now - self._begun_s <= self.sweep.seconds / 2
         if self._answers == result.setting and is_early and result.received_bytes <= self.share / 2:
-            self._from_s = now
+            self._from_s, self._warm_up_bytes = now, result.goodput_bytes
             result.goodput_bytes = result.archives = 0
 
     async def _take(self, response: Response, sent_s: float) -> None:
@@ -371,8 +368,9 @@ class _Measurement:
         result.seconds = self.sweep.clock() - self._from_s
         result.first_byte_s, result.whole_s = self._warm(self._heads), self._warm(self._wholes)
         result.ended_by = self._ended_by or "time"
-        enough = len(self._wholes) >= result.setting or result.received_bytes >= ENOUGH_BYTES
-        result.is_measured = result.ended_by != "bytes" or enough
+        is_enough = self._warm_up_bytes + result.goodput_bytes >= ENOUGH_BYTES
+        is_enough = is_enough or len(self._wholes) >= result.setting
+        result.is_measured = result.ended_by != "bytes" or is_enough
         return result
 
     def _warm(self, samples: Sequence[tuple[float, float]]) -> list[float]:

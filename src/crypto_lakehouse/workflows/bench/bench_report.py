@@ -22,6 +22,9 @@ MOST_ERRORS = 0.01
 #: A source that refuses more than this share of requests is not asked for more at once.
 MOST_REFUSALS = 0.05
 
+#: A source that asks for a longer wait ends the sweep, in seconds.
+LONGEST_WAIT_S = 300.0
+
 #: The statuses by which a source refuses requests for being too many.
 REFUSALS = ("429", "503")
 
@@ -153,13 +156,10 @@ class BenchReport:
         return min(one.setting for one in sound if one.bytes_per_second >= enough)
 
     def why_stop(self, *, is_exhaustive: bool = False) -> Stop | None:
-        """Return why no larger setting should be tried; None if one should.
-
-        Args:
-            is_exhaustive: Whether to go on although larger settings bring nothing more.
-        """
+        """Return why to try no larger setting; a plateau is no reason if `is_exhaustive`."""
         last = self.results[-1]
-        if last.error_share(*REFUSALS) > MOST_REFUSALS:
+        is_long = (last.retry_after_s or 0) > LONGEST_WAIT_S
+        if is_long or last.error_share(*REFUSALS) > MOST_REFUSALS:
             return "refused"
         if not last.is_measured:
             return "byte_cap"
