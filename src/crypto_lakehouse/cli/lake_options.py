@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from crypto_lakehouse.cli.list_option import ListOption
 from crypto_lakehouse.cli.output_option import MIRROR, output_option
 
 if TYPE_CHECKING:
@@ -51,10 +52,20 @@ _PLACE = (
 )  # fmt: skip
 
 _SELECTION = (
-    click.option("--markets", metavar="LIST", help="Only these, as spot,futures_um."),
-    click.option("--symbols", "-s", metavar="LIST", help="Only these; globs, as BTC*,ETHUSDT."),
-    click.option("--data-types", "-t", metavar="LIST", help="Only these, as klines,trades."),
-    click.option("--intervals", "-i", metavar="LIST", help="Only these, as 1m,1h."),
+    click.option(
+        "--markets", cls=ListOption, metavar="LIST", help="Only these, as spot,futures_um."
+    ),
+    click.option(
+        "--symbols",
+        "-s",
+        cls=ListOption,
+        metavar="LIST",
+        help="Only these; globs, as BTC*,ETHUSDT.",
+    ),
+    click.option(
+        "--data-types", "-t", cls=ListOption, metavar="LIST", help="Only these, as klines,trades."
+    ),
+    click.option("--intervals", "-i", cls=ListOption, metavar="LIST", help="Only these, as 1m,1h."),
 )
 
 _READING = (

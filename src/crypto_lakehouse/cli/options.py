@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import attrs
 import click
 
+from crypto_lakehouse.cli.list_option import ListOption
 from crypto_lakehouse.core.config.keys import KeyDescription, described
 from crypto_lakehouse.core.config.sources import parse_text_value
-from crypto_lakehouse.core.config.values import DateRange
+from crypto_lakehouse.core.config.values import DateRange, Intervals, Partitions, Symbols
 from crypto_lakehouse.core.config.workflow_keys import config_keys
 from crypto_lakehouse.core.errors import ConfigurationError, Problem
 
@@ -55,7 +56,18 @@ def _options(attribute: attrs.Attribute[Any]) -> Iterator[Callable[[_Command], _
         yield click.option(flags, key.name, default=None, help=help_text(key))
     else:
         spelled = (*key.about.options, name, key.name)
-        yield click.option(*spelled, metavar=key.about.metavar, help=help_text(key))
+        takes_list = _takes_list(attribute.metadata["kind"])
+        yield click.option(
+            *spelled,
+            cls=ListOption if takes_list else click.Option,
+            metavar=key.about.metavar,
+            help=help_text(key),
+        )
+
+
+def _takes_list(kind: Any) -> bool:
+    is_tuple = getattr(kind, "__origin__", None) is tuple
+    return is_tuple or kind in (Symbols, Intervals, Partitions)
 
 
 def help_text(key: KeyDescription) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import anyio
 import click
 
+from crypto_lakehouse.cli.list_option import ListOption
 from crypto_lakehouse.cli.options import option_overrides, stored_config
 from crypto_lakehouse.cli.output_option import output_option
 
@@ -37,11 +38,17 @@ _HOLE_LINE = "    {} to {}, {} days {}: {}"
 @click.command("status")
 @output_option("output_directory")
 @click.option(
-    "--markets", metavar="LIST", help="spot, futures_um, futures_cm, options. [default: all]"
+    "--markets",
+    cls=ListOption,
+    metavar="LIST",
+    help="spot, futures_um, futures_cm, options. [default: all]",
 )
-@click.option("-s", "--symbols", metavar="LIST", help="As BTCUSDT,ETH*. [default: all]")
-@click.option("-t", "--data-types", metavar="LIST", help="As klines,trades. [default: all]")
-@click.option("-i", "--intervals", metavar="LIST", help="As 1m,1h,1d. [default: all]")
+@click.option("-s", "--symbols", cls=ListOption, metavar="LIST",
+              help="As BTCUSDT,ETH*. [default: all]")  # fmt: skip
+@click.option("-t", "--data-types", cls=ListOption, metavar="LIST",
+              help="As klines,trades. [default: all]")  # fmt: skip
+@click.option("-i", "--intervals", cls=ListOption, metavar="LIST",
+              help="As 1m,1h,1d. [default: all]")  # fmt: skip
 @click.option(
     "--start",
     metavar="DAY",

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta, timezone
 from pathlib import Path
@@ -14,6 +17,7 @@ from hypothesis import strategies as st
 from tests.examples import examples
 from tests.tables.sample_data import bars, days, ingest, put
 
+import crypto_lakehouse
 from crypto_lakehouse.core.errors import LakeError, QueryError
 from crypto_lakehouse.tables import Lake, load_schemas
 from crypto_lakehouse.tables.files.parquet_options import FileLayout
@@ -276,3 +280,43 @@ def test_a_session_keeps_what_it_made(lake: Lake) -> None:
 def test_a_closed_catalog_of_another_name_is_told(tmp_path: Path) -> None:
     with pytest.raises(LakeError):
         Lake.open(tmp_path, catalog="there_is_no_such_catalog")
+
+
+def test_folders_above_the_lake_are_not_taken_for_columns(tmp_path: Path) -> None:
+    root = tmp_path / "symbol=ETHUSDT" / "interval=4h" / "open_time_year=1999" / "out"
+    catalog = LakeCatalog(root / "lake", create=True)
+    ingest(catalog, [put(root, bars(FIRST, "BTCUSDT", "1h"))], IngestSettings())
+    catalog.close()
+    with Lake.open(root / "lake") as lake:
+        query = "SELECT DISTINCT symbol, interval, year(open_time) FROM spot.klines"
+        assert lake.sql(query).fetchall() == [("BTCUSDT", "1h", 2023)]
+        assert lake.sql("FROM spot.klines WHERE symbol = 'ETHUSDT'").pl().height == 0
+        assert lake.sql("FROM spot.klines WHERE symbol = 'BTCUSDT'").pl().height == 24
+
+
+DAYS = """
+import sys
+from crypto_lakehouse.tables import Lake
+with Lake.open(sys.argv[1]) as lake:
+    days = "date_trunc('day', open_time)"
+    found = lake.scan("spot.klines", symbols=["BTCUSDT"], interval="1h", start="2023-12-29",
+                      end="2023-12-29").duckdb().aggregate("count(*)", days)
+    print([count for count, in found.fetchall()])
+    print([count for count, in lake.sql(f"SELECT count(*) FROM spot.klines WHERE "
+           f"symbol = 'BTCUSDT' AND interval = '1h' GROUP BY {days}").fetchall()])
+"""
+
+
+@pytest.mark.parametrize("zone", ["America/New_York", "Asia/Kolkata", "UTC"])
+def test_days_are_those_of_utc_wherever_the_machine_is(lake: Lake, zone: str) -> None:
+    command = [sys.executable, "-c", DAYS, str(lake.catalog.root)]
+    done = subprocess.run(
+        command, env={**os.environ, "TZ": zone}, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines() == ["[24]", str([24] * 6)]
+
+
+def test_every_connection_is_opened_in_one_place() -> None:
+    source = Path(crypto_lakehouse.__file__).parent
+    opened = [path.name for path in source.rglob("*.py") if "duckdb.connect(" in path.read_text()]
+    assert opened == ["connection.py"]

@@ -158,7 +158,7 @@ def bars_of(
     Raises:
         QueryError: The table does not hold trades, or the arguments do not describe bars.
     """
-    import duckdb
+    from crypto_lakehouse.tables.lake.connection import open_connection
 
     schema = lake.schema(table)
     if schema is None or schema.data_type not in _SOURCES:
@@ -168,8 +168,7 @@ def bars_of(
         "selected_trades", schema.market, _SOURCES[schema.data_type],
         interval=interval, volume=volume, ticks=ticks, exact=exact,
     )  # fmt: skip
-    connection = duckdb.connect()
-    connection.execute("SET TimeZone = 'UTC'")
+    connection = open_connection()
     scan = lake.scan(table, symbols=symbols, start=start, end=end)
     relation: duckdb.DuckDBPyRelation = scan.duckdb(connection).query("selected_trades", query)
     return relation

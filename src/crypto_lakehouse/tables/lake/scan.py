@@ -183,9 +183,9 @@ class Scan:
 
     def duckdb(self, connection: duckdb.DuckDBPyConnection | None = None) -> Any:
         """The rows as a DuckDB relation, on the given connection or on a new one."""
-        import duckdb
+        from crypto_lakehouse.tables.lake.connection import open_connection
 
-        connection = connection or duckdb.connect()
+        connection = connection or open_connection()
         if not self.files:
             return connection.from_arrow(self._empty())
         if any("://" in path for path in self.paths):

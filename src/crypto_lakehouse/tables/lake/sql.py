@@ -17,6 +17,7 @@ from pyiceberg.table import Table
 from crypto_lakehouse.core.errors import LakeError, QueryError
 from crypto_lakehouse.tables.iceberg.catalog import LakeCatalog
 from crypto_lakehouse.tables.ingest.provenance import ARCHIVES
+from crypto_lakehouse.tables.lake.connection import open_connection
 from crypto_lakehouse.tables.lake.scan import Instant, dataset_of, local_path
 from crypto_lakehouse.tables.schema.table_types import arrow_schema
 
@@ -73,8 +74,7 @@ class QuerySession:
         self._known = lake.tables
         self._paths: list[str] = []
         self._viewed: set[str] = set()
-        self.connection = duckdb.connect()
-        self.connection.execute("SET TimeZone = 'UTC'")
+        self.connection = open_connection()
         self._locked = False
         for name in tables or ():
             self._view(name)
@@ -142,15 +142,24 @@ class QuerySession:
         if paths and all("://" not in path for path in paths):
             self._paths += paths
             listed = ", ".join(_quoted(path) for path in paths)
-            return (
-                f"read_parquet([{listed}], hive_partitioning = true, hive_types_autocast = false)"
-            )
+            hive = "false" if _is_misleading(table, paths) else "true, hive_types_autocast = false"
+            return f"read_parquet([{listed}], hive_partitioning = {hive})"
         registered = f"files of {name}"
         if paths:
             self.connection.register(registered, dataset_of(table, paths))
         else:
             self.connection.register(registered, arrow_schema(table.schema()).empty_table())
         return f'"{registered}"'
+
+
+def _is_misleading(table: Table, paths: list[str]) -> bool:
+    """Whether DuckDB could take a folder above the table's own for a partition.
+
+    From `symbol=ETHUSDT` above a lake it would read that symbol in place of the data's. Reading no
+    folders at all costs four times as long: 0.14 s instead of 0.034 s for one of 2,000 files.
+    """
+    own = len(table.spec().fields) + 1
+    return any("=" in path.rsplit("/", own)[0] for path in paths)
 
 
 def _check_statement(kind: str, text: str) -> None:
