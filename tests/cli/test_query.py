@@ -9,6 +9,7 @@ import subprocess
 import sys
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -80,9 +81,75 @@ def test_json_has_every_type(shell: Shell, lake: str) -> None:
         DATE '2024-01-02' g, min(open_time) h, INTERVAL 1 HOUR i, true j FROM spot.klines"""
     _, out, _ = shell("query", "-o", lake, "--format", "json", sql)
     row = json.loads(out)
-    assert (row["a"], row["b"], row["c"]) == (None, None, "0.100000000000000000")
+    assert (row["a"], row["b"], row["c"]) == (None, "NaN", "0.100000000000000000")
     assert (row["e"], row["f"], row["g"]) == ([1, 2], {"x": 1}, "2024-01-02")
     assert (row["h"], row["j"]) == ("2023-07-01T00:00:00Z", True)
+
+
+def strict(text: str) -> Any:
+    """Read JSON as other programs do, which take neither NaN nor Infinity."""
+
+    def refuse(word: str) -> None:
+        raise AssertionError(f"{word} is not JSON")
+
+    return json.loads(text, parse_constant=refuse)
+
+
+def test_json_loses_no_column_and_no_number(shell: Shell, lake: str) -> None:
+    sql = """SELECT 1 a, 2 a, 3 a_2, 'inf'::DOUBLE b, '-inf'::DOUBLE c, 'nan'::DOUBLE d, NULL e,
+        ['inf'::DOUBLE] f"""
+    _, out, _ = shell("query", "-o", lake, "--format", "json", sql)
+    assert strict(out) == {
+        "a": 1, "a_3": 2, "a_2": 3, "b": "Infinity", "c": "-Infinity", "d": "NaN", "e": None,
+        "f": ["Infinity"],
+    }  # fmt: skip
+
+
+def test_parquet_loses_no_column(shell: Shell, lake: str, tmp_path: Path) -> None:
+    assert shell("query", "-o", lake, "--to", "rows.parquet", "SELECT 1 a, 2 a")[0] == 0
+    assert pl.read_parquet(tmp_path / "rows.parquet").to_dicts() == [{"a": 1, "a_2": 2}]
+
+
+def test_a_table_shows_every_digit(shell: Shell, lake: str) -> None:
+    _, out, _ = shell("query", "-o", lake, "SELECT 123456789.123456 a, 1e-17::DOUBLE b, 2.0 c")
+    assert out.splitlines()[1].split() == ["123456789.123456", "1e-17", "2.0"]
+
+
+@pytest.mark.parametrize(
+    ("given", "first"),
+    [
+        (("--to", "rows.csv"), b'"symbol","bars"'),
+        (("--to", "ROWS.CSV"), b'"symbol","bars"'),
+        (("--to", "rows.json"), b'{"symbol": "BTCUSDT", "bars": 72}'),
+        (("--to", "rows.ndjson"), b'{"symbol": "BTCUSDT", "bars": 72}'),
+        (("--to", "rows.txt"), b"symbol   bars"),
+        (("--to", "rows"), b"symbol   bars"),
+        (("--to", "rows.data", "-f", "csv"), b'"symbol","bars"'),
+    ],
+)
+def test_the_ending_of_a_file_decides_its_form(
+    shell: Shell, lake: str, tmp_path: Path, given: tuple[str, ...], first: bytes
+) -> None:
+    code, out, err = shell("query", "-o", lake, *given, COUNT)
+    assert (code, out, err) == (0, "", "")
+    assert (tmp_path / given[1]).read_bytes().splitlines()[0] == first
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (("--to", "x.parquet", "-f", "csv"), "`x.parquet` is the name of a parquet file"),
+        (("--to", "x.csv", "-f", "table"), "`x.csv` is the name of a csv file"),
+        (("--to", "x.xlsx"), "ends with none of .txt, .csv, .json"),
+    ],
+)
+def test_an_ending_that_contradicts_is_refused(
+    shell: Shell, lake: str, tmp_path: Path, given: tuple[str, ...], words: str
+) -> None:
+    code, _, err = shell("query", "-o", lake, *given, COUNT)
+    assert code == 2
+    assert words in err
+    assert not (tmp_path / given[1]).exists()
 
 
 def test_a_file_that_cannot_be_written_is_told(shell: Shell, lake: str, tmp_path: Path) -> None:

@@ -18,9 +18,9 @@ __all__ = ["command"]
 @click.command("query")
 @place_options
 @click.argument("sql")
-@click.option("--format", "-f", "form", default="table", show_default=True, help="Of the rows.",
-              type=click.Choice(["table", "csv", "json", "parquet"]))  # fmt: skip
-@click.option("--to", metavar="FILE", help="Write the rows to a file instead.")
+@click.option("--format", "-f", "form", type=click.Choice(["table", "csv", "json", "parquet"]),
+              help="Of the rows. [default: by the name of --to, else table]")  # fmt: skip
+@click.option("--to", metavar="FILE", help="Write the rows to a file instead, as rows.parquet.")
 @click.option("--as-of", metavar="TIME", help="The tables as they were then: a day or a time.")
 @click.option("--explain", is_flag=True, help="Say what is read, on standard error.")
 def command(**given: Any) -> int:
@@ -36,8 +36,9 @@ def command(**given: Any) -> int:
       crypto-lakehouse query -o data -f csv "FROM spot.klines WHERE symbol = 'BTCUSDT'" > b.csv
       crypto-lakehouse query -o data .shell
     """  # noqa: D301 - click reads \b
-    from crypto_lakehouse.cli.query_output import write_rows
+    from crypto_lakehouse.cli.query_output import form_of, write_rows
 
+    form = form_of(given["form"], given["to"])
     with open_lake(given) as lake:
         from crypto_lakehouse.tables.lake.sql import QuerySession
 
@@ -51,7 +52,7 @@ def command(**given: Any) -> int:
                 return run_shell(session, lake)
             if given["explain"]:
                 click.echo(_explained(session, given["sql"]), err=True)
-            write_rows(session.sql(given["sql"]), given["form"], given["to"])
+            write_rows(session.sql(given["sql"]), form, given["to"])
         finally:
             session.close()
     sys.stdout.flush()

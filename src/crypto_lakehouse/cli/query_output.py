@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,12 +15,38 @@ import click
 from crypto_lakehouse.core.errors import QueryError
 from crypto_lakehouse.stores.whole_file import whole_file
 
-__all__ = ["write_rows"]
+__all__ = ["FORMS", "form_of", "write_rows"]
 
 #: Rows of a table that are shown; the rest is counted.
 _SHOWN = 100
 
 _BATCH = 1 << 16
+
+#: What the names of files end with, by form.
+FORMS = {
+    "table": (".txt",),
+    "csv": (".csv",),
+    "json": (".json", ".jsonl", ".ndjson"),
+    "parquet": (".parquet",),
+}
+
+
+def form_of(form: str | None, to: str | None) -> str:
+    """Return the form of a result: the given one, or that of the file's name; else a table.
+
+    Raises:
+        QueryError: The name is that of another form, or says of none.
+    """
+    suffix = Path(to).suffix.lower() if to is not None else ""
+    named = next((each for each, suffixes in FORMS.items() if suffix in suffixes), None)
+    if form is not None and named not in {None, form}:
+        reason = f"`{to}` is the name of a {named} file, and --format is {form}; change either"
+        raise QueryError("query", reason)
+    if form is None and named is None and suffix:
+        known = ", ".join(each for suffixes in FORMS.values() for each in suffixes)
+        reason = f"`{to}` ends with none of {known}; choose the form with --format"
+        raise QueryError("query", reason)
+    return form or named or "table"
 
 
 def write_rows(relation: Any, form: str, to: str | None) -> None:
@@ -60,7 +87,8 @@ def _table(relation: Any, file: IO[bytes]) -> None:
     text = Table(box=None, pad_edge=False, header_style="bold")
     kinds = [str(kind) for kind in relation.types]
     for name, kind in zip(relation.columns, kinds, strict=True):
-        text.add_column(name, justify="right" if _is_number(kind) else "left", no_wrap=True)
+        # On a narrow terminal a value goes on in the next line; none of it is left out.
+        text.add_column(name, justify="right" if _is_number(kind) else "left", overflow="fold")
     for row in rows[:_SHOWN]:
         text.add_row(*(_cell(value) for value in row))
     with _text(file) as out:
@@ -95,7 +123,7 @@ def _cell(value: object) -> str:
         return ""
     if isinstance(value, datetime):
         return value.isoformat(sep=" ").removesuffix("+00:00")
-    return escape(f"{value:.10g}" if isinstance(value, float) else str(value))
+    return escape(str(value))
 
 
 def _csv(relation: Any, file: IO[bytes]) -> None:
@@ -108,10 +136,23 @@ def _csv(relation: Any, file: IO[bytes]) -> None:
 
 
 def _json(relation: Any, file: IO[bytes]) -> None:
+    names = _unique(relation.columns)
     for batch in relation.to_arrow_reader(_BATCH):
-        for row in batch.to_pylist():
+        for row in batch.rename_columns(names).to_pylist():
             line = json.dumps(_plain(row), ensure_ascii=False)
             file.write(f"{line}\n".encode())
+
+
+def _unique(names: list[str]) -> list[str]:
+    """Number what has the name of an earlier column, which would take its place."""
+    unique: list[str] = []
+    for name in names:
+        number, free = 1, name
+        while free in unique or (number > 1 and free in names):
+            number += 1
+            free = f"{name}_{number}"
+        unique.append(free)
+    return unique
 
 
 def _plain(value: Any) -> Any:
@@ -126,9 +167,9 @@ def _plain(value: Any) -> Any:
         return [_plain(each) for each in value]
     if isinstance(value, dict):
         return {str(key): _plain(each) for key, each in value.items()}
-    if value is None or isinstance(value, bool | int | float | str):
-        return None if isinstance(value, float) and value != value else value
-    return str(value)
+    if isinstance(value, float) and not math.isfinite(value):  # JSON has no such numbers
+        return "NaN" if math.isnan(value) else f"{'-' if value < 0 else ''}Infinity"
+    return value if value is None or isinstance(value, bool | int | float | str) else str(value)
 
 
 def _parquet(relation: Any, file: IO[bytes]) -> None:
@@ -136,10 +177,11 @@ def _parquet(relation: Any, file: IO[bytes]) -> None:
 
     if file is sys.stdout.buffer and sys.stdout.isatty():
         raise QueryError("query", "Parquet is not for a terminal; use --to FILE")
-    reader = relation.to_arrow_reader(_BATCH)
-    with pq.ParquetWriter(file, reader.schema) as writer:
+    reader, names = relation.to_arrow_reader(_BATCH), _unique(relation.columns)
+    schema = reader.schema.empty_table().rename_columns(names).schema
+    with pq.ParquetWriter(file, schema) as writer:
         for batch in reader:
-            writer.write_batch(batch)
+            writer.write_batch(batch.rename_columns(names))
 
 
 _WRITERS: dict[str, Callable[[Any, IO[bytes]], None]] = {
