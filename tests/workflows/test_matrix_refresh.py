@@ -67,6 +67,21 @@ async def test_a_listing_url_is_asked_in_the_place_of_the_source(
     assert archive_server.requests == []
 
 
+async def test_a_matrix_names_the_source_that_was_asked_and_no_secret(
+    archive_server: ArchiveServer, retry: RetryPolicy
+) -> None:
+    result = await refreshed(archive_server, retry)
+    assert result.matrix.source_url.rstrip("/") == archive_server.url
+    assert (result.matrix.listing_url or "").rstrip("/") == archive_server.url
+    address = archive_server.url.removeprefix("http://")
+    secret = await refreshed(
+        archive_server, retry, source_url="https://me:hunter2@mirror.example/archive",
+        listing_url=f"http://me:hunter2@{address}/",
+    )  # fmt: skip
+    assert "hunter2" not in matrix_text(secret.matrix)
+    assert secret.matrix.source_url == "https://mirror.example/archive"
+
+
 async def test_a_faulty_configuration_is_refused(retry: RetryPolicy) -> None:
     faulty = WorkflowConfig({"output_directory": "."}, max_retries=21, environ={}, validate=False)
     with pytest.raises(ConfigurationError, match="max_retries"):

@@ -14,6 +14,7 @@ import anyio
 import click
 from attrs import evolve
 
+from crypto_lakehouse.cli.list_option import ListOption
 from crypto_lakehouse.cli.options import config_options, option_overrides, say_proxy
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ def _settings(
 @config_options
 @click.option(
     "--settings",
+    cls=ListOption,
     callback=_settings,
     metavar="LIST",
     help="Measure all of these. [default: 1,2,4,8,16,32,64,128 as far as it pays]",

@@ -7,7 +7,8 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 from anyio import to_thread
-from attrs import frozen
+from attrs import evolve, frozen
+from yarl import URL
 
 from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
 from crypto_lakehouse.core.errors import ConfigurationError, Problem
@@ -85,10 +86,19 @@ async def refresh_matrix(
         )
     return RefreshedMatrix(
         base=base,
-        matrix=crawled.matrix,
+        matrix=evolve(
+            crawled.matrix,
+            source_url=_public(config.source_url),
+            listing_url=_public(config.listing_url or config.source_url),
+        ),
         notes=(*config.warnings, *base.corrections, *crawled.notes),
         listed=crawled.listed,
     )
+
+
+def _public(url: str) -> str:
+    """A source's URL as a file may have it: without user and password."""
+    return str(URL(url).with_user(None))
 
 
 def check_destination(path: Path, *, overwrite: bool) -> None:
