@@ -57,7 +57,9 @@ class Bench:
         self._url = server.url
 
     def __call__(self, *options: str, selection: list[str] = MONTH) -> tuple[int, str, str]:
-        given = ["--source-url", self._url, "--settings", "1,2", "--max-bytes", "100kB"]
+        given = ["--source-url", self._url, "--max-bytes", "100kB"]
+        if "--settings" not in options:  # they accumulate
+            given += ["--settings", "1,2"]
         return self._shell("bench", *given, *selection, *options)
 
     def json(self, *options: str, **more: Any) -> dict[str, Any]:

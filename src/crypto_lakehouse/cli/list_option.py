@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import click
 
 __all__ = ["ListOption"]
+
+_Callback = Callable[[click.Context, click.Parameter, Any], Any]
 
 
 class ListOption(click.Option):
@@ -17,29 +20,34 @@ class ListOption(click.Option):
     A mapping in JSON can be given only once, as two of them cannot be joined.
     """
 
-    def __init__(self, *args: Any, **attributes: Any) -> None:
-        super().__init__(*args, **{**attributes, "multiple": True})
+    def __init__(self, *args: Any, callback: _Callback | None = None, **attributes: Any) -> None:
+        def joined(ctx: click.Context, option: click.Parameter, texts: Any) -> Any:
+            text = _joined(texts or (), ctx, option)
+            return text if callback is None else callback(ctx, option, text)
 
-    def process_value(self, ctx: click.Context, value: Any) -> str | None:
-        """Join the texts of all uses.
+        super().__init__(*args, **{**attributes, "multiple": True, "callback": joined})
 
-        Raises:
-            BadParameter: One of several is a mapping, or not valid JSON.
-        """
-        texts: tuple[str, ...] = super().process_value(ctx, value) or ()
-        if len(texts) < 2:
-            return texts[0] if texts else None
-        return ",".join(part for text in texts for part in self._parts(text, ctx))
 
-    def _parts(self, text: str, ctx: click.Context) -> list[str]:
-        plain = text.strip()
-        if plain.startswith("{"):
-            reason = f"`{plain}` is a mapping, which can be given only once; write it as one"
-            raise click.BadParameter(reason, ctx=ctx, param=self)
-        if not plain.startswith("["):
-            return [plain]
-        try:
-            return [str(part) for part in json.loads(plain)]
-        except ValueError as error:
-            reason = f"`{plain}` is not valid JSON: {error}"
-            raise click.BadParameter(reason, ctx=ctx, param=self) from None
+def _joined(texts: tuple[str, ...], context: click.Context, option: click.Parameter) -> str | None:
+    """Join the texts of all uses.
+
+    Raises:
+        BadParameter: One of several is a mapping, or not valid JSON.
+    """
+    if len(texts) < 2:
+        return texts[0] if texts else None
+    try:
+        return ",".join(part for text in texts for part in _parts(text.strip()))
+    except ValueError as error:
+        raise click.BadParameter(str(error), ctx=context, param=option) from None
+
+
+def _parts(text: str) -> list[str]:
+    if text.startswith("{"):
+        raise ValueError(f"`{text}` is a mapping, which can be given only once; write it as one")
+    if not text.startswith("["):
+        return [text]
+    try:
+        return [str(part) for part in json.loads(text)]
+    except ValueError as error:
+        raise ValueError(f"`{text}` is not valid JSON: {error}") from None
