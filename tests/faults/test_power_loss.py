@@ -83,9 +83,7 @@ async def test_the_ledger_claims_nothing_that_the_disk_does_not_hold(
     tmp_path: Path,
     moment: int,
     has_syncfs: bool,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("crypto_lakehouse.stores.disk._FEW_FILES", 4)
     collection.config |= {"discovery": "listing", "listing_url": collection.server.url}
     await collect_old_versions(collection)
     publish_new_versions(collection)

@@ -19,13 +19,15 @@ from crypto_lakehouse.tables.schema.schemas import Column, TableSchema, schema_o
 
 SCHEMAS = {schema.name: schema for schema in every_schema()}
 
+IN_MICROSECONDS = "1689379200000000"
+
 #: Texts on which Python and Polars differ, or that only one column type accepts.
 SPOILT = [
     "5_0", " 5", "5 ", "+5", "-5", "1e5", "1E-5", "0x10", "", " ", "nan", "inf", "-Infinity",
     "1e400", "\N{ARABIC-INDIC DIGIT FIVE}", "\N{FULLWIDTH DIGIT FIVE}", "\N{MINUS SIGN}5",
     "5" * 5_000, "0." + "5" * 5_000, "\0", "5\0", "5.", ".5", ".", "5\r", '"5"', "TRUE", "true ",
     "2023-02-29", "2023-07-15 24:00:00", "2023-7-1", "9223372036854775808", "1689379200",
-    "1689379200000000", "\ufeff5",
+    IN_MICROSECONDS, "\ufeff5",
 ]  # fmt: skip
 
 ANY = st.sampled_from(SPOILT) | st.text(
@@ -57,6 +59,8 @@ def test_a_spoilt_field_is_read_or_named(
     known = {column.published for column in SCHEMAS[name].columns}
     if line == 0 and (spoilt.strip().lower() in known or (not place and spoilt[:1] == "\ufeff")):
         return  # the first line would not be a row
+    if line == int(header) and columns[place].kind == "time" and spoilt == IN_MICROSECONDS:
+        return  # a valid time, which decides the unit of those after it
     fields = [*lines[line]]
     fields[place] = spoilt
     text = "\n".join(",".join(each) for each in [*lines[:line], fields, *lines[line + 1 :]]) + "\n"
