@@ -130,6 +130,16 @@ def test_the_first_of_several_faults_is_named(line: int) -> None:
     assert found == (line, columns[3].published, "`x` is not a number")
 
 
+@pytest.mark.parametrize("line", [1, 2, 12])
+def test_a_byte_order_mark_begins_no_line(line: int, tmp_path: Path) -> None:
+    archive, columns, _, lines = lines_of(SCHEMAS["spot.klines"])
+    texts = [",".join(column.published for column in columns), *map(",".join, lines)]
+    texts[line] = "\ufeff" + texts[line]
+    (refused,) = read_batches([put(tmp_path, archive, "\n".join(texts))], schema_of(archive))
+    assert isinstance(refused, Refused)
+    assert (refused.error.line, refused.error.column) == (line + 1, columns[0].published)
+
+
 def test_text_without_a_fault_has_none() -> None:
     archive, columns, _, lines = lines_of(SCHEMAS["spot.klines"])
     text = "".join(",".join(each) + "\n" for each in lines).encode()
