@@ -50,11 +50,16 @@ class Days:
         return ""
 
 
+@define
 class Everything:
-    """An inventory to which everything is work."""
+    """An inventory to which everything is work; the files that it has are like `stat`."""
+
+    stat: FileStat | None = None
 
     def sort(self, planned: PlannedSeries) -> tuple[list[Event], list[Work]]:
-        return [], [Work(planned=item, action=Action.FETCH) for item in planned.archives()]
+        return [], [
+            Work(planned=item, action=Action.FETCH, stat=self.stat) for item in planned.archives()
+        ]
 
 
 @define
@@ -87,7 +92,11 @@ def verified(work: Work) -> ArchiveFinished:
 
 
 async def settle(
-    count: int, losses: list[int], *, first: int = shards.FIRST_SHARD_ARCHIVES
+    count: int,
+    losses: list[int],
+    *,
+    first: int = shards.FIRST_SHARD_ARCHIVES,
+    stat: FileStat | None = None,
 ) -> tuple[list[ArchiveFinished], Executor]:
     events: list[ArchiveFinished] = []
 
@@ -95,7 +104,7 @@ async def settle(
         events.extend(event for event in batch if isinstance(event, ArchiveFinished))
 
     executor = Executor(emit, losses)
-    plan, inventory = Days(count), Everything()
+    plan, inventory = Days(count), Everything(stat)
     await run_sharded(plan, inventory, executor, emit, first_shard_archives=first)  # type: ignore[arg-type]
     return events, executor
 
@@ -148,9 +157,12 @@ async def test_what_is_lost_every_time_has_failed() -> None:
     assert not failed.stands
 
 
-def test_a_version_that_stands_is_said_to_stand() -> None:
-    work = Work(planned=PlannedArchive(archive(0)), action=Action.FETCH, stat=FileStat(1, 1))
-    assert shards._failed(work, "x").stands
+@pytest.mark.parametrize("stat", [None, FileStat(1, 1)])
+async def test_a_version_that_stands_is_said_to_stand(stat: FileStat | None) -> None:
+    events, _ = await settle(1, [1] * 10, stat=stat)
+    assert [(event.verdict, event.stands) for event in events] == [
+        (Verdict.FAILED, stat is not None)
+    ]
 
 
 @pytest.mark.parametrize("poison", [0, 7, 70, 199])

@@ -63,11 +63,13 @@ class RecordingDisk(Disk):
         root: The output directory; what is there is safe.
         operations: After so many the power is lost: everything fails from then on.
         has_syncfs: Whether a whole file system can be synced.
+        few_files: So many files are synced one by one.
     """
 
     root: Path
     operations: int = 1 << 60
     has_syncfs: bool = True
+    few_files: int = 4
     syncs: int = 0
     top: Folder = field(factory=Folder)
     _open: dict[int, Inode] = field(factory=dict)

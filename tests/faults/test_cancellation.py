@@ -20,11 +20,10 @@ from tests.faults.stepping import APPLICATIONS, Traces, complaints, loop_with_st
 from yarl import URL
 
 from crypto_lakehouse import run_collection
-from crypto_lakehouse.collection import event_queue
 from crypto_lakehouse.core.events import Event
 from crypto_lakehouse.core.task_groups import in_own_task
 from crypto_lakehouse.testing import ArchiveServer
-from crypto_lakehouse.workflows import archive_collection
+from crypto_lakehouse.workflows.wiring.delivery import Delivery
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="files are counted")
 
@@ -176,9 +175,7 @@ def test_a_configuration_that_is_just_opened_is_closed_again(tmp_path: Path) -> 
     assert found == []
 
 
-async def test_a_sink_that_hangs_is_waited_for_no_longer_than_is_allowed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_sink_that_hangs_is_waited_for_no_longer_than_is_allowed(tmp_path: Path) -> None:
     class Hanging(SlowSink):
         began = closes = 0
 
@@ -190,11 +187,11 @@ async def test_a_sink_that_hangs_is_waited_for_no_longer_than_is_allowed(
             self.closes += 1
             await asyncio.Event().wait()
 
-    monkeypatch.setattr(archive_collection, "DRAIN_S", 0.0)
-    monkeypatch.setattr(event_queue, "CLOSE_WITHIN_S", 0.0)
+    at_once = Delivery(drain_s=0.0, close_within_s=0.0)
     config, sink = {**KLINES_OF_A_DAY, "output_directory": str(tmp_path)}, Hanging()
     before = Traces.now(0)
-    task = await _cancelled(run_collection(config, sinks=[sink]), lambda: sink.began > 0)
+    run = run_collection(config, sinks=[sink], delivery=at_once)
+    task = await _cancelled(run, lambda: sink.began > 0)
     with pytest.raises(asyncio.CancelledError):
         await task
     assert Traces.now(0).beyond(before) == []

@@ -15,7 +15,6 @@ import pytest
 from tests.faults.machine import Machine, key
 
 from crypto_lakehouse.core.errors import LedgerError
-from crypto_lakehouse.ledger import schema
 from crypto_lakehouse.testing import faults
 
 #: Another program: it takes the ledger for itself until its input ends.
@@ -81,10 +80,15 @@ def test_a_run_can_be_ended_while_its_ledger_is_held(collected: Machine) -> None
     collected.completes()
 
 
+def _impatient(connect: Callable[..., sqlite3.Connection]) -> Callable[..., sqlite3.Connection]:
+    """Connect as ever, but do not wait half a minute for who holds the ledger."""
+    return lambda *args, **options: connect(*args, **{**options, "timeout": 0.05})
+
+
 def test_a_ledger_that_is_held_for_ever_ends_the_run_before_it_begins(
     collected: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(schema, "BUSY_S", 0.05)
+    monkeypatch.setattr(sqlite3, "connect", _impatient(sqlite3.connect))
     collected.publish(2)
     with held(ledger(collected)), pytest.raises(LedgerError, match="another program holds it"):
         collected.once_more()

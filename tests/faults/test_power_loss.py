@@ -15,11 +15,16 @@ from tests.workflows.conftest import BIG_KEY, Collection, big_zip, make_zip, mem
 
 from crypto_lakehouse.core.errors import LakehouseError
 from crypto_lakehouse.stores.directory import LocalStore
+from crypto_lakehouse.workflows.wiring.delivery import Delivery
 
 FOLDER = "data/spot/daily/klines/BTCUSDT/1h/"
 KEYS = [f"{FOLDER}BTCUSDT-1h-2025-07-{day:02}.zip" for day in range(10, 20)]
 DAYS = {"date_range": {"start": "2025-07-10", "end": "2025-07-19"}}
 WHOLE = {"data_types": ["klines", "trades"], "intervals": {"klines": ["1h"]}, **DAYS}
+
+
+#: The ledger is written often, as in a long run.
+MANY_BATCHES = Delivery(batch_rows=3, gather_s=0.0)
 
 
 @cache
@@ -41,7 +46,9 @@ def claims(root: Path) -> dict[str, str]:
 async def collect_old_versions(collection: Collection) -> None:
     for key in KEYS[:6]:
         collection.publish(key, archive(key, "old"))
-    report = await collection.run(date_range={"start": "2025-07-10", "end": "2025-07-15"})
+    report = await collection.run(
+        delivery=MANY_BATCHES, date_range={"start": "2025-07-10", "end": "2025-07-15"}
+    )
     assert report.totals["verified"] == 6
 
 
@@ -58,7 +65,9 @@ async def lose_power(
 ) -> Path:
     """Run on a disk that fails at some moment; returns what a machine finds after its restart."""
     try:
-        await collection.run(**WHOLE, store=LocalStore(collection.root, disk))
+        await collection.run(
+            delivery=MANY_BATCHES, **WHOLE, store=LocalStore(collection.root, disk)
+        )
     except LakehouseError as error:
         assert "power loss" in str(error)
     found = tmp_path / "found"
@@ -69,13 +78,6 @@ async def lose_power(
     return found
 
 
-@pytest.fixture(autouse=True)
-def _many_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the ledger be written often, as in a long run."""
-    monkeypatch.setattr("crypto_lakehouse.sinks.ledger.BATCH_ROWS", 3)
-    monkeypatch.setattr("crypto_lakehouse.collection.event_queue.GATHER_S", 0.0)
-
-
 @pytest.mark.parametrize("has_syncfs", [True, False])
 @pytest.mark.parametrize("moment", [*range(0, 120, 5), 1 << 30])
 async def test_the_ledger_claims_nothing_that_the_disk_does_not_hold(
@@ -83,9 +85,7 @@ async def test_the_ledger_claims_nothing_that_the_disk_does_not_hold(
     tmp_path: Path,
     moment: int,
     has_syncfs: bool,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("crypto_lakehouse.stores.disk._FEW_FILES", 4)
     collection.config |= {"discovery": "listing", "listing_url": collection.server.url}
     await collect_old_versions(collection)
     publish_new_versions(collection)
@@ -101,7 +101,9 @@ async def test_the_ledger_claims_nothing_that_the_disk_does_not_hold(
 
     collection.server.clear()
     collection.root = found
-    report = await collection.run(**{**WHOLE, "output_directory": str(found)})
+    report = await collection.run(
+        delivery=MANY_BATCHES, **{**WHOLE, "output_directory": str(found)}
+    )
     assert report.totals["verified"] + report.totals["unchanged"] == 11
     assert report.totals["corrupt"] + report.totals["failed"] == 0
     for key in (*KEYS, BIG_KEY):
@@ -123,7 +125,7 @@ async def test_what_the_ledger_claims_was_synced_before(
     for key in KEYS:
         collection.publish(key, archive(key, "new"))
     disk = RecordingDisk(collection.root)
-    await collection.run(**DAYS, store=LocalStore(collection.root, disk))
+    await collection.run(delivery=MANY_BATCHES, **DAYS, store=LocalStore(collection.root, disk))
     assert disk.syncs == 0
     found = collection.root.parent / "found"
     disk.remains(found, seed=1)

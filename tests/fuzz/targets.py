@@ -239,7 +239,7 @@ async def _answered(pieces: list[bytes], *, is_wanted: bool = True) -> _Told:
     connector: Any = _Connector(line)
     async with engine_client(1, 60.0, 4096) as client:
         assert isinstance(client, ExchangeClient)
-        client._origins["http", "h.example", 80] = Origin(None, connector, "h.example", "", "")
+        client.origins["http", "h.example", 80] = Origin(None, connector, "h.example", "", "")
         taking = asyncio.ensure_future(_use(client, url, is_wanted=is_wanted))
         await asyncio.sleep(0)
         for piece in pieces:

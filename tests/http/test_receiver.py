@@ -273,8 +273,7 @@ async def test_an_idle_connection_holds_no_body(is_read: bool) -> None:
             await body_of(found)
         found.release()
         assert await it.settles()
-        assert not it.receiver._ready
-        assert not it.receiver._chunk
+        assert it.receiver.held_bytes == 0
 
 
 # What is more than the answer ---------------------------------------------------------------

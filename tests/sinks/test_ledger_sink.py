@@ -25,7 +25,6 @@ from crypto_lakehouse.core.object_facts import ObjectFacts
 from crypto_lakehouse.core.sink import Sink
 from crypto_lakehouse.core.verdicts import Verdict
 from crypto_lakehouse.ledger.sqlite import SqliteLedger
-from crypto_lakehouse.sinks import ledger as module
 from crypto_lakehouse.sinks.ledger import LedgerSink
 
 
@@ -82,9 +81,9 @@ async def test_a_quiet_while_writes_what_is_pending(sink: LedgerSink, path: Path
 
 
 async def test_enough_events_are_written_at_once(
-    sink: LedgerSink, path: Path, monkeypatch: pytest.MonkeyPatch
+    ledger: SqliteLedger, synced: list[str], path: Path
 ) -> None:
-    monkeypatch.setattr(module, "BATCH_ROWS", 3)
+    sink = LedgerSink(ledger, synced.extend, batch_rows=3)
     await sink.handle([BODY_STARTED, WARNED, RETRIED])
     await sink.handle([finished()])
     assert query(path, "SELECT * FROM archives") == []

@@ -16,7 +16,6 @@ from tests.stores.conftest import FOLDER, KEY, NAME, part_of, sha256, tree
 
 from crypto_lakehouse.core.errors import StoreError
 from crypto_lakehouse.core.object_facts import FileStat
-from crypto_lakehouse.stores import parts
 from crypto_lakehouse.stores.directory import OWN_FOLDER, LocalStore
 
 # Parts ---------------------------------------------------------------------------------------
@@ -52,19 +51,18 @@ async def test_a_part_that_is_begun_forgets_what_was_there(store: LocalStore) ->
     assert await store.read(KEY, 100) == b"new"
 
 
-async def test_a_part_that_is_resumed_goes_on_where_it_ended(
-    store: LocalStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(parts, "_STEP_BYTES", 4)
-    await (await part_of(store, b"the first half, ")).close()
+@pytest.mark.parametrize("times", [1, 200_000], ids=["one step", "several steps"])
+async def test_a_part_that_is_resumed_goes_on_where_it_ended(store: LocalStore, times: int) -> None:
+    half = b"the first half, " * times
+    await (await part_of(store, half)).close()
     part = await store.open_part(KEY, resume=True)
-    assert part.size_bytes == 16
-    assert part.sha256() == sha256(b"the first half, ")
+    assert part.size_bytes == 16 * times
+    assert part.sha256() == sha256(half)
     await part.append(b"the second")
-    assert part.size_bytes == 26
-    assert part.sha256() == sha256(b"the first half, the second")
+    assert part.size_bytes == 16 * times + 10
+    assert part.sha256() == sha256(half + b"the second")
     await part.commit()
-    assert await store.read(KEY, 100) == b"the first half, the second"
+    assert await store.read(KEY, 1 << 24) == half + b"the second"
 
 
 async def test_nothing_can_be_resumed_where_nothing_is(store: LocalStore, root: Path) -> None:

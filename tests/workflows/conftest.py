@@ -86,7 +86,7 @@ class Collection:
         return [str(path) for path in files if path.suffix not in {".zip", ".CHECKSUM"}]
 
 
-_OPTIONS = {"retry", "sinks", "metrics_collector", "session", "store"}
+_OPTIONS = {"retry", "sinks", "metrics_collector", "session", "store", "delivery"}
 
 Collect = Callable[..., Awaitable[CollectionReport]]
 

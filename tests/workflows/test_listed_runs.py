@@ -10,6 +10,7 @@ import pytest
 from tests.workflows.conftest import KEY, SIDECAR, Collection, make_zip, member_of
 
 from crypto_lakehouse import run_collection
+from crypto_lakehouse.collection.pipeline import BATCH_SERIES
 from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
 from crypto_lakehouse.core.errors import ConfigurationError, ListingError, NoListing
 from crypto_lakehouse.core.report import CollectionReport
@@ -364,14 +365,12 @@ async def test_a_range_behind_the_end_of_a_series_is_not_missed(listed: Collecti
     assert report.totals[Verdict.NOT_PUBLISHED] == report.totals["planned"] == 1
 
 
-async def test_many_series_are_compared_in_batches(
-    listed: Collection, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from crypto_lakehouse.collection import pipeline
-
-    monkeypatch.setattr(pipeline, "BATCH_SERIES", 2)
+async def test_many_series_are_compared_in_batches(listed: Collection) -> None:
+    data = make_zip(member_of(KEY), b"1,2\n")
+    for number in range(2 * BATCH_SERIES):
+        listed.publish(KEY.replace("BTCUSDT", f"S{number}USDT"), data)
     report = await listed.run(symbols=["*"])
-    assert report.totals[Verdict.VERIFIED] == 6
+    assert report.totals["planned"] == 2 * BATCH_SERIES + 6
 
 
 async def test_a_name_that_fits_no_market_folder_is_left_out(listed: Collection) -> None:

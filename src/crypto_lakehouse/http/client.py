@@ -49,6 +49,9 @@ class ExchangeClient:
         connections: How many idle connections are kept.
         timeout_s: How long a source may be silent, in seconds.
         chunk_bytes: The chunk size of large bodies.
+
+    Attributes:
+        origins: What the requests to each origin share, by scheme, host and port.
     """
 
     routes: EngineRoutes
@@ -56,7 +59,7 @@ class ExchangeClient:
     timeout_s: float
     chunk_bytes: int = CHUNK_BYTES
     _open: dict[Receiver, Origin] = field(init=False, factory=dict)
-    _origins: dict[tuple[str, str | None, int | None], Origin] = field(init=False, factory=dict)
+    origins: dict[tuple[str, str | None, int | None], Origin] = field(init=False, factory=dict)
     _opening: set[asyncio.Future[Opened]] = field(init=False, factory=set)
     _limits: aiohttp.ClientTimeout = field(init=False)
     _is_closed: bool = field(init=False, default=False)
@@ -72,7 +75,7 @@ class ExchangeClient:
     @property
     def idle(self) -> set[Receiver]:
         """The connections that no request uses."""
-        return {receiver for origin in self._origins.values() for receiver in origin.idle}
+        return {receiver for origin in self.origins.values() for receiver in origin.idle}
 
     async def send(self, url: URL, headers: Mapping[str, str]) -> Exchange:
         """Send a GET and wait for the head of the response.
@@ -84,7 +87,7 @@ class ExchangeClient:
         """
         place = (url.scheme, url.raw_host, url.port)
         try:
-            origin = self._origins.get(place) or await self.origin(url)
+            origin = self.origins.get(place) or await self.origin(url)
             head = origin.head(url, headers)
             while True:
                 connection, receiver, is_reused = await self._connect(origin)
@@ -105,7 +108,7 @@ class ExchangeClient:
         """Return the parts that requests to the origin of a URL share."""
         made = await make_origin(url, self.routes.of(url))
         # If another request was faster, its connections must be kept.
-        return self._origins.setdefault((url.scheme, url.raw_host, url.port), made)
+        return self.origins.setdefault((url.scheme, url.raw_host, url.port), made)
 
     async def _connect(self, origin: Origin) -> tuple[aiohttp.connector.Connection, Receiver, bool]:
         """Return the most recently used connection or a new one, and whether it is a reused one.
@@ -145,7 +148,7 @@ class ExchangeClient:
 
     def keep(self, receiver: Receiver, connection: aiohttp.connector.Connection) -> None:
         """Keep a connection for further requests, unless there are enough already."""
-        if sum([len(each.idle) for each in self._origins.values()]) < self.connections:
+        if sum([len(each.idle) for each in self.origins.values()]) < self.connections:
             self._open[receiver].idle[receiver] = connection
         else:
             receiver.fail(ConnectionError("the connection is not needed"))

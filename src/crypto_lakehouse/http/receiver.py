@@ -146,6 +146,11 @@ class Receiver(BodyChunks, asyncio.BufferedProtocol):
         self._exchange = exchange
         self._stage = _Stage.HEAD
 
+    @property
+    def held_bytes(self) -> int:
+        """The memory of a body that has come and that no one has read yet, in bytes."""
+        return sum(map(len, self._ready)) + len(self._chunk)
+
     def end(self) -> None:
         """End a request: until the next one, no data may arrive."""
         self._exchange = None

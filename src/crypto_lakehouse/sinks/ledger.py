@@ -37,6 +37,7 @@ class LedgerSink:
     Args:
         ledger: Takes the rows.
         make_durable: Syncs archives, given their keys, so that they survive a power loss; blocking.
+        batch_rows: How many rows one transaction takes.
     """
 
     ledger: SqliteLedger
@@ -44,6 +45,7 @@ class LedgerSink:
     name: str = "ledger"
     required: bool = True
     takes_unchanged = True
+    batch_rows: int = field(default=BATCH_ROWS, kw_only=True)
     _pending: list[LedgerEvent] = field(init=False, factory=list)
 
     async def handle(self, events: Sequence[Event]) -> None:
@@ -51,7 +53,7 @@ class LedgerSink:
         for event in events:
             if _is_recorded(event):
                 self._pending.append(event)
-        if len(self._pending) >= BATCH_ROWS:
+        if len(self._pending) >= self.batch_rows:
             await self.flush()
 
     async def flush(self) -> None:

@@ -27,11 +27,17 @@ WRITE = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | NO_LINK
 
 #: Up to this many files are synced one by one; for more, syncing the file system is cheaper
 #: (ARCHITECTURE.md#fsync).
-_FEW_FILES = 16
+FEW_FILES = 16
 
 
 class Disk:
-    """The machine's disk. Every method blocks, and raises OSError on failure."""
+    """The machine's disk. Every method blocks, and raises OSError on failure.
+
+    Attributes:
+        few_files: So many files are synced one by one, more of them with their file system.
+    """
+
+    few_files: int = FEW_FILES
 
     def write(self, path: str, data: bytes, via: str, *, sync: bool = False) -> FileStat:
         """Write a file at `via` and rename it to `path`; a failure leaves nothing behind.
@@ -103,7 +109,7 @@ class Disk:
         Missing files are skipped.
         """
         folders = {path.rpartition("/")[0] for path in paths}
-        if len(paths) > _FEW_FILES and self.sync_file_systems(folders):
+        if len(paths) > self.few_files and self.sync_file_systems(folders):
             return
         self.sync_each(paths)
         self.sync_each(_with_those_above(folders, root))

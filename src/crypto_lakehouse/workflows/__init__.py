@@ -43,12 +43,14 @@ if TYPE_CHECKING:
     from crypto_lakehouse.workflows.repair import RepairReport
     from crypto_lakehouse.workflows.reports import HistoryReport, PlanReport, StatusReport
     from crypto_lakehouse.workflows.validation import ValidationWorkflow
+    from crypto_lakehouse.workflows.wiring.delivery import Delivery
 
 __all__ = [
     "ArchiveCollectionWorkflow",
     "BenchReport",
     "CollectAndIngest",
     "CompositeWorkflow",
+    "Delivery",
     "HistoryReport",
     "IngestWorkflow",
     "LakeConfig",
@@ -90,6 +92,7 @@ _MODULES = {
     "ArchiveCollectionWorkflow": "archive_collection",
     "CollectAndIngest": "collect_and_ingest",
     "CompositeWorkflow": "composition",
+    "Delivery": "wiring.delivery",
     "IngestWorkflow": "ingestion",
     "LakeConfig": "lake_config",
     "Step": "composition",

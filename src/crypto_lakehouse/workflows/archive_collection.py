@@ -46,6 +46,7 @@ from crypto_lakehouse.stores.os_errors import what_to_do
 from crypto_lakehouse.stores.state import StateFolder
 from crypto_lakehouse.workflows.history import prune_replaced
 from crypto_lakehouse.workflows.wiring.collector_stack import RunContext, make_collector
+from crypto_lakehouse.workflows.wiring.delivery import Delivery
 from crypto_lakehouse.workflows.wiring.network import Network
 from crypto_lakehouse.workflows.wiring.transport_stack import (
     most_parallel,
@@ -59,9 +60,6 @@ if TYPE_CHECKING:
     import aiohttp
 
 __all__ = ["ArchiveCollectionWorkflow"]
-
-#: How long a run that was stopped may take to write down what it knows, in seconds.
-DRAIN_S = 1.5
 
 #: How many prefixes that could not be listed are named in warnings.
 _NAMED = 20
@@ -88,6 +86,7 @@ class ArchiveCollectionWorkflow(BaseWorkflow[CollectionReport]):
         retry: When to try again; by the configuration's `max_retries` by default.
         meter: Counts bytes as they arrive, for displays.
         archives: Exactly these are settled, whatever the configuration selects.
+        delivery: When events reach sinks and ledger, and how long a stopped run waits for that.
 
     Raises:
         ConfigurationError: A sink is none; the message names it and what it lacks.
@@ -120,6 +119,7 @@ class ArchiveCollectionWorkflow(BaseWorkflow[CollectionReport]):
         retry: RetryPolicy | None = None,
         meter: ByteMeter | None = None,
         archives: Iterable[Archive] | None = None,
+        delivery: Delivery | None = None,
     ) -> None:
         super().__init__(config, metrics_collector=metrics_collector)
         self.run_id = uuid4().hex
@@ -133,6 +133,7 @@ class ArchiveCollectionWorkflow(BaseWorkflow[CollectionReport]):
         self._retry = retry or RetryPolicy(max_retries=config.max_retries)
         self._meter = meter or ByteMeter()
         self._archives = archives
+        self._delivery = delivery or Delivery()
         self._plan: Plan | None = None
         self._notes: list[str] = []
         self._resources = AsyncExitStack()
@@ -193,20 +194,26 @@ class ArchiveCollectionWorkflow(BaseWorkflow[CollectionReport]):
     async def body(self) -> None:
         """Run the pipeline, with the sinks listening beside it."""
         own: list[Sink] = [MetricsSink(self.counts), MetricsSink(self.metrics_collector)]
-        ledger = LedgerSink(self._ledger, self._store.make_durable)
+        rules = self._delivery
+        ledger = LedgerSink(self._ledger, self._store.make_durable, batch_rows=rules.batch_rows)
         sinks = [*own, ledger, LogSink(self.run_id), *self._sinks]
-        queue = EventQueue(sinks, self._last_event)
+        queue = EventQueue(
+            sinks,
+            self._last_event,
+            gather_s=rules.gather_s,
+            close_within_s=rules.close_within_s,
+        )
         with one_error():
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(queue.run)
                 try:
                     await self._collect_until_stopped(queue.emit)
                 except BaseException:
-                    queue.deadline_in(DRAIN_S)
+                    queue.deadline_in(rules.drain_s)
                     raise
                 finally:
                     if self._stop_code is not None:
-                        queue.deadline_in(DRAIN_S)
+                        queue.deadline_in(rules.drain_s)
                     queue.finish()
         await self._prune()
 

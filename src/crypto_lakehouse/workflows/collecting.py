@@ -17,6 +17,7 @@ from crypto_lakehouse.core.sink import AnySink
 from crypto_lakehouse.core.task_groups import in_own_task
 from crypto_lakehouse.http.retry import RetryPolicy
 from crypto_lakehouse.workflows.archive_collection import ArchiveCollectionWorkflow
+from crypto_lakehouse.workflows.wiring.delivery import Delivery
 from crypto_lakehouse.workflows.wiring.load_config import load_config
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ async def run_collection(
     retry: RetryPolicy | None = None,
     meter: ByteMeter | None = None,
     archives: Iterable[Archive] | None = None,
+    delivery: Delivery | None = None,
 ) -> CollectionReport:
     """Collect archives, verified; the one call that an application needs.
 
@@ -47,6 +49,7 @@ async def run_collection(
         retry: When to try again; by the configuration's `max_retries` by default.
         meter: Counts bytes as they arrive, for displays.
         archives: Exactly these are settled, whatever the configuration selects.
+        delivery: When events reach sinks and ledger, and how long a stopped run waits for that.
 
     `ArchiveCollectionWorkflow` says more about each.
 
@@ -71,6 +74,7 @@ async def run_collection(
         retry=retry,
         meter=meter,
         archives=archives,
+        delivery=delivery,
     )
     return await workflow.run()
 

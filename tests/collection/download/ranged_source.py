@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import random
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 
 import pytest
@@ -16,10 +16,10 @@ from attrs import define, field, frozen
 from tests.http.simulated_source import simulate
 from yarl import URL
 
-from crypto_lakehouse.collection.download import stream_to_part
 from crypto_lakehouse.collection.download.byte_ranges import OpenResponse, WholeBody
 from crypto_lakehouse.collection.download.parallel_ranges import ParallelRanges
 from crypto_lakehouse.collection.download.range_scaling import RangeRules
+from crypto_lakehouse.collection.download.stream_to_part import stream_to_part
 from crypto_lakehouse.core.errors import (
     TransferError,
     TruncatedBody,
@@ -32,7 +32,9 @@ from crypto_lakehouse.http.transport import Response, read_up_to
 
 #: Everything is a sixteenth of what it is by default: bytes, and bytes per second.
 MIB = 1 << 16
-RULES = RangeRules(least_bytes=32 * MIB, least_rest_bytes=16 * MIB, range_bytes=4 * MIB)
+RULES = RangeRules(
+    least_bytes=32 * MIB, least_rest_bytes=16 * MIB, range_bytes=4 * MIB, buffer_bytes=MIB
+)
 A_SOURCE = URL("http://source.example/data/x.zip")
 CAP = 4.0 * MIB
 LINE = 1000.0 * MIB
@@ -44,14 +46,6 @@ def body_of(size: int) -> bytes:
 
 
 BIG = body_of(256 * MIB)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def small_buffers() -> Iterator[None]:
-    """Bodies reach the disk in small buffers, too."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(stream_to_part, "BUFFER_BYTES", MIB)
-        yield
 
 
 @frozen
@@ -233,17 +227,19 @@ class Run:
             async with OpenResponse(self.source.get(A_SOURCE, headers)) as opened:
                 size = part.size_bytes + (opened.response.size_bytes or 0)
                 if not self.parallel_ranges.may_pay(A_SOURCE, opened.response, part.size_bytes):
-                    await stream_to_part.stream_to_part(opened.response, part, self._count)
+                    await stream_to_part(
+                        opened.response, part, self._count, buffer_bytes=self.rules.buffer_bytes
+                    )
                     return
                 await self.parallel_ranges.stream_to_part(
-                    opened, part, self._whole(opened, size, acquired)
+                    opened, part, self.whole(opened, size, acquired)
                 )
         finally:
             for moment in acquired:
                 self.concurrency.release(moment, 0, None)
             self.seconds = asyncio.get_running_loop().time() - started
 
-    def _whole(self, opened: OpenResponse, size: int, acquired: list[float]) -> WholeBody:
+    def whole(self, opened: OpenResponse, size: int, acquired: list[float]) -> WholeBody:
         async def on_retry(_attempt: int, _wait_s: float, error: TransferError) -> None:
             self.retries.append(error.reason)
 
@@ -261,7 +257,7 @@ class Run:
         """Nothing is left open, taken or under way."""
         assert self.source.open == 0
         assert self.concurrency.free == self.concurrency.limit
-        assert not any(item.is_probing for item in self.parallel_ranges._sources.values())
+        assert not any(item.is_probing for item in self.parallel_ranges.sources.values())
 
 
 def fetched(run: Run, part: MemoryPart | None = None) -> Run:

@@ -23,7 +23,6 @@ from tests.collection.download.ranged_source import (
     check_whole,
     failed,
     fetched,
-    small_buffers,
 )
 from tests.examples import examples
 from tests.http.simulated_source import simulate
@@ -39,8 +38,6 @@ from crypto_lakehouse.core.errors import (
 )
 from crypto_lakehouse.http.concurrency_limit import FixedLimit
 from crypto_lakehouse.http.retry import RetryPolicy
-
-__all__ = ["small_buffers"]
 
 # What may go wrong ------------------------------------------------------------------------------
 
@@ -220,7 +217,7 @@ async def test_the_body_can_be_read_as_any_other() -> None:
     opening = OpenResponse(source.get(A_SOURCE, {}))
     async with opening as opened, anyio.create_task_group() as tasks:
         body = ParallelBody(
-            opened, 0, run._whole(opened, 10, []), run.rules, lambda: 0.0,
+            opened, 0, run.whole(opened, 10, []), run.rules, lambda: 0.0,
             Prospects(1.0), tasks,
         )  # fmt: skip
         assert await body.read(4) == b"0123"

@@ -20,7 +20,6 @@ from tests.collection.download.ranged_source import (
     Source,
     check_whole,
     fetched,
-    small_buffers,
 )
 from tests.http.simulated_source import simulate
 
@@ -33,8 +32,6 @@ from crypto_lakehouse.collection.download.range_scaling import (
 )
 from crypto_lakehouse.http.adaptive_limit import AdaptiveLimit
 from crypto_lakehouse.http.concurrency_limit import FixedLimit
-
-__all__ = ["small_buffers"]
 
 # When it pays -----------------------------------------------------------------------------------
 
@@ -120,8 +117,8 @@ def test_what_other_archives_lose_is_no_gain() -> None:
 
 def test_a_level_that_brings_too_little_gets_a_second_look() -> None:
     for second, level in ((300, 2), (500, 3)):
-        scaler = RangeScaler(RangeRules(settle_s=0, watch_s=1, trial_s=1), level=2, phase="steady")
-        scaler.rate, scaler._run_rate = 200.0, 200.0
+        rules = RangeRules(settle_s=0, watch_s=1, trial_s=1)
+        scaler = RangeScaler(rules, level=2, phase="steady", rate=200.0, run_rate=200.0)
         assert scaler.next_level == 3
         scaler.grow(3)
         scaler.observe(ByteCounts(0, 0, 0), 3)

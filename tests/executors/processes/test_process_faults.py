@@ -137,7 +137,7 @@ async def test_a_store_that_takes_no_more_ends_every_shard_of_its_worker(
 
     async def refuse() -> None:
         await anyio.wait_all_tasks_blocked()
-        await worker._take(WorkerMessage([], 0, 0, refusal), nobody)
+        await worker.take(WorkerMessage([], 0, 0, refusal), nobody)
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(refuse)
@@ -221,7 +221,7 @@ async def test_what_kills_its_worker_three_times_has_failed(collection: Collecti
         for stall in stalls:
             await stall.reached.passed()
             await until(lambda: sum(worker.load for worker in executor.workers) == 1)
-            (worker,) = [worker for worker in executor.workers if 9 in worker._shards]
+            (worker,) = [worker for worker in executor.workers if 9 in worker.shards]
             os.kill(worker.pid, signal.SIGKILL)
 
     shards = [Shard(number, [work(number)]) for number in range(20)]

@@ -255,7 +255,7 @@ async def test_a_client_that_leaves_ends_its_request(session: aiohttp.ClientSess
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        while server._handler.active:  # noqa: ASYNC110 - nothing tells when it ends
+        while server.concurrency:  # noqa: ASYNC110 - nothing tells when it ends
             await asyncio.sleep(0)
         assert await get(session, server) == server.read(KEY)
 
@@ -297,9 +297,12 @@ async def test_a_latch_lets_all_waiters_through_and_forgets_who_gave_up() -> Non
 
 def test_a_latch_does_not_mind_a_loop_that_has_ended() -> None:
     latch = Latch()
-    loop = asyncio.new_event_loop()
-    waiter = loop.create_future()
-    latch._waiters.add(waiter)
-    loop.close()
+    waiting = latch.passed()
+
+    async def begin() -> None:
+        waiting.send(None)
+
+    asyncio.run(begin())
     latch.open()
+    waiting.close()
     assert latch.is_open

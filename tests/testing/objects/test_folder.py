@@ -14,6 +14,7 @@ from tests.testing.server.test_objects import KEY, fetch
 
 from crypto_lakehouse.testing import ArchiveServer, faults
 from crypto_lakehouse.testing.objects.folder import Folder
+from crypto_lakehouse.testing.objects.object_store import ObjectStore
 
 SECRET = b"not for everyone"
 
@@ -96,7 +97,8 @@ def test_neither_files_nor_made_up_archives(root: Path) -> None:
     assert server.read("only.txt") == b"this"
     with pytest.raises(KeyError):
         server.read(KEY)
-    assert list(server._store.keys_after("", "")) == ["only.txt"]
+    with server:
+        assert listing(server).keys == ["only.txt"]
 
 
 def test_a_folder_must_be_there(tmp_path: Path) -> None:
@@ -126,7 +128,7 @@ def test_the_listing_has_the_files(server: ArchiveServer) -> None:
 def test_what_vanishes_while_it_is_served_was_not_there(
     server: ArchiveServer, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert server._store.entry("data/spot/gone.zip") is None
+    assert ObjectStore(Folder(root), None).entry("data/spot/gone.zip") is None
     assert Folder(root).children("data/gone/") == []
     monkeypatch.setattr(Folder, "find", lambda *_: root / "data/gone.zip")
     assert fetch(server, "data/gone.zip").status == 404

@@ -169,11 +169,8 @@ def test_an_archive_is_made_once(made: list[str]) -> None:
     assert made == [KEY]
 
 
-def test_an_archive_is_made_again_once_it_was_forgotten(
-    made: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(object_store, "_BODY_CACHE_BYTES", 0)
-    with ArchiveServer() as server:
+def test_an_archive_is_made_again_once_it_was_forgotten(made: list[str]) -> None:
+    with ArchiveServer(body_cache_bytes=0) as server:
         first = fetch(server, KEY)
         assert fetch(server, KEY).body == first.body
         assert fetch(server, KEY + ".CHECKSUM").status == 200

@@ -36,11 +36,12 @@ class ParallelRanges:
     Args:
         rules: When further connections are tried, and how many.
         clock: Returns seconds, monotonic.
+        sources: What is known of each origin; further ones are added.
     """
 
     rules: RangeRules = field(factory=RangeRules)
     clock: Callable[[], float] = time.monotonic
-    _sources: dict[URL, Prospects] = field(init=False, factory=dict)
+    sources: dict[URL, Prospects] = field(factory=dict)
 
     def may_pay(self, url: URL, response: Response, held_bytes: int) -> bool:
         """Whether a body could come in ranges, and is large enough for them to pay.
@@ -79,12 +80,14 @@ class ParallelRanges:
                     first, part.size_bytes, whole, self.rules, self.clock, prospects, tasks
                 )
                 try:
-                    await stream_to_part(body, part, _counted_already)
+                    await stream_to_part(
+                        body, part, _counted_already, buffer_bytes=self.rules.buffer_bytes
+                    )
                 finally:
                     body.close()
 
     def _prospects(self, url: URL) -> Prospects:
-        return self._sources.setdefault(url.origin(), Prospects(self.rules.rest_s))
+        return self.sources.setdefault(url.origin(), Prospects(self.rules.rest_s))
 
 
 def _counted_already(_size: int) -> None:

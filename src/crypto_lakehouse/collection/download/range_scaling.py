@@ -11,6 +11,8 @@ from typing import Literal, NamedTuple
 
 from attrs import define, frozen
 
+from crypto_lakehouse.collection.download.stream_to_part import BUFFER_BYTES
+
 __all__ = ["ByteCounts", "Prospects", "RangeRules", "RangeScaler"]
 
 #: The share of a body's gain that the whole run must gain; other archives may lose the rest.
@@ -37,6 +39,7 @@ class RangeRules:
         growth: Each further step must bring so many times what the last one did.
         levels: The numbers of connections that are tried, in ascending order; the first is 2.
         rest_s: Seconds from a failed probe to the next one; four times more after each.
+        buffer_bytes: How much of a body goes to the disk at once.
     """
 
     least_bytes: int = 32 << 20
@@ -50,6 +53,7 @@ class RangeRules:
     growth: float = 1.2
     levels: tuple[int, ...] = (2, 3, 4, 6, 8)
     rest_s: float = 60.0
+    buffer_bytes: int = BUFFER_BYTES
 
 
 class ByteCounts(NamedTuple):
@@ -75,13 +79,14 @@ class RangeScaler:
         phase: `watching` one connection, `probing` with a second one, `steady` at a level that
             has paid, or `trying` a higher one.
         rate: Bytes per second of the body at the last level that has paid.
+        run_rate: Bytes per second of the whole run at that level.
     """
 
     rules: RangeRules
     level: int = 1
     phase: Literal["watching", "probing", "steady", "trying"] = "watching"
     rate: float = 0.0
-    _run_rate: float = 0.0
+    run_rate: float = 0.0
     _paid_level: int = 1
     _may_grow: bool = True
     _is_doubtful: bool = False  # The first measurement of a level was too low; it gets another.
@@ -157,12 +162,12 @@ class RangeScaler:
             self._window_start = counts
         else:
             needed = self.rate * (self.rules.gain if self.phase == "probing" else self.rules.growth)
-            run_gain = run_rate - self._run_rate
+            run_gain = run_rate - self.run_rate
             if rate < needed or run_gain < (rate - self.rate) * _RUN_SHARE:
                 self._doubt(counts)
                 return
             self._go_to("steady", self.level)
-        self.rate, self._run_rate = rate, run_rate
+        self.rate, self.run_rate = rate, run_rate
 
     def _doubt(self, counts: ByteCounts) -> None:
         if self.phase == "probing":

@@ -17,19 +17,26 @@ from crypto_lakehouse.core.protocols import Part
 from crypto_lakehouse.core.task_groups import one_error
 from crypto_lakehouse.http.transport import Response
 
-__all__ = ["stream_to_part"]
+__all__ = ["BUFFER_BYTES", "stream_to_part"]
 
 #: How much of a large body goes to the disk at once.
 BUFFER_BYTES = 1 << 20
 
 
-async def stream_to_part(response: Response, part: Part, count: Callable[[int], None]) -> None:
+async def stream_to_part(
+    response: Response,
+    part: Part,
+    count: Callable[[int], None],
+    *,
+    buffer_bytes: int = BUFFER_BYTES,
+) -> None:
     """Append a response's body to a part; the part keeps what came before an error.
 
     Args:
         response: Its body is read to the end.
         part: Takes the body; it is closed whatever happens.
         count: Is called with the number of bytes as they arrive.
+        buffer_bytes: How much goes to the part at once.
 
     Raises:
         TransferError: The body broke off.
@@ -41,7 +48,7 @@ async def stream_to_part(response: Response, part: Part, count: Callable[[int], 
         with one_error():
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(_store, receive, part)
-                async with send, aclosing(_buffers(response, count)) as buffers:
+                async with send, aclosing(_buffers(response, count, buffer_bytes)) as buffers:
                     try:
                         async for buffer in buffers:
                             await send.send(buffer)
@@ -61,7 +68,7 @@ async def _store(receive: MemoryObjectReceiveStream[bytes | bytearray], part: Pa
 
 
 async def _buffers(
-    response: Response, count: Callable[[int], None]
+    response: Response, count: Callable[[int], None], buffer_bytes: int
 ) -> AsyncGenerator[bytes | bytearray]:
     """Gather chunks into buffers; a chunk that is large enough is passed on unchanged."""
     pending: list[bytes | bytearray] = []
@@ -72,7 +79,7 @@ async def _buffers(
                 count(len(chunk))
                 pending.append(chunk)
                 size += len(chunk)
-                if size >= BUFFER_BYTES:
+                if size >= buffer_bytes:
                     yield _joined(pending)
                     size = 0
         except TransferError:

@@ -63,6 +63,11 @@ class WorkerProcess:
         return len(self._shards)
 
     @property
+    def shards(self) -> frozenset[int]:
+        """The numbers of the shards that are assigned to it."""
+        return frozenset(self._shards)
+
+    @property
     def is_lost(self) -> bool:
         """Whether the process has ended."""
         return bool(self._lost)
@@ -137,7 +142,7 @@ class WorkerProcess:
             while True:
                 with anyio.fail_after(self.silence_s):
                     message = await self._next()
-                await self._take(message, on_report)
+                await self.take(message, on_report)
         except TimeoutError:
             pass
         except asyncio.IncompleteReadError:
@@ -158,7 +163,8 @@ class WorkerProcess:
         message: WorkerMessage = pickle.loads(await stdout.readexactly(size))  # noqa: S301 - from a child
         return message
 
-    async def _take(self, message: WorkerMessage, on_report: Emit) -> None:
+    async def take(self, message: WorkerMessage, on_report: Emit) -> None:
+        """Report a message's events, and end the shards that it settles or refuses."""
         self.received_bytes, self.parallel = message.received_bytes, message.parallel
         await on_report([event for _, _, event in message.events])
         for number, index, _ in message.events:

@@ -4,7 +4,8 @@
    several batches, and small archives of the same form share one.
 2. `sniff` detects the header, the columns and the time unit from the beginning of a file.
 3. `parse` parses the text with Polars, and verifies by counting that every field was read.
-4. Only if that fails, `fault_finder` reads the text line by line and names the line and column.
+4. Only if that fails, `fault_finder` calls the same parser on ever smaller parts of the text, and
+   names the line and column.
 
 `batch` is the result: a frame, and which rows belong to which archive. `read_ahead` reads the next
 batch in a thread while the caller works on the current one.

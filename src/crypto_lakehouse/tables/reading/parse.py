@@ -6,6 +6,7 @@ all of that is detected by counting. Polars was chosen by measurement (ARCHITECT
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Sequence
 
 import polars as pl
@@ -53,6 +54,8 @@ def frame_of(
     Raises:
         NotReadable: A field is not valid, blank, or missing.
     """
+    if text.startswith(codecs.BOM_UTF8):
+        raise NotReadable  # Polars skips it here, and refuses it in any other line
     last = columns[-1]
     if last.nullable and text.count(b",") != rows * (len(columns) - 1):
         raise NotReadable  # a line that is too short has NULL in its last column as well

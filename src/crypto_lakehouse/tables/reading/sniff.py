@@ -17,6 +17,9 @@ __all__ = ["UNIT_BOUNDS", "form_of"]
 #: seconds, larger ones nanoseconds. The range is 1973-03-03 to 5138-11-16 in either unit.
 UNIT_BOUNDS = {"ms": (10**11, 10**14), "us": (10**14, 10**17)}
 
+#: Python refuses to convert a text of thousands of digits; no time has so many.
+_MOST_DIGITS = 40
+
 
 def form_of(first_lines: bytes, schema: TableSchema, key: str) -> CsvForm:
     """Detect the form of a file from its beginning.
@@ -92,13 +95,12 @@ def _unit(row: bytes, columns: tuple[Column, ...], key: str, line: int) -> str:
         return "ms"
     text = fields[times[0]].strip()
     name = columns[times[0]].published
+    shown = text[:40].decode(errors="replace")
     if not text.isdigit():
-        shown = text[:40].decode(errors="replace")
         raise ArchiveRefused(key, f"`{shown}` is not a time in epoch units", line, name)
-    value = int(text)
     for unit, (low, high) in UNIT_BOUNDS.items():
-        if low <= value < high:
+        if len(text) < _MOST_DIGITS and low <= int(text) < high:
             return unit
     raise ArchiveRefused(
-        key, f"{value} is a time neither in milliseconds nor in microseconds", line, name
+        key, f"`{shown}` is a time neither in milliseconds nor in microseconds", line, name
     )

@@ -22,7 +22,7 @@ from crypto_lakehouse.testing.objects.walk import walk
 __all__ = ["UNKNOWN", "ObjectStore", "Unknown"]
 
 #: How many bytes of made-up archives are kept, and of how many the size and the digests.
-_BODY_CACHE_BYTES = 128 * 1024 * 1024
+BODY_CACHE_BYTES = 128 * 1024 * 1024
 _FACTS_CACHE_ENTRIES = 100_000
 
 
@@ -47,13 +47,23 @@ class ObjectStore:
     """Objects by key: those put here first, then the folder's, then made-up ones.
 
     May be used from several threads.
+
+    Args:
+        folder: Holds files.
+        catalog: Makes archives up.
+        body_cache_bytes: How many bytes of made-up archives are kept.
     """
 
-    def __init__(self, folder: Folder | None, catalog: Catalog | None) -> None:
+    def __init__(
+        self,
+        folder: Folder | None,
+        catalog: Catalog | None,
+        body_cache_bytes: int = BODY_CACHE_BYTES,
+    ) -> None:
         self._folder = folder
         self._catalog = catalog
         self._explicit: dict[str, StoredObject | None] = {}
-        self._bodies: Lru[bytes] = Lru(_BODY_CACHE_BYTES, len)
+        self._bodies: Lru[bytes] = Lru(body_cache_bytes, len)
         self._facts: Lru[_Facts] = Lru(_FACTS_CACHE_ENTRIES, lambda _: 1)
         self._files: dict[tuple[Path, int, int], StoredObject] = {}
 

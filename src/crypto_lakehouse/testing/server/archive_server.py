@@ -18,7 +18,7 @@ from crypto_lakehouse.testing.faults.script import FaultScripts
 from crypto_lakehouse.testing.made_up.catalog import DEFAULT_SYMBOLS, Catalog, Symbols
 from crypto_lakehouse.testing.made_up.generator import sidecar_bytes
 from crypto_lakehouse.testing.objects.folder import Folder
-from crypto_lakehouse.testing.objects.object_store import ObjectStore
+from crypto_lakehouse.testing.objects.object_store import BODY_CACHE_BYTES, ObjectStore
 from crypto_lakehouse.testing.objects.objects import StoredObject
 from crypto_lakehouse.testing.server.handler import Handler
 from crypto_lakehouse.testing.server.request_log import RequestRecord
@@ -53,6 +53,8 @@ class ArchiveServer:
         end: No archive exists whose period begins after this day.
         host: The address to listen on.
         port: The port to listen on; 0 for any free one.
+        body_cache_bytes: How many bytes of made-up archives are kept, so that another request for
+            them does not make them again.
         today: Archives exist whose period ended before this day; by default the day on which
             the server is made, UTC.
 
@@ -80,6 +82,7 @@ class ArchiveServer:
         host: str = "127.0.0.1",
         port: int = 0,
         today: date | None = None,
+        body_cache_bytes: int = BODY_CACHE_BYTES,
     ) -> None:
         catalog = None
         if isinstance(symbols, str):  # a string is a sequence of strings, but never meant as one
@@ -88,7 +91,7 @@ class ArchiveServer:
             day = today or datetime.now(UTC).date()
             catalog = Catalog(matrix or load_matrix(), symbols, start=start, end=end, today=day)
         files = None if folder is None else Folder(Path(folder))
-        self._store = ObjectStore(files, catalog)
+        self._store = ObjectStore(files, catalog, body_cache_bytes)
         self._scripts = FaultScripts()
         self._handler = Handler(self._store, self._scripts)
         self._address = host, port
@@ -112,6 +115,11 @@ class ArchiveServer:
     def requests(self) -> list[RequestRecord]:
         """What was asked and answered, oldest first; a copy."""
         return self._handler.log.copy()
+
+    @property
+    def concurrency(self) -> int:
+        """How many requests are being answered now."""
+        return self._handler.active
 
     @property
     def peak_concurrency(self) -> int:
