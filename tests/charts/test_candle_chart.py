@@ -280,7 +280,7 @@ def test_prices_without_volume_have_no_panel_for_it() -> None:
         ({"open_time": [START.replace(year=9999)] * 10}, "must be datetimes of 1971 to 2199"),
         ({"open_time": [START, START, *bars(8)["open_time"]]}, "two bars begin at 2024-01-01"),
         ({"open": ["one"] * 10}, "`open` must be numbers"),
-        ({"low": [1.0]}, "its columns differ in their lengths"),
+        ({"low": [1.0]}, "its columns differ in length"),
     ],
     ids=["no price", "no row", "no time", "late", "twice", "no number", "lengths"],
 )
@@ -299,7 +299,7 @@ def test_too_many_bars_are_refused() -> None:
 @needs_matplotlib
 def test_a_place_that_takes_no_file_is_said(tmp_path: Path) -> None:
     (tmp_path / "c.svg").mkdir()
-    with pytest.raises(ConfigurationError, match="is no file; choose another"):
+    with pytest.raises(ConfigurationError, match="is not a file; choose another"):
         draw_candles(tmp_path / "c.svg", bars(10), "")
     with pytest.raises(ConfigurationError, match="is not a directory"):
         draw_candles(tmp_path / "absent" / "c.svg", bars(10), "")
@@ -325,7 +325,7 @@ def test_a_file_that_cannot_be_replaced_stays_as_it_was(tmp_path: Path) -> None:
 
 def test_a_pipe_is_not_replaced_by_a_file(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(ConfigurationError, match="is no file"):
+    with pytest.raises(ConfigurationError, match="is not a file"):
         write_whole(tmp_path / "pipe", b"new")
     assert (tmp_path / "pipe").is_fifo()
 

@@ -241,9 +241,9 @@ def test_tables_are_listed_compacted_expired_and_swept(shell: Shell, lake: str) 
     assert "BTCUSDT    72" in out
     code, out, _ = shell("lake", "expire", "-o", lake)
     assert code == 0
-    assert "spot.klines: 0 snapshots forgotten" in out
+    assert "spot.klines: 0 snapshots expired" in out
     _, out, _ = shell("lake", "expire", "-o", lake, "--older-than", "0", "spot.klines")
-    assert out == "spot.klines: 2 snapshots forgotten\n"
+    assert out == "spot.klines: 2 snapshots expired\n"
     assert len([*Path(lake).rglob("warehouse/spot/**/*.parquet")]) == 2
     stray = Path(lake) / ".lakehouse" / "lake" / "warehouse" / "spot" / "klines" / "stray.parquet"
     stray.write_bytes(b"stray")

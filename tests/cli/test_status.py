@@ -88,7 +88,7 @@ def test_what_fits_nothing_is_said(shell: Shell, archive_server: ArchiveServer) 
     shell(*collect(archive_server))
     code, out, _ = shell("status", "-o", "out", "-t", "trades")
     assert code == 0
-    assert out == "the ledger has no series that fits\n"
+    assert out == "the ledger has no such series\n"
 
 
 def test_the_default_window_goes_up_to_what_should_be_there_by_now(

@@ -20,15 +20,15 @@ from crypto_lakehouse.workflows.collect_and_ingest import CollectAndIngest
 EVERY: dict[str, Any] = {"intervals": None, "partitions": ["daily"]}
 
 
-def both(collection: Collection, *, portion: int = 20_000, **config: Any) -> CollectAndIngest:
+def both(collection: Collection, *, batch: int = 20_000, **config: Any) -> CollectAndIngest:
     of = WorkflowConfig({**collection.config, **config})
     lake = LakeConfig(output_directory=str(collection.root))
-    return CollectAndIngest(of, lake, portion_archives=portion)
+    return CollectAndIngest(of, lake, batch_archives=batch)
 
 
-@pytest.mark.parametrize("portion", [1, 2, 5, 13, 20_000])
-async def test_portions_make_the_same_table(collection: Collection, portion: int) -> None:
-    workflow = both(collection, portion=portion, **EVERY)
+@pytest.mark.parametrize("batch", [1, 2, 5, 13, 20_000])
+async def test_batches_make_the_same_table(collection: Collection, batch: int) -> None:
+    workflow = both(collection, batch=batch, **EVERY)
     report = (await workflow.run()).report
     assert (report.status, report.exit_code) == ("complete", 0)
     assert workflow.collected is not None
@@ -43,13 +43,13 @@ async def test_portions_make_the_same_table(collection: Collection, portion: int
         _, files = lake.data_files("spot.klines")
         assert len(files) == 13, "one partition each"
         commits = len(lake.snapshots("spot.klines"))
-        assert commits == -(-13 // portion), "as many as portions"
+        assert commits == -(-13 // batch), "as many as batches"
 
 
 async def test_a_second_run_changes_nothing(collection: Collection) -> None:
     await both(collection, **EVERY).run()
     rows = row_count(collection.root)
-    workflow = both(collection, portion=2, **EVERY)
+    workflow = both(collection, batch=2, **EVERY)
     await workflow.run()
     assert workflow.ingested is not None
     totals = workflow.ingested.to_mapping()["totals"]
@@ -67,7 +67,7 @@ async def test_what_was_collected_before_is_ingested_with_the_rest(collection: C
 
 async def test_what_is_not_verified_is_not_ingested(collection: Collection) -> None:
     collection.server.remove(KEY)
-    workflow = both(collection, portion=3, **EVERY)
+    workflow = both(collection, batch=3, **EVERY)
     report = (await workflow.run()).report
     assert (report.status, report.exit_code) == ("partial", 3)
     assert workflow.ingested is not None
@@ -86,7 +86,7 @@ async def test_a_lake_that_is_written_to_fails_the_run(collection: Collection) -
     folder = LakeConfig(output_directory=str(collection.root)).lake_folder
     folder.mkdir(parents=True)
     with output_lock(folder / "lock"), pytest.raises(LockHeldError):
-        await both(collection, portion=1, **EVERY).run()
+        await both(collection, batch=1, **EVERY).run()
     with output_lock(folder / "lock"):
         report = (await both(collection).run()).report
     states = {each.name: (each.state, each.exit_code) for each in report.steps}
@@ -117,7 +117,7 @@ async def test_a_stopped_run_keeps_what_it_has(collection: Collection) -> None:
     sink = StopsAt()
     of = WorkflowConfig({**collection.config, **EVERY, "max_parallel_downloads": 1})
     lake = LakeConfig(output_directory=str(collection.root))
-    sink.workflow = CollectAndIngest(of, lake, sinks=[sink], portion_archives=1)
+    sink.workflow = CollectAndIngest(of, lake, sinks=[sink], batch_archives=1)
     with anyio.fail_after(200):
         report = (await sink.workflow.run()).report
     assert (report.status, report.exit_code) == ("interrupted", 143)
@@ -127,14 +127,14 @@ async def test_a_stopped_run_keeps_what_it_has(collection: Collection) -> None:
 
 
 def test_both_are_executed_without_a_loop(collection: Collection) -> None:
-    metrics = both(collection, portion=1, **EVERY).execute()
+    metrics = both(collection, batch=1, **EVERY).execute()
     assert metrics.results["status"] == "complete"
 
 
-async def test_a_portion_that_is_being_ingested_is_stopped_too(
+async def test_a_batch_that_is_being_ingested_is_stopped_too(
     collection: Collection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    workflow = both(collection, portion=2, **EVERY)
+    workflow = both(collection, batch=2, **EVERY)
     began: list[IngestWorkflow] = []
 
     async def setup(ingestion: IngestWorkflow) -> None:
@@ -146,5 +146,5 @@ async def test_a_portion_that_is_being_ingested_is_stopped_too(
     monkeypatch.setattr(IngestWorkflow, "setup", setup)
     report = (await workflow.run()).report
     assert (report.status, report.exit_code) == ("interrupted", 130)
-    assert len(began) == 1, "neither the other portions nor the rest began"
+    assert len(began) == 1, "neither the other batches nor the rest began"
     assert began[0].report().archives == 0

@@ -111,7 +111,7 @@ def test_the_bytes_of_a_date_are_given_back(replaced: Collection, tmp_path: Path
 
 def test_bytes_that_are_no_longer_those_are_not_given_out(replaced: Collection) -> None:
     replaced.path(KEY).write_bytes(b"rotten")
-    with pytest.raises(StoreError, match="it is not given out"):
+    with pytest.raises(StoreError, match="it is not written out"):
         restore(replaced.root, KEY, LATER, io.BytesIO())
 
 
@@ -121,7 +121,7 @@ def test_a_target_that_cannot_be_written_is_said(replaced: Collection, tmp_path:
 
 
 def test_nothing_stood_before_the_first_sighting(replaced: Collection) -> None:
-    with pytest.raises(ConfigurationError, match="stood here then; first seen"):
+    with pytest.raises(ConfigurationError, match="was stored here then; first seen"):
         version_at(replaced.root, KEY, datetime(2020, 1, 1, tzinfo=UTC))
 
 

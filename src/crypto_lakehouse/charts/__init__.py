@@ -3,7 +3,7 @@
 - `coverage_plot` draws coverage as a calendar of months, a line for each series.
 - `candle_chart` draws bars as candles, with gaps where the data has none.
 - `validation_plots` and `validation_html` write a validation as one page without scripts.
-- `pictures` makes them alike on every machine, and whole once they have their name.
+- `pictures` makes them the same on every machine, and renames a file when it is complete.
 
 matplotlib is imported on first use, so that importing this package costs nothing without it. The
 same values give the same picture, byte for byte, with the same version of matplotlib. Colours can

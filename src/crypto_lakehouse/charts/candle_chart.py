@@ -2,9 +2,9 @@
 
 Needs matplotlib (`pip install "crypto-lakehouse[plot]"`), and no display.
 
-Rising candles are blue and hollow, falling ones vermilion and filled, as in Okabe and Ito's set of
-colours: they differ even without seeing red and green, and in grey print. Time is to scale:
-where the data has no bar there is none, and the place is shaded.
+Rising candles are blue and hollow, falling ones vermilion and filled. The colours are from Okabe
+and Ito's palette: colour-blind readers can distinguish them, and so can readers of a grey print.
+Time is to scale: where the data has no bar, the chart has a shaded gap.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MOST_BARS", "Bars", "candle_figure", "draw_candles"]
 
-#: A picture with more of them would have less than a pixel for each.
+#: With more bars, each would be less than a pixel wide.
 MOST_BARS = 5000
 
 _INK, _FAINT, _GRID, _NO_BARS = "#24292f", "#57606a", "#e4e8ec", "#eef0f3"
@@ -40,15 +40,15 @@ _PALE = {"up": "#7fb8d8", "down": "#eaae7f"}
 
 _PRICES = ("open", "high", "low", "close")
 
-#: Inches for one bar, and the width of a picture's plot at least and at most.
+#: Width of one bar, and the least and greatest width of the plot, in inches.
 _BAR, _NARROWEST, _WIDEST = 0.013, 10.0, 34.0
 _HEIGHT, _LEFT, _TOP, _BOTTOM = 6.6, 0.35, 0.85, 0.5
 _VOLUME_HEIGHT, _BETWEEN = 1.15, 0.12
 
-#: The part of the time shown that is left free at each end.
+#: The margin at each end, as a share of the time shown.
 _MARGIN = 0.006
 
-#: Candles of fewer points than this have no room for a hollow body, nor for a space between two.
+#: Candles narrower than this, in points, have no room for a hollow body or a space between them.
 _ROOM_FOR_BODY = 2.0
 
 
@@ -63,22 +63,23 @@ def draw_candles(path: str | os.PathLike[str], bars: Bars, title: str) -> Path:
     """Draw the bars of one symbol and interval; blocking.
 
     The same bars give the same file, byte for byte, with one version of matplotlib. The file gets
-    its name once it is whole.
+    its name once it is complete.
 
     Args:
         path: Ends with .svg or .png.
         bars: At most `MOST_BARS`; `open_time` (datetimes, those without a zone are UTC), `open`,
-            `high`, `low`, `close` and, where there is one, `volume`. The order is free; a bar
-            without one of its prices is left out.
+            `high`, `low`, `close` and, optionally, `volume`. The order is free; a bar without one
+            of its prices is left out.
         title: The first line of the picture.
 
     Returns:
         The file that was written.
 
     Raises:
-        ConfigurationError: No bar, too many, a column that is absent or not of its kind, two bars
-            of one time, an unknown suffix, or the file cannot be written.
-        MatplotlibMissing: It is not installed.
+        ConfigurationError: There is no bar or there are too many, a column is absent or has the
+            wrong type, two bars have the same time, the suffix is unknown, or the file cannot be
+            written.
+        MatplotlibMissing: matplotlib is not installed.
     """
     file = check_picture(path)
     figure = candle_figure(bars, title)
@@ -89,13 +90,14 @@ def draw_candles(path: str | os.PathLike[str], bars: Bars, title: str) -> Path:
 def candle_figure(bars: Bars, title: str) -> Figure:
     """Lay the picture out without writing it; arguments and errors as in `draw_candles`.
 
-    Its collections have the ids `up-bodies`, `up-wicks`, `up-volume`, `down-` alike, and `gaps`.
+    Its collections have the ids `up-bodies`, `up-wicks`, `up-volume`, the same with `down-`, and
+    `gaps`.
     """
     from matplotlib.figure import Figure
 
     candles = _Candles.read(bars)
     plot_width = min(_WIDEST, max(_NARROWEST, candles.slots * _BAR))
-    # Prices as 0.0000121597 need more room than the usual ones.
+    # Prices such as 0.0000121597 need more room.
     right = max(0.85, 0.3 + 0.068 * len(_number(candles.close[-1])))
     width, height = _LEFT + plot_width + right, _HEIGHT + (plot_width - _NARROWEST) * 0.12
     slot = plot_width * 72 / candles.slots / (1 + 2 * _MARGIN)
@@ -122,7 +124,7 @@ def candle_figure(bars: Bars, title: str) -> Figure:
 
 @frozen(eq=False)
 class _Candles:
-    """Bars in the order of their time; times and the step are in days."""
+    """Bars in the order of time; times and the step are in days."""
 
     at: Numbers
     open: Numbers
@@ -145,12 +147,14 @@ class _Candles:
         volume = _numbers(bars, "volume") if "volume" in bars else None
         lengths = {len(column) for column in (at, *columns.values(), volume) if column is not None}
         if len(lengths) > 1:
-            raise _unusable("its columns differ in their lengths")
+            raise _unusable("its columns differ in length")
         good = np.flatnonzero(np.all(np.isfinite(list(columns.values())), axis=0))
         order = good[np.argsort(at[good], kind="stable")]
         if not 1 <= len(order) <= MOST_BARS:
-            few = "there is no bar to draw; choose a time, a symbol and an interval that have some"
-            many = f"{len(order)} bars are too many for a picture, it takes {MOST_BARS}; choose a "
+            few = "there is no bar to draw; choose another time, symbol or interval"
+            many = (
+                f"{len(order)} bars are too many for a picture, which takes {MOST_BARS}; choose a "
+            )
             raise _unusable(f"{many}longer interval or a shorter time" if len(order) else few)
         at, prices = at[order], {name: column[order] for name, column in columns.items()}
         volume = None if volume is None else np.nan_to_num(volume[order])
@@ -158,7 +162,7 @@ class _Candles:
 
     @property
     def slots(self) -> int:
-        """How many bars there would be without a gap."""
+        """How many bars there would be without gaps."""
         return round(float(self.at[-1] - self.at[0]) / self.step) + 1
 
     @property
@@ -169,12 +173,12 @@ class _Candles:
     def gaps(self) -> list[tuple[float, float]]:
         """Where bars are absent: from the end of one to the beginning of the next."""
         pairs = zip(self.at[:-1].tolist(), self.at[1:].tolist(), strict=True)
-        # A month is up to 1.11 times as long as another.
+        # Months differ in length by a factor of up to 1.11.
         return [(one + self.step, two) for one, two in pairs if two - one > 1.5 * self.step]
 
 
 def _step(at: Numbers) -> float:
-    """Take the usual distance of two bars as the time that a bar lasts."""
+    """Return the usual distance between two bars, which is the length of a bar."""
     import numpy as np
 
     distances = np.diff(at)
@@ -196,7 +200,7 @@ def _draw_prices(axes: Axes, candles: _Candles, slot: float) -> None:
     hollow = slot >= _ROOM_FOR_BODY
     line = min(0.9, max(0.2, slot * 0.25))
     middle = candles.at + candles.step / 2
-    # From low to high in one: the body covers what of it is within.
+    # One line from low to high: the body covers its middle part.
     wicks = np.stack([np.stack([middle, end], -1) for end in (candles.low, candles.high)], 1)
     boxes = _boxes(candles, slot, candles.open, candles.close)
     for name, of, colour in (("up", candles.rises, _UP), ("down", ~candles.rises, _DOWN)):
@@ -224,7 +228,7 @@ def _scale_prices(axes: Axes, candles: _Candles) -> None:
     height = axes.transScale + axes.transLimits
 
     def label(value: float, _: object) -> str:
-        """Leave the place beside the last price to it."""
+        """Leave out labels that would overlap that of the last price."""
         apart = abs(height.transform((0, value))[1] - height.transform((0, last))[1])
         return _number(value) if apart > 0.035 else ""
 

@@ -2,10 +2,10 @@
 
 Needs matplotlib (`pip install "crypto-lakehouse[plot]"`), and no display.
 
-A month is as blue as it is complete. A month without a verified day has the colour and the
-pattern of what most of its days lack; in any other month a corner shows the cause that is most
-worth a look. The colours are those of Okabe and Ito, which nearly all readers distinguish; every
-one that stands for a cause has a pattern of its own as well.
+A month is as blue as it is complete. A month without a verified day has the colour and the pattern
+of the most frequent cause; in any other month a corner shows the most important cause. The colours
+are from Okabe and Ito's palette, which nearly all readers can distinguish; every cause has its own
+pattern as well.
 """
 
 from __future__ import annotations
@@ -33,29 +33,29 @@ if TYPE_CHECKING:
 
 __all__ = ["MOST_SERIES", "MatplotlibMissing", "check_picture", "plot_coverage"]
 
-#: How many series a page takes; further ones go to further files.
+#: How many series a page takes; more series are drawn on more pages.
 SERIES_PER_PAGE = 60
 
-#: Of the layout, in inches; a group's heading is some rows high.
+#: The layout, in inches; the height of a group's heading is in rows.
 _TOP, _ROW_HEIGHT, _GROUP_ROWS = 1.3, 0.215, 1.5
 
-#: Months this wide have their initials above them.
+#: Months wider than this have their initials above them.
 _ROOM_FOR_INITIALS = 0.16
 _INITIALS = "JFMAMJJASOND"
 
 _SUBTITLE = (
-    "blue: the verified part of what the source should have; "
-    "other colours: what a month lacks, or, in a corner, what some of its days lack"
+    "blue: the verified share of what the source should have; "
+    "other colours: why a month is not verified or, in a corner, why some of its days are not"
 )
 
-#: How many series are drawn at all, twenty pages.
+#: How many series are drawn at most: twenty pages.
 MOST_SERIES = 1200
 
 _SUFFIXES = (".svg", ".png")
 _DPI = 150
 
 _INK, _FAINT, _LINE, _DARK, _PALE = "#24292f", "#6e7781", "#c9d1d9", "#424a53", "#afb8c1"
-#: Colours of months, by the least part of their days that is verified.
+#: Colours of months, by the least share of their days that is verified.
 _SHARES = ((1.0, "#0b4f8a", "all days verified"), (0.9, "#3f8fc5", "90 % or more"),
            (0.5, "#93c3e3", "50 % or more"), (0.0, "#d5e7f4", "less"))  # fmt: skip
 
@@ -97,11 +97,11 @@ class MatplotlibMissing(LakehouseError):
 
 
 def check_picture(path: str | os.PathLike[str]) -> Path:
-    """Say before the work whether a picture can be drawn there.
+    """Check before the work begins whether a picture can be written to a path.
 
     Raises:
         ConfigurationError: The suffix is neither .svg nor .png, or there is no such directory.
-        MatplotlibMissing: It is not installed.
+        MatplotlibMissing: matplotlib is not installed.
     """
     file = Path(path)
     if file.suffix.lower() not in _SUFFIXES:
@@ -123,20 +123,21 @@ def plot_coverage(
 
     Args:
         coverages: At most `MOST_SERIES`.
-        path: Ends with .svg or .png. Where the series need more than one page, its pages are
+        path: Ends with .svg or .png. If the series need more than one page, the pages are
             `NAME-1.svg`, `NAME-2.svg` and so on.
-        today: The UTC day of which the title speaks.
+        today: The UTC day that the title names.
 
     Returns:
         The files that were written.
 
     Raises:
-        ConfigurationError: Too many series, an unknown suffix, or it cannot be written.
-        MatplotlibMissing: It is not installed.
+        ConfigurationError: There are too many series, the suffix is unknown, or the file cannot
+            be written.
+        MatplotlibMissing: matplotlib is not installed.
     """
     file = check_picture(path)
     if len(coverages) > MOST_SERIES:
-        reason = f"{len(coverages)} series are too many for a picture, it takes {MOST_SERIES}"
+        reason = f"{len(coverages)} series are too many for a picture, which takes {MOST_SERIES}"
         raise ConfigurationError([Problem(str(file), f"{reason}; choose some of them")])
     starts = range(0, max(1, len(coverages)), SERIES_PER_PAGE)
     pages = [coverages[start : start + SERIES_PER_PAGE] for start in starts]
@@ -164,7 +165,7 @@ class _Row:
     @classmethod
     def of(cls, coverage: SeriesCoverage) -> _Row:
         series = coverage.series
-        percent = int(1000 * coverage.ratio) / 10  # only what is complete is called 100 %
+        percent = int(1000 * coverage.ratio) / 10  # rounded down, so that 100 % means complete
         return cls(
             f"{series.market} {series.data_type}",
             f"{series.symbol} {series.interval or ''}".rstrip(),
@@ -179,8 +180,8 @@ class _Cell:
 
     Attributes:
         month: Counted from year 0.
-        fill: A colour of `_SHARES`, or the cause that the whole month has.
-        corner: The cause to point at, None for none.
+        fill: A colour of `_SHARES`, or the cause of the whole month.
+        corner: The cause shown in the corner; None if there is none.
     """
 
     month: int
@@ -189,7 +190,7 @@ class _Cell:
 
 
 def _cell(month: MonthCoverage) -> _Cell | None:
-    """Show a month; None where there was nothing to have."""
+    """Return the cell of a month; None if nothing was expected."""
     number = 12 * month.first_day.year + month.first_day.month - 1
     if month.verified_days:
         fill = next(colour for least, colour, _ in _SHARES if month.ratio >= least)
@@ -200,7 +201,7 @@ def _cell(month: MonthCoverage) -> _Cell | None:
 
 
 def _span(rows: Sequence[_Row]) -> tuple[int, int]:
-    """The first month that anything is drawn in, and how many there are from it on."""
+    """Return the first month with a cell, and the number of months from it to the last."""
     months = [cell.month for row in rows for cell in row.cells]
     return (min(months), max(months) - min(months) + 1) if months else (0, 0)
 
@@ -267,7 +268,7 @@ class _Page:
         shapes.draw(axes)
 
     def _draw_time(self, axes: Axes) -> None:
-        """Years above the months, and the months' initials where there is room."""
+        """Draw years above the months, and the months' initials if there is room."""
         width = self._box[0]
         for number in range(self.months):
             year, month = divmod(self.first + number, 12)
@@ -308,7 +309,7 @@ def _draw_key(
 
 @define
 class _Shapes:
-    """Collects polygons by their look: one drawing for thousands of cells."""
+    """Collects polygons by their look, so that thousands of cells are drawn at once."""
 
     _cells: dict[str | HoleCause, list[_Polygon]] = field(init=False, factory=dict)
     _corners: dict[HoleCause, list[_Polygon]] = field(init=False, factory=dict)
@@ -338,7 +339,7 @@ class _Shapes:
 
 
 def _draw_polygons(axes: Axes, polygons: Sequence[_Polygon], **style: Any) -> None:
-    """Draw polygons of one look as one path: a picture of thousands stays small."""
+    """Draw polygons of one look as one path, so that a picture of thousands stays small."""
     from matplotlib.patches import PathPatch
     from matplotlib.path import Path as Outline
 

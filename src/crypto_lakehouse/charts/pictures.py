@@ -1,4 +1,4 @@
-"""Pictures that look alike on every machine, and are whole once they have their name."""
+"""Pictures that look the same on every machine, and are complete once they have their name."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 __all__ = ["DPI", "drawing", "rendered", "settings", "write_whole"]
 
-#: Of pictures that are made of dots.
+#: Resolution of raster pictures, in dots per inch.
 DPI = 150
 
-#: Fonts for symbols like `币安人生USDT`; whichever is installed comes behind the usual one.
+#: Fonts for symbols like `币安人生USDT`; those that are installed are fallbacks of the usual one.
 _WIDE_FONTS = ("Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Sans SC", "Source Han Sans SC",
                "WenQuanYi Zen Hei", "WenQuanYi Micro Hei", "Droid Sans Fallback",
                "Arial Unicode MS", "PingFang SC", "Microsoft YaHei", "SimHei")  # fmt: skip
@@ -30,7 +30,7 @@ _WIDE_FONTS = ("Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Sans SC", "Source H
 
 @contextmanager
 def drawing() -> Iterator[None]:
-    """Draw as every picture here looks, whatever a user's own settings of matplotlib are."""
+    """Draw with the settings of this package, whatever the user's own matplotlib settings are."""
     import matplotlib as mpl
 
     with mpl.rc_context(), warnings.catch_warnings():
@@ -42,9 +42,9 @@ def drawing() -> Iterator[None]:
 
 
 def rendered(figure: Figure, kind: str) -> bytes:
-    """Make `svg` or `png` of a figure, the same bytes whenever it is drawn."""
+    """Render a figure as `svg` or `png`, with the same bytes each time."""
     data = io.BytesIO()
-    # Nothing of the day, nor of the version.
+    # Neither the date nor the version.
     silent = ("Date", "Creator", "Format", "Type") if kind == "svg" else ("Software",)
     with drawing():
         figure.savefig(data, format=kind, dpi=DPI, metadata=dict.fromkeys(silent))
@@ -52,14 +52,14 @@ def rendered(figure: Figure, kind: str) -> bytes:
 
 
 def write_whole(file: Path, data: bytes) -> None:
-    """Write a file that gets its name once it is whole.
+    """Write a file that gets its name once it is complete.
 
     Raises:
         ConfigurationError: It cannot be written.
     """
     try:
         if file.exists() and not file.is_file():
-            raise OSError(EEXIST, "what is there is no file")
+            raise OSError(EEXIST, "it exists and is not a file")
         Disk().write(str(file), data, str(file.with_name(f"{file.name}.{os.getpid()}.part")))
     except (OSError, ValueError) as error:
         what = getattr(error, "strerror", None) or error
@@ -68,7 +68,7 @@ def write_whole(file: Path, data: bytes) -> None:
 
 
 def settings() -> Any:
-    """What a user's own settings of matplotlib must not change."""
+    """Return the settings that a user's own matplotlib settings must not change."""
     from matplotlib.font_manager import fontManager
 
     installed = {font.name for font in fontManager.ttflist}

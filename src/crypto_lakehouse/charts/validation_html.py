@@ -1,11 +1,11 @@
-"""A validation's report as one HTML page: no script, no font, no picture from anywhere else.
+"""A validation's report as one HTML page without scripts, fonts or external pictures.
 
 Needs matplotlib for its plots (`pip install "crypto-lakehouse[plot]"`); without it the page has
-none, and says so. Keys and sentences may be anybody's text: all of it is escaped, characters that
-cannot be seen are spelled out, and the page's own policy forbids it to load anything.
+none, and says so. Keys and sentences may be text of unknown origin: they are escaped, invisible
+characters too, and the page's content security policy forbids it to load anything.
 
-Verdicts have the colours of Okabe and Ito; ink and lines of the plots are the page's own, dark or
-light.
+Verdicts have the colours of Okabe and Ito's palette; ink and lines of the plots follow the page's
+theme, dark or light.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ print-color-adjust:exact;-webkit-print-color-adjust:exact}svg{print-color-adjust
 
 
 def write_html(path: str | os.PathLike[str], report: ValidationReport) -> Path:
-    """Write the page; blocking. The file gets its name once it is whole.
+    """Write the page; blocking. The file gets its name once it is complete.
 
     The same report gives the same file, byte for byte, with one version of matplotlib.
 
@@ -84,7 +84,7 @@ def write_html(path: str | os.PathLike[str], report: ValidationReport) -> Path:
 
 
 def headline(report: ValidationReport) -> str:
-    """Say in a sentence or two how good the archives are."""
+    """Summarise in a sentence or two how good the archives are."""
     counts, findings = report.verdicts, list(report.findings)
     total = f"{plural(len(report.archives), 'archive')} with {plural(report.rows, 'row')}"
     if counts["good"] == len(report.archives):
@@ -101,9 +101,9 @@ class CheckTotal:
     """What one check found.
 
     Attributes:
-        severity: The worst.
-        archives: In how many.
-        rows: How many rows are concerned in all of them.
+        severity: The worst severity.
+        archives: The number of archives with findings.
+        rows: The number of rows concerned in all of them.
         new: How many of its findings are not known upstream.
     """
 
@@ -133,7 +133,7 @@ def check_totals(report: ValidationReport) -> list[CheckTotal]:
 
 
 def worst_first(report: ValidationReport) -> list[ArchiveQuality]:
-    """The archives in which something was found; of the same verdict, those with news first.
+    """Return the archives with findings, worst first; new findings come before known ones.
 
     Their findings are in the same order.
     """
@@ -165,7 +165,7 @@ def _page(report: ValidationReport) -> str:
 
 
 def _table(caption: str, columns: str, groups: Iterable[str]) -> str:
-    """A table of groups of rows; names that end with `#` stand above numbers."""
+    """Return a table of groups of rows; names that end with `#` are of numeric columns."""
     heads = (
         f'<th scope="col"{" class=n" * name.endswith("#")}>{name.removesuffix("#")}</th>'
         for name in columns.split("|")
@@ -176,7 +176,7 @@ def _table(caption: str, columns: str, groups: Iterable[str]) -> str:
 
 
 def _row(*cells: str | int) -> str:
-    """A row of numbers and of texts, which are HTML already."""
+    """Return a row of numbers and of texts, which must be HTML."""
     made = (f"<td>{of}" if isinstance(of, str) else f'<td class="n">{of:,}' for of in cells)
     return f"<tr>{'</td>'.join(made)}</td></tr>\n"
 

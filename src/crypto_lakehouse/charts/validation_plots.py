@@ -1,4 +1,4 @@
-"""The plots of a validation's page, as SVG that stands in the page itself."""
+"""The plots of a validation's page, as inline SVG."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ __all__ = [
 #: Worst first.
 VERDICTS = ("unreadable", "quarantined", *map(str, Severity), "good")
 
-#: What a plot takes of bars, of series, of panels and of lines in each.
+#: The most bars, series and panels of a plot, and lines of a panel.
 _MOST_BARS, _MOST_SERIES, _MOST_PANELS, _MOST_LINES = 30, 60, 6, 20
 
 _INK, _FAINT, _LINE, _TRACK, _GOOD = "#24292f", "#57606a", "#c9d1d9", "#eaeef2", "#93c3e3"
@@ -50,18 +50,18 @@ _EPOCH = date(1970, 1, 1).toordinal()
 
 
 def rank_of(verdict: str) -> int:
-    """The verdict's place, worst first."""
+    """Return the rank of a verdict, worst first."""
     return VERDICTS.index(verdict)
 
 
 def news_of(archive: ArchiveQuality) -> str:
-    """The verdict without what is known upstream."""
+    """Return the verdict without the findings that are known upstream."""
     new = tuple(finding for finding in archive.findings if not finding.source)
     return evolve(archive, findings=new).verdict
 
 
 def visible(text: str) -> str:
-    r"""Spell out what cannot be seen: controls, marks that turn the direction, half characters.
+    r"""Escape invisible characters: controls, bidirectional marks, lone surrogates.
 
     Example:
         >>> print(visible("币安\x00\u202e\n"))
@@ -71,18 +71,18 @@ def visible(text: str) -> str:
 
 
 def html_text(value: object) -> str:
-    """A value as text of a page."""
+    """Return a value as escaped text of a page."""
     return escape(visible(str(value)))
 
 
 def verdict_mark(name: str) -> str:
-    """A verdict with its colour beside it."""
+    """Return a verdict with its colour beside it, as HTML."""
     return f'<span class="v {html_text(name)}"><i></i>{html_text(name)}</span>'
 
 
 @frozen(order=True)
 class _Entry:
-    """One archive as a plot has it."""
+    """One archive of a plot."""
 
     archive: Archive
     rows: int
@@ -91,7 +91,7 @@ class _Entry:
 
     @property
     def days(self) -> tuple[int, int]:
-        """Its first day and the one after its last, as matplotlib counts: from 1970-01-01 on."""
+        """Its first day and the day after its last, as matplotlib counts them: from 1970-01-01."""
         first, last = self.archive.period.first_day, self.archive.period.last_day
         return first.toordinal() - _EPOCH, last.toordinal() - _EPOCH + 1
 
@@ -100,7 +100,7 @@ _Groups = dict[str, list[_Entry]]
 
 
 def _entries(report: ValidationReport) -> Iterator[_Entry]:
-    """What can be placed in a plot: archives whose keys and days can be the publisher's."""
+    """Yield what can be plotted: archives with a valid key and a plausible day."""
     for each in report.archives:
         try:
             archive = Archive.parse(each.key)
@@ -111,7 +111,7 @@ def _entries(report: ValidationReport) -> Iterator[_Entry]:
 
 
 def plots_of(report: ValidationReport) -> Iterator[str]:
-    """The plots' part of a page; without matplotlib, what would draw them."""
+    """Yield the plots of a page; without matplotlib, the command that installs it."""
     entries = sorted(_entries(report))
     if not entries:
         return
@@ -130,7 +130,7 @@ def plots_of(report: ValidationReport) -> Iterator[str]:
 
 
 def _inline(svg: str, number: int, alternative: str) -> str:
-    """Make a picture a part of the page: with its colours, no id twice, and no address."""
+    """Adapt a picture to the page: its colours, unique ids, and no external address."""
     head, rest = svg[svg.index("<svg") :].split(">", 1)
     box = re.search(r'viewBox="[^"]*"', head)
     rest = re.sub(r'(id="|href="#|url\(#)', rf"\g<1>plot{number}-", rest)
@@ -140,7 +140,7 @@ def _inline(svg: str, number: int, alternative: str) -> str:
 
 
 def _axes(figure: Figure, top: float, height: float, left: float) -> Axes:
-    """A place for data, in inches from the upper left corner."""
+    """Add axes, in inches from the upper left corner."""
     width, whole = figure.get_size_inches()
     box = (left / width, 1 - (top + height) / whole, 1 - (left + 1.2) / width, height / whole)
     axes = figure.add_axes(box, facecolor="none")
@@ -151,7 +151,7 @@ def _axes(figure: Figure, top: float, height: float, left: float) -> Axes:
 
 
 def _lines(groups: _Groups) -> tuple[Figure, Axes]:
-    """A figure of one line for each group, with its name and how many are not good."""
+    """Make a figure with one line for each group, its name, and how many are not good."""
     from matplotlib.figure import Figure
 
     height, longest = 0.25 * len(groups), max(map(len, groups))
@@ -167,7 +167,7 @@ def _lines(groups: _Groups) -> tuple[Figure, Axes]:
 
 
 def _days(axes: Axes, entries: Sequence[_Entry]) -> tuple[float, float]:
-    """Let the axis be that of all days in UTC; return the first and how many there are."""
+    """Scale the axis to all days in UTC; return the first day and the number of days."""
     from matplotlib import rcParams
 
     first, last = min(of.days[0] for of in entries), max(of.days[1] for of in entries)
@@ -189,7 +189,7 @@ def _grouped(entries: Iterable[_Entry], name: Callable[[Archive], str]) -> _Grou
 
 
 def _worst(groups: _Groups, most: int) -> _Groups:
-    """Those with the most that is not good, in their order."""
+    """Return the groups with the most archives that are not good, in their order."""
     kept = set(sorted(groups, key=lambda name: -_bad(groups[name]))[:most])
     return {name: group for name, group in groups.items() if name in kept}
 
@@ -203,7 +203,7 @@ def _shares(entries: Sequence[_Entry]) -> tuple[Figure, str]:
     figure, axes = _lines(groups)
     found = [Counter(of.verdict for of in group) for group in groups.values()]
     counts = np.array([[each[name] for name in VERDICTS] for each in found])
-    # One bad archive of thousands is still wide enough to be seen.
+    # One bad archive among thousands must be wide enough to be seen.
     shares = np.maximum(counts / counts.sum(1, keepdims=True), 0.006 * (counts > 0))
     shares /= shares.sum(1, keepdims=True)
     left = shares.cumsum(1) - shares
@@ -222,7 +222,7 @@ def _calendar(entries: Sequence[_Entry]) -> tuple[Figure, str]:
         axes.broken_barh([(first, days)], (y + 0.44, 0.12), fc=_TRACK, lw=0)
         for layer, height in enumerate((0.76, 0.38)):
             for name, runs in _runs(group, news=bool(layer)).items():
-                # A single bad day of years is still wide enough to be seen.
+                # A single bad day in years must be wide enough to be seen.
                 least = 0.0 if name == "good" else days / 300
                 wide = [(a, b, max(0.0, least - (b - a))) for a, b in runs]
                 places = [(a - more / 2, b - a + more) for a, b, more in wide]
@@ -233,7 +233,7 @@ def _calendar(entries: Sequence[_Entry]) -> tuple[Figure, str]:
 
 
 def _runs(group: Iterable[_Entry], *, news: bool) -> dict[str, list[tuple[int, int]]]:
-    """First days and ends by verdict: years of good days are one."""
+    """Return first days and ends by verdict; adjacent days are merged."""
     runs: dict[str, list[tuple[int, int]]] = defaultdict(list)
     for of in group:
         (begin, end), run = of.days, runs[of.news if news else of.verdict]

@@ -5,6 +5,6 @@ the entry point and the one place where an error becomes a sentence and an exit 
 `lake_options` are shared options; `render`, `query_output`, `verify_output` and `validate_output`
 write text for people and JSON for programs.
 
-Results go to standard output, everything else to standard error. `signals` ends a run in order on
-Ctrl-C and SIGTERM, and `streams` deals with output that cannot be written.
+Results go to standard output, everything else to standard error. `signals` stops a run in order on
+Ctrl-C and SIGTERM, and `streams` handles output that cannot be written.
 """

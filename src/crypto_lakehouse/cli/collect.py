@@ -30,13 +30,13 @@ NO_LOG = "none"
 @click.option(
     "--retry-failed",
     is_flag=True,
-    help="Only what the ledger says failed, is missing or corrupt; as --only failed.",
+    help="Only what the ledger lists as failed, missing or corrupt; same as --only failed.",
 )
 @click.option("--strict", is_flag=True, help="Exit 3 unless every planned archive is verified.")
 @click.option(
-    "--ingest", is_flag=True, help="Bring what is verified into tables, too; see `ingest`."
+    "--ingest", is_flag=True, help="Also ingest verified archives into tables; see `ingest`."
 )
-@click.option("--quiet", "-q", is_flag=True, help="No progress; warnings and the result only.")
+@click.option("--quiet", "-q", is_flag=True, help="No progress; only warnings and the result.")
 @click.option("--log-format", type=click.Choice(["text", "json", NO_LOG]), default=None,
               help="Log every step to standard error. [default: json in the environment "
               "production, else none]")  # fmt: skip
@@ -90,7 +90,7 @@ def _log(form: str) -> None:
 
 
 def _progress_sink(meter: Any, *, quiet: bool) -> Any:
-    """A live display on a terminal, lines elsewhere; both on standard error."""
+    """Return the progress display: live on a terminal, lines elsewhere; both on standard error."""
     if sys.stderr.isatty() and not quiet:
         from crypto_lakehouse.sinks.progress import ProgressSink
 
@@ -126,13 +126,13 @@ async def run_to_end(workflow: Any, *, as_json: bool, strict: bool = False) -> i
 
 
 def _printed(text: str) -> bool:
-    """Print the report; whether nobody wants it, or it cannot be written, changes no archive."""
+    """Print the report; a failure to write it does not affect any archive."""
     from crypto_lakehouse.cli.streams import give_up_stdout
     from crypto_lakehouse.stores.os_errors import what_to_do
 
     try:
         click.echo(text)
-    except BrokenPipeError:  # as of `| head -1`
+    except BrokenPipeError:  # closed by its reader, as by `| head -1`
         give_up_stdout()
     except OSError as error:
         give_up_stdout()

@@ -17,7 +17,7 @@ async def collect_and_ingest(
     meter: Any,
     given: dict[str, Any],
 ) -> int:
-    """Collect, and ingest what is verified while more is fetched; print both results."""
+    """Collect, ingest verified archives while others are fetched, and print both results."""
     from crypto_lakehouse.cli.ingest import ingest_text
     from crypto_lakehouse.cli.render import report_text
     from crypto_lakehouse.cli.signals import run_until_signal

@@ -21,7 +21,7 @@ __all__ = ["command"]
 
 @click.group("config")
 def command() -> None:
-    """Show what a configuration holds and from where, and what it may hold.
+    """Show the values of a configuration, their origins, and the valid keys.
 
     \b
     Examples:
@@ -50,9 +50,9 @@ def schema(*, of_lake: bool) -> None:
 @_LAKE
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def show(**given: Any) -> int:
-    """Print every value and where it is from; secrets are masked.
+    """Print every value and its origin; secrets are masked.
 
-    Exit code 2: the configuration has faults; they are named, and faulty keys have defaults.
+    Exit code 2: the configuration has errors; they are listed, and invalid keys show defaults.
     """
     return anyio.run(partial(_show, given))
 
@@ -103,7 +103,7 @@ def _rows(config: WorkflowConfig | LakeConfig, given: dict[str, Any]) -> list[tu
 
 
 def _origin(origin: str, key: str, given: dict[str, Any]) -> str:
-    """An origin in the words of the command line."""
+    """Describe an origin in terms of the command line."""
     if origin == OVERRIDE:
         edges = [f"--{edge}" for edge in ("start", "end") if given[edge] is not None]
         names = edges if key == "date_range" else [f"--{key.replace('_', '-')}"]

@@ -13,7 +13,7 @@ __all__ = ["command"]
 
 _DAY = "2025-07-15"
 
-#: The first thing that is said, as the tables look like the market's own.
+#: Printed first, as the tables look like those of the real market.
 _MADE_UP = (
     "All prices here are made up: the archives come from a server inside this process, and are "
     "not Binance's."
@@ -28,8 +28,8 @@ def command(output: str, *, as_json: bool) -> int:
     """Collect one day of made-up klines from inside this process; no network is used.
 
     Spot BTCUSDT klines in all 13 daily intervals: the same engine, the same checks and the same
-    layout as with the real archive. With the extra `tables` they become a table that is asked
-    three questions, with the extra `plot` two pictures.
+    layout as with the real archive. With the extra `tables` they become a table, and three queries
+    are run on it; with the extra `plot` two pictures are drawn.
     """
     return anyio.run(partial(_demo, output, as_json=as_json))
 
@@ -54,7 +54,7 @@ async def _demo(output: str, *, as_json: bool) -> int:
                 "data_types": ["klines"],
                 "partitions": ["daily"],
                 "default_date": _DAY,
-                "force_redownload": True,  # each demo shows the whole way
+                "force_redownload": True,  # each demo shows the whole process
             },
             environ={},
         )
@@ -74,7 +74,7 @@ async def _demo(output: str, *, as_json: bool) -> int:
 
 
 def _command() -> str:
-    """How this program was called, so that what we say next can be typed as it is."""
+    """How this program was called, so that the suggested commands can be typed as they are."""
     called = sys.argv[0]
     return called if called.endswith("/crypto-lakehouse") else "crypto-lakehouse"
 

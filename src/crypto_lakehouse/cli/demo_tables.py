@@ -1,4 +1,4 @@
-"""The demo's second half: tables of its archives, three questions, two pictures."""
+"""The demo's second half: tables of its archives, three queries, two pictures."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import click
 
 __all__ = ["show_tables"]
 
-#: What a person would ask of one day of bars.
+#: Typical questions about one day of bars.
 QUESTIONS = (
     (
         "Which intervals are there, and do they cover the day?",
@@ -33,11 +33,11 @@ FROM lakehouse.archives ORDER BY rows DESC LIMIT 3""",
 
 
 async def show_tables(output: Path, *, quiet: bool) -> tuple[int, list[Path]]:
-    """Ingest what was collected, ask, and draw.
+    """Ingest what was collected, query it, and draw it.
 
     Args:
         output: The demo's output directory.
-        quiet: Whether nothing is to be printed.
+        quiet: Whether to print nothing.
 
     Returns:
         An exit code, and the pictures.

@@ -24,11 +24,11 @@ __all__ = ["command"]
 @click.command("history")
 @click.argument("key", required=False)
 @output_option()
-@click.option("--since", metavar="DAY", help="Every change from this UTC day on, YYYY-MM-DD.")
+@click.option("--since", metavar="DAY", help="Every change since this UTC day, YYYY-MM-DD.")
 @click.option(
     "--as-of",
     metavar="DATE",
-    help="The version that stood at the end of a UTC day, or at a moment (ISO 8601).",
+    help="The version in force at the end of a UTC day, or at a time (ISO 8601).",
 )
 @click.option("--write", metavar="FILE", help="With --as-of: write its bytes; `-` is stdout.")
 @click.option("--force", is_flag=True, help="Let --write replace a file.")
@@ -36,7 +36,7 @@ __all__ = ["command"]
     "--prune",
     type=click.IntRange(min=0),
     metavar="DAYS",
-    help="Remove the bytes of versions replaced longer ago than that.",
+    help="Remove the bytes of versions that were replaced more than DAYS days ago.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")  # fmt: skip
 def command(
@@ -87,7 +87,7 @@ def _day(text: str) -> date:
     try:
         return date.fromisoformat(text)
     except ValueError:
-        raise click.UsageError(f"`{text}` is no day of the calendar, YYYY-MM-DD") from None
+        raise click.UsageError(f"`{text}` is not a date (YYYY-MM-DD)") from None
 
 
 def _moment(text: str) -> datetime:
@@ -97,7 +97,7 @@ def _moment(text: str) -> datetime:
         return parse_moment(text)
     except ValueError:
         hint = "YYYY-MM-DD or YYYY-MM-DDTHH:MM:SS"
-        raise click.UsageError(f"`{text}` is neither a day nor a moment, {hint}") from None
+        raise click.UsageError(f"`{text}` is neither a day nor a time, {hint}") from None
 
 
 def _record(item: Version | Change) -> dict[str, Any]:
@@ -129,7 +129,7 @@ async def _versions(output: str, key: str, *, as_json: bool) -> int:
     if newest.newer_verdict:
         click.echo(f"a newer version is {newest.newer_verdict}: {newest.newer_reason}")
     if newest.accepted:
-        click.echo("a policy let the current version in although its sidecar disagrees")
+        click.echo("the current version was accepted by policy although its sidecar disagrees")
     return 0
 
 

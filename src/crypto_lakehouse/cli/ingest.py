@@ -22,15 +22,15 @@ __all__ = ["command", "ingest_text", "ingest_to_end"]
 @click.option("--format", type=click.Choice(["iceberg", "parquet"]),
               help="Iceberg tables, or plain Parquet in folders. [default: iceberg]")  # fmt: skip
 @click.option("--compression", type=click.Choice(["lz4", "zstd", "snappy", "none"]),
-              help="Of data files. [default: lz4]")  # fmt: skip
-@click.option("--again", is_flag=True, help="Read archives once more that are in the tables.")
+              help="Compression of data files. [default: lz4]")  # fmt: skip
+@click.option("--again", is_flag=True, help="Read archives again that are already in the tables.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as one JSON object.")
-@click.option("--quiet", "-q", is_flag=True, help="The result only.")
+@click.option("--quiet", "-q", is_flag=True, help="Only the result.")
 def command(**given: Any) -> int:
-    """Bring verified archives into typed, versioned tables.
+    """Ingest verified archives into typed, versioned tables.
 
-    One archive is one unit: what is in its table already is left alone, a re-published archive
-    replaces its rows, a month replaces its days. Needs the extra `tables`.
+    One archive is one unit: an archive that is already in its table is skipped, a re-published
+    archive replaces its rows, a month replaces its days. Needs the extra `tables`.
 
     \b
     Examples:
@@ -73,7 +73,7 @@ async def ingest_to_end(workflow: Any, *, as_json: bool, quiet: bool) -> int:
 
 
 def ingest_text(report: IngestReport) -> str:
-    """The report for people."""
+    """Print the report for people."""
     lines = []
     for table in report.tables:
         parts = [f"{table.archives:,} archives, {table.rows:,} rows"]
@@ -89,7 +89,7 @@ def ingest_text(report: IngestReport) -> str:
         ]
         lines.append(f"{table.table}: {', '.join(parts)}")
     if not report.tables:
-        lines.append("nothing to ingest: no verified archive is there")
+        lines.append("nothing to ingest: there is no verified archive")
     checks = ", ".join(f"{count:,} {verdict}" for verdict, count in sorted(report.verdicts.items()))
     if checks:
         lines.append(f"checks: {checks}")

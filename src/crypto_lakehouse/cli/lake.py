@@ -1,4 +1,4 @@
-"""`crypto-lakehouse lake`: look at the tables, and keep them in shape."""
+"""`crypto-lakehouse lake`: inspect and maintain the tables."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _TABLE = click.argument("tables", nargs=-1, metavar="[TABLE]...")
 
 @click.group("lake")
 def command() -> None:
-    """Look at tables and their snapshots; compact, expire, sweep."""
+    """Show tables and their snapshots; compact, expire, sweep."""
 
 
 @command.command("tables")
 @place_options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def list_tables(**given: Any) -> int:
-    """Name the tables, with rows, files and bytes."""
+    """List the tables, with rows, files and bytes."""
     with open_lake(given) as lake:
         found = {name: _summary(lake, name) for name in lake.tables}
     if given["as_json"]:
@@ -71,7 +71,7 @@ def list_snapshots(**given: Any) -> int:
 @place_options
 @_TABLE
 def compact_tables(**given: Any) -> int:
-    """Join the small files of each partition to one; all tables, or those named."""
+    """Merge the small files of each partition into one; all tables, or those named."""
     from crypto_lakehouse.version import __version__
 
     with _locked(given) as lake:
@@ -87,18 +87,18 @@ def compact_tables(**given: Any) -> int:
 @place_options
 @_TABLE
 @click.option("--older-than", type=float, default=7.0, show_default=True, metavar="DAYS",
-              help="Forget snapshots that are older.")  # fmt: skip
+              help="Expire snapshots that are older than DAYS days.")  # fmt: skip
 def expire_snapshots(**given: Any) -> int:
-    """Forget old snapshots, and delete the files that only they knew.
+    """Expire old snapshots, and delete the files that only they refer to.
 
-    The newest snapshot always stays. What was replaced before cannot be read any more then.
+    The newest snapshot always stays. Rows that were replaced earlier can no longer be read.
     """
     before = datetime.now(UTC) - timedelta(days=given["older_than"])
     with _locked(given) as lake:
         from crypto_lakehouse.tables.lake.maintenance import expire
 
         for name in _named(lake, given):
-            click.echo(f"{name}: {expire(lake.catalog, name, before=before):,} snapshots forgotten")
+            click.echo(f"{name}: {expire(lake.catalog, name, before=before):,} snapshots expired")
     return 0
 
 
@@ -106,9 +106,10 @@ def expire_snapshots(**given: Any) -> int:
 @place_options
 @_TABLE
 @click.option("--older-than", type=float, default=None, metavar="DAYS",
-              help="Only older files. [default: 1 with --catalog, else 0]")  # fmt: skip
+              help="Only files older than DAYS days. [default: 1 with --catalog, else 0]"
+              )  # fmt: skip
 def sweep_orphans(**given: Any) -> int:
-    """Delete files in the tables' folders that no snapshot knows."""
+    """Delete files in the tables' folders that no snapshot refers to."""
     days = given["older_than"]
     if days is None and given["catalog"]:
         days = 1.0
@@ -123,7 +124,7 @@ def sweep_orphans(**given: Any) -> int:
 
 @contextmanager
 def _locked(given: dict[str, Any]) -> Iterator[Lake]:
-    """The lake, with its lock: no run may write meanwhile."""
+    """Open the lake and take its lock, so that no run writes at the same time."""
     from crypto_lakehouse.ledger.lock import output_lock
 
     with open_lake(given) as lake, output_lock(lake.catalog.root / "lock"):

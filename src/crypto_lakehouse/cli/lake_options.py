@@ -30,7 +30,7 @@ _CONFIG = click.option(
     "config_file",
     type=click.Path(),
     metavar="FILE",
-    help="JSON, TOML or YAML with the options as keys; options win over it.",
+    help="JSON, TOML or YAML with the options as keys; options take precedence.",
 )
 _ENVIRONMENT = click.option(
     "--environment", metavar="NAME", help="The profile of the file to use. [default: development]"
@@ -53,19 +53,25 @@ _PLACE = (
 
 _SELECTION = (
     click.option(
-        "--markets", cls=ListOption, metavar="LIST", help="Only these, as spot,futures_um."
+        "--markets", cls=ListOption, metavar="LIST", help="Only these markets, as spot,futures_um."
     ),
     click.option(
         "--symbols",
         "-s",
         cls=ListOption,
         metavar="LIST",
-        help="Only these; globs, as BTC*,ETHUSDT.",
+        help="Only these symbols; globs, as BTC*,ETHUSDT.",
     ),
     click.option(
-        "--data-types", "-t", cls=ListOption, metavar="LIST", help="Only these, as klines,trades."
+        "--data-types",
+        "-t",
+        cls=ListOption,
+        metavar="LIST",
+        help="Only these data types, as klines,trades.",
     ),
-    click.option("--intervals", "-i", cls=ListOption, metavar="LIST", help="Only these, as 1m,1h."),
+    click.option(
+        "--intervals", "-i", cls=ListOption, metavar="LIST", help="Only these intervals, as 1m,1h."
+    ),
 )
 
 _READING = (
@@ -77,22 +83,22 @@ _READING = (
 
 
 def config_option(command: _Command) -> _Command:
-    """Add a configuration file, and which of its profiles to use."""
+    """Add the options for a configuration file and its profile."""
     return _add(command, (_CONFIG, _ENVIRONMENT))
 
 
 def place_options(command: _Command) -> _Command:
-    """Add where the tables are."""
+    """Add the options that locate the tables."""
     return _add(command, _PLACE)
 
 
 def selection_options(command: _Command) -> _Command:
-    """Add which archives are meant, and how they are read."""
+    """Add the options that select archives and say how to read them."""
     return _add(command, (*_SELECTION, *_READING))
 
 
 def lake_options(command: _Command) -> _Command:
-    """Add both, and a configuration file, which may say where."""
+    """Add all of them; the configuration file may say where the tables are."""
     return config_option(_add(selection_options(command), (_OUTPUT, *_PLACE[1:])))
 
 
@@ -138,7 +144,7 @@ def open_lake(given: Mapping[str, Any]) -> Lake:
 
     Raises:
         ExtraMissing: The extra `tables` is not installed.
-        LakeError: There is none.
+        LakeError: There is no lake.
     """
     from crypto_lakehouse.workflows.ingestion import need_tables
 

@@ -1,4 +1,4 @@
-"""Log records to standard error, as text or as one JSON object per line."""
+"""Log to standard error, as text or as one JSON object per line."""
 
 from __future__ import annotations
 

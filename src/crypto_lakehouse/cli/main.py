@@ -45,8 +45,8 @@ Exit codes:
   11 another run holds the lock    130 / 143 interrupted
 
 Every option of `collect` is also a configuration key (--config FILE in JSON, TOML or YAML) and
-an environment variable CRYPTO_LAKEHOUSE_<KEY>; options win over variables, variables over files.
-`config show` prints what holds and where it is from.
+an environment variable CRYPTO_LAKEHOUSE_<KEY>; options override variables, variables override
+files. `config show` prints each value and its origin.
 """
 
 
@@ -73,7 +73,7 @@ def cli() -> None:
     """Collect the public Binance market-data archive: complete, verified, current, resumable.
 
     The publisher's layout is kept, so that a collected tree is itself a mirror. A second run
-    fetches only what is new or was not good.
+    fetches only what is new, missing or faulty.
     """
 
 
@@ -107,7 +107,7 @@ def _run(arguments: Sequence[str] | None) -> int:
     except BrokenPipeError:
         sys.stderr.close()
         return 141
-    except Exception as error:  # noqa: BLE001 - the last place to say something without secrets
+    except Exception as error:  # noqa: BLE001 - the last place to report it without secrets
         if isinstance(error, OSError) and error.errno in STOPS_RUN:
             give_up_stdout()  # it may be what cannot be written
             click.echo(f"error: {redact(what_to_do(error, ''))}", err=True)

@@ -42,8 +42,8 @@ class _MatrixGroup(click.Group):
 def command() -> None:
     """Show what the publisher offers, or check a matrix FILE; refresh and compare matrices.
 
-    A matrix says which markets, data types, intervals and days are published, and where it was
-    refreshed, which symbols: delisted ones too.
+    A matrix says which markets, data types, intervals and days are published. A refreshed one also
+    has the symbols, including delisted ones.
 
     \b
     Examples:
@@ -55,14 +55,14 @@ def command() -> None:
     """  # noqa: D301 - click reads \b
 
 
-@click.command(_SHOW, short_help="Show or check a matrix; the word may be left out.")
+@click.command(_SHOW, short_help="Show or check a matrix; the word `show` may be left out.")
 @click.argument("file", type=click.Path(), required=False)
-@click.option("--check", is_flag=True, help="Say only whether the file can be used.")
+@click.option("--check", is_flag=True, help="Only report whether the file can be used.")
 def _show(file: str | None, *, check: bool) -> int:
     """Show what the publisher offers, or check a matrix FILE; the word `show` may be left out.
 
-    Without FILE the shipped matrix is shown. The two older formats are read as well; what they
-    say and the archive does not have is corrected, and each correction told.
+    Without FILE the shipped matrix is shown. The two older formats are read as well; claims that
+    the archive does not bear out are corrected, and each correction is listed.
 
     \b
     Examples:

@@ -14,9 +14,9 @@ __all__ = ["command"]
 @click.argument("new", metavar="B", type=click.Path())
 @click.option("--json", "as_json", is_flag=True, help="Print the changes as one JSON object.")
 def command(old: str, new: str, *, as_json: bool) -> int:
-    """Say what came (+), went (-) and changed (*) from matrix A to matrix B.
+    """Show what was added (+), removed (-) and changed (*) from matrix A to matrix B.
 
-    Compared are rows, partitions, intervals, symbols, first and last days, states and lags.
+    Rows, partitions, intervals, symbols, first and last days, states and lags are compared.
 
     \b
     Examples:

@@ -29,7 +29,9 @@ __all__ = ["command"]
 
 @click.command("refresh", short_help="Write a dated matrix with all symbols of a source.")
 @click.option(
-    "--source-url", metavar="URL", help="Any mirror. [default: https://data.binance.vision]"
+    "--source-url",
+    metavar="URL",
+    help="The archive or a mirror. [default: https://data.binance.vision]",
 )
 @click.option(
     "--listing-url",
@@ -69,18 +71,18 @@ __all__ = ["command"]
     type=click.Path(path_type=Path),
     help="Where to write it. [default: binance-YYYY-MM-DD.json]",
 )
-@click.option("--force", is_flag=True, help="Overwrite FILE where it exists.")
+@click.option("--force", is_flag=True, help="Overwrite FILE if it exists.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
 def command(
     destination: Path | None, *, force: bool, as_json: bool, **given: Any
 ) -> int:  # fmt: skip
     """List a source's folders, and write a dated matrix with the symbols of each series.
 
-    Delisted symbols are among them, so that a later run over `-s "*USDT"` has no survivorship
-    bias. No file is listed or fetched: a few requests for each data type, and one for each
-    symbol that has intervals. Lags, columns and first days are taken from the matrix that
-    it begins with; markets and types that this one lacks are reported. Exit code 5: something
-    could not be listed, and nothing is written.
+    Delisted symbols are included, so that a later run over `-s "*USDT"` has no survivorship bias.
+    No file is listed or fetched: a few requests for each data type, and one for each symbol that
+    has intervals. Lags, columns and first days are taken from the matrix to begin with; markets and
+    types that it lacks are reported. Exit code 5: something could not be listed, and nothing is
+    written.
 
     \b
     Examples:

@@ -22,7 +22,7 @@ __all__ = ["config_options", "help_text", "option_overrides", "say_proxy", "stor
 
 _Command = TypeVar("_Command", bound=Callable[..., object])
 
-#: Keys whose options stand last in `--help`, as they are rarely needed.
+#: Keys whose options come last in `--help`, as they are rarely needed.
 _LAST = ("matrix_path", "environment", "workflow_type")
 
 
@@ -31,7 +31,7 @@ def config_options(command: _Command) -> _Command:
     keys = sorted(config_keys().values(), key=lambda item: item.name in _LAST)
     options = [
         click.option("--config", "config_file", type=click.Path(), metavar="FILE",
-                     help="JSON, TOML or YAML; options win over it."),
+                     help="JSON, TOML or YAML; options take precedence."),
         *(option for item in keys for option in _options(item)),
     ]  # fmt: skip
     for option in reversed(options):
@@ -71,7 +71,7 @@ def _takes_list(kind: Any) -> bool:
 
 
 def help_text(key: KeyDescription) -> str:
-    """What `--help` says of a key: its sentence, then what its values look like.
+    """Return the help of a key: its sentence, then what its values look like.
 
     Example:
         >>> help_text(described(config_keys()["max_retries"]))
@@ -86,7 +86,7 @@ def option_overrides(given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the configuration values that options give; keys without an option given are absent.
 
     Raises:
-        ConfigurationError: Options that cannot be read, all at once, by their names.
+        ConfigurationError: Options cannot be read; all are listed, by name.
     """
     overrides: dict[str, Any] = {}
     problems: list[Problem] = []
@@ -117,7 +117,7 @@ def stored_config(output: str, **values: Any) -> WorkflowConfig:
 
 
 def say_proxy(config: WorkflowConfig) -> None:
-    """Name the proxy that requests go through on standard error, if there is one.
+    """Print to standard error which proxy requests go through, if there is one.
 
     Raises:
         ConfigurationError: A proxy or a file of certificates cannot be used.

@@ -69,7 +69,7 @@ async def _plan(given: dict[str, Any]) -> int:
 
 
 def _line_printer(form: str, source_url: str) -> Callable[[Archive], None] | None:
-    """Return what prints a line for each archive, if the format has such lines."""
+    """Return the function that prints a line for each archive, if the format has such lines."""
     if form == "keys":
         return lambda archive: click.echo(archive.key)
     if form != "urls":

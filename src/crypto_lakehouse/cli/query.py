@@ -19,15 +19,17 @@ __all__ = ["command"]
 @place_options
 @click.argument("sql")
 @click.option("--format", "-f", "form", type=click.Choice(["table", "csv", "json", "parquet"]),
-              help="Of the rows. [default: by the name of --to, else table]")  # fmt: skip
+              help="Format of the rows. [default: by the name of --to, else table]")  # fmt: skip
 @click.option("--to", metavar="FILE", help="Write the rows to a file instead, as rows.parquet.")
-@click.option("--as-of", metavar="TIME", help="The tables as they were then: a day or a time.")
-@click.option("--explain", is_flag=True, help="Say what is read, on standard error.")
+@click.option(
+    "--as-of", metavar="TIME", help="The tables as they were at that time: a day or a time."
+)
+@click.option("--explain", is_flag=True, help="Print to standard error what is read.")
 def command(**given: Any) -> int:
-    """Ask the tables in SQL (DuckDB's); `.shell` opens an interactive session.
+    """Query the tables in SQL (DuckDB's); `.shell` opens an interactive session.
 
     Tables are named after market and type, as spot.klines and futures_um.funding_rate;
-    lakehouse.archives says where each row is from. A query reads the tables and nothing else.
+    lakehouse.archives lists the archives that the rows come from. A query reads only the tables.
 
     \b
     Examples:

@@ -1,4 +1,4 @@
-"""Rows of a query, in the forms that people and programs read."""
+"""Rows of a query, as text for people and in formats for programs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from crypto_lakehouse.stores.whole_file import whole_file
 
 __all__ = ["FORMS", "form_of", "write_rows"]
 
-#: Rows of a table that are shown; the rest is counted.
+#: How many rows of a table are shown; the rest are counted.
 _SHOWN = 100
 
 _BATCH = 1 << 16
@@ -81,7 +81,7 @@ def _table(relation: Any, file: IO[bytes]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    # Through Arrow: DuckDB's own way to Python's times needs a package that we do without.
+    # Through Arrow: DuckDB's own conversion to datetimes needs a package that is not a dependency.
     found = relation.limit(_SHOWN + 1).to_arrow_table()
     rows = list(zip(*(column.to_pylist() for column in found.columns), strict=True))
     text = Table(box=None, pad_edge=False, header_style="bold")
@@ -176,7 +176,7 @@ def _parquet(relation: Any, file: IO[bytes]) -> None:
     import pyarrow.parquet as pq
 
     if file is sys.stdout.buffer and sys.stdout.isatty():
-        raise QueryError("query", "Parquet is not for a terminal; use --to FILE")
+        raise QueryError("query", "Parquet cannot be written to a terminal; use --to FILE")
     reader, names = relation.to_arrow_reader(_BATCH), _unique(relation.columns)
     schema = reader.schema.empty_table().rename_columns(names).schema
     with pq.ParquetWriter(file, schema) as writer:

@@ -1,4 +1,4 @@
-"""`crypto-lakehouse query .shell`: ask one question after another."""
+"""`crypto-lakehouse query .shell`: an interactive session."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SQL ends with a semicolon. `.tables` names the tables, `.schema TABLE` its colum
 
 
 def run_shell(session: QuerySession, lake: Lake) -> int:
-    """Read statements until the end of input; an error ends none but its own."""
+    """Read statements until the end of input; an error ends only its own statement."""
     with suppress(ImportError):
         import readline  # noqa: F401 - input() uses it by being imported
 

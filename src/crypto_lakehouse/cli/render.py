@@ -1,4 +1,4 @@
-"""Values as text for people; nothing is decided here."""
+"""Values as text for people."""
 
 from __future__ import annotations
 

@@ -13,11 +13,11 @@ __all__ = ["run_until_signal"]
 
 
 async def run_until_signal(workflow: Any, words: str) -> Any:
-    """Run; the first SIGINT or SIGTERM stops in order, the second at once.
+    """Run a workflow; the first SIGINT or SIGTERM stops it in order, the second at once.
 
     Args:
         workflow: It has `run()` and `stop(exit_code)`.
-        words: What is said when it is stopped.
+        words: The message when it is stopped.
 
     Returns:
         Its metrics.

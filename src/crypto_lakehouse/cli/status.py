@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
-#: More series and holes than this are printed line by line: rich lays a table out whole, at about a
-#: millisecond a line, before the first one shows.
+#: More series and holes than this are printed line by line: rich lays out a whole table, at about a
+#: millisecond a line, before it shows the first line.
 LONGEST_TABLE = 1000
 
 _COLUMNS = ("market", "data type", "symbol", "interval", "first", "last", "days", "%", "size",
@@ -69,17 +69,17 @@ def command(*, as_json: bool, with_holes: bool, plot: str | None, **given: str |
     """Show how complete each series is, and the cause of each hole.
 
     Only the ledger is read; `verify` hashes the files. A collection may run at the same time.
-    Without --start and --end a series is judged from the first day that a run settled to the last
-    day that should be published by now.
+    Without --start and --end the window of a series is from the first day that a run settled to the
+    last day that should be published by now.
 
     \b
     Holes that a further run can fill:
       failed             a network or server error; run `collect` again
       not_collected      no run has settled these days
     Holes of the source:
-      quarantined        damaged, or not what the sidecar says
+      quarantined        damaged, or disagrees with its sidecar
       missing            absent, although it should be there
-      unproven           here, but nothing published proves it
+      unproven           stored, but no published checksum confirms it
       upstream_hole      known to be missing (matrix/holes.json)
     Days that are not_published_yet, retired or outside_life need nothing. These three and
     upstream_hole do not count against coverage.
@@ -157,7 +157,7 @@ class _Text:
         if self._held:
             _print_tables(status, self._held, with_holes=self._with_holes)
         totals = status.totals
-        click.echo(_summary(totals) if totals.series else "the ledger has no series that fits")
+        click.echo(_summary(totals) if totals.series else "the ledger has no such series")
 
 
 def _print_tables(
@@ -261,7 +261,7 @@ class _Picture:
             click.echo(f"drawn: {path}", err=True)
         if self._left_out:
             click.echo(
-                f"warning: {self._left_out} series are not in the picture, it takes "
+                f"warning: {self._left_out} series are not in the picture, which takes "
                 f"{self._most}; choose with --symbols, --data-types or --intervals",
                 err=True,
             )

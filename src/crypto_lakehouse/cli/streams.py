@@ -1,4 +1,4 @@
-"""Standard streams that are closed, or lead to where nothing can be written."""
+"""Standard streams that are closed, or that cannot be written to."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ __all__ = ["give_up_stdout", "give_up_unwritable", "open_standard_streams"]
 
 
 def open_standard_streams() -> None:
-    """Let closed standard streams lead to nowhere.
+    """Redirect closed standard streams to the null device.
 
-    Otherwise the next file that is opened, which may be the ledger, would have the number of
-    standard error, and be written to by whoever writes there.
+    Otherwise the next file that is opened, which may be the ledger, would get the descriptor of
+    standard error, and error messages would be written into it.
     """
     for number in range(3):
         try:
@@ -28,12 +28,12 @@ def open_standard_streams() -> None:
 
 
 def give_up_stdout() -> None:
-    """Let what is still to be written to standard output go nowhere, so that ending is quiet."""
+    """Discard what is still buffered for standard output, so that the process exits quietly."""
     _give_up(sys.stdout)
 
 
 def give_up_unwritable() -> None:
-    """Write what is held back, or else drop it: Python would end with a code of its own, 120."""
+    """Flush the streams, or discard what they hold: Python would exit with its own code, 120."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
@@ -42,7 +42,7 @@ def give_up_unwritable() -> None:
 
 
 def _give_up(stream: TextIO) -> None:
-    with suppress(OSError, ValueError):  # it may be no file
+    with suppress(OSError, ValueError):  # it may not be a file
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())
         os.close(nowhere)

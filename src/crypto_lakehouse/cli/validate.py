@@ -23,12 +23,12 @@ __all__ = ["command"]
 @selection_options
 @click.option("--html", metavar="FILE", help="Write the report as one HTML page, with plots.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as one JSON object.")
-@click.option("--strict", is_flag=True, help="Exit 3 for warnings, too.")
+@click.option("--strict", is_flag=True, help="Also exit 3 for warnings.")
 def command(**given: Any) -> int:
     """Read verified archives and check their content; nothing is changed.
 
-    A right checksum says that bytes are the publisher's, not that the rows are sound. Exit code
-    4: some archive cannot be read as its type; 3: some rows contradict themselves.
+    A correct checksum proves that the bytes are the publisher's, not that the rows are correct.
+    Exit code 4: some archive cannot be read as its type; 3: some rows contradict themselves.
 
     \b
     Examples:
@@ -44,7 +44,7 @@ async def _validate(given: dict[str, Any]) -> int:
     from crypto_lakehouse.workflows.validation import ValidationWorkflow
 
     workflow = ValidationWorkflow(await lake_config(given))
-    metrics = await run_until_signal(workflow, "stopping; the report is about what was read")
+    metrics = await run_until_signal(workflow, "stopping; the report covers what was read")
     report: ValidationReport = metrics.report
     if given["html"]:
         from crypto_lakehouse.charts.validation_html import write_html

@@ -1,7 +1,7 @@
-"""What a validation says on standard output: tables for people, lines for pipes, JSON for programs.
+"""A validation on standard output: tables for people, lines for pipes, JSON for programs.
 
-Keys and sentences may be anybody's text: what cannot be seen is spelled out, and nothing in them
-is taken for markup or for an order to the terminal.
+Keys and sentences may be text of unknown origin: invisible characters are escaped, and nothing in
+them is interpreted as markup or as a terminal control sequence.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MOST_FINDINGS", "print_json", "print_report"]
 
-#: How many findings are printed, the worst of them.
+#: How many findings are printed, the worst first.
 MOST_FINDINGS = 20
 
 _STYLES = {"unreadable": "bold red", "quarantined": "magenta", "error": "red",
@@ -41,9 +41,9 @@ def print_report(
     """Print a sentence, the verdicts, the checks and the worst findings.
 
     Args:
-        report: What a validation says.
-        console: That of standard output. On a terminal there are tables; elsewhere each entry is
-            one line of its own, however long, with its fields apart by a tab.
+        report: The report of a validation.
+        console: Writes to standard output. On a terminal it gets tables; elsewhere each entry is
+            one line, however long, with its fields separated by tabs.
         most_findings: How many findings at most.
     """
     show = _show_table if console.is_terminal else _show_lines
@@ -60,7 +60,7 @@ def print_report(
 
 def print_json(report: ValidationReport) -> None:
     """Print the report as one JSON object, on one line."""
-    # In ASCII: a key can hold half a character, which no encoding has.
+    # In ASCII: a key can hold a lone surrogate, which UTF-8 cannot encode.
     click.echo(json.dumps(report.as_dict()))
 
 
@@ -78,7 +78,7 @@ def _checks(report: ValidationReport) -> Iterator[_Row]:
 
 
 def _findings(report: ValidationReport) -> Iterator[_Row]:
-    """The worst archive's first; what cannot be read at all has one that says why."""
+    """Findings of the worst archive first; an unreadable archive has one that says why."""
     for archive in worst_first(report):
         if archive.fault:
             yield "unreadable", archive.key, "", "", archive.fault, "", ""
@@ -115,5 +115,5 @@ def _field(value: str | int) -> str:
 
 
 def _say(console: Console, line: str) -> None:
-    # Rich makes spaces of tabs, and a pipe wants the tabs.
+    # Rich expands tabs to spaces, and a pipe needs the tabs.
     console.out(line, highlight=False) if console.is_terminal else console.file.write(f"{line}\n")

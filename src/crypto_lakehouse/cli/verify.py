@@ -32,36 +32,41 @@ LISTED = 100
 @output_option(text=MIRROR)
 @click.option("--sample", metavar="N", help="Only a part: a share as 5%, or a number as 1000.")
 @click.option("--seed", metavar="TEXT", help="Which part; the same seed takes the same one.")
-@click.option("--since", metavar="DAY", help="Only what was written on this UTC day or later.")
+@click.option("--since", metavar="DAY", help="Only files written on this UTC day or later.")
 @click.option(
     "--combined",
     metavar="FILE",
     help="A line for each: = good, * damaged, + gone, - unproven, ! unreadable.",
 )
-@click.option("--sums", metavar="FILE", help="Write what is good as SHA256SUMS.")
+@click.option("--sums", metavar="FILE", help="Write the digests of good files as SHA256SUMS.")
 @click.option("--repair", is_flag=True, help="Fetch again what is damaged or quarantined.")
 @click.option(
     "--config",
     "config_file",
     type=click.Path(),
     metavar="FILE",
-    help="With --repair: names the source.",
+    help="With --repair: the configuration file; it names the source.",
 )
-@click.option("--source-url", metavar="URL", help="With --repair: the source.")
-@click.option(
-    "--second-source-url", metavar="URL", help="With --repair: asked where that is wrong."
-)
+@click.option("--source-url", metavar="URL", help="With --repair: the URL of the source.")
+@click.option("--second-source-url", metavar="URL", help="With --repair: the second source.")
 @click.option("--proxy", metavar="URL", help="With --repair: environment, none, or a URL.")
-@click.option("--ca-bundle", metavar="FILE", help="With --repair: whom to trust, and no others.")
-@click.option("-j", "--max-parallel-downloads", metavar="N", help="With --repair: 1 to 256.")
-@click.option("--max-retries", metavar="N", help="With --repair: 0 to 20.")
-@click.option("--timeout-seconds", metavar="SECONDS", help="With --repair: of silence.")
+@click.option(
+    "--ca-bundle", metavar="FILE", help="With --repair: trust these certificate authorities only."
+)
+@click.option(
+    "-j",
+    "--max-parallel-downloads",
+    metavar="N",
+    help="With --repair: parallel downloads, 1 to 256.",
+)
+@click.option("--max-retries", metavar="N", help="With --repair: retries, 0 to 20.")
+@click.option("--timeout-seconds", metavar="SECONDS", help="With --repair: the idle timeout.")
 @click.option("--integrity", metavar="HOW", help="With --repair: sidecar, listing or both.")
 @click.option(
     "--accept-upstream-mismatch",
     is_flag=True,
     default=None,
-    help="With --repair: let in what disagrees with its sidecar.",
+    help="With --repair: accept zips that disagree with their sidecars.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
 def command(**given: Any) -> int:  # fmt: skip
@@ -88,7 +93,7 @@ async def _verify(given: dict[str, Any]) -> int:
     sample, seed = _sample(given["sample"], given["seed"])
     since = _since(given["since"])
     if given["combined"] == "-" and given["as_json"]:
-        raise click.UsageError("--combined - and --json both want standard output")
+        raise click.UsageError("--combined - and --json both write to standard output; choose one")
     config, store = stored_config(given["output"]), LocalStore(given["output"])
     with Outputs(given["combined"], given["sums"], is_part=bool(sample or since)) as outputs:
         report = await run_verification(
@@ -109,7 +114,7 @@ async def _verify(given: dict[str, Any]) -> int:
 
 
 def _sample(text: str | None, seed: str | None) -> tuple[str | None, str]:
-    """Check the sample and choose a seed, which is printed so that the part can be repeated."""
+    """Check the sample and choose a seed; it is printed so that the sample can be repeated."""
     from crypto_lakehouse.collection.sampling import Sample
 
     chosen = seed or secrets.token_hex(4)
@@ -126,7 +131,7 @@ def _since(text: str | None) -> date | None:
     try:
         return None if text is None else date.fromisoformat(text)
     except ValueError:
-        raise click.UsageError(f"`{text}` is no day of the calendar, YYYY-MM-DD") from None
+        raise click.UsageError(f"`{text}` is not a date (YYYY-MM-DD)") from None
 
 
 async def _repair(given: dict[str, Any], wanted: list[Archive]) -> RepairReport:
@@ -144,7 +149,7 @@ async def _repair(given: dict[str, Any], wanted: list[Archive]) -> RepairReport:
 
 
 def _exit_code(report: VerificationReport, repair: RepairReport | None, outputs: Outputs) -> int:
-    """The worst state that is left; without a repair, the worst that was found."""
+    """The exit code of the worst state that is left or, without a repair, that was found."""
     if repair is None:
         return report.exit_code
     from crypto_lakehouse.collection.verifier import FileState

@@ -1,4 +1,4 @@
-"""What `verify` writes as it goes: problems, a line for each archive, SHA256SUMS."""
+"""The output of `verify` while it runs: problems, a line for each archive, SHA256SUMS."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ __all__ = ["Outputs"]
 
 
 class Outputs:
-    """Takes each archive as it is verified; files are whole or absent.
+    """Receives each archive as it is verified; its files are either complete or absent.
 
     Args:
         combined: The file of marks; `-` is standard output.
         sums: The file of digests.
-        is_part: Whether only a part of the tree is verified, which those files then hold.
+        is_part: Whether only a part of the tree is verified; the files then hold only that part.
     """
 
     def __init__(self, combined: str | None, sums: str | None, *, is_part: bool) -> None:
@@ -103,7 +103,7 @@ class Outputs:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[TextIO]:
-    """Open a text file that gets its final name when it is whole."""
+    """Open a text file that gets its final name when it is complete."""
     if path.is_dir():
         raise IsADirectoryError(EISDIR, "it is a directory")
     with (

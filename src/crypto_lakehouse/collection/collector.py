@@ -55,7 +55,7 @@ class ArchiveCollector:
         keep_replaced: Whether bytes that another version replaces are kept.
         known_hole: Returns why an archive is known to be missing at the source, or an empty string.
         accept_mismatch: Whether readable archives that disagree with their sidecar are accepted.
-        today: The UTC day, by which late archives are told from missing ones.
+        today: The UTC day, which distinguishes late archives from missing ones.
         clock: Returns seconds, monotonic.
     """
 

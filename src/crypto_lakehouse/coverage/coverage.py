@@ -6,7 +6,7 @@ hole, and gets the first cause in this table that fits:
 | the ledger on the day's or its month's archive  | what is known of the day            | cause             |
 |-------------------------------------------------|-------------------------------------|-------------------|
 | verified                                        | anything                            | none, it is there |
-| sidecar missing, or let in against its sidecar  | anything                            | unproven          |
+| sidecar missing, or accepted against its sidecar  | anything                            | unproven          |
 | corrupt, or against its sidecar                 | anything                            | quarantined       |
 | failed, missing, or nothing                     | before the series began             | outside_life      |
 | failed, missing, or nothing                     | after the feed ended, or it is gone | retired           |

@@ -45,7 +45,7 @@ class ExchangeClient:
     """Sends requests over connections of aiohttp's connector.
 
     Args:
-        routes: Selects the session, and thereby the connector, of a request.
+        routes: Selects the session, and so the connector, of a request.
         connections: How many idle connections are kept.
         timeout_s: How long a source may be silent, in seconds.
         chunk_bytes: The chunk size of large bodies.

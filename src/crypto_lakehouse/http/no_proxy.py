@@ -22,7 +22,7 @@ class NoProxy:
         everything: Whether `*` excludes every host.
         names: Hosts and domains without a leading or trailing dot, each with its port, or None
             for any port.
-        networks: Addresses and networks, with ports likewise.
+        networks: Addresses and networks, with their ports.
     """
 
     everything: bool = False

@@ -173,10 +173,10 @@ def _address(base: URL, fields: dict[str, str]) -> URL:
 
 
 def _check(page: ParsedPage, asked: Mapping[str, str], url: str) -> None:
-    """Refuse a page that cannot be part of an honest listing of what was asked for.
+    """Refuse a page that cannot be part of a valid listing of the requested prefix.
 
     Raises:
-        ListingMalformed: It lists what was not asked for, or in no order, or never ends.
+        ListingMalformed: It lists other keys than requested, is not sorted, or never ends.
     """
     prefix, after, delimiter = asked["prefix"], asked["marker"], asked["delimiter"]
     keys = [item.key for item in page.objects]

@@ -62,11 +62,11 @@ CREATE TABLE runs (
 
 _VERSION_2 = """
 ALTER TABLE archives ADD COLUMN sidecar_etag TEXT;
-ALTER TABLE archives ADD COLUMN newer_verdict TEXT;     -- of a version that was not let in
+ALTER TABLE archives ADD COLUMN newer_verdict TEXT;     -- of a version that was not accepted
 ALTER TABLE archives ADD COLUMN newer_reason TEXT;
 ALTER TABLE archives ADD COLUMN newer_etag TEXT;
 ALTER TABLE archives ADD COLUMN newer_sidecar_etag TEXT;
-ALTER TABLE archives ADD COLUMN accepted_at TEXT;       -- let in by policy, said for ever
+ALTER TABLE archives ADD COLUMN accepted_at TEXT;       -- accepted by policy; never cleared
 CREATE TABLE versions (             -- what stood in `archives` before it changed
     folder TEXT NOT NULL,
     name TEXT NOT NULL,

@@ -114,7 +114,7 @@ def plan_collection(
         today: The UTC day to plan for; the current one by default.
 
     Raises:
-        ConfigurationError: The matrix does not have what the configuration wants.
+        ConfigurationError: The matrix does not have what the configuration selects.
     """
     window = window_of(config, today or datetime.now(UTC).date())
     return CalendarPlan(select(config, matrix), window)

@@ -19,7 +19,7 @@ __all__ = ["SelectedRow", "Selection", "select", "select_rows"]
 
 @frozen
 class SelectedRow:
-    """One row of the matrix with the symbols and intervals that the run wants of it.
+    """One row of the matrix with the symbols and intervals that the run selects.
 
     Attributes:
         symbols: Folder symbols, without repeats, in the order configured.

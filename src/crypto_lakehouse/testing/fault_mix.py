@@ -1,7 +1,7 @@
 """A seeded mix of all faults, and the verdict that each archive must get.
 
-`FaultMix` is for soak tests: some archives of many meet with a mishap, drawn from all that a source
-was ever seen to do, and the mix knows the verdict that the contract has for it.
+`FaultMix` is for soak tests: a share of the archives gets a mishap, drawn from all faults that
+sources are known to have, and the mix knows the verdict that the contract requires.
 
 Example:
     >>> from crypto_lakehouse.testing import ArchiveServer, FaultMix
@@ -36,17 +36,17 @@ _CHUNKED = faults.Headers({"Transfer-Encoding": "chunked"})
 
 @frozen(kw_only=True)
 class Mishap:
-    """What happens to one archive, and what must come of it.
+    """What happens to one archive, and what must result from it.
 
     Attributes:
         kind: In words.
-        verdict: The contract's, for a run with the retries that the mix was made for.
+        verdict: The required verdict, for a run with the retries that the mix was made for.
         zip, sidecar: Faults of their requests, in turn.
         is_endless: Whether the last fault of each repeats without end. It does unless the verdict
             is `verified`, so that no verdict depends on the number of requests: on a busy machine a
             client may time out on a request that was answered in time, and repeat it.
-        published: The bytes that stand at the source in place of the good ones, if others do.
-        body: What must stand at the final name, None where nothing must.
+        published: The bytes that the source has instead of the good ones, if any.
+        body: The bytes that must be at the final name; None if there must be none.
     """
 
     kind: str
@@ -85,10 +85,10 @@ class FaultMix:
     """Draws mishaps; the same seed draws the same ones for the same keys.
 
     Args:
-        seed: Of the draw.
-        share: The share of archives that meet with one, 0 to 1.
-        max_retries: Of the runs that are to meet them.
-        silence: Whether silence is among them; each costs a run's `timeout_seconds`.
+        seed: The seed of the draw.
+        share: The share of archives that get a mishap, 0 to 1.
+        max_retries: The `max_retries` of the runs.
+        silence: Whether silence is among the mishaps; each takes a run's `timeout_seconds`.
     """
 
     seed: int
@@ -120,8 +120,8 @@ class FaultMix:
         if kind == 0:
             return self._lasting(victim)
         mishap = victim.rng.choice(_HARMLESS if kind == 1 else _OUTCOMES)(victim)
-        # A try that leaves a beginning behind lets the next one ask for the rest alone, which may
-        # not hold the byte that is to be wrong.
+        # A try that leaves a beginning behind makes the next one request only the rest, which may
+        # not contain the byte that must be wrong.
         passing = self._passing
         if mishap.verdict is not Verdict.VERIFIED:
             passing = tuple(make for make in passing if make is not _begun)
@@ -137,7 +137,7 @@ class FaultMix:
         )
 
     def _lasting(self, victim: _Victim) -> Mishap:
-        """A failure that does not pass."""
+        """A permanent failure."""
         is_zip = victim.rng.random() < 0.5
         victim.asked = victim.key if is_zip else victim.key + SIDECAR_SUFFIX
         fault = victim.rng.choice((*self._passing, *_FINAL))(victim)
@@ -170,13 +170,13 @@ def _script(server: ArchiveServer, key: str, mishap: Mishap) -> None:
 def _prefix(
     mix: FaultMix, victim: _Victim, passing: Sequence[Callable[[_Victim], Fault]]
 ) -> list[Fault]:
-    """Some failures that pass, as many as retries allow."""
+    """Some transient failures, as many as retries allow."""
     count = victim.rng.choice([0, 0, 1, victim.rng.randrange(mix.max_retries + 1)])
     return [victim.rng.choice(passing)(victim) for _ in range(count)]
 
 
 def _begun(_victim: _Victim) -> Fault:
-    """A beginning of unknown length, which the next try goes on with."""
+    """A beginning of unknown length, from which the next try resumes."""
     return _CHUNKED & faults.Truncate(at=1)
 
 
@@ -235,7 +235,7 @@ _HARMLESS: tuple[Callable[[_Victim], Mishap], ...] = (
 
 
 def _always(kind: str, verdict: Verdict, fault: Fault, *, at_zip: bool = True) -> Mishap:
-    """What comes at each request for the zip, or for the sidecar; the other one is sound."""
+    """What each request for the zip, or for the sidecar, gets; the other one is good."""
     return Mishap(
         kind=kind,
         verdict=verdict,

@@ -12,7 +12,7 @@ __all__ = ["Latch"]
 class Latch:
     """A latch that opens once: `asyncio.Event` and `threading.Event` in one.
 
-    A test in one thread can hold back a server that runs in another, and the other way round.
+    A test in one thread can pause a server that runs in another, and vice versa.
     """
 
     def __init__(self) -> None:
@@ -21,7 +21,7 @@ class Latch:
         self._waiters: set[asyncio.Future[None]] = set()
 
     def open(self) -> None:
-        """Let everyone through, now and later; opening twice is the same as once."""
+        """Release all waiters, now and later; a second call does nothing."""
         with self._lock:
             self._event.set()
             waiters, self._waiters = self._waiters, set()
@@ -35,7 +35,7 @@ class Latch:
         return self._event.is_set()
 
     def wait(self, timeout_s: float | None = None) -> bool:
-        """Block this thread until the latch is open; False where `timeout_s` ran out first."""
+        """Block this thread until the latch is open; return False if `timeout_s` runs out first."""
         return self._event.wait(timeout_s)
 
     async def passed(self) -> None:

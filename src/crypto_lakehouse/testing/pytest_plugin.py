@@ -1,4 +1,4 @@
-"""The pytest plugin: every test run where the package is installed has its fixture."""
+"""The pytest plugin: its fixture is available wherever the package is installed."""
 
 from __future__ import annotations
 

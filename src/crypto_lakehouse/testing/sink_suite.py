@@ -1,4 +1,4 @@
-"""What every sink must do, as tests that pytest runs for an application's own one."""
+"""Requirements of every sink, as pytest tests of an application's own sink."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _NOON = datetime(2025, 7, 15, 12, tzinfo=UTC)
 
 
 class SinkSuite:
-    """Tests of a sink; a subclass says how one is made.
+    """Tests of a sink; a subclass makes it.
 
     No plugin for async tests is needed.
 
@@ -39,25 +39,27 @@ class SinkSuite:
 
     def make_sink(self) -> AnySink:
         """Make a sink; called once for each test."""
-        raise NotImplementedError(f"{type(self).__name__} lacks `make_sink`: let it return one")
+        raise NotImplementedError(
+            f"{type(self).__name__} lacks `make_sink`, which must return a sink"
+        )
 
     def test_a_run_takes_it(self) -> None:
-        """It has all that a run asks for."""
+        """It has all members that a run uses."""
         (sink,) = checked_sinks([self.make_sink()])
         assert sink.name
         assert isinstance(sink.required, bool)
         assert isinstance(sink.takes_unchanged, bool)
 
     def test_it_takes_every_event_of_a_run(self) -> None:
-        """Also kinds that it has no use for."""
+        """It accepts every kind of event, even those that it ignores."""
         asyncio.run(self._live([_events()]))
 
     def test_it_takes_events_one_by_one(self) -> None:
-        """How events are gathered to batches is the run's own affair."""
+        """The run decides how events are grouped into batches."""
         asyncio.run(self._live([[event] for event in _events()]))
 
     def test_it_is_closed_without_an_event(self) -> None:
-        """As in a run that ends before it has planned."""
+        """It accepts no events, as in a run that ends before it has planned."""
         asyncio.run(self._live([]))
 
     async def _live(self, batches: Sequence[Sequence[Event]]) -> None:

@@ -1,4 +1,4 @@
-"""What every store must do, as tests that pytest runs for an application's own one."""
+"""Requirements of every store, as pytest tests of an application's own store."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _NOTE = {"verdict": "corrupt", "reason": "no readable zip"}
 
 
 class StoreSuite:
-    """Tests of a store; a subclass says how one is made.
+    """Tests of a store; a subclass makes it.
 
     No plugin for async tests is needed.
 
@@ -31,7 +31,9 @@ class StoreSuite:
 
     def make_store(self) -> Store:
         """Make an empty store; called once for each test."""
-        raise NotImplementedError(f"{type(self).__name__} lacks `make_store`: let it return one")
+        raise NotImplementedError(
+            f"{type(self).__name__} lacks `make_store`, which must return a store"
+        )
 
     def _run(self, check: Callable[[Store], Awaitable[None]]) -> None:
         async def checked() -> None:
@@ -42,7 +44,7 @@ class StoreSuite:
         asyncio.run(checked())
 
     def test_an_empty_store_has_nothing(self) -> None:
-        """What is absent is said to be, and is no error."""
+        """An absent key is reported as absent, without an error."""
 
         async def check(store: Store) -> None:
             assert dict(await store.scan(_FOLDER)) == {}
@@ -79,7 +81,7 @@ class StoreSuite:
         self._run(check)
 
     def test_a_prefix_is_scanned_with_and_without_its_slash(self) -> None:
-        """The name of a folder means the same in both forms, and never what lies deeper."""
+        """The name of a folder means the same in both forms, and never includes deeper keys."""
 
         async def check(store: Store) -> None:
             await store.put(_KEY, b"zip bytes")
@@ -89,7 +91,7 @@ class StoreSuite:
         self._run(check)
 
     def test_a_body_is_replaced_and_removed(self) -> None:
-        """The last bytes are those that stand; nothing stands after a removal."""
+        """The last bytes that were put are stored; nothing is stored after a removal."""
 
         async def check(store: Store) -> None:
             await store.put(_KEY, b"old")
@@ -104,7 +106,7 @@ class StoreSuite:
         self._run(check)
 
     def test_a_part_becomes_a_body_when_it_is_committed(self) -> None:
-        """Unfinished bytes are seen and hashed, and are no archive until then."""
+        """Unfinished bytes are visible and hashed, but not yet an archive."""
 
         async def check(store: Store) -> None:
             seen = bytearray()
@@ -121,7 +123,7 @@ class StoreSuite:
         self._run(check)
 
     def test_a_part_that_was_closed_is_gone_on_with(self) -> None:
-        """A store that keeps no parts begins with none; what it has of them, it hashes."""
+        """A store that keeps no parts starts with none; it hashes the parts that it has."""
 
         async def check(store: Store) -> None:
             await _fill(await store.open_part(_KEY, resume=False), b"first ")
@@ -136,7 +138,7 @@ class StoreSuite:
         self._run(check)
 
     def test_a_part_can_be_given_up(self) -> None:
-        """After `discard`, a new beginning or the removal of the part, nothing of it is left."""
+        """After `discard`, a restart or the removal of the part, nothing of it is left."""
 
         async def check(store: Store) -> None:
             part = await store.open_part(_KEY, resume=False)
@@ -152,7 +154,7 @@ class StoreSuite:
         self._run(check)
 
     def test_what_is_quarantined_is_listed_and_released(self) -> None:
-        """Small bodies and parts are set aside with a note, and never stand at the final name."""
+        """Small bodies and parts are quarantined with a note, and never at the final name."""
 
         async def check(store: Store) -> None:
             await store.quarantine(_KEY, b"bad", _NOTE)
@@ -168,7 +170,7 @@ class StoreSuite:
         self._run(check)
 
     def test_a_replaced_version_is_kept_listed_and_removed(self) -> None:
-        """The file stays where it is; the kept bytes outlive what takes its place."""
+        """The file stays where it is; the kept bytes outlive its replacement."""
 
         async def check(store: Store) -> None:
             await store.put(_KEY, b"old")
@@ -186,7 +188,7 @@ class StoreSuite:
         self._run(check)
 
     def test_keys_that_leave_the_store_are_refused(self) -> None:
-        """A key comes from a source that may lie."""
+        """Keys come from the source, which is not trusted."""
 
         async def check(store: Store) -> None:
             for key in ("../outside.zip", "data/../../outside.zip", "/outside.zip", "data//a.zip"):

@@ -1,4 +1,4 @@
-"""Workflows: the parts wired together, a file for each thing that a caller can ask for.
+"""Workflows: the parts wired together, one module for each thing that a caller can run.
 
 - `archive_collection` collects, and `collecting` does so in one call; `ingestion` writes archives
   into tables; `collect_and_ingest` does both at once; `validation` checks rows; `composition` runs
@@ -7,7 +7,7 @@
   pruning, repair; `bench` has that of bench): a configuration in, a report of `reports` out.
 - `verification`, `repair`, `status` and `history` work on collected directories, `matrix_refresh`
   makes a new matrix, `bench` measures a source.
-- `wiring` makes the parts from a configuration; `stored_archives`, `lake_config` and `lake_report`
+- `wiring` builds the parts from a configuration; `stored_archives`, `lake_config` and `lake_report`
   are shared values.
 
 A workflow runs setup, body and cleanup (`core.workflow`); cleanup always runs, and an error of the

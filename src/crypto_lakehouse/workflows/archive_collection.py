@@ -64,7 +64,7 @@ __all__ = ["ArchiveCollectionWorkflow"]
 #: How many prefixes that could not be listed are named in warnings.
 _NAMED = 20
 
-#: What `only` takes from the ledger.
+#: The verdicts that `only` selects from the ledger.
 _ONLY = {
     "failed": (Verdict.FAILED, Verdict.MISSING, Verdict.CORRUPT),
     "quarantined": (Verdict.CORRUPT, Verdict.UPSTREAM_MISMATCH),
@@ -76,8 +76,8 @@ class ArchiveCollectionWorkflow(BaseWorkflow[CollectionReport]):
 
     Args:
         config: What to collect.
-        metrics_collector: Told of every event; a new one by default.
-        sinks: Further listeners: sinks, or functions, sync or async, that take a list of events.
+        metrics_collector: Receives every event; a new one by default.
+        sinks: Further sinks, or functions, sync or async, that take a list of events.
         session: An aiohttp session of the application's own; it is used and not closed. Its
             headers, authorization, cookies, proxies, tracing and middlewares hold; decoding,
             redirects, statuses as exceptions and time limits are the engine's for its requests.
@@ -85,11 +85,11 @@ class ArchiveCollectionWorkflow(BaseWorkflow[CollectionReport]):
             output directory.
         retry: When to try again; by the configuration's `max_retries` by default.
         meter: Counts bytes as they arrive, for displays.
-        archives: Exactly these are settled, whatever the configuration selects.
+        archives: Collect exactly these, whatever the configuration selects.
         delivery: When events reach sinks and ledger, and how long a stopped run waits for that.
 
     Raises:
-        ConfigurationError: A sink is none; the message names it and what it lacks.
+        ConfigurationError: A sink is not valid; the message names it and what it lacks.
 
     Example:
         >>> config = WorkflowConfig(
@@ -123,7 +123,7 @@ class ArchiveCollectionWorkflow(BaseWorkflow[CollectionReport]):
     ) -> None:
         super().__init__(config, metrics_collector=metrics_collector)
         self.run_id = uuid4().hex
-        #: What the report is made from, whatever an injected collector does with its events.
+        #: The report is made from this one, whatever an injected collector does with its events.
         self.counts = MetricsCollector()
         self._sinks = checked_sinks(sinks)
         self._session = session
@@ -143,8 +143,8 @@ class ArchiveCollectionWorkflow(BaseWorkflow[CollectionReport]):
     def stop(self, exit_code: int = 130) -> None:
         """End the run early and in order; `run()` then returns with status `interrupted`.
 
-        To be called in the run's own event loop. What is verified stays; what is under way is
-        given up, a large body in a state from which the next run goes on.
+        Must be called in the run's own event loop. Verified archives stay. Downloads in progress
+        are abandoned; the next run resumes large ones.
         """
         self._stop_code = exit_code
         if self._scope is not None:
@@ -192,7 +192,7 @@ class ArchiveCollectionWorkflow(BaseWorkflow[CollectionReport]):
         self._notes += [note] if note else []
 
     async def body(self) -> None:
-        """Run the pipeline, with the sinks listening beside it."""
+        """Run the pipeline, and hand its events to the sinks."""
         own: list[Sink] = [MetricsSink(self.counts), MetricsSink(self.metrics_collector)]
         rules = self._delivery
         ledger = LedgerSink(self._ledger, self._store.make_durable, batch_rows=rules.batch_rows)
@@ -218,7 +218,7 @@ class ArchiveCollectionWorkflow(BaseWorkflow[CollectionReport]):
         await self._prune()
 
     async def _prune(self) -> None:
-        """Remove replaced versions that are older than the configuration keeps them."""
+        """Remove replaced versions that are older than `replaced_retention_days`."""
         days = self.config.replaced_retention_days
         if days is not None and self._stop_code is None:
             prune = partial(
@@ -315,7 +315,7 @@ class ArchiveCollectionWorkflow(BaseWorkflow[CollectionReport]):
         return RunFinished(run_id=self.run_id, status=self._status(), at=datetime.now(UTC))
 
     async def cleanup(self) -> None:
-        """Close the client and the ledger, give the lock back."""
+        """Close the client and the ledger, and release the lock."""
         await self._resources.aclose()
 
     def _status(self) -> str:
@@ -327,7 +327,7 @@ class ArchiveCollectionWorkflow(BaseWorkflow[CollectionReport]):
         return "partial" if any(verdicts[verdict] for verdict in SUCCESSES) else "failed"
 
     def report(self, error: str = "") -> CollectionReport:
-        """Say what is known so far; `error` is why the run ended before its plan."""
+        """Return a report of what is known so far; `error` is why the run ended early."""
         totals = self.counts.totals()
         return CollectionReport(
             workflow=self.name,

@@ -1,7 +1,7 @@
 """Collect and ingest in one stream: archives are read into tables while others are fetched.
 
-Archives are handed over in the portions of a commit, so that tables come to have as few files as
-if everything had been ingested at the end; what remains is ingested then.
+Archives are handed over in batches of one commit each, so that tables get as few files as if
+everything had been ingested at the end. The remainder is ingested last.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ from crypto_lakehouse.workflows.stored_archives import StoredZip, stored_zips
 
 __all__ = ["CollectAndIngest"]
 
-#: A portion is as much as one commit takes.
-PORTION_ARCHIVES = 20_000
-PORTION_BYTES = 4 << 30
+#: A batch is as much as one commit takes.
+BATCH_ARCHIVES = 20_000
+BATCH_BYTES = 4 << 30
 
 
 class CollectAndIngest(CompositeWorkflow):
@@ -42,8 +42,8 @@ class CollectAndIngest(CompositeWorkflow):
 
     Args:
         config: What to collect.
-        lake: How to ingest; which archives is the collection's matter.
-        sinks: Further listeners of the collection.
+        lake: How to ingest; the collection decides which archives.
+        sinks: Further sinks of the collection.
         meter: Counts bytes as they arrive, for displays.
     """
 
@@ -56,12 +56,12 @@ class CollectAndIngest(CompositeWorkflow):
         *,
         sinks: Sequence[AnySink] = (),
         meter: ByteMeter | None = None,
-        portion_archives: int = PORTION_ARCHIVES,
+        batch_archives: int = BATCH_ARCHIVES,
     ) -> None:
         refuse_faulty(config)
         self._lake = lake
-        self._gathered = _Gathered(LocalStore(config.output_directory), portion_archives)
-        self._portions: list[IngestReport] = []
+        self._gathered = _Gathered(LocalStore(config.output_directory), batch_archives)
+        self._batches: list[IngestReport] = []
         self._current: IngestWorkflow | None = None
         self._drained = anyio.Event()
         collection = ArchiveCollectionWorkflow(config, sinks=[self._gathered, *sinks], meter=meter)
@@ -71,7 +71,7 @@ class CollectAndIngest(CompositeWorkflow):
 
     @property
     def collected(self) -> CollectionReport | None:
-        """The collection's report; None where it did not come to its end."""
+        """The collection's report; None if it did not finish."""
         report = self._reports.get("collect")
         return None if report is None else report.report
 
@@ -79,43 +79,43 @@ class CollectAndIngest(CompositeWorkflow):
     def ingested(self) -> IngestReport | None:
         """The report of all that was ingested."""
         last = self._reports.get("ingest")
-        reports = [*self._portions, *([last.report] if last and last.report else [])]
+        reports = [*self._batches, *([last.report] if last and last.report else [])]
         return joined(reports) if reports else None
 
     def stop(self, exit_code: int = 130) -> None:
-        """End the collection and the ingestion in order; what is verified and committed stays."""
+        """Stop the collection and the ingestion in order; verified archives and commits stay."""
         super().stop(exit_code)
         if self._current is not None:
             self._current.stop(exit_code)
 
     async def body(self) -> None:
-        """Ingest portions as they come, then what remains."""
+        """Ingest batches as they arrive, then the remainder."""
         with one_error():
             async with anyio.create_task_group() as tasks:
                 send, receive = anyio.create_memory_object_stream[list[StoredZip]](1)
-                self._gathered.portions = send
-                tasks.start_soon(self._ingest_portions, receive)
+                self._gathered.batches = send
+                tasks.start_soon(self._ingest_batches, receive)
                 async with send:
                     await super().body()
 
-    async def _ingest_portions(
-        self, portions: anyio.abc.ObjectReceiveStream[list[StoredZip]]
+    async def _ingest_batches(
+        self, batches: anyio.abc.ObjectReceiveStream[list[StoredZip]]
     ) -> None:
-        async with portions:
-            async for portion in portions:
+        async with batches:
+            async for batch in batches:
                 if self._stop_code is None:
-                    self._current = IngestWorkflow(self._lake, zips=partial(list, portion))
-                    self._portions.append((await self._current.run()).report)
+                    self._current = IngestWorkflow(self._lake, zips=partial(list, batch))
+                    self._batches.append((await self._current.run()).report)
         self._drained.set()
 
     def _rest(self) -> Iterator[StoredZip]:
-        """All archives of the run that are good; those ingested by now are unchanged then."""
+        """All good archives of the run; those that are already ingested will be unchanged."""
         root = Path(self.config.output_directory)
         return stored_zips(root, partial(_is_in, self._gathered.seen))
 
 
 class _Rest(IngestWorkflow):
-    """The last ingestion: it begins when no portion is on its way, for the lake has one writer."""
+    """The last ingestion. It begins when no batch is in progress, as the lake has one writer."""
 
     def __init__(
         self,
@@ -137,13 +137,13 @@ def _is_in(seen: set[str], archive: Archive) -> bool:
 
 @define
 class _Gathered:
-    """A sink that hands verified archives over in portions."""
+    """A sink that hands verified archives over in batches."""
 
     store: LocalStore
     size: int
     name: str = "ingest"
     required: bool = True
-    portions: anyio.abc.ObjectSendStream[list[StoredZip]] | None = None
+    batches: anyio.abc.ObjectSendStream[list[StoredZip]] | None = None
     seen: set[str] = field(factory=set)
     _held: list[StoredZip] = field(factory=list)
     _held_bytes: int = 0
@@ -159,15 +159,15 @@ class _Gathered:
         path = Path(self.store.path(event.archive.key))
         self._held.append(StoredZip(event.archive, path, sha256))
         self._held_bytes += event.size_bytes or 0
-        full = len(self._held) >= self.size or self._held_bytes >= PORTION_BYTES
-        if full and self.portions is not None:
-            portion, self._held, self._held_bytes = self._held, [], 0
-            await self.portions.send(portion)
+        full = len(self._held) >= self.size or self._held_bytes >= BATCH_BYTES
+        if full and self.batches is not None:
+            batch, self._held, self._held_bytes = self._held, [], 0
+            await self.batches.send(batch)
 
     async def flush(self) -> None:
-        """Portions are handed over when they are full, not when it is quiet."""
+        """Do nothing: batches are handed over when they are full, not when the run is idle."""
 
     async def close(self) -> None:
-        """What is held is ingested with the rest; no portion comes any more."""
-        if self.portions is not None:
-            await self.portions.aclose()
+        """Do nothing: the last, incomplete batch is ingested with the remainder."""
+        if self.batches is not None:
+            await self.batches.aclose()

@@ -1,4 +1,4 @@
-"""Collect archives in one call: the workflow made, run, and its report handed back."""
+"""Collect archives in one call: make the workflow, run it, and return its report."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ async def run_collection(
 
     Args:
         config: A configuration, a mapping of its keys, or the path of a JSON, TOML or YAML file.
-        metrics_collector: Takes every event; a new one by default.
-        sinks: Further listeners: sinks, or functions that take a list of events.
+        metrics_collector: Receives every event; a new one by default.
+        sinks: Further sinks, or functions that take a list of events.
         session: An aiohttp session of the application's own; it is used and not closed.
         store: Where archives go; the output directory by default.
         retry: When to try again; by the configuration's `max_retries` by default.
         meter: Counts bytes as they arrive, for displays.
-        archives: Exactly these are settled, whatever the configuration selects.
+        archives: Collect exactly these, whatever the configuration selects.
         delivery: When events reach sinks and ledger, and how long a stopped run waits for that.
 
     `ArchiveCollectionWorkflow` says more about each.
@@ -58,12 +58,12 @@ async def run_collection(
         `CollectionReport.raise_for_failures`.
 
     Raises:
-        ConfigurationError: The configuration cannot be run, or a sink is none; nothing was
+        ConfigurationError: The configuration cannot be run, or a sink is not valid; nothing was
             requested or written.
         ListingError: The source cannot be listed, and the plan depends on that.
         MatrixError: The matrix cannot be used; nothing was requested.
         LockHeldError: Another run works on the same output directory.
-        StoreError: The disk takes nothing more.
+        StoreError: The store cannot be written to, for example because the disk is full.
     """
     workflow = ArchiveCollectionWorkflow(
         await _ready(config),

@@ -1,4 +1,4 @@
-"""Several workflows as one: each when those before it are done, with one report."""
+"""Several workflows as one: each runs when those before it are done; one report."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class Step:
     """One workflow of a composition.
 
     Attributes:
-        workflow: The workflow; it is resumable by itself: what it did before, it does not again.
+        workflow: The workflow. It must be resumable: it does not repeat what it did before.
         after: Names of the steps that must have ended before it begins.
-        needs_success: Whether it is left out where one of those failed; one that ended with some
+        needs_success: Whether it is skipped if one of those failed. A step that ended with some
             archives missing has not failed.
     """
 
@@ -41,7 +41,7 @@ class StepReport:
         state: `done`, `failed`, `skipped` or `interrupted`.
         results: Its report in plain types.
         error: Why it failed or was skipped.
-        report: The same as a value; None where there is none.
+        report: The report itself; None if there is none.
     """
 
     name: str
@@ -71,7 +71,7 @@ class CompositionReport:
 
     @property
     def exit_code(self) -> int:
-        """That of the first step that has one (ARCHITECTURE.md#exit-codes)."""
+        """The first exit code other than 0 of a step (ARCHITECTURE.md#exit-codes)."""
         return next((step.exit_code for step in self.steps if step.exit_code), 0)
 
     def to_mapping(self) -> dict[str, Any]:
@@ -91,16 +91,16 @@ class CompositionReport:
 
 
 class CompositeWorkflow(BaseWorkflow[WorkflowMetrics]):
-    """Runs workflows in the order of their dependencies; those that wait for nothing, at once.
+    """Runs workflows in the order of their dependencies, independent ones concurrently.
 
     Args:
         config: Names the output directory.
         steps: The workflows by name.
-        metrics_collector: Told of every event; a new one by default.
-        tell: Told when a step begins and how it ended.
+        metrics_collector: Receives every event; a new one by default.
+        tell: Called when a step begins and when it has ended.
 
     Raises:
-        ConfigurationError: A step comes after one that is not there, or after itself.
+        ConfigurationError: A step names a step that does not exist, or depends on itself.
 
     Example:
         >>> steps = {
@@ -131,7 +131,7 @@ class CompositeWorkflow(BaseWorkflow[WorkflowMetrics]):
         self._stop_code: int | None = None
 
     def stop(self, exit_code: int = 130) -> None:
-        """End the steps that run, in order; those that wait do not begin."""
+        """Stop the running steps in order; waiting steps do not begin."""
         self._stop_code = exit_code
         for name in self._running:
             stop = getattr(self.steps[name].workflow, "stop", None)

@@ -1,4 +1,4 @@
-"""What the publisher replaced, and how to have it back."""
+"""What the publisher replaced, and how to restore it."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def _archive(output_directory: str | os.PathLike[str], key: str) -> Archive:
 
 
 def parse_moment(text: str) -> datetime:
-    """Read a UTC day, which means its end, or a moment in ISO 8601, UTC unless it says other.
+    """Read a UTC day, which means its end, or a time in ISO 8601, UTC unless it has an offset.
 
     Raises:
         ValueError: It is neither.
@@ -78,8 +78,8 @@ def history_of(output_directory: str | os.PathLike[str], key: str) -> list[Versi
     """Every version of an archive, oldest first; blocking.
 
     Raises:
-        ArchiveKeyError: `key` is no key of the archive.
-        ConfigurationError: There is no ledger, or it has never seen the archive.
+        ArchiveKeyError: `key` is not a key of the archive.
+        ConfigurationError: There is no ledger, or it does not know the archive.
         LedgerError: The ledger cannot be read.
     """
     path, archive = _ledger(output_directory), _archive(output_directory, key)
@@ -95,7 +95,7 @@ def history_of(output_directory: str | os.PathLike[str], key: str) -> list[Versi
 
 
 def changes_since(output_directory: str | os.PathLike[str], day: date) -> Iterator[Change]:
-    """Every change from the beginning of a UTC day on, in the order of time; blocking.
+    """Every change since the beginning of a UTC day, in the order of time; blocking.
 
     Raises:
         ConfigurationError: There is no ledger.
@@ -105,28 +105,27 @@ def changes_since(output_directory: str | os.PathLike[str], day: date) -> Iterat
 
 
 def version_at(output_directory: str | os.PathLike[str], key: str, moment: datetime) -> Version:
-    """Which version stood at a moment.
+    """Return the version that was in force at a given time.
 
     Raises:
-        ConfigurationError: None did; and as `history_of`.
+        ConfigurationError: There was none; and as `history_of`.
     """
     versions = history_of(output_directory, key)
     version = history.version_as_of(versions, moment)
     if version is None:
         first = versions[0].first_seen_at
-        reason = f"no version of `{versions[0].key}` stood here then; first seen {first}"
+        reason = f"no version of `{versions[0].key}` was stored here then; first seen {first}"
         raise ConfigurationError([Problem("--as-of", reason)])
     return version
 
 
 def bytes_path(output_directory: str | os.PathLike[str], version: Version) -> Path:
-    """Where a version's bytes are.
+    """Return where a version's bytes are.
 
-    A version that was only restamped has its bytes where its successor has them; so has one
-    whose successor was.
+    Versions that differ only in their date or ETag have the same bytes, in any of their places.
 
     Raises:
-        StoreError: They were not kept, or are gone.
+        StoreError: The bytes were not kept, or were removed.
     """
     store = LocalStore(Path(output_directory))
     for place in _places(output_directory, version):
@@ -152,7 +151,7 @@ def restore(
     *,
     overwrite: bool = False,
 ) -> Version:
-    """Copy out the bytes that an archive had at a moment; blocking.
+    """Write out the bytes that an archive had at a given time; blocking.
 
     Args:
         output_directory: Where the archives are.
@@ -162,7 +161,7 @@ def restore(
         overwrite: Whether a file that exists may be replaced.
 
     Raises:
-        ConfigurationError: No version stood then, or the target exists.
+        ConfigurationError: No version was in force then, or the target exists.
         StoreError: The bytes were not kept, or are no longer what was verified.
     """
     version = version_at(output_directory, key, moment)
@@ -186,7 +185,7 @@ def _check(path: Path, version: Version) -> None:
     with path.open("rb") as file:
         actual = hashlib.file_digest(file, "sha256").hexdigest()
     if version.sha256 is not None and actual != version.sha256:
-        reason = f"its SHA-256 is {actual}, the ledger says {version.sha256}; it is not given out"
+        reason = f"its SHA-256 is {actual}, the ledger says {version.sha256}; it is not written out"
         raise StoreError(str(path), reason)
 
 
@@ -197,9 +196,9 @@ def prune_replaced(
     today: date,
     store: Store | None = None,
 ) -> PruneResult:
-    """Remove the bytes of versions that were replaced longer ago than that; blocking.
+    """Remove the bytes of versions that were replaced before a given age; blocking.
 
-    The caller holds the output lock. Versions stay in the history, without their bytes.
+    The caller must hold the output lock. Versions stay in the history, without their bytes.
 
     Args:
         output_directory: Where the archives are.
@@ -209,7 +208,7 @@ def prune_replaced(
 
     Raises:
         ConfigurationError: There is no ledger.
-        StoreError: A file cannot be removed, or would not be one of ours.
+        StoreError: A file cannot be removed, or is outside the store.
     """
     path = _ledger(output_directory)
     store = LocalStore(Path(output_directory)) if store is None else store

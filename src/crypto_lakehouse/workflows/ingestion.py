@@ -34,7 +34,7 @@ _FIRST = 100
 
 
 def need_tables() -> None:
-    """Say at once where the extra is not installed.
+    """Fail at once if the extra is not installed.
 
     Raises:
         ExtraMissing: A package of the extra `tables` is missing.
@@ -49,12 +49,12 @@ def need_tables() -> None:
 
 
 class IngestWorkflow(BaseWorkflow[WorkflowMetrics]):
-    """Ingests archives into the tables of a lake; what is in them already is left alone.
+    """Ingests archives into the tables of a lake; archives that are already there are skipped.
 
     Args:
         config: What to ingest, and how.
-        metrics_collector: Told of every event; a new one by default.
-        tell: Told how each archive fared, in a worker thread.
+        metrics_collector: Receives every event; a new one by default.
+        tell: Called with the result of each archive, in a worker thread.
         zips: Exactly these archives; by default all of the output directory.
     """
 
@@ -83,7 +83,7 @@ class IngestWorkflow(BaseWorkflow[WorkflowMetrics]):
         self._began = time.monotonic()
 
     def stop(self, exit_code: int = 130) -> None:
-        """End the run early and in order; what is committed stays."""
+        """Stop the run early and in order; commits stay."""
         self._stop_code = exit_code
         if self._scope is not None:
             self._scope.cancel()
@@ -113,7 +113,7 @@ class IngestWorkflow(BaseWorkflow[WorkflowMetrics]):
                 await to_thread.run_sync(self._ingest)
 
     async def cleanup(self) -> None:
-        """Give the lock back."""
+        """Release the lock."""
         await self._resources.aclose()
 
     def _ingest(self) -> None:
@@ -158,7 +158,7 @@ class IngestWorkflow(BaseWorkflow[WorkflowMetrics]):
             ingestion.run(schema, plan)
             if self._problem_count == problems:
                 return
-            # A month that was refused covers nothing: its days come in its place.
+            # A month that was refused covers nothing: its days are ingested instead.
             covered = {archive.key for archive in plan.covered}
             sources = [each for each in sources if each.archive.key in covered]
 
@@ -218,7 +218,7 @@ class IngestWorkflow(BaseWorkflow[WorkflowMetrics]):
             self._problems.append({"key": key, "state": state, "reason": reason})
 
     def report(self, error: str = "") -> IngestReport:
-        """Say what is known so far."""
+        """Return a report of what is known so far."""
         status = "partial" if self._problem_count else "complete"
         if error:
             status = "failed"

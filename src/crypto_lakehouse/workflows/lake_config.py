@@ -154,11 +154,11 @@ class LakeConfig:
         return self.workers or os.cpu_count() or 1
 
     def selects(self, archive: Archive) -> bool:
-        """Whether an archive is among those wanted."""
+        """Whether an archive is selected."""
         return self.selects_series(archive.series)
 
     def selects_series(self, series: Series) -> bool:
-        """Whether archives of a series are."""
+        """Whether the archives of a series are selected."""
         return (
             (not self.markets or series.market in self.markets)
             and (not self.data_types or series.data_type in self.data_types)

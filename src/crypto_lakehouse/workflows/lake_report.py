@@ -1,4 +1,4 @@
-"""What an ingestion or a validation hands back."""
+"""The report of an ingestion."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ class IngestReport:
     """How an ingestion ended.
 
     Attributes:
-        status: `complete`, `partial` where some archives were refused, or `interrupted`.
+        status: `complete`, `partial` if some archives were refused, or `interrupted`.
         tables: What was done to each table, by name.
         verdicts: How many ingested archives the checks call good, and so on.
         problems: The first hundred archives that are not in their tables, each with a reason.
         duration_seconds: Of the run.
         lake: Where the tables are.
-        error: Why the run ended before its end; empty where it did not.
+        error: Why the run ended early; empty if it did not.
     """
 
     workflow: str
@@ -62,12 +62,12 @@ class IngestReport:
 
     @property
     def rows(self) -> int:
-        """Rows that are in the tables now and were not before, or that took others' places."""
+        """Rows that are new in the tables, or that replaced others."""
         return sum(each.rows for each in self.tables)
 
     @property
     def exit_code(self) -> int:
-        """What the command line ends with (ARCHITECTURE.md#exit-codes)."""
+        """The exit code of the command (ARCHITECTURE.md#exit-codes)."""
         if self.stop_code is not None:
             return self.stop_code
         return 4 if self.problem_count else 0
@@ -95,7 +95,7 @@ class IngestReport:
 
 
 def joined(reports: Sequence[IngestReport]) -> IngestReport:
-    """One report of several runs, the last of which saw everything."""
+    """Merge the reports of several runs, the last of which covered everything."""
     last = reports[-1]
     tables: dict[str, TableTotals] = {}
     verdicts: Counter[str] = Counter()

@@ -56,11 +56,11 @@ async def refresh_matrix(
     """List the folders of a source, and make the matrix that they show; nothing is written.
 
     Args:
-        config: Names the source, its listing (the source itself if there is no `listing_url`), how
-            to ask it, and the matrix to begin with. What it selects is not used.
-        today: The day that the matrix is as of; the current UTC day by default.
+        config: Names the source, its listing (the source itself if there is no `listing_url`), the
+            network settings, and the matrix to begin with. Its selection is not used.
+        today: The date of the matrix; the current UTC day by default.
         retry: When to try again; by the configuration's `max_retries` by default.
-        emit: Takes the events: the proxy that is used, and requests that are tried again.
+        emit: Receives the events: the proxy that is used, and requests that are retried.
         on_progress: Called after each prefix.
 
     Raises:
@@ -102,7 +102,7 @@ def _public(url: str) -> str:
 
 
 def check_destination(path: Path, *, overwrite: bool) -> None:
-    """Refuse a file that cannot be written, before the matrix is made.
+    """Refuse a file that cannot be written, before anything is requested.
 
     Raises:
         ConfigurationError: The file exists and may not be overwritten, or cannot be a file.

@@ -1,7 +1,7 @@
-"""What can be asked of a source or of a collected directory, in the manner of `run_collection`.
+"""The commands as functions in the manner of `run_collection`: plan, verify, status and others.
 
 Each is an async function: a configuration in, a report out, errors raised. Blocking work is done
-in a thread. Where a report may be large, a callback takes its items one by one.
+in a thread. If a report may be large, a callback receives its items one by one.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def _announced(
 
 
 async def _of_directory(config: AnyConfig) -> WorkflowConfig:
-    """Load a configuration that need not select anything, as the archives are there."""
+    """Load a configuration that need not select anything, as the archives already exist."""
     return await load_config(config, {"only": "quarantined"})
 
 
@@ -145,12 +145,12 @@ async def run_status(
     end: date | str | None = None,
     on_series: Callable[[SeriesCoverage], None] | None = None,
 ) -> StatusReport:
-    """Tell from the ledger how complete the selected series are; no file is read.
+    """Report from the ledger how complete the selected series are; no file is read.
 
     Args:
         config: Names the output directory, and selects series and days.
-        start: The first UTC day; by the configuration by default, else each series' own.
-        end: The last UTC day, inclusive, likewise.
+        start: The first UTC day; by default the configuration's, else each series' own.
+        end: The last UTC day, inclusive; the default is chosen in the same way.
         on_series: Called in a worker thread with the coverage of each series, which the report
             then does not hold: memory does not grow with the ledger.
 
@@ -176,7 +176,7 @@ async def run_status(
 def _status(
     config: WorkflowConfig, start: date | str | None, end: date | str | None
 ) -> CoverageStatus:
-    """Prepare the status, with the faults of the configuration among those that are raised."""
+    """Prepare the status; errors of the configuration and of the window are raised together."""
     plain = config.to_mapping()
     names = ("markets", "data_types", "symbols", "intervals")
     selection: dict[str, object] = {name: plain.get(name) for name in names}
@@ -199,18 +199,18 @@ async def run_history(
     since: date = date.min,
     on_change: Callable[[Change], None] | None = None,
 ) -> HistoryReport:
-    """Tell from the ledger what the publisher replaced.
+    """Report from the ledger what the publisher replaced.
 
     Args:
         config: Names the output directory.
         key: An archive, by its object key or its path; the report then has all its versions, and
-            its changes alone.
+            only its changes.
         since: The first UTC day of the changes.
         on_change: Called in a worker thread with each change, which the report then does not hold.
 
     Raises:
         ArchiveKeyError: `key` is not a key of the archive.
-        ConfigurationError: There is no ledger, or it has never seen the archive.
+        ConfigurationError: There is no ledger, or it does not know the archive.
         LedgerError: The ledger cannot be read.
     """
     root = (await _of_directory(config)).output_directory
@@ -229,7 +229,7 @@ async def run_history(
 async def run_prune(
     config: AnyConfig, older_than_days: int, *, store: Store | None = None
 ) -> PruneResult:
-    """Remove the bytes of versions that were replaced long ago; the history keeps the versions.
+    """Remove the bytes of versions replaced long ago; the history still lists them.
 
     Args:
         config: Names the output directory.
@@ -269,7 +269,7 @@ async def run_repair(
 
     Args:
         config: Names the output directory and the source; what it selects is not used.
-        archives: Exactly these; by default everything is verified to find them.
+        archives: Exactly these; by default everything is verified to find the damaged ones.
         sinks: As `run_collection` takes them.
         session: An aiohttp session of the application's own; it is used and not closed.
         store: Where the archives are; the output directory by default.

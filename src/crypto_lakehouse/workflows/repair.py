@@ -71,11 +71,11 @@ async def repair_archives(
 ) -> RepairReport:
     """Fetch exactly these archives again, and verify them once more.
 
-    An archive leaves the quarantine when a verified version has taken its place.
+    An archive leaves the quarantine when a verified version is stored.
 
     Args:
         config: Names the output directory and the source; what it selects is not used.
-        archives: What is damaged, or in quarantine.
+        archives: The damaged and quarantined archives.
         sinks: As `run_collection` takes them, like the following ones.
         session: An aiohttp session of the application's own.
         store: Where the archives are; the output directory by default.
@@ -90,7 +90,7 @@ async def repair_archives(
     root = config.output_directory
     verdicts = _Verdicts()
     workflow = ArchiveCollectionWorkflow(
-        # A file that looks as the ledger knows it may be damaged all the same: trust none.
+        # A file with the size and date in the ledger may still be damaged: trust none.
         config.replace(only="quarantined", force_redownload=True),
         archives=wanted,
         sinks=[*sinks, verdicts],
@@ -127,7 +127,7 @@ class _Verdicts:
         return event is not None and event.verdict in SUCCESSES
 
     def reason(self, key: str) -> str:
-        """Return why it is not, or an empty text."""
+        """Return why it is not, or an empty string."""
         event = self._events.get(key)
         return f"{event.verdict}: {event.reason}" if event and event.reason else ""
 

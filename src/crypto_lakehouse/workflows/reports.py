@@ -52,10 +52,10 @@ class StatusReport:
     """How complete a collected tree is.
 
     Attributes:
-        today: The UTC day that tells late archives from missing ones.
+        today: The UTC day from which late archives are distinguished from missing ones.
         notes: Remarks for the reader, one sentence each.
         totals: The sum over series.
-        series: The coverage of each series, with its holes; empty if `on_series` took them.
+        series: The coverage of each series, with its holes; empty if `on_series` received them.
     """
 
     today: date
@@ -75,7 +75,7 @@ class HistoryReport:
 
     Attributes:
         changes: In the order of time.
-        versions: Of the one archive that was asked for, oldest first.
+        versions: All versions of the given archive, oldest first.
     """
 
     changes: tuple[Change, ...]

@@ -1,4 +1,4 @@
-"""Tell for every collected series what is there, what is missing, and why."""
+"""Report for every collected series what is there, what is missing, and why."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ class CoverageStatus:
     """The coverage of every selected series; each iteration reads the ledger again.
 
     Attributes:
-        today: The UTC day that tells late archives from missing ones.
+        today: The UTC day from which late archives are distinguished from missing ones.
         notes: Remarks for the reader, one sentence each.
     """
 
@@ -123,7 +123,7 @@ class CoverageStatus:
     _selection: _Selection
 
     def __iter__(self) -> Iterator[SeriesCoverage]:
-        """Judge series by series; blocking, with one series in memory at a time.
+        """Compute the coverage series by series; blocking, with one series in memory at a time.
 
         Raises:
             LedgerError: The ledger cannot be read.
@@ -160,11 +160,11 @@ def status_of(
     matrix_path: str | os.PathLike[str] | None = None,
     today: date | None = None,
 ) -> CoverageStatus:
-    """Judge from its ledger how complete a collected directory is.
+    """Report from its ledger how complete a collected directory is.
 
     The files are not read (`verify_tree` reads them), nothing is requested and nothing is changed;
-    a collection may run at the same time. `cover_series` says what the window means, and which
-    days are judged without one.
+    a collection may run at the same time. `cover_series` says what the window means, and which days
+    count without one.
 
     Args:
         output_directory: The directory that a collection wrote to.

@@ -33,7 +33,7 @@ class StoredZip:
 
     Attributes:
         archive: What it is.
-        path: Where it lies.
+        path: Its path.
         sha256: Its digest.
         fault: Why it must not be used; empty for good ones.
     """
@@ -45,10 +45,10 @@ class StoredZip:
 
 
 def stored_zips(root: Path, wanted: Callable[[Archive], bool]) -> Iterator[StoredZip]:
-    """Walk a tree and prove each wanted archive; blocking.
+    """Walk a tree and verify each selected archive; blocking.
 
-    Where the ledger verified the very file that stands there, its digest is taken from it.
-    Anything else is hashed, and compared with the ledger's digest or that of the sidecar.
+    If the ledger has verified the very file that is stored, its digest is taken from the ledger.
+    Any other file is hashed and compared with the digest in the ledger or in the sidecar.
 
     Raises:
         ConfigurationError: `root` is not a directory.

@@ -1,4 +1,4 @@
-"""Say how good the archives of a tree are; nothing is changed, and no table is needed."""
+"""Check the rows of the archives of a tree; nothing is changed, and no table is needed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ValidationWorkflow"]
 
-#: Archives that a worker reads at a time; small ones share a parse.
+#: Archives that a worker reads at a time; small ones are parsed together.
 _SHARE = 64
 
 
@@ -33,8 +33,8 @@ class ValidationWorkflow(BaseWorkflow[WorkflowMetrics]):
 
     Args:
         config: What to validate.
-        metrics_collector: Told of every event; a new one by default.
-        tell: Told of each archive, in a worker thread.
+        metrics_collector: Receives every event; a new one by default.
+        tell: Called with the result of each archive, in a worker thread.
     """
 
     name: ClassVar[str] = "validate"
@@ -54,13 +54,13 @@ class ValidationWorkflow(BaseWorkflow[WorkflowMetrics]):
         self.stop_code: int | None = None
 
     def stop(self, exit_code: int = 130) -> None:
-        """End the run early; the report is about what was read."""
+        """Stop the run early; the report covers what was read."""
         self.stop_code = exit_code
         if self._scope is not None:
             self._scope.cancel()
 
     async def setup(self) -> None:
-        """Check that the extra is there.
+        """Check that the extra is installed.
 
         Raises:
             ExtraMissing: The extra `tables` is not installed.
@@ -74,7 +74,7 @@ class ValidationWorkflow(BaseWorkflow[WorkflowMetrics]):
                 await to_thread.run_sync(self._validate)
 
     async def cleanup(self) -> None:
-        """Nothing was acquired."""
+        """Do nothing: nothing was acquired."""
 
     def _validate(self) -> None:
         from crypto_lakehouse.tables.quality.checks import checked_policies
@@ -91,7 +91,7 @@ class ValidationWorkflow(BaseWorkflow[WorkflowMetrics]):
                         self._tell(quality)
 
     def report(self) -> ValidationReport:
-        """What was found so far."""
+        """Return what was found so far."""
         from crypto_lakehouse.tables.quality.findings import ValidationReport
 
         return ValidationReport(archives=tuple(sorted(self._found, key=lambda found: found.key)))
@@ -103,7 +103,7 @@ class ValidationWorkflow(BaseWorkflow[WorkflowMetrics]):
 
 
 def _shares(zips: Iterator[StoredZip]) -> Iterator[list[StoredZip]]:
-    """Archives of one table together, so many at a time."""
+    """Yield batches of archives of one table each."""
     share: list[StoredZip] = []
     table: tuple[Market, DataType] | None = None
     for stored in zips:

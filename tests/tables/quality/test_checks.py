@@ -176,7 +176,7 @@ CASES: list[tuple[str, Edit, str, int, Severity, str]] = [
     (DEPTH, put_field(5, 2, "9e15"), "cumulative", 1, WARNING, "narrower band"),
     (DEPTH, put_field(5, 3, "-1"), "positive", 1, ERROR, "less than nothing"),
     (TICKER, put_field(7, 1, "9e15"), "spread", 1, WARNING, "bid as much as they ask"),
-    (LIQUIDATIONS, double, "doubled_rows", 48, INFO, "each of 48 rows stands twice"),
+    (LIQUIDATIONS, double, "doubled_rows", 48, INFO, "each of 48 rows occurs twice"),
     (VOLATILITY, put_field(7, 4, "0"), "positive", 1, ERROR, "not above zero"),
     (OPTIONS, put_field(7, 1, "24"), "hour", 1, ERROR, "no hour of the day"),
     (OPTIONS, put_field(7, 7, "-1"), "price_bounds", 1, ERROR, "low above their high"),

@@ -52,7 +52,7 @@ def path_of(location: str) -> str:
 
 
 def file_system_of(location: str, io: FileIO) -> FileSystem:
-    """The file system that a location lies in, with the settings of a table's files."""
+    """The file system of a location, with the settings of a table's files."""
     scheme, netloc, _ = PyArrowFileIO.parse_location(location)
     files = io if isinstance(io, PyArrowFileIO) else PyArrowFileIO(io.properties)
     return files.fs_by_scheme(scheme, netloc)

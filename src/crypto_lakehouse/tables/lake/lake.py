@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Lake", "LakeSnapshot", "lake_folder"]
 
-#: Where the lake of an output directory lies in it (ARCHITECTURE.md#disk).
+#: The path of the lake in an output directory (ARCHITECTURE.md#disk).
 LAKE_FOLDER = Path(".lakehouse") / "lake"
 
 

@@ -268,7 +268,7 @@ class Inspector:
         dropped = pl.lit(value=False)
         for place, piece in enumerate(batch.pieces):
             if place in whole and piece.rows:
-                sentence = f"each of {piece.rows // 2:,} rows stands twice"
+                sentence = f"each of {piece.rows // 2:,} rows occurs twice"
                 self._state(piece).add(
                     Found("doubled_rows", Severity.INFO, piece.rows // 2, sentence, policy,
                           "binance-public-data#259, #337")

@@ -16,18 +16,18 @@ __all__ = ["render_schemas"]
 _INTRO = """\
 # Schemas
 
-What each archive publishes, and what the tables make of it. This page is written by
+The columns of each archive, and what they become in the tables. This page is written by
 `python -m crypto_lakehouse.tables.schema.schema_docs` from `matrix/schemas.json` and
 `matrix/binance.json`; facts are changed there.
 
 - Times are UTC timestamps in microseconds, whatever unit the archive has; `lakehouse.archives`
-  records the original unit, whether there was a header, and the columns as they stood.
+  records the original unit, whether there was a header, and the original columns.
 - Numbers are float64, or decimal(38, 18) in a lake made with `--exact`.
-- Every table has `symbol` (the archive's), `interval` where its type has one, and `archive`: the
+- Every table has `symbol` (the archive's), `interval` if its type has one, and `archive`: the
   object key of the archive that a row came from, by which `lakehouse.archives` is joined.
-- Each file is looked at: whether line 1 is a header, how many fields a line has, milliseconds or
-  microseconds. Eras below are what is usual. Anything else is refused by line and column.
-- A source leads to what is known of the archive, and how surely.
+- Each file is examined: whether line 1 is a header, how many fields a line has, milliseconds or
+  microseconds. The eras below are typical. Anything else is refused with its line and column.
+- A source links to what is known about the archive, and how sure it is.
 """
 
 _TYPES = {

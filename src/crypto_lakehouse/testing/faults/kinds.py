@@ -1,7 +1,7 @@
 """How the server is to fail: values that are scripted with `ArchiveServer.inject`.
 
-Each request that matches consumes the next fault of its script. Faults compose: `a & b` does
-both in one answer, `a * 3` is the same one three times.
+Each request that matches consumes the next fault of its script. Faults compose: `a & b` does both
+in one response, `a * 3` is the same one three times.
 
 Example:
     >>> from crypto_lakehouse.testing import ArchiveServer, faults
@@ -48,7 +48,7 @@ _CONTENT_RANGE = re.compile(r"bytes (\d+)(-\d+/\d+)", re.ASCII)
 
 
 class Fault:
-    """What goes wrong in one answer; by itself nothing does."""
+    """What goes wrong in one response; this base class does nothing."""
 
     #: Whether the altered object stays, for this request and all later ones.
     lasting: bool = False
@@ -59,7 +59,7 @@ class Fault:
         return stored
 
     def spoil(self, answer: ServerResponse) -> ServerResponse:
-        """Change the answer before it is sent."""
+        """Change the response before it is sent."""
         return answer
 
     def __and__(self, other: Fault) -> Fault:
@@ -106,7 +106,7 @@ class Status(Fault):
 
 @frozen
 class Redirect(Fault):
-    """Send the client to another place."""
+    """Redirect the client to another URL."""
 
     location: str
     status: int = 302
@@ -126,7 +126,7 @@ class NotFound(Fault):
         key: str,  # noqa: ARG002 - the interface's
         stored: StoredObject | None,  # noqa: ARG002 - the interface's
     ) -> StoredObject | None:
-        """Take the object away."""
+        """Hide the object."""
         return None
 
 
@@ -143,10 +143,10 @@ class Truncate(Fault):
 
 @frozen
 class Cut(Fault):
-    """Close the connection before any header was sent.
+    """Close the connection before any header is sent.
 
-    On a connection that it has used before, a client may take that for the end of keep-alive and
-    ask again at once by itself, as aiohttp does; the second request takes the next fault.
+    On a connection that was used before, a client may take that for the end of keep-alive and
+    repeat the request at once by itself, as aiohttp does; the second request takes the next fault.
     """
 
     def spoil(self, answer: ServerResponse) -> ServerResponse:
@@ -165,14 +165,14 @@ class Reset(Fault):
     at: int | None = None
 
     def spoil(self, answer: ServerResponse) -> ServerResponse:
-        """Reset the connection within the answer."""
+        """Reset the connection within the response."""
         at = BEFORE_HEADERS if self.at is None else min(self.at, answer.content.size)
         return evolve(answer, cut_at=at, resets=True)
 
 
 @frozen
 class HangUp(Fault):
-    """Send the whole answer, then close the connection without announcing it."""
+    """Send the whole response, then close the connection without announcing it."""
 
     def spoil(self, answer: ServerResponse) -> ServerResponse:
         """Add the end."""
@@ -183,8 +183,8 @@ class HangUp(Fault):
 class Announce(Fault):
     """Announce a wrong Content-Length; announced bytes that do not exist are never sent.
 
-    The connection ends behind a body that is shorter than announced. Of one that is longer the
-    rest follows, as bytes that belong to nothing.
+    The connection ends after a body that is shorter than announced. If it is longer, the rest is
+    sent as surplus bytes.
     """
 
     size: int
@@ -205,7 +205,7 @@ class Unannounced(Fault):
 
 @frozen
 class Surplus(Fault):
-    """Send more behind the body than was announced, on a connection that stays open."""
+    """Send more bytes after the body than were announced, on a connection that stays open."""
 
     data: bytes = b"surplus"
 
@@ -241,13 +241,13 @@ class OtherRange(Fault):
     """Answer a range request with another range than the requested one.
 
     Attributes:
-        by: How many bytes further on it says that it begins.
+        by: How many bytes later the range claims to begin.
     """
 
     by: int = 1
 
     def spoil(self, answer: ServerResponse) -> ServerResponse:
-        """Change what the range claims to be; an answer without a range stays as it is."""
+        """Change what the range claims to be; a response without a range stays as it is."""
         match = _CONTENT_RANGE.fullmatch(answer.headers.get("Content-Range", ""))
         if match is None:
             return answer
@@ -257,14 +257,14 @@ class OtherRange(Fault):
 
 @frozen
 class Stall(Fault):
-    """Stop sending until released. Once released, repetitions of this fault do not stop either.
+    """Stop sending until released. Once released, repetitions of this fault do not pause.
 
     Attributes:
         release: Opened by the test, or by `server.release()`. A server that closes cuts the
             connection instead.
-        at: Fall silent after this many bytes of the body, 0 for after the headers; None for
-            before the headers.
-        reached: Opened when the server has fallen silent, so that a test need not sleep.
+        at: Stop after this many bytes of the body, 0 for after the headers; None for before the
+            headers.
+        reached: Opened when the server has stopped, so that a test need not sleep.
     """
 
     release: Latch = field(factory=Latch)
@@ -279,12 +279,12 @@ class Stall(Fault):
 
 @frozen
 class Headers(Fault):
-    """Send these headers too, or in the place of those of the same name.
+    """Send these headers too, replacing those of the same name.
 
     `Transfer-Encoding: chunked` sends the body in that way, without announcing its length.
 
     Attributes:
-        headers: None as a value takes a header away.
+        headers: None as a value removes a header.
     """
 
     headers: Mapping[str, str | None]
@@ -299,10 +299,10 @@ class Headers(Fault):
 
 @frozen
 class Body(Fault):
-    """Answer once with this body and status 200, whatever was asked for.
+    """Answer once with this body and status 200, whatever was requested.
 
     Attributes:
-        headers: Beside Content-Length; there is no ETag unless it is named here.
+        headers: In addition to Content-Length; there is no ETag unless it is given here.
     """
 
     body: bytes
@@ -323,7 +323,7 @@ class Replace(Fault):
     lasting = True
 
     def alter(self, key: str, stored: StoredObject | None) -> StoredObject | None:
-        """Put the new object in the old one's place."""
+        """Replace the old object with the new one."""
         new = StoredObject.of(key, self.body)
         if stored is None:
             return new
@@ -341,7 +341,7 @@ class Flip(Fault):
         key: str,  # noqa: ARG002 - the interface's
         stored: StoredObject | None,
     ) -> StoredObject | None:
-        """Change the byte in what is read."""
+        """Change the byte in the content that is read."""
         if stored is None:
             return None
         return evolve(stored, content=_Flipped(stored.content, self.at))

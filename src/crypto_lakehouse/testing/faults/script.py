@@ -1,4 +1,4 @@
-"""The faults that wait for their requests."""
+"""The faults that are scripted for future requests."""
 
 from __future__ import annotations
 
@@ -47,13 +47,13 @@ class FaultScripts:
                 self._by_key.setdefault(pattern, []).append(script)
 
     def clear(self) -> None:
-        """Forget all of them."""
+        """Remove all of them."""
         with self._lock:
             self._by_key.clear()
             self._globs.clear()
 
     def take(self, name: str) -> Fault:
-        """Take the next fault for a request: of the first script that matches and is not over."""
+        """Take the next fault for a request, from the first unfinished script that matches."""
         with self._lock:
             found = [script for script in self._by_key.get(name, ()) if script.faults]
             found += [

@@ -37,7 +37,7 @@ class Catalog:
 
     Args:
         matrix: What the publisher offers.
-        symbols: What listings show. A GET finds every symbol that the matrix accepts.
+        symbols: The symbols in listings. A GET finds every symbol that the matrix accepts.
         start: No period that ends before this day exists.
         end: No period that begins after this day exists.
         today: No period that has not ended before this day exists.
@@ -70,7 +70,7 @@ class Catalog:
                 yield f"data/{row.market.path}/{partition}/{row.data_type}/", (row, partition)
 
     def find(self, archive: Archive) -> MatrixRow | None:
-        """The matrix row of an archive that exists, None where it does not."""
+        """The matrix row of an archive; None if the archive does not exist."""
         row = self._matrix.row(archive.market, archive.data_type)
         if row is None or row.state == "removed" or not archive.period.padded:
             return None
@@ -84,7 +84,7 @@ class Catalog:
         return row if first <= period.last_day and self._is_over(period, last) else None
 
     def archive_of(self, key: str) -> tuple[Archive, MatrixRow] | None:
-        """The archive that a key or its sidecar's key names, None where none exists."""
+        """The archive of a key or of its sidecar's key; None if none exists."""
         try:
             archive = Archive.parse(key.removesuffix(SIDECAR_SUFFIX))
         except ArchiveKeyError:

@@ -38,7 +38,7 @@ _PACKED_AT = (0, 13, 0)
 #: Owner may write, all may read; as a regular file (docs/archive-rows.md#format).
 _MODE = 0o100644 << 16
 
-#: zlib's fastest level: a fifth of the time of its default one, files a fifth larger.
+#: zlib's fastest level: a fifth of the time of the default, and files a fifth larger.
 _LEVEL = 1
 
 
@@ -48,7 +48,7 @@ def archive_bytes(archive: Archive, row: MatrixRow) -> bytes:
 
 
 def csv_chunks(archive: Archive, row: MatrixRow) -> Iterator[bytes]:
-    """Write the CSV file: the header, where its era has one, then a chunk for each day.
+    """Write the CSV file: the header, if its era has one, then a chunk for each day.
 
     Months get their header by their last day, as the header came with the upload.
     """
@@ -72,7 +72,7 @@ def zip_bytes(member: str, period: Period, chunks: Iterator[bytes]) -> bytes:
     info = zipfile.ZipInfo(member, (packed_on.year, packed_on.month, packed_on.day, *_PACKED_AT))
     info.compress_type = zipfile.ZIP_DEFLATED
     info.external_attr = _MODE
-    info.create_system = 3  # Unix, whatever this runs on
+    info.create_system = 3  # Unix, whatever system this runs on
     text = bytearray()
     for chunk in chunks:
         text += chunk

@@ -1,4 +1,4 @@
-"""Archives as the publisher makes them, and zips that no archive may be."""
+"""Archives as the publisher makes them, and zips that are invalid archives."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from crypto_lakehouse.core.archive import Archive
 
 __all__ = ["SPOILED", "good_zip", "spoiled_zip"]
 
-#: A fixed time, so that the same content is the same bytes; the earliest that a zip can say.
+#: A fixed time, so that the same content gives the same bytes; the earliest in a zip.
 _TIME = (1980, 1, 1, 0, 0, 0)
 
 #: Bit 0 of a member's flags (APPNOTE 4.4.4).
@@ -30,12 +30,12 @@ def good_zip(key: str, content: bytes) -> bytes:
 
 
 def spoiled_zip(kind: str, key: str, content: bytes) -> bytes:
-    """Pack content in a way that no archive of this key may be packed.
+    """Pack content in a way that is invalid for an archive of this key.
 
     Args:
         kind: One of `SPOILED`.
         key: The archive's key.
-        content: What its member would hold.
+        content: The content of a valid member.
 
     Raises:
         ArchiveKeyError: The key is not one of the archive.
@@ -57,7 +57,7 @@ def _packed(members: Mapping[str, bytes]) -> bytes:
 
 
 def _with_bad_sum(member: str, content: bytes) -> bytes:
-    """The member's CRC is wrong in both places where a zip says it."""
+    """The member's CRC is wrong in both places where a zip has it."""
     data = bytearray(_packed({member: content}))
     central = data.rindex(b"PK\x01\x02")
     for place in (14, central + 16):
@@ -89,4 +89,4 @@ _KINDS: Mapping[str, Callable[[str, bytes], bytes]] = {
 }
 
 SPOILED = tuple(_KINDS)
-"""Kinds of zips that no archive may be, each with a right digest still not one."""
+"""Kinds of zips that are invalid archives, even with a correct digest."""

@@ -10,7 +10,7 @@ __all__ = ["Folder"]
 class Folder:
     """The files below a directory, by their relative paths; nothing outside of it is served.
 
-    Names that begin with a dot are not there, and neither are symbolic links that lead out.
+    Names that begin with a dot are hidden, and so are symbolic links that lead out of it.
     """
 
     def __init__(self, root: Path) -> None:
@@ -19,7 +19,7 @@ class Folder:
             raise NotADirectoryError(str(root))
 
     def find(self, key: str) -> Path | None:
-        """The file of a key, None where there is none."""
+        """The file of a key; None if there is none."""
         parts = key.split("/")
         if any(_is_unsafe(part) for part in parts):
             return None
@@ -39,12 +39,12 @@ class Folder:
         return sorted(names)
 
     def _targets_above(self, directory: Path) -> set[Path]:
-        """The folders that `directory` lies in and itself, links resolved."""
+        """The parent folders of `directory` and itself, links resolved."""
         relative = directory.relative_to(self._root)
         return {(self._root / part).resolve() for part in (relative, *relative.parents)}
 
     def _inside(self, path: Path) -> Path | None:
-        """Where a path leads, None where that is nowhere or outside the root."""
+        """The target of a path; None if it does not exist or is outside the root."""
         try:
             target = path.resolve(strict=True)
         except (OSError, RuntimeError):  # RuntimeError: links in a circle
@@ -60,5 +60,5 @@ def _entries(directory: Path) -> list[Path]:
 
 
 def _is_unsafe(part: str) -> bool:
-    """Whether one part of a key could be anything but a name in its folder, on any system."""
+    """Whether one part of a key could be more than a name in its folder, on any system."""
     return part == "" or part.startswith(".") or any(sign in part for sign in "\\:\0")

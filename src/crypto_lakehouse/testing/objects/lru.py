@@ -1,4 +1,4 @@
-"""A cache that forgets what was used longest ago."""
+"""A cache that evicts the least recently used values."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Lru(Generic[V]):
     """Values by key, up to a total weight; may be used from several threads.
 
     Args:
-        limit: The total weight to keep below. A value heavier than that is not kept at all.
+        limit: The greatest total weight. A value heavier than that is not kept at all.
         weigh: A value's weight.
     """
 
@@ -28,7 +28,7 @@ class Lru(Generic[V]):
         self._lock = threading.Lock()
 
     def get(self, key: str) -> V | None:
-        """The value of a key, None where it is not here."""
+        """The value of a key; None if it is not cached."""
         with self._lock:
             value = self._values.get(key)
             if value is not None:
@@ -36,7 +36,7 @@ class Lru(Generic[V]):
             return value
 
     def put(self, key: str, value: V) -> None:
-        """Keep a value, and forget old ones to make room."""
+        """Keep a value, and evict old ones to make room."""
         with self._lock:
             if key in self._values:
                 self._total -= self._weigh(self._values.pop(key))

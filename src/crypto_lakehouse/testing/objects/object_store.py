@@ -21,13 +21,13 @@ from crypto_lakehouse.testing.objects.walk import walk
 
 __all__ = ["UNKNOWN", "ObjectStore", "Unknown"]
 
-#: How many bytes of made-up archives are kept, and of how many the size and the digests.
+#: How many bytes of made-up archives are kept, and how many sizes and digests.
 BODY_CACHE_BYTES = 128 * 1024 * 1024
 _FACTS_CACHE_ENTRIES = 100_000
 
 
 class Unknown(Enum):
-    """The answer of `ObjectStore.peek` where it would have to block."""
+    """Returned by `ObjectStore.peek` if it would have to block."""
 
     UNKNOWN = "unknown"
 
@@ -37,7 +37,7 @@ UNKNOWN = Unknown.UNKNOWN
 
 @frozen
 class _Facts:
-    """What is remembered of a made-up archive when its bytes are forgotten."""
+    """What is kept of a made-up archive when its bytes are evicted."""
 
     entry: Entry
     sidecar: StoredObject
@@ -68,11 +68,11 @@ class ObjectStore:
         self._files: dict[tuple[Path, int, int], StoredObject] = {}
 
     def put(self, key: str, stored: StoredObject | None) -> None:
-        """Hold this under the key from now on; None for nothing."""
+        """Hold an object under the key from now on; None for no object."""
         self._explicit[key] = stored
 
     def peek(self, key: str) -> StoredObject | Unknown | None:
-        """The object of a key, None where there is none, `UNKNOWN` where only `get` can say."""
+        """The object of a key; None if there is none, `UNKNOWN` if only `get` can find out."""
         if key in self._explicit:
             return self._explicit[key]
         if self._folder is not None:
@@ -86,13 +86,13 @@ class ObjectStore:
         return UNKNOWN if body is None else _stored(facts, body)
 
     def get(self, key: str) -> StoredObject | None:
-        """The object of a key, None where there is none; blocks to read or to make it."""
+        """The object of a key, None if there is none; blocks to read or to make it."""
         if key in self._explicit:
             return self._explicit[key]
         return self._file(key) or self._made(key)
 
     def entry(self, key: str) -> Entry | None:
-        """What a listing says of a key, None where there is none; blocks like `get`."""
+        """The listing entry of a key, None if there is none; blocks like `get`."""
         found = None if key in self._explicit else self._archive_of(key)
         if found is None or key.endswith(SIDECAR_SUFFIX) or self._file(key) is not None:
             stored = self.get(key)

@@ -26,11 +26,11 @@ __all__ = [
 
 ZIP_TYPE = "application/zip"
 
-#: Publication's clock time, UTC; one that was seen (docs/archive.md#last-modified and
+#: The time of day of a publication, UTC; one that was observed (docs/archive.md#last-modified and
 #: docs/archive.md#publication-times).
 _PUBLISHED_AT = time(8, 6, 34, tzinfo=UTC)
 
-#: For keys that name no period.
+#: The date of objects whose keys name no period.
 _UNDATED = datetime(2026, 1, 1, 8, 6, 34, tzinfo=UTC)
 
 
@@ -93,7 +93,7 @@ class FileContent:
 
 @frozen
 class Entry:
-    """What a listing says of an object."""
+    """The listing entry of an object."""
 
     size: int
     etag: str
@@ -105,7 +105,7 @@ class StoredObject:
     """One object: its content and what S3 says about it.
 
     Attributes:
-        etag: With its quotes, as in the header.
+        etag: With quotes, as in the header.
         last_modified: Aware, whole seconds, UTC.
     """
 
@@ -140,7 +140,7 @@ class StoredObject:
 
     @property
     def entry(self) -> Entry:
-        """What a listing says of it."""
+        """The listing entry of it."""
         return Entry(self.content.size, self.etag, self.last_modified)
 
     def read(self) -> bytes:
@@ -159,7 +159,7 @@ def quoted(etag: str) -> str:
 
 
 def content_type(key: str) -> str:
-    """The type that the archive sends; S3's default for what is no zip."""
+    """The content type that the archive sends; S3's default for other files than zips."""
     return ZIP_TYPE if key.endswith(".zip") else "binary/octet-stream"
 
 

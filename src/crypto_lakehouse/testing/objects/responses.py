@@ -1,4 +1,4 @@
-"""What the server answers to a request for an object: decided here, sent elsewhere.
+"""The server's response to a request for an object: decided here, sent elsewhere.
 
 Source: RFC 9110, sections 13 and 14, as S3 keeps them; docs/archive.md#http-headers for the
 headers.
@@ -26,7 +26,7 @@ __all__ = [
     "xml_response",
 ]
 
-#: A place in an answer: before its status line. Places from 0 on are bytes of the body.
+#: A place in a response: before its status line. Places from 0 on are bytes of the body.
 BEFORE_HEADERS = -1
 
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)", re.ASCII)
@@ -35,7 +35,7 @@ _XML = '<?xml version="1.0" encoding="UTF-8"?>\n'
 
 @frozen
 class Silence:
-    """Where the server stops talking, and until when.
+    """Where the server stops sending, and until when.
 
     Attributes:
         at: `BEFORE_HEADERS`, or after how many bytes of the body.
@@ -50,19 +50,19 @@ class Silence:
 
 @frozen
 class ServerResponse:
-    """One answer, whole and ready to be sent.
+    """One response, complete and ready to be sent.
 
     Attributes:
         headers: Without Content-Length, which is the content's size, and without Server.
         cut_at: Where to cut the connection: `BEFORE_HEADERS`, or after how many bytes of the
-            body; None for a whole answer.
+            body; None for a complete response.
         silence: Where to stall, None for nowhere.
         announced: What Content-Length says instead of the size.
-        ends_with_connection: Whether no length is announced, and the body ends as the connection.
+        ends_with_connection: Whether no length is announced, and the body ends with the connection.
         resets: Whether a cut is a reset (RST) and not an orderly end (FIN).
-        hangs_up: Whether the connection is closed behind the answer, without a word on that.
-        surplus: Bytes behind the body that belong to nothing.
-        byte_every_s: Where positive, the body comes byte by byte with pauses of so many seconds.
+        hangs_up: Whether the connection is closed after the response, without announcing it.
+        surplus: Unexpected bytes after the body.
+        byte_every_s: If positive, the body comes byte by byte, with pauses of so many seconds.
     """
 
     status: int
@@ -80,7 +80,7 @@ class ServerResponse:
 
 @frozen
 class _Part:
-    """A stretch of another content."""
+    """A range of another content."""
 
     whole: Content
     start: int
@@ -101,7 +101,7 @@ def response_for(
 
     Args:
         key: The decoded key, for the error's text.
-        stored: The object, None where there is none.
+        stored: The object; None if there is none.
         request: The request's headers; lookup must not regard case.
     """
     if stored is None:
@@ -142,10 +142,10 @@ def _tags(condition: str) -> set[str]:
 def _ranged(
     stored: StoredObject, headers: dict[str, str], request: Mapping[str, str]
 ) -> ServerResponse:
-    """Answer with the range asked for, or with the whole.
+    """Answer with the requested range, or with the whole object.
 
-    Several ranges in one request, and what is no range at all, get the whole object: S3 does
-    not serve multipart ranges.
+    Several ranges in one request, or an invalid range, get the whole object: S3 does not serve
+    multipart ranges.
     """
     size = stored.content.size
     match = _RANGE.fullmatch(request.get("Range", "").strip())
@@ -170,7 +170,7 @@ def _ranged(
 
 
 def _range_allowed(stored: StoredObject, request: Mapping[str, str]) -> bool:
-    """Whether If-Range, if any, names this very object: a strong tag or the exact date."""
+    """Whether If-Range, if any, names this version: a strong ETag or the exact date."""
     condition = request.get("If-Range")
     return condition is None or condition.strip() in {
         stored.etag,
@@ -179,12 +179,12 @@ def _range_allowed(stored: StoredObject, request: Mapping[str, str]) -> bool:
 
 
 def http_date(moment: datetime) -> str:
-    """Write a date as HTTP does."""
+    """Format a date as in HTTP."""
     return format_datetime(moment.astimezone(UTC), usegmt=True)
 
 
 def _date(text: str | None) -> datetime | None:
-    """Read an HTTP date; None for none, and for what cannot be read, which is to be ignored."""
+    """Parse an HTTP date; None if there is none or it is invalid, as it must then be ignored."""
     try:
         moment = parsedate_to_datetime(text or "")
     except ValueError:

@@ -8,20 +8,20 @@ from collections.abc import Callable, Iterable, Iterator
 __all__ = ["walk"]
 
 
-#: Sorts after every key that begins with what stands before it.
+#: Sorts after every key that begins with the text before it.
 LAST = "\U0010ffff"
 
 
 def walk(
     children: Callable[[str], Iterable[str]], prefix: str, after: str, folder: str = ""
 ) -> Iterator[str]:
-    """Walk a tree's keys in order, entering only folders that can hold a key asked for.
+    """Walk a tree's keys in order, entering only folders that can hold a requested key.
 
     Args:
-        children: The sorted names in a folder, a list where there is one; those of folders end
-            with a slash.
-        prefix: What keys must begin with.
-        after: What keys must sort behind.
+        children: Returns the sorted names in a folder, as a list if it exists; those of folders
+            end with a slash.
+        prefix: Only keys that begin with it.
+        after: Only keys that sort after it.
         folder: Where to begin, for the recursion.
     """
     for name in _names_from(children(folder), folder, max(prefix, after)):

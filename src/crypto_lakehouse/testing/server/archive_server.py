@@ -31,12 +31,12 @@ class ArchiveServer:
     """The public archive on a local port: objects and their S3 listing, at the same URL.
 
     By default it makes up every archive that the matrix says exists, in the published format:
-    the same bytes for the same key, always. Given a folder it serves that, byte for byte. What is
-    put or removed by hand comes before both.
+    the same bytes for the same key, always. Given a folder it serves that, byte for byte. Objects
+    that a test puts or removes take precedence over both.
 
-    An archive is made when it is first asked for, or shown on a page of a listing: mostly in a
-    few milliseconds, a day of 1s bars in a quarter of a second, a month of them in about seven
-    seconds and with 0.7 GB of memory. Bound a listing of 1s bars by `start` and `end`.
+    An archive is made when it is first requested or listed: mostly in a few milliseconds, a day of
+    1s bars in a quarter of a second, a month of them in about seven seconds and with 0.7 GB of
+    memory. Limit a listing of 1s bars with `start` and `end`.
 
     Use it as an asynchronous context manager to serve in the running event loop, or as a plain
     one to serve in a background thread, for synchronous code and other processes. All methods
@@ -44,11 +44,11 @@ class ArchiveServer:
 
     Args:
         folder: A directory to serve at its relative paths, dotfiles and links out of it excepted.
-        generate: Whether to make up archives; by default only where there is no folder.
+        generate: Whether to make up archives; by default only if there is no folder.
         matrix: What exists; by default the one that comes with the package.
-        symbols: What listings show, for all markets or by market; a name counts in each data
-            type where the matrix has a folder for it. Objects are made up for every symbol
-            that the matrix accepts, listed or not.
+        symbols: The symbols in listings, for all markets or by market; a symbol is listed in each
+            data type if the matrix has a folder for it. Objects are made up for every symbol that
+            the matrix accepts, listed or not.
         start: No archive exists whose period ends before this day.
         end: No archive exists whose period begins after this day.
         host: The address to listen on.
@@ -101,10 +101,10 @@ class ArchiveServer:
 
     @property
     def url(self) -> str:
-        """Where it serves, without a slash at the end: a `source_url` and a `listing_url`.
+        """The URL of the server, without a slash at the end: a `source_url` and a `listing_url`.
 
         Raises:
-            RuntimeError: It does not serve.
+            RuntimeError: The server is not running.
         """
         if self._bound_port is None:
             raise RuntimeError("the archive server does not serve; enter it with `with` first")
@@ -113,7 +113,7 @@ class ArchiveServer:
 
     @property
     def requests(self) -> list[RequestRecord]:
-        """What was asked and answered, oldest first; a copy."""
+        """The requests and their statuses, oldest first; a copy."""
         return self._handler.log.copy()
 
     @property
@@ -129,7 +129,7 @@ class ArchiveServer:
     def count(self, pattern: str = "*", *, method: str | None = None) -> int:
         """Count the requests for a key or glob.
 
-        A `*` matches slashes, too; listings go by `list:` and their prefix, see `RequestRecord`.
+        A `*` also matches slashes; a listing is `list:` and its prefix, see `RequestRecord`.
         """
         return sum(
             fnmatchcase(record.path, pattern) and method in {None, record.method}
@@ -137,7 +137,7 @@ class ArchiveServer:
         )
 
     def clear(self) -> None:
-        """Forget the requests so far, and the peak of their number; scripts stay."""
+        """Clear the log and the peak of concurrent requests; scripts stay."""
         self._handler.forget()
 
     def put(
@@ -148,19 +148,19 @@ class ArchiveServer:
         etag: str | None = None,
         last_modified: datetime | None = None,
     ) -> None:
-        """Hold `body` under `key` from now on, in the place of what was there.
+        """Hold `body` under `key` from now on, replacing any object there.
 
         Args:
             key: Decoded, without a leading slash.
             body: The object's bytes; no sidecar comes with them, see `publish`.
             etag: Without quotes; by default the MD5, as S3 has it.
-            last_modified: Aware; by default the morning after the key's period.
+            last_modified: Aware; by default a time on the day after the key's period.
         """
         stored = StoredObject.of(key, body, etag=etag, last_modified=last_modified)
         self._store.put(key, stored)
 
     def publish(self, key: str, body: bytes, *, last_modified: datetime | None = None) -> None:
-        """Hold an archive and the sidecar that goes with it, as the publisher does.
+        """Hold an archive and its sidecar, as the publisher does.
 
         Raises:
             ArchiveKeyError: `key` is not a key of the archive.
@@ -176,7 +176,7 @@ class ArchiveServer:
         self._store.put(key, None)
 
     def read(self, key: str) -> bytes:
-        """Read an object as it is held now; nothing of it is in the log.
+        """Read an object as it is held now; this is not logged.
 
         Raises:
             KeyError: There is none.
@@ -187,15 +187,15 @@ class ArchiveServer:
         return stored.read()
 
     def inject(self, pattern: str, *faults: Fault | Iterable[Fault], endless: bool = False) -> None:
-        """Script faults for requests that are still to come.
+        """Script faults for future requests.
 
-        Each request that matches takes the next fault; after the last one all is well again.
-        Of several scripts that match the one injected first goes first.
+        Each request that matches takes the next fault; after the last one there are no more faults.
+        If several scripts match, the one that was injected first is used first.
 
         Args:
             pattern: A key or a glob, as in `count`.
             faults: Faults, and sequences of them such as `Status(503) * 3`.
-            endless: Whether to start over after the last one, without end.
+            endless: Whether to start over after the last one.
         """
         flat = [[fault] if isinstance(fault, Fault) else fault for fault in faults]
         self._scripts.add(pattern, chain.from_iterable(flat), endless=endless)
@@ -205,7 +205,7 @@ class ArchiveServer:
         self._scripts.clear()
 
     def release(self) -> None:
-        """End all silences that `Stall` has led to; those still to come are kept."""
+        """End all current silences of `Stall`; future ones are kept."""
         self._handler.release()
 
     async def __aenter__(self) -> Self:

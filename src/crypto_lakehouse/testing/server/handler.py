@@ -1,4 +1,4 @@
-"""From a request to its answer: the one coroutine that serves them all."""
+"""From a request to its response: the one coroutine that serves them all."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _BUCKET = "data.binance.vision"
 
 @frozen
 class _Target:
-    """What a request asks for: an object by its key, or a page of the listing."""
+    """The target of a request: an object by its key, or a page of the listing."""
 
     name: str
     is_listing: bool
@@ -60,14 +60,14 @@ class Handler:
     """Answers requests, one coroutine for each, and keeps the log of them.
 
     Args:
-        store: What there is.
-        scripts: What goes wrong.
+        store: The objects.
+        scripts: The faults.
 
     Attributes:
-        log: What was asked and answered, oldest first.
+        log: The requests and their statuses, oldest first.
         active: How many requests are being answered now.
         peak: The most that were ever answered at the same time.
-        executor: Where work is done that would block the event loop; set while serving.
+        executor: Runs work that would block the event loop; set while serving.
     """
 
     def __init__(self, store: ObjectStore, scripts: FaultScripts) -> None:
@@ -98,7 +98,7 @@ class Handler:
         self.peak = self.active
 
     def release(self) -> None:
-        """End all silences that are being kept."""
+        """End all current silences."""
         for latch in self._silent.copy():
             latch.open()
 

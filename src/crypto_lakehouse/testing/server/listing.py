@@ -13,7 +13,7 @@ from crypto_lakehouse.testing.objects.walk import LAST
 
 __all__ = ["MAX_KEYS", "ListingQuery", "Page", "list_page", "page_xml"]
 
-#: The most entries that one page has, whatever is asked for.
+#: The most entries of one page, whatever is requested.
 MAX_KEYS = 1000
 
 _NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
@@ -22,13 +22,14 @@ _BUCKET = "data.binance.vision"
 
 @frozen
 class ListingQuery:
-    """What a client asked for.
+    """The parameters of a listing request.
 
     Attributes:
         prefix: A plain string: `.../1m` is a prefix of `.../1mo/`, too.
-        delimiter: Keys are rolled up behind its first place after the prefix; empty for not.
+        delimiter: Keys are rolled up at its first occurrence after the prefix; empty for no
+            roll-up.
         marker: Only keys after this one, in the order of their UTF-8 bytes.
-        encode: Whether keys are to be percent-encoded in the answer (`encoding-type=url`).
+        encode: Whether keys are percent-encoded in the response (`encoding-type=url`).
     """
 
     prefix: str = ""
@@ -42,7 +43,7 @@ class ListingQuery:
         """Read a query string's fields.
 
         Raises:
-            ValueError: `max-keys` is no number from 0 on, or `encoding-type` is not `url`.
+            ValueError: `max-keys` is not a number of 0 or more, or `encoding-type` is not `url`.
         """
         text = query.get("max-keys", str(MAX_KEYS))
         if not (text.isascii() and text.isdecimal()):
@@ -76,7 +77,7 @@ def list_page(query: ListingQuery, keys_after: Callable[[str, str], Iterator[str
     """Make one page.
 
     Args:
-        query: What was asked for.
+        query: The request.
         keys_after: Yields all keys with a prefix that sort after a marker, sorted, lazily.
     """
     keys: list[str] = []
@@ -92,7 +93,7 @@ def list_page(query: ListingQuery, keys_after: Callable[[str, str], Iterator[str
 def _entries(
     query: ListingQuery, keys_after: Callable[[str, str], Iterator[str]]
 ) -> Iterator[tuple[str, bool]]:
-    """Yield keys, and each common prefix once, jumping over what lies below it."""
+    """Yield keys, and each common prefix once, skipping the keys below it."""
     after: str | None = query.marker
     if _common_prefix(query, query.marker) == query.marker:
         after = query.marker + LAST  # the page before ended with this prefix
@@ -108,7 +109,7 @@ def _entries(
 
 
 def _common_prefix(query: ListingQuery, key: str) -> str | None:
-    """Cut a key behind the first delimiter after the prefix; None where it has none there."""
+    """Cut a key behind the first delimiter after the prefix; return None if there is none."""
     if not query.delimiter or not key.startswith(query.prefix):
         return None
     place = key.find(query.delimiter, len(query.prefix))
@@ -119,7 +120,7 @@ def page_xml(query: ListingQuery, page: Page, lookup: Callable[[str], Entry | No
     """Write the page's document.
 
     Args:
-        query: What was asked for.
+        query: The request.
         page: The page.
         lookup: Finds an object's size, ETag and date; keys that it does not find are
             left out.

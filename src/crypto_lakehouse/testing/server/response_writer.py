@@ -1,4 +1,4 @@
-"""Send an answer over aiohttp, as far as it goes."""
+"""Send a response over aiohttp, up to its cut if it has one."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ __all__ = ["ResponseWriter", "cut"]
 #: Bodies are read and written in pieces of this size.
 _PIECE_BYTES = 1 << 20
 
-#: Reads a piece of a content, off the event loop where that may block.
+#: Reads a piece of a content, off the event loop if that may block.
 Read = Callable[[Content, int, int], Awaitable[bytes]]
 
-#: Keeps a silence.
+#: Waits until a silence ends.
 Keep = Callable[[Silence], Awaitable[None]]
 
 
 class ResponseWriter:
-    """Sends answers, with the cuts and silences that they have.
+    """Sends responses, with their cuts and silences.
 
     Args:
-        read: How to read a content.
-        keep: How to keep a silence.
+        read: Reads a content.
+        keep: Waits until a silence ends.
     """
 
     def __init__(self, read: Read, keep: Keep) -> None:
@@ -39,7 +39,7 @@ class ResponseWriter:
         self._keep = keep
 
     async def send(self, request: web.BaseRequest, answer: ServerResponse) -> web.StreamResponse:
-        """Send an answer, whole or in part; the connection is cut where the answer says so."""
+        """Send a response, completely or up to the place where it cuts the connection."""
         size = answer.content.size
         headers = {"Server": "AmazonS3", **answer.headers}
         chunked = headers.pop("Transfer-Encoding", "") == "chunked"
@@ -48,7 +48,7 @@ class ResponseWriter:
                 await self._send_unannounced(request, answer, headers)
             return web.Response()
         if _is_ordinary(answer) and not chunked and size <= _PIECE_BYTES:
-            # HEAD needs the length only; aiohttp leaves the body away by itself.
+            # HEAD needs only the length; aiohttp omits the body by itself.
             body = await self._read(answer.content, 0, size)
             return web.Response(status=answer.status, headers=headers, body=body)
         response = web.StreamResponse(status=answer.status, headers=headers)
@@ -67,7 +67,7 @@ class ResponseWriter:
     async def _send_unannounced(
         self, request: web.BaseRequest, answer: ServerResponse, headers: dict[str, str]
     ) -> None:
-        """Write the answer past aiohttp, which would send it in chunks; then end the connection."""
+        """Write the response without aiohttp, which would use chunks; end the connection."""
         transport = request.transport
         if transport is None:
             return
@@ -79,7 +79,7 @@ class ResponseWriter:
         cut(request)
 
     async def _send_end(self, request: web.BaseRequest, answer: ServerResponse) -> None:
-        """Send what belongs to nothing, and hang up, where that is to be."""
+        """Send surplus bytes and hang up, if the response has these faults."""
         size = answer.content.size
         announced = size if answer.announced is None else answer.announced
         surplus = await self._read(answer.content, announced, size) if announced < size else b""
@@ -91,7 +91,7 @@ class ResponseWriter:
     async def _send_all(
         self, request: web.BaseRequest, response: web.StreamResponse, answer: ServerResponse
     ) -> bool:
-        """Send until the end, where to return True, or until the place of the cut."""
+        """Send until the end and return True, or until the cut and return False."""
         for place, end in _stretches(answer, has_body=request.method != "HEAD"):
             silence = answer.silence
             if silence is not None and silence.at == place:
@@ -115,7 +115,7 @@ class ResponseWriter:
 
 
 def _is_ordinary(answer: ServerResponse) -> bool:
-    """Whether nothing happens on the way."""
+    """Whether the response has no cut and no silence."""
     return (
         answer.cut_at is None
         and answer.silence is None
@@ -125,9 +125,9 @@ def _is_ordinary(answer: ServerResponse) -> bool:
 
 
 def _stretches(answer: ServerResponse, *, has_body: bool) -> Iterator[tuple[int, int]]:
-    """Divide an answer into stretches, none of which goes over a place where something happens.
+    """Divide a response into ranges that do not span a place where something happens.
 
-    The last one is empty: it is the end, where something can happen, too.
+    The last one is empty: something can also happen at the end.
     """
     yield BEFORE_HEADERS, 0
     size = answer.content.size if has_body else 0
@@ -143,7 +143,7 @@ def _stretches(answer: ServerResponse, *, has_body: bool) -> Iterator[tuple[int,
 
 
 def cut(request: web.BaseRequest, *, resets: bool = False) -> None:
-    """Close the connection, behind what was written to it; or reset it."""
+    """Close the connection after what was written to it, or reset it."""
     transport = request.transport
     if transport is None:
         return

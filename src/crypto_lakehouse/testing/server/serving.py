@@ -15,7 +15,7 @@ from crypto_lakehouse.testing.server.handler import Handler
 
 __all__ = ["listening", "listening_in_thread"]
 
-#: How long to wait, in seconds, for handlers that were cut off; they have nothing to wait for.
+#: How long to wait for handlers whose connections were cut, in seconds; they end at once.
 _SHUTDOWN_S = 1.0
 
 _BACKLOG = 1024
@@ -25,7 +25,7 @@ _BACKLOG = 1024
 async def listening(handler: Handler, host: str, port: int) -> AsyncIterator[int]:
     """Listen in the running event loop, and yield the port.
 
-    At the end all connections are cut; no task, thread or socket stays.
+    At the end all connections are cut; no task, thread or socket is left.
 
     Args:
         handler: Answers the requests.
@@ -64,7 +64,7 @@ async def _stop_accepting(listener: asyncio.Server) -> None:
 
 
 async def _cut_all(server: web.Server) -> None:
-    """Cut all connections, which cancels what is being answered on them."""
+    """Cut all connections, which cancels their handlers."""
     for connection in server.connections:
         if connection.transport is not None:
             connection.transport.abort()
@@ -73,14 +73,14 @@ async def _cut_all(server: web.Server) -> None:
 
 
 async def _next_steps() -> None:
-    """Let the loop do what it was asked to do soon, and what follows from that."""
+    """Let the loop run its pending callbacks, and those that they schedule."""
     for _ in range(3):
         await asyncio.sleep(0)
 
 
 @contextmanager
 def listening_in_thread(handler: Handler, host: str, port: int) -> Iterator[int]:
-    """Do the same in a new thread, which has ended at the end.
+    """Do the same in a new thread, which is joined at the end.
 
     Raises:
         OSError: The port is taken.
@@ -96,7 +96,7 @@ def listening_in_thread(handler: Handler, host: str, port: int) -> Iterator[int]
         except OSError as error:
             bound.set_exception(error)
 
-    # A daemon, as a test run that dies must not hang on it.
+    # A daemon thread, so that a test run that dies does not hang on it.
     thread = threading.Thread(
         target=lambda: asyncio.run(serve()), name="archive-server", daemon=True
     )

@@ -1,4 +1,4 @@
-"""Stack what settles an archive, innermost first: client, hosts and cap, limit, retry, verdict.
+"""Stack what collects an archive, innermost first: client, hosts and cap, limit, retry, verdict.
 
 The same stack works in the run's own process and in its worker processes.
 """
@@ -41,8 +41,8 @@ class RunContext:
         retry: When and how often a failed request is repeated.
         share: How many requests this process may send to the source, and how fast.
         meter: Counts the bytes of bodies as they arrive.
-        emit: Takes events about retries and large bodies.
-        today: The run's UTC day, by which late archives are told from missing ones.
+        emit: Receives events about retries and large bodies.
+        today: The run's UTC day, which distinguishes late archives from missing ones.
         holes: Archives that are known to be missing at the source.
     """
 

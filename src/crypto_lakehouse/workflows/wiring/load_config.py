@@ -28,8 +28,8 @@ async def load_config(
 
     Args:
         source: A ready configuration is returned as it is.
-        overrides: Values that win over the source's and over the environment's.
-        validate: Whether faults are raised; else the configuration holds them.
+        overrides: Values that take precedence over the source's and the environment's.
+        validate: Whether errors are raised; otherwise the configuration holds them.
 
     Raises:
         ConfigurationError: The file cannot be read, or the configuration has faults.
@@ -64,7 +64,7 @@ async def load_lake_config(
 
 
 async def _read(source: str | PathLike[str]) -> dict[str, Any]:
-    """Read a configuration file; no fault of its values is found yet."""
+    """Read a configuration file; its values are not checked yet."""
     path = os.fspath(source)
     try:
         async with aiofiles.open(path, encoding="utf-8") as file:

@@ -1,4 +1,4 @@
-"""Make the plan of a run: from the source's listing, or from the calendar where it has none."""
+"""Make the plan of a run: from the source's listing, or from the calendar if it has none."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ __all__ = [
 
 
 def open_lister(config: WorkflowConfig, client: Client, retry: RetryPolicy, emit: Emit) -> Lister:
-    """Stack what lists a source; the source itself is asked where no listing is named."""
+    """Stack what lists a source; the source itself is listed if no `listing_url` is set."""
     address = config.listing_url or config.source_url
     hosts = AllowedHosts.of(address, config.redirect_hosts, allow_http=config.allow_http)
     return Lister(
@@ -56,7 +56,7 @@ class Planner:
         matrix: What the publisher is known to offer.
         holes: What the publisher is known to lack.
         lister: Lists the source.
-        emit: Told of folders as they are listed.
+        emit: Receives an event for each folder that is listed.
     """
 
     config: WorkflowConfig
@@ -66,10 +66,10 @@ class Planner:
     emit: Emit
 
     async def plan(self, today: date | None = None) -> tuple[ListedPlan | CalendarPlan, str]:
-        """Return the plan, and why it does not come from the listing, empty where it does.
+        """Return the plan, and why it does not come from the listing; empty if it does.
 
         Raises:
-            ConfigurationError: The matrix does not have what the configuration wants.
+            ConfigurationError: The matrix does not have what the configuration selects.
             ListingError: There is no listing, and the configuration cannot be run without.
         """
         day = today or datetime.now(UTC).date()
@@ -87,7 +87,7 @@ class Planner:
         return await self._discover(day), ""
 
     async def _check(self) -> None:
-        """Ask whether there is a listing; one that nobody named is not waited for."""
+        """Check whether there is a listing; do not wait for one that is not configured."""
         lister = self.lister
         if not self._is_asked_for():
             retries = min(lister.retry.max_retries, 1)
@@ -95,7 +95,7 @@ class Planner:
         await lister.check()
 
     def _is_asked_for(self) -> bool:
-        """Whether the configuration names the listing, and not only the default does."""
+        """Whether the listing is configured, and not only the default."""
         named = self.config.listing_url not in {None, DEFAULT_LISTING_URL}
         return self.config.discovery == "listing" or named
 
@@ -126,7 +126,7 @@ async def plan_alone(
     """Make a plan without running it; nothing is written.
 
     Yields:
-        The plan, and what its reader should know, a sentence each.
+        The plan, and remarks for its reader, one sentence each.
 
     Raises:
         ConfigurationError: The configuration cannot be run.

@@ -1,4 +1,4 @@
-"""How a run's requests leave this machine: through which proxies, and whose certificates count."""
+"""How a run's requests leave this machine: the proxies, and the certificates that are trusted."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class Network:
     """The way to the hosts of a configuration, known to be usable before the first request.
 
     Attributes:
-        proxies: Which proxy each URL is asked through.
-        tls: How TLS is spoken; None where it is spoken to no host that the configuration names.
-        note: One sentence on the proxies that are used, without secrets; empty where none is.
+        proxies: The proxy of each URL.
+        tls: The TLS settings; None if no configured host uses TLS.
+        note: One sentence on the proxies that are used, without secrets; empty if none is.
     """
 
     proxies: Proxies
@@ -33,10 +33,10 @@ class Network:
 
     @classmethod
     def of(cls, config: WorkflowConfig, environ: Mapping[str, str] | None = None) -> Network:
-        """Read a configuration's `proxy` and `ca_bundle`, and the variables that they leave to.
+        """Read a configuration's `proxy` and `ca_bundle`, and the variables that they refer to.
 
         Args:
-            config: Names the hosts that are asked.
+            config: Names the hosts.
             environ: Environment variables; the process's own by default, `{}` for none.
 
         Raises:

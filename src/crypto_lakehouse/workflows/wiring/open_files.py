@@ -1,4 +1,4 @@
-"""How many files a process may have open at once, and what of that is left for connections."""
+"""How many files a process may have open at once, and how many of them may be connections."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ except ImportError:  # Windows has no such limit
 
 __all__ = ["connections_that_fit", "open_files_limit", "raise_open_files_limit"]
 
-#: For everything that is no connection: ledger, lock, pipes of workers, the event loop's own.
+#: For all that is not a connection: ledger, lock, pipes of workers, the event loop's own files.
 _OTHERS = 32
 
-#: A connection whose body is large fills a file, while the one before it is read once more.
+#: A connection with a large body writes a file while the previous file is read again.
 _FOR_EACH_CONNECTION = 3
 
 
 def open_files_limit() -> int | None:
-    """How many files this process may have open; None where nothing bounds it."""
+    """How many files this process may have open; None if there is no limit."""
     if resource is None:
         return None
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -29,7 +29,7 @@ def open_files_limit() -> int | None:
 
 
 def connections_that_fit(wanted: int) -> int:
-    """As many of the wanted connections as this process may have open, and at least one."""
+    """As many of the requested connections as this process may have open, and at least one."""
     limit = open_files_limit()
     if limit is None:
         return wanted
@@ -37,9 +37,9 @@ def connections_that_fit(wanted: int) -> int:
 
 
 def raise_open_files_limit(connections: int) -> None:
-    """Let this process open what so many connections need, as far as the system allows it.
+    """Raise the limit of open files to what so many connections need, as far as allowed.
 
-    Only for processes that are ours: it is the whole process's limit.
+    Only for processes that this package owns: the limit is that of the whole process.
     """
     needed = connections * _FOR_EACH_CONNECTION + _OTHERS
     limit = open_files_limit()
@@ -47,5 +47,5 @@ def raise_open_files_limit(connections: int) -> None:
         return
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
-    with suppress(OSError, ValueError):  # the system has its own idea; the limit then stays
+    with suppress(OSError, ValueError):  # the system refuses; the limit stays
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

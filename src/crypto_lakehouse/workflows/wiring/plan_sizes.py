@@ -15,7 +15,7 @@ from crypto_lakehouse.workflows.wiring.transport_stack import parallel_downloads
 
 __all__ = ["SeriesSize", "sizes_of"]
 
-#: What an estimate assumes of a source: seconds to the first byte of an answer, and bytes per
+#: What an estimate assumes of a source: seconds to the first byte of a response, and bytes per
 #: second on one connection (ARCHITECTURE.md#assumed-line).
 ASSUMED_ANSWER_S = 0.04
 ASSUMED_BYTES_PER_S = 5_000_000
@@ -29,7 +29,7 @@ class SeriesSize:
         daily, monthly: Archives to be requested.
         not_published: Archives that cannot exist.
         missing: Archives that the source's listing lacks, although they must exist.
-        size_bytes: Of the zips to be requested, None where no listing was read.
+        size_bytes: Of the zips to be requested, None if no listing was read.
         requests: What fetching all of it takes, without retries.
         estimate_s: About how long that takes, in seconds; see `ASSUMED_ANSWER_S`.
         first, last: The first and the last period planned.
@@ -60,7 +60,7 @@ class SeriesSize:
         return self.daily + self.monthly + self.not_published + self.missing
 
     def __add__(self, other: SeriesSize) -> SeriesSize:
-        # A sum of which a part is unknown is unknown; what has no archives is no part of it.
+        # A sum with an unknown part is unknown; a series without archives is no part of it.
         sizes = [part.size_bytes for part in (self, other) if part.planned]
         known = [size for size in sizes if size is not None]
         return SeriesSize(
@@ -78,7 +78,7 @@ class SeriesSize:
         )
 
     def to_mapping(self) -> dict[str, Any]:
-        """The object that `plan --json` prints, without names where it is a sum."""
+        """The object that `plan --json` prints, without names if it is a sum."""
         names = (
             {
                 "market": self.market,
@@ -104,7 +104,7 @@ class SeriesSize:
 
 
 def sizes_of(plan: Iterable[PlannedSeries], config: WorkflowConfig) -> Iterator[SeriesSize]:
-    """Size every series of a plan."""
+    """Compute the size of every series of a plan."""
     for planned in plan:
         yield _size(planned, config)
 
@@ -135,7 +135,7 @@ def _size(planned: PlannedSeries, config: WorkflowConfig) -> SeriesSize:
 
 
 def _requests(item: PlannedPeriod, config: WorkflowConfig) -> int:
-    """Zip and sidecar; the zip alone where the listing proves it and no sidecar is kept."""
+    """Zip and sidecar; only the zip if the listing proves it and no sidecar is kept."""
     if config.download_checksum or config.integrity != "listing":
         return 2
     return 1 if item.listed is None or md5_of_etag(item.listed.etag) else 2

@@ -41,19 +41,19 @@ __all__ = [
 
 _log = logging.getLogger(__name__)
 
-#: What `max_parallel_downloads: auto` stands for in listings and estimates.
+#: The value of `max_parallel_downloads: auto` in listings and estimates.
 _AUTO_PARALLEL = 32
 
-#: What it may become in a collection.
+#: The most that it may become in a collection.
 _AUTO_MOST = 256
 
 
-#: A capped run takes bodies in pieces of a twentieth of a second, but none smaller than this.
+#: A capped run reads bodies in pieces of a twentieth of a second, but none smaller than this.
 _SMALLEST_CHUNK_BYTES = 1 << 12
 
 
 def parallel_downloads(config: WorkflowConfig) -> int:
-    """How many requests are under way at once, as far as that is known beforehand."""
+    """How many requests are in progress at once, as far as that is known beforehand."""
     return connections_that_fit(_usual_parallel(config))
 
 
@@ -63,12 +63,12 @@ def _usual_parallel(config: WorkflowConfig) -> int:
 
 
 def most_parallel(config: WorkflowConfig) -> int:
-    """How many requests may ever be under way at once, in this process."""
+    """How many requests may be in progress at once in this process, at most."""
     return connections_that_fit(wanted_parallel(config))
 
 
 def wanted_parallel(config: WorkflowConfig) -> int:
-    """How many requests a configuration allows at once, wherever it is run."""
+    """How many requests a configuration allows at once, on any machine."""
     wanted = config.max_parallel_downloads
     return _AUTO_MOST if isinstance(wanted, str) else wanted
 
@@ -86,7 +86,7 @@ def share_of(config: WorkflowConfig, processes: int = 1, number: int = 0) -> Sha
 
 
 def parallel_note(config: WorkflowConfig) -> str:
-    """What a run's owner should know of connections that do not fit; mostly empty."""
+    """Return a remark if not all connections fit into the limit of open files; mostly empty."""
     fit, wanted = most_parallel(config), _usual_parallel(config)
     if fit >= wanted:
         return ""
@@ -106,12 +106,12 @@ async def open_client(
 ) -> AsyncIterator[Client]:
     """Open the engine's own client, or take an application's session, which is not closed.
 
-    Every client is opened here, so that all requests take the same way.
+    Every client is opened here, so that all requests go through the same layers.
 
     Args:
-        config: Says how long silence is borne, and whether bytes are capped.
+        config: Sets the idle timeout, and whether bytes are capped.
         connections: How many idle connections are kept.
-        session: The application's; which proxies and certificates it uses is its own matter.
+        session: The application's; it decides about its own proxies and certificates.
         network: Proxies and certificates; the configuration's by default.
 
     Raises:
@@ -138,10 +138,10 @@ async def open_client(
 
 
 def _check_session(config: WorkflowConfig, session: aiohttp.ClientSession) -> None:
-    """Refuse what a session cannot do, or decides by itself.
+    """Refuse settings that a session cannot follow, or that it decides by itself.
 
     Raises:
-        ConfigurationError: With every fault.
+        ConfigurationError: All of them, listed.
     """
     problems = []
     if session.closed:
@@ -157,7 +157,7 @@ def _check_session(config: WorkflowConfig, session: aiohttp.ClientSession) -> No
 
 def allowed_hosts_of(config: WorkflowConfig) -> AllowedHosts:
     """The hosts that a run may fetch archives from."""
-    # With its port: a listing on this machine is no leave to ask whatever else it serves.
+    # With its port: a listing on this machine does not allow requests to its other services.
     listing_host = URL(config.listing_url).host_port_subcomponent if config.listing_url else None
     return AllowedHosts.of(
         config.source_url,

@@ -1,4 +1,4 @@
-"""What a configuration makes of worker processes: how many, and the job of each."""
+"""The worker processes of a configuration: how many, and the job of each."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from crypto_lakehouse.workflows.wiring.transport_stack import most_parallel, sha
 
 __all__ = ["make_jobs", "process_count"]
 
-#: What a worker process runs.
+#: The module that a worker process runs.
 _PROGRAM = "crypto_lakehouse.workflows.wiring.worker_program"
 
 
@@ -37,7 +37,7 @@ def make_jobs(
 
 
 def process_count(config: WorkflowConfig) -> int:
-    """How many processes a configuration asks for; never more than requests at once."""
+    """How many processes a configuration uses; never more than its concurrent requests."""
     wanted = config.processes
     if wanted == AUTO:
         cores = getattr(os, "sched_getaffinity", None)

@@ -1,7 +1,6 @@
 """The program of a worker process: `python -m crypto_lakehouse.workflows.wiring.worker_program`.
 
-Started by `executors.processes.executor`. It stacks what settles an archive as the run's own
-process does.
+Started by `executors.processes.executor`. It builds the same stack as the run's own process.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ __all__ = ["main", "open_collector"]
 
 @asynccontextmanager
 async def open_collector(job: Job, meter: ByteMeter, emit: Emit) -> AsyncIterator[ArchiveCollector]:
-    """Open a worker's client, and stack on it what settles an archive."""
+    """Open a worker's client, and build the collector on it."""
     holes = load_holes()
     async with open_client(job.config, job.share.parallel) as client:
         context = RunContext(

@@ -43,7 +43,7 @@ _BANDS = (-500, -400, -300, -200, -100, -20, 20, 100, 200, 300, 400, 500)
 
 
 def funding_rate_rows(day: Day) -> str:
-    """Write one rate each `FUNDING_HOURS`, up to 11 ms late, as in reality."""
+    """Write one rate every `FUNDING_HOURS` hours, up to 11 ms late, as in reality."""
     rows = []
     for slot in range(24 // FUNDING_HOURS):
         source = seeded(day.series, day.date, slot)

@@ -28,7 +28,7 @@ STEP_MS = {
 #: How many bars are made before they repeat; a prime, so that no day looks like the day before.
 _RING_SIZE = 1531
 
-#: The text of a bar: from the open up to the close_time, and from behind it to the line's end.
+#: The text of a bar: from the open up to the close_time, and after it to the end of the line.
 _Bar = tuple[str, str]
 
 
@@ -83,7 +83,7 @@ def _long_bar_at(day: Day, interval: str) -> tuple[int, date | None]:
 
 @lru_cache(maxsize=64)
 def _bars(series: Series) -> list[_Bar]:
-    """Make the ring of bars of one series: closed, and each opening at the last one's close."""
+    """Make the closed ring of bars of one series: each bar opens at the previous close."""
     source = seeded(series)
     if series.data_type is DataType.PREMIUM_INDEX_KLINES:
         closes = [round(source.gauss(0, 40_000)) for _ in range(_RING_SIZE)]
@@ -122,7 +122,7 @@ def _bar(series: Series, source: random.Random, opened: int, closed: int) -> _Ba
 
 
 def _filler(series: Series) -> int:
-    """The number in `count` where nothing is traded: the bar's length in seconds.
+    """The number in `count` if nothing is traded: the bar's length in seconds.
 
     Only the 60 of 1m files is known; the other intervals' are assumed to follow it.
     """

@@ -31,8 +31,8 @@ QUOTES_PER_DAY = 500
 #: How many rows are made before they repeat; a prime, so that no day looks like the day before.
 _RING_SIZE = 1009
 
-#: The text before the time, how far the time is behind its slot's start (0 up to 1), and the
-#: text behind the time.
+#: The text before the time, how far the time is from its slot's start (0 up to 1), and the text
+#: after the time.
 _Tick = tuple[str, float, str]
 
 
@@ -83,7 +83,7 @@ def _slots(day: Day, count: int) -> tuple[int, float]:
 
 
 def _flags(series: Series, source: random.Random) -> str:
-    """is_buyer_maker, and on spot is_best_match; spelled as the market does."""
+    """Return is_buyer_maker, and on spot is_best_match, as the market spells them."""
     maker = source.random() < 0.5
     if series.market is Market.SPOT:
         return f"{maker},True"

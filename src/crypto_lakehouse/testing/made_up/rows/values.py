@@ -35,7 +35,7 @@ class Day:
     """One UTC day of one series.
 
     Attributes:
-        unit: What its epoch times count: `ms` or `us`.
+        unit: The unit of its epoch times: `ms` or `us`.
     """
 
     series: Series
@@ -59,13 +59,13 @@ class Day:
 
 
 def seeded(*parts: object) -> random.Random:
-    """Make a source of numbers that follows from `parts` alone."""
+    """Make a random generator that is seeded with `parts`."""
     digest = hashlib.sha256("/".join(map(str, parts)).encode()).digest()
     return random.Random(int.from_bytes(digest[:8]))  # noqa: S311 - market data, no secrets
 
 
 def price_level(series: Series) -> int:
-    """What the symbol costs, in hundredths: the same in all its series, a few percent aside."""
+    """The price of the symbol, in hundredths: the same in all its series within a few percent."""
     pair = series.symbol.partition("_")[0]
     return seeded("price", pair).randrange(2_000, 6_000_000)
 
