@@ -148,7 +148,7 @@ def plot_coverage(
         part = f" (page {number} of {len(pages)})" if len(pages) > 1 else ""
         title = f"Verified days by month, as of {today}{part}"
         target = file.with_stem(f"{file.stem}-{number}") if part else file
-        _write(target, _Page(title, page, *span).draw)
+        _write(target, _CalendarPage(title, page, *span).draw)
         files.append(target)
     return files
 
@@ -207,7 +207,7 @@ def _span(rows: Sequence[_Row]) -> tuple[int, int]:
 
 
 @define
-class _Page:
+class _CalendarPage:
     """One figure. It is laid out in inches, from the upper left corner down."""
 
     title: str

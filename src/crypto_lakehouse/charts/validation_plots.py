@@ -81,7 +81,7 @@ def verdict_mark(name: str) -> str:
 
 
 @frozen(order=True)
-class _Entry:
+class _PlotEntry:
     """One archive of a plot."""
 
     archive: Archive
@@ -96,10 +96,10 @@ class _Entry:
         return first.toordinal() - _EPOCH, last.toordinal() - _EPOCH + 1
 
 
-_Groups = dict[str, list[_Entry]]
+_Groups = dict[str, list[_PlotEntry]]
 
 
-def _entries(report: ValidationReport) -> Iterator[_Entry]:
+def _entries(report: ValidationReport) -> Iterator[_PlotEntry]:
     """Yield what can be plotted: archives with a valid key and a plausible day."""
     for each in report.archives:
         try:
@@ -107,7 +107,7 @@ def _entries(report: ValidationReport) -> Iterator[_Entry]:
         except ArchiveKeyError:
             continue
         if 2000 <= archive.period.first_day.year < 2100:
-            yield _Entry(archive, each.rows, each.verdict, news_of(each))
+            yield _PlotEntry(archive, each.rows, each.verdict, news_of(each))
 
 
 def plots_of(report: ValidationReport) -> Iterator[str]:
@@ -166,7 +166,7 @@ def _lines(groups: _Groups) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _days(axes: Axes, entries: Sequence[_Entry]) -> tuple[float, float]:
+def _days(axes: Axes, entries: Sequence[_PlotEntry]) -> tuple[float, float]:
     """Scale the axis to all days in UTC; return the first day and the number of days."""
     from matplotlib import rcParams
 
@@ -177,11 +177,11 @@ def _days(axes: Axes, entries: Sequence[_Entry]) -> tuple[float, float]:
     return first, last - first
 
 
-def _bad(entries: Iterable[_Entry]) -> int:
+def _bad(entries: Iterable[_PlotEntry]) -> int:
     return sum(of.verdict != "good" for of in entries)
 
 
-def _grouped(entries: Iterable[_Entry], name: Callable[[Archive], str]) -> _Groups:
+def _grouped(entries: Iterable[_PlotEntry], name: Callable[[Archive], str]) -> _Groups:
     groups: _Groups = defaultdict(list)
     for each in entries:
         groups[name(each.archive)].append(each)
@@ -194,7 +194,7 @@ def _worst(groups: _Groups, most: int) -> _Groups:
     return {name: group for name, group in groups.items() if name in kept}
 
 
-def _shares(entries: Sequence[_Entry]) -> tuple[Figure, str]:
+def _shares(entries: Sequence[_PlotEntry]) -> tuple[Figure, str]:
     import numpy as np
 
     groups = _grouped(entries, lambda of: f"{of.market} {of.data_type} {of.symbol}")
@@ -213,7 +213,7 @@ def _shares(entries: Sequence[_Entry]) -> tuple[Figure, str]:
     return figure, "Verdicts by data type and symbol; on the right, how many are not good."
 
 
-def _calendar(entries: Sequence[_Entry]) -> tuple[Figure, str]:
+def _calendar(entries: Sequence[_PlotEntry]) -> tuple[Figure, str]:
     groups = _grouped(entries, lambda of: str(of.series))
     shown = _worst(groups, _MOST_SERIES)
     figure, axes = _lines(shown)
@@ -232,7 +232,7 @@ def _calendar(entries: Sequence[_Entry]) -> tuple[Figure, str]:
     return figure, f"{said}upper half: the worst not known upstream; thin line: no archive."
 
 
-def _runs(group: Iterable[_Entry], *, news: bool) -> dict[str, list[tuple[int, int]]]:
+def _runs(group: Iterable[_PlotEntry], *, news: bool) -> dict[str, list[tuple[int, int]]]:
     """Return first days and ends by verdict; adjacent days are merged."""
     runs: dict[str, list[tuple[int, int]]] = defaultdict(list)
     for of in group:
@@ -244,7 +244,7 @@ def _runs(group: Iterable[_Entry], *, news: bool) -> dict[str, list[tuple[int, i
     return runs
 
 
-def _rows(entries: Sequence[_Entry]) -> tuple[Figure, str]:
+def _rows(entries: Sequence[_PlotEntry]) -> tuple[Figure, str]:
     from matplotlib.figure import Figure
     from matplotlib.ticker import EngFormatter, MaxNLocator
 

@@ -102,7 +102,7 @@ async def _status(
     overrides = option_overrides(given)
     days = overrides.pop("date_range", {})
     config = stored_config(overrides.pop("output_directory"), **overrides)
-    output = _Json() if as_json else _Text(with_holes=with_holes)
+    output = _Json() if as_json else _StatusText(with_holes=with_holes)
 
     def take(coverage: SeriesCoverage) -> None:
         output.take(coverage)
@@ -138,7 +138,7 @@ class _Json:
         click.echo(f'], "today": "{status.today}", "totals": {totals}}}')
 
 
-class _Text:
+class _StatusText:
     """Prints tables, or lines as soon as the tables would be too long."""
 
     def __init__(self, *, with_holes: bool) -> None:

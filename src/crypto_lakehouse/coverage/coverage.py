@@ -210,7 +210,7 @@ _CAUSES = {
 
 
 @frozen
-class _Span:
+class _DateSpan:
     """The days of a run, as ordinals, and what its verdict means for them."""
 
     first: int
@@ -222,7 +222,7 @@ class _Span:
 class _Settled:
     """The archives that runs have settled."""
 
-    spans: tuple[_Span, ...]
+    spans: tuple[_DateSpan, ...]
 
     @classmethod
     def of(cls, record: SeriesRecord) -> _Settled:
@@ -255,7 +255,7 @@ class _Settled:
                 verified = min(verified, life.last.toordinal())
         return max(last, verified)
 
-    def _verified(self) -> Iterator[_Span]:
+    def _verified(self) -> Iterator[_DateSpan]:
         return (span for span in self.spans if span.mark[0] is None)
 
     def paint(self, days: _Days, *causes: HoleCause | None) -> None:
@@ -266,9 +266,9 @@ class _Settled:
                     days.paint(span.first, span.last, span.mark)
 
 
-def _span(run: ArchiveRun) -> _Span:
+def _span(run: ArchiveRun) -> _DateSpan:
     mark = (_cause_of(run), run.reason)
-    return _Span(run.first_day.toordinal(), run.last_day.toordinal(), mark)
+    return _DateSpan(run.first_day.toordinal(), run.last_day.toordinal(), mark)
 
 
 def _is_same_month(ordinal: int, day: date) -> bool:

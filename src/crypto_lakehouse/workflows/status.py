@@ -67,7 +67,7 @@ class StatusTotals:
 
 
 @frozen(kw_only=True)
-class _Selection:
+class _SeriesSelection:
     """The series and days that the caller selects."""
 
     markets: tuple[Market, ...] | None = None
@@ -120,7 +120,7 @@ class CoverageStatus:
     _ledger: Path
     _matrix: Matrix
     _holes: KnownHoles
-    _selection: _Selection
+    _selection: _SeriesSelection
 
     def __iter__(self) -> Iterator[SeriesCoverage]:
         """Compute the coverage series by series; blocking, with one series in memory at a time.
@@ -196,7 +196,7 @@ def status_of(
     )
 
 
-def _read(given: Mapping[str, object]) -> tuple[_Selection, list[Problem]]:
+def _read(given: Mapping[str, object]) -> tuple[_SeriesSelection, list[Problem]]:
     keys = config_keys()
     values: dict[str, Any] = {}
     problems: list[Problem] = []
@@ -207,8 +207,8 @@ def _read(given: Mapping[str, object]) -> tuple[_Selection, list[Problem]]:
         values[name], faults = structure_value(value, metadata, f"$.{name}")
         problems += faults
     if problems:
-        return _Selection(), problems
-    selection = _Selection(**values)
+        return _SeriesSelection(), problems
+    selection = _SeriesSelection(**values)
     if selection.start and selection.end and selection.start > selection.end:
         reason = f"{selection.start} is after end {selection.end}; swap them"
         problems.append(Problem("$.start", reason))

@@ -119,16 +119,16 @@ class Overwrite(_OverwriteFiles):
 
 
 @frozen
-class _Plan:
+class _WritePlan:
     statistics: Any
     numbers: Any
 
 
 @functools.lru_cache(maxsize=32)
-def _plan(version: TableVersion) -> _Plan:
+def _plan(version: TableVersion) -> _WritePlan:
     """What every file needs, and takes as long to make as to write a small file."""
     schema = version.table.schema()
-    return _Plan(
+    return _WritePlan(
         compute_statistics_plan(schema, version.table.properties),
         parquet_path_to_id_mapping(schema),
     )

@@ -94,7 +94,7 @@ def count_rows(source: Source) -> int:
 
 
 @frozen(eq=False)
-class _Text:
+class _ArchiveText:
     """Whole lines of one archive, without its header."""
 
     source: Source
@@ -110,7 +110,7 @@ class _Text:
         return sum(map(len, self.chunks))
 
 
-def _texts(source: Source, schema: TableSchema, batch_bytes: int) -> Iterator[_Text]:
+def _texts(source: Source, schema: TableSchema, batch_bytes: int) -> Iterator[_ArchiveText]:
     """Cut an archive's text at line ends.
 
     Raises:
@@ -125,7 +125,7 @@ def _texts(source: Source, schema: TableSchema, batch_bytes: int) -> Iterator[_T
 
 def _cut(
     source: Source, chunks: Iterator[bytes], schema: TableSchema, batch_bytes: int
-) -> Iterator[_Text]:
+) -> Iterator[_ArchiveText]:
     form, held, line = _begin(source, chunks, schema)
     size, begins = sum(map(len, held)), True
     for chunk in chunks:
@@ -135,13 +135,13 @@ def _cut(
         if size < batch_bytes or not end:
             continue
         held[-1], rest = chunk[:end], chunk[end:]
-        text = _Text(source, form, held, _count(held), line, begins, ends=False)
+        text = _ArchiveText(source, form, held, _count(held), line, begins, ends=False)
         yield text
         line, begins = line + text.rows, False
         held, size = [rest], len(rest)
     if held and held[-1] and not held[-1].endswith(b"\n"):
         held.append(b"\n")
-    yield _Text(source, form, held, _count(held), line, begins, ends=True)
+    yield _ArchiveText(source, form, held, _count(held), line, begins, ends=True)
 
 
 def _count(chunks: list[bytes]) -> int:
@@ -171,7 +171,7 @@ class _Gathering:
 
     schema: TableSchema
     exact: bool = field(kw_only=True)
-    texts: list[_Text] = field(factory=list)
+    texts: list[_ArchiveText] = field(factory=list)
     size: int = 0
 
     def fits(self, form: CsvForm, size: int, batch_bytes: int) -> bool:
@@ -181,7 +181,7 @@ class _Gathering:
         same = held.columns == form.columns and held.time_unit == form.time_unit
         return same and self.size + size <= batch_bytes
 
-    def add(self, text: _Text) -> None:
+    def add(self, text: _ArchiveText) -> None:
         self.texts.append(text)
         self.size += text.size
 
@@ -198,7 +198,7 @@ class _Gathering:
         except NotReadable:
             yield from self._one_by_one(texts)
 
-    def _batch(self, texts: list[_Text]) -> Batch:
+    def _batch(self, texts: list[_ArchiveText]) -> Batch:
         form = texts[0].form
         columns = columns_of(form, self.schema)
         joined = b"".join(chunk for text in texts for chunk in text.chunks)
@@ -215,14 +215,14 @@ class _Gathering:
             frame = frame.drop(name)
         return Batch(self.schema, pieces, frame)
 
-    def _one_by_one(self, texts: list[_Text]) -> Iterator[Batch | Refused]:
+    def _one_by_one(self, texts: list[_ArchiveText]) -> Iterator[Batch | Refused]:
         for text in texts:
             try:
                 yield self._batch([text])
             except NotReadable:
                 yield Refused(text.source, self._refusal(text))
 
-    def _refusal(self, text: _Text) -> ArchiveRefused:
+    def _refusal(self, text: _ArchiveText) -> ArchiveRefused:
         archive = text.source.archive
         columns = columns_of(text.form, self.schema)
         fault = first_fault(

@@ -79,7 +79,7 @@ class ServerResponse:
 
 
 @frozen
-class _Part:
+class _RangePart:
     """A range of another content."""
 
     whole: Content
@@ -166,7 +166,7 @@ def _ranged(
             416, {**refused.headers, "Content-Range": f"bytes */{size}"}, refused.content
         )
     part = {**headers, "Content-Range": f"bytes {start}-{stop - 1}/{size}"}
-    return ServerResponse(206, part, _Part(stored.content, start, stop - start))
+    return ServerResponse(206, part, _RangePart(stored.content, start, stop - start))
 
 
 def _range_allowed(stored: StoredObject, request: Mapping[str, str]) -> bool:
