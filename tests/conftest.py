@@ -54,6 +54,7 @@ SLOW = (
     "tables/ingest/test_replacing.py::TestIngesting",
     "tables/ingest/test_two_writers.py",
     "tables/lake/test_bars.py",
+    "tables/test_every_type.py::test_all_types_go_into_one_lake_and_come_back",
     "tables/test_real_archives.py",
     "workflows/test_costs.py",
     "workflows/test_real_archives.py",

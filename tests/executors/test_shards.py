@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from datetime import date, timedelta
@@ -192,3 +194,9 @@ async def test_what_ends_its_worker_every_time_fails_alone(poison: int) -> None:
     failed = [event.archive for event in events if event.verdict is Verdict.FAILED]
     assert failed == [archive(poison)]
     assert len(events) == 200
+
+
+def test_what_is_lost_survives_pickle_and_copy() -> None:
+    lost = shards.ShardLost([], "killed")
+    for travelled in (pickle.loads(pickle.dumps(lost)), copy.deepcopy(lost)):  # noqa: S301
+        assert (travelled.left, travelled.reason, str(travelled)) == ([], "killed", "killed")

@@ -71,22 +71,27 @@ class MemoryStore:
         return FolderScan(zips, (names - zips.keys()) | parts)
 
     async def sha256(self, key: str) -> str | None:
+        _check(key)
         return hashlib.sha256(self.bodies[key][0]).hexdigest() if key in self.bodies else None
 
     async def read(self, key: str, limit: int) -> bytes | None:
+        _check(key)
         return self.bodies[key][0][:limit] if key in self.bodies else None
 
     def reader(self, key: str) -> BinaryIO:
+        _check(key)
+        if key not in self.bodies:
+            raise StoreError(key, "there is no such body")
         return io.BytesIO(self.bodies[key][0])
 
     async def put(self, key: str, data: bytes, *, sync: bool = False) -> FileStat:
-        if any(part in {"", ".", ".."} for part in key.split("/")):
-            raise StoreError(repr(key), "a key must not leave the store")
+        _check(key)
         self._count += 1
         self.bodies[key] = (bytes(data), self._count)
         return self._stat(key)
 
     async def open_part(self, key: str, *, resume: bool, watch: Watch | None = None) -> MemoryPart:
+        _check(key)
         held = self.parts.get(key, bytearray()) if resume else bytearray()
         self.parts[key] = held
         if watch is not None and held:
@@ -103,10 +108,12 @@ class MemoryStore:
         self.remove_now(key)
 
     def remove_now(self, key: str) -> None:
+        _check(key)
         self.bodies.pop(key, None)
         self.parts.pop(key.removesuffix(PART_SUFFIX), None)
 
     async def quarantine(self, key: str, data: bytes, note: Mapping[str, object]) -> None:
+        _check(key)
         self.aside[key] = (bytes(data), note)
 
     def prepare(self) -> None:
@@ -123,11 +130,16 @@ class MemoryStore:
         self.aside.pop(key, None)
 
     def kept_versions(self) -> Iterator[KeptVersion]:
-        for place, (key, data) in sorted(self.kept.items()):
+        for place, (key, data) in sorted(self.kept.items(), key=lambda item: item[1][0]):
             yield KeptVersion(key, place.rpartition("@")[2], len(data), place)
 
     def remove_kept(self, place: str) -> int | None:
         return len(self.kept.pop(place)[1]) if place in self.kept else None
+
+
+def _check(key: str) -> None:
+    if any(part in {"", ".", ".."} for part in key.split("/")):
+        raise StoreError(repr(key), "a key must not leave the store")
 
 
 @define

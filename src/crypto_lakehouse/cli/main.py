@@ -44,9 +44,9 @@ Exit codes:
   5 source unavailable, plan incomplete    6 stopped by a cap
   11 another run holds the lock    130 / 143 interrupted
 
-Every option of `collect` is also a configuration key (--config FILE in JSON, TOML or YAML) and
-an environment variable CRYPTO_LAKEHOUSE_<KEY>; options override variables, variables override
-files. `config show` prints each value and its origin.
+Every configuration key is an option of `collect`, a key of a file (--config FILE in JSON, TOML
+or YAML) and an environment variable CRYPTO_LAKEHOUSE_<KEY>; options override variables, and
+variables override files. `config show` prints each value and its origin.
 """
 
 

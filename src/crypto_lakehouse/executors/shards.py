@@ -63,6 +63,10 @@ class ShardLost(Exception):
         self.reason = reason
         super().__init__(reason)
 
+    def __reduce__(self) -> tuple[type[ShardLost], tuple[Sequence[Work], str]]:
+        """Survive pickle and copy, which pass `args` alone."""
+        return type(self), (self.left, self.reason)
+
 
 class ShardExecutor(Protocol):
     """Settles shards, several at a time."""

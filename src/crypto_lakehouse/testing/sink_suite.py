@@ -10,12 +10,17 @@ from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.events import (
     ArchiveFinished,
     ArchiveRetried,
+    ArchivesUnchanged,
+    BodyStarted,
     Event,
+    FolderListed,
+    ListingRetried,
     RunFinished,
     RunNoted,
     RunStarted,
     RunWarned,
 )
+from crypto_lakehouse.core.object_facts import ObjectFacts
 from crypto_lakehouse.core.sink import AnySink, Sink
 from crypto_lakehouse.core.verdicts import Verdict
 from crypto_lakehouse.sinks.checked import checked_sinks
@@ -72,10 +77,23 @@ class SinkSuite:
 
 
 def _events() -> list[Event]:
+    """Return every kind of event."""
+    unchanged = ArchiveFinished(archive=_ARCHIVE, verdict=Verdict.UNCHANGED)
     return [
         RunStarted(run_id="one", workflow="archive_collection", planned=len(Verdict), at=_NOON),
         RunNoted(message="a note"),
         RunWarned(message="a warning"),
+        ListingRetried(prefix=_ARCHIVE.folder, attempt=1, wait_s=0.5, reason="it answered 503"),
+        FolderListed(
+            folder=_ARCHIVE.folder,
+            first=_ARCHIVE.name,
+            last=_ARCHIVE.name,
+            archives=1,
+            size_bytes=7,
+            at=_NOON,
+        ),
+        BodyStarted(archive=_ARCHIVE, facts=ObjectFacts(size_bytes=7, etag='"e"')),
+        ArchivesUnchanged(_ARCHIVE.folder, 1, lambda: iter([unchanged]), seen=True, size_bytes=7),
         ArchiveRetried(archive=_ARCHIVE, attempt=1, wait_s=0.5, reason="the source answered 503"),
         *(ArchiveFinished(archive=_ARCHIVE, verdict=verdict) for verdict in Verdict),
         RunFinished(run_id="one", status="partial", at=_NOON),

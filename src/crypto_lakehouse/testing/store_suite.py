@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 from hashlib import sha256
 
 from crypto_lakehouse.core.errors import StoreError
@@ -15,6 +16,7 @@ _FOLDER = "data/spot/daily/trades/BTCUSDT/"
 _NAME = "BTCUSDT-trades-2025-07-15.zip"
 _KEY = _FOLDER + _NAME
 _SIDECAR = _KEY + ".CHECKSUM"
+_OTHER = _FOLDER + "BTCUSDT-trades-2025-07-16.zip"
 _NOTE = {"verdict": "corrupt", "reason": "no readable zip"}
 
 
@@ -153,6 +155,45 @@ class StoreSuite:
 
         self._run(check)
 
+    def test_preparing_keeps_bodies_and_parts(self) -> None:
+        """It clears what a killed run left in an intermediate state, and nothing else."""
+
+        async def check(store: Store) -> None:
+            await store.put(_KEY, b"zip bytes")
+            await _fill(await store.open_part(_OTHER, resume=False), b"first ")
+            before = (await store.open_part(_OTHER, resume=True)).size_bytes
+            store.prepare()
+            assert await store.read(_KEY, 100) == b"zip bytes"
+            assert (await store.open_part(_OTHER, resume=True)).size_bytes == before
+
+        self._run(check)
+
+    def test_a_mark_changes_with_the_body(self) -> None:
+        """A coarse clock may give some bodies of one size the same mark, but not all."""
+
+        async def check(store: Store) -> None:
+            first = await store.put(_KEY, b"0")
+            for number in range(1, 100_000):
+                if await store.put(_KEY, b"%d" % (number % 10)) != first:
+                    return
+            raise AssertionError("the mark is the same for all bodies; change it with the body")
+
+        self._run(check)
+
+    def test_what_is_kept_beside_the_archives_is_listed_in_the_order_of_keys(self) -> None:
+        """Displays and repairs read these lists as they come."""
+
+        async def check(store: Store) -> None:
+            for key in (_OTHER, _KEY):
+                await store.quarantine(key, b"bad", {**_NOTE, "key": key})
+                await store.put(key, b"old")
+                await store.keep_replaced(key, _digest(b"old"))
+            keys = sorted((_KEY, _OTHER))
+            assert [item.archive.key for item in store.quarantined()] == keys
+            assert [item.key for item in store.kept_versions()] == keys
+
+        self._run(check)
+
     def test_what_is_quarantined_is_listed_and_released(self) -> None:
         """Small bodies and parts are quarantined with a note, and never at the final name."""
 
@@ -192,13 +233,27 @@ class StoreSuite:
 
         async def check(store: Store) -> None:
             for key in ("../outside.zip", "data/../../outside.zip", "/outside.zip", "data//a.zip"):
-                try:
-                    await store.put(key, b"x")
-                except StoreError:
-                    continue
-                raise AssertionError(f"`put` took the key {key!r}; raise StoreError for it")
+                uses: dict[str, Callable[[], Awaitable[object]]] = {
+                    "put": partial(store.put, key, b"x"),
+                    "open_part": partial(store.open_part, key, resume=False),
+                    "quarantine": partial(store.quarantine, key, b"x", _NOTE),
+                    "sha256": partial(store.sha256, key),
+                    "read": partial(store.read, key, 10),
+                    "remove": partial(store.remove, key),
+                    "keep_replaced": partial(store.keep_replaced, key, _digest(b"x")),
+                }
+                for name, use in uses.items():
+                    await _refused(name, key, use)
 
         self._run(check)
+
+
+async def _refused(name: str, key: str, use: Callable[[], Awaitable[object]]) -> None:
+    try:
+        await use()
+    except StoreError:
+        return
+    raise AssertionError(f"`{name}` took the key {key!r}; raise StoreError for it")
 
 
 def _digest(data: bytes) -> str:
