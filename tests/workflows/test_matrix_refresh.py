@@ -82,6 +82,14 @@ async def test_a_matrix_names_the_source_that_was_asked_and_no_secret(
     assert secret.matrix.source_url == "https://mirror.example/archive"
 
 
+async def test_a_mapping_is_a_configuration_too(
+    archive_server: ArchiveServer, retry: RetryPolicy
+) -> None:
+    values = {"output_directory": ".", "source_url": archive_server.url, "discovery": "listing"}
+    found = await refresh_matrix(values, today=TODAY, retry=retry)
+    assert found.matrix.source_url.rstrip("/") == archive_server.url
+
+
 async def test_a_faulty_configuration_is_refused(retry: RetryPolicy) -> None:
     faulty = WorkflowConfig({"output_directory": "."}, max_retries=21, environ={}, validate=False)
     with pytest.raises(ConfigurationError, match="max_retries"):

@@ -257,7 +257,8 @@ class TruncatedBody(TransferError):
 class ServerError(TransferError):
     """The source answered with a status other than success or 404.
 
-    403, 408, 429 and 5xx are transient (docs/archive.md#statuses); any other status is final.
+    403, 429 and 5xx are transient, as collectors treat them (docs/archive.md#statuses), and so is
+    408 (RFC 9110, section 15.5.9); any other status is final.
     """
 
     def __init__(self, url: str, status: int, retry_after_s: float | None = None) -> None:

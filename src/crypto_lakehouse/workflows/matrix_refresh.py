@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
+from os import PathLike
 from pathlib import Path
+from typing import Any
 
 from anyio import to_thread
 from attrs import evolve, frozen
@@ -14,13 +16,13 @@ from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
 from crypto_lakehouse.core.errors import ConfigurationError, Problem
 from crypto_lakehouse.core.events import RunNoted
 from crypto_lakehouse.core.protocols import Emit, ignore, ignore_async
-from crypto_lakehouse.core.workflow import refuse_faulty
 from crypto_lakehouse.http.retry import RetryPolicy
 from crypto_lakehouse.matrix.crawl import CrawlProgress, crawl
 from crypto_lakehouse.matrix.load import load_matrix
 from crypto_lakehouse.matrix.model import Matrix
 from crypto_lakehouse.matrix.writer import matrix_text
 from crypto_lakehouse.stores.whole_file import whole_file
+from crypto_lakehouse.workflows.wiring.load_config import load_config
 from crypto_lakehouse.workflows.wiring.make_plan import open_lister
 from crypto_lakehouse.workflows.wiring.network import Network
 from crypto_lakehouse.workflows.wiring.transport_stack import open_client, parallel_downloads
@@ -46,7 +48,7 @@ class RefreshedMatrix:
 
 
 async def refresh_matrix(
-    config: WorkflowConfig,
+    config: WorkflowConfig | Mapping[str, Any] | str | PathLike[str],
     *,
     today: date | None = None,
     retry: RetryPolicy | None = None,
@@ -56,8 +58,9 @@ async def refresh_matrix(
     """List the folders of a source, and make the matrix that they show; nothing is written.
 
     Args:
-        config: Names the source, its listing (the source itself if there is no `listing_url`), the
-            network settings, and the matrix to begin with. Its selection is not used.
+        config: A configuration, a mapping, or the path of a file. It names the source, its listing
+            (the source itself if there is no `listing_url`), the network settings, and the matrix
+            to begin with. Its selection is not used.
         today: The date of the matrix; the current UTC day by default.
         retry: When to try again; by the configuration's `max_retries` by default.
         emit: Receives the events: the proxy that is used, and requests that are retried.
@@ -69,7 +72,7 @@ async def refresh_matrix(
         MatrixError: The matrix to begin with cannot be read.
         ListingError: A prefix could not be listed; no partial matrix is returned.
     """
-    refuse_faulty(config)
+    config = await load_config(config)
     network = Network.of(config)
     base = await to_thread.run_sync(load_matrix, config.matrix_path)
     if network.note:

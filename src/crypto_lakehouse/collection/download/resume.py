@@ -18,7 +18,7 @@ from crypto_lakehouse.http.transport import Response
 
 __all__ = ["UnfinishedBody", "validator_of", "validators"]
 
-_CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
+_CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)", re.ASCII)
 
 
 @frozen
