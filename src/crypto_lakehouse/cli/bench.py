@@ -67,14 +67,14 @@ def _settings(
     return tuple(map(int, parts))
 
 
-@click.command("bench", short_help="Measure which max_parallel_downloads pays.")
+@click.command("bench", short_help="Measure the best max_parallel_downloads.")
 @config_options
 @click.option(
     "--settings",
     cls=ListOption,
     callback=_settings,
     metavar="LIST",
-    help="Measure all of these. [default: 1,2,4,8,16,32,64,128 as far as it pays]",
+    help="Measure all of these. [default: 1,2,4,8,16,32,64,128, until more is no faster]",
 )
 @click.option(
     "--seconds",
@@ -93,7 +93,7 @@ def _settings(
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
 def command(**given: Any) -> int:
-    """Measure which max_parallel_downloads pays, for your line and your source.
+    """Measure the best max_parallel_downloads for your line and your source.
 
     Fetches archives with 1, 2, 4 ... 128 requests at once, as long as more brings more, and
     recommends the smallest setting that is within 5 % of the fastest and has less than 1 % errors.

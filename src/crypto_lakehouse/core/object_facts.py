@@ -8,7 +8,7 @@ __all__ = ["NO_FACTS", "FileStat", "ObjectFacts"]
 
 
 class FileStat(NamedTuple):
-    """By what a changed file is recognized without reading it.
+    """The size and mark of a stored file, which change with the file.
 
     Attributes:
         size_bytes: Its size.

@@ -32,7 +32,7 @@ _NOON = datetime(2025, 7, 15, 12, tzinfo=UTC)
 
 
 class SinkSuite:
-    """Tests of a sink; a subclass makes it.
+    """Tests of a sink, which a subclass provides.
 
     No plugin for async tests is needed.
 

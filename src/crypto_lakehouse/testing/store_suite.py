@@ -21,7 +21,7 @@ _NOTE = {"verdict": "corrupt", "reason": "no readable zip"}
 
 
 class StoreSuite:
-    """Tests of a store; a subclass makes it.
+    """Tests of a store, which a subclass provides.
 
     No plugin for async tests is needed.
 

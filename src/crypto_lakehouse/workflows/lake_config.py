@@ -47,7 +47,7 @@ class LakeKeywords(TypedDict, total=False):
     environment: str
 
 
-_CHOSEN = About("Only these.", unset="all")
+_CHOSEN = About("Restrict the archives to these.", unset="all")
 
 
 @frozen(init=False, kw_only=True)
@@ -83,7 +83,7 @@ class LakeConfig:
         str, None, about=About("The tables.", unset="`<output_directory>/.lakehouse/lake`")
     )
     catalog: str | None = key(
-        str, None, about=About("A catalog of pyiceberg's in place of the embedded one.")
+        str, None, about=About("A pyiceberg catalog to use instead of the embedded one.")
     )
     format: str = key(
         Choice("iceberg", "parquet"), "iceberg", about=About("Tables, or plain files in folders.")
@@ -91,20 +91,30 @@ class LakeConfig:
     markets: tuple[str, ...] = key(tuple[Market, ...], (), about=_CHOSEN)
     data_types: tuple[str, ...] = key(tuple[DataType, ...], (), about=_CHOSEN)
     symbols: tuple[str, ...] = key(
-        tuple[str, ...], (), about=About("Only these; globs too.", unset="all")
+        tuple[str, ...],
+        (),
+        about=About("Restrict the archives to these symbols or globs.", unset="all"),
     )
     intervals: tuple[str, ...] = key(tuple[Interval, ...], (), about=_CHOSEN)
-    exact: bool = key(bool, False, about=About("Numbers as decimal(38, 18) in place of float64."))
+    exact: bool = key(
+        bool, False, about=About("Read numbers as decimal(38, 18) instead of float64.")
+    )
     policies: Mapping[str, str] = key(
-        Policies, {}, about=About("By check: report, quarantine or drop its findings.")
+        Policies,
+        {},
+        about=About("What to do about the findings of a check: report, quarantine or drop."),
     )
     workers: int | None = key(
         int, None, at_least=1, at_most=64, about=About("Threads.", unset="one for each core")
     )
     compression: str = key(
-        Choice("lz4", "zstd", "snappy", "none"), "lz4", about=About("Of data files.")
+        Choice("lz4", "zstd", "snappy", "none"),
+        "lz4",
+        about=About("The compression of data files."),
     )
-    again: bool = key(bool, False, about=About("Read archives once more that are in the tables."))
+    again: bool = key(
+        bool, False, about=About("Ingest again the archives that are already in the tables.")
+    )
     environment: str = key(
         Profile, "development", about=About("The profile of the file to use.", since="0.2.0")
     )

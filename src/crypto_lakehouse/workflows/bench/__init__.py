@@ -1,4 +1,4 @@
-"""Measure which `max_parallel_downloads` pays, for this line, source and selection.
+"""Measure the best `max_parallel_downloads`, for this line, source and selection.
 
 `bench` fetches archives of a plan with one setting after the other, and throws the bytes away:
 nothing is written, verified or retried. `bench_report` recommends the smallest setting that is

@@ -85,7 +85,7 @@ async def run_bench(
     on_note: Callable[[str], None] = ignore,
     on_report: Callable[[BenchReport], None] = ignore,
 ) -> BenchReport:
-    """Measure which `max_parallel_downloads` pays; nothing is written.
+    """Measure the best `max_parallel_downloads`; nothing is written.
 
     Args:
         config: What to fetch, and from where.

@@ -121,7 +121,7 @@ def percentiles_ms(durations_s: Sequence[float]) -> dict[str, float] | None:
 
 @frozen(kw_only=True)
 class BenchReport:
-    """How much more requests at once bring.
+    """How much faster more concurrent requests are.
 
     Attributes:
         results: A measurement for each setting, the smallest first.
