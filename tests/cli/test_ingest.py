@@ -52,6 +52,13 @@ def test_an_ingestion_prints_its_result(shell: Shell, tree: Path) -> None:
     assert "spot.klines: 0 archives, 0 rows, 3 unchanged" in out
 
 
+@pytest.mark.parametrize("symbols", ['["BTCUSDT"]', "BTCUSDT"])
+def test_a_list_may_be_json(shell: Shell, tree: Path, symbols: str) -> None:
+    _, out, _ = shell("ingest", "-o", str(tree), "-s", symbols, "--json")
+    assert sum(table["archives"] for table in json.loads(out)["tables"]) > 0
+    assert shell("ingest", "-o", str(tree), "-s", "[BTCUSDT")[0] == 2
+
+
 def test_nothing_to_ingest_is_said(shell: Shell, tmp_path: Path) -> None:
     code, out, _ = shell("ingest", "-o", str(tmp_path))
     assert code == 0

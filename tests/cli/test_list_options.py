@@ -75,7 +75,13 @@ def test_values_are_joined_in_their_order(given: tuple[str, ...], value: str | N
 
 @pytest.mark.parametrize(
     ("wrong", "reason"),
-    [('{"spot": ["A"]}', "can be given only once"), ('["A"', "is not valid JSON")],
+    [
+        ('{"spot": ["A"]}', "can be given only once"),
+        ('["A"', "is not valid JSON"),
+        ("[" * 100_000, "is not valid JSON"),
+        ("[null]", "must contain texts"),
+        ('["A,B"]', "must contain texts without commas"),
+    ],
 )
 def test_what_cannot_be_joined_is_refused(wrong: str, reason: str) -> None:
     with pytest.raises(click.BadParameter, match=reason):

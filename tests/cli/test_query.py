@@ -304,3 +304,29 @@ def test_the_shell_answers_one_after_another(lake: str) -> None:
 def test_the_shell_ends_when_it_is_told_to(lake: str) -> None:
     code, out, _ = asked(lake, ".quit\nSELECT 1;\n")
     assert (code, out) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("form", "sql"),
+    [
+        ("csv", "SELECT [1, 2] a"),
+        ("csv", "SELECT INTERVAL 1 HOUR a"),
+        ("parquet", "SELECT INTERVAL 1 HOUR a"),
+        ("table", "SELECT 'infinity'::TIMESTAMP a"),
+        ("json", "SELECT 'infinity'::TIMESTAMP a"),
+        ("json", "SELECT '2024-01-01 00:00:00.123456789'::TIMESTAMP_NS a"),
+    ],
+)
+def test_a_value_that_a_form_cannot_have_is_told(
+    shell: Shell, lake: str, tmp_path: Path, form: str, sql: str
+) -> None:
+    code, _, err = shell("query", "-o", lake, "-f", form, "--to", "rows.data", sql)
+    assert code == 2
+    assert f"a value cannot be written as {form}" in err
+    assert "cast its column to VARCHAR" in err
+    assert not (tmp_path / "rows.data").exists()
+
+
+def test_brackets_in_a_name_are_shown(shell: Shell, lake: str) -> None:
+    _, out, _ = shell("query", "-o", lake, 'SELECT 1 "p[usdt]", 2 "[/x]"')
+    assert out.splitlines()[0].split() == ["p[usdt]", "[/x]"]

@@ -56,7 +56,8 @@ def test_the_keywords_are_the_keys() -> None:
 
 
 def test_nothing_chosen_is_everything() -> None:
-    assert LakeConfig(output_directory="out", markets=(), symbols=[], environ={}).markets == ()
+    config = LakeConfig(output_directory="out", markets=(), symbols=[], intervals=None, environ={})
+    assert (config.markets, config.symbols, config.intervals) == ((), (), ())
 
 
 def test_every_fault_is_named_at_once() -> None:

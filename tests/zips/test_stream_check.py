@@ -6,6 +6,7 @@ import io
 import random
 import struct
 import zipfile
+import zlib
 
 import pytest
 from hypothesis import given
@@ -183,7 +184,10 @@ FAULTS = {
         with_changed_directory(GOOD, 20, b"\1\0"), "the 1 bytes announced"
     ),
     "a stored size that is wrong": (
-        with_changed_directory(STORED, 20, b"\1\0"), "the 180 bytes announced"
+        with_changed_directory(STORED, 20, b"\1\0\0\0\1\0\0\0"), "the CRC-32 of"
+    ),
+    "two sizes of stored content": (
+        with_changed_directory(STORED, 20, b"\x0a\0\0\0"), "has two sizes"
     ),
     "an announced bomb": (
         with_changed_directory(GOOD, 24, b"\0\0\0\x7f"), "the zip is a bomb"
@@ -223,3 +227,26 @@ def test_a_bomb_is_not_unpacked_to_its_end() -> None:
         streamed.feed(data[place : place + 1000])
     assert "its content is a bomb" in streamed.fault(MEMBER)
     assert streamed.unpacked_bytes < 18 << 20
+
+
+def test_stored_content_that_has_left_the_tail_is_not_taken_for_all_of_it() -> None:
+    """The directory says 10 packed bytes, and as its size just what is no longer in memory."""
+    content = random.Random(7).randbytes(1_500_000)
+    data = make(content, zipfile.ZIP_STORED)
+    place = data.rindex(b"PK\x01\x02")
+    for seen in range(len(data) - 69_700, len(data) - 69_600):
+        size = seen - 30 - len(MEMBER)
+        crc = zlib.crc32(content[:size])
+        sizes = struct.pack("<3L", crc, 10, size)
+        assert fault_of(data[: place + 16] + sizes + data[place + 28 :], [1 << 20]) != ""
+
+
+def test_a_beginning_that_unpacks_to_a_lot_is_no_bomb_if_the_rest_is_large() -> None:
+    data = make(bytes(40 << 20) + random.Random(7).randbytes(1 << 20))
+    assert zip_fault(io.BytesIO(data), MEMBER) == ""
+    for expected, fault in ((len(data), ""), (0, "its content is a bomb")):
+        streamed = StreamedZip(expected)
+        for place in range(0, len(data), 10_000):
+            streamed.feed(data[place : place + 10_000])
+        assert fault in streamed.fault(MEMBER)
+        assert (streamed.fault(MEMBER) == "") == (fault == "")

@@ -114,6 +114,7 @@ async def lake_config(given: Mapping[str, Any]) -> LakeConfig:
     Raises:
         ConfigurationError: With every fault found.
     """
+    from crypto_lakehouse.core.config.sources import parse_text_value
     from crypto_lakehouse.core.errors import ConfigurationError, Problem
     from crypto_lakehouse.workflows.wiring.load_config import load_lake_config
 
@@ -124,13 +125,15 @@ async def lake_config(given: Mapping[str, Any]) -> LakeConfig:
         if not equals:
             problems.append(Problem("--policy", f"`{text}` is not CHECK=WHAT"))
         policies[check.strip()] = what.strip()
+    values: dict[str, Any] = {}
+    for name in ("markets", "symbols", "data_types", "intervals"):
+        try:
+            if given.get(name):
+                values[name] = parse_text_value(given[name], tuple[str, ...])
+        except ValueError as error:
+            problems.append(Problem(f"--{name.replace('_', '-')}", str(error)))
     if problems:
         raise ConfigurationError(problems)
-    values: dict[str, Any] = {
-        name: [each.strip() for each in given[name].split(",") if each.strip()]
-        for name in ("markets", "symbols", "data_types", "intervals")
-        if given.get(name)
-    }
     same = ("lake", "catalog", "workers", "format", "compression", "environment")
     values |= {name: given[name] for name in same if given.get(name) is not None}
     values |= {name: True for name in ("exact", "again") if given.get(name)}

@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from crypto_lakehouse.core.messages import shown
+
 __all__ = ["ListOption"]
 
 _Callback = Callable[[click.Context, click.Parameter, Any], Any]
@@ -44,10 +46,15 @@ def _joined(texts: tuple[str, ...], context: click.Context, option: click.Parame
 
 def _parts(text: str) -> list[str]:
     if text.startswith("{"):
-        raise ValueError(f"`{text}` is a mapping, which can be given only once; write it as one")
+        raise ValueError(
+            f"`{shown(text)}` is a mapping, which can be given only once; write it as one"
+        )
     if not text.startswith("["):
         return [text]
     try:
-        return [str(part) for part in json.loads(text)]
-    except ValueError as error:
-        raise ValueError(f"`{text}` is not valid JSON: {error}") from None
+        parts = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"`{shown(text)}` is not valid JSON: {error}") from None
+    if not all(isinstance(part, str) and "," not in part for part in parts):
+        raise ValueError(f"`{shown(text)}` must contain texts without commas")
+    return list(parts)

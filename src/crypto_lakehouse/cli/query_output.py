@@ -56,12 +56,16 @@ def write_rows(relation: Any, form: str, to: str | None) -> None:
         QueryError: The query fails while it runs, or the file cannot be written.
     """
     import duckdb
+    import pyarrow as pa
 
     try:
         with _opened(to) as file:
             _WRITERS[form](relation, file)
     except duckdb.Error as error:
         raise QueryError("query", str(error)) from error
+    except (pa.ArrowException, ValueError, OverflowError) as error:
+        reason = f"a value cannot be written as {form}: {error}; cast its column to VARCHAR"
+        raise QueryError("query", reason) from error
 
 
 @contextmanager
@@ -79,6 +83,7 @@ def _opened(to: str | None) -> Iterator[IO[bytes]]:
 
 def _table(relation: Any, file: IO[bytes]) -> None:
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     # Through Arrow: DuckDB's own conversion to datetimes needs a package that is not a dependency.
@@ -88,7 +93,9 @@ def _table(relation: Any, file: IO[bytes]) -> None:
     kinds = [str(kind) for kind in relation.types]
     for name, kind in zip(relation.columns, kinds, strict=True):
         # On a narrow terminal a value goes on in the next line; none of it is left out.
-        text.add_column(name, justify="right" if _is_number(kind) else "left", overflow="fold")
+        text.add_column(
+            escape(name), justify="right" if _is_number(kind) else "left", overflow="fold"
+        )
     for row in rows[:_SHOWN]:
         text.add_row(*(_cell(value) for value in row))
     with _text(file) as out:

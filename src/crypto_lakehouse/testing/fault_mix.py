@@ -84,6 +84,9 @@ class _Victim:
 class FaultMix:
     """Draws mishaps; the same seed draws the same ones for the same keys.
 
+    The verdicts are those of archives of up to 512 KiB, of which an attempt leaves no part: a
+    larger one may be completed by what an earlier attempt left.
+
     Args:
         seed: The seed of the draw.
         share: The share of archives that get a mishap, 0 to 1.

@@ -135,7 +135,9 @@ class LakeConfig:
             values, os.environ if environ is None else environ, overrides, keywords,
             keys=lake_keys(), prefix=LAKE_PREFIX, older={},
         )  # fmt: skip
-        chosen = {name: value for name, value in layers.values.items() if value not in ((), [])}
+        chosen = {
+            name: value for name, value in layers.values.items() if value not in (None, (), [])
+        }
         fields, invalid = structured_values(chosen, lake_keys())
         problems = [*layers.problems, *invalid]
         if fields.get("format") == "parquet" and fields.get("catalog") is not None:

@@ -5,8 +5,9 @@
 2. The last bytes, which contain the zip's directory, stay in memory.
 3. At the end the directory must match the received data: one member, its name, sizes and CRC-32.
 
-Every zip that is good here is good for `check`, which reads a file. The reverse has one exception:
-`check` accepts extra bytes between the member and the directory.
+Every zip that is good here is good for `check`, which reads a file. The reverse has exceptions that
+are never published: `check` also accepts extra bytes between the member and the directory, and a
+directory entry that takes more than 68 KiB together with its comments.
 """
 
 from __future__ import annotations
@@ -41,8 +42,14 @@ _InflateError = cast("type[Exception]", inflate.error)
 
 @define
 class StreamedZip:
-    """The received part of one zip; its bytes are fed in order, in pieces of any size."""
+    """The received part of one zip; its bytes are fed in order, in pieces of any size.
 
+    Args:
+        expected_bytes: The size of the whole zip; 0 if it is not known. A beginning that unpacks to
+            a lot is not a bomb if the rest is large.
+    """
+
+    expected_bytes: int = 0
     _left_bytes: int = field(init=False, default=0)  # bytes that are no longer in the tail
     _tail: bytes = field(init=False, default=b"")
     _head: bytearray = field(init=False, factory=bytearray)
@@ -110,7 +117,7 @@ class StreamedZip:
         try:
             for piece in self._inflated(data):
                 self._add(piece)
-                if is_bomb(self._packed_bytes, self._unpacked_bytes):
+                if is_bomb(max(self._packed_bytes, self.expected_bytes), self._unpacked_bytes):
                     self._fault = "its content is a bomb"
                     return
         except _InflateError as error:
@@ -151,6 +158,8 @@ class StreamedZip:
             raise zipfile.BadZipFile(self._fault or "its local header breaks off")
         check_local_header(entry, self._name, self._method)
         size, crc = self._unpacked_bytes, self._crc
+        if self._stream is None and entry.compress_size != entry.file_size:
+            raise zipfile.BadZipFile("its member is not compressed, and has two sizes")
         if self._stream is None:
             rest = self._stored_rest(entry.compress_size)
             size, crc = size + len(rest), inflate.crc32(rest, crc)

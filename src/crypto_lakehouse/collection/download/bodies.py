@@ -94,13 +94,16 @@ class PassingBytes:
 
     Args:
         with_md5: Whether the MD5 is computed, which takes three times as long as the SHA-256.
+        expected_bytes: The size of the body; None if it is not known.
     """
 
     with_md5: bool
-    zip: StreamedZip = field(init=False, factory=StreamedZip)
+    expected_bytes: int | None = None
+    zip: StreamedZip = field(init=False)
     _md5: Any = field(init=False)
 
     def __attrs_post_init__(self) -> None:
+        self.zip = StreamedZip(self.expected_bytes or 0)
         self._md5 = hashlib.md5(usedforsecurity=False) if self.with_md5 else None
 
     def feed(self, data: bytes | bytearray) -> None:

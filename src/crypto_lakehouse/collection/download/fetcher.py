@@ -249,7 +249,8 @@ class Fetcher:
 
     async def _open_part(self, transfer: Transfer, *, resume: bool) -> PartBody:
         transfer.has_part = True
-        passed = PassingBytes(transfer.with_md5)
+        expected = transfer.resume.size_bytes if transfer.resume else None
+        passed = PassingBytes(transfer.with_md5, expected)
         key = transfer.archive.key
         part = await self.store.open_part(key, resume=resume, watch=passed.feed)
         return PartBody(part, passed)
