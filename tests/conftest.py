@@ -30,7 +30,11 @@ def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
 
 #: Files, and tests, that take long: `make test-all` runs them, and `make test` does not.
 SLOW = (
+    "charts/test_candle_chart.py::test_any_title_is_drawn_as_it_is",
     "cli/test_configured_catalog.py",
+    "cli/test_status.py::test_more_series_than_a_picture_takes_are_left_out_with_a_word",
+    "core/config/test_sources.py::test_a_file_nested_without_end_is_refused[c.yaml]",
+    "core/config/test_workflow_config_fuzz.py::test_a_value_too_large_to_show_is_a_configuration_or_refused[long]",
     "executors/processes/test_process_faults.py",
     "faults/test_cancellation.py",
     "faults/test_kill.py",
@@ -42,6 +46,7 @@ SLOW = (
     "faults/test_source.py::test_the_archive_alone_suffers_and_is_told_of[dripping",
     "faults/test_source.py::test_the_archive_alone_suffers_and_is_told_of[silent",
     "http/test_concurrency_limit.py::test_the_limit_is_nearly_as_good_as_the_best_fixed_one",
+    "matrix/test_diff.py::test_what_comes_one_way_goes_the_other",
     "packaging/test_distribution.py",
     "planning/test_calendar_plan.py::test_all_five_million_are_distinct_without_a_list",
     "planning/test_calendar_plan.py::test_five_million_archives_are_enumerated_in_flat_memory",
@@ -56,6 +61,9 @@ SLOW = (
     "tables/lake/test_bars.py",
     "tables/test_every_type.py::test_all_types_go_into_one_lake_and_come_back",
     "tables/test_real_archives.py",
+    "testing/server/test_listing.py::test_pages_have_a_thousand_keys_and_join_without_gap",
+    "workflows/test_collect_and_ingest.py::test_batches_make_the_same_table",
+    "workflows/test_collect_and_ingest.py::test_both_are_executed_without_a_loop",
     "workflows/test_costs.py",
     "workflows/test_real_archives.py",
 )
