@@ -216,7 +216,7 @@ async def test_an_answer_that_was_given_back_reads_nothing_of_the_next() -> None
 )
 @settings(max_examples=examples(40))
 def test_a_connection_serves_one_request_at_a_time(plans: list[Plan], at_once: int) -> None:
-    """Many requests at once, each with a body of its own: nobody gets another's."""
+    """Many requests at once, each with a body of its own: none gets another's."""
 
     async def main() -> None:
         async with serving(named) as source, client_of(at_once) as client:

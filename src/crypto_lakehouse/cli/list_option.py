@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import Any
 
 import click
 
+from crypto_lakehouse.core.config.sources import parse_text_value
 from crypto_lakehouse.core.messages import shown
 
 __all__ = ["ListOption"]
@@ -49,12 +49,10 @@ def _parts(text: str) -> list[str]:
         raise ValueError(
             f"`{shown(text)}` is a mapping, which can be given only once; write it as one"
         )
-    if not text.startswith("["):
-        return [text]
     try:
-        parts = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"`{shown(text)}` is not valid JSON: {error}") from None
+        parts = parse_text_value(text, tuple[str, ...])
+    except ValueError as error:
+        raise ValueError(f"`{shown(text)}` is {error}") from None
     if not all(isinstance(part, str) and "," not in part for part in parts):
         raise ValueError(f"`{shown(text)}` must contain texts without commas")
     return list(parts)

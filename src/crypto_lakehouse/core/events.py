@@ -62,74 +62,12 @@ class RunNoted:
     message: str
 
 
-@frozen(kw_only=True)
-class BodyStarted:
-    """A large body begins to arrive; the validators allow it to be resumed later.
+class _ShowsFacts:
+    """Shows the facts of an event's object as attributes of the event."""
 
-    Attributes:
-        facts: The whole object's size, ETag and date, as far as the source sent them.
-    """
+    __slots__ = ()
 
-    archive: Archive
     facts: ObjectFacts
-
-    @property
-    def size_bytes(self) -> int | None:
-        """The whole body's size, as the source announced it."""
-        return self.facts.size_bytes
-
-    @property
-    def etag(self) -> str | None:
-        """The zip's ETag, as the source sent it."""
-        return self.facts.etag
-
-    @property
-    def last_modified(self) -> str | None:
-        """The zip's date, as the source sent it."""
-        return self.facts.last_modified
-
-
-@frozen(kw_only=True)
-class ArchiveRetried:
-    """One request failed and will be tried again after `wait_s` seconds."""
-
-    archive: Archive
-    attempt: int
-    wait_s: float
-    reason: str
-
-
-@frozen(kw_only=True)
-class ArchiveFinished:
-    """The verdict on one archive.
-
-    Attributes:
-        reason: Why, in a sentence; empty for plain successes.
-        facts: What is known about the bytes; all but the mark are attributes of the event, too.
-        fetched_bytes: Body bytes received, over all tries, sidecars included.
-        requests: Requests made, over all tries.
-        elapsed_s: From the decision to fetch until the verdict, in seconds.
-        change: What has happened to the object since the last run: `replaced` (other bytes),
-            `restamped` (the same bytes under other dates or ETags), or empty.
-        kept_as: Where the replaced bytes are kept, relative to the output directory.
-        stands: Whether an earlier version stays at the final name, and the verdict is about a
-            newer one that did not replace it.
-        seen: Whether the source was asked, and still has the object that is stored.
-        accepted: Whether a policy accepted the bytes although the sidecar disagrees.
-    """
-
-    archive: Archive
-    verdict: Verdict
-    reason: str = ""
-    facts: ObjectFacts = NO_FACTS
-    fetched_bytes: int = 0
-    requests: int = 0
-    elapsed_s: float = 0.0
-    change: str = ""
-    kept_as: str = ""
-    stands: bool = False
-    seen: bool = False
-    accepted: bool = False
 
     @property
     def size_bytes(self) -> int | None:
@@ -160,6 +98,61 @@ class ArchiveFinished:
     def sidecar_etag(self) -> str | None:
         """The published sidecar's ETag, as the source sent it."""
         return self.facts.sidecar_etag
+
+
+@frozen(kw_only=True)
+class BodyStarted(_ShowsFacts):
+    """A large body begins to arrive; the validators allow it to be resumed later.
+
+    Attributes:
+        facts: The whole object's size, ETag and date, as far as the source sent them.
+    """
+
+    archive: Archive
+    facts: ObjectFacts
+
+
+@frozen(kw_only=True)
+class ArchiveRetried:
+    """One request failed and will be tried again after `wait_s` seconds."""
+
+    archive: Archive
+    attempt: int
+    wait_s: float
+    reason: str
+
+
+@frozen(kw_only=True)
+class ArchiveFinished(_ShowsFacts):
+    """The verdict on one archive.
+
+    Attributes:
+        reason: Why, in a sentence; empty for plain successes.
+        facts: What is known about the bytes; all but the mark are attributes of the event, too.
+        fetched_bytes: Body bytes received, over all tries, sidecars included.
+        requests: Requests made, over all tries.
+        elapsed_s: From the decision to fetch until the verdict, in seconds.
+        change: What has happened to the object since the last run: `replaced` (other bytes),
+            `restamped` (the same bytes under other dates or ETags), or empty.
+        kept_as: Where the replaced bytes are kept, relative to the output directory.
+        stands: Whether an earlier version stays at the final name, and the verdict is about a
+            newer one that did not replace it.
+        seen: Whether the source was asked, and still has the object that is stored.
+        accepted: Whether a policy accepted the bytes although the sidecar disagrees.
+    """
+
+    archive: Archive
+    verdict: Verdict
+    reason: str = ""
+    facts: ObjectFacts = NO_FACTS
+    fetched_bytes: int = 0
+    requests: int = 0
+    elapsed_s: float = 0.0
+    change: str = ""
+    kept_as: str = ""
+    stands: bool = False
+    seen: bool = False
+    accepted: bool = False
 
 
 @frozen(kw_only=True)

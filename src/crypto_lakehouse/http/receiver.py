@@ -278,9 +278,8 @@ class Receiver(BodyChunks, asyncio.BufferedProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End the request; aiohttp's protocol decides whether a body may end like this."""
-        if (
-            exc is not None
-        ):  # before the parser treats the end of the connection as that of the body
+        if exc is not None:
+            # Before the parser treats the end of the connection as that of the body.
             self._end_with(exc)
         self.handler.connection_lost(exc)
         self._end_with(ConnectionError("the source closed the connection"))

@@ -41,7 +41,7 @@ from crypto_lakehouse.testing import faults
 pytestmark = pytest.mark.skipif(not Path("/proc").is_dir(), reason="workers are found by /proc")
 
 
-async def nobody(_events: Sequence[Event]) -> None:
+async def ignore_events(_events: Sequence[Event]) -> None:
     """Take events, and do nothing."""
 
 
@@ -91,7 +91,7 @@ async def settle_all(
 
 async def test_a_worker_that_hangs_is_taken_for_dead_and_replaced(collection: Collection) -> None:
     meter = ByteMeter()
-    async with worker_processes(jobs_of(collection), nobody, meter) as executor:
+    async with worker_processes(jobs_of(collection), ignore_events, meter) as executor:
         await executor.settle(Shard(1, [work(0)]))
         hung = executor.workers[0]
         hung.silence_s = 1.5  # only now, as a slow machine may take longer to start it
@@ -137,7 +137,7 @@ async def test_a_store_that_takes_no_more_ends_every_shard_of_its_worker(
 
     async def refuse() -> None:
         await anyio.wait_all_tasks_blocked()
-        await worker.take(WorkerMessage([], 0, 0, refusal), nobody)
+        await worker.take(WorkerMessage([], 0, 0, refusal), ignore_events)
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(refuse)
@@ -159,7 +159,7 @@ async def test_a_worker_that_is_replaced_while_the_run_ends_is_ended(
         await go_on.wait()
         await start(worker)
 
-    async with worker_processes(jobs_of(collection), nobody, ByteMeter()) as executor:
+    async with worker_processes(jobs_of(collection), ignore_events, ByteMeter()) as executor:
         await executor.settle(Shard(1, [work(0)]))
         monkeypatch.setattr(WorkerProcess, "start", start_late)
         os.kill(executor.workers[0].pid, signal.SIGKILL)

@@ -16,9 +16,10 @@ from crypto_lakehouse.http.concurrency_limit import ConcurrencyLimit
 from crypto_lakehouse.http.retry import OnRetry, RetryPolicy
 from crypto_lakehouse.http.transport import Response, Transport, server_error
 
-__all__ = ["ByteRange", "NoRanges", "OpenResponse", "WholeBody", "fetch_range"]
+__all__ = ["CONTENT_RANGE", "ByteRange", "NoRanges", "OpenResponse", "WholeBody", "fetch_range"]
 
-_CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)", re.ASCII)
+#: The first and the last byte of a range, and the size of the whole.
+CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)", re.ASCII)
 
 #: Statuses that mean, for a request with If-Match and a range, that the object has changed.
 _CHANGED = frozenset({404, 412, 416})
@@ -161,7 +162,7 @@ def _length(whole: WholeBody, response: Response, start: int, end: int) -> int:
         raise ObjectChanged(url, "the object changed while it was fetched")
     if response.status not in {200, 206}:
         raise server_error(whole.url, response)
-    match = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
+    match = CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
     if response.status == 206 and etag is not None and match is not None:
         first, stop, total = int(match[1]), int(match[2]) + 1, match[3]
         is_ours = first == start < stop <= end and total == str(whole.size_bytes)

@@ -8,17 +8,14 @@
 
 from __future__ import annotations
 
-import re
-
 from attrs import frozen
 
 from crypto_lakehouse.collection.download.bodies import PartBody
+from crypto_lakehouse.collection.download.byte_ranges import CONTENT_RANGE
 from crypto_lakehouse.core.object_facts import ObjectFacts
 from crypto_lakehouse.http.transport import Response
 
 __all__ = ["UnfinishedBody", "validator_of", "validators"]
-
-_CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)", re.ASCII)
 
 
 @frozen
@@ -41,7 +38,7 @@ class UnfinishedBody:
 
     def mismatch(self, response: Response) -> str:
         """Why a 206 response does not continue this body; empty if it does."""
-        match = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
+        match = CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
         if match is None or int(match[1]) != self.body.size_bytes:
             return "it sent another range"
         return "" if self.known.etag == validators(response)[0] else "its ETag is another"

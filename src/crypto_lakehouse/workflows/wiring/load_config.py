@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from os import PathLike
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import aiofiles
 
@@ -16,6 +16,8 @@ from crypto_lakehouse.core.workflow import refuse_faulty
 from crypto_lakehouse.workflows.lake_config import LakeConfig
 
 __all__ = ["load_config", "load_lake_config"]
+
+_Config = TypeVar("_Config", WorkflowConfig, LakeConfig)
 
 
 async def load_config(
@@ -34,13 +36,7 @@ async def load_config(
     Raises:
         ConfigurationError: The file cannot be read, or the configuration has faults.
     """
-    if isinstance(source, WorkflowConfig):
-        if validate:
-            refuse_faulty(source)
-        return source
-    if source is None or isinstance(source, Mapping):
-        return WorkflowConfig(source, overrides=overrides, validate=validate)
-    return WorkflowConfig(await _read(source), overrides=overrides, validate=validate)
+    return await _load(WorkflowConfig, source, overrides, validate=validate)
 
 
 async def load_lake_config(
@@ -54,13 +50,23 @@ async def load_lake_config(
     Raises:
         ConfigurationError: The file cannot be read, or the configuration has faults.
     """
-    if isinstance(source, LakeConfig):
+    return await _load(LakeConfig, source, overrides, validate=validate)
+
+
+async def _load(
+    kind: type[_Config],
+    source: _Config | Mapping[str, Any] | str | PathLike[str] | None,
+    overrides: Mapping[str, Any] | None,
+    *,
+    validate: bool,
+) -> _Config:
+    if isinstance(source, kind):
         if validate:
             refuse_faulty(source)
         return source
-    if source is None or isinstance(source, Mapping):
-        return LakeConfig(source, overrides=overrides, validate=validate)
-    return LakeConfig(await _read(source), overrides=overrides, validate=validate)
+    if source is not None and not isinstance(source, Mapping):
+        source = await _read(cast("str | PathLike[str]", source))
+    return kind(source, overrides=overrides, validate=validate)
 
 
 async def _read(source: str | PathLike[str]) -> dict[str, Any]:
