@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import io
+import sqlite3
+from contextlib import closing
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -94,6 +96,23 @@ async def test_a_change_tells_what_came_next_and_not_what_is_there_now(
     assert first.after_etag == second.before_etag
     assert second.after_sha256 == hashlib.sha256(newest).hexdigest()
     assert first.before_sha256 != first.after_sha256 != second.after_sha256
+
+
+async def test_versions_are_in_the_order_of_recording_if_the_clock_was_ahead(
+    replaced: Collection,
+) -> None:
+    with closing(sqlite3.connect(replaced.root / ".lakehouse" / "ledger.sqlite")) as ledger, ledger:
+        ledger.execute("UPDATE versions SET changed_at = '2998-01-01T00:00:00+00:00'")
+    newest = make_zip(member_of(KEY), b"newest")
+    replaced.publish(KEY, newest)
+    await replaced.run()
+    first, second, third = history_of(replaced.root, KEY)
+    assert (second.sha256, third.is_current) == (hashlib.sha256(NEWS).hexdigest(), True)
+    assert first.sha256 != third.sha256
+    changes = [*changes_since(replaced.root, date(2025, 1, 1))]
+    assert [change.after_sha256 for change in changes] == [second.sha256, third.sha256]
+    (change,) = changes_since(replaced.root, date(2997, 1, 1))
+    assert change.after_sha256 == second.sha256
 
 
 def test_the_bytes_of_a_date_are_given_back(replaced: Collection, tmp_path: Path) -> None:

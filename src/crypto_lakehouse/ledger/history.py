@@ -34,7 +34,7 @@ _FACTS = "verdict, size_bytes, sha256, published_sha256, etag, last_modified"
 _EARLIER = f"""
 SELECT folder || name, {_FACTS}, first_seen_at, last_seen_at, changed_at, change, kept_as, 0,
        NULL, NULL
-FROM versions WHERE folder = ? AND name = ? ORDER BY changed_at, rowid
+FROM versions WHERE folder = ? AND name = ? ORDER BY rowid
 """  # noqa: S608 - constants only
 
 _CURRENT = f"""
@@ -43,13 +43,15 @@ SELECT folder || name, {_FACTS}, first_seen_at, last_seen_at, NULL, '', NULL,
 FROM archives WHERE folder = ? AND name = ?
 """  # noqa: S608 - constants only
 
-#: A version is followed by the next one, or by the current one.
+#: A version is followed by the next one, or by the current one. Rows are only added, so their
+#: numbers give the order even if the clock was wrong for a time.
 _SINCE = """
 WITH each AS (
     SELECT *, rowid AS number, lead(rowid) OVER (
-        PARTITION BY folder, name ORDER BY changed_at, rowid
+        PARTITION BY folder, name ORDER BY rowid
     ) AS next_number
-    FROM versions WHERE changed_at >= ?
+    FROM versions
+    WHERE (folder, name) IN (SELECT folder, name FROM versions WHERE changed_at >= :since)
 )
 SELECT v.folder || v.name, v.change, v.changed_at, v.kept_as, v.size_bytes, v.sha256, v.etag,
        v.last_modified,
@@ -58,7 +60,8 @@ SELECT v.folder || v.name, v.change, v.changed_at, v.kept_as, v.size_bytes, v.sh
 FROM each AS v
 LEFT JOIN each AS n ON n.number = v.next_number
 LEFT JOIN archives AS a ON a.folder = v.folder AND a.name = v.name
-ORDER BY v.changed_at, v.number
+WHERE v.changed_at >= :since
+ORDER BY v.number
 """
 
 #: Verdicts on bytes at the final name; other rows of the ledger describe absent archives.
@@ -193,14 +196,14 @@ def version_as_of(versions: list[Version], moment: datetime) -> Version | None:
 
 
 def changes_since(path: Path, day: date) -> Iterator[Change]:
-    """Yield every change since the beginning of a UTC day, in the order of time; blocking.
+    """Yield every change since the beginning of a UTC day, in the order of recording; blocking.
 
     Raises:
         LedgerError: The ledger cannot be read.
     """
     begin = datetime.combine(day, time(), UTC).isoformat(timespec="seconds")
     with _reading(path) as connection:
-        for row in connection.execute(_SINCE, (begin,)):
+        for row in connection.execute(_SINCE, {"since": begin}):
             key, change, at, kept_as, *objects = row
             before, after = objects[:4], objects[4:]
             yield Change(

@@ -95,7 +95,7 @@ def history_of(output_directory: str | os.PathLike[str], key: str) -> list[Versi
 
 
 def changes_since(output_directory: str | os.PathLike[str], day: date) -> Iterator[Change]:
-    """Every change since the beginning of a UTC day, in the order of time; blocking.
+    """Every change since the beginning of a UTC day, in the order of recording; blocking.
 
     Raises:
         ConfigurationError: There is no ledger.

@@ -202,3 +202,13 @@ class LakeCatalog:
                 )
             except TableAlreadyExistsError:
                 return self.catalog.load_table(name)
+
+    def add_columns(self, table: Table, schema: Schema) -> None:
+        """Add the columns that a table made by an earlier version lacks; they must be optional."""
+        known = table.schema().column_names
+        missing = [each for each in schema.fields if each.name not in known]
+        if not missing:
+            return
+        with as_lake_errors(str(self.root)), table.update_schema() as update:
+            for each in missing:
+                update.add_column(each.name, each.field_type, each.doc)

@@ -96,7 +96,15 @@ def rows_without(
             of = group["archive"].cast(pa.string())
             kept = group.filter(pc.invert(pc.is_in(of, value_set=unwanted)))
             if kept.num_rows:
-                yield kept.cast(schema)
+                yield _completed(kept, schema).cast(schema)
+
+
+def _completed(rows: pa.Table, schema: pa.Schema) -> pa.Table:
+    """Add the columns, as NULL, that the table has got since the file was written."""
+    for name in schema.names:
+        if name not in rows.column_names:
+            rows = rows.append_column(name, pa.nulls(rows.num_rows, schema.field(name).type))
+    return rows.select(schema.names)
 
 
 def archives_in(table: Table, file: DataFile) -> frozenset[str]:

@@ -10,6 +10,7 @@ from attrs import frozen
 from pyiceberg.exceptions import CommitFailedException, ValidationException
 from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table, TableProperties
+from pyiceberg.table.snapshots import Snapshot
 
 from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.errors import LakeError, OvertakenError
@@ -18,7 +19,15 @@ from crypto_lakehouse.tables.iceberg.data_files import partition_of, rows_withou
 from crypto_lakehouse.tables.iceberg.inner_names import overwrite
 from crypto_lakehouse.tables.iceberg.live_files import files_holding
 
-__all__ = ["COMMIT", "TableChange", "commit_change", "has_commit", "plan_removal"]
+__all__ = [
+    "COMMIT",
+    "TableChange",
+    "commit_change",
+    "has_commit",
+    "newest_sequence",
+    "plan_removal",
+    "sequence_of",
+]
 
 #: The snapshot property that names the commit.
 COMMIT = "crypto-lakehouse.commit"
@@ -146,8 +155,23 @@ class _Watched(Table):
 
 def has_commit(table: Table, commit: str) -> bool:
     """Whether a snapshot of the table was made by this commit."""
-    return any(
-        snapshot.summary is not None
-        and snapshot.summary.additional_properties.get(COMMIT) == commit
-        for snapshot in table.metadata.snapshots
-    )
+    return _snapshot_of(table, commit) is not None
+
+
+def sequence_of(table: Table, commit: str) -> int | None:
+    """The sequence number of this commit; None if no snapshot of the table was made by it."""
+    snapshot = _snapshot_of(table, commit)
+    return None if snapshot is None else snapshot.sequence_number
+
+
+def newest_sequence(table: Table) -> int:
+    """The sequence number of the table's last commit; 0 in Iceberg's format 1, which has none."""
+    return int(getattr(table.metadata, "last_sequence_number", 0))
+
+
+def _snapshot_of(table: Table, commit: str) -> Snapshot | None:
+    for snapshot in table.metadata.snapshots:
+        summary = snapshot.summary
+        if summary is not None and summary.additional_properties.get(COMMIT) == commit:
+            return snapshot
+    return None

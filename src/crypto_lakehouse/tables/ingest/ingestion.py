@@ -25,6 +25,7 @@ from crypto_lakehouse.tables.files.parquet_options import FileLayout
 from crypto_lakehouse.tables.files.partition_writer import WriterFactory
 from crypto_lakehouse.tables.files.series_writer import SeriesWriter, Written, work_items
 from crypto_lakehouse.tables.iceberg.catalog import JOURNALS, LakeCatalog, as_lake_errors
+from crypto_lakehouse.tables.ingest.commits import newest_sequence, sequence_of
 from crypto_lakehouse.tables.ingest.ingest_plan import IngestPlan, plan_ingestion
 from crypto_lakehouse.tables.ingest.journal import Journal
 from crypto_lakehouse.tables.ingest.provenance import ARCHIVES, provenance_row, record, standings
@@ -169,14 +170,17 @@ class _Commit:
                 rows = [*self._provenance()]
                 journal.intend(rows)
                 self._publication(files).make()
-                record(self.ingestion.catalog, rows)
+                table = self.ingestion.catalog.catalog.load_table(self.schema.name)
+                # A run that only refused archives commits nothing to the table.
+                made = sequence_of(table, self.name) or newest_sequence(self.table)
+                record(self.ingestion.catalog, rows, table_sequence=made)
         except BaseException:
             with suppress(Exception):  # if it fails now, the next run recovers
                 recover(self.ingestion.catalog)
             raise
         for written in self.written:
             self.ingestion.tell(self._ingested(written))
-        return self.ingestion.catalog.find(self.schema.name) or self.table
+        return table
 
     def _write(self, work: tuple[tuple[Source, ...], ...], files: WriterFactory) -> None:
         settings, check = self.ingestion.settings, self.ingestion.check

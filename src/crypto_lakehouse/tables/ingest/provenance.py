@@ -1,7 +1,8 @@
 """The table `lakehouse.archives`: the state of each archive in the lake, and its history.
 
 Rows are only added: the newest row of an archive is its current state, older rows are its history.
-The column `archive` is the key by which data tables are joined.
+Newest means the greatest sequence numbers, which only grow; the clock of the machine may have been
+wrong. The column `archive` is the key by which data tables are joined.
 """
 
 from __future__ import annotations
@@ -19,11 +20,12 @@ from pyiceberg.types import BooleanType, LongType, NestedField, StringType, Time
 
 from crypto_lakehouse.tables.iceberg.catalog import LakeCatalog
 from crypto_lakehouse.tables.iceberg.filters import equals
+from crypto_lakehouse.tables.ingest.commits import newest_sequence
 from crypto_lakehouse.tables.quality.findings import ArchiveQuality
 from crypto_lakehouse.tables.schema.schemas import PartitionField
 from crypto_lakehouse.tables.schema.table_types import arrow_schema
 
-__all__ = ["ARCHIVES", "Standing", "provenance_row", "record", "standings"]
+__all__ = ["ARCHIVES", "ORDER", "Standing", "provenance_row", "record", "standings"]
 
 ARCHIVES = "lakehouse.archives"
 
@@ -48,8 +50,14 @@ _FIELDS = (
     ("findings", StringType(), True, "what they found, as JSON"),
     ("tool_version", StringType(), True, "version of crypto-lakehouse"),
     ("commit", StringType(), True, "the commit that brought it"),
-    ("recorded_at", TimestamptzType(), True, "when"),
+    ("recorded_at", TimestamptzType(), True, "when, by the clock of the machine"),
+    ("table_sequence", LongType(), False, "sequence number of the table when it was recorded"),
+    ("sequence", LongType(), False, "sequence number of lakehouse.archives after that"),
 )
+
+#: The columns that order the rows of an archive, oldest first; NULL, as rows of earlier versions of
+#: this program have it, comes first.
+ORDER = ("table_sequence", "sequence", "recorded_at")
 
 _SCHEMA = Schema(
     *(
@@ -112,16 +120,27 @@ def provenance_row(
     }
 
 
-def record(catalog: LakeCatalog, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Append rows, in one commit."""
+def record(
+    catalog: LakeCatalog, rows: Iterable[Mapping[str, Any]], *, table_sequence: int | None
+) -> None:
+    """Append rows, in one commit.
+
+    Args:
+        catalog: The lake's tables.
+        rows: Rows made by `provenance_row`, all of one table.
+        table_sequence: The sequence number of that table's snapshot by which the rows are true.
+    """
     plain = [_with_times(row) for row in rows]
     if not plain:
         return
     table = catalog.find(ARCHIVES) or catalog.create(
         ARCHIVES, _SCHEMA, (PartitionField("table", "identity"),), ("archive", "recorded_at"), {}
     )
-    plain.sort(key=lambda row: (row["table"], row["archive"]))
-    table.append(pa.Table.from_pylist(plain, schema=arrow_schema(_SCHEMA)))
+    catalog.add_columns(table, _SCHEMA)
+    sequence = newest_sequence(table) + 1
+    numbered = [{**row, "table_sequence": table_sequence, "sequence": sequence} for row in plain]
+    numbered.sort(key=lambda row: (row["table"], row["archive"]))
+    table.append(pa.Table.from_pylist(numbered, schema=arrow_schema(table.schema())))
 
 
 def _with_times(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -133,9 +152,15 @@ def standings(archives: Table | None, table: str) -> dict[str, Standing]:
     """The state of every archive of a table, by key."""
     if archives is None:
         return {}
+    known = archives.schema().column_names
+    order = [name for name in ORDER if name in known]
     found = archives.scan(
         row_filter=equals("table", table),
-        selected_fields=("archive", "state", "sha256", "rows", "recorded_at"),
+        selected_fields=("archive", "state", "sha256", "rows", *order),
     ).to_arrow()
-    newest = found.sort_by([("recorded_at", "ascending")]).to_pylist()
-    return {row["archive"]: Standing(row["state"], row["sha256"], row["rows"]) for row in newest}
+    rows = sorted(found.to_pylist(), key=lambda row: [_or_oldest(row[name]) for name in order])
+    return {row["archive"]: Standing(row["state"], row["sha256"], row["rows"]) for row in rows}
+
+
+def _or_oldest(value: Any) -> Any:
+    return -1 if value is None else value

@@ -9,9 +9,8 @@ from pyiceberg.table import Table
 
 from crypto_lakehouse.tables.iceberg.catalog import JOURNALS, LakeCatalog
 from crypto_lakehouse.tables.iceberg.filters import equals
-from crypto_lakehouse.tables.iceberg.live_files import live_files
 from crypto_lakehouse.tables.iceberg.orphans import sweep_table
-from crypto_lakehouse.tables.ingest.commits import has_commit
+from crypto_lakehouse.tables.ingest.commits import sequence_of
 from crypto_lakehouse.tables.ingest.journal import Leftover, leftovers
 from crypto_lakehouse.tables.ingest.provenance import ARCHIVES, record
 
@@ -38,20 +37,34 @@ def _recover_one(catalog: LakeCatalog, leftover: Leftover) -> None:
     table = catalog.find(leftover.table) if leftover.table else None
     if table is None:
         return
-    if not _was_made(table, leftover):
+    sequence = _sequence(table, leftover)
+    if sequence is None:
         _delete(table, leftover.files)
     elif not _is_recorded(catalog, leftover.commit):
-        record(catalog, leftover.provenance)
+        record(catalog, leftover.provenance, table_sequence=sequence)
     if not catalog.is_shared:
         for touched in _existing(catalog, (leftover.table, ARCHIVES)):
             sweep_table(touched)
 
 
-def _was_made(table: Table, leftover: Leftover) -> bool:
-    if has_commit(table, leftover.commit):
-        return True
-    # Another machine may have expired the snapshot; its files belong to the table all the same.
-    return any(file.file_path in leftover.files for file in live_files(table))
+def _sequence(table: Table, leftover: Leftover) -> int | None:
+    """The sequence number of a run's commit; None if it was not made."""
+    found = sequence_of(table, leftover.commit)
+    if found is None:
+        # Another machine may have expired the snapshot; its files belong to the table all the same.
+        return max(_sequences(table, frozenset(leftover.files)), default=None)
+    return found
+
+
+def _sequences(table: Table, files: frozenset[str]) -> Iterator[int]:
+    """The sequence numbers with which the table has any of these files."""
+    snapshot = table.current_snapshot()
+    if snapshot is None or not files:
+        return
+    for manifest in snapshot.manifests(table.io):
+        for entry in manifest.fetch_manifest_entry(table.io):
+            if entry.data_file.file_path in files and entry.sequence_number is not None:
+                yield entry.sequence_number
 
 
 def _is_recorded(catalog: LakeCatalog, commit: str) -> bool:

@@ -16,7 +16,7 @@ from pyiceberg.table import Table
 
 from crypto_lakehouse.core.errors import LakeError, QueryError
 from crypto_lakehouse.tables.iceberg.catalog import LakeCatalog
-from crypto_lakehouse.tables.ingest.provenance import ARCHIVES
+from crypto_lakehouse.tables.ingest.provenance import ARCHIVES, ORDER
 from crypto_lakehouse.tables.lake.connection import open_connection
 from crypto_lakehouse.tables.lake.scan import Instant, dataset_of, local_path
 from crypto_lakehouse.tables.schema.table_types import arrow_schema
@@ -133,13 +133,16 @@ class QuerySession:
             reason = f"table `{name}` cannot be read: {error}"
             raise LakeError(str(self._lake.catalog.root), reason) from error
         if name == ARCHIVES:
-            newest = "row_number() OVER (PARTITION BY archive ORDER BY recorded_at DESC) = 1"
+            known = table.schema().column_names
+            order = ", ".join(f"{each} DESC NULLS LAST" for each in ORDER if each in known)
+            newest = f"row_number() OVER (PARTITION BY archive ORDER BY {order}) = 1"
             self.connection.execute(
                 f"CREATE VIEW {ARCHIVES} AS SELECT * FROM {_HISTORY} QUALIFY {newest}"
             )
 
     def _source(self, name: str, table: Any, paths: list[str]) -> str:
-        if paths and all("://" not in path for path in paths):
+        # Files of earlier versions lack columns that the table of archives has got since.
+        if paths and name != ARCHIVES and all("://" not in path for path in paths):
             self._paths += paths
             listed = ", ".join(_quoted(path) for path in paths)
             hive = "false" if _is_misleading(table, paths) else "true, hive_types_autocast = false"
