@@ -115,13 +115,14 @@ async def run_to_end(workflow: Any, *, as_json: bool, strict: bool = False) -> i
         metrics = await run_until_signal(workflow, "stopping; what is verified is kept")
         report = metrics.report
         code = report.strict_exit_code if strict else report.exit_code
+        text = report_text(report, workflow.config.output_directory)
     except LakehouseError as error:
         report, code = workflow.report(redact(str(error))), error.exit_code
+        text = ""
+    if report.error:
         click.echo(f"error: {report.error}", err=True)
     if as_json:
         text = json.dumps(report.to_mapping(), ensure_ascii=False)
-    else:
-        text = "" if report.error else report_text(report, workflow.config.output_directory)
     return int(code) if not text or _printed(text) else int(code) or 1
 
 

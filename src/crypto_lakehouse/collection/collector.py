@@ -97,6 +97,7 @@ class ArchiveCollector:
             stands=outcome.stands,
             seen=outcome.seen,
             accepted=outcome.accepted,
+            unavailable=outcome.unavailable and not _has_answer(transfer),
         )
 
     async def _outcome(self, work: Work, transfer: Transfer) -> ArchiveOutcome:
@@ -111,7 +112,8 @@ class ArchiveCollector:
                 # An unused part: the object is gone, or was fetched in another way.
                 await self.store.remove(work.archive.key + PART_SUFFIX)
         except TransferError as error:
-            return _failed(local_copy, redact(str(error)))
+            failed = _failed(local_copy, redact(str(error)))
+            return evolve(failed, unavailable=error.unavailable)
         except StoreError as error:
             if error.stops_run:
                 raise
@@ -264,6 +266,10 @@ class _Fetch:
     work: Work
     transfer: Transfer
     local_copy: LocalCopy
+
+
+def _has_answer(transfer: Transfer) -> bool:
+    return transfer.answered or transfer.fetched_bytes > 0
 
 
 def _is_let_in(decision: Decision) -> bool:

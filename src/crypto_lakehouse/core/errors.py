@@ -218,12 +218,17 @@ class SinkError(LakehouseError):
 
 
 class TransferError(LakehouseError):
-    """One request failed; `transient` says whether a retry may help.
+    """One request failed.
+
+    Attributes:
+        transient: Whether a retry may help.
+        unavailable: Whether the source could not be reached, was silent, or answered 5xx.
 
     Secrets in URL and reason are masked, as a traceback shows both.
     """
 
     transient: bool = True
+    unavailable: bool = False
 
     def __init__(self, url: str, reason: str) -> None:
         self.url = redact(url)
@@ -234,6 +239,8 @@ class TransferError(LakehouseError):
 class ConnectionFailed(TransferError):
     """There was no connection, or it broke before the response was complete."""
 
+    unavailable = True
+
 
 class TlsRefused(ConnectionFailed):
     """The source cannot prove its identity; a retry would not change that."""
@@ -243,6 +250,8 @@ class TlsRefused(ConnectionFailed):
 
 class TimedOut(TransferError):
     """The source was silent for longer than `timeout_seconds`."""
+
+    unavailable = True
 
 
 class TruncatedBody(TransferError):
@@ -265,6 +274,7 @@ class ServerError(TransferError):
         self.status = status
         self.retry_after_s = retry_after_s
         self.transient = status in {403, 408, 429} or status >= 500
+        self.unavailable = status >= 500
         super().__init__(url, f"the source answered {status}")
 
 
@@ -274,6 +284,8 @@ class ProxyRefused(TransferError):
     Attributes:
         status: Its answer; 407 requires another user name or password.
     """
+
+    unavailable = True
 
     def __init__(self, url: str, status: int) -> None:
         self.status = status

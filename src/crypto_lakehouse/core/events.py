@@ -139,6 +139,8 @@ class ArchiveFinished(_ShowsFacts):
             newer one that did not replace it.
         seen: Whether the source was asked, and still has the object that is stored.
         accepted: Whether a policy accepted the bytes although the sidecar disagrees.
+        unavailable: Whether it failed because every request for it found the source unavailable:
+            no connection, silence, or 5xx.
     """
 
     archive: Archive
@@ -153,6 +155,7 @@ class ArchiveFinished(_ShowsFacts):
     stands: bool = False
     seen: bool = False
     accepted: bool = False
+    unavailable: bool = False
 
 
 @frozen(kw_only=True)
@@ -187,11 +190,16 @@ class ListingRetried:
 
 @frozen(kw_only=True)
 class RunFinished:
-    """A run ends with `status` (complete, partial, failed or interrupted)."""
+    """A run ends with `status` (complete, partial, failed or interrupted).
+
+    Attributes:
+        reason: Why the run ended itself before every archive had a verdict; else empty.
+    """
 
     run_id: str
     status: str
     at: datetime
+    reason: str = ""
 
 
 @frozen

@@ -45,7 +45,7 @@ class CollectionReport:
 
     Attributes:
         workflow: The workflow's name.
-        status: `complete`, `partial`, `failed` or `interrupted`.
+        status: `complete`, `partial`, `failed` or `interrupted` (some archives have no verdict).
         totals: `planned`, and one count for each verdict.
         success_rate: 0 to 100.
         bytes: Body bytes received from the source.
@@ -56,7 +56,8 @@ class CollectionReport:
         error: Why the run ended before its plan was done; empty if it was done.
         unlisted: What could not be listed, one sentence each; it is not in the plan.
         run_id: The run's id in the ledger and in log records.
-        stop_code: The exit code of a stopped run; else None.
+        stop_code: The exit code of a run that was stopped, or that ended because the source was
+            down; else None.
     """
 
     workflow: str
@@ -84,9 +85,9 @@ class CollectionReport:
 
     @property
     def exit_code(self) -> int:
-        """0 done, 3 some failed or missing, 4 some corrupt, 5 plan incomplete, 130 interrupted.
+        """0 done, 3 some failed or missing, 4 some corrupt, 5 source unavailable, 130 interrupted.
 
-        An incomplete plan counts more than its results: what it lacks is in no total.
+        An incomplete plan (5) counts more than its results: what it lacks is in no total.
         """
         if self.stop_code is not None:
             return self.stop_code

@@ -98,7 +98,7 @@ def _sentence(event: Event) -> str:
         case RunWarned() | RunNoted():
             return event.message
         case RunFinished():
-            return f"run {event.status}"
+            return f"run {event.status}{': ' if event.reason else ''}{event.reason}"
         case ArchivesUnchanged():
             return f"{event.count} archives unchanged in {event.folder}"
         case FolderListed():

@@ -12,6 +12,7 @@ from uuid import uuid4
 import anyio
 from anyio import to_thread
 
+from crypto_lakehouse.collection.circuit_breaker import CircuitBreaker
 from crypto_lakehouse.collection.event_queue import EventQueue
 from crypto_lakehouse.collection.inventory import Inventory
 from crypto_lakehouse.collection.pipeline import run_pipeline, worker_count
@@ -63,6 +64,9 @@ __all__ = ["ArchiveCollectionWorkflow"]
 
 #: How many prefixes that could not be listed are named in warnings.
 _NAMED = 20
+
+#: The exit code of a run that ends because its source is down.
+_SOURCE_UNAVAILABLE = 5
 
 #: The verdicts that `only` selects from the ledger.
 _ONLY = {
@@ -139,6 +143,8 @@ class ArchiveCollectionWorkflow(BaseWorkflow[CollectionReport]):
         self._resources = AsyncExitStack()
         self._scope: anyio.CancelScope | None = None
         self._stop_code: int | None = None
+        self._stop_reason = ""
+        self._is_urgent = False
 
     def stop(self, exit_code: int = 130) -> None:
         """End the run early and in order; `run()` then returns with status `interrupted`.
@@ -146,7 +152,12 @@ class ArchiveCollectionWorkflow(BaseWorkflow[CollectionReport]):
         Must be called in the run's own event loop. Verified archives stay. Downloads in progress
         are abandoned; the next run resumes large ones.
         """
-        self._stop_code = exit_code
+        self._is_urgent = True
+        self._end_early(exit_code)
+
+    def _end_early(self, exit_code: int, reason: str = "") -> None:
+        """Cancel what is in progress; the rest of the plan gets no verdict."""
+        self._stop_code, self._stop_reason = exit_code, reason
         if self._scope is not None:
             self._scope.cancel()
 
@@ -212,7 +223,7 @@ class ArchiveCollectionWorkflow(BaseWorkflow[CollectionReport]):
                     queue.deadline_in(rules.drain_s)
                     raise
                 finally:
-                    if self._stop_code is not None:
+                    if self._is_urgent:
                         queue.deadline_in(rules.drain_s)
                     queue.finish()
         await self._prune()
@@ -235,7 +246,8 @@ class ArchiveCollectionWorkflow(BaseWorkflow[CollectionReport]):
             if self._plan is None:
                 self._plan = await self._make_plan(emit)
             await self._announce(self._plan, emit)
-            await self._collect(self._plan, emit)
+            breaker = CircuitBreaker(partial(self._end_early, _SOURCE_UNAVAILABLE), self._meter)
+            await self._collect(self._plan, breaker.watching(emit))
 
     async def _make_plan(self, emit: Emit) -> Plan:
         """The plan that needs the ledger or the source."""
@@ -312,7 +324,12 @@ class ArchiveCollectionWorkflow(BaseWorkflow[CollectionReport]):
                 await run_sharded(plan, inventory, executor, emit)
 
     def _last_event(self) -> RunFinished:
-        return RunFinished(run_id=self.run_id, status=self._status(), at=datetime.now(UTC))
+        return RunFinished(
+            run_id=self.run_id,
+            status=self._status(),
+            at=datetime.now(UTC),
+            reason=self._stop_reason,
+        )
 
     async def cleanup(self) -> None:
         """Close the client and the ledger, and release the lock."""
@@ -338,7 +355,7 @@ class ArchiveCollectionWorkflow(BaseWorkflow[CollectionReport]):
             duration_seconds=self.counts.duration_s,
             problems=tuple(self.counts.problems),
             warnings=tuple(self.counts.warnings),
-            error=error,
+            error=error or self._stop_reason,
             run_id=self.run_id,
             stop_code=self._stop_code,
             unlisted=self._unlisted,

@@ -40,7 +40,7 @@ class StepReport:
     Attributes:
         state: `done`, `failed`, `skipped` or `interrupted`.
         results: Its report in plain types.
-        error: Why it failed or was skipped.
+        error: Why it failed, ended early, or was skipped.
         report: The report itself; None if there is none.
     """
 
@@ -178,7 +178,12 @@ class CompositeWorkflow(BaseWorkflow[WorkflowMetrics]):
         code = int(getattr(metrics.report, "exit_code", 0))
         state = "done" if self._stop_code is None else "interrupted"
         return StepReport(
-            name=name, state=state, results=metrics.results, exit_code=code, report=metrics.report
+            name=name,
+            state=state,
+            results=metrics.results,
+            error=getattr(metrics.report, "error", ""),
+            exit_code=code,
+            report=metrics.report,
         )
 
     async def cleanup(self) -> None:

@@ -75,6 +75,7 @@ class Transfer:
         with_md5: Whether the MD5 of a large body is computed while it arrives.
         resume: Validators of a part that an earlier attempt left.
         requests: Requests made so far.
+        answered: Whether one of them was answered to its end; 404 is an answer.
         fetched_bytes: Body bytes received so far.
         acquired_at: When it acquired the limit; None while it has not.
     """
@@ -87,6 +88,7 @@ class Transfer:
     has_part: bool = field(init=False, default=False)
     with_md5: bool = field(init=False, default=False)
     requests: int = field(init=False, default=0)
+    answered: bool = field(init=False, default=False)
     fetched_bytes: int = field(init=False, default=0)
     acquired_at: float | None = field(init=False, default=None)
     _uncounted_bytes: int = field(init=False, default=0)
@@ -176,12 +178,14 @@ class Fetcher:
         self, transfer: Transfer, once: Callable[[Transfer], Awaitable[_Result]]
     ) -> _Result:
         transfer.acquired_at = await self.concurrency.acquire()
+        requests = transfer.requests
         try:
             result = await once(transfer)
         except BaseException as error:
             self._release(transfer, error)
             raise
         self._release(transfer, None)
+        transfer.answered |= transfer.requests > requests
         return result
 
     def _release(self, transfer: Transfer, error: BaseException | None) -> None:

@@ -19,6 +19,7 @@ class ArchiveOutcome:
     Attributes:
         facts: What is known about the bytes; without a mark if no file was stored or proven.
         change, kept_as, stands, seen, accepted: As in `ArchiveFinished`.
+        unavailable: Whether it failed because the source was unavailable, at least in the end.
     """
 
     decision: Decision
@@ -28,6 +29,7 @@ class ArchiveOutcome:
     stands: bool = False
     seen: bool = False
     accepted: bool = False
+    unavailable: bool = False
 
     def learned(self, **facts: Any) -> ArchiveOutcome:
         """Return the same outcome with some new facts."""
