@@ -31,8 +31,18 @@ _SELECTED = ("-s", "BTCUSDT", "--markets", "spot", "-t", "klines", "-i", "1h",
 _EXTRAS = {
     "plot": {"matplotlib"},
     "socks": {"aiohttp_socks"},
-    "tables": {"duckdb", "polars", "pyarrow", "pyiceberg"},
+    "tables": {"duckdb", "polars", "pyarrow", "pyiceberg", "pytz"},
 }
+
+#: Every way to read a table (docs/tables.md), times included: DuckDB converts them with pytz.
+_EVERY_WAY = """
+from crypto_lakehouse.tables import Lake
+with Lake.open("data") as lake:
+    bars = lake.scan("spot.klines", symbols=["BTCUSDT"], interval="1h", start="2025-07-15")
+    ways = [bars.polars().collect().rows(), bars.arrow().read_all().to_pylist(),
+            bars.duckdb().fetchall(), lake.sql("FROM spot.klines").fetchall()]
+    print(*map(len, ways))
+"""
 
 #: The pytest plugin is loaded by pytest, which the package does not require.
 _NO_EXTRA = {"pytest"}
@@ -155,6 +165,7 @@ def test_the_extra_tables_ingests_and_answers(install: Install, server: ArchiveS
         "query", "-o", "data", "--format", "csv", "SELECT count(*) AS n FROM spot.klines"
     )
     assert counted.split()[-1] == "24"
+    assert environment.python("-c", _EVERY_WAY) == "24 24 24 24\n"
 
 
 def test_an_application_that_uses_the_whole_surface_has_no_type_error(

@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 
 import click
 
+from crypto_lakehouse.cli.signals import ended_by_sigterm
 from crypto_lakehouse.cli.streams import (
     give_up_stdout,
     give_up_unwritable,
@@ -84,7 +85,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     warnings.simplefilter("ignore", ConfigurationWarning)  # shown by the commands themselves
     # Without a handler, logging would write warnings to standard error a second time.
     logging.getLogger("crypto_lakehouse").addHandler(logging.NullHandler())
-    code = _run(arguments)
+    with ended_by_sigterm():
+        code = _run(arguments)
     give_up_unwritable()
     sys.exit(code)
 

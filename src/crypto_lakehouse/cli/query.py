@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -38,7 +39,8 @@ def command(**given: Any) -> int:
       crypto-lakehouse query -o data -f csv "FROM spot.klines WHERE symbol = 'BTCUSDT'" > b.csv
       crypto-lakehouse query -o data .shell
     """  # noqa: D301 - click reads \b
-    from crypto_lakehouse.cli.query_output import form_of, write_rows
+    from crypto_lakehouse.cli.interruptible import run_interruptible
+    from crypto_lakehouse.cli.query_output import form_of
 
     form = form_of(given["form"], given["to"])
     with open_lake(given) as lake:
@@ -52,9 +54,7 @@ def command(**given: Any) -> int:
                 from crypto_lakehouse.cli.query_shell import run_shell
 
                 return run_shell(session, lake)
-            if given["explain"]:
-                click.echo(_explained(session, given["sql"]), err=True)
-            write_rows(session.sql(given["sql"]), form, given["to"])
+            run_interruptible(partial(_answer, session, given, form), session.interrupt)
         finally:
             session.close()
     sys.stdout.flush()
@@ -64,6 +64,14 @@ def command(**given: Any) -> int:
 def _wants_all(sql: str) -> bool:
     """Whether a statement is about the tables themselves."""
     return sql.strip().casefold().startswith(("show", "describe", "summarize"))
+
+
+def _answer(session: QuerySession, given: dict[str, Any], form: str) -> None:
+    from crypto_lakehouse.cli.query_output import write_rows
+
+    if given["explain"]:
+        click.echo(_explained(session, given["sql"]), err=True)
+    write_rows(session.sql(given["sql"]), form, given["to"])
 
 
 def _explained(session: QuerySession, sql: str) -> str:

@@ -22,7 +22,10 @@ SQL ends with a semicolon. `.tables` names the tables, `.schema TABLE` its colum
 
 
 def run_shell(session: QuerySession, lake: Lake) -> int:
-    """Read statements until the end of input; an error ends only its own statement."""
+    """Read statements until the end of input.
+
+    An error, or Ctrl-C in a terminal, ends only its own statement.
+    """
     with suppress(ImportError):
         import readline  # noqa: F401 - input() uses it by being imported
 
@@ -36,6 +39,8 @@ def run_shell(session: QuerySession, lake: Lake) -> int:
         except EOFError:
             break
         except KeyboardInterrupt:
+            if not interactive:
+                raise
             click.echo("", err=True)
             held = ""
             continue
@@ -84,9 +89,17 @@ def _print_schema(lake: Lake, name: str) -> None:
 
 
 def _answer(session: QuerySession, sql: str, form: str) -> None:
+    from crypto_lakehouse.cli.interruptible import run_interruptible
     from crypto_lakehouse.cli.query_output import write_rows
 
-    try:
+    def answer() -> None:
         write_rows(session.sql(sql.strip().rstrip(";")), form, None)
+
+    try:
+        run_interruptible(answer, session.interrupt)
     except QueryError as error:
         click.echo(f"error: {error}", err=True)
+    except KeyboardInterrupt:
+        if not sys.stdin.isatty():
+            raise
+        click.echo("interrupted", err=True)

@@ -4,12 +4,36 @@ from __future__ import annotations
 
 import os
 import signal
-from typing import Any
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import TYPE_CHECKING, Any, NoReturn
 
-import anyio
 import click
 
-__all__ = ["run_until_signal"]
+if TYPE_CHECKING:
+    import anyio.abc
+
+__all__ = ["ended_by_sigterm", "run_until_signal"]
+
+
+@contextmanager
+def ended_by_sigterm() -> Iterator[None]:
+    """Let SIGTERM raise SystemExit(143), so that files are closed and unfinished ones removed."""
+    if threading.current_thread() is not threading.main_thread():  # it may not set handlers
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, _end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _end(number: int, _frame: FrameType | None) -> NoReturn:
+    sys.exit(128 + number)
 
 
 async def run_until_signal(workflow: Any, words: str) -> Any:
@@ -22,9 +46,11 @@ async def run_until_signal(workflow: Any, words: str) -> Any:
     Returns:
         Its metrics.
     """
+    import anyio
+
     from crypto_lakehouse.core.task_groups import one_error
 
-    with one_error():
+    with one_error(), ended_by_sigterm():
         async with anyio.create_task_group() as tasks:
             await tasks.start(_stop_on_signal, workflow, words)
             metrics = await workflow.run()
@@ -36,8 +62,10 @@ async def _stop_on_signal(
     workflow: Any,
     words: str,
     *,
-    task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
+    task_status: anyio.abc.TaskStatus[None],
 ) -> None:
+    import anyio
+
     with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         task_status.started()
         stopping = False

@@ -168,7 +168,7 @@ def bars_of(
         "selected_trades", schema.market, _SOURCES[schema.data_type],
         interval=interval, volume=volume, ticks=ticks, exact=exact,
     )  # fmt: skip
-    connection = open_connection()
+    connection = open_connection(lake.catalog.root)
     scan = lake.scan(table, symbols=symbols, start=start, end=end)
     relation: duckdb.DuckDBPyRelation = scan.duckdb(connection).query("selected_trades", query)
     return relation

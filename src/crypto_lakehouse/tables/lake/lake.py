@@ -203,6 +203,7 @@ class Lake:
             columns=chosen_columns(table, columns),
             exact=_has_exact_files(schema),
             totals=_totals(snapshot),
+            lake=self.catalog.root,
         )
 
     def _scanned_schema(self, name: str, interval: str | None) -> TableSchema:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -130,6 +131,7 @@ class Scan:
         columns: The selected columns, in order.
         exact: Whether `files` hold no rows of other symbols and intervals.
         totals: The numbers of files and rows in the snapshot.
+        lake: The lake's directory, for DuckDB's temporary files.
     """
 
     table: str
@@ -142,6 +144,7 @@ class Scan:
     columns: tuple[str, ...]
     exact: bool
     totals: tuple[int, int]
+    lake: Path | None = None
 
     @property
     def pruning(self) -> Pruning:
@@ -185,7 +188,7 @@ class Scan:
         """The rows as a DuckDB relation, on the given connection or on a new one."""
         from crypto_lakehouse.tables.lake.connection import open_connection
 
-        connection = connection or open_connection()
+        connection = connection or open_connection(self.lake)
         if not self.files:
             return connection.from_arrow(self._empty())
         if any("://" in path for path in self.paths):

@@ -32,6 +32,14 @@ _ALLOWED = frozenset(
 
 _WRITING = re.compile(r"\b(copy|export|attach|prepare|execute|load|install)\b", re.IGNORECASE)
 
+#: Functions that read any file that the session can open, which includes its temporary ones, or run
+#: a statement that is put together from texts.
+_READING = re.compile(
+    r"""\b(read_\w+|parquet_scan|sniff_csv|query|json_execute_serialized_sql)"?
+    (?:\s|/\*.*?\*/|--[^\n]*\n)*\(""",
+    re.IGNORECASE | re.DOTALL | re.VERBOSE,
+)
+
 #: All rows of the table of archives; the view of the archives has only the newest row of each.
 _HISTORY = "lakehouse.archive_history"
 
@@ -74,7 +82,7 @@ class QuerySession:
         self._known = lake.tables
         self._paths: list[str] = []
         self._viewed: set[str] = set()
-        self.connection = open_connection()
+        self.connection = open_connection(lake.catalog.root)
         self._locked = False
         for name in tables or ():
             self._view(name)
@@ -82,6 +90,10 @@ class QuerySession:
     def close(self) -> None:
         """Close the connection; its relations can no longer be used."""
         self.connection.close()
+
+    def interrupt(self) -> None:
+        """End the statement that runs, from another thread; it raises QueryError."""
+        self.connection.interrupt()
 
     def sql(self, query: str) -> duckdb.DuckDBPyRelation:
         """Run a query; its result is read lazily. The result of other statements is empty.
@@ -171,6 +183,10 @@ def _check_statement(kind: str, text: str) -> None:
         kind = "EXPLAIN of what writes"
     if kind != "EXPLAIN" and kind not in _ALLOWED:
         raise QueryError("query", f"{kind} is refused: a query reads the tables only")
+    reading = _READING.search(text)
+    if reading:
+        function = reading.group(1)
+        raise QueryError("query", f"{function}() is refused: a query reads the tables only")
 
 
 def _quoted(text: str) -> str:

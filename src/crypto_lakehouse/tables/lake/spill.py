@@ -1,0 +1,111 @@
+"""Directories for the temporary files of queries that need more memory than there is.
+
+    <lake>/spill/<process>/<connection>/
+
+Each process holds a lock in its directory while it runs. The next process that queries the lake
+removes directories whose lock is free: their processes were killed.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import threading
+from contextlib import suppress
+from pathlib import Path
+from tempfile import mkdtemp
+
+from attrs import define
+from filelock import FileLock, Timeout
+
+__all__ = ["SPILL", "spill_folder"]
+
+#: The directory of temporary files in a lake's directory.
+SPILL = "spill"
+
+_LOCK = "lock"
+
+#: For so many seconds a process waits until another one has cleared the directory.
+_CLEARED_WITHIN_S = 10.0
+
+
+@define
+class _ProcessFolder:
+    """The directory of this process in one lake.
+
+    Attributes:
+        pid: The process that made it; a forked child makes its own.
+        path: Its absolute path.
+        lock: Held while the process runs; None outside a lake.
+        connections: How many connections have a directory in it.
+    """
+
+    pid: int
+    path: Path
+    lock: FileLock | None = None
+    connections: int = 0
+
+
+_FOLDERS: dict[Path | None, _ProcessFolder] = {}
+_GUARD = threading.Lock()
+
+
+def spill_folder(lake: Path | None) -> str:
+    """Return an absolute path for the temporary files of one connection.
+
+    DuckDB creates the directory at the first file, and removes it when the connection is closed.
+
+    Args:
+        lake: The lake's directory. If it is None, missing or read-only, the path is in the system's
+            directory for temporary files.
+    """
+    with _GUARD:
+        root = lake.resolve() if lake is not None else None
+        folder = _FOLDERS.get(root)
+        if folder is None or folder.pid != os.getpid() or not folder.path.is_dir():
+            folder = _FOLDERS[root] = _made(root)
+        folder.connections += 1
+        return str(folder.path / str(folder.connections))
+
+
+def _made(root: Path | None) -> _ProcessFolder:
+    if root is not None and root.is_dir():
+        with suppress(OSError, NotImplementedError):  # read-only, or it has no locks
+            return _in_lake(root / SPILL)
+    return _ProcessFolder(os.getpid(), Path(mkdtemp(prefix="crypto-lakehouse-")))
+
+
+def _in_lake(home: Path) -> _ProcessFolder:
+    home.mkdir(mode=0o700, exist_ok=True)
+    if home.is_symlink():
+        raise NotADirectoryError(str(home))
+    with FileLock(home / _LOCK, timeout=_CLEARED_WITHIN_S):
+        _clear(home)
+        path = Path(mkdtemp(prefix="", dir=home))
+        lock = FileLock(path / _LOCK, thread_local=False)
+        lock.acquire(timeout=0)
+    return _ProcessFolder(os.getpid(), path, lock)
+
+
+def _clear(home: Path) -> None:
+    """Remove the directories of processes that have ended."""
+    with os.scandir(home) as entries:
+        folders = [Path(each) for each in entries if each.is_dir(follow_symlinks=False)]
+    for folder in folders:
+        try:
+            with FileLock(folder / _LOCK, timeout=0):
+                pass
+        except Timeout:
+            continue
+        # No process takes this lock any more: it would need the lock that the caller holds.
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@atexit.register
+def _remove_own() -> None:
+    for folder in _FOLDERS.values():
+        if folder.pid == os.getpid():
+            if folder.lock is not None:
+                folder.lock.release()
+            shutil.rmtree(folder.path, ignore_errors=True)

@@ -1,0 +1,146 @@
+"""Where queries put their temporary files, and that nothing of them stays."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from datetime import date
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+from tests.tables.sample_data import bars, ingest, put
+
+from crypto_lakehouse.core.errors import QueryError
+from crypto_lakehouse.tables import Lake
+from crypto_lakehouse.tables.iceberg.catalog import LakeCatalog
+from crypto_lakehouse.tables.ingest.ingestion import IngestSettings
+from crypto_lakehouse.tables.lake.connection import open_connection
+from crypto_lakehouse.tables.lake.sql import QuerySession
+
+#: Sorting these rows takes more memory than LIMIT allows.
+LARGE = "SELECT i, repeat('x' || i, 20) s FROM range(600000) t(i) ORDER BY s DESC"
+LIMIT = "SET memory_limit = '90MB'; SET threads = 1"
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A lake, and a working directory beside it."""
+    root = tmp_path / "it's a lake"
+    catalog = LakeCatalog(root, create=True)
+    ingest(catalog, [put(tmp_path / "out", bars(date(2023, 7, 1)))], IngestSettings())
+    catalog.close()
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    return root
+
+
+def files_below(root: Path) -> set[str]:
+    return {path.name for path in root.rglob("duckdb_temp_*")}
+
+
+def test_temporary_files_are_in_the_lake_and_go_with_the_session(root: Path) -> None:
+    with Lake.open(root) as lake:
+        session = QuerySession(lake)
+        session.connection.execute(LIMIT)
+        reader = session.sql(LARGE).to_arrow_reader(1000)
+        reader.read_next_batch()
+        assert files_below(root / "spill")
+        assert list(Path.cwd().iterdir()) == []
+        del reader
+        session.close()
+    assert not files_below(root)
+
+
+READING = [
+    "SELECT * FROM read_text('{file}')",
+    "SELECT * FROM READ_BLOB /* a */ -- b\n ('{file}')",
+    "SELECT * FROM system.main.\"read_blob\" ('{file}')",
+    "CALL read_text('{file}')",
+    "SET VARIABLE x = (SELECT content FROM read_text('{file}'))",
+    "SELECT * FROM query('FROM read_' || 'text(''{file}'')')",
+    "CREATE MACRO f() AS TABLE SELECT * FROM read_csv('{file}')",
+    "EXPLAIN ANALYZE SELECT * FROM sniff_csv('{file}')",
+]
+
+
+@pytest.mark.parametrize("query", READING, ids=range(len(READING)))
+def test_no_statement_reads_temporary_files(root: Path, query: str) -> None:
+    with Lake.open(root) as lake:
+        session = QuerySession(lake)
+        folder = session.sql("SELECT current_setting('temp_directory')").fetchall()[0][0]
+        Path(folder).mkdir()
+        file = Path(folder) / "duckdb_temp_storage.tmp"
+        file.write_text("rows of a query")
+        with pytest.raises(QueryError, match="is refused: a query reads the tables only"):
+            session.sql(query.format(file=str(file).replace("'", "''")))
+        session.close()
+
+
+def test_columns_and_operators_that_are_called_alike_are_allowed(root: Path) -> None:
+    with Lake.open(root) as lake:
+        sql = "SELECT 1 AS query, symbol FROM spot.klines WHERE symbol GLOB ('BTC*') LIMIT 1"
+        assert lake.sql(sql).fetchall() == [(1, "BTCUSDT")]
+
+
+KILLED = f"""
+import os, signal, sys
+from crypto_lakehouse.tables import Lake
+from crypto_lakehouse.tables.lake.sql import QuerySession
+session = QuerySession(Lake.open(sys.argv[1]))
+session.connection.execute("{LIMIT}")
+session.sql("{LARGE}").to_arrow_reader(1000).read_next_batch()
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_what_a_killed_process_left_is_removed_by_the_next(root: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", KILLED, str(root)], check=False)
+    assert done.returncode == -9
+    assert files_below(root / "spill")
+    held = root / "spill" / "of another process"
+    held.mkdir()
+    (root / "spill" / "a file").touch()
+    with FileLock(held / "lock"):
+        code = "import sys; from crypto_lakehouse.tables import Lake; print(len(Lake.open(" \
+               "sys.argv[1]).sql('FROM spot.klines').fetchall()))"  # fmt: skip
+        done = subprocess.run([sys.executable, "-c", code, str(root)], check=True)
+        assert not files_below(root / "spill")
+        left = sorted(path.name for path in (root / "spill").iterdir())
+        assert left == ["a file", "lock", "of another process"]
+
+
+def test_a_lake_that_cannot_be_written_to_is_queried_all_the_same(
+    root: Path, tmp_path: Path
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (root / "spill").symlink_to(elsewhere)
+    with Lake.open(root) as lake:
+        session = QuerySession(lake)
+        folder = session.sql("SELECT current_setting('temp_directory')").fetchall()[0][0]
+        session.close()
+    assert "crypto-lakehouse-" in folder
+    assert Path(folder).parent.stat().st_mode & 0o777 == 0o700
+    assert list(elsewhere.iterdir()) == []
+
+
+def test_a_forked_process_has_a_directory_of_its_own(root: Path) -> None:
+    script = (
+        "import os, sys; from pathlib import Path\n"
+        "from crypto_lakehouse.tables.lake.spill import spill_folder\n"
+        "mine = Path(spill_folder(Path(sys.argv[1]))).parent\n"
+        "child = os.fork()\n"
+        "if child == 0: sys.exit(Path(spill_folder(Path(sys.argv[1]))).parent == mine)\n"
+        "assert os.waitpid(child, 0)[1] == 0 and mine.is_dir()\n"
+    )
+    subprocess.run([sys.executable, "-c", script, str(root)], check=True)
+    assert sorted(path.name for path in (root / "spill").iterdir()) == ["lock"]
+
+
+def test_connections_without_a_lake_have_the_system_s_directory() -> None:
+    connection = open_connection()
+    folder = connection.execute("SELECT current_setting('temp_directory')").fetchall()[0][0]
+    connection.close()
+    assert Path(folder).is_absolute()
+    assert Path(folder).parent.is_dir()
