@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime
@@ -180,6 +181,9 @@ def test_a_key_is_encoded_where_the_url_is_made(base: str, expected: str) -> Non
         ("soon", None),
         ("-5", None),
         ("1.5", None),
+        ("9" * 5_000, math.inf),
+        ("Mon, 23 Nov 99999999999999999999 12:00:30 GMT", None),
+        ("\n", None),
     ],
 )
 def test_retry_after_is_seconds_or_a_date(value: str | None, seconds: float | None) -> None:

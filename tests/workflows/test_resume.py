@@ -86,7 +86,17 @@ async def test_a_range_of_another_object_is_not_appended(collection: Collection)
     assert [bool(item) for item in ranges(collection)] == [False, True, False]
 
 
-@pytest.mark.parametrize("content_range", ["bytes 7-9/10", "nonsense"])
+@pytest.mark.parametrize(
+    "content_range",
+    [
+        "bytes 7-9/10",
+        "nonsense",
+        f"bytes {'9' * 5_000}-{'9' * 5_000}/*",
+        f"bytes 0-{'9' * 5_000}/*",
+        f"bytes 0-9/{'9' * 5_000}",
+        f"bytes 0-{2**63 - 1}/*",
+    ],
+)
 async def test_a_wrong_range_is_not_appended(collection: Collection, content_range: str) -> None:
     data = big_zip()
     collection.publish(BIG_KEY, data)

@@ -28,6 +28,7 @@ from crypto_lakehouse.collection.work import Work
 from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.errors import StoreError, TransferError
 from crypto_lakehouse.core.events import ArchiveFinished
+from crypto_lakehouse.core.faults import unforeseen
 from crypto_lakehouse.core.listed import ListedArchive, same_etag, same_moment
 from crypto_lakehouse.core.object_facts import FileStat, ObjectFacts
 from crypto_lakehouse.core.protocols import PART_SUFFIX, Store
@@ -79,7 +80,8 @@ class ArchiveCollector:
         """Settle one archive.
 
         Raises:
-            StoreError: The error concerns every archive; all other errors become a verdict.
+            LakehouseError: The error concerns every archive, like a full disk; all other errors
+                become a verdict.
         """
         started = self.clock()
         transfer = self.fetcher.transfer(work.archive, work.part)
@@ -120,6 +122,8 @@ class ArchiveCollector:
             return _failed(local_copy, str(error))
         except OSError as error:  # a stored file that cannot be read back
             return _failed(local_copy, f"cannot be read back: {error}")
+        except Exception as error:  # noqa: BLE001 - one archive must not end the run
+            return _failed(local_copy, unforeseen(error, work.archive.key))
         return outcome
 
     async def _fetch(self, fetch: _Fetch) -> ArchiveOutcome:

@@ -23,6 +23,7 @@ from crypto_lakehouse.collection.work import Action, Work, is_other_version
 from crypto_lakehouse.core.archive import SIDECAR_SUFFIX, Archive, Partition, Series
 from crypto_lakehouse.core.errors import StoreError
 from crypto_lakehouse.core.events import ArchiveFinished, ArchivesUnchanged, Event
+from crypto_lakehouse.core.faults import unforeseen
 from crypto_lakehouse.core.listed import ListedArchive, same_etag, same_moment
 from crypto_lakehouse.core.object_facts import FileStat, ObjectFacts
 from crypto_lakehouse.core.plan import PlannedArchive, PlannedPeriod, PlannedSeries
@@ -156,11 +157,14 @@ class Inventory:
             if all(item.not_published for item in periods):
                 settled += [not_published(planned.archive(item)) for item in periods]
                 continue
-            folder = self._folder(planned.series.folder(partition))
-            if isinstance(folder, StoreError):
-                settled += [refused(planned.archive(item), folder) for item in periods]
+            prefix = planned.series.folder(partition)
+            try:
+                done, todo = self._sort_folder(planned, periods, self._folder(prefix))
+            except Exception as error:  # noqa: BLE001 - one folder must not end the run
+                is_store_error = isinstance(error, StoreError) and not error.stops_run
+                reason = str(error) if is_store_error else unforeseen(error, prefix)
+                settled += [refused(planned.archive(item), reason) for item in periods]
                 continue
-            done, todo = self._sort_folder(planned, periods, folder)
             settled += done
             work += todo
         if work:
@@ -177,15 +181,9 @@ class Inventory:
             self._grouped = periods, groups
         return self._grouped[1]
 
-    def _folder(self, prefix: str) -> _FolderState | StoreError:
-        """Return the state of a key prefix, or the error if it cannot be read."""
-        try:
-            scan = self.store.scan_now(prefix)
-        except StoreError as error:
-            if error.stops_run:
-                raise
-            return error
-        folder = _FolderState(prefix, scan, self.ledger)
+    def _folder(self, prefix: str) -> _FolderState:
+        """Return the state of a key prefix."""
+        folder = _FolderState(prefix, self.store.scan_now(prefix), self.ledger)
         self._clear_leftovers(folder)
         return folder
 

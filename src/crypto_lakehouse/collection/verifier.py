@@ -15,6 +15,7 @@ from crypto_lakehouse.collection.download.sidecar import SIDECAR_LIMIT_BYTES, pa
 from crypto_lakehouse.collection.sampling import Chosen
 from crypto_lakehouse.core.archive import SIDECAR_SUFFIX
 from crypto_lakehouse.core.errors import SidecarMalformed, StoreError
+from crypto_lakehouse.core.faults import unforeseen
 from crypto_lakehouse.core.object_facts import FileStat
 from crypto_lakehouse.core.protocols import Ledger, LedgerRow, Store
 from crypto_lakehouse.core.task_groups import one_error
@@ -196,6 +197,12 @@ class Verifier:
     async def state(self, key: str, stat: FileStat | None, row: LedgerRow | None) -> StoredArchive:
         """Hash one archive and compare it."""
         size = stat.size_bytes if stat else 0
+        try:
+            return await self._compared(key, size, row)
+        except Exception as error:  # noqa: BLE001 - one archive must not end the verification
+            return StoredArchive(key, FileState.UNREADABLE, unforeseen(error, key), None, size)
+
+    async def _compared(self, key: str, size: int, row: LedgerRow | None) -> StoredArchive:
         try:
             actual = await self.store.sha256(key)
         except StoreError as error:

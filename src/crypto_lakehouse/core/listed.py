@@ -15,6 +15,7 @@ __all__ = [
     "ListedArchive",
     "ListedObject",
     "ListingPage",
+    "header_date",
     "md5_of_etag",
     "moment_of",
     "same_etag",
@@ -101,13 +102,19 @@ def moment_of(text: str | None) -> datetime | None:
 
     Returns None if it is neither. Fractions are dropped, as headers have whole seconds.
     """
-    for read in (datetime.fromisoformat, parsedate_to_datetime):
-        try:
-            moment = read(text or "")
-        except (ValueError, TypeError, IndexError, OverflowError):
-            continue
-        return moment.replace(microsecond=0) if moment.tzinfo else None
-    return None
+    try:
+        moment: datetime | None = datetime.fromisoformat(text or "")
+    except ValueError:
+        moment = header_date(text or "")
+    return moment.replace(microsecond=0) if moment is not None and moment.tzinfo else None
+
+
+def header_date(text: str) -> datetime | None:
+    """Parse a date of a header (RFC 9110, section 5.6.7); None if the text is not one."""
+    try:
+        return parsedate_to_datetime(text)
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
 
 
 def same_moment(one: str | None, other: str | None) -> bool:

@@ -32,11 +32,11 @@ from yarl import URL
 
 from crypto_lakehouse.core.errors import ConnectionFailed, TimedOut, TruncatedBody
 from crypto_lakehouse.core.messages import shown
+from crypto_lakehouse.core.whole_numbers import whole_number
 from crypto_lakehouse.http.origin import Origin
 from crypto_lakehouse.http.receiver import DRAIN_BYTES, Receiver
 from crypto_lakehouse.http.routes import HEAD_LINE_BYTES
 from crypto_lakehouse.http.session_client import transfer_error
-from crypto_lakehouse.http.transport import plausible_bytes
 
 __all__ = ["Exchange", "connect", "missing_names"]
 
@@ -184,7 +184,7 @@ class Exchange:
         """Let the receiver take a body of known length; leave any other one to the parser."""
         length = message.headers.get(hdrs.CONTENT_LENGTH)  # the parser only accepts decimals,
         if length is not None:  # and not together with Transfer-Encoding
-            self.size_bytes = plausible_bytes(int(length))
+            self.size_bytes = whole_number(length)
             if self.size_bytes is None:
                 raise ConnectionError(f"not an answer: Content-Length is {shown(length)}")
         else:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from functools import partial
+from typing import Any
 from urllib.parse import quote
 
 import anyio
@@ -26,6 +27,7 @@ from crypto_lakehouse.core.errors import (
     TransferError,
 )
 from crypto_lakehouse.core.events import ListingRetried
+from crypto_lakehouse.core.faults import unforeseen
 from crypto_lakehouse.core.listed import ListingPage
 from crypto_lakehouse.core.protocols import Emit
 from crypto_lakehouse.core.redaction import redact
@@ -44,6 +46,12 @@ _MAX_KEYS = 1000
 
 class _Stuck(ListingMalformed):
     """A listing that would never end; a retry would not help."""
+
+    transient = False
+
+
+class _Unforeseen(TransferError):
+    """An error that no code foresaw."""
 
     transient = False
 
@@ -132,8 +140,17 @@ class Lister:
 
     async def _retried(self, prefix: str, after: str, delimiter: str, page_keys: int) -> ParsedPage:
         attempts = self.retry.attempts(partial(self._report_retry, prefix))
-        page: ParsedPage = await attempts(self._page, prefix, after, delimiter, page_keys)
+        page: ParsedPage = await attempts(self._guarded, prefix, after, delimiter, page_keys)
         return page
+
+    async def _guarded(self, prefix: str, *asked: Any) -> ParsedPage:
+        """Fetch a page; an unforeseen error is one of this page, and a retry would not help."""
+        try:
+            return await self._page(prefix, *asked)
+        except TransferError:
+            raise
+        except Exception as error:
+            raise _Unforeseen(str(self.base), unforeseen(error, prefix)) from error
 
     async def _report_retry(
         self, prefix: str, attempt: int, wait_s: float, error: TransferError

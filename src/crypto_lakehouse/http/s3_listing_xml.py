@@ -16,6 +16,7 @@ from attrs import frozen
 
 from crypto_lakehouse.core.errors import ListingMalformed
 from crypto_lakehouse.core.listed import ListedObject
+from crypto_lakehouse.core.whole_numbers import whole_number
 
 __all__ = ["PAGE_LIMIT_BYTES", "NotAListing", "PageParser", "ParsedPage"]
 
@@ -30,11 +31,6 @@ _TOKEN_LIMIT_BYTES = 1 << 16
 _ENTRY_LIMIT = 10_000
 
 _ROOT = "ListBucketResult"
-
-#: The number of digits of 2**63 - 1, the largest number that the ledger can store. The text is
-#: limited because Python refuses to parse numbers with thousands of digits.
-_MAX_SIZE_DIGITS = 19
-_SIZE_LIMIT = 1 << 63
 
 #: C0, DEL and C1: no key contains them, and in a message they would control the terminal.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
@@ -237,13 +233,13 @@ class PageParser:
             raise self._fault(f"a page of more than {_ENTRY_LIMIT} entries")
 
     def _object(self, entry: dict[str, str]) -> ListedObject:
-        key, size = entry.get("Key"), entry.get("Size", "")
+        key, text = entry.get("Key"), entry.get("Size", "")
         if not key:
             raise self._fault("an object without a key")
-        is_number = size.isascii() and size.isdecimal() and len(size) <= _MAX_SIZE_DIGITS
-        if not is_number or int(size) >= _SIZE_LIMIT:
-            raise self._fault(f"an object of size {_shown(size)}")
-        return ListedObject(key, int(size), entry.get("ETag"), entry.get("LastModified"))
+        size_bytes = whole_number(text)
+        if size_bytes is None:
+            raise self._fault(f"an object of size {_shown(text)}")
+        return ListedObject(key, size_bytes, entry.get("ETag"), entry.get("LastModified"))
 
 
 def _shown(text: str) -> str:

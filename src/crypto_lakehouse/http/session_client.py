@@ -23,10 +23,11 @@ from crypto_lakehouse.core.errors import (
 )
 from crypto_lakehouse.core.messages import shown
 from crypto_lakehouse.core.redaction import redact
+from crypto_lakehouse.core.whole_numbers import whole_number
 from crypto_lakehouse.http.idle_timeout import SILENT
 from crypto_lakehouse.http.routes import HEAD_LINE_BYTES, READ_BUFFER_BYTES, Routes
 from crypto_lakehouse.http.tls_errors import tls_refusal
-from crypto_lakehouse.http.transport import plausible_bytes, read_up_to
+from crypto_lakehouse.http.transport import read_up_to
 
 __all__ = ["AiohttpClient", "transfer_error"]
 
@@ -84,7 +85,7 @@ class _HttpResponse:
         self._url = url
         self.status = response.status
         self.headers: Mapping[str, str] = response.headers
-        self.size_bytes = plausible_bytes(response.content_length)
+        self.size_bytes = whole_number(response.headers.get("Content-Length"))
 
     async def read(self, limit: int) -> bytes:
         if self.size_bytes is not None and self.size_bytes <= limit:

@@ -30,6 +30,7 @@ from crypto_lakehouse.core.events import (
 from crypto_lakehouse.core.object_facts import ObjectFacts
 from crypto_lakehouse.core.protocols import LedgerRow
 from crypto_lakehouse.core.verdicts import Verdict
+from crypto_lakehouse.core.whole_numbers import STORABLE
 from crypto_lakehouse.ledger.schema import (
     BUSY_S,
     connect,
@@ -310,7 +311,7 @@ class SqliteLedger:
             case FolderListed():
                 at = change.at.isoformat(timespec="seconds")
                 ends = (change.first, change.last)
-                sizes = (change.archives, change.size_bytes)
+                sizes = (change.archives, min(change.size_bytes, STORABLE - 1))
                 self._writer.execute(_LISTED, (change.folder, *ends, *sizes, at))
             case BodyStarted(archive=archive, facts=facts):
                 self._has_parts = True

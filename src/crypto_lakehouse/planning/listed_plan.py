@@ -18,6 +18,7 @@ from crypto_lakehouse.core.config.values import is_glob
 from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
 from crypto_lakehouse.core.errors import ArchiveKeyError, ListingError
 from crypto_lakehouse.core.events import FolderListed
+from crypto_lakehouse.core.faults import unforeseen
 from crypto_lakehouse.core.plan import PlannedSeries, PlanTotals
 from crypto_lakehouse.core.protocols import Listing
 from crypto_lakehouse.core.task_groups import one_error
@@ -181,11 +182,17 @@ class Discovery:
 
     @contextmanager
     def _recorded_failure(self, task: _Task) -> Iterator[None]:
-        """Record a failed listing; its symbol is not reported as unlisted."""
+        """Record a failed listing; its symbol is not reported as unlisted.
+
+        So is an unforeseen error: one series must not end the run.
+        """
         try:
             yield
-        except ListingError as error:
-            self._plan.failures.append(str(error))
+        except Exception as error:  # noqa: BLE001
+            what = f"{task.item.row.name} {task.symbol}"
+            is_listing = isinstance(error, ListingError)
+            reason = str(error) if is_listing else f"{what}: {unforeseen(error, what)}"
+            self._plan.failures.append(reason)
             self._names.see(task.item.row, task.symbol)
 
     # Which symbols ------------------------------------------------------------------------------

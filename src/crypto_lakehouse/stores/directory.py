@@ -27,7 +27,7 @@ from crypto_lakehouse.core.errors import StoreError
 from crypto_lakehouse.core.kept import KeptVersion, Quarantined
 from crypto_lakehouse.core.object_facts import FileStat
 from crypto_lakehouse.core.protocols import PART_SUFFIX, FolderScan, Watch
-from crypto_lakehouse.stores.disk import Disk, file_stat
+from crypto_lakehouse.stores.disk import Disk, file_stat, mark_of
 from crypto_lakehouse.stores.os_errors import as_store_errors
 from crypto_lakehouse.stores.parts import ONE_FILE, LocalPart, hash_file, no_link
 from crypto_lakehouse.stores.quarantine import quarantined_in, remove_quarantined
@@ -317,5 +317,5 @@ def _scan_descriptor(descriptor: int) -> FolderScan:
         except FileNotFoundError:  # removed meanwhile
             continue
         if S_ISREG(stat.st_mode):
-            zips[name] = (stat.st_size, stat.st_mtime_ns)
+            zips[name] = (stat.st_size, mark_of(stat))
     return FolderScan(zips, others)

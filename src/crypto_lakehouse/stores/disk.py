@@ -16,14 +16,18 @@ from functools import cache
 from typing import Any
 
 from crypto_lakehouse.core.object_facts import FileStat
+from crypto_lakehouse.core.whole_numbers import STORABLE
 
-__all__ = ["NO_LINK", "WRITE", "Disk", "file_stat"]
+__all__ = ["NO_LINK", "WRITE", "Disk", "file_stat", "mark_of"]
 
 #: A symbolic link in place of a file is never followed, neither to write nor to resume, and a pipe
 #: in place of a file does not block.
 NO_LINK = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 
 WRITE = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | NO_LINK
+
+#: 2116 AD, in ns.
+_LATE = STORABLE // 2
 
 #: Up to this many files are synced one by one; for more, syncing the file system is cheaper
 #: (ARCHITECTURE.md#fsync).
@@ -142,7 +146,16 @@ class Disk:
 
 def file_stat(result: os.stat_result) -> FileStat:
     """Return the facts by which the inventory recognizes a file."""
-    return FileStat(result.st_size, result.st_mtime_ns)
+    return FileStat(result.st_size, mark_of(result))
+
+
+def mark_of(result: os.stat_result) -> int:
+    """Return a file's modification time in ns, as a number that the ledger can store.
+
+    A time after the year 2262, which file systems allow, is mapped to one after 2116.
+    """
+    time_ns = result.st_mtime_ns
+    return time_ns if -STORABLE <= time_ns < STORABLE else _LATE + time_ns % _LATE
 
 
 def _with_those_above(folders: Iterable[str], root: str) -> list[str]:

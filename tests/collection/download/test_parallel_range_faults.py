@@ -48,6 +48,7 @@ from crypto_lakehouse.http.retry import RetryPolicy
         Fault(status=200, headers={"Content-Range": None}),
         Fault(headers={"Content-Range": "bytes 0-9/10"}),
         Fault(headers={"Content-Range": "nonsense"}),
+        Fault(headers={"Content-Range": f"bytes {'9' * 5_000}-{'9' * 5_000}/{'9' * 5_000}"}),
         Fault(headers={"ETag": None}),
         Fault(extra=1),
     ],

@@ -5,24 +5,58 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, aclosing
-from typing import Protocol, Self
+from typing import NamedTuple, Protocol, Self
 
 from attrs import define, field, frozen
 from yarl import URL
 
 from crypto_lakehouse.core.errors import ObjectChanged, TransferError, TruncatedBody
 from crypto_lakehouse.core.metrics import ByteMeter
+from crypto_lakehouse.core.whole_numbers import STORABLE, whole_number
 from crypto_lakehouse.http.concurrency_limit import ConcurrencyLimit
 from crypto_lakehouse.http.retry import OnRetry, RetryPolicy
 from crypto_lakehouse.http.transport import Response, Transport, server_error
 
-__all__ = ["CONTENT_RANGE", "ByteRange", "NoRanges", "OpenResponse", "WholeBody", "fetch_range"]
+__all__ = [
+    "ByteRange",
+    "ContentRange",
+    "NoRanges",
+    "OpenResponse",
+    "WholeBody",
+    "content_range",
+    "fetch_range",
+]
 
-#: The first and the last byte of a range, and the size of the whole.
-CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)", re.ASCII)
+_CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)", re.ASCII)
 
 #: Statuses that mean, for a request with If-Match and a range, that the object has changed.
 _CHANGED = frozenset({404, 412, 416})
+
+
+class ContentRange(NamedTuple):
+    """A Content-Range header (RFC 9110, section 14.4).
+
+    Attributes:
+        start: The first byte.
+        stop: The byte after the last one.
+        total: The size of the whole body; None if the header does not give it.
+    """
+
+    start: int
+    stop: int
+    total: int | None
+
+
+def content_range(response: Response) -> ContentRange | None:
+    """Return the range that a response says it has; None if it gives no possible range."""
+    match = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
+    if match is None:
+        return None
+    start, last = whole_number(match[1]), whole_number(match[2], below=STORABLE - 1)
+    total = whole_number(match[3])
+    if start is None or last is None or (total is None and match[3] != "*"):
+        return None
+    return ContentRange(start, last + 1, total)
 
 
 class NoRanges(TransferError):
@@ -162,10 +196,9 @@ def _length(whole: WholeBody, response: Response, start: int, end: int) -> int:
         raise ObjectChanged(url, "the object changed while it was fetched")
     if response.status not in {200, 206}:
         raise server_error(whole.url, response)
-    match = CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
-    if response.status == 206 and etag is not None and match is not None:
-        first, stop, total = int(match[1]), int(match[2]) + 1, match[3]
-        is_ours = first == start < stop <= end and total == str(whole.size_bytes)
-        if is_ours and response.size_bytes in {None, stop - start}:
-            return stop - start
+    sent = content_range(response)
+    if response.status == 206 and etag is not None and sent is not None:
+        is_ours = sent.start == start < sent.stop <= end and sent.total == whole.size_bytes
+        if is_ours and response.size_bytes in {None, sent.stop - start}:
+            return sent.stop - start
     raise NoRanges(url, "the source answers a range with something else")

@@ -11,7 +11,7 @@ from __future__ import annotations
 from attrs import frozen
 
 from crypto_lakehouse.collection.download.bodies import PartBody
-from crypto_lakehouse.collection.download.byte_ranges import CONTENT_RANGE
+from crypto_lakehouse.collection.download.byte_ranges import content_range
 from crypto_lakehouse.core.object_facts import ObjectFacts
 from crypto_lakehouse.http.transport import Response
 
@@ -38,8 +38,8 @@ class UnfinishedBody:
 
     def mismatch(self, response: Response) -> str:
         """Why a 206 response does not continue this body; empty if it does."""
-        match = CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
-        if match is None or int(match[1]) != self.body.size_bytes:
+        sent = content_range(response)
+        if sent is None or sent.start != self.body.size_bytes:
             return "it sent another range"
         return "" if self.known.etag == validators(response)[0] else "its ETag is another"
 

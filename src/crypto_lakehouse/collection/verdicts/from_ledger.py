@@ -5,7 +5,6 @@ from __future__ import annotations
 from attrs import evolve
 
 from crypto_lakehouse.core.archive import Archive
-from crypto_lakehouse.core.errors import StoreError
 from crypto_lakehouse.core.events import ArchiveFinished
 from crypto_lakehouse.core.listed import same_moment
 from crypto_lakehouse.core.plan import PlannedArchive
@@ -31,11 +30,11 @@ def not_listed(item: PlannedArchive) -> ArchiveFinished:
     return ArchiveFinished(archive=item.archive, verdict=Verdict.MISSING, reason=_NOT_LISTED)
 
 
-def refused(item: PlannedArchive, error: StoreError) -> ArchiveFinished:
+def refused(item: PlannedArchive, reason: str) -> ArchiveFinished:
     """Make the verdict on an archive whose folder cannot be read."""
     if item.not_published:
         return not_published(item)
-    return ArchiveFinished(archive=item.archive, verdict=Verdict.FAILED, reason=str(error))
+    return ArchiveFinished(archive=item.archive, verdict=Verdict.FAILED, reason=reason)
 
 
 def still_wrong(archive: Archive, row: LedgerRow, *, stands: bool) -> ArchiveFinished:
