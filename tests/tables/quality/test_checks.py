@@ -244,6 +244,14 @@ def test_findings_do_not_depend_on_neighbours(
         assert together[source.archive.key] == alone[source.archive.key]
 
 
+def test_a_week_over_new_year_closes_in_microseconds(tmp_path: Path) -> None:
+    weeks = WEEKS.replace("2023-07", "2024-12")
+    good = findings(edited(tmp_path / "good", weeks, put_field(4, 6, "1736121599999999")))
+    assert not good
+    bad = findings(edited(tmp_path / "bad", weeks, put_field(4, 6, "1736121599999998")))
+    assert bad["close_time"].rows == 1
+
+
 def test_known_holes_are_told_apart_from_fresh_ones(tmp_path: Path) -> None:
     known = findings(edited(tmp_path, BARS.replace("2023-07-15", "2021-08-13"), drop(5, 6)))
     assert known["continuity"].severity is INFO

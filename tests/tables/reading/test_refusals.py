@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Callable
-from datetime import date
+from datetime import UTC, date, datetime
+from decimal import Context, Decimal
 from pathlib import Path
 
 import pytest
@@ -13,12 +15,16 @@ from tests.examples import examples
 from tests.tables.sample_data import bars, put, put_zip, text_of, zipped
 
 from crypto_lakehouse.core.archive import Archive
+from crypto_lakehouse.core.errors import ArchiveRefused
 from crypto_lakehouse.tables.reading.batch import Batch, Source
+from crypto_lakehouse.tables.reading.counted_lines import LINE_BYTES, CountedLines
+from crypto_lakehouse.tables.reading.exact_numbers import plain_digits
 from crypto_lakehouse.tables.reading.reader import Refused, count_rows, read_batches
 from crypto_lakehouse.tables.schema.schemas import schema_of
 from crypto_lakehouse.testing.made_up.zips import SPOILED, spoiled_zip
 
 SPOT = "data/spot/daily/klines/BTCUSDT/1h/BTCUSDT-1h-2023-07-15.zip"
+MARK = "data/futures/um/daily/markPriceKlines/BTCUSDT/1h/BTCUSDT-1h-2023-07-15.zip"
 TRADES = "data/spot/daily/trades/BTCUSDT/BTCUSDT-trades-2023-07-15.zip"
 FUNDING = "data/futures/um/monthly/fundingRate/BTCUSDT/BTCUSDT-fundingRate-2023-07.zip"
 METRICS = "data/futures/um/daily/metrics/BTCUSDT/BTCUSDT-metrics-2023-07-15.zip"
@@ -122,8 +128,10 @@ def test_a_fault_is_named_by_line_and_column(
 
 @pytest.mark.parametrize(
     ("text", "reason"),
-    [("0." + "1" * 19, "does not fit"), ("1" * 21, "does not fit"), ("1e-5", "has an exponent"),
-     ("1E5", "has an exponent"), ("x", "is not a number"), ("inf", "is not a number")],
+    [("0." + "1" * 19, "does not fit"), ("1" * 21, "does not fit"), ("1E-19", "does not fit"),
+     ("5.551115123125783E-17", "does not fit"), ("1E20", "does not fit"), ("1E-9999", "not fit"),
+     ("0.1E-18", "does not fit"), ("1_0E1", "is not a number"), ("1E", "is not a number"),
+     ("x", "is not a number"), ("inf", "is not a number")],
 )  # fmt: skip
 def test_exact_numbers_lose_no_digit(text: str, reason: str, tmp_path: Path) -> None:
     archive = Archive.parse(SPOT)
@@ -143,6 +151,89 @@ def test_eighteen_digits_are_kept(tmp_path: Path) -> None:
     )
     assert isinstance(batch, Batch)
     assert str(batch.frame["volume"][2]) == "0." + "1" * 18
+
+
+EXACT = [
+    "1E-8", "1e-8", "1E-18", "12.5E+3", "9.9E19", "1E-0008", ".5e1", "5.e1", "0E99", "-1E-8",
+    "1.500000000000000000000000", "0.0000000000000000000000", "100" + "0" * 30 + "E-30",
+]  # fmt: skip
+
+
+def test_exact_numbers_may_be_written_with_exponents_and_zeros(tmp_path: Path) -> None:
+    archive = Archive.parse(SPOT)
+    lines = text_of(archive).splitlines()
+    for number, text in enumerate(EXACT, 1):
+        field(number, 5, text)(lines)
+    source = put(tmp_path, archive, "\n".join(lines))
+    (batch,) = read_batches([source], schema_of(archive), exact=True)
+    assert isinstance(batch, Batch)
+    assert batch.frame["volume"].to_list()[: len(EXACT)] == [*map(Decimal, EXACT)]
+    assert batch.frame["volume"][20] == Decimal(lines[20].split(",")[5])
+
+
+@given(
+    digits=st.text("0123456789", min_size=1, max_size=45),
+    point=st.integers(0, 45),
+    exponent=st.none() | st.integers(-60, 60),
+    sign=st.sampled_from(["", "-", "+"]),
+)
+def test_plain_digits_are_those_of_the_number_or_none(
+    digits: str, point: int, exponent: int | None, sign: str
+) -> None:
+    text = f"{sign}{digits[:point]}.{digits[point:]}" + ("" if exponent is None else f"e{exponent}")
+    number = Decimal(text)
+    plain = plain_digits(text)
+    scaled = number.scaleb(18, Context(prec=200))
+    fits = abs(scaled) < 10**38 and scaled == scaled.to_integral_value()
+    assert (plain is not None) == fits
+    if plain is not None:
+        assert Decimal(plain) == number
+        assert "e" not in plain.lower()
+
+
+@pytest.mark.parametrize("exact", [False, True], ids=["float", "exact"])
+@pytest.mark.parametrize("key", [SPOT, MARK])
+def test_a_blank_without_a_meaning_costs_nothing(key: str, exact: bool, tmp_path: Path) -> None:
+    archive = Archive.parse(key)
+    lines = text_of(archive).splitlines()
+    first = 1 if lines[0].startswith("open_time") else 0
+    for place, column in enumerate(schema_of(archive).columns):
+        if not column.stored:
+            field(first + 3, place, "")(lines)
+            field(len(lines), place, "")(lines)
+    source = put(tmp_path, archive, "\n".join(lines) + "\n")
+    assert read([source], exact=exact) == (24, [])
+    lines[first + 3] = lines[first + 3].rpartition(",")[0]
+    _, (refused,) = read([put(tmp_path, archive, "\n".join(lines))], exact=exact)
+    assert (refused.error.line, refused.error.reason) == (first + 4, "11 fields instead of 12")
+
+
+WEEKS = "data/spot/monthly/klines/BTCUSDT/1w/BTCUSDT-1w-2024-12.zip"
+
+
+def test_a_bar_that_opens_in_2024_and_closes_in_2025_has_both_units(tmp_path: Path) -> None:
+    archive = Archive.parse(WEEKS)
+    lines = text_of(archive).splitlines()
+    field(5, 6, "1736121599999999")(lines)
+    source = put(tmp_path, archive, "\n".join(lines))
+    (batch,) = read_batches([source], schema_of(archive))
+    assert isinstance(batch, Batch)
+    closes = batch.frame["close_time"].to_list()
+    assert closes[3] == datetime(2024, 12, 29, 23, 59, 59, 999_000, UTC)
+    assert closes[4] == datetime(2025, 1, 5, 23, 59, 59, 999_999, UTC)
+    assert batch.pieces[0].form.time_unit == "ms"
+
+
+@pytest.mark.parametrize("text", ["1735689599999999", "1" + "0" * 17, "173612159999999999"])
+def test_microseconds_before_2025_are_not_in_a_file_of_milliseconds(
+    text: str, tmp_path: Path
+) -> None:
+    archive = Archive.parse(WEEKS)
+    lines = text_of(archive).splitlines()
+    field(5, 6, text)(lines)
+    _, (refused,) = read([put(tmp_path, archive, "\n".join(lines))])
+    assert (refused.error.line, refused.error.column) == (5, "close_time")
+    assert "is not in the unit of the file's first time, `ms`" in refused.error.reason
 
 
 @pytest.mark.parametrize("kind", sorted(SPOILED))
@@ -205,6 +296,9 @@ def test_a_header_alone_is_no_row(tmp_path: Path) -> None:
     source = put(tmp_path, archive, "calc_time,funding_interval_hours,last_funding_rate\n")
     assert read([source]) == (0, [])
     assert count_rows(source) == 0
+    bare = put(tmp_path, archive, "calc_time,funding_interval_hours,last_funding_rate")
+    assert read([bare]) == (0, [])
+    assert count_rows(bare) == 0
 
 
 def test_liquidations_may_have_a_symbol(tmp_path: Path) -> None:
@@ -274,10 +368,57 @@ def test_small_archives_share_a_batch(tmp_path: Path) -> None:
     assert len(batches) == 1
 
 
-def test_a_line_without_an_end_does_not_fill_memory(tmp_path: Path) -> None:
+def long_line(number: int, size: int, total: int = 24) -> bytes:
+    """Bars, of which one line has so many bytes: its last field has no meaning and any length."""
+    lines = text_of(Archive.parse(SPOT)).encode().splitlines()
+    lines = [*lines, *[lines[-1]] * (total - len(lines))]
+    lines[number - 1] += b"0" * (size - len(lines[number - 1]))
+    return b"\n".join(lines) + b"\n"
+
+
+@pytest.mark.parametrize("number", [1, 2, 24, 30_000])
+@pytest.mark.parametrize("beyond", [0, 1, 3 << 20])
+def test_a_line_may_have_64_kib(number: int, beyond: int, tmp_path: Path) -> None:
+    total = max(24, number + 1)
+    source = put(tmp_path, Archive.parse(SPOT), long_line(number, LINE_BYTES + beyond, total))
+    rows, refused = read([source])
+    if not beyond:
+        assert (rows, refused) == (total, [])
+        assert count_rows(source) == total
+        return
+    assert refused[0].error.line == number
+    assert refused[0].error.reason == "the line has more than 65,536 bytes"
+    assert count_rows(source) == 0
+
+
+@given(
+    sizes=st.lists(st.integers(0, LINE_BYTES + 2) | st.integers(0, 200), max_size=8),
+    step=st.integers(1000, 200_000),
+    ended=st.booleans(),
+)
+def test_lines_are_counted_whatever_the_chunks(sizes: list[int], step: int, ended: bool) -> None:
+    text = b"".join(b"x" * size + b"\n" for size in sizes)
+    text = text if ended else text[:-1]
+    chunks = (text[begin : begin + step] for begin in range(0, len(text), step))
+    lines = CountedLines("key", chunks)
+    too_long = [number for number, size in enumerate(sizes, 1) if size > LINE_BYTES]
+    if too_long:
+        with pytest.raises(ArchiveRefused) as refused:
+            list(lines)
+        assert refused.value.line == too_long[0]
+    else:
+        assert b"".join(lines) == text
+        assert lines.ends == text.count(b"\n")
+
+
+def test_one_line_of_a_gigabyte_fills_no_memory(tmp_path: Path) -> None:
     archive = Archive.parse(SPOT)
     path = tmp_path / archive.key
     path.parent.mkdir(parents=True)
-    path.write_bytes(zipped(archive.member, b"1" * (8 << 20)))
-    _, (refused,) = read([Source(archive, path)], size=1 << 20)
-    assert "1 fields instead of the 12" in str(refused.error)
+    path.write_bytes(zipped(archive.member, b"1" * (64 << 20)))
+    tracemalloc.start()
+    _, (refused,) = read([Source(archive, path)])
+    assert tracemalloc.get_traced_memory()[1] < 8 << 20
+    tracemalloc.stop()
+    assert (refused.error.line, refused.error.column) == (1, "")
+    assert "more than 65,536 bytes" in str(refused.error)

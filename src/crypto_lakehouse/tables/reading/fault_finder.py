@@ -125,8 +125,6 @@ class _Parser:
 
 
 def _inexact(text: str, shown: str) -> str:
-    if "e" in text.lower():
-        return f"{shown} has an exponent, so its exact digits are not known"
     if text != text.strip():
         return f"{shown} {_FAULTS['number']}"
     return f"{shown} does not fit decimal(38, {DECIMAL_SCALE})"

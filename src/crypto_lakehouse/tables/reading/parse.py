@@ -11,7 +11,8 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from crypto_lakehouse.tables.reading.sniff import UNIT_BOUNDS
+from crypto_lakehouse.tables.reading.exact_numbers import plain_digits
+from crypto_lakehouse.tables.reading.sniff import MICROSECONDS_SINCE, UNIT_BOUNDS
 from crypto_lakehouse.tables.schema.schemas import DECIMAL_SCALE, Column
 
 __all__ = ["NotReadable", "frame_of"]
@@ -70,8 +71,8 @@ def frame_of(
             low_memory=False,
         )
         frame = _typed(frame, [columns[place] for place in read], unit, exact=exact)
-    except pl.exceptions.PolarsError as error:
-        raise NotReadable from error
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        raise NotReadable from error  # a panic of Polars must not end the run either
     if frame.height != rows:
         raise NotReadable
     return frame if _has_meaning(last) else frame.drop(last.name)
@@ -93,13 +94,16 @@ def _parsed(column: Column, *, exact: bool) -> pl.DataType | type[pl.DataType]:
 def _typed(
     frame: pl.DataFrame, columns: Sequence[Column], unit: str, *, exact: bool
 ) -> pl.DataFrame:
-    _check(frame, columns, unit, exact=exact)
-    factor = 1000 if unit == "ms" else 1
+    if exact:
+        frame = frame.with_columns(
+            _with_plain_digits(frame[column.name]) for column in columns if column.kind == "number"
+        )
+    _check(frame, columns, unit)
     changed: list[pl.Expr] = []
     for column in columns:
         value = pl.col(column.name)
         if column.kind == "time":
-            changed.append((value * factor).cast(UTC_MICROSECONDS))
+            changed.append(_in_microseconds(frame[column.name], unit).cast(UTC_MICROSECONDS))
         elif column.kind == "datetime":
             changed.append(
                 value.str.to_datetime("%Y-%m-%d %H:%M:%S", time_unit="us", time_zone="UTC")
@@ -111,36 +115,54 @@ def _typed(
     return frame.with_columns(changed) if changed else frame
 
 
-def _check(frame: pl.DataFrame, columns: Sequence[Column], unit: str, *, exact: bool) -> None:
+def _in_microseconds(times: pl.Series, unit: str) -> pl.Expr:
+    """Epoch times in microseconds; a file of milliseconds may also have some in microseconds."""
+    value = pl.col(times.name)
+    if unit != "ms":
+        return value
+    if (times.max() or 0) < UNIT_BOUNDS["ms"][1]:  # type: ignore[operator]
+        return value * 1000
+    return pl.when(value < UNIT_BOUNDS["ms"][1]).then(value * 1000).otherwise(value)
+
+
+def _with_plain_digits(numbers: pl.Series) -> pl.Series:
+    """Numbers as text that the decimals of tables hold without loss, and without exponents.
+
+    Raises:
+        NotReadable: A number would lose digits.
+    """
+    texts = numbers.str
+    exponent = texts.contains("e", literal=True) | texts.contains("E", literal=True)
+    places = texts.len_bytes() - texts.find(".", literal=True)
+    odd = numbers.filter(exponent | (places > DECIMAL_SCALE + 1).fill_null(value=False)).unique()
+    if odd.is_empty():
+        return numbers
+    plain = [plain_digits(text) for text in odd]
+    if None in plain:
+        raise NotReadable
+    return numbers.replace(odd, pl.Series(plain, dtype=pl.String))
+
+
+def _check(frame: pl.DataFrame, columns: Sequence[Column], unit: str) -> None:
     """Refuse faults that the parser accepts: blanks, infinite numbers, times of another unit."""
-    if frame.is_empty():
-        return
-    found = frame.select(_faults(columns, unit, exact=exact)).row(0)
-    if any(found):
+    faults = _faults(frame, columns, unit)
+    if faults and not frame.is_empty() and any(frame.select(faults).row(0)):
         raise NotReadable
 
 
-def _may_lose(value: pl.Expr) -> pl.Expr:
-    """Whether a text has more decimal places than the decimals of tables."""
-    point = value.str.find(".", literal=True)
-    return (value.str.len_bytes() - point > DECIMAL_SCALE + 1).fill_null(value=False)
-
-
-def _faults(columns: Sequence[Column], unit: str, *, exact: bool) -> list[pl.Expr]:
+def _faults(frame: pl.DataFrame, columns: Sequence[Column], unit: str) -> list[pl.Expr]:
     low, high = UNIT_BOUNDS.get(unit, (0, 0))
     faults: list[pl.Expr] = []
     for column in columns:
         value = pl.col(column.name)
         if not column.nullable:
             faults.append((value.null_count() > 0).alias(f"{column.name} blank"))
-        if column.kind == "number" and exact:
-            exponent = value.str.contains("e", literal=True) | value.str.contains("E", literal=True)
-            faults.append((exponent | _may_lose(value)).any().alias(f"{column.name} inexact"))
-        elif column.kind == "number":
+        if frame.schema[column.name] == pl.Float64:
             # A sum is finite only where all its terms are: one pass instead of a mask.
             finite = value.sum().is_finite() | value.is_finite().all()
             faults.append((~finite).fill_null(value=False).alias(f"{column.name} not finite"))
         elif column.kind == "time":
-            outside = (value.min() < low) | (value.max() >= high)
-            faults.append(outside.alias(f"{column.name} unit"))
+            late = value.filter(value >= high).min() < MICROSECONDS_SINCE
+            outside = (value.min() < low) | late | (value.max() >= UNIT_BOUNDS["us"][1])
+            faults.append(outside.fill_null(value=False).alias(f"{column.name} unit"))
     return faults

@@ -7,14 +7,17 @@ than to parse their few rows. No Python object is made per row.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator
 from itertools import chain
+from typing import BinaryIO
 
 import polars as pl
 from attrs import define, field, frozen
 
 from crypto_lakehouse.core.errors import ArchiveRefused
 from crypto_lakehouse.tables.reading.batch import Batch, CsvForm, Piece, Source
+from crypto_lakehouse.tables.reading.counted_lines import LINE_BYTES, CountedLines
 from crypto_lakehouse.tables.reading.fault_finder import first_fault
 from crypto_lakehouse.tables.reading.parse import NotReadable, frame_of
 from crypto_lakehouse.tables.reading.sniff import form_of
@@ -26,8 +29,9 @@ __all__ = ["BATCH_BYTES", "Refused", "count_rows", "read_batches"]
 #: CSV bytes of a batch. The frame takes about half of that; larger batches were not faster.
 BATCH_BYTES = 16 << 20
 
-#: The form of a file is detected from this many bytes, which hold at least its first two lines.
-_SNIFFED_BYTES = 64 << 10
+#: The form of a file is detected from this many bytes, which hold at least its first two lines,
+#: unless the second one is unusually long.
+_SNIFFED_BYTES = LINE_BYTES + 4096
 
 
 @frozen
@@ -79,18 +83,19 @@ def count_rows(source: Source) -> int:
     Raises:
         OSError: The zip cannot be opened or read.
     """
-    rows = 0
-    last = b""
     try:
         with source.path.open("rb") as file:
-            chunks = member_chunks(file, source.archive.member)
-            _, held, _ = _begin(source, chunks, schema_of(source.archive))
-            for chunk in chain(held, chunks):
-                rows += chunk.count(b"\n")
-                last = chunk or last
+            chunks = _lines_of(source, file)
+            _, held, first_line = _begin(chunks, schema_of(source.archive))
+            last = deque(chain(held, chunks), 1)
     except (BadMember, ArchiveRefused):
         return 0
-    return rows if last.endswith(b"\n") or not last else rows + 1
+    unended = any(chunk and not chunk.endswith(b"\n") for chunk in last)
+    return max(0, chunks.ends - first_line + 1) + unended
+
+
+def _lines_of(source: Source, file: BinaryIO) -> CountedLines:
+    return CountedLines(source.archive.key, member_chunks(file, source.archive.member))
 
 
 @frozen(eq=False)
@@ -118,15 +123,15 @@ def _texts(source: Source, schema: TableSchema, batch_bytes: int) -> Iterator[_A
     """
     try:
         with source.path.open("rb") as file:
-            yield from _cut(source, member_chunks(file, source.archive.member), schema, batch_bytes)
+            yield from _cut(source, _lines_of(source, file), schema, batch_bytes)
     except BadMember as error:
         raise ArchiveRefused(source.archive.key, str(error)) from error
 
 
 def _cut(
-    source: Source, chunks: Iterator[bytes], schema: TableSchema, batch_bytes: int
+    source: Source, chunks: CountedLines, schema: TableSchema, batch_bytes: int
 ) -> Iterator[_ArchiveText]:
-    form, held, line = _begin(source, chunks, schema)
+    form, held, line = _begin(chunks, schema)
     size, begins = sum(map(len, held)), True
     for chunk in chunks:
         held.append(chunk)
@@ -135,31 +140,27 @@ def _cut(
         if size < batch_bytes or not end:
             continue
         held[-1], rest = chunk[:end], chunk[end:]
-        text = _ArchiveText(source, form, held, _count(held), line, begins, ends=False)
-        yield text
-        line, begins = line + text.rows, False
+        rows = chunks.ends - line + 1
+        yield _ArchiveText(source, form, held, rows, line, begins, ends=False)
+        line, begins = line + rows, False
         held, size = [rest], len(rest)
-    if held and held[-1] and not held[-1].endswith(b"\n"):
+    rows = max(0, chunks.ends - line + 1)  # a header alone may have no line end
+    if held[-1] and not held[-1].endswith(b"\n"):
         held.append(b"\n")
-    yield _ArchiveText(source, form, held, _count(held), line, begins, ends=True)
+        rows += 1
+    yield _ArchiveText(source, form, held, rows, line, begins, ends=True)
 
 
-def _count(chunks: list[bytes]) -> int:
-    return sum(chunk.count(b"\n") for chunk in chunks)
-
-
-def _begin(
-    source: Source, chunks: Iterator[bytes], schema: TableSchema
-) -> tuple[CsvForm, list[bytes], int]:
+def _begin(chunks: CountedLines, schema: TableSchema) -> tuple[CsvForm, list[bytes], int]:
     """The file's form, its beginning without the header, and the number of its first line."""
     first = bytearray()
     for chunk in chunks:
         first += chunk
-        if len(first) >= _SNIFFED_BYTES:
+        if len(first) > LINE_BYTES:
             break
     if not first:
-        raise ArchiveRefused(source.archive.key, "the file is empty")
-    form = form_of(bytes(first[:_SNIFFED_BYTES]), schema, source.archive.key)
+        raise ArchiveRefused(chunks.key, "the file is empty")
+    form = form_of(bytes(first[:_SNIFFED_BYTES]), schema, chunks.key)
     if form.header:
         del first[: first.find(b"\n") + 1 or None]
     return form, [bytes(first)], 2 if form.header else 1

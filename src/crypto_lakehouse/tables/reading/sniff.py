@@ -11,11 +11,15 @@ from crypto_lakehouse.core.errors import ArchiveRefused
 from crypto_lakehouse.tables.reading.batch import CsvForm
 from crypto_lakehouse.tables.schema.schemas import Column, TableSchema
 
-__all__ = ["UNIT_BOUNDS", "form_of"]
+__all__ = ["MICROSECONDS_SINCE", "UNIT_BOUNDS", "form_of"]
 
 #: The range of epoch times in each unit (docs/archive-rows.md#time-units); smaller numbers would be
 #: seconds, larger ones nanoseconds. The range is 1973-03-03 to 5138-11-16 in either unit.
 UNIT_BOUNDS = {"ms": (10**11, 10**14), "us": (10**14, 10**17)}
+
+#: Spot has microseconds in times from 2025-01-01 on, so that a bar that opens before that day and
+#: closes after it has both units.
+MICROSECONDS_SINCE = 1_735_689_600_000_000
 
 #: Python refuses to convert a text of thousands of digits; no time has so many.
 _MOST_DIGITS = 40

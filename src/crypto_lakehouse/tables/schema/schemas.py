@@ -18,6 +18,7 @@ from crypto_lakehouse.core.errors import Problem
 from crypto_lakehouse.matrix.files import parse_facts, read_facts
 
 __all__ = [
+    "DECIMAL_PRECISION",
     "DECIMAL_SCALE",
     "Column",
     "PartitionField",
@@ -30,6 +31,9 @@ __all__ = [
 FORMAT = "crypto-lakehouse/schemas/1"
 
 _SHIPPED = "schemas.json"
+
+#: Digits of exact numbers.
+DECIMAL_PRECISION = 38
 
 #: Decimal places of exact numbers; metrics are published with 16
 #: (docs/archive-rows.md#decimals).
