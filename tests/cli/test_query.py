@@ -159,6 +159,30 @@ def test_a_file_that_cannot_be_written_is_told(shell: Shell, lake: str, tmp_path
     assert "cannot be written" in err
 
 
+@pytest.mark.parametrize(
+    ("to", "words"),
+    [
+        (".", "`.` cannot be written: it is a directory; name a file"),
+        ("/", "`/` cannot be written: it is a directory; name a file"),
+        ("n" * 256, "cannot be written: File name too long"),
+    ],
+)
+def test_a_place_that_takes_no_file_is_named(shell: Shell, lake: str, to: str, words: str) -> None:
+    code, out, err = shell("query", "-o", lake, "--to", to, COUNT)
+    assert (code, out) == (2, "")
+    assert words in err
+
+
+def test_rows_are_written_through_a_device(shell: Shell, lake: str, tmp_path: Path) -> None:
+    assert shell("query", "-o", lake, "--to", "/dev/null", COUNT) == (0, "", "")
+    assert Path("/dev/null").is_char_device()
+    with (tmp_path / "out").open("wb") as out:
+        command = [sys.executable, "-m", "crypto_lakehouse", "query", "-o", lake,
+                   "--to", "/dev/stdout", "-f", "csv", COUNT]  # fmt: skip
+        subprocess.run(command, check=True, stdout=out)
+    assert (tmp_path / "out").read_text().splitlines()[1:] == ['"BTCUSDT",72', '"ETHUSDT",48']
+
+
 def test_a_query_that_fails_while_it_runs_leaves_no_file(
     shell: Shell, lake: str, tmp_path: Path
 ) -> None:

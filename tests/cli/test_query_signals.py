@@ -49,6 +49,30 @@ def test_a_signal_ends_a_query_that_computes(lake: str, number: int, code: int) 
     assert [path.name for path in Path(lake, ".lakehouse", "lake", "spill").iterdir()] == ["lock"]
 
 
+def started(lake: str, *arguments: str) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "crypto_lakehouse", "query", "-o", lake, *arguments]
+    return subprocess.Popen(command, cwd=Path(lake).parent)
+
+
+def test_a_file_that_is_not_finished_is_removed_after_sigterm(lake: str, tmp_path: Path) -> None:
+    with started(lake, "--to", "rows.csv", ENDLESS) as process:
+        while not list(tmp_path.glob(".crypto-lakehouse-*.part")):
+            os.sched_yield()
+        process.terminate()
+        assert process.wait(60) == 143
+    assert [path.name for path in tmp_path.iterdir()] == ["made"]
+
+
+def test_two_queries_into_one_file_leave_the_rows_of_one(lake: str, tmp_path: Path) -> None:
+    sql = "SELECT '{}' FROM range(300000)"
+    both = [started(lake, "--to", "rows.csv", sql.format(name)) for name in ("one", "two")]
+    assert [process.wait(60) for process in both] == [0, 0]
+    rows = (tmp_path / "rows.csv").read_text().splitlines()[1:]
+    assert len(rows) == 300_000
+    assert len(set(rows)) == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["made", "rows.csv"]
+
+
 @pytest.mark.parametrize("ends", [signal.SIGINT, None])
 def test_the_main_thread_answers_signals_while_duckdb_computes(ends: int | None) -> None:
     connection = duckdb.connect()

@@ -135,7 +135,7 @@ def test_bytes_that_are_no_longer_those_are_not_given_out(replaced: Collection) 
 
 
 def test_a_target_that_cannot_be_written_is_said(replaced: Collection, tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match="No such file"):
+    with pytest.raises(StoreError, match="its directory does not exist"):
         restore(replaced.root, KEY, LATER, tmp_path / "nowhere" / "x.zip")
 
 

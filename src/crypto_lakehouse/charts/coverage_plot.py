@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from attrs import define, field, frozen
 
-from crypto_lakehouse.charts.pictures import settings
+from crypto_lakehouse.charts.pictures import settings, write_whole
 from crypto_lakehouse.core.errors import ConfigurationError, LakehouseError, Problem
 from crypto_lakehouse.core.messages import allowed_values
 from crypto_lakehouse.coverage.coverage import HoleCause, SeriesCoverage
@@ -368,8 +368,4 @@ def _write(path: Path, draw: Callable[[], Figure]) -> None:
         else:
             FigureCanvasAgg(figure)
             figure.savefig(data, format="png", dpi=_DPI, metadata={"Software": None})
-    try:
-        path.write_bytes(data.getvalue())
-    except OSError as error:
-        reason = f"cannot be written: {error.strerror or error}"
-        raise ConfigurationError([Problem(str(path), reason)]) from error
+    write_whole(path, data.getvalue())

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import io
-import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from errno import EEXIST
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crypto_lakehouse.core.errors import ConfigurationError, Problem
-from crypto_lakehouse.stores.disk import Disk
+from crypto_lakehouse.stores.whole_file import whole_file
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -58,12 +56,10 @@ def write_whole(file: Path, data: bytes) -> None:
         ConfigurationError: It cannot be written.
     """
     try:
-        if file.exists() and not file.is_file():
-            raise OSError(EEXIST, "it exists and is not a file")
-        Disk().write(str(file), data, str(file.with_name(f"{file.name}.{os.getpid()}.part")))
-    except (OSError, ValueError) as error:
-        what = getattr(error, "strerror", None) or error
-        reason = f"cannot be written: {what}; choose another file"
+        with whole_file(file) as part:
+            part.write(data)
+    except OSError as error:
+        reason = f"cannot be written: {error.strerror or error}; choose another file"
         raise ConfigurationError([Problem(str(file), reason)]) from error
 
 

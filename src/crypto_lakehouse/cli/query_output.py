@@ -75,7 +75,7 @@ def _opened(to: str | None) -> Iterator[IO[bytes]]:
         sys.stdout.flush()
         return
     try:
-        with whole_file(Path(to)) as part, part.open("wb") as file:
+        with whole_file(Path(to)) as file:
             yield file
     except OSError as error:
         raise QueryError("query", f"`{to}` cannot be written: {error.strerror}") from error

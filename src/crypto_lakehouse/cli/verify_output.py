@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from errno import EISDIR
+from contextlib import ExitStack, contextmanager, suppress
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, Self, TextIO
 
@@ -104,10 +104,11 @@ class Outputs:
 @contextmanager
 def _opened(path: Path) -> Iterator[TextIO]:
     """Open a text file that gets its final name when it is complete."""
-    if path.is_dir():
-        raise IsADirectoryError(EISDIR, "it is a directory")
-    with (
-        whole_file(path) as part,
-        part.open("w", encoding="utf-8", errors="surrogateescape", newline="\n") as file,
-    ):
-        yield file
+    with whole_file(path) as file:
+        text = TextIOWrapper(file, encoding="utf-8", errors="surrogateescape", newline="\n")
+        try:
+            yield text
+            text.flush()
+        finally:
+            with suppress(OSError):
+                text.detach()

@@ -2,35 +2,177 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import re
+import secrets
+import stat
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
-__all__ = ["whole_file"]
+if sys.platform != "win32":
+    import fcntl
+
+__all__ = ["replaces_file", "whole_file"]
+
+_NAME = ".crypto-lakehouse-{}.part"
+_TEMPORARY = re.compile(r"\.crypto-lakehouse-[0-9a-f]{16}\.part")
+
+_NO_LINK = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+
+#: Folders of this process's open files; `/dev/stdout` is a link into one of them.
+_DESCRIPTORS = frozenset({"/dev/fd", "/proc/self/fd"})
+
+_MOST_LINKS = 40
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
-    """Let the caller write a temporary file, and rename it once it is complete.
+def whole_file(path: Path) -> Iterator[BinaryIO]:
+    """Open a file that gets its name once it is complete.
 
-    After an error the temporary file is removed, and an earlier file at `path` is unchanged. The
+    The bytes are written to `.crypto-lakehouse-<random>.part` beside it, which is renamed at the
+    end. After an error, Ctrl-C or SIGTERM that file is removed, and an earlier file at `path` is
+    unchanged. What a killed process leaves is removed by the next call for the same folder. The
     file is not synced: after a power loss it may be absent or empty.
+
+    A symbolic link stays, and the file that it names is replaced. Devices and pipes, `/dev/stdout`
+    among them, are written to as they are.
 
     Args:
         path: The final path; its directory must exist.
 
     Yields:
-        The path that the caller writes to.
+        The open file, for bytes.
 
     Raises:
-        OSError: The file cannot be renamed.
+        OSError: The file cannot be created, written or renamed.
     """
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    stream = _stream(path)
+    if stream is not None:
+        with os.fdopen(stream, "wb") as file:
+            yield file
+        return
+    target = _target(path)
+    _remove_stale(target.parent)
+    part, descriptor, lock = _created(target)
     try:
-        yield part
-        part.replace(path)
+        with os.fdopen(descriptor, "wb") as file:
+            yield file
+        part.replace(target)
     except BaseException:
         with suppress(OSError):
             part.unlink()
         raise
+    finally:
+        if lock is not None:
+            os.close(lock)
+
+
+def replaces_file(path: Path) -> bool:
+    """Whether there is a file at `path` that `whole_file` would replace."""
+    return path.is_file() and _named_descriptor(path) is None
+
+
+def _stream(path: Path) -> int | None:
+    """Open a device, a pipe or an open file of this process; return None for anything else."""
+    number = _named_descriptor(path)
+    if number is not None:
+        return os.dup(number)
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):  # `_target` tells why
+        return None
+    if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
+        return None
+    return os.open(path, os.O_WRONLY | getattr(os, "O_NOCTTY", 0) | getattr(os, "O_CLOEXEC", 0))
+
+
+def _named_descriptor(path: Path) -> int | None:
+    for _ in range(_MOST_LINKS):
+        if str(path.parent) in _DESCRIPTORS and path.name.isascii() and path.name.isdigit():
+            return int(path.name)
+        try:
+            path = path.parent / path.readlink()
+        except (OSError, ValueError):
+            return None
+    return None
+
+
+def _target(path: Path) -> Path:
+    """Return the file that is replaced: `path`, or what it leads to."""
+    try:
+        target = Path(os.path.realpath(path))
+        found = target.lstat().st_mode
+    except FileNotFoundError:
+        if not target.parent.is_dir():
+            raise FileNotFoundError(errno.ENOENT, "its directory does not exist") from None
+        return target
+    except ValueError as error:  # as NUL in a name
+        raise OSError(errno.EINVAL, str(error)) from error
+    if stat.S_ISDIR(found):
+        raise IsADirectoryError(errno.EISDIR, "it is a directory; name a file")
+    if stat.S_ISLNK(found):
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+    return target
+
+
+def _created(target: Path) -> tuple[Path, int, int | None]:
+    """Create the temporary file; return its path, its descriptor, and one that holds its lock."""
+    try:
+        mode: int | None = stat.S_IMODE(target.stat().st_mode) & 0o777
+    except FileNotFoundError:
+        mode = None
+    while True:
+        part = target.with_name(_NAME.format(secrets.token_hex(8)))
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_LINK
+        descriptor = os.open(part, flags, 0o666 if mode is None else mode & 0o600)
+        if mode is not None and hasattr(os, "fchmod"):
+            with suppress(OSError):  # as on file systems without modes
+                os.fchmod(descriptor, mode)
+        if sys.platform == "win32":
+            return part, descriptor, None
+        # The lock is that of the open file, and lasts until the second descriptor is closed too.
+        _is_locked(descriptor)
+        if _is_there(part, descriptor):
+            return part, descriptor, os.dup(descriptor)
+        os.close(descriptor)  # another process took it for a stale one before it had its lock
+
+
+def _is_locked(descriptor: int) -> bool:
+    if sys.platform == "win32":
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:  # another process has it, or the file system has no locks
+        return False
+    return True
+
+
+def _is_there(part: Path, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(part.lstat(), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
+
+
+def _remove_stale(folder: Path) -> None:
+    """Remove the temporary files of killed processes: those whose lock is free."""
+    if sys.platform == "win32":  # nothing is removed without a lock
+        return
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if _TEMPORARY.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
+                with suppress(OSError):
+                    _remove_if_stale(Path(entry.path))
+
+
+def _remove_if_stale(part: Path) -> None:
+    descriptor = os.open(part, os.O_RDONLY | os.O_NONBLOCK | _NO_LINK)
+    try:
+        if _is_locked(descriptor) and _is_there(part, descriptor):
+            part.unlink()
+    finally:
+        os.close(descriptor)

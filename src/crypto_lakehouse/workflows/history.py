@@ -18,7 +18,7 @@ from crypto_lakehouse.core.protocols import Store
 from crypto_lakehouse.ledger import history
 from crypto_lakehouse.ledger.history import Change, Version
 from crypto_lakehouse.stores.directory import OWN_FOLDER, LocalStore
-from crypto_lakehouse.stores.whole_file import whole_file
+from crypto_lakehouse.stores.whole_file import replaces_file, whole_file
 
 __all__ = [
     "PruneResult",
@@ -171,11 +171,11 @@ def restore(
         with source.open("rb") as file:
             shutil.copyfileobj(file, target, _STEP_BYTES)
         return version
-    if target.exists() and not overwrite:
+    if replaces_file(target) and not overwrite:
         raise ConfigurationError([Problem("--write", f"`{target}` exists; --force replaces it")])
     try:
-        with whole_file(target) as part:
-            shutil.copyfile(source, part)
+        with source.open("rb") as stored, whole_file(target) as file:
+            shutil.copyfileobj(stored, file, _STEP_BYTES)
     except OSError as error:
         raise StoreError(str(target), error.strerror or str(error)) from error
     return version

@@ -21,7 +21,7 @@ from crypto_lakehouse.matrix.crawl import CrawlProgress, crawl
 from crypto_lakehouse.matrix.load import load_matrix
 from crypto_lakehouse.matrix.model import Matrix
 from crypto_lakehouse.matrix.writer import matrix_text
-from crypto_lakehouse.stores.whole_file import whole_file
+from crypto_lakehouse.stores.whole_file import replaces_file, whole_file
 from crypto_lakehouse.workflows.wiring.load_config import load_config
 from crypto_lakehouse.workflows.wiring.make_plan import open_lister
 from crypto_lakehouse.workflows.wiring.network import Network
@@ -123,7 +123,7 @@ def _obstacle(path: Path, *, overwrite: bool) -> str:
         return "is a directory; name a file"
     if not path.parent.is_dir():
         return "cannot be written: its directory does not exist"
-    if path.exists() and not overwrite:
+    if replaces_file(path) and not overwrite:
         return "exists already; name another file, or overwrite it with --force"
     return ""
 
@@ -136,8 +136,8 @@ def write_matrix(matrix: Matrix, path: Path, *, overwrite: bool = False) -> None
     """
     check_destination(path, overwrite=overwrite)
     try:
-        with whole_file(path) as part:
-            part.write_text(matrix_text(matrix), encoding="utf-8", newline="\n")
+        with whole_file(path) as file:
+            file.write(matrix_text(matrix).encode())
     except OSError as error:
         reason = f"`{path}` cannot be written: {error.strerror or error}"
         raise ConfigurationError([Problem("--to", reason)]) from error
