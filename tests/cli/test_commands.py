@@ -238,12 +238,12 @@ def test_a_plan_is_keys_and_leaves_out_what_cannot_exist(shell: Shell) -> None:
     assert [line[-14:-4] for line in out.splitlines()] == ["2017-08-17", "2017-08-18"]
 
 
-def test_an_empty_plan_is_said_with_a_hint(shell: Shell) -> None:
+def test_a_selection_that_nothing_fits_is_a_usage_error_with_a_hint(shell: Shell) -> None:
     code, _, err = shell("plan", *CALENDAR, "-s", "BTCUSDT", "--markets", "spot",
                          "-t", "klines", "-i", "1w",
                          "--partitions", "daily", "--date", "2025-07-15")  # fmt: skip
-    assert code == 0
-    assert "the plan is empty" in err
+    assert code == 2
+    assert "$.partitions: none of the series is published in the wanted partitions" in err
     assert "monthly only" in err
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import click
+import pytest
+from tests.cli.conftest import Shell
 
 from crypto_lakehouse.cli import plan
 from crypto_lakehouse.cli.options import help_text
@@ -27,3 +29,19 @@ def test_flags_say_only_their_default() -> None:
     assert help_text(described(config_keys()["download_checksum"])) == (
         "Keep the .CHECKSUM beside each zip. [default: true]"
     )
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (["colect"], "no such command: `colect`; did you mean `collect`?"),
+        (["config", "shw"], "no such command: `shw`; did you mean `show`?"),
+        (["lake", "compat"], "no such command: `compat`; did you mean `compact`?"),
+        (["matrix", "refesh"], "neither a command nor a file; did you mean `refresh`?"),
+        (["xyz"], "no such command: `xyz`\n"),
+    ],
+)
+def test_a_mistyped_command_is_told_the_nearest(shell: Shell, words: list[str], hint: str) -> None:
+    code, out, err = shell(*words)
+    assert (code, out) == (2, "")
+    assert hint in err

@@ -128,11 +128,11 @@ def test_symbols_and_days_may_come_from_the_source(plan: Planner) -> None:
     assert "plan, 2025-06 to 2025-07, as of" in words(out)
 
 
-def test_an_empty_plan_is_told(plan: Planner) -> None:
+def test_a_selection_that_nothing_fits_is_a_usage_error(plan: Planner) -> None:
     code, out, err = plan(selection=["-s", "XYZ*", *SELECTION[2:]])
-    assert code == 0
-    assert "0 archives planned" in out
-    assert "warning: the plan is empty: the source lists nothing that fits" in err
+    assert (code, out) == (2, "")
+    assert "the selection cannot be collected, 1 problem:" in err
+    assert "$.symbols: the source lists no symbol like `XYZ*`" in err
 
 
 # JSON -------------------------------------------------------------------------------------------

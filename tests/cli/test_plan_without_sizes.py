@@ -77,13 +77,12 @@ def test_a_pattern_that_fits_nothing_is_named(shell: Shell, selection: list[str]
 
 
 @pytest.mark.parametrize("form", ["table", "json", "keys", "urls"])
-def test_a_partition_that_the_type_lacks_is_an_empty_plan(
+def test_a_partition_that_the_type_lacks_is_a_usage_error(
     shell: Shell, server: ArchiveServer, form: str
 ) -> None:
     wanted = ["--markets", "futures_um", "-t", "fundingRate", "--partitions", "daily"]
     source = ["--source-url", server.url, "--discovery", "listing", "--max-retries", "0"]
     days = ["-s", "BTCUSDT", "--start", "2025-07-01", "--end", "2025-07-03"]
-    code, _, err = shell("plan", *source, *days, *wanted, "--format", form)
-    assert code == 0
-    assert "futures_um fundingRate: published only monthly, it is left out" in err
-    assert "the plan is empty: the source lists nothing that fits" in err
+    code, out, err = shell("plan", *source, *days, *wanted, "--format", form)
+    assert (code, out) == (2, "")
+    assert "$.partitions: futures_um fundingRate: published only monthly, it is left out" in err

@@ -23,6 +23,7 @@ REPORT = CollectionReport(
 EXAMPLES: list[LakehouseError] = [
     LakehouseError("root"),
     errors.ConfigurationError([Problem("$.a", "b"), Problem("$.c", "d")]),
+    errors.SelectionError([Problem("$.a", "b")]),
     errors.MatrixError("file", [Problem("$.a", "b")]),
     errors.ArchiveKeyError("key", "reason"),
     errors.RunningLoopError("workflow"),

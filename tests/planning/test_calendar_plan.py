@@ -12,7 +12,7 @@ from attrs import evolve
 
 from crypto_lakehouse.core import WorkflowConfig
 from crypto_lakehouse.core.archive import DataType, Market, Partition
-from crypto_lakehouse.core.errors import ConfigurationError
+from crypto_lakehouse.core.errors import ConfigurationError, SelectionError
 from crypto_lakehouse.matrix.load import load_matrix
 from crypto_lakehouse.matrix.model import Matrix
 from crypto_lakehouse.planning.calendar_plan import CalendarPlan as Plan
@@ -246,15 +246,72 @@ def test_a_market_that_the_matrix_lacks_is_refused(matrix: Matrix) -> None:
 
 def test_an_empty_plan_says_why(plan: Any) -> None:
     assert plan(markets=["spot"]).why_empty() == ""
-    monthly = plan(markets=["spot"], data_types=["klines"], intervals=["1w"], partitions="daily")
-    assert monthly.count() == 0
-    assert "monthly only" in monthly.why_empty()
+    with pytest.raises(SelectionError, match=r"\$\.partitions: .*monthly only"):
+        plan(markets=["spot"], data_types=["klines"], intervals=["1w"], partitions="daily")
 
 
 def test_a_plan_of_nothing_selected_says_why(plan: Any) -> None:
     wanted = plan(markets=["spot"])
     nothing = Plan(evolve(wanted.selection, rows=()), wanted.window)
     assert "no series fits" in nothing.why_empty()
+
+
+@pytest.mark.parametrize(
+    ("selection", "fault"),
+    [
+        (
+            {"quote_assets": ["usdt"]},
+            "$.quote_assets: no selected symbol of futures_um or spot fits `usdt`; "
+            "did you mean `USDT`?",
+        ),
+        (
+            {"contracts": ["delivery"], "markets": ["futures_um"]},
+            "$.contracts: no selected symbol of futures_um fits `delivery`",
+        ),
+        (
+            {"leveraged_tokens": "only", "markets": ["spot"]},
+            "$.leveraged_tokens: no selected symbol of spot fits `only`",
+        ),
+        (
+            {"symbols": ["BTCUPUSDT", "ETHBTC"], "markets": ["spot"],
+             "quote_assets": ["BTC"], "leveraged_tokens": "only"},
+            "$.symbols: no selected symbol of spot fits all of `quote_assets`, `leveraged_tokens`",
+        ),
+    ],
+)  # fmt: skip
+def test_filters_that_reject_every_symbol_are_named(
+    plan: Any, selection: dict[str, Any], fault: str
+) -> None:
+    with pytest.raises(SelectionError) as error:
+        plan(**{"markets": ["spot", "futures_um"], "data_types": ["klines"], **selection})
+    assert [str(problem) for problem in error.value.problems] == [fault]
+
+
+def test_symbols_of_another_market_than_the_data_type_s_are_an_error(plan: Any) -> None:
+    with pytest.raises(SelectionError, match="no series fits"):
+        plan(
+            markets=["spot", "futures_um"],
+            symbols={"spot": ["BTCUSDT"]},
+            data_types=["metrics"],
+        )
+
+
+def test_a_lower_case_symbol_is_told_the_upper_case_one(plan: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"did you mean `BTCUSD_PERP`\?"):
+        plan(markets=["futures_cm"], symbols=["btcusd_perp"])
+
+
+def test_a_long_list_of_symbols_is_not_printed(matrix: Matrix) -> None:
+    names = tuple(f"COIN{number}USDT" for number in range(30))
+    rows = tuple(evolve(row, symbols=names) for row in matrix.rows if row.market == "spot")
+    config = WorkflowConfig(
+        {"output_directory": "o", "symbols": ["coin7usdt"], "default_date": "2025-07-15"},
+        environ={},
+    )
+    with pytest.raises(ConfigurationError) as error:
+        plan_collection(config, evolve(matrix, rows=rows), TODAY)
+    (problem,) = error.value.problems
+    assert problem.message == "no such symbol in spot: `coin7usdt`; did you mean `COIN7USDT`?"
 
 
 def test_today_is_the_utc_day_by_default(matrix: Matrix) -> None:

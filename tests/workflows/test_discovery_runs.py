@@ -14,6 +14,7 @@ from tests.workflows.conftest import KEY, SIDECAR, Collection, make_zip, member_
 
 from crypto_lakehouse import run_collection
 from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
+from crypto_lakehouse.core.errors import SelectionError
 from crypto_lakehouse.core.events import Event, FolderListed, RunStarted
 from crypto_lakehouse.core.plan import PlannedArchive
 from crypto_lakehouse.core.report import CollectionReport
@@ -135,12 +136,28 @@ async def test_what_is_published_later_is_all_that_a_later_run_fetches(listed: C
     assert (report.exit_code, fetched(listed)) == (0, [following])
 
 
-async def test_a_symbol_that_is_nowhere_is_never_asked_for(listed: Collection) -> None:
-    report = await listed.run(symbols=["BTCUSDT", "BTCUSTD"])
-    (problem,) = report.problems
-    assert (problem.verdict, problem.key) == (Verdict.MISSING, KEY.replace("BTCUSDT", "BTCUSTD"))
-    assert report.exit_code == 3
-    assert fetched(listed) == [KEY]
+async def test_a_run_that_names_an_unknown_symbol_fetches_nothing(listed: Collection) -> None:
+    with pytest.raises(SelectionError, match="no such symbol in spot: `BTCUSTD`; did you mean"):
+        await listed.run(symbols=["BTCUSDT", "BTCUSTD"])
+    assert fetched(listed) == []
+
+
+async def test_days_in_which_nothing_is_published_yet_are_complete_with_a_sentence(
+    listed: Collection,
+) -> None:
+    report = await listed.run(default_date="2999-01-01")
+    assert (report.exit_code, report.status, report.totals["not_published"]) == (0, "complete", 1)
+    (warning,) = report.warnings
+    assert warning.startswith("nothing that is selected is published in these days: ")
+
+
+async def test_a_symbol_that_ended_before_the_days_has_a_sentence(listed: Collection) -> None:
+    old = KEY.replace("BTCUSDT", "OLDUSDT").replace("2025-07-15", "2021-07-15")
+    listed.server.publish(old, b"archive")
+    report = await listed.run(symbols=["BTCUSDT", "OLDUSDT"])
+    assert report.exit_code == 0
+    (warning,) = report.warnings
+    assert warning.startswith("nothing of `spot OLDUSDT` is published in these days: the source")
 
 
 async def test_the_plan_s_space_is_given_back_when_the_run_ends(

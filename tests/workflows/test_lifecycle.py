@@ -17,6 +17,7 @@ from crypto_lakehouse.core.errors import (
     ConfigurationError,
     LockHeldError,
     RunningLoopError,
+    SelectionError,
     SinkError,
     StoreError,
 )
@@ -211,8 +212,14 @@ async def test_an_output_that_cannot_be_a_directory_is_a_configuration_error(
     assert collection.requested() == []
 
 
+async def test_a_selection_that_nothing_fits_is_an_error(collection: Collection) -> None:
+    with pytest.raises(SelectionError, match="monthly only"):
+        await collection.run(data_types=["klines"], intervals=["3d"], partitions=["daily"])
+    assert not collection.root.exists()
+
+
 async def test_an_empty_plan_is_said_and_is_no_failure(collection: Collection) -> None:
-    report = await collection.run(data_types=["klines"], intervals=["3d"], partitions=["daily"])
+    report = await collection.run(only="failed")
     assert report.totals["planned"] == 0
     assert report.success_rate == 100.0
     assert report.exit_code == 0

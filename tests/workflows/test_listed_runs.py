@@ -12,7 +12,12 @@ from tests.workflows.conftest import KEY, SIDECAR, Collection, make_zip, member_
 from crypto_lakehouse import run_collection
 from crypto_lakehouse.collection.pipeline import BATCH_SERIES
 from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
-from crypto_lakehouse.core.errors import ConfigurationError, ListingError, NoListing
+from crypto_lakehouse.core.errors import (
+    ConfigurationError,
+    ListingError,
+    NoListing,
+    SelectionError,
+)
 from crypto_lakehouse.core.report import CollectionReport
 from crypto_lakehouse.core.verdicts import Verdict
 from crypto_lakehouse.testing import ArchiveServer
@@ -107,20 +112,11 @@ async def test_what_is_not_listed_is_told_and_not_requested(listed: Collection) 
     assert KEY not in listed.requested()
 
 
-async def test_a_symbol_that_is_nowhere_is_missing(listed: Collection) -> None:
-    report = await listed.run(symbols=["BTCUSDT", "BTCUSTD"])
-    assert report.totals[Verdict.MISSING] == 1
-    assert "BTCUSTD" in report.problems[0].key
-
-
 async def test_what_a_symbol_does_not_have_is_left_out_with_a_word(listed: Collection) -> None:
     report = await listed.run(
         markets=["spot", "futures_um"], data_types=["klines", "fundingRate"], symbols=["ETHBTC"]
     )
     assert report.exit_code == 0
-    listed.server.clear()
-    report = await listed.run(symbols={"spot": ["BTCUSDT", "BTCUSTD"]})
-    assert report.totals[Verdict.MISSING] == 1
 
 
 async def test_series_that_the_source_lacks_are_counted_in_a_note(listed: Collection) -> None:
@@ -270,9 +266,6 @@ async def test_a_plan_alone_writes_nothing(listed: Collection, tmp_path: Path) -
         assert (list(notes), list(plan.failures)) == ([], [])
         assert [str(planned.series) async for planned in plan.series()] != []
     assert not listed.root.exists()
-    nothing = WorkflowConfig({**listed.config, "symbols": ["X*"]}, environ={})
-    async with plan_alone(nothing) as (_, notes):
-        assert any("the plan is empty" in note for note in notes)
     by_calendar = WorkflowConfig({**listed.config, "discovery": "calendar"}, environ={})
     async with plan_alone(by_calendar) as (plan, _):
         assert plan.totals().size_bytes is None
@@ -333,13 +326,12 @@ async def test_a_selection_narrows_what_is_tried_again(
     assert report.totals["planned"] == chosen
 
 
-async def test_a_symbol_that_is_nowhere_is_told_where_no_days_are_named(
+async def test_a_symbol_that_is_nowhere_is_unknown_where_no_days_are_named(
     listed: Collection,
 ) -> None:
     del listed.config["default_date"]
-    report = await listed.run(symbols=["BTCUSTD"])
-    assert report.totals["planned"] == 0
-    assert "the source lists nothing of `spot BTCUSTD`" in report.warnings
+    with pytest.raises(SelectionError, match="no such symbol in spot: `BTCUSTD`"):
+        await listed.run(symbols=["BTCUSTD"])
 
 
 async def test_a_symbol_that_has_one_of_two_types_is_not_reported(listed: Collection) -> None:

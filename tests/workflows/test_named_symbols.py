@@ -10,6 +10,7 @@ from attrs import frozen
 from tests.workflows.conftest import Collection
 
 from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
+from crypto_lakehouse.core.errors import ListingError, SelectionError
 from crypto_lakehouse.core.plan import PlannedSeries
 from crypto_lakehouse.testing import ArchiveServer
 from crypto_lakehouse.testing.faults import Status
@@ -122,13 +123,156 @@ async def test_a_contract_whose_pair_has_no_index_is_not_nowhere(
     assert any(note.startswith(left_out) for note in planned.notes)
 
 
-async def test_a_contract_that_is_nowhere_is_missing_in_each_data_type(listed: Collection) -> None:
+async def faults(listed: Collection, **changes: Any) -> list[str]:
+    """The faults of a selection that no plan can be made of."""
+    with pytest.raises(SelectionError) as error:
+        await plan(listed, **changes)
+    assert error.value.exit_code == 2
+    return [str(problem) for problem in error.value.problems]
+
+
+async def test_a_symbol_that_does_not_exist_is_an_error_with_the_nearest(
+    listed: Collection,
+) -> None:
+    assert await faults(listed, markets=["spot"], symbols=["btcusdt"]) == [
+        "$.symbols: no such symbol in spot: `btcusdt`; did you mean `BTCUSDT`?"
+    ]
+    assert await faults(listed, symbols=["Q"]) == [
+        "$.symbols: no such symbol in spot or futures_um: `Q`"
+    ]
+
+
+async def test_all_unknown_symbols_are_named_at_once_and_nothing_is_fetched(
+    listed: Collection,
+) -> None:
+    listed.config |= {"symbols": {"spot": ["BTCUSDT", "X1USDT"], "futures_um": ["ETHUSDT"]}}
+    with pytest.raises(SelectionError) as error:
+        await listed.run(default_date=None)
+    assert [problem.path for problem in error.value.problems] == [
+        "$.symbols.futures_um",
+        "$.symbols.spot",
+    ]
+    assert all(path.startswith("list:") for path in listed.requested())
+    assert not (listed.root / "data").exists()
+
+
+async def test_an_unknown_symbol_is_told_once_whatever_days_and_types_are_wanted(
+    listed: Collection,
+) -> None:
+    days = {"start": "2024-07-01", "end": "2025-07-15"}
+    wanted = {"default_date": None, "date_range": days, "data_types": ["klines", "trades"]}
+    assert len(await faults(listed, markets=["spot"], symbols=["BTCUSTD"], **wanted)) == 1
+
+
+async def test_a_contract_that_does_not_exist_is_told_once_for_contract_and_pair(
+    listed: Collection,
+) -> None:
     types = ["klines", "indexPriceKlines"]
-    wanted = {"data_types": types, "partitions": ["daily"]}
-    planned = await plan(listed, symbols={"futures_cm": ["NOUSD_PERP"]}, **wanted)
-    assert planned.missing == [
-        "futures_cm klines NOUSD_PERP 1h", "futures_cm indexPriceKlines NOUSD 1h",
-    ]  # fmt: skip
+    (fault,) = await faults(listed, symbols={"futures_cm": ["BTUSD_PERP"]}, data_types=types)
+    assert fault == (
+        "$.symbols.futures_cm: no such symbol in futures_cm: `BTUSD_PERP`; "
+        "did you mean `BTCUSD_PERP`?"
+    )
+
+
+async def test_a_symbol_that_has_other_data_types_is_missing_and_not_unknown(
+    listed: Collection,
+) -> None:
+    planned = await plan(listed, markets=["spot"], symbols=["ETHBTC"], data_types=["trades"])
+    assert planned.missing == ["spot trades ETHBTC"]
+
+
+async def test_a_symbol_is_not_unknown_if_the_symbols_cannot_be_listed(
+    listed: Collection,
+) -> None:
+    listed.server.inject("list:data/spot/daily/klines/", Status(503), endless=True)
+    planned = await plan(listed, markets=["spot"], symbols=["BTCUSTD"])
+    assert planned.missing == ["spot klines BTCUSTD 1h"]
+
+
+async def test_a_symbol_is_not_unknown_if_the_source_lists_none(listed: Collection) -> None:
+    planned = await plan(listed, symbols={"options": ["BTCBVOLUSDT"]}, data_types=["BVOLIndex"])
+    assert planned.missing == ["options BVOLIndex BTCBVOLUSDT"]
+
+
+@pytest.mark.parametrize("days", [{"default_date": DAY}, {"default_date": None}])
+async def test_filters_that_nothing_fits_are_an_error(
+    listed: Collection, days: dict[str, Any]
+) -> None:
+    del listed.config["symbols"]
+    assert await faults(listed, markets=["spot"], quote_assets=["usdt"], **days) == [
+        "$.quote_assets: no selected symbol of spot fits `usdt`; did you mean `USDT`?"
+    ]
+    assert await faults(listed, contracts=["settled"], markets=["futures_cm"], **days) == [
+        "$.contracts: no selected symbol of futures_cm fits `settled`"
+    ]
+
+
+async def test_patterns_that_nothing_fits_are_an_error(listed: Collection) -> None:
+    assert await faults(listed, markets=["spot"], symbols=["BTCUSDTT*", "Q?"]) == [
+        "$.symbols: the source lists no symbol like `BTCUSDTT*`; did you mean `BTCUSDT`?",
+        "$.symbols: the source lists no symbol like `Q?`",
+    ]
+
+
+async def test_series_that_no_listed_symbol_has_are_an_error(listed: Collection) -> None:
+    (fault,) = await faults(listed, markets=["spot"], symbols=["ETH*"], intervals=["1d"])
+    assert fault == (
+        "$.symbols: spot klines: 2 series are left out, the source lists nothing of them"
+    )
+
+
+async def test_a_known_symbol_without_the_interval_is_an_error_where_no_days_are_named(
+    listed: Collection,
+) -> None:
+    wanted = {"symbols": ["ETHBTC"], "intervals": ["1d"], "default_date": None}
+    assert await faults(listed, markets=["spot"], **wanted) == [
+        "$.symbols: the source lists nothing of `spot ETHBTC`"
+    ]
+
+
+async def test_symbols_of_another_market_than_the_data_type_s_are_an_error(
+    listed: Collection,
+) -> None:
+    wanted = {"markets": ["spot", "futures_um"], "symbols": {"spot": ["BTCUSDT"]}}
+    assert await faults(listed, data_types=["metrics"], **wanted) == [
+        "$.symbols: no series fits the markets, data types and symbols"
+    ]
+
+
+async def test_nothing_is_wrong_with_a_selection_of_all_symbols_of_an_empty_source(
+    listed: Collection,
+) -> None:
+    planned = await plan(listed, symbols=None, markets=["options"], data_types=["BVOLIndex"])
+    assert planned.series == []
+    assert any(note.startswith("the plan is empty: ") for note in planned.notes)
+
+
+@pytest.mark.parametrize("wanted", [{"quote_assets": ["BTC"]}, {"symbols": ["*BTC"]}])
+async def test_filters_and_patterns_need_no_word_about_a_listing(
+    listed: Collection, wanted: dict[str, Any]
+) -> None:
+    for name in ("symbols", "discovery", "listing_url"):
+        del listed.config[name]
+    assert (await plan(listed, **wanted)).series == ["spot klines ETHBTC 1h"]
+
+
+async def test_filters_without_symbols_need_a_source_with_a_listing(listed: Collection) -> None:
+    for name in ("symbols", "discovery", "listing_url"):
+        del listed.config[name]
+    listed.server.inject("list:*", Status(404), endless=True)
+    with pytest.raises(ListingError):
+        await plan(listed, quote_assets=["BTC"])
+
+
+async def test_a_filter_that_rejects_all_is_named_where_the_calendar_replaces_the_listing(
+    listed: Collection,
+) -> None:
+    listed.server.inject("list:*", Status(404), endless=True)
+    (fault,) = await faults(
+        listed, discovery=None, markets=["spot"], symbols=["BTCUSDT"], quote_assets=["EUR"]
+    )
+    assert fault == "$.quote_assets: no selected symbol of spot fits `EUR`"
 
 
 async def test_contracts_of_one_pair_are_planned_with_one_index(listed: Collection) -> None:
@@ -145,10 +289,14 @@ async def test_a_symbol_without_folders_costs_no_request_for_each_interval(
     listed: Collection,
 ) -> None:
     del listed.config["intervals"]
-    planned = await plan(listed, symbols={"spot": ["BTCUSTD"]}, partitions=["daily"])
-    assert len(planned.missing) == 13
+    await faults(listed, symbols={"spot": ["BTCUSTD"]}, partitions=["daily"])
     prefixes = [record.path for record in listed.server.requests]
-    assert prefixes == ["list:data/", "list:data/spot/daily/klines/BTCUSTD/"]
+    assert prefixes == [
+        "list:data/",
+        "list:data/spot/daily/klines/BTCUSTD/",
+        "list:data/spot/daily/klines/",
+        "list:data/spot/monthly/klines/",
+    ]
 
 
 async def test_intervals_of_a_symbol_that_is_nowhere_are_those_that_are_wanted(
@@ -174,15 +322,11 @@ async def test_a_plan_is_the_same_however_many_requests_are_under_way(
             listed.server.put(f"data/spot/daily/klines/C{number}USDT/1h/stray", b"?")
     del listed.config["default_date"]
     listed.server.inject("list:data/spot/*/klines/C1?USDT/1h/", Status(503), endless=True)
-    named = ["C*", "X1USDT", "X2USDT", "Y*", "Z*"]
+    named = ["C*", "Y*", "Z*"]
     planned = await plan(listed, symbols=named, max_parallel_downloads=connections)
     assert planned.series == [f"spot klines C{number}USDT 1h" for number in range(10)]
     assert planned.failures == sorted(planned.failures)
     assert len(planned.failures) == 10
-    nowhere = [
-        f"`{market} X{number}USDT`" for market in ("futures_um", "spot") for number in (1, 2)
-    ]
-    assert planned.notes[:-1] == [f"the source lists nothing of {name}" for name in nowhere]
     strays = [f"`data/spot/daily/klines/C{number}USDT/1h/stray`" for number in (1, 3, 5)]
     assert planned.notes[-1].endswith(f"as they are not archives: {', '.join(strays)} ...")
     assert listed.server.peak_concurrency <= connections

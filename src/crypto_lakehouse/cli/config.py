@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import click
 
+from crypto_lakehouse.cli.command_group import CommandGroup
 from crypto_lakehouse.cli.options import config_options, option_overrides
 from crypto_lakehouse.core.config.layers import MAPPING, OVERRIDE
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 
-@click.group("config")
+@click.group("config", cls=CommandGroup)
 def command() -> None:
     """Show the values of a configuration, their origins, and the valid keys.
 

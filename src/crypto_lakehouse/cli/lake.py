@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from crypto_lakehouse.cli.command_group import CommandGroup
 from crypto_lakehouse.cli.lake_options import open_lake, place_options
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ __all__ = ["command"]
 _TABLE = click.argument("tables", nargs=-1, metavar="[TABLE]...")
 
 
-@click.group("lake")
+@click.group("lake", cls=CommandGroup)
 def command() -> None:
     """Show tables and their snapshots; compact, expire, sweep."""
 

@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 
 import click
 
+from crypto_lakehouse.cli.command_group import CommandGroup
 from crypto_lakehouse.cli.signals import ended_by_sigterm
 from crypto_lakehouse.cli.streams import (
     give_up_stdout,
@@ -51,7 +52,7 @@ variables override files. `config show` prints each value and its origin.
 """
 
 
-class _LazyGroup(click.Group):
+class _LazyGroup(CommandGroup):
     """Commands live in modules of their names and are imported when they are needed."""
 
     def list_commands(self, _ctx: click.Context) -> list[str]:

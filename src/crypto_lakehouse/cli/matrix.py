@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -69,8 +70,12 @@ def _show(file: str | None, *, check: bool) -> int:
       crypto-lakehouse matrix
       crypto-lakehouse matrix my-matrix.json --check
     """  # noqa: D301 - click reads \b
+    from crypto_lakehouse.core.messages import did_you_mean, shown
     from crypto_lakehouse.matrix.load import load_matrix
 
+    hint = did_you_mean(file, _BELOW) if file and not Path(file).exists() else ""
+    if hint:
+        raise click.UsageError(f"`{shown(file)}` is neither a command nor a file{hint}")
     matrix = load_matrix(file)
     for correction in matrix.corrections:
         click.echo(f"corrected: {correction}", err=True)

@@ -4,6 +4,7 @@
 
     LakehouseError                        the base class of all errors of this package
     ├─ ConfigurationError   problems      before anything runs                       exit 2
+    │  └─ SelectionError                  what is selected does not exist            exit 2
     ├─ MatrixError          origin, problems                                         exit 2
     ├─ ArchiveKeyError      key, reason   not a key of the archive                   exit 2
     ├─ RunningLoopError                   a synchronous call inside a running loop
@@ -62,6 +63,7 @@ __all__ = [
     "QueryError",
     "RedirectRefused",
     "RunningLoopError",
+    "SelectionError",
     "ServerError",
     "SidecarMalformed",
     "SinkError",
@@ -118,12 +120,19 @@ class ConfigurationError(LakehouseError):
     """The configuration is invalid; `problems` lists every fault."""
 
     exit_code = 2
+    _subject: ClassVar[str] = "invalid configuration"
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = tuple(problems)
         lines = "".join(f"\n  {problem}" for problem in self.problems)
         count = len(self.problems)
-        super().__init__(f"invalid configuration, {count} problem{'s'[: count != 1]}:{lines}")
+        super().__init__(f"{self._subject}, {count} problem{'s'[: count != 1]}:{lines}")
+
+
+class SelectionError(ConfigurationError):
+    """The selection names symbols that do not exist, or nothing fits it; nothing was fetched."""
+
+    _subject = "the selection cannot be collected"
 
 
 class MatrixError(LakehouseError):

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable
 
 from crypto_lakehouse.core.redaction import redact
 
-__all__ = ["allowed_values", "shown"]
+__all__ = ["allowed_values", "did_you_mean", "shown"]
 
 #: How many characters of a value a message quotes.
 SHOWN_CHARACTERS = 80
@@ -42,7 +42,16 @@ def allowed_values(given: object, allowed: Iterable[str]) -> str:
         'allowed: klines, trades; did you mean `klines`?'
     """
     options = [str(value) for value in allowed]
+    return f"allowed: {', '.join(options)}{did_you_mean(given, options)}"
+
+
+def did_you_mean(given: object, options: Iterable[str]) -> str:
+    """Ask whether the nearest of the options was meant; empty if none is near.
+
+    Example:
+        >>> did_you_mean("btcusdt", ["BTCUSDT", "ETHUSDT"]), did_you_mean("x", ["BTCUSDT"])
+        ('; did you mean `BTCUSDT`?', '')
+    """
     by_folded = {option.casefold(): option for option in options}
     near = difflib.get_close_matches(shown(given).casefold(), by_folded, n=1, cutoff=0.6)
-    hint = f"; did you mean `{by_folded[near[0]]}`?" if near else ""
-    return f"allowed: {', '.join(options)}{hint}"
+    return f"; did you mean `{by_folded[near[0]]}`?" if near else ""

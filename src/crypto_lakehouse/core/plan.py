@@ -84,11 +84,13 @@ class PlanTotals:
         archives: All archives of the plan, including those that are not published.
         due: The archives that may exist.
         size_bytes: The total size of the due archives' zips if a listing was read; else None.
+        notes: What these numbers show and the user should know, one sentence each.
     """
 
     archives: int
     due: int
     size_bytes: int | None = None
+    notes: tuple[str, ...] = ()
 
 
 class Plan(Protocol):

@@ -6,7 +6,7 @@
    - `calendar_plan` asks no source: `periods` covers the range with days and months.
    - `listed_plan` asks the source's listing: `listed_folders` reads one folder, `listed_cover`
      covers the window with what is listed, `unlisted` collects what is not, and `spool` keeps
-     the series on disk.
+     the series on disk. `selection_faults` names unknown symbols and filters that nothing fits.
    - `explicit_plan` is a list of keys: those that failed, or that are to be repaired.
 
 Memory does not grow with the plan. The same inputs give the same plan, byte for byte. Archives

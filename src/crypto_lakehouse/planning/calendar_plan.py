@@ -9,10 +9,13 @@ from attrs import frozen
 
 from crypto_lakehouse.core.archive import Partition, Series
 from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
+from crypto_lakehouse.core.errors import Problem, SelectionError
 from crypto_lakehouse.core.plan import PlannedArchive, PlannedPeriod, PlannedSeries, PlanTotals
 from crypto_lakehouse.matrix.model import Matrix, MatrixRow
 from crypto_lakehouse.planning.periods import Life, Window, cover_days
-from crypto_lakehouse.planning.selection import Selection, select
+from crypto_lakehouse.planning.selection import Selection, select, unfiltered_symbols
+from crypto_lakehouse.planning.selection_faults import filter_problems
+from crypto_lakehouse.planning.undue import UndueSymbols
 
 __all__ = ["CalendarPlan", "plan_collection", "series_lives", "window_of"]
 
@@ -27,10 +30,12 @@ class CalendarPlan:
     Attributes:
         selection: The selected series.
         window: The selected days, and today.
+        named: The symbols that are configured by name.
     """
 
     selection: Selection
     window: Window
+    named: tuple[str, ...] = ()
     failures: tuple[str, ...] = ()
 
     @property
@@ -70,6 +75,7 @@ class CalendarPlan:
     def totals(self) -> PlanTotals:
         """The size of the plan, without making the archives."""
         archives = due = 0
+        undue = UndueSymbols(self.named)
         answers: dict[int, tuple[Sequence[PlannedPeriod], int]] = {}  # few, shared by many series
         for planned in self.each_series():
             periods = planned.periods
@@ -77,7 +83,8 @@ class CalendarPlan:
                 answers[id(periods)] = periods, sum(not item.not_published for item in periods)
             archives += len(periods)
             due += answers[id(periods)][1]
-        return PlanTotals(archives=archives, due=due)
+            undue.add(planned, answers[id(periods)][1])
+        return PlanTotals(archives=archives, due=due, notes=undue.notes())
 
     def why_empty(self) -> str:
         """Explain a plan without archives; empty for a plan with some."""
@@ -115,9 +122,17 @@ def plan_collection(
 
     Raises:
         ConfigurationError: The matrix does not have what the configuration selects.
+        SelectionError: Nothing fits the selection.
     """
     window = window_of(config, today or datetime.now(UTC).date())
-    return CalendarPlan(select(config, matrix), window)
+    plan = CalendarPlan(select(config, matrix), window, config.all_symbols)
+    if why := plan.why_empty():
+        if plan.selection.rows:
+            raise SelectionError([Problem("$.partitions", why)])
+        filtered = unfiltered_symbols(config, matrix) if not config.symbol_filter.is_open else ()
+        problems = filter_problems(config.symbol_filter, filtered) if filtered else ()
+        raise SelectionError([*problems] or [Problem("$.symbols", why)])
+    return plan
 
 
 def window_of(config: WorkflowConfig, today: date) -> Window:

@@ -13,9 +13,17 @@ from crypto_lakehouse.core.archive import SIDECAR_SUFFIX, Partition, Period, Ser
 from crypto_lakehouse.core.errors import ArchiveKeyError
 from crypto_lakehouse.core.listed import ListedArchive, ListedObject
 from crypto_lakehouse.core.protocols import Listing
+from crypto_lakehouse.matrix.model import MatrixRow
 from crypto_lakehouse.planning.periods import Window
 
-__all__ = ["SILENT_DAYS", "ListedFolder", "is_silent", "list_folder"]
+__all__ = [
+    "SILENT_DAYS",
+    "ListedFolder",
+    "folder_names",
+    "is_silent",
+    "list_folder",
+    "type_folder",
+]
 
 #: No live feed has been late by more days (docs/archive.md#publication-times); a series that has
 #: published nothing for longer counts as ended.
@@ -61,6 +69,20 @@ class ListedFolder:
     def size_bytes(self) -> int:
         """The total size of the listed zips."""
         return sum(archive.size_bytes for archive in self.archives.values())
+
+
+def type_folder(row: MatrixRow, partition: Partition) -> str:
+    """Return the prefix below which a row's symbols have their folders."""
+    return f"data/{row.market.path}/{partition}/{row.data_type}/"
+
+
+async def folder_names(listing: Listing, prefix: str) -> list[str]:
+    """List the names of the folders directly below a prefix.
+
+    Raises:
+        ListingError: The prefix could not be listed.
+    """
+    return [folder[len(prefix) : -1] for folder in await listing.folders(prefix)]
 
 
 async def list_folder(

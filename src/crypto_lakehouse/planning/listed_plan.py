@@ -16,7 +16,12 @@ from attrs import define, field, frozen
 from crypto_lakehouse.core.archive import INTERVALS, Partition, Series, check_symbol
 from crypto_lakehouse.core.config.values import is_glob
 from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
-from crypto_lakehouse.core.errors import ArchiveKeyError, ListingError
+from crypto_lakehouse.core.errors import (
+    ArchiveKeyError,
+    ListingError,
+    Problem,
+    SelectionError,
+)
 from crypto_lakehouse.core.events import FolderListed
 from crypto_lakehouse.core.faults import unforeseen
 from crypto_lakehouse.core.plan import PlannedSeries, PlanTotals
@@ -26,10 +31,22 @@ from crypto_lakehouse.matrix.known_holes import KnownHoles
 from crypto_lakehouse.matrix.model import Matrix, MatrixRow
 from crypto_lakehouse.planning.calendar_plan import window_of
 from crypto_lakehouse.planning.listed_cover import ListedSeries, cover_listed
-from crypto_lakehouse.planning.listed_folders import ListedFolder, list_folder
+from crypto_lakehouse.planning.listed_folders import (
+    ListedFolder,
+    folder_names,
+    list_folder,
+    type_folder,
+)
 from crypto_lakehouse.planning.periods import Life, Window
-from crypto_lakehouse.planning.selection import SelectedRow, select_rows
+from crypto_lakehouse.planning.selection import SelectedRow, Selection, select_rows
+from crypto_lakehouse.planning.selection_faults import (
+    SymbolCounts,
+    empty_selection,
+    reference_rows,
+    unknown_symbols,
+)
 from crypto_lakehouse.planning.spool import Place, SeriesSpool
+from crypto_lakehouse.planning.undue import UndueSymbols
 from crypto_lakehouse.planning.unlisted import SymbolNames, UnlistedSeries
 
 __all__ = ["Discovery", "ListedPlan"]
@@ -47,19 +64,23 @@ class ListedPlan:
         today: The UTC day on which the plan was made.
         notes: What the user should know, a sentence each.
         failures: What could not be listed and is not in the plan, a sentence each.
+        undue: The symbols that have nothing to be requested.
     """
 
     today: date
     spool: SeriesSpool = field(factory=SeriesSpool)
     notes: list[str] = field(factory=list)
     failures: list[str] = field(factory=list)
+    undue: UndueSymbols = field(factory=UndueSymbols)
     _counts: Counter[str] = field(init=False, factory=Counter)
 
     def add(self, place: Place, planned: PlannedSeries) -> None:
         """Add one series."""
         self.spool.add(place, planned)
         self._counts["archives"] += len(planned.periods)
-        self._counts["due"] += sum(not item.not_published for item in planned.periods)
+        due = sum(not item.not_published for item in planned.periods)
+        self._counts["due"] += due
+        self.undue.add(planned, due)
         self._counts["size_bytes"] += sum(
             item.listed.size_bytes for item in planned.periods if item.listed
         )
@@ -79,6 +100,7 @@ class ListedPlan:
             archives=self._counts["archives"],
             due=self._counts["due"],
             size_bytes=self._counts["size_bytes"],
+            notes=self.undue.notes(),
         )
 
     def why_empty(self) -> str:
@@ -128,6 +150,7 @@ class Discovery:
     _window: Window | None = field(init=False)
     _names: SymbolNames = field(init=False)
     _unlisted: UnlistedSeries = field(init=False)
+    _counts: SymbolCounts = field(init=False)
 
     async def plan(self) -> ListedPlan:
         """List the source, and plan what it lists.
@@ -136,9 +159,11 @@ class Discovery:
 
         Raises:
             ConfigurationError: The configuration selects something that the matrix lacks.
+            SelectionError: The source has no such symbol, or nothing fits the selection.
         """
         selection = select_rows(self.config, self.matrix)
-        self._plan = ListedPlan(self.today)
+        self._counts = SymbolCounts(self.config.symbol_filter.accepts)
+        self._plan = ListedPlan(self.today, undue=UndueSymbols(self.config.all_symbols))
         self._names = SymbolNames(self.config.symbols)
         self._unlisted = UnlistedSeries(self._names)
         self._plan.notes.extend(selection.notes)
@@ -146,16 +171,47 @@ class Discovery:
         self._window = window_of(self.config, self.today) if dated else None
         try:
             await self._run(selection.rows)
+            await self._refuse_unknown(selection.rows)
+            self._finish(selection)
         except BaseException:
             self._plan.close()
             raise
+        return self._plan
+
+    def _finish(self, selection: Selection) -> None:
+        """Add what is not listed, and the notes; refuse a selection that nothing fits."""
         for place, planned in self._unlisted.nowhere():
             self._plan.add(place, planned)
         self._plan.notes += self._unlisted.notes()
         if not self._plan.failures:
             self._plan.notes += self._names.unmatched(selection.rows)
         self._plan.failures.sort()
-        return self._plan
+        is_empty = self._plan.totals().archives == 0 and not self._plan.failures
+        if is_empty and (problems := self._empty(selection.rows)):
+            raise SelectionError(problems)
+
+    def _empty(self, rows: tuple[SelectedRow, ...]) -> list[Problem]:
+        """Say why nothing is planned; empty if that is not because of the selection."""
+        if not rows:
+            return [Problem("$.symbols", "no series fits the markets, data types and symbols")]
+        if not any(_partitions(item) for item in rows):
+            return [Problem("$.partitions", "; ".join(self._plan.notes))]
+        if problems := empty_selection(self.config, self._counts):
+            return problems
+        if self._counts.accepted:
+            notes = "; ".join(self._unlisted.notes())
+            return [Problem("$.symbols", notes or "the source lists none of the selected series")]
+        return []
+
+    async def _refuse_unknown(self, rows: tuple[SelectedRow, ...]) -> None:
+        """Refuse symbols that are named exactly, and that no market of the source has.
+
+        A symbol that exists, but not in the selected data types or days, is not unknown.
+        """
+        if names := self._unlisted.unknown():
+            references = reference_rows((item.row for item in rows), self.matrix)
+            if problems := await unknown_symbols(names, references, self.listing):
+                raise SelectionError(problems)
 
     async def _run(self, rows: tuple[SelectedRow, ...]) -> None:
         send, receive = anyio.create_memory_object_stream[_Task](2 * self.workers)
@@ -199,28 +255,27 @@ class Discovery:
 
     async def _symbols(self, item: SelectedRow) -> list[str]:
         """The selected symbols of a row: as configured, or as the source lists them."""
-        accepts = partial(self.config.symbol_filter.accepts, market=item.row.market)
+        market = item.row.market
         named = [name for name in item.symbols if not is_glob(name)]
         patterns = [name for name in item.symbols if is_glob(name)]
         if not item.takes_all and not patterns:
-            return [symbol for symbol in dict.fromkeys(named) if accepts(symbol)]
+            return self._counts.filtered(dict.fromkeys(named), market)
         found = set(named)
         for partition in _partitions(item):
-            for symbol in filter(
-                _is_symbol, await self._folders(_type_folder(item.row, partition))
-            ):
+            for symbol in filter(_is_symbol, await self._folders(type_folder(item.row, partition))):
+                self._counts.names.add(symbol)
                 fitting = [pattern for pattern in patterns if fnmatchcase(symbol, pattern)]
                 if fitting or item.takes_all:
                     found.add(symbol)
                     # The symbol has a folder, so it is listed, whatever is in the folder.
                     for name in (symbol, *fitting):
                         self._names.see(item.row, name)
-        return sorted(symbol for symbol in found if accepts(symbol))
+        return sorted(self._counts.filtered(found, market))
 
     async def _folders(self, prefix: str) -> list[str]:
         """The names of the folders below a prefix; a failure is recorded."""
         try:
-            return [folder[len(prefix) : -1] for folder in await self.listing.folders(prefix)]
+            return await folder_names(self.listing, prefix)
         except ListingError as error:
             self._plan.failures.append(str(error))
             return []
@@ -254,9 +309,8 @@ class Discovery:
         """The intervals that the source has of a symbol, with their partitions."""
         found: dict[str, list[Partition]] = {}
         for partition in partitions:
-            prefix = f"{_type_folder(task.item.row, partition)}{task.symbol}/"
-            names = [folder[len(prefix) : -1] for folder in await self.listing.folders(prefix)]
-            for name in names:
+            prefix = f"{type_folder(task.item.row, partition)}{task.symbol}/"
+            for name in await folder_names(self.listing, prefix):
                 if name in INTERVALS:
                     found.setdefault(name, []).append(partition)
                 else:
@@ -329,10 +383,6 @@ def _offered(item: SelectedRow, partitions: list[Partition]) -> dict[str, list[P
         for interval in filter(None, item.intervals)
     }
     return {interval: found for interval, found in offered.items() if found}
-
-
-def _type_folder(row: MatrixRow, partition: Partition) -> str:
-    return f"data/{row.market.path}/{partition}/{row.data_type}/"
 
 
 def _is_symbol(name: str) -> bool:

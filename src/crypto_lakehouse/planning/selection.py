@@ -11,10 +11,14 @@ from crypto_lakehouse.core.archive import DataType, Market, Partition
 from crypto_lakehouse.core.config.values import AUTO, is_glob
 from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
 from crypto_lakehouse.core.errors import ConfigurationError, Problem
-from crypto_lakehouse.core.messages import allowed_values
+from crypto_lakehouse.core.messages import allowed_values, did_you_mean
 from crypto_lakehouse.matrix.model import Matrix, MatrixRow
 
-__all__ = ["SelectedRow", "Selection", "select", "select_rows"]
+__all__ = ["SelectedRow", "Selection", "select", "select_rows", "unfiltered_symbols"]
+
+
+#: A longer list of symbols is not named in an error; only the nearest one is.
+MOST_NAMED = 20
 
 
 @frozen
@@ -216,8 +220,12 @@ def _refusal(symbol: str, rows: list[MatrixRow]) -> str:
             "name the symbols, or use `discovery: listing`"
         )
     markets = " or ".join(dict.fromkeys(row.market for row in rows))
+    if len(listed) > MOST_NAMED:
+        return f"no such symbol in {markets}: `{symbol}`{did_you_mean(symbol, listed)}"
     rules = " or ".join(dict.fromkeys(row.symbol_pattern for row in rows))
-    hint = allowed_values(symbol, listed) if listed else f"its symbols match {rules}"
+    upper = [name for name in (symbol.upper(),) if any(_resolve(row, name) for row in rows)]
+    near = did_you_mean(symbol, upper)
+    hint = allowed_values(symbol, listed) if listed else f"its symbols match {rules}{near}"
     return f"`{symbol}` is not a symbol of {markets}; {hint}"
 
 
@@ -233,13 +241,21 @@ def _resolve(row: MatrixRow, symbol: str) -> tuple[str, ...]:
 
 def _symbols(config: WorkflowConfig, row: MatrixRow) -> tuple[str, ...]:
     accepts = config.symbol_filter.accepts
-    found = (
+    return tuple(name for name in _unfiltered(config, row) if accepts(name, row.market))
+
+
+def _unfiltered(config: WorkflowConfig, row: MatrixRow) -> Iterable[str]:
+    return dict.fromkeys(
         folder
         for symbol in _configured_symbols(config, row.market)
         for folder in _resolve(row, symbol)
-        if accepts(folder, row.market)
     )
-    return tuple(dict.fromkeys(found))
+
+
+def unfiltered_symbols(config: WorkflowConfig, matrix: Matrix) -> set[tuple[str, Market]]:
+    """Return the symbols that a configuration names, before its filters, with their markets."""
+    rows = _wanted_rows(config, matrix)
+    return {(name, row.market) for row in rows for name in _unfiltered(config, row)}
 
 
 def _intervals(config: WorkflowConfig, row: MatrixRow) -> tuple[str | None, ...]:

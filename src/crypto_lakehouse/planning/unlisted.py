@@ -53,6 +53,15 @@ class SymbolNames:
         }
         return [f"the source lists no symbol like `{pattern}`" for pattern in sorted(patterns)]
 
+    def named(self, row: MatrixRow, symbol: str) -> set[_Name]:
+        """The configured names, globs apart, of a folder symbol."""
+        wanted = self.configured
+        return {
+            (market, name)
+            for market, name in self._of(row, symbol)
+            if name in ((wanted.get(row.market) if isinstance(wanted, Mapping) else wanted) or ())
+        }
+
     def _of(self, row: MatrixRow, symbol: str) -> set[_Name]:
         """The configured names of a folder symbol.
 
@@ -96,6 +105,14 @@ class UnlistedSeries:
         for place, planned, row in sorted(self._series, key=itemgetter(0)):
             if not self.names.is_seen(row, planned.series.symbol):
                 yield place, planned
+
+    def unknown(self) -> list[_Name]:
+        """The configured symbols that the source does not list in any selected series."""
+        unseen = [(row, planned.series.symbol) for _, planned, row in self._series]
+        unseen += [(row, symbol) for (_, symbol), row in self._undated.items()]
+        names = {name for row, symbol in unseen if not self.names.is_seen(row, symbol)
+                 for name in self.names.named(row, symbol)}  # fmt: skip
+        return sorted(names, key=lambda name: (name[0] or "", name[1]))
 
     def notes(self) -> Iterator[str]:
         """What is left out of the plan, a sentence each."""

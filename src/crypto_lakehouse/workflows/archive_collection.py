@@ -275,7 +275,8 @@ class ArchiveCollectionWorkflow(BaseWorkflow[CollectionReport]):
 
     async def _announce(self, plan: Plan, emit: Emit) -> None:
         totals = await to_thread.run_sync(plan.totals)
-        self._notes += [*plan.notes, *(f"not planned: {why}" for why in plan.failures[:_NAMED])]
+        self._notes += [*plan.notes, *totals.notes]
+        self._notes += [f"not planned: {why}" for why in plan.failures[:_NAMED]]
         if len(plan.failures) > _NAMED:
             self._notes.append(f"not planned: {len(plan.failures)} prefixes in all")
         if totals.archives == 0:

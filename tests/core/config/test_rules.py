@@ -59,6 +59,23 @@ def test_a_plan_needs_symbols_and_dates(missing: str) -> None:
     assert "required" in message
 
 
+@pytest.mark.parametrize(
+    "chosen",
+    [{"quote_assets": ["USDT"]}, {"contracts": ["perpetual"]}, {"stable_pairs": "only"}],
+)
+def test_a_filter_selects_symbols_from_a_listing(chosen: dict[str, Any]) -> None:
+    config = read(symbols=None, source_url="https://mirror.example", **chosen)
+    assert config.wants_listing
+    (message,) = faults(symbols=None, discovery="calendar", **chosen).values()
+    assert message.startswith("required with `discovery: calendar`; only a listing names")
+
+
+def test_symbols_of_each_market_need_a_listing_only_if_one_is_a_pattern() -> None:
+    mirror: dict[str, Any] = {"source_url": "https://mirror.example"}
+    assert not read(symbols={"spot": ["BTCUSDT"]}, **mirror).wants_listing
+    assert read(symbols={"spot": ["BTC*"]}, **mirror).wants_listing
+
+
 def test_a_faulty_key_is_not_called_missing_as_well() -> None:
     assert list(faults(symbols=["a-b"])) == ["$.symbols[0]"]
     assert list(faults(default_date="today")) == ["$.default_date"]

@@ -84,11 +84,27 @@ def _missing_selection(fields: Mapping[str, Any]) -> Iterable[Problem]:
     if fields.get("discovery") == "listing" or fields.get("only") is not None:
         return
     if "symbols" in fields and fields["symbols"] is None:
-        yield Problem("$.symbols", "required, and missing; list the symbols, for example [BTCUSDT]")
+        filters = _selecting_filters(fields)
+        if not filters:
+            yield Problem(
+                "$.symbols", "required, and missing; list the symbols, for example [BTCUSDT]"
+            )
+        elif fields.get("discovery") == "calendar":
+            reason = (
+                f"required with `discovery: calendar`; only a listing names the symbols that fit "
+                f"`{filters[0]}`"
+            )
+            yield Problem("$.symbols", reason)
     dates = ("date_range", "default_date")
     if all(name in fields and fields[name] is None for name in dates):
         missing = "one of `date_range` (start, end) and `default_date` is required"
         yield Problem("$.date_range", missing)
+
+
+def _selecting_filters(fields: Mapping[str, Any]) -> list[str]:
+    """The filters that choose symbols on their own, so that no symbol need be named."""
+    words = [name for name in ("leveraged_tokens", "stable_pairs") if fields.get(name) == "only"]
+    return [name for name in ("quote_assets", "contracts") if fields.get(name)] + words
 
 
 def _reversed_range(date_range: DateRange | None) -> Iterable[Problem]:

@@ -23,7 +23,7 @@ from crypto_lakehouse.core.config.layers import (
 )
 from crypto_lakehouse.core.config.profiles import PROFILES, USUAL_PROFILES
 from crypto_lakehouse.core.config.rules import check_combinations
-from crypto_lakehouse.core.config.values import DateRange
+from crypto_lakehouse.core.config.values import DateRange, is_glob
 from crypto_lakehouse.core.config.workflow_keys import (
     DEFAULT_LISTING_URL,
     DEFAULT_SOURCE_URL,
@@ -122,10 +122,25 @@ class WorkflowConfig(WorkflowKeys):
 
     @property
     def wants_listing(self) -> bool:
-        """Whether the plan should come from a listing, if the source has one."""
-        if self.only is not None:
+        """Whether the plan should come from a listing, if the source has one.
+
+        Symbols that are selected by a filter or a glob need one, whether or not it is configured.
+        """
+        if self.only is not None or self.discovery == "calendar":
             return False
-        return self.discovery == "listing" or (self.discovery is None and bool(self.listing_url))
+        return self.discovery == "listing" or bool(self.listing_url) or not self.names_symbols
+
+    @property
+    def names_symbols(self) -> bool:
+        """Whether every symbol is named exactly, so that no listing is needed to find it."""
+        return bool(self.all_symbols) and not any(map(is_glob, self.all_symbols))
+
+    @property
+    def all_symbols(self) -> tuple[str, ...]:
+        """The configured symbols and globs of all markets; empty if there are none."""
+        if isinstance(self.symbols, Mapping):
+            return tuple(symbol for group in self.symbols.values() for symbol in group)
+        return self.symbols or ()
 
     def replace(self, **keywords: Unpack[ConfigKeywords]) -> WorkflowConfig:
         """Return a copy with other values, checked as a whole; secrets stay as they are.

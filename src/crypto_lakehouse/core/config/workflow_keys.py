@@ -73,8 +73,9 @@ class WorkflowKeys:
         None,
         about=About(
             'Symbols or globs, such as BTCUSDT,ETHUSDT or {"spot": ["BTC*"]}.',
-            more="Globs need a listing or a matrix with symbols.",
-            unset="required, except with `discovery: listing`",
+            more="Globs need a listing or a matrix with symbols. A symbol that the source does not "
+            "list at all is an error; see below.",
+            unset="required, except with `discovery: listing`, `quote_assets` or `contracts`",
             options=("-s",),
             metavar="LIST",
         ),
@@ -212,7 +213,8 @@ class WorkflowKeys:
         about=About(
             "The source of symbols, dates and sizes.",
             more="See below.",
-            unset="`listing` if a `listing_url` is known, else `calendar`",
+            unset="`listing` if a `listing_url` is known or the symbols are not all named, else "
+            "`calendar`",
             metavar="HOW",
         ),
     )

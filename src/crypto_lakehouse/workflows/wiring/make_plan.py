@@ -7,11 +7,17 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, date, datetime
 
 import anyio
+from anyio import to_thread
 from attrs import evolve, frozen
 from yarl import URL
 
 from crypto_lakehouse.core.config.workflow_config import DEFAULT_LISTING_URL, WorkflowConfig
-from crypto_lakehouse.core.errors import ConfigurationError, ListingError, NoListing
+from crypto_lakehouse.core.errors import (
+    ConfigurationError,
+    ListingError,
+    NoListing,
+    SelectionError,
+)
 from crypto_lakehouse.core.events import FolderListed
 from crypto_lakehouse.core.protocols import Emit, ignore_async
 from crypto_lakehouse.core.workflow import refuse_faulty
@@ -81,6 +87,8 @@ class Planner:
                 raise
             try:
                 plan = plan_collection(self.config, self.matrix, day)
+            except SelectionError:
+                raise
             except ConfigurationError:  # patterns, that only a listing could have resolved
                 raise error from None
             return plan, f"{error}; symbols and dates come from the calendar instead"
@@ -95,9 +103,9 @@ class Planner:
         await lister.check()
 
     def _is_asked_for(self) -> bool:
-        """Whether the listing is configured, and not only the default."""
+        """Whether the listing is configured or indispensable, and not only the default."""
         named = self.config.listing_url not in {None, DEFAULT_LISTING_URL}
-        return self.config.discovery == "listing" or named
+        return self.config.discovery == "listing" or named or self.config.symbols is None
 
     def _has_calendar(self) -> bool:
         dated = self.config.date_range is not None or self.config.default_date is not None
@@ -154,6 +162,7 @@ async def plan_alone(
         else:
             plan = plan_collection(config, matrix)
         notes += plan.notes
+        notes += (await to_thread.run_sync(plan.totals)).notes
         if empty := plan.why_empty():
             notes.append(f"the plan is empty: {empty}")
         yield plan, notes
