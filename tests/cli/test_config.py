@@ -102,7 +102,7 @@ def test_a_faulty_configuration_is_shown_with_its_faults(shell: Shell) -> None:
     assert json.loads(out)["default_date"]["value"] == "2025-07-15"
     assert err.splitlines() == [
         "error: $.output_directory: required, and missing",
-        "error: $.max_retries: must be at most 20, not 21",
+        "error: --max-retries: must be at most 20, not 21",
         "error: $.symbols: required, and missing; list the symbols, for example [BTCUSDT]",
     ]
 
@@ -131,3 +131,77 @@ def test_a_format_that_is_named_holds_in_production(
     _, _, err = shell(*collect(archive_server, *PRODUCTION, "--log-format", form))
     assert bool(err) == (form == "text")
     assert not err.startswith("{")
+
+
+def test_a_wrong_value_names_its_option_or_variable(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CRYPTO_LAKEHOUSE_TIMEOUT_SECONDS", "0")
+    monkeypatch.setenv("CRYPTO_LAKEHOUSE_DATE_RANGE_END", "2025-07-32")
+    code, _, err = shell(
+        "collect", "-o", "out", "-s", "BTC-USDT", "--start", "tomorrow", "--max-retries", "99"
+    )
+    assert code == 2
+    assert {line.strip().partition(": ")[0] for line in err.splitlines()[1:]} == {
+        "--max-retries",
+        "--start",
+        "--symbols[0]",
+        "CRYPTO_LAKEHOUSE_DATE_RANGE_END",
+        "CRYPTO_LAKEHOUSE_TIMEOUT_SECONDS",
+    }
+
+
+def test_a_value_that_the_matrix_refuses_names_its_option(shell: Shell) -> None:
+    code, _, err = shell(
+        "collect",
+        "-o",
+        "out",
+        "-s",
+        "BTCUSDT",
+        "--date",
+        "2025-07-15",
+        "-t",
+        "metrics",
+        "--markets",
+        "spot",
+        "--discovery",
+        "calendar",
+    )
+    assert code == 2
+    assert "--data-types: spot has no `metrics`" in err
+
+
+def test_a_range_from_two_options_names_both(shell: Shell) -> None:
+    code, _, err = shell("config", "show", "--start", "2025-07-02", "--end", "2025-07-01")
+    assert code == 2
+    assert "error: --start and --end: start 2025-07-02 is after end 2025-07-01" in err
+
+
+def test_a_policy_that_is_unknown_names_its_option(shell: Shell, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    code, _, err = shell("validate", "-o", "out", "--policy", "order=burn")
+    assert code == 2
+    assert "--policy.order: no policy `burn`" in err
+
+
+def test_the_variables_of_a_service_of_this_name_break_no_command(
+    shell: Shell, archive_server: ArchiveServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CRYPTO_LAKEHOUSE_SERVICE_HOST", "10.0.0.11")
+    monkeypatch.setenv("CRYPTO_LAKEHOUSE_PORT", "tcp://10.0.0.11:443")
+    monkeypatch.setenv("CRYPTO_LAKEHOUSE_LAKE_PORT", "tcp://10.0.0.12:443")
+    assert shell(*collect(archive_server, "--quiet"))[::2] == (0, "")
+    _, _, err = shell("config", "show", "--lake")
+    assert err == "error: $.output_directory: required, and missing\n"
+
+
+def test_a_variable_that_names_no_key_is_told(
+    shell: Shell, archive_server: ArchiveServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CRYPTO_LAKEHOUSE_MAX_RETRY", "1")
+    monkeypatch.setenv("CRYPTO_LAKEHOUSE_LAKE_WORKER", "1")
+    code, _, err = shell(*collect(archive_server, "--quiet"))
+    assert (code, err.count("warning: ")) == (0, 1)
+    assert "did you mean `CRYPTO_LAKEHOUSE_MAX_RETRIES`?" in err
+    _, _, err = shell("validate", "-o", "out")
+    assert "warning: the variable `CRYPTO_LAKEHOUSE_LAKE_WORKER` names no" in err

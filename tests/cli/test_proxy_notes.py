@@ -92,9 +92,9 @@ def test_a_plan_that_asks_nothing_has_no_proxy(shell: Shell) -> None:
 @pytest.mark.parametrize(
     ("options", "why"),
     [
-        (["--proxy", "me:hunter2@proxy.example:1"], "$.proxy: `***@proxy.example:1` has no scheme"),
-        (["--proxy", "http://me:hunter2/@h"], "$.proxy: `http://***@h` must have its user name"),
-        (["--ca-bundle", "nowhere.pem"], "$.ca_bundle: `nowhere.pem` cannot be read"),
+        (["--proxy", "me:hunter2@proxy.example:1"], "--proxy: `***@proxy.example:1` has no scheme"),
+        (["--proxy", "http://me:hunter2/@h"], "--proxy: `http://***@h` must have its user name"),
+        (["--ca-bundle", "nowhere.pem"], "--ca-bundle: `nowhere.pem` cannot be read"),
     ],
 )
 def test_what_cannot_be_used_ends_each_command(

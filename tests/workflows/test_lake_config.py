@@ -10,7 +10,7 @@ from tests.core.config.schema_check import is_valid
 
 from crypto_lakehouse.core.config.schema import config_schema
 from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
-from crypto_lakehouse.core.errors import ConfigurationError
+from crypto_lakehouse.core.errors import ConfigurationError, ConfigurationWarning
 from crypto_lakehouse.workflows import IngestWorkflow, ValidationWorkflow
 from crypto_lakehouse.workflows.lake_config import LakeConfig, LakeKeywords, lake_keys
 from crypto_lakehouse.workflows.lake_docs import with_lake_table
@@ -61,11 +61,23 @@ def test_nothing_chosen_is_everything() -> None:
 
 
 def test_every_fault_is_named_at_once() -> None:
+    environ = {f"{PREFIX}WORKERS": "many"}
     with pytest.raises(ConfigurationError) as refused:
-        LakeConfig({"marktes": 1, "policies": 7, "intervals": ["1x"]}, environ={f"{PREFIX}X": "1"})
+        LakeConfig({"marktes": 1, "policies": 7, "intervals": ["1x"]}, environ=environ)
     assert {problem.path for problem in refused.value.problems} == {
-        f"{PREFIX}X", "$.marktes", "$.policies", "$.intervals[0]", "$.output_directory",
+        f"{PREFIX}WORKERS", "$.marktes", "$.policies", "$.intervals[0]", "$.output_directory",
     }  # fmt: skip
+
+
+def test_a_variable_that_names_no_key_is_ignored_with_a_warning() -> None:
+    with pytest.warns(ConfigurationWarning, match=f"did you mean `{PREFIX}WORKERS`"):
+        config = LakeConfig(VALUES, environ={f"{PREFIX}WORKER": "3"})
+    assert len(config.warnings) == 1
+
+
+def test_none_unsets_a_number() -> None:
+    config = LakeConfig({**VALUES, "workers": 3}, environ={f"{PREFIX}WORKERS": "none"})
+    assert config.workers is None
 
 
 def test_a_collection_leaves_a_lakes_variables_alone() -> None:

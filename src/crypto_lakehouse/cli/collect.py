@@ -10,7 +10,7 @@ from typing import Any
 import anyio
 import click
 
-from crypto_lakehouse.cli.options import config_options, option_overrides
+from crypto_lakehouse.cli.options import config_options, named_by_options, option_overrides
 from crypto_lakehouse.core.config.profiles import PRODUCTION
 
 __all__ = ["command", "run_to_end"]
@@ -117,7 +117,8 @@ async def run_to_end(workflow: Any, *, as_json: bool, strict: bool = False) -> i
         code = report.strict_exit_code if strict else report.exit_code
         text = report_text(report, workflow.config.output_directory)
     except LakehouseError as error:
-        report, code = workflow.report(redact(str(error))), error.exit_code
+        shown = named_by_options(error)
+        report, code = workflow.report(redact(str(shown))), error.exit_code
         text = ""
     if report.error:
         click.echo(f"error: {report.error}", err=True)

@@ -19,8 +19,10 @@ async def collect_and_ingest(
 ) -> int:
     """Collect, ingest verified archives while others are fetched, and print both results."""
     from crypto_lakehouse.cli.ingest import ingest_text
+    from crypto_lakehouse.cli.options import named_by_options
     from crypto_lakehouse.cli.render import report_text
     from crypto_lakehouse.cli.signals import run_until_signal
+    from crypto_lakehouse.core.redaction import redact
     from crypto_lakehouse.workflows.collect_and_ingest import CollectAndIngest
     from crypto_lakehouse.workflows.lake_config import LakeConfig
 
@@ -33,7 +35,8 @@ async def collect_and_ingest(
     else:
         for step in report.steps:
             if step.error:
-                click.echo(f"error: {step.name}: {step.error}", err=True)
+                reason = named_by_options(step.failure) if step.failure else step.error
+                click.echo(f"error: {step.name}: {redact(str(reason))}", err=True)
         if workflow.collected is not None:
             click.echo(report_text(workflow.collected, config.output_directory))
         if workflow.ingested is not None:

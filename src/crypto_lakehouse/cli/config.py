@@ -10,8 +10,8 @@ import anyio
 import click
 
 from crypto_lakehouse.cli.command_group import CommandGroup
-from crypto_lakehouse.cli.options import config_options, option_overrides
-from crypto_lakehouse.core.config.layers import MAPPING, OVERRIDE
+from crypto_lakehouse.cli.options import by_option, config_options, option_overrides
+from crypto_lakehouse.core.config.origins import MAPPING, OVERRIDE
 
 if TYPE_CHECKING:
     from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
@@ -71,7 +71,7 @@ async def _show(given: dict[str, Any]) -> int:
     else:
         cells = [(key, _cell(value), origin) for key, value, origin in rows]
         print_table("configuration", ("key", "value", "from"), cells)
-    for problem in config.problems:
+    for problem in map(by_option, config.problems):
         click.echo(f"error: {problem}", err=True)
     return 2 if config.problems else 0
 

@@ -10,6 +10,7 @@ import anyio
 import click
 
 from crypto_lakehouse.cli.lake_options import lake_config, lake_options
+from crypto_lakehouse.cli.options import named_by_options
 
 if TYPE_CHECKING:
     from crypto_lakehouse.workflows.lake_report import IngestReport
@@ -60,7 +61,7 @@ async def ingest_to_end(workflow: Any, *, as_json: bool, quiet: bool) -> int:
         report = metrics.report
         code = int(report.exit_code)
     except LakehouseError as error:
-        report, code = workflow.report(redact(str(error))), error.exit_code
+        report, code = workflow.report(redact(str(named_by_options(error)))), error.exit_code
         click.echo(f"error: {report.error}", err=True)
     if as_json:
         click.echo(json.dumps(report.to_mapping(), ensure_ascii=False))

@@ -139,7 +139,10 @@ async def lake_config(given: Mapping[str, Any]) -> LakeConfig:
     values |= {name: True for name in ("exact", "again") if given.get(name)}
     values |= {"policies": policies} if policies else {}
     values |= {"output_directory": given["output"]} if given["output"] else {}
-    return await load_lake_config(given["config_file"], values)
+    config = await load_lake_config(given["config_file"], values)
+    for note in config.warnings:
+        click.echo(f"warning: {note}", err=True)
+    return config
 
 
 def open_lake(given: Mapping[str, Any]) -> Lake:

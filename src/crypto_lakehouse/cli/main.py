@@ -103,7 +103,9 @@ def _run(arguments: Sequence[str] | None) -> int:
     except click.exceptions.Abort:
         return 130
     except LakehouseError as error:
-        click.echo(f"error: {redact(str(error))}", err=True)
+        from crypto_lakehouse.cli.options import named_by_options
+
+        click.echo(f"error: {redact(str(named_by_options(error)))}", err=True)
         return error.exit_code
     except KeyboardInterrupt:
         return 130

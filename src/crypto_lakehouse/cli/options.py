@@ -7,23 +7,37 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
 import click
+from attrs import evolve
 
 from crypto_lakehouse.cli.list_option import ListOption
 from crypto_lakehouse.core.config.keys import KeyDescription, described
+from crypto_lakehouse.core.config.origins import OVERRIDE
 from crypto_lakehouse.core.config.sources import parse_text_value
 from crypto_lakehouse.core.config.values import DateRange, Intervals, Partitions, Symbols
 from crypto_lakehouse.core.config.workflow_keys import config_keys
-from crypto_lakehouse.core.errors import ConfigurationError, Problem
+from crypto_lakehouse.core.errors import ConfigurationError, LakehouseError, Problem
 
 if TYPE_CHECKING:
     from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
 
-__all__ = ["config_options", "help_text", "option_overrides", "say_proxy", "stored_config"]
+__all__ = [
+    "by_option",
+    "config_options",
+    "help_text",
+    "named_by_options",
+    "option_overrides",
+    "say_proxy",
+    "stored_config",
+]
 
 _Command = TypeVar("_Command", bound=Callable[..., object])
 
 #: Keys whose options come last in `--help`, as they are rarely needed.
 _LAST = ("matrix_path", "environment", "workflow_type")
+
+
+#: Keys whose options have another name.
+_OPTIONS = {"policies": "policy"}
 
 
 def config_options(command: _Command) -> _Command:
@@ -103,6 +117,30 @@ def option_overrides(given: Mapping[str, Any]) -> dict[str, Any]:
         raise ConfigurationError(problems)
     edges = {edge: given[edge] for edge in ("start", "end") if given.get(edge) is not None}
     return {**overrides, "date_range": edges} if edges else overrides
+
+
+def by_option(problem: Problem) -> Problem:
+    """Name the option that a wrong value was given by, if it was given by one.
+
+    Example:
+        >>> str(by_option(Problem("$.max_retries", "must be at most 20", origin="override")))
+        '--max-retries: must be at most 20'
+    """
+    if problem.origin != OVERRIDE:
+        return problem
+    key, dot, edge = problem.path.removeprefix("$.").partition(".")
+    if key == "date_range":
+        option = f"--{edge}" if edge else "--start and --end"
+    else:
+        option = f"--{_OPTIONS.get(key, _dashed(key))}{dot}{edge}"
+    return evolve(problem, path=option)
+
+
+def named_by_options(error: LakehouseError) -> LakehouseError:
+    """Return a configuration error with the options that wrong values were given by."""
+    if not isinstance(error, ConfigurationError):
+        return error
+    return ConfigurationError(map(by_option, error.problems))
 
 
 def stored_config(output: str, **values: Any) -> WorkflowConfig:

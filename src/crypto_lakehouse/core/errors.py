@@ -101,12 +101,15 @@ class Problem:
         path: The position, as `$.date_range.start`, `$.availability_matrix[3].market`, or the
             name of an environment variable or option.
         message: What is wrong and which values are allowed.
+        origin: `override` if the value was given as an override, so that a command can name the
+            option; else empty.
 
-    Secrets in either are masked.
+    Secrets in path and message are masked.
     """
 
     path: str = field(converter=redact)
     message: str = field(converter=redact)
+    origin: str = field(default="", eq=False)
 
     def __str__(self) -> str:
         return f"{self.path}: {self.message}"

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable
 
 from crypto_lakehouse.core.redaction import redact
 
-__all__ = ["allowed_values", "did_you_mean", "shown"]
+__all__ = ["allowed_values", "did_you_mean", "nearest", "shown"]
 
 #: How many characters of a value a message quotes.
 SHOWN_CHARACTERS = 80
@@ -52,6 +52,17 @@ def did_you_mean(given: object, options: Iterable[str]) -> str:
         >>> did_you_mean("btcusdt", ["BTCUSDT", "ETHUSDT"]), did_you_mean("x", ["BTCUSDT"])
         ('; did you mean `BTCUSDT`?', '')
     """
-    by_folded = {option.casefold(): option for option in options}
+    near = nearest(given, options)
+    return f"; did you mean `{near}`?" if near else ""
+
+
+def nearest(given: object, allowed: Iterable[str]) -> str | None:
+    """Return the allowed value nearest to what was given; None if none is near.
+
+    Example:
+        >>> nearest("max_retry", ["markets", "max_retries"]), nearest("x", ["markets"])
+        ('max_retries', None)
+    """
+    by_folded = {option.casefold(): option for option in allowed}
     near = difflib.get_close_matches(shown(given).casefold(), by_folded, n=1, cutoff=0.6)
-    return f"; did you mean `{by_folded[near[0]]}`?" if near else ""
+    return by_folded[near[0]] if near else None

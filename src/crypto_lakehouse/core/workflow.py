@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 import anyio
 
+from crypto_lakehouse.core.config.origins import naming_origins
 from crypto_lakehouse.core.errors import ConfigurationError, RunningLoopError
 from crypto_lakehouse.core.metrics import MetricsCollector
 from crypto_lakehouse.core.task_groups import in_own_task
@@ -108,8 +109,9 @@ class BaseWorkflow(ABC, Generic[OutcomeT_co]):
 
     async def _run(self) -> OutcomeT_co:
         try:
-            await self.setup()
-            await self.body()
+            with naming_origins(self.config):
+                await self.setup()
+                await self.body()
         except BaseException as error:
             await self._cleanup_after(error)
             raise

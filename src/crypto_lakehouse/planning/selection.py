@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 from attrs import frozen
 
 from crypto_lakehouse.core.archive import DataType, Market, Partition
+from crypto_lakehouse.core.config.origins import name_origins
 from crypto_lakehouse.core.config.values import AUTO, is_glob
 from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
 from crypto_lakehouse.core.errors import ConfigurationError, Problem
@@ -112,7 +113,7 @@ def _checked_rows(config: WorkflowConfig, matrix: Matrix, *, listed: bool) -> li
         *_symbol_problems(config, rows, listed=listed),
     ]
     if problems:
-        raise ConfigurationError(problems)
+        raise ConfigurationError(name_origins(problems, config.origins))
     return rows
 
 

@@ -42,6 +42,7 @@ class StepReport:
         results: Its report in plain types.
         error: Why it failed, ended early, or was skipped.
         report: The report itself; None if there is none.
+        failure: The error that ended it, if one did.
     """
 
     name: str
@@ -50,6 +51,7 @@ class StepReport:
     error: str = ""
     exit_code: int = 0
     report: Any = None
+    failure: LakehouseError | None = None
 
 
 @frozen(kw_only=True)
@@ -171,7 +173,11 @@ class CompositeWorkflow(BaseWorkflow[WorkflowMetrics]):
             metrics = await step.workflow.run()
         except LakehouseError as error:
             return StepReport(
-                name=name, state="failed", error=redact(str(error)), exit_code=error.exit_code
+                name=name,
+                state="failed",
+                error=redact(str(error)),
+                exit_code=error.exit_code,
+                failure=error,
             )
         finally:
             self._running.discard(name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from os import PathLike
@@ -15,15 +16,15 @@ from attrs import field, frozen
 from crypto_lakehouse.core.archive import Archive, DataType, Market, Series
 from crypto_lakehouse.core.config.keys import About, key
 from crypto_lakehouse.core.config.layers import (
-    DEFAULT,
     lay_sources,
     structured_values,
     unread_values,
 )
+from crypto_lakehouse.core.config.origins import DEFAULT, name_origins
 from crypto_lakehouse.core.config.sources import LAKE_PREFIX
 from crypto_lakehouse.core.config.values import Choice, Interval, Policies, Profile
 from crypto_lakehouse.core.config.workflow_config import plain_value
-from crypto_lakehouse.core.errors import ConfigurationError, Problem
+from crypto_lakehouse.core.errors import ConfigurationError, ConfigurationWarning, Problem
 
 __all__ = ["LakeConfig", "LakeKeywords", "lake_keys"]
 
@@ -64,6 +65,7 @@ class LakeConfig:
 
     Attributes:
         problems: All errors, if `validate` is False.
+        warnings: Variables that name no key, one sentence each.
         origins: The origin of each value, by key, as in `WorkflowConfig`.
 
     Every other attribute is a key, described beside it.
@@ -119,6 +121,7 @@ class LakeConfig:
         Profile, "development", about=About("The profile of the file to use.", since="0.2.0")
     )
     problems: tuple[Problem, ...] = ()
+    warnings: tuple[str, ...] = field(default=(), eq=False, repr=False)
     origins: Mapping[str, str] = field(factory=dict, eq=False, repr=False)
 
     def __init__(
@@ -142,11 +145,16 @@ class LakeConfig:
         problems = [*layers.problems, *invalid]
         if fields.get("format") == "parquet" and fields.get("catalog") is not None:
             problems.append(Problem("$.catalog", "plain Parquet files have no catalog"))
+        problems = name_origins(problems, layers.origins | layers.edges)
         if problems and validate:
             raise ConfigurationError(problems)
         origins = {name: layers.origins.get(name, DEFAULT) for name in lake_keys()}
         fields = {**unread_values(lake_keys()), **fields}
-        self.__attrs_init__(**fields, problems=tuple(problems), origins=origins)
+        self.__attrs_init__(
+            **fields, problems=tuple(problems), warnings=tuple(layers.notes), origins=origins
+        )
+        for note in layers.notes:
+            warnings.warn(note, ConfigurationWarning, stacklevel=2)
 
     def to_mapping(self) -> dict[str, Any]:
         """Return all keys and values in plain JSON types, with secrets masked."""

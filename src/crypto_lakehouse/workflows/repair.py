@@ -10,6 +10,7 @@ from attrs import define, evolve, field, frozen
 
 from crypto_lakehouse.collection.verifier import DAMAGE, FileState, StoredArchive
 from crypto_lakehouse.core.archive import Archive
+from crypto_lakehouse.core.config.origins import naming_origins
 from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
 from crypto_lakehouse.core.events import ArchiveFinished, Event
 from crypto_lakehouse.core.metrics import ByteMeter
@@ -99,7 +100,8 @@ async def repair_archives(
         retry=retry,
         meter=meter,
     )
-    report = (await workflow.run()).report
+    with naming_origins(config):
+        report = (await workflow.run()).report
     target: Store = LocalStore(root) if store is None else store
     repaired: list[str] = []
     remaining: list[StoredArchive] = []

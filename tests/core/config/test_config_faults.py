@@ -50,10 +50,9 @@ def test_every_problem_is_listed_at_once_with_its_path() -> None:
             "source_url": "ftp://mirror.example",
             "max_retry": 3,
         },
-        environ={f"{ENVIRONMENT}SYMBOL": "BTCUSDT", f"{ENVIRONMENT}FORCE_REDOWNLOAD": "perhaps"},
+        environ={f"{ENVIRONMENT}FORCE_REDOWNLOAD": "perhaps"},
     )
     assert set(found) == {
-        f"{ENVIRONMENT}SYMBOL",
         f"{ENVIRONMENT}FORCE_REDOWNLOAD",
         "$.max_retry",
         "$.output_directory",

@@ -53,7 +53,7 @@ def test_an_unknown_name_is_a_fault_that_lists_the_names() -> None:
         "$.environment": "unknown value `stagin`; allowed: development, production, staging; "
         "did you mean `staging`?"
     }
-    assert set(faults(environ={VARIABLE: "staging"})) == {"$.environment"}
+    assert set(faults(environ={VARIABLE: "staging"})) == {VARIABLE}
 
 
 @pytest.mark.parametrize("name", [7, ["staging"], "", None])
@@ -82,7 +82,9 @@ def test_a_faulty_profile_is_named_chosen_or_not(profiles: Any, path: str, word:
 
 def test_a_faulty_value_of_the_chosen_profile_is_a_fault() -> None:
     profiles = {"staging": {"max_retries": 99}}
-    assert set(faults(environments=profiles, environment="staging")) == {"$.max_retries"}
+    assert set(faults(environments=profiles, environment="staging")) == {
+        "$.environments.staging.max_retries"
+    }
 
 
 def test_an_older_key_of_a_profile_is_ignored_with_a_warning() -> None:

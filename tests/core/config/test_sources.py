@@ -9,15 +9,17 @@ from typing import Any
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from tests.core.conftest import ENVIRONMENT, faults, read
+from tests.core.conftest import ENVIRONMENT, MINIMAL, faults, read
 
 from crypto_lakehouse.core.config.sources import (
+    ENVIRONMENT_PREFIX,
+    LAKE_PREFIX,
     environment_values,
     parse_config,
     parse_text_value,
 )
 from crypto_lakehouse.core.config.workflow_config import config_keys
-from crypto_lakehouse.core.errors import ConfigurationError, Problem
+from crypto_lakehouse.core.errors import ConfigurationError, ConfigurationWarning, Problem
 
 KINDS = {name: item.metadata["kind"] for name, item in config_keys().items()}
 
@@ -206,21 +208,95 @@ def test_json_reads_the_same_from_a_json_and_a_yaml_file(values: dict[str, Any])
 
 def test_other_variables_and_empty_ones_do_not_count() -> None:
     environ = {"PATH": "/bin", "crypto_lakehouse_markets": "x", f"{ENVIRONMENT}MARKETS": ""}
-    assert environment_values(environ, KINDS) == ({}, [])
+    assert environment_values(environ, KINDS) == ({}, [], [])
 
 
-def test_a_variable_that_names_no_key_is_refused_with_the_nearest() -> None:
-    values, (problem,) = environment_values({f"{ENVIRONMENT}MARKET": "spot"}, KINDS)
-    assert values == {}
-    assert problem.path == f"{ENVIRONMENT}MARKET"
-    assert problem.message.endswith(f"did you mean `{ENVIRONMENT}MARKETS`?")
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("MARKET", f"did you mean `{ENVIRONMENT}MARKETS`?"),
+        ("COLOUR", "`crypto-lakehouse config show` lists all keys"),
+        ("PORT", "`crypto-lakehouse config show` lists all keys"),  # no address, so no link
+        ("SHAPE", "`crypto-lakehouse config show` lists all keys"),
+    ],
+)
+def test_a_variable_that_names_no_key_is_ignored_with_a_warning(name: str, hint: str) -> None:
+    assert environment_values({f"{ENVIRONMENT}{name}": "spot"}, KINDS) == (
+        {},
+        [f"the variable `{ENVIRONMENT}{name}` names no configuration key and is ignored; {hint}"],
+        [],
+    )
+
+
+def test_a_warning_of_a_variable_reaches_the_configuration() -> None:
+    with pytest.warns(ConfigurationWarning, match="did you mean `CRYPTO_LAKEHOUSE_MAX_RETRIES`"):
+        config = read(environ={f"{ENVIRONMENT}MAX_RETRY": "1"})
+    assert len(config.warnings) == 1
+    assert config.max_retries == 5
+
+
+#: What Kubernetes sets for a service `crypto-lakehouse`, or one whose name begins so.
+SERVICE = {
+    "SERVICE_HOST": "10.0.0.11",
+    "SERVICE_PORT": "443",
+    "SERVICE_PORT_HTTP": "443",
+    "SERVICE_PORT_METRICS_V2": "9100",
+    "PORT": "tcp://10.0.0.11:443",
+    "PORT_443_TCP": "tcp://10.0.0.11:443",
+    "PORT_443_TCP_PROTO": "tcp",
+    "PORT_443_TCP_PORT": "443",
+    "PORT_443_TCP_ADDR": "10.0.0.11",
+    "PORT_53_UDP": "udp://10.0.0.11:53",
+}
+
+
+@pytest.mark.parametrize("service", ["", "API_", "LAKE_", "LAKE_UI_"])
+@pytest.mark.parametrize("prefix", [ENVIRONMENT_PREFIX, LAKE_PREFIX])
+def test_the_variables_of_a_service_of_this_name_are_ignored(prefix: str, service: str) -> None:
+    environ = {f"{ENVIRONMENT}{service}{name}": text for name, text in SERVICE.items()}
+    assert environment_values(environ, KINDS, prefix) == ({}, [], [])
+
+
+def test_a_wrong_value_names_its_variable() -> None:
+    environ = {
+        f"{ENVIRONMENT}MAX_RETRIES": "99",
+        f"{ENVIRONMENT}DATE_RANGE_END": "2025-02-30",
+        f"{ENVIRONMENT}SYMBOLS": '{"spot": ["BTC-USDT"]}',
+    }
+    assert set(faults(date_range={"start": "2025-02-29"}, environ=environ)) == {
+        f"{ENVIRONMENT}MAX_RETRIES",
+        f"{ENVIRONMENT}DATE_RANGE_END",
+        f"{ENVIRONMENT}SYMBOLS['spot'][0]",
+        "$.date_range.start",
+    }
+
+
+@pytest.mark.parametrize(
+    ("key", "text"),
+    [
+        ("replaced_retention_days", "none"),
+        ("max_bytes_per_second", "none"),
+        ("max_requests_per_second", "none"),
+        ("discovery", "none"),
+    ],
+)
+def test_none_unsets_an_optional_key(key: str, text: str) -> None:
+    variable = f"{ENVIRONMENT}{key.upper()}"
+    value: Any = "calendar" if key == "discovery" else 7
+    assert getattr(read({**MINIMAL, key: value}, environ={variable: text}), key) is None
+    assert getattr(read({**MINIMAL, key: text}), key) is None
+
+
+@pytest.mark.parametrize("key", ["max_retries", "timeout_seconds"])
+def test_none_is_no_value_of_a_key_with_a_default(key: str) -> None:
+    assert list(faults({**MINIMAL, key: "none"})) == [f"$.{key}"]
 
 
 @pytest.mark.parametrize("name", ["DATE_RANGE_MIDDLE", "DEFAULT_DATE_START", "START", "_END"])
 def test_only_the_range_has_edges(name: str) -> None:
-    values, (problem,) = environment_values({f"{ENVIRONMENT}{name}": "2025-07-15"}, KINDS)
-    assert values == {}
-    assert problem.path == f"{ENVIRONMENT}{name}"
+    values, (note,), problems = environment_values({f"{ENVIRONMENT}{name}": "2025-07-15"}, KINDS)
+    assert (values, problems) == ({}, [])
+    assert f"`{ENVIRONMENT}{name}`" in note
 
 
 @pytest.mark.parametrize("turn", [1, -1])
@@ -233,12 +309,13 @@ def test_edges_stand_over_the_whole_range_in_any_order(turn: int) -> None:
     assert environment_values(ordered, KINDS) == (
         {"date_range": {"start": "2025-07-01", "end": "2025-07-10"}},
         [],
+        [],
     )
 
 
 def test_a_range_that_is_no_mapping_stays_to_be_refused() -> None:
     environ = {f"{ENVIRONMENT}DATE_RANGE": "5", f"{ENVIRONMENT}DATE_RANGE_END": "2025-07-10"}
-    assert list(faults(environ=environ)) == ["$.date_range"]
+    assert list(faults(environ=environ)) == [", ".join(environ)]
 
 
 @pytest.mark.parametrize(
@@ -287,10 +364,10 @@ def test_text_is_read_as_the_kind_of_its_key(key: str, text: str, value: object)
 
 def test_a_number_that_is_none_is_refused_by_its_key() -> None:
     assert faults(environ={f"{ENVIRONMENT}MAX_RETRIES": "many"}) == {
-        "$.max_retries": "must be a whole number, not text (`many`)"
+        f"{ENVIRONMENT}MAX_RETRIES": "must be a whole number, not text (`many`)"
     }
 
 
 def test_problems_of_the_environment_are_values() -> None:
-    _, problems = environment_values({f"{ENVIRONMENT}FORCE_REDOWNLOAD": "x"}, KINDS)
+    _, _, problems = environment_values({f"{ENVIRONMENT}FORCE_REDOWNLOAD": "x"}, KINDS)
     assert problems == [Problem(f"{ENVIRONMENT}FORCE_REDOWNLOAD", "`x` must be true or false")]

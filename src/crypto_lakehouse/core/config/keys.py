@@ -28,7 +28,10 @@ from crypto_lakehouse.core.config.values import (
 )
 from crypto_lakehouse.core.redaction import redact
 
-__all__ = ["About", "KeyDescription", "described", "key"]
+__all__ = ["UNSET", "About", "KeyDescription", "described", "key", "may_be_unset"]
+
+#: The value that unsets an optional key, whatever an earlier source says.
+UNSET = "none"
 
 _FORMS: dict[Any, str] = {
     bool: "true, false",
@@ -86,6 +89,12 @@ def key(
     """
     metadata = {"kind": kind, "about": about, **bounds}
     return field(default=default, repr=_shown, metadata=metadata)
+
+
+def may_be_unset(attribute: attrs.Attribute[Any]) -> bool:
+    """Whether a key accepts `none`: it is optional, and its values are not free text."""
+    kind = attribute.metadata["kind"]
+    return attribute.default is None and (kind in (int, float, date) or isinstance(kind, Choice))
 
 
 def _shown(value: object) -> str:

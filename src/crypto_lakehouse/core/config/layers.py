@@ -8,6 +8,8 @@ from typing import Any
 import attrs
 from attrs import define, field
 
+from crypto_lakehouse.core.config.keys import UNSET, may_be_unset
+from crypto_lakehouse.core.config.origins import KEYWORD, MAPPING, OVERRIDE
 from crypto_lakehouse.core.config.profiles import PROFILES, Profiles
 from crypto_lakehouse.core.config.rules import OLDER_KEYS, check_unknown_keys
 from crypto_lakehouse.core.config.sources import ENVIRONMENT_PREFIX, environment_values
@@ -15,10 +17,6 @@ from crypto_lakehouse.core.config.values import structure_value
 from crypto_lakehouse.core.errors import ConfigurationError, Problem
 
 __all__ = [
-    "DEFAULT",
-    "KEYWORD",
-    "MAPPING",
-    "OVERRIDE",
     "Keys",
     "Layers",
     "lay_sources",
@@ -30,16 +28,18 @@ __all__ = [
 #: The keys of a configuration by name, each with its attrs field (see `keys.key`).
 Keys = Mapping[str, "attrs.Attribute[Any]"]
 
-#: Origins of values, apart from profiles and variables, which are given by name.
-DEFAULT, MAPPING, KEYWORD, OVERRIDE = "default", "mapping", "keyword", "override"
-
 
 @define
 class Layers:
-    """Merged values as given, with the origin of each, and the warnings and errors found."""
+    """Merged values as given, with the origin of each, and the warnings and errors found.
+
+    Attributes:
+        edges: The origin of each edge of a range, as of `date_range.start`.
+    """
 
     values: dict[str, Any] = field(factory=dict)
     origins: dict[str, str] = field(factory=dict)
+    edges: dict[str, str] = field(factory=dict)
     notes: list[str] = field(factory=list)
     problems: list[Problem] = field(factory=list)
 
@@ -51,6 +51,9 @@ class Layers:
             self.origins.pop("date_range", None)
         origins = {name: origin(name) for name in layer}
         above = layer.get("date_range")
+        if isinstance(above, Mapping):
+            edges = [edge for edge in ("start", "end") if edge in above]
+            self.edges.update({f"date_range.{edge}": origin("date_range") for edge in edges})
         self.values.update(layer)
         if isinstance(below, Mapping) and isinstance(above, Mapping):
             self.values["date_range"] = {**below, **above}
@@ -86,10 +89,12 @@ def lay_sources(
     base = mapping_of(values)
     above = overrides or {}
     kinds = {name: item.metadata["kind"] for name, item in keys.items()}
-    variables, problems = environment_values(environ, kinds, prefix)
+    variables, unknown_names, problems = environment_values(environ, kinds, prefix)
     profiles = Profiles.read(base.pop(PROFILES, {}), keys, older)
     name = _first_given(keys, "environment", above, keywords, variables, base)
-    layers = Layers(notes=list(profiles.notes), problems=[*problems, *profiles.problems])
+    layers = Layers(
+        notes=[*unknown_names, *profiles.notes], problems=[*problems, *profiles.problems]
+    )
     layers.problems += profiles.fault_of(name)
     layers.put(base, lambda _: MAPPING)
     if isinstance(name, str):
@@ -129,6 +134,14 @@ def _variables(prefix: str, key: str, environ: Mapping[str, str]) -> str:
     return f"variable {', '.join(each for each in (name, *edges) if environ.get(each))}"
 
 
+def _is_unset(value: object, item: attrs.Attribute[Any]) -> bool:
+    """Whether a value is `none` for a key that may be unset, and whose values are not free text.
+
+    It overrides a value from an earlier source; an empty variable would not.
+    """
+    return value == UNSET and may_be_unset(item)
+
+
 def unread_values(keys: Keys) -> dict[str, Any]:
     """Return the values used for keys that could not be read: defaults, None if there is none."""
     return {name: None if each.default is attrs.NOTHING else each.default
@@ -141,7 +154,7 @@ def structured_values(given: Mapping[str, Any], keys: Keys) -> tuple[dict[str, A
     problems: list[Problem] = []
     for name, item in keys.items():
         value = given.get(name)
-        if value is None:
+        if value is None or _is_unset(value, item):
             if item.default is attrs.NOTHING:
                 problems.append(Problem(f"$.{name}", "required, and missing"))
             elif name in given and item.default is not None:

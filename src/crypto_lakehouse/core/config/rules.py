@@ -11,9 +11,12 @@ from crypto_lakehouse.core.config.proxy_settings import NONE, proxy_fault
 from crypto_lakehouse.core.config.values import DateRange
 from crypto_lakehouse.core.errors import Problem
 from crypto_lakehouse.core.hosts import is_loopback, is_plain_host
-from crypto_lakehouse.core.messages import allowed_values, shown
+from crypto_lakehouse.core.messages import nearest, shown
 
-__all__ = ["check_combinations", "check_unknown_keys", "url_fault"]
+__all__ = ["SEE_KEYS", "check_combinations", "check_unknown_keys", "url_fault"]
+
+#: What to do about a key that is near to none.
+SEE_KEYS = "`crypto-lakehouse config show` lists all keys"
 
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 
@@ -59,9 +62,9 @@ def check_unknown_keys(
             notes.append(f"`{name}` is a key of the older workflow and is ignored: "
                          f"{older[name]}")  # fmt: skip
         else:
-            problems.append(
-                Problem(f"{place}.{shown(name)}", f"unknown key; {allowed_values(name, known)}")
-            )
+            near = nearest(name, known)
+            hint = f"did you mean `{near}`?" if near else SEE_KEYS
+            problems.append(Problem(f"{place}.{shown(name)}", f"unknown key; {hint}"))
     return values, notes, problems
 
 

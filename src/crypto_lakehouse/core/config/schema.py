@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 
 from crypto_lakehouse.core.archive import INTERVALS, DataType, Market, Partition
-from crypto_lakehouse.core.config.keys import described
+from crypto_lakehouse.core.config.keys import UNSET, described, may_be_unset
 from crypto_lakehouse.core.config.layers import Keys
 from crypto_lakehouse.core.config.profiles import PROFILES, USUAL_PROFILES
 from crypto_lakehouse.core.config.proxy_settings import ENVIRONMENT, NONE, PROXY_PORTS
@@ -87,7 +87,8 @@ def _profiles(keys: Keys) -> _Schema:
 def _key(attribute: attrs.Attribute[Any]) -> _Schema:
     values = _values(attribute)
     if attribute.default is None:
-        values = {"anyOf": [values, {"type": "null"}]}
+        unset = {"enum": [None, UNSET]} if may_be_unset(attribute) else {"type": "null"}
+        values = {"anyOf": [values, unset]}
     words: _Schema = {"description": described(attribute).text.replace("`", "")}
     if attribute.default not in (attrs.NOTHING, None):
         words["default"] = list(value) if isinstance(value := attribute.default, tuple) else value

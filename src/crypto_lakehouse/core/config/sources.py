@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from crypto_lakehouse.core.config.rules import SEE_KEYS
 from crypto_lakehouse.core.config.values import (
     DateRange,
     Intervals,
@@ -17,7 +19,7 @@ from crypto_lakehouse.core.config.values import (
     Symbols,
 )
 from crypto_lakehouse.core.errors import ConfigurationError, Problem
-from crypto_lakehouse.core.messages import allowed_values, shown
+from crypto_lakehouse.core.messages import allowed_values, nearest, shown
 
 __all__ = [
     "ENVIRONMENT_PREFIX",
@@ -31,6 +33,14 @@ ENVIRONMENT_PREFIX = "CRYPTO_LAKEHOUSE_"
 
 #: The prefix of variables for the configuration of a lake, not of a collection.
 LAKE_PREFIX = f"{ENVIRONMENT_PREFIX}LAKE_"
+
+#: Variables that Kubernetes and Docker set for a service or a link of the product's name.
+_SERVICE_LINK = re.compile(
+    r"(?:\w+_)?(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?"
+    r"|PORT_\d+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)"
+)
+_LINKED_PORT = re.compile(r"(?:\w+_)?PORT")
+_LINK_ADDRESS = re.compile(r"(?:tcp|udp|sctp)://")
 
 _WORDS = {"true": True, "yes": True, "on": True, "1": True}
 _WORDS |= {"false": False, "no": False, "off": False, "0": False}
@@ -94,11 +104,12 @@ def _yaml(text: str) -> Any:
 
 def environment_values(
     environ: Mapping[str, str], kinds: Mapping[str, Any], prefix: str = ENVIRONMENT_PREFIX
-) -> tuple[dict[str, Any], list[Problem]]:
+) -> tuple[dict[str, Any], list[str], list[Problem]]:
     """Read `CRYPTO_LAKEHOUSE_<KEY>` variables.
 
     Lists are separated by commas or written as JSON, mappings as JSON; a range of dates is
-    `CRYPTO_LAKEHOUSE_DATE_RANGE_START` and `..._END`. An empty variable counts as unset.
+    `CRYPTO_LAKEHOUSE_DATE_RANGE_START` and `..._END`. An empty variable counts as unset, and
+    those of a Kubernetes service or a Docker link of the same name are ignored.
 
     Args:
         environ: The variables.
@@ -106,9 +117,11 @@ def environment_values(
         prefix: The prefix of the variables' names.
 
     Returns:
-        The values, and an error for each variable that names no key or cannot be read.
+        The values, a warning for each variable that names no key, and an error for each that
+        cannot be read.
     """
     values: dict[str, Any] = {}
+    notes: list[str] = []
     problems: list[Problem] = []
     edges: dict[str, str] = {}
     names = {f"{prefix}{key.upper()}": key for key in kinds}
@@ -122,14 +135,25 @@ def environment_values(
                 edges[edge] = text
             elif variable in names:
                 values[names[variable]] = parse_text_value(text, kinds[names[variable]])
-            else:
-                hint = allowed_values(variable, names)
-                problems.append(Problem(shown(variable), f"is not a configuration key; {hint}"))
+            elif not _is_service_link(variable.removeprefix(ENVIRONMENT_PREFIX), text):
+                notes.append(_unknown_name(variable, prefix, kinds))
         except ValueError as error:
             problems.append(Problem(variable, str(error)))
     if edges and isinstance(whole := values.get("date_range", {}), Mapping):
         values["date_range"] = {**whole, **edges}
-    return values, problems
+    return values, notes, problems
+
+
+def _is_service_link(name: str, text: str) -> bool:
+    """Whether a variable is one that Kubernetes or Docker sets for a service of this name."""
+    is_port = _LINKED_PORT.fullmatch(name) and _LINK_ADDRESS.match(text)
+    return bool(_SERVICE_LINK.fullmatch(name) or is_port)
+
+
+def _unknown_name(variable: str, prefix: str, keys: Iterable[str]) -> str:
+    near = nearest(variable.removeprefix(prefix), keys)
+    hint = f"did you mean `{prefix}{near.upper()}`?" if near else SEE_KEYS
+    return f"the variable `{shown(variable)}` names no configuration key and is ignored; {hint}"
 
 
 def parse_text_value(text: str, kind: Any) -> Any:

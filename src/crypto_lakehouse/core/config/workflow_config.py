@@ -16,11 +16,11 @@ from attrs import field, frozen
 
 from crypto_lakehouse.core.config.keywords import ConfigKeywords
 from crypto_lakehouse.core.config.layers import (
-    DEFAULT,
     lay_sources,
     structured_values,
     unread_values,
 )
+from crypto_lakehouse.core.config.origins import DEFAULT, name_origins
 from crypto_lakehouse.core.config.profiles import PROFILES, USUAL_PROFILES
 from crypto_lakehouse.core.config.rules import check_combinations
 from crypto_lakehouse.core.config.values import DateRange, is_glob
@@ -96,7 +96,8 @@ class WorkflowConfig(WorkflowKeys):
         variables = os.environ if environ is None else environ
         layers = lay_sources(values, variables, overrides, keywords, keys=config_keys())
         fields, invalid = structured_values(layers.values, config_keys())
-        problems = [*layers.problems, *invalid, *check_combinations(fields)]
+        found = [*layers.problems, *invalid, *check_combinations(fields)]
+        problems = name_origins(found, layers.origins | layers.edges)
         if problems and validate:
             raise ConfigurationError(problems)
         fields = {**unread_values(config_keys()), **fields}

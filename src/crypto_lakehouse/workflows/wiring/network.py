@@ -10,6 +10,7 @@ from contextlib import suppress
 from attrs import frozen
 from yarl import URL
 
+from crypto_lakehouse.core.config.origins import naming_origins
 from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
 from crypto_lakehouse.http.proxies import Proxies, check_proxies
 from crypto_lakehouse.http.tls import tls_context
@@ -43,7 +44,11 @@ class Network:
             ConfigurationError: A proxy or a file of certificates cannot be used.
             ExtraMissing: A SOCKS proxy is used, and the extra `socks` is not installed.
         """
-        variables = os.environ if environ is None else environ
+        with naming_origins(config):
+            return cls._of(config, os.environ if environ is None else environ)
+
+    @classmethod
+    def _of(cls, config: WorkflowConfig, variables: Mapping[str, str]) -> Network:
         proxies = Proxies.of(config.proxy, variables)
         urls = list(_asked(config))
         check_proxies(proxies, urls)

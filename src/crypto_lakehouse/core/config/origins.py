@@ -1,0 +1,80 @@
+"""Names the place that a wrong value came from: its variable, its option or its profile."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+
+from attrs import evolve
+
+from crypto_lakehouse.core.errors import ConfigurationError, Problem
+
+__all__ = ["DEFAULT", "KEYWORD", "MAPPING", "OVERRIDE", "name_origins", "naming_origins"]
+
+#: Origins of values, apart from profiles and variables, which are given by name.
+DEFAULT, MAPPING, KEYWORD, OVERRIDE = "default", "mapping", "keyword", "override"
+
+_KEY = re.compile(r"\$\.(?P<key>\w+)(?P<rest>.*)", re.DOTALL)
+_PROFILE = re.compile(r"profile `(?P<name>.*)`", re.DOTALL)
+
+
+def name_origins(problems: Iterable[Problem], origins: Mapping[str, str]) -> list[Problem]:
+    """Give each problem the place that its value came from.
+
+    Args:
+        problems: Problems with paths such as `$.max_retries`.
+        origins: The origin of each key, as in `WorkflowConfig.origins`; it may have one for an edge
+            of a range, as `date_range.start`.
+
+    Returns:
+        The problems. The path of a value from a variable begins with the name of the variable, and
+        that of a value from a profile with `$.environments`. `origin` of an override is `override`,
+        so that a command can name its option.
+
+    Example:
+        >>> problem = Problem("$.max_retries", "must be at most 20, not 99")
+        >>> origins = {"max_retries": "variable CRYPTO_LAKEHOUSE_MAX_RETRIES"}
+        >>> name_origins([problem], origins)[0].path
+        'CRYPTO_LAKEHOUSE_MAX_RETRIES'
+    """
+    return [_named(problem, origins) for problem in problems]
+
+
+def _named(problem: Problem, origins: Mapping[str, str]) -> Problem:
+    found = _KEY.fullmatch(problem.path)
+    if found is None or problem.origin:
+        return problem
+    key, rest = found["key"], found["rest"]
+    origin = origins.get(f"{key}{rest}") or origins.get(key, DEFAULT)
+    if "; " in origin:  # each edge of a range has its own
+        return problem
+    if origin == OVERRIDE:
+        return evolve(problem, origin=OVERRIDE)
+    if origin.startswith("variable "):
+        return evolve(problem, path=_variable(origin.removeprefix("variable "), rest))
+    if profile := _PROFILE.fullmatch(origin):
+        return evolve(problem, path=f"$.environments.{profile['name']}.{key}{rest}")
+    return problem
+
+
+def _variable(names: str, rest: str) -> str:
+    """Return the variable that a position comes from; an edge of a range may have its own."""
+    for name in names.split(", "):
+        if rest and name.endswith(rest.replace(".", "_").upper()):
+            return name
+    return names + rest
+
+
+@contextmanager
+def naming_origins(config: object) -> Iterator[None]:
+    """Raise configuration errors with the origins of the values of a configuration.
+
+    Args:
+        config: A configuration; without `origins` the errors stay as they are.
+    """
+    try:
+        yield
+    except ConfigurationError as error:
+        named = name_origins(error.problems, getattr(config, "origins", {}))
+        raise ConfigurationError(named) from error.__cause__
