@@ -331,23 +331,20 @@ def test_the_shell_ends_when_it_is_told_to(lake: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("form", "sql"),
+    ("form", "sql", "words"),
     [
-        ("csv", "SELECT [1, 2] a"),
-        ("csv", "SELECT INTERVAL 1 HOUR a"),
-        ("parquet", "SELECT INTERVAL 1 HOUR a"),
-        ("table", "SELECT 'infinity'::TIMESTAMP a"),
-        ("json", "SELECT 'infinity'::TIMESTAMP a"),
-        ("json", "SELECT '2024-01-01 00:00:00.123456789'::TIMESTAMP_NS a"),
+        ("parquet", "SELECT INTERVAL 1 HOUR a", "Parquet has no type for `a`, which is INTERVAL"),
+        ("json", "SELECT 'infinity'::TIMESTAMP a", "`a` has an infinity, which json has not"),
+        ("table", "SELECT DATE '12345-01-01' a", "a value cannot be written as table"),
     ],
 )
 def test_a_value_that_a_form_cannot_have_is_told(
-    shell: Shell, lake: str, tmp_path: Path, form: str, sql: str
+    shell: Shell, lake: str, tmp_path: Path, form: str, sql: str, words: str
 ) -> None:
     code, _, err = shell("query", "-o", lake, "-f", form, "--to", "rows.data", sql)
     assert code == 2
-    assert f"a value cannot be written as {form}" in err
-    assert "cast its column to VARCHAR" in err
+    assert words in err
+    assert "to VARCHAR" in err
     assert not (tmp_path / "rows.data").exists()
 
 

@@ -12,6 +12,7 @@ from typing import IO, Any
 
 import click
 
+from crypto_lakehouse.cli.query_columns import as_form
 from crypto_lakehouse.core.errors import QueryError
 from crypto_lakehouse.stores.whole_file import whole_file
 
@@ -21,6 +22,14 @@ __all__ = ["FORMS", "form_of", "write_rows"]
 _SHOWN = 100
 
 _BATCH = 1 << 16
+
+_LARGE_INTEGERS = frozenset({"HUGEINT", "UHUGEINT"})
+
+#: Types of numbers, which are aligned at their right ends; DECIMAL(..) is one, too.
+_NUMBERS = _LARGE_INTEGERS | {
+    "TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT",
+    "FLOAT", "DOUBLE", "BIGNUM",
+}  # fmt: skip
 
 #: What the names of files end with, by form.
 FORMS = {
@@ -58,9 +67,10 @@ def write_rows(relation: Any, form: str, to: str | None) -> None:
     import duckdb
     import pyarrow as pa
 
+    kinds = [str(kind) for kind in relation.types]
     try:
         with _opened(to) as file:
-            _WRITERS[form](relation, file)
+            _WRITERS[form](as_form(relation, form), relation.columns, kinds, file)
     except duckdb.Error as error:
         raise QueryError("query", str(error)) from error
     except (pa.ArrowException, ValueError, OverflowError) as error:
@@ -81,7 +91,7 @@ def _opened(to: str | None) -> Iterator[IO[bytes]]:
         raise QueryError("query", f"`{to}` cannot be written: {error.strerror}") from error
 
 
-def _table(relation: Any, file: IO[bytes]) -> None:
+def _table(relation: Any, names: list[str], kinds: list[str], file: IO[bytes]) -> None:
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
@@ -90,8 +100,7 @@ def _table(relation: Any, file: IO[bytes]) -> None:
     found = relation.limit(_SHOWN + 1).to_arrow_table()
     rows = list(zip(*(column.to_pylist() for column in found.columns), strict=True))
     text = Table(box=None, pad_edge=False, header_style="bold")
-    kinds = [str(kind) for kind in relation.types]
-    for name, kind in zip(relation.columns, kinds, strict=True):
+    for name, kind in zip(names, kinds, strict=True):
         # On a narrow terminal a value goes on in the next line; none of it is left out.
         text.add_column(
             escape(name), justify="right" if _is_number(kind) else "left", overflow="fold"
@@ -116,37 +125,45 @@ def _text(file: IO[bytes]) -> Iterator[IO[str]]:
 
 
 def _is_number(kind: str) -> bool:
-    return kind.startswith(
-        ("DOUBLE", "DECIMAL", "BIGINT", "INTEGER", "HUGEINT", "UBIGINT", "FLOAT")
-    )
+    return kind in _NUMBERS or (kind.startswith("DECIMAL") and not kind.endswith("]"))
 
 
 def _cell(value: object) -> str:
     from datetime import datetime
+    from decimal import Decimal
 
     from rich.markup import escape
 
     if value is None:
         return ""
+    if isinstance(value, Decimal):
+        return f"{value:f}"
     if isinstance(value, datetime):
         return value.isoformat(sep=" ").removesuffix("+00:00")
     return escape(str(value))
 
 
-def _csv(relation: Any, file: IO[bytes]) -> None:
+def _csv(relation: Any, names: list[str], _kinds: list[str], file: IO[bytes]) -> None:
     from pyarrow import csv
 
     reader = relation.to_arrow_reader(_BATCH)
-    with csv.CSVWriter(file, reader.schema) as writer:
+    with csv.CSVWriter(file, _renamed(reader.schema, names)) as writer:
         for batch in reader:
-            writer.write_batch(batch)
+            writer.write_batch(batch.rename_columns(names))
 
 
-def _json(relation: Any, file: IO[bytes]) -> None:
-    names = _unique(relation.columns)
+def _renamed(schema: Any, names: list[str]) -> Any:
+    return schema.empty_table().rename_columns(names).schema
+
+
+def _json(relation: Any, names: list[str], kinds: list[str], file: IO[bytes]) -> None:
+    unique = _unique(names)
+    whole = [name for name, kind in zip(unique, kinds, strict=True) if kind in _LARGE_INTEGERS]
     for batch in relation.to_arrow_reader(_BATCH):
-        for row in batch.rename_columns(names).to_pylist():
-            line = json.dumps(_plain(row), ensure_ascii=False)
+        rows = batch.rename_columns(unique).to_pylist(maps_as_pydicts="strict")
+        for row in rows:
+            numbers = {name: int(row[name]) for name in whole if row[name] is not None}
+            line = json.dumps(_plain(row) | numbers, ensure_ascii=False)
             file.write(f"{line}\n".encode())
 
 
@@ -169,7 +186,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, datetime | date):
         return value.isoformat().replace("+00:00", "Z")
     if isinstance(value, Decimal):
-        return str(value)
+        return f"{value:f}"
     if isinstance(value, list | tuple):
         return [_plain(each) for each in value]
     if isinstance(value, dict):
@@ -179,19 +196,18 @@ def _plain(value: Any) -> Any:
     return value if value is None or isinstance(value, bool | int | float | str) else str(value)
 
 
-def _parquet(relation: Any, file: IO[bytes]) -> None:
+def _parquet(relation: Any, names: list[str], _kinds: list[str], file: IO[bytes]) -> None:
     import pyarrow.parquet as pq
 
     if file is sys.stdout.buffer and sys.stdout.isatty():
         raise QueryError("query", "Parquet cannot be written to a terminal; use --to FILE")
-    reader, names = relation.to_arrow_reader(_BATCH), _unique(relation.columns)
-    schema = reader.schema.empty_table().rename_columns(names).schema
-    with pq.ParquetWriter(file, schema) as writer:
+    reader, unique = relation.to_arrow_reader(_BATCH), _unique(names)
+    with pq.ParquetWriter(file, _renamed(reader.schema, unique)) as writer:
         for batch in reader:
-            writer.write_batch(batch.rename_columns(names))
+            writer.write_batch(batch.rename_columns(unique))
 
 
-_WRITERS: dict[str, Callable[[Any, IO[bytes]], None]] = {
+_WRITERS: dict[str, Callable[[Any, list[str], list[str], IO[bytes]], None]] = {
     "table": _table,
     "csv": _csv,
     "json": _json,

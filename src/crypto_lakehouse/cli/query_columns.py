@@ -1,0 +1,110 @@
+"""Columns of a query's result in types that a format can hold without loss.
+
+DuckDB has more types than Arrow, Parquet, JSON and CSV, and its conversion to Arrow changes some
+values silently: a UHUGEINT becomes negative, a TIMETZ loses its offset. Such columns are converted
+by DuckDB first, to text, as its own `CAST(... AS VARCHAR)` writes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from crypto_lakehouse.core.errors import QueryError
+
+__all__ = ["as_form"]
+
+_PLAIN = frozenset(
+    {"null", "boolean", "tinyint", "utinyint", "smallint", "usmallint", "integer", "uinteger",
+     "bigint", "ubigint", "double", "decimal", "varchar", "enum", "uuid"}
+)  # fmt: skip
+
+#: Types of days and times that have infinities, which only DuckDB knows.
+_DATES = frozenset({"date", "timestamp", "timestamp_s", "timestamp_ms", "timestamp with time zone"})
+_NANOSECONDS = frozenset({"timestamp_ns"})
+
+#: Types that are kept, by format. Of nested types, all parts must be kept.
+_KEPT = {
+    "table": _PLAIN | _DATES,
+    "csv": _PLAIN | _DATES | _NANOSECONDS | {"float", "hugeint"},
+    "json": _PLAIN | _DATES | {"float", "hugeint", "list", "array", "struct", "map"},
+    "parquet": _PLAIN | _DATES | _NANOSECONDS
+    | {"float", "blob", "time", "time_ns", "list", "array", "struct", "map"},
+}  # fmt: skip
+
+#: What takes the place of types that are not kept; otherwise text does, or an error in Parquet.
+_INSTEAD: Mapping[str, Mapping[str, str]] = {
+    "parquet": {"hugeint": "DECIMAL(38, 0)", "uhugeint": "DECIMAL(38, 0)"},
+}
+
+
+def as_form(relation: Any, form: str) -> Any:
+    """Return a result with columns that `form` can hold; their order stays, their names do not.
+
+    Args:
+        relation: A DuckDB relation.
+        form: table, csv, json or parquet.
+
+    Raises:
+        QueryError: Parquet has no type for a column.
+    """
+    columns = zip(relation.columns, relation.types, strict=True)
+    converted = [
+        _converted(number, name, kind, form) for number, (name, kind) in enumerate(columns, 1)
+    ]
+    if all(text == f"#{number}" for number, text in enumerate(converted, 1)):
+        return relation
+    return relation.project(", ".join(converted))
+
+
+def _converted(number: int, name: str, kind: Any, form: str) -> str:
+    column = f"#{number}"
+    if str(kind.id) in _DATES | _NANOSECONDS:
+        return _finite(column, name, kind, form)
+    wanted = _wanted(kind, form)
+    if wanted is None:
+        reason = f"Parquet has no type for `{name}`, which is {kind}; cast it to VARCHAR"
+        raise QueryError("query", reason)
+    return column if wanted == str(kind) else f"CAST({column} AS {wanted})"
+
+
+def _finite(column: str, name: str, kind: Any, form: str) -> str:
+    """Return an expression that fails on an infinity."""
+    reason = f"`{name}` has an infinity, which {form} has not; cast it to VARCHAR"
+    quoted = reason.replace("'", "''")
+    value = column
+    if str(kind.id) in _NANOSECONDS - _KEPT[form]:
+        text = f"CAST({column} AS VARCHAR)"
+        value = f"replace({text}, ' ', 'T')" if form == "json" else text
+    return (
+        f"CASE WHEN {column} IS NULL OR isfinite({column}) THEN {value} ELSE error('{quoted}') END"
+    )
+
+
+def _wanted(kind: Any, form: str) -> str | None:
+    """Return the type that a value has in a format, None if there is none."""
+    name = str(kind.id)
+    instead = _INSTEAD.get(form, {}).get(name)
+    if instead is None and name in _KEPT[form]:
+        return _nested(kind, form) if name in {"list", "array", "struct", "map"} else str(kind)
+    return instead or (None if form == "parquet" else "VARCHAR")
+
+
+def _nested(kind: Any, form: str) -> str | None:
+    children = dict(kind.children)
+    size = children.pop("size", None) if str(kind.id) == "array" else None
+    parts = {name: _wanted(child, form) for name, child in children.items()}
+    if None in parts.values():
+        return None
+    if all(parts[name] == str(child) for name, child in children.items()):
+        return str(kind)
+    match str(kind.id):
+        case "struct":
+            fields = (
+                f'"{name.replace(chr(34), chr(34) * 2)}" {each}' for name, each in parts.items()
+            )
+            return f"STRUCT({', '.join(fields)})"
+        case "map":
+            return f"MAP({parts['key']}, {parts['value']})"
+        case _:
+            return f"{parts['child']}[{'' if size is None else size}]"
