@@ -30,6 +30,7 @@ def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
 
 #: Files, and tests, that take long: `make test-all` runs them, and `make test` does not.
 SLOW = (
+    "attack/test_links.py::test_no_command_changes_anything_where_a_link_leads",
     "charts/test_candle_chart.py::test_any_title_is_drawn_as_it_is",
     "cli/test_configured_catalog.py",
     "cli/test_status.py::test_more_series_than_a_picture_takes_are_left_out_with_a_word",

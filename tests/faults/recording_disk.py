@@ -144,6 +144,12 @@ class RecordingDisk(Disk):
         folder, name = self._place(path)
         folder.names.pop(name, None)
 
+    def remove(self, root: str, path: str, *, follow: bool) -> None:
+        self._step()
+        super().remove(root, path, follow=follow)
+        folder, name = self._place(path)
+        folder.names.pop(name, None)
+
     def make_folders(self, path: str) -> None:
         self._step()
         super().make_folders(path)

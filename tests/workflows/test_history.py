@@ -182,7 +182,7 @@ def test_pruning_removes_nothing_elsewhere(replaced: Collection, tmp_path: Path)
     kept = [path for path in outside.rglob("*.zip") if path.is_file()]
     folder.mkdir()
     (folder / "data").symlink_to(outside / "data")
-    with pytest.raises(StoreError, match="not below the folder of replaced versions"):
+    with pytest.raises(StoreError, match="a symbolic link leads out of"):
         prune_replaced(replaced.root, older_than_days=0, today=LATER.date())
     assert [path for path in kept if path.is_file()] == kept
 

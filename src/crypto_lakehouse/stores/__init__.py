@@ -6,6 +6,7 @@
 - `quarantine` and `replaced` list what is kept beside the archives: bytes that failed a check, each
   with a note on the reason, and replaced versions.
 - `state` is the folder of the ledger and the locks, which is local wherever the archives are.
+- `confined` deletes files below a root, and follows no link out of it.
 - `disk` has every system call that changes the disk, so that a test can lose what was not synced.
 - `os_errors` turns errors of the operating system into `StoreError`, with advice.
 - `tree` walks the folders of a collected tree.

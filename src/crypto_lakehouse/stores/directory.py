@@ -27,6 +27,7 @@ from crypto_lakehouse.core.errors import StoreError
 from crypto_lakehouse.core.kept import KeptVersion, Quarantined
 from crypto_lakehouse.core.object_facts import FileStat
 from crypto_lakehouse.core.protocols import PART_SUFFIX, FolderScan, Watch
+from crypto_lakehouse.stores.confined import files_below, has_link, leads_out
 from crypto_lakehouse.stores.disk import Disk, file_stat, mark_of
 from crypto_lakehouse.stores.os_errors import as_store_errors
 from crypto_lakehouse.stores.parts import ONE_FILE, LocalPart, hash_file, no_link
@@ -44,6 +45,18 @@ _UNFINISHED = "unfinished"
 _ZIP = ".zip"
 
 _REPLACED = "replaced"
+
+_QUARANTINE = "quarantine"
+
+#: The folder of the archives.
+_DATA = "data"
+
+_DATA_LINK = (
+    "it is a symbolic link that leads out of the output directory, and nothing is written where it "
+    "leads; make the output directory itself the link, or mount the other disk there"
+)
+
+_OWN_LINK = "it is a symbolic link; nothing is changed where it leads: remove it"
 
 #: Keys that cannot leave a directory: no part begins with a dot.
 _PLAIN_KEY = re.compile(r"(?:[A-Za-z0-9_-][A-Za-z0-9_.-]*/)*[A-Za-z0-9_-][A-Za-z0-9_.-]*")
@@ -238,13 +251,13 @@ class LocalStore:
         """Remove a stored file, if there is one."""
         path = self.path(key)
         with as_store_errors(path):
-            self.disk.unlink(path)
+            self.disk.remove(self._root_text, path, follow=True)
 
     def remove_now(self, key: str) -> None:
         """As `remove`; blocking."""
         path = self.path(key)
         with as_store_errors(path, ONE_FILE):
-            self.disk.unlink(path)
+            self.disk.remove(self._root_text, path, follow=True)
 
     def kept_versions(self) -> Iterator[KeptVersion]:
         """Yield every replaced version that is kept; blocking."""
@@ -252,26 +265,37 @@ class LocalStore:
 
     def remove_kept(self, place: str) -> int | None:
         """Remove a kept version and its sidecar; return its size, None if it is gone; blocking."""
-        return remove_version(Path(self.path(place)), self.own_path(_REPLACED))
+        return remove_version(self.root, self.path(place), self.own_path(_REPLACED))
 
     def quarantined(self) -> Iterator[Quarantined]:
         """Yield everything in quarantine, in the order of keys; blocking."""
-        return quarantined_in(self.own_path("quarantine"))
+        return quarantined_in(self.root, self.own_path("quarantine"))
 
     def release(self, key: str) -> None:
         """Remove an archive's bytes and note from quarantine; blocking."""
-        remove_quarantined(Path(self.quarantine_path(key)))
+        remove_quarantined(self.root, self.quarantine_path(key))
 
     def prepare(self) -> None:
-        """Remove unfinished own files of a killed run; blocking, and before any other work."""
-        folder = self.own_path(_UNFINISHED)
-        with as_store_errors(str(folder)), suppress(FileNotFoundError, NotADirectoryError):
-            for entry in os.scandir(folder):
-                self.disk.unlink(entry.path)
+        """Remove unfinished own files of a killed run; blocking, and before any other work.
+
+        Raises:
+            StoreError: The folder of archives leads out of the output directory, a link is in the
+                place of a folder of this package, or a file cannot be removed.
+        """
+        if leads_out(self._root_text, self.path(_DATA)):
+            raise StoreError(self.path(_DATA), _DATA_LINK)
+        for name in (_UNFINISHED, _REPLACED, _QUARANTINE):
+            folder = self.path(f"{OWN_FOLDER}/{name}")
+            if Path(folder).is_symlink():
+                raise StoreError(folder, _OWN_LINK)
+        folder = self.path(f"{OWN_FOLDER}/{_UNFINISHED}")
+        with as_store_errors(folder):
+            for entry in files_below(self._root_text, folder):
+                self.disk.remove(self._root_text, entry.path, follow=False)
 
     def quarantine_path(self, key: str) -> str:
         """Return the path of a quarantined body; the key is checked."""
-        return self.path(f"{OWN_FOLDER}/quarantine/{key}")
+        return self.path(f"{OWN_FOLDER}/{_QUARANTINE}/{key}")
 
     def _write_note(self, path: str, note: Mapping[str, object]) -> None:
         """Write the note of quarantined bytes beside them."""
@@ -297,9 +321,12 @@ class LocalStore:
         folder = path.rpartition("/")[0]
         if folder in self._made:
             return
-        inside = os.path.realpath(self._root_text)
-        if os.path.commonpath([inside, os.path.realpath(folder)]) != inside:
+        if leads_out(self._root_text, folder):
             raise StoreError(folder, "a symbolic link leads out of the output directory; remove it")
+        if folder.startswith(f"{self._root_text}/{OWN_FOLDER}/") and has_link(
+            self._root_text, folder
+        ):
+            raise StoreError(folder, "a symbolic link is on its path; remove it")
         self.disk.make_folders(folder)
         self._made.add(folder)
 

@@ -17,6 +17,7 @@ from typing import Any
 
 from crypto_lakehouse.core.object_facts import FileStat
 from crypto_lakehouse.core.whole_numbers import STORABLE
+from crypto_lakehouse.stores.confined import remove_file
 
 __all__ = ["NO_LINK", "WRITE", "Disk", "file_stat", "mark_of"]
 
@@ -95,9 +96,13 @@ class Disk:
         shutil.copy2(source, target)
 
     def unlink(self, path: str) -> None:
-        """Remove a name, if it exists."""
+        """Remove a name, if it exists; the caller has checked its folder."""
         with suppress(FileNotFoundError):
             os.unlink(path)  # noqa: PTH108
+
+    def remove(self, root: str, path: str, *, follow: bool) -> None:
+        """Remove a name below `root`, if it exists; see `confined.remove_file`."""
+        remove_file(root, path, follow=follow)
 
     def make_folders(self, path: str) -> None:
         """Create a folder and its parents."""
@@ -172,8 +177,10 @@ def _with_those_above(folders: Iterable[str], root: str) -> list[str]:
 def _sync_one(path: str) -> None:
     """Sync one file or folder, even if another process wrote it."""
     is_windows = os.name == "nt"  # it syncs only files that are open for writing, and no folders
+    # The output directory may be a link, and a folder in it that leads elsewhere inside.
+    no_link = 0 if os.path.isdir(path) else NO_LINK  # noqa: PTH112
     try:
-        descriptor = os.open(path, (os.O_RDWR if is_windows else os.O_RDONLY) | NO_LINK)
+        descriptor = os.open(path, (os.O_RDWR if is_windows else os.O_RDONLY) | no_link)
     except PermissionError:
         if is_windows:
             return

@@ -10,17 +10,17 @@ from typing import Any
 from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.errors import ArchiveKeyError, StoreError
 from crypto_lakehouse.core.kept import Quarantined
+from crypto_lakehouse.stores.confined import files_below, remove_file
 
 __all__ = ["quarantined_in", "remove_quarantined"]
 
 _NOTE = ".json"
 
 
-def quarantined_in(folder: Path) -> Iterator[Quarantined]:
+def quarantined_in(root: Path, folder: Path) -> Iterator[Quarantined]:
     """Yield every archive in a quarantine, in the order of keys; blocking."""
-    for path in sorted(folder.rglob("*.zip")):
-        if not path.is_file():
-            continue
+    files = [Path(entry.path) for entry in files_below(str(root), str(folder))]
+    for path in sorted(path for path in files if path.suffix == ".zip"):
         try:
             archive = Archive.parse(path.relative_to(folder).as_posix())
         except ArchiveKeyError:
@@ -36,14 +36,14 @@ def _read_note(path: Path) -> dict[str, Any]:
     return note if isinstance(note, dict) else {}
 
 
-def remove_quarantined(path: Path) -> None:
+def remove_quarantined(root: Path, path: str) -> None:
     """Remove an archive's bytes and note from quarantine; blocking.
 
     Raises:
-        StoreError: They cannot be removed.
+        StoreError: They cannot be removed, or a link leads to them.
     """
     try:
-        path.unlink(missing_ok=True)
-        path.with_name(path.name + _NOTE).unlink(missing_ok=True)
+        remove_file(str(root), path)
+        remove_file(str(root), path + _NOTE)
     except OSError as error:
-        raise StoreError(str(path), error.strerror or str(error)) from error
+        raise StoreError(path, error.strerror or str(error)) from error

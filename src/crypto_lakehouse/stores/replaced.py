@@ -8,40 +8,35 @@ from pathlib import Path
 from crypto_lakehouse.core.archive import SIDECAR_SUFFIX
 from crypto_lakehouse.core.errors import StoreError
 from crypto_lakehouse.core.kept import KeptVersion
+from crypto_lakehouse.stores.confined import files_below, remove_empty, remove_file
 
 __all__ = ["kept_in", "remove_version"]
 
 
 def kept_in(root: Path, inside: Path) -> Iterator[KeptVersion]:
     """Yield every version below `inside`, in the order of keys and of time; blocking."""
-    for path in sorted(inside.rglob("*-*.zip")):
+    for entry in files_below(str(root), str(inside)):
+        path = Path(entry.path)
         sha256 = path.stem.rpartition("-")[2]
-        if len(sha256) == 64 and path.is_file():
+        if path.suffix == ".zip" and len(sha256) == 64:
             key = path.parent.relative_to(inside).as_posix()
             place = path.relative_to(root).as_posix()
-            yield KeptVersion(key, sha256, path.stat().st_size, place)
+            yield KeptVersion(key, sha256, entry.stat(follow_symlinks=False).st_size, place)
 
 
-def remove_version(path: Path, inside: Path) -> int | None:
+def remove_version(root: Path, path: str, inside: Path) -> int | None:
     """Remove one kept version with its sidecar; return its size, None if it was gone already.
 
     Raises:
-        StoreError: It cannot be removed, or is not below `inside`.
+        StoreError: It cannot be removed, is not below `inside`, or a link leads to it.
     """
-    real = path.parent.resolve() / path.name
-    if not real.is_relative_to(inside.resolve()):
-        raise StoreError(str(path), "it is not below the folder of replaced versions")
+    if not path.startswith(f"{inside}/"):
+        raise StoreError(path, "it is not below the folder of replaced versions")
+    top = str(root)
     try:
-        size = path.lstat().st_size if path.exists() else None
-        for file in (path, path.with_name(path.name + SIDECAR_SUFFIX)):
-            file.unlink(missing_ok=True)
-        _remove_empty(path.parent, inside)
+        size = remove_file(top, path)
+        remove_file(top, path + SIDECAR_SUFFIX)
+        remove_empty(top, path.rpartition("/")[0], up_to=str(inside))
     except OSError as error:
-        raise StoreError(str(path), error.strerror or str(error)) from error
+        raise StoreError(path, error.strerror or str(error)) from error
     return size
-
-
-def _remove_empty(folder: Path, inside: Path) -> None:
-    while folder != inside and folder.is_dir() and not any(folder.iterdir()):
-        folder.rmdir()
-        folder = folder.parent

@@ -49,14 +49,23 @@ class StateFolder:
         """The folder with the locks of worker processes."""
         return self.path / "workers"
 
+    def refuse_links(self) -> None:
+        """Check that no link redirects what is written here.
+
+        Raises:
+            ConfigurationError: The folder, or that of the workers' locks, is a symbolic link.
+        """
+        for path in (self.path, self.workers):
+            if path.is_symlink():
+                reason = f"`{path}` is a symbolic link; nothing is written where it leads: "
+                raise ConfigurationError([Problem("$.output_directory", f"{reason}remove it")])
+
     def make(self) -> None:
         """Create the folder if it is absent; blocking.
 
         Raises:
-            ConfigurationError: The folder is a symbolic link.
+            ConfigurationError: The folder, or that of the workers' locks, is a symbolic link.
             OSError: The folder cannot be created.
         """
-        if self.path.is_symlink():
-            reason = f"`{self.path}` is a symbolic link; nothing is written where it leads: "
-            raise ConfigurationError([Problem("$.output_directory", f"{reason}remove it")])
+        self.refuse_links()
         self.path.mkdir(parents=True, exist_ok=True)

@@ -18,7 +18,7 @@ from crypto_lakehouse.collection.inventory import Inventory
 from crypto_lakehouse.collection.pipeline import run_pipeline, worker_count
 from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
-from crypto_lakehouse.core.errors import ConfigurationError, Problem
+from crypto_lakehouse.core.errors import ConfigurationError, Problem, StoreError
 from crypto_lakehouse.core.events import RunFinished, RunNoted, RunStarted, RunWarned
 from crypto_lakehouse.core.metrics import ByteMeter, MetricsCollector
 from crypto_lakehouse.core.plan import Plan
@@ -195,6 +195,10 @@ class ArchiveCollectionWorkflow(BaseWorkflow[CollectionReport]):
             self._resources.enter_context(output_lock(state.lock))
             await to_thread.run_sync(wait_for_workers, state.workers)
             await to_thread.run_sync(self._store.prepare)
+        except StoreError as error:
+            if error.stops_run:
+                raise
+            raise ConfigurationError([Problem("$.output_directory", str(error))]) from error
         except OSError as error:
             reason = f"`{state.root}` cannot be written: {what_to_do(error, str(state.path))}"
             raise ConfigurationError([Problem("$.output_directory", reason)]) from error

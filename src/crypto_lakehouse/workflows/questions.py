@@ -247,7 +247,9 @@ async def run_prune(
     root = (await _of_directory(config)).output_directory
 
     def prune() -> PruneResult:
-        with output_lock(StateFolder(root).lock):
+        state = StateFolder(root)
+        state.refuse_links()
+        with output_lock(state.lock):
             return prune_replaced(
                 root, older_than_days=older_than_days, today=datetime.now(UTC).date(), store=store
             )

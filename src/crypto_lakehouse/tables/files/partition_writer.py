@@ -19,7 +19,7 @@ from crypto_lakehouse.tables.files.parquet_options import FileLayout, parquet_op
 from crypto_lakehouse.tables.iceberg.data_files import partition_path, schema_for_writing
 from crypto_lakehouse.tables.iceberg.inner_names import described_file
 
-__all__ = ["PartitionWriter", "WriterFactory"]
+__all__ = ["PartitionWriter", "WriterFactory", "data_root"]
 
 
 @frozen(kw_only=True)
@@ -104,7 +104,7 @@ class PartitionWriter:
     def _create(self, sample: pa.Table) -> _OpenFile:
         files, table = self.files, self.files.table
         name = f"{files.stem}-{len(self._done)}.parquet"
-        location = f"{_data_root(table)}/{partition_path(table, self.partition)}{name}"
+        location = f"{data_root(table)}/{partition_path(table, self.partition)}{name}"
         files.announce(location)
         output: Any = table.io.new_output(location)
         stream = getattr(output, "create_unsynced", output.create)()
@@ -143,6 +143,7 @@ class _OpenFile:
         self.stream.close()
 
 
-def _data_root(table: Table) -> str:
+def data_root(table: Table) -> str:
+    """The location below which a table's data files are, without a trailing slash."""
     root: str = table.properties.get("write.data.path", f"{table.location()}/data")
     return root.rstrip("/")

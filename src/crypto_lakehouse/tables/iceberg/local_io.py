@@ -7,14 +7,15 @@ which there may be thousands, all at once before the commit.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Self
 
 from pyarrow.fs import FileSystem
+from pyiceberg.io import InputFile, OutputFile
 
-from crypto_lakehouse.core.errors import LakeError
+from crypto_lakehouse.core.errors import LakeError, StoreError
+from crypto_lakehouse.stores.confined import leads_out, remove_file
 from crypto_lakehouse.stores.disk import Disk
 from crypto_lakehouse.tables.iceberg.inner_names import PyArrowFile, PyArrowFileIO, path_of
 
@@ -30,8 +31,8 @@ class LocalIO(PyArrowFileIO):
     """pyiceberg's file access, restricted to the local disk (its `py-io-impl`).
 
     Raises:
-        LakeError: A file would be written outside the lake's directory, for example because of a
-            symbolic link.
+        LakeError: A file would be written or deleted outside the lake's directory, for example
+            because of a symbolic link.
     """
 
     def new_output(self, location: str) -> PyArrowFile:
@@ -40,6 +41,13 @@ class LocalIO(PyArrowFileIO):
         root = self.properties[LAKE_ROOT]
         check_inside(path, root)
         return _DurableFile(location, path, self.fs_by_scheme("file", None), root)
+
+    def delete(self, location: str | InputFile | OutputFile) -> None:
+        """Delete a file."""
+        text = location if isinstance(location, str) else location.location
+        path = self.parse_location(text, self.properties)[2]
+        if not delete_below(self.properties[LAKE_ROOT], path):
+            raise FileNotFoundError(f"there is no file `{path}`")
 
 
 class _DurableFile(PyArrowFile):
@@ -84,9 +92,23 @@ def check_inside(path: str, root: str) -> None:
     Raises:
         LakeError: A symbolic link leads out of it.
     """
-    inside = os.path.realpath(root)
-    if os.path.commonpath([inside, os.path.realpath(path)]) != inside:
+    if leads_out(root, path):
         raise LakeError(path, f"nothing is written: a symbolic link leads out of `{root}`")
+
+
+def delete_below(root: str, path: str) -> bool:
+    """Delete a file below a directory; return whether there was one.
+
+    Raises:
+        LakeError: The path is not below it, or a symbolic link is on the path.
+        OSError: The file cannot be deleted.
+    """
+    if not path.startswith(f"{root}/") or {".", ".."} & {*path.split("/")}:
+        raise LakeError(path, f"nothing is deleted: it is not below `{root}`")
+    try:
+        return remove_file(root, path) is not None
+    except StoreError as error:
+        raise LakeError(path, f"nothing is deleted: {error.reason}") from error
 
 
 def sync_files(root: Path, locations: Iterable[str]) -> None:

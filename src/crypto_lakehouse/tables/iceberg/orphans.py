@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
+from attrs import frozen
 from pyarrow import fs
 from pyiceberg.table import Table
 
+from crypto_lakehouse.core.errors import LakeError, StoreError
+from crypto_lakehouse.stores.confined import files_below
 from crypto_lakehouse.tables.iceberg.inner_names import file_system_of, path_of
+from crypto_lakehouse.tables.iceberg.local_io import LAKE_ROOT, delete_below
 
 __all__ = ["sweep_table"]
 
@@ -24,17 +28,55 @@ def sweep_table(table: Table, *, before: datetime | None = None) -> list[str]:
         The paths deleted.
     """
     filesystem = file_system_of(table.location(), table.io)
-    root = path_of(table.location())
+    files = _LocalFiles.of(table) if filesystem.type_name == "local" else _RemoteFiles(filesystem)
     known = {path_of(location) for location in _referenced(table)}
     gone: list[str] = []
-    for info in filesystem.get_file_info(fs.FileSelector(root, recursive=True)):
-        if info.type != fs.FileType.File or info.path in known:
-            continue
-        if before is not None and _changed_at(info) >= before:
-            continue
-        filesystem.delete_file(info.path)
-        gone.append(info.path)
+    for path, changed_at in files.below(path_of(table.location())):
+        if path not in known and (before is None or changed_at < before):
+            files.delete(path)
+            gone.append(path)
     return gone
+
+
+@frozen
+class _LocalFiles:
+    """Files on a local disk; no symbolic link is followed, as it may lead anywhere.
+
+    Attributes:
+        root: The directory below which files are deleted.
+    """
+
+    root: str
+
+    @classmethod
+    def of(cls, table: Table) -> _LocalFiles:
+        return cls(table.io.properties.get(LAKE_ROOT) or path_of(table.location()))
+
+    def below(self, folder: str) -> Iterator[tuple[str, datetime]]:
+        try:
+            for entry in files_below(self.root, folder):
+                changed = entry.stat(follow_symlinks=False).st_mtime
+                yield entry.path, datetime.fromtimestamp(changed, UTC)
+        except StoreError as error:
+            raise LakeError(folder, f"nothing is deleted: {error.reason}") from error
+
+    def delete(self, path: str) -> None:
+        delete_below(self.root, path)
+
+
+@frozen
+class _RemoteFiles:
+    """Files of an object store, which has no links."""
+
+    filesystem: fs.FileSystem
+
+    def below(self, folder: str) -> Iterator[tuple[str, datetime]]:
+        for info in self.filesystem.get_file_info(fs.FileSelector(folder, recursive=True)):
+            if info.type == fs.FileType.File:
+                yield info.path, _changed_at(info)
+
+    def delete(self, path: str) -> None:
+        self.filesystem.delete_file(path)
 
 
 def _changed_at(info: fs.FileInfo) -> datetime:

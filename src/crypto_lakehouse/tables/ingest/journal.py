@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -21,6 +22,8 @@ from crypto_lakehouse.tables.iceberg.local_io import DISK
 __all__ = ["Journal", "Leftover", "leftovers"]
 
 _SUFFIX = ".journal"
+
+_TABLE = re.compile(r"\w+\.\w+", re.ASCII)
 
 
 class Journal:
@@ -113,12 +116,13 @@ def _read(path: Path) -> Leftover:
             entry = json.loads(line)
         except ValueError:
             break  # the run was killed while it wrote this line, and had not acted on it
-        if "file" in entry:
-            files.append(entry["file"])
-        elif "provenance" in entry:
-            provenance = entry["provenance"]
-        else:
-            head = entry
+        match entry:
+            case {"file": str(location)}:
+                files.append(location)
+            case {"provenance": list(rows)}:
+                provenance = rows
+            case {"commit": str(commit), "table": str(table)} if commit == path.stem:
+                head = entry if _TABLE.fullmatch(table) else {}
     return Leftover(
         path, head.get("commit", ""), head.get("table", ""), tuple(files), tuple(provenance)
     )

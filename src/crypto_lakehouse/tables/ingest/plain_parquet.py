@@ -124,7 +124,9 @@ class PlainParquet:
         maker = RowMaker(schema, arrow)
         rows = 0
         quality = ArchiveQuality(key=source.archive.key)
-        with pq.ParquetWriter(part, arrow, **parquet_options(arrow, self.settings.layout)) as file:
+        part.unlink(missing_ok=True)  # a link in its place is not written through
+        options = parquet_options(arrow, self.settings.layout)
+        with part.open("xb") as stream, pq.ParquetWriter(stream, arrow, **options) as file:
             file.add_key_value_metadata(notes)
             for batch in read_batches([source], schema, exact=self.settings.exact):
                 if isinstance(batch, Refused):

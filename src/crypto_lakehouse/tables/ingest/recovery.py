@@ -7,6 +7,7 @@ from contextlib import suppress
 
 from pyiceberg.table import Table
 
+from crypto_lakehouse.tables.files.partition_writer import data_root
 from crypto_lakehouse.tables.iceberg.catalog import JOURNALS, LakeCatalog
 from crypto_lakehouse.tables.iceberg.filters import equals
 from crypto_lakehouse.tables.iceberg.orphans import sweep_table
@@ -39,7 +40,7 @@ def _recover_one(catalog: LakeCatalog, leftover: Leftover) -> None:
         return
     sequence = _sequence(table, leftover)
     if sequence is None:
-        _delete(table, leftover.files)
+        _delete(table, leftover)
     elif not _is_recorded(catalog, leftover.commit):
         record(catalog, leftover.provenance, table_sequence=sequence)
     if not catalog.is_shared:
@@ -75,10 +76,15 @@ def _is_recorded(catalog: LakeCatalog, commit: str) -> bool:
     return bool(found.to_arrow().num_rows)
 
 
-def _delete(table: Table, files: Iterable[str]) -> None:
-    for location in files:
-        with suppress(FileNotFoundError):
-            table.io.delete(location)
+def _delete(table: Table, leftover: Leftover) -> None:
+    """Delete the data files of a run; a line that names any other file is ignored."""
+    root = f"{data_root(table)}/"
+    for location in leftover.files:
+        *folders, name = location.removeprefix(root).split("/")
+        is_below = location.startswith(root) and not {"", ".", ".."} & {*folders}
+        if is_below and name.startswith(f"{leftover.commit}-") and name.endswith(".parquet"):
+            with suppress(FileNotFoundError):
+                table.io.delete(location)
 
 
 def _existing(catalog: LakeCatalog, names: Iterable[str]) -> Iterator[Table]:

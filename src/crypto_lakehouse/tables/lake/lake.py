@@ -15,8 +15,9 @@ from pyiceberg.table import Table
 from pyiceberg.table.snapshots import Snapshot
 
 from crypto_lakehouse.core.archive import INTERVALS
-from crypto_lakehouse.core.errors import QueryError
+from crypto_lakehouse.core.errors import LakeError, QueryError
 from crypto_lakehouse.core.messages import allowed_values
+from crypto_lakehouse.stores.confined import leads_out
 from crypto_lakehouse.tables.iceberg.catalog import LakeCatalog, as_lake_errors
 from crypto_lakehouse.tables.iceberg.filters import ALWAYS, all_of, among, equals
 from crypto_lakehouse.tables.iceberg.live_files import live_files
@@ -57,10 +58,20 @@ class LakeSnapshot:
 
 
 def lake_folder(path: str | os.PathLike[str]) -> Path:
-    """The directory of a lake: the path itself if it holds a catalog, else its lake folder."""
+    """The directory of a lake: the path itself if it holds a catalog, else its lake folder.
+
+    Raises:
+        LakeError: The lake folder leads out of the path by a symbolic link, and its owner may not
+            want its files changed.
+    """
     root = Path(path)
     inside = root / LAKE_FOLDER
-    return inside if not (root / "catalog.db").is_file() and inside.is_dir() else root
+    if (root / "catalog.db").is_file() or not inside.is_dir():
+        return root
+    if leads_out(str(root), str(inside)):
+        reason = f"it leads out of `{root}` by a symbolic link; name the directory that it leads to"
+        raise LakeError(str(inside), reason)
+    return inside
 
 
 class Lake:
