@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from contextlib import aclosing
 
 import pytest
@@ -18,11 +19,13 @@ from tests.http.scripted_server import (
     gently,
     serving,
 )
+from tests.http.test_receiver import line
 
 from crypto_lakehouse.core.errors import (
     ConnectionFailed,
 )
 from crypto_lakehouse.http.client import ExchangeClient
+from crypto_lakehouse.http.receiver import is_readable
 
 
 async def test_one_connection_serves_one_request_after_the_other() -> None:
@@ -166,6 +169,37 @@ async def test_a_second_answer_never_reaches_the_next_request() -> None:
         assert len(source.peers) == 5
 
 
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+@pytest.mark.parametrize("pushed", [answer(b"evil", status="404 Not Found"), b""])
+async def test_an_answer_pushed_just_before_a_request_is_not_its_answer(
+    pushed: bytes, *, tls: bool
+) -> None:
+    async with line(tls=tls) as it:
+        found = await it.ask(answer(b"good"))
+        assert await found.read(LIMIT) == b"good"
+        found.release()
+        peer = it.source.peers[0]
+        if pushed:
+            peer.writer.write(pushed)  # in the client's socket now, and not read yet
+        else:
+            peer.writer.transport.abort()
+        second = await it.ask(answer(b"better"))
+        assert (second.status, await second.read(LIMIT)) == (200, b"better")
+        second.release()
+        assert [len(each.requests) for each in it.source.peers] == [1, 1]
+
+
+async def test_a_connection_is_used_again_whose_unread_bytes_are_no_answer() -> None:
+    """TLS sends tickets and keys of its own at any time."""
+    async with serving(echo) as source, client_of() as client:
+        assert await get(client, source.url("/a")) == b"/a"
+        (receiver,) = client.idle
+        unread = iter([True, False])
+        receiver.has_unread = lambda: next(unread)  # type: ignore[method-assign]
+        assert await get(client, source.url("/b")) == b"/b"
+        assert len(source.peers) == 1
+
+
 async def test_a_second_answer_after_a_large_body_never_reaches_the_next_request() -> None:
     size = 300_000
 
@@ -270,3 +304,10 @@ async def _use(client: ExchangeClient, source: Source, number: int, plan: Plan) 
         assert set(body.split(b".")) == {b"%d" % number, b""}
         assert len(body) >= size
     found.release()
+
+
+@pytest.mark.parametrize("is_closed", [False, True])
+def test_a_transport_without_a_socket_has_nothing_unread(*, is_closed: bool) -> None:
+    closed = socket.socket()
+    closed.close()
+    assert not is_readable(closed if is_closed else None)

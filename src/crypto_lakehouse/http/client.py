@@ -118,9 +118,14 @@ class ExchangeClient:
         """
         while origin.idle:
             receiver, connection = origin.idle.popitem()
-            if receiver.idle_s() <= IDLE_LIMIT_S:
+            if receiver.idle_s() > IDLE_LIMIT_S:
+                receiver.fail(ConnectionError("the connection was idle for too long"))
+            elif receiver.has_unread():
+                # Bytes that came before the request are no answer to it: let the loop read them.
+                await asyncio.sleep(0)
+                await asyncio.sleep(0)
+            if receiver.error is None:
                 return connection, receiver, True
-            receiver.fail(ConnectionError("the connection was idle for too long"))
             connection.close()
         if self._is_closed:
             raise ConnectionError("the client is closed")

@@ -16,6 +16,8 @@ documents (`transport.set_protocol`):
 from __future__ import annotations
 
 import asyncio
+import select
+import socket
 from collections.abc import Callable
 from enum import Enum, auto
 from typing import Protocol, cast
@@ -23,7 +25,7 @@ from typing import Protocol, cast
 from crypto_lakehouse.http.body_chunks import BodyChunks
 from crypto_lakehouse.http.idle_timeout import IdleTimeout
 
-__all__ = ["DRAIN_BYTES", "Receiver"]
+__all__ = ["DRAIN_BYTES", "Receiver", "is_readable"]
 
 #: Heads, and bodies that are parsed, are received into at most this many bytes.
 _SCRATCH_BYTES = 1 << 16
@@ -41,6 +43,18 @@ _TLS_RECORD_BYTES = 1 << 14
 #: The end of a head. aiohttp's parser accepts bare line feeds, too; the body after such a head is
 #: parsed, with the same result.
 _HEAD_END = b"\r\n\r\n"
+
+
+def is_readable(connection: socket.socket | None) -> bool:
+    """Whether a read would return at once."""
+    place = -1 if connection is None else connection.fileno()
+    if place < 0:
+        return False
+    if not hasattr(select, "poll"):  # pragma: no cover - Windows
+        return bool(select.select([place], [], [], 0)[0])
+    poll = select.poll()
+    poll.register(place, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 class _Stage(Enum):
@@ -139,6 +153,10 @@ class Receiver(BodyChunks, asyncio.BufferedProtocol):
     def idle_s(self) -> float:
         """The seconds since data was last received."""
         return self._loop.time() - self.timeout.last_received_at
+
+    def has_unread(self) -> bool:
+        """Whether bytes, or the end of the connection, have arrived that were not read yet."""
+        return is_readable(self.transport.get_extra_info("socket"))
 
     def begin(self, exchange: Exchange) -> None:
         """Start a request: the next data is its answer."""
