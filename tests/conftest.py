@@ -60,6 +60,7 @@ SLOW = (
     "tables/ingest/test_replacing.py::TestIngesting",
     "tables/ingest/test_two_writers.py",
     "tables/lake/test_bars.py",
+    "tables/lake/test_paths.py::test_a_path_is_not_taken_for_a_url_or_a_pattern",
     "tables/test_every_type.py::test_all_types_go_into_one_lake_and_come_back",
     "tables/test_real_archives.py",
     "testing/server/test_listing.py::test_pages_have_a_thousand_keys_and_join_without_gap",

@@ -17,7 +17,6 @@ from typing import Any
 
 import pytest
 from attrs import define, frozen
-from tests.compatibility.moved_lake import move_lake
 
 from crypto_lakehouse import CollectionReport, WorkflowConfig, run_collection
 from crypto_lakehouse.__main__ import main
@@ -117,8 +116,6 @@ def legacy(tmp_path: Path, recorded: dict[str, Any]) -> Legacy:
     """What version 0.1.0 left."""
     place = tmp_path.resolve() / "left"
     unpack(DATA / "tree.tar.gz", place)
-    for lake in ("output/.lakehouse/lake", "exact"):
-        move_lake(place / lake, f"{recorded['made_at']}/{lake}")
     return Legacy(place, recorded)
 
 

@@ -186,3 +186,8 @@ async def test_what_needs_a_directory_says_so(collection: Collection) -> None:
     await collection.run(store=MemoryStore())
     with pytest.raises(ConfigurationError, match="leave `since` out"):
         await run_verification(collection.config, store=MemoryStore(), since=date(2026, 1, 1))
+
+
+async def test_a_directory_that_cannot_be_read_is_named() -> None:
+    with pytest.raises(ConfigurationError, match="must not contain control characters"):
+        await run_status({"output_directory": "a\nb"})

@@ -93,14 +93,17 @@ class IngestWorkflow(BaseWorkflow[WorkflowMetrics]):
 
         Raises:
             ExtraMissing: The extra `tables` is not installed.
-            LakeError: The lake's place is a symbolic link out of the output directory.
+            LakeError: The lake's place is a symbolic link out of the output directory, or its path
+                is not UTF-8.
             LockHeldError: Another run writes to the lake.
         """
         need_tables()
         self._began = time.monotonic()
-        from crypto_lakehouse.tables.iceberg.local_io import check_inside
+        from crypto_lakehouse.tables.iceberg.local_io import check_inside, check_text
 
         folder = self.config.lake_folder
+        if self.config.catalog is None:
+            check_text(str(folder.resolve()))
         if self.config.lake is None:
             check_inside(str(folder), self.config.output_directory)
         await to_thread.run_sync(lambda: folder.mkdir(parents=True, exist_ok=True))

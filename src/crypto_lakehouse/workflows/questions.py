@@ -177,6 +177,8 @@ def _status(
     config: WorkflowConfig, start: date | str | None, end: date | str | None
 ) -> CoverageStatus:
     """Prepare the status; errors of the configuration and of the window are raised together."""
+    if not config.output_directory:  # its value is among the problems
+        raise ConfigurationError(config.problems)
     plain = config.to_mapping()
     names = ("markets", "data_types", "symbols", "intervals")
     selection: dict[str, object] = {name: plain.get(name) for name in names}

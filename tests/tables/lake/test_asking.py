@@ -282,18 +282,6 @@ def test_a_closed_catalog_of_another_name_is_told(tmp_path: Path) -> None:
         Lake.open(tmp_path, catalog="there_is_no_such_catalog")
 
 
-def test_folders_above_the_lake_are_not_taken_for_columns(tmp_path: Path) -> None:
-    root = tmp_path / "symbol=ETHUSDT" / "interval=4h" / "open_time_year=1999" / "out"
-    catalog = LakeCatalog(root / "lake", create=True)
-    ingest(catalog, [put(root, bars(FIRST, "BTCUSDT", "1h"))], IngestSettings())
-    catalog.close()
-    with Lake.open(root / "lake") as lake:
-        query = "SELECT DISTINCT symbol, interval, year(open_time) FROM spot.klines"
-        assert lake.sql(query).fetchall() == [("BTCUSDT", "1h", 2023)]
-        assert lake.sql("FROM spot.klines WHERE symbol = 'ETHUSDT'").pl().height == 0
-        assert lake.sql("FROM spot.klines WHERE symbol = 'BTCUSDT'").pl().height == 24
-
-
 DAYS = """
 import sys
 from crypto_lakehouse.tables import Lake

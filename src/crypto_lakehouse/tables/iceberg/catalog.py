@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from pyiceberg.catalog import Catalog, load_catalog
 from pyiceberg.exceptions import (
@@ -21,7 +22,15 @@ from pyiceberg.schema import Schema
 from pyiceberg.table import Table
 
 from crypto_lakehouse.core.errors import LakeError, LakehouseError
-from crypto_lakehouse.tables.iceberg.local_io import LAKE_ROOT, LocalIO, check_inside, sync_files
+from crypto_lakehouse.tables.iceberg.local_io import (
+    LAKE_ROOT,
+    WAREHOUSE,
+    LocalIO,
+    check_inside,
+    check_text,
+    location_of,
+    sync_files,
+)
 from crypto_lakehouse.tables.schema.schemas import PartitionField, TableSchema
 from crypto_lakehouse.tables.schema.table_types import iceberg_schema, partition_spec, sort_order
 
@@ -69,12 +78,15 @@ class LakeCatalog:
         create: Whether to create the directory if it does not exist.
 
     Raises:
-        LakeError: There is no lake and `create` is false, or the catalog cannot be reached.
+        LakeError: There is no lake and `create` is false, its path is not UTF-8, or the catalog
+            cannot be reached.
     """
 
     def __init__(self, root: Path, name: str | None = None, *, create: bool = False) -> None:
         self.root = root
         self.name = name
+        if name is None:
+            check_text(str(root.resolve()))
         if create:
             root.mkdir(parents=True, exist_ok=True)
         elif not (root / "catalog.db").is_file() and name is None:
@@ -90,16 +102,19 @@ class LakeCatalog:
         if self.name is not None:
             return self._configured(self.name)
         from pyiceberg.catalog.sql import SqlCatalog
+        from sqlalchemy.engine import URL
 
         root = self.root.resolve()
-        for name in ("catalog.db", "warehouse", JOURNALS):
+        for name in ("catalog.db", WAREHOUSE, JOURNALS):
             check_inside(str(root / name), str(root))
-        return SqlCatalog(
-            "lakehouse",
-            uri=f"sqlite:///{root / 'catalog.db'}",
-            warehouse=f"file://{root / 'warehouse'}",
-            **{PY_IO_IMPL: f"{LocalIO.__module__}.{LocalIO.__name__}", LAKE_ROOT: str(root)},
-        )
+        properties: dict[str, Any] = {
+            # Not text: a URL cannot hold every path, and how it is quoted depends on the version.
+            "uri": URL.create("sqlite", database=str(root / "catalog.db")),
+            "warehouse": location_of(root / WAREHOUSE),
+            PY_IO_IMPL: f"{LocalIO.__module__}.{LocalIO.__name__}",
+            LAKE_ROOT: str(root),
+        }
+        return SqlCatalog("lakehouse", **properties)
 
     def _configured(self, name: str) -> Catalog:
         try:

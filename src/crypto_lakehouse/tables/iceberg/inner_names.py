@@ -45,17 +45,22 @@ __all__ = [
 _TIME = TimestamptzType()
 
 
-def path_of(location: str) -> str:
-    """A location's path in its file system."""
-    path: str = PyArrowFileIO.parse_location(location)[2]
+def path_of(location: str, io: FileIO) -> str:
+    """A location's path in its file system, as a table's file access finds it."""
+    files = _files(io)
+    path: str = files.parse_location(location, files.properties)[2]
     return path
 
 
 def file_system_of(location: str, io: FileIO) -> FileSystem:
     """The file system of a location, with the settings of a table's files."""
-    scheme, netloc, _ = PyArrowFileIO.parse_location(location)
-    files = io if isinstance(io, PyArrowFileIO) else PyArrowFileIO(io.properties)
+    files = _files(io)
+    scheme, netloc, _ = files.parse_location(location, files.properties)
     return files.fs_by_scheme(scheme, netloc)
+
+
+def _files(io: FileIO) -> PyArrowFileIO:
+    return io if isinstance(io, PyArrowFileIO) else PyArrowFileIO(io.properties)
 
 
 def microseconds_of(bound: bytes) -> int:

@@ -1,5 +1,9 @@
 """File access of an embedded lake: inside its directory, and synced before a commit.
 
+Iceberg's metadata names each file by its absolute location, but a lake may be copied, renamed or
+mounted elsewhere. Of a location, only the part below the warehouse is used, and it is resolved
+against the directory of the lake that is open. A copy never reads or writes its original's files.
+
 The catalog is a SQLite database, whose commits survive a power loss. The files that a commit names
 must survive it too: metadata and manifests are synced when they are closed, and data files, of
 which there may be thousands, all at once before the commit.
@@ -7,6 +11,7 @@ which there may be thousands, all at once before the commit.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Self
@@ -17,23 +22,43 @@ from pyiceberg.io import InputFile, OutputFile
 from crypto_lakehouse.core.errors import LakeError, StoreError
 from crypto_lakehouse.stores.confined import leads_out, remove_file
 from crypto_lakehouse.stores.disk import Disk
-from crypto_lakehouse.tables.iceberg.inner_names import PyArrowFile, PyArrowFileIO, path_of
+from crypto_lakehouse.tables.iceberg.inner_names import PyArrowFile, PyArrowFileIO
 
-__all__ = ["DISK", "LAKE_ROOT", "LocalIO", "sync_files"]
+__all__ = [
+    "DISK",
+    "LAKE_ROOT",
+    "WAREHOUSE",
+    "LocalIO",
+    "check_inside",
+    "check_text",
+    "location_of",
+    "path_in_lake",
+    "sync_files",
+]
 
 #: The catalog's property that names the lake's directory.
 LAKE_ROOT = "crypto-lakehouse.root"
+
+#: The folder of the tables' files in a lake's directory.
+WAREHOUSE = "warehouse"
 
 DISK = Disk()
 
 
 class LocalIO(PyArrowFileIO):
-    """pyiceberg's file access, restricted to the local disk (its `py-io-impl`).
+    """pyiceberg's file access, restricted to the lake's directory (its `py-io-impl`).
+
+    A location is not parsed as a URL: `?`, `#` and `%` in a path are what they are.
 
     Raises:
-        LakeError: A file would be written or deleted outside the lake's directory, for example
-            because of a symbolic link.
+        LakeError: A location is not in the lake, or a file would be written or deleted outside its
+            directory, for example because of a symbolic link.
     """
+
+    @staticmethod
+    def parse_location(location: str, properties: Any = None) -> tuple[str, str, str]:
+        """Return scheme, host and path of a location."""
+        return "file", "", path_in_lake(location, (properties or {})[LAKE_ROOT])
 
     def new_output(self, location: str) -> PyArrowFile:
         """A file to write; it is synced when it is closed."""
@@ -48,6 +73,27 @@ class LocalIO(PyArrowFileIO):
         path = self.parse_location(text, self.properties)[2]
         if not delete_below(self.properties[LAKE_ROOT], path):
             raise FileNotFoundError(f"there is no file `{path}`")
+
+
+def location_of(path: Path) -> str:
+    """The location of a file or folder, as Iceberg's metadata names it.
+
+    Characters are not escaped, as other Iceberg engines do not unescape them.
+    """
+    return f"file://{path}"
+
+
+def path_in_lake(location: str, root: str) -> str:
+    """The path of a location in the lake that is open, wherever the lake was made.
+
+    Raises:
+        LakeError: The location is not in the warehouse of a lake.
+    """
+    _, found, rest = location.rpartition(f"/{WAREHOUSE}/")
+    if not found or ".." in rest.split("/"):
+        reason = f"its metadata names `{location}`, which is not in the lake and is not read"
+        raise LakeError(root, reason)
+    return f"{root}/{WAREHOUSE}/{rest}"
 
 
 class _DurableFile(PyArrowFile):
@@ -86,6 +132,23 @@ class _DurableStream:
             DISK.sync(self._root, [self._path])
 
 
+def check_text(path: str) -> None:
+    """Refuse a directory that the metadata of tables cannot name.
+
+    Raises:
+        LakeError: The path is not UTF-8.
+    """
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        shown = os.fsencode(path).decode(errors="backslashreplace")
+        reason = (
+            "the path is not valid UTF-8, and the metadata of tables can only hold text; rename "
+            "the directory, or choose another one with `--lake`"
+        )
+        raise LakeError(shown, reason) from None
+
+
 def check_inside(path: str, root: str) -> None:
     """Refuse to write outside a directory.
 
@@ -113,6 +176,6 @@ def delete_below(root: str, path: str) -> bool:
 
 def sync_files(root: Path, locations: Iterable[str]) -> None:
     """Sync data files to disk, before a commit names them."""
-    paths = [path_of(location) for location in locations]
+    paths = [path_in_lake(location, str(root)) for location in locations]
     if paths:
         DISK.sync(str(root), paths)

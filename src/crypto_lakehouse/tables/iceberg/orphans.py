@@ -29,9 +29,9 @@ def sweep_table(table: Table, *, before: datetime | None = None) -> list[str]:
     """
     filesystem = file_system_of(table.location(), table.io)
     files = _LocalFiles.of(table) if filesystem.type_name == "local" else _RemoteFiles(filesystem)
-    known = {path_of(location) for location in _referenced(table)}
+    known = {path_of(location, table.io) for location in _referenced(table)}
     gone: list[str] = []
-    for path, changed_at in files.below(path_of(table.location())):
+    for path, changed_at in files.below(path_of(table.location(), table.io)):
         if path not in known and (before is None or changed_at < before):
             files.delete(path)
             gone.append(path)
@@ -50,7 +50,7 @@ class _LocalFiles:
 
     @classmethod
     def of(cls, table: Table) -> _LocalFiles:
-        return cls(table.io.properties.get(LAKE_ROOT) or path_of(table.location()))
+        return cls(table.io.properties.get(LAKE_ROOT) or path_of(table.location(), table.io))
 
     def below(self, folder: str) -> Iterator[tuple[str, datetime]]:
         try:

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from attrs import define
+from attrs import define, field
+from pyarrow.fs import LocalFileSystem
 
 from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.tables.files.parquet_options import parquet_options
@@ -37,6 +38,13 @@ __all__ = ["PlainParquet"]
 _SHA256 = "crypto-lakehouse.sha256"
 _EXACT = "crypto-lakehouse.exact"
 
+#: Given with an absolute path, so that Arrow never takes a path like `s3:x` for a URL.
+_LOCAL = LocalFileSystem()
+
+
+def _absolute(path: Path) -> Path:
+    return path.absolute()
+
 
 @define
 class PlainParquet:
@@ -49,7 +57,7 @@ class PlainParquet:
         check: Called between archives; may raise to cancel.
     """
 
-    root: Path
+    root: Path = field(converter=_absolute)
     settings: IngestSettings
     tell: Callable[[Ingested], None]
     check: Callable[[], None]
@@ -91,7 +99,8 @@ class PlainParquet:
 
     def _is_there(self, schema: TableSchema, source: Source) -> bool:
         try:
-            known = pq.read_metadata(self.path(schema, source.archive)).metadata or {}
+            path = self.path(schema, source.archive)
+            known = pq.read_metadata(path, filesystem=_LOCAL).metadata or {}
         except (OSError, pa.ArrowException):
             return False
         wanted = {_SHA256: source.sha256, _EXACT: str(self.settings.exact).lower()}

@@ -6,6 +6,7 @@ The engine that reads them skips row groups.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
@@ -26,10 +27,12 @@ from crypto_lakehouse.tables.schema.table_types import arrow_schema
 if TYPE_CHECKING:
     import duckdb
 
-__all__ = ["Pruning", "Scan", "TimeRange", "local_path"]
+__all__ = ["Pruning", "Scan", "TimeRange", "dataset_of", "literal_glob", "local_path"]
 
 _DAY = timedelta(days=1)
 _MICROSECOND = timedelta(microseconds=1)
+
+_GLOB = re.compile(r"[*?\[]")
 
 #: The types in which a day or an instant may be given.
 Instant = str | date | datetime
@@ -156,7 +159,7 @@ class Scan:
     @property
     def paths(self) -> list[str]:
         """The locations of the data files: paths of local files, URLs of others."""
-        return [local_path(file.file_path) for file in self.files]
+        return [local_path(self.iceberg, file.file_path) for file in self.files]
 
     def polars(self) -> pl.LazyFrame:
         """The rows as a Polars LazyFrame; Polars pushes filters and projections into the files."""
@@ -194,7 +197,8 @@ class Scan:
         if any("://" in path for path in self.paths):
             relation = connection.from_arrow(self.dataset())
         else:
-            relation = connection.read_parquet(self.paths, hive_partitioning=False)
+            paths = [literal_glob(path) for path in self.paths]
+            relation = connection.read_parquet(paths, hive_partitioning=False)
         for text in self._sql_filters():
             relation = relation.filter(text)
         return relation.project(", ".join(f'"{name}"' for name in self.columns))
@@ -301,9 +305,20 @@ def _timestamp(when: datetime) -> str:
     return f"TIMESTAMPTZ '{when.isoformat()}'"
 
 
-def local_path(location: str) -> str:
-    """The path of a local file; any other location is returned unchanged."""
-    return location.removeprefix("file://") if location.startswith("file://") else location
+def local_path(table: Table, location: str) -> str:
+    """The path of a table's local file; any other location is returned unchanged."""
+    is_local = location.startswith(("file:", "/"))
+    return path_of(location, table.io) if is_local else location
+
+
+def literal_glob(path: str) -> str:
+    """The pattern that matches only this path; DuckDB takes every path for a pattern.
+
+    Example:
+        >>> literal_glob("/data/a[1]/b?.parquet")
+        '/data/a[[]1]/b[?].parquet'
+    """
+    return _GLOB.sub(r"[\g<0>]", path)
 
 
 def dataset_of(table: Table, locations: Sequence[str]) -> ds.Dataset:
@@ -311,16 +326,9 @@ def dataset_of(table: Table, locations: Sequence[str]) -> ds.Dataset:
     schema = arrow_schema(table.schema())
     if not locations:
         return ds.dataset(schema.empty_table())
-    paths = [path_of(location) for location in locations]
-    return ds.dataset(
-        paths, schema=schema, format="parquet", filesystem=_filesystem(table, locations[0])
-    )
-
-
-def _filesystem(table: Table, location: str) -> Any:
-    if "://" not in local_path(location):
-        return None
-    return file_system_of(location, table.io)
+    paths = [path_of(location, table.io) for location in locations]
+    files = file_system_of(locations[0], table.io)
+    return ds.dataset(paths, schema=schema, format="parquet", filesystem=files)
 
 
 def chosen_columns(table: Table, wanted: Sequence[str] | None) -> tuple[str, ...]:

@@ -1,13 +1,15 @@
 """SQL over the lake: DuckDB in memory, with a view for each table.
 
-A view reads the data files of one snapshot. Their folders carry the partition's values, so DuckDB
-skips files by symbol and interval before it opens them, and row groups by their statistics.
+A view reads the data files of one snapshot, as the table's metadata names them. If their folders
+name the same partitions as the metadata, DuckDB skips files by symbol and interval before it opens
+them; it always skips row groups by their statistics.
 A session reads only these files: it has no access to other files or the network, and cannot write.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import duckdb
@@ -16,9 +18,10 @@ from pyiceberg.table import Table
 
 from crypto_lakehouse.core.errors import LakeError, QueryError
 from crypto_lakehouse.tables.iceberg.catalog import LakeCatalog
+from crypto_lakehouse.tables.iceberg.data_files import partition_of, partition_path
 from crypto_lakehouse.tables.ingest.provenance import ARCHIVES, ORDER
 from crypto_lakehouse.tables.lake.connection import open_connection
-from crypto_lakehouse.tables.lake.scan import Instant, dataset_of, local_path
+from crypto_lakehouse.tables.lake.scan import Instant, dataset_of, literal_glob, local_path
 from crypto_lakehouse.tables.schema.table_types import arrow_schema
 
 __all__ = ["QueriedLake", "QuerySession"]
@@ -29,6 +32,12 @@ _ALLOWED = frozenset(
     {"SELECT", "CREATE", "CREATE_FUNC", "DROP", "INSERT", "UPDATE", "DELETE", "SET",
      "VARIABLE_SET", "PRAGMA", "TRANSACTION", "ANALYZE", "CALL", "MULTI"}
 )  # fmt: skip
+
+#: What DuckDB takes from the name of a folder as it is.
+_PLAIN = re.compile(r"[\w=./-]+")
+
+#: What DuckDB could take for a partition, or for the end of a path, in a folder above a table's.
+_MISLEADING = re.compile(r"[=?%\\\n]")
 
 _WRITING = re.compile(r"\b(copy|export|attach|prepare|execute|load|install)\b", re.IGNORECASE)
 
@@ -136,9 +145,8 @@ class QuerySession:
         namespace, _, plain = name.partition(".")
         self.connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{namespace}"')
         columns = ", ".join(f'"{field.name}"' for field in table.schema().fields)
-        paths = [local_path(file.file_path) for file in files]
         target = _HISTORY if name == ARCHIVES else f'"{namespace}"."{plain}"'
-        source = self._source(name, table, paths)
+        source = self._source(name, table, files)
         try:
             self.connection.execute(f"CREATE VIEW {target} AS SELECT {columns} FROM {source}")
         except duckdb.Error as error:
@@ -152,29 +160,47 @@ class QuerySession:
                 f"CREATE VIEW {ARCHIVES} AS SELECT * FROM {_HISTORY} QUALIFY {newest}"
             )
 
-    def _source(self, name: str, table: Any, paths: list[str]) -> str:
+    def _source(self, name: str, table: Table, files: Sequence[DataFile]) -> str:
+        paths = [local_path(table, file.file_path) for file in files]
         # Files of earlier versions lack columns that the table of archives has got since.
         if paths and name != ARCHIVES and all("://" not in path for path in paths):
-            self._paths += paths
-            listed = ", ".join(_quoted(path) for path in paths)
-            hive = "false" if _is_misleading(table, paths) else "true, hive_types_autocast = false"
-            return f"read_parquet([{listed}], hive_partitioning = {hive})"
+            patterns = [literal_glob(path) for path in paths]
+            self._paths += sorted({*paths, *patterns})
+            listed = ", ".join(map(_quoted, patterns))
+            by_folder = "true" if _folders_repeat_metadata(table, files, paths) else "false"
+            folders = f"hive_partitioning = {by_folder}, hive_types_autocast = false"
+            return f"read_parquet([{listed}], {folders})"
         registered = f"files of {name}"
         if paths:
-            self.connection.register(registered, dataset_of(table, paths))
+            locations = [file.file_path for file in files]
+            self.connection.register(registered, dataset_of(table, locations))
         else:
             self.connection.register(registered, arrow_schema(table.schema()).empty_table())
         return f'"{registered}"'
 
 
-def _is_misleading(table: Table, paths: list[str]) -> bool:
-    """Whether DuckDB could take a folder above the table's own for a partition.
+def _folders_repeat_metadata(table: Table, files: Sequence[DataFile], paths: list[str]) -> bool:
+    """Whether the folders of each file name the values of its partition, and nothing else.
 
-    From `symbol=ETHUSDT` above a lake it would read that symbol in place of the data's. Reading no
-    folders at all costs four times as long: 0.14 s instead of 0.034 s for one of 2,000 files.
+    Only then may DuckDB read values from folders, by which it skips files without opening them.
+    Otherwise it would take `symbol=ETHUSDT` above a lake for the symbol of the lake's rows.
     """
-    own = len(table.spec().fields) + 1
-    return any("=" in path.rsplit("/", own)[0] for path in paths)
+    spec = table.spec().spec_id
+    folders: dict[tuple[Any, ...], str] = {}
+    for file, path in zip(files, paths, strict=True):
+        partition = partition_of(file)
+        if partition not in folders:
+            own = f"/{partition_path(table, partition)}"
+            if None in partition or not _PLAIN.fullmatch(own):
+                return False
+            folders[partition] = own
+        folder, slash, name = path.rpartition("/")
+        above = f"{folder}{slash}".removesuffix(folders[partition])
+        if file.spec_id != spec or above == f"{folder}{slash}":
+            return False
+        if "=" in name or _MISLEADING.search(above):
+            return False
+    return True
 
 
 def _check_statement(kind: str, text: str) -> None:
