@@ -20,7 +20,7 @@ DAYS = ("2025-07-10", "2025-07-11", "2025-07-12")
 KEYS = [f"{FOLDER}BTCUSDT-1h-{day}.zip" for day in DAYS]
 
 #: What a traceback, and the last line of the command line after one, contain.
-_TRACES = ("Traceback (most recent call last)", "this is a fault in crypto-lakehouse")
+_TRACES = ("Traceback (most recent call last)", "error: this is a fault in")
 
 
 @dataclass(frozen=True)

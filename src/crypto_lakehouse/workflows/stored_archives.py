@@ -15,6 +15,7 @@ from crypto_lakehouse.core.errors import (
     ConfigurationError,
     Problem,
     SidecarMalformed,
+    StoreError,
 )
 from crypto_lakehouse.core.object_facts import FileStat
 from crypto_lakehouse.core.protocols import LedgerRow
@@ -90,7 +91,10 @@ def _proven(
     is_verified = row is not None and row.verdict in SUCCESSES
     if row is not None and recorded and is_verified and row.facts.describes(stat):
         return StoredZip(archive, path, recorded)
-    digest = hash_file(str(path))
+    try:
+        digest = hash_file(str(path))
+    except StoreError as error:
+        return StoredZip(archive, path, "", f"it cannot be read: {error.reason}")
     if digest is None:
         return StoredZip(archive, path, "", "it is gone")
     if row is not None and row.accepted and recorded == digest:

@@ -13,6 +13,7 @@ import anyio
 from anyio import from_thread, to_thread
 
 from crypto_lakehouse.core.archive import DataType, Market
+from crypto_lakehouse.core.faults import unforeseen
 from crypto_lakehouse.core.metrics import MetricsCollector, WorkflowMetrics
 from crypto_lakehouse.core.workflow import BaseWorkflow
 from crypto_lakehouse.workflows.ingestion import need_tables
@@ -118,6 +119,20 @@ def _shares(zips: Iterator[StoredZip]) -> Iterator[list[StoredZip]]:
 
 
 def _check_share(share: list[StoredZip], *, policies: Any, exact: bool) -> list[ArchiveQuality]:
+    """Check archives together; if an error was not foreseen, one by one."""
+    from crypto_lakehouse.tables.quality.findings import ArchiveQuality
+
+    try:
+        return _check_together(share, policies=policies, exact=exact)
+    except Exception as error:  # noqa: BLE001 - one archive must not end the run
+        if len(share) == 1:
+            key = share[0].archive.key
+            return [ArchiveQuality(key=key, fault=unforeseen(error, key))]
+    alone = (_check_share([each], policies=policies, exact=exact) for each in share)
+    return [found for some in alone for found in some]
+
+
+def _check_together(share: list[StoredZip], *, policies: Any, exact: bool) -> list[ArchiveQuality]:
     from crypto_lakehouse.tables.quality.findings import ArchiveQuality
     from crypto_lakehouse.tables.quality.inspector import Inspector
     from crypto_lakehouse.tables.quality.known_row_holes import load_known_row_holes

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from itertools import groupby
 from typing import Any
 
@@ -12,6 +13,7 @@ from attrs import define, evolve, field, frozen
 from pyiceberg.manifest import DataFile
 
 from crypto_lakehouse.core.archive import Series
+from crypto_lakehouse.core.faults import ends_run, unforeseen
 from crypto_lakehouse.tables.files.partition_writer import PartitionWriter, WriterFactory
 from crypto_lakehouse.tables.files.table_rows import RowMaker
 from crypto_lakehouse.tables.iceberg.data_files import (
@@ -90,9 +92,48 @@ class SeriesWriter:
     _rows: dict[str, int] = field(init=False, factory=lambda: defaultdict(int))
     _spoiled: set[str] = field(init=False, factory=set)
     _number: int = field(init=False, default=0)
+    _announced: WriterFactory = field(init=False)
+    _locations: list[str] = field(init=False, factory=list)
+
+    def __attrs_post_init__(self) -> None:
+        self._announced = evolve(self.files, announce=self._announce)
+
+    def _announce(self, location: str) -> None:
+        self.files.announce(location)
+        self._locations.append(location)
 
     def run(self) -> tuple[list[DataFile], list[Written]]:
-        """Write all archives; no file holds rows of an archive that was refused or quarantined."""
+        """Write all archives; no file holds rows of an archive that was refused or quarantined.
+
+        If an archive raises an error that no code foresaw, the archives are written one by one,
+        and that one alone is held back: it is not recorded, and the next run tries it again.
+
+        Raises:
+            LakehouseError: The error concerns every archive.
+            OSError: A file cannot be written.
+        """
+        try:
+            return self._run()
+        except OSError:
+            raise
+        except Exception as error:
+            if ends_run(error):
+                raise
+            for location in self._locations:
+                with suppress(FileNotFoundError):
+                    self.files.table.io.delete(location)
+            if len(self.sources) == 1:
+                return [], [_held_back(self.sources[0], error)]
+        files: list[DataFile] = []
+        written: list[Written] = []
+        for number, source in enumerate(self.sources):
+            named = self.files.named(f"alone{number}")
+            some, of_one = evolve(self, sources=(source,), files=named).run()
+            files += some
+            written += of_one
+        return files, written
+
+    def _run(self) -> tuple[list[DataFile], list[Written]]:
         checker = Inspector(self.schema, self.policies, load_known_row_holes())
         maker = RowMaker(self.schema, written_schema(self.files.table.schema()))
         written: list[Written] = []
@@ -126,7 +167,8 @@ class SeriesWriter:
         if self._rows[key]:
             self._spoiled.add(key)
         quality = ArchiveQuality(key=key, fault=refused.error.fault)
-        return Written(refused.source, "refused", 0, quality)
+        state = "refused" if refused.is_lasting else "held_back"
+        return Written(refused.source, state, 0, quality)
 
     def _checked(self, batch: Batch, checked: Checked) -> Iterator[Written]:
         sources = {piece.source.archive.key: piece.source for piece in batch.pieces}
@@ -163,7 +205,7 @@ class SeriesWriter:
         writer = self._writers.pop(partition, None)
         if writer is None:
             self._close_all_but(_OPEN_PARTITIONS)
-            writer = self.files.open(partition, self._number)
+            writer = self._announced.open(partition, self._number)
             self._number += 1
         self._writers[partition] = writer  # most recently used last
         return writer
@@ -183,12 +225,17 @@ class SeriesWriter:
             if self._spoiled.isdisjoint(archives_in(self.files.table, file)):
                 clean.append(file)
                 continue
-            writer = self.files.open(partition_of(file), f"clean{number}")
+            writer = self._announced.open(partition_of(file), f"clean{number}")
             for rows in rows_without(self.files.table, file.file_path, frozenset(self._spoiled)):
                 writer.write(rows)
             clean += writer.close()
             self.files.table.io.delete(file.file_path)
         return clean
+
+
+def _held_back(source: Source, error: Exception) -> Written:
+    key = source.archive.key
+    return Written(source, "held_back", 0, ArchiveQuality(key=key, fault=unforeseen(error, key)))
 
 
 def _without(

@@ -46,7 +46,7 @@ _COMMIT_BYTES = 4 << 30
 CHECKED_EVERY_S = 0.2
 
 
-class _CancelledError(Exception):
+class _CancelledError(BaseException):
     """The run has ended; raised in its workers, whose results are discarded."""
 
 
@@ -243,6 +243,8 @@ class _Commit:
         for written in self.written:
             key = written.source.archive.key
             replaced = self.plan.removals.get(key, ())
+            if written.state == "held_back":
+                continue  # the next run tries it again
             if written.state != "ingested" and replaced:
                 continue  # the rows that it would have replaced stay, with their provenance
             yield provenance_row(

@@ -19,6 +19,7 @@ from attrs import define, field
 from pyarrow.fs import LocalFileSystem
 
 from crypto_lakehouse.core.archive import Archive
+from crypto_lakehouse.core.faults import unforeseen
 from crypto_lakehouse.tables.files.parquet_options import parquet_options
 from crypto_lakehouse.tables.files.table_rows import RowMaker
 from crypto_lakehouse.tables.iceberg.data_files import written_schema
@@ -112,7 +113,7 @@ class PlainParquet:
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_name(f"{path.name}.part")
         try:
-            state, rows, quality = self._copy(schema, source, part)
+            state, rows, quality = self._guarded_copy(schema, source, part)
             if state == "ingested":
                 DISK.sync(str(self.root.resolve()), [str(part.resolve())])
                 os.replace(part, path)  # noqa: PTH105 - the same, in the words of the system call
@@ -123,6 +124,18 @@ class PlainParquet:
         finally:
             part.unlink(missing_ok=True)
         return Ingested(source.archive, schema.name, state, rows, replaced, quality)
+
+    def _guarded_copy(
+        self, schema: TableSchema, source: Source, part: Path
+    ) -> tuple[str, int, ArchiveQuality]:
+        """Copy an archive; one that raises an unforeseen error is held back alone."""
+        try:
+            return self._copy(schema, source, part)
+        except OSError:
+            raise
+        except Exception as error:  # noqa: BLE001
+            key = source.archive.key
+            return "held_back", 0, ArchiveQuality(key=key, fault=unforeseen(error, key))
 
     def _copy(
         self, schema: TableSchema, source: Source, part: Path
@@ -140,7 +153,7 @@ class PlainParquet:
             for batch in read_batches([source], schema, exact=self.settings.exact):
                 if isinstance(batch, Refused):
                     fault = ArchiveQuality(key=source.archive.key, fault=batch.error.fault)
-                    return "refused", 0, fault
+                    return "refused" if batch.is_lasting else "held_back", 0, fault
                 checked: Checked = checker.check(batch)
                 rows += checked.frame.height
                 for table in _tables(maker, source, checked):

@@ -36,10 +36,15 @@ _SNIFFED_BYTES = LINE_BYTES + 4096
 
 @frozen
 class Refused:
-    """An archive that cannot be read; earlier batches may hold some of its rows."""
+    """An archive that cannot be read; earlier batches may hold some of its rows.
+
+    Attributes:
+        is_lasting: Whether its bytes are the reason, so that the next run would refuse them, too.
+    """
 
     source: Source
     error: ArchiveRefused
+    is_lasting: bool = True
 
 
 def read_batches(
@@ -59,9 +64,6 @@ def read_batches(
 
     Yields:
         Batches, and a `Refused` for each archive that cannot be read.
-
-    Raises:
-        OSError: A zip cannot be opened or read.
     """
     gathering = _Gathering(schema, exact=exact)
     for source in sources:
@@ -70,25 +72,28 @@ def read_batches(
                 if not gathering.fits(text.form, text.size, batch_bytes):
                     yield from gathering.flush()
                 gathering.add(text)
-        except ArchiveRefused as error:
+        except (ArchiveRefused, OSError) as error:
             gathering.forget(source)
             yield from gathering.flush()
-            yield Refused(source, error)
+            yield _refused(source, error)
     yield from gathering.flush()
 
 
-def count_rows(source: Source) -> int:
-    """Count an archive's rows without parsing them.
+def _refused(source: Source, error: ArchiveRefused | OSError) -> Refused:
+    if isinstance(error, ArchiveRefused):
+        return Refused(source, error)
+    reason = f"its zip cannot be read: {error.strerror or error}"
+    return Refused(source, ArchiveRefused(source.archive.key, reason), is_lasting=False)
 
-    Raises:
-        OSError: The zip cannot be opened or read.
-    """
+
+def count_rows(source: Source) -> int:
+    """Count an archive's rows without parsing them; 0 if it cannot be read."""
     try:
         with source.path.open("rb") as file:
             chunks = _lines_of(source, file)
             _, held, first_line = _begin(chunks, schema_of(source.archive))
             last = deque(chain(held, chunks), 1)
-    except (BadMember, ArchiveRefused):
+    except (BadMember, ArchiveRefused, OSError):
         return 0
     unended = any(chunk and not chunk.endswith(b"\n") for chunk in last)
     return max(0, chunks.ends - first_line + 1) + unended
