@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from crypto_lakehouse.zips.check import INLINE_BYTES, check_zip, zip_fault
 from crypto_lakehouse.zips.inflate import is_bomb
+from crypto_lakehouse.zips.stream_check import StreamedZip
 
 MEMBER = "BTCUSDT-1h-2025-07-15.csv"
 
@@ -68,6 +69,15 @@ def shorten_content(data: bytearray) -> None:
 
 def test_a_good_zip_has_no_fault() -> None:
     assert zip_fault(io.BytesIO(GOOD), MEMBER) == ""
+
+
+def test_a_name_that_goes_on_behind_a_nul_is_another_name() -> None:
+    data = make({f"{MEMBER}_evil": b"1,2,3\n"}).replace(b"_evil", b"\0evil")
+    fault = f"the zip's member is '{MEMBER}\\x00evil' instead of `{MEMBER}`"
+    assert zip_fault(io.BytesIO(data), MEMBER) == fault
+    streamed = StreamedZip(len(data))
+    streamed.feed(data)
+    assert streamed.fault(MEMBER) == fault
 
 
 @pytest.mark.parametrize(

@@ -116,8 +116,9 @@ def directory_fault(archive: zipfile.ZipFile, member: str) -> str:
     entries = archive.infolist()
     if len(entries) != 1:
         return f"the zip has {len(entries)} members instead of one"
-    if entries[0].filename != member:
-        return f"the zip's member is {entries[0].filename!r} instead of `{member}`"
+    # Not `filename`, from which zipfile removes everything from a NUL on.
+    if entries[0].orig_filename != member:
+        return f"the zip's member is {entries[0].orig_filename!r} instead of `{member}`"
     if entries[0].header_offset > 0:
         return f"the zip has {entries[0].header_offset} bytes before its member"
     if entries[0].header_offset < 0:
