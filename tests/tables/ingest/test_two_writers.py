@@ -238,7 +238,7 @@ def test_a_commit_whose_answer_is_lost_is_made_once(
         raise CommitFailedException("no answer")
 
     monkeypatch.setattr(there.catalog.catalog, "commit_table", lost)
-    monkeypatch.setattr(module, "record", lambda *_: None)
+    monkeypatch.setattr(module, "record", lambda *_args, **_named: None)
     theirs = there.put(bars(FIRST))
     there.ingest([theirs])
     assert made == [("spot", "klines")]

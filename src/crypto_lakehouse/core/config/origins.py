@@ -77,4 +77,4 @@ def naming_origins(config: object) -> Iterator[None]:
         yield
     except ConfigurationError as error:
         named = name_origins(error.problems, getattr(config, "origins", {}))
-        raise ConfigurationError(named) from error.__cause__
+        raise type(error)(named) from error.__cause__
