@@ -87,9 +87,9 @@ def headline(report: ValidationReport) -> str:
     """Summarise in a sentence or two how good the archives are."""
     counts, findings = report.verdicts, list(report.findings)
     total = f"{plural(len(report.archives), 'archive')} with {plural(report.rows, 'row')}"
-    if counts["good"] == len(report.archives):
+    if counts["good"] == len(report.archives) and not findings:
         return f"Nothing was found in {total}." if report.archives else "No archive was checked."
-    names = {"error": "with errors", "warning": "with warnings", "info": "with notes"}
+    names = {"error": "with errors", "warning": "with warnings"}
     said = ", ".join(f"{counts[it]:,} {names.get(it, it)}" for it in VERDICTS if counts[it])
     new = sum(not finding.source for finding in findings)
     known = f"{len(findings) - new:,} known upstream, {new:,} new"

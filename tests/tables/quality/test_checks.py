@@ -18,6 +18,7 @@ from crypto_lakehouse.tables.quality.checks import CHECK_NAMES, checked_policies
 from crypto_lakehouse.tables.quality.findings import ArchiveQuality, Finding, Policy, Severity
 from crypto_lakehouse.tables.quality.inspector import Inspector
 from crypto_lakehouse.tables.quality.known_row_holes import KnownRowHoles, load_known_row_holes
+from crypto_lakehouse.tables.quality.seams import SEAM_CHECK
 from crypto_lakehouse.tables.reading.batch import Batch, Source
 from crypto_lakehouse.tables.reading.reader import Refused, read_batches
 from crypto_lakehouse.tables.schema.schemas import schema_of
@@ -202,7 +203,7 @@ def test_a_defect_is_found(
 
 def test_every_check_has_a_case() -> None:
     of_cases = {case[2] for case in CASES}
-    assert set(CHECK_NAMES) - of_cases == {"blanks"}
+    assert set(CHECK_NAMES) - of_cases == {"blanks", SEAM_CHECK}
 
 
 def test_blanks_are_null_and_counted(tmp_path: Path) -> None:

@@ -28,10 +28,18 @@ from crypto_lakehouse.tables.iceberg.catalog import JOURNALS, LakeCatalog, as_la
 from crypto_lakehouse.tables.ingest.commits import newest_sequence, sequence_of
 from crypto_lakehouse.tables.ingest.ingest_plan import IngestPlan, plan_ingestion
 from crypto_lakehouse.tables.ingest.journal import Journal
-from crypto_lakehouse.tables.ingest.provenance import ARCHIVES, provenance_row, record, standings
+from crypto_lakehouse.tables.ingest.provenance import (
+    ARCHIVES,
+    newest_rows,
+    provenance_row,
+    record,
+    standings,
+)
 from crypto_lakehouse.tables.ingest.publish import Publication
+from crypto_lakehouse.tables.ingest.recorded_seams import check_seams
 from crypto_lakehouse.tables.ingest.recovery import recover
 from crypto_lakehouse.tables.quality.findings import ArchiveQuality, Policy
+from crypto_lakehouse.tables.quality.seams import ID_TYPES
 from crypto_lakehouse.tables.reading.batch import Source
 from crypto_lakehouse.tables.reading.reader import count_rows
 from crypto_lakehouse.tables.schema.schemas import TableSchema
@@ -167,7 +175,8 @@ class _Commit:
         try:
             with journal:
                 self._write(work, files)
-                rows = [*self._provenance()]
+                noted_again = self._check_seams()
+                rows = [*self._provenance(), *noted_again]
                 journal.intend(rows)
                 self._publication(files).make()
                 table = self.ingestion.catalog.catalog.load_table(self.schema.name)
@@ -223,6 +232,15 @@ class _Commit:
     def _take(self, files: Iterable[DataFile], written: Iterable[Written]) -> None:
         self.files += files
         self.written += written
+
+    def _check_seams(self) -> list[dict[str, Any]]:
+        """Check ids from archive to archive; return the rows of archives whose findings change."""
+        if self.schema.data_type not in ID_TYPES:
+            return []
+        there = newest_rows(self.ingestion.catalog.find(ARCHIVES), self.schema.name)
+        removals = self.plan.removals
+        self.written, again = check_seams(self.written, there, lambda key: removals.get(key, ()))
+        return again
 
     def _publication(self, files: WriterFactory) -> Publication:
         removals = self.plan.removals

@@ -8,7 +8,7 @@ wrong. The column `archive` is the key by which data tables are joined.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -21,11 +21,20 @@ from pyiceberg.types import BooleanType, LongType, NestedField, StringType, Time
 from crypto_lakehouse.tables.iceberg.catalog import LakeCatalog
 from crypto_lakehouse.tables.iceberg.filters import equals
 from crypto_lakehouse.tables.ingest.commits import newest_sequence
-from crypto_lakehouse.tables.quality.findings import ArchiveQuality
+from crypto_lakehouse.tables.quality.findings import ArchiveQuality, Finding
 from crypto_lakehouse.tables.schema.schemas import PartitionField
 from crypto_lakehouse.tables.schema.table_types import arrow_schema
 
-__all__ = ["ARCHIVES", "ORDER", "Standing", "provenance_row", "record", "standings"]
+__all__ = [
+    "ARCHIVES",
+    "ORDER",
+    "Standing",
+    "newest_rows",
+    "plain_finding",
+    "provenance_row",
+    "record",
+    "standings",
+]
 
 ARCHIVES = "lakehouse.archives"
 
@@ -46,13 +55,15 @@ _FIELDS = (
     ("time_unit", StringType(), True, "unit of its times: ms, us or text"),
     ("header", BooleanType(), True, "whether it had a header"),
     ("columns", StringType(), True, "its columns as published, with commas"),
-    ("verdict", StringType(), True, "what the checks say: good, info, warning, error, ..."),
+    ("verdict", StringType(), True, "what the checks say: good, warning, error, ..."),
     ("findings", StringType(), True, "what they found, as JSON"),
     ("tool_version", StringType(), True, "version of crypto-lakehouse"),
     ("commit", StringType(), True, "the commit that brought it"),
     ("recorded_at", TimestamptzType(), True, "when, by the clock of the machine"),
     ("table_sequence", LongType(), False, "sequence number of the table when it was recorded"),
     ("sequence", LongType(), False, "sequence number of lakehouse.archives after that"),
+    ("first_id", LongType(), False, "smallest id in it, of trades and aggTrades"),
+    ("last_id", LongType(), False, "largest id in it"),
 )
 
 #: The columns that order the rows of an archive, oldest first; NULL, as rows of earlier versions of
@@ -93,11 +104,7 @@ def provenance_row(
     tool_version: str,
 ) -> dict[str, Any]:
     """Make the row of one archive, with values that JSON can represent."""
-    findings = [
-        {"check": each.check, "severity": str(each.severity), "rows": each.rows,
-         "sentence": each.sentence, "policy": str(each.policy), "source": each.source}
-        for each in quality.findings
-    ]  # fmt: skip
+    findings = [plain_finding(each) for each in quality.findings]
     if quality.fault:
         findings.append({"check": "readable", "severity": "error", "sentence": quality.fault})
     return {
@@ -109,6 +116,8 @@ def provenance_row(
         "rows_read": quality.rows,
         "first_at": None if quality.first_at is None else quality.first_at.isoformat(),
         "last_at": None if quality.last_at is None else quality.last_at.isoformat(),
+        "first_id": quality.first_id,
+        "last_id": quality.last_id,
         "time_unit": quality.time_unit,
         "header": quality.header,
         "columns": ",".join(quality.columns),
@@ -117,6 +126,18 @@ def provenance_row(
         "tool_version": tool_version,
         "commit": commit,
         "recorded_at": datetime.now(UTC).isoformat(),
+    }
+
+
+def plain_finding(finding: Finding) -> dict[str, Any]:
+    """A finding as an element of the column `findings`."""
+    return {
+        "check": finding.check,
+        "severity": str(finding.severity),
+        "rows": finding.rows,
+        "sentence": finding.sentence,
+        "policy": str(finding.policy),
+        "source": finding.source,
     }
 
 
@@ -148,18 +169,31 @@ def _with_times(row: Mapping[str, Any]) -> dict[str, Any]:
     return {**row, **{name: text and datetime.fromisoformat(text) for name, text in times.items()}}
 
 
-def standings(archives: Table | None, table: str) -> dict[str, Standing]:
-    """The state of every archive of a table, by key."""
+def newest_rows(
+    archives: Table | None, table: str, columns: Sequence[str] = ("*",)
+) -> dict[str, dict[str, Any]]:
+    """The newest row of every archive of a table, by key.
+
+    Args:
+        archives: The table `lakehouse.archives`; None if there is none yet.
+        table: The full name of the table whose archives are wanted.
+        columns: The columns that are read besides those that order the rows.
+    """
     if archives is None:
         return {}
     known = archives.schema().column_names
     order = [name for name in ORDER if name in known]
-    found = archives.scan(
-        row_filter=equals("table", table),
-        selected_fields=("archive", "state", "sha256", "rows", *order),
-    ).to_arrow()
-    rows = sorted(found.to_pylist(), key=lambda row: [_or_oldest(row[name]) for name in order])
-    return {row["archive"]: Standing(row["state"], row["sha256"], row["rows"]) for row in rows}
+    fields = columns if "*" in columns else (*columns, *order)
+    found = archives.scan(row_filter=equals("table", table), selected_fields=tuple(fields))
+    rows = found.to_arrow().to_pylist()
+    rows.sort(key=lambda row: [_or_oldest(row[name]) for name in order])
+    return {row["archive"]: row for row in rows}
+
+
+def standings(archives: Table | None, table: str) -> dict[str, Standing]:
+    """The state of every archive of a table, by key."""
+    rows = newest_rows(archives, table, ("archive", "state", "sha256", "rows"))
+    return {key: Standing(row["state"], row["sha256"], row["rows"]) for key, row in rows.items()}
 
 
 def _or_oldest(value: Any) -> Any:

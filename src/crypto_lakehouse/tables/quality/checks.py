@@ -23,6 +23,7 @@ from crypto_lakehouse.tables.quality.row_check import (
     step_of_column,
     time_order_check,
 )
+from crypto_lakehouse.tables.quality.seams import SEAM_CHECK
 from crypto_lakehouse.tables.schema.schemas import TableSchema
 
 __all__ = ["CHECK_NAMES", "checked_policies", "checks_of"]
@@ -256,6 +257,7 @@ _WHOLE = (
     "label_shift",
     "bands",
     "frozen_bands",
+    SEAM_CHECK,
 )
 
 CHECK_NAMES = tuple(
@@ -264,6 +266,9 @@ CHECK_NAMES = tuple(
 
 #: Checks whose bad rows may be dropped, because another row is the same.
 _DROPPABLE = frozenset({"duplicates", "doubled_rows"})
+
+#: Checks of several archives: what would be quarantined depends on the order of their ingestion.
+_REPORTED = frozenset({SEAM_CHECK})
 
 
 def checks_of(schema: TableSchema) -> tuple[RowCheck, ...]:
@@ -276,8 +281,9 @@ def checked_policies(given: Mapping[str, str]) -> dict[str, Policy]:
     """Parse the policies for findings, by check.
 
     Raises:
-        ConfigurationError: Some check or policy is unknown, or `drop` is given for a check of
-            rows that are not repeated; all such problems are named.
+        ConfigurationError: Some check or policy is unknown, `drop` is given for a check of rows
+            that are not repeated, or `quarantine` for a check of several archives; all such
+            problems are named.
     """
     problems: list[Problem] = []
     policies: dict[str, Policy] = {}
@@ -291,6 +297,9 @@ def checked_policies(given: Mapping[str, str]) -> dict[str, Policy]:
         elif text == Policy.DROP and check not in _DROPPABLE:
             can = ", ".join(sorted(_DROPPABLE))
             problems.append(Problem(path, f"`drop` is only for checks of repeated rows: {can}"))
+        elif text == Policy.QUARANTINE and check in _REPORTED:
+            reason = "`quarantine` is not for a check of several archives; it is only reported"
+            problems.append(Problem(path, reason))
         else:
             policies[check] = Policy(text)
     if problems:

@@ -10,7 +10,8 @@ from typing import Any
 
 from attrs import asdict, frozen
 
-__all__ = ["ArchiveQuality", "Finding", "Policy", "Severity", "ValidationReport"]
+__all__ = ["ArchiveQuality", "Finding", "Policy", "Severity", "ValidationReport",
+           "verdict_of"]  # fmt: skip
 
 
 class Severity(StrEnum):
@@ -65,6 +66,8 @@ class ArchiveQuality:
     Attributes:
         rows: Rows in the file.
         first_at, last_at: Its first and last time; None if it has no rows.
+        first_id, last_id: The smallest and the largest of its ids, which are consecutive from
+            archive to archive; None if it has no rows or no such ids.
         time_unit: `ms`, `us` or `text`.
         header: Whether its first line is a header.
         columns: Its columns, as published.
@@ -76,6 +79,8 @@ class ArchiveQuality:
     rows: int = 0
     first_at: datetime | None = None
     last_at: datetime | None = None
+    first_id: int | None = None
+    last_id: int | None = None
     time_unit: str = ""
     header: bool = False
     columns: tuple[str, ...] = ()
@@ -84,13 +89,26 @@ class ArchiveQuality:
 
     @property
     def verdict(self) -> str:
-        """`unreadable`, `quarantined`, the worst severity found, or `good`."""
+        """`unreadable`, `quarantined`, `error`, `warning`, or `good`.
+
+        What is known and explained, of severity `info`, leaves an archive good.
+        """
         if self.fault:
             return "unreadable"
         if any(finding.policy is Policy.QUARANTINE for finding in self.findings):
             return "quarantined"
-        found = {finding.severity for finding in self.findings}
-        return next((str(severity) for severity in Severity if severity in found), "good")
+        return verdict_of(finding.severity for finding in self.findings)
+
+
+def verdict_of(severities: Iterable[str]) -> str:
+    """The verdict on an archive that is read and not quarantined, by its findings' severities.
+
+    Example:
+        >>> verdict_of(["info", "warning"]), verdict_of(["info"])
+        ('warning', 'good')
+    """
+    found = frozenset(severities)
+    return next((each for each in ("error", "warning") if each in found), "good")
 
 
 @frozen(kw_only=True)

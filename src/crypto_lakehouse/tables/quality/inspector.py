@@ -29,6 +29,7 @@ from crypto_lakehouse.tables.quality.checks import checks_of
 from crypto_lakehouse.tables.quality.findings import ArchiveQuality, Finding, Policy, Severity
 from crypto_lakehouse.tables.quality.known_row_holes import KnownRowHoles
 from crypto_lakehouse.tables.quality.row_check import RowCheck
+from crypto_lakehouse.tables.quality.seams import ID_TYPES
 from crypto_lakehouse.tables.reading.batch import Batch, Piece, Source
 from crypto_lakehouse.tables.schema.schemas import TableSchema
 
@@ -62,7 +63,15 @@ class _Open:
     rows: int = 0
     first: datetime | None = None
     last: datetime | None = None
+    first_id: int | None = None
+    last_id: int | None = None
     found: dict[str, Found] = field(factory=dict)
+
+    def extend(self, first: Any, last: Any, first_id: int | None, last_id: int | None) -> None:
+        """Take the first and last time and id of a further part into account."""
+        self.first, self.last = _least(self.first, first), _greatest(self.last, last)
+        self.first_id = _least(self.first_id, first_id)
+        self.last_id = _greatest(self.last_id, last_id)
 
     def add(self, found: Found) -> None:
         """Add a finding, or add its rows to an earlier finding, whose example is kept."""
@@ -290,18 +299,18 @@ class Inspector:
 
     def _remember(self, batch: Batch, frame: pl.DataFrame) -> None:
         """Record the first and last times, and carry over the last row of an unfinished archive."""
-        times = frame.select(self._time().alias("t"), "_piece")
+        key = self.schema.key[0] if self.schema.data_type in ID_TYPES else None
+        ids = pl.lit(None, pl.Int64) if key is None else pl.col(key)
+        edges = [
+            self._time().min().alias("first"), self._time().max().alias("last"),
+            ids.min().alias("first_id"), ids.max().alias("last_id"),
+        ]  # fmt: skip
         if len(batch.pieces) == 1:
-            edges: list[Any] = [(0, times["t"].min(), times["t"].max())]
+            found = frame.select(pl.lit(0), *edges)
         else:
-            grouped = times.group_by("_piece", maintain_order=True).agg(
-                pl.col("t").min().alias("low"), pl.col("t").max().alias("high")
-            )
-            edges = [*grouped.iter_rows()]
-        for place, low, high in edges:
-            state = self._state(batch.pieces[place])
-            state.first = low if state.first is None else min(state.first, low or state.first)
-            state.last = high if state.last is None else max(state.last, high or state.last)
+            found = frame.group_by("_piece", maintain_order=True).agg(edges)
+        for place, *values in found.iter_rows():
+            self._state(batch.pieces[place]).extend(*values)
         for piece in batch.pieces:
             self._state(piece).rows += piece.rows
         if not batch.pieces[-1].ends and frame.height:
@@ -326,6 +335,8 @@ class Inspector:
             rows=state.rows,
             first_at=state.first,
             last_at=state.last,
+            first_id=state.first_id,
+            last_id=state.last_id,
             time_unit=piece.form.time_unit,
             header=piece.form.header,
             columns=piece.form.columns,
@@ -349,6 +360,14 @@ class Inspector:
                 policy=self.policies.get(each.check, each.policy),
                 source=source,
             )
+
+
+def _least(*values: Any) -> Any:
+    return min((value for value in values if value is not None), default=None)
+
+
+def _greatest(*values: Any) -> Any:
+    return max((value for value in values if value is not None), default=None)
 
 
 def _microseconds(when: datetime) -> int:

@@ -1,0 +1,233 @@
+"""Ids are checked from archive to archive, in the files and in the lake, in any order."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.examples import examples
+from tests.tables.sample_data import ingest, put
+
+from crypto_lakehouse.core.archive import Archive
+from crypto_lakehouse.core.errors import ConfigurationError
+from crypto_lakehouse.tables.iceberg.catalog import LakeCatalog
+from crypto_lakehouse.tables.ingest.provenance import ARCHIVES
+from crypto_lakehouse.tables.lake.lake import Lake
+from crypto_lakehouse.tables.quality.checks import checked_policies
+from crypto_lakehouse.tables.quality.findings import Finding, Severity
+from crypto_lakehouse.tables.quality.known_row_holes import load_known_row_holes
+from crypto_lakehouse.tables.quality.seams import SEAM_CHECK, ArchiveIds, seam_findings
+from crypto_lakehouse.tables.reading.batch import Source
+from crypto_lakehouse.tables.schema.table_types import arrow_schema
+from crypto_lakehouse.workflows.lake_config import LakeConfig
+from crypto_lakehouse.workflows.validation import ValidationWorkflow
+
+TRADES = "data/futures/um/{}/trades/BTCUSDT/BTCUSDT-trades-{}.zip"
+AGGREGATES = "data/futures/um/{}/aggTrades/ETHUSDT/ETHUSDT-aggTrades-{}.zip"
+
+
+def archive(when: str, pattern: str = TRADES) -> Archive:
+    return Archive.parse(pattern.format("daily" if len(when) > 7 else "monthly", when))
+
+
+def ids(when: str, first: int, last: int, pattern: str = TRADES) -> ArchiveIds:
+    of = archive(when, pattern)
+    begin = datetime.combine(of.period.first_day, datetime.min.time(), UTC)
+    end = datetime.combine(of.period.last_day, datetime.max.time(), UTC)
+    return ArchiveIds(of, first, last, begin, end)
+
+
+def found(*archives: ArchiveIds) -> dict[str, Finding]:
+    return seam_findings(archives, load_known_row_holes())
+
+
+@pytest.mark.parametrize("pattern", [TRADES, AGGREGATES])
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("2022-06", "2022-07"), ("2022-06-30", "2022-07-01"), ("2022-06", "2022-07-01"),
+     ("2022-06-30", "2022-07")],
+)  # fmt: skip
+def test_ids_that_do_not_meet_are_found_in_the_later_archive(
+    one: str, other: str, pattern: str
+) -> None:
+    before = ids(one, 100, 199, pattern)
+    assert found(before, ids(other, 200, 300, pattern)) == {}
+    for pair in ((before, ids(other, 203, 300, pattern)), (ids(other, 203, 300, pattern), before)):
+        ((key, finding),) = found(*pair).items()
+        assert key == finding.key == archive(other, pattern).key
+        assert (finding.check, finding.rows, finding.severity) == (SEAM_CHECK, 3, Severity.WARNING)
+        name = before.archive.name
+        assert finding.sentence == (
+            f"3 ids are missing: the archive begins at 203, and `{name}` before it ends at 199"
+        )
+
+
+@pytest.mark.parametrize("other", ["2022-07-02", "2022-06-28", "2022-08"])
+def test_archives_that_do_not_meet_are_not_compared(other: str) -> None:
+    assert found(ids("2022-06-30", 100, 199), ids(other, 900, 999)) == {}
+    assert found(ids("2022-06-30", 1, 2), ids("2022-07-01", 9, 9, AGGREGATES)) == {}
+
+
+def test_ids_in_two_archives_and_ids_that_begin_again_are_found() -> None:
+    (finding,) = found(ids("2022-06-30", 100, 199), ids("2022-07-01", 198, 300)).values()
+    assert (finding.rows, finding.source) == (2, "binance-public-data#353")
+    assert "2 ids may be in two archives" in finding.sentence
+    (finding,) = found(ids("2022-06-30", 100, 199), ids("2022-07-01", 7, 300)).values()
+    assert (finding.rows, finding.severity) == (1, Severity.WARNING)
+    assert "the ids begin again: the archive begins at 7" in finding.sentence
+    (finding,) = found(ids("2022-06-30", 100, 199), ids("2022-07-01", 1, 300)).values()
+    assert finding.severity is Severity.INFO
+
+
+def test_what_a_month_or_its_last_day_has_is_not_missing() -> None:
+    short, whole = ids("2022-06", 100, 150), ids("2022-06-30", 140, 199)
+    assert found(short, whole, ids("2022-07", 200, 300)) == {}
+    assert len(found(short, whole, ids("2022-07", 201, 300))) == 1
+
+
+def test_a_known_hole_at_a_seam_is_info() -> None:
+    (finding,) = found(ids("2023-01-10", 100, 199), ids("2023-01-11", 300, 400)).values()
+    assert (finding.severity, finding.source) == (Severity.INFO, "binance-public-data#213")
+    assert "; known: ids are missing" in finding.sentence
+
+
+def test_a_seam_is_only_reported() -> None:
+    with pytest.raises(ConfigurationError, match="not for a check of several archives"):
+        checked_policies({SEAM_CHECK: "quarantine"})
+    assert checked_policies({SEAM_CHECK: "report"})
+
+
+def trades(root: Path, when: str, first: int, last: int, pattern: str = TRADES) -> Source:
+    of = archive(when, pattern)
+    begin = datetime.combine(of.period.first_day, datetime.min.time(), UTC)
+    end = datetime.combine(of.period.last_day + timedelta(days=1), datetime.min.time(), UTC)
+    step = (end - begin) / (last - first + 1)
+    lines = []
+    for number in range(first, last + 1):
+        at = int((begin + (number - first) * step).timestamp() * 1000)
+        flag = "true" if number % 2 else "false"
+        lines.append(f"{number},10,1,10,{at},{flag}\n")
+    return put(root, of, "".join(lines))
+
+
+#: The ids of five archives: three are missing before August, and one of July is also in June's day.
+PARTS = {
+    "2022-06-29": (100, 149),
+    "2022-06-30": (150, 199),
+    "2022-07": (199, 300),
+    "2022-08-01": (304, 340),
+    "2022-08-02": (341, 380),
+}
+
+WANTED = {"2022-07": "1 ids may be in two", "2022-08-01": "3 ids are missing"}
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("tree")
+    for when, (first, last) in PARTS.items():
+        trades(root, when, first, last)
+    return root
+
+
+def sources(root: Path) -> Iterator[Source]:
+    for when, (first, last) in PARTS.items():
+        yield trades(root, when, first, last)
+
+
+def records(catalog: LakeCatalog) -> dict[str, tuple[str, list[str]]]:
+    rows = Lake(catalog).sql("FROM lakehouse.archives").to_arrow_table().to_pylist()
+    return {
+        row["archive"]: (
+            row["verdict"],
+            [
+                each["sentence"]
+                for each in json.loads(row["findings"])
+                if each["check"] == SEAM_CHECK
+            ],
+        )
+        for row in rows
+    }
+
+
+def check_records(noted: dict[str, tuple[str, list[str]]]) -> None:
+    assert len(noted) == len(PARTS)
+    for when in PARTS:
+        verdict, sentences = noted[archive(when).key]
+        if when in WANTED:
+            assert verdict == "warning"
+            (sentence,) = sentences
+            assert WANTED[when] in sentence
+        else:
+            assert (verdict, sentences) == ("good", [])
+
+
+def test_validation_reports_the_seams_of_a_tree(tree: Path) -> None:
+    metrics = ValidationWorkflow(LakeConfig({"output_directory": str(tree)})).execute()
+    noted = {
+        quality.key: (quality.verdict, [each.sentence for each in quality.findings])
+        for quality in metrics.report.archives
+    }
+    check_records(noted)
+
+
+@settings(max_examples=examples(3), deadline=None)
+@given(data=st.data())
+def test_the_lake_says_the_same_in_any_order_of_ingestion(
+    data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    root = tmp_path_factory.mktemp("lake")
+    left = data.draw(st.permutations([*sources(root)]))
+    catalog = LakeCatalog(root / "lake", create=True)
+    while left:
+        size = data.draw(st.integers(1, len(left)))
+        for ingested in ingest(catalog, left[:size]):
+            assert ingested.state == "ingested"
+        left = left[size:]
+    check_records(records(catalog))
+    history = Lake(catalog).sql("FROM lakehouse.archive_history").to_arrow_table().to_pylist()
+    for row in history:
+        assert (row["first_id"], row["last_id"]) == (
+            PARTS[Archive.parse(row["archive"]).period.text]
+        )
+    catalog.close()
+
+
+def test_a_new_version_that_meets_takes_the_finding_back(tmp_path: Path) -> None:
+    catalog = LakeCatalog(tmp_path / "lake", create=True)
+    ingest(catalog, [trades(tmp_path, "2022-06", 100, 190), trades(tmp_path, "2022-07", 200, 300)])
+    assert records(catalog)[archive("2022-07").key][0] == "warning"
+    ingest(catalog, [trades(tmp_path, "2022-06", 100, 199)])
+    assert records(catalog)[archive("2022-07").key] == ("good", [])
+    catalog.close()
+
+
+def test_a_lake_without_ids_opens_and_gets_them(tmp_path: Path) -> None:
+    """As made by earlier versions, which did not record ids."""
+    catalog = LakeCatalog(tmp_path / "lake", create=True)
+    june, july = trades(tmp_path, "2022-06", 100, 190), trades(tmp_path, "2022-07", 200, 300)
+    ingest(catalog, [june])
+    without_ids(catalog)
+    ingest(catalog, [july])
+    assert records(catalog)[july.archive.key] == ("good", [])
+    (again,) = ingest(catalog, [trades(tmp_path, "2022-06", 100, 191)])
+    assert again.state == "ingested"
+    assert records(catalog)[july.archive.key][0] == "warning"
+    catalog.close()
+
+
+def without_ids(catalog: LakeCatalog) -> None:
+    table = catalog.catalog.load_table(ARCHIVES)
+    rows: list[dict[str, Any]] = table.scan().to_arrow().to_pylist()
+    fields = [each for each in table.schema().fields if each.name not in ("first_id", "last_id")]
+    catalog.catalog.drop_table(ARCHIVES)
+    earlier = catalog.create(ARCHIVES, type(table.schema())(*fields), (), ("archive",), {})
+    plain = [{each.name: row[each.name] for each in fields} for row in rows]
+    earlier.append(pa.Table.from_pylist(plain, schema=arrow_schema(earlier.schema())))
