@@ -100,7 +100,7 @@ def test_a_source_without_tls_needs_an_option(shell: Shell, tmp_path: Path) -> N
     command = ("plan", "-o", "out", *SELECTION, "--discovery", "calendar", "--source-url", address)
     code, _, err = shell(*command)
     assert code == 2
-    assert "$.source_url" in err
+    assert "--source-url" in err
     assert "`allow_http: true`" in err
     code, out, err = shell(*command, "--allow-http")
     assert code == 0, err

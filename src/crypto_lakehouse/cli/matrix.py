@@ -73,7 +73,8 @@ def _show(file: str | None, *, check: bool) -> int:
     from crypto_lakehouse.core.messages import did_you_mean, shown
     from crypto_lakehouse.matrix.load import load_matrix
 
-    hint = did_you_mean(file, _BELOW) if file and not Path(file).exists() else ""
+    is_word = file and not Path(file).suffix and not Path(file).exists()
+    hint = did_you_mean(file, _BELOW) if is_word else ""
     if hint:
         raise click.UsageError(f"`{shown(file)}` is neither a command nor a file{hint}")
     matrix = load_matrix(file)

@@ -140,7 +140,7 @@ def named_by_options(error: LakehouseError) -> LakehouseError:
     """Return a configuration error with the options that wrong values were given by."""
     if not isinstance(error, ConfigurationError):
         return error
-    return ConfigurationError(map(by_option, error.problems))
+    return type(error)(map(by_option, error.problems))
 
 
 def stored_config(output: str, **values: Any) -> WorkflowConfig:
