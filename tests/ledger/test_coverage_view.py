@@ -214,7 +214,7 @@ def test_no_ledger_and_a_damaged_one_are_errors(tmp_path: Path) -> None:
     with pytest.raises(LedgerError, match="the ledger cannot be read: unable to open"):
         list(recorded_series(tmp_path / "absent.sqlite"))
     (tmp_path / "bad.sqlite").write_bytes(b"no database" * 100)
-    with pytest.raises(LedgerError, match="the ledger cannot be read: file is not a database"):
+    with pytest.raises(LedgerError, match="damaged: file is not a database; the next `coll"):
         list(recorded_series(tmp_path / "bad.sqlite"))
 
 
@@ -245,5 +245,5 @@ def test_what_is_no_archive_is_said(ledger: SqliteLedger, folder: str, name: str
             (folder, name),
         )
         connection.commit()
-    with pytest.raises(LedgerError, match="the ledger has a row that is not an archive"):
+    with pytest.raises(LedgerError, match="damaged: it has a row that is not an archive"):
         list(recorded_series(ledger.path))

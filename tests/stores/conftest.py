@@ -32,7 +32,7 @@ def finished(
         size_bytes=7,
         mark=1_752_580_800_123_456_789,
         sha256="a" * 64,
-        published_sha256="b" * 64,
+        published_sha256="a" * 64,
         etag='"e"',
         last_modified="Tue, 15 Jul 2025 03:00:00 GMT",
     )

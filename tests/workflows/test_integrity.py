@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
+from hashlib import sha256
+
+import pytest
+from anyio import to_thread
 from tests.workflows.conftest import (
     BIG_KEY,
     KEY,
@@ -14,6 +20,13 @@ from tests.workflows.conftest import (
 )
 
 from crypto_lakehouse.testing import faults
+from crypto_lakehouse.workflows.stored_archives import stored_zips
+
+
+async def assert_the_digest_is_the_files_own(collection: Collection) -> None:
+    """Check what `ingest` and `validate` read of the only archive."""
+    (stored,) = await to_thread.run_sync(lambda: [*stored_zips(collection.root, lambda _: True)])
+    assert (stored.fault, stored.sha256) == ("", sha256(stored.path.read_bytes()).hexdigest())
 
 
 async def test_with_listing_and_no_sidecar_one_archive_is_one_request(
@@ -44,6 +57,30 @@ async def test_listing_keeps_no_sidecar_that_disagrees(collection: Collection) -
     report = await collection.run(integrity="listing")
     assert report.totals["verified"] == 1
     assert not collection.path(SIDECAR).exists()
+    # The digests of its row differ, and yet the ledger is not taken for damaged.
+    report = await collection.run(integrity="listing")
+    assert report.totals["verified"] == 1
+    assert not [*collection.root.rglob("*.damaged-*")]
+    await assert_the_digest_is_the_files_own(collection)
+
+
+async def test_accepted_bytes_are_no_damage_of_the_ledger(collection: Collection) -> None:
+    collection.server.put(SIDECAR, sidecar_of(b"other", "x"))
+    for _ in range(2):
+        report = await collection.run(accept_upstream_mismatch=True)
+        assert report.totals["upstream_mismatch"] == 1
+        assert not [*collection.root.rglob("*.damaged-*")]
+
+
+@pytest.mark.parametrize("column", ["sha256", "published_sha256"])
+async def test_a_digest_that_a_flipped_bit_changed_is_not_believed(
+    collection: Collection, column: str
+) -> None:
+    await collection.run()
+    path = collection.root / ".lakehouse" / "ledger.sqlite"
+    with closing(sqlite3.connect(path)) as ledger, ledger:
+        ledger.execute(f"UPDATE archives SET {column} = 'd'")  # noqa: S608 - a constant
+    await assert_the_digest_is_the_files_own(collection)
 
 
 async def test_both_wants_etag_and_sidecar(collection: Collection) -> None:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager, suppress
 from datetime import date, datetime
 from functools import lru_cache, partial
 from itertools import groupby
@@ -22,10 +21,13 @@ from crypto_lakehouse.core.archive import (
     Period,
     Series,
 )
-from crypto_lakehouse.core.errors import ArchiveKeyError, LedgerError
+from crypto_lakehouse.core.errors import ArchiveKeyError
 from crypto_lakehouse.core.verdicts import Verdict
 from crypto_lakehouse.coverage.records import ArchiveRun, FolderRecord, SeriesRecord
-from crypto_lakehouse.ledger.schema import connect_read_only, unreadable
+from crypto_lakehouse.ledger.connection import LedgerConnection
+from crypto_lakehouse.ledger.read_only import reading
+from crypto_lakehouse.ledger.refusals import damaged
+from crypto_lakehouse.ledger.soundness import VERDICTS, UnsoundRow
 
 __all__ = ["recorded_series"]
 
@@ -33,7 +35,7 @@ __all__ = ["recorded_series"]
 _FOLDERS = """
 WITH RECURSIVE known (folder) AS (
     SELECT min(folder) FROM archives
-    UNION ALL
+    UNION  -- not UNION ALL: folders that are out of order would be found for ever
     SELECT (SELECT min(folder) FROM archives WHERE folder > known.folder)
     FROM known WHERE known.folder IS NOT NULL
 )
@@ -88,8 +90,8 @@ def recorded_series(
     Raises:
         LedgerError: The ledger cannot be read, or has a row that is not an archive.
     """
-    with _translated(path), closing(connect_read_only(path)) as connection:
-        folders = [folder for (folder,) in connection.execute(_FOLDERS)]
+    with _translated(path), reading(path) as connection:
+        folders = [folder for (folder,) in connection.fetch(_FOLDERS)]
         for series, partitions in _by_series(folders, wanted):
             yield _RecordReader(connection, start, end).record(series, partitions)
 
@@ -98,16 +100,14 @@ def recorded_series(
 def _translated(path: Path) -> Iterator[None]:
     try:
         yield
-    except sqlite3.Error as error:
-        raise unreadable(path, error) from error
     except ArchiveKeyError as error:
-        raise LedgerError(
-            str(path), f"the ledger has a row that is not an archive: {error}"
-        ) from error
+        raise damaged(path, f"it has a row that is not an archive: {error}") from error
+    except UnsoundRow as error:
+        raise damaged(path, str(error)) from error
 
 
 def _by_series(
-    folders: Iterable[str], wanted: Callable[[Series], bool]
+    folders: Iterable[object], wanted: Callable[[Series], bool]
 ) -> Iterator[tuple[Series, list[Partition]]]:
     """Group the partitions of each series, which are apart in the order of folders."""
     found: dict[Series, list[Partition]] = {}
@@ -119,8 +119,10 @@ def _by_series(
         yield series, found[series]
 
 
-def _parse(folder: str) -> tuple[Series, Partition]:
+def _parse(folder: object) -> tuple[Series, Partition]:
     """Parse a key prefix, by parsing an archive that it could contain."""
+    if not isinstance(folder, str):
+        raise ArchiveKeyError(repr(folder), "it is not a text")
     parts = folder.split("/")
     depth = 3 if parts[1:2] == ["futures"] else 2
     if not folder.endswith("/") or not depth + 4 <= len(parts) <= depth + 5:
@@ -141,7 +143,7 @@ def _place(series: Series) -> tuple[int, int, str, int]:
 class _RecordReader:
     """Reads the archives of folders that overlap a window."""
 
-    connection: sqlite3.Connection
+    connection: LedgerConnection
     start: date | None
     end: date | None
 
@@ -162,7 +164,7 @@ class _RecordReader:
         first, last, listed_on = self._listed(stem, folder)
         return FolderRecord(
             runs=(*_verified_runs(verified), *_other_runs(others)),
-            size_bytes=sum([row[1] or 0 for rows in (verified, others) for _, row in rows]),
+            size_bytes=_total_bytes(verified) + _total_bytes(others),
             refused_newer=sum([row[2] is not None for _, row in verified]),
             first_listed=first,
             last_listed=last,
@@ -176,9 +178,8 @@ class _RecordReader:
         if is_daily:  # unpadded months do not sort by time
             low = f"{stem}{self.start}" if self.start else low
             high = f"{stem}{self.end}{_BEHIND}" if self.end else high
-        found = self.connection.execute(statement, (folder, low, high)).fetchall()
-        cut = len(stem)
-        rows = [(_days_of(row[0][cut:-4]), row) for row in found]
+        found = self.connection.fetch(statement, (folder, low, high))
+        rows = [(_days_of(row[0].removeprefix(stem)), row) for row in found]
         return rows if is_daily else sorted(item for item in rows if self._touches(item[0]))
 
     def _touches(self, span: _Span) -> bool:
@@ -187,23 +188,33 @@ class _RecordReader:
         return after and (self.end is None or first <= self.end.toordinal())
 
     def _listed(self, stem: str, folder: str) -> tuple[Period | None, Period | None, date | None]:
-        row = self.connection.execute(_LISTED, (folder,)).fetchone()
-        if row is None:
-            return None, None, None
-        first, last, listed_at = row
-        period = partial(_period, cut=len(stem))
-        return period(first), period(last), datetime.fromisoformat(listed_at).date()
+        for first, last, listed_at in self.connection.fetch(_LISTED, (folder,)):
+            with suppress(ValueError, TypeError):  # damaged: as if it had never been listed
+                period = partial(_period, stem)
+                return period(first), period(last), datetime.fromisoformat(listed_at).date()
+        return None, None, None
 
 
-def _period(name: str | None, cut: int) -> Period | None:
-    return Period.parse(name[cut:-4]) if name else None
+def _period(stem: str, name: str | None) -> Period | None:
+    return _parse_period(name.removeprefix(stem)) if name else None
+
+
+def _parse_period(end: str) -> Period:
+    return Period.parse(end.removesuffix(".zip"))
 
 
 @lru_cache(maxsize=65_536)
-def _days_of(period: str) -> _Span:
-    """Parse the period of a key; cached, as many archives share few periods."""
-    parsed = Period.parse(period)
+def _days_of(end: str) -> _Span:
+    """Parse the end of a file name; cached, as many archives share few periods."""
+    parsed = _parse_period(end)
     return parsed.first_day.toordinal(), parsed.last_day.toordinal()
+
+
+def _total_bytes(rows: Iterable[_Row]) -> int:
+    sizes = [row[1] or 0 for _, row in rows]
+    if not all(isinstance(size, int) for size in sizes):
+        raise UnsoundRow("a size is not a number")
+    return sum(sizes)
 
 
 def _verified_runs(rows: Iterable[_Row]) -> Iterator[ArchiveRun]:
@@ -228,7 +239,9 @@ def _other_runs(rows: Iterable[_Row]) -> Iterator[ArchiveRun]:
 
 
 def _fate(item: _Row) -> tuple[str, str, bool]:
-    _, (_, size_bytes, verdict, reason, accepted_at) = item
+    _, (name, size_bytes, verdict, reason, accepted_at) = item
+    if verdict not in VERDICTS or not isinstance(reason, str):
+        raise UnsoundRow(f"the verdict on `{name}` is {verdict!r}, with the reason {reason!r}")
     # An accepted archive stays marked, even if a later version was not accepted.
     return verdict, reason, accepted_at is not None and size_bytes is not None
 

@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
 from attrs import frozen
 
 from crypto_lakehouse.core.archive import Archive
-from crypto_lakehouse.core.errors import LedgerError
 from crypto_lakehouse.core.verdicts import Verdict
-from crypto_lakehouse.ledger.schema import connect, connect_read_only, unreadable
+from crypto_lakehouse.ledger.read_only import reading
+from crypto_lakehouse.ledger.refusals import damaged, refusal
+from crypto_lakehouse.ledger.schema import connect
+from crypto_lakehouse.ledger.soundness import VERDICTS, UnsoundRow, are_texts
 
 __all__ = [
     "Change",
@@ -135,15 +137,6 @@ class Change:
     after_last_modified: str | None
 
 
-@contextmanager
-def _reading(path: Path) -> Iterator[sqlite3.Connection]:
-    try:
-        with closing(connect_read_only(path)) as connection:
-            yield connection
-    except sqlite3.Error as error:
-        raise unreadable(path, error) from error
-
-
 def versions_of(path: Path, archive: Archive) -> list[Version]:
     """Return every version of an archive, oldest first; blocking.
 
@@ -151,16 +144,22 @@ def versions_of(path: Path, archive: Archive) -> list[Version]:
         LedgerError: The ledger cannot be read.
     """
     place = (archive.folder, archive.name)
-    with _reading(path) as connection:
+    with reading(path) as connection:
         connection.execute("BEGIN")  # both tables at one moment
-        rows = connection.execute(_EARLIER, place).fetchall()
-        rows += connection.execute(_CURRENT, place).fetchall()
-    return [_version(row) for row in rows]
+        rows = connection.fetch(_EARLIER, place) + connection.fetch(_CURRENT, place)
+    try:
+        return [_version(row) for row in rows]
+    except UnsoundRow as error:
+        raise damaged(path, str(error)) from error
 
 
 def _version(row: tuple) -> Version:  # type: ignore[type-arg]
     key, verdict, *facts, accepted, newer_verdict, newer_reason = row
     size, sha256, published, etag, last_modified, first, last, until, change, kept_as = facts
+    if verdict not in VERDICTS or newer_verdict not in {None, *VERDICTS}:
+        raise UnsoundRow(f"a verdict on `{key}` is {verdict!r} or {newer_verdict!r}")
+    if not are_texts([*facts[1:], newer_reason]) or first is None or last is None:
+        raise UnsoundRow(f"a value of `{key}` is not a text")
     return Version(
         key=key,
         verdict=Verdict(verdict),
@@ -202,9 +201,12 @@ def changes_since(path: Path, day: date) -> Iterator[Change]:
         LedgerError: The ledger cannot be read.
     """
     begin = datetime.combine(day, time(), UTC).isoformat(timespec="seconds")
-    with _reading(path) as connection:
+    with reading(path) as connection:
+        connection.replace_undecodable()
         for row in connection.execute(_SINCE, {"since": begin}):
             key, change, at, kept_as, *objects = row
+            if not are_texts((key, change, at, kept_as)) or not (key and change and at):
+                raise damaged(path, f"a change of `{key}` has values that no run writes")
             before, after = objects[:4], objects[4:]
             yield Change(
                 key=key,
@@ -225,8 +227,8 @@ def changes_since(path: Path, day: date) -> Iterator[Change]:
 def known_names(path: Path, archive: Archive) -> tuple[int, str, str]:
     """Return the number of known archives in the same folder, first and last name; blocking."""
     query = "SELECT count(*), coalesce(min(name), ''), coalesce(max(name), '') FROM archives"
-    with _reading(path) as connection:
-        row = connection.execute(f"{query} WHERE folder = ?", (archive.folder,)).fetchone()
+    with reading(path) as connection:
+        (row,) = connection.fetch(f"{query} WHERE folder = ?", (archive.folder,))
     return int(row[0]), row[1], row[2]
 
 
@@ -234,11 +236,11 @@ def kept_before(path: Path, today: date, older_than_days: int) -> list[tuple[int
     """Return row id and path of kept bytes that were replaced more than some days ago; blocking."""
     latest = today - timedelta(days=older_than_days)
     bound = datetime.combine(latest + timedelta(days=1), time(), UTC)
-    with _reading(path) as connection:
-        return connection.execute(
+    with reading(path) as connection:
+        return connection.fetch(
             "SELECT rowid, kept_as FROM versions WHERE kept_as IS NOT NULL AND changed_at < ?",
             (bound.isoformat(timespec="seconds"),),
-        ).fetchall()
+        )
 
 
 def forget_kept(path: Path, rows: list[int]) -> None:
@@ -249,4 +251,4 @@ def forget_kept(path: Path, rows: list[int]) -> None:
                 "UPDATE versions SET kept_as = NULL WHERE rowid = ?", [(row,) for row in rows]
             )
     except sqlite3.Error as error:
-        raise LedgerError(str(path), f"the ledger cannot be written: {error}") from error
+        raise refusal(path, error, "written") from error

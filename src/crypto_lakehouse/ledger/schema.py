@@ -7,17 +7,19 @@ import sqlite3
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from crypto_lakehouse.core.errors import LedgerError
+from crypto_lakehouse.ledger.connection import LedgerConnection
 
 __all__ = [
     "BUSY_S",
     "SCHEMA_VERSION",
+    "TABLES",
     "connect",
-    "connect_read_only",
-    "refusal",
     "set_aside",
-    "unreadable",
+    "table_columns",
+    "version_of",
 ]
 
 #: How many seconds another program may lock the ledger before the run gives up.
@@ -94,27 +96,16 @@ CREATE TABLE listings (             -- what the source listed of a folder, last 
 ) WITHOUT ROWID;
 """
 
-#: What the user can do, by SQLite's error code.
-_HINTS = {
-    sqlite3.SQLITE_FULL: "free some space and run again",
-    sqlite3.SQLITE_IOERR: "check whether the disk is full, over a quota, or failing",
-    sqlite3.SQLITE_READONLY: "let this user write it, and its folder",
-    sqlite3.SQLITE_PERM: "let this user write it, and its folder",
-    sqlite3.SQLITE_CANTOPEN: "this user must be allowed to write the file and its folder",
-    sqlite3.SQLITE_BUSY: "another program holds it; end that, and run again",
-    sqlite3.SQLITE_LOCKED: "another program holds it; end that, and run again",
-}
-
-#: The longest path that SQLite takes, in bytes, less a little for the suffix of its journal.
-_LONGEST_PATH = 500
-
 _COMMENT = re.compile(r"--.*")
 
 #: The upgrade from version n to version n + 1, at index n.
 _STEPS = (_VERSION_1, _VERSION_2)
 
+#: The names of all tables.
+TABLES = tuple(re.findall(r"CREATE TABLE (\w+)", "".join(_STEPS)))
 
-def connect(path: Path) -> sqlite3.Connection:
+
+def connect(path: Path) -> LedgerConnection:
     """Open a ledger for reading and writing; create or upgrade it if necessary.
 
     Raises:
@@ -122,7 +113,9 @@ def connect(path: Path) -> sqlite3.Connection:
         sqlite3.Error: SQLite refuses.
     """
     # Each connection is used by one thread at a time, but not always by the same one.
-    connection = sqlite3.connect(path, check_same_thread=False, timeout=BUSY_S)
+    connection = sqlite3.connect(
+        path, check_same_thread=False, timeout=BUSY_S, factory=LedgerConnection
+    )
     try:
         with closing(connection.execute("PRAGMA journal_mode = WAL")):
             pass
@@ -138,42 +131,25 @@ def connect(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def connect_read_only(path: Path) -> sqlite3.Connection:
-    """Open an existing ledger without changing anything.
-
-    Raises:
-        LedgerError: The ledger was written by another version.
-        sqlite3.Error: SQLite refuses.
-    """
-    address = f"{path.absolute().as_uri()}?mode=ro"
-    connection = sqlite3.connect(address, uri=True, check_same_thread=False)
-    try:
-        version = _version(connection, path)
-        if version < SCHEMA_VERSION:
-            reason = (
-                f"it was written by an earlier version (schema {version}); `collect` upgrades it"
-            )
-            raise LedgerError(str(path), reason)
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
 def _bring_up_to_date(connection: sqlite3.Connection, path: Path) -> None:
-    if _version(connection, path) == SCHEMA_VERSION:
+    if version_of(connection, path) == SCHEMA_VERSION:
         return
     connection.execute(
         "BEGIN IMMEDIATE"
     )  # if two begin at once, the second waits and finds it done
     with connection:
-        for step in _STEPS[_version(connection, path) :]:
+        for step in _STEPS[version_of(connection, path) :]:
             for statement in _COMMENT.sub("", step).split(";"):
                 connection.execute(statement)
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
 
-def _version(connection: sqlite3.Connection, path: Path) -> int:
+def version_of(connection: sqlite3.Connection, path: Path) -> int:
+    """Return the version of a ledger's tables; 0 for a new file.
+
+    Raises:
+        LedgerError: The ledger was written by a later version.
+    """
     version = int(connection.execute("PRAGMA user_version").fetchone()[0])
     if version > SCHEMA_VERSION:
         raise LedgerError(
@@ -185,24 +161,9 @@ def _version(connection: sqlite3.Connection, path: Path) -> int:
     return version
 
 
-def refusal(path: Path, error: sqlite3.Error, action: str) -> LedgerError:
-    """Make the error for a ledger that cannot be opened, read or written, with advice."""
-    hint = _HINTS.get(getattr(error, "sqlite_errorcode", 0) & 0xFF)
-    if path.exists() and not path.is_file():
-        hint = "it is not a file; move it away and run again"
-    if len(bytes(path)) > _LONGEST_PATH:
-        hint = "its path is too long for SQLite; choose an output directory with a shorter path"
-    reason = f"the ledger cannot be {action}: {error}"
-    return LedgerError(str(path), f"{reason}; {hint}" if hint else reason)
-
-
-def unreadable(path: Path, error: sqlite3.Error) -> LedgerError:
-    """Make the error for a ledger that cannot be read; it says how a damaged one is rebuilt."""
-    return LedgerError(
-        str(path),
-        f"the ledger cannot be read: {error}; if it is damaged, the next `collect` sets it aside "
-        "and rebuilds it from the files and their sidecars",
-    )
+def table_columns(connection: LedgerConnection, table: str) -> list[Any]:
+    """Return name, type and constraints of each column of a table, in order."""
+    return connection.fetch(f"PRAGMA table_info({table})")
 
 
 def set_aside(path: Path) -> Path:

@@ -31,20 +31,19 @@ from crypto_lakehouse.core.object_facts import ObjectFacts
 from crypto_lakehouse.core.protocols import LedgerRow
 from crypto_lakehouse.core.verdicts import Verdict
 from crypto_lakehouse.core.whole_numbers import STORABLE
-from crypto_lakehouse.ledger.schema import (
-    BUSY_S,
-    connect,
-    connect_read_only,
-    refusal,
-    set_aside,
-    unreadable,
-)
+from crypto_lakehouse.ledger.connection import LedgerConnection
+from crypto_lakehouse.ledger.read_only import connect_read_only
+from crypto_lakehouse.ledger.rebuild import damage_at, rebuild
+from crypto_lakehouse.ledger.refusals import code_of, refusal, unreadable
+from crypto_lakehouse.ledger.schema import BUSY_S, connect
+from crypto_lakehouse.ledger.soundness import ledger_row, parse_archive, sound_facts
 
 __all__ = ["SqliteLedger"]
 
 _VERIFIED = """
 SELECT name, size_bytes, mtime_ns
 FROM archives WHERE folder = ? AND verdict = 'verified' AND newer_verdict IS NULL
+    AND typeof(name) = 'text' AND typeof(size_bytes) = 'integer' AND typeof(mtime_ns) = 'integer'
 """
 
 #: The column of a file's mark is called as in a directory, whose marks are modification times.
@@ -126,8 +125,6 @@ LedgerEvent = (
     ArchiveFinished | ArchivesUnchanged | BodyStarted | FolderListed | RunStarted | RunFinished
 )
 
-_VERDICTS = {str(verdict): verdict for verdict in Verdict}
-
 
 def _nothing() -> None:
     """Do nothing: the default of `check`."""
@@ -141,8 +138,8 @@ class SqliteLedger:
     """
 
     path: Path
-    _reader: sqlite3.Connection = field(repr=False)
-    _writer: sqlite3.Connection = field(repr=False)
+    _reader: LedgerConnection = field(repr=False)
+    _writer: LedgerConnection = field(repr=False)
     _read_only: bool = False
     #: Whether there may be parts to delete; a query for each archive costs as much as its row.
     _has_parts: bool = field(init=False, default=True)
@@ -157,7 +154,7 @@ class SqliteLedger:
     def open(cls, path: Path) -> tuple[SqliteLedger, str]:
         """Open or create the ledger; blocking.
 
-        A damaged file is renamed, and a new ledger is created.
+        A damaged file is renamed, and a new ledger is created from what is sound of it.
 
         Returns:
             The ledger, and a warning for the user, empty if there is none.
@@ -169,16 +166,20 @@ class SqliteLedger:
             reason = "a symbolic link is in its place; move the link away and run again"
             raise LedgerError(str(path), reason)
         try:
-            return cls(path, connect(path), connect(path)), ""
-        except sqlite3.OperationalError as error:
+            damage = damage_at(path)
+            if not damage:
+                return cls(path, connect(path), connect(path)), ""
+            aside, kept = rebuild(path)
+            opened = cls(path, connect(path), connect(path))
+        except sqlite3.Error as error:
             raise refusal(path, error, "opened") from error
-        except sqlite3.DatabaseError as error:
-            aside = set_aside(path)
-            note = (
-                f"the ledger `{path}` is damaged ({error}); it was moved to `{aside.name}` "
-                "and is being rebuilt from the files and their sidecars"
-            )
-            return cls(path, connect(path), connect(path)), note
+        except OSError as error:
+            reason = f"the ledger is damaged, and cannot be replaced: {error.strerror}"
+            raise LedgerError(str(path), f"{reason}; move it away and run again") from error
+        return opened, (
+            f"the ledger `{path}` is damaged ({damage}); it was moved to `{aside.name}`, {kept} of "
+            "its rows were kept, and the rest is being rebuilt from the files and their sidecars"
+        )
 
     @classmethod
     def open_read_only(cls, path: Path) -> SqliteLedger:
@@ -197,7 +198,8 @@ class SqliteLedger:
         found = await to_thread.run_sync(
             self._query, "SELECT DISTINCT folder FROM archives ORDER BY folder"
         )
-        return [folder for (folder,) in found]
+        # Sorted here as well: in a damaged ledger SQLite may find them out of order, and twice.
+        return sorted({folder for (folder,) in found if _is_prefix(folder)})
 
     async def archives_of(self, verdicts: Iterable[Verdict]) -> list[Archive]:
         """Return every archive with one of these verdicts on its stored or a newer version."""
@@ -209,7 +211,7 @@ class SqliteLedger:
             f" OR newer_verdict IN ({marks}) ORDER BY folder, name",
             *(texts * 2),
         )
-        return [Archive.parse(folder + name) for folder, name in found]
+        return [archive for row in found if (archive := parse_archive(*row)) is not None]
 
     def close(self) -> None:
         """Close both connections; blocking."""
@@ -222,18 +224,8 @@ class SqliteLedger:
 
     def rows_now(self, folder: str) -> dict[str, LedgerRow]:
         """As `rows`; blocking."""
-        found = self._query(_ROWS, folder)
-        return {
-            name: LedgerRow(
-                _VERDICTS[verdict],
-                ObjectFacts._make(facts),
-                _VERDICTS.get(newer),
-                accepted == 1,
-                etag,
-                sidecar_etag,
-            )
-            for name, verdict, newer, accepted, etag, sidecar_etag, *facts in found
-        }
+        found = {name: ledger_row(values) for name, *values in self._query(_ROWS, folder)}
+        return {name: row for name, row in found.items() if row is not None and _is_text(name)}
 
     def verified_now(self, folder: str) -> dict[str, tuple[int, int]]:
         """Size and mark of those that are verified and not outdated; blocking."""
@@ -241,24 +233,30 @@ class SqliteLedger:
 
     def objects_now(self, folder: str) -> dict[str, ObjectFacts]:
         """Return size, ETags and date of the objects in `verified_now`; blocking."""
-        return {row[0]: ObjectFacts._make(row[1:]) for row in self._query(_OBJECTS, folder)}
+        return self._facts(_OBJECTS, folder)
 
     def parts_now(self, folder: str) -> dict[str, ObjectFacts]:
         """Return size, ETag and date of unfinished bodies in a key prefix, by name; blocking."""
-        return {row[0]: ObjectFacts._make(row[1:]) for row in self._query(_PARTS, folder)}
+        return self._facts(_PARTS, folder)
+
+    def _facts(self, statement: str, folder: str) -> dict[str, ObjectFacts]:
+        found = {name: sound_facts(values) for name, *values in self._query(statement, folder)}
+        return {
+            name: facts for name, facts in found.items() if facts is not None and _is_text(name)
+        }
 
     def _query(self, statement: str, *parameters: str) -> list[tuple]:  # type: ignore[type-arg]
         try:
-            return self._reader.execute(statement, parameters).fetchall()
+            return self._reader.fetch(statement, parameters)
         except sqlite3.Error as error:
             raise self._refusal(error, "read") from error
 
     def _refusal(self, error: sqlite3.Error, action: str) -> LedgerError:
         """Make the error for a failure of SQLite; rename a damaged file, for the next run."""
-        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        if code in _DAMAGED and not self._read_only:
-            with suppress(OSError):  # renamed already
-                aside = set_aside(self.path)
+        is_ours = not self._read_only and _identity(self.path) == self._file
+        if code_of(error) in _DAMAGED and is_ours:
+            with suppress(OSError, sqlite3.Error):  # the disk may be full
+                aside, _ = rebuild(self.path)
                 return LedgerError(
                     str(self.path),
                     f"the ledger is damaged ({error}); it was moved to `{aside.name}`; "
@@ -288,7 +286,7 @@ class SqliteLedger:
             try:
                 self._write_all(batch, now)
             except sqlite3.Error as error:
-                is_held = getattr(error, "sqlite_errorcode", 0) & 0xFF in _HELD
+                is_held = code_of(error) in _HELD
                 if not is_held or time.monotonic() > ends_at:
                     raise self._refusal(error, "written") from error
                 check()
@@ -342,6 +340,15 @@ class SqliteLedger:
             self._writer.execute(_UPSERT, _row(event, now))
         if self._has_parts and event.verdict is not Verdict.FAILED:  # it may be resumed later
             self._writer.execute("DELETE FROM parts WHERE folder = ? AND name = ?", place)
+
+
+def _is_prefix(folder: object) -> bool:
+    """Whether a text can be the prefix of keys; a damaged ledger may have others."""
+    return isinstance(folder, str) and folder.startswith("data/") and ".." not in folder
+
+
+def _is_text(name: object) -> bool:
+    return isinstance(name, str)
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

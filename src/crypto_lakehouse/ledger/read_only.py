@@ -1,0 +1,130 @@
+"""Open a ledger for reading, also if it or its folder cannot be written.
+
+SQLite keeps two files beside a ledger, a journal and an index of that, and creates them even for
+a reader. On a read-only file system, or in a folder of another user, it cannot. Then the ledger is
+read without them, which is safe while no other program writes to it; that is checked.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from crypto_lakehouse.core.errors import LedgerError
+from crypto_lakehouse.ledger.connection import CHANGED, LedgerConnection
+from crypto_lakehouse.ledger.refusals import refusal, unreadable
+from crypto_lakehouse.ledger.schema import SCHEMA_VERSION, version_of
+
+__all__ = ["connect_read_only", "reading"]
+
+#: SQLite's codes for files that it cannot create beside the ledger.
+_CANNOT_CREATE = frozenset(
+    {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_IOERR}
+)
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[LedgerConnection]:
+    """Open a ledger for reading; blocking.
+
+    Raises:
+        LedgerError: The ledger cannot be read, or was written by another version, or another
+            program wrote to it while it was read without a lock.
+    """
+    try:
+        with closing(connect_read_only(path)) as connection:
+            yield connection
+            connection.check_unchanged()
+    except sqlite3.Error as error:
+        raise unreadable(path, error) from error
+
+
+def connect_read_only(path: Path) -> LedgerConnection:
+    """Open an existing ledger without changing anything.
+
+    Raises:
+        LedgerError: The ledger was written by another version.
+        sqlite3.Error: SQLite refuses.
+    """
+    connection = _connect(path)
+    try:
+        version = version_of(connection, path)
+        if version < SCHEMA_VERSION:
+            reason = (
+                f"it was written by an earlier version (schema {version}); `collect` upgrades it"
+            )
+            raise LedgerError(str(path), reason)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _connect(path: Path) -> LedgerConnection:
+    try:
+        return _opened(path, "mode=ro")
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode & 0xFF not in _CANNOT_CREATE or not path.is_file():
+            raise
+        if _has_content(_journal(path)):
+            return _connect_to_copy(path, error)
+        state = _state(path)
+        connection = _opened(path, "mode=ro&immutable=1")
+        connection.watch(lambda: _state(path) == state, path)
+        return connection
+
+
+def _opened(path: Path, options: str) -> LedgerConnection:
+    address = f"{path.absolute().as_uri()}?{options}"
+    connection = sqlite3.connect(
+        address, uri=True, check_same_thread=False, factory=LedgerConnection
+    )
+    try:
+        connection.execute("PRAGMA schema_version").fetchone()  # opens the files
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _connect_to_copy(path: Path, error: sqlite3.Error) -> LedgerConnection:
+    """Copy the ledger and its journal, which a killed run left, and merge them.
+
+    The copy has no name any more when this returns; closing the connection frees its space.
+    """
+    state = _state(path)
+    try:
+        with TemporaryDirectory(prefix="crypto-lakehouse-", ignore_cleanup_errors=True) as folder:
+            copy = Path(folder) / path.name
+            shutil.copyfile(path, copy)
+            shutil.copyfile(_journal(path), _journal(copy))
+            if _state(path) != state:
+                raise LedgerError(str(path), CHANGED)
+            with closing(sqlite3.connect(copy)) as merging:
+                merging.execute("PRAGMA journal_mode = DELETE")
+            return _opened(copy, "mode=ro&immutable=1")
+    except OSError as failure:
+        reason = refusal(path, error, "read").reason
+        raise LedgerError(str(path), f"{reason}; no copy can be made: {failure}") from failure
+
+
+def _journal(path: Path) -> Path:
+    return path.with_name(f"{path.name}-wal")
+
+
+def _has_content(path: Path) -> bool:
+    try:
+        return path.stat().st_size > 0
+    except FileNotFoundError:
+        return False
+
+
+def _state(path: Path) -> tuple[Any, ...]:
+    """What changes with every write to a ledger."""
+    stat, has_journal = path.stat(), _has_content(_journal(path))
+    return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, has_journal

@@ -1,0 +1,114 @@
+"""Errors for a ledger that SQLite cannot open, read or write, with what the user can do."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from pathlib import Path
+
+from crypto_lakehouse.core.errors import LedgerError
+
+__all__ = ["CHECKED_BYTES", "code_of", "damaged", "is_damage", "refusal", "unreadable"]
+
+#: Ledgers up to this size are read whole when a run begins, in about 0.5 s.
+CHECKED_BYTES = 1 << 27
+
+_NO_LOCKS = (
+    "if the output directory is on a network file system (NFS, SMB) or in a shared folder of a "
+    "virtual machine, SQLite may not be able to lock files there: move the output directory to a "
+    "local disk"
+)
+
+_HELD = f"another program holds it: end that, and run again; {_NO_LOCKS}"
+
+#: What the user can do, by SQLite's primary error code.
+_HINTS = {
+    sqlite3.SQLITE_FULL: "free some space and run again",
+    sqlite3.SQLITE_IOERR: "check whether the disk is full, over a quota, or failing",
+    sqlite3.SQLITE_BUSY: _HELD,
+    sqlite3.SQLITE_LOCKED: _HELD,
+    sqlite3.SQLITE_PROTOCOL: _NO_LOCKS,
+    sqlite3.SQLITE_NOLFS: "its file system allows no file that large; choose another one",
+}
+
+#: What the user can do, by SQLite's extended error code.
+_CLOSER_HINTS = dict.fromkeys(
+    (
+        sqlite3.SQLITE_IOERR_LOCK,
+        sqlite3.SQLITE_IOERR_UNLOCK,
+        sqlite3.SQLITE_IOERR_RDLOCK,
+        sqlite3.SQLITE_IOERR_CHECKRESERVEDLOCK,
+        sqlite3.SQLITE_IOERR_SHMOPEN,
+        sqlite3.SQLITE_IOERR_SHMSIZE,
+        sqlite3.SQLITE_IOERR_SHMLOCK,
+        sqlite3.SQLITE_IOERR_SHMMAP,
+    ),
+    _NO_LOCKS,
+)
+
+#: Codes for a file or folder that this user may not read or write.
+_NOT_ALLOWED = frozenset(
+    {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_AUTH}
+)
+
+#: Codes for a file that is not a ledger any more: damaged pages, tables or columns.
+_DAMAGE = frozenset(
+    {
+        sqlite3.SQLITE_ERROR,
+        sqlite3.SQLITE_CORRUPT,
+        sqlite3.SQLITE_NOTADB,
+        sqlite3.SQLITE_FORMAT,
+        sqlite3.SQLITE_MISMATCH,
+        sqlite3.SQLITE_SCHEMA,
+    }
+)
+
+#: The longest path that SQLite takes, in bytes, less a little for the suffix of its journal.
+_LONGEST_PATH = 500
+
+
+def code_of(error: sqlite3.Error) -> int:
+    """Return SQLite's primary error code; 0 if the error is not SQLite's but Python's."""
+    return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
+
+
+def is_damage(error: sqlite3.Error) -> bool:
+    """Whether the content of the file is the reason: pages, tables or columns are damaged."""
+    return code_of(error) in _DAMAGE
+
+
+def refusal(path: Path, error: sqlite3.Error, action: str) -> LedgerError:
+    """Make the error for a ledger that cannot be opened, read or written, with advice."""
+    hint = _hint(path, error, action)
+    reason = f"the ledger cannot be {action}: {error}"
+    return LedgerError(str(path), f"{reason}; {hint}" if hint else reason)
+
+
+def unreadable(path: Path, error: sqlite3.Error) -> LedgerError:
+    """Make the error for a ledger that cannot be read; it says how a damaged one is rebuilt."""
+    return damaged(path, str(error)) if is_damage(error) else refusal(path, error, "read")
+
+
+def damaged(path: Path, reason: str) -> LedgerError:
+    """Make the error for a ledger whose content is damaged; it says how that is mended."""
+    files = "the files and their sidecars"
+    if path.stat().st_size <= CHECKED_BYTES:
+        remedy = f"sets it aside and rebuilds it from its sound rows, {files}"
+    else:
+        remedy = f"rebuilds it from {files} if you move it away"
+    return LedgerError(
+        str(path),
+        f"the ledger cannot be read, it is damaged: {reason}; the next `collect` {remedy}",
+    )
+
+
+def _hint(path: Path, error: sqlite3.Error, action: str) -> str | None:
+    if path.exists() and not path.is_file():
+        return "it is not a file; move it away and run again"
+    if len(os.fsencode(path)) > _LONGEST_PATH:
+        return "its path is too long for SQLite; choose an output directory with a shorter path"
+    if code_of(error) in _NOT_ALLOWED:
+        verb = "read" if action == "read" else "write"
+        return f"let this user {verb} it and the files beside it, in `{path.parent}`"
+    extended = getattr(error, "sqlite_errorcode", 0)
+    return _CLOSER_HINTS.get(extended) or _HINTS.get(code_of(error))
