@@ -264,7 +264,7 @@ def test_what_could_not_be_listed_is_told(run: Bench, server: ArchiveServer) -> 
         ("--max-bytes", "0"),
         ("--max-bytes", "0.1"),
         ("--max-bytes", "-5"),
-        ("--max-bytes", "1TiB"),
+        ("--max-bytes", "1TX"),
         ("--output", "data"),
         ("--symbols", "../x"),
     ],
@@ -278,7 +278,14 @@ def test_bad_usage_ends_it_with_2(run: Bench, server: ArchiveServer, options: An
 
 @pytest.mark.parametrize(
     ("text", "size"),
-    [("1", 1), ("500MB", 500_000_000), ("1GB", 10**9), ("1.5 kb", 1500), ("7B", 7)],
+    [
+        ("1", 1),
+        ("500MB", 500_000_000),
+        ("1GB", 10**9),
+        ("1.5 kb", 1500),
+        ("2MiB", 2**21),
+        ("7B", 7),
+    ],
 )
 def test_sizes_have_units(text: str, size: int) -> None:
     from crypto_lakehouse.cli.bench import command

@@ -129,7 +129,7 @@ def test_every_fault_of_the_configuration_is_told_at_once(shell: Shell) -> None:
     assert out == ""
     for text in (
         "did you mean `spot`?", "did you mean `klines`?", "unknown interval `1q`",
-        "`2025-02-30` is not a calendar day", "must be 1 to 256", "letters, digits and underscores",
+        "`2025-02-30` is not a day", "must be 1 to 256", "letters, digits and underscores",
         "$.output_directory: required",
     ):  # fmt: skip
         assert text in err

@@ -106,7 +106,7 @@ def test_pruning_takes_the_lock(replaced: Shell, tmp_path: Path) -> None:
     [
         [],
         [KEY, "--since", "2025-01-01"],
-        ["--since", "yesterday"],
+        ["--since", "tomorrow"],
         [KEY, "--as-of", "soon"],
         [KEY, "--write", "x"],
         ["--since", "2025-01-01", "--as-of", "2025-01-01"],

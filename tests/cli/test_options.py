@@ -8,6 +8,7 @@ from tests.cli.conftest import Shell
 
 from crypto_lakehouse.cli import plan
 from crypto_lakehouse.cli.options import help_text
+from crypto_lakehouse.core.config.days import DAY_FORMS
 from crypto_lakehouse.core.config.keys import described
 from crypto_lakehouse.core.config.workflow_config import config_keys
 
@@ -17,8 +18,10 @@ def test_the_help_of_each_option_is_that_of_its_key() -> None:
     for name, attribute in config_keys().items():
         key = described(attribute)
         if name == "date_range":
-            assert options["start"].help == "First UTC day, YYYY-MM-DD."
-            assert options["end"].help == "Last UTC day, inclusive."
+            assert options["start"].help == f"First UTC day: {DAY_FORMS}."
+            assert options["end"].help == (
+                "Last UTC day, inclusive. [default: the newest that is published]"
+            )
             continue
         assert options[name].help == help_text(key)
         assert set(key.about.options) < set(options[name].opts)

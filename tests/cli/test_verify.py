@@ -166,7 +166,7 @@ def test_what_is_no_archive_of_the_publisher_cannot_be_fetched(
     "arguments",
     [
         ["--sample", "some"],
-        ["--since", "yesterday"],
+        ["--since", "tomorrow"],
         ["--combined", "-", "--json"],
         ["--sums", "nowhere/S"],
         ["--combined", "."],

@@ -314,6 +314,13 @@ def test_a_long_list_of_symbols_is_not_printed(matrix: Matrix) -> None:
     assert problem.message == "no such symbol in spot: `coin7usdt`; did you mean `COIN7USDT`?"
 
 
+def test_an_open_end_is_yesterday(plan: Any) -> None:
+    recent = plan(markets=["spot"], data_types=["trades"], date_range={"start": "2026-11-20"})
+    assert [key[-14:-4] for key in keys(recent)] == ["2026-11-20", "2026-11-21", "2026-11-22"]
+    future = plan(markets=["spot"], data_types=["trades"], date_range={"start": "2027-01-01"})
+    assert (future.count(), keys(future)) == (1, [])
+
+
 def test_today_is_the_utc_day_by_default(matrix: Matrix) -> None:
     config = WorkflowConfig(
         {"output_directory": "o", "symbols": ["BTCUSDT"], "default_date": "2025-07-15"},

@@ -128,6 +128,8 @@ def test_an_archive_is_selected_by_its_own_names_and_by_no_others(archive: Archi
         ({"default_date": "2025-06-30"}, False),
         ({"default_date": "2025-08-01"}, False),
         ({"date_range": {"start": "2025-06-01", "end": "2025-07-01"}}, True),
+        ({"date_range": {"start": "2025-06-01"}}, True),
+        ({"date_range": {"start": "2025-09-01"}}, False),
         ({"date_range": {"start": "2025-07-31", "end": "2025-09-01"}}, True),
         ({"date_range": {"start": "2025-07-10", "end": "2025-07-11"}}, True),
     ],

@@ -10,6 +10,7 @@ from tests.planning.listed_series import (
     DAILY,
     MONTHLY,
     NOTHING,
+    TODAY,
     cover,
     folder,
     listed_of,
@@ -21,7 +22,8 @@ from tests.planning.listed_series import (
 
 from crypto_lakehouse.core.archive import Period
 from crypto_lakehouse.core.plan import PlannedPeriod
-from crypto_lakehouse.planning.periods import Life
+from crypto_lakehouse.planning.listed_cover import ListedSeries
+from crypto_lakehouse.planning.periods import Life, Window
 
 JUNE, JULY = ("2025-06-01", "2025-06-30"), ("2025-07-01", "2025-07-31")
 
@@ -224,3 +226,41 @@ def test_what_is_within_its_lag_is_late_and_not_missing(days_later: int, *, late
     item = cover(series(days, folder()), "2025-07-10", "2025-07-10", today=today)["2025-07-10"]
     reason = "not listed yet; that is normal for up to 3 days after the period"
     assert (item.not_published, item.unlisted) == ((reason, False) if late else ("", True))
+
+
+# Ranges without an end --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("listed", "start", "end"),
+    [
+        # Listed up to the lag: 3 days for daily archives, 35 for monthly ones; today is 2025-10-01.
+        (series(folder(("2025-09-01", "2025-09-29"))), "2025-09-01", "2025-09-29"),
+        (series(folder(("2025-09-01", "2025-09-27"))), "2025-09-01", "2025-09-27"),
+        (series(None, folder(("2025-06", "2025-09"))), "2025-06-01", "2025-09-30"),
+        (series(None, folder(("2025-06", "2025-08"))), "2025-06-01", "2025-08-31"),
+        # Days that should be listed by now are in the range.
+        (series(folder(("2025-09-01", "2025-09-20"))), "2025-09-01", "2025-09-27"),
+        (series(None, folder(("2025-06", "2025-07"))), "2025-06-01", "2025-08-26"),
+        # A series that has ended has none.
+        (series(folder(("2025-06-01", "2025-07-15"))), "2025-06-01", "2025-07-15"),
+        (series(None, folder(("2025-01", "2025-06"))), "2025-01-01", "2025-06-30"),
+        # Days and months: the later of both; a month of which days are listed ends with them.
+        (series(folder(JULY), folder(("2025-07", "2025-07"))), "2025-07-01", "2025-07-31"),
+        (series(folder(("2025-07-01", "2025-07-09")), folder(("2025-06", "2025-07"))),
+         "2025-06-01", "2025-07-09"),
+        (series(folder(JUNE), folder(("2025-06", "2025-07"))), "2025-06-01", "2025-07-31"),
+        (series(NOTHING, folder(("2025-06", "2025-06"))), "2025-06-01", "2025-06-30"),
+        # Neither today, nor a day before the start.
+        (series(folder(("2025-09-01", "2025-10-01"))), "2025-09-01", "2025-09-30"),
+        (series(folder(("2025-09-20", "2025-09-29"))), "2025-09-30", "2025-09-30"),
+        # What is not listed at all is covered as the calendar does, up to yesterday.
+        (series(NOTHING, NOTHING), "2025-09-01", "2025-09-30"),
+    ],
+)  # fmt: skip
+def test_an_open_end_is_the_newest_listed_day_or_a_later_one_that_is_due(
+    listed: ListedSeries, start: str, end: str
+) -> None:
+    first = date.fromisoformat(start)
+    window = Window(first, max(first, TODAY - timedelta(days=1)), TODAY)
+    assert str(listed.open_end(window)) == end

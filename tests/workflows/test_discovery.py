@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -219,6 +219,32 @@ async def test_without_days_each_series_has_its_own_span(plan: Planning) -> None
     planned = await plan(default_date=None, symbols=["NEWUSDT"])
     assert [name[-14:-4] for name in planned.due] == ["2024-02-03", "2024-02-05"]
     assert [name[-14:-4] for name in planned.missing] == ["2024-02-04"]
+
+
+@pytest.mark.parametrize("start", ["2025-07-15", "2025-06"])
+async def test_an_open_end_is_the_newest_listed_day(plan: Planning, start: str) -> None:
+    planned = await plan(default_date=None, date_range={"start": start})
+    assert planned.due == [str(item.archive) for item in planned.archives]
+    assert planned.due[-1].endswith(("BTCUSDT-1h-2025-07-20.zip", "BTCUSDT-1h-2025-07.zip"))
+
+
+async def test_days_after_the_newest_listed_one_that_are_due_are_missing_with_an_open_end(
+    plan: Planning,
+) -> None:
+    today = datetime.now(UTC).date()
+    days = [today - timedelta(days=count) for count in range(20, 10, -1)]
+    for day in days:
+        plan.server.publish(f"{DAILY}NEWUSDT/1h/NEWUSDT-1h-{day}.zip", b"day")
+    planned = await plan(symbols=["NEWUSDT"], default_date=None, date_range={"start": str(days[0])})
+    assert [key[-14:-4] for key in planned.due] == [str(day) for day in days]
+    assert planned.missing[0].endswith(f"{days[-1] + timedelta(days=1)}.zip")
+    assert all(item.listed or item.unlisted for item in planned.archives)
+
+
+async def test_an_open_end_after_the_end_of_a_series_has_nothing_to_fetch(plan: Planning) -> None:
+    planned = await plan(default_date=None, date_range={"start": "2025-09-01"})
+    assert planned.due == planned.missing == []
+    assert planned.note("nothing that is selected is published in these days")
 
 
 async def test_partitions_that_are_named_are_both_listed(plan: Planning) -> None:

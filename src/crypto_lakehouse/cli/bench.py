@@ -16,6 +16,7 @@ from attrs import evolve
 
 from crypto_lakehouse.cli.list_option import ListOption
 from crypto_lakehouse.cli.options import config_options, option_overrides, say_proxy
+from crypto_lakehouse.core.config.quantities import parse_quantity
 
 if TYPE_CHECKING:
     from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
@@ -36,7 +37,6 @@ _CONFIGURATION = {
     *("timeout_seconds", "max_bytes_per_second"),
 }
 
-_UNITS = {"b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9}
 
 _STOPPED = {
     "plateau": "the last two settings brought less than 5 % more; larger ones were not tried",
@@ -47,10 +47,12 @@ _STOPPED = {
 
 
 def _bytes(_ctx: click.Context, _parameter: click.Parameter, text: str) -> int:
-    """Read a number of bytes, as 200MB; units are decimal."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmg]?b)?", text.strip(), re.IGNORECASE | re.ASCII)
-    size = int(float(match[1]) * _UNITS[(match[2] or "b").lower()]) if match else 0
-    if size < 1:
+    """Read a number of bytes, as 200MB or 1GiB."""
+    try:
+        size = parse_quantity(text if text.strip()[-1:].isalpha() else f"{text}B", "bytes")
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+    if not isinstance(size, int) or size < 1:
         raise click.BadParameter(f"`{text}` is no size; write it as 500MB or 1GB")
     return size
 

@@ -14,6 +14,7 @@ import click
 
 from crypto_lakehouse.cli.options import stored_config
 from crypto_lakehouse.cli.output_option import output_option
+from crypto_lakehouse.core.config.days import structure_start
 
 if TYPE_CHECKING:
     from crypto_lakehouse.ledger.history import Change, Version
@@ -85,9 +86,9 @@ def _check_usage(
 
 def _day(text: str) -> date:
     try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise click.UsageError(f"`{text}` is not a date (YYYY-MM-DD)") from None
+        return structure_start(text)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
 
 
 def _moment(text: str) -> datetime:

@@ -14,6 +14,7 @@ import click
 
 from crypto_lakehouse.cli.options import option_overrides, stored_config
 from crypto_lakehouse.cli.output_option import MIRROR, output_option
+from crypto_lakehouse.core.config.days import structure_start
 
 if TYPE_CHECKING:
     from crypto_lakehouse.cli.verify_output import Outputs
@@ -129,9 +130,9 @@ def _sample(text: str | None, seed: str | None) -> tuple[str | None, str]:
 
 def _since(text: str | None) -> date | None:
     try:
-        return None if text is None else date.fromisoformat(text)
-    except ValueError:
-        raise click.UsageError(f"`{text}` is not a date (YYYY-MM-DD)") from None
+        return None if text is None else structure_start(text)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
 
 
 async def _repair(given: dict[str, Any], wanted: list[Archive]) -> RepairReport:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 from attrs import frozen
 
@@ -136,8 +136,9 @@ def plan_collection(
 
 
 def window_of(config: WorkflowConfig, today: date) -> Window:
-    """The days that a configuration names, else today."""
+    """The days that a configuration names, else today; an open end is yesterday."""
     if config.date_range is not None:
-        return Window(config.date_range.start, config.date_range.end, today)
+        start, end = config.date_range.start, config.date_range.end
+        return Window(start, end or max(start, today - timedelta(days=1)), today)
     day = config.default_date or today
     return Window(day, day, today)

@@ -117,4 +117,5 @@ def _has_days(config: WorkflowConfig, archive: Archive) -> bool:
         start = end = config.default_date
     else:
         return True
-    return archive.period.first_day <= end and start <= archive.period.last_day
+    starts_in_time = end is None or archive.period.first_day <= end
+    return starts_in_time and start <= archive.period.last_day

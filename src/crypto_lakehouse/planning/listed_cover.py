@@ -44,6 +44,30 @@ class ListedSeries:
         last = max((period.last_day for period in listed), default=None)
         return Window(first, last, today) if first and last else None
 
+    def open_end(self, window: Window) -> date:
+        """The last day of a window without an end: the newest listed day, or a later one if due.
+
+        A series that has ended is covered up to its last day.
+        """
+        newest = {
+            partition: max(folder.archives)
+            for partition, folder in self.folders.items()
+            if folder.archives
+        }
+        if not newest:
+            return window.end
+        # A month of which some days are listed ends with the last of them.
+        last_period = max(
+            newest.values(),
+            key=lambda item: (item.first_day.replace(day=1), item.partition is Partition.DAILY),
+        )
+        last = min(window.end, last_period.last_day)
+        shortest = Partition.DAILY if Partition.DAILY in newest else Partition.MONTHLY
+        if is_silent(last, shortest, window.today):
+            return last
+        lag_days = min(self.lives[partition].lag_days for partition in newest)
+        return max(last, window.start, window.today - timedelta(days=lag_days + 1))
+
 
 def cover_listed(
     series: ListedSeries, window: Window, partitions: tuple[Partition, ...] | None

@@ -9,7 +9,13 @@ from functools import lru_cache
 
 from attrs import define, field, frozen
 
-from crypto_lakehouse.core.archive import SIDECAR_SUFFIX, Partition, Period, Series
+from crypto_lakehouse.core.archive import (
+    SIDECAR_SUFFIX,
+    Partition,
+    Period,
+    Series,
+    check_symbol,
+)
 from crypto_lakehouse.core.errors import ArchiveKeyError
 from crypto_lakehouse.core.listed import ListedArchive, ListedObject
 from crypto_lakehouse.core.protocols import Listing
@@ -22,6 +28,7 @@ __all__ = [
     "folder_names",
     "is_silent",
     "list_folder",
+    "symbol_names",
     "type_folder",
 ]
 
@@ -83,6 +90,23 @@ async def folder_names(listing: Listing, prefix: str) -> list[str]:
         ListingError: The prefix could not be listed.
     """
     return [folder[len(prefix) : -1] for folder in await listing.folders(prefix)]
+
+
+async def symbol_names(listing: Listing, prefix: str) -> list[str]:
+    """List the folders below a prefix whose names may be symbols.
+
+    Raises:
+        ListingError: The prefix could not be listed.
+    """
+    return [name for name in await folder_names(listing, prefix) if _is_symbol(name)]
+
+
+def _is_symbol(name: str) -> bool:
+    try:
+        check_symbol(name)
+    except ArchiveKeyError:
+        return False
+    return True
 
 
 async def list_folder(

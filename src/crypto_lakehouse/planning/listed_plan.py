@@ -11,13 +11,12 @@ from functools import partial
 
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
-from crypto_lakehouse.core.archive import INTERVALS, Partition, Series, check_symbol
+from crypto_lakehouse.core.archive import INTERVALS, Partition, Series
 from crypto_lakehouse.core.config.values import is_glob
 from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
 from crypto_lakehouse.core.errors import (
-    ArchiveKeyError,
     ListingError,
     Problem,
     SelectionError,
@@ -35,6 +34,7 @@ from crypto_lakehouse.planning.listed_folders import (
     ListedFolder,
     folder_names,
     list_folder,
+    symbol_names,
     type_folder,
 )
 from crypto_lakehouse.planning.periods import Life, Window
@@ -148,6 +148,7 @@ class Discovery:
     tell: Tell
     _plan: ListedPlan = field(init=False)
     _window: Window | None = field(init=False)
+    _is_open: bool = field(init=False)
     _names: SymbolNames = field(init=False)
     _unlisted: UnlistedSeries = field(init=False)
     _counts: SymbolCounts = field(init=False)
@@ -167,7 +168,9 @@ class Discovery:
         self._names = SymbolNames(self.config.symbols)
         self._unlisted = UnlistedSeries(self._names)
         self._plan.notes.extend(selection.notes)
-        dated = self.config.date_range is not None or self.config.default_date is not None
+        days = self.config.date_range
+        self._is_open = days is not None and days.end is None
+        dated = days is not None or self.config.default_date is not None
         self._window = window_of(self.config, self.today) if dated else None
         try:
             await self._run(selection.rows)
@@ -262,7 +265,7 @@ class Discovery:
             return self._counts.filtered(dict.fromkeys(named), market)
         found = set(named)
         for partition in _partitions(item):
-            for symbol in filter(_is_symbol, await self._folders(type_folder(item.row, partition))):
+            for symbol in await self._folders(type_folder(item.row, partition)):
                 self._counts.names.add(symbol)
                 fitting = [pattern for pattern in patterns if fnmatchcase(symbol, pattern)]
                 if fitting or item.takes_all:
@@ -273,9 +276,9 @@ class Discovery:
         return sorted(self._counts.filtered(found, market))
 
     async def _folders(self, prefix: str) -> list[str]:
-        """The names of the folders below a prefix; a failure is recorded."""
+        """The symbols that have a folder below a prefix; a failure is recorded."""
         try:
-            return await folder_names(self.listing, prefix)
+            return await symbol_names(self.listing, prefix)
         except ListingError as error:
             self._plan.failures.append(str(error))
             return []
@@ -352,6 +355,8 @@ class Discovery:
             known_hole=partial(self.holes.reason_for_period, series),
         )
         window = self._window or listed.span(self.today)
+        if window is not None and self._is_open:
+            window = evolve(window, end=listed.open_end(window))
         if window is None:  # no days are configured, and the source lists none
             self._unlisted.add_undated(row, series.symbol)
             return
@@ -383,14 +388,6 @@ def _offered(item: SelectedRow, partitions: list[Partition]) -> dict[str, list[P
         for interval in filter(None, item.intervals)
     }
     return {interval: found for interval, found in offered.items() if found}
-
-
-def _is_symbol(name: str) -> bool:
-    try:
-        check_symbol(name)
-    except ArchiveKeyError:
-        return False
-    return True
 
 
 def _life(row: MatrixRow, series: Series, partition: Partition) -> Life:

@@ -18,7 +18,7 @@ from crypto_lakehouse.core.messages import did_you_mean, shown
 from crypto_lakehouse.core.protocols import Listing
 from crypto_lakehouse.core.symbols import SymbolFilter, traits_of
 from crypto_lakehouse.matrix.model import Matrix, MatrixRow
-from crypto_lakehouse.planning.listed_folders import folder_names, type_folder
+from crypto_lakehouse.planning.listed_folders import symbol_names, type_folder
 
 __all__ = [
     "SymbolCounts",
@@ -73,7 +73,7 @@ async def unknown_symbols(
 async def _symbols_of(row: MatrixRow, listing: Listing) -> set[str]:
     """The folders of a row's symbols, in all its partitions."""
     prefixes = [type_folder(row, partition) for partition in row.partitions]
-    return {name for prefix in prefixes for name in await folder_names(listing, prefix)}
+    return {name for prefix in prefixes for name in await symbol_names(listing, prefix)}
 
 
 @define

@@ -14,7 +14,7 @@ from typing import Any
 from attrs import define, field, frozen
 
 from crypto_lakehouse.core.archive import DataType, Market, Series
-from crypto_lakehouse.core.config.values import is_glob, structure_value
+from crypto_lakehouse.core.config.values import EndDay, StartDay, is_glob, structure_value
 from crypto_lakehouse.core.config.workflow_config import config_keys
 from crypto_lakehouse.core.errors import ConfigurationError, Problem
 from crypto_lakehouse.coverage.coverage import HoleCause, SeriesCoverage, cover_series
@@ -196,6 +196,10 @@ def status_of(
     )
 
 
+#: How the days of a selection are read.
+_DAYS = {"start": StartDay, "end": EndDay}
+
+
 def _read(given: Mapping[str, object]) -> tuple[_SeriesSelection, list[Problem]]:
     keys = config_keys()
     values: dict[str, Any] = {}
@@ -203,7 +207,7 @@ def _read(given: Mapping[str, object]) -> tuple[_SeriesSelection, list[Problem]]
     for name, value in given.items():
         if value is None:
             continue
-        metadata = keys[name].metadata if name in keys else {"kind": date}
+        metadata = keys[name].metadata if name in keys else {"kind": _DAYS[name]}
         values[name], faults = structure_value(value, metadata, f"$.{name}")
         problems += faults
     if problems:

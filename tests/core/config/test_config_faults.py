@@ -62,7 +62,6 @@ def test_every_problem_is_listed_at_once_with_its_path() -> None:
         "$.intervals['klines'][0]",
         "$.intervals['klins']",
         "$.date_range.start",
-        "$.date_range.end",
         "$.date_range",
         "$.max_retries",
         "$.timeout_seconds",

@@ -83,7 +83,7 @@ def test_symbols_of_each_market_need_a_listing_only_if_one_is_a_pattern() -> Non
 
 def test_a_faulty_key_is_not_called_missing_as_well() -> None:
     assert list(faults(symbols=["a-b"])) == ["$.symbols[0]"]
-    assert list(faults(default_date="today")) == ["$.default_date"]
+    assert list(faults(default_date="tomorrow")) == ["$.default_date"]
     assert list(faults(default_date=None, date_range=7)) == ["$.date_range"]
 
 

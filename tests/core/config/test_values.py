@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.core.conftest import days, faults, read, symbols
 
 from crypto_lakehouse.core.archive import INTERVALS, DataType, Market, Partition
-from crypto_lakehouse.core.config.values import Choice, is_glob, structure_value
+from crypto_lakehouse.core.config.values import Choice, DateRange, is_glob, structure_value
 
 LISTS = ["markets", "symbols", "data_types", "intervals", "partitions", "redirect_hosts"]
 
@@ -53,14 +53,35 @@ LISTS = ["markets", "symbols", "data_types", "intervals", "partitions", "redirec
         ("matrix_path", b"m.json", "must be text, not bytes (`b'm.json'`)"),
         ("source_url", ["https://h"], "must be text, not a list (`['https://h']`)"),
         # Days are days of the calendar, without a time.
-        ("default_date", "2025-02-29", "`2025-02-29` is not a calendar day, YYYY-MM-DD"),
-        ("default_date", "20250715", "`20250715` is not a calendar day, YYYY-MM-DD"),
-        ("default_date", "2025-W29-2", "`2025-W29-2` is not a calendar day, YYYY-MM-DD"),
-        ("default_date", "2025-7-15", "`2025-7-15` is not a calendar day, YYYY-MM-DD"),
-        ("default_date", "today", "`today` is not a calendar day, YYYY-MM-DD"),
-        ("default_date", 20250715, "`20250715` is not a calendar day, YYYY-MM-DD"),
+        ("default_date", "2025-02-29", "`2025-02-29` is not a day; write "
+         "YYYY-MM-DD, YYYY-MM, YYYY, 7d, yesterday or today"),
+        ("default_date", "20250715", "`20250715` is not a day; write "
+         "YYYY-MM-DD, YYYY-MM, YYYY, 7d, yesterday or today"),
+        ("default_date", "2025-W29-2", "`2025-W29-2` is not a day; write "
+         "YYYY-MM-DD, YYYY-MM, YYYY, 7d, yesterday or today"),
+        ("default_date", "2025-7-15", "`2025-7-15` is not a day; write "
+         "YYYY-MM-DD, YYYY-MM, YYYY, 7d, yesterday or today"),
+        ("default_date", "0d", "`0d` is not a day; write "
+         "YYYY-MM-DD, YYYY-MM, YYYY, 7d, yesterday or today"),
+        ("default_date", True, "`True` is not a day; write "
+         "YYYY-MM-DD, YYYY-MM, YYYY, 7d, yesterday or today"),
+        ("default_date", 999, "`999` is not a day; write "
+         "YYYY-MM-DD, YYYY-MM, YYYY, 7d, yesterday or today"),
+        # Quantities have known units.
+        ("max_bytes_per_second", "10Mb",
+         "`10Mb` has an unknown unit; allowed: B, kB, MB, GB, TB, KiB, MiB, GiB, TiB; "
+         "did you mean `MB`?"),
+        ("max_bytes_per_second", "0.5B", "`0.5B` must be a whole number of bytes"),
+        ("max_bytes_per_second", "0MB", "must be at least 1, not 0"),
+        ("timeout_seconds", "5 parsecs",
+         "`5 parsecs` has an unknown unit; allowed: ms, s, min, m, h, d"),
+        ("timeout_seconds", "0s", "must be more than 0, not 0.0"),
+        ("replaced_retention_days", "1.5d", "`1.5d` must be a whole number of days"),
+        ("default_date", 20250715, "`20250715` is not a day; write "
+         "YYYY-MM-DD, YYYY-MM, YYYY, 7d, yesterday or today"),
         ("default_date", "２０２５-07-15",
-         "`２０２５-07-15` is not a calendar day, YYYY-MM-DD"),
+         "`２０２５-07-15` is not a day; write "
+         "YYYY-MM-DD, YYYY-MM, YYYY, 7d, yesterday or today"),
         ("default_date", datetime(2025, 7, 15, tzinfo=UTC),
          "must be a day, YYYY-MM-DD, without a time"),
         ("date_range", "2025-07", "must be a mapping with start and end, not text (`2025-07`)"),
@@ -122,9 +143,11 @@ def test_a_value_of_another_kind_is_refused(key: str, value: Any, message: str) 
         ("symbols", {" @ ": ["BTCUSDT"]}, "$.symbols[' @ ']", "unknown market ` @ `; allowed: "),
         ("symbols", {7: ["BTCUSDT"]}, "$.symbols", "keys must be text, not int (`7`)"),
         ("redirect_hosts", ["h", 7], "$.redirect_hosts[1]", "must be text, not int (`7`)"),
-        ("date_range", {"start": "2025-07-01"}, "$.date_range.end", "required, and missing"),
-        ("date_range", {"start": "2025-07-01", "end": None}, "$.date_range.end",
-         "`None` is not a calendar day, YYYY-MM-DD"),
+        ("date_range", {"end": "2025-07-01"}, "$.date_range.start", "required, and missing"),
+        ("date_range", {"start": None, "end": "2025-07-01"}, "$.date_range.start",
+         "`None` is not a day; write YYYY-MM-DD, YYYY-MM, "),
+        ("date_range", {"start": "2025-07-01", "end": "2025-13"}, "$.date_range.end",
+         "`2025-13` is not a day; write YYYY-MM-DD, YYYY-MM, "),
         ("date_range", {"start": "2025-07-01", "end": "2025-07-02", "to": 1, "stop": 2},
          "$.date_range", "unknown key `stop`, `to`; allowed: start, end"),
         ("date_range", {"start": "2025-07-01", "end": "2025-07-02", 7: 1},
@@ -223,3 +246,73 @@ def test_a_long_value_is_quoted_in_part() -> None:
 def test_a_quoted_value_stays_on_its_line() -> None:
     found = faults(environment="a\nb\x1b[2J")
     assert r"`a\nb\x1b[2J`" in found["$.environment"]
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "value"),
+    [
+        ("max_bytes_per_second", "10MB", 10_000_000),
+        ("max_bytes_per_second", "10 mb", 10_000_000),
+        ("max_bytes_per_second", "1GiB", 2**30),
+        ("max_bytes_per_second", "1.5kb", 1500),
+        ("timeout_seconds", "30s", 30.0),
+        ("timeout_seconds", "5m", 300.0),
+        ("timeout_seconds", "1.5h", 5400.0),
+        ("timeout_seconds", "250ms", 0.25),
+        ("replaced_retention_days", "2w", 14),
+        ("replaced_retention_days", "30d", 30),
+    ],
+)
+def test_sizes_and_durations_are_read_alike_from_files_variables_and_options(
+    key: str, text: str, value: float
+) -> None:
+    variable = f"CRYPTO_LAKEHOUSE_{key.upper()}"
+    sources: list[dict[str, Any]] = [
+        {"values": {key: text}}, {"environ": {variable: text}}, {"overrides": {key: text}}
+    ]  # fmt: skip
+    assert [getattr(read(**source), key) for source in sources] == [value] * 3
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "first", "last"),
+    [
+        ("2024-01", "2024-02", date(2024, 1, 1), date(2024, 2, 29)),
+        ("2023", "2024", date(2023, 1, 1), date(2024, 12, 31)),
+        (2023, 2024, date(2023, 1, 1), date(2024, 12, 31)),
+        (" 2023-12-31 ", date(2024, 1, 2), date(2023, 12, 31), date(2024, 1, 2)),
+        ("2023", None, date(2023, 1, 1), None),
+    ],
+)
+def test_edges_of_a_range_are_days_months_or_years(
+    start: Any, end: Any, first: date, last: date | None
+) -> None:
+    found = read(date_range={"start": start, "end": end}).date_range
+    assert found == DateRange(first, last)
+
+
+def test_a_range_without_an_end_is_open_and_found_again_in_its_mapping() -> None:
+    config = read(date_range={"start": "2024"})
+    assert config.to_mapping()["date_range"] == {"start": "2024-01-01"}
+    assert read(config.to_mapping()) == config
+
+
+@pytest.mark.parametrize("period", ["2024-02", 2024])
+def test_a_period_as_the_default_date_is_the_range(period: Any) -> None:
+    config = read({"default_date": period})
+    end = date(2024, 2, 29) if period == "2024-02" else date(2024, 12, 31)
+    assert (config.default_date, config.date_range) == (
+        None,
+        DateRange(date(2024, 2 if period == "2024-02" else 1, 1), end),
+    )
+    assert config.origins["date_range"] == "mapping"
+    given = read({"default_date": period, "date_range": {"start": "2023-05-01"}})
+    assert given.date_range == DateRange(date(2023, 5, 1))
+
+
+def test_words_are_days_of_the_utc_day_on_which_they_are_read() -> None:
+    before = datetime.now(UTC).date()
+    found = read(date_range={"start": "7d", "end": "yesterday"}).date_range
+    after = datetime.now(UTC).date()
+    assert found in [
+        DateRange(today - timedelta(days=7), today - timedelta(days=1)) for today in (before, after)
+    ]

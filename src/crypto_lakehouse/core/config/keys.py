@@ -6,7 +6,6 @@ from it.
 
 from __future__ import annotations
 
-from datetime import date
 from typing import Any
 
 import attrs
@@ -16,6 +15,7 @@ from crypto_lakehouse.core.config.values import (
     MOST,
     Choice,
     DateRange,
+    DayOrPeriod,
     Interval,
     Intervals,
     Parallelism,
@@ -36,7 +36,7 @@ UNSET = "none"
 _FORMS: dict[Any, str] = {
     bool: "true, false",
     str: "text",
-    date: "UTC day",
+    DayOrPeriod: "UTC day",
     DateRange: "UTC days {start, end}, inclusive",
     Symbols: "list, or {market: list}",
     Intervals: "list, or {data type: list}",
@@ -46,6 +46,14 @@ _FORMS: dict[Any, str] = {
     Profile: "`development`, `production`, or a profile of the file",
     Processes: f"1..{MOST[Processes]}, or `auto`",
     ProxySetting: "`environment`, `none`, or a URL",
+}
+
+
+#: What the form of a key adds if text may give its number in another unit.
+_QUANTITIES: dict[str | None, str] = {
+    "bytes": ", or text such as `10MB` or `1GiB`",
+    "seconds": ", or text such as `30s` or `5m`",
+    "days": ", or text such as `30d` or `2w`",
 }
 
 
@@ -85,7 +93,8 @@ def key(
         kind: How its value is read.
         default: Its default; a key without one is required.
         about: Its description.
-        bounds: The bounds of a number: `at_least`, `at_most`, `above`.
+        bounds: The bounds of a number: `at_least`, `at_most`, `above`; and its `unit`, if text may
+            give it in another one.
     """
     metadata = {"kind": kind, "about": about, **bounds}
     return field(default=default, repr=_shown, metadata=metadata)
@@ -94,7 +103,9 @@ def key(
 def may_be_unset(attribute: attrs.Attribute[Any]) -> bool:
     """Whether a key accepts `none`: it is optional, and its values are not free text."""
     kind = attribute.metadata["kind"]
-    return attribute.default is None and (kind in (int, float, date) or isinstance(kind, Choice))
+    return attribute.default is None and (
+        kind in (int, float, DayOrPeriod) or isinstance(kind, Choice)
+    )
 
 
 def _shown(value: object) -> str:
@@ -141,7 +152,7 @@ def _form(attribute: attrs.Attribute[Any]) -> str:
     if isinstance(kind, Choice):
         return ", ".join(f"`{word}`" for word in kind)
     if kind in (int, float):
-        return _range(attribute)
+        return _range(attribute) + _QUANTITIES.get(attribute.metadata.get("unit"), "")
     if getattr(kind, "__origin__", None) is tuple:
         item = kind.__args__[0]
         if item in (str, Interval):

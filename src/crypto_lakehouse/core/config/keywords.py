@@ -23,15 +23,15 @@ class ConfigKeywords(TypedDict, total=False):
     data_types: Iterable[str] | None
     intervals: Iterable[str] | Mapping[str, Iterable[str]] | None
     partitions: str | Iterable[str]
-    date_range: DateRange | Mapping[str, str | date] | None
+    date_range: DateRange | Mapping[str, str | date | None] | None
     default_date: str | date | None
     max_parallel_downloads: int | str
     download_checksum: bool
     integrity: str
     force_redownload: bool
-    timeout_seconds: float
+    timeout_seconds: float | str
     max_retries: int
-    max_bytes_per_second: int | None
+    max_bytes_per_second: int | str | None
     max_requests_per_second: float | None
     processes: int | str
     segmented_downloads: str
@@ -42,7 +42,7 @@ class ConfigKeywords(TypedDict, total=False):
     stable_pairs: str
     only: str | None
     accept_upstream_mismatch: bool
-    replaced_retention_days: int | None
+    replaced_retention_days: int | str | None
     source_url: str
     second_source_url: str | None
     listing_url: str | None

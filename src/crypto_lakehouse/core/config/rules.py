@@ -111,7 +111,9 @@ def _selecting_filters(fields: Mapping[str, Any]) -> list[str]:
 
 
 def _reversed_range(date_range: DateRange | None) -> Iterable[Problem]:
-    if date_range is not None and date_range.start > date_range.end:
+    if date_range is None or date_range.end is None:
+        return
+    if date_range.start > date_range.end:
         yield Problem(
             "$.date_range", f"start {date_range.start} is after end {date_range.end}; swap them"
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import date
 from enum import StrEnum
 from typing import Any
 
@@ -13,12 +12,14 @@ from crypto_lakehouse.core.config.keys import UNSET, described, may_be_unset
 from crypto_lakehouse.core.config.layers import Keys
 from crypto_lakehouse.core.config.profiles import PROFILES, USUAL_PROFILES
 from crypto_lakehouse.core.config.proxy_settings import ENVIRONMENT, NONE, PROXY_PORTS
+from crypto_lakehouse.core.config.quantities import quantity_pattern
 from crypto_lakehouse.core.config.rules import OLDER_KEYS
 from crypto_lakehouse.core.config.values import (
     AUTO,
     MOST,
     Choice,
     DateRange,
+    DayOrPeriod,
     Interval,
     Intervals,
     Parallelism,
@@ -112,7 +113,11 @@ def _values(attribute: attrs.Attribute[Any]) -> _Schema:
 def _number(attribute: attrs.Attribute[Any]) -> _Schema:
     names = {"at_least": "minimum", "at_most": "maximum", "above": "exclusiveMinimum"}
     bounds = {names[key]: each for key, each in attribute.metadata.items() if key in names}
-    return {"type": "integer" if attribute.metadata["kind"] is int else "number", **bounds}
+    number = {"type": "integer" if attribute.metadata["kind"] is int else "number", **bounds}
+    if "unit" not in attribute.metadata:
+        return number
+    pattern = quantity_pattern(attribute.metadata["unit"])
+    return {"anyOf": [number, {"type": "string", "pattern": pattern}]}
 
 
 def _words(words: tuple[str, ...] | type[StrEnum]) -> _Schema:
@@ -139,7 +144,15 @@ def _number_or_auto(most: int) -> _Schema:
 
 
 _TEXT = {"type": "string", "minLength": 1}
-_DAY = {"type": "string", "format": "date", "pattern": r"^\d{4}-\d{2}-\d{2}$"}
+_DAY: _Schema = {
+    "anyOf": [
+        {
+            "type": "string",
+            "pattern": r"^(\d{4}(-\d{2}(-\d{2})?)?|\d{1,5}[dw]|today|yesterday)$",
+        },
+        {"type": "integer", "minimum": 1000, "maximum": 9999},
+    ]
+}
 _PROXY_URL = {"type": "string", "pattern": f"^({'|'.join(PROXY_PORTS)})://"}
 
 _INTERVAL = _words((*INTERVALS, "1M"))
@@ -148,11 +161,11 @@ _ITEMS: dict[Any, _Schema] = {str: _TEXT, Interval: _INTERVAL}
 _KINDS: dict[Any, _Schema] = {
     bool: {"type": "boolean"},
     str: _TEXT,
-    date: _DAY,
+    DayOrPeriod: _DAY,
     DateRange: {
         "type": "object",
         "properties": {
-            edge.name: {**_DAY, "description": edge.metadata["help"]}
+            edge.name: {"description": edge.metadata["help"], **_DAY}
             for edge in attrs.fields(DateRange)
         },
         "additionalProperties": False,

@@ -11,6 +11,7 @@ from typing import Any
 from crypto_lakehouse.core.config.rules import SEE_KEYS
 from crypto_lakehouse.core.config.values import (
     DateRange,
+    DayOrPeriod,
     Intervals,
     Parallelism,
     Processes,
@@ -163,7 +164,7 @@ def parse_text_value(text: str, kind: Any) -> Any:
         ValueError: The text does not fit the kind of the key.
     """
     text = text.strip()
-    if kind in (ProxySetting, Profile):  # a password may hold commas and brackets
+    if kind in (ProxySetting, Profile, DayOrPeriod):  # a password may hold commas and brackets
         return text
     if text[:1] in {"[", "{"} and not isinstance(kind, type):
         return _json_text(text)

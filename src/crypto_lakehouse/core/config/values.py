@@ -10,11 +10,17 @@ from enum import StrEnum
 from typing import Any, NewType, Self
 
 import cattrs
-from attrs import field, frozen
-from cattrs.gen import make_dict_structure_fn
+from cattrs.gen import make_dict_structure_fn, override
 from cattrs.v import transform_error
 
 from crypto_lakehouse.core.archive import INTERVALS, DataType, Market, Partition, check_symbol
+from crypto_lakehouse.core.config.days import (
+    DateRange,
+    structure_end,
+    structure_period,
+    structure_start,
+)
+from crypto_lakehouse.core.config.quantities import parse_quantity
 from crypto_lakehouse.core.errors import ArchiveKeyError, Problem
 from crypto_lakehouse.core.messages import allowed_values, shown
 from crypto_lakehouse.core.symbols import ContractType
@@ -24,6 +30,8 @@ __all__ = [
     "MOST",
     "Choice",
     "DateRange",
+    "DayOrPeriod",
+    "EndDay",
     "Interval",
     "Intervals",
     "Parallelism",
@@ -32,6 +40,7 @@ __all__ = [
     "Processes",
     "Profile",
     "ProxySetting",
+    "StartDay",
     "Symbols",
     "strict_converter",
     "structure_value",
@@ -51,6 +60,9 @@ Processes = NewType("Processes", object)
 ProxySetting = NewType("ProxySetting", object)
 Policies = NewType("Policies", object)
 Profile = NewType("Profile", object)
+DayOrPeriod = NewType("DayOrPeriod", object)
+StartDay = NewType("StartDay", object)
+EndDay = NewType("EndDay", object)
 _Symbol = NewType("_Symbol", str)
 Interval = NewType("Interval", str)
 
@@ -68,14 +80,6 @@ class Choice(tuple[str, ...]):
         return super().__new__(cls, words)
 
 
-@frozen
-class DateRange:
-    """UTC days, both inclusive."""
-
-    start: date = field(metadata={"help": "First UTC day, YYYY-MM-DD."})
-    end: date = field(metadata={"help": "Last UTC day, inclusive."})
-
-
 def structure_value(
     value: object, metadata: Mapping[str, Any], path: str
 ) -> tuple[Any, list[Problem]]:
@@ -83,7 +87,8 @@ def structure_value(
 
     Args:
         value: The value as given; never None.
-        metadata: The key's `kind`, and its bounds `at_least`, `at_most`, `above`.
+        metadata: The key's `kind`, its `unit` if text may give another one (see `quantities`),
+            and its bounds `at_least`, `at_most`, `above`.
         path: The path of the key, for error messages.
 
     Returns:
@@ -93,6 +98,9 @@ def structure_value(
     try:
         if isinstance(kind, Choice):
             return _word(value, kind), []
+        if "unit" in metadata and isinstance(value, str):
+            quantity = parse_quantity(value, metadata["unit"])
+            value = value if quantity is None else quantity
         result = _CONVERTER.structure(value, kind)
     except Exception as error:  # noqa: BLE001 - cattrs raises groups of whatever the hooks raise
         return None, [_problem(line) for line in transform_error(error, path, _describe)]
@@ -323,9 +331,18 @@ def _config_converter() -> cattrs.Converter:
         (ProxySetting, _proxy_setting),
         (Profile, _profile),
         (Policies, _policies),
+        (DayOrPeriod, structure_period),
+        (StartDay, structure_start),
+        (EndDay, structure_end),
     ):
         converter.register_structure_hook(kind, hook)
-    structure_range = make_dict_structure_fn(DateRange, converter, _cattrs_forbid_extra_keys=True)
+    structure_range = make_dict_structure_fn(
+        DateRange,
+        converter,
+        _cattrs_forbid_extra_keys=True,
+        start=override(struct_hook=structure_start),
+        end=override(struct_hook=structure_end),
+    )
 
     def date_range(value: object, kind: Any) -> DateRange:
         if not isinstance(value, Mapping):

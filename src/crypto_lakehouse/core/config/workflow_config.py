@@ -96,6 +96,11 @@ class WorkflowConfig(WorkflowKeys):
         variables = os.environ if environ is None else environ
         layers = lay_sources(values, variables, overrides, keywords, keys=config_keys())
         fields, invalid = structured_values(layers.values, config_keys())
+        if isinstance(period := fields.get("default_date"), DateRange):
+            fields["default_date"] = None
+            if fields.get("date_range") is None:
+                fields["date_range"] = period
+                layers.origins["date_range"] = layers.origins.pop("default_date")
         found = [*layers.problems, *invalid, *check_combinations(fields)]
         problems = name_origins(found, layers.origins | layers.edges)
         if problems and validate:
@@ -182,6 +187,7 @@ def plain_value(value: Any) -> Any:
         case tuple():
             return [plain_value(item) for item in value]
         case DateRange():
-            return {"start": value.start.isoformat(), "end": value.end.isoformat()}
+            end = {"end": value.end.isoformat()} if value.end else {}
+            return {"start": value.start.isoformat(), **end}
         case _:
             return redact(str(value))

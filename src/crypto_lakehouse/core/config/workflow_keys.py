@@ -10,12 +10,14 @@ import attrs
 from attrs import frozen
 
 from crypto_lakehouse.core.archive import DataType, Market, Partition
+from crypto_lakehouse.core.config.days import DAY_FORMS
 from crypto_lakehouse.core.config.keys import About, key
 from crypto_lakehouse.core.config.proxy_settings import ENVIRONMENT
 from crypto_lakehouse.core.config.values import (
     AUTO,
     Choice,
     DateRange,
+    DayOrPeriod,
     Intervals,
     Parallelism,
     Partitions,
@@ -115,16 +117,20 @@ class WorkflowKeys:
         None,
         about=About(
             "First and last UTC day.",
+            more=f"As {DAY_FORMS}. Words mean the UTC day on which the configuration is read. "
+            "Without an end the range goes up to the newest day that is listed or, without a "
+            "listing, to yesterday.",
             unset="this or `default_date` is required, except with `discovery: listing`",
             options=("--start", "--end"),
             metavar="DAY",
         ),
     )
     default_date: date | None = key(
-        date,
+        DayOrPeriod,
         None,
         about=About(
-            "A single UTC day, YYYY-MM-DD, used if there is no range.",
+            "A UTC day, or all days of a month (2024-01), a year (2024), or until yesterday (7d).",
+            more="Several days become the `date_range`, if there is none.",
             options=("--date",),
             metavar="DAY",
         ),
@@ -156,6 +162,7 @@ class WorkflowKeys:
         float,
         300.0,
         above=0,
+        unit="seconds",
         about=About(
             "How long the source may send nothing before a request times out.",
             more="A whole body may take longer.",
@@ -177,7 +184,8 @@ class WorkflowKeys:
         int,
         None,
         at_least=1,
-        about=About("A rate limit for the whole run, over all processes.", metavar="N"),
+        unit="bytes",
+        about=About("A rate limit for the whole run, over all processes.", metavar="SIZE"),
     )
     max_requests_per_second: float | None = key(
         float,
@@ -262,6 +270,7 @@ class WorkflowKeys:
         int,
         None,
         at_least=0,
+        unit="days",
         about=About("How many days replaced versions are kept.", unset="no limit", metavar="N"),
     )
     source_url: str = key(
