@@ -17,13 +17,14 @@ from crypto_lakehouse.core.listed import ListingPage
 from crypto_lakehouse.http.allowed_hosts import AllowedHosts
 from crypto_lakehouse.http.client import engine_client
 from crypto_lakehouse.http.retry import RetryPolicy
-from crypto_lakehouse.http.s3_listing import Lister
+from crypto_lakehouse.http.s3_listing import MOST_PAGES, Lister
 from crypto_lakehouse.http.transport import HttpTransport, Transport
 from crypto_lakehouse.testing import ArchiveServer
 from crypto_lakehouse.testing.objects.objects import Entry
 from crypto_lakehouse.testing.server.listing import ListingQuery, list_page, page_xml
 
 __all__ = [
+    "Answer",
     "Answers",
     "Bucket",
     "Heard",
@@ -118,14 +119,21 @@ class Bucket:
         return iter(sorted(key for key in self.keys if key.startswith(prefix) and key > after))
 
 
-def lister_of(transport: Transport, retry: RetryPolicy | None = None, base: str = BASE) -> Lister:
-    """A lister over a transport; without retries unless it is told of some."""
+def lister_of(
+    transport: Transport,
+    retry: RetryPolicy | None = None,
+    base: str = BASE,
+    *,
+    most_pages: int = MOST_PAGES,
+) -> Lister:
+    """A lister over a transport; without retries unless there is a policy."""
     return Lister(
         transport=transport,
         base=URL(base),
         retry=retry or RetryPolicy(max_retries=0),
         limiter=anyio.Semaphore(4),
         emit=Heard(),
+        most_pages=most_pages,
     )
 
 

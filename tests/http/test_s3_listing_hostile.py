@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+
 import pytest
+from attrs import define
 from tests.conftest import SleepRecorder
 from tests.http.listers import (
+    Answer,
     Answers,
+    Bucket,
     holding,
     keys_of,
     lister_of,
     listing,
+    numbered,
     objects,
     page,
     read,
 )
+from yarl import URL
 
 from crypto_lakehouse.core.errors import ListingError, NoListing
 from crypto_lakehouse.http.retry import RetryPolicy
@@ -87,3 +95,30 @@ async def test_a_source_that_sends_elsewhere_has_no_listing(
         with pytest.raises(NoListing):
             await lister.check()
     assert not sleeps.waits
+
+
+@define
+class Endless:
+    """Answers each request with one more key, and says that there are further pages."""
+
+    requests: int = 0
+
+    @asynccontextmanager
+    async def get(self, url: URL, headers: Mapping[str, str]) -> AsyncIterator[Answer]:
+        self.requests += 1
+        yield Answer(page(objects(f"p/{self.requests:09}"), more=True).encode(), 200)
+
+
+async def test_a_listing_that_never_ends_is_refused() -> None:
+    source = Endless()
+    lister = lister_of(source, most_pages=7)
+    with pytest.raises(ListingError, match=r"`p/`.* more than 7 pages"):
+        await read(lister, "p/")
+    assert source.requests == 7
+
+
+async def test_a_listing_of_exactly_the_most_pages_is_whole() -> None:
+    source = Bucket(numbered("p/", 12))
+    found = await read(lister_of(source, most_pages=6), "p/", page_keys=2)
+    assert keys_of(found) == numbered("p/", 12)
+    assert source.pages == 6

@@ -35,13 +35,17 @@ from crypto_lakehouse.http.retry import RetryPolicy
 from crypto_lakehouse.http.s3_listing_xml import NotAListing, PageParser, ParsedPage
 from crypto_lakehouse.http.transport import Transport, object_url, server_error
 
-__all__ = ["Lister"]
+__all__ = ["MOST_PAGES", "Lister"]
 
 #: Statuses that mean that a source has no listing, as opposed to a temporary failure.
 _NO_LISTING = frozenset({400, 401, 403, 404, 405, 406, 410, 501})
 
 #: The most keys that S3 returns for one request.
 _MAX_KEYS = 1000
+
+#: The longest listing of a prefix, in pages: a million entries. The longest published one has less
+#: than ten thousand.
+MOST_PAGES = 1000
 
 
 class _Stuck(ListingMalformed):
@@ -66,6 +70,7 @@ class Lister:
         retry: The retry policy.
         limiter: Limits parallel requests; not held between pages or retries.
         emit: Receives an event for each retry.
+        most_pages: A longer listing of a prefix is refused: it may never end.
         requests: The number of requests sent.
     """
 
@@ -74,6 +79,7 @@ class Lister:
     retry: RetryPolicy
     limiter: anyio.Semaphore
     emit: Emit
+    most_pages: int = field(default=MOST_PAGES, kw_only=True)
     requests: int = field(default=0)
 
     async def check(self) -> None:
@@ -121,22 +127,27 @@ class Lister:
             page_keys: The most entries of a page, from 1 to 1000.
 
         Raises:
-            ListingError: A page could not be fetched, after all retries.
+            ListingError: A page could not be fetched, after all retries, or there are too many.
         """
         if not prefix.endswith("/"):
             raise ValueError(f"the prefix `{prefix}` must end with a slash")
         if page_keys < 1:
             # For 0, S3 returns an empty page that is marked as the last one.
             raise ValueError(f"a page of {page_keys} keys would look like an empty listing")
-        has_more = True
-        while has_more:
+        for _ in range(self.most_pages):
             try:
                 parsed = await self._retried(prefix, after, delimiter, page_keys)
             except TransferError as error:
                 raise ListingError(prefix, _said(error)) from error
-            has_more = parsed.is_truncated
-            yield ListingPage(parsed.objects, parsed.folders, has_more)
+            yield ListingPage(parsed.objects, parsed.folders, parsed.is_truncated)
+            if not parsed.is_truncated:
+                return
             after = _last(parsed)
+        raise ListingError(
+            prefix,
+            f"the listing has more than {self.most_pages} pages, which no published folder has; "
+            "ask the owner of the source",
+        )
 
     async def _retried(self, prefix: str, after: str, delimiter: str, page_keys: int) -> ParsedPage:
         attempts = self.retry.attempts(partial(self._report_retry, prefix))
