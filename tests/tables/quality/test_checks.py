@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.examples import examples
-from tests.tables.sample_data import every_schema, put, text_of
+from tests.tables.sample_data import archive_of, every_schema, put, text_of
 
 from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.errors import ConfigurationError, MatrixError
@@ -26,6 +26,9 @@ from crypto_lakehouse.tables.schema.schemas import schema_of
 BARS = "data/spot/daily/klines/BTCUSDT/1h/BTCUSDT-1h-2023-07-15.zip"
 MINUTES = "data/spot/daily/klines/BTCUSDT/1m/BTCUSDT-1m-2023-07-15.zip"
 WEEKS = "data/spot/monthly/klines/BTCUSDT/1w/BTCUSDT-1w-2023-07.zip"
+THREE_DAYS = "data/spot/monthly/klines/BTCUSDT/3d/BTCUSDT-3d-2023-05.zip"
+PREMIUM = "data/futures/um/daily/premiumIndexKlines/BTCUSDT/1h/BTCUSDT-1h-2023-07-15.zip"
+COIN_TRADES = "data/futures/cm/daily/trades/BTCUSD_PERP/BTCUSD_PERP-trades-2023-07-15.zip"
 MARK = "data/futures/um/daily/markPriceKlines/BTCUSDT/1h/BTCUSDT-1h-2023-07-15.zip"
 COIN = "data/futures/cm/daily/klines/BTCUSD_PERP/1h/BTCUSD_PERP-1h-2023-07-15.zip"
 TRADES = "data/spot/daily/trades/BTCUSDT/BTCUSDT-trades-2023-07-15.zip"
@@ -93,6 +96,28 @@ def put_field(row: int, place: int, text: str) -> Edit:
         rows[row][place] = text
 
     return edit
+
+
+def put_prices(text: str) -> Edit:
+    """Another price in the fifth bar: open, high, low and close."""
+
+    def edit(rows: Rows) -> None:
+        rows[4][1:5] = [text] * 4
+
+    return edit
+
+
+def tiny_volume(rows: Rows) -> None:
+    rows[4][7], rows[4][10] = "5.5E-17", "0"
+
+
+def empty_side(rows: Rows) -> None:
+    rows[7][1:3] = ["0.0", "0"]
+
+
+def without_trades(rows: Rows) -> None:
+    for place in (5, 7, 8, 9, 10):
+        rows[4][place] = "0"
 
 
 def drop(*numbers: int) -> Edit:
@@ -180,7 +205,26 @@ CASES: list[tuple[str, Edit, str, int, Severity, str]] = [
     (LIQUIDATIONS, double, "doubled_rows", 48, INFO, "each of 48 rows occurs twice"),
     (VOLATILITY, put_field(7, 4, "0"), "positive", 1, ERROR, "not above zero"),
     (OPTIONS, put_field(7, 1, "24"), "hour", 1, ERROR, "no hour of the day"),
-    (OPTIONS, put_field(7, 7, "-1"), "price_bounds", 1, ERROR, "low above their high"),
+    (OPTIONS, put_field(7, 8, "9e15"), "price_bounds", 1, ERROR, "low above their high"),
+    (OPTIONS, put_field(7, 11, "-1"), "positive", 1, ERROR, "impossibly small"),
+    (BARS, put_prices("0.0"), "positive", 1, ERROR, "2023-07-15 04:00:00"),
+    (BARS, put_prices("-5.0"), "positive", 1, ERROR, "not above zero"),
+    (BARS, put_prices("5.5E-17"), "positive", 1, ERROR, "not above zero"),
+    (BARS, tiny_volume, "positive", 1, ERROR, "impossibly small volume"),
+    (BARS, put_field(4, 8, "-1"), "positive", 1, ERROR, "2023-07-15 04:00:00"),
+    (MARK, put_prices("0"), "positive", 1, ERROR, "not above zero"),
+    (TRADES, put_field(10, 1, "0.0"), "positive", 1, ERROR, "too near to zero"),
+    (TRADES, put_field(10, 2, "-1"), "positive", 1, ERROR, "too near to zero"),
+    (COIN_TRADES, put_field(10, 3, "-1"), "positive", 1, ERROR, "too near to zero"),
+    (AGGREGATES, put_field(10, 2, "0.0"), "positive", 1, ERROR, "not above zero"),
+    (AGGREGATES, put_field(10, 2, "5.551115123125783E-17"), "positive", 1, ERROR, "not above"),
+    (TICKER, put_field(7, 2, "0"), "positive", 1, ERROR, "not above zero"),
+    (TICKER, put_field(7, 4, "-1"), "positive", 1, ERROR, "not above zero"),
+    (LIQUIDATIONS, put_field(7, 4, "0"), "positive", 1, ERROR, "not above zero"),
+    (WEEKS, drop(0), "coverage", 1, WARNING, "at the beginning"),
+    (WEEKS, drop(-1), "coverage", 1, WARNING, "1 rows are missing at the end"),
+    (THREE_DAYS, drop(0, 1), "coverage", 2, WARNING, "at the beginning"),
+    (THREE_DAYS, drop(8, 9), "coverage", 2, WARNING, "2 rows are missing at the end"),
 ]  # fmt: skip
 
 
@@ -199,6 +243,33 @@ def test_a_defect_is_found(
     assert words in found[check].sentence
     assert found[check].key == key
     assert not any(each.severity is ERROR for each in found.values() if each.check != check)
+
+
+@pytest.mark.parametrize(
+    ("key", "edit"),
+    [
+        (BARS, without_trades),
+        (BARS, put_field(4, 10, "0")),
+        (PREMIUM, put_prices("0")),
+        (PREMIUM, put_prices("-0.00012")),
+        (TRADES, put_field(10, 3, "0")),
+        (TRADES, put_field(10, 2, "0.00000001")),
+        (TICKER, empty_side),
+        (DEPTH, put_field(5, 3, "0")),
+        (FUNDING, put_field(3, 2, "-0.0001")),
+        (OPTIONS, put_field(7, 11, "0")),
+        (LIQUIDATIONS, put_field(7, 6, "0")),
+    ],
+    ids=lambda value: value.split("/")[-2] if isinstance(value, str) else "",
+)
+def test_what_may_be_zero_or_negative_is_no_error(key: str, edit: Edit, tmp_path: Path) -> None:
+    assert "positive" not in findings(edited(tmp_path, key, edit))
+
+
+def test_every_made_up_archive_has_honest_values(tmp_path: Path) -> None:
+    for schema in every_schema():
+        source = put(tmp_path, archive_of(schema))
+        assert not [each for each in findings(source).values() if each.severity is ERROR]
 
 
 def test_every_check_has_a_case() -> None:

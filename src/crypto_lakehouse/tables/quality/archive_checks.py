@@ -14,10 +14,21 @@ from attrs import frozen
 from crypto_lakehouse.core.archive import Archive, DataType, Market, Period
 from crypto_lakehouse.tables.quality.findings import Policy, Severity
 
-__all__ = ["Found", "Span", "band_findings", "bounds_of", "doubled", "step_of", "whole_findings"]
+__all__ = [
+    "Found",
+    "Span",
+    "band_findings",
+    "bounds_of",
+    "doubled",
+    "origin_of",
+    "step_of",
+    "whole_findings",
+]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+
+_MONDAY = datetime(1970, 1, 5, tzinfo=UTC)
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
 
@@ -62,6 +73,11 @@ def step_of(archive: Archive) -> int | None:
     return int(interval[:-1]) * _SECONDS[interval[-1]] * 1_000_000
 
 
+def origin_of(archive: Archive) -> datetime:
+    """Where the multiples of an archive's interval begin: weeks begin on Mondays."""
+    return _MONDAY if archive.interval == "1w" else _EPOCH
+
+
 def bounds_of(period: Period) -> tuple[datetime, datetime]:
     """The first instant of a period, and the first one after it."""
     first = datetime.combine(period.first_day, time(), UTC)
@@ -82,7 +98,10 @@ def whole_findings(archive: Archive, span: Span) -> Iterator[Found]:
             start, end = start + timedelta(seconds=step or 0), end + timedelta(seconds=step or 0)
     if step is None:
         return
-    length = timedelta(seconds=step)
+    length, origin = timedelta(seconds=step), origin_of(archive)
+    if archive.data_type is not DataType.METRICS:
+        # A bar of a week or three days belongs to the month in which it opens.
+        start, end = start + (origin - start) % length, end + (origin - end) % length
     if first - start >= length:
         missing = (first - start) // length
         sentence = f"{missing} rows are missing at the beginning: the first is at {_shown(first)}"
@@ -97,8 +116,7 @@ def _step_seconds(archive: Archive) -> int | None:
     if archive.data_type in _STEPS:
         return _STEPS[archive.data_type]
     step = step_of(archive)
-    # Bars of a week or three days cross the boundaries of months, and so of archives.
-    return None if step is None or archive.interval in {"3d", "1w"} else step // 1_000_000
+    return None if step is None else step // 1_000_000
 
 
 def _label(archive: Archive, span: Span) -> Iterator[Found]:

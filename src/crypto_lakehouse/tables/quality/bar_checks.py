@@ -11,12 +11,17 @@ from crypto_lakehouse.tables.quality.findings import Severity
 from crypto_lakehouse.tables.quality.row_check import (
     RowCheck,
     microseconds,
+    not_positive,
     period_check,
+    positive_check,
+    residual,
     step_of_column,
 )
 from crypto_lakehouse.tables.reading.sniff import MICROSECONDS_SINCE
 
 __all__ = ["bar_checks", "index_bar_checks"]
+
+_PRICES = ("open", "high", "low", "close")
 
 
 def bar_checks(quote: str = "quote_volume") -> tuple[RowCheck, ...]:
@@ -25,11 +30,21 @@ def bar_checks(quote: str = "quote_volume") -> tuple[RowCheck, ...]:
     Args:
         quote: The column of the volume that is not `volume`.
     """
-    return (*_time_checks(), _price_bounds(), period_check("open_time"), *_volume_checks(quote))
+    positive = positive_check(
+        not_positive(*_PRICES) | residual("volume", quote) | (pl.col("count") < 0),
+        "{rows} bars have a price that is not above zero, or a negative or impossibly small "
+        "volume, for example {example}",
+    )
+    bars = (*_time_checks(), _price_bounds(), positive, period_check("open_time"))
+    return (*bars, *_volume_checks(quote))
 
 
-def index_bar_checks() -> tuple[RowCheck, ...]:
-    """The checks of klines of an index, which have no volume."""
+def index_bar_checks(*, signed: bool = False) -> tuple[RowCheck, ...]:
+    """The checks of klines of an index, which have no volume.
+
+    Args:
+        signed: Whether the index is a premium, which may be zero or negative.
+    """
     fillers = pl.col("volume", "quote_volume", "taker_buy_volume", "taker_buy_quote_volume")
     filler = RowCheck(
         name="fillers",
@@ -37,7 +52,11 @@ def index_bar_checks() -> tuple[RowCheck, ...]:
         bad=pl.any_horizontal(fillers != 0),
         sentence="{rows} bars of an index have a volume, for example {example}",
     )
-    return (*_time_checks(), _price_bounds(), period_check("open_time"), filler)
+    checks = (*_time_checks(), _price_bounds(), period_check("open_time"), filler)
+    if signed:
+        return checks
+    sentence = "{rows} bars have a price that is not above zero, for example {example}"
+    return (*checks, positive_check(not_positive(*_PRICES), sentence))
 
 
 def _time_checks() -> tuple[RowCheck, ...]:

@@ -19,7 +19,10 @@ from crypto_lakehouse.tables.quality.row_check import (
     RowCheck,
     id_continuity_check,
     microseconds,
+    not_positive,
     period_check,
+    positive_check,
+    residual,
     step_of_column,
     time_order_check,
 )
@@ -32,7 +35,18 @@ _HOUR = 60 * MINUTE
 
 
 def _trades(*, worth: bool) -> tuple[RowCheck, ...]:
-    checks = (id_continuity_check("id"), time_order_check("time"), period_check("time"))
+    # The worth of a trade is rounded, so that of a very small one may be zero.
+    stated_worth = "quote_qty" if worth else "base_qty"
+    checks = (
+        id_continuity_check("id"),
+        time_order_check("time"),
+        period_check("time"),
+        positive_check(
+            not_positive("price", "qty") | residual(stated_worth),
+            "{rows} trades have a price, quantity or worth that is negative or too near to zero, "
+            "for example {example}",
+        ),
+    )
     if not worth:
         return checks
     product = pl.col("price").cast(pl.Float64) * pl.col("qty").cast(pl.Float64)
@@ -71,6 +85,11 @@ def _agg_trades() -> tuple[RowCheck, ...]:
         ),
         time_order_check("transact_time"),
         period_check("transact_time"),
+        positive_check(
+            not_positive("price", "quantity"),
+            "{rows} aggregates have a price or quantity that is not above zero, "
+            "for example {example}",
+        ),
     )
 
 
@@ -136,11 +155,9 @@ def _metrics() -> tuple[RowCheck, ...]:
             bad=pl.any_horizontal(values.is_null()),
             sentence="{rows} rows have a blank, which is NULL in the table, for example {example}",
         ),
-        RowCheck(
-            name="positive",
-            severity=Severity.ERROR,
-            bad=pl.any_horizontal(values < 0),
-            sentence="{rows} rows have a negative open interest or ratio, for example {example}",
+        positive_check(
+            pl.any_horizontal(values < 0),
+            "{rows} rows have a negative open interest or ratio, for example {example}",
         ),
         period_check("create_time", end_included=True),
     )
@@ -159,11 +176,9 @@ def _depth() -> tuple[RowCheck, ...]:
             sentence="{rows} bands hold less than the narrower band inside them, "
             "for example {example}",
         ),
-        RowCheck(
-            name="positive",
-            severity=Severity.ERROR,
-            bad=(amount < 0) | (pl.col("notional") < 0),
-            sentence="{rows} bands hold less than nothing, for example {example}",
+        positive_check(
+            (amount < 0) | (pl.col("notional") < 0),
+            "{rows} bands hold less than nothing, for example {example}",
         ),
         period_check("timestamp"),
     )
@@ -178,6 +193,31 @@ def _ticker() -> tuple[RowCheck, ...]:
             sentence="{rows} quotes bid as much as they ask, or more, for example {example}",
         ),
         period_check("transaction_time"),
+        positive_check(
+            _bad_side("best_bid_price", "best_bid_qty")
+            | _bad_side("best_ask_price", "best_ask_qty"),
+            "{rows} quotes have a price or quantity that is not above zero, for example {example}; "
+            "both are zero if that side of the book is empty",
+        ),
+    )
+
+
+def _bad_side(price: str, quantity: str) -> pl.Expr:
+    """Whether a side of the book has a price without a quantity, or impossible ones."""
+    empty = (pl.col(price) == 0) & (pl.col(quantity) == 0)
+    return not_positive(price, quantity) & ~empty
+
+
+def _liquidations() -> tuple[RowCheck, ...]:
+    return (
+        period_check("time"),
+        positive_check(
+            # An order that is not filled has no average price, and one at the market no price.
+            not_positive("original_quantity")
+            | residual("price", "average_price", "last_fill_quantity", "accumulated_fill_quantity"),
+            "{rows} orders have a quantity that is not above zero, or a negative price, "
+            "for example {example}",
+        ),
     )
 
 
@@ -192,11 +232,9 @@ def _volatility() -> tuple[RowCheck, ...]:
             sentence="{rows} values of a second are missing, the first before {example}",
             is_hole=True,
         ),
-        RowCheck(
-            name="positive",
-            severity=Severity.ERROR,
-            bad=pl.col("index_value") <= 0,
-            sentence="{rows} values are not above zero, for example {example}",
+        positive_check(
+            pl.col("index_value") <= 0,
+            "{rows} values are not above zero, for example {example}",
         ),
         period_check("calc_time"),
     )
@@ -216,6 +254,26 @@ def _options() -> tuple[RowCheck, ...]:
             bad=pl.col("low") > pl.col("high"),
             sentence="{rows} rows have a low above their high, for example {example}",
         ),
+        positive_check(
+            # A contract without trades or quotes has zeros or blanks.
+            residual(
+                "open",
+                "high",
+                "low",
+                "close",
+                "volume_contracts",
+                "volume_usdt",
+                "best_bid_price",
+                "best_ask_price",
+                "best_bid_qty",
+                "best_ask_qty",
+                "mark_price",
+                "openinterest_contracts",
+                "openinterest_usdt",
+            ),
+            "{rows} rows have a negative or impossibly small price, volume or open interest, "
+            "for example {example}",
+        ),
         RowCheck(
             name="period",
             severity=Severity.ERROR,
@@ -231,14 +289,14 @@ _CHECKS: Mapping[DataType, tuple[RowCheck, ...]] = {
     DataType.KLINES: bar_checks(),
     DataType.INDEX_PRICE_KLINES: index_bar_checks(),
     DataType.MARK_PRICE_KLINES: index_bar_checks(),
-    DataType.PREMIUM_INDEX_KLINES: index_bar_checks(),
+    DataType.PREMIUM_INDEX_KLINES: index_bar_checks(signed=True),
     DataType.TRADES: _trades(worth=True),
     DataType.AGG_TRADES: _agg_trades(),
     DataType.FUNDING_RATE: _funding(),
     DataType.METRICS: _metrics(),
     DataType.BOOK_DEPTH: _depth(),
     DataType.BOOK_TICKER: _ticker(),
-    DataType.LIQUIDATION_SNAPSHOT: (period_check("time"),),
+    DataType.LIQUIDATION_SNAPSHOT: _liquidations(),
     DataType.BVOL_INDEX: _volatility(),
     DataType.EOH_SUMMARY: _options(),
 }

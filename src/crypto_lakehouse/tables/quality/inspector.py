@@ -22,6 +22,7 @@ from crypto_lakehouse.tables.quality.archive_checks import (
     bounds_of,
     doubled,
     instant,
+    origin_of,
     step_of,
     whole_findings,
 )
@@ -36,9 +37,6 @@ from crypto_lakehouse.tables.schema.schemas import TableSchema
 __all__ = ["Checked", "Inspector"]
 
 _OWN = ("_piece", "_first", "_step", "_origin", "_from", "_to", "_tick")
-
-#: Weeks begin on a Monday, 1970-01-05.
-_WEEK_ORIGIN = 4 * 86_400_000_000
 
 
 @frozen(eq=False)
@@ -128,7 +126,7 @@ class Inspector:
         facts = {
             "_piece": ([*range(len(pieces))], pl.UInt32),
             "_step": ([step_of(archive) for archive in archives], pl.Int64),
-            "_origin": ([_WEEK_ORIGIN if a.interval == "1w" else 0 for a in archives], pl.Int64),
+            "_origin": ([_microseconds(origin_of(each)) for each in archives], pl.Int64),
             "_from": ([_microseconds(first) for first, _ in bounds], pl.Int64),
             "_to": ([_microseconds(after) for _, after in bounds], pl.Int64),
             "_tick": ([1 if piece.form.time_unit == "us" else 1000 for piece in pieces], pl.Int64),

@@ -18,13 +18,20 @@ __all__ = [
     "RowCheck",
     "id_continuity_check",
     "microseconds",
+    "not_positive",
     "period_check",
+    "positive_check",
+    "residual",
     "step_of_column",
     "time_order_check",
 ]
 
 #: Microseconds.
 MINUTE = 60_000_000
+
+#: No published value but zero is nearer to zero: at least 12 digits behind the point are published,
+#: and less is the remainder of a subtraction in binary floating point, such as 5.55e-17.
+_LEAST = 1e-12
 
 
 @frozen(kw_only=True)
@@ -62,6 +69,22 @@ def step_of_column(name: str) -> pl.Expr:
     """The increase of a column over the previous row; NULL on the first row of an archive."""
     value = microseconds(name)
     return pl.when(~pl.col("_first")).then(value - value.shift(1))
+
+
+def not_positive(*names: str) -> pl.Expr:
+    """Whether one of some prices or quantities is negative, zero, or too near to it."""
+    return pl.any_horizontal(pl.col(*names).cast(pl.Float64) < _LEAST)
+
+
+def residual(*names: str) -> pl.Expr:
+    """Whether one of some amounts that may be zero is negative, or too near to zero."""
+    amounts = pl.col(*names).cast(pl.Float64)
+    return pl.any_horizontal((amounts < _LEAST) & (amounts != 0))
+
+
+def positive_check(bad: pl.Expr, sentence: str) -> RowCheck:
+    """Values that are negative, or zero where they cannot be."""
+    return RowCheck(name="positive", severity=Severity.ERROR, bad=bad, sentence=sentence)
 
 
 def period_check(time: str, *, end_included: bool = False) -> RowCheck:
