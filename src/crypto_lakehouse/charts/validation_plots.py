@@ -16,6 +16,7 @@ from attrs import evolve, frozen
 from crypto_lakehouse.charts.pictures import drawing, rendered
 from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.errors import ArchiveKeyError
+from crypto_lakehouse.core.visible import visible
 from crypto_lakehouse.tables.quality.findings import ArchiveQuality, Severity, ValidationReport
 
 if TYPE_CHECKING:
@@ -58,16 +59,6 @@ def news_of(archive: ArchiveQuality) -> str:
     """Return the verdict without the findings that are known upstream."""
     new = tuple(finding for finding in archive.findings if not finding.source)
     return evolve(archive, findings=new).verdict
-
-
-def visible(text: str) -> str:
-    r"""Escape invisible characters: controls, bidirectional marks, lone surrogates.
-
-    Example:
-        >>> print(visible("币安\x00\u202e\n"))
-        币安\x00\u202e\n
-    """
-    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
 
 
 def html_text(value: object) -> str:

@@ -92,9 +92,10 @@ def _log(form: str) -> None:
 def _progress_sink(meter: Any, *, quiet: bool) -> Any:
     """Return the progress display: live on a terminal, lines elsewhere; both on standard error."""
     if sys.stderr.isatty() and not quiet:
+        from crypto_lakehouse.cli.terminal import console
         from crypto_lakehouse.sinks.progress import ProgressSink
 
-        return ProgressSink(meter)
+        return ProgressSink(meter, console=console(stderr=True, highlight=False))
     from crypto_lakehouse.sinks.lines import LinesSink
 
     return LinesSink(meter, quiet=quiet)

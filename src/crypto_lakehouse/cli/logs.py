@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import sys
+from typing import TextIO
 
 import structlog
 
 from crypto_lakehouse.core.redaction import redact
+from crypto_lakehouse.core.visible import visible, visible_lines
 
 __all__ = ["configure_logging"]
 
@@ -16,6 +19,18 @@ def _redacted(_logger: object, _method: str, fields: structlog.typing.EventDict)
     structlog.typing.EventDict
 ):  # fmt: skip
     return {name: redact(item) if isinstance(item, str) else item for name, item in fields.items()}
+
+
+def _visible(_logger: object, _method: str, fields: structlog.typing.EventDict) -> (
+    structlog.typing.EventDict
+):  # fmt: skip
+    return {name: visible(item) if isinstance(item, str) else item for name, item in fields.items()}
+
+
+def _traceback(stream: TextIO, found: structlog.typing.ExcInfo) -> None:
+    text = io.StringIO()
+    structlog.dev.plain_traceback(text, found)
+    stream.write(visible_lines(text.getvalue()))
 
 
 def configure_logging(log_format: str) -> None:
@@ -27,7 +42,9 @@ def configure_logging(log_format: str) -> None:
     renderer: structlog.typing.Processor = (
         structlog.processors.JSONRenderer(ensure_ascii=False)
         if log_format == "json"
-        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        else structlog.dev.ConsoleRenderer(
+            colors=sys.stderr.isatty(), exception_formatter=_traceback
+        )
     )
     formatter = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=[
@@ -35,10 +52,13 @@ def configure_logging(log_format: str) -> None:
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.stdlib.ExtraAdder(),
             _redacted,
+            *([_visible] if log_format == "text" else []),
         ],
         processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
     )
-    handler = logging.StreamHandler(sys.stderr)
+    # Colours are escape sequences, which the stream that the messages go to would show as text.
+    stream = getattr(sys.stderr, "terminal", sys.stderr) if log_format == "text" else sys.stderr
+    handler = logging.StreamHandler(stream)
     handler.setFormatter(formatter)
     logger = logging.getLogger("crypto_lakehouse")
     logger.handlers = [handler]

@@ -20,6 +20,7 @@ from crypto_lakehouse.cli.streams import (
     give_up_unwritable,
     open_standard_streams,
 )
+from crypto_lakehouse.cli.terminal import escaped_on_terminals
 from crypto_lakehouse.core.errors import ConfigurationWarning, LakehouseError
 from crypto_lakehouse.core.gc_tuning import rare_collections
 from crypto_lakehouse.core.redaction import redact
@@ -45,6 +46,7 @@ Exit codes:
   3 some archives failed or are missing    4 some are corrupt
   5 source unavailable, plan incomplete    6 stopped by a cap
   11 another run holds the lock    130 / 143 interrupted
+  141 the reader of standard output closed it, as `head` does
 
 Every configuration key is an option of `collect`, a key of a file (--config FILE in JSON, TOML
 or YAML) and an environment variable CRYPTO_LAKEHOUSE_<KEY>; options override variables, and
@@ -52,8 +54,19 @@ variables override files. `config show` prints each value and its origin.
 """
 
 
+class _PipeClosedError(Exception):
+    """The reader of standard output has closed it, as `head` does."""
+
+
 class _LazyGroup(CommandGroup):
     """Commands live in modules of their names and are imported when they are needed."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; click itself would end with 1 if a pipe is closed."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            raise _PipeClosedError from error
 
     def list_commands(self, _ctx: click.Context) -> list[str]:
         return list(_COMMANDS)
@@ -86,7 +99,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     warnings.simplefilter("ignore", ConfigurationWarning)  # shown by the commands themselves
     # Without a handler, logging would write warnings to standard error a second time.
     logging.getLogger("crypto_lakehouse").addHandler(logging.NullHandler())
-    with ended_by_sigterm():
+    with escaped_on_terminals(), ended_by_sigterm():
         code = _run(arguments)
     give_up_unwritable()
     sys.exit(code)
@@ -109,8 +122,8 @@ def _run(arguments: Sequence[str] | None) -> int:
         return error.exit_code
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:
-        sys.stderr.close()
+    except _PipeClosedError:
+        give_up_stdout()
         return 141
     except Exception as error:  # noqa: BLE001 - the last place to report it without secrets
         if isinstance(error, OSError) and error.errno in STOPS_RUN:

@@ -140,11 +140,12 @@ def _display() -> Iterator[Callable[[CrawlProgress], None]]:
     if not sys.stderr.isatty():
         yield ignore
         return
-    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+    from crypto_lakehouse.cli.terminal import console
+
     columns = (TextColumn("folders"), BarColumn(bar_width=24), MofNCompleteColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    with Progress(*columns, console=console(stderr=True), transient=True) as bar:
         task = bar.add_task("folders", total=None)
 
         def show(progress: CrawlProgress) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import sys
@@ -13,6 +14,7 @@ from typing import IO, Any
 import click
 
 from crypto_lakehouse.cli.query_columns import as_form
+from crypto_lakehouse.cli.terminal import stdout_bytes
 from crypto_lakehouse.core.errors import QueryError
 from crypto_lakehouse.stores.whole_file import whole_file
 
@@ -81,7 +83,7 @@ def write_rows(relation: Any, form: str, to: str | None) -> None:
 @contextmanager
 def _opened(to: str | None) -> Iterator[IO[bytes]]:
     if to is None:
-        yield sys.stdout.buffer
+        yield stdout_bytes()
         sys.stdout.flush()
         return
     try:
@@ -96,6 +98,8 @@ def _table(relation: Any, names: list[str], kinds: list[str], file: IO[bytes]) -
     from rich.markup import escape
     from rich.table import Table
 
+    from crypto_lakehouse.core.visible import visible
+
     # Through Arrow: DuckDB's own conversion to datetimes needs a package that is not a dependency.
     found = relation.limit(_SHOWN + 1).to_arrow_table()
     rows = list(zip(*(column.to_pylist() for column in found.columns), strict=True))
@@ -103,7 +107,7 @@ def _table(relation: Any, names: list[str], kinds: list[str], file: IO[bytes]) -
     for name, kind in zip(names, kinds, strict=True):
         # On a narrow terminal a value goes on in the next line; none of it is left out.
         text.add_column(
-            escape(name), justify="right" if _is_number(kind) else "left", overflow="fold"
+            escape(visible(name)), justify="right" if _is_number(kind) else "left", overflow="fold"
         )
     for row in rows[:_SHOWN]:
         text.add_row(*(_cell(value) for value in row))
@@ -116,8 +120,6 @@ def _table(relation: Any, names: list[str], kinds: list[str], file: IO[bytes]) -
 
 @contextmanager
 def _text(file: IO[bytes]) -> Iterator[IO[str]]:
-    import io
-
     text = io.StringIO()
     yield text
     lines = (line.rstrip() for line in text.getvalue().splitlines())
@@ -134,13 +136,15 @@ def _cell(value: object) -> str:
 
     from rich.markup import escape
 
+    from crypto_lakehouse.core.visible import visible
+
     if value is None:
         return ""
     if isinstance(value, Decimal):
         return f"{value:f}"
     if isinstance(value, datetime):
         return value.isoformat(sep=" ").removesuffix("+00:00")
-    return escape(str(value))
+    return escape(visible(str(value)))
 
 
 def _csv(relation: Any, names: list[str], _kinds: list[str], file: IO[bytes]) -> None:
@@ -199,7 +203,7 @@ def _plain(value: Any) -> Any:
 def _parquet(relation: Any, names: list[str], _kinds: list[str], file: IO[bytes]) -> None:
     import pyarrow.parquet as pq
 
-    if file is sys.stdout.buffer and sys.stdout.isatty():
+    if isinstance(file, io.RawIOBase):
         raise QueryError("query", "Parquet cannot be written to a terminal; use --to FILE")
     reader, unique = relation.to_arrow_reader(_BATCH), _unique(names)
     with pq.ParquetWriter(file, _renamed(reader.schema, unique)) as writer:

@@ -62,13 +62,16 @@ def report_text(report: CollectionReport, output_directory: str) -> str:
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Print a table to standard output, as wide as the terminal, or as it needs in a pipe."""
-    from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
-    table = Table(title=title, title_justify="left", show_edge=False)
+    from crypto_lakehouse.cli.terminal import console
+    from crypto_lakehouse.core.visible import visible
+
+    table = Table(title=escape(visible(title)), title_justify="left", show_edge=False)
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:
-        table.add_row(*(str(cell) for cell in row))
+        table.add_row(*(escape(visible(str(cell))) for cell in row))
     width = None if sys.stdout.isatty() else 160
-    Console(width=width, highlight=False).print(table)
+    console(width=width, highlight=False).print(table)

@@ -56,9 +56,9 @@ async def _validate(given: dict[str, Any]) -> int:
     if given["as_json"]:
         print_json(report)
     else:
-        from rich.console import Console
+        from crypto_lakehouse.cli.terminal import console
 
-        print_report(report, Console())
+        print_report(report, console())
     return workflow.stop_code or _exit_code(report, strict=given["strict"])
 
 

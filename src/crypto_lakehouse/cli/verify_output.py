@@ -50,12 +50,13 @@ class Outputs:
 
     def __enter__(self) -> Self:
         if sys.stderr.isatty() and self._combined is not sys.stdout:
-            from rich.console import Console
             from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+            from crypto_lakehouse.cli.terminal import console
+
             columns = SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()
-            console = Console(stderr=True)
-            self._progress = Progress(*columns, console=console, transient=True)
+            on_stderr = console(stderr=True)
+            self._progress = Progress(*columns, console=on_stderr, transient=True)
             self._progress.add_task("verifying", total=None)
             self._resources.enter_context(self._progress)
         return self

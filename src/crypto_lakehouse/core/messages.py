@@ -7,6 +7,7 @@ import reprlib
 from collections.abc import Collection, Iterable
 
 from crypto_lakehouse.core.redaction import redact
+from crypto_lakehouse.core.visible import visible
 
 __all__ = ["allowed_values", "did_you_mean", "nearest", "shown"]
 
@@ -31,7 +32,7 @@ def shown(value: object) -> str:
     except ValueError:
         text = "a number with thousands of digits"
     text = text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}…"
-    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
+    return visible(text)
 
 
 def allowed_values(given: object, allowed: Iterable[str]) -> str:

@@ -29,6 +29,7 @@ from crypto_lakehouse.core.events import (
 )
 from crypto_lakehouse.core.metrics import ByteMeter, MetricsCollector
 from crypto_lakehouse.core.report import UNREMARKABLE
+from crypto_lakehouse.core.visible import visible
 
 __all__ = ["ProgressSink"]
 
@@ -93,7 +94,7 @@ class ProgressSink:
             self._weigh(event)
             line = _line(event)
             if line:
-                self._progress.console.print(Text(line))
+                self._progress.console.print(Text(visible(line)))
         self._paint()
 
     def _weigh(self, event: Event) -> None:

@@ -1,0 +1,188 @@
+"""Text of unknown origin on a terminal, and standard output that its reader closes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import pty
+import re
+import threading
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import click
+import pytest
+from rich.text import Text
+from tests.cli.conftest import Shell, Start
+from tests.tables.sample_data import bars, put, text_of
+
+from crypto_lakehouse.cli.logs import configure_logging
+from crypto_lakehouse.cli.main import main
+from crypto_lakehouse.cli.render import print_table
+from crypto_lakehouse.cli.terminal import console, escaped_on_terminals
+from crypto_lakehouse.core.events import RunStarted, RunWarned
+from crypto_lakehouse.core.metrics import ByteMeter
+from crypto_lakehouse.sinks.progress import ProgressSink
+
+#: Sets a terminal's title, rings its bell, clears its screen by a C1 code, and reverses the text.
+HOSTILE = "\x1b]0;owned\x07\x9b2J\u202e"
+
+#: An escape sequence that is neither a colour nor a movement of the cursor.
+_FOREIGN = re.compile(r"\x1b(?!\[[0-9;?]*[A-Za-z])|[\x07\x80-\x9f\u202e]")
+
+_SQL = f"""SELECT '{HOSTILE}' AS "{HOSTILE}" """
+
+OnTerminal = Callable[..., str]
+
+
+@pytest.fixture
+def on_terminal(monkeypatch: pytest.MonkeyPatch) -> OnTerminal:
+    """Run something with a terminal as standard output and standard error."""
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+
+    def run(work: Callable[[], None], encoding: str = "utf-8") -> str:
+        master, slave = pty.openpty()
+        chunks: list[bytes] = []
+        reader = threading.Thread(target=_drain, args=(master, chunks))
+        reader.start()
+        with os.fdopen(slave, "w", encoding=encoding) as terminal, monkeypatch.context() as patched:
+            patched.setattr("sys.stdout", terminal)
+            patched.setattr("sys.stderr", terminal)
+            work()
+        reader.join()
+        os.close(master)
+        return b"".join(chunks).decode().replace("\r\n", "\n")
+
+    return run
+
+
+def _drain(master: int, chunks: list[bytes]) -> None:
+    while True:
+        try:
+            chunk = os.read(master, 65_536)
+        except OSError:  # how Linux says that this was all
+            return
+        if not chunk:
+            return
+        chunks.append(chunk)
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`lake` has a table; `tree` an archive with a hostile header, and one with a hostile value."""
+    root = tmp_path_factory.mktemp("folders")
+    put(root / "lake", bars(date(2023, 7, 1)))
+    with pytest.raises(SystemExit) as ended:
+        main(["ingest", "-o", str(root / "lake")])
+    assert ended.value.code == 0
+    rows = text_of(bars(date(2023, 7, 1)))
+    put(root / "tree", bars(date(2023, 7, 1)), f"{HOSTILE},open,high\n{rows}")
+    rows = text_of(bars(date(2023, 7, 2)))
+    put(root / "tree", bars(date(2023, 7, 2)), rows.replace(",", f",{HOSTILE}", 1))
+    return root
+
+
+#: What each command is, and whether it shows the text: some messages name only where it is.
+COMMANDS = {
+    "ingest": (["ingest", "-o", "tree"], True),
+    "validate as JSON": (["validate", "-o", "tree", "--json"], True),
+    "validate": (["validate", "-o", "tree"], True),
+    "query": (["query", "-o", "lake", _SQL], True),
+    "query as CSV": (["query", "-o", "lake", "-f", "csv", _SQL], True),
+    "query as JSON": (["query", "-o", "lake", "-f", "json", _SQL], True),
+    "query of an unknown column": (["query", "-o", "lake", f'SELECT "{HOSTILE}"'], True),
+    "query as of": (["query", "-o", "lake", "--as-of", HOSTILE, "FROM spot.klines"], True),
+    "query to a file": (["query", "-o", "lake", "--to", f"{HOSTILE}.x", "SELECT 1"], True),
+    "query as parquet": (["query", "-o", "lake", "-f", "parquet", _SQL], False),
+    "status": (["status", "-o", HOSTILE], False),
+    "verify": (["verify", "-o", HOSTILE], False),
+    "history": (["history", "-o", "tree", HOSTILE], False),
+    "collect": (["collect", "-o", "out", "--source-url", HOSTILE], False),
+    "plan": (["plan", "-o", "out", "-s", HOSTILE], False),
+    "config": (["config", "show", "--config", HOSTILE], True),
+    "matrix": (["matrix", "show", HOSTILE], True),
+    "unknown command": ([HOSTILE], True),
+    "unknown option": (["query", f"--{HOSTILE}"], True),
+}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_no_command_sends_control_characters_of_outside_text_to_a_terminal(
+    on_terminal: OnTerminal, folders: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    arguments, is_shown = COMMANDS[name]
+    monkeypatch.chdir(folders)
+
+    def work() -> None:
+        with pytest.raises(SystemExit):
+            main(arguments)
+
+    text = on_terminal(work)
+    assert text
+    assert not _FOREIGN.search(text)
+    assert not is_shown or "]0;owned" in text
+
+
+def test_a_pipe_gets_the_text_unchanged(
+    shell: Shell, folders: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folders)
+    code, out, _ = shell("query", "-o", "lake", "-f", "csv", _SQL)
+    assert (code, out) == (0, f'"{HOSTILE}"\n"{HOSTILE}"\n')
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
+def test_the_display_moves_the_cursor_and_its_lines_do_not(
+    on_terminal: OnTerminal, monkeypatch: pytest.MonkeyPatch, encoding: str
+) -> None:
+    started = RunStarted(
+        run_id="1", workflow="collect", planned=1, at=datetime(2025, 7, 1, tzinfo=UTC)
+    )
+    logger = logging.getLogger("crypto_lakehouse")
+    for name in ("handlers", "level", "propagate"):
+        monkeypatch.setattr(logger, name, getattr(logger, name))
+
+    async def display() -> None:
+        sink = ProgressSink(ByteMeter(), console=console(stderr=True))
+        await sink.handle([started])
+        await sink.handle([RunWarned(message=HOSTILE)])
+        await sink.close()
+
+    def work() -> None:
+        with escaped_on_terminals():
+            asyncio.run(display())
+            click.echo(HOSTILE)
+            console().print(HOSTILE, Text(HOSTILE), Text("plain", "bold"), highlight=False)
+            configure_logging("text")
+            try:
+                raise ValueError(HOSTILE)
+            except ValueError:
+                logger.exception(HOSTILE)
+
+    text = on_terminal(work, encoding)
+    assert "\x1b[?25l" in text  # the cursor is hidden
+    assert "\x1b[1mplain\x1b[0m" in text
+    assert not _FOREIGN.search(text)
+    assert text.count(r"\x1b]0;owned") == 6
+
+
+def test_markup_in_a_table_is_text(shell: Shell, capsys: pytest.CaptureFixture[str]) -> None:
+    print_table("[red]title", ["column"], [["[link=https://example.org]text[/link]"]])
+    out = capsys.readouterr().out
+    assert "[red]title" in out
+    assert "[link=https://example.org]text[/link]" in out
+
+
+def test_a_query_whose_reader_has_enough_ends_with_141(folders: Path, start: Start) -> None:
+    sql = "SELECT * FROM range(10000000)"
+    process = start(["query", "-o", str(folders / "lake"), "-f", "csv", sql])
+    assert process.stdout is not None
+    assert process.stdout.readline() == '"range"\n'
+    process.stdout.close()
+    assert process.wait(60) == 141
+    assert process.stderr is not None
+    assert process.stderr.read() == ""
