@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,8 +14,8 @@ from pathlib import Path
 import pytest
 
 import crypto_lakehouse
-from crypto_lakehouse.core.errors import LockHeldError
-from crypto_lakehouse.ledger.lock import output_lock
+from crypto_lakehouse.core.errors import LockHeldError, StoreError
+from crypto_lakehouse.ledger.lock import output_lock, wait_for_workers, worker_lock
 
 HOLDER = """
 import sys
@@ -133,3 +135,43 @@ def test_the_lock_of_a_process_that_was_killed_is_free(path: Path) -> None:
         process.kill()
         process.wait()
         assert is_free(path)
+
+
+#: What `flock` answers on file systems without locks, and what the error then says.
+NO_LOCKS = {
+    errno.ENOLCK: "has no locks, as some network file systems: choose a local directory",
+    errno.EOPNOTSUPP: "has no locks, as some network file systems: choose a local directory",
+    errno.ENOSYS: "has no locks, as some network file systems: choose a local directory",
+    errno.EPERM: "let this user write there, or choose another output directory",
+    errno.EIO: "see whether the directory can be written",
+}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no flock")
+@pytest.mark.parametrize("code", NO_LOCKS)
+def test_a_file_system_without_locks_is_told(
+    path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    import fcntl
+
+    def refuse(_descriptor: int, _operation: int) -> None:
+        raise OSError(code, os.strerror(code))
+
+    path.with_name("7.lock").touch()
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    warnings.simplefilter("error")  # as for a lock that is a mere file
+    for lock in (
+        output_lock(path),
+        worker_lock(path.parent, 1),
+    ):
+        with pytest.raises(StoreError, match=f"{os.strerror(code)}; .*{NO_LOCKS[code]}"), lock:
+            pass  # pragma: no cover
+    with pytest.raises(StoreError, match=NO_LOCKS[code]):
+        wait_for_workers(path.parent)
+
+
+def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    (tmp_path / "folder").touch()
+    lock = output_lock(tmp_path / "folder" / "lock")
+    with pytest.raises(StoreError, match="the lock cannot be taken"), lock:
+        pass  # pragma: no cover

@@ -21,6 +21,7 @@ from crypto_lakehouse.core.errors import (
     LakeError,
     LedgerError,
     LockHeldError,
+    StoreError,
 )
 from crypto_lakehouse.ledger.lock import output_lock
 from crypto_lakehouse.tables import Lake
@@ -157,6 +158,22 @@ async def test_one_run_at_a_time(tmp_path: Path) -> None:
         await ingested(tmp_path)
     assert held.value.exit_code == 11
     assert (await ingested(tmp_path)).archives == 3
+
+
+async def test_a_lake_whose_lock_cannot_be_taken_is_told(tmp_path: Path) -> None:
+    tree(tmp_path)
+    lake = tmp_path / ".lakehouse" / "lake"
+    (lake / "lock").mkdir(parents=True)
+    with pytest.raises(StoreError, match="a folder is in its place; move the folder away"):
+        await ingested(tmp_path)
+
+
+async def test_a_lake_whose_directory_cannot_be_made_is_told(tmp_path: Path) -> None:
+    tree(tmp_path)
+    (tmp_path / ".lakehouse").mkdir(exist_ok=True)
+    (tmp_path / ".lakehouse" / "lake").write_text("")
+    with pytest.raises(StoreError, match="something else is in its place; move that away"):
+        await ingested(tmp_path)
 
 
 async def test_a_lake_has_floats_or_decimals(tmp_path: Path) -> None:

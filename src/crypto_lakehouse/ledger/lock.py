@@ -2,18 +2,36 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from crypto_lakehouse.core.errors import LockHeldError
+from crypto_lakehouse.core.errors import LockHeldError, StoreError
 
 __all__ = ["output_lock", "wait_for_workers", "worker_lock"]
 
 #: How many seconds a run waits for the workers of a killed run, which end by themselves.
 WORKERS_END_WITHIN_S = 15.0
+
+_NO_LOCKS = "its file system has no locks, as some network file systems: choose a local directory"
+
+_NO_ACCESS = "let this user write there, or choose another output directory"
+
+#: What the user can do if a lock cannot be taken at all.
+_HINTS = {
+    errno.ENOLCK: _NO_LOCKS,
+    errno.ENOTSUP: _NO_LOCKS,
+    errno.EOPNOTSUPP: _NO_LOCKS,
+    errno.ENOSYS: _NO_LOCKS,
+    errno.EROFS: "make it writable, or choose another output directory",
+    errno.EACCES: _NO_ACCESS,
+    errno.EPERM: _NO_ACCESS,
+    errno.ELOOP: "a symbolic link is in its place; move the link away and run again",
+    errno.EISDIR: "a folder is in its place; move the folder away and run again",
+}
 
 
 @contextmanager
@@ -22,6 +40,7 @@ def output_lock(path: Path) -> Iterator[None]:
 
     Raises:
         LockHeldError: Another run holds it.
+        StoreError: It cannot be taken: this user may not write there, or there are no locks.
     """
     with _held(path, 0):
         yield
@@ -35,6 +54,7 @@ def worker_lock(folder: Path, number: int) -> Iterator[None]:
 
     Raises:
         LockHeldError: An earlier worker with this number has not ended.
+        StoreError: As `output_lock`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with _held(folder / f"{number}.lock", WORKERS_END_WITHIN_S):
@@ -46,6 +66,7 @@ def wait_for_workers(folder: Path, within_s: float = WORKERS_END_WITHIN_S) -> No
 
     Raises:
         LockHeldError: A worker has not ended.
+        StoreError: As `output_lock`.
     """
     for path in sorted(folder.glob("*.lock")):
         with _held(path, within_s):
@@ -54,11 +75,17 @@ def wait_for_workers(folder: Path, within_s: float = WORKERS_END_WITHIN_S) -> No
 
 @contextmanager
 def _held(path: Path, timeout_s: float) -> Iterator[None]:
-    lock = FileLock(path, timeout=timeout_s, thread_local=False)
+    # Without locks FileLock would fall back to the mere existence of a file, which a killed run
+    # leaves behind for ever.
+    lock = FileLock(path, timeout=timeout_s, thread_local=False, fallback_to_soft=False)
     try:
         lock.acquire()
     except Timeout:
         raise LockHeldError(str(path)) from None
+    except OSError as error:
+        hint = _HINTS.get(error.errno or 0, "see whether the directory can be written")
+        reason = f"the lock cannot be taken: {error.strerror or error}; {hint}"
+        raise StoreError(str(path), reason) from error
     try:
         yield
     finally:

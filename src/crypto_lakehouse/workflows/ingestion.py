@@ -20,6 +20,7 @@ from crypto_lakehouse.core.errors import ExtraMissing
 from crypto_lakehouse.core.metrics import MetricsCollector, WorkflowMetrics
 from crypto_lakehouse.core.workflow import BaseWorkflow
 from crypto_lakehouse.ledger.lock import output_lock
+from crypto_lakehouse.stores.os_errors import as_store_errors
 from crypto_lakehouse.version import __version__
 from crypto_lakehouse.workflows.lake_config import LakeConfig
 from crypto_lakehouse.workflows.lake_report import IngestReport, TableTotals
@@ -96,6 +97,7 @@ class IngestWorkflow(BaseWorkflow[WorkflowMetrics]):
             LakeError: The lake's place is a symbolic link out of the output directory, or its path
                 is not UTF-8.
             LockHeldError: Another run writes to the lake.
+            StoreError: The lake's directory cannot be written.
         """
         need_tables()
         self._began = time.monotonic()
@@ -106,7 +108,8 @@ class IngestWorkflow(BaseWorkflow[WorkflowMetrics]):
             check_text(str(folder.resolve()))
         if self.config.lake is None:
             check_inside(str(folder), self.config.output_directory)
-        await to_thread.run_sync(lambda: folder.mkdir(parents=True, exist_ok=True))
+        with as_store_errors(str(folder)):
+            await to_thread.run_sync(lambda: folder.mkdir(parents=True, exist_ok=True))
         self._resources.enter_context(output_lock(folder / "lock"))
 
     async def body(self) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import subprocess
 import sys
 from datetime import date
@@ -16,6 +18,7 @@ from crypto_lakehouse.tables import Lake
 from crypto_lakehouse.tables.iceberg.catalog import LakeCatalog
 from crypto_lakehouse.tables.ingest.ingestion import IngestSettings
 from crypto_lakehouse.tables.lake.connection import open_connection
+from crypto_lakehouse.tables.lake.spill import spill_folder
 from crypto_lakehouse.tables.lake.sql import QuerySession
 
 #: Sorting these rows takes more memory than LIMIT allows.
@@ -50,6 +53,21 @@ def test_temporary_files_are_in_the_lake_and_go_with_the_session(root: Path) -> 
         del reader
         session.close()
     assert not files_below(root)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no flock")
+def test_a_lake_on_a_file_system_without_locks_is_queried(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import fcntl
+
+    def refuse(_descriptor: int, _operation: int) -> None:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    folder = Path(spill_folder(root))
+    assert folder.parent.is_dir()
+    assert not folder.is_relative_to(root)
 
 
 READING = [

@@ -71,7 +71,7 @@ def spill_folder(lake: Path | None) -> str:
 
 def _made(root: Path | None) -> _ProcessFolder:
     if root is not None and root.is_dir():
-        with suppress(OSError, NotImplementedError):  # read-only, or it has no locks
+        with suppress(OSError):  # read-only, or it has no locks
             return _in_lake(root / SPILL)
     return _ProcessFolder(os.getpid(), Path(mkdtemp(prefix="crypto-lakehouse-")))
 
@@ -80,12 +80,17 @@ def _in_lake(home: Path) -> _ProcessFolder:
     home.mkdir(mode=0o700, exist_ok=True)
     if home.is_symlink():
         raise NotADirectoryError(str(home))
-    with FileLock(home / _LOCK, timeout=_CLEARED_WITHIN_S):
+    with _lock(home, timeout=_CLEARED_WITHIN_S):
         _clear(home)
         path = Path(mkdtemp(prefix="", dir=home))
-        lock = FileLock(path / _LOCK, thread_local=False)
-        lock.acquire(timeout=0)
+        lock = _lock(path)
+        lock.acquire()
     return _ProcessFolder(os.getpid(), path, lock)
+
+
+def _lock(folder: Path, timeout: float = 0) -> FileLock:
+    """Return a folder's lock, which raises OSError if the file system has none."""
+    return FileLock(folder / _LOCK, timeout=timeout, thread_local=False, fallback_to_soft=False)
 
 
 def _clear(home: Path) -> None:
@@ -94,7 +99,7 @@ def _clear(home: Path) -> None:
         folders = [Path(each) for each in entries if each.is_dir(follow_symlinks=False)]
     for folder in folders:
         try:
-            with FileLock(folder / _LOCK, timeout=0):
+            with _lock(folder):
                 pass
         except Timeout:
             continue
