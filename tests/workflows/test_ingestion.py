@@ -29,6 +29,9 @@ from crypto_lakehouse.workflows import IngestWorkflow, LakeConfig
 from crypto_lakehouse.workflows import ingestion as module
 from crypto_lakehouse.workflows.stored_archives import stored_zips
 
+#: Rows that new versions changed, and rows on which archives differ.
+ROWS = {"rows_added": 0, "rows_changed": 0, "rows_removed": 0, "rows_differing": 0}
+
 
 async def test_a_tree_becomes_a_table_once(tmp_path: Path) -> None:
     tree(tmp_path)
@@ -43,6 +46,7 @@ async def test_a_tree_becomes_a_table_once(tmp_path: Path) -> None:
     more = await ingested(tmp_path)
     assert more.to_mapping()["totals"] == {
         "archives": 2, "rows": 48, "replaced": 0, "unchanged": 3, "covered": 0, "refused": 0,
+        **ROWS,
     }  # fmt: skip
     with Lake.open(tmp_path) as lake:
         assert [each.rows for each in lake.snapshots("spot.klines")] == [72, 120]
@@ -193,11 +197,13 @@ async def test_a_refused_months_days_come_in_its_place(tmp_path: Path) -> None:
     assert [each["key"] for each in report.problems] == [month.key]
     assert report.to_mapping()["totals"] == {
         "archives": 3, "rows": 72, "replaced": 0, "unchanged": 0, "covered": 0, "refused": 1,
+        **ROWS,
     }  # fmt: skip
     put(tmp_path, month)
     report = await ingested(tmp_path)
     assert report.to_mapping()["totals"] == {
         "archives": 1, "rows": 744, "replaced": 3, "unchanged": 3, "covered": 0, "refused": 0,
+        **ROWS, "rows_added": 672,
     }  # fmt: skip
     assert row_count(tmp_path) == 744
 
@@ -211,6 +217,7 @@ async def test_a_month_refused_under_both_its_names_covers_nothing(tmp_path: Pat
     assert [each["key"] for each in report.problems] == [month.key for month in names]
     assert report.to_mapping()["totals"] == {
         "archives": 3, "rows": 72, "replaced": 0, "unchanged": 0, "covered": 0, "refused": 2,
+        **ROWS,
     }  # fmt: skip
 
 

@@ -31,7 +31,8 @@ def command(**given: Any) -> int:
     """Ingest verified archives into typed, versioned tables.
 
     One archive is one unit: an archive that is already in its table is skipped, a re-published
-    archive replaces its rows, a month replaces its days. Needs the extra `tables`.
+    archive replaces its rows. A month and its days are merged: no row is lost, and a day's row
+    stands where they differ. Needs the extra `tables`.
 
     \b
     Examples:
@@ -85,6 +86,10 @@ def ingest_text(report: IngestReport) -> str:
                 ("unchanged", "unchanged"),
                 ("covered", "days covered by their month"),
                 ("refused", "refused"),
+                ("rows_added", "rows added by new versions"),
+                ("rows_changed", "rows changed"),
+                ("rows_removed", "rows removed"),
+                ("rows_differing", "rows differ between archives (see lakehouse.differences)"),
             )
             if getattr(table, name)
         ]

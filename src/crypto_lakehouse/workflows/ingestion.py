@@ -155,18 +155,9 @@ class IngestWorkflow(BaseWorkflow[WorkflowMetrics]):
             catalog.close()
 
     def _ingest_table(self, ingestion: Any, schema: Any, sources: list[Any]) -> None:
-        unchanged = None
-        while sources:
-            problems = self._problem_count
-            plan = ingestion.plan(schema, sources)
-            unchanged = plan.unchanged if unchanged is None else unchanged
-            self._note_plan(schema.name, unchanged, len(plan.covered))
-            ingestion.run(schema, plan)
-            if self._problem_count == problems:
-                return
-            # A month that was refused covers nothing: its days are ingested instead.
-            covered = {archive.key for archive in plan.covered}
-            sources = [each for each in sources if each.archive.key in covered]
+        plan = ingestion.plan(schema, sources)
+        self._note_plan(schema.name, plan.unchanged, plan.covered)
+        ingestion.run(schema, plan)
 
     def _write_parquet(self, by_table: dict[tuple[Market, DataType], list[StoredZip]]) -> None:
         from crypto_lakehouse.tables.ingest.plain_parquet import PlainParquet
@@ -201,12 +192,19 @@ class IngestWorkflow(BaseWorkflow[WorkflowMetrics]):
 
     def _take(self, ingested: Ingested) -> None:
         totals = self._tables.get(ingested.table, TableTotals(table=ingested.table))
-        if ingested.state == "ingested":
+        if ingested.state in {"ingested", "superseded"}:
+            covered = ingested.state == "superseded"
+            changes = ingested.changes
             totals = evolve(
                 totals,
-                archives=totals.archives + 1,
+                archives=totals.archives + (not covered),
+                covered=totals.covered + covered,
                 rows=totals.rows + ingested.rows,
                 replaced=totals.replaced + ingested.replaced,
+                rows_added=totals.rows_added + changes.added,
+                rows_changed=totals.rows_changed + changes.changed,
+                rows_removed=totals.rows_removed + changes.removed,
+                rows_differing=totals.rows_differing + ingested.differing,
             )
             self._verdicts[ingested.quality.verdict] += 1
         else:

@@ -12,10 +12,35 @@ __all__ = ["IngestReport", "TableTotals", "joined"]
 
 _FIRST = 100
 
+_SUMMED = (
+    "replaced", "unchanged", "covered", "refused",
+    "rows_added", "rows_changed", "rows_removed", "rows_differing",
+)  # fmt: skip
+
+#: What several runs add up to; the last run tells the rest.
+_ADDED = (
+    "archives", "rows", "replaced",
+    "rows_added", "rows_changed", "rows_removed", "rows_differing",
+)  # fmt: skip
+
 
 @frozen(kw_only=True)
 class TableTotals:
-    """What a run did to one table."""
+    """What a run did to one table.
+
+    Attributes:
+        archives: Archives whose rows were ingested.
+        rows: Their rows in the table.
+        replaced: Archives whose older rows they replaced.
+        unchanged: Archives that were there already, in this version.
+        covered: Archives none of whose rows is in the table under its own name, because their
+            month has the same rows.
+        refused: Archives that were refused or quarantined, or are not proven.
+        rows_added, rows_changed, rows_removed: What new versions changed in the table: rows whose
+            key is new, has other values, or is gone.
+        rows_differing: Rows that differ between the archives of one month; the values are in
+            `lakehouse.differences`.
+    """
 
     table: str
     archives: int = 0
@@ -24,6 +49,10 @@ class TableTotals:
     unchanged: int = 0
     covered: int = 0
     refused: int = 0
+    rows_added: int = 0
+    rows_changed: int = 0
+    rows_removed: int = 0
+    rows_differing: int = 0
 
     def as_dict(self) -> dict[str, Any]:
         """As JSON has it."""
@@ -81,10 +110,7 @@ class IngestReport:
             "totals": {
                 "archives": self.archives,
                 "rows": self.rows,
-                **{
-                    name: sum(getattr(each, name) for each in self.tables)
-                    for name in ("replaced", "unchanged", "covered", "refused")
-                },
+                **{name: sum(getattr(each, name) for each in self.tables) for name in _SUMMED},
             },
             "tables": [each.as_dict() for each in self.tables],
             "verdicts": dict(sorted(self.verdicts.items())),
@@ -105,14 +131,10 @@ def joined(reports: Sequence[IngestReport]) -> IngestReport:
         problems.update({each["key"]: each for each in report.problems})
         for totals in report.tables:
             before = tables.get(totals.table, TableTotals(table=totals.table))
-            tables[totals.table] = TableTotals(
-                table=totals.table,
-                archives=before.archives + totals.archives,
-                rows=before.rows + totals.rows,
-                replaced=before.replaced + totals.replaced,
+            tables[totals.table] = evolve(
+                totals,
                 unchanged=max(totals.unchanged - before.archives, 0),
-                covered=totals.covered,
-                refused=totals.refused,
+                **{name: getattr(before, name) + getattr(totals, name) for name in _ADDED},
             )
     return evolve(
         last,

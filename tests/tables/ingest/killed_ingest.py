@@ -33,6 +33,7 @@ PLACES = (
     (partition_writer.PartitionWriter, "close"),
     (publish, "plan_removal"),
     (journal.Journal, "intend"),
+    (ingestion, "record_differences"),
     (publish, "commit_change"),
     (ingestion, "record"),
     (journal.Journal, "forget"),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import tempfile
+from collections import Counter
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -22,9 +24,11 @@ from crypto_lakehouse.tables.files.parquet_options import FileLayout
 from crypto_lakehouse.tables.iceberg.catalog import LakeCatalog
 from crypto_lakehouse.tables.iceberg.orphans import sweep_table
 from crypto_lakehouse.tables.ingest.ingestion import IngestSettings
+from crypto_lakehouse.tables.ingest.provenance import provenance_row, record
+from crypto_lakehouse.tables.ingest.row_changes import RowChanges
 from crypto_lakehouse.tables.lake.lake import Lake
 from crypto_lakehouse.tables.lake.maintenance import compact, expire, sweep
-from crypto_lakehouse.tables.quality.findings import Policy
+from crypto_lakehouse.tables.quality.findings import ArchiveQuality, Policy
 from crypto_lakehouse.tables.reading.batch import Source
 from crypto_lakehouse.tables.reading.reader import read_batches
 
@@ -109,7 +113,9 @@ def test_a_month_takes_the_place_of_its_days(catalog: LakeCatalog, tmp_path: Pat
 def test_both_at_once_is_the_month(catalog: LakeCatalog, tmp_path: Path) -> None:
     daily = [put(tmp_path, bars(day)) for day in days(FIRST, 6)]
     told = ingest(catalog, [*daily, put(tmp_path, month_of(daily[0].archive))])
-    assert sorted(each.rows for each in told) == [24, 24, 744]
+    assert sorted((each.state, each.rows) for each in told) == [
+        ("ingested", 24), ("ingested", 24), ("ingested", 744), *[("superseded", 0)] * 4,
+    ]  # fmt: skip
     assert len(rows(catalog)) == 33 * 24
 
 
@@ -144,18 +150,168 @@ def test_a_month_under_its_stray_name_covers_its_days(catalog: LakeCatalog, tmp_
     assert len(rows(catalog)) == 31 * 24
 
 
-def test_a_month_with_fewer_rows_than_its_days_is_held_back(
+@pytest.mark.parametrize("order", ["days first", "month first", "at once"])
+def test_no_row_is_lost_of_a_month_that_lacks_a_day(
+    catalog: LakeCatalog, tmp_path: Path, order: str
+) -> None:
+    daily = [put(tmp_path, bars(day)) for day in days(date(2023, 12, 1), 31)]
+    month = month_of(daily[0].archive)
+    lines = text_of(month).splitlines(keepends=True)
+    short = put(tmp_path, month, "".join(lines[:144] + lines[168:]))
+    runs = {"days first": [daily, [short]], "month first": [[short], daily]}
+    for some in runs.get(order, [[*daily, short]]):
+        ingest(catalog, some)
+    found = rows(catalog)
+    assert len(found) == len({row[1] for row in found}) == 744
+    assert {row[0] for row in found} == {month.key, daily[6].archive.key}
+    assert ingest(catalog, [*daily, short]) == []
+
+
+@pytest.mark.parametrize("order", ["days first", "month first", "at once"])
+def test_the_day_stands_if_its_month_has_another_value(
+    catalog: LakeCatalog, tmp_path: Path, order: str
+) -> None:
+    daily = [put(tmp_path, bars(day)) for day in days(date(2023, 12, 1), 31)]
+    before = {line.split(",")[0]: line.split(",") for line in text_of(daily[20].archive).split()}
+    month = month_of(daily[0].archive)
+    lines = [line.split(",") for line in text_of(month).splitlines()]
+    place = 20 * 24 + 13
+    lines[place][8] = "777"
+    odd = put(tmp_path, month, "\n".join(map(",".join, lines)) + "\n")
+    runs = {"days first": [daily, [odd]], "month first": [[odd], daily]}
+    for some in runs.get(order, [[*daily, odd]]):
+        told = ingest(catalog, some)
+    assert sum(each.differing for each in told) == 1
+    lake = Lake(catalog)
+    stands = lake.sql(f"FROM spot.klines WHERE archive = '{daily[20].archive.key}'")
+    (row,) = stands.to_arrow_table().to_pylist()
+    assert row["count"] == int(before[lines[place][0]][8])
+    assert len(rows(catalog)) == 744
+    assert lake.sql(
+        'SELECT archive, other_archive, "column", value, other_value, key, "table"'
+        " FROM lakehouse.differences"
+    ).fetchall() == [
+        (daily[20].archive.key, month.key, "count", str(row["count"]), "777",
+         '{"open_time": "2023-12-21T13:00:00+00:00"}', "spot.klines")
+    ]  # fmt: skip
+
+
+def test_a_month_that_is_mended_takes_its_differences_with_it(
+    catalog: LakeCatalog, tmp_path: Path
+) -> None:
+    daily = [put(tmp_path, bars(day)) for day in days(FIRST, 2)]
+    month = month_of(daily[0].archive)
+    ingest(catalog, [*daily, put(tmp_path, month, with_volume(month, 7))])
+    assert len(differences(Lake(catalog))) == 48
+    (told,) = ingest(catalog, [*daily, put(tmp_path, month)])
+    assert differences(Lake(catalog)) == set()
+    assert {row[0] for row in rows(catalog)} == {month.key}
+    assert told.changes == RowChanges(changed=744 - 48)
+    assert (told.differing, told.replaced) == (0, 3)
+
+
+def test_it_is_told_how_many_rows_a_new_version_changes(
+    catalog: LakeCatalog, tmp_path: Path
+) -> None:
+    sources = [put(tmp_path, bars(day)) for day in days(FIRST, 3)]
+    archive = sources[1].archive
+    lines = [line.split(",") for line in text_of(archive).splitlines()]
+    ingest(catalog, [sources[0], put(tmp_path, archive, joined(lines[3:])), sources[2]])
+    changed = [[*line[:8], "5", *line[9:]] for line in lines[10:14]]
+    newer = put(tmp_path, archive, joined([*lines[:10], *changed, *lines[14:-2]]))
+    (told,) = ingest(catalog, [newer])
+    assert told.changes == RowChanges(added=3, changed=4, removed=2)
+    assert len(rows(catalog)) == 70
+    (told,) = ingest(catalog, [put(tmp_path, archive, joined(lines[-1:]))])
+    assert told.changes == RowChanges(added=1, removed=22)
+
+
+def joined(lines: list[list[str]]) -> str:
+    return "\n".join(map(",".join, lines)) + "\n"
+
+
+def test_days_whose_zips_are_gone_are_taken_from_the_table(
     catalog: LakeCatalog, tmp_path: Path
 ) -> None:
     daily = [put(tmp_path, bars(day)) for day in days(FIRST, 4)]
-    ingest(catalog, daily)
-    before = rows(catalog)
     month = month_of(daily[0].archive)
-    short = put(tmp_path, month, "".join(text_of(month).splitlines(keepends=True)[:95]))
-    (told,) = ingest(catalog, [short])
-    assert told.state == "held_back"
-    assert "has 95 rows, fewer than the 96 of its 4 days in the table" in told.quality.fault
+    lines = [line.split(",") for line in text_of(month).splitlines()]
+    odd = [*lines[:660], [*lines[660][:8], "777", *lines[660][9:]], *lines[670:]]
+    ingest(catalog, [*daily, put(tmp_path, month, joined(odd))])
+    (_, before) = Lake(catalog).scan(TABLE).polars().collect(), rows(catalog)
+    assert len(before) == 744
+    for source in daily:
+        source.path.unlink()
+    ingest(catalog, [put(tmp_path, month, with_volume(month, 7))])
+    after = {row[1]: row for row in rows(catalog)}
+    assert len(after) == 744
+    begin = datetime.combine(FIRST, datetime.min.time(), UTC)
+    of_days = [row for row in before if row[1] >= begin]
+    assert [after[row[1]][2] for row in of_days] == [row[2] for row in of_days]
+    assert {row[2] for time, row in after.items() if time < begin} == {7.5}
+    assert {row[0] for time, row in after.items() if time >= begin} == {
+        each.archive.key for each in daily
+    }
+
+
+def test_a_month_whose_zip_is_gone_is_taken_from_the_table(
+    catalog: LakeCatalog, tmp_path: Path
+) -> None:
+    month = put(tmp_path, month_of(bars(FIRST)))
+    ingest(catalog, [month])
+    month.path.unlink()
+    day = put(tmp_path, bars(FIRST), with_volume(bars(FIRST), 7))
+    (told,) = ingest(catalog, [day])
+    assert (told.rows, told.differing, told.changes) == (24, 24, RowChanges(changed=24))
+    found = rows(catalog)
+    assert len(found) == 744
+    assert {row[2] for row in found if row[0] == day.archive.key} == {7.5}
+    states = Lake(catalog).sql("SELECT archive, state, rows FROM lakehouse.archives").fetchall()
+    assert {key: (state, count) for key, state, count in states} == {
+        month.archive.key: ("ingested", 720),
+        day.archive.key: ("ingested", 24),
+    }
+
+
+@pytest.mark.parametrize("bad", ["month", "day"])
+def test_what_cannot_be_read_leaves_the_others_merged(
+    catalog: LakeCatalog, tmp_path: Path, bad: str
+) -> None:
+    daily = [put(tmp_path, bars(day)) for day in days(FIRST, 2)]
+    month = month_of(daily[0].archive)
+    odd = put(tmp_path, month, with_volume(month, 7))
+    ingest(catalog, [*daily, odd])
+    before = rows(catalog)
+    broken = month if bad == "month" else daily[0].archive
+    text = text_of(broken).replace(".", "x", 1)
+    (told,) = ingest(catalog, [put(tmp_path, broken, text)])
+    assert told.state == "refused"
     assert rows(catalog) == before
+    newer = put(tmp_path, daily[1].archive, with_volume(daily[1].archive, 8))
+    told_both = ingest(catalog, [put(tmp_path, broken, text), newer])
+    assert {each.archive.key: each.state for each in told_both} == {
+        broken.key: "refused",
+        newer.archive.key: "ingested",
+    }
+    after = {row[1]: row for row in rows(catalog)}
+    for key, time, volume in before:
+        there = after.pop(time)
+        assert there[2] == (8.5 if key == newer.archive.key else volume)
+    assert not after
+
+
+def test_days_that_an_earlier_version_covered_are_compared_once(
+    catalog: LakeCatalog, tmp_path: Path
+) -> None:
+    day = put(tmp_path, bars(FIRST), with_volume(bars(FIRST), 7))
+    month = put(tmp_path, month_of(bars(FIRST)))
+    ingest(catalog, [month])
+    quality = ArchiveQuality(key=day.archive.key)
+    row = provenance_row(TABLE, "superseded", "", 0, quality, commit="old", tool_version="0.1.0")
+    record(catalog, [row], table_sequence=1)
+    (told,) = ingest(catalog, [month, day])
+    assert (told.rows, told.differing) == (24, 24)
+    assert ingest(catalog, [month, day]) == []
 
 
 def test_what_cannot_be_read_leaves_the_version_before(
@@ -261,70 +417,143 @@ def test_floats_and_decimals_do_not_mix(catalog: LakeCatalog, tmp_path: Path) ->
         ingest(catalog, [put(tmp_path, bars(FIRST, "ETHUSDT"))], IngestSettings(exact=True))
 
 
+#: What an archive says: the volume of each bar that it has, by its time.
+Bars = dict[datetime, float]
+
+#: The last four days of December, twelve hours apart; the bars on which archives may disagree.
+EDGE = [datetime(2023, 12, 28, tzinfo=UTC) + timedelta(hours=12 * number) for number in range(8)]
+
+
+def written(archive: Archive, has: Bars) -> str:
+    """The text of an archive of bars of twelve hours that says this."""
+    lines = []
+    for line in text_of(archive).splitlines():
+        values = line.split(",")
+        time = datetime.fromtimestamp(int(values[0]) / 1000, UTC)
+        if time in has:
+            values[5], values[9], values[10] = str(has[time]), "0", "0"
+            lines.append(",".join(values))
+    return "\n".join(lines) + "\n"
+
+
+def standing_rows(published: dict[str, Bars]) -> dict[tuple[str, datetime], tuple[str, float]]:
+    """The rows that stand, by symbol and time: the archive and what it says."""
+    stand: dict[tuple[str, datetime], tuple[str, float]] = {}
+    for key in sorted(published, key=lambda key: ("/daily/" in key, "-2023-12." not in key)):
+        symbol = Archive.parse(key).symbol
+        for time, volume in published[key].items():
+            before = stand.get((symbol, time))
+            if before is None or ("/daily/" in key and before[1] != volume):
+                stand[symbol, time] = (key, volume)
+    return stand
+
+
+def standing_differences(published: dict[str, Bars]) -> set[tuple[str, str, datetime]]:
+    """Which archive stands, which differs, and where."""
+    months = {key: has for key, has in published.items() if "/monthly/" in key}
+    stand = standing_rows(months)
+    found = set()
+    for key, has in published.items():
+        symbol = Archive.parse(key).symbol
+        for time, volume in has.items():
+            month, other = stand.get((symbol, time), (key, volume))
+            if other != volume:
+                pair = (key, month) if "/daily/" in key else (month, key)
+                found.add((*pair, time))
+    return found
+
+
 class Ingesting(RuleBasedStateMachine):
-    """A table against a dictionary: archive -> what its rows say."""
+    """A lake against dictionaries: which archives there are, and what they say."""
 
     @initialize()
     def begin(self) -> None:
         self.root = Path(tempfile.mkdtemp())
         self.catalog = LakeCatalog(self.root / "lake", create=True)
-        self.model: dict[str, int] = {}
-        self.sources: dict[str, tuple[Source, int]] = {}
+        self.published: dict[str, Bars] = {}
+        self.ingested: dict[str, Bars] = {}
+        self.sources: dict[str, Source] = {}
+        self.waiting: set[str] = set()
 
     def teardown(self) -> None:
         if hasattr(self, "root"):
             self.catalog.close()
             shutil.rmtree(self.root)
 
-    @rule(day=st.integers(0, 7), symbol=st.sampled_from(["BTCUSDT", "ETHUSDT"]),
-          volume=st.integers(1, 9))  # fmt: skip
-    def publish_day(self, day: int, symbol: str, volume: int) -> None:
-        archive = bars(FIRST + timedelta(days=day), symbol, "1d")
-        source = put(self.root, archive, with_volume(archive, volume))
-        self.sources[archive.key] = (source, volume)
+    def publish(self, archive: Archive, has: Bars) -> None:
+        self.sources[archive.key] = put(self.root, archive, written(archive, has))
+        self.published[archive.key] = has
+        self.waiting.add(archive.key)
 
-    @rule(symbol=st.sampled_from(["BTCUSDT", "ETHUSDT"]), volume=st.integers(1, 9))
-    def publish_month(self, symbol: str, volume: int) -> None:
-        archive = month_of(bars(FIRST, symbol, "1d"))
-        source = put(self.root, archive, with_volume(archive, volume))
-        self.sources[archive.key] = (source, volume)
+    @rule(day=st.integers(0, 5), symbol=st.sampled_from(["BTCUSDT", "ETHUSDT"]),
+          volumes=st.dictionaries(st.integers(0, 1), st.integers(1, 3), min_size=1))  # fmt: skip
+    def publish_day(self, day: int, symbol: str, volumes: dict[int, int]) -> None:
+        archive = bars(FIRST + timedelta(days=day), symbol, "12h")
+        midnight = datetime.combine(archive.period.first_day, datetime.min.time(), UTC)
+        times = {place: midnight + timedelta(hours=12 * place) for place in range(2)}
+        self.publish(archive, {times[place]: volume for place, volume in volumes.items()})
 
-    @rule()
-    def ingest(self) -> None:
-        ingest(self.catalog, [source for source, _ in self.sources.values()])
-        self.model = {key: volume for key, (_, volume) in self.sources.items()}
-        months = [key for key in self.model if "/monthly/" in key]
-        for key in months:
-            symbol = key.split("/")[4]
-            covered = f"data/spot/daily/klines/{symbol}/1d/{symbol}-1d-2023-12-"
-            self.model = {
-                each: volume for each, volume in self.model.items() if not each.startswith(covered)
-            }
+    @rule(symbol=st.sampled_from(["BTCUSDT", "ETHUSDT"]), volume=st.integers(1, 3),
+          edge=st.lists(st.integers(0, 3), min_size=8, max_size=8))  # fmt: skip
+    def publish_month(self, symbol: str, volume: int, edge: list[int]) -> None:
+        """A month whose last bars differ or are missing."""
+        begin = datetime(2023, 12, 1, tzinfo=UTC)
+        has: Bars = {begin + timedelta(hours=12 * number): volume for number in range(54)}
+        has |= {time: each for time, each in zip(EDGE, edge, strict=True) if each}
+        self.publish(month_of(bars(FIRST, symbol, "12h")), has)
+
+    @rule(all_of_them=st.booleans())
+    def ingest(self, *, all_of_them: bool) -> None:
+        """Ingest the tree, or only what was collected since, as `collect --ingest` does."""
+        keys = self.sources.keys() if all_of_them else self.waiting
+        told = ingest(self.catalog, [self.sources[key] for key in sorted(keys)])
+        assert {each.archive.key for each in told} <= self.waiting
+        self.waiting.clear()
+        self.ingested = dict(self.published)
+        assert ingest(self.catalog, list(self.sources.values())) == []
 
     @rule()
     def compact(self) -> None:
-        if self.model:
+        if self.ingested:
             compact(self.catalog, TABLE, tool_version="test")
             partitions = [str(file.partition) for file in files(self.catalog)]
             assert len(partitions) == len(set(partitions))
 
     @rule()
     def expire(self) -> None:
-        if self.model:
+        if self.ingested:
             expire(self.catalog, TABLE, before=datetime.now(UTC) + timedelta(days=1))
             assert len(Lake(self.catalog).snapshots(TABLE)) == 1
             assert sweep(self.catalog, TABLE, before=None) == []
 
     @invariant()
     def holds_what_the_model_says(self) -> None:
-        if not getattr(self, "model", None):
+        if not getattr(self, "ingested", None):
             return
-        found = rows(self.catalog)
-        assert {(key, volume) for key, _, volume in found} == {
-            (key, volume + 0.5) for key, volume in self.model.items()
-        }
-        count = sum(31 if "/monthly/" in key else 1 for key in self.model)
-        assert len(found) == count
+        stand = standing_rows(self.ingested)
+        assert sorted(rows(self.catalog)) == sorted(
+            (key, time, volume) for (_, time), (key, volume) in stand.items()
+        )
+        lake = Lake(self.catalog)
+        counts = Counter(key for key, _ in stand.values())
+        noted = lake.sql("SELECT archive, state, rows FROM lakehouse.archives").fetchall()
+        assert sorted(noted) == sorted(
+            (key, "ingested" if counts[key] else "superseded", counts[key]) for key in self.ingested
+        )
+        assert differences(lake) == standing_differences(self.ingested)
+
+
+def differences(lake: Lake) -> set[tuple[str, str, datetime]]:
+    if "lakehouse.differences" not in lake.tables:
+        return set()
+    found = lake.sql(
+        "SELECT archive, other_archive, key FROM lakehouse.differences WHERE \"column\" = 'volume'"
+    ).fetchall()
+    assert len(found) == len(set(found))
+    return {
+        (archive, other, datetime.fromisoformat(json.loads(key)["open_time"]))
+        for archive, other, key in found
+    }
 
 
 Ingesting.TestCase.settings = settings(max_examples=12, stateful_step_count=12, deadline=None)

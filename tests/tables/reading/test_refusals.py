@@ -19,7 +19,7 @@ from crypto_lakehouse.core.errors import ArchiveRefused
 from crypto_lakehouse.tables.reading.batch import Batch, Source
 from crypto_lakehouse.tables.reading.counted_lines import LINE_BYTES, CountedLines
 from crypto_lakehouse.tables.reading.exact_numbers import plain_digits
-from crypto_lakehouse.tables.reading.reader import Refused, count_rows, read_batches
+from crypto_lakehouse.tables.reading.reader import Refused, read_batches
 from crypto_lakehouse.tables.schema.schemas import schema_of
 from crypto_lakehouse.testing.made_up.zips import SPOILED, spoiled_zip
 
@@ -244,7 +244,6 @@ def test_a_zip_that_is_no_archive_is_refused(kind: str, tmp_path: Path) -> None:
     assert rows == 0
     assert refused.error.line is None
     assert refused.error.fault
-    assert count_rows(source) == 0
 
 
 @pytest.mark.parametrize(
@@ -288,17 +287,14 @@ def test_the_last_line_may_end_as_it_likes(header: bool, end: str, tmp_path: Pat
         return  # a header with a carriage return is no published one
     source = put(tmp_path, archive, text)
     assert read([source]) == (24, [])
-    assert count_rows(source) == 24
 
 
 def test_a_header_alone_is_no_row(tmp_path: Path) -> None:
     archive = Archive.parse(FUNDING)
     source = put(tmp_path, archive, "calc_time,funding_interval_hours,last_funding_rate\n")
     assert read([source]) == (0, [])
-    assert count_rows(source) == 0
     bare = put(tmp_path, archive, "calc_time,funding_interval_hours,last_funding_rate")
     assert read([bare]) == (0, [])
-    assert count_rows(bare) == 0
 
 
 def test_liquidations_may_have_a_symbol(tmp_path: Path) -> None:
@@ -330,7 +326,8 @@ def test_whatever_is_in_the_file_is_read_or_refused(
     rows, refused = read([source], size=data.draw(st.sampled_from([500, 1 << 24])))
     assert len(refused) <= 1
     if not refused:
-        assert rows == count_rows(source)
+        lines = text.count(b"\n") + (not text.endswith(b"\n"))
+        assert rows == lines - text_of(archive)[0].isalpha()
 
 
 @settings(max_examples=examples(40), deadline=None)
@@ -384,11 +381,9 @@ def test_a_line_may_have_64_kib(number: int, beyond: int, tmp_path: Path) -> Non
     rows, refused = read([source])
     if not beyond:
         assert (rows, refused) == (total, [])
-        assert count_rows(source) == total
         return
     assert refused[0].error.line == number
     assert refused[0].error.reason == "the line has more than 65,536 bytes"
-    assert count_rows(source) == 0
 
 
 @given(

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from itertools import groupby
-from typing import Any
+from typing import Any, Protocol, TypeVar, cast
 
 import polars as pl
 from attrs import define, evolve, field, frozen
@@ -30,7 +30,7 @@ from crypto_lakehouse.tables.reading.read_ahead import ahead_of
 from crypto_lakehouse.tables.reading.reader import Refused, read_batches
 from crypto_lakehouse.tables.schema.schemas import TableSchema
 
-__all__ = ["SeriesWriter", "Written", "work_items"]
+__all__ = ["Merge", "SeriesWriter", "Work", "Written", "work_items"]
 
 #: Series of small archives share one item of work up to this many bytes of zips.
 _ITEM_BYTES = 4 << 20
@@ -42,21 +42,69 @@ _OPEN_PARTITIONS = 2
 
 @frozen
 class Written:
-    """The result of writing one archive to data files."""
+    """The result of writing one archive to data files.
+
+    Attributes:
+        source: The archive.
+        state: How it stands now, as in `lakehouse.archives`.
+        rows: Its rows that were written.
+        quality: What was read and found; None if its rows were taken from the table.
+        is_new: Whether this version was not in the lake.
+    """
 
     source: Source
     state: str
     rows: int
-    quality: ArchiveQuality
+    quality: ArchiveQuality | None
+    is_new: bool = True
 
 
-def work_items(sources: Iterable[Source]) -> Iterator[tuple[Source, ...]]:
-    """Split sorted archives into items of whole series, and group small series."""
-    item: list[Source] = []
+class Work(Protocol):
+    """Something to read and write: an archive, or several that are merged."""
+
+    @property
+    def series(self) -> Series:
+        """The series of its rows."""
+        ...
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes to read."""
+        ...
+
+
+class Merge(Work, Protocol):
+    """Archives with the same rows, which are merged before they are written."""
+
+    def rows(
+        self, check: Callable[[], None]
+    ) -> Iterator[tuple[pl.DataFrame, list[tuple[str, int]]]]:
+        """Yield the rows in order, and the keys of their archives with their numbers of rows."""
+        ...
+
+    def written(self, rows: Mapping[str, int]) -> Iterable[Written]:
+        """The results, once all rows are written.
+
+        Args:
+            rows: How many rows of each archive were written, by key.
+        """
+        ...
+
+    def held_back(self, error: Exception) -> Iterable[Written]:
+        """The results if an unforeseen error was raised and nothing remains written."""
+        ...
+
+
+_Work = TypeVar("_Work", bound=Work)
+
+
+def work_items(works: Iterable[_Work]) -> Iterator[tuple[_Work, ...]]:
+    """Split sorted work into items of whole series, and group small series."""
+    item: list[_Work] = []
     size = 0
-    for _, of_series in groupby(sources, key=lambda source: source.archive.series):
+    for _, of_series in groupby(works, key=lambda work: work.series):
         some = list(of_series)
-        bytes_here = sum(source.path.stat().st_size for source in some)
+        bytes_here = sum(work.size_bytes for work in some)
         if item and size + bytes_here > _ITEM_BYTES:
             yield tuple(item)
             item, size = [], 0
@@ -72,7 +120,7 @@ class SeriesWriter:
 
     Attributes:
         schema: The columns of the table.
-        sources: The archives, sorted by series and period.
+        works: The archives and merges, sorted by series and period.
         exact: Whether numbers become decimal(38, 18) instead of float64.
         policies: What to do about findings, by check, if not the check's default.
         files: Opens the data files.
@@ -81,7 +129,7 @@ class SeriesWriter:
     """
 
     schema: TableSchema
-    sources: tuple[Source, ...]
+    works: tuple[Source | Merge, ...]
     exact: bool
     policies: Mapping[str, Policy]
     files: WriterFactory
@@ -105,8 +153,9 @@ class SeriesWriter:
     def run(self) -> tuple[list[DataFile], list[Written]]:
         """Write all archives; no file holds rows of an archive that was refused or quarantined.
 
-        If an archive raises an error that no code foresaw, the archives are written one by one,
-        and that one alone is held back: it is not recorded, and the next run tries it again.
+        If an archive raises an error that no code foresaw, the archives and merges are written one
+        by one, and that one alone is held back: it is not recorded, and the next run tries it
+        again.
 
         Raises:
             LakehouseError: The error concerns every archive.
@@ -122,13 +171,16 @@ class SeriesWriter:
             for location in self._locations:
                 with suppress(FileNotFoundError):
                     self.files.table.io.delete(location)
-            if len(self.sources) == 1:
-                return [], [_held_back(self.sources[0], error)]
+            if len(self.works) == 1:
+                work = self.works[0]
+                if isinstance(work, Source):
+                    return [], [_held_back(work, error)]
+                return [], [*work.held_back(error)]
         files: list[DataFile] = []
         written: list[Written] = []
-        for number, source in enumerate(self.sources):
+        for number, work in enumerate(self.works):
             named = self.files.named(f"alone{number}")
-            some, of_one = evolve(self, sources=(source,), files=named).run()
+            some, of_one = evolve(self, works=(work,), files=named).run()
             files += some
             written += of_one
         return files, written
@@ -137,23 +189,41 @@ class SeriesWriter:
         checker = Inspector(self.schema, self.policies, load_known_row_holes())
         maker = RowMaker(self.schema, written_schema(self.files.table.schema()))
         written: list[Written] = []
-        batches = read_batches(self.sources, self.schema, exact=self.exact)
         try:
-            with ahead_of(batches, ahead=self.ahead) as coming:
-                for batch in coming:
-                    self.check()
-                    if isinstance(batch, Refused):
-                        written.append(self._refused(batch, checker))
-                    else:
-                        checked = checker.check(batch)
-                        written += self._checked(batch, checked)
-                        self._write(maker, batch, checked)
+            for is_archive, some in groupby(self.works, lambda work: isinstance(work, Source)):
+                if is_archive:
+                    sources = [work for work in some if isinstance(work, Source)]
+                    written += [*map(self._final, self._archives(sources, checker, maker))]
+                else:
+                    for work in some:
+                        written += self._merge(cast("Merge", work), maker)
             self._close_all_but(0)
         except BaseException:
             for writer in self._writers.values():
                 writer.abandon()
             raise
-        return self._without_spoiled(), [self._final(each) for each in written]
+        return self._without_spoiled(), written
+
+    def _archives(
+        self, sources: Iterable[Source], checker: Inspector, maker: RowMaker
+    ) -> list[Written]:
+        written: list[Written] = []
+        batches = read_batches(sources, self.schema, exact=self.exact)
+        with ahead_of(batches, ahead=self.ahead) as coming:
+            for batch in coming:
+                self.check()
+                if isinstance(batch, Refused):
+                    written.append(self._refused(batch, checker))
+                else:
+                    checked = checker.check(batch)
+                    written += self._checked(batch, checked)
+                    self._write(maker, batch, checked)
+        return written
+
+    def _merge(self, merge: Merge, maker: RowMaker) -> Iterable[Written]:
+        for frame, counted in merge.rows(self.check):
+            self._write_counted(maker, merge.series, frame, counted)
+        return merge.written(self._rows)
 
     def _final(self, written: Written) -> Written:
         """Add the number of rows, which is known once the last batch is written."""
@@ -196,6 +266,11 @@ class SeriesWriter:
         self, maker: RowMaker, series: Series, frame: pl.DataFrame, counted: list[tuple[Piece, int]]
     ) -> None:
         named = [(piece.source.archive.key, count) for piece, count in counted]
+        self._write_counted(maker, series, frame, named)
+
+    def _write_counted(
+        self, maker: RowMaker, series: Series, frame: pl.DataFrame, named: list[tuple[str, int]]
+    ) -> None:
         for key, count in named:
             self._rows[key] += count
         for partition, rows in maker.split(series, frame, named):

@@ -21,6 +21,7 @@ __all__ = [
     "archives_in",
     "partition_of",
     "partition_path",
+    "rows_of",
     "rows_without",
     "schema_for_writing",
     "written_schema",
@@ -97,6 +98,35 @@ def rows_without(
             kept = group.filter(pc.invert(pc.is_in(of, value_set=unwanted)))
             if kept.num_rows:
                 yield _completed(kept, schema).cast(schema)
+
+
+def rows_of(table: Table, location: str, archives: frozenset[str]) -> Iterator[pa.Table]:
+    """Read the rows of some archives from a data file, row group by row group."""
+    schema = written_schema(table.schema())
+    wanted = pa.array(sorted(archives), pa.string())
+    opened: Any = table.io.new_input(location).open()
+    with opened as stream:
+        file = pq.ParquetFile(stream, read_dictionary=_repeating_in(schema))
+        for number in range(file.num_row_groups):
+            if not _may_have(file.metadata.row_group(number), archives):
+                continue
+            group = file.read_row_group(number, columns=schema.names)
+            of = group["archive"].cast(pa.string())
+            kept = group.filter(pc.is_in(of, value_set=wanted))
+            if kept.num_rows:
+                yield _completed(kept, schema)
+
+
+def _may_have(group: pq.RowGroupMetaData, archives: frozenset[str]) -> bool:
+    """Whether a row group's bounds of the column `archive` include one of the keys."""
+    for place in range(group.num_columns):
+        column = group.column(place)
+        if column.path_in_schema == "archive":
+            known: Any = column.statistics
+            if known is None or not known.has_min_max:
+                return True
+            return any(known.min <= key <= known.max for key in archives)
+    return True
 
 
 def _completed(rows: pa.Table, schema: pa.Schema) -> pa.Table:

@@ -1,28 +1,75 @@
-"""Plan an ingestion: which archives are new, which replace others, which are covered by others.
+"""Plan an ingestion: which archives are new, and which must be merged with others.
 
-A monthly archive and the daily archives of that month hold the same rows. The rows are taken from
-one of the two, so no row is in a table twice.
+A monthly archive and the daily archives of that month hold the same rows, or should. If there are
+both, they are merged (`merging`), and merged again whenever one of them changes.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date
 
-from attrs import define, field, frozen
+from attrs import frozen
 
-from crypto_lakehouse.core.archive import Archive, Partition, Series
+from crypto_lakehouse.core.archive import Archive, Series
 from crypto_lakehouse.tables.ingest.overlaps import rank
 from crypto_lakehouse.tables.ingest.provenance import Standing
 from crypto_lakehouse.tables.reading.batch import Source
 
-__all__ = ["IngestPlan", "RowCounter", "plan_ingestion"]
+__all__ = ["IngestPlan", "Rebuild", "ZipFinder", "plan_ingestion"]
 
-#: How many rows an archive has, read from its zip.
-RowCounter = Callable[[Source], int]
+#: Finds the zip of an archive in the version that the lake has; None if it is not there any more.
+#: The last argument is another archive of the same tree.
+ZipFinder = Callable[[Archive, Standing, Source], Source | None]
 
 _Month = tuple[Series, int, int]
+
+
+@frozen(kw_only=True, eq=False)
+class Rebuild:
+    """Archives of one series and month whose rows are read, merged and written again.
+
+    Attributes:
+        changed: Archives in a version that the lake does not have.
+        others: Archives in the version that the lake has, whose zips are there.
+        stored: Archives whose zips are not there any more: their rows are taken from the table.
+        standings: How these archives stand in the lake, by key; new ones are left out.
+    """
+
+    changed: tuple[Source, ...]
+    others: tuple[Source, ...] = ()
+    stored: tuple[Archive, ...] = ()
+    standings: Mapping[str, Standing]
+
+    @property
+    def series(self) -> Series:
+        """The series of the archives."""
+        return self.changed[0].archive.series
+
+    @property
+    def first_day(self) -> date:
+        """The first day that is read."""
+        return self.changed[0].archive.period.first_day
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of the zips to read."""
+        return sum(source.size_bytes for source in (*self.changed, *self.others))
+
+    @property
+    def archives(self) -> tuple[Archive, ...]:
+        """All of the archives."""
+        return (*(source.archive for source in (*self.changed, *self.others)), *self.stored)
+
+    @property
+    def replaced(self) -> tuple[Archive, ...]:
+        """The archives with rows in the table, all of which are written again."""
+        return tuple(
+            archive
+            for archive in self.archives
+            if archive.key in self.standings and self.standings[archive.key].state == "ingested"
+        )
 
 
 @frozen(kw_only=True)
@@ -30,27 +77,25 @@ class IngestPlan:
     """What to do for one table.
 
     Attributes:
-        ingest: Archives to read, sorted by series and period.
-        removals: By key of an archive in `ingest`, the archives whose rows it replaces: its older
-            version, and the days of its month.
-        unchanged: How many archives are in the table already, in this version.
-        covered: Daily archives whose month is in the table or in this plan, and monthly archives
-            that are there under their padded name.
-        held_back: Monthly archives with fewer rows than the days that they would replace, each
-            with a sentence that says so.
+        ingest: Archives to read and archives to merge, sorted by series and period.
+        again: Archives of `ingest` that are in the table already, in the same version.
+        kept: Keys of archives whose older version stays if the new one is refused.
+        unchanged: How many archives are in the lake already, in this version.
+        covered: How many more are, none of whose rows is in the table under its own name: their
+            month has the same rows.
     """
 
-    ingest: tuple[Source, ...]
-    removals: Mapping[str, tuple[Archive, ...]]
+    ingest: tuple[Source | Rebuild, ...]
+    again: frozenset[str]
+    kept: frozenset[str]
     unchanged: int
-    covered: tuple[Archive, ...]
-    held_back: tuple[tuple[Source, str], ...]
+    covered: int
 
 
 def plan_ingestion(
     sources: Iterable[Source],
     standings: Mapping[str, Standing],
-    count_rows: RowCounter,
+    find_zip: ZipFinder,
     *,
     again: bool = False,
 ) -> IngestPlan:
@@ -59,74 +104,94 @@ def plan_ingestion(
     Args:
         sources: Archives of one table, in any order, each once.
         standings: How archives stand in the lake, by key.
-        count_rows: Called for a monthly archive that would replace days in the table.
+        find_zip: Called for archives that must be merged with changed ones, and are not among the
+            sources.
         again: Whether to ingest archives again that are in the table, or were refused.
     """
-    planning = _Planning(standings, count_rows, again=again)
-    for source in sorted(sources, key=lambda source: rank(source.archive)):
-        planning.add(source)
+    by_month: dict[_Month, list[Source]] = defaultdict(list)
+    unchanged = covered = 0
+    for source in sources:
+        by_month[_month(source.archive)].append(source)
+    known = _known(standings)
+    ingest: list[Source | Rebuild] = []
+    repeated: set[str] = set()
+    kept: set[str] = set()
+    for month, here in by_month.items():
+        changed = [each for each in here if again or not _is_settled(each, standings)]
+        settled = {each.archive.key for each in here} - {each.archive.key for each in changed}
+        same = sum(standings[key].state == "superseded" for key in settled)
+        covered += same
+        unchanged += len(settled) - same
+        if changed:
+            changed.sort(key=_order)
+            plain, rebuilds = _for_month(changed, here, known.get(month, {}), find_zip)
+            ingest += [*plain, *rebuilds]
+            keys = {each.archive.key for each in changed} & known.get(month, {}).keys()
+            kept |= keys
+            repeated |= keys & {each.archive.key for each in plain}
     return IngestPlan(
-        ingest=tuple(sorted(planning.wanted, key=_order)),
-        removals=planning.removals,
-        unchanged=planning.unchanged,
-        covered=tuple(planning.covered),
-        held_back=tuple(planning.held_back),
+        ingest=tuple(sorted(ingest, key=_place)),
+        again=frozenset(repeated),
+        kept=frozenset(kept),
+        unchanged=unchanged,
+        covered=covered,
     )
 
 
-@define
-class _Planning:
-    """Decides about one archive after another; those of the lowest rank must come first."""
-
-    standings: Mapping[str, Standing]
-    count_rows: RowCounter
-    again: bool = field(kw_only=True)
-    wanted: list[Source] = field(init=False, factory=list)
-    removals: dict[str, tuple[Archive, ...]] = field(init=False, factory=dict)
-    unchanged: int = field(init=False, default=0)
-    covered: list[Archive] = field(init=False, factory=list)
-    held_back: list[tuple[Source, str]] = field(init=False, factory=list)
-    _present: Mapping[_Month, list[Archive]] = field(init=False)
-    _best: dict[_Month, int] = field(init=False)
-
-    def __attrs_post_init__(self) -> None:
-        self._present = _present(self.standings)
-        self._best = {month: min(map(rank, each)) for month, each in self._present.items()}
-
-    def add(self, source: Source) -> None:
-        archive = source.archive
-        standing, month, own = self.standings.get(archive.key), _month(archive), rank(archive)
-        if standing and not self.again and standing.state in _SETTLED and _same(standing, source):
-            self.unchanged += 1
-            return
-        if self._best.get(month, own) < own:
-            self.covered.append(archive)
-            return
-        replaced = [each for each in self._present.get(month, ()) if rank(each) > own]
-        lost = _rows_lost(source, replaced, self.standings, self.count_rows)
-        if lost:
-            self.held_back.append((source, lost))
-            return
-        if archive.partition is Partition.MONTHLY:
-            self._best[month] = own
-        self.wanted.append(source)
-        self.removals[archive.key] = (*_itself(archive, standing), *replaced)
+def _for_month(
+    changed: list[Source],
+    here: list[Source],
+    known: Mapping[str, Standing],
+    find_zip: ZipFinder,
+) -> tuple[list[Source], list[Rebuild]]:
+    """The archives of one series and month to read alone, and those to merge."""
+    keys = {each.archive.key for each in changed}
+    others = {key: Archive.parse(key) for key in known if key not in keys}
+    ranks = {rank(each) for each in (*others.values(), *(each.archive for each in changed))}
+    if len(ranks) == 1:
+        newer = [each for each in changed if _is_newer(each, known)]
+        plain = [each for each in changed if each not in newer]
+        mine = {each.archive.key: known[each.archive.key] for each in newer}
+        return plain, [Rebuild(changed=tuple(newer), standings=mine)] if newer else []
+    at_hand = {each.archive.key: each for each in here}
+    found: list[Source] = []
+    stored: list[Archive] = []
+    for key, archive in others.items():
+        source = at_hand.get(key) or find_zip(archive, known[key], changed[0])
+        if source is not None:
+            found.append(source)
+        else:
+            stored.append(archive)
+    found.sort(key=_order)
+    stored.sort(key=lambda archive: (rank(archive), archive.period.first_day))
+    return [], [
+        Rebuild(changed=tuple(changed), others=tuple(found), stored=tuple(stored), standings=known)
+    ]
 
 
-_SETTLED = frozenset({"ingested", "refused", "quarantined"})
+#: `superseded` rows of version 0.1.0 have no digest: the archive was never compared.
+_SETTLED = frozenset({"ingested", "superseded", "refused", "quarantined"})
 
 
-def _same(standing: Standing, source: Source) -> bool:
+def _is_settled(source: Source, standings: Mapping[str, Standing]) -> bool:
+    standing = standings.get(source.archive.key)
+    if standing is None or standing.state not in _SETTLED or not standing.sha256:
+        return False
     return standing.sha256 == source.sha256
 
 
-def _order(source: Source) -> tuple[str, str, date]:
-    archive = source.archive
-    return archive.symbol, archive.interval or "", archive.period.first_day
+def _is_newer(source: Source, known: Mapping[str, Standing]) -> bool:
+    standing = known.get(source.archive.key)
+    return standing is not None and standing.sha256 != source.sha256
 
 
-def _itself(archive: Archive, standing: Standing | None) -> tuple[Archive, ...]:
-    return (archive,) if standing is not None and standing.state == "ingested" else ()
+def _known(standings: Mapping[str, Standing]) -> Mapping[_Month, dict[str, Standing]]:
+    """The archives whose rows the lake has, under their own names or another's, by month."""
+    known: dict[_Month, dict[str, Standing]] = defaultdict(dict)
+    for key, standing in standings.items():
+        if standing.state == "ingested" or (standing.state == "superseded" and standing.sha256):
+            known[_month(Archive.parse(key))][key] = standing
+    return known
 
 
 def _month(archive: Archive) -> _Month:
@@ -134,33 +199,10 @@ def _month(archive: Archive) -> _Month:
     return archive.series, day.year, day.month
 
 
-def _present(standings: Mapping[str, Standing]) -> Mapping[_Month, list[Archive]]:
-    present: dict[_Month, list[Archive]] = defaultdict(list)
-    for key, standing in standings.items():
-        if standing.state == "ingested":
-            archive = Archive.parse(key)
-            present[_month(archive)].append(archive)
-    return present
+def _order(source: Source) -> tuple[int, date]:
+    return rank(source.archive), source.archive.period.first_day
 
 
-def _rows_lost(
-    source: Source,
-    replaced: Sequence[Archive],
-    standings: Mapping[str, Standing],
-    count_rows: RowCounter,
-) -> str:
-    """Why a monthly archive must not replace its days; empty if it may.
-
-    Some months were published without some of their days (docs/archive-faults.md#partial-months).
-    """
-    days = [archive for archive in replaced if archive.partition is Partition.DAILY]
-    if not days:
-        return ""
-    there = sum(standings[archive.key].rows for archive in days)
-    comes = count_rows(source)
-    if comes >= there:
-        return ""
-    return (
-        f"the monthly archive has {comes} rows, fewer than the {there} of its {len(days)} days "
-        "in the table: the days stay"
-    )
+def _place(work: Source | Rebuild) -> tuple[str, str, date]:
+    day = work.first_day if isinstance(work, Rebuild) else work.archive.period.first_day
+    return work.series.symbol, work.series.interval or "", day

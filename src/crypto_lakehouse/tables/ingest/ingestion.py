@@ -16,32 +16,39 @@ from functools import partial
 from itertools import islice
 from typing import Any
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
 
-from crypto_lakehouse.core.archive import Archive
+from crypto_lakehouse.core.archive import Archive, Partition
 from crypto_lakehouse.tables.files.parquet_options import FileLayout
 from crypto_lakehouse.tables.files.partition_writer import WriterFactory
 from crypto_lakehouse.tables.files.series_writer import SeriesWriter, Written, work_items
 from crypto_lakehouse.tables.iceberg.catalog import JOURNALS, LakeCatalog, as_lake_errors
+from crypto_lakehouse.tables.iceberg.filters import among, equals
 from crypto_lakehouse.tables.ingest.commits import newest_sequence, sequence_of
-from crypto_lakehouse.tables.ingest.ingest_plan import IngestPlan, plan_ingestion
+from crypto_lakehouse.tables.ingest.differences import record_differences
+from crypto_lakehouse.tables.ingest.ingest_plan import IngestPlan, Rebuild, plan_ingestion
 from crypto_lakehouse.tables.ingest.journal import Journal
+from crypto_lakehouse.tables.ingest.merging import ArchiveMerge, MergeSettings
 from crypto_lakehouse.tables.ingest.provenance import (
     ARCHIVES,
+    PRESENT,
     newest_rows,
     provenance_row,
     record,
+    recorded_again,
     standings,
 )
 from crypto_lakehouse.tables.ingest.publish import Publication
 from crypto_lakehouse.tables.ingest.recorded_seams import check_seams
 from crypto_lakehouse.tables.ingest.recovery import recover
+from crypto_lakehouse.tables.ingest.row_changes import NO_CHANGES, RowChanges
+from crypto_lakehouse.tables.ingest.stored_rows import TableRows
+from crypto_lakehouse.tables.ingest.zip_at_hand import zip_at_hand
 from crypto_lakehouse.tables.quality.findings import ArchiveQuality, Policy
 from crypto_lakehouse.tables.quality.seams import ID_TYPES
 from crypto_lakehouse.tables.reading.batch import Source
-from crypto_lakehouse.tables.reading.reader import count_rows
 from crypto_lakehouse.tables.schema.schemas import TableSchema
 
 __all__ = ["IngestSettings", "Ingested", "Ingestion"]
@@ -52,6 +59,9 @@ _COMMIT_BYTES = 4 << 30
 
 #: Seconds between checks for cancellation while workers are busy.
 CHECKED_EVERY_S = 0.2
+
+
+_Item = tuple[Source | Rebuild, ...]
 
 
 class _CancelledError(BaseException):
@@ -89,9 +99,13 @@ class Ingested:
     """The result for one archive.
 
     Attributes:
-        state: `ingested`, `refused`, `quarantined` or `held_back`.
+        state: `ingested`, `superseded`, `refused` or `quarantined`, as in `lakehouse.archives`; or
+            `held_back`: it is not recorded, and the next run tries it again.
         rows: Its rows that are in the table now.
         replaced: How many archives had their rows replaced by it.
+        changes: What it changes in the table, if there was an older version of it, or of archives
+            with the same rows.
+        differing: How many rows differ between archives that were merged with it.
     """
 
     archive: Archive
@@ -100,6 +114,8 @@ class Ingested:
     rows: int
     replaced: int
     quality: ArchiveQuality
+    changes: RowChanges = NO_CHANGES
+    differing: int = 0
 
 
 @define
@@ -122,7 +138,7 @@ class Ingestion:
         """Compare archives with the contents of their table."""
         with as_lake_errors(str(self.catalog.root)):
             known = standings(self.catalog.find(ARCHIVES), schema.name)
-        return plan_ingestion(sources, known, count_rows, again=self.settings.again)
+        return plan_ingestion(sources, known, zip_at_hand, again=self.settings.again)
 
     def run(self, schema: TableSchema, plan: IngestPlan) -> None:
         """Carry out the plan for one table.
@@ -131,25 +147,22 @@ class Ingestion:
             LakeError: The table cannot be written.
             OSError: A zip cannot be read.
         """
-        for source, sentence in plan.held_back:
-            quality = ArchiveQuality(key=source.archive.key, fault=sentence)
-            self.tell(Ingested(source.archive, schema.name, "held_back", 0, 0, quality))
         if not plan.ingest:
             return
         with as_lake_errors(str(self.catalog.root)):
             table = self.catalog.table_for(schema, exact=self.settings.exact)
             items = iter(work_items(plan.ingest))
             while work := tuple(_until(items)):
-                table = _Commit(self, schema, table, plan).make(work)
+                table = _Commit(self, schema, table, plan, work).make()
 
 
-def _until(items: Iterator[tuple[Source, ...]]) -> Iterator[tuple[Source, ...]]:
+def _until(items: Iterator[_Item]) -> Iterator[_Item]:
     """Take the work of one commit from the items."""
     archives = size = 0
     for item in items:
         yield item
-        archives += len(item)
-        size += sum(source.path.stat().st_size for source in item)
+        archives += sum(len(work.archives) if isinstance(work, Rebuild) else 1 for work in item)
+        size += sum(work.size_bytes for work in item)
         if archives >= _COMMIT_ARCHIVES or size >= _COMMIT_BYTES:
             return
 
@@ -160,47 +173,65 @@ class _Commit:
     schema: TableSchema
     table: Table
     plan: IngestPlan
+    work: tuple[_Item, ...]
     name: str = field(init=False, factory=lambda: uuid.uuid4().hex)
     files: list[DataFile] = field(init=False, factory=list)
     written: list[Written] = field(init=False, factory=list)
+    merges: dict[Rebuild, ArchiveMerge] = field(init=False)
 
-    def make(self, work: tuple[tuple[Source, ...], ...]) -> Table:
+    def __attrs_post_init__(self) -> None:
+        settings = self.ingestion.settings
+        rebuilds = [each for item in self.work for each in item if isinstance(each, Rebuild)]
+        columns = tuple(column.name for column in self.schema.stored)
+        archives = tuple(archive for each in rebuilds for archive in each.archives)
+        shared = MergeSettings(
+            schema=self.schema,
+            exact=settings.exact,
+            policies=settings.policies,
+            stored=TableRows(self.table, archives, columns),
+            folder=self.ingestion.catalog.root,
+        )
+        self.merges = {each: ArchiveMerge(each, shared) for each in rebuilds}
+
+    def make(self) -> Table:
         """Write, commit and record; return the table after the commit."""
-        folder = self.ingestion.catalog.root / JOURNALS
-        journal = Journal(folder, self.name, self.schema.name)
+        catalog = self.ingestion.catalog
+        journal = Journal(catalog.root / JOURNALS, self.name, self.schema.name)
         files = WriterFactory(
             table=self.table, layout=self.ingestion.settings.layout, stem=self.name,
             announce=journal.announce,
         )  # fmt: skip
         try:
             with journal:
-                self._write(work, files)
-                noted_again = self._check_seams()
-                rows = [*self._provenance(), *noted_again]
+                self._write(files)
+                rows = self._with_seams(self._provenance())
                 journal.intend(rows)
+                # What differs is true of the archives even if the run is killed before the commit;
+                # the next run compares them again.
+                self._record_differences()
                 self._publication(files).make()
-                table = self.ingestion.catalog.catalog.load_table(self.schema.name)
+                table = catalog.catalog.load_table(self.schema.name)
                 # A run that only refused archives commits nothing to the table.
                 made = sequence_of(table, self.name) or newest_sequence(self.table)
-                record(self.ingestion.catalog, rows, table_sequence=made)
+                record(catalog, rows, table_sequence=made)
         except BaseException:
             with suppress(Exception):  # if it fails now, the next run recovers
-                recover(self.ingestion.catalog)
+                recover(catalog)
             raise
-        for written in self.written:
-            self.ingestion.tell(self._ingested(written))
+        for ingested in self._results():
+            self.ingestion.tell(ingested)
         return table
 
-    def _write(self, work: tuple[tuple[Source, ...], ...], files: WriterFactory) -> None:
+    def _write(self, files: WriterFactory) -> None:
         settings, check = self.ingestion.settings, self.ingestion.check
-        if settings.workers == 1 or len(work) == 1:
-            for number, sources in enumerate(work):
-                self._take(*self._writer(sources, files.named(number), check).run())
+        if settings.workers == 1 or len(self.work) == 1:
+            for number, item in enumerate(self.work):
+                self._take(*self._writer(item, files.named(number), check).run())
             return
         ended = threading.Event()
         writers = (
-            self._writer(sources, files.named(number), partial(_cancel_if, ended))
-            for number, sources in enumerate(work)
+            self._writer(item, files.named(number), partial(_cancel_if, ended))
+            for number, item in enumerate(self.work)
         )
         with ThreadPoolExecutor(settings.workers, "ingest") as pool:
             under_way = {pool.submit(writer.run) for writer in islice(writers, settings.workers)}
@@ -215,13 +246,11 @@ class _Commit:
                 ended.set()
                 raise
 
-    def _writer(
-        self, sources: tuple[Source, ...], files: WriterFactory, check: Callable[[], None]
-    ) -> SeriesWriter:
+    def _writer(self, item: _Item, files: WriterFactory, check: Callable[[], None]) -> SeriesWriter:
         settings = self.ingestion.settings
         return SeriesWriter(
             schema=self.schema,
-            sources=sources,
+            works=tuple(self.merges[each] if isinstance(each, Rebuild) else each for each in item),
             exact=settings.exact,
             policies=settings.policies,
             files=files,
@@ -233,54 +262,118 @@ class _Commit:
         self.files += files
         self.written += written
 
-    def _check_seams(self) -> list[dict[str, Any]]:
-        """Check ids from archive to archive; return the rows of archives whose findings change."""
+    def _with_seams(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Check ids from archive to archive; return all rows to record."""
         if self.schema.data_type not in ID_TYPES:
-            return []
-        there = newest_rows(self.ingestion.catalog.find(ARCHIVES), self.schema.name)
-        removals = self.plan.removals
-        self.written, again = check_seams(self.written, there, lambda key: removals.get(key, ()))
-        return again
+            return rows
+        archives = self.ingestion.catalog.find(ARCHIVES)
+        there = newest_rows(archives, equals("table", self.schema.name))
+        self.written, rows = check_seams(self.written, rows, there)
+        return rows
 
     def _publication(self, files: WriterFactory) -> Publication:
-        removals = self.plan.removals
-        added = [each.source.archive for each in self.written if each.state == "ingested"]
+        stand = [each.source.archive for each in self.written if each.state in PRESENT]
+        again = (each for each in stand if each.key in self.plan.again)
+        merged = (old for each in self._done() for old in each.rebuild.replaced)
         return Publication(
             catalog=self.ingestion.catalog,
             commit=self.name,
             files=files,
             written=tuple(self.files),
-            added=tuple(added),
-            replaced=tuple(gone for each in added for gone in removals.get(each.key, ())),
+            added=tuple(stand),
+            replaced=(*again, *merged),
             tool_version=self.ingestion.settings.tool_version,
             check=self.ingestion.check,
         )
 
-    def _provenance(self) -> Iterator[dict[str, Any]]:
+    def _done(self) -> list[ArchiveMerge]:
+        return [merge for merge in self.merges.values() if merge.is_done]
+
+    def _record_differences(self) -> None:
+        done = self._done()
+        record_differences(
+            self.ingestion.catalog,
+            self.schema.name,
+            (archive.key for merge in done for archive in merge.rebuild.archives),
+            (difference for merge in done for difference in merge.differences),
+            commit=self.name,
+        )
+
+    def _provenance(self) -> list[dict[str, Any]]:
         version = self.ingestion.settings.tool_version
+        rows: list[dict[str, Any]] = []
+        moved: dict[str, Written] = {}
         for written in self.written:
-            key = written.source.archive.key
-            replaced = self.plan.removals.get(key, ())
+            key, quality = written.source.archive.key, written.quality
             if written.state == "held_back":
                 continue  # the next run tries it again
-            if written.state != "ingested" and replaced:
-                continue  # the rows that it would have replaced stay, with their provenance
-            yield provenance_row(
-                self.schema.name, written.state, written.source.sha256, written.rows,
-                written.quality, commit=self.name, tool_version=version,
+            if written.is_new and written.state not in PRESENT and key in self.plan.kept:
+                continue  # the older version stays, with its provenance
+            if not written.is_new and self._is_recorded(written):
+                continue
+            if quality is None:
+                moved[key] = written
+                continue
+            row = provenance_row(
+                self.schema.name, written.state, written.source.sha256, written.rows, quality,
+                commit=self.name, tool_version=version,
             )  # fmt: skip
-            for archive in replaced:
-                if archive.key != key:
-                    quality = ArchiveQuality(key=archive.key)
-                    yield provenance_row(
-                        self.schema.name, "superseded", "", 0, quality,
-                        commit=self.name, tool_version=version,
-                    )  # fmt: skip
+            rows.append(row)
+        if moved:
+            archives = self.ingestion.catalog.find(ARCHIVES)
+            for key, row in newest_rows(archives, among("archive", sorted(moved))).items():
+                now = {"state": moved[key].state, "rows": moved[key].rows, "commit": self.name}
+                rows.append(recorded_again(row, **now))
+        return rows
 
-    def _ingested(self, written: Written) -> Ingested:
-        archive = written.source.archive
-        ingested = written.state == "ingested"
-        replaced = len(self.plan.removals.get(archive.key, ())) if ingested else 0
-        return Ingested(
-            archive, self.schema.name, written.state, written.rows, replaced, written.quality
-        )
+    def _is_recorded(self, written: Written) -> bool:
+        """Whether an archive that was merged with changed ones stands as it stood before."""
+        key = written.source.archive.key
+        found = (merge.rebuild.standings.get(key) for merge in self.merges.values())
+        known = next((standing for standing in found if standing is not None), None)
+        return known is not None and (known.state, known.rows) == (written.state, written.rows)
+
+    def _results(self) -> Iterator[Ingested]:
+        """The result of each archive that is new, or has a new version."""
+        merge_of = {
+            source.archive.key: merge for merge in self._done() for source in merge.rebuild.changed
+        }
+        states = {each.source.archive.key: each.state for each in self.written}
+        stand = (each for each in self.written if each.is_new and each.state in PRESENT)
+        present = {each.source.archive.key for each in stand}
+        for written in self.written:
+            if not written.is_new or written.quality is None:
+                continue
+            archive, quality = written.source.archive, written.quality
+            merge = merge_of.get(archive.key)
+            name, state = self.schema.name, written.state
+            ingested = Ingested(archive, name, state, written.rows, 0, quality)
+            if state not in PRESENT:
+                yield ingested
+            elif merge is None:
+                yield evolve(ingested, replaced=int(archive.key in self.plan.again))
+            else:
+                yield _merged(ingested, merge, states, present)
+
+
+def _merged(
+    ingested: Ingested, merge: ArchiveMerge, states: Mapping[str, str], present: set[str]
+) -> Ingested:
+    """Add what an archive replaced and changed; the first one of a merge tells of the others."""
+    archive = ingested.archive
+    replaced = [each.key for each in merge.rebuild.replaced]
+    own = archive.key in replaced
+    is_month = archive.partition is Partition.MONTHLY
+    covered = sum(states[key] == "superseded" for key in replaced if key != archive.key)
+    new = [source.archive.key for source in merge.rebuild.changed]
+    is_first = archive.key == next(key for key in new if key in present)
+    changes = merge.changes.get(archive.key, NO_CHANGES)
+    if is_first:
+        for key, each in merge.changes.items():
+            changes = changes if key in new else changes.plus(each)
+    return evolve(
+        ingested,
+        replaced=own + (covered if is_month else 0),
+        changes=changes,
+        differing=merge.differing if is_first else 0,
+    )

@@ -2,8 +2,7 @@
 
 Days stay published beside their month (docs/archive.md#days-beside-months), and a few months are
 published under two names, `2020-08` and the stray `2020-8` (docs/archive.md#stray-keys,
-binance-public-data#469). The rows are taken from one of them: the month is preferred to its days,
-and the padded name to the stray one.
+binance-public-data#469). A row that several of them have is in a table once.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ from typing import Any
 
 import pyarrow as pa
 from attrs import frozen
+from pyiceberg.expressions import BooleanExpression
 from pyiceberg.schema import Schema
 from pyiceberg.table import Table
 from pyiceberg.types import BooleanType, LongType, NestedField, StringType, TimestamptzType
@@ -28,18 +29,25 @@ from crypto_lakehouse.tables.schema.table_types import arrow_schema
 __all__ = [
     "ARCHIVES",
     "ORDER",
+    "PRESENT",
     "Standing",
     "newest_rows",
     "plain_finding",
     "provenance_row",
     "record",
+    "recorded_again",
     "standings",
 ]
 
 ARCHIVES = "lakehouse.archives"
 
+#: The states in which an archive's rows are in the table, under its name or another's.
+PRESENT = frozenset({"ingested", "superseded"})
+
 #: - ingested: its rows are in the table;
-#: - superseded: the rows of its month's archive are; - refused: it cannot be read;
+#: - superseded: other archives of its month have the same rows, or rows that are preferred, so
+#:   none is in the table under its name;
+#: - refused: it cannot be read;
 #: - quarantined: a check with the policy `quarantine` found bad rows.
 STATES = ("ingested", "superseded", "refused", "quarantined")
 
@@ -86,11 +94,14 @@ class Standing:
         state: One of `STATES`.
         sha256: Digest of the version that was read.
         rows: How many of its rows are in the table.
+        first_at, last_at: Its first and last time; None if it has no rows.
     """
 
     state: str
     sha256: str
     rows: int
+    first_at: datetime | None = None
+    last_at: datetime | None = None
 
 
 def provenance_row(
@@ -169,14 +180,23 @@ def _with_times(row: Mapping[str, Any]) -> dict[str, Any]:
     return {**row, **{name: text and datetime.fromisoformat(text) for name, text in times.items()}}
 
 
+_STANDING = ("state", "sha256", "rows", "first_at", "last_at")
+
+
+def standings(archives: Table | None, table: str) -> dict[str, Standing]:
+    """The state of every archive of a table, by key."""
+    rows = newest_rows(archives, equals("table", table), ("archive", *_STANDING))
+    return {key: Standing(*(row[name] for name in _STANDING)) for key, row in rows.items()}
+
+
 def newest_rows(
-    archives: Table | None, table: str, columns: Sequence[str] = ("*",)
+    archives: Table | None, wanted: BooleanExpression, columns: Sequence[str] = ("*",)
 ) -> dict[str, dict[str, Any]]:
-    """The newest row of every archive of a table, by key.
+    """The newest row of every archive that is wanted, by key.
 
     Args:
         archives: The table `lakehouse.archives`; None if there is none yet.
-        table: The full name of the table whose archives are wanted.
+        wanted: A filter that is true of all rows of an archive, or of none.
         columns: The columns that are read besides those that order the rows.
     """
     if archives is None:
@@ -184,17 +204,19 @@ def newest_rows(
     known = archives.schema().column_names
     order = [name for name in ORDER if name in known]
     fields = columns if "*" in columns else (*columns, *order)
-    found = archives.scan(row_filter=equals("table", table), selected_fields=tuple(fields))
+    found = archives.scan(row_filter=wanted, selected_fields=tuple(fields))
     rows = found.to_arrow().to_pylist()
     rows.sort(key=lambda row: [_or_oldest(row[name]) for name in order])
     return {row["archive"]: row for row in rows}
 
 
-def standings(archives: Table | None, table: str) -> dict[str, Standing]:
-    """The state of every archive of a table, by key."""
-    rows = newest_rows(archives, table, ("archive", "state", "sha256", "rows"))
-    return {key: Standing(row["state"], row["sha256"], row["rows"]) for key, row in rows.items()}
-
-
 def _or_oldest(value: Any) -> Any:
     return -1 if value is None else value
+
+
+def recorded_again(row: Mapping[str, Any], **changes: Any) -> dict[str, Any]:
+    """A recorded row with some changes, as `provenance_row` makes it."""
+    # `record` numbers the rows again.
+    plain = {name: value for name, value in row.items() if name not in ORDER}
+    times = {name: row[name] and row[name].isoformat() for name in ("first_at", "last_at")}
+    return plain | times | {"recorded_at": datetime.now(UTC).isoformat()} | changes

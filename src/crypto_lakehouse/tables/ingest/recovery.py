@@ -12,6 +12,7 @@ from crypto_lakehouse.tables.iceberg.catalog import JOURNALS, LakeCatalog
 from crypto_lakehouse.tables.iceberg.filters import equals
 from crypto_lakehouse.tables.iceberg.orphans import sweep_table
 from crypto_lakehouse.tables.ingest.commits import sequence_of
+from crypto_lakehouse.tables.ingest.differences import DIFFERENCES
 from crypto_lakehouse.tables.ingest.journal import Leftover, leftovers
 from crypto_lakehouse.tables.ingest.provenance import ARCHIVES, record
 
@@ -44,7 +45,7 @@ def _recover_one(catalog: LakeCatalog, leftover: Leftover) -> None:
     elif not _is_recorded(catalog, leftover.commit):
         record(catalog, leftover.provenance, table_sequence=sequence)
     if not catalog.is_shared:
-        for touched in _existing(catalog, (leftover.table, ARCHIVES)):
+        for touched in _existing(catalog, (leftover.table, ARCHIVES, DIFFERENCES)):
             sweep_table(touched)
 
 

@@ -22,6 +22,7 @@ from crypto_lakehouse.tables.iceberg.catalog import LakeCatalog, as_lake_errors
 from crypto_lakehouse.tables.iceberg.filters import ALWAYS, all_of, among, equals
 from crypto_lakehouse.tables.iceberg.live_files import live_files
 from crypto_lakehouse.tables.ingest.commits import COMMIT
+from crypto_lakehouse.tables.ingest.differences import DIFFERENCES
 from crypto_lakehouse.tables.ingest.provenance import ARCHIVES
 from crypto_lakehouse.tables.lake.scan import Instant, Scan, TimeRange, chosen_columns, time_bounds
 from crypto_lakehouse.tables.schema.schemas import TableSchema, load_schemas
@@ -129,7 +130,7 @@ class Lake:
     def resolve(self, name: str) -> str:
         """A table's name as the catalog has it; `spot.aggTrades` finds `spot.agg_trades`."""
         wanted = _folded(name)
-        for known in (*self._schemas, ARCHIVES):
+        for known in (*self._schemas, ARCHIVES, DIFFERENCES):
             if _folded(known) == wanted:
                 return known
         return name

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
-from crypto_lakehouse.core.archive import Archive
+from crypto_lakehouse.core.archive import Archive, Series
 from crypto_lakehouse.tables.schema.schemas import TableSchema
 
 if TYPE_CHECKING:
@@ -29,6 +29,16 @@ class Source:
     archive: Archive
     path: Path
     sha256: str = ""
+
+    @property
+    def series(self) -> Series:
+        """The series of the archive."""
+        return self.archive.series
+
+    @property
+    def size_bytes(self) -> int:
+        """The size of its zip."""
+        return self.path.stat().st_size
 
 
 @frozen

@@ -7,9 +7,7 @@ than to parse their few rows. No Python object is made per row.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Iterator
-from itertools import chain
 from typing import BinaryIO
 
 import polars as pl
@@ -21,10 +19,10 @@ from crypto_lakehouse.tables.reading.counted_lines import LINE_BYTES, CountedLin
 from crypto_lakehouse.tables.reading.fault_finder import first_fault
 from crypto_lakehouse.tables.reading.parse import NotReadable, frame_of
 from crypto_lakehouse.tables.reading.sniff import form_of
-from crypto_lakehouse.tables.schema.schemas import Column, TableSchema, schema_of
+from crypto_lakehouse.tables.schema.schemas import Column, TableSchema
 from crypto_lakehouse.zips.member import BadMember, member_chunks
 
-__all__ = ["BATCH_BYTES", "Refused", "count_rows", "read_batches"]
+__all__ = ["BATCH_BYTES", "Refused", "read_batches"]
 
 #: CSV bytes of a batch. The frame takes about half of that; larger batches were not faster.
 BATCH_BYTES = 16 << 20
@@ -84,19 +82,6 @@ def _refused(source: Source, error: ArchiveRefused | OSError) -> Refused:
         return Refused(source, error)
     reason = f"its zip cannot be read: {error.strerror or error}"
     return Refused(source, ArchiveRefused(source.archive.key, reason), is_lasting=False)
-
-
-def count_rows(source: Source) -> int:
-    """Count an archive's rows without parsing them; 0 if it cannot be read."""
-    try:
-        with source.path.open("rb") as file:
-            chunks = _lines_of(source, file)
-            _, held, first_line = _begin(chunks, schema_of(source.archive))
-            last = deque(chain(held, chunks), 1)
-    except (BadMember, ArchiveRefused, OSError):
-        return 0
-    unended = any(chunk and not chunk.endswith(b"\n") for chunk in last)
-    return max(0, chunks.ends - first_line + 1) + unended
 
 
 def _lines_of(source: Source, file: BinaryIO) -> CountedLines:

@@ -1,0 +1,118 @@
+"""The table `lakehouse.differences`: values that two archives of the same rows give differently.
+
+A row of it says which archive's value stands and what the other one has. Only the newest comparison
+of two archives is kept: the differences of an archive are replaced when it is compared again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Self
+
+import pyarrow as pa
+from attrs import asdict, frozen
+from pyiceberg.schema import Schema
+from pyiceberg.table import Table
+from pyiceberg.types import NestedField, StringType, TimestamptzType
+
+from crypto_lakehouse.tables.iceberg.catalog import LakeCatalog
+from crypto_lakehouse.tables.iceberg.filters import among
+from crypto_lakehouse.tables.ingest.comparison import DifferentValue
+from crypto_lakehouse.tables.schema.schemas import PartitionField
+from crypto_lakehouse.tables.schema.table_types import arrow_schema
+
+__all__ = ["DIFFERENCES", "Difference", "record_differences"]
+
+DIFFERENCES = "lakehouse.differences"
+
+_FIELDS = (
+    ("table", StringType(), True, "the table that has the row"),
+    ("archive", StringType(), True, "object key of the archive whose value stands"),
+    ("other_archive", StringType(), True, "object key of the archive that differs"),
+    ("key", StringType(), True, "the row's key, as a JSON object"),
+    ("column", StringType(), True, "the column that differs"),
+    ("value", StringType(), False, "the value that stands, as text; NULL if there is none"),
+    ("other_value", StringType(), False, "the other archive's value"),
+    ("commit", StringType(), True, "the commit that compared them"),
+    ("recorded_at", TimestamptzType(), True, "when, by the clock of the machine"),
+)
+
+_SCHEMA = Schema(
+    *(
+        NestedField(field_id=number, name=name, field_type=kind, required=required, doc=doc)
+        for number, (name, kind, required, doc) in enumerate(_FIELDS, 1)
+    )
+)
+
+
+@frozen
+class Difference:
+    """One value in which two archives differ.
+
+    Attributes:
+        archive: Key of the archive whose value stands.
+        other_archive: Key of the other one.
+        key: The row's key, as a JSON object.
+        column: The column.
+        value: The value that stands, as text; None if it is NULL.
+        other_value: The other one, as text; None if it is NULL.
+    """
+
+    archive: str
+    other_archive: str
+    key: str
+    column: str
+    value: str | None
+    other_value: str | None
+
+    @classmethod
+    def of(cls, archive: str, other: str, found: DifferentValue, *, stands: bool) -> Self:
+        """Name the archives of a value; `stands` says whether the first of its values stands."""
+        values = (found.value, found.other_value)
+        value, other_value = values if stands else values[::-1]
+        return cls(archive, other, found.key, found.column, value, other_value)
+
+
+def record_differences(
+    catalog: LakeCatalog,
+    table: str,
+    compared: Iterable[str],
+    differences: Iterable[Difference],
+    *,
+    commit: str,
+) -> None:
+    """Replace the differences of some archives.
+
+    Args:
+        catalog: The lake's tables.
+        table: The table of the archives.
+        compared: The keys of the archives that were compared.
+        differences: What differs between them.
+        commit: The name of the commit.
+    """
+    found = catalog.find(DIFFERENCES)
+    now = datetime.now(UTC)
+    rows = [
+        {"table": table, "commit": commit, "recorded_at": now, **asdict(each)}
+        for each in differences
+    ]
+    if found is None and not rows:
+        return
+    partition = (PartitionField("table", "identity"),)
+    found = found or catalog.create(DIFFERENCES, _SCHEMA, partition, ("archive", "key"), {})
+    rows.sort(key=lambda row: (str(row["archive"]), str(row["key"])))
+    new = pa.Table.from_pylist(rows, schema=arrow_schema(found.schema()))
+    keys = _recorded(found, compared)
+    if keys:
+        found.overwrite(new, overwrite_filter=among("archive", keys))
+    elif rows:
+        found.append(new)
+
+
+def _recorded(table: Table, keys: Iterable[str]) -> list[str]:
+    """Those of some archives of which differences are recorded."""
+    if table.current_snapshot() is None:
+        return []
+    known = table.scan(selected_fields=("archive",)).to_arrow()["archive"].unique().to_pylist()
+    return sorted({str(key) for key in known}.intersection(keys))

@@ -1,0 +1,429 @@
+"""Merges archives of one series and month that hold the same rows, and may contradict each other.
+
+A row stands as the day has it if a day has it, else as the month has it, else as the month under
+its irregular second name has it. No row is lost that any of them has. A row on which the archives
+agree is the month's, so that a month without contradictions is in the table as a whole.
+
+The months are read first and held (`row_spool`); then the days are compared with them, batch by
+batch. The outcome follows from the contents of the archives alone, and so is the same in whatever
+order they arrived.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from attrs import define, field, frozen
+
+from crypto_lakehouse.core.archive import Archive, Partition, Series
+from crypto_lakehouse.core.faults import unforeseen
+from crypto_lakehouse.tables.files.series_writer import Written
+from crypto_lakehouse.tables.ingest.comparison import Comparison, RowComparer
+from crypto_lakehouse.tables.ingest.differences import Difference
+from crypto_lakehouse.tables.ingest.ingest_plan import Rebuild
+from crypto_lakehouse.tables.ingest.overlaps import rank
+from crypto_lakehouse.tables.ingest.row_changes import ChangeCounter, RowChanges
+from crypto_lakehouse.tables.ingest.row_spool import RowSpool, merged
+from crypto_lakehouse.tables.ingest.stored_rows import ARCHIVE, StoredRows
+from crypto_lakehouse.tables.quality.findings import ArchiveQuality, Policy
+from crypto_lakehouse.tables.quality.inspector import Checked, Inspector
+from crypto_lakehouse.tables.quality.known_row_holes import load_known_row_holes
+from crypto_lakehouse.tables.reading.batch import Batch, Source
+from crypto_lakehouse.tables.reading.reader import Refused, read_batches
+from crypto_lakehouse.tables.schema.schemas import TableSchema
+
+__all__ = ["ArchiveMerge", "MergeSettings"]
+
+
+@frozen(kw_only=True)
+class MergeSettings:
+    """What all merges of a table share.
+
+    Attributes:
+        schema: The table.
+        exact: Whether numbers are decimals.
+        policies: What to do about findings, by check, if not the check's default.
+        stored: Reads the rows that the table has.
+        folder: Where rows wait that do not fit in memory.
+    """
+
+    schema: TableSchema
+    exact: bool
+    policies: Mapping[str, Policy]
+    stored: StoredRows
+    folder: Path
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that are compared and written."""
+        return tuple(column.name for column in self.schema.stored)
+
+    @property
+    def comparer(self) -> RowComparer:
+        """Compares rows of the table."""
+        return RowComparer(self.columns, self.schema.key if self.schema.unique else None)
+
+
+@frozen(eq=False)
+class _Part:
+    """Some rows of an archive; the last part says what the archive as a whole is like."""
+
+    source: Source
+    rows: pl.DataFrame | None
+    quality: ArchiveQuality | None = None
+
+
+@define(eq=False)
+class _Reading:
+    """What an archive adds to those read before it, until all of it is read.
+
+    Attributes:
+        rows: Its rows that stand under its name.
+        read: How many rows it has.
+        gone: The keys of rows that give way to its own.
+        differences: The values in which it differs from the archives before it.
+        differing: How many of its rows differ from theirs.
+    """
+
+    rows: RowSpool
+    read: int = 0
+    gone: list[pl.DataFrame] = field(factory=list)
+    differences: list[Difference] = field(factory=list)
+    differing: int = 0
+
+
+@define(eq=False)
+class ArchiveMerge:
+    """Reads, compares and merges the archives of one rebuild.
+
+    Attributes:
+        rebuild: The archives.
+        settings: How they are read.
+        differences: The values that differ between archives, once the rows are read.
+        differing: How many rows differ between archives.
+        is_done: Whether the rows are to be written; not if every new version was refused.
+    """
+
+    rebuild: Rebuild
+    settings: MergeSettings
+    differences: list[Difference] = field(init=False, factory=list)
+    differing: int = field(init=False, default=0)
+    is_done: bool = field(init=False, default=False)
+    _months: list[RowSpool] = field(init=False, factory=list)
+    _days: list[RowSpool] = field(init=False, factory=list)
+    _gone: list[tuple[Any, Any, pl.DataFrame]] = field(init=False, factory=list)
+    _qualities: dict[str, ArchiveQuality] = field(init=False, factory=dict)
+    _not_read: set[str] = field(init=False, factory=set)
+    _read: dict[str, int] = field(init=False, factory=dict)
+    _counter: ChangeCounter = field(init=False)
+    _comparer: RowComparer = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._begin()
+
+    def _begin(self) -> None:
+        """Forget what was read: the rows are read again if another archive raises an error."""
+        self._comparer = self.settings.comparer
+        self._counter = ChangeCounter(self._comparer, self._spool())
+        self.differing, self.is_done = 0, False
+        self.differences = []
+        self._months, self._days, self._gone = [], [], []
+        self._qualities, self._not_read, self._read = {}, set(), {}
+
+    @property
+    def series(self) -> Series:
+        """The series of the archives."""
+        return self.rebuild.series
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of the zips to read."""
+        return self.rebuild.size_bytes
+
+    @property
+    def changes(self) -> Mapping[str, RowChanges]:
+        """What the merge changes in the table, by the key of the archive."""
+        return self._counter.changes
+
+    def rows(
+        self, check: Callable[[], None]
+    ) -> Iterator[tuple[pl.DataFrame, list[tuple[str, int]]]]:
+        """Yield the rows in order, and the keys of their archives with their numbers of rows."""
+        self._begin()
+        try:
+            for archive in sorted(self._archives(Partition.MONTHLY), key=rank):
+                self._read_month(archive, check)
+            self._read_days(check)
+            good = (self._is_good(source.archive.key) for source in self.rebuild.changed)
+            self.is_done = self._unread_other() is None and any(good)
+            if self.is_done:
+                yield from self._write(check)
+        finally:
+            for spool in (*self._months, *self._days, self._counter.old):
+                spool.close()
+
+    def written(self, rows: Mapping[str, int]) -> Iterator[Written]:
+        """The results, once all rows are written."""
+        other = self._unread_other()
+        for source in self.rebuild.changed:
+            key = source.archive.key
+            quality = self._qualities[key]
+            if not self._is_good(key):
+                failed = "held_back" if key in self._not_read else "refused"
+                yield Written(source, failed if quality.fault else "quarantined", 0, quality)
+            elif other is not None:
+                yield Written(source, "held_back", 0, ArchiveQuality(key=key, fault=other))
+            else:
+                yield self._standing(source, rows, quality, is_new=True)
+        if not self.is_done:
+            return
+        for source in self.rebuild.others:
+            if self._is_good(source.archive.key):
+                quality = self._qualities[source.archive.key]
+                yield self._standing(source, rows, quality, is_new=False)
+        for archive in self._from_table():
+            old = Source(archive, Path(), self.rebuild.standings[archive.key].sha256)
+            yield self._standing(old, rows, None, is_new=False)
+
+    def held_back(self, error: Exception) -> Iterator[Written]:
+        """The results if an unforeseen error was raised: no row of the new versions is written."""
+        self._begin()
+        keys = " ".join(source.archive.key for source in self.rebuild.changed)
+        fault = unforeseen(error, keys)
+        for source in self.rebuild.changed:
+            quality = ArchiveQuality(key=source.archive.key, fault=fault)
+            yield Written(source, "held_back", 0, quality)
+
+    def _unread_other(self) -> str | None:
+        """Why the merge must wait: an archive that has not changed cannot be read at present."""
+        for source in self.rebuild.others:
+            key = source.archive.key
+            if key in self._not_read:
+                return f"must be merged with {key}: {self._qualities[key].fault}"
+        return None
+
+    def _standing(
+        self,
+        source: Source,
+        rows: Mapping[str, int],
+        quality: ArchiveQuality | None,
+        *,
+        is_new: bool,
+    ) -> Written:
+        key = source.archive.key
+        has = rows.get(key, 0)
+        state = "ingested" if has or not self._read.get(key) else "superseded"
+        return Written(source, state, has, quality, is_new)
+
+    def _is_good(self, key: str) -> bool:
+        quality = self._qualities.get(key)
+        return quality is not None and quality.verdict not in {"unreadable", "quarantined"}
+
+    def _from_table(self) -> list[Archive]:
+        """Archives whose rows are taken from the table: no zip of that version can be read."""
+        failed = [
+            source.archive
+            for source in (*self.rebuild.changed, *self.rebuild.others)
+            if source.archive.key in self.rebuild.standings
+            and source.archive.key in self._qualities
+            and not self._is_good(source.archive.key)
+        ]
+        return [*self.rebuild.stored, *failed]
+
+    def _archives(self, partition: Partition) -> list[Archive]:
+        return [each for each in self.rebuild.archives if each.partition is partition]
+
+    def _spool(self) -> RowSpool:
+        return RowSpool(self.settings.folder, self.settings.schema.key[0])
+
+    def _sources(self, partition: Partition) -> list[Source]:
+        found = (*self.rebuild.changed, *self.rebuild.others)
+        of_kind = (each for each in found if each.archive.partition is partition)
+        return sorted(of_kind, key=lambda source: source.archive.period.first_day)
+
+    # -- reading
+
+    def _parts(self, sources: list[Source]) -> Iterator[_Part]:
+        settings = self.settings
+        checker = Inspector(settings.schema, settings.policies, load_known_row_holes())
+        for batch in read_batches(sources, settings.schema, exact=settings.exact):
+            if isinstance(batch, Refused):
+                checker.forget(batch.source)
+                key = batch.source.archive.key
+                fault = ArchiveQuality(key=key, fault=batch.error.fault)
+                if not batch.is_lasting:
+                    self._not_read.add(key)
+                yield _Part(batch.source, None, fault)
+            else:
+                yield from self._pieces(batch, checker.check(batch))
+
+    def _pieces(self, batch: Batch, checked: Checked) -> Iterator[_Part]:
+        ended = {quality.key: quality for quality in checked.qualities}
+        begin = 0
+        for piece, count in zip(batch.pieces, checked.rows, strict=True):
+            rows = checked.frame.slice(begin, count).select(self.settings.columns)
+            begin += count
+            key = piece.source.archive.key
+            named = rows.with_columns(pl.lit(key).alias(ARCHIVE))
+            yield _Part(piece.source, named, ended.get(key) if piece.ends else None)
+
+    def _read_month(self, archive: Archive, check: Callable[[], None]) -> None:
+        """Hold the rows of a month; of an irregular second month only those that are missing."""
+        spool = self._spool()
+        month = _Reading(spool)
+        sources = [each for each in self._sources(Partition.MONTHLY) if each.archive == archive]
+        for part in self._parts(sources):
+            check()
+            if part.rows is not None:
+                self._take_month(month, part.rows)
+            if part.quality is not None:
+                self._qualities[archive.key] = part.quality
+        if not self._is_good(archive.key):
+            spool.close()
+            if archive not in self._from_table():
+                return
+            month = _Reading(self._spool())
+            for rows in self.settings.stored.rows([archive]):
+                check()
+                self._take_month(month, rows)
+        self._finish(archive.key, month)
+        self._months.append(month.rows)
+
+    def _take_month(self, month: _Reading, rows: pl.DataFrame) -> None:
+        month.read += rows.height
+        if self._months:
+            compared = self._compared(rows)
+            for found, others in compared:
+                self._note(month, found, others, stands=False)
+                rows = found.missing
+        month.rows.add(rows)
+
+    def _read_days(self, check: Callable[[], None]) -> None:
+        open_days: dict[str, _Reading] = {}
+        for part in self._parts(self._sources(Partition.DAILY)):
+            check()
+            key = part.source.archive.key
+            day = open_days.setdefault(key, _Reading(self._spool()))
+            if part.rows is not None:
+                self._take_day(day, part.rows)
+            if part.quality is not None:
+                self._qualities[key] = part.quality
+                del open_days[key]
+                self._end_day(key, day)
+        for archive in self._from_table():
+            if archive.partition is Partition.DAILY:
+                day = _Reading(self._spool())
+                for rows in self._stored_day(archive):
+                    check()
+                    self._take_day(day, rows)
+                self._finish(archive.key, day)
+                self._days.append(day.rows)
+
+    def _end_day(self, key: str, day: _Reading) -> None:
+        if self._is_good(key):
+            self._finish(key, day)
+            self._days.append(day.rows)
+        else:
+            day.rows.close()
+
+    def _stored_day(self, archive: Archive) -> Iterator[pl.DataFrame]:
+        """The rows of a day from the table: under its name, and those on which its months agreed.
+
+        The months' rows are needed only if a month has changed. Which of them the day had is not
+        recorded, so all between its first and last time count as its own.
+        """
+        yield from self.settings.stored.rows([archive])
+        standing = self.rebuild.standings[archive.key]
+        changed = {source.archive for source in self.rebuild.changed}
+        months = [each for each in self._archives(Partition.MONTHLY) if each in changed]
+        known = [each for each in months if each.key in self.rebuild.standings]
+        if not known or standing.first_at is None:
+            return
+        time = self.settings.schema.time
+        for rows in self.settings.stored.rows(known):
+            inside = rows.filter(pl.col(time).is_between(standing.first_at, standing.last_at))
+            if not inside.is_empty():
+                yield inside.with_columns(pl.lit(archive.key).alias(ARCHIVE))
+
+    def _take_day(self, day: _Reading, rows: pl.DataFrame) -> None:
+        day.read += rows.height
+        for found, others in self._compared(rows):
+            self._note(day, found, others, stands=True)
+            day.gone.append(found.different_keys)
+            rows = pl.concat([found.missing, found.differing])
+        day.rows.add(rows.sort(self.settings.schema.key, maintain_order=True))
+
+    # -- comparing
+
+    def _compared(self, rows: pl.DataFrame) -> Iterator[tuple[Comparison, pl.DataFrame]]:
+        """Compare rows with those that the months have at their keys, if there are any months."""
+        if rows.is_empty():
+            return
+        first = self.settings.schema.key[0]
+        low, high = rows[first].min(), rows[first].max()
+        there = [
+            self._kept(found, low, high)
+            for spool in self._months
+            if (found := spool.between(low, high)) is not None
+        ]
+        if there:
+            others = pl.concat(there)
+            yield self._comparer.compare(rows, others), others
+
+    def _kept(self, rows: pl.DataFrame, low: Any, high: Any) -> pl.DataFrame:
+        """Rows of the months without those that have given way to a day's."""
+        for lowest, highest, keys in self._gone:
+            if lowest <= high and low <= highest:
+                rows = self._comparer.without_keys(rows, keys)
+        return rows
+
+    def _note(
+        self, day: _Reading, found: Comparison, others: pl.DataFrame, *, stands: bool
+    ) -> None:
+        """Note the values that differ; the days' stand, and the month's with the regular name."""
+        if found.differing.is_empty():
+            return
+        day.differing += found.different_keys.height
+        mine = str(found.differing[ARCHIVE][0])
+        for (name,), some in others.group_by([ARCHIVE], maintain_order=True):
+            for value in self._comparer.different_values(found.differing, some):
+                between = (mine, str(name)) if stands else (str(name), mine)
+                day.differences.append(Difference.of(*between, value, stands=stands))
+
+    def _finish(self, key: str, day: _Reading) -> None:
+        self._read[key] = day.read
+        self.differences += day.differences
+        self.differing += day.differing
+        first = self.settings.schema.key[0]
+        for keys in day.gone:
+            if not keys.is_empty():
+                self._gone.append((keys[first].min(), keys[first].max(), keys))
+
+    # -- writing
+
+    def _write(
+        self, check: Callable[[], None]
+    ) -> Iterator[tuple[pl.DataFrame, list[tuple[str, int]]]]:
+        replaced = self.rebuild.replaced
+        if replaced:
+            for rows in self.settings.stored.rows(replaced):
+                check()
+                self._counter.add_old(rows)
+        key = list(self.settings.schema.key)
+        days = (frame for spool in self._days for frame in spool.frames())
+        for rows in merged([*map(self._left, self._months), days], key):
+            check()
+            self._counter.add_new(rows)
+            runs = rows[ARCHIVE].rle().struct.unnest()
+            yield rows, [(str(name), int(count)) for count, name in runs.iter_rows()]
+        self._counter.finish()
+
+    def _left(self, spool: RowSpool) -> Iterator[pl.DataFrame]:
+        first = self.settings.schema.key[0]
+        for frame in spool.frames():
+            kept = self._kept(frame, frame[first].min(), frame[first].max())
+            if not kept.is_empty():
+                yield kept

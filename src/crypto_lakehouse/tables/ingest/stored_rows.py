@@ -1,0 +1,76 @@
+"""The rows of archives as a table has them, for archives whose zips are not there any more."""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Protocol
+
+import polars as pl
+import pyarrow as pa
+from attrs import define, field
+from pyiceberg.table import Table
+
+from crypto_lakehouse.core.archive import Archive
+from crypto_lakehouse.tables.iceberg.data_files import rows_of
+from crypto_lakehouse.tables.iceberg.live_files import files_holding
+
+__all__ = ["ARCHIVE", "StoredRows", "TableRows", "frame_of_rows"]
+
+#: The column of a frame that names the archive of a row.
+ARCHIVE = "archive"
+
+
+class StoredRows(Protocol):
+    """Reads the rows that archives have in a table, or in files."""
+
+    def rows(self, archives: Iterable[Archive]) -> Iterator[pl.DataFrame]:
+        """The rows of some archives, with the column `archive`; no frame is empty."""
+        ...
+
+
+@define(eq=False)
+class TableRows:
+    """Rows of archives in one state of a table; threads may share it.
+
+    Attributes:
+        table: The table.
+        archives: The archives whose rows may be asked for; their files are looked up once.
+        columns: The columns to read, besides `archive`.
+    """
+
+    table: Table
+    archives: tuple[Archive, ...]
+    columns: tuple[str, ...]
+    _files: Mapping[str, list[str]] | None = field(init=False, default=None)
+    _lock: threading.Lock = field(init=False, factory=threading.Lock)
+
+    def rows(self, archives: Iterable[Archive]) -> Iterator[pl.DataFrame]:
+        """The rows of some archives, with the column `archive`; no frame is empty."""
+        wanted: dict[str, set[str]] = defaultdict(set)
+        for archive in archives:
+            for location in self._locations().get(archive.key, ()):
+                wanted[location].add(archive.key)
+        for location, keys in wanted.items():
+            for rows in rows_of(self.table, location, frozenset(keys)):
+                yield frame_of_rows(rows, self.columns)
+
+    def _locations(self) -> Mapping[str, list[str]]:
+        with self._lock:
+            if self._files is None:
+                found: dict[str, list[str]] = defaultdict(list)
+                for file, keys in files_holding(self.table, self.archives):
+                    for key in keys:
+                        found[key].append(file.file_path)
+                self._files = found
+            return self._files
+
+
+def frame_of_rows(rows: pa.Table, columns: Iterable[str]) -> pl.DataFrame:
+    """Rows of a table as the reader makes them, and the keys of their archives."""
+    place = rows.schema.get_field_index(ARCHIVE)
+    rows = rows.set_column(place, ARCHIVE, rows[ARCHIVE].cast(pa.string()))
+    found = pl.from_arrow(rows.select([*columns, ARCHIVE]))
+    assert isinstance(found, pl.DataFrame)  # noqa: S101 - of a table
+    return found
