@@ -19,6 +19,7 @@ from crypto_lakehouse.tables.quality.findings import ArchiveQuality, Finding, Po
 from crypto_lakehouse.tables.quality.inspector import Inspector
 from crypto_lakehouse.tables.quality.known_row_holes import KnownRowHoles, load_known_row_holes
 from crypto_lakehouse.tables.quality.seams import SEAM_CHECK
+from crypto_lakehouse.tables.quality.tallies import FROZEN_CHECK
 from crypto_lakehouse.tables.reading.batch import Batch, Source
 from crypto_lakehouse.tables.reading.reader import Refused, read_batches
 from crypto_lakehouse.tables.schema.schemas import schema_of
@@ -274,7 +275,7 @@ def test_every_made_up_archive_has_honest_values(tmp_path: Path) -> None:
 
 def test_every_check_has_a_case() -> None:
     of_cases = {case[2] for case in CASES}
-    assert set(CHECK_NAMES) - of_cases == {"blanks", SEAM_CHECK}
+    assert set(CHECK_NAMES) - of_cases == {"blanks", SEAM_CHECK, FROZEN_CHECK}
 
 
 def test_blanks_are_null_and_counted(tmp_path: Path) -> None:

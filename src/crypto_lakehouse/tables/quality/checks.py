@@ -27,6 +27,7 @@ from crypto_lakehouse.tables.quality.row_check import (
     time_order_check,
 )
 from crypto_lakehouse.tables.quality.seams import SEAM_CHECK
+from crypto_lakehouse.tables.quality.tallies import FROZEN_CHECK
 from crypto_lakehouse.tables.schema.schemas import TableSchema
 
 __all__ = ["CHECK_NAMES", "checked_policies", "checks_of"]
@@ -315,6 +316,7 @@ _WHOLE = (
     "label_shift",
     "bands",
     "frozen_bands",
+    FROZEN_CHECK,
     SEAM_CHECK,
 )
 

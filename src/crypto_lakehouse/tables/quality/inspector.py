@@ -31,6 +31,13 @@ from crypto_lakehouse.tables.quality.findings import ArchiveQuality, Finding, Po
 from crypto_lakehouse.tables.quality.known_row_holes import KnownRowHoles
 from crypto_lakehouse.tables.quality.row_check import RowCheck
 from crypto_lakehouse.tables.quality.seams import ID_TYPES
+from crypto_lakehouse.tables.quality.tallies import (
+    Tally,
+    cut_off_findings,
+    frozen_findings,
+    merged,
+    tallied,
+)
 from crypto_lakehouse.tables.reading.batch import Batch, Piece, Source
 from crypto_lakehouse.tables.schema.schemas import TableSchema
 
@@ -64,6 +71,7 @@ class _Open:
     first_id: int | None = None
     last_id: int | None = None
     found: dict[str, Found] = field(factory=dict)
+    tally: Tally = field(factory=dict)
 
     def extend(self, first: Any, last: Any, first_id: int | None, last_id: int | None) -> None:
         """Take the first and last time and id of a further part into account."""
@@ -187,6 +195,9 @@ class Inspector:
         for check, is_bad in zip(checks, found, strict=True):
             if is_bad:
                 self._look_closer(batch, seen, check, extra)
+        for place, tally in tallied(self.schema, seen, extra):
+            state = self._state(batch.pieces[place])
+            state.tally = merged(state.tally, tally)
 
     def _look_closer(
         self, batch: Batch, seen: pl.DataFrame, check: RowCheck, extra: int = 0
@@ -326,7 +337,11 @@ class Inspector:
         archive = piece.source.archive
         state = self._open.pop(archive.key, _Open())
         span = Span(state.rows, state.first, state.last)
-        for found in whole_findings(archive, span):
+        for found in (
+            *whole_findings(archive, span),
+            *cut_off_findings(archive, span, state.first_id, state.tally),
+            *frozen_findings(self.schema, state.tally),
+        ):
             state.add(found)
         return ArchiveQuality(
             key=archive.key,
