@@ -39,6 +39,25 @@ def test_a_table_for_people(shell: Shell, lake: str) -> None:
     assert out.splitlines() == ["symbol   bars", "BTCUSDT    72", "ETHUSDT    48"]
 
 
+@pytest.mark.parametrize(
+    ("given", "code", "message"),
+    [
+        (f"-- bars by symbol\n{COUNT};\n", 0, ""),
+        (f"\ufeff{COUNT}", 0, ""),
+        (" -- nothing\n", 2, "error: query: there is no statement in it\n"),
+        ("SELECT '\udcff'", 2, "error: query: standard input is not in UTF-8: byte 9 is wrong\n"),
+    ],
+)
+def test_sql_from_standard_input(
+    shell: Shell, lake: str, monkeypatch: pytest.MonkeyPatch, given: str, code: int, message: str
+) -> None:
+    data = io.BytesIO(given.encode(errors="surrogateescape"))
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(data))
+    ended, out, err = shell("query", "-o", lake, "-f", "csv", "-")
+    assert (ended, err) == (code, message)
+    assert out == ('"symbol","bars"\n"BTCUSDT",72\n"ETHUSDT",48\n' if code == 0 else "")
+
+
 def test_values_are_shown_whole(shell: Shell, lake: str) -> None:
     sql = """SELECT NULL a, 1.5::DOUBLE b, 0.1::DECIMAL(38, 18) c, '[red]x[/]' d, [1, 2] e, true f,
         DATE '2024-01-02' g, min(open_time) h FROM spot.klines"""

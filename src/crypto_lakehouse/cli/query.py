@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from crypto_lakehouse.cli.lake_options import open_lake, place_options
+from crypto_lakehouse.core.errors import QueryError
 
 if TYPE_CHECKING:
     from crypto_lakehouse.tables.lake.sql import QuerySession
@@ -27,7 +28,9 @@ __all__ = ["command"]
 )
 @click.option("--explain", is_flag=True, help="Print to standard error what is read.")
 def command(**given: Any) -> int:
-    """Query the tables in SQL (DuckDB's); `.shell` opens an interactive session.
+    """Query the tables in SQL (DuckDB's); `-` reads it from standard input.
+
+    `.shell` opens an interactive session.
 
     Tables are named after market and type, as spot.klines and futures_um.funding_rate;
     lakehouse.archives lists the archives that the rows come from. A query reads only the tables.
@@ -37,16 +40,19 @@ def command(**given: Any) -> int:
       crypto-lakehouse query -o data "SHOW ALL TABLES"
       crypto-lakehouse query -o data "SELECT symbol, count(*) FROM spot.klines GROUP BY 1"
       crypto-lakehouse query -o data -f csv "FROM spot.klines WHERE symbol = 'BTCUSDT'" > b.csv
+      crypto-lakehouse query -o data --to bars.parquet - < bars.sql
       crypto-lakehouse query -o data .shell
     """  # noqa: D301 - click reads \b
     from crypto_lakehouse.cli.interruptible import run_interruptible
     from crypto_lakehouse.cli.query_output import form_of
 
     form = form_of(given["form"], given["to"])
+    shell = given["sql"].strip() == ".shell"
+    if given["sql"] == "-":
+        given["sql"] = _from_stdin()
     with open_lake(given) as lake:
         from crypto_lakehouse.tables.lake.sql import QuerySession
 
-        shell = given["sql"].strip() == ".shell"
         tables = lake.tables if shell or _wants_all(given["sql"]) else None
         session = QuerySession(lake, as_of=given["as_of"], tables=tables)
         try:
@@ -59,6 +65,14 @@ def command(**given: Any) -> int:
             session.close()
     sys.stdout.flush()
     return 0
+
+
+def _from_stdin() -> str:
+    try:
+        return sys.stdin.buffer.read().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        reason = f"standard input is not in UTF-8: byte {error.start + 1} is wrong"
+        raise QueryError("query", reason) from error
 
 
 def _wants_all(sql: str) -> bool:

@@ -108,8 +108,8 @@ class QuerySession:
         """Run a query; its result is read lazily. The result of other statements is empty.
 
         Raises:
-            QueryError: DuckDB rejects the query, a table or column does not exist, or the statement
-                would read or write files.
+            QueryError: DuckDB rejects the query, it is empty, a table or column does not exist, or
+                the statement would read or write files.
         """
         if not self._locked:
             folded = query.casefold()
@@ -118,7 +118,10 @@ class QuerySession:
                     self._view(name)
             self._lock()
         try:
-            for statement in self.connection.extract_statements(query):
+            statements = self.connection.extract_statements(query)
+            if not statements:
+                raise QueryError("query", "there is no statement in it")
+            for statement in statements:
                 _check_statement(statement.type.name, statement.query)
             return self.connection.sql(query)
         except duckdb.Error as error:
