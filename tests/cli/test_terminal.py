@@ -183,6 +183,6 @@ def test_a_query_whose_reader_has_enough_ends_with_141(folders: Path, start: Sta
     assert process.stdout is not None
     assert process.stdout.readline() == '"range"\n'
     process.stdout.close()
-    assert process.wait(60) == 141
+    assert process.wait() == 141
     assert process.stderr is not None
     assert process.stderr.read() == ""
