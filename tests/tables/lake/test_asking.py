@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.examples import examples
-from tests.tables.sample_data import bars, days, ingest, put
+from tests.tables.sample_data import archive_of, bars, days, ingest, put
 
 import crypto_lakehouse
 from crypto_lakehouse.core.errors import LakeError, QueryError
@@ -152,8 +152,9 @@ def test_files_that_cannot_have_the_rows_are_not_opened(lake: Lake, tmp_path: Pa
     )
 
 
-def test_a_scan_of_nothing_keeps_its_columns(lake: Lake) -> None:
-    scan = lake.scan("spot.klines", symbols="NONE", columns=["symbol", "close", "open_time"])
+@pytest.mark.parametrize("symbols", ["NONE", [], ()])
+def test_a_scan_of_nothing_keeps_its_columns(lake: Lake, symbols: list[str] | str) -> None:
+    scan = lake.scan("spot.klines", symbols=symbols, columns=["symbol", "close", "open_time"])
     assert scan.paths == []
     for empty in (
         scan.polars().collect(),
@@ -163,6 +164,19 @@ def test_a_scan_of_nothing_keeps_its_columns(lake: Lake) -> None:
         assert empty.height == 0
         assert empty.columns == ["symbol", "close", "open_time"]
         assert empty["close"].dtype == pl.Float64
+
+
+def test_no_symbols_are_none_in_a_table_that_is_not_partitioned_by_them(tmp_path: Path) -> None:
+    schema = next(each for each in load_schemas().values() if "symbol" not in each.partition)
+    catalog = LakeCatalog(tmp_path / "lake", create=True)
+    ingest(catalog, [put(tmp_path, archive_of(schema))])
+    catalog.close()
+    with Lake.open(tmp_path / "lake") as opened:
+        assert opened.scan(schema.name).polars().collect().height > 0
+        scan = opened.scan(schema.name, symbols=[])
+        assert scan.polars().collect().height == 0
+        assert scan.arrow().read_all().num_rows == 0
+        assert scan.duckdb().to_arrow_table().num_rows == 0
 
 
 @pytest.mark.parametrize(

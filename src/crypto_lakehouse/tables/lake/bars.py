@@ -144,7 +144,7 @@ def bars_of(
     Args:
         lake: The lake.
         table: `spot.trades`, `futures_um.agg_trades`, and so on.
-        symbols: One symbol or several; bars are made for each.
+        symbols: One symbol or several; bars are made for each, and none for an empty list.
         start: The first instant or day.
         end: The end, as in `Lake.scan`.
         interval: The length of a bar.

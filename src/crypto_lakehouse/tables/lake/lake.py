@@ -184,7 +184,7 @@ class Lake:
 
         Args:
             name: The table, for example `spot.klines`.
-            symbols: One symbol or several; None for all.
+            symbols: One symbol or several; None for all, an empty list for none.
             interval: The interval of klines; None for all.
             start: The first instant or day.
             end: The first instant after the selected ones, or the last selected day.
@@ -199,7 +199,8 @@ class Lake:
         """
         schema = self._scanned_schema(name, interval)
         table = self.table(schema.name)
-        wanted = (symbols,) if isinstance(symbols, str) else tuple(symbols or ()) or None
+        given = (symbols,) if isinstance(symbols, str) else symbols
+        wanted = None if given is None else tuple(given)
         times = TimeRange.of(start, end)
         snapshot = self._snapshot(table, name, as_of)
         files = self._files(table, snapshot, wanted, interval)
@@ -264,7 +265,7 @@ class Lake:
         symbols: tuple[str, ...] | None,
         interval: str | None,
     ) -> tuple[DataFile, ...]:
-        if snapshot is None:
+        if snapshot is None or symbols == ():
             return ()
         known = (table.metadata.table_uuid, snapshot.snapshot_id, symbols, interval)
         if known not in self._planned:

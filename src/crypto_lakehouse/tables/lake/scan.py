@@ -251,7 +251,7 @@ class Scan:
     def _arrow_filter(self) -> ds.Expression | None:
         filters: list[Any] = []
         if not self.exact and self.symbols is not None:
-            filters.append(ds.field("symbol").isin(list(self.symbols)))
+            filters.append(ds.field("symbol").isin(pa.array(self.symbols, pa.string())))
         if not self.exact and self.interval is not None:
             filters.append(ds.field("interval") == self.interval)
         if self._bounded():
