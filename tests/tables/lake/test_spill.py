@@ -137,9 +137,10 @@ def test_a_lake_that_cannot_be_written_to_is_queried_all_the_same(
     with Lake.open(root) as lake:
         session = QuerySession(lake)
         folder = session.sql("SELECT current_setting('temp_directory')").fetchall()[0][0]
+        assert "crypto-lakehouse-" in folder
+        assert Path(folder).parent.stat().st_mode & 0o777 == 0o700
         session.close()
-    assert "crypto-lakehouse-" in folder
-    assert Path(folder).parent.stat().st_mode & 0o777 == 0o700
+    assert not Path(folder).parent.exists()
     assert list(elsewhere.iterdir()) == []
 
 
@@ -153,7 +154,63 @@ def test_a_forked_process_has_a_directory_of_its_own(root: Path) -> None:
         "assert os.waitpid(child, 0)[1] == 0 and mine.is_dir()\n"
     )
     subprocess.run([sys.executable, "-c", script, str(root)], check=True)
-    assert sorted(path.name for path in (root / "spill").iterdir()) == ["lock"]
+    assert not (root / "spill").exists()
+
+
+QUERY = (
+    "import sys; from crypto_lakehouse.tables import Lake\n"
+    "print(len(Lake.open(sys.argv[1]).sql('FROM spot.klines').fetchall()))"
+)
+
+
+def test_the_last_process_removes_the_directory(root: Path) -> None:
+    home, before = root / "spill", sorted(root.rglob("*"))
+    script = (
+        "import sys; from pathlib import Path; from filelock import FileLock\n"
+        "from crypto_lakehouse.tables.lake.spill import spill_folder\n"
+        "spill_folder(Path(sys.argv[1])); print('made', flush=True); sys.stdin.read()\n"
+    )
+    ending = subprocess.Popen(
+        [sys.executable, "-c", script, str(root)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert ending.stdout is not None
+    assert ending.stdout.readline() == b"made\n"
+    with FileLock(home / "lock"):
+        ending.communicate()
+        assert ending.returncode == 0
+        assert [path.name for path in home.iterdir()] == ["lock"]
+    # This one starts when the other ends: the directory is in use, and stays for it to remove.
+    subprocess.run([sys.executable, "-c", QUERY, str(root)], check=True)
+    assert sorted(root.rglob("*")) == before
+
+
+def test_sessions_that_start_and_end_at_once_each_have_a_directory_in_the_lake(root: Path) -> None:
+    # Each round makes a directory and removes it, while another process does the same.
+    script = (
+        "import sys; from pathlib import Path\n"
+        "from crypto_lakehouse.tables.lake.spill import release_spill_folder, spill_folder\n"
+        "root = Path(sys.argv[1]).resolve()\n"
+        "for _ in range(100):\n"
+        "    path = spill_folder(root)\n"
+        "    folder = Path(path).parent\n"
+        "    assert folder.parent == root / 'spill', folder\n"
+        "    assert (folder / 'lock').exists()\n"
+        "    release_spill_folder(path)\n"
+    )
+    both = [subprocess.Popen([sys.executable, "-c", script, str(root)]) for _ in range(2)]
+    assert [process.wait() for process in both] == [0, 0]
+    assert not (root / "spill").exists()
+
+
+def test_the_last_session_removes_the_directory(root: Path) -> None:
+    with Lake.open(root) as lake:
+        first, second = QuerySession(lake), QuerySession(lake)
+        assert first.sql("SELECT count(*) > 0 FROM spot.klines").fetchall() == [(True,)]
+        first.close()
+        first.close()
+        assert (root / "spill").is_dir()
+        second.close()
+        assert not (root / "spill").exists()
 
 
 def test_connections_without_a_lake_have_the_system_s_directory() -> None:

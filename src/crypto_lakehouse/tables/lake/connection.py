@@ -11,7 +11,9 @@ from crypto_lakehouse.tables.lake.spill import spill_folder
 __all__ = ["open_connection"]
 
 
-def open_connection(lake: Path | None = None) -> duckdb.DuckDBPyConnection:
+def open_connection(
+    lake: Path | None = None, temporary: str | None = None
+) -> duckdb.DuckDBPyConnection:
     """Open a DuckDB in memory whose days and hours are those of UTC.
 
     DuckDB's own default is the machine's time zone, in which `date_trunc('day', open_time)` cuts
@@ -20,8 +22,10 @@ def open_connection(lake: Path | None = None) -> duckdb.DuckDBPyConnection:
 
     Args:
         lake: The lake's directory; None puts temporary files in the system's directory for them.
+        temporary: A path of `spill_folder` that the caller releases; by default, one that is
+            released when the process ends.
     """
     connection = duckdb.connect()
     connection.execute("SET TimeZone = 'UTC'")
-    connection.execute("SET temp_directory = ?", [spill_folder(lake)])
+    connection.execute("SET temp_directory = ?", [temporary or spill_folder(lake)])
     return connection

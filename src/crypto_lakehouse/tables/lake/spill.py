@@ -3,7 +3,8 @@
     <lake>/spill/<process>/<connection>/
 
 Each process holds a lock in its directory while it runs. The next process that queries the lake
-removes directories whose lock is free: their processes were killed.
+removes directories whose lock is free: their processes were killed. The last session that is
+closed, or process that ends, removes `spill` itself, so that a query leaves no file.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from tempfile import mkdtemp
 from attrs import define
 from filelock import FileLock, Timeout
 
-__all__ = ["SPILL", "spill_folder"]
+__all__ = ["SPILL", "release_spill_folder", "spill_folder"]
 
 #: The directory of temporary files in a lake's directory.
 SPILL = "spill"
@@ -28,6 +29,9 @@ _LOCK = "lock"
 
 #: For so many seconds a process waits until another one has cleared the directory.
 _CLEARED_WITHIN_S = 10.0
+
+#: How often a process makes its directory again that another one, which ends, has removed.
+_TRIES = 5
 
 
 @define
@@ -38,13 +42,15 @@ class _ProcessFolder:
         pid: The process that made it; a forked child makes its own.
         path: Its absolute path.
         lock: Held while the process runs; None outside a lake.
-        connections: How many connections have a directory in it.
+        connections: How many connections have got a directory in it.
+        used: How many of them have not released theirs.
     """
 
     pid: int
     path: Path
     lock: FileLock | None = None
     connections: int = 0
+    used: int = 0
 
 
 _FOLDERS: dict[Path | None, _ProcessFolder] = {}
@@ -66,14 +72,40 @@ def spill_folder(lake: Path | None) -> str:
         if folder is None or folder.pid != os.getpid() or not folder.path.is_dir():
             folder = _FOLDERS[root] = _made(root)
         folder.connections += 1
+        folder.used += 1
         return str(folder.path / str(folder.connections))
+
+
+def release_spill_folder(path: str) -> None:
+    """Remove the directory of this process if no other connection uses it.
+
+    Args:
+        path: What `spill_folder` returned; its connection is closed. Paths that are not released
+            are removed when the process ends.
+    """
+    with _GUARD:
+        for root, folder in _FOLDERS.items():
+            if folder.path == Path(path).parent and folder.pid == os.getpid():
+                folder.used -= 1
+                if not folder.used:
+                    del _FOLDERS[root]
+                    _remove(folder)
+                return
 
 
 def _made(root: Path | None) -> _ProcessFolder:
     if root is not None and root.is_dir():
         with suppress(OSError):  # read-only, or it has no locks
-            return _in_lake(root / SPILL)
+            return _kept_in_lake(root / SPILL)
     return _ProcessFolder(os.getpid(), Path(mkdtemp(prefix="crypto-lakehouse-")))
+
+
+def _kept_in_lake(home: Path) -> _ProcessFolder:
+    """Make the directory of this process, although another process may remove `home` meanwhile."""
+    for _ in range(_TRIES - 1):
+        with suppress(FileNotFoundError):
+            return _in_lake(home)
+    return _in_lake(home)
 
 
 def _in_lake(home: Path) -> _ProcessFolder:
@@ -111,6 +143,29 @@ def _clear(home: Path) -> None:
 def _remove_own() -> None:
     for folder in _FOLDERS.values():
         if folder.pid == os.getpid():
-            if folder.lock is not None:
-                folder.lock.release()
-            shutil.rmtree(folder.path, ignore_errors=True)
+            _remove(folder)
+
+
+def _remove(folder: _ProcessFolder) -> None:
+    if folder.lock is not None:
+        folder.lock.release()
+    shutil.rmtree(folder.path, ignore_errors=True)
+    if folder.lock is not None:
+        with suppress(OSError):
+            _remove_if_unused(folder.path.parent)
+
+
+def _remove_if_unused(home: Path) -> None:
+    """Remove `home` if it holds its lock only.
+
+    Raises:
+        Timeout: Another process holds the lock: it starts, and removes `home` when it ends.
+        OSError: Another process made a file between the two removals, and keeps it.
+    """
+    if home.is_symlink() or not home.is_dir():
+        return
+    with _lock(home):
+        if list(home.iterdir()) == [home / _LOCK]:
+            # A process that waits for this lock finds that the file is gone, and makes a new one.
+            (home / _LOCK).unlink()
+            home.rmdir()

@@ -22,6 +22,7 @@ from crypto_lakehouse.tables.iceberg.data_files import partition_of, partition_p
 from crypto_lakehouse.tables.ingest.provenance import ARCHIVES, ORDER
 from crypto_lakehouse.tables.lake.connection import open_connection
 from crypto_lakehouse.tables.lake.scan import Instant, dataset_of, literal_glob, local_path
+from crypto_lakehouse.tables.lake.spill import release_spill_folder, spill_folder
 from crypto_lakehouse.tables.schema.table_types import arrow_schema
 
 __all__ = ["QueriedLake", "QuerySession"]
@@ -91,7 +92,8 @@ class QuerySession:
         self._known = lake.tables
         self._paths: list[str] = []
         self._viewed: set[str] = set()
-        self.connection = open_connection(lake.catalog.root)
+        self._temporary: str | None = spill_folder(lake.catalog.root)
+        self.connection = open_connection(temporary=self._temporary)
         self._locked = False
         for name in tables or ():
             self._view(name)
@@ -99,6 +101,9 @@ class QuerySession:
     def close(self) -> None:
         """Close the connection; its relations can no longer be used."""
         self.connection.close()
+        if self._temporary is not None:
+            release_spill_folder(self._temporary)
+            self._temporary = None
 
     def interrupt(self) -> None:
         """End the statement that runs, from another thread; it raises QueryError."""
