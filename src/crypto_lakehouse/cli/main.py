@@ -16,6 +16,7 @@ import click
 from crypto_lakehouse.cli.command_group import CommandGroup
 from crypto_lakehouse.cli.signals import ended_by_sigterm
 from crypto_lakehouse.cli.streams import (
+    escape_unencodable,
     give_up_stdout,
     give_up_unwritable,
     open_standard_streams,
@@ -96,6 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run a command and leave the process with its exit code (ARCHITECTURE.md#exit-codes)."""
     rare_collections()
     open_standard_streams()
+    escape_unencodable()
     warnings.simplefilter("ignore", ConfigurationWarning)  # shown by the commands themselves
     # Without a handler, logging would write warnings to standard error a second time.
     logging.getLogger("crypto_lakehouse").addHandler(logging.NullHandler())

@@ -1,13 +1,19 @@
-"""Standard streams that are closed, or that cannot be written to."""
+"""Standard streams that are closed, cannot be written to, or cannot encode a symbol."""
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from contextlib import suppress
 from typing import TextIO
 
-__all__ = ["give_up_stdout", "give_up_unwritable", "open_standard_streams"]
+__all__ = [
+    "escape_unencodable",
+    "give_up_stdout",
+    "give_up_unwritable",
+    "open_standard_streams",
+]
 
 
 def open_standard_streams() -> None:
@@ -25,6 +31,13 @@ def open_standard_streams() -> None:
     sys.stdin = sys.stdin or os.fdopen(0, "r", closefd=False)
     sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
     sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
+
+
+def escape_unencodable() -> None:
+    r"""Let symbols that a stream's encoding lacks be written as `\u2192`, not end the command."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def give_up_stdout() -> None:
