@@ -150,7 +150,7 @@ def test_corrections_of_an_older_matrix_are_told(
 def test_every_fault_is_told_at_once(shell: Shell) -> None:
     code, out, err = shell("status", "-o", "absent", "--markets", "spott", "--start", "2025-02-30")
     assert (code, out) == (2, "")
-    for text in ("has no ledger", "did you mean `spot`?", "`2025-02-30` is not a day"):
+    for text in ("is not a directory", "did you mean `spot`?", "`2025-02-30` is not a day"):
         assert text in err
     code, _, err = shell("status", "-o", "absent", "-s", '{"spot": [')
     assert code == 2

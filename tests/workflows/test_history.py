@@ -151,8 +151,11 @@ def test_what_was_never_seen_is_said_with_what_was(replaced: Collection, tmp_pat
         history_of(replaced.root, KEY.replace("BTCUSDT", "ETHUSDT"))
     with pytest.raises(ArchiveKeyError):
         history_of(replaced.root, "../etc/passwd")
-    with pytest.raises(ConfigurationError, match="has no ledger"):
+    with pytest.raises(ConfigurationError, match="is not a directory"):
         history_of(tmp_path / "nowhere", KEY)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ConfigurationError, match="has no ledger"):
+        history_of(tmp_path / "empty", KEY)
 
 
 def test_pruning_removes_old_bytes_and_keeps_the_history(replaced: Collection) -> None:

@@ -219,6 +219,7 @@ async def test_a_selection_that_nothing_fits_is_an_error(collection: Collection)
 
 
 async def test_an_empty_plan_is_said_and_is_no_failure(collection: Collection) -> None:
+    collection.root.mkdir()
     report = await collection.run(only="failed")
     assert report.totals["planned"] == 0
     assert report.success_rate == 100.0

@@ -63,7 +63,7 @@ async def _demo(output: str, *, as_json: bool) -> int:
         workflow = ArchiveCollectionWorkflow(config, sinks=[sink], meter=meter)
         code = await run_to_end(workflow, as_json=as_json, strict=True)
     if not as_json:
-        _explain(Path(output))
+        _explain(output)
     if code == 0:
         from crypto_lakehouse.cli.demo_tables import show_tables
 
@@ -79,9 +79,10 @@ def _command() -> str:
     return called if called.endswith("/crypto-lakehouse") else "crypto-lakehouse"
 
 
-def _explain(output: Path) -> None:
-    zips = sorted(output.rglob("*.zip"))
-    sidecars = sorted(output.rglob("*.zip.CHECKSUM"))
+def _explain(output: str) -> None:
+    root = Path(output).expanduser()
+    zips = sorted(root.rglob("*.zip"))
+    sidecars = sorted(root.rglob("*.zip.CHECKSUM"))
     click.echo(f"{len(zips)} archives and {len(sidecars)} sidecars, for example:")
     click.echo(f"  {zips[0] if zips else '-'}")
 

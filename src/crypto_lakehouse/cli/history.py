@@ -13,7 +13,7 @@ import anyio
 import click
 
 from crypto_lakehouse.cli.options import stored_config
-from crypto_lakehouse.cli.output_option import output_option
+from crypto_lakehouse.cli.output_option import check_directory, output_option
 from crypto_lakehouse.core.config.days import structure_start
 
 if TYPE_CHECKING:
@@ -64,6 +64,7 @@ def command(
       crypto-lakehouse history -o data --prune 365
     """  # noqa: D301 - click reads \b
     _check_usage(key, since, as_of, write, prune)
+    check_directory(output)
     if prune is not None:
         return anyio.run(_prune, output, prune)
     if since is not None:

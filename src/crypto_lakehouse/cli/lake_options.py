@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from crypto_lakehouse.cli.list_option import ListOption
-from crypto_lakehouse.cli.output_option import MIRROR, output_option
+from crypto_lakehouse.cli.output_option import MIRROR, check_directory, output_option
 
 if TYPE_CHECKING:
     from crypto_lakehouse.tables.lake.lake import Lake
@@ -116,6 +116,7 @@ async def lake_config(given: Mapping[str, Any]) -> LakeConfig:
     """
     from crypto_lakehouse.core.config.sources import parse_text_value
     from crypto_lakehouse.core.errors import ConfigurationError, Problem
+    from crypto_lakehouse.stores.state import relative_note
     from crypto_lakehouse.workflows.wiring.load_config import load_lake_config
 
     policies: dict[str, str] = {}
@@ -142,6 +143,9 @@ async def lake_config(given: Mapping[str, Any]) -> LakeConfig:
     config = await load_lake_config(given["config_file"], values)
     for note in config.warnings:
         click.echo(f"warning: {note}", err=True)
+    place = relative_note(config.output_directory, config.origins)
+    if place and not given.get("quiet"):
+        click.echo(f"note: {place}", err=True)
     return config
 
 
@@ -149,6 +153,7 @@ def open_lake(given: Mapping[str, Any]) -> Lake:
     """Open the lake that the options name.
 
     Raises:
+        ConfigurationError: There is no such directory.
         ExtraMissing: The extra `tables` is not installed.
         LakeError: There is no lake.
     """
@@ -157,4 +162,6 @@ def open_lake(given: Mapping[str, Any]) -> Lake:
     need_tables()
     from crypto_lakehouse.tables.lake.lake import Lake
 
+    if not (given.get("lake") or given.get("catalog")):
+        check_directory(given["output"])
     return Lake.open(given.get("lake") or given["output"], catalog=given.get("catalog"))

@@ -37,7 +37,7 @@ _LAST = ("matrix_path", "environment", "workflow_type")
 
 
 #: Keys whose options have another name.
-_OPTIONS = {"policies": "policy"}
+_OPTIONS = {"output_directory": "output", "policies": "policy"}
 
 
 def config_options(command: _Command) -> _Command:

@@ -13,7 +13,7 @@ import anyio
 import click
 
 from crypto_lakehouse.cli.options import option_overrides, stored_config
-from crypto_lakehouse.cli.output_option import MIRROR, output_option
+from crypto_lakehouse.cli.output_option import MIRROR, check_directory, output_option
 from crypto_lakehouse.core.config.days import structure_start
 
 if TYPE_CHECKING:
@@ -95,6 +95,7 @@ async def _verify(given: dict[str, Any]) -> int:
     since = _since(given["since"])
     if given["combined"] == "-" and given["as_json"]:
         raise click.UsageError("--combined - and --json both write to standard output; choose one")
+    check_directory(given["output"])
     config, store = stored_config(given["output"]), LocalStore(given["output"])
     with Outputs(given["combined"], given["sums"], is_part=bool(sample or since)) as outputs:
         report = await run_verification(

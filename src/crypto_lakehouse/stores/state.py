@@ -5,18 +5,54 @@ It is always local, wherever the archives are stored.
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from attrs import field, frozen
 
+from crypto_lakehouse.core.config.origins import KEYWORD, OVERRIDE
 from crypto_lakehouse.core.errors import ConfigurationError, Problem
 from crypto_lakehouse.stores.directory import OWN_FOLDER
 
-__all__ = ["StateFolder"]
+__all__ = ["StateFolder", "directory_fault", "existing_root", "relative_note"]
 
 
 def _absolute(root: str | Path) -> Path:
     return Path(root).expanduser().absolute()
+
+
+def directory_fault(output_directory: str | os.PathLike[str]) -> str:
+    """Return why an output directory cannot be read; empty if it exists."""
+    root = _absolute(os.fspath(output_directory))
+    if root.is_dir():
+        return ""
+    return f"`{root}` is not a directory; name the one that `collect` wrote to"
+
+
+def existing_root(output_directory: str | os.PathLike[str]) -> Path:
+    """Return the absolute path of an output directory that is only read.
+
+    Raises:
+        ConfigurationError: It does not exist, or is not a directory.
+    """
+    if fault := directory_fault(output_directory):
+        raise ConfigurationError([Problem("$.output_directory", fault)])
+    return _absolute(os.fspath(output_directory))
+
+
+def relative_note(output_directory: str, origins: Mapping[str, str]) -> str:
+    """Return a remark on a relative output directory that a file or a variable sets; else empty.
+
+    Args:
+        output_directory: As configured.
+        origins: The origins of the configuration's values.
+    """
+    is_typed = origins.get("output_directory") in {OVERRIDE, KEYWORD}
+    if is_typed or Path(output_directory).expanduser().is_absolute():
+        return ""
+    root = _absolute(output_directory)
+    return f"the output directory is {root}, relative to the working directory"
 
 
 @frozen

@@ -44,7 +44,7 @@ from crypto_lakehouse.sinks.log import LogSink
 from crypto_lakehouse.sinks.metrics import MetricsSink
 from crypto_lakehouse.stores.directory import LocalStore
 from crypto_lakehouse.stores.os_errors import what_to_do
-from crypto_lakehouse.stores.state import StateFolder
+from crypto_lakehouse.stores.state import StateFolder, existing_root, relative_note
 from crypto_lakehouse.workflows.history import prune_replaced
 from crypto_lakehouse.workflows.wiring.collector_stack import RunContext, make_collector
 from crypto_lakehouse.workflows.wiring.delivery import Delivery
@@ -171,6 +171,8 @@ class ArchiveCollectionWorkflow(BaseWorkflow[CollectionReport]):
         self._matrix = load_matrix(self.config.matrix_path)
         self._holes = load_holes()
         self._today = datetime.now(UTC).date()
+        if self.config.only is not None and self._archives is None:
+            existing_root(self.config.output_directory)
         if self._archives is not None:
             self._plan = ExplicitPlan.of(self._archives, self._today, self._matrix)
         elif self.config.wants_listing:
@@ -245,8 +247,9 @@ class ArchiveCollectionWorkflow(BaseWorkflow[CollectionReport]):
         if self._stop_code is not None or self._scope is None:
             return
         with self._scope:
-            if self._network is not None and self._network.note:
-                await emit((RunNoted(message=self._network.note),))
+            network = "" if self._network is None else self._network.note
+            place = relative_note(self.config.output_directory, self.config.origins)
+            await emit([RunNoted(message=note) for note in (place, network) if note])
             if self._plan is None:
                 self._plan = await self._make_plan(emit)
             await self._announce(self._plan, emit)

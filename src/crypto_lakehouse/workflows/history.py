@@ -18,6 +18,7 @@ from crypto_lakehouse.core.protocols import Store
 from crypto_lakehouse.ledger import history
 from crypto_lakehouse.ledger.history import Change, Version
 from crypto_lakehouse.stores.directory import OWN_FOLDER, LocalStore
+from crypto_lakehouse.stores.state import existing_root
 from crypto_lakehouse.stores.whole_file import replaces_file, whole_file
 
 __all__ = [
@@ -43,7 +44,7 @@ class PruneResult:
 
 
 def _ledger(output_directory: str | os.PathLike[str]) -> Path:
-    path = Path(output_directory) / OWN_FOLDER / "ledger.sqlite"
+    path = existing_root(output_directory) / OWN_FOLDER / "ledger.sqlite"
     if not path.is_file():
         reason = f"`{output_directory}` has no ledger; only `collect` makes one"
         raise ConfigurationError([Problem("$.output_directory", reason)])
@@ -53,7 +54,7 @@ def _ledger(output_directory: str | os.PathLike[str]) -> Path:
 def _archive(output_directory: str | os.PathLike[str], key: str) -> Archive:
     """Read a key, a sidecar's key, or a path below the output directory."""
     text = key.removesuffix(SIDECAR_SUFFIX)
-    root = Path(output_directory).absolute()
+    root = Path(output_directory).expanduser().absolute()
     path = Path(text).absolute()
     if not text.startswith("data/") and path.is_relative_to(root):
         text = path.relative_to(root).as_posix()

@@ -21,6 +21,7 @@ from crypto_lakehouse.core.metrics import MetricsCollector, WorkflowMetrics
 from crypto_lakehouse.core.workflow import BaseWorkflow
 from crypto_lakehouse.ledger.lock import output_lock
 from crypto_lakehouse.stores.os_errors import as_store_errors
+from crypto_lakehouse.stores.state import existing_root
 from crypto_lakehouse.version import __version__
 from crypto_lakehouse.workflows.lake_config import LakeConfig
 from crypto_lakehouse.workflows.lake_report import IngestReport, TableTotals
@@ -93,6 +94,7 @@ class IngestWorkflow(BaseWorkflow[WorkflowMetrics]):
         """Take the lake's lock.
 
         Raises:
+            ConfigurationError: The output directory does not exist.
             ExtraMissing: The extra `tables` is not installed.
             LakeError: The lake's place is a symbolic link out of the output directory, or its path
                 is not UTF-8.
@@ -100,6 +102,7 @@ class IngestWorkflow(BaseWorkflow[WorkflowMetrics]):
             StoreError: The lake's directory cannot be written.
         """
         need_tables()
+        root = await to_thread.run_sync(existing_root, self.config.output_directory)
         self._began = time.monotonic()
         from crypto_lakehouse.tables.iceberg.local_io import check_inside, check_text
 
@@ -107,7 +110,7 @@ class IngestWorkflow(BaseWorkflow[WorkflowMetrics]):
         if self.config.catalog is None:
             check_text(str(folder.resolve()))
         if self.config.lake is None:
-            check_inside(str(folder), self.config.output_directory)
+            check_inside(str(folder), str(root))
         with as_store_errors(str(folder)):
             await to_thread.run_sync(lambda: folder.mkdir(parents=True, exist_ok=True))
         self._resources.enter_context(output_lock(folder / "lock"))

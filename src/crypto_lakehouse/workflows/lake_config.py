@@ -165,8 +165,8 @@ class LakeConfig:
     def lake_folder(self) -> Path:
         """The lake's directory."""
         if self.lake is not None:
-            return Path(self.lake)
-        return Path(self.output_directory) / ".lakehouse" / "lake"
+            return Path(self.lake).expanduser()
+        return Path(self.output_directory).expanduser() / ".lakehouse" / "lake"
 
     @property
     def worker_count(self) -> int:

@@ -92,7 +92,8 @@ async def repair_archives(
     verdicts = _Verdicts()
     workflow = ArchiveCollectionWorkflow(
         # A file with the size and date in the ledger may still be damaged: trust none.
-        config.replace(only="quarantined", force_redownload=True),
+        # The caller names the directory again: it is no value of a file that needs a note.
+        config.replace(output_directory=root, only="quarantined", force_redownload=True),
         archives=wanted,
         sinks=[*sinks, verdicts],
         session=session,

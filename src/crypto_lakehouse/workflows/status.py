@@ -22,7 +22,7 @@ from crypto_lakehouse.ledger.coverage_view import recorded_series
 from crypto_lakehouse.matrix.known_holes import KnownHoles, load_holes
 from crypto_lakehouse.matrix.load import load_matrix
 from crypto_lakehouse.matrix.model import Matrix, MatrixRow
-from crypto_lakehouse.stores.state import StateFolder
+from crypto_lakehouse.stores.state import StateFolder, directory_fault
 
 __all__ = ["CoverageStatus", "StatusTotals", "coverage_mapping", "status_of"]
 
@@ -181,7 +181,9 @@ def status_of(
     wanted, problems = _read(selection or {})
     state = StateFolder(Path(output_directory))
     if not state.ledger.is_file():
-        reason = f"`{state.root}` has no ledger; no `collect` has written there"
+        reason = directory_fault(output_directory) or (
+            f"`{state.root}` has no ledger; no `collect` has written there"
+        )
         problems.insert(0, Problem("$.output_directory", reason))
     if problems:
         raise ConfigurationError(problems)

@@ -12,8 +12,6 @@ from crypto_lakehouse.collection.download.sidecar import SIDECAR_LIMIT_BYTES, pa
 from crypto_lakehouse.core.archive import SIDECAR_SUFFIX, Archive
 from crypto_lakehouse.core.errors import (
     ArchiveKeyError,
-    ConfigurationError,
-    Problem,
     SidecarMalformed,
     StoreError,
 )
@@ -23,6 +21,7 @@ from crypto_lakehouse.core.verdicts import SUCCESSES
 from crypto_lakehouse.ledger.sqlite import SqliteLedger
 from crypto_lakehouse.stores.directory import LocalStore
 from crypto_lakehouse.stores.parts import hash_file
+from crypto_lakehouse.stores.state import existing_root
 from crypto_lakehouse.stores.tree import key_folders
 
 __all__ = ["StoredZip", "stored_zips"]
@@ -56,9 +55,7 @@ def stored_zips(root: Path, wanted: Callable[[Archive], bool]) -> Iterator[Store
         ConfigurationError: `root` is not a directory.
         LedgerError: The ledger is there and cannot be read.
     """
-    if not root.is_dir():
-        raise ConfigurationError([Problem("$.output_directory", f"`{root}` is not a directory")])
-    store = LocalStore(root)
+    store = LocalStore(existing_root(root))
     path = store.own_path("ledger.sqlite")
     if not path.is_file():
         yield from _walk(store, None, wanted)

@@ -24,7 +24,7 @@ from crypto_lakehouse.core.errors import ConfigurationError, Problem
 from crypto_lakehouse.core.protocols import LedgerRow, Store, ignore_async
 from crypto_lakehouse.ledger.sqlite import SqliteLedger
 from crypto_lakehouse.stores.directory import LocalStore
-from crypto_lakehouse.stores.state import StateFolder
+from crypto_lakehouse.stores.state import StateFolder, existing_root
 from crypto_lakehouse.stores.tree import key_folders
 
 __all__ = ["verify_archives", "verify_tree"]
@@ -125,9 +125,7 @@ async def verify_archives(
 async def _open_stored(root: str | os.PathLike[str], store: Store | None) -> AsyncIterator[_Stored]:
     """Open the ledger; a directory without one is a mirror, verified by its sidecars."""
     state = StateFolder(Path(root))
-    if not await to_thread.run_sync(state.root.is_dir):
-        problem = Problem("$.output_directory", f"`{state.root}` is not a directory")
-        raise ConfigurationError([problem])
+    await to_thread.run_sync(existing_root, root)
     chosen: Store = LocalStore(state.root) if store is None else store
     if await to_thread.run_sync(state.ledger.is_file):
         opened = await to_thread.run_sync(SqliteLedger.open_read_only, state.ledger)

@@ -65,7 +65,7 @@ def lake_folder(path: str | os.PathLike[str]) -> Path:
         LakeError: The lake folder leads out of the path by a symbolic link, and its owner may not
             want its files changed.
     """
-    root = Path(path)
+    root = Path(path).expanduser()
     inside = root / LAKE_FOLDER
     if (root / "catalog.db").is_file() or not inside.is_dir():
         return root

@@ -1,0 +1,95 @@
+"""A directory that is not there is refused by what reads one; a relative one is told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tests.cli.conftest import Shell, collect
+
+from crypto_lakehouse.testing import ArchiveServer
+
+READERS = [
+    ["status"],
+    ["verify"],
+    ["verify", "--repair"],
+    ["validate"],
+    ["ingest"],
+    ["ingest", "--format", "parquet", "--lake", "files"],
+    ["query", "SELECT 1"],
+    ["lake", "tables"],
+    ["lake", "compact"],
+    ["lake", "sweep"],
+    ["history", "--since", "2026-01-01"],
+    ["history", "--prune", "30"],
+    ["collect", "--retry-failed"],
+    ["collect", "--only", "quarantined"],
+]
+
+
+@pytest.mark.parametrize("command", READERS, ids=" ".join)
+@pytest.mark.parametrize("kind", ["absent", "file"])
+def test_a_directory_that_is_not_there_is_refused(
+    shell: Shell, tmp_path: Path, command: list[str], kind: str
+) -> None:
+    if kind == "file":
+        (tmp_path / "typo").write_text("a file")
+    code, out, err = shell(*command, "-o", "typo")
+    assert code == 2
+    assert (
+        f": `{tmp_path / 'typo'}` is not a directory; name the one that `collect` wrote to" in err
+    )
+    assert out == ""
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["typo"] * (kind == "file")
+
+
+@pytest.mark.parametrize(
+    "option", [["--lake", "elsewhere"], ["--catalog", "none"]], ids=["lake", "catalog"]
+)
+def test_a_lake_elsewhere_needs_no_output_directory(shell: Shell, option: list[str]) -> None:
+    _, _, err = shell("query", "SELECT 1", "-o", "typo", *option)
+    assert "is not a directory" not in err
+
+
+def test_a_relative_directory_of_a_file_is_told(
+    shell: Shell, tmp_path: Path, archive_server: ArchiveServer
+) -> None:
+    (tmp_path / "conf").mkdir()
+    (tmp_path / "conf" / "c.yaml").write_text("output_directory: out\n")
+    arguments = collect(archive_server)
+    without = [each for each in arguments if each not in {"-o", "--output", "out"}]
+    code, _, err = shell(*without, "--config", "conf/c.yaml")
+    assert code == 0
+    note = f"note: the output directory is {tmp_path / 'out'}, relative to the working directory"
+    assert note in err
+    assert (tmp_path / "out" / "data").is_dir()
+    assert not (tmp_path / "conf" / "out").exists()
+    _, _, err = shell("validate", "--config", "conf/c.yaml")
+    assert note in err
+    assert "note: " not in shell("ingest", "--config", "conf/c.yaml", "--quiet")[2]
+
+
+def test_a_directory_of_an_option_is_not_told(
+    shell: Shell, tmp_path: Path, archive_server: ArchiveServer
+) -> None:
+    assert "note: " not in shell(*collect(archive_server))[2]
+    (tmp_path / "c.yaml").write_text(f"output_directory: {tmp_path / 'out'}\n")
+    assert "note: " not in shell("validate", "--config", "c.yaml")[2]
+
+
+def test_a_home_directory_is_one_for_every_command(
+    shell: Shell, tmp_path: Path, archive_server: ArchiveServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    arguments = [each if each != "out" else "~/out" for each in collect(archive_server)]
+    assert shell(*arguments)[0] == 0
+    assert shell("ingest", "-o", "~/out")[0] == 0
+    assert shell("validate", "-o", "~/out")[0] == 0
+    assert shell("status", "-o", "~/out")[0] == 0
+    assert shell("history", "-o", "~/out", "--since", "2026-01-01")[0] == 0
+    assert not (tmp_path / "~").exists()
+    answers = [
+        shell("query", "-o", path, "-f", "csv", "SELECT count(*) > 0 AS good FROM spot.klines")
+        for path in ("~/out", str(tmp_path / "out"))
+    ]
+    assert answers == [(0, '"good"\ntrue\n', "")] * 2
