@@ -59,6 +59,19 @@ def test_a_list_may_be_json(shell: Shell, tree: Path, symbols: str) -> None:
     assert shell("ingest", "-o", str(tree), "-s", "[BTCUSDT")[0] == 2
 
 
+@pytest.mark.parametrize("command", ["ingest", "validate"])
+@pytest.mark.parametrize("option", ["--symbols", "--markets", "--data-types", "--intervals"])
+@pytest.mark.parametrize("text", ["", " , ", "[]"])
+def test_an_empty_selection_is_refused(
+    shell: Shell, tree: Path, command: str, option: str, text: str
+) -> None:
+    code, out, err = shell(command, "-o", str(tree), option, text)
+    assert code == 2
+    message = "must not be empty; leave the option out to select all"
+    assert f"{option}: {message}" in out + err
+    assert not (tree / ".lakehouse").exists()
+
+
 def test_nothing_to_ingest_is_said(shell: Shell, tmp_path: Path) -> None:
     code, out, _ = shell("ingest", "-o", str(tmp_path))
     assert code == 0

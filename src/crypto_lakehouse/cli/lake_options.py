@@ -129,8 +129,10 @@ async def lake_config(given: Mapping[str, Any]) -> LakeConfig:
     values: dict[str, Any] = {}
     for name in ("markets", "symbols", "data_types", "intervals"):
         try:
-            if given.get(name):
+            if given.get(name) is not None:
                 values[name] = parse_text_value(given[name], tuple[str, ...])
+                if not values[name]:
+                    raise ValueError("must not be empty; leave the option out to select all")
         except ValueError as error:
             problems.append(Problem(f"--{name.replace('_', '-')}", str(error)))
     if problems:
