@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from crypto_lakehouse.cli.render import bytes_text, duration_text
+from crypto_lakehouse.cli.render import bytes_text, columns_to_drop, duration_text
 
 
 @pytest.mark.parametrize(
@@ -28,3 +28,12 @@ def test_durations_have_one_or_two_units(seconds: float, text: str) -> None:
 )
 def test_sizes_are_decimal(size: float, text: str) -> None:
     assert bytes_text(size) == text
+
+
+@pytest.mark.parametrize(
+    ("width", "dropped"),
+    [(28, []), (27, ["note"]), (20, ["note"]), (19, ["note", "size"]), (1, ["note", "size"])],
+)
+def test_columns_are_left_out_until_the_rest_fits(width: int, dropped: list[str]) -> None:
+    columns, rows = ("symbol", "size", "note"), [("币安人生USD", "9", "two words"), ("X", "10", "")]
+    assert columns_to_drop(columns, rows, width, ["note", "size"], ["note"]) == dropped

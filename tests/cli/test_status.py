@@ -54,6 +54,27 @@ def test_a_table_has_a_line_for_each_series_and_a_summary(
     assert "newer version" not in out
 
 
+def test_by_type_has_a_line_for_each_market_and_data_type(
+    shell: Shell, archive_server: ArchiveServer
+) -> None:
+    shell(*collect(archive_server, "-i", "1h,4h"))
+    code, out, err = shell("status", "-o", "out", *WINDOW, "--by", "type")
+    assert (code, err) == (0, "")
+    (line,) = [line for line in out.splitlines() if "klines" in line]
+    assert [cell.strip() for cell in line.split("│")][:5] == ["spot", "klines", "2", "2/4", "50.0"]
+    assert line.rstrip().endswith("2 not_collected")
+    assert "2 series, 2 of 4 days verified (50.0 %)" in out
+    _, out, _ = shell("status", "-o", "out", "--by", "type", "-t", "trades")
+    assert out == "the ledger has no such series\n"
+
+
+@pytest.mark.parametrize("option", ["--json", "--holes"])
+def test_by_type_is_for_the_table(shell: Shell, option: str) -> None:
+    code, out, err = shell("status", "-o", "out", "--by", "type", option)
+    assert (code, out) == (2, "")
+    assert "--by type prints a table" in err
+
+
 def test_holes_are_listed_with_their_reasons(shell: Shell, archive_server: ArchiveServer) -> None:
     archive_server.remove(KEY)
     shell(*collect(archive_server, "-i", "1h,4h"))

@@ -186,3 +186,34 @@ def test_a_query_whose_reader_has_enough_ends_with_141(folders: Path, start: Sta
     assert process.wait() == 141
     assert process.stderr is not None
     assert process.stderr.read() == ""
+
+
+@pytest.mark.parametrize(
+    ("columns", "left_out"),
+    [
+        (80, "size; holes, in days; days"),
+        (70, "size; holes, in days; days; market"),
+        (60, "size; holes, in days; days; market; data type"),
+    ],
+)
+def test_a_table_leaves_out_columns_and_keeps_symbols_and_days_whole(
+    on_terminal: OnTerminal, monkeypatch: pytest.MonkeyPatch, columns: int, left_out: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    names = ("market", "data type", "symbol", "interval", "first", "last", "days", "size",
+             "holes, in days")  # fmt: skip
+    row = ("spot", "klines", "1000SATSUSDT", "1h", "2024-01-01", "2024-12-31", "360/366",
+           "1.2 MB", "6 not_collected")  # fmt: skip
+    droppable = ("size", "holes, in days", "days", "market", "data type", "interval")
+    text = on_terminal(
+        lambda: print_table(
+            "coverage", names, [row], droppable=droppable, foldable=("holes, in days",)
+        )
+    )
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", text).splitlines()
+    (line,) = [line for line in lines if "1000SATSUSDT" in line]
+    assert [cell.strip() for cell in line.split("│")] == [
+        cell for name, cell in zip(names, row, strict=True) if name not in left_out.split("; ")
+    ]
+    assert max(map(len, lines)) <= columns
+    assert f"columns left out at this width: {left_out}" in " ".join(map(str.strip, lines))

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from crypto_lakehouse.core.report import CollectionReport
 
-__all__ = ["bytes_text", "duration_text", "print_table", "report_text"]
+__all__ = ["bytes_text", "columns_to_drop", "duration_text", "print_table", "report_text"]
 
 
 def bytes_text(size: float) -> str:
@@ -60,18 +60,80 @@ def report_text(report: CollectionReport, output_directory: str) -> str:
     return "\n".join(lines)
 
 
-def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print a table to standard output, as wide as the terminal, or as it needs in a pipe."""
+def print_table(
+    title: str,
+    columns: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    *,
+    droppable: Sequence[str] = (),
+    foldable: Sequence[str] | None = None,
+) -> None:
+    """Print a table to standard output, as wide as the terminal, or 160 columns in a pipe.
+
+    Args:
+        title: The line above the table.
+        columns: The names of the columns.
+        rows: A cell for each column.
+        droppable: The columns that are left out if the table is too wide, in this order; their
+            names are printed below the table.
+        foldable: The columns whose cells may be split into lines; None for all.
+    """
     from rich.markup import escape
     from rich.table import Table
 
     from crypto_lakehouse.cli.terminal import console
     from crypto_lakehouse.core.visible import visible
 
+    screen = console(width=None if sys.stdout.isatty() else 160, highlight=False)
+    cells = [[visible(str(cell)) for cell in row] for row in rows]
+    foldable = columns if foldable is None else foldable
+    dropped = columns_to_drop(columns, cells, screen.width, droppable, foldable)
+    kept = [index for index, column in enumerate(columns) if column not in dropped]
     table = Table(title=escape(visible(title)), title_justify="left", show_edge=False)
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    for row in rows:
-        table.add_row(*(escape(visible(str(cell))) for cell in row))
-    width = None if sys.stdout.isatty() else 160
-    console(width=width, highlight=False).print(table)
+    for index in kept:
+        folds = columns[index] in foldable
+        table.add_column(columns[index], overflow="fold", no_wrap=not folds)
+    for row in cells:
+        table.add_row(*(escape(row[index]) for index in kept))
+    screen.print(table)
+    if dropped:
+        screen.print(f"columns left out at this width: {'; '.join(dropped)}")
+
+
+def columns_to_drop(
+    columns: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    width: int,
+    droppable: Sequence[str],
+    foldable: Sequence[str],
+) -> list[str]:
+    """Return which columns to leave out so that the rest of a table fits into a width.
+
+    Args:
+        columns: The names of the columns.
+        rows: A cell for each column.
+        width: How many characters a line has.
+        droppable: The columns that may be left out, in this order.
+        foldable: The columns that need room for their longest word only.
+
+    Example:
+        >>> columns_to_drop(("a", "b"), [("123", "4 5")], 8, ["b"], [])
+        ['b']
+        >>> columns_to_drop(("a", "b"), [("123", "4 5")], 8, ["b"], ["b"])
+        []
+    """
+    from rich.cells import cell_len
+
+    needs = {}
+    for index, column in enumerate(columns):
+        texts = [column, *(row[index] for row in rows)]
+        if column in foldable:
+            texts = [word for text in texts for word in text.split()]
+        needs[column] = max(map(cell_len, texts)) + 3  # a blank on each side, and a line
+    dropped: list[str] = []
+    for column in droppable:
+        if sum(needs.values()) - 1 <= width:
+            break
+        del needs[column]
+        dropped.append(column)
+    return dropped

@@ -6,7 +6,7 @@ import json
 from collections import Counter
 from functools import partial
 from math import floor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import anyio
 import click
@@ -28,6 +28,10 @@ LONGEST_TABLE = 1000
 
 _COLUMNS = ("market", "data type", "symbol", "interval", "first", "last", "days", "%", "size",
             "holes, in days", "newest hole")  # fmt: skip
+#: Left out of a table that is wider than the terminal, in this order; symbol and days stay.
+_DROPPABLE = ("newest hole", "size", "holes, in days", "days", "market", "data type", "interval")
+_FOLDABLE = ("holes, in days", "newest hole")
+_TYPE_COLUMNS = ("market", "data type", "series", "days", "%", "size", "holes, in days")
 _HOLE_COLUMNS = ("market", "data type", "symbol", "interval", "first", "last", "days", "cause",
                  "reason")  # fmt: skip
 _LINE = "{:<10} {:<19} {:<16} {:<8} {:<10} {:<10} {:>11} {:>6} {:>9}  {}; newest: {}"
@@ -64,13 +68,18 @@ _HOLE_LINE = "    {} to {}, {} days {}: {}"
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
 @click.option("--holes", "with_holes", is_flag=True, help="List every hole with its reason.")
+@click.option("--by", type=click.Choice(["series", "type"]), default="series",
+              help="What a line of the table is. [default: series]")  # fmt: skip
 @click.option("--plot", metavar="FILE", help="Draw a calendar of the months as .svg or .png.")
-def command(*, as_json: bool, with_holes: bool, plot: str | None, **given: str | None) -> int:
+def command(
+    *, as_json: bool, with_holes: bool, by: str, plot: str | None, **given: str | None
+) -> int:
     """Show how complete each series is, and the cause of each hole.
 
     Only the ledger is read; `verify` hashes the files. A collection may run at the same time.
     Without --start and --end the window of a series is from the first day that a run settled to the
-    last day that should be published by now.
+    last day that should be published by now. A table leaves out columns that the terminal is too
+    narrow for, and names them.
 
     \b
     Holes that a further run can fill:
@@ -87,22 +96,25 @@ def command(*, as_json: bool, with_holes: bool, plot: str | None, **given: str |
     \b
     Examples:
       crypto-lakehouse status -o data
+      crypto-lakehouse status -o data --by type
       crypto-lakehouse status -o data -s 'BTC*' -t klines --holes
       crypto-lakehouse status -o data --start 2024-01-01 --end 2024-12-31 --plot coverage.svg
     """  # noqa: D301 - click reads \b
-    return anyio.run(partial(_status, given, as_json=as_json, with_holes=with_holes, plot=plot))
+    output: _Output = _Json() if as_json else _StatusText(with_holes=with_holes)
+    if by == "type":
+        if as_json or with_holes:
+            raise click.UsageError("--by type prints a table; leave out --json and --holes")
+        output = _TypeTable()
+    return anyio.run(partial(_status, given, output, plot))
 
 
-async def _status(
-    given: dict[str, str | None], *, as_json: bool, with_holes: bool, plot: str | None
-) -> int:
+async def _status(given: dict[str, str | None], output: _Output, plot: str | None) -> int:
     from crypto_lakehouse.workflows import run_status
 
     picture = _Picture(plot) if plot else None
     overrides = option_overrides(given)
     days = overrides.pop("date_range", {})
     config = stored_config(overrides.pop("output_directory"), **overrides)
-    output = _Json() if as_json else _StatusText(with_holes=with_holes)
 
     def take(coverage: SeriesCoverage) -> None:
         output.take(coverage)
@@ -116,6 +128,14 @@ async def _status(
     if picture is not None:
         picture.draw(status)
     return 0
+
+
+class _Output(Protocol):
+    """Prints series as they are computed, and then the totals."""
+
+    def take(self, coverage: SeriesCoverage) -> None: ...
+
+    def finish(self, status: StatusReport) -> None: ...
 
 
 class _Json:
@@ -156,8 +176,38 @@ class _StatusText:
     def finish(self, status: StatusReport) -> None:
         if self._held:
             _print_tables(status, self._held, with_holes=self._with_holes)
-        totals = status.totals
-        click.echo(_summary(totals) if totals.series else "the ledger has no such series")
+        _print_summary(status.totals)
+
+
+class _TypeTable:
+    """Prints a line for each market and data type; memory does not grow with the series."""
+
+    def __init__(self) -> None:
+        self._types: dict[tuple[str, str], StatusTotals] = {}
+
+    def take(self, coverage: SeriesCoverage) -> None:
+        from crypto_lakehouse.workflows.status import StatusTotals
+
+        name = (coverage.series.market, coverage.series.data_type)
+        self._types.setdefault(name, StatusTotals()).add(coverage)
+
+    def finish(self, status: StatusReport) -> None:
+        from crypto_lakehouse.cli.render import bytes_text, print_table
+
+        rows = [
+            (*name, totals.series, f"{totals.verified_days}/{totals.expected_days}",
+             _percent(totals.ratio), bytes_text(totals.size_bytes), _causes(totals.holes))
+            for name, totals in self._types.items()
+        ]  # fmt: skip
+        if rows:
+            print_table(
+                f"coverage as of {status.today}",
+                _TYPE_COLUMNS,
+                rows,
+                droppable=("size", "holes, in days"),
+                foldable=_FOLDABLE,
+            )
+        _print_summary(status.totals)
 
 
 def _print_tables(
@@ -165,7 +215,13 @@ def _print_tables(
 ) -> None:
     from crypto_lakehouse.cli.render import print_table
 
-    print_table(f"coverage as of {status.today}", _COLUMNS, map(_cells, coverages))
+    print_table(
+        f"coverage as of {status.today}",
+        _COLUMNS,
+        map(_cells, coverages),
+        droppable=_DROPPABLE,
+        foldable=_FOLDABLE,
+    )
     holes = [
         (*_name(coverage), hole.first_day, hole.last_day, hole.days, hole.cause, hole.reason)
         for coverage in coverages
@@ -218,6 +274,10 @@ def _causes(days: Counter[HoleCause]) -> str:
 
 def _newest(holes: tuple[Hole, ...]) -> str:
     return f"{holes[-1].cause} {holes[-1].last_day}" if holes else "-"
+
+
+def _print_summary(totals: StatusTotals) -> None:
+    click.echo(_summary(totals) if totals.series else "the ledger has no such series")
 
 
 def _summary(totals: StatusTotals) -> str:
