@@ -19,13 +19,16 @@ from crypto_lakehouse.core.object_facts import FileStat
 from crypto_lakehouse.core.whole_numbers import STORABLE
 from crypto_lakehouse.stores.confined import remove_file
 
-__all__ = ["NO_LINK", "WRITE", "Disk", "file_stat", "mark_of"]
+__all__ = ["NO_LINK", "WRITE", "Disk", "file_stat", "fsync", "mark_of"]
 
 #: A symbolic link in place of a file is never followed, neither to write nor to resume, and a pipe
 #: in place of a file does not block.
 NO_LINK = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 
 WRITE = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | NO_LINK
+
+#: The errors of file systems that cannot sync.
+_CANNOT_SYNC = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS})
 
 #: 2116 AD, in ns.
 _LATE = STORABLE // 2
@@ -110,7 +113,7 @@ class Disk:
 
     def sync_open(self, descriptor: int) -> None:
         """Sync the bytes of an open file, so that they survive a power loss."""
-        os.fsync(descriptor)
+        fsync(descriptor)
 
     def sync(self, root: str, paths: Collection[str]) -> None:
         """Sync files below `root`, bytes and names, so that they survive a power loss.
@@ -147,6 +150,19 @@ class Disk:
                 finally:
                     os.close(descriptor)
         return True
+
+
+def fsync(descriptor: int) -> None:
+    """Sync an open file or folder, on a file system that can.
+
+    Some network and FUSE file systems have no such operation. Nothing can be stored durably there,
+    and a file is not worse for that.
+    """
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _CANNOT_SYNC:
+            raise
 
 
 def file_stat(result: os.stat_result) -> FileStat:
@@ -186,10 +202,7 @@ def _sync_one(path: str) -> None:
             return
         raise
     try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if error.errno not in {errno.EINVAL, errno.ENOTSUP}:  # this file system cannot sync
-            raise
+        fsync(descriptor)
     finally:
         os.close(descriptor)
 

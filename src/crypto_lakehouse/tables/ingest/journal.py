@@ -8,7 +8,6 @@ can delete such files, or record the provenance if the commit was made.
 from __future__ import annotations
 
 import json
-import os
 import re
 import threading
 from collections.abc import Iterable, Iterator, Mapping
@@ -17,6 +16,7 @@ from typing import Any, Self
 
 from attrs import frozen
 
+from crypto_lakehouse.stores.disk import fsync
 from crypto_lakehouse.tables.iceberg.local_io import DISK
 
 __all__ = ["Journal", "Leftover", "leftovers"]
@@ -64,7 +64,7 @@ class Journal:
     def intend(self, provenance: Iterable[Mapping[str, Any]]) -> None:
         """Record, durably, the provenance to write once the commit is made."""
         self._write({"provenance": list(provenance)})
-        os.fsync(self._file.fileno())
+        fsync(self._file.fileno())
 
     def _write(self, entry: Mapping[str, Any]) -> None:
         line = json.dumps(entry, ensure_ascii=False) + "\n"
