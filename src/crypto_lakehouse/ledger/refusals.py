@@ -39,7 +39,6 @@ _CLOSER_HINTS = dict.fromkeys(
         sqlite3.SQLITE_IOERR_RDLOCK,
         sqlite3.SQLITE_IOERR_CHECKRESERVEDLOCK,
         sqlite3.SQLITE_IOERR_SHMOPEN,
-        sqlite3.SQLITE_IOERR_SHMSIZE,
         sqlite3.SQLITE_IOERR_SHMLOCK,
         sqlite3.SQLITE_IOERR_SHMMAP,
     ),
