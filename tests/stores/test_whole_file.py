@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import stat
@@ -215,3 +216,26 @@ def test_what_a_killed_process_left_goes_with_the_next_file(tmp_path: Path) -> N
         "precious",
         "result",
     ]
+
+
+def test_a_new_file_that_another_process_is_about_to_remove_is_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = os.open
+    taken: list[tuple[Path, int]] = []
+
+    def open_and_take(path: Path, flags: int, mode: int = 0o777) -> int:
+        descriptor = opened(path, flags, mode)
+        if flags & os.O_EXCL and not taken:
+            other = opened(path, os.O_RDONLY)
+            fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            taken.append((path, other))
+        return descriptor
+
+    monkeypatch.setattr(os, "open", open_and_take)
+    with whole_file(tmp_path / "result") as file:
+        path, other = taken[0]
+        Path(path).unlink()
+        os.close(other)
+        file.write(b"whole")
+    assert (tmp_path / "result").read_bytes() == b"whole"

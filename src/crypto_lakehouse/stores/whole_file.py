@@ -135,10 +135,22 @@ def _created(target: Path) -> tuple[Path, int, int | None]:
         if sys.platform == "win32":
             return part, descriptor, None
         # The lock is that of the open file, and lasts until the second descriptor is closed too.
-        _is_locked(descriptor)
-        if _is_there(part, descriptor):
+        if not _is_held_elsewhere(descriptor) and _is_there(part, descriptor):
             return part, descriptor, os.dup(descriptor)
         os.close(descriptor)  # another process took it for a stale one before it had its lock
+
+
+def _is_held_elsewhere(descriptor: int) -> bool:
+    """Lock a new file; return True if another process holds it, which is about to remove it."""
+    if sys.platform == "win32":
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # the file system has no locks
+        return False
+    return False
 
 
 def _is_locked(descriptor: int) -> bool:
