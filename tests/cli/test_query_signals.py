@@ -45,7 +45,7 @@ def test_a_signal_ends_a_query_that_computes(lake: str, number: int, code: int) 
         process.send_signal(number)
         out, err = process.communicate()
     assert (process.returncode, out, err.strip()) == (code, "", "")
-    assert [path.name for path in Path(lake, ".lakehouse", "lake", "spill").iterdir()] == ["lock"]
+    assert not Path(lake, ".lakehouse", "lake", "spill").exists()
 
 
 def started(lake: str, *arguments: str) -> subprocess.Popen[bytes]:
