@@ -100,13 +100,13 @@ def test_an_archive_that_raises_is_held_back_alone_and_tried_again(
 
     def raising(it: Inspector, batch: Any) -> Any:
         if any(piece.source.archive.key == VICTIM for piece in batch.pieces):
-            raise IndexError("nobody knows")
+            raise IndexError("of an unknown cause")
         return checked(it, batch)
 
     with monkeypatch.context() as patch:
         patch.setattr(Inspector, "check", raising)
         text = json.dumps(check(run(*COMMANDS[command].split())))
-    assert "unforeseen IndexError: nobody knows" in text
+    assert "unforeseen IndexError: of an unknown cause" in text
     text = json.dumps(check(run(*COMMANDS[command].split())))
     assert "unforeseen" not in text
     if command == "ingest":

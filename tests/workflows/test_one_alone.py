@@ -112,7 +112,7 @@ async def test_an_error_of_every_archive_still_ends_the_run(six: Collection) -> 
 
 
 class NoFolder(LocalStore):
-    """A store that cannot scan one folder, in a way that nobody foresaw."""
+    """A store that cannot scan one folder, in a way that no code foresaw."""
 
     error: Exception = Unexpected()
 

@@ -27,20 +27,10 @@ from crypto_lakehouse.coverage.records import ArchiveRun, FolderRecord, SeriesRe
 from crypto_lakehouse.ledger.connection import LedgerConnection
 from crypto_lakehouse.ledger.read_only import reading
 from crypto_lakehouse.ledger.refusals import damaged
+from crypto_lakehouse.ledger.schema import FOLDERS
 from crypto_lakehouse.ledger.soundness import VERDICTS, UnsoundRow
 
 __all__ = ["recorded_series"]
-
-#: Goes from folder to folder in the index; DISTINCT would read every row.
-_FOLDERS = """
-WITH RECURSIVE known (folder) AS (
-    SELECT min(folder) FROM archives
-    UNION  -- not UNION ALL: folders that are out of order would be found for ever
-    SELECT (SELECT min(folder) FROM archives WHERE folder > known.folder)
-    FROM known WHERE known.folder IS NOT NULL
-)
-SELECT folder FROM known WHERE folder IS NOT NULL UNION SELECT folder FROM listings
-"""
 
 _VERIFIED = """
 SELECT name, size_bytes, newer_verdict FROM archives
@@ -91,7 +81,7 @@ def recorded_series(
         LedgerError: The ledger cannot be read, or has a row that is not an archive.
     """
     with _translated(path), reading(path) as connection:
-        folders = [folder for (folder,) in connection.fetch(_FOLDERS)]
+        folders = [folder for (folder,) in connection.fetch(FOLDERS)]
         for series, partitions in _by_series(folders, wanted):
             yield _RecordReader(connection, start, end).record(series, partitions)
 

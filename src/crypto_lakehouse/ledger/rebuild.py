@@ -12,20 +12,10 @@ from typing import Any
 from crypto_lakehouse.core.archive import Archive, Partition
 from crypto_lakehouse.ledger.connection import LedgerConnection
 from crypto_lakehouse.ledger.refusals import CHECKED_BYTES, is_damage
-from crypto_lakehouse.ledger.schema import TABLES, connect, set_aside, table_columns
+from crypto_lakehouse.ledger.schema import FOLDERS, TABLES, connect, set_aside, table_columns
 from crypto_lakehouse.ledger.soundness import is_archive, is_version, parse_archive
 
 __all__ = ["damage_at", "rebuild"]
-
-_FOLDERS = """
-WITH RECURSIVE known (folder) AS (
-    SELECT min(folder) FROM archives
-    UNION  -- not UNION ALL: folders that are out of order would be found for ever
-    SELECT (SELECT min(folder) FROM archives WHERE folder > known.folder)
-    FROM known WHERE known.folder IS NOT NULL
-)
-SELECT folder FROM known WHERE folder IS NOT NULL UNION SELECT folder FROM listings
-"""
 
 #: All but the rows that are sound at first sight, nearly all of them.
 _NOT_PLAIN = """
@@ -95,7 +85,7 @@ def _expected() -> dict[str, list[Any]]:
 
 
 def _unsound_row(connection: LedgerConnection) -> str:
-    for (folder,) in connection.fetch(_FOLDERS):
+    for (folder,) in connection.fetch(FOLDERS):
         sample = _an_archive(folder)
         if sample is None:
             return f"a row is not an archive: folder {folder!r}"

@@ -14,6 +14,7 @@ from crypto_lakehouse.ledger.connection import LedgerConnection
 
 __all__ = [
     "BUSY_S",
+    "FOLDERS",
     "SCHEMA_VERSION",
     "TABLES",
     "connect",
@@ -103,6 +104,17 @@ _STEPS = (_VERSION_1, _VERSION_2)
 
 #: The names of all tables.
 TABLES = tuple(re.findall(r"CREATE TABLE (\w+)", "".join(_STEPS)))
+
+#: Selects all folders. It goes from folder to folder in the index; DISTINCT would read every row.
+FOLDERS = """
+WITH RECURSIVE known (folder) AS (
+    SELECT min(folder) FROM archives
+    UNION  -- not UNION ALL: folders that are out of order would be found for ever
+    SELECT (SELECT min(folder) FROM archives WHERE folder > known.folder)
+    FROM known WHERE known.folder IS NOT NULL
+)
+SELECT folder FROM known WHERE folder IS NOT NULL UNION SELECT folder FROM listings
+"""
 
 
 def connect(path: Path) -> LedgerConnection:

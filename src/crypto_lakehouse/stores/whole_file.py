@@ -135,31 +135,25 @@ def _created(target: Path) -> tuple[Path, int, int | None]:
         if sys.platform == "win32":
             return part, descriptor, None
         # The lock is that of the open file, and lasts until the second descriptor is closed too.
-        if not _is_held_elsewhere(descriptor) and _is_there(part, descriptor):
+        if _lock(descriptor) is not False and _is_there(part, descriptor):
             return part, descriptor, os.dup(descriptor)
         os.close(descriptor)  # another process took it for a stale one before it had its lock
 
 
-def _is_held_elsewhere(descriptor: int) -> bool:
-    """Lock a new file; return True if another process holds it, which is about to remove it."""
+def _lock(descriptor: int) -> bool | None:
+    """Lock an open file.
+
+    Returns:
+        False if another process holds the lock, None if the file system has no locks.
+    """
     if sys.platform == "win32":
-        return False
+        return None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        return True
-    except OSError:  # the file system has no locks
         return False
-    return False
-
-
-def _is_locked(descriptor: int) -> bool:
-    if sys.platform == "win32":
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:  # another process has it, or the file system has no locks
-        return False
+    except OSError:
+        return None
     return True
 
 
@@ -184,7 +178,7 @@ def _remove_stale(folder: Path) -> None:
 def _remove_if_stale(part: Path) -> None:
     descriptor = os.open(part, os.O_RDONLY | os.O_NONBLOCK | _NO_LINK)
     try:
-        if _is_locked(descriptor) and _is_there(part, descriptor):
+        if _lock(descriptor) and _is_there(part, descriptor):
             part.unlink()
     finally:
         os.close(descriptor)

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import shutil
-import tempfile
-from collections import Counter
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from attrs import evolve
-from hypothesis import settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from tests.tables.ingest.lake_contents import TABLE, differences, files, rows
 from tests.tables.sample_data import bars, days, ingest, month_of, put, text_of
 
 from crypto_lakehouse.core.archive import Archive, Period
@@ -27,27 +21,15 @@ from crypto_lakehouse.tables.ingest.ingestion import IngestSettings
 from crypto_lakehouse.tables.ingest.provenance import provenance_row, record
 from crypto_lakehouse.tables.ingest.row_changes import RowChanges
 from crypto_lakehouse.tables.lake.lake import Lake
-from crypto_lakehouse.tables.lake.maintenance import compact, expire, sweep
 from crypto_lakehouse.tables.quality.findings import ArchiveQuality, Policy
-from crypto_lakehouse.tables.reading.batch import Source
 from crypto_lakehouse.tables.reading.reader import read_batches
 
 FIRST = date(2023, 12, 28)
-TABLE = "spot.klines"
 
 
 @pytest.fixture
 def catalog(tmp_path: Path) -> LakeCatalog:
     return LakeCatalog(tmp_path / "lake", create=True)
-
-
-def rows(catalog: LakeCatalog, as_of: datetime | None = None) -> list[tuple[Any, ...]]:
-    scan = Lake(catalog).scan(TABLE, columns=["archive", "open_time", "volume"], as_of=as_of)
-    return sorted(scan.polars().collect().iter_rows())
-
-
-def files(catalog: LakeCatalog) -> list[Any]:
-    return list(Lake(catalog).data_files(TABLE)[1])
 
 
 def with_volume(archive: Archive, volume: int) -> str:
@@ -415,146 +397,3 @@ def test_floats_and_decimals_do_not_mix(catalog: LakeCatalog, tmp_path: Path) ->
     ingest(catalog, [source])
     with pytest.raises(LakeError, match=r"table `spot\.klines` has floats; decimals cannot"):
         ingest(catalog, [put(tmp_path, bars(FIRST, "ETHUSDT"))], IngestSettings(exact=True))
-
-
-#: What an archive says: the volume of each bar that it has, by its time.
-Bars = dict[datetime, float]
-
-#: The last four days of December, twelve hours apart; the bars on which archives may disagree.
-EDGE = [datetime(2023, 12, 28, tzinfo=UTC) + timedelta(hours=12 * number) for number in range(8)]
-
-
-def written(archive: Archive, has: Bars) -> str:
-    """The text of an archive of bars of twelve hours that says this."""
-    lines = []
-    for line in text_of(archive).splitlines():
-        values = line.split(",")
-        time = datetime.fromtimestamp(int(values[0]) / 1000, UTC)
-        if time in has:
-            values[5], values[9], values[10] = str(has[time]), "0", "0"
-            lines.append(",".join(values))
-    return "\n".join(lines) + "\n"
-
-
-def standing_rows(published: dict[str, Bars]) -> dict[tuple[str, datetime], tuple[str, float]]:
-    """The rows that stand, by symbol and time: the archive and what it says."""
-    stand: dict[tuple[str, datetime], tuple[str, float]] = {}
-    for key in sorted(published, key=lambda key: ("/daily/" in key, "-2023-12." not in key)):
-        symbol = Archive.parse(key).symbol
-        for time, volume in published[key].items():
-            before = stand.get((symbol, time))
-            if before is None or ("/daily/" in key and before[1] != volume):
-                stand[symbol, time] = (key, volume)
-    return stand
-
-
-def standing_differences(published: dict[str, Bars]) -> set[tuple[str, str, datetime]]:
-    """Which archive stands, which differs, and where."""
-    months = {key: has for key, has in published.items() if "/monthly/" in key}
-    stand = standing_rows(months)
-    found = set()
-    for key, has in published.items():
-        symbol = Archive.parse(key).symbol
-        for time, volume in has.items():
-            month, other = stand.get((symbol, time), (key, volume))
-            if other != volume:
-                pair = (key, month) if "/daily/" in key else (month, key)
-                found.add((*pair, time))
-    return found
-
-
-class Ingesting(RuleBasedStateMachine):
-    """A lake against dictionaries: which archives there are, and what they say."""
-
-    @initialize()
-    def begin(self) -> None:
-        self.root = Path(tempfile.mkdtemp())
-        self.catalog = LakeCatalog(self.root / "lake", create=True)
-        self.published: dict[str, Bars] = {}
-        self.ingested: dict[str, Bars] = {}
-        self.sources: dict[str, Source] = {}
-        self.waiting: set[str] = set()
-
-    def teardown(self) -> None:
-        if hasattr(self, "root"):
-            self.catalog.close()
-            shutil.rmtree(self.root)
-
-    def publish(self, archive: Archive, has: Bars) -> None:
-        self.sources[archive.key] = put(self.root, archive, written(archive, has))
-        self.published[archive.key] = has
-        self.waiting.add(archive.key)
-
-    @rule(day=st.integers(0, 5), symbol=st.sampled_from(["BTCUSDT", "ETHUSDT"]),
-          volumes=st.dictionaries(st.integers(0, 1), st.integers(1, 3), min_size=1))  # fmt: skip
-    def publish_day(self, day: int, symbol: str, volumes: dict[int, int]) -> None:
-        archive = bars(FIRST + timedelta(days=day), symbol, "12h")
-        midnight = datetime.combine(archive.period.first_day, datetime.min.time(), UTC)
-        times = {place: midnight + timedelta(hours=12 * place) for place in range(2)}
-        self.publish(archive, {times[place]: volume for place, volume in volumes.items()})
-
-    @rule(symbol=st.sampled_from(["BTCUSDT", "ETHUSDT"]), volume=st.integers(1, 3),
-          edge=st.lists(st.integers(0, 3), min_size=8, max_size=8))  # fmt: skip
-    def publish_month(self, symbol: str, volume: int, edge: list[int]) -> None:
-        """A month whose last bars differ or are missing."""
-        begin = datetime(2023, 12, 1, tzinfo=UTC)
-        has: Bars = {begin + timedelta(hours=12 * number): volume for number in range(54)}
-        has |= {time: each for time, each in zip(EDGE, edge, strict=True) if each}
-        self.publish(month_of(bars(FIRST, symbol, "12h")), has)
-
-    @rule(all_of_them=st.booleans())
-    def ingest(self, *, all_of_them: bool) -> None:
-        """Ingest the tree, or only what was collected since, as `collect --ingest` does."""
-        keys = self.sources.keys() if all_of_them else self.waiting
-        told = ingest(self.catalog, [self.sources[key] for key in sorted(keys)])
-        assert {each.archive.key for each in told} <= self.waiting
-        self.waiting.clear()
-        self.ingested = dict(self.published)
-        assert ingest(self.catalog, list(self.sources.values())) == []
-
-    @rule()
-    def compact(self) -> None:
-        if self.ingested:
-            compact(self.catalog, TABLE, tool_version="test")
-            partitions = [str(file.partition) for file in files(self.catalog)]
-            assert len(partitions) == len(set(partitions))
-
-    @rule()
-    def expire(self) -> None:
-        if self.ingested:
-            expire(self.catalog, TABLE, before=datetime.now(UTC) + timedelta(days=1))
-            assert len(Lake(self.catalog).snapshots(TABLE)) == 1
-            assert sweep(self.catalog, TABLE, before=None) == []
-
-    @invariant()
-    def holds_what_the_model_says(self) -> None:
-        if not getattr(self, "ingested", None):
-            return
-        stand = standing_rows(self.ingested)
-        assert sorted(rows(self.catalog)) == sorted(
-            (key, time, volume) for (_, time), (key, volume) in stand.items()
-        )
-        lake = Lake(self.catalog)
-        counts = Counter(key for key, _ in stand.values())
-        noted = lake.sql("SELECT archive, state, rows FROM lakehouse.archives").fetchall()
-        assert sorted(noted) == sorted(
-            (key, "ingested" if counts[key] else "superseded", counts[key]) for key in self.ingested
-        )
-        assert differences(lake) == standing_differences(self.ingested)
-
-
-def differences(lake: Lake) -> set[tuple[str, str, datetime]]:
-    if "lakehouse.differences" not in lake.tables:
-        return set()
-    found = lake.sql(
-        "SELECT archive, other_archive, key FROM lakehouse.differences WHERE \"column\" = 'volume'"
-    ).fetchall()
-    assert len(found) == len(set(found))
-    return {
-        (archive, other, datetime.fromisoformat(json.loads(key)["open_time"]))
-        for archive, other, key in found
-    }
-
-
-Ingesting.TestCase.settings = settings(max_examples=12, stateful_step_count=12, deadline=None)
-TestIngesting = Ingesting.TestCase

@@ -87,34 +87,30 @@ def rows_without(
     table: Table, location: str, archives: frozenset[str] = frozenset()
 ) -> Iterator[pa.Table]:
     """Read a data file row group by row group, without the rows of some archives."""
-    schema = written_schema(table.schema())
-    unwanted = pa.array(sorted(archives), pa.string())
-    opened: Any = table.io.new_input(location).open()
-    with opened as stream:
-        file = pq.ParquetFile(stream, read_dictionary=_repeating_in(schema))
-        for number in range(file.num_row_groups):
-            group = file.read_row_group(number, columns=schema.names)
-            of = group["archive"].cast(pa.string())
-            kept = group.filter(pc.invert(pc.is_in(of, value_set=unwanted)))
-            if kept.num_rows:
-                yield _completed(kept, schema).cast(schema)
+    return _rows(table, location, archives, wanted=False)
 
 
 def rows_of(table: Table, location: str, archives: frozenset[str]) -> Iterator[pa.Table]:
     """Read the rows of some archives from a data file, row group by row group."""
+    return _rows(table, location, archives, wanted=True)
+
+
+def _rows(
+    table: Table, location: str, archives: frozenset[str], *, wanted: bool
+) -> Iterator[pa.Table]:
     schema = written_schema(table.schema())
-    wanted = pa.array(sorted(archives), pa.string())
+    keys = pa.array(sorted(archives), pa.string())
     opened: Any = table.io.new_input(location).open()
     with opened as stream:
         file = pq.ParquetFile(stream, read_dictionary=_repeating_in(schema))
         for number in range(file.num_row_groups):
-            if not _may_have(file.metadata.row_group(number), archives):
+            if wanted and not _may_have(file.metadata.row_group(number), archives):
                 continue
             group = file.read_row_group(number, columns=schema.names)
-            of = group["archive"].cast(pa.string())
-            kept = group.filter(pc.is_in(of, value_set=wanted))
+            found = pc.is_in(group["archive"].cast(pa.string()), value_set=keys)
+            kept = group.filter(found if wanted else pc.invert(found))
             if kept.num_rows:
-                yield _completed(kept, schema)
+                yield _completed(kept, schema).cast(schema)
 
 
 def _may_have(group: pq.RowGroupMetaData, archives: frozenset[str]) -> bool:

@@ -12,36 +12,30 @@ from typing import Self
 
 import pyarrow as pa
 from attrs import asdict, frozen
-from pyiceberg.schema import Schema
 from pyiceberg.table import Table
-from pyiceberg.types import NestedField, StringType, TimestamptzType
+from pyiceberg.types import StringType, TimestamptzType
 
 from crypto_lakehouse.tables.iceberg.catalog import LakeCatalog
 from crypto_lakehouse.tables.iceberg.filters import among
 from crypto_lakehouse.tables.ingest.comparison import DifferentValue
 from crypto_lakehouse.tables.schema.schemas import PartitionField
-from crypto_lakehouse.tables.schema.table_types import arrow_schema
+from crypto_lakehouse.tables.schema.table_types import arrow_schema, record_schema
 
 __all__ = ["DIFFERENCES", "Difference", "record_differences"]
 
 DIFFERENCES = "lakehouse.differences"
 
-_FIELDS = (
-    ("table", StringType(), True, "the table that has the row"),
-    ("archive", StringType(), True, "object key of the archive whose value stands"),
-    ("other_archive", StringType(), True, "object key of the archive that differs"),
-    ("key", StringType(), True, "the row's key, as a JSON object"),
-    ("column", StringType(), True, "the column that differs"),
-    ("value", StringType(), False, "the value that stands, as text; NULL if there is none"),
-    ("other_value", StringType(), False, "the other archive's value"),
-    ("commit", StringType(), True, "the commit that compared them"),
-    ("recorded_at", TimestamptzType(), True, "when, by the clock of the machine"),
-)
-
-_SCHEMA = Schema(
-    *(
-        NestedField(field_id=number, name=name, field_type=kind, required=required, doc=doc)
-        for number, (name, kind, required, doc) in enumerate(_FIELDS, 1)
+_SCHEMA = record_schema(
+    (
+        ("table", StringType(), True, "the table that has the row"),
+        ("archive", StringType(), True, "object key of the archive whose value stands"),
+        ("other_archive", StringType(), True, "object key of the archive that differs"),
+        ("key", StringType(), True, "the row's key, as a JSON object"),
+        ("column", StringType(), True, "the column that differs"),
+        ("value", StringType(), False, "the value that stands, as text; NULL if there is none"),
+        ("other_value", StringType(), False, "the other archive's value"),
+        ("commit", StringType(), True, "the commit that compared them"),
+        ("recorded_at", TimestamptzType(), True, "when, by the clock of the machine"),
     )
 )
 

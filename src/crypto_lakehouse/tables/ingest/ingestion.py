@@ -30,7 +30,8 @@ from crypto_lakehouse.tables.ingest.commits import newest_sequence, sequence_of
 from crypto_lakehouse.tables.ingest.differences import record_differences
 from crypto_lakehouse.tables.ingest.ingest_plan import IngestPlan, Rebuild, plan_ingestion
 from crypto_lakehouse.tables.ingest.journal import Journal
-from crypto_lakehouse.tables.ingest.merging import ArchiveMerge, MergeSettings
+from crypto_lakehouse.tables.ingest.merge_settings import MergeSettings
+from crypto_lakehouse.tables.ingest.merging import ArchiveMerge
 from crypto_lakehouse.tables.ingest.provenance import (
     ARCHIVES,
     PRESENT,

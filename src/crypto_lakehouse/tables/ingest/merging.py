@@ -24,47 +24,18 @@ from crypto_lakehouse.tables.files.series_writer import Written
 from crypto_lakehouse.tables.ingest.comparison import Comparison, RowComparer
 from crypto_lakehouse.tables.ingest.differences import Difference
 from crypto_lakehouse.tables.ingest.ingest_plan import Rebuild
+from crypto_lakehouse.tables.ingest.merge_settings import MergeSettings
 from crypto_lakehouse.tables.ingest.overlaps import rank
 from crypto_lakehouse.tables.ingest.row_changes import ChangeCounter, RowChanges
 from crypto_lakehouse.tables.ingest.row_spool import RowSpool, merged
-from crypto_lakehouse.tables.ingest.stored_rows import ARCHIVE, StoredRows
-from crypto_lakehouse.tables.quality.findings import ArchiveQuality, Policy
+from crypto_lakehouse.tables.ingest.stored_rows import ARCHIVE
+from crypto_lakehouse.tables.quality.findings import ArchiveQuality
 from crypto_lakehouse.tables.quality.inspector import Checked, Inspector
 from crypto_lakehouse.tables.quality.known_row_holes import load_known_row_holes
 from crypto_lakehouse.tables.reading.batch import Batch, Source
 from crypto_lakehouse.tables.reading.reader import Refused, read_batches
-from crypto_lakehouse.tables.schema.schemas import TableSchema
 
-__all__ = ["ArchiveMerge", "MergeSettings"]
-
-
-@frozen(kw_only=True)
-class MergeSettings:
-    """What all merges of a table share.
-
-    Attributes:
-        schema: The table.
-        exact: Whether numbers are decimals.
-        policies: What to do about findings, by check, if not the check's default.
-        stored: Reads the rows that the table has.
-        folder: Where rows wait that do not fit in memory.
-    """
-
-    schema: TableSchema
-    exact: bool
-    policies: Mapping[str, Policy]
-    stored: StoredRows
-    folder: Path
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """The columns that are compared and written."""
-        return tuple(column.name for column in self.schema.stored)
-
-    @property
-    def comparer(self) -> RowComparer:
-        """Compares rows of the table."""
-        return RowComparer(self.columns, self.schema.key if self.schema.unique else None)
+__all__ = ["ArchiveMerge"]
 
 
 @frozen(eq=False)

@@ -15,16 +15,15 @@ from typing import Any
 import pyarrow as pa
 from attrs import frozen
 from pyiceberg.expressions import BooleanExpression
-from pyiceberg.schema import Schema
 from pyiceberg.table import Table
-from pyiceberg.types import BooleanType, LongType, NestedField, StringType, TimestamptzType
+from pyiceberg.types import BooleanType, LongType, StringType, TimestamptzType
 
 from crypto_lakehouse.tables.iceberg.catalog import LakeCatalog
 from crypto_lakehouse.tables.iceberg.filters import equals
 from crypto_lakehouse.tables.ingest.commits import newest_sequence
 from crypto_lakehouse.tables.quality.findings import ArchiveQuality, Finding
 from crypto_lakehouse.tables.schema.schemas import PartitionField
-from crypto_lakehouse.tables.schema.table_types import arrow_schema
+from crypto_lakehouse.tables.schema.table_types import arrow_schema, record_schema
 
 __all__ = [
     "ARCHIVES",
@@ -78,12 +77,7 @@ _FIELDS = (
 #: this program have it, comes first.
 ORDER = ("table_sequence", "sequence", "recorded_at")
 
-_SCHEMA = Schema(
-    *(
-        NestedField(field_id=number, name=name, field_type=kind, required=required, doc=doc)
-        for number, (name, kind, required, doc) in enumerate(_FIELDS, 1)
-    )
-)
+_SCHEMA = record_schema(_FIELDS)
 
 
 @frozen

@@ -6,7 +6,7 @@ Every table has, besides its published columns, `symbol`, `interval` where its t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date
 from typing import Any
 
@@ -41,6 +41,7 @@ __all__ = [
     "iceberg_schema",
     "partition_spec",
     "period_value",
+    "record_schema",
     "sort_order",
 ]
 
@@ -104,6 +105,16 @@ def _doc(column: Column) -> str:
 def column_names(schema: TableSchema) -> list[str]:
     """The table's columns, in their order."""
     return [field.name for field in iceberg_schema(schema, exact=False).fields]
+
+
+def record_schema(fields: Iterable[tuple[str, IcebergType, bool, str]]) -> Schema:
+    """The Iceberg schema of a table of records: name, type, whether required, and description."""
+    return Schema(
+        *(
+            NestedField(field_id=number, name=name, field_type=kind, required=required, doc=doc)
+            for number, (name, kind, required, doc) in enumerate(fields, 1)
+        )
+    )
 
 
 def arrow_schema(schema: Schema) -> pa.Schema:
