@@ -176,8 +176,8 @@ def test_a_run_is_kept_with_its_end(ledger: SqliteLedger, path: Path) -> None:
     ledger.write([run_started("one"), run_started("two")])
     ledger.write([run_finished("two", "interrupted"), run_finished("of nobody")])
     assert query(path, "SELECT * FROM runs ORDER BY run_id") == [
-        ("one", "test", 3, NOON.isoformat(), None, None),
-        ("two", "test", 3, NOON.isoformat(), NOON.isoformat(), "interrupted"),
+        ("one", "test", 3, NOON.isoformat(), *[None] * 5),
+        ("two", "test", 3, NOON.isoformat(), NOON.isoformat(), "interrupted", *[None] * 3),
     ]
 
 

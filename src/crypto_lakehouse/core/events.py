@@ -7,11 +7,11 @@ was stopped. Not promised: any order between different archives. Secrets are mas
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
-from attrs import fields, frozen
+from attrs import field, fields, frozen
 
 from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.object_facts import NO_FACTS, ObjectFacts
@@ -39,6 +39,8 @@ class RunStarted:
 
     Attributes:
         size_bytes: The total size of the plan's zips if a listing was read; else None.
+        selection: What was asked for, as `run_selection.selection_of` returns it; None if unknown.
+        source_url, listing_url: Where archives and listings come from, without credentials.
     """
 
     run_id: str
@@ -46,6 +48,9 @@ class RunStarted:
     planned: int
     at: datetime
     size_bytes: int | None = None
+    selection: Mapping[str, Any] | None = field(default=None, hash=False)
+    source_url: str = ""
+    listing_url: str = ""
 
 
 @frozen(kw_only=True)
@@ -245,14 +250,14 @@ Event = (
 def to_record(event: Event) -> dict[str, Any]:
     """Return an event as JSON types: its name, then its fields that are not empty."""
     record: dict[str, Any] = {"event": type(event).__name__}
-    for field in fields(type(event)):
-        value = getattr(event, field.name)
+    for each in fields(type(event)):
+        value = getattr(event, each.name)
         if isinstance(value, Archive):
             record["key"] = value.key
         elif isinstance(value, ObjectFacts):
             record |= {name: fact for name, fact in value._asdict().items() if fact is not None}
         elif isinstance(value, datetime):
-            record[field.name] = value.isoformat()
+            record[each.name] = value.isoformat()
         elif value is not None and value is not False and value != "" and not callable(value):
-            record[field.name] = value
+            record[each.name] = value
     return record

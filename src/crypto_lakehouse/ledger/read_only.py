@@ -18,7 +18,7 @@ from typing import Any
 from crypto_lakehouse.core.errors import LedgerError
 from crypto_lakehouse.ledger.connection import CHANGED, LedgerConnection
 from crypto_lakehouse.ledger.refusals import refusal, unreadable
-from crypto_lakehouse.ledger.schema import SCHEMA_VERSION, version_of
+from crypto_lakehouse.ledger.schema import OLDEST_READABLE, version_of
 
 __all__ = ["connect_read_only", "reading"]
 
@@ -33,7 +33,7 @@ def reading(path: Path) -> Iterator[LedgerConnection]:
     """Open a ledger for reading; blocking.
 
     Raises:
-        LedgerError: The ledger cannot be read, or was written by another version, or another
+        LedgerError: The ledger cannot be read, its version is too old or too new, or another
             program wrote to it while it was read without a lock.
     """
     try:
@@ -48,13 +48,13 @@ def connect_read_only(path: Path) -> LedgerConnection:
     """Open an existing ledger without changing anything.
 
     Raises:
-        LedgerError: The ledger was written by another version.
+        LedgerError: The ledger's version is too old or too new.
         sqlite3.Error: SQLite refuses.
     """
     connection = _connect(path)
     try:
         version = version_of(connection, path)
-        if version < SCHEMA_VERSION:
+        if version < OLDEST_READABLE:
             reason = (
                 f"it was written by an earlier version (schema {version}); `collect` upgrades it"
             )

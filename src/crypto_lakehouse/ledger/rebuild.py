@@ -13,7 +13,7 @@ from crypto_lakehouse.core.archive import Archive, Partition
 from crypto_lakehouse.ledger.connection import LedgerConnection
 from crypto_lakehouse.ledger.refusals import CHECKED_BYTES, is_damage
 from crypto_lakehouse.ledger.schema import FOLDERS, TABLES, connect, set_aside, table_columns
-from crypto_lakehouse.ledger.soundness import is_archive, is_version, parse_archive
+from crypto_lakehouse.ledger.soundness import is_archive, is_run, is_version, parse_archive
 
 __all__ = ["damage_at", "rebuild"]
 
@@ -96,6 +96,9 @@ def _unsound_row(connection: LedgerConnection) -> str:
     for row in connection.fetch("SELECT * FROM versions"):
         if not is_version(row):
             return f"an earlier version of `{row[0]}{row[1]}` has values that no run writes"
+    for row in connection.fetch("SELECT * FROM runs"):
+        if not is_run(row):
+            return f"the row of the run `{row[0]}` has values that no run writes"
     return ""
 
 
@@ -114,7 +117,7 @@ def rebuild(path: Path) -> tuple[Path, int]:
     """Rename a damaged ledger, and put one in its place that has its sound rows; blocking.
 
     Archives whose row is lost are verified again by the next run. The history of replaced versions
-    is in the ledger alone; of that, every row is kept that can be read.
+    and what runs were asked for are in the ledger alone; of these, every readable row is kept.
 
     Returns:
         The new path of the damaged ledger, and how many rows were kept.
@@ -167,4 +170,5 @@ def _readable(path: Path, table: str, width: int) -> Iterator[Sequence[Any]]:
 _SOUND: dict[str, Callable[[Sequence[Any]], bool]] = {
     "archives": is_archive,
     "versions": is_version,
+    "runs": is_run,
 }

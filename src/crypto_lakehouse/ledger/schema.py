@@ -15,6 +15,7 @@ from crypto_lakehouse.ledger.connection import LedgerConnection
 __all__ = [
     "BUSY_S",
     "FOLDERS",
+    "OLDEST_READABLE",
     "SCHEMA_VERSION",
     "TABLES",
     "connect",
@@ -27,7 +28,10 @@ __all__ = [
 BUSY_S = 30.0
 
 #: Increases with each change of the tables; a ledger of a later version is refused.
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
+
+#: The oldest version that can be read without an upgrade; it only lacks columns of `runs`.
+OLDEST_READABLE = 2
 
 _VERSION_1 = """
 CREATE TABLE archives (
@@ -97,10 +101,16 @@ CREATE TABLE listings (             -- what the source listed of a folder, last 
 ) WITHOUT ROWID;
 """
 
+_VERSION_3 = """
+ALTER TABLE runs ADD COLUMN selection TEXT;             -- canonical JSON; NULL: not recorded
+ALTER TABLE runs ADD COLUMN source_url TEXT;            -- without credentials
+ALTER TABLE runs ADD COLUMN listing_url TEXT;
+"""
+
 _COMMENT = re.compile(r"--.*")
 
 #: The upgrade from version n to version n + 1, at index n.
-_STEPS = (_VERSION_1, _VERSION_2)
+_STEPS = (_VERSION_1, _VERSION_2, _VERSION_3)
 
 #: The names of all tables.
 TABLES = tuple(re.findall(r"CREATE TABLE (\w+)", "".join(_STEPS)))

@@ -9,10 +9,12 @@ digests of a verified row may differ, as the ETag can prove bytes that the sidec
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from crypto_lakehouse.core.archive import Archive
+from crypto_lakehouse.core.config.rules import url_fault
 from crypto_lakehouse.core.errors import ArchiveKeyError
 from crypto_lakehouse.core.object_facts import ObjectFacts
 from crypto_lakehouse.core.protocols import LedgerRow
@@ -23,9 +25,11 @@ __all__ = [
     "UnsoundRow",
     "are_texts",
     "is_archive",
+    "is_run",
     "is_version",
     "ledger_row",
     "parse_archive",
+    "parse_selection",
     "sound_facts",
 ]
 
@@ -107,6 +111,28 @@ def is_version(row: Sequence[Any]) -> bool:
         and are_texts((kept_as, *facts))
         and _REPLACED not in (kept_as or "")
     )
+
+
+def is_run(row: Sequence[Any]) -> bool:
+    """Whether a row of `runs`, all columns, can be what a run wrote."""
+    run_id, workflow, planned, started, finished, status, selection, *urls = row
+    return (
+        all(isinstance(text, str) for text in (run_id, workflow, started))
+        and isinstance(planned, int)
+        and are_texts((finished, status, selection, *urls))
+        and (selection is None or parse_selection(selection) is not None)
+        and all(url is None or (_REPLACED not in url and not url_fault(url)) for url in urls)
+    )
+
+
+def parse_selection(text: str) -> Mapping[str, Any] | None:
+    """Return the selection of a run, from its JSON; None if no run can have written it."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    is_sound = isinstance(found, dict) and _REPLACED not in text
+    return found if is_sound else None
 
 
 def _are_numbers(values: Iterable[object]) -> bool:

@@ -2,11 +2,12 @@
 
 It makes a second run instant and re-publication visible. What it says of the files that stand is
 said again by them and their sidecars: where it is lost or damaged, the next run rebuilds that
-from them. The history of what was replaced is in it alone.
+from them. The history of what was replaced, and what runs were asked for, are in it alone.
 """
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -108,6 +109,12 @@ ON CONFLICT (folder) DO UPDATE SET
     last_name = coalesce(excluded.last_name, last_name),
     archives = excluded.archives, size_bytes = excluded.size_bytes,
     listed_at = excluded.listed_at
+"""
+
+_RUN = """
+INSERT OR REPLACE INTO runs
+    (run_id, workflow, planned, started_at, selection, source_url, listing_url)
+VALUES (?, ?, ?, ?, ?, ?, ?)
 """
 
 _ANY_PART = "SELECT EXISTS (SELECT 1 FROM parts)"
@@ -319,11 +326,7 @@ class SqliteLedger:
                     (archive.folder, archive.name, *row),
                 )
             case RunStarted():
-                self._writer.execute(
-                    "INSERT OR REPLACE INTO runs (run_id, workflow, planned, started_at)"
-                    " VALUES (?, ?, ?, ?)",
-                    (change.run_id, change.workflow, change.planned, change.at.isoformat()),
-                )
+                self._writer.execute(_RUN, _run(change))
             case RunFinished():
                 self._writer.execute(
                     "UPDATE runs SET finished_at = ?, status = ? WHERE run_id = ?",
@@ -362,6 +365,13 @@ def _identity(path: Path) -> tuple[int, int] | None:
 
 def _newer(event: ArchiveFinished) -> tuple[object, ...]:
     return event.verdict, event.reason, event.facts.etag, event.facts.sidecar_etag
+
+
+def _run(event: RunStarted) -> tuple[object, ...]:
+    selection = event.selection
+    text = None if selection is None else json.dumps(selection, sort_keys=True)
+    urls = (event.source_url or None, event.listing_url or None)
+    return event.run_id, event.workflow, event.planned, event.at.isoformat(), text, *urls
 
 
 def _row(event: ArchiveFinished, now: str) -> tuple[object, ...]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import uuid4
 
 import anyio
@@ -17,6 +17,7 @@ from crypto_lakehouse.collection.event_queue import EventQueue
 from crypto_lakehouse.collection.inventory import Inventory
 from crypto_lakehouse.collection.pipeline import run_pipeline, worker_count
 from crypto_lakehouse.core.archive import Archive
+from crypto_lakehouse.core.config.run_selection import selection_of, without_credentials
 from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
 from crypto_lakehouse.core.errors import ConfigurationError, Problem, StoreError
 from crypto_lakehouse.core.events import RunFinished, RunNoted, RunStarted, RunWarned
@@ -35,7 +36,7 @@ from crypto_lakehouse.ledger.lock import output_lock, wait_for_workers
 from crypto_lakehouse.ledger.sqlite import SqliteLedger
 from crypto_lakehouse.matrix.known_holes import load_holes
 from crypto_lakehouse.matrix.load import load_matrix
-from crypto_lakehouse.planning.calendar_plan import plan_collection
+from crypto_lakehouse.planning.calendar_plan import CalendarPlan, plan_collection
 from crypto_lakehouse.planning.explicit_plan import ExplicitPlan, is_selected
 from crypto_lakehouse.planning.selection import select_rows
 from crypto_lakehouse.sinks.checked import checked_sinks
@@ -294,8 +295,17 @@ class ArchiveCollectionWorkflow(BaseWorkflow[CollectionReport]):
             planned=totals.archives,
             at=datetime.now(UTC),
             size_bytes=totals.size_bytes,
+            selection=self._asked(plan),
+            source_url=without_credentials(self.config.source_url),
+            listing_url=without_credentials(self.config.listing_url or ""),
         )
         await emit((started, *(RunWarned(message=note) for note in self._notes)))
+
+    def _asked(self, plan: Plan) -> dict[str, Any]:
+        """What the run was asked for, to be stored with it."""
+        if self._archives is not None:
+            return {"only": "named"}
+        return selection_of(self.config, by_calendar=isinstance(plan, CalendarPlan))
 
     async def _collect(self, plan: Plan, emit: Emit) -> None:
         config = self.config
