@@ -13,10 +13,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
+from attrs import define
+
 if sys.platform != "win32":
     import fcntl
 
-__all__ = ["replaces_file", "whole_file"]
+__all__ = ["PartFile", "part_file", "remove_stale_parts", "replaces_file", "whole_file"]
 
 _NAME = ".crypto-lakehouse-{}.part"
 _TEMPORARY = re.compile(r"\.crypto-lakehouse-[0-9a-f]{16}\.part")
@@ -56,17 +58,56 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
             yield file
         return
     target = _target(path)
-    _remove_stale(target.parent)
-    part, descriptor, lock = _created(target)
+    remove_stale_parts(target.parent)
+    with part_file(target) as part:
+        yield part.file
+        part.commit()
+
+
+@define(eq=False)
+class PartFile:
+    """A file under a temporary name beside its final one.
+
+    Attributes:
+        path: The temporary name.
+        target: The final name.
+        file: The open file, for bytes.
+    """
+
+    path: Path
+    target: Path
+    file: BinaryIO
+
+    def commit(self) -> None:
+        """Close the file and rename it; a file or link at the final name is replaced.
+
+        Raises:
+            OSError: It cannot be written or renamed.
+        """
+        self.file.close()
+        self.path.replace(self.target)
+
+
+@contextmanager
+def part_file(target: Path) -> Iterator[PartFile]:
+    """Open a file under a temporary name; it is removed at the end unless it was committed.
+
+    The name is unique, the file is new, and no link is followed. What a killed process leaves is
+    removed by `remove_stale_parts`.
+
+    Args:
+        target: The final path; its directory must exist.
+
+    Raises:
+        OSError: The file cannot be created or written.
+    """
+    path, descriptor, lock = _created(target)
     try:
         with os.fdopen(descriptor, "wb") as file:
-            yield file
-        part.replace(target)
-    except BaseException:
-        with suppress(OSError):
-            part.unlink()
-        raise
+            yield PartFile(path, target, file)
     finally:
+        with suppress(OSError):  # it has its final name, or is not wanted
+            path.unlink()
         if lock is not None:
             os.close(lock)
 
@@ -121,10 +162,7 @@ def _target(path: Path) -> Path:
 
 def _created(target: Path) -> tuple[Path, int, int | None]:
     """Create the temporary file; return its path, its descriptor, and one that holds its lock."""
-    try:
-        mode: int | None = stat.S_IMODE(target.stat().st_mode) & 0o777
-    except FileNotFoundError:
-        mode = None
+    mode = _mode(target)
     while True:
         part = target.with_name(_NAME.format(secrets.token_hex(8)))
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_LINK
@@ -138,6 +176,15 @@ def _created(target: Path) -> tuple[Path, int, int | None]:
         if _lock(descriptor) is not False and _is_there(part, descriptor):
             return part, descriptor, os.dup(descriptor)
         os.close(descriptor)  # another process took it for a stale one before it had its lock
+
+
+def _mode(target: Path) -> int | None:
+    """The permissions of the file that is replaced; None if there is none."""
+    try:
+        found = target.lstat().st_mode
+    except FileNotFoundError:
+        return None
+    return stat.S_IMODE(found) & 0o777 if stat.S_ISREG(found) else None
 
 
 def _lock(descriptor: int) -> bool | None:
@@ -164,8 +211,8 @@ def _is_there(part: Path, descriptor: int) -> bool:
         return False
 
 
-def _remove_stale(folder: Path) -> None:
-    """Remove the temporary files of killed processes: those whose lock is free."""
+def remove_stale_parts(folder: Path) -> None:
+    """Remove the temporary files of killed processes from a folder: those whose lock is free."""
     if sys.platform == "win32":  # nothing is removed without a lock
         return
     with suppress(OSError), os.scandir(folder) as entries:

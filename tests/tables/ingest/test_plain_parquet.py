@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -167,3 +171,40 @@ def test_what_is_refused_leaves_nothing(folder: Folder, tmp_path: Path) -> None:
     folder.write([bad, doubled], policies={"duplicates": Policy.QUARANTINE})
     assert [each.state for each in folder.told] == ["refused", "quarantined"]
     assert folder.files == []
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from tests.tables.ingest.test_plain_parquet import FIRST, Folder
+from tests.tables.sample_data import bars, put
+from crypto_lakehouse.tables.ingest import plain_parquet
+plain_parquet.DISK.sync = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+root = Path(sys.argv[1])
+Folder(root / "files").write([put(root, bars(FIRST))])
+"""
+
+
+def test_what_a_killed_run_leaves_is_removed_by_the_next(folder: Folder, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", KILLED, str(tmp_path)]
+    done = subprocess.run(command, cwd=Path(__file__).parents[3], check=False)
+    assert done.returncode == -signal.SIGKILL
+    (left,) = folder.files
+    assert os.path.basename(left).startswith(".crypto-lakehouse-")  # noqa: PTH119
+    folder.write([put(tmp_path, bars(FIRST))])
+    assert [Path(name).name for name in folder.files] == ["BTCUSDT-1h-2023-12-30.parquet"]
+
+
+@pytest.mark.parametrize("name", ["{}", "{}.part"])
+def test_a_link_in_place_of_a_file_is_replaced(name: str, folder: Folder, tmp_path: Path) -> None:
+    """`.part` is the name that earlier versions wrote to."""
+    other = tmp_path / "other"
+    other.write_text("precious")
+    series = folder.root / "spot/klines/interval=1h/symbol=BTCUSDT"
+    series.mkdir(parents=True)
+    (series / name.format("BTCUSDT-1h-2023-12-30.parquet")).symlink_to(other)
+    assert folder.write([put(tmp_path, bars(FIRST))]) == (0, 0)
+    assert other.read_text() == "precious"
+    (path,) = series.iterdir()
+    assert not path.is_symlink()
+    assert folder.rows().height == 24

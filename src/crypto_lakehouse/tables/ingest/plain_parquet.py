@@ -7,11 +7,11 @@ file's metadata names the version of the archive, and a month's file replaces th
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby
 from pathlib import Path
+from typing import BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -20,10 +20,11 @@ from pyarrow.fs import LocalFileSystem
 
 from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.faults import unforeseen
+from crypto_lakehouse.stores.whole_file import part_file, remove_stale_parts
 from crypto_lakehouse.tables.files.parquet_options import parquet_options
 from crypto_lakehouse.tables.files.table_rows import RowMaker
 from crypto_lakehouse.tables.iceberg.data_files import written_schema
-from crypto_lakehouse.tables.iceberg.local_io import DISK, check_inside
+from crypto_lakehouse.tables.iceberg.local_io import DISK, check_inside, delete_below
 from crypto_lakehouse.tables.ingest.ingestion import Ingested, IngestSettings
 from crypto_lakehouse.tables.ingest.overlaps import above, below, rank
 from crypto_lakehouse.tables.quality.findings import ArchiveQuality
@@ -82,6 +83,10 @@ class PlainParquet:
         wanted = [
             each for each in sources if self.settings.again or not self._is_there(schema, each)
         ]
+        for folder in {self.path(schema, each.archive).parent for each in wanted}:
+            check_inside(str(folder), str(self.root))
+            folder.mkdir(parents=True, exist_ok=True)
+            remove_stale_parts(folder)
         with ThreadPoolExecutor(self.settings.workers, "parquet") as pool:
             for ingested in pool.map(lambda source: self._write_one(schema, source), wanted):
                 self.check()
@@ -109,24 +114,23 @@ class PlainParquet:
 
     def _write_one(self, schema: TableSchema, source: Source) -> Ingested:
         path = self.path(schema, source.archive)
-        check_inside(str(path.parent), str(self.root))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f"{path.name}.part")
-        try:
-            state, rows, quality = self._guarded_copy(schema, source, part)
+        # Earlier versions wrote to this name, and a killed run left it.
+        delete_below(str(self.root), f"{path}.part")
+        with part_file(path) as part:
+            state, rows, quality = self._guarded_copy(schema, source, part.file)
+            replaced = 0
             if state == "ingested":
-                DISK.sync(str(self.root.resolve()), [str(part.resolve())])
-                os.replace(part, path)  # noqa: PTH105 - the same, in the words of the system call
+                part.file.flush()
+                DISK.sync(str(self.root.resolve()), [str(part.path.resolve())])
+                part.commit()
                 DISK.sync_each([str(path.parent.resolve())])
                 replaced = self._remove_covered(schema, source.archive)
             else:
-                rows = replaced = 0
-        finally:
-            part.unlink(missing_ok=True)
+                rows = 0
         return Ingested(source.archive, schema.name, state, rows, replaced, quality)
 
     def _guarded_copy(
-        self, schema: TableSchema, source: Source, part: Path
+        self, schema: TableSchema, source: Source, part: BinaryIO
     ) -> tuple[str, int, ArchiveQuality]:
         """Copy an archive; one that raises an unforeseen error is held back alone."""
         try:
@@ -138,7 +142,7 @@ class PlainParquet:
             return "held_back", 0, ArchiveQuality(key=key, fault=unforeseen(error, key))
 
     def _copy(
-        self, schema: TableSchema, source: Source, part: Path
+        self, schema: TableSchema, source: Source, part: BinaryIO
     ) -> tuple[str, int, ArchiveQuality]:
         arrow = written_schema(iceberg_schema(schema, exact=self.settings.exact))
         notes = {_SHA256: source.sha256, _EXACT: str(self.settings.exact).lower()}
@@ -146,9 +150,8 @@ class PlainParquet:
         maker = RowMaker(schema, arrow)
         rows = 0
         quality = ArchiveQuality(key=source.archive.key)
-        part.unlink(missing_ok=True)  # a link in its place is not written through
         options = parquet_options(arrow, self.settings.layout)
-        with part.open("xb") as stream, pq.ParquetWriter(stream, arrow, **options) as file:
+        with pq.ParquetWriter(part, arrow, **options) as file:
             file.add_key_value_metadata(notes)
             for batch in read_batches([source], schema, exact=self.settings.exact):
                 if isinstance(batch, Refused):
