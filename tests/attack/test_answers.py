@@ -7,6 +7,7 @@ that does not end.
 
 from __future__ import annotations
 
+import gzip
 import json
 import socket
 from contextlib import suppress
@@ -160,6 +161,17 @@ SIDECARS: dict[str, tuple[Script, set[str]]] = {
     "a hostile name": (
         sends(answer(sidecar_of(GOOD, VICTIM)[:64] + b"  ../../../etc/passwd\n")), {"verified"},
     ),
+    "compressed": (
+        sends(answer(gzip.compress(sidecar_of(GOOD, VICTIM)), "200 OK", "Content-Encoding: gzip")),
+        {"verified"},
+    ),
+    "compressed without a word": (sends(answer(gzip.compress(sidecar_of(GOOD, VICTIM)))), WRONG),
+    "a small gzip of a large text": (
+        sends(answer(gzip.compress(bytes(1 << 24)), "200 OK", "Content-Encoding: gzip")), WRONG,
+    ),
+    "compressed, it says": (
+        sends(answer(sidecar_of(GOOD, VICTIM), "200 OK", "Content-Encoding: gzip")), {"verified"},
+    ),
     "without an end": (for_ever(answer(b"", length=""), b"0" * 9_000), ANY_BUT_GOOD),
     "half of it": (sends(answer(sidecar_of(GOOD, VICTIM)[:30], length=90)), FAILED),
     "a redirect that yarl cannot parse": (sends(redirect("//[]@")), FAILED),
@@ -194,6 +206,13 @@ LISTINGS: dict[str, Script] = {
     "a tag without an end": sends(answer(b"<ListBucketResult><" + b"a" * 200_000)),
     "404": sends(answer(b"", "404 Not Found")),
     "redirected to nowhere": sends(redirect("//[]@")),
+    "a small gzip of a large page": sends(
+        answer(
+            gzip.compress(b"<ListBucketResult>" + b" " * (1 << 25)),
+            "200 OK",
+            "Content-Encoding: gzip",
+        )
+    ),
     "half a page": sends(answer(b"<ListBucketResult>", length=9_999)),
 }
 

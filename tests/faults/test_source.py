@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import re
 from collections.abc import Callable, Sequence
@@ -132,6 +133,13 @@ def _bytes() -> list[Case]:
     corrupt: dict[str, Any] = {"verdict": Verdict.CORRUPT, "asked": (2, 2)}
     wrong = hashlib.sha256(b"other bytes").hexdigest()
     others = f"{wrong}  {NAME}\n".encode()
+    own = f"{DIGEST}  {NAME}\n"
+    packed, wide, marked = (
+        gzip.compress(own.encode()),
+        own.encode("utf-16"),
+        own.encode("utf-8-sig"),
+    )
+    declared = faults.Headers({"Content-Encoding": "gzip"})
     return [
         Case(name="a page, once", zip=[page], asked=(2, 2)),
         Case(name="a page, twice", zip=[page, page], says="not a readable zip", **corrupt),
@@ -145,7 +153,20 @@ def _bytes() -> list[Case]:
              says="different bytes", **corrupt),
         Case(name="gzip, once", zip=[faults.Gzip()], asked=(2, 2)),
         Case(name="gzip, twice", zip=[faults.Gzip()] * 2, says="Content-Encoding: gzip", **corrupt),
-        Case(name="gzip, at the sidecar", sidecar=[faults.Gzip()], asked=(2, 2)),
+        Case(name="gzip, at the sidecar", sidecar=[faults.Gzip()]),
+        Case(name="gzip, declared at both, which are as they are",
+             zip=[declared], sidecar=[declared]),
+        Case(name="gzip, declared at a bad sidecar and its zip", zip=[declared] * 2,
+             sidecar=[page & declared] * 2,
+             says="CHECKSUM.*page in HTML.*; it was sent with Content-Encoding: gzip, unasked$",
+             **corrupt),
+        Case(name="gzip, not declared, at the sidecar", sidecar=[faults.Body(packed)] * 2,
+             says="CHECKSUM.*compressed with gzip$", **corrupt),
+        Case(name="gzip, broken, at the sidecar", sidecar=[faults.Body(packed[:60]) & declared] * 2,
+             says="CHECKSUM.*with gzip; it was sent with Content-Encoding: gzip", **corrupt),
+        Case(name="UTF-16, at the sidecar", sidecar=[faults.Body(wide)] * 2, says="UTF-16$",
+             **corrupt),
+        Case(name="a byte-order mark, at the sidecar", sidecar=[faults.Body(marked)]),
         Case(name="sidecar of others, once", sidecar=[faults.Body(others)], asked=(2, 2)),
         Case(name="sidecar of others, twice", sidecar=[faults.Body(others)] * 2, asked=(2, 2),
              verdict=Verdict.UPSTREAM_MISMATCH, says=wrong),
@@ -155,7 +176,7 @@ def _bytes() -> list[Case]:
                 ("empty", b"", "it is empty"),
                 ("of 10 MB", b"a" * 10_000_000, "longer than 4096 bytes"),
                 ("binary", b"\xff\xfe\x00\x80", "not text"),
-                ("a page", NO_HTML, "SHA-256"),
+                ("a page", NO_HTML, "a page in HTML"),
                 ("of two lines", others + others, "more than one line"),
             )
         ),

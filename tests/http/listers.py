@@ -28,6 +28,7 @@ __all__ = [
     "Answers",
     "Bucket",
     "Heard",
+    "Sending",
     "holding",
     "keys_of",
     "lister_of",
@@ -56,9 +57,9 @@ class Heard:
 class Answer:
     """A response whose body arrives in three pieces."""
 
-    def __init__(self, body: bytes, status: int) -> None:
+    def __init__(self, body: bytes, status: int, headers: Mapping[str, str] | None = None) -> None:
         self.status = status
-        self.headers: Mapping[str, str] = {}
+        self.headers = headers or {}
         self.size_bytes: int | None = len(body)
         self._body = body
 
@@ -93,6 +94,18 @@ class Answers:
     def markers(self) -> list[str]:
         """Where each request asked to go on."""
         return [url.query.get("marker", "") for url in self.urls]
+
+
+@define
+class Sending:
+    """Sends one body with these headers, again and again."""
+
+    body: bytes
+    headers: Mapping[str, str]
+
+    @asynccontextmanager
+    async def get(self, url: URL, headers: Mapping[str, str]) -> AsyncIterator[Answer]:
+        yield Answer(self.body, 200, self.headers)
 
 
 @define

@@ -34,6 +34,7 @@ from crypto_lakehouse.core.object_facts import FileStat, ObjectFacts
 from crypto_lakehouse.core.protocols import PART_SUFFIX, Store
 from crypto_lakehouse.core.redaction import redact
 from crypto_lakehouse.core.verdicts import Verdict
+from crypto_lakehouse.http.content_encoding import sent_encoded
 
 __all__ = ["ArchiveCollector"]
 
@@ -149,9 +150,7 @@ class ArchiveCollector:
         second = await self._inspect_again(transfer, listed)
         if second is None:
             return None, Decision(Verdict.MISSING)
-        return second, _as_sent(
-            decide_on_second_fetch(first.evidence, second.evidence), second.fetched
-        )
+        return second, _as_sent(decide_on_second_fetch(first.evidence, second.evidence), second)
 
     async def _inspect_again(
         self, transfer: Transfer, listed: ListedArchive | None
@@ -281,16 +280,14 @@ def _is_let_in(decision: Decision) -> bool:
     return good or decision.reason == ACCEPTED
 
 
-def _as_sent(decision: Decision, fetched: Fetched) -> Decision:
-    """Name the cause if the bytes came with a Content-Encoding that was not requested."""
-    encoding = fetched.headers.get("Content-Encoding", "identity")
+def _as_sent(decision: Decision, download: Download) -> Decision:
+    """Name the cause if the zip came with a Content-Encoding that was not requested."""
+    sent = sent_encoded(download.fetched.headers, "the zip")
     wrong = {Verdict.CORRUPT, Verdict.UPSTREAM_MISMATCH}
-    if decision.verdict not in wrong or encoding == "identity":
+    is_of_sidecar = decision.reason == download.evidence.sidecar_fault
+    if decision.verdict not in wrong or not sent or is_of_sidecar:
         return decision
-    reason = (
-        f"{decision.reason}; it was sent with Content-Encoding: {_printable(encoding)}, unasked"
-    )
-    return Decision(Verdict.CORRUPT, reason)
+    return Decision(Verdict.CORRUPT, f"{decision.reason}{sent}")
 
 
 def _is_doubtful(decision: Decision) -> bool:

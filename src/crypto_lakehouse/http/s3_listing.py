@@ -8,6 +8,7 @@ Source: docs/archive.md#listing.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from functools import partial
@@ -31,9 +32,10 @@ from crypto_lakehouse.core.faults import unforeseen
 from crypto_lakehouse.core.listed import ListingPage
 from crypto_lakehouse.core.protocols import Emit
 from crypto_lakehouse.core.redaction import redact
+from crypto_lakehouse.http.content_encoding import decoded_chunks, sent_encoded
 from crypto_lakehouse.http.retry import RetryPolicy
 from crypto_lakehouse.http.s3_listing_xml import NotAListing, PageParser, ParsedPage
-from crypto_lakehouse.http.transport import Transport, object_url, server_error
+from crypto_lakehouse.http.transport import Response, Transport, object_url, server_error
 
 __all__ = ["MOST_PAGES", "Lister"]
 
@@ -183,13 +185,26 @@ class Lister:
             async with self.transport.get(url, {}) as response:
                 if response.status != 200:
                     raise server_error(url, response)
-                parser = PageParser(redact(str(url)))
-                async with aclosing(response.chunks()) as chunks:
-                    async for chunk in chunks:
-                        parser.feed(chunk)
-        page = parser.close()
+                page = await _read_page(response, redact(str(url)))
         _check(page, fields, str(url))
         return page
+
+
+async def _read_page(response: Response, url: str) -> ParsedPage:
+    """Parse a page as it arrives; decode it if the source compresses it unasked."""
+    parser = PageParser(url)
+    try:
+        async with aclosing(decoded_chunks(response)) as chunks:
+            async for chunk in chunks:
+                parser.feed(chunk)
+        return parser.close()
+    except zlib.error as error:
+        reason = f"malformed listing: it is not gzip: {error}{sent_encoded(response.headers)}"
+        raise ListingMalformed(url, reason) from error
+    except ListingMalformed as error:
+        if sent := sent_encoded(response.headers):
+            raise type(error)(url, f"{error.reason}{sent}") from error
+        raise
 
 
 def _address(base: URL, fields: dict[str, str]) -> URL:

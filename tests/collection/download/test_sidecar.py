@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Callable
 
 import pytest
@@ -43,9 +44,11 @@ def test_the_digest_is_the_first_word(data: str) -> None:
     [
         (b"", "empty"),
         (b"\n", "empty"),
-        (b"\xff\xfe", "not text"),
-        (b"<html></html>", "does not begin"),
-        (b"<!DOCTYPE html>\n<html><body>busy</body></html>\n", "more than one line"),
+        (b"\xff\xfe", "UTF-16"),
+        (b"<html></html>", "a page in HTML"),
+        (b"<!DOCTYPE html>\n<html><body>busy</body></html>\n", "a page in HTML"),
+        (gzip.compress(DIGEST.encode(), mtime=0), "compressed with gzip"),
+        (f"{DIGEST}  x.zip".encode("utf-16-le"), "does not begin"),
         (b'{"error": "busy"}', "does not begin"),
         (b"\xef\xbb\xbf", "empty"),
         (b" \t\r\n", "empty"),
@@ -58,7 +61,7 @@ def test_the_digest_is_the_first_word(data: str) -> None:
         (f"\ufeff\ufeff{DIGEST}".encode(), "does not begin"),
         (f"{'٣' * 64}  x.zip".encode(), "does not begin"),
         (f"{'0' * 63}\u0660".encode(), "does not begin"),
-        (f"{DIGEST}  x.zip".encode("utf-16"), "not text"),
+        (f"{DIGEST}  x.zip".encode("utf-16"), "not text in UTF-8, but in UTF-16"),
         (f"{DIGEST}  \xff.zip".encode("latin-1"), "not text"),
         (bytes(range(256)), "not text"),
         (b"\0" * 64, "does not begin"),

@@ -37,6 +37,7 @@ from crypto_lakehouse.core.object_facts import ObjectFacts
 from crypto_lakehouse.core.protocols import Emit, Part, Store
 from crypto_lakehouse.core.redaction import redact
 from crypto_lakehouse.http.concurrency_limit import ConcurrencyLimit
+from crypto_lakehouse.http.content_encoding import decoded_text, sent_encoded
 from crypto_lakehouse.http.retry import RetryPolicy
 from crypto_lakehouse.http.transport import Transport, object_url, server_error
 
@@ -71,6 +72,7 @@ class Transfer:
         meter: Counts the run's bytes.
         base: The source to fetch from; the second one if the first served wrong bytes.
         sidecar_etag: The sidecar's ETag, once it is fetched.
+        sidecar_sent: How the sidecar was encoded, for a reason; empty if it was sent as it is.
         has_part: Whether a part was opened for it.
         with_md5: Whether the MD5 of a large body is computed while it arrives.
         resume: Validators of a part that an earlier attempt left.
@@ -85,6 +87,7 @@ class Transfer:
     base: URL
     resume: ObjectFacts | None = None
     sidecar_etag: str | None = field(init=False, default=None)
+    sidecar_sent: str = field(init=False, default="")
     has_part: bool = field(init=False, default=False)
     with_md5: bool = field(init=False, default=False)
     requests: int = field(init=False, default=0)
@@ -213,8 +216,9 @@ class Fetcher:
                 raise server_error(url, response)
             data = await response.read(SIDECAR_LIMIT_BYTES + 1)
             transfer.sidecar_etag, _ = validators(response)
+            transfer.sidecar_sent = sent_encoded(response.headers)
         transfer.count(len(data))
-        return data
+        return decoded_text(data, response.headers, SIDECAR_LIMIT_BYTES + 1)
 
     async def _archive_once(self, transfer: Transfer) -> Fetched | None:
         unfinished = await self._unfinished(transfer)

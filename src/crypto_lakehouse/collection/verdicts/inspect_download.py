@@ -99,7 +99,7 @@ class DownloadInspector:
         try:
             return Published(data, parse_sidecar(data, transfer.archive.sidecar_key))
         except SidecarMalformed as error:
-            return Published(data, None, str(error))
+            return Published(data, None, f"{error}{transfer.sidecar_sent}")
 
 
 async def yield_to_waiters() -> None:
