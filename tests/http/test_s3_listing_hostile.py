@@ -99,14 +99,16 @@ async def test_a_source_that_sends_elsewhere_has_no_listing(
 
 @define
 class Endless:
-    """Answers each request with one more key, and says that there are further pages."""
+    """Answers each request with further keys, and says that there are further pages."""
 
+    entries: int = 1
     requests: int = 0
 
     @asynccontextmanager
     async def get(self, url: URL, headers: Mapping[str, str]) -> AsyncIterator[Answer]:
         self.requests += 1
-        yield Answer(page(objects(f"p/{self.requests:09}"), more=True).encode(), 200)
+        keys = (f"p/{self.requests:09}{number:09}" for number in range(self.entries))
+        yield Answer(page(objects(*keys), more=True).encode(), 200)
 
 
 async def test_a_listing_that_never_ends_is_refused() -> None:
@@ -115,6 +117,13 @@ async def test_a_listing_that_never_ends_is_refused() -> None:
     with pytest.raises(ListingError, match=r"`p/`.* more than 7 pages"):
         await read(lister, "p/")
     assert source.requests == 7
+
+
+async def test_larger_pages_do_not_make_a_longer_listing() -> None:
+    source = Endless(entries=3_000)
+    with pytest.raises(ListingError, match=r"`p/`.* more than 7 pages of 1000 entries"):
+        await read(lister_of(source, most_pages=7), "p/")
+    assert source.requests == 3
 
 
 async def test_a_listing_of_exactly_the_most_pages_is_whole() -> None:

@@ -45,8 +45,8 @@ _NO_LISTING = frozenset({400, 401, 403, 404, 405, 406, 410, 501})
 #: The most keys that S3 returns for one request.
 _MAX_KEYS = 1000
 
-#: The longest listing of a prefix, in pages: a million entries. The longest published one has less
-#: than ten thousand.
+#: The longest listing of a prefix, in pages of 1000 entries. The longest published one has less
+#: than ten thousand entries.
 MOST_PAGES = 1000
 
 
@@ -72,7 +72,8 @@ class Lister:
         retry: The retry policy.
         limiter: Limits parallel requests; not held between pages or retries.
         emit: Receives an event for each retry.
-        most_pages: A longer listing of a prefix is refused: it may never end.
+        most_pages: A listing of a prefix with more pages of 1000 entries is refused: it may never
+            end.
         requests: The number of requests sent.
     """
 
@@ -136,19 +137,24 @@ class Lister:
         if page_keys < 1:
             # For 0, S3 returns an empty page that is marked as the last one.
             raise ValueError(f"a page of {page_keys} keys would look like an empty listing")
+        entries = 0
         for _ in range(self.most_pages):
             try:
                 parsed = await self._retried(prefix, after, delimiter, page_keys)
             except TransferError as error:
                 raise ListingError(prefix, _said(error)) from error
+            # A source may put more into a page than was requested.
+            entries += len(parsed.objects) + len(parsed.folders)
+            if entries > self.most_pages * _MAX_KEYS:
+                break
             yield ListingPage(parsed.objects, parsed.folders, parsed.is_truncated)
             if not parsed.is_truncated:
                 return
             after = _last(parsed)
         raise ListingError(
             prefix,
-            f"the listing has more than {self.most_pages} pages, which no published folder has; "
-            "ask the owner of the source",
+            f"the listing has more than {self.most_pages} pages of {_MAX_KEYS} entries, which no "
+            "published folder has; ask the owner of the source",
         )
 
     async def _retried(self, prefix: str, after: str, delimiter: str, page_keys: int) -> ParsedPage:
