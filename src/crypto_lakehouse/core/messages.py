@@ -9,10 +9,20 @@ from collections.abc import Collection, Iterable
 from crypto_lakehouse.core.redaction import redact
 from crypto_lakehouse.core.visible import visible
 
-__all__ = ["allowed_values", "did_you_mean", "nearest", "shown"]
+__all__ = [
+    "MOST_NAMED",
+    "allowed_values",
+    "did_you_mean",
+    "existing_values",
+    "nearest",
+    "shown",
+]
 
 #: How many characters of a value a message quotes.
 SHOWN_CHARACTERS = 80
+
+#: A longer list of existing values is counted instead of quoted, and one of faults is cut.
+MOST_NAMED = 20
 
 _REPR = reprlib.Repr()
 _REPR.maxlevel = 3
@@ -44,6 +54,23 @@ def allowed_values(given: object, allowed: Iterable[str]) -> str:
     """
     options = [str(value) for value in allowed]
     return f"allowed: {', '.join(options)}{did_you_mean(given, options)}"
+
+
+def existing_values(there: Collection[str], noun: str) -> str:
+    """Name the values that exist, or count them if they are many.
+
+    Args:
+        there: The values, in order.
+        noun: What they are, in the plural.
+
+    Example:
+        >>> existing_values(["BTCUSDT", "ETHUSDT"], "symbols")
+        'it has BTCUSDT, ETHUSDT'
+        >>> existing_values(list("abcdefghijklmnopqrstu"), "symbols")
+        'it has 21 symbols'
+    """
+    names = ", ".join(map(shown, there))
+    return f"it has {names if len(there) <= MOST_NAMED else f'{len(there):,} {noun}'}"
 
 
 def did_you_mean(given: object, options: Iterable[str]) -> str:

@@ -12,14 +12,10 @@ from crypto_lakehouse.core.config.origins import name_origins
 from crypto_lakehouse.core.config.values import AUTO, is_glob
 from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
 from crypto_lakehouse.core.errors import ConfigurationError, Problem
-from crypto_lakehouse.core.messages import allowed_values, did_you_mean
+from crypto_lakehouse.core.messages import MOST_NAMED, allowed_values, did_you_mean
 from crypto_lakehouse.matrix.model import Matrix, MatrixRow
 
 __all__ = ["SelectedRow", "Selection", "select", "select_rows", "unfiltered_symbols"]
-
-
-#: A longer list of symbols is not named in an error; only the nearest one is.
-MOST_NAMED = 20
 
 
 @frozen

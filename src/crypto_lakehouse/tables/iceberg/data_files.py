@@ -19,11 +19,13 @@ from crypto_lakehouse.tables.schema.table_types import arrow_schema
 __all__ = [
     "TableVersion",
     "archives_in",
+    "identity_values",
     "partition_of",
     "partition_path",
     "rows_of",
     "rows_without",
     "schema_for_writing",
+    "values_in",
     "written_schema",
 ]
 
@@ -135,11 +137,26 @@ def _completed(rows: pa.Table, schema: pa.Schema) -> pa.Table:
 
 def archives_in(table: Table, file: DataFile) -> frozenset[str]:
     """The keys of the archives with rows in a data file; only the column `archive` is read."""
+    return values_in(table, file, "archive")
+
+
+def values_in(table: Table, file: DataFile, column: str) -> frozenset[str]:
+    """The values of a repeating column in a data file; only this column is read."""
     opened: Any = table.io.new_input(file.file_path).open()
     with opened as stream:
-        column = pq.ParquetFile(stream, read_dictionary=["archive"]).read(columns=["archive"])
-    keys: list[Any] = column["archive"].unique().to_pylist()
-    return frozenset(keys)
+        read = pq.ParquetFile(stream, read_dictionary=[column]).read(columns=[column])
+    values: list[Any] = read[column].unique().to_pylist()
+    return frozenset(values)
+
+
+def identity_values(table: Table, file: DataFile) -> dict[str, Any]:
+    """The columns that have one value in all rows of a data file, by its partition."""
+    spec = table.specs()[file.spec_id]
+    return {
+        field.name: value
+        for field, value in zip(spec.fields, partition_of(file), strict=True)
+        if str(field.transform) == "identity"
+    }
 
 
 def partition_of(file: DataFile) -> tuple[Any, ...]:

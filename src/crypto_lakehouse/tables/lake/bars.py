@@ -7,6 +7,7 @@ Source: docs/archive-rows.md#checks-across-types.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Literal
 
 from attrs import frozen
@@ -132,7 +133,7 @@ def bars_of(
     lake: Lake,
     table: str,
     *,
-    symbols: list[str] | str,
+    symbols: Iterable[str] | str,
     start: Instant | None = None,
     end: Instant | None = None,
     interval: str | None = None,
@@ -144,7 +145,8 @@ def bars_of(
     Args:
         lake: The lake.
         table: `spot.trades`, `futures_um.agg_trades`, and so on.
-        symbols: One symbol or several; bars are made for each, and none for an empty list.
+        symbols: Symbols and globs, one or several; bars are made for each symbol, and none for an
+            empty list.
         start: The first instant or day.
         end: The end, as in `Lake.scan`.
         interval: The length of a bar.
@@ -156,19 +158,20 @@ def bars_of(
         instead of `close_time`. For futures_cm, `quote_volume` is in the base asset.
 
     Raises:
-        QueryError: The table does not hold trades, or the arguments do not describe bars.
+        QueryError: There is no such table, it does not hold trades or has none of a symbol, or the
+            arguments do not describe bars.
     """
     from crypto_lakehouse.tables.lake.connection import open_connection
 
-    schema = lake.schema(table)
-    if schema is None or schema.data_type not in _SOURCES:
-        raise QueryError(table, "bars are made of tables of trades or aggTrades only")
+    schema = lake.data_schema(table)
+    if schema.data_type not in _SOURCES:
+        raise QueryError(schema.name, "bars are made of tables of trades or aggTrades only")
     exact = lake.table(table).properties.get(EXACT) == "true"
     query = bars_sql(
         "selected_trades", schema.market, _SOURCES[schema.data_type],
         interval=interval, volume=volume, ticks=ticks, exact=exact,
     )  # fmt: skip
-    connection = open_connection(lake.catalog.root)
     scan = lake.scan(table, symbols=symbols, start=start, end=end)
+    connection = open_connection(lake.catalog.root)
     relation: duckdb.DuckDBPyRelation = scan.duckdb(connection).query("selected_trades", query)
     return relation

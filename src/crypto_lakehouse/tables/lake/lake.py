@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from attrs import frozen
-from pyiceberg.expressions import BooleanExpression
 from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
 from pyiceberg.table.snapshots import Snapshot
 
-from crypto_lakehouse.core.archive import INTERVALS
 from crypto_lakehouse.core.errors import LakeError, QueryError
-from crypto_lakehouse.core.messages import allowed_values
+from crypto_lakehouse.core.messages import did_you_mean, existing_values, shown
 from crypto_lakehouse.stores.confined import leads_out
-from crypto_lakehouse.tables.iceberg.catalog import LakeCatalog, as_lake_errors
-from crypto_lakehouse.tables.iceberg.filters import ALWAYS, all_of, among, equals
-from crypto_lakehouse.tables.iceberg.live_files import live_files
+from crypto_lakehouse.tables.iceberg.catalog import LakeCatalog
 from crypto_lakehouse.tables.ingest.commits import COMMIT
 from crypto_lakehouse.tables.ingest.differences import DIFFERENCES
 from crypto_lakehouse.tables.ingest.provenance import ARCHIVES
+from crypto_lakehouse.tables.lake.contents import SnapshotContents, WantedSeries
 from crypto_lakehouse.tables.lake.scan import Instant, Scan, TimeRange, chosen_columns, time_bounds
 from crypto_lakehouse.tables.schema.schemas import TableSchema, load_schemas
 
@@ -92,7 +89,7 @@ class Lake:
         self.catalog = catalog
         self._schemas = {schema.name: schema for schema in load_schemas().values()}
         self._found: tuple[int | None, dict[str, Table]] = (None, {})
-        self._planned: dict[tuple[Any, ...], tuple[DataFile, ...]] = {}
+        self._contents: dict[tuple[Any, ...], SnapshotContents] = {}
 
     @classmethod
     def open(cls, path: str | os.PathLike[str], *, catalog: str | None = None) -> Lake:
@@ -143,10 +140,10 @@ class Lake:
         """
         found = self._find(self.resolve(name))
         if found is None:
-            there = (
-                allowed_values(name, self.tables) if self.tables else "the lake has no table yet"
-            )
-            raise QueryError(str(self.catalog.root), f"no table `{name}`; {there}")
+            there = "the lake has no table yet"
+            if names := self.tables:
+                there = existing_values(names, "tables") + did_you_mean(name, names)
+            raise QueryError(str(self.catalog.root), f"no table `{shown(name)}`; {there}")
         return found
 
     def _find(self, name: str) -> Table | None:
@@ -173,7 +170,7 @@ class Lake:
         self,
         name: str,
         *,
-        symbols: Sequence[str] | str | None = None,
+        symbols: Iterable[str] | str | None = None,
         interval: str | None = None,
         start: Instant | None = None,
         end: Instant | None = None,
@@ -184,7 +181,8 @@ class Lake:
 
         Args:
             name: The table, for example `spot.klines`.
-            symbols: One symbol or several; None for all, an empty list for none.
+            symbols: Symbols and globs such as `BTC*`, one or several; None for all, an empty list
+                for none.
             interval: The interval of klines; None for all.
             start: The first instant or day.
             end: The first instant after the selected ones, or the last selected day.
@@ -195,40 +193,44 @@ class Lake:
             A scan, to be read with Polars, Arrow or DuckDB.
 
         Raises:
-            QueryError: There is no such table, column or interval, or no snapshot at `as_of`.
+            QueryError: There is no such table or column, or no snapshot at `as_of`; or there are no
+                rows of a symbol, of any symbol like a glob, or of the interval. Times without rows
+                are not an error.
         """
-        schema = self._scanned_schema(name, interval)
+        schema = self.data_schema(name)
+        if interval is not None and not schema.has_interval:
+            raise QueryError(schema.name, "the table has no intervals; leave `interval` out")
+        wanted = WantedSeries.of(schema.name, symbols, interval)
         table = self.table(schema.name)
-        given = (symbols,) if isinstance(symbols, str) else symbols
-        wanted = None if given is None else tuple(given)
         times = TimeRange.of(start, end)
+        chosen = chosen_columns(table, columns)
         snapshot = self._snapshot(table, name, as_of)
-        files = self._files(table, snapshot, wanted, interval)
+        files, names = self._contents_of(table, snapshot).chosen(wanted)
         bounds = time_bounds(table, schema.time)
         return Scan(
             table=schema.name,
             iceberg=table,
             files=tuple(file for file in files if times.overlaps(*bounds(file))),
-            symbols=wanted,
-            interval=interval,
+            symbols=names,
+            interval=wanted.interval,
             times=times,
             time_column=schema.time,
-            columns=chosen_columns(table, columns),
+            columns=chosen,
             exact=_has_exact_files(schema),
             totals=_totals(snapshot),
             lake=self.catalog.root,
         )
 
-    def _scanned_schema(self, name: str, interval: str | None) -> TableSchema:
+    def data_schema(self, name: str) -> TableSchema:
+        """The schema of a table that has rows of archives.
+
+        Raises:
+            QueryError: The lake has no such table, or it is not of a data type.
+        """
+        self.table(name)
         schema = self.schema(name)
         if schema is None:
-            reason = f"not a table of a data type; {allowed_values(name, self._schemas)}"
-            raise QueryError(name, reason)
-        if interval is not None and not schema.has_interval:
-            raise QueryError(name, "the table has no intervals; leave `interval` out")
-        if interval is not None and interval not in INTERVALS:
-            reason = f"no interval `{interval}`; {allowed_values(interval, INTERVALS)}"
-            raise QueryError(name, reason)
+            raise QueryError(name, "not a table of a data type; read it with `sql`")
         return schema
 
     def sql(self, query: str, *, as_of: Instant | None = None) -> duckdb.DuckDBPyRelation:
@@ -246,7 +248,7 @@ class Lake:
     ) -> tuple[Table, tuple[DataFile, ...]]:
         """A table and all its data files, now or as of a time."""
         table = self.table(name)
-        return table, self._files(table, self._snapshot(table, name, as_of), None, None)
+        return table, self._contents_of(table, self._snapshot(table, name, as_of)).files()
 
     def _snapshot(self, table: Table, name: str, as_of: Instant | None) -> Snapshot | None:
         if as_of is None:
@@ -258,21 +260,12 @@ class Lake:
             raise QueryError(name, f"the table had no snapshot before {until.isoformat()}")
         return found
 
-    def _files(
-        self,
-        table: Table,
-        snapshot: Snapshot | None,
-        symbols: tuple[str, ...] | None,
-        interval: str | None,
-    ) -> tuple[DataFile, ...]:
-        if snapshot is None or symbols == ():
-            return ()
-        known = (table.metadata.table_uuid, snapshot.snapshot_id, symbols, interval)
-        if known not in self._planned:
-            with as_lake_errors(str(self.catalog.root)):
-                wanted = _filter(symbols, interval)
-                self._planned[known] = tuple(live_files(table, wanted, snapshot.snapshot_id))
-        return self._planned[known]
+    def _contents_of(self, table: Table, snapshot: Snapshot | None) -> SnapshotContents:
+        number = None if snapshot is None else snapshot.snapshot_id
+        known = (table.metadata.table_uuid, number)
+        if known not in self._contents:
+            self._contents[known] = SnapshotContents(table, number, str(self.catalog.root))
+        return self._contents[known]
 
 
 def _folded(name: str) -> str:
@@ -283,13 +276,6 @@ def _has_exact_files(schema: TableSchema) -> bool:
     """Whether each data file has rows of one symbol, and of one interval."""
     named = ("symbol", "interval") if schema.has_interval else ("symbol",)
     return all(each in schema.partition for each in named)
-
-
-def _filter(symbols: tuple[str, ...] | None, interval: str | None) -> BooleanExpression:
-    wanted = ALWAYS
-    if symbols is not None:
-        wanted = among("symbol", symbols) if len(symbols) > 1 else equals("symbol", symbols[0])
-    return wanted if interval is None else all_of(wanted, equals("interval", interval))
 
 
 def _totals(snapshot: Snapshot | None) -> tuple[int, int]:
