@@ -216,3 +216,16 @@ def test_a_terminal_sees_how_far_it_is(
     shown = all_of(read)
     assert ended.value.code == 4
     assert f"damaged {KEY}" in shown.replace("\r\n", "")
+
+
+def test_a_repair_without_a_source_asks_no_other_one(
+    collected: Shell, archive_server: ArchiveServer, harmed: Path
+) -> None:
+    archive_server.clear()
+    code, out, err = collected("verify", "-o", "out", "--repair")
+    assert code == 2
+    assert "1 damaged" in out, "what was found is printed nevertheless"
+    assert f"--source-url: the archives in `out` came from `{archive_server.url}`" in err
+    assert archive_server.requests == []
+    code, out, _ = collected("verify", "-o", "out", "--repair", "--json")
+    assert (code, "repair" in json.loads(out)) == (2, False)

@@ -15,6 +15,7 @@ import click
 from crypto_lakehouse.cli.options import option_overrides, stored_config
 from crypto_lakehouse.cli.output_option import MIRROR, check_directory, output_option
 from crypto_lakehouse.core.config.days import structure_start
+from crypto_lakehouse.core.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from crypto_lakehouse.cli.verify_output import Outputs
@@ -74,7 +75,8 @@ def command(**given: Any) -> int:  # fmt: skip
     """Hash stored archives and compare them with their sidecars, or with the ledger.
 
     Nothing is changed without --repair. Exit code 4: some are damaged or cannot be read; 3: some
-    that were verified are gone.
+    that were verified are gone. If the archives came from another source than the default, --repair
+    requires --source-url, or a configuration that names the source.
 
     \b
     Examples:
@@ -102,16 +104,23 @@ async def _verify(given: dict[str, Any]) -> int:
             config, sample=sample, seed=seed, since=since, on_archive=outputs.write
         )
         outputs.finish()
+    wanted = [*outputs.damaged, *(item.archive for item in store.quarantined())]
+    repair = refusal = None
+    try:
+        if given["repair"] and wanted:
+            repair = await _repair(given, wanted)
+    except ConfigurationError as error:
+        refusal = error
     quarantine = list(store.quarantined())
-    repair = None
-    if given["repair"]:
-        wanted = [*outputs.damaged, *(item.archive for item in quarantine)]
-        repair = await _repair(given, wanted) if wanted else None
-        quarantine = list(store.quarantined())
     if given["as_json"]:
-        click.echo(json.dumps(_mapping(report, quarantine, repair, given), ensure_ascii=False))
+        mapping = _mapping(report, quarantine)
+        if given["repair"] and refusal is None:
+            mapping["repair"] = repair.to_mapping() if repair else {"repaired": [], "remaining": []}
+        click.echo(json.dumps(mapping, ensure_ascii=False))
     else:
         _print(report, quarantine, repair, to_stderr=given["combined"] == "-")
+    if refusal is not None:  # what was found is printed nevertheless
+        raise refusal
     return _exit_code(report, repair, outputs)
 
 
@@ -161,12 +170,7 @@ def _exit_code(report: VerificationReport, repair: RepairReport | None, outputs:
     return repair.exit_code or (3 if report.totals[FileState.MISSING] else 0)
 
 
-def _mapping(
-    report: VerificationReport,
-    quarantine: list[Quarantined],
-    repair: RepairReport | None,
-    given: dict[str, Any],
-) -> dict[str, Any]:
+def _mapping(report: VerificationReport, quarantine: list[Quarantined]) -> dict[str, Any]:
     mapping = report.to_mapping()
     mapping["quarantine"] = {
         "count": len(quarantine),
@@ -174,8 +178,6 @@ def _mapping(
             {"key": item.archive.key, "reason": item.reason} for item in quarantine[:LISTED]
         ],
     }
-    if given["repair"]:
-        mapping["repair"] = repair.to_mapping() if repair else {"repaired": [], "remaining": []}
     return mapping
 
 

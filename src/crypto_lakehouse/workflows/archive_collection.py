@@ -50,6 +50,7 @@ from crypto_lakehouse.workflows.history import prune_replaced
 from crypto_lakehouse.workflows.wiring.collector_stack import RunContext, make_collector
 from crypto_lakehouse.workflows.wiring.delivery import Delivery
 from crypto_lakehouse.workflows.wiring.network import Network
+from crypto_lakehouse.workflows.wiring.recorded_source import checked_source
 from crypto_lakehouse.workflows.wiring.transport_stack import (
     most_parallel,
     open_client,
@@ -188,6 +189,9 @@ class ArchiveCollectionWorkflow(BaseWorkflow[CollectionReport]):
             )
         self._network = Network.of(self.config) if self._session is None else None
         await self._open_output()
+        if self.config.only is not None:
+            note = await to_thread.run_sync(checked_source, self.config, self._state.ledger)
+            self._notes += [note] if note else []
         opening = open_client(self.config, most_parallel(self.config), self._session, self._network)
         self._client = await self._resources.enter_async_context(opening)
 

@@ -20,7 +20,7 @@ from crypto_lakehouse.core.config.layers import (
     structured_values,
     unread_values,
 )
-from crypto_lakehouse.core.config.origins import DEFAULT, name_origins
+from crypto_lakehouse.core.config.origins import DEFAULT, KEYWORD, name_origins
 from crypto_lakehouse.core.config.profiles import PROFILES, USUAL_PROFILES
 from crypto_lakehouse.core.config.rules import check_combinations
 from crypto_lakehouse.core.config.values import DateRange, is_glob
@@ -151,6 +151,8 @@ class WorkflowConfig(WorkflowKeys):
     def replace(self, **keywords: Unpack[ConfigKeywords]) -> WorkflowConfig:
         """Return a copy with other values, checked as a whole; secrets stay as they are.
 
+        The origins of all other values stay as they are, too.
+
         Raises:
             ConfigurationError: With every fault of the copy.
 
@@ -164,7 +166,10 @@ class WorkflowConfig(WorkflowKeys):
         values = self.to_mapping()
         texts = {name: getattr(self, name) for name in config_keys()}
         values |= {name: text for name, text in texts.items() if isinstance(text, str)}
-        return WorkflowConfig(values, environ={}, **keywords)
+        made = WorkflowConfig(values, environ={}, **keywords)
+        origins = {**self.origins, **dict.fromkeys(keywords, KEYWORD)}
+        object.__setattr__(made, "origins", origins)  # it is frozen, and not in use yet
+        return made
 
     def to_mapping(self) -> dict[str, Any]:
         """Return all keys and values in plain JSON types, with secrets masked.

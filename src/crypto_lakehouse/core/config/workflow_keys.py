@@ -254,7 +254,8 @@ class WorkflowKeys:
         about=About(
             "Collect only archives that the ledger lists as failed or quarantined.",
             more="`failed`: failed, missing or corrupt. `quarantined`: corrupt, or different from "
-            "the sidecar. Symbols and dates are optional.",
+            "the sidecar. Symbols and dates are optional. If the archives came from another source "
+            "than the default, `source_url` must name one.",
             metavar="WHAT",
         ),
     )
