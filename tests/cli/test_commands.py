@@ -196,7 +196,7 @@ PLAN = [*CALENDAR, "-s", "BTCUSDT", "--markets", "spot,futures_um",
 def test_a_plan_is_a_table_with_totals(shell: Shell) -> None:
     code, out, err = shell("plan", *PLAN)
     assert code == 0
-    summary = "11 archives planned, 11 to request (22 requests, size unknown, about 1 s)"
+    summary = "11 archives planned, 11 to fetch (22 requests, size unknown, about 1 s)"
     assert f"{summary}, 0 not published" in out
     assert "spot" in out
     assert err == ""
@@ -209,13 +209,18 @@ def test_a_plan_is_json(shell: Shell) -> None:
     assert plan["complete"] is True
     assert plan["totals"] == {
         "planned": 11, "daily": 6, "monthly": 5, "not_published": 0, "missing": 0,
-        "bytes": None, "requests": 22, "estimate_seconds": 0.1,
+        "verified": 0, "to_fetch": 11, "to_check": 0, "sidecars": 0, "quarantined": 0,
+            "refused": 0,
+        "bytes": None, "requests": 22, "planned_bytes": None, "planned_requests": 22,
+        "estimate_seconds": 0.1,
         "first": "2025-05", "last": "2025-07-01",
     }  # fmt: skip
     assert plan["series"][0] == {
         "market": "spot", "data_type": "klines", "symbol": "BTCUSDT", "interval": "1h",
         "planned": 4, "daily": 3, "monthly": 1, "not_published": 0, "missing": 0,
-        "bytes": None, "requests": 8, "estimate_seconds": 0.0,
+        "verified": 0, "to_fetch": 4, "to_check": 0, "sidecars": 0, "quarantined": 0, "refused": 0,
+        "bytes": None, "requests": 8, "planned_bytes": None, "planned_requests": 8,
+        "estimate_seconds": 0.0,
         "first": "2025-05-30", "last": "2025-07-01",
     }  # fmt: skip
 

@@ -67,7 +67,7 @@ def test_a_table_has_a_line_for_each_series_with_its_size(plan: Planner) -> None
     btc, eth = rows(out)
     assert btc.startswith("spot klines BTCUSDT 1h 1 0 0 0 ")
     assert eth.startswith("spot klines ETHUSDT 1h 1 0 0 0 ")
-    assert "2 archives planned, 2 to request (4 requests, " in words(out)
+    assert "2 archives planned, 2 to fetch (4 requests, " in words(out)
     assert "kB" in btc
     assert "?" not in btc
 
@@ -115,7 +115,7 @@ def test_what_the_source_lacks_is_a_column_and_in_the_sum(plan: Planner) -> None
     code, out, _ = plan(*HOURS, "-s", "BTCUSDT,ETHUSDT")
     assert code == 0
     assert rows(out)[0].startswith("spot klines BTCUSDT 1h 0 0 0 1 0 B 0 ")
-    assert "1 to request" in words(out)
+    assert "1 to fetch" in words(out)
     assert "1 missing at the source" in words(out)
 
 
@@ -260,3 +260,87 @@ def test_what_failed_is_collected_again_without_naming_it(
     assert [request.path for request in server.requests] == [KEY, f"{KEY}.CHECKSUM"]
     _, _, err = shell("collect", *address, "--retry-failed")
     assert "the ledger has nothing of that kind" in err
+
+
+# What is here already ---------------------------------------------------------------------------
+
+
+def test_what_is_verified_is_counted_and_not_fetched(plan: Planner, shell: Shell) -> None:
+    address = ["--listing-url", plan.server.url, "--source-url", plan.server.url]
+    many = ["-o", "out", *SELECTION[2:], *HOURS, "--discovery", "listing"]
+    assert shell("collect", *address, *many, "-s", "BTCUSDT", "-q")[0] == 0
+    code, out, err = plan("-o", "out", *HOURS, "-s", "BTCUSDT,ETHUSDT")
+    assert (code, err) == (0, "")
+    btc, eth = rows(out)
+    assert btc.startswith("spot klines BTCUSDT 1h 1 0 0 0 1 0 0 B 0 ")
+    assert eth.startswith("spot klines ETHUSDT 1h 1 0 0 0 0 1 ")
+    assert "2 archives planned, 1 already verified, 1 to fetch (2 requests, " in words(out)
+    _, out, _ = plan("-o", "out", *HOURS)
+    assert "1 archives planned, 1 already verified, 0 to fetch (0 requests, 0 B" in words(out)
+    _, out, _ = plan("-o", "out", *HOURS, "-s", "BTCUSDT,ETHUSDT", "--format", "keys")
+    assert out.splitlines() == [KEY.replace("BTCUSDT", "ETHUSDT")]
+    both = ["-o", "out", *HOURS, "-s", "BTCUSDT,ETHUSDT", "--format", "keys", "--all"]
+    assert plan(*both)[1].splitlines() == [KEY, KEY.replace("BTCUSDT", "ETHUSDT")]
+
+
+def test_all_is_for_lines(plan: Planner) -> None:
+    code, out, err = plan(*HOURS, "--all")
+    assert (code, out) == (2, "")
+    assert "--all needs --format urls or --format keys" in err
+
+
+def test_files_that_are_not_proven_are_in_the_sum(plan: Planner, shell: Shell) -> None:
+    address = ["--listing-url", plan.server.url, "--source-url", plan.server.url]
+    code, _, _ = shell("collect", "-o", "out", *address, *SELECTION, *HOURS, "-q")
+    assert code == 0
+    Path("out", f"{KEY}.CHECKSUM").unlink()
+    assert "1 without the present sidecar" in words(plan("-o", "out", *HOURS)[1])
+    Path("out/.lakehouse/ledger.sqlite").unlink()
+    code, out, err = plan("-o", "out", *HOURS)
+    assert "0 to fetch (0 requests, 0 B" in words(out)
+    assert "1 to check first" in words(out)
+    assert "warning: 1 file here is not proven by the ledger" in err
+
+
+def test_a_relative_directory_of_a_file_is_named(plan: Planner, tmp_path: Path) -> None:
+    Path("c.toml").write_text('output_directory = "out"\n')
+    code, _, err = plan("--config", "c.toml", *HOURS)
+    assert (code, err) == (0, f"note: the output directory is {tmp_path}/out, relative to the "
+                              "working directory\n")  # fmt: skip
+
+
+# collect --dry-run ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("more", [[], ["--json"]])
+def test_a_dry_run_prints_the_same_plan_and_writes_nothing(
+    plan: Planner, shell: Shell, tmp_path: Path, more: list[str]
+) -> None:
+    address = ["--listing-url", plan.server.url, "--source-url", plan.server.url]
+    given = ["-o", "out", *address, *SELECTION, *HOURS, "--discovery", "listing", *more]
+    dry = ["--dry-run", "--events", "events.jsonl"]
+
+    def files() -> list[Path]:  # without SQLite's own beside the ledger, which any reader needs
+        return sorted(
+            path for path in tmp_path.rglob("*") if path.name[-4:] not in {"-wal", "-shm"}
+        )
+
+    for _ in range(2):
+        before = files()
+        plan.server.clear()
+        shown = shell("collect", *given, *dry)
+        assert shown == shell("plan", *given)
+        assert {request.path[:5] for request in plan.server.requests} == {"list:"}
+        assert files() == before
+        assert shell("collect", *given, "-q")[0] == 0
+
+
+def test_a_dry_run_ends_as_a_plan_does(plan: Planner, shell: Shell, tmp_path: Path) -> None:
+    address = ["--listing-url", plan.server.url, "--source-url", plan.server.url]
+    given = [*address, *SELECTION, *HOURS, "--discovery", "listing", "--max-retries", "0"]
+    code, _, err = shell("collect", *given, "--dry-run")
+    assert code == 2
+    assert "output" in err
+    plan.server.inject(f"list:{FOLDER}", Status(503), endless=True)
+    assert shell("collect", "-o", "out", *given, "--dry-run")[0] == 5
+    assert list(tmp_path.iterdir()) == []

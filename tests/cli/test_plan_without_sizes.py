@@ -40,7 +40,7 @@ def test_a_calendar_that_knows_no_sizes_adds_up_none(shell: Shell) -> None:
     days = ["--partitions", "daily", "--date", "2025-07-15", "--discovery", "calendar"]
     code, out, _ = shell("plan", *wanted, *days)
     assert code == 0
-    assert "2 archives planned, 1 to request (2 requests, size unknown" in out
+    assert "2 archives planned, 1 to fetch (2 requests, size unknown" in out
     _, out, _ = shell("plan", *wanted, *days, "--json")
     assert json.loads(out)["totals"]["bytes"] is None
 
@@ -63,7 +63,7 @@ def test_without_a_listing_names_are_planned_by_the_calendar_and_patterns_are_no
     code, out, err = shell(*selection)
     assert code == 0
     assert "come from the calendar instead" in err
-    assert "3 archives planned, 3 to request (6 requests, size unknown" in out
+    assert "3 archives planned, 3 to fetch (6 requests, size unknown" in out
     code, out, err = shell(*selection, "-s", "BTC*")
     assert (code, out) == (5, "")
     assert "`data/` cannot be listed" in err

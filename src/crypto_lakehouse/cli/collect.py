@@ -32,6 +32,11 @@ NO_LOG = "none"
     is_flag=True,
     help="Only what the ledger lists as failed, missing or corrupt; same as --only failed.",
 )
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Only show what would be fetched, as `plan` does; nothing is fetched or written.",
+)
 @click.option("--strict", is_flag=True, help="Exit 3 unless every planned archive is verified.")
 @click.option(
     "--ingest", is_flag=True, help="Also ingest verified archives into tables; see `ingest`."
@@ -52,6 +57,7 @@ def command(**given: Any) -> int:
       crypto-lakehouse collect -o data --discovery listing --markets futures_um -t metrics \\
           --quote-assets USDT --contracts perpetual --date 2026-09-01
       crypto-lakehouse collect -o data --retry-failed
+      crypto-lakehouse collect --config collection.yaml --dry-run
     """  # noqa: D301 - click reads \b
     return anyio.run(partial(_collect, given))
 
@@ -68,6 +74,10 @@ async def _collect(given: dict[str, Any]) -> int:
     if given["retry_failed"]:
         overrides["only"] = "failed"
     config = await load_config(given["config_file"], overrides)
+    if given["dry_run"]:
+        from crypto_lakehouse.cli.plan import show_plan
+
+        return await show_plan(config, "json" if given["as_json"] else "table")
     _log(given["log_format"] or ("json" if config.environment == PRODUCTION else NO_LOG))
     raise_open_files_limit(wanted_parallel(config))
     meter = ByteMeter()

@@ -14,10 +14,11 @@ from crypto_lakehouse.cli.options import config_options, option_overrides, say_p
 
 if TYPE_CHECKING:
     from crypto_lakehouse.core.archive import Archive
+    from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
     from crypto_lakehouse.workflows.reports import PlanReport
     from crypto_lakehouse.workflows.wiring.plan_sizes import SeriesSize
 
-__all__ = ["command"]
+__all__ = ["command", "show_plan"]
 
 #: A table with more series than this shows one line for each market and data type.
 LONGEST_SERIES_TABLE = 40
@@ -27,14 +28,20 @@ LONGEST_SERIES_TABLE = 40
 @config_options
 @click.option("--json", "as_json", is_flag=True, help="Print the series as one JSON object.")
 @click.option("--format", "form", type=click.Choice(["table", "json", "urls", "keys"]),
-              default="table", help="urls and keys print one archive per line.")  # fmt: skip
+              default="table", help="urls and keys print one archive per line: those whose zip "
+              "would be fetched.")  # fmt: skip
+@click.option("--all", "all_archives", is_flag=True,
+              help="urls and keys of all archives that the source should have, also of those that "
+              "are verified here.")  # fmt: skip
 @click.option("--by", type=click.Choice(["series", "type"]), default=None,
               help="What a line of the table is. [default: series, up to 40]")  # fmt: skip
 def command(**given: Any) -> int:
     """Show what `collect` would do with the same options; no archive is fetched or written.
 
     If the source has a listing, the plan comes from it and knows sizes; otherwise it comes from
-    the calendar. Exit code 5: the source could not be listed, and the plan is incomplete.
+    the calendar. What is verified in the output directory (the working directory, if none is
+    given) counts as such, and is not fetched. Exit code 5: the source could not be listed, and the
+    plan is incomplete.
 
     \b
     Examples:
@@ -46,17 +53,38 @@ def command(**given: Any) -> int:
 
 
 async def _plan(given: dict[str, Any]) -> int:
-    from crypto_lakehouse.workflows import run_plan
     from crypto_lakehouse.workflows.wiring.load_config import load_config
 
+    form = "json" if given["as_json"] else given["form"]
+    if given["all_archives"] and form not in {"urls", "keys"}:
+        raise click.UsageError("--all needs --format urls or --format keys.")
     overrides = {"output_directory": ".", **option_overrides(given)}
     if given["config_file"] and "output_directory" not in option_overrides(given):
         del overrides["output_directory"]
     config = await load_config(given["config_file"], overrides)
+    return await show_plan(config, form, given["by"], all_archives=given["all_archives"])
+
+
+async def show_plan(
+    config: WorkflowConfig, form: str, by: str | None = None, *, all_archives: bool = False
+) -> int:
+    """Print the plan of a collection, and return the exit code.
+
+    Args:
+        config: Of the collection.
+        form: `table`, `json`, `urls` or `keys`.
+        by: What a line of the table is: `series` or `type`; None chooses by their number.
+        all_archives: Whether `urls` and `keys` also print archives that need not be fetched.
+    """
+    from crypto_lakehouse.stores.state import relative_note
+    from crypto_lakehouse.workflows import run_plan
+
     if config.wants_listing:
         say_proxy(config)
-    form = "json" if given["as_json"] else given["form"]
-    report = await run_plan(config, on_archive=_line_printer(form, config.source_url))
+    if note := relative_note(config.output_directory, config.origins):
+        click.echo(f"note: {note}", err=True)
+    on_archive = _line_printer(form, config.source_url)
+    report = await run_plan(config, on_archive=on_archive, all_archives=all_archives)
     for note in report.notes:
         click.echo(f"warning: {note}", err=True)
     for failure in report.unlisted:
@@ -64,7 +92,7 @@ async def _plan(given: dict[str, Any]) -> int:
     if form == "json":
         click.echo(json.dumps(report.to_mapping(), ensure_ascii=False))
     elif form == "table":
-        _table(report, given["by"])
+        _table(report, by)
     return 5 if report.unlisted else 0
 
 
@@ -101,13 +129,16 @@ def _table(report: PlanReport, by: str | None) -> None:
             types[size.type_name] = types.get(size.type_name, SeriesSize()) + size
             symbols.setdefault(size.type_name, set()).add(size.symbol)
         lines = [((*name, str(len(symbols[name]))), size) for name, size in types.items()]
+    # A tree without a verified archive needs no columns for what is there.
+    here = ("verified", "to fetch") if total.verified else ()
     span = f"{total.first} to {total.last}, " if total.first else ""
     print_table(
         f"plan, {span}as of {report.today}",
         ("market", "data type", *names, "daily", "monthly", "not published", "missing",
-         "size", "requests", "about"),
+         *here, "size", "requests", "about"),
         [
             (*name, size.daily, size.monthly, size.not_published, size.missing,
+             *((size.verified, size.to_fetch) if here else ()),
              bytes_text(size.size_bytes) if size.size_bytes is not None else "?",
              size.requests, duration_text(size.estimate_s))
             for name, size in lines
@@ -117,11 +148,18 @@ def _table(report: PlanReport, by: str | None) -> None:
 
 
 def _summary(total: SeriesSize, bytes_text: Any, duration_text: Any) -> str:
-    due = total.daily + total.monthly
     size = bytes_text(total.size_bytes) if total.size_bytes is not None else "size unknown"
-    missing = f", {total.missing} missing at the source" if total.missing else ""
+    others = [
+        (total.to_check, "to check first"),
+        (total.sidecars, "without the present sidecar"),
+        (total.quarantined, "in quarantine, unchanged at the source"),
+        (total.refused, "in folders that cannot be read"),
+        (total.missing, "missing at the source"),
+    ]
+    verified = f"{total.verified} already verified, " if total.verified else ""
     return (
-        f"{total.planned} archives planned, {due} to request ({total.requests} requests, {size}, "
-        f"about {duration_text(total.estimate_s)}), "
-        f"{total.not_published} not published{missing}"
+        f"{total.planned} archives planned, {verified}{total.to_fetch} to fetch "
+        f"({total.requests} requests, {size}, about {duration_text(total.estimate_s)}), "
+        f"{total.not_published} not published"
+        + "".join(f", {count} {what}" for count, what in others if count)
     )

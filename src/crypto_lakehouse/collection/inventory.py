@@ -110,9 +110,16 @@ class _FolderState:
 
     def row(self, name: str) -> LedgerRow | None:
         """Return everything that the ledger knows about an archive."""
+        return self._all_rows().get(name)
+
+    def is_empty(self) -> bool:
+        """Whether neither disk nor ledger has an archive of it."""
+        return not self.scan.zips and not self._all_rows()
+
+    def _all_rows(self) -> Mapping[str, LedgerRow]:
         if self._rows is None:
             self._rows = self.ledger.rows_now(self.prefix)
-        return self._rows.get(name)
+        return self._rows
 
     def part(self, name: str) -> ObjectFacts | None:
         """Return size, ETag and date of an unfinished body."""
@@ -132,6 +139,7 @@ class Inventory:
         force: Whether everything is fetched again.
         retry_mismatch: Whether archives that disagree with their sidecar are fetched again even if
             the source has changed neither, as a policy may accept them now.
+        reads_only: Whether leftovers of a killed run stay, as nothing is to be changed.
     """
 
     store: Store
@@ -139,7 +147,28 @@ class Inventory:
     keep_sidecars: bool = True
     force: bool = False
     retry_mismatch: bool = False
+    reads_only: bool = False
     _grouped: tuple[Sequence[PlannedPeriod], _Groups] = field(init=False, default=((), {}))
+    _read: dict[str, _FolderState] = field(init=False, factory=dict)
+
+    def has_nothing_of(self, planned: PlannedSeries) -> bool:
+        """Whether disk and ledger have no archive of a series; blocking.
+
+        If so, `sort` leaves a FETCH for each archive that is neither `not_published` nor
+        `unlisted`. A caller that only counts need not make a million values to know that.
+        """
+        self._read.clear()
+        for partition, periods in self._by_partition(planned.periods).items():
+            prefix = planned.series.folder(partition)
+            if all(item.not_published for item in periods):
+                continue
+            try:
+                self._read[prefix] = self._folder(prefix)
+            except StoreError:  # `sort` makes verdicts of it
+                return False
+            if not self._read[prefix].is_empty():
+                return False
+        return True
 
     def sort(self, planned: PlannedSeries) -> tuple[list[Event], list[Work]]:
         """Return the verdicts that need no worker, and the work that does, in plan order.
@@ -183,8 +212,11 @@ class Inventory:
 
     def _folder(self, prefix: str) -> _FolderState:
         """Return the state of a key prefix."""
+        if prefix in self._read:
+            return self._read.pop(prefix)
         folder = _FolderState(prefix, self.store.scan_now(prefix), self.ledger)
-        self._clear_leftovers(folder)
+        if not self.reads_only:
+            self._clear_leftovers(folder)
         return folder
 
     def _clear_leftovers(self, folder: _FolderState) -> None:

@@ -37,7 +37,7 @@ from crypto_lakehouse.ledger.sqlite import SqliteLedger
 from crypto_lakehouse.matrix.known_holes import load_holes
 from crypto_lakehouse.matrix.load import load_matrix
 from crypto_lakehouse.planning.calendar_plan import CalendarPlan, plan_collection
-from crypto_lakehouse.planning.explicit_plan import ExplicitPlan, is_selected
+from crypto_lakehouse.planning.explicit_plan import ExplicitPlan
 from crypto_lakehouse.planning.selection import select_rows
 from crypto_lakehouse.sinks.checked import checked_sinks
 from crypto_lakehouse.sinks.ledger import LedgerSink
@@ -47,7 +47,11 @@ from crypto_lakehouse.stores.directory import LocalStore
 from crypto_lakehouse.stores.os_errors import what_to_do
 from crypto_lakehouse.stores.state import StateFolder, existing_root, relative_note
 from crypto_lakehouse.workflows.history import prune_replaced
-from crypto_lakehouse.workflows.wiring.collector_stack import RunContext, make_collector
+from crypto_lakehouse.workflows.wiring.collector_stack import (
+    RunContext,
+    make_collector,
+    make_inventory,
+)
 from crypto_lakehouse.workflows.wiring.delivery import Delivery
 from crypto_lakehouse.workflows.wiring.network import Network
 from crypto_lakehouse.workflows.wiring.recorded_source import checked_source
@@ -69,12 +73,6 @@ _NAMED = 20
 
 #: The exit code of a run that ends because its source is down.
 _SOURCE_UNAVAILABLE = 5
-
-#: The verdicts that `only` selects from the ledger.
-_ONLY = {
-    "failed": (Verdict.FAILED, Verdict.MISSING, Verdict.CORRUPT),
-    "quarantined": (Verdict.CORRUPT, Verdict.UPSTREAM_MISMATCH),
-}
 
 
 class ArchiveCollectionWorkflow(BaseWorkflow[CollectionReport]):
@@ -263,15 +261,15 @@ class ArchiveCollectionWorkflow(BaseWorkflow[CollectionReport]):
 
     async def _make_plan(self, emit: Emit) -> Plan:
         """The plan that needs the ledger or the source."""
-        if self.config.only is not None:
-            kept = await self._ledger.archives_of(_ONLY[self.config.only])
-            wanted = (
-                archive for archive in kept if is_selected(self.config, archive, self._matrix)
-            )
-            return ExplicitPlan.of(wanted, self._today, self._matrix)
         from crypto_lakehouse.planning.listed_plan import ListedPlan
-        from crypto_lakehouse.workflows.wiring.make_plan import Planner, open_lister
+        from crypto_lakehouse.workflows.wiring.make_plan import (
+            Planner,
+            open_lister,
+            plan_from_ledger,
+        )
 
+        if self.config.only is not None:
+            return await plan_from_ledger(self.config, self._matrix, self._ledger, self._today)
         planner = Planner(
             config=self.config,
             matrix=self._matrix,
@@ -313,13 +311,7 @@ class ArchiveCollectionWorkflow(BaseWorkflow[CollectionReport]):
 
     async def _collect(self, plan: Plan, emit: Emit) -> None:
         config = self.config
-        inventory = Inventory(
-            store=self._store,
-            ledger=self._ledger,
-            keep_sidecars=config.download_checksum,
-            force=config.force_redownload,
-            retry_mismatch=config.accept_upstream_mismatch,
-        )
+        inventory = make_inventory(config, self._store, self._ledger)
         if self._processes > 1:
             await self._collect_in_processes(plan, inventory, emit)
             return

@@ -10,25 +10,29 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, date, datetime
 from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from anyio import to_thread
+from attrs import evolve
 
 from crypto_lakehouse.collection.sampling import Sample
 from crypto_lakehouse.collection.verifier import DAMAGE, StoredArchive, VerificationReport
 from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
 from crypto_lakehouse.core.errors import ArchiveKeyError, ConfigurationError, Problem
+from crypto_lakehouse.core.events import ArchiveFinished
 from crypto_lakehouse.core.metrics import ByteMeter
 from crypto_lakehouse.core.plan import PlannedSeries
 from crypto_lakehouse.core.protocols import Store, ignore_async
 from crypto_lakehouse.core.sink import AnySink
 from crypto_lakehouse.coverage.coverage import SeriesCoverage
 from crypto_lakehouse.http.retry import RetryPolicy
+from crypto_lakehouse.ledger.empty import ledger_if_any
 from crypto_lakehouse.ledger.history import Change
 from crypto_lakehouse.ledger.lock import output_lock
 from crypto_lakehouse.stores.directory import LocalStore
-from crypto_lakehouse.stores.state import StateFolder
+from crypto_lakehouse.stores.state import StateFolder, existing_root
 from crypto_lakehouse.workflows.history import (
     PruneResult,
     changes_since,
@@ -39,9 +43,10 @@ from crypto_lakehouse.workflows.repair import RepairReport, repair_archives
 from crypto_lakehouse.workflows.reports import HistoryReport, PlanReport, StatusReport
 from crypto_lakehouse.workflows.status import CoverageStatus, StatusTotals, status_of
 from crypto_lakehouse.workflows.verification import verify_tree
+from crypto_lakehouse.workflows.wiring.collector_stack import make_inventory
 from crypto_lakehouse.workflows.wiring.load_config import load_config
 from crypto_lakehouse.workflows.wiring.make_plan import plan_alone
-from crypto_lakehouse.workflows.wiring.plan_sizes import sizes_of
+from crypto_lakehouse.workflows.wiring.plan_sizes import SeriesSize, sizes_of
 
 if TYPE_CHECKING:
     import aiohttp
@@ -60,32 +65,69 @@ AnyConfig = WorkflowConfig | Mapping[str, Any] | str | PathLike[str]
 """A configuration, a mapping of its keys, or the path of a JSON, TOML or YAML file."""
 
 
+#: How many folders that cannot be read are named in the notes of a plan.
+_NAMED = 20
+
+
 async def run_plan(
     config: AnyConfig,
     *,
     retry: RetryPolicy | None = None,
+    store: Store | None = None,
     on_archive: Callable[[Archive], None] | None = None,
+    all_archives: bool = False,
 ) -> PlanReport:
     """Plan a collection without running it; no archive is fetched, and nothing is written.
+
+    The output directory and its ledger are read, as by a collection: what is verified there is
+    not fetched again. The directory need not exist.
 
     Args:
         config: What a collection would collect.
         retry: When to try again; by the configuration's `max_retries` by default.
-        on_archive: Called in a worker thread with each archive that would be requested.
+        store: Where the archives are; the output directory by default.
+        on_archive: Called in a worker thread with each archive whose zip would be fetched.
+        all_archives: Whether it is called with every archive that the source should have.
 
     Raises:
         ConfigurationError: The configuration cannot be run.
+        LedgerError: The ledger exists and cannot be read.
         ListingError: The source cannot be listed, and the plan depends on that.
     """
     ready = await load_config(config)
+    state = StateFolder(Path(ready.output_directory))
+    if state.root.exists():
+        existing_root(state.root)
+    chosen: Store = LocalStore(state.root) if store is None else store
+    refused: dict[str, str] = {}
+
+    def on_refused(event: ArchiveFinished) -> None:
+        refused.setdefault(event.archive.folder, event.reason)
+
     async with plan_alone(ready, retry) as (plan, notes):
         series = plan.each_series()
-        if on_archive is not None:
+        if on_archive is not None and all_archives:
             series = _announced(series, on_archive)
-        each = await to_thread.run_sync(lambda: tuple(sizes_of(series, ready)))
-        return PlanReport(
-            today=plan.today, series=each, notes=tuple(notes), unlisted=tuple(plan.failures)
-        )
+
+        def measure() -> tuple[SeriesSize, ...]:
+            with ledger_if_any(state.ledger) as ledger:
+                inventory = make_inventory(ready, chosen, ledger, reads_only=True)
+                on_fetch = None if all_archives else on_archive
+                return tuple(sizes_of(series, inventory, ready, on_fetch, on_refused))
+
+        each = await to_thread.run_sync(measure)
+        notes += [f"`{folder}`: {reason}" for folder, reason in list(refused.items())[:_NAMED]]
+        report = PlanReport(today=plan.today, series=each, unlisted=tuple(plan.failures))
+        return evolve(report, notes=(*notes, *_doubt(report.totals.to_check)))
+
+
+def _doubt(files: int) -> list[str]:
+    """A remark on files of which a plan cannot know whether they must be fetched."""
+    if not files:
+        return []
+    subject = "1 file here is" if files == 1 else f"{files} files here are"
+    reason = "not proven by the ledger; `collect` hashes such files first, and fetches those again"
+    return [f"{subject} {reason} that are not what was published"]
 
 
 def _announced(

@@ -21,7 +21,7 @@ class PlanReport:
 
     Attributes:
         today: The UTC day of the plan.
-        series: How much of each series is planned.
+        series: How much of each series is planned, and how much of it would be fetched.
         notes: Remarks for the reader, one sentence each.
         unlisted: What could not be listed, one sentence each; the plan lacks it.
     """

@@ -21,7 +21,8 @@ from crypto_lakehouse.collection.verifier import (
 )
 from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.errors import ConfigurationError, Problem
-from crypto_lakehouse.core.protocols import LedgerRow, Store, ignore_async
+from crypto_lakehouse.core.protocols import Store, ignore_async
+from crypto_lakehouse.ledger.empty import EmptyLedger
 from crypto_lakehouse.ledger.sqlite import SqliteLedger
 from crypto_lakehouse.stores.directory import LocalStore
 from crypto_lakehouse.stores.state import StateFolder, existing_root
@@ -30,22 +31,12 @@ from crypto_lakehouse.stores.tree import key_folders
 __all__ = ["verify_archives", "verify_tree"]
 
 
-class _NoLedger:
-    """The ledger of a tree that no run has written, such as a mirror made by other tools."""
-
-    async def rows(self, _folder: str) -> dict[str, LedgerRow]:
-        return {}
-
-    def verified_now(self, _folder: str) -> dict[str, tuple[int, int]]:
-        return {}
-
-
 @frozen
 class _Stored:
     """A store, its ledger, and the folders that the ledger knows."""
 
     store: Store
-    ledger: SqliteLedger | _NoLedger
+    ledger: SqliteLedger | EmptyLedger
     known: Sequence[str]
 
     def folders(self) -> Iterator[str]:
@@ -132,7 +123,7 @@ async def _open_stored(root: str | os.PathLike[str], store: Store | None) -> Asy
         with closing(opened):
             yield _Stored(chosen, opened, await opened.folders())
     elif isinstance(chosen, LocalStore):
-        yield _Stored(chosen, _NoLedger(), ())
+        yield _Stored(chosen, EmptyLedger(), ())
     else:
         reason = f"`{state.root}` has no ledger, and only a directory can be verified without one"
         raise ConfigurationError([Problem("$.output_directory", reason)])

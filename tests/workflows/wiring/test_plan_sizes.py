@@ -10,14 +10,19 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.stores.memory import MemoryStore
 
+from crypto_lakehouse.collection.inventory import Inventory
 from crypto_lakehouse.core.archive import DataType, Market, Period, Series
 from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
 from crypto_lakehouse.core.listed import ListedArchive
 from crypto_lakehouse.core.plan import PlannedPeriod, PlannedSeries
-from crypto_lakehouse.workflows.wiring.plan_sizes import SeriesSize, sizes_of
+from crypto_lakehouse.ledger.empty import EmptyLedger
+from crypto_lakehouse.workflows.wiring.collector_stack import make_inventory
+from crypto_lakehouse.workflows.wiring.plan_sizes import _COUNTS, SeriesSize, sizes_of
 
 SERIES = Series(Market.SPOT, DataType.KLINES, "BTCUSDT", "1h")
+LISTING = WorkflowConfig({"output_directory": "o", "discovery": "listing"}, environ={})
 ETAG = '"900150983cd24fb0d6963f7d28e17f72"'
 DAYS = [Period.day(date(2025, 7, 1) + timedelta(days=number)) for number in range(31)]
 MONTH = Period.month(date(2025, 6, 1))
@@ -38,8 +43,12 @@ def impossible(period: Period) -> PlannedPeriod:
 def size_of(*periods: PlannedPeriod, **config: Any) -> SeriesSize:
     values = {"output_directory": "o", "discovery": "listing", **config}
     wanted = WorkflowConfig(values, environ={})
-    (size,) = sizes_of([PlannedSeries(SERIES, periods)], wanted)
+    (size,) = sizes_of([PlannedSeries(SERIES, periods)], nothing_here(wanted), wanted)
     return size
+
+
+def nothing_here(config: WorkflowConfig) -> Inventory:
+    return make_inventory(config, MemoryStore(), EmptyLedger(), reads_only=True)
 
 
 def test_a_listed_series_is_sized_by_what_is_listed() -> None:
@@ -104,7 +113,8 @@ sizes = st.builds(
     lambda items, number: next(
         sizes_of(
             [PlannedSeries(SERIES, tuple(items[:number] or items))],
-            WorkflowConfig({"output_directory": "o", "discovery": "listing"}, environ={}),
+            nothing_here(LISTING),
+            LISTING,
         )
     ),
     st.permutations(
@@ -117,10 +127,13 @@ sizes = st.builds(
 @given(st.lists(sizes, max_size=5))
 def test_a_sum_is_that_of_its_parts(parts: list[SeriesSize]) -> None:
     total = sum(parts, SeriesSize())
-    for name in ("daily", "monthly", "not_published", "missing", "requests", "planned"):
+    for name in (*_COUNTS, "planned"):
         assert getattr(total, name) == sum(getattr(part, name) for part in parts), name
     known = [part.size_bytes for part in parts if part.size_bytes is not None]
     is_known = bool(parts) and len(known) == len(parts)
+    planned = [part.planned_bytes for part in parts if part.planned_bytes is not None]
+    is_whole = bool(parts) and len(planned) == len(parts)
+    assert total.planned_bytes == (sum(planned) if is_whole else None)
     assert total.size_bytes == (sum(known) if is_known else None)
     assert total.first == min((part.first for part in parts), default="")
     assert total.last == max((part.last for part in parts), default="")
@@ -157,8 +170,16 @@ def test_a_series_is_written_with_its_names_and_a_sum_without() -> None:
         "monthly": 0,
         "not_published": 0,
         "missing": 0,
+        "verified": 0,
+        "to_fetch": 1,
+        "to_check": 0,
+        "sidecars": 0,
+        "quarantined": 0,
+        "refused": 0,
         "bytes": 10_000_000,
         "requests": 2,
+        "planned_bytes": 10_000_000,
+        "planned_requests": 2,
         "estimate_seconds": 2.1,
         "first": "2025-07-01",
         "last": "2025-07-01",

@@ -13,11 +13,12 @@ from attrs import frozen
 from crypto_lakehouse.collection.collector import ArchiveCollector
 from crypto_lakehouse.collection.download.fetcher import Fetcher
 from crypto_lakehouse.collection.download.parallel_ranges import ParallelRanges
+from crypto_lakehouse.collection.inventory import Inventory
 from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.config.values import AUTO
 from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
 from crypto_lakehouse.core.metrics import ByteMeter
-from crypto_lakehouse.core.protocols import Emit, Store
+from crypto_lakehouse.core.protocols import Emit, InventoryLedger, Store
 from crypto_lakehouse.executors.share import Share
 from crypto_lakehouse.http.adaptive_limit import AdaptiveLimit
 from crypto_lakehouse.http.concurrency_limit import ConcurrencyLimit, FixedLimit
@@ -26,7 +27,7 @@ from crypto_lakehouse.http.transport import Client
 from crypto_lakehouse.matrix.known_holes import KnownHoles
 from crypto_lakehouse.workflows.wiring.transport_stack import make_transport
 
-__all__ = ["RunContext", "make_collector"]
+__all__ = ["RunContext", "make_collector", "make_inventory"]
 
 _log = logging.getLogger("crypto_lakehouse")
 
@@ -58,6 +59,20 @@ class RunContext:
     def known_hole(self, archive: Archive) -> str:
         """Return why an archive is known to be missing, or an empty string."""
         return self.holes.reason_for_period(archive.series, archive.period)
+
+
+def make_inventory(
+    config: WorkflowConfig, store: Store, ledger: InventoryLedger, *, reads_only: bool = False
+) -> Inventory:
+    """Make the inventory that decides what is to be fetched, for a run and for `plan` alike."""
+    return Inventory(
+        store=store,
+        ledger=ledger,
+        keep_sidecars=config.download_checksum,
+        force=config.force_redownload,
+        retry_mismatch=config.accept_upstream_mismatch,
+        reads_only=reads_only,
+    )
 
 
 def make_collector(config: WorkflowConfig, context: RunContext) -> ArchiveCollector:

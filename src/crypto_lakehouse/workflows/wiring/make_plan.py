@@ -20,24 +20,49 @@ from crypto_lakehouse.core.errors import (
 )
 from crypto_lakehouse.core.events import FolderListed
 from crypto_lakehouse.core.protocols import Emit, ignore_async
+from crypto_lakehouse.core.verdicts import Verdict
 from crypto_lakehouse.core.workflow import refuse_faulty
 from crypto_lakehouse.http.allowed_hosts import AllowedHosts
 from crypto_lakehouse.http.retry import RetryPolicy
 from crypto_lakehouse.http.s3_listing import Lister
 from crypto_lakehouse.http.transport import Client, HttpTransport
+from crypto_lakehouse.ledger.empty import EmptyLedger, ledger_if_any
+from crypto_lakehouse.ledger.sqlite import SqliteLedger
 from crypto_lakehouse.matrix.known_holes import KnownHoles, load_holes
 from crypto_lakehouse.matrix.load import load_matrix
 from crypto_lakehouse.matrix.model import Matrix
 from crypto_lakehouse.planning.calendar_plan import CalendarPlan, plan_collection
+from crypto_lakehouse.planning.explicit_plan import ExplicitPlan, is_selected
 from crypto_lakehouse.planning.listed_plan import Discovery, ListedPlan
 from crypto_lakehouse.planning.selection import select_rows
+from crypto_lakehouse.stores.state import StateFolder, existing_root
 from crypto_lakehouse.workflows.wiring.transport_stack import open_client, parallel_downloads
 
 __all__ = [
     "Planner",
     "open_lister",
     "plan_alone",
+    "plan_from_ledger",
 ]
+
+#: The verdicts that `only` selects from the ledger.
+_ONLY = {
+    "failed": (Verdict.FAILED, Verdict.MISSING, Verdict.CORRUPT),
+    "quarantined": (Verdict.CORRUPT, Verdict.UPSTREAM_MISMATCH),
+}
+
+
+async def plan_from_ledger(
+    config: WorkflowConfig, matrix: Matrix, ledger: SqliteLedger | EmptyLedger, today: date
+) -> ExplicitPlan:
+    """Plan the archives that `only` selects from the ledger.
+
+    Raises:
+        LedgerError: The ledger cannot be read.
+    """
+    kept = await ledger.archives_of(_ONLY[str(config.only)])
+    wanted = (archive for archive in kept if is_selected(config, archive, matrix))
+    return ExplicitPlan.of(wanted, today, matrix)
 
 
 def open_lister(config: WorkflowConfig, client: Client, retry: RetryPolicy, emit: Emit) -> Lister:
@@ -130,7 +155,7 @@ class Planner:
 @asynccontextmanager
 async def plan_alone(
     config: WorkflowConfig, retry: RetryPolicy | None = None
-) -> AsyncIterator[tuple[ListedPlan | CalendarPlan, list[str]]]:
+) -> AsyncIterator[tuple[ListedPlan | CalendarPlan | ExplicitPlan, list[str]]]:
     """Make a plan without running it; nothing is written.
 
     Yields:
@@ -138,6 +163,7 @@ async def plan_alone(
 
     Raises:
         ConfigurationError: The configuration cannot be run.
+        LedgerError: The plan comes from the ledger, which cannot be read.
         ExtraMissing: A SOCKS proxy is used, and the extra `socks` is not installed.
         ListingError: The source cannot be listed, and the plan depends on that.
     """
@@ -145,8 +171,12 @@ async def plan_alone(
     matrix = load_matrix(config.matrix_path)
     notes = [*config.warnings, *matrix.corrections]
     async with AsyncExitStack() as resources:
-        plan: ListedPlan | CalendarPlan
-        if config.wants_listing:
+        plan: ListedPlan | CalendarPlan | ExplicitPlan
+        if config.only is not None:
+            state = StateFolder(existing_root(config.output_directory))
+            ledger = resources.enter_context(ledger_if_any(state.ledger))
+            plan = await plan_from_ledger(config, matrix, ledger, datetime.now(UTC).date())
+        elif config.wants_listing:
             select_rows(config, matrix)
             opening = open_client(config, parallel_downloads(config))
             client = await resources.enter_async_context(opening)
