@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from tests.core.config.schema_check import is_valid
 
+from crypto_lakehouse.core.archive import DataType, Market, Series
 from crypto_lakehouse.core.config.schema import config_schema
 from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
 from crypto_lakehouse.core.errors import ConfigurationError, ConfigurationWarning
@@ -55,9 +56,55 @@ def test_the_keywords_are_the_keys() -> None:
     assert list(LakeKeywords.__annotations__) == list(lake_keys())
 
 
-def test_nothing_chosen_is_everything() -> None:
-    config = LakeConfig(output_directory="out", markets=(), symbols=[], intervals=None, environ={})
-    assert (config.markets, config.symbols, config.intervals) == ((), (), ())
+def series(data_type: DataType, interval: str | None = None) -> Series:
+    return Series(Market.SPOT, data_type, "BTCUSDT", interval)
+
+
+LISTS = ("markets", "data_types", "symbols", "intervals")
+SERIES = (series(DataType.KLINES, "1h"), series(DataType.TRADES))
+
+
+@pytest.mark.parametrize("given", [{}, dict.fromkeys(LISTS)])
+def test_an_absent_list_selects_everything(given: dict[str, Any]) -> None:
+    for config in (
+        LakeConfig({"output_directory": "out", **given}, environ={}),
+        LakeConfig(output_directory="out", environ={}, **given),
+        LakeConfig({"output_directory": "out", **given}, environ={f"{PREFIX}SYMBOLS": ""}),
+    ):
+        assert [getattr(config, name) for name in LISTS] == [None] * 4
+        assert all(map(config.selects_series, SERIES))
+        assert not set(LISTS) & set(config.to_mapping())
+        assert LakeConfig(config.to_mapping(), environ={}) == config
+
+
+@pytest.mark.parametrize("empty", [[], (), set()])
+@pytest.mark.parametrize("name", LISTS)
+def test_an_empty_list_selects_nothing_wherever_it_comes_from(name: str, empty: Any) -> None:
+    values = {"output_directory": "out"}
+    for config in (
+        LakeConfig({**values, name: empty}, environ={}),
+        LakeConfig(values, environ={}, **{name: empty}),
+        LakeConfig(values, environ={}, overrides={name: empty}),
+        LakeConfig(values, environ={f"{PREFIX}{name.upper()}": "[]"}),
+        LakeConfig({**values, "environments": {"production": {name: empty}}},
+                   environ={}, environment="production"),
+    ):  # fmt: skip
+        assert getattr(config, name) == ()
+        # Intervals restrict the archives of bars alone.
+        wanted = [False, name == "intervals"]
+        assert [config.selects_series(each) for each in SERIES] == wanted
+        assert config.to_mapping()[name] == []
+        assert LakeConfig({**config.to_mapping(), "environment": "development"}, environ={}
+                          ).selects_series(SERIES[0]) is False  # fmt: skip
+    assert is_valid({**values, name: list(empty)}, config_schema(lake_keys()))
+
+
+def test_symbols_are_checked_and_compared_as_those_of_a_collection() -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        LakeConfig(output_directory="out", symbols=["BTC/USDT", "A" * 300], environ={})
+    assert [problem.path for problem in refused.value.problems] == ["$.symbols[0]", "$.symbols[1]"]
+    config = LakeConfig(output_directory="out", symbols=["E\u0301USDT", "e*"], environ={})
+    assert config.symbols == ("\u00c9USDT", "e*")
 
 
 def test_every_fault_is_named_at_once() -> None:

@@ -22,7 +22,7 @@ from crypto_lakehouse.core.config.layers import (
 )
 from crypto_lakehouse.core.config.origins import DEFAULT, name_origins
 from crypto_lakehouse.core.config.sources import LAKE_PREFIX
-from crypto_lakehouse.core.config.values import Choice, Interval, Policies, Profile
+from crypto_lakehouse.core.config.values import Choice, Interval, Policies, Profile, Symbol
 from crypto_lakehouse.core.config.workflow_config import plain_value
 from crypto_lakehouse.core.errors import ConfigurationError, ConfigurationWarning, Problem
 
@@ -30,7 +30,7 @@ __all__ = ["LakeConfig", "LakeKeywords", "lake_keys"]
 
 
 class LakeKeywords(TypedDict, total=False):
-    """Keys as a program writes them; None, or an empty list, is the default."""
+    """Keys as a program writes them; None is the default, and an empty list selects nothing."""
 
     output_directory: str | PathLike[str]
     lake: str | PathLike[str] | None
@@ -48,7 +48,7 @@ class LakeKeywords(TypedDict, total=False):
     environment: str
 
 
-_CHOSEN = About("Restrict the archives to these.", unset="all")
+_CHOSEN = About("Restrict the archives to these; an empty list selects none.", unset="all")
 
 
 @frozen(init=False, kw_only=True)
@@ -90,14 +90,29 @@ class LakeConfig:
     format: str = key(
         Choice("iceberg", "parquet"), "iceberg", about=About("Tables, or plain files in folders.")
     )
-    markets: tuple[str, ...] = key(tuple[Market, ...], (), about=_CHOSEN)
-    data_types: tuple[str, ...] = key(tuple[DataType, ...], (), about=_CHOSEN)
-    symbols: tuple[str, ...] = key(
-        tuple[str, ...],
-        (),
-        about=About("Restrict the archives to these symbols or globs.", unset="all"),
+    markets: tuple[str, ...] | None = key(
+        tuple[Market, ...], None, about=_CHOSEN, may_be_empty=True
     )
-    intervals: tuple[str, ...] = key(tuple[Interval, ...], (), about=_CHOSEN)
+    data_types: tuple[str, ...] | None = key(
+        tuple[DataType, ...], None, about=_CHOSEN, may_be_empty=True
+    )
+    symbols: tuple[str, ...] | None = key(
+        tuple[Symbol, ...],
+        None,
+        about=About(
+            "Restrict the archives to these symbols or globs; an empty list selects none.",
+            unset="all",
+        ),
+        may_be_empty=True,
+    )
+    intervals: tuple[str, ...] | None = key(
+        tuple[Interval, ...],
+        None,
+        about=About(
+            "Restrict the archives of bars to these; an empty list selects no bars.", unset="all"
+        ),
+        may_be_empty=True,
+    )
     exact: bool = key(
         bool, False, about=About("Read numbers as decimal(38, 18) instead of float64.")
     )
@@ -138,9 +153,7 @@ class LakeConfig:
             values, os.environ if environ is None else environ, overrides, keywords,
             keys=lake_keys(), prefix=LAKE_PREFIX, older={},
         )  # fmt: skip
-        chosen = {
-            name: value for name, value in layers.values.items() if value not in (None, (), [])
-        }
+        chosen = {name: value for name, value in layers.values.items() if value is not None}
         fields, invalid = structured_values(chosen, lake_keys())
         problems = [*layers.problems, *invalid]
         if fields.get("format") == "parquet" and fields.get("catalog") is not None:
@@ -180,11 +193,17 @@ class LakeConfig:
     def selects_series(self, series: Series) -> bool:
         """Whether the archives of a series are selected."""
         return (
-            (not self.markets or series.market in self.markets)
-            and (not self.data_types or series.data_type in self.data_types)
-            and (not self.symbols or any(fnmatchcase(series.symbol, s) for s in self.symbols))
-            and (series.interval is None or not self.intervals or series.interval in self.intervals)
+            (self.markets is None or series.market in self.markets)
+            and (self.data_types is None or series.data_type in self.data_types)
+            and self._selects_symbol(series.symbol)
+            and self._selects_interval(series.interval)
         )
+
+    def _selects_symbol(self, symbol: str) -> bool:
+        return self.symbols is None or any(fnmatchcase(symbol, each) for each in self.symbols)
+
+    def _selects_interval(self, interval: str | None) -> bool:
+        return interval is None or self.intervals is None or interval in self.intervals
 
 
 def lake_keys() -> dict[str, attrs.Attribute[Any]]:

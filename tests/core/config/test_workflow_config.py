@@ -269,3 +269,22 @@ def test_a_configuration_is_found_again_in_its_mapping(values: dict[str, Any]) -
     assert json.loads(json.dumps(mapping)) == mapping
     for ending, write in WRITERS.items():
         assert WorkflowConfig(parse_config(write(mapping), f"c.{ending}"), environ={}) == config
+
+
+LISTS = ("markets", "symbols", "data_types", "intervals", "quote_assets", "contracts", "partitions")
+
+
+@pytest.mark.parametrize("name", LISTS)
+@pytest.mark.parametrize("ending", WRITERS)
+def test_an_empty_list_is_refused_wherever_it_comes_from(name: str, ending: str) -> None:
+    values = {**MINIMAL, name: []}
+    message = "must not be empty; leave the key out for the default"
+    assert faults(values) == {f"$.{name}": message}
+    assert faults(parse_config(WRITERS[ending](values), f"c.{ending}")) == {f"$.{name}": message}
+    for text in ("[]", "," if name != "partitions" else "[]"):
+        variable = f"{ENVIRONMENT}{name.upper()}"
+        assert faults(environ={variable: text}) == {variable: message}
+
+
+def test_an_empty_list_of_hosts_allows_none() -> None:
+    assert WorkflowConfig({**MINIMAL, "redirect_hosts": []}, environ={}).redirect_hosts == ()

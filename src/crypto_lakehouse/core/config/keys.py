@@ -24,6 +24,7 @@ from crypto_lakehouse.core.config.values import (
     Processes,
     Profile,
     ProxySetting,
+    Symbol,
     Symbols,
 )
 from crypto_lakehouse.core.redaction import redact
@@ -93,8 +94,8 @@ def key(
         kind: How its value is read.
         default: Its default; a key without one is required.
         about: Its description.
-        bounds: The bounds of a number: `at_least`, `at_most`, `above`; and its `unit`, if text may
-            give it in another one.
+        bounds: The bounds of a number: `at_least`, `at_most`, `above`; its `unit`, if text may give
+            it in another one; and `may_be_empty` for a list.
     """
     metadata = {"kind": kind, "about": about, **bounds}
     return field(default=default, repr=_shown, metadata=metadata)
@@ -155,7 +156,7 @@ def _form(attribute: attrs.Attribute[Any]) -> str:
         return _range(attribute) + _QUANTITIES.get(attribute.metadata.get("unit"), "")
     if getattr(kind, "__origin__", None) is tuple:
         item = kind.__args__[0]
-        if item in (str, Interval):
+        if item in (str, Symbol, Interval):
             return "list"
         return f"list of {', '.join(f'`{each}`' for each in item)}"
     return _FORMS[kind]

@@ -28,6 +28,7 @@ from crypto_lakehouse.core.config.values import (
     Processes,
     Profile,
     ProxySetting,
+    Symbol,
     Symbols,
 )
 from crypto_lakehouse.core.config.workflow_keys import config_keys
@@ -104,9 +105,8 @@ def _values(attribute: attrs.Attribute[Any]) -> _Schema:
         return _number(attribute)
     if getattr(kind, "__origin__", None) is tuple:
         item = kind.__args__[0]
-        if item in _ITEMS:
-            return _list(_ITEMS[item], least=0)
-        return _list(_words(item), least=0 if attribute.default == () else 1)
+        least = 0 if attribute.metadata.get("may_be_empty") else 1
+        return _list(_ITEMS[item] if item in _ITEMS else _words(item), least)
     return _KINDS[kind]
 
 
@@ -156,7 +156,7 @@ _DAY: _Schema = {
 _PROXY_URL = {"type": "string", "pattern": f"^({'|'.join(PROXY_PORTS)})://"}
 
 _INTERVAL = _words((*INTERVALS, "1M"))
-_ITEMS: dict[Any, _Schema] = {str: _TEXT, Interval: _INTERVAL}
+_ITEMS: dict[Any, _Schema] = {str: _TEXT, Symbol: _TEXT, Interval: _INTERVAL}
 
 _KINDS: dict[Any, _Schema] = {
     bool: {"type": "boolean"},

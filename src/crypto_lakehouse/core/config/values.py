@@ -41,12 +41,16 @@ __all__ = [
     "Profile",
     "ProxySetting",
     "StartDay",
+    "Symbol",
     "Symbols",
     "strict_converter",
     "structure_value",
 ]
 
 AUTO = "auto"
+
+#: What may be given for a list, besides a single text.
+_LISTS = (list, tuple, set, frozenset)
 
 #: Separates a message from its path in cattrs' lines; messages contain no control characters.
 _END = "\0"
@@ -63,7 +67,7 @@ Profile = NewType("Profile", object)
 DayOrPeriod = NewType("DayOrPeriod", object)
 StartDay = NewType("StartDay", object)
 EndDay = NewType("EndDay", object)
-_Symbol = NewType("_Symbol", str)
+Symbol = NewType("Symbol", str)
 Interval = NewType("Interval", str)
 
 #: The largest number for each kind that is a number or `auto`.
@@ -88,7 +92,7 @@ def structure_value(
     Args:
         value: The value as given; never None.
         metadata: The key's `kind`, its `unit` if text may give another one (see `quantities`),
-            and its bounds `at_least`, `at_most`, `above`.
+            its bounds `at_least`, `at_most`, `above`, and whether a list `may_be_empty`.
         path: The path of the key, for error messages.
 
     Returns:
@@ -101,6 +105,8 @@ def structure_value(
         if "unit" in metadata and isinstance(value, str):
             quantity = parse_quantity(value, metadata["unit"])
             value = value if quantity is None else quantity
+        if metadata.get("may_be_empty") and _is_empty_list(value):
+            return (), []
         result = _CONVERTER.structure(value, kind)
     except Exception as error:  # noqa: BLE001 - cattrs raises groups of whatever the hooks raise
         return None, [_problem(line) for line in transform_error(error, path, _describe)]
@@ -224,12 +230,16 @@ def _interval(value: object, _: Any) -> str:
     return str(value)
 
 
+def _is_empty_list(value: object) -> bool:
+    return isinstance(value, _LISTS) and not value
+
+
 def _list(value: object, kind: Any) -> tuple[Any, ...]:
     """Return a list without duplicates in its order. A single string counts as a list of one."""
     values = [value] if isinstance(value, str) else value
-    if not isinstance(values, list | tuple | set | frozenset):
+    if not isinstance(values, _LISTS):
         raise TypeError(f"must be a list, not {_kind_of(value)}")
-    if not values and kind.__args__[0] is not str:  # an empty list of hosts is valid
+    if not values:
         raise ValueError("must not be empty; leave the key out for the default")
     ordered = sorted(values, key=str) if isinstance(values, set | frozenset) else list(values)
     items = _CONVERTER.structure(ordered, list[kind.__args__[0]])
@@ -321,9 +331,9 @@ def _config_converter() -> cattrs.Converter:
     converter = strict_converter()
     converter.register_structure_hook_func(_is_tuple, _list)
     for kind, hook in (
-        (_Symbol, _symbol),
+        (Symbol, _symbol),
         (Interval, _interval),
-        (Symbols, _list_or_mapping(Market, _Symbol)),
+        (Symbols, _list_or_mapping(Market, Symbol)),
         (Intervals, _list_or_mapping(DataType, Interval)),
         (Partitions, _partitions),
         (Parallelism, _number_or_auto(MOST[Parallelism])),

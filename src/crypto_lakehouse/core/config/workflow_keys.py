@@ -310,6 +310,7 @@ class WorkflowKeys:
             form="list of hosts",
             metavar="LIST",
         ),
+        may_be_empty=True,
     )
     allow_http: bool = key(
         bool,
