@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crypto_lakehouse.testing.made_up.zips import SPOILED, good_zip, spoiled_zip
+from crypto_lakehouse.zips.check import zip_fault
 from crypto_lakehouse.zips.member import BadMember, member_chunks
 
 KEY = "data/spot/daily/klines/BTCUSDT/1h/BTCUSDT-1h-2025-07-15.zip"
@@ -104,3 +105,18 @@ def test_a_member_before_the_beginning_is_refused(tmp_path: Path, field: int) ->
     path.write_bytes(data)
     with path.open("rb") as file, pytest.raises(BadMember, match="not a readable zip"):
         list(member_chunks(file, MEMBER))
+
+
+def test_a_directory_of_many_members_is_not_read(tmp_path: Path) -> None:
+    """A file of 70 MB could list a million members; zipfile makes an object for each."""
+    data = packed(b"x")
+    place, end = data.index(b"PK\x01\x02"), data.index(b"PK\x05\x06")
+    times = (1 << 20) // (end - place) + 1
+    record = struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, 9, 9, times * (end - place), place, 0)
+    path = tmp_path / "x.zip"
+    path.write_bytes(data[:place] + data[place:end] * times + record)
+    with path.open("rb") as file, pytest.raises(BadMember, match="directory has more than"):
+        list(member_chunks(file, MEMBER))
+    fault = zip_fault(io.BytesIO(path.read_bytes()), MEMBER)
+    assert fault is not None
+    assert "directory has more than" in fault

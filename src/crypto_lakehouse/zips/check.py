@@ -20,6 +20,7 @@ from crypto_lakehouse.zips.member import (
     UNREADABLE,
     content_of,
     directory_fault,
+    open_zip,
     sizes_of,
 )
 
@@ -49,7 +50,7 @@ def zip_fault(
         What is wrong; empty for a good zip. None if the member is larger than `limit`.
     """
     try:
-        with zipfile.ZipFile(file) as archive:
+        with open_zip(file) as archive:
             fault = directory_fault(archive, member)
             if fault:
                 return fault

@@ -13,6 +13,8 @@ import zlib
 from collections.abc import Iterator
 from typing import IO, BinaryIO, cast
 
+from attrs import frozen
+
 from crypto_lakehouse.zips.inflate import inflate, is_bomb
 
 __all__ = [
@@ -25,6 +27,7 @@ __all__ = [
     "content_of",
     "directory_fault",
     "member_chunks",
+    "open_zip",
     "sizes_of",
 ]
 
@@ -77,7 +80,7 @@ def member_chunks(file: BinaryIO, member: str) -> Iterator[bytes]:
             size or CRC-32 does not match its directory.
     """
     try:
-        with zipfile.ZipFile(file) as archive:
+        with open_zip(file) as archive:
             fault = directory_fault(archive, member)
             if fault:
                 raise BadMember(fault)
@@ -109,6 +112,37 @@ def _checked(archive: zipfile.ZipFile, member: str) -> Iterator[bytes]:
         raise BadMember(f"the zip's member `{member}` {announced}")
     if crc != info.CRC:
         raise BadMember(f"the CRC-32 of the zip's member `{member}` is wrong")
+
+
+def open_zip(file: BinaryIO) -> zipfile.ZipFile:
+    """Read the directory of a zip.
+
+    Raises:
+        BadZipFile: It has none, or one of more than a mebibyte.
+    """
+    return zipfile.ZipFile(cast("BinaryIO", _InSteps(file)))
+
+
+@frozen
+class _InSteps:
+    """A file that is read in steps; for zipfile, which reads a directory whole.
+
+    It also makes an object for each member. Without a limit, a zip of 70 MB that lists a million
+    members would take 700 MB of memory, although it is refused.
+    """
+
+    _file: BinaryIO
+
+    def read(self, size: int = -1) -> bytes:
+        if size > _STEP_BYTES:
+            raise zipfile.BadZipFile(f"its directory has more than {_STEP_BYTES} bytes")
+        return self._file.read(size)
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
 
 
 def directory_fault(archive: zipfile.ZipFile, member: str) -> str:
