@@ -37,6 +37,7 @@ SLOW = (
     "cli/test_query_signals.py::test_a_signal_ends_a_query_that_computes",
     "cli/test_query_signals.py::test_two_queries_into_one_file_leave_the_rows_of_one",
     "cli/test_status.py::test_more_series_than_a_picture_takes_are_left_out_with_a_word",
+    "cli/test_unwritable_trees.py::test_no_part_of_another_user",
     "core/config/test_sources.py::test_a_file_nested_without_end_is_refused[c.yaml]",
     "core/config/test_workflow_config_fuzz.py::test_a_value_too_large_to_show_is_a_configuration_or_refused[long]",
     "executors/processes/test_process_faults.py",

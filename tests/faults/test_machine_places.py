@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from tests.faults.machine import NOBODY, Machine, key
+from tests.unwritable import SOMEBODY, give, mounted_read_only
 
 from crypto_lakehouse.core.errors import ConfigurationError, LedgerError
-
-SOMEBODY = 65534
 
 TO_DO = "let this user read and write there, or choose another output directory"
 
@@ -38,12 +35,6 @@ def grown(machine: Machine) -> Machine:
     return machine
 
 
-def own(path: Path, user: int) -> None:
-    """Give a tree to a user."""
-    for each in (path, *path.rglob("*")):
-        os.chown(each, user, user)
-
-
 # What may not be written --------------------------------------------------------------------------
 
 
@@ -62,7 +53,7 @@ def test_a_directory_of_somebody_else_is_refused_before_a_request(
 def test_archives_of_somebody_else_are_recognised_and_the_rest_is_told(
     grown: Machine, nobody: Sequence[str]
 ) -> None:
-    own(grown.root / ".lakehouse", SOMEBODY)
+    give(grown.root / ".lakehouse", SOMEBODY)
     ended = grown.run(before=nobody)
     assert (ended.code, ended.totals) == (3, {"unchanged": 4, "failed": 4})
     assert all(TO_DO in problem["reason"] for problem in ended.report["problems"])
@@ -75,7 +66,7 @@ def test_archives_of_somebody_else_are_recognised_and_the_rest_is_told(
 def test_what_is_ours_and_cannot_be_written_is_told_before_a_request(
     grown: Machine, nobody: Sequence[str], what: str, code: int
 ) -> None:
-    own(grown.root, SOMEBODY)
+    give(grown.root, SOMEBODY)
     os.chown(grown.root / what, 0, 0)
     ended = grown.run(before=nobody)
     assert ended.code == code
@@ -85,24 +76,9 @@ def test_what_is_ours_and_cannot_be_written_is_told_before_a_request(
     grown.completes()
 
 
-@contextmanager
-def read_only(folder: Path) -> Iterator[None]:
-    """Let a folder be a file system that cannot be written, as after an error of the disk."""
-    if sys.platform != "linux" or os.geteuid() != 0:
-        pytest.skip("file systems are mounted by root only")
-    bound = subprocess.run(["mount", "--bind", folder, folder], capture_output=True, check=False)
-    if bound.returncode:
-        pytest.skip(f"no folder can be mounted here: {bound.stderr.decode().strip()}")
-    try:
-        subprocess.run(["mount", "-o", "remount,bind,ro", folder], check=True)
-        yield
-    finally:
-        subprocess.run(["umount", "--lazy", folder], check=True)
-
-
 @pytest.mark.parametrize(("what", "code"), [("", 2), ("data", 1)])
 def test_a_file_system_that_is_read_only_ends_the_run(grown: Machine, what: str, code: int) -> None:
-    with read_only(grown.root / what):
+    with mounted_read_only(grown.root / what):
         ended = grown.run()
     assert ended.code == code
     assert "Read-only file system" in ended.report["error"]

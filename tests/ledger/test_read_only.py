@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
 from tests.stores.conftest import ARCHIVE, FOLDER, NAME, OTHER, finished
+from tests.unwritable import SOMEBODY, mounted_read_only
 
 from crypto_lakehouse.core.errors import LedgerError
 from crypto_lakehouse.ledger import read_only
@@ -21,8 +21,6 @@ from crypto_lakehouse.ledger.coverage_view import recorded_series
 from crypto_lakehouse.ledger.history import versions_of
 from crypto_lakehouse.ledger.refusals import refusal, unreadable
 from crypto_lakehouse.ledger.sqlite import SqliteLedger
-
-SOMEBODY = 65534
 
 
 @pytest.fixture(params=["ledger.sqlite", "a b?mode=rwc#100%25.sqlite"])
@@ -59,22 +57,8 @@ def somebody(path: Path) -> Iterator[Callable[[], None]]:
 @pytest.fixture
 def read_only_mount() -> Iterator[Callable[[Path], None]]:
     """Mounts a folder as a file system that cannot be written, until the test ends."""
-    mounted: list[Path] = []
-
-    def mount(folder: Path) -> None:
-        if sys.platform != "linux" or os.geteuid() != 0:
-            pytest.skip("file systems are mounted by root only")
-        bound = subprocess.run(
-            ["mount", "--bind", folder, folder], capture_output=True, check=False
-        )
-        if bound.returncode:
-            pytest.skip(f"no folder can be mounted here: {bound.stderr.decode().strip()}")
-        mounted.append(folder)
-        subprocess.run(["mount", "-o", "remount,bind,ro", folder], check=True)
-
-    yield mount
-    for folder in mounted:
-        subprocess.run(["umount", "--lazy", folder], check=True)
+    with ExitStack() as mounted:
+        yield lambda folder: mounted.enter_context(mounted_read_only(folder))
 
 
 def journal(path: Path) -> Path:

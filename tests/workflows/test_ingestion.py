@@ -21,7 +21,6 @@ from crypto_lakehouse.core.errors import (
     LakeError,
     LedgerError,
     LockHeldError,
-    StoreError,
 )
 from crypto_lakehouse.ledger.lock import output_lock
 from crypto_lakehouse.tables import Lake
@@ -168,7 +167,7 @@ async def test_a_lake_whose_lock_cannot_be_taken_is_told(tmp_path: Path) -> None
     tree(tmp_path)
     lake = tmp_path / ".lakehouse" / "lake"
     (lake / "lock").mkdir(parents=True)
-    with pytest.raises(StoreError, match="a folder is in its place; move the folder away"):
+    with pytest.raises(ConfigurationError, match="a folder is in its place; move the folder away"):
         await ingested(tmp_path)
 
 
@@ -176,7 +175,7 @@ async def test_a_lake_whose_directory_cannot_be_made_is_told(tmp_path: Path) -> 
     tree(tmp_path)
     (tmp_path / ".lakehouse").mkdir(exist_ok=True)
     (tmp_path / ".lakehouse" / "lake").write_text("")
-    with pytest.raises(StoreError, match="something else is in its place; move that away"):
+    with pytest.raises(ConfigurationError, match="something else is in its place; move that away"):
         await ingested(tmp_path)
 
 

@@ -126,9 +126,10 @@ def sweep_orphans(**given: Any) -> int:
 @contextmanager
 def _locked(given: dict[str, Any]) -> Iterator[Lake]:
     """Open the lake and take its lock, so that no run writes at the same time."""
-    from crypto_lakehouse.ledger.lock import output_lock
+    from crypto_lakehouse.ledger.lock import configured_lock
 
-    with open_lake(given) as lake, output_lock(lake.catalog.root / "lock"):
+    setting = "--lake" if given["lake"] else "--output"
+    with open_lake(given) as lake, configured_lock(lake.catalog.root / "lock", setting):
         yield lake
 
 

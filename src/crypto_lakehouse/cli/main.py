@@ -25,7 +25,8 @@ from crypto_lakehouse.cli.terminal import escaped_on_terminals
 from crypto_lakehouse.core.errors import ConfigurationWarning, LakehouseError
 from crypto_lakehouse.core.gc_tuning import rare_collections
 from crypto_lakehouse.core.redaction import redact
-from crypto_lakehouse.stores.os_errors import STOPS_RUN, what_to_do
+from crypto_lakehouse.core.task_groups import first_leaf
+from crypto_lakehouse.stores.os_errors import REFUSALS, what_to_do
 from crypto_lakehouse.version import __version__
 
 __all__ = ["cli", "main"]
@@ -128,9 +129,10 @@ def _run(arguments: Sequence[str] | None) -> int:
         give_up_stdout()
         return 141
     except Exception as error:  # noqa: BLE001 - the last place to report it without secrets
-        if isinstance(error, OSError) and error.errno in STOPS_RUN:
+        cause = first_leaf(error)
+        if isinstance(cause, OSError) and cause.errno in REFUSALS:
             give_up_stdout()  # it may be what cannot be written
-            click.echo(f"error: {redact(what_to_do(error, ''))}", err=True)
+            click.echo(f"error: {redact(what_to_do(cause, ''))}", err=True)
             return 1
         click.echo(redact(traceback.format_exc()), err=True)
         click.echo("error: this is a fault in crypto-lakehouse; please report it", err=True)

@@ -11,7 +11,7 @@ import anyio
 
 from crypto_lakehouse.core.errors import LakehouseError
 
-__all__ = ["in_own_task", "one_error"]
+__all__ = ["first_leaf", "in_own_task", "one_error"]
 
 _Result = TypeVar("_Result")
 
@@ -65,10 +65,11 @@ def one_error() -> Iterator[None]:
         ours = group.subgroup(LakehouseError)
         if ours is None:
             raise
-        raise _first_leaf(ours) from None
+        raise first_leaf(ours) from None
 
 
-def _first_leaf(error: Exception) -> Exception:
+def first_leaf(error: Exception) -> Exception:
+    """Return the first error of an exception group that is no group; another error as it is."""
     while isinstance(error, ExceptionGroup):
         error = error.exceptions[0]
     return error

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from crypto_lakehouse.core.errors import LockHeldError, StoreError
+from crypto_lakehouse.core.errors import ConfigurationError, LockHeldError, Problem, StoreError
 
-__all__ = ["output_lock", "wait_for_workers", "worker_lock"]
+__all__ = ["configured_lock", "output_lock", "wait_for_workers", "worker_lock"]
 
 #: How many seconds a run waits for the workers of a killed run, which end by themselves.
 WORKERS_END_WITHIN_S = 15.0
@@ -30,7 +30,9 @@ _HINTS = {
     errno.EACCES: _NO_ACCESS,
     errno.EPERM: _NO_ACCESS,
     errno.ELOOP: "a symbolic link is in its place; move the link away and run again",
+    errno.EEXIST: "something else is in its place; move that away and run again",
     errno.EISDIR: "a folder is in its place; move the folder away and run again",
+    errno.ENOTDIR: "a file is in the place of a folder; move the file away and run again",
 }
 
 
@@ -43,6 +45,30 @@ def output_lock(path: Path) -> Iterator[None]:
         StoreError: It cannot be taken: this user may not write there, or there are no locks.
     """
     with _held(path, 0):
+        yield
+
+
+@contextmanager
+def configured_lock(path: Path, setting: str) -> Iterator[None]:
+    """Hold the lock of a directory that a setting or an option names.
+
+    Args:
+        path: The lock.
+        setting: The key or option that names the directory, as `$.lake`.
+
+    Raises:
+        ConfigurationError: The lock cannot be taken: this user may not write there, for example.
+        LockHeldError: Another run holds it.
+    """
+    with ExitStack() as held:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            held.enter_context(output_lock(path))
+        except StoreError as error:
+            raise ConfigurationError([Problem(setting, str(error))]) from error
+        except OSError as error:
+            reason = f"`{path.parent}` cannot be created: {_what_to_do(error)}"
+            raise ConfigurationError([Problem(setting, reason)]) from error
         yield
 
 
@@ -83,10 +109,13 @@ def _held(path: Path, timeout_s: float) -> Iterator[None]:
     except Timeout:
         raise LockHeldError(str(path)) from None
     except OSError as error:
-        hint = _HINTS.get(error.errno or 0, "see whether the directory can be written")
-        reason = f"the lock cannot be taken: {error.strerror or error}; {hint}"
-        raise StoreError(str(path), reason) from error
+        raise StoreError(str(path), f"the lock cannot be taken: {_what_to_do(error)}") from error
     try:
         yield
     finally:
         lock.release()
+
+
+def _what_to_do(error: OSError) -> str:
+    hint = _HINTS.get(error.errno or 0, "see whether the directory can be written")
+    return f"{error.strerror or error}; {hint}"

@@ -61,8 +61,11 @@ def _has_odd_header(path: Path) -> bool:
 
     Source: sqlite.org/fileformat2.html#file_format_version_numbers
     """
-    with path.open("rb") as file:
-        header = file.read(20)
+    try:
+        with path.open("rb") as file:
+            header = file.read(20)
+    except OSError:
+        return False
     return header.startswith(b"SQLite format 3") and not set(header[18:20]) <= {1, 2}
 
 

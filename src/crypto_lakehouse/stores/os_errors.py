@@ -7,10 +7,16 @@ import errno
 from crypto_lakehouse.core.errors import StoreError
 from crypto_lakehouse.core.protocols import PART_SUFFIX
 
-__all__ = ["STOPS_RUN", "as_store_errors", "what_to_do"]
+__all__ = ["NOT_ALLOWED", "REFUSALS", "STOPS_RUN", "as_store_errors", "what_to_do"]
 
 #: Errors that would occur for every other file, too.
 STOPS_RUN = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
+
+#: Errors for a place that this user may not read or write.
+NOT_ALLOWED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+
+#: Errors that are never a fault in this program, wherever they are raised.
+REFUSALS = STOPS_RUN | NOT_ALLOWED
 
 #: What the user can do about an error.
 _HINTS = {

@@ -14,6 +14,7 @@ from attrs import field, frozen
 from crypto_lakehouse.core.config.origins import KEYWORD, OVERRIDE
 from crypto_lakehouse.core.errors import ConfigurationError, Problem
 from crypto_lakehouse.stores.directory import OWN_FOLDER
+from crypto_lakehouse.stores.os_errors import what_to_do
 
 __all__ = ["StateFolder", "directory_fault", "existing_root", "relative_note"]
 
@@ -23,10 +24,14 @@ def _absolute(root: str | Path) -> Path:
 
 
 def directory_fault(output_directory: str | os.PathLike[str]) -> str:
-    """Return why an output directory cannot be read; empty if it exists."""
+    """Return why an output directory cannot be read; empty if it can."""
     root = _absolute(os.fspath(output_directory))
-    if root.is_dir():
-        return ""
+    try:
+        if root.is_dir():
+            StateFolder(root).ledger.is_file()  # raises if its folder cannot be searched
+            return ""
+    except OSError as error:
+        return f"`{root}` cannot be read: {what_to_do(error, str(root))}"
     return f"`{root}` is not a directory; name the one that `collect` wrote to"
 
 
@@ -34,7 +39,7 @@ def existing_root(output_directory: str | os.PathLike[str]) -> Path:
     """Return the absolute path of an output directory that is only read.
 
     Raises:
-        ConfigurationError: It does not exist, or is not a directory.
+        ConfigurationError: It does not exist, is not a directory, or cannot be read.
     """
     if fault := directory_fault(output_directory):
         raise ConfigurationError([Problem("$.output_directory", fault)])

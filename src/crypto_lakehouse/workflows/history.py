@@ -18,6 +18,7 @@ from crypto_lakehouse.core.protocols import Store
 from crypto_lakehouse.ledger import history
 from crypto_lakehouse.ledger.history import Change, Version
 from crypto_lakehouse.stores.directory import OWN_FOLDER, LocalStore
+from crypto_lakehouse.stores.os_errors import NOT_ALLOWED, as_store_errors, what_to_do
 from crypto_lakehouse.stores.state import existing_root
 from crypto_lakehouse.stores.whole_file import replaces_file, whole_file
 
@@ -126,13 +127,14 @@ def bytes_path(output_directory: str | os.PathLike[str], version: Version) -> Pa
     Versions that differ only in their date or ETag have the same bytes, in any of their places.
 
     Raises:
-        StoreError: The bytes were not kept, or were removed.
+        StoreError: The bytes were not kept, were removed, or cannot be read.
     """
     store = LocalStore(Path(output_directory))
     for place in _places(output_directory, version):
         path = Path(store.path(place))
-        if path.is_file():
-            return path
+        with as_store_errors(str(path)):
+            if path.is_file():
+                return path
     raise StoreError(version.key, "the bytes of this version were not kept, or were pruned")
 
 
@@ -162,7 +164,8 @@ def restore(
         overwrite: Whether a file that exists may be replaced.
 
     Raises:
-        ConfigurationError: No version was in force then, or the target exists.
+        ConfigurationError: No version was in force then, or the target exists, or cannot be
+            written.
         StoreError: The bytes were not kept, or are no longer what was verified.
     """
     version = version_at(output_directory, key, moment)
@@ -178,12 +181,15 @@ def restore(
         with source.open("rb") as stored, whole_file(target) as file:
             shutil.copyfileobj(stored, file, _STEP_BYTES)
     except OSError as error:
-        raise StoreError(str(target), error.strerror or str(error)) from error
+        if error.errno in NOT_ALLOWED:
+            reason = f"`{target}` cannot be written: {error.strerror}"
+            raise ConfigurationError([Problem("--write", reason)]) from error
+        raise StoreError(str(target), what_to_do(error, str(target))) from error
     return version
 
 
 def _check(path: Path, version: Version) -> None:
-    with path.open("rb") as file:
+    with as_store_errors(str(path)), path.open("rb") as file:
         actual = hashlib.file_digest(file, "sha256").hexdigest()
     if version.sha256 is not None and actual != version.sha256:
         reason = f"its SHA-256 is {actual}, the ledger says {version.sha256}; it is not written out"

@@ -19,8 +19,7 @@ from crypto_lakehouse.core.archive import DataType, Market
 from crypto_lakehouse.core.errors import ExtraMissing
 from crypto_lakehouse.core.metrics import MetricsCollector, WorkflowMetrics
 from crypto_lakehouse.core.workflow import BaseWorkflow
-from crypto_lakehouse.ledger.lock import output_lock
-from crypto_lakehouse.stores.os_errors import as_store_errors
+from crypto_lakehouse.ledger.lock import configured_lock
 from crypto_lakehouse.stores.state import existing_root
 from crypto_lakehouse.version import __version__
 from crypto_lakehouse.workflows.lake_config import LakeConfig
@@ -94,12 +93,12 @@ class IngestWorkflow(BaseWorkflow[WorkflowMetrics]):
         """Take the lake's lock.
 
         Raises:
-            ConfigurationError: The output directory does not exist.
+            ConfigurationError: The output directory does not exist or cannot be read, or the lake's
+                directory cannot be written.
             ExtraMissing: The extra `tables` is not installed.
             LakeError: The lake's place is a symbolic link out of the output directory, or its path
                 is not UTF-8.
             LockHeldError: Another run writes to the lake.
-            StoreError: The lake's directory cannot be written.
         """
         need_tables()
         root = await to_thread.run_sync(existing_root, self.config.output_directory)
@@ -111,9 +110,8 @@ class IngestWorkflow(BaseWorkflow[WorkflowMetrics]):
             check_text(str(folder.resolve()))
         if self.config.lake is None:
             check_inside(str(folder), str(root))
-        with as_store_errors(str(folder)):
-            await to_thread.run_sync(lambda: folder.mkdir(parents=True, exist_ok=True))
-        self._resources.enter_context(output_lock(folder / "lock"))
+        setting = "$.output_directory" if self.config.lake is None else "$.lake"
+        self._resources.enter_context(configured_lock(folder / "lock", setting))
 
     async def body(self) -> None:
         """Read, check, write and commit, in a thread; cancelling ends it between batches."""

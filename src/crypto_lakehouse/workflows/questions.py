@@ -30,7 +30,7 @@ from crypto_lakehouse.coverage.coverage import SeriesCoverage
 from crypto_lakehouse.http.retry import RetryPolicy
 from crypto_lakehouse.ledger.empty import ledger_if_any
 from crypto_lakehouse.ledger.history import Change
-from crypto_lakehouse.ledger.lock import output_lock
+from crypto_lakehouse.ledger.lock import configured_lock
 from crypto_lakehouse.stores.directory import LocalStore
 from crypto_lakehouse.stores.state import StateFolder, existing_root
 from crypto_lakehouse.workflows.history import (
@@ -281,7 +281,8 @@ async def run_prune(
         store: Where the archives are; the output directory by default.
 
     Raises:
-        ConfigurationError: There is no ledger, or `older_than_days` is negative.
+        ConfigurationError: There is no ledger, the directory cannot be written, or
+            `older_than_days` is negative.
         LockHeldError: A run works on the directory.
         StoreError: A file cannot be removed.
     """
@@ -291,9 +292,9 @@ async def run_prune(
     root = (await _of_directory(config)).output_directory
 
     def prune() -> PruneResult:
-        state = StateFolder(root)
+        state = StateFolder(existing_root(root))
         state.refuse_links()
-        with output_lock(state.lock):
+        with configured_lock(state.lock, "$.output_directory"):
             return prune_replaced(
                 root, older_than_days=older_than_days, today=datetime.now(UTC).date(), store=store
             )

@@ -180,10 +180,10 @@ def status_of(
     """
     wanted, problems = _read(selection or {})
     state = StateFolder(Path(output_directory))
-    if not state.ledger.is_file():
-        reason = directory_fault(output_directory) or (
-            f"`{state.root}` has no ledger; no `collect` has written there"
-        )
+    reason = directory_fault(output_directory)
+    if not reason and not state.ledger.is_file():
+        reason = f"`{state.root}` has no ledger; no `collect` has written there"
+    if reason:
         problems.insert(0, Problem("$.output_directory", reason))
     if problems:
         raise ConfigurationError(problems)

@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager, closing
 from datetime import UTC, date, datetime, time
 from heapq import merge
 from itertools import groupby
-from pathlib import Path
 
 from anyio import to_thread
 from attrs import frozen
@@ -115,8 +114,7 @@ async def verify_archives(
 @asynccontextmanager
 async def _open_stored(root: str | os.PathLike[str], store: Store | None) -> AsyncIterator[_Stored]:
     """Open the ledger; a directory without one is a mirror, verified by its sidecars."""
-    state = StateFolder(Path(root))
-    await to_thread.run_sync(existing_root, root)
+    state = StateFolder(await to_thread.run_sync(existing_root, root))
     chosen: Store = LocalStore(state.root) if store is None else store
     if await to_thread.run_sync(state.ledger.is_file):
         opened = await to_thread.run_sync(SqliteLedger.open_read_only, state.ledger)

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from pyiceberg.catalog import Catalog, load_catalog
@@ -22,6 +23,8 @@ from pyiceberg.schema import Schema
 from pyiceberg.table import Table
 
 from crypto_lakehouse.core.errors import LakeError, LakehouseError
+from crypto_lakehouse.stores.os_errors import REFUSALS, what_to_do
+from crypto_lakehouse.tables.iceberg.interrupted_commit import rolled_back_copy
 from crypto_lakehouse.tables.iceberg.local_io import (
     LAKE_ROOT,
     WAREHOUSE,
@@ -38,6 +41,16 @@ __all__ = ["JOURNALS", "LakeCatalog", "as_lake_errors"]
 
 #: The folder of journals in a lake's directory.
 JOURNALS = "journal"
+
+#: The embedded catalog's file in a lake's directory.
+CATALOG = "catalog.db"
+
+#: What SQLite cannot do with the catalog, by primary error code, and what to allow.
+_REFUSED = {
+    sqlite3.SQLITE_READONLY: ("written", "write"),
+    sqlite3.SQLITE_CANTOPEN: ("opened", "read and write"),
+    sqlite3.SQLITE_PERM: ("opened", "read and write"),
+}
 
 #: The table property that says whether numbers are decimals.
 EXACT = "crypto-lakehouse.exact"
@@ -64,8 +77,23 @@ def as_lake_errors(lake: str) -> Iterator[None]:
     except LakehouseError:
         raise
     except Exception as error:
-        reason = str(error) or type(error).__name__
-        raise LakeError(lake, reason.splitlines()[0][:500]) from error
+        raise LakeError(lake, _reason(error)) from error
+
+
+def _reason(error: Exception) -> str:
+    """Say why a catalog or its storage fails, and what to do if the system refuses a file."""
+    cause = getattr(error, "orig", error)  # SQLAlchemy wraps the errors of SQLite
+    text = (str(cause) or type(cause).__name__).splitlines()[0][:500]
+    if isinstance(cause, OSError) and cause.errno in REFUSALS:
+        return what_to_do(cause, "")
+    if isinstance(cause, sqlite3.OperationalError):
+        action = _REFUSED.get(int(getattr(cause, "sqlite_errorcode", 0)) & 0xFF)
+        if action is not None:
+            return (
+                f"`{CATALOG}` cannot be {action[0]}: {text}; let this user {action[1]} it and the "
+                "files beside it, or choose another directory with `--lake`"
+            )
+    return text
 
 
 class LakeCatalog:
@@ -89,11 +117,11 @@ class LakeCatalog:
             check_text(str(root.resolve()))
         if create:
             root.mkdir(parents=True, exist_ok=True)
-        elif not (root / "catalog.db").is_file() and name is None:
-            raise LakeError(
-                str(root), "there is no lake here yet; `crypto-lakehouse ingest` creates one"
-            )
+        self._copy: TemporaryDirectory[str] | None = None
         with as_lake_errors(str(root)):
+            if not create and name is None and not (root / CATALOG).is_file():
+                reason = "there is no lake here yet; `crypto-lakehouse ingest` creates one"
+                raise LakeError(str(root), reason)
             self.catalog = self._open()
         self._watch: sqlite3.Connection | None = None
         self._lock = threading.Lock()
@@ -105,16 +133,20 @@ class LakeCatalog:
         from sqlalchemy.engine import URL
 
         root = self.root.resolve()
-        for name in ("catalog.db", WAREHOUSE, JOURNALS):
+        for name in (CATALOG, WAREHOUSE, JOURNALS):
             check_inside(str(root / name), str(root))
+        self._copy = rolled_back_copy(root / CATALOG)
         properties: dict[str, Any] = {
             # Not text: a URL cannot hold every path, and how it is quoted depends on the version.
-            "uri": URL.create("sqlite", database=str(root / "catalog.db")),
+            "uri": URL.create("sqlite", database=str(self._database())),
             "warehouse": location_of(root / WAREHOUSE),
             PY_IO_IMPL: f"{LocalIO.__module__}.{LocalIO.__name__}",
             LAKE_ROOT: str(root),
         }
         return SqlCatalog("lakehouse", **properties)
+
+    def _database(self) -> Path:
+        return (self.root.resolve() if self._copy is None else Path(self._copy.name)) / CATALOG
 
     def _configured(self, name: str) -> Catalog:
         try:
@@ -143,6 +175,8 @@ class LakeCatalog:
             close()
         if self._watch is not None:
             self._watch.close()
+        if self._copy is not None:
+            self._copy.cleanup()
 
     def version(self) -> int | None:
         """A number that changes with every commit to any table; None for a shared catalog.
@@ -153,7 +187,7 @@ class LakeCatalog:
             return None
         with as_lake_errors(str(self.root)), self._lock:
             if self._watch is None:
-                place = f"{(self.root / 'catalog.db').resolve().as_uri()}?mode=ro"
+                place = f"{self._database().as_uri()}?mode=ro"
                 self._watch = sqlite3.connect(place, uri=True, check_same_thread=False)
             (number,) = self._watch.execute("PRAGMA data_version").fetchone()
             return int(number)

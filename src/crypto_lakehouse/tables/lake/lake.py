@@ -16,7 +16,7 @@ from pyiceberg.table.snapshots import Snapshot
 from crypto_lakehouse.core.errors import LakeError, QueryError
 from crypto_lakehouse.core.messages import did_you_mean, existing_values, shown
 from crypto_lakehouse.stores.confined import leads_out
-from crypto_lakehouse.tables.iceberg.catalog import LakeCatalog
+from crypto_lakehouse.tables.iceberg.catalog import LakeCatalog, as_lake_errors
 from crypto_lakehouse.tables.ingest.commits import COMMIT
 from crypto_lakehouse.tables.ingest.differences import DIFFERENCES
 from crypto_lakehouse.tables.ingest.provenance import ARCHIVES
@@ -59,13 +59,14 @@ def lake_folder(path: str | os.PathLike[str]) -> Path:
     """The directory of a lake: the path itself if it holds a catalog, else its lake folder.
 
     Raises:
-        LakeError: The lake folder leads out of the path by a symbolic link, and its owner may not
-            want its files changed.
+        LakeError: The path cannot be read, or the lake folder leads out of it by a symbolic link,
+            and its owner may not want its files changed.
     """
     root = Path(path).expanduser()
     inside = root / LAKE_FOLDER
-    if (root / "catalog.db").is_file() or not inside.is_dir():
-        return root
+    with as_lake_errors(str(root)):
+        if (root / "catalog.db").is_file() or not inside.is_dir():
+            return root
     if leads_out(str(root), str(inside)):
         reason = f"it leads out of `{root}` by a symbolic link; name the directory that it leads to"
         raise LakeError(str(inside), reason)
