@@ -14,7 +14,7 @@ import pytest
 from tests.cli.conftest import KEY, Shell, collect
 from tests.tables.sample_data import bars, days, put, text_of
 
-from crypto_lakehouse.cli.ingest import ingest_to_end
+from crypto_lakehouse.cli.ingest import ingest_to_end, print_result
 from crypto_lakehouse.ledger.lock import output_lock
 from crypto_lakehouse.tables import Lake
 from crypto_lakehouse.testing import ArchiveServer
@@ -161,7 +161,8 @@ async def test_a_signal_ends_an_ingestion_in_order(
         yield from found
 
     config = LakeConfig(output_directory=str(tree))
-    code = await ingest_to_end(Ingestion(config, zips=zips), as_json=True, quiet=False)
+    report, code = await ingest_to_end(Ingestion(config, zips=zips))
+    print_result(report, as_json=True, quiet=False)
     out, err = capsys.readouterr()
     assert code == 143
     assert json.loads(out)["status"] == "interrupted"

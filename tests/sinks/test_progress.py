@@ -116,7 +116,7 @@ async def test_no_byte_is_shown_before_the_first_one(
 ) -> None:
     await sink.handle([STARTED])
     await sink.close()
-    assert "0.0 MB  0.0 MB/s" in screen.getvalue()
+    assert "0.0 MB 0.0 MB/s" in screen.getvalue()
 
 
 async def test_it_shows_how_many_requests_go_at_once(

@@ -46,6 +46,26 @@ async def test_batches_make_the_same_table(collection: Collection, batch: int) -
         assert commits == -(-13 // batch), "as many as batches"
 
 
+async def test_each_ingestion_is_announced_when_it_begins(collection: Collection) -> None:
+    of = WorkflowConfig({**collection.config, **EVERY})
+    said: list[str] = []
+    workflow = CollectAndIngest(
+        of,
+        LakeConfig(output_directory=str(collection.root)),
+        batch_archives=12,
+        on_begin=said.append,
+        on_progress=lambda progress: said.append(progress.step),
+        on_end=lambda: said.append("end"),
+    )
+    await workflow.run()
+    steps = [step for number, step in enumerate(said) if said[number - 1] != step]
+    each = ["checking digests", "reading spot.klines", "committing spot.klines"]
+    assert steps == [
+        "ingestion of 12 archives begins, while others are collected", *each, "end",
+        "the collection has ended, and the ingestion of 13 archives begins", *each,
+    ]  # fmt: skip
+
+
 async def test_a_second_run_changes_nothing(collection: Collection) -> None:
     await both(collection, **EVERY).run()
     rows = row_count(collection.root)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from functools import partial
 from typing import Any
 
@@ -11,6 +10,7 @@ import anyio
 import click
 
 from crypto_lakehouse.cli.options import config_options, named_by_options, option_overrides
+from crypto_lakehouse.cli.progress import collection_sink, terminal_rows
 from crypto_lakehouse.core.config.profiles import PRODUCTION
 
 __all__ = ["command", "run_to_end"]
@@ -81,13 +81,14 @@ async def _collect(given: dict[str, Any]) -> int:
     _log(given["log_format"] or ("json" if config.environment == PRODUCTION else NO_LOG))
     raise_open_files_limit(wanted_parallel(config))
     meter = ByteMeter()
-    sinks = [_progress_sink(meter, quiet=given["quiet"])]
+    rows = terminal_rows(quiet=given["quiet"])
+    sinks: list[Any] = [collection_sink(meter, rows, quiet=given["quiet"])]
     if given["events"]:
         sinks.append(JsonLinesSink(given["events"]))
     if given["ingest"]:
         from crypto_lakehouse.cli.collect_ingest import collect_and_ingest
 
-        return await collect_and_ingest(config, sinks, meter, given)
+        return await collect_and_ingest(config, sinks, meter, rows, given)
     workflow = ArchiveCollectionWorkflow(config, sinks=sinks, meter=meter)
     return await run_to_end(workflow, as_json=given["as_json"], strict=given["strict"])
 
@@ -97,18 +98,6 @@ def _log(form: str) -> None:
         from crypto_lakehouse.cli.logs import configure_logging
 
         configure_logging(form)
-
-
-def _progress_sink(meter: Any, *, quiet: bool) -> Any:
-    """Return the progress display: live on a terminal, lines elsewhere; both on standard error."""
-    if sys.stderr.isatty() and not quiet:
-        from crypto_lakehouse.cli.terminal import console
-        from crypto_lakehouse.sinks.progress import ProgressSink
-
-        return ProgressSink(meter, console=console(stderr=True, highlight=False))
-    from crypto_lakehouse.sinks.lines import LinesSink
-
-    return LinesSink(meter, quiet=quiet)
 
 
 async def run_to_end(workflow: Any, *, as_json: bool, strict: bool = False) -> int:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from crypto_lakehouse.sinks.progress_rows import ProgressRows
 
 __all__ = ["collect_and_ingest"]
 
@@ -15,11 +18,13 @@ async def collect_and_ingest(
     config: Any,
     sinks: Sequence[Any],
     meter: Any,
+    rows: ProgressRows | None,
     given: dict[str, Any],
 ) -> int:
     """Collect, ingest verified archives while others are fetched, and print both results."""
     from crypto_lakehouse.cli.ingest import ingest_text
     from crypto_lakehouse.cli.options import named_by_options
+    from crypto_lakehouse.cli.progress import step_display
     from crypto_lakehouse.cli.render import report_text
     from crypto_lakehouse.cli.signals import run_until_signal
     from crypto_lakehouse.core.redaction import redact
@@ -27,8 +32,18 @@ async def collect_and_ingest(
     from crypto_lakehouse.workflows.lake_config import LakeConfig
 
     lake = LakeConfig(output_directory=config.output_directory)
-    workflow = CollectAndIngest(config, lake, sinks=sinks, meter=meter)
-    metrics = await run_until_signal(workflow, "stopping; what is verified and committed is kept")
+    words = "stopping; what is verified and committed is kept"
+    with step_display(quiet=given["quiet"], rows=rows) as display:
+
+        def begin(note: str) -> None:
+            if not given["quiet"]:
+                display.print(f"note: {note}")
+
+        workflow = CollectAndIngest(
+            config, lake, sinks=sinks, meter=meter, on_begin=begin, on_progress=display.show,
+            on_end=display.close,
+        )  # fmt: skip
+        metrics = await run_until_signal(workflow, words)
     report = metrics.report
     if given["as_json"]:
         click.echo(json.dumps(report.to_mapping(), ensure_ascii=False))

@@ -13,9 +13,10 @@ from crypto_lakehouse.cli.lake_options import lake_config, lake_options
 from crypto_lakehouse.cli.options import named_by_options
 
 if TYPE_CHECKING:
+    from crypto_lakehouse.workflows.ingestion import IngestWorkflow
     from crypto_lakehouse.workflows.lake_report import IngestReport
 
-__all__ = ["command", "ingest_text", "ingest_to_end"]
+__all__ = ["command", "ingest_text", "ingest_to_end", "print_result"]
 
 
 @click.command("ingest")
@@ -45,24 +46,35 @@ def command(**given: Any) -> int:
 
 
 async def _ingest(given: dict[str, Any]) -> int:
+    from crypto_lakehouse.cli.progress import step_display
     from crypto_lakehouse.workflows.ingestion import IngestWorkflow
 
-    workflow = IngestWorkflow(await lake_config(given))
-    return await ingest_to_end(workflow, as_json=given["as_json"], quiet=given["quiet"])
+    config = await lake_config(given)
+    with step_display(quiet=given["quiet"]) as display:
+        workflow = IngestWorkflow(config, on_progress=display.show)
+        report, code = await ingest_to_end(workflow)
+    print_result(report, as_json=given["as_json"], quiet=given["quiet"])
+    return code
 
 
-async def ingest_to_end(workflow: Any, *, as_json: bool, quiet: bool) -> int:
-    """Run an ingestion until it ends or a signal ends it; print its result."""
+async def ingest_to_end(workflow: IngestWorkflow) -> tuple[IngestReport, int]:
+    """Run an ingestion until it ends or a signal ends it; return its report and the exit code."""
     from crypto_lakehouse.cli.signals import run_until_signal
     from crypto_lakehouse.core.errors import LakehouseError
     from crypto_lakehouse.core.redaction import redact
 
     try:
-        metrics = await run_until_signal(workflow, "stopping; what is committed is kept")
-        report = metrics.report
-        code = int(report.exit_code)
+        report: IngestReport = (
+            await run_until_signal(workflow, "stopping; what is committed is kept")
+        ).report
     except LakehouseError as error:
-        report, code = workflow.report(redact(str(named_by_options(error)))), error.exit_code
+        return workflow.report(redact(str(named_by_options(error)))), error.exit_code
+    return report, int(report.exit_code)
+
+
+def print_result(report: IngestReport, *, as_json: bool, quiet: bool) -> None:
+    """Print the report to standard output, and what is wrong to standard error."""
+    if report.error:
         click.echo(f"error: {report.error}", err=True)
     if as_json:
         click.echo(json.dumps(report.to_mapping(), ensure_ascii=False))
@@ -71,7 +83,6 @@ async def ingest_to_end(workflow: Any, *, as_json: bool, quiet: bool) -> int:
             for problem in report.problems:
                 click.echo(f"{problem['state']}: {problem['key']}: {problem['reason']}", err=True)
         click.echo(ingest_text(report))
-    return code
 
 
 def ingest_text(report: IngestReport) -> str:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from functools import partial
 from pathlib import Path
@@ -15,13 +13,15 @@ import anyio
 import click
 
 from crypto_lakehouse.cli.options import option_overrides
-from crypto_lakehouse.core.protocols import ignore
+from crypto_lakehouse.cli.progress import step_display
+from crypto_lakehouse.core.progress import StepProgress
 
 if TYPE_CHECKING:
     from crypto_lakehouse.core.events import Event
     from crypto_lakehouse.matrix.crawl import CrawlProgress
     from crypto_lakehouse.matrix.diff import MatrixDiff
     from crypto_lakehouse.matrix.model import MatrixRow
+    from crypto_lakehouse.sinks.steps import StepDisplay
     from crypto_lakehouse.workflows.matrix_refresh import RefreshedMatrix
 
 __all__ = ["command"]
@@ -109,8 +109,10 @@ async def _refresh(
     check_destination(path, overwrite=force)
     fixed = {"output_directory": ".", "discovery": "listing"}
     config = await load_config(None, {**option_overrides(given), **fixed})
-    with _display() as on_progress:
-        refreshed = await refresh_matrix(config, today=today, emit=_show, on_progress=on_progress)
+    with step_display(quiet=False) as display:
+        refreshed = await refresh_matrix(
+            config, today=today, emit=_show, on_progress=partial(_shown, display)
+        )
     write_matrix(refreshed.matrix, path, overwrite=force)
     for note in refreshed.notes:
         click.echo(f"note: {note}", err=True)
@@ -134,24 +136,8 @@ async def _show(events: Sequence[Event]) -> None:
             click.echo(line, err=True)
 
 
-@contextmanager
-def _display() -> Iterator[Callable[[CrawlProgress], None]]:
-    """Show a bar on a terminal, nothing elsewhere."""
-    if not sys.stderr.isatty():
-        yield ignore
-        return
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
-    from crypto_lakehouse.cli.terminal import console
-
-    columns = (TextColumn("folders"), BarColumn(bar_width=24), MofNCompleteColumn())
-    with Progress(*columns, console=console(stderr=True), transient=True) as bar:
-        task = bar.add_task("folders", total=None)
-
-        def show(progress: CrawlProgress) -> None:
-            bar.update(task, completed=progress.listed, total=progress.expected)
-
-        yield show
+def _shown(display: StepDisplay, progress: CrawlProgress) -> None:
+    display.show(StepProgress("listing", progress.listed, progress.expected, "folder"))
 
 
 def _counts(row: MatrixRow) -> dict[str, int]:

@@ -24,6 +24,7 @@ __all__ = ["command"]
 @click.option("--html", metavar="FILE", help="Write the report as one HTML page, with plots.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as one JSON object.")
 @click.option("--strict", is_flag=True, help="Also exit 3 for warnings.")
+@click.option("--quiet", "-q", is_flag=True, help="No progress; only the result.")
 def command(**given: Any) -> int:
     """Read verified archives and check their content; nothing is changed.
 
@@ -40,11 +41,14 @@ def command(**given: Any) -> int:
 
 
 async def _validate(given: dict[str, Any]) -> int:
+    from crypto_lakehouse.cli.progress import step_display
     from crypto_lakehouse.cli.signals import run_until_signal
     from crypto_lakehouse.workflows.validation import ValidationWorkflow
 
-    workflow = ValidationWorkflow(await lake_config(given))
-    metrics = await run_until_signal(workflow, "stopping; the report covers what was read")
+    config = await lake_config(given)
+    with step_display(quiet=given["quiet"]) as display:
+        workflow = ValidationWorkflow(config, on_progress=display.show)
+        metrics = await run_until_signal(workflow, "stopping; the report covers what was read")
     report: ValidationReport = metrics.report
     if given["html"]:
         from crypto_lakehouse.charts.validation_html import write_html

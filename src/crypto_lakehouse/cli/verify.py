@@ -16,6 +16,7 @@ from crypto_lakehouse.cli.options import option_overrides, stored_config
 from crypto_lakehouse.cli.output_option import MIRROR, check_directory, output_option
 from crypto_lakehouse.core.config.days import structure_start
 from crypto_lakehouse.core.errors import ConfigurationError
+from crypto_lakehouse.core.messages import plural
 
 if TYPE_CHECKING:
     from crypto_lakehouse.cli.verify_output import Outputs
@@ -71,6 +72,7 @@ LISTED = 100
     help="With --repair: accept zips that disagree with their sidecars.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
+@click.option("--quiet", "-q", is_flag=True, help="No progress; only problems and the result.")
 def command(**given: Any) -> int:  # fmt: skip
     """Hash stored archives and compare them with their sidecars, or with the ledger.
 
@@ -99,7 +101,10 @@ async def _verify(given: dict[str, Any]) -> int:
         raise click.UsageError("--combined - and --json both write to standard output; choose one")
     check_directory(given["output"])
     config, store = stored_config(given["output"]), LocalStore(given["output"])
-    with Outputs(given["combined"], given["sums"], is_part=bool(sample or since)) as outputs:
+    is_part = bool(sample or since)
+    with Outputs(
+        given["combined"], given["sums"], is_part=is_part, quiet=given["quiet"]
+    ) as outputs:
         report = await run_verification(
             config, sample=sample, seed=seed, since=since, on_archive=outputs.write
         )
@@ -146,17 +151,23 @@ def _since(text: str | None) -> date | None:
 
 
 async def _repair(given: dict[str, Any], wanted: list[Archive]) -> RepairReport:
+    from crypto_lakehouse.cli.progress import collection_sink, terminal_rows
     from crypto_lakehouse.core.metrics import ByteMeter
-    from crypto_lakehouse.sinks.lines import LinesSink
     from crypto_lakehouse.workflows import run_repair
     from crypto_lakehouse.workflows.wiring.load_config import load_config
 
-    click.echo(f"{len(set(wanted))} archives are fetched again", err=True)
+    quiet = given["quiet"]
+    if not quiet:
+        count = len(set(wanted))
+        click.echo(
+            f"{plural(count, 'archive')} {'is' if count == 1 else 'are'} fetched again", err=True
+        )
     overrides = option_overrides({name: given[name] for name in given if name != "output"})
     overrides |= {"output_directory": given["output"], "only": "quarantined"}
     config = await load_config(given["config_file"], overrides)
     meter = ByteMeter()
-    return await run_repair(config, wanted, sinks=[LinesSink(meter)], meter=meter)
+    sink = collection_sink(meter, terminal_rows(quiet=quiet), quiet=quiet)
+    return await run_repair(config, wanted, sinks=[sink], meter=meter)
 
 
 def _exit_code(report: VerificationReport, repair: RepairReport | None, outputs: Outputs) -> int:

@@ -7,14 +7,13 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Any, Self, TextIO
+from typing import Self, TextIO
 
-import click
-
-from crypto_lakehouse.cli.render import bytes_text
+from crypto_lakehouse.cli.progress import step_display
 from crypto_lakehouse.collection.verifier import DAMAGE, FileState, StoredArchive
 from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.errors import ArchiveKeyError, ConfigurationError, Problem
+from crypto_lakehouse.core.progress import StepProgress
 from crypto_lakehouse.stores.whole_file import whole_file
 
 __all__ = ["Outputs"]
@@ -27,9 +26,12 @@ class Outputs:
         combined: The file of marks; `-` is standard output.
         sums: The file of digests.
         is_part: Whether only a part of the tree is verified; the files then hold only that part.
+        quiet: Whether no progress is shown.
     """
 
-    def __init__(self, combined: str | None, sums: str | None, *, is_part: bool) -> None:
+    def __init__(
+        self, combined: str | None, sums: str | None, *, is_part: bool, quiet: bool
+    ) -> None:
         self.damaged: list[Archive] = []
         self.has_foreign_damage = False
         self._resources = ExitStack()
@@ -37,7 +39,9 @@ class Outputs:
         self._sums = self._open(sums, "--sums")
         self._is_part = is_part and bool(sums)
         self._files = self._bytes = 0
-        self._progress: Any = None
+        # Marks on the same terminal would be torn by a line that is repainted.
+        is_torn = combined == "-" and sys.stdout.isatty()
+        self._display = self._resources.enter_context(step_display(quiet=quiet or is_torn))
 
     def _open(self, path: str | None, option: str) -> TextIO | None:
         if path is None or path == "-":
@@ -49,16 +53,6 @@ class Outputs:
             raise ConfigurationError([Problem(option, reason)]) from error
 
     def __enter__(self) -> Self:
-        if sys.stderr.isatty() and self._combined is not sys.stdout:
-            from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
-            from crypto_lakehouse.cli.terminal import console
-
-            columns = SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()
-            on_stderr = console(stderr=True)
-            self._progress = Progress(*columns, console=on_stderr, transient=True)
-            self._progress.add_task("verifying", total=None)
-            self._resources.enter_context(self._progress)
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -73,7 +67,7 @@ class Outputs:
         if archive.state in DAMAGE:
             self._remember(archive.key)
         if archive.state is not FileState.OK and self._combined is not sys.stdout:
-            self._say(f"{archive.state} {archive.key}: {archive.reason}")
+            self._display.print(f"{archive.state} {archive.key}: {archive.reason}")
         self._advance(archive.size_bytes)
 
     def _remember(self, key: str) -> None:
@@ -81,25 +75,21 @@ class Outputs:
             self.damaged.append(Archive.parse(key))
         except ArchiveKeyError:
             self.has_foreign_damage = True
-            self._say(f"{key} is not an archive of the publisher, so it cannot be fetched again")
-
-    def _say(self, line: str) -> None:
-        if self._progress is not None:
-            self._progress.console.print(line, markup=False, highlight=False)
-        else:
-            click.echo(line, err=True)
+            self._display.print(
+                f"{key} is not an archive of the publisher, so it cannot be fetched again"
+            )
 
     def _advance(self, size: int) -> None:
         self._files += 1
         self._bytes += size
-        if self._progress is not None and self._files % 16 == 0:
-            text = f"{self._files} archives, {bytes_text(self._bytes)}"
-            self._progress.update(self._progress.task_ids[0], description=text)
+        self._display.show(StepProgress("verifying", self._files, size_bytes=self._bytes))
 
     def finish(self) -> None:
         """Print a remark on what the files hold."""
         if self._is_part:
-            self._say("the file of digests holds the part that was verified, not the whole tree")
+            self._display.print(
+                "the file of digests holds the part that was verified, not the whole tree"
+            )
 
 
 @contextmanager

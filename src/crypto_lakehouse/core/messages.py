@@ -15,6 +15,7 @@ __all__ = [
     "did_you_mean",
     "existing_values",
     "nearest",
+    "plural",
     "shown",
 ]
 
@@ -43,6 +44,22 @@ def shown(value: object) -> str:
         text = "a number with thousands of digits"
     text = text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}…"
     return visible(text)
+
+
+def plural(count: int, noun: str, many: str = "", *, form: str = "") -> str:
+    """Return a count with its noun in the singular or the plural.
+
+    Args:
+        count: How many.
+        noun: The noun in the singular.
+        many: The noun in the plural; the singular with an `s` by default.
+        form: How the number is formatted; `,` separates thousands.
+
+    Example:
+        >>> plural(1, "archive"), plural(0, "entry", "entries"), plural(1200, "row", form=",")
+        ('1 archive', '0 entries', '1,200 rows')
+    """
+    return f"{count:{form}} {noun if count == 1 else many or f'{noun}s'}"
 
 
 def allowed_values(given: object, allowed: Iterable[str]) -> str:

@@ -9,6 +9,8 @@ for a while, and closed at the end.
 - `jsonl` writes one JSON object for each archive.
 - `checked` checks what an application passes as a sink, and wraps functions and plain sinks.
 - `lines` and `progress` show progress: plain lines for pipes, a live display for terminals.
+  `steps` and `step_row` do the same for operations that emit no events; all that is painted on a
+  terminal is painted by `progress_rows`.
 
 A sink that fails is dropped with a warning that names it, and the run goes on, unless the sink is
 required, as that of the ledger is. Events come in order for each archive, in any order between

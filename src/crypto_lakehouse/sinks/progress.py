@@ -4,17 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from attrs import define, field
+from attrs import Factory, define, field
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TextColumn,
-    TimeRemainingColumn,
-)
-from rich.text import Text
 
 from crypto_lakehouse.core.events import (
     ArchiveFinished,
@@ -27,9 +18,10 @@ from crypto_lakehouse.core.events import (
     RunStarted,
     RunWarned,
 )
+from crypto_lakehouse.core.messages import plural
 from crypto_lakehouse.core.metrics import ByteMeter, MetricsCollector
 from crypto_lakehouse.core.report import UNREMARKABLE
-from crypto_lakehouse.core.visible import visible
+from crypto_lakehouse.sinks.progress_rows import ProgressRow, ProgressRows, amount_and_rate
 
 __all__ = ["ProgressSink"]
 
@@ -39,20 +31,6 @@ __all__ = ["ProgressSink"]
 REQUEST_WEIGHT_BYTES = 200_000
 
 
-class _BytesColumn(ProgressColumn):
-    """Received bytes, the rate, and the number of parallel requests, read at each repaint."""
-
-    def __init__(self, meter: ByteMeter) -> None:
-        self.meter = meter
-        super().__init__()
-
-    def render(self, task: Task) -> Text:
-        received = self.meter.received_bytes
-        rate = received / task.elapsed if task.elapsed else 0.0
-        at_once = f"  x{self.meter.parallel}" if self.meter.parallel else ""
-        return Text(f"{received / 1e6:.1f} MB  {rate / 1e6:.1f} MB/s{at_once}")
-
-
 @define
 class ProgressSink:
     """Shows archives, bytes, rate, remaining time and verdicts; problems scroll above.
@@ -60,32 +38,22 @@ class ProgressSink:
     Args:
         meter: The run's byte counter.
         console: Where to draw; standard error by default.
+        rows: The terminal's rows, if other progress is shown beside it.
     """
 
     meter: ByteMeter
     console: Console = field(factory=lambda: Console(stderr=True, highlight=False))
+    rows: ProgressRows = field(
+        default=Factory(lambda self: ProgressRows(self.console), takes_self=True), kw_only=True
+    )
     name: str = "progress"
     required: bool = False
     takes_unchanged = True
     _counts: MetricsCollector = field(init=False, factory=MetricsCollector)
-    _progress: Progress = field(init=False)
+    _row: ProgressRow | None = field(init=False, default=None)
     _size_bytes: int | None = field(init=False, default=None)
     _settled_bytes: int = field(init=False, default=0)
     _listed: int = field(init=False, default=0)
-
-    def __attrs_post_init__(self) -> None:
-        self._progress = Progress(
-            TextColumn("archives"),
-            BarColumn(bar_width=24),
-            TextColumn("{task.fields[done]}"),
-            _BytesColumn(self.meter),
-            TextColumn("ETA"),
-            TimeRemainingColumn(compact=True),
-            TextColumn("{task.fields[counts]}"),
-            console=self.console,
-            transient=True,
-        )
-        self._progress.add_task("archives", total=None, counts="", done="")
 
     async def handle(self, events: Sequence[Event]) -> None:
         """Count the events and update the bar."""
@@ -94,7 +62,7 @@ class ProgressSink:
             self._weigh(event)
             line = _line(event)
             if line:
-                self._progress.console.print(Text(visible(line)))
+                self.rows.print(line)
         self._paint()
 
     def _weigh(self, event: Event) -> None:
@@ -102,9 +70,9 @@ class ProgressSink:
         match event:
             case RunStarted():
                 self._size_bytes = event.size_bytes
-                self._progress.start()
+                self._start()
             case FolderListed():
-                self._progress.start()
+                self._start()
                 self._listed += event.archives
             case ArchivesUnchanged():
                 self._settled_bytes += event.size_bytes
@@ -113,7 +81,18 @@ class ProgressSink:
             case _:
                 pass
 
+    def _start(self) -> None:
+        if self._row is None:
+            self._row = self.rows.add("archives", self._measured)
+
+    def _measured(self, elapsed_s: float) -> tuple[str, str]:
+        """Received bytes; the rate, and the number of parallel requests."""
+        amount, rate = amount_and_rate(self.meter.received_bytes, elapsed_s)
+        return amount, f"{rate}  x{self.meter.parallel}" if self.meter.parallel else rate
+
     def _paint(self) -> None:
+        if self._row is None:
+            return
         done, planned = self._counts.finished_archives, self._counts.planned
         total: float | None = planned or None
         completed: float = done
@@ -123,12 +102,13 @@ class ProgressSink:
             total = self._size_bytes + planned * REQUEST_WEIGHT_BYTES
             completed = self._settled_bytes + arriving + done * REQUEST_WEIGHT_BYTES
         counts = "  ".join(f"{name} {count}" for name, count in self._counts.verdicts.items())
-        self._progress.update(
-            self._progress.task_ids[0],
+        self._row.update(
+            completed=completed,
             total=total,
-            completed=completed if total is None else min(completed, total),
-            counts=counts or (f"listing: {self._listed} archives" if self._listed else ""),
+            label="archives",
             done=f"{done}/{planned}" if planned else "",
+            counts=counts
+            or (f"listing: {plural(self._listed, 'archive')}" if self._listed else ""),
         )
 
     async def flush(self) -> None:
@@ -137,7 +117,8 @@ class ProgressSink:
 
     async def close(self) -> None:
         """Remove the display."""
-        self._progress.stop()
+        if self._row is not None:
+            self._row.remove()
 
 
 def _line(event: Event) -> str:

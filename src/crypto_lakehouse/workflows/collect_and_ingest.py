@@ -16,7 +16,10 @@ from attrs import define, field
 from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
 from crypto_lakehouse.core.events import ArchiveFinished, Event
+from crypto_lakehouse.core.messages import plural
 from crypto_lakehouse.core.metrics import ByteMeter
+from crypto_lakehouse.core.progress import OnProgress
+from crypto_lakehouse.core.protocols import ignore
 from crypto_lakehouse.core.report import CollectionReport
 from crypto_lakehouse.core.sink import AnySink
 from crypto_lakehouse.core.task_groups import one_error
@@ -45,6 +48,10 @@ class CollectAndIngest(CompositeWorkflow):
         lake: How to ingest; the collection decides which archives.
         sinks: Further sinks of the collection.
         meter: Counts bytes as they arrive, for displays.
+        batch_archives: How many archives are ingested at once while others are fetched.
+        on_begin: Called with a sentence when an ingestion begins.
+        on_progress: Called with how far the current ingestion has come, in a worker thread.
+        on_end: Called when an ingestion has ended.
     """
 
     name = "collect_and_ingest"
@@ -57,15 +64,19 @@ class CollectAndIngest(CompositeWorkflow):
         sinks: Sequence[AnySink] = (),
         meter: ByteMeter | None = None,
         batch_archives: int = BATCH_ARCHIVES,
+        on_begin: Callable[[str], None] = ignore,
+        on_progress: OnProgress = ignore,
+        on_end: Callable[[], None] = lambda: None,
     ) -> None:
         refuse_faulty(config)
         self._lake = lake
+        self._on_begin, self._on_progress, self._on_end = on_begin, on_progress, on_end
         self._gathered = _Gathered(LocalStore(config.output_directory), batch_archives)
         self._batches: list[IngestReport] = []
         self._current: IngestWorkflow | None = None
         self._drained = anyio.Event()
         collection = ArchiveCollectionWorkflow(config, sinks=[self._gathered, *sinks], meter=meter)
-        rest = _Rest(lake, self._rest, self._drained.wait)
+        rest = _Rest(lake, self._rest, self._begin_rest, on_progress)
         steps = {"collect": Step(collection), "ingest": Step(rest, after=["collect"])}
         super().__init__(config, steps)
 
@@ -104,9 +115,25 @@ class CollectAndIngest(CompositeWorkflow):
         async with batches:
             async for batch in batches:
                 if self._stop_code is None:
-                    self._current = IngestWorkflow(self._lake, zips=partial(list, batch))
-                    self._batches.append((await self._current.run()).report)
+                    await self._ingest_batch(batch)
         self._drained.set()
+
+    async def _ingest_batch(self, batch: list[StoredZip]) -> None:
+        archives = plural(len(batch), "archive")
+        self._on_begin(f"ingestion of {archives} begins, while others are collected")
+        self._current = IngestWorkflow(
+            self._lake, on_progress=self._on_progress, zips=partial(list, batch)
+        )
+        try:
+            self._batches.append((await self._current.run()).report)
+        finally:
+            self._on_end()
+
+    async def _begin_rest(self) -> None:
+        await self._drained.wait()
+        if self._gathered.seen:
+            archives = plural(len(self._gathered.seen), "archive")
+            self._on_begin(f"the collection has ended, and the ingestion of {archives} begins")
 
     def _rest(self) -> Iterator[StoredZip]:
         """All good archives of the run; those that are already ingested will be unchanged."""
@@ -122,8 +149,9 @@ class _Rest(IngestWorkflow):
         config: LakeConfig,
         zips: Callable[[], Iterator[StoredZip]],
         ready: Callable[[], Awaitable[None]],
+        on_progress: OnProgress,
     ) -> None:
-        super().__init__(config, zips=zips)
+        super().__init__(config, on_progress=on_progress, zips=zips)
         self._ready = ready
 
     async def setup(self) -> None:

@@ -18,10 +18,13 @@ from attrs import evolve
 from crypto_lakehouse.core.archive import DataType, Market
 from crypto_lakehouse.core.errors import ExtraMissing
 from crypto_lakehouse.core.metrics import MetricsCollector, WorkflowMetrics
+from crypto_lakehouse.core.progress import OnProgress
+from crypto_lakehouse.core.protocols import ignore
 from crypto_lakehouse.core.workflow import BaseWorkflow
 from crypto_lakehouse.ledger.lock import configured_lock
 from crypto_lakehouse.stores.state import existing_root
 from crypto_lakehouse.version import __version__
+from crypto_lakehouse.workflows.ingest_progress import IngestProgress
 from crypto_lakehouse.workflows.lake_config import LakeConfig
 from crypto_lakehouse.workflows.lake_report import IngestReport, TableTotals
 from crypto_lakehouse.workflows.stored_archives import StoredZip, stored_zips
@@ -56,6 +59,7 @@ class IngestWorkflow(BaseWorkflow[WorkflowMetrics]):
         config: What to ingest, and how.
         metrics_collector: Receives every event; a new one by default.
         tell: Called with the result of each archive, in a worker thread.
+        on_progress: Called with how far the run has come, in a worker thread.
         zips: Exactly these archives; by default all of the output directory.
     """
 
@@ -67,13 +71,15 @@ class IngestWorkflow(BaseWorkflow[WorkflowMetrics]):
         config: LakeConfig,
         *,
         metrics_collector: MetricsCollector | None = None,
-        tell: Callable[[Ingested], None] = lambda _ingested: None,
+        tell: Callable[[Ingested], None] = ignore,
+        on_progress: OnProgress = ignore,
         zips: Callable[[], Iterable[StoredZip]] | None = None,
     ) -> None:
         super().__init__(config, metrics_collector=metrics_collector)
         root = Path(config.output_directory)
         self._zips = zips or partial(stored_zips, root, config.selects)
         self._tell = tell
+        self._progress = IngestProgress(on_progress)
         self._tables: dict[str, TableTotals] = {}
         self._verdicts: Counter[str] = Counter()
         self._problems: list[dict[str, str]] = []
@@ -127,8 +133,10 @@ class IngestWorkflow(BaseWorkflow[WorkflowMetrics]):
         by_table: dict[tuple[Market, DataType], list[StoredZip]] = {}
         for stored in self._zips():
             from_thread.check_cancelled()
+            self._progress.found()
             if stored.fault:
                 self._note_problem(stored.archive.key, "unproven", stored.fault)
+                self._progress.skip()
             else:
                 table = (stored.archive.market, stored.archive.data_type)
                 by_table.setdefault(table, []).append(stored)
@@ -147,8 +155,9 @@ class IngestWorkflow(BaseWorkflow[WorkflowMetrics]):
         try:
             recover(catalog)
             ingestion = Ingestion(
-                catalog, self._settings(), self._take, from_thread.check_cancelled
-            )
+                catalog, self._settings(), self._take, from_thread.check_cancelled,
+                on_read=self._progress.read, on_commit=self._progress.committing,
+            )  # fmt: skip
             schemas = load_schemas()
             for table, stored in sorted(by_table.items()):
                 self._ingest_table(ingestion, schemas[table], [*map(_source, stored)])
@@ -158,19 +167,22 @@ class IngestWorkflow(BaseWorkflow[WorkflowMetrics]):
     def _ingest_table(self, ingestion: Any, schema: Any, sources: list[Any]) -> None:
         plan = ingestion.plan(schema, sources)
         self._note_plan(schema.name, plan.unchanged, plan.covered)
-        ingestion.run(schema, plan)
+        new = len(sources) - plan.unchanged - plan.covered
+        with self._progress.table(schema.name, len(sources), new):
+            ingestion.run(schema, plan)
 
     def _write_parquet(self, by_table: dict[tuple[Market, DataType], list[StoredZip]]) -> None:
         from crypto_lakehouse.tables.ingest.plain_parquet import PlainParquet
         from crypto_lakehouse.tables.schema.schemas import load_schemas
 
         files = PlainParquet(
-            self.config.lake_folder, self._settings(), self._take, from_thread.check_cancelled
+            self.config.lake_folder, self._settings(), self._take_file, from_thread.check_cancelled
         )
         schemas = load_schemas()
         for table, stored in sorted(by_table.items()):
             schema = schemas[table]
-            unchanged, covered = files.write(schema, [*map(_source, stored)])
+            with self._progress.table(schema.name, len(stored), len(stored)):
+                unchanged, covered = files.write(schema, [*map(_source, stored)])
             self._note_plan(schema.name, unchanged, covered)
 
     def _settings(self) -> Any:
@@ -190,6 +202,10 @@ class IngestWorkflow(BaseWorkflow[WorkflowMetrics]):
     def _note_plan(self, table: str, unchanged: int, covered: int) -> None:
         totals = self._tables.get(table, TableTotals(table=table))
         self._tables[table] = evolve(totals, unchanged=unchanged, covered=covered)
+
+    def _take_file(self, ingested: Ingested) -> None:
+        self._progress.read(1)
+        self._take(ingested)
 
     def _take(self, ingested: Ingested) -> None:
         totals = self._tables.get(ingested.table, TableTotals(table=ingested.table))

@@ -24,7 +24,7 @@ from crypto_lakehouse.stores.parts import hash_file
 from crypto_lakehouse.stores.state import existing_root
 from crypto_lakehouse.stores.tree import key_folders
 
-__all__ = ["StoredZip", "stored_zips"]
+__all__ = ["StoredZip", "count_zips", "stored_zips"]
 
 
 @frozen
@@ -64,21 +64,39 @@ def stored_zips(root: Path, wanted: Callable[[Archive], bool]) -> Iterator[Store
         yield from _walk(store, ledger, wanted)
 
 
+def count_zips(root: Path, wanted: Callable[[Archive], bool]) -> int:
+    """Return how many archives `stored_zips` will yield if the tree does not change; blocking.
+
+    Raises:
+        ConfigurationError: `root` is not a directory.
+    """
+    return sum(len(found) for _, found in _folders(LocalStore(existing_root(root)), wanted))
+
+
 def _walk(
     store: LocalStore, ledger: SqliteLedger | None, wanted: Callable[[Archive], bool]
 ) -> Iterator[StoredZip]:
-    for folder in key_folders(store.root):
-        found = store.scan_now(folder)
-        if not found.zips:
-            continue
+    for folder, found in _folders(store, wanted):
         rows = {} if ledger is None else ledger.rows_now(folder)
-        for name, stat in sorted(found.zips.items()):
+        for archive, stat in found:
+            yield _proven(store, archive, stat, rows.get(archive.name))
+
+
+def _folders(
+    store: LocalStore, wanted: Callable[[Archive], bool]
+) -> Iterator[tuple[str, list[tuple[Archive, FileStat]]]]:
+    """Yield each folder that has selected archives, with these."""
+    for folder in key_folders(store.root):
+        found = []
+        for name, stat in sorted(store.scan_now(folder).zips.items()):
             try:
                 archive = Archive.parse(folder + name)
             except ArchiveKeyError:
                 continue
             if wanted(archive):
-                yield _proven(store, archive, FileStat(*stat), rows.get(name))
+                found.append((archive, FileStat(*stat)))
+        if found:
+            yield folder, found
 
 
 def _proven(

@@ -15,10 +15,12 @@ from anyio import from_thread, to_thread
 from crypto_lakehouse.core.archive import DataType, Market
 from crypto_lakehouse.core.faults import unforeseen
 from crypto_lakehouse.core.metrics import MetricsCollector, WorkflowMetrics
+from crypto_lakehouse.core.progress import OnProgress, StepProgress
+from crypto_lakehouse.core.protocols import ignore
 from crypto_lakehouse.core.workflow import BaseWorkflow
 from crypto_lakehouse.workflows.ingestion import need_tables
 from crypto_lakehouse.workflows.lake_config import LakeConfig
-from crypto_lakehouse.workflows.stored_archives import StoredZip, stored_zips
+from crypto_lakehouse.workflows.stored_archives import StoredZip, count_zips, stored_zips
 
 if TYPE_CHECKING:
     from crypto_lakehouse.tables.quality.findings import ArchiveQuality, ValidationReport
@@ -37,6 +39,8 @@ class ValidationWorkflow(BaseWorkflow[WorkflowMetrics]):
         metrics_collector: Receives every event; a new one by default.
         tell: Called with the result of each archive, in a worker thread; it has no findings at the
             seams between archives, which only the report has.
+        on_progress: Called with how far the run has come, in a worker thread. If it is given,
+            archives are counted before they are read.
     """
 
     name: ClassVar[str] = "validate"
@@ -47,10 +51,12 @@ class ValidationWorkflow(BaseWorkflow[WorkflowMetrics]):
         config: LakeConfig,
         *,
         metrics_collector: MetricsCollector | None = None,
-        tell: Callable[[ArchiveQuality], None] = lambda _quality: None,
+        tell: Callable[[ArchiveQuality], None] = ignore,
+        on_progress: OnProgress | None = None,
     ) -> None:
         super().__init__(config, metrics_collector=metrics_collector)
         self._tell = tell
+        self._on_progress = on_progress
         self._found: list[ArchiveQuality] = []
         self._scope: anyio.CancelScope | None = None
         self.stop_code: int | None = None
@@ -82,13 +88,22 @@ class ValidationWorkflow(BaseWorkflow[WorkflowMetrics]):
         from crypto_lakehouse.tables.quality.checks import checked_policies
 
         policies = checked_policies(self.config.policies)
-        shares = _shares(stored_zips(Path(self.config.output_directory), self.config.selects))
+        root = Path(self.config.output_directory)
+        on_progress, total = self._on_progress, 0
+        if on_progress is not None:
+            total = count_zips(root, self.config.selects)
+            on_progress(StepProgress("validating", 0, total))
+        shares = _shares(stored_zips(root, self.config.selects))
         check = partial(_check_share, policies=policies, exact=self.config.exact)
         with ThreadPoolExecutor(self.config.worker_count, "validate") as pool:
             while window := [*islice(shares, 4 * self.config.worker_count)]:
                 for found in pool.map(check, window):
                     from_thread.check_cancelled()
                     self._found += found
+                    if on_progress is not None:
+                        # A collection may be adding archives.
+                        done = len(self._found)
+                        on_progress(StepProgress("validating", done, max(done, total)))
                     for quality in found:
                         self._tell(quality)
 

@@ -14,6 +14,7 @@ from pyiceberg.manifest import DataFile
 
 from crypto_lakehouse.core.archive import Series
 from crypto_lakehouse.core.faults import ends_run, unforeseen
+from crypto_lakehouse.core.protocols import ignore
 from crypto_lakehouse.tables.files.partition_writer import PartitionWriter, WriterFactory
 from crypto_lakehouse.tables.files.table_rows import RowMaker
 from crypto_lakehouse.tables.iceberg.data_files import (
@@ -126,6 +127,7 @@ class SeriesWriter:
         files: Opens the data files.
         check: Called between batches; may raise to cancel.
         ahead: Whether the next batch is read while one is checked and written.
+        on_read: Called with the number of new archives that were read since the last call.
     """
 
     schema: TableSchema
@@ -135,6 +137,7 @@ class SeriesWriter:
     files: WriterFactory
     check: Callable[[], None]
     ahead: bool
+    on_read: Callable[[int], None] = ignore
     _writers: dict[tuple[Any, ...], PartitionWriter] = field(init=False, factory=dict)
     _done: list[DataFile] = field(init=False, factory=list)
     _rows: dict[str, int] = field(init=False, factory=lambda: defaultdict(int))
@@ -212,18 +215,22 @@ class SeriesWriter:
         with ahead_of(batches, ahead=self.ahead) as coming:
             for batch in coming:
                 self.check()
+                before = len(written)
                 if isinstance(batch, Refused):
                     written.append(self._refused(batch, checker))
                 else:
                     checked = checker.check(batch)
                     written += self._checked(batch, checked)
                     self._write(maker, batch, checked)
+                self.on_read(len(written) - before)
         return written
 
     def _merge(self, merge: Merge, maker: RowMaker) -> Iterable[Written]:
         for frame, counted in merge.rows(self.check):
             self._write_counted(maker, merge.series, frame, counted)
-        return merge.written(self._rows)
+        written = [*merge.written(self._rows)]
+        self.on_read(sum(each.is_new for each in written))
+        return written
 
     def _final(self, written: Written) -> Written:
         """Add the number of rows, which is known once the last batch is written."""

@@ -21,6 +21,7 @@ from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
 
 from crypto_lakehouse.core.archive import Archive, Partition
+from crypto_lakehouse.core.protocols import ignore
 from crypto_lakehouse.tables.files.parquet_options import FileLayout
 from crypto_lakehouse.tables.files.partition_writer import WriterFactory
 from crypto_lakehouse.tables.files.series_writer import SeriesWriter, Written, work_items
@@ -128,12 +129,17 @@ class Ingestion:
         settings: How to ingest.
         tell: Called with each archive's result, once it is committed.
         check: Called regularly; may raise to cancel.
+        on_read: Called with the number of new archives that were read since the last call; in
+            worker threads, and again for an archive that is read again after an error.
+        on_commit: Called before what was read is committed.
     """
 
     catalog: LakeCatalog
     settings: IngestSettings
     tell: Callable[[Ingested], None] = lambda _ingested: None
     check: Callable[[], None] = lambda: None
+    on_read: Callable[[int], None] = ignore
+    on_commit: Callable[[], None] = lambda: None
 
     def plan(self, schema: TableSchema, sources: Iterable[Source]) -> IngestPlan:
         """Compare archives with the contents of their table."""
@@ -205,6 +211,7 @@ class _Commit:
         try:
             with journal:
                 self._write(files)
+                self.ingestion.on_commit()
                 rows = self._with_seams(self._provenance())
                 journal.intend(rows)
                 # What differs is true of the archives even if the run is killed before the commit;
@@ -257,6 +264,7 @@ class _Commit:
             files=files,
             check=check,
             ahead=settings.workers > 1,
+            on_read=self.ingestion.on_read,
         )
 
     def _take(self, files: Iterable[DataFile], written: Iterable[Written]) -> None:
