@@ -93,7 +93,7 @@ def test_json_is_one_object(shell: Shell, archive_server: ArchiveServer) -> None
     code, out, err = shell("status", "-o", "out", *WINDOW, "--json")
     assert (code, err) == (0, "")
     status = json.loads(out)
-    assert set(status) == {"today", "totals", "series"}
+    assert set(status) == {"today", "of", "totals", "series"}
     assert status["totals"]["series"] == 2
     assert status["totals"]["holes"]["not_collected"] == 2
     assert [item["interval"] for item in status["series"]] == ["1h", "4h"]
@@ -112,11 +112,15 @@ def test_what_fits_nothing_is_said(shell: Shell, archive_server: ArchiveServer) 
     assert out == "the ledger has no such series\n"
 
 
-def test_the_default_window_goes_up_to_what_should_be_there_by_now(
+def test_the_default_window_is_what_was_asked_for_or_what_should_be_there_by_now(
     shell: Shell, archive_server: ArchiveServer
 ) -> None:
     shell(*collect(archive_server, "-i", "1h"))
     _, out, _ = shell("status", "-o", "out", "--json")
+    assert json.loads(out)["of"] == "asked"
+    assert json.loads(out)["series"][0]["end"] == "2025-07-15"
+    _, out, _ = shell("status", "-o", "out", "--of", "published", "--json")
+    assert json.loads(out)["of"] == "published"
     (series,) = json.loads(out)["series"]
     today = datetime.fromisoformat(json.loads(out)["today"]).replace(tzinfo=UTC)
     assert (series["start"], series["first"], series["last"]) == ("2025-07-15",) * 3

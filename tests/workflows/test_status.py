@@ -44,7 +44,7 @@ async def test_a_collected_month_is_complete(collection: Collection) -> None:
     assert coverage.holes == ()
     stored = sum(path.stat().st_size for path in (collection.root / "data").rglob("*.zip"))
     assert coverage.size_bytes == stored > 0
-    later = one(collection.root, today=date(2025, 8, 6))
+    (later,) = status_of(collection.root, today=date(2025, 8, 6), of="published")
     assert causes(later) == {"2025-08-01 2025-08-02": "not_collected"}
 
 
@@ -248,10 +248,10 @@ async def test_everything_is_json_types_with_totals(many: Path) -> None:
     for coverage in status:
         totals.add(coverage)
     report = StatusReport(
-        today=status.today, notes=status.notes, totals=totals, series=tuple(status)
+        today=status.today, of=status.of, notes=status.notes, totals=totals, series=tuple(status)
     )
     mapping = report.to_mapping()
-    assert set(mapping) == {"today", "totals", "series"}
+    assert set(mapping) == {"today", "of", "totals", "series"}
     assert mapping["today"] == "2025-08-01"
     assert mapping["totals"]["series"] == len(mapping["series"]) == 9
     assert mapping["totals"]["verified_days"] == 9

@@ -56,13 +56,16 @@ _HOLE_LINE = "    {} to {}, {} days {}: {}"
 @click.option(
     "--start",
     metavar="DAY",
-    help="First UTC day, YYYY-MM-DD. [default: each series' first settled day]",
+    help="First UTC day, YYYY-MM-DD. [default: each series' first day that was asked for]",
 )
 @click.option(
     "--end",
     metavar="DAY",
-    help="Last UTC day, inclusive. [default: the last day that should be there by now]",
+    help="Last UTC day, inclusive. [default: the last day that was asked for and should be there]",
 )
+@click.option("--of", type=click.Choice(["asked", "published"]),
+              help="Complete is what runs were asked for, or what the publisher has. [default:"
+              " asked; with --start or --end: published]")  # fmt: skip
 @click.option(
     "--matrix", "matrix_path", metavar="FILE", help="The matrix. [default: the shipped one]"
 )
@@ -72,14 +75,22 @@ _HOLE_LINE = "    {} to {}, {} days {}: {}"
               help="What a line of the table is. [default: series]")  # fmt: skip
 @click.option("--plot", metavar="FILE", help="Draw a calendar of the months as .svg or .png.")
 def command(
-    *, as_json: bool, with_holes: bool, by: str, plot: str | None, **given: str | None
+    *,
+    as_json: bool,
+    with_holes: bool,
+    by: str,
+    of: str | None,
+    plot: str | None,
+    **given: str | None,
 ) -> int:
     """Show how complete each series is, and the cause of each hole.
 
     Only the ledger is read; `verify` hashes the files. A collection may run at the same time.
-    Without --start and --end the window of a series is from the first day that a run settled to the
-    last day that should be published by now. A table leaves out columns that the terminal is too
-    narrow for, and names them.
+    Complete is what runs were asked for: the union of the days of all their selections, up to the
+    last day that should be published by now. With --of published, and in a directory with runs of a
+    version that did not record their selections, complete is what the publisher has from the first
+    settled day on. With --start or --end all days of the window count. A table leaves out columns
+    that the terminal is too narrow for, and names them.
 
     \b
     Holes that a further run can fill:
@@ -90,13 +101,14 @@ def command(
       missing            absent, although it should be there
       unproven           stored, but no published checksum confirms it
       upstream_hole      known to be missing (matrix/holes.json)
-    Days that are not_published_yet, retired or outside_life need nothing. These three and
-    upstream_hole do not count against coverage.
+    Days that are not_published_yet, retired, outside_life or not_asked need nothing. These four
+    and upstream_hole do not count against coverage.
 
     \b
     Examples:
       crypto-lakehouse status -o data
       crypto-lakehouse status -o data --by type
+      crypto-lakehouse status -o data --of published
       crypto-lakehouse status -o data -s 'BTC*' -t klines --holes
       crypto-lakehouse status -o data --start 2024-01-01 --end 2024-12-31 --plot coverage.svg
     """  # noqa: D301 - click reads \b
@@ -105,10 +117,12 @@ def command(
         if as_json or with_holes:
             raise click.UsageError("--by type prints a table; leave out --json and --holes")
         output = _TypeTable()
-    return anyio.run(partial(_status, given, output, plot))
+    return anyio.run(partial(_status, given, output, plot, of))
 
 
-async def _status(given: dict[str, str | None], output: _Output, plot: str | None) -> int:
+async def _status(
+    given: dict[str, str | None], output: _Output, plot: str | None, of: str | None
+) -> int:
     from crypto_lakehouse.workflows import run_status
 
     picture = _Picture(plot) if plot else None
@@ -121,7 +135,7 @@ async def _status(given: dict[str, str | None], output: _Output, plot: str | Non
         if picture is not None:
             picture.take(coverage)
 
-    status = await run_status(config, **days, on_series=take)
+    status = await run_status(config, **days, of=of, on_series=take)
     for note in status.notes:
         click.echo(f"warning: {note}", err=True)
     output.finish(status)
@@ -155,7 +169,7 @@ class _Json:
         if not status.totals.series:
             click.echo(self._before, nl=False)
         totals = json.dumps(status.totals.to_mapping())
-        click.echo(f'], "today": "{status.today}", "totals": {totals}}}')
+        click.echo(f'], "today": "{status.today}", "of": "{status.of}", "totals": {totals}}}')
 
 
 class _StatusText:
@@ -201,7 +215,7 @@ class _TypeTable:
         ]  # fmt: skip
         if rows:
             print_table(
-                f"coverage as of {status.today}",
+                _title(status),
                 _TYPE_COLUMNS,
                 rows,
                 droppable=("size", "holes, in days"),
@@ -216,7 +230,7 @@ def _print_tables(
     from crypto_lakehouse.cli.render import print_table
 
     print_table(
-        f"coverage as of {status.today}",
+        _title(status),
         _COLUMNS,
         map(_cells, coverages),
         droppable=_DROPPABLE,
@@ -229,6 +243,11 @@ def _print_tables(
     ]
     if with_holes and holes:
         print_table("holes", _HOLE_COLUMNS, holes)
+
+
+def _title(status: StatusReport) -> str:
+    of = "what was asked for" if status.of == "asked" else "what the publisher has"
+    return f"coverage of {of}, as of {status.today}"
 
 
 def _print_lines(coverages: list[SeriesCoverage], *, with_holes: bool) -> None:

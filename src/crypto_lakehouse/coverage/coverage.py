@@ -15,6 +15,7 @@ hole, and gets the first cause in this table that fits:
 | failed, missing, or nothing                     | its lag has not passed              | not_published_yet |
 | failed                                          | none of these                       | failed            |
 | missing                                         | none of these                       | missing           |
+| nothing                                         | none of these, and not asked for    | not_asked         |
 | nothing                                         | none of these                       | not_collected     |
 
 Bytes that were served prove that an archive exists, so those verdicts come first. An absence is
@@ -31,14 +32,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from datetime import date
-from enum import StrEnum
-from itertools import groupby
-from operator import itemgetter
 
-from attrs import define, evolve, field, frozen
+from attrs import evolve, frozen
 
 from crypto_lakehouse.core.archive import Partition, Series
 from crypto_lakehouse.core.verdicts import SUCCESSES, Verdict
+from crypto_lakehouse.coverage.asked_days import AskedDays
+from crypto_lakehouse.coverage.day_marks import DayMarks, Mark
+from crypto_lakehouse.coverage.hole_causes import UNEXPECTED, HoleCause
 from crypto_lakehouse.coverage.records import ArchiveRun, SeriesRecord
 from crypto_lakehouse.coverage.series_life import SeriesLife, life_of
 from crypto_lakehouse.matrix.known_holes import KnownHoles
@@ -46,40 +47,6 @@ from crypto_lakehouse.matrix.model import MatrixRow
 from crypto_lakehouse.planning.periods import Window
 
 __all__ = ["UNEXPECTED", "Hole", "HoleCause", "SeriesCoverage", "cover_series"]
-
-
-class HoleCause(StrEnum):
-    """Why a day is not covered, most important first."""
-
-    FAILED = "failed"
-    """A network or server error after all retries; the next run may succeed."""
-    QUARANTINED = "quarantined"
-    """The source served a damaged archive, or one that does not match its sidecar."""
-    MISSING = "missing"
-    """The source has no such archive, although it should."""
-    NOT_COLLECTED = "not_collected"
-    """No run has settled it."""
-    UNPROVEN = "unproven"
-    """The archive is stored and readable, but no published checksum confirms it."""
-    UPSTREAM_HOLE = "upstream_hole"
-    """The publisher is known to lack it (`matrix/holes.json`)."""
-    NOT_PUBLISHED_YET = "not_published_yet"
-    """The publication lag has not passed."""
-    RETIRED = "retired"
-    """The publisher has ended or removed the feed."""
-    OUTSIDE_LIFE = "outside_life"
-    """The series had not begun, or had ended."""
-
-
-#: Days that cannot be collected; they do not count against coverage or a run's success rate.
-UNEXPECTED = frozenset(
-    {
-        HoleCause.UPSTREAM_HOLE,
-        HoleCause.NOT_PUBLISHED_YET,
-        HoleCause.RETIRED,
-        HoleCause.OUTSIDE_LIFE,
-    }
-)
 
 
 @frozen(kw_only=True)
@@ -107,7 +74,8 @@ class SeriesCoverage:
         start, end: The first and last day examined, both inclusive; None if there are none.
         first_day, last_day: The first and last verified day.
         verified_days: How many of the days are verified.
-        expected_days: How many of the days the source should have by now.
+        expected_days: How many of the days the source should have by now; of those that runs were
+            asked for, if the record says which.
         size_bytes: The size of the stored archives.
         refused_newer: How many verified archives have a newer version at the source that was
             refused because it failed verification.
@@ -152,6 +120,8 @@ def cover_series(
     Without a window, the days run from the first day that a run settled to the last day that
     should be published by now, in the partitions that were collected. Days outside the series'
     life are left out, and days within their lag too, unless a later day is verified already.
+    If the record says what runs were asked for, the days run from the first to the last of those
+    and of the settled ones, and all others are `not_asked`.
 
     Args:
         record: The ledger's record of the series; with a window, of its archives in the window.
@@ -162,21 +132,31 @@ def cover_series(
         end: Last day of the window; by default as above.
 
     Returns:
-        The coverage; None if no run settled any archive and `start` is not given.
+        The coverage; None if `start` is not given, no run settled any archive, and none was asked
+        for one that the source should have.
     """
     settled = _Settled.of(record)
+    asked = record.asked
     life = own = life_of(record, row, today)
     if settled.spans:
         own = _narrowed(life_of(record, row, today, record.used), life)
+    elif asked is not None and asked.spans:
+        own = _narrowed(life_of(record, row, today, asked.partitions), life)
+        if start is None and _asked_from(asked, own) is None:
+            return None
     elif start is None:
         return None
-    days = settled.window(own, start, end)
+    days = settled.window(own, asked, start, end)
+    for first, last in asked.gaps() if asked is not None else ():
+        days.paint(first, last, _NOT_ASKED)
     settled.paint(days, HoleCause.MISSING, HoleCause.FAILED)
     _paint_calendar(days, life)
     _paint_known_holes(days, record.series, holes, by_days=Partition.DAILY in own.partitions)
     _paint_ends(days, life)
     settled.paint(days, HoleCause.QUARANTINED, HoleCause.UNPROVEN, None)
-    return _coverage(record, days)
+    coverage = _coverage(record, days)
+    is_idle = start is None and not settled.spans and not coverage.expected_days
+    return None if is_idle else coverage
 
 
 def _narrowed(own: SeriesLife, life: SeriesLife) -> SeriesLife:
@@ -185,10 +165,7 @@ def _narrowed(own: SeriesLife, life: SeriesLife) -> SeriesLife:
     return evolve(own, first=life.first, last=last)
 
 
-#: The state of a day: the cause of its hole, None if it is covered, and the reason.
-_Mark = tuple[HoleCause | None, str]
-
-_NOT_COLLECTED: _Mark = (HoleCause.NOT_COLLECTED, "no run has settled it")
+_NOT_ASKED: Mark = (HoleCause.NOT_ASKED, "no run was asked for it")
 _REMOVED = "the publisher has removed this feed"
 
 
@@ -215,7 +192,7 @@ class _DateSpan:
 
     first: int
     last: int
-    mark: _Mark
+    mark: Mark
 
 
 @frozen
@@ -228,11 +205,22 @@ class _Settled:
     def of(cls, record: SeriesRecord) -> _Settled:
         return cls(tuple(_span(run) for folder in record.folders.values() for run in folder.runs))
 
-    def window(self, life: SeriesLife, start: date | None, end: date | None) -> _Days:
-        """The days to examine; a missing end is chosen by what is settled."""
-        first = self.begin(life) if start is None else start.toordinal()
-        last = self.end(life) if end is None else end.toordinal()
-        return _Days(first, last)
+    def window(
+        self, life: SeriesLife, asked: AskedDays | None, start: date | None, end: date | None
+    ) -> DayMarks:
+        """The days to examine; a missing end is chosen by what is settled and was asked for."""
+        if start is not None:
+            first = start.toordinal()
+        else:
+            begins = [self.begin(life)] if self.spans else []
+            asked_from = _asked_from(asked, life)
+            first = min(begins if asked_from is None else [*begins, asked_from.toordinal()])
+        if end is not None:
+            return DayMarks(first, end.toordinal())
+        if asked is None:
+            return DayMarks(first, self.end(life))
+        ends = [last.toordinal() for _, last in asked.spans] + [span.last for span in self.spans]
+        return DayMarks(first, self.end(life, max(ends, default=0)))
 
     def begin(self, life: SeriesLife) -> int:
         """The first day to examine: settled and in the series' life, or verified."""
@@ -245,9 +233,9 @@ class _Settled:
                 verified = max(verified, life.first.toordinal())
         return min(first, verified)
 
-    def end(self, life: SeriesLife) -> int:
-        """The last day to examine: surely published by now, or verified."""
-        last = life.sure_until.toordinal()
+    def end(self, life: SeriesLife, asked_until: int = date.max.toordinal()) -> int:
+        """The last day to examine: asked for and surely published by now, or verified."""
+        last = min(life.sure_until.toordinal(), asked_until)
         verified = max((span.last for span in self._verified()), default=0)
         if life.last is not None:
             last = min(last, life.last.toordinal())
@@ -258,7 +246,7 @@ class _Settled:
     def _verified(self) -> Iterator[_DateSpan]:
         return (span for span in self.spans if span.mark[0] is None)
 
-    def paint(self, days: _Days, *causes: HoleCause | None) -> None:
+    def paint(self, days: DayMarks, *causes: HoleCause | None) -> None:
         """Mark the days of some causes, one after another; None is for covered days."""
         for cause in causes:
             for span in self.spans:
@@ -271,45 +259,28 @@ def _span(run: ArchiveRun) -> _DateSpan:
     return _DateSpan(run.first_day.toordinal(), run.last_day.toordinal(), mark)
 
 
+def _asked_from(asked: AskedDays | None, life: SeriesLife) -> date | None:
+    """The first day of the series' life that was asked for; None if nothing says which."""
+    if asked is None or not asked.spans:
+        return None
+    first = asked.spans[0][0]
+    if life.first is not None:
+        return max(first, life.first)
+    return None if first == date.min else first
+
+
 def _is_same_month(ordinal: int, day: date) -> bool:
     return date.fromordinal(ordinal).replace(day=1) == day.replace(day=1)
 
 
-@define
-class _Days:
-    """The states of the days of a window; a later mark replaces an earlier one."""
-
-    first: int
-    last: int
-    _marks: list[_Mark] = field(init=False)
-
-    def __attrs_post_init__(self) -> None:
-        self._marks = [_NOT_COLLECTED] * (self.last - self.first + 1)
-
-    def paint(self, first: int, last: int, mark: _Mark) -> None:
-        """Mark the days from `first` to `last` that are in the window."""
-        begin, end = max(first, self.first), min(last, self.last)
-        if begin <= end:
-            begin, end = begin - self.first, end - self.first + 1
-            self._marks[begin:end] = [mark] * (end - begin)
-
-    def runs(self) -> Iterator[tuple[int, int, list[_Mark]]]:
-        """The first day, last day and marks of each run of days with the same cause."""
-        day = self.first
-        for _, group in groupby(self._marks, key=itemgetter(0)):
-            marks = list(group)
-            yield day, day + len(marks) - 1, marks
-            day += len(marks)
-
-
-def _paint_calendar(days: _Days, life: SeriesLife) -> None:
+def _paint_calendar(days: DayMarks, life: SeriesLife) -> None:
     lag = life.lag_days
     reason = f"not published yet; that is normal for up to {lag} days after the period"
     late = life.sure_until.toordinal() + 1
     days.paint(late, days.last, (HoleCause.NOT_PUBLISHED_YET, reason))
 
 
-def _paint_known_holes(days: _Days, series: Series, holes: KnownHoles, *, by_days: bool) -> None:
+def _paint_known_holes(days: DayMarks, series: Series, holes: KnownHoles, *, by_days: bool) -> None:
     for hole in holes.missing(series):
         mark = (HoleCause.UPSTREAM_HOLE, hole.reason)
         if by_days:
@@ -320,7 +291,7 @@ def _paint_known_holes(days: _Days, series: Series, holes: KnownHoles, *, by_day
                 days.paint(month.first_day.toordinal(), month.last_day.toordinal(), mark)
 
 
-def _paint_ends(days: _Days, life: SeriesLife) -> None:
+def _paint_ends(days: DayMarks, life: SeriesLife) -> None:
     """Mark the days outside the life of the series, or of the whole feed."""
     if life.last is not None:
         mark = (HoleCause.OUTSIDE_LIFE, life.why_last)
@@ -335,7 +306,7 @@ def _paint_ends(days: _Days, life: SeriesLife) -> None:
         days.paint(days.first, life.first.toordinal() - 1, mark)
 
 
-def _coverage(record: SeriesRecord, days: _Days) -> SeriesCoverage:
+def _coverage(record: SeriesRecord, days: DayMarks) -> SeriesCoverage:
     holes: list[Hole] = []
     verified: list[tuple[int, int]] = []
     for first, last, marks in days.runs():
@@ -360,7 +331,7 @@ def _coverage(record: SeriesRecord, days: _Days) -> SeriesCoverage:
     )
 
 
-def _hole(first: int, last: int, cause: HoleCause, marks: list[_Mark]) -> Hole:
+def _hole(first: int, last: int, cause: HoleCause, marks: list[Mark]) -> Hole:
     reasons = list(dict.fromkeys(reason for _, reason in marks))
     more = len(reasons) - 1
     return Hole(

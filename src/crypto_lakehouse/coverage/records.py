@@ -9,6 +9,7 @@ from attrs import frozen
 
 from crypto_lakehouse.core.archive import Partition, Period, Series
 from crypto_lakehouse.core.verdicts import Verdict
+from crypto_lakehouse.coverage.asked_days import AskedDays
 
 __all__ = ["ArchiveRun", "FolderRecord", "SeriesRecord"]
 
@@ -57,10 +58,15 @@ class FolderRecord:
 
 @frozen
 class SeriesRecord:
-    """What a ledger holds of one series, or of those of its archives that touch a window."""
+    """What a ledger holds of one series, or of those of its archives that touch a window.
+
+    Attributes:
+        asked: The days that runs were asked for; None if that is not known, or is not to count.
+    """
 
     series: Series
     folders: Mapping[Partition, FolderRecord]
+    asked: AskedDays | None = None
 
     @property
     def used(self) -> frozenset[Partition]:

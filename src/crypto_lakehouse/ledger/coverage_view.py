@@ -62,6 +62,7 @@ def recorded_series(
     *,
     start: date | None = None,
     end: date | None = None,
+    more: Iterable[Series] = (),
 ) -> Iterator[SeriesRecord]:
     """Read a ledger without changing anything; blocking.
 
@@ -73,6 +74,7 @@ def recorded_series(
         wanted: Returns whether to read a series.
         start: Only archives that end on this day or later; None for all.
         end: Only archives that begin on this day or earlier; None for all.
+        more: Series that are yielded even if the ledger has nothing of them.
 
     Yields:
         Series in the order of markets, data types, symbols and intervals.
@@ -82,7 +84,7 @@ def recorded_series(
     """
     with _translated(path), reading(path) as connection:
         folders = [folder for (folder,) in connection.fetch(FOLDERS)]
-        for series, partitions in _by_series(folders, wanted):
+        for series, partitions in _by_series(folders, wanted, more):
             yield _RecordReader(connection, start, end).record(series, partitions)
 
 
@@ -97,10 +99,10 @@ def _translated(path: Path) -> Iterator[None]:
 
 
 def _by_series(
-    folders: Iterable[object], wanted: Callable[[Series], bool]
+    folders: Iterable[object], wanted: Callable[[Series], bool], more: Iterable[Series]
 ) -> Iterator[tuple[Series, list[Partition]]]:
     """Group the partitions of each series, which are apart in the order of folders."""
-    found: dict[Series, list[Partition]] = {}
+    found: dict[Series, list[Partition]] = {series: [] for series in more if wanted(series)}
     for folder in folders:
         series, partition = _parse(folder)
         if wanted(series):

@@ -9,13 +9,13 @@ from itertools import groupby
 
 from attrs import frozen
 
-from crypto_lakehouse.core.archive import Archive
+from crypto_lakehouse.core.archive import Archive, Series
 from crypto_lakehouse.core.config.values import AUTO
 from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
 from crypto_lakehouse.core.plan import PlannedPeriod, PlannedSeries, PlanTotals
 from crypto_lakehouse.matrix.model import Matrix
 
-__all__ = ["ExplicitPlan", "is_selected"]
+__all__ = ["ExplicitPlan", "is_selected", "is_selected_series"]
 
 
 @frozen
@@ -77,12 +77,21 @@ def is_selected(config: WorkflowConfig, archive: Archive, matrix: Matrix | None 
             `BTCUSD_PERP` is in `BTCUSD`.
     """
     return (
-        _holds(config.markets, archive.market)
-        and _holds(config.data_types, archive.data_type)
-        and _has_symbol(config, archive, matrix)
-        and _has_interval(config, archive)
+        is_selected_series(config, archive.series, matrix)
         and _has_days(config, archive)
         and (config.partitions == AUTO or archive.partition in config.partitions)
+    )
+
+
+def is_selected_series(
+    config: WorkflowConfig, series: Series, matrix: Matrix | None = None
+) -> bool:
+    """As `is_selected`, for all archives of a series, whatever their days and partitions."""
+    return (
+        _holds(config.markets, series.market)
+        and _holds(config.data_types, series.data_type)
+        and _has_symbol(config, series, matrix)
+        and _has_interval(config, series)
     )
 
 
@@ -90,24 +99,24 @@ def _holds(chosen: tuple[object, ...] | None, value: object) -> bool:
     return chosen is None or value in chosen
 
 
-def _has_symbol(config: WorkflowConfig, archive: Archive, matrix: Matrix | None) -> bool:
+def _has_symbol(config: WorkflowConfig, series: Series, matrix: Matrix | None) -> bool:
     wanted = config.symbols
     if isinstance(wanted, Mapping):
-        wanted = wanted.get(archive.market, ())
-    row = matrix.row(archive.market, archive.data_type) if matrix else None
+        wanted = wanted.get(series.market, ())
+    row = matrix.row(series.market, series.data_type) if matrix else None
     named = wanted is None or any(
-        fnmatchcase(archive.symbol, symbol)
-        or (row is not None and row.folder_symbol(symbol) == archive.symbol)
+        fnmatchcase(series.symbol, symbol)
+        or (row is not None and row.folder_symbol(symbol) == series.symbol)
         for symbol in wanted
     )
-    return named and config.symbol_filter.accepts(archive.symbol, archive.market)
+    return named and config.symbol_filter.accepts(series.symbol, series.market)
 
 
-def _has_interval(config: WorkflowConfig, archive: Archive) -> bool:
+def _has_interval(config: WorkflowConfig, series: Series) -> bool:
     wanted = config.intervals
     if isinstance(wanted, Mapping):
-        wanted = wanted.get(archive.data_type)
-    return archive.interval is None or wanted is None or archive.interval in wanted
+        wanted = wanted.get(series.data_type)
+    return series.interval is None or wanted is None or series.interval in wanted
 
 
 def _has_days(config: WorkflowConfig, archive: Archive) -> bool:

@@ -185,6 +185,7 @@ async def run_status(
     *,
     start: date | str | None = None,
     end: date | str | None = None,
+    of: str | None = None,
     on_series: Callable[[SeriesCoverage], None] | None = None,
 ) -> StatusReport:
     """Report from the ledger how complete the selected series are; no file is read.
@@ -193,6 +194,8 @@ async def run_status(
         config: Names the output directory, and selects series and days.
         start: The first UTC day; by default the configuration's, else each series' own.
         end: The last UTC day, inclusive; the default is chosen in the same way.
+        of: What counts as complete: `asked`, what runs were asked for, or `published`, what the
+            publisher has; `status_of` says what the default is.
         on_series: Called in a worker thread with the coverage of each series, which the report
             then does not hold: memory does not grow with the ledger.
 
@@ -202,7 +205,7 @@ async def run_status(
         MatrixError: The matrix cannot be used.
     """
     ready = await load_config(config, {"only": "quarantined"}, validate=False)
-    status = _status(ready, start, end)
+    status = await to_thread.run_sync(_status, ready, start, end, of)
     series: list[SeriesCoverage] = []
     totals = StatusTotals()
 
@@ -212,11 +215,17 @@ async def run_status(
             (on_series or series.append)(coverage)
 
     await to_thread.run_sync(read)
-    return StatusReport(today=status.today, notes=status.notes, totals=totals, series=tuple(series))
+    return StatusReport(
+        today=status.today,
+        of=status.of,
+        notes=status.notes,
+        totals=totals,
+        series=tuple(series),
+    )
 
 
 def _status(
-    config: WorkflowConfig, start: date | str | None, end: date | str | None
+    config: WorkflowConfig, start: date | str | None, end: date | str | None, of: str | None
 ) -> CoverageStatus:
     """Prepare the status; errors of the configuration and of the window are raised together."""
     if not config.output_directory:  # its value is among the problems
@@ -228,7 +237,9 @@ def _status(
     selection["start"] = start or (days.start if days else config.default_date)
     selection["end"] = end or (days.end if days else config.default_date)
     try:
-        status = status_of(config.output_directory, selection, matrix_path=config.matrix_path)
+        status = status_of(
+            config.output_directory, selection, matrix_path=config.matrix_path, of=of
+        )
     except ConfigurationError as error:
         raise ConfigurationError([*error.problems, *config.problems]) from None
     if config.problems:

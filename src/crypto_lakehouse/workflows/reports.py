@@ -53,12 +53,14 @@ class StatusReport:
 
     Attributes:
         today: The UTC day from which late archives are distinguished from missing ones.
+        of: What counts as complete: `asked` or `published` (see `status_of`).
         notes: Remarks for the reader, one sentence each.
         totals: The sum over series.
         series: The coverage of each series, with its holes; empty if `on_series` received them.
     """
 
     today: date
+    of: str
     notes: tuple[str, ...]
     totals: StatusTotals
     series: tuple[SeriesCoverage, ...]
@@ -66,7 +68,12 @@ class StatusReport:
     def to_mapping(self) -> dict[str, Any]:
         """Return the object that `status --json` prints."""
         series = [coverage_mapping(coverage) for coverage in self.series]
-        return {"today": str(self.today), "totals": self.totals.to_mapping(), "series": series}
+        return {
+            "today": str(self.today),
+            "of": self.of,
+            "totals": self.totals.to_mapping(),
+            "series": series,
+        }
 
 
 @frozen(kw_only=True)

@@ -11,20 +11,28 @@ from math import floor
 from pathlib import Path
 from typing import Any
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from crypto_lakehouse.core.archive import DataType, Market, Series
 from crypto_lakehouse.core.config.values import EndDay, StartDay, is_glob, structure_value
 from crypto_lakehouse.core.config.workflow_config import config_keys
 from crypto_lakehouse.core.errors import ConfigurationError, Problem
+from crypto_lakehouse.core.messages import allowed_values, shown
 from crypto_lakehouse.coverage.coverage import HoleCause, SeriesCoverage, cover_series
 from crypto_lakehouse.ledger.coverage_view import recorded_series
+from crypto_lakehouse.ledger.runs import recorded_runs
 from crypto_lakehouse.matrix.known_holes import KnownHoles, load_holes
 from crypto_lakehouse.matrix.load import load_matrix
 from crypto_lakehouse.matrix.model import Matrix, MatrixRow
 from crypto_lakehouse.stores.state import StateFolder, directory_fault
+from crypto_lakehouse.workflows.asked import Asked
 
-__all__ = ["CoverageStatus", "StatusTotals", "coverage_mapping", "status_of"]
+__all__ = ["BASES", "CoverageStatus", "StatusTotals", "coverage_mapping", "status_of"]
+
+ASKED, PUBLISHED = "asked", "published"
+
+#: What may count as complete.
+BASES = (ASKED, PUBLISHED)
 
 
 @define
@@ -112,15 +120,18 @@ class CoverageStatus:
 
     Attributes:
         today: The UTC day from which late archives are distinguished from missing ones.
+        of: What counts as complete: `asked` or `published`.
         notes: Remarks for the reader, one sentence each.
     """
 
     today: date
+    of: str
     notes: tuple[str, ...]
     _ledger: Path
     _matrix: Matrix
     _holes: KnownHoles
     _selection: _SeriesSelection
+    _asked: Asked
 
     def __iter__(self) -> Iterator[SeriesCoverage]:
         """Compute the coverage series by series; blocking, with one series in memory at a time.
@@ -134,15 +145,18 @@ class CoverageStatus:
             return rows.get((series.market, series.data_type))
 
         wanted = self._selection
+        counts_asked = self.of == ASKED
         records = recorded_series(
             self._ledger,
             lambda series: wanted.holds(series, row_of(series)),
             start=wanted.start,
             end=wanted.end,
+            more=self._asked.series(self.today) if counts_asked else (),
         )
         for record in records:
+            asked = self._asked.days(record.series) if counts_asked else None
             coverage = cover_series(
-                record,
+                evolve(record, asked=asked),
                 row_of(record.series),
                 self._holes,
                 self.today,
@@ -159,6 +173,7 @@ def status_of(
     *,
     matrix_path: str | os.PathLike[str] | None = None,
     today: date | None = None,
+    of: str | None = None,
 ) -> CoverageStatus:
     """Report from its ledger how complete a collected directory is.
 
@@ -172,13 +187,20 @@ def status_of(
             `start` and `end`, UTC days, both inclusive; None, or no value, selects everything.
         matrix_path: The matrix; the shipped one by default.
         today: The UTC day; the current one by default.
+        of: What counts as complete: `asked`, all days that runs were asked for, or `published`, all
+            days from the first settled one on that the publisher should have. By default `asked`,
+            but `published` if the selection has a day, or a run did not record what it was asked
+            for.
 
     Raises:
-        ConfigurationError: There is no ledger, or the selection cannot be read; every fault at
-            once.
+        ConfigurationError: There is no ledger, or the selection or `of` cannot be read; every fault
+            at once.
+        LedgerError: The ledger cannot be read.
         MatrixError: The matrix cannot be used.
     """
     wanted, problems = _read(selection or {})
+    if of not in (None, *BASES):
+        problems.append(Problem("of", f"unknown value `{shown(of)}`; {allowed_values(of, BASES)}"))
     state = StateFolder(Path(output_directory))
     reason = directory_fault(output_directory)
     if not reason and not state.ledger.is_file():
@@ -188,14 +210,36 @@ def status_of(
     if problems:
         raise ConfigurationError(problems)
     matrix = load_matrix(matrix_path)
+    asked = Asked.of(recorded_runs(state.ledger), matrix)
+    has_window = wanted.start is not None or wanted.end is not None
+    basis = of or (PUBLISHED if has_window or not asked.is_recorded else ASKED)
+    note = "" if of == PUBLISHED or has_window else _unrecorded(asked, basis)
     return CoverageStatus(
         today=today or datetime.now(UTC).date(),
-        notes=matrix.corrections,
+        of=basis,
+        notes=(*matrix.corrections, *filter(None, [note])),
         ledger=state.ledger,
         matrix=matrix,
         holes=load_holes(),
         selection=wanted,
+        asked=asked,
     )
+
+
+def _unrecorded(asked: Asked, basis: str) -> str:
+    """Say that the ledger does not know all that was asked for; empty if it does."""
+    if asked.is_recorded:
+        return ""
+    if asked.runs == asked.unrecorded:
+        known = "the ledger does not record what was asked for"
+    else:
+        known = (
+            f"{asked.unrecorded} of {asked.runs} runs did not record what they were asked for, as "
+            "an earlier version ran them"
+        )
+    if basis == PUBLISHED:
+        return f"{known}; so complete is what the publisher has (`--of published`)"
+    return f"{known}; of those, only the settled days count"
 
 
 #: How the days of a selection are read.
