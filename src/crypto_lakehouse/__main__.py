@@ -11,6 +11,9 @@ __all__ = ["main"]
 def main() -> NoReturn:
     """Import the command, which takes a while in which Ctrl-C is pressed, too, and run it."""
     try:
+        from crypto_lakehouse.cli.utf8_mode import restart_in_utf8_mode
+
+        restart_in_utf8_mode()
         from crypto_lakehouse.cli.main import main as run
 
         run()

@@ -48,7 +48,10 @@ def what_to_do(error: OSError, path: str) -> str:
 
 
 class as_store_errors:  # noqa: N801 - reads as a statement; a class, as it is on the hot path
-    """Raise StoreError for OSError; the codes in `stops_run` end the whole run."""
+    """Raise StoreError for OSError; the codes in `stops_run` end the whole run.
+
+    A name that the locale cannot encode is a StoreError, too.
+    """
 
     __slots__ = ("path", "stops_run")
 
@@ -65,3 +68,9 @@ class as_store_errors:  # noqa: N801 - reads as a statement; a class, as it is o
             raise StoreError(
                 self.path, what_to_do(error, self.path), stops_run=stops_run
             ) from error
+        if isinstance(error, UnicodeEncodeError):
+            reason = (
+                f"the name cannot be encoded as {error.encoding}, the encoding of file names in "
+                "this process; set the variable PYTHONUTF8=1 before Python starts"
+            )
+            raise StoreError(self.path, reason) from error
