@@ -10,7 +10,7 @@ from typing import Any
 import anyio
 import pytest
 from attrs import evolve
-from tests.tables.sample_data import bars, month_of, put, put_zip, text_of
+from tests.tables.sample_data import bars, changed_text, month_of, put, put_zip, text_of
 from tests.workflows.conftest import KEY, Collection
 from tests.workflows.lakes import FIRST, ingested, row_count, tree
 
@@ -229,6 +229,17 @@ async def test_plain_parquet_instead(tmp_path: Path) -> None:
     assert not (lake / "catalog.db").exists()
     again = await ingested(tmp_path, format="parquet", lake=str(lake))
     assert again.to_mapping()["totals"]["unchanged"] == 3
+
+
+async def test_plain_parquet_tells_what_a_month_and_its_days_differ_in(tmp_path: Path) -> None:
+    archives = tree(tmp_path)
+    put(tmp_path, archives[0], changed_text(archives[0]))
+    put(tmp_path, month_of(archives[0]))
+    report = await ingested(tmp_path, format="parquet", lake=str(tmp_path / "files"))
+    assert report.to_mapping()["totals"] == {
+        "archives": 2, "rows": 744, "replaced": 0, "unchanged": 0, "covered": 2, "refused": 0,
+        **ROWS, "rows_differing": 24,
+    }  # fmt: skip
 
 
 async def test_policies_are_checked_before_anything_is_read(tmp_path: Path) -> None:

@@ -201,7 +201,7 @@ class IngestWorkflow(BaseWorkflow[WorkflowMetrics]):
 
     def _note_plan(self, table: str, unchanged: int, covered: int) -> None:
         totals = self._tables.get(table, TableTotals(table=table))
-        self._tables[table] = evolve(totals, unchanged=unchanged, covered=covered)
+        self._tables[table] = evolve(totals, unchanged=unchanged, covered=totals.covered + covered)
 
     def _take_file(self, ingested: Ingested) -> None:
         self._progress.read(1)

@@ -111,17 +111,17 @@ def test_plain_parquet_is_on_the_disk_before_days_go(
 ) -> None:
     files = tmp_path / "files"
     removals: list[list[str]] = []
-    unlink = Path.unlink
+    delete = local_io.delete_below
 
-    def watched(path: Path, missing_ok: bool = False) -> None:
-        if path.suffix == ".parquet":
+    def watched(root: str, path: str) -> bool:
+        if Path(path).is_file():
             removals.append([name for name in names(files) if name not in disk.names])
-        unlink(path, missing_ok=missing_ok)
+        return delete(root, path)
 
     def names(root: Path) -> list[str]:
         return [str(path) for path in root.rglob("*.parquet")]
 
-    monkeypatch.setattr(Path, "unlink", watched)
+    monkeypatch.setattr(plain_parquet, "delete_below", watched)
     archives = [bars(day) for day in days(date(2023, 7, 1), 2)]
     for each in (*archives, month_of(archives[0])):
         put(tmp_path, each)

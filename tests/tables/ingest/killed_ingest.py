@@ -1,8 +1,9 @@
 """Ingest a tree in a process that ends itself with SIGKILL at a chosen step.
 
-    python -m tests.tables.ingest.killed_ingest ROOT STEP
+    python -m tests.tables.ingest.killed_ingest ROOT STEP [files]
 
-STEP is a number: the process is killed at that call, counted over all places below.
+STEP is a number: the process is killed at that call, counted over all places below. With `files`
+the tree becomes plain Parquet.
 """
 
 from __future__ import annotations
@@ -14,13 +15,21 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from tests.tables.ingest.lake_contents import ParquetFiles
 from tests.tables.sample_data import ingest
 
 from crypto_lakehouse.core.archive import Archive
-from crypto_lakehouse.tables.files import partition_writer
+from crypto_lakehouse.stores import whole_file
+from crypto_lakehouse.tables.files import partition_writer, row_groups
 from crypto_lakehouse.tables.files.parquet_options import FileLayout
 from crypto_lakehouse.tables.iceberg.catalog import LakeCatalog
-from crypto_lakehouse.tables.ingest import ingestion, journal, publish
+from crypto_lakehouse.tables.ingest import (
+    ingestion,
+    journal,
+    parquet_folder,
+    plain_parquet,
+    publish,
+)
 from crypto_lakehouse.tables.ingest.ingestion import IngestSettings
 from crypto_lakehouse.tables.ingest.recovery import recover
 from crypto_lakehouse.tables.reading.batch import Source
@@ -40,7 +49,17 @@ PLACES = (
 )
 
 
-def kill_at(step: int) -> Callable[[], int]:
+#: The same of plain Parquet.
+PLACES_OF_FILES = (
+    (whole_file.PartFile, "commit"),
+    (row_groups.RowGroups, "finish"),
+    (plain_parquet, "part_file"),
+    (plain_parquet, "delete_below"),
+    (parquet_folder, "delete_below"),
+)
+
+
+def kill_at(step: int, places: tuple[tuple[Any, str], ...]) -> Callable[[], int]:
     count = 0
 
     def tick() -> None:
@@ -58,14 +77,17 @@ def kill_at(step: int) -> Callable[[], int]:
 
         return call
 
-    for owner, name in PLACES:
+    for owner, name in places:
         setattr(owner, name, wrapped(getattr(owner, name)))
     return lambda: count
 
 
-def main(root: Path, step: int) -> None:
-    counted = kill_at(step)
-    ingest_tree(root, lambda: None)
+def main(root: Path, step: int, *, files: bool) -> None:
+    counted = kill_at(step, PLACES_OF_FILES if files else PLACES)
+    if files:
+        ParquetFiles(root / "files").ingest(sources_of(root))
+    else:
+        ingest_tree(root, lambda: None)
     sys.stdout.write(f"{counted()}\n")
 
 
@@ -73,13 +95,17 @@ def ingest_tree(root: Path, check: Callable[[], None]) -> None:
     """What a run does: put in order what others left, then ingest all there is."""
     catalog = LakeCatalog(root / "lake", create=True)
     recover(catalog)
+    ingest(catalog, sources_of(root), IngestSettings(layout=FileLayout(row_group_rows=30)), check)
+    catalog.close()
+
+
+def sources_of(root: Path) -> list[Source]:
+    """All archives of a tree."""
     zips = sorted((root / "data").rglob("*.zip"))
-    sources = [
+    return [
         Source(Archive.parse(path.relative_to(root).as_posix()), path, _digest(path))
         for path in zips
     ]
-    ingest(catalog, sources, IngestSettings(layout=FileLayout(row_group_rows=30)), check)
-    catalog.close()
 
 
 def _digest(path: Path) -> str:
@@ -87,4 +113,4 @@ def _digest(path: Path) -> str:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]))
+    main(Path(sys.argv[1]), int(sys.argv[2]), files=sys.argv[3:] == ["files"])

@@ -1,4 +1,4 @@
-"""A model of a lake: whatever arrives in whatever order, and is split into whatever runs."""
+"""A model of the tables: whatever arrives in whatever order, and is split into whatever runs."""
 
 from __future__ import annotations
 
@@ -7,26 +7,30 @@ import tempfile
 from collections import Counter
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
+from attrs import evolve
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
-from tests.tables.ingest.lake_contents import TABLE, differences, files, rows
+from tests.tables.ingest.lake_contents import TABLE, ParquetFiles, differences, files, rows
 from tests.tables.sample_data import bars, ingest, month_of, put, text_of
 
 from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.tables.iceberg.catalog import LakeCatalog
+from crypto_lakehouse.tables.ingest.ingestion import Ingested
 from crypto_lakehouse.tables.lake.lake import Lake
 from crypto_lakehouse.tables.lake.maintenance import compact, expire, sweep
 from crypto_lakehouse.tables.reading.batch import Source
 
-FIRST = date(2023, 12, 28)
+FIRST = date(2023, 8, 28)
+BEGIN = datetime(2023, 8, 1, tzinfo=UTC)
 
 #: What an archive says: the volume of each bar that it has, by its time.
 Bars = dict[datetime, float]
 
-#: The last four days of December, twelve hours apart; the bars on which archives may disagree.
-EDGE = [datetime(2023, 12, 28, tzinfo=UTC) + timedelta(hours=12 * number) for number in range(8)]
+#: The last four days of August, twelve hours apart; the bars on which archives may disagree.
+EDGE = [datetime(2023, 8, 28, tzinfo=UTC) + timedelta(hours=12 * number) for number in range(8)]
 
 
 def written(archive: Archive, has: Bars) -> str:
@@ -44,7 +48,7 @@ def written(archive: Archive, has: Bars) -> str:
 def standing_rows(published: dict[str, Bars]) -> dict[tuple[str, datetime], tuple[str, float]]:
     """The rows that stand, by symbol and time: the archive and what it says."""
     stand: dict[tuple[str, datetime], tuple[str, float]] = {}
-    for key in sorted(published, key=lambda key: ("/daily/" in key, "-2023-12." not in key)):
+    for key in sorted(published, key=lambda key: ("/daily/" in key, "-2023-08." not in key)):
         symbol = Archive.parse(key).symbol
         for time, volume in published[key].items():
             before = stand.get((symbol, time))
@@ -69,20 +73,34 @@ def standing_differences(published: dict[str, Bars]) -> set[tuple[str, str, date
 
 
 class Ingesting(RuleBasedStateMachine):
-    """A lake against dictionaries: which archives there are, and what they say."""
+    """Tables against dictionaries: which archives there are, and what they say."""
 
     @initialize()
     def begin(self) -> None:
         self.root = Path(tempfile.mkdtemp())
-        self.catalog = LakeCatalog(self.root / "lake", create=True)
         self.published: dict[str, Bars] = {}
         self.ingested: dict[str, Bars] = {}
         self.sources: dict[str, Source] = {}
         self.waiting: set[str] = set()
+        self.open()
+
+    def open(self) -> None:
+        raise NotImplementedError
+
+    def run(self, sources: list[Source]) -> list[Ingested]:
+        raise NotImplementedError
+
+    def rows(self) -> list[tuple[Any, ...]]:
+        raise NotImplementedError
+
+    def standings(self) -> list[tuple[str, str, int]]:
+        raise NotImplementedError
+
+    def differences(self) -> set[tuple[str, str, datetime]]:
+        raise NotImplementedError
 
     def teardown(self) -> None:
         if hasattr(self, "root"):
-            self.catalog.close()
             shutil.rmtree(self.root)
 
     def publish(self, archive: Archive, has: Bars) -> None:
@@ -99,23 +117,64 @@ class Ingesting(RuleBasedStateMachine):
         self.publish(archive, {times[place]: volume for place, volume in volumes.items()})
 
     @rule(symbol=st.sampled_from(["BTCUSDT", "ETHUSDT"]), volume=st.integers(1, 3),
-          edge=st.lists(st.integers(0, 3), min_size=8, max_size=8))  # fmt: skip
-    def publish_month(self, symbol: str, volume: int, edge: list[int]) -> None:
-        """A month whose last bars differ or are missing."""
-        begin = datetime(2023, 12, 1, tzinfo=UTC)
-        has: Bars = {begin + timedelta(hours=12 * number): volume for number in range(54)}
+          edge=st.lists(st.integers(0, 3), min_size=8, max_size=8),
+          padded=st.booleans())  # fmt: skip
+    def publish_month(self, symbol: str, volume: int, edge: list[int], *, padded: bool) -> None:
+        """A month, perhaps under its irregular name, whose last bars differ or are missing."""
+        has: Bars = {BEGIN + timedelta(hours=12 * number): volume for number in range(54)}
         has |= {time: each for time, each in zip(EDGE, edge, strict=True) if each}
-        self.publish(month_of(bars(FIRST, symbol, "12h")), has)
+        month = month_of(bars(FIRST, symbol, "12h"))
+        period = evolve(month.period, padded=padded)
+        self.publish(evolve(month, period=period), has)
 
     @rule(all_of_them=st.booleans())
     def ingest(self, *, all_of_them: bool) -> None:
         """Ingest the tree, or only what was collected since, as `collect --ingest` does."""
         keys = self.sources.keys() if all_of_them else self.waiting
-        told = ingest(self.catalog, [self.sources[key] for key in sorted(keys)])
+        told = self.run([self.sources[key] for key in sorted(keys)])
         assert {each.archive.key for each in told} <= self.waiting
         self.waiting.clear()
         self.ingested = dict(self.published)
-        assert ingest(self.catalog, list(self.sources.values())) == []
+        assert self.run(list(self.sources.values())) == []
+
+    @invariant()
+    def holds_what_the_model_says(self) -> None:
+        if not getattr(self, "ingested", None):
+            return
+        stand = standing_rows(self.ingested)
+        assert sorted(self.rows()) == sorted(
+            (key, time, volume) for (_, time), (key, volume) in stand.items()
+        )
+        counts = Counter(key for key, _ in stand.values())
+        assert sorted(self.standings()) == sorted(
+            (key, "ingested" if counts[key] else "superseded", counts[key]) for key in self.ingested
+        )
+        assert self.differences() == standing_differences(self.ingested)
+
+
+class IngestingIntoIceberg(Ingesting):
+    """Iceberg tables, which may be compacted and whose snapshots may expire."""
+
+    def open(self) -> None:
+        self.catalog = LakeCatalog(self.root / "lake", create=True)
+
+    def run(self, sources: list[Source]) -> list[Ingested]:
+        return ingest(self.catalog, sources)
+
+    def rows(self) -> list[tuple[Any, ...]]:
+        return rows(self.catalog)
+
+    def standings(self) -> list[tuple[str, str, int]]:
+        query = "SELECT archive, state, rows FROM lakehouse.archives"
+        return Lake(self.catalog).sql(query).fetchall()
+
+    def differences(self) -> set[tuple[str, str, datetime]]:
+        return differences(Lake(self.catalog))
+
+    def teardown(self) -> None:
+        if hasattr(self, "catalog"):
+            self.catalog.close()
+        super().teardown()
 
     @rule()
     def compact(self) -> None:
@@ -131,22 +190,28 @@ class Ingesting(RuleBasedStateMachine):
             assert len(Lake(self.catalog).snapshots(TABLE)) == 1
             assert sweep(self.catalog, TABLE, before=None) == []
 
-    @invariant()
-    def holds_what_the_model_says(self) -> None:
-        if not getattr(self, "ingested", None):
-            return
-        stand = standing_rows(self.ingested)
-        assert sorted(rows(self.catalog)) == sorted(
-            (key, time, volume) for (_, time), (key, volume) in stand.items()
-        )
-        lake = Lake(self.catalog)
-        counts = Counter(key for key, _ in stand.values())
-        noted = lake.sql("SELECT archive, state, rows FROM lakehouse.archives").fetchall()
-        assert sorted(noted) == sorted(
-            (key, "ingested" if counts[key] else "superseded", counts[key]) for key in self.ingested
-        )
-        assert differences(lake) == standing_differences(self.ingested)
+
+class IngestingIntoFiles(Ingesting):
+    """Plain Parquet files."""
+
+    def open(self) -> None:
+        self.files = ParquetFiles(self.root / "files")
+
+    def run(self, sources: list[Source]) -> list[Ingested]:
+        return self.files.ingest(sources)
+
+    def rows(self) -> list[tuple[Any, ...]]:
+        return self.files.rows()
+
+    def standings(self) -> list[tuple[str, str, int]]:
+        return self.files.standings()
+
+    def differences(self) -> set[tuple[str, str, datetime]]:
+        return self.files.differences()
 
 
-Ingesting.TestCase.settings = settings(max_examples=12, stateful_step_count=12, deadline=None)
-TestIngesting = Ingesting.TestCase
+_SETTINGS = settings(max_examples=12, stateful_step_count=12, deadline=None)
+IngestingIntoIceberg.TestCase.settings = _SETTINGS
+IngestingIntoFiles.TestCase.settings = _SETTINGS
+TestIngestingIntoIceberg = IngestingIntoIceberg.TestCase
+TestIngestingIntoFiles = IngestingIntoFiles.TestCase

@@ -11,7 +11,8 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-from tests.tables.ingest.killed_ingest import ingest_tree
+from tests.tables.ingest.killed_ingest import ingest_tree, sources_of
+from tests.tables.ingest.lake_contents import ParquetFiles
 from tests.tables.sample_data import bars, changed_text, days, month_of, put, text_of
 
 from crypto_lakehouse.core.errors import LakeError
@@ -25,9 +26,9 @@ ROOT = Path(__file__).parents[3]
 FIRST = date(2023, 12, 28)
 
 
-def run(root: Path, step: int) -> subprocess.CompletedProcess[str]:
+def run(root: Path, step: int, *rest: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "tests.tables.ingest.killed_ingest", str(root), str(step)],
+        [sys.executable, "-m", "tests.tables.ingest.killed_ingest", str(root), str(step), *rest],
         cwd=ROOT, capture_output=True, text=True, check=False, timeout=200,
         env={**os.environ, "COVERAGE_PROCESS_START": "", "COVERAGE_PROCESS_CONFIG": ""},
     )  # fmt: skip
@@ -107,6 +108,34 @@ def test_a_run_killed_anywhere_is_put_in_order(begun: Path) -> None:
             assert rows(lake) in {12 * 24, (31 + 2 + 3 + 6) * 24}
         ingest_tree(begun, lambda: None)
         check_whole(begun)
+
+
+@pytest.mark.timeout(900)
+def test_a_run_that_writes_files_is_killed_anywhere(begun: Path) -> None:
+    files = ParquetFiles(begun / "files")
+    sources = sources_of(begun)
+    month = month_of(bars(FIRST)).key
+    files.ingest([each for each in sources if each.archive.key != month])
+    old = set(files.rows())
+    shutil.rmtree(begun / "saved")
+    shutil.copytree(begun / "files", begun / "saved")
+    done = run(begun, 0, "files")
+    assert done.returncode == 0, done.stderr
+    new, told = files.rows(), files.differences()
+    assert len(new) == (31 + 2 + 3 + 6) * 24
+    assert len(told) == 1
+    steps = int(done.stdout)
+    assert steps > 15
+    for step in range(1, steps + 1, max(1, steps // 10)):
+        shutil.rmtree(begun / "files")
+        shutil.copytree(begun / "saved", begun / "files")
+        killed = run(begun, step, "files")
+        assert killed.returncode == -signal.SIGKILL, killed.stderr
+        times = {(key.rsplit("/", 1)[1][:7], time) for key, time, _ in files.rows()}
+        assert times >= {(key.rsplit("/", 1)[1][:7], time) for key, time, _ in old}
+        files.ingest(sources)
+        assert (files.rows(), files.differences()) == (new, told)
+        assert not [*(begun / "files").rglob("*.part")]
 
 
 def test_an_error_is_put_in_order_at_once(begun: Path, monkeypatch: pytest.MonkeyPatch) -> None:

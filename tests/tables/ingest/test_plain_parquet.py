@@ -13,6 +13,7 @@ from typing import Any
 import polars as pl
 import pytest
 from attrs import evolve
+from tests.tables.ingest.lake_contents import ParquetFiles
 from tests.tables.sample_data import (
     archive_of,
     bars,
@@ -29,38 +30,28 @@ from crypto_lakehouse.core.archive import Period
 from crypto_lakehouse.tables import Lake
 from crypto_lakehouse.tables.iceberg.catalog import LakeCatalog
 from crypto_lakehouse.tables.ingest.ingestion import Ingested, IngestSettings
-from crypto_lakehouse.tables.ingest.plain_parquet import PlainParquet
 from crypto_lakehouse.tables.quality.findings import Policy
 from crypto_lakehouse.tables.reading.batch import Source
-from crypto_lakehouse.tables.schema.schemas import TableSchema, schema_of
+from crypto_lakehouse.tables.schema.schemas import TableSchema
 
 FIRST = date(2023, 12, 30)
 
 
-class Folder:
+class Folder(ParquetFiles):
     """A folder of Parquet files, and what was told of the last run."""
 
     def __init__(self, root: Path) -> None:
-        self.root = root
+        super().__init__(root)
         self.told: list[Ingested] = []
 
     def write(self, sources: list[Source], **settings: Any) -> tuple[int, int]:
-        self.told = []
-        files = PlainParquet(
-            self.root,
-            evolve(IngestSettings(), **settings),
-            self.told.append,
-            lambda: None,
-        )
-        return files.write(schema_of(sources[0].archive), sources)
+        self.told = self.ingest(sources, **settings)
+        return self.counts
 
     @property
-    def files(self) -> list[str]:
+    def all_files(self) -> list[str]:
         found = (path for path in self.root.rglob("*") if path.is_file())
         return sorted(str(path.relative_to(self.root)) for path in found)
-
-    def rows(self) -> pl.DataFrame:
-        return pl.read_parquet(self.root / "**/*.parquet", hive_partitioning=False)
 
 
 @pytest.fixture
@@ -78,7 +69,8 @@ def test_files_hold_the_rows_of_the_table(
     catalog = LakeCatalog(tmp_path / "lake", create=True)
     ingest(catalog, [source], IngestSettings(exact=exact))
     table = Lake(catalog).scan(schema.name).polars().collect()
-    files = folder.rows().select(table.columns)
+    (path,) = folder.root.rglob("*.parquet")
+    files = pl.read_parquet(path, hive_partitioning=False).select(table.columns)
     assert files.schema == table.schema
     assert sorted(map(repr, files.rows())) == sorted(map(repr, table.rows()))
     assert [each.rows for each in folder.told] == [table.height]
@@ -86,7 +78,7 @@ def test_files_hold_the_rows_of_the_table(
 
 def test_folders_are_named_after_partitions(folder: Folder, tmp_path: Path) -> None:
     folder.write([put(tmp_path, bars(FIRST)), put(tmp_path, bars(FIRST, "币安人生USDT", "4h"))])
-    assert folder.files == [
+    assert folder.all_files == [
         "spot/klines/interval=1h/symbol=BTCUSDT/BTCUSDT-1h-2023-12-30.parquet",
         "spot/klines/interval=4h/symbol=币安人生USDT/币安人生USDT-4h-2023-12-30.parquet",
     ]
@@ -97,10 +89,10 @@ def test_folders_are_named_after_partitions(folder: Folder, tmp_path: Path) -> N
 def test_nothing_is_written_twice(folder: Folder, tmp_path: Path) -> None:
     sources = [put(tmp_path, bars(day)) for day in days(FIRST, 3)]
     assert folder.write(sources) == (0, 0)
-    before = {name: (folder.root / name).stat().st_mtime_ns for name in folder.files}
+    before = {name: (folder.root / name).stat().st_mtime_ns for name in folder.all_files}
     assert folder.write(sources) == (3, 0)
     assert folder.told == []
-    assert {name: (folder.root / name).stat().st_mtime_ns for name in folder.files} == before
+    assert {name: (folder.root / name).stat().st_mtime_ns for name in folder.all_files} == before
     assert folder.write(sources, exact=True) == (0, 0)
     assert folder.write(sources, exact=True, again=True) == (0, 0)
     assert len(folder.told) == 3
@@ -111,30 +103,30 @@ def test_a_new_version_takes_the_place_of_the_old_one(folder: Folder, tmp_path: 
     folder.write([put(tmp_path, archive)])
     half = text_of(archive).splitlines()[:12]
     folder.write([put(tmp_path, archive, "\n".join(half) + "\n")])
-    assert folder.rows().height == 12
-    assert len(folder.files) == 1
+    assert folder.frame().height == 12
+    assert len(folder.all_files) == 1
 
 
 def test_a_cut_file_is_written_anew(folder: Folder, tmp_path: Path) -> None:
     source = put(tmp_path, bars(FIRST))
     folder.write([source])
-    path = folder.root / folder.files[0]
+    path = folder.root / folder.all_files[0]
     path.write_bytes(path.read_bytes()[:-9])
     assert folder.write([source]) == (0, 0)
-    assert folder.rows().height == 24
+    assert folder.frame().height == 24
 
 
 def test_a_month_takes_the_place_of_its_days(folder: Folder, tmp_path: Path) -> None:
     daily = [put(tmp_path, bars(day)) for day in days(FIRST, 3)]
     month = put(tmp_path, month_of(bars(FIRST)))
     folder.write(daily)
-    assert folder.rows().height == 72
-    assert folder.write([*daily, month]) == (1, 2)
+    assert folder.frame().height == 72
+    assert folder.write([*daily, month]) == (3, 0)
     assert [each.replaced for each in folder.told] == [2]
-    assert folder.rows().height == 31 * 24 + 24
-    assert folder.rows()["open_time"].is_unique().all()
+    assert folder.frame().height == 31 * 24 + 24
+    assert folder.frame()["open_time"].is_unique().all()
     assert folder.write(daily) == (1, 2), "also where the month's zip is there no more"
-    assert folder.rows().height == 31 * 24 + 24
+    assert folder.frame().height == 31 * 24 + 24
 
 
 @pytest.mark.parametrize("stray_first", [True, False])
@@ -146,12 +138,12 @@ def test_a_month_under_two_names_is_one_file(
     folder.write([put(tmp_path, day)])
     for archive in (stray, padded) if stray_first else (padded, stray):
         folder.write([put(tmp_path, archive)])
-        assert folder.rows().height == 31 * 24
+        assert folder.frame().height == 31 * 24
     name = "spot/klines/interval=1h/symbol=BTCUSDT/BTCUSDT-1h-2023-08.parquet"
-    assert folder.files == [name]
+    assert folder.all_files == [name]
     everything = [put(tmp_path, archive) for archive in (day, stray, padded)]
     assert folder.write(everything) == (1, 2)
-    assert folder.files == [name]
+    assert folder.all_files == [name]
 
 
 def test_days_stay_where_their_month_cannot_be_read(folder: Folder, tmp_path: Path) -> None:
@@ -159,7 +151,7 @@ def test_days_stay_where_their_month_cannot_be_read(folder: Folder, tmp_path: Pa
     month = put_zip(tmp_path, month_of(bars(FIRST)), b"no zip")
     assert folder.write([month, *daily]) == (0, 0)
     assert [each.state for each in folder.told] == ["refused", "ingested", "ingested"]
-    assert folder.rows().height == 48
+    assert folder.frame().height == 48
 
 
 def test_what_is_refused_leaves_nothing(folder: Folder, tmp_path: Path) -> None:
@@ -170,7 +162,7 @@ def test_what_is_refused_leaves_nothing(folder: Folder, tmp_path: Path) -> None:
     doubled = put(tmp_path, twice, "".join([*lines, lines[-1]]))
     folder.write([bad, doubled], policies={"duplicates": Policy.QUARANTINE})
     assert [each.state for each in folder.told] == ["refused", "quarantined"]
-    assert folder.files == []
+    assert folder.all_files == []
 
 
 KILLED = """
@@ -189,10 +181,10 @@ def test_what_a_killed_run_leaves_is_removed_by_the_next(folder: Folder, tmp_pat
     command = [sys.executable, "-c", KILLED, str(tmp_path)]
     done = subprocess.run(command, cwd=Path(__file__).parents[3], check=False)
     assert done.returncode == -signal.SIGKILL
-    (left,) = folder.files
+    (left,) = folder.all_files
     assert os.path.basename(left).startswith(".crypto-lakehouse-")  # noqa: PTH119
     folder.write([put(tmp_path, bars(FIRST))])
-    assert [Path(name).name for name in folder.files] == ["BTCUSDT-1h-2023-12-30.parquet"]
+    assert [Path(name).name for name in folder.all_files] == ["BTCUSDT-1h-2023-12-30.parquet"]
 
 
 @pytest.mark.parametrize("name", ["{}", "{}.part"])
@@ -207,4 +199,4 @@ def test_a_link_in_place_of_a_file_is_replaced(name: str, folder: Folder, tmp_pa
     assert other.read_text() == "precious"
     (path,) = series.iterdir()
     assert not path.is_symlink()
-    assert folder.rows().height == 24
+    assert folder.frame().height == 24

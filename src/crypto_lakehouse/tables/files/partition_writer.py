@@ -16,6 +16,7 @@ from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
 
 from crypto_lakehouse.tables.files.parquet_options import FileLayout, parquet_options
+from crypto_lakehouse.tables.files.row_groups import RowGroups
 from crypto_lakehouse.tables.iceberg.data_files import partition_path, schema_for_writing
 from crypto_lakehouse.tables.iceberg.inner_names import described_file
 
@@ -59,20 +60,17 @@ class PartitionWriter:
     files: WriterFactory
     partition: tuple[Any, ...]
     _schema: pa.Schema = field(init=False)
-    _held: list[pa.Table] = field(init=False, factory=list)
-    _held_rows: int = field(init=False, default=0)
+    _groups: RowGroups = field(init=False)
     _file: _OpenFile | None = field(init=False, default=None)
     _done: list[DataFile] = field(init=False, factory=list)
 
     def __attrs_post_init__(self) -> None:
         self._schema = schema_for_writing(self.files.table)
+        self._groups = RowGroups(self.files.layout.row_group_rows, self._write_group)
 
     def write(self, rows: pa.Table) -> None:
         """Add rows, which must follow the earlier ones in the table's order."""
-        self._held.append(rows)
-        self._held_rows += rows.num_rows
-        while self._held_rows >= self.files.layout.row_group_rows:
-            self._write_group(self.files.layout.row_group_rows)
+        self._groups.add(rows)
 
     def close(self) -> list[DataFile]:
         """Write the buffered rows, and return all files.
@@ -80,8 +78,7 @@ class PartitionWriter:
         Raises:
             OSError: A file cannot be written.
         """
-        if self._held_rows:
-            self._write_group(self._held_rows)
+        self._groups.finish()
         self._finish_file()
         return self._done
 
@@ -91,13 +88,10 @@ class PartitionWriter:
             self._file.abandon()
             self._file = None
 
-    def _write_group(self, rows: int) -> None:
-        joined = pa.concat_tables(self._held).unify_dictionaries()
-        group, rest = joined.slice(0, rows), joined.slice(rows)
-        self._held, self._held_rows = [rest] if rest.num_rows else [], rest.num_rows
+    def _write_group(self, group: pa.Table) -> None:
         if self._file is None:
             self._file = self._create(group)
-        self._file.writer.write_table(group, row_group_size=max(rows, 1))
+        self._file.writer.write_table(group, row_group_size=max(group.num_rows, 1))
         if self._file.size >= self.files.layout.file_bytes:
             self._finish_file()
 

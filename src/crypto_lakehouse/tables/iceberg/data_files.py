@@ -22,6 +22,7 @@ __all__ = [
     "identity_values",
     "partition_of",
     "partition_path",
+    "rows_in",
     "rows_of",
     "rows_without",
     "schema_for_writing",
@@ -100,19 +101,32 @@ def rows_of(table: Table, location: str, archives: frozenset[str]) -> Iterator[p
 def _rows(
     table: Table, location: str, archives: frozenset[str], *, wanted: bool
 ) -> Iterator[pa.Table]:
-    schema = written_schema(table.schema())
-    keys = pa.array(sorted(archives), pa.string())
     opened: Any = table.io.new_input(location).open()
     with opened as stream:
-        file = pq.ParquetFile(stream, read_dictionary=_repeating_in(schema))
-        for number in range(file.num_row_groups):
-            if wanted and not _may_have(file.metadata.row_group(number), archives):
-                continue
-            group = file.read_row_group(number, columns=schema.names)
-            found = pc.is_in(group["archive"].cast(pa.string()), value_set=keys)
-            kept = group.filter(found if wanted else pc.invert(found))
-            if kept.num_rows:
-                yield _completed(kept, schema).cast(schema)
+        yield from rows_in(stream, written_schema(table.schema()), archives, wanted=wanted)
+
+
+def rows_in(
+    stream: Any, schema: pa.Schema, archives: frozenset[str], *, wanted: bool = True
+) -> Iterator[pa.Table]:
+    """Read rows of an open Parquet file, row group by row group.
+
+    Args:
+        stream: The open file.
+        schema: The columns of the rows; those that the file lacks are NULL.
+        archives: The keys of archives.
+        wanted: Whether to read the rows of these archives; otherwise all others.
+    """
+    keys = pa.array(sorted(archives), pa.string())
+    file = pq.ParquetFile(stream, read_dictionary=_repeating_in(schema))
+    for number in range(file.num_row_groups):
+        if wanted and not _may_have(file.metadata.row_group(number), archives):
+            continue
+        group = file.read_row_group(number, columns=schema.names)
+        found = pc.is_in(group["archive"].cast(pa.string()), value_set=keys)
+        kept = group.filter(found if wanted else pc.invert(found))
+        if kept.num_rows:
+            yield _completed(kept, schema).cast(schema)
 
 
 def _may_have(group: pq.RowGroupMetaData, archives: frozenset[str]) -> bool:

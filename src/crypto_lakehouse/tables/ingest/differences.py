@@ -21,7 +21,7 @@ from crypto_lakehouse.tables.ingest.comparison import DifferentValue
 from crypto_lakehouse.tables.schema.schemas import PartitionField
 from crypto_lakehouse.tables.schema.table_types import arrow_schema, record_schema
 
-__all__ = ["DIFFERENCES", "Difference", "record_differences"]
+__all__ = ["DIFFERENCES", "Difference", "differences_in", "record_differences"]
 
 DIFFERENCES = "lakehouse.differences"
 
@@ -86,22 +86,32 @@ def record_differences(
         commit: The name of the commit.
     """
     found = catalog.find(DIFFERENCES)
-    now = datetime.now(UTC)
-    rows = [
-        {"table": table, "commit": commit, "recorded_at": now, **asdict(each)}
-        for each in differences
-    ]
+    rows = _rows(table, differences, commit)
     if found is None and not rows:
         return
     partition = (PartitionField("table", "identity"),)
     found = found or catalog.create(DIFFERENCES, _SCHEMA, partition, ("archive", "key"), {})
-    rows.sort(key=lambda row: (str(row["archive"]), str(row["key"])))
     new = pa.Table.from_pylist(rows, schema=arrow_schema(found.schema()))
     keys = _recorded(found, compared)
     if keys:
         found.overwrite(new, overwrite_filter=among("archive", keys))
     elif rows:
         found.append(new)
+
+
+def differences_in(table: str, differences: Iterable[Difference], *, commit: str) -> pa.Table:
+    """The rows of `lakehouse.differences` for some differences of one table's archives."""
+    return pa.Table.from_pylist(_rows(table, differences, commit), schema=arrow_schema(_SCHEMA))
+
+
+def _rows(table: str, differences: Iterable[Difference], commit: str) -> list[dict[str, object]]:
+    now = datetime.now(UTC)
+    rows = [
+        {"table": table, "commit": commit, "recorded_at": now, **asdict(each)}
+        for each in differences
+    ]
+    rows.sort(key=lambda row: (str(row["archive"]), str(row["key"])))
+    return rows
 
 
 def _recorded(table: Table, keys: Iterable[str]) -> list[str]:

@@ -7,13 +7,10 @@ rows of many archives visible, and removes the rows that they replace.
 
 from __future__ import annotations
 
-import threading
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
-from contextlib import suppress
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from contextlib import closing, suppress
 from functools import partial
-from itertools import islice
 from typing import Any
 
 from attrs import define, evolve, field, frozen
@@ -29,6 +26,7 @@ from crypto_lakehouse.tables.iceberg.catalog import JOURNALS, LakeCatalog, as_la
 from crypto_lakehouse.tables.iceberg.filters import among, equals
 from crypto_lakehouse.tables.ingest.commits import newest_sequence, sequence_of
 from crypto_lakehouse.tables.ingest.differences import record_differences
+from crypto_lakehouse.tables.ingest.in_threads import in_threads
 from crypto_lakehouse.tables.ingest.ingest_plan import IngestPlan, Rebuild, plan_ingestion
 from crypto_lakehouse.tables.ingest.journal import Journal
 from crypto_lakehouse.tables.ingest.merge_settings import MergeSettings
@@ -53,26 +51,13 @@ from crypto_lakehouse.tables.quality.seams import ID_TYPES
 from crypto_lakehouse.tables.reading.batch import Source
 from crypto_lakehouse.tables.schema.schemas import TableSchema
 
-__all__ = ["IngestSettings", "Ingested", "Ingestion"]
+__all__ = ["IngestSettings", "Ingested", "Ingestion", "merged_result"]
 
 #: A commit is made after this many archives, or bytes of zips.
 _COMMIT_ARCHIVES = 20_000
 _COMMIT_BYTES = 4 << 30
 
-#: Seconds between checks for cancellation while workers are busy.
-CHECKED_EVERY_S = 0.2
-
-
 _Item = tuple[Source | Rebuild, ...]
-
-
-class _CancelledError(BaseException):
-    """The run has ended; raised in its workers, whose results are discarded."""
-
-
-def _cancel_if(ended: threading.Event) -> None:
-    if ended.is_set():
-        raise _CancelledError
 
 
 @frozen(kw_only=True)
@@ -231,28 +216,19 @@ class _Commit:
         return table
 
     def _write(self, files: WriterFactory) -> None:
-        settings, check = self.ingestion.settings, self.ingestion.check
-        if settings.workers == 1 or len(self.work) == 1:
-            for number, item in enumerate(self.work):
-                self._take(*self._writer(item, files.named(number), check).run())
-            return
-        ended = threading.Event()
-        writers = (
-            self._writer(item, files.named(number), partial(_cancel_if, ended))
+        workers = 1 if len(self.work) == 1 else self.ingestion.settings.workers
+        jobs = (
+            partial(self._write_item, item, files.named(number))
             for number, item in enumerate(self.work)
         )
-        with ThreadPoolExecutor(settings.workers, "ingest") as pool:
-            under_way = {pool.submit(writer.run) for writer in islice(writers, settings.workers)}
-            try:
-                while under_way:
-                    check()
-                    done, under_way = wait(under_way, CHECKED_EVERY_S, FIRST_COMPLETED)
-                    for future in done:
-                        self._take(*future.result())
-                    under_way |= {pool.submit(writer.run) for writer in islice(writers, len(done))}
-            except BaseException:
-                ended.set()
-                raise
+        with closing(in_threads(jobs, workers, self.ingestion.check)) as done:
+            for some, written in done:
+                self._take(some, written)
+
+    def _write_item(
+        self, item: _Item, files: WriterFactory, check: Callable[[], None]
+    ) -> tuple[list[DataFile], list[Written]]:
+        return self._writer(item, files, check).run()
 
     def _writer(self, item: _Item, files: WriterFactory, check: Callable[[], None]) -> SeriesWriter:
         settings = self.ingestion.settings
@@ -362,13 +338,20 @@ class _Commit:
             elif merge is None:
                 yield evolve(ingested, replaced=int(archive.key in self.plan.again))
             else:
-                yield _merged(ingested, merge, states, present)
+                yield merged_result(ingested, merge, states, present)
 
 
-def _merged(
-    ingested: Ingested, merge: ArchiveMerge, states: Mapping[str, str], present: set[str]
+def merged_result(
+    ingested: Ingested, merge: ArchiveMerge, states: Mapping[str, str], present: Container[str]
 ) -> Ingested:
-    """Add what an archive replaced and changed; the first one of a merge tells of the others."""
+    """Add what an archive replaced and changed; the first one of a merge tells of the others.
+
+    Args:
+        ingested: The result of an archive of the merge.
+        merge: The merge.
+        states: How the archives of the merge stand now, by key.
+        present: The keys of new versions whose rows stand, under their names or others'.
+    """
     archive = ingested.archive
     replaced = [each.key for each in merge.rebuild.replaced]
     own = archive.key in replaced

@@ -115,6 +115,11 @@ class ArchiveMerge:
         return self.rebuild.size_bytes
 
     @property
+    def has_month(self) -> bool:
+        """Whether a monthly archive is among those whose rows were read."""
+        return bool(self._months)
+
+    @property
     def changes(self) -> Mapping[str, RowChanges]:
         """What the merge changes in the table, by the key of the archive."""
         return self._counter.changes
