@@ -69,7 +69,7 @@ def test_each_value_is_shown_with_its_origin(
         "source_url": ("https://***@mirror.example", "file"),
         "max_retries": (9, "profile `production`"),
         "timeout_seconds": (30.0, "variable CRYPTO_LAKEHOUSE_TIMEOUT_SECONDS"),
-        "output_directory": ("out", "option --output-directory"),
+        "output_directory": ("out", "option --output"),
         "environment": ("production", "option --environment"),
         "processes": (1, "default"),
         "listing_url": (None, "default"),
@@ -99,7 +99,7 @@ def test_a_faulty_configuration_is_shown_with_its_faults(shell: Shell) -> None:
         "config", "show", "--max-retries", "21", "--date", "2025-07-15", "--json"
     )
     assert code == 2
-    assert json.loads(out)["default_date"]["value"] == "2025-07-15"
+    assert json.loads(out)["default_date"] == {"value": "2025-07-15", "from": "option --date"}
     assert err.splitlines() == [
         "error: $.output_directory: required, and missing",
         "error: --max-retries: must be at most 20, not 21",

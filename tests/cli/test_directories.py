@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.cli.conftest import Shell, collect
 
+from crypto_lakehouse.core.config.sources import parse_config
+from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
+from crypto_lakehouse.stores.state import relative_note
 from crypto_lakehouse.testing import ArchiveServer
+from crypto_lakehouse.workflows.lake_config import LakeConfig
 
 READERS = [
     ["status"],
@@ -75,6 +81,18 @@ def test_a_directory_of_an_option_is_not_told(
     assert "note: " not in shell(*collect(archive_server))[2]
     (tmp_path / "c.yaml").write_text(f"output_directory: {tmp_path / 'out'}\n")
     assert "note: " not in shell("validate", "--config", "c.yaml")[2]
+
+
+@pytest.mark.parametrize("make", [WorkflowConfig, lambda given: WorkflowConfig(**given)])
+def test_a_directory_of_a_program_is_not_told(make: Any) -> None:
+    made = make({"output_directory": "out", "symbols": ["BTC"], "default_date": "2025-07-15"})
+    assert relative_note(made.output_directory, made.origins) == ""
+    of_file = WorkflowConfig(parse_config(json.dumps(made.to_mapping()), "c.json"))
+    assert of_file.origins["output_directory"] == "file"
+    note = relative_note(of_file.output_directory, of_file.origins)
+    assert note.endswith("/out, relative to the working directory")
+    again = LakeConfig(parse_config("output_directory: out", "c.yaml"))
+    assert again.origins["output_directory"] == "file"
 
 
 def test_a_home_directory_is_one_for_every_command(

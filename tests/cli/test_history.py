@@ -101,6 +101,12 @@ def test_pruning_takes_the_lock(replaced: Shell, tmp_path: Path) -> None:
     assert (code, out.startswith("1 replaced versions removed")) == (0, True)
 
 
+@pytest.mark.parametrize("age", ["1", "1d", "2w", "36500"])
+def test_an_age_is_a_number_of_days_or_has_a_unit(replaced: Shell, age: str) -> None:
+    code, out, _ = replaced("history", "-o", "out", "--prune", age)
+    assert (code, out.startswith("0 replaced versions removed")) == (0, True)
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -110,7 +116,13 @@ def test_pruning_takes_the_lock(replaced: Shell, tmp_path: Path) -> None:
         [KEY, "--as-of", "soon"],
         [KEY, "--write", "x"],
         ["--since", "2025-01-01", "--as-of", "2025-01-01"],
-        [KEY, "--prune", "-1"],
+        [KEY, "--prune", "1"],
+        ["--prune", "-1"],
+        ["--prune", "1.5"],
+        ["--prune", "1.5d"],
+        ["--prune", "5h"],
+        ["--prune", "soon"],
+        ["--prune", "99999999999"],
         ["data/no/key"],
         [KEY.replace("07-15", "07-16")],
     ],

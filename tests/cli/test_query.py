@@ -271,6 +271,15 @@ def test_the_tables_as_they_were(shell: Shell, lake: str) -> None:
     assert "BTCUSDT    72" in out
 
 
+@pytest.mark.parametrize("age", ["-1", "nan", "inf", "1e9", "5h", "1.5d", "", "soon"])
+@pytest.mark.parametrize("command", ["expire", "sweep"])
+def test_an_age_that_is_none_is_refused(shell: Shell, lake: str, command: str, age: str) -> None:
+    code, out, err = shell("lake", command, "-o", lake, "--older-than", age)
+    assert (code, out) == (2, "")
+    assert "--older-than" in err
+    assert "days" in err or "allowed: d, w" in err
+
+
 def test_tables_are_listed_compacted_expired_and_swept(shell: Shell, lake: str) -> None:
     code, out, _ = shell("lake", "tables", "-o", lake)
     assert code == 0
@@ -290,8 +299,9 @@ def test_tables_are_listed_compacted_expired_and_swept(shell: Shell, lake: str) 
     assert len([*Path(lake).rglob("warehouse/spot/**/*.parquet")]) == 2
     stray = Path(lake) / ".lakehouse" / "lake" / "warehouse" / "spot" / "klines" / "stray.parquet"
     stray.write_bytes(b"stray")
-    _, out, _ = shell("lake", "sweep", "-o", lake, "--older-than", "1", "spot.klines")
-    assert out == "spot.klines: 0 files deleted\n"
+    for age in ("1", "0.5", "1d", "2w"):
+        _, out, _ = shell("lake", "sweep", "-o", lake, "--older-than", age, "spot.klines")
+        assert out == "spot.klines: 0 files deleted\n"
     _, out, _ = shell("lake", "sweep", "-o", lake)
     assert "spot.klines: 1 files deleted" in out
     _, out, _ = shell("query", "-o", lake, COUNT)

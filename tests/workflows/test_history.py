@@ -161,7 +161,8 @@ def test_what_was_never_seen_is_said_with_what_was(replaced: Collection, tmp_pat
 def test_pruning_removes_old_bytes_and_keeps_the_history(replaced: Collection) -> None:
     kept = bytes_path(replaced.root, history_of(replaced.root, KEY)[0])
     today = datetime.now(UTC).date()
-    assert prune_replaced(replaced.root, older_than_days=30, today=today) == PruneResult(0, 0)
+    for days in (30, 10**6, 10**12):
+        assert prune_replaced(replaced.root, older_than_days=days, today=today) == PruneResult(0, 0)
     size = kept.stat().st_size
     assert prune_replaced(replaced.root, older_than_days=0, today=LATER.date()) == PruneResult(
         1, size

@@ -10,8 +10,8 @@ import anyio
 import click
 
 from crypto_lakehouse.cli.command_group import CommandGroup
-from crypto_lakehouse.cli.options import by_option, config_options, option_overrides
-from crypto_lakehouse.core.config.origins import MAPPING, OVERRIDE
+from crypto_lakehouse.cli.options import by_option, config_options, option_of, option_overrides
+from crypto_lakehouse.core.config.origins import OVERRIDE
 
 if TYPE_CHECKING:
     from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
@@ -88,7 +88,7 @@ async def _config(given: dict[str, Any]) -> WorkflowConfig | LakeConfig:
     overrides = option_overrides(given)
     if not given["of_lake"]:
         return await load_config(given["config_file"], overrides, validate=False)
-    others = [f"--{key.replace('_', '-')}" for key in overrides if key != "environment"]
+    others = [option_of(key) for key in overrides if key != "environment"]
     if others:
         text = f"with --lake only --config and --environment are read; remove {', '.join(others)}"
         raise click.UsageError(text)
@@ -107,9 +107,9 @@ def _origin(origin: str, key: str, given: dict[str, Any]) -> str:
     """Describe an origin in terms of the command line."""
     if origin == OVERRIDE:
         edges = [f"--{edge}" for edge in ("start", "end") if given[edge] is not None]
-        names = edges if key == "date_range" else [f"--{key.replace('_', '-')}"]
+        names = edges if key == "date_range" else [option_of(key)]
         return f"option {', '.join(names)}"
-    return "file" if origin == MAPPING else origin
+    return origin
 
 
 def _cell(value: Any) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import click
 
+from crypto_lakehouse.cli.age_option import whole_days_of
 from crypto_lakehouse.cli.options import stored_config
 from crypto_lakehouse.cli.output_option import check_directory, output_option
 from crypto_lakehouse.core.config.days import structure_start
@@ -35,9 +36,9 @@ __all__ = ["command"]
 @click.option("--force", is_flag=True, help="Let --write replace a file.")
 @click.option(
     "--prune",
-    type=click.IntRange(min=0),
+    callback=whole_days_of,
     metavar="DAYS",
-    help="Remove the bytes of versions that were replaced more than DAYS days ago.",
+    help="Remove the bytes of versions replaced longer ago than this, as 365, 30d or 2w.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")  # fmt: skip
 def command(
@@ -61,7 +62,7 @@ def command(
       crypto-lakehouse history -o data --since 2026-09-01
       crypto-lakehouse history -o data data/spot/daily/klines/BTCUSDT/1h/BTCUSDT-1h-2025-07-15.zip
       crypto-lakehouse history -o data KEY --as-of 2026-08-15 --write old.zip
-      crypto-lakehouse history -o data --prune 365
+      crypto-lakehouse history -o data --prune 365d
     """  # noqa: D301 - click reads \b
     _check_usage(key, since, as_of, write, prune)
     check_directory(output)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from crypto_lakehouse.cli.age_option import days_of
 from crypto_lakehouse.cli.command_group import CommandGroup
 from crypto_lakehouse.cli.lake_options import open_lake, place_options
 
@@ -87,8 +88,9 @@ def compact_tables(**given: Any) -> int:
 @command.command("expire")
 @place_options
 @_TABLE
-@click.option("--older-than", type=float, default=7.0, show_default=True, metavar="DAYS",
-              help="Expire snapshots that are older than DAYS days.")  # fmt: skip
+@click.option("--older-than", callback=days_of, default="7d", metavar="DAYS",
+              help="Expire snapshots older than this, as 30d or 2w. [default: 7d]"
+              )  # fmt: skip
 def expire_snapshots(**given: Any) -> int:
     """Expire old snapshots, and delete the files that only they refer to.
 
@@ -106,8 +108,8 @@ def expire_snapshots(**given: Any) -> int:
 @command.command("sweep")
 @place_options
 @_TABLE
-@click.option("--older-than", type=float, default=None, metavar="DAYS",
-              help="Only files older than DAYS days. [default: 1 with --catalog, else 0]"
+@click.option("--older-than", callback=days_of, metavar="DAYS",
+              help="Only files older than this, as 1d or 2w. [default: 1d with --catalog, else 0]"
               )  # fmt: skip
 def sweep_orphans(**given: Any) -> int:
     """Delete files in the tables' folders that no snapshot refers to."""

@@ -25,6 +25,7 @@ __all__ = [
     "config_options",
     "help_text",
     "named_by_options",
+    "option_of",
     "option_overrides",
     "say_proxy",
     "stored_config",
@@ -36,8 +37,8 @@ _Command = TypeVar("_Command", bound=Callable[..., object])
 _LAST = ("matrix_path", "environment", "workflow_type")
 
 
-#: Keys whose options have another name.
-_OPTIONS = {"output_directory": "output", "policies": "policy"}
+#: Options of keys that only a lake's configuration has, if they have another name.
+_OPTIONS = {"policies": "--policy"}
 
 
 def config_options(command: _Command) -> _Command:
@@ -55,6 +56,19 @@ def config_options(command: _Command) -> _Command:
 
 def _dashed(key: str) -> str:
     return key.replace("_", "-")
+
+
+def option_of(key: str) -> str:
+    """Return the name of a key's option that comes first in `--help`.
+
+    Example:
+        >>> option_of("default_date"), option_of("max_retries")
+        ('--date', '--max-retries')
+    """
+    field = config_keys().get(key)
+    names = described(field).about.options if field else ()
+    long = (name for name in names if name.startswith("--"))
+    return _OPTIONS.get(key) or next(long, f"--{_dashed(key)}")
 
 
 def _options(attribute: attrs.Attribute[Any]) -> Iterator[Callable[[_Command], _Command]]:
@@ -112,7 +126,7 @@ def option_overrides(given: Mapping[str, Any]) -> dict[str, Any]:
             kind = field.metadata["kind"]
             overrides[key] = parse_text_value(value, kind) if isinstance(value, str) else value
         except ValueError as error:
-            problems.append(Problem(f"--{_dashed(key)}", str(error)))
+            problems.append(Problem(option_of(key), str(error)))
     if problems:
         raise ConfigurationError(problems)
     edges = {edge: given[edge] for edge in ("start", "end") if given.get(edge) is not None}
@@ -132,7 +146,7 @@ def by_option(problem: Problem) -> Problem:
     if key == "date_range":
         option = f"--{edge}" if edge else "--start and --end"
     else:
-        option = f"--{_OPTIONS.get(key, _dashed(key))}{dot}{edge}"
+        option = f"{option_of(key)}{dot}{edge}"
     return evolve(problem, path=option)
 
 

@@ -234,7 +234,7 @@ def known_names(path: Path, archive: Archive) -> tuple[int, str, str]:
 
 def kept_before(path: Path, today: date, older_than_days: int) -> list[tuple[int, str]]:
     """Return row id and path of kept bytes that were replaced more than some days ago; blocking."""
-    latest = today - timedelta(days=older_than_days)
+    latest = today - timedelta(days=min(older_than_days, (today - date.min).days))
     bound = datetime.combine(latest + timedelta(days=1), time(), UTC)
     with reading(path) as connection:
         return connection.fetch(

@@ -6,13 +6,16 @@ It is always local, wherever the archives are stored.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from itertools import takewhile
 from pathlib import Path
 
 from attrs import field, frozen
 
-from crypto_lakehouse.core.config.origins import KEYWORD, OVERRIDE
-from crypto_lakehouse.core.errors import ConfigurationError, Problem
+from crypto_lakehouse.core.config.origins import KEYWORD, MAPPING, OVERRIDE
+from crypto_lakehouse.core.errors import ConfigurationError, Problem, StoreError
+from crypto_lakehouse.stores.confined import remove_empty, remove_file
 from crypto_lakehouse.stores.directory import OWN_FOLDER
 from crypto_lakehouse.stores.os_errors import what_to_do
 
@@ -53,7 +56,7 @@ def relative_note(output_directory: str, origins: Mapping[str, str]) -> str:
         output_directory: As configured.
         origins: The origins of the configuration's values.
     """
-    is_typed = origins.get("output_directory") in {OVERRIDE, KEYWORD}
+    is_typed = origins.get("output_directory") in {OVERRIDE, KEYWORD, MAPPING}
     if is_typed or Path(output_directory).expanduser().is_absolute():
         return ""
     root = _absolute(output_directory)
@@ -101,12 +104,33 @@ class StateFolder:
                 reason = f"`{path}` is a symbolic link; nothing is written where it leads: "
                 raise ConfigurationError([Problem("$.output_directory", f"{reason}remove it")])
 
-    def make(self) -> None:
+    def make(self) -> tuple[Path, ...]:
         """Create the folder if it is absent; blocking.
+
+        Returns:
+            The folders that were absent, innermost first: this one, and those above it.
 
         Raises:
             ConfigurationError: The folder, or that of the workers' locks, is a symbolic link.
             OSError: The folder cannot be created.
         """
         self.refuse_links()
+        folders = (self.path, *self.path.parents)
+        absent = tuple(takewhile(lambda folder: not folder.exists(), folders))
         self.path.mkdir(parents=True, exist_ok=True)
+        return absent
+
+    def unmake(self, made: Sequence[Path]) -> None:
+        """Remove the folders that `make` created for a run that did not begin; blocking.
+
+        The caller must hold the lock. The files of a ledger and of the lock are removed with them;
+        folders that hold anything else stay.
+        """
+        if self.path not in made:
+            return
+        above = str(made[-1].parent)
+        names = [self.lock.name, *(f"{self.ledger.name}{end}" for end in ("", "-wal", "-shm"))]
+        with suppress(OSError, StoreError):  # what is left does no harm
+            for name in names:
+                remove_file(above, str(self.path / name))
+            remove_empty(above, str(self.path), up_to=above)

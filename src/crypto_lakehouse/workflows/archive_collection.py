@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import uuid4
 
@@ -139,6 +140,7 @@ class ArchiveCollectionWorkflow(BaseWorkflow[CollectionReport]):
         self._archives = archives
         self._delivery = delivery or Delivery()
         self._plan: Plan | None = None
+        self._has_begun = False
         self._notes: list[str] = []
         self._resources = AsyncExitStack()
         self._scope: anyio.CancelScope | None = None
@@ -196,8 +198,9 @@ class ArchiveCollectionWorkflow(BaseWorkflow[CollectionReport]):
     async def _open_output(self) -> None:
         state = self._state
         try:
-            await to_thread.run_sync(state.make)
+            made = await to_thread.run_sync(state.make)
             self._resources.enter_context(output_lock(state.lock))
+            self._resources.callback(self._leave_nothing, made)
             await to_thread.run_sync(wait_for_workers, state.workers)
             await to_thread.run_sync(self._store.prepare)
         except StoreError as error:
@@ -210,6 +213,11 @@ class ArchiveCollectionWorkflow(BaseWorkflow[CollectionReport]):
         self._ledger, note = await to_thread.run_sync(SqliteLedger.open, state.ledger)
         self._resources.callback(self._ledger.close)
         self._notes += [note] if note else []
+
+    def _leave_nothing(self, made: Sequence[Path]) -> None:
+        """Remove the folders of a run that failed before it had a plan."""
+        if not self._has_begun:
+            self._state.unmake(made)
 
     async def body(self) -> None:
         """Run the pipeline, and hand its events to the sinks."""
@@ -284,6 +292,7 @@ class ArchiveCollectionWorkflow(BaseWorkflow[CollectionReport]):
         return plan
 
     async def _announce(self, plan: Plan, emit: Emit) -> None:
+        self._has_begun = True
         totals = await to_thread.run_sync(plan.totals)
         self._notes += [*plan.notes, *totals.notes]
         self._notes += [f"not planned: {why}" for why in plan.failures[:_NAMED]]

@@ -9,7 +9,7 @@ import attrs
 from attrs import define, field
 
 from crypto_lakehouse.core.config.keys import UNSET, may_be_unset
-from crypto_lakehouse.core.config.origins import KEYWORD, MAPPING, OVERRIDE
+from crypto_lakehouse.core.config.origins import FILE, KEYWORD, MAPPING, OVERRIDE, FileValues
 from crypto_lakehouse.core.config.profiles import PROFILES, Profiles
 from crypto_lakehouse.core.config.rules import OLDER_KEYS, check_unknown_keys
 from crypto_lakehouse.core.config.sources import ENVIRONMENT_PREFIX, environment_values
@@ -96,7 +96,7 @@ def lay_sources(
         notes=[*unknown_names, *profiles.notes], problems=[*problems, *profiles.problems]
     )
     layers.problems += profiles.fault_of(name)
-    layers.put(base, lambda _: MAPPING)
+    layers.put(base, lambda _: FILE if isinstance(values, FileValues) else MAPPING)
     if isinstance(name, str):
         layers.put(profiles.by_name.get(name, {}), lambda _: f"profile `{name}`")
     layers.put(variables, lambda key: _variables(prefix, key, environ))

@@ -5,18 +5,32 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 from attrs import evolve
 
 from crypto_lakehouse.core.errors import ConfigurationError, Problem
 
-__all__ = ["DEFAULT", "KEYWORD", "MAPPING", "OVERRIDE", "name_origins", "naming_origins"]
+__all__ = [
+    "DEFAULT",
+    "FILE",
+    "KEYWORD",
+    "MAPPING",
+    "OVERRIDE",
+    "FileValues",
+    "name_origins",
+    "naming_origins",
+]
 
 #: Origins of values, apart from profiles and variables, which are given by name.
-DEFAULT, MAPPING, KEYWORD, OVERRIDE = "default", "mapping", "keyword", "override"
+DEFAULT, FILE, MAPPING, KEYWORD, OVERRIDE = "default", "file", "mapping", "keyword", "override"
 
 _KEY = re.compile(r"\$\.(?P<key>\w+)(?P<rest>.*)", re.DOTALL)
 _PROFILE = re.compile(r"profile `(?P<name>.*)`", re.DOTALL)
+
+
+class FileValues(dict[str, Any]):
+    """The values of a configuration file; those of any other mapping have the origin `mapping`."""
 
 
 def name_origins(problems: Iterable[Problem], origins: Mapping[str, str]) -> list[Problem]:

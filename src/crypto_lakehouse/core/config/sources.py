@@ -8,6 +8,7 @@ import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from crypto_lakehouse.core.config.origins import FileValues
 from crypto_lakehouse.core.config.rules import SEE_KEYS
 from crypto_lakehouse.core.config.values import (
     DateRange,
@@ -47,7 +48,7 @@ _WORDS = {"true": True, "yes": True, "on": True, "1": True}
 _WORDS |= {"false": False, "no": False, "off": False, "0": False}
 
 
-def parse_config(text: str, name: str) -> dict[str, Any]:
+def parse_config(text: str, name: str) -> FileValues:
     """Parse the text of a configuration file; the suffix of its name decides the format.
 
     Args:
@@ -80,7 +81,7 @@ def parse_config(text: str, name: str) -> dict[str, Any]:
     if not isinstance(values, dict):
         kind = type(values).__name__
         raise ConfigurationError([Problem(name, f"must contain a mapping of keys, not {kind}")])
-    return values
+    return FileValues(values)
 
 
 def _json(text: str) -> Any:

@@ -59,8 +59,8 @@ class WorkflowConfig(WorkflowKeys):
     Attributes:
         problems: All errors, if `validate` is False.
         warnings: Values that were accepted with a warning; one sentence each.
-        origins: The origin of each value, by key: `default`, `mapping`, ``profile `NAME` ``,
-            `variable NAME`, `keyword` or `override`; two, separated by a
+        origins: The origin of each value, by key: `default`, `mapping`, `file`,
+            ``profile `NAME` ``, `variable NAME`, `keyword` or `override`; two, separated by a
             semicolon, if each sets one edge of a range.
 
     Every other attribute is a configuration key, described in `workflow_keys`.

@@ -9,6 +9,7 @@ from typing import Any, TypeVar, cast
 
 import aiofiles
 
+from crypto_lakehouse.core.config.origins import FileValues
 from crypto_lakehouse.core.config.sources import parse_config
 from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
 from crypto_lakehouse.core.errors import ConfigurationError, Problem
@@ -69,7 +70,7 @@ async def _load(
     return kind(source, overrides=overrides, validate=validate)
 
 
-async def _read(source: str | PathLike[str]) -> dict[str, Any]:
+async def _read(source: str | PathLike[str]) -> FileValues:
     """Read a configuration file; its values are not checked yet."""
     path = os.fspath(source)
     try:
