@@ -12,7 +12,7 @@ import aiohappyeyeballs
 import pytest
 from tests.faults.machine import Machine
 
-from crypto_lakehouse.workflows.wiring.open_files import raise_open_files_limit
+from crypto_lakehouse.workflows.wiring.open_files import make_room_for_connections
 
 resource = pytest.importorskip("resource", reason="Windows has no such limit")
 
@@ -89,5 +89,5 @@ def test_a_library_never_changes_the_limit(machine: Machine) -> None:
 
 def test_a_limit_that_is_high_enough_is_left_alone() -> None:
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
-    raise_open_files_limit(1)
+    make_room_for_connections(1)
     assert resource.getrlimit(resource.RLIMIT_NOFILE) == before

@@ -67,7 +67,7 @@ async def _collect(given: dict[str, Any]) -> int:
     from crypto_lakehouse.sinks.jsonl import JsonLinesSink
     from crypto_lakehouse.workflows import ArchiveCollectionWorkflow
     from crypto_lakehouse.workflows.wiring.load_config import load_config
-    from crypto_lakehouse.workflows.wiring.open_files import raise_open_files_limit
+    from crypto_lakehouse.workflows.wiring.open_files import make_room_for_connections
     from crypto_lakehouse.workflows.wiring.transport_stack import wanted_parallel
 
     overrides = option_overrides(given)
@@ -79,7 +79,7 @@ async def _collect(given: dict[str, Any]) -> int:
 
         return await show_plan(config, "json" if given["as_json"] else "table")
     _log(given["log_format"] or ("json" if config.environment == PRODUCTION else NO_LOG))
-    raise_open_files_limit(wanted_parallel(config))
+    make_room_for_connections(wanted_parallel(config))
     meter = ByteMeter()
     rows = terminal_rows(quiet=given["quiet"])
     sinks: list[Any] = [collection_sink(meter, rows, quiet=given["quiet"])]

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
+#: How many files a query may have open if the system allows it; more than it ever needs.
+_OPEN_FILES = 4096
+
 
 @click.command("query")
 @place_options
@@ -45,7 +48,9 @@ def command(**given: Any) -> int:
     """  # noqa: D301 - click reads \b
     from crypto_lakehouse.cli.interruptible import run_interruptible
     from crypto_lakehouse.cli.query_output import form_of
+    from crypto_lakehouse.stores.open_files import raise_open_files_limit
 
+    raise_open_files_limit(_OPEN_FILES)
     form = form_of(given["form"], given["to"])
     shell = given["sql"].strip() == ".shell"
     if given["sql"] == "-":

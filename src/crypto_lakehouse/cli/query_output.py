@@ -69,12 +69,14 @@ def write_rows(relation: Any, form: str, to: str | None) -> None:
     import duckdb
     import pyarrow as pa
 
+    from crypto_lakehouse.tables.lake.connection import explained
+
     kinds = [str(kind) for kind in relation.types]
     try:
         with _opened(to) as file:
             _WRITERS[form](as_form(relation, form), relation.columns, kinds, file)
     except duckdb.Error as error:
-        raise QueryError("query", str(error)) from error
+        raise QueryError("query", explained(error)) from error
     except (pa.ArrowException, ValueError, OverflowError) as error:
         reason = f"a value cannot be written as {form}: {error}; cast its column to VARCHAR"
         raise QueryError("query", reason) from error

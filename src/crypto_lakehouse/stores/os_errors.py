@@ -6,6 +6,7 @@ import errno
 
 from crypto_lakehouse.core.errors import StoreError
 from crypto_lakehouse.core.protocols import PART_SUFFIX
+from crypto_lakehouse.stores.open_files import open_files_hint
 
 __all__ = ["NOT_ALLOWED", "REFUSALS", "STOPS_RUN", "as_store_errors", "what_to_do"]
 
@@ -26,7 +27,6 @@ _HINTS = {
     errno.EACCES: "let this user read and write there, or choose another output directory",
     errno.EPERM: "let this user read and write there, or choose another output directory",
     errno.EFBIG: "the file system, or the limit that `ulimit -f` shows, allows no file that large",
-    errno.EMFILE: "raise the limit that `ulimit -n` shows, and run again",
     errno.ENFILE: "too many files are open on this machine; close some and run again",
     errno.ENAMETOOLONG: "choose an output directory with a shorter path",
     errno.EEXIST: "something else is in its place; move that away and run again",
@@ -43,7 +43,7 @@ def what_to_do(error: OSError, path: str) -> str:
     name = error.filename
     if name and name not in {path, path + PART_SUFFIX}:
         reason += f": `{name}`"
-    hint = _HINTS.get(error.errno or 0)
+    hint = open_files_hint() if error.errno == errno.EMFILE else _HINTS.get(error.errno or 0)
     return f"{reason}; {hint}" if hint else reason
 
 

@@ -6,9 +6,15 @@ from pathlib import Path
 
 import duckdb
 
+from crypto_lakehouse.stores.open_files import open_files_hint, open_files_limit
 from crypto_lakehouse.tables.lake.spill import spill_folder
 
-__all__ = ["open_connection"]
+__all__ = ["explained", "open_connection"]
+
+#: DuckDB opens files ahead of those that it reads, about a hundred for each table of a query. If
+#: the process may have fewer files open than this, it opens each when it is needed, which makes
+#: queries slower.
+_FILES_TO_READ_AHEAD = 1024
 
 
 def open_connection(
@@ -28,4 +34,13 @@ def open_connection(
     connection = duckdb.connect()
     connection.execute("SET TimeZone = 'UTC'")
     connection.execute("SET temp_directory = ?", [temporary or spill_folder(lake)])
+    limit = open_files_limit()
+    if limit is not None and limit < _FILES_TO_READ_AHEAD:
+        connection.execute("SET read_ahead_depth = 0")
     return connection
+
+
+def explained(error: duckdb.Error) -> str:
+    """Return the reason of an error of DuckDB, with advice if too many files are open."""
+    reason = str(error)
+    return f"{reason}; {open_files_hint()}" if "Too many open files" in reason else reason

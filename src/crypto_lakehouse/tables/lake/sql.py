@@ -20,7 +20,7 @@ from crypto_lakehouse.core.errors import LakeError, QueryError
 from crypto_lakehouse.tables.iceberg.catalog import LakeCatalog
 from crypto_lakehouse.tables.iceberg.data_files import partition_of, partition_path
 from crypto_lakehouse.tables.ingest.provenance import ARCHIVES, ORDER
-from crypto_lakehouse.tables.lake.connection import open_connection
+from crypto_lakehouse.tables.lake.connection import explained, open_connection
 from crypto_lakehouse.tables.lake.scan import Instant, dataset_of, literal_glob, local_path
 from crypto_lakehouse.tables.lake.spill import release_spill_folder, spill_folder
 from crypto_lakehouse.tables.schema.table_types import arrow_schema
@@ -130,7 +130,7 @@ class QuerySession:
                 _check_statement(statement.type.name, statement.query)
             return self.connection.sql(query)
         except duckdb.Error as error:
-            raise QueryError("query", self._explained(str(error))) from error
+            raise QueryError("query", self._explained(explained(error))) from error
 
     def _explained(self, reason: str) -> str:
         if "does not exist" in reason and self._known:
@@ -158,7 +158,7 @@ class QuerySession:
         try:
             self.connection.execute(f"CREATE VIEW {target} AS SELECT {columns} FROM {source}")
         except duckdb.Error as error:
-            reason = f"table `{name}` cannot be read: {error}"
+            reason = f"table `{name}` cannot be read: {explained(error)}"
             raise LakeError(str(self._lake.catalog.root), reason) from error
         if name == ARCHIVES:
             known = table.schema().column_names

@@ -22,8 +22,9 @@ from crypto_lakehouse.http.routes import Route, SessionRoute
 from crypto_lakehouse.http.session_client import AiohttpClient
 from crypto_lakehouse.http.tls import tls_context
 from crypto_lakehouse.http.transport import Client, HttpTransport
+from crypto_lakehouse.stores.open_files import open_files_hint
 from crypto_lakehouse.workflows.wiring.network import Network
-from crypto_lakehouse.workflows.wiring.open_files import connections_that_fit, open_files_limit
+from crypto_lakehouse.workflows.wiring.open_files import connections_that_fit
 
 if TYPE_CHECKING:
     import aiohttp
@@ -91,9 +92,8 @@ def parallel_note(config: WorkflowConfig) -> str:
     if fit >= wanted:
         return ""
     return (
-        f"`max_parallel_downloads` is {fit} here, and not {config.max_parallel_downloads}: this "
-        f"process may have only {open_files_limit()} files open at once; raise that with "
-        "`ulimit -n 1024`, or as LimitNOFILE= of a service"
+        f"`max_parallel_downloads` is {fit} here, and not {config.max_parallel_downloads}: "
+        f"{open_files_hint()}"
     )
 
 
