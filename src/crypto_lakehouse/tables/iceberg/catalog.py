@@ -24,6 +24,7 @@ from pyiceberg.table import Table
 
 from crypto_lakehouse.core.errors import LakeError, LakehouseError
 from crypto_lakehouse.stores.os_errors import REFUSALS, what_to_do
+from crypto_lakehouse.tables.iceberg.damage import is_damage, metadata_fault, with_remedy
 from crypto_lakehouse.tables.iceberg.interrupted_commit import rolled_back_copy
 from crypto_lakehouse.tables.iceberg.local_io import (
     LAKE_ROOT,
@@ -77,12 +78,13 @@ def as_lake_errors(lake: str) -> Iterator[None]:
     except LakehouseError:
         raise
     except Exception as error:
-        raise LakeError(lake, _reason(error)) from error
+        cause = getattr(error, "orig", error)  # SQLAlchemy wraps the errors of SQLite
+        reason = _reason(cause)
+        raise LakeError(lake, with_remedy(lake, reason) if is_damage(cause) else reason) from error
 
 
-def _reason(error: Exception) -> str:
+def _reason(cause: Exception) -> str:
     """Say why a catalog or its storage fails, and what to do if the system refuses a file."""
-    cause = getattr(error, "orig", error)  # SQLAlchemy wraps the errors of SQLite
     text = (str(cause) or type(cause).__name__).splitlines()[0][:500]
     if isinstance(cause, OSError) and cause.errno in REFUSALS:
         return what_to_do(cause, "")
@@ -203,12 +205,19 @@ class LakeCatalog:
         return sorted(found)
 
     def find(self, name: str) -> Table | None:
-        """Load a table; None if it does not exist."""
+        """Load a table; None if it does not exist.
+
+        Raises:
+            LakeError: Its metadata cannot be read, or contradicts itself.
+        """
         with as_lake_errors(str(self.root)):
             try:
-                return self.catalog.load_table(name)
+                table = self.catalog.load_table(name)
             except (NoSuchTableError, NoSuchNamespaceError):
                 return None
+            if not self.is_shared and (fault := metadata_fault(table)):
+                raise ValueError(f"table `{name}`: {fault}")
+            return table
 
     def table_for(self, schema: TableSchema, *, exact: bool) -> Table:
         """Load the table of a data type, or create it.

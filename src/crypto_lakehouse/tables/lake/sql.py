@@ -17,7 +17,8 @@ from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
 
 from crypto_lakehouse.core.errors import LakeError, QueryError
-from crypto_lakehouse.tables.iceberg.catalog import LakeCatalog
+from crypto_lakehouse.tables.iceberg.catalog import LakeCatalog, as_lake_errors
+from crypto_lakehouse.tables.iceberg.damage import with_remedy
 from crypto_lakehouse.tables.iceberg.data_files import partition_of, partition_path
 from crypto_lakehouse.tables.ingest.provenance import ARCHIVES, ORDER
 from crypto_lakehouse.tables.lake.connection import explained, open_connection
@@ -154,12 +155,17 @@ class QuerySession:
         self.connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{namespace}"')
         columns = ", ".join(f'"{field.name}"' for field in table.schema().fields)
         target = _HISTORY if name == ARCHIVES else f'"{namespace}"."{plain}"'
-        source = self._source(name, table, files)
+        root = str(self._lake.catalog.root)
+        with as_lake_errors(root):
+            source = self._source(name, table, files)
         try:
             self.connection.execute(f"CREATE VIEW {target} AS SELECT {columns} FROM {source}")
         except duckdb.Error as error:
             reason = f"table `{name}` cannot be read: {explained(error)}"
-            raise LakeError(str(self._lake.catalog.root), reason) from error
+            if explained(error) == str(error):
+                # DuckDB goes on with the statement, which is none of the user's.
+                reason = with_remedy(root, reason.splitlines()[0])
+            raise LakeError(root, reason) from error
         if name == ARCHIVES:
             known = table.schema().column_names
             order = ", ".join(f"{each} DESC NULLS LAST" for each in ORDER if each in known)
