@@ -29,6 +29,13 @@ _OPEN_FILES = 4096
 @click.option(
     "--as-of", metavar="TIME", help="The tables as they were at that time: a day or a time."
 )
+@click.option(
+    "--csv-formulas",
+    type=click.Choice(["keep", "escape"]),
+    default="keep",
+    show_default=True,
+    help="escape: an apostrophe before texts that a spreadsheet takes for formulas.",
+)
 @click.option("--explain", is_flag=True, help="Print to standard error what is read.")
 def command(**given: Any) -> int:
     """Query the tables in SQL (DuckDB's); `-` reads it from standard input.
@@ -52,6 +59,8 @@ def command(**given: Any) -> int:
 
     raise_open_files_limit(_OPEN_FILES)
     form = form_of(given["form"], given["to"])
+    if given["csv_formulas"] == "escape" and form != "csv":
+        raise QueryError("query", f"--csv-formulas is for CSV, and the rows are written as {form}")
     shell = given["sql"].strip() == ".shell"
     if given["sql"] == "-":
         given["sql"] = _from_stdin()
@@ -90,7 +99,8 @@ def _answer(session: QuerySession, given: dict[str, Any], form: str) -> None:
 
     if given["explain"]:
         click.echo(_explained(session, given["sql"]), err=True)
-    write_rows(session.sql(given["sql"]), form, given["to"])
+    escapes = given["csv_formulas"] == "escape"
+    write_rows(session.sql(given["sql"]), form, given["to"], escape_formulas=escapes)
 
 
 def _explained(session: QuerySession, sql: str) -> str:

@@ -12,7 +12,19 @@ from typing import Any
 
 from crypto_lakehouse.core.errors import QueryError
 
-__all__ = ["as_form"]
+__all__ = ["as_form", "starts_formula", "without_formulas"]
+
+#: What a spreadsheet program may take for the beginning of a formula in a CSV file.
+#: Source: OWASP, CSV Injection, and ASVS 5.0, 1.2.10.
+_FORMULA_STARTS = "=+-@\t\r\n\0\uff1d\uff0b\uff0d\uff20"
+
+_APOSTROPHE = "'"
+
+#: Types whose text is a number.
+_NUMBERS = frozenset(
+    {"tinyint", "utinyint", "smallint", "usmallint", "integer", "uinteger", "bigint", "ubigint",
+     "hugeint", "uhugeint", "bignum", "float", "double", "decimal"}
+)  # fmt: skip
 
 _PLAIN = frozenset(
     {"null", "boolean", "tinyint", "utinyint", "smallint", "usmallint", "integer", "uinteger",
@@ -55,6 +67,30 @@ def as_form(relation: Any, form: str) -> Any:
     if all(text == f"#{number}" for number, text in enumerate(converted, 1)):
         return relation
     return relation.project(", ".join(converted))
+
+
+def starts_formula(text: str) -> bool:
+    """Whether a spreadsheet program may take a text for a formula."""
+    return text[:1] in set(_FORMULA_STARTS)
+
+
+def without_formulas(relation: Any) -> Any:
+    """Return a result whose texts do not begin like formulas: those get an apostrophe first.
+
+    Numbers stay as they are, negative ones as well.
+
+    Args:
+        relation: A DuckDB relation, before `as_form`.
+    """
+    starts = ", ".join(f"chr({ord(each)})" for each in _FORMULA_STARTS)
+    columns = []
+    for number, kind in enumerate(relation.types, 1):
+        column, text = f"#{number}", f"CAST(#{number} AS VARCHAR)"
+        if str(kind.id) not in _NUMBERS | _DATES | _NANOSECONDS | {"boolean"}:
+            escaped = f"chr({ord(_APOSTROPHE)}) || {text}"
+            column = f"CASE WHEN left({text}, 1) IN ({starts}) THEN {escaped} ELSE {text} END"
+        columns.append(column)
+    return relation.project(", ".join(columns))
 
 
 def _converted(number: int, name: str, kind: Any, form: str) -> str:

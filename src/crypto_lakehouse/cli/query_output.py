@@ -13,7 +13,7 @@ from typing import IO, Any
 
 import click
 
-from crypto_lakehouse.cli.query_columns import as_form
+from crypto_lakehouse.cli.query_columns import as_form, starts_formula, without_formulas
 from crypto_lakehouse.cli.terminal import stdout_bytes
 from crypto_lakehouse.core.errors import QueryError
 from crypto_lakehouse.stores.whole_file import whole_file
@@ -60,8 +60,14 @@ def form_of(form: str | None, to: str | None) -> str:
     return form or named or "table"
 
 
-def write_rows(relation: Any, form: str, to: str | None) -> None:
+def write_rows(relation: Any, form: str, to: str | None, *, escape_formulas: bool = False) -> None:
     """Write a result as `table`, `csv`, `json` (an object a line) or `parquet`.
+
+    Args:
+        relation: A DuckDB relation.
+        form: One of `FORMS`.
+        to: The path of a file; None for standard output.
+        escape_formulas: Whether texts that begin like a formula get an apostrophe first.
 
     Raises:
         QueryError: The query fails while it runs, or the file cannot be written.
@@ -72,9 +78,13 @@ def write_rows(relation: Any, form: str, to: str | None) -> None:
     from crypto_lakehouse.tables.lake.connection import explained
 
     kinds = [str(kind) for kind in relation.types]
+    names = relation.columns
+    if escape_formulas:
+        relation = without_formulas(relation)
+        names = [f"'{name}" if starts_formula(name) else name for name in names]
     try:
         with _opened(to) as file:
-            _WRITERS[form](as_form(relation, form), relation.columns, kinds, file)
+            _WRITERS[form](as_form(relation, form), names, kinds, file)
     except duckdb.Error as error:
         raise QueryError("query", explained(error)) from error
     except (pa.ArrowException, ValueError, OverflowError) as error:
