@@ -241,7 +241,7 @@ async def planned_on(
     async with listing(listed.server.url, listed.retry) as lister:
         discovery = Discovery(
             config=config, matrix=load_matrix(), listing=lister, holes=load_holes(),
-            today=today, workers=4, tell=_nobody,
+            today=today, workers=4, tell=_nobody, is_stored=_nowhere,
         )  # fmt: skip
         plan = await discovery.plan()
         yield {str(item.archive): item for one in plan.each_series() for item in one.archives()}
@@ -250,6 +250,10 @@ async def planned_on(
 
 async def _nobody(_event: FolderListed) -> None:
     return None
+
+
+async def _nowhere(_prefix: str) -> bool:
+    return False
 
 
 async def test_symbols_that_were_delisted_long_ago_are_not_missing_today(

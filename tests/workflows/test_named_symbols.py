@@ -192,7 +192,8 @@ async def test_a_symbol_is_not_unknown_if_the_symbols_cannot_be_listed(
 
 async def test_a_symbol_is_not_unknown_if_the_source_lists_none(listed: Collection) -> None:
     planned = await plan(listed, symbols={"options": ["BTCBVOLUSDT"]}, data_types=["BVOLIndex"])
-    assert planned.missing == ["options BVOLIndex BTCBVOLUSDT"]
+    assert planned.series == []
+    assert ["names no symbol" in reason for reason in planned.failures] == [True]
 
 
 @pytest.mark.parametrize("days", [{"default_date": DAY}, {"default_date": None}])

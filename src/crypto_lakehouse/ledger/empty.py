@@ -25,6 +25,10 @@ class EmptyLedger:
         """No archives."""
         return []
 
+    async def has_verified(self, _prefix: str) -> bool:
+        """No archives."""
+        return False
+
     async def rows(self, _folder: str) -> Mapping[str, LedgerRow]:
         """No rows."""
         return {}

@@ -117,6 +117,12 @@ INSERT OR REPLACE INTO runs
 VALUES (?, ?, ?, ?, ?, ?, ?)
 """
 
+_ANY_VERIFIED = """
+SELECT EXISTS (
+    SELECT 1 FROM archives WHERE folder >= ? AND folder < ? AND verdict = 'verified'
+)
+"""
+
 _ANY_PART = "SELECT EXISTS (SELECT 1 FROM parts)"
 
 #: SQLite's codes for a damaged file.
@@ -219,6 +225,12 @@ class SqliteLedger:
             *(texts * 2),
         )
         return [archive for row in found if (archive := parse_archive(*row)) is not None]
+
+    async def has_verified(self, prefix: str) -> bool:
+        """Whether any archive below a prefix, with its slash, is verified."""
+        behind = f"{prefix[:-1]}{chr(ord('/') + 1)}"
+        ((found,),) = await to_thread.run_sync(self._query, _ANY_VERIFIED, prefix, behind)
+        return bool(found)
 
     def close(self) -> None:
         """Close both connections; blocking."""

@@ -11,7 +11,7 @@ from functools import partial
 
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
-from attrs import define, evolve, field, frozen
+from attrs import define, evolve, field
 
 from crypto_lakehouse.core.archive import INTERVALS, Partition, Series
 from crypto_lakehouse.core.config.values import is_glob
@@ -29,6 +29,7 @@ from crypto_lakehouse.core.task_groups import one_error
 from crypto_lakehouse.matrix.known_holes import KnownHoles
 from crypto_lakehouse.matrix.model import Matrix, MatrixRow
 from crypto_lakehouse.planning.calendar_plan import window_of
+from crypto_lakehouse.planning.emptied import EmptiedFolders, no_symbols
 from crypto_lakehouse.planning.listed_cover import ListedSeries, cover_listed
 from crypto_lakehouse.planning.listed_folders import (
     ListedFolder,
@@ -37,7 +38,14 @@ from crypto_lakehouse.planning.listed_folders import (
     symbol_names,
     type_folder,
 )
-from crypto_lakehouse.planning.periods import Life, Window
+from crypto_lakehouse.planning.listing_tasks import (
+    ListingTask,
+    all_named,
+    life_of,
+    offered_intervals,
+    partitions_of,
+)
+from crypto_lakehouse.planning.periods import Window
 from crypto_lakehouse.planning.selection import SelectedRow, Selection, select_rows
 from crypto_lakehouse.planning.selection_faults import (
     SymbolCounts,
@@ -105,24 +113,11 @@ class ListedPlan:
 
     def why_empty(self) -> str:
         """Explain a plan without archives; empty for a plan with some."""
-        if self._counts["archives"]:
-            return ""
-        if self.failures:
-            return "the selected archives could not be listed"
-        return "the source lists nothing that fits; see `crypto-lakehouse matrix refresh`"
+        return "" if self._counts["archives"] else "the selected archives could not be listed"
 
     def close(self) -> None:
         """Free the disk space."""
         self.spool.close()
-
-
-@frozen
-class _Task:
-    """One symbol of one row to be listed."""
-
-    number: int
-    item: SelectedRow
-    symbol: str
 
 
 @define
@@ -137,6 +132,7 @@ class Discovery:
         today: The UTC day to plan for.
         workers: How many symbols are listed at once.
         tell: Called with each folder that was listed.
+        is_stored: Returns whether the ledger has a verified archive below a prefix.
     """
 
     config: WorkflowConfig
@@ -146,12 +142,15 @@ class Discovery:
     today: date
     workers: int
     tell: Tell
+    is_stored: Callable[[str], Awaitable[bool]]
     _plan: ListedPlan = field(init=False)
     _window: Window | None = field(init=False)
     _is_open: bool = field(init=False)
     _names: SymbolNames = field(init=False)
     _unlisted: UnlistedSeries = field(init=False)
     _counts: SymbolCounts = field(init=False)
+    _emptied: EmptiedFolders = field(init=False)
+    _lists_any: bool = field(init=False, default=False)
 
     async def plan(self) -> ListedPlan:
         """List the source, and plan what it lists.
@@ -167,6 +166,7 @@ class Discovery:
         self._plan = ListedPlan(self.today, undue=UndueSymbols(self.config.all_symbols))
         self._names = SymbolNames(self.config.symbols)
         self._unlisted = UnlistedSeries(self._names)
+        self._emptied = EmptiedFolders(self.listing, self.is_stored)
         self._plan.notes.extend(selection.notes)
         days = self.config.date_range
         self._is_open = days is not None and days.end is None
@@ -183,28 +183,28 @@ class Discovery:
 
     def _finish(self, selection: Selection) -> None:
         """Add what is not listed, and the notes; refuse a selection that nothing fits."""
+        is_searched = any(not all_named(item) for item in selection.rows)
+        if is_searched and not (self._lists_any or self._counts.names or self._plan.failures):
+            self._plan.failures.append(str(no_symbols()))
         for place, planned in self._unlisted.nowhere():
             self._plan.add(place, planned)
         self._plan.notes += self._unlisted.notes()
         if not self._plan.failures:
             self._plan.notes += self._names.unmatched(selection.rows)
-        self._plan.failures.sort()
-        is_empty = self._plan.totals().archives == 0 and not self._plan.failures
-        if is_empty and (problems := self._empty(selection.rows)):
-            raise SelectionError(problems)
+        self._plan.failures[:] = sorted(set(self._plan.failures))
+        if self._plan.totals().archives == 0 and not self._plan.failures:
+            raise SelectionError(self._empty(selection.rows))
 
     def _empty(self, rows: tuple[SelectedRow, ...]) -> list[Problem]:
-        """Say why nothing is planned; empty if that is not because of the selection."""
+        """Say why nothing that is listed fits the selection."""
         if not rows:
             return [Problem("$.symbols", "no series fits the markets, data types and symbols")]
-        if not any(_partitions(item) for item in rows):
+        if not any(partitions_of(item) for item in rows):
             return [Problem("$.partitions", "; ".join(self._plan.notes))]
         if problems := empty_selection(self.config, self._counts):
             return problems
-        if self._counts.accepted:
-            notes = "; ".join(self._unlisted.notes())
-            return [Problem("$.symbols", notes or "the source lists none of the selected series")]
-        return []
+        notes = "; ".join(self._unlisted.notes())
+        return [Problem("$.symbols", notes or "the source lists none of the selected series")]
 
     async def _refuse_unknown(self, rows: tuple[SelectedRow, ...]) -> None:
         """Refuse symbols that are named exactly, and that no market of the source has.
@@ -213,11 +213,17 @@ class Discovery:
         """
         if names := self._unlisted.unknown():
             references = reference_rows((item.row for item in rows), self.matrix)
-            if problems := await unknown_symbols(names, references, self.listing):
-                raise SelectionError(problems)
+            try:
+                problems = await unknown_symbols(names, references, self.listing)
+            except ListingError as error:
+                self._plan.failures.append(str(error))
+                self._unlisted.forget()
+            else:
+                if problems:
+                    raise SelectionError(problems)
 
     async def _run(self, rows: tuple[SelectedRow, ...]) -> None:
-        send, receive = anyio.create_memory_object_stream[_Task](2 * self.workers)
+        send, receive = anyio.create_memory_object_stream[ListingTask](2 * self.workers)
         with one_error():
             async with anyio.create_task_group() as tasks:
                 async with receive:
@@ -226,21 +232,21 @@ class Discovery:
                 await self._produce(rows, send)
 
     async def _produce(
-        self, rows: tuple[SelectedRow, ...], queue: MemoryObjectSendStream[_Task]
+        self, rows: tuple[SelectedRow, ...], queue: MemoryObjectSendStream[ListingTask]
     ) -> None:
         async with queue:
             for number, item in enumerate(rows):
                 for symbol in await self._symbols(item):
-                    await queue.send(_Task(number, item, symbol))
+                    await queue.send(ListingTask(number, item, symbol))
 
-    async def _work(self, queue: MemoryObjectReceiveStream[_Task]) -> None:
+    async def _work(self, queue: MemoryObjectReceiveStream[ListingTask]) -> None:
         async with queue:
             async for task in queue:
                 with self._recorded_failure(task):
                     await self._symbol(task)
 
     @contextmanager
-    def _recorded_failure(self, task: _Task) -> Iterator[None]:
+    def _recorded_failure(self, task: ListingTask) -> Iterator[None]:
         """Record a failed listing; its symbol is not reported as unlisted.
 
         So is an unforeseen error: one series must not end the run.
@@ -264,7 +270,7 @@ class Discovery:
         if not item.takes_all and not patterns:
             return self._counts.filtered(dict.fromkeys(named), market)
         found = set(named)
-        for partition in _partitions(item):
+        for partition in partitions_of(item):
             for symbol in await self._folders(type_folder(item.row, partition)):
                 self._counts.names.add(symbol)
                 fitting = [pattern for pattern in patterns if fnmatchcase(symbol, pattern)]
@@ -278,27 +284,30 @@ class Discovery:
     async def _folders(self, prefix: str) -> list[str]:
         """The symbols that have a folder below a prefix; a failure is recorded."""
         try:
-            return await symbol_names(self.listing, prefix)
+            found = await symbol_names(self.listing, prefix)
+            if not found:
+                await self._emptied.refuse(prefix)
         except ListingError as error:
             self._plan.failures.append(str(error))
             return []
+        return found
 
     # One symbol ---------------------------------------------------------------------------------
 
-    async def _symbol(self, task: _Task) -> None:
-        row, partitions = task.item.row, _partitions(task.item)
+    async def _symbol(self, task: ListingTask) -> None:
+        row, partitions = task.item.row, partitions_of(task.item)
         if not partitions:
             return
         if not row.data_type.has_interval:
             await self._series(task, None, partitions)
         elif self._names_intervals(row):
-            for interval, offered in _offered(task.item, partitions).items():
+            for interval, offered in offered_intervals(task.item, partitions).items():
                 await self._series(task, interval, offered)
         elif found := await self._intervals(task, partitions):
             for interval, listed in found.items():
                 await self._series(task, interval, listed)
         else:  # the symbol has no folder, so no interval has one
-            for interval, offered in _offered(task.item, partitions).items():
+            for interval, offered in offered_intervals(task.item, partitions).items():
                 self._cover(task, interval, dict.fromkeys(offered, _NOTHING))
 
     def _names_intervals(self, row: MatrixRow) -> bool:
@@ -307,24 +316,34 @@ class Discovery:
         return row.data_type in wanted if isinstance(wanted, Mapping) else wanted is not None
 
     async def _intervals(
-        self, task: _Task, partitions: list[Partition]
+        self, task: ListingTask, partitions: list[Partition]
     ) -> dict[str, list[Partition]]:
         """The intervals that the source has of a symbol, with their partitions."""
         found: dict[str, list[Partition]] = {}
         for partition in partitions:
-            prefix = f"{type_folder(task.item.row, partition)}{task.symbol}/"
-            for name in await folder_names(self.listing, prefix):
+            all_symbols = type_folder(task.item.row, partition)
+            prefix = f"{all_symbols}{task.symbol}/"
+            names = await folder_names(self.listing, prefix)
+            if not names:
+                await self._emptied.refuse(all_symbols)
+            for name in names:
                 if name in INTERVALS:
                     found.setdefault(name, []).append(partition)
                 else:
                     self._unlisted.strays.append(f"{prefix}{name}/")
         return found
 
-    async def _series(self, task: _Task, interval: str | None, partitions: list[Partition]) -> None:
+    async def _series(
+        self, task: ListingTask, interval: str | None, partitions: list[Partition]
+    ) -> None:
         """List one series and cover it; a failure does not stop the other series."""
         with self._recorded_failure(task):
-            series = _series_of(task, interval)
-            folders = {partition: await self._list(series, partition) for partition in partitions}
+            series = task.series(interval)
+            folders = {}
+            for partition in partitions:
+                folders[partition] = found = await self._list(series, partition)
+                if found.first is None and not found.archives:
+                    await self._emptied.refuse(type_folder(task.item.row, partition))
             self._cover(task, interval, folders)
 
     async def _list(self, series: Series, partition: Partition) -> ListedFolder:
@@ -344,11 +363,11 @@ class Discovery:
         return folder
 
     def _cover(
-        self, task: _Task, interval: str | None, folders: dict[Partition, ListedFolder]
+        self, task: ListingTask, interval: str | None, folders: dict[Partition, ListedFolder]
     ) -> None:
-        row, series = task.item.row, _series_of(task, interval)
+        row, series = task.item.row, task.series(interval)
         place = (task.number, task.symbol, INTERVALS.index(interval) if interval else 0)
-        lives = {partition: _life(row, series, partition) for partition in folders}
+        lives = {partition: life_of(row, series, partition) for partition in folders}
         listed = ListedSeries(
             folders=folders,
             lives=lives,
@@ -362,34 +381,8 @@ class Discovery:
             return
         planned = PlannedSeries(series, cover_listed(listed, window, task.item.partitions))
         if listed.is_listed:
+            self._lists_any = True
             self._names.see(row, task.symbol)
             self._plan.add(place, planned)
         else:
             self._unlisted.add(row, place, planned)
-
-
-def _partitions(item: SelectedRow) -> list[Partition]:
-    return [
-        partition
-        for partition in item.row.partitions
-        if item.partitions is None or partition in item.partitions
-    ]
-
-
-def _series_of(task: _Task, interval: str | None) -> Series:
-    return Series(task.item.row.market, task.item.row.data_type, task.symbol, interval)
-
-
-def _offered(item: SelectedRow, partitions: list[Partition]) -> dict[str, list[Partition]]:
-    """The selected intervals of a row, with the partitions that the matrix has them in."""
-    facts = item.row.partitions
-    offered = {
-        interval: [part for part in partitions if interval in facts[part].intervals]
-        for interval in filter(None, item.intervals)
-    }
-    return {interval: found for interval, found in offered.items() if found}
-
-
-def _life(row: MatrixRow, series: Series, partition: Partition) -> Life:
-    lag_days, is_removed = row.partitions[partition].lag_days, row.state == "removed"
-    return Life(*row.life(series.symbol, partition), lag_days, removed=is_removed)

@@ -18,6 +18,7 @@ from crypto_lakehouse.core.messages import did_you_mean, shown
 from crypto_lakehouse.core.protocols import Listing
 from crypto_lakehouse.core.symbols import SymbolFilter, traits_of
 from crypto_lakehouse.matrix.model import Matrix, MatrixRow
+from crypto_lakehouse.planning.emptied import no_symbols
 from crypto_lakehouse.planning.listed_folders import symbol_names, type_folder
 
 __all__ = [
@@ -51,13 +52,17 @@ async def unknown_symbols(
         listing: The source's listing.
 
     Returns:
-        A fault for each; none if a folder cannot be listed, as it may have the symbol, or if
-        the source lists no symbols at all.
+        A fault for each; none if a folder cannot be listed, as it may have the symbol.
+
+    Raises:
+        ListingError: The source lists no symbols at all.
     """
     try:
         listed = {row.name: await _symbols_of(row, listing) for row in rows}
     except ListingError:
         return []
+    if not any(listed.values()):
+        raise no_symbols()
     problems = []
     for market, symbol in names:
         here = [row for row in rows if market in (None, row.market)]

@@ -100,6 +100,11 @@ class UnlistedSeries:
         """Add a symbol of a row; no days are configured, so there is nothing to plan."""
         self._undated[row.market, symbol] = row
 
+    def forget(self) -> None:
+        """Drop all of them, as the listing says nothing of any symbol."""
+        self._series.clear()
+        self._undated.clear()
+
     def nowhere(self) -> Iterator[tuple[Place, PlannedSeries]]:
         """The series whose symbol the source does not list at all, in the plan's order."""
         for place, planned, row in sorted(self._series, key=itemgetter(0)):

@@ -284,6 +284,7 @@ class ArchiveCollectionWorkflow(BaseWorkflow[CollectionReport]):
             holes=self._holes,
             lister=open_lister(self.config, self._client, self._retry, emit),
             emit=emit,
+            ledger=self._ledger,
         )
         plan, reason = await planner.plan(self._today)
         self._notes += [reason] if reason else []

@@ -88,6 +88,7 @@ class Planner:
         holes: What the publisher is known to lack.
         lister: Lists the source.
         emit: Receives an event for each folder that is listed.
+        ledger: Knows which archives are stored.
     """
 
     config: WorkflowConfig
@@ -95,6 +96,7 @@ class Planner:
     holes: KnownHoles
     lister: Lister
     emit: Emit
+    ledger: SqliteLedger | EmptyLedger
 
     async def plan(self, today: date | None = None) -> tuple[ListedPlan | CalendarPlan, str]:
         """Return the plan, and why it does not come from the listing; empty if it does.
@@ -145,6 +147,7 @@ class Planner:
             today=today,
             workers=parallel_downloads(self.config),
             tell=self._tell,
+            is_stored=self.ledger.has_verified,
         )
         return await discovery.plan()
 
@@ -163,7 +166,7 @@ async def plan_alone(
 
     Raises:
         ConfigurationError: The configuration cannot be run.
-        LedgerError: The plan comes from the ledger, which cannot be read.
+        LedgerError: The ledger is needed for the plan, and cannot be read.
         ExtraMissing: A SOCKS proxy is used, and the extra `socks` is not installed.
         ListingError: The source cannot be listed, and the plan depends on that.
     """
@@ -182,8 +185,14 @@ async def plan_alone(
             client = await resources.enter_async_context(opening)
             policy = retry or RetryPolicy(max_retries=config.max_retries)
             lister = open_lister(config, client, policy, ignore_async)
+            state = StateFolder(config.output_directory)
             planner = Planner(
-                config=config, matrix=matrix, holes=load_holes(), lister=lister, emit=ignore_async
+                config=config,
+                matrix=matrix,
+                holes=load_holes(),
+                lister=lister,
+                emit=ignore_async,
+                ledger=resources.enter_context(ledger_if_any(state.ledger)),
             )
             plan, reason = await planner.plan()
             notes += [reason] if reason else []
