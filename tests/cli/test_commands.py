@@ -64,7 +64,8 @@ def test_json_is_one_object_with_the_contracts_keys(
     assert code == 3
     report = json.loads(out)
     assert set(report) == {
-        "workflow", "status", "totals", "success_rate", "bytes", "duration_seconds", "problems",
+        "workflow", "status", "totals", "acknowledged", "success_rate", "bytes", "duration_seconds",
+        "problems",
     }  # fmt: skip
     assert report["workflow"] == "archive_collection"
     assert report["status"] == "partial"

@@ -30,8 +30,7 @@ from crypto_lakehouse.core.metrics import (
     WorkflowMetrics,
 )
 from crypto_lakehouse.core.object_facts import ObjectFacts
-from crypto_lakehouse.core.report import UNREMARKABLE
-from crypto_lakehouse.core.verdicts import Verdict
+from crypto_lakehouse.core.verdicts import UNREMARKABLE, Verdict
 
 counts = st.integers(0, 10**12)
 finished = st.builds(
@@ -108,6 +107,7 @@ def test_a_new_collector_has_counted_nothing() -> None:
     assert MetricsCollector().get_metrics() == {
         "workflow": "",
         "totals": {"planned": 0, **dict.fromkeys(map(str, Verdict), 0)},
+        "acknowledged": 0,
         "success_rate": 100.0,
         "bytes": 0,
         "requests": 0,

@@ -11,13 +11,12 @@ from hypothesis import strategies as st
 from tests.core.conftest import KEY, totals
 
 from crypto_lakehouse.core.report import (
-    UNREMARKABLE,
     ArchiveProblem,
     CollectionFailed,
     CollectionReport,
     success_rate,
 )
-from crypto_lakehouse.core.verdicts import SUCCESSES, Verdict
+from crypto_lakehouse.core.verdicts import SUCCESSES, UNREMARKABLE, Verdict
 
 
 def report(planned: int = 0, stop_code: int | None = None, **verdicts: int) -> CollectionReport:
@@ -133,6 +132,7 @@ def test_the_mapping_is_what_scripts_read() -> None:
         "workflow": "archive_collection",
         "status": "complete",
         "totals": {"planned": 1, **dict.fromkeys(map(str, Verdict), 0), "corrupt": 1},
+        "acknowledged": 0,
         "success_rate": 0.0,
         "bytes": 7,
         "duration_seconds": 1.235,

@@ -48,6 +48,8 @@ def duration_text(seconds: float) -> str:
 def report_text(report: CollectionReport, output_directory: str) -> str:
     """The summary that ends a run."""
     counts = ", ".join(f"{count} {name}" for name, count in report.totals.items() if count)
+    if known := sum(report.acknowledged.values()):
+        counts += f"; {known} of these acknowledged"
     lines = [
         f"{report.status}: {counts or '0 planned'}",
         f"success rate {report.success_rate:.1f} %, {bytes_text(report.bytes)} received "

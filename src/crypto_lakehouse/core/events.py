@@ -15,7 +15,7 @@ from attrs import field, fields, frozen
 
 from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.object_facts import NO_FACTS, ObjectFacts
-from crypto_lakehouse.core.verdicts import Verdict
+from crypto_lakehouse.core.verdicts import UNREMARKABLE, Verdict
 
 __all__ = [
     "ArchiveFinished",
@@ -146,6 +146,7 @@ class ArchiveFinished(_ShowsFacts):
         accepted: Whether a policy accepted the bytes although the sidecar disagrees.
         unavailable: Whether it failed because every request for it found the source unavailable:
             no connection, silence, or 5xx.
+        acknowledged: Whether the user knows that the source lacks it or serves it damaged.
     """
 
     archive: Archive
@@ -161,6 +162,12 @@ class ArchiveFinished(_ShowsFacts):
     seen: bool = False
     accepted: bool = False
     unavailable: bool = False
+    acknowledged: bool = False
+
+    @property
+    def is_problem(self) -> bool:
+        """Whether it needs attention: it is neither good, nor not published, nor acknowledged."""
+        return self.verdict not in UNREMARKABLE and not self.acknowledged
 
 
 @frozen(kw_only=True)

@@ -21,11 +21,7 @@ from crypto_lakehouse.core.events import (
     RunStarted,
     RunWarned,
 )
-from crypto_lakehouse.core.report import (
-    UNREMARKABLE,
-    ArchiveProblem,
-    success_rate,
-)
+from crypto_lakehouse.core.report import ArchiveProblem, success_rate
 from crypto_lakehouse.core.verdicts import Verdict
 
 __all__ = ["ByteMeter", "MetricsCollector", "WorkflowMetrics"]
@@ -79,6 +75,7 @@ class MetricsCollector:
     workflow: str = field(init=False, default="")
     planned: int = field(init=False, default=0)
     verdicts: Counter[Verdict] = field(init=False, factory=Counter)
+    acknowledged: Counter[Verdict] = field(init=False, factory=Counter)
     fetched_bytes: int = field(init=False, default=0)
     requests: int = field(init=False, default=0)
     retries: int = field(init=False, default=0)
@@ -128,7 +125,9 @@ class MetricsCollector:
         self.verdicts[event.verdict] += 1
         self.fetched_bytes += event.fetched_bytes
         self.requests += event.requests
-        if event.verdict not in UNREMARKABLE and len(self.problems) < LISTED_PROBLEMS:
+        if event.acknowledged:
+            self.acknowledged[event.verdict] += 1
+        if event.is_problem and len(self.problems) < LISTED_PROBLEMS:
             self.problems.append(
                 ArchiveProblem(key=event.archive.key, verdict=event.verdict, reason=event.reason)
             )
@@ -155,7 +154,8 @@ class MetricsCollector:
         return {
             "workflow": self.workflow,
             "totals": {str(name): count for name, count in totals.items()},
-            "success_rate": success_rate(totals),
+            "acknowledged": self.acknowledged.total(),
+            "success_rate": success_rate(totals, self.acknowledged.total()),
             "bytes": self.fetched_bytes,
             "requests": self.requests,
             "retries": self.retries,

@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from attrs import frozen
+from attrs import field, frozen
 
 from crypto_lakehouse.core.errors import LakehouseError
 from crypto_lakehouse.core.verdicts import SUCCESSES, Verdict
 
-__all__ = ["UNREMARKABLE", "ArchiveProblem", "CollectionFailed", "CollectionReport", "success_rate"]
-
-#: Verdicts that need no attention.
-UNREMARKABLE = SUCCESSES | {Verdict.NOT_PUBLISHED}
+__all__ = ["ArchiveProblem", "CollectionFailed", "CollectionReport", "success_rate"]
 
 
 @frozen(kw_only=True)
@@ -28,12 +25,13 @@ class ArchiveProblem:
         return f"{self.verdict} {self.key}: {self.reason}"
 
 
-def success_rate(totals: Mapping[str, int]) -> float:
+def success_rate(totals: Mapping[str, int], acknowledged: int = 0) -> float:
     """Return the percentage of good archives, 0 to 100 (ARCHITECTURE.md#success-rate).
 
-    Archives that are not published do not count; without any archives it is 100.
+    Archives that are not published, or whose absence is acknowledged, do not count; without any
+    archives it is 100.
     """
-    due = totals["planned"] - totals[Verdict.NOT_PUBLISHED]
+    due = totals["planned"] - totals[Verdict.NOT_PUBLISHED] - acknowledged
     if due <= 0:
         return 100.0
     return 100.0 * sum(totals[verdict] for verdict in SUCCESSES) / due
@@ -55,6 +53,8 @@ class CollectionReport:
         warnings: Warnings for the user, one sentence each.
         error: Why the run ended before its plan was done; empty if it was done.
         unlisted: What could not be listed, one sentence each; it is not in the plan.
+        acknowledged: How many archives of each verdict are acknowledged: the user knows that the
+            source lacks them or serves them damaged. They count in `totals`, and nowhere else.
         run_id: The run's id in the ledger and in log records.
         stop_code: The exit code of a run that was stopped, or that ended because the source was
             down; else None.
@@ -72,6 +72,7 @@ class CollectionReport:
     run_id: str = ""
     stop_code: int | None = None
     unlisted: tuple[str, ...] = ()
+    acknowledged: Mapping[Verdict, int] = field(factory=dict)
 
     @property
     def results(self) -> Mapping[str, Any]:
@@ -93,14 +94,19 @@ class CollectionReport:
             return self.stop_code
         if self.unlisted:
             return 5
-        if self.totals[Verdict.CORRUPT]:
+        if self._open(Verdict.CORRUPT):
             return 4
-        return 3 if self.totals[Verdict.FAILED] or self.totals[Verdict.MISSING] else 0
+        return 3 if self._open(Verdict.FAILED) or self._open(Verdict.MISSING) else 0
+
+    def _open(self, verdict: Verdict) -> int:
+        """How many archives have a verdict that is not acknowledged."""
+        return self.totals[verdict] - self.acknowledged.get(verdict, 0)
 
     @property
     def strict_exit_code(self) -> int:
-        """As `exit_code`, and 3 if any planned archive is neither verified nor unchanged."""
+        """As `exit_code`, and 3 if an archive is neither verified, unchanged nor acknowledged."""
         good = sum(self.totals[verdict] for verdict in SUCCESSES)
+        good += sum(self.acknowledged.values())
         return self.exit_code or (3 if good < self.totals["planned"] else 0)
 
     @property
@@ -126,6 +132,7 @@ class CollectionReport:
             "workflow": self.workflow,
             "status": self.status,
             "totals": {str(name): count for name, count in self.totals.items()},
+            "acknowledged": sum(self.acknowledged.values()),
             "success_rate": self.success_rate,
             "bytes": self.bytes,
             "duration_seconds": round(self.duration_seconds, 3),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-__all__ = ["SUCCESSES", "Verdict"]
+__all__ = ["SUCCESSES", "UNREMARKABLE", "Verdict"]
 
 
 class Verdict(StrEnum):
@@ -30,3 +30,6 @@ class Verdict(StrEnum):
 
 #: What counts as success in `success_rate`.
 SUCCESSES = frozenset({Verdict.VERIFIED, Verdict.UNCHANGED})
+
+#: Verdicts that need no attention.
+UNREMARKABLE = SUCCESSES | {Verdict.NOT_PUBLISHED}

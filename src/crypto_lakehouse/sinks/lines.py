@@ -17,7 +17,6 @@ from crypto_lakehouse.core.events import (
     RunWarned,
 )
 from crypto_lakehouse.core.metrics import ByteMeter, MetricsCollector
-from crypto_lakehouse.core.report import UNREMARKABLE
 
 __all__ = ["LinesSink"]
 
@@ -68,7 +67,7 @@ class LinesSink:
         self._line_if_due()
 
     def _archive(self, event: ArchiveFinished) -> None:
-        if event.verdict not in UNREMARKABLE:
+        if event.is_problem:
             self._write(f"{event.verdict} {event.archive.key}: {event.reason}")
         elif self.every_archive:
             self._write(f"{event.verdict} {event.archive.key}")

@@ -26,7 +26,6 @@ from crypto_lakehouse.core.events import (
     RunWarned,
     to_record,
 )
-from crypto_lakehouse.core.report import UNREMARKABLE
 
 if TYPE_CHECKING:
     import structlog
@@ -79,7 +78,7 @@ class LogSink:
 
 def _level(event: Event) -> int:
     if isinstance(event, ArchiveFinished):
-        return logging.DEBUG if event.verdict in UNREMARKABLE else logging.WARNING
+        return logging.WARNING if event.is_problem else logging.DEBUG
     if isinstance(event, ArchivesUnchanged | FolderListed):
         return logging.DEBUG
     if isinstance(event, RunWarned):

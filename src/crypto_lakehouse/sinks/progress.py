@@ -20,7 +20,6 @@ from crypto_lakehouse.core.events import (
 )
 from crypto_lakehouse.core.messages import plural
 from crypto_lakehouse.core.metrics import ByteMeter, MetricsCollector
-from crypto_lakehouse.core.report import UNREMARKABLE
 from crypto_lakehouse.sinks.progress_rows import ProgressRow, ProgressRows, amount_and_rate
 
 __all__ = ["ProgressSink"]
@@ -130,7 +129,7 @@ def _line(event: Event) -> str:
             return f"note: {message}"
         case ArchiveRetried() | ListingRetried():
             return f"retry {event.attempt} in {event.wait_s:.1f} s: {event.reason}"
-        case ArchiveFinished() if event.verdict not in UNREMARKABLE:
+        case ArchiveFinished() if event.is_problem:
             return f"{event.verdict} {event.archive.key}: {event.reason}"
         case _:
             return ""

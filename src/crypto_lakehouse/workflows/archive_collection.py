@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from functools import partial
@@ -13,6 +13,7 @@ from uuid import uuid4
 import anyio
 from anyio import to_thread
 
+from crypto_lakehouse.collection.acknowledging import Acknowledging
 from crypto_lakehouse.collection.circuit_breaker import CircuitBreaker
 from crypto_lakehouse.collection.event_queue import EventQueue
 from crypto_lakehouse.collection.inventory import Inventory
@@ -38,7 +39,7 @@ from crypto_lakehouse.ledger.sqlite import SqliteLedger
 from crypto_lakehouse.matrix.known_holes import load_holes
 from crypto_lakehouse.matrix.load import load_matrix
 from crypto_lakehouse.planning.calendar_plan import CalendarPlan, plan_collection
-from crypto_lakehouse.planning.explicit_plan import ExplicitPlan
+from crypto_lakehouse.planning.explicit_plan import ExplicitPlan, is_selected
 from crypto_lakehouse.planning.selection import select_rows
 from crypto_lakehouse.sinks.checked import checked_sinks
 from crypto_lakehouse.sinks.ledger import LedgerSink
@@ -54,6 +55,7 @@ from crypto_lakehouse.workflows.wiring.collector_stack import (
     make_inventory,
 )
 from crypto_lakehouse.workflows.wiring.delivery import Delivery
+from crypto_lakehouse.workflows.wiring.holes_file import load_acknowledged
 from crypto_lakehouse.workflows.wiring.network import Network
 from crypto_lakehouse.workflows.wiring.recorded_source import checked_source
 from crypto_lakehouse.workflows.wiring.transport_stack import (
@@ -172,6 +174,8 @@ class ArchiveCollectionWorkflow(BaseWorkflow[CollectionReport]):
         self._scope = anyio.CancelScope()
         self._matrix = load_matrix(self.config.matrix_path)
         self._holes = load_holes()
+        known = await to_thread.run_sync(load_acknowledged, self.config)
+        self._acknowledging = Acknowledging(known)
         self._today = datetime.now(UTC).date()
         if self.config.only is not None and self._archives is None:
             existing_root(self.config.output_directory)
@@ -265,7 +269,15 @@ class ArchiveCollectionWorkflow(BaseWorkflow[CollectionReport]):
                 self._plan = await self._make_plan(emit)
             await self._announce(self._plan, emit)
             breaker = CircuitBreaker(partial(self._end_early, _SOURCE_UNAVAILABLE), self._meter)
-            await self._collect(self._plan, breaker.watching(emit))
+            await self._collect(self._plan, breaker.watching(self._acknowledging.marking(emit)))
+            if self._stop_code is None:
+                await emit(self._acknowledging.remarks(self._should_be_planned()))
+
+    def _should_be_planned(self) -> Callable[[Archive], bool] | None:
+        """Whether an archive should be in the plan; None if the plan may lack some."""
+        if self._archives is not None or self.config.only is not None or self._unlisted:
+            return None
+        return partial(is_selected, self.config, matrix=self._matrix)
 
     async def _make_plan(self, emit: Emit) -> Plan:
         """The plan that needs the ledger or the source."""
@@ -362,7 +374,7 @@ class ArchiveCollectionWorkflow(BaseWorkflow[CollectionReport]):
     def _status(self) -> str:
         if self._stop_code is not None:
             return "interrupted"
-        verdicts = self.counts.verdicts
+        verdicts = self.counts.verdicts - self.counts.acknowledged
         if not (verdicts[Verdict.MISSING] or verdicts[Verdict.CORRUPT] or verdicts[Verdict.FAILED]):
             return "partial" if self._unlisted else "complete"
         return "partial" if any(verdicts[verdict] for verdict in SUCCESSES) else "failed"
@@ -374,7 +386,7 @@ class ArchiveCollectionWorkflow(BaseWorkflow[CollectionReport]):
             workflow=self.name,
             status="failed" if error else self._status(),
             totals=totals,
-            success_rate=success_rate(totals),
+            success_rate=success_rate(totals, self.counts.acknowledged.total()),
             bytes=self.counts.fetched_bytes,
             duration_seconds=self.counts.duration_s,
             problems=tuple(self.counts.problems),
@@ -383,6 +395,7 @@ class ArchiveCollectionWorkflow(BaseWorkflow[CollectionReport]):
             run_id=self.run_id,
             stop_code=self._stop_code,
             unlisted=self._unlisted,
+            acknowledged=dict(self.counts.acknowledged),
         )
 
     @property

@@ -89,6 +89,15 @@ TWO_VALUES: dict[str, list[tuple[Any, str, Any]]] = {
     "leveraged_tokens": [("exclude",) * 3, ("only",) * 3],
     "stable_pairs": [("only",) * 3, ("exclude",) * 3],
     "only": [("failed",) * 3, ("quarantined",) * 3],
+    "acknowledge": [
+        (["data/spot/*.zip"], "data/spot/*.zip", ("data/spot/*.zip",)),
+        (
+            ["data/*-2024-03-05.zip", "data/option/*.zip"],
+            "data/*-2024-03-05.zip,data/option/*.zip",
+            ("data/*-2024-03-05.zip", "data/option/*.zip"),
+        ),
+    ],
+    "holes_path": [("holes.txt",) * 3, ("/srv/known holes.txt",) * 3],
     "accept_upstream_mismatch": [(True, "yes", True), (False, "0", False)],
     "replaced_retention_days": [(0, "0", 0), (365, "365", 365)],
     "source_url": [("http://127.0.0.1:8000",) * 3, ("https://mirror.example/binance/",) * 3],

@@ -23,13 +23,17 @@ from crypto_lakehouse.core.config.workflow_config import config_keys
 _PAGE = Path(__file__).parents[3] / "docs" / "configuration.md"
 
 
+#: Keys that 0.1.0 did not have.
+NEW = {"proxy", "ca_bundle", "acknowledge", "holes_path", "max_bytes"}
+
+
 @pytest.mark.parametrize("key", TWO_VALUES)
 def test_every_key_is_described_in_sentences(key: str) -> None:
     found = described(config_keys()[key])
     assert found.form
     assert found.default
     assert found.about.help.endswith(".")
-    assert found.about.since == ("0.2.0" if key in {"proxy", "ca_bundle"} else "0.1.0")
+    assert found.about.since == ("0.2.0" if key in NEW else "0.1.0")
 
 
 def test_the_page_holds_the_table_of_the_code() -> None:

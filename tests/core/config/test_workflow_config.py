@@ -60,6 +60,8 @@ def test_defaults_are_those_of_the_contract() -> None:
         "leveraged_tokens": "include",
         "stable_pairs": "include",
         "only": None,
+        "acknowledge": (),
+        "holes_path": None,
         "accept_upstream_mismatch": False,
         "replaced_retention_days": None,
         "source_url": DEFAULT_SOURCE_URL,

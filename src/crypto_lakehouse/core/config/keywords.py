@@ -41,6 +41,8 @@ class ConfigKeywords(TypedDict, total=False):
     leveraged_tokens: str
     stable_pairs: str
     only: str | None
+    acknowledge: Iterable[str]
+    holes_path: str | PathLike[str] | None
     accept_upstream_mismatch: bool
     replaced_retention_days: int | str | None
     source_url: str

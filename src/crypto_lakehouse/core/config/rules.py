@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
+from crypto_lakehouse.core.acknowledged import entry_fault
 from crypto_lakehouse.core.config.proxy_settings import NONE, proxy_fault
 from crypto_lakehouse.core.config.values import DateRange
 from crypto_lakehouse.core.errors import Problem
@@ -80,6 +81,7 @@ def check_combinations(fields: Mapping[str, Any]) -> list[Problem]:
         *_foreign_markets(fields),
         *_urls(fields),
         *_proxy(fields),
+        *_acknowledged(fields.get("acknowledge", ())),
     ]
 
 
@@ -146,6 +148,12 @@ def _urls(fields: Mapping[str, Any]) -> Iterable[Problem]:
 def _proxy(fields: Mapping[str, Any]) -> Iterable[Problem]:
     if fault := proxy_fault(fields.get("proxy", NONE)):
         yield Problem("$.proxy", fault)
+
+
+def _acknowledged(entries: Iterable[str]) -> Iterable[Problem]:
+    for entry in entries:
+        if fault := entry_fault(entry):
+            yield Problem("$.acknowledge", fault)
 
 
 def _plain_http_fault(url: str, allow_http: bool | None) -> str | None:

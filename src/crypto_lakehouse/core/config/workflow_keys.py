@@ -259,6 +259,29 @@ class WorkflowKeys:
             metavar="WHAT",
         ),
     )
+    acknowledge: tuple[str, ...] = key(
+        tuple[str, ...],
+        (),
+        may_be_empty=True,
+        about=About(
+            "Archives, as keys or globs of keys, that you know the source to lack.",
+            more="See below.",
+            form="list of keys",
+            metavar="LIST",
+            since="0.2.0",
+        ),
+    )
+    holes_path: str | None = key(
+        str,
+        None,
+        about=About(
+            "A file of such archives, one in a line.",
+            more="See below.",
+            form="path",
+            metavar="FILE",
+            since="0.2.0",
+        ),
+    )
     accept_upstream_mismatch: bool = key(
         bool,
         False,

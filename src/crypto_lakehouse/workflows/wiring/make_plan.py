@@ -36,6 +36,7 @@ from crypto_lakehouse.planning.explicit_plan import ExplicitPlan, is_selected
 from crypto_lakehouse.planning.listed_plan import Discovery, ListedPlan
 from crypto_lakehouse.planning.selection import select_rows
 from crypto_lakehouse.stores.state import StateFolder, existing_root
+from crypto_lakehouse.workflows.wiring.recorded_source import checked_source
 from crypto_lakehouse.workflows.wiring.transport_stack import open_client, parallel_downloads
 
 __all__ = [
@@ -178,6 +179,9 @@ async def plan_alone(
         if config.only is not None:
             state = StateFolder(existing_root(config.output_directory))
             ledger = resources.enter_context(ledger_if_any(state.ledger))
+            if isinstance(ledger, SqliteLedger):  # a run on an empty one has nothing to ask for
+                note = await to_thread.run_sync(checked_source, config, state.ledger)
+                notes += [note] if note else []
             plan = await plan_from_ledger(config, matrix, ledger, datetime.now(UTC).date())
         elif config.wants_listing:
             select_rows(config, matrix)
