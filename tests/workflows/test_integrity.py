@@ -29,6 +29,11 @@ async def assert_the_digest_is_the_files_own(collection: Collection) -> None:
     assert (stored.fault, stored.sha256) == ("", sha256(stored.path.read_bytes()).hexdigest())
 
 
+def fetched(collection: Collection) -> list[str]:
+    """The objects asked for, in order, without the pages of the listing."""
+    return [each for each in collection.requested() if not each.startswith("list:")]
+
+
 async def test_with_listing_and_no_sidecar_one_archive_is_one_request(
     collection: Collection,
 ) -> None:
@@ -59,9 +64,78 @@ async def test_listing_keeps_no_sidecar_that_disagrees(collection: Collection) -
     assert not collection.path(SIDECAR).exists()
     # The digests of its row differ, and yet the ledger is not taken for damaged.
     report = await collection.run(integrity="listing")
-    assert report.totals["verified"] == 1
+    assert report.totals["unchanged"] == 1
     assert not [*collection.root.rglob("*.damaged-*")]
     await assert_the_digest_is_the_files_own(collection)
+
+
+@pytest.mark.parametrize("sidecar", [sidecar_of(b"other", "x"), b"<html></html>"])
+@pytest.mark.parametrize("discovery", ["calendar", "listing"])
+async def test_what_its_etag_proves_is_not_fetched_again_because_its_sidecar_disagrees(
+    collection: Collection, discovery: str, sidecar: bytes
+) -> None:
+    collection.server.put(SIDECAR, sidecar)
+    config = {"integrity": "listing", "discovery": discovery}
+    await collection.run(**config)
+    assert fetched(collection) == [KEY, SIDECAR]
+    for _ in range(2):
+        report = await collection.run(**config)
+        assert report.totals["unchanged"] == 1
+        assert not report.problems
+    assert fetched(collection) == [KEY, SIDECAR]
+
+
+@pytest.mark.parametrize("sidecar", [sidecar_of(b"another", "x"), b"<html></html>"])
+async def test_of_an_archive_that_its_etag_proves_a_new_sidecar_is_fetched_alone_and_once(
+    collection: Collection, sidecar: bytes
+) -> None:
+    config = {"integrity": "listing", "discovery": "listing"}
+    collection.server.put(SIDECAR, sidecar_of(b"other", "x"))
+    await collection.run(**config)
+    collection.server.put(SIDECAR, sidecar)
+    for _ in range(3):
+        report = await collection.run(**config)
+        assert report.totals["unchanged"] == 1
+    assert fetched(collection) == [KEY, SIDECAR, SIDECAR]
+    assert not collection.path(SIDECAR).exists()
+    await assert_the_digest_is_the_files_own(collection)
+    collection.server.put(SIDECAR, sidecar_of(collection.path(KEY).read_bytes(), KEY))
+    await collection.run(**config)
+    assert fetched(collection) == [KEY, SIDECAR, SIDECAR, SIDECAR]
+    assert collection.path(SIDECAR).read_bytes() == collection.server.read(SIDECAR)
+
+
+async def test_without_an_md5_for_its_etag_a_new_sidecar_that_disagrees_is_a_new_version(
+    collection: Collection,
+) -> None:
+    config = {"integrity": "listing", "discovery": "listing"}
+    data = collection.server.read(KEY)
+    collection.server.put(KEY, data, etag='"0123456789abcdef0123456789abcdef-3"')
+    await collection.run(**config)
+    collection.server.put(SIDECAR, sidecar_of(b"other", "x"))
+    for _ in range(2):
+        report = await collection.run(**config)
+        assert report.totals["upstream_mismatch"] == 1
+    assert fetched(collection).count(KEY) == 3, "twice by the second run, not by the third"
+
+
+async def test_an_archive_that_its_etag_alone_proves_is_not_enough_for_other_integrity(
+    collection: Collection,
+) -> None:
+    collection.server.put(SIDECAR, sidecar_of(b"other", "x"))
+    await collection.run(integrity="listing")
+    for integrity in ("sidecar", "both"):
+        report = await collection.run(integrity=integrity, discovery="listing")
+        assert report.totals["upstream_mismatch"] == 1
+    assert fetched(collection).count(KEY) == 3, "the second of the two asks nothing again"
+
+
+async def test_both_does_not_fetch_again_what_disagreed_in_all(collection: Collection) -> None:
+    collection.server.put(SIDECAR, sidecar_of(b"other", "x"))
+    for _ in range(3):
+        report = await collection.run(integrity="both", discovery="listing")
+        assert report.totals["upstream_mismatch"] == 1
+    assert fetched(collection) == [KEY, SIDECAR] * 2
 
 
 async def test_accepted_bytes_are_no_damage_of_the_ledger(collection: Collection) -> None:

@@ -20,6 +20,7 @@ from crypto_lakehouse.collection.verdicts.local_copy import (
 )
 from crypto_lakehouse.collection.verdicts.outcome import ArchiveOutcome
 from crypto_lakehouse.collection.verdicts.verdict_rules import (
+    BY_ETAG_ALONE,
     Decision,
     decide,
     decide_on_second_fetch,
@@ -225,8 +226,7 @@ class ArchiveCollector:
         data = download.sidecar if self.keep_sidecars else None
         agrees = download.evidence.published_sha256 == download.evidence.sha256
         if data is not None and not agrees and decision.verdict is Verdict.VERIFIED:
-            reason = "the ETag proves it; its sidecar disagrees and is not kept"
-            decision = Decision(decision.verdict, reason)
+            decision = Decision(decision.verdict, BY_ETAG_ALONE)
         if data is None or not agrees:
             stat = await download.body.commit(sync=stands)
             await self._drop_foreign_sidecar(work, download.evidence.sha256)

@@ -48,6 +48,7 @@ def decide(
     has_sidecar: bool,
     force: bool,
     listed: ListedArchive | None = None,
+    by_listing: bool = False,
 ) -> Action:
     """Decide what one archive needs.
 
@@ -62,6 +63,7 @@ def decide(
     | present | verified, a newer one was refused | -        | FETCH, the newer one            |
     | present | verified              | other sidecar        | FETCH_SIDECAR                   |
     | present | verified              | the same, or nothing | NOTHING, or FETCH_SIDECAR       |
+    | present | verified by its ETag, `by_listing` | the same sidecar | NOTHING                |
     | any     | any, with `force`     | anything             | FETCH                           |
 
     Args:
@@ -70,6 +72,7 @@ def decide(
         has_sidecar: Whether the sidecar is beside it, or is not wanted.
         force: Whether everything is fetched again.
         listed: What the source's listing says; None if no listing was read.
+        by_listing: Whether an ETag is proof enough; its sidecar may disagree, and is not kept then.
     """
     if force or stat is None:
         return Action.FETCH
@@ -81,7 +84,9 @@ def decide(
         return Action.FETCH
     if listed is None and row.newer is not None:
         return Action.FETCH
-    if has_sidecar or row.facts.published_sha256 is None:
+    published = row.facts.published_sha256
+    disagrees = by_listing and published != row.facts.sha256
+    if has_sidecar or published is None or disagrees:
         return Action.FETCH_SIDECAR if _has_other_sidecar(row, listed) else Action.NOTHING
     return Action.FETCH_SIDECAR
 
@@ -137,6 +142,7 @@ class Inventory:
         ledger: What earlier runs have found out.
         keep_sidecars: Whether sidecars are kept beside their zips.
         force: Whether everything is fetched again.
+        by_listing: Whether an archive's ETag is proof enough, whatever its sidecar says.
         retry_mismatch: Whether archives that disagree with their sidecar are fetched again even if
             the source has changed neither, as a policy may accept them now.
         reads_only: Whether leftovers of a killed run stay, as nothing is to be changed.
@@ -146,6 +152,7 @@ class Inventory:
     ledger: InventoryLedger
     keep_sidecars: bool = True
     force: bool = False
+    by_listing: bool = False
     retry_mismatch: bool = False
     reads_only: bool = False
     _grouped: tuple[Sequence[PlannedPeriod], _Groups] = field(init=False, default=((), {}))
@@ -314,7 +321,14 @@ class Inventory:
             return not_listed(item)
         has_sidecar = not self.keep_sidecars or name + SIDECAR_SUFFIX in folder.scan.others
         listed = item.listed
-        action = decide(row, stat, has_sidecar=has_sidecar, force=self.force, listed=listed)
+        action = decide(
+            row,
+            stat,
+            has_sidecar=has_sidecar,
+            force=self.force,
+            listed=listed,
+            by_listing=self.by_listing,
+        )
         is_enough = action is Action.NOTHING or (item.unlisted and action is Action.FETCH_SIDECAR)
         if row is not None and is_enough:
             return unchanged(item, row)

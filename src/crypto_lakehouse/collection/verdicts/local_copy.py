@@ -12,7 +12,11 @@ from crypto_lakehouse.collection.verdicts.inspect_download import (
     md5_of,
 )
 from crypto_lakehouse.collection.verdicts.outcome import ArchiveOutcome
-from crypto_lakehouse.collection.verdicts.verdict_rules import NO_SIDECAR, Decision
+from crypto_lakehouse.collection.verdicts.verdict_rules import (
+    BY_ETAG_ALONE,
+    NO_SIDECAR,
+    Decision,
+)
 from crypto_lakehouse.collection.work import Action, Work, is_other_version
 from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.errors import SidecarMalformed, StoreError, TransferError
@@ -135,7 +139,7 @@ class LocalCopyChecker:
         if present is None or work.action is Action.FETCH:
             return None
         if work.action is Action.FETCH_SIDECAR:
-            return await self._fetch_sidecar(present, transfer)
+            return await self._fetch_sidecar(present, transfer, work.planned.listed)
         known = _seen(present, work.planned.listed)
         return known or await self._compare_with_listing(work, transfer, present)
 
@@ -179,15 +183,25 @@ class LocalCopyChecker:
         return _with_listed(present, listed) if same else None
 
     async def _fetch_sidecar(
-        self, present: ArchiveOutcome, transfer: Transfer
+        self, present: ArchiveOutcome, transfer: Transfer, listed: ListedArchive | None
     ) -> ArchiveOutcome | None:
-        """Fetch the sidecar of a verified zip; None if it names other bytes."""
+        """Fetch the sidecar of a verified zip; None if it names other bytes.
+
+        With `integrity: listing` the zip stays all the same if its ETag is the listed one, which
+        the inventory has compared.
+        """
         published = await self.inspector.published(transfer)
         if published.data is None:
             reason = "the source has no sidecar of it any more; it was verified before"
             return evolve(present, decision=Decision(Verdict.UNCHANGED, reason))
         if published.sha256 is None or published.sha256 != present.facts.sha256:
-            return None
+            is_proven = listed is not None and md5_of_etag(listed.etag) is not None
+            if self.inspector.integrity != "listing" or not is_proven:
+                return None
+            found = present.learned(
+                published_sha256=published.sha256, sidecar_etag=transfer.sidecar_etag
+            )
+            return evolve(found, decision=Decision(Verdict.UNCHANGED, BY_ETAG_ALONE))
         if self.keep_sidecars:
             await self.store.put(transfer.archive.sidecar_key, published.data)
         found = present.learned(

@@ -12,7 +12,18 @@ from attrs import frozen
 from crypto_lakehouse.core.listed import md5_of_etag
 from crypto_lakehouse.core.verdicts import Verdict
 
-__all__ = ["NO_SIDECAR", "Decision", "Evidence", "decide", "decide_on_second_fetch", "md5_of_etag"]
+__all__ = [
+    "BY_ETAG_ALONE",
+    "NO_SIDECAR",
+    "Decision",
+    "Evidence",
+    "decide",
+    "decide_on_second_fetch",
+    "md5_of_etag",
+]
+
+#: The reason of an archive that is verified by its ETag, whatever its sidecar says.
+BY_ETAG_ALONE = "the ETag proves it; its sidecar disagrees and is not kept"
 
 
 @frozen(kw_only=True)

@@ -70,6 +70,7 @@ def make_inventory(
         ledger=ledger,
         keep_sidecars=config.download_checksum,
         force=config.force_redownload,
+        by_listing=config.integrity == "listing",
         retry_mismatch=config.accept_upstream_mismatch,
         reads_only=reads_only,
     )
