@@ -42,6 +42,11 @@ SLOW = (
     "cli/test_unwritable_trees.py::test_no_part_of_another_user",
     "core/config/test_sources.py::test_a_file_nested_without_end_is_refused[c.yaml]",
     "core/config/test_workflow_config_fuzz.py::test_a_value_too_large_to_show_is_a_configuration_or_refused[long]",
+    "documentation/test_console.py::test_a_command_runs[--help: crypto-lakehouse demo",
+    "documentation/test_console.py::test_a_command_runs[README.md: crypto-lakehouse collect",
+    "documentation/test_console.py::test_a_command_runs[collect --help: crypto-lakehouse collect -o data --m",  # noqa: E501
+    "documentation/test_console.py::test_a_command_runs[docs/tables.md: crypto-lakehouse collect",
+    "documentation/test_console.py::test_a_line_of_shell_runs",
     "executors/processes/test_process_faults.py",
     "faults/test_cancellation.py",
     "faults/test_kill.py",

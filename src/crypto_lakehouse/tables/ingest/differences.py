@@ -21,7 +21,7 @@ from crypto_lakehouse.tables.ingest.comparison import DifferentValue
 from crypto_lakehouse.tables.schema.schemas import PartitionField
 from crypto_lakehouse.tables.schema.table_types import arrow_schema, record_schema
 
-__all__ = ["DIFFERENCES", "Difference", "differences_in", "record_differences"]
+__all__ = ["DIFFERENCES", "Difference", "differences_in", "no_differences", "record_differences"]
 
 DIFFERENCES = "lakehouse.differences"
 
@@ -66,6 +66,11 @@ class Difference:
         values = (found.value, found.other_value)
         value, other_value = values if stands else values[::-1]
         return cls(archive, other, found.key, found.column, value, other_value)
+
+
+def no_differences() -> pa.Table:
+    """The table without rows, for a lake that has recorded none."""
+    return arrow_schema(_SCHEMA).empty_table()
 
 
 def record_differences(

@@ -20,6 +20,7 @@ from crypto_lakehouse.core.errors import LakeError, QueryError
 from crypto_lakehouse.tables.iceberg.catalog import LakeCatalog, as_lake_errors
 from crypto_lakehouse.tables.iceberg.damage import with_remedy
 from crypto_lakehouse.tables.iceberg.data_files import partition_of, partition_path
+from crypto_lakehouse.tables.ingest.differences import DIFFERENCES, no_differences
 from crypto_lakehouse.tables.ingest.provenance import ARCHIVES, ORDER
 from crypto_lakehouse.tables.lake.connection import explained, open_connection
 from crypto_lakehouse.tables.lake.scan import Instant, dataset_of, literal_glob, local_path
@@ -122,6 +123,8 @@ class QuerySession:
             for name in self._known:
                 if name.partition(".")[2] in folded or (name == ARCHIVES and "archive" in folded):
                     self._view(name)
+            if DIFFERENCES not in self._known and "differences" in folded:
+                self._view_none()
             self._lock()
         try:
             statements = self.connection.extract_statements(query)
@@ -173,6 +176,12 @@ class QuerySession:
             self.connection.execute(
                 f"CREATE VIEW {ARCHIVES} AS SELECT * FROM {_HISTORY} QUALIFY {newest}"
             )
+
+    def _view_none(self) -> None:
+        """Make a view of the differences between archives, of which none was found so far."""
+        self.connection.execute("CREATE SCHEMA IF NOT EXISTS lakehouse")
+        self.connection.register("no differences", no_differences())
+        self.connection.execute(f'CREATE VIEW {DIFFERENCES} AS SELECT * FROM "no differences"')
 
     def _source(self, name: str, table: Table, files: Sequence[DataFile]) -> str:
         paths = [local_path(table, file.file_path) for file in files]

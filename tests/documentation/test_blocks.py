@@ -1,0 +1,97 @@
+"""Every block of code, SQL and configuration on every page runs."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from tests.documentation.collector import Block, blocks, pages
+from tests.stores.memory import MemoryStore
+
+from crypto_lakehouse.cli.main import main
+from crypto_lakehouse.core.config.sources import parse_config
+from crypto_lakehouse.tables import Lake
+from crypto_lakehouse.testing import ArchiveServer, StoreSuite
+
+BLOCKS = blocks()
+
+CONFIGURATIONS = ("yaml", "toml", "json")
+
+#: In the place of `{...}`.
+CONFIG = {
+    "output_directory": "data", "markets": ["spot"], "symbols": ["BTCUSDT"],
+    "data_types": ["trades"], "default_date": "2025-07-15",
+}  # fmt: skip
+
+
+def of(*languages: str) -> list[Block]:
+    return [block for block in BLOCKS if block.language in languages]
+
+
+def test_blocks_are_found() -> None:
+    assert {block.place.partition(":")[0] for block in BLOCKS} >= {"README.md", "docs/tables.md"}
+    fences = sum(page.read_text().count("\n```") for page in pages())
+    assert fences == 2 * len(BLOCKS), "a block is not found, or is not closed"
+
+
+def test_every_block_has_a_language_that_is_tested() -> None:
+    tested = {"sh", "python", "sql", *CONFIGURATIONS}
+    for block in BLOCKS:
+        if block.language not in tested:
+            assert not block.language, f"{block.place}: blocks of {block.language} are not tested"
+            programs = ("crypto-lakehouse ", "make ", "python ", "import ", "from ", "SELECT ")
+            typed = [line for line in block.text.splitlines() if line.startswith(programs)]
+            assert typed == [], f"{block.place}: name its language, so that it is tested"
+
+
+@pytest.mark.parametrize("page", sorted({each.place.partition(":")[0] for each in of("python")}))
+def test_the_code_of_a_page_runs(
+    page: str, world: Path, source: ArchiveServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names: dict[str, Any] = {"MyStore": MemoryStore}
+    for block in of("python"):
+        if block.place.partition(":")[0] == page:
+            known = set(names)
+            code = compile(block.text.replace("{...}", repr(CONFIG)), block.place, "exec")
+            exec(code, names)  # noqa: S102
+            with monkeypatch.context() as without:
+                without.delenv("CRYPTO_LAKEHOUSE_SOURCE_URL")  # functions name their source
+                for name in names.keys() - known:
+                    use(names[name], names, source, world)
+
+
+def use(value: Any, names: dict[str, Any], source: ArchiveServer, folder: Path) -> None:
+    """Call what a block only defines."""
+    if inspect.iscoroutinefunction(value) and value.__globals__ is names:
+        given = {
+            "archive_server": source, "tmp_path": folder / "new", "tracing": aiohttp.TraceConfig(),
+            "config": {
+                **CONFIG, "output_directory": str(folder / "new"), "source_url": source.url
+            },
+        }  # fmt: skip
+        asyncio.run(value(**{each: given[each] for each in inspect.signature(value).parameters}))
+    elif isinstance(value, type) and issubclass(value, StoreSuite) and value is not StoreSuite:
+        assert value().make_store() is not None
+
+
+@pytest.mark.parametrize("block", of("sql"), ids=lambda block: block.place)
+def test_sql_is_answered(block: Block, world: Path) -> None:
+    with Lake.open("data") as lake:
+        lake.sql(block.text).fetchall()
+
+
+@pytest.mark.parametrize("block", of(*CONFIGURATIONS), ids=lambda block: block.place)
+def test_a_configuration_is_accepted(
+    block: Block, world: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = world / f"example.{block.language}"
+    path.write_text(block.text)
+    environments = parse_config(block.text, path.name).get("environments", {})
+    for chosen in ((), *(("--environment", name) for name in environments)):
+        with pytest.raises(SystemExit) as ended:
+            main(["config", "show", "--config", str(path), *chosen])
+        assert ended.value.code == 0, capsys.readouterr()
