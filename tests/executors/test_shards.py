@@ -14,10 +14,12 @@ from attrs import define, field
 from hypothesis import given
 from hypothesis import strategies as st
 
+from crypto_lakehouse.collection.byte_budget import ByteBudget
 from crypto_lakehouse.collection.work import Action, Work
 from crypto_lakehouse.core.archive import Archive, DataType, Market, Period, Series
 from crypto_lakehouse.core.events import ArchiveFinished, Event
 from crypto_lakehouse.core.listed import ListedArchive
+from crypto_lakehouse.core.metrics import ByteMeter
 from crypto_lakehouse.core.object_facts import FileStat
 from crypto_lakehouse.core.plan import PlannedArchive, PlannedPeriod, PlannedSeries, PlanTotals
 from crypto_lakehouse.core.verdicts import Verdict
@@ -25,6 +27,8 @@ from crypto_lakehouse.executors import shards
 from crypto_lakehouse.executors.shards import Shard, ShardLost, run_sharded
 
 SERIES = Series(Market.SPOT, DataType.KLINES, "BTCUSDT", "1h")
+
+ENDLESS = ByteBudget(None, ByteMeter())
 
 
 def archive(number: int) -> Archive:
@@ -107,7 +111,7 @@ async def settle(
 
     executor = Executor(emit, losses)
     plan, inventory = Days(count), Everything(stat)
-    await run_sharded(plan, inventory, executor, emit, first_shard_archives=first)  # type: ignore[arg-type]
+    await run_sharded(plan, inventory, executor, emit, ENDLESS, first_shard_archives=first)  # type: ignore[arg-type]
     return events, executor
 
 
@@ -190,7 +194,7 @@ async def test_what_ends_its_worker_every_time_fails_alone(poison: int) -> None:
                 raise ShardLost(shard.work, "it fell over")
             await emit([verified(work) for work in shard.work])
 
-    await run_sharded(Days(200), Everything(), Fragile(), emit)  # type: ignore[arg-type]
+    await run_sharded(Days(200), Everything(), Fragile(), emit, ENDLESS)  # type: ignore[arg-type]
     failed = [event.archive for event in events if event.verdict is Verdict.FAILED]
     assert failed == [archive(poison)]
     assert len(events) == 200
@@ -200,3 +204,25 @@ def test_what_is_lost_survives_pickle_and_copy() -> None:
     lost = shards.ShardLost([], "killed")
     for travelled in (pickle.loads(pickle.dumps(lost)), copy.deepcopy(lost)):  # noqa: S301
         assert (travelled.left, travelled.reason, str(travelled)) == ([], "killed", "killed")
+
+
+async def test_with_a_budget_each_shard_has_one_archive_and_the_rest_is_not_assigned() -> None:
+    meter, given_out = ByteMeter(), []
+    events: list[ArchiveFinished] = []
+
+    async def emit(batch: Sequence[Event]) -> None:
+        events.extend(event for event in batch if isinstance(event, ArchiveFinished))
+
+    @define
+    class Receiving:
+        slots: int = 1
+
+        async def settle(self, shard: Shard) -> None:
+            given_out.append(len(shard.work))
+            meter.received_bytes += 10
+            await emit([verified(work) for work in shard.work])
+
+    budget = ByteBudget(45, meter)
+    await run_sharded(Days(200), Everything(), Receiving(), emit, budget)  # type: ignore[arg-type]
+    assert given_out == [1] * 5
+    assert budget.is_used

@@ -123,7 +123,9 @@ def command(**given: Any) -> int:
 command.params = [
     parameter
     for parameter in command.params
-    if parameter.name in _CONFIGURATION | {"settings", "seconds", "max_bytes", "as_json"}
+    if parameter.name in _CONFIGURATION | {"settings", "seconds", "as_json"}
+    # Of the two options `--max-bytes` the command's own remains; the other is a collection's.
+    or (parameter.name == "max_bytes" and parameter.callback is _bytes)
 ]
 
 
@@ -178,7 +180,7 @@ async def _config(given: dict[str, Any], today: date) -> WorkflowConfig:
     from crypto_lakehouse.core.config.sources import ENVIRONMENT_PREFIX
     from crypto_lakehouse.workflows.wiring.load_config import load_config
 
-    overrides = option_overrides(given)
+    overrides = option_overrides({**given, "max_bytes": None})
     selects = (
         key in overrides or ENVIRONMENT_PREFIX + key.upper() in os.environ for key in _SELECTION
     )

@@ -14,6 +14,7 @@ import anyio
 from anyio import to_thread
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
+from crypto_lakehouse.collection.byte_budget import ByteBudget
 from crypto_lakehouse.collection.collector import ArchiveCollector
 from crypto_lakehouse.collection.inventory import Inventory
 from crypto_lakehouse.collection.work import Work
@@ -37,15 +38,17 @@ async def run_pipeline(
     collector: ArchiveCollector,
     emit: Emit,
     *,
+    budget: ByteBudget,
     workers: int,
 ) -> None:
-    """Settle every archive of a plan.
+    """Settle every archive of a plan, as far as a budget goes.
 
     Args:
         plan: The archives, a series at a time.
         inventory: Settles archives that need no work.
         collector: Settles the others.
         emit: Takes the verdicts.
+        budget: Decides whether an archive may begin.
         workers: How many archives are settled at the same time.
 
     Raises:
@@ -56,9 +59,9 @@ async def run_pipeline(
         async with anyio.create_task_group() as tasks:
             async with receive:
                 for _ in range(workers):
-                    tasks.start_soon(_work, receive.clone(), collector, emit)
+                    tasks.start_soon(_work, receive.clone(), collector, emit, budget)
             async with send:
-                await produce(plan, inventory, partial(_put, send), emit)
+                await produce(plan, inventory, partial(_put, send), emit, budget)
 
 
 async def produce(
@@ -66,10 +69,16 @@ async def produce(
     inventory: Inventory,
     put: Callable[[Sequence[Work]], Awaitable[None]],
     emit: Emit,
+    budget: ByteBudget,
 ) -> None:
-    """Divide a plan into verdicts, which are emitted, and work, which is passed to `put`."""
+    """Divide a plan into verdicts, which are emitted, and work, which is passed to `put`.
+
+    It ends early once the budget is used: the rest of the plan gets no verdict.
+    """
     async with aclosing(_batches(plan)) as batches:
         async for batch in batches:
+            if budget.is_used:
+                return
             settled, work = await to_thread.run_sync(_sort, inventory, batch)
             if settled:
                 await emit(settled)
@@ -109,12 +118,17 @@ def _sort(inventory: Inventory, batch: list[PlannedSeries]) -> tuple[list[Event]
 
 
 async def _work(
-    queue: MemoryObjectReceiveStream[Work], collector: ArchiveCollector, emit: Emit
+    queue: MemoryObjectReceiveStream[Work],
+    collector: ArchiveCollector,
+    emit: Emit,
+    budget: ByteBudget,
 ) -> None:
     async with queue:
         with suppress(anyio.EndOfStream):
             while True:
-                await emit((await collector.collect(await next_of(queue)),))
+                work = await next_of(queue)
+                if budget.admit(work):
+                    await emit((await collector.collect(work),))
 
 
 async def next_of(queue: MemoryObjectReceiveStream[_Item]) -> _Item:

@@ -11,7 +11,17 @@ from attrs import frozen
 from crypto_lakehouse.core.archive import Archive, Period, Series
 from crypto_lakehouse.core.listed import ListedArchive
 
-__all__ = ["Plan", "PlanTotals", "PlannedArchive", "PlannedPeriod", "PlannedSeries"]
+__all__ = [
+    "Plan",
+    "PlanTotals",
+    "PlannedArchive",
+    "PlannedPeriod",
+    "PlannedSeries",
+    "plan_remarks",
+]
+
+#: How many prefixes that could not be listed are named in warnings.
+_NAMED = 20
 
 
 @frozen
@@ -122,3 +132,14 @@ class Plan(Protocol):
     def why_empty(self) -> str:
         """Explain why a plan has no archives; empty if it has some."""
         ...
+
+
+def plan_remarks(plan: Plan, totals: PlanTotals) -> list[str]:
+    """Return what the user of a run should know about its plan, one sentence each."""
+    remarks = [*plan.notes, *totals.notes]
+    remarks += [f"not planned: {why}" for why in plan.failures[:_NAMED]]
+    if len(plan.failures) > _NAMED:
+        remarks.append(f"not planned: {len(plan.failures)} prefixes in all")
+    if totals.archives == 0:
+        remarks.append(f"the plan is empty: {plan.why_empty()}")
+    return remarks

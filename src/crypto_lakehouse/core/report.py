@@ -57,7 +57,7 @@ class CollectionReport:
             source lacks them or serves them damaged. They count in `totals`, and nowhere else.
         run_id: The run's id in the ledger and in log records.
         stop_code: The exit code of a run that was stopped, or that ended because the source was
-            down; else None.
+            down or its budget was used; else None.
     """
 
     workflow: str
@@ -86,7 +86,7 @@ class CollectionReport:
 
     @property
     def exit_code(self) -> int:
-        """0 done, 3 some failed or missing, 4 some corrupt, 5 source unavailable, 130 interrupted.
+        """What to do next (ARCHITECTURE.md#exit-codes); 0 if nothing.
 
         An incomplete plan (5) counts more than its results: what it lacks is in no total.
         """

@@ -13,6 +13,7 @@ import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream
 from attrs import define, field, frozen
 
+from crypto_lakehouse.collection.byte_budget import ByteBudget
 from crypto_lakehouse.collection.inventory import Inventory
 from crypto_lakehouse.collection.pipeline import produce
 from crypto_lakehouse.collection.work import Work
@@ -91,23 +92,28 @@ async def run_sharded(
     inventory: Inventory,
     executor: ShardExecutor,
     emit: Emit,
+    budget: ByteBudget,
     *,
     first_shard_archives: int = FIRST_SHARD_ARCHIVES,
 ) -> None:
     """Settle every archive of a plan, as `run_pipeline` does, through an executor.
+
+    With a budget, a shard has one archive, which begins when it is assigned.
 
     Args:
         plan: The archives.
         inventory: Says what is to be done about each.
         executor: Settles shards of them.
         emit: Queues events.
+        budget: Decides whether an archive may begin.
         first_shard_archives: How large the first shards are, one for each slot.
 
     Raises:
         StoreError: The store refuses all further writes.
     """
     send, receive = anyio.create_memory_object_stream[Shard](0)
-    packer, alone = _Packer(executor.slots, first_shard_archives), anyio.Lock()
+    most = 1 if budget.is_limited else SHARD_ARCHIVES
+    packer, alone = _Packer(executor.slots, first_shard_archives, most), anyio.Lock()
 
     async def put(work: Sequence[Work]) -> None:
         for shard in packer.pack(work):
@@ -117,9 +123,9 @@ async def run_sharded(
         async with anyio.create_task_group() as tasks:
             async with receive:
                 for _ in range(executor.slots):
-                    tasks.start_soon(_serve, receive.clone(), executor, emit, alone)
+                    tasks.start_soon(_serve, receive.clone(), executor, emit, alone, budget)
             async with send:
-                await produce(plan, inventory, put, emit)
+                await produce(plan, inventory, put, emit, budget)
                 for shard in packer.rest():
                     await send.send(shard)
 
@@ -131,10 +137,12 @@ class _Packer:
     Args:
         slots: How many shards are assigned at once; after each such round the size doubles.
         first: How many archives the first shards have.
+        most: How many archives a shard has at most.
     """
 
     slots: int
     first: int = FIRST_SHARD_ARCHIVES
+    most: int = SHARD_ARCHIVES
     _pending: list[Work] = field(init=False, factory=list)
     _bytes: int = field(init=False, default=0)
     _count: int = field(init=False, default=0)
@@ -151,7 +159,7 @@ class _Packer:
     @property
     def _size(self) -> int:
         doublings = min(self._count // self.slots, SHARD_ARCHIVES.bit_length())
-        return min(SHARD_ARCHIVES, self.first << doublings)
+        return min(self.most, self.first << doublings)
 
     def rest(self) -> Iterator[Shard]:
         """Yield the last, incomplete shard, if there is one."""
@@ -169,10 +177,12 @@ async def _serve(
     executor: ShardExecutor,
     emit: Emit,
     alone: anyio.Lock,
+    budget: ByteBudget,
 ) -> None:
     async with queue:
         async for shard in queue:
-            await _settle(shard, executor, emit, alone)
+            if all(map(budget.admit, shard.work)):
+                await _settle(shard, executor, emit, alone)
 
 
 async def _settle(shard: Shard, executor: ShardExecutor, emit: Emit, alone: anyio.Lock) -> None:

@@ -14,6 +14,7 @@ import anyio
 from anyio import to_thread
 
 from crypto_lakehouse.collection.acknowledging import Acknowledging
+from crypto_lakehouse.collection.byte_budget import ByteBudget
 from crypto_lakehouse.collection.circuit_breaker import CircuitBreaker
 from crypto_lakehouse.collection.event_queue import EventQueue
 from crypto_lakehouse.collection.inventory import Inventory
@@ -24,7 +25,7 @@ from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
 from crypto_lakehouse.core.errors import ConfigurationError, Problem, StoreError
 from crypto_lakehouse.core.events import RunFinished, RunNoted, RunStarted, RunWarned
 from crypto_lakehouse.core.metrics import ByteMeter, MetricsCollector
-from crypto_lakehouse.core.plan import Plan
+from crypto_lakehouse.core.plan import Plan, plan_remarks
 from crypto_lakehouse.core.protocols import Emit, Store
 from crypto_lakehouse.core.report import CollectionReport, success_rate
 from crypto_lakehouse.core.sink import AnySink, Sink
@@ -71,11 +72,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ArchiveCollectionWorkflow"]
 
-#: How many prefixes that could not be listed are named in warnings.
-_NAMED = 20
-
-#: The exit code of a run that ends because its source is down.
-_SOURCE_UNAVAILABLE = 5
+#: The exit codes of a run that ends because its source is down, or its budget is used.
+_SOURCE_UNAVAILABLE, _BUDGET_USED = 5, 6
 
 
 class ArchiveCollectionWorkflow(BaseWorkflow[CollectionReport]):
@@ -269,8 +267,12 @@ class ArchiveCollectionWorkflow(BaseWorkflow[CollectionReport]):
                 self._plan = await self._make_plan(emit)
             await self._announce(self._plan, emit)
             breaker = CircuitBreaker(partial(self._end_early, _SOURCE_UNAVAILABLE), self._meter)
-            await self._collect(self._plan, breaker.watching(self._acknowledging.marking(emit)))
-            if self._stop_code is None:
+            budget = ByteBudget(self.config.max_bytes, self._meter)
+            watched = budget.watching(breaker.watching(self._acknowledging.marking(emit)))
+            await self._collect(self._plan, watched, budget)
+            if self._stop_code is None and budget.is_used:
+                self._end_early(_BUDGET_USED, budget.reason(self._planned))
+            elif self._stop_code is None:
                 await emit(self._acknowledging.remarks(self._should_be_planned()))
 
     def _should_be_planned(self) -> Callable[[Archive], bool] | None:
@@ -307,12 +309,8 @@ class ArchiveCollectionWorkflow(BaseWorkflow[CollectionReport]):
     async def _announce(self, plan: Plan, emit: Emit) -> None:
         self._has_begun = True
         totals = await to_thread.run_sync(plan.totals)
-        self._notes += [*plan.notes, *totals.notes]
-        self._notes += [f"not planned: {why}" for why in plan.failures[:_NAMED]]
-        if len(plan.failures) > _NAMED:
-            self._notes.append(f"not planned: {len(plan.failures)} prefixes in all")
-        if totals.archives == 0:
-            self._notes.append(f"the plan is empty: {plan.why_empty()}")
+        self._planned = totals.archives
+        self._notes += plan_remarks(plan, totals)
         started = RunStarted(
             run_id=self.run_id,
             workflow=self.name,
@@ -331,11 +329,11 @@ class ArchiveCollectionWorkflow(BaseWorkflow[CollectionReport]):
             return {"only": "named"}
         return selection_of(self.config, by_calendar=isinstance(plan, CalendarPlan))
 
-    async def _collect(self, plan: Plan, emit: Emit) -> None:
+    async def _collect(self, plan: Plan, emit: Emit, budget: ByteBudget) -> None:
         config = self.config
         inventory = make_inventory(config, self._store, self._ledger)
         if self._processes > 1:
-            await self._collect_in_processes(plan, inventory, emit)
+            await self._collect_in_processes(plan, inventory, emit, budget)
             return
         context = RunContext(
             client=self._client,
@@ -349,15 +347,17 @@ class ArchiveCollectionWorkflow(BaseWorkflow[CollectionReport]):
         )
         collector = make_collector(config, context)
         workers = worker_count(most_parallel(config))
-        await run_pipeline(plan, inventory, collector, emit, workers=workers)
+        await run_pipeline(plan, inventory, collector, emit, budget=budget, workers=workers)
 
-    async def _collect_in_processes(self, plan: Plan, inventory: Inventory, emit: Emit) -> None:
+    async def _collect_in_processes(
+        self, plan: Plan, inventory: Inventory, emit: Emit, budget: ByteBudget
+    ) -> None:
         jobs = make_jobs(
             self.config, self._processes, str(self._state.root), plan.today, self._retry
         )
         with one_error():
             async with worker_processes(jobs, emit, self._meter) as executor:
-                await run_sharded(plan, inventory, executor, emit)
+                await run_sharded(plan, inventory, executor, emit, budget)
 
     def _last_event(self) -> RunFinished:
         return RunFinished(

@@ -70,6 +70,7 @@ TWO_VALUES: dict[str, list[tuple[Any, str, Any]]] = {
     "timeout_seconds": [(12.5, "12.5", 12.5), (600, "600", 600.0)],
     "max_retries": [(0, "0", 0), (20, "20", 20)],
     "max_bytes_per_second": [(1, "1", 1), (5_000_000, "5000000", 5_000_000)],
+    "max_bytes": [(1, "1", 1), (2_000_000_000, "2GB", 2_000_000_000)],
     "max_requests_per_second": [(0.5, "0.5", 0.5), (50, "50", 50.0)],
     "processes": [(64, "64", 64), ("auto", "auto", "auto")],
     "segmented_downloads": [("off",) * 3, ("auto",) * 3],

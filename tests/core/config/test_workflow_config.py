@@ -51,6 +51,7 @@ def test_defaults_are_those_of_the_contract() -> None:
         "timeout_seconds": 300.0,
         "max_retries": 5,
         "max_bytes_per_second": None,
+        "max_bytes": None,
         "max_requests_per_second": None,
         "processes": 1,
         "segmented_downloads": "auto",

@@ -32,6 +32,7 @@ class ConfigKeywords(TypedDict, total=False):
     timeout_seconds: float | str
     max_retries: int
     max_bytes_per_second: int | str | None
+    max_bytes: int | str | None
     max_requests_per_second: float | None
     processes: int | str
     segmented_downloads: str

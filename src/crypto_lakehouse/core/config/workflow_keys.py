@@ -187,6 +187,19 @@ class WorkflowKeys:
         unit="bytes",
         about=About("A rate limit for the whole run, over all processes.", metavar="SIZE"),
     )
+    max_bytes: int | None = key(
+        int,
+        None,
+        at_least=1,
+        unit="bytes",
+        about=About(
+            "How much one run may receive; then no further archive begins, and it exits with 6.",
+            more="The next run goes on. See below.",
+            unset="no limit",
+            metavar="SIZE",
+            since="0.2.0",
+        ),
+    )
     max_requests_per_second: float | None = key(
         float,
         None,
