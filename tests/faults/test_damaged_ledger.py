@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
+import sqlite3
+from contextlib import closing, suppress
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
+from pathlib import Path
 
 import pytest
 from anyio import to_thread
@@ -13,11 +16,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.examples import examples
 from tests.faults.machine import Machine, key
+from tests.workflows.conftest import make_zip, member_of
 
 from crypto_lakehouse.collection.verifier import FileState
 from crypto_lakehouse.core.errors import LakehouseError
 from crypto_lakehouse.core.verdicts import Verdict
 from crypto_lakehouse.workflows import run_history, run_status, run_verification
+from crypto_lakehouse.workflows.history import restore
 from crypto_lakehouse.workflows.stored_archives import stored_zips
 
 GOOD = 6
@@ -107,3 +112,50 @@ def test_so_it_is_with_a_range_of_other_bytes(
     noise = bytes((seed + 7 * place * place) % 256 for place in range(length))
     damaged = data[:begin] + noise[: len(data) - begin] + data[begin + length :]
     check_damaged(machine, damaged)
+
+
+#: The days of two rows, and what takes the place of their names.
+RENAMED = {
+    "a day without a file": [(6, 26)],
+    "a day with another file": [(3, 26), (2, 3)],
+    "two days, exchanged": [(3, 26), (2, 3), (26, 2)],
+    "days of one size": [(1, 26), (2, 1), (26, 2)],
+}
+
+
+@pytest.mark.parametrize("what", RENAMED)
+def test_a_name_that_became_that_of_another_day_proves_nothing(
+    collected: Collected, what: str
+) -> None:
+    machine = collected.machine
+    with closing(sqlite3.connect(machine.root / ".lakehouse" / "ledger.sqlite")) as ledger, ledger:
+        for old, new in RENAMED[what]:
+            names = [key(number).rpartition("/")[2] for number in (new, old)]
+            ledger.execute("UPDATE archives SET name = ? WHERE name = ?", names)
+    asyncio.run(read_everything(machine))
+    requested = len(machine.server.requests)
+    report = machine.once_more()
+    good = report.totals[Verdict.VERIFIED] + report.totals[Verdict.UNCHANGED]
+    assert (good, report.totals[Verdict.UPSTREAM_MISMATCH]) == (GOOD, 1), report
+    asked = {request.path for request in machine.server.requests[requested:]}
+    assert asked <= {key(7), f"{key(7)}.CHECKSUM"}, "the others are proven by their sidecars"
+    assert machine.once_more().totals[Verdict.UNCHANGED] == GOOD
+
+
+def test_bytes_that_were_kept_of_another_archive_are_not_written_out(
+    machine: Machine, tmp_path: Path
+) -> None:
+    machine.publish(2)
+    machine.once_more()
+    machine.server.publish(key(1), make_zip(member_of(key(1)), b"another version"))
+    machine.once_more(discovery="listing")
+    names = [key(number).rpartition("/")[2] for number in (2, 1)]
+    with closing(sqlite3.connect(machine.root / ".lakehouse" / "ledger.sqlite")) as ledger, ledger:
+        # The version ends later, so that it was in force at a time that the test can name.
+        statement = "UPDATE versions SET changed_at = '2999-01-01', name = ? WHERE name = ?"
+        done = ledger.execute(statement, names)
+        assert done.rowcount == 1
+    then = datetime.now(UTC) + timedelta(hours=1)
+    with pytest.raises(LakehouseError, match="is kept as"):
+        restore(machine.root, key(2), then, tmp_path / "old.zip")
+    assert not (tmp_path / "old.zip").exists()

@@ -83,6 +83,14 @@ UNSOUND = {
     "an unknown verdict on an earlier version": ("UPDATE versions SET verdict = 'x'", 2),
     "an unknown change": ("UPDATE versions SET change = 'x'", 2),
     "a change whose date is no text": ("UPDATE versions SET changed_at = x'41'", 2),
+    "an earlier version of another day": (
+        "UPDATE versions SET name = replace(name, '15.zip', '17.zip')",
+        2,
+    ),
+    "the kept bytes of another day": (
+        "UPDATE versions SET kept_as = replace(kept_as, '15.zip', '17.zip')",
+        2,
+    ),
     "a path that is not UTF-8": ("UPDATE versions SET kept_as = CAST(x'ff' AS TEXT)", 2),
 }
 

@@ -9,7 +9,10 @@ from attrs import frozen
 
 from crypto_lakehouse.core.archive import Archive
 
-__all__ = ["KeptVersion", "Quarantined"]
+__all__ = ["KEPT_FOLDER", "KeptVersion", "Quarantined"]
+
+#: Where the output directory keeps replaced versions, in a folder named after the key.
+KEPT_FOLDER = ".lakehouse/replaced/"
 
 
 @frozen

@@ -18,7 +18,7 @@ from crypto_lakehouse.core.verdicts import Verdict
 from crypto_lakehouse.ledger.read_only import reading
 from crypto_lakehouse.ledger.refusals import damaged, refusal
 from crypto_lakehouse.ledger.schema import connect
-from crypto_lakehouse.ledger.soundness import VERDICTS, UnsoundRow, are_texts
+from crypto_lakehouse.ledger.soundness import VERDICTS, UnsoundRow, are_texts, is_kept_place
 
 __all__ = [
     "Change",
@@ -160,6 +160,8 @@ def _version(row: tuple) -> Version:  # type: ignore[type-arg]
         raise UnsoundRow(f"a verdict on `{key}` is {verdict!r} or {newer_verdict!r}")
     if not are_texts([*facts[1:], newer_reason]) or first is None or last is None:
         raise UnsoundRow(f"a value of `{key}` is not a text")
+    if not is_kept_place(key, kept_as):
+        raise UnsoundRow(f"an earlier version of `{key}` is kept as `{kept_as}`")
     return Version(
         key=key,
         verdict=Verdict(verdict),
@@ -207,6 +209,8 @@ def changes_since(path: Path, day: date) -> Iterator[Change]:
             key, change, at, kept_as, *objects = row
             if not are_texts((key, change, at, kept_as)) or not (key and change and at):
                 raise damaged(path, f"a change of `{key}` has values that no run writes")
+            if not is_kept_place(key, kept_as):
+                raise damaged(path, f"an earlier version of `{key}` is kept as `{kept_as}`")
             before, after = objects[:4], objects[4:]
             yield Change(
                 key=key,

@@ -5,6 +5,10 @@ later; one in a value is not. A value that no run writes is recognised here, and
 an archive without a row is verified again. Values that are merely other ones, such as another size
 or digest, do no harm: a file is trusted only if its size and its time are those of its row. The
 digests of a verified row may differ, as the ETag can prove bytes that the sidecar does not name.
+
+A name whose period became another valid one is not recognised in `archives`: no file has the size
+and time of that row, so it proves nothing, but `status` shows that period until it is collected or
+verified. In `versions` it is, by the path of the kept bytes, which contains the key.
 """
 
 from __future__ import annotations
@@ -16,6 +20,7 @@ from typing import Any
 from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.config.rules import url_fault
 from crypto_lakehouse.core.errors import ArchiveKeyError
+from crypto_lakehouse.core.kept import KEPT_FOLDER
 from crypto_lakehouse.core.object_facts import ObjectFacts
 from crypto_lakehouse.core.protocols import LedgerRow
 from crypto_lakehouse.core.verdicts import Verdict
@@ -25,6 +30,7 @@ __all__ = [
     "UnsoundRow",
     "are_texts",
     "is_archive",
+    "is_kept_place",
     "is_run",
     "is_version",
     "ledger_row",
@@ -110,7 +116,18 @@ def is_version(row: Sequence[Any]) -> bool:
         and _are_numbers((size,))
         and are_texts((kept_as, *facts))
         and _REPLACED not in (kept_as or "")
+        and is_kept_place(f"{folder}{name}", kept_as)
     )
+
+
+def is_kept_place(key: str, kept_as: str | None) -> bool:
+    """Whether bytes of an archive can be kept in a place; stores of applications choose their own.
+
+    Otherwise the bytes of one archive would be taken for an earlier version of another.
+    """
+    if kept_as is None or not kept_as.startswith(KEPT_FOLDER):
+        return True
+    return kept_as.startswith(f"{KEPT_FOLDER}{key}/")
 
 
 def is_run(row: Sequence[Any]) -> bool:

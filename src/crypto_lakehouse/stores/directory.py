@@ -24,7 +24,7 @@ from attrs import define, field
 
 from crypto_lakehouse.core.archive import SIDECAR_SUFFIX
 from crypto_lakehouse.core.errors import StoreError
-from crypto_lakehouse.core.kept import KeptVersion, Quarantined
+from crypto_lakehouse.core.kept import KEPT_FOLDER, KeptVersion, Quarantined
 from crypto_lakehouse.core.object_facts import FileStat
 from crypto_lakehouse.core.protocols import PART_SUFFIX, FolderScan, Watch
 from crypto_lakehouse.stores.confined import files_below, has_link, leads_out
@@ -202,7 +202,7 @@ class LocalStore:
         if await self.sha256(key) != sha256:
             return self._kept_before(key, sha256)
         stamp = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
-        kept = f"{OWN_FOLDER}/{_REPLACED}/{key}/{stamp}-{sha256}.zip"
+        kept = f"{KEPT_FOLDER}{key}/{stamp}-{sha256}.zip"
         targets = []
         for suffix in ("", SIDECAR_SUFFIX):
             source, target = self.path(key + suffix), self.path(kept + suffix)
@@ -215,7 +215,7 @@ class LocalStore:
         return kept
 
     def _kept_before(self, key: str, sha256: str) -> str:
-        folder = f"{OWN_FOLDER}/{_REPLACED}/{key}"
+        folder = f"{KEPT_FOLDER}{key}"
         found = self._scan(self.path(folder))
         names = sorted(name for name in found if name.endswith(f"-{sha256}{_ZIP}"))
         return f"{folder}/{names[-1]}" if names else ""
