@@ -73,6 +73,7 @@ SLOW = (
     "tables/ingest/test_two_writers.py",
     "tables/lake/test_bars.py",
     "tables/lake/test_paths.py",
+    "tables/lake/test_relocation.py::test_it_may_be_killed_at_every_step",
     "tables/lake/test_spill.py",
     "tables/test_every_type.py::test_all_types_go_into_one_lake_and_come_back",
     "tables/test_real_archives.py",

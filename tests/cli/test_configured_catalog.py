@@ -28,7 +28,7 @@ class Configured:
             "PYICEBERG_CATALOG__MINE__WAREHOUSE": f"file://{self.warehouse}",
         }
 
-    def __call__(self, *arguments: str) -> str:
+    def __call__(self, *arguments: str, code: int = 0) -> str:
         where = ["-o", str(self.root / "data"), "--catalog", "mine"]
         done = subprocess.run(
             [sys.executable, "-m", "crypto_lakehouse", *arguments, *where],
@@ -38,8 +38,8 @@ class Configured:
             timeout=120,
             check=False,
         )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
+        assert done.returncode == code, done.stderr
+        return done.stdout or done.stderr
 
     @property
     def files(self) -> list[Path]:
@@ -66,6 +66,7 @@ def test_tables_of_another_catalog(command: Configured) -> None:
     assert "1 replaced, 1 unchanged" in command("ingest")
     assert "BTCUSDT    36" in command("query", COUNT)
     assert "spot.klines: 36 rows, 2 files" in command("lake", "tables")
+    assert "nothing is relocated" in command("lake", "relocate", code=1)
     assert "spot.klines: 2 files are 1 now" in command("lake", "compact")
     command("lake", "expire", "--older-than", "0", "spot.klines")
     stray = command.files[0].with_name("stray.parquet")

@@ -26,6 +26,7 @@ READERS = [
     ["lake", "tables"],
     ["lake", "compact"],
     ["lake", "sweep"],
+    ["lake", "relocate"],
     ["history", "--since", "2026-01-01"],
     ["history", "--prune", "30"],
     ["collect", "--retry-failed"],

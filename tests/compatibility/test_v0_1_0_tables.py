@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from pyiceberg.catalog.sql import SqlCatalog
 from tests.compatibility.archives import BARS, BTC, ETH, TICKS, holds, republished
 from tests.compatibility.conftest import Command, Legacy
 
@@ -194,6 +195,23 @@ def test_a_lake_of_decimals_goes_on(legacy: Legacy, command: Command) -> None:
         found = rows(lake, name, columns)
     assert found[: len(before)] == before
     assert len(found) == len(before) + 93
+
+
+def test_a_lake_is_relocated(legacy: Legacy, command: Command) -> None:
+    """Other engines read it where it is; without that they look for files where it was made."""
+    result = command("lake", "relocate", "-o", "output", "--json")
+    recorded = legacy.expected["tables"]
+    assert set(result.json["tables"]) == {*recorded, "lakehouse.archives"}
+    catalog = SqlCatalog("lakehouse", uri=f"sqlite:///{result.json['lake']}/catalog.db")
+    for name, table in recorded.items():
+        found = catalog.load_table(name)
+        counts = [
+            found.scan(snapshot_id=each.snapshot_id).to_arrow().num_rows
+            for each in found.snapshots()
+        ]
+        assert counts == [len(each["rows"]) for each in table["snapshots"]]
+    with Lake.open(legacy.output) as lake:
+        assert_versions_are_there(lake, recorded)
 
 
 def test_plain_parquet_files_go_on(legacy: Legacy, command: Command) -> None:

@@ -13,6 +13,8 @@ import click
 from crypto_lakehouse.cli.age_option import days_of
 from crypto_lakehouse.cli.command_group import CommandGroup
 from crypto_lakehouse.cli.lake_options import open_lake, place_options
+from crypto_lakehouse.core.messages import plural
+from crypto_lakehouse.core.visible import visible
 
 if TYPE_CHECKING:
     from crypto_lakehouse.tables.lake.lake import Lake
@@ -24,16 +26,21 @@ _TABLE = click.argument("tables", nargs=-1, metavar="[TABLE]...")
 
 @click.group("lake", cls=CommandGroup)
 def command() -> None:
-    """Show tables and their snapshots; compact, expire, sweep."""
+    """Show tables and their snapshots; compact, expire, sweep, relocate."""
 
 
 @command.command("tables")
 @place_options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def list_tables(**given: Any) -> int:
-    """List the tables, with rows, files and bytes."""
+    """List the tables, with rows, files and bytes.
+
+    If the metadata of a table names another directory than this one, as that of a copy does, the
+    JSON object of the table has it as `made_in`.
+    """
     with open_lake(given) as lake:
         found = {name: _summary(lake, name) for name in lake.tables}
+        here = str(lake.catalog.root.resolve())
     if given["as_json"]:
         click.echo(json.dumps(found))
         return 0
@@ -42,16 +49,27 @@ def list_tables(**given: Any) -> int:
             f"{name}: {facts['rows']:,} rows, {facts['files']:,} files, "
             f"{facts['bytes'] / 1e6:,.1f} MB, {facts['snapshots']:,} snapshots"
         )
+    places = sorted({facts["made_in"] for facts in found.values() if "made_in" in facts})
+    if places:
+        named = " and ".join(f"`{visible(place)}`" for place in places)
+        click.echo(
+            f"The metadata names {named}, where the lake was made, and not `{visible(here)}`; "
+            "before other Iceberg engines read it, run `crypto-lakehouse lake relocate`."
+        )
     return 0
 
 
-def _summary(lake: Lake, name: str) -> dict[str, int]:
+def _summary(lake: Lake, name: str) -> dict[str, Any]:
+    from crypto_lakehouse.tables.lake.relocation import made_in
+
     table, files = lake.data_files(name)
+    place = made_in(lake.catalog, name)
     return {
         "rows": sum(file.record_count for file in files),
         "files": len(files),
         "bytes": sum(file.file_size_in_bytes for file in files),
         "snapshots": len(table.metadata.snapshots),
+        **({} if place is None else {"made_in": place}),
     }
 
 
@@ -122,6 +140,39 @@ def sweep_orphans(**given: Any) -> int:
 
         for name in _named(lake, given):
             click.echo(f"{name}: {len(sweep(lake.catalog, name, before=before)):,} files deleted")
+    return 0
+
+
+@command.command("relocate")
+@place_options
+@click.option("--dry-run", is_flag=True, help="Only show what would be written.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def relocate_tables(**given: Any) -> int:
+    r"""Make the metadata of a copied or moved lake name its own files.
+
+    This program finds the files of a lake wherever it is. Other Iceberg engines follow the absolute
+    paths in the metadata, and would read the original of a copy. Data files are not changed, and
+    every snapshot can be read afterwards. A lake whose metadata names its own files stays as it is.
+
+    \b
+    Example:
+      crypto-lakehouse lake relocate -o data --dry-run
+    """
+    with _locked(given) as lake:
+        from crypto_lakehouse.tables.lake.relocation import relocate
+
+        found = (relocate(lake.catalog, name, dry_run=given["dry_run"]) for name in lake.tables)
+        done = [each for each in found if each is not None]
+        here = str(lake.catalog.root.resolve())
+    if given["as_json"]:
+        tables = {each.table: {"made_in": each.made_in, "files": each.files} for each in done}
+        click.echo(json.dumps({"lake": here, "dry_run": given["dry_run"], "tables": tables}))
+        return 0
+    would = "would be " if given["dry_run"] else ""
+    for each in done:
+        files = plural(each.files, "file", form=",")
+        click.echo(f"{each.table}: {files} {would}written; it named `{visible(each.made_in)}`")
+    click.echo(f"{plural(len(done), 'table')} {would}relocated to `{visible(here)}`")
     return 0
 
 

@@ -25,6 +25,10 @@ from pyiceberg.table import Table
 from crypto_lakehouse.core.errors import LakeError, LakehouseError
 from crypto_lakehouse.stores.os_errors import REFUSALS, what_to_do
 from crypto_lakehouse.tables.iceberg.damage import is_damage, metadata_fault, with_remedy
+from crypto_lakehouse.tables.iceberg.inner_names import (
+    metadata_locations,
+    set_metadata_locations,
+)
 from crypto_lakehouse.tables.iceberg.interrupted_commit import rolled_back_copy
 from crypto_lakehouse.tables.iceberg.local_io import (
     LAKE_ROOT,
@@ -203,6 +207,30 @@ class LakeCatalog:
                 for identifier in self.catalog.list_tables(namespace)
             ]
         return sorted(found)
+
+    def locations(self, name: str) -> tuple[str, str | None]:
+        """The locations of a table's metadata and of the version before, in the embedded catalog.
+
+        Raises:
+            LakeError: There is no such table.
+        """
+        namespace, _, table = name.rpartition(".")
+        found = metadata_locations(self.catalog, namespace, table)
+        if found is None:
+            raise LakeError(str(self.root), f"there is no table `{name}`")
+        return found
+
+    def set_locations(
+        self, name: str, old: tuple[str, str | None], new: tuple[str, str | None]
+    ) -> None:
+        """Change what `locations` returns, in one transaction.
+
+        Raises:
+            LakeError: It is not `old` any more.
+        """
+        namespace, _, table = name.rpartition(".")
+        if not set_metadata_locations(self.catalog, namespace, table, old, new):
+            raise LakeError(str(self.root), f"another program has changed `{name}`; run it again")
 
     def find(self, name: str) -> Table | None:
         """Load a table; None if it does not exist.

@@ -14,6 +14,7 @@ from typing import Any
 import pyarrow.parquet as pq
 from attrs import frozen
 from pyarrow.fs import FileSystem
+from pyiceberg.catalog import Catalog
 from pyiceberg.conversions import from_bytes
 from pyiceberg.io import FileIO
 from pyiceberg.io.pyarrow import (
@@ -37,9 +38,11 @@ __all__ = [
     "PyArrowFileIO",
     "described_file",
     "file_system_of",
+    "metadata_locations",
     "microseconds_of",
     "overwrite",
     "path_of",
+    "set_metadata_locations",
 ]
 
 _TIME = TimestamptzType()
@@ -121,6 +124,55 @@ class Overwrite(_OverwriteFiles):
             return build(spec_id)(manifest)
 
         return evaluate
+
+
+def metadata_locations(
+    catalog: Catalog, namespace: str, table: str
+) -> tuple[str, str | None] | None:
+    """The locations of a table's metadata and of the version before, in a SQL catalog."""
+    from pyiceberg.catalog.sql import IcebergTables as Row
+    from sqlalchemy import select
+
+    query = select(Row.metadata_location, Row.previous_metadata_location)
+    query = query.where(*_is_row(catalog, namespace, table))
+    with _engine(catalog).begin() as connection:
+        found = connection.execute(query).first()
+    return None if found is None else (found[0], found[1])
+
+
+def set_metadata_locations(
+    catalog: Catalog,
+    namespace: str,
+    table: str,
+    old: tuple[str, str | None],
+    new: tuple[str, str | None],
+) -> bool:
+    """Change what `metadata_locations` returns; return whether it was still `old`."""
+    from pyiceberg.catalog.sql import IcebergTables as Row
+    from sqlalchemy import update
+
+    change = update(Row).where(
+        *_is_row(catalog, namespace, table),
+        Row.metadata_location == old[0],
+        Row.previous_metadata_location.is_not_distinct_from(old[1]),
+    )
+    change = change.values(metadata_location=new[0], previous_metadata_location=new[1])
+    with _engine(catalog).begin() as connection:
+        return int(connection.execute(change).rowcount) == 1
+
+
+def _engine(catalog: Catalog) -> Any:
+    return catalog.engine  # type: ignore[attr-defined]
+
+
+def _is_row(catalog: Catalog, namespace: str, table: str) -> tuple[Any, ...]:
+    from pyiceberg.catalog.sql import IcebergTables as Row
+
+    return (
+        Row.catalog_name == catalog.name,
+        Row.table_namespace == namespace,
+        Row.table_name == table,
+    )
 
 
 @frozen
