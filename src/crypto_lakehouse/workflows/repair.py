@@ -45,9 +45,11 @@ class RepairReport:
 
     @property
     def exit_code(self) -> int:
-        """4 if damage remains, else the collection's."""
-        is_damaged = any(item.state in DAMAGE for item in self.remaining)
-        return 4 if is_damaged else self.collection.exit_code
+        """4 if damage remains, else the collection's, or 3 if an archive is not proven."""
+        states = {item.state for item in self.remaining}
+        if states & DAMAGE:
+            return 4
+        return self.collection.exit_code or (3 if states - {FileState.OK} else 0)
 
     def to_mapping(self) -> dict[str, Any]:
         """Return the report as JSON types."""
