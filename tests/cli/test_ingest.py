@@ -72,6 +72,24 @@ def test_an_empty_selection_is_refused(
     assert not (tree / ".lakehouse").exists()
 
 
+@pytest.mark.parametrize("command", ["ingest", "validate"])
+def test_two_policies_of_one_check_are_refused(shell: Shell, tree: Path, command: str) -> None:
+    one, other = ["--policy", "order=report"], ["--policy", " order = quarantine"]
+    code, out, err = shell(command, "-o", str(tree), *one, *other)
+    assert (code, out) == (2, "")
+    assert "--policy: `order` is given as `report` and as `quarantine`; choose one" in err
+    assert shell(command, "-o", str(tree), *one, *one)[0] == 0
+
+
+@pytest.mark.parametrize("command", ["ingest", "validate"])
+def test_an_unknown_symbol_is_refused_by_its_option(shell: Shell, tree: Path, command: str) -> None:
+    code, out, err = shell(command, "-o", str(tree), "-s", "BTC*", "-s", "BTCUSTD")
+    assert (code, out) == (2, "")
+    assert "--symbols: " in err
+    assert "has no series of `BTCUSTD`; it has BTCUSDT; did you mean `BTCUSDT`?" in err
+    assert not (tree / ".lakehouse").exists()
+
+
 def test_nothing_to_ingest_is_said(shell: Shell, tmp_path: Path) -> None:
     code, out, _ = shell("ingest", "-o", str(tmp_path))
     assert code == 0
@@ -105,6 +123,7 @@ def test_json_is_one_object(shell: Shell, tree: Path) -> None:
 
 def test_selections_and_settings_are_options(shell: Shell, tree: Path, tmp_path: Path) -> None:
     put(tree, bars(FIRST, "ETHUSDT"))
+    put(tree, bars(FIRST, "XRPUSDT"))
     lake = tmp_path / "lake"
     code, _, _ = shell(
         "ingest", "-o", str(tree), "--lake", str(lake), "-s", "ETH*, XRPUSDT", "--exact",
@@ -113,7 +132,7 @@ def test_selections_and_settings_are_options(shell: Shell, tree: Path, tmp_path:
     assert code == 0
     with Lake.open(lake) as opened:
         frame = opened.scan("spot.klines").polars().collect()
-        assert set(frame["symbol"]) == {"ETHUSDT"}
+        assert set(frame["symbol"]) == {"ETHUSDT", "XRPUSDT"}
         assert str(frame["close"].dtype).startswith("Decimal")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import click
 import pytest
@@ -10,6 +11,7 @@ from tests.cli.conftest import Shell
 
 from crypto_lakehouse.cli.list_option import ListOption
 from crypto_lakehouse.cli.main import cli
+from crypto_lakehouse.core.config.workflow_config import config_keys
 
 
 def commands(group: click.Group, path: tuple[str, ...] = ()) -> Iterator[tuple[str, click.Command]]:
@@ -80,6 +82,9 @@ def test_values_are_joined_in_their_order(given: tuple[str, ...], value: str | N
         ('["A"', "is not valid JSON"),
         ("[" * 100_000, "is not valid JSON"),
         ("[null]", "must contain texts"),
+        ("", "`` is one of several lists and must not be empty"),
+        (" , ", "`,` is one of several lists and must not be empty"),
+        ("[]", "must not be empty"),
         ('["A,B"]', "must contain texts without commas"),
     ],
 )
@@ -97,3 +102,33 @@ def test_two_symbols_and_two_types_are_planned(shell: Shell) -> None:
     assert code == 0
     assert len(out.splitlines()) == 4
     assert {line.split("/")[4] for line in out.splitlines()} == {"BTCUSDT", "ETHUSDT"}
+
+
+#: What a command needs besides its lists; none of them begins to work.
+PLACES = {"collect": ["-o", "out"], "plan": ["-o", "out"], "config show": ["-o", "out"],
+          "bench": [], "status": ["-o", "out"], "ingest": ["-o", "out"],
+          "validate": ["-o", "out"]}  # fmt: skip
+
+
+def may_be_empty(key: str | None) -> bool:
+    """Whether an empty list has a meaning of its own, as no further host."""
+    attribute = config_keys().get(key or "")
+    return attribute is not None and attribute.metadata.get("may_be_empty", False)
+
+
+SELECTING = [(name, option) for name, option in LISTS if not may_be_empty(option.name)]
+
+
+@pytest.mark.parametrize("text", ["", " , ", "[]"])
+@pytest.mark.parametrize(
+    ("name", "option"), SELECTING, ids=[f"{name} {each.name}" for name, each in SELECTING]
+)
+def test_an_empty_list_is_refused_by_every_command(
+    shell: Shell, name: str, option: click.Option, text: str, tmp_path: Path
+) -> None:
+    (tmp_path / "out").mkdir()
+    (long,) = [each for each in option.opts if each.startswith("--")]
+    code, out, err = shell(*name.split(), *PLACES[name], long, text)
+    assert code == 2
+    assert long.removeprefix("--").replace("-", "_") in (out + err).replace("-", "_")
+    assert [*(tmp_path / "out").iterdir()] == []

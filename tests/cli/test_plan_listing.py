@@ -131,7 +131,7 @@ def test_symbols_and_days_may_come_from_the_source(plan: Planner) -> None:
 def test_a_selection_that_nothing_fits_is_a_usage_error(plan: Planner) -> None:
     code, out, err = plan(selection=["-s", "XYZ*", *SELECTION[2:]])
     assert (code, out) == (2, "")
-    assert "the selection cannot be collected, 1 problem:" in err
+    assert "invalid selection, 1 problem:" in err
     assert "$.symbols: the source lists no symbol like `XYZ*`" in err
 
 

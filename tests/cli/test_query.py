@@ -280,6 +280,17 @@ def test_an_age_that_is_none_is_refused(shell: Shell, lake: str, command: str, a
     assert "days" in err or "allowed: d, w" in err
 
 
+@pytest.mark.parametrize("command", ["compact", "expire", "sweep"])
+def test_unknown_tables_are_all_named_and_nothing_is_done(
+    shell: Shell, lake: str, command: str
+) -> None:
+    code, out, err = shell("lake", command, "-o", lake, "spot.klines", "spot.kline", "", "nix")
+    assert (code, out) == (2, "")
+    assert "no table `spot.kline` (did you mean `spot.klines`?), ``, `nix`; it has lakeh" in err
+    _, out, _ = shell("lake", command, "-o", lake, "spot.klines", "Spot.Klines", "spot.klines")
+    assert out.count("spot.klines: ") == 1
+
+
 def test_tables_are_listed_compacted_expired_and_swept(shell: Shell, lake: str) -> None:
     code, out, _ = shell("lake", "tables", "-o", lake)
     assert code == 0

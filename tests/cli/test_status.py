@@ -64,8 +64,8 @@ def test_by_type_has_a_line_for_each_market_and_data_type(
     assert [cell.strip() for cell in line.split("│")][:5] == ["spot", "klines", "2", "2/4", "50.0"]
     assert line.rstrip().endswith("2 not_collected")
     assert "2 series, 2 of 4 days verified (50.0 %)" in out
-    _, out, _ = shell("status", "-o", "out", "--by", "type", "-t", "trades")
-    assert out == "the ledger has no such series\n"
+    code, out, _ = shell("status", "-o", "out", "--by", "type", "-t", "trades")
+    assert (code, out) == (2, "")
 
 
 @pytest.mark.parametrize("option", ["--json", "--holes"])
@@ -101,15 +101,38 @@ def test_json_is_one_object(shell: Shell, archive_server: ArchiveServer) -> None
         {"first": "2025-07-14", "last": "2025-07-14", "days": 1, "cause": "not_collected",
          "reason": "no run has settled it"}
     ]  # fmt: skip
-    _, out, _ = shell("status", "-o", "out", "--json", "-s", "ETH*")
-    assert json.loads(out)["series"] == []
 
 
-def test_what_fits_nothing_is_said(shell: Shell, archive_server: ArchiveServer) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (
+            ["-s", "BTCUSTD"],
+            "--symbols: {} has no series of `BTCUSTD`; it has BTCUSDT; did you mean",
+        ),
+        (["-s", "BTCUSDT", "-s", "ETH*"], "--symbols: {} has no series of `ETH*`; it has BTCUSDT"),
+        (["-t", "trades"], "--data-types: {} has no series of `trades`; it has klines"),
+        (["--markets", "options"], "--markets: {} has no series of `options`; it has spot"),
+        (["-s", ""], "--symbols: must not be empty"),
+        (["-i", "1h", "-i", ""], "must not be empty"),
+    ],
+)
+def test_what_the_ledger_does_not_have_is_named(
+    shell: Shell, archive_server: ArchiveServer, tmp_path: Path, arguments: list[str], words: str
+) -> None:
     shell(*collect(archive_server))
-    code, out, _ = shell("status", "-o", "out", "-t", "trades")
-    assert code == 0
-    assert out == "the ledger has no such series\n"
+    code, out, err = shell("status", "-o", "out", *arguments)
+    assert (code, out) == (2, "")
+    assert words.format(f"the ledger of `{tmp_path / 'out'}`") in err
+
+
+def test_an_empty_ledger_fits_every_selection(shell: Shell, tmp_path: Path) -> None:
+    ledger = tmp_path / "out" / ".lakehouse" / "ledger.sqlite"
+    ledger.parent.mkdir(parents=True)
+    SqliteLedger.open(ledger)[0].close()
+    assert shell("status", "-o", "out", "-s", "X*")[:2] == (0, "the ledger has no such series\n")
+    code, out, _ = shell("status", "-o", "out", "-s", "X*", "--json")
+    assert (code, json.loads(out)["series"]) == (0, [])
 
 
 def test_the_default_window_is_what_was_asked_for_or_what_should_be_there_by_now(

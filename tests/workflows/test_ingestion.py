@@ -21,10 +21,11 @@ from crypto_lakehouse.core.errors import (
     LakeError,
     LedgerError,
     LockHeldError,
+    SelectionError,
 )
 from crypto_lakehouse.ledger.lock import output_lock
 from crypto_lakehouse.tables import Lake
-from crypto_lakehouse.workflows import IngestWorkflow, LakeConfig
+from crypto_lakehouse.workflows import IngestWorkflow, LakeConfig, ValidationWorkflow
 from crypto_lakehouse.workflows import ingestion as module
 from crypto_lakehouse.workflows.stored_archives import stored_zips
 
@@ -71,11 +72,12 @@ async def test_the_report_is_plain(tmp_path: Path) -> None:
     [
         ({"symbols": ("ETH*",)}, 1),
         ({"symbols": ("BTCUSDT", "ETH*")}, 4),
-        ({"markets": ("futures_um",)}, 0),
-        ({"data_types": ("trades",)}, 0),
+        ({"symbols": ()}, 0),
+        ({"symbols": ("NONE",), "markets": ()}, 0),
+        ({"data_types": ("klines", "trades")}, 4),
         ({"data_types": ("klines",), "markets": ("spot",)}, 4),
         ({"intervals": ("1h",)}, 4),
-        ({"intervals": ("1m",)}, 0),
+        ({"intervals": ("1m", "1h")}, 4),
     ],
 )
 async def test_only_what_is_wanted_is_ingested(
@@ -84,6 +86,43 @@ async def test_only_what_is_wanted_is_ingested(
     tree(tmp_path)
     tree(tmp_path, 1, "ETHUSDT")
     assert (await ingested(tmp_path, **chosen)).archives == count
+
+
+@pytest.mark.parametrize("workflow", [IngestWorkflow, ValidationWorkflow])
+@pytest.mark.parametrize(
+    ("chosen", "faults"),
+    [
+        ({"symbols": ("BTCUSTD",)}, ["symbols: `{}` has no series of `BTCUSTD`; it has BTCUSDT, "]),
+        ({"symbols": ("BTC*", "X*", "Y")}, ["symbols: `{}` has no series of `X*`", "symbols: `{}"]),
+        (
+            {"markets": ("futures_um",)},
+            ["markets: `{}` has no series of `futures_um`; it has spot"],
+        ),
+        (
+            {"data_types": ("trades",), "markets": ("options", "spot")},
+            ["data_types: `{}` has no series of `trades`; it has klines"],
+        ),
+        ({"intervals": ("1m",)}, ["intervals: `{}` has no series of `1m`; it has 1h"]),
+    ],
+)
+async def test_what_the_tree_does_not_have_is_refused_before_anything_is_written(
+    tmp_path: Path, workflow: Any, chosen: dict[str, Any], faults: list[str]
+) -> None:
+    tree(tmp_path)
+    tree(tmp_path, 1, "ETHUSDT")
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(SelectionError) as refused:
+        await workflow(LakeConfig(output_directory=str(tmp_path), environ={}, **chosen)).run()
+    found = [str(problem).removeprefix("$.") for problem in refused.value.problems]
+    assert len(found) == len(faults)
+    for text, words in zip(found, faults, strict=True):
+        assert text.startswith(words.format(tmp_path))
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+async def test_an_empty_tree_fits_every_selection(tmp_path: Path) -> None:
+    (tmp_path / "data" / "spot").mkdir(parents=True)
+    assert (await ingested(tmp_path, symbols=("BTCUSDT",))).archives == 0
 
 
 async def test_what_nothing_proves_stays_out(tmp_path: Path) -> None:

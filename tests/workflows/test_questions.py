@@ -10,6 +10,7 @@ from tests.stores.memory import MemoryStore
 from tests.workflows.conftest import KEY, Collection, make_zip, member_of
 
 from crypto_lakehouse.core import Archive, ConfigurationError, WorkflowConfig
+from crypto_lakehouse.core.errors import SelectionError
 from crypto_lakehouse.workflows import (
     run_bench,
     run_history,
@@ -33,8 +34,8 @@ async def test_status_judges_what_the_configuration_selects(collection: Collecti
     await collection.run()
     report = await run_status(collection.config)
     assert (report.totals.verified_days, report.totals.expected_days) == (1, 1)
-    other = await run_status({**collection.config, "symbols": ["ETHUSDT"]})
-    assert other.series == ()
+    with pytest.raises(SelectionError, match="no series of `ETHUSDT`; it has BTCUSDT"):
+        await run_status({**collection.config, "symbols": ["ETHUSDT"]})
     everything = await run_status(
         {"output_directory": str(collection.root), "discovery": "listing"}
     )

@@ -11,7 +11,12 @@ import pytest
 from tests.workflows.conftest import KEY, SIDECAR, Collection, sidecar_of
 
 from crypto_lakehouse import run_collection
-from crypto_lakehouse.core.errors import ConfigurationError, LedgerError, MatrixError
+from crypto_lakehouse.core.errors import (
+    ConfigurationError,
+    LedgerError,
+    MatrixError,
+    SelectionError,
+)
 from crypto_lakehouse.coverage.coverage import HoleCause, SeriesCoverage
 from crypto_lakehouse.testing import ArchiveServer, faults
 from crypto_lakehouse.workflows.reports import StatusReport
@@ -232,13 +237,42 @@ async def test_series_come_in_a_stable_order(many: Path) -> None:
         ({"symbols": {"spot": ["BTC*"]}}, ALL[:2]),
         ({"intervals": ["4h"], "markets": ["futures_cm"]}, [*ALL[5:8:2], ALL[8]]),
         ({"intervals": {"klines": ["1h"]}, "markets": ["futures_cm"]}, [ALL[4], *ALL[6:]]),
-        ({"symbols": ["XRPUSDT"]}, []),
     ],
 )
 async def test_a_selection_is_that_of_a_configuration(
     many: Path, selection: dict[str, Any], expected: list[str]
 ) -> None:
     assert names(many, **selection) == expected
+
+
+@pytest.mark.parametrize(
+    ("selection", "faults"),
+    [
+        ({"symbols": ["XRPUSDT", "ETH*"]}, {"$.symbols": "has no series of `XRPUSDT`"}),
+        (
+            {"symbols": {"spot": ["BTCUSD_PERP"]}},
+            {"$.symbols.spot": "has no series of `BTCUSD_PERP` in spot; it has BTCUSDT, ETHUSDT"},
+        ),
+        ({"markets": ["options"]}, {"$.markets": "has no series of `options`; it has spot, fut"}),
+        (
+            {"markets": ["spot"], "data_types": ["metrics"]},
+            {"$.markets": "has no series that fits all of `markets`, `data_types`"},
+        ),
+        (
+            {"intervals": {"klines": ["1m"]}, "data_types": ["klines"]},
+            {"$.data_types": "has no series that fits all of `data_types`, `intervals`"},
+        ),
+    ],
+)
+async def test_a_selection_of_what_no_run_asked_for_is_refused(
+    many: Path, selection: dict[str, Any], faults: dict[str, str]
+) -> None:
+    with pytest.raises(SelectionError) as refused:
+        status_of(many, selection)
+    found = {problem.path: problem.message for problem in refused.value.problems}
+    assert found.keys() == faults.keys()
+    for path, words in faults.items():
+        assert words in found[path]
 
 
 async def test_everything_is_json_types_with_totals(many: Path) -> None:

@@ -187,6 +187,11 @@ def _locked(given: dict[str, Any]) -> Iterator[Lake]:
 
 
 def _named(lake: Lake, given: dict[str, Any]) -> list[str]:
+    """The tables that are named, each once; all if none is.
+
+    Raises:
+        QueryError: Some do not exist; all of those are named.
+    """
     if not given["tables"]:
         return lake.tables
-    return [".".join(lake.table(name).name()) for name in given["tables"]]
+    return [".".join(table.name()) for table in lake.existing(given["tables"])]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from crypto_lakehouse.cli.list_option import ListOption
 from crypto_lakehouse.cli.output_option import MIRROR, check_directory, output_option
+from crypto_lakehouse.core.errors import ConfigurationError, Problem
 
 if TYPE_CHECKING:
     from crypto_lakehouse.tables.lake.lake import Lake
@@ -115,17 +116,10 @@ async def lake_config(given: Mapping[str, Any]) -> LakeConfig:
         ConfigurationError: With every fault found.
     """
     from crypto_lakehouse.core.config.sources import parse_text_value
-    from crypto_lakehouse.core.errors import ConfigurationError, Problem
     from crypto_lakehouse.stores.state import relative_note
     from crypto_lakehouse.workflows.wiring.load_config import load_lake_config
 
-    policies: dict[str, str] = {}
-    problems: list[Problem] = []
-    for text in given.get("policies") or ():
-        check, equals, what = text.partition("=")
-        if not equals:
-            problems.append(Problem("--policy", f"`{text}` is not CHECK=WHAT"))
-        policies[check.strip()] = what.strip()
+    policies, problems = _policies(given.get("policies") or ())
     values: dict[str, Any] = {}
     for name in ("markets", "symbols", "data_types", "intervals"):
         try:
@@ -149,6 +143,21 @@ async def lake_config(given: Mapping[str, Any]) -> LakeConfig:
     if place and not given.get("quiet"):
         click.echo(f"note: {place}", err=True)
     return config
+
+
+def _policies(texts: Iterable[str]) -> tuple[dict[str, str], list[Problem]]:
+    """Return the policy of each check, and what is wrong with the options."""
+    policies: dict[str, str] = {}
+    problems: list[Problem] = []
+    for text in texts:
+        check, equals, what = (part.strip() for part in text.partition("="))
+        if not equals:
+            problems.append(Problem("--policy", f"`{text}` is not CHECK=WHAT"))
+        if policies.get(check, what) != what:
+            reason = f"`{check}` is given as `{policies[check]}` and as `{what}`; choose one"
+            problems.append(Problem("--policy", reason))
+        policies[check] = what
+    return policies, problems
 
 
 def open_lake(given: Mapping[str, Any]) -> Lake:

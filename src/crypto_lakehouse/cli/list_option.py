@@ -34,7 +34,7 @@ def _joined(texts: tuple[str, ...], context: click.Context, option: click.Parame
     """Join the texts of all uses.
 
     Raises:
-        BadParameter: One of several is a mapping, or not valid JSON.
+        BadParameter: One of several is empty, a mapping, or not valid JSON.
     """
     if len(texts) < 2:
         return texts[0] if texts else None
@@ -53,6 +53,8 @@ def _parts(text: str) -> list[str]:
         parts = parse_text_value(text, tuple[str, ...])
     except ValueError as error:
         raise ValueError(f"`{shown(text)}` is {error}") from None
+    if not parts:
+        raise ValueError(f"`{shown(text)}` is one of several lists and must not be empty")
     if not all(isinstance(part, str) and "," not in part for part in parts):
         raise ValueError(f"`{shown(text)}` must contain texts without commas")
     return list(parts)

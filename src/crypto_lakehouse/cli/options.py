@@ -164,8 +164,8 @@ def stored_config(output: str, **values: Any) -> WorkflowConfig:
     """
     from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
 
-    given = {"only": "quarantined", **values, "output_directory": output}
-    return WorkflowConfig(given, environ={}, validate=False)
+    given = {**values, "output_directory": output}
+    return WorkflowConfig({"only": "quarantined"}, environ={}, overrides=given, validate=False)
 
 
 def say_proxy(config: WorkflowConfig) -> None:

@@ -135,7 +135,7 @@ class ConfigurationError(LakehouseError):
 class SelectionError(ConfigurationError):
     """The selection names symbols that do not exist, or nothing fits it; nothing was fetched."""
 
-    _subject = "the selection cannot be collected"
+    _subject = "invalid selection"
 
 
 class MatrixError(LakehouseError):

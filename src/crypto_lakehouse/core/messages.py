@@ -17,6 +17,7 @@ __all__ = [
     "nearest",
     "plural",
     "shown",
+    "with_nearest",
 ]
 
 #: How many characters of a value a message quotes.
@@ -99,6 +100,17 @@ def did_you_mean(given: object, options: Iterable[str]) -> str:
     """
     near = nearest(given, options)
     return f"; did you mean `{near}`?" if near else ""
+
+
+def with_nearest(given: str, options: Iterable[str]) -> str:
+    """Quote a name or a glob, and ask whether the nearest of the options was meant.
+
+    Example:
+        >>> with_nearest("btcusd*", ["BTCUSDT", "ETHUSDT"]), with_nearest("x", ["BTCUSDT"])
+        ('`btcusd*` (did you mean `BTCUSDT`?)', '`x`')
+    """
+    near = nearest(given.strip("*?"), options)
+    return f"`{shown(given)}`" + (f" (did you mean `{near}`?)" if near else "")
 
 
 def nearest(given: object, allowed: Iterable[str]) -> str | None:

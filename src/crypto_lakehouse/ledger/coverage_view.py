@@ -30,7 +30,7 @@ from crypto_lakehouse.ledger.refusals import damaged
 from crypto_lakehouse.ledger.schema import FOLDERS
 from crypto_lakehouse.ledger.soundness import VERDICTS, UnsoundRow
 
-__all__ = ["recorded_series"]
+__all__ = ["known_series", "parse_folder", "recorded_series"]
 
 _VERIFIED = """
 SELECT name, size_bytes, newer_verdict FROM archives
@@ -88,6 +88,16 @@ def recorded_series(
             yield _RecordReader(connection, start, end).record(series, partitions)
 
 
+def known_series(path: Path) -> frozenset[Series]:
+    """Return every series of a ledger; blocking.
+
+    Raises:
+        LedgerError: The ledger cannot be read, or has a row that is not an archive.
+    """
+    with _translated(path), reading(path) as connection:
+        return frozenset(parse_folder(folder)[0] for (folder,) in connection.fetch(FOLDERS))
+
+
 @contextmanager
 def _translated(path: Path) -> Iterator[None]:
     try:
@@ -104,15 +114,19 @@ def _by_series(
     """Group the partitions of each series, which are apart in the order of folders."""
     found: dict[Series, list[Partition]] = {series: [] for series in more if wanted(series)}
     for folder in folders:
-        series, partition = _parse(folder)
+        series, partition = parse_folder(folder)
         if wanted(series):
             found.setdefault(series, []).append(partition)
     for series in sorted(found, key=_place):
         yield series, found[series]
 
 
-def _parse(folder: object) -> tuple[Series, Partition]:
-    """Parse a key prefix, by parsing an archive that it could contain."""
+def parse_folder(folder: object) -> tuple[Series, Partition]:
+    """Parse a key prefix, by parsing an archive that it could contain.
+
+    Raises:
+        ArchiveKeyError: It is not a folder of archives.
+    """
     if not isinstance(folder, str):
         raise ArchiveKeyError(repr(folder), "it is not a text")
     parts = folder.split("/")

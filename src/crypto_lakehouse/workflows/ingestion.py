@@ -27,6 +27,7 @@ from crypto_lakehouse.version import __version__
 from crypto_lakehouse.workflows.ingest_progress import IngestProgress
 from crypto_lakehouse.workflows.lake_config import LakeConfig
 from crypto_lakehouse.workflows.lake_report import IngestReport, TableTotals
+from crypto_lakehouse.workflows.selected_series import check_stored
 from crypto_lakehouse.workflows.stored_archives import StoredZip, stored_zips
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ class IngestWorkflow(BaseWorkflow[WorkflowMetrics]):
     ) -> None:
         super().__init__(config, metrics_collector=metrics_collector)
         root = Path(config.output_directory)
+        self._is_whole_tree = zips is None
         self._zips = zips or partial(stored_zips, root, config.selects)
         self._tell = tell
         self._progress = IngestProgress(on_progress)
@@ -105,9 +107,13 @@ class IngestWorkflow(BaseWorkflow[WorkflowMetrics]):
             LakeError: The lake's place is a symbolic link out of the output directory, or its path
                 is not UTF-8.
             LockHeldError: Another run writes to the lake.
+            SelectionError: The tree has no archive of a symbol, or none that is selected.
         """
         need_tables()
         root = await to_thread.run_sync(existing_root, self.config.output_directory)
+        if self._is_whole_tree:
+            config = self.config
+            await to_thread.run_sync(check_stored, config, root, config.selects_series)
         self._began = time.monotonic()
         from crypto_lakehouse.tables.iceberg.local_io import check_inside, check_text
 

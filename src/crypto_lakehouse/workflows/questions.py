@@ -19,6 +19,7 @@ from attrs import evolve
 from crypto_lakehouse.collection.sampling import Sample
 from crypto_lakehouse.collection.verifier import DAMAGE, StoredArchive, VerificationReport
 from crypto_lakehouse.core.archive import Archive
+from crypto_lakehouse.core.config.origins import name_origins
 from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
 from crypto_lakehouse.core.errors import ArchiveKeyError, ConfigurationError, Problem
 from crypto_lakehouse.core.events import ArchiveFinished
@@ -202,6 +203,7 @@ async def run_status(
     Raises:
         ConfigurationError: There is no ledger, or a value cannot be read; every fault at once.
         LedgerError: The ledger cannot be read.
+        SelectionError: The ledger has no series of a symbol, or none that is selected.
         MatrixError: The matrix cannot be used.
     """
     ready = await load_config(config, {"only": "quarantined"}, validate=False)
@@ -241,7 +243,8 @@ def _status(
             config.output_directory, selection, matrix_path=config.matrix_path, of=of
         )
     except ConfigurationError as error:
-        raise ConfigurationError([*error.problems, *config.problems]) from None
+        named = name_origins(error.problems, config.origins)
+        raise type(error)([*named, *config.problems]) from None
     if config.problems:
         raise ConfigurationError(config.problems)
     return status

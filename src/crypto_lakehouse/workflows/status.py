@@ -16,16 +16,17 @@ from attrs import define, evolve, field, frozen
 from crypto_lakehouse.core.archive import DataType, Market, Series
 from crypto_lakehouse.core.config.values import EndDay, StartDay, is_glob, structure_value
 from crypto_lakehouse.core.config.workflow_config import config_keys
-from crypto_lakehouse.core.errors import ConfigurationError, Problem
+from crypto_lakehouse.core.errors import ConfigurationError, Problem, SelectionError
 from crypto_lakehouse.core.messages import allowed_values, shown
 from crypto_lakehouse.coverage.coverage import HoleCause, SeriesCoverage, cover_series
-from crypto_lakehouse.ledger.coverage_view import recorded_series
+from crypto_lakehouse.ledger.coverage_view import known_series, recorded_series
 from crypto_lakehouse.ledger.runs import recorded_runs
 from crypto_lakehouse.matrix.known_holes import KnownHoles, load_holes
 from crypto_lakehouse.matrix.load import load_matrix
 from crypto_lakehouse.matrix.model import Matrix, MatrixRow
 from crypto_lakehouse.stores.state import StateFolder, directory_fault
 from crypto_lakehouse.workflows.asked import Asked
+from crypto_lakehouse.workflows.selected_series import is_selective, selection_problems
 
 __all__ = ["BASES", "CoverageStatus", "StatusTotals", "coverage_mapping", "status_of"]
 
@@ -197,6 +198,7 @@ def status_of(
             at once.
         LedgerError: The ledger cannot be read.
         MatrixError: The matrix cannot be used.
+        SelectionError: The ledger has no series of a symbol, or none that is selected.
     """
     wanted, problems = _read(selection or {})
     if of not in (None, *BASES):
@@ -211,11 +213,13 @@ def status_of(
         raise ConfigurationError(problems)
     matrix = load_matrix(matrix_path)
     asked = Asked.of(recorded_runs(state.ledger), matrix)
+    day = today or datetime.now(UTC).date()
+    _check_selection(wanted, state, asked, matrix, day)
     has_window = wanted.start is not None or wanted.end is not None
     basis = of or (PUBLISHED if has_window or not asked.is_recorded else ASKED)
     note = "" if of == PUBLISHED or has_window else _unrecorded(asked, basis)
     return CoverageStatus(
-        today=today or datetime.now(UTC).date(),
+        today=day,
         of=basis,
         notes=(*matrix.corrections, *filter(None, [note])),
         ledger=state.ledger,
@@ -224,6 +228,36 @@ def status_of(
         selection=wanted,
         asked=asked,
     )
+
+
+def _check_selection(
+    wanted: _SeriesSelection, state: StateFolder, asked: Asked, matrix: Matrix, today: date
+) -> None:
+    """Check that the ledger knows the symbols, and some series that is selected.
+
+    Raises:
+        SelectionError: It knows others; an empty ledger fits every selection.
+    """
+    if not is_selective(wanted):
+        return
+    rows = {(row.market, row.data_type): row for row in matrix.rows}
+
+    def row_of(series: Series) -> MatrixRow | None:
+        return rows.get((series.market, series.data_type))
+
+    def folder_symbol(series: Series, symbol: str) -> str | None:
+        row = row_of(series)
+        return row.folder_symbol(symbol) if row else None
+
+    problems = selection_problems(
+        wanted,
+        known_series(state.ledger).union(asked.series(today)),
+        f"the ledger of `{state.root}`",
+        lambda series: wanted.holds(series, row_of(series)),
+        folder_symbol,
+    )
+    if problems:
+        raise SelectionError(problems)
 
 
 def _unrecorded(asked: Asked, basis: str) -> str:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 from attrs import frozen
 
 from crypto_lakehouse.collection.download.sidecar import SIDECAR_LIMIT_BYTES, parse_sidecar
-from crypto_lakehouse.core.archive import SIDECAR_SUFFIX, Archive
+from crypto_lakehouse.core.archive import SIDECAR_SUFFIX, Archive, Series
 from crypto_lakehouse.core.errors import (
     ArchiveKeyError,
     SidecarMalformed,
@@ -18,13 +18,14 @@ from crypto_lakehouse.core.errors import (
 from crypto_lakehouse.core.object_facts import FileStat
 from crypto_lakehouse.core.protocols import LedgerRow
 from crypto_lakehouse.core.verdicts import SUCCESSES
+from crypto_lakehouse.ledger.coverage_view import parse_folder
 from crypto_lakehouse.ledger.sqlite import SqliteLedger
 from crypto_lakehouse.stores.directory import LocalStore
 from crypto_lakehouse.stores.parts import hash_file
 from crypto_lakehouse.stores.state import existing_root
 from crypto_lakehouse.stores.tree import key_folders
 
-__all__ = ["StoredZip", "count_zips", "stored_zips"]
+__all__ = ["StoredZip", "count_zips", "stored_series", "stored_zips"]
 
 
 @frozen
@@ -71,6 +72,19 @@ def count_zips(root: Path, wanted: Callable[[Archive], bool]) -> int:
         ConfigurationError: `root` is not a directory.
     """
     return sum(len(found) for _, found in _folders(LocalStore(existing_root(root)), wanted))
+
+
+def stored_series(root: Path) -> frozenset[Series]:
+    """Return the series that have a folder in a tree, even an empty one; blocking.
+
+    Raises:
+        ConfigurationError: `root` is not a directory.
+    """
+    found = set()
+    for folder in key_folders(existing_root(root)):
+        with suppress(ArchiveKeyError):
+            found.add(parse_folder(folder)[0])
+    return frozenset(found)
 
 
 def _walk(

@@ -20,6 +20,7 @@ from crypto_lakehouse.core.protocols import ignore
 from crypto_lakehouse.core.workflow import BaseWorkflow
 from crypto_lakehouse.workflows.ingestion import need_tables
 from crypto_lakehouse.workflows.lake_config import LakeConfig
+from crypto_lakehouse.workflows.selected_series import check_stored
 from crypto_lakehouse.workflows.stored_archives import StoredZip, count_zips, stored_zips
 
 if TYPE_CHECKING:
@@ -68,12 +69,17 @@ class ValidationWorkflow(BaseWorkflow[WorkflowMetrics]):
             self._scope.cancel()
 
     async def setup(self) -> None:
-        """Check that the extra is installed.
+        """Check that the extra is installed, and that the selection fits the tree.
 
         Raises:
+            ConfigurationError: The output directory does not exist or cannot be read.
             ExtraMissing: The extra `tables` is not installed.
+            SelectionError: The tree has no archive of a symbol, or none that is selected.
         """
         need_tables()
+        config = self.config
+        root = Path(config.output_directory)
+        await to_thread.run_sync(check_stored, config, root, config.selects_series)
 
     async def body(self) -> None:
         """Read and check, in threads."""

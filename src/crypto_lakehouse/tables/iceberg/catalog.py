@@ -238,6 +238,9 @@ class LakeCatalog:
         Raises:
             LakeError: Its metadata cannot be read, or contradicts itself.
         """
+        namespace, _, plain = name.partition(".")
+        if not (namespace and plain):
+            return None
         with as_lake_errors(str(self.root)):
             try:
                 table = self.catalog.load_table(name)

@@ -21,9 +21,9 @@ from crypto_lakehouse.core.errors import QueryError
 from crypto_lakehouse.core.messages import (
     MOST_NAMED,
     allowed_values,
-    did_you_mean,
     existing_values,
     shown,
+    with_nearest,
 )
 from crypto_lakehouse.tables.iceberg.catalog import as_lake_errors
 from crypto_lakehouse.tables.iceberg.data_files import identity_values, values_in
@@ -195,10 +195,11 @@ def _faults(series: set[_Series], wanted: WantedSeries) -> Iterator[str]:
     absent = [symbol for symbol in wanted.symbols if not _matching(names, symbol)]
     if absent:
         of = f" of interval `{within}`" if within else ""
-        first = ", ".join(_with_nearest(symbol, names) for symbol in absent[:MOST_NAMED])
+        ordered = sorted(names)
+        first = ", ".join(with_nearest(symbol, ordered) for symbol in absent[:MOST_NAMED])
         rest = len(absent) - MOST_NAMED
         more = f", and {rest:,} more" if rest > 0 else ""
-        yield f"no rows{of} of {first}{more}; {existing_values(sorted(names), 'symbols')}"
+        yield f"no rows{of} of {first}{more}; {existing_values(ordered, 'symbols')}"
 
 
 def _interval_fault(interval: str, there: set[str]) -> str:
@@ -206,8 +207,3 @@ def _interval_fault(interval: str, there: set[str]) -> str:
         return f"no interval `{shown(interval)}`; {allowed_values(interval, INTERVALS)}"
     ordered = [each for each in INTERVALS if each in there]
     return f"no rows of interval `{interval}`; {existing_values(ordered, 'intervals')}"
-
-
-def _with_nearest(symbol: str, names: Iterable[str]) -> str:
-    near = did_you_mean(symbol.strip("*?"), sorted(names)).removeprefix("; ")
-    return f"`{shown(symbol)}`" + (f" ({near})" if near else "")

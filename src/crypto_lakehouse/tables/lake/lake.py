@@ -14,7 +14,7 @@ from pyiceberg.table import Table
 from pyiceberg.table.snapshots import Snapshot
 
 from crypto_lakehouse.core.errors import LakeError, QueryError
-from crypto_lakehouse.core.messages import did_you_mean, existing_values, shown
+from crypto_lakehouse.core.messages import existing_values, with_nearest
 from crypto_lakehouse.stores.confined import leads_out
 from crypto_lakehouse.tables.iceberg.catalog import LakeCatalog, as_lake_errors
 from crypto_lakehouse.tables.ingest.commits import COMMIT
@@ -139,13 +139,23 @@ class Lake:
         Raises:
             QueryError: There is no such table; the message names the existing ones.
         """
-        found = self._find(self.resolve(name))
-        if found is None:
-            there = "the lake has no table yet"
-            if names := self.tables:
-                there = existing_values(names, "tables") + did_you_mean(name, names)
-            raise QueryError(str(self.catalog.root), f"no table `{shown(name)}`; {there}")
+        (found,) = self.existing([name])
         return found
+
+    def existing(self, names: Iterable[str]) -> list[Table]:
+        """Several tables, each once.
+
+        Raises:
+            QueryError: There are no such tables; the message names all of them.
+        """
+        found = {name: self._find(name) for name in map(self.resolve, dict.fromkeys(names))}
+        absent = [name for name, table in found.items() if table is None]
+        if absent:
+            there = self.tables
+            words = ", ".join(with_nearest(name, there) for name in absent)
+            has = existing_values(there, "tables") if there else "the lake has no table yet"
+            raise QueryError(str(self.catalog.root), f"no table {words}; {has}")
+        return [table for table in found.values() if table is not None]
 
     def _find(self, name: str) -> Table | None:
         """Find a table; its metadata is read again only after a commit."""
