@@ -62,3 +62,22 @@ def test_a_note_names_what_is_selected_and_not_planned(command: list[str], shell
     code, _, err = shell(*by_default, "--acknowledge", f"{monthly},{elsewhere},{KEY},{OTHER}")
     assert code == 0
     assert f"note: acknowledged, but not part of the plan: {monthly}\n" in err
+
+
+def test_status_prints_the_file_that_the_next_collection_reads(
+    command: list[str], shell: Shell
+) -> None:
+    assert shell(*command)[0] == 3
+    code, out, err = shell("status", "-o", "out", "--format", "keys")
+    assert (code, out, err) == (0, f"{KEY}\n{OTHER}\n", "")
+    Path("holes.txt").write_text(out)
+    assert shell(*command, "--holes-path", "holes.txt", "--strict")[0] == 0
+    assert shell("status", "-o", "out", "--format", "keys", "--holes-path", "holes.txt")[1] == ""
+    _, out, _ = shell("status", "-o", "out", "--acknowledge", KEY, "--acknowledge", OTHER)
+    assert "2 acknowledged" in out
+    assert "(100.0 %)" in out
+    _, out, _ = shell("status", "-o", "out", "--format", "json", "--acknowledge", KEY)
+    assert json.loads(out)["totals"]["holes"]["acknowledged"] == 1
+    code, _, err = shell("status", "-o", "out", "--format", "keys", "--by", "type")
+    assert code == 2
+    assert "leave out --json, --format and --holes" in err

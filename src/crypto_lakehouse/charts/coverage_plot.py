@@ -78,6 +78,7 @@ _LOOKS = {
     HoleCause.NOT_COLLECTED: _Look("not collected", "#ffffff", edge=_PALE),
     HoleCause.UNPROVEN: _Look("unproven", "#f0e442", "----"),
     HoleCause.UPSTREAM_HOLE: _Look("known upstream hole", "#8c959f", "||||"),
+    HoleCause.ACKNOWLEDGED: _Look("acknowledged", "#57606a", "++++", edge=_PALE),
     HoleCause.NOT_PUBLISHED_YET: _Look("not published yet", "#f0f3f6", "//", edge=_PALE),
 }
 

@@ -16,6 +16,7 @@ from crypto_lakehouse.cli.options import option_overrides, stored_config
 from crypto_lakehouse.cli.output_option import output_option
 
 if TYPE_CHECKING:
+    from crypto_lakehouse.core.archive import Archive
     from crypto_lakehouse.coverage.coverage import Hole, HoleCause, SeriesCoverage
     from crypto_lakehouse.workflows.reports import StatusReport
     from crypto_lakehouse.workflows.status import StatusTotals
@@ -69,7 +70,13 @@ _HOLE_LINE = "    {} to {}, {} days {}: {}"
 @click.option(
     "--matrix", "matrix_path", metavar="FILE", help="The matrix. [default: the shipped one]"
 )
+@click.option("--acknowledge", cls=ListOption, metavar="LIST",
+              help="Archives, as keys or globs, that you know the source to lack.")  # fmt: skip
+@click.option("--holes-path", metavar="FILE", help="A file of such archives, one in a line.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
+@click.option("--format", "form", type=click.Choice(["table", "json", "keys"]), default="table",
+              help="keys prints the archives that the source lacks or serves damaged, one in a "
+              "line, as --holes-path reads them.")  # fmt: skip
 @click.option("--holes", "with_holes", is_flag=True, help="List every hole with its reason.")
 @click.option("--by", type=click.Choice(["series", "type"]), default="series",
               help="What a line of the table is. [default: series]")  # fmt: skip
@@ -77,6 +84,7 @@ _HOLE_LINE = "    {} to {}, {} days {}: {}"
 def command(
     *,
     as_json: bool,
+    form: str,
     with_holes: bool,
     by: str,
     of: str | None,
@@ -101,8 +109,9 @@ def command(
       missing            absent, although it should be there
       unproven           stored, but no published checksum confirms it
       upstream_hole      known to be missing (matrix/holes.json)
-    Days that are not_published_yet, retired, outside_life or not_asked need nothing. These four
-    and upstream_hole do not count against coverage.
+      acknowledged       missing or quarantined, and named by --acknowledge or --holes-path
+    Days that are not_published_yet, retired, outside_life or not_asked need nothing. These four,
+    upstream_hole and acknowledged do not count against coverage.
 
     \b
     Examples:
@@ -110,12 +119,16 @@ def command(
       crypto-lakehouse status -o data --by type
       crypto-lakehouse status -o data --of published
       crypto-lakehouse status -o data -s 'BTC*' -t klines --holes
+      crypto-lakehouse status -o data --format keys > holes.txt
       crypto-lakehouse status -o data --start 2024-01-01 --end 2024-12-31 --plot coverage.svg
     """  # noqa: D301 - click reads \b
-    output: _Output = _Json() if as_json else _StatusText(with_holes=with_holes)
+    form = "json" if as_json else form
+    outputs: dict[str, _Output] = {"json": _Json(), "keys": _Keys()}
+    output = outputs.get(form, _StatusText(with_holes=with_holes))
     if by == "type":
-        if as_json or with_holes:
-            raise click.UsageError("--by type prints a table; leave out --json and --holes")
+        if form != "table" or with_holes:
+            reason = "--by type prints a table; leave out --json, --format and --holes"
+            raise click.UsageError(reason)
         output = _TypeTable()
     return anyio.run(partial(_status, given, output, plot, of))
 
@@ -135,7 +148,8 @@ async def _status(
         if picture is not None:
             picture.take(coverage)
 
-    status = await run_status(config, **days, of=of, on_series=take)
+    on_hole = _print_key if isinstance(output, _Keys) else None
+    status = await run_status(config, **days, of=of, on_series=take, on_hole=on_hole)
     for note in status.notes:
         click.echo(f"warning: {note}", err=True)
     output.finish(status)
@@ -170,6 +184,18 @@ class _Json:
             click.echo(self._before, nl=False)
         totals = json.dumps(status.totals.to_mapping())
         click.echo(f'], "today": "{status.today}", "of": "{status.of}", "totals": {totals}}}')
+
+
+class _Keys:
+    """Prints nothing itself: `_print_key` is called with each archive."""
+
+    def take(self, coverage: SeriesCoverage) -> None: ...
+
+    def finish(self, status: StatusReport) -> None: ...
+
+
+def _print_key(archive: Archive) -> None:
+    click.echo(archive.key)
 
 
 class _StatusText:

@@ -14,7 +14,13 @@ from crypto_lakehouse.core.errors import ArchiveKeyError
 from crypto_lakehouse.core.messages import shown
 from crypto_lakehouse.core.verdicts import Verdict
 
-__all__ = ["ACKNOWLEDGEABLE", "Acknowledged", "entry_fault", "is_key_glob"]
+__all__ = [
+    "ACKNOWLEDGEABLE",
+    "NOTHING_ACKNOWLEDGED",
+    "Acknowledged",
+    "entry_fault",
+    "is_key_glob",
+]
 
 #: The verdicts that can be acknowledged: what the source lacks or serves damaged. That it could not
 #: be reached (`failed`) says nothing about an archive.
@@ -108,3 +114,6 @@ class Acknowledged:
     def __bool__(self) -> bool:
         """Whether anything is acknowledged."""
         return bool(self.keys or self.globs)
+
+
+NOTHING_ACKNOWLEDGED = Acknowledged()

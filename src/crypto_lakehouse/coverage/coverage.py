@@ -15,12 +15,16 @@ hole, and gets the first cause in this table that fits:
 | failed, missing, or nothing                     | its lag has not passed              | not_published_yet |
 | failed                                          | none of these                       | failed            |
 | missing                                         | none of these                       | missing           |
+| missing or corrupt, and acknowledged            | none of these                       | acknowledged      |
 | nothing                                         | none of these, and not asked for    | not_asked         |
 | nothing                                         | none of these                       | not_collected     |
 
 Bytes that were served prove that an archive exists, so those verdicts come first. An absence is
 explained by what is known today, not by the verdict at the time: the ledger keeps `missing` or
 `failed` for archives that were later found to be outside the series' life.
+
+The user may acknowledge archives that the source lacks or serves damaged; then the lines for
+`missing` and for bytes that were served do not apply to them.
 
 If the day's archive and its month's differ, the upper line applies. A series that has only months
 is examined by month: all days of a month have the same state, and only whole months are known
@@ -35,6 +39,7 @@ from datetime import date
 
 from attrs import evolve, frozen
 
+from crypto_lakehouse.core.acknowledged import ACKNOWLEDGEABLE
 from crypto_lakehouse.core.archive import Partition, Series
 from crypto_lakehouse.core.verdicts import SUCCESSES, Verdict
 from crypto_lakehouse.coverage.asked_days import AskedDays
@@ -149,7 +154,7 @@ def cover_series(
     days = settled.window(own, asked, start, end)
     for first, last in asked.gaps() if asked is not None else ():
         days.paint(first, last, _NOT_ASKED)
-    settled.paint(days, HoleCause.MISSING, HoleCause.FAILED)
+    settled.paint(days, HoleCause.ACKNOWLEDGED, HoleCause.MISSING, HoleCause.FAILED)
     _paint_calendar(days, life)
     _paint_known_holes(days, record.series, holes, by_days=Partition.DAILY in own.partitions)
     _paint_ends(days, life)
@@ -173,7 +178,10 @@ def _cause_of(run: ArchiveRun) -> HoleCause | None:
     """The cause that a verdict gives its days; None if they are covered."""
     if run.verdict in SUCCESSES:
         return None
-    return HoleCause.UNPROVEN if run.is_let_in else _CAUSES[run.verdict]
+    if run.is_let_in:
+        return HoleCause.UNPROVEN
+    is_known = run.is_acknowledged and run.verdict in ACKNOWLEDGEABLE
+    return HoleCause.ACKNOWLEDGED if is_known else _CAUSES[run.verdict]
 
 
 _CAUSES = {

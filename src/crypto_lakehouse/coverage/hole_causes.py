@@ -22,6 +22,8 @@ class HoleCause(StrEnum):
     """The archive is stored and readable, but no published checksum confirms it."""
     UPSTREAM_HOLE = "upstream_hole"
     """The publisher is known to lack it (`matrix/holes.json`)."""
+    ACKNOWLEDGED = "acknowledged"
+    """It is missing or quarantined, and the user knows it (`acknowledge`, `holes_path`)."""
     NOT_PUBLISHED_YET = "not_published_yet"
     """The publication lag has not passed."""
     RETIRED = "retired"
@@ -36,6 +38,7 @@ class HoleCause(StrEnum):
 UNEXPECTED = frozenset(
     {
         HoleCause.UPSTREAM_HOLE,
+        HoleCause.ACKNOWLEDGED,
         HoleCause.NOT_PUBLISHED_YET,
         HoleCause.RETIRED,
         HoleCause.OUTSIDE_LIFE,

@@ -25,6 +25,7 @@ class ArchiveRun:
         verdict: The latest verdict on them.
         reason: Why, in a sentence; empty for plain successes.
         is_let_in: Whether the bytes are at the final name although the sidecar disagrees.
+        is_acknowledged: Whether the user knows that the source lacks it or serves it damaged.
     """
 
     first_day: date
@@ -32,6 +33,7 @@ class ArchiveRun:
     verdict: Verdict
     reason: str = ""
     is_let_in: bool = False
+    is_acknowledged: bool = False
 
 
 @frozen(kw_only=True)

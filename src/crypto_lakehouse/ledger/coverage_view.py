@@ -12,6 +12,7 @@ from typing import Any
 
 from attrs import frozen
 
+from crypto_lakehouse.core.acknowledged import NOTHING_ACKNOWLEDGED, Acknowledged
 from crypto_lakehouse.core.archive import (
     INTERVALS,
     Archive,
@@ -63,6 +64,7 @@ def recorded_series(
     start: date | None = None,
     end: date | None = None,
     more: Iterable[Series] = (),
+    acknowledged: Acknowledged = NOTHING_ACKNOWLEDGED,
 ) -> Iterator[SeriesRecord]:
     """Read a ledger without changing anything; blocking.
 
@@ -75,6 +77,7 @@ def recorded_series(
         start: Only archives that end on this day or later; None for all.
         end: Only archives that begin on this day or earlier; None for all.
         more: Series that are yielded even if the ledger has nothing of them.
+        acknowledged: The archives that the user knows to be missing or damaged.
 
     Yields:
         Series in the order of markets, data types, symbols and intervals.
@@ -85,7 +88,8 @@ def recorded_series(
     with _translated(path), reading(path) as connection:
         folders = [folder for (folder,) in connection.fetch(FOLDERS)]
         for series, partitions in _by_series(folders, wanted, more):
-            yield _RecordReader(connection, start, end).record(series, partitions)
+            reader = _RecordReader(connection, start, end, acknowledged)
+            yield reader.record(series, partitions)
 
 
 def known_series(path: Path) -> frozenset[Series]:
@@ -152,6 +156,7 @@ class _RecordReader:
     connection: LedgerConnection
     start: date | None
     end: date | None
+    acknowledged: Acknowledged
 
     def record(self, series: Series, partitions: Iterable[Partition]) -> SeriesRecord:
         """Read a series as it is at one moment."""
@@ -169,7 +174,7 @@ class _RecordReader:
         others = self._rows(_OTHERS, stem, folder, partition)
         first, last, listed_on = self._listed(stem, folder)
         return FolderRecord(
-            runs=(*_verified_runs(verified), *_other_runs(others)),
+            runs=(*_verified_runs(verified), *_other_runs(others, folder, self.acknowledged)),
             size_bytes=_total_bytes(verified) + _total_bytes(others),
             refused_newer=sum([row[2] is not None for _, row in verified]),
             first_listed=first,
@@ -232,8 +237,13 @@ def _verified_runs(rows: Iterable[_Row]) -> Iterator[ArchiveRun]:
         )
 
 
-def _other_runs(rows: Iterable[_Row]) -> Iterator[ArchiveRun]:
-    for (verdict, reason, is_let_in), group in groupby(rows, key=_fate):
+def _other_runs(
+    rows: Iterable[_Row], folder: str, acknowledged: Acknowledged
+) -> Iterator[ArchiveRun]:
+    def fate(item: _Row) -> tuple[str, str, bool, bool]:
+        return *_fate(item), acknowledged.holds(f"{folder}{item[1][0]}")
+
+    for (verdict, reason, is_let_in, is_acknowledged), group in groupby(rows, key=fate):
         for first, last in _merged([span for span, _ in group]):
             yield ArchiveRun(
                 first_day=date.fromordinal(first),
@@ -241,6 +251,7 @@ def _other_runs(rows: Iterable[_Row]) -> Iterator[ArchiveRun]:
                 verdict=Verdict(verdict),
                 reason=reason,
                 is_let_in=is_let_in,
+                is_acknowledged=is_acknowledged,
             )
 
 

@@ -216,10 +216,13 @@ class SqliteLedger:
 
     async def archives_of(self, verdicts: Iterable[Verdict]) -> list[Archive]:
         """Return every archive with one of these verdicts on its stored or a newer version."""
+        return await to_thread.run_sync(self.archives_of_now, verdicts)
+
+    def archives_of_now(self, verdicts: Iterable[Verdict]) -> list[Archive]:
+        """As `archives_of`; blocking."""
         texts = [str(verdict) for verdict in verdicts]
         marks = ", ".join("?" * len(texts))
-        found = await to_thread.run_sync(
-            self._query,
+        found = self._query(
             f"SELECT folder, name FROM archives WHERE verdict IN ({marks})"  # noqa: S608
             f" OR newer_verdict IN ({marks}) ORDER BY folder, name",
             *(texts * 2),

@@ -45,6 +45,7 @@ from crypto_lakehouse.workflows.reports import HistoryReport, PlanReport, Status
 from crypto_lakehouse.workflows.status import CoverageStatus, StatusTotals, status_of
 from crypto_lakehouse.workflows.verification import verify_tree
 from crypto_lakehouse.workflows.wiring.collector_stack import make_inventory
+from crypto_lakehouse.workflows.wiring.holes_file import load_acknowledged
 from crypto_lakehouse.workflows.wiring.load_config import load_config
 from crypto_lakehouse.workflows.wiring.make_plan import plan_alone
 from crypto_lakehouse.workflows.wiring.plan_sizes import SeriesSize, sizes_of
@@ -188,6 +189,7 @@ async def run_status(
     end: date | str | None = None,
     of: str | None = None,
     on_series: Callable[[SeriesCoverage], None] | None = None,
+    on_hole: Callable[[Archive], None] | None = None,
 ) -> StatusReport:
     """Report from the ledger how complete the selected series are; no file is read.
 
@@ -199,6 +201,8 @@ async def run_status(
             publisher has; `status_of` says what the default is.
         on_series: Called in a worker thread with the coverage of each series, which the report
             then does not hold: memory does not grow with the ledger.
+        on_hole: Called in a worker thread with each archive that the source lacks or serves
+            damaged, and that is not acknowledged, in the order of keys.
 
     Raises:
         ConfigurationError: There is no ledger, or a value cannot be read; every fault at once.
@@ -209,12 +213,18 @@ async def run_status(
     ready = await load_config(config, {"only": "quarantined"}, validate=False)
     status = await to_thread.run_sync(_status, ready, start, end, of)
     series: list[SeriesCoverage] = []
+    with_holes: list[SeriesCoverage] = []
     totals = StatusTotals()
 
     def read() -> None:
         for coverage in status:
             totals.add(coverage)
             (on_series or series.append)(coverage)
+            if on_hole is not None and coverage.holes:
+                with_holes.append(coverage)
+        if on_hole is not None:
+            for archive in status.hole_archives(with_holes):
+                on_hole(archive)
 
     await to_thread.run_sync(read)
     return StatusReport(
@@ -239,8 +249,13 @@ def _status(
     selection["start"] = start or (days.start if days else config.default_date)
     selection["end"] = end or (days.end if days else config.default_date)
     try:
+        known = load_acknowledged(config)
         status = status_of(
-            config.output_directory, selection, matrix_path=config.matrix_path, of=of
+            config.output_directory,
+            selection,
+            matrix_path=config.matrix_path,
+            of=of,
+            acknowledged=known,
         )
     except ConfigurationError as error:
         named = name_origins(error.problems, config.origins)

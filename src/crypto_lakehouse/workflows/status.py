@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
 from datetime import UTC, date, datetime
 from fnmatch import fnmatchcase
 from math import floor
@@ -13,7 +14,12 @@ from typing import Any
 
 from attrs import define, evolve, field, frozen
 
-from crypto_lakehouse.core.archive import DataType, Market, Series
+from crypto_lakehouse.core.acknowledged import (
+    ACKNOWLEDGEABLE,
+    NOTHING_ACKNOWLEDGED,
+    Acknowledged,
+)
+from crypto_lakehouse.core.archive import Archive, DataType, Market, Series
 from crypto_lakehouse.core.config.values import EndDay, StartDay, is_glob, structure_value
 from crypto_lakehouse.core.config.workflow_config import config_keys
 from crypto_lakehouse.core.errors import ConfigurationError, Problem, SelectionError
@@ -21,6 +27,7 @@ from crypto_lakehouse.core.messages import allowed_values, shown
 from crypto_lakehouse.coverage.coverage import HoleCause, SeriesCoverage, cover_series
 from crypto_lakehouse.ledger.coverage_view import known_series, recorded_series
 from crypto_lakehouse.ledger.runs import recorded_runs
+from crypto_lakehouse.ledger.sqlite import SqliteLedger
 from crypto_lakehouse.matrix.known_holes import KnownHoles, load_holes
 from crypto_lakehouse.matrix.load import load_matrix
 from crypto_lakehouse.matrix.model import Matrix, MatrixRow
@@ -34,6 +41,9 @@ ASKED, PUBLISHED = "asked", "published"
 
 #: What may count as complete.
 BASES = (ASKED, PUBLISHED)
+
+#: The causes of holes that can be acknowledged.
+_OF_THE_SOURCE = (HoleCause.MISSING, HoleCause.QUARANTINED)
 
 
 @define
@@ -133,6 +143,7 @@ class CoverageStatus:
     _holes: KnownHoles
     _selection: _SeriesSelection
     _asked: Asked
+    _acknowledged: Acknowledged
 
     def __iter__(self) -> Iterator[SeriesCoverage]:
         """Compute the coverage series by series; blocking, with one series in memory at a time.
@@ -153,6 +164,7 @@ class CoverageStatus:
             start=wanted.start,
             end=wanted.end,
             more=self._asked.series(self.today) if counts_asked else (),
+            acknowledged=self._acknowledged,
         )
         for record in records:
             asked = self._asked.days(record.series) if counts_asked else None
@@ -167,6 +179,32 @@ class CoverageStatus:
             if coverage is not None:
                 yield coverage
 
+    def hole_archives(self, coverages: Iterable[SeriesCoverage]) -> Iterator[Archive]:
+        """Yield the archives that the source lacks or serves damaged, in the order of keys.
+
+        These are the ones that can be acknowledged, and are not; blocking.
+
+        Args:
+            coverages: Those that the iteration has yielded.
+
+        Raises:
+            LedgerError: The ledger cannot be read.
+        """
+        holes = {
+            coverage.series: [hole for hole in coverage.holes if hole.cause in _OF_THE_SOURCE]
+            for coverage in coverages
+        }
+        with closing(SqliteLedger.open_read_only(self._ledger)) as ledger:
+            found = ledger.archives_of_now(ACKNOWLEDGEABLE)
+        for archive in found:
+            period = archive.period
+            is_hole = any(
+                hole.first_day <= period.last_day and period.first_day <= hole.last_day
+                for hole in holes.get(archive.series, ())
+            )
+            if is_hole and not self._acknowledged.holds(archive.key):
+                yield archive
+
 
 def status_of(
     output_directory: str | os.PathLike[str],
@@ -175,6 +213,7 @@ def status_of(
     matrix_path: str | os.PathLike[str] | None = None,
     today: date | None = None,
     of: str | None = None,
+    acknowledged: Acknowledged = NOTHING_ACKNOWLEDGED,
 ) -> CoverageStatus:
     """Report from its ledger how complete a collected directory is.
 
@@ -192,6 +231,7 @@ def status_of(
             days from the first settled one on that the publisher should have. By default `asked`,
             but `published` if the selection has a day, or a run did not record what it was asked
             for.
+        acknowledged: The archives that the user knows to be missing or damaged.
 
     Raises:
         ConfigurationError: There is no ledger, or the selection or `of` cannot be read; every fault
@@ -227,6 +267,7 @@ def status_of(
         holes=load_holes(),
         selection=wanted,
         asked=asked,
+        acknowledged=acknowledged,
     )
 
 

@@ -289,7 +289,7 @@ class WorkflowKeys:
         None,
         about=About(
             "A file of such archives, one in a line.",
-            more="See below.",
+            more="See below. `status --format keys` prints one.",
             form="path",
             metavar="FILE",
             since="0.2.0",
