@@ -63,7 +63,9 @@ def test_the_run_cannot_do_without_it(sink: LedgerSink) -> None:
 
 
 async def test_what_is_handled_is_written_at_the_end(sink: LedgerSink, path: Path) -> None:
-    await sink.handle([STARTED, BODY_STARTED, finished(archive=FOREIGN)])
+    await sink.handle([STARTED])
+    assert query(path, "SELECT run_id, status FROM runs") == [("one", None)], "at once"
+    await sink.handle([BODY_STARTED, finished(archive=FOREIGN)])
     assert query(path, "SELECT * FROM archives") == []
     await sink.close()
     assert query(path, "SELECT name, verdict FROM archives") == [(FOREIGN.name, "verified")]

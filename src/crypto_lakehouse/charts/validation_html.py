@@ -85,6 +85,14 @@ def write_html(path: str | os.PathLike[str], report: ValidationReport) -> Path:
 
 def headline(report: ValidationReport) -> str:
     """Summarise in a sentence or two how good the archives are."""
+    text = _headline(report)
+    if not report.arriving:
+        return text
+    left_out = plural(report.arriving, "archive")
+    return f"{text} Left out: {left_out} that a collection has not settled yet."
+
+
+def _headline(report: ValidationReport) -> str:
     counts, findings = report.verdicts, list(report.findings)
     total = f"{plural(len(report.archives), 'archive')} with {plural(report.rows, 'row')}"
     if counts["good"] == len(report.archives) and not findings:

@@ -11,6 +11,7 @@ import click
 
 from crypto_lakehouse.cli.lake_options import lake_config, lake_options
 from crypto_lakehouse.cli.options import named_by_options
+from crypto_lakehouse.core.messages import plural
 
 if TYPE_CHECKING:
     from crypto_lakehouse.workflows.ingestion import IngestWorkflow
@@ -110,5 +111,8 @@ def ingest_text(report: IngestReport) -> str:
     checks = ", ".join(f"{count:,} {verdict}" for verdict, count in sorted(report.verdicts.items()))
     if checks:
         lines.append(f"checks: {checks}")
+    if report.arriving:
+        count = plural(report.arriving, "archive")
+        lines.append(f"left out: {count} that a collection has not settled yet")
     lines.append(f"{report.status} in {report.duration_seconds:.1f} s; tables in {report.lake}")
     return "\n".join(lines)

@@ -9,7 +9,7 @@ from typing import Any
 
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from crypto_lakehouse.collection.download.sidecar import SIDECAR_LIMIT_BYTES, parse_sidecar
 from crypto_lakehouse.collection.sampling import Chosen
@@ -72,6 +72,7 @@ class StoredArchive:
     Attributes:
         sha256: Digest of its bytes; None if they are gone or cannot be read.
         size_bytes: The size of the file; 0 if there is none.
+        expected: The digest that a damaged one should have, if it is known; else empty.
     """
 
     key: str
@@ -79,6 +80,7 @@ class StoredArchive:
     reason: str = ""
     sha256: str | None = None
     size_bytes: int = 0
+    expected: str = ""
 
 
 @define
@@ -123,6 +125,13 @@ class VerificationReport:
         }
 
 
+_ARRIVING = "another version replaces it, in a run that has not ended"
+
+
+async def _never(_key: str, _sha256: str) -> bool:
+    return False
+
+
 @define
 class Verifier:
     """Hashes archives, several at a time.
@@ -131,12 +140,15 @@ class Verifier:
         store: Has the archives.
         ledger: What runs have found out; a sidecar beside its zip takes precedence.
         workers: How many archives are hashed at the same time; each takes a core.
+        is_replaced: Returns whether a run that has not ended has replaced the version of a key with
+            a digest; what proves the new one may not be there yet.
         waiting_results: How many results may wait for one slow archive.
     """
 
     store: Store
     ledger: Ledger
     workers: int
+    is_replaced: Callable[[str, str], Awaitable[bool]] = _never
     waiting_results: int = field(default=WAITING_RESULTS, kw_only=True)
 
     async def verify(
@@ -198,9 +210,20 @@ class Verifier:
         """Hash one archive and compare it."""
         size = stat.size_bytes if stat else 0
         try:
-            return await self._compared(key, size, row)
+            found = await self._compared(key, size, row)
+            return found if found.state is not FileState.DAMAGED else await self._once_more(found)
         except Exception as error:  # noqa: BLE001 - one archive must not end the verification
             return StoredArchive(key, FileState.UNREADABLE, unforeseen(error, key), None, size)
+
+    async def _once_more(self, found: StoredArchive) -> StoredArchive:
+        """Compare a file again that a collection may have replaced meanwhile."""
+        folder, _, name = found.key.rpartition("/")
+        is_arriving = bool(found.expected) and await self.is_replaced(found.key, found.expected)
+        row = (await self.ledger.rows(f"{folder}/")).get(name)
+        again = await self._compared(found.key, found.size_bytes, row)
+        if again.state is FileState.DAMAGED and is_arriving:
+            return evolve(again, state=FileState.UNPROVEN, reason=_ARRIVING)
+        return again
 
     async def _compared(self, key: str, size: int, row: LedgerRow | None) -> StoredArchive:
         try:
@@ -217,7 +240,7 @@ class Verifier:
             return StoredArchive(key, FileState.UNPROVEN, source, actual, size)
         if actual != expected:
             reason = f"its SHA-256 is {actual}, the {source} says {expected}"
-            return StoredArchive(key, FileState.DAMAGED, reason, actual, size)
+            return StoredArchive(key, FileState.DAMAGED, reason, actual, size, expected)
         return StoredArchive(key, FileState.OK, "", actual, size)
 
     async def _expected(self, key: str, row: LedgerRow | None) -> tuple[str | None, str]:

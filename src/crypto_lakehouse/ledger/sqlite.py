@@ -7,7 +7,6 @@ from them. The history of what was replaced, and what runs were asked for, are i
 
 from __future__ import annotations
 
-import json
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -33,6 +32,7 @@ from crypto_lakehouse.core.protocols import LedgerRow
 from crypto_lakehouse.core.verdicts import Verdict
 from crypto_lakehouse.core.whole_numbers import STORABLE
 from crypto_lakehouse.ledger.connection import LedgerConnection
+from crypto_lakehouse.ledger.event_rows import archive_row, newer_version, run_row
 from crypto_lakehouse.ledger.read_only import connect_read_only
 from crypto_lakehouse.ledger.rebuild import damage_at, rebuild
 from crypto_lakehouse.ledger.refusals import code_of, refusal, unreadable
@@ -249,6 +249,16 @@ class SqliteLedger:
         found = {name: ledger_row(values) for name, *values in self._query(_ROWS, folder)}
         return {name: row for name, row in found.items() if row is not None and _is_text(name)}
 
+    def row_now(self, folder: str, name: str) -> LedgerRow | None:
+        """Return what is known about one archive; blocking."""
+        found = self._query(f"{_ROWS} AND name = ?", folder, name)
+        return ledger_row(found[0][1:]) if found else None
+
+    def has_open_run(self) -> bool:
+        """Whether the latest run has not ended, as it goes on or was killed; blocking."""
+        found = self._query("SELECT finished_at IS NULL FROM runs ORDER BY rowid DESC LIMIT 1")
+        return bool(found) and found[0][0] == 1
+
     def verified_now(self, folder: str) -> dict[str, tuple[int, int]]:
         """Size and mark of those that are verified and not outdated; blocking."""
         return {name: (size, mark) for name, size, mark in self._query(_VERIFIED, folder)}
@@ -341,7 +351,7 @@ class SqliteLedger:
                     (archive.folder, archive.name, *row),
                 )
             case RunStarted():
-                self._writer.execute(_RUN, _run(change))
+                self._writer.execute(_RUN, run_row(change))
             case RunFinished():
                 self._writer.execute(
                     "UPDATE runs SET finished_at = ?, status = ? WHERE run_id = ?",
@@ -353,9 +363,9 @@ class SqliteLedger:
         if event.change:
             self._writer.execute(_REMEMBER, (event.change, now, event.kept_as or None, *place))
         if event.stands:
-            self._writer.execute(_STANDS, (*_newer(event), now, *place))
+            self._writer.execute(_STANDS, (*newer_version(event), now, *place))
         else:
-            self._writer.execute(_UPSERT, _row(event, now))
+            self._writer.execute(_UPSERT, archive_row(event, now))
         if self._has_parts and event.verdict is not Verdict.FAILED:  # it may be resumed later
             self._writer.execute("DELETE FROM parts WHERE folder = ? AND name = ?", place)
 
@@ -376,29 +386,3 @@ def _identity(path: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return stat.st_dev, stat.st_ino
-
-
-def _newer(event: ArchiveFinished) -> tuple[object, ...]:
-    return event.verdict, event.reason, event.facts.etag, event.facts.sidecar_etag
-
-
-def _run(event: RunStarted) -> tuple[object, ...]:
-    selection = event.selection
-    text = None if selection is None else json.dumps(selection, sort_keys=True)
-    urls = (event.source_url or None, event.listing_url or None)
-    return event.run_id, event.workflow, event.planned, event.at.isoformat(), text, *urls
-
-
-def _row(event: ArchiveFinished, now: str) -> tuple[object, ...]:
-    # An unchanged archive was verified earlier; the ledger keeps that verdict.
-    verdict = Verdict.VERIFIED if event.verdict is Verdict.UNCHANGED else event.verdict
-    return (
-        event.archive.folder,
-        event.archive.name,
-        verdict,
-        event.reason,
-        *event.facts,
-        now if event.accepted else None,
-        now,
-        now,
-    )

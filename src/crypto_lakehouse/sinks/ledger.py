@@ -53,7 +53,9 @@ class LedgerSink:
         for event in events:
             if _is_recorded(event):
                 self._pending.append(event)
-        if len(self._pending) >= self.batch_rows:
+        # That a run goes on is written at once, for programs that read what it stores.
+        begins = any(isinstance(event, RunStarted) for event in events)
+        if begins or len(self._pending) >= self.batch_rows:
             await self.flush()
 
     async def flush(self) -> None:

@@ -86,6 +86,7 @@ class IngestWorkflow(BaseWorkflow[WorkflowMetrics]):
         self._verdicts: Counter[str] = Counter()
         self._problems: list[dict[str, str]] = []
         self._problem_count = 0
+        self._arriving = 0
         self._resources = AsyncExitStack()
         self._scope: anyio.CancelScope | None = None
         self._stop_code: int | None = None
@@ -140,7 +141,10 @@ class IngestWorkflow(BaseWorkflow[WorkflowMetrics]):
         for stored in self._zips():
             from_thread.check_cancelled()
             self._progress.found()
-            if stored.fault:
+            if stored.is_arriving:
+                self._arriving += 1
+                self._progress.skip()
+            elif stored.fault:
                 self._note_problem(stored.archive.key, "unproven", stored.fault)
                 self._progress.skip()
             else:
@@ -259,6 +263,7 @@ class IngestWorkflow(BaseWorkflow[WorkflowMetrics]):
             verdicts=self._verdicts,
             problems=tuple(self._problems),
             problem_count=self._problem_count,
+            arriving=self._arriving,
             duration_seconds=time.monotonic() - self._began,
             stop_code=self._stop_code,
             error=error,

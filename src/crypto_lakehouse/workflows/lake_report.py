@@ -68,6 +68,8 @@ class IngestReport:
         tables: What was done to each table, by name.
         verdicts: How many ingested archives the checks call good, and so on.
         problems: The first hundred archives that are not in their tables, each with a reason.
+        arriving: How many archives were left out, because a collection that has not ended has not
+            settled them yet; a later ingestion takes them.
         duration_seconds: Of the run.
         lake: Where the tables are.
         error: Why the run ended early; empty if it did not.
@@ -80,6 +82,7 @@ class IngestReport:
     verdicts: Mapping[str, int] = field(factory=Counter)
     problems: tuple[Mapping[str, str], ...] = ()
     problem_count: int = 0
+    arriving: int = 0
     duration_seconds: float = 0.0
     stop_code: int | None = None
     error: str = ""
@@ -114,6 +117,7 @@ class IngestReport:
             },
             "tables": [each.as_dict() for each in self.tables],
             "verdicts": dict(sorted(self.verdicts.items())),
+            "arriving": self.arriving,
             "duration_seconds": round(self.duration_seconds, 3),
             "problems": [dict(each) for each in self.problems[:_FIRST]],
             **({"error": self.error} if self.error else {}),

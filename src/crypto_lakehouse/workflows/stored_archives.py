@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from pathlib import Path
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from crypto_lakehouse.collection.download.sidecar import SIDECAR_LIMIT_BYTES, parse_sidecar
 from crypto_lakehouse.core.archive import SIDECAR_SUFFIX, Archive, Series
@@ -24,8 +24,12 @@ from crypto_lakehouse.stores.directory import LocalStore
 from crypto_lakehouse.stores.parts import hash_file
 from crypto_lakehouse.stores.state import existing_root
 from crypto_lakehouse.stores.tree import key_folders
+from crypto_lakehouse.workflows.arriving import ARRIVING, is_replaced
 
 __all__ = ["StoredZip", "count_zips", "stored_series", "stored_zips"]
+
+
+_UNPROVEN = "nothing proves it: no sidecar, and no ledger"
 
 
 @frozen
@@ -37,12 +41,14 @@ class StoredZip:
         path: Its path.
         sha256: Its digest.
         fault: Why it must not be used; empty for good ones.
+        is_arriving: Whether the fault is only that a collection has not settled it yet.
     """
 
     archive: Archive
     path: Path
     sha256: str
     fault: str = ""
+    is_arriving: bool = False
 
 
 def stored_zips(root: Path, wanted: Callable[[Archive], bool]) -> Iterator[StoredZip]:
@@ -51,6 +57,7 @@ def stored_zips(root: Path, wanted: Callable[[Archive], bool]) -> Iterator[Store
     If the ledger has verified the very file that is stored, its digest is taken from the ledger,
     if that is the one that the sidecar names.
     Any other file is hashed and compared with the digest in the ledger or in the sidecar.
+    A collection may run at the same time.
 
     Raises:
         ConfigurationError: `root` is not a directory.
@@ -93,7 +100,30 @@ def _walk(
     for folder, found in _folders(store, wanted):
         rows = {} if ledger is None else ledger.rows_now(folder)
         for archive, stat in found:
-            yield _proven(store, archive, stat, rows.get(archive.name))
+            stored = _proven(store, archive, stat, rows.get(archive.name))
+            if stored.fault and ledger is not None:
+                stored = _proven_now(store, ledger, stored)
+            yield stored
+
+
+def _proven_now(store: LocalStore, ledger: SqliteLedger, stored: StoredZip) -> StoredZip:
+    """Judge a file once more, which a collection may have stored or settled meanwhile."""
+    # In this order: a run that has ended has written all its rows.
+    is_open = ledger.has_open_run()
+    archive = stored.archive
+    try:
+        stat = stored.path.stat()
+    except OSError:
+        return stored
+    row = ledger.row_now(archive.folder, archive.name)
+    again = _proven(store, archive, FileStat(stat.st_size, stat.st_mtime_ns), row)
+    is_new = again.fault == _UNPROVEN
+    recorded = row.facts.sha256 if row is not None else None
+    if not again.fault or not is_open:
+        return again
+    if is_new or is_replaced(store, ledger, archive.key, recorded):
+        return evolve(again, fault=ARRIVING, is_arriving=True)
+    return again
 
 
 def _folders(
@@ -132,9 +162,11 @@ def _proven(
         return StoredZip(archive, path, "", "it is gone")
     if row is not None and row.accepted and recorded == digest:
         return StoredZip(archive, path, digest)
-    wanted = {recorded, named} - {None} if is_verified and recorded else {_published(path)} - {None}
+    wanted = {recorded, named} - {None} if is_verified and recorded else set()
+    if digest not in wanted:  # the row may be that of the version before
+        wanted |= {_published(path)} - {None}
     if not wanted:
-        return StoredZip(archive, path, digest, "nothing proves it: no sidecar, and no ledger")
+        return StoredZip(archive, path, digest, _UNPROVEN)
     fault = "" if digest in wanted else "its bytes are not those that were published"
     return StoredZip(archive, path, digest, fault)
 

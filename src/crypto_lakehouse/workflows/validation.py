@@ -59,6 +59,7 @@ class ValidationWorkflow(BaseWorkflow[WorkflowMetrics]):
         self._tell = tell
         self._on_progress = on_progress
         self._found: list[ArchiveQuality] = []
+        self._arriving = 0
         self._scope: anyio.CancelScope | None = None
         self.stop_code: int | None = None
 
@@ -99,7 +100,7 @@ class ValidationWorkflow(BaseWorkflow[WorkflowMetrics]):
         if on_progress is not None:
             total = count_zips(root, self.config.selects)
             on_progress(StepProgress("validating", 0, total))
-        shares = _shares(stored_zips(root, self.config.selects))
+        shares = _shares(self._settled(stored_zips(root, self.config.selects)))
         check = partial(_check_share, policies=policies, exact=self.config.exact)
         with ThreadPoolExecutor(self.config.worker_count, "validate") as pool:
             while window := [*islice(shares, 4 * self.config.worker_count)]:
@@ -113,6 +114,14 @@ class ValidationWorkflow(BaseWorkflow[WorkflowMetrics]):
                     for quality in found:
                         self._tell(quality)
 
+    def _settled(self, zips: Iterator[StoredZip]) -> Iterator[StoredZip]:
+        """Leave out, and count, what a collection is just storing."""
+        for stored in zips:
+            if stored.is_arriving:
+                self._arriving += 1
+            else:
+                yield stored
+
     def report(self) -> ValidationReport:
         """Return what was found so far."""
         from crypto_lakehouse.tables.quality.findings import ValidationReport
@@ -120,7 +129,8 @@ class ValidationWorkflow(BaseWorkflow[WorkflowMetrics]):
         from crypto_lakehouse.tables.quality.seams import with_seams
 
         found = with_seams(self._found, load_known_row_holes())
-        return ValidationReport(archives=tuple(sorted(found, key=lambda each: each.key)))
+        archives = tuple(sorted(found, key=lambda each: each.key))
+        return ValidationReport(archives=archives, arriving=self._arriving)
 
     def metrics(self) -> WorkflowMetrics:
         """The report of the finished run."""

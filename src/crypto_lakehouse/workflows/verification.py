@@ -26,6 +26,7 @@ from crypto_lakehouse.ledger.sqlite import SqliteLedger
 from crypto_lakehouse.stores.directory import LocalStore
 from crypto_lakehouse.stores.state import StateFolder, existing_root
 from crypto_lakehouse.stores.tree import key_folders
+from crypto_lakehouse.workflows.arriving import is_replaced
 
 __all__ = ["verify_archives", "verify_tree"]
 
@@ -37,6 +38,12 @@ class _Stored:
     store: Store
     ledger: SqliteLedger | EmptyLedger
     known: Sequence[str]
+
+    async def is_replaced(self, key: str, sha256: str) -> bool:
+        """Whether a run that has not ended has replaced this version of an archive."""
+        if not isinstance(self.ledger, SqliteLedger):
+            return False
+        return await to_thread.run_sync(is_replaced, self.store, self.ledger, key, sha256)
 
     def folders(self) -> Iterator[str]:
         """Key prefixes on disk and in the ledger, each once; blocking."""
@@ -84,7 +91,7 @@ async def verify_tree(
         raise ConfigurationError([Problem("since", reason)])
     since_ns = _start_ns(since)
     async with _open_stored(root, store) as stored:
-        verifier = Verifier(stored.store, stored.ledger, workers=os.cpu_count() or 1)
+        verifier = Verifier(stored.store, stored.ledger, os.cpu_count() or 1, stored.is_replaced)
         chosen = None
         if sample is not None:
             chosen = await to_thread.run_sync(lambda: choose(sample, stored.keys(since_ns)))
@@ -103,7 +110,7 @@ async def verify_archives(
     """
     found: list[StoredArchive] = []
     async with _open_stored(root, store) as stored:
-        verifier = Verifier(stored.store, stored.ledger, workers=1)
+        verifier = Verifier(stored.store, stored.ledger, 1, stored.is_replaced)
         for archive in archives:
             files = await stored.store.scan(archive.folder)
             row = (await stored.ledger.rows(archive.folder)).get(archive.name)

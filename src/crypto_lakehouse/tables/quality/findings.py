@@ -117,9 +117,12 @@ class ValidationReport:
 
     Attributes:
         archives: One entry per archive, sorted by key.
+        arriving: How many archives were left out, because a collection that has not ended has not
+            settled them yet.
     """
 
     archives: tuple[ArchiveQuality, ...]
+    arriving: int = 0
 
     @property
     def findings(self) -> Iterator[Finding]:
@@ -141,6 +144,7 @@ class ValidationReport:
         """The report as plain JSON types."""
         return {
             "archives": len(self.archives),
+            "arriving": self.arriving,
             "rows": self.rows,
             "verdicts": dict(sorted(self.verdicts.items())),
             "checks": _by_check(self.findings),
