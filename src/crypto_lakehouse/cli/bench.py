@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from datetime import UTC, date, datetime, timedelta
@@ -14,6 +13,7 @@ import anyio
 import click
 from attrs import evolve
 
+from crypto_lakehouse.cli.json_output import json_line
 from crypto_lakehouse.cli.list_option import ListOption
 from crypto_lakehouse.cli.options import config_options, option_overrides, say_proxy
 from crypto_lakehouse.core.config.quantities import parse_quantity
@@ -161,7 +161,7 @@ async def _bench(given: dict[str, Any]) -> int:
         return code
     report = evolve(reports[-1], is_interrupted=bool(code))
     if given["as_json"]:
-        click.echo(json.dumps(report.to_mapping(), ensure_ascii=False))
+        click.echo(json_line(report.to_mapping()))
     else:
         _print(report)
     if not code and report.exit_code:

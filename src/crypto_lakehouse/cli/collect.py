@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from functools import partial
 from typing import Any
 
 import anyio
 import click
 
+from crypto_lakehouse.cli.json_output import json_line
 from crypto_lakehouse.cli.options import config_options, named_by_options, option_overrides
 from crypto_lakehouse.cli.progress import collection_sink, terminal_rows
 from crypto_lakehouse.core.config.profiles import PRODUCTION
@@ -123,7 +123,7 @@ async def run_to_end(workflow: Any, *, as_json: bool, strict: bool = False) -> i
     if report.error:
         click.echo(f"error: {report.error}", err=True)
     if as_json:
-        text = json.dumps(report.to_mapping(), ensure_ascii=False)
+        text = json_line(report.to_mapping())
     return int(code) if not text or _printed(text) else int(code) or 1
 
 

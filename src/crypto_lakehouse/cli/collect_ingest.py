@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from crypto_lakehouse.cli.json_output import json_line
 
 if TYPE_CHECKING:
     from crypto_lakehouse.sinks.progress_rows import ProgressRows
@@ -46,7 +47,7 @@ async def collect_and_ingest(
         metrics = await run_until_signal(workflow, words)
     report = metrics.report
     if given["as_json"]:
-        click.echo(json.dumps(report.to_mapping(), ensure_ascii=False))
+        click.echo(json_line(report.to_mapping()))
     else:
         for step in report.steps:
             if step.error:

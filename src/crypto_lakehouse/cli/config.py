@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -10,8 +9,10 @@ import anyio
 import click
 
 from crypto_lakehouse.cli.command_group import CommandGroup
+from crypto_lakehouse.cli.json_output import json_line
 from crypto_lakehouse.cli.options import by_option, config_options, option_of, option_overrides
 from crypto_lakehouse.core.config.origins import OVERRIDE
+from crypto_lakehouse.core.visible import json_text
 
 if TYPE_CHECKING:
     from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
@@ -43,7 +44,7 @@ def schema(*, of_lake: bool) -> None:
     from crypto_lakehouse.core.config.schema import config_schema
     from crypto_lakehouse.workflows.lake_config import lake_keys
 
-    click.echo(json.dumps(config_schema(lake_keys() if of_lake else None), indent=2))
+    click.echo(json_line(config_schema(lake_keys() if of_lake else None), indent=2))
 
 
 @command.command("show")
@@ -67,7 +68,7 @@ async def _show(given: dict[str, Any]) -> int:
     rows = _rows(config, given)
     if given["as_json"]:
         values = {key: {"value": value, "from": origin} for key, value, origin in rows}
-        click.echo(json.dumps(values, ensure_ascii=False))
+        click.echo(json_line(values))
     else:
         cells = [(key, _cell(value), origin) for key, value, origin in rows]
         print_table("configuration", ("key", "value", "from"), cells)
@@ -115,4 +116,4 @@ def _origin(origin: str, key: str, given: dict[str, Any]) -> str:
 def _cell(value: Any) -> str:
     if isinstance(value, str):
         return value
-    return "none" if value is None else json.dumps(value, ensure_ascii=False)
+    return "none" if value is None else json_text(value)

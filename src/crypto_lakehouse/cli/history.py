@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from datetime import date, datetime
 from functools import partial
@@ -13,6 +12,7 @@ import anyio
 import click
 
 from crypto_lakehouse.cli.age_option import whole_days_of
+from crypto_lakehouse.cli.json_output import json_line
 from crypto_lakehouse.cli.options import stored_config
 from crypto_lakehouse.cli.output_option import check_directory, output_option
 from crypto_lakehouse.core.config.days import structure_start
@@ -202,4 +202,4 @@ async def _prune(output: str, days: int) -> int:
 
 
 def _print_json(value: dict[str, Any]) -> None:
-    click.echo(json.dumps(value, ensure_ascii=False))
+    click.echo(json_line(value))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import anyio
 import click
 
+from crypto_lakehouse.cli.json_output import json_line
 from crypto_lakehouse.cli.lake_options import lake_config, lake_options
 from crypto_lakehouse.cli.options import named_by_options
 from crypto_lakehouse.core.messages import plural
@@ -78,7 +78,7 @@ def print_result(report: IngestReport, *, as_json: bool, quiet: bool) -> None:
     if report.error:
         click.echo(f"error: {report.error}", err=True)
     if as_json:
-        click.echo(json.dumps(report.to_mapping(), ensure_ascii=False))
+        click.echo(json_line(report.to_mapping()))
     elif not report.error:
         if not quiet:
             for problem in report.problems:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -12,6 +11,7 @@ import click
 
 from crypto_lakehouse.cli.age_option import days_of
 from crypto_lakehouse.cli.command_group import CommandGroup
+from crypto_lakehouse.cli.json_output import json_line
 from crypto_lakehouse.cli.lake_options import open_lake, place_options
 from crypto_lakehouse.core.messages import plural
 from crypto_lakehouse.core.visible import visible
@@ -42,7 +42,7 @@ def list_tables(**given: Any) -> int:
         found = {name: _summary(lake, name) for name in lake.tables}
         here = str(lake.catalog.root.resolve())
     if given["as_json"]:
-        click.echo(json.dumps(found))
+        click.echo(json_line(found))
         return 0
     for name, facts in found.items():
         click.echo(
@@ -166,7 +166,7 @@ def relocate_tables(**given: Any) -> int:
         here = str(lake.catalog.root.resolve())
     if given["as_json"]:
         tables = {each.table: {"made_in": each.made_in, "files": each.files} for each in done}
-        click.echo(json.dumps({"lake": here, "dry_run": given["dry_run"], "tables": tables}))
+        click.echo(json_line({"lake": here, "dry_run": given["dry_run"], "tables": tables}))
         return 0
     would = "would be " if given["dry_run"] else ""
     for each in done:

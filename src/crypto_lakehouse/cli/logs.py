@@ -10,7 +10,7 @@ from typing import TextIO
 import structlog
 
 from crypto_lakehouse.core.redaction import redact
-from crypto_lakehouse.core.visible import visible, visible_lines
+from crypto_lakehouse.core.visible import json_text, visible, visible_lines
 
 __all__ = ["configure_logging"]
 
@@ -40,7 +40,7 @@ def configure_logging(log_format: str) -> None:
         log_format: `text` or `json`.
     """
     renderer: structlog.typing.Processor = (
-        structlog.processors.JSONRenderer(ensure_ascii=False)
+        structlog.processors.JSONRenderer(json_text)
         if log_format == "json"
         else structlog.dev.ConsoleRenderer(
             colors=sys.stderr.isatty(), exception_formatter=_traceback

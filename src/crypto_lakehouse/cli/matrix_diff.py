@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
-
 import click
+
+from crypto_lakehouse.cli.json_output import json_line
 
 __all__ = ["command"]
 
@@ -31,7 +31,7 @@ def command(old: str, new: str, *, as_json: bool) -> int:
             click.echo(f"corrected: {matrix.origin}: {correction}", err=True)
     difference = diff_matrices(*matrices)
     if as_json:
-        click.echo(json.dumps(difference.to_mapping(), ensure_ascii=False))
+        click.echo(json_line(difference.to_mapping()))
         return 0
     for line in difference.lines():
         click.echo(line)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from functools import partial
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import click
 
+from crypto_lakehouse.cli.json_output import json_line
 from crypto_lakehouse.cli.options import option_overrides
 from crypto_lakehouse.cli.progress import step_display
 from crypto_lakehouse.core.progress import StepProgress
@@ -119,7 +119,7 @@ async def _refresh(
     changes = diff_matrices(refreshed.base, refreshed.matrix)
     if as_json:
         result = _mapping(refreshed, path, today, changes)
-        click.echo(json.dumps(result, ensure_ascii=False))
+        click.echo(json_line(result))
     else:
         _print(refreshed, path, changes)
     return 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import click
 
+from crypto_lakehouse.cli.json_output import json_line
 from crypto_lakehouse.cli.options import config_options, option_overrides, say_proxy
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ async def show_plan(
     for failure in report.unlisted:
         click.echo(f"error: not planned: {failure}", err=True)
     if form == "json":
-        click.echo(json.dumps(report.to_mapping(), ensure_ascii=False))
+        click.echo(json_line(report.to_mapping()))
     elif form == "table":
         _table(report, by)
     return 5 if report.unlisted else 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import math
 import sys
 from collections.abc import Callable, Iterator
@@ -16,6 +15,7 @@ import click
 from crypto_lakehouse.cli.query_columns import as_form, starts_formula, without_formulas
 from crypto_lakehouse.cli.terminal import stdout_bytes
 from crypto_lakehouse.core.errors import QueryError
+from crypto_lakehouse.core.visible import json_text
 from crypto_lakehouse.stores.whole_file import whole_file
 
 __all__ = ["FORMS", "form_of", "write_rows"]
@@ -179,7 +179,7 @@ def _json(relation: Any, names: list[str], kinds: list[str], file: IO[bytes]) ->
         rows = batch.rename_columns(unique).to_pylist(maps_as_pydicts="strict")
         for row in rows:
             numbers = {name: int(row[name]) for name in whole if row[name] is not None}
-            line = json.dumps(_plain(row) | numbers, ensure_ascii=False)
+            line = json_text(_plain(row) | numbers)
             file.write(f"{line}\n".encode())
 
 

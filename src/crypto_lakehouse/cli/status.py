@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from functools import partial
 from math import floor
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 import anyio
 import click
 
+from crypto_lakehouse.cli.json_output import json_line
 from crypto_lakehouse.cli.list_option import ListOption
 from crypto_lakehouse.cli.options import option_overrides, stored_config
 from crypto_lakehouse.cli.output_option import output_option
@@ -176,13 +176,13 @@ class _Json:
         from crypto_lakehouse.workflows.status import coverage_mapping
 
         click.echo(self._before, nl=False)
-        click.echo(json.dumps(coverage_mapping(coverage), ensure_ascii=False), nl=False)
+        click.echo(json_line(coverage_mapping(coverage)), nl=False)
         self._before = ", "
 
     def finish(self, status: StatusReport) -> None:
         if not status.totals.series:
             click.echo(self._before, nl=False)
-        totals = json.dumps(status.totals.to_mapping())
+        totals = json_line(status.totals.to_mapping())
         click.echo(f'], "today": "{status.today}", "of": "{status.of}", "totals": {totals}}}')
 
 

@@ -6,7 +6,6 @@ them is interpreted as markup or as a terminal control sequence.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -21,6 +20,7 @@ from crypto_lakehouse.charts.validation_html import (
     visible,
     worst_first,
 )
+from crypto_lakehouse.cli.json_output import json_line
 from crypto_lakehouse.tables.quality.findings import ValidationReport
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def print_report(
 def print_json(report: ValidationReport) -> None:
     """Print the report as one JSON object, on one line."""
     # In ASCII: a key can hold a lone surrogate, which UTF-8 cannot encode.
-    click.echo(json.dumps(report.as_dict()))
+    click.echo(json_line(report.as_dict()))
 
 
 _Row = Sequence[str | int]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 import sys
 from datetime import date
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import click
 
+from crypto_lakehouse.cli.json_output import json_line
 from crypto_lakehouse.cli.options import option_overrides, stored_config
 from crypto_lakehouse.cli.output_option import MIRROR, check_directory, output_option
 from crypto_lakehouse.core.config.days import structure_start
@@ -121,7 +121,7 @@ async def _verify(given: dict[str, Any]) -> int:
         mapping = _mapping(report, quarantine)
         if given["repair"] and refusal is None:
             mapping["repair"] = repair.to_mapping() if repair else {"repaired": [], "remaining": []}
-        click.echo(json.dumps(mapping, ensure_ascii=False))
+        click.echo(json_line(mapping))
     else:
         _print(report, quarantine, repair, to_stderr=given["combined"] == "-")
     if refusal is not None:  # what was found is printed nevertheless

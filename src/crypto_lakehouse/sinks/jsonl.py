@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from aiofiles.threadpool.text import AsyncTextIOWrapper
 from attrs import define, field
 
 from crypto_lakehouse.core.events import ArchiveFinished, Event, to_record
+from crypto_lakehouse.core.visible import json_text
 from crypto_lakehouse.stores.os_errors import as_store_errors
 
 __all__ = ["JsonLinesSink"]
@@ -33,7 +33,7 @@ class JsonLinesSink:
     async def handle(self, events: Sequence[Event]) -> None:
         """Append a line for each finished archive."""
         lines = [
-            json.dumps(to_record(event), ensure_ascii=False) + "\n"
+            json_text(to_record(event)) + "\n"
             for event in events
             if isinstance(event, ArchiveFinished)
         ]
