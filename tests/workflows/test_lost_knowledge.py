@@ -335,6 +335,29 @@ async def test_a_bad_version_takes_no_unproven_files_place_either(unproven: Seri
     assert unproven.row()["verdict"] == "sidecar_missing"
 
 
+async def test_a_sidecar_that_is_published_later_and_names_other_bytes_is_believed(
+    unproven: Series,
+) -> None:
+    """Without a listing nothing else says that there is another version."""
+    (old,) = unproven.versions
+    new = unproven.publish()
+    assert await unproven.run(discovery="calendar") is Verdict.VERIFIED
+    assert unproven.path.read_bytes() == new
+    assert unproven.kept() == [old]
+
+
+async def test_a_wrong_sidecar_that_is_published_later_is_named_and_the_file_stays(
+    unproven: Series,
+) -> None:
+    (old,) = unproven.versions
+    unproven.publish_sidecar(b"other bytes")
+    for _ in range(2):
+        report = await unproven.report(discovery="calendar")
+        assert unproven.verdict(report) is Verdict.UPSTREAM_MISMATCH
+        assert unproven.path.read_bytes() == old
+    assert unproven.row()["verdict"] == "sidecar_missing"
+
+
 async def test_a_sidecar_that_was_left_alone_does_not_speak_for_other_bytes(
     series: Series,
 ) -> None:

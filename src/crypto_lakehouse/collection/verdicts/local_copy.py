@@ -40,12 +40,15 @@ class LocalCopy:
         present: What is known about its bytes, if the ledger, the sidecar beside it or the source
             identifies them. Such bytes are kept if another version replaces them.
         digest: The digest of the bytes, if they were read and are not a broken archive.
+        is_disputed: Whether the source has published a sidecar, for bytes that had none, and it
+            names other bytes.
         kept: The archive's outcome if the file can stay; None if the archive must be fetched.
         failure: Why the check ended early; the other attributes are valid all the same.
     """
 
     present: ArchiveOutcome | None = None
     digest: str | None = None
+    is_disputed: bool = False
     kept: ArchiveOutcome | None = None
     failure: TransferError | StoreError | OSError | None = None
 
@@ -136,7 +139,7 @@ class LocalCopyChecker:
     ) -> ArchiveOutcome | None:
         """The outcome if the file can stay; None if the archive must be fetched."""
         present = local_copy.present
-        if present is None or work.action is Action.FETCH:
+        if present is None or local_copy.is_disputed or work.action is Action.FETCH:
             return None
         if work.action is Action.FETCH_SIDECAR:
             return await self._fetch_sidecar(present, transfer, work.planned.listed)
@@ -231,9 +234,14 @@ def _as_published(
 def _still_disagreeing(
     local_copy: LocalCopy, published: Published, transfer: Transfer
 ) -> LocalCopy:
-    """Keep accepted bytes accepted, with the sidecar's present digest for the ledger."""
+    """Keep accepted bytes accepted, with the sidecar's present digest for the ledger.
+
+    Bytes that had no sidecar are disputed: the archive is fetched, and its verdict decides.
+    """
     if local_copy.present is None:
         return local_copy
+    if not local_copy.present.accepted:
+        return evolve(local_copy, is_disputed=True)
     present = local_copy.present.learned(
         published_sha256=published.sha256, sidecar_etag=transfer.sidecar_etag
     )
