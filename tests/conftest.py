@@ -60,6 +60,7 @@ SLOW = (
     "http/test_concurrency_limit.py::test_the_limit_is_nearly_as_good_as_the_best_fixed_one",
     "matrix/test_diff.py::test_what_comes_one_way_goes_the_other",
     "packaging/test_distribution.py",
+    "packaging/test_extras.py",
     "planning/test_calendar_plan.py::test_all_five_million_are_distinct_without_a_list",
     "planning/test_calendar_plan.py::test_five_million_archives_are_enumerated_in_flat_memory",
     "proxies/test_collections.py",

@@ -10,6 +10,7 @@ from typing import Any
 import aiohttp
 import pytest
 from tests.documentation.collector import Block, blocks, pages
+from tests.documentation.world import CONFIG
 from tests.stores.memory import MemoryStore
 
 from crypto_lakehouse.cli.main import main
@@ -20,12 +21,6 @@ from crypto_lakehouse.testing import ArchiveServer, StoreSuite
 BLOCKS = blocks()
 
 CONFIGURATIONS = ("yaml", "toml", "json")
-
-#: In the place of `{...}`.
-CONFIG = {
-    "output_directory": "data", "markets": ["spot"], "symbols": ["BTCUSDT"],
-    "data_types": ["trades"], "default_date": "2025-07-15",
-}  # fmt: skip
 
 
 def of(*languages: str) -> list[Block]:

@@ -10,11 +10,11 @@ import shutil
 import sys
 import tarfile
 import zipfile
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.packaging.installed import ROOT, Environment, build, index_fault, run
+from tests.packaging.conftest import Install
+from tests.packaging.installed import ROOT, Environment, build, run
 from tests.proxies.scene import HTTP, place_of
 from tests.proxies.socks_server import SocksServer
 
@@ -47,14 +47,6 @@ with Lake.open("data") as lake:
 #: The pytest plugin is loaded by pytest, which the package does not require.
 _NO_EXTRA = {"pytest"}
 
-Install = Callable[[str], Environment]
-
-
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel of this tree."""
-    return build("wheel", ROOT, tmp_path_factory.mktemp("built") / "wheel")
-
 
 @pytest.fixture(scope="module")
 def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -64,29 +56,6 @@ def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
         file.extractall(folder / "unpacked", filter="data")
     (tree,) = (folder / "unpacked").iterdir()
     return tree
-
-
-@pytest.fixture(scope="module")
-def install(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Install:
-    """Installs the wheel with an extra into an empty environment."""
-    if fault := index_fault(tmp_path_factory.mktemp("index")):
-        pytest.skip(f"pip gets no packages, so the wheel was NOT installed anywhere: {fault}")
-    folder = tmp_path_factory.mktemp("environments")
-    made: dict[str, Environment] = {}
-
-    def environment(extra: str) -> Environment:
-        if extra not in made:
-            made[extra] = Environment.make(folder / (extra or "alone"), wheel, extra)
-        return made[extra]
-
-    return environment
-
-
-@pytest.fixture
-def server() -> Iterator[ArchiveServer]:
-    """A source on loopback."""
-    with ArchiveServer() as source:
-        yield source
 
 
 def _members(wheel: Path) -> set[str]:

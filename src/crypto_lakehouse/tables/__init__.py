@@ -32,4 +32,10 @@ def __getattr__(name: str) -> object:
     """Import a public name on first use, because schemas do not need the table engines."""
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"crypto_lakehouse.tables.{_MODULES[name]}"), name)
+    try:
+        return getattr(import_module(f"crypto_lakehouse.tables.{_MODULES[name]}"), name)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.startswith("crypto_lakehouse"):
+            raise
+        reason = f"{error}; install it with `pip install 'crypto-lakehouse[tables]'`"
+        raise ModuleNotFoundError(reason, name=error.name) from error
