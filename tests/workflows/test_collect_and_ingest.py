@@ -46,6 +46,21 @@ async def test_batches_make_the_same_table(collection: Collection, batch: int) -
         assert commits == -(-13 // batch), "as many as batches"
 
 
+@pytest.mark.parametrize("batch", [1, 20_000])
+@pytest.mark.parametrize(("intervals", "count"), [(["1h", "4h"], 2), ([], 0)])
+async def test_of_the_collected_archives_those_of_the_lakes_selection_are_ingested(
+    collection: Collection, batch: int, intervals: list[str], count: int
+) -> None:
+    of = WorkflowConfig({**collection.config, **EVERY})
+    lake = LakeConfig(output_directory=str(collection.root), intervals=intervals, environ={})
+    workflow = CollectAndIngest(of, lake, batch_archives=batch)
+    await workflow.run()
+    assert workflow.collected is not None
+    assert workflow.ingested is not None
+    assert workflow.collected.totals["verified"] == 13
+    assert workflow.ingested.archives == count
+
+
 async def test_each_ingestion_is_announced_when_it_begins(collection: Collection) -> None:
     of = WorkflowConfig({**collection.config, **EVERY})
     said: list[str] = []

@@ -45,7 +45,7 @@ class CollectAndIngest(CompositeWorkflow):
 
     Args:
         config: What to collect.
-        lake: How to ingest; the collection decides which archives.
+        lake: How to ingest, and which of the collected archives.
         sinks: Further sinks of the collection.
         meter: Counts bytes as they arrive, for displays.
         batch_archives: How many archives are ingested at once while others are fetched.
@@ -71,7 +71,9 @@ class CollectAndIngest(CompositeWorkflow):
         refuse_faulty(config)
         self._lake = lake
         self._on_begin, self._on_progress, self._on_end = on_begin, on_progress, on_end
-        self._gathered = _Gathered(LocalStore(config.output_directory), batch_archives)
+        self._gathered = _Gathered(
+            LocalStore(config.output_directory), batch_archives, lake.selects
+        )
         self._batches: list[IngestReport] = []
         self._current: IngestWorkflow | None = None
         self._drained = anyio.Event()
@@ -169,6 +171,7 @@ class _Gathered:
 
     store: LocalStore
     size: int
+    wanted: Callable[[Archive], bool]
     name: str = "ingest"
     required: bool = True
     batches: anyio.abc.ObjectSendStream[list[StoredZip]] | None = None
@@ -178,7 +181,9 @@ class _Gathered:
 
     async def handle(self, events: Sequence[Event]) -> None:
         for event in events:
-            if isinstance(event, ArchiveFinished) and event.verdict in SUCCESSES:
+            if not isinstance(event, ArchiveFinished) or event.verdict not in SUCCESSES:
+                continue
+            if self.wanted(event.archive):
                 self.seen.add(event.archive.key)
                 if event.verdict is Verdict.VERIFIED and event.sha256:
                     await self._hold(event, event.sha256)
