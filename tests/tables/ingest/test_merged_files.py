@@ -125,6 +125,23 @@ def test_rows_of_an_archive_whose_zip_is_gone_are_taken_from_its_file(
     assert {key for key, *_ in files.standings()} == {MONTH.key, bars(DAY).key, bars(NEXT).key}
 
 
+def test_a_month_waits_for_a_day_whose_rows_its_file_does_not_tell(
+    files: ParquetFiles, tmp_path: Path
+) -> None:
+    lines = text_of(bars(DAY)).splitlines(keepends=True)
+    day = put(tmp_path, bars(DAY), "".join([*lines[:9], *lines[10:]]))
+    whole = put(tmp_path, bars(NEXT))
+    files.ingest([day, whole, put(tmp_path, MONTH)])
+    whole.path.unlink()  # the month has the same rows: they are known
+    files.ingest([put(tmp_path, MONTH, changed_text(MONTH))])
+    assert sevens(files) == {MONTH.key: 29 * 24 + 1}
+    day.path.unlink()
+    before = files.rows()
+    (told,) = files.ingest([put(tmp_path, MONTH)])
+    assert (told.state, "collect it again" in told.quality.fault) == ("held_back", True)
+    assert files.rows() == before
+
+
 def test_a_month_that_cannot_be_read_leaves_days_their_files(
     files: ParquetFiles, tmp_path: Path
 ) -> None:

@@ -236,6 +236,33 @@ def test_days_whose_zips_are_gone_are_taken_from_the_table(
     }
 
 
+def test_a_month_waits_for_a_day_whose_rows_the_table_does_not_tell(
+    catalog: LakeCatalog, tmp_path: Path
+) -> None:
+    """The day lacked a bar that its month had; it is not known which."""
+    archive = bars(FIRST)
+    lines = text_of(archive).splitlines(keepends=True)
+    day = put(tmp_path, archive, "".join([*lines[:9], *lines[10:]]))
+    month = month_of(archive)
+    ingest(catalog, [day, put(tmp_path, month)])
+    before = rows(catalog)
+    day.path.unlink()
+    newer = put(tmp_path, month, with_volume(month, 7))
+    (told,) = ingest(catalog, [newer])
+    assert told.state == "held_back"
+    assert told.quality.fault == (
+        f"must be merged with {archive.key}: its zip is gone, and the table does not say which of "
+        "24 rows of its month it had; collect it again"
+    )
+    assert rows(catalog) == before
+    put(tmp_path, archive, "".join([*lines[:9], *lines[10:]]))
+    (told,) = ingest(catalog, [newer])
+    assert (told.state, told.rows, told.differing) == ("ingested", 744 - 23, 23)
+    after = rows(catalog)
+    assert len(after) == 744
+    assert sum(row[0] == archive.key for row in after) == 23
+
+
 def test_a_month_whose_zip_is_gone_is_taken_from_the_table(
     catalog: LakeCatalog, tmp_path: Path
 ) -> None:

@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-from attrs import define, field, frozen
+from attrs import define, field
 
 from crypto_lakehouse.core.archive import Archive, Partition, Series
 from crypto_lakehouse.core.faults import unforeseen
 from crypto_lakehouse.tables.files.series_writer import Written
+from crypto_lakehouse.tables.ingest.archive_parts import ArchivePart, archive_parts
 from crypto_lakehouse.tables.ingest.comparison import Comparison, RowComparer
 from crypto_lakehouse.tables.ingest.differences import Difference
 from crypto_lakehouse.tables.ingest.ingest_plan import Rebuild
@@ -28,23 +29,11 @@ from crypto_lakehouse.tables.ingest.merge_settings import MergeSettings
 from crypto_lakehouse.tables.ingest.overlaps import rank
 from crypto_lakehouse.tables.ingest.row_changes import ChangeCounter, RowChanges
 from crypto_lakehouse.tables.ingest.row_spool import RowSpool, merged
-from crypto_lakehouse.tables.ingest.stored_rows import ARCHIVE
+from crypto_lakehouse.tables.ingest.stored_rows import ARCHIVE, StoredDay, UnclearRows
 from crypto_lakehouse.tables.quality.findings import ArchiveQuality
-from crypto_lakehouse.tables.quality.inspector import Checked, Inspector
-from crypto_lakehouse.tables.quality.known_row_holes import load_known_row_holes
-from crypto_lakehouse.tables.reading.batch import Batch, Source
-from crypto_lakehouse.tables.reading.reader import Refused, read_batches
+from crypto_lakehouse.tables.reading.batch import Source
 
 __all__ = ["ArchiveMerge"]
-
-
-@frozen(eq=False)
-class _Part:
-    """Some rows of an archive; the last part says what the archive as a whole is like."""
-
-    source: Source
-    rows: pl.DataFrame | None
-    quality: ArchiveQuality | None = None
 
 
 @define(eq=False)
@@ -88,6 +77,7 @@ class ArchiveMerge:
     _gone: list[tuple[Any, Any, pl.DataFrame]] = field(init=False, factory=list)
     _qualities: dict[str, ArchiveQuality] = field(init=False, factory=dict)
     _not_read: set[str] = field(init=False, factory=set)
+    _unclear: dict[str, str] = field(init=False, factory=dict)
     _read: dict[str, int] = field(init=False, factory=dict)
     _counter: ChangeCounter = field(init=False)
     _comparer: RowComparer = field(init=False)
@@ -102,7 +92,7 @@ class ArchiveMerge:
         self.differing, self.is_done = 0, False
         self.differences = []
         self._months, self._days, self._gone = [], [], []
-        self._qualities, self._not_read, self._read = {}, set(), {}
+        self._qualities, self._not_read, self._unclear, self._read = {}, set(), {}, {}
 
     @property
     def series(self) -> Series:
@@ -175,6 +165,8 @@ class ArchiveMerge:
 
     def _unread_other(self) -> str | None:
         """Why the merge must wait: an archive that has not changed cannot be read at present."""
+        for key, reason in self._unclear.items():
+            return f"must be merged with {key}: {reason}"
         for source in self.rebuild.others:
             key = source.archive.key
             if key in self._not_read:
@@ -222,29 +214,11 @@ class ArchiveMerge:
 
     # -- reading
 
-    def _parts(self, sources: list[Source]) -> Iterator[_Part]:
-        settings = self.settings
-        checker = Inspector(settings.schema, settings.policies, load_known_row_holes())
-        for batch in read_batches(sources, settings.schema, exact=settings.exact):
-            if isinstance(batch, Refused):
-                checker.forget(batch.source)
-                key = batch.source.archive.key
-                fault = ArchiveQuality(key=key, fault=batch.error.fault)
-                if not batch.is_lasting:
-                    self._not_read.add(key)
-                yield _Part(batch.source, None, fault)
-            else:
-                yield from self._pieces(batch, checker.check(batch))
-
-    def _pieces(self, batch: Batch, checked: Checked) -> Iterator[_Part]:
-        ended = {quality.key: quality for quality in checked.qualities}
-        begin = 0
-        for piece, count in zip(batch.pieces, checked.rows, strict=True):
-            rows = checked.frame.slice(begin, count).select(self.settings.columns)
-            begin += count
-            key = piece.source.archive.key
-            named = rows.with_columns(pl.lit(key).alias(ARCHIVE))
-            yield _Part(piece.source, named, ended.get(key) if piece.ends else None)
+    def _parts(self, sources: list[Source]) -> Iterator[ArchivePart]:
+        for part in archive_parts(sources, self.settings):
+            if not part.is_lasting:
+                self._not_read.add(part.source.archive.key)
+            yield part
 
     def _read_month(self, archive: Archive, check: Callable[[], None]) -> None:
         """Hold the rows of a month; of an irregular second month only those that are missing."""
@@ -308,21 +282,23 @@ class ArchiveMerge:
     def _stored_day(self, archive: Archive) -> Iterator[pl.DataFrame]:
         """The rows of a day from the table: under its name, and those on which its months agreed.
 
-        The months' rows are needed only if a month has changed. Which of them the day had is not
-        recorded, so all between its first and last time count as its own.
+        The months' rows are needed only if a month has changed.
         """
-        yield from self.settings.stored.rows([archive])
-        standing = self.rebuild.standings[archive.key]
-        changed = {source.archive for source in self.rebuild.changed}
-        months = [each for each in self._archives(Partition.MONTHLY) if each in changed]
-        known = [each for each in months if each.key in self.rebuild.standings]
-        if not known or standing.first_at is None:
-            return
-        time = self.settings.schema.time
-        for rows in self.settings.stored.rows(known):
-            inside = rows.filter(pl.col(time).is_between(standing.first_at, standing.last_at))
-            if not inside.is_empty():
-                yield inside.with_columns(pl.lit(archive.key).alias(ARCHIVE))
+        months = [
+            each for each in self._archives(Partition.MONTHLY) if each.key in self.rebuild.standings
+        ]
+        new = {source.archive for source in self.rebuild.changed}
+        day = StoredDay(
+            archive=archive,
+            standing=self.rebuild.standings[archive.key],
+            changed=[each for each in months if each in new],
+            months=months,
+            time=self.settings.schema.time,
+        )
+        try:
+            yield from day.rows(self.settings.stored)
+        except UnclearRows as error:
+            self._unclear[archive.key] = str(error)
 
     def _take_day(self, day: _Reading, rows: pl.DataFrame) -> None:
         day.read += rows.height

@@ -207,6 +207,7 @@ def notes_of(standings: Mapping[str, Standing], *, exact: bool) -> dict[str, str
             "rows": each.rows,
             "first_at": each.first_at and each.first_at.isoformat(),
             "last_at": each.last_at and each.last_at.isoformat(),
+            "rows_read": each.rows_read,
         }
         for key, each in standings.items()
     }

@@ -355,8 +355,10 @@ def _standing(written: Written, known: Mapping[str, Standing]) -> Standing:
     key, quality = written.source.archive.key, written.quality
     if quality is None:
         return evolve(known[key], state=written.state, rows=written.rows)
-    sha256 = written.source.sha256
-    return Standing(written.state, sha256, written.rows, quality.first_at, quality.last_at)
+    return Standing(
+        written.state, written.source.sha256, written.rows,
+        quality.first_at, quality.last_at, quality.rows,
+    )  # fmt: skip
 
 
 def _ingested(table: str, written: Written, *, replaced: int = 0) -> Ingested:

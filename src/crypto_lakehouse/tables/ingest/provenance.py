@@ -89,6 +89,7 @@ class Standing:
         sha256: Digest of the version that was read.
         rows: How many of its rows are in the table.
         first_at, last_at: Its first and last time; None if it has no rows.
+        rows_read: How many rows it has; None if it is not recorded.
     """
 
     state: str
@@ -96,6 +97,7 @@ class Standing:
     rows: int
     first_at: datetime | None = None
     last_at: datetime | None = None
+    rows_read: int | None = None
 
 
 def provenance_row(
@@ -174,7 +176,7 @@ def _with_times(row: Mapping[str, Any]) -> dict[str, Any]:
     return {**row, **{name: text and datetime.fromisoformat(text) for name, text in times.items()}}
 
 
-_STANDING = ("state", "sha256", "rows", "first_at", "last_at")
+_STANDING = ("state", "sha256", "rows", "first_at", "last_at", "rows_read")
 
 
 def standings(archives: Table | None, table: str) -> dict[str, Standing]:

@@ -9,14 +9,22 @@ from typing import Protocol
 
 import polars as pl
 import pyarrow as pa
-from attrs import define, field
+from attrs import define, field, frozen
 from pyiceberg.table import Table
 
 from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.tables.iceberg.data_files import rows_of
 from crypto_lakehouse.tables.iceberg.live_files import files_holding
+from crypto_lakehouse.tables.ingest.provenance import Standing
 
-__all__ = ["ARCHIVE", "StoredRows", "TableRows", "frame_of_rows"]
+__all__ = [
+    "ARCHIVE",
+    "StoredDay",
+    "StoredRows",
+    "TableRows",
+    "UnclearRows",
+    "frame_of_rows",
+]
 
 #: The column of a frame that names the archive of a row.
 ARCHIVE = "archive"
@@ -28,6 +36,59 @@ class StoredRows(Protocol):
     def rows(self, archives: Iterable[Archive]) -> Iterator[pl.DataFrame]:
         """The rows of some archives, with the column `archive`; no frame is empty."""
         ...
+
+
+class UnclearRows(ValueError):
+    """The table does not say which rows an archive has."""
+
+
+@frozen(eq=False)
+class StoredDay:
+    """The rows of a daily archive whose zip is gone, and whose months have changed.
+
+    Rows on which a month agrees with the day are in the table under the month's name. Of the
+    month's rows between the first and the last time of the day, the day had all or some; the
+    number of its rows tells whether it had all.
+
+    Attributes:
+        archive: The day.
+        standing: How it stands in the table.
+        changed: The archives of its month that have changed; the table has their older versions.
+        months: All archives of its month that the table has.
+        time: The column of times.
+    """
+
+    archive: Archive
+    standing: Standing
+    changed: list[Archive]
+    months: list[Archive]
+    time: str
+
+    def rows(self, stored: StoredRows) -> Iterator[pl.DataFrame]:
+        """Yield the rows, with the column `archive`; no frame is empty.
+
+        Raises:
+            UnclearRows: The months have more rows in that time than the day had.
+        """
+        yield from stored.rows([self.archive])
+        if not self.changed or self.standing.first_at is None:
+            return
+        count = sum(rows.height for rows in self._inside(stored, self.months))
+        had = self.standing.rows_read
+        if had is not None and self.standing.rows + count > had:
+            raise UnclearRows(
+                f"its zip is gone, and the table does not say which of {count:,} rows of its month "
+                "it had; collect it again"
+            )
+        for rows in self._inside(stored, self.changed):
+            yield rows.with_columns(pl.lit(self.archive.key).alias(ARCHIVE))
+
+    def _inside(self, stored: StoredRows, months: list[Archive]) -> Iterator[pl.DataFrame]:
+        inside = pl.col(self.time).is_between(self.standing.first_at, self.standing.last_at)
+        for rows in stored.rows(months):
+            found = rows.filter(inside)
+            if not found.is_empty():
+                yield found
 
 
 @define(eq=False)
