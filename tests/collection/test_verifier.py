@@ -41,6 +41,10 @@ class Slow(LocalStore):
     started = 0
 
 
+async def never(_key: str, _sha256: str) -> bool:
+    raise AssertionError("no file is damaged")
+
+
 async def folders() -> AsyncIterator[str]:
     yield FOLDER
 
@@ -58,7 +62,7 @@ async def test_the_order_is_that_of_names(tmp_path: Path, room: int) -> None:
         await anyio.lowlevel.checkpoint()
         told.append(archive)
 
-    verifier = Verifier(store, Rows(), workers=4, waiting_results=room)
+    verifier = Verifier(store, Rows(), 4, never, waiting_results=room)
     report = await verifier.verify(folders(), tell)
     assert [archive.key for archive in told] == [FOLDER + name for name in NAMES]
     assert report.totals == {FileState.UNPROVEN: len(NAMES)}

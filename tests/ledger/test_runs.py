@@ -127,7 +127,10 @@ def test_a_damaged_row_of_a_run_says_nothing_and_is_left_out_of_the_next_ledger(
     with closing(opened):
         assert "the row of the run `asked` has values that no run writes" in note
         assert list(opened.rows_now(FOLDER)) == [NAME]
-    assert recorded_runs(path) == [RecordedRun(status="complete", **nothing)]
+    assert recorded_runs(path) == [
+        RecordedRun(status="complete", **nothing),
+        RecordedRun(status="unknown", **nothing),
+    ], "that there was a run is not forgotten, as it may have been asked for more"
 
 
 def test_runs_survive_damage_elsewhere(path: Path) -> None:
@@ -136,3 +139,22 @@ def test_runs_survive_damage_elsewhere(path: Path) -> None:
     opened.close()
     assert "2 of its rows were kept" in note
     assert [run.selection for run in recorded_runs(path)] == [None, SELECTION]
+
+
+def test_runs_that_cannot_be_read_are_not_forgotten(path: Path) -> None:
+    """The pages of the table are overwritten, and nothing says how many runs there were."""
+    with closing(sqlite3.connect(path)) as connection:
+        (page,) = connection.execute(
+            "SELECT rootpage FROM sqlite_schema WHERE name = 'runs'"
+        ).fetchone()
+        (size,) = connection.execute("PRAGMA page_size").fetchone()
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    with path.open("r+b") as file:
+        file.seek((page - 1) * size)
+        file.write(b"\xff" * 64)
+    opened, note = SqliteLedger.open(path)
+    with closing(opened):
+        assert "damaged" in note
+        assert not opened.has_open_run()
+        assert list(opened.rows_now(FOLDER)) == [NAME]
+    assert [run.status for run in recorded_runs(path)] == ["unknown"]

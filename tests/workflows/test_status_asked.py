@@ -151,7 +151,7 @@ async def test_a_ledger_with_some_selections_says_how_many_are_unknown(
     forget_selections(collection.root, "rowid = 1")
     status = status_of(collection.root)
     assert status.of == "published"
-    assert "1 of 2 runs did not record" in status.notes[0]
+    assert "of 1 of 2 runs it is not recorded" in status.notes[0]
     explicit = status_of(collection.root, of="asked")
     assert "only the settled days count" in explicit.notes[0]
     (coverage,) = explicit

@@ -128,10 +128,6 @@ class VerificationReport:
 _ARRIVING = "another version replaces it, in a run that has not ended"
 
 
-async def _never(_key: str, _sha256: str) -> bool:
-    return False
-
-
 @define
 class Verifier:
     """Hashes archives, several at a time.
@@ -148,7 +144,7 @@ class Verifier:
     store: Store
     ledger: Ledger
     workers: int
-    is_replaced: Callable[[str, str], Awaitable[bool]] = _never
+    is_replaced: Callable[[str, str], Awaitable[bool]]
     waiting_results: int = field(default=WAITING_RESULTS, kw_only=True)
 
     async def verify(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, suppress
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,12 @@ WHERE folder = ? AND (
     AND typeof(first_seen_at) = 'text' AND typeof(last_seen_at) = 'text'
     AND reason = '' AND name GLOB ?
 ) IS NOT TRUE
+"""
+
+#: Stands for the runs whose rows are lost: they may have been asked for more than what is known.
+_LOST_RUNS = """
+INSERT OR REPLACE INTO runs (run_id, workflow, planned, started_at, finished_at, status)
+VALUES ('lost', 'unknown', 0, ?, ?, 'unknown')
 """
 
 _DAY = "[12][0-9][0-9][0-9]-[01][0-9]-[0-3][0-9]"
@@ -132,13 +139,25 @@ def rebuild(path: Path) -> tuple[Path, int]:
     _remove(made)
     try:
         with closing(connect(made)) as new, new:
-            kept = sum(_copy(path, new, table, is_sound) for table, is_sound in _SOUND.items())
+            kept = {table: _copy(path, new, table, is_sound) for table, is_sound in _SOUND.items()}
+            if not _has_runs(path, kept["runs"]):
+                new.execute(_LOST_RUNS, [datetime.now(UTC).isoformat()] * 2)
     except BaseException:
         _remove(made)
         raise
     aside = set_aside(path)
     made.rename(path)
-    return aside, kept
+    return aside, sum(kept.values())
+
+
+def _has_runs(path: Path, count: int) -> bool:
+    """Whether a damaged ledger surely has no more than so many runs."""
+    with (
+        suppress(sqlite3.Error),
+        closing(sqlite3.connect(path, factory=LedgerConnection)) as damaged,
+    ):
+        return bool(damaged.fetch("SELECT count(*) = ? FROM runs NOT INDEXED", (count,))[0][0])
+    return False
 
 
 def _remove(path: Path) -> None:

@@ -8,7 +8,7 @@ fact is only a lower bound or where sources disagree.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date
 from functools import lru_cache
 from typing import TypeVar
@@ -114,6 +114,11 @@ class MatrixRow:
         if self.symbol_form == "pair":
             symbol = _PAIR_SUFFIX.sub("", symbol)
         return symbol if re.fullmatch(self.symbol_pattern, symbol) else None
+
+    def files_under_pair(self, folder: str, symbols: Iterable[str]) -> bool:
+        """Whether the row has a folder for the pair of one of these symbols."""
+        is_pair = self.symbol_form == "pair"
+        return is_pair and any(self.folder_symbol(symbol) == folder for symbol in symbols)
 
     def lacks(self, symbol: str, partition: Partition) -> bool:
         """Whether a symbol is known to be published in other partitions only."""

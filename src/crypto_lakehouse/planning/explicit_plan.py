@@ -10,12 +10,12 @@ from itertools import groupby
 from attrs import frozen
 
 from crypto_lakehouse.core.archive import Archive, Series
-from crypto_lakehouse.core.config.values import AUTO
+from crypto_lakehouse.core.config.values import AUTO, is_glob
 from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
 from crypto_lakehouse.core.plan import PlannedPeriod, PlannedSeries, PlanTotals
 from crypto_lakehouse.matrix.model import Matrix
 
-__all__ = ["ExplicitPlan", "is_selected", "is_selected_series"]
+__all__ = ["ExplicitPlan", "is_selected", "selects_interval", "selects_symbol"]
 
 
 @frozen
@@ -77,22 +77,28 @@ def is_selected(config: WorkflowConfig, archive: Archive, matrix: Matrix | None 
             `BTCUSD_PERP` is in `BTCUSD`.
     """
     return (
-        is_selected_series(config, archive.series, matrix)
+        selects_symbol(config, archive.series, matrix)
+        and selects_interval(config, archive.series)
         and _has_days(config, archive)
         and (config.partitions == AUTO or archive.partition in config.partitions)
     )
 
 
-def is_selected_series(
-    config: WorkflowConfig, series: Series, matrix: Matrix | None = None
-) -> bool:
-    """As `is_selected`, for all archives of a series, whatever their days and partitions."""
+def selects_symbol(config: WorkflowConfig, series: Series, matrix: Matrix | None = None) -> bool:
+    """Whether a configuration selects the market, the data type and the symbol of a series."""
     return (
         _holds(config.markets, series.market)
         and _holds(config.data_types, series.data_type)
         and _has_symbol(config, series, matrix)
-        and _has_interval(config, series)
     )
+
+
+def selects_interval(config: WorkflowConfig, series: Series) -> bool:
+    """Whether a configuration selects the interval of a series, if it has one."""
+    wanted = config.intervals
+    if isinstance(wanted, Mapping):
+        wanted = wanted.get(series.data_type)
+    return series.interval is None or wanted is None or series.interval in wanted
 
 
 def _holds(chosen: tuple[object, ...] | None, value: object) -> bool:
@@ -104,19 +110,13 @@ def _has_symbol(config: WorkflowConfig, series: Series, matrix: Matrix | None) -
     if isinstance(wanted, Mapping):
         wanted = wanted.get(series.market, ())
     row = matrix.row(series.market, series.data_type) if matrix else None
-    named = wanted is None or any(
-        fnmatchcase(series.symbol, symbol)
-        or (row is not None and row.folder_symbol(symbol) == series.symbol)
-        for symbol in wanted
+    named = (
+        wanted is None
+        or series.symbol in wanted
+        or any(fnmatchcase(series.symbol, symbol) for symbol in wanted if is_glob(symbol))
+        or (row is not None and row.files_under_pair(series.symbol, wanted))
     )
     return named and config.symbol_filter.accepts(series.symbol, series.market)
-
-
-def _has_interval(config: WorkflowConfig, series: Series) -> bool:
-    wanted = config.intervals
-    if isinstance(wanted, Mapping):
-        wanted = wanted.get(series.data_type)
-    return series.interval is None or wanted is None or series.interval in wanted
 
 
 def _has_days(config: WorkflowConfig, archive: Archive) -> bool:

@@ -18,7 +18,7 @@ from crypto_lakehouse.coverage.asked_days import AskedDays
 from crypto_lakehouse.ledger.runs import RecordedRun
 from crypto_lakehouse.matrix.model import Matrix
 from crypto_lakehouse.planning.calendar_plan import plan_collection
-from crypto_lakehouse.planning.explicit_plan import is_selected_series
+from crypto_lakehouse.planning.explicit_plan import selects_interval, selects_symbol
 
 __all__ = ["Asked"]
 
@@ -41,14 +41,14 @@ class _Selection:
     config: WorkflowConfig
     by_calendar: bool
     spans: set[_Span] = field(factory=set)
-    _symbols: dict[tuple[Market, DataType, str, str | None], bool] = field(init=False, factory=dict)
+    _symbols: dict[tuple[Market, DataType, str], bool] = field(init=False, factory=dict)
 
     def holds(self, series: Series, matrix: Matrix) -> bool:
         """Whether a series is selected."""
-        key = (series.market, series.data_type, series.symbol, series.interval)
-        if key not in self._symbols:
-            self._symbols[key] = is_selected_series(self.config, series, matrix)
-        return self._symbols[key]
+        key = (series.market, series.data_type, series.symbol)
+        if key not in self._symbols:  # there may be thousands of names, and a dozen intervals
+            self._symbols[key] = selects_symbol(self.config, series, matrix)
+        return self._symbols[key] and selects_interval(self.config, series)
 
     def partitions(self) -> frozenset[Partition]:
         """The partitions that may be collected."""

@@ -309,8 +309,8 @@ def _unrecorded(asked: Asked, basis: str) -> str:
         known = "the ledger does not record what was asked for"
     else:
         known = (
-            f"{asked.unrecorded} of {asked.runs} runs did not record what they were asked for, as "
-            "an earlier version ran them"
+            f"of {asked.unrecorded} of {asked.runs} runs it is not recorded what they were asked "
+            "for: an earlier version ran them, or the ledger was damaged"
         )
     if basis == PUBLISHED:
         return f"{known}; so complete is what the publisher has (`--of published`)"
