@@ -28,6 +28,7 @@ COMMANDS = {
     "sweep": "lake sweep -o {out}",
     "validate": "validate -o {out}",
     "status": "status -o {out}",
+    "plan": "plan -o {out} {select}",
     "query": "query -o {out} SELECT+count(*)+FROM+spot.klines",
 }
 _SELECT = (

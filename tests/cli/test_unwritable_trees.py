@@ -41,7 +41,11 @@ READING = {
     "history at a time": (
         ["history", "-o", "out", KEY, "--as-of", "9999-01-01", "--write", "own/a.zip"], ""
     ),
-    "plan": (["plan", "-o", "out", *SELECTED, "--date", "2025-07-15"], "1 archive"),
+    "plan": (["plan", "-o", "out", *SELECTED, "--date", "2025-07-15"], "1 already verified"),
+    "dry run": (
+        ["collect", "-o", "out", *SELECTED, "--date", "2025-07-15", "--dry-run"], "0 to fetch"
+    ),
+    "holes": (["status", "-o", "out", "--format", "keys"], ""),
     "ingest elsewhere": (["ingest", "-o", "out", "--lake", "own/lake"], "2,000 rows"),
 }  # fmt: skip
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import random
 import shutil
-import sqlite3
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
@@ -315,20 +314,6 @@ async def test_a_damaged_ledger_is_an_error(days: Collection) -> None:
     with pytest.raises(LedgerError, match="ledger"):
         await run_plan(days.config)
     assert ledger.read_bytes().startswith(b"no database")
-
-
-async def test_a_read_only_tree_can_be_planned(days: Collection) -> None:
-    await days.run()
-    folder = days.root / ".lakehouse"
-    with sqlite3.connect(folder / "ledger.sqlite") as connection:
-        connection.execute("PRAGMA journal_mode = DELETE")
-    connection.close()
-    folder.chmod(0o555)
-    try:
-        report, _ = await planned(days)
-    finally:
-        folder.chmod(0o755)
-    assert report.totals.verified == DAYS
 
 
 async def test_archives_in_a_store_of_ones_own_are_found(days: Collection) -> None:
