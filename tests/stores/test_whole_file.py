@@ -239,3 +239,9 @@ def test_a_new_file_that_another_process_is_about_to_remove_is_not_used(
         os.close(other)
         file.write(b"whole")
     assert (tmp_path / "result").read_bytes() == b"whole"
+
+
+def test_a_name_that_is_too_long_replaces_nothing(tmp_path: Path) -> None:
+    assert not replaces_file(tmp_path / ("a" * 300))
+    with pytest.raises(OSError, match="name too long"), whole_file(tmp_path / ("a" * 300)):
+        pass

@@ -17,7 +17,7 @@ STOPS_RUN = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
 NOT_ALLOWED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 
 #: Errors that are never a fault in this program, wherever they are raised.
-REFUSALS = STOPS_RUN | NOT_ALLOWED
+REFUSALS = STOPS_RUN | NOT_ALLOWED | {errno.EFBIG}
 
 #: What the user can do about an error.
 _HINTS = {

@@ -114,7 +114,10 @@ def part_file(target: Path) -> Iterator[PartFile]:
 
 def replaces_file(path: Path) -> bool:
     """Whether there is a file at `path` that `whole_file` would replace."""
-    return path.is_file() and _named_descriptor(path) is None
+    try:
+        return path.is_file() and _named_descriptor(path) is None
+    except OSError:  # as for a name that is too long; `whole_file` tells why
+        return False
 
 
 def _stream(path: Path) -> int | None:
