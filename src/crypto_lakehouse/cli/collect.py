@@ -37,7 +37,11 @@ NO_LOG = "none"
     is_flag=True,
     help="Only show what would be fetched, as `plan` does; nothing is fetched or written.",
 )
-@click.option("--strict", is_flag=True, help="Exit 3 unless every planned archive is verified.")
+@click.option(
+    "--strict",
+    is_flag=True,
+    help="Exit 3 unless every planned archive is verified or acknowledged.",
+)
 @click.option(
     "--ingest", is_flag=True, help="Also ingest verified archives into tables; see `ingest`."
 )
