@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from tests.cli.conftest import KEY, Shell, collect
-from tests.tables.sample_data import bars, days, put, text_of
+from tests.tables.sample_data import bars, changed_text, days, month_of, put, text_of
 
 from crypto_lakehouse.cli.ingest import ingest_to_end, print_result
 from crypto_lakehouse.ledger.lock import output_lock
@@ -142,6 +142,12 @@ def test_plain_parquet_is_an_option(shell: Shell, tree: Path, tmp_path: Path) ->
     assert code == 0
     assert "3 archives, 72 rows" in out
     assert len([*lake.rglob("*.parquet")]) == 3
+    put(tree, bars(FIRST), changed_text(bars(FIRST)))
+    put(tree, month_of(bars(FIRST)))
+    code, out, _ = shell("ingest", "-o", str(tree), "--lake", str(lake), "--format", "parquet")
+    assert code == 0
+    assert "24 rows differ between archives (see lakehouse.differences, or lakehouse/diff" in out
+    assert len([*(lake / "lakehouse" / "differences").rglob("*.parquet")]) == 1
 
 
 @pytest.mark.parametrize(

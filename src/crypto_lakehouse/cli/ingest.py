@@ -46,6 +46,10 @@ def command(**given: Any) -> int:
     return anyio.run(partial(_ingest, given))
 
 
+#: A folder has the differences of plain Parquet files, a table those of Iceberg tables.
+_DIFFER = "rows differ between archives (see lakehouse.differences, or lakehouse/differences)"
+
+
 async def _ingest(given: dict[str, Any]) -> int:
     from crypto_lakehouse.cli.progress import step_display
     from crypto_lakehouse.workflows.ingestion import IngestWorkflow
@@ -101,7 +105,7 @@ def ingest_text(report: IngestReport) -> str:
                 ("rows_added", "rows added by new versions"),
                 ("rows_changed", "rows changed"),
                 ("rows_removed", "rows removed"),
-                ("rows_differing", "rows differ between archives (see lakehouse.differences)"),
+                ("rows_differing", _DIFFER),
             )
             if getattr(table, name)
         ]

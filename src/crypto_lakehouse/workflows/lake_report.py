@@ -39,7 +39,7 @@ class TableTotals:
         rows_added, rows_changed, rows_removed: What new versions changed in the table: rows whose
             key is new, has other values, or is gone.
         rows_differing: Rows that differ between the archives of one month; the values are in
-            `lakehouse.differences`.
+            `lakehouse.differences`, or of plain Parquet in files below `lakehouse/differences`.
     """
 
     table: str
