@@ -21,7 +21,7 @@ from typing import Self
 from urllib.parse import parse_qs, unquote, urlsplit
 from xml.sax.saxutils import escape
 
-__all__ = ["RawSource", "Request", "Script", "answer", "kline_zip", "sidecar_of"]
+__all__ = ["RawSource", "Request", "Script", "answer", "bars_of", "kline_zip", "sidecar_of"]
 
 #: A connection or a script that is silent for so many seconds ends, whatever the client does.
 _PATIENCE_S = 30.0
@@ -189,7 +189,7 @@ def kline_zip(key: str, rows: Iterable[str] | None = None, *, member: str | None
     """A day of 24 bars of one hour, or other rows."""
     name = key.rpartition("/")[2].removesuffix(".zip")
     day = date.fromisoformat("-".join(name.rsplit("-", 3)[1:]))
-    text = "".join(f"{row}\n" for row in (_bars(day) if rows is None else rows))
+    text = "".join(f"{row}\n" for row in (bars_of(day) if rows is None else rows))
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         info = zipfile.ZipInfo(f"{name}.csv" if member is None else member, (2025, 1, 1, 0, 0, 0))
@@ -198,7 +198,8 @@ def kline_zip(key: str, rows: Iterable[str] | None = None, *, member: str | None
     return buffer.getvalue()
 
 
-def _bars(day: date) -> Iterable[str]:
+def bars_of(day: date) -> Iterable[str]:
+    """The rows of a day of bars of one hour."""
     start = datetime(day.year, day.month, day.day, tzinfo=UTC)
     scale = 1_000_000 if day.year >= 2025 else 1_000
     for hour in range(24):
