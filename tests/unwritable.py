@@ -20,8 +20,7 @@ SOMEBODY = 65534
 @contextmanager
 def as_somebody() -> Iterator[None]:
     """Make this process that of somebody else, who cannot override permissions."""
-    if sys.platform != "linux" or os.geteuid() != 0:
-        pytest.skip("only root can become somebody else")
+    _need_root()
     os.seteuid(SOMEBODY)
     try:
         yield
@@ -32,8 +31,7 @@ def as_somebody() -> Iterator[None]:
 @contextmanager
 def mounted_read_only(folder: Path) -> Iterator[None]:
     """Mount a folder as a file system that cannot be written."""
-    if sys.platform != "linux" or os.geteuid() != 0:
-        pytest.skip("file systems are mounted by root only")
+    _need_root()
     bound = subprocess.run(["mount", "--bind", folder, folder], capture_output=True, check=False)
     if bound.returncode:
         pytest.skip(f"no folder can be mounted here: {bound.stderr.decode().strip()}")
@@ -46,5 +44,11 @@ def mounted_read_only(folder: Path) -> Iterator[None]:
 
 def give(path: Path, user: int) -> None:
     """Give a tree to a user."""
+    _need_root()
     for each in (path, *path.rglob("*")):
         os.chown(each, user, user)
+
+
+def _need_root() -> None:
+    if sys.platform != "linux" or os.geteuid() != 0:
+        pytest.skip("only root can mount, become somebody else and give files away")
