@@ -64,11 +64,16 @@ class _LazyGroup(CommandGroup):
     """Commands live in modules of their names and are imported when they are needed."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; click itself would end with 1 if a pipe is closed."""
+        """Run the command; click itself would end with 1 if a pipe is closed.
+
+        What is buffered is written here, so that a failure to write it is not overlooked.
+        """
         try:
-            return super().invoke(ctx)
+            code = super().invoke(ctx)
+            sys.stdout.flush()
         except BrokenPipeError as error:
             raise _PipeClosedError from error
+        return code
 
     def list_commands(self, _ctx: click.Context) -> list[str]:
         return list(_COMMANDS)

@@ -70,6 +70,9 @@ def console(*, stderr: bool = False, **options: Any) -> Console:
         def print(self, *objects: Any, **how: Any) -> None:
             super().print(*map(_visible_object, objects), **how)
 
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError  # rich would end the process with 1; `main` ends it with 141
+
     def _visible_object(value: Any) -> Any:
         if isinstance(value, str):
             return visible_lines(value)
