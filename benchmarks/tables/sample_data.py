@@ -18,7 +18,14 @@ from attrs import frozen
 
 from crypto_lakehouse.core.archive import Archive, DataType, Market, Period, Series
 
-__all__ = ["Packed", "kline_archives", "klines_text", "trades_text", "write_all"]
+__all__ = [
+    "Packed",
+    "agg_trades_text",
+    "kline_archives",
+    "klines_text",
+    "trades_text",
+    "write_all",
+]
 
 
 @frozen
@@ -84,6 +91,21 @@ def trades_text(period: Period, count: int, first_id: int = 3_000_000_000) -> by
     return _csv(
         first_id + np.arange(count), price, quantity, price * quantity, when, sold,
         np.full(count, "True"),
+    )  # fmt: skip
+
+
+def agg_trades_text(period: Period, count: int, first_id: int = 3_000_000_000) -> bytes:
+    """So many spot aggTrades, spread over a period; each is of one to three trades."""
+    chance = np.random.default_rng(zlib.crc32(f"aggTrades {period}".encode()))
+    begin, end = _first_ms(period.first_day), _first_ms(period.last_day) + 86_400_000
+    price = np.round(40_000 + np.cumsum(chance.normal(0, 0.05, count)), 2)
+    quantity = np.round(chance.exponential(0.02, count) + 0.00001, 5)
+    when = begin + (end - begin) * np.arange(count) // count
+    sold = np.where(chance.random(count) < 0.5, "True", "False")
+    last = first_id + np.cumsum(chance.integers(1, 4, count))
+    return _csv(
+        first_id + np.arange(count), price, quantity,
+        np.concatenate([[first_id], last[:-1] + 1]), last, when, sold, np.full(count, "True"),
     )  # fmt: skip
 
 
