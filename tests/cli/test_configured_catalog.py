@@ -58,7 +58,7 @@ def test_tables_of_another_catalog(command: Configured) -> None:
     data = command.root / "data"
     for day in days(FIRST, 2):
         put(data, bars(day))
-        assert "1 archives, 24 rows" in command("ingest")
+        assert "1 archive, 24 rows" in command("ingest")
     assert not (data / ".lakehouse" / "lake" / "warehouse").exists()
     assert len(command.files) == 2
     half = "".join(text_of(bars(FIRST)).splitlines(keepends=True)[:12])

@@ -52,7 +52,7 @@ def test_changes_are_lines_or_json(replaced: Shell) -> None:
     code, out, _ = replaced("history", "-o", "out", "--since", "2025-01-01")
     assert code == 0
     assert f"replaced {KEY}" in out
-    assert out.endswith("1 changes since 2025-01-01\n")
+    assert out.endswith("1 change since 2025-01-01\n")
     _, out, _ = replaced("history", "-o", "out", "--since", "2025-01-01", "--json")
     assert [item["key"] for item in json.loads(out)["changes"]] == [KEY]
 
@@ -98,7 +98,7 @@ def test_pruning_takes_the_lock(replaced: Shell, tmp_path: Path) -> None:
     with output_lock(tmp_path / "out" / ".lakehouse" / "lock"):
         assert replaced("history", "-o", "out", "--prune", "0")[0] == 11
     code, out, _ = replaced("history", "-o", "out", "--prune", "0")
-    assert (code, out.startswith("1 replaced versions removed")) == (0, True)
+    assert (code, out.startswith("1 replaced version removed")) == (0, True)
 
 
 @pytest.mark.parametrize("age", ["1", "1d", "2w", "36500"])

@@ -314,7 +314,7 @@ def test_tables_are_listed_compacted_expired_and_swept(shell: Shell, lake: str) 
         _, out, _ = shell("lake", "sweep", "-o", lake, "--older-than", age, "spot.klines")
         assert out == "spot.klines: 0 files deleted\n"
     _, out, _ = shell("lake", "sweep", "-o", lake)
-    assert "spot.klines: 1 files deleted" in out
+    assert "spot.klines: 1 file deleted" in out
     _, out, _ = shell("query", "-o", lake, COUNT)
     assert "BTCUSDT    72" in out
 

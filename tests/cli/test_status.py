@@ -156,9 +156,9 @@ def test_a_refused_newer_version_is_told(shell: Shell, archive_server: ArchiveSe
     archive_server.put(KEY, b"junk")
     shell(*collect(archive_server, "-i", "1h", "--force-redownload"))
     _, out, _ = shell("status", "-o", "out", "--start", "2025-07-15", "--end", "2025-07-15")
-    assert "1 series, 1 of 1 days verified (100.0 %)" in out
+    assert "1 series, 1 of 1 day verified (100.0 %)" in out
     assert "days in holes: -" in out
-    assert "1 verified archives have a newer version at the source" in out
+    assert "1 verified archive has a newer version at the source" in out
 
 
 def test_many_series_are_printed_line_by_line(shell: Shell, tmp_path: Path) -> None:
@@ -181,7 +181,7 @@ def test_many_holes_are_printed_line_by_line(shell: Shell, tmp_path: Path) -> No
     _, out, _ = shell("status", "-o", "out", *WINDOW, "--holes")
     lines = out.splitlines()
     assert len(lines) == 1202
-    assert lines[1] == ("    2025-07-15 to 2025-07-15, 1 days not_collected: no run has settled it")
+    assert lines[1] == ("    2025-07-15 to 2025-07-15, 1 day not_collected: no run has settled it")
 
 
 def test_corrections_of_an_older_matrix_are_told(

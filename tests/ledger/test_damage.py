@@ -105,7 +105,10 @@ async def test_a_row_that_no_run_writes_is_dropped_and_the_others_are_kept(
     opened, note = SqliteLedger.open(path)
     with closing(opened):
         (aside,) = path.parent.glob("ledger.sqlite.damaged-*")
-        assert f"moved to `{aside.name}`, {kept} of its rows were kept" in note
+        assert (
+            f"moved to `{aside.name}`, {kept} of its rows {'was' if kept == 1 else 'were'} kept"
+            in note
+        )
         assert aside.read_bytes() == before
         assert list(await opened.rows(OTHER.folder)) == [OTHER.name]
         opened.write([finished()])
@@ -188,7 +191,7 @@ def test_the_history_survives_the_loss_of_the_archives(path: Path) -> None:
         file.write(b"\xff" * 64)
     opened, note = SqliteLedger.open(path)
     opened.close()
-    assert "1 of its rows were kept" in note
+    assert "1 of its rows was kept" in note
     (version,) = versions_of(path, ARCHIVE)
     assert version.kept_as == REPLACED["kept_as"]
 

@@ -96,7 +96,7 @@ def test_a_person_asks_them(capsys: pytest.CaptureFixture[str], tmp_path: Path) 
     shutil.copytree(REAL, root)
     code, out, _ = shell("ingest", "-o", str(root))
     assert code == 0
-    assert "futures_um.funding_rate: 1 archives, 90 rows" in out
+    assert "futures_um.funding_rate: 1 archive, 90 rows" in out
     assert "spot.klines: 3 archives, 2,904 rows" in out
     sql = "SELECT max(high) - min(low) > 0 AS moved FROM spot.klines WHERE interval = '1h'"
     code, out, _ = shell("query", "-o", str(root), "-f", "csv", sql)

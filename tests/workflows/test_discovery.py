@@ -201,7 +201,7 @@ async def test_folders_that_are_no_interval_are_told(plan: Planning) -> None:
     plan.server.publish(f"{DAILY}NEWUSDT/4h/NEWUSDT-4h-2025-07-15.zip", b"day")
     planned = await plan(symbols=["NEWUSDT"], intervals=None)
     assert planned.series == ["spot klines NEWUSDT 4h"]
-    assert f"`{DAILY}NEWUSDT/7h/`" in planned.note("1 listed keys are left out")
+    assert f"`{DAILY}NEWUSDT/7h/`" in planned.note("1 listed key is left out")
 
 
 # Days -------------------------------------------------------------------------------------------
@@ -283,7 +283,7 @@ async def test_what_cannot_be_published_is_not_due(plan: Planning) -> None:
 async def test_a_symbol_of_one_market_is_not_missing_in_the_others(plan: Planning) -> None:
     everywhere = await plan(symbols=["ETHBTC"], markets=["spot", "futures_um"])
     assert (everywhere.missing, everywhere.symbols) == ([], {"ETHBTC"})
-    assert everywhere.note("futures_um klines: 1 series are left out")
+    assert everywhere.note("futures_um klines: 1 series is left out")
 
 
 async def test_a_symbol_that_is_named_for_a_market_must_exist_there(plan: Planning) -> None:
@@ -295,14 +295,14 @@ async def test_a_data_type_that_a_symbol_lacks_is_left_out_with_a_word(plan: Pla
     plan.server.publish(f"{DAILY}NEWUSDT/1h/NEWUSDT-1h-2025-07-15.zip", b"day")
     planned = await plan(symbols=["NEWUSDT"], data_types=["klines", "trades"])
     assert planned.missing == []
-    assert planned.note("spot trades: 1 series are left out, the source lists nothing of them")
+    assert planned.note("spot trades: 1 series is left out, the source lists nothing of it")
 
 
 async def test_an_interval_that_a_pattern_s_symbol_lacks_is_not_missing(plan: Planning) -> None:
     plan.server.publish(f"{DAILY}NEWUSDT/1d/NEWUSDT-1d-2025-07-15.zip", b"day")
     planned = await plan(symbols=["???USDT"])
     assert (planned.missing, planned.symbols) == ([], {"BTCUSDT", "ETHUSDT"})
-    assert planned.note("spot klines: 1 series are left out")
+    assert planned.note("spot klines: 1 series is left out")
 
 
 async def test_a_plan_that_could_not_be_listed_is_empty_for_that_reason(plan: Planning) -> None:

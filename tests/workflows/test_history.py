@@ -145,7 +145,7 @@ def test_nothing_stood_before_the_first_sighting(replaced: Collection) -> None:
 
 
 def test_what_was_never_seen_is_said_with_what_was(replaced: Collection, tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match=r"never seen here; its folder has 1 archives"):
+    with pytest.raises(ConfigurationError, match=r"never seen here; its folder has 1 archive"):
         history_of(replaced.root, KEY.replace("07-15", "07-16"))
     with pytest.raises(ConfigurationError, match=r"never seen here; nothing of `data/"):
         history_of(replaced.root, KEY.replace("BTCUSDT", "ETHUSDT"))

@@ -130,7 +130,7 @@ async def test_series_that_the_source_lacks_are_counted_in_a_note(listed: Collec
             listed.server.remove(f"{folder}ETHUSDT-1h-2025-{month}.zip{suffix}")
     report = await listed.run(symbols=["ETHUSDT"], data_types=["klines", "trades"])
     assert report.totals[Verdict.VERIFIED] == report.totals["planned"] == 1
-    assert any("1 series are left out" in warning for warning in report.warnings)
+    assert any("1 series is left out" in warning for warning in report.warnings)
 
 
 async def test_stray_keys_are_told(listed: Collection) -> None:

@@ -119,7 +119,7 @@ async def test_a_contract_whose_pair_has_no_index_is_not_nowhere(
     planned = await plan(listed, symbols=symbols, data_types=types)
     assert planned.missing == []
     assert "futures_cm klines XRPUSD_PERP 1h" in planned.series
-    left_out = "futures_cm indexPriceKlines: 1 series are left out"
+    left_out = "futures_cm indexPriceKlines: 1 series is left out"
     assert any(note.startswith(left_out) for note in planned.notes)
 
 

@@ -166,8 +166,8 @@ FAULTS = {
     "the directory is missing": (GOOD[:80], "not a zip file"),
     "no whole header": (GOOD[:20], "not a zip file"),
     "stored, without a directory": (STORED[:70], "not a zip file"),
-    "bytes before it": (b"before" + GOOD, "6 bytes before its member"),
-    "twice": (GOOD + GOOD, f"{len(GOOD)} bytes before its member"),
+    "bytes before it": (b"before" + GOOD, "begins at byte 6, not at 0"),
+    "twice": (GOOD + GOOD, f"begins at byte {len(GOOD)}, not at 0"),
     "another method": (make(b"x", zipfile.ZIP_BZIP2), "compressed by method 12"),
     "another member": (make(b"x", member="other.csv"), "is 'other.csv' instead of"),
     "no member": (EMPTY, "has 0 members instead of one"),
@@ -179,9 +179,9 @@ FAULTS = {
     "no local header": (b"XX" + GOOD[2:], "no local header at the first byte"),
     "a sum that is wrong": (with_changed_directory(GOOD, 16, b"1234"), "the CRC-32 of"),
     "a stored sum that is wrong": (with_changed_directory(STORED, 16, b"1234"), "the CRC-32 of"),
-    "a size that is wrong": (with_changed_directory(GOOD, 24, b"\1\0"), "the 1 bytes announced"),
+    "a size that is wrong": (with_changed_directory(GOOD, 24, b"\1\0"), "is not 1 B long, as"),
     "a packed size that is wrong": (
-        with_changed_directory(GOOD, 20, b"\1\0"), "the 1 bytes announced"
+        with_changed_directory(GOOD, 20, b"\1\0"), "is not 1 B long, as announced"
     ),
     "a stored size that is wrong": (
         with_changed_directory(STORED, 20, b"\1\0\0\0\1\0\0\0"), "the CRC-32 of"

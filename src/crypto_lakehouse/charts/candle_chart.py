@@ -20,6 +20,7 @@ from attrs import frozen
 from crypto_lakehouse.charts.coverage_plot import check_picture
 from crypto_lakehouse.charts.pictures import DPI, drawing, rendered, write_whole
 from crypto_lakehouse.core.errors import ConfigurationError, Problem
+from crypto_lakehouse.core.messages import plural
 
 if TYPE_CHECKING:
     import numpy as np
@@ -304,7 +305,7 @@ def _head(figure: Figure, candles: _Candles, title: str, right: float, *, hollow
     first, last = _moment(candles.at[0]), _moment(candles.at[-1])
     said = f"bars: {len(candles.at):,}, from {first} to {last} UTC"
     if gaps:
-        said += f"; gaps (shaded): {gaps:,}, with {absent:,} bars absent"
+        said += f"; gaps (shaded): {gaps:,}, with {plural(absent, 'bar', form=',')} absent"
     width, height = figure.get_size_inches()
     up, down, end = ("up" + " (hollow)" * hollow, "down" + " (filled)" * hollow, width - right)
     # Characters that are not valid in a font or in XML are removed from text of unknown origin.

@@ -30,6 +30,7 @@ from crypto_lakehouse.charts.validation_plots import (
     verdict_mark,
     visible,
 )
+from crypto_lakehouse.core.messages import plural
 from crypto_lakehouse.tables.quality.findings import (
     ArchiveQuality,
     Finding,
@@ -37,7 +38,7 @@ from crypto_lakehouse.tables.quality.findings import (
     ValidationReport,
 )
 
-__all__ = ["MOST_ARCHIVES", "VERDICTS", "CheckTotal", "check_totals", "headline", "plural",
+__all__ = ["MOST_ARCHIVES", "VERDICTS", "CheckTotal", "check_totals", "headline",
            "visible", "worst_first", "write_html"]  # fmt: skip
 
 #: How many archives a page lists with their findings.
@@ -94,14 +95,15 @@ def headline(report: ValidationReport) -> str:
 
 def _headline(report: ValidationReport) -> str:
     counts, findings = report.verdicts, list(report.findings)
-    total = f"{plural(len(report.archives), 'archive')} with {plural(report.rows, 'row')}"
+    archives = plural(len(report.archives), "archive", form=",")
+    total = f"{archives} with {plural(report.rows, 'row', form=',')}"
     if counts["good"] == len(report.archives) and not findings:
         return f"Nothing was found in {total}." if report.archives else "No archive was checked."
     names = {"error": "with errors", "warning": "with warnings"}
     said = ", ".join(f"{counts[it]:,} {names.get(it, it)}" for it in VERDICTS if counts[it])
     new = sum(not finding.source for finding in findings)
     known = f"{len(findings) - new:,} known upstream, {new:,} new"
-    return f"Of {total}: {said}. {plural(len(findings), 'finding')}: {known}."
+    return f"Of {total}: {said}. {plural(len(findings), 'finding', form=',')}: {known}."
 
 
 @frozen(kw_only=True)
@@ -152,11 +154,6 @@ def worst_first(report: ValidationReport) -> list[ArchiveQuality]:
 
 def _weight(finding: Finding) -> tuple[int, bool]:
     return rank_of(finding.severity), bool(finding.source)
-
-
-def plural(number: int, noun: str) -> str:
-    """Count things: `1 row`, `1,440 rows`."""
-    return f"{number:,} {noun}{'s'[: number != 1]}"
 
 
 def _page(report: ValidationReport) -> str:
@@ -224,12 +221,12 @@ def _findings(report: ValidationReport) -> Iterator[str]:
         yield "<h2>Findings</h2>\n"
         yield _table("Archives, the worst first", columns, groups)
     if len(archives) > MOST_ARCHIVES:
-        more = plural(len(archives) - MOST_ARCHIVES, "archive")
+        more = plural(len(archives) - MOST_ARCHIVES, "archive", form=",")
         yield f"<p>and {more} more; the report as JSON has them all</p>\n"
 
 
 def _archive(archive: ArchiveQuality) -> str:
-    facts = [plural(archive.rows, "row"), *["with a header"] * archive.header]
+    facts = [plural(archive.rows, "row", form=","), *["with a header"] * archive.header]
     if archive.first_at and archive.last_at:
         facts.append(f"{archive.first_at:%Y-%m-%d %H:%M:%S} to {archive.last_at:%Y-%m-%d %H:%M:%S}")
     facts += [f"times in {archive.time_unit}"] if archive.time_unit else []

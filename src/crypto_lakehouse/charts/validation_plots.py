@@ -16,6 +16,7 @@ from attrs import evolve, frozen
 from crypto_lakehouse.charts.pictures import drawing, rendered
 from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.errors import ArchiveKeyError
+from crypto_lakehouse.core.messages import plural
 from crypto_lakehouse.core.visible import visible
 from crypto_lakehouse.tables.quality.findings import ArchiveQuality, Severity, ValidationReport
 
@@ -249,10 +250,15 @@ def _rows(entries: Sequence[_PlotEntry]) -> tuple[Figure, str]:
         symbols = _grouped(group, lambda of: of.symbol)
         lines = _worst(symbols, _MOST_LINES)
         _draw_rows(axes, lines)
-        which = ", ".join(lines) if len(symbols) <= 4 else f"{len(lines)} of {len(symbols)} symbols"
+        which = (
+            ", ".join(lines)
+            if len(symbols) <= 4
+            else f"{len(lines)} of {plural(len(symbols), 'symbol')}"
+        )
         axes.set_title(f"{name}: {which}", size=8.5, color=_INK, loc="left")
         axes.yaxis.set(major_formatter=EngFormatter(sep=""), major_locator=MaxNLocator(3))
-    said = f"Rows per archive over time, {len(shown):,} of {len(groups):,} kinds of archives. "
+    kinds = plural(len(groups), "kind", form=",")
+    said = f"Rows per archive over time, {len(shown):,} of {kinds} of archives. "
     return figure, f"{said}Dots: archives that are not good."
 
 

@@ -9,6 +9,8 @@ from pathlib import Path
 import anyio
 import click
 
+from crypto_lakehouse.core.messages import plural
+
 __all__ = ["command"]
 
 _DAY = "2025-07-15"
@@ -83,7 +85,9 @@ def _explain(output: str) -> None:
     root = Path(output).expanduser()
     zips = sorted(root.rglob("*.zip"))
     sidecars = sorted(root.rglob("*.zip.CHECKSUM"))
-    click.echo(f"{len(zips)} archives and {len(sidecars)} sidecars, for example:")
+    click.echo(
+        f"{plural(len(zips), 'archive')} and {plural(len(sidecars), 'sidecar')}, for example:"
+    )
     click.echo(f"  {zips[0] if zips else '-'}")
 
 

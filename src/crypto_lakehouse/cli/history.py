@@ -16,6 +16,7 @@ from crypto_lakehouse.cli.json_output import json_line
 from crypto_lakehouse.cli.options import stored_config
 from crypto_lakehouse.cli.output_option import check_directory, output_option
 from crypto_lakehouse.core.config.days import structure_start
+from crypto_lakehouse.core.messages import plural
 
 if TYPE_CHECKING:
     from crypto_lakehouse.ledger.history import Change, Version
@@ -160,7 +161,7 @@ async def _since(output: str, day: date, *, as_json: bool) -> int:
         click.echo(f"{change.at} {change.change} {change.key} {_difference(change)}")
 
     await run_history(config, since=day, on_change=show)
-    click.echo(f"{count} changes since {day}")
+    click.echo(f"{plural(count, 'change')} since {day}")
     return 0
 
 
@@ -197,7 +198,9 @@ async def _prune(output: str, days: int) -> int:
     from crypto_lakehouse.workflows import run_prune
 
     result = await run_prune(stored_config(output), days)
-    click.echo(f"{result.files} replaced versions removed, {bytes_text(result.size_bytes)}")
+    click.echo(
+        f"{plural(result.files, 'replaced version')} removed, {bytes_text(result.size_bytes)}"
+    )
     return 0
 
 

@@ -11,7 +11,7 @@ import click
 from crypto_lakehouse.cli.json_output import json_line
 from crypto_lakehouse.cli.lake_options import lake_config, lake_options
 from crypto_lakehouse.cli.options import named_by_options
-from crypto_lakehouse.core.messages import plural
+from crypto_lakehouse.core.messages import agreeing, plural
 
 if TYPE_CHECKING:
     from crypto_lakehouse.workflows.ingestion import IngestWorkflow
@@ -47,7 +47,10 @@ def command(**given: Any) -> int:
 
 
 #: A folder has the differences of plain Parquet files, a table those of Iceberg tables.
-_DIFFER = "rows differ between archives (see lakehouse.differences, or lakehouse/differences)"
+_DIFFER = (
+    "row[s] [differs|differ] between archives "
+    "(see lakehouse.differences, or lakehouse/differences)"
+)
 
 
 async def _ingest(given: dict[str, Any]) -> int:
@@ -94,17 +97,19 @@ def ingest_text(report: IngestReport) -> str:
     """Print the report for people."""
     lines = []
     for table in report.tables:
-        parts = [f"{table.archives:,} archives, {table.rows:,} rows"]
+        parts = [
+            f"{plural(table.archives, 'archive', form=',')}, {plural(table.rows, 'row', form=',')}"
+        ]
         parts += [
-            f"{getattr(table, name):,} {word}"
+            f"{getattr(table, name):,} {agreeing(getattr(table, name), word)}"
             for name, word in (
                 ("replaced", "replaced"),
                 ("unchanged", "unchanged"),
-                ("covered", "days covered by their month"),
+                ("covered", "day[s] covered by [its|their] month"),
                 ("refused", "refused"),
-                ("rows_added", "rows added by new versions"),
-                ("rows_changed", "rows changed"),
-                ("rows_removed", "rows removed"),
+                ("rows_added", "row[s] added by new versions"),
+                ("rows_changed", "row[s] changed"),
+                ("rows_removed", "row[s] removed"),
                 ("rows_differing", _DIFFER),
             )
             if getattr(table, name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,13 +14,15 @@ from crypto_lakehouse.cli.age_option import days_of
 from crypto_lakehouse.cli.command_group import CommandGroup
 from crypto_lakehouse.cli.json_output import json_line
 from crypto_lakehouse.cli.lake_options import open_lake, place_options
-from crypto_lakehouse.core.messages import plural
+from crypto_lakehouse.core.messages import agreeing, plural
 from crypto_lakehouse.core.visible import visible
 
 if TYPE_CHECKING:
     from crypto_lakehouse.tables.lake.lake import Lake
 
 __all__ = ["command"]
+
+_counted = partial(plural, form=",")
 
 _TABLE = click.argument("tables", nargs=-1, metavar="[TABLE]...")
 
@@ -46,8 +49,8 @@ def list_tables(**given: Any) -> int:
         return 0
     for name, facts in found.items():
         click.echo(
-            f"{name}: {facts['rows']:,} rows, {facts['files']:,} files, "
-            f"{facts['bytes'] / 1e6:,.1f} MB, {facts['snapshots']:,} snapshots"
+            f"{name}: {_counted(facts['rows'], 'row')}, {_counted(facts['files'], 'file')}, "
+            f"{facts['bytes'] / 1e6:,.1f} MB, {_counted(facts['snapshots'], 'snapshot')}"
         )
     places = sorted({facts["made_in"] for facts in found.values() if "made_in" in facts})
     if places:
@@ -82,7 +85,8 @@ def list_snapshots(**given: Any) -> int:
         for each in lake.snapshots(given["table"]):
             click.echo(
                 f"{each.at:%Y-%m-%dT%H:%M:%SZ}  {each.snapshot_id}  {each.operation:<9}  "
-                f"{each.rows:,} rows, {each.files:,} files, +{each.added:,} -{each.removed:,}"
+                f"{_counted(each.rows, 'row')}, {_counted(each.files, 'file')}, "
+                f"+{each.added:,} -{each.removed:,}"
             )
     return 0
 
@@ -99,7 +103,8 @@ def compact_tables(**given: Any) -> int:
 
         for name in _named(lake, given):
             done = compact(lake.catalog, name, tool_version=__version__)
-            click.echo(f"{name}: {done.files_before:,} files are {done.files_after:,} now")
+            files = agreeing(done.files_before, f"{done.files_before:,} file[s] [is|are]")
+            click.echo(f"{name}: {files} {done.files_after:,} now")
     return 0
 
 
@@ -119,7 +124,8 @@ def expire_snapshots(**given: Any) -> int:
         from crypto_lakehouse.tables.lake.maintenance import expire
 
         for name in _named(lake, given):
-            click.echo(f"{name}: {expire(lake.catalog, name, before=before):,} snapshots expired")
+            expired = expire(lake.catalog, name, before=before)
+            click.echo(f"{name}: {_counted(expired, 'snapshot')} expired")
     return 0
 
 
@@ -139,7 +145,8 @@ def sweep_orphans(**given: Any) -> int:
         from crypto_lakehouse.tables.lake.maintenance import sweep
 
         for name in _named(lake, given):
-            click.echo(f"{name}: {len(sweep(lake.catalog, name, before=before)):,} files deleted")
+            deleted = sweep(lake.catalog, name, before=before)
+            click.echo(f"{name}: {_counted(len(deleted), 'file')} deleted")
     return 0
 
 

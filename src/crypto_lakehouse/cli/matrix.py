@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from crypto_lakehouse.core.messages import plural
+
 if TYPE_CHECKING:
     from crypto_lakehouse.matrix.model import Matrix, MatrixRow
 
@@ -81,7 +83,7 @@ def _show(file: str | None, *, check: bool) -> int:
     for correction in matrix.corrections:
         click.echo(f"corrected: {correction}", err=True)
     if check:
-        click.echo(f"{matrix.origin}: good, {len(matrix.rows)} rows")
+        click.echo(f"{matrix.origin}: good, {plural(len(matrix.rows), 'row')}")
     else:
         _print(matrix)
     return 0

@@ -14,6 +14,7 @@ import click
 from crypto_lakehouse.cli.json_output import json_line
 from crypto_lakehouse.cli.options import option_overrides
 from crypto_lakehouse.cli.progress import step_display
+from crypto_lakehouse.core.messages import plural
 from crypto_lakehouse.core.progress import StepProgress
 
 if TYPE_CHECKING:
@@ -176,6 +177,6 @@ def _print(refreshed: RefreshedMatrix, path: Path, changes: MatrixDiff) -> None:
     print_table(f"matrix {path}", ("market", "data type", *columns), lines)
     count = len(changes.changes)
     click.echo(
-        f"{path} is written, {refreshed.listed} folders were listed; "
-        f"{count} difference{'s'[: count != 1]} from {refreshed.base.origin}"
+        f"{path} is written, {plural(refreshed.listed, 'folder')} listed; "
+        f"{plural(count, 'difference')} from {refreshed.base.origin}"
     )

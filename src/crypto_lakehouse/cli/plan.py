@@ -11,6 +11,7 @@ import click
 
 from crypto_lakehouse.cli.json_output import json_line
 from crypto_lakehouse.cli.options import config_options, option_overrides, say_proxy
+from crypto_lakehouse.core.messages import plural
 
 if TYPE_CHECKING:
     from crypto_lakehouse.core.archive import Archive
@@ -158,8 +159,8 @@ def _summary(total: SeriesSize, bytes_text: Any, duration_text: Any) -> str:
     ]
     verified = f"{total.verified} already verified, " if total.verified else ""
     return (
-        f"{total.planned} archives planned, {verified}{total.to_fetch} to fetch "
-        f"({total.requests} requests, {size}, about {duration_text(total.estimate_s)}), "
+        f"{plural(total.planned, 'archive')} planned, {verified}{total.to_fetch} to fetch "
+        f"({plural(total.requests, 'request')}, {size}, about {duration_text(total.estimate_s)}), "
         f"{total.not_published} not published"
         + "".join(f", {count} {what}" for count, what in others if count)
     )

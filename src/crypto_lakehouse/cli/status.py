@@ -14,6 +14,7 @@ from crypto_lakehouse.cli.json_output import json_line
 from crypto_lakehouse.cli.list_option import ListOption
 from crypto_lakehouse.cli.options import option_overrides, stored_config
 from crypto_lakehouse.cli.output_option import output_option
+from crypto_lakehouse.core.messages import agreeing, plural
 
 if TYPE_CHECKING:
     from crypto_lakehouse.core.archive import Archive
@@ -37,7 +38,7 @@ _HOLE_COLUMNS = ("market", "data type", "symbol", "interval", "first", "last", "
                  "reason")  # fmt: skip
 _LINE = "{:<10} {:<19} {:<16} {:<8} {:<10} {:<10} {:>11} {:>6} {:>9}  {}; newest: {}"
 _SHORT_LINE = _LINE.partition(";")[0]
-_HOLE_LINE = "    {} to {}, {} days {}: {}"
+_HOLE_LINE = "    {} to {}, {} {}: {}"
 
 
 @click.command("status")
@@ -282,7 +283,9 @@ def _print_lines(coverages: list[SeriesCoverage], *, with_holes: bool) -> None:
         click.echo((_LINE if coverage.holes else _SHORT_LINE).format(*cells).rstrip())
         for hole in coverage.holes if with_holes else ():
             click.echo(
-                _HOLE_LINE.format(hole.first_day, hole.last_day, hole.days, hole.cause, hole.reason)
+                _HOLE_LINE.format(
+                    hole.first_day, hole.last_day, plural(hole.days, "day"), hole.cause, hole.reason
+                )
             )
 
 
@@ -329,14 +332,18 @@ def _summary(totals: StatusTotals) -> str:
     from crypto_lakehouse.cli.render import bytes_text
 
     lines = [
-        f"{totals.series} series, {totals.verified_days} of {totals.expected_days} days verified "
-        f"({_percent(totals.ratio)} %), {bytes_text(totals.size_bytes)}",
+        f"{totals.series} series, {totals.verified_days} of "
+        f"{plural(totals.expected_days, 'day')} verified ({_percent(totals.ratio)} %), "
+        f"{bytes_text(totals.size_bytes)}",
         f"days in holes: {_causes(totals.holes)}",
     ]
     if totals.refused_newer:
         lines.append(
-            f"{totals.refused_newer} verified archives have a newer version at the source that "
-            "was not good enough to take their place"
+            agreeing(
+                totals.refused_newer,
+                f"{totals.refused_newer} verified archive[s] [has|have] a newer version at the "
+                "source that was not good enough to take [its|their] place",
+            )
         )
     return "\n".join(lines)
 
@@ -366,7 +373,8 @@ class _Picture:
             click.echo(f"drawn: {path}", err=True)
         if self._left_out:
             click.echo(
-                f"warning: {self._left_out} series are not in the picture, which takes "
-                f"{self._most}; choose with --symbols, --data-types or --intervals",
+                agreeing(self._left_out, f"warning: {self._left_out} series [is|are] ")
+                + f"not in the picture, which takes {self._most}; choose with --symbols, "
+                "--data-types or --intervals",
                 err=True,
             )

@@ -16,11 +16,11 @@ from crypto_lakehouse.charts.validation_html import (
     VERDICTS,
     check_totals,
     headline,
-    plural,
     visible,
     worst_first,
 )
 from crypto_lakehouse.cli.json_output import json_line
+from crypto_lakehouse.core.messages import plural
 from crypto_lakehouse.tables.quality.findings import ValidationReport
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def print_report(
     show(console, "findings", columns, islice(findings, most_findings))
     more = sum(1 for _ in findings)
     if more:
-        _say(console, f"and {plural(more, 'finding')} more; --json lists them all")
+        _say(console, f"and {plural(more, 'finding', form=',')} more; --json lists them all")
     _say(console, headline(report))
 
 

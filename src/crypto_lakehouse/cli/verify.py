@@ -16,7 +16,7 @@ from crypto_lakehouse.cli.options import option_overrides, stored_config
 from crypto_lakehouse.cli.output_option import MIRROR, check_directory, output_option
 from crypto_lakehouse.core.config.days import structure_start
 from crypto_lakehouse.core.errors import ConfigurationError
-from crypto_lakehouse.core.messages import plural
+from crypto_lakehouse.core.messages import agreeing, plural
 
 if TYPE_CHECKING:
     from crypto_lakehouse.cli.verify_output import Outputs
@@ -159,9 +159,7 @@ async def _repair(given: dict[str, Any], wanted: list[Archive]) -> RepairReport:
     quiet = given["quiet"]
     if not quiet:
         count = len(set(wanted))
-        click.echo(
-            f"{plural(count, 'archive')} {'is' if count == 1 else 'are'} fetched again", err=True
-        )
+        click.echo(agreeing(count, f"{count} archive[s] [is|are] fetched again"), err=True)
     overrides = option_overrides({name: given[name] for name in given if name != "output"})
     overrides |= {"output_directory": given["output"], "only": "quarantined"}
     config = await load_config(given["config_file"], overrides)
@@ -203,7 +201,7 @@ def _print(
 
     say = partial(click.echo, err=to_stderr)
     counts = ", ".join(f"{report.totals[state]} {state}" for state in FileState)
-    say(f"{report.totals.total()} archives checked: {counts}")
+    say(f"{plural(report.totals.total(), 'archive')} checked: {counts}")
     if quarantine:
         say(f"{len(quarantine)} in quarantine, as {quarantine[0].archive.key}")
     if repair is not None:

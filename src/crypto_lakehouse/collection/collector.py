@@ -31,6 +31,7 @@ from crypto_lakehouse.core.errors import StoreError, TransferError
 from crypto_lakehouse.core.events import ArchiveFinished
 from crypto_lakehouse.core.faults import unforeseen
 from crypto_lakehouse.core.listed import ListedArchive, same_etag, same_moment
+from crypto_lakehouse.core.messages import plural
 from crypto_lakehouse.core.object_facts import FileStat, ObjectFacts
 from crypto_lakehouse.core.protocols import PART_SUFFIX, Store
 from crypto_lakehouse.core.redaction import redact
@@ -186,7 +187,7 @@ class ArchiveCollector:
             return evolve(present, decision=decision) if is_verified else present
         if planned.may_be_late(self.today):
             days = planned.lag_days
-            reason = f"not there yet; up to {days} days after the period that is normal"
+            reason = f"not there yet; up to {plural(days, 'day')} after the period that is normal"
             return ArchiveOutcome(decision=Decision(Verdict.NOT_PUBLISHED, reason))
         if hole := self.known_hole(planned.archive):
             return ArchiveOutcome(decision=Decision(Verdict.NOT_PUBLISHED, hole))

@@ -39,6 +39,7 @@ from typing import ClassVar
 
 from attrs import field, frozen
 
+from crypto_lakehouse.core.messages import plural
 from crypto_lakehouse.core.redaction import redact
 
 __all__ = [
@@ -129,7 +130,7 @@ class ConfigurationError(LakehouseError):
         self.problems = tuple(problems)
         lines = "".join(f"\n  {problem}" for problem in self.problems)
         count = len(self.problems)
-        super().__init__(f"{self._subject}, {count} problem{'s'[: count != 1]}:{lines}")
+        super().__init__(f"{self._subject}, {plural(count, 'problem')}:{lines}")
 
 
 class SelectionError(ConfigurationError):
@@ -148,7 +149,7 @@ class MatrixError(LakehouseError):
         self.problems = tuple(problems)
         lines = "".join(f"\n  {problem}" for problem in self.problems)
         count = len(self.problems)
-        super().__init__(f"invalid matrix `{origin}`, {count} problem{'s'[: count != 1]}:{lines}")
+        super().__init__(f"invalid matrix `{origin}`, {plural(count, 'problem')}:{lines}")
 
 
 class ArchiveKeyError(LakehouseError, ValueError):
@@ -272,7 +273,7 @@ class TruncatedBody(TransferError):
     def __init__(self, url: str, *, expected: int, received: int) -> None:
         self.expected = expected
         self.received = received
-        super().__init__(url, f"body ended after {received} of {expected} bytes")
+        super().__init__(url, f"body ended after {received} of {plural(expected, 'byte')}")
 
 
 class ServerError(TransferError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import reprlib
 from collections.abc import Collection, Iterable
 
@@ -11,6 +12,7 @@ from crypto_lakehouse.core.visible import visible
 
 __all__ = [
     "MOST_NAMED",
+    "agreeing",
     "allowed_values",
     "did_you_mean",
     "existing_values",
@@ -19,6 +21,9 @@ __all__ = [
     "shown",
     "with_nearest",
 ]
+
+#: Words for one thing, and for several: `[is|are]`; `[s]` is short for `[|s]`.
+_ALTERNATIVES = re.compile(r"\[(?:([a-z ]*)\|)?([a-z ]*)\]")
 
 #: How many characters of a value a message quotes.
 SHOWN_CHARACTERS = 80
@@ -61,6 +66,20 @@ def plural(count: int, noun: str, many: str = "", *, form: str = "") -> str:
         ('1 archive', '0 entries', '1,200 rows')
     """
     return f"{count:{form}} {noun if count == 1 else many or f'{noun}s'}"
+
+
+def agreeing(count: int, text: str) -> str:
+    """Return a text about a count with the words that agree with it.
+
+    Args:
+        count: How many things the text is about.
+        text: It has `[s]` behind a noun, and `[is|are]` for other words: the first for one thing.
+
+    Example:
+        >>> agreeing(1, "1 file[s] [is|are] here"), agreeing(2, "2 file[s] [is|are] here")
+        ('1 file is here', '2 files are here')
+    """
+    return _ALTERNATIVES.sub(lambda found: (found[1] or "") if count == 1 else found[2], text)
 
 
 def allowed_values(given: object, allowed: Iterable[str]) -> str:

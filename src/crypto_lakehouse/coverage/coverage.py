@@ -41,6 +41,7 @@ from attrs import evolve, frozen
 
 from crypto_lakehouse.core.acknowledged import ACKNOWLEDGEABLE
 from crypto_lakehouse.core.archive import Partition, Series
+from crypto_lakehouse.core.messages import plural
 from crypto_lakehouse.core.verdicts import SUCCESSES, Verdict
 from crypto_lakehouse.coverage.asked_days import AskedDays
 from crypto_lakehouse.coverage.day_marks import DayMarks, Mark
@@ -283,7 +284,7 @@ def _is_same_month(ordinal: int, day: date) -> bool:
 
 def _paint_calendar(days: DayMarks, life: SeriesLife) -> None:
     lag = life.lag_days
-    reason = f"not published yet; that is normal for up to {lag} days after the period"
+    reason = f"not published yet; that is normal for up to {plural(lag, 'day')} after the period"
     late = life.sure_until.toordinal() + 1
     days.paint(late, days.last, (HoleCause.NOT_PUBLISHED_YET, reason))
 
@@ -347,5 +348,5 @@ def _hole(first: int, last: int, cause: HoleCause, marks: list[Mark]) -> Hole:
         last_day=date.fromordinal(last),
         days=last - first + 1,
         cause=cause,
-        reason=reasons[0] + (f" (and {more} more reason{'s'[: more != 1]})" if more else ""),
+        reason=reasons[0] + (f" (and {plural(more, 'more reason')})" if more else ""),
     )

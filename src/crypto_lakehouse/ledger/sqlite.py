@@ -191,7 +191,8 @@ class SqliteLedger:
             raise LedgerError(str(path), f"{reason}; move it away and run again") from error
         return opened, (
             f"the ledger `{path}` is damaged ({damage}); it was moved to `{aside.name}`, {kept} of "
-            "its rows were kept, and the rest is being rebuilt from the files and their sidecars"
+            f"its rows {'was' if kept == 1 else 'were'} kept, and the rest is being rebuilt from "
+            "the files and their sidecars"
         )
 
     @classmethod

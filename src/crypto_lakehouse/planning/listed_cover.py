@@ -8,13 +8,14 @@ from datetime import date, timedelta
 from attrs import define, evolve, frozen
 
 from crypto_lakehouse.core.archive import Partition, Period
+from crypto_lakehouse.core.messages import plural
 from crypto_lakehouse.core.plan import PlannedPeriod
 from crypto_lakehouse.planning.listed_folders import SILENT_DAYS, ListedFolder, is_silent
 from crypto_lakehouse.planning.periods import Life, Window, cover_days
 
 __all__ = ["SILENT_DAYS", "ListedSeries", "cover_listed"]
 
-_LATE = "not listed yet; that is normal for up to {} days after the period"
+_LATE = "not listed yet; that is normal for up to {} after the period"
 
 
 @frozen(kw_only=True)
@@ -190,7 +191,7 @@ class _Cover:
             or self._outside_listing(period)
             or self.series.known_hole(period)
             or (
-                _LATE.format(lag_days)
+                _LATE.format(plural(lag_days, "day"))
                 if today - timedelta(days=lag_days) <= period.last_day
                 else ""
             )

@@ -7,6 +7,7 @@ from collections.abc import Collection
 from attrs import define, field
 
 from crypto_lakehouse.core.archive import Market
+from crypto_lakehouse.core.messages import plural
 from crypto_lakehouse.core.plan import PlannedSeries
 
 __all__ = ["UndueSymbols"]
@@ -51,5 +52,5 @@ class UndueSymbols:
         ]
         if len(told) > NAMED_SYMBOLS:
             count = len(told) - NAMED_SYMBOLS
-            notes.append(f"nothing of {count} further symbols is published in these days")
+            notes.append(f"nothing of {plural(count, 'further symbol')} is published in these days")
         return tuple(notes)

@@ -10,6 +10,7 @@ from attrs import define, field
 
 from crypto_lakehouse.core.archive import Market
 from crypto_lakehouse.core.config.values import is_glob
+from crypto_lakehouse.core.messages import agreeing
 from crypto_lakehouse.core.plan import PlannedSeries
 from crypto_lakehouse.matrix.model import MatrixRow
 from crypto_lakehouse.planning.selection import SelectedRow
@@ -129,7 +130,8 @@ class UnlistedSeries:
             named = ", ".join(f"`{key}`" for key in sorted(self.strays)[:NAMED_STRAYS])
             more = " ..." if len(self.strays) > NAMED_STRAYS else ""
             count = len(self.strays)
-            yield f"{count} listed keys are left out, as they are not archives: {named}{more}"
+            said = "[is|are] left out, as [it is not an archive|they are not archives]"
+            yield agreeing(count, f"{count} listed key[s] {said}") + f": {named}{more}"
 
     def _elsewhere(self) -> Iterator[str]:
         counts = Counter(
@@ -138,4 +140,5 @@ class UnlistedSeries:
             if self.names.is_seen(row, planned.series.symbol)
         )
         for name, count in counts.items():
-            yield f"{name}: {count} series are left out, the source lists nothing of them"
+            text = agreeing(count, "[is|are] left out, the source lists nothing of [it|them]")
+            yield f"{name}: {count} series {text}"

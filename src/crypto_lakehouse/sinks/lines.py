@@ -16,6 +16,7 @@ from crypto_lakehouse.core.events import (
     RunNoted,
     RunWarned,
 )
+from crypto_lakehouse.core.messages import plural
 from crypto_lakehouse.core.metrics import ByteMeter, MetricsCollector
 
 __all__ = ["LinesSink"]
@@ -80,7 +81,7 @@ class LinesSink:
         counts = ", ".join(f"{count} {name}" for name, count in self._counts.verdicts.items())
         done, planned = self._counts.finished_archives, self._counts.planned
         megabytes = self.meter.received_bytes / 1e6
-        self._write(f"{done} of {planned} archives, {megabytes:.1f} MB: {counts}")
+        self._write(f"{done} of {plural(planned, 'archive')}, {megabytes:.1f} MB: {counts}")
 
     def _write(self, line: str) -> None:
         self.stream.write(line + "\n")

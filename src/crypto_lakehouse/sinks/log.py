@@ -26,6 +26,7 @@ from crypto_lakehouse.core.events import (
     RunWarned,
     to_record,
 )
+from crypto_lakehouse.core.messages import plural
 
 if TYPE_CHECKING:
     import structlog
@@ -93,15 +94,15 @@ def _sentence(event: Event) -> str:
         case ArchiveRetried():
             return f"retry in {event.wait_s:.1f} s: {event.reason}"
         case RunStarted():
-            return f"{event.workflow}: {event.planned} archives planned"
+            return f"{event.workflow}: {plural(event.planned, 'archive')} planned"
         case RunWarned() | RunNoted():
             return event.message
         case RunFinished():
             return f"run {event.status}{': ' if event.reason else ''}{event.reason}"
         case ArchivesUnchanged():
-            return f"{event.count} archives unchanged in {event.folder}"
+            return f"{plural(event.count, 'archive')} unchanged in {event.folder}"
         case FolderListed():
-            return f"{event.archives} archives listed in {event.folder}"
+            return f"{plural(event.archives, 'archive')} listed in {event.folder}"
         case ListingRetried():
             return f"listing {event.prefix} again in {event.wait_s:.1f} s: {event.reason}"
         case _:

@@ -14,6 +14,7 @@ from attrs import frozen
 
 from crypto_lakehouse.core.archive import SIDECAR_SUFFIX, Archive
 from crypto_lakehouse.core.errors import ConfigurationError, Problem, StoreError
+from crypto_lakehouse.core.messages import plural
 from crypto_lakehouse.core.protocols import Store
 from crypto_lakehouse.ledger import history
 from crypto_lakehouse.ledger.history import Change, Version
@@ -89,7 +90,7 @@ def history_of(output_directory: str | os.PathLike[str], key: str) -> list[Versi
     if versions:
         return versions
     count, first, last = history.known_names(path, archive)
-    known = f"its folder has {count} archives, {first} to {last}" if count else (
+    known = f"its folder has {plural(count, 'archive')}, {first} to {last}" if count else (
         f"nothing of `{archive.folder}` either"
     )  # fmt: skip
     reason = f"`{archive.key}` was never seen here; {known}"

@@ -23,6 +23,7 @@ from crypto_lakehouse.core.config.origins import name_origins
 from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
 from crypto_lakehouse.core.errors import ArchiveKeyError, ConfigurationError, Problem
 from crypto_lakehouse.core.events import ArchiveFinished
+from crypto_lakehouse.core.messages import agreeing
 from crypto_lakehouse.core.metrics import ByteMeter
 from crypto_lakehouse.core.plan import PlannedSeries
 from crypto_lakehouse.core.protocols import Store, ignore_async
@@ -127,7 +128,7 @@ def _doubt(files: int) -> list[str]:
     """A remark on files of which a plan cannot know whether they must be fetched."""
     if not files:
         return []
-    subject = "1 file here is" if files == 1 else f"{files} files here are"
+    subject = agreeing(files, f"{files} file[s] here [is|are]")
     reason = "not proven by the ledger; `collect` hashes such files first, and fetches those again"
     return [f"{subject} {reason} that are not what was published"]
 

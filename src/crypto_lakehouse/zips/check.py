@@ -79,7 +79,7 @@ def _content_fault(archive: zipfile.ZipFile, member: str, step: Callable[[], Non
             break
         step()
     if size != info.file_size:
-        return f"the zip's member `{member}` does not have the {info.file_size} bytes announced"
+        return f"the zip's member `{member}` is not {info.file_size} B long, as announced"
     return "" if crc == info.CRC else f"the CRC-32 of the zip's member `{member}` is wrong"
 
 

@@ -108,7 +108,7 @@ def _checked(archive: zipfile.ZipFile, member: str) -> Iterator[bytes]:
             break
         yield chunk
     if size != info.file_size:
-        announced = f"does not have the {info.file_size} bytes announced"
+        announced = f"is not {info.file_size} B long, as announced"
         raise BadMember(f"the zip's member `{member}` {announced}")
     if crc != info.CRC:
         raise BadMember(f"the CRC-32 of the zip's member `{member}` is wrong")
@@ -154,7 +154,7 @@ def directory_fault(archive: zipfile.ZipFile, member: str) -> str:
     if entries[0].orig_filename != member:
         return f"the zip's member is {entries[0].orig_filename!r} instead of `{member}`"
     if entries[0].header_offset > 0:
-        return f"the zip has {entries[0].header_offset} bytes before its member"
+        return f"the zip's member begins at byte {entries[0].header_offset}, not at 0"
     if entries[0].header_offset < 0:
         return f"not a readable zip: {BEFORE_BEGINNING}"
     if entries[0].flag_bits & 0x1:

@@ -166,11 +166,9 @@ class StreamedZip:
         elif not self._stream.eof:
             raise EOFError("the compressed data breaks off")
         elif self._packed_bytes != entry.compress_size:
-            raise zipfile.BadZipFile(
-                f"its data does not have the {entry.compress_size} bytes announced"
-            )
+            raise zipfile.BadZipFile(f"its data is not {entry.compress_size} B long, as announced")
         if size != entry.file_size:
-            announced = f"does not have the {entry.file_size} bytes announced"
+            announced = f"is not {entry.file_size} B long, as announced"
             return f"the zip's member `{entry.filename}` {announced}"
         if crc != entry.CRC:
             return f"the CRC-32 of the zip's member `{entry.filename}` is wrong"

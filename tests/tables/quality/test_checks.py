@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
@@ -189,11 +190,11 @@ CASES: list[tuple[str, Edit, str, int, Severity, str]] = [
     (TRADES, put_field(10, 4, "1689379200000"), "time_order", 1, WARNING, "earlier"),
     (TRADES, put_field(999, 4, "1689465600000"), "period", 1, ERROR, "2023-07-16 00:00:00"),
     (AGGREGATES, shift(4, 5, 10), "trade_id_continuity", 1, WARNING, "where the one before"),
-    (AGGREGATES, put_field(0, 3, "99999999999"), "trade_id_order", 1, ERROR, "before they begin"),
-    (FUNDING, drop(10), "continuity", 1, WARNING, "by their interval"),
+    (AGGREGATES, put_field(0, 3, "99999999999"), "trade_id_order", 1, ERROR, "before it begins"),
+    (FUNDING, drop(10), "continuity", 1, WARNING, "by its interval"),
     (FUNDING, put_field(10, 1, "5"), "interval", 1, WARNING, "unusual interval"),
     (FUNDING, shift(0, 5_000, 3), "lateness", 1, INFO, "more than a second"),
-    (METRICS, drop(100), "continuity", 1, WARNING, "five minutes are missing"),
+    (METRICS, drop(100), "continuity", 1, WARNING, "1 period of five minutes is missing, before"),
     (METRICS, put_field(5, 2, "-1"), "positive", 1, ERROR, "negative"),
     (METRICS, put_field(5, 0, "2023-07-15 00:31:00"), "alignment", 1, WARNING, "multiple of five"),
     (METRICS, starts_as_labels, "label_shift", 288, WARNING, "by the start of their period"),
@@ -202,11 +203,11 @@ CASES: list[tuple[str, Edit, str, int, Severity, str]] = [
     (DEPTH, drop(3), "bands", 1, WARNING, "neither 10 nor 12"),
     (DEPTH, put_field(5, 2, "9e15"), "cumulative", 1, WARNING, "narrower band"),
     (DEPTH, put_field(5, 3, "-1"), "positive", 1, ERROR, "less than nothing"),
-    (TICKER, put_field(7, 1, "9e15"), "spread", 1, WARNING, "bid as much as they ask"),
+    (TICKER, put_field(7, 1, "9e15"), "spread", 1, WARNING, "bids as much as it asks"),
     (LIQUIDATIONS, double, "doubled_rows", 48, INFO, "each of 48 rows occurs twice"),
     (VOLATILITY, put_field(7, 4, "0"), "positive", 1, ERROR, "not above zero"),
     (OPTIONS, put_field(7, 1, "24"), "hour", 1, ERROR, "no hour of the day"),
-    (OPTIONS, put_field(7, 8, "9e15"), "price_bounds", 1, ERROR, "low above their high"),
+    (OPTIONS, put_field(7, 8, "9e15"), "price_bounds", 1, ERROR, "low above its high"),
     (OPTIONS, put_field(7, 11, "-1"), "positive", 1, ERROR, "impossibly small"),
     (BARS, put_prices("0.0"), "positive", 1, ERROR, "2023-07-15 04:00:00"),
     (BARS, put_prices("-5.0"), "positive", 1, ERROR, "not above zero"),
@@ -223,7 +224,7 @@ CASES: list[tuple[str, Edit, str, int, Severity, str]] = [
     (TICKER, put_field(7, 4, "-1"), "positive", 1, ERROR, "not above zero"),
     (LIQUIDATIONS, put_field(7, 4, "0"), "positive", 1, ERROR, "not above zero"),
     (WEEKS, drop(0), "coverage", 1, WARNING, "at the beginning"),
-    (WEEKS, drop(-1), "coverage", 1, WARNING, "1 rows are missing at the end"),
+    (WEEKS, drop(-1), "coverage", 1, WARNING, "1 row is missing at the end"),
     (THREE_DAYS, drop(0, 1), "coverage", 2, WARNING, "at the beginning"),
     (THREE_DAYS, drop(8, 9), "coverage", 2, WARNING, "2 rows are missing at the end"),
 ]  # fmt: skip
@@ -242,6 +243,7 @@ def test_a_defect_is_found(
     found = findings(edited(tmp_path / "edited", key, edit))
     assert (found[check].rows, found[check].severity) == (rows, severity)
     assert words in found[check].sentence
+    assert not re.search(r"\{|\[|^1 [a-z]+s |^[2-9]\d* [a-z]+[^s] ", found[check].sentence)
     assert found[check].key == key
     assert not any(each.severity is ERROR for each in found.values() if each.check != check)
 

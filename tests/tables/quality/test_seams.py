@@ -126,7 +126,7 @@ PARTS = {
     "2022-08-02": (341, 380),
 }
 
-WANTED = {"2022-07": "1 ids may be in two", "2022-08-01": "3 ids are missing"}
+WANTED = {"2022-07": "1 id may be in two", "2022-08-01": "3 ids are missing"}
 
 
 @pytest.fixture(scope="module")

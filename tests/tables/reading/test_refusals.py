@@ -84,8 +84,8 @@ CASES = [
     (SPOT, field(1, 0, "x"), 1, "open_time", "is not a time in epoch units"),
     (SPOT, line(4, "1,2,3"), 4, "", "3 fields instead of 12"),
     (SPOT, line(4, ",".join(["1"] * 13)), 4, "", "13 fields instead of 12"),
-    (SPOT, line(4, ""), 4, "", "1 fields instead of 12"),
-    (SPOT, line(24, ""), 24, "", "1 fields instead of 12"),
+    (SPOT, line(4, ""), 4, "", "1 field instead of 12"),
+    (SPOT, line(24, ""), 24, "", "1 field instead of 12"),
     (SPOT, line(1, "1,2,3"), 1, "", "3 fields instead of the 12"),
     (SPOT, line(1, "\ufeff1"), 1, "", "byte order mark"),
     (SPOT, line(1, "open_time,colour"), 1, "colour", "names a column that is not known"),
@@ -248,7 +248,11 @@ def test_a_zip_that_is_no_archive_is_refused(kind: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "reason"),
-    [(b"", "the file is empty"), (b"\xff" * 50, "not UTF-8"), (b"\0" * 50, "fields instead of")],
+    [
+        (b"", "the file is empty"),
+        (b"\xff" * 50, "not UTF-8"),
+        (b"\0" * 50, "1 field instead of the 12 fields"),
+    ],
 )
 def test_what_is_no_text_is_refused(text: bytes, reason: str, tmp_path: Path) -> None:
     _, (refused,) = read([put(tmp_path, Archive.parse(SPOT), text)])

@@ -20,6 +20,7 @@ from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
 
 from crypto_lakehouse.core.errors import QueryError
+from crypto_lakehouse.core.messages import plural
 from crypto_lakehouse.tables.iceberg.data_files import partition_of
 from crypto_lakehouse.tables.iceberg.inner_names import file_system_of, microseconds_of, path_of
 from crypto_lakehouse.tables.schema.table_types import arrow_schema
@@ -113,10 +114,10 @@ class Pruning:
     size_bytes: int
 
     def __str__(self) -> str:
-        return (
-            f"{self.files:,} of {self.files_total:,} files, "
-            f"{self.rows:,} of {self.rows_total:,} rows, {self.size_bytes / 1e6:,.1f} MB"
-        )
+        files = plural(self.files_total, "file", form=",")
+        rows = plural(self.rows_total, "row", form=",")
+        size = f"{self.size_bytes / 1e6:,.1f} MB"
+        return f"{self.files:,} of {files}, {self.rows:,} of {rows}, {size}"
 
 
 @frozen(eq=False, kw_only=True)

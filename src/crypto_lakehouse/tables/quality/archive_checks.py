@@ -12,6 +12,7 @@ import polars as pl
 from attrs import frozen
 
 from crypto_lakehouse.core.archive import Archive, DataType, Market, Period
+from crypto_lakehouse.core.messages import agreeing
 from crypto_lakehouse.tables.quality.findings import Policy, Severity
 
 __all__ = [
@@ -45,7 +46,14 @@ _STEPS = {DataType.METRICS: 300, DataType.BVOL_INDEX: 1}
 
 @frozen
 class Found:
-    """A finding of a check, before known holes and policies are applied."""
+    """A finding of a check, before known holes and policies are applied.
+
+    Attributes:
+        rows: The total weight of the bad rows.
+        sentence: The finding, as in `RowCheck`.
+        hole: The times between which rows are absent.
+        example: The first bad row.
+    """
 
     check: str
     severity: Severity
@@ -54,6 +62,13 @@ class Found:
     policy: Policy = Policy.REPORT
     source: str = ""
     hole: tuple[datetime, datetime] | None = None
+    example: str = ""
+
+    @property
+    def text(self) -> str:
+        """The sentence with its numbers and its example."""
+        text = agreeing(self.rows, self.sentence)
+        return text.format(rows=f"{self.rows:,}", example=self.example)
 
 
 @frozen
@@ -104,11 +119,13 @@ def whole_findings(archive: Archive, span: Span) -> Iterator[Found]:
         start, end = start + (origin - start) % length, end + (origin - end) % length
     if first - start >= length:
         missing = (first - start) // length
-        sentence = f"{missing} rows are missing at the beginning: the first is at {_shown(first)}"
+        sentence = (
+            f"{{rows}} row[s] [is|are] missing at the beginning: the first is at {_shown(first)}"
+        )
         yield Found("coverage", Severity.WARNING, missing, sentence, hole=(start, first))
     if end - last > length:
         missing = (end - last) // length - (0 if (end - last) % length else 1)
-        sentence = f"{missing} rows are missing at the end: the last is at {_shown(last)}"
+        sentence = f"{{rows}} row[s] [is|are] missing at the end: the last is at {_shown(last)}"
         yield Found("coverage", Severity.WARNING, missing, sentence, hole=(last, end))
 
 
@@ -142,7 +159,7 @@ def band_findings(frame: pl.DataFrame) -> Iterator[Found]:
     odd = counts.filter(~pl.col("len").is_in(_BANDS))
     if odd.height:
         rows = int(odd["count"].sum())
-        sentence = f"{rows} snapshots have neither 10 nor 12 bands, but {odd['len'][0]}"
+        sentence = f"{{rows}} snapshot[s] [has|have] neither 10 nor 12 bands, but {odd['len'][0]}"
         yield Found("bands", Severity.WARNING, rows, sentence)
     price = pl.col("notional").cast(pl.Float64) / pl.col("depth").cast(pl.Float64)
     frozen_bands = (

@@ -32,7 +32,8 @@ def bar_checks(quote: str = "quote_volume") -> tuple[RowCheck, ...]:
     """
     positive = positive_check(
         not_positive(*_PRICES) | residual("volume", quote) | (pl.col("count") < 0),
-        "{rows} bars have a price that is not above zero, or a negative or impossibly small "
+        "{rows} bar[s] [has|have] a price that is not above zero, or a negative or "
+        "impossibly small "
         "volume, for example {example}",
     )
     bars = (*_time_checks(), _price_bounds(), positive, period_check("open_time"))
@@ -50,12 +51,12 @@ def index_bar_checks(*, signed: bool = False) -> tuple[RowCheck, ...]:
         name="fillers",
         severity=Severity.WARNING,
         bad=pl.any_horizontal(fillers != 0),
-        sentence="{rows} bars of an index have a volume, for example {example}",
+        sentence="{rows} bar[s] of an index [has|have] a volume, for example {example}",
     )
     checks = (*_time_checks(), _price_bounds(), period_check("open_time"), filler)
     if signed:
         return checks
-    sentence = "{rows} bars have a price that is not above zero, for example {example}"
+    sentence = "{rows} bar[s] [has|have] a price that is not above zero, for example {example}"
     return (*checks, positive_check(not_positive(*_PRICES), sentence))
 
 
@@ -70,14 +71,14 @@ def _time_checks() -> tuple[RowCheck, ...]:
             severity=Severity.WARNING,
             bad=step_of_column("open_time") > step,
             weight=step_of_column("open_time") // step - 1,
-            sentence="{rows} bars are missing between others, the first before {example}",
+            sentence="{rows} bar[s] [is|are] missing between others, [|the first ]before {example}",
             is_hole=True,
         ),
         RowCheck(
             name="alignment",
             severity=Severity.WARNING,
             bad=(opened - pl.col("_origin")) % step != 0,
-            sentence="{rows} bars do not begin at a multiple of their interval, "
+            sentence="{rows} bar[s] [does|do] not begin at a multiple of [its|their] interval, "
             "for example {example}",
             source="binance-public-data#14, #77",
         ),
@@ -85,7 +86,7 @@ def _time_checks() -> tuple[RowCheck, ...]:
             name="close_time",
             severity=Severity.WARNING,
             bad=(short != pl.col("_tick")) & ~in_microseconds,
-            sentence="{rows} bars do not close just before the next one opens, "
+            sentence="{rows} bar[s] [does|do] not close just before the next one opens, "
             "for example {example}",
             source="binance-public-data#14, #77",
         ),
@@ -99,7 +100,7 @@ def _price_bounds() -> RowCheck:
         severity=Severity.ERROR,
         bad=(low > pl.min_horizontal("open", "close", "high"))
         | (high < pl.max_horizontal("open", "close")),
-        sentence="{rows} bars have a low above, or a high below, their other prices, "
+        sentence="{rows} bar[s] [has|have] a low above, or a high below, [its|their] other prices, "
         "for example {example}",
     )
 
@@ -114,14 +115,15 @@ def _volume_checks(quote: str) -> tuple[RowCheck, ...]:
             | (pl.col("taker_buy_volume") > pl.col("volume"))
             | (pl.col(taker_quote) < 0)
             | (pl.col(taker_quote) > pl.col(quote)),
-            sentence="{rows} bars say that takers bought less than nothing or more than all, "
+            sentence="{rows} bar[s] [says|say] that takers bought less than nothing or more "
+            "than all, "
             "for example {example}",
         ),
         RowCheck(
             name="empty_bars",
             severity=Severity.WARNING,
             bad=(pl.col("count") == 0) != (pl.col("volume") == 0),
-            sentence="{rows} bars have trades without volume, or volume without trades, "
+            sentence="{rows} bar[s] [has|have] trades without volume, or volume without trades, "
             "for example {example}",
         ),
     )

@@ -44,7 +44,8 @@ def _trades(*, worth: bool) -> tuple[RowCheck, ...]:
         period_check("time"),
         positive_check(
             not_positive("price", "qty") | residual(stated_worth),
-            "{rows} trades have a price, quantity or worth that is negative or too near to zero, "
+            "{rows} trade[s] [has|have] a price, quantity or worth that is negative or too "
+            "near to zero, "
             "for example {example}",
         ),
     )
@@ -59,7 +60,7 @@ def _trades(*, worth: bool) -> tuple[RowCheck, ...]:
             severity=Severity.WARNING,
             # Eight digits behind the point are published; a millionth is above any rounding.
             bad=(product - stated).abs() > 1e-6 * stated.abs() + 1e-6,
-            sentence="{rows} trades are worth something else than price times quantity, "
+            sentence="{rows} trade[s] [is|are] worth something else than price times quantity, "
             "for example {example}",
         ),
     )
@@ -73,7 +74,7 @@ def _agg_trades() -> tuple[RowCheck, ...]:
             name="trade_id_continuity",
             severity=Severity.WARNING,
             bad=~pl.col("_first") & (first != last.shift(1) + 1),
-            sentence="{rows} aggregates do not begin where the one before ended, "
+            sentence="{rows} aggregate[s] [does|do] not begin where the one before ended, "
             "for example {example}",
             is_hole=True,
             source="binance-public-data#190, #378",
@@ -82,13 +83,14 @@ def _agg_trades() -> tuple[RowCheck, ...]:
             name="trade_id_order",
             severity=Severity.ERROR,
             bad=first > last,
-            sentence="{rows} aggregates end before they begin, for example {example}",
+            sentence="{rows} aggregate[s] [ends|end] before [it begins|they begin], "
+            "for example {example}",
         ),
         time_order_check("transact_time"),
         period_check("transact_time"),
         positive_check(
             not_positive("price", "quantity"),
-            "{rows} aggregates have a price or quantity that is not above zero, "
+            "{rows} aggregate[s] [has|have] a price or quantity that is not above zero, "
             "for example {example}",
         ),
     )
@@ -104,13 +106,14 @@ def _funding() -> tuple[RowCheck, ...]:
             name="interval",
             severity=Severity.WARNING,
             bad=~hours.is_in([1, 2, 4, 8]),
-            sentence="{rows} settlements have an unusual interval, for example {example}",
+            sentence="{rows} settlement[s] [has|have] an unusual interval, for example {example}",
         ),
         RowCheck(
             name="continuity",
             severity=Severity.WARNING,
             bad=(passed != hours * 60) & (passed != hours.shift(1) * 60),
-            sentence="{rows} settlements do not follow the one before by their interval, "
+            sentence="{rows} settlement[s] [does|do] not follow the one before by "
+            "[its|their] interval, "
             "for example {example}",
             is_hole=True,
         ),
@@ -118,7 +121,7 @@ def _funding() -> tuple[RowCheck, ...]:
             name="lateness",
             severity=Severity.INFO,
             bad=microseconds("calc_time") % _HOUR > 1_000_000,
-            sentence="{rows} settlements are more than a second from the full hour, "
+            sentence="{rows} settlement[s] [is|are] more than a second from the full hour, "
             "for example {example}",
         ),
         period_check("calc_time"),
@@ -141,24 +144,27 @@ def _metrics() -> tuple[RowCheck, ...]:
             severity=Severity.WARNING,
             bad=step_of_column("create_time") > five,
             weight=step_of_column("create_time") // five - 1,
-            sentence="{rows} periods of five minutes are missing, the first before {example}",
+            sentence="{rows} period[s] of five minutes [is|are] missing, [|the first "
+            "]before {example}",
             is_hole=True,
         ),
         RowCheck(
             name="alignment",
             severity=Severity.WARNING,
             bad=microseconds("create_time") % five != 0,
-            sentence="{rows} rows are not at a multiple of five minutes, for example {example}",
+            sentence="{rows} row[s] [is|are] not at a multiple of five minutes, "
+            "for example {example}",
         ),
         RowCheck(
             name="blanks",
             severity=Severity.INFO,
             bad=pl.any_horizontal(values.is_null()),
-            sentence="{rows} rows have a blank, which is NULL in the table, for example {example}",
+            sentence="{rows} row[s] [has|have] a blank, which is NULL in the table, "
+            "for example {example}",
         ),
         positive_check(
             pl.any_horizontal(values < 0),
-            "{rows} rows have a negative open interest or ratio, for example {example}",
+            "{rows} row[s] [has|have] a negative open interest or ratio, for example {example}",
         ),
         period_check("create_time", end_included=True),
     )
@@ -174,12 +180,12 @@ def _depth() -> tuple[RowCheck, ...]:
             name="cumulative",
             severity=Severity.WARNING,
             bad=bids | asks,
-            sentence="{rows} bands hold less than the narrower band inside them, "
+            sentence="{rows} band[s] [holds|hold] less than the narrower band inside [it|them], "
             "for example {example}",
         ),
         positive_check(
             (amount < 0) | (pl.col("notional") < 0),
-            "{rows} bands hold less than nothing, for example {example}",
+            "{rows} band[s] [holds|hold] less than nothing, for example {example}",
         ),
         period_check("timestamp"),
     )
@@ -191,13 +197,15 @@ def _ticker() -> tuple[RowCheck, ...]:
             name="spread",
             severity=Severity.WARNING,
             bad=pl.col("best_bid_price") >= pl.col("best_ask_price"),
-            sentence="{rows} quotes bid as much as they ask, or more, for example {example}",
+            sentence="{rows} quote[s] [bids|bid] as much as [it asks|they ask], or more, "
+            "for example {example}",
         ),
         period_check("transaction_time"),
         positive_check(
             _bad_side("best_bid_price", "best_bid_qty")
             | _bad_side("best_ask_price", "best_ask_qty"),
-            "{rows} quotes have a price or quantity that is not above zero, for example {example}; "
+            "{rows} quote[s] [has|have] a price or quantity that is not above zero, "
+            "for example {example}; "
             "both are zero if that side of the book is empty",
         ),
     )
@@ -216,7 +224,7 @@ def _liquidations() -> tuple[RowCheck, ...]:
             # An order that is not filled has no average price, and one at the market no price.
             not_positive("original_quantity")
             | residual("price", "average_price", "last_fill_quantity", "accumulated_fill_quantity"),
-            "{rows} orders have a quantity that is not above zero, or a negative price, "
+            "{rows} order[s] [has|have] a quantity that is not above zero, or a negative price, "
             "for example {example}",
         ),
     )
@@ -230,12 +238,12 @@ def _volatility() -> tuple[RowCheck, ...]:
             severity=Severity.WARNING,
             bad=step_of_column("calc_time") > 2 * second,
             weight=(step_of_column("calc_time") + second // 2) // second - 1,
-            sentence="{rows} values of a second are missing, the first before {example}",
+            sentence="{rows} value[s] of a second [is|are] missing, [|the first ]before {example}",
             is_hole=True,
         ),
         positive_check(
             pl.col("index_value") <= 0,
-            "{rows} values are not above zero, for example {example}",
+            "{rows} value[s] [is|are] not above zero, for example {example}",
         ),
         period_check("calc_time"),
     )
@@ -247,13 +255,13 @@ def _options() -> tuple[RowCheck, ...]:
             name="hour",
             severity=Severity.ERROR,
             bad=~pl.col("hour").is_between(0, 23),
-            sentence="{rows} rows are of no hour of the day, for example {example}",
+            sentence="{rows} row[s] [is|are] of no hour of the day, for example {example}",
         ),
         RowCheck(
             name="price_bounds",
             severity=Severity.ERROR,
             bad=pl.col("low") > pl.col("high"),
-            sentence="{rows} rows have a low above their high, for example {example}",
+            sentence="{rows} row[s] [has|have] a low above [its|their] high, for example {example}",
         ),
         positive_check(
             # A contract without trades or quotes has zeros or blanks.
@@ -272,7 +280,8 @@ def _options() -> tuple[RowCheck, ...]:
                 "openinterest_contracts",
                 "openinterest_usdt",
             ),
-            "{rows} rows have a negative or impossibly small price, volume or open interest, "
+            "{rows} row[s] [has|have] a negative or impossibly small price, volume or open "
+            "interest, "
             "for example {example}",
         ),
         RowCheck(
@@ -280,7 +289,7 @@ def _options() -> tuple[RowCheck, ...]:
             severity=Severity.ERROR,
             bad=(pl.col("date").cast(pl.Datetime("us")).cast(pl.Int64) < pl.col("_from"))
             | (pl.col("date").cast(pl.Datetime("us")).cast(pl.Int64) >= pl.col("_to")),
-            sentence="{rows} rows lie outside the period in the archive's name, "
+            sentence="{rows} row[s] [lies|lie] outside the period in the archive's name, "
             "for example {example}",
         ),
     )

@@ -83,9 +83,7 @@ class _Open:
         """Add a finding, or add its rows to an earlier finding, whose example is kept."""
         before = self.found.get(found.check)
         if before is not None:
-            rows = before.rows + found.rows
-            sentence = before.sentence.replace(f"{before.rows:,} ", f"{rows:,} ", 1)
-            found = evolve(before, rows=rows, sentence=sentence)
+            found = evolve(before, rows=before.rows + found.rows)
         self.found[found.check] = found
 
 
@@ -174,8 +172,8 @@ class Inspector:
             # No order is documented for rows of options.
             severity=Severity.INFO if self.schema.derives_time else Severity.WARNING,
             bad=bad,
-            sentence="{rows} rows are out of order, "
-            "for example {example}; they are sorted in the table",
+            sentence="{rows} row[s] [is|are] out of order, "
+            "for example {example}; rows are sorted in the table",
             source="binance-public-data#12, #288, #293",
         )
         self._look_closer(batch, frame, check)
@@ -239,10 +237,11 @@ class Inspector:
             check.name,
             check.severity,
             rows,
-            check.sentence.format(rows=f"{rows:,}", example=shown),
+            check.sentence,
             check.policy,
             check.source,
             (since, until) if check.is_hole and since and until else None,
+            shown,
         )
         self._state(piece).add(found)
 
@@ -262,7 +261,8 @@ class Inspector:
             name="duplicates",
             severity=Severity.WARNING,
             bad=same,
-            sentence="{rows} rows have the key of the row before them, for example {example}",
+            sentence="{rows} row[s] [has|have] the key of the row before [it|them], "
+            "for example {example}",
             source="binance-public-data#353",
         )
         self._look_closer(batch, seen, check)
@@ -286,7 +286,7 @@ class Inspector:
         dropped = pl.lit(value=False)
         for place, piece in enumerate(batch.pieces):
             if place in whole and piece.rows:
-                sentence = f"each of {piece.rows // 2:,} rows occurs twice"
+                sentence = "each of {rows} row[s] occurs twice"
                 self._state(piece).add(
                     Found("doubled_rows", Severity.INFO, piece.rows // 2, sentence, policy,
                           "binance-public-data#259, #337")
@@ -359,7 +359,7 @@ class Inspector:
     def _findings(self, piece: Piece, found: Sequence[Found] | Any) -> Iterator[Finding]:
         archive = piece.source.archive
         for each in found:
-            severity, sentence, source = each.severity, each.sentence, each.source
+            severity, sentence, source = each.severity, each.text, each.source
             hole = each.hole and self.known.explaining(archive, *each.hole)
             if hole:
                 severity, source = Severity.INFO, hole.source

@@ -43,8 +43,8 @@ class RowCheck:
         severity: How much a finding matters.
         bad: True on bad rows; NULL counts as good.
         weight: How much a bad row counts, for example the rows missing before it; None counts 1.
-        sentence: The finding, with `{rows}` for the total weight and `{example}` for the first bad
-            row.
+        sentence: The finding, with `{rows}` for the total weight, `{example}` for the first bad
+            row, and alternatives for one row and several, as in `agreeing`.
         policy: What to do about a finding, if nothing else is configured.
         is_hole: Whether it finds absent rows, which an outage of the venue may explain.
         source: Where the defect was reported.
@@ -95,7 +95,8 @@ def period_check(time: str, *, end_included: bool = False) -> RowCheck:
         name="period",
         severity=Severity.ERROR,
         bad=(when < pl.col("_from")) | after,
-        sentence="{rows} rows lie outside the period in the archive's name, for example {example}",
+        sentence="{rows} row[s] [lies|lie] outside the period in the archive's name, "
+        "for example {example}",
     )
 
 
@@ -105,7 +106,8 @@ def time_order_check(time: str) -> RowCheck:
         name="time_order",
         severity=Severity.WARNING,
         bad=step_of_column(time) < 0,
-        sentence="{rows} rows are earlier than the row before them, in the order of ids, "
+        sentence="{rows} row[s] [is|are] earlier than the row before [it|them], in the "
+        "order of ids, "
         "for example {example}",
     )
 
@@ -117,7 +119,7 @@ def id_continuity_check(name: str) -> RowCheck:
         severity=Severity.WARNING,
         bad=step_of_column(name) > 1,
         weight=step_of_column(name) - 1,
-        sentence="{rows} ids are missing, the first before {example}; single ones are "
+        sentence="{rows} id[s] [is|are] missing, [|the first ]before {example}; single ones are "
         "the venue's own",
         is_hole=True,
         source="binance-public-data#363, #378",

@@ -14,6 +14,7 @@ from datetime import date, datetime, timedelta
 from attrs import evolve, frozen
 
 from crypto_lakehouse.core.archive import Archive, DataType, Series
+from crypto_lakehouse.core.messages import agreeing, plural
 from crypto_lakehouse.tables.quality.findings import ArchiveQuality, Finding, Severity
 from crypto_lakehouse.tables.quality.known_row_holes import KnownRowHoles
 
@@ -79,7 +80,7 @@ def _compare(before: ArchiveIds, after: ArchiveIds, known: KnownRowHoles) -> Fin
     where = f"begins at {after.first_id}, and `{name}` before it ends at {before.last_id}"
     if step > 1:
         rows = step - 1
-        sentence = f"{rows:,} ids are missing: the archive {where}"
+        sentence = agreeing(rows, f"{rows:,} id[s] [is|are] missing") + f": the archive {where}"
         hole = known.explaining(after.archive, before.last_at, after.first_at)
         if hole is not None:
             severity, source = Severity.INFO, hole.source
@@ -92,7 +93,7 @@ def _compare(before: ArchiveIds, after: ArchiveIds, known: KnownRowHoles) -> Fin
     else:
         rows = min(after.last_id, before.last_id) - after.first_id + 1
         source = "binance-public-data#353"
-        sentence = f"{rows:,} ids may be in two archives: the archive {where}"
+        sentence = f"{plural(rows, 'id', form=',')} may be in two archives: the archive {where}"
     return Finding(
         check=SEAM_CHECK, severity=severity, key=key, rows=rows, sentence=sentence, source=source
     )

@@ -130,7 +130,7 @@ def frozen_findings(schema: TableSchema, tally: Tally) -> Iterator[Found]:
         frozen = []
     if frozen:
         rows = tally.get("moments_sum") or tally["active_sum"]
-        sentence = f"{rows:,} rows change, except for {', '.join(frozen)}"
+        sentence = f"{{rows}} row[s] [changes|change], except for {', '.join(frozen)}"
         yield Found(FROZEN_CHECK, Severity.WARNING, rows, sentence)
 
 

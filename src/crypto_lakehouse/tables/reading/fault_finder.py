@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from attrs import evolve, frozen
 
 from crypto_lakehouse.core.archive import Archive
+from crypto_lakehouse.core.messages import plural
 from crypto_lakehouse.tables.reading.parse import NotReadable, frame_of
 from crypto_lakehouse.tables.schema.schemas import DECIMAL_SCALE, Column
 
@@ -59,7 +60,7 @@ def first_fault(
     fields = line.removesuffix(b"\n").split(b",")
     number = text.count(b"\n", 0, begin)
     if len(fields) != len(columns):
-        return number, "", f"{len(fields)} fields instead of {len(columns)}"
+        return number, "", f"{plural(len(fields), 'field')} instead of {len(columns)}"
     for place, column in enumerate(columns):
         if not parser.accepts(*_alone(fields, columns, place)):
             return number, column.published, parser.fault(fields, columns, place)

@@ -8,6 +8,7 @@ the form is detected from the file alone.
 from __future__ import annotations
 
 from crypto_lakehouse.core.errors import ArchiveRefused
+from crypto_lakehouse.core.messages import plural
 from crypto_lakehouse.tables.reading.batch import CsvForm
 from crypto_lakehouse.tables.schema.schemas import Column, TableSchema
 
@@ -70,8 +71,8 @@ def _columns(
     usual = tuple(column for column in schema.columns if not column.optional)
     if not header:
         if len(first) != len(usual):
-            wanted = f"{len(usual)} fields as `{schema.data_type}` of {schema.market} has"
-            raise ArchiveRefused(key, f"{len(first)} fields instead of the {wanted}", 1)
+            wanted = f"{plural(len(usual), 'field')} as `{schema.data_type}` of {schema.market} has"
+            raise ArchiveRefused(key, f"{plural(len(first), 'field')} instead of the {wanted}", 1)
         return usual
     names = [name.strip().lower() for name in first]
     for columns in (usual, schema.columns):

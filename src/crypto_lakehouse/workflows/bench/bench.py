@@ -220,7 +220,7 @@ class Sweep:
             return
         if not self.keys:
             raise _nothing_to_fetch(
-                f"{redact(self.source_url)} has none of the {first.missing} archives of the plan"
+                f"{redact(self.source_url)} has no archive of the plan ({first.missing} requested)"
             )
         why = first.last_error or "no body began in time; try --seconds 60"
         raise SourceUnusable(redact(self.source_url), f"no archive came: {why}")
