@@ -7,6 +7,8 @@ import logging
 import os
 import pty
 import re
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from datetime import UTC, date, datetime
@@ -186,6 +188,24 @@ def test_a_query_whose_reader_has_enough_ends_with_141(folders: Path, start: Sta
     assert process.wait() == 141
     assert process.stderr is not None
     assert process.stderr.read() == ""
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["--version"], ["collect", "--help"], ["lake", "--help"], []]
+)
+def test_a_help_whose_reader_has_closed_the_pipe_ends_with_141(arguments: list[str]) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    process = subprocess.run(
+        [sys.executable, "-m", "crypto_lakehouse", *arguments],
+        stdout=write,
+        stderr=subprocess.PIPE,
+        check=False,
+    )
+    os.close(write)
+    # Without arguments the help is an error, and goes to standard error.
+    assert process.returncode == (141 if arguments else 2)
+    assert (process.stderr == b"") is bool(arguments)
 
 
 @pytest.mark.parametrize(
