@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -328,6 +329,31 @@ def test_logs_can_be_text(shell: Shell, archive_server: ArchiveServer) -> None:
     code, _, err = shell(*collect(archive_server, "-q", "--log-format", "text"))
     assert code == 0
     assert "13 archives planned" in err
+
+
+@pytest.mark.parametrize(
+    ("options", "levels"),
+    [
+        (["--log-level", "debug"], {"debug", "info", "warning"}),
+        (["--log-level", "info"], {"info", "warning"}),
+        (["--log-level", "warning"], {"warning"}),
+        (["--log-level", "error"], set()),
+        (["--log-level", "error", "--log-format", "text"], set()),
+        (["--log-level", "debug", "--log-format", "none"], set()),
+        (["--log-level", "warning", "--environment", "production"], {"warning"}),
+        ([], set()),
+    ],
+)
+def test_logs_below_a_level_are_left_out(
+    shell: Shell, archive_server: ArchiveServer, options: list[str], levels: set[str]
+) -> None:
+    archive_server.remove(KEY)
+    _, _, err = shell(*collect(archive_server, "-q", "--allow-http", *options))
+    if "production" in options:
+        found = {json.loads(line)["level"] for line in err.splitlines() if line[0] == "{"}
+    else:
+        found = set(re.findall(r" \[(debug|info|warning|error) *\] ", err))
+    assert found == levels
 
 
 def test_a_fault_of_ours_is_said_to_be_one(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:

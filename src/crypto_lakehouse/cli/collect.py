@@ -49,6 +49,9 @@ NO_LOG = "none"
 @click.option("--log-format", type=click.Choice(["text", "json", NO_LOG]), default=None,
               help="Log every step to standard error. [default: json in the environment "
               "production, else none]")  # fmt: skip
+@click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]),
+              help="Log only messages of this level or above; logs text if nothing else is chosen. "
+              "[default: debug]")  # fmt: skip
 def command(**given: Any) -> int:
     """Fetch archives, verify them, and file them under their published keys.
 
@@ -82,7 +85,7 @@ async def _collect(given: dict[str, Any]) -> int:
         from crypto_lakehouse.cli.plan import show_plan
 
         return await show_plan(config, "json" if given["as_json"] else "table")
-    _log(given["log_format"] or ("json" if config.environment == PRODUCTION else NO_LOG))
+    _log(given["log_format"], given["log_level"], is_production=config.environment == PRODUCTION)
     make_room_for_connections(wanted_parallel(config))
     meter = ByteMeter()
     rows = terminal_rows(quiet=given["quiet"])
@@ -97,11 +100,14 @@ async def _collect(given: dict[str, Any]) -> int:
     return await run_to_end(workflow, as_json=given["as_json"], strict=given["strict"])
 
 
-def _log(form: str) -> None:
+def _log(form: str | None, level: str | None, *, is_production: bool) -> None:
+    """Log if it is asked for by the form or the level, or by the environment."""
+    if form is None:
+        form = "json" if is_production else "text" if level else NO_LOG
     if form != NO_LOG:
         from crypto_lakehouse.cli.logs import configure_logging
 
-        configure_logging(form)
+        configure_logging(form, level or "debug")
 
 
 async def run_to_end(workflow: Any, *, as_json: bool, strict: bool = False) -> int:

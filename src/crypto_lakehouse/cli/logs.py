@@ -33,11 +33,12 @@ def _traceback(stream: TextIO, found: structlog.typing.ExcInfo) -> None:
     stream.write(visible_lines(text.getvalue()))
 
 
-def configure_logging(log_format: str) -> None:
+def configure_logging(log_format: str, level: str = "debug") -> None:
     """Send everything that the package logs to standard error.
 
     Args:
         log_format: `text` or `json`.
+        level: `debug`, `info`, `warning` or `error`: messages below it are left out.
     """
     renderer: structlog.typing.Processor = (
         structlog.processors.JSONRenderer(json_text)
@@ -62,5 +63,5 @@ def configure_logging(log_format: str) -> None:
     handler.setFormatter(formatter)
     logger = logging.getLogger("crypto_lakehouse")
     logger.handlers = [handler]
-    logger.setLevel(logging.DEBUG)
+    logger.setLevel(level.upper())
     logger.propagate = False
