@@ -9,6 +9,7 @@ import anyio
 import click
 
 from crypto_lakehouse.cli.json_output import json_line
+from crypto_lakehouse.cli.lock_wait import output_lock_of, wait_for_lock, wait_option
 from crypto_lakehouse.cli.options import config_options, named_by_options, option_overrides
 from crypto_lakehouse.cli.progress import collection_sink, terminal_rows
 from crypto_lakehouse.core.config.profiles import PRODUCTION
@@ -45,6 +46,7 @@ NO_LOG = "none"
 @click.option(
     "--ingest", is_flag=True, help="Also ingest verified archives into tables; see `ingest`."
 )
+@wait_option
 @click.option("--quiet", "-q", is_flag=True, help="No progress; only warnings and the result.")
 @click.option("--log-format", type=click.Choice(["text", "json", NO_LOG]), default=None,
               help="Log every step to standard error. [default: json in the environment "
@@ -86,6 +88,7 @@ async def _collect(given: dict[str, Any]) -> int:
 
         return await show_plan(config, "json" if given["as_json"] else "table")
     _log(given["log_format"], given["log_level"], is_production=config.environment == PRODUCTION)
+    await wait_for_lock(output_lock_of(config), given["wait"])
     make_room_for_connections(wanted_parallel(config))
     meter = ByteMeter()
     rows = terminal_rows(quiet=given["quiet"])

@@ -24,6 +24,7 @@ async def collect_and_ingest(
 ) -> int:
     """Collect, ingest verified archives while others are fetched, and print both results."""
     from crypto_lakehouse.cli.ingest import ingest_text
+    from crypto_lakehouse.cli.lock_wait import wait_for_lock
     from crypto_lakehouse.cli.options import named_by_options
     from crypto_lakehouse.cli.progress import step_display
     from crypto_lakehouse.cli.render import report_text
@@ -33,6 +34,7 @@ async def collect_and_ingest(
     from crypto_lakehouse.workflows.lake_config import LakeConfig
 
     lake = LakeConfig(output_directory=config.output_directory)
+    await wait_for_lock(lake.lake_folder / "lock", given["wait"])
     words = "stopping; what is verified and committed is kept"
     with step_display(quiet=given["quiet"], rows=rows) as display:
 

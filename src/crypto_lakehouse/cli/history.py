@@ -13,6 +13,7 @@ import click
 
 from crypto_lakehouse.cli.age_option import whole_days_of
 from crypto_lakehouse.cli.json_output import json_line
+from crypto_lakehouse.cli.lock_wait import output_lock_of, wait_for_lock, wait_option
 from crypto_lakehouse.cli.options import stored_config
 from crypto_lakehouse.cli.output_option import check_directory, output_option
 from crypto_lakehouse.core.config.days import structure_start
@@ -41,6 +42,7 @@ __all__ = ["command"]
     metavar="DAYS",
     help="Remove the bytes of versions replaced longer ago than this, as 365, 30d or 2w.",
 )
+@wait_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")  # fmt: skip
 def command(
     key: str | None,
@@ -49,6 +51,7 @@ def command(
     as_of: str | None,
     write: str | None,
     prune: int | None,
+    wait: float | None,
     *,
     force: bool,
     as_json: bool,
@@ -68,7 +71,7 @@ def command(
     _check_usage(key, since, as_of, write, prune)
     check_directory(output)
     if prune is not None:
-        return anyio.run(_prune, output, prune)
+        return anyio.run(_prune, output, prune, wait)
     if since is not None:
         return anyio.run(partial(_since, output, _day(since), as_json=as_json))
     if as_of is not None and key is not None:
@@ -193,11 +196,13 @@ def _as_of(
     return 0
 
 
-async def _prune(output: str, days: int) -> int:
+async def _prune(output: str, days: int, wait: float | None) -> int:
     from crypto_lakehouse.cli.render import bytes_text
     from crypto_lakehouse.workflows import run_prune
 
-    result = await run_prune(stored_config(output), days)
+    config = stored_config(output)
+    await wait_for_lock(output_lock_of(config), wait)
+    result = await run_prune(config, days)
     click.echo(
         f"{plural(result.files, 'replaced version')} removed, {bytes_text(result.size_bytes)}"
     )

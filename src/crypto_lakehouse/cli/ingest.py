@@ -10,6 +10,7 @@ import click
 
 from crypto_lakehouse.cli.json_output import json_line
 from crypto_lakehouse.cli.lake_options import lake_config, lake_options
+from crypto_lakehouse.cli.lock_wait import wait_for_lock, wait_option
 from crypto_lakehouse.cli.options import named_by_options
 from crypto_lakehouse.core.messages import agreeing, plural
 
@@ -28,6 +29,7 @@ __all__ = ["command", "ingest_text", "ingest_to_end", "print_result"]
               help="Compression of data files. [default: lz4]")  # fmt: skip
 @click.option("--again", is_flag=True, help="Read archives again that are already in the tables.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as one JSON object.")
+@wait_option
 @click.option("--quiet", "-q", is_flag=True, help="Only the result.")
 def command(**given: Any) -> int:
     """Ingest verified archives into typed, versioned tables.
@@ -58,6 +60,7 @@ async def _ingest(given: dict[str, Any]) -> int:
     from crypto_lakehouse.workflows.ingestion import IngestWorkflow
 
     config = await lake_config(given)
+    await wait_for_lock(config.lake_folder / "lock", given["wait"])
     with step_display(quiet=given["quiet"]) as display:
         workflow = IngestWorkflow(config, on_progress=display.show)
         report, code = await ingest_to_end(workflow)

@@ -14,6 +14,7 @@ from crypto_lakehouse.cli.age_option import days_of
 from crypto_lakehouse.cli.command_group import CommandGroup
 from crypto_lakehouse.cli.json_output import json_line
 from crypto_lakehouse.cli.lake_options import open_lake, place_options
+from crypto_lakehouse.cli.lock_wait import wait_for_lock_now, wait_option
 from crypto_lakehouse.core.messages import agreeing, plural
 from crypto_lakehouse.core.visible import visible
 
@@ -93,6 +94,7 @@ def list_snapshots(**given: Any) -> int:
 
 @command.command("compact")
 @place_options
+@wait_option
 @_TABLE
 def compact_tables(**given: Any) -> int:
     """Merge the small files of each partition into one; all tables, or those named."""
@@ -110,6 +112,7 @@ def compact_tables(**given: Any) -> int:
 
 @command.command("expire")
 @place_options
+@wait_option
 @_TABLE
 @click.option("--older-than", callback=days_of, default="7d", metavar="DAYS",
               help="Expire snapshots older than this, as 30d or 2w. [default: 7d]"
@@ -131,6 +134,7 @@ def expire_snapshots(**given: Any) -> int:
 
 @command.command("sweep")
 @place_options
+@wait_option
 @_TABLE
 @click.option("--older-than", callback=days_of, metavar="DAYS",
               help="Only files older than this, as 1d or 2w. [default: 1d with --catalog, else 0]"
@@ -152,6 +156,7 @@ def sweep_orphans(**given: Any) -> int:
 
 @command.command("relocate")
 @place_options
+@wait_option
 @click.option("--dry-run", is_flag=True, help="Only show what would be written.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def relocate_tables(**given: Any) -> int:
@@ -189,8 +194,11 @@ def _locked(given: dict[str, Any]) -> Iterator[Lake]:
     from crypto_lakehouse.ledger.lock import configured_lock
 
     setting = "--lake" if given["lake"] else "--output"
-    with open_lake(given) as lake, configured_lock(lake.catalog.root / "lock", setting):
-        yield lake
+    with open_lake(given) as lake:
+        path = lake.catalog.root / "lock"
+        wait_for_lock_now(path, given["wait"])
+        with configured_lock(path, setting):
+            yield lake
 
 
 def _named(lake: Lake, given: dict[str, Any]) -> list[str]:

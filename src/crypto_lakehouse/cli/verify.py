@@ -12,6 +12,7 @@ import anyio
 import click
 
 from crypto_lakehouse.cli.json_output import json_line
+from crypto_lakehouse.cli.lock_wait import output_lock_of, wait_for_lock, wait_option
 from crypto_lakehouse.cli.options import option_overrides, stored_config
 from crypto_lakehouse.cli.output_option import MIRROR, check_directory, output_option
 from crypto_lakehouse.core.config.days import structure_start
@@ -71,6 +72,7 @@ LISTED = 100
     default=None,
     help="With --repair: accept zips that disagree with their sidecars.",
 )
+@wait_option
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
 @click.option("--quiet", "-q", is_flag=True, help="No progress; only problems and the result.")
 def command(**given: Any) -> int:  # fmt: skip
@@ -163,6 +165,7 @@ async def _repair(given: dict[str, Any], wanted: list[Archive]) -> RepairReport:
     overrides = option_overrides({name: given[name] for name in given if name != "output"})
     overrides |= {"output_directory": given["output"], "only": "quarantined"}
     config = await load_config(given["config_file"], overrides)
+    await wait_for_lock(output_lock_of(config), given["wait"])
     meter = ByteMeter()
     sink = collection_sink(meter, terminal_rows(quiet=quiet), quiet=quiet)
     return await run_repair(config, wanted, sinks=[sink], meter=meter)

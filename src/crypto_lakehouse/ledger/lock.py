@@ -3,18 +3,34 @@
 from __future__ import annotations
 
 import errno
+import os
+import re
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import BaseFileLock, FileLock, Timeout
 
 from crypto_lakehouse.core.errors import ConfigurationError, LockHeldError, Problem, StoreError
 
-__all__ = ["configured_lock", "output_lock", "wait_for_workers", "worker_lock"]
+__all__ = [
+    "configured_lock",
+    "holder_of",
+    "keep_lock",
+    "output_lock",
+    "wait_for_workers",
+    "worker_lock",
+]
 
 #: How many seconds a run waits for the workers of a killed run, which end by themselves.
 WORKERS_END_WITHIN_S = 15.0
+
+#: Locks that were waited for and are held, until `output_lock` takes them, by their real paths.
+_KEPT: dict[str, BaseFileLock] = {}
+
+#: What a lock says about the process that holds it.
+_SIGNATURE = re.compile(r"(\d{1,10}) (\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ)\n")
 
 _NO_LOCKS = "its file system has no locks, as some network file systems: choose a local directory"
 
@@ -45,7 +61,50 @@ def output_lock(path: Path) -> Iterator[None]:
         StoreError: It cannot be taken: this user may not write there, or there are no locks.
     """
     with _held(path, 0):
+        _sign(path)
         yield
+
+
+def keep_lock(path: Path) -> bool:
+    """Take a lock, if there is one, for the next `output_lock` of this process.
+
+    The lock passes to that run without a moment in which another process could take it.
+
+    Returns:
+        Whether there is nothing to wait for. If the lock cannot be taken at all, `output_lock` says
+        why.
+    """
+    if path.is_symlink() or not path.is_file():
+        return True
+    lock = _file_lock(path, 0)
+    try:
+        lock.acquire()
+    except Timeout:
+        return False
+    except OSError:
+        return True
+    _KEPT[os.path.realpath(path)] = lock
+    return True
+
+
+def holder_of(path: Path) -> str | None:
+    """Return which process holds a lock, and since when; None if the lock does not say so."""
+    try:
+        with path.open(encoding="ascii") as file:
+            found = _SIGNATURE.fullmatch(file.read(80))
+    except (OSError, ValueError):
+        return None
+    return f"process {found[1]} (since {found[2]})" if found else None
+
+
+def _sign(path: Path) -> None:
+    """Write into a lock that is held who holds it; the lock is as good without."""
+    text = f"{os.getpid()} {datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}\n"
+    with suppress(OSError):
+        number = os.open(path, os.O_WRONLY | getattr(os, "O_NOFOLLOW", 0))
+        with os.fdopen(number, "w", encoding="ascii") as file:
+            file.truncate()
+            file.write(text)
 
 
 @contextmanager
@@ -101,11 +160,10 @@ def wait_for_workers(folder: Path, within_s: float = WORKERS_END_WITHIN_S) -> No
 
 @contextmanager
 def _held(path: Path, timeout_s: float) -> Iterator[None]:
-    # Without locks FileLock would fall back to the mere existence of a file, which a killed run
-    # leaves behind for ever.
-    lock = FileLock(path, timeout=timeout_s, thread_local=False, fallback_to_soft=False)
+    lock = _KEPT.pop(os.path.realpath(path), None) or _file_lock(path, timeout_s)
     try:
-        lock.acquire()
+        if not lock.is_locked:
+            lock.acquire()
     except Timeout:
         raise LockHeldError(str(path)) from None
     except OSError as error:
@@ -114,6 +172,12 @@ def _held(path: Path, timeout_s: float) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def _file_lock(path: Path, timeout_s: float) -> BaseFileLock:
+    # Without locks FileLock would fall back to the mere existence of a file, which a killed run
+    # leaves behind for ever.
+    return FileLock(path, timeout=timeout_s, thread_local=False, fallback_to_soft=False)
 
 
 def _what_to_do(error: OSError) -> str:

@@ -1,0 +1,148 @@
+"""`--wait`: commands that wait for the run that holds their lock."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+from tests.cli.conftest import Shell, Start, collect
+from tests.ledger.test_lock import another_process_holds, is_free
+from tests.tables.sample_data import bars, put
+from tests.workflows.lakes import FIRST
+
+from crypto_lakehouse.ledger.lock import holder_of, keep_lock, output_lock
+from crypto_lakehouse.testing import ArchiveServer
+
+
+@pytest.fixture
+def tree(shell: Shell, tmp_path: Path) -> Path:
+    put(tmp_path / "tree", bars(FIRST))
+    assert shell("ingest", "-o", "tree")[0] == 0
+    return tmp_path / "tree"
+
+
+def lock_of(tree: Path) -> Path:
+    return tree / ".lakehouse" / "lake" / "lock"
+
+
+def test_a_command_runs_once_the_holder_has_ended(tree: Path, start: Start) -> None:
+    with another_process_holds(lock_of(tree)) as holder:
+        commands = [
+            start(["lake", "sweep", "-o", "tree", "--wait"]),
+            start(["ingest", "-o", "tree", "-q", "--wait=1h"]),
+        ]
+        for command in commands:
+            assert command.stderr is not None
+            said = command.stderr.readline()
+            who = rf"note: waiting for process {holder.pid} \(since [\dT:Z-]+\), which holds "
+            assert re.match(who, said)
+        holder.communicate("\n")
+        ended = [command.communicate() for command in commands]
+        assert [command.returncode for command in commands] == [0, 0], ended
+        assert [err for _, err in ended] == ["", ""], "it is said once"
+
+
+def test_a_collection_waits_for_both_locks(
+    tree: Path, shell: Shell, start: Start, archive_server: ArchiveServer, tmp_path: Path
+) -> None:
+    assert shell(*collect(archive_server, "--ingest"))[0] == 0
+    state = tmp_path / "out" / ".lakehouse"
+    with another_process_holds(state / "lock") as first:
+        with another_process_holds(state / "lake" / "lock") as second:
+            command = start(collect(archive_server, "--ingest", "-q", "--wait"))
+            assert command.stderr is not None
+            assert f"process {first.pid} " in command.stderr.readline()
+            first.communicate("\n")
+            assert f"process {second.pid} " in command.stderr.readline()
+            second.communicate("\n")
+        assert command.wait() == 0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize("command", ["ingest", "lake sweep"])
+def test_a_signal_ends_the_wait(
+    tree: Path, start: Start, command: str, number: int, code: int
+) -> None:
+    with another_process_holds(lock_of(tree)):
+        process = start([*command.split(), "-o", "tree", "--wait"])
+        assert process.stderr is not None
+        assert "waiting for" in process.stderr.readline()
+        process.send_signal(number)
+        assert process.wait() == code
+        assert process.stderr.read().strip() == ""
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["ingest", "-o", "tree"],
+        ["lake", "compact", "-o", "tree"],
+        ["lake", "expire", "-o", "tree"],
+        ["lake", "sweep", "-o", "tree"],
+    ],
+)
+def test_a_wait_may_end_before_the_lock_is_free(
+    tree: Path, shell: Shell, command: list[str]
+) -> None:
+    with another_process_holds(lock_of(tree)):
+        code, _, err = shell(*command, "--wait=1ms")
+        assert code == 11
+        assert "waiting for process" in err
+        assert "another run holds the lock" in err
+        code, _, err = shell(*command)
+        assert code == 11
+        assert "waiting" not in err
+    assert shell(*command, "--wait=1ms")[0] == 0
+
+
+@pytest.mark.parametrize("more", [["history", "--prune", "0"], ["collect"]])
+def test_the_lock_of_an_output_directory_can_be_waited_for(
+    shell: Shell, archive_server: ArchiveServer, tmp_path: Path, more: list[str]
+) -> None:
+    assert shell(*collect(archive_server))[0] == 0
+    command = collect(archive_server) if more == ["collect"] else [*more, "-o", "out"]
+    with another_process_holds(tmp_path / "out" / ".lakehouse" / "lock"):
+        code, _, err = shell(*command, "--wait=0")
+        assert (code, "waiting for process" in err) == (11, True)
+    assert shell(*command, "--wait=0")[0] == 0
+
+
+@pytest.mark.parametrize("text", ["soon", "5 apples", "inf", "nan", ""])
+def test_what_is_no_duration_is_refused(shell: Shell, tree: Path, text: str) -> None:
+    code, _, err = shell("ingest", "-o", "tree", f"--wait={text}")
+    assert code == 2
+    assert "is not a duration" in err
+
+
+def test_a_kept_lock_passes_to_the_next_that_takes_it(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    assert keep_lock(path), "there is nothing to wait for"
+    assert not path.exists()
+    with output_lock(path):
+        assert holder_of(path) is not None
+        assert not keep_lock(path)
+    assert keep_lock(path)
+    assert not keep_lock(path), "it is held"
+    with output_lock(path):
+        assert re.match(rf"process {os.getpid()} \(since ", holder_of(path) or "")
+    assert is_free(path)
+
+
+@pytest.mark.parametrize("text", [b"", b"\xff", b"me since yesterday\n", b"1 " + b"9" * 100])
+def test_a_lock_need_not_say_who_holds_it(tmp_path: Path, text: bytes) -> None:
+    path = tmp_path / "lock"
+    path.write_bytes(text)
+    assert holder_of(path) is None
+    assert holder_of(tmp_path / "none") is None
+
+
+def test_a_lock_that_is_a_link_is_left_to_the_run(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "lock").symlink_to("file")
+    assert keep_lock(tmp_path / "lock")
+    assert is_free(tmp_path / "file")
