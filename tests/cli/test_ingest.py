@@ -232,9 +232,35 @@ def test_collect_and_ingest_in_one(shell: Shell, archive_server: ArchiveServer) 
     code, out, _ = shell(*collect(archive_server, "--ingest", "--json"))
     assert code == 0
     report = json.loads(out)
-    assert report["workflow"] == "collect_and_ingest"
-    assert report["steps"]["collect"]["totals"]["unchanged"] == 13
-    assert report["steps"]["ingest"]["totals"]["unchanged"] == 13
+    assert report["totals"]["unchanged"] == 13
+    assert report["ingest"]["totals"]["unchanged"] == 13
+    assert report["ingest"]["state"] == "done"
+    _, alone, _ = shell(*collect(archive_server, "--json"))
+    varying = {"duration_seconds": 0, "ingest": 0}
+    assert {**report, **varying} == {**json.loads(alone), **varying}
+    assert "ingest" not in json.loads(alone)
+
+
+def test_the_report_has_one_shape_if_one_half_fails(
+    shell: Shell, archive_server: ArchiveServer, tmp_path: Path
+) -> None:
+    assert shell(*collect(archive_server))[0] == 0
+    state = tmp_path / "out" / ".lakehouse"
+    with output_lock(state / "lock"):
+        code, out, _ = shell(*collect(archive_server, "--ingest", "--json"))
+        alone = json.loads(shell(*collect(archive_server, "--json"))[1])
+    report = json.loads(out)
+    assert (code, report["status"]) == (11, "failed")
+    assert "another run holds the lock" in report["error"]
+    assert report["ingest"]["state"] == "skipped"
+    assert set(report) - set(alone) == {"ingest"}
+    (state / "lake").mkdir()
+    with output_lock(state / "lake" / "lock"):
+        code, out, _ = shell(*collect(archive_server, "--ingest", "--json"))
+    report = json.loads(out)
+    assert (code, report["status"], report["totals"]["unchanged"]) == (11, "complete", 13)
+    assert report["ingest"]["state"] == "failed"
+    assert "another run holds the lock" in report["ingest"]["error"]
 
 
 def test_a_missing_archive_is_the_collections_matter(

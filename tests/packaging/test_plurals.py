@@ -34,6 +34,7 @@ _NEVER_ONE = {
     "collection/byte_budget.py: self.limit_bytes": "a limit that is hardly one byte",
     "collection/byte_budget.py: size": "a number above a limit",
     "workflows/status.py: asked.runs": "a number above another",
+    "tables/ingest/stored_rows.py: count": "rows of a month, in two archives",
     "stores/open_files.py: open_files_limit()": "a process needs more than one",
     "workflows/wiring/holes_file.py: len(problems)": "a number above the limit",
     "http/s3_listing.py: page_keys": "a number below the limit",

@@ -11,6 +11,8 @@ from crypto_lakehouse.cli.json_output import json_line
 
 if TYPE_CHECKING:
     from crypto_lakehouse.sinks.progress_rows import ProgressRows
+    from crypto_lakehouse.workflows.collect_and_ingest import CollectAndIngest
+    from crypto_lakehouse.workflows.composition import CompositionReport, StepReport
 
 __all__ = ["collect_and_ingest"]
 
@@ -25,11 +27,9 @@ async def collect_and_ingest(
     """Collect, ingest verified archives while others are fetched, and print both results."""
     from crypto_lakehouse.cli.ingest import ingest_text
     from crypto_lakehouse.cli.lock_wait import wait_for_lock
-    from crypto_lakehouse.cli.options import named_by_options
     from crypto_lakehouse.cli.progress import step_display
     from crypto_lakehouse.cli.render import report_text
     from crypto_lakehouse.cli.signals import run_until_signal
-    from crypto_lakehouse.core.redaction import redact
     from crypto_lakehouse.workflows.collect_and_ingest import CollectAndIngest
     from crypto_lakehouse.workflows.lake_config import LakeConfig
 
@@ -49,14 +49,33 @@ async def collect_and_ingest(
         metrics = await run_until_signal(workflow, words)
     report = metrics.report
     if given["as_json"]:
-        click.echo(json_line(report.to_mapping()))
+        click.echo(json_line(_mapping(workflow, report)))
     else:
         for step in report.steps:
             if step.error:
-                reason = named_by_options(step.failure) if step.failure else step.error
-                click.echo(f"error: {step.name}: {redact(str(reason))}", err=True)
+                click.echo(f"error: {step.name}: {_reason(step)}", err=True)
         if workflow.collected is not None:
             click.echo(report_text(workflow.collected, config.output_directory))
         if workflow.ingested is not None:
             click.echo(ingest_text(workflow.ingested))
     return int(report.exit_code)
+
+
+def _mapping(workflow: CollectAndIngest, report: CompositionReport) -> dict[str, Any]:
+    """The object of `collect --json`, and the ingestion's under `ingest`."""
+    collect, ingest = report.steps
+    collection: Any = workflow.steps["collect"].workflow
+    collected = collect.results or collection.report(_reason(collect)).to_mapping()
+    parts = dict(ingest.results)
+    if workflow.ingested is not None:
+        parts = workflow.ingested.to_mapping()
+    if ingest.error and "error" not in parts:
+        parts = {"error": _reason(ingest), **parts}
+    return {**collected, "ingest": {"state": ingest.state, **parts}}
+
+
+def _reason(step: StepReport) -> str:
+    from crypto_lakehouse.cli.options import named_by_options
+    from crypto_lakehouse.core.redaction import redact
+
+    return redact(str(named_by_options(step.failure) if step.failure else step.error))
