@@ -50,8 +50,7 @@ def command(**given: Any) -> int:
 
 #: A folder has the differences of plain Parquet files, a table those of Iceberg tables.
 _DIFFER = (
-    "row[s] [differs|differ] between archives "
-    "(see lakehouse.differences, or lakehouse/differences)"
+    "row[s] [differs|differ] between archives (see lakehouse.differences, or lakehouse/differences)"
 )
 
 
