@@ -7,7 +7,8 @@ import logging
 import sys
 import traceback
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any, NoReturn
 
@@ -60,19 +61,31 @@ class _PipeClosedError(Exception):
     """The reader of standard output has closed it, as `head` does."""
 
 
+@contextmanager
+def _own_closed_pipes() -> Iterator[None]:
+    """Raise an error of this module's if a pipe is closed: click itself would end with 1."""
+    try:
+        yield
+    except BrokenPipeError as error:
+        raise _PipeClosedError from error
+
+
 class _LazyGroup(CommandGroup):
     """Commands live in modules of their names and are imported when they are needed."""
 
+    def make_context(self, *arguments: Any, **options: Any) -> click.Context:
+        """Read the arguments; `--help` and `--version` print here."""
+        with _own_closed_pipes():
+            return super().make_context(*arguments, **options)
+
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; click itself would end with 1 if a pipe is closed.
+        """Run the command.
 
         What is buffered is written here, so that a failure to write it is not overlooked.
         """
-        try:
+        with _own_closed_pipes():
             code = super().invoke(ctx)
             sys.stdout.flush()
-        except BrokenPipeError as error:
-            raise _PipeClosedError from error
         return code
 
     def list_commands(self, _ctx: click.Context) -> list[str]:
