@@ -35,6 +35,7 @@ SLOW = (
     "cli/test_configured_catalog.py",
     "cli/test_progress.py::test_commands_show_their_progress_on_a_terminal",
     "cli/test_locales.py::test_every_command_takes_it_in_every_locale",
+    "cli/test_query_open_files.py",
     "cli/test_query_signals.py::test_a_file_that_is_not_finished_is_removed_after_sigterm",
     "cli/test_query_signals.py::test_a_signal_ends_a_query_that_computes",
     "cli/test_query_signals.py::test_two_queries_into_one_file_leave_the_rows_of_one",
