@@ -8,6 +8,7 @@ written outside the output directory; and the next run, against an honest listin
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
 import socket
@@ -152,6 +153,12 @@ REFUSED: dict[str, Script] = {
     "another listing behind it": said(GOOD + GOOD),
     "text behind it": said(GOOD + "evil"),
     "a listing in a listing": said(f"<ListBucketResult>{GOOD}</ListBucketResult>"),
+    "compressed, and damaged": said(b"\x1f\x8b\x08" + b"\0" * 500, "Content-Encoding: gzip"),
+    "a bomb": said(gzip.compress(bytes(64 << 20)), "Content-Encoding: gzip"),
+    "a bomb of entries": said(
+        gzip.compress(GOOD.replace("</L", f"{'<x/>' * (8 << 20)}</L").encode()),
+        "Content-Encoding: gzip",
+    ),
     "11,000 entries in a page": said(
         page("".join(entry(f"{FOLDER}x{number:05}", more="") for number in range(11_000)))
     ),
@@ -182,7 +189,6 @@ NO_LISTINGS: dict[str, Script] = {
     "a page of people with a type": said("<!DOCTYPE html><html><body>Log in</body></html>"),
     "an error of S3": said("<Error><Code>AccessDenied</Code></Error>"),
     "json": said('{"Contents": []}'),
-    "compressed": said(b"\x1f\x8b\x08" + b"\0" * 500, "Content-Encoding: gzip"),
     "compressed by brotli, it says": said(b"\x0b\x02\x80evil\x03", "Content-Encoding: br"),
 }  # fmt: skip
 
