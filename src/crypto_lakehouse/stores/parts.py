@@ -6,6 +6,7 @@ import hashlib
 import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from io import RawIOBase
 from typing import Any
 
 from anyio import from_thread, to_thread
@@ -16,7 +17,7 @@ from crypto_lakehouse.core.protocols import PART_SUFFIX, Watch
 from crypto_lakehouse.stores.disk import NO_LINK, WRITE, Disk, file_stat
 from crypto_lakehouse.stores.os_errors import as_store_errors
 
-__all__ = ["ONE_FILE", "LocalPart", "hash_file", "no_link"]
+__all__ = ["ONE_FILE", "LocalPart", "fold_file", "hash_file", "no_link"]
 
 #: No error in reading stored bytes ends the run: one bad sector concerns one file.
 ONE_FILE: frozenset[int] = frozenset()
@@ -55,7 +56,7 @@ class LocalPart:
     def resume(self) -> None:
         """Hash the bytes that are already there; blocking, and no file is left open."""
         with as_store_errors(self.path), suppress(FileNotFoundError):
-            _fold_file(self.path, self._fold)
+            _fold_path(self.path, self._fold)
 
     def _fold(self, data: bytes | bytearray) -> None:
         self._digest.update(data)
@@ -116,7 +117,7 @@ def hash_file(path: str) -> str | None:
     digest = hashlib.sha256()
     with as_store_errors(path, ONE_FILE):
         try:
-            _fold_file(path, digest.update)
+            _fold_path(path, digest.update)
         except FileNotFoundError:
             return None
     return digest.hexdigest()
@@ -127,9 +128,13 @@ def no_link(path: str, flags: int) -> int:
     return os.open(path, flags | NO_LINK)
 
 
-def _fold_file(path: str, update: Callable[[bytes], None]) -> None:
-    """Read a file in steps, in a worker thread; stops if the task is cancelled."""
+def _fold_path(path: str, update: Callable[[bytes], None]) -> None:
     with open(path, "rb", buffering=0, opener=no_link) as file:
-        while chunk := file.read(_STEP_BYTES):
-            update(chunk)
-            from_thread.check_cancelled()
+        fold_file(file, update)
+
+
+def fold_file(file: RawIOBase, update: Callable[[bytes], None]) -> None:
+    """Read a file in steps, in a worker thread; stops if the task is cancelled."""
+    while chunk := file.read(_STEP_BYTES):
+        update(chunk)
+        from_thread.check_cancelled()

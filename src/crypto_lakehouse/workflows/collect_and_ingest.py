@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 import anyio
+from anyio import to_thread
 from attrs import define, field
 
 from crypto_lakehouse.core.archive import Archive
@@ -26,6 +27,7 @@ from crypto_lakehouse.core.task_groups import one_error
 from crypto_lakehouse.core.verdicts import SUCCESSES, Verdict
 from crypto_lakehouse.core.workflow import refuse_faulty
 from crypto_lakehouse.stores.directory import LocalStore
+from crypto_lakehouse.stores.file_identity import identity_of
 from crypto_lakehouse.workflows.archive_collection import ArchiveCollectionWorkflow
 from crypto_lakehouse.workflows.composition import CompositeWorkflow, Step
 from crypto_lakehouse.workflows.ingestion import IngestWorkflow
@@ -190,7 +192,10 @@ class _Gathered:
 
     async def _hold(self, event: ArchiveFinished, sha256: str) -> None:
         path = Path(self.store.path(event.archive.key))
-        self._held.append(StoredZip(event.archive, path, sha256))
+        identity = await to_thread.run_sync(identity_of, str(path))
+        if identity is None or not event.facts.describes(identity.stat):
+            return  # the last ingestion looks at it again
+        self._held.append(StoredZip(event.archive, path, sha256, identity=identity))
         self._held_bytes += event.size_bytes or 0
         full = len(self._held) >= self.size or self._held_bytes >= BATCH_BYTES
         if full and self.batches is not None:

@@ -6,6 +6,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import ExitStack
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import BinaryIO
@@ -170,31 +171,56 @@ def restore(
         StoreError: The bytes were not kept, or are no longer what was verified.
     """
     version = version_at(output_directory, key, moment)
-    source = bytes_path(output_directory, version)
-    _check(source, version)
-    if not isinstance(target, Path):
-        with source.open("rb") as file:
-            shutil.copyfileobj(file, target, _STEP_BYTES)
-        return version
+    with _open_checked(output_directory, version) as stored:
+        if isinstance(target, Path):
+            _write(stored, target, overwrite=overwrite)
+        else:
+            shutil.copyfileobj(stored, target, _STEP_BYTES)
+    return version
+
+
+def _write(stored: BinaryIO, target: Path, *, overwrite: bool) -> None:
     if replaces_file(target) and not overwrite:
         raise ConfigurationError([Problem("--write", f"`{target}` exists; --force replaces it")])
     try:
-        with source.open("rb") as stored, whole_file(target) as file:
+        with whole_file(target) as file:
             shutil.copyfileobj(stored, file, _STEP_BYTES)
     except OSError as error:
         if error.errno in NOT_ALLOWED:
             reason = f"`{target}` cannot be written: {error.strerror}"
             raise ConfigurationError([Problem("--write", reason)]) from error
         raise StoreError(str(target), what_to_do(error, str(target))) from error
-    return version
 
 
-def _check(path: Path, version: Version) -> None:
-    with as_store_errors(str(path)), path.open("rb") as file:
-        actual = hashlib.file_digest(file, "sha256").hexdigest()
-    if version.sha256 is not None and actual != version.sha256:
-        reason = f"its SHA-256 is {actual}, the ledger says {version.sha256}; it is not written out"
-        raise StoreError(str(path), reason)
+def _open_checked(output_directory: str | os.PathLike[str], version: Version) -> BinaryIO:
+    """Open the bytes of a version, and check them; the caller must close the file.
+
+    A collection may replace the version meanwhile: then its bytes are among the replaced ones,
+    before the ledger says so. What is open stays what was checked.
+    """
+    path = bytes_path(output_directory, version)
+    file, actual = _open_hashed(path)
+    if version.sha256 in {None, actual}:
+        return file
+    file.close()
+    store = LocalStore(Path(output_directory))
+    for kept in store.kept_versions():
+        if (kept.key, kept.sha256) == (version.key, version.sha256):
+            file, digest = _open_hashed(Path(store.path(kept.place)))
+            if digest == version.sha256:
+                return file
+            file.close()
+    reason = f"its SHA-256 is {actual}, the ledger says {version.sha256}; it is not written out"
+    raise StoreError(str(path), reason)
+
+
+def _open_hashed(path: Path) -> tuple[BinaryIO, str]:
+    with as_store_errors(str(path)), ExitStack() as opened:
+        file = opened.enter_context(path.open("rb"))
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        file.seek(0)
+        opened.pop_all()
+        return file, digest
 
 
 def prune_replaced(

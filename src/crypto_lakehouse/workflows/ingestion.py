@@ -218,6 +218,9 @@ class IngestWorkflow(BaseWorkflow[WorkflowMetrics]):
         self._take(ingested)
 
     def _take(self, ingested: Ingested) -> None:
+        if ingested.state == "arriving":
+            self._arriving += 1
+            return
         totals = self._tables.get(ingested.table, TableTotals(table=ingested.table))
         if ingested.state in {"ingested", "superseded"}:
             covered = ingested.state == "superseded"
@@ -278,4 +281,4 @@ class IngestWorkflow(BaseWorkflow[WorkflowMetrics]):
 def _source(stored: StoredZip) -> Any:
     from crypto_lakehouse.tables.reading.batch import Source
 
-    return Source(stored.archive, stored.path, stored.sha256)
+    return Source(stored.archive, stored.path, stored.sha256, stored.identity)

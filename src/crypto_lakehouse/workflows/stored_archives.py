@@ -15,13 +15,12 @@ from crypto_lakehouse.core.errors import (
     SidecarMalformed,
     StoreError,
 )
-from crypto_lakehouse.core.object_facts import FileStat
 from crypto_lakehouse.core.protocols import LedgerRow
 from crypto_lakehouse.core.verdicts import SUCCESSES
 from crypto_lakehouse.ledger.coverage_view import parse_folder
 from crypto_lakehouse.ledger.sqlite import SqliteLedger
 from crypto_lakehouse.stores.directory import LocalStore
-from crypto_lakehouse.stores.parts import hash_file
+from crypto_lakehouse.stores.file_identity import FileIdentity, hash_identified, identity_of
 from crypto_lakehouse.stores.state import existing_root
 from crypto_lakehouse.stores.tree import key_folders
 from crypto_lakehouse.workflows.arriving import ARRIVING, is_replaced
@@ -30,6 +29,8 @@ __all__ = ["StoredZip", "count_zips", "stored_series", "stored_zips"]
 
 
 _UNPROVEN = "nothing proves it: no sidecar, and no ledger"
+_GONE = "it is gone"
+_CHANGES = "it changed while it was read"
 
 
 @frozen
@@ -42,6 +43,8 @@ class StoredZip:
         sha256: Its digest.
         fault: Why it must not be used; empty for good ones.
         is_arriving: Whether the fault is only that a collection has not settled it yet.
+        identity: Of the version that has this digest: a collection may replace the file before its
+            rows are read. None if it is not known, which is so for faulty ones.
     """
 
     archive: Archive
@@ -49,6 +52,7 @@ class StoredZip:
     sha256: str
     fault: str = ""
     is_arriving: bool = False
+    identity: FileIdentity | None = None
 
 
 def stored_zips(root: Path, wanted: Callable[[Archive], bool]) -> Iterator[StoredZip]:
@@ -99,8 +103,8 @@ def _walk(
 ) -> Iterator[StoredZip]:
     for folder, found in _folders(store, wanted):
         rows = {} if ledger is None else ledger.rows_now(folder)
-        for archive, stat in found:
-            stored = _proven(store, archive, stat, rows.get(archive.name))
+        for archive in found:
+            stored = _proven(store, archive, rows.get(archive.name))
             if stored.fault and ledger is not None:
                 stored = _proven_now(store, ledger, stored)
             yield stored
@@ -111,15 +115,11 @@ def _proven_now(store: LocalStore, ledger: SqliteLedger, stored: StoredZip) -> S
     # In this order: a run that has ended has written all its rows.
     is_open = ledger.has_open_run()
     archive = stored.archive
-    try:
-        stat = stored.path.stat()
-    except OSError:
-        return stored
     row = ledger.row_now(archive.folder, archive.name)
-    again = _proven(store, archive, FileStat(stat.st_size, stat.st_mtime_ns), row)
-    is_new = again.fault == _UNPROVEN
+    again = _proven(store, archive, row)
+    is_new = again.fault in {_UNPROVEN, _CHANGES}
     recorded = row.facts.sha256 if row is not None else None
-    if not again.fault or not is_open:
+    if not again.fault or not is_open or again.fault == _GONE:
         return again
     if is_new or is_replaced(store, ledger, archive.key, recorded):
         return evolve(again, fault=ARRIVING, is_arriving=True)
@@ -128,47 +128,52 @@ def _proven_now(store: LocalStore, ledger: SqliteLedger, stored: StoredZip) -> S
 
 def _folders(
     store: LocalStore, wanted: Callable[[Archive], bool]
-) -> Iterator[tuple[str, list[tuple[Archive, FileStat]]]]:
+) -> Iterator[tuple[str, list[Archive]]]:
     """Yield each folder that has selected archives, with these."""
     for folder in key_folders(store.root):
         found = []
-        for name, stat in sorted(store.scan_now(folder).zips.items()):
+        for name in sorted(store.scan_now(folder).zips):
             try:
                 archive = Archive.parse(folder + name)
             except ArchiveKeyError:
                 continue
             if wanted(archive):
-                found.append((archive, FileStat(*stat)))
+                found.append(archive)
         if found:
             yield folder, found
 
 
-def _proven(
-    store: LocalStore, archive: Archive, stat: FileStat, row: LedgerRow | None
-) -> StoredZip:
+def _proven(store: LocalStore, archive: Archive, row: LedgerRow | None) -> StoredZip:
     path = Path(store.path(archive.key))
     recorded = row.facts.sha256 if row is not None else None
     named = row.facts.published_sha256 if row is not None else None
     is_verified = row is not None and row.verdict in SUCCESSES
     # Digests that differ may be a flipped bit: then the file shows which of them is its own.
     agree = named in {None, recorded}
-    if row is not None and recorded and is_verified and agree and row.facts.describes(stat):
-        return StoredZip(archive, path, recorded)
+    now = identity_of(str(path))
+    is_described = now is not None and row is not None and row.facts.describes(now.stat)
+    if is_described and recorded and is_verified and agree:
+        return StoredZip(archive, path, recorded, identity=now)
     try:
-        digest = hash_file(str(path))
+        hashed = hash_identified(str(path))
     except StoreError as error:
         return StoredZip(archive, path, "", f"it cannot be read: {error.reason}")
-    if digest is None:
-        return StoredZip(archive, path, "", "it is gone")
+    if hashed is None:
+        return StoredZip(archive, path, "", _GONE)
+    digest, identity = hashed
+    if identity is None:
+        return StoredZip(archive, path, digest, _CHANGES)
+    good = StoredZip(archive, path, digest, identity=identity)
     if row is not None and row.accepted and recorded == digest:
-        return StoredZip(archive, path, digest)
+        return good
     wanted = {recorded, named} - {None} if is_verified and recorded else set()
     if digest not in wanted:  # the row may be that of the version before
         wanted |= {_published(path)} - {None}
     if not wanted:
         return StoredZip(archive, path, digest, _UNPROVEN)
-    fault = "" if digest in wanted else "its bytes are not those that were published"
-    return StoredZip(archive, path, digest, fault)
+    if digest in wanted:
+        return good
+    return StoredZip(archive, path, digest, "its bytes are not those that were published")
 
 
 def _published(path: Path) -> str | None:

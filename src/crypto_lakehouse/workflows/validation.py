@@ -104,8 +104,9 @@ class ValidationWorkflow(BaseWorkflow[WorkflowMetrics]):
         check = partial(_check_share, policies=policies, exact=self.config.exact)
         with ThreadPoolExecutor(self.config.worker_count, "validate") as pool:
             while window := [*islice(shares, 4 * self.config.worker_count)]:
-                for found in pool.map(check, window):
+                for found, arriving in pool.map(check, window):
                     from_thread.check_cancelled()
+                    self._arriving += arriving
                     self._found += found
                     if on_progress is not None:
                         # A collection may be adding archives.
@@ -153,8 +154,14 @@ def _shares(zips: Iterator[StoredZip]) -> Iterator[list[StoredZip]]:
         yield share
 
 
-def _check_share(share: list[StoredZip], *, policies: Any, exact: bool) -> list[ArchiveQuality]:
-    """Check archives together; if an error was not foreseen, one by one."""
+def _check_share(
+    share: list[StoredZip], *, policies: Any, exact: bool
+) -> tuple[list[ArchiveQuality], int]:
+    """Check archives together; if an error was not foreseen, one by one.
+
+    Returns:
+        What was found, and how many archives were replaced before they were read.
+    """
     from crypto_lakehouse.tables.quality.findings import ArchiveQuality
 
     try:
@@ -162,12 +169,14 @@ def _check_share(share: list[StoredZip], *, policies: Any, exact: bool) -> list[
     except Exception as error:  # noqa: BLE001 - one archive must not end the run
         if len(share) == 1:
             key = share[0].archive.key
-            return [ArchiveQuality(key=key, fault=unforeseen(error, key))]
-    alone = (_check_share([each], policies=policies, exact=exact) for each in share)
-    return [found for some in alone for found in some]
+            return [ArchiveQuality(key=key, fault=unforeseen(error, key))], 0
+    alone = [_check_share([each], policies=policies, exact=exact) for each in share]
+    return [found for some, _ in alone for found in some], sum(count for _, count in alone)
 
 
-def _check_together(share: list[StoredZip], *, policies: Any, exact: bool) -> list[ArchiveQuality]:
+def _check_together(
+    share: list[StoredZip], *, policies: Any, exact: bool
+) -> tuple[list[ArchiveQuality], int]:
     from crypto_lakehouse.tables.quality.findings import ArchiveQuality
     from crypto_lakehouse.tables.quality.inspector import Inspector
     from crypto_lakehouse.tables.quality.known_row_holes import load_known_row_holes
@@ -181,15 +190,21 @@ def _check_together(share: list[StoredZip], *, policies: Any, exact: bool) -> li
         if stored.fault
     ]
     sources = [
-        Source(stored.archive, stored.path, stored.sha256) for stored in share if not stored.fault
+        Source(stored.archive, stored.path, stored.sha256, stored.identity)
+        for stored in share
+        if not stored.fault
     ]
     schema = schema_of(share[0].archive)
     checker = Inspector(schema, policies, load_known_row_holes())
+    arriving = 0
     for batch in read_batches(sources, schema, exact=exact):
         if isinstance(batch, Refused):
             key = batch.source.archive.key
             checker.forget(batch.source)
-            found.append(ArchiveQuality(key=key, fault=batch.error.fault))
+            if batch.state == "arriving":
+                arriving += 1
+            else:
+                found.append(ArchiveQuality(key=key, fault=batch.error.fault))
         else:
             found += checker.check(batch).qualities
-    return found
+    return found, arriving

@@ -244,8 +244,7 @@ class SeriesWriter:
         if self._rows[key]:
             self._spoiled.add(key)
         quality = ArchiveQuality(key=key, fault=refused.error.fault)
-        state = "refused" if refused.is_lasting else "held_back"
-        return Written(refused.source, state, 0, quality)
+        return Written(refused.source, refused.state, 0, quality)
 
     def _checked(self, batch: Batch, checked: Checked) -> Iterator[Written]:
         sources = {piece.source.archive.key: piece.source for piece in batch.pieces}

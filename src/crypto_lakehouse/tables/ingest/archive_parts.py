@@ -26,13 +26,13 @@ class ArchivePart:
         source: The archive.
         rows: The rows, with the column `archive`; None if it cannot be read.
         quality: What was found; None if more parts follow.
-        is_lasting: Whether the next run would find the same fault.
+        state: As in `Refused`, if it cannot be read.
     """
 
     source: Source
     rows: pl.DataFrame | None
     quality: ArchiveQuality | None = None
-    is_lasting: bool = True
+    state: str = "refused"
 
 
 def archive_parts(sources: list[Source], settings: MergeSettings) -> Iterator[ArchivePart]:
@@ -48,7 +48,7 @@ def archive_parts(sources: list[Source], settings: MergeSettings) -> Iterator[Ar
         held = None
         if rows is not None and part.quality is None:
             rows, held = _before_last_key(rows, settings.schema.key)
-        yield ArchivePart(part.source, rows, part.quality, part.is_lasting)
+        yield ArchivePart(part.source, rows, part.quality, part.state)
 
 
 def _before_last_key(
@@ -68,7 +68,7 @@ def _checked_parts(sources: list[Source], settings: MergeSettings) -> Iterator[A
         if isinstance(batch, Refused):
             checker.forget(batch.source)
             fault = ArchiveQuality(key=batch.source.archive.key, fault=batch.error.fault)
-            yield ArchivePart(batch.source, None, fault, batch.is_lasting)
+            yield ArchivePart(batch.source, None, fault, batch.state)
         else:
             yield from _pieces(batch, checker.check(batch), settings.columns)
 

@@ -87,7 +87,8 @@ class Ingested:
 
     Attributes:
         state: `ingested`, `superseded`, `refused` or `quarantined`, as in `lakehouse.archives`; or
-            `held_back`: it is not recorded, and the next run tries it again.
+            `held_back` if it cannot be read at present, or `arriving` if another version has
+            replaced it meanwhile: these are not recorded, and the next run tries them again.
         rows: Its rows that are in the table now.
         replaced: How many archives had their rows replaced by it.
         changes: What it changes in the table, if there was an older version of it, or of archives
@@ -290,7 +291,7 @@ class _Commit:
         moved: dict[str, Written] = {}
         for written in self.written:
             key, quality = written.source.archive.key, written.quality
-            if written.state == "held_back":
+            if written.state in {"held_back", "arriving"}:
                 continue  # the next run tries it again
             if written.is_new and written.state not in PRESENT and key in self.plan.kept:
                 continue  # the older version stays, with its provenance

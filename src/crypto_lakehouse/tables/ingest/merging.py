@@ -76,7 +76,7 @@ class ArchiveMerge:
     _days: list[RowSpool] = field(init=False, factory=list)
     _gone: list[tuple[Any, Any, pl.DataFrame]] = field(init=False, factory=list)
     _qualities: dict[str, ArchiveQuality] = field(init=False, factory=dict)
-    _not_read: set[str] = field(init=False, factory=set)
+    _not_read: dict[str, str] = field(init=False, factory=dict)
     _unclear: dict[str, str] = field(init=False, factory=dict)
     _read: dict[str, int] = field(init=False, factory=dict)
     _counter: ChangeCounter = field(init=False)
@@ -92,7 +92,7 @@ class ArchiveMerge:
         self.differing, self.is_done = 0, False
         self.differences = []
         self._months, self._days, self._gone = [], [], []
-        self._qualities, self._not_read, self._unclear, self._read = {}, set(), {}, {}
+        self._qualities, self._not_read, self._unclear, self._read = {}, {}, {}, {}
 
     @property
     def series(self) -> Series:
@@ -138,10 +138,11 @@ class ArchiveMerge:
             key = source.archive.key
             quality = self._qualities[key]
             if not self._is_good(key):
-                failed = "held_back" if key in self._not_read else "refused"
+                failed = self._not_read.get(key, "refused")
                 yield Written(source, failed if quality.fault else "quarantined", 0, quality)
             elif other is not None:
-                yield Written(source, "held_back", 0, ArchiveQuality(key=key, fault=other))
+                quality = ArchiveQuality(key=key, fault=other)
+                yield Written(source, self._waiting_state(), 0, quality)
             else:
                 yield self._standing(source, rows, quality, is_new=True)
         if not self.is_done:
@@ -172,6 +173,12 @@ class ArchiveMerge:
             if key in self._not_read:
                 return f"must be merged with {key}: {self._qualities[key].fault}"
         return None
+
+    def _waiting_state(self) -> str:
+        """The state of new versions that wait for another archive: a replaced one is no fault."""
+        others = {self._not_read.get(each.archive.key) for each in self.rebuild.others}
+        is_fault = "held_back" in others or bool(self._unclear)
+        return "held_back" if is_fault else "arriving"
 
     def _standing(
         self,
@@ -216,8 +223,8 @@ class ArchiveMerge:
 
     def _parts(self, sources: list[Source]) -> Iterator[ArchivePart]:
         for part in archive_parts(sources, self.settings):
-            if not part.is_lasting:
-                self._not_read.add(part.source.archive.key)
+            if part.state != "refused":
+                self._not_read[part.source.archive.key] = part.state
             yield part
 
     def _read_month(self, archive: Archive, check: Callable[[], None]) -> None:

@@ -178,8 +178,7 @@ class _TableFiles:
                 check()
                 if isinstance(batch, Refused):
                     fault = ArchiveQuality(key=key, fault=batch.error.fault)
-                    state = "refused" if batch.is_lasting else "held_back"
-                    return Written(source, state, 0, fault)
+                    return Written(source, batch.state, 0, fault)
                 checked = checker.check(batch)
                 rows += checked.frame.height
                 for table in file.maker.split(

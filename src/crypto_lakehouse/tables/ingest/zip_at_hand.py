@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 
 from crypto_lakehouse.core.archive import Archive
+from crypto_lakehouse.stores.file_identity import identity_of
 from crypto_lakehouse.tables.ingest.provenance import Standing
 from crypto_lakehouse.tables.reading.batch import Source
 
@@ -29,9 +30,10 @@ def zip_at_hand(archive: Archive, standing: Standing, neighbour: Source) -> Sour
     path = neighbour.path.parents[key.count("/")] / archive.key
     try:
         with path.open("rb") as file:
+            identity = identity_of(file.fileno())
             digest = hashlib.file_digest(file, "sha256").hexdigest()
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError:
         return Source(archive, path, standing.sha256)  # reading it says why it cannot be read
-    return Source(archive, path, digest) if digest == standing.sha256 else None
+    return Source(archive, path, digest, identity) if digest == standing.sha256 else None

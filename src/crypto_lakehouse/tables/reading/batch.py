@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from attrs import frozen
 
 from crypto_lakehouse.core.archive import Archive, Series
+from crypto_lakehouse.stores.file_identity import FileIdentity
 from crypto_lakehouse.tables.schema.schemas import TableSchema
 
 if TYPE_CHECKING:
@@ -24,11 +25,14 @@ class Source:
         archive: Its identity.
         path: The path of its zip.
         sha256: Its digest, 64 hexadecimal digits; empty if it was not computed.
+        identity: Of the version that has this digest; any other one is not read. None reads
+            whatever is there.
     """
 
     archive: Archive
     path: Path
     sha256: str = ""
+    identity: FileIdentity | None = None
 
     @property
     def series(self) -> Series:

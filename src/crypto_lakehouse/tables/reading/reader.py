@@ -14,6 +14,7 @@ import polars as pl
 from attrs import define, field, frozen
 
 from crypto_lakehouse.core.errors import ArchiveRefused
+from crypto_lakehouse.stores.file_identity import identity_of
 from crypto_lakehouse.tables.reading.batch import Batch, CsvForm, Piece, Source
 from crypto_lakehouse.tables.reading.counted_lines import LINE_BYTES, CountedLines
 from crypto_lakehouse.tables.reading.fault_finder import first_fault
@@ -37,12 +38,18 @@ class Refused:
     """An archive that cannot be read; earlier batches may hold some of its rows.
 
     Attributes:
-        is_lasting: Whether its bytes are the reason, so that the next run would refuse them, too.
+        state: `refused` if its bytes are the reason, so that the next run would refuse them, too;
+            `held_back` if they cannot be read at present; `arriving` if another version has
+            replaced the one that was to be read.
     """
 
     source: Source
     error: ArchiveRefused
-    is_lasting: bool = True
+    state: str = "refused"
+
+
+class _ReplacedError(Exception):
+    """The file is not the version that has the archive's digest."""
 
 
 def read_batches(
@@ -70,18 +77,21 @@ def read_batches(
                 if not gathering.fits(text.form, text.size, batch_bytes):
                     yield from gathering.flush()
                 gathering.add(text)
-        except (ArchiveRefused, OSError) as error:
+        except (ArchiveRefused, OSError, _ReplacedError) as error:
             gathering.forget(source)
             yield from gathering.flush()
             yield _refused(source, error)
     yield from gathering.flush()
 
 
-def _refused(source: Source, error: ArchiveRefused | OSError) -> Refused:
+def _refused(source: Source, error: ArchiveRefused | OSError | _ReplacedError) -> Refused:
     if isinstance(error, ArchiveRefused):
         return Refused(source, error)
+    if isinstance(error, _ReplacedError):
+        reason = "another version replaced it before it was read"
+        return Refused(source, ArchiveRefused(source.archive.key, reason), "arriving")
     reason = f"its zip cannot be read: {error.strerror or error}"
-    return Refused(source, ArchiveRefused(source.archive.key, reason), is_lasting=False)
+    return Refused(source, ArchiveRefused(source.archive.key, reason), "held_back")
 
 
 def _lines_of(source: Source, file: BinaryIO) -> CountedLines:
@@ -110,12 +120,25 @@ def _texts(source: Source, schema: TableSchema, batch_bytes: int) -> Iterator[_A
 
     Raises:
         ArchiveRefused: The zip or the form of the file is not valid.
+        _ReplacedError: The file is another version than the one with the source's digest.
     """
-    try:
-        with source.path.open("rb") as file:
+    with source.path.open("rb") as file:
+        _check_version(source, file)
+        try:
             yield from _cut(source, _lines_of(source, file), schema, batch_bytes)
-    except BadMember as error:
-        raise ArchiveRefused(source.archive.key, str(error)) from error
+        except BadMember as error:
+            _check_version(source, file)
+            raise ArchiveRefused(source.archive.key, str(error)) from error
+        except ArchiveRefused:
+            _check_version(source, file)
+            raise
+        _check_version(source, file)
+
+
+def _check_version(source: Source, file: BinaryIO) -> None:
+    """Check that an open file is the version whose digest will be recorded with its rows."""
+    if source.identity not in {None, identity_of(file.fileno())}:
+        raise _ReplacedError
 
 
 def _cut(
