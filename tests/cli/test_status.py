@@ -246,5 +246,5 @@ def test_more_series_than_a_picture_takes_are_left_out_with_a_word(
     fill(tmp_path / "out" / ".lakehouse" / "ledger.sqlite", 1201)
     code, _, err = shell("status", "-o", "out", *WINDOW, "--json", "--plot", "c.svg")
     assert code == 0
-    assert err.splitlines()[-1].startswith("warning: 1 series are not in the picture")
+    assert err.splitlines()[-1].startswith("warning: 1 series is not in the picture")
     assert len(list(tmp_path.glob("c-*.svg"))) == 20
