@@ -86,6 +86,8 @@ def print_result(report: IngestReport, *, as_json: bool, quiet: bool) -> None:
     """Print the report to standard output, and what is wrong to standard error."""
     if report.error:
         click.echo(f"error: {report.error}", err=True)
+    for note in report.notes:
+        click.echo(f"note: {note}", err=True)
     if as_json:
         click.echo(json_line(report.to_mapping()))
     elif not report.error:

@@ -50,6 +50,8 @@ async def _validate(given: dict[str, Any]) -> int:
         workflow = ValidationWorkflow(config, on_progress=display.show)
         metrics = await run_until_signal(workflow, "stopping; the report covers what was read")
     report: ValidationReport = metrics.report
+    for note in report.notes:
+        click.echo(f"note: {note}", err=True)
     if given["html"]:
         from crypto_lakehouse.charts.validation_html import write_html
 

@@ -87,6 +87,7 @@ class IngestWorkflow(BaseWorkflow[WorkflowMetrics]):
         self._problems: list[dict[str, str]] = []
         self._problem_count = 0
         self._arriving = 0
+        self._notes: tuple[str, ...] = ()
         self._resources = AsyncExitStack()
         self._scope: anyio.CancelScope | None = None
         self._stop_code: int | None = None
@@ -108,13 +109,15 @@ class IngestWorkflow(BaseWorkflow[WorkflowMetrics]):
             LakeError: The lake's place is a symbolic link out of the output directory, or its path
                 is not UTF-8.
             LockHeldError: Another run writes to the lake.
-            SelectionError: The tree has no archive of a symbol, or none that is selected.
+            SelectionError: The tree has no archive of a symbol that no run was asked for, or none
+                that is selected.
         """
         need_tables()
         root = await to_thread.run_sync(existing_root, self.config.output_directory)
         if self._is_whole_tree:
             config = self.config
-            await to_thread.run_sync(check_stored, config, root, config.selects_series)
+            selects = config.selects_series
+            self._notes = await to_thread.run_sync(check_stored, config, root, selects)
         self._began = time.monotonic()
         from crypto_lakehouse.tables.iceberg.local_io import check_inside, check_text
 
@@ -267,6 +270,7 @@ class IngestWorkflow(BaseWorkflow[WorkflowMetrics]):
             problems=tuple(self._problems),
             problem_count=self._problem_count,
             arriving=self._arriving,
+            notes=self._notes,
             duration_seconds=time.monotonic() - self._began,
             stop_code=self._stop_code,
             error=error,

@@ -70,6 +70,7 @@ class IngestReport:
         problems: The first hundred archives that are not in their tables, each with a reason.
         arriving: How many archives were left out, because a collection that has not ended has not
             settled them yet; a later ingestion takes them.
+        notes: Remarks for the reader, one sentence each.
         duration_seconds: Of the run.
         lake: Where the tables are.
         error: Why the run ended early; empty if it did not.
@@ -83,6 +84,7 @@ class IngestReport:
     problems: tuple[Mapping[str, str], ...] = ()
     problem_count: int = 0
     arriving: int = 0
+    notes: tuple[str, ...] = ()
     duration_seconds: float = 0.0
     stop_code: int | None = None
     error: str = ""
@@ -120,6 +122,7 @@ class IngestReport:
             "arriving": self.arriving,
             "duration_seconds": round(self.duration_seconds, 3),
             "problems": [dict(each) for each in self.problems[:_FIRST]],
+            **({"notes": [*self.notes]} if self.notes else {}),
             **({"error": self.error} if self.error else {}),
         }
 

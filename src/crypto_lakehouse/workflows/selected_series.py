@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Protocol
+
+from attrs import field, frozen
 
 from crypto_lakehouse.core.archive import INTERVALS, DataType, Market, Series
 from crypto_lakehouse.core.config.values import is_glob
 from crypto_lakehouse.core.errors import Problem, SelectionError
 from crypto_lakehouse.core.messages import did_you_mean, existing_values, shown
-from crypto_lakehouse.stores.state import existing_root
+from crypto_lakehouse.ledger.runs import RecordedRun, recorded_runs
+from crypto_lakehouse.stores.state import StateFolder, existing_root
 from crypto_lakehouse.workflows.stored_archives import stored_series
 
-__all__ = ["SeriesSelection", "check_stored", "is_selective", "selection_problems"]
+__all__ = [
+    "NOTHING_ABSENT", "Absent", "SeriesSelection", "absent_from", "asked_symbols",
+    "check_stored", "is_selective",
+]  # fmt: skip
 
 _KEYS = ("markets", "symbols", "data_types", "intervals")
 
@@ -43,50 +49,111 @@ class SeriesSelection(Protocol):
         ...
 
 
+@frozen
+class Absent:
+    """What a selection names and no series has.
+
+    Attributes:
+        problems: What must be corrected.
+        awaited: Symbols that runs were asked for, as one that is not listed yet.
+    """
+
+    problems: list[Problem] = field(factory=list)
+    awaited: list[str] = field(factory=list)
+
+    def notes(self, place: str) -> tuple[str, ...]:
+        """What is not wrong, in a sentence; the caller names the place."""
+        names = ", ".join(f"`{shown(symbol)}`" for symbol in self.awaited)
+        note = f"{place} has no series yet of {names}, which a run was asked for; none is selected"
+        return (note,) if names else ()
+
+
+NOTHING_ABSENT = Absent()
+
+
+def asked_symbols(runs: Iterable[RecordedRun]) -> frozenset[tuple[Market | None, str]]:
+    """Return the symbols and globs that runs were asked for by name, each of a market and of None.
+
+    Args:
+        runs: The runs of a ledger.
+    """
+    found: set[tuple[Market | None, str]] = set()
+    for run in runs:
+        selection = run.selection or {}
+        symbols = selection.get("symbols") or ()
+        markets = selection.get("markets") or [*Market]
+        of = symbols if isinstance(symbols, Mapping) else dict.fromkeys(markets, symbols)
+        for market, names in of.items():
+            found |= {(each, name) for name in names for each in (None, Market(market))}
+    return frozenset(found)
+
+
 def is_selective(selection: SeriesSelection) -> bool:
     """Whether a selection names anything; an empty list names nothing, and is meant."""
     given = [getattr(selection, key) for key in _KEYS]
     return any(given) and () not in given
 
 
-def check_stored(selection: SeriesSelection, root: Path, selects: Callable[[Series], bool]) -> None:
+def check_stored(
+    selection: SeriesSelection, root: Path, selects: Callable[[Series], bool]
+) -> tuple[str, ...]:
     """Check that a selection of the archives of a tree fits them; blocking.
 
+    Returns:
+        A note if it names symbols that the tree does not have yet, and a run was asked for.
+
     Raises:
-        SelectionError: The tree has archives, but none of a symbol, or none that is selected.
+        LedgerError: The ledger cannot be read.
+        SelectionError: The tree has archives, but none of a symbol that no run was asked for, or
+            none that is selected.
         ConfigurationError: `root` is not a directory, or cannot be read.
     """
-    if is_selective(selection):
-        place = f"`{existing_root(root)}`"
-        problems = selection_problems(selection, stored_series(root), place, selects)
-        if problems:
-            raise SelectionError(problems)
+    if not is_selective(selection):
+        return ()
+    place = f"`{existing_root(root)}`"
+    ledger = StateFolder(root).ledger
+
+    def asked() -> frozenset[tuple[Market | None, str]]:
+        return asked_symbols(recorded_runs(ledger) if ledger.is_file() else ())
+
+    absent = absent_from(selection, stored_series(root), place, selects, asked)
+    if absent.problems:
+        raise SelectionError(absent.problems)
+    return absent.notes(place)
 
 
-def selection_problems(
+def absent_from(
     selection: SeriesSelection,
     there: Collection[Series],
     place: str,
     selects: Callable[[Series], bool],
+    asked: Callable[[], Collection[tuple[Market | None, str]]],
     folder_symbol: Callable[[Series, str], str | None] = lambda _, symbol: symbol,
-) -> list[Problem]:
+) -> Absent:
     """Find the symbols that no series has, or else why no series is selected.
 
-    Markets, data types and intervals may be absent as long as anything is selected.
+    Markets, data types and intervals may be absent as long as anything is selected, or a symbol is
+    awaited.
 
     Args:
         selection: What is selected.
         there: The series that exist; without any there is no problem.
         place: Where they are, for the messages.
         selects: Whether a series is selected.
+        asked: Returns the symbols that runs were asked for (`asked_symbols`); called if any symbol
+            is absent.
         folder_symbol: The name by which a series would have a symbol.
     """
     if not there or not is_selective(selection):
-        return []
-    problems = list(_absent_symbols(selection, there, place, folder_symbol))
-    if problems or any(map(selects, there)):
-        return problems
-    return list(_absent_values(selection, there, place)) or [_nothing_common(selection, place)]
+        return NOTHING_ABSENT
+    absent = list(_absent_symbols(selection, there, place, folder_symbol))
+    known = asked() if absent else ()
+    problems = [problem for name, problem in absent if name not in known]
+    awaited = sorted({symbol for (market, symbol), _ in absent if (market, symbol) in known})
+    if absent or any(map(selects, there)):
+        return Absent(problems, awaited)
+    values = list(_absent_values(selection, there, place))
+    return Absent(values or [_nothing_common(selection, place)])
 
 
 def _absent_symbols(
@@ -94,7 +161,7 @@ def _absent_symbols(
     there: Collection[Series],
     place: str,
     folder_symbol: Callable[[Series, str], str | None],
-) -> Iterator[Problem]:
+) -> Iterator[tuple[tuple[Market | None, str], Problem]]:
     wanted = selection.symbols
     groups: list[tuple[Market | None, tuple[str, ...]]]
     groups = [*wanted.items()] if isinstance(wanted, Mapping) else [(None, wanted or ())]
@@ -113,7 +180,8 @@ def _absent_symbols(
                 hint = existing_values(sorted(names), "symbols")
                 near = did_you_mean(symbol.strip("*?"), sorted(names))
                 reason = f"{place} has no series of `{shown(symbol)}`{of}; {hint}{near}"
-                yield Problem(f"$.symbols.{market}" if market else "$.symbols", reason)
+                path = f"$.symbols.{market}" if market else "$.symbols"
+                yield (market, symbol), Problem(path, reason)
 
 
 def _absent_values(

@@ -26,14 +26,14 @@ from crypto_lakehouse.core.errors import ConfigurationError, Problem, SelectionE
 from crypto_lakehouse.core.messages import allowed_values, shown
 from crypto_lakehouse.coverage.coverage import HoleCause, SeriesCoverage, cover_series
 from crypto_lakehouse.ledger.coverage_view import known_series, recorded_series
-from crypto_lakehouse.ledger.runs import recorded_runs
+from crypto_lakehouse.ledger.runs import RecordedRun, recorded_runs
 from crypto_lakehouse.ledger.sqlite import SqliteLedger
 from crypto_lakehouse.matrix.known_holes import KnownHoles, load_holes
 from crypto_lakehouse.matrix.load import load_matrix
 from crypto_lakehouse.matrix.model import Matrix, MatrixRow
 from crypto_lakehouse.stores.state import StateFolder, directory_fault
 from crypto_lakehouse.workflows.asked import Asked
-from crypto_lakehouse.workflows.selected_series import is_selective, selection_problems
+from crypto_lakehouse.workflows.selected_series import absent_from, asked_symbols, is_selective
 
 __all__ = ["BASES", "CoverageStatus", "StatusTotals", "coverage_mapping", "status_of"]
 
@@ -238,7 +238,8 @@ def status_of(
             at once.
         LedgerError: The ledger cannot be read.
         MatrixError: The matrix cannot be used.
-        SelectionError: The ledger has no series of a symbol, or none that is selected.
+        SelectionError: The ledger has no series of a symbol that no run was asked for, or none that
+            is selected.
     """
     wanted, problems = _read(selection or {})
     if of not in (None, *BASES):
@@ -252,16 +253,17 @@ def status_of(
     if problems:
         raise ConfigurationError(problems)
     matrix = load_matrix(matrix_path)
-    asked = Asked.of(recorded_runs(state.ledger), matrix)
+    runs = recorded_runs(state.ledger)
+    asked = Asked.of(runs, matrix)
     day = today or datetime.now(UTC).date()
-    _check_selection(wanted, state, asked, matrix, day)
+    absent = _check_selection(wanted, state, asked, matrix, day, runs)
     has_window = wanted.start is not None or wanted.end is not None
     basis = of or (PUBLISHED if has_window or not asked.is_recorded else ASKED)
     note = "" if of == PUBLISHED or has_window else _unrecorded(asked, basis)
     return CoverageStatus(
         today=day,
         of=basis,
-        notes=(*matrix.corrections, *filter(None, [note])),
+        notes=(*matrix.corrections, *absent, *filter(None, [note])),
         ledger=state.ledger,
         matrix=matrix,
         holes=load_holes(),
@@ -272,15 +274,23 @@ def status_of(
 
 
 def _check_selection(
-    wanted: _SeriesSelection, state: StateFolder, asked: Asked, matrix: Matrix, today: date
-) -> None:
+    wanted: _SeriesSelection,
+    state: StateFolder,
+    asked: Asked,
+    matrix: Matrix,
+    today: date,
+    runs: list[RecordedRun],
+) -> tuple[str, ...]:
     """Check that the ledger knows the symbols, and some series that is selected.
+
+    Returns:
+        A note if it has no series yet of symbols that runs were asked for.
 
     Raises:
         SelectionError: It knows others; an empty ledger fits every selection.
     """
     if not is_selective(wanted):
-        return
+        return ()
     rows = {(row.market, row.data_type): row for row in matrix.rows}
 
     def row_of(series: Series) -> MatrixRow | None:
@@ -290,15 +300,18 @@ def _check_selection(
         row = row_of(series)
         return row.folder_symbol(symbol) if row else None
 
-    problems = selection_problems(
+    place = f"the ledger of `{state.root}`"
+    absent = absent_from(
         wanted,
         known_series(state.ledger).union(asked.series(today)),
-        f"the ledger of `{state.root}`",
+        place,
         lambda series: wanted.holds(series, row_of(series)),
+        lambda: asked_symbols(runs),
         folder_symbol,
     )
-    if problems:
-        raise SelectionError(problems)
+    if absent.problems:
+        raise SelectionError(absent.problems)
+    return absent.notes(place)
 
 
 def _unrecorded(asked: Asked, basis: str) -> str:

@@ -60,6 +60,7 @@ class ValidationWorkflow(BaseWorkflow[WorkflowMetrics]):
         self._on_progress = on_progress
         self._found: list[ArchiveQuality] = []
         self._arriving = 0
+        self._notes: tuple[str, ...] = ()
         self._scope: anyio.CancelScope | None = None
         self.stop_code: int | None = None
 
@@ -75,12 +76,14 @@ class ValidationWorkflow(BaseWorkflow[WorkflowMetrics]):
         Raises:
             ConfigurationError: The output directory does not exist or cannot be read.
             ExtraMissing: The extra `tables` is not installed.
-            SelectionError: The tree has no archive of a symbol, or none that is selected.
+            SelectionError: The tree has no archive of a symbol that no run was asked for, or none
+                that is selected.
         """
         need_tables()
         config = self.config
         root = Path(config.output_directory)
-        await to_thread.run_sync(check_stored, config, root, config.selects_series)
+        selects = config.selects_series
+        self._notes = await to_thread.run_sync(check_stored, config, root, selects)
 
     async def body(self) -> None:
         """Read and check, in threads."""
@@ -131,7 +134,7 @@ class ValidationWorkflow(BaseWorkflow[WorkflowMetrics]):
 
         found = with_seams(self._found, load_known_row_holes())
         archives = tuple(sorted(found, key=lambda each: each.key))
-        return ValidationReport(archives=archives, arriving=self._arriving)
+        return ValidationReport(archives=archives, arriving=self._arriving, notes=self._notes)
 
     def metrics(self) -> WorkflowMetrics:
         """The report of the finished run."""

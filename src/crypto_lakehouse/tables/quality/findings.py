@@ -119,10 +119,12 @@ class ValidationReport:
         archives: One entry per archive, sorted by key.
         arriving: How many archives were left out, because a collection that has not ended has not
             settled them yet.
+        notes: Remarks for the reader, one sentence each.
     """
 
     archives: tuple[ArchiveQuality, ...]
     arriving: int = 0
+    notes: tuple[str, ...] = ()
 
     @property
     def findings(self) -> Iterator[Finding]:
@@ -151,6 +153,7 @@ class ValidationReport:
             "problems": [
                 _plain(archive) for archive in self.archives if archive.fault or archive.findings
             ],
+            **({"notes": [*self.notes]} if self.notes else {}),
         }
 
 
