@@ -133,7 +133,7 @@ async def test_bytes_that_are_not_those_of_the_etag_are_corrupt(collection: Coll
 @pytest.mark.parametrize(
     ("sidecar", "reason"),
     [
-        (b"<html>busy</html>", "does not begin with a SHA-256"),
+        (b"<html>busy</html>", "a page in HTML or XML"),
         (b"a" * 1_000_000, "longer than"),
         (b"", "empty"),
         (b"\xff\xfe\x00", "not text"),
