@@ -210,7 +210,9 @@ class ArchiveCollectionWorkflow(BaseWorkflow[CollectionReport]):
                 raise
             raise ConfigurationError([Problem("$.output_directory", str(error))]) from error
         except OSError as error:
-            reason = f"`{state.root}` cannot be written: {what_to_do(error, str(state.path))}"
+            # The first folder that cannot be made is one of these two; neither is named twice.
+            path = str(state.root if error.filename == str(state.root) else state.path)
+            reason = f"`{state.root}` cannot be written: {what_to_do(error, path)}"
             raise ConfigurationError([Problem("$.output_directory", reason)]) from error
         self._ledger, note = await to_thread.run_sync(SqliteLedger.open, state.ledger)
         self._resources.callback(self._ledger.close)
