@@ -298,3 +298,18 @@ def test_a_place_is_required(shell: Shell, command: str) -> None:
     code, _, err = shell(command)
     assert code == 2
     assert "$.output_directory: required, and missing" in err
+
+
+@pytest.mark.parametrize("command", ["ingest", "validate"])
+def test_a_symbol_that_is_not_published_yet_is_a_note(
+    shell: Shell, archive_server: ArchiveServer, command: str
+) -> None:
+    archive_server.remove(KEY.replace("BTCUSDT", "NEWUSDT"))
+    both = ["-i", "1h", "-s", "BTCUSDT,NEWUSDT"]
+    assert shell(*collect(archive_server, *both, "--discovery", "calendar"))[0] == 3
+    code, _, err = shell(command, "-o", "out", *both)
+    assert code == 0
+    assert err.count("note: ") == 1
+    assert "has no series yet of `NEWUSDT`" in err
+    code, _, err = shell(command, "-o", "out", "-s", "BTCUSDT,NEWUSTD")
+    assert (code, "NEWUSTD" in err) == (2, True)

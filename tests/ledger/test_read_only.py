@@ -89,6 +89,34 @@ async def check_read(path: Path, versions: int) -> None:
     assert names(path) == before
 
 
+async def test_a_reader_leaves_no_file_beside_a_ledger(path: Path) -> None:
+    assert names(path) == [path.name]
+    before = path.stat()
+    await check_read(path, 1)
+    after = path.stat()
+    assert (after.st_mtime_ns, after.st_size) == (before.st_mtime_ns, before.st_size)
+
+
+async def test_two_readers_leave_no_file_beside_a_ledger(path: Path) -> None:
+    first, second = (read_only.connect_read_only(path) for _ in range(2))
+    first.close()
+    assert second.fetch("SELECT count(*) FROM archives") == [(2,)]
+    second.close()
+    assert names(path) == [path.name]
+
+
+async def test_a_reader_leaves_the_journal_of_a_run(path: Path) -> None:
+    """It has what is not in the ledger yet, whether the run goes on or was killed."""
+    opened, _ = SqliteLedger.open(path)
+    with closing(opened):
+        opened.write([finished(sha256="c" * 64, published_sha256="c" * 64, change="replaced")])
+        await check_read(path, 2)
+    leave_journal(path, index=True)
+    content = journal(path).read_bytes()
+    await check_read(path, 3)
+    assert journal(path).read_bytes() == content
+
+
 async def test_a_ledger_of_somebody_else_is_read(path: Path, somebody: Callable[[], None]) -> None:
     somebody()
     await check_read(path, 1)

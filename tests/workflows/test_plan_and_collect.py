@@ -48,11 +48,11 @@ def key_of(day: int) -> str:
 
 
 def snapshot(root: Path) -> dict[str, tuple[int, int]]:
-    """Size and time of every file; SQLite's own files beside the ledger are not content."""
+    """Size and time of every file."""
     return {
         str(path): (path.stat().st_size, path.stat().st_mtime_ns)
         for path in root.rglob("*")
-        if path.is_file() and not path.name.endswith(("-wal", "-shm"))
+        if path.is_file()
     }
 
 

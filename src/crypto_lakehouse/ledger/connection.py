@@ -19,6 +19,7 @@ class LedgerConnection(sqlite3.Connection):
 
     _is_unchanged: Callable[[], bool] | None = None
     _path: Path = Path()
+    _after_close: Callable[[], None] | None = None
 
     def watch(self, is_unchanged: Callable[[], bool], path: Path) -> None:
         """Let `check_unchanged` call a function, for a file that is read without a lock."""
@@ -32,6 +33,17 @@ class LedgerConnection(sqlite3.Connection):
         """
         if self._is_unchanged is not None and not self._is_unchanged():
             raise LedgerError(str(self._path), CHANGED)
+
+    def after_close(self, call: Callable[[], None]) -> None:
+        """Let `close` call a function, once."""
+        self._after_close = call
+
+    def close(self) -> None:
+        """As in the base class; then call what `after_close` was given."""
+        super().close()
+        call, self._after_close = self._after_close, None
+        if call is not None:
+            call()
 
     def execute(self, *arguments: Any) -> sqlite3.Cursor:
         """As in the base class.

@@ -1,8 +1,9 @@
 """Open a ledger for reading, also if it or its folder cannot be written.
 
 SQLite keeps two files beside a ledger, a journal and an index of that, and creates them even for
-a reader. On a read-only file system, or in a folder of another user, it cannot. Then the ledger is
-read without them, which is safe while no other program writes to it; that is checked.
+a reader. They are removed when the ledger is closed, if the journal is empty. On a read-only file
+system, or in a folder of another user, SQLite cannot create them. Then the ledger is read without
+them, which is safe while no other program writes to it; that is checked.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import shutil
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -67,7 +68,9 @@ def connect_read_only(path: Path) -> LedgerConnection:
 
 def _connect(path: Path) -> LedgerConnection:
     try:
-        return _opened(path, "mode=ro")
+        connection = _opened(path, "mode=ro")
+        connection.after_close(lambda: _remove_empty_journal(path))
+        return connection
     except sqlite3.OperationalError as error:
         if error.sqlite_errorcode & 0xFF not in _CANNOT_CREATE or not path.is_file():
             raise
@@ -111,6 +114,18 @@ def _connect_to_copy(path: Path, error: sqlite3.Error) -> LedgerConnection:
     except OSError as failure:
         reason = refusal(path, error, "read").reason
         raise LedgerError(str(path), f"{reason}; no copy can be made: {failure}") from failure
+
+
+def _remove_empty_journal(path: Path) -> None:
+    """Remove the files beside a ledger that a reader has created.
+
+    A reader cannot; SQLite removes them when the last connection that may write is closed. There is
+    nothing in them to write to the ledger.
+    """
+    journal = _journal(path)
+    if journal.is_file() and not _has_content(journal):
+        with suppress(sqlite3.Error):
+            _opened(path, "mode=rw").close()
 
 
 def _journal(path: Path) -> Path:
