@@ -226,6 +226,7 @@ def test_a_repair_without_a_source_asks_no_other_one(
     assert code == 2
     assert "1 damaged" in out, "what was found is printed nevertheless"
     assert f"--source-url: the archives in `out` came from `{archive_server.url}`" in err
+    assert "fetched again" not in err, "nothing was fetched"
     assert archive_server.requests == []
     code, out, _ = collected("verify", "-o", "out", "--repair", "--json")
     assert (code, "repair" in json.loads(out)) == (2, False)

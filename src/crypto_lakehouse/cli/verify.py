@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import secrets
 import sys
+from collections.abc import Sequence
 from datetime import date
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import anyio
 import click
+from attrs import frozen
 
 from crypto_lakehouse.cli.json_output import json_line
 from crypto_lakehouse.cli.lock_wait import output_lock_of, wait_for_lock, wait_option
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from crypto_lakehouse.cli.verify_output import Outputs
     from crypto_lakehouse.collection.verifier import VerificationReport
     from crypto_lakehouse.core.archive import Archive
+    from crypto_lakehouse.core.events import Event
     from crypto_lakehouse.core.kept import Quarantined
     from crypto_lakehouse.workflows.repair import RepairReport
 
@@ -159,16 +162,36 @@ async def _repair(given: dict[str, Any], wanted: list[Archive]) -> RepairReport:
     from crypto_lakehouse.workflows.wiring.load_config import load_config
 
     quiet = given["quiet"]
-    if not quiet:
-        count = len(set(wanted))
-        click.echo(agreeing(count, f"{count} archive[s] [is|are] fetched again"), err=True)
     overrides = option_overrides({name: given[name] for name in given if name != "output"})
     overrides |= {"output_directory": given["output"], "only": "quarantined"}
     config = await load_config(given["config_file"], overrides)
     await wait_for_lock(output_lock_of(config), given["wait"])
     meter = ByteMeter()
     sink = collection_sink(meter, terminal_rows(quiet=quiet), quiet=quiet)
-    return await run_repair(config, wanted, sinks=[sink], meter=meter)
+    sinks = [sink] if quiet else [_Announcement(len(set(wanted))), sink]
+    return await run_repair(config, wanted, sinks=sinks, meter=meter)
+
+
+@frozen
+class _Announcement:
+    """A sink that says how many archives are fetched again, once a repair is not refused."""
+
+    count: int
+    name: str = "announcement"
+    required: bool = False
+
+    async def handle(self, events: Sequence[Event]) -> None:
+        from crypto_lakehouse.core.events import RunStarted
+
+        if any(isinstance(event, RunStarted) for event in events):
+            text = agreeing(self.count, f"{self.count} archive[s] [is|are] fetched again")
+            click.echo(text, err=True)
+
+    async def flush(self) -> None:
+        """Do nothing: the sentence is printed at once."""
+
+    async def close(self) -> None:
+        """Do nothing: nothing is open."""
 
 
 def _exit_code(report: VerificationReport, repair: RepairReport | None, outputs: Outputs) -> int:
