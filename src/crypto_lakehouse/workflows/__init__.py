@@ -7,8 +7,8 @@
   pruning, repair; `bench` has that of bench): a configuration in, a report of `reports` out.
 - `verification`, `repair`, `status` and `history` work on collected directories, `matrix_refresh`
   makes a new matrix, `bench` measures a source.
-- `wiring` builds the parts from a configuration; `stored_archives`, `lake_config` and `lake_report`
-  are shared values.
+- `wiring` builds the parts from a configuration; `run_outcome` is how a collection ends;
+  `stored_archives`, `lake_config` and `lake_report` are shared values.
 
 A workflow runs setup, body and cleanup (`core.workflow`); cleanup always runs, and an error of the
 body is never hidden by one of cleanup. Nothing here prints: the command line calls these functions

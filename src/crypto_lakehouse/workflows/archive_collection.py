@@ -27,10 +27,9 @@ from crypto_lakehouse.core.events import RunFinished, RunNoted, RunStarted, RunW
 from crypto_lakehouse.core.metrics import ByteMeter, MetricsCollector
 from crypto_lakehouse.core.plan import Plan, plan_remarks
 from crypto_lakehouse.core.protocols import Emit, Store
-from crypto_lakehouse.core.report import CollectionReport, success_rate
+from crypto_lakehouse.core.report import CollectionReport
 from crypto_lakehouse.core.sink import AnySink, Sink
 from crypto_lakehouse.core.task_groups import one_error
-from crypto_lakehouse.core.verdicts import SUCCESSES, Verdict
 from crypto_lakehouse.core.workflow import BaseWorkflow
 from crypto_lakehouse.executors.processes.executor import worker_processes
 from crypto_lakehouse.executors.shards import run_sharded
@@ -50,6 +49,7 @@ from crypto_lakehouse.stores.directory import LocalStore
 from crypto_lakehouse.stores.os_errors import what_to_do
 from crypto_lakehouse.stores.state import StateFolder, existing_root, relative_note
 from crypto_lakehouse.workflows.history import prune_replaced
+from crypto_lakehouse.workflows.run_outcome import RunOutcome
 from crypto_lakehouse.workflows.wiring.collector_stack import (
     RunContext,
     make_collector,
@@ -130,6 +130,7 @@ class ArchiveCollectionWorkflow(BaseWorkflow[CollectionReport]):
         self.run_id = uuid4().hex
         #: The report is made from this one, whatever an injected collector does with its events.
         self.counts = MetricsCollector()
+        self._outcome = RunOutcome(self.name, self.run_id, self.counts)
         self._sinks = checked_sinks(sinks)
         self._session = session
         self._store: Store = LocalStore(config.output_directory) if store is None else store
@@ -144,8 +145,6 @@ class ArchiveCollectionWorkflow(BaseWorkflow[CollectionReport]):
         self._notes: list[str] = []
         self._resources = AsyncExitStack()
         self._scope: anyio.CancelScope | None = None
-        self._stop_code: int | None = None
-        self._stop_reason = ""
         self._is_urgent = False
 
     def stop(self, exit_code: int = 130) -> None:
@@ -159,7 +158,7 @@ class ArchiveCollectionWorkflow(BaseWorkflow[CollectionReport]):
 
     def _end_early(self, exit_code: int, reason: str = "") -> None:
         """Cancel what is in progress; the rest of the plan gets no verdict."""
-        self._stop_code, self._stop_reason = exit_code, reason
+        self._outcome.stop_code, self._outcome.stop_reason = exit_code, reason
         if self._scope is not None:
             self._scope.cancel()
 
@@ -252,14 +251,14 @@ class ArchiveCollectionWorkflow(BaseWorkflow[CollectionReport]):
     async def _prune(self) -> None:
         """Remove replaced versions that are older than `replaced_retention_days`."""
         days = self.config.replaced_retention_days
-        if days is not None and self._stop_code is None:
+        if days is not None and self._outcome.stop_code is None:
             prune = partial(
                 prune_replaced, older_than_days=days, today=self._today, store=self._store
             )
             await to_thread.run_sync(prune, self._state.root)
 
     async def _collect_until_stopped(self, emit: Emit) -> None:
-        if self._stop_code is not None or self._scope is None:
+        if self._outcome.stop_code is not None or self._scope is None:
             return
         with self._scope:
             network = "" if self._network is None else self._network.note
@@ -272,9 +271,9 @@ class ArchiveCollectionWorkflow(BaseWorkflow[CollectionReport]):
             budget = ByteBudget(self.config.max_bytes, self._meter)
             watched = budget.watching(breaker.watching(self._acknowledging.marking(emit)))
             await self._collect(self._plan, watched, budget)
-            if self._stop_code is None and budget.is_used:
+            if self._outcome.stop_code is None and budget.is_used:
                 self._end_early(_BUDGET_USED, budget.reason(self._planned))
-            elif self._stop_code is None:
+            elif self._outcome.stop_code is None:
                 await emit(self._acknowledging.remarks(self._should_be_planned()))
 
     def _should_be_planned(self) -> Callable[[Archive], bool] | None:
@@ -364,41 +363,18 @@ class ArchiveCollectionWorkflow(BaseWorkflow[CollectionReport]):
     def _last_event(self) -> RunFinished:
         return RunFinished(
             run_id=self.run_id,
-            status=self._status(),
+            status=self._outcome.status(self._unlisted),
             at=datetime.now(UTC),
-            reason=self._stop_reason,
+            reason=self._outcome.stop_reason,
         )
 
     async def cleanup(self) -> None:
         """Close the client and the ledger, and release the lock."""
         await self._resources.aclose()
 
-    def _status(self) -> str:
-        if self._stop_code is not None:
-            return "interrupted"
-        verdicts = self.counts.verdicts - self.counts.acknowledged
-        if not (verdicts[Verdict.MISSING] or verdicts[Verdict.CORRUPT] or verdicts[Verdict.FAILED]):
-            return "partial" if self._unlisted else "complete"
-        return "partial" if any(verdicts[verdict] for verdict in SUCCESSES) else "failed"
-
     def report(self, error: str = "") -> CollectionReport:
         """Return a report of what is known so far; `error` is why the run ended early."""
-        totals = self.counts.totals()
-        return CollectionReport(
-            workflow=self.name,
-            status="failed" if error else self._status(),
-            totals=totals,
-            success_rate=success_rate(totals, self.counts.acknowledged.total()),
-            bytes=self.counts.fetched_bytes,
-            duration_seconds=self.counts.duration_s,
-            problems=tuple(self.counts.problems),
-            warnings=tuple(self.counts.warnings),
-            error=error or self._stop_reason,
-            run_id=self.run_id,
-            stop_code=self._stop_code,
-            unlisted=self._unlisted,
-            acknowledged=dict(self.counts.acknowledged),
-        )
+        return self._outcome.report(self._unlisted, error)
 
     @property
     def _unlisted(self) -> tuple[str, ...]:
