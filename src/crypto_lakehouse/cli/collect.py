@@ -121,6 +121,7 @@ async def run_to_end(workflow: Any, *, as_json: bool, strict: bool = False) -> i
     """
     from crypto_lakehouse.cli.render import report_text
     from crypto_lakehouse.cli.signals import run_until_signal
+    from crypto_lakehouse.cli.streams import print_report
     from crypto_lakehouse.core.errors import LakehouseError
     from crypto_lakehouse.core.redaction import redact
 
@@ -137,21 +138,4 @@ async def run_to_end(workflow: Any, *, as_json: bool, strict: bool = False) -> i
         click.echo(f"error: {report.error}", err=True)
     if as_json:
         text = json_line(report.to_mapping())
-    return int(code) if not text or _printed(text) else int(code) or 1
-
-
-def _printed(text: str) -> bool:
-    """Print the report; a failure to write it does not affect any archive."""
-    from crypto_lakehouse.cli.streams import give_up_stdout
-    from crypto_lakehouse.stores.os_errors import what_to_do
-
-    try:
-        click.echo(text)
-    except BrokenPipeError:  # closed by its reader, as by `| head -1`
-        give_up_stdout()
-    except OSError as error:
-        give_up_stdout()
-        reason = what_to_do(error, "")
-        click.echo(f"error: the report cannot be written to standard output: {reason}", err=True)
-        return False
-    return True
+    return int(code) if not text or print_report(text) else int(code) or 1

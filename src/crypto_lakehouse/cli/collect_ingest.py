@@ -25,11 +25,10 @@ async def collect_and_ingest(
     given: dict[str, Any],
 ) -> int:
     """Collect, ingest verified archives while others are fetched, and print both results."""
-    from crypto_lakehouse.cli.ingest import ingest_text
     from crypto_lakehouse.cli.lock_wait import wait_for_lock
     from crypto_lakehouse.cli.progress import step_display
-    from crypto_lakehouse.cli.render import report_text
     from crypto_lakehouse.cli.signals import run_until_signal
+    from crypto_lakehouse.cli.streams import print_report
     from crypto_lakehouse.workflows.collect_and_ingest import CollectAndIngest
     from crypto_lakehouse.workflows.lake_config import LakeConfig
 
@@ -47,18 +46,33 @@ async def collect_and_ingest(
             on_end=display.close,
         )  # fmt: skip
         metrics = await run_until_signal(workflow, words)
-    report = metrics.report
-    if given["as_json"]:
-        click.echo(json_line(_mapping(workflow, report)))
-    else:
-        for step in report.steps:
-            if step.error:
-                click.echo(f"error: {step.name}: {_reason(step)}", err=True)
-        if workflow.collected is not None:
-            click.echo(report_text(workflow.collected, config.output_directory))
-        if workflow.ingested is not None:
-            click.echo(ingest_text(workflow.ingested))
+    code = _exit_code(workflow, metrics.report, strict=given["strict"])
+    for step in metrics.report.steps:
+        if step.error:
+            click.echo(f"error: {step.name}: {_reason(step)}", err=True)
+    text = json_line(_mapping(workflow, metrics.report)) if given["as_json"] else _text(workflow)
+    return code if not text or print_report(text) else code or 1
+
+
+def _exit_code(workflow: CollectAndIngest, report: CompositionReport, *, strict: bool) -> int:
+    """The exit code of the collection, as `collect` alone has it, or else of the ingestion."""
+    collected = workflow.collected
+    if strict and collected is not None and collected.strict_exit_code:
+        return int(collected.strict_exit_code)
     return int(report.exit_code)
+
+
+def _text(workflow: CollectAndIngest) -> str:
+    """The reports of both, or of the one that has a report."""
+    from crypto_lakehouse.cli.ingest import ingest_text
+    from crypto_lakehouse.cli.render import report_text
+
+    texts = []
+    if workflow.collected is not None:
+        texts.append(report_text(workflow.collected, workflow.config.output_directory))
+    if workflow.ingested is not None:
+        texts.append(ingest_text(workflow.ingested))
+    return "\n".join(texts)
 
 
 def _mapping(workflow: CollectAndIngest, report: CompositionReport) -> dict[str, Any]:

@@ -13,6 +13,7 @@ __all__ = [
     "give_up_stdout",
     "give_up_unwritable",
     "open_standard_streams",
+    "print_report",
 ]
 
 
@@ -43,6 +44,28 @@ def escape_unencodable() -> None:
 def give_up_stdout() -> None:
     """Discard what is still buffered for standard output, so that the process exits quietly."""
     _give_up(sys.stdout)
+
+
+def print_report(text: str) -> bool:
+    """Print the report of a collection; a failure to write it does not affect any archive.
+
+    Returns:
+        False if it cannot be written, which is then said; a closed pipe is no failure.
+    """
+    import click
+
+    from crypto_lakehouse.stores.os_errors import what_to_do
+
+    try:
+        click.echo(text)
+    except BrokenPipeError:  # closed by its reader, as by `| head -1`
+        give_up_stdout()
+    except OSError as error:
+        give_up_stdout()
+        reason = what_to_do(error, "")
+        click.echo(f"error: the report cannot be written to standard output: {reason}", err=True)
+        return False
+    return True
 
 
 def give_up_unwritable() -> None:
