@@ -9,15 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from anyio import to_thread
+from anyio import create_memory_object_stream, to_thread
 from tests.tables.sample_data import bars, changed_text, month_of, put, text_of
 from tests.workflows.conftest import KEY, Collection, make_zip, member_of
 from tests.workflows.lakes import FIRST, ingested, tree
 
 from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.errors import StoreError
+from crypto_lakehouse.core.events import ArchiveFinished
+from crypto_lakehouse.core.object_facts import ObjectFacts
 from crypto_lakehouse.core.progress import StepProgress
+from crypto_lakehouse.core.verdicts import Verdict
 from crypto_lakehouse.stores import parts
+from crypto_lakehouse.stores.directory import LocalStore
 from crypto_lakehouse.stores.file_identity import hash_identified, identity_of
 from crypto_lakehouse.tables import Lake
 from crypto_lakehouse.tables.quality.findings import ValidationReport
@@ -25,6 +29,7 @@ from crypto_lakehouse.tables.reading.batch import Batch, Source
 from crypto_lakehouse.tables.reading.reader import Refused, read_batches
 from crypto_lakehouse.tables.schema.schemas import schema_of
 from crypto_lakehouse.workflows import IngestWorkflow, LakeConfig, history, validation
+from crypto_lakehouse.workflows.collect_and_ingest import _Gathered
 from crypto_lakehouse.workflows.history import restore
 from crypto_lakehouse.workflows.lake_report import IngestReport
 from crypto_lakehouse.workflows.stored_archives import StoredZip, stored_zips
@@ -241,3 +246,28 @@ async def test_a_version_that_is_replaced_while_it_is_restored_is_found(
             kept.unlink()
         with pytest.raises(StoreError, match="the ledger says"):
             restore(collection.root, KEY, datetime.now(UTC), tmp_path / "older.zip")
+
+
+# collect --ingest ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("is_same", [True, False])
+async def test_a_collected_archive_that_is_another_now_is_left_to_the_last_ingestion(
+    tmp_path: Path, is_same: bool
+) -> None:
+    source = put(tmp_path, bars(FIRST))
+    identity = identity_of(str(source.path))
+    assert identity is not None
+    facts = ObjectFacts(sha256=source.sha256).of_file(identity.stat)
+    if not is_same:
+        grow(source.path)
+    send, receive = create_memory_object_stream[list[StoredZip]](1)
+    gathered = _Gathered(LocalStore(tmp_path), 1, lambda _: True, batches=send)
+    await gathered.handle(
+        [ArchiveFinished(archive=source.archive, verdict=Verdict.VERIFIED, facts=facts)]
+    )
+    await gathered.close()
+    found = [stored async for batch in receive for stored in batch]
+    assert [stored.identity for stored in found] == ([identity] if is_same else [])
+    assert gathered.seen == {source.archive.key}
+    receive.close()
