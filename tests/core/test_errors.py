@@ -126,9 +126,9 @@ def test_a_status_says_whether_trying_again_can_help(status: int, transient: boo
     assert (error.url, error.reason) == (URL, f"the source answered {status}")
 
 
-def test_redirects_and_certificates_alone_are_refused_for_good_among_transfer_errors() -> None:
+def test_the_transfer_errors_that_no_retry_helps() -> None:
     final = {kind for kind in CLASSES if issubclass(kind, TransferError) and not kind.transient}
-    assert final == {errors.RedirectRefused, errors.TlsRefused}
+    assert final == {errors.BodyTooLarge, errors.RedirectRefused, errors.TlsRefused}
 
 
 def test_a_transfer_error_shows_no_secret_not_even_in_its_fields() -> None:

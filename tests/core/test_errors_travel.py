@@ -37,6 +37,7 @@ EXAMPLES: list[LakehouseError] = [
     errors.TlsRefused("http://h/", "reason"),
     errors.TimedOut("http://h/", "reason"),
     errors.TruncatedBody("http://h/", expected=2, received=1),
+    errors.BodyTooLarge("http://h/", 1, "reason"),
     errors.ServerError("http://h/", 503, 1.5),
     errors.ProxyRefused("http://h/", 407),
     errors.RedirectRefused("http://h/", "reason"),

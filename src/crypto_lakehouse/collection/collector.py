@@ -87,7 +87,10 @@ class ArchiveCollector:
                 become a verdict.
         """
         started = self.clock()
-        transfer = self.fetcher.transfer(work.archive, work.part)
+        listed = work.planned.listed
+        transfer = self.fetcher.transfer(
+            work.archive, work.part, listed.size_bytes if listed else None
+        )
         outcome = await self._outcome(work, transfer)
         return ArchiveFinished(
             archive=work.archive,

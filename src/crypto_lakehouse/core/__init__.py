@@ -16,6 +16,7 @@ from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
 from crypto_lakehouse.core.errors import (
     ArchiveKeyError,
     ArchiveRefused,
+    BodyTooLarge,
     ConfigurationError,
     ConfigurationWarning,
     ConnectionFailed,
@@ -81,6 +82,7 @@ __all__ = [
     "ArchivesUnchanged",
     "BaseWorkflow",
     "BodyStarted",
+    "BodyTooLarge",
     "ByteMeter",
     "CollectionFailed",
     "CollectionReport",

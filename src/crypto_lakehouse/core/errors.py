@@ -19,6 +19,7 @@
     │  ├─ ServerError(status, retry_after_s)
     │  ├─ ProxyRefused(status)            the proxy refused the request
     │  ├─ RedirectRefused
+    │  ├─ BodyTooLarge(most_bytes)        the body is larger than it may be
     │  ├─ ObjectChanged                   the source replaced the object between two requests
     │  └─ ListingMalformed                an invalid page of a listing
     ├─ SidecarMalformed     key, reason
@@ -45,6 +46,7 @@ from crypto_lakehouse.core.redaction import redact
 __all__ = [
     "ArchiveKeyError",
     "ArchiveRefused",
+    "BodyTooLarge",
     "ConfigurationError",
     "ConfigurationWarning",
     "ConnectionFailed",
@@ -274,6 +276,24 @@ class TruncatedBody(TransferError):
         self.expected = expected
         self.received = received
         super().__init__(url, f"body ended after {received} of {plural(expected, 'byte')}")
+
+
+class BodyTooLarge(TransferError):
+    """The body has more bytes than it may have; a retry would receive as many again.
+
+    Attributes:
+        most_bytes: How many bytes it may have.
+    """
+
+    transient = False
+
+    def __init__(self, url: str, most_bytes: int, why: str) -> None:
+        self.most_bytes = most_bytes
+        super().__init__(
+            url,
+            f"the body has more than {plural(most_bytes, 'byte')} ({why}), and is not kept; ask "
+            "the owner of the source",
+        )
 
 
 class ServerError(TransferError):

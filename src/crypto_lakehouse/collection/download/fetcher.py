@@ -20,6 +20,11 @@ from crypto_lakehouse.collection.download.bodies import (
     PartBody,
     PassingBytes,
 )
+from crypto_lakehouse.collection.download.body_bound import (
+    LARGEST_BODY_BYTES,
+    BodyBound,
+    BoundedBody,
+)
 from crypto_lakehouse.collection.download.byte_ranges import OpenResponse, WholeBody
 from crypto_lakehouse.collection.download.parallel_ranges import ParallelRanges
 from crypto_lakehouse.collection.download.resume import (
@@ -30,7 +35,7 @@ from crypto_lakehouse.collection.download.resume import (
 from crypto_lakehouse.collection.download.sidecar import SIDECAR_LIMIT_BYTES
 from crypto_lakehouse.collection.download.stream_to_part import stream_to_part
 from crypto_lakehouse.core.archive import Archive
-from crypto_lakehouse.core.errors import ObjectChanged, TransferError
+from crypto_lakehouse.core.errors import BodyTooLarge, ObjectChanged, TransferError
 from crypto_lakehouse.core.events import ArchiveRetried, BodyStarted
 from crypto_lakehouse.core.metrics import ByteMeter
 from crypto_lakehouse.core.object_facts import ObjectFacts
@@ -71,11 +76,12 @@ class Transfer:
     Attributes:
         meter: Counts the run's bytes.
         base: The source to fetch from; the second one if the first served wrong bytes.
+        resume: Validators of a part that an earlier attempt left.
+        listed_bytes: The archive's size in the listing; None if it is not listed.
         sidecar_etag: The sidecar's ETag, once it is fetched.
         sidecar_sent: How the sidecar was encoded, for a reason; empty if it was sent as it is.
         has_part: Whether a part was opened for it.
         with_md5: Whether the MD5 of a large body is computed while it arrives.
-        resume: Validators of a part that an earlier attempt left.
         requests: Requests made so far.
         answered: Whether one of them was answered to its end; 404 is an answer.
         fetched_bytes: Body bytes received so far.
@@ -86,6 +92,7 @@ class Transfer:
     meter: ByteMeter
     base: URL
     resume: ObjectFacts | None = None
+    listed_bytes: int | None = None
     sidecar_etag: str | None = field(init=False, default=None)
     sidecar_sent: str = field(init=False, default="")
     has_part: bool = field(init=False, default=False)
@@ -123,6 +130,7 @@ class Fetcher:
         emit: Takes events about retries and large bodies.
         meter: Counts the run's bytes as they arrive.
         parallel_ranges: Fetches very large bodies over several connections; None for never.
+        largest_bytes: How many bytes a body may have, whatever the source says.
     """
 
     transport: Transport
@@ -134,10 +142,16 @@ class Fetcher:
     meter: ByteMeter = field(factory=ByteMeter)
     second: URL | None = None
     parallel_ranges: ParallelRanges | None = None
+    largest_bytes: int = LARGEST_BODY_BYTES
 
-    def transfer(self, archive: Archive, resume: ObjectFacts | None = None) -> Transfer:
-        """Begin to fetch one archive; `resume` are the validators of a part left earlier."""
-        return Transfer(archive, self.meter, self.base, resume)
+    def transfer(
+        self,
+        archive: Archive,
+        resume: ObjectFacts | None = None,
+        listed_bytes: int | None = None,
+    ) -> Transfer:
+        """Begin to fetch one archive; the arguments are those of `Transfer`."""
+        return Transfer(archive, self.meter, self.base, resume, listed_bytes)
 
     def ask_elsewhere(self, transfer: Transfer) -> bool:
         """Start over, at the second source if there is one; return whether there is."""
@@ -158,6 +172,7 @@ class Fetcher:
         """Fetch the zip; None if the source has none (404).
 
         Raises:
+            BodyTooLarge: The zip has more bytes than it may have; nothing of it is kept.
             TransferError: The source failed, after all retries.
             StoreError: A part could not be written.
         """
@@ -283,18 +298,31 @@ class Fetcher:
         transfer.resume = facts
         await self.emit((BodyStarted(archive=transfer.archive, facts=facts),))
         body = await self._open_part(transfer, resume=False)
-        await self._append_body(transfer, url, opened, body.part)
+        await self._append_body(transfer, url, opened, body)
         return body
 
     async def _append_body(
-        self, transfer: Transfer, url: URL, opened: OpenResponse, part: Part
+        self, transfer: Transfer, url: URL, opened: OpenResponse, body: PartBody
+    ) -> None:
+        """Append a body to its part; nothing stays of one that is too large."""
+        held_bytes, listed_bytes = body.size_bytes, transfer.listed_bytes
+        try:
+            bound = BodyBound.of(url, opened.response, held_bytes, listed_bytes, self.largest_bytes)
+            await self._append_chunks(transfer, opened, body.part, bound)
+        except BodyTooLarge:
+            transfer.resume = None
+            await body.discard()
+            raise
+
+    async def _append_chunks(
+        self, transfer: Transfer, opened: OpenResponse, part: Part, bound: BodyBound
     ) -> None:
         """Append a body to a part, over several connections if that may be faster."""
-        count, size = partial(self._count, transfer), opened.response.size_bytes or 0
+        url, count = bound.url, partial(self._count, transfer)
         if self.parallel_ranges is None or not self.parallel_ranges.may_pay(
             url, opened.response, part.size_bytes
         ):
-            await stream_to_part(opened.response, part, count)
+            await stream_to_part(BoundedBody(opened.response, bound), part, count)
             return
         whole = WholeBody(
             transport=self.transport,
@@ -302,7 +330,7 @@ class Fetcher:
             retry=self.retry,
             url=url,
             etag=opened.response.headers["ETag"],
-            size_bytes=part.size_bytes + size,
+            size_bytes=part.size_bytes + (opened.response.size_bytes or 0),
             count=count,
             account=transfer,
             on_retry=partial(self._tell_of_retry, transfer),
@@ -321,7 +349,7 @@ class Fetcher:
         """Append the rest of a body to the part that holds its beginning."""
         if reason := unfinished.mismatch(opened.response):
             raise await self._start_over(transfer, url, unfinished, reason)
-        await self._append_body(transfer, url, opened, unfinished.body.part)
+        await self._append_body(transfer, url, opened, unfinished.body)
         return unfinished.body
 
 

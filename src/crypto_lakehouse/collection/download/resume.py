@@ -41,6 +41,11 @@ class UnfinishedBody:
         sent = content_range(response)
         if sent is None or sent.start != self.body.size_bytes:
             return "it sent another range"
+        if response.size_bytes not in {None, sent.stop - sent.start}:
+            return "it sent another range than it says"
+        size = self.known.size_bytes
+        if size is not None and (sent.stop > size or sent.total not in {None, size}):
+            return "its size is another"
         return "" if self.known.etag == validators(response)[0] else "its ETag is another"
 
     def is_all_of(self, response: Response) -> bool:
