@@ -58,8 +58,6 @@ def frame_of(
     if text.startswith(codecs.BOM_UTF8):
         raise NotReadable  # Polars skips it here, and refuses it in any other line
     last = columns[-1]
-    if last.nullable and text.count(b",") != rows * (len(columns) - 1):
-        raise NotReadable  # a line that is too short has NULL in its last column as well
     read = [place for place, column in enumerate(columns) if _is_read(column, last)]
     try:
         frame = pl.read_csv(
@@ -70,12 +68,25 @@ def frame_of(
             columns=read,
             low_memory=False,
         )
+        if _may_be_uneven(frame, columns) and text.count(b",") != rows * (len(columns) - 1):
+            raise NotReadable
         frame = _typed(frame, [columns[place] for place in read], unit, exact=exact)
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         raise NotReadable from error  # a panic of Polars must not end the run either
     if frame.height != rows:
         raise NotReadable
     return frame if _has_meaning(last) else frame.drop(last.name)
+
+
+def _may_be_uneven(frame: pl.DataFrame, columns: Sequence[Column]) -> bool:
+    """Whether a line may have had too few or too many fields.
+
+    One that is too short has NULL in the last column, as one has whose last field is blank. One
+    that is too long is refused by Polars only if it reads every column.
+    """
+    last = columns[-1]
+    blank = last.nullable and frame[last.name].null_count() > 0
+    return blank or frame.width < len(columns)
 
 
 def _has_meaning(column: Column) -> bool:
