@@ -119,6 +119,29 @@ def test_what_is_no_duration_is_refused(shell: Shell, tree: Path, text: str) -> 
     assert "is not a duration" in err
 
 
+@pytest.mark.parametrize("command", ["compact", "expire", "sweep"])
+@pytest.mark.parametrize(
+    "words",
+    ["--wait {}", "{} --wait", "--wait=1h {}", "--wait 1.5h {}", "--wait -- {}", "--wait {0} {0}"],
+)
+def test_a_table_may_follow_the_option(tree: Path, shell: Shell, command: str, words: str) -> None:
+    arguments = words.format("spot.klines").split()
+    code, out, err = shell("lake", command, "-o", "tree", *arguments)
+    assert (code, err) == (0, "")
+    assert [line.partition(":")[0] for line in out.splitlines()] == ["spot.klines"]
+    code, _, err = shell("lake", command, "-o", "tree", "--wait", "spot.klimes")
+    assert (code, "spot.klimes" in err, "duration" in err) == (2, True, False)
+
+
+def test_other_text_behind_the_option_is_refused(tree: Path, shell: Shell) -> None:
+    code, _, err = shell("lake", "compact", "-o", "tree", "--wait", "klines")
+    assert code == 2
+    assert "`klines` is not a duration; write it as --wait=30s" in err
+    assert "write --wait alone behind all arguments" in err
+    code, _, err = shell("ingest", "-o", "tree", "--wait", "spot.klines")
+    assert (code, "`spot.klines` is not a duration" in err) == (2, True)
+
+
 def test_a_kept_lock_passes_to_the_next_that_takes_it(tmp_path: Path) -> None:
     path = tmp_path / "lock"
     assert keep_lock(path), "there is nothing to wait for"

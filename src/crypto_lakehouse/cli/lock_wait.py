@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +22,26 @@ _EVERY_S = 0.5
 _FOREVER = "for ever"
 
 
+#: The full name of a table, which no duration looks like.
+_TABLE = re.compile(r"[A-Za-z_]\w*\.[A-Za-z_]\w*")
+
+
+class _WaitOption(click.Option):
+    """An option that leaves a table's name behind it to the command: `--wait spot.klines`."""
+
+    def handle_parse_result(
+        self, ctx: click.Context, opts: Any, args: list[str]
+    ) -> tuple[Any, list[str]]:
+        """Process the option; click does so before the command's arguments."""
+        text = opts.get(self.name)
+        names = [each.name for each in ctx.command.params if each.nargs == -1]
+        if names and isinstance(text, str) and _TABLE.fullmatch(text):
+            others = opts.get(names[0])  # click's own mark for "not given", if there are none
+            opts[names[0]] = (text, *(others if isinstance(others, tuple) else ()))
+            opts[self.name] = _FOREVER
+        return super().handle_parse_result(ctx, opts, args)
+
+
 def _seconds(_: click.Context, option: click.Parameter, text: str | None) -> float | None:
     if text is None:
         return None
@@ -32,7 +53,10 @@ def _seconds(_: click.Context, option: click.Parameter, text: str | None) -> flo
     except ValueError:
         seconds = math.nan
     if not 0 <= seconds < math.inf:
-        reason = f"`{shown(text)}` is not a duration; write it as --wait=30s, --wait=10m or --wait"
+        reason = (
+            f"`{shown(text)}` is not a duration; write it as --wait=30s or --wait=10m, or write "
+            "--wait alone behind all arguments"
+        )
         raise click.BadParameter(reason, param=option)
     return seconds
 
@@ -40,6 +64,7 @@ def _seconds(_: click.Context, option: click.Parameter, text: str | None) -> flo
 #: The option; without a value it waits for ever.
 wait_option = click.option(
     "--wait",
+    cls=_WaitOption,
     is_flag=False,
     flag_value=_FOREVER,
     metavar="[DURATION]",
