@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from tests.attack.conftest import DAYS, KEYS, Ended, run
 from tests.attack.raw_source import RawSource, kline_zip
@@ -180,6 +181,23 @@ def test_a_data_file_that_cannot_be_read_is_named(place: Path) -> None:
         assert isinstance(found, str)
         assert path.name in found
         assert "move the lake away" in found
+
+
+def test_flipped_bits_in_values_are_named(place: Path) -> None:
+    pattern = "warehouse/spot/klines/data/**/*.parquet"
+    (path,) = (place / "template" / LAKE).glob(pattern)
+    whole = path.read_bytes()
+    group = pq.read_metadata(path).row_group(0)
+    root = restore(place)
+    for number in range(group.num_columns):
+        column = group.column(number)
+        start = column.dictionary_page_offset or column.data_page_offset
+        last = start + column.total_compressed_size - 1  # the last byte of the last page's values
+        flipped = bytes([whole[last] ^ 1])
+        put(root / path.relative_to(place / "template"), whole[:last] + flipped + whole[last + 1 :])
+        ended = run("lake", "verify", "-o", "out", "-t", "spot.klines")
+        assert (ended.code, path.name in ended.out) == (4, True), column.path_in_schema
+        assert all(key in ended.out for key in KEYS)
 
 
 def test_metadata_that_forgets_its_snapshots_makes_no_table_empty(place: Path) -> None:

@@ -37,6 +37,7 @@ COMMANDS = {
     "prune": ["history", "-o", "out", "--prune", "0"],
     "lake tables": ["lake", "tables", "-o", "tree"],
     "lake snapshots": ["lake", "snapshots", "-o", "tree", "spot.klines"],
+    "lake verify": ["lake", "verify", "-o", "tree"],
     "lake compact": ["lake", "compact", "-o", "tree"],
     "lake expire": ["lake", "expire", "-o", "tree", "--older-than", "0"],
     "lake sweep": ["lake", "sweep", "-o", "tree"],

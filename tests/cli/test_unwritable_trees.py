@@ -33,6 +33,7 @@ READING = {
     "query": (["query", "-o", "out", "--format", "csv", COUNT], "2000"),
     "query to a file": (["query", "-o", "out", COUNT, "--to", "own/n.csv"], ""),
     "lake tables": (["lake", "tables", "-o", "out"], "spot.trades: 2,000 rows"),
+    "lake verify": (["lake", "verify", "-o", "out"], "2,000 rows: whole"),
     "lake snapshots": (["lake", "snapshots", "-o", "out", "spot.trades"], "2,000 rows"),
     "validate": (["validate", "-o", "out"], "good\t2"),
     "status": (["status", "-o", "out", "--json"], "BTCUSDT"),

@@ -14,6 +14,8 @@ from crypto_lakehouse.cli.age_option import days_of
 from crypto_lakehouse.cli.command_group import CommandGroup
 from crypto_lakehouse.cli.json_output import json_line
 from crypto_lakehouse.cli.lake_options import open_lake, place_options
+from crypto_lakehouse.cli.lake_verify_output import print_verified
+from crypto_lakehouse.cli.list_option import ListOption
 from crypto_lakehouse.cli.lock_wait import wait_for_lock_now, wait_option
 from crypto_lakehouse.core.messages import agreeing, plural
 from crypto_lakehouse.core.visible import visible
@@ -30,7 +32,7 @@ _TABLE = click.argument("tables", nargs=-1, metavar="[TABLE]...")
 
 @click.group("lake", cls=CommandGroup)
 def command() -> None:
-    """Show tables and their snapshots; compact, expire, sweep, relocate."""
+    """Show tables and their snapshots; verify, compact, expire, sweep, relocate."""
 
 
 @command.command("tables")
@@ -90,6 +92,35 @@ def list_snapshots(**given: Any) -> int:
                 f"+{each.added:,} -{each.removed:,}"
             )
     return 0
+
+
+@command.command("verify")
+@place_options
+@click.option("--tables", "-t", cls=ListOption, metavar="LIST",
+              help="Only these tables, as spot.klines,spot.trades.")  # fmt: skip
+@click.option("--all", "with_older", is_flag=True,
+              help="Read the files of older snapshots, too.")  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def verify_tables(**given: Any) -> int:
+    r"""Read every data file of the tables, and name those that are damaged.
+
+    A file is damaged if it is gone, cannot be read, or has another size or number of rows than the
+    table's metadata says; if a page does not match its checksum; or if its statistics contradict
+    its rows. The rows of each archive are compared with `lakehouse.archives`. Nothing is changed.
+    The exit code is 4 if anything is damaged.
+
+    \b
+    Example:
+      crypto-lakehouse lake verify -o data -t spot.klines
+    """
+    names = given["tables"]
+    given["tables"] = [name for name in (each.strip() for each in (names or "").split(",")) if name]
+    with open_lake(given) as lake:
+        from crypto_lakehouse.tables.lake.verification import verify_tables as verified
+
+        found = [*verified(lake.catalog, _named(lake, given), with_older=given["with_older"])]
+    print_verified(found, as_json=given["as_json"])
+    return 0 if all(each.is_whole for each in found) else 4
 
 
 @command.command("compact")

@@ -56,6 +56,7 @@ def parquet_options(
         "column_encoding": dict.fromkeys([*whole, *times], "DELTA_BINARY_PACKED"),
         "store_schema": False,
         "write_page_index": True,
+        "write_page_checksum": True,
         "version": "2.6",
     }
 

@@ -11,6 +11,7 @@ import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 from attrs import frozen
 from pyarrow.fs import FileSystem
@@ -23,13 +24,14 @@ from pyiceberg.io.pyarrow import (
     compute_statistics_plan,
     data_file_statistics_from_parquet_metadata,
     parquet_path_to_id_mapping,
+    pyarrow_to_schema,
 )
 from pyiceberg.manifest import DataFile, DataFileContent, FileFormat, ManifestFile
 from pyiceberg.table import Table, Transaction
 from pyiceberg.table.snapshots import Operation
 from pyiceberg.table.update.snapshot import _OverwriteFiles
 from pyiceberg.typedef import Record
-from pyiceberg.types import TimestamptzType
+from pyiceberg.types import NestedField, TimestamptzType
 
 from crypto_lakehouse.tables.iceberg.data_files import TableVersion
 
@@ -38,6 +40,7 @@ __all__ = [
     "PyArrowFileIO",
     "described_file",
     "file_system_of",
+    "iceberg_columns",
     "metadata_locations",
     "microseconds_of",
     "overwrite",
@@ -93,6 +96,15 @@ def described_file(
         key_metadata=None,
         **statistics.to_serialized_dict(),
     )
+
+
+def iceberg_columns(schema: pa.Schema) -> tuple[NestedField, ...]:
+    """The columns of a data file, by the numbers that its own schema gives them.
+
+    Raises:
+        ValueError: A column has no number, or a type that Iceberg does not have.
+    """
+    return pyarrow_to_schema(schema).fields
 
 
 def overwrite(transaction: Transaction, io: FileIO, properties: Mapping[str, str]) -> Overwrite:

@@ -1,0 +1,159 @@
+"""Checks one data file of a table: size, footer, schema, page checksums, rows and statistics.
+
+A page checksum covers the bytes of one page. What it does not cover is compared with something
+else: the size and the number of rows with the table's metadata, the schema with the table's, and
+the statistics, by which readers skip rows, with the rows themselves.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from attrs import field, frozen
+from pyiceberg.manifest import DataFile
+from pyiceberg.table import Table
+
+from crypto_lakehouse.core.messages import plural
+from crypto_lakehouse.tables.iceberg.inner_names import iceberg_columns
+
+__all__ = ["FileCheck", "check_file", "size_fault"]
+
+#: Enough of a page's header to see whether it has a checksum.
+_HEADER_BYTES = 32
+
+#: In Thrift's compact protocol: the next field is an int32.
+_NEXT_INT = 0x15
+
+
+@frozen
+class FileCheck:
+    """What is known of a data file.
+
+    Attributes:
+        fault: What is wrong with it; empty if it is whole.
+        archives: How many rows it has of each archive, by key; empty if it has a fault, or has no
+            column `archive`.
+        has_checksums: Whether flipped bits in its values would be noticed.
+    """
+
+    fault: str = ""
+    archives: Mapping[str, int] = field(factory=dict)
+    has_checksums: bool = True
+
+
+def size_fault(table: Table, file: DataFile) -> str:
+    """Say whether a data file is gone, or has another size than it had; empty if neither.
+
+    Raises:
+        PermissionError: The system refuses access.
+    """
+    try:
+        size = len(table.io.new_input(file.file_path))
+    except FileNotFoundError:
+        return "it is gone"
+    if size != file.file_size_in_bytes:
+        has = plural(size, "byte", form=",")
+        return f"it has {has} instead of {file.file_size_in_bytes:,}"
+    return ""
+
+
+def check_file(table: Table, file: DataFile) -> FileCheck:
+    """Read all of a data file, one row group at a time.
+
+    Raises:
+        PermissionError: The system refuses access.
+    """
+    try:
+        if fault := size_fault(table, file):
+            return FileCheck(fault)
+        opened: Any = table.io.new_input(file.file_path).open()
+        with opened as stream:
+            return _read(table, file, stream)
+    except PermissionError:
+        raise
+    except Exception as error:  # noqa: BLE001 - readers raise many kinds for damaged bytes
+        reason = (str(error) or type(error).__name__).splitlines()[0][:300]
+        return FileCheck(f"it cannot be read: {reason}")
+
+
+def _read(table: Table, file: DataFile, stream: Any) -> FileCheck:
+    parquet = pq.ParquetFile(stream, page_checksum_verification=True)
+    if fault := _schema_fault(table, parquet) or _count_fault(file, parquet.metadata.num_rows):
+        return FileCheck(fault)
+    rows = 0
+    archives: Counter[str] = Counter()
+    for number in range(parquet.num_row_groups):
+        group = parquet.read_row_group(number)
+        rows += group.num_rows
+        wrong = next(_untrue(parquet.metadata.row_group(number), group), None)
+        if wrong is not None:
+            return FileCheck(f"its statistics of `{wrong}` contradict its rows")
+        if "archive" in group.column_names:
+            for each in pc.value_counts(group["archive"]):
+                archives[each["values"].as_py()] += each["counts"].as_py()
+    if fault := _count_fault(file, rows):
+        return FileCheck(fault)
+    return FileCheck("", archives, _has_checksums(stream, parquet.metadata))
+
+
+def _count_fault(file: DataFile, rows: int) -> str:
+    if rows == file.record_count:
+        return ""
+    return f"it has {plural(rows, 'row', form=',')} instead of {file.record_count:,}"
+
+
+def _schema_fault(table: Table, parquet: pq.ParquetFile) -> str:
+    """A column is known if any version of the table's schema has its number, name and type."""
+    known = {
+        (each.field_id, each.name, each.field_type)
+        for schema in table.metadata.schemas
+        for each in schema.fields
+    }
+    for each in iceberg_columns(parquet.schema_arrow):
+        if (each.field_id, each.name, each.field_type) not in known:
+            return f"its column `{each.name}` is not one of the table"
+    return ""
+
+
+def _untrue(group: pq.RowGroupMetaData, rows: pa.Table) -> Iterator[str]:
+    """The columns whose statistics would let a reader skip rows that it must not skip."""
+    for place in range(group.num_columns):
+        name = group.column(place).path_in_schema
+        known: Any = group.column(place).statistics
+        values = rows[name]
+        if known is None:
+            continue
+        if known.has_null_count and known.null_count != values.null_count:
+            yield name
+        if known.has_min_max:
+            found = pc.min_max(values)
+            low, high = (pa.scalar(each, values.type).as_py() for each in (known.min, known.max))
+            least, most = found["min"].as_py(), found["max"].as_py()
+            if least is not None and not (low <= least and most <= high):
+                yield name
+
+
+def _has_checksums(stream: Any, metadata: pq.FileMetaData) -> bool:
+    """Whether the first page has a checksum: a writer gives one to all pages, or to none."""
+    if not metadata.num_row_groups:
+        return True
+    column = metadata.row_group(0).column(0)
+    places = (column.dictionary_page_offset, column.data_page_offset)
+    stream.seek(min(place for place in places if place))
+    return _has_checksum(stream.read(_HEADER_BYTES))
+
+
+def _has_checksum(header: bytes) -> bool:
+    """Whether a page's header has a checksum: three whole numbers come before it."""
+    place = 0
+    for _ in range(3):
+        place += 1
+        while header[place] & 0x80:
+            place += 1
+        place += 1
+    return header[place] == _NEXT_INT
