@@ -76,6 +76,31 @@ def test_a_quiet_collection_paints_nothing(archive_server: ArchiveServer, tmp_pa
     assert "\x1b" not in terminal.text
 
 
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_logs_and_rows_do_not_tear_each_other(
+    archive_server: ArchiveServer, tmp_path: Path, form: str
+) -> None:
+    stall = _slow(archive_server)
+    command = [
+        *collect(archive_server, "-i", "1h,5m"),
+        "--log-format",
+        form,
+        "--log-level",
+        "debug",
+    ]
+    with OnTerminal(command, tmp_path, 2_000) as terminal:
+        terminal.read_until(lambda text: text.count("1/2") > 2)
+        stall.release.open()
+        assert terminal.read_all() == 0
+    rows = Screen(2_000).feed(terminal.text).rows
+    logged = rows[: rows.index("complete: 2 planned, 2 verified")]
+    begin = r"\d{4}-\d\d-\d\dT\S+ \[(debug|info) *\] \w" if form == "text" else r"\{.*\}$"
+    assert all(re.match(begin, row.rstrip()) for row in logged), logged
+    assert sum(KEY in row for row in logged) == 1
+    assert sum("run complete" in row for row in logged) == 1
+    assert not any("━" in row or "1/2" in row for row in rows)
+
+
 def test_both_halves_of_a_collection_with_ingestion_are_shown(
     archive_server: ArchiveServer, tmp_path: Path
 ) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import click
@@ -13,6 +13,9 @@ from crypto_lakehouse.cli.lock_wait import output_lock_of, wait_for_lock, wait_o
 from crypto_lakehouse.cli.options import config_options, named_by_options, option_overrides
 from crypto_lakehouse.cli.progress import collection_sink, terminal_rows
 from crypto_lakehouse.core.config.profiles import PRODUCTION
+
+if TYPE_CHECKING:
+    from crypto_lakehouse.sinks.progress_rows import ProgressRows
 
 __all__ = ["command", "run_to_end"]
 
@@ -87,11 +90,11 @@ async def _collect(given: dict[str, Any]) -> int:
         from crypto_lakehouse.cli.plan import show_plan
 
         return await show_plan(config, "json" if given["as_json"] else "table")
-    _log(given["log_format"], given["log_level"], is_production=config.environment == PRODUCTION)
+    rows = terminal_rows(quiet=given["quiet"])
+    _log(given, rows, is_production=config.environment == PRODUCTION)
     await wait_for_lock(output_lock_of(config), given["wait"])
     make_room_for_connections(wanted_parallel(config))
     meter = ByteMeter()
-    rows = terminal_rows(quiet=given["quiet"])
     sinks: list[Any] = [collection_sink(meter, rows, quiet=given["quiet"])]
     if given["events"]:
         sinks.append(JsonLinesSink(given["events"]))
@@ -103,14 +106,15 @@ async def _collect(given: dict[str, Any]) -> int:
     return await run_to_end(workflow, as_json=given["as_json"], strict=given["strict"])
 
 
-def _log(form: str | None, level: str | None, *, is_production: bool) -> None:
+def _log(given: dict[str, Any], rows: ProgressRows | None, *, is_production: bool) -> None:
     """Log if it is asked for by the form or the level, or by the environment."""
+    form, level = given["log_format"], given["log_level"]
     if form is None:
         form = "json" if is_production else "text" if level else NO_LOG
     if form != NO_LOG:
         from crypto_lakehouse.cli.logs import configure_logging
 
-        configure_logging(form, level or "debug")
+        configure_logging(form, level or "debug", rows)
 
 
 async def run_to_end(workflow: Any, *, as_json: bool, strict: bool = False) -> int:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import io
 import logging
 import sys
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 import structlog
 
 from crypto_lakehouse.core.redaction import redact
 from crypto_lakehouse.core.visible import json_text, visible, visible_lines
+
+if TYPE_CHECKING:
+    from crypto_lakehouse.sinks.progress_rows import ProgressRows
 
 __all__ = ["configure_logging"]
 
@@ -33,12 +36,30 @@ def _traceback(stream: TextIO, found: structlog.typing.ExcInfo) -> None:
     stream.write(visible_lines(text.getvalue()))
 
 
-def configure_logging(log_format: str, level: str = "debug") -> None:
+class _AboveRows(logging.Handler):
+    """Writes messages above the rows of progress, which would be torn by another writer."""
+
+    def __init__(self, rows: ProgressRows) -> None:
+        super().__init__()
+        self._rows = rows
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a message; a failure to do so must not end the run."""
+        try:
+            self._rows.log(self.format(record))
+        except Exception:  # noqa: BLE001 - as every handler of the standard library
+            self.handleError(record)
+
+
+def configure_logging(
+    log_format: str, level: str = "debug", rows: ProgressRows | None = None
+) -> None:
     """Send everything that the package logs to standard error.
 
     Args:
         log_format: `text` or `json`.
         level: `debug`, `info`, `warning` or `error`: messages below it are left out.
+        rows: What else is written to the same terminal.
     """
     renderer: structlog.typing.Processor = (
         structlog.processors.JSONRenderer(json_text)
@@ -57,11 +78,15 @@ def configure_logging(log_format: str, level: str = "debug") -> None:
         ],
         processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
     )
-    # Colours are escape sequences, which the stream that the messages go to would show as text.
-    stream = getattr(sys.stderr, "terminal", sys.stderr) if log_format == "text" else sys.stderr
-    handler = logging.StreamHandler(stream)
+    handler = _handler(log_format) if rows is None else _AboveRows(rows)
     handler.setFormatter(formatter)
     logger = logging.getLogger("crypto_lakehouse")
     logger.handlers = [handler]
     logger.setLevel(level.upper())
     logger.propagate = False
+
+
+def _handler(log_format: str) -> logging.Handler:
+    # Colours are escape sequences, which the stream that the messages go to would show as text.
+    stream = getattr(sys.stderr, "terminal", sys.stderr) if log_format == "text" else sys.stderr
+    return logging.StreamHandler(stream)

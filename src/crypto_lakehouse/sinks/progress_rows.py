@@ -162,6 +162,14 @@ class ProgressRows:
         """Print a line of any text above the rows."""
         self.console.print(Text(visible(line)))
 
+    def log(self, message: str) -> None:
+        """Write a message above the rows, in its own lines and colours, however long they are.
+
+        Args:
+            message: Text with escape sequences of colours; others are left out.
+        """
+        self.console.print(Text.from_ansi(message), soft_wrap=True)
+
     def update(self, task: TaskID, *, completed: float, total: float | None, **texts: Any) -> None:
         """Change a row."""
         self._lines.update(task, total=total, completed=completed, **texts)
