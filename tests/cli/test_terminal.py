@@ -237,3 +237,38 @@ def test_a_table_leaves_out_columns_and_keeps_symbols_and_days_whole(
     ]
     assert max(map(len, lines)) <= columns
     assert f"columns left out at this width: {left_out}" in " ".join(map(str.strip, lines))
+
+
+@pytest.mark.parametrize("columns", [80, 50])
+@pytest.mark.parametrize(
+    ("command", "whole"),
+    [
+        (("matrix",), ("futures_um", "liquidationSnapshot", "monthly")),
+        (("config", "show"), ("accept_upstream_mismatch", "output_directory")),
+        (
+            ("plan", "-s", "BTCUSDT", "--markets", "spot", "-t", "klines", "-i", "12h",
+             "--start", "2024-01-01", "--end", "2024-02-10", "--discovery", "calendar"),
+            ("BTCUSDT", "size"),
+        ),
+    ],
+)  # fmt: skip
+def test_no_name_is_split_on_a_narrow_terminal(
+    on_terminal: OnTerminal,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    columns: int,
+    command: tuple[str, ...],
+    whole: tuple[str, ...],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    def run() -> None:
+        with pytest.raises(SystemExit):
+            main(command)
+
+    monkeypatch.setenv("COLUMNS", str(columns))
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", on_terminal(run)).splitlines()
+    table = [line for line in lines if set(line) & set("│┃━")]
+    assert max(map(len, table)) <= columns
+    cells = {cell.strip() for line in table for cell in re.split("[│┃]", line)}
+    assert cells >= set(whole)

@@ -209,7 +209,13 @@ def _print(report: BenchReport) -> None:
     rows = [result.to_mapping() for result in report.results]
     columns = ("at once", "MB/s", "archives/s", "first byte", "whole", "requests", "missing")
     title = "bench; first byte and whole are ms, p50 / p95"
-    print_table(title, (*columns, "errors"), map(_cells, rows))
+    print_table(
+        title,
+        (*columns, "errors"),
+        map(_cells, rows),
+        droppable=("missing", "requests", "archives/s", "whole"),
+        foldable=("errors",),
+    )
     fastest = max((row["mb_per_second"] for row in rows), default=0) or 1
     click.echo()
     for row in rows:

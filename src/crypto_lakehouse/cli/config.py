@@ -71,7 +71,8 @@ async def _show(given: dict[str, Any]) -> int:
         click.echo(json_line(values))
     else:
         cells = [(key, _cell(value), origin) for key, value, origin in rows]
-        print_table("configuration", ("key", "value", "from"), cells)
+        columns = ("key", "value", "from")
+        print_table("configuration", columns, cells, foldable=("value", "from"))
     for problem in map(by_option, config.problems):
         click.echo(f"error: {problem}", err=True)
     return 2 if config.problems else 0

@@ -94,7 +94,11 @@ def _print(matrix: Matrix) -> None:
 
     columns = ("market", "data type", "partition", "intervals", "from", "to", "lag", "state")
     print_table(
-        f"matrix {matrix.origin}", columns, [line for row in matrix.rows for line in _lines(row)]
+        f"matrix {matrix.origin}",
+        columns,
+        [line for row in matrix.rows for line in _lines(row)],
+        droppable=("lag", "from", "state", "to", "intervals"),
+        foldable=("intervals",),
     )
     click.echo("`from` and `to` are days of data, `lag` is days after the period's end")
 

@@ -174,7 +174,13 @@ def _print(refreshed: RefreshedMatrix, path: Path, changes: MatrixDiff) -> None:
         (row.market, row.data_type, *(_counts(row).get(column, "-") for column in columns))
         for row in refreshed.matrix.rows
     ]
-    print_table(f"matrix {path}", ("market", "data type", *columns), lines)
+    print_table(
+        f"matrix {path}",
+        ("market", "data type", *columns),
+        lines,
+        droppable=("monthly", "daily"),
+        foldable=(),
+    )
     count = len(changes.changes)
     click.echo(
         f"{path} is written, {plural(refreshed.listed, 'folder')} listed; "

@@ -24,6 +24,11 @@ __all__ = ["command", "show_plan"]
 #: A table with more series than this shows one line for each market and data type.
 LONGEST_SERIES_TABLE = 40
 
+#: Left out of a table that is wider than the terminal, in this order; symbol, size and the number of
+#: archives to fetch stay.
+_DROPPABLE = ("about", "requests", "not published", "missing", "daily", "monthly", "verified",
+              "market", "data type", "interval")  # fmt: skip
+
 
 @click.command("plan")
 @config_options
@@ -141,9 +146,11 @@ def _table(report: PlanReport, by: str | None) -> None:
             (*name, size.daily, size.monthly, size.not_published, size.missing,
              *((size.verified, size.to_fetch) if here else ()),
              bytes_text(size.size_bytes) if size.size_bytes is not None else "?",
-             size.requests, duration_text(size.estimate_s))
+             size.requests, duration_text(size.estimate_s) if size.requests else "-")
             for name, size in lines
         ],
+        droppable=_DROPPABLE,
+        foldable=(),
     )  # fmt: skip
     click.echo(_summary(total, bytes_text, duration_text))
 
@@ -158,9 +165,10 @@ def _summary(total: SeriesSize, bytes_text: Any, duration_text: Any) -> str:
         (total.missing, "missing at the source"),
     ]
     verified = f"{total.verified} already verified, " if total.verified else ""
+    about = f", about {duration_text(total.estimate_s)}" if total.requests else ""
     return (
         f"{plural(total.planned, 'archive')} planned, {verified}{total.to_fetch} to fetch "
-        f"({plural(total.requests, 'request')}, {size}, about {duration_text(total.estimate_s)}), "
+        f"({plural(total.requests, 'request')}, {size}{about}), "
         f"{total.not_published} not published"
         + "".join(f", {count} {what}" for count, what in others if count)
     )

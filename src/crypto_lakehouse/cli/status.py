@@ -269,7 +269,13 @@ def _print_tables(
         for hole in coverage.holes
     ]
     if with_holes and holes:
-        print_table("holes", _HOLE_COLUMNS, holes)
+        print_table(
+            "holes",
+            _HOLE_COLUMNS,
+            holes,
+            droppable=("days", "market", "data type", "interval", "reason"),
+            foldable=("reason",),
+        )
 
 
 def _title(status: StatusReport) -> str:
