@@ -6,11 +6,14 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 from tests.cli.conftest import KEY, Shell, collect
 
+from crypto_lakehouse.cli.main import cli
 from crypto_lakehouse.testing import ArchiveServer, faults
 
 
@@ -30,14 +33,24 @@ def test_help_lists_the_commands_and_the_exit_codes(shell: Shell) -> None:
         assert word in out
 
 
-@pytest.mark.parametrize("command", ["collect", "plan", "config", "verify", "matrix", "demo"])
+def _commands(group: click.Group, *names: str) -> Iterator[str]:
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        each = group.get_command(context, name)
+        yield " ".join((*names, name))
+        if isinstance(each, click.Group):
+            yield from _commands(each, *names, name)
+
+
+@pytest.mark.parametrize("command", [*_commands(cli)])
 def test_every_command_has_help(shell: Shell, command: str) -> None:
-    code, out, _ = shell(command, "--help")
+    code, out, _ = shell(*command.split(), "--help")
     assert code == 0
     assert "Usage: crypto-lakehouse" in out
     assert "\\" not in out.replace("\\\n", ""), "escapes are for click, not for readers"
     if "Examples:" in out:
-        assert f"\n    crypto-lakehouse {command} " in out, "examples are lines of their own"
+        first = command.partition(" ")[0]
+        assert f"\n    crypto-lakehouse {first} " in out, "examples are lines of their own"
 
 
 def test_every_configuration_key_is_an_option(shell: Shell) -> None:

@@ -67,7 +67,7 @@ def test_tables_of_another_catalog(command: Configured) -> None:
     assert "BTCUSDT    36" in command("query", COUNT)
     assert "spot.klines: 36 rows, 2 files" in command("lake", "tables")
     assert "nothing is relocated" in command("lake", "relocate", code=1)
-    assert "spot.klines: 2 files are 1 now" in command("lake", "compact")
+    assert "spot.klines: 2 files before, 1 after" in command("lake", "compact")
     command("lake", "expire", "--older-than", "0", "spot.klines")
     stray = command.files[0].with_name("stray.parquet")
     stray.write_bytes(b"stray")

@@ -148,6 +148,8 @@ def test_plain_parquet_is_an_option(shell: Shell, tree: Path, tmp_path: Path) ->
     assert code == 0
     assert "24 rows differ between archives (see lakehouse.differences, or lakehouse/diff" in out
     assert len([*(lake / "lakehouse" / "differences").rglob("*.parquet")]) == 1
+    code, _, err = shell("query", "-o", str(tree), "--lake", str(lake), "SELECT 1")
+    assert (code, "these are plain Parquet files, without tables" in err) == (1, True)
 
 
 @pytest.mark.parametrize(

@@ -263,6 +263,8 @@ def test_the_tables_as_they_were(shell: Shell, lake: str) -> None:
     code, _, err = shell("query", "-o", lake, "--as-of", "2020-01-01", COUNT)
     assert code == 2
     assert "no snapshot" in err
+    code, _, err = shell("query", "-o", lake, "--as-of", "foo", "SELECT 1")
+    assert (code, "`foo` is not a day" in err) == (2, True)
     _, out, _ = shell("lake", "snapshots", "-o", lake, "spot.klines")
     first, second = out.splitlines()
     assert "96 rows, 2 files, +96 -0" in first
@@ -299,7 +301,7 @@ def test_tables_are_listed_compacted_expired_and_swept(shell: Shell, lake: str) 
     assert facts["spot.klines"]["rows"] == 120
     assert facts["spot.klines"]["snapshots"] == 2
     code, out, _ = shell("lake", "compact", "-o", lake, "spot.klines")
-    assert (code, out) == (0, "spot.klines: 3 files are 2 now\n")
+    assert (code, out) == (0, "spot.klines: 3 files before, 2 after\n")
     _, out, _ = shell("query", "-o", lake, COUNT)
     assert "BTCUSDT    72" in out
     code, out, _ = shell("lake", "expire", "-o", lake)

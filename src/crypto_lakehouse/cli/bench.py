@@ -95,20 +95,20 @@ def _settings(
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
 def command(**given: Any) -> int:
-    """Measure the best max_parallel_downloads for your line and your source.
+    """Measure the best max_parallel_downloads for your connection and your source.
 
-    Fetches archives with 1, 2, 4 ... 128 requests at once, as long as more brings more, and
+    Fetches archives with 1, 2, 4 ... 128 parallel requests until throughput stops rising, and
     recommends the smallest setting that is within 5 % of the fastest and has less than 1 % errors.
-    Small and large archives have different best settings: select what you will collect. With
-    nothing selected these are 60 days of spot 1m klines of BTCUSDT and ETHUSDT.
+    The best setting differs between small and large archives: select what you will collect. Without
+    a selection it fetches 60 days of spot 1m klines of BTCUSDT and ETHUSDT.
 
-    Archives are thrown away as they arrive: nothing is written, and neither hashing nor
-    verification is part of what is measured. Nothing is tried again. A source that answers 429 or
-    503 ends that setting, and the next one waits for as long as the source asks. More than 5 % of
-    requests refused, or a wait of more than 5 minutes, end the measuring. An archive that is
-    fetched a second time may come from a nearer cache, so select many.
+    Archives are discarded as they arrive: nothing is written, hashed or verified. Requests are not
+    retried. A 429 or 503 ends that setting, and the next one begins after the Retry-After of the
+    source. If more than 5 % of the requests are refused, or the source asks for a wait of more than
+    5 minutes, the benchmark ends. An archive that is fetched a second time may come from a nearer
+    cache, so select many.
 
-    Exit code 5: no archive came. 6: the byte cap was reached before two settings were measured.
+    Exit code 5: no archive arrived. 6: --max-bytes was reached before two settings were measured.
 
     \b
     Examples:

@@ -19,7 +19,7 @@ FROM spot.klines GROUP BY interval ORDER BY bars DESC LIMIT 5""",
     ),
     (
         "In which hours did the price move most?",
-        """SELECT open_time AS hour, open, close, high - low AS span,
+        """SELECT open_time AS hour, open, close, round(high - low, 2) AS span,
     round(100 * (close / open - 1), 2) AS percent
 FROM spot.klines WHERE symbol = 'BTCUSDT' AND interval = '1h' ORDER BY span DESC LIMIT 3""",
     ),

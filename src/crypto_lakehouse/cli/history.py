@@ -16,7 +16,7 @@ from crypto_lakehouse.cli.json_output import json_line
 from crypto_lakehouse.cli.lock_wait import output_lock_of, wait_for_lock, wait_option
 from crypto_lakehouse.cli.options import stored_config
 from crypto_lakehouse.cli.output_option import check_directory, output_option
-from crypto_lakehouse.core.config.days import structure_start
+from crypto_lakehouse.core.config.days import DAY_FORMS, structure_start
 from crypto_lakehouse.core.messages import plural
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ __all__ = ["command"]
 @click.command("history")
 @click.argument("key", required=False)
 @output_option()
-@click.option("--since", metavar="DAY", help="Every change since this UTC day, YYYY-MM-DD.")
+@click.option("--since", metavar="DAY", help=f"Every change since this UTC day: {DAY_FORMS}.")
 @click.option(
     "--as-of",
     metavar="DATE",

@@ -30,7 +30,7 @@ __all__ = ["command", "ingest_text", "ingest_to_end", "print_result"]
 @click.option("--again", is_flag=True, help="Read archives again that are already in the tables.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as one JSON object.")
 @wait_option
-@click.option("--quiet", "-q", is_flag=True, help="Only the result.")
+@click.option("--quiet", "-q", is_flag=True, help="No progress; only the result.")
 def command(**given: Any) -> int:
     """Ingest verified archives into typed, versioned tables.
 

@@ -17,7 +17,7 @@ from crypto_lakehouse.cli.lake_options import open_lake, place_options
 from crypto_lakehouse.cli.lake_verify_output import print_verified
 from crypto_lakehouse.cli.list_option import ListOption
 from crypto_lakehouse.cli.lock_wait import wait_for_lock_now, wait_option
-from crypto_lakehouse.core.messages import agreeing, plural
+from crypto_lakehouse.core.messages import plural
 from crypto_lakehouse.core.visible import visible
 
 if TYPE_CHECKING:
@@ -44,6 +44,8 @@ def list_tables(**given: Any) -> int:
     If the metadata of a table names another directory than this one, as that of a copy does, the
     JSON object of the table has it as `made_in`.
     """
+    from crypto_lakehouse.cli.render import bytes_text
+
     with open_lake(given) as lake:
         found = {name: _summary(lake, name) for name in lake.tables}
         here = str(lake.catalog.root.resolve())
@@ -53,7 +55,7 @@ def list_tables(**given: Any) -> int:
     for name, facts in found.items():
         click.echo(
             f"{name}: {_counted(facts['rows'], 'row')}, {_counted(facts['files'], 'file')}, "
-            f"{facts['bytes'] / 1e6:,.1f} MB, {_counted(facts['snapshots'], 'snapshot')}"
+            f"{bytes_text(facts['bytes'])}, {_counted(facts['snapshots'], 'snapshot')}"
         )
     places = sorted({facts["made_in"] for facts in found.values() if "made_in" in facts})
     if places:
@@ -102,7 +104,7 @@ def list_snapshots(**given: Any) -> int:
               help="Read the files of older snapshots, too.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def verify_tables(**given: Any) -> int:
-    r"""Read every data file of the tables, and name those that are damaged.
+    """Read every data file of the tables, and name those that are damaged.
 
     A file is damaged if it is gone, cannot be read, or has another size or number of rows than the
     table's metadata says; if a page does not match its checksum; or if its statistics contradict
@@ -110,9 +112,9 @@ def verify_tables(**given: Any) -> int:
     The exit code is 4 if anything is damaged.
 
     \b
-    Example:
+    Examples:
       crypto-lakehouse lake verify -o data -t spot.klines
-    """
+    """  # noqa: D301 - click reads \b
     names = given["tables"]
     given["tables"] = [name for name in (each.strip() for each in (names or "").split(",")) if name]
     with open_lake(given) as lake:
@@ -136,8 +138,8 @@ def compact_tables(**given: Any) -> int:
 
         for name in _named(lake, given):
             done = compact(lake.catalog, name, tool_version=__version__)
-            files = agreeing(done.files_before, f"{done.files_before:,} file[s] [is|are]")
-            click.echo(f"{name}: {files} {done.files_after:,} now")
+            files = _counted(done.files_before, "file")
+            click.echo(f"{name}: {files} before, {done.files_after:,} after")
     return 0
 
 
@@ -191,16 +193,16 @@ def sweep_orphans(**given: Any) -> int:
 @click.option("--dry-run", is_flag=True, help="Only show what would be written.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def relocate_tables(**given: Any) -> int:
-    r"""Make the metadata of a copied or moved lake name its own files.
+    """Make the metadata of a copied or moved lake name its own files.
 
     This program finds the files of a lake wherever it is. Other Iceberg engines follow the absolute
     paths in the metadata, and would read the original of a copy. Data files are not changed, and
     every snapshot can be read afterwards. A lake whose metadata names its own files stays as it is.
 
     \b
-    Example:
+    Examples:
       crypto-lakehouse lake relocate -o data --dry-run
-    """
+    """  # noqa: D301 - click reads \b
     with _locked(given) as lake:
         from crypto_lakehouse.tables.lake.relocation import relocate
 

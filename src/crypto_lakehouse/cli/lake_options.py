@@ -42,7 +42,7 @@ _OUTPUT = click.option(
     "--output-directory",
     "output",
     metavar="DIR",
-    help="What `collect` wrote to, or any mirror of the archive. [required]",
+    help=f"{MIRROR} [required]",
 )
 
 _PLACE = (

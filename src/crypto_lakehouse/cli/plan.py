@@ -24,8 +24,7 @@ __all__ = ["command", "show_plan"]
 #: A table with more series than this shows one line for each market and data type.
 LONGEST_SERIES_TABLE = 40
 
-#: Left out of a table that is wider than the terminal, in this order; symbol, size and the number of
-#: archives to fetch stay.
+#: Left out of a table that is wider than the terminal, in this order.
 _DROPPABLE = ("about", "requests", "not published", "missing", "daily", "monthly", "verified",
               "market", "data type", "interval")  # fmt: skip
 

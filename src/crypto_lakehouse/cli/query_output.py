@@ -55,7 +55,7 @@ def form_of(form: str | None, to: str | None) -> str:
         raise QueryError("query", reason)
     if form is None and named is None and suffix:
         known = ", ".join(each for suffixes in FORMS.values() for each in suffixes)
-        reason = f"`{to}` ends with none of {known}; choose the form with --format"
+        reason = f"`{to}` ends with none of {known}; choose the format with --format"
         raise QueryError("query", reason)
     return form or named or "table"
 

@@ -14,6 +14,7 @@ from crypto_lakehouse.cli.json_output import json_line
 from crypto_lakehouse.cli.list_option import ListOption
 from crypto_lakehouse.cli.options import option_overrides, stored_config
 from crypto_lakehouse.cli.output_option import output_option
+from crypto_lakehouse.core.config.days import DAY_FORMS
 from crypto_lakehouse.core.messages import agreeing, plural
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ _HOLE_LINE = "    {} to {}, {} {}: {}"
 @click.option(
     "--start",
     metavar="DAY",
-    help="First UTC day, YYYY-MM-DD. [default: each series' first day that was asked for]",
+    help=f"First UTC day: {DAY_FORMS}. [default: each series' first day that was asked for]",
 )
 @click.option(
     "--end",

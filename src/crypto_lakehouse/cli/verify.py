@@ -17,7 +17,7 @@ from crypto_lakehouse.cli.json_output import json_line
 from crypto_lakehouse.cli.lock_wait import output_lock_of, wait_for_lock, wait_option
 from crypto_lakehouse.cli.options import option_overrides, stored_config
 from crypto_lakehouse.cli.output_option import MIRROR, check_directory, output_option
-from crypto_lakehouse.core.config.days import structure_start
+from crypto_lakehouse.core.config.days import DAY_FORMS, structure_start
 from crypto_lakehouse.core.errors import ConfigurationError
 from crypto_lakehouse.core.messages import agreeing, plural
 
@@ -39,7 +39,9 @@ LISTED = 100
 @output_option(text=MIRROR)
 @click.option("--sample", metavar="N", help="Only a part: a share as 5%, or a number as 1000.")
 @click.option("--seed", metavar="TEXT", help="Which part; the same seed takes the same one.")
-@click.option("--since", metavar="DAY", help="Only files written on this UTC day or later.")
+@click.option(
+    "--since", metavar="DAY", help=f"Only files written on this UTC day or later: {DAY_FORMS}."
+)
 @click.option(
     "--combined",
     metavar="FILE",

@@ -83,8 +83,9 @@ class Acknowledging:
         """
         remarks: list[Event] = []
         if self._good:
-            message = f"acknowledged, and verified now: {_names(self._good)}; take them out of "
-            remarks.append(RunWarned(message=f"{message}`acknowledge` or `holes_path`"))
+            message = f"acknowledged, and verified now: {_names(self._good)}; remove what "
+            message += "names them from `acknowledge` or `holes_path`"
+            remarks.append(RunWarned(message=message))
         if is_selected is not None:
             left = sorted(self.acknowledged.keys - self._settled)
             if unplanned := [key for key in left if is_selected(Archive.parse(key))]:

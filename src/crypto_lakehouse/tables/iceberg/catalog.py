@@ -126,8 +126,7 @@ class LakeCatalog:
         self._copy: TemporaryDirectory[str] | None = None
         with as_lake_errors(str(root)):
             if not create and name is None and not (root / CATALOG).is_file():
-                reason = "there is no lake here yet; `crypto-lakehouse ingest` creates one"
-                raise LakeError(str(root), reason)
+                raise LakeError(str(root), _no_lake(root))
             self.catalog = self._open()
         self._watch: sqlite3.Connection | None = None
         self._lock = threading.Lock()
@@ -301,3 +300,14 @@ class LakeCatalog:
         with as_lake_errors(str(self.root)), table.update_schema() as update:
             for each in missing:
                 update.add_column(each.name, each.field_type, each.doc)
+
+
+def _no_lake(root: Path) -> str:
+    """Why a directory cannot be opened as a lake."""
+    plain = ("*/*/interval=*/symbol=*/*.parquet", "*/*/symbol=*/*.parquet")
+    if any(any(root.glob(pattern)) for pattern in plain):
+        return (
+            "these are plain Parquet files, without tables: read them with another program, or "
+            "make tables in another directory with `crypto-lakehouse ingest --lake DIR`"
+        )
+    return "there is no lake here yet; `crypto-lakehouse ingest` creates one"

@@ -23,7 +23,13 @@ from crypto_lakehouse.tables.iceberg.data_files import partition_of, partition_p
 from crypto_lakehouse.tables.ingest.differences import DIFFERENCES, no_differences
 from crypto_lakehouse.tables.ingest.provenance import ARCHIVES, ORDER
 from crypto_lakehouse.tables.lake.connection import explained, open_connection
-from crypto_lakehouse.tables.lake.scan import Instant, dataset_of, literal_glob, local_path
+from crypto_lakehouse.tables.lake.scan import (
+    Instant,
+    TimeRange,
+    dataset_of,
+    literal_glob,
+    local_path,
+)
 from crypto_lakehouse.tables.lake.spill import release_spill_folder, spill_folder
 from crypto_lakehouse.tables.schema.table_types import arrow_schema
 
@@ -84,11 +90,15 @@ class QuerySession:
         lake: The lake.
         as_of: Read every table as of this time.
         tables: The tables to make views of; None for those that the queries name.
+
+    Raises:
+        QueryError: `as_of` is a text that is not an ISO date or time.
     """
 
     def __init__(
         self, lake: QueriedLake, *, as_of: Instant | None = None, tables: list[str] | None = None
     ) -> None:
+        TimeRange.of(None, as_of)  # a query without a table would not notice a wrong time
         self._lake = lake
         self._as_of = as_of
         self._known = lake.tables
