@@ -139,20 +139,47 @@ def test_a_sidecar_of_a_hostile_source(source: RawSource, tree: Path, name: str)
     check_afterwards(tree, source)
 
 
-def test_a_zip_that_no_sidecar_proves_is_no_repair(source: RawSource, tree: Path) -> None:
-    """It is stored as not verified, and `ingest` leaves it out; the command does not succeed."""
+@pytest.mark.parametrize("trouble", ["damaged", "gone", "its ledger lost"])
+def test_a_zip_that_no_sidecar_proves_is_no_repair(
+    source: RawSource, tree: Path, trouble: str
+) -> None:
+    """The digest that was verified before decides, and stays where it is."""
+    path = tree / DAMAGED
+    if trouble == "gone":
+        path.unlink()
+    damage = path.read_bytes() if path.exists() else None
+    if trouble == "its ledger lost":
+        (tree / ".lakehouse/ledger.sqlite").unlink()
     source.files[DAMAGED] = EVIL
     del source.files[f"{DAMAGED}.CHECKSUM"]
-    ended = repair(source)
-    assert ended.code == 3
-    assert DAMAGED in {item["key"] for item in json.loads(ended.out)["repair"]["remaining"]}
-    assert run("ingest", "-o", "out").code == 4
+    for command in (collect, repair, collect):
+        assert command(source).code == 4
+        assert (path.read_bytes() if path.exists() else None) == damage
+        assert (tree / f"{DAMAGED}.CHECKSUM").read_bytes() == sidecar_of(GOOD[DAMAGED], DAMAGED)
+        assert (tree / ".lakehouse/quarantine" / DAMAGED).read_bytes() == EVIL
+    listed = json.loads(repair(source).out)["repair"]["remaining"]
+    assert any(
+        "corrupt: its sidecar is not published any more" in item["reason"] for item in listed
+    )
+    assert run("ingest", "-o", "out").code == (0 if damage is None else 4)
     question = "SELECT count(DISTINCT open_time::date) AS days FROM spot.klines"
     found = run("query", "-o", "out", "--format", "json", question).out
     assert json.loads(found) == {"days": len(KEYS) - 1}
-    source.publish(DAMAGED, GOOD[DAMAGED])
-    assert collect(source).code == 0
-    assert (tree / DAMAGED).read_bytes() == GOOD[DAMAGED]
+    check_afterwards(tree, source)
+
+
+@pytest.mark.parametrize("trouble", ["damaged", "gone", "its ledger lost"])
+def test_a_sidecar_that_is_gone_hinders_no_repair(
+    source: RawSource, tree: Path, trouble: str
+) -> None:
+    if trouble == "gone":
+        (tree / DAMAGED).unlink()
+    if trouble == "its ledger lost":
+        (tree / ".lakehouse/ledger.sqlite").unlink()
+    del source.files[f"{DAMAGED}.CHECKSUM"]
+    ended = collect(source) if trouble == "gone" else repair(source)
+    assert ended.code == 0, ended
+    check_afterwards(tree, source)
 
 
 def test_another_zip_with_a_right_sidecar_is_another_version(source: RawSource, tree: Path) -> None:

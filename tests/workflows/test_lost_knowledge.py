@@ -358,12 +358,88 @@ async def test_a_wrong_sidecar_that_is_published_later_is_named_and_the_file_sta
     assert unproven.row()["verdict"] == "sidecar_missing"
 
 
-async def test_a_sidecar_that_was_left_alone_does_not_speak_for_other_bytes(
-    series: Series,
-) -> None:
+# Archives whose sidecar is gone at the source -----------------------------------------------------
+
+
+def lose_sidecar(series: Series) -> None:
+    series.server.remove(f"{series.key}.CHECKSUM")
+
+
+@pytest.fixture(params=["sidecar kept", "ledger alone", "sidecar alone"])
+async def proven(request: pytest.FixtureRequest, collection: Collection) -> Series:
+    """A small archive, verified once; the zip is gone, and its digest is in one place or both."""
+    if request.param == "ledger alone":
+        collection.config["download_checksum"] = False
+    series = Series(collection, KEY)
+    series.publish()
+    assert await series.run() is Verdict.VERIFIED
+    if request.param == "sidecar alone":
+        series.lose_ledger()
     series.path.unlink()
-    new = series.publish()
-    series.server.remove(f"{KEY}.CHECKSUM")
-    assert await series.run() is Verdict.SIDECAR_MISSING
-    assert series.path.read_bytes() == new
-    assert not series.beside.exists()
+    return series
+
+
+async def test_bytes_that_were_verified_before_need_no_sidecar(proven: Series) -> None:
+    (only,) = proven.versions
+    lose_sidecar(proven)
+    report = await proven.report()
+    assert proven.verdict(report) is Verdict.VERIFIED
+    assert proven.path.read_bytes() == only
+    row = proven.row()
+    assert (row["verdict"], row["published_sha256"]) == ("verified", row["sha256"])
+    if proven.collection.config.get("download_checksum", True):
+        assert proven.holds(only)
+    assert await proven.run() is Verdict.UNCHANGED
+
+
+async def test_other_bytes_without_a_sidecar_are_not_let_in(proven: Series) -> None:
+    beside = proven.beside.read_bytes() if proven.beside.exists() else None
+    (old,) = proven.versions
+    new = proven.publish()
+    lose_sidecar(proven)
+    for _ in range(2):
+        report = await proven.report()
+        assert proven.verdict(report) is Verdict.CORRUPT
+        assert "that was verified before" in report.problems[0].reason
+        assert not proven.path.exists()
+        assert proven.collection.quarantined(KEY).read_bytes() == new
+        assert (proven.beside.read_bytes() if proven.beside.exists() else None) == beside
+    proven.collection.publish(KEY, old)
+    lose_sidecar(proven)
+    assert await proven.run() is Verdict.VERIFIED
+    assert proven.path.read_bytes() == old
+
+
+async def test_a_new_sidecar_lets_the_other_bytes_in(proven: Series) -> None:
+    new = proven.publish()
+    lose_sidecar(proven)
+    assert await proven.run() is Verdict.CORRUPT
+    proven.publish_sidecar(new)
+    assert await proven.run() is Verdict.VERIFIED
+    assert proven.path.read_bytes() == new
+
+
+@pytest.mark.parametrize("status", [500, 404])
+async def test_a_failure_in_between_forgets_no_digest(proven: Series, status: int) -> None:
+    proven.server.inject(KEY, Status(status), endless=True)
+    for _ in range(2):
+        assert await proven.run() in {Verdict.FAILED, Verdict.MISSING}
+    proven.server.heal()
+    proven.publish()
+    lose_sidecar(proven)
+    assert await proven.run() is Verdict.CORRUPT
+    assert not proven.path.exists()
+
+
+async def test_another_zip_in_its_place_is_not_called_unproven(proven: Series) -> None:
+    """The file here is readable, but not the one that was verified."""
+    (old,) = proven.versions
+    other = proven.publish()
+    proven.path.write_bytes(other)
+    lose_sidecar(proven)
+    assert await proven.run() is Verdict.CORRUPT
+    assert proven.path.read_bytes() == other, "what may be the user's stays"
+    proven.collection.publish(KEY, old)
+    lose_sidecar(proven)
+    assert await proven.run() is Verdict.VERIFIED
+    assert proven.path.read_bytes() == old

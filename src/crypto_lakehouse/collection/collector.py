@@ -10,13 +10,13 @@ from datetime import UTC, date, datetime
 from attrs import define, evolve, field, frozen
 
 from crypto_lakehouse.collection.download.fetcher import Fetched, Fetcher, Transfer
+from crypto_lakehouse.collection.verdicts.earlier_proof import earlier_digests, kept_digest
 from crypto_lakehouse.collection.verdicts.inspect_download import Download, DownloadInspector
 from crypto_lakehouse.collection.verdicts.local_copy import (
     ACCEPTED,
     NOTHING,
     LocalCopy,
     LocalCopyChecker,
-    kept_digest,
 )
 from crypto_lakehouse.collection.verdicts.outcome import ArchiveOutcome
 from crypto_lakehouse.collection.verdicts.verdict_rules import (
@@ -24,6 +24,7 @@ from crypto_lakehouse.collection.verdicts.verdict_rules import (
     Decision,
     decide,
     decide_on_second_fetch,
+    decide_without_sidecar,
 )
 from crypto_lakehouse.collection.work import Work
 from crypto_lakehouse.core.archive import Archive
@@ -136,6 +137,8 @@ class ArchiveCollector:
         download, decision = await self._inspect(fetch)
         if download is None:
             return self._absent(fetch)
+        if decision.verdict is Verdict.SIDECAR_MISSING:
+            download, decision = await self._by_earlier_proof(fetch, download)
         decision = self._policy(decision, download, fetch.local_copy)
         replaces_verified = fetch.local_copy.is_verified
         if not _is_let_in(decision) or (replaces_verified and _is_doubtful(decision)):
@@ -168,6 +171,20 @@ class ArchiveCollector:
                     return elsewhere
             self.fetcher.ask_first(transfer)
         return await self._inspector.inspect(transfer, listed)
+
+    async def _by_earlier_proof(
+        self, fetch: _Fetch, download: Download
+    ) -> tuple[Download, Decision]:
+        """Decide on bytes whose sidecar is absent, by what was verified here before."""
+        work, evidence = fetch.work, download.evidence
+        earlier = await earlier_digests(self.store, work.archive, work.row)
+        decision = decide_without_sidecar(
+            evidence.sha256, earlier, stands=fetch.local_copy.is_verified
+        )
+        if decision.verdict is Verdict.VERIFIED:
+            evidence = evolve(evidence, published_sha256=evidence.sha256)
+        displaces = min(earlier) if decision.verdict is Verdict.CORRUPT else None
+        return evolve(download, evidence=evidence, displaces=displaces), decision
 
     def _policy(self, decision: Decision, download: Download, local_copy: LocalCopy) -> Decision:
         """Adapt a decision to the policy, and to the version at the final name."""
@@ -305,7 +322,12 @@ def _failed(local_copy: LocalCopy, reason: str) -> ArchiveOutcome:
 
 
 def _facts_of(download: Download, transfer: Transfer) -> ObjectFacts:
-    """Return the facts of a fetched body and its sidecar, without a stored file."""
+    """Return the facts of a fetched body and its sidecar, without a stored file.
+
+    Of bytes that a version verified before contradicts, only that version's digest is a fact.
+    """
+    if download.displaces is not None:
+        return ObjectFacts(published_sha256=download.displaces)
     return ObjectFacts(
         sha256=download.evidence.sha256,
         published_sha256=download.evidence.published_sha256,

@@ -65,7 +65,8 @@ SELECT name, verdict, newer_verdict, accepted_at IS NOT NULL, newer_etag, newer_
 FROM archives WHERE folder = ?
 """  # noqa: S608 - constants only
 
-#: `accepted_at` is permanent: an archive that was accepted once stays marked.
+#: `accepted_at` is permanent: an archive that was accepted once stays marked. A row without bytes,
+#: as of a failure, keeps the digest of the version that was verified before.
 _UPSERT = f"""
 INSERT INTO archives (
     folder, name, verdict, reason, {_FACTS}, accepted_at, first_seen_at, last_seen_at
@@ -73,7 +74,12 @@ INSERT INTO archives (
 ON CONFLICT (folder, name) DO UPDATE SET
     verdict = excluded.verdict, reason = excluded.reason,
     size_bytes = excluded.size_bytes, mtime_ns = excluded.mtime_ns, sha256 = excluded.sha256,
-    published_sha256 = excluded.published_sha256, etag = excluded.etag,
+    published_sha256 = CASE WHEN excluded.sha256 IS NOT NULL THEN excluded.published_sha256
+                            WHEN verdict = 'verified' THEN sha256
+                            WHEN sha256 IS NULL THEN
+                                coalesce(excluded.published_sha256, published_sha256)
+                            ELSE excluded.published_sha256 END,
+    etag = excluded.etag,
     last_modified = excluded.last_modified,
     sidecar_etag = coalesce(excluded.sidecar_etag, sidecar_etag),
     newer_verdict = NULL, newer_reason = NULL, newer_etag = NULL, newer_sidecar_etag = NULL,

@@ -16,6 +16,7 @@ from crypto_lakehouse.collection.verdicts.verdict_rules import (
     Evidence,
     decide,
     decide_on_second_fetch,
+    decide_without_sidecar,
     md5_of_etag,
 )
 from crypto_lakehouse.core.verdicts import Verdict
@@ -231,3 +232,22 @@ def test_any_etag_gives_an_md5_or_none(etag: str | None) -> None:
         assert etag is not None
         assert len(bytes.fromhex(md5)) == 16
         assert md5 in etag.lower()
+
+
+@pytest.mark.parametrize(
+    ("earlier", "stands", "verdict"),
+    [
+        ((), False, Verdict.SIDECAR_MISSING),
+        ((), True, Verdict.SIDECAR_MISSING),
+        ((BYTES,), False, Verdict.VERIFIED),
+        ((BYTES, OTHER_BYTES), True, Verdict.VERIFIED),
+        ((OTHER_BYTES,), True, Verdict.SIDECAR_MISSING),
+        ((OTHER_BYTES,), False, Verdict.CORRUPT),
+    ],
+)
+def test_without_a_sidecar_what_was_verified_before_decides(
+    earlier: tuple[str, ...], stands: bool, verdict: Verdict
+) -> None:
+    decision = decide_without_sidecar(BYTES, earlier, stands=stands)
+    assert decision.verdict is verdict
+    assert decision.reason

@@ -5,7 +5,7 @@ from __future__ import annotations
 from attrs import evolve, frozen
 
 from crypto_lakehouse.collection.download.fetcher import Transfer
-from crypto_lakehouse.collection.download.sidecar import SIDECAR_LIMIT_BYTES, parse_sidecar
+from crypto_lakehouse.collection.verdicts.earlier_proof import earlier_digests, kept_digest
 from crypto_lakehouse.collection.verdicts.inspect_download import (
     DownloadInspector,
     Published,
@@ -18,15 +18,14 @@ from crypto_lakehouse.collection.verdicts.verdict_rules import (
     Decision,
 )
 from crypto_lakehouse.collection.work import Action, Work, is_other_version
-from crypto_lakehouse.core.archive import Archive
-from crypto_lakehouse.core.errors import SidecarMalformed, StoreError, TransferError
+from crypto_lakehouse.core.errors import StoreError, TransferError
 from crypto_lakehouse.core.listed import ListedArchive, md5_of_etag, same_etag, same_moment
 from crypto_lakehouse.core.object_facts import NO_FACTS, FileStat
 from crypto_lakehouse.core.protocols import LedgerRow, Store
 from crypto_lakehouse.core.verdicts import SUCCESSES, Verdict
 from crypto_lakehouse.zips.check import check_zip
 
-__all__ = ["ACCEPTED", "NOTHING", "LocalCopy", "LocalCopyChecker", "kept_digest"]
+__all__ = ["ACCEPTED", "NOTHING", "LocalCopy", "LocalCopyChecker"]
 
 #: The reason for bytes at their final name that disagree with their sidecar.
 ACCEPTED = "its sidecar disagrees; a policy let it in"
@@ -125,6 +124,8 @@ class LocalCopyChecker:
         if not is_open or digest is None or stat is None:
             return local_copy
         published = await self.inspector.published(transfer)
+        if published.data is None and await self._is_disproven(work, digest):
+            return local_copy
         present = _as_published(_known(work.row, stat, digest), published, transfer)
         if present is None:
             return _still_disagreeing(local_copy, published, transfer)
@@ -133,6 +134,11 @@ class LocalCopyChecker:
         if published.data is not None and self.keep_sidecars:
             await self.store.put(work.archive.sidecar_key, published.data)
         return LocalCopy(present, digest)
+
+    async def _is_disproven(self, work: Work, digest: str) -> bool:
+        """Whether another version was verified here, and nothing says that there is a new one."""
+        earlier = await earlier_digests(self.store, work.archive, work.row)
+        return bool(earlier) and digest not in earlier
 
     async def _kept(
         self, work: Work, transfer: Transfer, local_copy: LocalCopy
@@ -246,15 +252,6 @@ def _still_disagreeing(
         published_sha256=published.sha256, sidecar_etag=transfer.sidecar_etag
     )
     return evolve(local_copy, present=present)
-
-
-async def kept_digest(store: Store, archive: Archive) -> str | None:
-    """Return the digest in the sidecar beside a stored archive; None if there is no valid one."""
-    data = await store.read(archive.sidecar_key, SIDECAR_LIMIT_BYTES + 1)
-    try:
-        return None if data is None else parse_sidecar(data, archive.sidecar_key)
-    except SidecarMalformed:
-        return None
 
 
 def _seen(outcome: ArchiveOutcome, listed: ListedArchive | None) -> ArchiveOutcome | None:

@@ -7,6 +7,8 @@ sidecar are cached separately by the publisher's network and can disagree for a 
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from attrs import frozen
 
 from crypto_lakehouse.core.listed import md5_of_etag
@@ -19,6 +21,7 @@ __all__ = [
     "Evidence",
     "decide",
     "decide_on_second_fetch",
+    "decide_without_sidecar",
     "md5_of_etag",
 ]
 
@@ -88,6 +91,7 @@ class Decision:
 
 NO_SIDECAR = Decision(Verdict.SIDECAR_MISSING, "the zip is readable, its sidecar is not published")
 
+_VERIFIED_BEFORE = "its sidecar is not published any more; the bytes are those verified before"
 
 _STALE = "the source serves another version than it lists; the next run asks again"
 
@@ -125,4 +129,32 @@ def decide_on_second_fetch(first: Evidence, second: Evidence) -> Decision:
         Verdict.UPSTREAM_MISMATCH,
         f"published SHA-256 {second.published_sha256}, served twice {second.sha256}; "
         "the bytes are in quarantine",
+    )
+
+
+def decide_without_sidecar(
+    sha256: str, earlier: Collection[str], *, stands: bool = False
+) -> Decision:
+    """Decide on a readable zip whose sidecar is absent, by what was verified before.
+
+    | verified before | a verified version stands | verdict         |
+    |-----------------|---------------------------|-----------------|
+    | nothing         | -                         | sidecar_missing |
+    | these bytes     | -                         | verified        |
+    | other bytes     | yes                       | sidecar_missing |
+    | other bytes     | no, it is damaged or gone | corrupt         |
+
+    Args:
+        sha256: Digest of the bytes.
+        earlier: The digests of versions that were verified before.
+        stands: Whether one of these versions is at the final name.
+    """
+    if sha256 in earlier:
+        return Decision(Verdict.VERIFIED, _VERIFIED_BEFORE)
+    if not earlier or stands:
+        return NO_SIDECAR
+    return Decision(
+        Verdict.CORRUPT,
+        f"its sidecar is not published any more, and its SHA-256 is {sha256}, not that of the "
+        f"version that was verified before, {min(earlier)}; run again when it is published",
     )
