@@ -36,7 +36,8 @@ def command(**given: Any) -> int:
 
     One archive is one unit: an archive that is already in its table is skipped, a re-published
     archive replaces its rows. A month and its days are merged: no row is lost, and a day's row
-    stands where they differ. Needs the extra `tables`.
+    stands where they differ. If a data file of the lake is gone or cut, the archives whose rows
+    were in it are ingested again. Needs the extra `tables`.
 
     \b
     Examples:
@@ -124,6 +125,10 @@ def ingest_text(report: IngestReport) -> str:
     checks = ", ".join(f"{count:,} {verdict}" for verdict, count in sorted(report.verdicts.items()))
     if checks:
         lines.append(f"checks: {checks}")
+    if report.mended_files:
+        number = report.mended_files
+        files = agreeing(number, f"{number:,} data file[s] [was|were]")
+        lines.append(f"mended: {files} damaged or gone; the rows were ingested again")
     if report.arriving:
         count = plural(report.arriving, "archive")
         lines.append(f"left out: {count} that a collection has not settled yet")

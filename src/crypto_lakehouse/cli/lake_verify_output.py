@@ -20,8 +20,9 @@ __all__ = ["print_verified"]
 _counted = partial(plural, form=",")
 
 _REMEDY = (
-    "move the lake away, and run `crypto-lakehouse ingest`: it builds the tables again from the "
-    "archives"
+    "delete the damaged files that are named, and run `crypto-lakehouse ingest`: it writes their "
+    "rows again from the archives (if files of `lakehouse.*` are damaged, move the lake away "
+    "first: it builds the tables again)"
 )
 
 

@@ -59,6 +59,7 @@ __all__ = [
     "LockHeldError",
     "MatrixError",
     "NoListing",
+    "NotRestoredError",
     "ObjectChanged",
     "OvertakenError",
     "Problem",
@@ -409,6 +410,18 @@ class LakeError(LakehouseError):
 
 class OvertakenError(LakeError):
     """Another writer changed a table before the commit; nothing was changed."""
+
+
+class NotRestoredError(LakeError):
+    """Rows of an archive were in a damaged data file, and it is refused now; nothing was changed.
+
+    Attributes:
+        key: The archive.
+    """
+
+    def __init__(self, lake: str, key: str, reason: str) -> None:
+        super().__init__(lake, reason)
+        self.key = key
 
 
 class QueryError(LakeError):

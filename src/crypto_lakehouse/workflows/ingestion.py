@@ -87,6 +87,8 @@ class IngestWorkflow(BaseWorkflow[WorkflowMetrics]):
         self._problems: list[dict[str, str]] = []
         self._problem_count = 0
         self._arriving = 0
+        self._mended: frozenset[str] = frozenset()
+        self._mended_files = 0
         self._notes: tuple[str, ...] = ()
         self._resources = AsyncExitStack()
         self._scope: anyio.CancelScope | None = None
@@ -172,12 +174,28 @@ class IngestWorkflow(BaseWorkflow[WorkflowMetrics]):
                 on_read=self._progress.read, on_commit=self._progress.committing,
             )  # fmt: skip
             schemas = load_schemas()
+            if self._is_whole_tree:
+                names = catalog.names()
+                for schema in (each for each in schemas.values() if each.name in names):
+                    there = by_table.get((schema.market, schema.data_type), [])
+                    self._mend(ingestion, schema, [*map(_source, there)])
             for table, stored in sorted(by_table.items()):
                 self._ingest_table(ingestion, schemas[table], [*map(_source, stored)])
         finally:
             catalog.close()
 
+    def _mend(self, ingestion: Any, schema: Any, sources: list[Any]) -> None:
+        """Ingest the archives again whose rows were in data files that are gone or cut."""
+        from crypto_lakehouse.tables.ingest.mending import mend
+
+        mended = mend(ingestion, schema, sources, Path(self.config.output_directory).absolute())
+        self._mended_files += mended.files
+        self._mended |= mended.archives
+        for key, reason in mended.problems.items():
+            self._note_problem(key, "damaged", reason)
+
     def _ingest_table(self, ingestion: Any, schema: Any, sources: list[Any]) -> None:
+        sources = [each for each in sources if each.archive.key not in self._mended]
         plan = ingestion.plan(schema, sources)
         self._note_plan(schema.name, plan.unchanged, plan.covered)
         new = len(sources) - plan.unchanged - plan.covered
@@ -270,6 +288,7 @@ class IngestWorkflow(BaseWorkflow[WorkflowMetrics]):
             problems=tuple(self._problems),
             problem_count=self._problem_count,
             arriving=self._arriving,
+            mended_files=self._mended_files,
             notes=self._notes,
             duration_seconds=time.monotonic() - self._began,
             stop_code=self._stop_code,

@@ -71,6 +71,8 @@ class IngestReport:
         arriving: How many archives were left out, because a collection that has not ended has not
             settled them yet; a later ingestion takes them.
         notes: Remarks for the reader, one sentence each.
+        mended_files: How many data files were gone or damaged, and were replaced by others with the
+            same rows.
         duration_seconds: Of the run.
         lake: Where the tables are.
         error: Why the run ended early; empty if it did not.
@@ -84,6 +86,7 @@ class IngestReport:
     problems: tuple[Mapping[str, str], ...] = ()
     problem_count: int = 0
     arriving: int = 0
+    mended_files: int = 0
     notes: tuple[str, ...] = ()
     duration_seconds: float = 0.0
     stop_code: int | None = None
@@ -123,6 +126,7 @@ class IngestReport:
             "duration_seconds": round(self.duration_seconds, 3),
             "problems": [dict(each) for each in self.problems[:_FIRST]],
             **({"notes": [*self.notes]} if self.notes else {}),
+            **({"mended_files": self.mended_files} if self.mended_files else {}),
             **({"error": self.error} if self.error else {}),
         }
 
@@ -148,5 +152,6 @@ def joined(reports: Sequence[IngestReport]) -> IngestReport:
         tables=tuple(tables[name] for name in sorted(tables)),
         verdicts=verdicts,
         problems=tuple(problems.values()),
+        mended_files=sum(report.mended_files for report in reports),
         duration_seconds=sum(report.duration_seconds for report in reports),
     )

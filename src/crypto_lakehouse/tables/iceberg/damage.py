@@ -23,8 +23,9 @@ _OF_BYTES = (
 _OF_SQLITE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 _REMEDY = (
-    "if files of the lake are damaged or gone, move the lake away, and run `crypto-lakehouse "
-    "ingest`: it builds the tables again from the archives"
+    "if data files are gone or cut, run `crypto-lakehouse ingest`: it writes their rows again; if "
+    "that fails, move the lake away, and run `crypto-lakehouse ingest`: it builds the tables again "
+    "from the archives"
 )
 
 

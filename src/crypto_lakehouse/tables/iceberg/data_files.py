@@ -22,6 +22,7 @@ __all__ = [
     "identity_values",
     "partition_of",
     "partition_path",
+    "rows_by_archive",
     "rows_in",
     "rows_of",
     "rows_without",
@@ -154,13 +155,22 @@ def archives_in(table: Table, file: DataFile) -> frozenset[str]:
     return values_in(table, file, "archive")
 
 
+def rows_by_archive(table: Table, file: DataFile) -> dict[str, int]:
+    """How many rows a data file has of each archive, by key; only one column is read."""
+    counts: Any = pc.value_counts(_column(table, file, "archive"))
+    return {each["values"]: each["counts"] for each in counts.to_pylist()}
+
+
 def values_in(table: Table, file: DataFile, column: str) -> frozenset[str]:
     """The values of a repeating column in a data file; only this column is read."""
+    values: list[Any] = _column(table, file, column).unique().to_pylist()
+    return frozenset(values)
+
+
+def _column(table: Table, file: DataFile, column: str) -> Any:
     opened: Any = table.io.new_input(file.file_path).open()
     with opened as stream:
-        read = pq.ParquetFile(stream, read_dictionary=[column]).read(columns=[column])
-    values: list[Any] = read[column].unique().to_pylist()
-    return frozenset(values)
+        return pq.ParquetFile(stream, read_dictionary=[column]).read(columns=[column])[column]
 
 
 def identity_values(table: Table, file: DataFile) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 
 from pyiceberg.expressions import BooleanExpression
 from pyiceberg.manifest import DataFile
@@ -15,7 +15,7 @@ from crypto_lakehouse.core.errors import LakeError
 from crypto_lakehouse.tables.iceberg.data_files import archives_in
 from crypto_lakehouse.tables.iceberg.filters import ALWAYS, among
 
-__all__ = ["files_holding", "live_files"]
+__all__ = ["archives_between", "files_holding", "live_files"]
 
 #: pyiceberg does not compare bounds with more values than this.
 _MOST_SYMBOLS = 200
@@ -45,12 +45,17 @@ def live_files(
 
 
 def files_holding(
-    table: Table, archives: Iterable[Archive]
+    table: Table, archives: Iterable[Archive], without: Container[str] = ()
 ) -> Iterator[tuple[DataFile, frozenset[str]]]:
     """The data files with rows of any of these archives, and the keys of those found in each.
 
     The table's files are listed once. A file is opened, for its column `archive` alone, only if its
     bounds may include one of the keys.
+
+    Args:
+        table: The table.
+        archives: The archives.
+        without: The locations of files to leave out, which cannot be read.
     """
     wanted: dict[str, set[bytes]] = defaultdict(set)
     for archive in archives:
@@ -61,6 +66,8 @@ def files_holding(
     by_symbol = {symbol.encode(): sorted(keys) for symbol, keys in wanted.items()}
     few = len(wanted) <= _MOST_SYMBOLS
     for file in live_files(table, among("symbol", sorted(wanted)) if few else ALWAYS):
+        if file.file_path in without:
+            continue
         symbols = _bounds(table, file, "symbol")
         one = symbols is not None and symbols[0] == symbols[1]
         keys = by_symbol.get(symbols[0], []) if one and symbols else everything
@@ -68,6 +75,11 @@ def files_holding(
         held = candidates and candidates & archives_in(table, file)
         if held:
             yield file, held
+
+
+def archives_between(table: Table, file: DataFile, keys: Iterable[str]) -> frozenset[str]:
+    """Those of some sorted keys that a data file may have rows of, by its bounds."""
+    return _between([key.encode() for key in keys], _bounds(table, file, "archive"))
 
 
 def _bounds(table: Table, file: DataFile, column: str) -> tuple[bytes, bytes] | None:

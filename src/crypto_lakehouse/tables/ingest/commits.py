@@ -51,13 +51,17 @@ class TableChange:
     removed: tuple[DataFile, ...] = ()
 
 
-def plan_removal(files: WriterFactory, archives: Iterable[Archive]) -> TableChange:
+def plan_removal(
+    files: WriterFactory, archives: Iterable[Archive], damaged: tuple[DataFile, ...] = ()
+) -> TableChange:
     """Find the files with rows of some archives, and rewrite them without those rows.
 
-    Files without other rows are removed. Rows are read and written one row group at a time.
+    Files without other rows are removed, and damaged files without being read. Rows are read and
+    written one row group at a time.
     """
     added: list[DataFile] = []
-    found = [*files_holding(files.table, archives)]
+    unread = frozenset(file.file_path for file in damaged)
+    found = [*files_holding(files.table, archives, unread)]
     for number, (file, unwanted) in enumerate(found):
         writer = files.open(partition_of(file), f"kept{number}")
         try:
@@ -67,7 +71,7 @@ def plan_removal(files: WriterFactory, archives: Iterable[Archive]) -> TableChan
         except BaseException:
             writer.abandon()
             raise
-    return TableChange(tuple(added), tuple(file for file, _ in found))
+    return TableChange(tuple(added), (*(file for file, _ in found), *damaged))
 
 
 def commit_change(

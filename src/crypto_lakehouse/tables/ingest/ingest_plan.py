@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import date
 
 from attrs import frozen
+from pyiceberg.manifest import DataFile
 
 from crypto_lakehouse.core.archive import Archive, Series
 from crypto_lakehouse.tables.ingest.overlaps import rank
@@ -83,6 +84,8 @@ class IngestPlan:
         unchanged: How many archives are in the lake already, in this version.
         covered: How many more are, none of whose rows is in the table under its own name: their
             month has the same rows.
+        damaged: Data files that leave the table, in one commit with all of `ingest`: rows of these
+            archives were in them.
     """
 
     ingest: tuple[Source | Rebuild, ...]
@@ -90,6 +93,7 @@ class IngestPlan:
     kept: frozenset[str]
     unchanged: int
     covered: int
+    damaged: tuple[DataFile, ...] = ()
 
 
 def plan_ingestion(

@@ -18,6 +18,7 @@ from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
 
 from crypto_lakehouse.core.archive import Archive, Partition
+from crypto_lakehouse.core.errors import NotRestoredError
 from crypto_lakehouse.core.protocols import ignore
 from crypto_lakehouse.tables.files.parquet_options import FileLayout
 from crypto_lakehouse.tables.files.partition_writer import WriterFactory
@@ -138,6 +139,7 @@ class Ingestion:
 
         Raises:
             LakeError: The table cannot be written.
+            NotRestoredError: An archive whose rows were in a damaged file is refused now.
             OSError: A zip cannot be read.
         """
         if not plan.ingest:
@@ -145,6 +147,9 @@ class Ingestion:
         with as_lake_errors(str(self.catalog.root)):
             table = self.catalog.table_for(schema, exact=self.settings.exact)
             items = iter(work_items(plan.ingest))
+            if plan.damaged:
+                _Commit(self, schema, table, plan, tuple(items)).make()
+                return
             while work := tuple(_until(items)):
                 table = _Commit(self, schema, table, plan, work).make()
 
@@ -181,10 +186,14 @@ class _Commit:
             schema=self.schema,
             exact=settings.exact,
             policies=settings.policies,
-            stored=TableRows(self.table, archives, columns),
+            stored=TableRows(self.table, archives, columns, self._unread),
             folder=self.ingestion.catalog.root,
         )
         self.merges = {each: ArchiveMerge(each, shared) for each in rebuilds}
+
+    @property
+    def _unread(self) -> frozenset[str]:
+        return frozenset(file.file_path for file in self.plan.damaged)
 
     def make(self) -> Table:
         """Write, commit and record; return the table after the commit."""
@@ -197,6 +206,7 @@ class _Commit:
         try:
             with journal:
                 self._write(files)
+                self._check_restored()
                 self.ingestion.on_commit()
                 rows = self._with_seams(self._provenance())
                 journal.intend(rows)
@@ -225,6 +235,18 @@ class _Commit:
         with closing(in_threads(jobs, workers, self.ingestion.check)) as done:
             for some, written in done:
                 self._take(some, written)
+
+    def _check_restored(self) -> None:
+        """Keep damaged files in the table unless all archives in them can be written again."""
+        for written in self.written if self.plan.damaged else ():
+            if written.is_new and written.state not in PRESENT:
+                fault = "" if written.quality is None else written.quality.fault
+                reason = (
+                    f"its rows were in a data file that is damaged or gone, and it is "
+                    f"{written.state} now{fault and ': '}{fault}"
+                )
+                key = written.source.archive.key
+                raise NotRestoredError(str(self.ingestion.catalog.root), key, reason)
 
     def _write_item(
         self, item: _Item, files: WriterFactory, check: Callable[[], None]
@@ -268,6 +290,7 @@ class _Commit:
             written=tuple(self.files),
             added=tuple(stand),
             replaced=(*again, *merged),
+            damaged=self.plan.damaged,
             tool_version=self.ingestion.settings.tool_version,
             check=self.ingestion.check,
         )

@@ -38,6 +38,7 @@ class Publication:
         written: Data files with the rows of the added archives.
         added: The archives whose rows are added.
         replaced: The archives whose rows are removed.
+        damaged: Data files that are removed although they cannot be read.
         tool_version: Recorded in the snapshot.
         check: Called between attempts; may raise to cancel.
     """
@@ -48,6 +49,7 @@ class Publication:
     written: tuple[DataFile, ...]
     added: tuple[Archive, ...]
     replaced: tuple[Archive, ...]
+    damaged: tuple[DataFile, ...]
     tool_version: str
     check: Callable[[], None]
 
@@ -91,7 +93,7 @@ class Publication:
             # A run that was killed on another machine may have left rows without provenance.
             gone |= {archive.key: archive for archive in self.added}
             self._refuse_rivals(frozenset(gone))
-        return plan_removal(self.files.named(number), gone.values())
+        return plan_removal(self.files.named(number), gone.values(), self.damaged)
 
     def _rivals(self) -> Iterator[Archive]:
         return (rival for archive in self.added for rival in overlapping(archive))

@@ -99,11 +99,13 @@ class TableRows:
         table: The table.
         archives: The archives whose rows may be asked for; their files are looked up once.
         columns: The columns to read, besides `archive`.
+        without: The locations of files that cannot be read.
     """
 
     table: Table
     archives: tuple[Archive, ...]
     columns: tuple[str, ...]
+    without: frozenset[str] = frozenset()
     _files: Mapping[str, list[str]] | None = field(init=False, default=None)
     _lock: threading.Lock = field(init=False, factory=threading.Lock)
 
@@ -121,7 +123,7 @@ class TableRows:
         with self._lock:
             if self._files is None:
                 found: dict[str, list[str]] = defaultdict(list)
-                for file, keys in files_holding(self.table, self.archives):
+                for file, keys in files_holding(self.table, self.archives, self.without):
                     for key in keys:
                         found[key].append(file.file_path)
                 self._files = found
