@@ -58,6 +58,12 @@ _READING = re.compile(
     re.IGNORECASE | re.DOTALL | re.VERBOSE,
 )
 
+#: What DuckDB says about a table that has no view.
+_NO_TABLE = re.compile(r'Table with name "?([\w.]+)"? does not exist')
+
+#: The namespace of what is recorded about the archives.
+RECORDS = "lakehouse"
+
 #: All rows of the table of archives; the view of the archives has only the newest row of each.
 _HISTORY = "lakehouse.archive_history"
 
@@ -104,6 +110,7 @@ class QuerySession:
         self._known = lake.tables
         self._paths: list[str] = []
         self._viewed: set[str] = set()
+        self._absent: dict[str, QueryError] = {}
         self._temporary: str | None = spill_folder(lake.catalog.root)
         self.connection = open_connection(temporary=self._temporary)
         self._locked = False
@@ -144,7 +151,19 @@ class QuerySession:
                 _check_statement(statement.type.name, statement.query)
             return self.connection.sql(query)
         except duckdb.Error as error:
-            raise QueryError("query", self._explained(explained(error))) from error
+            reason = explained(error)
+            self._refuse_absent(reason, query)
+            raise QueryError("query", self._explained(reason)) from error
+
+    def _refuse_absent(self, reason: str, query: str) -> None:
+        """Raise the error of a table that had no snapshot then, if the query failed for it."""
+        found = _NO_TABLE.search(reason)
+        if found is None:
+            return
+        missing = found[1].casefold()
+        for name in sorted(self._absent, key=lambda name: name not in query.casefold()):
+            if missing in {name, name.partition(".")[2]}:
+                raise self._absent[name]
 
     def _explained(self, reason: str) -> str:
         if "does not exist" in reason and self._known:
@@ -163,8 +182,16 @@ class QuerySession:
         if name in self._viewed:
             return
         self._viewed.add(name)
-        table, files = self._lake.data_files(name, self._as_of)
         namespace, _, plain = name.partition(".")
+        try:
+            table, files = self._lake.data_files(name, self._as_of)
+        except QueryError as absence:
+            recorded = self._lake.catalog.find(name) if namespace == RECORDS else None
+            if recorded is None or not self._has_rows_then():
+                # The query may only have a longer name that this one is part of.
+                self._absent[name] = absence
+                return
+            table, files = recorded, ()
         self.connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{namespace}"')
         columns = ", ".join(f'"{field.name}"' for field in table.schema().fields)
         target = _HISTORY if name == ARCHIVES else f'"{namespace}"."{plain}"'
@@ -186,6 +213,19 @@ class QuerySession:
             self.connection.execute(
                 f"CREATE VIEW {ARCHIVES} AS SELECT * FROM {_HISTORY} QUALIFY {newest}"
             )
+
+    def _has_rows_then(self) -> bool:
+        """Whether a table of the archives' rows had a snapshot at the time of the session."""
+        return any(map(self._was_there, self._known))
+
+    def _was_there(self, name: str) -> bool:
+        if name.startswith(f"{RECORDS}."):
+            return False
+        try:
+            self._lake.data_files(name, self._as_of)
+        except QueryError:
+            return False
+        return True
 
     def _view_none(self) -> None:
         """Make a view of the differences between archives, of which none was found so far."""
