@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 help:
 	@echo "make demo             a first collection with tables and charts, without a network"
 	@echo "make test             all tests except the long ones"
-	@echo "make test-all         the long tests, then the coverage check over all tests"
+	@echo "make test-all         all tests, then the coverage check"
 	@echo "make lint             ruff, mypy --strict, pyright, import contracts, import cycles"
 	@echo "make format           format the code with ruff"
 	@echo "make bench            benchmarks against a local server"
@@ -44,25 +44,31 @@ $(VENV)/tables: $(VENV)/runtime requirements/tables.txt
 demo: $(VENV)/tables
 	@$(BIN)/crypto-lakehouse demo
 
-# `make test-all` runs the long tests: kills, cancellation sweeps, long plans, real archives. A process
-# that a test has killed may leave a torn coverage data file, which every later command would report;
-# it is removed. Tests start hundreds of processes: without bytecode each would compile everything
-# again. A worker that has no tests left takes over some of the other one's.
-COVERED = $(BIN)/coverage run -m pytest --numprocesses=auto --dist=worksteal
+# `make test-all` runs the long tests: kills, cancellation sweeps, long plans, real archives. Tests
+# start hundreds of processes: without bytecode each would compile everything again. A worker that has
+# no tests left takes over some of the other one's.
+TESTS := -m pytest --numprocesses=auto --dist=worksteal
 test test-all: export PYTHONDONTWRITEBYTECODE =
+ifeq ($(COVERAGE),yes)
+# To measure what is covered takes as much processor time as the tests. A process that a test has
+# killed may leave a torn data file, which every later command would report; it is removed.
 test: $(VENV)/develop
 	@rm -f .coverage .coverage.*
-	@$(COVERED) -m "not slow" $(PYTEST_ARGS)
+	@$(BIN)/coverage run $(TESTS) -m "not slow" $(PYTEST_ARGS)
 	@combined=$$($(BIN)/coverage combine --quiet 2>&1) || { echo "$$combined"; exit 1; }
 	@rm -f .coverage.*
+else
+test: $(VENV)/develop
+	@$(BIN)/python $(TESTS) -m "not slow" $(PYTEST_ARGS)
+endif
 
-# The long tests; their coverage is added to that of `make test`. Then the coverage is checked: every
-# branch from core up to collection, and 95 % overall. Missing lines are shown; the last line of a
-# successful run comes from pytest.
+# All tests, the long ones last, then the coverage check: every branch from core up to collection, and
+# 95 % overall. Missing lines are shown; the last line of a successful run comes from pytest. With
+# COVERAGE=added, the short tests do not run again: .coverage has what they have covered.
 WHOLE := */core/*,*/matrix/*,*/planning/*,*/coverage/*,*/http/*,*/zips/*,*/collection/*,*/shards.py
 test-all: $(VENV)/develop
-	@[ -f .coverage ] || $(MAKE) test
-	@$(COVERED) -m slow $(PYTEST_ARGS)
+	@[ "$(COVERAGE)" = added ] || $(MAKE) test COVERAGE=yes
+	@$(BIN)/coverage run $(TESTS) -m slow $(PYTEST_ARGS)
 	@combined=$$($(BIN)/coverage combine --append --quiet 2>&1) || { echo "$$combined"; exit 1; }
 	@rm -f .coverage.*
 	@report=$$($(BIN)/coverage report --include='$(WHOLE)' --fail-under=100) || \
