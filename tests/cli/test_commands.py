@@ -31,6 +31,7 @@ def test_help_lists_the_commands_and_the_exit_codes(shell: Shell) -> None:
         "130 / 143",
     ):
         assert word in out
+    assert "..." not in out.partition("Commands:")[2], "each summary fits into its line"
 
 
 def _commands(group: click.Group, *names: str) -> Iterator[str]:

@@ -22,7 +22,7 @@ __all__ = ["command", "run_to_end"]
 NO_LOG = "none"
 
 
-@click.command("collect")
+@click.command("collect", short_help="Fetch archives and verify them.")
 @config_options
 @click.option("--json", "as_json", is_flag=True, help="Print the report as one JSON object.")
 @click.option(

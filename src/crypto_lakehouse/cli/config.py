@@ -21,7 +21,11 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 
-@click.group("config", cls=CommandGroup)
+@click.group(
+    "config",
+    short_help="Show configuration values, their origins, and the valid keys.",
+    cls=CommandGroup,
+)
 def command() -> None:
     """Show the values of a configuration, their origins, and the valid keys.
 

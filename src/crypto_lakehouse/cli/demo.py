@@ -22,7 +22,7 @@ _MADE_UP = (
 )
 
 
-@click.command("demo")
+@click.command("demo", short_help="Collect one day of made-up klines; no network is used.")
 @click.option("--output", "-o", default="demo-output", metavar="DIR", show_default=True,
               help="Where the archives go.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print the report as one JSON object.")

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 
-@click.command("history")
+@click.command(
+    "history", short_help="Show what the publisher replaced; write out earlier versions."
+)
 @click.argument("key", required=False)
 @output_option()
 @click.option("--since", metavar="DAY", help=f"Every change since this UTC day: {DAY_FORMS}.")

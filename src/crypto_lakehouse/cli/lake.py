@@ -30,7 +30,7 @@ _counted = partial(plural, form=",")
 _TABLE = click.argument("tables", nargs=-1, metavar="[TABLE]...")
 
 
-@click.group("lake", cls=CommandGroup)
+@click.group("lake", short_help="Show, check and maintain the tables.", cls=CommandGroup)
 def command() -> None:
     """Show tables and their snapshots; verify, compact, expire, sweep, relocate."""
 
@@ -96,7 +96,7 @@ def list_snapshots(**given: Any) -> int:
     return 0
 
 
-@command.command("verify")
+@command.command("verify", short_help="Read every data file, and name those that are damaged.")
 @place_options
 @click.option("--tables", "-t", cls=ListOption, metavar="LIST",
               help="Only these tables, as spot.klines,spot.trades.")  # fmt: skip
@@ -125,7 +125,7 @@ def verify_tables(**given: Any) -> int:
     return 0 if all(each.is_whole for each in found) else 4
 
 
-@command.command("compact")
+@command.command("compact", short_help="Merge the small files of each partition into one.")
 @place_options
 @wait_option
 @_TABLE
@@ -143,7 +143,7 @@ def compact_tables(**given: Any) -> int:
     return 0
 
 
-@command.command("expire")
+@command.command("expire", short_help="Expire old snapshots, and delete their files.")
 @place_options
 @wait_option
 @_TABLE

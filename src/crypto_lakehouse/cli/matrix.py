@@ -41,7 +41,12 @@ class _MatrixGroup(click.Group):
         return super().parse_args(ctx, args)
 
 
-@click.group("matrix", cls=_MatrixGroup, subcommand_metavar="[FILE] [--check] | COMMAND ...")
+@click.group(
+    "matrix",
+    short_help="Show what the publisher offers; refresh and compare matrices.",
+    cls=_MatrixGroup,
+    subcommand_metavar="[FILE] [--check] | COMMAND ...",
+)
 def command() -> None:
     """Show what the publisher offers, or check a matrix FILE; refresh and compare matrices.
 

@@ -29,7 +29,7 @@ _DROPPABLE = ("about", "requests", "not published", "missing", "daily", "monthly
               "market", "data type", "interval")  # fmt: skip
 
 
-@click.command("plan")
+@click.command("plan", short_help="Show what `collect` would do.")
 @config_options
 @click.option("--json", "as_json", is_flag=True, help="Print the series as one JSON object.")
 @click.option("--format", "form", type=click.Choice(["table", "json", "urls", "keys"]),

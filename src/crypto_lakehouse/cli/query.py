@@ -20,7 +20,7 @@ __all__ = ["command"]
 _OPEN_FILES = 4096
 
 
-@click.command("query")
+@click.command("query", short_help="Query the tables in SQL.")
 @place_options
 @click.argument("sql")
 @click.option("--format", "-f", "form", type=click.Choice(["table", "csv", "json", "parquet"]),

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 
-@click.command("validate")
+@click.command("validate", short_help="Check the rows of verified archives; nothing is changed.")
 @config_option
 @click.option("--output", "-o", "--output-directory", "output", metavar="DIR",
               help="What `collect` wrote to, or any mirror of the archive. [required]")  # fmt: skip

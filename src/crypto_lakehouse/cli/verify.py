@@ -35,7 +35,7 @@ __all__ = ["command"]
 LISTED = 100
 
 
-@click.command("verify")
+@click.command("verify", short_help="Hash stored archives and compare them with their sidecars.")
 @output_option(text=MIRROR)
 @click.option("--sample", metavar="N", help="Only a part: a share as 5%, or a number as 1000.")
 @click.option("--seed", metavar="TEXT", help="Which part; the same seed takes the same one.")
