@@ -15,6 +15,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 import click
+import polars as pl
 import pytest
 from rich.text import Text
 from tests.cli.conftest import Shell, Start
@@ -127,6 +128,27 @@ def test_no_command_sends_control_characters_of_outside_text_to_a_terminal(
     assert text
     assert not _FOREIGN.search(text)
     assert not is_shown or "]0;owned" in text
+
+
+def test_parquet_is_refused_on_a_terminal_alone(
+    on_terminal: OnTerminal, folders: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Standard output without a buffer, as with PYTHONUNBUFFERED=1, is no terminal."""
+    monkeypatch.chdir(folders)
+    query = ["query", "-o", "lake", "-f", "parquet", "SELECT 42 a"]
+
+    def work() -> None:
+        with pytest.raises(SystemExit) as ended:
+            main(query)
+        assert ended.value.code == 2
+
+    assert "Parquet cannot be written to a terminal; use --to FILE" in on_terminal(work)
+    path = tmp_path / "rows.parquet"
+    with path.open("wb") as file:
+        environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+        command = [sys.executable, "-m", "crypto_lakehouse", *query]
+        subprocess.run(command, stdout=file, env=environment, check=True)
+    assert pl.read_parquet(path).to_dicts() == [{"a": 42}]
 
 
 def test_a_pipe_gets_the_text_unchanged(

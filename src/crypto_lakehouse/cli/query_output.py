@@ -215,7 +215,7 @@ def _plain(value: Any) -> Any:
 def _parquet(relation: Any, names: list[str], _kinds: list[str], file: IO[bytes]) -> None:
     import pyarrow.parquet as pq
 
-    if isinstance(file, io.RawIOBase):
+    if file.isatty():
         raise QueryError("query", "Parquet cannot be written to a terminal; use --to FILE")
     reader, unique = relation.to_arrow_reader(_BATCH), _unique(names)
     with pq.ParquetWriter(file, _renamed(reader.schema, unique)) as writer:

@@ -96,6 +96,9 @@ class _VisibleBytes(io.RawIOBase):
     def writable(self) -> bool:
         return True
 
+    def isatty(self) -> bool:
+        return True
+
     def write(self, data: Any) -> int:
         sys.stdout.write(self._decoder.decode(bytes(data)))
         return len(data)

@@ -30,7 +30,8 @@ def test_an_unknown_key_is_refused_with_the_nearest_one(key: str, meant: str) ->
 
 def test_a_key_that_is_near_to_none_is_refused_with_where_to_find_them() -> None:
     assert faults(colour=1) == {
-        "$.colour": "unknown key; `crypto-lakehouse config show` lists all keys"
+        "$.colour": "unknown key; `crypto-lakehouse config show` lists all keys, with `--lake` "
+        "those for tables"
     }
 
 

@@ -11,6 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from tests.core.conftest import ENVIRONMENT, MINIMAL, faults, read
 
+from crypto_lakehouse.core.config.rules import SEE_KEYS
 from crypto_lakehouse.core.config.sources import (
     ENVIRONMENT_PREFIX,
     LAKE_PREFIX,
@@ -215,9 +216,9 @@ def test_other_variables_and_empty_ones_do_not_count() -> None:
     ("name", "hint"),
     [
         ("MARKET", f"did you mean `{ENVIRONMENT}MARKETS`?"),
-        ("COLOUR", "`crypto-lakehouse config show` lists all keys"),
-        ("PORT", "`crypto-lakehouse config show` lists all keys"),  # no address, so no link
-        ("SHAPE", "`crypto-lakehouse config show` lists all keys"),
+        ("COLOUR", SEE_KEYS),
+        ("PORT", SEE_KEYS),  # no address, so no link
+        ("SHAPE", SEE_KEYS),
     ],
 )
 def test_a_variable_that_names_no_key_is_ignored_with_a_warning(name: str, hint: str) -> None:

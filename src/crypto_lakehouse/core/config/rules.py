@@ -17,7 +17,7 @@ from crypto_lakehouse.core.messages import nearest, shown
 __all__ = ["SEE_KEYS", "check_combinations", "check_unknown_keys", "url_fault"]
 
 #: What to do about a key that is near to none.
-SEE_KEYS = "`crypto-lakehouse config show` lists all keys"
+SEE_KEYS = "`crypto-lakehouse config show` lists all keys, with `--lake` those for tables"
 
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 
