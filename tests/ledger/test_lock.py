@@ -170,6 +170,13 @@ def test_a_file_system_without_locks_is_told(
         wait_for_workers(path.parent)
 
 
+def test_a_folder_that_a_failed_run_has_removed_is_made_again(tmp_path: Path) -> None:
+    path = tmp_path / "out" / ".lakehouse" / "lock"
+    with output_lock(path):
+        assert not is_free(path)
+    assert is_free(path)
+
+
 def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     (tmp_path / "folder").touch()
     lock = output_lock(tmp_path / "folder" / "lock")

@@ -163,7 +163,7 @@ def _held(path: Path, timeout_s: float) -> Iterator[None]:
     lock = _KEPT.pop(os.path.realpath(path), None) or _file_lock(path, timeout_s)
     try:
         if not lock.is_locked:
-            lock.acquire()
+            _acquire(lock, path.parent)
     except Timeout:
         raise LockHeldError(str(path)) from None
     except OSError as error:
@@ -172,6 +172,15 @@ def _held(path: Path, timeout_s: float) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def _acquire(lock: BaseFileLock, folder: Path) -> None:
+    try:
+        lock.acquire()
+    except FileNotFoundError:
+        # Another run made the folder, and failed: it has removed the folder since it was seen here.
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
 
 
 def _file_lock(path: Path, timeout_s: float) -> BaseFileLock:
