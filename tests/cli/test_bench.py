@@ -304,7 +304,7 @@ def test_settings_are_sorted_and_without_repeats(run: Bench) -> None:
 def test_help_has_examples_and_only_what_applies(shell: Shell) -> None:
     code, out, _ = shell("bench", "--help")
     assert code == 0
-    for word in ("Examples:", "--settings", "--seconds", "--max-bytes", "--json", "verification"):
+    for word in ("Examples:", "--settings", "--seconds", "--max-bytes", "--json", "hashed"):
         assert word in out
     for word in ("--output", "--max-retries", "--integrity", "--force-redownload", "--only"):
         assert word not in out

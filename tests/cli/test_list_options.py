@@ -107,7 +107,7 @@ def test_two_symbols_and_two_types_are_planned(shell: Shell) -> None:
 #: What a command needs besides its lists; none of them begins to work.
 PLACES = {"collect": ["-o", "out"], "plan": ["-o", "out"], "config show": ["-o", "out"],
           "bench": [], "status": ["-o", "out"], "ingest": ["-o", "out"],
-          "validate": ["-o", "out"]}  # fmt: skip
+          "validate": ["-o", "out"], "lake verify": ["-o", "out"]}  # fmt: skip
 
 
 def may_be_empty(key: str | None) -> bool:

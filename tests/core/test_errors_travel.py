@@ -46,6 +46,7 @@ EXAMPLES: list[LakehouseError] = [
     errors.SidecarMalformed("key", "reason"),
     errors.ArchiveRefused("key", "reason", 7, "column"),
     errors.LakeError("lake", "reason"),
+    errors.NotRestoredError("lake", "key", "reason"),
     errors.OvertakenError("lake", "reason"),
     errors.QueryError("query", "reason"),
     errors.ExtraMissing("extra", "reason"),

@@ -115,14 +115,27 @@ def verify_tables(**given: Any) -> int:
     Examples:
       crypto-lakehouse lake verify -o data -t spot.klines
     """  # noqa: D301 - click reads \b
-    names = given["tables"]
-    given["tables"] = [name for name in (each.strip() for each in (names or "").split(",")) if name]
+    given["tables"] = _names(given["tables"])
     with open_lake(given) as lake:
         from crypto_lakehouse.tables.lake.verification import verify_tables as verified
 
         found = [*verified(lake.catalog, _named(lake, given), with_older=given["with_older"])]
     print_verified(found, as_json=given["as_json"])
     return 0 if all(each.is_whole for each in found) else 4
+
+
+def _names(text: str | None) -> list[str]:
+    """The tables of an option; an empty list, which selects all, if it is not given.
+
+    Raises:
+        UsageError: It is given without a name.
+    """
+    if text is None:
+        return []
+    names = [name for name in (each.strip() for each in text.strip("[] ").split(",")) if name]
+    if not names:
+        raise click.UsageError("--tables must not be empty; leave the option out to verify all.")
+    return names
 
 
 @command.command("compact", short_help="Merge the small files of each partition into one.")

@@ -26,6 +26,7 @@
     ├─ ArchiveRefused       key, reason, line, column   its rows do not fit its data type
     ├─ LakeError            lake, reason  the tables or their catalog cannot be read or written
     │  ├─ OvertakenError                  another writer has changed a table in the meantime
+    │  ├─ NotRestoredError     key          rows of a damaged file cannot be ingested again exit 4
     │  └─ QueryError                       a query that cannot be answered              exit 2
     ├─ ExtraMissing         extra, reason  a package of an extra is not installed       exit 2
     ├─ ListingError         prefix, reason  a listing that failed is never an empty one exit 5
