@@ -118,12 +118,23 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     open_standard_streams()
     escape_unencodable()
     warnings.simplefilter("ignore", ConfigurationWarning)  # shown by the commands themselves
-    # Without a handler, logging would write warnings to standard error a second time.
-    logging.getLogger("crypto_lakehouse").addHandler(logging.NullHandler())
-    with escaped_on_terminals(), ended_by_sigterm():
+    with _own_log_handlers(), escaped_on_terminals(), ended_by_sigterm():
         code = _run(arguments)
     give_up_unwritable()
     sys.exit(code)
+
+
+@contextmanager
+def _own_log_handlers() -> Iterator[None]:
+    """Remove the handlers that a command adds: they write to its streams, which close after it."""
+    logger = logging.getLogger("crypto_lakehouse")
+    before = logger.handlers
+    # Without a handler, logging would write warnings to standard error a second time.
+    logger.handlers = [*before, logging.NullHandler()]
+    try:
+        yield
+    finally:
+        logger.handlers = before
 
 
 def _run(arguments: Sequence[str] | None) -> int:
