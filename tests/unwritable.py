@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+import crypto_lakehouse
+
 __all__ = ["SOMEBODY", "as_somebody", "give", "mounted_read_only"]
 
 #: A user who owns nothing.
@@ -21,6 +23,8 @@ SOMEBODY = 65534
 def as_somebody() -> Iterator[None]:
     """Make this process that of somebody else, who cannot override permissions."""
     _need_root()
+    if not all(each.stat().st_mode & 0o001 for each in Path(crypto_lakehouse.__file__).parents):
+        pytest.skip("no other user can read the package: a directory above it is private")
     os.seteuid(SOMEBODY)
     try:
         yield
