@@ -61,12 +61,19 @@ def digests(root: Path) -> dict[str, str]:
     return found
 
 
-@pytest.fixture
-def source() -> Iterator[RawSource]:
+@contextlib.contextmanager
+def three_days() -> Iterator[RawSource]:
     """A source with three days of one series."""
     with RawSource() as raw:
         for key in KEYS:
             raw.publish(key, kline_zip(key))
+        yield raw
+
+
+@pytest.fixture
+def source() -> Iterator[RawSource]:
+    """A source with three days of one series."""
+    with three_days() as raw:
         yield raw
 
 

@@ -7,8 +7,8 @@ in the end: what the messages advise builds the same tables again.
 
 from __future__ import annotations
 
+import contextlib
 import json
-import os
 import random
 import shutil
 import sqlite3
@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from tests.attack.conftest import DAYS, KEYS, Ended, run
+from tests.attack.conftest import DAYS, KEYS, Ended, run, three_days
 from tests.attack.raw_source import RawSource, kline_zip
 
 LAKE = ".lakehouse/lake"
@@ -55,15 +55,10 @@ COMMANDS = (
 @pytest.fixture(scope="module")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, RawSource]]:
     place = tmp_path_factory.mktemp("lake")
-    before = Path.cwd()
-    os.chdir(place)
-    with RawSource() as source:
-        for key in KEYS:
-            source.publish(key, kline_zip(key))
+    with contextlib.chdir(place), three_days() as source:
         assert run(*collect(source), "--ingest").code == 0
         (place / "out").rename(place / "template")
         yield place, source
-    os.chdir(before)
 
 
 @pytest.fixture

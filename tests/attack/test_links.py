@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.attack.conftest import DAYS, KEYS, digests, run
+from tests.attack.conftest import DAYS, KEYS, digests, run, three_days
 from tests.attack.raw_source import RawSource, kline_zip
 
 #: Each command is tried on each tree; `{url}` is the source's.
@@ -78,15 +78,10 @@ def build(source: RawSource, root: Path) -> None:
 def template(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, RawSource]]:
     """The tree as it is built once; a lake stays at its path."""
     place = tmp_path_factory.mktemp("links")
-    before = Path.cwd()
-    os.chdir(place)
-    with RawSource() as source:
-        for key in KEYS:
-            source.publish(key, kline_zip(key))
+    with contextlib.chdir(place), three_days() as source:
         build(source, place / "out")
         (place / "out").rename(place / "template")
         yield place, source
-    os.chdir(before)
 
 
 @pytest.fixture

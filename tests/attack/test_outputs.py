@@ -6,6 +6,7 @@ are never followed from a temporary name, and no temporary file is left.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import shutil
@@ -16,8 +17,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from tests.attack.conftest import DAYS, KEYS, Ended, digests, run
-from tests.attack.raw_source import RawSource, kline_zip
+from tests.attack.conftest import DAYS, KEYS, Ended, digests, run, three_days
+from tests.attack.raw_source import RawSource
 
 _SELECT = (
     f"--markets spot -s BTCUSDT -t klines -i 1h --start {DAYS[0]} --end {DAYS[-1]} "
@@ -47,15 +48,10 @@ STREAMS = {"events"}
 @pytest.fixture(scope="module")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, RawSource]]:
     place = tmp_path_factory.mktemp("outputs")
-    before = Path.cwd()
-    os.chdir(place)
-    with RawSource() as source:
-        for key in KEYS:
-            source.publish(key, kline_zip(key))
+    with contextlib.chdir(place), three_days() as source:
         words = f"collect -o out {_SELECT} -q --ingest".replace("{url}", source.url).split()
         assert run(*words).code == 0
         yield place, source
-    os.chdir(before)
 
 
 @pytest.fixture

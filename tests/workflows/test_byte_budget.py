@@ -4,41 +4,32 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from datetime import date
 from typing import Any
 
 import pytest
 from tests.workflows.conftest import KEY, Collection
+from tests.workflows.july import DAYS, july_server, key_of, select_july
 
 from crypto_lakehouse.core import Verdict
 from crypto_lakehouse.testing import ArchiveServer
-
-DAYS = 20
 
 
 @pytest.fixture
 def archive_server() -> Iterator[ArchiveServer]:
     """Twenty days of one symbol."""
-    with ArchiveServer(
-        start=date(2025, 7, 1), end=date(2025, 7, DAYS), symbols=["BTCUSDT"]
-    ) as server:
+    with july_server() as server:
         yield server
 
 
 @pytest.fixture
 def days(collection: Collection) -> Collection:
     """The collection of those days."""
-    del collection.config["default_date"]
-    collection.config |= {
-        "date_range": {"start": "2025-07-01", "end": f"2025-07-{DAYS}"},
-        "partitions": ["daily"],
-        "discovery": "calendar",
-    }
+    select_july(collection)
     return collection
 
 
 def size_of(days: Collection, day: int) -> int:
-    key = KEY.replace("07-15", f"07-{day:02}")
+    key = key_of(day)
     return len(days.server.read(key)) + len(days.server.read(f"{key}.CHECKSUM"))
 
 

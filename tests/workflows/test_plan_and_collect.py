@@ -6,7 +6,6 @@ import os
 import random
 import shutil
 from collections.abc import Iterator
-from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -14,37 +13,25 @@ import pytest
 from tests.examples import examples
 from tests.stores.memory import MemoryStore
 from tests.workflows.conftest import KEY, Collection, make_zip, member_of, sidecar_of
+from tests.workflows.july import DAYS, july_server, key_of, select_july
 
 from crypto_lakehouse.core import Archive, ConfigurationError, LedgerError
 from crypto_lakehouse.testing import ArchiveServer
 from crypto_lakehouse.workflows import PlanReport, run_plan
 
-DAYS = 20
-
 
 @pytest.fixture
 def archive_server() -> Iterator[ArchiveServer]:
     """Twenty days of one symbol."""
-    with ArchiveServer(
-        start=date(2025, 7, 1), end=date(2025, 7, DAYS), symbols=["BTCUSDT"]
-    ) as server:
+    with july_server() as server:
         yield server
 
 
 @pytest.fixture
 def days(collection: Collection) -> Collection:
     """The collection of those days, planned by the calendar."""
-    del collection.config["default_date"]
-    collection.config |= {
-        "date_range": {"start": "2025-07-01", "end": f"2025-07-{DAYS}"},
-        "partitions": ["daily"],
-        "discovery": "calendar",
-    }
+    select_july(collection)
     return collection
-
-
-def key_of(day: int) -> str:
-    return KEY.replace("07-15", f"07-{day:02}")
 
 
 def snapshot(root: Path) -> dict[str, tuple[int, int]]:

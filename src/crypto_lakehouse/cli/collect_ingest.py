@@ -33,7 +33,7 @@ async def collect_and_ingest(
     from crypto_lakehouse.workflows.lake_config import LakeConfig
 
     lake = LakeConfig(output_directory=config.output_directory)
-    await wait_for_lock(lake.lake_folder / "lock", given["wait"])
+    await wait_for_lock(lake.lock, given["wait"])
     words = "stopping; what is verified and committed is kept"
     with step_display(quiet=given["quiet"], rows=rows) as display:
 

@@ -60,7 +60,7 @@ async def _ingest(given: dict[str, Any]) -> int:
     from crypto_lakehouse.workflows.ingestion import IngestWorkflow
 
     config = await lake_config(given)
-    await wait_for_lock(config.lake_folder / "lock", given["wait"])
+    await wait_for_lock(config.lock, given["wait"])
     with step_display(quiet=given["quiet"]) as display:
         workflow = IngestWorkflow(config, on_progress=display.show)
         report, code = await ingest_to_end(workflow)

@@ -17,6 +17,7 @@ from crypto_lakehouse.cli.lake_options import open_lake, place_options
 from crypto_lakehouse.cli.lake_verify_output import print_verified
 from crypto_lakehouse.cli.list_option import ListOption
 from crypto_lakehouse.cli.lock_wait import wait_for_lock_now, wait_option
+from crypto_lakehouse.core.config.sources import parse_text_value
 from crypto_lakehouse.core.messages import plural
 from crypto_lakehouse.core.visible import visible
 
@@ -128,14 +129,18 @@ def _names(text: str | None) -> list[str]:
     """The tables of an option; an empty list, which selects all, if it is not given.
 
     Raises:
-        UsageError: It is given without a name.
+        UsageError: It is given without a name, or is not a list.
     """
     if text is None:
         return []
-    names = [name for name in (each.strip() for each in text.strip("[] ").split(",")) if name]
-    if not names:
-        raise click.UsageError("--tables must not be empty; leave the option out to verify all.")
-    return names
+    try:
+        names = parse_text_value(text, tuple[str, ...])
+    except ValueError as error:
+        raise click.UsageError(f"--tables: {error}") from None
+    if not (names and isinstance(names, list)):
+        reason = "--tables must name tables; leave the option out to verify all."
+        raise click.UsageError(reason)
+    return [str(name) for name in names]
 
 
 @command.command("compact", short_help="Merge the small files of each partition into one.")
@@ -228,7 +233,7 @@ def relocate_tables(**given: Any) -> int:
         return 0
     would = "would be " if given["dry_run"] else ""
     for each in done:
-        files = plural(each.files, "file", form=",")
+        files = _counted(each.files, "file")
         click.echo(f"{each.table}: {files} {would}written; it named `{visible(each.made_in)}`")
     click.echo(f"{plural(len(done), 'table')} {would}relocated to `{visible(here)}`")
     return 0

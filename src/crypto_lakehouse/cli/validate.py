@@ -47,7 +47,9 @@ async def _validate(given: dict[str, Any]) -> int:
 
     config = await lake_config(given)
     with step_display(quiet=given["quiet"]) as display:
-        workflow = ValidationWorkflow(config, on_progress=display.show)
+        # Archives are counted before they are read only if their number is shown.
+        on_progress = None if given["quiet"] else display.show
+        workflow = ValidationWorkflow(config, on_progress=on_progress)
         metrics = await run_until_signal(workflow, "stopping; the report covers what was read")
     report: ValidationReport = metrics.report
     for note in report.notes:

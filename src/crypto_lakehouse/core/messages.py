@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 import reprlib
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 
 from crypto_lakehouse.core.redaction import redact
 from crypto_lakehouse.core.visible import visible
@@ -19,6 +19,7 @@ __all__ = [
     "nearest",
     "plural",
     "shown",
+    "some_of",
     "with_nearest",
 ]
 
@@ -108,6 +109,17 @@ def existing_values(there: Collection[str], noun: str) -> str:
     """
     names = ", ".join(map(shown, there))
     return f"it has {names if len(there) <= MOST_NAMED else f'{len(there):,} {noun}'}"
+
+
+def some_of(names: Sequence[str], most: int) -> str:
+    """Name the first of some things, and count the others.
+
+    Example:
+        >>> some_of(["a", "b"], 3), some_of(["a", "b", "c"], 1)
+        ('`a`, `b`', '`a` and 2 more')
+    """
+    named = ", ".join(f"`{shown(name)}`" for name in names[:most])
+    return f"{named} and {len(names) - most} more" if len(names) > most else named
 
 
 def did_you_mean(given: object, options: Iterable[str]) -> str:

@@ -27,6 +27,7 @@ from crypto_lakehouse.core.events import (
     RunFinished,
     RunStarted,
 )
+from crypto_lakehouse.core.messages import agreeing
 from crypto_lakehouse.core.object_facts import ObjectFacts
 from crypto_lakehouse.core.protocols import LedgerRow
 from crypto_lakehouse.core.verdicts import Verdict
@@ -197,8 +198,8 @@ class SqliteLedger:
             raise LedgerError(str(path), f"{reason}; move it away and run again") from error
         return opened, (
             f"the ledger `{path}` is damaged ({damage}); it was moved to `{aside.name}`, {kept} of "
-            f"its rows {'was' if kept == 1 else 'were'} kept, and the rest is being rebuilt from "
-            "the files and their sidecars"
+            f"{agreeing(kept, 'its rows [was|were] kept')}, and the rest is being rebuilt from the "
+            "files and their sidecars"
         )
 
     @classmethod

@@ -8,7 +8,7 @@ survivorship bias; the exchange's own list of symbols has (docs/archive.md#delis
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from datetime import date
 from typing import TypeVar
 
@@ -18,7 +18,7 @@ from attrs import define, evolve, field, frozen
 
 from crypto_lakehouse.core.archive import INTERVALS, DataType, Market, Partition, check_symbol
 from crypto_lakehouse.core.errors import ArchiveKeyError, NoListing
-from crypto_lakehouse.core.messages import shown
+from crypto_lakehouse.core.messages import shown, some_of
 from crypto_lakehouse.core.protocols import Listing, ignore
 from crypto_lakehouse.core.task_groups import one_error
 from crypto_lakehouse.matrix.model import Matrix, MatrixRow
@@ -249,21 +249,17 @@ class _TypeFolder:
         if self.row.state == "removed":
             yield f"{name}: the matrix calls it removed, but the source lists it"
         if self.no_symbols:
-            yield f"{name}: left out, as these are not symbols: {_some(self.no_symbols)}"
+            yield f"{name}: left out, as these are not symbols: {some_of(self.no_symbols, _NAMED)}"
         if odd:
-            yield f"{name}: symbols that do not fit the row's symbol_pattern: {_some(odd)}"
+            listed = some_of(odd, _NAMED)
+            yield f"{name}: symbols that do not fit the row's symbol_pattern: {listed}"
         for interval, paths in sorted(self.no_intervals.items()):
-            listed = _some(sorted(paths))
+            listed = some_of(sorted(paths), _NAMED)
             yield f"{name}: left out, as `{shown(interval)}` is not an interval: {listed}"
 
 
 def _prefix(row: MatrixRow, partition: Partition) -> str:
     return f"{_ROOT}{row.market.path}/{partition}/{row.data_type}/"
-
-
-def _some(names: Sequence[str]) -> str:
-    named = ", ".join(f"`{shown(name)}`" for name in names[:_NAMED])
-    return f"{named} and {len(names) - _NAMED} more" if len(names) > _NAMED else named
 
 
 async def _list_symbols(crawler: _Crawler, folder: _TypeFolder) -> None:

@@ -129,7 +129,7 @@ class IngestWorkflow(BaseWorkflow[WorkflowMetrics]):
         if self.config.lake is None:
             check_inside(str(folder), str(root))
         setting = "$.output_directory" if self.config.lake is None else "$.lake"
-        self._resources.enter_context(configured_lock(folder / "lock", setting))
+        self._resources.enter_context(configured_lock(self.config.lock, setting))
 
     async def body(self) -> None:
         """Read, check, write and commit, in a thread; cancelling ends it between batches."""
@@ -178,9 +178,9 @@ class IngestWorkflow(BaseWorkflow[WorkflowMetrics]):
                 names = catalog.names()
                 for schema in (each for each in schemas.values() if each.name in names):
                     there = by_table.get((schema.market, schema.data_type), [])
-                    self._mend(ingestion, schema, [*map(_source, there)])
+                    self._mend(ingestion, schema, [*map(source_of, there)])
             for table, stored in sorted(by_table.items()):
-                self._ingest_table(ingestion, schemas[table], [*map(_source, stored)])
+                self._ingest_table(ingestion, schemas[table], [*map(source_of, stored)])
         finally:
             catalog.close()
 
@@ -213,7 +213,7 @@ class IngestWorkflow(BaseWorkflow[WorkflowMetrics]):
         for table, stored in sorted(by_table.items()):
             schema = schemas[table]
             with self._progress.table(schema.name, len(stored), len(stored)):
-                unchanged, covered = files.write(schema, [*map(_source, stored)])
+                unchanged, covered = files.write(schema, [*map(source_of, stored)])
             self._note_plan(schema.name, unchanged, covered)
 
     def _settings(self) -> Any:
@@ -301,7 +301,8 @@ class IngestWorkflow(BaseWorkflow[WorkflowMetrics]):
         return WorkflowMetrics(self.name, report.to_mapping(), report)
 
 
-def _source(stored: StoredZip) -> Any:
+def source_of(stored: StoredZip) -> Any:
+    """Return what `tables` reads a proven archive from."""
     from crypto_lakehouse.tables.reading.batch import Source
 
     return Source(stored.archive, stored.path, stored.sha256, stored.identity)

@@ -182,6 +182,11 @@ class LakeConfig:
         return Path(self.output_directory).expanduser() / ".lakehouse" / "lake"
 
     @property
+    def lock(self) -> Path:
+        """The lock that a run which writes to the lake holds."""
+        return self.lake_folder / "lock"
+
+    @property
     def worker_count(self) -> int:
         """Threads."""
         return self.workers or os.cpu_count() or 1

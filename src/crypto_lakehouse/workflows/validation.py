@@ -18,7 +18,7 @@ from crypto_lakehouse.core.metrics import MetricsCollector, WorkflowMetrics
 from crypto_lakehouse.core.progress import OnProgress, StepProgress
 from crypto_lakehouse.core.protocols import ignore
 from crypto_lakehouse.core.workflow import BaseWorkflow
-from crypto_lakehouse.workflows.ingestion import need_tables
+from crypto_lakehouse.workflows.ingestion import need_tables, source_of
 from crypto_lakehouse.workflows.lake_config import LakeConfig
 from crypto_lakehouse.workflows.selected_series import check_stored
 from crypto_lakehouse.workflows.stored_archives import StoredZip, count_zips, stored_zips
@@ -183,7 +183,6 @@ def _check_together(
     from crypto_lakehouse.tables.quality.findings import ArchiveQuality
     from crypto_lakehouse.tables.quality.inspector import Inspector
     from crypto_lakehouse.tables.quality.known_row_holes import load_known_row_holes
-    from crypto_lakehouse.tables.reading.batch import Source
     from crypto_lakehouse.tables.reading.reader import Refused, read_batches
     from crypto_lakehouse.tables.schema.schemas import schema_of
 
@@ -192,11 +191,7 @@ def _check_together(
         for stored in share
         if stored.fault
     ]
-    sources = [
-        Source(stored.archive, stored.path, stored.sha256, stored.identity)
-        for stored in share
-        if not stored.fault
-    ]
+    sources = [source_of(stored) for stored in share if not stored.fault]
     schema = schema_of(share[0].archive)
     checker = Inspector(schema, policies, load_known_row_holes())
     arriving = 0

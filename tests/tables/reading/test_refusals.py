@@ -12,15 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.examples import examples
-from tests.tables.sample_data import (
-    archive_of,
-    bars,
-    every_schema,
-    put,
-    put_zip,
-    text_of,
-    zipped,
-)
+from tests.tables.sample_data import bars, put, put_zip, text_of, zipped
 
 from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.errors import ArchiveRefused
@@ -28,7 +20,7 @@ from crypto_lakehouse.tables.reading.batch import Batch, Source
 from crypto_lakehouse.tables.reading.counted_lines import LINE_BYTES, CountedLines
 from crypto_lakehouse.tables.reading.exact_numbers import plain_digits
 from crypto_lakehouse.tables.reading.reader import Refused, read_batches
-from crypto_lakehouse.tables.schema.schemas import TableSchema, schema_of
+from crypto_lakehouse.tables.schema.schemas import schema_of
 from crypto_lakehouse.testing.made_up.zips import SPOILED, spoiled_zip
 
 SPOT = "data/spot/daily/klines/BTCUSDT/1h/BTCUSDT-1h-2023-07-15.zip"
@@ -214,20 +206,6 @@ def test_a_blank_without_a_meaning_costs_nothing(key: str, exact: bool, tmp_path
     lines[first + 3] = lines[first + 3].rpartition(",")[0]
     _, (refused,) = read([put(tmp_path, archive, "\n".join(lines))], exact=exact)
     assert (refused.error.line, refused.error.reason) == (first + 4, "11 fields instead of 12")
-
-
-@pytest.mark.parametrize("schema", every_schema(), ids=lambda schema: schema.name)
-def test_a_line_of_another_length_is_refused_whatever_its_fields_are(
-    schema: TableSchema, tmp_path: Path
-) -> None:
-    archive = archive_of(schema)
-    lines = text_of(archive).splitlines()
-    whole = lines[2].split(",")
-    for fields in ([*whole, whole[-1]], [*whole, ""], whole[:-1]):
-        text = "\n".join([*lines[:2], ",".join(fields), *lines[3:]]) + "\n"
-        _, (refused,) = read([put(tmp_path, archive, text)])
-        assert refused.error.line == 3
-        assert refused.error.reason == f"{len(fields)} fields instead of {len(whole)}"
 
 
 WEEKS = "data/spot/monthly/klines/BTCUSDT/1w/BTCUSDT-1w-2024-12.zip"

@@ -11,8 +11,7 @@ No body may have more than `LARGEST_BODY_BYTES`, whatever the source says.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from collections.abc import Callable
 
 from attrs import frozen
 from yarl import URL
@@ -21,7 +20,7 @@ from crypto_lakehouse.collection.download.byte_ranges import content_range
 from crypto_lakehouse.core.errors import BodyTooLarge
 from crypto_lakehouse.http.transport import Response
 
-__all__ = ["LARGEST_BODY_BYTES", "BodyBound", "BoundedBody"]
+__all__ = ["LARGEST_BODY_BYTES", "BodyBound"]
 
 #: The publisher's largest archives, months of trades and book tickers, have a few GB
 #: (docs/archive.md#file-sizes).
@@ -81,29 +80,19 @@ class BodyBound:
             raise BodyTooLarge(str(url), largest_bytes, _UNKNOWN)
         return cls(url, held_bytes, rest, reason)
 
-    def error(self) -> BodyTooLarge:
-        """Return the error for a body with more bytes."""
-        return BodyTooLarge(str(self.url), self.held_bytes + self.rest_bytes, self.reason)
+    def bounding(self, count: Callable[[int], None]) -> Callable[[int], None]:
+        """Return a `count` for the chunks of the body, called before they are stored.
 
-
-@frozen
-class BoundedBody:
-    """A response's body that ends with an error before it exceeds its bound."""
-
-    _response: Response
-    _bound: BodyBound
-
-    async def chunks(self) -> AsyncGenerator[bytes | bytearray]:
-        """Yield the body as it arrives.
-
-        Raises:
-            BodyTooLarge: It has more bytes than its bound; none of the excess is yielded.
-            TransferError: It was cut off.
+        It raises a `BodyTooLarge`, and does not count, once the body exceeds its bound.
         """
-        rest = self._bound.rest_bytes
-        async with aclosing(self._response.chunks()) as chunks:
-            async for chunk in chunks:
-                rest -= len(chunk)
-                if rest < 0:
-                    raise self._bound.error()
-                yield chunk
+        rest = self.rest_bytes
+
+        def count_bounded(size: int) -> None:
+            nonlocal rest
+            rest -= size
+            if rest < 0:
+                most = self.held_bytes + self.rest_bytes
+                raise BodyTooLarge(str(self.url), most, self.reason)
+            count(size)
+
+        return count_bounded

@@ -23,7 +23,6 @@ from crypto_lakehouse.collection.download.bodies import (
 from crypto_lakehouse.collection.download.body_bound import (
     LARGEST_BODY_BYTES,
     BodyBound,
-    BoundedBody,
 )
 from crypto_lakehouse.collection.download.byte_ranges import OpenResponse, WholeBody
 from crypto_lakehouse.collection.download.parallel_ranges import ParallelRanges
@@ -322,7 +321,7 @@ class Fetcher:
         if self.parallel_ranges is None or not self.parallel_ranges.may_pay(
             url, opened.response, part.size_bytes
         ):
-            await stream_to_part(BoundedBody(opened.response, bound), part, count)
+            await stream_to_part(opened.response, part, bound.bounding(count))
             return
         whole = WholeBody(
             transport=self.transport,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from typing import Protocol
 
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream
@@ -16,6 +15,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream
 from crypto_lakehouse.core.errors import TransferError
 from crypto_lakehouse.core.protocols import Part
 from crypto_lakehouse.core.task_groups import one_error
+from crypto_lakehouse.http.transport import Response
 
 __all__ = ["BUFFER_BYTES", "stream_to_part"]
 
@@ -23,25 +23,17 @@ __all__ = ["BUFFER_BYTES", "stream_to_part"]
 BUFFER_BYTES = 1 << 20
 
 
-class Body(Protocol):
-    """A body that arrives."""
-
-    def chunks(self) -> AsyncGenerator[bytes | bytearray]:
-        """Yield the body as it arrives; raises a `TransferError` if it breaks off."""
-        ...
-
-
 async def stream_to_part(
-    body: Body,
+    response: Response,
     part: Part,
     count: Callable[[int], None],
     *,
     buffer_bytes: int = BUFFER_BYTES,
 ) -> None:
-    """Append a body to a part; the part keeps what came before an error.
+    """Append a response's body to a part; the part keeps what came before an error.
 
     Args:
-        body: Is read to its end.
+        response: Its body is read to the end.
         part: Takes the body; it is closed whatever happens.
         count: Is called with the number of bytes as they arrive.
         buffer_bytes: How much goes to the part at once.
@@ -56,7 +48,7 @@ async def stream_to_part(
         with one_error():
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(_store, receive, part)
-                async with send, aclosing(_buffers(body, count, buffer_bytes)) as buffers:
+                async with send, aclosing(_buffers(response, count, buffer_bytes)) as buffers:
                     try:
                         async for buffer in buffers:
                             await send.send(buffer)
@@ -76,12 +68,12 @@ async def _store(receive: MemoryObjectReceiveStream[bytes | bytearray], part: Pa
 
 
 async def _buffers(
-    body: Body, count: Callable[[int], None], buffer_bytes: int
+    response: Response, count: Callable[[int], None], buffer_bytes: int
 ) -> AsyncGenerator[bytes | bytearray]:
     """Gather chunks into buffers; a chunk that is large enough is passed on unchanged."""
     pending: list[bytes | bytearray] = []
     size = 0
-    async with aclosing(body.chunks()) as chunks:
+    async with aclosing(response.chunks()) as chunks:
         try:
             async for chunk in chunks:
                 count(len(chunk))

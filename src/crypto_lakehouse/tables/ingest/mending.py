@@ -16,6 +16,7 @@ from pyiceberg.table import Table
 
 from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.errors import NotRestoredError
+from crypto_lakehouse.core.messages import some_of
 from crypto_lakehouse.tables.iceberg.catalog import as_lake_errors
 from crypto_lakehouse.tables.iceberg.data_files import rows_by_archive
 from crypto_lakehouse.tables.iceberg.file_check import check_file, size_fault
@@ -116,10 +117,9 @@ def _name(file: DataFile) -> str:
 
 
 def _gone(damaged: list[DataFile]) -> str:
-    names = ", ".join(f"`{_name(file)}`" for file in damaged[:3])
-    more = f" and {len(damaged) - 3} more" if len(damaged) > 3 else ""
+    names = some_of([*map(_name, damaged)], 3)
     return (
-        f"its rows were in a data file that is damaged or gone ({names}{more}), and its zip in "
+        f"its rows were in a data file that is damaged or gone ({names}), and its zip in "
         "this version is gone, too: collect it again, then run `crypto-lakehouse ingest`"
     )
 

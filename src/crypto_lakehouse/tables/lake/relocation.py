@@ -179,7 +179,7 @@ class _Relocation:
 
     def _metadata(self, location: str, plain: dict[str, Any]) -> str:
         """Take along a version of the table's metadata, once those before it are."""
-        before = json.dumps(plain)
+        before = json.dumps(plain, ensure_ascii=False)
         plain["location"] = self._here(plain["location"])
         for name in _PLACES:
             if name in plain.get("properties", {}):
@@ -193,7 +193,7 @@ class _Relocation:
             for entry in plain.get(kind, ()):
                 entry["statistics-path"] = self._here(entry["statistics-path"])
         after = json.dumps(plain, ensure_ascii=False)
-        if json.dumps(plain) == before:
+        if after == before:
             return self._keep(location)
         data = after.encode()
         number = _VERSION.match(location.rpartition("/")[2])

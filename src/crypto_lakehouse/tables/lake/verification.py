@@ -136,14 +136,14 @@ class _Verification:
         files = {**self._older(table), **current} if self.with_older else current
         rows: Counter[str] = Counter()
         damaged: list[DamagedFile] = []
-        without = 0
+        without, has_archives = 0, self._has_archives()
         for location, file in files.items():
             found = check_file(table, file)
             if found.fault:
                 path = path_of(location, table.io)
                 damaged.append(DamagedFile(path, found.fault, location in current))
             without += not found.has_checksums
-            if location in current and self._has_archives:
+            if location in current and has_archives:
                 rows.update(found.archives)
         return VerifiedTable(
             table=self.name,
@@ -162,7 +162,6 @@ class _Verification:
             return None
         return standings(self.catalog.find(ARCHIVES), self.name)
 
-    @property
     def _has_archives(self) -> bool:
         """Whether the table has the rows of archives, and not rows about them."""
         return self.name in {schema.name for schema in load_schemas().values()}
