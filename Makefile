@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all lint format bench soak fuzz lock clean system-packages dist
+.PHONY: help demo test test-all lint format bench soak fuzz lock clean servers system-packages dist
 
 help:
 	@echo "make demo             a first collection with tables and charts, without a network"
@@ -18,6 +18,7 @@ help:
 	@echo "make soak             endurance tests: more examples, kills, mixed faults, 200,000 archives"
 	@echo "make fuzz             coverage-guided fuzzing, a minute for each of seven parsers"
 	@echo "make dist             build wheel and sdist, and test them in empty environments"
+	@echo "make servers          what tests run against: S3, Azure, PostgreSQL, DuckDB 1.5 (into .servers/)"
 	@echo "make system-packages  nginx, strace, faketime, proxies, other downloaders (Debian, as root)"
 	@echo "make lock             pin the newest versions of all dependencies, with their hashes"
 	@echo "make clean            remove everything that make has created"
@@ -118,15 +119,45 @@ lock: $(VENV)/develop
 	cd .lock && $(EXPORT) --only-group tables --output-file ../requirements/tables.txt
 	cd .lock && $(EXPORT) --only-group bench --output-file ../requirements/bench.txt
 	cd .lock && $(EXPORT) --only-group fuzz --output-file ../requirements/fuzz.txt
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+		--no-annotate --group servers --output-file requirements/servers.txt
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+		--no-annotate --group witnesses --output-file requirements/witnesses.txt
 	@rm -rf .lock
+
+# Object stores, a database and an older DuckDB with its Iceberg reader, with environments of their own:
+# their packages are not ours. Tests that need one are skipped without it. Azurite takes Node.js 20 or
+# later with npm.
+SERVERS := .servers
+servers: $(SERVERS)/python $(SERVERS)/duckdb $(SERVERS)/node
+
+$(SERVERS)/python: requirements/servers.txt
+	$(PYTHON) -m venv $(SERVERS)
+	$(SERVERS)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes \
+		--requirement requirements/servers.txt
+	@touch $@
+
+# It has its name once it is complete: tests go by that.
+$(SERVERS)/duckdb: requirements/witnesses.txt
+	@rm -rf $@ $@.part
+	$(PYTHON) -m venv $@.part
+	$@.part/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes \
+		--requirement requirements/witnesses.txt
+	@touch $@.part && mv $@.part $@
+
+$(SERVERS)/node: requirements/servers/package.json requirements/servers/package-lock.json
+	@mkdir -p $(SERVERS) && cp requirements/servers/*.json $(SERVERS)
+	@command -v npm >/dev/null || { echo "npm is not installed: tests on Azurite are skipped"; exit 1; }
+	cd $(SERVERS) && npm ci --no-audit --no-fund --ignore-scripts --loglevel=error
+	@touch $@
 
 system-packages:
 	apt-get update
 	apt-get install --yes --no-install-recommends nginx-light libnginx-mod-http-lua \
-		aria2 wget2 curl strace faketime tinyproxy-bin microsocks
+		aria2 wget2 curl strace faketime tinyproxy-bin microsocks iproute2
 
 clean:
-	rm -rf $(VENV) .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis \
+	rm -rf $(VENV) $(SERVERS) .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis \
 		.import_linter_cache demo-output fuzz-crashes build dist
 
 # Builds into dist/ and tests the result, as part of `make test-all` does.

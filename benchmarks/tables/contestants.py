@@ -34,6 +34,7 @@ def lakehouse(root: Path, output: Path, archives: list[Archive], workers: int) -
     """Ours: read, checked, sorted, with provenance, committed to Iceberg."""
     import pyiceberg.catalog.sql  # noqa: F401 - so that its import is not timed, as pandas' is not
 
+    from crypto_lakehouse.stores.local_files import LocalFiles
     from crypto_lakehouse.tables.iceberg.catalog import LakeCatalog
     from crypto_lakehouse.tables.ingest.ingestion import Ingestion, IngestSettings
     from crypto_lakehouse.tables.reading.batch import Source
@@ -41,7 +42,7 @@ def lakehouse(root: Path, output: Path, archives: list[Archive], workers: int) -
 
     def work() -> int:
         digest = hashlib.sha256(b"").hexdigest()
-        sources = [Source(archive, root / archive.key, digest) for archive in archives]
+        sources = [Source(archive, LocalFiles(root), digest) for archive in archives]
         catalog = LakeCatalog(output / "lake", create=True)
         rows: list[int] = []
         ingestion = Ingestion(

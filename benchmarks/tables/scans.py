@@ -17,6 +17,7 @@ import polars as pl
 
 from benchmarks.tables.sample_data import kline_archives, klines_text, write_all
 from crypto_lakehouse.core.archive import Archive, Period
+from crypto_lakehouse.stores.local_files import LocalFiles
 from crypto_lakehouse.tables.iceberg.catalog import LakeCatalog
 from crypto_lakehouse.tables.ingest.ingestion import Ingestion, IngestSettings
 from crypto_lakehouse.tables.lake.lake import Lake
@@ -51,7 +52,7 @@ def _build(root: Path, folder: Path, archives: list[Archive]) -> None:
     catalog = LakeCatalog(folder, create=True)
     ingestion = Ingestion(catalog, IngestSettings(workers=2))
     schema = schema_of(archives[0])
-    sources = [Source(each, root / each.key, "0" * 64) for each in archives]
+    sources = [Source(each, LocalFiles(root), "0" * 64) for each in archives]
     ingestion.run(schema, ingestion.plan(schema, sources))
 
 

@@ -102,6 +102,21 @@ def test_the_newest_version_is_that_of_the_last_run(
     assert run("status", "-o", "out").code == 0
 
 
+@pytest.mark.parametrize("name", [name for name in CLOCKS if CLOCKS[name][-1] == 0])
+def test_the_version_of_today_is_that_of_the_last_run(
+    source: RawSource, here: Path, clock: Callable[[int], None], name: str
+) -> None:
+    for body, days in zip(VERSIONS, CLOCKS[name], strict=True):
+        source.publish(KEY, body)
+        clock(days)
+        assert collect(source, "--force-redownload").code == 0
+    clock(0)
+    today = datetime.now(UTC).date().isoformat()
+    ended = run("history", "-o", "out", KEY, "--as-of", today, "--write", "then.zip")
+    assert ended.code == 0, ended
+    assert (here / "then.zip").read_bytes() == VERSIONS[-1]
+
+
 @pytest.mark.parametrize("days", [900, -300])
 def test_times_that_an_earlier_run_wrote_do_not_count(
     source: RawSource, here: Path, days: int

@@ -240,3 +240,25 @@ def test_a_ledger_that_lacks_tables_or_columns_is_mended_by_the_next_collection(
         assert run(*collect(template[1])).code == 0, change
         assert len(template[1].requests) == before, "the files prove themselves"
         assert run("status", "-o", "out").code == 0
+
+
+def test_a_catalog_with_a_view_or_a_trigger_is_refused(place: Path) -> None:
+    names = {
+        "iceberg_tables": (
+            "ALTER TABLE iceberg_tables RENAME TO hidden",
+            "CREATE VIEW iceberg_tables AS WITH RECURSIVE r (x) AS "
+            "(SELECT 1 UNION ALL SELECT x + 1 FROM r) SELECT hidden.* FROM hidden, r",
+        ),
+        "evil": ("CREATE TRIGGER evil BEFORE UPDATE ON iceberg_tables "
+                 "BEGIN SELECT raise(ABORT, 'no'); END",),
+    }  # fmt: skip
+    for name, statements in names.items():
+        root = restore(place)
+        with closing(sqlite3.connect(root / LAKE / "catalog.db")) as connection, connection:
+            for statement in statements:
+                connection.execute(statement)
+        for text in ("ingest -o out", "lake verify -o out", "lake compact -o out"):
+            said = error_of(run(*text.split()))
+            assert f"`{name}`, which no ingestion makes" in said, text
+            assert "move the lake away" in said
+        assert "which no ingestion makes" in str(answer())

@@ -15,6 +15,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from tests.attack.conftest import DAYS, KEYS, Ended, digests, run, three_days
@@ -38,6 +39,7 @@ COMMANDS = {
         "matrix refresh --source-url {url} --listing-url {url} --max-retries 0 --force --to {to}",
         ".json",
     ),
+    "plot": ("status -o out --plot {to}", ".svg"),
     "events": (f"collect -o out {_SELECT} -q --events {{to}}", ".jsonl"),
 }
 
@@ -164,6 +166,22 @@ def test_devices_and_pipes_stay_what_they_are(
     assert [path.name for path in place.iterdir()] == [pipe.name]
 
 
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_link_to_a_device_stays_one(
+    template: tuple[Path, RawSource], place: Path, name: str
+) -> None:
+    """Also of outputs whose name must end as no device's does."""
+    for device, codes in (("/dev/null", {0}), ("/dev/full", {1, 2, 3})):
+        link = place / f"{device[5:]}{COMMANDS[name][1]}"
+        link.symlink_to(device)
+        ended = write(template, name, link)
+        assert ended.code in codes, ended
+        assert stat.S_ISCHR(Path(device).stat().st_mode)
+        assert str(link.readlink()) == device
+        link.unlink()
+    assert not list(place.iterdir())
+
+
 @contextmanager
 def files_of_at_most(size: int) -> Iterator[None]:
     """As `ulimit -f`: the file system refuses what is larger, as a full one does."""
@@ -186,4 +204,30 @@ def test_what_does_not_fit_leaves_the_earlier_file(
     assert ended.code, ended
     refused(ended)
     assert path.read_text() == "earlier"
+    assert [each.name for each in place.iterdir()] == [path.name]
+
+
+@pytest.fixture
+def other_file_system(place: Path) -> Iterator[Path]:
+    """A new directory on another file system than the working directory."""
+    memory = Path("/dev/shm")
+    if not memory.is_dir() or memory.stat().st_dev == place.stat().st_dev:
+        pytest.skip("there is no other file system: /dev/shm is absent, or the same device")
+    with TemporaryDirectory(dir=memory) as folder:
+        yield Path(folder)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_target_may_be_on_another_file_system(
+    template: tuple[Path, RawSource], place: Path, other_file_system: Path, name: str
+) -> None:
+    path = other_file_system / f"x{COMMANDS[name][1]}"
+    assert write(template, name, path).code == 0
+    path.write_bytes(b"earlier")
+    link = place / path.name
+    link.symlink_to(path)
+    assert write(template, name, link).code == 0
+    assert link.is_symlink()
+    assert path.read_bytes() != b"earlier"
+    assert [each.name for each in other_file_system.iterdir()] == [path.name]
     assert [each.name for each in place.iterdir()] == [path.name]

@@ -57,6 +57,8 @@ def with_times(change: Callable[[int], object], *, since: int = 0) -> Callable[[
 
 #: No row of the archive gets into the table.
 REFUSED: dict[str, Callable[[Rows], Rows]] = {
+    "a sign": with_value(1, "+103.5"),
+    "a blank before a number": with_value(1, " 103.5"),
     "seconds": with_times(lambda time: time // 10**6),
     "nanoseconds": with_times(lambda time: time * 1000),
     "two units": with_times(lambda time: time // 1000, since=12),
@@ -118,9 +120,7 @@ SAME: dict[str, Callable[[Rows], Rows]] = {
     "a header": lambda rows: [NAMES, *rows],
     "a header of capitals": lambda rows: [NAMES.title(), *rows],
     "carriage returns": lambda rows: [f"{row}\r" for row in rows],
-    "a sign": with_value(1, "+103.5"),
     "an exponent": with_value(1, "1.035e2"),
-    "a blank before a number": with_value(1, " 103.5"),
     "many zeros": with_value(1, f"103.5{'0' * 30}"),
 }
 

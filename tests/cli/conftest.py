@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
+import math
 import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from datetime import date
 from pathlib import Path
 
 import pytest
+from tests.services.bucket import Bucket
 
 from crypto_lakehouse.cli.main import main
+from crypto_lakehouse.sinks import lines, steps
 from crypto_lakehouse.testing import ArchiveServer
 
 KEY = "data/spot/daily/klines/BTCUSDT/1h/BTCUSDT-1h-2025-07-15.zip"
@@ -34,6 +39,25 @@ class Shell:
         return ended.value.code, output.out, output.err
 
 
+@pytest.fixture(params=["ministack", "rclone"])
+def bucket(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Bucket:
+    """A bucket, and the variables that a user would set for it."""
+    bucket: Bucket = request.getfixturevalue(f"{request.param}_bucket")
+    bucket.give_credentials(monkeypatch)
+    monkeypatch.setenv("CRYPTO_LAKEHOUSE_STORAGE", json.dumps(dict(bucket.storage)))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    return bucket
+
+
+@pytest.fixture(autouse=True)
+def no_lines_of_progress(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no command in this process write a line because it takes longer than 5 s."""
+    for module in (lines, steps):
+        monkeypatch.setattr(module, "LINE_EVERY_S", math.inf)
+
+
 @pytest.fixture
 def shell(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -41,6 +65,24 @@ def shell(
     """The command, in an empty directory."""
     monkeypatch.chdir(tmp_path)
     return Shell(capsys)
+
+
+_FIRST = date(2023, 7, 1)
+
+
+@pytest.fixture
+def lake(shell: Shell, tmp_path: Path) -> str:
+    """The output directory of a lake with two commits."""
+    from tests.tables.sample_data import bars, days, put
+
+    root = tmp_path / "made"
+    for symbol in ("BTCUSDT", "ETHUSDT"):
+        for day in days(_FIRST, 2):
+            put(root, bars(day, symbol))
+    assert shell("ingest", "-o", str(root))[0] == 0
+    put(root, bars(days(_FIRST, 3)[2]))
+    assert shell("ingest", "-o", str(root))[0] == 0
+    return str(root)
 
 
 Start = Callable[[Sequence[str]], "subprocess.Popen[str]"]

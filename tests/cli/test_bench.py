@@ -180,7 +180,7 @@ def test_a_source_that_is_not_there_ends_it_with_5(shell: Shell) -> None:
     with ArchiveServer(generate=False) as gone:
         url = gone.url
     code, out, err = shell("bench", "--source-url", url, "--json")
-    assert (code, out) == (5, "")
+    assert (code, json.loads(out)["exit_code"]) == (5, 5)
     assert f"error: {url}: no archive came" in err
 
 

@@ -66,10 +66,10 @@ def test_only_failed_archives_are_collected_again(source: ArchiveServer, shell: 
     assert (code, json.loads(both)["totals"]) == (3, json.loads(alone)["totals"])
 
 
-def test_a_dry_run_is_the_same_plan(source: ArchiveServer, shell: Shell) -> None:
-    plan = shell(*collect(source, "--dry-run", "--json"))
-    assert shell(*collect(source, "--dry-run", "--json", "--ingest")) == plan
-    assert plan[0] == 0
+def test_a_dry_run_ingests_nothing(source: ArchiveServer, shell: Shell) -> None:
+    code, out, err = shell(*collect(source, "--dry-run", "--ingest"))
+    assert (code, out) == (2, "")
+    assert "--ingest has no effect with --dry-run; leave it out" in " ".join(err.split())
     assert not Path("out").exists()
 
 
@@ -91,3 +91,19 @@ def test_a_report_that_cannot_be_printed_has_the_same_exit_code(
     assert ended.value.code == 1
     told = "error: the report cannot be written to standard output: No space left on device"
     assert told in capsys.readouterr().err
+
+
+def test_a_file_may_say_how_to_ingest(
+    archive_server: ArchiveServer, shell: Shell, tmp_path: Path
+) -> None:
+    (tmp_path / "both.yaml").write_text(
+        "lake: tables\nformat: parquet\nmax_retries: 0\nsymbols: [ETHUSDT]\npartitions: [daily]\n"
+    )
+    both = ("--config", "both.yaml", "-q", *FEW)
+    code, out, err = shell(*collect(archive_server, *both, "--ingest"))
+    assert (code, err) == (0, "")
+    assert "tables in tables" in out or f"tables in {tmp_path / 'tables'}" in out
+    assert [*(tmp_path / "tables").rglob("BTCUSDT-*.parquet")], "what was collected is ingested"
+    code, _, err = shell("ingest", "-o", "out", "--config", "both.yaml", "-s", "BTCUSDT", "-q")
+    assert (code, err) == (0, "")
+    assert not (tmp_path / "out" / ".lakehouse" / "lake").exists()

@@ -18,7 +18,7 @@ from crypto_lakehouse.workflows.lake_config import lake_keys
 def test_the_schema_is_printed(shell: Shell) -> None:
     code, out, err = shell("config", "schema")
     assert (code, err) == (0, "")
-    assert json.loads(out) == config_schema()
+    assert json.loads(out) == config_schema(others=lake_keys())
 
 
 def test_the_configuration_of_a_lake_is_shown_likewise(
@@ -40,7 +40,7 @@ def test_the_configuration_of_a_lake_is_shown_likewise(
     assert "remove --max-retries" in err
     code, out, err = shell("config", "schema", "--lake")
     assert (code, err) == (0, "")
-    assert json.loads(out) == config_schema(lake_keys())
+    assert json.loads(out) == config_schema(lake_keys(), config_keys())
 
 
 FILE = """
@@ -101,10 +101,24 @@ def test_a_faulty_configuration_is_shown_with_its_faults(shell: Shell) -> None:
     assert code == 2
     assert json.loads(out)["default_date"] == {"value": "2025-07-15", "from": "option --date"}
     assert err.splitlines() == [
-        "error: $.output_directory: required, and missing",
+        "error: --output: required, and missing",
         "error: --max-retries: must be at most 20, not 21",
-        "error: $.symbols: required, and missing; list the symbols, for example [BTCUSDT]",
+        "error: --symbols: required, and missing; list the symbols, for example [BTCUSDT], or take "
+        "all that are listed with `discovery: listing`",
     ]
+
+
+def test_values_that_are_not_set_are_shown_with_what_applies(shell: Shell) -> None:
+    _, out, _ = shell("config", "show", "-o", "out", "-s", "BTCUSDT", "--date", "2025-07-15")
+    rows = {line.split()[0]: line for line in out.splitlines() if line.strip()}
+    assert "none: all in the matrix" in rows["markets"]
+    assert "none: all types of the market" in rows["data_types"]
+    assert "none: no limit" in rows["max_bytes"]
+    assert "required" not in rows["date_range"]
+    _, out, _ = shell("config", "show", "--lake")
+    rows = {line.split()[0]: line for line in out.splitlines() if line.strip()}
+    assert "none: all" in rows["symbols"]
+    assert "none: one for each core" in rows["workers"]
 
 
 @pytest.fixture
@@ -205,3 +219,9 @@ def test_a_variable_that_names_no_key_is_told(
     assert "did you mean `CRYPTO_LAKEHOUSE_MAX_RETRIES`?" in err
     _, _, err = shell("validate", "-o", "out")
     assert "warning: the variable `CRYPTO_LAKEHOUSE_LAKE_WORKER` names no" in err
+
+
+def test_an_empty_name_of_a_file_is_not_taken_for_none(shell: Shell) -> None:
+    asked = ("-o", "out", "-s", "BTCUSDT", "--date", "2025-07-15", "--discovery", "calendar")
+    code, out, err = shell("collect", *asked, "--config", "", "--dry-run")
+    assert (code, out) == (2, ""), err

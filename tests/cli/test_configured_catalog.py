@@ -66,7 +66,7 @@ def test_tables_of_another_catalog(command: Configured) -> None:
     assert "1 replaced, 1 unchanged" in command("ingest")
     assert "BTCUSDT    36" in command("query", COUNT)
     assert "spot.klines: 36 rows, 2 files" in command("lake", "tables")
-    assert "nothing is relocated" in command("lake", "relocate", code=1)
+    assert "nothing is relocated" in command("lake", "relocate", code=2)
     assert "spot.klines: 2 files before, 1 after" in command("lake", "compact")
     command("lake", "expire", "--older-than", "0", "spot.klines")
     stray = command.files[0].with_name("stray.parquet")
@@ -77,3 +77,15 @@ def test_tables_of_another_catalog(command: Configured) -> None:
     assert not stray.exists()
     assert len(command.files) == 1
     assert "BTCUSDT    36" in command("query", COUNT)
+
+
+def test_no_second_lake_begins_where_another_catalog_has_tables(command: Configured) -> None:
+    put(command.root / "data", bars(FIRST))
+    command("ingest")
+    (command.root / "mine.db").rename(command.root / "former.db")
+    before = command.files
+    for _ in range(2):
+        assert "another table than `spot.klines` has metadata in its" in command("ingest", code=2)
+    (command.root / "former.db").replace(command.root / "mine.db")
+    assert command.files == before
+    assert "BTCUSDT    24" in command("query", COUNT)

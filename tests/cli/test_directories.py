@@ -50,12 +50,27 @@ def test_a_directory_that_is_not_there_is_refused(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["typo"] * (kind == "file")
 
 
+@pytest.mark.parametrize("command", [each for each in READERS if each[0] in {"query", "lake"}])
+def test_a_lake_that_is_not_there_is_refused(
+    shell: Shell, tmp_path: Path, command: list[str]
+) -> None:
+    (tmp_path / "out").mkdir()
+    code, out, err = shell(*command, "-o", "out", "--lake", "typo")
+    place, reason = tmp_path / "typo", "is not a directory; name the one that `ingest` wrote to"
+    assert (code, out, f"--lake: `{place}` {reason}" in err) == (2, "", True)
+    place, reason = tmp_path / "out", "has no lake; `crypto-lakehouse ingest` creates one"
+    for option, given in ("--lake", ["-o", "typo", "--lake", "out"]), ("--output", ["-o", "out"]):
+        code, out, err = shell(*command, *given)
+        assert (code, out, f"{option}: `{place}` {reason}" in err) == (2, "", True)
+    assert [path.name for path in tmp_path.rglob("*")] == ["out"]
+
+
 @pytest.mark.parametrize(
     "option", [["--lake", "elsewhere"], ["--catalog", "none"]], ids=["lake", "catalog"]
 )
 def test_a_lake_elsewhere_needs_no_output_directory(shell: Shell, option: list[str]) -> None:
     _, _, err = shell("query", "SELECT 1", "-o", "typo", *option)
-    assert "is not a directory" not in err
+    assert "/typo` is not a directory" not in err
 
 
 def test_a_relative_directory_of_a_file_is_told(
@@ -112,3 +127,40 @@ def test_a_home_directory_is_one_for_every_command(
         for path in ("~/out", str(tmp_path / "out"))
     ]
     assert answers == [(0, '"good"\ntrue\n', "")] * 2
+
+
+@pytest.mark.parametrize("form", ["iceberg", "parquet"])
+@pytest.mark.parametrize("typed", ["./~", "a/../out", "linked/../out", "out/", ".//out"])
+def test_a_directory_is_ingested_as_it_is_typed(
+    shell: Shell,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    archive_server: ArchiveServer,
+    typed: str,
+    form: str,
+) -> None:
+    home = tmp_path / "home"
+    monkeypatch.setenv("HOME", str(home))
+    (tmp_path / "a").mkdir()
+    (tmp_path / "linked").symlink_to(tmp_path / "a")
+    place = tmp_path / ("~" if typed == "./~" else "out")
+    made = collect(archive_server, "-i", "1h")
+    made[made.index("out")] = str(place)
+    assert shell(*made)[0] == 0
+    lake = ["--lake", f"{typed}/plain"] if form == "parquet" else []
+    for again in (), ("--again",):
+        code, out, err = shell("ingest", "-o", typed, "--format", form, *lake, *again)
+        assert (code, err) == (0, ""), out
+    assert list(place.rglob("*.parquet"))
+    assert not home.exists()
+
+
+@pytest.mark.parametrize(
+    "command", [each for each in READERS if each[0] in {"status", "verify", "history"}]
+)
+def test_a_url_that_names_no_bucket_is_refused_by_the_option(
+    shell: Shell, command: list[str]
+) -> None:
+    code, out, err = shell(*command, "-o", "s3://b/p")
+    assert (code, out) == (2, "")
+    assert "--output: `b` is not the name of a bucket" in err

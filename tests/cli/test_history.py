@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import json
+import sqlite3
 import subprocess
 import sys
 import zipfile
+from contextlib import closing
 from functools import cache
 from pathlib import Path
 
@@ -99,6 +101,25 @@ def test_pruning_takes_the_lock(replaced: Shell, tmp_path: Path) -> None:
         assert replaced("history", "-o", "out", "--prune", "0")[0] == 11
     code, out, _ = replaced("history", "-o", "out", "--prune", "0")
     assert (code, out.startswith("1 replaced version removed")) == (0, True)
+
+
+def test_what_cannot_be_pruned_is_said_and_the_rest_is_pruned(
+    replaced: Shell, tmp_path: Path
+) -> None:
+    ledger = tmp_path / "out" / ".lakehouse" / "ledger.sqlite"
+    with closing(sqlite3.connect(ledger)) as connection, connection:
+        connection.execute(
+            "INSERT INTO versions SELECT folder, name, change, changed_at, '../../x.zip', verdict, "
+            "size_bytes, sha256, published_sha256, etag, last_modified, first_seen_at, "
+            "last_seen_at FROM versions"
+        )
+    code, out, err = replaced("history", "-o", "out", "--prune", "0", "--json")
+    assert (code, json.loads(out)["files"]) == (4, 1)
+    (problem,) = json.loads(out)["problems"]
+    assert "the next `collect` sets it aside" in problem
+    assert f"not removed: {problem}" in err
+    code, out, _ = replaced("history", "-o", "out", "--prune", "0")
+    assert (code, out.startswith("0 replaced versions removed")) == (4, True)
 
 
 @pytest.mark.parametrize("age", ["1", "1d", "2w", "36500"])

@@ -11,12 +11,14 @@ from datetime import date
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 from tests.cli.conftest import KEY, Shell, collect
-from tests.tables.sample_data import bars, changed_text, days, month_of, put, text_of
+from tests.tables.sample_data import archive_of, bars, changed_text, days, month_of, put, text_of
 
 from crypto_lakehouse.cli.ingest import ingest_to_end, print_result
+from crypto_lakehouse.core.archive import DataType, Market
 from crypto_lakehouse.ledger.lock import output_lock
-from crypto_lakehouse.tables import Lake
+from crypto_lakehouse.tables import Lake, load_schemas
 from crypto_lakehouse.testing import ArchiveServer
 from crypto_lakehouse.workflows import IngestWorkflow, LakeConfig
 from crypto_lakehouse.workflows.stored_archives import StoredZip, stored_zips
@@ -42,6 +44,13 @@ def test_every_command_has_help_with_examples(shell: Shell, command: str) -> Non
     assert f"\n  {command} " in overview
 
 
+def test_an_ingestion_says_what_names_the_findings_of_its_checks(shell: Shell, tree: Path) -> None:
+    faulty = bars(date(2023, 7, 4))
+    put(tree, faulty, "".join(text_of(faulty).splitlines(keepends=True)[1:]))
+    _, out, _ = shell("ingest", "-o", str(tree))
+    assert "; `crypto-lakehouse validate` names the archives and the checks\n" in out
+
+
 def test_an_ingestion_prints_its_result(shell: Shell, tree: Path) -> None:
     code, out, err = shell("ingest", "-o", str(tree))
     assert (code, err) == (0, "")
@@ -50,6 +59,30 @@ def test_an_ingestion_prints_its_result(shell: Shell, tree: Path) -> None:
     assert "complete in" in out
     _, out, _ = shell("ingest", "-o", str(tree))
     assert "spot.klines: 0 archives, 0 rows, 3 unchanged" in out
+
+
+@pytest.mark.parametrize("command", ["ingest", "validate"])
+def test_a_contract_selects_what_is_stored_under_its_pair(
+    shell: Shell, tmp_path: Path, command: str
+) -> None:
+    """As `collect -s BTCUSD_PERP` does."""
+    for data_type, symbol in (
+        (DataType.INDEX_PRICE_KLINES, "BTCUSD"),
+        (DataType.INDEX_PRICE_KLINES, "ETHUSD"),
+        (DataType.KLINES, "BTCUSD_PERP"),
+        (DataType.KLINES, "BTCUSD"),
+    ):
+        made = archive_of(load_schemas()[Market.FUTURES_CM, data_type])
+        put(tmp_path, evolve(made, series=evolve(made.series, symbol=symbol)))
+    selected = {"BTCUSD_PERP": 2, "BTCUSD_240628": 1, "ETHUSD_PERP,BTCUSD": 3, "BTCUSD_*": 2,
+                "*_PERP": 3, "*_2406?8": 2}  # fmt: skip
+    for symbols, count in selected.items():
+        arguments = ["-o", str(tmp_path), "-s", symbols, "--json"]
+        lake = ["--lake", str(tmp_path / f"lake {symbols[:-1]}")] if command == "ingest" else []
+        _, out, err = shell(command, *arguments, *lake)
+        found = json.loads(out)
+        totals = found["totals"] if command == "ingest" else found
+        assert totals["archives"] == count, (symbols, err)
 
 
 @pytest.mark.parametrize("symbols", ['["BTCUSDT"]', "BTCUSDT"])
@@ -102,6 +135,10 @@ def test_refusals_are_told_and_end_with_4(shell: Shell, tree: Path) -> None:
     assert code == 4
     assert "1 refused" in out
     assert err.startswith("refused: data/spot/daily/klines/ETHUSDT/1h/ETHUSDT-1h-2023-07-01.zip: ")
+    told = err
+    code, out, err = shell("ingest", "-o", str(tree))
+    assert (code, err) == (4, told)
+    assert ", 3 unchanged, 1 refused" in out
     code, out, err = shell("ingest", "-o", str(tree), "--again", "--quiet")
     assert (code, err) == (4, "")
 
@@ -146,10 +183,10 @@ def test_plain_parquet_is_an_option(shell: Shell, tree: Path, tmp_path: Path) ->
     put(tree, month_of(bars(FIRST)))
     code, out, _ = shell("ingest", "-o", str(tree), "--lake", str(lake), "--format", "parquet")
     assert code == 0
-    assert "24 rows differ between archives (see lakehouse.differences, or lakehouse/diff" in out
+    assert "24 rows differ between archives (see lakehouse/differences)" in out
     assert len([*(lake / "lakehouse" / "differences").rglob("*.parquet")]) == 1
     code, _, err = shell("query", "-o", str(tree), "--lake", str(lake), "SELECT 1")
-    assert (code, "these are plain Parquet files, without tables" in err) == (1, True)
+    assert (code, "has plain Parquet files (in `spot/klines`), without tables" in err) == (2, True)
 
 
 @pytest.mark.parametrize(
@@ -189,7 +226,7 @@ async def test_a_signal_ends_an_ingestion_in_order(
 
     config = LakeConfig(output_directory=str(tree))
     report, code = await ingest_to_end(Ingestion(config, zips=zips))
-    print_result(report, as_json=True, quiet=False)
+    print_result(report, code, as_json=True, quiet=False)
     out, err = capsys.readouterr()
     assert code == 143
     assert json.loads(out)["status"] == "interrupted"
@@ -299,7 +336,7 @@ def test_a_file_says_what_and_where(shell: Shell, tree: Path, tmp_path: Path) ->
 def test_a_place_is_required(shell: Shell, command: str) -> None:
     code, _, err = shell(command)
     assert code == 2
-    assert "$.output_directory: required, and missing" in err
+    assert "--output: required, and missing" in err
 
 
 @pytest.mark.parametrize("command", ["ingest", "validate"])

@@ -10,6 +10,9 @@ from tests.cli.conftest import Shell
 from tests.tables.sample_data import bars, days, put
 from tests.workflows.lakes import FIRST
 
+from crypto_lakehouse.tables import Lake
+from crypto_lakehouse.tables.schema.table_types import arrow_schema
+
 
 @pytest.fixture
 def data_file(shell: Shell, tmp_path: Path) -> Path:
@@ -60,3 +63,22 @@ def test_an_unknown_table_is_an_error(shell: Shell, data_file: Path) -> None:
     assert data_file.is_file()
     code, _, err = shell("lake", "verify", "-o", "tree", "-t", "spot.trades")
     assert (code, "no table `spot.trades`" in err) == (2, True)
+
+
+def test_records_of_earlier_versions_are_counted_and_compacted(
+    shell: Shell, data_file: Path, tmp_path: Path
+) -> None:
+    """They have no page checksums until they are written again."""
+    with Lake.open(tmp_path / "tree") as lake:
+        table = lake.table("lakehouse.archives")
+        rows = table.scan().to_arrow().cast(arrow_schema(table.schema()))
+        table.overwrite(rows.slice(1))
+        table.append(rows.slice(0, 1))
+    code, out, _ = shell("lake", "verify", "-o", "tree", "-t", "lakehouse.archives")
+    assert code == 0
+    assert "2 files have no page checksums" in out
+    assert "`crypto-lakehouse lake compact` writes them with checksums when it merges them" in out
+    assert shell("lake", "compact", "-o", "tree", "lakehouse.archives")[0] == 0
+    assert shell("lake", "verify", "-o", "tree")[1] == (
+        "lakehouse.archives: 1 file, 2 rows: whole\nspot.klines: 1 file, 48 rows: whole\n"
+    )

@@ -40,6 +40,12 @@ def test_flags_say_only_their_default() -> None:
         (["colect"], "no such command: `colect`; did you mean `collect`?"),
         (["config", "shw"], "no such command: `shw`; did you mean `show`?"),
         (["lake", "compat"], "no such command: `compat`; did you mean `compact`?"),
+        (
+            ["matrix", "difff", "a.json", "b.json"],
+            "neither a command nor a file; did you mean `diff`?",
+        ),
+        (["matrix", "refrsh", "--to", "a.json"], "did you mean `refresh`?"),
+        (["matrix", "shwo", "--check"], "did you mean `show`?"),
         (["matrix", "refesh"], "neither a command nor a file; did you mean `refresh`?"),
         (["xyz"], "no such command: `xyz`\n"),
     ],
@@ -48,3 +54,24 @@ def test_a_mistyped_command_is_told_the_nearest(shell: Shell, words: list[str], 
     code, out, err = shell(*words)
     assert (code, out) == (2, "")
     assert hint in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        ("collect --max-retris 3", "; did you mean `--max-retries`?"),
+        ("plan --symbol X", "; did you mean `--symbols`?"),
+        ("lake verify --tabels x", "; did you mean `--tables`?"),
+        ("config show --jsn", "; did you mean `--json`?"),
+        ("--versio", "; did you mean `--version`?"),
+        ("status --qqqqqq", ""),
+        ("status -z", ""),
+    ],
+)
+def test_an_unknown_option_names_the_nearest_one_alone(
+    shell: Shell, arguments: str, hint: str
+) -> None:
+    wrong = next(word for word in arguments.split() if word.startswith("-"))
+    code, out, err = shell(*arguments.split())
+    assert (code, out) == (2, "")
+    assert err.endswith(f"Error: no such option: `{wrong}`{hint}\n")

@@ -1,10 +1,11 @@
-"""`query` and `lake`, as a person or a script runs them."""
+"""`query`, as a person or a script runs it."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
+import re
 import subprocess
 import sys
 from datetime import date
@@ -14,23 +15,11 @@ from typing import Any
 import polars as pl
 import pytest
 from tests.cli.conftest import Shell
-from tests.tables.sample_data import bars, days, put
+from tests.screen import OnTerminal
+from tests.tables.sample_data import bars
 
 FIRST = date(2023, 7, 1)
 COUNT = "SELECT symbol, count(*) AS bars FROM spot.klines GROUP BY 1 ORDER BY 1"
-
-
-@pytest.fixture
-def lake(shell: Shell, tmp_path: Path) -> str:
-    """The output directory of a lake with two commits."""
-    root = tmp_path / "made"
-    for symbol in ("BTCUSDT", "ETHUSDT"):
-        for day in days(FIRST, 2):
-            put(root, bars(day, symbol))
-    assert shell("ingest", "-o", str(root))[0] == 0
-    put(root, bars(days(FIRST, 3)[2]))
-    assert shell("ingest", "-o", str(root))[0] == 0
-    return str(root)
 
 
 def test_a_table_for_people(shell: Shell, lake: str) -> None:
@@ -89,8 +78,9 @@ def test_csv_and_json_and_parquet_hold_the_same(shell: Shell, lake: str, tmp_pat
     wanted = [{"symbol": "BTCUSDT", "bars": 72}, {"symbol": "ETHUSDT", "bars": 48}]
     assert [json.loads(line) for line in out.splitlines()] == wanted
     target = tmp_path / "rows.parquet"
-    code, out, _ = shell("query", "-o", lake, "-f", "parquet", "--to", str(target), COUNT)
-    assert (code, out) == (0, "")
+    to_file = ("query", "-o", lake, "-f", "parquet", "--to", str(target), COUNT)
+    assert shell(*to_file, "--quiet") == (0, "", "")
+    assert shell(*to_file) == (0, "", f"written: {target}\n")
     assert pl.read_parquet(target).to_dicts() == wanted
     assert not [*tmp_path.glob(".rows*")]
 
@@ -150,7 +140,7 @@ def test_the_ending_of_a_file_decides_its_form(
     shell: Shell, lake: str, tmp_path: Path, given: tuple[str, ...], first: bytes
 ) -> None:
     code, out, err = shell("query", "-o", lake, *given, COUNT)
-    assert (code, out, err) == (0, "", "")
+    assert (code, out, err) == (0, "", f"written: {given[1]}\n")
     assert (tmp_path / given[1]).read_bytes().splitlines()[0] == first
 
 
@@ -193,7 +183,7 @@ def test_a_place_that_takes_no_file_is_named(shell: Shell, lake: str, to: str, w
 
 
 def test_rows_are_written_through_a_device(shell: Shell, lake: str, tmp_path: Path) -> None:
-    assert shell("query", "-o", lake, "--to", "/dev/null", COUNT) == (0, "", "")
+    assert shell("query", "-o", lake, "--to", "/dev/null", "-q", COUNT) == (0, "", "")
     assert Path("/dev/null").is_char_device()
     with (tmp_path / "out").open("wb") as out:
         command = [sys.executable, "-m", "crypto_lakehouse", "query", "-o", lake,
@@ -216,7 +206,7 @@ def test_a_query_that_fails_while_it_runs_leaves_no_file(
 @pytest.mark.parametrize(
     ("sql", "words"),
     [
-        ("SELECT * FROM spot.kline", "The lake has: lakehouse.archives, spot.klines"),
+        ("SELECT * FROM spot.kline", "it has lakehouse.archives, spot.klines"),
         ("SELEKT", "syntax error"),
         ("SELECT colour FROM spot.klines", "colour"),
         ("COPY (SELECT 1) TO 'x.csv'", "COPY is refused"),
@@ -241,7 +231,7 @@ def test_a_data_file_that_is_gone_is_told(shell: Shell, lake: str) -> None:
 
 def test_there_must_be_a_lake(shell: Shell, tmp_path: Path) -> None:
     code, _, err = shell("query", "-o", str(tmp_path), "SELECT 1")
-    assert code == 1
+    assert code == 2
     assert "`crypto-lakehouse ingest` creates one" in err
 
 
@@ -273,103 +263,31 @@ def test_the_tables_as_they_were(shell: Shell, lake: str) -> None:
     assert "BTCUSDT    72" in out
 
 
-@pytest.mark.parametrize("age", ["-1", "nan", "inf", "1e9", "5h", "1.5d", "", "soon"])
-@pytest.mark.parametrize("command", ["expire", "sweep"])
-def test_an_age_that_is_none_is_refused(shell: Shell, lake: str, command: str, age: str) -> None:
-    code, out, err = shell("lake", command, "-o", lake, "--older-than", age)
-    assert (code, out) == (2, "")
-    assert "--older-than" in err
-    assert "days" in err or "allowed: d, w" in err
+def test_a_wide_result_is_vertical_on_a_terminal(lake: str, tmp_path: Path) -> None:
+    sql = "SELECT * FROM spot.klines ORDER BY ALL LIMIT 2"
+    with OnTerminal(["query", "-o", lake, sql], tmp_path, width=80) as terminal:
+        assert terminal.read_all() == 0
+    lines = re.sub(r"\r|\x1b\[[0-9;]*m", "", terminal.text).splitlines()
+    assert [line for line in lines if line.startswith("--")] == ["-- row 1", "-- row 2"]
+    values = dict(line.split(maxsplit=1) for line in lines[1 : lines.index("-- row 2")])
+    assert values["symbol"] == "BTCUSDT"
+    assert values["open_time"] == "2023-07-01 00:00:00"
+    assert values["archive"] == bars(FIRST).key
+    with OnTerminal(["query", "-o", lake, COUNT], tmp_path, width=80) as terminal:
+        assert terminal.read_all() == 0
+    words = re.sub(r"\x1b\[[0-9;]*m", "", terminal.text).split()
+    assert words == ["symbol", "bars", "BTCUSDT", "72", "ETHUSDT", "48"]
 
 
-@pytest.mark.parametrize("command", ["compact", "expire", "sweep"])
-def test_unknown_tables_are_all_named_and_nothing_is_done(
-    shell: Shell, lake: str, command: str
-) -> None:
-    code, out, err = shell("lake", command, "-o", lake, "spot.klines", "spot.kline", "", "nix")
-    assert (code, out) == (2, "")
-    assert "no table `spot.kline` (did you mean `spot.klines`?), ``, `nix`; it has lakeh" in err
-    _, out, _ = shell("lake", command, "-o", lake, "spot.klines", "Spot.Klines", "spot.klines")
-    assert out.count("spot.klines: ") == 1
-
-
-def test_tables_are_listed_compacted_expired_and_swept(shell: Shell, lake: str) -> None:
-    code, out, _ = shell("lake", "tables", "-o", lake)
-    assert code == 0
-    assert "spot.klines: 120 rows, 3 files" in out
-    facts = json.loads(shell("lake", "tables", "-o", lake, "--json")[1])
-    assert facts["spot.klines"]["rows"] == 120
-    assert facts["spot.klines"]["snapshots"] == 2
-    code, out, _ = shell("lake", "compact", "-o", lake, "spot.klines")
-    assert (code, out) == (0, "spot.klines: 3 files before, 2 after\n")
-    _, out, _ = shell("query", "-o", lake, COUNT)
-    assert "BTCUSDT    72" in out
-    code, out, _ = shell("lake", "expire", "-o", lake)
-    assert code == 0
-    assert "spot.klines: 0 snapshots expired" in out
-    _, out, _ = shell("lake", "expire", "-o", lake, "--older-than", "0", "spot.klines")
-    assert out == "spot.klines: 2 snapshots expired\n"
-    assert len([*Path(lake).rglob("warehouse/spot/**/*.parquet")]) == 2
-    stray = Path(lake) / ".lakehouse" / "lake" / "warehouse" / "spot" / "klines" / "stray.parquet"
-    stray.write_bytes(b"stray")
-    for age in ("1", "0.5", "1d", "2w"):
-        _, out, _ = shell("lake", "sweep", "-o", lake, "--older-than", age, "spot.klines")
-        assert out == "spot.klines: 0 files deleted\n"
-    _, out, _ = shell("lake", "sweep", "-o", lake)
-    assert "spot.klines: 1 file deleted" in out
-    _, out, _ = shell("query", "-o", lake, COUNT)
-    assert "BTCUSDT    72" in out
-
-
-def test_a_table_that_is_not_there_is_told(shell: Shell, lake: str) -> None:
-    for command in (["lake", "compact"], ["lake", "snapshots"], ["lake", "sweep"]):
-        code, _, err = shell(*command, "-o", lake, "spot.kline")
-        assert code == 2
-        assert "did you mean `spot.klines`" in err
-
-
-def asked(lake: str, script: str) -> tuple[int, str, str]:
-    """A session of the shell, its input a pipe."""
-    done = subprocess.run(
-        [sys.executable, "-m", "crypto_lakehouse", "query", "-o", lake, ".shell"],
-        input=script,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    return done.returncode, done.stdout, done.stderr
-
-
-def test_the_shell_answers_one_after_another(lake: str) -> None:
-    lines = [
-        ".tables",
-        ".schema spot.klines",
-        ".schema spot.none",
-        "SELECT 1 AS one;",
-        "SELEKT;",
-        ".format csv",
-        *COUNT.replace(" FROM", "\nFROM").splitlines(),
-        ";",
-        "CREATE TEMP TABLE mine AS SELECT 5 AS five;",
-        ".format xml",
-        ".help",
-        "FROM mine",
-    ]
-    code, out, err = asked(lake, "\n".join(lines))
-    assert code == 0
-    assert out.splitlines()[:2] == ["lakehouse.archives", "spot.klines"]
-    assert "open_time                       timestamptz" in out
-    assert "BTCUSDT" in out
-    assert out.splitlines()[-2:] == ['"five"', "5"]
-    assert "no table `spot.none`" in err
-    assert "syntax error" in err
-    assert "SQL ends with a semicolon" in err
-
-
-def test_the_shell_ends_when_it_is_told_to(lake: str) -> None:
-    code, out, _ = asked(lake, ".quit\nSELECT 1;\n")
-    assert (code, out) == (0, "")
+def test_vertical_is_a_format(shell: Shell, lake: str, tmp_path: Path) -> None:
+    wanted = "-- row 1\nsymbol  BTCUSDT\nbars    72\n-- row 2\nsymbol  ETHUSDT\nbars    48\n"
+    assert shell("query", "-o", lake, "-f", "vertical", COUNT) == (0, wanted, "")
+    target = tmp_path / "rows.txt"
+    assert shell("query", "-o", lake, "-f", "vertical", "--to", str(target), COUNT)[0] == 0
+    assert target.read_text() == wanted
+    code, _, err = shell("query", "-o", lake, "-f", "vertical", "--to", "rows.csv", COUNT)
+    assert (code, "is the name of a csv file" in err) == (2, True)
+    assert "-- row" not in shell("query", "-o", lake, "SELECT * FROM spot.klines")[1]
 
 
 @pytest.mark.parametrize(

@@ -91,7 +91,7 @@ def test_the_command_keeps_formulas_unless_asked(shell: Shell, tmp_path: Path) -
     assert shell(*query, "-f", "csv") == (0, '"t","n"\n"=1",-24\n', "")
     escape = ("--csv-formulas", "escape")
     assert shell(*query, "-f", "csv", *escape) == (0, '"t","n"\n"\'=1",-24\n', "")
-    assert shell(*query, *escape, "--to", "x.csv") == (0, "", "")
+    assert shell(*query, *escape, "--to", "x.csv", "-q") == (0, "", "")
     assert Path("x.csv").read_text() == '"t","n"\n"\'=1",-24\n'
     code, out, err = shell(*query, *escape)
     assert (code, out) == (2, "")

@@ -63,6 +63,7 @@ def test_a_lake_that_another_run_holds_is_not_relocated(shell: Shell, copy: Path
     before = LakeCatalog(lake).locations("spot.klines")
     with output_lock(lake / "lock"):
         code, _, err = shell("lake", "relocate", "-o", "copy")
+        assert shell("lake", "relocate", "-o", "copy", "--dry-run")[0] == 0
     assert code == 11
     assert "lock" in err
     assert LakeCatalog(lake).locations("spot.klines") == before

@@ -7,6 +7,7 @@ import logging
 import os
 import pty
 import re
+import shlex
 import subprocess
 import sys
 import threading
@@ -24,9 +25,12 @@ from tests.tables.sample_data import bars, put, text_of
 from crypto_lakehouse.cli.logs import configure_logging
 from crypto_lakehouse.cli.main import main
 from crypto_lakehouse.cli.render import print_table
+from crypto_lakehouse.cli.status_output import print_holes
 from crypto_lakehouse.cli.terminal import console, escaped_on_terminals
 from crypto_lakehouse.core.events import RunStarted, RunWarned
 from crypto_lakehouse.core.metrics import ByteMeter
+from crypto_lakehouse.coverage.coverage import Hole
+from crypto_lakehouse.coverage.hole_causes import HoleCause
 from crypto_lakehouse.sinks.progress import ProgressSink
 
 #: Sets a terminal's title, rings its bell, clears its screen by a C1 code, and reverses the text.
@@ -235,7 +239,7 @@ def test_a_help_whose_reader_has_closed_the_pipe_ends_with_141(arguments: list[s
     [
         (80, "size; holes, in days; days"),
         (70, "size; holes, in days; days; market"),
-        (60, "size; holes, in days; days; market; data type"),
+        (60, "size; holes, in days; days; data type"),
     ],
 )
 def test_a_table_leaves_out_columns_and_keeps_symbols_and_days_whole(
@@ -259,6 +263,65 @@ def test_a_table_leaves_out_columns_and_keeps_symbols_and_days_whole(
     ]
     assert max(map(len, lines)) <= columns
     assert f"columns left out at this width: {left_out}" in " ".join(map(str.strip, lines))
+
+
+@pytest.mark.parametrize("columns", [50, 120, 166, 167])
+def test_a_row_is_shown_as_lines_if_there_is_no_room_for_its_columns(
+    on_terminal: OnTerminal, monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    names, place = ("first seen", "why", "size", "bytes"), "data/" + "spot/" * 20 + "[bold]\x1b.zip"
+    rows = [("2025-07-16T00:00:00+00:00", "replaced", 99, place), ("-", "current", 100, "-")]
+    text = on_terminal(lambda: print_table("versions", names, rows, stackable=True))
+    stacked = f"""versions
+
+first seen  2025-07-16T00:00:00+00:00
+why         replaced
+size        99
+bytes       {place[:-5]}\\x1b.zip
+
+first seen  -
+why         current
+size        100
+bytes       -
+"""
+    if columns < 167:
+        assert text == stacked
+    else:
+        line = f" {rows[0][0]} │ replaced │ 99   │ {place[:-5]}\\x1b.zip"
+        assert line in [each.rstrip() for each in text.splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("columns", "is_joined", "left_out"),
+    [(120, False, ""), (100, True, ""), (80, True, ""), (60, True, "reason")],
+)
+def test_holes_keep_what_names_them_and_fold_long_words_of_the_reason(
+    on_terminal: OnTerminal,
+    monkeypatch: pytest.MonkeyPatch,
+    columns: int,
+    is_joined: bool,
+    left_out: str,
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    url = "https://github.com/binance/binance-public-data/issues/475"
+    day = date(2024, 1, 1)
+    hole = Hole(cause=HoleCause.FAILED, first_day=day, last_day=day, days=1, reason=f"see {url}")
+    text = on_terminal(lambda: print_holes([(("spot", "klines", "BTCUSDT", "1h"), hole)]))
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", text).splitlines()
+    assert max(map(len, lines)) <= columns
+    rows = [[cell.strip() for cell in line.split("│")] for line in lines if "│" in line]
+    names = ["market", "data type", "symbol", "interval"]
+    assert lines[1].split()[0] == ("series" if is_joined else names[0])
+    width = 1 if is_joined else 4
+    name = " ".join(" ".join(row[:width]) for row in rows).split()
+    assert name == ["spot", "klines", "BTCUSDT", "1h"]
+    cells = ["2024-01-01", "2024-01-01", *([] if is_joined else ["1"]), "failed"]
+    assert rows[0][width : width + len(cells)] == cells
+    named = "columns left out at this width: "
+    assert [each for each in lines if named in each] == ([named + left_out] if left_out else [])
+    if not left_out:
+        assert "".join(row[-1] for row in rows).replace("see", "") == url
 
 
 @pytest.mark.parametrize("columns", [80, 50])
@@ -294,3 +357,38 @@ def test_no_name_is_split_on_a_narrow_terminal(
     assert max(map(len, table)) <= columns
     cells = {cell.strip() for line in table for cell in re.split("[│┃]", line)}
     assert cells >= set(whole)
+
+
+@pytest.mark.parametrize("columns", [50, 80])
+@pytest.mark.parametrize(
+    "command",
+    [
+        "plan -s BTCUSDT --markets spot -t klines -i 1h --discovery calendar --date 2025-07-15",
+        "query -o lake '.schema spot.klines'",
+        "query -o lake '.schema lakehouse.archives'",
+    ],
+)
+def test_texts_are_split_between_words_at_the_width(
+    on_terminal: OnTerminal,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    folders: Path,
+    columns: int,
+    command: str,
+) -> None:
+    monkeypatch.chdir(folders)
+    monkeypatch.setenv("COLUMNS", str(columns))
+
+    def run() -> None:
+        with pytest.raises(SystemExit) as ended:
+            main(shlex.split(command))
+        assert ended.value.code == 0
+
+    shown = re.sub(r"\x1b\[[0-9;]*m", "", on_terminal(run))
+    texts = [line for line in shown.splitlines() if not set(line) & set("│┃━")]
+    assert max(map(len, texts)) <= columns
+    capsys.readouterr()
+    run()
+    piped = capsys.readouterr().out.splitlines()
+    last = piped[-1].split()
+    assert shown.split()[-len(last) :] == last, "no word is lost or split"

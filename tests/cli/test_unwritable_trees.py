@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import shutil
@@ -10,12 +11,15 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, redirect_stderr, redirect_stdout
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any, NoReturn
+from unittest.mock import Mock
 
 import pytest
 from tests.unwritable import SOMEBODY, as_somebody, give, mounted_read_only
 
 from crypto_lakehouse.cli.main import main
 from crypto_lakehouse.core.errors import LakeError
+from crypto_lakehouse.ledger.connection import LedgerConnection
 from crypto_lakehouse.tables import Lake
 from crypto_lakehouse.tables.iceberg import interrupted_commit
 from crypto_lakehouse.testing import ArchiveServer
@@ -35,6 +39,7 @@ READING = {
     "lake tables": (["lake", "tables", "-o", "out"], "spot.trades: 2,000 rows"),
     "lake verify": (["lake", "verify", "-o", "out"], "2,000 rows: whole"),
     "lake snapshots": (["lake", "snapshots", "-o", "out", "spot.trades"], "2,000 rows"),
+    "relocate in a dry run": (["lake", "relocate", "-o", "out", "--dry-run"], "would be relocated"),
     "validate": (["validate", "-o", "out"], "good\t2"),
     "status": (["status", "-o", "out", "--json"], "BTCUSDT"),
     "verify": (["verify", "-o", "out", "--sums", "own/sums"], "2 ok"),
@@ -59,6 +64,7 @@ WRITING = {
     "compact": ["lake", "compact", "-o", "out"],
     "expire": ["lake", "expire", "-o", "out", "--older-than", "0"],
     "sweep": ["lake", "sweep", "-o", "out"],
+    "relocate": ["lake", "relocate", "-o", "out"],
     "compact by lake": ["lake", "compact", "-o", "out", "--lake", "out/.lakehouse/lake"],
     "prune": ["history", "-o", "out", "--prune", "0"],
     "query": ["query", "-o", "out", COUNT, "--to", "out/n.csv"],
@@ -186,8 +192,8 @@ def test_what_must_write_says_why_it_cannot(
         assert code == 2, f"{name}: {said}"
         assert "Permission denied" in said or "Read-only file system" in said, f"{name}: {said}"
         assert "Traceback" not in said
-        if name not in {"query", "matrix", "sums", "combined", "history"}:
-            assert "choose another output directory" in said, f"{name}: {said}"
+        assert ("choose another output directory" in said) == (name in {"collect", "retry"}), said
+        assert ("`--lake DIR`" in said) == name.startswith("ingest"), said
     assert contents(tree) == before
 
 
@@ -206,8 +212,48 @@ def test_no_part_of_another_user_is_called_a_fault_of_the_program(
             code, said = run(*with_source(command, server))
             assert "Traceback" not in said, said
             assert "fault in crypto-lakehouse" not in said, said
+            # Archives and folders that cannot be read have verdicts; the rest ends a command.
+            assert code in ({0, 2, 3, 4} if part.startswith("data") else {0, 2}), (command, said)
             if code and "exists; --force" not in said:
                 assert "Permission denied" in said or "let this user" in said, (command, said)
+
+
+class _LockedOut(LedgerConnection):
+    """A ledger on a file system that has no locks."""
+
+    def execute(self, *_arguments: object) -> NoReturn:
+        error = sqlite3.OperationalError("locking protocol")
+        error.sqlite_errorcode = sqlite3.SQLITE_PROTOCOL
+        raise error
+
+
+@pytest.mark.parametrize("kind", ["flock", "SQLite"])
+def test_a_file_system_without_locks_has_one_exit_code_in_every_command(
+    tree: Path, server: ArchiveServer, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    if kind == "flock":
+        fcntl = pytest.importorskip("fcntl")
+        refusal = OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+        monkeypatch.setattr(fcntl, "flock", Mock(side_effect=refusal))
+    else:
+        connect = sqlite3.connect
+
+        def connect_without(*arguments: Any, **options: Any) -> sqlite3.Connection:
+            if options.get("factory") is LedgerConnection:
+                options["factory"] = _LockedOut
+            connection: sqlite3.Connection = connect(*arguments, **options)
+            return connection
+
+        monkeypatch.setattr(sqlite3, "connect", connect_without)
+    commands = {**{name: command for name, (command, _) in READING.items()}, **WRITING}
+    said = {name: run(*with_source(command, server)) for name, command in commands.items()}
+    refused = {name: text for name, (code, text) in said.items() if code}
+    assert {code for code, _ in said.values()} == {0, 2}, said
+    assert all("lock files" in text or "No locks" in text for text in refused.values()), refused
+    expected = {"collect", "retry", "ingest", "prune", "compact", "expire", "sweep", "relocate"}
+    if kind == "SQLite":
+        expected = {"collect", "retry", "ingest", "prune", "status", "validate", "verify", "plan"}
+    assert expected <= refused.keys()
 
 
 # A catalog that a killed run left within a commit -------------------------------------------------

@@ -14,6 +14,7 @@ import pytest
 from tests.cli.conftest import KEY, Shell, Start, collect
 
 from crypto_lakehouse.testing import ArchiveServer
+from crypto_lakehouse.testing.faults import Status
 
 SYMBOL = "币安人生USDT"
 ALL = "13 archives checked: 13 ok, 0 damaged, 0 missing, 0 unproven, 0 unreadable\n"
@@ -118,6 +119,21 @@ def test_a_repair_leaves_nothing_damaged(
     assert collected(*arguments)[0] == 0
 
 
+@pytest.mark.parametrize("form", [(), ("--json",)], ids=["text", "json"])
+def test_a_repair_from_a_source_that_is_down_says_so(
+    collected: Shell, archive_server: ArchiveServer, tmp_path: Path, form: tuple[str, ...]
+) -> None:
+    assert collected(*collect(archive_server, "--date", "2025-07-14"))[0] == 0
+    for path in (tmp_path / "out" / "data").rglob("*.zip"):
+        path.write_bytes(b"damaged")
+    archive_server.inject("*", Status(503), endless=True)
+    command = ["verify", "-o", "out", "--repair", "--source-url", archive_server.url]
+    code, out, err = collected(*command, "-j", "1", "--max-retries", "0", *form)
+    assert code == 5
+    said = json.loads(out)["repair"]["error"] if form else err.splitlines()[-1]
+    assert "the source is unavailable: 20 archives in a row failed" in said
+
+
 def test_what_is_not_repaired_is_named(
     collected: Shell, archive_server: ArchiveServer, tmp_path: Path
 ) -> None:
@@ -142,8 +158,8 @@ def test_json_tells_of_quarantine(
     assert (code, found["quarantine"]["count"]) == (0, 1)
     assert found["quarantine"]["archives"][0]["key"] == KEY
     assert "1 in quarantine" in collected("verify", "-o", "out")[1]
-    repaired = json.loads(collected("verify", "-o", "empty", "--repair", "--json")[1] or "{}")
-    assert repaired == {}, "there is no such directory"
+    repaired = json.loads(collected("verify", "-o", "empty", "--repair", "--json")[1])
+    assert repaired.keys() == {"error", "exit_code"}, "there is no such directory"
     (tmp_path / "empty").mkdir()
     repaired = json.loads(collected("verify", "-o", "empty", "--repair", "--json")[1])
     assert repaired["repair"] == {"repaired": [], "remaining": []}
@@ -174,7 +190,7 @@ def test_what_is_no_archive_of_the_publisher_cannot_be_fetched(
 )
 def test_what_cannot_be_asked_is_said(collected: Shell, arguments: list[str]) -> None:
     code, out, err = collected("verify", "-o", "out", *arguments)
-    assert (code, out) == (2, "")
+    assert (code, "checked" in out) == (2, False)
     assert err
 
 
@@ -228,5 +244,7 @@ def test_a_repair_without_a_source_asks_no_other_one(
     assert f"--source-url: the archives in `out` came from `{archive_server.url}`" in err
     assert "fetched again" not in err, "nothing was fetched"
     assert archive_server.requests == []
-    code, out, _ = collected("verify", "-o", "out", "--repair", "--json")
-    assert (code, "repair" in json.loads(out)) == (2, False)
+    code, out, err = collected("verify", "-o", "out", "--repair", "--json")
+    found = json.loads(out)
+    assert (code, found["exit_code"], "repair" in found) == (2, 2, False)
+    assert (found["totals"]["damaged"], f"error: {found['error']}\n" in err) == (1, True)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import re
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from tests.cli.conftest import Shell, Start, collect
-from tests.ledger.test_lock import another_process_holds, is_free
+from tests.ledger.test_lock import TRIER, another_process_holds, environment, is_free
 from tests.tables.sample_data import bars, put
 from tests.workflows.lakes import FIRST
 
@@ -96,6 +97,7 @@ def test_a_wait_may_end_before_the_lock_is_free(
         assert "another run holds the lock" in err
         code, _, err = shell(*command)
         assert code == 11
+        assert "wait for it to end, as `--wait` does, or choose another" in err
         assert "waiting" not in err
     assert shell(*command, "--wait=1ms")[0] == 0
 
@@ -144,8 +146,6 @@ def test_other_text_behind_the_option_is_refused(tree: Path, shell: Shell) -> No
 
 def test_a_kept_lock_passes_to_the_next_that_takes_it(tmp_path: Path) -> None:
     path = tmp_path / "lock"
-    assert keep_lock(path), "there is nothing to wait for"
-    assert not path.exists()
     with output_lock(path):
         assert holder_of(path) is not None
         assert not keep_lock(path)
@@ -162,6 +162,50 @@ def test_a_lock_need_not_say_who_holds_it(tmp_path: Path, text: bytes) -> None:
     path.write_bytes(text)
     assert holder_of(path) is None
     assert holder_of(tmp_path / "none") is None
+
+
+def test_a_lock_is_created_in_a_folder_that_is_there(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to("folder")
+    (tmp_path / "file").touch()
+    for parent in ("none", "link", "file"):
+        assert keep_lock(tmp_path / parent / "lock"), "the run says what is wrong"
+    assert not list((tmp_path / "folder").iterdir())
+    path = tmp_path / "folder" / "lock"
+    assert keep_lock(path)
+    assert not is_free_for_another_process(path)
+    with output_lock(path):
+        pass
+    (tmp_path / "folder" / "directory").mkdir()
+    assert keep_lock(tmp_path / "folder" / "directory")
+
+
+def is_free_for_another_process(path: Path) -> bool:
+    tried = subprocess.run(
+        [sys.executable, "-c", TRIER, str(path)], capture_output=True, text=True,
+        env=environment(), check=True,
+    )  # fmt: skip
+    return tried.stdout == "held\n"
+
+
+@pytest.mark.parametrize("command", [["ingest", "-o", "tree", "-q"], ["collect"]])
+def test_a_lock_may_be_taken_by_another_run_after_the_wait(
+    tree: Path, shell: Shell, archive_server: ArchiveServer, monkeypatch: pytest.MonkeyPatch,
+    command: list[str],
+) -> None:  # fmt: skip
+    """As if no lock had been there when the command began."""
+    monkeypatch.setattr("crypto_lakehouse.ledger.lock.keep_lock", lambda _path: True)
+    if command == ["collect"]:
+        command = collect(archive_server, "-q")
+        (tree.parent / "out" / ".lakehouse").mkdir(parents=True)
+        path = tree.parent / "out" / ".lakehouse" / "lock"
+    else:
+        path = lock_of(tree)
+    with another_process_holds(path) as holder:
+        code, _, err = shell(*command, "--wait=1ms")
+        assert (code, f"waiting for process {holder.pid} " in err) == (11, True)
+        assert err.count("waiting") == 1
+    assert shell(*command, "--wait=1ms")[0] == 0
 
 
 def test_a_lock_that_is_a_link_is_left_to_the_run(tmp_path: Path) -> None:

@@ -27,10 +27,12 @@ from crypto_lakehouse.planning.explicit_plan import ExplicitPlan
 FOLDER = "data/spot/daily/trades/BTCUSDT/"
 
 
-def work_of(number: int, size: int | None = None, action: Action = Action.FETCH) -> Work:
+def work_of(
+    number: int, size: int | None = None, action: Action = Action.FETCH, sidecar: int = 0
+) -> Work:
     day = date(2024, 1, 1) + timedelta(number)
     archive = Archive.parse(f"{FOLDER}BTCUSDT-trades-{day}.zip")
-    listed = None if size is None else ListedArchive(size_bytes=size)
+    listed = None if size is None else ListedArchive(size_bytes=size, sidecar_bytes=sidecar)
     return Work(planned=PlannedArchive(archive, listed=listed), action=action)
 
 
@@ -90,10 +92,27 @@ async def test_what_has_ended_counts_with_what_it_took() -> None:
     assert not other.admit(work_of(1, 26))
 
 
-@pytest.mark.parametrize("action", [Action.CHECK, Action.FETCH_SIDECAR])
-async def test_files_that_are_checked_and_sidecars_reserve_nothing(action: Action) -> None:
+async def test_files_that_are_checked_reserve_nothing() -> None:
     budget = ByteBudget(100, ByteMeter())
-    assert all(budget.admit(work_of(number, 99, action)) for number in range(9))
+    assert all(budget.admit(work_of(number, 99, Action.CHECK)) for number in range(9))
+
+
+@pytest.mark.parametrize(("with_sidecars", "begun"), [(True, 2), (False, 3)])
+async def test_an_archive_reserves_its_sidecar_if_that_is_fetched(
+    with_sidecars: bool, begun: int
+) -> None:
+    budget = ByteBudget(300, ByteMeter(), with_sidecars=with_sidecars)
+    works = (work_of(number, 100, sidecar=50) for number in range(4))
+    assert sum(map(budget.admit, works)) == begun
+
+
+async def test_a_sidecar_alone_reserves_what_is_read_of_it() -> None:
+    budget = ByteBudget(5_000, ByteMeter())
+    only = Action.FETCH_SIDECAR
+    assert budget.admit(work_of(0, 9_999, only, sidecar=100))
+    assert budget.admit(work_of(1, 9_999, only, sidecar=10**9))
+    assert not budget.admit(work_of(2, 9_999, only, sidecar=10**9))
+    assert "`max_bytes` ends the run" in budget.reason(3)
 
 
 async def test_nothing_more_of_a_plan_is_read_once_the_budget_is_used() -> None:
@@ -113,7 +132,8 @@ async def test_an_archive_larger_than_the_budget_is_named() -> None:
     work = work_of(0, 1_234)
     assert not budget.admit(work)
     reason = budget.reason(2)
-    assert reason.startswith(f"`{work.archive.key}` has 1,234 bytes, more than `max_bytes` (1,000)")
+    key = work.archive.key
+    assert reason.startswith(f"`{key}` takes 1,234 bytes, more than `max_bytes` (1,000)")
     assert reason.endswith("raise it for the remaining 2 archives")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from tests.collection.test_inventory import PART, ROW, Here, archive_of, sort
+from tests.collection.known_here import PART, ROW, Here, archive_of, sort
 
 from crypto_lakehouse.collection.inventory import Inventory
 from crypto_lakehouse.collection.work import Action

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import pytest
 from attrs import define, evolve, field
-from tests.collection.test_inventory import (
+from tests.collection.known_here import (
     ROW,
     Here,
     MemoryLedger,

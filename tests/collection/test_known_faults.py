@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from attrs import evolve
-from tests.collection.test_inventory import knowing
+from tests.collection.known_here import knowing
 from tests.collection.test_inventory_listed import KNOWN, LISTED, Listed
 
 from crypto_lakehouse.collection.work import Action

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from attrs import evolve
-from tests.collection.test_inventory import ROW, STAT, TOUCHED, Here, archive_of, knowing, sort
+from tests.collection.known_here import ROW, STAT, TOUCHED, Here, archive_of, knowing, sort
 
 from crypto_lakehouse.collection.inventory import decide
 from crypto_lakehouse.collection.work import Action

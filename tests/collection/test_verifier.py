@@ -9,8 +9,9 @@ import anyio
 import pytest
 
 from crypto_lakehouse.collection.verifier import FileState, StoredArchive, Verifier
+from crypto_lakehouse.core.errors import StoreError
 from crypto_lakehouse.core.object_facts import ObjectFacts
-from crypto_lakehouse.core.protocols import LedgerRow
+from crypto_lakehouse.core.protocols import FolderScan, LedgerRow
 from crypto_lakehouse.core.verdicts import Verdict
 from crypto_lakehouse.stores.directory import LocalStore
 
@@ -67,3 +68,24 @@ async def test_the_order_is_that_of_names(tmp_path: Path, room: int) -> None:
     assert [archive.key for archive in told] == [FOLDER + name for name in NAMES]
     assert report.totals == {FileState.UNPROVEN: len(NAMES)}
     assert "a policy let it in" in told[3].reason
+
+
+class Closed(LocalStore):
+    """Cannot list the folder."""
+
+    def scan_now(self, folder: str) -> FolderScan:
+        raise StoreError(folder, "no such luck")
+
+
+async def test_a_folder_that_cannot_be_listed_is_one_problem(tmp_path: Path) -> None:
+    told: list[StoredArchive] = []
+
+    async def tell(archive: StoredArchive) -> None:
+        told.append(archive)
+
+    report = await Verifier(Closed(tmp_path), Rows(), 2, never).verify(folders(), tell)
+    assert report.problems == told
+    (problem,) = told
+    assert (problem.key, problem.state) == (FOLDER, FileState.UNREADABLE)
+    assert "no such luck" in problem.reason
+    assert report.exit_code == 4

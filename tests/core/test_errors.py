@@ -18,6 +18,7 @@ from crypto_lakehouse.core.errors import (
     MatrixError,
     Problem,
     RunningLoopError,
+    SelectionError,
     ServerError,
     SidecarMalformed,
     SinkError,
@@ -89,6 +90,15 @@ def test_every_problem_stands_on_its_own_line(make: type[ConfigurationError], he
     both = make(iter([one, two]))
     assert both.problems == (one, two)
     assert str(both) == (f"{head}, 2 problems:\n  $.a: is missing\n  $.b[0]: must be a number")
+
+
+def test_problems_of_options_are_told_as_such() -> None:
+    option, key = Problem("--symbols", "is empty"), Problem("$.symbols", "is empty")
+    head = "invalid options, 1 problem:"
+    assert str(ConfigurationError([option])) == f"{head}\n  --symbols: is empty"
+    assert str(ConfigurationError([option, key])).startswith("invalid configuration, 2 problems")
+    assert str(SelectionError([option])).startswith("invalid selection, 1 problem")
+    assert str(ConfigurationError([])).startswith("invalid configuration, 0 problems")
 
 
 def test_problems_never_show_secrets() -> None:

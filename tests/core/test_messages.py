@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crypto_lakehouse.core.archive import INTERVALS, DataType, Market
-from crypto_lakehouse.core.messages import allowed_values, shown
+from crypto_lakehouse.core.messages import allowed_values, nearest, shown
 
 
 @pytest.mark.parametrize(
@@ -27,6 +27,28 @@ from crypto_lakehouse.core.messages import allowed_values, shown
 def test_the_nearest_word_is_named(given_word: str, allowed: list[str], meant: str) -> None:
     hint = allowed_values(given_word, allowed)
     assert hint == f"allowed: {', '.join(allowed)}; did you mean `{meant}`?"
+
+
+@pytest.mark.parametrize(
+    ("typed", "options", "near"),
+    [
+        ("BTCUSTD", ["BTCUSDT", "ETHUSDT"], "BTCUSDT"),
+        ("ETHUSD", ["BTCUSDT", "ETHUSDT"], "ETHUSDT"),
+        ("btc", ["BTCUSDT", "BTCB"], "BTCB"),
+        ("statsu", ["status", "verify"], "status"),
+        ("max_retry", ["markets", "max_retries"], "max_retries"),
+        ("15 min", ["15m", "5m"], "15m"),
+        (["spot"], ["spot"], "spot"),
+        ("XB", ["B", "kB", "MB", "GB"], None),
+        ("10XB", ["B", "kB"], None),
+        ("FOO", ["OF", "FX"], None),
+        ("anything", [], None),
+    ],
+)
+def test_a_suggestion_has_most_of_what_was_typed(
+    typed: object, options: list[str], near: str | None
+) -> None:
+    assert nearest(typed, options) == near
 
 
 def test_nothing_near_means_no_guess() -> None:

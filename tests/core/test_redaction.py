@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import psycopg
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.core.conftest import archives
 
 from crypto_lakehouse.core.archive import Archive
-from crypto_lakehouse.core.redaction import redact
+from crypto_lakehouse.core.errors import LakeError
+from crypto_lakehouse.core.faults import unforeseen
+from crypto_lakehouse.core.redaction import redact, redact_environment
+from crypto_lakehouse.ledger.postgres.server import Server
 
 SECRET = "hunter2"
 
@@ -132,3 +136,56 @@ def test_long_text_of_schemes_is_masked_in_one_pass(piece: str) -> None:
 def test_long_text_is_masked_in_one_pass(piece: str) -> None:
     """Guards against patterns whose cost grows with the square of the length."""
     assert redact(piece * 100_000)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "secret"),
+    [
+        ("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE", "AKIAIOSFODNN7EXAMPLE"),
+        ("AWS_SECRET_ACCESS_KEY", "wJalr/XUtn+FEMI", "wJalr/XUtn+FEMI"),
+        ("AWS_SECRET_ACCESS_KEY", "wJalr/XUtn+FEMI", "wJalr%2FXUtn%2BFEMI"),
+        ("AWS_SESSION_TOKEN", "TOKENTOKENSECRET", "TOKENTOKENSECRET"),
+        ("AZURE_STORAGE_ACCOUNT_KEY", "bXkga2V5", "bXkga2V5"),
+        ("AZURE_STORAGE_KEY", "bXkga2V5", "bXkga2V5"),
+        ("AZURE_STORAGE_SAS_KEY", "sv=2025&s=1", "sv=2025&s=1"),
+        ("AZURE_CLIENT_SECRET", "a~secret", "a~secret"),
+        ("GOOGLE_SERVICE_ACCOUNT_KEY", '{"a": "b"}', '{"a": "b"}'),
+        ("PGPASSWORD", "correct horse", "correct horse"),
+        ("https_proxy", "http://me:p%40ss@proxy:1", "p@ss"),
+        ("HTTPS_PROXY", "http://me:p%40ss@proxy:1", "p%40ss"),
+        ("ALL_PROXY", "http://[me:pass", "http://[me:pass"),
+    ],
+)
+def test_a_secret_of_the_environment_is_masked_wherever_it_is(
+    name: str, value: str, secret: str
+) -> None:
+    text = f"The provided {secret} has expired"
+    assert redact_environment(text, {name: value}) == "The provided *** has expired"
+
+
+def test_only_secrets_of_the_environment_are_masked() -> None:
+    environ = {"HOME": "/root", "AWS_REGION": "eu-west-1", "PGPASSWORD": "", "A_TOKEN": "abc"}
+    environ |= {"HTTPS_PROXY": "http://proxy:3128"}
+    text = "/root eu-west-1 proxy 3128 abc"
+    assert redact_environment(text, environ) == text
+
+
+def test_a_secret_in_another_one_leaves_nothing_of_it() -> None:
+    environ = {"A_TOKEN": "secret", "B_TOKEN": "secret-and-more"}
+    assert redact_environment("a secret-and-more", environ) == "a ***"
+
+
+def test_errors_with_texts_of_others_have_no_secret_of_the_environment(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("PGPASSWORD", "correct horse")
+    text = "no user has the password correct horse"
+    server = Server("postgresql://host/database", "schema")
+    errors = [
+        str(LakeError("lake", text)),
+        str(server.refusal(psycopg.OperationalError(text), "reached")),
+        unforeseen(ValueError(text), "data/x.zip"),
+    ]
+    assert ["has the password ***" in error for error in errors] == [True] * 3
+    assert "has the password ***" in caplog.text
+    assert "horse" not in caplog.text + "".join(errors)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from typing import Any
 
@@ -17,6 +18,7 @@ from crypto_lakehouse.core.report import (
     success_rate,
 )
 from crypto_lakehouse.core.verdicts import SUCCESSES, UNREMARKABLE, Verdict
+from crypto_lakehouse.workflows.run_outcome import RunOutcome
 
 
 def report(planned: int = 0, stop_code: int | None = None, **verdicts: int) -> CollectionReport:
@@ -31,6 +33,14 @@ def report(planned: int = 0, stop_code: int | None = None, **verdicts: int) -> C
         problems=(ArchiveProblem(key=KEY, verdict=Verdict.CORRUPT, reason="no zip"),),
         stop_code=stop_code,
     )
+
+
+def test_a_run_that_failed_before_it_had_a_plan_has_no_success() -> None:
+    outcome = RunOutcome("archive_collection", "1")
+    assert outcome.report((), "no such symbol").success_rate == 0.0
+    assert outcome.report(("`data/` cannot be listed",)).success_rate == 0.0
+    assert outcome.report(()).success_rate == 100.0
+    assert success_rate(totals(1, not_published=1), has_failed=True) == 100.0
 
 
 def test_the_verdicts_are_those_of_the_contract() -> None:
@@ -118,12 +128,17 @@ def test_a_good_run_raises_nothing() -> None:
     report(1, verified=1).raise_for_failures()
 
 
-@pytest.mark.parametrize("bad", [{"failed": 1}, {"corrupt": 1}, {"stop_code": 130}])
-def test_a_bad_run_raises_with_its_report(bad: dict[str, int]) -> None:
+@pytest.mark.parametrize(
+    ("bad", "code"),
+    [({"failed": 1}, 3), ({"corrupt": 1}, 4), ({"stop_code": 5}, 5), ({"stop_code": 130}, 130)],
+)
+def test_a_bad_run_raises_with_its_report_and_exit_code(bad: dict[str, int], code: int) -> None:
     ended = report(1, **bad)
     with pytest.raises(CollectionFailed, match=KEY) as failed:
         ended.raise_for_failures()
     assert failed.value.report is ended
+    assert failed.value.exit_code == code
+    assert copy.copy(failed.value).exit_code == code
 
 
 def test_the_mapping_is_what_scripts_read() -> None:
@@ -151,3 +166,7 @@ def test_the_results_are_what_the_command_line_prints() -> None:
     assert ended.results == ended.to_mapping()
     assert ended.results["success_rate"] == 25.0
     assert ended.report is ended
+
+
+def test_the_counts_can_be_read() -> None:
+    assert repr({"planned": 2, Verdict.VERIFIED: 2}) == "{'planned': 2, 'verified': 2}"

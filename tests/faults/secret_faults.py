@@ -143,4 +143,4 @@ def inject(server: ArchiveServer, pattern: str, faults: Sequence[Fault]) -> None
 
 def timeout_of(name: str) -> float:
     """How long a source that fails in this way may be silent, in seconds."""
-    return 0.05 if name == "silence" else 10
+    return 0.5 if name == "silence" else 10

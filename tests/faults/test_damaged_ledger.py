@@ -64,7 +64,7 @@ async def read_everything(machine: Machine) -> None:
     with suppress(LakehouseError):
         stored = await to_thread.run_sync(lambda: [*stored_zips(machine.root, lambda _: True)])
         for each in stored:
-            digest = sha256(each.path.read_bytes()).hexdigest()
+            digest = sha256(Path(each.place).read_bytes()).hexdigest()
             assert each.fault or digest == each.sha256, (each, digest)
 
 
@@ -152,7 +152,9 @@ def test_bytes_that_were_kept_of_another_archive_are_not_written_out(
     names = [key(number).rpartition("/")[2] for number in (2, 1)]
     with closing(sqlite3.connect(machine.root / ".lakehouse" / "ledger.sqlite")) as ledger, ledger:
         # The version ends later, so that it was in force at a time that the test can name.
-        statement = "UPDATE versions SET changed_at = '2999-01-01', name = ? WHERE name = ?"
+        statement = (
+            "UPDATE versions SET changed_at = '2999-01-01T00:00:00+00:00', name = ? WHERE name = ?"
+        )
         done = ledger.execute(statement, names)
         assert done.rowcount == 1
     then = datetime.now(UTC) + timedelta(hours=1)

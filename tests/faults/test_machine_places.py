@@ -60,27 +60,25 @@ def test_archives_of_somebody_else_are_recognised_and_the_rest_is_told(
     grown.completes()
 
 
-@pytest.mark.parametrize(
-    ("what", "code"), [(".lakehouse", 1), (".lakehouse/ledger.sqlite", 1), (".lakehouse/lock", 2)]
-)
+@pytest.mark.parametrize("what", [".lakehouse", ".lakehouse/ledger.sqlite", ".lakehouse/lock"])
 def test_what_is_ours_and_cannot_be_written_is_told_before_a_request(
-    grown: Machine, nobody: Sequence[str], what: str, code: int
+    grown: Machine, nobody: Sequence[str], what: str
 ) -> None:
     give(grown.root, SOMEBODY)
     os.chown(grown.root / what, 0, 0)
     ended = grown.run(before=nobody)
-    assert ended.code == code
+    assert ended.code == 2
     assert str(grown.root / what) in ended.report["error"]
     assert "let this user" in ended.report["error"]
     assert grown.server.requests == []
     grown.completes()
 
 
-@pytest.mark.parametrize(("what", "code"), [("", 2), ("data", 1)])
-def test_a_file_system_that_is_read_only_ends_the_run(grown: Machine, what: str, code: int) -> None:
+@pytest.mark.parametrize("what", ["", "data"])
+def test_a_file_system_that_is_read_only_ends_the_run(grown: Machine, what: str) -> None:
     with mounted_read_only(grown.root / what):
         ended = grown.run()
-    assert ended.code == code
+    assert ended.code == 2
     assert "Read-only file system" in ended.report["error"]
     assert "make it writable, or choose another output directory" in ended.report["error"]
     grown.completes()
@@ -168,7 +166,7 @@ def test_something_else_in_the_place_of_the_ledger_is_told(machine: Machine, kin
     machine.publish(3)
     path = machine.root / ".lakehouse" / "ledger.sqlite"
     put(path, kind)
-    with pytest.raises(LedgerError, match="it is not a file; move it away"):
+    with pytest.raises(LedgerError, match=r"is not a (regular )?file; move it away"):
         machine.once_more()
     assert machine.server.requests == []
     path.rename(path.with_name("moved"))

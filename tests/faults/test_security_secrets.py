@@ -95,7 +95,9 @@ async def test_a_collection_shows_no_secret(witness: Witness, name: str) -> None
     shown = await witness.run(timeout_seconds=timeout_s)
     again = await witness.run(timeout_seconds=timeout_s, only="failed", force_redownload=True)
     witness.check(shown + again)
-    assert any("Authorization" in request.headers for request in witness.collection.server.requests)
+    requests = witness.collection.server.requests
+    # A busy machine may be silent itself for so long that no request is sent.
+    assert any("Authorization" in each.headers for each in requests) or name == "silence"
 
 
 @pytest.mark.parametrize("name", LISTINGS)

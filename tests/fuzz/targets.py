@@ -252,7 +252,7 @@ async def _answered(pieces: list[bytes], *, is_wanted: bool = True) -> _Told:
             for _ in range(4):
                 await asyncio.sleep(0)
         line.close()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             told = await taking
         await asyncio.sleep(0)
         assert not client.receivers

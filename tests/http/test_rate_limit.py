@@ -166,3 +166,30 @@ def test_a_rate_is_above_zero(rate: float) -> None:
         RequestRate(rate)
     with pytest.raises(ValueError, match="above zero"):
         ByteRate(rate)
+
+
+def test_a_rate_may_change_while_it_is_paid() -> None:
+    async def main() -> tuple[float, float]:
+        loop = asyncio.get_running_loop()
+        byte_rate, request_rate = ByteRate(100.0), RequestRate(1.0)
+        began = loop.time()
+        paying = asyncio.create_task(byte_rate.pay(1_000))
+        await asyncio.sleep(5.0)
+        byte_rate.change(1_000.0)
+        await paying
+        bytes_took = loop.time() - began
+        request_rate.change(10.0)
+        began = loop.time()
+        for _ in range(20):
+            await request_rate.pay()
+        return bytes_took, loop.time() - began
+
+    bytes_took, requests_took = simulate(main)
+    assert bytes_took == pytest.approx(5.5, abs=0.1)
+    assert requests_took == pytest.approx(2.0, abs=0.2)
+
+
+@pytest.mark.parametrize("rate", [ByteRate(1.0), RequestRate(1.0)])
+def test_a_rate_changes_to_none_that_is_not_above_zero(rate: ByteRate | RequestRate) -> None:
+    with pytest.raises(ValueError, match="above zero"):
+        rate.change(0.0)

@@ -18,20 +18,13 @@ from crypto_lakehouse.core.events import ArchiveFinished, FolderListed
 from crypto_lakehouse.core.verdicts import Verdict
 from crypto_lakehouse.coverage.records import FolderRecord, SeriesRecord
 from crypto_lakehouse.ledger.coverage_view import recorded_series
+from crypto_lakehouse.ledger.place import LedgerPlace, RunLedger
 from crypto_lakehouse.ledger.sqlite import SqliteLedger
 
 DAILY, MONTHLY = Partition.DAILY, Partition.MONTHLY
 TRADES = Series(Market.SPOT, DataType.TRADES, "BTCUSDT")
 HOURS = Series(Market.FUTURES_UM, DataType.KLINES, "币安人生USDT", "1h")
 MINUTES = Series(Market.FUTURES_UM, DataType.KLINES, "币安人生USDT", "12h")
-
-
-@pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[SqliteLedger]:
-    """A ledger that is open for writing, as during a collection."""
-    opened, _ = SqliteLedger.open(tmp_path / "ledger.sqlite")
-    with closing(opened):
-        yield opened
 
 
 def settled(
@@ -52,8 +45,8 @@ def listed(
     )  # fmt: skip
 
 
-def only(ledger: SqliteLedger, **window: Any) -> SeriesRecord:
-    (record,) = recorded_series(ledger.path, **window)
+def only(place: LedgerPlace, **window: Any) -> SeriesRecord:
+    (record,) = recorded_series(place, **window)
     return record
 
 
@@ -62,14 +55,15 @@ def spans(folder: FolderRecord) -> list[tuple[str, str, str]]:
 
 
 def test_days_and_months_of_a_series_are_put_together_in_a_stable_order(
-    ledger: SqliteLedger,
+    place: LedgerPlace,
+    of_run: RunLedger,
 ) -> None:
-    ledger.write(
+    of_run.write(
         settled(period, series=series)
         for series in (HOURS, TRADES, MINUTES)
         for period in ("2025-07", "2025-07-15")
     )
-    records = list(recorded_series(ledger.path))
+    records = list(recorded_series(place))
     assert [record.series for record in records] == [TRADES, HOURS, MINUTES]
     for record in records:
         assert record.used == {DAILY, MONTHLY}
@@ -77,8 +71,8 @@ def test_days_and_months_of_a_series_are_put_together_in_a_stable_order(
         assert spans(record.folders[MONTHLY]) == [("2025-07-01", "2025-07-31", "verified")]
 
 
-def test_neighbours_that_fared_the_same_are_one_run(ledger: SqliteLedger) -> None:
-    ledger.write(
+def test_neighbours_that_fared_the_same_are_one_run(place: LedgerPlace, of_run: RunLedger) -> None:
+    of_run.write(
         [
             settled("2025-07-15"),
             settled("2025-07-14"),
@@ -90,7 +84,7 @@ def test_neighbours_that_fared_the_same_are_one_run(ledger: SqliteLedger) -> Non
             settled("2025-07-23", Verdict.SIDECAR_MISSING),
         ]
     )
-    folder = only(ledger).folders[DAILY]
+    folder = only(place).folders[DAILY]
     assert spans(folder) == [
         ("2025-07-14", "2025-07-15", "verified"),
         ("2025-07-17", "2025-07-17", "verified"),
@@ -105,64 +99,67 @@ def test_neighbours_that_fared_the_same_are_one_run(ledger: SqliteLedger) -> Non
 
 
 def test_months_follow_each_other_whatever_their_length_and_spelling(
-    ledger: SqliteLedger,
+    place: LedgerPlace,
+    of_run: RunLedger,
 ) -> None:
-    ledger.write(settled(period) for period in
+    of_run.write(settled(period) for period in
                  ("2020-1", "2020-02", "2020-3", "2020-03", "2020-10", "2020-04"))  # fmt: skip
-    assert spans(only(ledger).folders[MONTHLY]) == [
+    assert spans(only(place).folders[MONTHLY]) == [
         ("2020-01-01", "2020-04-30", "verified"),
         ("2020-10-01", "2020-10-31", "verified"),
     ]
 
 
-def test_a_window_holds_what_touches_it(ledger: SqliteLedger) -> None:
-    ledger.write(settled(f"2025-07-{number:02d}") for number in range(1, 32))
-    ledger.write(settled(period) for period in ("2025-5", "2025-06", "2025-07", "2025-08"))
-    record = only(ledger, start=date(2025, 6, 30), end=date(2025, 7, 2))
+def test_a_window_holds_what_touches_it(place: LedgerPlace, of_run: RunLedger) -> None:
+    of_run.write(settled(f"2025-07-{number:02d}") for number in range(1, 32))
+    of_run.write(settled(period) for period in ("2025-5", "2025-06", "2025-07", "2025-08"))
+    record = only(place, start=date(2025, 6, 30), end=date(2025, 7, 2))
     assert spans(record.folders[DAILY]) == [("2025-07-01", "2025-07-02", "verified")]
     assert spans(record.folders[MONTHLY]) == [("2025-06-01", "2025-07-31", "verified")]
     assert (record.folders[DAILY].size_bytes, record.folders[MONTHLY].size_bytes) == (14, 14)
-    late = only(ledger, start=date(2025, 7, 31))
+    late = only(place, start=date(2025, 7, 31))
     assert spans(late.folders[DAILY]) == [("2025-07-31", "2025-07-31", "verified")]
     assert spans(late.folders[MONTHLY]) == [("2025-07-01", "2025-08-31", "verified")]
-    early = only(ledger, end=date(2025, 5, 31))
+    early = only(place, end=date(2025, 5, 31))
     assert spans(early.folders[DAILY]) == []
     assert spans(early.folders[MONTHLY]) == [("2025-05-01", "2025-05-31", "verified")]
     assert early.used == {MONTHLY}
 
 
-def test_a_newer_version_that_was_refused_is_counted(ledger: SqliteLedger) -> None:
-    ledger.write([settled("2025-07-14"), settled("2025-07-15")])
-    ledger.write([settled("2025-07-15", Verdict.CORRUPT, stands=True, reason="not a zip")])
-    folder = only(ledger).folders[DAILY]
+def test_a_newer_version_that_was_refused_is_counted(place: LedgerPlace, of_run: RunLedger) -> None:
+    of_run.write([settled("2025-07-14"), settled("2025-07-15")])
+    of_run.write([settled("2025-07-15", Verdict.CORRUPT, stands=True, reason="not a zip")])
+    folder = only(place).folders[DAILY]
     assert spans(folder) == [("2025-07-14", "2025-07-15", "verified")]
     assert folder.refused_newer == 1
 
 
-def test_what_a_policy_let_in_is_told_from_what_it_did_not(ledger: SqliteLedger) -> None:
+def test_what_a_policy_let_in_is_told_from_what_it_did_not(
+    place: LedgerPlace, of_run: RunLedger
+) -> None:
     mismatch = Verdict.UPSTREAM_MISMATCH
-    ledger.write(
+    of_run.write(
         [
             settled("2025-07-14", mismatch, accepted=True),
             settled("2025-07-15", mismatch, size_bytes=None),
             settled("2025-07-16", mismatch, accepted=True),
         ]
     )
-    ledger.write([settled("2025-07-16", mismatch, size_bytes=None)])
-    runs = only(ledger).folders[DAILY].runs
+    of_run.write([settled("2025-07-16", mismatch, size_bytes=None)])
+    runs = only(place).folders[DAILY].runs
     assert [run.is_let_in for run in runs] == [True, False]
     assert runs[1].last_day == date(2025, 7, 16), "once let in, and replaced since"
 
 
-def test_what_the_source_listed_is_told(ledger: SqliteLedger) -> None:
-    ledger.write(
+def test_what_the_source_listed_is_told(place: LedgerPlace, of_run: RunLedger) -> None:
+    of_run.write(
         [
             settled("2025-07-15"),
             listed(TRADES, DAILY, "2017-08-17", "2025-07-20"),
             listed(TRADES, MONTHLY, None, "2025-06"),
         ]
     )
-    record = only(ledger)
+    record = only(place)
     daily, monthly = record.folders[DAILY], record.folders[MONTHLY]
     assert (daily.first_listed, daily.last_listed) == (
         Period.parse("2017-08-17"),
@@ -171,18 +168,18 @@ def test_what_the_source_listed_is_told(ledger: SqliteLedger) -> None:
     assert (monthly.first_listed, monthly.last_listed) == (None, Period.parse("2025-06"))
     assert daily.listed_on == monthly.listed_on == date(2025, 7, 15)
     assert record.used == {DAILY}, "the months were only listed"
-    ledger.write([settled("2025-07-15", series=HOURS)])
-    assert [*recorded_series(ledger.path)][1].folders[DAILY].listed_on is None
+    of_run.write([settled("2025-07-15", series=HOURS)])
+    assert [*recorded_series(place)][1].folders[DAILY].listed_on is None
 
 
-def test_only_what_is_wanted_is_read(ledger: SqliteLedger) -> None:
-    ledger.write([settled("2025-07-15"), settled("2025-07-15", series=HOURS)])
-    records = recorded_series(ledger.path, lambda series: series.market is Market.SPOT)
+def test_only_what_is_wanted_is_read(place: LedgerPlace, of_run: RunLedger) -> None:
+    of_run.write([settled("2025-07-15"), settled("2025-07-15", series=HOURS)])
+    records = recorded_series(place, lambda series: series.market is Market.SPOT)
     assert [record.series for record in records] == [TRADES]
 
 
-def test_an_empty_ledger_has_no_series(ledger: SqliteLedger) -> None:
-    assert list(recorded_series(ledger.path)) == []
+def test_an_empty_ledger_has_no_series(place: LedgerPlace, of_run: RunLedger) -> None:
+    assert list(recorded_series(place)) == []
 
 
 def test_reading_and_writing_go_on_at_the_same_time(ledger: SqliteLedger) -> None:

@@ -60,11 +60,37 @@ UNSOUND = {
         2,
     ),
     "a size that is a text": ("UPDATE archives SET size_bytes = 'x7' WHERE name = '{name}'", 2),
+    "a negative size": ("UPDATE archives SET size_bytes = -5 WHERE name = '{name}'", 2),
+    "a size that no archive has": (
+        "UPDATE archives SET size_bytes = 9223372036854775807 WHERE name = '{name}'",
+        2,
+    ),
+    "a negative size of an earlier version": ("UPDATE versions SET size_bytes = -5", 2),
+    "a path out of the output directory": ("UPDATE versions SET kept_as = '../../x.zip'", 2),
     "a mark that is a text": ("UPDATE archives SET mtime_ns = 'x' WHERE name = '{name}'", 2),
     "an ETag that is no text": ("UPDATE archives SET etag = x'ff' WHERE name = '{name}'", 2),
     "a date that is no text": ("UPDATE archives SET last_seen_at = x'41' WHERE name = '{name}'", 2),
     "a reason that is no text": ("UPDATE archives SET reason = x'41' WHERE name = '{name}'", 2),
     "a digest that is no text": ("UPDATE archives SET sha256 = x'64' WHERE name = '{name}'", 2),
+    "a digest of another length": ("UPDATE archives SET sha256 = 'ab' WHERE name = '{name}'", 2),
+    "a published digest that is none": (
+        "UPDATE archives SET published_sha256 = upper(sha256) WHERE name = '{name}'",
+        2,
+    ),
+    "a date that is none": (
+        "UPDATE archives SET first_seen_at = 'zz' || char(27) || '[2J' WHERE name = '{name}'",
+        2,
+    ),
+    "a date that goes on": (
+        "UPDATE archives SET last_seen_at = last_seen_at || char(10) WHERE name = '{name}'",
+        2,
+    ),
+    "an accepted moment that is none": (
+        "UPDATE archives SET accepted_at = 'x' WHERE name = '{name}'",
+        2,
+    ),
+    "a digest of an earlier version that is none": ("UPDATE versions SET sha256 = 'x'", 2),
+    "a change whose date is none": ("UPDATE versions SET changed_at = 'z'", 2),
     "a name that is not UTF-8": (
         "UPDATE archives SET name = CAST(x'ff' || substr(name, 2) AS TEXT) WHERE name = '{name}'",
         2,
@@ -153,6 +179,72 @@ MISSHAPEN = {
         "UPDATE sqlite_schema SET sql = replace(sql, 'CREATE', 'CSEATE') WHERE name = 'runs'"
     ),
 }
+
+
+#: Endless, in the place of a table.
+ENDLESS = """
+CREATE VIEW {0} AS WITH RECURSIVE r (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM r)
+SELECT hidden.* FROM hidden, r
+"""
+
+#: What does something when a row is read or written.
+FOREIGN = {
+    "a trigger that refuses rows": (
+        "CREATE TRIGGER t BEFORE INSERT ON archives BEGIN SELECT raise(ABORT, 'no'); END",
+    ),
+    "a trigger that deletes rows": (
+        "CREATE TRIGGER t AFTER UPDATE ON archives BEGIN DELETE FROM archives; END",
+    ),
+    **{
+        f"an endless view for {table}": (
+            f"ALTER TABLE {table} RENAME TO hidden",
+            ENDLESS.format(table),
+        )
+        for table in ("archives", "versions", "runs")
+    },
+    "one more view": ("CREATE VIEW more AS SELECT * FROM archives",),
+}
+
+
+@pytest.mark.parametrize("what", FOREIGN)
+async def test_views_and_triggers_are_refused_and_set_aside(path: Path, what: str) -> None:
+    for statement in FOREIGN[what]:
+        change(path, statement)
+    with pytest.raises(LedgerError, match=r"which no run makes; the next `collect` sets it aside"):
+        [*every_reader(path)]
+    with pytest.raises(LedgerError, match="which no run makes; the next `collect` sets it aside"):
+        SqliteLedger.open_read_only(path)
+    opened, note = SqliteLedger.open(path)
+    with closing(opened):
+        assert "which no run makes" in note
+        opened.write([finished()])
+        assert list(await opened.rows(FOLDER)) == [NAME]
+    again, note = SqliteLedger.open(path)
+    again.close()
+    assert note == ""
+
+
+async def test_a_size_that_a_source_lists_and_no_archive_has_is_not_stored(path: Path) -> None:
+    opened, _ = SqliteLedger.open(path)
+    with closing(opened):
+        opened.write([finished(size_bytes=1 << 62)])
+        assert (await opened.rows(FOLDER))[NAME].facts.size_bytes is None
+    again, note = SqliteLedger.open(path)
+    again.close()
+    assert note == ""
+
+
+@pytest.mark.parametrize(
+    "statement",
+    ["DROP TABLE archives", "ALTER TABLE archives DROP COLUMN newer_verdict"],
+)
+async def test_a_reader_of_other_tables_names_the_remedy(path: Path, statement: str) -> None:
+    change(path, statement)
+    with (
+        closing(SqliteLedger.open_read_only(path)) as ledger,
+        pytest.raises(LedgerError, match="the next `collect` sets it aside"),
+    ):
+        await ledger.rows(FOLDER)
 
 
 @pytest.mark.parametrize("how", MISSHAPEN)

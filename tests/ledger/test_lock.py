@@ -15,7 +15,13 @@ import pytest
 
 import crypto_lakehouse
 from crypto_lakehouse.core.errors import LockHeldError, StoreError
-from crypto_lakehouse.ledger.lock import output_lock, wait_for_workers, worker_lock
+from crypto_lakehouse.ledger.lock import (
+    do_not_wait,
+    output_lock,
+    take_when_free,
+    wait_for_workers,
+    worker_lock,
+)
 
 HOLDER = """
 import sys
@@ -139,10 +145,11 @@ def test_the_lock_of_a_process_that_was_killed_is_free(path: Path) -> None:
 
 #: What `flock` answers on file systems without locks, and what the error then says.
 NO_LOCKS = {
-    errno.ENOLCK: "has no locks, as some network file systems: choose a local directory",
-    errno.EOPNOTSUPP: "has no locks, as some network file systems: choose a local directory",
-    errno.ENOSYS: "has no locks, as some network file systems: choose a local directory",
-    errno.EPERM: "let this user write there, or choose another output directory",
+    errno.ENOLCK: "has no locks, as some network file systems: choose another output dir",
+    errno.EOPNOTSUPP: "has no locks, as some network file systems: choose another output dir",
+    errno.ENOSYS: "has no locks, as some network file systems: choose another output dir",
+    errno.EPERM: "let this user read and write there, or choose another output directory",
+    errno.ENOSPC: "free some space and run again",
     errno.EIO: "see whether the directory can be written",
 }
 
@@ -182,3 +189,46 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     lock = output_lock(tmp_path / "folder" / "lock")
     with pytest.raises(StoreError, match="the lock cannot be taken"), lock:
         pass  # pragma: no cover
+
+
+class Held:
+    """A lock that is free after so many attempts, and who waits for it."""
+
+    def __init__(self, refusals: int, waits: int = 100, stops_at: int = 100) -> None:
+        self.refusals, self.waits, self.stops_at = refusals, waits, stops_at
+        self.attempts = self.waited = 0
+
+    async def take(self) -> None:
+        self.attempts += 1
+        if self.attempts <= self.refusals:
+            raise LockHeldError("lock")
+
+    async def wait(self, error: LockHeldError) -> bool:
+        assert error.path == "lock"
+        self.waited += 1
+        return self.waited <= self.waits
+
+    def is_stopped(self) -> bool:
+        return self.attempts >= self.stops_at
+
+
+async def test_a_lock_is_tried_until_it_is_free() -> None:
+    for refusals in (0, 1, 5):
+        held = Held(refusals)
+        assert await take_when_free(held.take, held.wait, held.is_stopped)
+        assert (held.attempts, held.waited) == (refusals + 1, refusals)
+
+
+async def test_the_wait_may_end_before() -> None:
+    held = Held(5, waits=2)
+    with pytest.raises(LockHeldError):
+        await take_when_free(held.take, held.wait, held.is_stopped)
+    assert held.attempts == 3
+    with pytest.raises(LockHeldError):
+        await take_when_free(Held(1).take, do_not_wait, held.is_stopped)
+
+
+async def test_a_run_that_is_stopped_waits_no_longer() -> None:
+    held = Held(5, stops_at=3)
+    assert not await take_when_free(held.take, held.wait, held.is_stopped)
+    assert (held.attempts, held.waited) == (3, 2)

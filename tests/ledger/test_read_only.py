@@ -245,6 +245,9 @@ def test_what_a_network_file_system_does_to_locks_is_explained(path: Path, code:
     [
         (sqlite3.SQLITE_FULL, "free some space"),
         (sqlite3.SQLITE_IOERR_WRITE, "disk is full, over a quota, or failing"),
+        (sqlite3.SQLITE_IOERR_FSYNC, "its file system may not support fsync"),
+        (sqlite3.SQLITE_IOERR_DIR_FSYNC, "move the output directory to another one"),
+        (sqlite3.SQLITE_NOLFS, "its file system allows no file that large"),
         (sqlite3.SQLITE_READONLY, "let this user write it and the files beside it"),
         (sqlite3.SQLITE_INTERRUPT, "cannot be written: refused"),
     ],

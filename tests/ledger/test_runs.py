@@ -122,14 +122,14 @@ def test_a_damaged_row_of_a_run_says_nothing_and_is_left_out_of_the_next_ledger(
 ) -> None:
     change(path, f"UPDATE runs SET {UNSOUND[name]} WHERE run_id = 'asked'")  # noqa: S608
     nothing: dict[str, Any] = {"selection": None, "source_url": None, "listing_url": None}
-    assert recorded_runs(path)[1] == RecordedRun(status=None, **nothing)
+    assert recorded_runs(path)[1] == RecordedRun(status=None, is_source_lost=True, **nothing)
     opened, note = SqliteLedger.open(path)
     with closing(opened):
         assert "the row of the run `asked` has values that no run writes" in note
         assert list(opened.rows_now(FOLDER)) == [NAME]
     assert recorded_runs(path) == [
         RecordedRun(status="complete", **nothing),
-        RecordedRun(status="unknown", **nothing),
+        RecordedRun(status="unknown", is_source_lost=True, **nothing),
     ], "that there was a run is not forgotten, as it may have been asked for more"
 
 

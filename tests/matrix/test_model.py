@@ -172,6 +172,38 @@ def test_symbols_are_filed_where_the_market_files_them(
     assert row.folder_symbol(symbol) == folder
 
 
+@pytest.mark.parametrize(
+    ("glob", "fits"),
+    [
+        ("BTCUSD", True),
+        ("BTC*", True),
+        ("BTCUSD_*", True),
+        ("*_PERP", True),
+        ("*[!A-Z]PERP", True),
+        ("?TC*_PE*", True),
+        ("*_2[45]0628", True),
+        ("BTCUSD_??????", True),
+        ("*", True),
+        ("BTCUSD_?????", False),
+        ("BTCUSD_PERP?", False),
+        ("*_[!0-9]*_*", False),
+        ("*_24062x", False),
+        ("BTCUSD_[]*", False),
+        ("BTC_*", False),
+        ("*USD_[A-O]*", False),
+    ],
+)
+def test_a_glob_stands_for_a_pair_if_it_fits_a_contract(
+    matrix: Matrix, glob: str, fits: bool
+) -> None:
+    row = matrix.row(Market.FUTURES_CM, DataType.INDEX_PRICE_KLINES)
+    other = matrix.row(Market.FUTURES_CM, DataType.KLINES)
+    assert row is not None
+    assert other is not None
+    assert row.fits("BTCUSD", glob) is fits
+    assert other.fits("BTCUSD", glob) is (glob in {"BTCUSD", "BTC*", "*"})
+
+
 def test_lives_take_exceptions_and_deliveries_into_account(matrix: Matrix) -> None:
     metrics = matrix.row(Market.FUTURES_UM, DataType.METRICS)
     trades = matrix.row(Market.FUTURES_UM, DataType.TRADES)

@@ -17,11 +17,12 @@ from tests.packaging.conftest import Install
 from tests.packaging.installed import ROOT, Environment, build, run
 from tests.proxies.scene import HTTP, place_of
 from tests.proxies.socks_server import SocksServer
+from tests.services.postgres import PostgresServer
 
 from crypto_lakehouse import __version__
 from crypto_lakehouse.testing import ArchiveServer
 
-#: Four environments are made and filled; slow disks and indexes take minutes.
+#: An environment for each extra is made and filled; slow disks and indexes take minutes.
 pytestmark = pytest.mark.timeout(900)
 
 _SELECTED = ("-s", "BTCUSDT", "--markets", "spot", "-t", "klines", "-i", "1h",
@@ -29,9 +30,11 @@ _SELECTED = ("-s", "BTCUSDT", "--markets", "spot", "-t", "klines", "-i", "1h",
 
 #: What each extra brings, by the names of its modules.
 _EXTRAS = {
+    "dask": {"dask", "distributed"},
     "plot": {"matplotlib"},
+    "postgres": {"psycopg"},
     "socks": {"aiohttp_socks"},
-    "tables": {"duckdb", "polars", "pyarrow", "pyiceberg", "pytz"},
+    "tables": {"duckdb", "fsspec", "polars", "pyarrow", "pyiceberg", "pytz"},
 }
 
 #: Every way to read a table (docs/tables.md), times included: DuckDB converts them with pytz.
@@ -67,9 +70,9 @@ def _files(tree: Path) -> set[str]:
     return {path.relative_to(tree).as_posix() for path in tree.rglob("*.py")}
 
 
-def _collect(environment: Environment, server: ArchiveServer) -> None:
+def _collect(environment: Environment, server: ArchiveServer, *options: str) -> None:
     shutil.rmtree(environment.home / "data", ignore_errors=True)
-    environment.command("collect", "-o", "data", *_SELECTED, "--source-url", server.url)
+    environment.command("collect", "-o", "data", *_SELECTED, "--source-url", server.url, *options)
 
 
 def test_the_wheel_holds_the_package_and_its_facts_and_nothing_else(wheel: Path) -> None:
@@ -106,6 +109,34 @@ def test_every_public_name_that_needs_an_extra_is_there_with_it(
 ) -> None:
     lacking = install(extra).lacking()
     assert {name: of for name, of in lacking.items() if of in _EXTRAS[extra]} == {}
+
+
+def test_the_extra_dask_collects_on_a_cluster_of_this_machine(
+    install: Install, server: ArchiveServer
+) -> None:
+    environment = install("dask")
+    (environment.home / "cluster.json").write_text('{"executor": "dask", "processes": 2}')
+    _collect(environment, server, "--config", "cluster.json")
+    assert "1 ok" in environment.command("verify", "-o", "data")
+    said = install("").command(
+        "collect", "-o", "other", *_SELECTED, "--source-url", server.url,
+        "--config", str(environment.home / "cluster.json"), wanted=2,
+    )  # fmt: skip
+    assert "crypto-lakehouse[dask]" in said
+
+
+def test_the_extra_postgres_keeps_the_ledger_in_a_database(
+    install: Install, server: ArchiveServer, postgres_server: PostgresServer
+) -> None:
+    environment = install("postgres")
+    ledger = ("--ledger", postgres_server.url(), "--ledger-schema", "distribution")
+    _collect(environment, server, *ledger)
+    assert "BTCUSDT" in environment.command("status", "-o", "data", *ledger)
+    assert not (environment.home / "data" / ".lakehouse" / "ledger.sqlite").exists()
+    said = install("").command(
+        "collect", "-o", "other", *_SELECTED, "--source-url", server.url, *ledger, wanted=2
+    )
+    assert "crypto-lakehouse[postgres]" in said
 
 
 def test_the_extra_plot_draws_the_coverage(install: Install, server: ArchiveServer) -> None:

@@ -23,7 +23,7 @@ from crypto_lakehouse.tables.iceberg.catalog import LakeCatalog
 from crypto_lakehouse.tables.ingest.ingestion import IngestSettings
 from crypto_lakehouse.testing import ArchiveServer
 
-#: Four environments are made and filled; slow disks and indexes take minutes.
+#: An environment for each extra is made and filled; slow disks and indexes take minutes.
 pytestmark = pytest.mark.timeout(900)
 
 #: Collections of a year or more, which run with every package in tests/documentation.
@@ -95,7 +95,7 @@ def asked(
     return found
 
 
-@pytest.mark.parametrize("extra", ["", "plot", "socks", "tables"])
+@pytest.mark.parametrize("extra", ["", "dask", "plot", "postgres", "socks", "tables"])
 def test_commands_run_or_name_the_extra_that_they_need(
     install: Install, before: Path, server_of_module: ArchiveServer, extra: str
 ) -> None:

@@ -37,6 +37,8 @@ _NEVER_ONE = {
     "tables/ingest/stored_rows.py: count": "rows of a month, in two archives",
     "stores/open_files.py: open_files_limit()": "a process needs more than one",
     "workflows/wiring/holes_file.py: len(problems)": "a number above the limit",
+    "testing/exchange/rest/bars.py: query.rules.bars_span_days": "the exchange's own words",
+    "testing/exchange/rest/trades.py: window_s // 3600": "the exchange's own words",
     "http/s3_listing.py: page_keys": "a number below the limit",
     "http/s3_listing.py: self.most_pages": "a limit",
 }

@@ -183,6 +183,14 @@ def test_a_type_without_the_partition_is_left_out_and_told(plan: Any) -> None:
     assert any("published only monthly" in note for note in wanted.selection.notes)
 
 
+def test_an_interval_without_the_partition_is_left_out_and_told(plan: Any) -> None:
+    chosen = {"markets": ["spot"], "data_types": ["klines"], "partitions": ["daily"]}
+    wanted = plan(intervals=["1h", "3d"], **chosen)
+    assert [item.archive.interval for item in wanted] == ["1h"]
+    assert wanted.selection.notes == ("spot klines 3d: published only monthly, it is left out",)
+    assert plan(**chosen).selection.notes == ()
+
+
 def test_a_row_that_takes_none_of_the_symbols_is_left_out_and_told(plan: Any) -> None:
     wanted = plan(symbols=["BTCBVOLUSDT"], markets=["options"])
     assert [item.archive.data_type for item in wanted] == ["BVOLIndex"]

@@ -105,6 +105,7 @@ async def test_what_is_listed_of_an_archive_is_kept(source: Source) -> None:
             etag='"0a"',
             last_modified="2025-07-16T08:06:34.000Z",
             sidecar_etag='"0b"',
+            sidecar_bytes=3,
         )
     }
     assert folder.size_bytes == 5

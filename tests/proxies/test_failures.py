@@ -43,7 +43,7 @@ WITH_USERS = ("http", "https", "socks5", "socks5h")
 
 def timeout_of(name: str) -> float:
     """How long the proxy may be silent, in seconds."""
-    return 0.1 if name == "silence" else 10
+    return 0.5 if name == "silence" else 10
 
 
 @pytest.mark.parametrize("origin", ORIGINS)

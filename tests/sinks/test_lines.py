@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 
 import pytest
-from attrs import define, field
+from attrs import define, evolve, field
 from tests.sinks.conftest import (
     BODY_STARTED,
     FINISHED,
@@ -20,6 +20,7 @@ from tests.sinks.conftest import (
     finished,
 )
 
+from crypto_lakehouse.core.events import ListingRetried
 from crypto_lakehouse.core.metrics import ByteMeter
 from crypto_lakehouse.core.sink import Sink
 from crypto_lakehouse.core.verdicts import Verdict
@@ -104,8 +105,56 @@ async def test_the_run_has_a_line_now_and_then(screen: Screen) -> None:
     await sink.flush()
     assert len(screen.lines) == 1
     screen.now += LINE_EVERY_S
+    screen.meter.received_bytes += 1_000_000
     await sink.flush()
-    assert len(screen.lines) == 2
+    assert screen.lines[1:] == ["3 of 3 archives, 13.3 MB: 2 verified, 1 not_published"]
+
+
+async def test_a_line_is_not_repeated_if_nothing_has_changed(screen: Screen) -> None:
+    sink = screen.sink()
+    await sink.handle([STARTED])
+    for _ in range(3):
+        screen.now += LINE_EVERY_S
+        await sink.flush()
+    assert screen.lines == ["0 of 3 archives, 0.0 MB"]
+    await sink.handle([finished()])  # it changes right after a line was due
+    assert screen.lines[1:] == ["1 of 3 archives, 0.0 MB: 1 verified"]
+
+
+async def test_before_there_is_a_plan_only_waiting_is_said(screen: Screen) -> None:
+    sink = screen.sink()
+    screen.now += LINE_EVERY_S
+    await sink.flush()
+    assert screen.lines == []
+    await sink.handle([ListingRetried(prefix="data/", attempt=1, wait_s=60.0, reason="silent")])
+    screen.now += LINE_EVERY_S
+    await sink.flush()
+    assert screen.lines[-1] == "1 request waits up to 55 s to be tried again: silent"
+
+
+async def test_the_line_says_that_requests_wait_and_why(screen: Screen) -> None:
+    """Nothing else is seen of a source that answers 503 with a Retry-After of five minutes."""
+    sink = screen.sink()
+    long = evolve(RETRIED, wait_s=300.0)
+    await sink.handle([STARTED, evolve(RETRIED, wait_s=1.0), long])
+    screen.now += LINE_EVERY_S
+    await sink.handle([evolve(long, reason="the source answered 502")])
+    screen.now += 290.0
+    await sink.flush()
+    screen.now += LINE_EVERY_S + 1.0
+    await sink.handle([ListingRetried(prefix="data/", attempt=1, wait_s=60.0, reason="silent")])
+    screen.now += LINE_EVERY_S
+    await sink.flush()
+    screen.now += 60.0
+    await sink.flush()
+    line = "0 of 3 archives, 0.0 MB"
+    assert screen.lines == [
+        f"{line}; 2 requests wait up to 300 s to be tried again: the source answered 502",
+        f"{line}; 2 requests wait up to 10 s to be tried again: the source answered 502",
+        f"{line}; 2 requests wait up to 60 s to be tried again: silent",
+        f"{line}; 1 request waits up to 55 s to be tried again: silent",
+        line,
+    ]
 
 
 async def test_a_line_is_seen_at_once() -> None:

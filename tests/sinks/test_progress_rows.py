@@ -125,6 +125,7 @@ def test_lines_come_every_five_seconds() -> None:
     for now in (0.0, 4.9, 5.0, 6.0, 9.9, 10.0, 15.0):
         lines.show(StepProgress("checking digests", int(now)))
     now = 20.0
+    lines.show(StepProgress("checking digests", 15))  # nothing has changed
     lines.show(StepProgress("listing", 1, 1, "folder", size_bytes=1_500_000))
     lines.print("a line")
     lines.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import BinaryIO
 
 from attrs import define, field
@@ -13,7 +13,7 @@ from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.errors import StoreError
 from crypto_lakehouse.core.kept import KeptVersion, Quarantined
 from crypto_lakehouse.core.object_facts import FileStat
-from crypto_lakehouse.core.protocols import PART_SUFFIX, FolderScan, Watch
+from crypto_lakehouse.core.protocols import PART_SUFFIX, FolderScan, Watch, ignore
 
 __all__ = ["KeepsNothing", "MemoryPart", "MemoryStore"]
 
@@ -70,6 +70,10 @@ class MemoryStore:
         parts = {name + PART_SUFFIX for name in self._below(self.parts, folder)}
         return FolderScan(zips, (names - zips.keys()) | parts)
 
+    def folders(self, on_unreadable: Callable[[str], None] = ignore) -> Iterator[str]:
+        keys = [*self.bodies, *self.parts]
+        return iter(sorted({key.rpartition("/")[0] + "/" for key in keys if key[:5] == "data/"}))
+
     async def sha256(self, key: str) -> str | None:
         _check(key)
         return hashlib.sha256(self.bodies[key][0]).hexdigest() if key in self.bodies else None
@@ -90,7 +94,9 @@ class MemoryStore:
         self.bodies[key] = (bytes(data), self._count)
         return self._stat(key)
 
-    async def open_part(self, key: str, *, resume: bool, watch: Watch | None = None) -> MemoryPart:
+    async def open_part(
+        self, key: str, *, resume: bool, watch: Watch | None = None, doubtful: bool = False
+    ) -> MemoryPart:
         _check(key)
         held = self.parts.get(key, bytearray()) if resume else bytearray()
         self.parts[key] = held
@@ -175,5 +181,6 @@ class MemoryPart:
     async def discard(self) -> None:
         self.store.parts.pop(self.key, None)
 
-    async def quarantine(self, note: Mapping[str, object]) -> None:
+    async def quarantine(self, note: Mapping[str, object]) -> bool:
         await self.store.quarantine(self.key, bytes(self.store.parts.pop(self.key)), note)
+        return True

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 from tests.stores.conftest import FOLDER, KEY
 
+from crypto_lakehouse.core.config.own_folder import OWN_FOLDER
 from crypto_lakehouse.core.errors import ConfigurationError, StoreError
 from crypto_lakehouse.stores import confined
 from crypto_lakehouse.stores.confined import files_below, remove_empty, remove_file
-from crypto_lakehouse.stores.directory import OWN_FOLDER, LocalStore
+from crypto_lakehouse.stores.directory import LocalStore
 from crypto_lakehouse.stores.state import StateFolder
 
 

@@ -12,10 +12,11 @@ import anyio
 import pytest
 from tests.stores.conftest import FOLDER, KEY, NAME, sha256, tree
 
+from crypto_lakehouse.core.config.own_folder import OWN_FOLDER
 from crypto_lakehouse.core.errors import StoreError
 from crypto_lakehouse.core.object_facts import FileStat
 from crypto_lakehouse.core.protocols import Store
-from crypto_lakehouse.stores.directory import OWN_FOLDER, LocalStore
+from crypto_lakehouse.stores.directory import LocalStore
 from crypto_lakehouse.testing import Latch
 
 

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.stores.conftest import FOLDER, KEY, part_of
 
+from crypto_lakehouse.core.config.own_folder import OWN_FOLDER
 from crypto_lakehouse.core.errors import StoreError
-from crypto_lakehouse.stores.directory import OWN_FOLDER, LocalStore
+from crypto_lakehouse.stores.directory import LocalStore
 
 # Keys ----------------------------------------------------------------------------------------
 

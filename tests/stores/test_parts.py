@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from tests.examples import examples
 from tests.stores.conftest import FOLDER, KEY, NAME, part_of, sha256, tree
 
+from crypto_lakehouse.core.config.own_folder import OWN_FOLDER
 from crypto_lakehouse.core.errors import StoreError
 from crypto_lakehouse.core.object_facts import FileStat
-from crypto_lakehouse.stores.directory import OWN_FOLDER, LocalStore
+from crypto_lakehouse.stores.directory import LocalStore
 
 # Parts ---------------------------------------------------------------------------------------
 

@@ -15,8 +15,10 @@ from attrs import evolve
 from crypto_lakehouse.core.archive import Archive, DataType, Market, Partition, Period, Series
 from crypto_lakehouse.matrix.load import load_matrix
 from crypto_lakehouse.matrix.model import Matrix, MatrixRow
+from crypto_lakehouse.stores.local_files import LocalFiles
 from crypto_lakehouse.tables.iceberg.catalog import LakeCatalog
-from crypto_lakehouse.tables.ingest.ingestion import Ingested, Ingestion, IngestSettings
+from crypto_lakehouse.tables.ingest.ingested import Ingested
+from crypto_lakehouse.tables.ingest.ingestion import Ingestion, IngestSettings
 from crypto_lakehouse.tables.reading.batch import Source
 from crypto_lakehouse.tables.schema.schemas import TableSchema, load_schemas, schema_of
 from crypto_lakehouse.testing.made_up.generator import csv_chunks
@@ -106,7 +108,7 @@ def put_zip(root: Path, archive: Archive, data: bytes) -> Source:
     path.write_bytes(data)
     digest = hashlib.sha256(data).hexdigest()
     (root / archive.sidecar_key).write_text(f"{digest}  {archive.name}\n")
-    return Source(archive, path, digest)
+    return Source(archive, LocalFiles(root), digest)
 
 
 def ingest(

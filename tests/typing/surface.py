@@ -35,6 +35,7 @@ from crypto_lakehouse.core import (
     ConfigurationError,
     Event,
     KeptVersion,
+    LockHeldError,
     Outcome,
     Problem,
     Quarantined,
@@ -50,6 +51,7 @@ from crypto_lakehouse.workflows import (
     HistoryReport,
     IngestWorkflow,
     LakeConfig,
+    OnHeld,
     PlanReport,
     PruneResult,
     RefreshedMatrix,
@@ -96,6 +98,13 @@ def take(events: Sequence[Event]) -> None:
 
 async def take_later(events: Sequence[Event]) -> None:
     """An async function as a sink."""
+
+
+async def refuse(error: LockHeldError) -> bool:
+    return not error.holder
+
+
+give_up: OnHeld = refuse
 
 
 async def collect(session: aiohttp.ClientSession) -> None:
@@ -155,7 +164,7 @@ async def questions() -> None:
     assert_type(await run_plan(CONFIG, on_archive=archives.append), PlanReport)
     assert_type(await run_verification(CONFIG, store=store), VerificationReport)
     assert_type(await run_status(CONFIG, start="2026-09-01"), StatusReport)
-    assert_type(await run_prune(CONFIG, 365, store=store), PruneResult)
+    assert_type(await run_prune(CONFIG, 365, store=store, on_held=give_up), PruneResult)
     assert_type(await run_repair(CONFIG, sinks=[take], store=store), RepairReport)
     assert_type(await refresh_matrix(WorkflowConfig(CONFIG)), RefreshedMatrix)
     assert_type(await run_bench(CONFIG, settings=[1, 2]), BenchReport)

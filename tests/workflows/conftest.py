@@ -107,3 +107,12 @@ def collection(
         "default_date": "2025-07-15",
     }
     return Collection(root, archive_server, retry, sleeps, config)
+
+
+@pytest.fixture
+async def synced(collection: Collection) -> Collection:
+    """One archive, collected with its listing."""
+    collection.config["listing_url"] = collection.server.url
+    await collection.run()
+    collection.server.clear()
+    return collection

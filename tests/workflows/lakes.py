@@ -15,6 +15,9 @@ from crypto_lakehouse.workflows.lake_report import IngestReport
 
 FIRST = date(2023, 7, 1)
 
+#: Rows that new versions changed, and rows on which archives differ.
+ROWS = {"rows_added": 0, "rows_changed": 0, "rows_removed": 0, "rows_differing": 0}
+
 
 def tree(root: Path, count: int = 3, symbol: str = "BTCUSDT") -> list[Archive]:
     """Days of hourly bars with their sidecars, as in a mirror of the archive."""

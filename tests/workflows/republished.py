@@ -24,10 +24,13 @@ from crypto_lakehouse.core.report import CollectionReport
 from crypto_lakehouse.core.verdicts import Verdict
 from crypto_lakehouse.testing import ArchiveServer
 
-__all__ = ["SIZES", "Series", "is_good_zip", "version_of"]
+__all__ = ["MULTIPART", "SIZES", "Series", "is_good_zip", "version_of"]
 
 #: The archive of each size: one that fits into memory, and one that is streamed.
 SIZES = {"small": KEY, "large": BIG_KEY}
+
+#: The ETag of an object that was uploaded in parts; it is no MD5.
+MULTIPART = "0123456789abcdef0123456789abcdef-3"
 
 
 def version_of(key: str, text: str) -> bytes:

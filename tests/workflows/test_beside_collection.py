@@ -145,7 +145,7 @@ def change(root: Path, *statements: str) -> None:
 GOES_ON = """
 UPDATE runs SET finished_at = NULL, status = NULL WHERE rowid = (SELECT max(rowid) FROM runs)
 """
-ENDED = "UPDATE runs SET finished_at = 'then', status = 'complete'"
+ENDED = "UPDATE runs SET finished_at = '2025-07-16T00:00:00+00:00', status = 'complete'"
 
 #: The row is that of the version before, as the new one is not written yet.
 OLD_ROW = """

@@ -65,7 +65,7 @@ async def test_runs_with_a_budget_complete_a_plan_together(
         # takes some archives more.
         assert report.bytes < limit + 12 * largest
         if by == "listing":
-            assert report.bytes <= limit + verified * 200  # the sidecars
+            assert report.bytes <= limit
         done = verified + report.totals[Verdict.UNCHANGED]
         assert rows(days) == collected  # the rest has no row
         if report.exit_code == 0:
@@ -82,6 +82,26 @@ async def test_a_budget_that_suffices_ends_no_run(days: Collection) -> None:
     assert (report.exit_code, report.status, report.bytes) == (0, "complete", total)
     report = await days.run(**listing(days), max_bytes=1)  # nothing is to be fetched
     assert (report.exit_code, report.totals[Verdict.UNCHANGED]) == (0, DAYS)
+
+
+@pytest.mark.parametrize("without", ["zip", "sidecar"])
+async def test_a_listed_size_of_either_object_is_kept_within_the_budget(
+    days: Collection, without: str
+) -> None:
+    """The budget lacks one byte for the last archive, and then for its sidecar."""
+    sizes = [len(days.server.read(key_of(day))) for day in range(1, DAYS + 1)]
+    total = sum(size_of(days, day) for day in range(1, DAYS + 1))
+    limit = total - 1 if without == "sidecar" else total - size_of(days, DAYS) + sizes[-1] - 1
+    report = await days.run(**listing(days), max_bytes=limit)
+    assert (report.exit_code, report.totals[Verdict.VERIFIED]) == (6, DAYS - 1)
+    assert report.bytes <= limit
+
+
+async def test_sidecars_that_are_not_fetched_take_nothing_of_the_budget(days: Collection) -> None:
+    total = sum(len(days.server.read(key_of(day))) for day in range(1, DAYS + 1))
+    no_sidecars = {"integrity": "listing", "download_checksum": False}
+    report = await days.run(**listing(days), **no_sidecars, max_bytes=total)
+    assert (report.exit_code, report.bytes) == (0, total)
 
 
 async def test_an_archive_larger_than_the_budget_is_named_and_not_requested(

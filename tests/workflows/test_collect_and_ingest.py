@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
+from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
-from tests.workflows.conftest import KEY, Collection
+from tests.workflows.conftest import KEY, Collection, make_zip, member_of
 from tests.workflows.lakes import ingested, row_count
 
 from crypto_lakehouse.core import WorkflowConfig
@@ -14,10 +17,16 @@ from crypto_lakehouse.core.errors import LockHeldError
 from crypto_lakehouse.core.events import ArchiveFinished
 from crypto_lakehouse.ledger.lock import output_lock
 from crypto_lakehouse.tables import Lake
+from crypto_lakehouse.tables.lake.verification import verify_tables
 from crypto_lakehouse.workflows import IngestWorkflow, LakeConfig
 from crypto_lakehouse.workflows.collect_and_ingest import CollectAndIngest
 
 EVERY: dict[str, Any] = {"intervals": None, "partitions": ["daily"]}
+
+
+def zip_text(data: bytes) -> bytes:
+    with zipfile.ZipFile(io.BytesIO(data)) as file:
+        return file.read(file.namelist()[0])
 
 
 def both(collection: Collection, *, batch: int = 20_000, **config: Any) -> CollectAndIngest:
@@ -77,7 +86,8 @@ async def test_each_ingestion_is_announced_when_it_begins(collection: Collection
     each = ["checking digests", "reading spot.klines", "committing spot.klines"]
     assert steps == [
         "ingestion of 12 archives begins, while others are collected", *each, "end",
-        "the collection has ended, and the ingestion of 13 archives begins", *each,
+        "the collection has ended, after the ingestion of 12 archives, and that of 1 more begins",
+        *each,
     ]  # fmt: skip
 
 
@@ -159,6 +169,91 @@ async def test_a_stopped_run_keeps_what_it_has(collection: Collection) -> None:
     workflow = both(collection, **EVERY)
     await workflow.run()
     assert (await ingested(collection.root)).to_mapping()["totals"]["unchanged"] == 13
+
+
+@pytest.mark.parametrize("batch", [1, 20_000])
+async def test_an_archive_that_a_batch_refused_counts_at_the_end(
+    collection: Collection, batch: int
+) -> None:
+    collection.publish(KEY, make_zip(member_of(KEY), b"what,is,this\n1,2,3\n"))
+    workflow = both(collection, batch=batch, intervals=["1h", "4h", "1d"])
+    report = (await workflow.run()).report
+    assert (report.status, report.exit_code) == ("partial", 4)
+    assert workflow.ingested is not None
+    found = workflow.ingested
+    assert (found.status, found.exit_code, found.problem_count) == ("partial", 4, 1)
+    assert [(each["key"], each["state"]) for each in found.problems] == [(KEY, "refused")]
+    totals = found.to_mapping()["totals"]
+    assert (totals["archives"], totals["unchanged"], totals["refused"]) == (2, 0, 1)
+
+
+def rows_of(root: Path) -> list[tuple[Any, ...]]:
+    with Lake.open(root) as lake:
+        order = "ORDER BY interval, open_time"
+        found: list[tuple[Any, ...]] = lake.sql(f"FROM spot.klines {order}").fetchall()
+    return found
+
+
+def lake_is_whole(root: Path) -> bool:
+    with Lake.open(root) as lake:
+        return all(each.is_whole for each in verify_tables(lake.catalog, lake.tables))
+
+
+@pytest.mark.parametrize("batch", [1, 20_000])
+@pytest.mark.parametrize("changes", [False, True])
+async def test_data_files_that_are_gone_or_cut_are_mended(
+    collection: Collection, batch: int, changes: bool
+) -> None:
+    """Also of archives that the run does not collect, or that have a new version in it."""
+    collected = {**EVERY, "intervals": ["1h", "4h", "6h", "8h", "12h", "1d"]}
+    await both(collection, **collected).run()
+    right = rows_of(collection.root)
+    data = collection.root / ".lakehouse/lake/warehouse/spot/klines/data"
+    files = sorted(data.rglob("*.parquet"))
+    for path in files[:3]:
+        path.unlink()
+    for path in files[3:]:
+        path.write_bytes(path.read_bytes()[:-1])
+    if changes:
+        lines = zip_text(collection.path(KEY).read_bytes()).splitlines(keepends=True)
+        collection.publish(KEY, make_zip(member_of(KEY), b"".join(lines[:-1])))
+        collection.path(KEY).unlink()
+    assert not lake_is_whole(collection.root)
+    chosen = {**collected, "intervals": ["1h", "4h", "1d"]}
+    workflow = both(collection, batch=batch, **chosen)
+    report = (await workflow.run()).report
+    assert (report.status, report.exit_code) == ("complete", 0)
+    assert workflow.ingested is not None
+    assert workflow.ingested.mended_files == len(files) == 6
+    assert lake_is_whole(collection.root)
+    found = rows_of(collection.root)
+    assert len(found) == len(right) - changes
+    assert set(found) <= set(right)
+    second = both(collection, batch=batch, **chosen)
+    await second.run()
+    assert second.ingested is not None
+    assert (second.ingested.mended_files, second.ingested.archives) == (0, 0)
+
+
+async def test_lost_records_are_mended_by_a_batch_and_told_at_the_end(
+    collection: Collection,
+) -> None:
+    """One of an archive that has no zip any more, and is not collected again."""
+    hours = {**EVERY, "intervals": ["1h", "4h", "1d"]}
+    await both(collection, **hours).run()
+    right = rows_of(collection.root)
+    (path,) = (collection.root / ".lakehouse/lake/warehouse/lakehouse").rglob("*.parquet")
+    path.unlink()
+    collection.path(KEY).unlink()
+    workflow = both(collection, batch=1, **{**EVERY, "intervals": ["4h", "6h", "1d"]})
+    report = (await workflow.run()).report
+    assert report.exit_code == 4
+    assert workflow.ingested is not None
+    assert [(each["key"], each["state"]) for each in workflow.ingested.problems] == [
+        (KEY, "unrecorded")
+    ]
+    assert [row for row in rows_of(collection.root) if "6h" not in row] == right
+    assert lake_is_whole(collection.root)
 
 
 def test_both_are_executed_without_a_loop(collection: Collection) -> None:

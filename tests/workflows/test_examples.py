@@ -100,6 +100,8 @@ async def test_a_configuration_file_that_cannot_be_read_is_named() -> None:
     Path("latin.yaml").write_bytes(b"\xff\xfe\xff")
     with pytest.raises(ConfigurationError, match=r"latin\.yaml.*cannot be read"):
         await run_collection("latin.yaml")
+    with pytest.raises(ConfigurationError, match="the name of the file is empty"):
+        await run_collection("")
 
 
 def test_the_public_names_are_there() -> None:

@@ -23,7 +23,7 @@ from crypto_lakehouse.ledger.sqlite import SqliteLedger
 from crypto_lakehouse.stores.directory import LocalStore
 from crypto_lakehouse.workflows.history import (
     PruneResult,
-    bytes_path,
+    bytes_place,
     changes_since,
     history_of,
     parse_moment,
@@ -65,8 +65,8 @@ def test_versions_are_told_oldest_first(replaced: Collection) -> None:
     assert (old.change, old.is_current, new.change, new.is_current) == ("replaced", False, "", True)
     assert old.until is not None
     assert old.sha256 != new.sha256 == hashlib.sha256(NEWS).hexdigest()
-    assert bytes_path(replaced.root, new) == replaced.path(KEY)
-    kept = bytes_path(replaced.root, old)
+    assert Path(bytes_place(replaced.root, new)) == replaced.path(KEY)
+    kept = Path(bytes_place(replaced.root, old))
     assert kept.is_relative_to(replaced.root / ".lakehouse" / "replaced" / KEY)
     assert str(old.sha256) in kept.name
     assert kept.with_name(kept.name + ".CHECKSUM").read_bytes().startswith(str(old.sha256).encode())
@@ -135,7 +135,7 @@ def test_bytes_that_are_no_longer_those_are_not_given_out(replaced: Collection) 
 
 
 def test_a_target_that_cannot_be_written_is_said(replaced: Collection, tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match="its directory does not exist"):
+    with pytest.raises(ConfigurationError, match="its directory does not exist"):
         restore(replaced.root, KEY, LATER, tmp_path / "nowhere" / "x.zip")
 
 
@@ -159,7 +159,7 @@ def test_what_was_never_seen_is_said_with_what_was(replaced: Collection, tmp_pat
 
 
 def test_pruning_removes_old_bytes_and_keeps_the_history(replaced: Collection) -> None:
-    kept = bytes_path(replaced.root, history_of(replaced.root, KEY)[0])
+    kept = Path(bytes_place(replaced.root, history_of(replaced.root, KEY)[0]))
     today = datetime.now(UTC).date()
     for days in (30, 10**6, 10**12):
         assert prune_replaced(replaced.root, older_than_days=days, today=today) == PruneResult(0, 0)
@@ -170,12 +170,12 @@ def test_pruning_removes_old_bytes_and_keeps_the_history(replaced: Collection) -
     assert list((replaced.root / ".lakehouse" / "replaced").iterdir()) == []
     old, _ = history_of(replaced.root, KEY)
     with pytest.raises(StoreError, match="were not kept, or were pruned"):
-        bytes_path(replaced.root, old)
+        Path(bytes_place(replaced.root, old))
     assert replaced.path(KEY).read_bytes() == NEWS
 
 
 def test_pruning_counts_nothing_that_is_gone_already(replaced: Collection) -> None:
-    bytes_path(replaced.root, history_of(replaced.root, KEY)[0]).unlink()
+    Path(bytes_place(replaced.root, history_of(replaced.root, KEY)[0])).unlink()
     assert prune_replaced(replaced.root, older_than_days=0, today=LATER.date()).files == 0
 
 
@@ -186,16 +186,48 @@ def test_pruning_removes_nothing_elsewhere(replaced: Collection, tmp_path: Path)
     kept = [path for path in outside.rglob("*.zip") if path.is_file()]
     folder.mkdir()
     (folder / "data").symlink_to(outside / "data")
-    with pytest.raises(StoreError, match="a symbolic link leads out of"):
-        prune_replaced(replaced.root, older_than_days=0, today=LATER.date())
+    (problem,) = prune_replaced(replaced.root, older_than_days=0, today=LATER.date()).problems
+    assert "a symbolic link leads out of" in problem
     assert [path for path in kept if path.is_file()] == kept
 
 
 async def test_a_run_keeps_replaced_bytes_as_long_as_it_is_told(replaced: Collection) -> None:
     await replaced.run(replaced_retention_days=1)
-    assert bytes_path(replaced.root, history_of(replaced.root, KEY)[0]).is_file()
+    assert Path(bytes_place(replaced.root, history_of(replaced.root, KEY)[0])).is_file()
     await replaced.run(replaced_retention_days=0)
     assert list(replaced.root.glob(".lakehouse/replaced/**/*.zip")) == []
+
+
+@pytest.mark.parametrize("place", ["../../x.zip", ".lakehouse/replaced/x/y.zip", "/x.zip", b"\xff"])
+def test_a_row_that_no_run_wrote_keeps_nothing_else_from_being_pruned(
+    replaced: Collection, place: object
+) -> None:
+    kept = Path(bytes_place(replaced.root, history_of(replaced.root, KEY)[0]))
+    victim = replaced.root.parent / "x.zip"
+    victim.write_bytes(b"precious")
+    with closing(sqlite3.connect(replaced.root / ".lakehouse" / "ledger.sqlite")) as ledger, ledger:
+        ledger.execute(
+            "INSERT INTO versions SELECT folder, name, change, changed_at, ?, verdict, size_bytes, "
+            "sha256, published_sha256, etag, last_modified, first_seen_at, last_seen_at "
+            "FROM versions",
+            (place,),
+        )
+    pruned = prune_replaced(replaced.root, older_than_days=0, today=LATER.date())
+    assert pruned.files == 1
+    assert not kept.exists()
+    assert victim.read_bytes() == b"precious"
+    (problem,) = pruned.problems
+    assert "x.zip" in problem or "the next `collect` sets it aside" in problem
+    (again,) = prune_replaced(replaced.root, older_than_days=0, today=LATER.date()).problems
+    assert again == problem
+
+
+async def test_a_collection_that_cannot_prune_says_why(replaced: Collection) -> None:
+    with closing(sqlite3.connect(replaced.root / ".lakehouse" / "ledger.sqlite")) as ledger, ledger:
+        long_ago = "2020-01-01T00:00:00+00:00"
+        ledger.execute("UPDATE versions SET kept_as = '/x.zip', changed_at = ?", (long_ago,))
+    with pytest.raises(StoreError, match=r"/x.zip"):
+        await replaced.run(replaced_retention_days=0)
 
 
 async def test_a_run_that_keeps_nothing_says_so_in_the_history(collection: Collection) -> None:
@@ -218,6 +250,46 @@ def test_a_version_stands_until_the_next_one(day: str, found: int | None) -> Non
         version("2026-01-05", "2026-01-09"),
         version("2026-01-09", None),
     ]
+    moment = datetime.fromisoformat(f"{day}T00:00:00+00:00")
+    assert version_as_of(versions, moment) == (None if found is None else versions[found])
+
+
+HTTP = "Fri, 02 Jan 2026 00:00:00 GMT"
+
+
+@pytest.mark.parametrize(
+    ("times", "published", "day", "found"),
+    [
+        # The clock was ahead when the first version was seen: the next one is clamped to it.
+        ("2998 2998 2998, 2998 2026-01-05", None, "2026-01-04", None),
+        ("2998 2998 2998, 2998 2026-01-05", None, "2026-01-05", 1),
+        ("2998 2998 2998, 2998 2026-01-05", HTTP, "2026-01-05", 1),
+        ("2998 2998 2998, 2998 2026-01-05", HTTP, "2999-01-05", 1),
+        # It was ahead in between.
+        ("2026-01-02 2026-01-04 2998, 2998 2998 2998, 2998 2026-01-09", HTTP, "2026-01-08", 0),
+        ("2026-01-02 2026-01-04 2998, 2998 2998 2998, 2998 2026-01-09", HTTP, "2026-01-09", 2),
+        # That time has come meanwhile, and what the source says shows it.
+        ("2026-01-09 2026-01-09 2026-01-09, 2026-01-09 2026-01-05", HTTP, "2026-01-06", 1),
+        # It was behind when the version was seen again: before it was published.
+        ("2026-01-05 1970-01-01", HTTP, "2025-01-01", None),
+        ("2026-01-05 1970-01-01", "2026-01-02T00:00:00Z", "2026-01-05", 0),
+        ("2026-01-05 1970-01-01", None, "2025-01-01", None),
+        # Other metadata of the same bytes: it was first seen before it changed.
+        ("2026-01-02 2026-01-05 2026-01-05, 2026-01-02 2026-01-09", None, "2026-01-04", 0),
+        ("2026-01-02 2026-01-05 2026-01-05, 2026-01-02 2026-01-09", None, "2026-01-05", 1),
+        # Nothing was stored in between.
+        ("2026-01-02 2026-01-03 2026-01-03, 2026-01-09 2026-01-09", None, "2026-01-05", None),
+    ],
+)
+def test_a_clock_that_was_wrong_once_hides_no_version(
+    times: str, published: str | None, day: str, found: int | None
+) -> None:
+    versions = []
+    for text in times.split(", "):
+        first, last, *until = [each if "-" in each else f"{each}-01-01" for each in text.split()]
+        seen = f"{last}T00:00:00+00:00"
+        facts = {"last_seen_at": seen, "last_modified": published}
+        versions.append(version(first, until[0] if until else None, **facts))
     moment = datetime.fromisoformat(f"{day}T00:00:00+00:00")
     assert version_as_of(versions, moment) == (None if found is None else versions[found])
 
@@ -246,7 +318,7 @@ def test_a_restamped_version_has_its_bytes_where_its_successor_has(tmp_path: Pat
     target.write_bytes(b"zip")
     old, new = versions_of(store.own_path("ledger.sqlite"), archive)
     assert (old.etag, old.change, new.etag) == ('"1"', "restamped", '"2"')
-    assert bytes_path(tmp_path, old) == bytes_path(tmp_path, new) == target
+    assert Path(bytes_place(tmp_path, old)) == Path(bytes_place(tmp_path, new)) == target
 
 
 def test_a_day_means_its_end_and_a_moment_itself() -> None:

@@ -10,11 +10,10 @@ from typing import Any
 import anyio
 import pytest
 from attrs import evolve
-from tests.tables.sample_data import bars, changed_text, month_of, put, put_zip, text_of
+from tests.tables.sample_data import bars, put, put_zip
 from tests.workflows.conftest import KEY, Collection
-from tests.workflows.lakes import FIRST, ingested, row_count, tree
+from tests.workflows.lakes import FIRST, ROWS, ingested, row_count, tree
 
-from crypto_lakehouse.core.archive import Period
 from crypto_lakehouse.core.errors import (
     ConfigurationError,
     ExtraMissing,
@@ -26,11 +25,8 @@ from crypto_lakehouse.core.errors import (
 from crypto_lakehouse.ledger.lock import output_lock
 from crypto_lakehouse.tables import Lake
 from crypto_lakehouse.workflows import IngestWorkflow, LakeConfig, ValidationWorkflow
-from crypto_lakehouse.workflows import ingestion as module
 from crypto_lakehouse.workflows.stored_archives import stored_zips
-
-#: Rows that new versions changed, and rows on which archives differ.
-ROWS = {"rows_added": 0, "rows_changed": 0, "rows_removed": 0, "rows_differing": 0}
+from crypto_lakehouse.workflows.wiring import needed_packages as module
 
 
 async def test_a_tree_becomes_a_table_once(tmp_path: Path) -> None:
@@ -227,60 +223,6 @@ async def test_a_lake_has_floats_or_decimals(tmp_path: Path) -> None:
     assert other.rows == 72
 
 
-async def test_a_refused_months_days_come_in_its_place(tmp_path: Path) -> None:
-    archives = tree(tmp_path)
-    month = month_of(archives[0])
-    put(tmp_path, month, text_of(month)[:-4])
-    report = await ingested(tmp_path)
-    assert [each["key"] for each in report.problems] == [month.key]
-    assert report.to_mapping()["totals"] == {
-        "archives": 3, "rows": 72, "replaced": 0, "unchanged": 0, "covered": 0, "refused": 1,
-        **ROWS,
-    }  # fmt: skip
-    put(tmp_path, month)
-    report = await ingested(tmp_path)
-    assert report.to_mapping()["totals"] == {
-        "archives": 1, "rows": 744, "replaced": 3, "unchanged": 3, "covered": 0, "refused": 0,
-        **ROWS, "rows_added": 672,
-    }  # fmt: skip
-    assert row_count(tmp_path) == 744
-
-
-async def test_a_month_refused_under_both_its_names_covers_nothing(tmp_path: Path) -> None:
-    archives = tree(tmp_path)
-    names = [evolve(archives[0], period=Period.parse(text)) for text in ("2023-07", "2023-7")]
-    for month in names:
-        put(tmp_path, month, text_of(month)[:-4])
-    report = await ingested(tmp_path)
-    assert [each["key"] for each in report.problems] == [month.key for month in names]
-    assert report.to_mapping()["totals"] == {
-        "archives": 3, "rows": 72, "replaced": 0, "unchanged": 0, "covered": 0, "refused": 2,
-        **ROWS,
-    }  # fmt: skip
-
-
-async def test_plain_parquet_instead(tmp_path: Path) -> None:
-    tree(tmp_path)
-    lake = tmp_path / "files"
-    report = await ingested(tmp_path, format="parquet", lake=str(lake))
-    assert (report.archives, report.rows) == (3, 72)
-    assert len([*lake.rglob("*.parquet")]) == 3
-    assert not (lake / "catalog.db").exists()
-    again = await ingested(tmp_path, format="parquet", lake=str(lake))
-    assert again.to_mapping()["totals"]["unchanged"] == 3
-
-
-async def test_plain_parquet_tells_what_a_month_and_its_days_differ_in(tmp_path: Path) -> None:
-    archives = tree(tmp_path)
-    put(tmp_path, archives[0], changed_text(archives[0]))
-    put(tmp_path, month_of(archives[0]))
-    report = await ingested(tmp_path, format="parquet", lake=str(tmp_path / "files"))
-    assert report.to_mapping()["totals"] == {
-        "archives": 2, "rows": 744, "replaced": 0, "unchanged": 0, "covered": 2, "refused": 0,
-        **ROWS, "rows_differing": 24,
-    }  # fmt: skip
-
-
 async def test_policies_are_checked_before_anything_is_read(tmp_path: Path) -> None:
     tree(tmp_path)
     with pytest.raises(ConfigurationError) as refused:
@@ -376,4 +318,4 @@ def test_all_faults_of_a_configuration_are_told_at_once() -> None:
     for words in ("$.catalog", "`rar`", "`spot`", "`klines`", "must be at least 1, not 0"):
         assert words in text
     assert LakeConfig(output_directory="out").worker_count >= 1
-    assert LakeConfig(output_directory="out").lake_folder == Path("out/.lakehouse/lake")
+    assert LakeConfig(output_directory="out").lake_folder == Path("out/.lakehouse/lake").absolute()

@@ -26,7 +26,8 @@ from crypto_lakehouse.workflows.stored_archives import stored_zips
 async def assert_the_digest_is_the_files_own(collection: Collection) -> None:
     """Check what `ingest` and `validate` read of the only archive."""
     (stored,) = await to_thread.run_sync(lambda: [*stored_zips(collection.root, lambda _: True)])
-    assert (stored.fault, stored.sha256) == ("", sha256(stored.path.read_bytes()).hexdigest())
+    digest = sha256(collection.path(stored.archive.key).read_bytes()).hexdigest()
+    assert (stored.fault, stored.sha256) == ("", digest)
 
 
 def fetched(collection: Collection) -> list[str]:
@@ -83,6 +84,64 @@ async def test_what_its_etag_proves_is_not_fetched_again_because_its_sidecar_dis
         assert report.totals["unchanged"] == 1
         assert not report.problems
     assert fetched(collection) == [KEY, SIDECAR]
+
+
+#: What the source publishes as the sidecar, and the reason if a file is verified by its ETag.
+SIDECARS = {
+    "of others": sidecar_of(b"other", "x"),
+    "malformed": b"<html></html>",
+    "none": None,
+}
+
+
+@pytest.mark.parametrize("keep_sidecars", [True, False])
+@pytest.mark.parametrize("key", [KEY, BIG_KEY])
+@pytest.mark.parametrize("sidecar", SIDECARS)
+async def test_what_its_etag_proves_is_not_fetched_again_after_the_ledger_is_lost(
+    collection: Collection, sidecar: str, key: str, keep_sidecars: bool
+) -> None:
+    data = SIDECARS[sidecar]
+    collection.publish(key, big_zip() if key == BIG_KEY else make_zip(member_of(key), b"1\n"))
+    if data is None:
+        collection.server.remove(f"{key}.CHECKSUM")
+    else:
+        collection.server.put(f"{key}.CHECKSUM", data)
+    config = {"integrity": "listing", "discovery": "listing", "download_checksum": keep_sidecars}
+    config |= LARGE if key == BIG_KEY else {}
+    report = await collection.run(**config)
+    (collection.root / ".lakehouse" / "ledger.sqlite").unlink()
+    beside = collection.path(f"{key}.CHECKSUM")
+    beside.write_bytes(sidecar_of(b"another version", "x"))
+    collection.server.clear()
+    again = await collection.run(**config)
+    assert report.totals["verified"] == again.totals["verified"] == 1
+    assert fetched(collection) == [f"{key}.CHECKSUM"] * keep_sidecars
+    assert not beside.exists()
+    collection.server.clear()
+    third = await collection.run(**config)
+    assert third.totals["unchanged"] == 1
+    assert fetched(collection) == []
+
+
+@pytest.mark.parametrize("what", ["other bytes", "no zip"])
+async def test_bytes_that_no_etag_proves_are_fetched_again_after_the_ledger_is_lost(
+    collection: Collection, what: str
+) -> None:
+    """A file of the right size with other bytes, and one that is listed but is no archive."""
+    config = {"integrity": "listing", "discovery": "listing"}
+    collection.server.put(SIDECAR, sidecar_of(b"other", "x"))
+    await collection.run(**config)
+    (collection.root / ".lakehouse" / "ledger.sqlite").unlink()
+    good = collection.path(KEY).read_bytes()
+    wrong = good.replace(b"1", b"2") if what == "other bytes" else b"no zip"
+    assert (len(wrong) == len(good)) == (what == "other bytes")
+    collection.path(KEY).write_bytes(wrong)
+    if what == "no zip":
+        collection.server.put(KEY, wrong)
+    report = await collection.run(**config)
+    verdict = "verified" if what == "other bytes" else "corrupt"
+    assert report.totals[verdict] == 1
+    assert KEY in fetched(collection)
 
 
 @pytest.mark.parametrize("sidecar", [sidecar_of(b"another", "x"), b"<html></html>"])

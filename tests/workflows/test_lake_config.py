@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +11,19 @@ import pytest
 from tests.core.config.schema_check import is_valid
 
 from crypto_lakehouse.core.archive import DataType, Market, Series
+from crypto_lakehouse.core.config.rules import LAKE_KEYS
 from crypto_lakehouse.core.config.schema import config_schema
-from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
+from crypto_lakehouse.core.config.sources import parse_config
+from crypto_lakehouse.core.config.workflow_config import WorkflowConfig, config_keys
 from crypto_lakehouse.core.errors import ConfigurationError, ConfigurationWarning
 from crypto_lakehouse.workflows import IngestWorkflow, ValidationWorkflow
 from crypto_lakehouse.workflows.lake_config import LakeConfig, LakeKeywords, lake_keys
 from crypto_lakehouse.workflows.lake_docs import with_lake_table
-from crypto_lakehouse.workflows.wiring.load_config import load_lake_config
+from crypto_lakehouse.workflows.wiring.load_config import (
+    load_config,
+    load_lake_config,
+    load_lake_of,
+)
 
 PREFIX = "CRYPTO_LAKEHOUSE_LAKE_"
 VALUES: dict[str, Any] = {
@@ -189,6 +197,133 @@ def test_the_schema_has_the_keys() -> None:
         assert not is_valid(wrong, schema)
 
 
+SHARED = """
+output_directory: out
+symbols: {spot: [BTCUSDT], futures_um: ["ETH*"]}
+intervals: {klines: [1m]}
+data_types: [klines, trades]
+date_range: {start: 2025-07-01, end: 2025-07-02}
+max_retries: 1
+batch_size: 5
+format: parquet
+workers: 2
+environments: {production: {max_retries: 3, workers: 4, compression: zstd}}
+environment: production
+"""
+
+
+def test_the_keys_of_tables_are_those_that_a_collection_ignores() -> None:
+    assert {*LAKE_KEYS} == lake_keys().keys() - config_keys().keys()
+
+
+@pytest.mark.filterwarnings("ignore:.*batch_size")
+@pytest.mark.parametrize("ending", ["yaml", "json", "toml"])
+async def test_one_file_serves_collections_and_tables(ending: str, tmp_path: Path) -> None:
+    values = parse_config(SHARED, "c.yaml")
+    text = json.dumps(values, default=str)
+    if ending == "toml":
+        text = "".join(f"{key} = {toml(value)}\n" for key, value in values.items())
+    file = tmp_path / f"shared.{ending}"
+    file.write_text(SHARED if ending == "yaml" else text)
+    collected = await load_config(file)
+    assert (collected.max_retries, collected.environment) == (3, "production")
+    lake = await load_lake_config(file)
+    assert (lake.format, lake.workers, lake.compression) == ("parquet", 4, "zstd")
+    wanted = [
+        Series(Market.SPOT, DataType.KLINES, "BTCUSDT", "1m"),
+        Series(Market.FUTURES_UM, DataType.TRADES, "ETHUSDT"),
+    ]
+    others = [
+        Series(Market.SPOT, DataType.KLINES, "BTCUSDT", "1h"),
+        Series(Market.SPOT, DataType.TRADES, "ETHUSDT"),
+        Series(Market.FUTURES_CM, DataType.TRADES, "ETHUSD_PERP"),
+    ]
+    assert all(map(lake.selects_series, wanted))
+    assert not any(map(lake.selects_series, others))
+    assert not lake.warnings
+    for keys, more in ((None, lake_keys()), (lake_keys(), config_keys())):
+        plain = {**json.loads(json.dumps(values, default=str))}
+        if keys is not None:
+            del plain["batch_size"]
+        assert is_valid(plain, config_schema(keys, more))
+
+
+def toml(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key} = {toml(each)}" for key, each in value.items()) + "}"
+    return json.dumps(value, default=str)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"polices": {}}, "$.polices: unknown key; did you mean `policies`?"),
+        ({"max_retrys": 1}, "$.max_retrys: unknown key; did you mean `max_retries`?"),
+        ({"environments": {"production": {"colour": 1}}}, "$.environments.production.colour: un"),
+    ],
+)
+def test_what_is_a_key_of_neither_is_refused_by_both(values: Any, message: str) -> None:
+    for kind in (LakeConfig, WorkflowConfig):
+        config = kind({"output_directory": "out", **values}, environ={}, validate=False)
+        assert any(str(problem).startswith(message) for problem in config.problems)
+
+
+def test_only_a_mapping_may_have_keys_of_the_others() -> None:
+    given: Any = {"max_retries": 3}
+    for source in ({"overrides": given}, given):
+        config = LakeConfig(VALUES, environ={}, validate=False, **source)
+        assert [each.path for each in config.problems] == ["$.max_retries"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "variable", "meant"),
+    [
+        (WorkflowConfig, "CRYPTO_LAKEHOUSE_POLICIES", "CRYPTO_LAKEHOUSE_LAKE_POLICIES"),
+        (WorkflowConfig, "CRYPTO_LAKEHOUSE_LAKE", "CRYPTO_LAKEHOUSE_LAKE_LAKE"),
+        (LakeConfig, "CRYPTO_LAKEHOUSE_LAKE_MAX_RETRIES", "CRYPTO_LAKEHOUSE_MAX_RETRIES"),
+    ],
+)
+def test_a_variable_with_the_others_prefix_is_told(kind: Any, variable: str, meant: str) -> None:
+    with pytest.warns(ConfigurationWarning, match=f"ignored; did you mean `{meant}`"):
+        kind({"output_directory": "out"}, environ={variable: "x"}, validate=False)
+
+
+@pytest.mark.parametrize("values", [None, {}, {"workers": 3}, {"markets": ["options"]}])
+async def test_what_follows_a_collection_takes_only_the_keys_of_tables(values: Any) -> None:
+    config = WorkflowConfig(
+        output_directory="out", symbols=["BTCUSDT"], default_date="2025-07-01", environ={}
+    )
+    lake = await load_lake_of(values, config)
+    assert lake.output_directory == "out"
+    assert lake.workers == (values or {}).get("workers")
+    assert (lake.markets, lake.symbols) == (None, None)
+
+
+async def test_what_follows_a_collection_reaches_the_same_store(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    storage = {"endpoint": "http://127.0.0.1:9000", "region": "eu-central-1"}
+    config = WorkflowConfig(
+        output_directory="s3://bucket/prefix", storage=storage, state_directory="state",
+        ledger="postgresql://host/database", ledger_schema="mine", symbols=["BTCUSDT"],
+        default_date="2025-07-01", environ={},
+    )  # fmt: skip
+    lake = await load_lake_of({"workers": 3}, config)
+    assert (lake.storage, lake.state_directory) == (storage, "state")
+    assert (lake.ledger, lake.ledger_schema) == ("postgresql://host/database", "mine")
+    monkeypatch.setenv("CRYPTO_LAKEHOUSE_LAKE_STORAGE", '{"region": "us-east-1"}')
+    assert (await load_lake_of(None, config)).storage == {"region": "us-east-1"}
+
+
+async def test_what_follows_a_collection_takes_its_profile() -> None:
+    values = parse_config(SHARED, "c.yaml")
+    with pytest.warns(ConfigurationWarning, match="batch_size"):
+        config = await load_config(values, {"output_directory": "other"})
+    lake = await load_lake_of(values, config)
+    assert (lake.output_directory, lake.workers, lake.format) == ("other", 4, "parquet")
+    assert lake.symbols is None
+
+
 async def test_it_is_read_from_a_file(tmp_path: Path) -> None:
     file = tmp_path / "lake.toml"
     file.write_text('output_directory = "out"\nworkers = 2\n')
@@ -198,3 +333,11 @@ async def test_it_is_read_from_a_file(tmp_path: Path) -> None:
     assert await load_lake_config({"output_directory": "out"}, {"workers": 3}) == config
     with pytest.raises(ConfigurationError, match="cannot be read"):
         await load_lake_config(tmp_path / "none.toml")
+
+
+def test_the_number_of_processes() -> None:
+    def count(**keys: Any) -> int:
+        return LakeConfig({"output_directory": "data", **keys}, environ={}).process_count
+
+    assert (count(), count(processes=3), count(processes="auto")) == (1, 3, os.cpu_count())
+    assert count(processes=3, format="parquet") == 1

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from tests.workflows.conftest import KEY, SIDECAR, Collection, make_zip, member_of
 
-from crypto_lakehouse import run_collection
 from crypto_lakehouse.collection.pipeline import BATCH_SERIES
 from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
 from crypto_lakehouse.core.errors import (
@@ -269,61 +268,6 @@ async def test_a_plan_alone_writes_nothing(listed: Collection, tmp_path: Path) -
     by_calendar = WorkflowConfig({**listed.config, "discovery": "calendar"}, environ={})
     async with plan_alone(by_calendar) as (plan, _):
         assert plan.totals().size_bytes is None
-
-
-# Only what failed --------------------------------------------------------------------------------
-
-
-async def test_only_what_failed_is_tried_again(collection: Collection) -> None:
-    failing = KEY.replace("/1h/BTCUSDT-1h", "/4h/BTCUSDT-4h")
-    collection.server.inject(failing, Status(500), endless=True)
-    report = await collection.run(intervals=["1h", "4h", "1d"])
-    assert report.totals[Verdict.FAILED] == 1
-    collection.server.heal()
-    collection.server.clear()
-    again = {"output_directory": str(collection.root), "source_url": collection.server.url}
-    report = await run_collection({**again, "only": "failed"})
-    assert report.totals[Verdict.VERIFIED] == report.totals["planned"] == 1
-    assert collection.requested() == [failing, f"{failing}.CHECKSUM"]
-    report = await run_collection({**again, "only": "failed"})
-    assert any("the ledger has nothing of that kind" in note for note in report.warnings)
-
-
-@pytest.mark.parametrize(
-    ("selection", "chosen"),
-    [
-        ({}, True),
-        ({"markets": ["spot"]}, True),
-        ({"markets": ["futures_um"]}, False),
-        ({"data_types": ["klines"]}, True),
-        ({"data_types": ["trades"]}, False),
-        ({"symbols": ["BTC*"]}, True),
-        ({"symbols": {"spot": ["ETHUSDT"]}}, False),
-        ({"symbols": {"futures_um": ["BTCUSDT"]}}, False),
-        ({"quote_assets": ["BTC"]}, False),
-        ({"intervals": ["1h"]}, True),
-        ({"intervals": {"klines": ["4h"]}}, False),
-        ({"partitions": ["monthly"]}, False),
-        ({"default_date": "2025-07-15"}, True),
-        ({"default_date": "2025-07-16"}, False),
-        ({"date_range": {"start": "2025-07-01", "end": "2025-07-31"}}, True),
-        ({"date_range": {"start": "2025-08-01", "end": "2025-08-31"}}, False),
-    ],
-)
-async def test_a_selection_narrows_what_is_tried_again(
-    collection: Collection, selection: dict[str, Any], *, chosen: bool
-) -> None:
-    collection.server.remove(KEY)
-    await collection.run()
-    report = await run_collection(
-        {
-            "output_directory": str(collection.root),
-            "source_url": collection.server.url,
-            "only": "failed",
-            **selection,
-        }
-    )
-    assert report.totals["planned"] == chosen
 
 
 async def test_a_symbol_that_is_nowhere_is_unknown_where_no_days_are_named(

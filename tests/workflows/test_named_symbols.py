@@ -219,7 +219,7 @@ async def test_patterns_that_nothing_fits_are_an_error(listed: Collection) -> No
 async def test_series_that_no_listed_symbol_has_are_an_error(listed: Collection) -> None:
     (fault,) = await faults(listed, markets=["spot"], symbols=["ETH*"], intervals=["1d"])
     assert fault == (
-        "$.symbols: spot klines: 2 series are left out, the source lists nothing of them"
+        "$.intervals: spot klines: 2 series are left out, the source lists nothing of them"
     )
 
 
@@ -228,7 +228,48 @@ async def test_a_known_symbol_without_the_interval_is_an_error_where_no_days_are
 ) -> None:
     wanted = {"symbols": ["ETHBTC"], "intervals": ["1d"], "default_date": None}
     assert await faults(listed, markets=["spot"], **wanted) == [
-        "$.symbols: the source lists nothing of `spot ETHBTC`"
+        "$.intervals: the source lists none of the selected series of `spot ETHBTC`"
+    ]
+
+
+async def test_a_known_symbol_without_the_data_type_is_an_error_where_no_days_are_named(
+    listed: Collection,
+) -> None:
+    wanted = {"symbols": ["ETHBTC"], "data_types": ["aggTrades"], "default_date": None}
+    assert await faults(listed, markets=["spot"], **wanted) == [
+        "$.data_types: the source lists none of the selected series of `spot ETHBTC`"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("data_type", "partition"), [("metrics", "monthly"), ("fundingRate", "daily")]
+)
+@pytest.mark.parametrize(
+    "symbols",
+    [
+        {"symbols": ["BTC*"]},
+        {"symbols": ["BTCUSDT"]},
+        {"symbols": None, "quote_assets": ["USDT"]},
+        {"symbols": None, "contracts": ["perpetual"]},
+        {"symbols": None},
+    ],
+)
+async def test_partitions_that_the_data_types_do_not_have_are_an_error(
+    listed: Collection, symbols: dict[str, Any], data_type: str, partition: str
+) -> None:
+    """The source is well: a later run would find no more."""
+    listed.config |= {"data_types": [data_type], "partitions": [partition], **symbols}
+    (other,) = {"daily", "monthly"} - {partition}
+    assert await faults(listed, markets=["futures_um"]) == [
+        f"$.partitions: futures_um {data_type}: published only {other}, it is left out"
+    ]
+
+
+async def test_intervals_that_the_partitions_do_not_have_are_an_error(listed: Collection) -> None:
+    wanted = {"symbols": ["BTCUSDT"], "intervals": ["3d", "1w"], "partitions": ["daily"]}
+    assert await faults(listed, markets=["spot"], **wanted) == [
+        "$.partitions: spot klines 3d: published only monthly, it is left out; "
+        "spot klines 1w: published only monthly, it is left out"
     ]
 
 
@@ -284,6 +325,15 @@ async def test_contracts_of_one_pair_are_planned_with_one_index(listed: Collecti
         "futures_cm klines BTCUSD_PERP 1h",
         "futures_cm indexPriceKlines BTCUSD 1h",
     ]
+
+
+@pytest.mark.parametrize("pattern", ["BTCUSD_*", "*_PERP", "BTC*"])
+async def test_a_glob_of_contracts_finds_the_index_of_their_pair(
+    listed: Collection, pattern: str
+) -> None:
+    planned = await plan(listed, symbols=[pattern], data_types=["indexPriceKlines"])
+    assert planned.series == ["futures_cm indexPriceKlines BTCUSD 1h"]
+    assert unmatched(planned) == []
 
 
 async def test_a_symbol_without_folders_costs_no_request_for_each_interval(

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-import sqlite3
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import anyio
 import pytest
@@ -21,6 +19,16 @@ from tests.workflows.conftest import (
     member_of,
     sidecar_of,
 )
+from tests.workflows.listed_archive import (
+    NAME,
+    NEWS,
+    counts,
+    lose_ledger,
+    only,
+    replaced,
+    rows,
+    zips,
+)
 
 from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
 from crypto_lakehouse.core.object_facts import FileStat
@@ -29,40 +37,6 @@ from crypto_lakehouse.stores.directory import LocalStore
 from crypto_lakehouse.testing.faults import Status, Truncate
 from crypto_lakehouse.workflows import ArchiveCollectionWorkflow
 from crypto_lakehouse.zips.check import check_zip
-
-NEWS = make_zip(member_of(KEY), b"other,bars\n")
-NAME = KEY.rpartition("/")[2]
-
-
-@pytest.fixture
-async def synced(collection: Collection) -> Collection:
-    """One archive, collected with its listing."""
-    collection.config["listing_url"] = collection.server.url
-    await collection.run()
-    collection.server.clear()
-    return collection
-
-
-def rows(collection: Collection, query: str) -> list[tuple[Any, ...]]:
-    with sqlite3.connect(collection.root / ".lakehouse" / "ledger.sqlite") as connection:
-        return connection.execute(query).fetchall()
-
-
-def replaced(collection: Collection) -> list[Path]:
-    return sorted((collection.root / ".lakehouse" / "replaced").rglob("*.zip"))
-
-
-def zips(collection: Collection) -> list[str]:
-    """Zips and sidecars that were asked for."""
-    return [path for path in collection.requested() if not path.startswith("list:")]
-
-
-def only(verdict: Verdict) -> dict[str, int]:
-    return {"planned": 1, verdict: 1}
-
-
-def counts(report: Any) -> dict[str, int]:
-    return {name: count for name, count in report.totals.items() if count}
 
 
 async def test_a_new_version_takes_the_place_of_the_old_one_which_is_kept(
@@ -189,11 +163,6 @@ async def test_a_version_that_was_taken_back_is_forgotten(synced: Collection) ->
 # What stands there, without a ledger that knows it ---------------------------------------------
 
 
-def lose_ledger(collection: Collection) -> None:
-    for path in (collection.root / ".lakehouse").glob("ledger.sqlite*"):
-        path.unlink()
-
-
 async def test_a_lost_ledger_is_rebuilt_without_a_request_for_an_archive(
     synced: Collection,
 ) -> None:
@@ -266,43 +235,6 @@ async def test_damaged_bytes_are_replaced_and_not_kept(synced: Collection) -> No
     assert replaced(synced) == []
 
 
-async def test_a_sidecar_published_anew_is_fetched_alone(synced: Collection) -> None:
-    synced.server.put(SIDECAR, synced.server.read(SIDECAR) + b"\n")
-    assert counts(await synced.run()) == only(Verdict.UNCHANGED)
-    assert zips(synced) == [SIDECAR]
-    assert synced.path(SIDECAR).read_bytes().endswith(b"\n")
-    synced.server.clear()
-    await synced.run()
-    assert zips(synced) == []
-
-
-async def test_a_wrong_sidecar_published_anew_takes_nothing_away(synced: Collection) -> None:
-    synced.server.put(SIDECAR, sidecar_of(b"another", NAME))
-    before = synced.path(SIDECAR).read_bytes()
-    assert counts(await synced.run()) == only(Verdict.UPSTREAM_MISMATCH)
-    assert synced.path(SIDECAR).read_bytes() == before
-
-
-async def test_a_sidecar_that_is_gone_here_and_there_costs_one_request(
-    synced: Collection,
-) -> None:
-    synced.path(SIDECAR).unlink()
-    synced.server.remove(SIDECAR)
-    assert counts(await synced.run()) == only(Verdict.UNCHANGED)
-    assert zips(synced) == [SIDECAR]
-
-
-async def test_forced_bytes_that_are_the_same_stay_though_their_sidecar_is_gone(
-    synced: Collection,
-) -> None:
-    synced.server.remove(SIDECAR)
-    report = await synced.run(force_redownload=True)
-    assert counts(report) == only(Verdict.VERIFIED)
-    assert not synced.quarantined(KEY).exists()
-    assert rows(synced, "SELECT verdict FROM archives") == [("verified",)]
-    assert synced.path(SIDECAR).exists()
-
-
 @pytest.mark.parametrize("forced", [True, False])
 async def test_what_the_source_removed_is_kept(synced: Collection, *, forced: bool) -> None:
     synced.server.remove(KEY)
@@ -331,39 +263,12 @@ async def test_what_is_listed_and_not_there_takes_nothing_away(synced: Collectio
     assert synced.path(KEY).read_bytes() == old
 
 
-async def test_an_archive_that_never_had_a_sidecar_is_unchanged_without_one(
-    collection: Collection,
-) -> None:
-    collection.server.remove(SIDECAR)
-    assert counts(await collection.run(integrity="listing")) == only(Verdict.VERIFIED)
-    assert counts(await collection.run(integrity="listing")) == only(Verdict.UNCHANGED)
-
-
-async def test_a_sidecar_published_anew_is_read_and_not_kept_where_none_is(
-    collection: Collection,
-) -> None:
-    collection.config |= {"listing_url": collection.server.url, "download_checksum": False}
-    await collection.run()
-    collection.server.put(SIDECAR, collection.server.read(SIDECAR) + b"\n")
-    collection.server.clear()
-    assert counts(await collection.run()) == only(Verdict.UNCHANGED)
-    assert zips(collection) == [SIDECAR]
-    assert not collection.path(SIDECAR).exists()
-
-
 async def test_a_forced_run_keeps_the_bytes_that_it_replaces(synced: Collection) -> None:
     old = synced.path(KEY).read_bytes()
     synced.publish(KEY, NEWS)
     report = await synced.run(discovery="calendar", force_redownload=True)
     assert counts(report) == only(Verdict.VERIFIED)
     assert [path.read_bytes() for path in replaced(synced) if path.is_file()] == [old]
-
-
-async def test_an_old_sidecar_does_not_stay_beside_new_bytes(synced: Collection) -> None:
-    synced.publish(KEY, NEWS)
-    await synced.run(download_checksum=False)
-    assert synced.path(KEY).read_bytes() == NEWS
-    assert not synced.path(SIDECAR).exists()
 
 
 async def test_where_links_cannot_be_made_bytes_are_copied(

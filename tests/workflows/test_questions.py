@@ -180,13 +180,23 @@ async def test_a_store_in_memory_gives_up_what_it_set_aside(collection: Collecti
     assert store.kept == {}
 
 
-async def test_what_needs_a_directory_says_so(collection: Collection) -> None:
-    collection.root.mkdir()
-    with pytest.raises(ConfigurationError, match="has no ledger, and only a directory"):
-        await run_verification(collection.config, store=MemoryStore())
-    await collection.run(store=MemoryStore())
-    with pytest.raises(ConfigurationError, match="leave `since` out"):
-        await run_verification(collection.config, store=MemoryStore(), since=date(2026, 1, 1))
+async def test_a_store_in_memory_is_verified_by_its_sidecars(collection: Collection) -> None:
+    store = MemoryStore()
+    await collection.run(store=store)
+    (collection.root / ".lakehouse" / "ledger.sqlite").unlink()
+    assert (await run_verification(collection.config, store=store)).totals == {"ok": 1}
+
+
+async def test_a_store_that_does_not_say_when_a_file_was_written_says_so(
+    collection: Collection,
+) -> None:
+    store = MemoryStore()
+    await collection.run(store=store)
+    for sample in (None, "1"):
+        with pytest.raises(ConfigurationError, match="leave `since` out"):
+            await run_verification(
+                collection.config, store=store, since=date(2026, 1, 1), sample=sample
+            )
 
 
 async def test_a_directory_that_cannot_be_read_is_named() -> None:

@@ -12,7 +12,8 @@ from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.config.workflow_config import DEFAULT_SOURCE_URL, WorkflowConfig
 from crypto_lakehouse.core.errors import ConfigurationError
 from crypto_lakehouse.core.report import CollectionReport
-from crypto_lakehouse.workflows import run_collection, run_repair
+from crypto_lakehouse.workflows import run_collection, run_plan, run_repair
+from crypto_lakehouse.workflows.wiring.recorded_source import checked_source
 
 
 def record_sources(collection: Collection, *urls: str | None) -> None:
@@ -98,12 +99,70 @@ async def test_of_several_sources_that_of_the_latest_run_counts(collection: Coll
         await retry_failed(collection)
 
 
-async def test_a_ledger_that_records_no_source_is_said_to(collection: Collection) -> None:
+@pytest.mark.parametrize("recorded", [[], [None], [None, None]], ids=len)
+async def test_no_source_is_chosen_for_archives_whose_source_is_not_recorded(
+    collection: Collection, recorded: list[None]
+) -> None:
     await collection.run()
-    record_sources(collection, None)
+    before = collection.path(KEY).read_bytes()
+    collection.server.clear()
+    record_sources(collection, *recorded)
+    with pytest.raises(ConfigurationError, match="does not say where the archives came from"):
+        await retry_failed(collection)
+    with pytest.raises(ConfigurationError, match=r"`--source-url URL`; the default one is http"):
+        await run_repair({"output_directory": str(collection.root)}, [Archive.parse(KEY)])
+    plan = {"output_directory": str(collection.root), "only": "failed"}
+    with pytest.raises(ConfigurationError, match="does not say where the archives came from"):
+        await run_plan(plan)
+    assert collection.requested() == []
+    assert collection.path(KEY).read_bytes() == before
+    report = await run_repair(collection.config, [Archive.parse(KEY)], retry=collection.retry)
+    assert report.repaired == (KEY,)
+
+
+async def test_a_ledger_without_archives_does_not_ask_for_a_source(collection: Collection) -> None:
+    collection.root.joinpath("data").mkdir(parents=True)
     (note,) = [each for each in (await retry_failed(collection)).warnings if "source" in each]
-    assert "does not record the source" in note
-    assert DEFAULT_SOURCE_URL in note
+    assert note.endswith(f"the default one is used, {DEFAULT_SOURCE_URL}")
+
+
+async def test_a_source_that_is_damaged_is_asked_for(collection: Collection) -> None:
+    await collection.run()
+    before = collection.path(KEY).read_bytes()
+    collection.server.clear()
+    ledger = collection.root / ".lakehouse" / "ledger.sqlite"
+    with closing(sqlite3.connect(ledger)) as connection, connection:
+        connection.execute("UPDATE runs SET source_url = 'i' || substr(source_url, 2)")
+    repair = {"output_directory": str(collection.root)}
+    for _ in range(2):  # the first may set the ledger aside
+        with pytest.raises(ConfigurationError, match="no longer says where the archives came from"):
+            await run_repair(repair, [Archive.parse(KEY)])
+        with pytest.raises(ConfigurationError, match="`--source-url URL`"):
+            await retry_failed(collection)
+    assert collection.requested() == []
+    assert collection.path(KEY).read_bytes() == before
+    report = await run_repair(collection.config, [Archive.parse(KEY)], retry=collection.retry)
+    assert report.repaired == (KEY,)
+    record_sources(collection, DEFAULT_SOURCE_URL)
+    await retry_failed(collection)
+
+
+@pytest.mark.parametrize("damage", ["source_url = NULL", "source_url = 'x'", "started_at = x'ff'"])
+async def test_what_a_later_run_recorded_counts(collection: Collection, damage: str) -> None:
+    await collection.run()
+    ledger = collection.root / ".lakehouse" / "ledger.sqlite"
+    with closing(sqlite3.connect(ledger)) as connection, connection:
+        connection.execute(f"UPDATE runs SET {damage}")  # noqa: S608
+    config = WorkflowConfig(output_directory=str(collection.root), only="failed", environ={})
+    with pytest.raises(ConfigurationError, match="is damaged"):
+        checked_source(config, ledger)
+    with closing(sqlite3.connect(ledger)) as connection, connection:
+        connection.execute(
+            "INSERT INTO runs (run_id, workflow, planned, started_at, source_url)"
+            " VALUES ('later', 'archive_collection', 1, '2025-07-15T12:00:00+00:00', ?)",
+            (DEFAULT_SOURCE_URL,),
+        )
+    assert checked_source(config, ledger) == ""
 
 
 def test_a_copy_of_a_configuration_keeps_the_origins_of_its_values() -> None:

@@ -23,6 +23,7 @@ from crypto_lakehouse.core.errors import LockHeldError
 from crypto_lakehouse.core.verdicts import Verdict
 from crypto_lakehouse.ledger.lock import output_lock
 from crypto_lakehouse.stores.directory import LocalStore
+from crypto_lakehouse.testing.faults import Status
 from crypto_lakehouse.workflows.repair import RepairReport, repair_archives
 from crypto_lakehouse.workflows.verification import verify_tree
 
@@ -77,6 +78,24 @@ async def test_every_kind_of_damage_is_repaired(collection: Collection, damage: 
     assert collection.requested() == [KEY, SIDECAR]
     assert collection.path(KEY).read_bytes() == whole
     assert (await verify_tree(collection.root)).totals == {FileState.OK: 2}
+
+
+async def test_a_source_that_is_down_ends_a_repair(collection: Collection) -> None:
+    """As it ends a collection: no archive is tried after 20 in a row have failed."""
+    days = {"start": "2025-06-01", "end": "2025-06-30"}
+    await collection.run(default_date=None, date_range=days, partitions=["daily"])
+    keys = [KEY.replace("2025-07-15", f"2025-06-{day:02}") for day in range(1, 31)]
+    for key in keys:
+        rot(collection.path(key))
+    collection.server.inject("*", Status(503), endless=True)
+    collection.config["max_parallel_downloads"] = 1
+    report = await repair(collection, *keys)
+    assert report.collection.totals[Verdict.FAILED] < 30
+    assert report.collection.error.startswith("the source is unavailable: 20 archives in a row")
+    assert report.to_mapping()["error"] == report.collection.error
+    assert (report.exit_code, len(report.remaining)) == (5, 30)
+    collection.server.heal()
+    assert (await repair(collection, *keys)).exit_code == 0
 
 
 async def test_what_cannot_be_repaired_stays_and_is_named(collection: Collection) -> None:

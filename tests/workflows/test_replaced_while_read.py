@@ -17,18 +17,25 @@ from tests.workflows.lakes import FIRST, ingested, tree
 from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.errors import StoreError
 from crypto_lakehouse.core.events import ArchiveFinished
+from crypto_lakehouse.core.file_identity import identity_of
 from crypto_lakehouse.core.object_facts import ObjectFacts
 from crypto_lakehouse.core.progress import StepProgress
 from crypto_lakehouse.core.verdicts import Verdict
-from crypto_lakehouse.stores import parts
-from crypto_lakehouse.stores.directory import LocalStore
-from crypto_lakehouse.stores.file_identity import hash_identified, identity_of
+from crypto_lakehouse.stores.identified_digest import hash_identified
+from crypto_lakehouse.stores.local_files import LocalFiles
+from crypto_lakehouse.stores.output import output_of
 from crypto_lakehouse.tables import Lake
 from crypto_lakehouse.tables.quality.findings import ValidationReport
 from crypto_lakehouse.tables.reading.batch import Batch, Source
 from crypto_lakehouse.tables.reading.reader import Refused, read_batches
 from crypto_lakehouse.tables.schema.schemas import schema_of
-from crypto_lakehouse.workflows import IngestWorkflow, LakeConfig, history, validation
+from crypto_lakehouse.workflows import (
+    IngestWorkflow,
+    LakeConfig,
+    history,
+    stored_archives,
+    validation,
+)
 from crypto_lakehouse.workflows.collect_and_ingest import _Gathered
 from crypto_lakehouse.workflows.history import restore
 from crypto_lakehouse.workflows.lake_report import IngestReport
@@ -141,8 +148,8 @@ async def test_validation_leaves_a_replaced_archive_out(
 ) -> None:
     first, second = tree(tmp_path, 2)
 
-    def then_replaced(root: Path, wanted: Callable[[Archive], bool]) -> Iterator[StoredZip]:
-        yield from [*stored_zips(root, wanted)]
+    def then_replaced(root: Path, *arguments: Any) -> Iterator[StoredZip]:
+        yield from [*stored_zips(root, *arguments)]
         replace(tmp_path, second, "not,bars\n")
 
     monkeypatch.setattr(validation, "stored_zips", then_replaced)
@@ -173,19 +180,18 @@ def grow(path: Path) -> None:
 
 
 def test_a_file_that_changes_while_it_is_hashed_has_no_identity(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
     path = tmp_path / "a.zip"
     path.write_bytes(b"bytes")
-    monkeypatch.setattr(parts, "from_thread", Touched(lambda: grow(path)))
-    hashed = hash_identified(str(path))
+    hashed = hash_identified(str(path), Touched(lambda: grow(path)).check_cancelled)
     assert hashed is not None
     assert hashed[1] is None
-    hashed = hash_identified(str(path))
+    hashed = hash_identified(str(path), lambda: None)
     assert hashed is not None
     assert hashed[1] is not None
     assert hashed[1].stat == (9, path.stat().st_mtime_ns)
-    assert hash_identified(str(tmp_path / "none")) is None
+    assert hash_identified(str(tmp_path / "none"), lambda: None) is None
 
 
 def touch(path: Path) -> None:
@@ -200,7 +206,7 @@ async def test_a_file_that_changes_is_judged_once_more(
     await collection.run()
     path = collection.path(KEY)
     touch(path)
-    monkeypatch.setattr(parts, "from_thread", Touched(lambda: touch(path), times))
+    monkeypatch.setattr(stored_archives, "from_thread", Touched(lambda: touch(path), times))
     zips = await to_thread.run_sync(lambda: [*stored_zips(collection.root, lambda _: True)])
     assert [(stored.fault, stored.is_arriving) for stored in zips] == [(fault, False)]
 
@@ -214,8 +220,8 @@ def test_a_file_that_changes_while_it_is_read_is_not_ingested(
     """Rows that were read before are of no version: the archive is not refused, but left out."""
     archive = bars(FIRST)
     lines = text_of(archive).splitlines()
-    path = put(tmp_path, archive, "\n".join(lines[:1] * 50_000)).path
-    source = Source(archive, path, "a" * 64, identity_of(str(path)))
+    path = Path(put(tmp_path, archive, "\n".join(lines[:1] * 50_000)).place)
+    source = Source(archive, LocalFiles(tmp_path), "a" * 64, identity_of(str(path)))
     batches = read_batches([source], schema_of(archive), batch_bytes=1 << 20)
     assert isinstance(next(batches), Batch)
     act(path)
@@ -256,13 +262,13 @@ async def test_a_collected_archive_that_is_another_now_is_left_to_the_last_inges
     tmp_path: Path, is_same: bool
 ) -> None:
     source = put(tmp_path, bars(FIRST))
-    identity = identity_of(str(source.path))
+    identity = identity_of(source.place)
     assert identity is not None
     facts = ObjectFacts(sha256=source.sha256).of_file(identity.stat)
     if not is_same:
-        grow(source.path)
+        grow(Path(source.place))
     send, receive = create_memory_object_stream[list[StoredZip]](1)
-    gathered = _Gathered(LocalStore(tmp_path), 1, lambda _: True, batches=send)
+    gathered = _Gathered(output_of(tmp_path), 1, lambda _: True, batches=send)
     await gathered.handle(
         [ArchiveFinished(archive=source.archive, verdict=Verdict.VERIFIED, facts=facts)]
     )

@@ -13,7 +13,7 @@ from tests.workflows.lakes import FIRST, tree
 from crypto_lakehouse.core.errors import ConfigurationError, ExtraMissing
 from crypto_lakehouse.tables.quality.findings import Policy, ValidationReport
 from crypto_lakehouse.workflows import LakeConfig, ValidationWorkflow
-from crypto_lakehouse.workflows import ingestion as module
+from crypto_lakehouse.workflows.wiring import needed_packages as module
 
 
 async def validated(root: Path, **config: Any) -> ValidationReport:

@@ -57,6 +57,7 @@ async def test_damage_is_found_by_the_sidecar(collection: Collection) -> None:
         "missing": 0,
         "unproven": 0,
         "unreadable": 0,
+        "misrecorded": 0,
     }
     assert json.dumps(mapping)
 

@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from datetime import date
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from attrs import define, field, frozen
 
@@ -88,7 +88,7 @@ _Polygon = list[tuple[float, float]]
 class MatplotlibMissing(LakehouseError):
     """A picture was requested, but matplotlib is not installed."""
 
-    exit_code: ClassVar[int] = 2
+    exit_code = 2
 
     def __init__(self) -> None:
         super().__init__(

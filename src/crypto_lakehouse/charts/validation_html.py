@@ -30,7 +30,7 @@ from crypto_lakehouse.charts.validation_plots import (
     verdict_mark,
     visible,
 )
-from crypto_lakehouse.core.messages import plural
+from crypto_lakehouse.core.messages import counted_with_folders, plural
 from crypto_lakehouse.tables.quality.findings import (
     ArchiveQuality,
     Finding,
@@ -95,7 +95,8 @@ def headline(report: ValidationReport) -> str:
 
 def _headline(report: ValidationReport) -> str:
     counts, findings = report.verdicts, list(report.findings)
-    archives = plural(len(report.archives), "archive", form=",")
+    folders = report.folders
+    archives = counted_with_folders(len(report.archives) - folders, folders, form=",")
     total = f"{archives} with {plural(report.rows, 'row', form=',')}"
     if counts["good"] == len(report.archives) and not findings:
         return f"Nothing was found in {total}." if report.archives else "No archive was checked."

@@ -13,7 +13,7 @@ import anyio
 import click
 from attrs import evolve
 
-from crypto_lakehouse.cli.json_output import json_line
+from crypto_lakehouse.cli.json_output import failure_of, json_line
 from crypto_lakehouse.cli.list_option import ListOption
 from crypto_lakehouse.cli.options import config_options, option_overrides, say_proxy
 from crypto_lakehouse.core.config.quantities import parse_quantity
@@ -158,6 +158,8 @@ async def _bench(given: dict[str, Any]) -> int:
 
     await run_until_signal(SimpleNamespace(run=run, stop=stop), "stopping")
     if not reports:
+        if given["as_json"]:
+            click.echo(json_line(failure_of("interrupted", code)))
         return code
     report = evolve(reports[-1], is_interrupted=bool(code))
     if given["as_json"]:

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import sys
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import anyio
 import click
 
-from crypto_lakehouse.cli.json_output import json_line
-from crypto_lakehouse.cli.lock_wait import output_lock_of, wait_for_lock, wait_option
-from crypto_lakehouse.cli.options import config_options, named_by_options, option_overrides
+from crypto_lakehouse.cli.failures import message_of
+from crypto_lakehouse.cli.file_names import file_only
+from crypto_lakehouse.cli.json_output import failure_of, json_line
+from crypto_lakehouse.cli.lock_wait import LockWait, output_lock_of, wait_option
+from crypto_lakehouse.cli.options import config_options, option_overrides
 from crypto_lakehouse.cli.progress import collection_sink, terminal_rows
+from crypto_lakehouse.cli.streams import LoggedStream
+from crypto_lakehouse.cli.unused_options import refuse_beside, refuse_unused_keys
 from crypto_lakehouse.core.config.profiles import PRODUCTION
 
 if TYPE_CHECKING:
+    from crypto_lakehouse.core.metrics import ByteMeter
     from crypto_lakehouse.sinks.progress_rows import ProgressRows
 
 __all__ = ["command", "run_to_end"]
@@ -27,6 +33,7 @@ NO_LOG = "none"
 @click.option("--json", "as_json", is_flag=True, help="Print the report as one JSON object.")
 @click.option(
     "--events",
+    callback=file_only,
     type=click.Path(dir_okay=False),
     metavar="FILE",
     help="Write one JSON line for each archive.",
@@ -47,7 +54,9 @@ NO_LOG = "none"
     help="Exit 3 unless every planned archive is verified or acknowledged.",
 )
 @click.option(
-    "--ingest", is_flag=True, help="Also ingest verified archives into tables; see `ingest`."
+    "--ingest",
+    is_flag=True,
+    help="Also ingest verified archives into tables; see `ingest`, whose keys a file may have too.",
 )
 @wait_option
 @click.option("--quiet", "-q", is_flag=True, help="No progress; only warnings and the result.")
@@ -76,37 +85,67 @@ def command(**given: Any) -> int:
 
 async def _collect(given: dict[str, Any]) -> int:
     from crypto_lakehouse.core.metrics import ByteMeter
-    from crypto_lakehouse.sinks.jsonl import JsonLinesSink
     from crypto_lakehouse.workflows import ArchiveCollectionWorkflow
-    from crypto_lakehouse.workflows.wiring.load_config import load_config
+    from crypto_lakehouse.workflows.wiring.load_config import (
+        load_config,
+        load_lake_of,
+        read_config,
+    )
     from crypto_lakehouse.workflows.wiring.open_files import make_room_for_connections
     from crypto_lakehouse.workflows.wiring.transport_stack import wanted_parallel
 
+    _check_usage(given)
     overrides = option_overrides(given)
     if given["retry_failed"]:
         overrides["only"] = "failed"
-    config = await load_config(given["config_file"], overrides)
+    rows = terminal_rows(quiet=given["quiet"])
+    if given["log_format"]:  # before anything can be wrong with the configuration
+        _log(given, rows)
+    file = given["config_file"]
+    values = None if file is None else await read_config(file)
+    config = await load_config(values, overrides)
+    if not given["log_format"]:
+        _log(given, rows, is_production=config.environment == PRODUCTION)
+    lake = await load_lake_of(values, config) if given["ingest"] else None
+    refuse_unused_keys(config, lake.lake if lake else None)
     if given["dry_run"]:
         from crypto_lakehouse.cli.plan import show_plan
 
         return await show_plan(config, "json" if given["as_json"] else "table")
-    rows = terminal_rows(quiet=given["quiet"])
-    _log(given, rows, is_production=config.environment == PRODUCTION)
-    await wait_for_lock(output_lock_of(config), given["wait"])
+    wait = LockWait(given["wait"])
+    await wait.before(output_lock_of(config))
     make_room_for_connections(wanted_parallel(config))
     meter = ByteMeter()
-    sinks: list[Any] = [collection_sink(meter, rows, quiet=given["quiet"])]
-    if given["events"]:
-        sinks.append(JsonLinesSink(given["events"]))
-    if given["ingest"]:
+    sinks = _sinks(given, meter, rows)
+    if lake is not None:
         from crypto_lakehouse.cli.collect_ingest import collect_and_ingest
 
-        return await collect_and_ingest(config, sinks, meter, rows, given)
-    workflow = ArchiveCollectionWorkflow(config, sinks=sinks, meter=meter)
+        return await collect_and_ingest(config, lake, sinks, meter, rows, wait, given)
+    workflow = ArchiveCollectionWorkflow(config, sinks=sinks, meter=meter, on_held=wait)
     return await run_to_end(workflow, as_json=given["as_json"], strict=given["strict"])
 
 
-def _log(given: dict[str, Any], rows: ProgressRows | None, *, is_production: bool) -> None:
+def _check_usage(given: dict[str, Any]) -> None:
+    if given["retry_failed"]:
+        refuse_beside("--retry-failed", "only")
+    if given["dry_run"]:
+        refuse_beside("--dry-run", "events", "ingest", "wait", "strict")
+    if given["log_format"] == NO_LOG:
+        refuse_beside(f"--log-format {NO_LOG}", "log_level")
+
+
+def _sinks(given: dict[str, Any], meter: ByteMeter, rows: ProgressRows | None) -> list[Any]:
+    """Return the sinks that show the progress, and write the events to a file."""
+    is_logged = isinstance(sys.stderr, LoggedStream)
+    sinks: list[Any] = [collection_sink(meter, rows, quiet=given["quiet"], is_logged=is_logged)]
+    if given["events"]:
+        from crypto_lakehouse.sinks.jsonl import JsonLinesSink
+
+        sinks.append(JsonLinesSink(given["events"]))
+    return sinks
+
+
+def _log(given: dict[str, Any], rows: ProgressRows | None, *, is_production: bool = False) -> None:
     """Log if it is asked for by the form or the level, or by the environment."""
     form, level = given["log_format"], given["log_level"]
     if form is None:
@@ -127,7 +166,6 @@ async def run_to_end(workflow: Any, *, as_json: bool, strict: bool = False) -> i
     from crypto_lakehouse.cli.signals import run_until_signal
     from crypto_lakehouse.cli.streams import print_report
     from crypto_lakehouse.core.errors import LakehouseError
-    from crypto_lakehouse.core.redaction import redact
 
     try:
         metrics = await run_until_signal(workflow, "stopping; what is verified is kept")
@@ -135,11 +173,11 @@ async def run_to_end(workflow: Any, *, as_json: bool, strict: bool = False) -> i
         code = report.strict_exit_code if strict else report.exit_code
         text = report_text(report, workflow.config.output_directory)
     except LakehouseError as error:
-        shown = named_by_options(error)
-        report, code = workflow.report(redact(str(shown))), error.exit_code
+        report, code = workflow.report(message_of(error)), error.exit_code
         text = ""
     if report.error:
         click.echo(f"error: {report.error}", err=True)
     if as_json:
-        text = json_line(report.to_mapping())
+        failure = failure_of(report.error, int(code)) if report.error else {}
+        text = json_line({**failure, **report.to_mapping()})
     return int(code) if not text or print_report(text) else int(code) or 1

@@ -10,30 +10,32 @@ import click
 from crypto_lakehouse.cli.json_output import json_line
 
 if TYPE_CHECKING:
+    from crypto_lakehouse.cli.lock_wait import LockWait
     from crypto_lakehouse.sinks.progress_rows import ProgressRows
     from crypto_lakehouse.workflows.collect_and_ingest import CollectAndIngest
     from crypto_lakehouse.workflows.composition import CompositionReport, StepReport
+    from crypto_lakehouse.workflows.lake_config import LakeConfig
 
 __all__ = ["collect_and_ingest"]
 
 
 async def collect_and_ingest(
     config: Any,
+    lake: LakeConfig,
     sinks: Sequence[Any],
     meter: Any,
     rows: ProgressRows | None,
+    wait: LockWait,
     given: dict[str, Any],
 ) -> int:
     """Collect, ingest verified archives while others are fetched, and print both results."""
-    from crypto_lakehouse.cli.lock_wait import wait_for_lock
     from crypto_lakehouse.cli.progress import step_display
     from crypto_lakehouse.cli.signals import run_until_signal
     from crypto_lakehouse.cli.streams import print_report
     from crypto_lakehouse.workflows.collect_and_ingest import CollectAndIngest
-    from crypto_lakehouse.workflows.lake_config import LakeConfig
+    from crypto_lakehouse.workflows.wiring.lake_at import lake_at
 
-    lake = LakeConfig(output_directory=config.output_directory)
-    await wait_for_lock(lake.lock, given["wait"])
+    await wait.before(lake_at(lake).lock)
     words = "stopping; what is verified and committed is kept"
     with step_display(quiet=given["quiet"], rows=rows) as display:
 
@@ -43,14 +45,19 @@ async def collect_and_ingest(
 
         workflow = CollectAndIngest(
             config, lake, sinks=sinks, meter=meter, on_begin=begin, on_progress=display.show,
-            on_end=display.close,
+            on_end=display.close, on_held=wait,
         )  # fmt: skip
         metrics = await run_until_signal(workflow, words)
     code = _exit_code(workflow, metrics.report, strict=given["strict"])
     for step in metrics.report.steps:
         if step.error:
             click.echo(f"error: {step.name}: {_reason(step)}", err=True)
-    text = json_line(_mapping(workflow, metrics.report)) if given["as_json"] else _text(workflow)
+    if given["as_json"]:
+        mapping = _mapping(workflow, metrics.report)
+        has_failed = "error" in mapping or "error" in mapping["ingest"]
+        text = json_line({**({"exit_code": code} if has_failed else {}), **mapping})
+    else:
+        text = _text(workflow)
     return code if not text or print_report(text) else code or 1
 
 
@@ -89,7 +96,7 @@ def _mapping(workflow: CollectAndIngest, report: CompositionReport) -> dict[str,
 
 
 def _reason(step: StepReport) -> str:
-    from crypto_lakehouse.cli.options import named_by_options
+    from crypto_lakehouse.cli.failures import message_of
     from crypto_lakehouse.core.redaction import redact
 
-    return redact(str(named_by_options(step.failure) if step.failure else step.error))
+    return message_of(step.failure) if step.failure else redact(step.error)

@@ -11,10 +11,15 @@ import click
 from crypto_lakehouse.cli.command_group import CommandGroup
 from crypto_lakehouse.cli.json_output import json_line
 from crypto_lakehouse.cli.options import by_option, config_options, option_of, option_overrides
+from crypto_lakehouse.core.config.keys import described
 from crypto_lakehouse.core.config.origins import OVERRIDE
+from crypto_lakehouse.core.config.storage import is_url
+from crypto_lakehouse.core.config.workflow_keys import config_keys
 from crypto_lakehouse.core.visible import json_text
 
 if TYPE_CHECKING:
+    import attrs
+
     from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
     from crypto_lakehouse.workflows.lake_config import LakeConfig
 
@@ -48,7 +53,8 @@ def schema(*, of_lake: bool) -> None:
     from crypto_lakehouse.core.config.schema import config_schema
     from crypto_lakehouse.workflows.lake_config import lake_keys
 
-    click.echo(json_line(config_schema(lake_keys() if of_lake else None), indent=2))
+    own, others = (lake_keys(), config_keys()) if of_lake else (None, lake_keys())
+    click.echo(json_line(config_schema(own, others), indent=2))
 
 
 @command.command("show")
@@ -65,6 +71,7 @@ def show(**given: Any) -> int:
 
 async def _show(given: dict[str, Any]) -> int:
     from crypto_lakehouse.cli.render import print_table
+    from crypto_lakehouse.workflows.lake_config import lake_keys
 
     config = await _config(given)
     for note in getattr(config, "warnings", ()):
@@ -74,11 +81,14 @@ async def _show(given: dict[str, Any]) -> int:
         values = {key: {"value": value, "from": origin} for key, value, origin in rows}
         click.echo(json_line(values))
     else:
-        cells = [(key, _cell(value), origin) for key, value, origin in rows]
+        keys = lake_keys() if given["of_lake"] else config_keys()
+        cells = [(key, _cell(value, keys[key]), origin) for key, value, origin in rows]
         columns = ("key", "value", "from")
         print_table("configuration", columns, cells, foldable=("value", "from"))
-    for problem in map(by_option, config.problems):
-        click.echo(f"error: {problem}", err=True)
+    for problem in config.problems:
+        # With `--lake`, this command does not have the option for a value that is missing.
+        is_option = problem.origin == OVERRIDE or not given["of_lake"]
+        click.echo(f"error: {by_option(problem) if is_option else problem}", err=True)
     return 2 if config.problems else 0
 
 
@@ -102,11 +112,24 @@ async def _config(given: dict[str, Any]) -> WorkflowConfig | LakeConfig:
 
 
 def _rows(config: WorkflowConfig | LakeConfig, given: dict[str, Any]) -> list[tuple[str, Any, str]]:
-    values = config.to_mapping()
+    values = config.to_mapping() | _derived(config)
     return [
         (key, values.get(key), "; ".join(_origin(each, key, given) for each in origin.split("; ")))
         for key, origin in config.origins.items()
     ]
+
+
+def _derived(config: WorkflowConfig | LakeConfig) -> dict[str, str]:
+    """Return the values that follow from others: where the ledger of a URL is."""
+    from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
+
+    if not isinstance(config, WorkflowConfig) or config.problems:
+        return {}
+    if not is_url(config.output_directory):
+        return {}
+    from crypto_lakehouse.stores.output import output_of
+
+    return {"state_directory": str(output_of(config).state.path)}
 
 
 def _origin(origin: str, key: str, given: dict[str, Any]) -> str:
@@ -118,7 +141,12 @@ def _origin(origin: str, key: str, given: dict[str, Any]) -> str:
     return origin
 
 
-def _cell(value: Any) -> str:
+def _cell(value: Any, key: attrs.Attribute[Any]) -> str:
+    """Show a value, and of one that is not set what applies instead."""
     if isinstance(value, str):
         return value
-    return "none" if value is None else json_text(value)
+    if value is not None:
+        return json_text(value)
+    meaning = described(key).about.unset.replace("`", "")
+    is_fault = not meaning or "required" in meaning
+    return "none" if is_fault else f"none: {meaning}"

@@ -10,6 +10,7 @@ import anyio
 import click
 
 from crypto_lakehouse.core.messages import plural
+from crypto_lakehouse.stores.user_path import absolute_path
 
 __all__ = ["command"]
 
@@ -48,7 +49,6 @@ async def _demo(output: str, *, as_json: bool) -> int:
     async with ArchiveServer() as server:
         config = WorkflowConfig(
             {
-                "output_directory": output,
                 "source_url": server.url,
                 "proxy": "none",
                 "markets": ["spot"],
@@ -59,17 +59,19 @@ async def _demo(output: str, *, as_json: bool) -> int:
                 "force_redownload": True,  # each demo shows the whole process
             },
             environ={},
+            overrides={"output_directory": output},
         )
         meter = ByteMeter()
         sink = LinesSink(meter, every_archive=True)
         workflow = ArchiveCollectionWorkflow(config, sinks=[sink], meter=meter)
         code = await run_to_end(workflow, as_json=as_json, strict=True)
+    if code != 0:
+        return code
     if not as_json:
         _explain(output)
-    if code == 0:
-        from crypto_lakehouse.cli.demo_tables import show_tables
+    from crypto_lakehouse.cli.demo_tables import show_tables
 
-        code, _ = await show_tables(Path(output), quiet=as_json)
+    code, _ = await show_tables(Path(output), quiet=as_json)
     if not as_json:
         _say_what_next(_command())
     return code
@@ -82,7 +84,7 @@ def _command() -> str:
 
 
 def _explain(output: str) -> None:
-    root = Path(output).expanduser()
+    root = absolute_path(output)
     zips = sorted(root.rglob("*.zip"))
     sidecars = sorted(root.rglob("*.zip.CHECKSUM"))
     click.echo(

@@ -93,7 +93,7 @@ def _draw(lake: Any, output: Path, say: Any) -> list[Path]:
     bars = lake.scan("spot.klines", symbols="BTCUSDT", interval="15m", columns=columns)
     values = bars.arrow().read_all().to_pydict()
     candles = draw_candles(output / "candles.png", values, "BTCUSDT, 15 minutes, as made up here")
-    status = status_of(output_directory=str(output))
+    status = status_of(str(output))
     maps = plot_coverage(list(status), output / "coverage.png", today=status.today)
     pictures = [candles, *maps]
     say("\nDrawn:")

@@ -12,14 +12,18 @@ import anyio
 import click
 
 from crypto_lakehouse.cli.age_option import whole_days_of
+from crypto_lakehouse.cli.file_names import named_file
 from crypto_lakehouse.cli.json_output import json_line
-from crypto_lakehouse.cli.lock_wait import output_lock_of, wait_for_lock, wait_option
-from crypto_lakehouse.cli.options import stored_config
-from crypto_lakehouse.cli.output_option import check_directory, output_option
+from crypto_lakehouse.cli.lock_wait import LockWait, output_lock_of, wait_option_with
+from crypto_lakehouse.cli.options import option_overrides
+from crypto_lakehouse.cli.output_option import checked_config, output_options
+from crypto_lakehouse.cli.unused_options import refuse_beside, refuse_without
 from crypto_lakehouse.core.config.days import DAY_FORMS, structure_start
+from crypto_lakehouse.core.config.origins import naming_origins
 from crypto_lakehouse.core.messages import plural
 
 if TYPE_CHECKING:
+    from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
     from crypto_lakehouse.ledger.history import Change, Version
 
 __all__ = ["command"]
@@ -29,14 +33,19 @@ __all__ = ["command"]
     "history", short_help="Show what the publisher replaced; write out earlier versions."
 )
 @click.argument("key", required=False)
-@output_option()
+@output_options()
 @click.option("--since", metavar="DAY", help=f"Every change since this UTC day: {DAY_FORMS}.")
 @click.option(
     "--as-of",
     metavar="DATE",
     help="The version in force at the end of a UTC day, or at a time (ISO 8601).",
 )
-@click.option("--write", metavar="FILE", help="With --as-of: write its bytes; `-` is stdout.")
+@click.option(
+    "--write",
+    metavar="FILE",
+    callback=named_file,
+    help="With --as-of: write its bytes; `-` is stdout.",
+)
 @click.option("--force", is_flag=True, help="Let --write replace a file.")
 @click.option(
     "--prune",
@@ -44,11 +53,15 @@ __all__ = ["command"]
     metavar="DAYS",
     help="Remove the bytes of versions replaced longer ago than this, as 365, 30d or 2w.",
 )
-@wait_option
+@wait_option_with("--prune")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")  # fmt: skip
 def command(
     key: str | None,
     output: str,
+    storage: str | None,
+    state_directory: str | None,
+    ledger: str | None,
+    ledger_schema: str | None,
     since: str | None,
     as_of: str | None,
     write: str | None,
@@ -60,8 +73,8 @@ def command(
 ) -> int:
     """Show what the publisher replaced, and write out earlier versions.
 
-    KEY is an object key, or the path of an archive below DIR. A version is in force from when a
-    run first saw it until other bytes replaced it.
+    KEY is an object key, or the path or URL of an archive below the output. A version is in force
+    from when a run first saw it until other bytes replaced it.
 
     \b
     Examples:
@@ -71,14 +84,23 @@ def command(
       crypto-lakehouse history -o data --prune 365d
     """  # noqa: D301 - click reads \b
     _check_usage(key, since, as_of, write, prune)
-    check_directory(output)
+    overrides = option_overrides(
+        {
+            "storage": storage,
+            "state_directory": state_directory,
+            "ledger": ledger,
+            "ledger_schema": ledger_schema,
+        }
+    )
+    config = checked_config(output, **overrides)
     if prune is not None:
-        return anyio.run(_prune, output, prune, wait)
+        return anyio.run(partial(_prune, config, prune, wait, as_json=as_json))
     if since is not None:
-        return anyio.run(partial(_since, output, _day(since), as_json=as_json))
+        return anyio.run(partial(_since, config, _day(since), as_json=as_json))
     if as_of is not None and key is not None:
-        return _as_of(output, key, _moment(as_of), write, force=force, as_json=as_json)
-    return anyio.run(partial(_versions, output, str(key), as_json=as_json))
+        with naming_origins(config):
+            return _as_of(config, key, _moment(as_of), write, force=force, as_json=as_json)
+    return anyio.run(partial(_versions, config, str(key), as_json=as_json))
 
 
 def _check_usage(
@@ -90,6 +112,12 @@ def _check_usage(
         raise click.UsageError("--as-of needs a KEY")
     if write is not None and as_of is None:
         raise click.UsageError("--write needs --as-of DATE")
+    if write is None:
+        refuse_without("--write FILE", "force")
+    else:
+        refuse_beside("--write", "as_json")
+    if prune is None:
+        refuse_without("--prune DAYS", "wait")
 
 
 def _day(text: str) -> date:
@@ -115,11 +143,11 @@ def _record(item: Version | Change) -> dict[str, Any]:
     return {name: value for name, value in asdict(item).items() if value not in (None, "")}
 
 
-async def _versions(output: str, key: str, *, as_json: bool) -> int:
+async def _versions(config: WorkflowConfig, key: str, *, as_json: bool) -> int:
     from crypto_lakehouse.cli.render import print_table
     from crypto_lakehouse.workflows import run_history
 
-    versions = (await run_history(stored_config(output), key)).versions
+    versions = (await run_history(config, key)).versions
     if as_json:
         records = [_record(version) for version in versions]
         _print_json({"key": versions[0].key, "versions": records})
@@ -133,6 +161,7 @@ async def _versions(output: str, key: str, *, as_json: bool) -> int:
              item.last_modified or "-", _where(item))
             for item in versions
         ],
+        stackable=True,
     )  # fmt: skip
     newest = versions[-1]
     if newest.newer_verdict:
@@ -150,10 +179,9 @@ def _where(version: Version) -> str:
     return "the same as the next" if version.change == "restamped" else "not kept"
 
 
-async def _since(output: str, day: date, *, as_json: bool) -> int:
+async def _since(config: WorkflowConfig, day: date, *, as_json: bool) -> int:
     from crypto_lakehouse.workflows import run_history
 
-    config = stored_config(output)
     if as_json:
         changes = (await run_history(config, since=day)).changes
         _print_json({"since": str(day), "changes": [_record(change) for change in changes]})
@@ -179,36 +207,49 @@ def _difference(change: Change) -> str:
 
 
 def _as_of(
-    output: str, key: str, moment: datetime, write: str | None, *, force: bool, as_json: bool
+    config: WorkflowConfig,
+    key: str,
+    moment: datetime,
+    write: str | None,
+    *,
+    force: bool,
+    as_json: bool,
 ) -> int:
-    from crypto_lakehouse.workflows.history import bytes_path, restore, version_at
+    from crypto_lakehouse.workflows.history import bytes_place, restore, version_at
 
     if write is not None:
         target = sys.stdout.buffer if write == "-" else Path(write)
-        version = restore(output, key, moment, target, overwrite=force)
+        version = restore(config, key, moment, target, overwrite=force)
         click.echo(f"{version.key} as of {moment.isoformat()}: {version.sha256}", err=True)
         return 0
-    version = version_at(output, key, moment)
-    place = bytes_path(output, version)
+    version = version_at(config, key, moment)
+    place = bytes_place(config, version)
     if as_json:
-        _print_json({**_record(version), "bytes_path": str(place)})
+        _print_json({**_record(version), "bytes_path": place})
     else:
         seen = f"first seen {version.first_seen_at}"
         click.echo(f"{version.key}\n  {version.sha256}, {seen}\n  {place}")
     return 0
 
 
-async def _prune(output: str, days: int, wait: float | None) -> int:
+async def _prune(config: WorkflowConfig, days: int, wait: float | None, *, as_json: bool) -> int:
     from crypto_lakehouse.cli.render import bytes_text
     from crypto_lakehouse.workflows import run_prune
 
-    config = stored_config(output)
-    await wait_for_lock(output_lock_of(config), wait)
-    result = await run_prune(config, days)
+    lock_wait = LockWait(wait)
+    await lock_wait.before(output_lock_of(config))
+    result = await run_prune(config, days, on_held=lock_wait)
+    for problem in result.problems:
+        click.echo(f"not removed: {problem}", err=True)
+    code = 4 if result.problems else 0
+    if as_json:
+        problems = {"problems": [*result.problems]} if result.problems else {}
+        _print_json({"files": result.files, "bytes": result.size_bytes, **problems})
+        return code
     click.echo(
         f"{plural(result.files, 'replaced version')} removed, {bytes_text(result.size_bytes)}"
     )
-    return 0
+    return code
 
 
 def _print_json(value: dict[str, Any]) -> None:

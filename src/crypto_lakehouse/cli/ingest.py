@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import click
 
-from crypto_lakehouse.cli.json_output import json_line
+from crypto_lakehouse.cli.failures import message_of
+from crypto_lakehouse.cli.json_output import failure_of, json_line
 from crypto_lakehouse.cli.lake_options import lake_config, lake_options
-from crypto_lakehouse.cli.lock_wait import wait_for_lock, wait_option
-from crypto_lakehouse.cli.options import named_by_options
+from crypto_lakehouse.cli.lock_wait import LockWait, wait_option
 from crypto_lakehouse.core.messages import agreeing, plural
 
 if TYPE_CHECKING:
     from crypto_lakehouse.workflows.ingestion import IngestWorkflow
-    from crypto_lakehouse.workflows.lake_report import IngestReport
+    from crypto_lakehouse.workflows.lake_report import IngestReport, TableTotals
 
 __all__ = ["command", "ingest_text", "ingest_to_end", "print_result"]
 
@@ -27,7 +27,16 @@ __all__ = ["command", "ingest_text", "ingest_to_end", "print_result"]
               help="Iceberg tables, or plain Parquet in folders. [default: iceberg]")  # fmt: skip
 @click.option("--compression", type=click.Choice(["lz4", "zstd", "snappy", "none"]),
               help="Compression of data files. [default: lz4]")  # fmt: skip
-@click.option("--again", is_flag=True, help="Read archives again that are already in the tables.")
+@click.option("--again", is_flag=True,
+              help="Read archives again that are in the tables, or were refused.")  # fmt: skip
+@click.option("--processes", metavar="N",
+              help="Worker processes that write, or auto. [default: 1: threads]")  # fmt: skip
+@click.option("--executor", type=click.Choice(["processes", "dask"]),
+              help="Processes here, or Dask workers elsewhere. [default: processes]")  # fmt: skip
+@click.option("--dask-scheduler", metavar="ADDRESS",
+              help="The cluster's scheduler. [default: a cluster on this machine]")  # fmt: skip
+@click.option("--shared-directory", is_flag=True,
+              help="The cluster's workers mount the same directories.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print the report as one JSON object.")
 @wait_option
 @click.option("--quiet", "-q", is_flag=True, help="No progress; only the result.")
@@ -45,26 +54,41 @@ def command(**given: Any) -> int:
       crypto-lakehouse ingest -o data --lake lake -t klines,fundingRate --exact
       crypto-lakehouse ingest -o data --policy doubled_rows=drop --policy order=quarantine
       crypto-lakehouse ingest -o data --lake files --format parquet --compression zstd
+      crypto-lakehouse ingest -o s3://bucket/prefix --lake lake
+      crypto-lakehouse ingest -o data --processes 2
+      crypto-lakehouse ingest -o data --lake s3://bucket/lake
     """  # noqa: D301 - click reads \b
     return anyio.run(partial(_ingest, given))
 
 
-#: A folder has the differences of plain Parquet files, a table those of Iceberg tables.
-_DIFFER = (
-    "row[s] [differs|differ] between archives (see lakehouse.differences, or lakehouse/differences)"
+#: The names of what has the values that differ, by format: a table, or a folder.
+_DIFFERENCES = {"iceberg": "lakehouse.differences", "parquet": "lakehouse/differences"}
+
+#: The counts of a table that are printed unless they are zero, in this order.
+_COUNTED = (
+    ("replaced", "replaced"),
+    ("unchanged", "unchanged"),
+    ("covered", "day[s] covered by [its|their] month"),
+    ("refused", "refused"),
+    ("rows_added", "row[s] added by new versions"),
+    ("rows_changed", "row[s] changed"),
+    ("rows_removed", "row[s] removed"),
+    ("rows_differing", "row[s] [differs|differ] between archives (see {differences})"),
 )
 
 
 async def _ingest(given: dict[str, Any]) -> int:
     from crypto_lakehouse.cli.progress import step_display
     from crypto_lakehouse.workflows.ingestion import IngestWorkflow
+    from crypto_lakehouse.workflows.wiring.lake_at import lake_at
 
     config = await lake_config(given)
-    await wait_for_lock(config.lock, given["wait"])
+    wait = LockWait(given["wait"])
+    await wait.before(lake_at(config).lock)
     with step_display(quiet=given["quiet"]) as display:
-        workflow = IngestWorkflow(config, on_progress=display.show)
+        workflow = IngestWorkflow(config, on_progress=display.show, on_held=wait)
         report, code = await ingest_to_end(workflow)
-    print_result(report, as_json=given["as_json"], quiet=given["quiet"])
+    print_result(report, code, as_json=given["as_json"], quiet=given["quiet"])
     return code
 
 
@@ -72,59 +96,49 @@ async def ingest_to_end(workflow: IngestWorkflow) -> tuple[IngestReport, int]:
     """Run an ingestion until it ends or a signal ends it; return its report and the exit code."""
     from crypto_lakehouse.cli.signals import run_until_signal
     from crypto_lakehouse.core.errors import LakehouseError
-    from crypto_lakehouse.core.redaction import redact
 
     try:
         report: IngestReport = (
             await run_until_signal(workflow, "stopping; what is committed is kept")
         ).report
     except LakehouseError as error:
-        return workflow.report(redact(str(named_by_options(error)))), error.exit_code
+        return workflow.report(message_of(error)), error.exit_code
     return report, int(report.exit_code)
 
 
-def print_result(report: IngestReport, *, as_json: bool, quiet: bool) -> None:
+def print_result(report: IngestReport, code: int, *, as_json: bool, quiet: bool) -> None:
     """Print the report to standard output, and what is wrong to standard error."""
     if report.error:
         click.echo(f"error: {report.error}", err=True)
     for note in report.notes:
         click.echo(f"note: {note}", err=True)
     if as_json:
-        click.echo(json_line(report.to_mapping()))
+        failure = failure_of(report.error, code) if report.error else {}
+        click.echo(json_line({**failure, **report.to_mapping()}))
     elif not report.error:
         if not quiet:
             for problem in report.problems:
                 click.echo(f"{problem['state']}: {problem['key']}: {problem['reason']}", err=True)
+            for each in report.reviewed:
+                click.echo(f"{each['verdict']} now: {each['key']}: {each['reason']}", err=True)
         click.echo(ingest_text(report))
 
 
 def ingest_text(report: IngestReport) -> str:
-    """Print the report for people."""
-    lines = []
-    for table in report.tables:
-        parts = [
-            f"{plural(table.archives, 'archive', form=',')}, {plural(table.rows, 'row', form=',')}"
-        ]
-        parts += [
-            f"{getattr(table, name):,} {agreeing(getattr(table, name), word)}"
-            for name, word in (
-                ("replaced", "replaced"),
-                ("unchanged", "unchanged"),
-                ("covered", "day[s] covered by [its|their] month"),
-                ("refused", "refused"),
-                ("rows_added", "row[s] added by new versions"),
-                ("rows_changed", "row[s] changed"),
-                ("rows_removed", "row[s] removed"),
-                ("rows_differing", _DIFFER),
-            )
-            if getattr(table, name)
-        ]
-        lines.append(f"{table.table}: {', '.join(parts)}")
+    """Return the report as sentences for people, a line each."""
+    differences = _DIFFERENCES[report.format]
+    lines = [_table_text(table, differences) for table in report.tables]
     if not report.tables:
         lines.append("nothing to ingest: there is no verified archive")
     checks = ", ".join(f"{count:,} {verdict}" for verdict, count in sorted(report.verdicts.items()))
     if checks:
-        lines.append(f"checks: {checks}")
+        is_good = report.verdicts.keys() <= {"good"}
+        more = "" if is_good else "; `crypto-lakehouse validate` names the archives and the checks"
+        lines.append(f"checks: {checks}{more}")
+    if report.reviewed_count:
+        number = report.reviewed_count
+        text = f"{number:,} archive[s] of earlier runs [has|have] other findings now"
+        lines.append(f"seams: {agreeing(number, text)}")
     if report.mended_files:
         number = report.mended_files
         files = agreeing(number, f"{number:,} data file[s] [was|were]")
@@ -132,5 +146,17 @@ def ingest_text(report: IngestReport) -> str:
     if report.arriving:
         count = plural(report.arriving, "archive")
         lines.append(f"left out: {count} that a collection has not settled yet")
-    lines.append(f"{report.status} in {report.duration_seconds:.1f} s; tables in {report.lake}")
+    how = "" if report.format == "iceberg" else "; pandas and Arrow need `partitioning=None`"
+    end = f"{report.status} in {report.duration_seconds:.1f} s"
+    lines.append(f"{end}; tables in {report.lake}{how}")
     return "\n".join(lines)
+
+
+def _table_text(table: TableTotals, differences: str) -> str:
+    counts = [
+        f"{plural(table.archives, 'archive', form=',')}, {plural(table.rows, 'row', form=',')}"
+    ]
+    for name, word in _COUNTED:
+        if count := getattr(table, name):
+            counts.append(f"{count:,} {agreeing(count, word.format(differences=differences))}")
+    return f"{table.table}: {', '.join(counts)}"

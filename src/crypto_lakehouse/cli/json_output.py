@@ -8,7 +8,7 @@ from typing import Any
 
 from crypto_lakehouse.core.visible import json_text
 
-__all__ = ["json_line"]
+__all__ = ["failure_of", "json_line"]
 
 
 def json_line(value: Any, **options: Any) -> str:
@@ -22,3 +22,11 @@ def json_line(value: Any, **options: Any) -> str:
     except (UnicodeEncodeError, LookupError):
         return json.dumps(value, **options)
     return text
+
+
+def failure_of(message: str, code: int) -> dict[str, Any]:
+    """Return what the JSON object of a command that failed begins with.
+
+    `error` is in no object of a command that did not fail as a whole.
+    """
+    return {"error": message, "exit_code": code}

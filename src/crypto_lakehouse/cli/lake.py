@@ -3,26 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
+from attrs import asdict
 
 from crypto_lakehouse.cli.age_option import days_of
 from crypto_lakehouse.cli.command_group import CommandGroup
 from crypto_lakehouse.cli.json_output import json_line
-from crypto_lakehouse.cli.lake_options import open_lake, place_options
+from crypto_lakehouse.cli.lake_options import (
+    by_lake_option,
+    named_place,
+    open_lake,
+    place_options,
+    source_place,
+)
 from crypto_lakehouse.cli.lake_verify_output import print_verified
 from crypto_lakehouse.cli.list_option import ListOption
-from crypto_lakehouse.cli.lock_wait import wait_for_lock_now, wait_option
+from crypto_lakehouse.cli.lock_wait import LockWait, wait_option
+from crypto_lakehouse.cli.unused_options import refuse_beside
 from crypto_lakehouse.core.config.sources import parse_text_value
 from crypto_lakehouse.core.messages import plural
 from crypto_lakehouse.core.visible import visible
 
 if TYPE_CHECKING:
+    from crypto_lakehouse.tables.iceberg.lake_place import LakePlace
     from crypto_lakehouse.tables.lake.lake import Lake
+    from crypto_lakehouse.tables.lake.lake_copy import LakeCopy
 
 __all__ = ["command"]
 
@@ -42,14 +52,14 @@ def command() -> None:
 def list_tables(**given: Any) -> int:
     """List the tables, with rows, files and bytes.
 
-    If the metadata of a table names another directory than this one, as that of a copy does, the
-    JSON object of the table has it as `made_in`.
+    If the metadata of a table names another lake than this one, as that of a copy does, the JSON
+    object of the table has it as `made_in`.
     """
     from crypto_lakehouse.cli.render import bytes_text
 
     with open_lake(given) as lake:
         found = {name: _summary(lake, name) for name in lake.tables}
-        here = str(lake.catalog.root.resolve())
+        here = lake.catalog.place.root
     if given["as_json"]:
         click.echo(json_line(found))
         return 0
@@ -188,17 +198,15 @@ def expire_snapshots(**given: Any) -> int:
 @wait_option
 @_TABLE
 @click.option("--older-than", callback=days_of, metavar="DAYS",
-              help="Only files older than this, as 1d or 2w. [default: 1d with --catalog, else 0]"
+              help="Only files older than this, as 1d or 2w. [default: 0; 1d with --catalog or "
+              "a URL]"
               )  # fmt: skip
 def sweep_orphans(**given: Any) -> int:
     """Delete files in the tables' folders that no snapshot refers to."""
-    days = given["older_than"]
-    if days is None and given["catalog"]:
-        days = 1.0
-    before = None if days is None else datetime.now(UTC) - timedelta(days=days)
     with _locked(given) as lake:
-        from crypto_lakehouse.tables.lake.maintenance import sweep
+        from crypto_lakehouse.tables.lake.maintenance import sweep, sweep_before
 
+        before = sweep_before(lake.catalog, given["older_than"])
         for name in _named(lake, given):
             deleted = sweep(lake.catalog, name, before=before)
             click.echo(f"{name}: {_counted(len(deleted), 'file')} deleted")
@@ -208,30 +216,50 @@ def sweep_orphans(**given: Any) -> int:
 @command.command("relocate")
 @place_options
 @wait_option
+@click.option("--from", "source", metavar="DIR|URL",
+              help="Copy this lake first, or what is not here yet of its files.")  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="Only show what would be written.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def relocate_tables(**given: Any) -> int:
     """Make the metadata of a copied or moved lake name its own files.
 
+    The lake may have been copied from a directory to an object store, or back: -o or --lake is the
+    place of the copy. With --from it is copied first; the size of each file is checked.
+
     This program finds the files of a lake wherever it is. Other Iceberg engines follow the absolute
-    paths in the metadata, and would read the original of a copy. Data files are not changed, and
-    every snapshot can be read afterwards. A lake whose metadata names its own files stays as it is.
+    locations in the metadata, and would read the original of a copy. Data files are not changed;
+    their sizes are compared with the metadata first, and nothing is changed if one is not there.
+    Every snapshot can be read afterwards. A lake whose metadata names its own files stays as it is.
 
     \b
     Examples:
       crypto-lakehouse lake relocate -o data --dry-run
+      crypto-lakehouse lake relocate -o data --lake s3://bucket/copy
+      crypto-lakehouse lake relocate -o data --lake s3://bucket/copy --from data
     """  # noqa: D301 - click reads \b
-    with _locked(given) as lake:
-        from crypto_lakehouse.tables.lake.relocation import relocate
+    dry_run, catalog = given["dry_run"], given["catalog"]
+    if dry_run:
+        refuse_beside("--dry-run", "wait")
+    if given["source"] is not None:
+        refuse_beside("--from", "catalog")
+    place = named_place(given)
+    from crypto_lakehouse.tables.lake.copied_lake import check_lake, relocate_lake
 
-        found = (relocate(lake.catalog, name, dry_run=given["dry_run"]) for name in lake.tables)
-        done = [each for each in found if each is not None]
-        here = str(lake.catalog.root.resolve())
+    if given["source"] is None:
+        with by_lake_option(given):
+            check_lake(place, catalog)
+    with nullcontext() if dry_run else _lock(given, place), by_lake_option(given):
+        copied = None if given["source"] is None else _copied(given, place)
+        done = [] if copied and dry_run else relocate_lake(place, catalog, dry_run=dry_run)
+    here = place.root
     if given["as_json"]:
         tables = {each.table: {"made_in": each.made_in, "files": each.files} for each in done}
-        click.echo(json_line({"lake": here, "dry_run": given["dry_run"], "tables": tables}))
+        more = {"copied": asdict(copied)} if copied else {}
+        click.echo(json_line({"lake": here, "dry_run": dry_run, "tables": tables, **more}))
         return 0
-    would = "would be " if given["dry_run"] else ""
+    would = "would be " if dry_run else ""
+    if copied and dry_run:
+        return 0
     for each in done:
         files = _counted(each.files, "file")
         click.echo(f"{each.table}: {files} {would}written; it named `{visible(each.made_in)}`")
@@ -239,17 +267,46 @@ def relocate_tables(**given: Any) -> int:
     return 0
 
 
+def _copied(given: dict[str, Any], place: LakePlace) -> LakeCopy | None:
+    """Copy the lake that `--from` names; return what was copied, None if that was done before."""
+    from crypto_lakehouse.cli.render import bytes_text
+    from crypto_lakehouse.core.errors import ConfigurationError, NoLakeError, Problem
+    from crypto_lakehouse.tables.lake.lake_copy import copy_lake
+
+    def told(copy: LakeCopy, verb: str) -> str:
+        files, tables = _counted(copy.files, "file"), _counted(copy.tables, "table")
+        size = bytes_text(copy.size_bytes)
+        return f"{files} {verb} from `{visible(copy.source)}`: {size} of {tables}"
+
+    def tell(copy: LakeCopy) -> None:
+        if not given["dry_run"]:
+            click.echo(told(copy, "to copy"), err=True)
+
+    try:
+        copy = copy_lake(source_place(given), place, tell, dry_run=given["dry_run"])
+    except NoLakeError as error:
+        raise ConfigurationError([Problem("--from", str(error))]) from error
+    if copy and not given["as_json"]:
+        click.echo(told(copy, "would be copied" if given["dry_run"] else "copied"))
+    return copy
+
+
 @contextmanager
 def _locked(given: dict[str, Any]) -> Iterator[Lake]:
     """Open the lake and take its lock, so that no run writes at the same time."""
+    with open_lake(given) as lake, _lock(given, lake.catalog.place):
+        lake.catalog.check_writable()
+        yield lake
+
+
+@contextmanager
+def _lock(given: dict[str, Any], place: LakePlace) -> Iterator[None]:
+    """Take the lock of a lake, so that no run writes at the same time."""
     from crypto_lakehouse.ledger.lock import configured_lock
 
-    setting = "--lake" if given["lake"] else "--output"
-    with open_lake(given) as lake:
-        path = lake.catalog.root / "lock"
-        wait_for_lock_now(path, given["wait"])
-        with configured_lock(path, setting):
-            yield lake
+    LockWait(given["wait"]).before_now(place.lock)
+    with configured_lock(place.lock, "--lake" if given["lake"] else "--output"):
+        yield
 
 
 def _named(lake: Lake, given: dict[str, Any]) -> list[str]:

@@ -21,8 +21,15 @@ _counted = partial(plural, form=",")
 
 _REMEDY = (
     "delete the damaged files that are named, and run `crypto-lakehouse ingest`: it writes their "
-    "rows again from the archives (if files of `lakehouse.*` are damaged, move the lake away "
-    "first: it builds the tables again)"
+    "rows again from the archives (if files of `lakehouse.differences` are damaged, move the lake "
+    "away first: it builds the tables again)"
+)
+
+_REWRITTEN = "`crypto-lakehouse ingest --again` writes [it|them] with checksums"
+
+_REWRITTEN_RECORDS = (
+    "`crypto-lakehouse lake compact` writes [it|them] with checksums when it merges [it|them] with "
+    "others"
 )
 
 
@@ -54,12 +61,13 @@ def _lines(table: VerifiedTable) -> Iterator[str]:
             "  the rows of its archives were not compared, because a run is writing to it or was "
             "killed: run `crypto-lakehouse ingest`, then this command again"
         )
-    if table.without_checksums and not table.table.startswith("lakehouse."):
+    if table.without_checksums:
         count = table.without_checksums
+        is_record = table.table.startswith("lakehouse.")
         yield agreeing(
             count,
             f"  {count:,} file[s] [has|have] no page checksums, so a flipped bit in a value may "
-            "not be noticed: `crypto-lakehouse ingest --again` writes [it|them] with checksums",
+            f"not be noticed: {_REWRITTEN_RECORDS if is_record else _REWRITTEN}",
         )
 
 

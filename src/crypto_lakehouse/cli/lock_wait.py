@@ -5,16 +5,21 @@ from __future__ import annotations
 import math
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+from attrs import define, field
 
 from crypto_lakehouse.core.config.quantities import parse_quantity
 from crypto_lakehouse.core.messages import shown
 
-__all__ = ["output_lock_of", "wait_for_lock", "wait_for_lock_now", "wait_option"]
+if TYPE_CHECKING:
+    from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
+    from crypto_lakehouse.core.errors import LockHeldError
+
+__all__ = ["LockWait", "output_lock_of", "wait_option", "wait_option_with"]
 
 #: How often it is tried to take the lock, in seconds. Some file systems offer no way to be woken.
 _EVERY_S = 0.5
@@ -61,58 +66,91 @@ def _seconds(_: click.Context, option: click.Parameter, text: str | None) -> flo
     return seconds
 
 
+def wait_option_with(option: str) -> Callable[[Any], Any]:
+    """The option of a command that takes a lock only with another option."""
+    return _option(f"With {option}: wait for another run")
+
+
+def _option(beginning: str) -> Callable[[Any], Any]:
+    return click.option(
+        "--wait",
+        cls=_WaitOption,
+        is_flag=False,
+        flag_value=_FOREVER,
+        metavar="[DURATION]",
+        callback=_seconds,
+        help=f"{beginning} to end instead of exiting with 11, at most for DURATION, as --wait=10m.",
+    )
+
+
 #: The option; without a value it waits for ever.
-wait_option = click.option(
-    "--wait",
-    cls=_WaitOption,
-    is_flag=False,
-    flag_value=_FOREVER,
-    metavar="[DURATION]",
-    callback=_seconds,
-    help="Wait for another run to end instead of exiting with 11, at most for DURATION, as "
-    "--wait=10m.",
-)
+wait_option = _option("Wait for another run")
 
 
-async def wait_for_lock(path: Path, within_s: float | None) -> None:
-    """Wait until no other run holds a lock, and take it for the run of this process.
-
-    If the time is over, the run itself will be refused.
+@define
+class LockWait:
+    """Waits for the runs that hold the locks of a command.
 
     Args:
-        path: The lock.
-        within_s: How long to wait; None to not wait, infinite to wait for ever.
+        within_s: How long to wait for each lock; None to not wait, infinite to wait for ever.
     """
-    import anyio
 
-    for pause_s in _pauses(path, within_s):
+    within_s: float | None
+    _left_s: dict[str, float] = field(init=False, factory=dict)
+
+    async def before(self, path: Path) -> None:
+        """Wait until no other run holds a lock, and take it for the run of this process.
+
+        If the time is over, the run itself will be refused.
+        """
+        import anyio
+
+        for pause_s in self._pauses(path):
+            await anyio.sleep(pause_s)
+
+    def before_now(self, path: Path) -> None:
+        """Wait in the same way; blocking."""
+        for pause_s in self._pauses(path):
+            time.sleep(pause_s)
+
+    async def __call__(self, held: LockHeldError) -> bool:
+        """Pause because a run was refused a lock; return whether it should try again."""
+        import anyio
+
+        pause_s = self._pause(held.path, held)
         await anyio.sleep(pause_s)
+        return pause_s > 0
 
+    def _pauses(self, path: Path) -> Iterator[float]:
+        """Yield how many seconds to pause before the next attempt, until it is over."""
+        from crypto_lakehouse.ledger.lock import keep_lock
 
-def wait_for_lock_now(path: Path, within_s: float | None) -> None:
-    """Wait in the same way; blocking."""
-    for pause_s in _pauses(path, within_s):
-        time.sleep(pause_s)
-
-
-def _pauses(path: Path, within_s: float | None) -> Iterator[float]:
-    """Yield how many seconds to pause before the next attempt, until it is over."""
-    from crypto_lakehouse.ledger.lock import holder_of, keep_lock
-
-    if within_s is None or keep_lock(path):
-        return
-    who = holder_of(path) or "another run"
-    click.echo(f"note: waiting for {who}, which holds the lock `{path}`", err=True)
-    deadline = time.monotonic() + within_s
-    while (left_s := deadline - time.monotonic()) > 0:
-        yield min(_EVERY_S, left_s)
-        if keep_lock(path):
+        if self.within_s is None:
             return
+        while not keep_lock(path) and (pause_s := self._pause(str(path))):
+            yield pause_s
+
+    def _pause(self, path: str, held: LockHeldError | None = None) -> float:
+        """The seconds until the next attempt; 0 if the time is over."""
+        from crypto_lakehouse.ledger.lock import holder_of
+
+        if self.within_s is None:
+            return 0.0
+        if path not in self._left_s:
+            self._left_s[path] = self.within_s
+            who, what = holder_of(Path(path)) or "another run", f"lock `{path}`"
+            if held is not None and held.holder:
+                who = held.holder
+            if held is not None and held.remark:
+                what = f"lease `{path}`; {held.remark}"
+            click.echo(f"note: waiting for {who}, which holds the {what}", err=True)
+        pause_s = min(_EVERY_S, self._left_s[path])
+        self._left_s[path] -= pause_s
+        return pause_s
 
 
-def output_lock_of(config: Any) -> Path:
-    """The lock of a configuration's output directory."""
-    from crypto_lakehouse.stores.state import StateFolder
+def output_lock_of(config: WorkflowConfig) -> Path:
+    """The lock of a configuration's output."""
+    from crypto_lakehouse.stores.output import output_of
 
-    lock: Path = StateFolder(Path(config.output_directory)).lock
-    return lock
+    return output_of(config).state.lock

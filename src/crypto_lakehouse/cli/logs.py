@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TextIO
 
 import structlog
 
+from crypto_lakehouse.cli.streams import LoggedStream
 from crypto_lakehouse.core.redaction import redact
 from crypto_lakehouse.core.visible import json_text, visible, visible_lines
 
@@ -56,6 +57,9 @@ def configure_logging(
 ) -> None:
     """Send everything that the package logs to standard error.
 
+    If it logs JSON there, and that is no terminal, all other lines become records of the log, until
+    the command ends.
+
     Args:
         log_format: `text` or `json`.
         level: `debug`, `info`, `warning` or `error`: messages below it are left out.
@@ -84,6 +88,8 @@ def configure_logging(
     logger.handlers = [handler]
     logger.setLevel(level.upper())
     logger.propagate = False
+    if log_format == "json" and not sys.stderr.isatty():
+        sys.stderr = LoggedStream(sys.stderr)
 
 
 def _handler(log_format: str) -> logging.Handler:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import logging
 import sys
-import traceback
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,19 +13,18 @@ from typing import Any, NoReturn
 import click
 
 from crypto_lakehouse.cli.command_group import CommandGroup
+from crypto_lakehouse.cli.failures import print_failure, say_failure
 from crypto_lakehouse.cli.signals import ended_by_sigterm
 from crypto_lakehouse.cli.streams import (
+    LoggedStream,
     escape_unencodable,
     give_up_stdout,
     give_up_unwritable,
     open_standard_streams,
 )
 from crypto_lakehouse.cli.terminal import escaped_on_terminals
-from crypto_lakehouse.core.errors import ConfigurationWarning, LakehouseError
+from crypto_lakehouse.core.errors import ConfigurationWarning
 from crypto_lakehouse.core.gc_tuning import rare_collections
-from crypto_lakehouse.core.redaction import redact
-from crypto_lakehouse.core.task_groups import first_leaf
-from crypto_lakehouse.stores.os_errors import REFUSALS, what_to_do
 from crypto_lakehouse.version import __version__
 
 __all__ = ["cli", "main"]
@@ -126,7 +123,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 @contextmanager
 def _own_log_handlers() -> Iterator[None]:
-    """Remove the handlers that a command adds: they write to its streams, which close after it."""
+    """Remove what a command adds to log to its streams, which close after it."""
     logger = logging.getLogger("crypto_lakehouse")
     before = logger.handlers
     # Without a handler, logging would write warnings to standard error a second time.
@@ -134,36 +131,18 @@ def _own_log_handlers() -> Iterator[None]:
     try:
         yield
     finally:
+        if isinstance(sys.stderr, LoggedStream):
+            sys.stderr = sys.stderr.end()
         logger.handlers = before
 
 
 def _run(arguments: Sequence[str] | None) -> int:
     try:
         code: Any = cli.main(arguments, prog_name="crypto-lakehouse", standalone_mode=False)
-    except click.ClickException as error:
-        text = io.StringIO()
-        error.show(text)
-        click.echo(redact(text.getvalue()), err=True, nl=False)
-        return error.exit_code
-    except click.exceptions.Abort:
-        return 130
-    except LakehouseError as error:
-        from crypto_lakehouse.cli.options import named_by_options
-
-        click.echo(f"error: {redact(str(named_by_options(error)))}", err=True)
-        return error.exit_code
-    except KeyboardInterrupt:
-        return 130
     except _PipeClosedError:
         give_up_stdout()
         return 141
-    except Exception as error:  # noqa: BLE001 - the last place to report it without secrets
-        cause = first_leaf(error)
-        if isinstance(cause, OSError) and cause.errno in REFUSALS:
-            give_up_stdout()  # it may be what cannot be written
-            click.echo(f"error: {redact(what_to_do(cause, ''))}", err=True)
-            return 1
-        click.echo(redact(traceback.format_exc()), err=True)
-        click.echo("error: this is a fault in crypto-lakehouse; please report it", err=True)
-        return 1
+    except (Exception, KeyboardInterrupt, SystemExit) as error:  # noqa: BLE001 - the last place to report it without secrets
+        code, message = say_failure(error)
+        print_failure(sys.argv[1:] if arguments is None else arguments, message, code)
     return code if isinstance(code, int) else 0

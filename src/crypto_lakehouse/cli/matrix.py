@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from crypto_lakehouse.core.messages import plural
+from crypto_lakehouse.core.messages import did_you_mean, plural, shown
 
 if TYPE_CHECKING:
     from crypto_lakehouse.matrix.model import Matrix, MatrixRow
@@ -36,6 +37,8 @@ class _MatrixGroup(click.Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         first = args[0] if args else ""
+        if not first.startswith("-"):
+            _refuse_mistyped(first, self.list_commands(ctx))
         if first not in {*self.list_commands(ctx), *ctx.help_option_names}:
             args = [_SHOW, *args]
         return super().parse_args(ctx, args)
@@ -77,13 +80,9 @@ def _show(file: str | None, *, check: bool) -> int:
       crypto-lakehouse matrix
       crypto-lakehouse matrix my-matrix.json --check
     """  # noqa: D301 - click reads \b
-    from crypto_lakehouse.core.messages import did_you_mean, shown
     from crypto_lakehouse.matrix.load import load_matrix
 
-    is_word = file and not Path(file).suffix and not Path(file).exists()
-    hint = did_you_mean(file, _BELOW) if is_word else ""
-    if hint:
-        raise click.UsageError(f"`{shown(file)}` is neither a command nor a file{hint}")
+    _refuse_mistyped(file or "", _BELOW)
     matrix = load_matrix(file)
     for correction in matrix.corrections:
         click.echo(f"corrected: {correction}", err=True)
@@ -92,6 +91,18 @@ def _show(file: str | None, *, check: bool) -> int:
     else:
         _print(matrix)
     return 0
+
+
+def _refuse_mistyped(word: str, commands: Collection[str]) -> None:
+    """Refuse a word that is no file, and nearly the name of a command.
+
+    Raises:
+        UsageError: It is.
+    """
+    if word in commands or Path(word).suffix or Path(word).exists():
+        return
+    if hint := did_you_mean(word, commands):
+        raise click.UsageError(f"`{shown(word)}` is neither a command nor a file{hint}")
 
 
 def _print(matrix: Matrix) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import click
 
+from crypto_lakehouse.cli.file_names import file_only
 from crypto_lakehouse.cli.json_output import json_line
 from crypto_lakehouse.cli.options import option_overrides
 from crypto_lakehouse.cli.progress import step_display
@@ -69,13 +70,13 @@ __all__ = ["command"]
     "--to",
     "destination",
     metavar="FILE",
-    type=click.Path(path_type=Path),
+    callback=file_only,
     help="Where to write it. [default: binance-YYYY-MM-DD.json]",
 )
 @click.option("--force", is_flag=True, help="Overwrite FILE if it exists.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
 def command(
-    destination: Path | None, *, force: bool, as_json: bool, **given: Any
+    destination: str | None, *, force: bool, as_json: bool, **given: Any
 ) -> int:  # fmt: skip
     """List a source's folders, and write a dated matrix with the symbols of each series.
 
@@ -95,7 +96,7 @@ def command(
 
 
 async def _refresh(
-    given: dict[str, Any], destination: Path | None, *, force: bool, as_json: bool
+    given: dict[str, Any], destination: str | None, *, force: bool, as_json: bool
 ) -> int:
     from crypto_lakehouse.matrix.diff import diff_matrices
     from crypto_lakehouse.workflows.matrix_refresh import (
@@ -106,7 +107,7 @@ async def _refresh(
     from crypto_lakehouse.workflows.wiring.load_config import load_config
 
     today = datetime.now(UTC).date()
-    path = destination or Path(f"binance-{today}.json")
+    path = Path(destination or f"binance-{today}.json")
     check_destination(path, overwrite=force)
     fixed = {"output_directory": ".", "discovery": "listing"}
     config = await load_config(None, {**option_overrides(given), **fixed})

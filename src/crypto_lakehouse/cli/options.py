@@ -9,13 +9,19 @@ import attrs
 import click
 from attrs import evolve
 
+from crypto_lakehouse.cli.file_names import named_file
 from crypto_lakehouse.cli.list_option import ListOption
 from crypto_lakehouse.core.config.keys import KeyDescription, described
-from crypto_lakehouse.core.config.origins import OVERRIDE
+from crypto_lakehouse.core.config.origins import DEFAULT, OVERRIDE
 from crypto_lakehouse.core.config.sources import parse_text_value
 from crypto_lakehouse.core.config.values import DateRange, Intervals, Partitions, Symbols
 from crypto_lakehouse.core.config.workflow_keys import config_keys
-from crypto_lakehouse.core.errors import ConfigurationError, LakehouseError, Problem
+from crypto_lakehouse.core.errors import (
+    ConfigurationError,
+    LakehouseError,
+    LockHeldError,
+    Problem,
+)
 
 if TYPE_CHECKING:
     from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
@@ -28,7 +34,6 @@ __all__ = [
     "option_of",
     "option_overrides",
     "say_proxy",
-    "stored_config",
 ]
 
 _Command = TypeVar("_Command", bound=Callable[..., object])
@@ -46,6 +51,7 @@ def config_options(command: _Command) -> _Command:
     keys = sorted(config_keys().values(), key=lambda item: item.name in _LAST)
     options = [
         click.option("--config", "config_file", type=click.Path(), metavar="FILE",
+                     callback=named_file,
                      help="JSON, TOML or YAML; options take precedence."),
         *(option for item in keys for option in _options(item)),
     ]  # fmt: skip
@@ -134,38 +140,35 @@ def option_overrides(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def by_option(problem: Problem) -> Problem:
-    """Name the option that a wrong value was given by, if it was given by one.
+    """Name the option that a wrong value was given by, or that a missing value can be given by.
+
+    Values of files, mappings and variables keep their own names, and so does what is named by its
+    option already.
 
     Example:
         >>> str(by_option(Problem("$.max_retries", "must be at most 20", origin="override")))
         '--max-retries: must be at most 20'
     """
-    if problem.origin != OVERRIDE:
+    if problem.origin not in {OVERRIDE, DEFAULT}:
         return problem
     key, dot, edge = problem.path.removeprefix("$.").partition(".")
-    if key == "date_range":
+    if key == "date_range" and problem.origin == DEFAULT:
+        option = "--start or --date"
+    elif key == "date_range":
         option = f"--{edge}" if edge else "--start and --end"
     else:
         option = f"{option_of(key)}{dot}{edge}"
-    return evolve(problem, path=option)
+    return evolve(problem, path=option, origin="")
 
 
 def named_by_options(error: LakehouseError) -> LakehouseError:
-    """Return a configuration error with the options that wrong values were given by."""
+    """Return an error with the options that wrong values were given by, or that help."""
+    if type(error) is LockHeldError:
+        how = ", as `--wait` does"
+        return LockHeldError(error.path, error.holder, error.remark, how_to_wait=how)
     if not isinstance(error, ConfigurationError):
         return error
     return type(error)(map(by_option, error.problems))
-
-
-def stored_config(output: str, **values: Any) -> WorkflowConfig:
-    """Make the configuration of a command that reads a collected directory and requests nothing.
-
-    Environment variables are those of collections, and are not read. Faults are in `problems`.
-    """
-    from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
-
-    given = {**values, "output_directory": output}
-    return WorkflowConfig({"only": "quarantined"}, environ={}, overrides=given, validate=False)
 
 
 def say_proxy(config: WorkflowConfig) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ import click
 
 from crypto_lakehouse.cli.json_output import json_line
 from crypto_lakehouse.cli.options import config_options, option_overrides, say_proxy
+from crypto_lakehouse.cli.unused_options import refuse_beside, refuse_unused_keys
 from crypto_lakehouse.core.messages import plural
 
 if TYPE_CHECKING:
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
     from crypto_lakehouse.workflows.reports import PlanReport
     from crypto_lakehouse.workflows.wiring.plan_sizes import SeriesSize
+
+    #: The first cells of a line, and what the others are computed from.
+    _Line = tuple[tuple[str, ...], SeriesSize]
 
 __all__ = ["command", "show_plan"]
 
@@ -63,10 +67,15 @@ async def _plan(given: dict[str, Any]) -> int:
     form = "json" if given["as_json"] else given["form"]
     if given["all_archives"] and form not in {"urls", "keys"}:
         raise click.UsageError("--all needs --format urls or --format keys.")
+    if given["as_json"] and given["form"] != "json":
+        refuse_beside("--json", "form")
+    if form != "table":
+        refuse_beside("--json" if given["as_json"] else f"--format {form}", "by")
     overrides = {"output_directory": ".", **option_overrides(given)}
     if given["config_file"] and "output_directory" not in option_overrides(given):
         del overrides["output_directory"]
     config = await load_config(given["config_file"], overrides)
+    refuse_unused_keys(config)
     return await show_plan(config, form, given["by"], all_archives=given["all_archives"])
 
 
@@ -81,12 +90,12 @@ async def show_plan(
         by: What a line of the table is: `series` or `type`; None chooses by their number.
         all_archives: Whether `urls` and `keys` also print archives that need not be fetched.
     """
-    from crypto_lakehouse.stores.state import relative_note
+    from crypto_lakehouse.stores.output import output_note
     from crypto_lakehouse.workflows import run_plan
 
     if config.wants_listing:
         say_proxy(config)
-    if note := relative_note(config.output_directory, config.origins):
+    if note := output_note(config):
         click.echo(f"note: {note}", err=True)
     on_archive = _line_printer(form, config.source_url)
     report = await run_plan(config, on_archive=on_archive, all_archives=all_archives)
@@ -116,24 +125,17 @@ def _line_printer(form: str, source_url: str) -> Callable[[Archive], None] | Non
 
 
 def _table(report: PlanReport, by: str | None) -> None:
-    from crypto_lakehouse.cli.render import bytes_text, duration_text, print_table
-    from crypto_lakehouse.workflows.wiring.plan_sizes import SeriesSize
+    from crypto_lakehouse.cli.render import bytes_text, duration_text, print_table, print_text
 
     total = report.totals
     if by == "series" or (by is None and len(report.series) <= LONGEST_SERIES_TABLE):
         names: tuple[str, ...] = ("symbol", "interval")
-        lines: list[tuple[tuple[str, ...], SeriesSize]] = [
+        lines: list[_Line] = [
             ((size.market, size.data_type, size.symbol, size.interval or "-"), size)
             for size in report.series
         ]
     else:
-        names = ("symbols",)
-        types: dict[tuple[str, str], SeriesSize] = {}
-        symbols: dict[tuple[str, str], set[str]] = {}
-        for size in report.series:
-            types[size.type_name] = types.get(size.type_name, SeriesSize()) + size
-            symbols.setdefault(size.type_name, set()).add(size.symbol)
-        lines = [((*name, str(len(symbols[name]))), size) for name, size in types.items()]
+        names, lines = ("symbols",), _lines_by_type(report.series)
     # A tree without a verified archive needs no columns for what is there.
     here = ("verified", "to fetch") if total.verified else ()
     span = f"{total.first} to {total.last}, " if total.first else ""
@@ -151,7 +153,19 @@ def _table(report: PlanReport, by: str | None) -> None:
         droppable=_DROPPABLE,
         foldable=(),
     )  # fmt: skip
-    click.echo(_summary(total, bytes_text, duration_text))
+    print_text(_summary(total, bytes_text, duration_text))
+
+
+def _lines_by_type(series: Iterable[SeriesSize]) -> list[_Line]:
+    """A line for each market and data type, with the number of its symbols."""
+    from crypto_lakehouse.workflows.wiring.plan_sizes import SeriesSize
+
+    types: dict[tuple[str, str], SeriesSize] = {}
+    symbols: dict[tuple[str, str], set[str]] = {}
+    for size in series:
+        types[size.type_name] = types.get(size.type_name, SeriesSize()) + size
+        symbols.setdefault(size.type_name, set()).add(size.symbol)
+    return [((*name, str(len(symbols[name]))), size) for name, size in types.items()]
 
 
 def _summary(total: SeriesSize, bytes_text: Any, duration_text: Any) -> str:
@@ -163,10 +177,12 @@ def _summary(total: SeriesSize, bytes_text: Any, duration_text: Any) -> str:
         (total.refused, "in folders that cannot be read"),
         (total.missing, "missing at the source"),
     ]
+    kinds = f" ({total.monthly} monthly, {total.daily} daily)"
+    both = kinds if total.monthly and total.daily else ""
     verified = f"{total.verified} already verified, " if total.verified else ""
     about = f", about {duration_text(total.estimate_s)}" if total.requests else ""
     return (
-        f"{plural(total.planned, 'archive')} planned, {verified}{total.to_fetch} to fetch "
+        f"{plural(total.planned, 'archive')} planned{both}, {verified}{total.to_fetch} to fetch "
         f"({plural(total.requests, 'request')}, {size}{about}), "
         f"{total.not_published} not published"
         + "".join(f", {count} {what}" for count, what in others if count)

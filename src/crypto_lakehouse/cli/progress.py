@@ -35,15 +35,24 @@ def terminal_rows(*, quiet: bool) -> ProgressRows | None:
     return ProgressRows(console(stderr=True, highlight=False))
 
 
-def collection_sink(meter: ByteMeter, rows: ProgressRows | None, *, quiet: bool) -> Sink:
-    """Return the sink that shows a collection's progress."""
+def collection_sink(
+    meter: ByteMeter, rows: ProgressRows | None, *, quiet: bool, is_logged: bool = False
+) -> Sink:
+    """Return the sink that shows a collection's progress.
+
+    Args:
+        meter: Counts the bytes that arrive.
+        rows: The terminal's rows, if there is a terminal.
+        quiet: Show warnings only.
+        is_logged: Standard error is a log, which has notes, warnings and problems already.
+    """
     if rows is not None:
         from crypto_lakehouse.sinks.progress import ProgressSink
 
         return ProgressSink(meter, rows=rows)
     from crypto_lakehouse.sinks.lines import LinesSink
 
-    return LinesSink(meter, quiet=quiet)
+    return LinesSink(meter, quiet=quiet, is_logged=is_logged)
 
 
 @contextmanager

@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from crypto_lakehouse.cli.file_names import file_only
 from crypto_lakehouse.cli.lake_options import open_lake, place_options
+from crypto_lakehouse.cli.unused_options import refuse_beside
 from crypto_lakehouse.core.errors import QueryError
+from crypto_lakehouse.core.input_files import LARGEST_INPUT
 
 if TYPE_CHECKING:
     from crypto_lakehouse.tables.lake.sql import QuerySession
@@ -23,9 +26,16 @@ _OPEN_FILES = 4096
 @click.command("query", short_help="Query the tables in SQL.")
 @place_options
 @click.argument("sql")
-@click.option("--format", "-f", "form", type=click.Choice(["table", "csv", "json", "parquet"]),
-              help="Format of the rows. [default: by the name of --to, else table]")  # fmt: skip
-@click.option("--to", metavar="FILE", help="Write the rows to a file instead, as rows.parquet.")
+@click.option("--format", "-f", "form",
+              type=click.Choice(["table", "vertical", "csv", "json", "parquet"]),
+              help="Format of the rows; vertical is one value a line. [default: by the name of "
+              "--to, else table, or vertical if the terminal is too narrow for it]")  # fmt: skip
+@click.option(
+    "--to",
+    metavar="FILE",
+    callback=file_only,
+    help="Write the rows to a file instead, as rows.parquet.",
+)
 @click.option(
     "--as-of", metavar="TIME", help="The tables as they were at that time: a day or a time."
 )
@@ -37,17 +47,18 @@ _OPEN_FILES = 4096
     help="escape: an apostrophe before texts that a spreadsheet takes for formulas.",
 )
 @click.option("--explain", is_flag=True, help="Print to standard error what is read.")
+@click.option("--quiet", "-q", is_flag=True, help="Do not say that a file was written.")
 def command(**given: Any) -> int:
     """Query the tables in SQL (DuckDB's); `-` reads it from standard input.
 
-    `.shell` opens an interactive session.
+    `.shell` opens an interactive session; `.tables` and `.schema TABLE` work without it.
 
     Tables are named after market and type, as spot.klines and futures_um.funding_rate;
     lakehouse.archives lists the archives that the rows come from. A query reads only the tables.
 
     \b
     Examples:
-      crypto-lakehouse query -o data "SHOW ALL TABLES"
+      crypto-lakehouse query -o data "SHOW TABLES"
       crypto-lakehouse query -o data "SELECT symbol, count(*) FROM spot.klines GROUP BY 1"
       crypto-lakehouse query -o data -f csv "FROM spot.klines WHERE symbol = 'BTCUSDT'" > b.csv
       crypto-lakehouse query -o data --to bars.parquet - < bars.sql
@@ -60,19 +71,23 @@ def command(**given: Any) -> int:
     raise_open_files_limit(_OPEN_FILES)
     form = form_of(given["form"], given["to"])
     if given["csv_formulas"] == "escape" and form != "csv":
-        raise QueryError("query", f"--csv-formulas is for CSV, and the rows are written as {form}")
+        written = "table" if form == "auto" else form
+        reason = f"--csv-formulas is for CSV, and the rows are written as {written}"
+        raise QueryError("query", reason)
     shell = given["sql"].strip() == ".shell"
+    if shell:
+        refuse_beside(".shell", "to", "form", "explain", "csv_formulas")
     if given["sql"] == "-":
         given["sql"] = _from_stdin()
     with open_lake(given) as lake:
+        from crypto_lakehouse.cli.query_shell import run_dot_command, run_shell
         from crypto_lakehouse.tables.lake.sql import QuerySession
 
-        tables = lake.tables if shell or _wants_all(given["sql"]) else None
-        session = QuerySession(lake, as_of=given["as_of"], tables=tables)
+        if given["sql"].lstrip().startswith(".") and not shell:
+            return run_dot_command(given["sql"].strip(), lake)
+        session = QuerySession(lake, as_of=given["as_of"], tables=lake.tables if shell else None)
         try:
             if shell:
-                from crypto_lakehouse.cli.query_shell import run_shell
-
                 return run_shell(session, lake)
             run_interruptible(partial(_answer, session, given, form), session.interrupt)
         finally:
@@ -83,15 +98,13 @@ def command(**given: Any) -> int:
 
 def _from_stdin() -> str:
     try:
-        return sys.stdin.buffer.read().decode("utf-8-sig")
+        text = sys.stdin.buffer.read(LARGEST_INPUT + 1)
+        if len(text) > LARGEST_INPUT:
+            raise QueryError("query", f"standard input has more than {LARGEST_INPUT:,} bytes")
+        return text.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         reason = f"standard input is not in UTF-8: byte {error.start + 1} is wrong"
         raise QueryError("query", reason) from error
-
-
-def _wants_all(sql: str) -> bool:
-    """Whether a statement is about the tables themselves."""
-    return sql.strip().casefold().startswith(("show", "describe", "summarize"))
 
 
 def _answer(session: QuerySession, given: dict[str, Any], form: str) -> None:
@@ -101,6 +114,8 @@ def _answer(session: QuerySession, given: dict[str, Any], form: str) -> None:
         click.echo(_explained(session, given["sql"]), err=True)
     escapes = given["csv_formulas"] == "escape"
     write_rows(session.sql(given["sql"]), form, given["to"], escape_formulas=escapes)
+    if given["to"] is not None and not given["quiet"]:
+        click.echo(f"written: {given['to']}", err=True)
 
 
 def _explained(session: QuerySession, sql: str) -> str:

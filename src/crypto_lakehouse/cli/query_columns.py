@@ -38,6 +38,7 @@ _NANOSECONDS = frozenset({"timestamp_ns"})
 #: Types that are kept, by format. Of nested types, all parts must be kept.
 _KEPT = {
     "table": _PLAIN | _DATES,
+    "vertical": _PLAIN | _DATES,
     "csv": _PLAIN | _DATES | _NANOSECONDS | {"float", "hugeint"},
     "json": _PLAIN | _DATES | {"float", "hugeint", "list", "array", "struct", "map"},
     "parquet": _PLAIN | _DATES | _NANOSECONDS
@@ -55,7 +56,7 @@ def as_form(relation: Any, form: str) -> Any:
 
     Args:
         relation: A DuckDB relation.
-        form: table, csv, json or parquet.
+        form: table, vertical, csv, json or parquet.
 
     Raises:
         QueryError: Parquet has no type for a column.

@@ -14,11 +14,15 @@ if TYPE_CHECKING:
     from crypto_lakehouse.tables.lake.lake import Lake
     from crypto_lakehouse.tables.lake.sql import QuerySession
 
-__all__ = ["run_shell"]
+__all__ = ["run_dot_command", "run_shell"]
 
 _HELP = """\
 SQL ends with a semicolon. `.tables` names the tables, `.schema TABLE` its columns,
-`.format table|csv|json` how rows are printed, `.quit` or the end of input ends."""
+`.format table|vertical|csv|json` how rows are printed; `.quit`, `quit` or the end of input ends."""
+
+_FORMS = frozenset({"table", "vertical", "csv", "json"})
+
+_ENDS = frozenset({".quit", ".exit", "quit", "exit"})
 
 
 def run_shell(session: QuerySession, lake: Lake) -> int:
@@ -30,7 +34,7 @@ def run_shell(session: QuerySession, lake: Lake) -> int:
         import readline  # noqa: F401 - input() uses it by being imported
 
     interactive = sys.stdin.isatty()
-    form, held = "table", ""
+    form, held = "auto", ""
     if interactive:
         click.echo(_HELP, err=True)
     while True:
@@ -44,10 +48,10 @@ def run_shell(session: QuerySession, lake: Lake) -> int:
             click.echo("", err=True)
             held = ""
             continue
+        if not held and line.strip().rstrip(";").casefold() in _ENDS:
+            return 0
         if not held and line.strip().startswith("."):
             word, _, rest = line.strip().partition(" ")
-            if word in {".quit", ".exit"}:
-                return 0
             form = _command(word, rest.strip(), lake, form)
             continue
         held = f"{held}\n{line}" if held else line
@@ -56,6 +60,23 @@ def run_shell(session: QuerySession, lake: Lake) -> int:
             held = ""
     if held.strip():
         _answer(session, held, form)
+    return 0
+
+
+def run_dot_command(text: str, lake: Lake) -> int:
+    """Run `.tables` or `.schema TABLE`; return the exit code.
+
+    Raises:
+        QueryError: It is another command, or there is no such table.
+    """
+    word, _, rest = text.partition(" ")
+    if word == ".schema" and rest.strip():
+        _print_schema(lake, rest.strip())
+    elif text == ".tables":
+        _command(word, "", lake, "table")
+    else:
+        reason = f"`{text}` is no command; there are .shell, .tables and .schema TABLE"
+        raise QueryError("query", reason)
     return 0
 
 
@@ -68,24 +89,34 @@ def _line() -> str:
 
 def _command(word: str, rest: str, lake: Lake, form: str) -> str:
     if word == ".tables":
-        click.echo("\n".join(lake.tables))
+        click.echo("\n".join(_names(lake)))
     elif word == ".schema":
-        _print_schema(lake, rest)
-    elif word == ".format" and rest in {"table", "csv", "json"}:
+        try:
+            _print_schema(lake, rest)
+        except QueryError as error:
+            click.echo(f"error: {error}", err=True)
+    elif word == ".format" and rest in _FORMS:
         return rest
     else:
         click.echo(_HELP, err=True)
     return form
 
 
+def _names(lake: Lake) -> list[str]:
+    """What a query can name: the tables, and all rows of the table of archives."""
+    from crypto_lakehouse.tables.ingest.provenance import ARCHIVES
+    from crypto_lakehouse.tables.lake.sql import HISTORY
+
+    return sorted([*lake.tables, *([HISTORY] if ARCHIVES in lake.tables else [])])
+
+
 def _print_schema(lake: Lake, name: str) -> None:
-    try:
-        fields = lake.table(name).schema().fields
-    except QueryError as error:
-        click.echo(f"error: {error}", err=True)
-        return
-    for field in fields:
-        click.echo(f"{field.name:<32}{field.field_type!s:<16}{field.doc or ''}")
+    from crypto_lakehouse.cli.render import print_columns
+    from crypto_lakehouse.tables.ingest.provenance import ARCHIVES
+    from crypto_lakehouse.tables.lake.sql import HISTORY
+
+    fields = lake.table(ARCHIVES if name == HISTORY else name).schema().fields
+    print_columns([(each.name, str(each.field_type), each.doc or "") for each in fields], (32, 16))
 
 
 def _answer(session: QuerySession, sql: str, form: str) -> None:

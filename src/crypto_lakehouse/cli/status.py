@@ -2,48 +2,39 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from functools import partial
-from math import floor
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import anyio
 import click
 
-from crypto_lakehouse.cli.json_output import json_line
+from crypto_lakehouse.cli.failures import say_failure
+from crypto_lakehouse.cli.file_names import file_only
 from crypto_lakehouse.cli.list_option import ListOption
-from crypto_lakehouse.cli.options import option_overrides, stored_config
-from crypto_lakehouse.cli.output_option import output_option
+from crypto_lakehouse.cli.options import option_overrides
+from crypto_lakehouse.cli.output_option import output_options, valid_config
+from crypto_lakehouse.cli.status_output import (
+    JsonOutput,
+    KeysOutput,
+    Output,
+    TextOutput,
+    TypeTable,
+    print_key,
+)
+from crypto_lakehouse.cli.unused_options import refuse_beside, refuse_unused_keys
 from crypto_lakehouse.core.config.days import DAY_FORMS
-from crypto_lakehouse.core.messages import agreeing, plural
+from crypto_lakehouse.core.errors import LakehouseError
+from crypto_lakehouse.core.messages import agreeing
 
 if TYPE_CHECKING:
-    from crypto_lakehouse.core.archive import Archive
-    from crypto_lakehouse.coverage.coverage import Hole, HoleCause, SeriesCoverage
+    from crypto_lakehouse.coverage.coverage import SeriesCoverage
     from crypto_lakehouse.workflows.reports import StatusReport
-    from crypto_lakehouse.workflows.status import StatusTotals
 
 __all__ = ["command"]
 
-#: More series and holes than this are printed line by line: rich lays out a whole table, at about a
-#: millisecond a line, before it shows the first line.
-LONGEST_TABLE = 1000
-
-_COLUMNS = ("market", "data type", "symbol", "interval", "first", "last", "days", "%", "size",
-            "holes, in days", "newest hole")  # fmt: skip
-#: Left out of a table that is wider than the terminal, in this order; symbol and days stay.
-_DROPPABLE = ("newest hole", "size", "holes, in days", "days", "market", "data type", "interval")
-_FOLDABLE = ("holes, in days", "newest hole")
-_TYPE_COLUMNS = ("market", "data type", "series", "days", "%", "size", "holes, in days")
-_HOLE_COLUMNS = ("market", "data type", "symbol", "interval", "first", "last", "days", "cause",
-                 "reason")  # fmt: skip
-_LINE = "{:<10} {:<19} {:<16} {:<8} {:<10} {:<10} {:>11} {:>6} {:>9}  {}; newest: {}"
-_SHORT_LINE = _LINE.partition(";")[0]
-_HOLE_LINE = "    {} to {}, {} {}: {}"
-
 
 @click.command("status")
-@output_option("output_directory")
+@output_options("output_directory")
 @click.option(
     "--markets",
     cls=ListOption,
@@ -82,7 +73,12 @@ _HOLE_LINE = "    {} to {}, {} {}: {}"
 @click.option("--holes", "with_holes", is_flag=True, help="List every hole with its reason.")
 @click.option("--by", type=click.Choice(["series", "type"]), default="series",
               help="What a line of the table is. [default: series]")  # fmt: skip
-@click.option("--plot", metavar="FILE", help="Draw a calendar of the months as .svg or .png.")
+@click.option(
+    "--plot",
+    metavar="FILE",
+    callback=file_only,
+    help="Draw a calendar of the months as .svg or .png.",
+)
 def command(
     *,
     as_json: bool,
@@ -124,235 +120,59 @@ def command(
       crypto-lakehouse status -o data --format keys > holes.txt
       crypto-lakehouse status -o data --start 2024-01-01 --end 2024-12-31 --plot coverage.svg
     """  # noqa: D301 - click reads \b
+    if as_json and form != "json":
+        refuse_beside("--json", "form")
+    if form == "keys":
+        refuse_beside("--format keys", "with_holes")
     form = "json" if as_json else form
-    outputs: dict[str, _Output] = {"json": _Json(), "keys": _Keys()}
-    output = outputs.get(form, _StatusText(with_holes=with_holes))
+    outputs: dict[str, Output] = {"json": JsonOutput(), "keys": KeysOutput()}
+    output = outputs.get(form, TextOutput(with_holes=with_holes))
     if by == "type":
         if form != "table" or with_holes:
             reason = "--by type prints a table; leave out --json, --format and --holes"
             raise click.UsageError(reason)
-        output = _TypeTable()
+        output = TypeTable()
     return anyio.run(partial(_status, given, output, plot, of))
 
 
 async def _status(
-    given: dict[str, str | None], output: _Output, plot: str | None, of: str | None
+    given: dict[str, str | None], output: Output, plot: str | None, of: str | None
 ) -> int:
+    from crypto_lakehouse.core.config.storage import is_url
+    from crypto_lakehouse.stores.output import output_note
     from crypto_lakehouse.workflows import run_status
+    from crypto_lakehouse.workflows.wiring.stored_output import stored_config
 
     picture = _Picture(plot) if plot else None
     overrides = option_overrides(given)
     days = overrides.pop("date_range", {})
-    config = stored_config(overrides.pop("output_directory"), **overrides)
+    place = overrides.pop("output_directory")
+    # The faults of a directory and of the selection are raised together, by `run_status`.
+    config = (valid_config if is_url(place) else stored_config)(place, **overrides)
+    refuse_unused_keys(config)
 
     def take(coverage: SeriesCoverage) -> None:
         output.take(coverage)
         if picture is not None:
             picture.take(coverage)
 
-    on_hole = _print_key if isinstance(output, _Keys) else None
-    status = await run_status(config, **days, of=of, on_series=take, on_hole=on_hole)
+    on_hole = print_key if isinstance(output, KeysOutput) else None
+    if is_url(config.output_directory) or config.ledger is not None:
+        click.echo(f"note: {output_note(config)}", err=True)
+    try:
+        status = await run_status(config, **days, of=of, on_series=take, on_hole=on_hole)
+    except LakehouseError as error:
+        if not (isinstance(output, JsonOutput) and output.has_begun):
+            raise
+        code, message = say_failure(error)
+        output.fail(message, code)
+        return code
     for note in status.notes:
         click.echo(f"warning: {note}", err=True)
     output.finish(status)
     if picture is not None:
         picture.draw(status)
     return 0
-
-
-class _Output(Protocol):
-    """Prints series as they are computed, and then the totals."""
-
-    def take(self, coverage: SeriesCoverage) -> None: ...
-
-    def finish(self, status: StatusReport) -> None: ...
-
-
-class _Json:
-    """Prints one object, series by series: memory does not grow with the ledger."""
-
-    def __init__(self) -> None:
-        self._before = '{"series": ['
-
-    def take(self, coverage: SeriesCoverage) -> None:
-        from crypto_lakehouse.workflows.status import coverage_mapping
-
-        click.echo(self._before, nl=False)
-        click.echo(json_line(coverage_mapping(coverage)), nl=False)
-        self._before = ", "
-
-    def finish(self, status: StatusReport) -> None:
-        if not status.totals.series:
-            click.echo(self._before, nl=False)
-        totals = json_line(status.totals.to_mapping())
-        click.echo(f'], "today": "{status.today}", "of": "{status.of}", "totals": {totals}}}')
-
-
-class _Keys:
-    """Prints nothing itself: `_print_key` is called with each archive."""
-
-    def take(self, coverage: SeriesCoverage) -> None: ...
-
-    def finish(self, status: StatusReport) -> None: ...
-
-
-def _print_key(archive: Archive) -> None:
-    click.echo(archive.key)
-
-
-class _StatusText:
-    """Prints tables, or lines as soon as the tables would be too long."""
-
-    def __init__(self, *, with_holes: bool) -> None:
-        self._with_holes = with_holes
-        self._held: list[SeriesCoverage] = []
-        self._length = 0
-
-    def take(self, coverage: SeriesCoverage) -> None:
-        self._held.append(coverage)
-        self._length += 1 + (len(coverage.holes) if self._with_holes else 0)
-        if self._length > LONGEST_TABLE:
-            _print_lines(self._held, with_holes=self._with_holes)
-            self._held.clear()
-
-    def finish(self, status: StatusReport) -> None:
-        if self._held:
-            _print_tables(status, self._held, with_holes=self._with_holes)
-        _print_summary(status.totals)
-
-
-class _TypeTable:
-    """Prints a line for each market and data type; memory does not grow with the series."""
-
-    def __init__(self) -> None:
-        self._types: dict[tuple[str, str], StatusTotals] = {}
-
-    def take(self, coverage: SeriesCoverage) -> None:
-        from crypto_lakehouse.workflows.status import StatusTotals
-
-        name = (coverage.series.market, coverage.series.data_type)
-        self._types.setdefault(name, StatusTotals()).add(coverage)
-
-    def finish(self, status: StatusReport) -> None:
-        from crypto_lakehouse.cli.render import bytes_text, print_table
-
-        rows = [
-            (*name, totals.series, f"{totals.verified_days}/{totals.expected_days}",
-             _percent(totals.ratio), bytes_text(totals.size_bytes), _causes(totals.holes))
-            for name, totals in self._types.items()
-        ]  # fmt: skip
-        if rows:
-            print_table(
-                _title(status),
-                _TYPE_COLUMNS,
-                rows,
-                droppable=("size", "holes, in days"),
-                foldable=_FOLDABLE,
-            )
-        _print_summary(status.totals)
-
-
-def _print_tables(
-    status: StatusReport, coverages: list[SeriesCoverage], *, with_holes: bool
-) -> None:
-    from crypto_lakehouse.cli.render import print_table
-
-    print_table(
-        _title(status),
-        _COLUMNS,
-        map(_cells, coverages),
-        droppable=_DROPPABLE,
-        foldable=_FOLDABLE,
-    )
-    holes = [
-        (*_name(coverage), hole.first_day, hole.last_day, hole.days, hole.cause, hole.reason)
-        for coverage in coverages
-        for hole in coverage.holes
-    ]
-    if with_holes and holes:
-        print_table(
-            "holes",
-            _HOLE_COLUMNS,
-            holes,
-            droppable=("days", "market", "data type", "interval", "reason"),
-            foldable=("reason",),
-        )
-
-
-def _title(status: StatusReport) -> str:
-    of = "what was asked for" if status.of == "asked" else "what the publisher has"
-    return f"coverage of {of}, as of {status.today}"
-
-
-def _print_lines(coverages: list[SeriesCoverage], *, with_holes: bool) -> None:
-    for coverage in coverages:
-        cells = _cells(coverage)
-        click.echo((_LINE if coverage.holes else _SHORT_LINE).format(*cells).rstrip())
-        for hole in coverage.holes if with_holes else ():
-            click.echo(
-                _HOLE_LINE.format(
-                    hole.first_day, hole.last_day, plural(hole.days, "day"), hole.cause, hole.reason
-                )
-            )
-
-
-def _name(coverage: SeriesCoverage) -> tuple[str, str, str, str]:
-    series = coverage.series
-    return series.market, series.data_type, series.symbol, series.interval or "-"
-
-
-def _cells(coverage: SeriesCoverage) -> tuple[str, ...]:
-    from crypto_lakehouse.cli.render import bytes_text
-
-    return (
-        *_name(coverage),
-        str(coverage.first_day or "-"),
-        str(coverage.last_day or "-"),
-        f"{coverage.verified_days}/{coverage.expected_days}",
-        _percent(coverage.ratio),
-        bytes_text(coverage.size_bytes),
-        _causes(coverage.days_by_cause()),
-        _newest(coverage.holes),
-    )
-
-
-def _percent(ratio: float) -> str:
-    """Rounded down, so that 100 % means complete."""
-    return f"{floor(ratio * 1000) / 10:.1f}"
-
-
-def _causes(days: Counter[HoleCause]) -> str:
-    from crypto_lakehouse.coverage.coverage import HoleCause
-
-    return ", ".join(f"{days[cause]} {cause}" for cause in HoleCause if days[cause]) or "-"
-
-
-def _newest(holes: tuple[Hole, ...]) -> str:
-    return f"{holes[-1].cause} {holes[-1].last_day}" if holes else "-"
-
-
-def _print_summary(totals: StatusTotals) -> None:
-    click.echo(_summary(totals) if totals.series else "the ledger has no such series")
-
-
-def _summary(totals: StatusTotals) -> str:
-    from crypto_lakehouse.cli.render import bytes_text
-
-    lines = [
-        f"{totals.series} series, {totals.verified_days} of "
-        f"{plural(totals.expected_days, 'day')} verified ({_percent(totals.ratio)} %), "
-        f"{bytes_text(totals.size_bytes)}",
-        f"days in holes: {_causes(totals.holes)}",
-    ]
-    if totals.refused_newer:
-        lines.append(
-            agreeing(
-                totals.refused_newer,
-                f"{totals.refused_newer} verified archive[s] [has|have] a newer version at the "
-                "source that was not good enough to take [its|their] place",
-            )
-        )
-    return "\n".join(lines)
 
 
 class _Picture:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import codecs
 import io
+import logging
 import os
 import sys
 from contextlib import suppress
 from typing import TextIO
 
+from crypto_lakehouse.core import visible
+
 __all__ = [
+    "LoggedStream",
     "escape_unencodable",
     "give_up_stdout",
     "give_up_unwritable",
@@ -35,10 +40,68 @@ def open_standard_streams() -> None:
 
 
 def escape_unencodable() -> None:
-    r"""Let symbols that a stream's encoding lacks be written as `\u2192`, not end the command."""
+    r"""Let symbols that a stream's encoding lacks be written as `\u2192`, not end the command.
+
+    A path that is not UTF-8 is written with its bytes, as `bad\xff`.
+    """
+    codecs.register_error("visible", visible.escape_unencodable)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+            stream.reconfigure(errors="visible")
+
+
+#: The levels of lines that begin with a word and a colon, and of a traceback.
+_LEVELS = {
+    "note": logging.INFO,
+    "warning": logging.WARNING,
+    "error": logging.ERROR,
+    "Traceback (most recent call last)": logging.ERROR,
+}
+
+
+class LoggedStream(io.TextIOWrapper):
+    """Standard error while the log is JSON: each text that is written to it is a record of the log.
+
+    Args:
+        plain: The stream itself, which the log is written to.
+    """
+
+    def __init__(self, plain: TextIO) -> None:
+        # Click goes round a stream in ASCII, and writes to its buffer.
+        super().__init__(plain.buffer, "utf-8", line_buffering=True)
+        self.plain = plain
+        self._begun = ""
+        self._is_logging = False
+
+    def write(self, text: str) -> int:
+        """Log the text if its line ends, together with what was written before."""
+        self._begun += text
+        if self._begun.endswith("\n"):
+            self._log()
+        return len(text)
+
+    def flush(self) -> None:
+        """Do nothing: a record is written when its line ends."""
+
+    def _log(self) -> None:
+        text, self._begun = self._begun.strip("\n"), ""
+        if not text or self._is_logging:  # an error of the log itself cannot be logged
+            return
+        word, colon, rest = text.partition(": ")
+        level = _LEVELS.get(word if colon else text.partition(":")[0], logging.INFO)
+        self._is_logging = True
+        try:
+            message = rest if colon and word in _LEVELS else text
+            logging.getLogger("crypto_lakehouse.cli").log(level, "%s", message)
+        finally:
+            self._is_logging = False
+
+    def end(self) -> TextIO:
+        """Log what is left, and return the stream itself."""
+        self._log()
+        with suppress(OSError, ValueError):  # it is closed, or cannot be written to
+            self.detach()
+        return self.plain
 
 
 def give_up_stdout() -> None:

@@ -13,12 +13,12 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from typing import IO, TYPE_CHECKING, Any, TextIO
 
-from crypto_lakehouse.core.visible import visible_lines
+from crypto_lakehouse.core.visible import escape_unencodable, visible_lines
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["console", "escaped_on_terminals", "stdout_bytes"]
+__all__ = ["console", "escaped_on_terminals", "shown_in", "stdout_bytes", "stdout_encoding"]
 
 
 class _VisibleStream(io.TextIOWrapper):
@@ -82,6 +82,22 @@ def console(*, stderr: bool = False, **options: Any) -> Console:
 
     stream = sys.stderr if stderr else sys.stdout
     return VisibleConsole(file=getattr(stream, "terminal", stream), **options)
+
+
+def stdout_encoding() -> str:
+    """Return the encoding of standard output."""
+    return getattr(sys.stdout, "terminal", sys.stdout).encoding or "utf-8"
+
+
+def shown_in(encoding: str, text: str) -> str:
+    r"""Escape the symbols that an encoding lacks, so that the width of the text is known.
+
+    Example:
+        >>> print(shown_in("ascii", "币安"), shown_in("utf-8", "币安"))
+        \u5e01\u5b89 币安
+    """
+    codecs.register_error("visible", escape_unencodable)
+    return text.encode(encoding, "visible").decode(encoding)
 
 
 def stdout_bytes() -> IO[bytes]:

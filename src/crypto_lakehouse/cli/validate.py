@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import click
 
-from crypto_lakehouse.cli.lake_options import config_option, lake_config, selection_options
+from crypto_lakehouse.cli.file_names import file_only
+from crypto_lakehouse.cli.lake_options import (
+    archives_options,
+    config_option,
+    lake_config,
+    selection_options,
+)
 
 if TYPE_CHECKING:
     from crypto_lakehouse.tables.quality.findings import ValidationReport
@@ -18,10 +24,14 @@ __all__ = ["command"]
 
 @click.command("validate", short_help="Check the rows of verified archives; nothing is changed.")
 @config_option
-@click.option("--output", "-o", "--output-directory", "output", metavar="DIR",
-              help="What `collect` wrote to, or any mirror of the archive. [required]")  # fmt: skip
+@archives_options
 @selection_options
-@click.option("--html", metavar="FILE", help="Write the report as one HTML page, with plots.")
+@click.option(
+    "--html",
+    metavar="FILE",
+    callback=file_only,
+    help="Write the report as one HTML page, with plots.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the report as one JSON object.")
 @click.option("--strict", is_flag=True, help="Also exit 3 for warnings.")
 @click.option("--quiet", "-q", is_flag=True, help="No progress; only the result.")
@@ -36,6 +46,7 @@ def command(**given: Any) -> int:
       crypto-lakehouse validate -o data
       crypto-lakehouse validate -o data -t metrics,bookDepth --html report.html
       crypto-lakehouse validate -o data --json | jq .checks
+      crypto-lakehouse validate -o s3://bucket/prefix -t klines
     """  # noqa: D301 - click reads \b
     return anyio.run(partial(_validate, given))
 

@@ -4,29 +4,33 @@ from __future__ import annotations
 
 import secrets
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import anyio
 import click
-from attrs import frozen
 
-from crypto_lakehouse.cli.json_output import json_line
-from crypto_lakehouse.cli.lock_wait import output_lock_of, wait_for_lock, wait_option
-from crypto_lakehouse.cli.options import option_overrides, stored_config
-from crypto_lakehouse.cli.output_option import MIRROR, check_directory, output_option
+from crypto_lakehouse.cli.failures import message_of, say_failure
+from crypto_lakehouse.cli.file_names import named_file
+from crypto_lakehouse.cli.json_output import failure_of, json_line
+from crypto_lakehouse.cli.lock_wait import LockWait, output_lock_of, wait_option_with
+from crypto_lakehouse.cli.options import option_overrides
+from crypto_lakehouse.cli.output_option import MIRROR, checked_config, output_options
+from crypto_lakehouse.cli.unused_options import refuse_without
 from crypto_lakehouse.core.config.days import DAY_FORMS, structure_start
-from crypto_lakehouse.core.errors import ConfigurationError
-from crypto_lakehouse.core.messages import agreeing, plural
+from crypto_lakehouse.core.errors import LakehouseError
+from crypto_lakehouse.core.messages import agreeing, counted_with_folders
 
 if TYPE_CHECKING:
     from crypto_lakehouse.cli.verify_output import Outputs
     from crypto_lakehouse.collection.verifier import VerificationReport
     from crypto_lakehouse.core.archive import Archive
+    from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
     from crypto_lakehouse.core.events import Event
     from crypto_lakehouse.core.kept import Quarantined
+    from crypto_lakehouse.core.sink import AnySink, SinkFunction
     from crypto_lakehouse.workflows.repair import RepairReport
 
 __all__ = ["command"]
@@ -34,25 +38,49 @@ __all__ = ["command"]
 #: How many quarantined archives `--json` lists.
 LISTED = 100
 
+#: The parameters that say where the archives and their ledger are, and who reads them.
+_OF_STORE = (
+    "executor", "dask_scheduler", "shared_directory", "storage", "state_directory", "ledger",
+    "ledger_schema",
+)  # fmt: skip
+
+#: The parameters that only a repair uses.
+_OF_REPAIR = (
+    "config_file", "source_url", "second_source_url", "proxy", "ca_bundle",
+    "max_parallel_downloads", "max_retries", "timeout_seconds", "integrity",
+    "accept_upstream_mismatch", "wait",
+)  # fmt: skip
+
 
 @click.command("verify", short_help="Hash stored archives and compare them with their sidecars.")
-@output_option(text=MIRROR)
+@output_options(text=MIRROR)
 @click.option("--sample", metavar="N", help="Only a part: a share as 5%, or a number as 1000.")
-@click.option("--seed", metavar="TEXT", help="Which part; the same seed takes the same one.")
+@click.option(
+    "--seed", metavar="TEXT", help="With --sample: which part; the same seed takes the same one."
+)
 @click.option(
     "--since", metavar="DAY", help=f"Only files written on this UTC day or later: {DAY_FORMS}."
 )
 @click.option(
     "--combined",
+    callback=named_file,
     metavar="FILE",
     help="A line for each: = good, * damaged, + gone, - unproven, ! unreadable.",
 )
-@click.option("--sums", metavar="FILE", help="Write the digests of good files as SHA256SUMS.")
-@click.option("--repair", is_flag=True, help="Fetch again what is damaged or quarantined.")
+@click.option(
+    "--sums",
+    metavar="FILE",
+    callback=named_file,
+    help="Write the digests of good files as SHA256SUMS.",
+)
+@click.option(
+    "--repair", is_flag=True, help="Fetch again what is damaged, misrecorded or quarantined."
+)
 @click.option(
     "--config",
     "config_file",
     type=click.Path(),
+    callback=named_file,
     metavar="FILE",
     help="With --repair: the configuration file; it names the source.",
 )
@@ -77,14 +105,32 @@ LISTED = 100
     default=None,
     help="With --repair: accept zips that disagree with their sidecars.",
 )
-@wait_option
+@click.option(
+    "--executor",
+    type=click.Choice(["processes", "dask"]),
+    help="Who reads and hashes: this process, or workers of a Dask cluster.",
+)
+@click.option(
+    "--dask-scheduler",
+    metavar="ADDRESS",
+    help="The cluster's scheduler. [default: a cluster on this machine]",
+)
+@click.option(
+    "--shared-directory",
+    is_flag=True,
+    default=None,
+    help="The cluster's workers mount the same directory.",
+)
+@wait_option_with("--repair")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
 @click.option("--quiet", "-q", is_flag=True, help="No progress; only problems and the result.")
 def command(**given: Any) -> int:  # fmt: skip
     """Hash stored archives and compare them with their sidecars, or with the ledger.
 
-    Nothing is changed without --repair. Exit code 4: some are damaged or cannot be read; 3: some
-    that were verified are gone. If the archives came from another source than the default, --repair
+    Objects are read from their store to be hashed; --sample reads a part of them. Nothing is
+    changed without --repair. Exit code 4: some are damaged or cannot be read, or misrecorded: the
+    ledger has another digest or size of them; 3: some that were verified are gone; 5: the source of
+    --repair is unavailable. If the archives came from another source than the default, --repair
     requires --source-url, or a configuration that names the source.
 
     \b
@@ -93,21 +139,28 @@ def command(**given: Any) -> int:  # fmt: skip
       crypto-lakehouse verify -o data --sample 5% --combined -
       crypto-lakehouse verify -o data --sums SHA256SUMS && (cd data; sha256sum -c ../SHA256SUMS)
       crypto-lakehouse verify -o data --since 2026-09-01 --repair
+      crypto-lakehouse verify -o s3://bucket/prefix --sample 1000
     """  # noqa: D301 - click reads \b
+    if not given["repair"]:
+        refuse_without("--repair", *_OF_REPAIR)
+    if given["sample"] is None:
+        refuse_without("--sample N", "seed")
     return anyio.run(partial(_verify, given))
 
 
 async def _verify(given: dict[str, Any]) -> int:
     from crypto_lakehouse.cli.verify_output import Outputs
-    from crypto_lakehouse.stores import LocalStore
+    from crypto_lakehouse.stores.output import output_of
     from crypto_lakehouse.workflows import run_verification
 
     sample, seed = _sample(given["sample"], given["seed"])
     since = _since(given["since"])
     if given["combined"] == "-" and given["as_json"]:
         raise click.UsageError("--combined - and --json both write to standard output; choose one")
-    check_directory(given["output"])
-    config, store = stored_config(given["output"]), LocalStore(given["output"])
+    repair_config = await _repair_config(given) if given["repair"] else None
+    overrides = option_overrides({name: given[name] for name in _OF_STORE})
+    config = checked_config(given["output"], **overrides)
+    store = output_of(config).store
     is_part = bool(sample or since)
     with Outputs(
         given["combined"], given["sums"], is_part=is_part, quiet=given["quiet"]
@@ -117,22 +170,15 @@ async def _verify(given: dict[str, Any]) -> int:
         )
         outputs.finish()
     wanted = [*outputs.damaged, *(item.archive for item in store.quarantined())]
-    repair = refusal = None
+    repair = None
     try:
-        if given["repair"] and wanted:
-            repair = await _repair(given, wanted)
-    except ConfigurationError as error:
-        refusal = error
-    quarantine = list(store.quarantined())
-    if given["as_json"]:
-        mapping = _mapping(report, quarantine)
-        if given["repair"] and refusal is None:
-            mapping["repair"] = repair.to_mapping() if repair else {"repaired": [], "remaining": []}
-        click.echo(json_line(mapping))
-    else:
-        _print(report, quarantine, repair, to_stderr=given["combined"] == "-")
-    if refusal is not None:  # what was found is printed nevertheless
-        raise refusal
+        if repair_config is not None and wanted:
+            repair = await _repair(repair_config, given, wanted)
+    except LakehouseError as error:  # what was found is printed nevertheless
+        failure = failure_of(message_of(error), error.exit_code)
+        _print(report, list(store.quarantined()), None, {**given, "repair": False}, failure)
+        return say_failure(error)[0]
+    _print(report, list(store.quarantined()), repair, given)
     return _exit_code(report, repair, outputs)
 
 
@@ -157,43 +203,41 @@ def _since(text: str | None) -> date | None:
         raise click.UsageError(str(error)) from None
 
 
-async def _repair(given: dict[str, Any], wanted: list[Archive]) -> RepairReport:
+async def _repair_config(given: dict[str, Any]) -> WorkflowConfig:
+    """Read the configuration of a repair; a wrong option is refused before anything is hashed."""
+    from crypto_lakehouse.workflows.wiring.load_config import load_config
+
+    overrides = option_overrides({name: given[name] for name in given if name != "output"})
+    overrides |= {"output_directory": given["output"], "only": "quarantined"}
+    return await load_config(given["config_file"], overrides)
+
+
+async def _repair(
+    config: WorkflowConfig, given: dict[str, Any], wanted: list[Archive]
+) -> RepairReport:
     from crypto_lakehouse.cli.progress import collection_sink, terminal_rows
     from crypto_lakehouse.core.metrics import ByteMeter
     from crypto_lakehouse.workflows import run_repair
-    from crypto_lakehouse.workflows.wiring.load_config import load_config
 
     quiet = given["quiet"]
-    overrides = option_overrides({name: given[name] for name in given if name != "output"})
-    overrides |= {"output_directory": given["output"], "only": "quarantined"}
-    config = await load_config(given["config_file"], overrides)
-    await wait_for_lock(output_lock_of(config), given["wait"])
+    wait = LockWait(given["wait"])
+    await wait.before(output_lock_of(config))
     meter = ByteMeter()
     sink = collection_sink(meter, terminal_rows(quiet=quiet), quiet=quiet)
-    sinks = [sink] if quiet else [_Announcement(len(set(wanted))), sink]
-    return await run_repair(config, wanted, sinks=sinks, meter=meter)
+    sinks: list[AnySink] = [sink] if quiet else [_announcing(len(set(wanted))), sink]
+    return await run_repair(config, wanted, sinks=sinks, meter=meter, on_held=wait)
 
 
-@frozen
-class _Announcement:
-    """A sink that says how many archives are fetched again, once a repair is not refused."""
+def _announcing(count: int) -> SinkFunction:
+    """Return a sink that says how many archives are fetched again, once a repair is not refused."""
+    from crypto_lakehouse.core.events import RunStarted
 
-    count: int
-    name: str = "announcement"
-    required: bool = False
-
-    async def handle(self, events: Sequence[Event]) -> None:
-        from crypto_lakehouse.core.events import RunStarted
-
+    def announce(events: Sequence[Event]) -> None:
         if any(isinstance(event, RunStarted) for event in events):
-            text = agreeing(self.count, f"{self.count} archive[s] [is|are] fetched again")
+            text = agreeing(count, f"{count} archive[s] [is|are] fetched again")
             click.echo(text, err=True)
 
-    async def flush(self) -> None:
-        """Do nothing: the sentence is printed at once."""
-
-    async def close(self) -> None:
-        """Do nothing: nothing is open."""
+    return announce
 
 
 def _exit_code(report: VerificationReport, repair: RepairReport | None, outputs: Outputs) -> int:
@@ -202,7 +246,7 @@ def _exit_code(report: VerificationReport, repair: RepairReport | None, outputs:
         return report.exit_code
     from crypto_lakehouse.collection.verifier import FileState
 
-    if outputs.has_foreign_damage:
+    if outputs.has_foreign_damage and repair.collection.stop_code is None:
         return 4
     return repair.exit_code or (3 if report.totals[FileState.MISSING] else 0)
 
@@ -222,18 +266,38 @@ def _print(
     report: VerificationReport,
     quarantine: list[Quarantined],
     repair: RepairReport | None,
+    given: Mapping[str, Any],
+    failure: Mapping[str, Any] | None = None,
+) -> None:
+    if given["as_json"]:
+        mapping = {**(failure or {}), **_mapping(report, quarantine)}
+        if given["repair"]:
+            mapping["repair"] = repair.to_mapping() if repair else {"repaired": [], "remaining": []}
+        click.echo(json_line(mapping))
+    else:
+        _print_text(report, quarantine, repair, to_stderr=given["combined"] == "-")
+
+
+def _print_text(
+    report: VerificationReport,
+    quarantine: list[Quarantined],
+    repair: RepairReport | None,
     *,
     to_stderr: bool,
 ) -> None:
     from crypto_lakehouse.collection.verifier import FileState
 
     say = partial(click.echo, err=to_stderr)
-    counts = ", ".join(f"{report.totals[state]} {state}" for state in FileState)
-    say(f"{plural(report.totals.total(), 'archive')} checked: {counts}")
+    shown = [state for state in FileState if state != "misrecorded" or report.totals[state]]
+    counts = ", ".join(f"{report.totals[state]} {state}" for state in shown)
+    checked = counted_with_folders(report.totals.total() - report.folders, report.folders)
+    say(f"{checked} checked: {counts}")
     if quarantine:
         say(f"{len(quarantine)} in quarantine, as {quarantine[0].archive.key}")
     if repair is not None:
         say(f"{len(repair.repaired)} repaired, {len(repair.remaining)} not")
         for item in repair.remaining:
             click.echo(f"not repaired: {item.key}: {item.reason}", err=True)
+        if repair.collection.error:
+            click.echo(f"error: {repair.collection.error}", err=True)
     sys.stdout.flush()

@@ -10,13 +10,17 @@ from pathlib import Path
 from typing import Self, TextIO
 
 from crypto_lakehouse.cli.progress import step_display
-from crypto_lakehouse.collection.verifier import DAMAGE, FileState, StoredArchive
+from crypto_lakehouse.collection.verifier import REPAIRABLE, FileState, StoredArchive
 from crypto_lakehouse.core.archive import Archive
-from crypto_lakehouse.core.errors import ArchiveKeyError, ConfigurationError, Problem
+from crypto_lakehouse.core.errors import ArchiveKeyError, ConfigurationError, Problem, StoreError
 from crypto_lakehouse.core.progress import StepProgress
+from crypto_lakehouse.stores.os_errors import what_to_do
 from crypto_lakehouse.stores.whole_file import whole_file
 
 __all__ = ["Outputs"]
+
+#: States of archives whose bytes are the published ones.
+_GOOD = frozenset({FileState.OK, FileState.MISRECORDED})
 
 
 class Outputs:
@@ -61,10 +65,10 @@ class Outputs:
     async def write(self, archive: StoredArchive) -> None:
         """Write the lines of one archive."""
         if self._combined is not None:
-            self._combined.write(f"{archive.state.mark} {archive.key}\n")
-        if self._sums is not None and archive.state is FileState.OK:
-            self._sums.write(f"{archive.sha256}  {archive.key}\n")
-        if archive.state in DAMAGE:
+            _write(self._combined, f"{archive.state.mark} {archive.key}\n")
+        if self._sums is not None and archive.state in _GOOD:
+            _write(self._sums, f"{archive.sha256}  {archive.key}\n")
+        if archive.state in REPAIRABLE:
             self._remember(archive.key)
         if archive.state is not FileState.OK and self._combined is not sys.stdout:
             self._display.print(f"{archive.state} {archive.key}: {archive.reason}")
@@ -75,6 +79,8 @@ class Outputs:
             self.damaged.append(Archive.parse(key))
         except ArchiveKeyError:
             self.has_foreign_damage = True
+            if key.endswith("/"):
+                return  # a folder that cannot be read, which the line before says
             self._display.print(
                 f"{key} is not an archive of the publisher, so it cannot be fetched again"
             )
@@ -92,14 +98,41 @@ class Outputs:
             )
 
 
+class _NamedText(TextIOWrapper):
+    """A text file that knows its path."""
+
+    path = ""
+
+
+def _write(stream: TextIO, line: str) -> None:
+    try:
+        stream.write(line)
+    except OSError as error:
+        if isinstance(stream, _NamedText):
+            raise _not_written(stream.path, error) from error
+        raise
+
+
 @contextmanager
 def _opened(path: Path) -> Iterator[TextIO]:
     """Open a text file that gets its final name when it is complete."""
-    with whole_file(path) as file:
-        text = TextIOWrapper(file, encoding="utf-8", errors="surrogateescape", newline="\n")
-        try:
-            yield text
-            text.flush()
-        finally:
-            with suppress(OSError):
-                text.detach()
+    is_done = False
+    try:
+        with whole_file(path) as file:
+            text = _NamedText(file, encoding="utf-8", errors="surrogateescape", newline="\n")
+            text.path = str(path)
+            try:
+                yield text
+                is_done = True
+                text.flush()
+            finally:
+                with suppress(OSError):
+                    text.detach()
+    except OSError as error:
+        if not is_done:  # it cannot be opened, or something else failed
+            raise
+        raise _not_written(str(path), error) from error
+
+
+def _not_written(path: str, error: OSError) -> StoreError:
+    return StoreError(path, f"it cannot be written: {what_to_do(error, path, '')}")

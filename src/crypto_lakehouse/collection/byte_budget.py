@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from attrs import define, field
 
+from crypto_lakehouse.collection.download.sidecar import SIDECAR_LIMIT_BYTES
 from crypto_lakehouse.collection.work import Action, Work
 from crypto_lakehouse.core.events import ArchiveFinished, ArchivesUnchanged, Event
 from crypto_lakehouse.core.messages import plural
@@ -20,18 +21,20 @@ class ByteBudget:
     """Decides whether another archive may begin; archives that have begun may end.
 
     Once an archive is refused, all later ones are refused, too, so that a run ends at one place of
-    its plan. The bytes of an archive count from its beginning if a listing says how many they are,
-    and as they arrive otherwise. Files that are only checked, and sidecars, count as they arrive.
+    its plan. The bytes of an archive and its sidecar count from its beginning if a listing says how
+    many they are, and as they arrive otherwise. Files that are only checked count as they arrive.
 
     The budget reads the run's events, and so covers all worker processes. Retries count.
 
     Args:
         limit_bytes: How many body bytes the run may receive; None for no limit.
         meter: Counts the body bytes of the run as they arrive.
+        with_sidecars: Whether the run fetches a sidecar with each zip.
     """
 
     limit_bytes: int | None
     meter: ByteMeter
+    with_sidecars: bool = True
     _begin_bytes: int = field(init=False)
     _finished_bytes: int = field(init=False, default=0)
     _expected: dict[str, int] = field(init=False, factory=dict)
@@ -56,7 +59,7 @@ class ByteBudget:
         """Whether an archive may begin; if so, its bytes are reserved."""
         if self.limit_bytes is None:
             return True
-        size = _known_size(work)
+        size = self._known_size(work)
         reserved = self._finished_bytes + self._expected_bytes
         used = max(reserved, self._received_bytes)
         if self.is_used or used >= self.limit_bytes or reserved + size > self.limit_bytes:
@@ -90,20 +93,25 @@ class ByteBudget:
     def reason(self, planned: int) -> str:
         """Say why the run ends, and what is left of a plan of so many archives."""
         left = plural(planned - self._settled, "archive")
-        size = 0 if self._refused is None else _known_size(self._refused)
+        size = 0 if self._refused is None else self._known_size(self._refused)
         if self._refused is not None and size > (self.limit_bytes or 0):
             key = self._refused.archive.key
             return (
-                f"`{key}` has {size:,} bytes, more than `max_bytes` ({self.limit_bytes:,}) allows "
-                f"for a whole run; raise it for the remaining {left}"
+                f"`{key}` takes {size:,} bytes, more than `max_bytes` ({self.limit_bytes:,}) "
+                f"allows for a whole run; raise it for the remaining {left}"
             )
         return (
             f"`max_bytes` ends the run: {self._received_bytes:,} of {self.limit_bytes:,} bytes "
             f"were received; run it again for the remaining {left}"
         )
 
-
-def _known_size(work: Work) -> int:
-    """How many bytes an archive will take, as far as that is certain."""
-    listed = work.planned.listed
-    return listed.size_bytes if work.action is Action.FETCH and listed is not None else 0
+    def _known_size(self, work: Work) -> int:
+        """How many bytes an archive will take, as far as that is certain."""
+        listed = work.planned.listed
+        if listed is None or work.action not in {Action.FETCH, Action.FETCH_SIDECAR}:
+            return 0
+        # No more of a sidecar is read.
+        sidecar = min(listed.sidecar_bytes, SIDECAR_LIMIT_BYTES + 1)
+        if work.action is Action.FETCH_SIDECAR:
+            return sidecar
+        return listed.size_bytes + (sidecar if self.with_sidecars else 0)

@@ -9,8 +9,10 @@ from datetime import UTC, date, datetime
 
 from attrs import define, evolve, field, frozen
 
+from crypto_lakehouse.collection.download.bodies import MemoryBody
 from crypto_lakehouse.collection.download.fetcher import Fetched, Fetcher, Transfer
-from crypto_lakehouse.collection.verdicts.earlier_proof import earlier_digests, kept_digest
+from crypto_lakehouse.collection.verdicts.earlier_bytes import EarlierBytes, keep_earlier
+from crypto_lakehouse.collection.verdicts.earlier_proof import drop_foreign_sidecar, earlier_digests
 from crypto_lakehouse.collection.verdicts.inspect_download import Download, DownloadInspector
 from crypto_lakehouse.collection.verdicts.local_copy import (
     ACCEPTED,
@@ -34,9 +36,10 @@ from crypto_lakehouse.core.faults import unforeseen
 from crypto_lakehouse.core.listed import ListedArchive, same_etag, same_moment
 from crypto_lakehouse.core.messages import plural
 from crypto_lakehouse.core.object_facts import FileStat, ObjectFacts
-from crypto_lakehouse.core.protocols import PART_SUFFIX, Store
+from crypto_lakehouse.core.protocols import PART_SUFFIX, PutsArchives, Store
 from crypto_lakehouse.core.redaction import redact
 from crypto_lakehouse.core.verdicts import Verdict
+from crypto_lakehouse.core.visible import visible
 from crypto_lakehouse.http.content_encoding import sent_encoded
 
 __all__ = ["ArchiveCollector"]
@@ -75,8 +78,11 @@ class ArchiveCollector:
     clock: Callable[[], float] = time.monotonic
     _inspector: DownloadInspector = field(init=False)
     _checker: LocalCopyChecker = field(init=False)
+    _puts_archives: PutsArchives | None = field(init=False)
 
     def __attrs_post_init__(self) -> None:
+        # Asked once: that takes a percent of the time of a small archive.
+        self._puts_archives = self.store if isinstance(self.store, PutsArchives) else None
         self._inspector = DownloadInspector(self.fetcher, self.integrity, self.keep_sidecars)
         self._checker = LocalCopyChecker(self.store, self._inspector, self.keep_sidecars)
 
@@ -92,7 +98,10 @@ class ArchiveCollector:
         transfer = self.fetcher.transfer(
             work.archive, work.part, listed.size_bytes if listed else None
         )
-        outcome = await self._outcome(work, transfer)
+        try:
+            outcome = await self._outcome(work, transfer)
+        finally:
+            await transfer.close()
         return ArchiveFinished(
             archive=work.archive,
             verdict=outcome.decision.verdict,
@@ -183,8 +192,7 @@ class ArchiveCollector:
         )
         if decision.verdict is Verdict.VERIFIED:
             evidence = evolve(evidence, published_sha256=evidence.sha256)
-        displaces = min(earlier) if decision.verdict is Verdict.CORRUPT else None
-        return evolve(download, evidence=evidence, displaces=displaces), decision
+        return evolve(download, evidence=evidence), decision
 
     def _policy(self, decision: Decision, download: Download, local_copy: LocalCopy) -> Decision:
         """Adapt a decision to the policy, and to the version at the final name."""
@@ -220,17 +228,17 @@ class ArchiveCollector:
         self, fetch: _Fetch, download: Download, decision: Decision
     ) -> ArchiveOutcome:
         """Move the bytes to their final name, and keep those of a replaced version."""
-        before = fetch.local_copy.sha256
-        replaced = before not in {None, download.evidence.sha256}
-        kept_as = ""
+        before, arriving = fetch.local_copy.sha256, download.evidence.sha256
+        replaced, earlier = before not in {None, arriving}, EarlierBytes()
         if replaced and self.keep_replaced and before is not None:
-            kept_as = await self.store.keep_replaced(fetch.work.archive.key, before)
+            earlier = await keep_earlier(self.store, fetch.work.archive, before, arriving)
+            replaced = not earlier.are_same
         stat, decision = await self._commit(fetch.work, download, decision)
         return ArchiveOutcome(
             decision=decision,
             facts=_facts_of(download, fetch.transfer).of_file(stat),
             change="replaced" if replaced else _restamped(fetch.work, download.fetched),
-            kept_as=kept_as,
+            kept_as=earlier.kept_as,
             accepted=decision.verdict is Verdict.UPSTREAM_MISMATCH,
         )
 
@@ -250,19 +258,18 @@ class ArchiveCollector:
             decision = Decision(decision.verdict, BY_ETAG_ALONE)
         if data is None or not agrees:
             stat = await download.body.commit(sync=stands)
-            await self._drop_foreign_sidecar(work, download.evidence.sha256)
+            await drop_foreign_sidecar(self.store, work.archive, download.evidence.sha256)
             return stat, decision
         if stands:
             stat = await download.body.commit(sync=True)
             await self.store.put(work.archive.sidecar_key, data, sync=True)
             return stat, decision
+        body, sha256 = download.body, download.evidence.sha256
+        if self._puts_archives is not None and isinstance(body, MemoryBody):
+            put = self._puts_archives.put_archive
+            return await put(work.archive.key, body.data, data, sha256=sha256), decision
         await self.store.put(work.archive.sidecar_key, data)
-        return await download.body.commit(), decision
-
-    async def _drop_foreign_sidecar(self, work: Work, sha256: str) -> None:
-        """Remove the sidecar of another version, which would contradict this one."""
-        if await kept_digest(self.store, work.archive) not in {None, sha256}:
-            await self.store.remove(work.archive.sidecar_key)
+        return await body.commit(), decision
 
     async def _set_aside(
         self, fetch: _Fetch, download: Download, decision: Decision
@@ -273,14 +280,36 @@ class ArchiveCollector:
         if decision.verdict is Verdict.FAILED or (is_same and _is_doubtful(decision)):
             await download.body.discard()
         else:
-            await download.body.quarantine(_note(fetch.work, download, decision))
+            await self._quarantine(fetch, download, decision)
         stands = local_copy.present is not None
         if stands:
             what = "was verified" if local_copy.is_verified else "stood here"
             reason = f"{decision.reason}; the version that {what} before stays"
             decision = Decision(decision.verdict, reason)
-        facts = _facts_of(download, fetch.transfer)
+        facts = await self._facts_of_refused(fetch, download)
         return ArchiveOutcome(decision=decision, facts=facts, stands=stands)
+
+    async def _facts_of_refused(self, fetch: _Fetch, download: Download) -> ObjectFacts:
+        """Return the facts of bytes that are set aside.
+
+        If a version was verified before, its digest is recorded instead of theirs: it decides
+        later, if the source has no sidecar any more. ETags tell whether the source has changed.
+        """
+        facts, work = _facts_of(download, fetch.transfer), fetch.work
+        if fetch.local_copy.present is not None:  # its row in the ledger stays
+            return facts
+        earlier = await earlier_digests(self.store, work.archive, work.row)
+        return facts._replace(sha256=None, published_sha256=min(earlier)) if earlier else facts
+
+    async def _quarantine(self, fetch: _Fetch, download: Download, decision: Decision) -> None:
+        """Put bytes in quarantine; bytes that the store had to remove are fetched once more."""
+        if await download.body.quarantine(_note(fetch.work, download, decision)):
+            return
+        with suppress(TransferError):
+            self.fetcher.ask_first(fetch.transfer)
+            again = await self._inspector.inspect(fetch.transfer, fetch.work.planned.listed)
+            if again is not None:
+                await again.body.quarantine(_note(fetch.work, again, decision))
 
 
 @frozen
@@ -322,12 +351,7 @@ def _failed(local_copy: LocalCopy, reason: str) -> ArchiveOutcome:
 
 
 def _facts_of(download: Download, transfer: Transfer) -> ObjectFacts:
-    """Return the facts of a fetched body and its sidecar, without a stored file.
-
-    Of bytes that a version verified before contradicts, only that version's digest is a fact.
-    """
-    if download.displaces is not None:
-        return ObjectFacts(published_sha256=download.displaces)
+    """Return the facts of a fetched body and its sidecar, without a stored file."""
     return ObjectFacts(
         sha256=download.evidence.sha256,
         published_sha256=download.evidence.published_sha256,
@@ -373,5 +397,5 @@ def _value(name: str, text: str) -> str:
 
 
 def _printable(text: str) -> str:
-    """Return a header's text without secrets, and with invalid UTF-8 escaped."""
-    return redact(text.encode(errors="backslashreplace").decode())
+    """Return a header's text without secrets, and with what is not text escaped."""
+    return redact(visible(text))

@@ -17,6 +17,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 from crypto_lakehouse.collection.byte_budget import ByteBudget
 from crypto_lakehouse.collection.collector import ArchiveCollector
 from crypto_lakehouse.collection.inventory import Inventory
+from crypto_lakehouse.collection.sharing import SharedClaims, Sharing
 from crypto_lakehouse.collection.work import Work
 from crypto_lakehouse.core.events import Event
 from crypto_lakehouse.core.plan import Plan, PlannedSeries
@@ -32,6 +33,10 @@ BATCH_ARCHIVES = 4096
 BATCH_SERIES = 128
 
 
+async def _nothing_to_drain() -> None:
+    """Do nothing: `put` holds nothing back."""
+
+
 async def run_pipeline(
     plan: Plan,
     inventory: Inventory,
@@ -40,6 +45,7 @@ async def run_pipeline(
     *,
     budget: ByteBudget,
     workers: int,
+    shared: SharedClaims | None = None,
 ) -> None:
     """Settle every archive of a plan, as far as a budget goes.
 
@@ -50,18 +56,21 @@ async def run_pipeline(
         emit: Takes the verdicts.
         budget: Decides whether an archive may begin.
         workers: How many archives are settled at the same time.
+        shared: Divides the plan with other runs; None if there are no others.
 
     Raises:
         StoreError: The store refuses all further writes.
     """
-    send, receive = anyio.create_memory_object_stream[Work](2 * workers)
+    # What waits in the queue is claimed, so that no other run can do it.
+    waiting = 2 * workers if shared is None else 0
+    send, receive = anyio.create_memory_object_stream[Work](waiting)
     with one_error():
         async with anyio.create_task_group() as tasks:
             async with receive:
                 for _ in range(workers):
                     tasks.start_soon(_work, receive.clone(), collector, emit, budget)
             async with send:
-                await produce(plan, inventory, partial(_put, send), emit, budget)
+                await produce(plan, inventory, partial(_put, send), emit, budget, shared=shared)
 
 
 async def produce(
@@ -70,19 +79,39 @@ async def produce(
     put: Callable[[Sequence[Work]], Awaitable[None]],
     emit: Emit,
     budget: ByteBudget,
+    *,
+    drain: Callable[[], Awaitable[None]] = _nothing_to_drain,
+    shared: SharedClaims | None = None,
 ) -> None:
     """Divide a plan into verdicts, which are emitted, and work, which is passed to `put`.
 
     It ends early once the budget is used: the rest of the plan gets no verdict.
+
+    Args:
+        plan: The archives.
+        inventory: Says what is to be done about each.
+        put: Takes work.
+        emit: Takes the verdicts.
+        budget: Says when the plan ends early.
+        drain: Sends on all work that `put` holds back.
+        shared: Divides the plan with other runs; None if there are no others.
     """
+    sharing = None
+    if shared is not None:
+        sharing = Sharing(shared, inventory, put, drain, emit, budget)
     async with aclosing(_batches(plan)) as batches:
         async for batch in batches:
             if budget.is_used:
                 return
+            if sharing is not None:
+                await sharing.settle(batch)
+                continue
             settled, work = await to_thread.run_sync(_sort, inventory, batch)
             if settled:
                 await emit(settled)
             await put(work)
+    if sharing is not None:
+        await sharing.finish()
 
 
 async def _put(queue: MemoryObjectSendStream[Work], work: Sequence[Work]) -> None:

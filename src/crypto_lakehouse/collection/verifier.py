@@ -4,24 +4,39 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
-from enum import StrEnum
+from math import inf
 from typing import Any
 
 import anyio
+from anyio import to_thread
 from anyio.streams.memory import MemoryObjectReceiveStream
-from attrs import define, evolve, field, frozen
+from attrs import define, evolve, field
 
-from crypto_lakehouse.collection.download.sidecar import SIDECAR_LIMIT_BYTES, parse_sidecar
+from crypto_lakehouse.collection.comparing import (
+    DAMAGE,
+    REPAIRABLE,
+    Comparer,
+    FileState,
+    StoreComparer,
+    StoredArchive,
+)
 from crypto_lakehouse.collection.sampling import Chosen
-from crypto_lakehouse.core.archive import SIDECAR_SUFFIX
-from crypto_lakehouse.core.errors import SidecarMalformed, StoreError
+from crypto_lakehouse.core.errors import ConfigurationError, Problem, StoreError
 from crypto_lakehouse.core.faults import unforeseen
 from crypto_lakehouse.core.object_facts import FileStat
-from crypto_lakehouse.core.protocols import Ledger, LedgerRow, Store
+from crypto_lakehouse.core.protocols import FolderScan, Ledger, LedgerRow, Store
 from crypto_lakehouse.core.task_groups import one_error
 from crypto_lakehouse.core.verdicts import Verdict
 
-__all__ = ["DAMAGE", "FileState", "StoredArchive", "VerificationReport", "Verifier"]
+__all__ = [
+    "DAMAGE",
+    "REPAIRABLE",
+    "FileState",
+    "StoredArchive",
+    "VerificationReport",
+    "Verifier",
+    "written_ns",
+]
 
 #: How many results may wait for an earlier one.
 WAITING_RESULTS = 10_000
@@ -33,79 +48,32 @@ _Item = tuple[int, str, FileStat | None, LedgerRow | None]
 LISTED_PROBLEMS = 100
 
 
-class FileState(StrEnum):
-    """The result of hashing one stored archive."""
-
-    OK = "ok"
-    """Its bytes are the published ones."""
-    DAMAGED = "damaged"
-    """Its bytes are not what the sidecar or the ledger says."""
-    MISSING = "missing"
-    """The ledger says that it was verified, and it is gone."""
-    UNPROVEN = "unproven"
-    """There is no digest to compare it with."""
-    UNREADABLE = "unreadable"
-    """It is there, but cannot be read."""
-
-    @property
-    def mark(self) -> str:
-        """The state as one character, as in rclone's `check --combined`."""
-        return _MARKS[self]
-
-
-_MARKS = {
-    FileState.OK: "=",
-    FileState.DAMAGED: "*",
-    FileState.MISSING: "+",
-    FileState.UNPROVEN: "-",
-    FileState.UNREADABLE: "!",
-}
-
-#: States of archives that cannot be used.
-DAMAGE = frozenset({FileState.DAMAGED, FileState.UNREADABLE})
-
-
-@frozen
-class StoredArchive:
-    """One stored archive and its state.
-
-    Attributes:
-        sha256: Digest of its bytes; None if they are gone or cannot be read.
-        size_bytes: The size of the file; 0 if there is none.
-        expected: The digest that a damaged one should have, if it is known; else empty.
-    """
-
-    key: str
-    state: FileState
-    reason: str = ""
-    sha256: str | None = None
-    size_bytes: int = 0
-    expected: str = ""
-
-
 @define
 class VerificationReport:
     """The result of verifying a tree.
 
     Attributes:
         totals: A count for each state.
-        problems: The first 100 archives that are damaged, unreadable or missing.
+        problems: The first 100 archives that are damaged, unreadable, missing or misrecorded.
+        folders: How many of them, counted as unreadable, are folders.
     """
 
     totals: Counter[FileState] = field(factory=Counter)
+    folders: int = 0
     problems: list[StoredArchive] = field(factory=list)
 
     def add(self, archive: StoredArchive) -> None:
         """Count one archive."""
         self.totals[archive.state] += 1
-        is_problem = archive.state in DAMAGE or archive.state is FileState.MISSING
+        self.folders += archive.key.endswith("/")
+        is_problem = archive.state in REPAIRABLE or archive.state is FileState.MISSING
         if is_problem and len(self.problems) < LISTED_PROBLEMS:
             self.problems.append(archive)
 
     @property
     def exit_code(self) -> int:
-        """0 all good, 3 some missing, 4 some damaged (ARCHITECTURE.md#exit-codes)."""
-        if any(self.totals[state] for state in DAMAGE):
+        """0 all good, 3 some missing, 4 some damaged or misrecorded: ARCHITECTURE.md#exit-codes."""
+        if any(self.totals[state] for state in REPAIRABLE):
             return 4
         return 3 if self.totals[FileState.MISSING] else 0
 
@@ -139,6 +107,7 @@ class Verifier:
         is_replaced: Returns whether a run that has not ended has replaced the version of a key with
             a digest; what proves the new one may not be there yet.
         waiting_results: How many results may wait for one slow archive.
+        comparer: Hashes the archives; by default this process does.
     """
 
     store: Store
@@ -146,6 +115,11 @@ class Verifier:
     workers: int
     is_replaced: Callable[[str, str], Awaitable[bool]]
     waiting_results: int = field(default=WAITING_RESULTS, kw_only=True)
+    comparer: Comparer | None = field(default=None, kw_only=True)
+
+    @property
+    def _comparer(self) -> Comparer:
+        return self.comparer or StoreComparer(self.store)
 
     async def verify(
         self,
@@ -175,11 +149,17 @@ class Verifier:
                 number = 0
                 async with send:
                     async for folder in folders:
-                        for name, (stat, row) in (await self._names(folder, since_ns)).items():
-                            if chosen is None or chosen.holds(folder + name):
-                                await in_order.wait_for_room(number)
-                                await send.send((number, folder + name, stat, row))
-                                number += 1
+                        try:
+                            found = await self._archives(folder, chosen, since_ns)
+                        except StoreError as error:
+                            await in_order.wait_for_room(number)
+                            await in_order.add(number, _unreadable(folder, error))
+                            number += 1
+                            continue
+                        for key, stat, row in found:
+                            await in_order.wait_for_room(number)
+                            await send.send((number, key, stat, row))
+                            number += 1
         return report
 
     async def _work(self, queue: MemoryObjectReceiveStream[_Item], in_order: _InOrder) -> None:
@@ -187,75 +167,93 @@ class Verifier:
             async for number, key, stat, row in queue:
                 await in_order.add(number, await self.state(key, stat, row))
 
-    async def _names(
-        self, folder: str, since_ns: int
-    ) -> dict[str, tuple[FileStat | None, LedgerRow | None]]:
-        """Return the archives that are in a folder, or were verified there, in order."""
-        files = await self.store.scan(folder)
+    async def _archives(
+        self, folder: str, chosen: Chosen | None, since_ns: int
+    ) -> list[tuple[str, FileStat | None, LedgerRow | None]]:
+        """Return the archives to verify that are in a folder, or were verified there, in order."""
+        scan = await to_thread.run_sync(self.store.scan_now, folder)
         rows = await self.ledger.rows(folder)
-        names = {name for name in files if name.endswith(".zip")}
-        names |= {name for name, row in rows.items() if row.verdict is Verdict.VERIFIED}
-        found = {name: (files.get(name), rows.get(name)) for name in sorted(names)}
-        return {
-            name: (stat, row)
-            for name, (stat, row) in found.items()
-            if since_ns <= _written_ns(stat, row)
+        marks = {
+            name: row.facts.mark or 0
+            for name, row in rows.items()
+            if row.verdict is Verdict.VERIFIED
         }
+        marks |= {name: mark for name, (_, mark) in scan.zips.items()}
+        return [
+            (
+                folder + name,
+                _stat_in(scan, name),
+                rows.get(name),
+            )
+            for name in sorted(marks)
+            if (not since_ns or written_ns(scan, name, marks[name]) >= since_ns)
+            and (chosen is None or chosen.holds(folder + name))
+        ]
 
     async def state(self, key: str, stat: FileStat | None, row: LedgerRow | None) -> StoredArchive:
         """Hash one archive and compare it."""
         size = stat.size_bytes if stat else 0
         try:
-            found = await self._compared(key, size, row)
+            found = await self._comparer.compare(key, size, row)
+            if found.state is FileState.MISRECORDED:
+                return await self._with_row_of_now(found, stat)
             return found if found.state is not FileState.DAMAGED else await self._once_more(found)
         except Exception as error:  # noqa: BLE001 - one archive must not end the verification
             return StoredArchive(key, FileState.UNREADABLE, unforeseen(error, key), None, size)
 
+    async def _row_of_now(self, key: str) -> LedgerRow | None:
+        folder, _, name = key.rpartition("/")
+        return (await self.ledger.rows(f"{folder}/")).get(name)
+
+    async def _with_row_of_now(self, found: StoredArchive, stat: FileStat | None) -> StoredArchive:
+        """Judge a row again that may be of another version, or that a collection has written."""
+        row = await self._row_of_now(found.key)
+        again = await self._comparer.compare(found.key, found.size_bytes, row)
+        is_of_file = stat is not None and row is not None and row.facts.mark == stat.mark
+        if again.state is FileState.MISRECORDED and not is_of_file:
+            return evolve(again, state=FileState.OK, reason="")  # the next collection checks it
+        return again
+
     async def _once_more(self, found: StoredArchive) -> StoredArchive:
         """Compare a file again that a collection may have replaced meanwhile."""
-        folder, _, name = found.key.rpartition("/")
         is_arriving = bool(found.expected) and await self.is_replaced(found.key, found.expected)
-        row = (await self.ledger.rows(f"{folder}/")).get(name)
-        again = await self._compared(found.key, found.size_bytes, row)
+        row = await self._row_of_now(found.key)
+        again = await self._comparer.compare(found.key, found.size_bytes, row)
         if again.state is FileState.DAMAGED and is_arriving:
             return evolve(again, state=FileState.UNPROVEN, reason=_ARRIVING)
         return again
 
-    async def _compared(self, key: str, size: int, row: LedgerRow | None) -> StoredArchive:
-        try:
-            actual = await self.store.sha256(key)
-        except StoreError as error:
-            return StoredArchive(key, FileState.UNREADABLE, str(error), None, size)
-        if actual is None:
-            return StoredArchive(key, FileState.MISSING, "it was verified once, and is gone")
-        try:
-            expected, source = await self._expected(key, row)
-        except (StoreError, SidecarMalformed) as error:
-            return StoredArchive(key, FileState.DAMAGED, str(error), actual, size)
-        if expected is None:
-            return StoredArchive(key, FileState.UNPROVEN, source, actual, size)
-        if actual != expected:
-            reason = f"its SHA-256 is {actual}, the {source} says {expected}"
-            return StoredArchive(key, FileState.DAMAGED, reason, actual, size, expected)
-        return StoredArchive(key, FileState.OK, "", actual, size)
 
-    async def _expected(self, key: str, row: LedgerRow | None) -> tuple[str | None, str]:
-        sidecar = key + SIDECAR_SUFFIX
-        data = await self.store.read(sidecar, SIDECAR_LIMIT_BYTES + 1)
-        if data is not None:
-            return parse_sidecar(data, sidecar), "sidecar"
-        if row is not None and row.verdict is Verdict.VERIFIED:
-            return row.facts.sha256, "ledger"
-        if row is not None and row.accepted:
-            return None, "its sidecar disagreed, and a policy let it in"
-        return None, "no sidecar beside it, and not in the ledger as verified"
+def _unreadable(folder: str, error: StoreError) -> StoredArchive:
+    """Return the entry of a folder that cannot be listed: what it holds cannot be judged."""
+    return StoredArchive(folder, FileState.UNREADABLE, str(error))
 
 
-def _written_ns(stat: FileStat | None, row: LedgerRow | None) -> int:
-    """Return when a file was written: its mark, as only local files are verified."""
-    if stat is not None:
-        return stat.mark
-    return (row.facts.mark or 0) if row is not None else 0
+def _stat_in(scan: FolderScan, name: str) -> FileStat | None:
+    return FileStat(*scan.zips[name]) if name in scan.zips else None
+
+
+def written_ns(scan: FolderScan, name: str, mark: int) -> float:
+    """Return when an archive was written, in ns since 1970.
+
+    Args:
+        scan: Its folder.
+        name: Its name; the archive may be missing.
+        mark: Its mark; that of the ledger if it is missing.
+
+    Returns:
+        The time; infinity for a missing archive of a store whose marks are no times: when it was
+        written is not known.
+
+    Raises:
+        ConfigurationError: The store does not say it.
+    """
+    if scan.marks_are_times:
+        return mark
+    if scan.written_ns is None:
+        reason = "the store does not say when an archive was written; leave `since` out"
+        raise ConfigurationError([Problem("since", reason)])
+    return scan.written_ns.get(name, inf)
 
 
 @define

@@ -6,6 +6,8 @@
   gets, `errors` is the one tree of errors.
 - What is passed in: `protocols` (stores, ledgers, listings) and `sink`.
 - `workflow` has the stages of a workflow: setup, body, cleanup, metrics.
+- `file_identity` tells versions of a file apart, `os_error_hints` gives advice for errors of the
+  operating system.
 
 Everything else imports the core; the core imports nothing else of the package. It opens no file and
 reads no clock except where a workflow measures its own duration.

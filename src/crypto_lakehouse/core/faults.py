@@ -21,7 +21,7 @@ from crypto_lakehouse.core.errors import (
     TransferError,
 )
 from crypto_lakehouse.core.messages import shown
-from crypto_lakehouse.core.redaction import redact
+from crypto_lakehouse.core.redaction import redact_environment
 
 __all__ = ["ends_run", "unforeseen"]
 
@@ -58,9 +58,9 @@ def unforeseen(error: Exception, what: str) -> str:
     if ends_run(error):
         raise error
     lines = "".join(traceback.format_exception(error))
-    _log.error("unforeseen error at %s:\n%s", shown(what), redact(lines).rstrip())
+    _log.error("unforeseen error at %s:\n%s", shown(what), redact_environment(lines).rstrip())
     text = str(error)
-    name = type(error).__name__ + (f": {shown(text)}" if text else "")
+    name = type(error).__name__ + (f": {shown(redact_environment(text))}" if text else "")
     return (
         f"unforeseen {name}; this is a fault in crypto-lakehouse: please report it with the "
         "traceback, which `--log-format text` shows"

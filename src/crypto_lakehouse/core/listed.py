@@ -63,12 +63,14 @@ class ListedArchive:
     Attributes:
         size_bytes, etag, last_modified: The zip's; as in `ListedObject`.
         sidecar_etag: The sidecar's ETag; None if no sidecar with an ETag is listed.
+        sidecar_bytes: The sidecar's size; 0 if no sidecar is listed.
     """
 
     size_bytes: int
     etag: str | None = None
     last_modified: str | None = None
     sidecar_etag: str | None = None
+    sidecar_bytes: int = 0
 
     def over(self, facts: ObjectFacts) -> ObjectFacts:
         """What is known of a stored object that is the listed one: the listing's word, if any."""

@@ -14,6 +14,7 @@ __all__ = [
     "MOST_NAMED",
     "agreeing",
     "allowed_values",
+    "counted_with_folders",
     "did_you_mean",
     "existing_values",
     "nearest",
@@ -31,6 +32,9 @@ SHOWN_CHARACTERS = 80
 
 #: A longer list of existing values is counted instead of quoted, and one of faults is cut.
 MOST_NAMED = 20
+
+#: How much of what was given a suggestion must share with it.
+_LEAST_SHARED = 0.6
 
 _REPR = reprlib.Repr()
 _REPR.maxlevel = 3
@@ -67,6 +71,17 @@ def plural(count: int, noun: str, many: str = "", *, form: str = "") -> str:
         ('1 archive', '0 entries', '1,200 rows')
     """
     return f"{count:{form}} {noun if count == 1 else many or f'{noun}s'}"
+
+
+def counted_with_folders(archives: int, folders: int, *, form: str = "") -> str:
+    """Return a number of archives, and of the folders that could not be read beside them.
+
+    Example:
+        >>> counted_with_folders(4, 0), counted_with_folders(1, 2)
+        ('4 archives', '1 archive and 2 folders')
+    """
+    more = f" and {plural(folders, 'folder', form=form)}" if folders else ""
+    return plural(archives, "archive", form=form) + more
 
 
 def agreeing(count: int, text: str) -> str:
@@ -147,10 +162,24 @@ def with_nearest(given: str, options: Iterable[str]) -> str:
 def nearest(given: object, allowed: Iterable[str]) -> str | None:
     """Return the allowed value nearest to what was given; None if none is near.
 
+    A near value is similar to what was given, and has most of its letters and digits, in order.
+
     Example:
         >>> nearest("max_retry", ["markets", "max_retries"]), nearest("x", ["markets"])
         ('max_retries', None)
+        >>> nearest("10XB", ["B", "kB"]), nearest("BTCUSTD", ["BTCUSDT"])
+        (None, 'BTCUSDT')
     """
+    text = shown(given).casefold()
     by_folded = {option.casefold(): option for option in allowed}
-    near = difflib.get_close_matches(shown(given).casefold(), by_folded, n=1, cutoff=0.6)
-    return by_folded[near[0]] if near else None
+    most = max(1, len(by_folded))
+    for near in difflib.get_close_matches(text, by_folded, n=most, cutoff=0.6):
+        if _shared(text, near) >= _LEAST_SHARED * sum(map(str.isalnum, text)):
+            return by_folded[near]
+    return None
+
+
+def _shared(one: str, other: str) -> int:
+    """Count the characters that two texts have in common, in their order."""
+    blocks = difflib.SequenceMatcher(None, other, one).get_matching_blocks()
+    return sum(block.size for block in blocks)

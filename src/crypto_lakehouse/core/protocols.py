@@ -11,14 +11,15 @@ from collections.abc import (
     Awaitable,
     Callable,
     Collection,
+    Iterable,
     Iterator,
     Mapping,
     Sequence,
 )
 from collections.abc import Set as AbstractSet
-from typing import BinaryIO, NamedTuple, Protocol
+from typing import BinaryIO, NamedTuple, Protocol, runtime_checkable
 
-from attrs import frozen
+from attrs import field, frozen
 
 from crypto_lakehouse.core.events import Event
 from crypto_lakehouse.core.kept import KeptVersion, Quarantined
@@ -28,13 +29,17 @@ from crypto_lakehouse.core.verdicts import Verdict
 
 __all__ = [
     "PART_SUFFIX",
+    "Claims",
     "Emit",
     "FolderScan",
     "InventoryLedger",
+    "KnownDigests",
+    "KnowsDigests",
     "Ledger",
     "LedgerRow",
     "Listing",
     "Part",
+    "PutsArchives",
     "Store",
     "Watch",
     "ignore",
@@ -85,10 +90,15 @@ class FolderScan:
         zips: Size in bytes and mark of each archive, by name; plain pairs,
             as there may be millions.
         others: The names of all other entries, including sidecars; no stat is made for these.
+        marks_are_times: Whether the marks say when the archives were written, in ns since 1970.
+        written_ns: When each archive was written, if the marks do not say so; None if the store
+            does not know.
     """
 
     zips: Mapping[str, tuple[int, int]]
     others: AbstractSet[str]
+    marks_are_times: bool = False
+    written_ns: Mapping[str, int] | None = field(default=None, eq=False, repr=False)
 
 
 class Part(Protocol):
@@ -123,15 +133,23 @@ class Part(Protocol):
         ...
 
     async def close(self) -> None:
-        """Release the resources of `append`; the bytes stay until they are moved or removed."""
+        """End the part without a commit; does nothing after `commit`, `discard` or `quarantine`.
+
+        The bytes stay if the store can resume them; otherwise they are removed.
+        """
         ...
 
     async def discard(self) -> None:
         """Remove the bytes."""
         ...
 
-    async def quarantine(self, note: Mapping[str, object]) -> None:
-        """Move the bytes to quarantine, with a note on the reason."""
+    async def quarantine(self, note: Mapping[str, object]) -> bool:
+        """Move the bytes to quarantine, with a note on the reason.
+
+        Returns:
+            Whether they are there. A store that cannot move unfinished bytes removes them; those of
+            a part that is `doubtful` it must keep.
+        """
         ...
 
 
@@ -151,6 +169,20 @@ class Store(Protocol):
 
     def scan_now(self, folder: str) -> FolderScan:
         """Return the archives of a key prefix, and the names of other files; blocking."""
+        ...
+
+    def folders(self, on_unreadable: Callable[[str], None] = ignore) -> Iterator[str]:
+        """Yield the key prefixes below `data/` that have files, each once; blocking.
+
+        They are in the order of their text, if the store lists its files in the order of their
+        keys. Others may be among them: empty ones, and those that only have other prefixes.
+        Nothing is changed; to scan each prefix as it is yielded costs no further listing of a store
+        that lists whole prefixes.
+
+        Args:
+            on_unreadable: Called with each prefix of which it cannot be said what is below it,
+                before it is yielded. To scan it raises the reason.
+        """
         ...
 
     async def sha256(self, key: str) -> str | None:
@@ -175,7 +207,9 @@ class Store(Protocol):
         """
         ...
 
-    async def open_part(self, key: str, *, resume: bool, watch: Watch | None = None) -> Part:
+    async def open_part(
+        self, key: str, *, resume: bool, watch: Watch | None = None, doubtful: bool = False
+    ) -> Part:
         """Begin a large body, or resume one that an earlier attempt left, if there is one.
 
         Args:
@@ -183,6 +217,8 @@ class Store(Protocol):
             resume: Whether the bytes of an earlier attempt are kept.
             watch: Is called with every byte of the part once and in order, in a worker thread,
                 including the resumed bytes.
+            doubtful: Whether an earlier download of the body was not clearly good, so that this one
+                may have to go to quarantine.
         """
         ...
 
@@ -245,6 +281,50 @@ class Store(Protocol):
         ...
 
 
+@frozen
+class KnownDigests:
+    """Digests of a stored file that the store knows without reading it; None if it does not.
+
+    Attributes:
+        sha256: The SHA-256 that was stored with the bytes, in one request.
+        md5: What would be the MD5 if the store makes its ETags from that. It proves a file that the
+            source lists with the same; it disproves none.
+    """
+
+    sha256: str | None = None
+    md5: str | None = None
+
+
+@runtime_checkable
+class KnowsDigests(Protocol):
+    """A store that may know digests of its files; others read the files for them."""
+
+    async def known_digests(self, key: str, stat: FileStat) -> KnownDigests:
+        """Return what is known about a stored file of this size and mark."""
+        ...
+
+
+@runtime_checkable
+class PutsArchives(Protocol):
+    """A store that takes a small archive and its sidecar at once; others get two calls of `put`.
+
+    It pays for a store that switches to a thread in each call, which costs more than the bytes do.
+    """
+
+    async def put_archive(self, key: str, data: bytes, sidecar: bytes, *, sha256: str) -> FileStat:
+        """Store a sidecar, and then its small archive, each atomically.
+
+        The sidecar is stored first; if it cannot be stored, the archive is not stored either.
+
+        Args:
+            key: The archive's key; that of the sidecar has `SIDECAR_SUFFIX` behind it.
+            data: The archive's bytes.
+            sidecar: The sidecar's bytes.
+            sha256: The digest of `data`, which the caller has verified.
+        """
+        ...
+
+
 class Ledger(Protocol):
     """What earlier runs have found out; only the ledger's own sink writes to it."""
 
@@ -274,6 +354,30 @@ class InventoryLedger(Ledger, Protocol):
 
     def parts_now(self, folder: str) -> Mapping[str, ObjectFacts]:
         """Return size, ETag and date of unfinished bodies in a key prefix, by name; blocking."""
+        ...
+
+
+class Claims(Protocol):
+    """Divides series between runs that work on one output at the same time; blocking.
+
+    A claim ends when the ledger has a verdict on each archive of it, or with the run, however that
+    ends. Every method raises LedgerError if claims cannot be made or kept.
+    """
+
+    def take(self, name: str) -> bool:
+        """Claim a series, unless another run has claimed it.
+
+        Args:
+            name: What every run calls the series.
+        """
+        ...
+
+    def works_on(self, name: str, keys: Collection[str]) -> None:
+        """Say which archives of a claimed series have work; without any the claim ends."""
+        ...
+
+    def settled(self, keys: Iterable[str]) -> None:
+        """Say which archives have a verdict that the ledger has, or need not have."""
         ...
 
 

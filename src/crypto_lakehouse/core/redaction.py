@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
+from collections.abc import Iterator, Mapping
+from urllib.parse import quote, unquote, urlsplit
 
-__all__ = ["redact"]
+__all__ = ["redact", "redact_environment"]
 
 _MASK = "***"
 _USERINFO = re.compile(r"(?<=://)[^/\s?#]+@")
@@ -21,6 +24,17 @@ _CREDENTIALS = re.compile(
     r"\b(?P<scheme>(?i:basic|bearer))\s+(?=[\w.~+/-]*[0-9A-Z])[\w.~+/-]{6,}=*"
 )
 
+#: Variables whose values are secrets, or name an account.
+_SECRET_VARIABLE = re.compile(
+    r"access_?key|account_?key|storage_key|sas_|api_?key|service_account_key|secret|token|passw"
+    r"|connection_string|credential",
+    re.IGNORECASE,
+)
+_PROXY_VARIABLE = re.compile(r".*_proxy", re.IGNORECASE)
+
+#: A shorter value may be part of any word.
+_SHORTEST = 4
+
 
 def redact(text: str) -> str:
     """Return `text` with the secrets in it masked as `***`.
@@ -35,3 +49,33 @@ def redact(text: str) -> str:
     text = _USERINFO.sub(f"{_MASK}@", text)
     text = _PARAMETER.sub(rf"\g<name>\g<equals>\g<quote>{_MASK}", text)
     return _CREDENTIALS.sub(rf"\g<scheme> {_MASK}", text)
+
+
+def redact_environment(text: str, environ: Mapping[str, str] | None = None) -> str:
+    """Return what `redact` returns, also without the secrets that environment variables hold.
+
+    A server's own text may repeat one, without a name beside it by which it is known.
+
+    Args:
+        text: The text.
+        environ: The variables; those of the process by default.
+    """
+    known = os.environ if environ is None else environ
+    found = {each for name, value in known.items() for each in _secrets_in(name, value)}
+    for secret in sorted(found, key=len, reverse=True):  # one may be in another one
+        text = text.replace(secret, _MASK)
+    return redact(text)
+
+
+def _secrets_in(name: str, value: str) -> Iterator[str]:
+    """Yield the secrets of a variable, as they are and as they are encoded in a URL."""
+    secrets = [value] if _SECRET_VARIABLE.search(name) else []
+    if _PROXY_VARIABLE.fullmatch(name):
+        try:
+            secrets.append(unquote(urlsplit(value).password or ""))
+        except ValueError:
+            secrets.append(value)
+    for secret in secrets:
+        for form in (secret, quote(secret, safe="")):
+            if len(form) >= _SHORTEST:
+                yield form

@@ -25,15 +25,17 @@ class ArchiveProblem:
         return f"{self.verdict} {self.key}: {self.reason}"
 
 
-def success_rate(totals: Mapping[str, int], acknowledged: int = 0) -> float:
+def success_rate(
+    totals: Mapping[str, int], acknowledged: int = 0, *, has_failed: bool = False
+) -> float:
     """Return the percentage of good archives, 0 to 100 (ARCHITECTURE.md#success-rate).
 
     Archives that are not published, or whose absence is acknowledged, do not count; without any
-    archives it is 100.
+    archives it is 100, but 0 for a run that has no plan because it failed (`has_failed`).
     """
     due = totals["planned"] - totals[Verdict.NOT_PUBLISHED] - acknowledged
     if due <= 0:
-        return 100.0
+        return 0.0 if has_failed and not totals["planned"] else 100.0
     return 100.0 * sum(totals[verdict] for verdict in SUCCESSES) / due
 
 
@@ -100,7 +102,7 @@ class CollectionReport:
 
     def _open(self, verdict: Verdict) -> int:
         """How many archives have a verdict that is not acknowledged."""
-        return self.totals[verdict] - self.acknowledged.get(verdict, 0)
+        return self.totals.get(verdict, 0) - self.acknowledged.get(verdict, 0)
 
     @property
     def strict_exit_code(self) -> int:
@@ -144,9 +146,13 @@ class CollectionReport:
 
 
 class CollectionFailed(LakehouseError):
-    """Raised by `CollectionReport.raise_for_failures()`; the whole report is in `report`."""
+    """Raised by `CollectionReport.raise_for_failures()`; the whole report is in `report`.
+
+    Its `exit_code` is the report's, with which `crypto-lakehouse collect` would end.
+    """
 
     def __init__(self, report: CollectionReport) -> None:
         self.report = report
+        self.exit_code = report.exit_code
         problems = "".join(f"\n  {problem}" for problem in report.problems[:10])
         super().__init__(f"{report.workflow} ended {report.status}:{problems}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-__all__ = ["SUCCESSES", "UNREMARKABLE", "Verdict"]
+__all__ = ["NOT_RECORDED", "SUCCESSES", "UNREMARKABLE", "Verdict"]
 
 
 class Verdict(StrEnum):
@@ -27,9 +27,16 @@ class Verdict(StrEnum):
     FAILED = "failed"
     """A network or server error after all retries."""
 
+    def __repr__(self) -> str:
+        """Return the word in quotes, so that a mapping of counts can be read."""
+        return repr(self.value)
+
 
 #: What counts as success in `success_rate`.
 SUCCESSES = frozenset({Verdict.VERIFIED, Verdict.UNCHANGED})
+
+#: Verdicts that tell a ledger nothing that it must record.
+NOT_RECORDED = frozenset({Verdict.UNCHANGED, Verdict.NOT_PUBLISHED})
 
 #: Verdicts that need no attention.
 UNREMARKABLE = SUCCESSES | {Verdict.NOT_PUBLISHED}

@@ -5,19 +5,22 @@ from __future__ import annotations
 import json
 from typing import Any
 
-__all__ = ["json_text", "visible", "visible_lines"]
+__all__ = ["escape_unencodable", "json_text", "visible", "visible_lines"]
 
 
 def visible(text: str) -> str:
     r"""Escape invisible characters: controls, bidirectional marks, lone surrogates.
 
+    A byte of a path that is not UTF-8, which Python holds as a surrogate, is shown as that byte.
+
     Example:
-        >>> print(visible("币安\x00\u202e\n"))
-        币安\x00\u202e\n
+        >>> import os
+        >>> print(visible("币安\x00\u202e\n"), visible(os.fsdecode(b"bad\xff")))
+        币安\x00\u202e\n bad\xff
     """
     if text.isprintable():
         return text
-    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
+    return "".join(each if each.isprintable() else _escape(each) for each in text)
 
 
 def visible_lines(text: str) -> str:
@@ -30,9 +33,32 @@ def visible_lines(text: str) -> str:
     """
     if text.isprintable():
         return text
-    return "".join(
-        each if each.isprintable() or each in "\n\t" else repr(each)[1:-1] for each in text
-    )
+    return "".join(each if each.isprintable() or each in "\n\t" else _escape(each) for each in text)
+
+
+def escape_unencodable(error: UnicodeError) -> tuple[str, int]:
+    r"""Handle the characters that an encoding lacks as `visible` does; for `codecs.register_error`.
+
+    Example:
+        >>> import codecs, os
+        >>> codecs.register_error("visible", escape_unencodable)
+        >>> os.fsdecode(b"bad\xff\xe2\x86\x92").encode("ascii", "visible").decode()
+        'bad\\xff\\u2192'
+
+    Raises:
+        UnicodeError: It is not an error of encoding.
+    """
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    lacking = error.object[error.start : error.end]
+    return "".join(map(_escape, lacking)), error.end
+
+
+def _escape(character: str) -> str:
+    code = ord(character)
+    if 0xDC80 <= code <= 0xDCFF:
+        return f"\\x{code - 0xDC00:02x}"
+    return ascii(character)[1:-1]
 
 
 def json_text(value: Any, **options: Any) -> str:

@@ -6,8 +6,8 @@ events. No archive is lost if an executor ends: archives without a verdict are a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from typing import Any, Protocol
 
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream
@@ -16,6 +16,7 @@ from attrs import define, field, frozen
 from crypto_lakehouse.collection.byte_budget import ByteBudget
 from crypto_lakehouse.collection.inventory import Inventory
 from crypto_lakehouse.collection.pipeline import produce
+from crypto_lakehouse.collection.sharing import SharedClaims
 from crypto_lakehouse.collection.work import Work
 from crypto_lakehouse.core.events import ArchiveFinished
 from crypto_lakehouse.core.plan import Plan
@@ -23,13 +24,16 @@ from crypto_lakehouse.core.protocols import Emit
 from crypto_lakehouse.core.task_groups import one_error
 from crypto_lakehouse.core.verdicts import Verdict
 
-__all__ = ["Shard", "ShardExecutor", "ShardLost", "run_sharded"]
+__all__ = ["Settler", "Shard", "ShardExecutor", "ShardLost", "run_sharded", "settle_shard"]
 
 #: A shard has this many archives: enough to make the transfer cheap, and few enough that all
 #: executors finish at about the same time.
 SHARD_ARCHIVES = 64
 
-#: How many archives the first shards have, one shard for each slot.
+#: How many shards a worker has at once, so that it never waits for the next one.
+SHARDS_A_WORKER = 3
+
+#: How many archives the first shards have.
 FIRST_SHARD_ARCHIVES = 1
 
 #: If sizes are listed, a shard holds at most about this many bytes.
@@ -41,14 +45,23 @@ ATTEMPTS = 3
 
 @frozen
 class Shard:
-    """Some archives of one plan, for one executor.
+    """Some archives of one plan, or other work, for one executor.
 
     Attributes:
         number: Unique within the run.
+        work: What the settler of the run's workers takes, such as `Work`.
     """
 
     number: int
-    work: Sequence[Work]
+    work: Sequence[Any]
+
+
+class Settler(Protocol):
+    """Settles work in a worker, several pieces at a time."""
+
+    async def collect(self, work: Any, /) -> Any:
+        """Settle a piece of work; return what the run must know, such as the verdict."""
+        ...
 
 
 class ShardLost(Exception):
@@ -59,12 +72,12 @@ class ShardLost(Exception):
         reason: Why the executor ended, as far as is known.
     """
 
-    def __init__(self, left: Sequence[Work], reason: str) -> None:
+    def __init__(self, left: Sequence[Any], reason: str) -> None:
         self.left = left
         self.reason = reason
         super().__init__(reason)
 
-    def __reduce__(self) -> tuple[type[ShardLost], tuple[Sequence[Work], str]]:
+    def __reduce__(self) -> tuple[type[ShardLost], tuple[Sequence[Any], str]]:
         """Survive pickle and copy, which pass `args` alone."""
         return type(self), (self.left, self.reason)
 
@@ -95,6 +108,8 @@ async def run_sharded(
     budget: ByteBudget,
     *,
     first_shard_archives: int = FIRST_SHARD_ARCHIVES,
+    first_workers: int | None = None,
+    shared: SharedClaims | None = None,
 ) -> None:
     """Settle every archive of a plan, as `run_pipeline` does, through an executor.
 
@@ -106,17 +121,25 @@ async def run_sharded(
         executor: Settles shards of them.
         emit: Queues events.
         budget: Decides whether an archive may begin.
-        first_shard_archives: How large the first shards are, one for each slot.
+        first_shard_archives: How large the first shards are.
+        first_workers: For how many workers these are, before the size doubles; by default there
+            is one for each slot.
+        shared: Divides the plan with other runs; None if there are no others.
 
     Raises:
         StoreError: The store refuses all further writes.
     """
     send, receive = anyio.create_memory_object_stream[Shard](0)
     most = 1 if budget.is_limited else SHARD_ARCHIVES
-    packer, alone = _Packer(executor.slots, first_shard_archives, most), anyio.Lock()
+    first_shards = executor.slots if first_workers is None else SHARDS_A_WORKER * first_workers
+    packer, alone = _Packer(first_shards, first_shard_archives, most), anyio.Lock()
 
     async def put(work: Sequence[Work]) -> None:
         for shard in packer.pack(work):
+            await send.send(shard)
+
+    async def drain() -> None:
+        for shard in packer.rest():
             await send.send(shard)
 
     with one_error():
@@ -125,9 +148,8 @@ async def run_sharded(
                 for _ in range(executor.slots):
                     tasks.start_soon(_serve, receive.clone(), executor, emit, alone, budget)
             async with send:
-                await produce(plan, inventory, put, emit, budget)
-                for shard in packer.rest():
-                    await send.send(shard)
+                await produce(plan, inventory, put, emit, budget, drain=drain, shared=shared)
+                await drain()
 
 
 @define
@@ -179,26 +201,42 @@ async def _serve(
     alone: anyio.Lock,
     budget: ByteBudget,
 ) -> None:
+    async def fail(work: Work, reason: str) -> None:
+        await emit([_failed(work, reason)])
+
     async with queue:
         async for shard in queue:
             if all(map(budget.admit, shard.work)):
-                await _settle(shard, executor, emit, alone)
+                await settle_shard(shard, executor, alone, fail)
 
 
-async def _settle(shard: Shard, executor: ShardExecutor, emit: Emit, alone: anyio.Lock) -> None:
+async def settle_shard(
+    shard: Shard,
+    executor: ShardExecutor,
+    alone: anyio.Lock,
+    fail: Callable[[Any, str], Awaitable[None]],
+) -> None:
     """Assign a shard; assign what is lost of it again, one archive of the run at a time.
 
     If one archive ends every process that works on it, the others are not lost with it.
+
+    Args:
+        shard: The work.
+        executor: Settles it.
+        alone: Is held while lost work is assigned again; one for a run.
+        fail: Called with work that ended every process, and why the last one ended.
     """
     try:
         await executor.settle(shard)
     except ShardLost as lost:
         async with alone:
             for work in lost.left:
-                await _settle_again(Shard(shard.number, [work]), executor, emit)
+                await _settle_again(Shard(shard.number, [work]), executor, fail)
 
 
-async def _settle_again(shard: Shard, executor: ShardExecutor, emit: Emit) -> None:
+async def _settle_again(
+    shard: Shard, executor: ShardExecutor, fail: Callable[[Any, str], Awaitable[None]]
+) -> None:
     reason = ""
     for _ in range(ATTEMPTS - 1):
         try:
@@ -207,13 +245,14 @@ async def _settle_again(shard: Shard, executor: ShardExecutor, emit: Emit) -> No
             reason = lost.reason
         else:
             return
-    await emit([_failed(work, reason) for work in shard.work])
+    for work in shard.work:
+        await fail(work, f"its worker ended {ATTEMPTS} times: {reason}")
 
 
 def _failed(work: Work, reason: str) -> ArchiveFinished:
     return ArchiveFinished(
         archive=work.archive,
         verdict=Verdict.FAILED,
-        reason=f"its worker ended {ATTEMPTS} times: {reason}",
+        reason=reason,
         stands=work.stat is not None,
     )

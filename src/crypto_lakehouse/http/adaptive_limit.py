@@ -123,6 +123,13 @@ class Controller:
                 self._try_from(goodput)
         return self.limit
 
+    def bound(self, most: int) -> int:
+        """Change the largest number of slots; return the new limit."""
+        self.most = most
+        if self.limit > most:
+            self._rest_at(most, "fewer requests are allowed")
+        return self.limit
+
     def refused(self, level: int) -> int:
         """Process the refusal that starts a congestion epoch; return the new limit.
 
@@ -234,6 +241,11 @@ class AdaptiveLimit(ResizableSemaphore):
         self._controller = Controller(self.limit, self.workers)
         self._open(-math.inf)
 
+    def resize(self, workers: int) -> None:
+        """Change the upper bound of the limit; see `ConcurrencyLimit`."""
+        self.workers = workers
+        self._set(self._controller.bound(workers))
+
     def received(self, size_bytes: int) -> None:
         """Count a part of a large body, so that slow transfers are measured while they run."""
         self._count(size_bytes / REQUEST_BYTES)
@@ -242,9 +254,7 @@ class AdaptiveLimit(ResizableSemaphore):
         """Return a slot and record the result of the request; see `ConcurrencyLimit`."""
         if isinstance(error, ServerError) and error.status in REFUSALS:
             self._refused(acquired_at)
-        elif error is None or isinstance(
-            error, TransferError
-        ):  # Other errors are not the source's.
+        elif error is None or isinstance(error, TransferError):  # others are not the source's
             self._credit = min(BORNE_AT_ONCE, self._credit + BORNE_SHARE)
             self._tally.answers += 1
             self._tally.failures += error is not None and error.transient

@@ -38,10 +38,13 @@ class ConcurrencyLimit(Protocol):
         """The number of free slots; negative after the limit was lowered."""
 
     async def acquire(self) -> float:
-        """Wait for a slot, in the order of arrival; return the time by the limit's clock.
+        """Wait for a slot, in the order of arrival; return the time in s by its clock.
 
         A caller that is cancelled here has no slot, and must not call `release`.
         """
+
+    def resize(self, workers: int) -> None:
+        """Change the largest value of `limit`; requests in flight above it are not aborted."""
 
     def received(self, size_bytes: int) -> None:
         """Record that a part of a large body has arrived."""
@@ -121,6 +124,11 @@ class FixedLimit(ResizableSemaphore):
     def workers(self) -> int:
         """The limit, which never changes."""
         return self.limit
+
+    def resize(self, workers: int) -> None:
+        """Change the limit; see `ConcurrencyLimit`."""
+        self.limit = workers
+        self._admit()
 
     def received(self, size_bytes: int) -> None:
         """Do nothing: the limit is constant."""

@@ -51,6 +51,15 @@ class ByteRate:
     _turn: asyncio.Lock = field(init=False, repr=False, factory=asyncio.Lock)
 
     def __attrs_post_init__(self) -> None:
+        self.change(self.bytes_per_second)
+
+    def change(self, bytes_per_second: float) -> None:
+        """Limit to another rate from the next piece of an amount on.
+
+        Raises:
+            ValueError: The rate is not above zero.
+        """
+        self.bytes_per_second = bytes_per_second
         # At least one byte: a slow rate should wake up once for each byte, not 40 times a second.
         self._piece = max(1.0, self.bytes_per_second * PIECE_S)
         self._bucket = _bucket(self.bytes_per_second, self._piece)
@@ -81,7 +90,16 @@ class RequestRate:
     _turn: asyncio.Lock = field(init=False, repr=False, factory=asyncio.Lock)
 
     def __attrs_post_init__(self) -> None:
-        self._bucket = _bucket(self.requests_per_second, 1.0)
+        self.change(self.requests_per_second)
+
+    def change(self, requests_per_second: float) -> None:
+        """Limit to another rate from the next request on that does not wait yet.
+
+        Raises:
+            ValueError: The rate is not above zero.
+        """
+        self.requests_per_second = requests_per_second
+        self._bucket = _bucket(requests_per_second, 1.0)
 
     async def pay(self) -> None:
         """Return when another request is within the rate."""

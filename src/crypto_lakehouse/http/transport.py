@@ -131,7 +131,12 @@ class HttpTransport:
         return _AnswerContext(self, url, headers)
 
     async def open(self, url: URL, headers: Mapping[str, str]) -> Answer:
-        """Like `get`, but the caller must release the answer."""
+        """Like `get`, but the caller must release the answer.
+
+        Raises:
+            RedirectRefused: A redirect is not allowed, or there are too many.
+            TransferError: There is no response.
+        """
         for _ in range(_MAX_REDIRECTS + 1):
             if self.requests_rate is not None:
                 await self.requests_rate.pay()

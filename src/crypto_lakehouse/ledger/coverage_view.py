@@ -23,27 +23,14 @@ from crypto_lakehouse.core.archive import (
     Series,
 )
 from crypto_lakehouse.core.errors import ArchiveKeyError
+from crypto_lakehouse.core.messages import shown
 from crypto_lakehouse.core.verdicts import Verdict
 from crypto_lakehouse.coverage.records import ArchiveRun, FolderRecord, SeriesRecord
-from crypto_lakehouse.ledger.connection import LedgerConnection
-from crypto_lakehouse.ledger.read_only import reading
-from crypto_lakehouse.ledger.refusals import damaged
-from crypto_lakehouse.ledger.schema import FOLDERS
-from crypto_lakehouse.ledger.soundness import VERDICTS, UnsoundRow
+from crypto_lakehouse.ledger.place import LedgerPlace, LedgerReading
+from crypto_lakehouse.ledger.soundness import VERDICTS, UnsoundRow, is_size, parse_archive
+from crypto_lakehouse.ledger.sqlite_file import ledger_place
 
 __all__ = ["known_series", "parse_folder", "recorded_series"]
-
-_VERIFIED = """
-SELECT name, size_bytes, newer_verdict FROM archives
-WHERE folder = ? AND name BETWEEN ? AND ? AND verdict = 'verified'
-"""
-
-_OTHERS = """
-SELECT name, size_bytes, verdict, reason, accepted_at FROM archives
-WHERE folder = ? AND name BETWEEN ? AND ? AND verdict <> 'verified'
-"""
-
-_LISTED = "SELECT first_name, last_name, listed_at FROM listings WHERE folder = ?"
 
 _MARKETS, _TYPES = tuple(Market), tuple(DataType)
 
@@ -54,11 +41,14 @@ _BEHIND = chr(0x10FFFF)
 _Span = tuple[int, int]
 
 #: An archive's days, and its row from a query.
-_Row = tuple[_Span, tuple[Any, ...]]
+_Row = tuple[_Span, Sequence[Any]]
+
+#: Returns the rows of a folder whose names are between two.
+_Query = Callable[[str, str, str], Sequence[Sequence[Any]]]
 
 
 def recorded_series(
-    path: Path,
+    ledger: LedgerPlace | Path,
     wanted: Callable[[Series], bool] = lambda _: True,
     *,
     start: date | None = None,
@@ -72,7 +62,7 @@ def recorded_series(
     bounded by the names of all folders and the archives of one series.
 
     Args:
-        path: An existing ledger.
+        ledger: A ledger that exists.
         wanted: Returns whether to read a series.
         start: Only archives that end on this day or later; None for all.
         end: Only archives that begin on this day or earlier; None for all.
@@ -85,31 +75,30 @@ def recorded_series(
     Raises:
         LedgerError: The ledger cannot be read, or has a row that is not an archive.
     """
-    with _translated(path), reading(path) as connection:
-        folders = [folder for (folder,) in connection.fetch(FOLDERS)]
-        for series, partitions in _by_series(folders, wanted, more):
-            reader = _RecordReader(connection, start, end, acknowledged)
+    place = ledger_place(ledger)
+    with _translated(place), place.reading() as reading:
+        for series, partitions in _by_series(reading.folders(), wanted, more):
+            reader = _RecordReader(reading, start, end, acknowledged)
             yield reader.record(series, partitions)
 
 
-def known_series(path: Path) -> frozenset[Series]:
+def known_series(ledger: LedgerPlace | Path) -> frozenset[Series]:
     """Return every series of a ledger; blocking.
 
     Raises:
         LedgerError: The ledger cannot be read, or has a row that is not an archive.
     """
-    with _translated(path), reading(path) as connection:
-        return frozenset(parse_folder(folder)[0] for (folder,) in connection.fetch(FOLDERS))
+    place = ledger_place(ledger)
+    with _translated(place), place.reading() as reading:
+        return frozenset(_parsed(folder)[0] for folder in reading.folders())
 
 
 @contextmanager
-def _translated(path: Path) -> Iterator[None]:
+def _translated(place: LedgerPlace) -> Iterator[None]:
     try:
         yield
-    except ArchiveKeyError as error:
-        raise damaged(path, f"it has a row that is not an archive: {error}") from error
     except UnsoundRow as error:
-        raise damaged(path, str(error)) from error
+        raise place.damaged(str(error), error.key) from error
 
 
 def _by_series(
@@ -118,11 +107,22 @@ def _by_series(
     """Group the partitions of each series, which are apart in the order of folders."""
     found: dict[Series, list[Partition]] = {series: [] for series in more if wanted(series)}
     for folder in folders:
-        series, partition = parse_folder(folder)
+        series, partition = _parsed(folder)
         if wanted(series):
             found.setdefault(series, []).append(partition)
     for series in sorted(found, key=_place):
         yield series, found[series]
+
+
+def _parsed(folder: object) -> tuple[Series, Partition]:
+    try:
+        return parse_folder(folder)
+    except ArchiveKeyError as error:
+        raise _no_archive(error, str(folder)) from error
+
+
+def _no_archive(error: ArchiveKeyError, key: str) -> UnsoundRow:
+    return UnsoundRow(f"it has a row that is not an archive, `{shown(key)}`: {error}", key)
 
 
 def parse_folder(folder: object) -> tuple[Series, Partition]:
@@ -153,44 +153,45 @@ def _place(series: Series) -> tuple[int, int, str, int]:
 class _RecordReader:
     """Reads the archives of folders that overlap a window."""
 
-    connection: LedgerConnection
+    reading: LedgerReading
     start: date | None
     end: date | None
     acknowledged: Acknowledged
 
     def record(self, series: Series, partitions: Iterable[Partition]) -> SeriesRecord:
         """Read a series as it is at one moment."""
-        self.connection.execute("BEGIN")
-        try:
+        with self.reading.snapshot():
             return SeriesRecord(
                 series, {partition: self._folder(series, partition) for partition in partitions}
             )
-        finally:
-            self.connection.rollback()
 
     def _folder(self, series: Series, partition: Partition) -> FolderRecord:
         stem, folder = series.stem, series.folder(partition)
-        verified = self._rows(_VERIFIED, stem, folder, partition)
-        others = self._rows(_OTHERS, stem, folder, partition)
+        verified = self._rows(self.reading.verified, stem, folder, partition)
+        others = self._rows(self.reading.others, stem, folder, partition)
         first, last, listed_on = self._listed(stem, folder)
         return FolderRecord(
             runs=(*_verified_runs(verified), *_other_runs(others, folder, self.acknowledged)),
-            size_bytes=_total_bytes(verified) + _total_bytes(others),
+            size_bytes=_total_bytes(verified, folder) + _total_bytes(others, folder),
             refused_newer=sum([row[2] is not None for _, row in verified]),
             first_listed=first,
             last_listed=last,
             listed_on=listed_on,
         )
 
-    def _rows(self, statement: str, stem: str, folder: str, partition: Partition) -> list[_Row]:
+    def _rows(self, query: _Query, stem: str, folder: str, partition: Partition) -> list[_Row]:
         """Return rows of archives with their days, in the order of days."""
         low, high = "", _BEHIND
         is_daily = partition is Partition.DAILY
         if is_daily:  # unpadded months do not sort by time
             low = f"{stem}{self.start}" if self.start else low
             high = f"{stem}{self.end}{_BEHIND}" if self.end else high
-        found = self.connection.fetch(statement, (folder, low, high))
-        rows = [(_days_of(row[0].removeprefix(stem)), row) for row in found]
+        found = query(folder, low, high)
+        try:
+            rows = [(_days_of(row[0].removeprefix(stem)), row) for row in found]
+        except ArchiveKeyError as error:
+            wrong = next(row[0] for row in found if parse_archive(folder, row[0]) is None)
+            raise _no_archive(error, f"{folder}{wrong}") from error
         return rows if is_daily else sorted(item for item in rows if self._touches(item[0]))
 
     def _touches(self, span: _Span) -> bool:
@@ -199,7 +200,7 @@ class _RecordReader:
         return after and (self.end is None or first <= self.end.toordinal())
 
     def _listed(self, stem: str, folder: str) -> tuple[Period | None, Period | None, date | None]:
-        for first, last, listed_at in self.connection.fetch(_LISTED, (folder,)):
+        for first, last, listed_at in self.reading.listed(folder):
             with suppress(ValueError, TypeError):  # damaged: as if it had never been listed
                 period = partial(_period, stem)
                 return period(first), period(last), datetime.fromisoformat(listed_at).date()
@@ -221,11 +222,14 @@ def _days_of(end: str) -> _Span:
     return parsed.first_day.toordinal(), parsed.last_day.toordinal()
 
 
-def _total_bytes(rows: Iterable[_Row]) -> int:
-    sizes = [row[1] or 0 for _, row in rows]
-    if not all(isinstance(size, int) for size in sizes):
-        raise UnsoundRow("a size is not a number")
-    return sum(sizes)
+def _total_bytes(rows: Iterable[_Row], folder: str) -> int:
+    total = 0
+    for _, (name, size_bytes, *_) in rows:
+        if not is_size(size_bytes or 0):
+            reason = f"the size of `{name}` is {size_bytes!r}, which is not one that a run writes"
+            raise UnsoundRow(reason, f"{folder}{name}")
+        total += size_bytes or 0
+    return total
 
 
 def _verified_runs(rows: Iterable[_Row]) -> Iterator[ArchiveRun]:
@@ -241,7 +245,7 @@ def _other_runs(
     rows: Iterable[_Row], folder: str, acknowledged: Acknowledged
 ) -> Iterator[ArchiveRun]:
     def fate(item: _Row) -> tuple[str, str, bool, bool]:
-        return *_fate(item), acknowledged.holds(f"{folder}{item[1][0]}")
+        return *_fate(item, folder), acknowledged.holds(f"{folder}{item[1][0]}")
 
     for (verdict, reason, is_let_in, is_acknowledged), group in groupby(rows, key=fate):
         for first, last in _merged([span for span, _ in group]):
@@ -255,10 +259,11 @@ def _other_runs(
             )
 
 
-def _fate(item: _Row) -> tuple[str, str, bool]:
+def _fate(item: _Row, folder: str) -> tuple[str, str, bool]:
     _, (name, size_bytes, verdict, reason, accepted_at) = item
     if verdict not in VERDICTS or not isinstance(reason, str):
-        raise UnsoundRow(f"the verdict on `{name}` is {verdict!r}, with the reason {reason!r}")
+        fault = f"the verdict on `{name}` is {verdict!r}, with the reason {reason!r}"
+        raise UnsoundRow(fault, f"{folder}{name}")
     # An accepted archive stays marked, even if a later version was not accepted.
     return verdict, reason, accepted_at is not None and size_bytes is not None
 

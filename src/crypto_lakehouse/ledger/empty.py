@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
-from pathlib import Path
 
 from attrs import frozen
 
@@ -12,14 +11,14 @@ from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.object_facts import ObjectFacts
 from crypto_lakehouse.core.protocols import LedgerRow
 from crypto_lakehouse.core.verdicts import Verdict
-from crypto_lakehouse.ledger.sqlite import SqliteLedger
+from crypto_lakehouse.ledger.place import LedgerPlace, RunLedger
 
 __all__ = ["EmptyLedger", "ledger_if_any"]
 
 
 @frozen
 class EmptyLedger:
-    """Answers as a ledger without rows; see `SqliteLedger`."""
+    """Answers as a ledger without rows; see `RunLedger`."""
 
     async def archives_of(self, _verdicts: Iterable[Verdict]) -> list[Archive]:
         """No archives."""
@@ -51,14 +50,14 @@ class EmptyLedger:
 
 
 @contextmanager
-def ledger_if_any(path: Path) -> Iterator[SqliteLedger | EmptyLedger]:
-    """Open a ledger for reading; an empty one if there is no file; blocking.
+def ledger_if_any(ledger: LedgerPlace) -> Iterator[RunLedger | EmptyLedger]:
+    """Open a ledger for reading; an empty one if there is none; blocking.
 
     Raises:
         LedgerError: The ledger cannot be read.
     """
-    if not path.is_file():
+    if not ledger.exists():
         yield EmptyLedger()
         return
-    with closing(SqliteLedger.open_read_only(path)) as ledger:
-        yield ledger
+    with closing(ledger.open_read_only()) as opened:
+        yield opened

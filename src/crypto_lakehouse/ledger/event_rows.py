@@ -6,6 +6,7 @@ import json
 
 from crypto_lakehouse.core.events import ArchiveFinished, RunStarted
 from crypto_lakehouse.core.verdicts import Verdict
+from crypto_lakehouse.ledger.soundness import is_size
 
 __all__ = ["archive_row", "newer_version", "run_row"]
 
@@ -19,12 +20,15 @@ def archive_row(event: ArchiveFinished, now: str) -> tuple[object, ...]:
     """Return the row of an archive."""
     # An unchanged archive was verified earlier; the ledger keeps that verdict.
     verdict = Verdict.VERIFIED if event.verdict is Verdict.UNCHANGED else event.verdict
+    facts = event.facts
+    if not is_size(facts.size_bytes):  # as a source may list it
+        facts = facts._replace(size_bytes=None)
     return (
         event.archive.folder,
         event.archive.name,
         verdict,
         event.reason,
-        *event.facts,
+        *facts,
         now if event.accepted else None,
         now,
         now,

@@ -1,70 +1,40 @@
-"""The versions that each archive has had, from the ledger; only `forget_kept` writes to it.
+"""The versions that each archive has had, from the ledger.
 
 It is safe to read while a run writes: each call sees the ledger as it is at one moment.
 """
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
+from typing import Any
 
 from attrs import frozen
 
 from crypto_lakehouse.core.archive import Archive
+from crypto_lakehouse.core.listed import moment_of
 from crypto_lakehouse.core.verdicts import Verdict
-from crypto_lakehouse.ledger.read_only import reading
-from crypto_lakehouse.ledger.refusals import damaged, refusal
-from crypto_lakehouse.ledger.schema import connect
-from crypto_lakehouse.ledger.soundness import VERDICTS, UnsoundRow, are_texts, is_kept_place
+from crypto_lakehouse.ledger.place import LedgerPlace
+from crypto_lakehouse.ledger.soundness import (
+    VERDICTS,
+    UnsoundRow,
+    are_digests,
+    are_moments,
+    are_texts,
+    is_kept_place,
+)
+from crypto_lakehouse.ledger.sqlite_file import ledger_place
 
 __all__ = [
     "Change",
     "Version",
     "changes_since",
-    "forget_kept",
     "kept_before",
     "known_names",
     "version_as_of",
     "versions_of",
 ]
-
-_FACTS = "verdict, size_bytes, sha256, published_sha256, etag, last_modified"
-
-_EARLIER = f"""
-SELECT folder || name, {_FACTS}, first_seen_at, last_seen_at, changed_at, change, kept_as, 0,
-       NULL, NULL
-FROM versions WHERE folder = ? AND name = ? ORDER BY rowid
-"""  # noqa: S608 - constants only
-
-_CURRENT = f"""
-SELECT folder || name, {_FACTS}, first_seen_at, last_seen_at, NULL, '', NULL,
-       accepted_at IS NOT NULL, newer_verdict, newer_reason
-FROM archives WHERE folder = ? AND name = ?
-"""  # noqa: S608 - constants only
-
-#: A version is followed by the next one, or by the current one. Rows are only added, so their
-#: numbers give the order even if the clock was wrong for a time.
-_SINCE = """
-WITH each AS (
-    SELECT *, rowid AS number, lead(rowid) OVER (
-        PARTITION BY folder, name ORDER BY rowid
-    ) AS next_number
-    FROM versions
-    WHERE (folder, name) IN (SELECT folder, name FROM versions WHERE changed_at >= :since)
-)
-SELECT v.folder || v.name, v.change, v.changed_at, v.kept_as, v.size_bytes, v.sha256, v.etag,
-       v.last_modified,
-       iif(n.number, n.size_bytes, a.size_bytes), iif(n.number, n.sha256, a.sha256),
-       iif(n.number, n.etag, a.etag), iif(n.number, n.last_modified, a.last_modified)
-FROM each AS v
-LEFT JOIN each AS n ON n.number = v.next_number
-LEFT JOIN archives AS a ON a.folder = v.folder AND a.name = v.name
-WHERE v.changed_at >= :since
-ORDER BY v.number
-"""
 
 #: Verdicts on bytes at the final name; other rows of the ledger describe absent archives.
 _STORED = frozenset({Verdict.VERIFIED, Verdict.SIDECAR_MISSING})
@@ -137,29 +107,30 @@ class Change:
     after_last_modified: str | None
 
 
-def versions_of(path: Path, archive: Archive) -> list[Version]:
+def versions_of(ledger: LedgerPlace | Path, archive: Archive) -> list[Version]:
     """Return every version of an archive, oldest first; blocking.
 
     Raises:
         LedgerError: The ledger cannot be read.
     """
-    place = (archive.folder, archive.name)
-    with reading(path) as connection:
-        connection.execute("BEGIN")  # both tables at one moment
-        rows = connection.fetch(_EARLIER, place) + connection.fetch(_CURRENT, place)
+    place = ledger_place(ledger)
+    with place.reading() as reading:
+        rows = reading.versions(archive.folder, archive.name)
     try:
         return [_version(row) for row in rows]
     except UnsoundRow as error:
-        raise damaged(path, str(error)) from error
+        raise place.damaged(str(error)) from error
 
 
-def _version(row: tuple) -> Version:  # type: ignore[type-arg]
+def _version(row: Sequence[Any]) -> Version:
     key, verdict, *facts, accepted, newer_verdict, newer_reason = row
     size, sha256, published, etag, last_modified, first, last, until, change, kept_as = facts
     if verdict not in VERDICTS or newer_verdict not in {None, *VERDICTS}:
         raise UnsoundRow(f"a verdict on `{key}` is {verdict!r} or {newer_verdict!r}")
     if not are_texts([*facts[1:], newer_reason]) or first is None or last is None:
         raise UnsoundRow(f"a value of `{key}` is not a text")
+    if not are_moments((first, last, until or first)) or not are_digests((sha256, published)):
+        raise UnsoundRow(f"a time or a digest of `{key}` is none")
     if not is_kept_place(key, kept_as):
         raise UnsoundRow(f"an earlier version of `{key}` is kept as `{kept_as}`")
     return Version(
@@ -184,33 +155,68 @@ def _version(row: tuple) -> Version:  # type: ignore[type-arg]
 def version_as_of(versions: list[Version], moment: datetime) -> Version | None:
     """Return the version at the final name at a moment; None if none had been seen yet.
 
-    A version is there from when it was first seen until other bytes replaced it.
+    A version is there from when it was first seen until other bytes replaced it. The order of
+    versions is that in which they were recorded, whatever the clock said: of those that had begun,
+    the last one counts.
 
     Args:
         versions: All versions of one archive, oldest first.
         moment: Timezone-aware; compared in whole seconds, as the ledger stores no fractions.
     """
     text = moment.astimezone(UTC).isoformat(timespec="seconds")
-    stood = [item for item in versions if item.is_stored and item.first_seen_at <= text]
-    open_then = [item for item in stood if item.until is None or text < item.until]
-    return open_then[0] if open_then else None
+    stored = [item for item in versions if item.is_stored]
+    begun = [item for item, begin in zip(stored, _begins(stored), strict=True) if begin <= text]
+    if not begun:
+        return None
+    last = begun[-1]
+    return last if last.until is None or text < last.until else None
 
 
-def changes_since(path: Path, day: date) -> Iterator[Change]:
+def _begins(stored: list[Version]) -> list[str]:
+    """Return when each version began, at the latest; the times never decrease."""
+    now = datetime.now(UTC)
+    begins = []
+    end = ""
+    for item in stored:
+        # One with another date and the same bytes was first seen before it.
+        begins.append(_believable(max(item.first_seen_at, end), item, now))
+        end = item.until or end
+    for later in range(len(begins) - 1, 0, -1):
+        begins[later - 1] = min(begins[later - 1], begins[later])
+    return begins
+
+
+def _believable(begin: str, item: Version, now: datetime) -> str:
+    """Return when a version was last seen instead, if the clock was ahead when it was first seen.
+
+    It may also have been behind when the version was last seen; that is certain if it was seen
+    before it was published, and assumed if nothing is known and it did not begin in the future.
+    """
+    if begin <= item.last_seen_at:
+        return begin
+    published = moment_of(item.last_modified)
+    if published is None:
+        is_ahead = begin > now.isoformat(timespec="seconds")
+    else:
+        is_ahead = item.last_seen_at >= published.astimezone(UTC).isoformat(timespec="seconds")
+    return item.last_seen_at if is_ahead else begin
+
+
+def changes_since(ledger: LedgerPlace | Path, day: date) -> Iterator[Change]:
     """Yield every change since the beginning of a UTC day, in the order of recording; blocking.
 
     Raises:
         LedgerError: The ledger cannot be read.
     """
     begin = datetime.combine(day, time(), UTC).isoformat(timespec="seconds")
-    with reading(path) as connection:
-        connection.replace_undecodable()
-        for row in connection.execute(_SINCE, {"since": begin}):
+    place = ledger_place(ledger)
+    with place.reading() as reading:
+        for row in reading.changes(begin):
             key, change, at, kept_as, *objects = row
-            if not are_texts((key, change, at, kept_as)) or not (key and change and at):
-                raise damaged(path, f"a change of `{key}` has values that no run writes")
+            if not are_texts((key, change, kept_as)) or not (key and change and are_moments((at,))):
+                raise place.damaged(f"a change of `{key}` has values that no run writes")
             if not is_kept_place(key, kept_as):
-                raise damaged(path, f"an earlier version of `{key}` is kept as `{kept_as}`")
+                raise place.damaged(f"an earlier version of `{key}` is kept as `{kept_as}`")
             before, after = objects[:4], objects[4:]
             yield Change(
                 key=key,
@@ -228,31 +234,21 @@ def changes_since(path: Path, day: date) -> Iterator[Change]:
             )
 
 
-def known_names(path: Path, archive: Archive) -> tuple[int, str, str]:
+def known_names(ledger: LedgerPlace | Path, archive: Archive) -> tuple[int, str, str]:
     """Return the number of known archives in the same folder, first and last name; blocking."""
-    query = "SELECT count(*), coalesce(min(name), ''), coalesce(max(name), '') FROM archives"
-    with reading(path) as connection:
-        (row,) = connection.fetch(f"{query} WHERE folder = ?", (archive.folder,))
-    return int(row[0]), row[1], row[2]
+    with ledger_place(ledger).reading() as reading:
+        return reading.names(archive.folder)
 
 
-def kept_before(path: Path, today: date, older_than_days: int) -> list[tuple[int, str]]:
-    """Return row id and path of kept bytes that were replaced more than some days ago; blocking."""
+def kept_before(
+    ledger: LedgerPlace | Path, today: date, older_than_days: int
+) -> list[tuple[int, str, object]]:
+    """Return the kept bytes that were replaced more than some days ago; blocking.
+
+    Returns:
+        Number, key and path of each; no run has written a path for which `is_kept_place` is false.
+    """
     latest = today - timedelta(days=min(older_than_days, (today - date.min).days))
     bound = datetime.combine(latest + timedelta(days=1), time(), UTC)
-    with reading(path) as connection:
-        return connection.fetch(
-            "SELECT rowid, kept_as FROM versions WHERE kept_as IS NOT NULL AND changed_at < ?",
-            (bound.isoformat(timespec="seconds"),),
-        )
-
-
-def forget_kept(path: Path, rows: list[int]) -> None:
-    """Record that kept bytes are gone, in one transaction; the caller holds the lock. Blocking."""
-    try:
-        with closing(connect(path)) as connection, connection:
-            connection.executemany(
-                "UPDATE versions SET kept_as = NULL WHERE rowid = ?", [(row,) for row in rows]
-            )
-    except sqlite3.Error as error:
-        raise refusal(path, error, "written") from error
+    with ledger_place(ledger).reading() as reading:
+        return reading.kept(bound.isoformat(timespec="seconds"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,15 +13,23 @@ from pathlib import Path
 from filelock import BaseFileLock, FileLock, Timeout
 
 from crypto_lakehouse.core.errors import ConfigurationError, LockHeldError, Problem, StoreError
+from crypto_lakehouse.core.hard_links import link_fault
+from crypto_lakehouse.core.os_error_hints import hint_for
 
 __all__ = [
+    "OnHeld",
     "configured_lock",
+    "do_not_wait",
     "holder_of",
     "keep_lock",
     "output_lock",
+    "take_when_free",
     "wait_for_workers",
     "worker_lock",
 ]
+
+#: Called if another run holds a lock; returns, perhaps after a pause, whether to try again.
+OnHeld = Callable[[LockHeldError], Awaitable[bool]]
 
 #: How many seconds a run waits for the workers of a killed run, which end by themselves.
 WORKERS_END_WITHIN_S = 15.0
@@ -32,52 +40,45 @@ _KEPT: dict[str, BaseFileLock] = {}
 #: What a lock says about the process that holds it.
 _SIGNATURE = re.compile(r"(\d{1,10}) (\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ)\n")
 
-_NO_LOCKS = "its file system has no locks, as some network file systems: choose a local directory"
+_NO_LOCKS = "its file system has no locks, as some network file systems"
 
-_NO_ACCESS = "let this user write there, or choose another output directory"
+_INSTEAD = "choose another output directory"
 
-#: What the user can do if a lock cannot be taken at all.
-_HINTS = {
-    errno.ENOLCK: _NO_LOCKS,
-    errno.ENOTSUP: _NO_LOCKS,
-    errno.EOPNOTSUPP: _NO_LOCKS,
-    errno.ENOSYS: _NO_LOCKS,
-    errno.EROFS: "make it writable, or choose another output directory",
-    errno.EACCES: _NO_ACCESS,
-    errno.EPERM: _NO_ACCESS,
-    errno.ELOOP: "a symbolic link is in its place; move the link away and run again",
-    errno.EEXIST: "something else is in its place; move that away and run again",
-    errno.EISDIR: "a folder is in its place; move the folder away and run again",
-    errno.ENOTDIR: "a file is in the place of a folder; move the file away and run again",
-}
+#: Codes of the operating system for a file system without locks.
+_LOCKS_REFUSED = frozenset({errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS})
 
 
 @contextmanager
-def output_lock(path: Path) -> Iterator[None]:
+def output_lock(path: Path, instead: str = _INSTEAD) -> Iterator[None]:
     """Hold the lock; the operating system releases it even if the process is killed.
+
+    Args:
+        path: The lock.
+        instead: What the user can do if it cannot be taken there; empty if nothing else.
 
     Raises:
         LockHeldError: Another run holds it.
         StoreError: It cannot be taken: this user may not write there, or there are no locks.
     """
-    with _held(path, 0):
+    with _held(path, 0, instead):
         _sign(path)
         yield
 
 
 def keep_lock(path: Path) -> bool:
-    """Take a lock, if there is one, for the next `output_lock` of this process.
+    """Take a lock, if its folder exists, for the next `output_lock` of this process.
 
-    The lock passes to that run without a moment in which another process could take it.
+    The lock passes to that run without a moment in which another process could take it. A folder
+    that does not exist is not created, as the run may find a fault before it writes anything.
 
     Returns:
         Whether there is nothing to wait for. If the lock cannot be taken at all, `output_lock` says
         why.
     """
-    if path.is_symlink() or not path.is_file():
-        return True
     lock = _file_lock(path, 0)
     try:
+        if not _may_be_created(path):
+            return True
         lock.acquire()
     except Timeout:
         return False
@@ -85,6 +86,47 @@ def keep_lock(path: Path) -> bool:
         return True
     _KEPT[os.path.realpath(path)] = lock
     return True
+
+
+def _may_be_created(path: Path) -> bool:
+    """Whether a lock is there, or would be created in its own folder."""
+    if path.is_symlink() or link_fault(path):
+        return False
+    is_own = path.parent.is_dir() and not path.parent.is_symlink()
+    return path.is_file() or (is_own and not path.exists())
+
+
+async def do_not_wait(_error: LockHeldError) -> bool:
+    """Let a run be refused at once."""
+    return False
+
+
+async def take_when_free(
+    take: Callable[[], Awaitable[object]], on_held: OnHeld, is_stopped: Callable[[], bool]
+) -> bool:
+    """Take a lock; while another run holds it, try again as long as `on_held` says so.
+
+    Args:
+        take: Tries once to take the lock.
+        on_held: Called after each attempt that failed.
+        is_stopped: Whether the run was stopped, and no longer needs the lock.
+
+    Returns:
+        Whether the lock is taken; False if the run was stopped before.
+
+    Raises:
+        LockHeldError: Another run holds it, and `on_held` returned False.
+    """
+    while True:
+        try:
+            await take()
+        except LockHeldError as error:
+            if is_stopped():
+                return False
+            if not await on_held(error):
+                raise
+        else:
+            return True
 
 
 def holder_of(path: Path) -> str | None:
@@ -108,12 +150,13 @@ def _sign(path: Path) -> None:
 
 
 @contextmanager
-def configured_lock(path: Path, setting: str) -> Iterator[None]:
+def configured_lock(path: Path, setting: str, *, instead: str = "") -> Iterator[None]:
     """Hold the lock of a directory that a setting or an option names.
 
     Args:
         path: The lock.
         setting: The key or option that names the directory, as `$.lake`.
+        instead: As `output_lock` takes it.
 
     Raises:
         ConfigurationError: The lock cannot be taken: this user may not write there, for example.
@@ -122,11 +165,11 @@ def configured_lock(path: Path, setting: str) -> Iterator[None]:
     with ExitStack() as held:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            held.enter_context(output_lock(path))
+            held.enter_context(output_lock(path, instead))
         except StoreError as error:
             raise ConfigurationError([Problem(setting, str(error))]) from error
         except OSError as error:
-            reason = f"`{path.parent}` cannot be created: {_what_to_do(error)}"
+            reason = f"`{path.parent}` cannot be created: {_what_to_do(error, instead)}"
             raise ConfigurationError([Problem(setting, reason)]) from error
         yield
 
@@ -159,7 +202,9 @@ def wait_for_workers(folder: Path, within_s: float = WORKERS_END_WITHIN_S) -> No
 
 
 @contextmanager
-def _held(path: Path, timeout_s: float) -> Iterator[None]:
+def _held(path: Path, timeout_s: float, instead: str = _INSTEAD) -> Iterator[None]:
+    if fault := link_fault(path):
+        raise StoreError(str(path), f"the lock cannot be taken: {fault}")
     lock = _KEPT.pop(os.path.realpath(path), None) or _file_lock(path, timeout_s)
     try:
         if not lock.is_locked:
@@ -167,7 +212,8 @@ def _held(path: Path, timeout_s: float) -> Iterator[None]:
     except Timeout:
         raise LockHeldError(str(path)) from None
     except OSError as error:
-        raise StoreError(str(path), f"the lock cannot be taken: {_what_to_do(error)}") from error
+        reason = f"the lock cannot be taken: {_what_to_do(error, instead)}"
+        raise StoreError(str(path), reason, exit_code=2) from error
     try:
         yield
     finally:
@@ -189,6 +235,9 @@ def _file_lock(path: Path, timeout_s: float) -> BaseFileLock:
     return FileLock(path, timeout=timeout_s, thread_local=False, fallback_to_soft=False)
 
 
-def _what_to_do(error: OSError) -> str:
-    hint = _HINTS.get(error.errno or 0, "see whether the directory can be written")
+def _what_to_do(error: OSError, instead: str) -> str:
+    if error.errno in _LOCKS_REFUSED:
+        hint = f"{_NO_LOCKS}: {instead or 'copy it to a local one'}"
+    else:
+        hint = hint_for(error, instead) or "see whether the directory can be written"
     return f"{error.strerror or error}; {hint}"

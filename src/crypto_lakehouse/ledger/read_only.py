@@ -14,12 +14,18 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 from crypto_lakehouse.core.errors import LedgerError
+from crypto_lakehouse.core.file_identity import FileIdentity, has_content, identity_of
 from crypto_lakehouse.ledger.connection import CHANGED, LedgerConnection
-from crypto_lakehouse.ledger.refusals import refusal, unreadable
-from crypto_lakehouse.ledger.schema import OLDEST_READABLE, version_of
+from crypto_lakehouse.ledger.refusals import damaged, refusal, unreadable
+from crypto_lakehouse.ledger.schema import (
+    BESIDE,
+    OLDEST_READABLE,
+    foreign_objects,
+    refuse_links,
+    version_of,
+)
 
 __all__ = ["connect_read_only", "reading"]
 
@@ -49,9 +55,11 @@ def connect_read_only(path: Path) -> LedgerConnection:
     """Open an existing ledger without changing anything.
 
     Raises:
-        LedgerError: The ledger's version is too old or too new.
+        LedgerError: The ledger's version is too old or too new; it has views or triggers; or a
+            file of SQLite beside it has several names.
         sqlite3.Error: SQLite refuses.
     """
+    refuse_links(path, BESIDE)
     connection = _connect(path)
     try:
         version = version_of(connection, path)
@@ -60,6 +68,8 @@ def connect_read_only(path: Path) -> LedgerConnection:
                 f"it was written by an earlier version (schema {version}); `collect` upgrades it"
             )
             raise LedgerError(str(path), reason)
+        if found := foreign_objects(connection):
+            raise damaged(path, found)
     except BaseException:
         connection.close()
         raise
@@ -74,7 +84,7 @@ def _connect(path: Path) -> LedgerConnection:
     except sqlite3.OperationalError as error:
         if error.sqlite_errorcode & 0xFF not in _CANNOT_CREATE or not path.is_file():
             raise
-        if _has_content(_journal(path)):
+        if has_content(str(_journal(path))):
             return _connect_to_copy(path, error)
         state = _state(path)
         connection = _opened(path, "mode=ro&immutable=1")
@@ -112,8 +122,9 @@ def _connect_to_copy(path: Path, error: sqlite3.Error) -> LedgerConnection:
                 merging.execute("PRAGMA journal_mode = DELETE")
             return _opened(copy, "mode=ro&immutable=1")
     except OSError as failure:
-        reason = refusal(path, error, "read").reason
-        raise LedgerError(str(path), f"{reason}; no copy can be made: {failure}") from failure
+        refused = refusal(path, error, "read")
+        reason = f"{refused.reason}; no copy can be made: {failure}"
+        raise LedgerError(str(path), reason, exit_code=refused.exit_code) from failure
 
 
 def _remove_empty_journal(path: Path) -> None:
@@ -123,7 +134,7 @@ def _remove_empty_journal(path: Path) -> None:
     nothing in them to write to the ledger.
     """
     journal = _journal(path)
-    if journal.is_file() and not _has_content(journal):
+    if journal.is_file() and not has_content(str(journal)):
         with suppress(sqlite3.Error):
             _opened(path, "mode=rw").close()
 
@@ -132,14 +143,6 @@ def _journal(path: Path) -> Path:
     return path.with_name(f"{path.name}-wal")
 
 
-def _has_content(path: Path) -> bool:
-    try:
-        return path.stat().st_size > 0
-    except FileNotFoundError:
-        return False
-
-
-def _state(path: Path) -> tuple[Any, ...]:
+def _state(path: Path) -> tuple[FileIdentity | None, bool]:
     """What changes with every write to a ledger."""
-    stat, has_journal = path.stat(), _has_content(_journal(path))
-    return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, has_journal
+    return identity_of(str(path)), has_content(str(_journal(path)))

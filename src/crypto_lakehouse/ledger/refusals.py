@@ -7,43 +7,12 @@ import sqlite3
 from pathlib import Path
 
 from crypto_lakehouse.core.errors import LedgerError
+from crypto_lakehouse.core.sqlite_hints import is_refused, sqlite_hint
 
 __all__ = ["CHECKED_BYTES", "code_of", "damaged", "is_damage", "refusal", "unreadable"]
 
 #: Ledgers up to this size are read whole when a run begins, in about 0.5 s.
 CHECKED_BYTES = 1 << 27
-
-_NO_LOCKS = (
-    "if the output directory is on a network file system (NFS, SMB) or in a shared folder of a "
-    "virtual machine, SQLite may not be able to lock files there: move the output directory to a "
-    "local disk"
-)
-
-_HELD = f"another program holds it: end that, and run again; {_NO_LOCKS}"
-
-#: What the user can do, by SQLite's primary error code.
-_HINTS = {
-    sqlite3.SQLITE_FULL: "free some space and run again",
-    sqlite3.SQLITE_IOERR: "check whether the disk is full, over a quota, or failing",
-    sqlite3.SQLITE_BUSY: _HELD,
-    sqlite3.SQLITE_LOCKED: _HELD,
-    sqlite3.SQLITE_PROTOCOL: _NO_LOCKS,
-    sqlite3.SQLITE_NOLFS: "its file system allows no file that large; choose another one",
-}
-
-#: What the user can do, by SQLite's extended error code.
-_CLOSER_HINTS = dict.fromkeys(
-    (
-        sqlite3.SQLITE_IOERR_LOCK,
-        sqlite3.SQLITE_IOERR_UNLOCK,
-        sqlite3.SQLITE_IOERR_RDLOCK,
-        sqlite3.SQLITE_IOERR_CHECKRESERVEDLOCK,
-        sqlite3.SQLITE_IOERR_SHMOPEN,
-        sqlite3.SQLITE_IOERR_SHMLOCK,
-        sqlite3.SQLITE_IOERR_SHMMAP,
-    ),
-    _NO_LOCKS,
-)
 
 #: Codes for a file or folder that this user may not read or write.
 _NOT_ALLOWED = frozenset(
@@ -68,7 +37,11 @@ _LONGEST_PATH = 500
 
 def code_of(error: sqlite3.Error) -> int:
     """Return SQLite's primary error code; 0 if the error is not SQLite's but Python's."""
-    return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
+    return _extended_code(error) & 0xFF
+
+
+def _extended_code(error: sqlite3.Error) -> int:
+    return int(getattr(error, "sqlite_errorcode", 0))
 
 
 def is_damage(error: sqlite3.Error) -> bool:
@@ -80,7 +53,8 @@ def refusal(path: Path, error: sqlite3.Error, action: str) -> LedgerError:
     """Make the error for a ledger that cannot be opened, read or written, with advice."""
     hint = _hint(path, error, action)
     reason = f"the ledger cannot be {action}: {error}"
-    return LedgerError(str(path), f"{reason}; {hint}" if hint else reason)
+    code = 2 if is_refused(_extended_code(error)) else 1
+    return LedgerError(str(path), f"{reason}; {hint}" if hint else reason, exit_code=code)
 
 
 def unreadable(path: Path, error: sqlite3.Error) -> LedgerError:
@@ -109,5 +83,4 @@ def _hint(path: Path, error: sqlite3.Error, action: str) -> str | None:
     if code_of(error) in _NOT_ALLOWED:
         verb = "read" if action == "read" else "write"
         return f"let this user {verb} it and the files beside it, in `{path.parent}`"
-    extended = getattr(error, "sqlite_errorcode", 0)
-    return _CLOSER_HINTS.get(extended) or _HINTS.get(code_of(error))
+    return sqlite_hint(_extended_code(error), "output directory")

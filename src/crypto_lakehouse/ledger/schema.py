@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import re
 import sqlite3
+from collections.abc import Iterable
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from crypto_lakehouse.core.errors import LedgerError
+from crypto_lakehouse.core.hard_links import link_fault
 from crypto_lakehouse.ledger.connection import LedgerConnection
 
 __all__ = [
+    "BESIDE",
     "BUSY_S",
     "FOLDERS",
+    "LOST_RUN",
     "OLDEST_READABLE",
     "SCHEMA_VERSION",
     "TABLES",
     "connect",
+    "foreign_objects",
+    "refuse_links",
     "set_aside",
     "table_columns",
     "version_of",
@@ -27,11 +33,17 @@ __all__ = [
 #: How many seconds another program may lock the ledger before the run gives up.
 BUSY_S = 30.0
 
+#: The suffixes of the files that SQLite writes beside a ledger.
+BESIDE = ("-wal", "-shm", "-journal")
+
 #: Increases with each change of the tables; a ledger of a later version is refused.
 SCHEMA_VERSION = 3
 
 #: The oldest version that can be read without an upgrade; it only lacks columns of `runs`.
 OLDEST_READABLE = 2
+
+#: The number of the run that stands for those whose rows were lost with a damaged ledger.
+LOST_RUN = "lost"
 
 _VERSION_1 = """
 CREATE TABLE archives (
@@ -131,9 +143,11 @@ def connect(path: Path) -> LedgerConnection:
     """Open a ledger for reading and writing; create or upgrade it if necessary.
 
     Raises:
-        LedgerError: The ledger was written by a later version.
+        LedgerError: The ledger was written by a later version; or it, or a file of SQLite beside
+            it, has several names.
         sqlite3.Error: SQLite refuses.
     """
+    refuse_links(path, ("", *BESIDE))
     # Each connection is used by one thread at a time, but not always by the same one.
     connection = sqlite3.connect(
         path, check_same_thread=False, timeout=BUSY_S, factory=LedgerConnection
@@ -151,6 +165,21 @@ def connect(path: Path) -> LedgerConnection:
         connection.close()
         raise
     return connection
+
+
+def refuse_links(path: Path, suffixes: Iterable[str]) -> None:
+    """Refuse a ledger if SQLite would write into a file that has other names, too.
+
+    Args:
+        path: The ledger.
+        suffixes: Of the names of the files to check.
+
+    Raises:
+        LedgerError: A file has several names, or is not a regular file.
+    """
+    for suffix in suffixes:
+        if fault := link_fault(f"{path}{suffix}"):
+            raise LedgerError(str(path), fault)
 
 
 def _bring_up_to_date(connection: sqlite3.Connection, path: Path) -> None:
@@ -186,6 +215,20 @@ def version_of(connection: sqlite3.Connection, path: Path) -> int:
 def table_columns(connection: LedgerConnection, table: str) -> list[Any]:
     """Return name, type and constraints of each column of a table, in order."""
     return connection.fetch(f"PRAGMA table_info({table})")
+
+
+def foreign_objects(connection: LedgerConnection) -> str:
+    """Say which views and triggers a ledger has; no run makes any, and they do anything.
+
+    A view in the place of a table may have rows without end, a trigger refuse or change each row.
+
+    Returns:
+        What was found, in a sentence without a point; empty if there is nothing.
+    """
+    query = "SELECT type, name FROM sqlite_schema WHERE type NOT IN ('table', 'index') LIMIT 1"
+    for kind, name in connection.fetch(query):
+        return f"it has the {kind} `{name}`, which no run makes"
+    return ""
 
 
 def set_aside(path: Path) -> Path:

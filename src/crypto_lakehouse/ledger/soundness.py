@@ -2,9 +2,10 @@
 
 SQLite has no checksums. A flipped bit in a page's structure is an error of SQLite, sooner or
 later; one in a value is not. A value that no run writes is recognised here, and the row is ignored:
-an archive without a row is verified again. Values that are merely other ones, such as another size
-or digest, do no harm: a file is trusted only if its size and its time are those of its row. The
-digests of a verified row may differ, as the ETag can prove bytes that the sidecar does not name.
+an archive without a row is verified again. Values that are merely other ones are not recognised. A
+file is trusted only if its size and its time are those of its row; that its digest is, `verify`
+finds out, which hashes it. The digests of a verified row may differ, as the ETag can prove bytes
+that the sidecar does not name.
 
 A name whose period became another valid one is not recognised in `archives`: no file has the size
 and time of that row, so it proves nothing, but `status` shows that period until it is collected or
@@ -13,31 +14,39 @@ verified. In `versions` it is, by the path of the kept bytes, which contains the
 
 from __future__ import annotations
 
-import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.config.rules import url_fault
 from crypto_lakehouse.core.errors import ArchiveKeyError
+from crypto_lakehouse.core.finite_json import parse_finite
 from crypto_lakehouse.core.kept import KEPT_FOLDER
 from crypto_lakehouse.core.object_facts import ObjectFacts
 from crypto_lakehouse.core.protocols import LedgerRow
 from crypto_lakehouse.core.verdicts import Verdict
 
 __all__ = [
+    "LARGEST_BYTES",
     "VERDICTS",
     "UnsoundRow",
+    "are_digests",
+    "are_moments",
     "are_texts",
     "is_archive",
     "is_kept_place",
     "is_run",
+    "is_size",
     "is_version",
     "ledger_row",
     "parse_archive",
     "parse_selection",
     "sound_facts",
 ]
+
+#: No row has a larger size: an archive is never larger than 16 GiB, and what a source lists may be.
+LARGEST_BYTES = 1 << 50
 
 VERDICTS = {str(verdict): verdict for verdict in Verdict}
 
@@ -48,8 +57,22 @@ _CHANGES = frozenset({"replaced", "restamped"})
 _REPLACED = "\N{REPLACEMENT CHARACTER}"
 
 
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+
+#: Times as runs write them: ISO 8601, with or without fractions of a second.
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?([+-]\d\d:\d\d)?", re.ASCII)
+
+
 class UnsoundRow(Exception):
-    """A row has a value that no run writes."""
+    """A row has a value that no run writes.
+
+    Attributes:
+        key: The key that the row is of, or the folder, with its slash; empty if it is not known.
+    """
+
+    def __init__(self, reason: str, key: str = "") -> None:
+        super().__init__(reason)
+        self.key = key
 
 
 def parse_archive(folder: object, name: object) -> Archive | None:
@@ -83,8 +106,8 @@ def ledger_row(values: Sequence[Any]) -> LedgerRow | None:
 def sound_facts(values: Iterable[Any]) -> ObjectFacts | None:
     """Return the facts of a row; None if one of them is of another type."""
     facts = ObjectFacts._make(values)
-    are_sound = _are_numbers(facts[:2]) and are_texts(facts[2:])
-    return facts if are_sound else None
+    are_sound = is_size(facts[0]) and _is_number(facts[1]) and are_texts(facts[2:])
+    return facts if are_sound and are_digests({facts.sha256, facts.published_sha256}) else None
 
 
 def is_archive(row: Sequence[Any]) -> bool:
@@ -99,8 +122,10 @@ def is_archive(row: Sequence[Any]) -> bool:
     return (
         parse_archive(folder, name) is not None
         and ledger_row(values) is not None
-        and all(isinstance(text, str) for text in (reason, first, last))
-        and are_texts((newer_reason, accepted))
+        and isinstance(reason, str)
+        and are_moments((first, last))
+        and are_texts((newer_reason,))
+        and (accepted is None or are_moments((accepted,)))
     )
 
 
@@ -112,9 +137,10 @@ def is_version(row: Sequence[Any]) -> bool:
         parse_archive(folder, name) is not None
         and change in _CHANGES
         and verdict in VERDICTS
-        and all(isinstance(text, str) for text in (changed_at, first, last))
-        and _are_numbers((size,))
+        and are_moments((changed_at, first, last))
+        and is_size(size)
         and are_texts((kept_as, *facts))
+        and are_digests(facts[:2])
         and _REPLACED not in (kept_as or "")
         and is_kept_place(f"{folder}{name}", kept_as)
     )
@@ -125,6 +151,8 @@ def is_kept_place(key: str, kept_as: str | None) -> bool:
 
     Otherwise the bytes of one archive would be taken for an earlier version of another.
     """
+    if kept_as is not None and (".." in kept_as.split("/") or "\0" in kept_as):
+        return False
     if kept_as is None or not kept_as.startswith(KEPT_FOLDER):
         return True
     return kept_as.startswith(f"{KEPT_FOLDER}{key}/")
@@ -134,9 +162,11 @@ def is_run(row: Sequence[Any]) -> bool:
     """Whether a row of `runs`, all columns, can be what a run wrote."""
     run_id, workflow, planned, started, finished, status, selection, *urls = row
     return (
-        all(isinstance(text, str) for text in (run_id, workflow, started))
+        all(isinstance(text, str) for text in (run_id, workflow))
         and isinstance(planned, int)
-        and are_texts((finished, status, selection, *urls))
+        and are_moments((started,))
+        and (finished is None or are_moments((finished,)))
+        and are_texts((status, selection, *urls))
         and (selection is None or parse_selection(selection) is not None)
         and all(url is None or (_REPLACED not in url and not url_fault(url)) for url in urls)
     )
@@ -145,17 +175,32 @@ def is_run(row: Sequence[Any]) -> bool:
 def parse_selection(text: str) -> Mapping[str, Any] | None:
     """Return the selection of a run, from its JSON; None if no run can have written it."""
     try:
-        found = json.loads(text)
-    except (ValueError, RecursionError):
+        found = parse_finite(text)
+    except ValueError:
         return None
     is_sound = isinstance(found, dict) and _REPLACED not in text
     return found if is_sound else None
 
 
-def _are_numbers(values: Iterable[object]) -> bool:
-    return all(value is None or isinstance(value, int) for value in values)
+def is_size(value: object) -> bool:
+    """Whether a value is a size in bytes that a run may have written, or None."""
+    return value is None or (isinstance(value, int) and 0 <= value <= LARGEST_BYTES)
+
+
+def _is_number(value: object) -> bool:
+    return value is None or isinstance(value, int)
 
 
 def are_texts(values: Iterable[object]) -> bool:
     """Whether each value is a text or None."""
     return all(value is None or isinstance(value, str) for value in values)
+
+
+def are_digests(values: Iterable[str | None]) -> bool:
+    """Whether each text is a SHA-256 in lower-case hex, or None."""
+    return all(value is None or _DIGEST.fullmatch(value) is not None for value in values)
+
+
+def are_moments(values: Iterable[object]) -> bool:
+    """Whether each value is the text of a time."""
+    return all(isinstance(value, str) and _MOMENT.fullmatch(value) is not None for value in values)

@@ -29,108 +29,21 @@ from crypto_lakehouse.core.events import (
 )
 from crypto_lakehouse.core.messages import agreeing
 from crypto_lakehouse.core.object_facts import ObjectFacts
+from crypto_lakehouse.core.os_error_hints import exit_code_of
 from crypto_lakehouse.core.protocols import LedgerRow
 from crypto_lakehouse.core.verdicts import Verdict
 from crypto_lakehouse.core.whole_numbers import STORABLE
+from crypto_lakehouse.ledger import sqlite_statements as sql
 from crypto_lakehouse.ledger.connection import LedgerConnection
 from crypto_lakehouse.ledger.event_rows import archive_row, newer_version, run_row
+from crypto_lakehouse.ledger.place import LedgerEvent, do_nothing
 from crypto_lakehouse.ledger.read_only import connect_read_only
-from crypto_lakehouse.ledger.rebuild import damage_at, rebuild
+from crypto_lakehouse.ledger.rebuild import create, damage_at, rebuild
 from crypto_lakehouse.ledger.refusals import code_of, refusal, unreadable
 from crypto_lakehouse.ledger.schema import BUSY_S, connect
 from crypto_lakehouse.ledger.soundness import ledger_row, parse_archive, sound_facts
 
 __all__ = ["SqliteLedger"]
-
-_VERIFIED = """
-SELECT name, size_bytes, mtime_ns
-FROM archives WHERE folder = ? AND verdict = 'verified' AND newer_verdict IS NULL
-    AND typeof(name) = 'text' AND typeof(size_bytes) = 'integer' AND typeof(mtime_ns) = 'integer'
-"""
-
-#: The column of a file's mark is called as in a directory, whose marks are modification times.
-_FACTS = "size_bytes, mtime_ns, sha256, published_sha256, etag, last_modified, sidecar_etag"
-
-_OBJECTS = """
-SELECT name, size_bytes, NULL, NULL, NULL, etag, last_modified, sidecar_etag
-FROM archives WHERE folder = ? AND verdict = 'verified' AND newer_verdict IS NULL
-"""
-
-_PARTS = """
-SELECT name, size_bytes, NULL, NULL, NULL, etag, last_modified, NULL FROM parts WHERE folder = ?
-"""
-
-_ROWS = f"""
-SELECT name, verdict, newer_verdict, accepted_at IS NOT NULL, newer_etag, newer_sidecar_etag,
-       {_FACTS}
-FROM archives WHERE folder = ?
-"""  # noqa: S608 - constants only
-
-#: `accepted_at` is permanent: an archive that was accepted once stays marked. A row without bytes,
-#: as of a failure, keeps the digest of the version that was verified before.
-_UPSERT = f"""
-INSERT INTO archives (
-    folder, name, verdict, reason, {_FACTS}, accepted_at, first_seen_at, last_seen_at
-) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT (folder, name) DO UPDATE SET
-    verdict = excluded.verdict, reason = excluded.reason,
-    size_bytes = excluded.size_bytes, mtime_ns = excluded.mtime_ns, sha256 = excluded.sha256,
-    published_sha256 = CASE WHEN excluded.sha256 IS NOT NULL THEN excluded.published_sha256
-                            WHEN verdict = 'verified' THEN sha256
-                            WHEN sha256 IS NULL THEN
-                                coalesce(excluded.published_sha256, published_sha256)
-                            ELSE excluded.published_sha256 END,
-    etag = excluded.etag,
-    last_modified = excluded.last_modified,
-    sidecar_etag = coalesce(excluded.sidecar_etag, sidecar_etag),
-    newer_verdict = NULL, newer_reason = NULL, newer_etag = NULL, newer_sidecar_etag = NULL,
-    accepted_at = coalesce(accepted_at, excluded.accepted_at),
-    first_seen_at = CASE WHEN excluded.sha256 IS sha256 THEN first_seen_at
-                         ELSE max(excluded.first_seen_at, first_seen_at) END,
-    last_seen_at = excluded.last_seen_at
-"""  # noqa: S608 - constants only
-
-#: Before a row of `archives` changes, the old row is copied to the history. A version ends no
-#: earlier than it began, and the next one begins there: the history stays in order even if the
-#: clock goes back.
-_REMEMBER = """
-INSERT INTO versions
-SELECT folder, name, ?, max(?, first_seen_at), ?, verdict, size_bytes, sha256, published_sha256,
-       etag, last_modified, first_seen_at, last_seen_at
-FROM archives WHERE folder = ? AND name = ?
-"""
-
-#: The stored version stays; only the verdict on the newer version changes.
-_STANDS = """
-UPDATE archives SET newer_verdict = ?, newer_reason = ?, newer_etag = ?, newer_sidecar_etag = ?,
-    last_seen_at = ?
-WHERE folder = ? AND name = ?
-"""
-
-_SEEN = "UPDATE archives SET last_seen_at = ? WHERE folder = ? AND name = ?"
-
-_LISTED = """
-INSERT INTO listings VALUES (?, ?, ?, ?, ?, ?)
-ON CONFLICT (folder) DO UPDATE SET
-    first_name = coalesce(excluded.first_name, first_name),
-    last_name = coalesce(excluded.last_name, last_name),
-    archives = excluded.archives, size_bytes = excluded.size_bytes,
-    listed_at = excluded.listed_at
-"""
-
-_RUN = """
-INSERT OR REPLACE INTO runs
-    (run_id, workflow, planned, started_at, selection, source_url, listing_url)
-VALUES (?, ?, ?, ?, ?, ?, ?)
-"""
-
-_ANY_VERIFIED = """
-SELECT EXISTS (
-    SELECT 1 FROM archives WHERE folder >= ? AND folder < ? AND verdict = 'verified'
-)
-"""
-
-_ANY_PART = "SELECT EXISTS (SELECT 1 FROM parts)"
 
 #: SQLite's codes for a damaged file.
 _DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
@@ -141,14 +54,6 @@ _HELD = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 #: How long one attempt waits for that program, in milliseconds.
 _HELD_STEP_MS = 250
 
-LedgerEvent = (
-    ArchiveFinished | ArchivesUnchanged | BodyStarted | FolderListed | RunStarted | RunFinished
-)
-
-
-def _nothing() -> None:
-    """Do nothing: the default of `check`."""
-
 
 @define
 class SqliteLedger:
@@ -158,6 +63,7 @@ class SqliteLedger:
     """
 
     path: Path
+    claims = None
     _reader: LedgerConnection = field(repr=False)
     _writer: LedgerConnection = field(repr=False)
     _read_only: bool = False
@@ -185,7 +91,10 @@ class SqliteLedger:
         if path.is_symlink():
             reason = "a symbolic link is in its place; move the link away and run again"
             raise LedgerError(str(path), reason)
+        is_new = not path.exists()
         try:
+            if is_new:
+                create(path)
             damage = damage_at(path)
             if not damage:
                 return cls(path, connect(path), connect(path)), ""
@@ -194,8 +103,10 @@ class SqliteLedger:
         except sqlite3.Error as error:
             raise refusal(path, error, "opened") from error
         except OSError as error:
-            reason = f"the ledger is damaged, and cannot be replaced: {error.strerror}"
-            raise LedgerError(str(path), f"{reason}; move it away and run again") from error
+            what = "cannot be created" if is_new else "is damaged, and cannot be replaced"
+            where = error.filename if is_new else "it"
+            reason = f"the ledger {what}: {error.strerror}; move {where} away and run again"
+            raise LedgerError(str(path), reason, exit_code=exit_code_of(error)) from error
         return opened, (
             f"the ledger `{path}` is damaged ({damage}); it was moved to `{aside.name}`, {kept} of "
             f"{agreeing(kept, 'its rows [was|were] kept')}, and the rest is being rebuilt from the "
@@ -240,7 +151,7 @@ class SqliteLedger:
     async def has_verified(self, prefix: str) -> bool:
         """Whether any archive below a prefix, with its slash, is verified."""
         behind = f"{prefix[:-1]}{chr(ord('/') + 1)}"
-        ((found,),) = await to_thread.run_sync(self._query, _ANY_VERIFIED, prefix, behind)
+        ((found,),) = await to_thread.run_sync(self._query, sql.ANY_VERIFIED, prefix, behind)
         return bool(found)
 
     def close(self) -> None:
@@ -254,12 +165,12 @@ class SqliteLedger:
 
     def rows_now(self, folder: str) -> dict[str, LedgerRow]:
         """As `rows`; blocking."""
-        found = {name: ledger_row(values) for name, *values in self._query(_ROWS, folder)}
+        found = {name: ledger_row(values) for name, *values in self._query(sql.ROWS, folder)}
         return {name: row for name, row in found.items() if row is not None and _is_text(name)}
 
     def row_now(self, folder: str, name: str) -> LedgerRow | None:
         """Return what is known about one archive; blocking."""
-        found = self._query(f"{_ROWS} AND name = ?", folder, name)
+        found = self._query(f"{sql.ROWS} AND name = ?", folder, name)
         return ledger_row(found[0][1:]) if found else None
 
     def has_open_run(self) -> bool:
@@ -269,15 +180,15 @@ class SqliteLedger:
 
     def verified_now(self, folder: str) -> dict[str, tuple[int, int]]:
         """Size and mark of those that are verified and not outdated; blocking."""
-        return {name: (size, mark) for name, size, mark in self._query(_VERIFIED, folder)}
+        return {name: (size, mark) for name, size, mark in self._query(sql.VERIFIED, folder)}
 
     def objects_now(self, folder: str) -> dict[str, ObjectFacts]:
         """Return size, ETags and date of the objects in `verified_now`; blocking."""
-        return self._facts(_OBJECTS, folder)
+        return self._facts(sql.OBJECTS, folder)
 
     def parts_now(self, folder: str) -> dict[str, ObjectFacts]:
         """Return size, ETag and date of unfinished bodies in a key prefix, by name; blocking."""
-        return self._facts(_PARTS, folder)
+        return self._facts(sql.PARTS, folder)
 
     def _facts(self, statement: str, folder: str) -> dict[str, ObjectFacts]:
         found = {name: sound_facts(values) for name, *values in self._query(statement, folder)}
@@ -293,7 +204,9 @@ class SqliteLedger:
 
     def _refusal(self, error: sqlite3.Error, action: str) -> LedgerError:
         """Make the error for a failure of SQLite; rename a damaged file, for the next run."""
-        is_ours = not self._read_only and _identity(self.path) == self._file
+        if self._read_only:
+            return unreadable(self.path, error)
+        is_ours = _identity(self.path) == self._file
         if code_of(error) in _DAMAGED and is_ours:
             with suppress(OSError, sqlite3.Error):  # the disk may be full
                 aside, _ = rebuild(self.path)
@@ -304,7 +217,7 @@ class SqliteLedger:
                 )
         return refusal(self.path, error, action)
 
-    def write(self, changes: Iterable[LedgerEvent], check: Callable[[], None] = _nothing) -> None:
+    def write(self, changes: Iterable[LedgerEvent], check: Callable[[], None] = do_nothing) -> None:
         """Write changes in one transaction; blocking.
 
         Args:
@@ -335,7 +248,7 @@ class SqliteLedger:
 
     def _write_all(self, changes: Iterable[LedgerEvent], now: str) -> None:
         with self._writer:
-            self._has_parts = bool(self._writer.execute(_ANY_PART).fetchone()[0])
+            self._has_parts = bool(self._writer.execute(sql.ANY_PART).fetchone()[0])
             for change in changes:
                 self._write_one(change, now)
 
@@ -345,12 +258,12 @@ class SqliteLedger:
                 self._write_archive(change, now)
             case ArchivesUnchanged(folder=folder):
                 seen = [(now, folder, item.archive.name) for item in change.each()]
-                self._writer.executemany(_SEEN, seen)
+                self._writer.executemany(sql.SEEN, seen)
             case FolderListed():
                 at = change.at.isoformat(timespec="seconds")
                 ends = (change.first, change.last)
                 sizes = (change.archives, min(change.size_bytes, STORABLE - 1))
-                self._writer.execute(_LISTED, (change.folder, *ends, *sizes, at))
+                self._writer.execute(sql.LISTED, (change.folder, *ends, *sizes, at))
             case BodyStarted(archive=archive, facts=facts):
                 self._has_parts = True
                 row = (facts.etag, facts.last_modified, facts.size_bytes)
@@ -359,7 +272,7 @@ class SqliteLedger:
                     (archive.folder, archive.name, *row),
                 )
             case RunStarted():
-                self._writer.execute(_RUN, run_row(change))
+                self._writer.execute(sql.RUN, run_row(change))
             case RunFinished():
                 self._writer.execute(
                     "UPDATE runs SET finished_at = ?, status = ? WHERE run_id = ?",
@@ -369,11 +282,11 @@ class SqliteLedger:
     def _write_archive(self, event: ArchiveFinished, now: str) -> None:
         place = (event.archive.folder, event.archive.name)
         if event.change:
-            self._writer.execute(_REMEMBER, (event.change, now, event.kept_as or None, *place))
+            self._writer.execute(sql.REMEMBER, (event.change, now, event.kept_as or None, *place))
         if event.stands:
-            self._writer.execute(_STANDS, (*newer_version(event), now, *place))
+            self._writer.execute(sql.STANDS, (*newer_version(event), now, *place))
         else:
-            self._writer.execute(_UPSERT, archive_row(event, now))
+            self._writer.execute(sql.UPSERT, archive_row(event, now))
         if self._has_parts and event.verdict is not Verdict.FAILED:  # it may be resumed later
             self._writer.execute("DELETE FROM parts WHERE folder = ? AND name = ?", place)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from crypto_lakehouse.core.errors import MatrixError, Problem
+from crypto_lakehouse.core.input_files import read_input
 from crypto_lakehouse.core.messages import shown
 from crypto_lakehouse.matrix.json_reader import JsonReader, ObjectCheck
 
@@ -30,13 +31,9 @@ def read_facts(path: str | os.PathLike[str] | None, shipped: str) -> tuple[bytes
     Raises:
         MatrixError: The file cannot be read.
     """
-    file: Traversable
-    if path is None:
-        file, origin = _shipped(shipped), f"{shipped} (shipped)"
-    else:
-        file, origin = Path(path), os.fspath(path)
+    origin = f"{shipped} (shipped)" if path is None else os.fspath(path)
     try:
-        return file.read_bytes(), origin
+        return _shipped(shipped).read_bytes() if path is None else read_input(path), origin
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         reason = (isinstance(error, OSError) and error.strerror) or str(error)
         raise MatrixError(origin, [Problem("$", f"cannot be read: {reason}")]) from error

@@ -11,6 +11,7 @@ The file is one object: `format` (1), and `holes`, a list of objects:
 | `market`    | as configurations name it                                                       |
 | `data_type` | as in the archive's path; null for every type of the market                     |
 | `symbol`    | the folder symbol; null for every symbol of the type                            |
+| `interval`  | the bars' interval, if only this one is missing, optional                       |
 | `first`     | first UTC day                                                                   |
 | `last`      | last UTC day, inclusive                                                         |
 | `kind`      | `missing`: there is no archive of these days; `outage`: the venue was down and  |
@@ -30,7 +31,7 @@ from typing import Any
 
 from attrs import field, frozen
 
-from crypto_lakehouse.core.archive import DataType, Market, Period, Series, check_symbol
+from crypto_lakehouse.core.archive import INTERVALS, DataType, Market, Period, Series, check_symbol
 from crypto_lakehouse.core.errors import ArchiveKeyError, Problem
 from crypto_lakehouse.core.messages import allowed_values, shown
 from crypto_lakehouse.matrix.files import parse_facts, read_facts
@@ -53,6 +54,7 @@ class KnownHole:
     Attributes:
         data_type: None for every type of the market.
         symbol: None for every symbol.
+        interval: None for every interval.
         first, last: UTC days, both inclusive.
         kind: One of `KINDS`.
         source: Where it was reported.
@@ -66,6 +68,7 @@ class KnownHole:
     kind: str
     source: str
     note: str = ""
+    interval: str | None = None
 
     @property
     def reason(self) -> str:
@@ -111,7 +114,8 @@ class KnownHoles:
         if by_symbol is None:
             return ()
         found = by_symbol.get(series.symbol)
-        return by_symbol[None] if found is None else found
+        holes = by_symbol[None] if found is None else found
+        return tuple(hole for hole in holes if hole.interval in {None, series.interval})
 
     def reason(self, series: Series, day: date) -> str:
         """Return why there is no archive of a day; empty if there should be one."""
@@ -190,6 +194,10 @@ def _hole_faults(good: Mapping[str, Any], path: str) -> Iterator[Problem]:
     if kind not in KINDS:
         hint = allowed_values(kind, KINDS)
         yield Problem(f"{path}.kind", f"unknown value `{shown(kind)}`; {hint}")
+    interval = good.get("interval")
+    if interval is not None and interval not in INTERVALS:
+        hint = allowed_values(interval, INTERVALS)
+        yield Problem(f"{path}.interval", f"unknown interval `{shown(interval)}`; {hint}")
     symbol = good.get("symbol")
     if symbol is not None:
         try:

@@ -10,12 +10,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from datetime import date
+from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import TypeVar
 
 from attrs import field, frozen
 
-from crypto_lakehouse.core.archive import INTERVALS, DataType, Market, Partition
+from crypto_lakehouse.core.archive import INTERVALS, DataType, Market, Partition, Series
+from crypto_lakehouse.core.config.values import is_glob
+from crypto_lakehouse.matrix.contract_globs import fits_contract
 
 __all__ = ["HeaderEra", "Matrix", "MatrixRow", "PartitionFacts", "SymbolLife", "TimeUnitEra"]
 
@@ -115,10 +118,21 @@ class MatrixRow:
             symbol = _PAIR_SUFFIX.sub("", symbol)
         return symbol if re.fullmatch(self.symbol_pattern, symbol) else None
 
+    def fits(self, folder: str, glob: str) -> bool:
+        """Whether a glob stands for a folder: by its name, or by a contract of the pair.
+
+        Source: docs/archive.md#pair-folders.
+        """
+        return fnmatchcase(folder, glob) or self.files_under_pair(folder, (glob,))
+
     def files_under_pair(self, folder: str, symbols: Iterable[str]) -> bool:
-        """Whether the row has a folder for the pair of one of these symbols."""
-        is_pair = self.symbol_form == "pair"
-        return is_pair and any(self.folder_symbol(symbol) == folder for symbol in symbols)
+        """Whether the folder is of a pair, and one of these symbols and globs is a contract's."""
+        return self.symbol_form == "pair" and any(
+            fits_contract(folder, symbol)
+            if is_glob(symbol)
+            else self.folder_symbol(symbol) == folder
+            for symbol in symbols
+        )
 
     def lacks(self, symbol: str, partition: Partition) -> bool:
         """Whether a symbol is known to be published in other partitions only."""
@@ -178,6 +192,11 @@ class Matrix:
     publisher: str = ""
     observed: date | None = None
     corrections: tuple[str, ...] = ()
+
+    def files_under_pair(self, series: Series, symbol: str) -> bool:
+        """Whether a series is of a pair, and the symbol or glob is that of a contract of it."""
+        row = self.row(series.market, series.data_type)
+        return row is not None and row.files_under_pair(series.symbol, (symbol,))
 
     def row(self, market: Market, data_type: DataType) -> MatrixRow | None:
         """Return the row of a data type in a market, None where it is not published."""

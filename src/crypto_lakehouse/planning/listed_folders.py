@@ -243,7 +243,7 @@ class _FolderReader:
     stem: str
     partition: Partition
     zips: dict[Period, ListedObject] = field(init=False, factory=dict)
-    sidecars: dict[Period, str | None] = field(init=False, factory=dict)
+    sidecars: dict[Period, ListedObject] = field(init=False, factory=dict)
     strays: list[str] = field(init=False, factory=list)
 
     def take(self, item: ListedObject) -> None:
@@ -258,7 +258,7 @@ class _FolderReader:
         elif name is key or len(name) == len(key):
             self.zips[period] = item
         else:
-            self.sidecars[period] = item.etag
+            self.sidecars[period] = item
 
     def result(self) -> tuple[dict[Period, ListedArchive], tuple[str, ...]]:
         """The archives, and the keys that are not archives."""
@@ -268,15 +268,19 @@ class _FolderReader:
             if period not in self.zips
         ]
         archives = {
-            period: ListedArchive(
-                size_bytes=item.size_bytes,
-                etag=item.etag,
-                last_modified=item.last_modified,
-                sidecar_etag=self.sidecars.get(period),
-            )
-            for period, item in self.zips.items()
+            period: _archive(item, self.sidecars.get(period)) for period, item in self.zips.items()
         }
         return archives, (*self.strays, *lonely)
+
+
+def _archive(item: ListedObject, sidecar: ListedObject | None) -> ListedArchive:
+    return ListedArchive(
+        size_bytes=item.size_bytes,
+        etag=item.etag,
+        last_modified=item.last_modified,
+        sidecar_etag=sidecar.etag if sidecar else None,
+        sidecar_bytes=sidecar.size_bytes if sidecar else 0,
+    )
 
 
 @lru_cache(maxsize=65_536)

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
-from fnmatch import fnmatchcase
 from functools import partial
 
 import anyio
@@ -41,6 +40,7 @@ from crypto_lakehouse.planning.listed_folders import (
 from crypto_lakehouse.planning.listing_tasks import (
     ListingTask,
     all_named,
+    has_series,
     life_of,
     offered_intervals,
     partitions_of,
@@ -62,6 +62,13 @@ __all__ = ["Discovery", "ListedPlan"]
 Tell = Callable[[FolderListed], Awaitable[None]]
 
 _NOTHING = ListedFolder(archives={})
+
+
+def _narrowest(config: WorkflowConfig, rows: tuple[SelectedRow, ...]) -> str:
+    """The key that leaves nothing of symbols which the source has."""
+    if config.intervals is not None and any(item.row.data_type.has_interval for item in rows):
+        return "$.intervals"
+    return "$.symbols" if config.data_types is None else "$.data_types"
 
 
 @define
@@ -183,14 +190,15 @@ class Discovery:
 
     def _finish(self, selection: Selection) -> None:
         """Add what is not listed, and the notes; refuse a selection that nothing fits."""
-        is_searched = any(not all_named(item) for item in selection.rows)
+        offered = tuple(filter(has_series, selection.rows))
+        is_searched = not all(map(all_named, offered))
         if is_searched and not (self._lists_any or self._counts.names or self._plan.failures):
             self._plan.failures.append(str(no_symbols()))
         for place, planned in self._unlisted.nowhere():
             self._plan.add(place, planned)
         self._plan.notes += self._unlisted.notes()
         if not self._plan.failures:
-            self._plan.notes += self._names.unmatched(selection.rows)
+            self._plan.notes += self._names.unmatched(offered)
         self._plan.failures[:] = sorted(set(self._plan.failures))
         if self._plan.totals().archives == 0 and not self._plan.failures:
             raise SelectionError(self._empty(selection.rows))
@@ -199,12 +207,13 @@ class Discovery:
         """Say why nothing that is listed fits the selection."""
         if not rows:
             return [Problem("$.symbols", "no series fits the markets, data types and symbols")]
-        if not any(partitions_of(item) for item in rows):
+        if not any(has_series(item) for item in rows):
             return [Problem("$.partitions", "; ".join(self._plan.notes))]
         if problems := empty_selection(self.config, self._counts):
             return problems
         notes = "; ".join(self._unlisted.notes())
-        return [Problem("$.symbols", notes or "the source lists none of the selected series")]
+        path = _narrowest(self.config, rows)
+        return [Problem(path, notes or "the source lists none of the selected series")]
 
     async def _refuse_unknown(self, rows: tuple[SelectedRow, ...]) -> None:
         """Refuse symbols that are named exactly, and that no market of the source has.
@@ -273,7 +282,7 @@ class Discovery:
         for partition in partitions_of(item):
             for symbol in await self._folders(type_folder(item.row, partition)):
                 self._counts.names.add(symbol)
-                fitting = [pattern for pattern in patterns if fnmatchcase(symbol, pattern)]
+                fitting = [pattern for pattern in patterns if item.row.fits(symbol, pattern)]
                 if fitting or item.takes_all:
                     found.add(symbol)
                     # The symbol has a folder, so it is listed, whatever is in the folder.

@@ -10,7 +10,14 @@ from crypto_lakehouse.matrix.model import MatrixRow
 from crypto_lakehouse.planning.periods import Life
 from crypto_lakehouse.planning.selection import SelectedRow
 
-__all__ = ["ListingTask", "all_named", "life_of", "offered_intervals", "partitions_of"]
+__all__ = [
+    "ListingTask",
+    "all_named",
+    "has_series",
+    "life_of",
+    "offered_intervals",
+    "partitions_of",
+]
 
 
 @frozen
@@ -52,6 +59,14 @@ def offered_intervals(item: SelectedRow, partitions: list[Partition]) -> dict[st
         for interval in filter(None, item.intervals)
     }
     return {interval: found for interval, found in offered.items() if found}
+
+
+def has_series(item: SelectedRow) -> bool:
+    """Whether the selected partitions of a row have any of the selected intervals."""
+    partitions = partitions_of(item)
+    if not item.row.data_type.has_interval:
+        return bool(partitions)
+    return bool(offered_intervals(item, partitions))
 
 
 def life_of(row: MatrixRow, series: Series, partition: Partition) -> Life:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from fnmatch import fnmatchcase
 
 from attrs import frozen
 
@@ -59,7 +58,9 @@ def select(config: WorkflowConfig, matrix: Matrix) -> Selection:
     selected = [
         SelectedRow(row, _symbols(config, row), _intervals(config, row), partitions) for row in rows
     ]
-    return Selection(tuple(item for item in selected if item.symbols), tuple(_notes(selected)))
+    return Selection(
+        tuple(item for item in selected if item.symbols), tuple(_notes(selected, config))
+    )
 
 
 def select_rows(config: WorkflowConfig, matrix: Matrix) -> Selection:
@@ -84,7 +85,7 @@ def select_rows(config: WorkflowConfig, matrix: Matrix) -> Selection:
         for row in rows
     ]
     wanted = [item for item in selected if item.symbols or item.takes_all]
-    return Selection(tuple(wanted), tuple(_notes(selected)))
+    return Selection(tuple(wanted), tuple(_notes(selected, config)))
 
 
 def _named(config: WorkflowConfig, row: MatrixRow) -> Iterator[str]:
@@ -229,7 +230,7 @@ def _refusal(symbol: str, rows: list[MatrixRow]) -> str:
 def _resolve(row: MatrixRow, symbol: str) -> tuple[str, ...]:
     """The row's folder symbols that one configured symbol stands for."""
     if is_glob(symbol):
-        return tuple(name for name in row.symbols if fnmatchcase(name, symbol))
+        return tuple(name for name in row.symbols if row.fits(name, symbol))
     folder = row.folder_symbol(symbol)
     if folder is None or (row.symbols and folder not in row.symbols):
         return ()
@@ -264,7 +265,7 @@ def _intervals(config: WorkflowConfig, row: MatrixRow) -> tuple[str | None, ...]
     return tuple(item for item in row.intervals() if wanted is None or item in wanted)
 
 
-def _notes(selected: list[SelectedRow]) -> Iterator[str]:
+def _notes(selected: list[SelectedRow], config: WorkflowConfig) -> Iterator[str]:
     """What was selected and is left out of the plan, a sentence each."""
     for item in selected:
         name = f"{item.row.market} {item.row.data_type}"
@@ -273,5 +274,17 @@ def _notes(selected: list[SelectedRow]) -> Iterator[str]:
         elif item.partitions is not None and not set(item.partitions) & set(item.row.partitions):
             offered = ", ".join(item.row.partitions)
             yield f"{name}: published only {offered}, it is left out"
-        elif item.row.state != "live":
-            yield f"{name}: this feed is {item.row.state}"
+        else:
+            if item.row.state != "live":
+                yield f"{name}: this feed is {item.row.state}"
+            if config.intervals is not None:
+                yield from _left_out_intervals(item, name)
+
+
+def _left_out_intervals(item: SelectedRow, name: str) -> Iterator[str]:
+    """The intervals that are named, and that no selected partition has."""
+    partitions = item.row.partitions
+    for interval in filter(None, item.intervals):
+        offered = [each for each in partitions if interval in partitions[each].intervals]
+        if item.partitions is not None and not set(item.partitions) & set(offered):
+            yield f"{name} {interval}: published only {', '.join(offered)}, it is left out"

@@ -87,9 +87,12 @@ class SeriesSpool:
 def _packed(item: PlannedPeriod) -> list[Any]:
     listed = item.listed
     facts = (
-        [listed.size_bytes, listed.etag, listed.last_modified, listed.sidecar_etag]
+        (
+            *(listed.size_bytes, listed.etag, listed.last_modified),
+            *(listed.sidecar_etag, listed.sidecar_bytes),
+        )
         if listed
-        else []
+        else ()
     )
     return [item.period.text, item.not_published, item.lag_days, item.unlisted, *facts]
 
@@ -109,9 +112,13 @@ def _period(
 ) -> PlannedPeriod:
     listed = None
     if facts:
-        size, etag, last_modified, sidecar_etag = facts
+        size, etag, last_modified, sidecar_etag, sidecar_bytes = facts
         listed = ListedArchive(
-            size_bytes=size, etag=etag, last_modified=last_modified, sidecar_etag=sidecar_etag
+            size_bytes=size,
+            etag=etag,
+            last_modified=last_modified,
+            sidecar_etag=sidecar_etag,
+            sidecar_bytes=sidecar_bytes,
         )
     return PlannedPeriod(_parsed(text), why, lag_days, listed, unlisted)
 

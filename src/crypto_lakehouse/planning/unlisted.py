@@ -125,7 +125,7 @@ class UnlistedSeries:
         yield from self._elsewhere()
         for (market, symbol), row in sorted(self._undated.items(), key=itemgetter(0)):
             if not self.names.is_seen(row, symbol):
-                yield f"the source lists nothing of `{market} {symbol}`"
+                yield f"the source lists none of the selected series of `{market} {symbol}`"
         if self.strays:
             named = ", ".join(f"`{key}`" for key in sorted(self.strays)[:NAMED_STRAYS])
             more = " ..." if len(self.strays) > NAMED_STRAYS else ""

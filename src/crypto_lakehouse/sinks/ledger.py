@@ -22,7 +22,7 @@ from crypto_lakehouse.core.events import (
     RunStarted,
 )
 from crypto_lakehouse.core.verdicts import Verdict
-from crypto_lakehouse.ledger.sqlite import LedgerEvent, SqliteLedger
+from crypto_lakehouse.ledger.place import LedgerEvent, RunLedger
 
 __all__ = ["LedgerSink"]
 
@@ -40,7 +40,7 @@ class LedgerSink:
         batch_rows: How many rows one transaction takes.
     """
 
-    ledger: SqliteLedger
+    ledger: RunLedger
     make_durable: Callable[[Collection[str]], None]
     name: str = "ledger"
     required: bool = True

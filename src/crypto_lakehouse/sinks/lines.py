@@ -11,12 +11,14 @@ from attrs import define, field
 
 from crypto_lakehouse.core.events import (
     ArchiveFinished,
+    ArchiveRetried,
     ArchivesUnchanged,
     Event,
+    ListingRetried,
     RunNoted,
     RunWarned,
 )
-from crypto_lakehouse.core.messages import plural
+from crypto_lakehouse.core.messages import agreeing, plural
 from crypto_lakehouse.core.metrics import ByteMeter, MetricsCollector
 
 __all__ = ["LinesSink"]
@@ -29,10 +31,15 @@ LINE_EVERY_S = 5.0
 class LinesSink:
     """Writes notes, warnings and problems as they come, and a line about the run every 5 s.
 
+    There is no line if nothing has changed since the last one, or if there is no plan yet. It says
+    why nothing arrives if requests wait to be tried again, as after a Retry-After.
+
     Args:
         meter: The run's byte counter.
         quiet: Write warnings only.
         every_archive: Write a line for each archive.
+        is_logged: Write only the line about the whole run, because the rest is logged to the same
+            stream.
         stream: Where lines go; standard error by default.
         clock: Returns seconds, monotonic.
     """
@@ -40,6 +47,7 @@ class LinesSink:
     meter: ByteMeter
     quiet: bool = False
     every_archive: bool = False
+    is_logged: bool = False
     stream: TextIO = field(factory=lambda: sys.stderr)
     clock: Callable[[], float] = time.monotonic
     name: str = "lines"
@@ -47,6 +55,9 @@ class LinesSink:
     takes_unchanged = True
     _counts: MetricsCollector = field(init=False, factory=MetricsCollector)
     _next_line_at: float = field(init=False)
+    _last_line: str = field(init=False, default="")
+    _waits_until: list[float] = field(init=False, factory=list)
+    _why_waiting: str = field(init=False, default="")
 
     def __attrs_post_init__(self) -> None:
         self._counts.start_workflow("lines")
@@ -56,6 +67,11 @@ class LinesSink:
         """Count the events, and write a line for those that need one."""
         for event in events:
             self._counts.record_event(event)
+            if isinstance(event, ArchiveRetried | ListingRetried):
+                self._waits_until.append(self.clock() + event.wait_s)
+                self._why_waiting = event.reason
+            if self.is_logged:
+                continue
             if isinstance(event, RunWarned):
                 self._write(f"warning: {event.message}")
             elif isinstance(event, RunNoted) and not self.quiet:
@@ -77,11 +93,31 @@ class LinesSink:
         now = self.clock()
         if self.quiet or now < self._next_line_at:
             return
+        line = "; ".join(text for text in (self._done(), self._waiting(now)) if text)
+        if line in ("", self._last_line):
+            return
         self._next_line_at = now + LINE_EVERY_S
+        self._last_line = line
+        self._write(line)
+
+    def _done(self) -> str:
+        """How far the run has come; empty if there is no plan yet."""
         counts = ", ".join(f"{count} {name}" for name, count in self._counts.verdicts.items())
         done, planned = self._counts.finished_archives, self._counts.planned
-        megabytes = self.meter.received_bytes / 1e6
-        self._write(f"{done} of {plural(planned, 'archive')}, {megabytes:.1f} MB: {counts}")
+        if not planned:
+            return ""
+        line = f"{done} of {plural(planned, 'archive')}, {self.meter.received_bytes / 1e6:.1f} MB"
+        return f"{line}: {counts}" if counts else line
+
+    def _waiting(self, now: float) -> str:
+        """How many requests wait to be tried again, for how long, and why."""
+        self._waits_until = [until for until in self._waits_until if until > now]
+        if not self._waits_until:
+            return ""
+        longest = max(self._waits_until) - now
+        waiting = "request[s] [waits|wait] up to"
+        text = agreeing(len(self._waits_until), f"{len(self._waits_until)} {waiting}")
+        return f"{text} {longest:.0f} s to be tried again: {self._why_waiting}"
 
     def _write(self, line: str) -> None:
         self.stream.write(line + "\n")

@@ -27,6 +27,7 @@ from crypto_lakehouse.core.events import (
     to_record,
 )
 from crypto_lakehouse.core.messages import plural
+from crypto_lakehouse.core.visible import visible
 
 if TYPE_CHECKING:
     import structlog
@@ -68,7 +69,7 @@ class LogSink:
             if logger.isEnabledFor(level):
                 # Made with the first record: many runs log none, and structlog is slow to import.
                 self._log = self._log or run_logger(self.run_id)
-                self._log.log(level, _sentence(event), **_context(event))
+                self._log.log(level, visible(_sentence(event)), **_context(event))
 
     async def flush(self) -> None:
         """Do nothing: records are not buffered."""

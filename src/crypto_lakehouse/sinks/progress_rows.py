@@ -117,12 +117,14 @@ def _nothing(_elapsed_s: float) -> tuple[str, str]:
 def amount_and_rate(size_bytes: int, elapsed_s: float) -> tuple[str, str]:
     """Return a size, and the rate at which it came, as text.
 
+    The rate of the first second is empty: what was buffered before would make it absurd.
+
     Example:
-        >>> amount_and_rate(3_000_000, 2.0), amount_and_rate(0, 0.0)
-        (('3.0 MB', '1.5 MB/s'), ('0.0 MB', '0.0 MB/s'))
+        >>> amount_and_rate(3_000_000, 2.0), amount_and_rate(3_000_000, 0.01)
+        (('3.0 MB', '1.5 MB/s'), ('3.0 MB', ''))
     """
-    rate = size_bytes / elapsed_s if elapsed_s else 0.0
-    return f"{size_bytes / 1e6:.1f} MB", f"{rate / 1e6:.1f} MB/s"
+    rate = f"{size_bytes / elapsed_s / 1e6:.1f} MB/s" if elapsed_s >= 1 else ""
+    return f"{size_bytes / 1e6:.1f} MB", rate
 
 
 @define

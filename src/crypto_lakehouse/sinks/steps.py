@@ -34,7 +34,7 @@ class StepDisplay(Protocol):
 
 @define
 class StepLines:
-    """Writes a line about the newest progress every 5 s, for pipes and logs.
+    """Writes a line about the newest progress every 5 s if it has changed, for pipes and logs.
 
     Args:
         quiet: Write no line about progress.
@@ -46,6 +46,7 @@ class StepLines:
     stream: TextIO = field(factory=lambda: sys.stderr)
     clock: Callable[[], float] = time.monotonic
     _next_at: float = field(init=False)
+    _last_line: str = field(init=False, default="")
 
     def __attrs_post_init__(self) -> None:
         self._next_at = self.clock() + LINE_EVERY_S
@@ -55,11 +56,15 @@ class StepLines:
         now = self.clock()
         if self.quiet or now < self._next_at:
             return
-        self._next_at = now + LINE_EVERY_S
         many = plural(progress.done if progress.total is None else progress.total, progress.unit)
         counted = many if progress.total is None else f"{progress.done} of {many}"
         size = "" if progress.size_bytes is None else f", {progress.size_bytes / 1e6:.1f} MB"
-        self.print(f"{progress.step}: {counted}{size}")
+        line = f"{progress.step}: {counted}{size}"
+        if line == self._last_line:
+            return
+        self._next_at = now + LINE_EVERY_S
+        self._last_line = line
+        self.print(line)
 
     def print(self, line: str) -> None:
         """Write a line."""

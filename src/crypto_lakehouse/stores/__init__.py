@@ -9,7 +9,9 @@
 - `confined` deletes files below a root, and follows no link out of it.
 - `disk` has every system call that changes the disk, so that a test can lose what was not synced.
 - `os_errors` turns errors of the operating system into `StoreError`, with advice.
-- `file_identity` tells a version of a file from the next.
+- `local_files` reads files in threads, `identified_digest` hashes one; both say which version it
+  is.
+- `user_path` makes absolute paths of what users type.
 - `tree` walks the folders of a collected tree.
 
 Promised: a file is complete or absent, and nothing outside the root is written, whatever keys and

@@ -7,12 +7,9 @@ A small body is written without a thread hop, which would cost more than the wri
 
 from __future__ import annotations
 
-import json
 import os
-import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from stat import S_ISREG
@@ -23,21 +20,24 @@ from anyio import to_thread
 from attrs import define, field
 
 from crypto_lakehouse.core.archive import SIDECAR_SUFFIX
+from crypto_lakehouse.core.config.own_folder import OWN_FOLDER
 from crypto_lakehouse.core.errors import StoreError
+from crypto_lakehouse.core.file_identity import StoredFiles
 from crypto_lakehouse.core.kept import KEPT_FOLDER, KeptVersion, Quarantined
 from crypto_lakehouse.core.object_facts import FileStat
-from crypto_lakehouse.core.protocols import PART_SUFFIX, FolderScan, Watch
+from crypto_lakehouse.core.protocols import PART_SUFFIX, FolderScan, Watch, ignore
 from crypto_lakehouse.stores.confined import files_below, has_link, leads_out
 from crypto_lakehouse.stores.disk import Disk, file_stat, mark_of
+from crypto_lakehouse.stores.keys import checked_key
+from crypto_lakehouse.stores.local_files import LocalFiles
 from crypto_lakehouse.stores.os_errors import as_store_errors
 from crypto_lakehouse.stores.parts import ONE_FILE, LocalPart, hash_file, no_link
-from crypto_lakehouse.stores.quarantine import quarantined_in, remove_quarantined
-from crypto_lakehouse.stores.replaced import kept_in, remove_version
+from crypto_lakehouse.stores.quarantine import note_bytes, quarantined_in, remove_quarantined
+from crypto_lakehouse.stores.replaced import kept_as, kept_in, remove_version
+from crypto_lakehouse.stores.tree import key_folders
+from crypto_lakehouse.stores.user_path import absolute_path
 
-__all__ = ["OWN_FOLDER", "LocalStore"]
-
-#: The folder in an output directory for everything that is not the publisher's.
-OWN_FOLDER = ".lakehouse"
+__all__ = ["LocalStore"]
 
 #: Where this package's own files are written before they are renamed.
 _UNFINISHED = "unfinished"
@@ -58,13 +58,6 @@ _DATA_LINK = (
 
 _OWN_LINK = "it is a symbolic link; nothing is changed where it leads: remove it"
 
-#: Keys that cannot leave a directory: no part begins with a dot.
-_PLAIN_KEY = re.compile(r"(?:[A-Za-z0-9_-][A-Za-z0-9_.-]*/)*[A-Za-z0-9_-][A-Za-z0-9_.-]*")
-
-
-def _absolute(root: str | Path) -> Path:
-    return Path(root).expanduser().absolute()
-
 
 @define
 class LocalStore:
@@ -75,7 +68,7 @@ class LocalStore:
         disk: Makes the system calls that change the disk.
     """
 
-    root: Path = field(converter=_absolute)
+    root: Path = field(converter=absolute_path)
     disk: Disk = field(factory=Disk, repr=False)
     _root_text: str = field(init=False)
     _made: set[str] = field(init=False, factory=set)
@@ -89,12 +82,12 @@ class LocalStore:
         Raises:
             StoreError: The key would leave the store.
         """
-        if _PLAIN_KEY.fullmatch(key):
-            return f"{self._root_text}/{key}"
-        parts = key.split("/")
-        if "\0" in key or "\\" in key or any(part in {"", ".", ".."} for part in parts):
-            raise StoreError(repr(key), "a key must not leave the output directory")
-        return f"{self._root_text}/{key}"
+        return f"{self._root_text}/{checked_key(key)}"
+
+    @property
+    def files(self) -> StoredFiles:
+        """The files as threads read them."""
+        return LocalFiles(self.root)
 
     def own_path(self, *parts: str) -> Path:
         """Return a path in the folder of this package's own files."""
@@ -106,7 +99,11 @@ class LocalStore:
 
     def _scan(self, path: str) -> dict[str, FileStat]:
         found: dict[str, FileStat] = {}
-        with as_store_errors(path), suppress(FileNotFoundError), os.scandir(path) as entries:
+        with (
+            as_store_errors(path, reads=True),
+            suppress(FileNotFoundError),
+            os.scandir(path) as entries,
+        ):
             for entry in entries:
                 with suppress(FileNotFoundError):  # removed meanwhile
                     if entry.is_file(follow_symlinks=False):
@@ -127,16 +124,20 @@ class LocalStore:
                 for name, stat in found.items()
                 if name.endswith(_ZIP)
             }
-            return FolderScan(zips, found.keys() - zips.keys())
-        with as_store_errors(path):
+            return FolderScan(zips, found.keys() - zips.keys(), marks_are_times=True)
+        with as_store_errors(path, reads=True):
             try:
                 descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             except FileNotFoundError:
-                return FolderScan({}, frozenset())
+                return FolderScan({}, frozenset(), marks_are_times=True)
             try:
                 return _scan_descriptor(descriptor)
             finally:
                 os.close(descriptor)
+
+    def folders(self, on_unreadable: Callable[[str], None] = ignore) -> Iterator[str]:
+        """Yield the folders below `data/`, in the order of their text; blocking."""
+        return key_folders(self.root, on_unreadable)
 
     async def sha256(self, key: str) -> str | None:
         """Return the digest of a stored file, hashed in a thread; None if there is no file."""
@@ -145,7 +146,7 @@ class LocalStore:
     async def read(self, key: str, limit: int) -> bytes | None:
         """Return the first bytes of a small stored file; None if there is no file."""
         path = self.path(key)
-        with as_store_errors(path, ONE_FILE):
+        with as_store_errors(path, ONE_FILE, reads=True):
             try:
                 with open(path, "rb", opener=no_link) as file:  # noqa: ASYNC230 - small
                     return file.read(limit)
@@ -155,7 +156,7 @@ class LocalStore:
     def reader(self, key: str) -> BinaryIO:
         """Open a stored file for reading."""
         path = self.path(key)
-        with as_store_errors(path):
+        with as_store_errors(path, reads=True):
             return open(path, "rb")  # noqa: PTH123
 
     async def put(self, key: str, data: bytes, *, sync: bool = False) -> FileStat:
@@ -165,7 +166,9 @@ class LocalStore:
             self._make_folder(path)
             return self.disk.write(path, data, path + PART_SUFFIX, sync=sync)
 
-    async def open_part(self, key: str, *, resume: bool, watch: Watch | None = None) -> LocalPart:
+    async def open_part(
+        self, key: str, *, resume: bool, watch: Watch | None = None, doubtful: bool = False
+    ) -> LocalPart:
         """Begin `NAME.part`, or hash what an earlier try left of it and go on."""
         path = self.path(key)
         with as_store_errors(path):
@@ -201,8 +204,7 @@ class LocalStore:
         """
         if await self.sha256(key) != sha256:
             return self._kept_before(key, sha256)
-        stamp = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
-        kept = f"{KEPT_FOLDER}{key}/{stamp}-{sha256}.zip"
+        kept = kept_as(key, sha256)
         targets = []
         for suffix in ("", SIDECAR_SUFFIX):
             source, target = self.path(key + suffix), self.path(kept + suffix)
@@ -299,8 +301,7 @@ class LocalStore:
 
     def _write_note(self, path: str, note: Mapping[str, object]) -> None:
         """Write the note of quarantined bytes beside them."""
-        text = json.dumps(note, indent=2, ensure_ascii=False) + "\n"
-        self._write_own(path + ".json", text.encode())
+        self._write_own(path + ".json", note_bytes(note))
 
     def _write_own(self, path: str, data: bytes) -> None:
         with as_store_errors(path):
@@ -345,4 +346,4 @@ def _scan_descriptor(descriptor: int) -> FolderScan:
             continue
         if S_ISREG(stat.st_mode):
             zips[name] = (stat.st_size, mark_of(stat))
-    return FolderScan(zips, others)
+    return FolderScan(zips, others, marks_are_times=True)

@@ -27,6 +27,9 @@ NO_LINK = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 
 WRITE = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | NO_LINK
 
+#: The suffix of a copy until it has the name of the original.
+_COPY = ".copy"
+
 #: The errors of file systems that cannot sync.
 _CANNOT_SYNC = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS})
 
@@ -75,8 +78,36 @@ class Disk:
         return file_stat(stat)
 
     def open(self, path: str, flags: int) -> int:
-        """Open a file for writing."""
+        """Open a file for writing; one with several names is replaced by a copy of its own."""
+        descriptor = os.open(path, flags & ~os.O_TRUNC, 0o666)
+        try:
+            stat = os.fstat(descriptor)
+            has_names = stat.st_nlink > 1
+            if has_names:
+                self._replace_by_copy(path, is_empty=bool(flags & os.O_TRUNC))
+            elif flags & os.O_TRUNC and stat.st_size:
+                os.ftruncate(descriptor, 0)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        if not has_names:
+            return descriptor
+        os.close(descriptor)
         return os.open(path, flags, 0o666)
+
+    def _replace_by_copy(self, path: str, *, is_empty: bool) -> None:
+        """Give a name a file of its own: hard links, as `cp -al` makes them, keep their bytes."""
+        if is_empty:
+            self.unlink(path)
+            return
+        copy = f"{path}{_COPY}"
+        try:
+            self.unlink(copy)
+            self.copy(path, copy)
+            self.rename(copy, path)
+        except OSError:
+            self.unlink(copy)
+            raise
 
     def append(self, descriptor: int, data: memoryview) -> int:
         """Append bytes; return how many were written."""

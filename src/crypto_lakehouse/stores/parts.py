@@ -106,16 +106,17 @@ class LocalPart:
         with as_store_errors(self.path):
             self.disk.unlink(self.path)
 
-    async def quarantine(self, note: Mapping[str, object]) -> None:
-        """Move the bytes to quarantine, with a note."""
+    async def quarantine(self, note: Mapping[str, object]) -> bool:
+        """Move the bytes to quarantine, with a note; they are always kept."""
         await self.close()
         self.set_aside(self.path, note)
+        return True
 
 
 def hash_file(path: str) -> str | None:
     """Return the digest of a file, None if there is no file; in a worker thread."""
     digest = hashlib.sha256()
-    with as_store_errors(path, ONE_FILE):
+    with as_store_errors(path, ONE_FILE, reads=True):
         try:
             _fold_path(path, digest.update)
         except FileNotFoundError:
@@ -133,8 +134,18 @@ def _fold_path(path: str, update: Callable[[bytes], None]) -> None:
         fold_file(file, update)
 
 
-def fold_file(file: RawIOBase, update: Callable[[bytes], None]) -> None:
-    """Read a file in steps, in a worker thread; stops if the task is cancelled."""
+def fold_file(
+    file: RawIOBase,
+    update: Callable[[bytes], None],
+    check: Callable[[], None] = from_thread.check_cancelled,
+) -> None:
+    """Read a file in steps, in a worker thread.
+
+    Args:
+        file: The file.
+        update: Called with each step.
+        check: Called after each step; by default it raises if the task is cancelled.
+    """
     while chunk := file.read(_STEP_BYTES):
         update(chunk)
-        from_thread.check_cancelled()
+        check()

@@ -1,18 +1,19 @@
-"""The quarantine of a local store: bytes that failed a check, each with a note on the reason."""
+"""Quarantined bytes, each with a note on the reason: notes, and the quarantine of a directory."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.errors import ArchiveKeyError, StoreError
+from crypto_lakehouse.core.finite_json import parse_finite
 from crypto_lakehouse.core.kept import Quarantined
 from crypto_lakehouse.stores.confined import files_below, remove_file
 
-__all__ = ["quarantined_in", "remove_quarantined"]
+__all__ = ["note_bytes", "parse_note", "quarantined_in", "remove_quarantined"]
 
 _NOTE = ".json"
 
@@ -30,8 +31,21 @@ def quarantined_in(root: Path, folder: Path) -> Iterator[Quarantined]:
 
 def _read_note(path: Path) -> dict[str, Any]:
     try:
-        note = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+        return parse_note(path.read_bytes())
+    except OSError:
+        return {}
+
+
+def note_bytes(note: Mapping[str, object]) -> bytes:
+    """Return a note as it is stored beside quarantined bytes, in every store."""
+    return (json.dumps(note, indent=2, ensure_ascii=False) + "\n").encode()
+
+
+def parse_note(data: bytes) -> dict[str, Any]:
+    """Return a stored note; empty if it is not one."""
+    try:
+        note = parse_finite(data)
+    except ValueError:
         return {}
     return note if isinstance(note, dict) else {}
 

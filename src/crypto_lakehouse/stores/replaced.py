@@ -1,27 +1,40 @@
-"""The replaced versions of a local store, kept as `<key>/<UTC moment>-<sha256>.zip`."""
+"""Replaced versions, kept as `<key>/<UTC moment>-<sha256>.zip`: their names, and a directory's."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 from crypto_lakehouse.core.archive import SIDECAR_SUFFIX
 from crypto_lakehouse.core.errors import StoreError
-from crypto_lakehouse.core.kept import KeptVersion
+from crypto_lakehouse.core.kept import KEPT_FOLDER, KeptVersion
 from crypto_lakehouse.stores.confined import files_below, remove_empty, remove_file
 
-__all__ = ["kept_in", "remove_version"]
+__all__ = ["kept_as", "kept_in", "parse_kept", "remove_version"]
+
+_ZIP = ".zip"
+
+
+def kept_as(key: str, sha256: str) -> str:
+    """Return where a version that is replaced now is kept, relative to its store."""
+    return f"{KEPT_FOLDER}{key}/{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{sha256}{_ZIP}"
+
+
+def parse_kept(place: str, size_bytes: int) -> KeptVersion | None:
+    """Return the version that is kept at a place; None if it is none, as a sidecar."""
+    key, _, name = place.removeprefix(KEPT_FOLDER).rpartition("/")
+    sha256 = name.removesuffix(_ZIP).rpartition("-")[2]
+    is_version = name.endswith(_ZIP) and len(sha256) == 64
+    return KeptVersion(key, sha256, size_bytes, place) if is_version else None
 
 
 def kept_in(root: Path, inside: Path) -> Iterator[KeptVersion]:
     """Yield every version below `inside`, in the order of keys and of time; blocking."""
     for entry in files_below(str(root), str(inside)):
-        path = Path(entry.path)
-        sha256 = path.stem.rpartition("-")[2]
-        if path.suffix == ".zip" and len(sha256) == 64:
-            key = path.parent.relative_to(inside).as_posix()
-            place = path.relative_to(root).as_posix()
-            yield KeptVersion(key, sha256, entry.stat(follow_symlinks=False).st_size, place)
+        place = Path(entry.path).relative_to(root).as_posix()
+        if kept := parse_kept(place, entry.stat(follow_symlinks=False).st_size):
+            yield kept
 
 
 def remove_version(root: Path, path: str, inside: Path) -> int | None:

@@ -1,40 +1,42 @@
-"""Walk the folders of a collected tree."""
+"""Walk the folders of a directory."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from crypto_lakehouse.stores.os_errors import as_store_errors
+from crypto_lakehouse.core.protocols import ignore
 
 __all__ = ["key_folders"]
 
 
-def key_folders(root: Path) -> Iterator[str]:
+def key_folders(root: Path, on_unreadable: Callable[[str], None] = ignore) -> Iterator[str]:
     """Yield the key prefixes below an output directory, in the order of their text; blocking.
 
     Symbolic links to folders are not followed: they could lead out of the tree or form a cycle.
+    A folder that cannot be read is yielded like any other, as scanning it says why; the folders
+    in it are not.
 
-    Raises:
-        StoreError: A folder cannot be read.
+    Args:
+        root: The output directory.
+        on_unreadable: Called with each folder that cannot be read, before it is yielded.
     """
     pending = [root / "data"]
     while pending:
         folder = pending.pop()
-        folders = _folders_in(folder)
-        if folders is None:
+        prefix = f"{folder.relative_to(root).as_posix()}/"
+        names: list[str] = []
+        try:
+            names = sorted(_folders_in(folder))
+        except FileNotFoundError:
             continue
-        names = sorted(entry.name for entry in folders)
-        yield f"{folder.relative_to(root).as_posix()}/"
+        except (OSError, UnicodeEncodeError):
+            on_unreadable(prefix)
+        yield prefix
         pending.extend(folder / name for name in reversed(names))
 
 
-def _folders_in(folder: Path) -> list[os.DirEntry[str]] | None:
-    """Return the folders in a folder; None if it does not exist."""
-    with as_store_errors(str(folder)):
-        try:
-            with os.scandir(folder) as entries:
-                return [entry for entry in entries if entry.is_dir(follow_symlinks=False)]
-        except FileNotFoundError:
-            return None
+def _folders_in(folder: Path) -> list[str]:
+    with os.scandir(folder) as entries:
+        return [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]

@@ -1,12 +1,15 @@
-"""A local stand-in for data.binance.vision, for the tests of this project and of applications.
+"""Local stand-ins for the archive and the exchange, for the tests of this project and applications.
 
-`ArchiveServer` responds over HTTP like the real archive; `faults` makes it fail in defined ways.
+`ArchiveServer` responds over HTTP like data.binance.vision, `ExchangeServer` like the public API of
+the exchange; `faults` makes both fail in defined ways.
 Modules are imported on first use, because every pytest run loads the pytest plugin of this package
 as soon as the package is installed.
 
 - `made_up` generates archives from their keys; `objects` stores them and the objects put there.
 - `server` answers requests and listings, and records them.
-- `store_suite` and `sink_suite` are tests for an application's own store or sink.
+- `exchange` is the exchange: its clock, its rules, what happened on it, and its endpoints.
+- `store_suite` and `sink_suite` are tests for an application's own store or sink; `part_suite` has
+  those of large bodies.
 - `faults` contains the faults; `fault_mix` draws from them with a seed.
 
 The same key gives the same bytes in every process. The speed, TLS and caches of the real archive
@@ -27,6 +30,12 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from crypto_lakehouse.testing import faults
+    from crypto_lakehouse.testing.exchange.clock import ExchangeClock
+    from crypto_lakehouse.testing.exchange.exchange_server import ExchangeServer
+    from crypto_lakehouse.testing.exchange.rules import MarketRules, exchange_rules
+    from crypto_lakehouse.testing.exchange.tape.instruments import Instrument
+    from crypto_lakehouse.testing.exchange.tape.tape import Tape
+    from crypto_lakehouse.testing.exchange.tape.trades import GivenTrades
     from crypto_lakehouse.testing.fault_mix import FaultMix, Mishap
     from crypto_lakehouse.testing.latch import Latch
     from crypto_lakehouse.testing.server.archive_server import ArchiveServer
@@ -36,17 +45,31 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ArchiveServer",
+    "ExchangeClock",
+    "ExchangeServer",
     "FaultMix",
+    "GivenTrades",
+    "Instrument",
     "Latch",
+    "MarketRules",
     "Mishap",
     "RequestRecord",
     "SinkSuite",
     "StoreSuite",
+    "Tape",
+    "exchange_rules",
     "faults",
 ]
 
 _HOMES = {
+    "ExchangeClock": "crypto_lakehouse.testing.exchange.clock",
+    "ExchangeServer": "crypto_lakehouse.testing.exchange.exchange_server",
+    "GivenTrades": "crypto_lakehouse.testing.exchange.tape.trades",
+    "Instrument": "crypto_lakehouse.testing.exchange.tape.instruments",
+    "MarketRules": "crypto_lakehouse.testing.exchange.rules",
+    "Tape": "crypto_lakehouse.testing.exchange.tape.tape",
     "ArchiveServer": "crypto_lakehouse.testing.server.archive_server",
+    "exchange_rules": "crypto_lakehouse.testing.exchange.rules",
     "FaultMix": "crypto_lakehouse.testing.fault_mix",
     "Latch": "crypto_lakehouse.testing.latch",
     "Mishap": "crypto_lakehouse.testing.fault_mix",

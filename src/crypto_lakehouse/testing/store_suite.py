@@ -5,22 +5,28 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from functools import partial
-from hashlib import sha256
 
 from crypto_lakehouse.core.errors import StoreError
-from crypto_lakehouse.core.protocols import PART_SUFFIX, Part, Store
+from crypto_lakehouse.core.protocols import PutsArchives, Store
+from crypto_lakehouse.testing.base_suite import (
+    FOLDER,
+    KEY,
+    NAME,
+    NOTE,
+    OTHER,
+    SIDECAR,
+    digest,
+    fill,
+    leave,
+)
+from crypto_lakehouse.testing.part_suite import PartSuite
 
 __all__ = ["StoreSuite"]
 
-_FOLDER = "data/spot/daily/trades/BTCUSDT/"
-_NAME = "BTCUSDT-trades-2025-07-15.zip"
-_KEY = _FOLDER + _NAME
-_SIDECAR = _KEY + ".CHECKSUM"
-_OTHER = _FOLDER + "BTCUSDT-trades-2025-07-16.zip"
-_NOTE = {"verdict": "corrupt", "reason": "no readable zip"}
+_NAMES = ["币安人生USDT-trades-2025-07-15.zip", "a b.zip", "100%.zip", "a%2Fb.zip", "#1+?&=.zip"]
 
 
-class StoreSuite:
+class StoreSuite(PartSuite):
     """Tests of a store, which a subclass provides.
 
     No plugin for async tests is needed.
@@ -31,34 +37,20 @@ class StoreSuite:
         ...         return MyStore()
     """
 
-    def make_store(self) -> Store:
-        """Make an empty store; called once for each test."""
-        raise NotImplementedError(
-            f"{type(self).__name__} lacks `make_store`, which must return a store"
-        )
-
-    def _run(self, check: Callable[[Store], Awaitable[None]]) -> None:
-        async def checked() -> None:
-            store = self.make_store()
-            store.prepare()
-            await check(store)
-
-        asyncio.run(checked())
-
     def test_an_empty_store_has_nothing(self) -> None:
         """An absent key is reported as absent, without an error."""
 
         async def check(store: Store) -> None:
-            assert dict(await store.scan(_FOLDER)) == {}
-            scan = store.scan_now(_FOLDER)
+            assert dict(await store.scan(FOLDER)) == {}
+            scan = store.scan_now(FOLDER)
             assert (dict(scan.zips), set(scan.others)) == ({}, set())
-            assert await store.sha256(_KEY) is None
-            assert await store.read(_KEY, 10) is None
+            assert await store.sha256(KEY) is None
+            assert await store.read(KEY, 10) is None
             assert list(store.quarantined()) == []
             assert list(store.kept_versions()) == []
-            await store.remove(_KEY)
-            store.remove_now(_KEY)
-            store.release(_KEY)
+            await store.remove(KEY)
+            store.remove_now(KEY)
+            store.release(KEY)
 
         self._run(check)
 
@@ -66,19 +58,39 @@ class StoreSuite:
         """Bytes, digest, size and both scans agree."""
 
         async def check(store: Store) -> None:
-            stat = await store.put(_KEY, b"zip bytes")
-            await store.put(_SIDECAR, b"sidecar", sync=True)
+            stat = await store.put(KEY, b"zip bytes")
+            await store.put(SIDECAR, b"sidecar", sync=True)
             assert stat.size_bytes == 9
-            assert await store.read(_KEY, 3) == b"zip"
-            assert await store.read(_KEY, 100) == b"zip bytes"
-            assert await store.sha256(_KEY) == _digest(b"zip bytes")
-            with store.reader(_KEY) as file:
+            assert await store.read(KEY, 3) == b"zip"
+            assert await store.read(KEY, 100) == b"zip bytes"
+            assert await store.sha256(KEY) == digest(b"zip bytes")
+            with store.reader(KEY) as file:
                 assert file.read() == b"zip bytes"
-            assert (await store.scan(_FOLDER))[_NAME] == stat
-            scan = store.scan_now(_FOLDER)
-            assert dict(scan.zips) == {_NAME: tuple(stat)}
-            assert set(scan.others) == {_NAME + ".CHECKSUM"}
-            store.make_durable([_KEY])
+            assert (await store.scan(FOLDER))[NAME] == stat
+            scan = store.scan_now(FOLDER)
+            assert dict(scan.zips) == {NAME: tuple(stat)}
+            assert set(scan.others) == {NAME + ".CHECKSUM"}
+            store.make_durable([KEY])
+
+        self._run(check)
+
+    def test_an_archive_is_stored_with_its_sidecar(self) -> None:
+        """A store that offers `put_archive` stores what two calls of `put` do."""
+
+        async def check(store: Store) -> None:
+            if not isinstance(store, PutsArchives):
+                return
+            await store.put(OTHER, b"other bytes")
+            assert NAME not in store.scan_now(FOLDER).zips
+            for data, sidecar in ((b"zip bytes", b"sidecar"), (b"newer", b"newer sidecar")):
+                stat = await store.put_archive(KEY, data, sidecar, sha256=digest(data))
+                assert stat.size_bytes == len(data)
+                assert await store.read(KEY, 100) == data
+                assert await store.read(SIDECAR, 100) == sidecar
+                assert await store.sha256(KEY) == digest(data)
+                scan = store.scan_now(FOLDER)
+                assert scan.zips[NAME] == tuple(stat)
+                assert set(scan.others) == {NAME + ".CHECKSUM"}
 
         self._run(check)
 
@@ -86,9 +98,32 @@ class StoreSuite:
         """The name of a folder means the same in both forms, and never includes deeper keys."""
 
         async def check(store: Store) -> None:
-            await store.put(_KEY, b"zip bytes")
-            assert set(await store.scan(_FOLDER)) == set(await store.scan(_FOLDER[:-1])) == {_NAME}
+            await store.put(KEY, b"zip bytes")
+            assert set(await store.scan(FOLDER)) == set(await store.scan(FOLDER[:-1])) == {NAME}
             assert dict(await store.scan("data/spot/daily/trades/")) == {}
+
+        self._run(check)
+
+    def test_folders_are_listed_once_and_in_order(self) -> None:
+        """What has no archives may be among them; quarantine and replaced versions are not."""
+
+        async def check(store: Store) -> None:
+            assert [name for name in store.folders() if store.scan_now(name).zips] == []
+            symbols = ["ETHUSDT", "BTCUSDT", "1INCHUSDT"]
+            klines = "data/futures/um/daily/klines/"
+            wanted = {f"{klines}{symbol}/{of}/" for symbol in symbols for of in ("1mo", "1h")}
+            wanted |= {FOLDER, f"{klines}BTCUSDT/"}  # which has files and folders
+            for folder in wanted:
+                await store.put(f"{folder}A-2025-07-15.zip", b"zip bytes")
+                await store.put(f"{folder}Z-2025-07-15.zip", b"zip bytes")
+            await store.quarantine(OTHER, b"bad", NOTE)
+            await store.keep_replaced(KEY, digest(b"zip bytes"))
+            names = []
+            for name in store.folders():
+                found = set(store.scan_now(name).zips)
+                assert found in ({"A-2025-07-15.zip", "Z-2025-07-15.zip"}, set())
+                names += [name] if found else []
+            assert names == sorted(wanted) == [name for name in store.folders() if name in wanted]
 
         self._run(check)
 
@@ -96,62 +131,75 @@ class StoreSuite:
         """The last bytes that were put are stored; nothing is stored after a removal."""
 
         async def check(store: Store) -> None:
-            await store.put(_KEY, b"old")
-            stat = await store.put(_KEY, b"newer")
-            assert (stat.size_bytes, await store.read(_KEY, 100)) == (5, b"newer")
-            await store.remove(_KEY)
-            assert await store.sha256(_KEY) is None
-            await store.put(_KEY, b"again")
-            store.remove_now(_KEY)
-            assert dict(store.scan_now(_FOLDER).zips) == {}
+            await store.put(KEY, b"old")
+            stat = await store.put(KEY, b"newer")
+            assert (stat.size_bytes, await store.read(KEY, 100)) == (5, b"newer")
+            await store.remove(KEY)
+            assert await store.sha256(KEY) is None
+            await store.put(KEY, b"again")
+            store.remove_now(KEY)
+            assert dict(store.scan_now(FOLDER).zips) == {}
 
         self._run(check)
 
-    def test_a_part_becomes_a_body_when_it_is_committed(self) -> None:
-        """Unfinished bytes are visible and hashed, but not yet an archive."""
+    def test_a_name_may_have_any_visible_characters(self) -> None:
+        """Names come from the source, and have letters of any language."""
 
         async def check(store: Store) -> None:
-            seen = bytearray()
-            part = await store.open_part(_KEY, resume=False, watch=seen.extend)
-            await _fill(part, b"first ", b"second")
-            assert (part.size_bytes, bytes(seen)) == (12, b"first second")
-            assert part.sha256() == _digest(b"first second")
-            assert _NAME not in store.scan_now(_FOLDER).zips
-            stat = await part.commit(sync=True)
-            assert (await store.scan(_FOLDER))[_NAME] == stat
-            assert await store.sha256(_KEY) == _digest(b"first second")
-            assert set(store.scan_now(_FOLDER).others) == set()
+            for name in _NAMES:
+                await store.put(FOLDER + name, name.encode())
+            assert set(await store.scan(FOLDER)) == set(_NAMES)
+            assert set(store.scan_now(FOLDER).zips) == set(_NAMES)
+            for name in _NAMES:
+                assert await store.read(FOLDER + name, 100) == name.encode()
+                await store.remove(FOLDER + name)
+            assert dict(await store.scan(FOLDER)) == {}
 
         self._run(check)
 
-    def test_a_part_that_was_closed_is_gone_on_with(self) -> None:
-        """A store that keeps no parts starts with none; it hashes the parts that it has."""
+    def test_a_scan_has_what_was_changed_after_an_earlier_one(self) -> None:
+        """A store may remember what it has listed, but not beyond a change."""
 
         async def check(store: Store) -> None:
-            await _fill(await store.open_part(_KEY, resume=False), b"first ")
-            seen = bytearray()
-            part = await store.open_part(_KEY, resume=True, watch=seen.extend)
-            assert bytes(seen) == b"first "[: part.size_bytes]
-            await _fill(part, b"first second"[part.size_bytes :])
-            assert part.sha256() == _digest(b"first second")
-            await part.commit()
-            assert await store.read(_KEY, 100) == b"first second"
+            await store.put(KEY, b"zip bytes")
+            await store.put(OTHER, b"zip bytes")
+            assert len(store.scan_now(FOLDER).zips) == 2
+            await store.remove(KEY)
+            assert dict(store.scan_now(FOLDER).zips).keys() == {OTHER.removeprefix(FOLDER)}
+            stat = await store.put(KEY, b"again")
+            assert store.scan_now(FOLDER).zips[NAME] == tuple(stat)
+            part = await store.open_part(OTHER, resume=False)
+            await fill(part, b"newer bytes")
+            committed = await part.commit()
+            name = OTHER.removeprefix(FOLDER)
+            assert store.scan_now(FOLDER).zips[name] == tuple(committed)
 
         self._run(check)
 
-    def test_a_part_can_be_given_up(self) -> None:
-        """After `discard`, a restart or the removal of the part, nothing of it is left."""
+    def test_a_body_may_be_empty(self) -> None:
+        """Whether such a body is an archive is not the store's to decide."""
 
         async def check(store: Store) -> None:
-            part = await store.open_part(_KEY, resume=False)
-            await _fill(part, b"first ")
-            await part.discard()
-            assert (await store.open_part(_KEY, resume=True)).size_bytes == 0
-            await _fill(await store.open_part(_KEY, resume=False), b"more")
-            assert (await store.open_part(_KEY, resume=False)).size_bytes == 0
-            await _fill(await store.open_part(_KEY, resume=False), b"more")
-            await store.remove(_KEY + PART_SUFFIX)
-            assert (await store.open_part(_KEY, resume=True)).size_bytes == 0
+            assert (await store.put(KEY, b"")).size_bytes == 0
+            part = await store.open_part(OTHER, resume=False)
+            assert (await part.commit()).size_bytes == 0
+            for key in (KEY, OTHER):
+                assert await store.read(key, 10) == b""
+                assert await store.sha256(key) == digest(b"")
+
+        self._run(check)
+
+    def test_bodies_may_be_put_at_once(self) -> None:
+        """Bodies with one key replace each other as wholes."""
+
+        async def check(store: Store) -> None:
+            bodies = [b"%d" % number * 1000 for number in range(10)]
+            keys = [f"{FOLDER}BTCUSDT-trades-2025-08-{10 + number}.zip" for number in range(10)]
+            puts = [store.put(key, body) for key, body in zip(keys, bodies, strict=True)]
+            await asyncio.gather(*puts, *(store.put(KEY, body) for body in bodies))
+            for key, body in zip(keys, bodies, strict=True):
+                assert await store.read(key, 2000) == body
+            assert await store.read(KEY, 2000) in bodies
 
         self._run(check)
 
@@ -159,12 +207,12 @@ class StoreSuite:
         """It clears what a killed run left in an intermediate state, and nothing else."""
 
         async def check(store: Store) -> None:
-            await store.put(_KEY, b"zip bytes")
-            await _fill(await store.open_part(_OTHER, resume=False), b"first ")
-            before = (await store.open_part(_OTHER, resume=True)).size_bytes
+            await store.put(KEY, b"zip bytes")
+            await leave(await store.open_part(OTHER, resume=False), b"first ")
+            before = (await store.open_part(OTHER, resume=True)).size_bytes
             store.prepare()
-            assert await store.read(_KEY, 100) == b"zip bytes"
-            assert (await store.open_part(_OTHER, resume=True)).size_bytes == before
+            assert await store.read(KEY, 100) == b"zip bytes"
+            assert (await store.open_part(OTHER, resume=True)).size_bytes == before
 
         self._run(check)
 
@@ -172,9 +220,9 @@ class StoreSuite:
         """A coarse clock may give some bodies of one size the same mark, but not all."""
 
         async def check(store: Store) -> None:
-            first = await store.put(_KEY, b"0")
+            first = await store.put(KEY, b"0")
             for number in range(1, 100_000):
-                if await store.put(_KEY, b"%d" % (number % 10)) != first:
+                if await store.put(KEY, b"%d" % (number % 10)) != first:
                     return
             raise AssertionError("the mark is the same for all bodies; change it with the body")
 
@@ -184,11 +232,11 @@ class StoreSuite:
         """Displays and repairs read these lists as they come."""
 
         async def check(store: Store) -> None:
-            for key in (_OTHER, _KEY):
-                await store.quarantine(key, b"bad", {**_NOTE, "key": key})
+            for key in (OTHER, KEY):
+                await store.quarantine(key, b"bad", {**NOTE, "key": key})
                 await store.put(key, b"old")
-                await store.keep_replaced(key, _digest(b"old"))
-            keys = sorted((_KEY, _OTHER))
+                await store.keep_replaced(key, digest(b"old"))
+            keys = sorted((KEY, OTHER))
             assert [item.archive.key for item in store.quarantined()] == keys
             assert [item.key for item in store.kept_versions()] == keys
 
@@ -198,14 +246,14 @@ class StoreSuite:
         """Small bodies and parts are quarantined with a note, and never at the final name."""
 
         async def check(store: Store) -> None:
-            await store.quarantine(_KEY, b"bad", _NOTE)
-            part = await store.open_part(_KEY, resume=False)
-            await _fill(part, b"worse")
-            await part.quarantine({**_NOTE, "reason": "worse"})
+            await store.quarantine(KEY, b"bad", NOTE)
+            part = await store.open_part(KEY, resume=False, doubtful=True)
+            await fill(part, b"worse")
+            assert await part.quarantine({**NOTE, "reason": "worse"})
             (item,) = store.quarantined()
-            assert (item.archive.key, item.reason) == (_KEY, "corrupt: worse")
-            assert dict(store.scan_now(_FOLDER).zips) == {}
-            store.release(_KEY)
+            assert (item.archive.key, item.reason) == (KEY, "corrupt: worse")
+            assert dict(store.scan_now(FOLDER).zips) == {}
+            store.release(KEY)
             assert list(store.quarantined()) == []
 
         self._run(check)
@@ -214,17 +262,17 @@ class StoreSuite:
         """The file stays where it is; the kept bytes outlive its replacement."""
 
         async def check(store: Store) -> None:
-            await store.put(_KEY, b"old")
-            assert await store.keep_replaced(_KEY, _digest(b"other")) == ""
-            place = await store.keep_replaced(_KEY, _digest(b"old"))
-            await store.put(_KEY, b"newer")
+            await store.put(KEY, b"old")
+            assert await store.keep_replaced(KEY, digest(b"other")) == ""
+            place = await store.keep_replaced(KEY, digest(b"old"))
+            await store.put(KEY, b"newer")
             (kept,) = store.kept_versions()
-            assert (kept.key, kept.sha256, kept.size_bytes) == (_KEY, _digest(b"old"), 3)
+            assert (kept.key, kept.sha256, kept.size_bytes) == (KEY, digest(b"old"), 3)
             assert kept.place == place != ""
             assert store.remove_kept(place) == 3
             assert store.remove_kept(place) is None
             assert list(store.kept_versions()) == []
-            assert await store.read(_KEY, 100) == b"newer"
+            assert await store.read(KEY, 100) == b"newer"
 
         self._run(check)
 
@@ -236,12 +284,14 @@ class StoreSuite:
                 uses: dict[str, Callable[[], Awaitable[object]]] = {
                     "put": partial(store.put, key, b"x"),
                     "open_part": partial(store.open_part, key, resume=False),
-                    "quarantine": partial(store.quarantine, key, b"x", _NOTE),
+                    "quarantine": partial(store.quarantine, key, b"x", NOTE),
                     "sha256": partial(store.sha256, key),
                     "read": partial(store.read, key, 10),
                     "remove": partial(store.remove, key),
-                    "keep_replaced": partial(store.keep_replaced, key, _digest(b"x")),
+                    "keep_replaced": partial(store.keep_replaced, key, digest(b"x")),
                 }
+                if isinstance(store, PutsArchives):
+                    uses["put_archive"] = partial(store.put_archive, key, b"x", b"x", sha256="")
                 for name, use in uses.items():
                     await _refused(name, key, use)
 
@@ -254,13 +304,3 @@ async def _refused(name: str, key: str, use: Callable[[], Awaitable[object]]) ->
     except StoreError:
         return
     raise AssertionError(f"`{name}` took the key {key!r}; raise StoreError for it")
-
-
-def _digest(data: bytes) -> str:
-    return sha256(data).hexdigest()
-
-
-async def _fill(part: Part, *buffers: bytes) -> None:
-    for buffer in buffers:
-        await part.append(buffer)
-    await part.close()

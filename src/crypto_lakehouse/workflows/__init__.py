@@ -3,12 +3,13 @@
 - `archive_collection` collects, and `collecting` does so in one call; `ingestion` writes archives
   into tables; `collect_and_ingest` does both at once; `validation` checks rows; `composition` runs
   several workflows with one report.
-- `questions` has an async function for each further command (plan, verification, status, history,
-  pruning, repair; `bench` has that of bench): a configuration in, a report of `reports` out.
+- `questions` (plan, verification, status, history) and `upkeep` (pruning, repair) have an async
+  function for each further command, `bench` that of bench: a configuration in, a report out.
 - `verification`, `repair`, `status` and `history` work on collected directories, `matrix_refresh`
   makes a new matrix, `bench` measures a source.
-- `wiring` builds the parts from a configuration; `run_outcome` is how a collection ends;
-  `stored_archives`, `lake_config` and `lake_report` are shared values.
+- `wiring` builds the parts from a configuration; `run_outcome` is how a collection ends,
+  `ingest_outcome` how an ingestion does; `stored_archives`, `lake_config` (with `lake_rules`) and
+  `lake_report` are shared values.
 
 A workflow runs setup, body and cleanup (`core.workflow`); cleanup always runs, and an error of the
 body is never hidden by one of cleanup. Nothing here prints: the command line calls these functions
@@ -22,6 +23,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from crypto_lakehouse.collection.verifier import VerificationReport
+    from crypto_lakehouse.ledger.lock import OnHeld
     from crypto_lakehouse.workflows.archive_collection import ArchiveCollectionWorkflow
     from crypto_lakehouse.workflows.bench.bench import run_bench
     from crypto_lakehouse.workflows.bench.bench_report import BenchReport
@@ -35,13 +37,12 @@ if TYPE_CHECKING:
     from crypto_lakehouse.workflows.questions import (
         run_history,
         run_plan,
-        run_prune,
-        run_repair,
         run_status,
         run_verification,
     )
     from crypto_lakehouse.workflows.repair import RepairReport
     from crypto_lakehouse.workflows.reports import HistoryReport, PlanReport, StatusReport
+    from crypto_lakehouse.workflows.upkeep import run_prune, run_repair
     from crypto_lakehouse.workflows.validation import ValidationWorkflow
     from crypto_lakehouse.workflows.wiring.delivery import Delivery
 
@@ -54,6 +55,7 @@ __all__ = [
     "HistoryReport",
     "IngestWorkflow",
     "LakeConfig",
+    "OnHeld",
     "PlanReport",
     "PruneResult",
     "RefreshedMatrix",
@@ -83,9 +85,9 @@ _MODULES = {
     "run_verification": "questions",
     "run_status": "questions",
     "run_history": "questions",
-    "run_repair": "questions",
+    "run_repair": "upkeep",
     "run_bench": "bench.bench",
-    "run_prune": "questions",
+    "run_prune": "upkeep",
     "PruneResult": "history",
     "RefreshedMatrix": "matrix_refresh",
     "refresh_matrix": "matrix_refresh",
@@ -100,11 +102,14 @@ _MODULES = {
     "run_collection": "collecting",
 }
 
+#: What other packages define, and functions of this one take or return.
+_ELSEWHERE = {"OnHeld": "ledger.lock", "VerificationReport": "collection.verifier"}
+
 
 def __getattr__(name: str) -> object:
     """Import a public name on first use: a worker process needs none of them."""
-    if name == "VerificationReport":
-        return import_module("crypto_lakehouse.collection.verifier").VerificationReport
+    if name in _ELSEWHERE:
+        return getattr(import_module(f"crypto_lakehouse.{_ELSEWHERE[name]}"), name)
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"crypto_lakehouse.workflows.{_MODULES[name]}"), name)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import uuid4
 
@@ -14,28 +13,24 @@ import anyio
 from anyio import to_thread
 
 from crypto_lakehouse.collection.acknowledging import Acknowledging
-from crypto_lakehouse.collection.byte_budget import ByteBudget
 from crypto_lakehouse.collection.circuit_breaker import CircuitBreaker
 from crypto_lakehouse.collection.event_queue import EventQueue
-from crypto_lakehouse.collection.inventory import Inventory
-from crypto_lakehouse.collection.pipeline import run_pipeline, worker_count
 from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.config.run_selection import selection_of, without_credentials
 from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
-from crypto_lakehouse.core.errors import ConfigurationError, Problem, StoreError
+from crypto_lakehouse.core.errors import StoreError
 from crypto_lakehouse.core.events import RunFinished, RunNoted, RunStarted, RunWarned
+from crypto_lakehouse.core.input_files import ReadingStopped, read_in_thread
 from crypto_lakehouse.core.metrics import ByteMeter, MetricsCollector
 from crypto_lakehouse.core.plan import Plan, plan_remarks
 from crypto_lakehouse.core.protocols import Emit, Store
 from crypto_lakehouse.core.report import CollectionReport
 from crypto_lakehouse.core.sink import AnySink, Sink
 from crypto_lakehouse.core.task_groups import one_error
+from crypto_lakehouse.core.verdicts import NOT_RECORDED
 from crypto_lakehouse.core.workflow import BaseWorkflow
-from crypto_lakehouse.executors.processes.executor import worker_processes
-from crypto_lakehouse.executors.shards import run_sharded
 from crypto_lakehouse.http.retry import RetryPolicy
-from crypto_lakehouse.ledger.lock import output_lock, wait_for_workers
-from crypto_lakehouse.ledger.sqlite import SqliteLedger
+from crypto_lakehouse.ledger.lock import OnHeld, do_not_wait
 from crypto_lakehouse.matrix.known_holes import load_holes
 from crypto_lakehouse.matrix.load import load_matrix
 from crypto_lakehouse.planning.calendar_plan import CalendarPlan, plan_collection
@@ -45,27 +40,24 @@ from crypto_lakehouse.sinks.checked import checked_sinks
 from crypto_lakehouse.sinks.ledger import LedgerSink
 from crypto_lakehouse.sinks.log import LogSink
 from crypto_lakehouse.sinks.metrics import MetricsSink
-from crypto_lakehouse.stores.directory import LocalStore
-from crypto_lakehouse.stores.os_errors import what_to_do
-from crypto_lakehouse.stores.state import StateFolder, existing_root, relative_note
+from crypto_lakehouse.stores.outer_output import refuse_inside_data
+from crypto_lakehouse.stores.output import output_note, output_of
 from crypto_lakehouse.workflows.history import prune_replaced
-from crypto_lakehouse.workflows.run_outcome import RunOutcome
-from crypto_lakehouse.workflows.wiring.collector_stack import (
-    RunContext,
-    make_collector,
-    make_inventory,
-)
+from crypto_lakehouse.workflows.run_outcome import RunOutcome, unfinished_note
+from crypto_lakehouse.workflows.wiring.collection_pipeline import CollectionPipeline
+from crypto_lakehouse.workflows.wiring.collector_stack import make_budget
 from crypto_lakehouse.workflows.wiring.delivery import Delivery
 from crypto_lakehouse.workflows.wiring.holes_file import load_acknowledged
+from crypto_lakehouse.workflows.wiring.ledgers import ledger_at
 from crypto_lakehouse.workflows.wiring.network import Network
+from crypto_lakehouse.workflows.wiring.opened_output import OpenedOutput
 from crypto_lakehouse.workflows.wiring.recorded_source import checked_source
 from crypto_lakehouse.workflows.wiring.transport_stack import (
     most_parallel,
     open_client,
     parallel_note,
-    share_of,
 )
-from crypto_lakehouse.workflows.wiring.worker_jobs import make_jobs, process_count
+from crypto_lakehouse.workflows.wiring.worker_jobs import process_count
 
 if TYPE_CHECKING:
     import aiohttp
@@ -92,6 +84,8 @@ class ArchiveCollectionWorkflow(BaseWorkflow[CollectionReport]):
         meter: Counts bytes as they arrive, for displays.
         archives: Collect exactly these, whatever the configuration selects.
         delivery: When events reach sinks and ledger, and how long a stopped run waits for that.
+        on_held: Called if another run holds the lock; returns whether to try again. By default the
+            run is refused.
 
     Raises:
         ConfigurationError: A sink is not valid; the message names it and what it lacks.
@@ -125,6 +119,7 @@ class ArchiveCollectionWorkflow(BaseWorkflow[CollectionReport]):
         meter: ByteMeter | None = None,
         archives: Iterable[Archive] | None = None,
         delivery: Delivery | None = None,
+        on_held: OnHeld = do_not_wait,
     ) -> None:
         super().__init__(config, metrics_collector=metrics_collector)
         self.run_id = uuid4().hex
@@ -133,17 +128,27 @@ class ArchiveCollectionWorkflow(BaseWorkflow[CollectionReport]):
         self._outcome = RunOutcome(self.name, self.run_id, self.counts)
         self._sinks = checked_sinks(sinks)
         self._session = session
-        self._store: Store = LocalStore(config.output_directory) if store is None else store
-        self._state = StateFolder(config.output_directory)
-        self._processes = process_count(config) if session is None and store is None else 1
+        self._place = output_of(config, store)
+        can_share = session is None and store is None
+        self._processes = process_count(config) if can_share else 1
+        self._is_shared = self._processes > 1 or (can_share and config.executor == "dask")
         self._retry = retry or RetryPolicy(max_retries=config.max_retries)
         self._meter = meter or ByteMeter()
         self._archives = archives
         self._delivery = delivery or Delivery()
         self._plan: Plan | None = None
-        self._has_begun = False
         self._notes: list[str] = []
         self._resources = AsyncExitStack()
+        self._output = OpenedOutput(
+            self._place.state,
+            self._place.store,
+            ledger_at(self._place),
+            on_held,
+            self._is_stopped,
+            self._resources,
+            self.run_id,
+            partial(refuse_inside_data, self._place if store is None else None),
+        )
         self._scope: anyio.CancelScope | None = None
         self._is_urgent = False
 
@@ -155,6 +160,9 @@ class ArchiveCollectionWorkflow(BaseWorkflow[CollectionReport]):
         """
         self._is_urgent = True
         self._end_early(exit_code)
+
+    def _is_stopped(self) -> bool:
+        return self._outcome.stop_code is not None
 
     def _end_early(self, exit_code: int, reason: str = "") -> None:
         """Cancel what is in progress; the rest of the plan gets no verdict."""
@@ -169,64 +177,58 @@ class ArchiveCollectionWorkflow(BaseWorkflow[CollectionReport]):
         """
         self.counts.start_workflow(self.name)
         self._scope = anyio.CancelScope()
-        self._matrix = load_matrix(self.config.matrix_path)
+        try:
+            self._matrix, known = await read_in_thread(
+                lambda: (load_matrix(self.config.matrix_path), load_acknowledged(self.config)),
+                self._is_stopped,
+            )
+        except ReadingStopped:
+            return
         self._holes = load_holes()
-        known = await to_thread.run_sync(load_acknowledged, self.config)
         self._acknowledging = Acknowledging(known)
         self._today = datetime.now(UTC).date()
+        self._plan_early()
+        self._notes = [*self.config.warnings, *self._matrix.corrections]
+        self._notes += filter(None, [parallel_note(self.config)])
+        if self._processes < process_count(self.config) or (
+            self.config.executor == "dask" and not self._is_shared
+        ):
+            self._notes.append(
+                "`processes` is 1: a session or a store of the application's own cannot be shared"
+            )
+        self._network = Network.of(self.config) if self._session is None else None
+        await self._output.open()
+        if not self._output.is_open:
+            return
+        self._notes += self._output.notes
+        if self._place.is_url:
+            self._notes += await to_thread.run_sync(unfinished_note, self._output.ledger_place)
+        if self.config.only is not None:
+            note = await to_thread.run_sync(checked_source, self.config, self._output.ledger_place)
+            self._notes += [note] if note else []
+        opening = open_client(self.config, most_parallel(self.config), self._session, self._network)
+        self._client = await self._resources.enter_async_context(opening)
+
+    def _plan_early(self) -> None:
+        """Make the plan if it needs neither the ledger nor the source; else check what it needs."""
         if self.config.only is not None and self._archives is None:
-            existing_root(self.config.output_directory)
+            self._place.check()
         if self._archives is not None:
             self._plan = ExplicitPlan.of(self._archives, self._today, self._matrix)
         elif self.config.wants_listing:
             select_rows(self.config, self._matrix)
         elif self.config.only is None:
             self._plan = plan_collection(self.config, self._matrix, self._today)
-        self._notes = [*self.config.warnings, *self._matrix.corrections]
-        self._notes += filter(None, [parallel_note(self.config)])
-        if self._processes < process_count(self.config):
-            self._notes.append(
-                "`processes` is 1: a session or a store of the application's own cannot be shared"
-            )
-        self._network = Network.of(self.config) if self._session is None else None
-        await self._open_output()
-        if self.config.only is not None:
-            note = await to_thread.run_sync(checked_source, self.config, self._state.ledger)
-            self._notes += [note] if note else []
-        opening = open_client(self.config, most_parallel(self.config), self._session, self._network)
-        self._client = await self._resources.enter_async_context(opening)
-
-    async def _open_output(self) -> None:
-        state = self._state
-        try:
-            made = await to_thread.run_sync(state.make)
-            self._resources.enter_context(output_lock(state.lock))
-            self._resources.callback(self._leave_nothing, made)
-            await to_thread.run_sync(wait_for_workers, state.workers)
-            await to_thread.run_sync(self._store.prepare)
-        except StoreError as error:
-            if error.stops_run:
-                raise
-            raise ConfigurationError([Problem("$.output_directory", str(error))]) from error
-        except OSError as error:
-            # The first folder that cannot be made is one of these two; neither is named twice.
-            path = str(state.root if error.filename == str(state.root) else state.path)
-            reason = f"`{state.root}` cannot be written: {what_to_do(error, path)}"
-            raise ConfigurationError([Problem("$.output_directory", reason)]) from error
-        self._ledger, note = await to_thread.run_sync(SqliteLedger.open, state.ledger)
-        self._resources.callback(self._ledger.close)
-        self._notes += [note] if note else []
-
-    def _leave_nothing(self, made: Sequence[Path]) -> None:
-        """Remove the folders of a run that failed before it had a plan."""
-        if not self._has_begun:
-            self._state.unmake(made)
 
     async def body(self) -> None:
         """Run the pipeline, and hand its events to the sinks."""
+        if not self._output.is_open:
+            return  # it was stopped while it waited
         own: list[Sink] = [MetricsSink(self.counts), MetricsSink(self.metrics_collector)]
         rules = self._delivery
-        ledger = LedgerSink(self._ledger, self._store.make_durable, batch_rows=rules.batch_rows)
+        ledger = LedgerSink(
+            self._output.ledger, self._place.store.make_durable, batch_rows=rules.batch_rows
+        )
         sinks = [*own, ledger, LogSink(self.run_id), *self._sinks]
         queue = EventQueue(
             sinks,
@@ -247,34 +249,61 @@ class ArchiveCollectionWorkflow(BaseWorkflow[CollectionReport]):
                         queue.deadline_in(rules.drain_s)
                     queue.finish()
         await self._prune()
+        await self._copy_ledger()
+
+    async def _copy_ledger(self) -> None:
+        """Copy the ledger to the object store if the run has learned anything."""
+        found = self.counts.verdicts.items()
+        has_changed = any(count for verdict, count in found if verdict not in NOT_RECORDED)
+        if problem := await self._output.copy_ledger(has_changed=has_changed):
+            self.counts.record_event(RunWarned(message=problem))
 
     async def _prune(self) -> None:
         """Remove replaced versions that are older than `replaced_retention_days`."""
         days = self.config.replaced_retention_days
         if days is not None and self._outcome.stop_code is None:
-            prune = partial(
-                prune_replaced, older_than_days=days, today=self._today, store=self._store
-            )
-            await to_thread.run_sync(prune, self._state.root)
+            self._output.check()
+            prune = partial(prune_replaced, older_than_days=days, today=self._today)
+            pruned = await to_thread.run_sync(prune, self._place)
+            if pruned.problems:
+                raise StoreError(self._place.place, pruned.problems[0])
 
     async def _collect_until_stopped(self, emit: Emit) -> None:
         if self._outcome.stop_code is not None or self._scope is None:
             return
         with self._scope:
-            network = "" if self._network is None else self._network.note
-            place = relative_note(self.config.output_directory, self.config.origins)
-            await emit([RunNoted(message=note) for note in (place, network) if note])
-            if self._plan is None:
-                self._plan = await self._make_plan(emit)
-            await self._announce(self._plan, emit)
-            breaker = CircuitBreaker(partial(self._end_early, _SOURCE_UNAVAILABLE), self._meter)
-            budget = ByteBudget(self.config.max_bytes, self._meter)
-            watched = budget.watching(breaker.watching(self._acknowledging.marking(emit)))
-            await self._collect(self._plan, watched, budget)
-            if self._outcome.stop_code is None and budget.is_used:
-                self._end_early(_BUDGET_USED, budget.reason(self._planned))
-            elif self._outcome.stop_code is None:
-                await emit(self._acknowledging.remarks(self._should_be_planned()))
+            async with self._output.held(lambda: self._meter.received_bytes):
+                await self._collect_all(emit)
+
+    async def _collect_all(self, emit: Emit) -> None:
+        network = "" if self._network is None else self._network.note
+        place = output_note(self.config)
+        await emit([RunNoted(message=note) for note in (place, network) if note])
+        if self._plan is None:
+            self._plan = await self._make_plan(emit)
+        await self._announce(self._plan, emit)
+        breaker = CircuitBreaker(partial(self._end_early, _SOURCE_UNAVAILABLE), self._meter)
+        budget = make_budget(self.config, self._meter)
+        watched = budget.watching(breaker.watching(self._acknowledging.marking(emit)))
+        await self._pipeline().run(self._plan, watched, budget)
+        if self._outcome.stop_code is None and budget.is_used:
+            self._end_early(_BUDGET_USED, budget.reason(self._planned))
+        elif self._outcome.stop_code is None:
+            await emit(self._acknowledging.remarks(self._should_be_planned()))
+
+    def _pipeline(self) -> CollectionPipeline:
+        return CollectionPipeline(
+            config=self.config,
+            run_id=self.run_id,
+            place=self._place,
+            ledger=self._output.ledger,
+            client=self._client,
+            retry=self._retry,
+            meter=self._meter,
+            holes=self._holes,
+            processes=self._processes,
+            is_shared=self._is_shared,
+        )
 
     def _should_be_planned(self) -> Callable[[Archive], bool] | None:
         """Whether an archive should be in the plan; None if the plan may lack some."""
@@ -292,14 +321,16 @@ class ArchiveCollectionWorkflow(BaseWorkflow[CollectionReport]):
         )
 
         if self.config.only is not None:
-            return await plan_from_ledger(self.config, self._matrix, self._ledger, self._today)
+            return await plan_from_ledger(
+                self.config, self._matrix, self._output.ledger, self._today
+            )
         planner = Planner(
             config=self.config,
             matrix=self._matrix,
             holes=self._holes,
             lister=open_lister(self.config, self._client, self._retry, emit),
             emit=emit,
-            ledger=self._ledger,
+            ledger=self._output.ledger,
         )
         plan, reason = await planner.plan(self._today)
         self._notes += [reason] if reason else []
@@ -308,7 +339,7 @@ class ArchiveCollectionWorkflow(BaseWorkflow[CollectionReport]):
         return plan
 
     async def _announce(self, plan: Plan, emit: Emit) -> None:
-        self._has_begun = True
+        self._output.has_begun = True
         totals = await to_thread.run_sync(plan.totals)
         self._planned = totals.archives
         self._notes += plan_remarks(plan, totals)
@@ -329,36 +360,6 @@ class ArchiveCollectionWorkflow(BaseWorkflow[CollectionReport]):
         if self._archives is not None:
             return {"only": "named"}
         return selection_of(self.config, by_calendar=isinstance(plan, CalendarPlan))
-
-    async def _collect(self, plan: Plan, emit: Emit, budget: ByteBudget) -> None:
-        config = self.config
-        inventory = make_inventory(config, self._store, self._ledger)
-        if self._processes > 1:
-            await self._collect_in_processes(plan, inventory, emit, budget)
-            return
-        context = RunContext(
-            client=self._client,
-            store=self._store,
-            retry=self._retry,
-            share=share_of(config),
-            meter=self._meter,
-            emit=emit,
-            today=plan.today,
-            holes=self._holes,
-        )
-        collector = make_collector(config, context)
-        workers = worker_count(most_parallel(config))
-        await run_pipeline(plan, inventory, collector, emit, budget=budget, workers=workers)
-
-    async def _collect_in_processes(
-        self, plan: Plan, inventory: Inventory, emit: Emit, budget: ByteBudget
-    ) -> None:
-        jobs = make_jobs(
-            self.config, self._processes, str(self._state.root), plan.today, self._retry
-        )
-        with one_error():
-            async with worker_processes(jobs, emit, self._meter) as executor:
-                await run_sharded(plan, inventory, executor, emit, budget)
 
     def _last_event(self) -> RunFinished:
         return RunFinished(

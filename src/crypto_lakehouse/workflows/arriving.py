@@ -7,7 +7,7 @@ version that it replaced. A command that reads the tree at that time must not ca
 from __future__ import annotations
 
 from crypto_lakehouse.core.protocols import Store
-from crypto_lakehouse.ledger.sqlite import SqliteLedger
+from crypto_lakehouse.ledger.place import RunLedger
 
 __all__ = ["ARRIVING", "is_replaced"]
 
@@ -15,7 +15,7 @@ __all__ = ["ARRIVING", "is_replaced"]
 ARRIVING = "a collection that runs, or that was killed, has stored it and not settled it yet"
 
 
-def is_replaced(store: Store, ledger: SqliteLedger, key: str, sha256: str | None) -> bool:
+def is_replaced(store: Store, ledger: RunLedger, key: str, sha256: str | None) -> bool:
     """Whether a run that has not ended has replaced a version of an archive; blocking.
 
     It keeps the old bytes before the new ones get the final name.

@@ -1,14 +1,15 @@
 """Collect and ingest in one stream: archives are read into tables while others are fetched.
 
 Archives are handed over in batches of one commit each, so that tables get as few files as if
-everything had been ingested at the end. The remainder is ingested last.
+everything had been ingested at the end. The remainder is ingested last, when every archive of the
+run is there; data files that are gone or cut are mended then.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from functools import partial
-from pathlib import Path
+from typing import Any
 
 import anyio
 from anyio import to_thread
@@ -26,12 +27,17 @@ from crypto_lakehouse.core.sink import AnySink
 from crypto_lakehouse.core.task_groups import one_error
 from crypto_lakehouse.core.verdicts import SUCCESSES, Verdict
 from crypto_lakehouse.core.workflow import refuse_faulty
-from crypto_lakehouse.stores.directory import LocalStore
-from crypto_lakehouse.stores.file_identity import identity_of
+from crypto_lakehouse.ledger.lock import OnHeld, do_not_wait
+from crypto_lakehouse.stores.output import Output, output_of
 from crypto_lakehouse.workflows.archive_collection import ArchiveCollectionWorkflow
 from crypto_lakehouse.workflows.composition import CompositeWorkflow, Step
-from crypto_lakehouse.workflows.ingestion import IngestWorkflow
+from crypto_lakehouse.workflows.ingestion import (
+    IngestWorkflow,
+    need_tables,
+    refuse_other_format,
+)
 from crypto_lakehouse.workflows.lake_config import LakeConfig
+from crypto_lakehouse.workflows.lake_places import check_place, check_writable_place
 from crypto_lakehouse.workflows.lake_report import IngestReport, joined
 from crypto_lakehouse.workflows.stored_archives import StoredZip, stored_zips
 
@@ -54,6 +60,8 @@ class CollectAndIngest(CompositeWorkflow):
         on_begin: Called with a sentence when an ingestion begins.
         on_progress: Called with how far the current ingestion has come, in a worker thread.
         on_end: Called when an ingestion has ended.
+        on_held: Called if another run holds a lock; returns whether to try again. By default the
+            run is refused.
     """
 
     name = "collect_and_ingest"
@@ -69,18 +77,25 @@ class CollectAndIngest(CompositeWorkflow):
         on_begin: Callable[[str], None] = ignore,
         on_progress: OnProgress = ignore,
         on_end: Callable[[], None] = lambda: None,
+        on_held: OnHeld = do_not_wait,
     ) -> None:
         refuse_faulty(config)
-        self._lake = lake
+        self._output = output_of(config)
+        self._lake, self._on_held = lake, on_held
         self._on_begin, self._on_progress, self._on_end = on_begin, on_progress, on_end
-        self._gathered = _Gathered(
-            LocalStore(config.output_directory), batch_archives, lake.selects
-        )
+        self._gathered = _Gathered(self._output, batch_archives, lake.selects)
         self._batches: list[IngestReport] = []
+        self._ingested = 0
         self._current: IngestWorkflow | None = None
         self._drained = anyio.Event()
-        collection = ArchiveCollectionWorkflow(config, sinks=[self._gathered, *sinks], meter=meter)
-        rest = _Rest(lake, self._rest, self._begin_rest, on_progress)
+        collection = ArchiveCollectionWorkflow(
+            config, sinks=[self._gathered, *sinks], meter=meter, on_held=on_held
+        )
+        rest = _Rest(
+            lake, self._begin_rest, self._batches,
+            on_progress=on_progress, zips=self._rest, on_held=on_held, output=self._output,
+        )  # fmt: skip
+        self._last = rest
         steps = {"collect": Step(collection), "ingest": Step(rest, after=["collect"])}
         super().__init__(config, steps)
 
@@ -94,14 +109,31 @@ class CollectAndIngest(CompositeWorkflow):
     def ingested(self) -> IngestReport | None:
         """The report of all that was ingested."""
         last = self._reports.get("ingest")
-        reports = [*self._batches, *([last.report] if last and last.report else [])]
-        return joined(reports) if reports else None
+        if last is not None and last.report is not None:
+            report: IngestReport = last.report
+            return report
+        return joined(self._batches) if self._batches else None
 
     def stop(self, exit_code: int = 130) -> None:
         """Stop the collection and the ingestion in order; verified archives and commits stay."""
         super().stop(exit_code)
         if self._current is not None:
             self._current.stop(exit_code)
+
+    async def setup(self) -> None:
+        """Check the lake before anything is collected.
+
+        Raises:
+            ConfigurationError: The lake's directory is not named, cannot be written, or has rows in
+                the other format.
+            ExtraMissing: The extra `tables` is not installed.
+            NoLakeError: The lake's place is a symbolic link out of the output directory, or its
+                path is not UTF-8.
+        """
+        need_tables()
+        await to_thread.run_sync(check_place, self._lake, self._output)
+        await to_thread.run_sync(check_writable_place, self._lake)
+        await to_thread.run_sync(refuse_other_format, self._lake)
 
     async def body(self) -> None:
         """Ingest batches as they arrive, then the remainder."""
@@ -123,44 +155,79 @@ class CollectAndIngest(CompositeWorkflow):
         self._drained.set()
 
     async def _ingest_batch(self, batch: list[StoredZip]) -> None:
-        archives = plural(len(batch), "archive")
+        archives = plural(len(batch), "archive", form=",")
         self._on_begin(f"ingestion of {archives} begins, while others are collected")
         self._current = IngestWorkflow(
-            self._lake, on_progress=self._on_progress, zips=partial(list, batch)
+            self._lake,
+            on_progress=self._on_progress,
+            zips=partial(list, batch),
+            mends=False,
+            on_held=self._on_held,
+            output=self._output,
         )
         try:
             self._batches.append((await self._current.run()).report)
+            self._ingested += len(batch)
         finally:
             self._on_end()
 
     async def _begin_rest(self) -> None:
         await self._drained.wait()
         if self._gathered.seen:
-            archives = plural(len(self._gathered.seen), "archive")
-            self._on_begin(f"the collection has ended, and the ingestion of {archives} begins")
+            before, total = self._ingested, len(self._gathered.seen)
+            self._on_begin(f"the collection has ended, {_what_begins(before, total)}")
 
     def _rest(self) -> Iterator[StoredZip]:
         """All good archives of the run; those that are already ingested will be unchanged."""
-        root = Path(self.config.output_directory)
-        return stored_zips(root, partial(_is_in, self._gathered.seen))
+        wanted = partial(_is_in, self._gathered.seen)
+        return stored_zips(self._output, wanted, self._note_unreadable)
+
+    def _note_unreadable(self, folder: str, reason: str) -> None:
+        """Report a folder that cannot be read, if an archive of the run is in it."""
+        if any(key.startswith(folder) for key in self._gathered.seen):
+            self._last.note_unreadable(folder, reason)
 
 
 class _Rest(IngestWorkflow):
-    """The last ingestion. It begins when no batch is in progress, as the lake has one writer."""
+    """The last ingestion. It begins when no batch is in progress, as the lake has one writer.
+
+    Its report is that of the batches, too.
+    """
 
     def __init__(
         self,
         config: LakeConfig,
-        zips: Callable[[], Iterator[StoredZip]],
         ready: Callable[[], Awaitable[None]],
-        on_progress: OnProgress,
+        batches: Sequence[IngestReport],
+        **given: Any,
     ) -> None:
-        super().__init__(config, on_progress=on_progress, zips=zips)
+        super().__init__(config, **given)
         self._ready = ready
+        self._batches = batches
 
     async def setup(self) -> None:
         await self._ready()
         await super().setup()
+
+    def report(self, error: str = "") -> IngestReport:
+        return joined([*self._batches, super().report(error)])
+
+
+def _what_begins(before: int, total: int) -> str:
+    """Say what is left for the last ingestion, if archives were ingested before it.
+
+    Example:
+        >>> _what_begins(20_000, 24_630)
+        'after the ingestion of 20,000 archives, and that of 4,630 more begins'
+        >>> _what_begins(13, 13)
+        'after the ingestion of all 13 archives; the tables are checked now'
+    """
+    archives = plural(before or total, "archive", form=",")
+    if before == total:
+        return f"after the ingestion of all {archives}; the tables are checked now"
+    if before:
+        return f"after the ingestion of {archives}, and that of {total - before:,} more begins"
+    return f"and the ingestion of {archives} begins"
 
 
 def _is_in(seen: set[str], archive: Archive) -> bool:
@@ -171,7 +238,7 @@ def _is_in(seen: set[str], archive: Archive) -> bool:
 class _Gathered:
     """A sink that hands verified archives over in batches."""
 
-    store: LocalStore
+    output: Output
     size: int
     wanted: Callable[[Archive], bool]
     name: str = "ingest"
@@ -191,11 +258,11 @@ class _Gathered:
                     await self._hold(event, event.sha256)
 
     async def _hold(self, event: ArchiveFinished, sha256: str) -> None:
-        path = Path(self.store.path(event.archive.key))
-        identity = await to_thread.run_sync(identity_of, str(path))
+        files, archive = self.output.files, event.archive
+        identity = await to_thread.run_sync(files.identity, archive.key, event.facts.stat)
         if identity is None or not event.facts.describes(identity.stat):
             return  # the last ingestion looks at it again
-        self._held.append(StoredZip(event.archive, path, sha256, identity=identity))
+        self._held.append(StoredZip(archive, files, sha256, identity=identity))
         self._held_bytes += event.size_bytes or 0
         full = len(self._held) >= self.size or self._held_bytes >= BATCH_BYTES
         if full and self.batches is not None:

@@ -16,6 +16,7 @@ from crypto_lakehouse.core.report import CollectionReport
 from crypto_lakehouse.core.sink import AnySink
 from crypto_lakehouse.core.task_groups import in_own_task
 from crypto_lakehouse.http.retry import RetryPolicy
+from crypto_lakehouse.ledger.lock import OnHeld, do_not_wait
 from crypto_lakehouse.workflows.archive_collection import ArchiveCollectionWorkflow
 from crypto_lakehouse.workflows.wiring.delivery import Delivery
 from crypto_lakehouse.workflows.wiring.load_config import load_config
@@ -37,6 +38,7 @@ async def run_collection(
     meter: ByteMeter | None = None,
     archives: Iterable[Archive] | None = None,
     delivery: Delivery | None = None,
+    on_held: OnHeld = do_not_wait,
 ) -> CollectionReport:
     """Collect archives, verified; the one call that an application needs.
 
@@ -50,6 +52,7 @@ async def run_collection(
         meter: Counts bytes as they arrive, for displays.
         archives: Collect exactly these, whatever the configuration selects.
         delivery: When events reach sinks and ledger, and how long a stopped run waits for that.
+        on_held: Called if another run holds a lock; returns whether to try again.
 
     `ArchiveCollectionWorkflow` says more about each.
 
@@ -75,6 +78,7 @@ async def run_collection(
         meter=meter,
         archives=archives,
         delivery=delivery,
+        on_held=on_held,
     )
     return await workflow.run()
 

@@ -3,54 +3,66 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
-from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import anyio
 from anyio import from_thread, to_thread
-from attrs import evolve
 
 from crypto_lakehouse.core.archive import DataType, Market
-from crypto_lakehouse.core.errors import ExtraMissing
+from crypto_lakehouse.core.errors import ConfigurationError, Problem
 from crypto_lakehouse.core.metrics import MetricsCollector, WorkflowMetrics
 from crypto_lakehouse.core.progress import OnProgress
 from crypto_lakehouse.core.protocols import ignore
 from crypto_lakehouse.core.workflow import BaseWorkflow
-from crypto_lakehouse.ledger.lock import configured_lock
-from crypto_lakehouse.stores.state import existing_root
+from crypto_lakehouse.ledger.lock import OnHeld, configured_lock, do_not_wait, take_when_free
+from crypto_lakehouse.stores.output import Output
 from crypto_lakehouse.version import __version__
+from crypto_lakehouse.workflows.ingest_outcome import IngestOutcome
 from crypto_lakehouse.workflows.ingest_progress import IngestProgress
 from crypto_lakehouse.workflows.lake_config import LakeConfig
-from crypto_lakehouse.workflows.lake_report import IngestReport, TableTotals
+from crypto_lakehouse.workflows.lake_places import ELSEWHERE, check_place
+from crypto_lakehouse.workflows.lake_report import IngestReport
 from crypto_lakehouse.workflows.selected_series import check_stored
-from crypto_lakehouse.workflows.stored_archives import StoredZip, stored_zips
+from crypto_lakehouse.workflows.stored_archives import StoredZip, may_hold, stored_zips
+from crypto_lakehouse.workflows.stored_folders import check_there
+from crypto_lakehouse.workflows.wiring.item_workers import PoolRunner, open_item_workers
+from crypto_lakehouse.workflows.wiring.lake_at import lake_at
+from crypto_lakehouse.workflows.wiring.needed_packages import need_tables
+from crypto_lakehouse.workflows.wiring.stored_output import archives_of
 
 if TYPE_CHECKING:
-    from crypto_lakehouse.tables.ingest.ingestion import Ingested
+    from crypto_lakehouse.tables.ingest.ingested import Ingested
+    from crypto_lakehouse.tables.ingest.recorded_meanwhile import Recorded
 
-__all__ = ["IngestWorkflow", "need_tables"]
+__all__ = ["IngestWorkflow", "need_tables", "refuse_other_format"]
 
-_FIRST = 100
+_NO_RECORD = (
+    "its record in `lakehouse.archives` was in a data file that is damaged or gone, and so is its "
+    "zip: its rows stay in the table; collect it again, then run `crypto-lakehouse ingest`"
+)
+
+_NO_DIFFERENCES = (
+    "what it differs in from the others of its month was in a data file of `lakehouse.differences` "
+    "that is damaged or gone, and so are their zips: the rows stay in the table; collect them "
+    "again, then run `crypto-lakehouse ingest`"
+)
 
 
-def need_tables() -> None:
-    """Fail at once if the extra is not installed.
+def refuse_other_format(config: LakeConfig) -> None:
+    """Refuse a lake's directory that has tables for plain Parquet files, and the other way round.
 
     Raises:
-        ExtraMissing: A package of the extra `tables` is missing.
+        ConfigurationError: It has rows in the other format, or in both.
     """
-    missing = [
-        name
-        for name in ("duckdb", "polars", "pyarrow", "pyiceberg", "sqlalchemy")
-        if find_spec(name) is None
-    ]
-    if missing:
-        raise ExtraMissing("tables", f"tables need {', '.join(missing)}")
+    from crypto_lakehouse.tables.iceberg.lake_formats import format_fault
+
+    if config.catalog is None and config.lake_url is None:
+        fault = format_fault(config.lake_folder, config.format)
+        if fault:
+            raise ConfigurationError([Problem("$.lake", fault)])
 
 
 class IngestWorkflow(BaseWorkflow[WorkflowMetrics]):
@@ -62,6 +74,11 @@ class IngestWorkflow(BaseWorkflow[WorkflowMetrics]):
         tell: Called with the result of each archive, in a worker thread.
         on_progress: Called with how far the run has come, in a worker thread.
         zips: Exactly these archives; by default all of the output directory.
+        mends: Whether the rows of data files that are gone or cut are ingested again. If not, what
+            must be merged with them waits for a run that does.
+        on_held: Called if another run holds the lake's lock; returns whether to try again. By
+            default the run is refused.
+        output: Where the archives are; by default where `config` says.
     """
 
     name: ClassVar[str] = "ingest"
@@ -75,25 +92,39 @@ class IngestWorkflow(BaseWorkflow[WorkflowMetrics]):
         tell: Callable[[Ingested], None] = ignore,
         on_progress: OnProgress = ignore,
         zips: Callable[[], Iterable[StoredZip]] | None = None,
+        mends: bool = True,
+        on_held: OnHeld = do_not_wait,
+        output: Output | None = None,
     ) -> None:
         super().__init__(config, metrics_collector=metrics_collector)
-        root = Path(config.output_directory)
+        self._on_held = on_held
+        self._given_output = output
         self._is_whole_tree = zips is None
-        self._zips = zips or partial(stored_zips, root, config.selects)
+        self._mends = mends
+        self._zips = zips or self._stored
         self._tell = tell
         self._progress = IngestProgress(on_progress)
-        self._tables: dict[str, TableTotals] = {}
-        self._verdicts: Counter[str] = Counter()
-        self._problems: list[dict[str, str]] = []
-        self._problem_count = 0
-        self._arriving = 0
+        self._outcome = IngestOutcome()
         self._mended: frozenset[str] = frozenset()
-        self._mended_files = 0
-        self._notes: tuple[str, ...] = ()
         self._resources = AsyncExitStack()
+        self._runner: PoolRunner | None = None
         self._scope: anyio.CancelScope | None = None
         self._stop_code: int | None = None
         self._began = time.monotonic()
+
+    @property
+    def _output(self) -> Output:
+        """Where the archives are.
+
+        Raises:
+            ConfigurationError: The URL or a setting of its store is wrong.
+        """
+        if self._given_output is None:
+            self._given_output = archives_of(self.config)
+        return self._given_output
+
+    def _stored(self) -> Iterator[StoredZip]:
+        return stored_zips(self._output, self.config.selects, self.note_unreadable)
 
     def stop(self, exit_code: int = 130) -> None:
         """Stop the run early and in order; commits stay."""
@@ -105,37 +136,46 @@ class IngestWorkflow(BaseWorkflow[WorkflowMetrics]):
         """Take the lake's lock.
 
         Raises:
-            ConfigurationError: The output directory does not exist or cannot be read, or the lake's
-                directory cannot be written.
+            ConfigurationError: The output directory does not exist or cannot be read, or there is
+                nothing at its URL; the lake's directory is not named, cannot be written, or has
+                rows in the other format.
             ExtraMissing: The extra `tables` is not installed.
-            LakeError: The lake's place is a symbolic link out of the output directory, or its path
-                is not UTF-8.
             LockHeldError: Another run writes to the lake.
+            NoLakeError: The lake's place is a symbolic link out of the output directory, or its
+                path is not UTF-8.
             SelectionError: The tree has no archive of a symbol that no run was asked for, or none
                 that is selected.
         """
         need_tables()
-        root = await to_thread.run_sync(existing_root, self.config.output_directory)
+        output = self._output
+        await to_thread.run_sync(check_there, output)
         if self._is_whole_tree:
             config = self.config
             selects = config.selects_series
-            self._notes = await to_thread.run_sync(check_stored, config, root, selects)
+            self._outcome.notes += await to_thread.run_sync(check_stored, config, output, selects)
         self._began = time.monotonic()
-        from crypto_lakehouse.tables.iceberg.local_io import check_inside, check_text
-
-        folder = self.config.lake_folder
-        if self.config.catalog is None:
-            check_text(str(folder.resolve()))
-        if self.config.lake is None:
-            check_inside(str(folder), str(root))
+        check_place(self.config, output)
         setting = "$.output_directory" if self.config.lake is None else "$.lake"
-        self._resources.enter_context(configured_lock(self.config.lock, setting))
+
+        async def lock() -> None:
+            held = configured_lock(lake_at(self.config).lock, setting, instead=ELSEWHERE)
+            self._resources.enter_context(held)
+
+        # Without the lock it was stopped, and does nothing.
+        await take_when_free(lock, self._on_held, lambda: self._stop_code is not None)
+        await to_thread.run_sync(refuse_other_format, self.config)
 
     async def body(self) -> None:
-        """Read, check, write and commit, in a thread; cancelling ends it between batches."""
+        """Read, check, write and commit, in a thread; cancelling ends it between batches.
+
+        Raises:
+            ClusterError: The Dask cluster cannot work.
+            WorkerError: Worker processes end as soon as they are started.
+        """
         with anyio.CancelScope() as self._scope:
             if self._stop_code is None:
-                await to_thread.run_sync(self._ingest)
+                async with open_item_workers(self.config, self._output) as self._runner:
+                    await to_thread.run_sync(self._ingest)
 
     async def cleanup(self) -> None:
         """Release the lock."""
@@ -147,10 +187,10 @@ class IngestWorkflow(BaseWorkflow[WorkflowMetrics]):
             from_thread.check_cancelled()
             self._progress.found()
             if stored.is_arriving:
-                self._arriving += 1
+                self._outcome.arriving += 1
                 self._progress.skip()
             elif stored.fault:
-                self._note_problem(stored.archive.key, "unproven", stored.fault)
+                self._outcome.add_problem(stored.archive.key, "unproven", stored.fault)
                 self._progress.skip()
             else:
                 table = (stored.archive.market, stored.archive.data_type)
@@ -162,59 +202,107 @@ class IngestWorkflow(BaseWorkflow[WorkflowMetrics]):
 
     def _write_tables(self, by_table: dict[tuple[Market, DataType], list[StoredZip]]) -> None:
         from crypto_lakehouse.tables.iceberg.catalog import LakeCatalog
+        from crypto_lakehouse.tables.iceberg.lake_place import place_notes
         from crypto_lakehouse.tables.ingest.ingestion import Ingestion
         from crypto_lakehouse.tables.ingest.recovery import recover
         from crypto_lakehouse.tables.schema.schemas import load_schemas
 
-        catalog = LakeCatalog(self.config.lake_folder, self.config.catalog, create=True)
+        catalog = LakeCatalog(lake_at(self.config).place(), self.config.catalog, create=True)
         try:
+            self._outcome.notes += place_notes(catalog.place, catalog.name)
             recover(catalog)
             ingestion = Ingestion(
                 catalog, self._settings(), self._take, from_thread.check_cancelled,
                 on_read=self._progress.read, on_commit=self._progress.committing,
+                on_review=self._outcome.add_review, runner=self._runner,
+                on_recorded=partial(self._add_recorded, catalog),
             )  # fmt: skip
-            schemas = load_schemas()
-            if self._is_whole_tree:
-                names = catalog.names()
-                for schema in (each for each in schemas.values() if each.name in names):
-                    there = by_table.get((schema.market, schema.data_type), [])
-                    self._mend(ingestion, schema, [*map(source_of, there)])
+            self._mend_records(catalog)
+            schemas, names = load_schemas(), catalog.names()
+            damaged = {}
+            for schema in (each for each in schemas.values() if each.name in names):
+                there = by_table.get((schema.market, schema.data_type), [])
+                damaged[schema.name] = self._mend(ingestion, schema, [*map(source_of, there)])
             for table, stored in sorted(by_table.items()):
-                self._ingest_table(ingestion, schemas[table], [*map(source_of, stored)])
+                schema = schemas[table]
+                sources = [*map(source_of, stored)]
+                self._ingest_table(ingestion, schema, sources, damaged.get(schema.name, ()))
         finally:
             catalog.close()
 
-    def _mend(self, ingestion: Any, schema: Any, sources: list[Any]) -> None:
-        """Ingest the archives again whose rows were in data files that are gone or cut."""
-        from crypto_lakehouse.tables.ingest.mending import mend
+    def _mend_records(self, catalog: Any) -> None:
+        """Record archives again whose records or differences were in files that are gone or cut."""
+        from crypto_lakehouse.tables.ingest.difference_mending import mend_differences
+        from crypto_lakehouse.tables.ingest.differences import DIFFERENCES
+        from crypto_lakehouse.tables.ingest.provenance import ARCHIVES
+        from crypto_lakehouse.tables.ingest.record_mending import mend_records
 
-        mended = mend(ingestion, schema, sources, Path(self.config.output_directory).absolute())
-        self._mended_files += mended.files
+        def is_there(key: str) -> bool:
+            return self._output.files.identity(key) is not None
+
+        for key in mend_records(catalog, __version__):
+            if not is_there(key):
+                self._outcome.add_unrecorded(ARCHIVES, key, _NO_RECORD)
+        for key in mend_differences(catalog, __version__, is_there):
+            self._outcome.add_unrecorded(DIFFERENCES, key, _NO_DIFFERENCES)
+
+    def _mend(self, ingestion: Any, schema: Any, sources: list[Any]) -> Sequence[Any]:
+        """Ingest the archives again whose rows were in data files that are gone or cut.
+
+        Returns:
+            The files that are not mended.
+        """
+        from crypto_lakehouse.tables.ingest.mending import damaged_files, mend
+
+        if not self._mends:
+            return damaged_files(ingestion, schema)
+        mended = mend(ingestion, schema, sources, self._output.files)
+        self._outcome.mended_files += mended.files
         self._mended |= mended.archives
         for key, reason in mended.problems.items():
-            self._note_problem(key, "damaged", reason)
+            self._outcome.add_problem(key, "damaged", reason)
+        return mended.damaged
 
-    def _ingest_table(self, ingestion: Any, schema: Any, sources: list[Any]) -> None:
+    def _ingest_table(
+        self, ingestion: Any, schema: Any, sources: list[Any], damaged: Sequence[Any]
+    ) -> None:
+        from crypto_lakehouse.tables.ingest.mending import hold_back
+
         sources = [each for each in sources if each.archive.key not in self._mended]
         plan = ingestion.plan(schema, sources)
-        self._note_plan(schema.name, plan.unchanged, plan.covered)
-        new = len(sources) - plan.unchanged - plan.covered
+        self._outcome.add_plan(schema.name, plan.unchanged, plan.covered)
+        self._add_refused(ingestion.catalog, schema.name, plan.refused)
+        new = len(sources) - plan.unchanged - plan.covered - len(plan.refused)
+        plan, held = hold_back(ingestion, schema, plan, damaged)
+        for key in sorted(held):
+            self._outcome.add_problem(key, "held_back", held[key])
         with self._progress.table(schema.name, len(sources), new):
             ingestion.run(schema, plan)
+
+    def _add_recorded(self, catalog: Any, recorded: Recorded) -> None:
+        self._outcome.add_recorded(recorded.table, recorded.unchanged, recorded.covered)
+        self._add_refused(catalog, recorded.table, recorded.refused)
+
+    def _add_refused(self, catalog: Any, table: str, keys: frozenset[str]) -> None:
+        from crypto_lakehouse.tables.ingest.recorded_refusals import recorded_refusals
+
+        for each in recorded_refusals(catalog, keys):
+            self._outcome.add_refusal(table, each.key, each.state, each.reason)
 
     def _write_parquet(self, by_table: dict[tuple[Market, DataType], list[StoredZip]]) -> None:
         from crypto_lakehouse.tables.ingest.plain_parquet import PlainParquet
         from crypto_lakehouse.tables.schema.schemas import load_schemas
 
         files = PlainParquet(
-            self.config.lake_folder, self._settings(), self._take_file, from_thread.check_cancelled
-        )
+            self.config.lake_folder, self._settings(), self._take, from_thread.check_cancelled,
+            on_read=self._progress.read, on_review=self._outcome.add_review,
+        )  # fmt: skip
         schemas = load_schemas()
         for table, stored in sorted(by_table.items()):
             schema = schemas[table]
             with self._progress.table(schema.name, len(stored), len(stored)):
                 unchanged, covered = files.write(schema, [*map(source_of, stored)])
-            self._note_plan(schema.name, unchanged, covered)
+            self._outcome.add_plan(schema.name, unchanged, covered)
 
     def _settings(self) -> Any:
         from crypto_lakehouse.tables.files.parquet_options import FileLayout
@@ -230,67 +318,28 @@ class IngestWorkflow(BaseWorkflow[WorkflowMetrics]):
             tool_version=__version__,
         )
 
-    def _note_plan(self, table: str, unchanged: int, covered: int) -> None:
-        totals = self._tables.get(table, TableTotals(table=table))
-        self._tables[table] = evolve(totals, unchanged=unchanged, covered=totals.covered + covered)
-
-    def _take_file(self, ingested: Ingested) -> None:
-        self._progress.read(1)
-        self._take(ingested)
-
     def _take(self, ingested: Ingested) -> None:
-        if ingested.state == "arriving":
-            self._arriving += 1
-            return
-        totals = self._tables.get(ingested.table, TableTotals(table=ingested.table))
-        if ingested.state in {"ingested", "superseded"}:
-            covered = ingested.state == "superseded"
-            changes = ingested.changes
-            totals = evolve(
-                totals,
-                archives=totals.archives + (not covered),
-                covered=totals.covered + covered,
-                rows=totals.rows + ingested.rows,
-                replaced=totals.replaced + ingested.replaced,
-                rows_added=totals.rows_added + changes.added,
-                rows_changed=totals.rows_changed + changes.changed,
-                rows_removed=totals.rows_removed + changes.removed,
-                rows_differing=totals.rows_differing + ingested.differing,
-            )
-            self._verdicts[ingested.quality.verdict] += 1
-        else:
-            totals = evolve(totals, refused=totals.refused + 1)
-            reason = ingested.quality.fault or "; ".join(
-                each.sentence for each in ingested.quality.findings
-            )
-            self._note_problem(ingested.archive.key, ingested.state, reason)
-        self._tables[ingested.table] = totals
-        self._tell(ingested)
+        self._outcome.add(ingested)
+        if ingested.state != "arriving":
+            self._tell(ingested)
 
-    def _note_problem(self, key: str, state: str, reason: str) -> None:
-        self._problem_count += 1
-        if len(self._problems) < _FIRST:
-            self._problems.append({"key": key, "state": state, "reason": reason})
+    def note_unreadable(self, folder: str, reason: str) -> None:
+        """Report a folder that cannot be read, if it may have selected archives.
+
+        Args:
+            folder: Its key prefix.
+            reason: Why not.
+        """
+        if may_hold(folder, self.config.selects_series):
+            self._outcome.add_problem(folder, "unreadable", reason)
 
     def report(self, error: str = "") -> IngestReport:
         """Return a report of what is known so far."""
-        status = "partial" if self._problem_count else "complete"
-        if error:
-            status = "failed"
-        elif self._stop_code is not None:
-            status = "interrupted"
-        return IngestReport(
-            workflow=self.name,
-            status=status,
-            lake=str(self.config.lake_folder),
-            tables=tuple(self._tables[name] for name in sorted(self._tables)),
-            verdicts=self._verdicts,
-            problems=tuple(self._problems),
-            problem_count=self._problem_count,
-            arriving=self._arriving,
-            mended_files=self._mended_files,
-            notes=self._notes,
-            duration_seconds=time.monotonic() - self._began,
+        return self._outcome.report(
+            self.name,
+            self.config,
+            notes=self._runner.pool.warnings if self._runner else (),
+            duration_s=time.monotonic() - self._began,
             stop_code=self._stop_code,
             error=error,
         )
@@ -305,4 +354,4 @@ def source_of(stored: StoredZip) -> Any:
     """Return what `tables` reads a proven archive from."""
     from crypto_lakehouse.tables.reading.batch import Source
 
-    return Source(stored.archive, stored.path, stored.sha256, stored.identity)
+    return Source(stored.archive, stored.files, stored.sha256, stored.identity)

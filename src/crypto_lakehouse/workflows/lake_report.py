@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 from attrs import asdict, evolve, field, frozen
 
-__all__ = ["IngestReport", "TableTotals", "joined"]
+__all__ = ["RECORDED", "IngestReport", "TableTotals", "joined"]
 
 _FIRST = 100
+
+#: The states of problems that are recorded in the lake. They stand whatever a later run comes to:
+#: it tells the first two again, without reading the archives, and `unrecorded` only once.
+RECORDED = frozenset({"refused", "quarantined", "unrecorded"})
 
 _SUMMED = (
     "replaced", "unchanged", "covered", "refused",
@@ -35,7 +40,8 @@ class TableTotals:
         unchanged: Archives that were there already, in this version.
         covered: Archives none of whose rows is in the table under its own name, because their
             month has the same rows.
-        refused: Archives that were refused or quarantined, or are not proven.
+        refused: Archives that were refused or quarantined, by this run or in this version by an
+            earlier one, or are not proven.
         rows_added, rows_changed, rows_removed: What new versions changed in the table: rows whose
             key is new, has other values, or is gone.
         rows_differing: Rows that differ between the archives of one month; the values are in
@@ -66,10 +72,18 @@ class IngestReport:
     Attributes:
         status: `complete`, `partial` if some archives were refused, or `interrupted`.
         tables: What was done to each table, by name.
-        verdicts: How many ingested archives the checks call good, and so on.
+        verdicts: How many archives the checks call good, and so on: those that were ingested, and
+            those in `reviewed`.
         problems: The first hundred archives that are not in their tables, each with a reason.
+        refusals: The keys of the problems that are recorded in the lake, by table: archives that
+            are refused or quarantined; in `lakehouse.archives` those whose record is lost, and in
+            `lakehouse.differences` those that cannot be compared again.
+        reviewed: The first hundred archives of earlier runs whose verdict or findings have changed,
+            because this run brought the archive before one: each with its verdict and the reason.
+        reviewed_count: How many there are.
         arriving: How many archives were left out, because a collection that has not ended has not
             settled them yet; a later ingestion takes them.
+        format: `iceberg` or `parquet`.
         notes: Remarks for the reader, one sentence each.
         mended_files: How many data files were gone or damaged, and were replaced by others with the
             same rows.
@@ -85,8 +99,12 @@ class IngestReport:
     verdicts: Mapping[str, int] = field(factory=Counter)
     problems: tuple[Mapping[str, str], ...] = ()
     problem_count: int = 0
+    refusals: Mapping[str, AbstractSet[str]] = field(factory=dict)
+    reviewed: tuple[Mapping[str, str], ...] = ()
+    reviewed_count: int = 0
     arriving: int = 0
     mended_files: int = 0
+    format: str = "iceberg"
     notes: tuple[str, ...] = ()
     duration_seconds: float = 0.0
     stop_code: int | None = None
@@ -125,6 +143,7 @@ class IngestReport:
             "arriving": self.arriving,
             "duration_seconds": round(self.duration_seconds, 3),
             "problems": [dict(each) for each in self.problems[:_FIRST]],
+            **({"reviewed": [dict(each) for each in self.reviewed]} if self.reviewed else {}),
             **({"notes": [*self.notes]} if self.notes else {}),
             **({"mended_files": self.mended_files} if self.mended_files else {}),
             **({"error": self.error} if self.error else {}),
@@ -132,26 +151,46 @@ class IngestReport:
 
 
 def joined(reports: Sequence[IngestReport]) -> IngestReport:
-    """Merge the reports of several runs, the last of which covered everything."""
+    """Merge the reports of several runs, the last of which covered everything.
+
+    An archive that an earlier run refused is a problem even if the last one ended before it came to
+    it. The other problems of earlier runs count only if the last one has them, too.
+    """
     last = reports[-1]
     tables: dict[str, TableTotals] = {}
     verdicts: Counter[str] = Counter()
+    refusals: defaultdict[str, set[str]] = defaultdict(set)
     problems: dict[str, Mapping[str, str]] = {}
     for report in reports:
         verdicts.update(report.verdicts)
-        problems.update({each["key"]: each for each in report.problems})
+        stays = (each for each in report.problems if report is last or each["state"] in RECORDED)
+        problems.update({each["key"]: each for each in stays})
         for totals in report.tables:
             before = tables.get(totals.table, TableTotals(table=totals.table))
+            refused = refusals[totals.table] - report.refusals.get(totals.table, frozenset())
             tables[totals.table] = evolve(
                 totals,
                 unchanged=max(totals.unchanged - before.archives, 0),
+                refused=totals.refused + len(refused),
                 **{name: getattr(before, name) + getattr(totals, name) for name in _ADDED},
             )
+        for table, keys in report.refusals.items():
+            refusals[table] |= keys
+    count = last.problem_count + _count(refusals) - _count(last.refusals)
     return evolve(
         last,
+        status="partial" if count and last.status == "complete" else last.status,
         tables=tuple(tables[name] for name in sorted(tables)),
         verdicts=verdicts,
         problems=tuple(problems.values()),
+        problem_count=count,
+        refusals=refusals,
+        reviewed=tuple(each for report in reports for each in report.reviewed)[:_FIRST],
+        reviewed_count=sum(report.reviewed_count for report in reports),
         mended_files=sum(report.mended_files for report in reports),
         duration_seconds=sum(report.duration_seconds for report in reports),
     )
+
+
+def _count(refusals: Mapping[str, AbstractSet[str]]) -> int:
+    return sum(map(len, refusals.values()))

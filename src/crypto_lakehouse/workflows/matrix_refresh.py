@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from anyio import to_thread
 from attrs import evolve, frozen
 from yarl import URL
 
 from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
 from crypto_lakehouse.core.errors import ConfigurationError, Problem
 from crypto_lakehouse.core.events import RunNoted
+from crypto_lakehouse.core.input_files import read_in_thread
 from crypto_lakehouse.core.protocols import Emit, ignore, ignore_async
 from crypto_lakehouse.http.retry import RetryPolicy
 from crypto_lakehouse.matrix.crawl import CrawlProgress, crawl
@@ -74,7 +75,7 @@ async def refresh_matrix(
     """
     config = await load_config(config)
     network = Network.of(config)
-    base = await to_thread.run_sync(load_matrix, config.matrix_path)
+    base = await read_in_thread(partial(load_matrix, config.matrix_path))
     if network.note:
         await emit((RunNoted(message=network.note),))
     parallel = parallel_downloads(config)

@@ -1,72 +1,55 @@
-"""The commands as functions in the manner of `run_collection`: plan, verify, status and others.
+"""The commands that change nothing, as functions: plan, verify, status and history.
 
-Each is an async function: a configuration in, a report out, errors raised. Blocking work is done
-in a thread. If a report may be large, a callback receives its items one by one.
+Each is an async function in the manner of `run_collection`: a configuration in, a report out,
+errors raised. Blocking work is done in a thread. If a report may be large, a callback receives its
+items one by one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
-from datetime import UTC, date, datetime
-from os import PathLike
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Callable, Iterator
+from datetime import date
+from functools import partial
 
 from anyio import to_thread
 from attrs import evolve
 
 from crypto_lakehouse.collection.sampling import Sample
-from crypto_lakehouse.collection.verifier import DAMAGE, StoredArchive, VerificationReport
+from crypto_lakehouse.collection.verifier import StoredArchive, VerificationReport
 from crypto_lakehouse.core.archive import Archive
-from crypto_lakehouse.core.config.origins import name_origins
+from crypto_lakehouse.core.config.origins import OVERRIDE, name_origins, naming_origins
 from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
-from crypto_lakehouse.core.errors import ArchiveKeyError, ConfigurationError, Problem
+from crypto_lakehouse.core.errors import ConfigurationError, Problem
 from crypto_lakehouse.core.events import ArchiveFinished
+from crypto_lakehouse.core.input_files import read_in_thread
 from crypto_lakehouse.core.messages import agreeing
-from crypto_lakehouse.core.metrics import ByteMeter
 from crypto_lakehouse.core.plan import PlannedSeries
 from crypto_lakehouse.core.protocols import Store, ignore_async
-from crypto_lakehouse.core.sink import AnySink
 from crypto_lakehouse.coverage.coverage import SeriesCoverage
 from crypto_lakehouse.http.retry import RetryPolicy
-from crypto_lakehouse.ledger.empty import ledger_if_any
-from crypto_lakehouse.ledger.history import Change
-from crypto_lakehouse.ledger.lock import configured_lock
-from crypto_lakehouse.stores.directory import LocalStore
-from crypto_lakehouse.stores.state import StateFolder, existing_root
-from crypto_lakehouse.workflows.history import (
-    PruneResult,
-    changes_since,
-    history_of,
-    prune_replaced,
-)
-from crypto_lakehouse.workflows.repair import RepairReport, repair_archives
+from crypto_lakehouse.ledger.history import Change, Version
+from crypto_lakehouse.stores.output import output_of
+from crypto_lakehouse.workflows.history import changes_since, history_of
 from crypto_lakehouse.workflows.reports import HistoryReport, PlanReport, StatusReport
 from crypto_lakehouse.workflows.status import CoverageStatus, StatusTotals, status_of
 from crypto_lakehouse.workflows.verification import verify_tree
 from crypto_lakehouse.workflows.wiring.collector_stack import make_inventory
 from crypto_lakehouse.workflows.wiring.holes_file import load_acknowledged
-from crypto_lakehouse.workflows.wiring.load_config import load_config
+from crypto_lakehouse.workflows.wiring.load_config import (
+    AnyConfig,
+    load_config,
+    load_config_of_output,
+)
 from crypto_lakehouse.workflows.wiring.make_plan import plan_alone
 from crypto_lakehouse.workflows.wiring.plan_sizes import SeriesSize, sizes_of
-
-if TYPE_CHECKING:
-    import aiohttp
+from crypto_lakehouse.workflows.wiring.planned_ledger import planned_ledger
 
 __all__ = [
-    "AnyConfig",
     "run_history",
     "run_plan",
-    "run_prune",
-    "run_repair",
     "run_status",
     "run_verification",
 ]
-
-AnyConfig = WorkflowConfig | Mapping[str, Any] | str | PathLike[str]
-"""A configuration, a mapping of its keys, or the path of a JSON, TOML or YAML file."""
-
 
 #: How many folders that cannot be read are named in the notes of a plan.
 _NAMED = 20
@@ -98,10 +81,11 @@ async def run_plan(
         ListingError: The source cannot be listed, and the plan depends on that.
     """
     ready = await load_config(config)
-    state = StateFolder(Path(ready.output_directory))
-    if state.root.exists():
-        existing_root(state.root)
-    chosen: Store = LocalStore(state.root) if store is None else store
+    output = output_of(ready, store)
+    with naming_origins(ready):
+        await to_thread.run_sync(load_acknowledged, ready)  # it must be readable for a collection
+        if output.state.root.exists():
+            output.check()
     refused: dict[str, str] = {}
 
     def on_refused(event: ArchiveFinished) -> None:
@@ -112,16 +96,16 @@ async def run_plan(
         if on_archive is not None and all_archives:
             series = _announced(series, on_archive)
 
-        def measure() -> tuple[SeriesSize, ...]:
-            with ledger_if_any(state.ledger) as ledger:
-                inventory = make_inventory(ready, chosen, ledger, reads_only=True)
+        def measure() -> tuple[tuple[SeriesSize, ...], list[str]]:
+            with planned_ledger(output) as (ledger, remarks):
+                inventory = make_inventory(ready, output.store, ledger, reads_only=True)
                 on_fetch = None if all_archives else on_archive
-                return tuple(sizes_of(series, inventory, ready, on_fetch, on_refused))
+                return tuple(sizes_of(series, inventory, ready, on_fetch, on_refused)), remarks
 
-        each = await to_thread.run_sync(measure)
-        notes += [f"`{folder}`: {reason}" for folder, reason in list(refused.items())[:_NAMED]]
+        each, remarks = await to_thread.run_sync(measure)
+        remarks += [f"`{folder}`: {reason}" for folder, reason in list(refused.items())[:_NAMED]]
         report = PlanReport(today=plan.today, series=each, unlisted=tuple(plan.failures))
-        return evolve(report, notes=(*notes, *_doubt(report.totals.to_check)))
+        return evolve(report, notes=(*notes, *remarks, *_doubt(report.totals.to_check)))
 
 
 def _doubt(files: int) -> list[str]:
@@ -143,11 +127,6 @@ def _announced(
         yield planned
 
 
-async def _of_directory(config: AnyConfig) -> WorkflowConfig:
-    """Load a configuration that need not select anything, as the archives already exist."""
-    return await load_config(config, {"only": "quarantined"})
-
-
 async def run_verification(
     config: AnyConfig,
     *,
@@ -164,23 +143,22 @@ async def run_verification(
         sample: Only a part, as `5%` or `1000`.
         seed: Chooses the part.
         since: Only files that were written on this UTC day or later.
-        store: Where the archives are; the output directory by default. A store other than a
-            directory is verified as far as the ledger knows it, and cannot take `since`.
+        store: Where the archives are; the output directory by default.
         on_archive: Called with each archive when it is done, in the order of folders and names.
 
     Raises:
-        ConfigurationError: There is no such directory, `sample` cannot be read, or the store
-            cannot be verified in this way.
+        ConfigurationError: There is no such directory, no archive and no ledger at the URL,
+            `sample` cannot be read, or the store does not say when files were written.
         LedgerError: The ledger exists and cannot be read.
+        StoreError: The object store fails while it lists its folders.
     """
-    ready = await _of_directory(config)
+    ready = await load_config_of_output(config)
     try:
         part = None if sample is None else Sample.parse(sample, seed)
     except ValueError as error:
         raise ConfigurationError([Problem("sample", str(error))]) from None
-    return await verify_tree(
-        ready.output_directory, on_archive, sample=part, since=since, store=store
-    )
+    with naming_origins(ready):
+        return await verify_tree(ready, on_archive, sample=part, since=since, store=store)
 
 
 async def run_status(
@@ -212,7 +190,7 @@ async def run_status(
         MatrixError: The matrix cannot be used.
     """
     ready = await load_config(config, {"only": "quarantined"}, validate=False)
-    status = await to_thread.run_sync(_status, ready, start, end, of)
+    status = await read_in_thread(partial(_status, ready, start, end, of))
     series: list[SeriesCoverage] = []
     with_holes: list[SeriesCoverage] = []
     totals = StatusTotals()
@@ -252,15 +230,17 @@ def _status(
     try:
         known = load_acknowledged(config)
         status = status_of(
-            config.output_directory,
+            config,
             selection,
             matrix_path=config.matrix_path,
             of=of,
             acknowledged=known,
         )
     except ConfigurationError as error:
-        named = name_origins(error.problems, config.origins)
-        raise type(error)([*named, *config.problems]) from None
+        days_given = {"start": start, "end": end}
+        arguments = {name: OVERRIDE for name, day in days_given.items() if day is not None}
+        named = name_origins(error.problems, {**config.origins, **arguments})
+        raise type(error)(dict.fromkeys([*named, *config.problems])) from None
     if config.problems:
         raise ConfigurationError(config.problems)
     return status
@@ -287,92 +267,18 @@ async def run_history(
         ConfigurationError: There is no ledger, or it does not know the archive.
         LedgerError: The ledger cannot be read.
     """
-    root = (await _of_directory(config)).output_directory
-    versions = [] if key is None else await to_thread.run_sync(history_of, root, key)
+    ready = await load_config_of_output(config)
+    output = output_of(ready)
+    versions: list[Version] = []
     changes: list[Change] = []
 
     def read() -> None:
-        for change in changes_since(root, since):
+        for change in changes_since(output, since):
             if not versions or change.key == versions[0].key:
                 (on_change or changes.append)(change)
 
-    await to_thread.run_sync(read)
+    with naming_origins(ready):
+        if key is not None:
+            versions = await to_thread.run_sync(history_of, output, key)
+        await to_thread.run_sync(read)
     return HistoryReport(changes=tuple(changes), versions=tuple(versions))
-
-
-async def run_prune(
-    config: AnyConfig, older_than_days: int, *, store: Store | None = None
-) -> PruneResult:
-    """Remove the bytes of versions replaced long ago; the history still lists them.
-
-    Args:
-        config: Names the output directory.
-        older_than_days: How long ago a version must have been replaced; 0 removes all.
-        store: Where the archives are; the output directory by default.
-
-    Raises:
-        ConfigurationError: There is no ledger, the directory cannot be written, or
-            `older_than_days` is negative.
-        LockHeldError: A run works on the directory.
-        StoreError: A file cannot be removed.
-    """
-    if older_than_days < 0:
-        reason = f"must be 0 or more, not {older_than_days}"
-        raise ConfigurationError([Problem("older_than_days", reason)])
-    root = (await _of_directory(config)).output_directory
-
-    def prune() -> PruneResult:
-        state = StateFolder(existing_root(root))
-        state.refuse_links()
-        with configured_lock(state.lock, "$.output_directory"):
-            return prune_replaced(
-                root, older_than_days=older_than_days, today=datetime.now(UTC).date(), store=store
-            )
-
-    return await to_thread.run_sync(prune)
-
-
-async def run_repair(
-    config: AnyConfig,
-    archives: Iterable[Archive] | None = None,
-    *,
-    sinks: Iterable[AnySink] = (),
-    session: aiohttp.ClientSession | None = None,
-    store: Store | None = None,
-    retry: RetryPolicy | None = None,
-    meter: ByteMeter | None = None,
-) -> RepairReport:
-    """Fetch again what is damaged or in quarantine.
-
-    Args:
-        config: Names the output directory and the source; what it selects is not used.
-        archives: Exactly these; by default everything is verified to find the damaged ones.
-        sinks: As `run_collection` takes them.
-        session: An aiohttp session of the application's own; it is used and not closed.
-        store: Where the archives are; the output directory by default.
-        retry: When to try again; by the configuration's `max_retries` by default.
-        meter: Counts bytes as they arrive, for displays.
-
-    Raises:
-        ConfigurationError: The configuration cannot be run.
-        LockHeldError: Another run works on the directory.
-    """
-    ready = await _of_directory(config)
-    wanted = await _damaged(ready.output_directory, store) if archives is None else archives
-    return await repair_archives(
-        ready, wanted, sinks=sinks, session=session, store=store, retry=retry, meter=meter
-    )
-
-
-async def _damaged(root: str, store: Store | None) -> set[Archive]:
-    target: Store = LocalStore(root) if store is None else store
-    aside = await to_thread.run_sync(lambda: list(target.quarantined()))
-    found = {item.archive for item in aside}
-
-    async def look(stored: StoredArchive) -> None:
-        if stored.state in DAMAGE:
-            with suppress(ArchiveKeyError):  # a file that is not an archive cannot be fetched
-                found.add(Archive.parse(stored.key))
-
-    await verify_tree(root, look, store=store)
-    return found

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from anyio import to_thread
 from attrs import define, evolve, field, frozen
 
-from crypto_lakehouse.collection.verifier import DAMAGE, FileState, StoredArchive
+from crypto_lakehouse.collection.verifier import REPAIRABLE, FileState, StoredArchive
 from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.config.origins import naming_origins
 from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
@@ -19,7 +19,8 @@ from crypto_lakehouse.core.report import CollectionReport
 from crypto_lakehouse.core.sink import AnySink
 from crypto_lakehouse.core.verdicts import SUCCESSES
 from crypto_lakehouse.http.retry import RetryPolicy
-from crypto_lakehouse.stores.directory import LocalStore
+from crypto_lakehouse.ledger.lock import OnHeld, do_not_wait
+from crypto_lakehouse.stores.output import output_of
 from crypto_lakehouse.workflows.archive_collection import ArchiveCollectionWorkflow
 from crypto_lakehouse.workflows.verification import verify_archives
 
@@ -45,15 +46,22 @@ class RepairReport:
 
     @property
     def exit_code(self) -> int:
-        """4 if damage remains, else the collection's, or 3 if an archive is not proven."""
+        """That of a collection that was ended early, as 5 if the source is unavailable.
+
+        Otherwise 4 if damage remains, else the collection's, or 3 if an archive is not proven.
+        """
+        if self.collection.stop_code is not None:
+            return self.collection.stop_code
         states = {item.state for item in self.remaining}
-        if states & DAMAGE:
+        if states & REPAIRABLE:
             return 4
         return self.collection.exit_code or (3 if states - {FileState.OK} else 0)
 
     def to_mapping(self) -> dict[str, Any]:
         """Return the report as JSON types."""
+        error = self.collection.error
         return {
+            **({"error": error} if error else {}),
             "repaired": list(self.repaired),
             "remaining": [
                 {"key": item.key, "state": str(item.state), "reason": item.reason}
@@ -71,6 +79,7 @@ async def repair_archives(
     store: Store | None = None,
     retry: RetryPolicy | None = None,
     meter: ByteMeter | None = None,
+    on_held: OnHeld = do_not_wait,
 ) -> RepairReport:
     """Fetch exactly these archives again, and verify them once more.
 
@@ -84,35 +93,38 @@ async def repair_archives(
         store: Where the archives are; the output directory by default.
         retry: When to try again.
         meter: Counts bytes as they arrive.
+        on_held: Called if another run holds the lock; returns whether to try again.
 
     Raises:
         ConfigurationError: The configuration cannot be run.
         LockHeldError: Another run works on the directory.
     """
     wanted = sorted(set(archives))
-    root = config.output_directory
     verdicts = _Verdicts()
     workflow = ArchiveCollectionWorkflow(
         # A file with the size and date in the ledger may still be damaged: trust none.
         # The caller names the directory again: it is no value of a file that needs a note.
-        config.replace(output_directory=root, only="quarantined", force_redownload=True),
+        config.replace(
+            output_directory=config.output_directory, only="quarantined", force_redownload=True
+        ),
         archives=wanted,
         sinks=[*sinks, verdicts],
         session=session,
         store=store,
         retry=retry,
         meter=meter,
+        on_held=on_held,
     )
     with naming_origins(config):
         report = (await workflow.run()).report
-    target: Store = LocalStore(root) if store is None else store
+    output = output_of(config, store)
     repaired: list[str] = []
     remaining: list[StoredArchive] = []
-    for item in await verify_archives(root, wanted, store):
+    for item in await verify_archives(output, wanted):
         # An older version may be stored, and good, while the newer one stays in quarantine.
         if item.state is FileState.OK and verdicts.is_good(item.key):
             repaired.append(item.key)
-            await to_thread.run_sync(target.release, item.key)
+            await to_thread.run_sync(output.store.release, item.key)
         else:
             remaining.append(evolve(item, reason=verdicts.reason(item.key) or item.reason))
     return RepairReport(repaired=tuple(repaired), remaining=tuple(remaining), collection=report)

@@ -6,11 +6,13 @@ from collections.abc import Sequence
 
 from attrs import define, field
 
+from crypto_lakehouse.core.messages import agreeing
 from crypto_lakehouse.core.metrics import MetricsCollector
 from crypto_lakehouse.core.report import CollectionReport, success_rate
 from crypto_lakehouse.core.verdicts import SUCCESSES, Verdict
+from crypto_lakehouse.ledger.place import LedgerPlace
 
-__all__ = ["RunOutcome"]
+__all__ = ["RunOutcome", "unfinished_note"]
 
 
 @define
@@ -56,7 +58,9 @@ class RunOutcome:
             workflow=self.workflow,
             status="failed" if error else self.status(unlisted),
             totals=totals,
-            success_rate=success_rate(totals, self.counts.acknowledged.total()),
+            success_rate=success_rate(
+                totals, self.counts.acknowledged.total(), has_failed=bool(error or unlisted)
+            ),
             bytes=self.counts.fetched_bytes,
             duration_seconds=self.counts.duration_s,
             problems=tuple(self.counts.problems),
@@ -67,3 +71,19 @@ class RunOutcome:
             unlisted=tuple(unlisted),
             acknowledged=dict(self.counts.acknowledged),
         )
+
+
+def unfinished_note(ledger: LedgerPlace) -> list[str]:
+    """Remove the unfinished bodies of earlier runs from the ledger of an object store; blocking.
+
+    Returns:
+        A remark if there were any.
+    """
+    count = ledger.forget_unfinished()
+    if not count:
+        return []
+    text = (
+        f"{count} large bod[y|ies] of an earlier run [was|were] not finished; an object store "
+        "cannot resume [it|them], and [it|they] begin[s|] again"
+    )
+    return [agreeing(count, text)]

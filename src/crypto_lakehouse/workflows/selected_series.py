@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
-from pathlib import Path
 from typing import Protocol
 
 from attrs import field, frozen
@@ -14,8 +13,10 @@ from crypto_lakehouse.core.config.values import is_glob
 from crypto_lakehouse.core.errors import Problem, SelectionError
 from crypto_lakehouse.core.messages import did_you_mean, existing_values, shown
 from crypto_lakehouse.ledger.runs import RecordedRun, recorded_runs
-from crypto_lakehouse.stores.state import StateFolder, existing_root
+from crypto_lakehouse.matrix.load import load_matrix
+from crypto_lakehouse.stores.output import Output
 from crypto_lakehouse.workflows.stored_archives import stored_series
+from crypto_lakehouse.workflows.wiring.ledgers import ledger_at
 
 __all__ = [
     "NOTHING_ABSENT", "Absent", "SeriesSelection", "absent_from", "asked_symbols",
@@ -95,28 +96,32 @@ def is_selective(selection: SeriesSelection) -> bool:
 
 
 def check_stored(
-    selection: SeriesSelection, root: Path, selects: Callable[[Series], bool]
+    selection: SeriesSelection, output: Output, selects: Callable[[Series], bool]
 ) -> tuple[str, ...]:
-    """Check that a selection of the archives of a tree fits them; blocking.
+    """Check that a selection of the archives of an output fits them; blocking.
 
     Returns:
-        A note if it names symbols that the tree does not have yet, and a run was asked for.
+        A note if it names symbols that the output does not have yet, and a run was asked for.
 
     Raises:
         LedgerError: The ledger cannot be read.
-        SelectionError: The tree has archives, but none of a symbol that no run was asked for, or
+        SelectionError: The output has archives, but none of a symbol that no run was asked for, or
             none that is selected.
-        ConfigurationError: `root` is not a directory, or cannot be read.
+        ConfigurationError: The output is not there, or cannot be read.
+        StoreError: The object store failed.
     """
     if not is_selective(selection):
         return ()
-    place = f"`{existing_root(root)}`"
-    ledger = StateFolder(root).ledger
+    place = f"`{output.place}`"
+    ledger = ledger_at(output)
 
     def asked() -> frozenset[tuple[Market | None, str]]:
-        return asked_symbols(recorded_runs(ledger) if ledger.is_file() else ())
+        return asked_symbols(recorded_runs(ledger) if ledger.exists() else ())
 
-    absent = absent_from(selection, stored_series(root), place, selects, asked)
+    series, under_pair = stored_series(output), load_matrix().files_under_pair
+    if series is None:
+        return ()
+    absent = absent_from(selection, series, place, selects, asked, under_pair)
     if absent.problems:
         raise SelectionError(absent.problems)
     return absent.notes(place)
@@ -128,7 +133,7 @@ def absent_from(
     place: str,
     selects: Callable[[Series], bool],
     asked: Callable[[], Collection[tuple[Market | None, str]]],
-    folder_symbol: Callable[[Series, str], str | None] = lambda _, symbol: symbol,
+    under_pair: Callable[[Series, str], bool],
 ) -> Absent:
     """Find the symbols that no series has, or else why no series is selected.
 
@@ -142,11 +147,11 @@ def absent_from(
         selects: Whether a series is selected.
         asked: Returns the symbols that runs were asked for (`asked_symbols`); called if any symbol
             is absent.
-        folder_symbol: The name by which a series would have a symbol.
+        under_pair: Whether a series is stored under the pair of a contract's symbol or glob.
     """
     if not there or not is_selective(selection):
         return NOTHING_ABSENT
-    absent = list(_absent_symbols(selection, there, place, folder_symbol))
+    absent = list(_absent_symbols(selection, there, place, under_pair))
     known = asked() if absent else ()
     problems = [problem for name, problem in absent if name not in known]
     awaited = sorted({symbol for (market, symbol), _ in absent if (market, symbol) in known})
@@ -160,7 +165,7 @@ def _absent_symbols(
     selection: SeriesSelection,
     there: Collection[Series],
     place: str,
-    folder_symbol: Callable[[Series, str], str | None],
+    under_pair: Callable[[Series, str], bool],
 ) -> Iterator[tuple[tuple[Market | None, str], Problem]]:
     wanted = selection.symbols
     groups: list[tuple[Market | None, tuple[str, ...]]]
@@ -172,10 +177,8 @@ def _absent_symbols(
             if is_glob(symbol):
                 is_there = any(fnmatchcase(name, symbol) for name in names)
             else:
-                is_there = symbol in names or any(
-                    folder_symbol(each, symbol) == each.symbol for each in series
-                )
-            if not is_there:
+                is_there = symbol in names
+            if not is_there and not any(under_pair(each, symbol) for each in series):
                 of = f" in {market}" if market else ""
                 hint = existing_values(sorted(names), "symbols")
                 near = did_you_mean(symbol.strip("*?"), sorted(names))

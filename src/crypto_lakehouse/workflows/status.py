@@ -7,9 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from datetime import UTC, date, datetime
-from fnmatch import fnmatchcase
 from math import floor
-from pathlib import Path
 from typing import Any
 
 from attrs import define, evolve, field, frozen
@@ -19,21 +17,21 @@ from crypto_lakehouse.core.acknowledged import (
     NOTHING_ACKNOWLEDGED,
     Acknowledged,
 )
-from crypto_lakehouse.core.archive import Archive, DataType, Market, Series
-from crypto_lakehouse.core.config.values import EndDay, StartDay, is_glob, structure_value
-from crypto_lakehouse.core.config.workflow_config import config_keys
+from crypto_lakehouse.core.archive import Archive, Series
 from crypto_lakehouse.core.errors import ConfigurationError, Problem, SelectionError
 from crypto_lakehouse.core.messages import allowed_values, shown
 from crypto_lakehouse.coverage.coverage import HoleCause, SeriesCoverage, cover_series
 from crypto_lakehouse.ledger.coverage_view import known_series, recorded_series
+from crypto_lakehouse.ledger.place import LedgerPlace
 from crypto_lakehouse.ledger.runs import RecordedRun, recorded_runs
-from crypto_lakehouse.ledger.sqlite import SqliteLedger
 from crypto_lakehouse.matrix.known_holes import KnownHoles, load_holes
 from crypto_lakehouse.matrix.load import load_matrix
 from crypto_lakehouse.matrix.model import Matrix, MatrixRow
-from crypto_lakehouse.stores.state import StateFolder, directory_fault
+from crypto_lakehouse.stores.output import Output, Place, output_of
 from crypto_lakehouse.workflows.asked import Asked
 from crypto_lakehouse.workflows.selected_series import absent_from, asked_symbols, is_selective
+from crypto_lakehouse.workflows.status_selection import StatusSelection, read_selection
+from crypto_lakehouse.workflows.wiring.ledgers import ledger_at
 
 __all__ = ["BASES", "CoverageStatus", "StatusTotals", "coverage_mapping", "status_of"]
 
@@ -86,46 +84,6 @@ class StatusTotals:
 
 
 @frozen(kw_only=True)
-class _SeriesSelection:
-    """The series and days that the caller selects."""
-
-    markets: tuple[Market, ...] | None = None
-    data_types: tuple[DataType, ...] | None = None
-    symbols: tuple[str, ...] | Mapping[Market, tuple[str, ...]] | None = None
-    intervals: tuple[str, ...] | Mapping[DataType, tuple[str, ...]] | None = None
-    start: date | None = None
-    end: date | None = None
-
-    def holds(self, series: Series, row: MatrixRow | None) -> bool:
-        """Whether a series is selected."""
-        return (
-            (self.markets is None or series.market in self.markets)
-            and (self.data_types is None or series.data_type in self.data_types)
-            and self._has_symbol(series, row)
-            and self._has_interval(series)
-        )
-
-    def _has_symbol(self, series: Series, row: MatrixRow | None) -> bool:
-        wanted = self.symbols
-        if isinstance(wanted, Mapping):
-            wanted = wanted.get(series.market, ())
-        if wanted is None:
-            return True
-        return any(
-            fnmatchcase(series.symbol, symbol)
-            if is_glob(symbol)
-            else series.symbol in (symbol, row.folder_symbol(symbol) if row else None)
-            for symbol in wanted
-        )
-
-    def _has_interval(self, series: Series) -> bool:
-        wanted = self.intervals
-        if isinstance(wanted, Mapping):
-            wanted = wanted.get(series.data_type)
-        return series.interval is None or wanted is None or series.interval in wanted
-
-
-@frozen(kw_only=True)
 class CoverageStatus:
     """The coverage of every selected series; each iteration reads the ledger again.
 
@@ -138,10 +96,10 @@ class CoverageStatus:
     today: date
     of: str
     notes: tuple[str, ...]
-    _ledger: Path
+    _ledger: LedgerPlace
     _matrix: Matrix
     _holes: KnownHoles
-    _selection: _SeriesSelection
+    _selection: StatusSelection
     _asked: Asked
     _acknowledged: Acknowledged
 
@@ -194,7 +152,7 @@ class CoverageStatus:
             coverage.series: [hole for hole in coverage.holes if hole.cause in _OF_THE_SOURCE]
             for coverage in coverages
         }
-        with closing(SqliteLedger.open_read_only(self._ledger)) as ledger:
+        with closing(self._ledger.open_read_only()) as ledger:
             found = ledger.archives_of_now(ACKNOWLEDGEABLE)
         for archive in found:
             period = archive.period
@@ -207,7 +165,7 @@ class CoverageStatus:
 
 
 def status_of(
-    output_directory: str | os.PathLike[str],
+    place: Place,
     selection: Mapping[str, object] | None = None,
     *,
     matrix_path: str | os.PathLike[str] | None = None,
@@ -222,7 +180,7 @@ def status_of(
     count without one.
 
     Args:
-        output_directory: The directory that a collection wrote to.
+        place: The output that a collection wrote to.
         selection: `markets`, `data_types`, `symbols` and `intervals` as in the configuration, and
             `start` and `end`, UTC days, both inclusive; None, or no value, selects everything.
         matrix_path: The matrix; the shipped one by default.
@@ -241,22 +199,12 @@ def status_of(
         SelectionError: The ledger has no series of a symbol that no run was asked for, or none that
             is selected.
     """
-    wanted, problems = _read(selection or {})
-    if of not in (None, *BASES):
-        problems.append(Problem("of", f"unknown value `{shown(of)}`; {allowed_values(of, BASES)}"))
-    state = StateFolder(Path(output_directory))
-    reason = directory_fault(output_directory)
-    if not reason and not state.ledger.is_file():
-        reason = f"`{state.root}` has no ledger; no `collect` has written there"
-    if reason:
-        problems.insert(0, Problem("$.output_directory", reason))
-    if problems:
-        raise ConfigurationError(problems)
+    output, wanted = _checked(place, selection or {}, of)
     matrix = load_matrix(matrix_path)
-    runs = recorded_runs(state.ledger)
+    runs = recorded_runs(ledger_at(output))
     asked = Asked.of(runs, matrix)
     day = today or datetime.now(UTC).date()
-    absent = _check_selection(wanted, state, asked, matrix, day, runs)
+    absent = _check_selection(wanted, output, asked, matrix, day, runs)
     has_window = wanted.start is not None or wanted.end is not None
     basis = of or (PUBLISHED if has_window or not asked.is_recorded else ASKED)
     note = "" if of == PUBLISHED or has_window else _unrecorded(asked, basis)
@@ -264,7 +212,7 @@ def status_of(
         today=day,
         of=basis,
         notes=(*matrix.corrections, *absent, *filter(None, [note])),
-        ledger=state.ledger,
+        ledger=ledger_at(output),
         matrix=matrix,
         holes=load_holes(),
         selection=wanted,
@@ -273,9 +221,30 @@ def status_of(
     )
 
 
+def _checked(
+    place: Place, selection: Mapping[str, object], of: str | None
+) -> tuple[Output, StatusSelection]:
+    """Check what `status_of` is given, except whether the ledger has what is selected."""
+    wanted, problems = read_selection(selection)
+    if of not in (None, *BASES):
+        problems.append(Problem("of", f"unknown value `{shown(of)}`; {allowed_values(of, BASES)}"))
+    output = output_of(place)
+    fault = output.problem()
+    try:
+        if fault is None and not ledger_at(output).exists():
+            fault = Problem("$.output_directory", output.needs_ledger())
+    except ConfigurationError as error:
+        problems += error.problems
+    if fault is not None:
+        problems.insert(0, fault)
+    if problems:
+        raise ConfigurationError(problems)
+    return output, wanted
+
+
 def _check_selection(
-    wanted: _SeriesSelection,
-    state: StateFolder,
+    wanted: StatusSelection,
+    output: Output,
     asked: Asked,
     matrix: Matrix,
     today: date,
@@ -296,18 +265,14 @@ def _check_selection(
     def row_of(series: Series) -> MatrixRow | None:
         return rows.get((series.market, series.data_type))
 
-    def folder_symbol(series: Series, symbol: str) -> str | None:
-        row = row_of(series)
-        return row.folder_symbol(symbol) if row else None
-
-    place = f"the ledger of `{state.root}`"
+    place = f"the ledger of `{output.place}`"
     absent = absent_from(
         wanted,
-        known_series(state.ledger).union(asked.series(today)),
+        known_series(ledger_at(output)).union(asked.series(today)),
         place,
         lambda series: wanted.holds(series, row_of(series)),
         lambda: asked_symbols(runs),
-        folder_symbol,
+        matrix.files_under_pair,
     )
     if absent.problems:
         raise SelectionError(absent.problems)
@@ -328,29 +293,6 @@ def _unrecorded(asked: Asked, basis: str) -> str:
     if basis == PUBLISHED:
         return f"{known}; so complete is what the publisher has (`--of published`)"
     return f"{known}; of those, only the settled days count"
-
-
-#: How the days of a selection are read.
-_DAYS = {"start": StartDay, "end": EndDay}
-
-
-def _read(given: Mapping[str, object]) -> tuple[_SeriesSelection, list[Problem]]:
-    keys = config_keys()
-    values: dict[str, Any] = {}
-    problems: list[Problem] = []
-    for name, value in given.items():
-        if value is None:
-            continue
-        metadata = keys[name].metadata if name in keys else {"kind": _DAYS[name]}
-        values[name], faults = structure_value(value, metadata, f"$.{name}")
-        problems += faults
-    if problems:
-        return _SeriesSelection(), problems
-    selection = _SeriesSelection(**values)
-    if selection.start and selection.end and selection.start > selection.end:
-        reason = f"{selection.start} is after end {selection.end}; swap them"
-        problems.append(Problem("$.start", reason))
-    return selection, problems
 
 
 def coverage_mapping(coverage: SeriesCoverage) -> dict[str, Any]:

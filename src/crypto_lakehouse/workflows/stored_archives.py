@@ -1,125 +1,237 @@
-"""The archives of a collected tree whose bytes are known to be good."""
+"""The archives of a store whose bytes are known to be good."""
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
-from pathlib import Path
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, contextmanager, suppress
+from functools import partial
+from threading import Event
+from typing import NamedTuple
 
-from attrs import evolve, frozen
+from anyio import from_thread
+from attrs import evolve
 
-from crypto_lakehouse.collection.download.sidecar import SIDECAR_LIMIT_BYTES, parse_sidecar
-from crypto_lakehouse.core.archive import SIDECAR_SUFFIX, Archive, Series
-from crypto_lakehouse.core.errors import (
-    ArchiveKeyError,
-    SidecarMalformed,
-    StoreError,
-)
-from crypto_lakehouse.core.protocols import LedgerRow
-from crypto_lakehouse.core.verdicts import SUCCESSES
+from crypto_lakehouse.core.archive import INTERVALS, Archive, Series
+from crypto_lakehouse.core.errors import ArchiveKeyError, StoreError
+from crypto_lakehouse.core.file_identity import StoredFiles
+from crypto_lakehouse.core.object_facts import FileStat
+from crypto_lakehouse.core.protocols import LedgerRow, Store
 from crypto_lakehouse.ledger.coverage_view import parse_folder
-from crypto_lakehouse.ledger.sqlite import SqliteLedger
-from crypto_lakehouse.stores.directory import LocalStore
-from crypto_lakehouse.stores.file_identity import FileIdentity, hash_identified, identity_of
-from crypto_lakehouse.stores.state import existing_root
-from crypto_lakehouse.stores.tree import key_folders
+from crypto_lakehouse.ledger.place import RunLedger
+from crypto_lakehouse.stores.output import Output, Place, output_of
 from crypto_lakehouse.workflows.arriving import ARRIVING, is_replaced
+from crypto_lakehouse.workflows.proving import (
+    CHANGES,
+    GONE,
+    UNPROVEN,
+    StoredZip,
+    prove,
+    proven_by_ledger,
+)
+from crypto_lakehouse.workflows.stored_folders import check_there, folders_of
+from crypto_lakehouse.workflows.wiring.ledgers import ledger_at
 
-__all__ = ["StoredZip", "count_zips", "stored_series", "stored_zips"]
+__all__ = ["StoredZip", "count_zips", "may_hold", "stored_series", "stored_zips"]
 
+#: Called with the key prefix of a folder that cannot be read, and why not.
+OnUnreadable = Callable[[str, str], None]
 
-_UNPROVEN = "nothing proves it: no sidecar, and no ledger"
-_GONE = "it is gone"
-_CHANGES = "it changed while it was read"
+#: How many archives may wait behind one that is being hashed, for each request at once.
+_WAITING = 4
 
-
-@frozen
-class StoredZip:
-    """A zip of a tree.
-
-    Attributes:
-        archive: What it is.
-        path: Its path.
-        sha256: Its digest.
-        fault: Why it must not be used; empty for good ones.
-        is_arriving: Whether the fault is only that a collection has not settled it yet.
-        identity: Of the version that has this digest: a collection may replace the file before its
-            rows are read. None if it is not known, which is so for faulty ones.
-    """
-
-    archive: Archive
-    path: Path
-    sha256: str
-    fault: str = ""
-    is_arriving: bool = False
-    identity: FileIdentity | None = None
+#: Seconds between checks for cancellation while an archive is hashed.
+_CHECKED_EVERY_S = 0.2
 
 
-def stored_zips(root: Path, wanted: Callable[[Archive], bool]) -> Iterator[StoredZip]:
-    """Walk a tree and verify each selected archive; blocking.
+class _EndedError(Exception):
+    """The run has ended; raised in the threads that hash archives."""
+
+
+def _refuse(folder: str, reason: str) -> None:
+    raise StoreError(folder, reason)
+
+
+def stored_zips(
+    place: Place, wanted: Callable[[Archive], bool], on_unreadable: OnUnreadable = _refuse
+) -> Iterator[StoredZip]:
+    """Walk the archives of an output and verify each selected one; in a worker thread.
 
     If the ledger has verified the very file that is stored, its digest is taken from the ledger,
     if that is the one that the sidecar names.
-    Any other file is hashed and compared with the digest in the ledger or in the sidecar.
+    Any other file is hashed and compared with the digest in the ledger or in the sidecar; in an
+    object store, several at once.
     A collection may run at the same time.
 
+    Args:
+        place: The output.
+        wanted: Whether an archive is selected.
+        on_unreadable: Called with each folder that cannot be read.
+
     Raises:
-        ConfigurationError: `root` is not a directory.
+        ConfigurationError: `place` is not a directory, or there is neither an archive nor a ledger
+            at its URL.
         LedgerError: The ledger is there and cannot be read.
+        StoreError: The object store failed; or a folder cannot be read, and `on_unreadable` is not
+            given.
     """
-    store = LocalStore(existing_root(root))
-    path = store.own_path("ledger.sqlite")
-    if not path.is_file():
-        yield from _walk(store, None, wanted)
+    output = output_of(place)
+    check_there(output)
+    known = ledger_at(output)
+    if not known.exists():
+        yield from _walk(output, None, wanted, on_unreadable)
         return
-    with closing(SqliteLedger.open_read_only(path)) as ledger:
-        yield from _walk(store, ledger, wanted)
+    with closing(known.open_read_only()) as ledger:
+        yield from _walk(output, ledger, wanted, on_unreadable)
 
 
-def count_zips(root: Path, wanted: Callable[[Archive], bool]) -> int:
-    """Return how many archives `stored_zips` will yield if the tree does not change; blocking.
-
-    Raises:
-        ConfigurationError: `root` is not a directory.
-    """
-    return sum(len(found) for _, found in _folders(LocalStore(existing_root(root)), wanted))
-
-
-def stored_series(root: Path) -> frozenset[Series]:
-    """Return the series that have a folder in a tree, even an empty one; blocking.
+def count_zips(place: Place, wanted: Callable[[Archive], bool]) -> int:
+    """Return how many archives `stored_zips` will yield if nothing changes; blocking.
 
     Raises:
-        ConfigurationError: `root` is not a directory.
+        ConfigurationError: As `stored_zips`.
+        StoreError: The object store failed.
     """
+    output = output_of(place)
+    check_there(output)
+    return sum(len(found) for _, found in _folders(output.store, wanted, lambda *_: None))
+
+
+def may_hold(folder: str, selects: Callable[[Series], bool]) -> bool:
+    """Whether a folder that cannot be read may have archives of a selected series."""
     found = set()
-    for folder in key_folders(existing_root(root)):
+    for each in (folder, *(f"{folder}{interval}/" for interval in INTERVALS)):
+        with suppress(ArchiveKeyError):
+            found.add(parse_folder(each)[0])
+    # A folder of all symbols gives series of symbols like `1h`, and is of no series itself.
+    names = folder.split("/")
+    series = {each for each in found if each.symbol in names}
+    return not series or any(map(selects, series))
+
+
+def stored_series(place: Place) -> frozenset[Series] | None:
+    """Return the series that have a folder in an output, even an empty one; blocking.
+
+    Returns:
+        The series; None if a folder cannot be read, which may have any others.
+
+    Raises:
+        ConfigurationError: As `stored_zips`.
+        StoreError: The object store failed.
+    """
+    output = output_of(place)
+    check_there(output)
+    found = set()
+    unreadable: list[str] = []
+    for folder in folders_of(output.store, unreadable.append):
         with suppress(ArchiveKeyError):
             found.add(parse_folder(folder)[0])
-    return frozenset(found)
+    return None if unreadable else frozenset(found)
+
+
+class _Found(NamedTuple):
+    """A zip that a scan has found, and what the ledger knows of its archive."""
+
+    archive: Archive
+    listed: FileStat
+    row: LedgerRow | None
 
 
 def _walk(
-    store: LocalStore, ledger: SqliteLedger | None, wanted: Callable[[Archive], bool]
+    output: Output,
+    ledger: RunLedger | None,
+    wanted: Callable[[Archive], bool],
+    on_unreadable: OnUnreadable,
 ) -> Iterator[StoredZip]:
-    for folder, found in _folders(store, wanted):
-        rows = {} if ledger is None else ledger.rows_now(folder)
-        for archive in found:
-            stored = _proven(store, archive, rows.get(archive.name))
+    files = output.files
+    found = _each(output.store, ledger, wanted, on_unreadable)
+    with _judging(files) as judged:
+        for stored in judged(found):
             if stored.fault and ledger is not None:
-                stored = _proven_now(store, ledger, stored)
-            yield stored
+                yield _judge_again(output.store, ledger, stored)
+            else:
+                yield stored
 
 
-def _proven_now(store: LocalStore, ledger: SqliteLedger, stored: StoredZip) -> StoredZip:
+def _each(
+    store: Store,
+    ledger: RunLedger | None,
+    wanted: Callable[[Archive], bool],
+    on_unreadable: OnUnreadable,
+) -> Iterator[_Found]:
+    for folder, found in _folders(store, wanted, on_unreadable):
+        rows = {} if ledger is None else ledger.rows_now(folder)
+        for archive, listed in found:
+            yield _Found(archive, listed, rows.get(archive.name))
+
+
+_Judged = Callable[[Iterator[_Found]], Iterator[StoredZip]]
+
+
+@contextmanager
+def _judging(files: StoredFiles) -> Iterator[_Judged]:
+    """Judge archives in order; several at once if to read one costs a request."""
+    if files.requests_ahead == 0:
+        yield partial(map, partial(_judge, files))
+        return
+    ended = Event()
+
+    def check() -> None:
+        if ended.is_set():
+            raise _EndedError
+
+    with ThreadPoolExecutor(files.requests_ahead, "prove") as pool:
+        try:
+            yield partial(_judge_ahead, files, pool, check)
+        finally:
+            ended.set()
+            pool.shutdown(cancel_futures=True)
+
+
+def _judge(files: StoredFiles, found: _Found) -> StoredZip:
+    archive, listed, row = found
+    proven = proven_by_ledger(files, archive, row, listed)
+    return proven or prove(files, archive, row, from_thread.check_cancelled)
+
+
+def _judge_ahead(
+    files: StoredFiles,
+    pool: ThreadPoolExecutor,
+    check: Callable[[], None],
+    found: Iterator[_Found],
+) -> Iterator[StoredZip]:
+    waiting: deque[StoredZip | Future[StoredZip]] = deque()
+    for archive, listed, row in found:
+        proven = proven_by_ledger(files, archive, row, listed)
+        waiting.append(proven or pool.submit(prove, files, archive, row, check))
+        while len(waiting) > _WAITING * files.requests_ahead or isinstance(waiting[0], StoredZip):
+            yield _result(waiting.popleft())
+            if not waiting:
+                break
+    yield from map(_result, waiting)
+
+
+def _result(judged: StoredZip | Future[StoredZip]) -> StoredZip:
+    """Wait for a result, unless the run is cancelled."""
+    while isinstance(judged, Future) and not judged.done():
+        with suppress(TimeoutError):
+            judged.result(_CHECKED_EVERY_S)
+        from_thread.check_cancelled()
+    return judged.result() if isinstance(judged, Future) else judged
+
+
+def _judge_again(store: Store, ledger: RunLedger, stored: StoredZip) -> StoredZip:
     """Judge a file once more, which a collection may have stored or settled meanwhile."""
     # In this order: a run that has ended has written all its rows.
     is_open = ledger.has_open_run()
-    archive = stored.archive
+    archive, files = stored.archive, stored.files
     row = ledger.row_now(archive.folder, archive.name)
-    again = _proven(store, archive, row)
-    is_new = again.fault in {_UNPROVEN, _CHANGES}
+    again = proven_by_ledger(files, archive, row)
+    again = again or prove(files, archive, row, from_thread.check_cancelled)
+    is_new = again.fault in {UNPROVEN, CHANGES}
     recorded = row.facts.sha256 if row is not None else None
-    if not again.fault or not is_open or again.fault == _GONE:
+    if not again.fault or not is_open or again.fault == GONE:
         return again
     if is_new or is_replaced(store, ledger, archive.key, recorded):
         return evolve(again, fault=ARRIVING, is_arriving=True)
@@ -127,58 +239,24 @@ def _proven_now(store: LocalStore, ledger: SqliteLedger, stored: StoredZip) -> S
 
 
 def _folders(
-    store: LocalStore, wanted: Callable[[Archive], bool]
-) -> Iterator[tuple[str, list[Archive]]]:
+    store: Store, wanted: Callable[[Archive], bool], on_unreadable: OnUnreadable
+) -> Iterator[tuple[str, list[tuple[Archive, FileStat]]]]:
     """Yield each folder that has selected archives, with these."""
-    for folder in key_folders(store.root):
+    for folder in folders_of(store):
         found = []
-        for name in sorted(store.scan_now(folder).zips):
+        try:
+            zips = store.scan_now(folder).zips
+        except StoreError as error:
+            if error.stops_run:
+                raise
+            on_unreadable(folder, f"it cannot be read: {error.reason}")
+            continue
+        for name in sorted(zips):
             try:
                 archive = Archive.parse(folder + name)
             except ArchiveKeyError:
                 continue
             if wanted(archive):
-                found.append(archive)
+                found.append((archive, FileStat(*zips[name])))
         if found:
             yield folder, found
-
-
-def _proven(store: LocalStore, archive: Archive, row: LedgerRow | None) -> StoredZip:
-    path = Path(store.path(archive.key))
-    recorded = row.facts.sha256 if row is not None else None
-    named = row.facts.published_sha256 if row is not None else None
-    is_verified = row is not None and row.verdict in SUCCESSES
-    # Digests that differ may be a flipped bit: then the file shows which of them is its own.
-    agree = named in {None, recorded}
-    now = identity_of(str(path))
-    is_described = now is not None and row is not None and row.facts.describes(now.stat)
-    if is_described and recorded and is_verified and agree:
-        return StoredZip(archive, path, recorded, identity=now)
-    try:
-        hashed = hash_identified(str(path))
-    except StoreError as error:
-        return StoredZip(archive, path, "", f"it cannot be read: {error.reason}")
-    if hashed is None:
-        return StoredZip(archive, path, "", _GONE)
-    digest, identity = hashed
-    if identity is None:
-        return StoredZip(archive, path, digest, _CHANGES)
-    good = StoredZip(archive, path, digest, identity=identity)
-    if row is not None and row.accepted and recorded == digest:
-        return good
-    wanted = {recorded, named} - {None} if is_verified and recorded else set()
-    if digest not in wanted:  # the row may be that of the version before
-        wanted |= {_published(path)} - {None}
-    if not wanted:
-        return StoredZip(archive, path, digest, _UNPROVEN)
-    if digest in wanted:
-        return good
-    return StoredZip(archive, path, digest, "its bytes are not those that were published")
-
-
-def _published(path: Path) -> str | None:
-    try:
-        with Path(f"{path}{SIDECAR_SUFFIX}").open("rb") as file:
-            return parse_sidecar(file.read(SIDECAR_LIMIT_BYTES + 1), path.name)
-    except (OSError, SidecarMalformed):
-        return None

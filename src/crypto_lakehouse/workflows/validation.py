@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import anyio
@@ -21,7 +20,9 @@ from crypto_lakehouse.core.workflow import BaseWorkflow
 from crypto_lakehouse.workflows.ingestion import need_tables, source_of
 from crypto_lakehouse.workflows.lake_config import LakeConfig
 from crypto_lakehouse.workflows.selected_series import check_stored
-from crypto_lakehouse.workflows.stored_archives import StoredZip, count_zips, stored_zips
+from crypto_lakehouse.workflows.stored_archives import StoredZip, count_zips, may_hold, stored_zips
+from crypto_lakehouse.workflows.stored_folders import check_there
+from crypto_lakehouse.workflows.wiring.stored_output import archives_of
 
 if TYPE_CHECKING:
     from crypto_lakehouse.tables.quality.findings import ArchiveQuality, ValidationReport
@@ -74,16 +75,18 @@ class ValidationWorkflow(BaseWorkflow[WorkflowMetrics]):
         """Check that the extra is installed, and that the selection fits the tree.
 
         Raises:
-            ConfigurationError: The output directory does not exist or cannot be read.
+            ConfigurationError: The output directory does not exist or cannot be read, or there is
+                nothing at its URL.
             ExtraMissing: The extra `tables` is not installed.
             SelectionError: The tree has no archive of a symbol that no run was asked for, or none
                 that is selected.
         """
         need_tables()
         config = self.config
-        root = Path(config.output_directory)
+        output = archives_of(config)
+        await to_thread.run_sync(check_there, output)
         selects = config.selects_series
-        self._notes = await to_thread.run_sync(check_stored, config, root, selects)
+        self._notes = await to_thread.run_sync(check_stored, config, output, selects)
 
     async def body(self) -> None:
         """Read and check, in threads."""
@@ -98,12 +101,13 @@ class ValidationWorkflow(BaseWorkflow[WorkflowMetrics]):
         from crypto_lakehouse.tables.quality.checks import checked_policies
 
         policies = checked_policies(self.config.policies)
-        root = Path(self.config.output_directory)
+        output = archives_of(self.config)
         on_progress, total = self._on_progress, 0
         if on_progress is not None:
-            total = count_zips(root, self.config.selects)
+            total = count_zips(output, self.config.selects)
             on_progress(StepProgress("validating", 0, total))
-        shares = _shares(self._settled(stored_zips(root, self.config.selects)))
+        zips = stored_zips(output, self.config.selects, self._note_unreadable)
+        shares = _shares(self._settled(zips))
         check = partial(_check_share, policies=policies, exact=self.config.exact)
         with ThreadPoolExecutor(self.config.worker_count, "validate") as pool:
             while window := [*islice(shares, 4 * self.config.worker_count)]:
@@ -126,13 +130,24 @@ class ValidationWorkflow(BaseWorkflow[WorkflowMetrics]):
             else:
                 yield stored
 
+    def _note_unreadable(self, folder: str, reason: str) -> None:
+        """Report a folder that cannot be read like an unreadable archive."""
+        if may_hold(folder, self.config.selects_series):
+            from crypto_lakehouse.tables.quality.findings import ArchiveQuality
+
+            found = ArchiveQuality(key=folder, fault=reason)
+            self._found.append(found)
+            self._tell(found)
+
     def report(self) -> ValidationReport:
         """Return what was found so far."""
         from crypto_lakehouse.tables.quality.findings import ValidationReport
         from crypto_lakehouse.tables.quality.known_row_holes import load_known_row_holes
         from crypto_lakehouse.tables.quality.seams import with_seams
 
-        found = with_seams(self._found, load_known_row_holes())
+        read = [each for each in self._found if not each.key.endswith("/")]
+        folders = [each for each in self._found if each.key.endswith("/")]
+        found = [*with_seams(read, load_known_row_holes()), *folders]
         archives = tuple(sorted(found, key=lambda each: each.key))
         return ValidationReport(archives=archives, arriving=self._arriving, notes=self._notes)
 

@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterat
 from contextlib import asynccontextmanager, closing
 from datetime import UTC, date, datetime, time
 from heapq import merge
-from itertools import groupby
 
 from anyio import to_thread
 from attrs import frozen
@@ -17,16 +16,18 @@ from crypto_lakehouse.collection.verifier import (
     StoredArchive,
     VerificationReport,
     Verifier,
+    written_ns,
 )
 from crypto_lakehouse.core.archive import Archive
-from crypto_lakehouse.core.errors import ConfigurationError, Problem
+from crypto_lakehouse.core.errors import StoreError
 from crypto_lakehouse.core.protocols import Store, ignore_async
 from crypto_lakehouse.ledger.empty import EmptyLedger
-from crypto_lakehouse.ledger.sqlite import SqliteLedger
-from crypto_lakehouse.stores.directory import LocalStore
-from crypto_lakehouse.stores.state import StateFolder, existing_root
-from crypto_lakehouse.stores.tree import key_folders
+from crypto_lakehouse.ledger.place import RunLedger
+from crypto_lakehouse.stores.output import Place, output_of
 from crypto_lakehouse.workflows.arriving import is_replaced
+from crypto_lakehouse.workflows.stored_folders import check_there, folders_of
+from crypto_lakehouse.workflows.wiring.ledgers import ledger_at
+from crypto_lakehouse.workflows.wiring.verify_workers import AT_ONCE, open_comparer
 
 __all__ = ["verify_archives", "verify_tree"]
 
@@ -36,33 +37,43 @@ class _Stored:
     """A store, its ledger, and the folders that the ledger knows."""
 
     store: Store
-    ledger: SqliteLedger | EmptyLedger
+    ledger: RunLedger | EmptyLedger
     known: Sequence[str]
 
     async def is_replaced(self, key: str, sha256: str) -> bool:
         """Whether a run that has not ended has replaced this version of an archive."""
-        if not isinstance(self.ledger, SqliteLedger):
+        if isinstance(self.ledger, EmptyLedger):
             return False
         return await to_thread.run_sync(is_replaced, self.store, self.ledger, key, sha256)
 
     def folders(self) -> Iterator[str]:
-        """Key prefixes on disk and in the ledger, each once; blocking."""
-        store = self.store
-        on_disk = key_folders(store.root) if isinstance(store, LocalStore) else iter(())
-        every = merge(on_disk, self.known)
-        return (folder for folder, _ in groupby(every))
+        """Key prefixes in the store and in the ledger, each once; blocking.
+
+        A folder that cannot be read stands for all in it.
+        """
+        seen: set[str] = set()
+        unreadable: list[str] = []
+        for folder in merge(folders_of(self.store, unreadable.append), self.known):
+            above = (each for each in unreadable if each != folder)
+            if folder not in seen and not any(map(folder.startswith, above)):
+                # a store may list them in another order than the ledger
+                seen.add(folder)
+                yield folder
 
     def keys(self, since_ns: int) -> Iterator[str]:
         """Every key that would be verified, for a sample by number; blocking."""
         for folder in self.folders():
-            gone = self.ledger.verified_now(folder)
-            for name, (_, mark) in {**gone, **self.store.scan_now(folder).zips}.items():
-                if mark >= since_ns:
+            try:
+                there = self.store.scan_now(folder)
+            except StoreError:
+                continue  # the verification says it
+            for name, (_, mark) in {**self.ledger.verified_now(folder), **there.zips}.items():
+                if not since_ns or written_ns(there, name, mark) >= since_ns:
                     yield folder + name
 
 
 async def verify_tree(
-    root: str | os.PathLike[str],
+    place: Place,
     on_archive: Callable[[StoredArchive], Awaitable[None]] = ignore_async,
     *,
     sample: Sample | None = None,
@@ -74,33 +85,37 @@ async def verify_tree(
     Nothing is changed, and a collection may run at the same time.
 
     Args:
-        root: An output directory, or any mirror of the publisher's tree.
+        place: An output, or any mirror of the publisher's tree. If it is a configuration with
+            `executor: dask`, the workers of the cluster read and hash.
         on_archive: Called with each archive when it is done, in the order of folders and names.
         sample: Only a part of them.
         since: Only files that were written on this UTC day or later.
-        store: Where the archives are; `root` by default. A store other than a directory cannot be
-            walked: the folders that the ledger in `root` knows are verified.
+        store: Where the archives are; that of `place` by default.
 
     Raises:
-        ConfigurationError: `root` is not a directory; or `store` is not a directory either, and
-            `root` has no ledger, or `since` is given.
+        ConfigurationError: `place` is not a directory, or there is neither an archive nor a ledger
+            at its URL; or `since` is given, and the store does not say when files were written.
         LedgerError: The ledger exists and cannot be read.
+        StoreError: The object store fails while it lists its folders.
+        ClusterError: The configuration names a Dask cluster, which cannot work.
+        ExtraMissing: The extra `dask` is needed, and not installed.
     """
-    if since is not None and not isinstance(store, LocalStore | None):
-        reason = "only a directory says when an archive was written; leave `since` out"
-        raise ConfigurationError([Problem("since", reason)])
     since_ns = _start_ns(since)
-    async with _open_stored(root, store) as stored:
-        verifier = Verifier(stored.store, stored.ledger, os.cpu_count() or 1, stored.is_replaced)
+    async with _open_stored(place, store) as stored:
         chosen = None
         if sample is not None:
             chosen = await to_thread.run_sync(lambda: choose(sample, stored.keys(since_ns)))
         folders = _each(stored.folders())
-        return await verifier.verify(folders, on_archive, chosen=chosen, since_ns=since_ns)
+        async with open_comparer(output_of(place, store)) as comparer:
+            at_once = (os.cpu_count() or 1) if comparer is None else AT_ONCE
+            verifier = Verifier(
+                stored.store, stored.ledger, at_once, stored.is_replaced, comparer=comparer
+            )
+            return await verifier.verify(folders, on_archive, chosen=chosen, since_ns=since_ns)
 
 
 async def verify_archives(
-    root: str | os.PathLike[str], archives: Iterable[Archive], store: Store | None = None
+    place: Place, archives: Iterable[Archive], store: Store | None = None
 ) -> list[StoredArchive]:
     """Hash these archives only.
 
@@ -109,7 +124,7 @@ async def verify_archives(
         LedgerError: The ledger exists and cannot be read.
     """
     found: list[StoredArchive] = []
-    async with _open_stored(root, store) as stored:
+    async with _open_stored(place, store) as stored:
         verifier = Verifier(stored.store, stored.ledger, 1, stored.is_replaced)
         for archive in archives:
             files = await stored.store.scan(archive.folder)
@@ -119,19 +134,17 @@ async def verify_archives(
 
 
 @asynccontextmanager
-async def _open_stored(root: str | os.PathLike[str], store: Store | None) -> AsyncIterator[_Stored]:
-    """Open the ledger; a directory without one is a mirror, verified by its sidecars."""
-    state = StateFolder(await to_thread.run_sync(existing_root, root))
-    chosen: Store = LocalStore(state.root) if store is None else store
-    if await to_thread.run_sync(state.ledger.is_file):
-        opened = await to_thread.run_sync(SqliteLedger.open_read_only, state.ledger)
+async def _open_stored(place: Place, store: Store | None) -> AsyncIterator[_Stored]:
+    """Open the ledger; an output without one is a mirror, verified by its sidecars."""
+    output = output_of(place, store)
+    await to_thread.run_sync(check_there, output)
+    ledger = ledger_at(output)
+    if await to_thread.run_sync(ledger.exists):
+        opened = await to_thread.run_sync(ledger.open_read_only)
         with closing(opened):
-            yield _Stored(chosen, opened, await opened.folders())
-    elif isinstance(chosen, LocalStore):
-        yield _Stored(chosen, EmptyLedger(), ())
-    else:
-        reason = f"`{state.root}` has no ledger, and only a directory can be verified without one"
-        raise ConfigurationError([Problem("$.output_directory", reason)])
+            yield _Stored(output.store, opened, await opened.folders())
+        return
+    yield _Stored(output.store, EmptyLedger(), ())
 
 
 def _start_ns(day: date | None) -> int:
@@ -141,5 +154,5 @@ def _start_ns(day: date | None) -> int:
 
 
 async def _each(folders: Iterator[str]) -> AsyncIterator[str]:
-    for folder in folders:
+    while (folder := await to_thread.run_sync(next, folders, None)) is not None:
         yield folder

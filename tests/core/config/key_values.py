@@ -23,6 +23,20 @@ TWO_VALUES: dict[str, list[tuple[Any, str, Any]]] = {
     "workflow_type": [("archive_collection",) * 3] * 2,
     "matrix_path": [("m.json",) * 3, ("dir/other.json",) * 3],
     "output_directory": [("o",) * 3, ("/srv/archive 1",) * 3],
+    "storage": [
+        ({"region": "auto"}, '{"region": "auto"}', {"region": "auto"}),
+        (
+            {"region": "eu-west-1", "virtual_hosted_style": True},
+            '{"region": "eu-west-1", "virtual_hosted_style": true}',
+            {"region": "eu-west-1", "virtual_hosted_style": True},
+        ),
+    ],
+    "state_directory": [("state",) * 3, ("/var/lib/states/a b",) * 3],
+    "ledger": [
+        ("postgresql://host/db",) * 3,
+        ("postgres://[::1]:5433/db?user=me&sslmode=verify-full",) * 3,
+    ],
+    "ledger_schema": [("mine",) * 3, ("_a1",) * 3],
     "markets": [
         (["spot"], "spot", (Market.SPOT,)),
         (["futures_um", "spot"], "futures_um, spot", (Market.FUTURES_UM, Market.SPOT)),
@@ -73,6 +87,9 @@ TWO_VALUES: dict[str, list[tuple[Any, str, Any]]] = {
     "max_bytes": [(1, "1", 1), (2_000_000_000, "2GB", 2_000_000_000)],
     "max_requests_per_second": [(0.5, "0.5", 0.5), (50, "50", 50.0)],
     "processes": [(64, "64", 64), ("auto", "auto", "auto")],
+    "executor": [("dask",) * 3, ("processes",) * 3],
+    "dask_scheduler": [("tcp://h:8786",) * 3, ("tls://10.0.0.1:1",) * 3],
+    "shared_directory": [(True, "true", True), (False, "false", False)],
     "segmented_downloads": [("off",) * 3, ("auto",) * 3],
     "discovery": [("calendar",) * 3, ("listing",) * 3],
     "quote_assets": [

@@ -24,7 +24,10 @@ _PAGE = Path(__file__).parents[3] / "docs" / "configuration.md"
 
 
 #: Keys that 0.1.0 did not have.
-NEW = {"proxy", "ca_bundle", "acknowledge", "holes_path", "max_bytes"}
+NEW = {
+    "proxy", "ca_bundle", "acknowledge", "holes_path", "max_bytes", "storage", "state_directory",
+    "executor", "dask_scheduler", "shared_directory", "ledger", "ledger_schema",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("key", TWO_VALUES)

@@ -194,14 +194,115 @@ def test_what_is_no_plain_url_is_no_source(key: str, url: str, message: str) -> 
     assert message in found[f"$.{key}"]
 
 
-@pytest.mark.parametrize("url", ["s3://bucket/a", "https://h/a", "gs://b", "file:///a", "S3://b"])
-def test_an_output_that_is_no_directory_is_refused(url: str) -> None:
-    scheme = url.partition("://")[0]
-    assert faults(output_directory=url) == {
-        "$.output_directory": f"`{scheme}://` is not supported; use a local directory"
+@pytest.mark.parametrize("url", ["https://h/a", "file:///a", "ftp://b", "HDFS://b"])
+def test_an_output_of_another_kind_is_refused(url: str) -> None:
+    scheme = url.partition("://")[0].lower()
+    (message,) = faults(output_directory=url).values()
+    assert message.startswith(f"`{scheme}://` is not supported; use s3:// (Amazon S3), gs://")
+
+
+@pytest.mark.parametrize(
+    "url", ["s3://bucket", "s3://bucket/", "S3://b-1.x/a/b c/", "gs://bucket/p", "az://box/p/币"]
+)
+def test_an_object_store_is_an_output(url: str) -> None:
+    assert read(output_directory=url).output_directory == url
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("s3://", "is not the name of a bucket"),
+        ("s3:///a", "is not the name of a bucket"),
+        ("s3://a_é/b", "is not the name of a bucket"),
+        ("s3://bucket:1/b", "is not the name of a bucket"),
+        ("s3://key:secret@bucket/b", "must not contain credentials"),
+        ("s3://bucket/a?X-Amz-Signature=1", "must not have a query"),
+        ("s3://bucket/a#b", "must not have a query or a fragment"),
+        ("s3://bucket/a/../b", "is not a key prefix"),
+        ("s3://bucket/./b", "is not a key prefix"),
+        ("s3://bucket/a//b", "is not a key prefix"),
+        ("s3://bucket/a\\b", "is not a key prefix"),
+        ("s3://[bucket/a", "not a URL"),
+    ],
+)
+def test_a_url_that_is_no_prefix_of_a_bucket_is_refused(url: str, message: str) -> None:
+    (found,) = faults(output_directory=url).values()
+    assert message in found
+    assert "secret" not in found
+
+
+@pytest.mark.parametrize(
+    ("storage", "place", "message"),
+    [
+        ("s3", "$.storage", "must be a mapping, such as {endpoint: URL}"),
+        ({"endpoints": "x"}, "$.storage", "unknown key `endpoints`; did you mean `endpoint`?"),
+        ({"zzz": "x"}, "$.storage", "unknown key `zzz`; keys: endpoint, region"),
+        ({"secret_access_key": "x"}, "$.storage", "secrets come from the environment"),
+        ({"region": 7}, "$.storage", "`region` must be text, not `7`"),
+        ({"region": " "}, "$.storage", "`region` must be text, not ` `"),
+        ({"virtual_hosted_style": "no"}, "$.storage", "must be true or false, not `no`"),
+        ({"endpoint": "minio"}, "$.storage.endpoint", "must be an absolute http:// or https://"),
+        ({"endpoint": "http://minio:9000"}, "$.storage.endpoint", "neither encrypted nor"),
+    ],
+)
+def test_wrong_settings_of_a_store_are_refused(storage: Any, place: str, message: str) -> None:
+    found = faults(output_directory="s3://bucket", storage=storage)
+    assert list(found) == [place]
+    assert message in found[place]
+
+
+def test_an_endpoint_without_tls_is_named_twice() -> None:
+    storage = {"endpoint": "http://minio:9000"}
+    config = read(output_directory="s3://bucket", storage=storage, allow_http=True)
+    assert config.storage == storage
+    local = {"endpoint": "http://127.0.0.1:9000", "region": "auto"}
+    assert read(output_directory="s3://bucket", storage=local).storage == local
+
+
+def test_a_directory_has_no_endpoint() -> None:
+    storage = {"endpoint": "https://account.r2.cloudflarestorage.com"}
+    assert faults(output_directory="bucket/prefix", storage=storage) == {
+        "$.storage.endpoint": "only for an output in an object store; `bucket/prefix` is a "
+        "directory"
     }
 
 
 @pytest.mark.parametrize("path", ["out", "/srv/a b", "C:\\a", "C:/a", "//[x", "a:b", "./s3://b"])
 def test_any_local_path_is_an_output(path: str) -> None:
     assert read(output_directory=path).output_directory == path
+
+
+@pytest.mark.parametrize(
+    ("chosen", "path", "message"),
+    [
+        ({"dask_scheduler": "h:8786"}, "$.dask_scheduler", "tcp://host:8786"),
+        ({"executor": "dask", "dask_scheduler": "tcp://h"}, "$.dask_scheduler", "tcp://host:8786"),
+        ({"executor": "dask", "dask_scheduler": "tcp://h:x"}, "$.dask_scheduler", "tcp://host"),
+        ({"executor": "dask", "dask_scheduler": "tcp://u:p@h:1"}, "$.dask_scheduler", "tcp://host"),
+        (
+            {"executor": "dask", "dask_scheduler": "tls://h:1", "shared_directory": False},
+            "$.output_directory",
+            "`o` is a directory of this machine",
+        ),
+    ],
+)
+def test_a_cluster_that_cannot_work_is_refused(
+    chosen: dict[str, Any], path: str, message: str
+) -> None:
+    found = faults({"output_directory": "o", "shared_directory": True, **chosen})
+    assert list(found) == [path]
+    assert message in found[path]
+    assert "u:p" not in found[path]
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        {"executor": "dask"},
+        {"executor": "dask", "dask_scheduler": None},
+        {"executor": "dask", "dask_scheduler": "tcp://[::1]:8786", "shared_directory": True},
+        {"executor": "dask", "dask_scheduler": "tls://h:1", "output_directory": "s3://bucket"},
+    ],
+)
+def test_a_cluster_that_sees_the_output_is_taken(chosen: dict[str, Any]) -> None:
+    assert read(chosen).executor == "dask"

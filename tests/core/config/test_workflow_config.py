@@ -37,6 +37,10 @@ def test_defaults_are_those_of_the_contract() -> None:
         "workflow_type": "archive_collection",
         "matrix_path": None,
         "output_directory": "out",
+        "storage": None,
+        "state_directory": None,
+        "ledger": None,
+        "ledger_schema": "crypto_lakehouse",
         "markets": None,
         "symbols": ("BTCUSDT",),
         "data_types": None,
@@ -54,6 +58,9 @@ def test_defaults_are_those_of_the_contract() -> None:
         "max_bytes": None,
         "max_requests_per_second": None,
         "processes": 1,
+        "executor": "processes",
+        "dask_scheduler": None,
+        "shared_directory": False,
         "segmented_downloads": "auto",
         "discovery": None,
         "quote_assets": None,
@@ -133,29 +140,36 @@ def test_a_key_is_read_from_a_file(key: str, ending: str) -> None:
         assert getattr(read(parse_config(text, f"config.{ending}")), key) == expected
 
 
+def variables(key: str, text: str) -> dict[str, str]:
+    """The variable of a key; that of `storage` counts only for a URL."""
+    url = {f"{ENVIRONMENT}OUTPUT_DIRECTORY": "s3://bucket/prefix"} if key == "storage" else {}
+    return url | {f"{ENVIRONMENT}{key.upper()}": text}
+
+
 @pytest.mark.parametrize("key", TWO_VALUES)
 def test_a_key_is_read_from_the_environment(key: str) -> None:
     for _, text, expected in TWO_VALUES[key]:
-        environ = {f"{ENVIRONMENT}{key.upper()}": text}
+        environ = variables(key, text)
         assert getattr(read(environ=environ), key) == expected
 
 
 @pytest.mark.parametrize("key", TWO_VALUES)
 def test_the_later_of_two_sources_wins(key: str) -> None:
     (plain, _, first), (other, text, second) = TWO_VALUES[key]
-    environ = {f"{ENVIRONMENT}{key.upper()}": text}
+    environ = variables(key, text)
     assert getattr(read({key: plain}, environ), key) == second
     assert getattr(read({key: plain}, overrides={key: other}), key) == second
     assert getattr(read({key: other}, environ, overrides={key: plain}), key) == first
 
 
 def test_all_keys_can_be_given_together() -> None:
-    values = {key: plain for key, (plain, _, _) in ONE_VALUE.items()}
-    environ = {f"{ENVIRONMENT}{key.upper()}": text for key, (_, text, _) in ONE_VALUE.items()}
+    given = {**ONE_VALUE, "output_directory": ("s3://bucket/prefix",) * 3}
+    values = {key: plain for key, (plain, _, _) in given.items()}
+    environ = {f"{ENVIRONMENT}{key.upper()}": text for key, (_, text, _) in given.items()}
     config = WorkflowConfig(values, environ={})
     assert config == WorkflowConfig(None, environ=environ)
     assert config == WorkflowConfig({}, environ={}, overrides=values)
-    for key, (_, _, expected) in ONE_VALUE.items():
+    for key, (_, _, expected) in given.items():
         assert getattr(config, key) == expected
 
 

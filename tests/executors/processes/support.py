@@ -20,8 +20,9 @@ from crypto_lakehouse.core import WorkflowConfig
 from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.events import ArchiveFinished, Event
 from crypto_lakehouse.core.plan import PlannedArchive
-from crypto_lakehouse.executors.processes.protocol import Job
+from crypto_lakehouse.executors.processes.protocol import CollectingJob
 from crypto_lakehouse.http.retry import RetryPolicy
+from crypto_lakehouse.stores.output import output_of
 from crypto_lakehouse.workflows.wiring.worker_jobs import make_jobs
 
 __all__ = [
@@ -60,11 +61,11 @@ def work(number: int = 0) -> Work:
 
 def jobs_of(
     collection: Collection, processes: int = 1, *, retries: int = 0, **changes: Any
-) -> list[Job]:
+) -> list[CollectingJob]:
     """What a collection's workers have to know; they wait for nothing before a retry."""
     config = WorkflowConfig({**collection.config, **changes}, environ={})
     retry = RetryPolicy(max_retries=retries, first_wait_s=0.0)
-    return make_jobs(config, processes, str(collection.root), date(2026, 1, 1), retry)
+    return make_jobs(config, processes, output_of(config).state, date(2026, 1, 1), retry)
 
 
 @define
@@ -97,7 +98,10 @@ def workers(parent: int | None = None) -> list[int]:
         with suppress(OSError):
             fields = (folder / "stat").read_text().rpartition(")")[2].split()
             command = (folder / "cmdline").read_bytes()
-            if int(fields[1]) == (parent or os.getpid()) and b"wiring.worker_program" in command:
+            if (
+                int(fields[1]) == (parent or os.getpid())
+                and b"crypto_lakehouse.workflows.wiring." in command
+            ):
                 found.append(int(folder.name))
     return found
 

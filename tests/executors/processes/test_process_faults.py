@@ -17,6 +17,7 @@ from tests.executors.processes.support import DAYS, Listener, jobs_of, key, unti
 from tests.workflows.conftest import KEY, Collection, make_zip
 
 from crypto_lakehouse.collection.inventory import Inventory
+from crypto_lakehouse.collection.work import Work
 from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.errors import StoreError, WorkerError
 from crypto_lakehouse.core.events import ArchiveFinished, Event
@@ -32,8 +33,7 @@ from crypto_lakehouse.executors.processes.executor import (
     worker_processes,
 )
 from crypto_lakehouse.executors.processes.protocol import FRAME, WorkerMessage
-from crypto_lakehouse.executors.shards import Shard, ShardLost
-from crypto_lakehouse.executors.shards import _settle as settle_shard
+from crypto_lakehouse.executors.shards import Shard, ShardLost, _failed, settle_shard
 from crypto_lakehouse.ledger.sqlite import SqliteLedger
 from crypto_lakehouse.stores.directory import LocalStore
 from crypto_lakehouse.testing import faults
@@ -76,13 +76,16 @@ async def settle_all(
     async def emit(batch: Sequence[Event]) -> None:
         events.extend(event for event in batch if isinstance(event, ArchiveFinished))
 
+    async def fail(work: Work, reason: str) -> None:
+        await emit([_failed(work, reason)])
+
     with one_error():
         async with (
             worker_processes(jobs, emit, ByteMeter(), silence_s) as executor,
             anyio.create_task_group() as tasks,
         ):
             for shard in shards:
-                tasks.start_soon(settle_shard, shard, executor, emit, alone)
+                tasks.start_soon(settle_shard, shard, executor, alone, fail)
             if meanwhile is not None:
                 await meanwhile(executor)
     assert workers() == []
@@ -133,7 +136,7 @@ async def test_a_store_that_takes_no_more_ends_every_shard_of_its_worker(
 ) -> None:
     worker = WorkerProcess(jobs_of(collection)[0])
     await worker.start()
-    refusal = ("/full", "No space left on device")
+    refusal = StoreError("/full", "No space left on device", stops_run=True)
 
     async def refuse() -> None:
         await anyio.wait_all_tasks_blocked()

@@ -7,8 +7,9 @@ import pickle
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import IO
 
 import anyio
@@ -18,10 +19,12 @@ from tests.executors.processes.support import jobs_of, key, work
 from tests.workflows.conftest import Collection
 
 from crypto_lakehouse.core.events import ArchiveFinished, ArchiveRetried, Event
+from crypto_lakehouse.core.metrics import ByteMeter
 from crypto_lakehouse.core.verdicts import Verdict
 from crypto_lakehouse.executors.processes.protocol import FRAME, WorkerMessage
 from crypto_lakehouse.executors.processes.worker import Worker
 from crypto_lakehouse.executors.shards import Shard
+from crypto_lakehouse.stores.objects.store import ObjectStore
 from crypto_lakehouse.testing import faults
 from crypto_lakehouse.workflows.wiring.worker_program import open_collector
 
@@ -160,3 +163,25 @@ def begun_worker(collection: Collection) -> subprocess.Popen[bytes]:
     assert worker.stdout is not None
     worker.stdout.read(FRAME.size)
     return worker
+
+
+async def test_a_worker_writes_to_the_object_store_of_its_run(
+    collection: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The local folder of such an output has the ledger and the locks alone."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    (job,) = jobs_of(
+        collection,
+        output_directory="s3://bucket/prefix",
+        storage={"endpoint": "http://127.0.0.1:1"},
+        state_directory=str(tmp_path / "state"),
+    )
+    async with open_collector(job, ByteMeter(), ignore) as collector:
+        assert isinstance(collector.store, ObjectStore)
+        assert collector.store.url == "s3://bucket/prefix"
+    assert job.locks == str(tmp_path / "state" / "workers")
+
+
+async def ignore(_events: Sequence[Event]) -> None:
+    pass

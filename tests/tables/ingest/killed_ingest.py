@@ -1,13 +1,15 @@
 """Ingest a tree in a process that ends itself with SIGKILL at a chosen step.
 
-    python -m tests.tables.ingest.killed_ingest ROOT STEP [files]
+    python -m tests.tables.ingest.killed_ingest ROOT STEP [files|workflow]
 
 STEP is a number: the process is killed at that call, counted over all places below. With `files`
-the tree becomes plain Parquet.
+the tree becomes plain Parquet. With `workflow` the whole workflow runs, which mends files that are
+gone or cut.
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import sys
@@ -17,15 +19,18 @@ from typing import Any
 
 from tests.tables.ingest.lake_contents import ParquetFiles
 from tests.tables.sample_data import ingest
+from tests.workflows.lakes import ingested
 
 from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.stores import whole_file
+from crypto_lakehouse.stores.local_files import LocalFiles
 from crypto_lakehouse.tables.files import partition_writer, row_groups
 from crypto_lakehouse.tables.files.parquet_options import FileLayout
 from crypto_lakehouse.tables.iceberg.catalog import LakeCatalog
 from crypto_lakehouse.tables.ingest import (
     ingestion,
     journal,
+    mending,
     parquet_folder,
     plain_parquet,
     publish,
@@ -59,6 +64,17 @@ PLACES_OF_FILES = (
 )
 
 
+#: The same of a workflow that mends.
+PLACES_OF_MENDING = (
+    *PLACES,
+    (mending, "live_files"),
+    (mending, "rows_by_archive"),
+    (mending, "plan_ingestion"),
+)
+
+PLACES_OF = {"files": PLACES_OF_FILES, "workflow": PLACES_OF_MENDING}
+
+
 def kill_at(step: int, places: tuple[tuple[Any, str], ...]) -> Callable[[], int]:
     count = 0
 
@@ -82,10 +98,12 @@ def kill_at(step: int, places: tuple[tuple[Any, str], ...]) -> Callable[[], int]
     return lambda: count
 
 
-def main(root: Path, step: int, *, files: bool) -> None:
-    counted = kill_at(step, PLACES_OF_FILES if files else PLACES)
-    if files:
+def main(root: Path, step: int, form: str) -> None:
+    counted = kill_at(step, PLACES_OF.get(form, PLACES))
+    if form == "files":
         ParquetFiles(root / "files").ingest(sources_of(root))
+    elif form == "workflow":
+        asyncio.run(ingested(root))
     else:
         ingest_tree(root, lambda: None)
     sys.stdout.write(f"{counted()}\n")
@@ -103,7 +121,7 @@ def sources_of(root: Path) -> list[Source]:
     """All archives of a tree."""
     zips = sorted((root / "data").rglob("*.zip"))
     return [
-        Source(Archive.parse(path.relative_to(root).as_posix()), path, _digest(path))
+        Source(Archive.parse(path.relative_to(root).as_posix()), LocalFiles(root), _digest(path))
         for path in zips
     ]
 
@@ -113,4 +131,4 @@ def _digest(path: Path) -> str:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]), files=sys.argv[3:] == ["files"])
+    main(Path(sys.argv[1]), int(sys.argv[2]), "".join(sys.argv[3:]))

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pyarrow.parquet as pq
 from attrs import evolve
+from tests.tables.sample_data import text_of
 
+from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.tables.iceberg.catalog import LakeCatalog
-from crypto_lakehouse.tables.ingest.ingestion import Ingested, IngestSettings
+from crypto_lakehouse.tables.ingest.ingested import Ingested
+from crypto_lakehouse.tables.ingest.ingestion import IngestSettings
 from crypto_lakehouse.tables.ingest.plain_parquet import PlainParquet
 from crypto_lakehouse.tables.lake.lake import Lake
 from crypto_lakehouse.tables.reading.batch import Source
 from crypto_lakehouse.tables.schema.schemas import schema_of
 
 TABLE = "spot.klines"
+
+#: The first day of most lakes; the fifth is in another year.
+FIRST = date(2023, 12, 28)
 
 
 def rows(catalog: LakeCatalog, as_of: datetime | None = None) -> list[tuple[Any, ...]]:
@@ -93,3 +99,18 @@ class ParquetFiles:
         found = pl.concat([pl.read_parquet(path, hive_partitioning=False) for path in there])
         volumes = found.filter(pl.col("column") == "volume")
         return _by_time(volumes.select("archive", "other_archive", "key").rows())
+
+
+def with_volume(archive: Archive, volume: int) -> str:
+    """The text of an archive of bars, all with one volume."""
+    lines = [line.split(",") for line in text_of(archive).splitlines()]
+    for line in lines:
+        line[5] = line[9] = f"{volume}.5"
+        line[9] = "0"
+        line[10] = "0"
+    return "\n".join(map(",".join, lines)) + "\n"
+
+
+def joined(lines: list[list[str]]) -> str:
+    """The text of lines."""
+    return "\n".join(map(",".join, lines)) + "\n"

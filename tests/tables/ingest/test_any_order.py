@@ -18,7 +18,7 @@ from tests.tables.sample_data import bars, ingest, month_of, put, text_of
 
 from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.tables.iceberg.catalog import LakeCatalog
-from crypto_lakehouse.tables.ingest.ingestion import Ingested
+from crypto_lakehouse.tables.ingest.ingested import Ingested
 from crypto_lakehouse.tables.lake.lake import Lake
 from crypto_lakehouse.tables.lake.maintenance import compact, expire, sweep
 from crypto_lakehouse.tables.reading.batch import Source

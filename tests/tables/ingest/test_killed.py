@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections import Counter
 from datetime import date
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pytest
 from tests.tables.ingest.killed_ingest import ingest_tree, sources_of
 from tests.tables.ingest.lake_contents import ParquetFiles
 from tests.tables.sample_data import bars, changed_text, days, month_of, put, text_of
+from tests.workflows.lakes import ingested
 
 from crypto_lakehouse.core.errors import LakeError
 from crypto_lakehouse.tables.iceberg.catalog import LakeCatalog
@@ -21,6 +23,7 @@ from crypto_lakehouse.tables.iceberg.orphans import _referenced
 from crypto_lakehouse.tables.ingest import ingestion, publish
 from crypto_lakehouse.tables.ingest.recovery import recover
 from crypto_lakehouse.tables.lake.lake import Lake
+from crypto_lakehouse.tables.lake.verification import verify_tables
 
 ROOT = Path(__file__).parents[3]
 FIRST = date(2023, 12, 28)
@@ -174,3 +177,52 @@ def test_a_torn_journal_is_read_as_far_as_it_goes(tmp_path: Path) -> None:
     (folder / "b.journal").write_text('{"commit": "b", "table": "spot.klines"}\n{"file": "fi')
     assert recover(catalog) == 2
     assert not list(folder.iterdir())
+
+
+def mended_rows(root: Path) -> list[tuple[object, ...]]:
+    with Lake.open(root) as lake:
+        assert all(each.is_whole for each in verify_tables(lake.catalog, lake.tables))
+        names = "symbol, open_time, open, close, volume, archive"
+        found = lake.sql(f"SELECT {names} FROM spot.klines ORDER BY ALL").fetchall()  # noqa: S608
+        noted = lake.sql("SELECT archive, rows FROM lakehouse.archives WHERE state = 'ingested'")
+        assert dict(noted.fetchall()) == Counter(row[-1] for row in found)
+    return list(found)
+
+
+@pytest.mark.timeout(900)
+async def test_a_run_that_mends_damaged_files_is_killed_anywhere(tmp_path: Path) -> None:
+    tree, saved, lake = tmp_path / "tree", tmp_path / "saved", tmp_path / "tree" / ".lakehouse/lake"
+    for symbol in ("BTCUSDT", "ETHUSDT", "BNBUSDT"):
+        for day in days(FIRST, 2):
+            put(tree, bars(day, symbol))
+    await ingested(tree)
+    for day in days(FIRST, 6)[2:]:  # across the end of the year
+        put(tree, bars(day))
+    shutil.copytree(lake, saved)
+    await ingested(tree)
+    right = mended_rows(tree)
+    assert len(right) == (6 + 2 + 2) * 24
+
+    def damage() -> None:
+        shutil.rmtree(lake)
+        shutil.copytree(saved, lake)
+        one, other = sorted(lake.glob("warehouse/spot/klines/data/**/symbol=[BE]T*/**/*.parquet"))
+        one.unlink()
+        other.write_bytes(other.read_bytes()[:-1])
+
+    damage()
+    done = run(tree, 0, "workflow")
+    assert done.returncode == 0, done.stderr
+    assert mended_rows(tree) == right
+    steps = int(done.stdout)
+    assert steps > 30
+    for step in range(1, steps + 1, int(os.environ.get("KILLED_STEPS_APART", max(1, steps // 12)))):
+        damage()
+        killed = run(tree, step, "workflow")
+        assert killed.returncode == -signal.SIGKILL, killed.stderr
+        report = await ingested(tree)
+        assert report.exit_code == 0, report.problems
+        assert mended_rows(tree) == right, step
+        assert not list((lake / "journal").iterdir())
+        again = await ingested(tree)
+        assert (again.mended_files, again.tables[0].unchanged) == (0, 10)

@@ -181,10 +181,52 @@ async def test_a_day_without_its_zip_is_not_merged_with_a_new_month_alone(tmp_pa
     (tree / day.key).unlink()
     put(tree, month, "".join([changed_text(day), *texts[1:]]))
     before = snapshots(tree)
-    with pytest.raises(LakeError):
-        await ingested(tree)
+    report = await ingested(tree)
+    assert (report.exit_code, report.mended_files) == (4, 0)
+    assert {each["key"]: each["state"] for each in report.problems} == {
+        day.key: "damaged", month.key: "held_back"
+    }  # fmt: skip
     assert snapshots(tree) == before
     put(tree, day)
     assert (await ingested(tree)).mended_files == 1
     assert is_whole(tree)
     assert {row["volume"] for row in contents(tree)[:24]} != {7.0}
+
+
+async def test_what_does_not_concern_a_damaged_file_is_ingested(tree: Path) -> None:
+    """A day cannot be restored; others of its file wait, and everything else goes on."""
+    (path,) = data_files(tree)
+    path.unlink()
+    gone, newer = bars(DAYS[0]), bars(DAYS[1])
+    (tree / gone.key).unlink()
+    put(tree, newer, changed_text(newer))
+    put(tree, bars(DAYS[2], "ETHUSDT"), changed_text(bars(DAYS[2], "ETHUSDT")))
+    put(tree, bars(days(FIRST, 4)[3]))
+    report = await ingested(tree)
+    assert (report.status, report.exit_code, report.mended_files) == ("partial", 4, 0)
+    assert {each["key"]: each["state"] for each in report.problems} == {
+        gone.key: "damaged", newer.key: "held_back"
+    }  # fmt: skip
+    waits = next(each["reason"] for each in report.problems if each["key"] == newer.key)
+    assert path.name in waits
+    assert report.tables[0].archives == 2, "a new day of the symbol, and another symbol's version"
+    put(tree, gone)
+    assert (await ingested(tree)).mended_files == 1
+    assert is_whole(tree)
+    assert [row["volume"] for row in contents(tree)[24:48]] == [7.0] * 24
+
+
+async def test_a_merge_that_reads_a_damaged_file_waits(tmp_path: Path) -> None:
+    tree = tmp_path / "tree"
+    for day in DAYS[:2]:
+        put(tree, bars(day))
+    await ingested(tree)
+    data_files(tree)[0].unlink()
+    (tree / bars(DAYS[0]).key).unlink()
+    month = month_of(bars(FIRST))
+    put(tree, month, "".join(text_of(bars(day)) for day in days(FIRST, 31)))
+    report = await ingested(tree)
+    assert report.exit_code == 4
+    assert {each["key"]: each["state"] for each in report.problems} == {
+        bars(DAYS[0]).key: "damaged", month.key: "held_back"
+    }  # fmt: skip

@@ -115,7 +115,7 @@ def test_rows_of_an_archive_whose_zip_is_gone_are_taken_from_its_file(
         each.key: put(tmp_path, each, changed_text(each)) for each in (MONTH, bars(DAY), bars(NEXT))
     }
     files.ingest(list(sources.values()))
-    sources.pop(gone.key).path.unlink()
+    Path(sources.pop(gone.key).place).unlink()
     half = "".join(text_of(bars(NEXT)).splitlines(keepends=True)[:12])
     sources[bars(NEXT).key] = put(tmp_path, bars(NEXT), half)
     files.ingest(list(sources.values()))
@@ -132,10 +132,10 @@ def test_a_month_waits_for_a_day_whose_rows_its_file_does_not_tell(
     day = put(tmp_path, bars(DAY), "".join([*lines[:9], *lines[10:]]))
     whole = put(tmp_path, bars(NEXT))
     files.ingest([day, whole, put(tmp_path, MONTH)])
-    whole.path.unlink()  # the month has the same rows: they are known
+    Path(whole.place).unlink()  # the month has the same rows: they are known
     files.ingest([put(tmp_path, MONTH, changed_text(MONTH))])
     assert sevens(files) == {MONTH.key: 29 * 24 + 1}
-    day.path.unlink()
+    Path(day.place).unlink()
     before = files.rows()
     (told,) = files.ingest([put(tmp_path, MONTH)])
     assert (told.state, "collect it again" in told.quality.fault) == ("held_back", True)
@@ -261,7 +261,7 @@ def test_other_numbers_are_written_of_all_archives_of_a_month(
         bars(NEXT).key: put(tmp_path, bars(NEXT), ",".join(line)),
     }
     files.ingest(list(sources.values()))
-    sources.pop(bars(NEXT).key).path.unlink()
+    Path(sources.pop(bars(NEXT).key).place).unlink()
     files.ingest(list(sources.values()), exact=True)
     frame = files.frame()
     assert frame.schema["volume"] == pl.Decimal(38, 18)
@@ -280,7 +280,7 @@ def test_a_day_of_other_numbers_whose_zip_is_gone_does_not_concern_others(
 ) -> None:
     gone, day = put(tmp_path, bars(DAY)), put(tmp_path, bars(NEXT))
     files.ingest([gone, day])
-    gone.path.unlink()
+    Path(gone.place).unlink()
     assert len(files.ingest([day], exact=True)) == 1
     assert files.ingest([day], exact=True) == []
 

@@ -47,7 +47,7 @@ def cannot_open(patch: pytest.MonkeyPatch, source: Source) -> None:
     opened = Path.open
 
     def refusing(path: Path, *rest: Any, **options: Any) -> Any:
-        if path == source.path:
+        if path == Path(source.place):
             raise PermissionError(13, "Permission denied")
         return opened(path, *rest, **options)
 

@@ -16,6 +16,7 @@ from crypto_lakehouse.tables.ingest import provenance
 from crypto_lakehouse.tables.ingest.provenance import ARCHIVES, ORDER, record, standings
 from crypto_lakehouse.tables.lake.lake import Lake
 from crypto_lakehouse.tables.lake.maintenance import compact
+from crypto_lakehouse.tables.schema.schemas import PartitionField
 from crypto_lakehouse.tables.schema.table_types import arrow_schema
 
 DAY = bars(date(2023, 12, 28))
@@ -98,7 +99,9 @@ def made_by_an_earlier_version(catalog: LakeCatalog) -> None:
     rows = table.scan().to_arrow()
     fields = [each for each in table.schema().fields if each.name not in ORDER[:2]]
     catalog.catalog.drop_table(ARCHIVES)
-    earlier = catalog.create(ARCHIVES, type(table.schema())(*fields), (), ("archive",), {})
+    partition = (PartitionField("table", "identity"),)
+    schema = type(table.schema())(*fields)
+    earlier = catalog.create(ARCHIVES, schema, partition, ("archive",), {})
     plain = rows.select([each.name for each in fields])
     earlier.append(pa.Table.from_pylist(plain.to_pylist(), schema=arrow_schema(earlier.schema())))
 

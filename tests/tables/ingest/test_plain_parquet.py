@@ -29,7 +29,8 @@ from tests.tables.sample_data import (
 from crypto_lakehouse.core.archive import Period
 from crypto_lakehouse.tables import Lake
 from crypto_lakehouse.tables.iceberg.catalog import LakeCatalog
-from crypto_lakehouse.tables.ingest.ingestion import Ingested, IngestSettings
+from crypto_lakehouse.tables.ingest.ingested import Ingested
+from crypto_lakehouse.tables.ingest.ingestion import IngestSettings
 from crypto_lakehouse.tables.quality.findings import Policy
 from crypto_lakehouse.tables.reading.batch import Source
 from crypto_lakehouse.tables.schema.schemas import TableSchema

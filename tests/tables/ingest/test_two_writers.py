@@ -6,108 +6,33 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.exceptions import CommitFailedException
 from pyiceberg.table import Table
-from tests.tables.sample_data import bars, changed_text, days, month_of, put, text_of
+from tests.tables.ingest.machines import (
+    FIRST,
+    SCHEMA,
+    Machine,
+    held_once,
+    no_orphan,
+    objects_in_memory,
+)
+from tests.tables.sample_data import bars, changed_text, days, month_of, put
 
-from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.errors import LakeError, OvertakenError
-from crypto_lakehouse.tables.iceberg.catalog import LakeCatalog
+from crypto_lakehouse.stores.objects.client import ObjectClient
 from crypto_lakehouse.tables.ingest import commits, publish
 from crypto_lakehouse.tables.ingest import ingestion as module
 from crypto_lakehouse.tables.ingest.commits import commit_change
-from crypto_lakehouse.tables.ingest.ingestion import Ingested, Ingestion, IngestSettings
 from crypto_lakehouse.tables.ingest.recovery import recover
 from crypto_lakehouse.tables.lake import maintenance
 from crypto_lakehouse.tables.lake.lake import Lake
 from crypto_lakehouse.tables.lake.maintenance import compact, expire
 from crypto_lakehouse.tables.reading.batch import Source
-from crypto_lakehouse.tables.schema.schemas import schema_of
-
-FIRST = date(2023, 12, 1)
-SCHEMA = schema_of(bars(FIRST))
-
-
-class SharedCatalog(LakeCatalog):
-    """A machine's view of a catalog that others write to; SQLite stands for the server."""
-
-    def _configured(self, name: str) -> SqlCatalog:
-        place = self.root.parent
-        return SqlCatalog(
-            name, uri=f"sqlite:///{place / 'shared.db'}", warehouse=f"file://{place / 'warehouse'}"
-        )
-
-
-class Machine:
-    """One of the writers."""
-
-    def __init__(self, root: Path, name: str) -> None:
-        self.root = root
-        self.archives = root / f"{name}-archives"
-        self.catalog = SharedCatalog(root / name, "shared", create=True)
-        self.told: list[Ingested] = []
-
-    def put(self, archive: Archive, text: str | None = None) -> Source:
-        return put(self.archives, archive, text)
-
-    def ingestion(self, meanwhile: Callable[[], None] = lambda: None) -> Ingestion:
-        """An ingestion during which something is done, once it has begun to read."""
-        left = [meanwhile]
-
-        def check() -> None:
-            if left:
-                left.pop()()
-
-        return Ingestion(self.catalog, IngestSettings(), self.told.append, check)
-
-    def ingest(self, sources: list[Source], meanwhile: Callable[[], None] = lambda: None) -> None:
-        ingestion = self.ingestion(meanwhile)
-        ingestion.run(SCHEMA, ingestion.plan(SCHEMA, sources))
-
-
-@pytest.fixture
-def here(tmp_path: Path) -> Machine:
-    return Machine(tmp_path, "here")
-
-
-@pytest.fixture
-def there(tmp_path: Path, here: Machine) -> Machine:
-    here.ingest([here.put(bars(date(2022, 1, 1)))])  # both find the tables
-    return Machine(tmp_path, "there")
-
-
-def rows(machine: Machine) -> list[tuple[Any, ...]]:
-    scan = Lake(machine.catalog).scan("spot.klines", columns=["symbol", "archive", "open_time"])
-    return sorted(scan.polars().collect().iter_rows())
-
-
-def held_once(machine: Machine, *sources: Source) -> bool:
-    """Whether the table has the rows of these archives, all of them, once."""
-    found = [row for row in rows(machine) if row[2].year != 2022]
-    assert len({(row[0], row[2]) for row in found}) == len(found)
-    wanted = {each.archive.key: len(text_of(each.archive).splitlines()) for each in sources}
-    counted = {key: sum(row[1] == key for row in found) for key in {row[1] for row in found}}
-    return wanted == counted
-
-
-def files_on_disk(machine: Machine) -> list[str]:
-    found = (machine.root / "warehouse").rglob("klines/data/**/*.parquet")
-    return sorted(f"file://{path}" for path in found)
-
-
-def no_orphan(machine: Machine) -> bool:
-    """Whether every data file in the warehouse is one of the table's."""
-    table = machine.catalog.find("spot.klines")
-    assert table is not None
-    known = table.inspect.all_files()["file_path"].to_pylist()
-    return set(files_on_disk(machine)) <= set(known)
 
 
 def test_different_archives_at_the_same_time(here: Machine, there: Machine) -> None:
@@ -283,6 +208,7 @@ def test_writers_that_are_always_first(
     assert no_orphan(here)
 
 
+@pytest.mark.parametrize("opened", [None, objects_in_memory], ids=["server", "url"])
 @given(
     plans=st.lists(
         st.lists(st.integers(0, 5), min_size=1, max_size=3, unique=True), min_size=2, max_size=3
@@ -292,11 +218,14 @@ def test_writers_that_are_always_first(
     max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 def test_any_writers_at_once(
-    plans: list[list[int]], tmp_path_factory: pytest.TempPathFactory
+    plans: list[list[int]],
+    tmp_path_factory: pytest.TempPathFactory,
+    opened: Callable[[], ObjectClient] | None,
 ) -> None:
     root = tmp_path_factory.mktemp("machines")
-    Machine(root, "first").ingest([put(root / "first", bars(date(2022, 1, 1)))])
-    machines = [Machine(root, f"machine{number}") for number in range(len(plans))]
+    client = opened and opened()
+    Machine(root, "first", client).ingest([put(root / "first", bars(date(2022, 1, 1)))])
+    machines = [Machine(root, f"machine{number}", client) for number in range(len(plans))]
     together = threading.Barrier(len(plans))
 
     def write(machine: Machine, plan: list[int]) -> None:

@@ -12,15 +12,15 @@ from tests.tables.ingest.killed_ingest import kill_at
 
 from crypto_lakehouse.tables.iceberg.catalog import LakeCatalog
 from crypto_lakehouse.tables.iceberg.local_io import DISK
-from crypto_lakehouse.tables.lake import relocation
+from crypto_lakehouse.tables.lake.lake_files import DirectoryFiles
 from crypto_lakehouse.tables.lake.relocation import Relocated, relocate
 
 #: Where it may be ended: before and behind each of these.
 PLACES = (
-    (relocation._Relocation, "_create"),
+    (DirectoryFiles, "create"),
     (DISK, "sync"),
     (LakeCatalog, "set_locations"),
-    (relocation, "delete_below"),
+    (DirectoryFiles, "delete"),
 )
 
 
@@ -28,10 +28,9 @@ def relocate_all(root: Path, *, dry_run: bool = False) -> list[Relocated]:
     """Relocate all tables of a lake; those that were elsewhere."""
     catalog = LakeCatalog(root)
     try:
-        found = [relocate(catalog, name, dry_run=dry_run) for name in catalog.names()]
+        return relocate(catalog, catalog.names(), dry_run=dry_run)
     finally:
         catalog.close()
-    return [each for each in found if each is not None]
 
 
 if __name__ == "__main__":

@@ -23,8 +23,9 @@ from crypto_lakehouse.tables import Lake, load_schemas
 from crypto_lakehouse.tables.files.parquet_options import FileLayout
 from crypto_lakehouse.tables.iceberg.catalog import LakeCatalog
 from crypto_lakehouse.tables.ingest.ingestion import IngestSettings
-from crypto_lakehouse.tables.lake.scan import TimeRange
+from crypto_lakehouse.tables.lake.bars import bars_of
 from crypto_lakehouse.tables.lake.sql import QuerySession
+from crypto_lakehouse.tables.lake.time_range import TimeRange
 
 FIRST = date(2023, 12, 29)
 SYMBOLS = ("BTCUSDT", "ETHUSDT", "币安人生USDT")
@@ -277,12 +278,43 @@ def test_a_data_file_cannot_be_written_by_a_query(lake: Lake) -> None:
 
 
 def test_faults_of_a_query_name_what_is_there(lake: Lake) -> None:
-    with pytest.raises(QueryError, match=r"The lake has: lakehouse\.archives, spot\.klines"):
-        lake.sql("SELECT * FROM spot.trades")
+    for sql, words in (
+        ("SELECT * FROM spot.trades", "no table `spot.trades`; it has "),
+        ("SELECT * FROM spot.kline", "no table `spot.kline` (did you mean `spot.klines`?); "),
+        ("SELECT * FROM kline", "no table `kline` (did you mean `spot.klines`?); "),
+        ("FROM futures_um.klines", "`futures_um.klines` (did you mean `spot.klines`?); "),
+        ("FROM sopt.klines", "`sopt.klines` (did you mean `spot.klines`?); "),
+        ("FROM spto.kline", "`spto.kline` (did you mean `spot.klines`?); "),
+        ("FROM spot.klines JOIN spot.nix USING (symbol)", "no table `spot.nix`; "),
+        ("FROM spot.klines JOIN nix USING (symbol)", "no table `nix`; "),
+    ):
+        with pytest.raises(QueryError) as refused:
+            lake.sql(sql)
+        assert words in refused.value.reason
+        assert "it has lakehouse.archives, spot.klines" in refused.value.reason
+        assert "schema" not in refused.value.reason
+    with pytest.raises(QueryError, match=r"no table `spot\.trades`; it has "):
+        bars_of(lake, "spot.trades", symbols="BTCUSDT", interval="1h")
+    with pytest.raises(QueryError) as refused:
+        lake.sql("SELECT foo(close) FROM spot.klines")
+    assert "it has" not in refused.value.reason
     with pytest.raises(QueryError, match="colour"):
         lake.sql("SELECT colour FROM spot.klines")
     with pytest.raises(QueryError, match="syntax"):
         lake.sql("SELEKT 1")
+
+
+def test_the_tables_are_shown_by_full_names_without_internals(lake: Lake) -> None:
+    wanted = ["lakehouse.archive_history", "lakehouse.archives", "spot.klines"]
+    for sql in ("SHOW TABLES", "  show tables ;\n"):
+        assert [row[0] for row in lake.sql(sql).fetchall()] == wanted
+    found = lake.sql("SHOW ALL TABLES")
+    assert found.columns[:3] == ["database", "schema", "name"]
+    assert sorted(f"{row[1]}.{row[2]}" for row in found.fetchall()) == wanted
+    session = QuerySession(lake, tables=lake.tables)
+    session.sql("CREATE TEMP TABLE mine AS SELECT 1 AS one")
+    assert ("mine",) in session.sql("SHOW TABLES").fetchall()
+    session.close()
 
 
 def test_a_session_keeps_what_it_made(lake: Lake) -> None:
@@ -312,7 +344,7 @@ with Lake.open(sys.argv[1]) as lake:
 
 @pytest.mark.parametrize("zone", ["America/New_York", "Asia/Kolkata", "UTC"])
 def test_days_are_those_of_utc_wherever_the_machine_is(lake: Lake, zone: str) -> None:
-    command = [sys.executable, "-c", DAYS, str(lake.catalog.root)]
+    command = [sys.executable, "-c", DAYS, str(lake.catalog.place.folder)]
     done = subprocess.run(
         command, env={**os.environ, "TZ": zone}, capture_output=True, text=True, check=True
     )

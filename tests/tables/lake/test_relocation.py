@@ -9,7 +9,6 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -18,51 +17,18 @@ import pyarrow.compute as pc
 import pytest
 from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.table import StaticTable, Table
+from tests.tables.lake.conftest import DAY, KLINES, change_json, contents
 from tests.tables.lake.relocating import relocate_all
-from tests.tables.sample_data import bars, changed_text, days, ingest, month_of, put
+from tests.tables.sample_data import bars, ingest, put
 
 from crypto_lakehouse.core.errors import LakeError
 from crypto_lakehouse.tables.iceberg.avro_file import AvroFile
 from crypto_lakehouse.tables.iceberg.catalog import LakeCatalog
 from crypto_lakehouse.tables.iceberg.local_io import DISK
-from crypto_lakehouse.tables.lake import relocation
 from crypto_lakehouse.tables.lake.lake import Lake
+from crypto_lakehouse.tables.lake.lake_files import DirectoryFiles
 from crypto_lakehouse.tables.lake.maintenance import compact, expire, sweep
 from crypto_lakehouse.tables.lake.relocation import made_in, relocate
-
-DAY = date(2023, 7, 1)
-KLINES = "spot.klines"
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A lake with several snapshots, manifests that were merged, and differences."""
-    root = tmp_path_factory.mktemp("made")
-    catalog = LakeCatalog(root / "lake", create=True)
-    ingest(catalog, [put(root, bars(day)) for day in days(DAY, 3)])
-    ingest(catalog, [put(root, month_of(bars(DAY)))])
-    ingest(catalog, [put(root, bars(DAY), changed_text(bars(DAY)))])
-    ingest(catalog, [put(root, bars(date(2023, 8, 1)))])
-    compact(catalog, KLINES, tool_version="test")
-    catalog.close()
-    return root / "lake"
-
-
-@pytest.fixture
-def copy(made: Path, tmp_path: Path) -> Path:
-    """The copy of a lake whose original is gone."""
-    shutil.copytree(made, tmp_path / "original")
-    catalog = LakeCatalog(tmp_path / "original")
-    assert len(relocate_all(tmp_path / "original")) == 3
-    catalog.close()
-    shutil.copytree(tmp_path / "original", tmp_path / "copy")
-    shutil.rmtree(tmp_path / "original")
-    return tmp_path / "copy"
-
-
-def contents(root: Path) -> dict[str, bytes]:
-    found = (path for path in root.rglob("*") if path.is_file())
-    return {str(path.relative_to(root)): path.read_bytes() for path in found}
 
 
 def tables_of(lake: Path) -> dict[str, Table]:
@@ -207,14 +173,14 @@ def test_it_may_be_killed_at_every_step(made: Path, tmp_path: Path) -> None:
 
 def test_an_error_leaves_the_lake_as_it_was(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = contents(copy)
-    create = relocation._Relocation._create
+    create = DirectoryFiles.create
 
     def full(self: Any, path: str, data: bytes) -> None:
         if path.endswith(".json"):
             raise OSError(28, "No space left on device")
         create(self, path, data)
 
-    monkeypatch.setattr(relocation._Relocation, "_create", full)
+    monkeypatch.setattr(DirectoryFiles, "create", full)
     with pytest.raises(LakeError, match="No space left"):
         relocate_all(copy)
     assert contents(copy) == before
@@ -232,9 +198,9 @@ def test_an_interrupt_after_the_change_leaves_the_lake_relocated(
     monkeypatch.setattr(LakeCatalog, "set_locations", interrupted)
     catalog = LakeCatalog(copy)
     with pytest.raises(KeyboardInterrupt):
-        relocate(catalog, KLINES)
+        relocate(catalog, [KLINES])
     monkeypatch.undo()
-    assert relocate(catalog, KLINES) is None
+    assert relocate(catalog, [KLINES]) == []
     assert Lake(catalog).scan(KLINES).polars().collect().height == 32 * 24
     assert sweep(catalog, KLINES, before=None) != []
     catalog.close()
@@ -253,11 +219,11 @@ def test_another_program_that_changes_a_table_is_not_overwritten(
 
     monkeypatch.setattr(DISK, "sync", changed)
     with pytest.raises(LakeError, match="another program has changed"):
-        relocate(catalog, KLINES)
+        relocate(catalog, [KLINES])
     monkeypatch.undo()
-    assert relocate(catalog, KLINES) is not None
+    assert len(relocate(catalog, [KLINES])) == 1
     with pytest.raises(LakeError, match="there is no table `spot"):
-        relocate(catalog, "spot.none")
+        relocate(catalog, ["spot.none"])
     assert made_in(catalog, "spot.none") is None
     catalog.close()
 
@@ -270,94 +236,6 @@ def test_a_link_is_not_followed(copy: Path, tmp_path: Path) -> None:
     with pytest.raises(LakeError, match="symbolic link"):
         relocate_all(copy)
     assert contents(tmp_path / "outside") == before
-
-
-# -- what is refused
-
-
-def change_avro(pattern: str, change: Callable[[dict[str, Any]], None]) -> Callable[[Path], None]:
-    def changing(metadata: Path) -> None:
-        for path in metadata.glob(pattern):
-            file = AvroFile.read(path.read_bytes())
-            for record in file.records[0]:
-                change(record)
-            path.write_bytes(file.encoded())
-
-    return changing
-
-
-def change_json(change: Callable[[dict[str, Any]], None]) -> Callable[[Path], None]:
-    def changing(metadata: Path) -> None:
-        for path in metadata.glob("*.metadata.json"):
-            plain = json.loads(path.read_text())
-            change(plain)
-            path.write_text(json.dumps(plain))
-
-    return changing
-
-
-def without_lists(plain: dict[str, Any]) -> None:
-    for each in plain["snapshots"]:
-        del each["manifest-list"]
-
-
-def removed(pattern: str) -> Callable[[Path], None]:
-    def removing(metadata: Path) -> None:
-        for path in metadata.glob(pattern):
-            path.unlink()
-
-    return removing
-
-
-def overwritten(pattern: str) -> Callable[[Path], None]:
-    def overwriting(metadata: Path) -> None:
-        for path in metadata.glob(pattern):
-            path.write_text("[  ]")
-
-    return overwriting
-
-
-MANIFESTS, LISTS = "*-m0.avro", "snap-*.avro"
-
-
-@pytest.mark.parametrize(
-    ("spoil", "reason"),
-    [
-        (
-            change_avro(MANIFESTS, lambda entry: entry["data_file"].update(content=1)),
-            "names files of deleted rows",
-        ),
-        (
-            change_avro(MANIFESTS, lambda entry: entry["data_file"].update(file_path="s3://b/x")),
-            "names `s3://b/x`, which is not in the lake",
-        ),
-        (
-            change_json(lambda plain: plain["properties"].update({"write.data.path": "file:///x"})),
-            "names `file:///x`",
-        ),
-        (
-            change_json(without_lists),
-            "has snapshots without a manifest list",
-        ),
-        (removed(MANIFESTS), "is not there; copy the lake again"),
-        (removed(LISTS), "is not there; copy the lake again"),
-        (overwritten(LISTS), "it is no Avro file"),
-        (overwritten("*.metadata.json"), "is no metadata of a table"),
-    ],
-    ids=range(8),
-)
-def test_what_cannot_be_relocated_is_refused_by_name(
-    copy: Path, spoil: Callable[[Path], None], reason: str
-) -> None:
-    catalog = LakeCatalog(copy)
-    metadata = copy / "warehouse" / "spot" / "klines" / "metadata"
-    spoil(metadata)
-    before = contents(metadata)
-    with pytest.raises(LakeError, match=reason):
-        relocate(catalog, KLINES)
-    assert contents(metadata) == before
-    assert catalog.locations(KLINES)[0].startswith(f"file://{copy.parent}/original/")
-    catalog.close()
 
 
 def test_properties_statistics_and_earlier_versions_come_along(copy: Path) -> None:

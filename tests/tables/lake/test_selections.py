@@ -138,7 +138,7 @@ def test_a_scan_is_the_whole_table_filtered_in_the_same_way(
         (FUNDING, {"symbols": "SOL*"}, "no rows of `SOL*`; it has BTCUSDT, ETHBTC"),
         ("spot.kline", {}, "no table `spot.kline` (did you mean `spot.klines`?); it has fut"),
         ("spot.kline", {}, "it has futures_um.funding_rate, lakehouse.archives, spot.kl"),
-        ("spot.metrics", {}, "no table `spot.metrics` (did"),
+        ("spot.metrics", {}, "no table `spot.metrics`; it has"),
         ("spot.aggTrades", {}, "no table `spot.agg_trades` (did"),
         ("klines", {}, "no table `klines` (did you mean `spot.klines`?)"),
         ("", {}, "no table ``; it has"),
@@ -204,3 +204,21 @@ def test_a_file_that_is_gone_is_an_error_of_the_lake(tmp_path: Path) -> None:
         with pytest.raises(LakeError):
             lake.scan(FUNDING, symbols="BTCUSDT")
     catalog.close()
+
+
+@pytest.mark.parametrize("symbols", ["BTCUSD", "BTCUSD_PERP", ["BTCUSD_PERP", "BTCUSD_240628"],
+                                     "BTCUSD_*", "B*_PERP"])  # fmt: skip
+def test_a_contract_selects_the_rows_that_are_stored_under_its_pair(
+    tmp_path: Path, symbols: list[str] | str
+) -> None:
+    name = "futures_cm.index_price_klines"
+    catalog = LakeCatalog(tmp_path / "lake", create=True)
+    ingest(catalog, [put(tmp_path, of_symbol(name, each)) for each in ("BTCUSD", "ETHUSD")])
+    catalog.close()
+    with Lake.open(tmp_path / "lake") as opened:
+        rows = opened.scan(name, symbols=symbols).polars().collect()
+        assert set(rows["symbol"]) == {"BTCUSD"}
+        with pytest.raises(QueryError, match="ADAUSD"):
+            opened.scan(name, symbols=["ADAUSD_PERP"])
+        with pytest.raises(QueryError, match=r"no rows of `BTCUSD_NEXT\*`"):
+            opened.scan(name, symbols=["BTCUSD_NEXT*"])

@@ -3,170 +3,65 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from datetime import date
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.examples import examples
-from tests.tables.sample_data import archive_of, every_schema, put, text_of
-
-from crypto_lakehouse.core.archive import Archive
-from crypto_lakehouse.core.errors import ConfigurationError, MatrixError
-from crypto_lakehouse.tables.quality.checks import CHECK_NAMES, checked_policies, checks_of
-from crypto_lakehouse.tables.quality.findings import ArchiveQuality, Finding, Policy, Severity
-from crypto_lakehouse.tables.quality.inspector import Inspector
-from crypto_lakehouse.tables.quality.known_row_holes import KnownRowHoles, load_known_row_holes
-from crypto_lakehouse.tables.quality.seams import SEAM_CHECK
-from crypto_lakehouse.tables.quality.tallies import FROZEN_CHECK
-from crypto_lakehouse.tables.reading.batch import Batch, Source
-from crypto_lakehouse.tables.reading.reader import Refused, read_batches
-from crypto_lakehouse.tables.schema.schemas import schema_of
-
-BARS = "data/spot/daily/klines/BTCUSDT/1h/BTCUSDT-1h-2023-07-15.zip"
-MINUTES = "data/spot/daily/klines/BTCUSDT/1m/BTCUSDT-1m-2023-07-15.zip"
-WEEKS = "data/spot/monthly/klines/BTCUSDT/1w/BTCUSDT-1w-2023-07.zip"
-THREE_DAYS = "data/spot/monthly/klines/BTCUSDT/3d/BTCUSDT-3d-2023-05.zip"
-PREMIUM = "data/futures/um/daily/premiumIndexKlines/BTCUSDT/1h/BTCUSDT-1h-2023-07-15.zip"
-COIN_TRADES = "data/futures/cm/daily/trades/BTCUSD_PERP/BTCUSD_PERP-trades-2023-07-15.zip"
-MARK = "data/futures/um/daily/markPriceKlines/BTCUSDT/1h/BTCUSDT-1h-2023-07-15.zip"
-COIN = "data/futures/cm/daily/klines/BTCUSD_PERP/1h/BTCUSD_PERP-1h-2023-07-15.zip"
-TRADES = "data/spot/daily/trades/BTCUSDT/BTCUSDT-trades-2023-07-15.zip"
-AGGREGATES = "data/futures/um/daily/aggTrades/BTCUSDT/BTCUSDT-aggTrades-2023-07-15.zip"
-FUNDING = "data/futures/um/monthly/fundingRate/BTCUSDT/BTCUSDT-fundingRate-2023-07.zip"
-METRICS = "data/futures/um/daily/metrics/BTCUSDT/BTCUSDT-metrics-2023-07-15.zip"
-METRICS_NEW = "data/futures/um/daily/metrics/BTCUSDT/BTCUSDT-metrics-2026-07-15.zip"
-DEPTH = "data/futures/um/daily/bookDepth/BTCUSDT/BTCUSDT-bookDepth-2023-07-15.zip"
-TICKER = "data/futures/um/daily/bookTicker/BTCUSDT/BTCUSDT-bookTicker-2023-07-15.zip"
-LIQUIDATIONS = (
-    "data/futures/um/daily/liquidationSnapshot/BTCUSDT/BTCUSDT-liquidationSnapshot-2023-07-15.zip"
+from tests.tables.quality.defects import (
+    AGGREGATES,
+    BARS,
+    COIN,
+    COIN_TRADES,
+    DEPTH,
+    FUNDING,
+    LIQUIDATIONS,
+    MARK,
+    METRICS,
+    METRICS_NEW,
+    MONTHS,
+    OPTIONS,
+    PREMIUM,
+    THREE_DAYS,
+    TICKER,
+    TRADES,
+    VOLATILITY,
+    WEEKS,
+    Edit,
+    at_no_price,
+    at_the_market,
+    double,
+    drop,
+    edited,
+    empty_side,
+    ends_as_labels,
+    findings,
+    freeze,
+    inspect,
+    month_from_second,
+    put_field,
+    put_prices,
+    repeat,
+    shift,
+    starts_as_labels,
+    swap,
+    tiny_volume,
+    unfilled,
+    without_trades,
 )
-VOLATILITY = "data/option/daily/BVOLIndex/BTCBVOLUSDT/BTCBVOLUSDT-BVOLIndex-2023-07-15.zip"
-OPTIONS = "data/option/daily/EOHSummary/BTCUSDT/BTCUSDT-EOHSummary-2023-07-15.zip"
+from tests.tables.sample_data import archive_of, every_schema, put
 
-Rows = list[list[str]]
-Edit = Callable[[Rows], object]
-
-
-def rows_of(archive: Archive) -> tuple[list[str], Rows]:
-    lines = [line.split(",") for line in text_of(archive).splitlines()]
-    known = {column.published for column in schema_of(archive).columns}
-    head = lines.pop(0) if lines[0][0] in known else []
-    return head, lines
-
-
-def edited(root: Path, key: str, edit: Edit) -> Source:
-    archive = Archive.parse(key)
-    head, rows = rows_of(archive)
-    edit(rows)
-    lines = [head, *rows] if head else rows
-    return put(root, archive, "".join(",".join(line) + "\n" for line in lines))
-
-
-def inspect(
-    sources: list[Source],
-    *,
-    size: int = 1 << 24,
-    policies: dict[str, Policy] | None = None,
-    known: KnownRowHoles | None = None,
-) -> tuple[dict[str, ArchiveQuality], int]:
-    schema = schema_of(sources[0].archive)
-    inspector = Inspector(schema, policies or {}, known or load_known_row_holes())
-    found: dict[str, ArchiveQuality] = {}
-    kept = 0
-    for batch in read_batches(sources, schema, batch_bytes=size):
-        if isinstance(batch, Refused):
-            inspector.forget(batch.source)
-            continue
-        checked = inspector.check(batch)
-        assert checked.frame.height == sum(checked.rows)
-        assert not [name for name in checked.frame.columns if name.startswith("_")]
-        kept += checked.frame.height
-        found.update({quality.key: quality for quality in checked.qualities})
-    return found, kept
-
-
-def findings(source: Source, size: int = 1 << 24) -> dict[str, Finding]:
-    (quality,) = inspect([source], size=size)[0].values()
-    return {finding.check: finding for finding in quality.findings}
-
-
-def put_field(row: int, place: int, text: str) -> Edit:
-    def edit(rows: Rows) -> None:
-        rows[row][place] = text
-
-    return edit
-
-
-def put_prices(text: str) -> Edit:
-    """Another price in the fifth bar: open, high, low and close."""
-
-    def edit(rows: Rows) -> None:
-        rows[4][1:5] = [text] * 4
-
-    return edit
-
-
-def tiny_volume(rows: Rows) -> None:
-    rows[4][7], rows[4][10] = "5.5E-17", "0"
-
-
-def empty_side(rows: Rows) -> None:
-    rows[7][1:3] = ["0.0", "0"]
-
-
-def without_trades(rows: Rows) -> None:
-    for place in (5, 7, 8, 9, 10):
-        rows[4][place] = "0"
-
-
-def drop(*numbers: int) -> Edit:
-    def edit(rows: Rows) -> None:
-        for number in sorted(numbers, reverse=True):
-            del rows[number]
-
-    return edit
-
-
-def shift(place: int, by: int, *numbers: int) -> Edit:
-    def edit(rows: Rows) -> None:
-        for number in numbers or range(len(rows)):
-            rows[number][place] = str(int(rows[number][place]) + by)
-
-    return edit
-
-
-def swap(rows: Rows) -> None:
-    rows[3], rows[4] = rows[4], rows[3]
-
-
-def repeat(rows: Rows) -> None:
-    rows.insert(3, list(rows[3]))
-
-
-def freeze(rows: Rows) -> None:
-    for row in rows:
-        if row[1] == "1.00":
-            row[3] = f"{float(row[2]) * 30000:.8f}"
-
-
-def double(rows: Rows) -> None:
-    rows[:] = [row for row in rows for _ in range(2)]
-
-
-def starts_as_labels(rows: Rows) -> None:
-    rows.insert(0, list(rows[0]))
-    rows[0][0] = "2023-07-15 00:00:00"
-    del rows[-1]
-
-
-def ends_as_labels(rows: Rows) -> None:
-    rows.append(list(rows[-1]))
-    rows[-1][0] = "2026-07-16 00:00:00"
-    del rows[0]
-
+from crypto_lakehouse.core.errors import ConfigurationError
+from crypto_lakehouse.tables.quality.checks import CHECK_NAMES, checked_policies, checks_of
+from crypto_lakehouse.tables.quality.findings import Policy, Severity
+from crypto_lakehouse.tables.quality.frozen import FROZEN_CHECK
+from crypto_lakehouse.tables.quality.inspector import Inspector
+from crypto_lakehouse.tables.quality.known_row_holes import KnownRowHoles
+from crypto_lakehouse.tables.quality.seams import SEAM_CHECKS
+from crypto_lakehouse.tables.reading.batch import Batch
+from crypto_lakehouse.tables.reading.reader import read_batches
+from crypto_lakehouse.tables.schema.schemas import schema_of
 
 ERROR, WARNING, INFO = Severity.ERROR, Severity.WARNING, Severity.INFO
 
@@ -218,11 +113,29 @@ CASES: list[tuple[str, Edit, str, int, Severity, str]] = [
     (TRADES, put_field(10, 1, "0.0"), "positive", 1, ERROR, "too near to zero"),
     (TRADES, put_field(10, 2, "-1"), "positive", 1, ERROR, "too near to zero"),
     (COIN_TRADES, put_field(10, 3, "-1"), "positive", 1, ERROR, "too near to zero"),
+    (COIN_TRADES, put_field(10, 3, "0"), "positive", 1, ERROR, "too near to zero"),
     (AGGREGATES, put_field(10, 2, "0.0"), "positive", 1, ERROR, "not above zero"),
     (AGGREGATES, put_field(10, 2, "5.551115123125783E-17"), "positive", 1, ERROR, "not above"),
     (TICKER, put_field(7, 2, "0"), "positive", 1, ERROR, "not above zero"),
     (TICKER, put_field(7, 4, "-1"), "positive", 1, ERROR, "not above zero"),
     (LIQUIDATIONS, put_field(7, 4, "0"), "positive", 1, ERROR, "not above zero"),
+    (BARS, put_field(4, 9, "1e-17"), "positive", 1, ERROR, "2023-07-15 04:00:00"),
+    (BARS, put_field(4, 10, "5.55E-17"), "positive", 1, ERROR, "2023-07-15 04:00:00"),
+    (COIN, put_field(4, 10, "1e-17"), "positive", 1, ERROR, "2023-07-15 04:00:00"),
+    (DEPTH, put_field(0, 2, "1e-17"), "positive", 1, ERROR, "impossibly little"),
+    (DEPTH, put_field(0, 3, "1e-17"), "positive", 1, ERROR, "impossibly little"),
+    (VOLATILITY, put_field(7, 4, "1e-17"), "positive", 1, ERROR, "not above zero"),
+    *(
+        (METRICS, put_field(5, place, "1e-17"), "positive", 1, ERROR, "impossibly small")
+        for place in range(2, 8)
+    ),
+    (LIQUIDATIONS, put_field(7, 6, "0"), "positive", 1, ERROR, "filled at none"),
+    (LIQUIDATIONS, put_field(7, 5, "0"), "positive", 1, ERROR, "no limit"),
+    (OPTIONS, at_no_price(6), "positive", 1, ERROR, "traded at no price"),
+    (OPTIONS, at_no_price(6, 7, 8, 9), "positive", 1, ERROR, "traded at no price"),
+    (MONTHS, month_from_second, "alignment", 1, WARNING, "2023-02-02 00:00:00"),
+    (MONTHS, month_from_second, "close_time", 1, WARNING, "2023-02-02 00:00:00"),
+    (MONTHS, shift(6, -86_400_000), "close_time", 1, WARNING, "2023-02-01 00:00:00"),
     (WEEKS, drop(0), "coverage", 1, WARNING, "at the beginning"),
     (WEEKS, drop(-1), "coverage", 1, WARNING, "1 row is missing at the end"),
     (THREE_DAYS, drop(0, 1), "coverage", 2, WARNING, "at the beginning"),
@@ -261,7 +174,12 @@ def test_a_defect_is_found(
         (DEPTH, put_field(5, 3, "0")),
         (FUNDING, put_field(3, 2, "-0.0001")),
         (OPTIONS, put_field(7, 11, "0")),
-        (LIQUIDATIONS, put_field(7, 6, "0")),
+        (OPTIONS, put_field(7, 6, "")),
+        (LIQUIDATIONS, unfilled),
+        (LIQUIDATIONS, at_the_market),
+        (METRICS, put_field(5, 2, "0")),
+        (METRICS, put_field(5, 7, "0")),
+        (MONTHS, lambda _rows: None),
     ],
     ids=lambda value: value.split("/")[-2] if isinstance(value, str) else "",
 )
@@ -277,7 +195,7 @@ def test_every_made_up_archive_has_honest_values(tmp_path: Path) -> None:
 
 def test_every_check_has_a_case() -> None:
     of_cases = {case[2] for case in CASES}
-    assert set(CHECK_NAMES) - of_cases == {"blanks", SEAM_CHECK, FROZEN_CHECK}
+    assert set(CHECK_NAMES) - of_cases == {"blanks", *SEAM_CHECKS, FROZEN_CHECK}
 
 
 def test_blanks_are_null_and_counted(tmp_path: Path) -> None:
@@ -389,27 +307,3 @@ def test_every_type_has_checks_and_knows_its_period() -> None:
         names = [check.name for check in checks_of(schema)]
         assert "period" in names
         assert len(names) == len(set(names))
-
-
-@pytest.mark.parametrize(
-    ("text", "place"),
-    [
-        ("{", "not JSON"),
-        ("[]", "$.format"),
-        ('{"format": "x"}', "$.format"),
-        ('{"format": "crypto-lakehouse/row-holes/1", "holes": [{"first_day": "2024-01-02", '
-         '"last_day": "2024-01-01", "reason": "x", "source": "y"}]}', "$.holes[0].last_day"),
-    ],
-)  # fmt: skip
-def test_faults_of_a_file_of_holes_are_named(text: str, place: str, tmp_path: Path) -> None:
-    path = tmp_path / "holes.json"
-    path.write_text(text)
-    with pytest.raises(MatrixError) as refused:
-        load_known_row_holes(path)
-    assert place in str(refused.value) or "holes.json" in str(refused.value)
-
-
-def test_the_shipped_holes_lie_within_lives() -> None:
-    for hole in load_known_row_holes().holes:
-        assert date(2017, 8, 17) <= hole.first_day <= hole.last_day <= date(2026, 11, 23)
-        assert hole.source.startswith("binance-public-data#")

@@ -10,6 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.examples import examples
@@ -23,8 +24,15 @@ from crypto_lakehouse.tables.lake.lake import Lake
 from crypto_lakehouse.tables.quality.checks import checked_policies
 from crypto_lakehouse.tables.quality.findings import Finding, Severity
 from crypto_lakehouse.tables.quality.known_row_holes import load_known_row_holes
-from crypto_lakehouse.tables.quality.seams import SEAM_CHECK, ArchiveIds, seam_findings
+from crypto_lakehouse.tables.quality.seams import (
+    SEAM_CHECK,
+    TRADE_SEAM_CHECK,
+    ArchiveIds,
+    ids_of,
+    seam_findings,
+)
 from crypto_lakehouse.tables.reading.batch import Source
+from crypto_lakehouse.tables.schema.schemas import PartitionField
 from crypto_lakehouse.tables.schema.table_types import arrow_schema
 from crypto_lakehouse.workflows.lake_config import LakeConfig
 from crypto_lakehouse.workflows.validation import ValidationWorkflow
@@ -45,7 +53,9 @@ def ids(when: str, first: int, last: int, pattern: str = TRADES) -> ArchiveIds:
 
 
 def found(*archives: ArchiveIds) -> dict[str, Finding]:
-    return seam_findings(archives, load_known_row_holes())
+    """The only finding of each archive that has one."""
+    by_key = seam_findings(archives, load_known_row_holes())
+    return {key: finding for key, (finding,) in by_key.items()}
 
 
 @pytest.mark.parametrize("pattern", [TRADES, AGGREGATES])
@@ -92,16 +102,57 @@ def test_what_a_month_or_its_last_day_has_is_not_missing() -> None:
     assert len(found(short, whole, ids("2022-07", 201, 300))) == 1
 
 
+def test_each_kind_of_ids_is_compared_with_its_own() -> None:
+    of = [
+        evolve(each, check=check)
+        for check, step in ((SEAM_CHECK, 0), (TRADE_SEAM_CHECK, 4))
+        for each in (
+            ids("2022-06-30", 100, 199, AGGREGATES), ids("2022-07-01", 200 + step, 300, AGGREGATES)
+        )
+    ]  # fmt: skip
+    (finding,) = found(*of).values()
+    assert (finding.check, finding.rows) == (TRADE_SEAM_CHECK, 4)
+    assert finding.sentence.startswith("4 trade ids are missing: the archive begins at 204")
+    both = seam_findings(
+        [evolve(each, first_id=each.first_id + 9 * (each.first_id > 199)) for each in of],
+        load_known_row_holes(),
+    )
+    ((first, second),) = both.values()
+    assert {first.check, second.check} == {SEAM_CHECK, TRADE_SEAM_CHECK}
+
+
+def test_aggregates_without_trades_are_not_compared() -> None:
+    known = {"first_id": 5, "last_id": 9, "first_trade_id": -1, "last_trade_id": 3,
+             "first_at": datetime.now(UTC), "last_at": datetime.now(UTC)}  # fmt: skip
+    (one,) = ids_of(archive("2022-07", AGGREGATES), known.get)
+    assert one.check == SEAM_CHECK
+
+
 def test_a_known_hole_at_a_seam_is_info() -> None:
-    (finding,) = found(ids("2023-01-10", 100, 199), ids("2023-01-11", 300, 400)).values()
+    cut = evolve(ids("2023-01-24", 100, 199), last_at=datetime(2023, 1, 24, 20, 14, 17, tzinfo=UTC))
+    (finding,) = found(cut, ids("2023-01-25", 300, 400)).values()
     assert (finding.severity, finding.source) == (Severity.INFO, "binance-public-data#213")
-    assert "; known: ids are missing" in finding.sentence
+    assert "; known: the trades of the evening were not published" in finding.sentence
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("2023-12-31", "2024-01-01"), ("2023-12", "2024-01"), ("2024-01", "2024-02"),
+     ("2023-01-10", "2023-01-11")],
+)  # fmt: skip
+def test_a_hole_that_is_known_of_other_archives_explains_no_seam(one: str, other: str) -> None:
+    for market in ("spot", "futures/um"):
+        pattern = TRADES.replace("futures/um", market)
+        (finding,) = found(ids(one, 1, 99, pattern), ids(other, 104, 200, pattern)).values()
+        assert (finding.severity, finding.rows) == (Severity.WARNING, 4)
+        assert "known" not in finding.sentence
 
 
 def test_a_seam_is_only_reported() -> None:
-    with pytest.raises(ConfigurationError, match="not for a check of several archives"):
-        checked_policies({SEAM_CHECK: "quarantine"})
-    assert checked_policies({SEAM_CHECK: "report"})
+    for check in (SEAM_CHECK, TRADE_SEAM_CHECK):
+        with pytest.raises(ConfigurationError, match="not for a check of several archives"):
+            checked_policies({check: "quarantine"})
+        assert checked_policies({check: "report"})
 
 
 def trades(root: Path, when: str, first: int, last: int, pattern: str = TRADES) -> Source:
@@ -226,8 +277,11 @@ def test_a_lake_without_ids_opens_and_gets_them(tmp_path: Path) -> None:
 def without_ids(catalog: LakeCatalog) -> None:
     table = catalog.catalog.load_table(ARCHIVES)
     rows: list[dict[str, Any]] = table.scan().to_arrow().to_pylist()
-    fields = [each for each in table.schema().fields if each.name not in ("first_id", "last_id")]
+    fields = [each for each in table.schema().fields if not each.name.endswith("_id")]
     catalog.catalog.drop_table(ARCHIVES)
-    earlier = catalog.create(ARCHIVES, type(table.schema())(*fields), (), ("archive",), {})
+    earlier = catalog.create(
+        ARCHIVES, type(table.schema())(*fields), (PartitionField("table", "identity"),),
+        ("archive", "recorded_at"), {},
+    )  # fmt: skip
     plain = [{each.name: row[each.name] for each in fields} for row in rows]
     earlier.append(pa.Table.from_pylist(plain, schema=arrow_schema(earlier.schema())))

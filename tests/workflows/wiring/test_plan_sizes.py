@@ -57,7 +57,7 @@ def test_a_listed_series_is_sized_by_what_is_listed() -> None:
     )
     assert (size.monthly, size.daily, size.missing, size.not_published) == (1, 1, 1, 1)
     assert (size.planned, size.size_bytes, size.requests) == (4, 52_000, 4)
-    assert (size.first, size.last) == ("2025-06", "2025-07-03")
+    assert (size.first, size.last) == ("2025-06-01", "2025-07-03")
     assert (size.market, size.data_type, size.symbol, size.interval) == (
         "spot", "klines", "BTCUSDT", "1h",
     )  # fmt: skip

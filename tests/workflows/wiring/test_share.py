@@ -11,6 +11,8 @@ from tests.executors.processes.support import DAYS
 from tests.workflows.conftest import Collection
 
 from crypto_lakehouse.core import WorkflowConfig
+from crypto_lakehouse.core.metrics import ByteMeter
+from crypto_lakehouse.workflows.wiring.caps import Caps
 from crypto_lakehouse.workflows.wiring.transport_stack import share_of
 from crypto_lakehouse.workflows.wiring.worker_jobs import process_count
 
@@ -66,3 +68,30 @@ def test_auto_is_a_process_for_each_core(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.delattr(os, "sched_getaffinity")
     monkeypatch.setattr(os, "cpu_count", lambda: 5)
     assert process_count(config) == 5
+
+
+@pytest.mark.parametrize("parallel", [8, "auto"])
+def test_limits_become_those_of_another_share(parallel: int | str) -> None:
+    values = {
+        "output_directory": "o", "symbols": ["BTCUSDT"], "default_date": "2025-07-15",
+        "max_parallel_downloads": parallel, "max_bytes_per_second": 1000,
+        "max_requests_per_second": 10.0,
+    }  # fmt: skip
+    config, meter = WorkflowConfig(values, environ={}), ByteMeter()
+    caps = Caps.of(share_of(config), meter)
+    share = share_of(config, 4, 1)
+    caps.change(share)
+    assert caps.byte_rate is not None
+    assert caps.request_rate is not None
+    assert caps.byte_rate.bytes_per_second == 250.0
+    assert caps.request_rate.requests_per_second == 2.5
+    assert caps.requests.workers == share.parallel
+    assert meter.parallel == caps.requests.limit <= share.parallel
+
+
+def test_a_configuration_without_caps_has_none_to_change() -> None:
+    values = {"output_directory": "o", "symbols": ["BTCUSDT"], "default_date": "2025-07-15"}
+    config = WorkflowConfig(values, environ={})
+    caps = Caps.of(share_of(config), ByteMeter())
+    caps.change(share_of(config, 2, 0))
+    assert (caps.byte_rate, caps.request_rate, caps.requests.limit) == (None, None, 8)

@@ -41,8 +41,8 @@ class FetchedBody(Protocol):
         """Move the bytes to their final name, atomically; see `Store.put` for `sync`."""
         ...
 
-    async def quarantine(self, note: Mapping[str, object]) -> None:
-        """Move the bytes to quarantine, with a note on the reason."""
+    async def quarantine(self, note: Mapping[str, object]) -> bool:
+        """Move the bytes to quarantine, with a note; return whether they are there."""
         ...
 
     async def discard(self) -> None:
@@ -79,9 +79,10 @@ class MemoryBody:
         """Store the body under its key."""
         return await self.store.put(self.key, self.data, sync=sync)
 
-    async def quarantine(self, note: Mapping[str, object]) -> None:
+    async def quarantine(self, note: Mapping[str, object]) -> bool:
         """Move the body to quarantine."""
         await self.store.quarantine(self.key, self.data, note)
+        return True
 
     async def discard(self) -> None:
         """Forget the body."""
@@ -150,9 +151,9 @@ class PartBody:
         """Move the part to its final name."""
         return await self.part.commit(sync=sync)
 
-    async def quarantine(self, note: Mapping[str, object]) -> None:
-        """Move the part to quarantine."""
-        await self.part.quarantine(note)
+    async def quarantine(self, note: Mapping[str, object]) -> bool:
+        """Move the part to quarantine, unless the store has to remove it."""
+        return await self.part.quarantine(note)
 
     async def discard(self) -> None:
         """Remove the part."""

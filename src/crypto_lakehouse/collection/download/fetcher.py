@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import TypeVar
 
+import anyio
 from attrs import define, field, frozen
 from yarl import URL
 
@@ -80,11 +81,14 @@ class Transfer:
         sidecar_etag: The sidecar's ETag, once it is fetched.
         sidecar_sent: How the sidecar was encoded, for a reason; empty if it was sent as it is.
         has_part: Whether a part was opened for it.
+        body: The large body that is arriving; an attempt continues that of the one before.
         with_md5: Whether the MD5 of a large body is computed while it arrives.
+        is_doubtful: Whether an earlier download of it was not clearly good.
         requests: Requests made so far.
         answered: Whether one of them was answered to its end; 404 is an answer.
         fetched_bytes: Body bytes received so far.
-        acquired_at: When it acquired the limit; None while it has not.
+        acquired_at: When it acquired the limit, in seconds by the limit's clock; None while it has
+            not.
     """
 
     archive: Archive
@@ -95,7 +99,9 @@ class Transfer:
     sidecar_etag: str | None = field(init=False, default=None)
     sidecar_sent: str = field(init=False, default="")
     has_part: bool = field(init=False, default=False)
+    body: PartBody | None = field(init=False, default=None)
     with_md5: bool = field(init=False, default=False)
+    is_doubtful: bool = field(init=False, default=False)
     requests: int = field(init=False, default=0)
     answered: bool = field(init=False, default=False)
     fetched_bytes: int = field(init=False, default=0)
@@ -112,6 +118,13 @@ class Transfer:
         """Return the body bytes received since the last call."""
         size, self._uncounted_bytes = self._uncounted_bytes, 0
         return size
+
+    async def close(self) -> None:
+        """End a part that was neither committed nor moved; see `Part.close`."""
+        body, self.body = self.body, None
+        if body is not None:
+            with anyio.CancelScope(shield=True):
+                await body.part.close()
 
 
 @define
@@ -165,7 +178,7 @@ class Fetcher:
         """Prepare a second fetch, whose bytes are compared with their ETag, too."""
         transfer.resume = None
         transfer.base = base
-        transfer.with_md5 = True
+        transfer.with_md5 = transfer.is_doubtful = True
 
     async def archive(self, transfer: Transfer) -> Fetched | None:
         """Fetch the zip; None if the source has none (404).
@@ -263,25 +276,29 @@ class Fetcher:
         known, transfer.resume = transfer.resume, None
         if known is None or validator_of(known) is None:
             return None
-        body = await self._open_part(transfer, resume=True)
+        body = transfer.body or await self._open_part(transfer, resume=True)
         if not body.size_bytes:
             return None
         transfer.resume = known
         return UnfinishedBody(body, known)
 
     async def _open_part(self, transfer: Transfer, *, resume: bool) -> PartBody:
+        await transfer.close()
         transfer.has_part = True
         expected = transfer.resume.size_bytes if transfer.resume else None
         passed = PassingBytes(transfer.with_md5, expected)
         key = transfer.archive.key
-        part = await self.store.open_part(key, resume=resume, watch=passed.feed)
-        return PartBody(part, passed)
+        part = await self.store.open_part(
+            key, resume=resume, watch=passed.feed, doubtful=transfer.is_doubtful
+        )
+        transfer.body = PartBody(part, passed)
+        return transfer.body
 
     async def _start_over(
         self, transfer: Transfer, url: URL, unfinished: UnfinishedBody, reason: str
     ) -> ObjectChanged:
         """Remove the part; the error makes the next attempt start over."""
-        transfer.resume = None
+        transfer.resume = transfer.body = None
         await unfinished.body.discard()
         return ObjectChanged(str(url), f"the object changed while it was fetched: {reason}")
 
@@ -309,7 +326,7 @@ class Fetcher:
             bound = BodyBound.of(url, opened.response, held_bytes, listed_bytes, self.largest_bytes)
             await self._append_chunks(transfer, opened, body.part, bound)
         except BodyTooLarge:
-            transfer.resume = None
+            transfer.resume = transfer.body = None
             await body.discard()
             raise
 

@@ -65,7 +65,7 @@ class ParallelRanges:
 
         Args:
             first: The rest of the body, over the first connection.
-            part: Has the bytes before it; it is closed whatever happens.
+            part: Has the bytes before it; it stays open.
             whole: The body.
 
         Raises:

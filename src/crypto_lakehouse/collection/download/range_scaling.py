@@ -208,7 +208,7 @@ class Prospects:
         return self._not_before == math.inf
 
     def may_probe(self, now: float) -> bool:
-        """Whether a probe may begin now."""
+        """Whether a probe may begin at this time, in seconds by a monotonic clock."""
         return not self.is_probing and now >= self._not_before
 
     def fruitless(self, now: float) -> None:

@@ -34,7 +34,7 @@ async def stream_to_part(
 
     Args:
         response: Its body is read to the end.
-        part: Takes the body; it is closed whatever happens.
+        part: Takes the body; it stays open.
         count: Is called with the number of bytes as they arrive.
         buffer_bytes: How much goes to the part at once.
 
@@ -44,19 +44,15 @@ async def stream_to_part(
     """
     send, receive = anyio.create_memory_object_stream[bytes | bytearray](0)
     broken: TransferError | None = None
-    try:
-        with one_error():
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(_store, receive, part)
-                async with send, aclosing(_buffers(response, count, buffer_bytes)) as buffers:
-                    try:
-                        async for buffer in buffers:
-                            await send.send(buffer)
-                    except TransferError as error:
-                        broken = error  # raised once the last buffer is stored
-    finally:
-        with anyio.CancelScope(shield=True):
-            await part.close()
+    with one_error():
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_store, receive, part)
+            async with send, aclosing(_buffers(response, count, buffer_bytes)) as buffers:
+                try:
+                    async for buffer in buffers:
+                        await send.send(buffer)
+                except TransferError as error:
+                    broken = error  # raised once the last buffer is stored
     if broken is not None:
         raise broken
 

@@ -12,7 +12,7 @@ from crypto_lakehouse.core.errors import SidecarMalformed
 from crypto_lakehouse.core.protocols import LedgerRow, Store
 from crypto_lakehouse.core.verdicts import SUCCESSES
 
-__all__ = ["earlier_digests", "kept_digest"]
+__all__ = ["drop_foreign_sidecar", "earlier_digests", "kept_digest"]
 
 
 async def earlier_digests(store: Store, archive: Archive, row: LedgerRow | None) -> frozenset[str]:
@@ -44,3 +44,13 @@ async def kept_digest(store: Store, archive: Archive) -> str | None:
         return None if data is None else parse_sidecar(data, archive.sidecar_key)
     except SidecarMalformed:
         return None
+
+
+async def drop_foreign_sidecar(store: Store, archive: Archive, sha256: str) -> None:
+    """Remove the stored sidecar of another version, which would contradict the one with a digest.
+
+    Raises:
+        StoreError: The sidecar cannot be removed.
+    """
+    if await kept_digest(store, archive) not in {None, sha256}:
+        await store.remove(archive.sidecar_key)

@@ -38,17 +38,11 @@ class Published:
 
 @frozen(kw_only=True)
 class Download:
-    """A fetched body with its evidence, and the published sidecar.
-
-    Attributes:
-        displaces: The digest of the version that was verified before, if these bytes are others
-            and no sidecar proves them.
-    """
+    """A fetched body with its evidence, and the published sidecar."""
 
     fetched: Fetched
     evidence: Evidence
     sidecar: bytes | None
-    displaces: str | None = None
 
     @property
     def body(self) -> FetchedBody:

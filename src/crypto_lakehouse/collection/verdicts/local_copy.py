@@ -5,7 +5,11 @@ from __future__ import annotations
 from attrs import evolve, frozen
 
 from crypto_lakehouse.collection.download.fetcher import Transfer
-from crypto_lakehouse.collection.verdicts.earlier_proof import earlier_digests, kept_digest
+from crypto_lakehouse.collection.verdicts.earlier_proof import (
+    drop_foreign_sidecar,
+    earlier_digests,
+    kept_digest,
+)
 from crypto_lakehouse.collection.verdicts.inspect_download import (
     DownloadInspector,
     Published,
@@ -18,10 +22,11 @@ from crypto_lakehouse.collection.verdicts.verdict_rules import (
     Decision,
 )
 from crypto_lakehouse.collection.work import Action, Work, is_other_version
+from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.errors import StoreError, TransferError
 from crypto_lakehouse.core.listed import ListedArchive, md5_of_etag, same_etag, same_moment
 from crypto_lakehouse.core.object_facts import NO_FACTS, FileStat
-from crypto_lakehouse.core.protocols import LedgerRow, Store
+from crypto_lakehouse.core.protocols import KnownDigests, KnowsDigests, LedgerRow, Store
 from crypto_lakehouse.core.verdicts import SUCCESSES, Verdict
 from crypto_lakehouse.zips.check import check_zip
 
@@ -41,6 +46,7 @@ class LocalCopy:
         digest: The digest of the bytes, if they were read and are not a broken archive.
         is_disputed: Whether the source has published a sidecar, for bytes that had none, and it
             names other bytes.
+        md5: What may be the MD5 of the bytes, as the store says; None if it says nothing.
         kept: The archive's outcome if the file can stay; None if the archive must be fetched.
         failure: Why the check ended early; the other attributes are valid all the same.
     """
@@ -48,6 +54,7 @@ class LocalCopy:
     present: ArchiveOutcome | None = None
     digest: str | None = None
     is_disputed: bool = False
+    md5: str | None = None
     kept: ArchiveOutcome | None = None
     failure: TransferError | StoreError | OSError | None = None
 
@@ -86,7 +93,8 @@ class LocalCopyChecker:
         """Check the file at an archive's final name, and whether it can stay.
 
         1. Without a request: by the ledger and the sidecar beside the file.
-        2. If these prove nothing: by the sidecar that the source publishes.
+        2. If these prove nothing: by the listed ETag if `integrity` says that it is enough, else
+           by the sidecar that the source publishes.
         3. If the file is known: compare it with what the source lists, or fetch its sidecar again.
 
         Raises:
@@ -107,33 +115,72 @@ class LocalCopyChecker:
         row = work.verified_row
         if row is not None and work.action is not Action.CHECK:
             return LocalCopy(ArchiveOutcome(decision=UNCHANGED, facts=row.facts))
-        digest = await self.store.sha256(work.archive.key)
+        known = await self._known_digests(work, stat)
+        digest = known.sha256 or await self.store.sha256(work.archive.key)
         if digest is None:
             return NOTHING
         present = await self._known_here(work, stat, digest)
-        if present is not None and await self._is_unreadable(work, stat):
+        # What was stored with its digest had been read as a zip before.
+        is_read = present is not None and known.sha256 is None
+        if is_read and await self._is_unreadable(work, stat):
             return NOTHING
-        return LocalCopy(present, digest)
+        return LocalCopy(present, digest, md5=known.md5)
+
+    async def _known_digests(self, work: Work, stat: FileStat) -> KnownDigests:
+        """Return what the store knows without reading; for a repair, it must be read."""
+        if work.action is Action.CHECK and isinstance(self.store, KnowsDigests):
+            return await self.store.known_digests(work.archive.key, stat)
+        return KnownDigests()
 
     async def _check_at_source(
         self, work: Work, transfer: Transfer, local_copy: LocalCopy
     ) -> LocalCopy:
-        """Compare a file without a local proof with the source's sidecar."""
+        """Compare a file without a local proof with what the source lists, or with its sidecar."""
         digest, stat = local_copy.digest, work.stat
         is_open = work.action is Action.CHECK and not local_copy.is_verified
         if not is_open or digest is None or stat is None:
             return local_copy
-        published = await self.inspector.published(transfer)
-        if published.data is None and await self._is_disproven(work, digest):
+        proof = await self._listed_proof(work, stat, local_copy.md5)
+        needs_sidecar = self.keep_sidecars or proof is None
+        published = await self.inspector.published(transfer) if needs_sidecar else Published()
+        known = _known(work.row, stat, digest)
+        if proof is not None:
+            present: ArchiveOutcome | None = _as_listed(known, proof, published, transfer)
+        elif published.data is None and await self._is_disproven(work, digest):
             return local_copy
-        present = _as_published(_known(work.row, stat, digest), published, transfer)
+        else:
+            present = _as_published(known, published, transfer)
         if present is None:
             return _still_disagreeing(local_copy, published, transfer)
         if await self._is_unreadable(work, stat):
             return NOTHING
-        if published.data is not None and self.keep_sidecars:
+        if published.sha256 == digest and published.data is not None and self.keep_sidecars:
             await self.store.put(work.archive.sidecar_key, published.data)
-        return LocalCopy(present, digest)
+        elif proof is not None:
+            await drop_foreign_sidecar(self.store, work.archive, digest)
+        return LocalCopy(present, digest, md5=local_copy.md5)
+
+    async def _listed_proof(
+        self, work: Work, stat: FileStat, known_md5: str | None
+    ) -> ListedArchive | None:
+        """Return what the source lists if that alone proves the file, by `integrity`."""
+        listed = work.planned.listed
+        if self.inspector.integrity != "listing" or listed is None:
+            return None
+        md5 = md5_of_etag(listed.etag)
+        if md5 is None or stat.size_bytes != listed.size_bytes:
+            return None
+        return (
+            listed if await self._has_md5(work.archive, stat.size_bytes, md5, known_md5) else None
+        )
+
+    async def _has_md5(
+        self, archive: Archive, size_bytes: int, md5: str, known_md5: str | None
+    ) -> bool:
+        """Whether a file has the listed MD5; it is read if the store does not say so."""
+        if known_md5 == md5:
+            return True
+        return await md5_of(lambda: self.store.reader(archive.key), size_bytes) == md5
 
     async def _is_disproven(self, work: Work, digest: str) -> bool:
         """Whether another version was verified here, and nothing says that there is a new one."""
@@ -147,10 +194,12 @@ class LocalCopyChecker:
         present = local_copy.present
         if present is None or local_copy.is_disputed or work.action is Action.FETCH:
             return None
+        if present.seen:
+            return present
         if work.action is Action.FETCH_SIDECAR:
             return await self._fetch_sidecar(present, transfer, work.planned.listed)
         known = _seen(present, work.planned.listed)
-        return known or await self._compare_with_listing(work, transfer, present)
+        return known or await self._compare_with_listing(work, transfer, local_copy, present)
 
     async def _known_here(self, work: Work, stat: FileStat, digest: str) -> ArchiveOutcome | None:
         """Return what ledger and kept sidecar say about these bytes."""
@@ -176,15 +225,15 @@ class LocalCopyChecker:
         return bool(fault)
 
     async def _compare_with_listing(
-        self, work: Work, transfer: Transfer, present: ArchiveOutcome
+        self, work: Work, transfer: Transfer, local_copy: LocalCopy, present: ArchiveOutcome
     ) -> ArchiveOutcome | None:
         """Return the outcome if a file without a known ETag is the listed version; else None."""
         listed = work.planned.listed
         if listed is None or present.facts.size_bytes != listed.size_bytes:
             return None
-        key, md5 = work.archive.key, md5_of_etag(listed.etag)
+        md5 = md5_of_etag(listed.etag)
         if md5 is not None:
-            same = await md5_of(lambda: self.store.reader(key), listed.size_bytes) == md5
+            same = await self._has_md5(work.archive, listed.size_bytes, md5, local_copy.md5)
         elif present.decision.verdict is Verdict.VERIFIED:  # by the published sidecar, just now
             same = True
         else:  # a multipart ETag does not identify the bytes; the published digest does
@@ -223,6 +272,18 @@ def _known(row: LedgerRow | None, stat: FileStat, digest: str) -> ArchiveOutcome
     """Return what the ledger knows about the bytes with this digest."""
     facts = row.facts if row is not None and row.facts.sha256 == digest else NO_FACTS
     return ArchiveOutcome(decision=UNCHANGED, facts=facts._replace(sha256=digest).of_file(stat))
+
+
+def _as_listed(
+    known: ArchiveOutcome, listed: ListedArchive, published: Published, transfer: Transfer
+) -> ArchiveOutcome:
+    """Return the outcome by the listed ETag, with what the sidecar says if it was fetched."""
+    found = known
+    if published.data is not None:
+        found = known.learned(published_sha256=published.sha256, sidecar_etag=transfer.sidecar_etag)
+    disagrees = published.data is not None and published.sha256 != known.facts.sha256
+    decision = Decision(Verdict.VERIFIED, BY_ETAG_ALONE if disagrees else "")
+    return _with_listed(evolve(found, decision=decision), listed)
 
 
 def _as_published(

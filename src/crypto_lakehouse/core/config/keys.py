@@ -24,6 +24,7 @@ from crypto_lakehouse.core.config.values import (
     Processes,
     Profile,
     ProxySetting,
+    Storage,
     Symbol,
     Symbols,
 )
@@ -43,6 +44,7 @@ _FORMS: dict[Any, str] = {
     Intervals: "list, or {data type: list}",
     Partitions: "`daily`, `monthly`, or `auto`",
     Policies: "{check: policy}",
+    Storage: "{endpoint, region, virtual_hosted_style, account}",
     Parallelism: f"1..{MOST[Parallelism]}, or `auto`",
     Profile: "`development`, `production`, or a profile of the file",
     Processes: f"1..{MOST[Processes]}, or `auto`",

@@ -18,6 +18,10 @@ class ConfigKeywords(TypedDict, total=False):
     workflow_type: str
     matrix_path: str | PathLike[str] | None
     output_directory: str | PathLike[str]
+    storage: Mapping[str, str | bool] | None
+    state_directory: str | PathLike[str] | None
+    ledger: str | None
+    ledger_schema: str
     markets: Iterable[str] | None
     symbols: Iterable[str] | Mapping[str, Iterable[str]] | None
     data_types: Iterable[str] | None
@@ -35,6 +39,9 @@ class ConfigKeywords(TypedDict, total=False):
     max_bytes: int | str | None
     max_requests_per_second: float | None
     processes: int | str
+    executor: str
+    dask_scheduler: str | None
+    shared_directory: bool
     segmented_downloads: str
     discovery: str | None
     quote_assets: Iterable[str] | None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import attrs
@@ -13,6 +14,7 @@ from crypto_lakehouse.core.config.origins import FILE, KEYWORD, MAPPING, OVERRID
 from crypto_lakehouse.core.config.profiles import PROFILES, Profiles
 from crypto_lakehouse.core.config.rules import OLDER_KEYS, check_unknown_keys
 from crypto_lakehouse.core.config.sources import ENVIRONMENT_PREFIX, environment_values
+from crypto_lakehouse.core.config.storage import is_url
 from crypto_lakehouse.core.config.values import structure_value
 from crypto_lakehouse.core.errors import ConfigurationError, Problem
 
@@ -27,6 +29,10 @@ __all__ = [
 
 #: The keys of a configuration by name, each with its attrs field (see `keys.key`).
 Keys = Mapping[str, "attrs.Attribute[Any]"]
+
+
+#: The key of the settings of an object store.
+_OF_STORES = "storage"
 
 
 @define
@@ -71,6 +77,7 @@ def lay_sources(
     keys: Keys,
     prefix: str = ENVIRONMENT_PREFIX,
     older: Mapping[str, str] = OLDER_KEYS,
+    others: Collection[str] = (),
 ) -> Layers:
     """Merge a mapping, its profile, variables, keywords and overrides, in this order.
 
@@ -82,27 +89,34 @@ def lay_sources(
         keys: The keys of the configuration; `environment` is one of them.
         prefix: What the names of its variables begin with.
         older: Keys that are ignored with a warning, and why.
+        others: Keys that are ignored in the mapping and its profiles, because other commands read
+            them.
 
     Raises:
         ConfigurationError: `values` is not a mapping.
     """
-    base = mapping_of(values)
+    base = {name: value for name, value in mapping_of(values).items() if name not in others}
     above = overrides or {}
     kinds = {name: item.metadata["kind"] for name, item in keys.items()}
-    variables, unknown_names, problems = environment_values(environ, kinds, prefix)
-    profiles = Profiles.read(base.pop(PROFILES, {}), keys, older)
+    variables, unknown_names, problems = environment_values(environ, kinds, prefix, others)
+    profiles = Profiles.read(base.pop(PROFILES, {}), keys, older, others)
     name = _first_given(keys, "environment", above, keywords, variables, base)
+    profile = profiles.by_name.get(name, {}) if isinstance(name, str) else {}
+    if prefix == ENVIRONMENT_PREFIX:
+        output = _first_given(keys, "output_directory", above, keywords, variables, profile, base)
+        variables, problems = _of_output(output, variables, problems)
     layers = Layers(
         notes=[*unknown_names, *profiles.notes], problems=[*problems, *profiles.problems]
     )
     layers.problems += profiles.fault_of(name)
     layers.put(base, lambda _: FILE if isinstance(values, FileValues) else MAPPING)
-    if isinstance(name, str):
-        layers.put(profiles.by_name.get(name, {}), lambda _: f"profile `{name}`")
+    layers.put(profile, lambda _: f"profile `{name}`")
     layers.put(variables, lambda key: _variables(prefix, key, environ))
     layers.put(keywords, lambda _: KEYWORD)
     layers.put(above, lambda _: OVERRIDE)
-    layers.values, notes, unknown = check_unknown_keys(layers.values, keys, older=older)
+    layers.values, notes, unknown = check_unknown_keys(
+        layers.values, keys, older=older, others=others
+    )
     layers.notes += notes
     layers.problems += unknown
     return layers
@@ -125,6 +139,20 @@ def mapping_of(values: object) -> dict[str, Any]:
 def _first_given(keys: Keys, name: str, *layers: Mapping[str, Any]) -> object:
     default = keys[name].default
     return next((layer[name] for layer in layers if layer.get(name) is not None), default)
+
+
+def _of_output(
+    output: object, variables: dict[str, Any], problems: list[Problem]
+) -> tuple[dict[str, Any], list[Problem]]:
+    """Leave the variable out that is for object stores if the output is a directory.
+
+    The environment serves buckets and directories alike; a file or an option is of one output.
+    """
+    if not isinstance(output, str | os.PathLike) or is_url(os.fspath(output)):
+        return variables, problems
+    variable = f"{ENVIRONMENT_PREFIX}{_OF_STORES.upper()}"
+    kept = {key: value for key, value in variables.items() if key != _OF_STORES}
+    return kept, [problem for problem in problems if problem.path != variable]
 
 
 def _variables(prefix: str, key: str, environ: Mapping[str, str]) -> str:

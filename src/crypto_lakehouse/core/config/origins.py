@@ -44,7 +44,8 @@ def name_origins(problems: Iterable[Problem], origins: Mapping[str, str]) -> lis
     Returns:
         The problems. The path of a value from a variable begins with the name of the variable, and
         that of a value from a profile with `$.environments`. `origin` of an override is `override`,
-        so that a command can name its option.
+        so that a command can name its option; and that of a default is `default` if neither a file
+        nor a mapping, in which the value could be, gives any.
 
     Example:
         >>> problem = Problem("$.max_retries", "must be at most 20, not 99")
@@ -52,10 +53,17 @@ def name_origins(problems: Iterable[Problem], origins: Mapping[str, str]) -> lis
         >>> name_origins([problem], origins)[0].path
         'CRYPTO_LAKEHOUSE_MAX_RETRIES'
     """
-    return [_named(problem, origins) for problem in problems]
+    has_file = any(_is_of_file(origin) for origin in origins.values())
+    return [_named(problem, origins, has_file=has_file) for problem in problems]
 
 
-def _named(problem: Problem, origins: Mapping[str, str]) -> Problem:
+def _is_of_file(origins: str) -> bool:
+    """Whether a value comes from a file or a mapping; each edge of a range may have its origin."""
+    each = [origin.rpartition(": ")[2] for origin in origins.split("; ")]
+    return any(origin in {FILE, MAPPING} or _PROFILE.fullmatch(origin) for origin in each)
+
+
+def _named(problem: Problem, origins: Mapping[str, str], *, has_file: bool) -> Problem:
     found = _KEY.fullmatch(problem.path)
     if found is None or problem.origin:
         return problem
@@ -63,8 +71,8 @@ def _named(problem: Problem, origins: Mapping[str, str]) -> Problem:
     origin = origins.get(f"{key}{rest}") or origins.get(key, DEFAULT)
     if "; " in origin:  # each edge of a range has its own
         return problem
-    if origin == OVERRIDE:
-        return evolve(problem, origin=OVERRIDE)
+    if origin == OVERRIDE or (origin == DEFAULT and not has_file):
+        return evolve(problem, origin=origin)
     if origin.startswith("variable "):
         return evolve(problem, path=_variable(origin.removeprefix("variable "), rest))
     if profile := _PROFILE.fullmatch(origin):

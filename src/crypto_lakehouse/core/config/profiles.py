@@ -36,19 +36,29 @@ class Profiles:
     notes: tuple[str, ...] = ()
 
     @classmethod
-    def read(cls, given: object, keys: Iterable[str], older: Mapping[str, str]) -> Profiles:
+    def read(
+        cls,
+        given: object,
+        keys: Iterable[str],
+        older: Mapping[str, str],
+        others: Collection[str] = (),
+    ) -> Profiles:
         """Read the value of `environments`; all profiles are checked, not only the selected one.
 
         Args:
             given: The value.
             keys: The keys that a profile may have.
             older: Keys that are ignored with a warning, and why.
+            others: Keys that are ignored, because other commands read them.
         """
         if not isinstance(given, Mapping):
             fault = f"must be a mapping of names to keys, not {type(given).__name__}"
             return cls(problems=(Problem(f"$.{PROFILES}", fault),))
         known = [key for key in keys if key != _CHOICE]
-        read = {str(name): _profile(name, values, known, older) for name, values in given.items()}
+        read = {
+            str(name): _profile(name, values, known, older, others)
+            for name, values in given.items()
+        }
         return cls(
             by_name={name: values for name, (values, _, _) in read.items()},
             notes=tuple(note for _, notes, _ in read.values() for note in notes),
@@ -65,7 +75,11 @@ class Profiles:
 
 
 def _profile(
-    name: object, given: object, known: Collection[str], older: Mapping[str, str]
+    name: object,
+    given: object,
+    known: Collection[str],
+    older: Mapping[str, str],
+    others: Collection[str],
 ) -> tuple[dict[str, Any], list[str], list[Problem]]:
     place = f"$.{PROFILES}.{shown(name)}"
     if not isinstance(name, str) or not name.strip():
@@ -74,4 +88,5 @@ def _profile(
         kind = type(given).__name__
         fault = f"must be a mapping of keys, not {kind}; write {{}} if it has no keys"
         return {}, [], [Problem(place, fault)]
-    return check_unknown_keys(given, known, place, older=older)
+    own = {key: value for key, value in given.items() if key not in others}
+    return check_unknown_keys(own, known, place, older=older, others=others)

@@ -2,24 +2,36 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping
+import os
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from crypto_lakehouse.core.acknowledged import entry_fault
+from crypto_lakehouse.core.config.database_url import database_url_fault, schema_fault
+from crypto_lakehouse.core.config.own_folder import own_folder_fault
 from crypto_lakehouse.core.config.proxy_settings import NONE, proxy_fault
+from crypto_lakehouse.core.config.storage import is_url, store_url_fault
 from crypto_lakehouse.core.config.values import DateRange
 from crypto_lakehouse.core.errors import Problem
 from crypto_lakehouse.core.hosts import is_loopback, is_plain_host
 from crypto_lakehouse.core.messages import nearest, shown
+from crypto_lakehouse.core.redaction import redact
 
-__all__ = ["SEE_KEYS", "check_combinations", "check_unknown_keys", "url_fault"]
+__all__ = [
+    "LAKE_KEYS",
+    "OLDER_KEYS",
+    "SEE_KEYS",
+    "check_combinations",
+    "check_unknown_keys",
+    "ledger_faults",
+    "scheduler_fault",
+    "url_fault",
+]
 
 #: What to do about a key that is near to none.
 SEE_KEYS = "`crypto-lakehouse config show` lists all keys, with `--lake` those for tables"
-
-_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 
 #: Keys of the older collection workflow, and why each is ignored
 #: (docs/archive-older-formats.md#configuration-keys).
@@ -37,11 +49,16 @@ OLDER_KEYS = {
     "retry_attempts": "see `max_retries`",
     "retry_delay_seconds": "the back-off is exponential with jitter; see `max_retries`",
     "logging": "the application or the command line configures logging",
-    "storage": "archives are stored as published",
     "performance": "see `max_parallel_downloads`",
     "enhanced_features": "there are no feature switches",
     "description": "it is not used",
 }
+
+
+#: Keys of `ingest` and `validate` that a collection does not have. One file may serve all of them.
+LAKE_KEYS = (
+    "lake", "catalog", "format", "exact", "policies", "workers", "compression", "again",
+)  # fmt: skip
 
 
 def check_unknown_keys(
@@ -50,8 +67,17 @@ def check_unknown_keys(
     place: str = "$",
     *,
     older: Mapping[str, str] = OLDER_KEYS,
+    others: Collection[str] = (),
 ) -> tuple[dict[str, Any], list[str], list[Problem]]:
-    """Split values into those of known keys, warnings for old keys, and errors."""
+    """Split values into those of known keys, warnings for old keys, and errors.
+
+    Args:
+        given: The values.
+        keys: The known keys.
+        place: What the paths of errors begin with.
+        older: Keys that are ignored with a warning, and why.
+        others: Keys that may be meant, but do not belong here.
+    """
     known = list(keys)
     values: dict[str, Any] = {}
     notes: list[str] = []
@@ -63,7 +89,7 @@ def check_unknown_keys(
             notes.append(f"`{name}` is a key of the older workflow and is ignored: "
                          f"{older[name]}")  # fmt: skip
         else:
-            near = nearest(name, known)
+            near = nearest(name, [*known, *(each for each in others if each != name)])
             hint = f"did you mean `{near}`?" if near else SEE_KEYS
             problems.append(Problem(f"{place}.{shown(name)}", f"unknown key; {hint}"))
     return values, notes, problems
@@ -80,7 +106,10 @@ def check_combinations(fields: Mapping[str, Any]) -> list[Problem]:
         *_reversed_range(fields.get("date_range")),
         *_foreign_markets(fields),
         *_urls(fields),
+        *_output(fields),
+        *_ledger(fields),
         *_proxy(fields),
+        *_dask(fields),
         *_acknowledged(fields.get("acknowledge", ())),
     ]
 
@@ -92,7 +121,9 @@ def _missing_selection(fields: Mapping[str, Any]) -> Iterable[Problem]:
         filters = _selecting_filters(fields)
         if not filters:
             yield Problem(
-                "$.symbols", "required, and missing; list the symbols, for example [BTCUSDT]"
+                "$.symbols",
+                "required, and missing; list the symbols, for example [BTCUSDT], or take all that "
+                "are listed with `discovery: listing`",
             )
         elif fields.get("discovery") == "calendar":
             reason = (
@@ -139,15 +170,79 @@ def _urls(fields: Mapping[str, Any]) -> Iterable[Problem]:
             continue
         if fault := url_fault(url) or _plain_http_fault(url, fields.get("allow_http")):
             yield Problem(f"$.{name}", fault)
-    if scheme := _SCHEME.match(fields.get("output_directory", "")):
-        yield Problem(
-            "$.output_directory", f"`{scheme[0]}` is not supported; use a local directory"
-        )
+
+
+def _output(fields: Mapping[str, Any]) -> Iterable[Problem]:
+    """Find faults of the output's URL, and settings that a local directory does not have."""
+    output, storage = fields.get("output_directory"), fields.get("storage") or {}
+    if output is None:
+        return
+    if fault := _place_fault(output):
+        yield Problem("$.output_directory", fault)
+    names = sorted(storage.keys() & {"account", "endpoint"})
+    if names and not is_url(output):
+        reason = f"only for an output in an object store; `{shown(output)}` is a directory"
+        yield Problem(f"$.storage.{names[0]}", reason)
+    endpoint = storage.get("endpoint")
+    if endpoint is not None:
+        allow_http = fields.get("allow_http")
+        if fault := url_fault(endpoint) or _plain_http_fault(endpoint, allow_http):
+            yield Problem("$.storage.endpoint", fault)
+
+
+def _place_fault(output: str) -> str | None:
+    """Find a fault of a place; that of a lake is checked by these rules, too."""
+    if is_url(output):
+        return store_url_fault(output) or own_folder_fault(output, is_lake=True)
+    directory = Path(os.path.expanduser(output)).absolute()  # noqa: PTH111 - keeps `./~`
+    return own_folder_fault(str(directory), is_lake=True)
+
+
+def _ledger(fields: Mapping[str, Any]) -> Iterable[Problem]:
+    return ledger_faults(fields.get("ledger"), fields.get("ledger_schema"))
+
+
+def ledger_faults(url: str | None, schema: str | None) -> Iterable[Problem]:
+    """Yield what is wrong with the URL of a ledger's database, and with the name of its schema."""
+    if url is not None and (fault := database_url_fault(url)):
+        yield Problem("$.ledger", fault)
+    if schema is not None and (fault := schema_fault(schema)):
+        yield Problem("$.ledger_schema", fault)
 
 
 def _proxy(fields: Mapping[str, Any]) -> Iterable[Problem]:
     if fault := proxy_fault(fields.get("proxy", NONE)):
         yield Problem("$.proxy", fault)
+
+
+def _dask(fields: Mapping[str, Any]) -> Iterable[Problem]:
+    """Find an address that is none, and an output that the workers of a cluster do not see."""
+    scheduler = fields.get("dask_scheduler")
+    if scheduler is None:
+        return
+    if fault := scheduler_fault(scheduler):
+        yield Problem("$.dask_scheduler", fault)
+    if fields.get("executor") != "dask":
+        return
+    output = fields.get("output_directory")
+    if output is not None and not is_url(output) and fields.get("shared_directory") is False:
+        reason = (
+            f"`{shown(output)}` is a directory of this machine, which the workers of a cluster do "
+            "not see; use an object store, or set `shared_directory: true` if all of them mount it"
+        )
+        yield Problem("$.output_directory", reason)
+
+
+def scheduler_fault(address: str) -> str | None:
+    """Return why a text is not the address of a scheduler; None if it is one."""
+    try:
+        parts = urlsplit(address)
+        is_address = parts.hostname is not None and parts.port is not None
+    except ValueError:
+        is_address = False
+    if not is_address or parts.scheme not in {"tcp", "tls"} or "@" in parts.netloc:
+        return f"`{shown(redact(address))}` is not an address; write it as tcp://host:8786"
+    return None
 
 
 def _acknowledged(entries: Iterable[str]) -> Iterable[Problem]:

@@ -14,6 +14,7 @@ from crypto_lakehouse.core.config.profiles import PROFILES, USUAL_PROFILES
 from crypto_lakehouse.core.config.proxy_settings import ENVIRONMENT, NONE, PROXY_PORTS
 from crypto_lakehouse.core.config.quantities import quantity_pattern
 from crypto_lakehouse.core.config.rules import OLDER_KEYS
+from crypto_lakehouse.core.config.storage import STORAGE_KEYS
 from crypto_lakehouse.core.config.values import (
     AUTO,
     MOST,
@@ -28,6 +29,7 @@ from crypto_lakehouse.core.config.values import (
     Processes,
     Profile,
     ProxySetting,
+    Storage,
     Symbol,
     Symbols,
 )
@@ -40,11 +42,12 @@ _DRAFT = "https://json-schema.org/draft/2020-12/schema"
 _Schema = dict[str, Any]
 
 
-def config_schema(keys: Keys | None = None) -> _Schema:
+def config_schema(keys: Keys | None = None, others: Keys | None = None) -> _Schema:
     """Return the schema of a configuration file.
 
     Args:
         keys: The keys of another configuration than a collection's.
+        others: Keys that the file may have for other commands, as far as `keys` lacks them.
 
     No key is required in a file, because a variable or an option may set it.
 
@@ -57,7 +60,7 @@ def config_schema(keys: Keys | None = None) -> _Schema:
         for name, reason in OLDER_KEYS.items()
         if keys is None
     }
-    keys = keys or config_keys()
+    keys = {**(others or {}), **(keys or config_keys())}
     return {
         "$schema": _DRAFT,
         "title": "Configuration of crypto-lakehouse",
@@ -99,14 +102,16 @@ def _key(attribute: attrs.Attribute[Any]) -> _Schema:
 
 def _values(attribute: attrs.Attribute[Any]) -> _Schema:
     kind = attribute.metadata["kind"]
+    least = 0 if attribute.metadata.get("may_be_empty") else 1
     if isinstance(kind, Choice):
         return _words(kind)
     if kind in (int, float):
         return _number(attribute)
     if getattr(kind, "__origin__", None) is tuple:
         item = kind.__args__[0]
-        least = 0 if attribute.metadata.get("may_be_empty") else 1
         return _list(_ITEMS[item] if item in _ITEMS else _words(item), least)
+    if kind in _BY_NAME:
+        return _list_or_mapping(*_BY_NAME[kind], least)
     return _KINDS[kind]
 
 
@@ -129,14 +134,14 @@ def _list(item: _Schema, least: int = 1) -> _Schema:
     return {"anyOf": [{"type": "array", "items": item, "minItems": least}, item]}
 
 
-def _list_or_mapping(keys: type[StrEnum], item: _Schema) -> _Schema:
+def _list_or_mapping(keys: type[StrEnum], item: _Schema, least: int) -> _Schema:
     mapping = {
         "type": "object",
         "propertyNames": _words(keys),
         "additionalProperties": _list(item),
         "minProperties": 1,
     }
-    return {"anyOf": [*_list(item)["anyOf"], mapping]}
+    return {"anyOf": [*_list(item, least)["anyOf"], mapping]}
 
 
 def _number_or_auto(most: int) -> _Schema:
@@ -158,6 +163,12 @@ _PROXY_URL = {"type": "string", "pattern": f"^({'|'.join(PROXY_PORTS)})://"}
 _INTERVAL = _words((*INTERVALS, "1M"))
 _ITEMS: dict[Any, _Schema] = {str: _TEXT, Symbol: _TEXT, Interval: _INTERVAL}
 
+#: What may be a list for all, or one for each name.
+_BY_NAME: dict[Any, tuple[type[StrEnum], _Schema]] = {
+    Symbols: (Market, _TEXT),
+    Intervals: (DataType, _INTERVAL),
+}
+
 _KINDS: dict[Any, _Schema] = {
     bool: {"type": "boolean"},
     str: _TEXT,
@@ -170,12 +181,18 @@ _KINDS: dict[Any, _Schema] = {
         },
         "additionalProperties": False,
     },
-    Symbols: _list_or_mapping(Market, _TEXT),
-    Intervals: _list_or_mapping(DataType, _INTERVAL),
     Partitions: {"anyOf": [{"const": AUTO}, *_list(_words(Partition))["anyOf"]]},
     Parallelism: _number_or_auto(MOST[Parallelism]),
     Processes: _number_or_auto(MOST[Processes]),
     Policies: {"type": "object", "additionalProperties": _TEXT},
+    Storage: {
+        "type": "object",
+        "properties": {
+            name: {"type": "boolean"} if kind is bool else _TEXT
+            for name, kind in STORAGE_KEYS.items()
+        },
+        "additionalProperties": False,
+    },
     Profile: {**_TEXT, "examples": list(USUAL_PROFILES)},
     ProxySetting: {"anyOf": [_words((ENVIRONMENT, NONE)), _PROXY_URL]},
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import tomllib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from crypto_lakehouse.core.config.origins import FileValues
@@ -105,7 +105,10 @@ def _yaml(text: str) -> Any:
 
 
 def environment_values(
-    environ: Mapping[str, str], kinds: Mapping[str, Any], prefix: str = ENVIRONMENT_PREFIX
+    environ: Mapping[str, str],
+    kinds: Mapping[str, Any],
+    prefix: str = ENVIRONMENT_PREFIX,
+    others: Collection[str] = (),
 ) -> tuple[dict[str, Any], list[str], list[Problem]]:
     """Read `CRYPTO_LAKEHOUSE_<KEY>` variables.
 
@@ -117,6 +120,7 @@ def environment_values(
         environ: The variables.
         kinds: Each configuration key and its kind.
         prefix: The prefix of the variables' names.
+        others: The keys that only variables with the other prefix have.
 
     Returns:
         The values, a warning for each variable that names no key, and an error for each that
@@ -138,7 +142,7 @@ def environment_values(
             elif variable in names:
                 values[names[variable]] = parse_text_value(text, kinds[names[variable]])
             elif not _is_service_link(variable.removeprefix(ENVIRONMENT_PREFIX), text):
-                notes.append(_unknown_name(variable, prefix, kinds))
+                notes.append(_unknown_name(variable, prefix, kinds, others))
         except ValueError as error:
             problems.append(Problem(variable, str(error)))
     if edges and isinstance(whole := values.get("date_range", {}), Mapping):
@@ -152,8 +156,11 @@ def _is_service_link(name: str, text: str) -> bool:
     return bool(_SERVICE_LINK.fullmatch(name) or is_port)
 
 
-def _unknown_name(variable: str, prefix: str, keys: Iterable[str]) -> str:
-    near = nearest(variable.removeprefix(prefix), keys)
+def _unknown_name(variable: str, prefix: str, keys: Iterable[str], others: Collection[str]) -> str:
+    name = variable.removeprefix(prefix)
+    near = nearest(name, keys)
+    if name.lower() in others:
+        prefix, near = ENVIRONMENT_PREFIX if prefix == LAKE_PREFIX else LAKE_PREFIX, name
     hint = f"did you mean `{prefix}{near.upper()}`?" if near else SEE_KEYS
     return f"the variable `{shown(variable)}` names no configuration key and is ignored; {hint}"
 

@@ -13,14 +13,16 @@ import cattrs
 from cattrs.gen import make_dict_structure_fn, override
 from cattrs.v import transform_error
 
-from crypto_lakehouse.core.archive import INTERVALS, DataType, Market, Partition, check_symbol
+from crypto_lakehouse.core.archive import DataType, Market, Partition, check_symbol
 from crypto_lakehouse.core.config.days import (
     DateRange,
     structure_end,
     structure_period,
     structure_start,
 )
+from crypto_lakehouse.core.config.intervals import structure_interval
 from crypto_lakehouse.core.config.quantities import parse_quantity
+from crypto_lakehouse.core.config.storage import storage_options
 from crypto_lakehouse.core.errors import ArchiveKeyError, Problem
 from crypto_lakehouse.core.messages import allowed_values, shown
 from crypto_lakehouse.core.symbols import ContractType
@@ -41,6 +43,7 @@ __all__ = [
     "Profile",
     "ProxySetting",
     "StartDay",
+    "Storage",
     "Symbol",
     "Symbols",
     "strict_converter",
@@ -64,6 +67,7 @@ Processes = NewType("Processes", object)
 ProxySetting = NewType("ProxySetting", object)
 Policies = NewType("Policies", object)
 Profile = NewType("Profile", object)
+Storage = NewType("Storage", object)
 DayOrPeriod = NewType("DayOrPeriod", object)
 StartDay = NewType("StartDay", object)
 EndDay = NewType("EndDay", object)
@@ -194,6 +198,18 @@ def _day(value: object, _: Any) -> date:
         raise ValueError(f"`{shown(value)}` is not a calendar day, YYYY-MM-DD") from None
 
 
+def _instant(value: object, _: Any) -> datetime:
+    try:
+        text = _text(value, str)
+        instant = datetime.fromisoformat(text)
+        if instant.strftime("%Y-%m-%dT%H:%M:%SZ") != text:
+            raise ValueError(text)
+        return instant
+    except (TypeError, ValueError):
+        reason = "is not an instant in UTC, YYYY-MM-DDTHH:MM:SSZ"
+        raise ValueError(f"`{shown(value)}` {reason}") from None
+
+
 def _member(kind: type[StrEnum], noun: str) -> Callable[[object, Any], StrEnum]:
     def structure(value: object, _: Any) -> StrEnum:
         try:
@@ -219,15 +235,6 @@ def _symbol(value: object, _: Any) -> str:
 def is_glob(symbol: str) -> bool:
     """Whether a configured symbol contains wildcards."""
     return any(character in symbol for character in "*?[")
-
-
-def _interval(value: object, _: Any) -> str:
-    """Return an interval; `1M`, as the exchange writes it, becomes the archive's `1mo`."""
-    if value == "1M":
-        return "1mo"
-    if value not in INTERVALS:
-        raise ValueError(f"unknown interval `{shown(value)}`; {allowed_values(value, INTERVALS)}")
-    return str(value)
 
 
 def _is_empty_list(value: object) -> bool:
@@ -293,6 +300,11 @@ def _policies(value: object, _: Any) -> dict[str, str]:
     return _CONVERTER.structure(dict(value), dict[str, str])
 
 
+def _storage(value: object, _: Any) -> dict[str, Any]:
+    """Return the settings of an object store."""
+    return storage_options(value)
+
+
 def _profile(value: object, _: Any) -> str:
     """Return a name; `profiles` checks it, because only that module knows the names."""
     if isinstance(value, str):
@@ -318,6 +330,7 @@ def strict_converter() -> cattrs.Converter:
         (int, _integer),
         (float, _number),
         (date, _day),
+        (datetime, _instant),
         (Market, _member(Market, "market")),
         (DataType, _member(DataType, "data type")),
         (Partition, _member(Partition, "partition")),
@@ -332,7 +345,7 @@ def _config_converter() -> cattrs.Converter:
     converter.register_structure_hook_func(_is_tuple, _list)
     for kind, hook in (
         (Symbol, _symbol),
-        (Interval, _interval),
+        (Interval, structure_interval),
         (Symbols, _list_or_mapping(Market, Symbol)),
         (Intervals, _list_or_mapping(DataType, Interval)),
         (Partitions, _partitions),
@@ -341,6 +354,7 @@ def _config_converter() -> cattrs.Converter:
         (ProxySetting, _proxy_setting),
         (Profile, _profile),
         (Policies, _policies),
+        (Storage, _storage),
         (DayOrPeriod, structure_period),
         (StartDay, structure_start),
         (EndDay, structure_end),

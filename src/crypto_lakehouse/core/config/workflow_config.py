@@ -22,7 +22,7 @@ from crypto_lakehouse.core.config.layers import (
 )
 from crypto_lakehouse.core.config.origins import DEFAULT, KEYWORD, name_origins
 from crypto_lakehouse.core.config.profiles import PROFILES, USUAL_PROFILES
-from crypto_lakehouse.core.config.rules import check_combinations
+from crypto_lakehouse.core.config.rules import LAKE_KEYS, check_combinations
 from crypto_lakehouse.core.config.values import DateRange, is_glob
 from crypto_lakehouse.core.config.workflow_keys import (
     DEFAULT_LISTING_URL,
@@ -49,7 +49,8 @@ class WorkflowConfig(WorkflowKeys):
     """The configuration of one run; immutable, and free of faults unless `problems` names some.
 
     Args:
-        values: The mapping to read. Relative paths are relative to the working directory.
+        values: The mapping to read. Relative paths are relative to the working directory. Keys that
+            only `ingest` and `validate` have are ignored, so that one file serves all commands.
         environ: Environment variables; the process's own by default, `{}` for none.
         overrides: Values that take precedence over all others.
         validate: Whether errors are raised. If False, `problems` holds them, invalid keys get their
@@ -94,7 +95,9 @@ class WorkflowConfig(WorkflowKeys):
         **keywords: Unpack[ConfigKeywords],
     ) -> None:
         variables = os.environ if environ is None else environ
-        layers = lay_sources(values, variables, overrides, keywords, keys=config_keys())
+        layers = lay_sources(
+            values, variables, overrides, keywords, keys=config_keys(), others=LAKE_KEYS
+        )
         fields, invalid = structured_values(layers.values, config_keys())
         if isinstance(period := fields.get("default_date"), DateRange):
             fields["default_date"] = None

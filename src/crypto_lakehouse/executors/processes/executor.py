@@ -15,24 +15,21 @@ import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
+from typing import Any
 
 import anyio
 from anyio.abc import TaskGroup
 from attrs import define, field
 
-from crypto_lakehouse.collection.work import Work
 from crypto_lakehouse.core.config.sources import ENVIRONMENT_PREFIX
 from crypto_lakehouse.core.errors import StoreError, WorkerError
 from crypto_lakehouse.core.events import Event
 from crypto_lakehouse.core.metrics import ByteMeter
 from crypto_lakehouse.core.protocols import Emit
 from crypto_lakehouse.executors.processes.protocol import FRAME, Job, WorkerMessage
-from crypto_lakehouse.executors.shards import Shard, ShardLost
+from crypto_lakehouse.executors.shards import SHARDS_A_WORKER, Shard, ShardLost
 
 __all__ = ["ProcessExecutor", "WorkerProcess", "worker_processes"]
-
-#: How many shards a worker has at once, so that it never waits for the next one.
-SHARDS_A_WORKER = 3
 
 #: A worker reports every 20 ms; after this many seconds without a report it is taken for dead.
 SILENCE_S = 60.0
@@ -122,7 +119,7 @@ class WorkerProcess:
         finally:
             del self._shards[shard.number]
         if assigned.refusal is not None:
-            raise StoreError(*assigned.refusal, stops_run=True)
+            raise assigned.refusal
         if assigned.left:
             raise ShardLost(tuple(assigned.left.values()), self._lost)
 
@@ -225,9 +222,9 @@ def _how_it_ended(code: int) -> str:
 class _AssignedShard:
     """A shard that a worker has: what is left of it, by index."""
 
-    left: dict[int, Work]
+    left: dict[int, Any]
     ended: anyio.Event = field(factory=anyio.Event)
-    refusal: tuple[str, str] | None = None
+    refusal: StoreError | None = None
 
 
 @define

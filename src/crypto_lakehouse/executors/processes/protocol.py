@@ -12,11 +12,12 @@ from datetime import date
 from attrs import frozen
 
 from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
+from crypto_lakehouse.core.errors import StoreError
 from crypto_lakehouse.core.events import Event
 from crypto_lakehouse.executors.share import Share
 from crypto_lakehouse.http.retry import RetryPolicy
 
-__all__ = ["FRAME", "Job", "WorkerMessage"]
+__all__ = ["FRAME", "CollectingJob", "Job", "WorkerMessage"]
 
 #: The length of a pickle, written before it on standard output.
 FRAME = struct.Struct("<I")
@@ -30,19 +31,30 @@ class Job:
         program: The module that the process runs, as `python -m` takes it.
         number: The worker's number, from 0; a replacement has the same number.
         parent: The process id of the run; if that process is gone, the worker starts nothing.
-        config: The run's configuration.
         share: How many requests this worker may send to the source, and how fast.
-        root: The output directory.
-        today: The run's UTC day.
-        retry: When and how often the worker repeats a failed request, as `RetryPolicy.sendable`
-            returns it.
+        locks: The folder of the workers' locks; None if two workers never write to one file.
     """
 
     program: str
     number: int
     parent: int
-    config: WorkflowConfig
     share: Share
+    locks: str | None = None
+
+
+@frozen(kw_only=True)
+class CollectingJob(Job):
+    """The parameters of a worker of a collection.
+
+    Attributes:
+        config: The run's configuration.
+        root: The output directory; has no use if the output is in an object store.
+        today: The run's UTC day.
+        retry: When and how often the worker repeats a failed request, as `RetryPolicy.sendable`
+            returns it.
+    """
+
+    config: WorkflowConfig
     root: str
     today: date
     retry: RetryPolicy
@@ -57,10 +69,10 @@ class WorkerMessage:
             shard; the index is None if the event is not a verdict.
         received_bytes: Body bytes received so far.
         parallel: How many requests may run at the same time now.
-        refusal: Path and reason if the store refuses all further writes; the worker then ends.
+        refusal: The error if the store refuses all further writes; the worker then ends.
     """
 
     events: list[tuple[int, int | None, Event]]
     received_bytes: int
     parallel: int
-    refusal: tuple[str, str] | None = None
+    refusal: StoreError | None = None

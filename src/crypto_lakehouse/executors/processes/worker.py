@@ -1,7 +1,7 @@
 """A worker process: reads shards from standard input and writes events to standard output.
 
 It has neither the ledger nor the lock of the run, and no terminal. The caller, which is the main
-module of the process, makes the collector.
+module of the process, makes what settles the work.
 """
 
 from __future__ import annotations
@@ -13,37 +13,35 @@ import pickle
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager, suppress
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from contextvars import ContextVar
-from typing import IO
+from pathlib import Path
+from typing import IO, Any
 
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from attrs import define, field
 
-from crypto_lakehouse.collection.collector import ArchiveCollector
 from crypto_lakehouse.collection.pipeline import next_of, worker_count
-from crypto_lakehouse.collection.work import Work
 from crypto_lakehouse.core.errors import StoreError
 from crypto_lakehouse.core.events import Event
 from crypto_lakehouse.core.metrics import ByteMeter
 from crypto_lakehouse.core.protocols import Emit
 from crypto_lakehouse.core.task_groups import one_error
 from crypto_lakehouse.executors.processes.protocol import FRAME, Job, WorkerMessage
-from crypto_lakehouse.executors.shards import Shard
+from crypto_lakehouse.executors.shards import Settler, Shard
 from crypto_lakehouse.ledger.lock import worker_lock
-from crypto_lakehouse.stores.directory import LocalStore
 
-__all__ = ["OpenCollector", "Worker", "serve"]
+__all__ = ["OpenSettler", "Worker", "serve"]
 
 #: Seconds between two reports; the run takes a worker that sends none for long for dead.
 REPORT_EVERY_S = 0.02
 
-#: Opens the collector of a job, and closes its client at the end.
-OpenCollector = Callable[[Job, ByteMeter, Emit], AbstractAsyncContextManager[ArchiveCollector]]
+#: Opens what settles the work of a job, and closes it at the end.
+OpenSettler = Callable[[Any, ByteMeter, Emit], AbstractAsyncContextManager[Settler]]
 
 #: One archive for the pool: the number of its shard, its index in the shard, and the work.
-_Item = tuple[int, int, Work]
+_Item = tuple[int, int, Any]
 
 
 @define
@@ -53,13 +51,13 @@ class Worker:
     Args:
         job: The worker's parameters.
         out: Takes the reports.
-        open_collector: Opens the collector.
+        open_settler: Opens what settles the work.
         meter: Counts the body bytes of this process.
     """
 
     job: Job
     out: IO[bytes]
-    open_collector: OpenCollector
+    open_settler: OpenSettler
     meter: ByteMeter = field(factory=ByteMeter)
     _events: list[tuple[int, int | None, Event]] = field(init=False, factory=list)
     _shard: ContextVar[int] = field(init=False, factory=lambda: ContextVar("shard"))
@@ -67,21 +65,19 @@ class Worker:
     async def run(self, shards: IO[bytes]) -> None:
         """Work until `shards` ends, which it does when the run ends or its process is gone."""
         send, receive = anyio.create_memory_object_stream[_Item](math.inf)
-        opening = self.open_collector(self.job, self.meter, self._emit)
-        async with send, receive, opening as collector, anyio.create_task_group() as tasks:
+        opening = self.open_settler(self.job, self.meter, self._emit)
+        async with send, receive, opening as settler, anyio.create_task_group() as tasks:
             for _ in range(worker_count(self.job.share.parallel)):
-                tasks.start_soon(self._settle, receive, collector)
+                tasks.start_soon(self._settle, receive, settler)
             tasks.start_soon(self._report)
             await _ShardReader(shards, send).until_end()
             tasks.cancel_scope.cancel()
 
-    async def _settle(
-        self, queue: MemoryObjectReceiveStream[_Item], collector: ArchiveCollector
-    ) -> None:
+    async def _settle(self, queue: MemoryObjectReceiveStream[_Item], settler: Settler) -> None:
         while True:
             number, place, work = await next_of(queue)
             self._shard.set(number)
-            event = await collector.collect(work)
+            event = await settler.collect(work)
             self._events.append((number, place, event))
 
     async def _emit(self, events: Sequence[Event]) -> None:
@@ -93,7 +89,7 @@ class Worker:
                 await anyio.sleep(REPORT_EVERY_S)
                 self.report()
 
-    def report(self, refusal: tuple[str, str] | None = None) -> None:
+    def report(self, refusal: StoreError | None = None) -> None:
         """Write what happened since the last report.
 
         Blocks this worker while the run's process is behind (backpressure).
@@ -155,11 +151,11 @@ class _ShardReader:
             self._ended.set_exception(error)
 
 
-def serve(open_collector: OpenCollector) -> int:
+def serve(open_settler: OpenSettler) -> int:
     """Run a worker; only its reports go to standard output.
 
     Args:
-        open_collector: Opens the collector.
+        open_settler: Opens what settles the work.
 
     Returns:
         The process's exit code.
@@ -170,22 +166,24 @@ def serve(open_collector: OpenCollector) -> int:
     elsewhere = os.open(os.devnull, os.O_WRONLY) if sys.stderr is None else sys.stderr.fileno()
     os.dup2(elsewhere, sys.stdout.fileno())
     try:
-        worker = Worker(pickle.load(shards), out, open_collector)  # noqa: S301 - from the parent
+        worker = Worker(pickle.load(shards), out, open_settler)  # noqa: S301 - from the parent
     except (EOFError, pickle.UnpicklingError):  # the run ended before it sent the job
         return 0
     job = worker.job
-    with worker_lock(LocalStore(job.root).own_path("workers"), job.number):
+    held = nullcontext() if job.locks is None else worker_lock(Path(job.locks), job.number)
+    with held:
         # From now on the next run waits for this process; its own run must still be there.
         return _work(worker, shards) if os.getppid() == job.parent else 0
 
 
 def _work(worker: Worker, shards: IO[bytes]) -> int:
-    refusal, out = None, worker.out
+    refusal: StoreError | None = None
+    out = worker.out
     try:
         with one_error():
             anyio.run(worker.run, shards)
     except StoreError as error:
-        refusal = error.path, error.reason
+        refusal = error
     try:
         worker.report(refusal)
     except BrokenPipeError:  # the run's process is gone

@@ -134,7 +134,7 @@ class _OpenFile:
 
     def abandon(self) -> None:
         self.writer.close()
-        self.stream.close()
+        getattr(self.stream, "discard", self.stream.close)()  # of an object, which it is not yet
 
 
 def data_root(table: Table) -> str:

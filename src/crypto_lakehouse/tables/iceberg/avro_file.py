@@ -6,6 +6,7 @@ Source: Apache Avro 1.11 specification, "Binary encoding" and "Object container 
 
 from __future__ import annotations
 
+import bz2
 import json
 import zlib
 from collections.abc import Iterator
@@ -13,10 +14,15 @@ from typing import Any
 
 from attrs import define, field, frozen
 
-__all__ = ["AvroError", "AvroFile"]
+__all__ = ["MOST_AVRO_BYTES", "AvroError", "AvroFile", "check_blocks", "check_end"]
 
 _MAGIC = b"Obj\x01"
 _SYNC_BYTES = 16
+
+_WRONG_LENGTH = "a block has another length than it says"
+
+#: The most bytes of a file after decompression.
+MOST_AVRO_BYTES = 256 << 20
 
 #: Values of a fixed number of bytes, which are copied.
 _FIXED = {"null": 0, "boolean": 1, "float": 4, "double": 8}
@@ -154,6 +160,80 @@ def _block(items: list[bytes]) -> bytes:
     return (_long(len(items)) + b"".join(items) if items else b"") + _long(0)
 
 
+def _header(data: _Input, codec: _Codec) -> list[tuple[str, bytes]]:
+    if data.take(len(_MAGIC)) != _MAGIC:
+        raise AvroError("it is no Avro file")
+    found: list[tuple[str, bytes]] = codec.decode({"type": "map", "values": "bytes"}, data)
+    return found
+
+
+def _blocks(data: _Input, sync: bytes) -> Iterator[tuple[int, bytes]]:
+    """How many records each block has, and its bytes."""
+    while not data.is_at_end:
+        count, block = data.long(), data.sized()
+        if data.take(_SYNC_BYTES) != sync:
+            raise AvroError(_WRONG_LENGTH)
+        yield count, block
+
+
+def check_end(data: bytes) -> None:
+    """Check that a file ends after a whole block, or after its header; no record is decoded.
+
+    Raises:
+        AvroError: It is no Avro file, or was cut within its header or a block.
+    """
+    file = _Input(data)
+    try:
+        _header(file, _Codec())
+    except UnicodeDecodeError as error:
+        raise AvroError(f"its header is damaged: {error}") from error
+    for _ in _blocks(file, file.take(_SYNC_BYTES)):
+        pass
+
+
+def check_blocks(data: bytes, most: int) -> bool:
+    """Whether the blocks of a file have at most so many bytes after decompression.
+
+    Records are not decoded.
+
+    Raises:
+        AvroError: It is no Avro file, is damaged, or is compressed in an unknown way.
+    """
+    left, file = most, _Input(data)
+    try:
+        codec = dict(_header(file, _Codec())).get("avro.codec", b"null").decode()
+        for count, block in _blocks(file, file.take(_SYNC_BYTES)):
+            size = len(_unpacked(codec, block, left + 1))
+            left -= size
+            if left < 0:
+                return False
+            if count > max(size, len(data)):
+                raise AvroError(_WRONG_LENGTH)
+    except (zlib.error, OSError, EOFError, UnicodeDecodeError) as error:
+        raise AvroError(f"it is damaged: {error}") from error
+    return True
+
+
+def _unpacked(codec: str, block: bytes, most: int) -> bytes:
+    """The first bytes of a block after decompression, at most so many."""
+    if codec == "null":
+        return block[:most]
+    if codec == "deflate":
+        unpacker = zlib.decompressobj(-15)
+        unpacked = unpacker.decompress(block, most)
+        if not unpacker.eof and len(unpacked) < most:
+            raise AvroError("a block is cut")
+        return unpacked
+    if codec == "bzip2":
+        return bz2.BZ2Decompressor().decompress(block, most)
+    if codec == "zstandard":
+        from zstandard import ZstdDecompressor
+
+        with ZstdDecompressor().stream_reader(block) as stream:
+            return stream.read(most)
+    raise AvroError(f"it is compressed with `{codec}`, which is not supported")
+
+
 @define(eq=False)
 class AvroFile:
     """The contents of one file.
@@ -188,24 +268,22 @@ class AvroFile:
 
     @classmethod
     def _read(cls, data: _Input) -> AvroFile:
-        if data.take(len(_MAGIC)) != _MAGIC:
-            raise AvroError("it is no Avro file")
         codec = _Codec()
-        properties = codec.decode({"type": "map", "values": "bytes"}, data)
+        properties = _header(data, codec)
         known = dict(properties)
         compression = known.get("avro.codec", b"null").decode()
         if compression not in {"null", "deflate"}:
             raise AvroError(f"it is compressed with `{compression}`, which is not supported")
+        if not check_blocks(data.data, MOST_AVRO_BYTES):
+            raise AvroError(f"it has more than {MOST_AVRO_BYTES >> 20} MiB when it is decompressed")
         sync = data.take(_SYNC_BYTES)
         schema = json.loads(known["avro.schema"])
         blocks = []
-        while not data.is_at_end:
-            count = data.long()
-            block = data.sized()
-            rows = _Input(zlib.decompress(block, -15) if compression == "deflate" else block)
+        for count, block in _blocks(data, sync):
+            rows = _Input(_unpacked(compression, block, MOST_AVRO_BYTES))
             blocks.append([codec.decode(schema, rows) for _ in range(count)])
-            if not rows.is_at_end or data.take(_SYNC_BYTES) != sync:
-                raise AvroError("a block has another length than it says")
+            if not rows.is_at_end:
+                raise AvroError(_WRONG_LENGTH)
         return cls(blocks, properties, sync, schema, codec, compression == "deflate")
 
     def encoded(self) -> bytes:

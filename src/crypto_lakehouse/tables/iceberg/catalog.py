@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from pyiceberg.catalog import Catalog, load_catalog
 from pyiceberg.exceptions import (
@@ -22,14 +22,25 @@ from pyiceberg.manifest import DataFile
 from pyiceberg.schema import Schema
 from pyiceberg.table import Table
 
-from crypto_lakehouse.core.errors import LakeError, LakehouseError
-from crypto_lakehouse.stores.os_errors import REFUSALS, what_to_do
-from crypto_lakehouse.tables.iceberg.damage import is_damage, metadata_fault, with_remedy
-from crypto_lakehouse.tables.iceberg.inner_names import (
-    metadata_locations,
-    set_metadata_locations,
+from crypto_lakehouse.core.config.database_url import is_database_url
+from crypto_lakehouse.core.errors import LakeError, NoLakeError
+from crypto_lakehouse.core.hard_links import link_fault
+from crypto_lakehouse.tables.iceberg.catalog_errors import as_lake_errors
+from crypto_lakehouse.tables.iceberg.column_names import check_names, columns_fault
+from crypto_lakehouse.tables.iceberg.damage import (
+    metadata_fault,
+    refuse_foreign_objects,
 )
 from crypto_lakehouse.tables.iceberg.interrupted_commit import rolled_back_copy
+from crypto_lakehouse.tables.iceberg.lake_formats import (
+    CATALOG,
+    JOURNALS,
+    NO_LAKE,
+    NOT_RELOCATED,
+    missing_lake,
+)
+from crypto_lakehouse.tables.iceberg.lake_place import LakePlace
+from crypto_lakehouse.tables.iceberg.live_files import live_files
 from crypto_lakehouse.tables.iceberg.local_io import (
     LAKE_ROOT,
     WAREHOUSE,
@@ -39,23 +50,15 @@ from crypto_lakehouse.tables.iceberg.local_io import (
     location_of,
     sync_files,
 )
+from crypto_lakehouse.tables.iceberg.manifest_check import check_manifests
+from crypto_lakehouse.tables.iceberg.orphans import refuse_foreign
 from crypto_lakehouse.tables.schema.schemas import PartitionField, TableSchema
 from crypto_lakehouse.tables.schema.table_types import iceberg_schema, partition_spec, sort_order
 
-__all__ = ["JOURNALS", "LakeCatalog", "as_lake_errors"]
+if TYPE_CHECKING:
+    from crypto_lakehouse.tables.iceberg.embedded_catalog import EmbeddedCatalog
 
-#: The folder of journals in a lake's directory.
-JOURNALS = "journal"
-
-#: The embedded catalog's file in a lake's directory.
-CATALOG = "catalog.db"
-
-#: What SQLite cannot do with the catalog, by primary error code, and what to allow.
-_REFUSED = {
-    sqlite3.SQLITE_READONLY: ("written", "write"),
-    sqlite3.SQLITE_CANTOPEN: ("opened", "read and write"),
-    sqlite3.SQLITE_PERM: ("opened", "read and write"),
-}
+__all__ = ["LakeCatalog"]
 
 #: The table property that says whether numbers are decimals.
 EXACT = "crypto-lakehouse.exact"
@@ -70,90 +73,130 @@ _PROPERTIES = {
 }
 
 
-@contextmanager
-def as_lake_errors(lake: str) -> Iterator[None]:
-    """Convert the exceptions of a catalog and its storage to `LakeError`.
-
-    Raises:
-        LakeError: Instead of any exception that is not a `LakehouseError`.
-    """
-    try:
-        yield
-    except LakehouseError:
-        raise
-    except Exception as error:
-        cause = getattr(error, "orig", error)  # SQLAlchemy wraps the errors of SQLite
-        reason = _reason(cause)
-        raise LakeError(lake, with_remedy(lake, reason) if is_damage(cause) else reason) from error
-
-
-def _reason(cause: Exception) -> str:
-    """Say why a catalog or its storage fails, and what to do if the system refuses a file."""
-    text = (str(cause) or type(cause).__name__).splitlines()[0][:500]
-    if isinstance(cause, OSError) and cause.errno in REFUSALS:
-        return what_to_do(cause, "")
-    if isinstance(cause, sqlite3.OperationalError):
-        action = _REFUSED.get(int(getattr(cause, "sqlite_errorcode", 0)) & 0xFF)
-        if action is not None:
-            return (
-                f"`{CATALOG}` cannot be {action[0]}: {text}; let this user {action[1]} it and the "
-                "files beside it, or choose another directory with `--lake`"
-            )
-    return text
-
-
 class LakeCatalog:
     """The tables of one lake.
 
     Args:
-        root: The lake's directory, with the embedded catalog and its warehouse.
+        place: Where the lake is; a path is that of its directory.
         name: A catalog of pyiceberg's configuration (`~/.pyiceberg.yaml`, `PYICEBERG_CATALOG__*`)
-            to use instead of the embedded one: REST, Glue, Hive, SQL.
-        create: Whether to create the directory if it does not exist.
+            to use instead of the embedded one: REST, Glue, Hive, SQL. Or the URL of a PostgreSQL
+            database, without a password, for the catalog of this lake.
+        create: Whether to create the lake if it does not exist.
 
     Raises:
-        LakeError: There is no lake and `create` is false, its path is not UTF-8, or the catalog
-            cannot be reached.
+        LakeError: The catalog cannot be reached.
+        NoLakeError: Its path is not UTF-8; or there is no lake, and `create` is false; or the place
+            has tables that the catalog does not have.
     """
 
-    def __init__(self, root: Path, name: str | None = None, *, create: bool = False) -> None:
-        self.root = root
+    def __init__(
+        self, place: Path | LakePlace, name: str | None = None, *, create: bool = False
+    ) -> None:
+        self.place = LakePlace.of(place)
+        folder = self.place.folder
         self.name = name
         if name is None:
-            check_text(str(root.resolve()))
+            check_text(str(self.place.folder.resolve()))
         if create:
-            root.mkdir(parents=True, exist_ok=True)
+            with as_lake_errors(str(self.place)):
+                self._refuse_other_lake()
+            folder.mkdir(parents=True, exist_ok=True)
         self._copy: TemporaryDirectory[str] | None = None
-        with as_lake_errors(str(root)):
-            if not create and name is None and not (root / CATALOG).is_file():
-                raise LakeError(str(root), _no_lake(root))
+        with as_lake_errors(str(self.place)):
+            if not create and name is None:
+                self._check_there()
+            if create:
+                self.check_writable()
             self.catalog = self._open()
         self._watch: sqlite3.Connection | None = None
         self._lock = threading.Lock()
+        if name is not None and is_database_url(name):
+            try:
+                with as_lake_errors(str(self.place)):
+                    self._check_named(create=create)
+            except BaseException:
+                self.close()
+                raise
+
+    def _check_named(self, *, create: bool) -> None:
+        """Check that a catalog in PostgreSQL has tables of this lake, or that one may begin."""
+        if self.names():
+            return
+        fault = self.place.tables_of_others() or ("" if create else NO_LAKE)
+        if fault and not self.names():  # another machine may have begun the lake meanwhile
+            raise NoLakeError(str(self.place), fault)
+
+    def _check_there(self) -> None:
+        place = self.place
+        if not place.is_url:
+            if fault := missing_lake(place.folder):
+                raise NoLakeError(str(place.folder.absolute()), fault)
+            return
+        if not place.has_tables():
+            if place.has_copied_tables():
+                raise NoLakeError(str(place), NOT_RELOCATED)
+            raise NoLakeError(str(place), place.lost_tables() or NO_LAKE)
+        place.folder.mkdir(parents=True, exist_ok=True)
+
+    def _refuse_other_lake(self) -> None:
+        """Refuse to begin an empty lake where one lies, or to write to a part of a copy.
+
+        Raises:
+            NoLakeError: It is the copy of a lake of the other kind, which is not relocated; or the
+                tables of a lake are there, and nothing names them.
+        """
+        if self.name is None and self.place.has_copied_tables():
+            raise NoLakeError(self.place.root, NOT_RELOCATED)
+        if self.name is None and (fault := self.place.lost_tables()):
+            raise NoLakeError(self.place.root, fault)
+
+    def check_writable(self) -> None:
+        """Check that a write to the embedded catalog changes no file elsewhere.
+
+        Raises:
+            LakeError: The catalog's file has several names.
+        """
+        for suffix in ("", "-journal", "-wal", "-shm"):
+            if self.name is None and (fault := link_fault(f"{self.place.catalog}{suffix}")):
+                raise LakeError(str(self.place), fault)
 
     def _open(self) -> Catalog:
         if self.name is not None:
             return self._configured(self.name)
-        from pyiceberg.catalog.sql import SqlCatalog
         from sqlalchemy.engine import URL
 
-        root = self.root.resolve()
+        folder = self.place.folder.resolve()
         for name in (CATALOG, WAREHOUSE, JOURNALS):
-            check_inside(str(root / name), str(root))
-        self._copy = rolled_back_copy(root / CATALOG)
+            check_inside(str(folder / name), str(folder))
+        self._copy = rolled_back_copy(folder / CATALOG)
+        refuse_foreign_objects(self._database())
         properties: dict[str, Any] = {
             # Not text: a URL cannot hold every path, and how it is quoted depends on the version.
             "uri": URL.create("sqlite", database=str(self._database())),
-            "warehouse": location_of(root / WAREHOUSE),
-            PY_IO_IMPL: f"{LocalIO.__module__}.{LocalIO.__name__}",
-            LAKE_ROOT: str(root),
+            LAKE_ROOT: self.place.root,
         }
-        return SqlCatalog("lakehouse", **properties)
+        if self.place.client is not None:
+            from crypto_lakehouse.tables.iceberg.stored_catalog import open_stored
+
+            return open_stored(self.place.client, str(folder), properties)
+        from crypto_lakehouse.tables.iceberg.embedded_catalog import EmbeddedCatalog
+        from crypto_lakehouse.tables.iceberg.table_metadata import check_rows
+
+        check_rows(self._database(), str(self.place))
+
+        properties["warehouse"] = location_of(folder / WAREHOUSE)
+        properties[PY_IO_IMPL] = f"{LocalIO.__module__}.{LocalIO.__name__}"
+        return EmbeddedCatalog("lakehouse", **properties)
 
     def _database(self) -> Path:
-        return (self.root.resolve() if self._copy is None else Path(self._copy.name)) / CATALOG
+        folder = self.place.folder.resolve() if self._copy is None else Path(self._copy.name)
+        return folder / CATALOG
 
     def _configured(self, name: str) -> Catalog:
+        if is_database_url(name):
+            from crypto_lakehouse.tables.iceberg.server_catalog import open_server_catalog
+
+            return open_server_catalog(name, self.place)
         try:
             return load_catalog(name)
         except Exception as error:
@@ -161,17 +204,41 @@ class LakeCatalog:
                 f"catalog `{name}` cannot be opened: {error}; define it in ~/.pyiceberg.yaml, or "
                 f"with PYICEBERG_CATALOG__{name.upper()}__URI and similar variables"
             )
-            raise LakeError(str(self.root), reason) from error
+            raise LakeError(str(self.place), reason) from error
+
+    @property
+    def embedded(self) -> EmbeddedCatalog:
+        """The catalog of pyiceberg, if none is named."""
+        return cast("EmbeddedCatalog", self.catalog)
 
     @property
     def is_shared(self) -> bool:
         """Whether other machines may write to the tables, whatever the lake's lock says."""
-        return self.name is not None
+        return self.name is not None or self.place.is_url
+
+    def committing(self, name: str, check: Callable[[], None]) -> AbstractContextManager[None]:
+        """Keep the ingestions of other machines from committing to a table, if the catalog can.
+
+        Only one in PostgreSQL can.
+
+        Args:
+            name: The table's full name.
+            check: Called while another machine commits; may raise to cancel.
+        """
+        if self.name is None or not is_database_url(self.name):
+            return nullcontext()
+        from pyiceberg.catalog.sql import SqlCatalog
+
+        from crypto_lakehouse.tables.iceberg.commit_lock import commit_lock
+
+        assert isinstance(self.catalog, SqlCatalog)  # noqa: S101 - for the type checker
+        return commit_lock(self.catalog, name, check)
 
     def make_durable(self, files: Iterable[DataFile]) -> None:
         """Sync data files to disk, before a commit names them."""
-        if not self.is_shared:
-            sync_files(self.root.resolve(), [file.file_path for file in files])
+        is_own = self.name is None or is_database_url(self.name)
+        if is_own and not self.place.is_url:
+            sync_files(Path(self.place.root), [file.file_path for file in files])
 
     def close(self) -> None:
         """Close the catalog's connections."""
@@ -190,7 +257,7 @@ class LakeCatalog:
         """
         if self.is_shared:
             return None
-        with as_lake_errors(str(self.root)), self._lock:
+        with as_lake_errors(str(self.place)), self._lock:
             if self._watch is None:
                 place = f"{self._database().as_uri()}?mode=ro"
                 self._watch = sqlite3.connect(place, uri=True, check_same_thread=False)
@@ -199,7 +266,7 @@ class LakeCatalog:
 
     def names(self) -> list[str]:
         """The tables' full names, sorted."""
-        with as_lake_errors(str(self.root)):
+        with as_lake_errors(str(self.place)):
             found = [
                 ".".join(identifier)
                 for namespace in self.catalog.list_namespaces()
@@ -212,11 +279,11 @@ class LakeCatalog:
 
         Raises:
             LakeError: There is no such table.
+            StoreError: The object store fails.
         """
-        namespace, _, table = name.rpartition(".")
-        found = metadata_locations(self.catalog, namespace, table)
+        found = self.embedded.locations(name)
         if found is None:
-            raise LakeError(str(self.root), f"there is no table `{name}`")
+            raise LakeError(str(self.place), f"there is no table `{name}`")
         return found
 
     def set_locations(
@@ -226,46 +293,83 @@ class LakeCatalog:
 
         Raises:
             LakeError: It is not `old` any more.
+            StoreError: The object store fails.
         """
-        namespace, _, table = name.rpartition(".")
-        if not set_metadata_locations(self.catalog, namespace, table, old, new):
-            raise LakeError(str(self.root), f"another program has changed `{name}`; run it again")
+        if not self.embedded.set_locations(name, old, new):
+            raise LakeError(str(self.place), f"another program has changed `{name}`; run it again")
+
+    def settle(self, name: str) -> bool:
+        """Make the outcome of all commits to a table final that were begun before.
+
+        A request that commits may arrive after its answer was given up, or after its process was
+        killed. What it names must not be deleted before this.
+
+        Returns:
+            Whether it is final; it never is in a store that ignores conditions, or in a catalog of
+            pyiceberg's configuration, as these have no means for that.
+
+        Raises:
+            LakeError: The catalog fails; a commit may still arrive.
+            StoreError: The object store fails; the same holds.
+        """
+        from crypto_lakehouse.tables.iceberg.embedded_catalog import EmbeddedCatalog
+
+        if not isinstance(self.catalog, EmbeddedCatalog):
+            return False
+        with as_lake_errors(str(self.place)):
+            if self.name is None and self.place.is_url and not self.place.has_conditions():
+                return False
+            self.catalog.settle(name)
+        return True
 
     def find(self, name: str) -> Table | None:
         """Load a table; None if it does not exist.
 
         Raises:
-            LakeError: Its metadata cannot be read, or contradicts itself.
+            LakeError: Its metadata cannot be read, contradicts itself, or has a manifest that was
+                cut; or another program has renamed or replaced columns of data files.
         """
         namespace, _, plain = name.partition(".")
         if not (namespace and plain):
             return None
-        with as_lake_errors(str(self.root)):
+        with as_lake_errors(str(self.place)):
             try:
                 table = self.catalog.load_table(name)
             except (NoSuchTableError, NoSuchNamespaceError):
                 return None
-            if not self.is_shared and (fault := metadata_fault(table)):
+            if self.name is None and (fault := metadata_fault(table)):
                 raise ValueError(f"table `{name}`: {fault}")
+            check_manifests(table, table.current_snapshot())
+            check_names(table, live_files(table))
             return table
 
     def table_for(self, schema: TableSchema, *, exact: bool) -> Table:
         """Load the table of a data type, or create it.
 
         Raises:
-            LakeError: The table exists, and its numbers are of the other type.
+            LakeError: The table exists, and its numbers are of the other type, or another program
+                has changed its columns; or it is new, and another table is in its folder.
         """
         table = self.find(schema.name)
+        iceberg = iceberg_schema(schema, exact=exact)
         if table is None:
-            iceberg = iceberg_schema(schema, exact=exact)
-            return self.create(
+            table = self.create(
                 schema.name, iceberg, schema.partitioning, schema.sort_key,
                 {EXACT: str(exact).lower()},
             )  # fmt: skip
+        if table.current_snapshot() is None:
+            with as_lake_errors(str(self.place)):
+                refuse_foreign(table)
         if (table.properties.get(EXACT) == "true") != exact:
             has, wants = ("decimals", "floats") if not exact else ("floats", "decimals")
             reason = f"table `{schema.name}` has {has}; {wants} cannot be added: use another lake"
-            raise LakeError(str(self.root), reason)
+            raise LakeError(str(self.place), reason)
+        if fault := columns_fault(table, iceberg):
+            reason = (
+                f"table `{schema.name}` {fault}: another program has changed its columns, and "
+                "nothing is added to it; change them back with that program"
+            )
+            raise LakeError(str(self.place), reason)
         return table
 
     def create(
@@ -277,7 +381,7 @@ class LakeCatalog:
         properties: dict[str, str],
     ) -> Table:
         """Create a table, or load it if another writer has just created it."""
-        with as_lake_errors(str(self.root)):
+        with as_lake_errors(str(self.place)):
             with suppress(NamespaceAlreadyExistsError):
                 self.catalog.create_namespace(name.partition(".")[0])
             try:
@@ -297,17 +401,6 @@ class LakeCatalog:
         missing = [each for each in schema.fields if each.name not in known]
         if not missing:
             return
-        with as_lake_errors(str(self.root)), table.update_schema() as update:
+        with as_lake_errors(str(self.place)), table.update_schema() as update:
             for each in missing:
                 update.add_column(each.name, each.field_type, each.doc)
-
-
-def _no_lake(root: Path) -> str:
-    """Why a directory cannot be opened as a lake."""
-    plain = ("*/*/interval=*/symbol=*/*.parquet", "*/*/symbol=*/*.parquet")
-    if any(any(root.glob(pattern)) for pattern in plain):
-        return (
-            "these are plain Parquet files, without tables: read them with another program, or "
-            "make tables in another directory with `crypto-lakehouse ingest --lake DIR`"
-        )
-    return "there is no lake here yet; `crypto-lakehouse ingest` creates one"

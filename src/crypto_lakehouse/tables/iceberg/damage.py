@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ from pyiceberg.exceptions import ValidationError
 if TYPE_CHECKING:
     from pyiceberg.table import Table
 
-__all__ = ["is_damage", "metadata_fault", "with_remedy"]
+__all__ = ["BUILD_AGAIN", "is_damage", "metadata_fault", "refuse_foreign_objects", "with_remedy"]
 
 #: What pyiceberg, Arrow, Avro and JSON raise for bytes that they cannot read. SQLite's errors, and
 #: those of the operating system, derive from none of these, except for FileNotFoundError.
@@ -22,10 +23,15 @@ _OF_BYTES = (
 
 _OF_SQLITE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
+#: What to do if a lake's catalog or metadata is damaged.
+BUILD_AGAIN = (
+    "move the lake away, and run `crypto-lakehouse ingest`: it builds the tables again from the "
+    "archives"
+)
+
 _REMEDY = (
     "if data files are gone or cut, run `crypto-lakehouse ingest`: it writes their rows again; if "
-    "that fails, move the lake away, and run `crypto-lakehouse ingest`: it builds the tables again "
-    "from the archives"
+    f"that fails, {BUILD_AGAIN}"
 )
 
 
@@ -38,6 +44,22 @@ def is_damage(error: BaseException) -> bool:
 def with_remedy(lake: str, reason: str) -> str:
     """Add what to do if files are damaged; a shared catalog, without a directory, has its own."""
     return f"{reason}; {_REMEDY}" if (Path(lake) / "catalog.db").is_file() else reason
+
+
+def refuse_foreign_objects(catalog: Path) -> None:
+    """Refuse an embedded catalog that has views or triggers, which a query would execute.
+
+    Raises:
+        ValueError: It has one; no program that writes catalogs makes any.
+        sqlite3.Error: It cannot be read.
+    """
+    if not catalog.is_file():
+        return
+    query = "SELECT type, name FROM sqlite_schema WHERE type NOT IN ('table', 'index') LIMIT 1"
+    with closing(sqlite3.connect(f"{catalog.as_uri()}?mode=ro", uri=True)) as connection:
+        for kind, name in connection.execute(query):
+            reason = f"`{catalog.name}` has the {kind} `{name}`, which no ingestion makes"
+            raise ValueError(reason)
 
 
 def metadata_fault(table: Table) -> str:

@@ -14,6 +14,7 @@ from pyiceberg.manifest import DataFile
 from pyiceberg.schema import Schema
 from pyiceberg.table import Table
 
+from crypto_lakehouse.tables.iceberg.column_names import check_file_names
 from crypto_lakehouse.tables.schema.table_types import arrow_schema
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "identity_values",
     "partition_of",
     "partition_path",
+    "repeating_columns",
     "rows_by_archive",
     "rows_in",
     "rows_of",
@@ -83,7 +85,8 @@ def written_schema(schema: Schema) -> pa.Schema:
     return arrow
 
 
-def _repeating_in(schema: pa.Schema) -> list[str]:
+def repeating_columns(schema: pa.Schema) -> list[str]:
+    """The columns of a schema that are constant within an archive."""
     return [name for name in _REPEATING if name in schema.names]
 
 
@@ -104,6 +107,7 @@ def _rows(
 ) -> Iterator[pa.Table]:
     opened: Any = table.io.new_input(location).open()
     with opened as stream:
+        check_file_names(table, location, pq.read_schema(stream))
         yield from rows_in(stream, written_schema(table.schema()), archives, wanted=wanted)
 
 
@@ -119,7 +123,7 @@ def rows_in(
         wanted: Whether to read the rows of these archives; otherwise all others.
     """
     keys = pa.array(sorted(archives), pa.string())
-    file = pq.ParquetFile(stream, read_dictionary=_repeating_in(schema))
+    file = pq.ParquetFile(stream, read_dictionary=repeating_columns(schema))
     for number in range(file.num_row_groups):
         if wanted and not _may_have(file.metadata.row_group(number), archives):
             continue
@@ -170,7 +174,9 @@ def values_in(table: Table, file: DataFile, column: str) -> frozenset[str]:
 def _column(table: Table, file: DataFile, column: str) -> Any:
     opened: Any = table.io.new_input(file.file_path).open()
     with opened as stream:
-        return pq.ParquetFile(stream, read_dictionary=[column]).read(columns=[column])[column]
+        parquet = pq.ParquetFile(stream, read_dictionary=[column])
+        check_file_names(table, file.file_path, parquet.schema_arrow)
+        return parquet.read(columns=[column])[column]
 
 
 def identity_values(table: Table, file: DataFile) -> dict[str, Any]:

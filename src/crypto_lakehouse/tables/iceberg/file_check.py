@@ -8,7 +8,7 @@ the statistics, by which readers skip rows, with the rows themselves.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import pyarrow as pa
@@ -18,10 +18,13 @@ from attrs import field, frozen
 from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
 
+from crypto_lakehouse.core.errors import LakeError, StoreError
 from crypto_lakehouse.core.messages import plural
-from crypto_lakehouse.tables.iceberg.inner_names import iceberg_columns
+from crypto_lakehouse.tables.iceberg.data_files import repeating_columns
+from crypto_lakehouse.tables.iceberg.inner_names import iceberg_columns, path_of
+from crypto_lakehouse.tables.iceberg.object_io import ObjectIO
 
-__all__ = ["FileCheck", "check_file", "size_fault"]
+__all__ = ["FileCheck", "check_file", "size_fault", "wrong_sizes"]
 
 #: Enough of a page's header to see whether it has a checksum.
 _HEADER_BYTES = 32
@@ -56,10 +59,33 @@ def size_fault(table: Table, file: DataFile) -> str:
         size = len(table.io.new_input(file.file_path))
     except FileNotFoundError:
         return "it is gone"
+    except LakeError as error:
+        return error.reason
     if size != file.file_size_in_bytes:
         has = plural(size, "byte", form=",")
         return f"it has {has} instead of {file.file_size_in_bytes:,}"
     return ""
+
+
+def wrong_sizes(table: Table, files: Iterable[DataFile]) -> list[DataFile]:
+    """Return the data files that are gone, or have another size than they had.
+
+    Objects are listed, by a request for each thousand; those for which the listing has no object of
+    this size are asked for one by one.
+
+    Raises:
+        PermissionError: The system refuses access.
+        StoreError: The object store fails.
+    """
+    sizes: Mapping[str, int] = {}
+    if isinstance(table.io, ObjectIO):
+        sizes = table.io.objects.sizes(path_of(table.location(), table.io))
+    return [
+        file
+        for file in files
+        if not (sizes and sizes.get(path_of(file.file_path, table.io)) == file.file_size_in_bytes)
+        and size_fault(table, file)
+    ]
 
 
 def check_file(table: Table, file: DataFile) -> FileCheck:
@@ -67,6 +93,7 @@ def check_file(table: Table, file: DataFile) -> FileCheck:
 
     Raises:
         PermissionError: The system refuses access.
+        StoreError: The object store fails, which says nothing about the file.
     """
     try:
         if fault := size_fault(table, file):
@@ -74,7 +101,7 @@ def check_file(table: Table, file: DataFile) -> FileCheck:
         opened: Any = table.io.new_input(file.file_path).open()
         with opened as stream:
             return _read(table, file, stream)
-    except PermissionError:
+    except (PermissionError, StoreError):
         raise
     except Exception as error:  # noqa: BLE001 - readers raise many kinds for damaged bytes
         reason = (str(error) or type(error).__name__).splitlines()[0][:300]
@@ -82,15 +109,23 @@ def check_file(table: Table, file: DataFile) -> FileCheck:
 
 
 def _read(table: Table, file: DataFile, stream: Any) -> FileCheck:
-    parquet = pq.ParquetFile(stream, page_checksum_verification=True)
-    if fault := _schema_fault(table, parquet) or _count_fault(file, parquet.metadata.num_rows):
+    metadata = pq.read_metadata(stream)
+    schema: pa.Schema = metadata.schema.to_arrow_schema()
+    if fault := _schema_fault(table, schema) or _count_fault(file, metadata.num_rows):
         return FileCheck(fault)
+    # A value that repeats is decoded once, which saves a third of the time for a file of bars.
+    repeating = repeating_columns(schema)
+    parquet = pq.ParquetFile(
+        stream, metadata=metadata, read_dictionary=repeating, page_checksum_verification=True
+    )
     rows = 0
     archives: Counter[str] = Counter()
     for number in range(parquet.num_row_groups):
         group = parquet.read_row_group(number)
         rows += group.num_rows
-        wrong = next(_untrue(parquet.metadata.row_group(number), group), None)
+        for name in repeating:
+            group[name].validate(full=True)  # a number without a value is not noticed otherwise
+        wrong = next(_untrue(metadata.row_group(number), group), None)
         if wrong is not None:
             return FileCheck(f"its statistics of `{wrong}` contradict its rows")
         if "archive" in group.column_names:
@@ -98,7 +133,7 @@ def _read(table: Table, file: DataFile, stream: Any) -> FileCheck:
                 archives[each["values"].as_py()] += each["counts"].as_py()
     if fault := _count_fault(file, rows):
         return FileCheck(fault)
-    return FileCheck("", archives, _has_checksums(stream, parquet.metadata))
+    return FileCheck("", archives, _has_checksums(stream, metadata))
 
 
 def _count_fault(file: DataFile, rows: int) -> str:
@@ -107,14 +142,14 @@ def _count_fault(file: DataFile, rows: int) -> str:
     return f"it has {plural(rows, 'row', form=',')} instead of {file.record_count:,}"
 
 
-def _schema_fault(table: Table, parquet: pq.ParquetFile) -> str:
+def _schema_fault(table: Table, found: pa.Schema) -> str:
     """A column is known if any version of the table's schema has its number, name and type."""
     known = {
         (each.field_id, each.name, each.field_type)
         for schema in table.metadata.schemas
         for each in schema.fields
     }
-    for each in iceberg_columns(parquet.schema_arrow):
+    for each in iceberg_columns(found):
         if (each.field_id, each.name, each.field_type) not in known:
             return f"its column `{each.name}` is not one of the table"
     return ""
@@ -131,6 +166,8 @@ def _untrue(group: pq.RowGroupMetaData, rows: pa.Table) -> Iterator[str]:
         if known.has_null_count and known.null_count != values.null_count:
             yield name
         if known.has_min_max:
+            if pa.types.is_dictionary(values.type):
+                values = values.unique().cast(values.type.value_type)
             found = pc.min_max(values)
             low, high = (pa.scalar(each, values.type).as_py() for each in (known.min, known.max))
             least, most = found["min"].as_py(), found["max"].as_py()

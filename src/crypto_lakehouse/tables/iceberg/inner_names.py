@@ -2,7 +2,9 @@
 
 A new version of pyiceberg may change them. Then this file is the one to look at: no other module
 imports from `pyiceberg.io.pyarrow`, `pyiceberg.conversions`, `pyiceberg.typedef` or
-`pyiceberg.table.update`.
+`pyiceberg.table.update`. Others are overridden: `Catalog._load_file_io` in `embedded_catalog` and
+`stored_catalog`, `PyArrowFileIO._initialize_fs` in `object_io`, and `stored_catalog` calls
+`Catalog._write_metadata`.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from attrs import frozen
 from pyarrow.fs import FileSystem
-from pyiceberg.catalog import Catalog
+from pyiceberg.catalog import Catalog, MetastoreCatalog
 from pyiceberg.conversions import from_bytes
 from pyiceberg.io import FileIO
 from pyiceberg.io.pyarrow import (
@@ -29,6 +31,7 @@ from pyiceberg.io.pyarrow import (
 from pyiceberg.manifest import DataFile, DataFileContent, FileFormat, ManifestFile
 from pyiceberg.table import Table, Transaction
 from pyiceberg.table.snapshots import Operation
+from pyiceberg.table.update import TableRequirement, TableUpdate
 from pyiceberg.table.update.snapshot import _OverwriteFiles
 from pyiceberg.typedef import Record
 from pyiceberg.types import NestedField, TimestamptzType
@@ -38,6 +41,9 @@ from crypto_lakehouse.tables.iceberg.data_files import TableVersion
 __all__ = [
     "PyArrowFile",
     "PyArrowFileIO",
+    "TableRequirement",
+    "TableUpdate",
+    "add_metadata_locations",
     "described_file",
     "file_system_of",
     "iceberg_columns",
@@ -46,6 +52,8 @@ __all__ = [
     "overwrite",
     "path_of",
     "set_metadata_locations",
+    "staged_table",
+    "wait_for_commits",
 ]
 
 _TIME = TimestamptzType()
@@ -138,6 +146,17 @@ class Overwrite(_OverwriteFiles):
         return evaluate
 
 
+def staged_table(
+    catalog: MetastoreCatalog,
+    current: Table | None,
+    name: tuple[str, ...],
+    requirements: tuple[TableRequirement, ...],
+    updates: tuple[TableUpdate, ...],
+) -> Table:
+    """A table as it is after updates, before any of its metadata is written."""
+    return catalog._update_and_stage_table(current, name, requirements, updates)  # noqa: SLF001
+
+
 def metadata_locations(
     catalog: Catalog, namespace: str, table: str
 ) -> tuple[str, str | None] | None:
@@ -171,6 +190,40 @@ def set_metadata_locations(
     change = change.values(metadata_location=new[0], previous_metadata_location=new[1])
     with _engine(catalog).begin() as connection:
         return int(connection.execute(change).rowcount) == 1
+
+
+def wait_for_commits(catalog: Catalog, namespace: str, table: str, wait_s: int) -> None:
+    """Wait until no transaction is under way that has changed a table's row in PostgreSQL.
+
+    Raises:
+        Exception: One is still under way after so many seconds.
+    """
+    from pyiceberg.catalog.sql import IcebergTables as Row
+    from sqlalchemy import select, text
+
+    query = select(Row.metadata_location).where(*_is_row(catalog, namespace, table))
+    with _engine(catalog).begin() as connection:
+        connection.execute(text(f"SET LOCAL lock_timeout = '{wait_s}s'"))
+        connection.execute(query.with_for_update())
+
+
+def add_metadata_locations(
+    catalog: Catalog, namespace: str, table: str, locations: tuple[str, str | None]
+) -> None:
+    """Add a table to a SQL catalog, without reading its metadata."""
+    from pyiceberg.catalog.sql import IcebergTables as Row
+    from sqlalchemy import insert
+
+    row = insert(Row).values(
+        catalog_name=catalog.name,
+        table_namespace=namespace,
+        table_name=table,
+        metadata_location=locations[0],
+        previous_metadata_location=locations[1],
+        iceberg_type="TABLE",
+    )
+    with _engine(catalog).begin() as connection:
+        connection.execute(row)
 
 
 def _engine(catalog: Catalog) -> Any:

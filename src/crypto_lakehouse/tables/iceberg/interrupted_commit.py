@@ -12,9 +12,9 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 from crypto_lakehouse.core.errors import LakeError
+from crypto_lakehouse.core.file_identity import FileIdentity, has_content, identity_of
 
 __all__ = ["rolled_back_copy"]
 
@@ -36,7 +36,7 @@ def rolled_back_copy(path: Path) -> TemporaryDirectory[str] | None:
         LakeError: Another program wrote to the catalog in the meantime.
         OSError: No copy can be made.
     """
-    if not _has_content(_journal(path)) or _is_readable(path):
+    if not has_content(str(_journal(path))) or _is_readable(path):
         return None
     before = _state(path)
     folder = TemporaryDirectory(prefix="crypto-lakehouse-", ignore_cleanup_errors=True)
@@ -73,21 +73,6 @@ def _journal(path: Path) -> Path:
     return path.with_name(f"{path.name}-journal")
 
 
-def _has_content(path: Path) -> bool:
-    try:
-        return path.stat().st_size > 0
-    except FileNotFoundError:
-        return False
-
-
-def _state(path: Path) -> list[tuple[Any, ...] | None]:
+def _state(path: Path) -> tuple[FileIdentity | None, FileIdentity | None]:
     """What changes with every write to the catalog or its journal."""
-    found: list[tuple[Any, ...] | None] = []
-    for each in (path, _journal(path)):
-        try:
-            stat = each.stat()
-        except FileNotFoundError:
-            found.append(None)
-        else:
-            found.append((stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns))
-    return found
+    return identity_of(str(path)), identity_of(str(_journal(path)))

@@ -14,6 +14,7 @@ from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.errors import LakeError
 from crypto_lakehouse.tables.iceberg.data_files import archives_in
 from crypto_lakehouse.tables.iceberg.filters import ALWAYS, among
+from crypto_lakehouse.tables.iceberg.manifest_check import check_manifests
 
 __all__ = ["archives_between", "files_holding", "live_files"]
 
@@ -32,9 +33,12 @@ def live_files(
         snapshot_id: The snapshot; None for the newest.
 
     Raises:
-        LakeError: Another program has added delete files, which are not supported.
+        LakeError: A manifest is gone or cut; or another program has added delete files, which are
+            not supported.
     """
-    for task in table.scan(row_filter=row_filter, snapshot_id=snapshot_id).plan_files():
+    scan = table.scan(row_filter=row_filter, snapshot_id=snapshot_id)
+    check_manifests(table, scan.snapshot())
+    for task in scan.plan_files():
         if task.delete_files:
             reason = (
                 f"`{'.'.join(table.name())}` has delete files of another program, which are not "

@@ -19,9 +19,17 @@ from typing import Any, Self
 from pyarrow.fs import FileSystem
 from pyiceberg.io import InputFile, OutputFile
 
-from crypto_lakehouse.core.errors import LakeError, StoreError
+from crypto_lakehouse.core.errors import LakeError, NoLakeError, StoreError
 from crypto_lakehouse.stores.confined import leads_out, remove_file
 from crypto_lakehouse.stores.disk import Disk
+from crypto_lakehouse.tables.iceberg.bounded_files import (
+    MOST_BYTES,
+    PACKED,
+    LakeFile,
+    inflated,
+    read_whole,
+    regular_size,
+)
 from crypto_lakehouse.tables.iceberg.inner_names import PyArrowFile, PyArrowFileIO
 
 __all__ = [
@@ -30,6 +38,8 @@ __all__ = [
     "WAREHOUSE",
     "LocalIO",
     "check_inside",
+    "check_metadata_size",
+    "check_read",
     "check_text",
     "location_of",
     "path_in_lake",
@@ -51,14 +61,20 @@ class LocalIO(PyArrowFileIO):
     A location is not parsed as a URL: `?`, `#` and `%` in a path are what they are.
 
     Raises:
-        LakeError: A location is not in the lake, or a file would be written or deleted outside its
-            directory, for example because of a symbolic link.
+        LakeError: A location is not in the lake, or a file would be read, written or deleted
+            outside its directory, for example because of a symbolic link.
     """
 
     @staticmethod
     def parse_location(location: str, properties: Any = None) -> tuple[str, str, str]:
         """Return scheme, host and path of a location."""
         return "file", "", path_in_lake(location, (properties or {})[LAKE_ROOT])
+
+    def new_input(self, location: str) -> PyArrowFile:
+        """A file to read; only a regular file of limited size is."""
+        path = self.parse_location(location, self.properties)[2]
+        check_read(path, self.properties[LAKE_ROOT])
+        return _BoundedFile(location, path, self.fs_by_scheme("file", None))
 
     def new_output(self, location: str) -> PyArrowFile:
         """A file to write; it is synced when it is closed."""
@@ -96,6 +112,16 @@ def path_in_lake(location: str, root: str) -> str:
     return f"{root}/{WAREHOUSE}/{rest}"
 
 
+class _BoundedFile(PyArrowFile):
+    def __len__(self) -> int:
+        return regular_size(self._path)
+
+    def open(self, seekable: bool = True) -> Any:  # noqa: ARG002 - each can seek
+        if self.location.endswith(PACKED):
+            inflated(self._path, read_whole(self._path))
+        return LakeFile.open(self._path)
+
+
 class _DurableFile(PyArrowFile):
     def __init__(self, location: str, path: str, filesystem: FileSystem, root: str) -> None:
         super().__init__(location, path, filesystem)
@@ -116,6 +142,7 @@ class _DurableStream:
         self._stream = stream
         self._root = root
         self._path = path
+        self._written = 0
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
@@ -126,27 +153,46 @@ class _DurableStream:
     def __exit__(self, *_error: object) -> None:
         self.close()
 
+    def write(self, data: bytes) -> Any:
+        """Write bytes; metadata that could not be read again is refused."""
+        self._written += len(data)
+        check_metadata_size(self._root, self._path, self._written)
+        return self._stream.write(data)
+
     def close(self) -> None:
         if not self._stream.closed:
             self._stream.close()
             DISK.sync(self._root, [self._path])
 
 
+def check_metadata_size(root: str, path: str, size: int) -> None:
+    """Refuse to write metadata that could not be read again.
+
+    Raises:
+        LakeError: The file has metadata of a table, and is too large.
+    """
+    if size > MOST_BYTES and path.endswith(".metadata.json"):
+        reason = (
+            f"the metadata of the table would have more than {MOST_BYTES >> 20} MiB, and could "
+            "not be read again; run `crypto-lakehouse lake expire`, then this command again"
+        )
+        raise LakeError(root, reason)
+
+
 def check_text(path: str) -> None:
     """Refuse a directory that the metadata of tables cannot name.
 
     Raises:
-        LakeError: The path is not UTF-8.
+        NoLakeError: The path is not UTF-8.
     """
     try:
         path.encode()
     except UnicodeEncodeError:
-        shown = os.fsencode(path).decode(errors="backslashreplace")
         reason = (
-            "the path is not valid UTF-8, and the metadata of tables can only hold text; rename "
+            "is not valid UTF-8, and the metadata of tables can only hold text; rename "
             "the directory, or choose another one with `--lake`"
         )
-        raise LakeError(shown, reason) from None
+        raise NoLakeError(path, reason) from None
 
 
 def check_inside(path: str, root: str) -> None:
@@ -157,6 +203,20 @@ def check_inside(path: str, root: str) -> None:
     """
     if leads_out(root, path):
         raise LakeError(path, f"nothing is written: a symbolic link leads out of `{root}`")
+
+
+def check_read(path: str, root: str) -> None:
+    """Refuse to read a file outside a lake.
+
+    Args:
+        path: The file's path, below `root`.
+        root: The lake's directory, without links on its path.
+
+    Raises:
+        LakeError: A symbolic link leads out of it.
+    """
+    if not os.path.realpath(path).startswith(f"{root}/"):
+        raise LakeError(path, f"it is not read: a symbolic link leads out of `{root}`")
 
 
 def delete_below(root: str, path: str) -> bool:
@@ -171,7 +231,8 @@ def delete_below(root: str, path: str) -> bool:
     try:
         return remove_file(root, path) is not None
     except StoreError as error:
-        raise LakeError(path, f"nothing is deleted: {error.reason}") from error
+        reason = f"nothing is deleted: {error.reason}"
+        raise LakeError(path, reason, is_refused=error.exit_code == 2) from error
 
 
 def sync_files(root: Path, locations: Iterable[str]) -> None:

@@ -1,8 +1,14 @@
-"""Deletes orphan files: those in a table's folder that no snapshot refers to."""
+"""Deletes orphan files: those in a table's folder that no snapshot refers to.
+
+Two catalogs may have tables in one folder, if the option that names the second one was forgotten
+once. The files of the other table are no orphans.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import gzip
+import json
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 
 from attrs import frozen
@@ -10,11 +16,19 @@ from pyarrow import fs
 from pyiceberg.table import Table
 
 from crypto_lakehouse.core.errors import LakeError, StoreError
+from crypto_lakehouse.core.messages import some_of
 from crypto_lakehouse.stores.confined import files_below
 from crypto_lakehouse.tables.iceberg.inner_names import file_system_of, path_of
 from crypto_lakehouse.tables.iceberg.local_io import LAKE_ROOT, delete_below
+from crypto_lakehouse.tables.iceberg.manifest_check import check_manifests
+from crypto_lakehouse.tables.iceberg.object_files import LakeObjects
+from crypto_lakehouse.tables.iceberg.object_io import ObjectIO
 
-__all__ = ["sweep_table"]
+__all__ = ["only_below", "refuse_foreign", "sweep_table"]
+
+_METADATA = (".metadata.json", ".metadata.json.gz")
+
+_GZIP = b"\x1f\x8b"
 
 
 def sweep_table(table: Table, *, before: datetime | None = None) -> list[str]:
@@ -26,16 +40,89 @@ def sweep_table(table: Table, *, before: datetime | None = None) -> list[str]:
 
     Returns:
         The paths deleted.
+
+    Raises:
+        LakeError: A manifest is gone or cut, so that files that it names would be deleted too; or
+            what is listed is not in the table's folder; or another table is in the same folder.
+        StoreError: The object store fails, or its answer is no listing.
     """
-    filesystem = file_system_of(table.location(), table.io)
-    files = _LocalFiles.of(table) if filesystem.type_name == "local" else _RemoteFiles(filesystem)
+    refuse_foreign(table)
+    files = _files_of(table)
+    folder = path_of(table.location(), table.io)
     known = {path_of(location, table.io) for location in _referenced(table)}
     gone: list[str] = []
-    for path, changed_at in files.below(path_of(table.location(), table.io)):
+    for path, changed_at in only_below(folder, files.below(folder)):
         if path not in known and (before is None or changed_at < before):
             files.delete(path)
             gone.append(path)
     return gone
+
+
+def refuse_foreign(table: Table) -> None:
+    """Refuse to use a table, or to delete files, if another table has files in its folder.
+
+    A table that was created at the same time as this one, and lost, has left metadata without
+    snapshots. It is no other table.
+
+    Raises:
+        LakeError: The folder has metadata with snapshots of another table.
+        StoreError: The object store fails, or its answer is no listing.
+    """
+    location, own = table.location().rstrip("/"), str(table.metadata.table_uuid)
+    folder = path_of(location, table.io)
+    logged = {each.metadata_file for each in table.metadata.metadata_log}
+    known = {path_of(each, table.io) for each in {table.metadata_location, *logged}}
+    listed = only_below(folder, _files_of(table).below(f"{folder}/metadata"))
+    unknown = [path for path, _ in listed if path.endswith(_METADATA) and path not in known]
+    foreign = [
+        path
+        for path in unknown
+        if _table_with_snapshots(table, f"{location}{path.removeprefix(folder)}") not in {own, None}
+    ]
+    if foreign:
+        names = some_of([path.removeprefix(f"{folder}/") for path in foreign], 4)
+        reason = (
+            f"another table than `{'.'.join(table.name())}` has metadata in its folder ({names}), "
+            "and its files would be lost; nothing is changed. If another catalog has that table, "
+            "go on with that one (`--catalog NAME`, or without `--catalog`), and ingest what only "
+            "this one has into another lake; if no catalog has it, remove these files"
+        )
+        raise LakeError(folder, reason, is_refused=True)
+
+
+def _table_with_snapshots(table: Table, location: str) -> str | None:
+    """The identity of the table that metadata is of; None if no table can be read by it."""
+    try:
+        with table.io.new_input(location).open() as stream:
+            data = stream.read()
+        found = json.loads(gzip.decompress(data) if data.startswith(_GZIP) else data)
+    except (FileNotFoundError, EOFError, ValueError):  # deleted meanwhile, or cut
+        return None
+    if not isinstance(found, dict) or not found.get("snapshots"):
+        return None
+    return str(found.get("table-uuid", ""))
+
+
+def only_below(
+    folder: str, listed: Iterable[tuple[str, datetime]]
+) -> Iterator[tuple[str, datetime]]:
+    """Yield what is listed of a folder.
+
+    Raises:
+        LakeError: A path is not below it: it may be that of a file of another table.
+    """
+    for path, changed_at in listed:
+        if not path.startswith(f"{folder.rstrip('/')}/"):
+            reason = f"nothing more is deleted: its listing names `{path}`, which is not in it"
+            raise LakeError(folder, reason)
+        yield path, changed_at
+
+
+def _files_of(table: Table) -> _LocalFiles | _RemoteFiles | LakeObjects:
+    if isinstance(table.io, ObjectIO):
+        return table.io.objects
+    filesystem = file_system_of(table.location(), table.io)
+    return _LocalFiles.of(table) if filesystem.type_name == "local" else _RemoteFiles(filesystem)
 
 
 @frozen
@@ -58,7 +145,8 @@ class _LocalFiles:
                 changed = entry.stat(follow_symlinks=False).st_mtime
                 yield entry.path, datetime.fromtimestamp(changed, UTC)
         except StoreError as error:
-            raise LakeError(folder, f"nothing is deleted: {error.reason}") from error
+            reason = f"nothing is deleted: {error.reason}"
+            raise LakeError(folder, reason, is_refused=error.exit_code == 2) from error
 
     def delete(self, path: str) -> None:
         delete_below(self.root, path)
@@ -71,12 +159,16 @@ class _RemoteFiles:
     filesystem: fs.FileSystem
 
     def below(self, folder: str) -> Iterator[tuple[str, datetime]]:
-        for info in self.filesystem.get_file_info(fs.FileSelector(folder, recursive=True)):
+        for info in self.filesystem.get_file_info(_all_below(folder)):
             if info.type == fs.FileType.File:
                 yield info.path, _changed_at(info)
 
     def delete(self, path: str) -> None:
         self.filesystem.delete_file(path)
+
+
+def _all_below(folder: str) -> fs.FileSelector:
+    return fs.FileSelector(folder, allow_not_found=True, recursive=True)
 
 
 def _changed_at(info: fs.FileInfo) -> datetime:
@@ -94,6 +186,7 @@ def _referenced(table: Table) -> Iterator[str]:
         yield statistics.statistics_path
     manifests: dict[str, object] = {}
     for snapshot in table.metadata.snapshots:
+        check_manifests(table, snapshot)
         yield snapshot.manifest_list
         for manifest in snapshot.manifests(table.io):
             if manifest.manifest_path in manifests:

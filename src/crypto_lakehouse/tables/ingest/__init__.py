@@ -7,7 +7,8 @@
    values they differ, and `row_changes` counts what a new version changes.
 3. `journal` records each file before it is created, and the provenance before the commit.
 4. `publish` adds the files and removes the replaced rows in one commit (`commits`). If another
-   machine committed first, the table is read again and the commit is planned again.
+   machine committed first, the table is read again and the commit is planned again, without the
+   archives that the other one has recorded (`recorded_meanwhile`).
 5. `recovery` completes or undoes the work of a killed run.
 
 `plain_parquet` is the other way to ingest: plain files without a catalog.

@@ -16,8 +16,8 @@ from pyiceberg.table import Table
 from pyiceberg.types import StringType, TimestamptzType
 
 from crypto_lakehouse.tables.iceberg.catalog import LakeCatalog
-from crypto_lakehouse.tables.iceberg.filters import among
 from crypto_lakehouse.tables.ingest.comparison import DifferentValue
+from crypto_lakehouse.tables.ingest.records import RecordChange, write_records
 from crypto_lakehouse.tables.schema.schemas import PartitionField
 from crypto_lakehouse.tables.schema.table_types import arrow_schema, record_schema
 
@@ -80,6 +80,7 @@ def record_differences(
     differences: Iterable[Difference],
     *,
     commit: str,
+    tool_version: str,
 ) -> None:
     """Replace the differences of some archives.
 
@@ -89,6 +90,7 @@ def record_differences(
         compared: The keys of the archives that were compared.
         differences: What differs between them.
         commit: The name of the commit.
+        tool_version: Recorded in the snapshot.
     """
     found = catalog.find(DIFFERENCES)
     rows = _rows(table, differences, commit)
@@ -96,12 +98,15 @@ def record_differences(
         return
     partition = (PartitionField("table", "identity"),)
     found = found or catalog.create(DIFFERENCES, _SCHEMA, partition, ("archive", "key"), {})
-    new = pa.Table.from_pylist(rows, schema=arrow_schema(found.schema()))
-    keys = _recorded(found, compared)
-    if keys:
-        found.overwrite(new, overwrite_filter=among("archive", keys))
-    elif rows:
-        found.append(new)
+    change = RecordChange(
+        of_table=table,
+        rows=pa.Table.from_pylist(rows, schema=arrow_schema(found.schema())),
+        replaced=_recorded(found, compared),
+        commit=commit,
+        tool_version=tool_version,
+    )
+    if change.replaced or rows:
+        write_records(catalog, found, change)
 
 
 def differences_in(table: str, differences: Iterable[Difference], *, commit: str) -> pa.Table:
@@ -119,9 +124,9 @@ def _rows(table: str, differences: Iterable[Difference], commit: str) -> list[di
     return rows
 
 
-def _recorded(table: Table, keys: Iterable[str]) -> list[str]:
+def _recorded(table: Table, keys: Iterable[str]) -> frozenset[str]:
     """Those of some archives of which differences are recorded."""
     if table.current_snapshot() is None:
-        return []
+        return frozenset()
     known = table.scan(selected_fields=("archive",)).to_arrow()["archive"].unique().to_pylist()
-    return sorted({str(key) for key in known}.intersection(keys))
+    return frozenset(map(str, known)).intersection(keys)

@@ -14,15 +14,16 @@ from attrs import frozen
 from pyiceberg.manifest import DataFile
 
 from crypto_lakehouse.core.archive import Archive, Series
+from crypto_lakehouse.core.file_identity import StoredFiles
 from crypto_lakehouse.tables.ingest.overlaps import rank
-from crypto_lakehouse.tables.ingest.provenance import Standing
+from crypto_lakehouse.tables.ingest.provenance import NOT_TAKEN, PRESENT, Standing
 from crypto_lakehouse.tables.reading.batch import Source
 
-__all__ = ["IngestPlan", "Rebuild", "ZipFinder", "plan_ingestion"]
+__all__ = ["IngestPlan", "Rebuild", "ZipFinder", "is_settled", "plan_ingestion"]
 
 #: Finds the zip of an archive in the version that the lake has; None if it is not there any more.
 #: The last argument is another archive of the same tree.
-ZipFinder = Callable[[Archive, Standing, Source], Source | None]
+ZipFinder = Callable[[Archive, Standing, StoredFiles], Source | None]
 
 _Month = tuple[Series, int, int]
 
@@ -81,19 +82,24 @@ class IngestPlan:
         ingest: Archives to read and archives to merge, sorted by series and period.
         again: Archives of `ingest` that are in the table already, in the same version.
         kept: Keys of archives whose older version stays if the new one is refused.
+        refused: Keys of archives that an earlier run did not take, in this version. They are not
+            read again.
         unchanged: How many archives are in the lake already, in this version.
         covered: How many more are, none of whose rows is in the table under its own name: their
             month has the same rows.
         damaged: Data files that leave the table, in one commit with all of `ingest`: rows of these
             archives were in them.
+        sequence: The sequence number of `lakehouse.archives` when the plan was made.
     """
 
     ingest: tuple[Source | Rebuild, ...]
     again: frozenset[str]
     kept: frozenset[str]
+    refused: frozenset[str]
     unchanged: int
     covered: int
     damaged: tuple[DataFile, ...] = ()
+    sequence: int = 0
 
 
 def plan_ingestion(
@@ -120,12 +126,15 @@ def plan_ingestion(
     ingest: list[Source | Rebuild] = []
     repeated: set[str] = set()
     kept: set[str] = set()
+    refused: set[str] = set()
     for month, here in by_month.items():
-        changed = [each for each in here if again or not _is_settled(each, standings)]
+        changed = [each for each in here if again or not is_settled(each, standings)]
         settled = {each.archive.key for each in here} - {each.archive.key for each in changed}
         same = sum(standings[key].state == "superseded" for key in settled)
         covered += same
-        unchanged += len(settled) - same
+        outside = {key for key in settled if standings[key].state in NOT_TAKEN}
+        refused |= outside
+        unchanged += len(settled) - same - len(outside)
         if changed:
             changed.sort(key=_order)
             plain, rebuilds = _for_month(changed, here, known.get(month, {}), find_zip)
@@ -137,6 +146,7 @@ def plan_ingestion(
         ingest=tuple(sorted(ingest, key=_place)),
         again=frozenset(repeated),
         kept=frozenset(kept),
+        refused=frozenset(refused),
         unchanged=unchanged,
         covered=covered,
     )
@@ -161,7 +171,7 @@ def _for_month(
     found: list[Source] = []
     stored: list[Archive] = []
     for key, archive in others.items():
-        source = at_hand.get(key) or find_zip(archive, known[key], changed[0])
+        source = at_hand.get(key) or find_zip(archive, known[key], changed[0].files)
         if source is not None:
             found.append(source)
         else:
@@ -174,10 +184,11 @@ def _for_month(
 
 
 #: `superseded` rows of version 0.1.0 have no digest: the archive was never compared.
-_SETTLED = frozenset({"ingested", "superseded", "refused", "quarantined"})
+_SETTLED = PRESENT | NOT_TAKEN
 
 
-def _is_settled(source: Source, standings: Mapping[str, Standing]) -> bool:
+def is_settled(source: Source, standings: Mapping[str, Standing]) -> bool:
+    """Whether an archive needs no work: it was read in this version, whatever it came to."""
     standing = standings.get(source.archive.key)
     if standing is None or standing.state not in _SETTLED or not standing.sha256:
         return False

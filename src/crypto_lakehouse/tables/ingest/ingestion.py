@@ -8,30 +8,34 @@ rows of many archives visible, and removes the rows that they replace.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, suppress
 from functools import partial
 from typing import Any
 
-from attrs import define, evolve, field, frozen
+from attrs import define, evolve, field
 from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
 
-from crypto_lakehouse.core.archive import Archive, Partition
-from crypto_lakehouse.core.errors import NotRestoredError
+from crypto_lakehouse.core.config.database_url import is_database_url
+from crypto_lakehouse.core.errors import LakeError, NotRestoredError, OvertakenError
 from crypto_lakehouse.core.protocols import ignore
-from crypto_lakehouse.tables.files.parquet_options import FileLayout
 from crypto_lakehouse.tables.files.partition_writer import WriterFactory
-from crypto_lakehouse.tables.files.series_writer import SeriesWriter, Written, work_items
-from crypto_lakehouse.tables.iceberg.catalog import JOURNALS, LakeCatalog, as_lake_errors
+from crypto_lakehouse.tables.files.series_writer import Written, work_items
+from crypto_lakehouse.tables.iceberg.catalog import LakeCatalog
+from crypto_lakehouse.tables.iceberg.catalog_errors import as_lake_errors
 from crypto_lakehouse.tables.iceberg.filters import among, equals
+from crypto_lakehouse.tables.iceberg.orphans import sweep_table
 from crypto_lakehouse.tables.ingest.commits import newest_sequence, sequence_of
 from crypto_lakehouse.tables.ingest.differences import record_differences
 from crypto_lakehouse.tables.ingest.in_threads import in_threads
 from crypto_lakehouse.tables.ingest.ingest_plan import IngestPlan, Rebuild, plan_ingestion
+from crypto_lakehouse.tables.ingest.ingest_settings import IngestSettings
+from crypto_lakehouse.tables.ingest.ingested import Ingested, merged_result
+from crypto_lakehouse.tables.ingest.item_jobs import ItemJob, ItemRunner, sendable
+from crypto_lakehouse.tables.ingest.items import Item, ItemResult, ItemWriter, archives_of, in_order
 from crypto_lakehouse.tables.ingest.journal import Journal
-from crypto_lakehouse.tables.ingest.merge_settings import MergeSettings
-from crypto_lakehouse.tables.ingest.merging import ArchiveMerge
+from crypto_lakehouse.tables.ingest.merge_outcome import MergeOutcome
 from crypto_lakehouse.tables.ingest.provenance import (
     ARCHIVES,
     PRESENT,
@@ -41,70 +45,25 @@ from crypto_lakehouse.tables.ingest.provenance import (
     recorded_again,
     standings,
 )
-from crypto_lakehouse.tables.ingest.publish import Publication
-from crypto_lakehouse.tables.ingest.recorded_seams import check_seams
+from crypto_lakehouse.tables.ingest.publish import TRIES, Publication
+from crypto_lakehouse.tables.ingest.recorded_meanwhile import (
+    Recorded,
+    RecordedMeanwhile,
+    recorded_since,
+    recorded_while_mended,
+)
+from crypto_lakehouse.tables.ingest.recorded_seams import Reviewed, check_seams
 from crypto_lakehouse.tables.ingest.recovery import recover
-from crypto_lakehouse.tables.ingest.row_changes import NO_CHANGES, RowChanges
-from crypto_lakehouse.tables.ingest.stored_rows import TableRows
 from crypto_lakehouse.tables.ingest.zip_at_hand import zip_at_hand
-from crypto_lakehouse.tables.quality.findings import ArchiveQuality, Policy
 from crypto_lakehouse.tables.quality.seams import ID_TYPES
 from crypto_lakehouse.tables.reading.batch import Source
 from crypto_lakehouse.tables.schema.schemas import TableSchema
 
-__all__ = ["IngestSettings", "Ingested", "Ingestion", "merged_result"]
+__all__ = ["IngestSettings", "Ingestion"]
 
 #: A commit is made after this many archives, or bytes of zips.
 _COMMIT_ARCHIVES = 20_000
 _COMMIT_BYTES = 4 << 30
-
-_Item = tuple[Source | Rebuild, ...]
-
-
-@frozen(kw_only=True)
-class IngestSettings:
-    """How archives are ingested.
-
-    Attributes:
-        exact: Whether numbers become decimal(38, 18) instead of float64.
-        policies: What to do about findings, by check, if not the check's default.
-        workers: Threads that read and write; the number of cores is a good choice.
-        layout: How data files are written.
-        again: Whether to ingest archives again whose current version was ingested or refused.
-        tool_version: Recorded with each archive.
-    """
-
-    exact: bool = False
-    policies: Mapping[str, Policy] = field(factory=dict)
-    workers: int = 1
-    layout: FileLayout = field(factory=FileLayout)
-    again: bool = False
-    tool_version: str = ""
-
-
-@frozen
-class Ingested:
-    """The result for one archive.
-
-    Attributes:
-        state: `ingested`, `superseded`, `refused` or `quarantined`, as in `lakehouse.archives`; or
-            `held_back` if it cannot be read at present, or `arriving` if another version has
-            replaced it meanwhile: these are not recorded, and the next run tries them again.
-        rows: Its rows that are in the table now.
-        replaced: How many archives had their rows replaced by it.
-        changes: What it changes in the table, if there was an older version of it, or of archives
-            with the same rows.
-        differing: How many rows differ between archives that were merged with it.
-    """
-
-    archive: Archive
-    table: str
-    state: str
-    rows: int
-    replaced: int
-    quality: ArchiveQuality
-    changes: RowChanges = NO_CHANGES
-    differing: int = 0
 
 
 @define
@@ -119,6 +78,10 @@ class Ingestion:
         on_read: Called with the number of new archives that were read since the last call; in
             worker threads, and again for an archive that is read again after an error.
         on_commit: Called before what was read is committed.
+        on_review: Called with each archive of earlier runs whose findings a commit has changed.
+        on_recorded: Called, after a commit, with the planned archives that another run recorded
+            before it.
+        runner: Writes data files in other processes; None writes them in threads of this one.
     """
 
     catalog: LakeCatalog
@@ -127,12 +90,17 @@ class Ingestion:
     check: Callable[[], None] = lambda: None
     on_read: Callable[[int], None] = ignore
     on_commit: Callable[[], None] = lambda: None
+    on_review: Callable[[Reviewed], None] = ignore
+    on_recorded: Callable[[Recorded], None] = ignore
+    runner: ItemRunner | None = None
 
     def plan(self, schema: TableSchema, sources: Iterable[Source]) -> IngestPlan:
         """Compare archives with the contents of their table."""
-        with as_lake_errors(str(self.catalog.root)):
-            known = standings(self.catalog.find(ARCHIVES), schema.name)
-        return plan_ingestion(sources, known, zip_at_hand, again=self.settings.again)
+        with as_lake_errors(str(self.catalog.place)):
+            archives = self.catalog.find(ARCHIVES)
+            known = standings(archives, schema.name)
+        plan = plan_ingestion(sources, known, zip_at_hand, again=self.settings.again)
+        return evolve(plan, sequence=0 if archives is None else newest_sequence(archives))
 
     def run(self, schema: TableSchema, plan: IngestPlan) -> None:
         """Carry out the plan for one table.
@@ -144,7 +112,7 @@ class Ingestion:
         """
         if not plan.ingest:
             return
-        with as_lake_errors(str(self.catalog.root)):
+        with as_lake_errors(str(self.catalog.place)):
             table = self.catalog.table_for(schema, exact=self.settings.exact)
             items = iter(work_items(plan.ingest))
             if plan.damaged:
@@ -154,7 +122,7 @@ class Ingestion:
                 table = _Commit(self, schema, table, plan, work).make()
 
 
-def _until(items: Iterator[_Item]) -> Iterator[_Item]:
+def _until(items: Iterator[Item]) -> Iterator[Item]:
     """Take the work of one commit from the items."""
     archives = size = 0
     for item in items:
@@ -171,34 +139,19 @@ class _Commit:
     schema: TableSchema
     table: Table
     plan: IngestPlan
-    work: tuple[_Item, ...]
+    work: tuple[Item, ...]
     name: str = field(init=False, factory=lambda: uuid.uuid4().hex)
     files: list[DataFile] = field(init=False, factory=list)
     written: list[Written] = field(init=False, factory=list)
-    merges: dict[Rebuild, ArchiveMerge] = field(init=False)
-
-    def __attrs_post_init__(self) -> None:
-        settings = self.ingestion.settings
-        rebuilds = [each for item in self.work for each in item if isinstance(each, Rebuild)]
-        columns = tuple(column.name for column in self.schema.stored)
-        archives = tuple(archive for each in rebuilds for archive in each.archives)
-        shared = MergeSettings(
-            schema=self.schema,
-            exact=settings.exact,
-            policies=settings.policies,
-            stored=TableRows(self.table, archives, columns, self._unread),
-            folder=self.ingestion.catalog.root,
-        )
-        self.merges = {each: ArchiveMerge(each, shared) for each in rebuilds}
-
-    @property
-    def _unread(self) -> frozenset[str]:
-        return frozenset(file.file_path for file in self.plan.damaged)
+    merges: list[MergeOutcome] = field(init=False, factory=list)
+    reviewed: list[Reviewed] = field(init=False, factory=list)
+    recorded: Recorded | None = field(init=False, default=None)
+    is_written: bool = field(init=False, default=False)
 
     def make(self) -> Table:
         """Write, commit and record; return the table after the commit."""
         catalog = self.ingestion.catalog
-        journal = Journal(catalog.root / JOURNALS, self.name, self.schema.name)
+        journal = Journal(catalog.place.journals, self.name, self.schema.name)
         files = WriterFactory(
             table=self.table, layout=self.ingestion.settings.layout, stem=self.name,
             announce=journal.announce,
@@ -208,33 +161,142 @@ class _Commit:
                 self._write(files)
                 self._check_restored()
                 self.ingestion.on_commit()
-                rows = self._with_seams(self._provenance())
-                journal.intend(rows)
-                # What differs is true of the archives even if the run is killed before the commit;
-                # the next run compares them again.
-                self._record_differences()
-                self._publication(files).make()
-                table = catalog.catalog.load_table(self.schema.name)
-                # A run that only refused archives commits nothing to the table.
-                made = sequence_of(table, self.name) or newest_sequence(self.table)
-                record(catalog, rows, table_sequence=made)
+                with catalog.committing(self.schema.name, self.ingestion.check):
+                    rows = self._publish(files, journal)
+                    table = catalog.catalog.load_table(self.schema.name)
+                    # A run that only refused archives commits nothing to the table.
+                    made = sequence_of(table, self.name) or newest_sequence(self.table)
+                    record(catalog, rows, table_sequence=made)
+                self._sweep_lost(table)
         except BaseException:
-            with suppress(Exception):  # if it fails now, the next run recovers
-                recover(catalog)
+            # Other processes may still write, and if it fails now: then the next run recovers.
+            if self.is_written or self.ingestion.runner is None:
+                with suppress(Exception):
+                    recover(catalog)
             raise
         for ingested in self._results():
             self.ingestion.tell(ingested)
+        for reviewed in self.reviewed:
+            self.ingestion.on_review(reviewed)
+        if self.recorded is not None:
+            self.ingestion.on_recorded(self.recorded)
         return table
 
+    def _publish(self, files: WriterFactory, journal: Journal) -> list[dict[str, Any]]:
+        """Commit, again if another writer committed first; return the rows to record."""
+        for number in range(1, TRIES + 1):
+            now = files if number == 1 else evolve(files, table=self._reloaded())
+            self._leave_out_recorded(now.named(f"left{number}"))
+            written = self.written
+            rows = self._with_seams(self._provenance())
+            journal.intend(rows)
+            # What differs is true of the archives even if the run is killed before the commit;
+            # the next run compares them again.
+            self._record_differences()
+            try:
+                self._publication(now).make(number)
+            except LakeError as error:
+                journal.refused()
+                if number == TRIES or not isinstance(error, OvertakenError):
+                    raise
+                self.ingestion.check()
+                self.written = written  # the findings at its seams are looked for again
+            else:
+                break
+        return rows
+
+    def _reloaded(self) -> Table:
+        return self.ingestion.catalog.catalog.load_table(self.schema.name)
+
+    def _leave_out_recorded(self, files: WriterFactory) -> None:
+        """Leave out what other machines have recorded since the plan was made."""
+        catalog = self.ingestion.catalog
+        if not catalog.is_shared or self.ingestion.settings.again:
+            return
+        keys = {each.source.archive.key for each in self.written}
+        now = recorded_since(catalog, self.schema.name, self.plan.sequence, keys)
+        if not now:
+            return
+        if self.plan.damaged:
+            raise recorded_while_mended(str(catalog.place), now)
+        meanwhile = RecordedMeanwhile(now, files, str(catalog.place))
+        result = ItemResult(
+            files=tuple(self.files), written=tuple(self.written), merges=tuple(self.merges)
+        )
+        left, recorded = meanwhile.left_out(result)
+        self.files, self.written, self.merges = [*left.files], [*left.written], [*left.merges]
+        self.recorded = recorded if self.recorded is None else self.recorded.plus(recorded)
+        there = meanwhile.present(left.written)
+        self.plan = evolve(
+            self.plan, kept=self.plan.kept | there, again=self.plan.again | self._plain(there)
+        )
+
+    def _plain(self, keys: frozenset[str]) -> frozenset[str]:
+        """Those of some archives that are not merged with others."""
+        return keys.difference(
+            archive.key for merge in self.merges for archive in merge.rebuild.archives
+        )
+
     def _write(self, files: WriterFactory) -> None:
-        workers = 1 if len(self.work) == 1 else self.ingestion.settings.workers
+        runner = self.ingestion.runner
         jobs = (
-            partial(self._write_item, item, files.named(number))
+            self._written_here(files)
+            if runner is None
+            else self._written_elsewhere(runner, files.announce)
+        )
+        with closing(jobs) as done:
+            results = in_order(done, self.work)
+        for result in results:
+            self.files += result.files
+            self.written += result.written
+            self.merges += result.merges
+        self.is_written = True
+
+    def _unread(self) -> frozenset[str]:
+        return frozenset(file.file_path for file in self.plan.damaged)
+
+    def _written_here(self, files: WriterFactory) -> Generator[ItemResult, None, None]:
+        settings = self.ingestion.settings
+        writer = ItemWriter.of(
+            self.table, self.schema, settings,
+            tuple(archive for item in self.work for archive in archives_of(item)),
+            unread=self._unread(), folder=self.ingestion.catalog.place.folder,
+            on_read=self.ingestion.on_read,
+        )  # fmt: skip
+        workers = 1 if len(self.work) == 1 else settings.workers
+        jobs = (
+            partial(writer.write, item, files.named(number))
             for number, item in enumerate(self.work)
         )
-        with closing(in_threads(jobs, workers, self.ingestion.check)) as done:
-            for some, written in done:
-                self._take(some, written)
+        return in_threads(jobs, workers, self.ingestion.check)
+
+    def _written_elsewhere(
+        self, runner: ItemRunner, announce: Callable[[str], None]
+    ) -> Generator[ItemResult, None, None]:
+        catalog = self.ingestion.catalog
+        job = partial(
+            ItemJob, table=self.schema.name,
+            # The files of a catalog in a database are those of the lake.
+            catalog=None if is_database_url(catalog.name) else catalog.name,
+            metadata=self.table.metadata_location, unread=self._unread(),
+            settings=evolve(self.ingestion.settings, workers=1),
+        )  # fmt: skip
+        jobs = (
+            job(item=sendable(item), stem=f"{self.name}-{number}")
+            for number, item in enumerate(self.work)
+        )
+        with closing(runner.run(jobs, self.ingestion.check)) as done:
+            for result in done:
+                for file in result.files:
+                    announce(file.file_path)
+                self.ingestion.on_read(sum(each.is_new for each in result.written))
+                yield result
+
+    def _sweep_lost(self, table: Table) -> None:
+        """Delete what processes left behind that have ended while they wrote an item."""
+        runner = self.ingestion.runner
+        if runner is not None and runner.losses and not self.ingestion.catalog.is_shared:
+            sweep_table(table)
 
     def _check_restored(self) -> None:
         """Keep damaged files in the table unless all archives in them can be written again."""
@@ -246,29 +308,7 @@ class _Commit:
                     f"{written.state} now{fault and ': '}{fault}"
                 )
                 key = written.source.archive.key
-                raise NotRestoredError(str(self.ingestion.catalog.root), key, reason)
-
-    def _write_item(
-        self, item: _Item, files: WriterFactory, check: Callable[[], None]
-    ) -> tuple[list[DataFile], list[Written]]:
-        return self._writer(item, files, check).run()
-
-    def _writer(self, item: _Item, files: WriterFactory, check: Callable[[], None]) -> SeriesWriter:
-        settings = self.ingestion.settings
-        return SeriesWriter(
-            schema=self.schema,
-            works=tuple(self.merges[each] if isinstance(each, Rebuild) else each for each in item),
-            exact=settings.exact,
-            policies=settings.policies,
-            files=files,
-            check=check,
-            ahead=settings.workers > 1,
-            on_read=self.ingestion.on_read,
-        )
-
-    def _take(self, files: Iterable[DataFile], written: Iterable[Written]) -> None:
-        self.files += files
-        self.written += written
+                raise NotRestoredError(str(self.ingestion.catalog.place), key, reason)
 
     def _with_seams(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Check ids from archive to archive; return all rows to record."""
@@ -276,8 +316,9 @@ class _Commit:
             return rows
         archives = self.ingestion.catalog.find(ARCHIVES)
         there = newest_rows(archives, equals("table", self.schema.name))
-        self.written, rows = check_seams(self.written, rows, there)
-        return rows
+        seams = check_seams(self.written, rows, there)
+        self.written, self.reviewed = seams.written, seams.reviewed
+        return seams.rows
 
     def _publication(self, files: WriterFactory) -> Publication:
         stand = [each.source.archive for each in self.written if each.state in PRESENT]
@@ -292,11 +333,10 @@ class _Commit:
             replaced=(*again, *merged),
             damaged=self.plan.damaged,
             tool_version=self.ingestion.settings.tool_version,
-            check=self.ingestion.check,
         )
 
-    def _done(self) -> list[ArchiveMerge]:
-        return [merge for merge in self.merges.values() if merge.is_done]
+    def _done(self) -> list[MergeOutcome]:
+        return [merge for merge in self.merges if merge.is_done]
 
     def _record_differences(self) -> None:
         done = self._done()
@@ -306,6 +346,7 @@ class _Commit:
             (archive.key for merge in done for archive in merge.rebuild.archives),
             (difference for merge in done for difference in merge.differences),
             commit=self.name,
+            tool_version=self.ingestion.settings.tool_version,
         )
 
     def _provenance(self) -> list[dict[str, Any]]:
@@ -338,7 +379,7 @@ class _Commit:
     def _is_recorded(self, written: Written) -> bool:
         """Whether an archive that was merged with changed ones stands as it stood before."""
         key = written.source.archive.key
-        found = (merge.rebuild.standings.get(key) for merge in self.merges.values())
+        found = (merge.rebuild.standings.get(key) for merge in self.merges)
         known = next((standing for standing in found if standing is not None), None)
         return known is not None and (known.state, known.rows) == (written.state, written.rows)
 
@@ -363,33 +404,3 @@ class _Commit:
                 yield evolve(ingested, replaced=int(archive.key in self.plan.again))
             else:
                 yield merged_result(ingested, merge, states, present)
-
-
-def merged_result(
-    ingested: Ingested, merge: ArchiveMerge, states: Mapping[str, str], present: Container[str]
-) -> Ingested:
-    """Add what an archive replaced and changed; the first one of a merge tells of the others.
-
-    Args:
-        ingested: The result of an archive of the merge.
-        merge: The merge.
-        states: How the archives of the merge stand now, by key.
-        present: The keys of new versions whose rows stand, under their names or others'.
-    """
-    archive = ingested.archive
-    replaced = [each.key for each in merge.rebuild.replaced]
-    own = archive.key in replaced
-    is_month = archive.partition is Partition.MONTHLY
-    covered = sum(states[key] == "superseded" for key in replaced if key != archive.key)
-    new = [source.archive.key for source in merge.rebuild.changed]
-    is_first = archive.key == next(key for key in new if key in present)
-    changes = merge.changes.get(archive.key, NO_CHANGES)
-    if is_first:
-        for key, each in merge.changes.items():
-            changes = changes if key in new else changes.plus(each)
-    return evolve(
-        ingested,
-        replaced=own + (covered if is_month else 0),
-        changes=changes,
-        differing=merge.differing if is_first else 0,
-    )

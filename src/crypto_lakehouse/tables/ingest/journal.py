@@ -16,7 +16,10 @@ from typing import Any, Self
 
 from attrs import frozen
 
+from crypto_lakehouse.core.errors import LakeError
+from crypto_lakehouse.core.finite_json import parse_finite
 from crypto_lakehouse.stores.disk import fsync
+from crypto_lakehouse.tables.iceberg.bounded_files import read_whole
 from crypto_lakehouse.tables.iceberg.local_io import DISK
 
 __all__ = ["Journal", "Leftover", "leftovers"]
@@ -62,9 +65,13 @@ class Journal:
         self._write({"file": location})
 
     def intend(self, provenance: Iterable[Mapping[str, Any]]) -> None:
-        """Record, durably, the provenance to write once the commit is made."""
+        """Record, durably, the provenance to write once the commit is made, which begins now."""
         self._write({"provenance": list(provenance)})
         fsync(self._file.fileno())
+
+    def refused(self) -> None:
+        """Record that the commit is refused, so that it is not under way any more."""
+        self._write({"refused": True})
 
     def _write(self, entry: Mapping[str, Any]) -> None:
         line = json.dumps(entry, ensure_ascii=False) + "\n"
@@ -92,6 +99,7 @@ class Leftover:
         table: The table's full name.
         files: Data files that may exist.
         provenance: What to record if the commit was made.
+        may_arrive: Whether the commit was begun, and its outcome is not recorded.
     """
 
     path: Path
@@ -99,30 +107,42 @@ class Leftover:
     table: str
     files: tuple[str, ...]
     provenance: tuple[Mapping[str, Any], ...]
+    may_arrive: bool
 
 
 def leftovers(folder: Path) -> Iterator[Leftover]:
-    """Read the journals of killed runs; the caller must hold the lake's lock."""
+    """Read the journals of killed runs; the caller must hold the lake's lock.
+
+    One that cannot be one of a run, as it is a pipe or far too large, has no table. A directory of
+    such a name is left out.
+    """
     for path in sorted(folder.glob(f"*{_SUFFIX}")):
-        yield _read(path)
+        if path.is_symlink() or not path.is_dir():
+            try:
+                data = read_whole(str(path))
+            except LakeError:
+                data = b""
+            yield _read(path, data.decode(errors="replace"))
 
 
-def _read(path: Path) -> Leftover:
+def _read(path: Path, text: str) -> Leftover:
     head: Mapping[str, Any] = {}
     files: list[str] = []
     provenance: list[Mapping[str, Any]] = []
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+    may_arrive = False
+    for line in text.splitlines():
         try:
-            entry = json.loads(line)
+            entry = parse_finite(line)
         except ValueError:
             break  # the run was killed while it wrote this line, and had not acted on it
         match entry:
             case {"file": str(location)}:
                 files.append(location)
             case {"provenance": list(rows)}:
-                provenance = rows
+                provenance, may_arrive = rows, True
+            case {"refused": True}:
+                may_arrive = False
             case {"commit": str(commit), "table": str(table)} if commit == path.stem:
                 head = entry if _TABLE.fullmatch(table) else {}
-    return Leftover(
-        path, head.get("commit", ""), head.get("table", ""), tuple(files), tuple(provenance)
-    )
+    name, table = head.get("commit", ""), head.get("table", "")
+    return Leftover(path, name, table, tuple(files), tuple(provenance), may_arrive)

@@ -1,14 +1,13 @@
 """Writes the rows of data files that are gone or cut again, from the archives that had them.
 
 The damaged files leave the table in the commit that adds the rows, so the table never lacks rows
-that it is said to have. An embedded lake only: of a shared catalog, other programs take care.
+that it is said to have. Of a catalog that is named, other programs take care.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Mapping
 
 from attrs import evolve, field, frozen
 from pyiceberg.manifest import DataFile
@@ -16,20 +15,24 @@ from pyiceberg.table import Table
 
 from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.errors import NotRestoredError
+from crypto_lakehouse.core.file_identity import StoredFiles
 from crypto_lakehouse.core.messages import some_of
-from crypto_lakehouse.tables.iceberg.catalog import as_lake_errors
+from crypto_lakehouse.tables.iceberg.catalog_errors import as_lake_errors
 from crypto_lakehouse.tables.iceberg.data_files import rows_by_archive
-from crypto_lakehouse.tables.iceberg.file_check import check_file, size_fault
+from crypto_lakehouse.tables.iceberg.file_check import check_file, wrong_sizes
 from crypto_lakehouse.tables.iceberg.live_files import archives_between, live_files
+from crypto_lakehouse.tables.ingest.commits import newest_sequence
 from crypto_lakehouse.tables.ingest.ingest_plan import IngestPlan, Rebuild, plan_ingestion
-from crypto_lakehouse.tables.ingest.ingestion import Ingested, Ingestion
+from crypto_lakehouse.tables.ingest.ingested import Ingested
+from crypto_lakehouse.tables.ingest.ingestion import Ingestion
+from crypto_lakehouse.tables.ingest.overlaps import overlapping
 from crypto_lakehouse.tables.ingest.provenance import ARCHIVES, Standing, standings
 from crypto_lakehouse.tables.ingest.row_changes import NO_CHANGES
 from crypto_lakehouse.tables.ingest.zip_at_hand import zip_at_hand
 from crypto_lakehouse.tables.reading.batch import Source
 from crypto_lakehouse.tables.schema.schemas import TableSchema
 
-__all__ = ["Mended", "mend"]
+__all__ = ["Mended", "damaged_files", "hold_back", "mend"]
 
 
 @frozen
@@ -41,15 +44,17 @@ class Mended:
         archives: The keys of the archives that were ingested again.
         problems: Why rows could not be restored, by the key of the archive or the name of the file;
             if there are any, nothing was done.
+        damaged: The damaged files that the table still has, because of these problems.
     """
 
     files: int = 0
     archives: frozenset[str] = frozenset()
     problems: Mapping[str, str] = field(factory=dict)
+    damaged: tuple[DataFile, ...] = ()
 
 
 def mend(
-    ingestion: Ingestion, schema: TableSchema, sources: Iterable[Source], tree: Path
+    ingestion: Ingestion, schema: TableSchema, sources: Iterable[Source], files: StoredFiles
 ) -> Mended:
     """Ingest the archives again whose rows were in data files that are damaged.
 
@@ -60,30 +65,112 @@ def mend(
         ingestion: The lake and how to ingest; the caller must hold the lake's lock.
         schema: The table.
         sources: Archives of the table that are at hand.
-        tree: Where to look for others whose rows were in a damaged file.
+        files: Where to look for others whose rows were in a damaged file.
 
     Raises:
         LakeError: The table cannot be read or written.
         OSError: A zip cannot be read.
     """
     catalog = ingestion.catalog
-    with as_lake_errors(str(catalog.root)):
-        table = None if catalog.is_shared else catalog.find(schema.name)
-        damaged = [] if table is None else _damaged(table, thorough=ingestion.settings.again)
-        if table is None or not damaged:
+    with as_lake_errors(str(catalog.place)):
+        damaged = damaged_files(ingestion, schema)
+        table = catalog.find(schema.name) if damaged else None
+        if table is None:
             return Mended()
-        known = standings(catalog.find(ARCHIVES), schema.name)
+        archives = catalog.find(ARCHIVES)
+        sequence = 0 if archives is None else newest_sequence(archives)
+        known = standings(archives, schema.name)
         lost = _lost(table, damaged, known)
     if sum(lost.values()) != sum(file.record_count for file in damaged):
         reason = "it is damaged, and the archives of its rows are not known; " + _MOVE_AWAY
-        return Mended(problems={_name(file): reason for file in damaged})
+        return _not_mended({_name(file): reason for file in damaged}, damaged)
     at_hand = {each.archive.key: each for each in sources}
-    found = {key: at_hand.get(key) or _in_tree(tree, key, known[key]) for key in sorted(lost)}
+    found = {key: at_hand.get(key) or _in_store(files, key, known[key]) for key in sorted(lost)}
     gone = [key for key, source in found.items() if source is None]
     if gone:
-        return Mended(problems=dict.fromkeys(gone, _gone(damaged)))
+        return _not_mended(dict.fromkeys(gone, _gone(damaged)), damaged)
     again = [source for source in found.values() if source is not None]
-    return _write_again(ingestion, schema, again, damaged, known)
+    plan = plan_ingestion(again, known, zip_at_hand, again=True)
+    plan = evolve(plan, damaged=tuple(damaged), sequence=sequence)
+    return _write_again(ingestion, schema, again, plan, known)
+
+
+def damaged_files(ingestion: Ingestion, schema: TableSchema) -> list[DataFile]:
+    """The data files of a table that are gone or have another size, or what `mend` adds to these.
+
+    Raises:
+        LakeError: The table cannot be read.
+    """
+    catalog, thorough = ingestion.catalog, ingestion.settings.again
+    with as_lake_errors(str(catalog.place)):
+        table = catalog.find(schema.name) if catalog.name is None else None
+        if table is None:
+            return []
+        if thorough:
+            return [file for file in live_files(table) if check_file(table, file).fault]
+        return wrong_sizes(table, live_files(table))
+
+
+def _not_mended(problems: Mapping[str, str], damaged: list[DataFile]) -> Mended:
+    return Mended(problems=problems, damaged=tuple(damaged))
+
+
+def hold_back(
+    ingestion: Ingestion, schema: TableSchema, plan: IngestPlan, damaged: Iterable[DataFile]
+) -> tuple[IngestPlan, dict[str, str]]:
+    """Take out of a plan what cannot be done while the table has damaged files.
+
+    To replace or merge archives, the files are read that may have rows of theirs. What only adds
+    rows reads none.
+
+    Args:
+        ingestion: The lake.
+        schema: The table.
+        plan: What to do for it.
+        damaged: Its damaged files.
+
+    Returns:
+        The rest of the plan; and why the others must wait, by the keys of their archives.
+    """
+    files = tuple(damaged)
+    table = ingestion.catalog.find(schema.name) if files else None
+    if table is None:
+        return plan, {}
+    held: dict[str, str] = {}
+    rest: list[Source | Rebuild] = []
+    for work in plan.ingest:
+        keys = _replaced_keys(work, plan)
+        if ingestion.catalog.is_shared:
+            keys = sorted({*keys, *_looked_for(work)})
+        near = [file for file in files if archives_between(table, file, keys)]
+        if near:
+            changed = (work,) if isinstance(work, Source) else work.changed
+            held.update(dict.fromkeys((each.archive.key for each in changed), _waits(near)))
+        else:
+            rest.append(work)
+    return evolve(plan, ingest=tuple(rest)), held
+
+
+def _replaced_keys(work: Source | Rebuild, plan: IngestPlan) -> list[str]:
+    """The archives of a work whose rows are in the table, sorted."""
+    if isinstance(work, Rebuild):
+        return sorted(work.standings.keys() & {archive.key for archive in work.archives})
+    return [work.archive.key] if work.archive.key in plan.again else []
+
+
+def _looked_for(work: Source | Rebuild) -> Iterator[str]:
+    """The archives whose rows a commit to a shared catalog looks for, as others may add some."""
+    for archive in (work.archive,) if isinstance(work, Source) else work.archives:
+        yield archive.key
+        yield from (rival.key for rival in overlapping(archive))
+
+
+def _waits(files: list[DataFile]) -> str:
+    names = some_of([*map(_name, files)], 3)
+    return (
+        f"it waits, because rows of its month may be in a data file that is damaged or gone "
+        f"({names}) and could not be mended"
+    )
 
 
 #: Some of the rows of such a day are those of its month's old version, which are lost.
@@ -107,9 +194,8 @@ def _unclear(plan: IngestPlan, known: Mapping[str, Standing]) -> list[str]:
 _MOVE_AWAY = "move the lake away, and run `crypto-lakehouse ingest`"
 
 
-def _in_tree(tree: Path, key: str, standing: Standing) -> Source | None:
-    archive = Archive.parse(key)
-    return zip_at_hand(archive, standing, Source(archive, tree / key, standing.sha256))
+def _in_store(files: StoredFiles, key: str, standing: Standing) -> Source | None:
+    return zip_at_hand(Archive.parse(key), standing, files)
 
 
 def _name(file: DataFile) -> str:
@@ -128,27 +214,21 @@ def _write_again(
     ingestion: Ingestion,
     schema: TableSchema,
     sources: list[Source],
-    damaged: list[DataFile],
+    plan: IngestPlan,
     known: Mapping[str, Standing],
 ) -> Mended:
+    damaged = [*plan.damaged]
+
     def tell(ingested: Ingested) -> None:
         ingestion.tell(evolve(ingested, changes=NO_CHANGES))  # the table had these rows
 
-    plan = evolve(plan_ingestion(sources, known, zip_at_hand, again=True), damaged=tuple(damaged))
     if unclear := _unclear(plan, known):
-        return Mended(problems=dict.fromkeys(unclear, _UNCLEAR))
+        return _not_mended(dict.fromkeys(unclear, _UNCLEAR), damaged)
     try:
         evolve(ingestion, tell=tell).run(schema, plan)
     except NotRestoredError as error:
-        return Mended(problems={error.key: error.reason})
+        return _not_mended({error.key: error.reason}, damaged)
     return Mended(len(damaged), frozenset(each.archive.key for each in sources))
-
-
-def _damaged(table: Table, *, thorough: bool) -> list[DataFile]:
-    def fault(file: DataFile) -> str:
-        return check_file(table, file).fault if thorough else size_fault(table, file)
-
-    return [file for file in live_files(table) if fault(file)]
 
 
 def _lost(

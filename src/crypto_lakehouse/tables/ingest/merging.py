@@ -12,7 +12,6 @@ order they arrived.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -25,9 +24,10 @@ from crypto_lakehouse.tables.ingest.archive_parts import ArchivePart, archive_pa
 from crypto_lakehouse.tables.ingest.comparison import Comparison, RowComparer
 from crypto_lakehouse.tables.ingest.differences import Difference
 from crypto_lakehouse.tables.ingest.ingest_plan import Rebuild
+from crypto_lakehouse.tables.ingest.merge_outcome import MergeOutcome
 from crypto_lakehouse.tables.ingest.merge_settings import MergeSettings
 from crypto_lakehouse.tables.ingest.overlaps import rank
-from crypto_lakehouse.tables.ingest.row_changes import ChangeCounter, RowChanges
+from crypto_lakehouse.tables.ingest.row_changes import ChangeCounter
 from crypto_lakehouse.tables.ingest.row_spool import RowSpool, merged
 from crypto_lakehouse.tables.ingest.stored_rows import ARCHIVE, StoredDay, UnclearRows
 from crypto_lakehouse.tables.quality.findings import ArchiveQuality
@@ -110,9 +110,12 @@ class ArchiveMerge:
         return bool(self._months)
 
     @property
-    def changes(self) -> Mapping[str, RowChanges]:
-        """What the merge changes in the table, by the key of the archive."""
-        return self._counter.changes
+    def outcome(self) -> MergeOutcome:
+        """What the merge came to, once its rows are written."""
+        return MergeOutcome(
+            rebuild=self.rebuild, is_done=self.is_done, differences=tuple(self.differences),
+            differing=self.differing, changes=self._counter.changes,
+        )  # fmt: skip
 
     def rows(
         self, check: Callable[[], None]
@@ -152,7 +155,8 @@ class ArchiveMerge:
                 quality = self._qualities[source.archive.key]
                 yield self._standing(source, rows, quality, is_new=False)
         for archive in self._from_table():
-            old = Source(archive, Path(), self.rebuild.standings[archive.key].sha256)
+            digest = self.rebuild.standings[archive.key].sha256
+            old = Source(archive, self.rebuild.changed[0].files, digest)
             yield self._standing(old, rows, None, is_new=False)
 
     def held_back(self, error: Exception) -> Iterator[Written]:

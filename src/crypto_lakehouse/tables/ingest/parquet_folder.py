@@ -39,6 +39,8 @@ _EXACT = b"crypto-lakehouse.exact"
 #: Of files of earlier versions, each of which has one archive.
 _SHA256 = b"crypto-lakehouse.sha256"
 
+_IDS = ("first_id", "last_id", "first_trade_id", "last_trade_id")
+
 _PERIOD = re.compile(r"-([0-9]{4}-[0-9]{1,2}(?:-[0-9]{2})?)\.parquet")
 
 _Month = tuple[int, int]
@@ -208,6 +210,8 @@ def notes_of(standings: Mapping[str, Standing], *, exact: bool) -> dict[str, str
             "first_at": each.first_at and each.first_at.isoformat(),
             "last_at": each.last_at and each.last_at.isoformat(),
             "rows_read": each.rows_read,
+            **{name: getattr(each, name) for name in _IDS},
+            "verdict": each.verdict,
         }
         for key, each in standings.items()
     }

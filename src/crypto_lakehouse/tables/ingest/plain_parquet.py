@@ -18,8 +18,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from attrs import define, evolve, field
 
-from crypto_lakehouse.core.archive import Partition, Series
+from crypto_lakehouse.core.archive import Archive, Partition, Series
 from crypto_lakehouse.core.faults import unforeseen
+from crypto_lakehouse.core.protocols import ignore
+from crypto_lakehouse.stores.user_path import absolute_path
 from crypto_lakehouse.stores.whole_file import PartFile, part_file, remove_stale_parts
 from crypto_lakehouse.tables.files.parquet_options import parquet_options
 from crypto_lakehouse.tables.files.row_groups import RowGroups
@@ -30,7 +32,8 @@ from crypto_lakehouse.tables.iceberg.local_io import DISK, check_inside, delete_
 from crypto_lakehouse.tables.ingest.differences import differences_in
 from crypto_lakehouse.tables.ingest.in_threads import in_threads
 from crypto_lakehouse.tables.ingest.ingest_plan import IngestPlan, Rebuild, plan_ingestion
-from crypto_lakehouse.tables.ingest.ingestion import Ingested, IngestSettings, merged_result
+from crypto_lakehouse.tables.ingest.ingest_settings import IngestSettings
+from crypto_lakehouse.tables.ingest.ingested import Ingested, merged_result
 from crypto_lakehouse.tables.ingest.merge_settings import MergeSettings
 from crypto_lakehouse.tables.ingest.merging import ArchiveMerge
 from crypto_lakehouse.tables.ingest.parquet_folder import (
@@ -39,7 +42,9 @@ from crypto_lakehouse.tables.ingest.parquet_folder import (
     ParquetFolder,
     notes_of,
 )
+from crypto_lakehouse.tables.ingest.parquet_seams import ParquetSeams
 from crypto_lakehouse.tables.ingest.provenance import PRESENT, Standing
+from crypto_lakehouse.tables.ingest.recorded_seams import Reviewed
 from crypto_lakehouse.tables.ingest.zip_at_hand import zip_at_hand
 from crypto_lakehouse.tables.quality.findings import ArchiveQuality
 from crypto_lakehouse.tables.quality.inspector import Inspector
@@ -54,10 +59,6 @@ __all__ = ["PlainParquet"]
 _Month = tuple[Series, int, int]
 
 
-def _absolute(path: Path) -> Path:
-    return path.absolute()
-
-
 @define
 class PlainParquet:
     """Writes archives as Parquet files below a folder.
@@ -67,12 +68,16 @@ class PlainParquet:
         settings: How to ingest.
         tell: Called with each archive's result.
         check: Called regularly; may raise to cancel.
+        on_read: Called with the number of archives that were written since the last call.
+        on_review: Called with each archive of earlier runs whose findings have changed.
     """
 
-    root: Path = field(converter=_absolute)
+    root: Path = field(converter=absolute_path)
     settings: IngestSettings
     tell: Callable[[Ingested], None]
     check: Callable[[], None]
+    on_read: Callable[[int], None] = ignore
+    on_review: Callable[[Reviewed], None] = ignore
 
     def write(self, schema: TableSchema, sources: list[Source]) -> tuple[int, int]:
         """Write archives of one table.
@@ -105,10 +110,16 @@ class _TableFiles:
         for path in {self._target(each).parent for each in works}:
             self._prepare(path)
         jobs = (partial(self._write, each) for each in works)
-        with closing(in_threads(jobs, self.run.settings.workers, self.run.check)) as done:
-            for results in done:
-                for ingested in results:
-                    self.run.tell(ingested)
+        archives = tuple(each for work in works for each in _archives(work))
+        seams = ParquetSeams(self.folder, archives, self.run.tell, self.run.on_review)
+        try:
+            with closing(in_threads(jobs, self.run.settings.workers, self.run.check)) as done:
+                for results in done:
+                    self.run.on_read(len(results))
+                    for ingested in results:
+                        seams.take(ingested)
+        finally:
+            seams.finish()
         return sum(plan.unchanged for plan in plans), sum(plan.covered for plan in plans)
 
     def _plans(self, sources: list[Source]) -> list[IngestPlan]:
@@ -338,6 +349,10 @@ def _works(work: Source | Rebuild) -> Iterator[Source | Rebuild]:
         yield _alone(source, work.standings)
 
 
+def _archives(work: Source | Rebuild) -> Iterable[Archive]:
+    return [work.archive] if isinstance(work, Source) else work.archives
+
+
 def _alone(source: Source, standings: Mapping[str, Standing]) -> Source | Rebuild:
     key = source.archive.key
     if key not in standings:
@@ -357,6 +372,8 @@ def _standing(written: Written, known: Mapping[str, Standing]) -> Standing:
     return Standing(
         written.state, written.source.sha256, written.rows,
         quality.first_at, quality.last_at, quality.rows,
+        quality.first_id, quality.last_id, quality.first_trade_id, quality.last_trade_id,
+        quality.verdict,
     )  # fmt: skip
 
 
@@ -375,4 +392,4 @@ def _results(table: str, merge: ArchiveMerge, written: Iterable[Written]) -> Ite
     for each in new:
         ingested = _ingested(table, each)
         stands = each.state in PRESENT
-        yield merged_result(ingested, merge, states, present) if stands else ingested
+        yield merged_result(ingested, merge.outcome, states, present) if stands else ingested

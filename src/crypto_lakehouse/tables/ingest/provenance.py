@@ -15,33 +15,42 @@ from typing import Any
 import pyarrow as pa
 from attrs import frozen
 from pyiceberg.expressions import BooleanExpression
+from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
 from pyiceberg.types import BooleanType, LongType, StringType, TimestamptzType
 
 from crypto_lakehouse.tables.iceberg.catalog import LakeCatalog
 from crypto_lakehouse.tables.iceberg.filters import equals
 from crypto_lakehouse.tables.ingest.commits import newest_sequence
+from crypto_lakehouse.tables.ingest.records import RecordChange, write_records
 from crypto_lakehouse.tables.quality.findings import ArchiveQuality, Finding
 from crypto_lakehouse.tables.schema.schemas import PartitionField
 from crypto_lakehouse.tables.schema.table_types import arrow_schema, record_schema
 
 __all__ = [
     "ARCHIVES",
+    "NOT_TAKEN",
     "ORDER",
     "PRESENT",
     "Standing",
+    "can_be_recorded",
+    "newest_of",
     "newest_rows",
     "plain_finding",
     "provenance_row",
     "record",
     "recorded_again",
     "standings",
+    "standings_of",
 ]
 
 ARCHIVES = "lakehouse.archives"
 
 #: The states in which an archive's rows are in the table, under its name or another's.
 PRESENT = frozenset({"ingested", "superseded"})
+
+#: The states in which an archive was read and has no row in the table.
+NOT_TAKEN = frozenset({"refused", "quarantined"})
 
 #: - ingested: its rows are in the table;
 #: - superseded: other archives of its month have the same rows, or rows that are preferred, so
@@ -71,6 +80,8 @@ _FIELDS = (
     ("sequence", LongType(), False, "sequence number of lakehouse.archives after that"),
     ("first_id", LongType(), False, "smallest id in it, of trades and aggTrades"),
     ("last_id", LongType(), False, "largest id in it"),
+    ("first_trade_id", LongType(), False, "smallest id of a trade in it, of aggTrades"),
+    ("last_trade_id", LongType(), False, "largest id of a trade in it"),
 )
 
 #: The columns that order the rows of an archive, oldest first; NULL, as rows of earlier versions of
@@ -90,6 +101,9 @@ class Standing:
         rows: How many of its rows are in the table.
         first_at, last_at: Its first and last time; None if it has no rows.
         rows_read: How many rows it has; None if it is not recorded.
+        first_id, last_id, first_trade_id, last_trade_id: Its smallest and largest ids; None if it
+            has no such ids, or if they are not known.
+        verdict: What the checks of the archive alone say; empty if it is not known.
     """
 
     state: str
@@ -98,6 +112,11 @@ class Standing:
     first_at: datetime | None = None
     last_at: datetime | None = None
     rows_read: int | None = None
+    first_id: int | None = None
+    last_id: int | None = None
+    first_trade_id: int | None = None
+    last_trade_id: int | None = None
+    verdict: str = ""
 
 
 def provenance_row(
@@ -125,6 +144,8 @@ def provenance_row(
         "last_at": None if quality.last_at is None else quality.last_at.isoformat(),
         "first_id": quality.first_id,
         "last_id": quality.last_id,
+        "first_trade_id": quality.first_trade_id,
+        "last_trade_id": quality.last_trade_id,
         "time_unit": quality.time_unit,
         "header": quality.header,
         "columns": ",".join(quality.columns),
@@ -149,14 +170,19 @@ def plain_finding(finding: Finding) -> dict[str, Any]:
 
 
 def record(
-    catalog: LakeCatalog, rows: Iterable[Mapping[str, Any]], *, table_sequence: int | None
+    catalog: LakeCatalog,
+    rows: Iterable[Mapping[str, Any]],
+    *,
+    table_sequence: int | None,
+    damaged: tuple[DataFile, ...] = (),
 ) -> None:
     """Append rows, in one commit.
 
     Args:
         catalog: The lake's tables.
-        rows: Rows made by `provenance_row`, all of one table.
+        rows: Rows made by `provenance_row`, all of one table and commit.
         table_sequence: The sequence number of that table's snapshot by which the rows are true.
+        damaged: Data files that the commit takes out of `lakehouse.archives`.
     """
     plain = [_with_times(row) for row in rows]
     if not plain:
@@ -167,8 +193,31 @@ def record(
     catalog.add_columns(table, _SCHEMA)
     sequence = newest_sequence(table) + 1
     numbered = [{**row, "table_sequence": table_sequence, "sequence": sequence} for row in plain]
-    numbered.sort(key=lambda row: (row["table"], row["archive"]))
-    table.append(pa.Table.from_pylist(numbered, schema=arrow_schema(table.schema())))
+    numbered.sort(key=lambda row: row["archive"])
+    first = numbered[0]
+    change = RecordChange(
+        of_table=first["table"],
+        rows=pa.Table.from_pylist(numbered, schema=arrow_schema(table.schema())),
+        damaged=damaged,
+        commit=first["commit"],
+        tool_version=first["tool_version"],
+    )
+    write_records(catalog, table, change)
+
+
+def can_be_recorded(rows: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether rows from a file are such as `record` takes."""
+    try:
+        plain = [_with_times(row) for row in rows]
+        pa.Table.from_pylist(plain, schema=arrow_schema(_SCHEMA))
+        texts = [row[name] for row in plain for name in _TEXTS]
+    except (AttributeError, LookupError, OverflowError, TypeError, ValueError):
+        return False
+    return all(isinstance(text, str) for text in texts)
+
+
+#: What every row has.
+_TEXTS = ("archive", "table", "commit", "tool_version")
 
 
 def _with_times(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -181,7 +230,12 @@ _STANDING = ("state", "sha256", "rows", "first_at", "last_at", "rows_read")
 
 def standings(archives: Table | None, table: str) -> dict[str, Standing]:
     """The state of every archive of a table, by key."""
-    rows = newest_rows(archives, equals("table", table), ("archive", *_STANDING))
+    return standings_of(archives, equals("table", table))
+
+
+def standings_of(archives: Table | None, wanted: BooleanExpression) -> dict[str, Standing]:
+    """The state of every archive that is wanted, as in `newest_rows`, by key."""
+    rows = newest_rows(archives, wanted, ("archive", *_STANDING))
     return {key: Standing(*(row[name] for name in _STANDING)) for key, row in rows.items()}
 
 
@@ -201,9 +255,14 @@ def newest_rows(
     order = [name for name in ORDER if name in known]
     fields = columns if "*" in columns else (*columns, *order)
     found = archives.scan(row_filter=wanted, selected_fields=tuple(fields))
-    rows = found.to_arrow().to_pylist()
-    rows.sort(key=lambda row: [_or_oldest(row[name]) for name in order])
-    return {row["archive"]: row for row in rows}
+    return newest_of(found.to_arrow().to_pylist(), known)
+
+
+def newest_of(rows: Iterable[dict[str, Any]], columns: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """The newest of some rows of every archive, by key; `columns` are those of the table."""
+    order = [name for name in ORDER if name in columns]
+    ordered = sorted(rows, key=lambda row: [_or_oldest(row[name]) for name in order])
+    return {row["archive"]: row for row in ordered}
 
 
 def _or_oldest(value: Any) -> Any:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from attrs import define, evolve
+from attrs import frozen
 from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
 
@@ -21,15 +21,15 @@ from crypto_lakehouse.tables.iceberg.live_files import files_holding
 from crypto_lakehouse.tables.ingest.commits import TableChange, commit_change, plan_removal
 from crypto_lakehouse.tables.ingest.overlaps import overlapping
 
-__all__ = ["Publication"]
+__all__ = ["TRIES", "Publication"]
 
-#: How often a commit is planned again after other writers have changed the table.
-_TRIES = 10
+#: How often a commit is planned while other writers commit first.
+TRIES = 10
 
 
-@define(kw_only=True)
+@frozen(kw_only=True)
 class Publication:
-    """One commit of an ingestion.
+    """One attempt at the commit of an ingestion.
 
     Attributes:
         catalog: The lake's tables.
@@ -40,7 +40,6 @@ class Publication:
         replaced: The archives whose rows are removed.
         damaged: Data files that are removed although they cannot be read.
         tool_version: Recorded in the snapshot.
-        check: Called between attempts; may raise to cancel.
     """
 
     catalog: LakeCatalog
@@ -51,41 +50,36 @@ class Publication:
     replaced: tuple[Archive, ...]
     damaged: tuple[DataFile, ...]
     tool_version: str
-    check: Callable[[], None]
 
     @property
     def table(self) -> Table:
-        """The table, as this publication last loaded it."""
+        """The table, in the state that the commit is planned for."""
         return self.files.table
 
-    def make(self) -> None:
-        """Commit, and plan the commit again if another writer committed first.
+    def make(self, number: int) -> None:
+        """Commit; if another writer committed first, the caller may plan the commit again.
+
+        Args:
+            number: Which attempt it is.
 
         Raises:
             LakeError: Another run added rows that conflict with these.
-            OvertakenError: Other writers committed first in every attempt.
+            OvertakenError: Another writer committed first.
         """
-        for number in range(1, _TRIES + 1):
-            removal = self._removal(number)
-            change = TableChange((*self.written, *removal.added), removal.removed)
-            if not change.added and not change.removed:
-                return
-            self.catalog.make_durable(change.added)
-            try:
-                commit_change(
-                    self.table, change, commit=self.commit, tool_version=self.tool_version,
-                    agrees=self._agrees_with(removal),
-                )  # fmt: skip
-            except OvertakenError:
-                if number == _TRIES:
-                    raise
-                self.check()
-                for file in removal.added:
-                    self.table.io.delete(file.file_path)
-                table = self.catalog.catalog.load_table(self.table.name())
-                self.files = evolve(self.files, table=table)
-            else:
-                return
+        removal = self._removal(number)
+        change = TableChange((*self.written, *removal.added), removal.removed)
+        if not change.added and not change.removed:
+            return
+        self.catalog.make_durable(change.added)
+        try:
+            commit_change(
+                self.table, change, commit=self.commit, tool_version=self.tool_version,
+                agrees=self._agrees_with(removal),
+            )  # fmt: skip
+        except OvertakenError:
+            for file in removal.added:
+                self.table.io.delete(file.file_path)
+            raise
 
     def _removal(self, number: int) -> TableChange:
         gone = {archive.key: archive for archive in self.replaced}
@@ -95,24 +89,28 @@ class Publication:
             self._refuse_rivals(frozenset(gone))
         return plan_removal(self.files.named(number), gone.values(), self.damaged)
 
+    @property
+    def _unread(self) -> frozenset[str]:
+        return frozenset(file.file_path for file in self.damaged)
+
     def _rivals(self) -> Iterator[Archive]:
         return (rival for archive in self.added for rival in overlapping(archive))
 
     def _refuse_rivals(self, gone: frozenset[str]) -> None:
         rivals = (rival for rival in self._rivals() if rival.key not in gone)
-        for _, held in files_holding(self.table, rivals):
+        for _, held in files_holding(self.table, rivals, self._unread):
             reason = (
                 f"another run added `{min(held)}` to `{'.'.join(self.table.name())}` at the same "
                 "time, so nothing was committed: run the command again (if the other run was "
                 "killed on another machine, run it there first)"
             )
-            raise LakeError(str(self.catalog.root), reason)
+            raise LakeError(str(self.catalog.place), reason)
 
     def _agrees_with(self, removal: TableChange) -> Callable[[Table], None]:
         going = {file.file_path for file in removal.removed}
 
         def agrees(table: Table) -> None:
-            for file, held in files_holding(table, self._rivals()):
+            for file, held in files_holding(table, self._rivals(), self._unread):
                 if file.file_path not in going:
                     reason = f"another run added `{min(held)}` at the same time"
                     raise OvertakenError(table.location(), reason)

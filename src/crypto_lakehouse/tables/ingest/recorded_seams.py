@@ -1,33 +1,64 @@
 """Checks the ids at the seams between archives that are ingested and archives in the lake.
 
 A finding belongs to the later of two archives. If the earlier one comes into the lake after it, the
-later one's record is written again with the finding, so the records say the same in any order.
+later one's record is written again with the finding, so the records say the same in any order,
+and the run tells of it (`Reviewed`).
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from attrs import evolve
+from attrs import evolve, frozen
 
 from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.tables.files.series_writer import Written
 from crypto_lakehouse.tables.ingest.provenance import PRESENT, plain_finding, recorded_again
 from crypto_lakehouse.tables.quality.findings import Finding, verdict_of
 from crypto_lakehouse.tables.quality.known_row_holes import load_known_row_holes
-from crypto_lakehouse.tables.quality.seams import SEAM_CHECK, ArchiveIds, seam_findings
+from crypto_lakehouse.tables.quality.seams import SEAM_CHECKS, ids_of, seam_findings
 
-__all__ = ["check_seams"]
+__all__ = ["Reviewed", "Seams", "check_seams", "sentence_of"]
+
+
+@frozen
+class Reviewed:
+    """An archive that was in the lake before, and has other findings since its neighbour is there.
+
+    Attributes:
+        archive: The archive.
+        verdict: What the checks say now.
+        reason: What they found at its seam, in a sentence.
+    """
+
+    archive: Archive
+    verdict: str
+    reason: str
+
+
+@frozen
+class Seams:
+    """The outcome of the checks at the seams.
+
+    Attributes:
+        written: The archives of the commit, with their findings.
+        rows: The rows of `lakehouse.archives` to record.
+        reviewed: The other archives whose findings change.
+    """
+
+    written: list[Written]
+    rows: list[dict[str, Any]]
+    reviewed: list[Reviewed]
 
 
 def check_seams(
     written: Iterable[Written],
     rows: Iterable[Mapping[str, Any]],
     there: Mapping[str, Mapping[str, Any]],
-) -> tuple[list[Written], list[dict[str, Any]]]:
+) -> Seams:
     """Add the findings at the seams.
 
     Archives that have the same rows, as a month and its days do, are checked each.
@@ -36,9 +67,6 @@ def check_seams(
         written: The archives of a commit.
         rows: The rows of `lakehouse.archives` that the commit records, one for each archive.
         there: The newest rows of `lakehouse.archives`, by key, before the commit.
-
-    Returns:
-        The archives of the commit with their findings, and the rows to record.
     """
     all_written = [*written]
     new = {str(row["archive"]): dict(row) for row in rows}
@@ -48,41 +76,50 @@ def check_seams(
         for key, row in {**there, **new}.items()
         if row["state"] in PRESENT and Archive.parse(key).series in series
     }
-    found = seam_findings(_recorded_ids(present), load_known_row_holes())
+    ids = (each for key, row in present.items() for each in ids_of(*_recorded(key, row)))
+    found = seam_findings(ids, load_known_row_holes())
+    read = {each.source.archive.key for each in all_written if each.quality is not None}
+    reviewed = []
     for key, row in present.items():
-        changes = _changes(row, found.get(key))
+        changes = _changes(row, found.get(key, ()))
         if changes:
             new[key] = new[key] | changes if key in new else recorded_again(row, **changes)
-    return [_with(each, found) for each in all_written], [*new.values()]
+            if key not in read:
+                reason = sentence_of(found.get(key, ()))
+                reviewed.append(Reviewed(Archive.parse(key), changes["verdict"], reason))
+    return Seams([_with(each, found) for each in all_written], [*new.values()], reviewed)
 
 
-def _recorded_ids(rows: Mapping[str, Mapping[str, Any]]) -> Iterator[ArchiveIds]:
-    for key, row in rows.items():
-        # Earlier versions of this program did not record ids.
-        first, last = row.get("first_id"), row.get("last_id")
-        if first is not None and last is not None:
-            times = (_time(row["first_at"]), _time(row["last_at"]))
-            yield ArchiveIds(Archive.parse(key), first, last, *times)
+def _recorded(key: str, row: Mapping[str, Any]) -> tuple[Archive, Callable[[str], Any]]:
+    def value_of(name: str) -> Any:
+        value = row.get(name)  # earlier versions of this program did not record ids
+        return _time(value) if name.endswith("_at") and value is not None else value
+
+    return Archive.parse(key), value_of
+
+
+def sentence_of(found: Sequence[Finding]) -> str:
+    """What an archive's seam is like now."""
+    return "; ".join(each.sentence for each in found) or "its ids follow those before it now"
 
 
 def _time(value: Any) -> datetime:
     return value if isinstance(value, datetime) else datetime.fromisoformat(value)
 
 
-def _with(written: Written, found: Mapping[str, Finding]) -> Written:
-    finding = found.get(written.source.archive.key)
-    if written.state not in PRESENT or written.quality is None or finding is None:
+def _with(written: Written, found: Mapping[str, tuple[Finding, ...]]) -> Written:
+    more = found.get(written.source.archive.key)
+    if written.state not in PRESENT or written.quality is None or not more:
         return written
-    findings = (*written.quality.findings, finding)
+    findings = (*written.quality.findings, *more)
     return evolve(written, quality=evolve(written.quality, findings=findings))
 
 
-def _changes(row: Mapping[str, Any], found: Finding | None) -> dict[str, Any]:
-    """What an archive's row must have instead, for another finding at its seam."""
+def _changes(row: Mapping[str, Any], found: Iterable[Finding]) -> dict[str, Any]:
+    """What an archive's row must have instead, for other findings at its seam."""
     before = json.loads(row["findings"])
-    now = [each for each in before if each["check"] != SEAM_CHECK]
-    if found is not None:
-        now.append(plain_finding(found))
+    now = [each for each in before if each["check"] not in SEAM_CHECKS]
+    now += map(plain_finding, found)
     if now == before:
         return {}
     return {

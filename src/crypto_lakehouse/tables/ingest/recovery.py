@@ -1,4 +1,9 @@
-"""Recovers the lake after a run was killed."""
+"""Recovers the lake after a run was killed, or ended without the answer to its commit.
+
+The commit of such a run may still be under way. Its files are deleted only once it cannot arrive
+any more (`LakeCatalog.settle`): else it would make the table name files that are gone. If the
+catalog cannot tell, they stay, and `sweep` deletes them when they are old.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +13,13 @@ from contextlib import suppress
 from pyiceberg.table import Table
 
 from crypto_lakehouse.tables.files.partition_writer import data_root
-from crypto_lakehouse.tables.iceberg.catalog import JOURNALS, LakeCatalog
+from crypto_lakehouse.tables.iceberg.catalog import LakeCatalog
 from crypto_lakehouse.tables.iceberg.filters import equals
-from crypto_lakehouse.tables.iceberg.orphans import sweep_table
+from crypto_lakehouse.tables.iceberg.orphans import refuse_foreign, sweep_table
 from crypto_lakehouse.tables.ingest.commits import sequence_of
 from crypto_lakehouse.tables.ingest.differences import DIFFERENCES
 from crypto_lakehouse.tables.ingest.journal import Leftover, leftovers
-from crypto_lakehouse.tables.ingest.provenance import ARCHIVES, record
+from crypto_lakehouse.tables.ingest.provenance import ARCHIVES, can_be_recorded, record
 
 __all__ = ["recover"]
 
@@ -28,7 +33,7 @@ def recover(catalog: LakeCatalog) -> int:
         How many runs were recovered.
     """
     count = 0
-    for leftover in leftovers(catalog.root / JOURNALS):
+    for leftover in leftovers(catalog.place.journals):
         _recover_one(catalog, leftover)
         leftover.path.unlink(missing_ok=True)
         count += 1
@@ -41,8 +46,18 @@ def _recover_one(catalog: LakeCatalog, leftover: Leftover) -> None:
         return
     sequence = _sequence(table, leftover)
     if sequence is None:
-        _delete(table, leftover)
-    elif not _is_recorded(catalog, leftover.commit):
+        refuse_foreign(table)  # the commit may have been one to that table
+    is_open = sequence is None and leftover.files
+    if is_open and (catalog.settle(leftover.table) or not leftover.may_arrive):
+        table = catalog.catalog.load_table(leftover.table)
+        sequence = _sequence(table, leftover)
+        if sequence is None:
+            _delete(table, leftover)
+    if (
+        sequence is not None
+        and not _is_recorded(catalog, leftover.commit)
+        and can_be_recorded(leftover.provenance)
+    ):
         record(catalog, leftover.provenance, table_sequence=sequence)
     if not catalog.is_shared:
         for touched in _existing(catalog, (leftover.table, ARCHIVES, DIFFERENCES)):
@@ -59,11 +74,14 @@ def _sequence(table: Table, leftover: Leftover) -> int | None:
 
 
 def _sequences(table: Table, files: frozenset[str]) -> Iterator[int]:
-    """The sequence numbers with which the table has any of these files."""
-    snapshot = table.current_snapshot()
-    if snapshot is None or not files:
-        return
-    for manifest in snapshot.manifests(table.io):
+    """The sequence numbers with which any snapshot of the table has any of these files."""
+    snapshots = table.metadata.snapshots if files else ()
+    manifests = {
+        manifest.manifest_path: manifest
+        for snapshot in snapshots
+        for manifest in snapshot.manifests(table.io)
+    }
+    for manifest in manifests.values():
         for entry in manifest.fetch_manifest_entry(table.io):
             if entry.data_file.file_path in files and entry.sequence_number is not None:
                 yield entry.sequence_number

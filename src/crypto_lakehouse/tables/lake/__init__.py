@@ -2,7 +2,7 @@
 
 - `lake` opens a lake, lists tables and snapshots, and starts scans and queries.
 - `scan` selects data files by partition and by the bounds of their times, and passes them to
-  Polars, Arrow or DuckDB.
+  Polars, Arrow or DuckDB; `time_range` is the range that a caller gives.
 - `sql` is a DuckDB session with a view for each table. It can read only the files of the tables.
 - `bars` makes bars of trades in SQL: by time, volume or ticks.
 - `maintenance` merges small files, expires snapshots and deletes orphan files.

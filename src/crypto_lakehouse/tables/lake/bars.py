@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import duckdb
 
     from crypto_lakehouse.tables.lake.lake import Lake
-    from crypto_lakehouse.tables.lake.scan import Instant
+    from crypto_lakehouse.tables.lake.time_range import Instant
 
 __all__ = ["bars_of", "bars_sql"]
 
@@ -172,6 +172,6 @@ def bars_of(
         interval=interval, volume=volume, ticks=ticks, exact=exact,
     )  # fmt: skip
     scan = lake.scan(table, symbols=symbols, start=start, end=end)
-    connection = open_connection(lake.catalog.root)
+    connection = open_connection(lake.catalog.place.folder)
     relation: duckdb.DuckDBPyRelation = scan.duckdb(connection).query("selected_trades", query)
     return relation

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import duckdb
@@ -15,6 +16,9 @@ __all__ = ["explained", "open_connection"]
 #: the process may have fewer files open than this, it opens each when it is needed, which makes
 #: queries slower.
 _FILES_TO_READ_AHEAD = 1024
+
+#: What precedes the text of an error in its traceback.
+_RAISED = re.compile(r"^\w+: ", re.MULTILINE)
 
 
 def open_connection(
@@ -41,6 +45,11 @@ def open_connection(
 
 
 def explained(error: duckdb.Error) -> str:
-    """Return the reason of an error of DuckDB, with advice if too many files are open."""
+    """Return the reason of an error of DuckDB, with advice if too many files are open.
+
+    If a file system that is written in Python has raised the error, that is the reason.
+    """
     reason = str(error)
+    if reason.startswith("Traceback (most recent call last)"):
+        reason = _RAISED.split(reason, maxsplit=1)[-1].partition("\n\n")[0].strip()
     return f"{reason}; {open_files_hint()}" if "Too many open files" in reason else reason

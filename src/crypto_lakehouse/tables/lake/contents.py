@@ -10,7 +10,7 @@ import unicodedata
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 from pyiceberg.expressions import BooleanExpression
 from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
@@ -25,7 +25,9 @@ from crypto_lakehouse.core.messages import (
     shown,
     with_nearest,
 )
-from crypto_lakehouse.tables.iceberg.catalog import as_lake_errors
+from crypto_lakehouse.matrix.model import MatrixRow
+from crypto_lakehouse.tables.iceberg.catalog_errors import as_lake_errors
+from crypto_lakehouse.tables.iceberg.column_names import check_names
 from crypto_lakehouse.tables.iceberg.data_files import identity_values, values_in
 from crypto_lakehouse.tables.iceberg.filters import ALWAYS, all_of, among, equals
 from crypto_lakehouse.tables.iceberg.live_files import live_files
@@ -46,10 +48,12 @@ class WantedSeries:
     Attributes:
         symbols: Symbols and globs, None for all.
         interval: The interval, None for all.
+        row: The row of the matrix that knows which symbols a glob stands for; None compares names.
     """
 
     symbols: tuple[str, ...] | None = None
     interval: str | None = None
+    row: MatrixRow | None = field(default=None, eq=False, repr=False)
 
     @classmethod
     def of(
@@ -70,6 +74,25 @@ class WantedSeries:
         if names is not None:
             names = tuple(dict.fromkeys(unicodedata.normalize("NFC", name) for name in names))
         return cls(names, "1mo" if interval == "1M" else interval)
+
+    def in_folders(self, row: MatrixRow | None) -> WantedSeries:
+        """Return the same selection by the symbols under which a row's archives are stored.
+
+        Source: docs/archive.md#pair-folders.
+        """
+        if row is None or self.symbols is None:
+            return self
+        names = (each if is_glob(each) else row.folder_symbol(each) or each
+                 for each in self.symbols)  # fmt: skip
+        return evolve(self, symbols=tuple(dict.fromkeys(names)), row=row)
+
+    def matching(self, names: Collection[str], symbol: str) -> list[str]:
+        """Return the names that a symbol or glob stands for, as in a collection's selection."""
+        if not is_glob(symbol):
+            return [symbol] if symbol in names else []
+        if self.row is None:
+            return [name for name in names if fnmatchcase(name, symbol)]
+        return [name for name in names if self.row.fits(name, symbol)]
 
     @property
     def is_listed(self) -> bool:
@@ -112,7 +135,8 @@ class SnapshotContents:
             wanted: The series, without globs; None for all.
 
         Raises:
-            LakeError: The metadata cannot be read, or the table has delete files.
+            LakeError: The metadata cannot be read, the table has delete files, or another program
+                has renamed or replaced columns of the files.
         """
         wanted = wanted or WantedSeries()
         if self.snapshot_id is None or wanted.symbols == ():
@@ -120,7 +144,9 @@ class SnapshotContents:
         if wanted not in self._planned:
             with as_lake_errors(self.lake):
                 found = live_files(self.table, wanted.row_filter, self.snapshot_id)
-                self._planned[wanted] = tuple(found)
+                files = tuple(found)
+                check_names(self.table, files)
+                self._planned[wanted] = files
         return self._planned[wanted]
 
     def chosen(self, wanted: WantedSeries) -> tuple[tuple[DataFile, ...], tuple[str, ...] | None]:
@@ -142,7 +168,9 @@ class SnapshotContents:
             raise QueryError(".".join(self.table.name()), "; ".join(faults))
         there = {symbol for symbol, interval in series if wanted.interval in (None, interval)}
         names = dict.fromkeys(
-            name for symbol in wanted.symbols or () for name in sorted(_matching(there, symbol))
+            name
+            for symbol in wanted.symbols or ()
+            for name in sorted(wanted.matching(there, symbol))
         )
         chosen = {(name, interval) for name, interval in series if name in names}
         if wanted.interval is not None:
@@ -172,13 +200,6 @@ class SnapshotContents:
         return self._series[place]
 
 
-def _matching(names: Collection[str], symbol: str) -> list[str]:
-    """The names that a symbol or glob stands for, as in the selection of a collection."""
-    if is_glob(symbol):
-        return [name for name in names if fnmatchcase(name, symbol)]
-    return [symbol] if symbol in names else []
-
-
 def _faults(series: set[_Series], wanted: WantedSeries) -> Iterator[str]:
     """Say what is wanted and not there."""
     if not series:
@@ -192,7 +213,7 @@ def _faults(series: set[_Series], wanted: WantedSeries) -> Iterator[str]:
         return
     within = None if is_absent else wanted.interval
     names = {symbol for symbol, interval in series if within in (None, interval)}
-    absent = [symbol for symbol in wanted.symbols if not _matching(names, symbol)]
+    absent = [symbol for symbol in wanted.symbols if not wanted.matching(names, symbol)]
     if absent:
         of = f" of interval `{within}`" if within else ""
         ordered = sorted(names)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -13,24 +13,32 @@ from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
 from pyiceberg.table.snapshots import Snapshot
 
-from crypto_lakehouse.core.errors import LakeError, QueryError
-from crypto_lakehouse.core.messages import existing_values, with_nearest
+from crypto_lakehouse.core.config.own_folder import own_folder_fault
+from crypto_lakehouse.core.config.storage import StoreUrl, is_url, store_url_fault
+from crypto_lakehouse.core.errors import ConfigurationError, LakeError, Problem, QueryError
+from crypto_lakehouse.matrix.load import load_matrix
 from crypto_lakehouse.stores.confined import leads_out
-from crypto_lakehouse.tables.iceberg.catalog import LakeCatalog, as_lake_errors
+from crypto_lakehouse.stores.state import LAKE_FOLDER
+from crypto_lakehouse.stores.user_path import absolute_path
+from crypto_lakehouse.tables.iceberg.catalog import LakeCatalog
+from crypto_lakehouse.tables.iceberg.catalog_errors import as_lake_errors
+from crypto_lakehouse.tables.iceberg.lake_formats import CATALOG, mixture_note
+from crypto_lakehouse.tables.iceberg.lake_place import LakePlace
 from crypto_lakehouse.tables.ingest.commits import COMMIT
 from crypto_lakehouse.tables.ingest.differences import DIFFERENCES
 from crypto_lakehouse.tables.ingest.provenance import ARCHIVES
+from crypto_lakehouse.tables.lake.absent_tables import absent_tables
 from crypto_lakehouse.tables.lake.contents import SnapshotContents, WantedSeries
-from crypto_lakehouse.tables.lake.scan import Instant, Scan, TimeRange, chosen_columns, time_bounds
+from crypto_lakehouse.tables.lake.scan import Scan, chosen_columns, time_bounds
+from crypto_lakehouse.tables.lake.time_range import Instant, TimeRange
 from crypto_lakehouse.tables.schema.schemas import TableSchema, load_schemas
 
 if TYPE_CHECKING:
     import duckdb
 
-__all__ = ["Lake", "LakeSnapshot", "lake_folder"]
+    from crypto_lakehouse.stores.objects.opening import Connection
 
-#: The path of the lake in an output directory (ARCHITECTURE.md#disk).
-LAKE_FOLDER = Path(".lakehouse") / "lake"
+__all__ = ["Lake", "LakeSnapshot", "lake_folder", "lake_place"]
 
 
 @frozen
@@ -62,15 +70,41 @@ def lake_folder(path: str | os.PathLike[str]) -> Path:
         LakeError: The path cannot be read, or the lake folder leads out of it by a symbolic link,
             and its owner may not want its files changed.
     """
-    root = Path(path).expanduser()
+    root = absolute_path(path)
     inside = root / LAKE_FOLDER
     with as_lake_errors(str(root)):
-        if (root / "catalog.db").is_file() or not inside.is_dir():
+        if (root / CATALOG).is_file() or not inside.is_dir():
             return root
     if leads_out(str(root), str(inside)):
         reason = f"it leads out of `{root}` by a symbolic link; name the directory that it leads to"
         raise LakeError(str(inside), reason)
     return inside
+
+
+def lake_place(
+    path: str | os.PathLike[str],
+    *,
+    catalog: str | None = None,
+    storage: Mapping[str, Any] | None = None,
+    state_directory: str | None = None,
+    connection: Connection | None = None,
+) -> LakePlace:
+    """Return where a lake is; the arguments and errors are those of `Lake.open`.
+
+    There need not be a lake.
+    """
+    if not is_url(os.fspath(path)):
+        return LakePlace(lake_folder(path))
+    text = os.fspath(path)
+    if fault := store_url_fault(text) or own_folder_fault(text, is_lake=True):
+        raise ConfigurationError([Problem("lake", fault)])
+    url = StoreUrl.parse(text)
+    place = LakePlace.at_url(url, storage, connection, state_directory)
+    if catalog is None and not place.is_used():
+        inside = StoreUrl.parse(f"{url}/{LAKE_FOLDER}")
+        inner = LakePlace.at_url(inside, storage, connection, state_directory)
+        return inner if inner.is_used() else place
+    return place
 
 
 class Lake:
@@ -93,18 +127,42 @@ class Lake:
         self._contents: dict[tuple[Any, ...], SnapshotContents] = {}
 
     @classmethod
-    def open(cls, path: str | os.PathLike[str], *, catalog: str | None = None) -> Lake:
+    def open(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        catalog: str | None = None,
+        storage: Mapping[str, Any] | None = None,
+        state_directory: str | None = None,
+        connection: Connection | None = None,
+    ) -> Lake:
         """Open a lake.
 
         Args:
-            path: An output directory, or the lake's own directory.
+            path: An output, or the lake itself: a directory, or the URL of a prefix in an object
+                store. With `catalog`, a URL must be that of the lake itself.
             catalog: The name of a catalog in pyiceberg's configuration, to use instead of the
                 embedded one.
+            storage: Settings of the object store, as in the configuration of a collection.
+            state_directory: The directory of the local folder of a lake at a URL; by default the
+                user's one for states.
+            connection: How an object store is connected to.
 
         Raises:
-            LakeError: There is no lake, or its catalog cannot be reached.
+            ConfigurationError: The URL or a setting of its store is wrong.
+            ExtraMissing: It is a URL, and the extra `stores` is not installed.
+            LakeError: Its catalog cannot be reached.
+            NoLakeError: The directory is absent, or there is no lake.
+            StoreError: The object store fails.
         """
-        return cls(LakeCatalog(lake_folder(path), catalog))
+        place = lake_place(
+            path,
+            catalog=catalog,
+            storage=storage,
+            state_directory=state_directory,
+            connection=connection,
+        )
+        return cls(LakeCatalog(place, catalog))
 
     def close(self) -> None:
         """Close the catalog's connections."""
@@ -115,6 +173,12 @@ class Lake:
 
     def __exit__(self, *_error: object) -> None:
         self.close()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Remarks for the reader, one sentence each: plain Parquet files beside the tables."""
+        note = "" if self.catalog.is_shared else mixture_note(self.catalog.place.folder.absolute())
+        return (note,) if note else ()
 
     @property
     def tables(self) -> list[str]:
@@ -151,10 +215,7 @@ class Lake:
         found = {name: self._find(name) for name in map(self.resolve, dict.fromkeys(names))}
         absent = [name for name, table in found.items() if table is None]
         if absent:
-            there = self.tables
-            words = ", ".join(with_nearest(name, there) for name in absent)
-            has = existing_values(there, "tables") if there else "the lake has no table yet"
-            raise QueryError(str(self.catalog.root), f"no table {words}; {has}")
+            raise QueryError(str(self.catalog.place), absent_tables(absent, self.tables))
         return [table for table in found.values() if table is not None]
 
     def _find(self, name: str) -> Table | None:
@@ -193,7 +254,8 @@ class Lake:
         Args:
             name: The table, for example `spot.klines`.
             symbols: Symbols and globs such as `BTC*`, one or several; None for all, an empty list
-                for none.
+                for none. Contracts select the rows of their pair, if the type is stored by pair:
+                `BTCUSD_PERP` selects `BTCUSD` of `futures_cm.index_price_klines`.
             interval: The interval of klines; None for all.
             start: The first instant or day.
             end: The first instant after the selected ones, or the last selected day.
@@ -211,7 +273,8 @@ class Lake:
         schema = self.data_schema(name)
         if interval is not None and not schema.has_interval:
             raise QueryError(schema.name, "the table has no intervals; leave `interval` out")
-        wanted = WantedSeries.of(schema.name, symbols, interval)
+        row = load_matrix().row(schema.market, schema.data_type)
+        wanted = WantedSeries.of(schema.name, symbols, interval).in_folders(row)
         table = self.table(schema.name)
         times = TimeRange.of(start, end)
         chosen = chosen_columns(table, columns)
@@ -229,7 +292,7 @@ class Lake:
             columns=chosen,
             exact=_has_exact_files(schema),
             totals=_totals(snapshot),
-            lake=self.catalog.root,
+            lake=self.catalog.place.folder,
         )
 
     def data_schema(self, name: str) -> TableSchema:
@@ -273,9 +336,9 @@ class Lake:
 
     def _contents_of(self, table: Table, snapshot: Snapshot | None) -> SnapshotContents:
         number = None if snapshot is None else snapshot.snapshot_id
-        known = (table.metadata.table_uuid, number)
+        known = (table.metadata.table_uuid, number, table.metadata.current_schema_id)
         if known not in self._contents:
-            self._contents[known] = SnapshotContents(table, number, str(self.catalog.root))
+            self._contents[known] = SnapshotContents(table, number, str(self.catalog.place))
         return self._contents[known]
 
 

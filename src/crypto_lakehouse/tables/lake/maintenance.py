@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections import defaultdict
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 import pyarrow as pa
@@ -14,17 +14,25 @@ from attrs import frozen
 from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
 
+from crypto_lakehouse.core.errors import LakeError
+from crypto_lakehouse.stores.objects.store_time import store_time
 from crypto_lakehouse.tables.files.parquet_options import FileLayout
 from crypto_lakehouse.tables.files.partition_writer import WriterFactory
-from crypto_lakehouse.tables.iceberg.catalog import JOURNALS, LakeCatalog, as_lake_errors
+from crypto_lakehouse.tables.iceberg.catalog import LakeCatalog
+from crypto_lakehouse.tables.iceberg.catalog_errors import as_lake_errors
+from crypto_lakehouse.tables.iceberg.column_names import check_names
 from crypto_lakehouse.tables.iceberg.data_files import partition_of, rows_without
 from crypto_lakehouse.tables.iceberg.live_files import live_files
-from crypto_lakehouse.tables.iceberg.orphans import sweep_table
+from crypto_lakehouse.tables.iceberg.orphans import refuse_foreign, sweep_table
 from crypto_lakehouse.tables.ingest.commits import TableChange, commit_change
 from crypto_lakehouse.tables.ingest.journal import Journal
 from crypto_lakehouse.tables.ingest.recovery import recover
 
-__all__ = ["Compacted", "compact", "expire", "sweep"]
+__all__ = ["Compacted", "compact", "expire", "sweep", "sweep_before"]
+
+#: How many days old a file must be by default to be swept, if other machines may write: the data
+#: files of a commit under way are in no snapshot.
+_SHARED_DAYS = 1.0
 
 #: The most rows of one partition that compaction sorts in memory; the files of a larger partition
 #: are concatenated in order.
@@ -51,9 +59,10 @@ def compact(
     Raises:
         LakeError: The table cannot be read or written.
     """
-    with as_lake_errors(str(catalog.root)):
+    with as_lake_errors(str(catalog.place)):
         recover(catalog)
         table = catalog.catalog.load_table(name)
+        check_names(table, live_files(table))
         by_partition: dict[tuple[Any, ...], list[DataFile]] = defaultdict(list)
         for file in live_files(table):
             by_partition[partition_of(file)].append(file)
@@ -61,7 +70,7 @@ def compact(
         before = sum(map(len, by_partition.values()))
         change = TableChange()
         if crowded:
-            journal = Journal(catalog.root / JOURNALS, uuid.uuid4().hex, name)
+            journal = Journal(catalog.place.journals, uuid.uuid4().hex, name)
             files = WriterFactory(
                 table=table, layout=layout or FileLayout(), stem=journal.commit,
                 announce=journal.announce,
@@ -70,7 +79,11 @@ def compact(
                 change = _join(files, crowded)
                 catalog.make_durable(change.added)
                 journal.intend(())
-                commit_change(table, change, commit=journal.commit, tool_version=tool_version)
+                try:
+                    commit_change(table, change, commit=journal.commit, tool_version=tool_version)
+                except LakeError:
+                    journal.refused()
+                    raise
         after = before - len(change.removed) + len(change.added)
         return Compacted(name, before, after, sum(each.record_count for each in change.added))
 
@@ -119,16 +132,47 @@ def expire(catalog: LakeCatalog, name: str, *, before: datetime) -> int:
 
     Returns:
         How many snapshots expired.
+
+    Raises:
+        LakeError: The table cannot be read or written, or another table is in its folder.
     """
-    with as_lake_errors(str(catalog.root)):
+    with as_lake_errors(str(catalog.place)):
         recover(catalog)
         table = catalog.catalog.load_table(name)
+        if not catalog.is_shared:
+            refuse_foreign(table)
         count = len(table.metadata.snapshots)
         table.maintenance.expire_snapshots().older_than(before.astimezone(UTC)).commit()
         table = catalog.catalog.load_table(name)
         if not catalog.is_shared:
             sweep_table(table)
         return count - len(table.metadata.snapshots)
+
+
+def sweep_before(catalog: LakeCatalog, days: float | None = None) -> datetime | None:
+    """Return the time before which a file must have been changed to be swept.
+
+    For a lake at a URL it is a time of the store's clock, which dates the files: that of this
+    machine may be wrong, and then files of a commit under way would seem old.
+
+    Args:
+        catalog: The lake's tables.
+        days: How many days old a file must be; by default one if other machines may write to the
+            lake, and none otherwise.
+
+    Returns:
+        The time; None if the age does not matter.
+
+    Raises:
+        StoreError: The object store fails.
+    """
+    if days is None:
+        days = _SHARED_DAYS if catalog.is_shared else None
+    if days is None:
+        return None
+    if catalog.place.client is None:
+        return datetime.now(UTC) - timedelta(days=days)
+    return store_time(catalog.place.client) - timedelta(days=days) if days else None
 
 
 def sweep(catalog: LakeCatalog, name: str, *, before: datetime | None) -> list[str]:
@@ -138,7 +182,13 @@ def sweep(catalog: LakeCatalog, name: str, *, before: datetime | None) -> list[s
         catalog: The lake's tables.
         name: The table.
         before: Delete only files last changed before this time; None if no other writer exists.
+
+    Returns:
+        The paths deleted.
+
+    Raises:
+        LakeError: The table cannot be read, or another table is in its folder.
     """
-    with as_lake_errors(str(catalog.root)):
+    with as_lake_errors(str(catalog.place)):
         recover(catalog)
         return sweep_table(catalog.catalog.load_table(name), before=before)

@@ -7,92 +7,41 @@ The engine that reads them skips row groups.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from datetime import UTC, date, datetime, time, timedelta
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import polars as pl
 import pyarrow as pa
 import pyarrow.dataset as ds
-from attrs import field, frozen
+from attrs import evolve, field, frozen
+from polars.io.plugins import register_io_source
 from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
 
-from crypto_lakehouse.core.errors import QueryError
+from crypto_lakehouse.core.errors import LakeError, QueryError
 from crypto_lakehouse.core.messages import plural
+from crypto_lakehouse.tables.iceberg.bounded_files import check_regular
+from crypto_lakehouse.tables.iceberg.column_names import has_one_schema
 from crypto_lakehouse.tables.iceberg.data_files import partition_of
 from crypto_lakehouse.tables.iceberg.inner_names import file_system_of, microseconds_of, path_of
+from crypto_lakehouse.tables.iceberg.local_io import LAKE_ROOT, check_read
+from crypto_lakehouse.tables.lake.object_system import DataObjects, objects_source, reads_objects
+from crypto_lakehouse.tables.lake.time_range import TimeRange
 from crypto_lakehouse.tables.schema.table_types import arrow_schema
 
 if TYPE_CHECKING:
     import duckdb
 
-__all__ = ["Pruning", "Scan", "TimeRange", "dataset_of", "literal_glob", "local_path"]
+__all__ = ["Pruning", "Scan", "dataset_of", "literal_glob", "local_path"]
 
-_DAY = timedelta(days=1)
 _MICROSECOND = timedelta(microseconds=1)
 
+#: The most rows in a batch, unless the caller says otherwise.
+_BATCH_ROWS = 1 << 17
+
 _GLOB = re.compile(r"[*?\[]")
-
-#: The types in which a day or an instant may be given.
-Instant = str | date | datetime
-
-
-@frozen
-class TimeRange:
-    """A half-open range of time; None means unbounded.
-
-    Attributes:
-        start: The first instant.
-        end: The first instant after the range.
-    """
-
-    start: datetime | None = None
-    end: datetime | None = None
-
-    @classmethod
-    def of(cls, start: Instant | None, end: Instant | None) -> TimeRange:
-        """Make a range of two ends; a day is included whole, in UTC.
-
-        Raises:
-            QueryError: A text is not an ISO date or time, or the end is not after the start.
-        """
-        first = None if start is None else _instant(start)
-        last = None if end is None else _instant(end)
-        if last is not None and _is_day(end):
-            last += _DAY
-        if first is not None and last is not None and first >= last:
-            raise QueryError("scan", f"the end `{end}` is not after the start `{start}`")
-        return cls(first, last)
-
-    def overlaps(self, low: datetime, high: datetime) -> bool:
-        """Whether the range has an instant from `low` to `high`, both inclusive."""
-        after = self.start is None or high >= self.start
-        return after and (self.end is None or low < self.end)
-
-    def holds(self, low: datetime, high: datetime) -> bool:
-        """Whether the range has every instant from `low` to `high`, both inclusive."""
-        after = self.start is None or low >= self.start
-        return after and (self.end is None or high < self.end)
-
-
-def _is_day(value: Instant | None) -> bool:
-    if isinstance(value, str):
-        return len(value.strip()) <= len("2024-01-01")
-    return isinstance(value, date) and not isinstance(value, datetime)
-
-
-def _instant(value: Instant) -> datetime:
-    if isinstance(value, str):
-        try:
-            value = datetime.fromisoformat(value.strip())
-        except ValueError:
-            reason = f"`{value}` is not a day (2024-01-31) or a time (2024-01-31T12:00)"
-            raise QueryError("scan", reason) from None
-    if not isinstance(value, datetime):
-        value = datetime.combine(value, time.min)
-    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
 @frozen
@@ -166,7 +115,9 @@ class Scan:
         """The rows as a Polars LazyFrame; Polars pushes filters and projections into the files."""
         if not self.files:
             return pl.LazyFrame(schema=pl.DataFrame(self._empty()).schema)
-        if any("://" in path for path in self.paths):
+        if reads_objects(self.iceberg):
+            return self._polars_of_objects()
+        if self._needs_dataset():
             frame = pl.scan_pyarrow_dataset(self.dataset())
         else:
             frame = pl.scan_parquet(self.paths, hive_partitioning=False, glob=False, cache=False)
@@ -177,12 +128,15 @@ class Scan:
             frame = frame.with_columns(**{name: pl.lit(known[name]) for name in known})
         return frame.select(self.columns)
 
-    def arrow(self, *, batch_rows: int = 1 << 17) -> pa.RecordBatchReader:
+    def arrow(self, *, batch_rows: int = _BATCH_ROWS) -> pa.RecordBatchReader:
         """The rows as a stream of Arrow batches, in bounded memory.
 
         Args:
             batch_rows: The most rows in a batch.
         """
+        if self.files and reads_objects(self.iceberg):
+            batches = self.batches_of_objects(batch_rows)
+            return pa.RecordBatchReader.from_batches(self._empty().schema, batches)
         scanner = self.dataset().scanner(
             columns=list(self.columns), filter=self._arrow_filter(), batch_size=batch_rows
         )
@@ -195,7 +149,13 @@ class Scan:
         connection = connection or open_connection(self.lake)
         if not self.files:
             return connection.from_arrow(self._empty())
-        if any("://" in path for path in self.paths):
+        if reads_objects(self.iceberg):
+            objects = DataObjects(self.iceberg)
+            objects.register(connection)
+            paths = objects.add(self.iceberg, self.files)
+            source = objects_source(connection, self.iceberg, paths)
+            relation = connection.sql(f"FROM {source}")
+        elif self._needs_dataset():
             relation = connection.from_arrow(self.dataset())
         else:
             paths = [literal_glob(path) for path in self.paths]
@@ -204,9 +164,56 @@ class Scan:
             relation = relation.filter(text)
         return relation.project(", ".join(f'"{name}"' for name in self.columns))
 
+    def batches_of_objects(self, batch_rows: int) -> Iterator[pa.RecordBatch]:
+        """The rows of files that are objects, by DuckDB, as `object_system` says.
+
+        Raises:
+            LakeError: A file cannot be read.
+        """
+        import duckdb
+
+        from crypto_lakehouse.tables.lake.connection import explained
+
+        schema = self._empty().schema
+        try:
+            with self.duckdb().to_arrow_reader(batch_rows) as reader:
+                for batch in reader:
+                    yield batch.cast(schema)
+        except duckdb.Error as error:
+            raise LakeError(self.table, explained(error)) from error
+
+    def _polars_of_objects(self) -> pl.LazyFrame:
+        """The same; Polars says which columns and how many rows it needs."""
+
+        def frames(
+            names: list[str] | None,
+            predicate: pl.Expr | None,
+            most: int | None,
+            batch_rows: int | None,
+        ) -> Iterator[pl.DataFrame]:
+            scan = self if names is None else evolve(self, columns=tuple(names))
+            for batch in scan.batches_of_objects(batch_rows or _BATCH_ROWS):
+                frame = cast("pl.DataFrame", pl.from_arrow(batch))
+                frame = frame if predicate is None else frame.filter(predicate)
+                frame = frame if most is None else frame.head(most)
+                most = None if most is None else most - frame.height
+                yield frame
+                if most == 0:
+                    return
+
+        return register_io_source(frames, schema=pl.DataFrame(self._empty()).schema)
+
     def dataset(self) -> ds.Dataset:
-        """The files as an Arrow dataset."""
+        """The files as an Arrow dataset.
+
+        Threads of Arrow read it. If an object store fails meanwhile, they may keep the process from
+        ending; `arrow`, `polars` and `duckdb` read objects in another way.
+        """
         return dataset_of(self.iceberg, [file.file_path for file in self.files])
+
+    def _needs_dataset(self) -> bool:
+        """Whether files are not local, or may lack columns that the table has got since."""
+        return any("://" in path for path in self.paths) or not has_one_schema(self.iceberg)
 
     def _constants(self) -> dict[str, str]:
         """Selected columns that have the same value in all files, according to their partitions.
@@ -307,9 +314,19 @@ def _timestamp(when: datetime) -> str:
 
 
 def local_path(table: Table, location: str) -> str:
-    """The path of a table's local file; any other location is returned unchanged."""
-    is_local = location.startswith(("file:", "/"))
-    return path_of(location, table.io) if is_local else location
+    """The path of a table's local file; any other location is returned unchanged.
+
+    Raises:
+        LakeError: It is not a regular file, which could block its reader, or is not in the lake.
+    """
+    if not location.startswith(("file:", "/")):
+        return location
+    path = path_of(location, table.io)
+    check_regular(path)
+    root = table.io.properties.get(LAKE_ROOT)
+    if root is not None:  # a shared catalog has no directory
+        check_read(path, root)
+    return path
 
 
 def literal_glob(path: str) -> str:
@@ -327,6 +344,8 @@ def dataset_of(table: Table, locations: Sequence[str]) -> ds.Dataset:
     schema = arrow_schema(table.schema())
     if not locations:
         return ds.dataset(schema.empty_table())
+    for location in locations:
+        local_path(table, location)
     paths = [path_of(location, table.io) for location in locations]
     files = file_system_of(locations[0], table.io)
     return ds.dataset(paths, schema=schema, format="parquet", filesystem=files)

@@ -30,8 +30,9 @@ _LOCK = "lock"
 #: For so many seconds a process waits until another one has cleared the directory.
 _CLEARED_WITHIN_S = 10.0
 
-#: How often a process makes its directory again that another one, which ends, has removed.
-_TRIES = 5
+#: How often a process makes its directory again that another one, which ends, has removed. Each
+#: time another process has ended: many in a row are possible if many start and end.
+_TRIES = 50
 
 
 @define
@@ -103,7 +104,8 @@ def _made(root: Path | None) -> _ProcessFolder:
 def _kept_in_lake(home: Path) -> _ProcessFolder:
     """Make the directory of this process, although another process may remove `home` meanwhile."""
     for _ in range(_TRIES - 1):
-        with suppress(FileNotFoundError):
+        # `mkdir` says that a directory exists if it is removed before `mkdir` has looked at it.
+        with suppress(FileNotFoundError, FileExistsError):
             return _in_lake(home)
     return _in_lake(home)
 

@@ -17,23 +17,22 @@ from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
 
 from crypto_lakehouse.core.errors import LakeError, QueryError
-from crypto_lakehouse.tables.iceberg.catalog import LakeCatalog, as_lake_errors
+from crypto_lakehouse.tables.iceberg.catalog import LakeCatalog
+from crypto_lakehouse.tables.iceberg.catalog_errors import as_lake_errors
+from crypto_lakehouse.tables.iceberg.column_names import has_one_schema
 from crypto_lakehouse.tables.iceberg.damage import with_remedy
 from crypto_lakehouse.tables.iceberg.data_files import partition_of, partition_path
 from crypto_lakehouse.tables.ingest.differences import DIFFERENCES, no_differences
 from crypto_lakehouse.tables.ingest.provenance import ARCHIVES, ORDER
+from crypto_lakehouse.tables.lake.absent_tables import absent_table, absent_tables
 from crypto_lakehouse.tables.lake.connection import explained, open_connection
-from crypto_lakehouse.tables.lake.scan import (
-    Instant,
-    TimeRange,
-    dataset_of,
-    literal_glob,
-    local_path,
-)
+from crypto_lakehouse.tables.lake.object_system import DataObjects, objects_source, reads_objects
+from crypto_lakehouse.tables.lake.scan import dataset_of, literal_glob, local_path
 from crypto_lakehouse.tables.lake.spill import release_spill_folder, spill_folder
+from crypto_lakehouse.tables.lake.time_range import Instant, TimeRange
 from crypto_lakehouse.tables.schema.table_types import arrow_schema
 
-__all__ = ["QueriedLake", "QuerySession"]
+__all__ = ["HISTORY", "QueriedLake", "QuerySession"]
 
 #: Statements that a session may run: they read, or create objects in memory. All others could write
 #: files, including those of the tables, or hide such a statement, as PREPARE does.
@@ -50,22 +49,27 @@ _MISLEADING = re.compile(r"[=?%\\\n]")
 
 _WRITING = re.compile(r"\b(copy|export|attach|prepare|execute|load|install)\b", re.IGNORECASE)
 
-#: Functions that read any file that the session can open, which includes its temporary ones, or run
-#: a statement that is put together from texts.
-_READING = re.compile(
-    r"""\b(read_\w+|parquet_scan|sniff_csv|query|json_execute_serialized_sql)"?
-    (?:\s|/\*.*?\*/|--[^\n]*\n)*\(""",
-    re.IGNORECASE | re.DOTALL | re.VERBOSE,
-)
+#: Statements about the tables themselves, which may name none.
+_ABOUT_TABLES = ("show", "describe", "summarize")
 
-#: What DuckDB says about a table that has no view.
-_NO_TABLE = re.compile(r'Table with name "?([\w.]+)"? does not exist')
+#: DuckDB's statement names what is in its current schema, which has none of the lake's tables.
+_SHOW_TABLES = re.compile(r"\s*show\s+tables\s*;?\s*", re.IGNORECASE)
+_SHOW_ALL_TABLES = re.compile(r"\s*show\s+all\s+tables\s*;?\s*", re.IGNORECASE)
+
+_FULL_NAMES = """
+SELECT CASE WHEN schema = 'main' THEN name ELSE schema || '.' || name END AS name
+FROM (SHOW ALL TABLES) WHERE name NOT LIKE '{internal}%' ORDER BY 1"""
+
+_ALL_TABLES = "FROM (SHOW ALL TABLES) WHERE name NOT LIKE '{internal}%'"
+
+#: How names begin of what the session reads for its views.
+_INTERNAL = "files of "
 
 #: The namespace of what is recorded about the archives.
 RECORDS = "lakehouse"
 
 #: All rows of the table of archives; the view of the archives has only the newest row of each.
-_HISTORY = "lakehouse.archive_history"
+HISTORY = "lakehouse.archive_history"
 
 
 class QueriedLake(Protocol):
@@ -109,10 +113,12 @@ class QuerySession:
         self._as_of = as_of
         self._known = lake.tables
         self._paths: list[str] = []
+        self._objects: DataObjects | None = None
         self._viewed: set[str] = set()
         self._absent: dict[str, QueryError] = {}
-        self._temporary: str | None = spill_folder(lake.catalog.root)
+        self._temporary: str | None = spill_folder(lake.catalog.place.folder)
         self.connection = open_connection(temporary=self._temporary)
+        self._encrypt_temporary_files()
         self._locked = False
         for name in tables or ():
             self._view(name)
@@ -132,46 +138,52 @@ class QuerySession:
         """Run a query; its result is read lazily. The result of other statements is empty.
 
         Raises:
-            QueryError: DuckDB rejects the query, it is empty, a table or column does not exist, or
-                the statement would read or write files.
+            QueryError: DuckDB rejects the query, it is empty or cannot be written in UTF-8, a table
+                or column does not exist, or the statement would read or write files.
         """
+        _check_text(query)
         if not self._locked:
             folded = query.casefold()
+            wants_all = folded.lstrip().startswith(_ABOUT_TABLES)
             for name in self._known:
-                if name.partition(".")[2] in folded or (name == ARCHIVES and "archive" in folded):
+                plain = "archive" if name == ARCHIVES else name.partition(".")[2]
+                if wants_all or plain in folded:
                     self._view(name)
             if DIFFERENCES not in self._known and "differences" in folded:
                 self._view_none()
             self._lock()
         try:
-            statements = self.connection.extract_statements(query)
-            if not statements:
-                raise QueryError("query", "there is no statement in it")
-            for statement in statements:
-                _check_statement(statement.type.name, statement.query)
-            return self.connection.sql(query)
+            _check_statements(self.connection.extract_statements(query))
+            return self.connection.sql(_without_internals(query))
         except duckdb.Error as error:
             reason = explained(error)
             self._refuse_absent(reason, query)
-            raise QueryError("query", self._explained(reason)) from error
+            raise QueryError("query", reason) from error
 
     def _refuse_absent(self, reason: str, query: str) -> None:
-        """Raise the error of a table that had no snapshot then, if the query failed for it."""
-        found = _NO_TABLE.search(reason)
-        if found is None:
+        """Raise an error if the query failed for a table that is absent, or was so at that time."""
+        missing = absent_table(reason, query)
+        if missing is None:
             return
-        missing = found[1].casefold()
         for name in sorted(self._absent, key=lambda name: name not in query.casefold()):
-            if missing in {name, name.partition(".")[2]}:
+            if missing.casefold() in {name, name.partition(".")[2]}:
                 raise self._absent[name]
+        raise QueryError("query", absent_tables([missing], self._known))
 
-    def _explained(self, reason: str) -> str:
-        if "does not exist" in reason and self._known:
-            return f"{reason}\nThe lake has: {', '.join(self._known)}"
-        return reason
+    def _encrypt_temporary_files(self) -> None:
+        """Make temporary files useless to a query that reads them.
+
+        DuckDB lets every query open the files in its own temporary directory, by functions and as
+        `FROM 'path'`, also if it denies access to all other files. Their key is in memory only. The
+        DuckDB without extensions calls its random numbers unsafe for files that are kept; these are
+        removed with the session.
+        """
+        self.connection.execute("SET force_mbedtls_unsafe = true")
+        self.connection.execute("SET temp_file_encryption = true")
 
     def _lock(self) -> None:
         """Restrict the session to the files of its views, for good."""
+        self.connection.execute("SET python_enable_replacements = false")
         paths = ", ".join(_quoted(path) for path in self._paths)
         self.connection.execute(f"SET allowed_paths = [{paths}]")
         self.connection.execute("SET enable_external_access = false")
@@ -182,20 +194,34 @@ class QuerySession:
         if name in self._viewed:
             return
         self._viewed.add(name)
+        found = self._rows_then(name)
+        if found is None:
+            return
+        table, files = found
         namespace, _, plain = name.partition(".")
+        self.connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{namespace}"')
+        if name == ARCHIVES:
+            self._create_view(HISTORY, name, table, files)
+            self._view_newest(table)
+        else:
+            self._create_view(f'"{namespace}"."{plain}"', name, table, files)
+
+    def _rows_then(self, name: str) -> tuple[Table, Sequence[DataFile]] | None:
+        """The table and its files at the time of the session; None if it had no snapshot then."""
         try:
-            table, files = self._lake.data_files(name, self._as_of)
+            return self._lake.data_files(name, self._as_of)
         except QueryError as absence:
-            recorded = self._lake.catalog.find(name) if namespace == RECORDS else None
+            is_record = name.startswith(f"{RECORDS}.")
+            recorded = self._lake.catalog.find(name) if is_record else None
             if recorded is None or not self._has_rows_then():
                 # The query may only have a longer name that this one is part of.
                 self._absent[name] = absence
-                return
-            table, files = recorded, ()
-        self.connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{namespace}"')
+                return None
+            return recorded, ()
+
+    def _create_view(self, target: str, name: str, table: Table, files: Sequence[DataFile]) -> None:
         columns = ", ".join(f'"{field.name}"' for field in table.schema().fields)
-        target = _HISTORY if name == ARCHIVES else f'"{namespace}"."{plain}"'
-        root = str(self._lake.catalog.root)
+        root = str(self._lake.catalog.place)
         with as_lake_errors(root):
             source = self._source(name, table, files)
         try:
@@ -206,17 +232,30 @@ class QuerySession:
                 # DuckDB goes on with the statement, which is none of the user's.
                 reason = with_remedy(root, reason.splitlines()[0])
             raise LakeError(root, reason) from error
-        if name == ARCHIVES:
-            known = table.schema().column_names
-            order = ", ".join(f"{each} DESC NULLS LAST" for each in ORDER if each in known)
-            newest = f"row_number() OVER (PARTITION BY archive ORDER BY {order}) = 1"
-            self.connection.execute(
-                f"CREATE VIEW {ARCHIVES} AS SELECT * FROM {_HISTORY} QUALIFY {newest}"
-            )
+
+    def _view_newest(self, archives: Table) -> None:
+        """Make a view of the newest row of each archive."""
+        known = archives.schema().column_names
+        order = ", ".join(f"{each} DESC NULLS LAST" for each in ORDER if each in known)
+        newest = f"row_number() OVER (PARTITION BY archive ORDER BY {order}) = 1"
+        self.connection.execute(
+            f"CREATE VIEW {ARCHIVES} AS SELECT * FROM {HISTORY} QUALIFY {newest}"
+        )
 
     def _has_rows_then(self) -> bool:
         """Whether a table of the archives' rows had a snapshot at the time of the session."""
         return any(map(self._was_there, self._known))
+
+    def _objects_source(self, table: Table, files: Sequence[DataFile]) -> str:
+        """The data files of a lake at a URL; no other object can be read by a query."""
+        if self._objects is None:
+            self._objects = DataObjects(table)
+            self._objects.register(self.connection)
+        paths = self._objects.add(table, files)
+        self._paths += paths
+        if has_one_schema(table):
+            return _parquet(table, files, paths, paths)
+        return objects_source(self.connection, table, paths)
 
     def _was_there(self, name: str) -> bool:
         if name.startswith(f"{RECORDS}."):
@@ -230,20 +269,20 @@ class QuerySession:
     def _view_none(self) -> None:
         """Make a view of the differences between archives, of which none was found so far."""
         self.connection.execute("CREATE SCHEMA IF NOT EXISTS lakehouse")
-        self.connection.register("no differences", no_differences())
-        self.connection.execute(f'CREATE VIEW {DIFFERENCES} AS SELECT * FROM "no differences"')
+        registered = f"{_INTERNAL}{DIFFERENCES}"
+        self.connection.register(registered, no_differences())
+        self.connection.execute(f'CREATE VIEW {DIFFERENCES} AS SELECT * FROM "{registered}"')
 
     def _source(self, name: str, table: Table, files: Sequence[DataFile]) -> str:
+        if files and reads_objects(table):
+            return self._objects_source(table, files)
         paths = [local_path(table, file.file_path) for file in files]
-        # Files of earlier versions lack columns that the table of archives has got since.
-        if paths and name != ARCHIVES and all("://" not in path for path in paths):
+        # Files may lack columns that the table has got since.
+        if paths and has_one_schema(table) and all("://" not in path for path in paths):
             patterns = [literal_glob(path) for path in paths]
             self._paths += sorted({*paths, *patterns})
-            listed = ", ".join(map(_quoted, patterns))
-            by_folder = "true" if _folders_repeat_metadata(table, files, paths) else "false"
-            folders = f"hive_partitioning = {by_folder}, hive_types_autocast = false"
-            return f"read_parquet([{listed}], {folders})"
-        registered = f"files of {name}"
+            return _parquet(table, files, paths, patterns)
+        registered = f"{_INTERNAL}{name}"
         if paths:
             locations = [file.file_path for file in files]
             self.connection.register(registered, dataset_of(table, locations))
@@ -252,7 +291,16 @@ class QuerySession:
         return f'"{registered}"'
 
 
-def _folders_repeat_metadata(table: Table, files: Sequence[DataFile], paths: list[str]) -> bool:
+def _parquet(
+    table: Table, files: Sequence[DataFile], paths: Sequence[str], patterns: Sequence[str]
+) -> str:
+    listed = ", ".join(map(_quoted, patterns))
+    by_folder = "true" if _folders_repeat_metadata(table, files, paths) else "false"
+    folders = f"hive_partitioning = {by_folder}, hive_types_autocast = false"
+    return f"read_parquet([{listed}], {folders})"
+
+
+def _folders_repeat_metadata(table: Table, files: Sequence[DataFile], paths: Sequence[str]) -> bool:
     """Whether the folders of each file name the values of its partition, and nothing else.
 
     Only then may DuckDB read values from folders, by which it skips files without opening them.
@@ -276,16 +324,44 @@ def _folders_repeat_metadata(table: Table, files: Sequence[DataFile], paths: lis
     return True
 
 
-def _check_statement(kind: str, text: str) -> None:
-    # EXPLAIN ANALYZE executes the statement.
-    if kind == "EXPLAIN" and _WRITING.search(text):
-        kind = "EXPLAIN of what writes"
-    if kind != "EXPLAIN" and kind not in _ALLOWED:
-        raise QueryError("query", f"{kind} is refused: a query reads the tables only")
-    reading = _READING.search(text)
-    if reading:
-        function = reading.group(1)
-        raise QueryError("query", f"{function}() is refused: a query reads the tables only")
+def _without_internals(query: str) -> str:
+    """A query, in which a list of tables has full names, and not what the views read."""
+    for pattern, instead in ((_SHOW_TABLES, _FULL_NAMES), (_SHOW_ALL_TABLES, _ALL_TABLES)):
+        if pattern.fullmatch(query):
+            return instead.format(internal=_INTERNAL)
+    return query
+
+
+def _check_text(query: str) -> None:
+    """Refuse a text that DuckDB cannot take.
+
+    Python keeps bytes of the command line that are not UTF-8 as surrogates.
+    """
+    try:
+        query.encode()
+    except UnicodeEncodeError as error:
+        reason = f"the SQL is not valid UTF-8: character {error.start + 1} is wrong"
+        raise QueryError("query", reason) from error
+
+
+def _check_statements(statements: list[duckdb.Statement]) -> None:
+    if not statements:
+        raise QueryError("query", "there is no statement in it")
+    for statement in statements:
+        kind = _kind(statement)
+        # EXPLAIN ANALYZE executes the statement.
+        if kind == "EXPLAIN" and _WRITING.search(statement.query):
+            kind = "EXPLAIN of what writes"
+        if kind != "EXPLAIN" and kind not in _ALLOWED:
+            raise QueryError("query", f"{kind} is refused: a query reads the tables only")
+
+
+def _kind(statement: duckdb.Statement) -> str:
+    """Return the name of a statement's type."""
+    try:
+        return statement.type.name
+    except ValueError:  # DuckDB's Python lacks a name for some, such as UPDATE EXTENSIONS
+        return "a statement of this type"
 
 
 def _quoted(text: str) -> str:

@@ -10,7 +10,8 @@ from attrs import asdict, frozen
 from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
 
-from crypto_lakehouse.tables.iceberg.catalog import JOURNALS, LakeCatalog, as_lake_errors
+from crypto_lakehouse.tables.iceberg.catalog import LakeCatalog
+from crypto_lakehouse.tables.iceberg.catalog_errors import as_lake_errors
 from crypto_lakehouse.tables.iceberg.file_check import check_file
 from crypto_lakehouse.tables.iceberg.inner_names import path_of
 from crypto_lakehouse.tables.iceberg.live_files import live_files
@@ -107,7 +108,7 @@ def verify_tables(
         LakeError: The catalog, the metadata or `lakehouse.archives` cannot be read.
     """
     for name in names:
-        with as_lake_errors(str(catalog.root)):
+        with as_lake_errors(str(catalog.place)):
             yield _Verification(catalog, name, with_older).run()
 
 
@@ -158,7 +159,7 @@ class _Verification:
 
     def _standings(self) -> Mapping[str, Standing] | None:
         """How the archives of the table stand; None if a run may be about to record it."""
-        if any(each.table == self.name for each in leftovers(self.catalog.root / JOURNALS)):
+        if any(each.table == self.name for each in leftovers(self.catalog.place.journals)):
             return None
         return standings(self.catalog.find(ARCHIVES), self.name)
 

@@ -5,11 +5,12 @@
 2. `inspector` runs all of them in one pass over a batch of many archives, and looks for
    details only if one is true. The last row is carried over, so that a check spans batches.
 3. `archive_checks` checks an archive as a whole: whether it covers its period, and how its rows are
-   labelled; `tallies`, whether it is cut off, and whether a column is frozen.
+   labelled; `tallies`, whether it is cut off; `frozen`, whether a column is frozen.
 4. `known_row_holes` distinguishes holes that are known upstream from new ones.
 
 `findings` is the result: severity, rows, and a verdict for each archive.
 
 A check only reports. A policy of the caller decides whether bad rows are dropped or kept, or their
-archive is quarantined. A check sees one archive at a time.
+archive is quarantined. A check sees one archive at a time; only `seams` compares ids
+from archive to archive.
 """

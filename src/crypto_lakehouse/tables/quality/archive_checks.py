@@ -21,6 +21,7 @@ __all__ = [
     "band_findings",
     "bounds_of",
     "doubled",
+    "length_of_step",
     "origin_of",
     "step_of",
     "whole_findings",
@@ -40,8 +41,8 @@ _LABELS_MOVED = date(2026, 6, 25)
 _FROZEN_SNAPSHOTS = 30
 _BANDS = (10, 12)
 
-#: Rows a day of types that have a fixed number.
-_STEPS = {DataType.METRICS: 300, DataType.BVOL_INDEX: 1}
+#: The steps of types without intervals.
+_STEPS = {DataType.METRICS: timedelta(minutes=5), DataType.BVOL_INDEX: timedelta(seconds=1)}
 
 
 @frozen
@@ -51,7 +52,8 @@ class Found:
     Attributes:
         rows: The total weight of the bad rows.
         sentence: The finding, as in `RowCheck`.
-        hole: The times between which rows are absent.
+        hole: The times between which rows are absent: that of the last row before the hole, or of
+            the one that would precede the archive, and the first instant after the hole.
         example: The first bad row.
     """
 
@@ -81,16 +83,25 @@ class Span:
 
 
 def step_of(archive: Archive) -> int | None:
-    """Microseconds from one bar to the next; None for months, and for types without bars."""
+    """Microseconds from one bar to the next; None for types without bars."""
     interval = archive.interval
-    if interval is None or interval == "1mo":
+    if interval is None:
         return None
+    if interval == "1mo":
+        first, after = bounds_of(_month_of(archive))
+        return (after - first) // _MICROSECOND
     return int(interval[:-1]) * _SECONDS[interval[-1]] * 1_000_000
 
 
 def origin_of(archive: Archive) -> datetime:
-    """Where the multiples of an archive's interval begin: weeks begin on Mondays."""
+    """Where the multiples of an archive's interval begin: weeks on Mondays, months on the 1st."""
+    if archive.interval == "1mo":
+        return bounds_of(_month_of(archive))[0]
     return _MONDAY if archive.interval == "1w" else _EPOCH
+
+
+def _month_of(archive: Archive) -> Period:
+    return Period.month(archive.period.first_day)
 
 
 def bounds_of(period: Period) -> tuple[datetime, datetime]:
@@ -104,36 +115,50 @@ def whole_findings(archive: Archive, span: Span) -> Iterator[Found]:
     if span.first is None or span.last is None:
         yield Found("coverage", Severity.WARNING, 0, "the archive has no row")
         return
-    step = _step_seconds(archive)
+    length = length_of_step(archive)
     start, end = bounds_of(archive.period)
     first, last = span.first, span.last
     if archive.data_type is DataType.METRICS:
         yield from _label(archive, span)
-        if last == end:  # labels of ends: the period before its start is not in it
-            start, end = start + timedelta(seconds=step or 0), end + timedelta(seconds=step or 0)
-    if step is None:
+    if length is None:
         return
-    length, origin = timedelta(seconds=step), origin_of(archive)
+    origin = origin_of(archive)
     if archive.data_type is not DataType.METRICS:
         # A bar of a week or three days belongs to the month in which it opens.
         start, end = start + (origin - start) % length, end + (origin - end) % length
+    elif _has_labels_of_ends(archive, span):  # the period before its start is not in it
+        start, end = start + length, end + length
+    parts, holes, missing = [], [], 0
     if first - start >= length:
-        missing = (first - start) // length
-        sentence = (
-            f"{{rows}} row[s] [is|are] missing at the beginning: the first is at {_shown(first)}"
-        )
-        yield Found("coverage", Severity.WARNING, missing, sentence, hole=(start, first))
+        missing += (first - start) // length
+        parts.append(("beginning", f"the first is at {_shown(first)}"))
+        holes.append((start - length, first))
     if end - last > length:
-        missing = (end - last) // length - (0 if (end - last) % length else 1)
-        sentence = f"{{rows}} row[s] [is|are] missing at the end: the last is at {_shown(last)}"
-        yield Found("coverage", Severity.WARNING, missing, sentence, hole=(last, end))
+        missing += (end - last) // length - (0 if (end - last) % length else 1)
+        parts.append(("end", f"the last is at {_shown(last)}"))
+        holes.append((last, end))
+    if parts:
+        ends, times = (" and ".join(each) for each in zip(*parts, strict=True))
+        sentence = f"{{rows}} row[s] [is|are] missing at the {ends}: {times}"
+        # Of two holes, one may be known and the other be new.
+        hole = holes[0] if len(holes) == 1 else None
+        yield Found("coverage", Severity.WARNING, missing, sentence, hole=hole)
 
 
-def _step_seconds(archive: Archive) -> int | None:
+def length_of_step(archive: Archive) -> timedelta | None:
+    """The time from one row to the next; None for types without a fixed one."""
     if archive.data_type in _STEPS:
         return _STEPS[archive.data_type]
     step = step_of(archive)
-    return None if step is None else step // 1_000_000
+    return None if step is None else step * _MICROSECOND
+
+
+def _has_labels_of_ends(archive: Archive, span: Span) -> bool:
+    """Whether rows of metrics are labelled by the end of their period, also if some are missing."""
+    start, end = bounds_of(archive.period)
+    is_usual = archive.market is Market.FUTURES_UM and archive.period.first_day < _LABELS_MOVED
+    step = _STEPS[DataType.METRICS]
+    return span.last == end or (is_usual and span.first == start + step)
 
 
 def _label(archive: Archive, span: Span) -> Iterator[Found]:

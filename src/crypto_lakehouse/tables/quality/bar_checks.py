@@ -14,6 +14,7 @@ from crypto_lakehouse.tables.quality.row_check import (
     not_positive,
     period_check,
     positive_check,
+    remainder,
     residual,
     step_of_column,
 )
@@ -31,7 +32,10 @@ def bar_checks(quote: str = "quote_volume") -> tuple[RowCheck, ...]:
         quote: The column of the volume that is not `volume`.
     """
     positive = positive_check(
-        not_positive(*_PRICES) | residual("volume", quote) | (pl.col("count") < 0),
+        not_positive(*_PRICES)
+        | residual("volume", quote)
+        | remainder("taker_buy_volume", f"taker_buy_{quote}")
+        | (pl.col("count") < 0),
         "{rows} bar[s] [has|have] a price that is not above zero, or a negative or "
         "impossibly small "
         "volume, for example {example}",

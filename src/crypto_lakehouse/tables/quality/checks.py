@@ -14,6 +14,7 @@ from crypto_lakehouse.core.errors import ConfigurationError, Problem
 from crypto_lakehouse.core.messages import allowed_values
 from crypto_lakehouse.tables.quality.bar_checks import bar_checks, index_bar_checks
 from crypto_lakehouse.tables.quality.findings import Policy, Severity
+from crypto_lakehouse.tables.quality.frozen import FROZEN_CHECK
 from crypto_lakehouse.tables.quality.row_check import (
     MINUTE,
     RowCheck,
@@ -26,8 +27,7 @@ from crypto_lakehouse.tables.quality.row_check import (
     step_of_column,
     time_order_check,
 )
-from crypto_lakehouse.tables.quality.seams import SEAM_CHECK
-from crypto_lakehouse.tables.quality.tallies import FROZEN_CHECK
+from crypto_lakehouse.tables.quality.seams import SEAM_CHECKS
 from crypto_lakehouse.tables.schema.schemas import TableSchema
 
 __all__ = ["CHECK_NAMES", "checked_policies", "checks_of"]
@@ -36,14 +36,15 @@ _HOUR = 60 * MINUTE
 
 
 def _trades(*, worth: bool) -> tuple[RowCheck, ...]:
-    # The worth of a trade is rounded, so that of a very small one may be zero.
-    stated_worth = "quote_qty" if worth else "base_qty"
+    # The worth of a trade is rounded, so that of a very small one may be zero; contracts are whole,
+    # and no coin is worth so much that one of them rounds to none of it.
+    bad_worth = residual("quote_qty") if worth else not_positive("base_qty")
     checks = (
         id_continuity_check("id"),
         time_order_check("time"),
         period_check("time"),
         positive_check(
-            not_positive("price", "qty") | residual(stated_worth),
+            not_positive("price", "qty") | bad_worth,
             "{rows} trade[s] [has|have] a price, quantity or worth that is negative or too "
             "near to zero, "
             "for example {example}",
@@ -129,7 +130,7 @@ def _funding() -> tuple[RowCheck, ...]:
 
 
 def _metrics() -> tuple[RowCheck, ...]:
-    values = pl.col(
+    values = (
         "sum_open_interest",
         "sum_open_interest_value",
         "count_toptrader_long_short_ratio",
@@ -158,13 +159,15 @@ def _metrics() -> tuple[RowCheck, ...]:
         RowCheck(
             name="blanks",
             severity=Severity.INFO,
-            bad=pl.any_horizontal(values.is_null()),
+            bad=pl.any_horizontal(pl.col(*values).is_null()),
             sentence="{rows} row[s] [has|have] a blank, which is NULL in the table, "
             "for example {example}",
         ),
         positive_check(
-            pl.any_horizontal(values < 0),
-            "{rows} row[s] [has|have] a negative open interest or ratio, for example {example}",
+            # Without positions or takers' purchases an open interest or a ratio is zero.
+            residual(*values),
+            "{rows} row[s] [has|have] a negative or impossibly small open interest or ratio, "
+            "for example {example}",
         ),
         period_check("create_time", end_included=True),
     )
@@ -184,8 +187,9 @@ def _depth() -> tuple[RowCheck, ...]:
             "for example {example}",
         ),
         positive_check(
-            (amount < 0) | (pl.col("notional") < 0),
-            "{rows} band[s] [holds|hold] less than nothing, for example {example}",
+            residual("depth", "notional"),
+            "{rows} band[s] [holds|hold] less than nothing, or impossibly little, "
+            "for example {example}",
         ),
         period_check("timestamp"),
     )
@@ -221,10 +225,14 @@ def _liquidations() -> tuple[RowCheck, ...]:
     return (
         period_check("time"),
         positive_check(
-            # An order that is not filled has no average price, and one at the market no price.
+            # An order that is not filled has no average price, and one at the market no price; the
+            # price of a limit order is its limit.
             not_positive("original_quantity")
-            | residual("price", "average_price", "last_fill_quantity", "accumulated_fill_quantity"),
-            "{rows} order[s] [has|have] a quantity that is not above zero, or a negative price, "
+            | residual("price", "average_price", "last_fill_quantity", "accumulated_fill_quantity")
+            | (pl.col("order_status") == "FILLED") & not_positive("average_price")
+            | (pl.col("order_type") == "LIMIT") & not_positive("price"),
+            "{rows} order[s] [has|have] a quantity that is not above zero, a negative price or no "
+            "limit, or [was|were] filled at none, "
             "for example {example}",
         ),
     )
@@ -242,11 +250,18 @@ def _volatility() -> tuple[RowCheck, ...]:
             is_hole=True,
         ),
         positive_check(
-            pl.col("index_value") <= 0,
+            not_positive("index_value"),
             "{rows} value[s] [is|are] not above zero, for example {example}",
         ),
         period_check("calc_time"),
     )
+
+
+_OPTION_AMOUNTS = (
+    "open", "high", "low", "close", "volume_contracts", "volume_usdt", "best_bid_price",
+    "best_ask_price", "best_bid_qty", "best_ask_qty", "mark_price", "openinterest_contracts",
+    "openinterest_usdt",
+)  # fmt: skip
 
 
 def _options() -> tuple[RowCheck, ...]:
@@ -265,23 +280,10 @@ def _options() -> tuple[RowCheck, ...]:
         ),
         positive_check(
             # A contract without trades or quotes has zeros or blanks.
-            residual(
-                "open",
-                "high",
-                "low",
-                "close",
-                "volume_contracts",
-                "volume_usdt",
-                "best_bid_price",
-                "best_ask_price",
-                "best_bid_qty",
-                "best_ask_qty",
-                "mark_price",
-                "openinterest_contracts",
-                "openinterest_usdt",
-            ),
+            residual(*_OPTION_AMOUNTS)
+            | (pl.col("volume_contracts") > 0) & not_positive("open", "high", "low", "close"),
             "{rows} row[s] [has|have] a negative or impossibly small price, volume or open "
-            "interest, "
+            "interest, or contracts traded at no price, "
             "for example {example}",
         ),
         RowCheck(
@@ -326,7 +328,7 @@ _WHOLE = (
     "bands",
     "frozen_bands",
     FROZEN_CHECK,
-    SEAM_CHECK,
+    *SEAM_CHECKS,
 )
 
 CHECK_NAMES = tuple(
@@ -335,9 +337,6 @@ CHECK_NAMES = tuple(
 
 #: Checks whose bad rows may be dropped, because another row is the same.
 _DROPPABLE = frozenset({"duplicates", "doubled_rows"})
-
-#: Checks of several archives: what would be quarantined depends on the order of their ingestion.
-_REPORTED = frozenset({SEAM_CHECK})
 
 
 def checks_of(schema: TableSchema) -> tuple[RowCheck, ...]:
@@ -366,7 +365,8 @@ def checked_policies(given: Mapping[str, str]) -> dict[str, Policy]:
         elif text == Policy.DROP and check not in _DROPPABLE:
             can = ", ".join(sorted(_DROPPABLE))
             problems.append(Problem(path, f"`drop` is only for checks of repeated rows: {can}"))
-        elif text == Policy.QUARANTINE and check in _REPORTED:
+        elif text == Policy.QUARANTINE and check in SEAM_CHECKS:
+            # What would be quarantined depends on the order of ingestion.
             reason = "`quarantine` is not for a check of several archives; it is only reported"
             problems.append(Problem(path, reason))
         else:

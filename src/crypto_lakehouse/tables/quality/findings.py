@@ -68,6 +68,7 @@ class ArchiveQuality:
         first_at, last_at: Its first and last time; None if it has no rows.
         first_id, last_id: The smallest and the largest of its ids, which are consecutive from
             archive to archive; None if it has no rows or no such ids.
+        first_trade_id, last_trade_id: The same of the ids of trades, in aggTrades.
         time_unit: `ms`, `us` or `text`.
         header: Whether its first line is a header.
         columns: Its columns, as published.
@@ -81,6 +82,8 @@ class ArchiveQuality:
     last_at: datetime | None = None
     first_id: int | None = None
     last_id: int | None = None
+    first_trade_id: int | None = None
+    last_trade_id: int | None = None
     time_unit: str = ""
     header: bool = False
     columns: tuple[str, ...] = ()
@@ -116,7 +119,7 @@ class ValidationReport:
     """The report of a validation.
 
     Attributes:
-        archives: One entry per archive, sorted by key.
+        archives: One entry per archive, sorted by key, and per folder that cannot be read.
         arriving: How many archives were left out, because a collection that has not ended has not
             settled them yet.
         notes: Remarks for the reader, one sentence each.
@@ -133,6 +136,11 @@ class ValidationReport:
             yield from archive.findings
 
     @property
+    def folders(self) -> int:
+        """How many entries are of folders that cannot be read."""
+        return sum(archive.key.endswith("/") for archive in self.archives)
+
+    @property
     def verdicts(self) -> Mapping[str, int]:
         """How many archives have each verdict."""
         return Counter(archive.verdict for archive in self.archives)
@@ -145,7 +153,8 @@ class ValidationReport:
     def as_dict(self) -> dict[str, Any]:
         """The report as plain JSON types."""
         return {
-            "archives": len(self.archives),
+            "archives": len(self.archives) - self.folders,
+            **({"folders": self.folders} if self.folders else {}),
             "arriving": self.arriving,
             "rows": self.rows,
             "verdicts": dict(sorted(self.verdicts.items())),

@@ -12,9 +12,9 @@ from datetime import datetime
 from typing import Any
 
 import polars as pl
-from attrs import define, evolve, field, frozen
+from attrs import define, field, frozen
 
-from crypto_lakehouse.core.archive import DataType
+from crypto_lakehouse.core.archive import Archive, DataType
 from crypto_lakehouse.tables.quality.archive_checks import (
     Found,
     Span,
@@ -28,22 +28,21 @@ from crypto_lakehouse.tables.quality.archive_checks import (
 )
 from crypto_lakehouse.tables.quality.checks import checks_of
 from crypto_lakehouse.tables.quality.findings import ArchiveQuality, Finding, Policy, Severity
-from crypto_lakehouse.tables.quality.known_row_holes import KnownRowHoles
+from crypto_lakehouse.tables.quality.frozen import frozen_findings
+from crypto_lakehouse.tables.quality.known_row_holes import KnownRowHole, KnownRowHoles, RowHole
+from crypto_lakehouse.tables.quality.open_archive import OpenArchive
 from crypto_lakehouse.tables.quality.row_check import RowCheck
-from crypto_lakehouse.tables.quality.seams import ID_TYPES
-from crypto_lakehouse.tables.quality.tallies import (
-    Tally,
-    cut_off_findings,
-    frozen_findings,
-    merged,
-    tallied,
-)
+from crypto_lakehouse.tables.quality.seams import id_edges
+from crypto_lakehouse.tables.quality.tallies import cut_off_findings, merged, tallied
 from crypto_lakehouse.tables.reading.batch import Batch, Piece, Source
 from crypto_lakehouse.tables.schema.schemas import TableSchema
 
 __all__ = ["Checked", "Inspector"]
 
 _OWN = ("_piece", "_first", "_step", "_origin", "_from", "_to", "_tick")
+
+#: The checks of holes that find missing ids.
+_ID_CHECKS = frozenset({"id_continuity", "trade_id_continuity"})
 
 
 @frozen(eq=False)
@@ -62,32 +61,6 @@ class Checked:
 
 
 @define
-class _Open:
-    """The state of an archive whose batches are not complete."""
-
-    rows: int = 0
-    first: datetime | None = None
-    last: datetime | None = None
-    first_id: int | None = None
-    last_id: int | None = None
-    found: dict[str, Found] = field(factory=dict)
-    tally: Tally = field(factory=dict)
-
-    def extend(self, first: Any, last: Any, first_id: int | None, last_id: int | None) -> None:
-        """Take the first and last time and id of a further part into account."""
-        self.first, self.last = _least(self.first, first), _greatest(self.last, last)
-        self.first_id = _least(self.first_id, first_id)
-        self.last_id = _greatest(self.last_id, last_id)
-
-    def add(self, found: Found) -> None:
-        """Add a finding, or add its rows to an earlier finding, whose example is kept."""
-        before = self.found.get(found.check)
-        if before is not None:
-            found = evolve(before, rows=before.rows + found.rows)
-        self.found[found.check] = found
-
-
-@define
 class Inspector:
     """Checks the archives of one table, batch after batch, in the order of the reader.
 
@@ -101,7 +74,7 @@ class Inspector:
     policies: Mapping[str, Policy]
     known: KnownRowHoles
     _carried: pl.DataFrame | None = field(init=False, default=None)
-    _open: dict[str, _Open] = field(init=False, factory=dict)
+    _open: dict[str, OpenArchive] = field(init=False, factory=dict)
 
     def forget(self, source: Source) -> None:
         """Drop the state of an archive that is unreadable."""
@@ -308,18 +281,18 @@ class Inspector:
 
     def _remember(self, batch: Batch, frame: pl.DataFrame) -> None:
         """Record the first and last times, and carry over the last row of an unfinished archive."""
-        key = self.schema.key[0] if self.schema.data_type in ID_TYPES else None
-        ids = pl.lit(None, pl.Int64) if key is None else pl.col(key)
+        times = {"first_at": self._time(), "last_at": self._time()}
+        ids = {name: pl.col(column) for name, column in id_edges(self.schema).items()}
         edges = [
-            self._time().min().alias("first"), self._time().max().alias("last"),
-            ids.min().alias("first_id"), ids.max().alias("last_id"),
-        ]  # fmt: skip
+            (each.min() if name.startswith("first") else each.max()).alias(name)
+            for name, each in (times | ids).items()
+        ]
         if len(batch.pieces) == 1:
-            found = frame.select(pl.lit(0), *edges)
+            found = frame.select(pl.lit(0).alias("_piece"), *edges)
         else:
             found = frame.group_by("_piece", maintain_order=True).agg(edges)
-        for place, *values in found.iter_rows():
-            self._state(batch.pieces[place]).extend(*values)
+        for part in found.to_dicts():
+            self._state(batch.pieces[part.pop("_piece")]).extend(part)
         for piece in batch.pieces:
             self._state(piece).rows += piece.rows
         if not batch.pieces[-1].ends and frame.height:
@@ -330,40 +303,47 @@ class Inspector:
             return pl.col(self.schema.time)
         return pl.col("date").cast(pl.Datetime("us", "UTC")) + pl.duration(hours="hour")
 
-    def _state(self, piece: Piece) -> _Open:
-        return self._open.setdefault(piece.source.archive.key, _Open())
+    def _state(self, piece: Piece) -> OpenArchive:
+        return self._open.setdefault(piece.source.archive.key, OpenArchive())
 
     def _ended(self, piece: Piece) -> ArchiveQuality:
         archive = piece.source.archive
-        state = self._open.pop(archive.key, _Open())
-        span = Span(state.rows, state.first, state.last)
+        state = self._open.pop(archive.key, OpenArchive())
+        edges = state.edges
+        span = Span(state.rows, edges.get("first_at"), edges.get("last_at"))
         for found in (
             *whole_findings(archive, span),
-            *cut_off_findings(archive, span, state.first_id, state.tally),
+            *cut_off_findings(archive, span, edges.get("first_id"), state.tally),
             *frozen_findings(self.schema, state.tally),
         ):
             state.add(found)
         return ArchiveQuality(
             key=archive.key,
             rows=state.rows,
-            first_at=state.first,
-            last_at=state.last,
-            first_id=state.first_id,
-            last_id=state.last_id,
+            **edges,
             time_unit=piece.form.time_unit,
             header=piece.form.header,
             columns=piece.form.columns,
             findings=tuple(self._findings(piece, state.found.values())),
         )
 
+    def _known(self, archive: Archive, found: Found) -> KnownRowHole | None:
+        if found.hole is None:
+            return None
+        start, end = found.hole
+        is_of_ids = found.check in _ID_CHECKS
+        return self.known.explaining(
+            RowHole(archive=archive, start=start, end=end, rows=found.rows, of_ids=is_of_ids)
+        )
+
     def _findings(self, piece: Piece, found: Sequence[Found] | Any) -> Iterator[Finding]:
         archive = piece.source.archive
         for each in found:
             severity, sentence, source = each.severity, each.text, each.source
-            hole = each.hole and self.known.explaining(archive, *each.hole)
-            if hole:
-                severity, source = Severity.INFO, hole.source
-                sentence = f"{sentence}; known: {hole.reason}"
+            known = self._known(archive, each)
+            if known:
+                severity, source = Severity.INFO, known.source
+                sentence = f"{sentence}; known: {known.reason}"
             yield Finding(
                 check=each.check,
                 severity=severity,
@@ -373,14 +353,6 @@ class Inspector:
                 policy=self.policies.get(each.check, each.policy),
                 source=source,
             )
-
-
-def _least(*values: Any) -> Any:
-    return min((value for value in values if value is not None), default=None)
-
-
-def _greatest(*values: Any) -> Any:
-    return max((value for value in values if value is not None), default=None)
 
 
 def _microseconds(when: datetime) -> int:

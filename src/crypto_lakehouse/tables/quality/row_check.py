@@ -1,9 +1,9 @@
 """One check of rows, declared, and the checks that many data types share.
 
 A check is a Polars expression that is true on bad rows. Besides the columns of its table it may
-use columns that `inspector` adds: `_step` (the length of a bar in microseconds; NULL for months),
-`_origin` (where multiples of it begin), `_from` and `_to` (the period of the archive), `_tick` (the
-archive's time unit in microseconds), and `_first` (true on the first row of an archive).
+use columns that `inspector` adds: `_step` (the length of a bar in microseconds), `_origin` (where
+multiples of it begin), `_from` and `_to` (the period of the archive), `_tick` (the archive's time
+unit in microseconds), and `_first` (true on the first row of an archive).
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ __all__ = [
     "not_positive",
     "period_check",
     "positive_check",
+    "remainder",
     "residual",
     "step_of_column",
     "time_order_check",
@@ -80,6 +81,12 @@ def residual(*names: str) -> pl.Expr:
     """Whether one of some amounts that may be zero is negative, or too near to zero."""
     amounts = pl.col(*names).cast(pl.Float64)
     return pl.any_horizontal((amounts < _LEAST) & (amounts != 0))
+
+
+def remainder(*names: str) -> pl.Expr:
+    """Whether one of some amounts is too near to zero, and not zero; a negative one is not."""
+    amounts = pl.col(*names).cast(pl.Float64)
+    return pl.any_horizontal((amounts.abs() < _LEAST) & (amounts != 0))
 
 
 def positive_check(bad: pl.Expr, sentence: str) -> RowCheck:

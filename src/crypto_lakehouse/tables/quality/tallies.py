@@ -1,8 +1,9 @@
 """What is tallied in an archive batch by batch, and checked at its end.
 
-A flag or amount is frozen if it has one value in many rows while others change. An archive of
-trades or quotes is cut off if it ends long before its period does, or begins long after, compared
-with the gaps between its own rows: a symbol that is rarely traded has gaps of hours.
+`frozen` says what is tallied to find columns that are frozen. An archive of trades or quotes is
+cut off if it ends long before its period does, or begins long after, compared with the gaps between
+its own rows: a symbol that is rarely traded has gaps of hours. If the archive has under 100 rows,
+the silence must be 100 times the longest gap, and the other end be there.
 """
 
 from __future__ import annotations
@@ -16,24 +17,20 @@ import polars as pl
 from crypto_lakehouse.core.archive import Archive, DataType
 from crypto_lakehouse.tables.quality.archive_checks import Found, Span, bounds_of
 from crypto_lakehouse.tables.quality.findings import Severity
+from crypto_lakehouse.tables.quality.frozen import end_tally, frozen_tally, tally_of_ends
 from crypto_lakehouse.tables.schema.schemas import TableSchema
 
-__all__ = ["FROZEN_CHECK", "cut_off_findings", "frozen_findings", "merged", "tallied"]
+__all__ = ["Tally", "cut_off_findings", "merged", "tallied"]
 
-FROZEN_CHECK = "frozen"
-
-_TRADES = frozenset({DataType.TRADES, DataType.AGG_TRADES})
-_WITHOUT_STEP = _TRADES | {DataType.BOOK_TICKER}
-
-#: Moments with trades, or trades in bars, before all of them can hardly be on one side.
-_MANY_TRADES = 1000
-#: Bars with trades before one of their columns can be called frozen.
-_MANY_BARS = 24
+_WITHOUT_STEP = frozenset({DataType.TRADES, DataType.AGG_TRADES, DataType.BOOK_TICKER})
 
 #: Rows before their gaps say anything about how an archive should end.
 _MANY_ROWS = 100
 _SHORT = timedelta(hours=1)
 _GAPS = 4
+#: Of fewer rows, moments that are enough if the silence is this many of their longest gaps.
+_FEW_MOMENTS = 20
+_GAPS_OF_FEW = 100
 
 Tally = Mapping[str, Any]
 
@@ -67,98 +64,25 @@ def tallied(schema: TableSchema, seen: pl.DataFrame, extra: int) -> Iterator[tup
     Yields:
         The number of the piece, and its tally.
     """
-    if schema.data_type is DataType.KLINES:
-        values = _of_bars(schema)
-    elif schema.data_type in _WITHOUT_STEP:
-        values = _of_moments(schema)
-    else:
+    values = frozen_tally(schema)
+    if schema.data_type in _WITHOUT_STEP:
+        values |= {
+            "gap_most": pl.col("_passed").max(),
+            "moments_sum": (pl.col("_passed") != 0).sum(),
+        }
+    if not values:
         return
     same = pl.col("_piece") == pl.col("_piece").shift(1)
     when = pl.col(schema.time).cast(pl.Int64)
     passed = pl.when(same).then(when - when.shift(1)).alias("_passed")
     rows = seen.with_columns(passed).slice(extra)
+    ends = end_tally(schema)
+    is_one = not rows.is_empty() and rows["_piece"][0] == rows["_piece"][-1]
+    known = (tally_of_ends(ends, rows) if ends and is_one else None) or {}
+    if not known:
+        values |= ends
     for part in rows.group_by("_piece").agg(**values).to_dicts():
-        yield part.pop("_piece"), part
-
-
-def _of_moments(schema: TableSchema) -> dict[str, pl.Expr]:
-    values = {"gap_most": pl.col("_passed").max(), "moments_sum": (pl.col("_passed") != 0).sum()}
-    for flag in _flags(schema):
-        values |= {f"{flag}_least": pl.col(flag).min(), f"{flag}_most": pl.col(flag).max()}
-    return values
-
-
-def _flags(schema: TableSchema) -> list[str]:
-    names = {column.name for column in schema.columns}
-    return [name for name in ("is_buyer_maker", "is_best_match") if name in names]
-
-
-def _of_bars(schema: TableSchema) -> dict[str, pl.Expr]:
-    active = pl.col("volume") > 0
-    values = {
-        "active_sum": active.sum(),
-        "trades_sum": pl.col("count").sum(),
-        "ranges_most": (active & (pl.col("high") > pl.col("low"))).any(),
-    }
-    amounts = {name: pl.col(name) for pair in _amounts(schema) for name in pair}
-    amounts |= {f"other {taken}": pl.col(all_) - pl.col(taken) for all_, taken in _takers(schema)}
-    for name, amount in amounts.items():
-        traded = amount.filter(active)
-        values |= {f"{name}_least": traded.min(), f"{name}_most": traded.max()}
-    return values
-
-
-def _takers(schema: TableSchema) -> list[tuple[str, str]]:
-    """The columns of volumes, each with that of what takers bought of it."""
-    names = {column.name for column in schema.columns}
-    quote = "quote_volume" if "quote_volume" in names else "base_volume"
-    return [("volume", "taker_buy_volume"), (quote, f"taker_buy_{quote}")]
-
-
-def _amounts(schema: TableSchema) -> list[tuple[str, str]]:
-    """Columns that change, each with one that must change with it."""
-    return [*_takers(schema), ("volume", "count")]
-
-
-def frozen_findings(schema: TableSchema, tally: Tally) -> Iterator[Found]:
-    """Check whether a column has one value while others change."""
-    if tally.get("moments_sum", 0) >= _MANY_TRADES:
-        frozen = [*_frozen_flags(schema, tally)]
-    elif tally.get("active_sum", 0) >= _MANY_BARS:
-        frozen = [*_frozen_amounts(schema, tally)]
-    else:
-        frozen = []
-    if frozen:
-        rows = tally.get("moments_sum") or tally["active_sum"]
-        sentence = f"{{rows}} row[s] [changes|change], except for {', '.join(frozen)}"
-        yield Found(FROZEN_CHECK, Severity.WARNING, rows, sentence)
-
-
-def _frozen_flags(schema: TableSchema, tally: Tally) -> Iterator[str]:
-    for flag in _flags(schema):
-        value = tally[f"{flag}_least"]
-        # Trades at the best price are the rule, so that only the opposite is odd.
-        if value == tally[f"{flag}_most"] and not (flag == "is_best_match" and value):
-            yield f"`{flag}`, which is always {str(value).lower()}"
-
-
-def _frozen_amounts(schema: TableSchema, tally: Tally) -> Iterator[str]:
-    many = tally["trades_sum"] >= _MANY_TRADES
-    for moving, name in _amounts(schema):
-        value = tally[f"{name}_least"]
-        if _still(tally, moving) or not _still(tally, name):
-            if tally.get(f"other {name}_most") == 0 and many:
-                yield f"`{name}`, which is always all of `{moving}`"
-        elif name == "count":
-            # One trade in each bar is possible, but then each bar has one price.
-            if value > 1 or tally["ranges_most"]:
-                yield f"`{name}`, which is always {value}"
-        elif value > 0 or many:
-            yield f"`{name}`, which is always {value}"
-
-
-def _still(tally: Tally, name: str) -> bool:
-    return bool(tally[f"{name}_least"] == tally[f"{name}_most"])
+        yield part.pop("_piece"), {**part, **known}
 
 
 def cut_off_findings(
@@ -173,17 +97,25 @@ def cut_off_findings(
         tally: The tally of all its rows.
     """
     gap = tally.get("gap_most")
-    if span.first is None or span.last is None or span.rows < _MANY_ROWS or gap is None:
+    if span.first is None or span.last is None or gap is None:
         return
     start, end = bounds_of(archive.period)
     own = timedelta(microseconds=gap)
-    limit = max(_SHORT, _GAPS * own)
+    late, early = span.first - start, end - span.last
+    if span.rows < _MANY_ROWS:
+        limit = max(_SHORT, _GAPS_OF_FEW * own)
+        # All trades of a thin symbol may be in one hour of the day; what is cut off has one end.
+        has_an_end = min(late, early) <= _GAPS * own
+        if tally["moments_sum"] + 1 < _FEW_MOMENTS or not has_an_end:
+            return
+    else:
+        limit = max(_SHORT, _GAPS * own)
     parts, holes = [], []
-    if span.first - start > limit and (first_id is None or first_id > 1):
-        parts.append(f"begins {_shown(span.first - start)} late, at {span.first:%Y-%m-%d %H:%M:%S}")
+    if late > limit and (first_id is None or first_id > 1):
+        parts.append(f"begins {_shown(late)} late, at {span.first:%Y-%m-%d %H:%M:%S}")
         holes.append((start, span.first))
-    if end - span.last > limit:
-        parts.append(f"ends {_shown(end - span.last)} early, at {span.last:%Y-%m-%d %H:%M:%S}")
+    if early > limit:
+        parts.append(f"ends {_shown(early)} early, at {span.last:%Y-%m-%d %H:%M:%S}")
         holes.append((span.last, end))
     if parts:
         sentence = (

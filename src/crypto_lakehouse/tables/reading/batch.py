@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
-from attrs import frozen
+from attrs import field, frozen
 
 from crypto_lakehouse.core.archive import Archive, Series
-from crypto_lakehouse.stores.file_identity import FileIdentity
+from crypto_lakehouse.core.file_identity import FileIdentity, OpenedVersion, StoredFiles
 from crypto_lakehouse.tables.schema.schemas import TableSchema
 
 if TYPE_CHECKING:
@@ -19,18 +19,18 @@ __all__ = ["Batch", "CsvForm", "Piece", "Source"]
 
 @frozen
 class Source:
-    """An archive on disk.
+    """An archive in a store.
 
     Attributes:
         archive: Its identity.
-        path: The path of its zip.
+        files: Where its zip is.
         sha256: Its digest, 64 hexadecimal digits; empty if it was not computed.
         identity: Of the version that has this digest; any other one is not read. None reads
             whatever is there.
     """
 
     archive: Archive
-    path: Path
+    files: StoredFiles = field(eq=False, repr=False)
     sha256: str = ""
     identity: FileIdentity | None = None
 
@@ -40,9 +40,19 @@ class Source:
         return self.archive.series
 
     @property
+    def place(self) -> str:
+        """The path or the URL of its zip."""
+        return self.files.place(self.archive.key)
+
+    @property
     def size_bytes(self) -> int:
-        """The size of its zip."""
-        return self.path.stat().st_size
+        """The size of its zip; 0 if there is none."""
+        now = self.identity or self.files.identity(self.archive.key)
+        return 0 if now is None else now.size_bytes
+
+    def open(self) -> AbstractContextManager[OpenedVersion]:
+        """Open its zip, in whatever version it is; the errors are those of `files`."""
+        return self.files.open(self.archive.key, self.identity)
 
 
 @frozen

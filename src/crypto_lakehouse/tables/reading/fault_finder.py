@@ -12,6 +12,7 @@ from attrs import evolve, frozen
 
 from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.messages import plural
+from crypto_lakehouse.tables.reading.number_forms import is_lost
 from crypto_lakehouse.tables.reading.parse import NotReadable, frame_of
 from crypto_lakehouse.tables.schema.schemas import DECIMAL_SCALE, Column
 
@@ -121,11 +122,7 @@ class _Parser:
                 return f"{shown} is not in the unit of the file's first time, `{self.unit}`"
         inexact = evolve(self, exact=False)
         if column.kind == "number" and inexact.accepts(*_alone(fields, columns, place)):
-            return _inexact(text, shown)
+            return f"{shown} does not fit decimal(38, {DECIMAL_SCALE})"
+        if column.kind == "number" and is_lost(text):
+            return f"{shown} is nearer to zero than any number of 64 bits"
         return f"{shown} {_FAULTS[column.kind]}"
-
-
-def _inexact(text: str, shown: str) -> str:
-    if text != text.strip():
-        return f"{shown} {_FAULTS['number']}"
-    return f"{shown} does not fit decimal(38, {DECIMAL_SCALE})"

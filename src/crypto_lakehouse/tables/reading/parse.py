@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import polars as pl
 
 from crypto_lakehouse.tables.reading.exact_numbers import plain_digits
+from crypto_lakehouse.tables.reading.number_forms import has_odd_numbers
 from crypto_lakehouse.tables.reading.sniff import MICROSECONDS_SINCE, UNIT_BOUNDS
 from crypto_lakehouse.tables.schema.schemas import DECIMAL_SCALE, Column
 
@@ -69,6 +70,8 @@ def frame_of(
             low_memory=False,
         )
         if _may_be_uneven(frame, columns) and text.count(b",") != rows * (len(columns) - 1):
+            raise NotReadable
+        if has_odd_numbers(text, columns):
             raise NotReadable
         frame = _typed(frame, [columns[place] for place in read], unit, exact=exact)
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:

@@ -7,18 +7,21 @@ than to parse their few rows. No Python object is made per row.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
 from typing import BinaryIO
 
 import polars as pl
 from attrs import define, field, frozen
 
-from crypto_lakehouse.core.errors import ArchiveRefused
-from crypto_lakehouse.stores.file_identity import identity_of
+from crypto_lakehouse.core.errors import ArchiveRefused, StoreError
+from crypto_lakehouse.core.file_identity import OpenedVersion
+from crypto_lakehouse.stores.objects.errors import ObjectReplaced
 from crypto_lakehouse.tables.reading.batch import Batch, CsvForm, Piece, Source
 from crypto_lakehouse.tables.reading.counted_lines import LINE_BYTES, CountedLines
 from crypto_lakehouse.tables.reading.fault_finder import first_fault
 from crypto_lakehouse.tables.reading.parse import NotReadable, frame_of
+from crypto_lakehouse.tables.reading.read_ahead import opened_ahead
 from crypto_lakehouse.tables.reading.sniff import form_of
 from crypto_lakehouse.tables.schema.schemas import Column, TableSchema
 from crypto_lakehouse.zips.member import BadMember, member_chunks
@@ -71,26 +74,36 @@ def read_batches(
         Batches, and a `Refused` for each archive that cannot be read.
     """
     gathering = _Gathering(schema, exact=exact)
-    for source in sources:
-        try:
-            for text in _texts(source, schema, batch_bytes):
-                if not gathering.fits(text.form, text.size, batch_bytes):
-                    yield from gathering.flush()
-                gathering.add(text)
-        except (ArchiveRefused, OSError, _ReplacedError) as error:
-            gathering.forget(source)
-            yield from gathering.flush()
-            yield _refused(source, error)
+    with opened_ahead(sources) as coming:
+        for source, opened in coming:
+            try:
+                for text in _texts(source, opened, schema, batch_bytes):
+                    if not gathering.fits(text.form, text.size, batch_bytes):
+                        yield from gathering.flush()
+                    gathering.add(text)
+            except (ArchiveRefused, OSError, StoreError, _ReplacedError) as error:
+                refused = _refused(source, error)
+                gathering.forget(source)
+                yield from gathering.flush()
+                yield refused
     yield from gathering.flush()
 
 
-def _refused(source: Source, error: ArchiveRefused | OSError | _ReplacedError) -> Refused:
+def _refused(
+    source: Source, error: ArchiveRefused | OSError | StoreError | _ReplacedError
+) -> Refused:
     if isinstance(error, ArchiveRefused):
         return Refused(source, error)
-    if isinstance(error, _ReplacedError):
+    if isinstance(error, _ReplacedError | ObjectReplaced):
         reason = "another version replaced it before it was read"
         return Refused(source, ArchiveRefused(source.archive.key, reason), "arriving")
-    reason = f"its zip cannot be read: {error.strerror or error}"
+    if isinstance(error, StoreError):
+        if error.stops_run:
+            raise error
+        why = error.reason
+    else:
+        why = error.strerror or str(error)
+    reason = f"its zip cannot be read: {why}"
     return Refused(source, ArchiveRefused(source.archive.key, reason), "held_back")
 
 
@@ -115,29 +128,34 @@ class _ArchiveText:
         return sum(map(len, self.chunks))
 
 
-def _texts(source: Source, schema: TableSchema, batch_bytes: int) -> Iterator[_ArchiveText]:
+def _texts(
+    source: Source,
+    opened: Callable[[], AbstractContextManager[OpenedVersion]],
+    schema: TableSchema,
+    batch_bytes: int,
+) -> Iterator[_ArchiveText]:
     """Cut an archive's text at line ends.
 
     Raises:
         ArchiveRefused: The zip or the form of the file is not valid.
         _ReplacedError: The file is another version than the one with the source's digest.
     """
-    with source.path.open("rb") as file:
-        _check_version(source, file)
+    with opened() as version:
+        _check_version(source, version)
         try:
-            yield from _cut(source, _lines_of(source, file), schema, batch_bytes)
+            yield from _cut(source, _lines_of(source, version.file), schema, batch_bytes)
         except BadMember as error:
-            _check_version(source, file)
+            _check_version(source, version)
             raise ArchiveRefused(source.archive.key, str(error)) from error
         except ArchiveRefused:
-            _check_version(source, file)
+            _check_version(source, version)
             raise
-        _check_version(source, file)
+        _check_version(source, version)
 
 
-def _check_version(source: Source, file: BinaryIO) -> None:
+def _check_version(source: Source, version: OpenedVersion) -> None:
     """Check that an open file is the version whose digest will be recorded with its rows."""
-    if source.identity not in {None, identity_of(file.fileno())}:
+    if source.identity not in {None, version.identity()}:
         raise _ReplacedError
 
 

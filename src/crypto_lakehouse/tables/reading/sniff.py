@@ -98,7 +98,7 @@ def _unit(row: bytes, columns: tuple[Column, ...], key: str, line: int) -> str:
     fields = row.split(b",")
     if not row or len(fields) <= times[0]:
         return "ms"
-    text = fields[times[0]].strip()
+    text = fields[times[0]]
     name = columns[times[0]].published
     shown = text[:40].decode(errors="replace")
     if not text.isdigit():

@@ -14,13 +14,11 @@ from attrs import frozen
 
 from crypto_lakehouse.testing.faults.kinds import Fault
 from crypto_lakehouse.testing.faults.script import FaultScripts
-from crypto_lakehouse.testing.latch import Latch
 from crypto_lakehouse.testing.objects.object_store import ObjectStore, Unknown
 from crypto_lakehouse.testing.objects.objects import Content, StoredObject
 from crypto_lakehouse.testing.objects.responses import (
     BEFORE_HEADERS,
     ServerResponse,
-    Silence,
     error_response,
     response_for,
     xml_response,
@@ -28,6 +26,7 @@ from crypto_lakehouse.testing.objects.responses import (
 from crypto_lakehouse.testing.server.listing import ListingQuery, list_page, page_xml
 from crypto_lakehouse.testing.server.request_log import LISTING, RequestRecord
 from crypto_lakehouse.testing.server.response_writer import ResponseWriter
+from crypto_lakehouse.testing.server.silences import Silences
 
 __all__ = ["Handler"]
 
@@ -77,8 +76,8 @@ class Handler:
         self.executor: Executor | None = None
         self._store = store
         self._scripts = scripts
-        self._writer = ResponseWriter(self._read, self._keep)
-        self._silent: set[Latch] = set()
+        self._silences = Silences()
+        self._writer = ResponseWriter(self._read, self._silences.keep)
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request."""
@@ -99,8 +98,7 @@ class Handler:
 
     def release(self) -> None:
         """End all current silences."""
-        for latch in self._silent.copy():
-            latch.open()
+        self._silences.release()
 
     def _record(self, request: web.BaseRequest, target: _Target, answer: ServerResponse) -> None:
         self.log.append(
@@ -154,12 +152,3 @@ class Handler:
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self.executor, work)
-
-    async def _keep(self, silence: Silence) -> None:
-        """Be silent until released, or cancelled because a side closes the connection."""
-        self._silent.add(silence.release)
-        try:
-            silence.reached.open()
-            await silence.release.passed()
-        finally:
-            self._silent.discard(silence.release)

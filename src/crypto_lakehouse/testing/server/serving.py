@@ -4,16 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import (
+    AbstractAsyncContextManager,
+    asynccontextmanager,
+    contextmanager,
+    suppress,
+)
+from typing import TypeVar
 
 from aiohttp import web
 
 from crypto_lakehouse.testing.latch import Latch
 from crypto_lakehouse.testing.server.handler import Handler
 
-__all__ = ["listening", "listening_in_thread"]
+__all__ = ["accepting", "in_thread", "listening", "listening_in_thread"]
+
+T = TypeVar("T")
+
+#: Answers a request.
+Respond = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 #: How long to wait for handlers whose connections were cut, in seconds; they end at once.
 _SHUTDOWN_S = 1.0
@@ -35,18 +46,36 @@ async def listening(handler: Handler, host: str, port: int) -> AsyncIterator[int
     Raises:
         OSError: The port is taken.
     """
-    server = web.Server(handler, handler_cancellation=True, access_log=None)
     # One thread: two would only take the interpreter from each other, and from the loop.
     with ThreadPoolExecutor(1, thread_name_prefix="archive-server-work") as executor:
         handler.executor = executor
-        loop = asyncio.get_running_loop()
-        listener = await loop.create_server(server, host, port, backlog=_BACKLOG)
         try:
-            yield listener.sockets[0].getsockname()[1]
+            async with accepting(handler, host, port) as bound_port:
+                yield bound_port
         finally:
-            await _stop_accepting(listener)
-            await _cut_all(server)
             executor.shutdown(wait=False, cancel_futures=True)
+
+
+@asynccontextmanager
+async def accepting(handler: Respond, host: str, port: int) -> AsyncIterator[int]:
+    """Accept connections in the running event loop, and yield the port; all are cut at the end.
+
+    Args:
+        handler: Answers the requests.
+        host: The address to listen on.
+        port: The port to listen on; 0 for any free one.
+
+    Raises:
+        OSError: The port is taken.
+    """
+    server = web.Server(handler, handler_cancellation=True, access_log=None)
+    loop = asyncio.get_running_loop()
+    listener = await loop.create_server(server, host, port, backlog=_BACKLOG)
+    try:
+        yield listener.sockets[0].getsockname()[1]
+    finally:
+        await _stop_accepting(listener)
+        await _cut_all(server)
 
 
 async def _stop_accepting(listener: asyncio.Server) -> None:
@@ -85,24 +114,37 @@ def listening_in_thread(handler: Handler, host: str, port: int) -> Iterator[int]
     Raises:
         OSError: The port is taken.
     """
-    bound: Future[int] = Future()
+    with in_thread(lambda: listening(handler, host, port), "archive-server") as bound_port:
+        yield bound_port
+
+
+@contextmanager
+def in_thread(serve: Callable[[], AbstractAsyncContextManager[T]], name: str) -> Iterator[T]:
+    """Enter an asynchronous context in a new thread with a loop of its own; yield its value.
+
+    Args:
+        serve: Makes the context, in the thread.
+        name: The thread's name.
+
+    Raises:
+        OSError: The context raises it when it is entered.
+    """
+    entered: Future[T] = Future()
     leave = Latch()
 
-    async def serve() -> None:
+    async def stay() -> None:
         try:
-            async with listening(handler, host, port) as bound_port:
-                bound.set_result(bound_port)
+            async with serve() as value:
+                entered.set_result(value)
                 await leave.passed()
         except OSError as error:
-            bound.set_exception(error)
+            entered.set_exception(error)
 
     # A daemon thread, so that a test run that dies does not hang on it.
-    thread = threading.Thread(
-        target=lambda: asyncio.run(serve()), name="archive-server", daemon=True
-    )
+    thread = threading.Thread(target=lambda: asyncio.run(stay()), name=name, daemon=True)
     thread.start()
     try:
-        yield bound.result()
+        yield entered.result()
     finally:
         leave.open()
         thread.join()

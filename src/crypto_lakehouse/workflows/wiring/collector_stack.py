@@ -5,11 +5,11 @@ The same stack works in the run's own process and in its worker processes.
 
 from __future__ import annotations
 
-import logging
 from datetime import date
 
 from attrs import frozen
 
+from crypto_lakehouse.collection.byte_budget import ByteBudget
 from crypto_lakehouse.collection.collector import ArchiveCollector
 from crypto_lakehouse.collection.download.fetcher import Fetcher
 from crypto_lakehouse.collection.download.parallel_ranges import ParallelRanges
@@ -20,16 +20,13 @@ from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
 from crypto_lakehouse.core.metrics import ByteMeter
 from crypto_lakehouse.core.protocols import Emit, InventoryLedger, Store
 from crypto_lakehouse.executors.share import Share
-from crypto_lakehouse.http.adaptive_limit import AdaptiveLimit
-from crypto_lakehouse.http.concurrency_limit import ConcurrencyLimit, FixedLimit
 from crypto_lakehouse.http.retry import RetryPolicy
 from crypto_lakehouse.http.transport import Client
 from crypto_lakehouse.matrix.known_holes import KnownHoles
+from crypto_lakehouse.workflows.wiring.caps import Caps
 from crypto_lakehouse.workflows.wiring.transport_stack import make_transport
 
-__all__ = ["RunContext", "make_collector", "make_inventory"]
-
-_log = logging.getLogger("crypto_lakehouse")
+__all__ = ["RunContext", "make_budget", "make_collector", "make_inventory"]
 
 
 @frozen(kw_only=True)
@@ -45,6 +42,7 @@ class RunContext:
         emit: Receives events about retries and large bodies.
         today: The run's UTC day, which distinguishes late archives from missing ones.
         holes: Archives that are known to be missing at the source.
+        caps: The limits of `share`, if they may change; made from it by default.
     """
 
     client: Client
@@ -55,6 +53,7 @@ class RunContext:
     emit: Emit
     today: date
     holes: KnownHoles
+    caps: Caps | None = None
 
     def known_hole(self, archive: Archive) -> str:
         """Return why an archive is known to be missing, or an empty string."""
@@ -76,15 +75,22 @@ def make_inventory(
     )
 
 
+def make_budget(config: WorkflowConfig, meter: ByteMeter) -> ByteBudget:
+    """Make the budget of a run; sidecars count from the beginning if each zip needs its own."""
+    with_sidecars = config.download_checksum or config.integrity != "listing"
+    return ByteBudget(config.max_bytes, meter, with_sidecars=with_sidecars)
+
+
 def make_collector(config: WorkflowConfig, context: RunContext) -> ArchiveCollector:
     """Make the collector that a configuration describes."""
-    transport = make_transport(config, context.client, context.share)
+    caps = context.caps or Caps.of(context.share, context.meter)
+    transport = make_transport(config, context.client, caps)
     fetcher = Fetcher(
         transport=transport,
         base=transport.hosts.source,
         store=context.store,
         retry=context.retry,
-        concurrency=_make_limit(context.share, context.meter),
+        concurrency=caps.requests,
         emit=context.emit,
         meter=context.meter,
         second=transport.hosts.second,
@@ -100,17 +106,3 @@ def make_collector(config: WorkflowConfig, context: RunContext) -> ArchiveCollec
         known_hole=context.known_hole,
         today=context.today,
     )
-
-
-def _make_limit(share: Share, meter: ByteMeter) -> ConcurrencyLimit:
-    if not share.is_adaptive:
-        meter.parallel = share.parallel
-        return FixedLimit(share.parallel)
-
-    def changed(limit: int, reason: str) -> None:
-        meter.parallel = limit
-        _log.debug("max_parallel_downloads: auto is %s now: %s", limit, reason)
-
-    concurrency = AdaptiveLimit(workers=share.parallel, on_change=changed)
-    meter.parallel = concurrency.limit
-    return concurrency

@@ -9,6 +9,7 @@ from pathlib import Path
 from crypto_lakehouse.core.acknowledged import Acknowledged, entry_fault
 from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
 from crypto_lakehouse.core.errors import ConfigurationError, Problem
+from crypto_lakehouse.core.input_files import read_input
 from crypto_lakehouse.core.messages import MOST_NAMED
 
 __all__ = ["load_acknowledged"]
@@ -28,7 +29,7 @@ def load_acknowledged(config: WorkflowConfig) -> Acknowledged:
 
 def _read(path: str) -> list[str]:
     try:
-        data = Path(path).expanduser().read_bytes().removeprefix(codecs.BOM_UTF8)
+        data = read_input(Path(path).expanduser()).removeprefix(codecs.BOM_UTF8)
         lines = data.decode().splitlines()
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)

@@ -4,25 +4,41 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from functools import partial
 from os import PathLike
 from typing import Any, TypeVar, cast
 
-import aiofiles
-
 from crypto_lakehouse.core.config.origins import FileValues
+from crypto_lakehouse.core.config.profiles import PROFILES
+from crypto_lakehouse.core.config.rules import LAKE_KEYS
 from crypto_lakehouse.core.config.sources import parse_config
 from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
 from crypto_lakehouse.core.errors import ConfigurationError, Problem
+from crypto_lakehouse.core.input_files import read_in_thread, read_input
 from crypto_lakehouse.core.workflow import refuse_faulty
 from crypto_lakehouse.workflows.lake_config import LakeConfig
 
-__all__ = ["load_config", "load_lake_config"]
+__all__ = [
+    "AnyConfig",
+    "load_config",
+    "load_config_of_output",
+    "load_lake_config",
+    "load_lake_of",
+    "read_config",
+]
+
+AnyConfig = WorkflowConfig | Mapping[str, Any] | str | PathLike[str]
+"""A configuration, a mapping of its keys, or the path of a JSON, TOML or YAML file."""
+
+#: What an ingestion takes over from the collection before it; a variable of the lake's own comes
+#: first, as its tables may be in another store.
+_SHARED = ("storage", "state_directory", "ledger", "ledger_schema")
 
 _Config = TypeVar("_Config", WorkflowConfig, LakeConfig)
 
 
 async def load_config(
-    source: WorkflowConfig | Mapping[str, Any] | str | PathLike[str] | None,
+    source: AnyConfig | None,
     overrides: Mapping[str, Any] | None = None,
     *,
     validate: bool = True,
@@ -40,6 +56,15 @@ async def load_config(
     return await _load(WorkflowConfig, source, overrides, validate=validate)
 
 
+async def load_config_of_output(source: AnyConfig) -> WorkflowConfig:
+    """Make a configuration that need not select anything, as the archives already exist.
+
+    Raises:
+        ConfigurationError: The file cannot be read, or the configuration has faults.
+    """
+    return await load_config(source, {"only": "quarantined"})
+
+
 async def load_lake_config(
     source: LakeConfig | Mapping[str, Any] | str | PathLike[str] | None,
     overrides: Mapping[str, Any] | None = None,
@@ -54,6 +79,32 @@ async def load_lake_config(
     return await _load(LakeConfig, source, overrides, validate=validate)
 
 
+async def load_lake_of(values: Mapping[str, Any] | None, config: WorkflowConfig) -> LakeConfig:
+    """Make the configuration of the ingestion that follows a collection.
+
+    Args:
+        values: The mapping of which the collection's configuration was made. The keys that both
+            have are the collection's; only what a lake alone has is read from here.
+        config: The collection's.
+
+    Raises:
+        ConfigurationError: The configuration has faults.
+    """
+    given = dict(values or {})
+    shared = {name: value for name in _SHARED if (value := getattr(config, name)) is not None}
+    profiles = {name: _of_lake(keys) for name, keys in given.get(PROFILES, {}).items()}
+    overrides = {
+        "output_directory": config.output_directory,
+        "environment": config.environment,
+    }
+    of_lake = FileValues(_of_lake(given) | shared | {PROFILES: profiles})
+    return await load_lake_config(of_lake, overrides)
+
+
+def _of_lake(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: values[name] for name in LAKE_KEYS if name in values}
+
+
 async def _load(
     kind: type[_Config],
     source: _Config | Mapping[str, Any] | str | PathLike[str] | None,
@@ -66,17 +117,22 @@ async def _load(
             refuse_faulty(source)
         return source
     if source is not None and not isinstance(source, Mapping):
-        source = await _read(cast("str | PathLike[str]", source))
+        source = await read_config(cast("str | PathLike[str]", source))
     return kind(source, overrides=overrides, validate=validate)
 
 
-async def _read(source: str | PathLike[str]) -> FileValues:
-    """Read a configuration file; its values are not checked yet."""
+async def read_config(source: str | PathLike[str]) -> FileValues:
+    """Read a configuration file; its values are not checked yet.
+
+    Raises:
+        ConfigurationError: The file cannot be read, or has no mapping.
+    """
     path = os.fspath(source)
+    if not path:
+        raise ConfigurationError([Problem("config", "the name of the file is empty; name a file")])
     try:
-        async with aiofiles.open(path, encoding="utf-8") as file:
-            text = await file.read()
-    except (OSError, UnicodeDecodeError) as error:
+        text = (await read_in_thread(partial(read_input, path))).decode()
+    except (OSError, ValueError) as error:  # ValueError: not UTF-8, or a NUL in the path
         reason = getattr(error, "strerror", None) or str(error)
         raise ConfigurationError([Problem(path, f"cannot be read: {reason}")]) from error
     return parse_config(text, path)

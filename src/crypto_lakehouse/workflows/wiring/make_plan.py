@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, date, datetime
+from functools import partial
 
 import anyio
 from anyio import to_thread
 from attrs import evolve, frozen
 from yarl import URL
 
+from crypto_lakehouse.core.config.origins import naming_origins
 from crypto_lakehouse.core.config.workflow_config import DEFAULT_LISTING_URL, WorkflowConfig
 from crypto_lakehouse.core.errors import (
     ConfigurationError,
@@ -19,6 +21,7 @@ from crypto_lakehouse.core.errors import (
     SelectionError,
 )
 from crypto_lakehouse.core.events import FolderListed
+from crypto_lakehouse.core.input_files import read_in_thread
 from crypto_lakehouse.core.protocols import Emit, ignore_async
 from crypto_lakehouse.core.verdicts import Verdict
 from crypto_lakehouse.core.workflow import refuse_faulty
@@ -27,7 +30,7 @@ from crypto_lakehouse.http.retry import RetryPolicy
 from crypto_lakehouse.http.s3_listing import Lister
 from crypto_lakehouse.http.transport import Client, HttpTransport
 from crypto_lakehouse.ledger.empty import EmptyLedger, ledger_if_any
-from crypto_lakehouse.ledger.sqlite import SqliteLedger
+from crypto_lakehouse.ledger.place import RunLedger
 from crypto_lakehouse.matrix.known_holes import KnownHoles, load_holes
 from crypto_lakehouse.matrix.load import load_matrix
 from crypto_lakehouse.matrix.model import Matrix
@@ -35,7 +38,8 @@ from crypto_lakehouse.planning.calendar_plan import CalendarPlan, plan_collectio
 from crypto_lakehouse.planning.explicit_plan import ExplicitPlan, is_selected
 from crypto_lakehouse.planning.listed_plan import Discovery, ListedPlan
 from crypto_lakehouse.planning.selection import select_rows
-from crypto_lakehouse.stores.state import StateFolder, existing_root
+from crypto_lakehouse.stores.output import output_of
+from crypto_lakehouse.workflows.wiring.ledgers import ledger_at
 from crypto_lakehouse.workflows.wiring.recorded_source import checked_source
 from crypto_lakehouse.workflows.wiring.transport_stack import open_client, parallel_downloads
 
@@ -54,7 +58,7 @@ _ONLY = {
 
 
 async def plan_from_ledger(
-    config: WorkflowConfig, matrix: Matrix, ledger: SqliteLedger | EmptyLedger, today: date
+    config: WorkflowConfig, matrix: Matrix, ledger: RunLedger | EmptyLedger, today: date
 ) -> ExplicitPlan:
     """Plan the archives that `only` selects from the ledger.
 
@@ -97,7 +101,7 @@ class Planner:
     holes: KnownHoles
     lister: Lister
     emit: Emit
-    ledger: SqliteLedger | EmptyLedger
+    ledger: RunLedger | EmptyLedger
 
     async def plan(self, today: date | None = None) -> tuple[ListedPlan | CalendarPlan, str]:
         """Return the plan, and why it does not come from the listing; empty if it does.
@@ -172,40 +176,57 @@ async def plan_alone(
         ListingError: The source cannot be listed, and the plan depends on that.
     """
     refuse_faulty(config)
-    matrix = load_matrix(config.matrix_path)
+    matrix = await read_in_thread(partial(load_matrix, config.matrix_path))
     notes = [*config.warnings, *matrix.corrections]
     async with AsyncExitStack() as resources:
+        resources.enter_context(naming_origins(config))
         plan: ListedPlan | CalendarPlan | ExplicitPlan
+        note = ""
         if config.only is not None:
-            state = StateFolder(existing_root(config.output_directory))
-            ledger = resources.enter_context(ledger_if_any(state.ledger))
-            if isinstance(ledger, SqliteLedger):  # a run on an empty one has nothing to ask for
-                note = await to_thread.run_sync(checked_source, config, state.ledger)
-                notes += [note] if note else []
-            plan = await plan_from_ledger(config, matrix, ledger, datetime.now(UTC).date())
+            plan, note = await _recorded_alone(config, matrix, resources)
         elif config.wants_listing:
-            select_rows(config, matrix)
-            opening = open_client(config, parallel_downloads(config))
-            client = await resources.enter_async_context(opening)
             policy = retry or RetryPolicy(max_retries=config.max_retries)
-            lister = open_lister(config, client, policy, ignore_async)
-            state = StateFolder(config.output_directory)
-            planner = Planner(
-                config=config,
-                matrix=matrix,
-                holes=load_holes(),
-                lister=lister,
-                emit=ignore_async,
-                ledger=resources.enter_context(ledger_if_any(state.ledger)),
-            )
-            plan, reason = await planner.plan()
-            notes += [reason] if reason else []
-            if isinstance(plan, ListedPlan):
-                resources.callback(plan.close)
+            plan, note = await _listed_alone(config, matrix, policy, resources)
         else:
             plan = plan_collection(config, matrix)
+        notes += [note] if note else []
         notes += plan.notes
         notes += (await to_thread.run_sync(plan.totals)).notes
         if empty := plan.why_empty():
             notes.append(f"the plan is empty: {empty}")
         yield plan, notes
+
+
+async def _recorded_alone(
+    config: WorkflowConfig, matrix: Matrix, resources: AsyncExitStack
+) -> tuple[ExplicitPlan, str]:
+    """Return the plan of what `only` selects, and a remark on the source, or an empty one."""
+    output = output_of(config)
+    output.check()
+    ledger = resources.enter_context(ledger_if_any(ledger_at(output)))
+    note = None
+    if not isinstance(ledger, EmptyLedger):  # a run on an empty one has nothing to ask for
+        note = await to_thread.run_sync(checked_source, config, ledger_at(output))
+    plan = await plan_from_ledger(config, matrix, ledger, datetime.now(UTC).date())
+    return plan, note or ""
+
+
+async def _listed_alone(
+    config: WorkflowConfig, matrix: Matrix, retry: RetryPolicy, resources: AsyncExitStack
+) -> tuple[ListedPlan | CalendarPlan, str]:
+    """Return what `Planner.plan` does; the plan is closed with the resources."""
+    select_rows(config, matrix)
+    opening = open_client(config, parallel_downloads(config))
+    client = await resources.enter_async_context(opening)
+    planner = Planner(
+        config=config,
+        matrix=matrix,
+        holes=load_holes(),
+        lister=open_lister(config, client, retry, ignore_async),
+        emit=ignore_async,
+        ledger=resources.enter_context(ledger_if_any(ledger_at(output_of(config)))),
+    )
+    plan, reason = await planner.plan()
+    if isinstance(plan, ListedPlan):
+        resources.callback(plan.close)
+    return plan, reason

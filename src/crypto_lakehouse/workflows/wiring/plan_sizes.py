@@ -39,7 +39,7 @@ class SeriesSize:
         size_bytes: Of the zips to be fetched, None if no listing was read.
         requests: What fetching them takes, without retries.
         estimate_s: About how long that takes, in seconds; see `ASSUMED_ANSWER_S`.
-        first, last: The first and the last period planned.
+        first, last: The first and the last day planned, also of months.
         planned_bytes: Of the zips of `daily` and `monthly`, None if no listing was read.
         planned_requests: What fetching all of them takes.
         verified: Archives that are here and verified; nothing of them is requested.
@@ -223,8 +223,8 @@ def _size(
         requests=requests,
         estimate_s=(requests * ASSUMED_ANSWER_S + size / ASSUMED_BYTES_PER_S)
         / parallel_downloads(config),
-        first=periods[0].period.text,
-        last=periods[-1].period.text,
+        first=min(item.period.first_day for item in periods).isoformat(),
+        last=max(item.period.last_day for item in periods).isoformat(),
         planned_bytes=_bytes(due) if is_listed or not due else None,
         planned_requests=_requests(due, config),
         **counts,

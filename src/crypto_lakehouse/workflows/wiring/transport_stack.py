@@ -13,16 +13,17 @@ from yarl import URL
 from crypto_lakehouse.core.config.values import AUTO
 from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
 from crypto_lakehouse.core.errors import ConfigurationError, Problem
+from crypto_lakehouse.core.metrics import ByteMeter
 from crypto_lakehouse.executors.share import Share
 from crypto_lakehouse.http.allowed_hosts import AllowedHosts
 from crypto_lakehouse.http.body_chunks import CHUNK_BYTES
 from crypto_lakehouse.http.client import engine_client
-from crypto_lakehouse.http.rate_limit import ByteRate, RequestRate
 from crypto_lakehouse.http.routes import Route, SessionRoute
 from crypto_lakehouse.http.session_client import AiohttpClient
 from crypto_lakehouse.http.tls import tls_context
 from crypto_lakehouse.http.transport import Client, HttpTransport
 from crypto_lakehouse.stores.open_files import open_files_hint
+from crypto_lakehouse.workflows.wiring.caps import Caps
 from crypto_lakehouse.workflows.wiring.network import Network
 from crypto_lakehouse.workflows.wiring.open_files import connections_that_fit
 
@@ -168,13 +169,8 @@ def allowed_hosts_of(config: WorkflowConfig) -> AllowedHosts:
 
 
 def make_transport(
-    config: WorkflowConfig, client: Client, share: Share | None = None
+    config: WorkflowConfig, client: Client, caps: Caps | None = None
 ) -> HttpTransport:
-    """Stack hosts and caps on a client."""
-    share = share or share_of(config)
-    return HttpTransport(
-        client,
-        allowed_hosts_of(config),
-        ByteRate(share.bytes_per_second) if share.bytes_per_second else None,
-        RequestRate(share.requests_per_second) if share.requests_per_second else None,
-    )
+    """Stack hosts and caps on a client; by default the caps are those of the whole run."""
+    caps = caps or Caps.of(share_of(config), ByteMeter())
+    return HttpTransport(client, allowed_hosts_of(config), caps.byte_rate, caps.request_rate)

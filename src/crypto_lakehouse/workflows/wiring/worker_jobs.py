@@ -7,8 +7,9 @@ from datetime import date
 
 from crypto_lakehouse.core.config.values import AUTO
 from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
-from crypto_lakehouse.executors.processes.protocol import Job
+from crypto_lakehouse.executors.processes.protocol import CollectingJob
 from crypto_lakehouse.http.retry import RetryPolicy
+from crypto_lakehouse.stores.state import StateFolder
 from crypto_lakehouse.workflows.wiring.transport_stack import most_parallel, share_of
 
 __all__ = ["make_jobs", "process_count"]
@@ -18,17 +19,26 @@ _PROGRAM = "crypto_lakehouse.workflows.wiring.worker_program"
 
 
 def make_jobs(
-    config: WorkflowConfig, processes: int, root: str, today: date, retry: RetryPolicy
-) -> list[Job]:
-    """Divide what a configuration allows between worker processes."""
+    config: WorkflowConfig, processes: int, state: StateFolder, today: date, retry: RetryPolicy
+) -> list[CollectingJob]:
+    """Divide what a configuration allows between worker processes.
+
+    Args:
+        config: The run's configuration.
+        processes: How many worker processes there are.
+        state: The folder of the output's locks.
+        today: The run's UTC day.
+        retry: When and how often a failed request is repeated.
+    """
     return [
-        Job(
+        CollectingJob(
             program=_PROGRAM,
             number=number,
             parent=os.getpid(),
             config=config,
             share=share_of(config, processes, number),
-            root=root,
+            root=str(state.root),
+            locks=str(state.workers),
             today=today,
             retry=retry.sendable(),
         )

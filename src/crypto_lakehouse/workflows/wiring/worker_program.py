@@ -13,10 +13,10 @@ from crypto_lakehouse.collection.collector import ArchiveCollector
 from crypto_lakehouse.core.gc_tuning import rare_collections
 from crypto_lakehouse.core.metrics import ByteMeter
 from crypto_lakehouse.core.protocols import Emit
-from crypto_lakehouse.executors.processes.protocol import Job
+from crypto_lakehouse.executors.processes.protocol import CollectingJob
 from crypto_lakehouse.executors.processes.worker import serve
 from crypto_lakehouse.matrix.known_holes import load_holes
-from crypto_lakehouse.stores.directory import LocalStore
+from crypto_lakehouse.stores.output import open_store
 from crypto_lakehouse.workflows.wiring.collector_stack import RunContext, make_collector
 from crypto_lakehouse.workflows.wiring.transport_stack import open_client
 
@@ -24,13 +24,15 @@ __all__ = ["main", "open_collector"]
 
 
 @asynccontextmanager
-async def open_collector(job: Job, meter: ByteMeter, emit: Emit) -> AsyncIterator[ArchiveCollector]:
+async def open_collector(
+    job: CollectingJob, meter: ByteMeter, emit: Emit
+) -> AsyncIterator[ArchiveCollector]:
     """Open a worker's client, and build the collector on it."""
     holes = load_holes()
     async with open_client(job.config, job.share.parallel) as client:
         context = RunContext(
             client=client,
-            store=LocalStore(job.root),
+            store=open_store(job.config, job.root),
             retry=job.retry,
             share=job.share,
             meter=meter,

@@ -23,6 +23,7 @@ __all__ = [
     "FUNDING_HOURS",
     "LIQUIDATIONS_PER_DAY",
     "METRICS_PER_DAY",
+    "UM_LABELS_AT_START",
     "book_depth_rows",
     "funding_rate_rows",
     "liquidation_rows",
@@ -36,7 +37,7 @@ LIQUIDATIONS_PER_DAY = 48
 
 #: On this day USD-M metrics moved their label from the end of the period to its start; COIN-M
 #: had it there before (binance-public-data#491, docs/archive-faults.md#metrics-labels).
-_UM_LABELS_AT_START = date(2026, 6, 25)
+UM_LABELS_AT_START = date(2026, 6, 25)
 
 #: The bands of a depth snapshot, in hundredths of a percent from the mid price.
 _BANDS = (-500, -400, -300, -200, -100, -20, 20, 100, 200, 300, 400, 500)
@@ -56,7 +57,7 @@ def funding_rate_rows(day: Day) -> str:
 
 def metrics_rows(day: Day) -> str:
     """Write `METRICS_PER_DAY` rows, five minutes apart, labelled as that day's files were."""
-    at_start = day.series.market is Market.FUTURES_CM or day.date >= _UM_LABELS_AT_START
+    at_start = day.series.market is Market.FUTURES_CM or day.date >= UM_LABELS_AT_START
     first_s = 0 if at_start else 300
     bodies = from_ring(_metrics(day.series), day.number * METRICS_PER_DAY, METRICS_PER_DAY)
     return "".join(

@@ -1,0 +1,124 @@
+"""All errors: each says what happened, to which key or file, and what to do.
+
+::
+
+    LakehouseError                        the base class of all errors of this package
+    ├─ ConfigurationError   problems      before anything runs                       exit 2
+    │  └─ SelectionError                  what is selected does not exist            exit 2
+    ├─ MatrixError          origin, problems                                         exit 2
+    ├─ ArchiveKeyError      key, reason   not a key of the archive                   exit 2
+    ├─ RunningLoopError                   a synchronous call inside a running loop
+    ├─ LockHeldError        path          another run owns the output directory      exit 11
+    ├─ LedgerError          path, reason  exit 2 if its file may not be used
+    ├─ StoreError           path, reason  the store failed, as on a full disk
+    ├─ SinkError            name, reason  a required sink has failed
+    ├─ WorkerError          reason        worker processes end as soon as they are started
+    │  └─ ClusterError                   a Dask cluster cannot work for the run
+    ├─ TransferError        url, reason, transient    one archive; the run goes on
+    │  ├─ ConnectionFailed · TimedOut · TruncatedBody
+    │  │  └─ TlsRefused                   an invalid certificate, or TLS that is too old
+    │  ├─ ServerError(status, retry_after_s)
+    │  ├─ ProxyRefused(status)            the proxy refused the request
+    │  ├─ RedirectRefused
+    │  ├─ BodyTooLarge(most_bytes)        the body is larger than it may be
+    │  ├─ ObjectChanged                   the source replaced the object between two requests
+    │  └─ ListingMalformed                an invalid page of a listing
+    ├─ SidecarMalformed     key, reason
+    ├─ ArchiveRefused       key, reason, line, column   its rows do not fit its data type
+    ├─ LakeError            lake, reason  the tables or their catalog cannot be read or written;
+    │  │                                  exit 2 if their files may not be used
+    │  ├─ NoLakeError                     a directory has no tables, or cannot have any exit 2
+    │  ├─ OvertakenError                  another writer has changed a table in the meantime
+    │  ├─ NotRestoredError     key          rows of a damaged file cannot be ingested again exit 4
+    │  └─ QueryError                       a query that cannot be answered              exit 2
+    ├─ ExtraMissing         extra, reason  a package of an extra is not installed       exit 2
+    ├─ ListingError         prefix, reason  a listing that failed is never an empty one exit 5
+    │  └─ NoListing                        the source answers, but has no listing
+    └─ CollectionFailed     report        in `report`, beside the method that raises it
+"""
+
+from __future__ import annotations
+
+from crypto_lakehouse.core.errors.base import (
+    LakehouseError,
+)
+from crypto_lakehouse.core.errors.data_errors import (
+    ArchiveRefused,
+    LakeError,
+    NoLakeError,
+    NotRestoredError,
+    OvertakenError,
+    QueryError,
+    SidecarMalformed,
+)
+from crypto_lakehouse.core.errors.input_errors import (
+    ArchiveKeyError,
+    ConfigurationError,
+    ConfigurationWarning,
+    ExtraMissing,
+    MatrixError,
+    Problem,
+    RunningLoopError,
+    SelectionError,
+)
+from crypto_lakehouse.core.errors.machine_errors import (
+    ClusterError,
+    LedgerError,
+    LockHeldError,
+    SinkError,
+    StoreError,
+    WorkerError,
+)
+from crypto_lakehouse.core.errors.transfer_errors import (
+    BodyTooLarge,
+    ConnectionFailed,
+    ListingError,
+    ListingMalformed,
+    NoListing,
+    ObjectChanged,
+    ProxyRefused,
+    RedirectRefused,
+    ServerError,
+    TimedOut,
+    TlsRefused,
+    TransferError,
+    TruncatedBody,
+)
+
+__all__ = [
+    "ArchiveKeyError",
+    "ArchiveRefused",
+    "BodyTooLarge",
+    "ClusterError",
+    "ConfigurationError",
+    "ConfigurationWarning",
+    "ConnectionFailed",
+    "ExtraMissing",
+    "LakeError",
+    "LakehouseError",
+    "LedgerError",
+    "ListingError",
+    "ListingMalformed",
+    "LockHeldError",
+    "MatrixError",
+    "NoLakeError",
+    "NoListing",
+    "NotRestoredError",
+    "ObjectChanged",
+    "OvertakenError",
+    "Problem",
+    "ProxyRefused",
+    "QueryError",
+    "RedirectRefused",
+    "RunningLoopError",
+    "SelectionError",
+    "ServerError",
+    "SidecarMalformed",
+    "SinkError",
+    "StoreError",
+    "TimedOut",
+    "TlsRefused",
+    "TransferError",
+    "TruncatedBody",
+    "WorkerError",
+]

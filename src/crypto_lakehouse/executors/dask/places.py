@@ -1,0 +1,157 @@
+"""What runs in a Dask worker's process: it joins runs, and settles their shards.
+
+The functions are called by name (`Client.run`) or by a task; all of their results are plain values,
+which a run of another version can read.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import socket
+import sys
+import threading
+from collections.abc import Sequence
+from concurrent.futures import Future
+from concurrent.futures import wait as futures_done
+from functools import partial
+from typing import Any
+
+from anyio import to_thread
+from attrs import define, field
+
+from crypto_lakehouse.core.redaction import redact
+from crypto_lakehouse.executors.dask.agent import Agent, ShardTask
+from crypto_lakehouse.executors.dask.protocol import DaskJob, NotAMember, topic_of
+from crypto_lakehouse.executors.share import Share
+from crypto_lakehouse.version import __version__
+
+__all__ = ["change_share", "introduce", "join_run", "leave_run", "settle"]
+
+#: How often a task looks whether it is still wanted, in seconds.
+_LOOK_EVERY_S = 0.2
+
+
+@define(eq=False)
+class _Place:
+    """What a run has of this worker; an agent that was idle for long is started again."""
+
+    job: DaskJob
+    number: int
+    share: Share
+    worker: Any
+    agent: Agent = field(init=False)
+    _lock: threading.Lock = field(init=False, factory=threading.Lock)
+
+    def open(self) -> None:
+        """Start an agent, and wait until it works; blocking.
+
+        Raises:
+            Exception: Whatever hinders it.
+        """
+        send = partial(self.worker.log_event, topic_of(self.job.run_id))
+        self.agent = Agent(self.job, self.number, self.share, self.worker.address, send)
+        self.agent.start()
+        self.agent.ready.result()
+
+    def take(self, key: str, work: Sequence[Any]) -> ShardTask:
+        """Give a shard to the agent; blocking."""
+        with self._lock:
+            while (task := self.agent.take(key, work)) is None:
+                self.open()
+            return task
+
+    def close(self) -> None:
+        """End the agent; blocking until it writes no more."""
+        self.agent.stop()
+        self.agent.join()
+
+
+_PLACES: dict[str, _Place] = {}
+
+
+def introduce(dask_worker: Any) -> dict[str, Any]:
+    """Return what a run has to know of this worker before it sends a job."""
+    return {
+        "version": __version__,
+        "python": list(sys.version_info[:2]),
+        "threads": dask_worker.state.nthreads,
+        "name": f"{socket.gethostname()}:{os.getpid()}",
+    }
+
+
+async def join_run(job: DaskJob, number: int, share: Share, dask_worker: Any) -> str:
+    """Take part in a run, once agents of earlier runs on the same output have ended.
+
+    Returns:
+        Why this worker cannot; empty if it can.
+    """
+    for run_id, place in list(_PLACES.items()):
+        if place.job.output == job.output:
+            del _PLACES[run_id]
+            await to_thread.run_sync(place.close)
+    place = _Place(job, number, share, dask_worker)
+    try:
+        await to_thread.run_sync(place.open)
+    except Exception as error:  # noqa: BLE001 - the run says it, and goes on with other workers
+        return redact(f"{error}" or repr(error))
+    _PLACES[job.run_id] = place
+    return ""
+
+
+async def leave_run(run_id: str) -> str:
+    """End the agent of a run; what it was collecting is aborted.
+
+    Returns:
+        The agent; empty if there is none.
+    """
+    if (place := _PLACES.pop(run_id, None)) is None:
+        return ""
+    await to_thread.run_sync(place.close)
+    return place.agent.name
+
+
+async def change_share(run_id: str, share: Share) -> None:
+    """Change the limits of an agent, for what it works on as well."""
+    if (place := _PLACES.get(run_id)) is not None:
+        place.share = share
+        place.agent.change(share)
+
+
+def settle(run_id: str, key: str, work: bytes) -> None:
+    """Settle a shard; the task of a scheduler.
+
+    Raises:
+        NotAMember: This process has not joined the run.
+        AgentEnded: The agent ended earlier.
+        ShardReleased: The worker leaves the cluster, or the scheduler has given up the task.
+        StoreError: The store refuses all further writes.
+    """
+    from distributed import get_worker, secede
+
+    worker = get_worker()
+    if (place := _PLACES.get(run_id)) is None:
+        raise NotAMember
+    task = place.take(key, pickle.loads(work))  # noqa: S301 - of the run, by the scheduler
+    # The next shard begins when nothing of this one waits any more, so that the agent never idles.
+    if _wait(task.begun, worker, key):
+        secede()
+    if not _wait(task.done, worker, key):
+        place.agent.abandon(task)
+    task.done.result()
+
+
+def _wait(future: Future[Any], worker: Any, key: str) -> bool:
+    """Wait for a future as long as the scheduler has the task; return whether it is done."""
+    while _is_wanted(worker, key):
+        if futures_done([future], _LOOK_EVERY_S).done:
+            return True
+    return False
+
+
+def _is_wanted(worker: Any, key: str) -> bool:
+    """Whether the scheduler still has the task. It releases those of clients that are gone."""
+    task = worker.state.tasks.get(key)
+    if task is None or task.state in {"cancelled", "released", "forgotten"}:
+        return False
+    return worker.status.name in {"running", "paused"}

@@ -1,0 +1,89 @@
+"""Keeps a lease while a run works: a thread renews it, whatever the event loop does meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from threading import Event, Thread
+
+from attrs import define, field
+
+from crypto_lakehouse.core.errors import StoreError
+from crypto_lakehouse.stores.objects.errors import ConditionFailed
+from crypto_lakehouse.stores.objects.lease import Lease
+
+__all__ = ["LeaseKeeper"]
+
+#: How often a lease is renewed while it lasts, and how often that is tried if the store fails.
+_RENEWALS, _ATTEMPTS = 3, 12
+
+#: How long the end of a run waits for a request under way.
+_LAST_REQUEST_S = 5.0
+
+
+@define
+class LeaseKeeper:
+    """Takes a lease, renews it, and releases it at the end.
+
+    Args:
+        lease: The lease.
+        wait: Waits so many seconds, or until `stop` is called; returns whether it was.
+    """
+
+    lease: Lease
+    _ended: Event = field(init=False, factory=Event)
+    _wait: Callable[[float], bool] | None = None
+    _thread: Thread | None = field(init=False, default=None)
+    _failure: str = field(init=False, default="")
+
+    def take(self) -> None:
+        """Take the lease, and begin to renew it; blocking.
+
+        Raises:
+            LockHeldError, StoreError: As `Lease.take`.
+        """
+        self.lease.take()
+        self._thread = Thread(target=self.run, name="lease", daemon=True)
+        self._thread.start()
+
+    def run(self) -> None:
+        """Renew the lease until `stop` is called, or it is lost."""
+        wait, pause_s = self._wait or self._ended.wait, self.lease.lease_s / _RENEWALS
+        while not wait(pause_s):
+            try:
+                self.lease.renew()
+            except ConditionFailed as error:
+                self._failure = self._failure or error.reason
+                self.lease.give_up()
+                return
+            except StoreError as error:
+                self._failure = error.reason
+                pause_s = self.lease.lease_s / _ATTEMPTS
+            else:
+                self._failure = ""
+                pause_s = self.lease.lease_s / _RENEWALS
+
+    def check(self) -> None:
+        """Check that the lease is held.
+
+        Raises:
+            StoreError: It is not; the run must end.
+        """
+        if self.lease.left_s <= 0:
+            why = f" ({self._failure})" if self._failure else ""
+            reason = (
+                f"this run could not renew its lease{why}, so that another run may work on the "
+                "output now; what is stored already stays; run again"
+            )
+            raise StoreError(self.lease.place, reason, stops_run=True)
+
+    def stop(self) -> None:
+        """End renewing, and release the lease; the next run takes it at once; blocking."""
+        self._ended.set()
+        if self._thread is not None:
+            self._thread.join(_LAST_REQUEST_S)
+            if self._thread.is_alive():
+                return  # its request has no answer; the lease ends by itself
+        try:
+            self.lease.release()
+        except StoreError:
+            return

@@ -1,0 +1,264 @@
+"""List the objects of a store, and believe only what is certainly a listing.
+
+The client takes any XML document for the listing of S3 or Google Cloud Storage, and finds nothing
+in that of another kind: the login page of a network would be an empty store. So, an answer counts
+only if it has something in it that is there:
+
+- A listing without a key is believed if the listing of a folder above has keys, and not this one;
+  if it has this one, too, the folder is listed again. At the root a listing must agree with the
+  objects that every output has.
+- A listing whose last page is full is asked for again from its last key on, which must be in it.
+- A listing with a key that is not below the prefix asked for is none: files are deleted by what is
+  listed.
+
+An answer without an end is an error, and a run that is stopped does not wait for one.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, wait
+from contextlib import suppress
+from heapq import nlargest
+from threading import Thread, main_thread
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from anyio import from_thread
+from attrs import field, frozen
+
+from crypto_lakehouse.core.errors import StoreError
+from crypto_lakehouse.core.visible import visible
+from crypto_lakehouse.stores.objects.errors import (
+    NO_STORE,
+    NotAStore,
+    UnusableKey,
+    as_store_errors,
+    no_listing,
+)
+from crypto_lakehouse.stores.objects.object_info import ObjectInfo, object_info
+
+if TYPE_CHECKING:
+    from obstore.store import ObjectStore as Client
+
+__all__ = ["LONGEST_PAGE_S", "WITNESS_KEY", "Listings"]
+
+#: How many keys a page of a listing has.
+_PAGE_KEYS = 1000
+
+#: How long the client may take for a page by default, in seconds.
+LONGEST_PAGE_S = 660.0
+
+#: How often it is found out whether the run was stopped, in seconds.
+_LOOKS_EVERY_S = 0.25
+
+#: How much of a key is shown.
+_MOST_KEY = 200
+
+#: An empty object, which the first run makes, so that the root of an output is never empty.
+WITNESS_KEY = ".lakehouse/listed"
+
+#: Objects of which one is in every output or lake that was ever written to by this version.
+_KNOWN_KEYS = (
+    WITNESS_KEY,
+    ".lakehouse/lease.json",
+    ".lakehouse/ledger.sqlite.gz",
+    ".lakehouse/tables/lakehouse.archives.json",
+)
+
+_REPEATED = (
+    "the store lists the same objects again and again, and does not end the listing; correct the "
+    "server, or what is between it and this machine"
+)
+
+_EMPTY = "it has no objects, although there are some"
+
+_T = TypeVar("_T")
+
+
+@frozen
+class Listings:
+    """Lists the objects below one prefix. Every method blocks, and raises StoreError on failure.
+
+    Args:
+        client: The client; it has the bucket and the prefix.
+        url: The URL of the prefix, without secrets; for messages.
+        longest_page_s: How long the client may take for a page.
+    """
+
+    client: Client = field(repr=False)
+    url: str
+    longest_page_s: float = LONGEST_PAGE_S
+
+    def pages(self, prefix: str, after: str = "") -> Iterator[list[ObjectInfo]]:
+        """Yield the objects below a prefix, as the store sends them; in order, for most stores.
+
+        Args:
+            prefix: A prefix that ends with a slash, or is empty.
+            after: Only keys after this folder, which ends with a slash.
+
+        Raises:
+            StoreError: The store fails, or its answer is no listing, or has no end.
+        """
+        # Consoles of stores create `folder/` as an object, which the client calls `folder`.
+        folder = prefix.rstrip("/")
+        for page in self._complete(prefix, after):
+            yield [info for info in page if info.key != folder]
+
+    def _complete(self, prefix: str, after: str) -> Iterator[list[ObjectInfo]]:
+        """List until there certainly is no more; an object named as the folder is in it."""
+        count, last = 0, ["", ""]
+        for page in self._pages(prefix, after):
+            count += len(page)
+            last = _two_last(last, page)
+            yield page
+        if count == 0:
+            yield from self._if_not_empty(prefix, after)
+        elif count % _PAGE_KEYS == 0:
+            yield from self._rest(prefix, last)
+
+    def _pages(self, prefix: str, after: str) -> Iterator[list[ObjectInfo]]:
+        """List once, without a doubt about the end."""
+        import obstore
+
+        place = self._place(prefix)
+        with as_store_errors(place):
+            stream = obstore.list(
+                self.client, prefix or None, offset=after or None, chunk_size=_PAGE_KEYS
+            )
+            number, compared = 0, ""
+            while (page := self._within(lambda: next(stream, None), place)) is not None:
+                number += 1
+                infos = [object_info(meta, self.url) for meta in page]
+                self._check_below(prefix, (info.key for info in infos))
+                if any(info.key == compared for info in infos):
+                    raise StoreError(place, _REPEATED, stops_run=True)
+                # Not every store lists in the order of keys. A key is compared for twice as many
+                # pages each time, so that a repetition of any length is found in bounded memory.
+                if number & (number - 1) == 0 and infos:
+                    compared = infos[-1].key
+                yield infos
+
+    def _rest(self, prefix: str, last: list[str]) -> Iterator[list[ObjectInfo]]:
+        """List on after a full page, behind which the next one may be missing."""
+        while True:
+            known, before = last
+            count, has_known = 0, False
+            for page in self._pages(prefix, before):
+                count += len(page)
+                last = _two_last(last, page)
+                unseen = [info for info in page if info.key != known]
+                has_known |= len(unseen) < len(page)
+                yield unseen
+            if not has_known and self._is_there(known):
+                raise no_listing(self._place(prefix), _EMPTY)
+            if count % _PAGE_KEYS != 0 or last == [known, before]:
+                return
+
+    def _if_not_empty(self, prefix: str, after: str) -> Iterator[list[ObjectInfo]]:
+        """List again if there may be something, though the store has listed nothing.
+
+        It may have been written a moment ago, or the answer was no listing. Still nothing is there
+        if the server has directories, of which some are empty: it has just shown that it can list.
+        """
+        try:
+            may_have = self._may_have(prefix, after)
+        except UnusableKey:  # it is listed, so that these answers are listings
+            may_have = True
+        if may_have:
+            yield from self._pages(prefix, after)
+
+    def _may_have(self, prefix: str, after: str) -> bool:
+        """Whether there may be anything below a prefix, as an answer says that has keys."""
+        names = self._names(prefix) if after else set()
+        if names:
+            return any(f"{name}/" >= after for name in names)
+        below = prefix
+        while below:
+            above = below[: below.rstrip("/").rfind("/") + 1]
+            if names := self._names(above):
+                return below.rstrip("/") in names
+            below = above
+        if not any(map(self._is_there, _KNOWN_KEYS)):
+            return False
+        if not self._names(""):  # nor a moment later, if they have just been written
+            raise no_listing(self._place(prefix), _EMPTY)
+        return True
+
+    def _names(self, prefix: str) -> set[str]:
+        """Return the objects and the folders directly below a prefix."""
+        import obstore
+
+        place = self._place(prefix)
+        with as_store_errors(place):
+            found = self._within(
+                lambda: obstore.list_with_delimiter(self.client, prefix or None), place
+            )
+        names = {*(meta["path"] for meta in found["objects"]), *found["common_prefixes"]}
+        self._check_below(prefix, names)
+        return names
+
+    def _check_below(self, prefix: str, keys: Iterable[str]) -> None:
+        """Check that keys are below a prefix, or that of the folder itself."""
+        for key in keys:
+            if not f"{key}/".startswith(prefix):
+                found = f"it names `{visible(key[:_MOST_KEY])}`, which is not below this folder"
+                raise no_listing(self._place(prefix), found)
+
+    def _is_there(self, key: str) -> bool:
+        import obstore
+
+        try:
+            with as_store_errors(self._place(key), may_be_absent=True):
+                meta: Any = obstore.head(self.client, key)
+        except FileNotFoundError:
+            return False
+        if not meta["e_tag"]:
+            raise NotAStore(self._place(key), NO_STORE, stops_run=True)
+        return True
+
+    def _within(self, call: Callable[[], _T], place: str) -> _T:
+        """Call the client, which asks for page after page until one has keys.
+
+        The thread of a call that does not end is left behind.
+        """
+        answer: Future[_T] = Future()
+
+        def ask() -> None:
+            try:
+                answer.set_result(call())
+            except BaseException as error:  # noqa: BLE001 - raised by the caller
+                answer.set_exception(error)
+
+        _check_stopped(place)
+        Thread(target=ask, name="object-listing", daemon=True).start()
+        ends_at = time.monotonic() + self.longest_page_s
+        while not wait([answer], _LOOKS_EVERY_S).done:
+            _check_stopped(place)
+            if time.monotonic() > ends_at:
+                reason = (
+                    f"the store has listed no object for {self.longest_page_s:.0f} s, and does not "
+                    "end the listing; correct the server, or what is between it and this machine"
+                )
+                raise StoreError(place, reason, stops_run=True)
+        return answer.result()
+
+    def _place(self, key: str) -> str:
+        return f"{self.url}/{key}" if key else self.url
+
+
+def _check_stopped(place: str) -> None:
+    """End a listing of a run that was stopped, or of a command that waits for its threads to end.
+
+    Raises:
+        StoreError: The command has ended; the error reaches no one.
+    """
+    if not main_thread().is_alive():
+        raise StoreError(place, "the command has ended", stops_run=True)
+    with suppress(RuntimeError):  # it is no thread of a run
+        from_thread.check_cancelled()
+
+
+def _two_last(last: list[str], page: list[ObjectInfo]) -> list[str]:
+    """Return the two last keys in the order of keys, the last one first."""
+    return nlargest(2, [*last, *(info.key for info in page)])

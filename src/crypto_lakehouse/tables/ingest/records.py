@@ -1,0 +1,95 @@
+"""Writes rows of the tables `lakehouse.*`, with page checksums as those of archives have them."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Set as AbstractSet
+
+import pyarrow as pa
+from attrs import frozen
+from pyiceberg.manifest import DataFile
+from pyiceberg.table import Table
+
+from crypto_lakehouse.core.errors import OvertakenError
+from crypto_lakehouse.core.protocols import ignore
+from crypto_lakehouse.tables.files.parquet_options import FileLayout
+from crypto_lakehouse.tables.files.partition_writer import WriterFactory
+from crypto_lakehouse.tables.iceberg.catalog import LakeCatalog
+from crypto_lakehouse.tables.iceberg.data_files import (
+    archives_in,
+    partition_of,
+    rows_without,
+    schema_for_writing,
+)
+from crypto_lakehouse.tables.iceberg.live_files import live_files
+from crypto_lakehouse.tables.ingest.commits import TableChange, commit_change
+
+__all__ = ["RecordChange", "write_records"]
+
+#: How often a change is made again after other writers have changed the table.
+_TRIES = 10
+
+#: Records are texts, and are read rarely.
+_LAYOUT = FileLayout(compression="zstd")
+
+
+@frozen(kw_only=True)
+class RecordChange:
+    """New records about the archives of one table, and the archives whose old ones go.
+
+    Attributes:
+        of_table: The table of the archives, by which records are partitioned.
+        rows: The new records.
+        replaced: Keys of archives whose records are removed.
+        damaged: Data files that are removed although they cannot be read.
+        commit: The name of the commit.
+        tool_version: Recorded in the snapshot.
+    """
+
+    of_table: str
+    rows: pa.Table
+    replaced: AbstractSet[str] = frozenset()
+    damaged: tuple[DataFile, ...] = ()
+    commit: str
+    tool_version: str
+
+
+def write_records(catalog: LakeCatalog, table: Table, change: RecordChange) -> None:
+    """Make a change to a table of records, in one commit.
+
+    The files of a run that is killed before the commit are in no snapshot; `recovery` deletes them.
+
+    Raises:
+        OvertakenError: Other writers committed first in every attempt.
+        LakeError: The catalog refused the commit.
+    """
+    for number in range(1, _TRIES + 1):
+        files = _files(table, change)
+        catalog.make_durable(files.added)
+        try:
+            commit_change(table, files, commit=change.commit, tool_version=change.tool_version)
+        except OvertakenError:
+            if number == _TRIES:
+                raise
+            for file in files.added:
+                table.io.delete(file.file_path)
+            table = catalog.catalog.load_table(table.name())
+        else:
+            return
+
+
+def _files(table: Table, change: RecordChange) -> TableChange:
+    """Write the new records, and the other ones of the files that lose some."""
+    writers = WriterFactory(table=table, layout=_LAYOUT, stem=uuid.uuid4().hex, announce=ignore)
+    added: list[DataFile] = []
+    there = live_files(table) if change.replaced else ()
+    removed = [file for file in there if change.replaced & archives_in(table, file)]
+    for place, file in enumerate(removed):
+        kept = writers.open(partition_of(file), f"kept{place}")
+        for rows in rows_without(table, file.file_path, frozenset(change.replaced)):
+            kept.write(rows)
+        added += kept.close()
+    new = writers.open((change.of_table,), "new")
+    if change.rows.num_rows:
+        new.write(change.rows.cast(schema_for_writing(table)))
+    return TableChange((*added, *new.close()), (*removed, *change.damaged))
