@@ -99,7 +99,9 @@ async def test_a_source_that_speaks_old_versions_alone_is_not_asked(
         with old_source(speaking_only(version)) as (address, asked):
             report = await collection.run(source_url=address, **options)
     assert report.totals["failed"] == 1
-    assert "does not support TLS 1.2 or later" in report.problems[0].reason
+    # The versions of an application's own session are those of its Python.
+    if not with_session or ssl.create_default_context().minimum_version >= ssl.TLSVersion.TLSv1_2:
+        assert "does not support TLS 1.2 or later" in report.problems[0].reason
     assert asked == []
     assert collection.sleeps.waits == []
 

@@ -36,6 +36,22 @@ def test_certificates_and_names_are_checked_and_http_1_1_is_spoken() -> None:
     assert context.minimum_version >= ssl.TLSVersion.TLSv1_2
 
 
+@pytest.mark.parametrize(
+    ("of_the_system", "spoken"),
+    [
+        (ssl.TLSVersion.MINIMUM_SUPPORTED, ssl.TLSVersion.TLSv1_2),
+        (ssl.TLSVersion.TLSv1_3, ssl.TLSVersion.TLSv1_3),
+    ],
+)
+def test_the_oldest_version_is_1_2_whatever_python_was_built_with(
+    monkeypatch: pytest.MonkeyPatch, of_the_system: ssl.TLSVersion, spoken: ssl.TLSVersion
+) -> None:
+    context = ssl.create_default_context()
+    context.minimum_version = of_the_system
+    monkeypatch.setattr(ssl, "create_default_context", lambda **_: context)
+    assert tls_context(None, {}).minimum_version is spoken
+
+
 def test_a_bundle_is_trusted_and_nothing_else(bundle: Path) -> None:
     context = tls_context(str(bundle), {})
     assert trusted(context) == [ssl.PEM_cert_to_DER_cert(PEM.decode())]

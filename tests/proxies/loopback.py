@@ -6,6 +6,7 @@ Blocking tests, tests in an event loop and child processes can all ask it.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ssl
 import threading
 from collections.abc import Coroutine
@@ -90,7 +91,9 @@ class LoopbackServer:
         await asyncio.gather(*self._talks, return_exceptions=True)
         # A closed transport may still have bytes to send, and its loop ends with the server.
         for writer in self._writers:
-            writer.transport.abort()
+            # Before Python 3.11.5, a TLS transport that was closed twice cannot be aborted.
+            with contextlib.suppress(AttributeError):
+                writer.transport.abort()
         closed = (writer.wait_closed() for writer in self._writers)
         await asyncio.gather(*closed, return_exceptions=True)
 

@@ -34,6 +34,8 @@ def tls_context(ca_bundle: str | None, environ: Mapping[str, str]) -> ssl.SSLCon
     else:
         _check_variables(environ)
     context = ssl.create_default_context(cafile=ca_bundle)
+    # Python of some distributions leaves the oldest version to OpenSSL's configuration.
+    context.minimum_version = max(context.minimum_version, ssl.TLSVersion.TLSv1_2)
     context.set_alpn_protocols(["http/1.1"])
     return context
 
