@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, date, datetime
@@ -16,8 +17,10 @@ from tests.tables.at_url.lakes import LakeAtUrl
 from tests.tables.sample_data import bars, ingest, put
 
 from crypto_lakehouse.core.errors import LakeError, NoLakeError
+from crypto_lakehouse.tables.iceberg.bounded_files import MOST_BYTES
 from crypto_lakehouse.tables.iceberg.catalog import LakeCatalog
 from crypto_lakehouse.tables.iceberg.lake_place import LakePlace
+from crypto_lakehouse.tables.iceberg.local_io import path_in_lake
 from crypto_lakehouse.tables.ingest.journal import Journal
 from crypto_lakehouse.tables.ingest.recovery import recover
 from crypto_lakehouse.tables.lake.lake import Lake
@@ -158,6 +161,37 @@ def test_metadata_that_no_table_can_be_read_by_is_an_orphan(
         deleted = sweep(catalog, "spot.klines", before=None)
     assert any(path.endswith(stray) for path in deleted)
     assert warehouse.rows("embedded") == 24
+
+
+@pytest.mark.parametrize("ending", [".gz.metadata.json", ".metadata.json.gz"])
+@pytest.mark.parametrize(
+    ("left", "reason"),
+    [
+        ("cut", r"another table than `spot\.klines` has metadata"),
+        ("bomb", r"as it may be metadata of another table: it has more than 64 MiB"),
+        ("damaged", r"as it may be metadata of another table: it is damaged"),
+    ],
+)
+def test_packed_metadata_that_may_be_of_another_table_is_kept(
+    tmp_path: Path, left: str, reason: str, ending: str
+) -> None:
+    with closing(LakeCatalog(tmp_path / "lake", create=True)) as catalog:
+        ingest(catalog, [put(tmp_path / "tree", bars(date(2024, 1, 1)))])
+        table = catalog.catalog.load_table("spot.klines")
+        folder = tmp_path / "lake" / "warehouse" / "spot" / "klines"
+        plain = path_in_lake(table.metadata_location, str(tmp_path / "lake"))
+        other = Path(plain).read_bytes().replace(str(table.metadata.table_uuid).encode(), b"0" * 36)
+        packed = gzip.compress(other if left != "bomb" else other + b" " * MOST_BYTES, 1)
+        ends_at = len(packed) * 3 // 4 if left == "cut" else len(packed)
+        packed = packed[:ends_at] if left != "damaged" else b"\x1f\x8b" + packed[12:]
+        (folder / "metadata" / f"00009-{uuid4()}{ending}").write_bytes(packed)
+        (folder / "data" / "of-the-other.parquet").write_bytes(b"rows")
+        before = {path for path in folder.rglob("*") if path.is_file()}
+        for upkeep in (swept, expired):
+            with pytest.raises(LakeError, match=reason) as refused:
+                upkeep(catalog)
+            assert refused.value.exit_code == 2
+        assert {path for path in folder.rglob("*") if path.is_file()} == before
 
 
 OTHERS = r"has metadata of tables \(`warehouse/.*metadata\.json`\) that the catalog does not have"

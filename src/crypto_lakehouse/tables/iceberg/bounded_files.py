@@ -81,8 +81,13 @@ def read_whole(path: str) -> bytes:
     return data
 
 
-def inflated(path: str, data: bytes) -> bytes:
+def inflated(path: str, data: bytes, *, is_partial: bool = False) -> bytes:
     """Decompress metadata that is compressed with gzip.
+
+    Args:
+        path: The file, for messages.
+        data: Its bytes.
+        is_partial: Whether data that ends early is decompressed as far as it goes.
 
     Raises:
         LakeError: It is damaged, or too large.
@@ -94,7 +99,7 @@ def inflated(path: str, data: bytes) -> bytes:
             out += unpacker.decompress(rest, MOST_BYTES + 1 - len(out))
             if len(out) > MOST_BYTES:
                 raise _too_large(path, MOST_BYTES)
-            if not unpacker.eof:
+            if not (unpacker.eof or is_partial):
                 raise LakeError(path, "it is damaged: its compressed data ends early")
             rest = unpacker.unused_data
     except zlib.error as error:

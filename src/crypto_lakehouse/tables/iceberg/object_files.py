@@ -15,6 +15,7 @@ from crypto_lakehouse.core.errors import LakeError, StoreError
 from crypto_lakehouse.stores.objects.client import ObjectClient
 from crypto_lakehouse.stores.objects.object_info import ObjectInfo
 from crypto_lakehouse.stores.objects.reading import open_object
+from crypto_lakehouse.tables.iceberg.bounded_files import MOST_BYTES
 from crypto_lakehouse.tables.iceberg.local_io import WAREHOUSE
 
 __all__ = ["LakeObjects", "ObjectHandler"]
@@ -70,6 +71,20 @@ class LakeObjects:
             if self.client.head(key) is None:
                 raise FileNotFoundError(_absent(url)) from None
             raise
+
+    def read(self, url: str) -> bytes:
+        """Return the bytes of an object of limited size.
+
+        Raises:
+            FileNotFoundError: There is none.
+            LakeError: It is too large.
+        """
+        found = self.client.read_small(self.key(url), MOST_BYTES)
+        if found is None:
+            raise FileNotFoundError(_absent(url))
+        if found[1] is None:
+            raise LakeError(url, f"it has more than {MOST_BYTES >> 20} MiB, and is not read")
+        return found[1]
 
     def put(self, url: str, data: bytes) -> None:
         """Store a small object."""

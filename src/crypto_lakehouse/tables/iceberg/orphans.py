@@ -6,8 +6,8 @@ once. The files of the other table are no orphans.
 
 from __future__ import annotations
 
-import gzip
 import json
+import re
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 
@@ -18,8 +18,14 @@ from pyiceberg.table import Table
 from crypto_lakehouse.core.errors import LakeError, StoreError
 from crypto_lakehouse.core.messages import some_of
 from crypto_lakehouse.stores.confined import files_below
+from crypto_lakehouse.tables.iceberg.bounded_files import (
+    MOST_BYTES,
+    check_whole,
+    inflated,
+    read_whole,
+)
 from crypto_lakehouse.tables.iceberg.inner_names import file_system_of, path_of
-from crypto_lakehouse.tables.iceberg.local_io import LAKE_ROOT, delete_below
+from crypto_lakehouse.tables.iceberg.local_io import LAKE_ROOT, check_read, delete_below
 from crypto_lakehouse.tables.iceberg.manifest_check import check_manifests
 from crypto_lakehouse.tables.iceberg.object_files import LakeObjects
 from crypto_lakehouse.tables.iceberg.object_io import ObjectIO
@@ -29,6 +35,8 @@ __all__ = ["only_below", "refuse_foreign", "sweep_table"]
 _METADATA = (".metadata.json", ".metadata.json.gz")
 
 _GZIP = b"\x1f\x8b"
+
+_IDENTITY = re.compile(rb'"table-uuid"\s*:\s*"([^"]*)"')
 
 
 def sweep_table(table: Table, *, before: datetime | None = None) -> list[str]:
@@ -62,23 +70,22 @@ def refuse_foreign(table: Table) -> None:
     """Refuse to use a table, or to delete files, if another table has files in its folder.
 
     A table that was created at the same time as this one, and lost, has left metadata without
-    snapshots. It is no other table.
+    snapshots. It is no other table. Metadata that is cut short is that of the table which its
+    beginning names, as what is cut off may have snapshots.
 
     Raises:
-        LakeError: The folder has metadata with snapshots of another table.
+        LakeError: The folder has metadata with snapshots of another table, or metadata that cannot
+            be read.
         StoreError: The object store fails, or its answer is no listing.
     """
     location, own = table.location().rstrip("/"), str(table.metadata.table_uuid)
     folder = path_of(location, table.io)
+    files = _files_of(table)
     logged = {each.metadata_file for each in table.metadata.metadata_log}
     known = {path_of(each, table.io) for each in {table.metadata_location, *logged}}
-    listed = only_below(folder, _files_of(table).below(f"{folder}/metadata"))
+    listed = only_below(folder, files.below(f"{folder}/metadata"))
     unknown = [path for path, _ in listed if path.endswith(_METADATA) and path not in known]
-    foreign = [
-        path
-        for path in unknown
-        if _table_with_snapshots(table, f"{location}{path.removeprefix(folder)}") not in {own, None}
-    ]
+    foreign = [path for path in unknown if _table_with_snapshots(files, path) not in {own, None}]
     if foreign:
         names = some_of([path.removeprefix(f"{folder}/") for path in foreign], 4)
         reason = (
@@ -90,14 +97,28 @@ def refuse_foreign(table: Table) -> None:
         raise LakeError(folder, reason, is_refused=True)
 
 
-def _table_with_snapshots(table: Table, location: str) -> str | None:
-    """The identity of the table that metadata is of; None if no table can be read by it."""
+def _table_with_snapshots(files: _LocalFiles | _RemoteFiles | LakeObjects, path: str) -> str | None:
+    """The identity of the table that metadata is of; None if no table can be read by it.
+
+    Raises:
+        LakeError: It cannot be found out.
+    """
     try:
-        with table.io.new_input(location).open() as stream:
-            data = stream.read()
-        found = json.loads(gzip.decompress(data) if data.startswith(_GZIP) else data)
-    except (FileNotFoundError, EOFError, ValueError):  # deleted meanwhile, or cut
+        data = files.read(path)
+        plain = inflated(path, data, is_partial=True) if data.startswith(_GZIP) else data
+    except FileNotFoundError:  # deleted meanwhile
         return None
+    except LakeError as error:
+        reason = (
+            f"nothing is changed, as it may be metadata of another table: {error.reason}; if no "
+            "catalog has that table, remove this file"
+        )
+        raise LakeError(path, reason, is_refused=True) from error
+    try:
+        found = json.loads(plain)
+    except (ValueError, RecursionError):  # cut, or damaged
+        named = _IDENTITY.search(plain)
+        return named[1].decode(errors="replace") if named else None
     if not isinstance(found, dict) or not found.get("snapshots"):
         return None
     return str(found.get("table-uuid", ""))
@@ -148,6 +169,10 @@ class _LocalFiles:
             reason = f"nothing is deleted: {error.reason}"
             raise LakeError(folder, reason, is_refused=error.exit_code == 2) from error
 
+    def read(self, path: str) -> bytes:
+        check_read(path, self.root)
+        return read_whole(path)
+
     def delete(self, path: str) -> None:
         delete_below(self.root, path)
 
@@ -162,6 +187,10 @@ class _RemoteFiles:
         for info in self.filesystem.get_file_info(_all_below(folder)):
             if info.type == fs.FileType.File:
                 yield info.path, _changed_at(info)
+
+    def read(self, path: str) -> bytes:
+        with self.filesystem.open_input_file(path) as file:
+            return check_whole(path, file.read(MOST_BYTES + 1))
 
     def delete(self, path: str) -> None:
         self.filesystem.delete_file(path)

@@ -13,7 +13,7 @@ from crypto_lakehouse.core.errors import LakeError, StoreError
 from crypto_lakehouse.stores.confined import files_below, has_link, open_folder
 from crypto_lakehouse.stores.disk import NO_LINK
 from crypto_lakehouse.stores.objects.client import PART_BYTES
-from crypto_lakehouse.tables.iceberg.bounded_files import MOST_BYTES, read_whole, regular_size
+from crypto_lakehouse.tables.iceberg.bounded_files import read_whole, regular_size
 from crypto_lakehouse.tables.iceberg.lake_place import LakePlace
 from crypto_lakehouse.tables.iceberg.local_io import DISK, check_inside, delete_below, location_of
 from crypto_lakehouse.tables.iceberg.object_files import LakeObjects
@@ -196,12 +196,7 @@ class ObjectFiles:
 
     def read(self, path: str) -> bytes:
         """Return the bytes of a file."""
-        found = self.objects.client.read_small(self.objects.key(path), MOST_BYTES)
-        if found is None:
-            raise FileNotFoundError(f"there is no object `{path}`")
-        if found[1] is None:
-            raise LakeError(path, f"it has more than {MOST_BYTES >> 20} MiB, and is not read")
-        return found[1]
+        return self.objects.read(path)
 
     def open(self, path: str) -> IO[bytes]:
         """Open a file for reading; every read is of the same version."""
