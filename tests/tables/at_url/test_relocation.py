@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from attrs import evolve
@@ -23,7 +24,9 @@ from tests.tables.sample_data import bars, put
 
 from crypto_lakehouse.core.errors import LakeError, StoreError
 from crypto_lakehouse.tables.iceberg.catalog import LakeCatalog
+from crypto_lakehouse.tables.iceberg.stored_catalog import StoredCatalog
 from crypto_lakehouse.tables.iceberg.table_records import TableRecords
+from crypto_lakehouse.tables.ingest.publish import Publication
 from crypto_lakehouse.tables.lake.lake import Lake
 from crypto_lakehouse.tables.lake.lake_files import ObjectFiles
 from crypto_lakehouse.tables.lake.maintenance import compact, expire, sweep
@@ -134,6 +137,50 @@ def test_a_commit_of_another_machine_is_not_overwritten(
     assert len(relocate_all(copy)) == 3
     assert (bars(LATER).key, 24) in copy.rows()
     assert naming(contents(copy.client), OLD) == []
+
+
+@pytest.mark.parametrize(
+    ("place", "method", "table", "is_refused"),
+    [
+        (Publication, "make", "", True),
+        (StoredCatalog, "commit_table", KLINES, True),
+        (TableRecords, "write", KLINES, True),
+        (StoredCatalog, "commit_table", "lakehouse.archives", False),
+        (TableRecords, "write", "lakehouse.archives", False),
+    ],
+)
+def test_an_ingestion_that_a_relocation_overtakes_names_no_other_lake(
+    copy: LakeAtUrl, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: type, method: str,
+    table: str, *, is_refused: bool
+) -> None:  # fmt: skip
+    original = getattr(place, method)
+
+    def late(self: object, given: Any, *more: Any) -> Any:
+        named = given if isinstance(given, str) else ".".join(given.name()) if table else ""
+        if named == table:
+            monkeypatch.undo()
+            assert len(relocate_all(copy, "another")) == 3
+        return original(self, given, *more)
+
+    monkeypatch.setattr(place, method, late)
+    sources = [put(tmp_path, bars(LATER))]
+    if is_refused:
+        with pytest.raises(LakeError, match=r"was relocated while .* run the command|no object"):
+            copy.ingest(sources)
+    else:
+        assert [each.rows for each in copy.ingest(sources)] == [24]
+    assert used_of_old(copy) == set()
+    assert [each.rows for each in copy.ingest(sources)] == ([24] if is_refused else [])
+    catalog = copy.catalog()
+    assert all(each.is_whole for each in verify_tables(catalog, catalog.names()))
+    catalog.close()
+    assert (bars(LATER).key, 24) in copy.rows()
+    assert used_of_old(copy) == set()
+
+
+def used_of_old(lake: LakeAtUrl) -> set[str]:
+    """The files of metadata that name the other lake, and that a table uses."""
+    return {lake.client.place(key) for key in naming(contents(lake.client), OLD)} - lake.orphans()
 
 
 def test_a_store_that_refuses_the_record_leaves_the_lake_as_it_was(

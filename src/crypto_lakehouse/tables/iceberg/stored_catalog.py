@@ -10,6 +10,7 @@ from pyiceberg.exceptions import (
     CommitFailedException,
     NamespaceAlreadyExistsError,
     TableAlreadyExistsError,
+    ValidationException,
 )
 from pyiceberg.io import PY_IO_IMPL, FileIO
 from pyiceberg.table import CommitTableResponse, Table
@@ -193,6 +194,7 @@ class StoredCatalog(EmbeddedCatalog):
 
         Raises:
             CommitFailedException: Another writer committed first; nothing is changed.
+            ValidationException: The table was relocated after it was loaded; nothing is changed.
             StoreError: The store failed. If it is not known whether the commit was made, the
                 record says so to the next one who loads the table.
         """
@@ -201,6 +203,7 @@ class StoredCatalog(EmbeddedCatalog):
         current = None if record is None else super().load_table(table.name())
         if current is not None and record is not None:
             self._check_base(name, current.metadata_location, record)
+            _refuse_relocated(name, table, current)
         staged = staged_table(self, current, table.name(), requirements, updates)
         if current is not None and staged.metadata == current.metadata:
             return _response(current)
@@ -213,6 +216,20 @@ class StoredCatalog(EmbeddedCatalog):
     def _check_base(self, name: str, location: str, record: TableRecord) -> None:
         if location != record.metadata:  # another process followed a newer record in between
             raise CommitFailedException(f"another writer has changed `{name}` meanwhile")
+
+
+def _refuse_relocated(name: str, base: Table, current: Table) -> None:
+    """Refuse a commit of files that are named as before a relocation.
+
+    A relocation writes the metadata of each snapshot again, and deletes the old files; the numbers
+    of the snapshots stay, so that pyiceberg's own checks do not notice it.
+    """
+    if base.location() != current.location():
+        raise ValidationException(f"`{name}` was relocated meanwhile")
+    lists = {each.snapshot_id: each.manifest_list for each in base.metadata.snapshots}
+    for each in current.metadata.snapshots:
+        if lists.get(each.snapshot_id, each.manifest_list) != each.manifest_list:
+            raise CommitFailedException(f"`{name}` was relocated meanwhile")
 
 
 def _response(table: Table) -> CommitTableResponse:

@@ -96,7 +96,8 @@ def commit_change(
             if the change conflicts with it.
 
     Raises:
-        OvertakenError: A file to remove has already been removed, or `agrees` raised.
+        OvertakenError: A file to remove has already been removed, the table was relocated, or
+            `agrees` raised.
         LakeError: The catalog refused every attempt.
     """
 
@@ -148,7 +149,10 @@ class _Watched(Table):
         return watched
 
     def refresh(self) -> Table:
+        location = self.location()
         super().refresh()
+        if self.location() != location:  # the data files are named as before
+            raise ValidationException("the table was relocated meanwhile")
         try:
             self.look(self)
         except OvertakenError as error:

@@ -15,7 +15,7 @@ from pyiceberg.table import Table
 
 from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.errors import LakeError, OvertakenError
-from crypto_lakehouse.tables.files.partition_writer import WriterFactory
+from crypto_lakehouse.tables.files.partition_writer import WriterFactory, data_root
 from crypto_lakehouse.tables.iceberg.catalog import LakeCatalog
 from crypto_lakehouse.tables.iceberg.live_files import files_holding
 from crypto_lakehouse.tables.ingest.commits import TableChange, commit_change, plan_removal
@@ -63,9 +63,10 @@ class Publication:
             number: Which attempt it is.
 
         Raises:
-            LakeError: Another run added rows that conflict with these.
+            LakeError: Another run added rows that conflict with these, or has relocated the table.
             OvertakenError: Another writer committed first.
         """
+        self._refuse_relocated()
         removal = self._removal(number)
         change = TableChange((*self.written, *removal.added), removal.removed)
         if not change.added and not change.removed:
@@ -80,6 +81,15 @@ class Publication:
             for file in removal.added:
                 self.table.io.delete(file.file_path)
             raise
+
+    def _refuse_relocated(self) -> None:
+        root = f"{data_root(self.table)}/"
+        if not all(file.file_path.startswith(root) for file in self.written):
+            reason = (
+                f"`{'.'.join(self.table.name())}` was relocated while its new data files were "
+                "written, and nothing was committed; run the command again"
+            )
+            raise LakeError(str(self.catalog.place), reason)
 
     def _removal(self, number: int) -> TableChange:
         gone = {archive.key: archive for archive in self.replaced}
