@@ -43,6 +43,19 @@ class Claimed:
     on_take: Callable[[str], None] = lambda _: None
     works: dict[str, set[str]] = field(init=False, factory=dict)
     ended: list[str] = field(init=False, factory=list)
+    losses: int = field(init=False, default=0)
+    lost_keys: set[str] = field(init=False, factory=set)
+
+    def is_sure(self, key: str) -> bool:
+        return not self.lost_keys
+
+    def lost(self, keys: Collection[str], check: Callable[[], None]) -> Collection[str]:
+        check()
+        return self.lost_keys.intersection(keys)
+
+    def reads_again(self, keys: Iterable[str], losses: int) -> None:
+        assert losses == self.losses
+        self.lost_keys.difference_update(keys)
 
     def take(self, name: str) -> bool:
         self.on_take(name)

@@ -11,6 +11,7 @@ from attrs import define, evolve, field, frozen
 
 from crypto_lakehouse.collection.download.bodies import MemoryBody
 from crypto_lakehouse.collection.download.fetcher import Fetched, Fetcher, Transfer
+from crypto_lakehouse.collection.lost_claims import ClaimLost
 from crypto_lakehouse.collection.verdicts.earlier_bytes import EarlierBytes, keep_earlier
 from crypto_lakehouse.collection.verdicts.earlier_proof import drop_foreign_sidecar, earlier_digests
 from crypto_lakehouse.collection.verdicts.inspect_download import Download, DownloadInspector
@@ -30,7 +31,7 @@ from crypto_lakehouse.collection.verdicts.verdict_rules import (
 )
 from crypto_lakehouse.collection.work import Work
 from crypto_lakehouse.core.archive import Archive
-from crypto_lakehouse.core.errors import StoreError, TransferError
+from crypto_lakehouse.core.errors import LedgerError, StoreError, TransferError
 from crypto_lakehouse.core.events import ArchiveFinished
 from crypto_lakehouse.core.faults import unforeseen
 from crypto_lakehouse.core.listed import ListedArchive, same_etag, same_moment
@@ -90,6 +91,7 @@ class ArchiveCollector:
         """Settle one archive.
 
         Raises:
+            ClaimLost: Another run may have settled it meanwhile.
             LakehouseError: The error concerns every archive, like a full disk; all other errors
                 become a verdict.
         """
@@ -138,6 +140,8 @@ class ArchiveCollector:
             return _failed(local_copy, str(error))
         except OSError as error:  # a stored file that cannot be read back
             return _failed(local_copy, f"cannot be read back: {error}")
+        except (ClaimLost, LedgerError):
+            raise
         except Exception as error:  # noqa: BLE001 - one archive must not end the run
             return _failed(local_copy, unforeseen(error, work.archive.key))
         return outcome

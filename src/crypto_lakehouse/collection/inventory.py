@@ -36,7 +36,7 @@ from crypto_lakehouse.core.protocols import (
 )
 from crypto_lakehouse.core.verdicts import SUCCESSES, Verdict
 
-__all__ = ["Inventory", "decide"]
+__all__ = ["FolderState", "Inventory", "decide"]
 
 _Groups = dict[Partition, list[PlannedPeriod]]
 
@@ -99,7 +99,7 @@ def _has_other_sidecar(row: LedgerRow, listed: ListedArchive | None) -> bool:
 
 
 @define
-class _FolderState:
+class FolderState:
     """What disk and ledger have of one key prefix; rarely needed rows are read on demand."""
 
     prefix: str
@@ -156,7 +156,7 @@ class Inventory:
     retry_mismatch: bool = False
     reads_only: bool = False
     _grouped: tuple[Sequence[PlannedPeriod], _Groups] = field(init=False, default=((), {}))
-    _read: dict[str, _FolderState] = field(init=False, factory=dict)
+    _read: dict[str, FolderState] = field(init=False, factory=dict)
 
     def has_nothing_of(self, planned: PlannedSeries) -> bool:
         """Whether disk and ledger have no archive of a series; blocking.
@@ -208,6 +208,30 @@ class Inventory:
             work.sort(key=lambda item: place[item.archive.period])
         return settled, work
 
+    def judge_again(
+        self, item: PlannedArchive, folders: dict[str, FolderState]
+    ) -> ArchiveFinished | Work:
+        """Return the verdict on one archive, or its work, when other work is under way; blocking.
+
+        Args:
+            item: The archive.
+            folders: The folders that were read before, to which its own is added.
+
+        Raises:
+            StoreError: As `sort`.
+            LedgerError: As `sort`.
+        """
+        prefix = item.archive.folder
+        try:
+            if prefix not in folders:
+                scan = self.store.scan_now(prefix)
+                folders[prefix] = FolderState(prefix, scan, self.ledger)
+        except StoreError as error:
+            if error.stops_run:
+                raise
+            return refused(item, str(error))
+        return self._judge(item, folders[prefix])
+
     def _by_partition(self, periods: Sequence[PlannedPeriod]) -> _Groups:
         """Group periods; series with one calendar share a tuple, which is grouped once."""
         if self._grouped[0] is not periods:
@@ -217,16 +241,16 @@ class Inventory:
             self._grouped = periods, groups
         return self._grouped[1]
 
-    def _folder(self, prefix: str) -> _FolderState:
+    def _folder(self, prefix: str) -> FolderState:
         """Return the state of a key prefix."""
         if prefix in self._read:
             return self._read.pop(prefix)
-        folder = _FolderState(prefix, self.store.scan_now(prefix), self.ledger)
+        folder = FolderState(prefix, self.store.scan_now(prefix), self.ledger)
         if not self.reads_only:
             self._clear_leftovers(folder)
         return folder
 
-    def _clear_leftovers(self, folder: _FolderState) -> None:
+    def _clear_leftovers(self, folder: FolderState) -> None:
         """Remove unfinished bodies of a killed run that cannot be resumed.
 
         This comes before any work in the folder: a plan names each series once.
@@ -237,7 +261,7 @@ class Inventory:
                     self.store.remove_now(folder.prefix + name)
 
     def _sort_folder(
-        self, planned: PlannedSeries, periods: list[PlannedPeriod], folder: _FolderState
+        self, planned: PlannedSeries, periods: list[PlannedPeriod], folder: FolderState
     ) -> tuple[list[Event], list[Work]]:
         settled: list[Event] = []
         work: list[Work] = []
@@ -253,7 +277,7 @@ class Inventory:
         return settled, work
 
     def _plainly_unchanged(
-        self, stem: str, periods: list[PlannedPeriod], folder: _FolderState
+        self, stem: str, periods: list[PlannedPeriod], folder: FolderState
     ) -> tuple[list[PlannedPeriod], list[PlannedPeriod]]:
         """Split off unchanged archives, in as few steps as possible: nearly all in a second run."""
         if self.force or not folder.scan.zips:
@@ -312,7 +336,7 @@ class Inventory:
         size = sum(item.listed.size_bytes for item in same if item.listed) if seen else 0
         return ArchivesUnchanged(prefix, len(same), details, seen, size)
 
-    def _judge(self, item: PlannedArchive, folder: _FolderState) -> ArchiveFinished | Work:
+    def _judge(self, item: PlannedArchive, folder: FolderState) -> ArchiveFinished | Work:
         name = item.archive.name
         if item.not_published:
             return not_published(item)

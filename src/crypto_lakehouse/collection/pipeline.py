@@ -13,10 +13,12 @@ from typing import TypeVar
 import anyio
 from anyio import to_thread
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+from attrs import evolve
 
 from crypto_lakehouse.collection.byte_budget import ByteBudget
 from crypto_lakehouse.collection.collector import ArchiveCollector
 from crypto_lakehouse.collection.inventory import Inventory
+from crypto_lakehouse.collection.lost_claims import ClaimLost, LostClaims
 from crypto_lakehouse.collection.sharing import SharedClaims, Sharing
 from crypto_lakehouse.collection.work import Work
 from crypto_lakehouse.core.events import Event
@@ -63,12 +65,16 @@ async def run_pipeline(
     """
     # What waits in the queue is claimed, so that no other run can do it.
     waiting = 2 * workers if shared is None else 0
+    settle = partial(_settle, collector, emit)
+    if shared is not None:
+        lost = LostClaims(shared.claims, evolve(inventory), emit)
+        settle = partial(_settle_claimed, collector, emit, lost)
     send, receive = anyio.create_memory_object_stream[Work](waiting)
     with one_error():
         async with anyio.create_task_group() as tasks:
             async with receive:
                 for _ in range(workers):
-                    tasks.start_soon(_work, receive.clone(), collector, emit, budget)
+                    tasks.start_soon(_work, receive.clone(), settle, budget)
             async with send:
                 await produce(plan, inventory, partial(_put, send), emit, budget, shared=shared)
 
@@ -148,8 +154,7 @@ def _sort(inventory: Inventory, batch: list[PlannedSeries]) -> tuple[list[Event]
 
 async def _work(
     queue: MemoryObjectReceiveStream[Work],
-    collector: ArchiveCollector,
-    emit: Emit,
+    settle: Callable[[Work], Awaitable[None]],
     budget: ByteBudget,
 ) -> None:
     async with queue:
@@ -157,7 +162,25 @@ async def _work(
             while True:
                 work = await next_of(queue)
                 if budget.admit(work):
-                    await emit((await collector.collect(work),))
+                    await settle(work)
+
+
+async def _settle(collector: ArchiveCollector, emit: Emit, work: Work) -> None:
+    await emit((await collector.collect(work),))
+
+
+async def _settle_claimed(
+    collector: ArchiveCollector, emit: Emit, lost: LostClaims, work: Work
+) -> None:
+    """Settle an archive; decide on it again each time that its claim was lost for a time."""
+    left: Sequence[Work] = (work,)
+    while left:
+        try:
+            await _settle(collector, emit, left[0])
+        except ClaimLost:
+            left = await lost.still_to_do(left)
+        else:
+            return
 
 
 async def next_of(queue: MemoryObjectReceiveStream[_Item]) -> _Item:

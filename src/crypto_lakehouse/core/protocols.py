@@ -376,6 +376,33 @@ class Claims(Protocol):
         """Say which archives of a claimed series have work; without any the claim ends."""
         ...
 
+    @property
+    def losses(self) -> int:
+        """How often the claims were lost, and taken again."""
+        ...
+
+    def is_sure(self, key: str) -> bool:
+        """Whether an archive was claimed without a break since the ledger was read for it.
+
+        Not blocking. False may only mean that `lost` has to find it out.
+        """
+        ...
+
+    def lost(self, keys: Collection[str], check: Callable[[], None]) -> Collection[str]:
+        """Return the archives whose claim was lost and taken again since then.
+
+        Another run may have had the claim meanwhile, so the ledger must be read again.
+
+        Args:
+            keys: Archives of claimed series.
+            check: Called repeatedly while claims cannot be taken again; may raise to give up.
+        """
+        ...
+
+    def reads_again(self, keys: Iterable[str], losses: int) -> None:
+        """Say that the ledger is read again for archives, after so many losses."""
+        ...
+
     def settled(self, keys: Iterable[str]) -> None:
         """Say which archives have a verdict that the ledger has, or need not have."""
         ...

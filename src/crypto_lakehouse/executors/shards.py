@@ -7,14 +7,16 @@ events. No archive is lost if an executor ends: archives without a verdict are a
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from crypto_lakehouse.collection.byte_budget import ByteBudget
 from crypto_lakehouse.collection.inventory import Inventory
+from crypto_lakehouse.collection.lost_claims import LostClaims
 from crypto_lakehouse.collection.pipeline import produce
 from crypto_lakehouse.collection.sharing import SharedClaims
 from crypto_lakehouse.collection.work import Work
@@ -133,6 +135,8 @@ async def run_sharded(
     most = 1 if budget.is_limited else SHARD_ARCHIVES
     first_shards = executor.slots if first_workers is None else SHARDS_A_WORKER * first_workers
     packer, alone = _Packer(first_shards, first_shard_archives, most), anyio.Lock()
+    lost = None if shared is None else LostClaims(shared.claims, evolve(inventory), emit)
+    begin = partial(_begin, budget, lost)
 
     async def put(work: Sequence[Work]) -> None:
         for shard in packer.pack(work):
@@ -146,7 +150,7 @@ async def run_sharded(
         async with anyio.create_task_group() as tasks:
             async with receive:
                 for _ in range(executor.slots):
-                    tasks.start_soon(_serve, receive.clone(), executor, emit, alone, budget)
+                    tasks.start_soon(_serve, receive.clone(), executor, emit, alone, begin)
             async with send:
                 await produce(plan, inventory, put, emit, budget, drain=drain, shared=shared)
                 await drain()
@@ -199,15 +203,32 @@ async def _serve(
     executor: ShardExecutor,
     emit: Emit,
     alone: anyio.Lock,
-    budget: ByteBudget,
+    begin: Callable[[Shard], Awaitable[Shard | None]],
 ) -> None:
     async def fail(work: Work, reason: str) -> None:
         await emit([_failed(work, reason)])
 
     async with queue:
         async for shard in queue:
-            if all(map(budget.admit, shard.work)):
-                await settle_shard(shard, executor, alone, fail)
+            begun = await begin(shard)
+            if begun is not None:
+                await settle_shard(begun, executor, alone, fail)
+
+
+async def _begin(budget: ByteBudget, lost: LostClaims | None, shard: Shard) -> Shard | None:
+    """Return what of a shard may be assigned; None if nothing of it.
+
+    Args:
+        budget: Decides whether an archive may begin.
+        lost: Finds what another run has done while claims were lost; None if there are no others.
+        shard: The work.
+    """
+    if not all(map(budget.admit, shard.work)):
+        return None
+    if lost is None:
+        return shard
+    left = await lost.still_to_do(shard.work)
+    return evolve(shard, work=left) if left else None
 
 
 async def settle_shard(

@@ -12,6 +12,7 @@ from tests.stores.conftest import FOLDER, KEY, body_started, finished
 
 from crypto_lakehouse.core.errors import LedgerError, LockHeldError
 from crypto_lakehouse.core.protocols import Claims
+from crypto_lakehouse.ledger.place import do_nothing
 from crypto_lakehouse.ledger.postgres.identity import UrlIdentity
 from crypto_lakehouse.ledger.postgres.ledger import PostgresLedger
 from crypto_lakehouse.ledger.postgres.place import PostgresPlace
@@ -81,6 +82,47 @@ def test_claims_are_taken_again_over_a_new_connection(database: Server) -> None:
         ask(database, END_ALL)
         assert claims_of(one).take("another"), "it has connected again"
         assert not claims_of(two).take(FOLDER)
+
+
+def test_the_ledger_is_read_again_for_what_was_claimed_when_the_connection_was_lost(
+    database: Server,
+) -> None:
+    with run(database) as one:
+        claims = claims_of(one)
+        claims.take(FOLDER)
+        claims.works_on(FOLDER, [KEY, "another"])
+        assert claims.is_sure(KEY)
+        ask(database, END_ALL)
+        with run(database) as two:
+            assert claims_of(two).take(FOLDER)
+            assert not claims.is_sure(KEY), "the server has said that it ends the connection"
+            with pytest.raises(LedgerError, match="another run has taken over"):
+                claims.lost([KEY], do_nothing)
+    with run(database) as one:
+        claims = claims_of(one)
+        claims.take(FOLDER)
+        claims.works_on(FOLDER, [KEY, "another"])
+        ask(database, END_ALL)
+        with run(database) as two:
+            claims_of(two).take(FOLDER)
+            claims_of(two).works_on(FOLDER, [])
+            assert [*claims.lost([KEY, "another", "of no claim"], do_nothing)] == [KEY, "another"]
+            assert not claims.is_sure(KEY), "it was lost before, and is sure since"
+            claims.reads_again([KEY, "of no claim"], claims.losses)
+            assert claims.is_sure(KEY)
+            assert [*claims.lost([KEY, "another"], do_nothing)] == ["another"]
+
+
+def test_an_answer_proves_a_claim_for_some_time(
+    database: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with run(database) as one:
+        claims_of(one).take(FOLDER)
+        monkeypatch.setattr("crypto_lakehouse.ledger.postgres.session._PROVEN_S", 0.0)
+        assert not claims_of(one).is_sure(KEY)
+        monkeypatch.undo()
+        assert claims_of(one).lost([KEY], do_nothing) == []
+        assert claims_of(one).is_sure(KEY)
 
 
 def test_a_run_whose_claim_was_taken_meanwhile_ends(database: Server) -> None:

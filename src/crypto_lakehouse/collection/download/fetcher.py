@@ -143,6 +143,7 @@ class Fetcher:
         meter: Counts the run's bytes as they arrive.
         parallel_ranges: Fetches very large bodies over several connections; None for never.
         largest_bytes: How many bytes a body may have, whatever the source says.
+        check: Called before each attempt, with a permit of the limit; may raise to give up.
     """
 
     transport: Transport
@@ -155,6 +156,7 @@ class Fetcher:
     second: URL | None = None
     parallel_ranges: ParallelRanges | None = None
     largest_bytes: int = LARGEST_BODY_BYTES
+    check: Callable[[Archive], Awaitable[None]] | None = None
 
     def transfer(
         self,
@@ -210,6 +212,8 @@ class Fetcher:
         transfer.acquired_at = await self.concurrency.acquire()
         requests = transfer.requests
         try:
+            if self.check is not None:
+                await self.check(transfer.archive)
             result = await once(transfer)
         except BaseException as error:
             self._release(transfer, error)

@@ -7,6 +7,7 @@ connection a new one takes the same locks again; if another run has taken one, t
 
 from __future__ import annotations
 
+import selectors
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -28,6 +29,10 @@ __all__ = ["HOLDERS", "RECONNECT_WITHIN_S", "Session", "holders_of"]
 
 #: How long a run tries to connect again, in seconds.
 RECONNECT_WITHIN_S = 60.0
+
+#: How long an answer of the server proves that the locks are held, in seconds. It frees those of a
+#: connection that is silent after 50 at the earliest; one that it ends at once can be seen here.
+_PROVEN_S = 5.0
 
 #: How long it pauses between two attempts, in seconds.
 _PAUSE_S = 0.25
@@ -56,14 +61,20 @@ class Session:
     Args:
         server: Where to connect.
         reconnect_within_s: How long to try after the connection was lost.
+
+    Attributes:
+        losses: How often the connection was lost, and the locks taken again.
     """
 
     server: Server
     reconnect_within_s: float = RECONNECT_WITHIN_S
+    losses: int = field(init=False, default=0)
     _held: dict[int, bool] = field(init=False, factory=dict)
     _mutex: threading.RLock = field(init=False, factory=threading.RLock)
     _connection: psycopg.Connection[Any] | None = field(init=False, default=None)
     _backend: tuple[int, str] = field(init=False, default=(0, ""))
+    #: When the latest statement began that the server has answered, in monotonic seconds.
+    _proven_at: float = field(init=False, default=0.0)
     #: Why the session has ended for good.
     _end: LedgerError | None = field(init=False, default=None)
 
@@ -126,7 +137,9 @@ class Session:
         while True:
             try:
                 with self.connected() as connection:
+                    began_at = time.monotonic()
                     work(connection)
+                    self._proven_at = began_at
                 return
             except psycopg.Error as error:
                 if not self._is_lost():
@@ -147,6 +160,31 @@ class Session:
             LedgerError: As `write`.
         """
         self._repeat(lambda connection: connection.execute("SELECT 1"))
+
+    def is_sure(self) -> bool:
+        """Whether the locks are held for certain; does not ask the server, and never waits."""
+        if not self._mutex.acquire(blocking=False):
+            return False
+        try:
+            if self._end is not None or self._connection is None or is_lost(self._connection):
+                return False
+            is_proven = time.monotonic() - self._proven_at < _PROVEN_S
+            return is_proven and not _has_unread(self._connection)
+        finally:
+            self._mutex.release()
+
+    def make_sure(self, check: Callable[[], None] = do_nothing) -> None:
+        """Check that the locks are held, as `confirm`, unless that is certain; blocking.
+
+        Args:
+            check: Called before each further attempt; may raise to give up.
+
+        Raises:
+            LedgerError: As `write`.
+        """
+        with self._mutex:
+            if not self.is_sure():
+                self._repeat(lambda connection: connection.execute("SELECT 1"), check)
 
     def take(self, key: int, *, shared: bool = False) -> bool:
         """Take a lock, unless another connection holds it; blocking.
@@ -216,6 +254,7 @@ class Session:
             connection.close()
             raise
         self._connection, self._backend = connection, row or (0, "")
+        self.losses += not is_first
 
     def _take_again(self, connection: psycopg.Connection[Any], key: int, *, shared: bool) -> None:
         """Take a lock that the lost connection held; the server may not know yet that it is lost.
@@ -242,6 +281,13 @@ class Session:
 
 class _Unreachable(LedgerError):
     """The server cannot be reached now; it may be later."""
+
+
+def _has_unread(connection: psycopg.Connection[Any]) -> bool:
+    """Whether the server has sent something without a question: that it ends the connection."""
+    with selectors.DefaultSelector() as selector:
+        selector.register(connection.fileno(), selectors.EVENT_READ)
+        return bool(selector.select(0))
 
 
 def _try(connection: psycopg.Connection[Any], key: int, *, shared: bool) -> bool:

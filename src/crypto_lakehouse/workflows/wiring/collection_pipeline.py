@@ -80,6 +80,7 @@ class CollectionPipeline:
             emit=emit,
             today=plan.today,
             holes=self.holes,
+            claims=self.ledger.claims,
         )
         collector = make_collector(self.config, context)
         workers = worker_count(most_parallel(self.config))

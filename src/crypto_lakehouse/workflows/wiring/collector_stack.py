@@ -14,11 +14,12 @@ from crypto_lakehouse.collection.collector import ArchiveCollector
 from crypto_lakehouse.collection.download.fetcher import Fetcher
 from crypto_lakehouse.collection.download.parallel_ranges import ParallelRanges
 from crypto_lakehouse.collection.inventory import Inventory
+from crypto_lakehouse.collection.lost_claims import claim_check
 from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.config.values import AUTO
 from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
 from crypto_lakehouse.core.metrics import ByteMeter
-from crypto_lakehouse.core.protocols import Emit, InventoryLedger, Store
+from crypto_lakehouse.core.protocols import Claims, Emit, InventoryLedger, Store
 from crypto_lakehouse.executors.share import Share
 from crypto_lakehouse.http.retry import RetryPolicy
 from crypto_lakehouse.http.transport import Client
@@ -43,6 +44,7 @@ class RunContext:
         today: The run's UTC day, which distinguishes late archives from missing ones.
         holes: Archives that are known to be missing at the source.
         caps: The limits of `share`, if they may change; made from it by default.
+        claims: Claims that may be lost to another run; None if there are none.
     """
 
     client: Client
@@ -54,6 +56,7 @@ class RunContext:
     today: date
     holes: KnownHoles
     caps: Caps | None = None
+    claims: Claims | None = None
 
     def known_hole(self, archive: Archive) -> str:
         """Return why an archive is known to be missing, or an empty string."""
@@ -95,6 +98,7 @@ def make_collector(config: WorkflowConfig, context: RunContext) -> ArchiveCollec
         meter=context.meter,
         second=transport.hosts.second,
         parallel_ranges=ParallelRanges() if config.segmented_downloads == AUTO else None,
+        check=claim_check(context.claims) if context.claims is not None else None,
     )
     return ArchiveCollector(
         fetcher=fetcher,
