@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import pickle
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 from attrs import evolve
 from tests.services.bucket import Bucket
@@ -20,6 +23,7 @@ from crypto_lakehouse.stores.output import output_of
 from crypto_lakehouse.workflows import LakeConfig
 from crypto_lakehouse.workflows.wiring.item_messages import ArchivesPlace, DaskItemJob
 from crypto_lakehouse.workflows.wiring.item_program import open_agent_work
+from crypto_lakehouse.workflows.wiring.item_workers import _in_threads
 from crypto_lakehouse.workflows.wiring.lake_at import LakeAt, lake_at
 from crypto_lakehouse.workflows.wiring.workers_lake import WorkersLake, shown_lake
 
@@ -58,10 +62,38 @@ async def test_a_worker_that_sees_another_lake_is_refused(tmp_path: Path) -> Non
 
 
 def test_the_token_of_a_run_that_was_killed_is_deleted(tmp_path: Path) -> None:
-    (tmp_path / "killed.run").touch()
+    (tmp_path / f"{'5' * 32}.run").touch()
+    (tmp_path / "of-the-user.run").touch()
     with shown_lake(LakeAt("lake", tmp_path)):
-        assert len([*tmp_path.iterdir()]) == 1
-    assert not [*tmp_path.iterdir()]
+        assert len([*tmp_path.iterdir()]) == 2
+    assert [each.name for each in tmp_path.iterdir()] == ["of-the-user.run"]
+
+
+async def test_a_context_in_threads_gets_the_exception_that_ends_its_body() -> None:
+    seen: list[BaseException] = []
+
+    @contextmanager
+    def context() -> Iterator[str]:
+        try:
+            yield "entered"
+        except BaseException as error:
+            seen.append(error)
+            if not isinstance(error, KeyError):
+                raise
+
+    async def ended_by(error: Exception) -> None:
+        async with _in_threads(context()) as entered:
+            assert entered == "entered"
+            raise error
+
+    await ended_by(KeyError("this context ends it"))
+    with pytest.raises(ValueError, match="goes on"):
+        await ended_by(ValueError("goes on"))
+    with anyio.CancelScope() as scope:
+        async with _in_threads(context()):
+            scope.cancel()
+            await anyio.sleep_forever()
+    assert [type(each) for each in seen] == [KeyError, ValueError, asyncio.CancelledError]
 
 
 class Stored:
@@ -129,6 +161,19 @@ def test_tokens_of_other_runs_stay_for_a_month(
     monkeypatch.setattr("crypto_lakehouse.workflows.wiring.workers_lake._TOKEN_LASTS_NS", -1)
     with shown_lake(lake_at(stored.config)):
         assert stored.tokens() == []
+
+
+def test_a_token_of_a_run_that_was_killed_on_this_machine_is_deleted_by_the_next(
+    stored: Stored,
+) -> None:
+    at = lake_at(stored.config)
+    killed = shown_lake(at)
+    killed.__enter__()
+    (left,) = stored.tokens()
+    with shown_lake(at) as lake:
+        assert stored.tokens() == [lake.token]
+    assert (stored.tokens(), [*at.folder.glob("*.run")]) == ([], [])
+    assert left != lake.token
 
 
 def test_no_credential_is_in_a_job(

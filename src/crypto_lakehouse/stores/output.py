@@ -195,5 +195,4 @@ def open_store_at(url: StoreUrl, config: WorkflowConfig | None) -> ObjectStore:
 
     if config is None:
         return open_objects(url)
-    connection = Connection(config.proxy, config.ca_bundle, config.timeout_seconds)
-    return open_objects(url, config.storage, connection)
+    return open_objects(url, config.storage, Connection.of(config))

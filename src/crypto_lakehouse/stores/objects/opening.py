@@ -26,6 +26,8 @@ from crypto_lakehouse.version import __version__
 if TYPE_CHECKING:
     from obstore.store import ObjectStore as Client
 
+    from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
+
 __all__ = ["Connection", "impatient", "open_objects"]
 
 #: What the client does on its own about failures, before the archive or the run gives up.
@@ -56,6 +58,11 @@ class Connection:
     proxy: str = ENVIRONMENT
     ca_bundle: str | None = None
     timeout_s: float = 300.0
+
+    @classmethod
+    def of(cls, config: WorkflowConfig) -> Connection:
+        """Return what a configuration says."""
+        return cls(config.proxy, config.ca_bundle, config.timeout_seconds)
 
 
 def open_objects(

@@ -133,10 +133,15 @@ async def _dask_workers(
 
 @asynccontextmanager
 async def _in_threads(context: AbstractContextManager[_T]) -> AsyncIterator[_T]:
-    """Enter and leave a context whose functions block."""
+    """Enter and leave a context whose functions block; it gets the exception that ends its body."""
     entered = await to_thread.run_sync(context.__enter__)
     try:
         yield entered
-    finally:
+    except BaseException as error:
+        with anyio.CancelScope(shield=True):
+            leave = partial(context.__exit__, type(error), error, error.__traceback__)
+            if not await to_thread.run_sync(leave):
+                raise
+    else:
         with anyio.CancelScope(shield=True):
             await to_thread.run_sync(context.__exit__, None, None, None)

@@ -16,7 +16,6 @@ from crypto_lakehouse.stores.state import LAKE_LOCK, lake_state
 from crypto_lakehouse.workflows.wiring.stored_output import stored_config
 
 if TYPE_CHECKING:
-    from crypto_lakehouse.stores.objects.opening import Connection
     from crypto_lakehouse.tables.iceberg.lake_place import LakePlace
     from crypto_lakehouse.workflows.lake_config import LakeConfig
 
@@ -51,13 +50,14 @@ class LakeAt:
             ExtraMissing: An extra is not installed.
             ConfigurationError: The settings of the object store do not fit together.
         """
+        from crypto_lakehouse.stores.objects.opening import Connection
         from crypto_lakehouse.tables.iceberg.lake_place import LakePlace
 
         if self.url is None or self.stored is None:
             return LakePlace(self.folder)
         stored = self.stored
         return LakePlace.at_url(
-            self.url, stored.storage, _connection(stored), stored.state_directory
+            self.url, stored.storage, Connection.of(stored), stored.state_directory
         )
 
 
@@ -87,11 +87,13 @@ def url_settings(lake: str, given: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         ConfigurationError: The URL or a setting is wrong.
     """
+    from crypto_lakehouse.stores.objects.opening import Connection
+
     stored = _checked(lake, given)
     return {
         "storage": stored.storage,
         "state_directory": stored.state_directory,
-        "connection": _connection(stored),
+        "connection": Connection.of(stored),
     }
 
 
@@ -102,10 +104,3 @@ def _checked(lake: str, given: Mapping[str, Any]) -> WorkflowConfig:
     if stored.problems:
         raise ConfigurationError(stored.problems)
     return stored
-
-
-def _connection(stored: WorkflowConfig) -> Connection:
-    """Return how the object store of a configuration is connected to."""
-    from crypto_lakehouse.stores.objects.opening import Connection
-
-    return Connection(stored.proxy, stored.ca_bundle, stored.timeout_seconds)

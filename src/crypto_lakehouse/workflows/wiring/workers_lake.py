@@ -31,9 +31,10 @@ _SUFFIX = ".run"
 #: Below the URL of a lake.
 _FOLDER = ".lakehouse/workers/"
 
-_TOKEN = re.compile(rf"{re.escape(_FOLDER)}[0-9a-f]{{32}}{re.escape(_SUFFIX)}")
+_NAME = re.compile(rf"[0-9a-f]{{32}}{re.escape(_SUFFIX)}")
 
-#: The token of a run that was killed is deleted after 30 days: no run takes as long.
+#: The token of a run that was killed on another machine is deleted after 30 days: no run takes as
+#: long.
 _TOKEN_LASTS_NS = 30 * 24 * 3600 * 10**9
 
 
@@ -90,7 +91,9 @@ class WorkersLake:
 
 @contextmanager
 def shown_lake(at: LakeAt) -> Iterator[WorkersLake]:
-    """Put a token into a lake for the length of a run; blocking.
+    """Put a token into a lake for the length of a run, and delete those of killed runs; blocking.
+
+    The caller must hold the lake's lock: no other run of this machine has a token then.
 
     Yields:
         The lake, for workers of a cluster.
@@ -109,14 +112,35 @@ def shown_lake(at: LakeAt) -> Iterator[WorkersLake]:
     assert client is not None  # noqa: S101 - for the type checker
     stored, keys = strip_credentials(at.stored)
     sent = WorkersLake(at=evolve(at, stored=stored), token=f"{_FOLDER}{name}", credentials=keys)
-    with _object(client, f"{_FOLDER}{name}"):
+    with _noted(client, at.folder, name), _object(client, f"{_FOLDER}{name}"):
         yield sent
+
+
+def _left(folder: Path) -> list[Path]:
+    """The files of runs that were killed; make the folder, if it is not there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    return [path for path in folder.glob(f"*{_SUFFIX}") if _NAME.fullmatch(path.name)]
+
+
+@contextmanager
+def _noted(client: ObjectClient, folder: Path, name: str) -> Iterator[None]:
+    """Note the name of an object in the lake's local folder, and delete those of killed runs."""
+    left = _left(folder)
+    note = folder / name
+    note.touch()
+    try:
+        with suppress(StoreError):  # objects can be stored without the right to delete
+            client.delete(*(f"{_FOLDER}{each.name}" for each in left))
+            for each in left:
+                each.unlink(missing_ok=True)
+        yield
+    finally:
+        note.unlink(missing_ok=True)
 
 
 @contextmanager
 def _file(folder: Path, name: str) -> Iterator[str]:
-    folder.mkdir(parents=True, exist_ok=True)
-    for left in folder.glob(f"*{_SUFFIX}"):  # of a run that was killed
+    for left in _left(folder):
         left.unlink(missing_ok=True)
     token = folder / name
     token.touch()
@@ -138,12 +162,16 @@ def _object(client: ObjectClient, key: str) -> Iterator[None]:
 
 
 def _delete_left(client: ObjectClient, own: str) -> None:
-    """Delete the tokens of runs that were killed long ago, by the clock of the store.
+    """Delete the tokens of runs of any machine that were killed long ago, by the store's clock.
 
     Other machines may ingest at the same time: their tokens stay.
     """
     with suppress(StoreError):  # objects can be stored without the right to delete
         found = {info.key: info.written_ns for info in client.objects(_FOLDER)}
-        written = {key: at for key, at in found.items() if _TOKEN.fullmatch(key)}
+        written = {key: at for key, at in found.items() if _is_token(key)}
         now = written.get(own, 0)
         client.delete(*(key for key, at in written.items() if now - at > _TOKEN_LASTS_NS))
+
+
+def _is_token(key: str) -> bool:
+    return key.startswith(_FOLDER) and bool(_NAME.fullmatch(key.removeprefix(_FOLDER)))
