@@ -44,6 +44,16 @@ def lock_with_two_names() -> None:
     os.link("lake/lock", "other")
 
 
+def in_data() -> None:
+    Path("other/data").mkdir(parents=True)
+    Path("other/.lakehouse").mkdir()
+
+
+def in_warehouse() -> None:
+    Path("other/warehouse/spot/klines").mkdir(parents=True)
+    Path("other/catalog.db").touch()
+
+
 #: Places, by what is wrong: how they are made, the options that name them, and what is said.
 PLACES: dict[str, tuple[Callable[[], object], list[str], str]] = {
     "an output that is no text": (lambda: None, ["-o", BYTES], "is not valid UTF-8"),
@@ -54,8 +64,12 @@ PLACES: dict[str, tuple[Callable[[], object], list[str], str]] = {
     "below a file": (Path("file").touch, ["--lake", "file/lake"], "file"),
     "a file in the output": (file_in_place, [], "lake"),
     "a folder in place of the lock": (folder_in_place_of_lock, ["--lake", "lake"], "lock"),
+    "in the data of an output": (in_data, ["--lake", "other/data/x"], "in `data` of the output"),
+    "in the warehouse of another lake": (
+        in_warehouse, ["--lake", "other/warehouse/spot/klines/x"], "in `warehouse` of the lake"
+    ),
     "a lock with two names": (lock_with_two_names, ["--lake", "lake"], "2 names"),
-}
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +108,17 @@ def test_nothing_is_collected_for_a_place_that_cannot_hold_a_lake(
     shutil.copytree(collected, output, dirs_exist_ok=True)
     code, _, err = shell("ingest", "-o", "out", *options)
     assert (code, words in err) == (2, True), err
+
+
+@pytest.mark.parametrize("make", [in_data, in_warehouse])
+def test_no_lake_is_copied_into_another_one(shell: Shell, make: Callable[[], object]) -> None:
+    make()
+    before = sorted(Path().rglob("*"))
+    place = "other/data/x" if make is in_data else "other/warehouse/x"
+    relocate = ["lake", "relocate", "-o", "out", "--lake", place, "--from", "absent"]
+    code, _, err = shell(*relocate)
+    assert (code, "use another place" in err) == (2, True), err
+    assert sorted(Path().rglob("*")) == before
 
 
 @pytest.mark.parametrize("option", ["-o", "--lake"])

@@ -9,6 +9,9 @@ from tests.services.bucket import Bucket
 from tests.workflows.conftest import KEY, Collection, make_zip, member_of
 
 from crypto_lakehouse.core.errors import ConfigurationError
+from crypto_lakehouse.stores.output import output_of
+from crypto_lakehouse.workflows.lake_config import LakeConfig
+from crypto_lakehouse.workflows.lake_places import check_place
 
 IS_INSIDE = r"is in `data` of the output `.*`, whose archives it would be counted with; use another"
 
@@ -67,3 +70,16 @@ async def test_a_prefix_inside_the_data_of_another_output_is_refused(
     assert f"`{url}`" in str(caught.value)
     assert not list(ministack_bucket.open(f"{url}/data/x").client.objects(""))
     assert await collect(f"{url}/other/data/x", "other") == "complete"
+
+    def checked(lake: str) -> None:
+        values = {"output_directory": url, "lake": f"{url}/{lake}"}
+        storage = dict(ministack_bucket.storage)
+        config = LakeConfig(values, storage=storage, state_directory=str(tmp_path), environ={})
+        check_place(config, output_of(url))
+
+    ministack_bucket.open(f"{url}/lake").client.put(".lakehouse/tables/spot.klines.json", b"{}")
+    for inside in ("data/lake", "lake/warehouse/spot/klines/lake"):
+        with pytest.raises(ConfigurationError, match=r"is in `(data|warehouse)` of the .*; use"):
+            checked(inside)
+    for beside in ("lake", "warehouse/lake", "other/lake"):
+        checked(beside)

@@ -240,23 +240,31 @@ def named_place(given: Mapping[str, Any]) -> LakePlace:
     With `--from` there is none yet: the default one of `--output` is its lake folder.
 
     Raises:
-        ConfigurationError: There is no such directory.
+        ConfigurationError: There is no such directory; or, with `--from`, no lake can be there.
         ExtraMissing: The extra `tables` is not installed.
     """
     named, settings = _named_lake(given)
     from crypto_lakehouse.core.config.own_folder import own_folder_fault
-    from crypto_lakehouse.core.config.storage import is_url
+    from crypto_lakehouse.core.config.storage import StoreUrl, is_url
+    from crypto_lakehouse.stores.outer_output import outer_fault
     from crypto_lakehouse.stores.state import LAKE_FOLDER
     from crypto_lakehouse.tables.iceberg.lake_place import LakePlace
     from crypto_lakehouse.tables.lake.lake import lake_place
+    from crypto_lakehouse.workflows.wiring.stored_output import stored_config
 
     if not given.get("source"):
         return lake_place(named, **settings)
+    option = "--lake" if given.get("lake") else "--output"
     if is_url(named) and (fault := own_folder_fault(named, is_lake=bool(given.get("lake")))):
-        raise ConfigurationError([Problem("--lake" if given.get("lake") else "--output", fault)])
+        raise ConfigurationError([Problem(option, fault)])
     place = named if given.get("lake") else f"{named.rstrip('/')}/{LAKE_FOLDER}"
     del settings["catalog"]
-    return LakePlace.named(place, **settings)
+    found = LakePlace.named(place, **settings)
+    at = StoreUrl.parse(place) if is_url(place) else found.folder
+    stored = stored_config(place, **_of_store(given)) if is_url(place) else None
+    if given.get("lake") and (fault := outer_fault(at, stored)):
+        raise ConfigurationError([Problem(option, fault)])
+    return found
 
 
 def source_place(given: Mapping[str, Any]) -> LakePlace:

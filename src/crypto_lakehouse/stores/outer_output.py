@@ -1,4 +1,4 @@
-"""Find an output that another one is inside of: its `data/` would have the archives of both."""
+"""Find an output or a lake that another one is inside of: its files would be those of both."""
 
 from __future__ import annotations
 
@@ -6,17 +6,18 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from attrs import frozen
+
 from crypto_lakehouse.core.config.own_folder import OWN_FOLDER
 from crypto_lakehouse.core.config.storage import StoreUrl
 from crypto_lakehouse.core.errors import ConfigurationError, Problem, StoreError
 from crypto_lakehouse.core.messages import shown
 
 if TYPE_CHECKING:
+    from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
     from crypto_lakehouse.stores.output import Output
 
-__all__ = ["refuse_inside_data"]
-
-_DATA = "data"
+__all__ = ["outer_fault", "refuse_inside_data"]
 
 
 def refuse_inside_data(output: Output | None) -> None:
@@ -33,34 +34,74 @@ def refuse_inside_data(output: Output | None) -> None:
     """
     if output is None:
         return
-    outer = _outer_url(output) if output.is_url else _outer_directory(output.state.root)
-    if outer is not None:
+    place = StoreUrl.parse(output.place) if output.is_url else output.state.root
+    if (outer := _outer(place, output.config, _OUTPUT)) is not None:
         reason = (
-            f"`{shown(output.place)}` is in `{_DATA}` of the output `{shown(outer)}`, whose "
-            f"archives it would be counted with; use another place, or, if `{shown(outer)}` is no "
-            f"output any more, remove `{OWN_FOLDER}` there"
+            f"`{shown(output.place)}` is in `{_OUTPUT.folder}` of the output `{shown(outer)}`, "
+            f"whose archives it would be counted with; use another place, or, if `{shown(outer)}` "
+            f"is no output any more, remove `{OWN_FOLDER}` there"
         )
         raise ConfigurationError([Problem("$.output_directory", reason)])
 
 
-def _outer_directory(root: Path) -> str | None:
-    path = root.resolve()
+def outer_fault(place: Path | StoreUrl, config: WorkflowConfig | None) -> str:
+    """Return why no lake can be at a place; empty if one can; blocking.
+
+    As for outputs, only a path with a folder `data` or `warehouse` costs anything.
+
+    Args:
+        place: The directory or the URL of the lake.
+        config: How the object store is reached.
+    """
+    for kind in (_OUTPUT, _LAKE):
+        if (outer := _outer(place, config, kind)) is not None:
+            return (
+                f"`{shown(str(place))}` is in `{kind.folder}` of the {kind.name} `{shown(outer)}`, "
+                "whose files would be taken for those of the other one; use another place"
+            )
+    return ""
+
+
+@frozen
+class _Kind:
+    """What a place may be inside of.
+
+    Attributes:
+        name: What it is.
+        folder: Its folder that no other output or lake may be in.
+        mark: What is beside that folder.
+        stored: What is beside it in an object store.
+    """
+
+    name: str
+    folder: str
+    mark: str
+    stored: str
+
+
+_OUTPUT = _Kind("output", "data", OWN_FOLDER, f"{OWN_FOLDER}/")
+_LAKE = _Kind("lake", "warehouse", "catalog.db", f"{OWN_FOLDER}/tables/")
+
+
+def _outer(place: Path | StoreUrl, config: WorkflowConfig | None, kind: _Kind) -> str | None:
+    if isinstance(place, StoreUrl):
+        return _outer_url(place, config, kind)
+    path = place.resolve()
     for folder in (path, *path.parents):
-        if folder.name == _DATA and (folder.parent / OWN_FOLDER).is_dir():
+        if folder.name == kind.folder and (folder.parent / kind.mark).exists():
             return str(folder.parent)
     return None
 
 
-def _outer_url(output: Output) -> str | None:
+def _outer_url(url: StoreUrl, config: WorkflowConfig | None, kind: _Kind) -> str | None:
     from crypto_lakehouse.stores.output import open_store_at
 
-    url = StoreUrl.parse(output.place)
     names = url.prefix.split("/")
     for depth, name in enumerate(names):
-        if name == _DATA:
+        if name == kind.folder:
             outer = StoreUrl(url.scheme, url.bucket, "/".join(names[:depth]))
-            objects = open_store_at(outer, output.config).client
+            objects = open_store_at(outer, config).client
             with suppress(StoreError):
-                if next(objects.objects(f"{OWN_FOLDER}/"), None) is not None:
+                if next(objects.objects(kind.stored), None) is not None:
                     return str(outer)
     return None

@@ -154,7 +154,7 @@ class IngestWorkflow(BaseWorkflow[WorkflowMetrics]):
             selects = config.selects_series
             self._outcome.notes += await to_thread.run_sync(check_stored, config, output, selects)
         self._began = time.monotonic()
-        check_place(self.config, output)
+        await to_thread.run_sync(check_place, self.config, output)
         setting = "$.output_directory" if self.config.lake is None else "$.lake"
 
         async def lock() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from crypto_lakehouse.core.errors import ConfigurationError, LakeError, NoLakeError, Problem
 from crypto_lakehouse.core.hard_links import link_fault
 from crypto_lakehouse.core.os_error_hints import hint_for
+from crypto_lakehouse.stores.outer_output import outer_fault
 from crypto_lakehouse.stores.output import Output
 from crypto_lakehouse.workflows.lake_config import LakeConfig
 from crypto_lakehouse.workflows.wiring.lake_at import lake_at
@@ -19,20 +20,23 @@ ELSEWHERE = "choose another directory for the tables with `--lake DIR`"
 
 
 def check_place(config: LakeConfig, output: Output) -> None:
-    """Check that the directory can have a lake.
+    """Check that a place can have a lake; blocking.
 
     Args:
-        config: Which directory, and whether the tables are in the embedded catalog.
+        config: Which place, and whether the tables are in the embedded catalog.
         output: The output that it is in, if no other one is configured.
 
     Raises:
-        ConfigurationError: The URL of the lake or a setting of its store is wrong.
+        ConfigurationError: The URL of the lake or a setting of its store is wrong; or the lake is
+            inside `data` of an output, or inside `warehouse` of another lake.
         NoLakeError: Its path is not UTF-8, or a symbolic link leads out of the output directory.
     """
     from crypto_lakehouse.tables.iceberg.local_io import check_inside, check_text
 
     lake = lake_at(config)
     folder = lake.folder
+    if config.lake is not None and (fault := outer_fault(lake.url or folder, lake.stored)):
+        raise ConfigurationError([Problem("$.lake", fault)])
     if config.catalog is None:
         check_text(str(folder.resolve()))
     if config.lake is None and lake.url is None:
