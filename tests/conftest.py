@@ -148,6 +148,7 @@ SLOW = (
     "stores/objects/test_folder_scans.py::test_a_whole_tree_takes_a_request_for_each_page",
     "stores/objects/test_folder_scans.py::test_folders_and_their_scans_take_one_listing",
     "stores/objects/test_kills.py",
+    "stores/objects/test_lost_lease.py",
     "stores/objects/test_lease_model.py::TestLeases::runTest",
     "stores/objects/test_lease_race.py",
     "stores/objects/test_mirror.py",

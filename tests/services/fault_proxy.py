@@ -1,6 +1,7 @@
 """A proxy in front of an object store that answers some requests itself, or not at all.
 
-It knows the requests of S3 by their kinds, counts them, and forwards what no fault is for.
+It knows the requests of S3 by their kinds, and those that write to Azure; it counts them, and
+forwards what no fault is for.
 """
 
 from __future__ import annotations
@@ -151,8 +152,10 @@ def _kind_of(method: str, path: str, headers: set[str]) -> tuple[str, str]:
         return "delete", key
     if method == "POST":
         return ("begin" if "uploads" in query else "complete"), key
-    if method == "PUT" and "partNumber" in query:
+    if method == "PUT" and ("partNumber" in query or query.get("comp") == ["block"]):
         return "part", key
+    if method == "PUT" and query.get("comp") == ["blocklist"]:
+        return "complete", key
     if method == "PUT" and "x-amz-copy-source" in headers:
         return "copy", key
     if method == "DELETE" and "uploadId" in query:

@@ -151,9 +151,9 @@ def test_two_that_take_it_at_once(memory_client: ObjectClient, clock: Clock) -> 
     class Overtaken(ObjectClient):
         """Another run takes the lease between a look and a request."""
 
-        def put_if(self, key: str, data: bytes, *, etag: str | None) -> Any:
+        def put_if(self, key: str, data: bytes, *, etag: str | None, **metadata: str) -> Any:
             Lease(memory_client, "first", clock=clock).take()
-            return super().put_if(key, data, etag=etag)
+            return super().put_if(key, data, etag=etag, **metadata)
 
     late = Lease(Overtaken(memory_client.client, "memory://bucket"), clock=clock)
     with pytest.raises(LockHeldError, match="run first"):

@@ -44,17 +44,17 @@ class FaultyClient(ObjectClient):
 
     world: World = field(factory=World)
 
-    def put_if(self, key: str, data: bytes, *, etag: str | None) -> ObjectInfo:
+    def put_if(self, key: str, data: bytes, *, etag: str | None, **metadata: str) -> ObjectInfo:
         world, put = self.world, super().put_if
         fault, world.fault = world.fault, ""
         if fault == "refused":
             raise StoreError(key, "the request was lost")
         if fault == "late":
-            world.late.append(lambda: put(key, data, etag=etag))
+            world.late.append(lambda: put(key, data, etag=etag, **metadata))
             raise StoreError(key, "no answer")
         if fault == "slow":
             world.now += LEASE_S / 2
-        info = put(key, data, etag=etag)
+        info = put(key, data, etag=etag, **metadata)
         if fault == "slow":
             world.now += LEASE_S / 4
         if fault == "lost":

@@ -56,6 +56,7 @@ class CollectingJob(DaskJob):
         today: The run's UTC day.
         retry: When and how often a failed request is repeated, as `RetryPolicy.sendable` returns
             it.
+        holder: The holder of the lease on an object store; empty if the run needs none.
     """
 
     config: WorkflowConfig
@@ -64,6 +65,7 @@ class CollectingJob(DaskJob):
     token: str | None
     today: date
     retry: RetryPolicy
+    holder: str = ""
 
 
 @frozen

@@ -52,12 +52,14 @@ class CollectingJob(Job):
         today: The run's UTC day.
         retry: When and how often the worker repeats a failed request, as `RetryPolicy.sendable`
             returns it.
+        holder: The holder of the lease on an object store; empty if the run needs none.
     """
 
     config: WorkflowConfig
     root: str
     today: date
     retry: RetryPolicy
+    holder: str = ""
 
 
 @frozen

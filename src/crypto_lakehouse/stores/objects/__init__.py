@@ -3,6 +3,8 @@
 - `store` is the store: `<prefix>/<object key>`, complete and verified objects only.
 - `part` is a large body: uploaded in parts to its final key, and an object only once its verdict
   completes the upload.
+- `lease` lets one run at a time work on a prefix; `fence` keeps a run that has lost its lease from
+  replacing what the next holder has stored.
 - `folder_scans` answers what is in a folder from listings that walk beside the plan.
 - `reading` opens an object as a file; `files` reads objects in threads, with their versions.
 - `memory` lets the memory of parts return to the system.

@@ -179,13 +179,14 @@ class ObjectClient:
             )
         return self._info({"path": key, "size": len(data), **result})
 
-    def put_if(self, key: str, data: bytes, *, etag: str | None) -> ObjectInfo:
+    def put_if(self, key: str, data: bytes, *, etag: str | None, **metadata: str) -> ObjectInfo:
         """Store a small object if its version is the given one.
 
         Args:
             key: Its key.
             data: Its bytes.
             etag: The version that it replaces; None if there must be none.
+            metadata: Is stored with the object.
 
         Raises:
             ConditionFailed: There is another version.
@@ -196,7 +197,14 @@ class ObjectClient:
         try:
             with self._asking(key, has_condition=True):
                 mode: Any = "create" if etag is None else self._mode_of(key, etag)
-                result = obstore.put(self.client, key, data, mode=mode, use_multipart=False)
+                result = obstore.put(
+                    self.client,
+                    key,
+                    data,
+                    attributes={**metadata},
+                    mode=mode,
+                    use_multipart=False,
+                )
         except FileNotFoundError:  # some stores say so of a version that is gone
             raise ConditionFailed(place, "there is another version of it") from None
         return self._info({"path": key, "size": len(data), **result})

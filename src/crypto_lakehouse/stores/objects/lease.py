@@ -9,8 +9,8 @@ machine counts:
 2. Another run takes over only if it has watched one version of the object for twice as long, by its
    own clock, and only if that version is still there (If-Match). By then the holder has given up.
 
-A holder that is suspended does not know that its time is over until it goes on: it may complete the
-requests that it had begun. All that it stores is verified, so that this does no harm.
+A holder that is suspended does not know that its time is over until it goes on, and then sends the
+request that it had begun; `fence` keeps that from replacing what the next holder has stored.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from crypto_lakehouse.stores.objects.client import ObjectClient
 from crypto_lakehouse.stores.objects.errors import ConditionFailed
 from crypto_lakehouse.stores.objects.lease_memory import LeaseMemory
 
-__all__ = ["LEASE_KEY", "LEASE_S", "Lease", "elapsed_s"]
+__all__ = ["LEASE_KEY", "LEASE_S", "Lease", "current_holder", "elapsed_s"]
 
 LEASE_KEY = ".lakehouse/lease.json"
 
@@ -129,7 +129,7 @@ class Lease:
         if self._refusal is not None and self.clock() < self._looks_at:
             raise self._refusal  # the store was asked just now
         before = self.clock()
-        found = self._read()
+        found = _read(self.client)
         if found is not None and not self._is_free(found, before):
             raise self._refuse(found)
         takeover = self._takeover(found, before)
@@ -137,7 +137,7 @@ class Lease:
         try:
             self._put(found.etag if found is not None else None)
         except ConditionFailed:
-            raise self._refuse(self._read()) from None
+            raise self._refuse(_read(self.client)) from None
         self._refusal = None
         self.takeover = takeover
 
@@ -209,7 +209,7 @@ class Lease:
             written = self.client.put_if(LEASE_KEY, self._text(), etag=etag).etag
         except StoreError as error:
             # The answer to the request, or to an attempt of the client, may have been lost.
-            found = self._read()
+            found = _read(self.client)
             if found is None or found.holder != self.holder:
                 raise
             self._etag = written = found.etag
@@ -231,9 +231,20 @@ class Lease:
         }
         return json.dumps(record).encode()
 
-    def _read(self) -> _Version | None:
-        found = self.client.read_small(LEASE_KEY, _MOST_BYTES)
-        return None if found is None else _version(found[0].etag, found[1] or b"")
+
+def current_holder(client: ObjectClient) -> str:
+    """Return the `holder` of the lease on a prefix, by one request; empty if it is free; blocking.
+
+    Raises:
+        StoreError: The store fails.
+    """
+    found = _read(client)
+    return "" if found is None or found.is_released else found.holder
+
+
+def _read(client: ObjectClient) -> _Version | None:
+    found = client.read_small(LEASE_KEY, _MOST_BYTES)
+    return None if found is None else _version(found[0].etag, found[1] or b"")
 
 
 def _version(etag: str, data: bytes) -> _Version:

@@ -51,6 +51,8 @@ class ObjectPart:
         upload_key: The key that the bytes are uploaded to: the final one, or that in quarantine.
         write_note: Writes the note of quarantined bytes.
         watch: Is called with the bytes in the order in which they are stored.
+        confirm: Called before the object appears at its final key, when no more than the last two
+            parts are to be sent. An error aborts the upload.
     """
 
     client: ObjectClient
@@ -58,6 +60,7 @@ class ObjectPart:
     upload_key: str
     write_note: Callable[[str, Mapping[str, object]], None]
     watch: Watch | None = None
+    confirm: Callable[[], None] = lambda: None
     size_bytes: int = field(init=False, default=0)
     _digest: Any = field(init=False, factory=hashlib.sha256)
     _queue: Queue[bytes | _Discarded | None] = field(
@@ -126,6 +129,7 @@ class ObjectPart:
     def _commit(self) -> ObjectInfo:
         self._complete()
         if self.upload_key != self.key:
+            self.confirm()
             self.client.copy(self.upload_key, self.key)
             self.client.delete(self.upload_key)
         # Some servers answer an upload with another ETag than that which the object then has.
@@ -136,9 +140,11 @@ class ObjectPart:
         return info
 
     def _complete(self) -> None:
-        thread, self._thread = self._thread, None
-        if thread is None and self.size_bytes:
+        if self._thread is None and self.size_bytes:
             raise StoreError(self.client.place(self.upload_key), "its upload is not under way")
+        if self.upload_key == self.key:
+            self.confirm()  # not in the chunks: the client cannot be called while it takes one
+        thread, self._thread = self._thread, None
         if thread is None:
             self.client.put(self.upload_key, b"")
             return

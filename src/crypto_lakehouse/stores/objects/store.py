@@ -7,6 +7,7 @@
 | the mark of a file  | 62 bits of a hash of its ETag                                           |
 | scans of folders    | listings that walk beside the plan (`folder_scans`)                     |
 | replaced versions   | the store copies them to `.lakehouse/replaced/` before they are replaced |
+| a lost lease        | what the next holder has stored is not replaced (`fence`)               |
 
 Methods that block are called in worker threads, as those of a directory are.
 """
@@ -32,6 +33,7 @@ from crypto_lakehouse.core.protocols import PART_SUFFIX, FolderScan, KnownDigest
 from crypto_lakehouse.stores.keys import checked_key
 from crypto_lakehouse.stores.objects.client import ObjectClient
 from crypto_lakehouse.stores.objects.errors import UnusableKey
+from crypto_lakehouse.stores.objects.fence import SHA256, Fence
 from crypto_lakehouse.stores.objects.files import ObjectFiles
 from crypto_lakehouse.stores.objects.folder_scans import FolderScans, scan_of
 from crypto_lakehouse.stores.objects.listings import WITNESS_KEY
@@ -49,8 +51,6 @@ _QUARANTINE = ".lakehouse/quarantine/"
 _NOTE = ".json"
 _ZIP = ".zip"
 
-#: The metadata of a small object that has its digest.
-_SHA256 = "sha256"
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 #: The largest number of requests at once.
@@ -65,9 +65,13 @@ class ObjectStore:
 
     Args:
         client: The objects; it has the credentials.
+
+    Attributes:
+        fence: Writes for the run that holds the lease; None for one that needs no lease.
     """
 
     client: ObjectClient
+    fence: Fence | None = field(init=False, default=None, repr=False)
     _scans: FolderScans = field(init=False, repr=False)
     _limiter: CapacityLimiter | None = field(init=False, default=None, repr=False)
 
@@ -129,7 +133,7 @@ class ObjectStore:
         found = self.client.metadata(key)
         if found is None or FileStat(found[0].size_bytes, found[0].mark) != stat:
             return KnownDigests()
-        sha256 = found[1].get(_SHA256, "")
+        sha256 = found[1].get(SHA256, "")
         is_whole = _DIGEST.fullmatch(sha256) is not None
         return KnownDigests(sha256 if is_whole else None, md5_of_etag(found[0].etag))
 
@@ -144,7 +148,8 @@ class ObjectStore:
     async def put(self, key: str, data: bytes, *, sync: bool = False) -> FileStat:
         """Store a small body by one request; it is durable once the store has answered."""
         try:
-            return await self._in_thread(self._put, checked_key(key), data)
+            # What must be durable at once replaces another version.
+            return await self._in_thread(self._put, checked_key(key), data, sync)
         finally:  # a request that failed may have been done
             self._scans.forget(key)
 
@@ -159,13 +164,27 @@ class ObjectStore:
     def _put_archive(self, key: str, data: bytes, sidecar: bytes, sha256: str) -> FileStat:
         # Nothing is hashed here that would release the interpreter's lock and wait for it again.
         self._put(key + SIDECAR_SUFFIX, sidecar)
-        info = self.client.put(key, data, **{_SHA256: sha256})
+        return self._write(key, data, sha256)
+
+    def _put(self, key: str, data: bytes, replaces: bool = False) -> FileStat:
+        return self._write(key, data, hashlib.sha256(data).hexdigest(), replaces=replaces)
+
+    def _write(self, key: str, data: bytes, sha256: str, *, replaces: bool = False) -> FileStat:
+        if self.fence is None:
+            info = self.client.put(key, data, **{SHA256: sha256})
+        else:
+            info = self.fence.put(key, data, sha256, replaces=replaces)
         return FileStat(info.size_bytes, info.mark)
 
-    def _put(self, key: str, data: bytes) -> FileStat:
-        digest = hashlib.sha256(data).hexdigest()
-        info = self.client.put(key, data, **{_SHA256: digest})
-        return FileStat(info.size_bytes, info.mark)
+    def _confirm_lease(self) -> None:
+        """Check by a request, before a write that has no condition, that the lease is held."""
+        if self.fence is not None:
+            self.fence.confirm()
+
+    def _check_lease(self) -> None:
+        """Check without a request that the time of the lease is not over."""
+        if self.fence is not None:
+            self.fence.check()
 
     async def open_part(
         self, key: str, *, resume: bool, watch: Watch | None = None, doubtful: bool = False
@@ -173,7 +192,8 @@ class ObjectStore:
         """Begin to upload a large body. Nothing can be resumed: a part is always empty."""
         upload_key = f"{_QUARANTINE}{key}" if doubtful else key
         self._scans.forget(checked_key(key))
-        return ObjectPart(self.client, key, upload_key, self._write_note, watch)
+        confirm = self._confirm_lease
+        return ObjectPart(self.client, key, upload_key, self._write_note, watch, confirm)
 
     async def keep_replaced(self, key: str, sha256: str) -> str:
         """Let the store copy an object to `.lakehouse/replaced/<key>/<UTC moment>-<sha256>.zip`.
@@ -185,11 +205,17 @@ class ObjectStore:
         return await self._in_thread(self._keep_replaced, checked_key(key), sha256)
 
     def _keep_replaced(self, key: str, sha256: str) -> str:
-        if not self._has_digest(key, sha256):
+        found = self._with_digest(key, sha256)
+        if found is None:
             return self._kept_before(key, sha256)
+        self._check_lease()
         kept = kept_as(key, sha256)
         self._copy(key, kept)
         self._copy(key + SIDECAR_SUFFIX, kept + SIDECAR_SUFFIX)
+        after = self.client.head(key)
+        if after is None or after.etag != found.etag:  # the copy may be of another version
+            self.client.delete(kept, kept + SIDECAR_SUFFIX)
+            return ""
         return kept
 
     def _copy(self, source: str, target: str) -> None:
@@ -198,13 +224,14 @@ class ObjectStore:
         except FileNotFoundError:
             return
 
-    def _has_digest(self, key: str, sha256: str) -> bool:
-        """Whether an object has this digest, by its metadata, or else by its bytes."""
+    def _with_digest(self, key: str, sha256: str) -> ObjectInfo | None:
+        """Return an object if it has this digest, by its metadata, or else by its bytes."""
         found = self.client.metadata(key)
         if found is None:
-            return False
-        recorded = found[1].get(_SHA256)
-        return (self._sha256(key) if recorded is None else recorded) == sha256
+            return None
+        recorded = found[1].get(SHA256)
+        has_digest = (self._sha256(key) if recorded is None else recorded) == sha256
+        return found[0] if has_digest else None
 
     def _kept_before(self, key: str, sha256: str) -> str:
         found = self.client.directly_below(f"{KEPT_FOLDER}{key}/")
@@ -219,6 +246,7 @@ class ObjectStore:
         """As `remove`; blocking. A part is no object, and needs no request."""
         checked_key(key)
         if not key.endswith(PART_SUFFIX):
+            self._confirm_lease()
             self.client.delete(key)
             self._scans.forget(key)
 
@@ -227,10 +255,12 @@ class ObjectStore:
         await self._in_thread(self._quarantine, checked_key(key), data, note)
 
     def _quarantine(self, key: str, data: bytes, note: Mapping[str, object]) -> None:
+        self._check_lease()
         self.client.put(f"{_QUARANTINE}{key}", data)
         self._write_note(key, note)
 
     def _write_note(self, key: str, note: Mapping[str, object]) -> None:
+        self._check_lease()
         self.client.put(f"{_QUARANTINE}{key}{_NOTE}", note_bytes(note))
 
     def prepare(self) -> None:
@@ -289,5 +319,6 @@ class ObjectStore:
         info = self.client.head(place)
         if info is None:
             return None
+        self._check_lease()
         self.client.delete(place, place + SIDECAR_SUFFIX)
         return info.size_bytes

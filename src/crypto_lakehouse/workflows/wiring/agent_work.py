@@ -20,6 +20,7 @@ from crypto_lakehouse.matrix.known_holes import load_holes
 from crypto_lakehouse.stores.output import open_store
 from crypto_lakehouse.workflows.wiring.caps import Caps
 from crypto_lakehouse.workflows.wiring.collector_stack import RunContext, make_collector
+from crypto_lakehouse.workflows.wiring.output_lease import fenced
 from crypto_lakehouse.workflows.wiring.own_credentials import with_own_credentials
 from crypto_lakehouse.workflows.wiring.transport_stack import most_parallel, open_client
 
@@ -51,7 +52,7 @@ async def open_agent_work(
         ExtraMissing: The extra that the output or a proxy needs is not installed.
     """
     config = with_own_credentials(job.config, job.credentials, os.environ)
-    store = open_store(config, job.root)
+    store = fenced(open_store(config, job.root), job.holder)
     if job.token is None:
         await to_thread.run_sync(store.prepare)
     elif not await to_thread.run_sync(Path(job.token).is_file):

@@ -24,6 +24,7 @@ from crypto_lakehouse.workflows.wiring.collector_stack import (
     make_collector,
     make_inventory,
 )
+from crypto_lakehouse.workflows.wiring.output_lease import holder_of
 from crypto_lakehouse.workflows.wiring.shard_executors import SharedRun
 from crypto_lakehouse.workflows.wiring.transport_stack import most_parallel, share_of
 
@@ -103,6 +104,7 @@ class CollectionPipeline:
             state=self.place.state,
             today=plan.today,
             retry=self.retry,
+            holder=holder_of(self.place.store),
         )
         with one_error():
             async with shared.executor(emit, self.meter) as executor:

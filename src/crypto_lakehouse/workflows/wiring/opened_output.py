@@ -21,7 +21,11 @@ from crypto_lakehouse.stores.objects.store import ObjectStore
 from crypto_lakehouse.stores.os_errors import what_to_do
 from crypto_lakehouse.stores.state import StateFolder
 from crypto_lakehouse.workflows.wiring.ledger_copies import LedgerCopies, ledger_copies
-from crypto_lakehouse.workflows.wiring.output_lease import NO_CONDITIONS, lease_keeper
+from crypto_lakehouse.workflows.wiring.output_lease import (
+    NO_CONDITIONS,
+    lease_keeper,
+    writing_under,
+)
 
 __all__ = ["OpenedOutput"]
 
@@ -154,6 +158,8 @@ class OpenedOutput:
         self._keeper = keeper
         self.resources.push_async_callback(to_thread.run_sync, keeper.stop)
         is_taken = await self._take(partial(to_thread.run_sync, keeper.take))
+        if is_taken:
+            self.resources.enter_context(writing_under(keeper, self.store))
         self.notes += [keeper.lease.takeover] if keeper.lease.takeover else []
         return is_taken
 

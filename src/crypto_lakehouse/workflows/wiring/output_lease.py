@@ -11,6 +11,7 @@ from crypto_lakehouse.core.protocols import Store
 from crypto_lakehouse.ledger.lock import configured_lock
 from crypto_lakehouse.ledger.place import LedgerPlace
 from crypto_lakehouse.stores.objects.conditions import knows_conditions
+from crypto_lakehouse.stores.objects.fence import Fence
 from crypto_lakehouse.stores.objects.lease import Lease
 from crypto_lakehouse.stores.objects.lease_keeper import LeaseKeeper
 from crypto_lakehouse.stores.objects.lease_memory import LeaseMemory
@@ -19,7 +20,7 @@ from crypto_lakehouse.stores.objects.store import ObjectStore
 from crypto_lakehouse.stores.output import Output
 from crypto_lakehouse.stores.state import StateFolder
 
-__all__ = ["NO_CONDITIONS", "held_output", "lease_keeper"]
+__all__ = ["NO_CONDITIONS", "fenced", "held_output", "holder_of", "lease_keeper", "writing_under"]
 
 _log = logging.getLogger(__name__)
 
@@ -53,6 +54,36 @@ def lease_keeper(state: StateFolder, store: Store, run_id: str) -> LeaseKeeper |
 
 
 @contextmanager
+def writing_under(keeper: LeaseKeeper, store: Store) -> Iterator[None]:
+    """Let a store write for the run that has taken the lease, and for no other one."""
+    if not isinstance(store, ObjectStore):
+        raise TypeError(f"only an object store has a lease, not {store!r}")
+    store.fence = Fence(store.client, keeper.lease.holder, keeper.check)
+    try:
+        yield
+    finally:
+        store.fence = None
+
+
+def holder_of(store: Store) -> str:
+    """Return which run a store writes for, as its worker processes must know; else empty."""
+    fence = store.fence if isinstance(store, ObjectStore) else None
+    return "" if fence is None else fence.holder
+
+
+def fenced(store: Store, holder: str) -> Store:
+    """Return the store of a worker process with the fence of its run.
+
+    Args:
+        store: The store.
+        holder: The run, as `holder_of` returns it.
+    """
+    if holder and isinstance(store, ObjectStore):
+        store.fence = Fence(store.client, holder)
+    return store
+
+
+@contextmanager
 def held_output(output: Output, ledger: LedgerPlace) -> Iterator[None]:
     """Hold the local lock of an output, its ledger's, and the lease that it may have; blocking.
 
@@ -71,6 +102,7 @@ def held_output(output: Output, ledger: LedgerPlace) -> Iterator[None]:
         if keeper is not None:
             held.callback(keeper.stop)
             keeper.take()
+            held.enter_context(writing_under(keeper, output.store))
             if keeper.lease.takeover:
                 _log.warning("%s", keeper.lease.takeover)
         yield

@@ -44,6 +44,7 @@ class SharedRun:
         state: The folder of the output's locks.
         today: The run's UTC day.
         retry: When and how often a failed request is repeated.
+        holder: The holder of the lease on an object store; empty if the run needs none.
     """
 
     config: WorkflowConfig
@@ -52,6 +53,7 @@ class SharedRun:
     state: StateFolder
     today: date
     retry: RetryPolicy
+    holder: str = ""
 
     @property
     def first_workers(self) -> int:
@@ -71,7 +73,9 @@ class SharedRun:
             async with self._dask(emit, meter) as executor:
                 yield executor
             return
-        jobs = make_jobs(self.config, self.processes, self.state, self.today, self.retry)
+        jobs = make_jobs(
+            self.config, self.processes, self.state, self.today, self.retry, holder=self.holder
+        )
         async with worker_processes(jobs, emit, meter) as executor:
             yield executor
 
@@ -96,6 +100,7 @@ class SharedRun:
                 token=token,
                 today=self.today,
                 retry=self.retry.sendable(),
+                holder=self.holder,
             )
             async with dask_workers(
                 job,

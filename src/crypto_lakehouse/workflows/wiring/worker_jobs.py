@@ -19,7 +19,13 @@ _PROGRAM = "crypto_lakehouse.workflows.wiring.worker_program"
 
 
 def make_jobs(
-    config: WorkflowConfig, processes: int, state: StateFolder, today: date, retry: RetryPolicy
+    config: WorkflowConfig,
+    processes: int,
+    state: StateFolder,
+    today: date,
+    retry: RetryPolicy,
+    *,
+    holder: str = "",
 ) -> list[CollectingJob]:
     """Divide what a configuration allows between worker processes.
 
@@ -29,6 +35,7 @@ def make_jobs(
         state: The folder of the output's locks.
         today: The run's UTC day.
         retry: When and how often a failed request is repeated.
+        holder: The holder of the lease on an object store; empty if the run needs none.
     """
     return [
         CollectingJob(
@@ -41,6 +48,7 @@ def make_jobs(
             locks=str(state.workers),
             today=today,
             retry=retry.sendable(),
+            holder=holder,
         )
         for number in range(processes)
     ]

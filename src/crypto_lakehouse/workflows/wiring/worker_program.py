@@ -18,6 +18,7 @@ from crypto_lakehouse.executors.processes.worker import serve
 from crypto_lakehouse.matrix.known_holes import load_holes
 from crypto_lakehouse.stores.output import open_store
 from crypto_lakehouse.workflows.wiring.collector_stack import RunContext, make_collector
+from crypto_lakehouse.workflows.wiring.output_lease import fenced
 from crypto_lakehouse.workflows.wiring.transport_stack import open_client
 
 __all__ = ["main", "open_collector"]
@@ -32,7 +33,7 @@ async def open_collector(
     async with open_client(job.config, job.share.parallel) as client:
         context = RunContext(
             client=client,
-            store=open_store(job.config, job.root),
+            store=fenced(open_store(job.config, job.root), job.holder),
             retry=job.retry,
             share=job.share,
             meter=meter,
