@@ -99,8 +99,15 @@ def test_a_faulty_configuration_is_shown_with_its_faults(shell: Shell) -> None:
         "config", "show", "--max-retries", "21", "--date", "2025-07-15", "--json"
     )
     assert code == 2
-    assert json.loads(out)["default_date"] == {"value": "2025-07-15", "from": "option --date"}
-    assert err.splitlines() == [
+    shown = json.loads(out)
+    assert shown["default_date"] == {"value": "2025-07-15", "from": "option --date"}
+    assert shown["exit_code"] == 2
+    assert shown["error"].startswith("invalid options, 3 problems:\n  --output: required")
+    faults = [f"error: {each['path']}: {each['message']}" for each in shown["problems"]]
+    assert all(fault.removeprefix("error: ") in shown["error"] for fault in faults)
+    assert list(shown)[3:] == list(config_keys())
+    assert err.splitlines() == faults
+    assert faults == [
         "error: --output: required, and missing",
         "error: --max-retries: must be at most 20, not 21",
         "error: --symbols: required, and missing; list the symbols, for example [BTCUSDT], or take "

@@ -32,7 +32,11 @@ FAILING = {
     "demo": ["demo", "-o", "file"],
     "history": ["history", "-o", "none", "--since", "1d"],
     "ingest": ["ingest", "-o", "none"],
+    "lake compact": ["lake", "compact", "-o", "none"],
+    "lake expire": ["lake", "expire", "-o", "none"],
     "lake relocate": ["lake", "relocate", "-o", "none"],
+    "lake snapshots": ["lake", "snapshots", "spot.klines", "-o", "none"],
+    "lake sweep": ["lake", "sweep", "-o", "none"],
     "lake tables": ["lake", "tables", "-o", "none"],
     "lake verify": ["lake", "verify", "-o", "none"],
     "matrix diff": ["matrix", "diff", "none.json", "none.json"],
@@ -132,6 +136,23 @@ def test_an_ingestion_that_fails_has_its_report_as_well(shell: Shell, tmp_path: 
     found = failure(out)
     assert (code, found["exit_code"], found["status"]) == (2, 2, "failed")
     assert f"error: {found['error']}\n" in err
+
+
+@pytest.mark.parametrize("command", ["compact", "expire", "sweep"])
+def test_maintenance_that_fails_in_the_middle_has_what_was_done(
+    shell: Shell, tmp_path: Path, command: str
+) -> None:
+    put(tmp_path / "out", bars(date(2023, 7, 1)))
+    shell("ingest", "-o", "out", "-q")
+    for each in Path("out/.lakehouse/lake/warehouse/spot/klines/metadata").glob("snap-*.avro"):
+        each.unlink()
+    code, out, err = shell("lake", command, "-o", "out", "--json")
+    found = failure(out)
+    assert (code, found["exit_code"]) == (1, 1)
+    assert f"error: {found['error']}\n" in err
+    done = found["tables"]
+    assert isinstance(done, dict)
+    assert [*done] == ["lakehouse.archives"]
 
 
 def test_a_status_that_fails_in_the_middle_is_still_one_object(

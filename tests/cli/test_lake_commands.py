@@ -55,8 +55,24 @@ def test_tables_are_listed_compacted_expired_and_swept(shell: Shell, lake: str) 
     for age in ("1", "0.5", "1d", "2w"):
         _, out, _ = shell("lake", "sweep", "-o", lake, "--older-than", age, "spot.klines")
         assert out == "spot.klines: 0 files deleted\n"
+    _, out, _ = shell("lake", "sweep", "-o", lake, "--json")
+    swept = json.loads(out)["tables"]
+    assert [*swept] == ["lakehouse.archives", "spot.klines"]
+    assert swept["spot.klines"] == {"files": 1, "paths": [str(stray.resolve())]}
     _, out, _ = shell("lake", "sweep", "-o", lake)
-    assert "spot.klines: 1 file deleted" in out
+    assert "spot.klines: 0 files deleted" in out
+    _, out, _ = shell("lake", "compact", "-o", lake, "--json", "spot.klines")
+    expected = {"files_before": 2, "files_after": 2, "rows": 0}
+    assert json.loads(out) == {"tables": {"spot.klines": expected}}
+    _, out, _ = shell("lake", "expire", "-o", lake, "--json", "spot.klines")
+    assert json.loads(out) == {"tables": {"spot.klines": {"snapshots": 0}}}
+    _, text, _ = shell("lake", "snapshots", "-o", lake, "spot.klines")
+    _, out, _ = shell("lake", "snapshots", "-o", lake, "Spot.Klines", "--json")
+    found = json.loads(out)
+    (version,) = found["snapshots"]
+    assert found["table"] == "spot.klines"
+    assert (version["rows"], version["files"], version["added"]) == (120, 2, 72)
+    assert text.startswith(f"{version['at']}  {version['snapshot_id']}  ")
     _, out, _ = shell("query", "-o", lake, COUNT)
     assert "BTCUSDT    72" in out
 

@@ -9,12 +9,13 @@ import anyio
 import click
 
 from crypto_lakehouse.cli.command_group import CommandGroup
-from crypto_lakehouse.cli.json_output import json_line
+from crypto_lakehouse.cli.json_output import failure_of, json_line
 from crypto_lakehouse.cli.options import by_option, config_options, option_of, option_overrides
 from crypto_lakehouse.core.config.keys import described
 from crypto_lakehouse.core.config.origins import OVERRIDE
 from crypto_lakehouse.core.config.storage import is_url
 from crypto_lakehouse.core.config.workflow_keys import config_keys
+from crypto_lakehouse.core.errors import ConfigurationError, Problem
 from crypto_lakehouse.core.visible import json_text
 
 if TYPE_CHECKING:
@@ -64,7 +65,8 @@ def schema(*, of_lake: bool) -> None:
 def show(**given: Any) -> int:
     """Print every value and its origin; secrets are masked.
 
-    Exit code 2: the configuration has errors; they are listed, and invalid keys show defaults.
+    Exit code 2: the configuration has errors; they are listed, and invalid keys show defaults. The
+    JSON object has them as `error` and `problems`, beside the keys.
     """
     return anyio.run(partial(_show, given))
 
@@ -77,19 +79,34 @@ async def _show(given: dict[str, Any]) -> int:
     for note in getattr(config, "warnings", ()):
         click.echo(f"warning: {note}", err=True)
     rows = _rows(config, given)
+    # With `--lake`, this command does not have the option for a value that is missing.
+    problems = [
+        by_option(each) if each.origin == OVERRIDE or not given["of_lake"] else each
+        for each in config.problems
+    ]
     if given["as_json"]:
         values = {key: {"value": value, "from": origin} for key, value, origin in rows}
-        click.echo(json_line(values))
+        click.echo(json_line(_failure(problems) | values))
     else:
         keys = lake_keys() if given["of_lake"] else config_keys()
         cells = [(key, _cell(value, keys[key]), origin) for key, value, origin in rows]
         columns = ("key", "value", "from")
         print_table("configuration", columns, cells, foldable=("value", "from"))
-    for problem in config.problems:
-        # With `--lake`, this command does not have the option for a value that is missing.
-        is_option = problem.origin == OVERRIDE or not given["of_lake"]
-        click.echo(f"error: {by_option(problem) if is_option else problem}", err=True)
-    return 2 if config.problems else 0
+    for problem in problems:
+        click.echo(f"error: {problem}", err=True)
+    return 2 if problems else 0
+
+
+def _failure(problems: list[Problem]) -> dict[str, Any]:
+    """Return what the JSON object of an invalid configuration begins with; nothing if it is valid.
+
+    No key of a configuration has one of these names.
+    """
+    if not problems:
+        return {}
+    error = ConfigurationError(problems)
+    listed = [{"path": each.path, "message": each.message} for each in problems]
+    return failure_of(str(error), error.exit_code) | {"problems": listed}
 
 
 async def _config(given: dict[str, Any]) -> WorkflowConfig | LakeConfig:

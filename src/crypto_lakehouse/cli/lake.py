@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -13,7 +13,8 @@ from attrs import asdict
 
 from crypto_lakehouse.cli.age_option import days_of
 from crypto_lakehouse.cli.command_group import CommandGroup
-from crypto_lakehouse.cli.json_output import json_line
+from crypto_lakehouse.cli.failures import message_of, say_failure
+from crypto_lakehouse.cli.json_output import failure_of, json_line
 from crypto_lakehouse.cli.lake_options import (
     by_lake_option,
     named_place,
@@ -26,6 +27,7 @@ from crypto_lakehouse.cli.list_option import ListOption
 from crypto_lakehouse.cli.lock_wait import LockWait, wait_option
 from crypto_lakehouse.cli.unused_options import refuse_beside
 from crypto_lakehouse.core.config.sources import parse_text_value
+from crypto_lakehouse.core.errors import LakehouseError
 from crypto_lakehouse.core.messages import plural
 from crypto_lakehouse.core.visible import visible
 
@@ -39,6 +41,7 @@ __all__ = ["command"]
 _counted = partial(plural, form=",")
 
 _TABLE = click.argument("tables", nargs=-1, metavar="[TABLE]...")
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 
 
 @click.group("lake", short_help="Show, check and maintain the tables.", cls=CommandGroup)
@@ -48,7 +51,7 @@ def command() -> None:
 
 @command.command("tables")
 @place_options
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@_JSON
 def list_tables(**given: Any) -> int:
     """List the tables, with rows, files and bytes.
 
@@ -95,16 +98,26 @@ def _summary(lake: Lake, name: str) -> dict[str, Any]:
 @command.command("snapshots")
 @place_options
 @click.argument("table")
+@_JSON
 def list_snapshots(**given: Any) -> int:
     """List the versions of a table, oldest first."""
     with open_lake(given) as lake:
-        for each in lake.snapshots(given["table"]):
-            click.echo(
-                f"{each.at:%Y-%m-%dT%H:%M:%SZ}  {each.snapshot_id}  {each.operation:<9}  "
-                f"{_counted(each.rows, 'row')}, {_counted(each.files, 'file')}, "
-                f"+{each.added:,} -{each.removed:,}"
-            )
+        name, found = lake.resolve(given["table"]), lake.snapshots(given["table"])
+    if given["as_json"]:
+        versions = [asdict(each) | {"at": _moment(each.at)} for each in found]
+        click.echo(json_line({"table": name, "snapshots": versions}))
+        return 0
+    for each in found:
+        click.echo(
+            f"{_moment(each.at)}  {each.snapshot_id}  {each.operation:<9}  "
+            f"{_counted(each.rows, 'row')}, {_counted(each.files, 'file')}, "
+            f"+{each.added:,} -{each.removed:,}"
+        )
     return 0
+
+
+def _moment(at: datetime) -> str:
+    return f"{at:%Y-%m-%dT%H:%M:%SZ}"
 
 
 @command.command("verify", short_help="Read every data file, and name those that are damaged.")
@@ -113,7 +126,7 @@ def list_snapshots(**given: Any) -> int:
               help="Only these tables, as spot.klines,spot.trades.")  # fmt: skip
 @click.option("--all", "with_older", is_flag=True,
               help="Read the files of older snapshots, too.")  # fmt: skip
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@_JSON
 def verify_tables(**given: Any) -> int:
     """Read every data file of the tables, and name those that are damaged.
 
@@ -156,6 +169,7 @@ def _names(text: str | None) -> list[str]:
 @command.command("compact", short_help="Merge the small files of each partition into one.")
 @place_options
 @wait_option
+@_JSON
 @_TABLE
 def compact_tables(**given: Any) -> int:
     """Merge the small files of each partition into one; all tables, or those named."""
@@ -164,16 +178,21 @@ def compact_tables(**given: Any) -> int:
     with _locked(given) as lake:
         from crypto_lakehouse.tables.lake.maintenance import compact
 
-        for name in _named(lake, given):
-            done = compact(lake.catalog, name, tool_version=__version__)
-            files = _counted(done.files_before, "file")
-            click.echo(f"{name}: {files} before, {done.files_after:,} after")
-    return 0
+        def work(name: str) -> dict[str, Any]:
+            done = asdict(compact(lake.catalog, name, tool_version=__version__))
+            return {key: value for key, value in done.items() if key != "table"}
+
+        def told(done: dict[str, Any]) -> str:
+            files = _counted(done["files_before"], "file")
+            return f"{files} before, {done['files_after']:,} after"
+
+        return _do_each(given, lake, work, told)
 
 
 @command.command("expire", short_help="Expire old snapshots, and delete their files.")
 @place_options
 @wait_option
+@_JSON
 @_TABLE
 @click.option("--older-than", callback=days_of, default="7d", metavar="DAYS",
               help="Expire snapshots older than this, as 30d or 2w. [default: 7d]"
@@ -187,15 +206,19 @@ def expire_snapshots(**given: Any) -> int:
     with _locked(given) as lake:
         from crypto_lakehouse.tables.lake.maintenance import expire
 
-        for name in _named(lake, given):
-            expired = expire(lake.catalog, name, before=before)
-            click.echo(f"{name}: {_counted(expired, 'snapshot')} expired")
-    return 0
+        def work(name: str) -> dict[str, Any]:
+            return {"snapshots": expire(lake.catalog, name, before=before)}
+
+        def told(done: dict[str, Any]) -> str:
+            return f"{_counted(done['snapshots'], 'snapshot')} expired"
+
+        return _do_each(given, lake, work, told)
 
 
 @command.command("sweep")
 @place_options
 @wait_option
+@_JSON
 @_TABLE
 @click.option("--older-than", callback=days_of, metavar="DAYS",
               help="Only files older than this, as 1d or 2w. [default: 0; 1d with --catalog or "
@@ -207,9 +230,41 @@ def sweep_orphans(**given: Any) -> int:
         from crypto_lakehouse.tables.lake.maintenance import sweep, sweep_before
 
         before = sweep_before(lake.catalog, given["older_than"])
-        for name in _named(lake, given):
+
+        def work(name: str) -> dict[str, Any]:
             deleted = sweep(lake.catalog, name, before=before)
-            click.echo(f"{name}: {_counted(len(deleted), 'file')} deleted")
+            return {"files": len(deleted), "paths": deleted}
+
+        def told(done: dict[str, Any]) -> str:
+            return f"{_counted(done['files'], 'file')} deleted"
+
+        return _do_each(given, lake, work, told)
+
+
+def _do_each(
+    given: dict[str, Any],
+    lake: Lake,
+    work: Callable[[str], dict[str, Any]],
+    told: Callable[[dict[str, Any]], str],
+) -> int:
+    """Do work on each table that is named, and print the results; return the exit code.
+
+    If it fails in the middle, the JSON object has what was done before.
+    """
+    as_json, done = given["as_json"], dict[str, dict[str, Any]]()
+    try:
+        for name in _named(lake, given):
+            done[name] = work(name)
+            if not as_json:
+                click.echo(f"{name}: {told(done[name])}")
+    except LakehouseError as error:
+        if not (as_json and done):
+            raise
+        failure = failure_of(message_of(error), error.exit_code)
+        click.echo(json_line(failure | {"tables": done}))
+        return say_failure(error)[0]
+    if as_json:
+        click.echo(json_line({"tables": done}))
     return 0
 
 
@@ -219,7 +274,7 @@ def sweep_orphans(**given: Any) -> int:
 @click.option("--from", "source", metavar="DIR|URL",
               help="Copy this lake first, or what is not here yet of its files.")  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="Only show what would be written.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@_JSON
 def relocate_tables(**given: Any) -> int:
     """Make the metadata of a copied or moved lake name its own files.
 
