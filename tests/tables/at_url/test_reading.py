@@ -138,6 +138,14 @@ def test_arrows_own_file_system_reads_no_objects(
     assert read(lake).height == len(SYMBOLS) * 4 * 24
 
 
+def test_an_arrow_dataset_of_objects_is_refused_with_a_remedy(lake: Lake, local: Lake) -> None:
+    with pytest.raises(LakeError, match=r"spot\.klines.* use `arrow\(\)`") as refused:
+        lake.scan("spot.klines").dataset()
+    assert refused.value.exit_code == 2
+    assert lake.scan("spot.klines", start="2030-01-01").dataset().count_rows() == 0
+    assert local.scan("spot.klines").dataset().count_rows() == len(SYMBOLS) * 4 * 24
+
+
 def test_an_object_of_a_changed_table_that_fails_is_an_error(
     lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:

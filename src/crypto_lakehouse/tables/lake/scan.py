@@ -204,11 +204,19 @@ class Scan:
         return register_io_source(frames, schema=pl.DataFrame(self._empty()).schema)
 
     def dataset(self) -> ds.Dataset:
-        """The files as an Arrow dataset.
+        """The files as an Arrow dataset, which has no filter yet.
 
-        Threads of Arrow read it. If an object store fails meanwhile, they may keep the process from
-        ending; `arrow`, `polars` and `duckdb` read objects in another way.
+        Raises:
+            LakeError: They are objects: threads of Arrow would read them, and may keep the process
+                from ending if the store fails. `arrow`, `polars` and `duckdb` read objects.
         """
+        if self.files and reads_objects(self.iceberg):
+            reason = (
+                "a lake at a URL is not read as an Arrow dataset, whose threads may keep the "
+                "process from ending if the store fails; use `arrow()`, `polars()` or `duckdb()` "
+                "of the scan"
+            )
+            raise LakeError(self.table, reason, is_refused=True)
         return dataset_of(self.iceberg, [file.file_path for file in self.files])
 
     def _needs_dataset(self) -> bool:
