@@ -67,6 +67,11 @@ UNSOUND = {
     ),
     "a negative size of an earlier version": ("UPDATE versions SET size_bytes = -5", 2),
     "a path out of the output directory": ("UPDATE versions SET kept_as = '../../x.zip'", 2),
+    "an absolute path": ("UPDATE versions SET kept_as = '/etc/passwd'", 2),
+    "a path that a terminal obeys": (
+        "UPDATE versions SET kept_as = kept_as || char(27) || ']0;x'",
+        2,
+    ),
     "a mark that is a text": ("UPDATE archives SET mtime_ns = 'x' WHERE name = '{name}'", 2),
     "an ETag that is no text": ("UPDATE archives SET etag = x'ff' WHERE name = '{name}'", 2),
     "a date that is no text": ("UPDATE archives SET last_seen_at = x'41' WHERE name = '{name}'", 2),

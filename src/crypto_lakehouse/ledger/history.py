@@ -14,6 +14,7 @@ from attrs import frozen
 
 from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.listed import moment_of
+from crypto_lakehouse.core.messages import shown
 from crypto_lakehouse.core.verdicts import Verdict
 from crypto_lakehouse.ledger.place import LedgerPlace
 from crypto_lakehouse.ledger.soundness import (
@@ -126,13 +127,13 @@ def _version(row: Sequence[Any]) -> Version:
     key, verdict, *facts, accepted, newer_verdict, newer_reason = row
     size, sha256, published, etag, last_modified, first, last, until, change, kept_as = facts
     if verdict not in VERDICTS or newer_verdict not in {None, *VERDICTS}:
-        raise UnsoundRow(f"a verdict on `{key}` is {verdict!r} or {newer_verdict!r}")
+        raise UnsoundRow(f"a verdict on `{shown(key)}` is {verdict!r} or {newer_verdict!r}")
     if not are_texts([*facts[1:], newer_reason]) or first is None or last is None:
-        raise UnsoundRow(f"a value of `{key}` is not a text")
+        raise UnsoundRow(f"a value of `{shown(key)}` is not a text")
     if not are_moments((first, last, until or first)) or not are_digests((sha256, published)):
-        raise UnsoundRow(f"a time or a digest of `{key}` is none")
+        raise UnsoundRow(f"a time or a digest of `{shown(key)}` is none")
     if not is_kept_place(key, kept_as):
-        raise UnsoundRow(f"an earlier version of `{key}` is kept as `{kept_as}`")
+        raise UnsoundRow(_odd_place(key, kept_as))
     return Version(
         key=key,
         verdict=Verdict(verdict),
@@ -214,9 +215,10 @@ def changes_since(ledger: LedgerPlace | Path, day: date) -> Iterator[Change]:
         for row in reading.changes(begin):
             key, change, at, kept_as, *objects = row
             if not are_texts((key, change, kept_as)) or not (key and change and are_moments((at,))):
-                raise place.damaged(f"a change of `{key}` has values that no run writes")
+                reason = f"a change of `{shown(key)}` has values that no run writes"
+                raise place.damaged(reason)
             if not is_kept_place(key, kept_as):
-                raise place.damaged(f"an earlier version of `{key}` is kept as `{kept_as}`")
+                raise place.damaged(_odd_place(key, kept_as))
             before, after = objects[:4], objects[4:]
             yield Change(
                 key=key,
@@ -232,6 +234,10 @@ def changes_since(ledger: LedgerPlace | Path, day: date) -> Iterator[Change]:
                 after_etag=after[2],
                 after_last_modified=after[3],
             )
+
+
+def _odd_place(key: str, kept_as: object) -> str:
+    return f"an earlier version of `{shown(key)}` is kept as `{shown(kept_as)}`"
 
 
 def known_names(ledger: LedgerPlace | Path, archive: Archive) -> tuple[int, str, str]:

@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from crypto_lakehouse.core.archive import Archive, Partition
+from crypto_lakehouse.core.archive import Partition
 from crypto_lakehouse.ledger.connection import LedgerConnection
 from crypto_lakehouse.ledger.refusals import CHECKED_BYTES, is_damage
 from crypto_lakehouse.ledger.schema import (
@@ -24,10 +24,10 @@ from crypto_lakehouse.ledger.schema import (
 )
 from crypto_lakehouse.ledger.soundness import (
     LARGEST_BYTES,
+    an_archive_in,
     is_archive,
     is_run,
     is_version,
-    parse_archive,
 )
 
 __all__ = ["create", "damage_at", "rebuild"]
@@ -145,7 +145,7 @@ def _expected() -> dict[str, list[Any]]:
 
 def _unsound_row(connection: LedgerConnection) -> str:
     for (folder,) in connection.fetch(FOLDERS):
-        sample = _an_archive(folder)
+        sample = an_archive_in(folder)
         if sample is None:
             return f"a row is not an archive: folder {folder!r}"
         days = _DAY if sample.partition is Partition.DAILY else _MONTH
@@ -159,17 +159,6 @@ def _unsound_row(connection: LedgerConnection) -> str:
         if not is_run(row):
             return f"the row of the run `{row[0]}` has values that no run writes"
     return ""
-
-
-def _an_archive(folder: object) -> Archive | None:
-    """Return an archive that a folder could contain; None if it is not a folder of archives."""
-    if not isinstance(folder, str) or folder.count("/") < 5:
-        return None
-    parts = folder.split("/")
-    depth = 3 if parts[1] == "futures" else 2
-    partition, data_type, symbol, *interval = parts[depth:-1]
-    period = "2020-01" if partition == Partition.MONTHLY else "2020-01-01"
-    return parse_archive(folder, f"{symbol}-{(interval or [data_type])[0]}-{period}.zip")
 
 
 def rebuild(path: Path) -> tuple[Path, int]:

@@ -18,7 +18,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from crypto_lakehouse.core.archive import Archive
+from crypto_lakehouse.core.archive import Archive, Partition
 from crypto_lakehouse.core.config.rules import url_fault
 from crypto_lakehouse.core.errors import ArchiveKeyError
 from crypto_lakehouse.core.finite_json import parse_finite
@@ -31,6 +31,7 @@ __all__ = [
     "LARGEST_BYTES",
     "VERDICTS",
     "UnsoundRow",
+    "an_archive_in",
     "are_digests",
     "are_moments",
     "are_texts",
@@ -83,6 +84,17 @@ def parse_archive(folder: object, name: object) -> Archive | None:
         return Archive.parse(folder + name) if folder.endswith("/") else None
     except ArchiveKeyError:
         return None
+
+
+def an_archive_in(folder: object) -> Archive | None:
+    """Return an archive that a folder could contain; None if it is not a folder of archives."""
+    if not isinstance(folder, str) or folder.count("/") < 5:
+        return None
+    parts = folder.split("/")
+    depth = 3 if parts[1] == "futures" else 2
+    partition, data_type, symbol, *interval = parts[depth:-1]
+    period = "2020-01" if partition == Partition.MONTHLY else "2020-01-01"
+    return parse_archive(folder, f"{symbol}-{(interval or [data_type])[0]}-{period}.zip")
 
 
 def ledger_row(values: Sequence[Any]) -> LedgerRow | None:
@@ -149,11 +161,14 @@ def is_version(row: Sequence[Any]) -> bool:
 def is_kept_place(key: str, kept_as: str | None) -> bool:
     """Whether bytes of an archive can be kept in a place; stores of applications choose their own.
 
-    Otherwise the bytes of one archive would be taken for an earlier version of another.
+    Otherwise the bytes of one archive would be taken for an earlier version of another, or those
+    of a file outside the output.
     """
-    if kept_as is not None and (".." in kept_as.split("/") or "\0" in kept_as):
+    if kept_as is None:
+        return True
+    if ".." in kept_as.split("/") or kept_as.startswith("/") or not kept_as.isprintable():
         return False
-    if kept_as is None or not kept_as.startswith(KEPT_FOLDER):
+    if not kept_as.startswith(KEPT_FOLDER):
         return True
     return kept_as.startswith(f"{KEPT_FOLDER}{key}/")
 

@@ -16,6 +16,7 @@ from crypto_lakehouse.ledger.postgres.rows import PostgresReading
 from crypto_lakehouse.ledger.postgres.schema import bring_up_to_date, version_of
 from crypto_lakehouse.ledger.postgres.server import Server, lock_key
 from crypto_lakehouse.ledger.postgres.session import RECONNECT_WITHIN_S, Session, holders_of
+from crypto_lakehouse.ledger.postgres.unsound import is_checked, set_unsound_aside
 
 if TYPE_CHECKING:
     import psycopg
@@ -103,6 +104,8 @@ class PostgresPlace:
     def open(self) -> tuple[PostgresLedger, str]:
         """Open or create the ledger for a run that holds the lock; blocking.
 
+        Rows that no run writes are moved to a table of their own, and the warning says so.
+
         Raises:
             LedgerError: The server cannot be reached, or refuses.
         """
@@ -110,7 +113,8 @@ class PostgresPlace:
         with self._session.connected() as connection, self._translated("opened"):
             bring_up_to_date(connection, self.server)
             connection.execute(_ADD, [self.output.make()])
-        return self._opened(self._session), ""
+            found = set_unsound_aside(connection, self._existing(connection))
+        return self._opened(self._session), f"the ledger `{self.name}`: {found}" if found else ""
 
     def open_read_only(self) -> PostgresLedger:
         """Open a ledger that exists; blocking.
@@ -170,11 +174,18 @@ class PostgresPlace:
             return int(done.rowcount)
 
     def damaged(self, reason: str, key: str = "") -> LedgerError:
-        """Make the error for rows that no run writes, with the statement that deletes them."""
-        schema = self.server.schema
-        remedy = f"correct or delete it, in the schema `{schema}`"
-        if key:
+        """Make the error for rows that no run writes: the next run sets them aside.
+
+        If the tables are too large for that, it has the statement that deletes them.
+        """
+        with self._connected() as connection:
+            is_mended = is_checked(connection)
+        if is_mended:
+            remedy = "the next `collect` moves it to the table `set_aside`, and goes on"
+        elif key:
             remedy = f"correct it, or delete it in the database: {self._deletion(key)}"
+        else:
+            remedy = f"correct or delete it, in the schema `{self.server.schema}`"
         return LedgerError(
             self.name, f"the ledger has a row that no run writes: {reason}; {remedy}"
         )

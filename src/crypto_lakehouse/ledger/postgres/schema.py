@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["SCHEMA_VERSION", "bring_up_to_date", "version_of"]
 
 #: Increases with each change of the tables; a ledger of a later version is refused.
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 #: Columns are those of the ledger in SQLite. Names are compared byte by byte, as there.
 _VERSION_1 = """
@@ -101,8 +101,18 @@ CREATE TABLE listings (                     -- what the source listed of a folde
 );
 """  # noqa: E501 - a comment
 
+_VERSION_2 = """
+CREATE TABLE set_aside (                    -- rows that no run writes, as they were
+    number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    output_id integer NOT NULL,
+    set_aside_at text NOT NULL,
+    source text NOT NULL,                   -- the table that had the row
+    content jsonb NOT NULL
+);
+"""
+
 #: The upgrade from version n to version n + 1, at index n.
-_STEPS = (_VERSION_1,)
+_STEPS = (_VERSION_1, _VERSION_2)
 
 
 def bring_up_to_date(connection: psycopg.Connection[Any], server: Server) -> None:
