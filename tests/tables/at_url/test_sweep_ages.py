@@ -1,22 +1,24 @@
-"""`lake sweep` counts ages by the clock of the store: that of this machine may be wrong."""
+"""`lake sweep` counts ages by the store's clock; what it deletes too early is not committed."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from attrs import evolve
+from pyiceberg.manifest import DataFile
 from tests.services.bucket import Bucket
 from tests.services.fault_proxy import Answer, Fault, Forward, Request, behind_faults
 from tests.tables.at_url.lakes import LakeAtUrl, expected
 from tests.tables.sample_data import bars, days, ingest, put
 
-from crypto_lakehouse.core.errors import StoreError
+from crypto_lakehouse.core.errors import LakeError, StoreError
 from crypto_lakehouse.stores.objects.store_time import store_time
 from crypto_lakehouse.tables.iceberg.catalog import LakeCatalog
-from crypto_lakehouse.tables.lake.maintenance import sweep, sweep_before
+from crypto_lakehouse.tables.lake.maintenance import compact, sweep, sweep_before
 
 KLINES = "spot.klines"
 ARCHIVES = [bars(day) for day in days(date(2023, 12, 1), 2)]
@@ -116,3 +118,48 @@ def without_objects() -> Fault:
         return evolve(answer, headers=kept, body=body)
 
     return fault
+
+
+@pytest.mark.parametrize(("command", "count"), [("ingest", 1), ("ingest", 2), ("compact", 1)])
+def test_no_commit_names_a_data_file_that_is_gone_or_cut(
+    ministack_bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str,
+    count: int,
+) -> None:  # fmt: skip
+    ministack_bucket.give_credentials(monkeypatch)
+    archives = [bars(date(2023, 12, 1), symbol) for symbol in ("AUSDT", "BUSDT", "CUSDT")]
+    sources = [put(tmp_path, each) for each in archives]
+    with behind_faults(ministack_bucket) as (proxy, bucket):
+        lake = LakeAtUrl.in_bucket(bucket, tmp_path, ministack_bucket.fresh_prefix())
+        lake.ingest([put(tmp_path, bars(date(2023, 12, 2), "AUSDT")), sources[0]])
+        if command == "compact":
+            lake.ingest([put(tmp_path, bars(date(2023, 12, 3), "AUSDT"))])
+        before = lake.rows()
+        durable = LakeCatalog.make_durable
+
+        def late(catalog: LakeCatalog, files: Sequence[DataFile]) -> None:
+            durable(catalog, files)
+            monkeypatch.undo()
+            ministack_bucket.give_credentials(monkeypatch)
+            for number, file in enumerate(files):
+                key = file.file_path.removeprefix(f"{lake.client.url}/")
+                lake.client.delete(key) if number == 0 else lake.client.put(key, b"cut")
+            proxy.requests.clear()
+
+        def run() -> None:
+            if command == "ingest":
+                lake.ingest(sources[: 1 + count])
+                return
+            catalog = lake.catalog()
+            try:
+                compact(catalog, KLINES, tool_version="test")
+            finally:
+                catalog.close()
+
+        monkeypatch.setattr(LakeCatalog, "make_durable", late)
+        with pytest.raises(LakeError, match=r"nothing was committed .*new data file.* gone from"):
+            run()
+        assert proxy.requests[0].kind == ("head" if count == 1 else "list")
+        assert lake.rows() == before
+        run()
+        wanted = {*before, *((each.key, 24) for each in archives[: 1 + count])}
+        assert lake.rows() == (sorted(wanted) if command == "ingest" else before)

@@ -8,7 +8,7 @@ the statistics, by which readers skip rows, with the rows themselves.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -19,12 +19,15 @@ from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
 
 from crypto_lakehouse.core.errors import LakeError, StoreError
-from crypto_lakehouse.core.messages import plural
+from crypto_lakehouse.core.messages import plural, some_of
 from crypto_lakehouse.tables.iceberg.data_files import repeating_columns
 from crypto_lakehouse.tables.iceberg.inner_names import iceberg_columns, path_of
 from crypto_lakehouse.tables.iceberg.object_io import ObjectIO
 
-__all__ = ["FileCheck", "check_file", "size_fault", "wrong_sizes"]
+__all__ = ["FileCheck", "check_file", "refuse_gone", "size_fault", "wrong_sizes"]
+
+#: How many objects a store lists in one answer.
+_PAGE = 1000
 
 #: Enough of a page's header to see whether it has a checksum.
 _HEADER_BYTES = 32
@@ -86,6 +89,40 @@ def wrong_sizes(table: Table, files: Iterable[DataFile]) -> list[DataFile]:
         if not (sizes and sizes.get(path_of(file.file_path, table.io)) == file.file_size_in_bytes)
         and size_fault(table, file)
     ]
+
+
+def refuse_gone(table: Table, files: Sequence[DataFile]) -> None:
+    """Refuse to commit data files that are gone from an object store, or have another size.
+
+    A sweep on another machine may have deleted them, or a rule of the store, as they are in no
+    snapshot yet. A directory is not looked at: the lake's lock keeps others from it. The files are
+    asked for one by one, or all objects of the table are listed if that takes fewer requests.
+
+    Args:
+        table: The table, before the commit.
+        files: The data files that the commit adds.
+
+    Raises:
+        LakeError: Some are gone, or have another size; some are named.
+        StoreError: The object store fails.
+    """
+    if not isinstance(table.io, ObjectIO):
+        return
+    snapshot = table.current_snapshot()
+    summary = {} if snapshot is None or snapshot.summary is None else snapshot.summary
+    there = int(summary.get("total-data-files") or 0) if summary else 0
+    by_listing = len(files) > 1 + (there + len(files)) // _PAGE
+    gone = wrong_sizes(table, files) if by_listing else [f for f in files if size_fault(table, f)]
+    if gone:
+        names = some_of([path_of(file.file_path, table.io) for file in gone], 4)
+        reason = (
+            f"nothing was committed to `{'.'.join(table.name())}`: "
+            f"{plural(len(gone), 'new data file', form=',')} ({names}) gone from the store, or "
+            "changed, before the commit: a rule of the store or another program, as `lake sweep` "
+            "with a short `--older-than`, deletes files that are still needed; end that, and run "
+            "the command again"
+        )
+        raise LakeError(table.location(), reason)
 
 
 def check_file(table: Table, file: DataFile) -> FileCheck:

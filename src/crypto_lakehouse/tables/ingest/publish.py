@@ -17,6 +17,7 @@ from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.errors import LakeError, OvertakenError
 from crypto_lakehouse.tables.files.partition_writer import WriterFactory, data_root
 from crypto_lakehouse.tables.iceberg.catalog import LakeCatalog
+from crypto_lakehouse.tables.iceberg.file_check import refuse_gone
 from crypto_lakehouse.tables.iceberg.live_files import files_holding
 from crypto_lakehouse.tables.ingest.commits import TableChange, commit_change, plan_removal
 from crypto_lakehouse.tables.ingest.overlaps import overlapping
@@ -63,7 +64,8 @@ class Publication:
             number: Which attempt it is.
 
         Raises:
-            LakeError: Another run added rows that conflict with these, or has relocated the table.
+            LakeError: Another run added rows that conflict with these, or has relocated the table;
+                or a new data file is gone from the object store.
             OvertakenError: Another writer committed first.
         """
         self._refuse_relocated()
@@ -72,6 +74,7 @@ class Publication:
         if not change.added and not change.removed:
             return
         self.catalog.make_durable(change.added)
+        refuse_gone(self.table, change.added)
         try:
             commit_change(
                 self.table, change, commit=self.commit, tool_version=self.tool_version,

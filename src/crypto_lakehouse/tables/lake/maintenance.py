@@ -22,6 +22,7 @@ from crypto_lakehouse.tables.iceberg.catalog import LakeCatalog
 from crypto_lakehouse.tables.iceberg.catalog_errors import as_lake_errors
 from crypto_lakehouse.tables.iceberg.column_names import check_names
 from crypto_lakehouse.tables.iceberg.data_files import partition_of, rows_without
+from crypto_lakehouse.tables.iceberg.file_check import refuse_gone
 from crypto_lakehouse.tables.iceberg.live_files import live_files
 from crypto_lakehouse.tables.iceberg.orphans import refuse_foreign, sweep_table
 from crypto_lakehouse.tables.ingest.commits import TableChange, commit_change
@@ -78,6 +79,7 @@ def compact(
             with journal:
                 change = _join(files, crowded)
                 catalog.make_durable(change.added)
+                refuse_gone(table, change.added)
                 journal.intend(())
                 try:
                     commit_change(table, change, commit=journal.commit, tool_version=tool_version)
