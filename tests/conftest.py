@@ -151,6 +151,7 @@ SLOW = (
     "stores/objects/test_lost_lease.py",
     "stores/objects/test_lease_model.py::TestLeases::runTest",
     "stores/objects/test_lease_race.py",
+    "stores/objects/test_lying_listings.py::test_no_command_takes_another_answer_for_the_end",
     "stores/objects/test_mirror.py",
     "stores/objects/test_servers.py::test_a_folder_may_have_more_objects_than_a_page[azurite",
     "stores/objects/test_state_kills.py",

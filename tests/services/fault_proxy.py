@@ -1,7 +1,7 @@
 """A proxy in front of an object store that answers some requests itself, or not at all.
 
-It knows the requests of S3 by their kinds, and those that write to Azure; it counts them, and
-forwards what no fault is for.
+It knows the requests of S3 by their kinds, and those that write to Azure or list it; it counts
+them, and forwards what no fault is for.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Event, Lock, Thread
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, parse_qsl, unquote, urlsplit
 
 from attrs import define, evolve, field, frozen
 from tests.services.bucket import Bucket
@@ -31,11 +31,13 @@ class Request:
             `head` or `get`.
         key: The object's key in the bucket; empty for a listing.
         number: How many requests of this kind there were, this one included.
+        query: The parameters of its URL.
     """
 
     kind: str
     key: str
     number: int
+    query: Mapping[str, str] = field(factory=dict)
 
 
 @frozen
@@ -77,11 +79,11 @@ class FaultProxy:
     _counts: dict[str, int] = field(factory=dict)
     _lock: Lock = field(factory=Lock)
 
-    def take(self, kind: str, key: str) -> Request:
+    def take(self, kind: str, key: str, query: Mapping[str, str] | None = None) -> Request:
         """Count a request."""
         with self._lock:
             self._counts[kind] = self._counts.get(kind, 0) + 1
-            request = Request(kind, key, self._counts[kind])
+            request = Request(kind, key, self._counts[kind], query or {})
             self.requests.append(request)
             return request
 
@@ -109,7 +111,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             return
         names = {name.lower() for name in self.headers}
-        request = self.proxy.take(*_kind_of(self.command, self.path, names))
+        query = dict(parse_qsl(urlsplit(self.path).query, keep_blank_values=True))
+        request = self.proxy.take(*_kind_of(self.command, self.path, names), query)
         answer = self.proxy.fault(request, lambda: self._forward(body))
         if answer is None:
             self.close_connection = True
@@ -160,8 +163,8 @@ def _kind_of(method: str, path: str, headers: set[str]) -> tuple[str, str]:
         return "copy", key
     if method == "DELETE" and "uploadId" in query:
         return "abort", key
-    if method == "GET" and not key:
-        return "list", key
+    if method == "GET" and (not key or query.get("comp") == ["list"]):
+        return "list", ""
     return method.lower(), key
 
 

@@ -62,7 +62,7 @@ def test_a_repetition_of_any_length_is_found(
     memory_client: ObjectClient, monkeypatch: pytest.MonkeyPatch, pages: int
 ) -> None:
     memory_client.put("data/x.zip", b"x")
-    ((info,),) = memory_client.pages("data/")
+    (info,) = memory_client.objects("data/")
     meta = {"e_tag": info.etag, "size": 1, "last_modified": None}
     asked = 0
 

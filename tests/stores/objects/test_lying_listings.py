@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator
-from itertools import islice
+from contextlib import nullcontext, suppress
+from itertools import islice, product
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from tests.services.bucket import Bucket
 from tests.services.fault_proxy import Answer, Fault, FaultProxy, behind_faults
 from tests.stores.objects.scene import SMALL, Scene, large_source, on
+from tests.stores.objects.short_pages import ShortPages
 
 from crypto_lakehouse.core.errors import StoreError
 from crypto_lakehouse.stores.objects.client import ObjectClient
@@ -97,6 +99,23 @@ async def test_no_command_takes_another_answer_for_an_empty_store(
     assert await COMMANDS[command](scene)
 
 
+async def test_no_command_takes_another_answer_for_the_end_of_a_listing(scene: Scene) -> None:
+    await scene.collect(**KLINES)
+    fetched = requests_of_zips(scene)
+    for name, command in COMMANDS.items():
+        scene.proxy.clear()
+        right: Any = await command(scene)
+        # An archive and its sidecar are listed; the others are behind them.
+        scene.proxy.fault = ShortPages(2, page(HTML))
+        found: Any = await command(scene)
+        assert found.totals == right.totals, name
+    assert requests_of_zips(scene) == fetched
+
+
+def requests_of_zips(scene: Scene) -> int:
+    return sum(request.path.endswith(".zip") for request in scene.source.requests)
+
+
 async def test_a_new_output_is_not_believed_to_be_empty_either(scene: Scene) -> None:
     scene.proxy.fault = on(["list"], page(HTML))
     with pytest.raises(StoreError, match=NO_STORE):
@@ -133,6 +152,29 @@ def test_the_listings_of_every_server_are_doubted(
             proxy.fault = everything(LIES[lie])
             with pytest.raises(NotAStore, match=NO_STORE):
                 list(client.objects(prefix))
+
+
+IN_FOLDERS = [f"data/{name}/{day}.zip" for name in ("a", "a-b", "b") for day in range(4)]
+
+
+@pytest.mark.parametrize("server", ["ministack", "rclone", "azurite", "gcs"])
+def test_pages_with_a_few_keys_are_no_end_of_a_listing(
+    server: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real: Bucket = request.getfixturevalue(f"{server}_bucket")
+    real.give_credentials(monkeypatch)
+    with behind_faults(real) as (proxy, bucket):
+        client = bucket.open(real.fresh_prefix()).client
+        for key in IN_FOLDERS:
+            client.put(key, b"x")
+        for keys, after in product((2, 11), ("", "data/a-b/")):
+            wanted = {key for key in IN_FOLDERS if key >= after}
+            for lie in (None, *map(page, LIES.values())):
+                proxy.fault = ShortPages(keys, lie)
+                with suppress(NotAStore) if lie else nullcontext():
+                    pages = client.pages("data/", after=after)
+                    found = {info.key for infos in pages for info in infos}
+                    assert {key for key in found if key >= after} == wanted
 
 
 def once(body: bytes, number: int) -> Fault:
@@ -201,7 +243,7 @@ def end_early(monkeypatch: pytest.MonkeyPatch, *pages: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("count", "pages"), [(1005, (1,)), (2001, (2,)), (2500, (1, 1)), (1000, ())]
+    ("count", "pages"), [(1005, (1,)), (1005, (1, 0)), (2500, (1, 1)), (1000, ())]
 )
 def test_an_answer_without_keys_ends_no_listing_of_full_pages(
     memory_client: ObjectClient,
@@ -218,7 +260,7 @@ def test_a_listing_without_an_object_that_is_there_is_none(
     memory_client: ObjectClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     filled(memory_client, 1005)
-    end_early(monkeypatch, 1, 0)
+    end_early(monkeypatch, 1, 0, 0)
     with pytest.raises(NotAStore, match=NO_STORE):
         list(memory_client.objects("data/"))
 

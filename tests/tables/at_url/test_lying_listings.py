@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 from tests.services.bucket import Bucket
-from tests.services.fault_proxy import behind_faults
+from tests.services.fault_proxy import Answer, behind_faults
 from tests.stores.objects.scene import naming
+from tests.stores.objects.short_pages import ShortPages
 from tests.tables.at_url.lakes import LakeAtUrl, expected
 from tests.tables.sample_data import bars, days, put
 
@@ -54,6 +55,21 @@ def test_a_sweep_by_a_listing_that_ignores_its_prefix_deletes_nothing(
         assert swept(lake, "lakehouse.archives") == [
             lake.client.place("warehouse/lakehouse/archives/data/left.parquet")
         ]
+
+
+def test_a_lake_and_its_sweep_do_not_end_at_an_answer_that_is_no_listing(
+    ministack_bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ministack_bucket.give_credentials(monkeypatch)
+    with behind_faults(ministack_bucket) as (proxy, bucket):
+        lake = LakeAtUrl.in_bucket(bucket, tmp_path, ministack_bucket.fresh_prefix())
+        lake.ingest([put(tmp_path, each) for each in ARCHIVES])
+        left = [f"warehouse/spot/klines/data/{name}.parquet" for name in "abcz"]
+        for key in left:
+            lake.client.put(key, b"x")
+        proxy.fault = ShortPages(2, Answer(200, {"Content-Type": "text/html"}, b"<html></html>"))
+        assert sorted(swept(lake, "spot.klines")) == [lake.client.place(key) for key in left]
+        assert lake.rows("another") == expected(ARCHIVES)
 
 
 def test_a_sweep_deletes_nothing_outside_the_folder_of_its_table(

@@ -1,15 +1,20 @@
 """List the objects of a store, and believe only what is certainly a listing.
 
 The client takes any XML document for the listing of S3 or Google Cloud Storage, and finds nothing
-in that of another kind: the login page of a network would be an empty store. So, an answer counts
-only if it has something in it that is there:
+in that of another kind: the login page of a network would be an empty store, or the end of a
+listing. So, an answer counts only if it has something in it that is there:
 
 - A listing without a key is believed if the listing of a folder above has keys, and not this one;
   if it has this one, too, the folder is listed again. At the root a listing must agree with the
   objects that every output has.
-- A listing whose last page is full is asked for again from its last key on, which must be in it.
+- A listing with keys is asked for again behind its last key but one, until an answer has the last
+  key, and none behind it: a page may have fewer keys than it could, and hide that the next one is
+  missing.
 - A listing with a key that is not below the prefix asked for is none: files are deleted by what is
   listed.
+
+Of Azure, an answer that is no listing is an error of the client, so that none is asked for again;
+its listings need not be in the order of keys either.
 
 An answer without an end is an error, and a run that is stopped does not wait for one.
 """
@@ -43,7 +48,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LONGEST_PAGE_S", "WITNESS_KEY", "Listings"]
 
-#: How many keys a page of a listing has.
+#: How many keys are taken from a listing at once; a page of S3 has as many, or fewer.
 _PAGE_KEYS = 1000
 
 #: How long the client may take for a page by default, in seconds.
@@ -73,6 +78,12 @@ _REPEATED = (
 
 _EMPTY = "it has no objects, although there are some"
 
+#: How many answers may lack a key that is there before the listing is given up.
+_MOST_LACKING = 2
+
+#: The two last keys of a listing without keys.
+_NO_KEYS = ("", "")
+
 _T = TypeVar("_T")
 
 
@@ -100,22 +111,33 @@ class Listings:
         Raises:
             StoreError: The store fails, or its answer is no listing, or has no end.
         """
+        listed = self._pages if self._proves_itself else self._complete
         # Consoles of stores create `folder/` as an object, which the client calls `folder`.
         folder = prefix.rstrip("/")
-        for page in self._complete(prefix, after):
+        for page in listed(prefix, after):
             yield [info for info in page if info.key != folder]
+
+    @property
+    def _proves_itself(self) -> bool:
+        """Whether the client finds out if an answer is no listing."""
+        from obstore.store import AzureStore
+
+        return isinstance(self.client, AzureStore)
 
     def _complete(self, prefix: str, after: str) -> Iterator[list[ObjectInfo]]:
         """List until there certainly is no more; an object named as the folder is in it."""
-        count, last = 0, ["", ""]
+        last = _NO_KEYS
         for page in self._pages(prefix, after):
-            count += len(page)
             last = _two_last(last, page)
             yield page
-        if count == 0:
-            yield from self._if_not_empty(prefix, after)
-        elif count % _PAGE_KEYS == 0:
-            yield from self._rest(prefix, last)
+        # A second time nothing is there if the server has directories, of which some are empty: it
+        # has just shown that it can list.
+        if last == _NO_KEYS and self._may_have(prefix, after):
+            for page in self._pages(prefix, after):
+                last = _two_last(last, page)
+                yield page
+        if last != _NO_KEYS:
+            yield from self._rest(prefix, after, last)
 
     def _pages(self, prefix: str, after: str) -> Iterator[list[ObjectInfo]]:
         """List once, without a doubt about the end."""
@@ -139,37 +161,42 @@ class Listings:
                     compared = infos[-1].key
                 yield infos
 
-    def _rest(self, prefix: str, last: list[str]) -> Iterator[list[ObjectInfo]]:
-        """List on after a full page, behind which the next one may be missing."""
+    def _rest(self, prefix: str, after: str, last: tuple[str, str]) -> Iterator[list[ObjectInfo]]:
+        """List on until an answer has the last key, and none behind it.
+
+        One answer that lacks this key is passed over, and so are all if it was removed.
+        """
+        lacks = 0
         while True:
             known, before = last
-            count, has_known = 0, False
-            for page in self._pages(prefix, before):
-                count += len(page)
+            has_known = False
+            for page in self._pages(prefix, before or after):
+                has_known |= any(info.key == known for info in page)
                 last = _two_last(last, page)
-                unseen = [info for info in page if info.key != known]
-                has_known |= len(unseen) < len(page)
-                yield unseen
-            if not has_known and self._is_there(known):
-                raise no_listing(self._place(prefix), _EMPTY)
-            if count % _PAGE_KEYS != 0 or last == [known, before]:
-                return
-
-    def _if_not_empty(self, prefix: str, after: str) -> Iterator[list[ObjectInfo]]:
-        """List again if there may be something, though the store has listed nothing.
-
-        It may have been written a moment ago, or the answer was no listing. Still nothing is there
-        if the server has directories, of which some are empty: it has just shown that it can list.
-        """
-        try:
-            may_have = self._may_have(prefix, after)
-        except UnusableKey:  # it is listed, so that these answers are listings
-            may_have = True
-        if may_have:
-            yield from self._pages(prefix, after)
+                yield [info for info in page if info.key > known]
+            if last[0] == known:
+                if has_known:
+                    return
+                if not self._is_there(known):
+                    break
+                lacks += 1
+                if lacks == _MOST_LACKING:
+                    raise no_listing(self._place(prefix), _EMPTY)
+        for page in self._complete(prefix, after):
+            yield [info for info in page if info.key > known]
 
     def _may_have(self, prefix: str, after: str) -> bool:
-        """Whether there may be anything below a prefix, as an answer says that has keys."""
+        """Whether there may be anything below a prefix, of which the store has listed nothing.
+
+        It may have been written a moment ago, or the answer was no listing.
+        """
+        try:
+            return self._is_named(prefix, after)
+        except UnusableKey:  # it is listed, so that these answers are listings
+            return True
+
+    def _is_named(self, prefix: str, after: str) -> bool:
+        """Whether there is anything below a prefix, as an answer says that has keys."""
         names = self._names(prefix) if after else set()
         if names:
             return any(f"{name}/" >= after for name in names)
@@ -259,6 +286,7 @@ def _check_stopped(place: str) -> None:
         from_thread.check_cancelled()
 
 
-def _two_last(last: list[str], page: list[ObjectInfo]) -> list[str]:
+def _two_last(last: tuple[str, str], page: list[ObjectInfo]) -> tuple[str, str]:
     """Return the two last keys in the order of keys, the last one first."""
-    return nlargest(2, [*last, *(info.key for info in page)])
+    keys = nlargest(2, {*last, *(info.key for info in page)})
+    return (keys[0], keys[1]) if len(keys) == 2 else _NO_KEYS
