@@ -184,6 +184,8 @@ def test_python_opens_a_lake_at_a_url(bucket: Bucket, tree: str, shell: Shell) -
         ({"lake": "s3://bucket/lake", "format": "parquet"}, "need a local directory"),
         ({"output_directory": "s3://b1/x", "format": "parquet"}, "need a local directory"),
         ({"lake": "ftp://bucket/lake"}, "`ftp://` is not supported"),
+        ({"lake": "s3://bucket//lake"}, "is not a key prefix"),
+        ({"state_directory": "s3://bucket/state"}, "must be a local directory, not a URL"),
         ({"lake": "s3://key:secret@bucket/lake"}, "must not contain credentials"),
     ],
 )
@@ -192,10 +194,13 @@ def test_places_that_tables_cannot_have(values: dict[str, str], reason: str) -> 
         LakeConfig({"output_directory": "data", **values}, environ={})
 
 
-@pytest.mark.parametrize("url", ["ftp://bucket/lake", "s3://bucket/x?y=z"])
+@pytest.mark.parametrize("url", ["ftp://bucket/lake", "s3://bucket/x?y=z", "s3://bucket//x"])
 def test_python_refuses_what_is_no_lakes_url(url: str) -> None:
-    with pytest.raises(ConfigurationError, match=r"is not supported|must not have a query"):
+    wanted = r"is not supported|must not have a query|is not a key prefix"
+    with pytest.raises(ConfigurationError, match=wanted):
         Lake.open(url)
+    with pytest.raises(ConfigurationError, match="must be a local directory, not a URL"):
+        Lake.open("s3://bucket/x", state_directory=url)
 
 
 def test_a_query_reads_the_tables_only(

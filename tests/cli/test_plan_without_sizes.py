@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -53,6 +54,21 @@ def test_json_and_its_format_are_the_same(shell: Shell, selection: list[str]) ->
 
 def test_keys_are_those_of_the_window_that_are_listed(shell: Shell, selection: list[str]) -> None:
     assert shell(*selection, "--format", "keys") == (0, "\n".join(KEYS[:2]) + "\n", "")
+
+
+def test_a_plan_ends_as_its_collection_if_a_folder_cannot_be_read(
+    shell: Shell, selection: list[str], tmp_path: Path
+) -> None:
+    blocked = tmp_path / "tree" / FOLDER
+    blocked.parent.mkdir(parents=True)
+    blocked.write_bytes(b"a file in the place of a folder")
+    options = [*selection[1:], "-o", str(tmp_path / "tree")]
+    for command in (["plan"], ["plan", "--json"], ["collect", "--dry-run"], ["collect"]):
+        code, _, err = shell(*command, *options)
+        assert code == 3, (command, err)
+        assert str(blocked) in err
+        if command != ["collect"]:
+            assert "error: `collect` would fail for 3 archives in folders that cannot be" in err
 
 
 @pytest.mark.parametrize("fault", [Status(404), Body(b"<html>Index of /</html>")])

@@ -50,7 +50,7 @@ def command(**given: Any) -> int:
     If the source has a listing, the plan comes from it and knows sizes; otherwise it comes from
     the calendar. What is verified in the output directory (the working directory, if none is
     given) counts as such, and is not fetched. Exit code 5: the source could not be listed, and the
-    plan is incomplete.
+    plan is incomplete; 3: folders of the output cannot be read, so that `collect` would fail there.
 
     \b
     Examples:
@@ -107,7 +107,10 @@ async def show_plan(
         click.echo(json_line(report.to_mapping()))
     elif form == "table":
         _table(report, by)
-    return 5 if report.unlisted else 0
+    if refused := report.totals.refused:
+        said = f"{plural(refused, 'archive')} in folders that cannot be read"
+        click.echo(f"error: `collect` would fail for {said}", err=True)
+    return report.exit_code
 
 
 def _line_printer(form: str, source_url: str) -> Callable[[Archive], None] | None:

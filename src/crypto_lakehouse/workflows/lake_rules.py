@@ -8,7 +8,7 @@ from typing import Any
 from crypto_lakehouse.core.config.database_url import database_url_fault, is_database_url
 from crypto_lakehouse.core.config.own_folder import own_folder_fault
 from crypto_lakehouse.core.config.rules import scheduler_fault
-from crypto_lakehouse.core.config.storage import is_url, store_url_fault
+from crypto_lakehouse.core.config.storage import is_url, state_directory_fault, store_url_fault
 from crypto_lakehouse.core.errors import Problem
 from crypto_lakehouse.stores.user_path import absolute_path
 
@@ -31,12 +31,14 @@ def lake_faults(fields: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def _place_faults(fields: Mapping[str, Any]) -> Iterator[Problem]:
-    """Find faults of URLs; plain Parquet files cannot be in an object store."""
+    """Find faults of places; plain Parquet files cannot be in an object store."""
     output, lake = fields.get("output_directory"), fields.get("lake")
     if output is not None and (fault := _place_fault(output, is_lake=False)):
         yield Problem("$.output_directory", fault)
     if lake is not None and (fault := _place_fault(lake, is_lake=True)):
         yield Problem("$.lake", fault)
+    if fault := state_directory_fault(fields.get("state_directory")):
+        yield Problem("$.state_directory", fault)
     if not is_url(output if lake is None else lake):
         return
     if fields.get("format") == "parquet":

@@ -36,6 +36,16 @@ class PlanReport:
         """The sum over series."""
         return sum(self.series, SeriesSize())
 
+    @property
+    def exit_code(self) -> int:
+        """5 if the plan lacks what could not be listed, 3 if folders cannot be read; else 0.
+
+        A collection would end with the same.
+        """
+        if self.unlisted:
+            return 5
+        return 3 if self.totals.refused else 0
+
     def to_mapping(self) -> dict[str, Any]:
         """Return the object that `plan --json` prints."""
         return {

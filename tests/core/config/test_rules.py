@@ -202,7 +202,15 @@ def test_an_output_of_another_kind_is_refused(url: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["s3://bucket", "s3://bucket/", "S3://b-1.x/a/b c/", "gs://bucket/p", "az://box/p/币"]
+    "url",
+    [
+        "s3://bucket",
+        "s3://bucket/",
+        "S3://b-1.x/a/b c/",
+        "s3://bucket//",
+        "gs://bucket/p",
+        "az://box/p/币",
+    ],
 )
 def test_an_object_store_is_an_output(url: str) -> None:
     assert read(output_directory=url).output_directory == url
@@ -221,6 +229,8 @@ def test_an_object_store_is_an_output(url: str) -> None:
         ("s3://bucket/a/../b", "is not a key prefix"),
         ("s3://bucket/./b", "is not a key prefix"),
         ("s3://bucket/a//b", "is not a key prefix"),
+        ("s3://bucket//b", "is not a key prefix"),
+        ("s3://bucket/%2e%2E/b", "is not a key prefix"),
         ("s3://bucket/a\\b", "is not a key prefix"),
         ("s3://[bucket/a", "not a URL"),
     ],
@@ -241,6 +251,8 @@ def test_a_url_that_is_no_prefix_of_a_bucket_is_refused(url: str, message: str) 
         ({"region": 7}, "$.storage", "`region` must be text, not `7`"),
         ({"region": " "}, "$.storage", "`region` must be text, not ` `"),
         ({"virtual_hosted_style": "no"}, "$.storage", "must be true or false, not `no`"),
+        ({"endpoint": "https://h//a"}, "$.storage", "`endpoint` must not contain `//`, `.` or"),
+        ({"endpoint": "https://h/a/../b"}, "$.storage", "`endpoint` must not contain `//`, `.`"),
         ({"endpoint": "minio"}, "$.storage.endpoint", "must be an absolute http:// or https://"),
         ({"endpoint": "http://minio:9000"}, "$.storage.endpoint", "neither encrypted nor"),
     ],
@@ -249,6 +261,17 @@ def test_wrong_settings_of_a_store_are_refused(storage: Any, place: str, message
     found = faults(output_directory="s3://bucket", storage=storage)
     assert list(found) == [place]
     assert message in found[place]
+
+
+def test_a_state_directory_at_a_url_is_refused() -> None:
+    found = faults(output_directory="s3://bucket/b", state_directory="s3://bucket/state")
+    assert list(found) == ["$.state_directory"]
+    assert found["$.state_directory"].startswith("must be a local directory, not a URL")
+
+
+def test_an_endpoint_may_have_a_path_and_slashes_at_its_end() -> None:
+    storage = {"endpoint": "http://127.0.0.1:9000/account/v1//"}
+    assert read(output_directory="s3://bucket/", storage=storage).storage == storage
 
 
 def test_an_endpoint_without_tls_is_named_twice() -> None:

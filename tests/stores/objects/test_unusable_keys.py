@@ -91,7 +91,7 @@ async def test_only_its_folder_is_incomplete_for_collect_and_for_plan(scene: Sce
     planned = await run_plan(scene.config(**CHOSEN))
     assert report.totals["unchanged"] == len(OTHER)
     assert report.totals["failed"] == len(SMALL)
-    assert report.exit_code != 0
+    assert report.exit_code == planned.exit_code == 3
     assert {"remove or rename" in problem.reason for problem in report.problems} == {True}
     assert (planned.totals.verified, planned.totals.refused) == (len(OTHER), len(SMALL))
     assert any("remove or rename that object" in note for note in planned.notes)

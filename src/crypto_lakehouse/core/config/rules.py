@@ -12,7 +12,7 @@ from crypto_lakehouse.core.acknowledged import entry_fault
 from crypto_lakehouse.core.config.database_url import database_url_fault, schema_fault
 from crypto_lakehouse.core.config.own_folder import own_folder_fault
 from crypto_lakehouse.core.config.proxy_settings import NONE, proxy_fault
-from crypto_lakehouse.core.config.storage import is_url, store_url_fault
+from crypto_lakehouse.core.config.storage import is_url, state_directory_fault, store_url_fault
 from crypto_lakehouse.core.config.values import DateRange
 from crypto_lakehouse.core.errors import Problem
 from crypto_lakehouse.core.hosts import is_loopback, is_plain_host
@@ -183,6 +183,8 @@ def _output(fields: Mapping[str, Any]) -> Iterable[Problem]:
     if names and not is_url(output):
         reason = f"only for an output in an object store; `{shown(output)}` is a directory"
         yield Problem(f"$.storage.{names[0]}", reason)
+    if fault := state_directory_fault(fields.get("state_directory")):
+        yield Problem("$.state_directory", fault)
     endpoint = storage.get("endpoint")
     if endpoint is not None:
         allow_http = fields.get("allow_http")

@@ -21,6 +21,7 @@ __all__ = [
     "STORAGE_KEYS",
     "StoreUrl",
     "is_url",
+    "state_directory_fault",
     "storage_options",
     "store_identity",
     "store_url_fault",
@@ -117,10 +118,31 @@ def store_url_fault(url: str) -> str | None:
         return (
             f"`{shown(parts.netloc)}` is not the name of a bucket; write {scheme}://bucket/prefix"
         )
-    names = parts.path.strip("/").split("/") if parts.path.strip("/") else []
-    if any(_leaves_prefix(name) for name in map(unquote, names)):
+    if not _is_plain_path(parts.path):
         return f"`{shown(parts.path)}` is not a key prefix; it must not contain `//`, `.` or `..`"
     return None
+
+
+def state_directory_fault(directory: str | None) -> str | None:
+    """Return why a text is not the folder of a ledger and of locks; None if it may be."""
+    if not is_url(directory):
+        return None
+    return "must be a local directory, not a URL; the ledger is copied to the object store itself"
+
+
+def _path_of(url: str) -> str:
+    """Return the path of a URL that need not be valid otherwise."""
+    _, slash, path = url.partition("://")[2].partition("/")
+    return slash + path
+
+
+def _is_plain_path(path: str) -> bool:
+    """Whether every part of a URL's path is a name; slashes at its end do not count.
+
+    Else the client would send its requests elsewhere than the URL says.
+    """
+    below = path.removeprefix("/").rstrip("/")
+    return not below or not any(_leaves_prefix(unquote(name)) for name in below.split("/"))
 
 
 def _leaves_prefix(name: str) -> bool:
@@ -145,6 +167,11 @@ def storage_options(value: object) -> dict[str, Any]:
         if type(item) is not kind or not str(item).strip():
             word = "text" if kind is str else "true or false"
             raise TypeError(f"`{name}` must be {word}, not `{shown(item)}`")
+        if name == "endpoint" and not _is_plain_path(_path_of(str(item))):
+            raise ValueError(
+                "the path of `endpoint` must not contain `//`, `.` or `..`; write it as "
+                "https://host/path"
+            )
         options[name] = item
     return options
 

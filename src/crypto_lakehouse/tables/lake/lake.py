@@ -14,7 +14,12 @@ from pyiceberg.table import Table
 from pyiceberg.table.snapshots import Snapshot
 
 from crypto_lakehouse.core.config.own_folder import own_folder_fault
-from crypto_lakehouse.core.config.storage import StoreUrl, is_url, store_url_fault
+from crypto_lakehouse.core.config.storage import (
+    StoreUrl,
+    is_url,
+    state_directory_fault,
+    store_url_fault,
+)
 from crypto_lakehouse.core.errors import ConfigurationError, LakeError, Problem, QueryError
 from crypto_lakehouse.matrix.load import load_matrix
 from crypto_lakehouse.stores.confined import leads_out
@@ -98,6 +103,8 @@ def lake_place(
     text = os.fspath(path)
     if fault := store_url_fault(text) or own_folder_fault(text, is_lake=True):
         raise ConfigurationError([Problem("lake", fault)])
+    if fault := state_directory_fault(state_directory):
+        raise ConfigurationError([Problem("state_directory", fault)])
     url = StoreUrl.parse(text)
     place = LakePlace.at_url(url, storage, connection, state_directory)
     if catalog is None and not place.is_used():
