@@ -34,11 +34,16 @@ __all__ = ["verify_archives", "verify_tree"]
 
 @frozen
 class _Stored:
-    """A store, its ledger, and the folders that the ledger knows."""
+    """A store, its ledger, and the folders that the ledger knows.
+
+    Attributes:
+        is_tree: Whether a folder can only be read if those above it can.
+    """
 
     store: Store
     ledger: RunLedger | EmptyLedger
     known: Sequence[str]
+    is_tree: bool = True
 
     async def is_replaced(self, key: str, sha256: str) -> bool:
         """Whether a run that has not ended has replaced this version of an archive."""
@@ -49,13 +54,15 @@ class _Stored:
     def folders(self) -> Iterator[str]:
         """Key prefixes in the store and in the ledger, each once; blocking.
 
-        A folder that cannot be read stands for all in it.
+        A folder that cannot be read stands for all in it. In an object store those that the ledger
+        knows can be read all the same.
         """
         seen: set[str] = set()
         unreadable: list[str] = []
         for folder in merge(folders_of(self.store, unreadable.append), self.known):
             above = (each for each in unreadable if each != folder)
-            if folder not in seen and not any(map(folder.startswith, above)):
+            stands_for_it = self.is_tree and any(map(folder.startswith, above))
+            if folder not in seen and not stands_for_it:
                 # a store may list them in another order than the ledger
                 seen.add(folder)
                 yield folder
@@ -142,9 +149,9 @@ async def _open_stored(place: Place, store: Store | None) -> AsyncIterator[_Stor
     if await to_thread.run_sync(ledger.exists):
         opened = await to_thread.run_sync(ledger.open_read_only)
         with closing(opened):
-            yield _Stored(output.store, opened, await opened.folders())
+            yield _Stored(output.store, opened, await opened.folders(), not output.is_url)
         return
-    yield _Stored(output.store, EmptyLedger(), ())
+    yield _Stored(output.store, EmptyLedger(), (), not output.is_url)
 
 
 def _start_ns(day: date | None) -> int:

@@ -93,6 +93,11 @@ def test_every_scan_is_what_is_there(
         assert names(scans, folder) == objects.inside(folder)
 
 
+def nothing(folder: str) -> tuple[list[str], bool]:
+    """Say what is below a folder, which no listing in order is asked for."""
+    raise AssertionError(folder)
+
+
 def many(symbols: int, archives: int) -> tuple[Objects, list[str]]:
     """Symbols with two intervals each, and the folders in the order of a plan."""
     planned = [
@@ -149,7 +154,7 @@ def test_every_folder_is_yielded_once_with_what_is_in_it(
     objects = Objects(set(keys), page_keys, by_folder)
     scans = FolderScans(objects.pages)
     found = {}
-    for folder in scans.folders("data/"):
+    for folder in scans.folders("data/", nothing):
         assert folder not in found
         found[folder] = names(scans, folder)
     wanted = {key[: key.rindex("/") + 1] for key in keys}
@@ -159,7 +164,7 @@ def test_every_folder_is_yielded_once_with_what_is_in_it(
 def test_folders_and_their_scans_take_one_listing() -> None:
     objects, planned = many(symbols=100, archives=50)
     scans = FolderScans(objects.pages)
-    found = {folder: names(scans, folder) for folder in scans.folders("data/")}
+    found = {folder: names(scans, folder) for folder in scans.folders("data/", nothing)}
     assert sorted(found) == sorted(planned) == list(found)
     assert all(found[folder] == objects.inside(folder) for folder in planned)
     assert objects.requests == len(objects.keys) / 1000
@@ -168,7 +173,7 @@ def test_folders_and_their_scans_take_one_listing() -> None:
 def test_folders_that_are_not_scanned_are_remembered_up_to_a_bound() -> None:
     objects, planned = many(symbols=100, archives=5)
     scans = FolderScans(objects.pages)
-    assert [*scans.folders("data/")] == sorted(planned)
+    assert [*scans.folders("data/", nothing)] == sorted(planned)
     for folder in planned:
         assert names(scans, folder) == objects.inside(folder)
 
@@ -176,7 +181,7 @@ def test_folders_that_are_not_scanned_are_remembered_up_to_a_bound() -> None:
 def test_a_folder_that_is_written_to_before_its_scan_is_listed_again() -> None:
     objects, planned = many(symbols=3, archives=2)
     scans = FolderScans(objects.pages)
-    for folder in scans.folders("data/"):
+    for folder in scans.folders("data/", nothing):
         objects.keys.add(f"{folder}new.zip")
         scans.forget(f"{folder}new.zip")
         assert names(scans, folder) == objects.inside(folder)
@@ -215,7 +220,7 @@ def test_a_listing_without_an_order_is_refused() -> None:
             yield [ObjectInfo(key, 1, key)]
 
     with pytest.raises(StoreError, match="in no order"):
-        list(FolderScans(pages).folders("data/"))
+        list(FolderScans(pages).folders("data/", nothing))
 
 
 def test_archives_and_other_names_are_told_apart() -> None:

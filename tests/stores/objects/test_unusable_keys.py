@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import http.client
 import re
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from attrs import evolve
@@ -12,11 +15,12 @@ from tests.services.bucket import Bucket
 from tests.services.fault_proxy import Answer, FaultProxy, Forward, behind_faults
 from tests.stores.objects.scene import SMALL, Scene, on
 
-from crypto_lakehouse.core.errors import StoreError
+from crypto_lakehouse.collection.verifier import FileState, StoredArchive
 from crypto_lakehouse.stores.objects.client import ObjectClient
 from crypto_lakehouse.stores.objects.errors import UnusableKey
 from crypto_lakehouse.testing import ArchiveServer
 from crypto_lakehouse.testing.made_up.zips import good_zip
+from crypto_lakehouse.workflows import IngestWorkflow, LakeConfig
 from crypto_lakehouse.workflows.questions import run_plan, run_verification
 
 #: What follows the prefix of the output, or a folder, and how it is shown.
@@ -97,9 +101,52 @@ async def test_only_its_folder_is_incomplete_for_collect_and_for_plan(scene: Sce
     assert any("remove or rename that object" in note for note in planned.notes)
 
 
-async def test_a_verification_names_it(scene: Scene) -> None:
+@pytest.fixture(params=[f"{FOLDER}/x.zip", f"{FOLDER}../../x.zip", "data//x.zip", "data/spot/./x"])
+async def with_a_bad_key(request: pytest.FixtureRequest, scene: Scene) -> tuple[Scene, str]:
+    """A collected output, and the folder that has a bad key, which another program has stored."""
     await scene.collect(**CHOSEN)
-    scene.proxy.fault = on(["list"], beside("../x.zip"))
-    with pytest.raises(StoreError, match="remove or rename that object") as caught:
-        await run_verification(scene.config(**CHOSEN))
-    assert (caught.value.stops_run, caught.value.exit_code) == (True, 1)
+    root = urlsplit(scene.url)
+    address = urlsplit(scene.server.storage["endpoint"]).netloc
+    with closing(http.client.HTTPConnection(address)) as connection:
+        connection.request("PUT", f"/{root.netloc}{root.path}/{request.param}", b"x")
+        assert connection.getresponse().status == 200
+    folders = "../../x.zip", "/x.zip", "./x"
+    return scene, next(
+        request.param.removesuffix(end) for end in folders if request.param.endswith(end)
+    )
+
+
+async def test_a_verification_names_its_folder_and_goes_on(
+    with_a_bad_key: tuple[Scene, str], tmp_path: Path
+) -> None:
+    scene, folder = with_a_bad_key
+    readable = {*SMALL, *OTHER} if folder != FOLDER else {*OTHER}
+    for state in ("state", "another"):  # with the ledger, and without it
+        found: dict[str, StoredArchive] = {}
+
+        async def keep(each: StoredArchive) -> None:
+            found[each.key] = each  # noqa: B023 - called in this turn
+
+        place = scene.config(**CHOSEN, state_directory=str(tmp_path / state))
+        report = await run_verification(place, on_archive=keep)
+        assert report.exit_code != 0
+        assert "remove or rename that object" in found.pop(folder).reason
+        assert report.folders == 1
+        assert found.keys() == readable
+        assert {each.state for each in found.values()} == {FileState.OK}
+    sampled = await run_verification(scene.config(**CHOSEN), sample="100")
+    assert sampled.totals.total() - sampled.folders == len(readable)
+
+
+async def test_an_ingestion_names_its_folder_and_goes_on(
+    with_a_bad_key: tuple[Scene, str], tmp_path: Path
+) -> None:
+    scene, folder = with_a_bad_key
+    names = "output_directory", "storage", "state_directory"
+    given = {name: value for name, value in scene.config().items() if name in names}
+    chosen = LakeConfig({**given, "lake": str(tmp_path / "lake")}, environ={})
+    report = (await IngestWorkflow(chosen).run()).report.to_mapping()
+    (problem,) = [each for each in report["problems"] if each["key"] == folder]
+    assert "remove or rename that object" in problem["reason"]
+    # None of these is an archive of candles; the others were read and judged.
+    assert report["totals"]["refused"] == (len(OTHER) if folder == FOLDER else 2 * len(OTHER))

@@ -271,7 +271,20 @@ class ObjectClient:
         Raises:
             StoreError: The store fails, or its answer is no listing, or has no end.
         """
-        return Listings(self.client, self.url, self.longest_page_s).pages(prefix, after)
+        return self._listings.pages(prefix, after)
+
+    def folders(self, prefix: str) -> tuple[list[str], bool]:
+        """Return the folders directly below a prefix, and whether there are objects, too.
+
+        Raises:
+            UnusableKey: An object or a folder there has a key that the client refuses.
+            StoreError: As `pages`.
+        """
+        return self._listings.folders(prefix)
+
+    @property
+    def _listings(self) -> Listings:
+        return Listings(self.client, self.url, self.longest_page_s)
 
     def objects(self, prefix: str) -> Iterator[ObjectInfo]:
         """Yield all objects below a prefix, as `pages` does."""

@@ -19,20 +19,23 @@ they share a ledger, a folder is asked for again where the ledger knows more (`c
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from threading import Lock
 
 from attrs import define, field
 
-from crypto_lakehouse.core.errors import StoreError
-from crypto_lakehouse.core.protocols import FolderScan
+from crypto_lakehouse.core.protocols import FolderScan, ignore
 from crypto_lakehouse.stores.objects.errors import UnusableKey
 from crypto_lakehouse.stores.objects.folder_listing import folder_of, folders_of, symbol_of, type_of
 from crypto_lakehouse.stores.objects.object_info import ObjectInfo
 
-__all__ = ["FolderScans", "Pages", "scan_of"]
+__all__ = ["Below", "FolderScans", "Pages", "scan_of"]
 
 Pages = Callable[[str, str], Iterator[list[ObjectInfo]]]
 """Yields the pages of a listing: below a prefix, after a key."""
+
+Below = Callable[[str], tuple[list[str], bool]]
+"""Returns the folders directly below a prefix, and whether there are objects, too."""
 
 _ZIP = ".zip"
 
@@ -41,6 +44,9 @@ _MOST_PAGES = 2
 
 #: A listing that has read so many keys of folders that were not asked for is left for a new one.
 _MOST_REMEMBERED = 200_000
+
+#: Follows an empty name, `.` and `..` in the order of keys, and precedes all letters and digits.
+_AFTER_UNUSABLE = "0"
 
 #: How many folders that `folders` has yielded may wait for their scan; usually it is one.
 _MOST_AHEAD = 64
@@ -130,23 +136,57 @@ class FolderScans:
             found = walk.take(folder) if walk is not None else None
         return self._alone(folder) if found is None else found
 
-    def folders(self, prefix: str) -> Iterator[str]:
+    def folders(
+        self, prefix: str, below: Below, on_unreadable: Callable[[str], None] = ignore
+    ) -> Iterator[str]:
         """Yield the folders below a prefix, by one listing, which the scans of them use.
 
+        If an object there has a key that the client refuses, the folders above it are listed one by
+        one, and only the one that it is in cannot be read; it is yielded, too. Folders in that one
+        are yielded if the store can list from their names on.
+
+        Args:
+            prefix: A prefix that ends with a slash.
+            below: Returns what is directly in a folder.
+            on_unreadable: Called with each folder that cannot be read, before it is yielded.
+
         Raises:
-            StoreError: The listing is in no order, so that it does not say when a folder ends; or
-                an object has a key that the client refuses.
+            StoreError: The listing is in no order, so that it does not say when a folder ends.
         """
+        seen: set[str] = set()
+        for folder, found in self._walk_down(prefix, below, on_unreadable):
+            if folder in seen:
+                continue
+            seen.add(folder)
+            with self._lock:
+                if len(self._ahead) == _MOST_AHEAD:
+                    self._ahead.clear()
+                if found is not None:
+                    self._ahead[folder] = found
+            yield folder
+
+    def _walk_down(
+        self, prefix: str, below: Below, on_unreadable: Callable[[str], None]
+    ) -> Iterator[tuple[str, list[ObjectInfo] | None]]:
+        """Yield folders with their objects, if these are known; some folders twice."""
         try:
-            for folder, found in folders_of(self.pages(prefix, "")):
-                with self._lock:
-                    if len(self._ahead) == _MOST_AHEAD:
-                        self._ahead.clear()
-                    if found is not None:
-                        self._ahead[folder] = found
-                yield folder
-        except UnusableKey as error:  # the folders that follow are not known
-            raise StoreError(error.path, error.reason, stops_run=True) from None
+            yield from folders_of(self.pages(prefix, ""))
+        except UnusableKey:
+            pass
+        else:
+            return
+        try:
+            folders, has_objects = below(prefix)
+        except UnusableKey:
+            on_unreadable(prefix)
+            yield prefix, None
+            with suppress(UnusableKey):
+                yield from folders_of(self.pages(prefix, f"{prefix}{_AFTER_UNUSABLE}"))
+            return
+        if has_objects:
+            yield prefix, None
+        for folder in folders:
+            yield from self._walk_down(folder, below, on_unreadable)
 
     def forget(self, key: str) -> None:
         """Take note that a key is written or removed."""

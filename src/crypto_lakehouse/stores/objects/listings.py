@@ -214,6 +214,28 @@ class Listings:
 
     def _names(self, prefix: str) -> set[str]:
         """Return the objects and the folders directly below a prefix."""
+        objects, folders = self._directly_below(prefix)
+        return objects | folders
+
+    def folders(self, prefix: str) -> tuple[list[str], bool]:
+        """Return the folders directly below a prefix, and whether there are objects, too.
+
+        Args:
+            prefix: A prefix that ends with a slash.
+
+        Returns:
+            The folders, each with a slash at its end, in the order of their text.
+
+        Raises:
+            UnusableKey: An object or a folder there has a key that the client refuses. One in a
+                folder below does not matter.
+            StoreError: As `pages`.
+        """
+        objects, folders = self._directly_below(prefix)
+        # As in `pages`, `folder/` may be an object.
+        return sorted(f"{folder}/" for folder in folders), bool(objects - {prefix.rstrip("/")})
+
+    def _directly_below(self, prefix: str) -> tuple[set[str], set[str]]:
         import obstore
 
         place = self._place(prefix)
@@ -221,9 +243,9 @@ class Listings:
             found = self._within(
                 lambda: obstore.list_with_delimiter(self.client, prefix or None), place
             )
-        names = {*(meta["path"] for meta in found["objects"]), *found["common_prefixes"]}
-        self._check_below(prefix, names)
-        return names
+        objects, folders = {meta["path"] for meta in found["objects"]}, {*found["common_prefixes"]}
+        self._check_below(prefix, objects | folders)
+        return objects, folders
 
     def _check_below(self, prefix: str, keys: Iterable[str]) -> None:
         """Check that keys are below a prefix, or that of the folder itself."""

@@ -109,7 +109,7 @@ class ObjectStore:
 
     def folders(self, on_unreadable: Callable[[str], None] = ignore) -> Iterator[str]:
         """Yield the prefixes that have objects, by one listing; no scan of them lists again."""
-        return self._scans.folders(_DATA)
+        return self._scans.folders(_DATA, self.client.folders, on_unreadable)
 
     async def sha256(self, key: str) -> str | None:
         """Return the digest of an object, which is read; None if there is no object."""
