@@ -165,6 +165,7 @@ SLOW = (
     "tables/at_url/test_servers.py::test_a_lake_is_written_read_and_maintained",
     "tables/at_url/test_servers.py::test_many_files_are_read_by_threads_that_do_not_wait_for_each_other",
     "tables/iceberg/test_durable.py",
+    "tables/iceberg/test_lost_answers.py",
     "tables/ingest/test_any_order.py",
     "tables/ingest/test_archive_parts.py::test_a_key_that_is_repeated_is_compared_as_a_whole",
     "tables/ingest/test_archive_parts.py::test_an_archive_that_is_refused_at_its_end_leaves_no_row_to_the_next",

@@ -76,6 +76,8 @@ class _Cutter:
     #: Whether the next COMMIT is lost: `before` it reaches the server, `after` that, or `half`, so
     #: that the server does not learn that the connection has ended; empty if not.
     cut: str = ""
+    #: How many further COMMITs come before that one.
+    passes: int = 0
 
     opened: list[socket.socket] = field(init=False, factory=list)
 
@@ -100,15 +102,22 @@ class _Cutter:
                 Thread(target=self._requests, args=(client, server), daemon=True).start()
                 Thread(target=self._answers, args=(server, client), daemon=True).start()
 
+    def _is_the_one(self, data: bytes) -> bool:
+        if b"COMMIT" not in data:
+            return False
+        self.passes -= 1
+        if self.passes >= 0:
+            return False
+        self.cut = ""
+        return True
+
     def _requests(self, client: socket.socket, server: socket.socket) -> None:
         with suppress(OSError):
             while data := client.recv(1 << 16):
-                if self.cut == "half" and b"COMMIT" in data:
-                    self.cut = ""
+                if self.cut == "half" and self._is_the_one(data):
                     _end(client)
                     return  # to the server the connection is open
-                if self.cut == "before" and b"COMMIT" in data:
-                    self.cut = ""
+                if self.cut == "before" and self._is_the_one(data):
                     break
                 server.sendall(data)
         _end(client, server)
@@ -116,8 +125,7 @@ class _Cutter:
     def _answers(self, server: socket.socket, client: socket.socket) -> None:
         with suppress(OSError):
             while data := server.recv(1 << 16):
-                if self.cut == "after" and b"COMMIT" in data:
-                    self.cut = ""
+                if self.cut == "after" and self._is_the_one(data):
                     break
                 client.sendall(data)
         _end(client, server)
