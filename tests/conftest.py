@@ -81,6 +81,7 @@ SLOW = (
     "cli/test_storage_option.py::test_it_opens_the_store_of_a_lake",
     "cli/test_terminal.py::test_a_query_whose_reader_has_enough_ends_with_141",
     "cli/test_terminal.py::test_parquet_is_refused_on_a_terminal_alone",
+    "cli/test_unreachable_services.py",
     "cli/test_unwritable_trees.py::test_no_part_of_another_user",
     "cli/test_unwritable_trees.py::test_what_only_reads_answers",
     "cli/test_wait.py::test_a_collection_waits_for_both_locks",

@@ -85,4 +85,4 @@ def test_a_url_that_is_no_database_or_has_a_password_is_refused(
 def test_a_server_that_is_not_there_is_an_error(tree: Path, shell: Shell) -> None:
     url = "postgresql://me@127.0.0.1:1/postgres"
     code, _, err = shell("ingest", "-o", "tree", "--lake", "l", "--catalog", url)
-    assert (code, "onnection refused" in err, "Traceback" in err) == (1, True, False), err
+    assert (code, "onnection refused" in err, "Traceback" in err) == (5, True, False), err

@@ -320,7 +320,7 @@ async def test_a_scheduler_that_is_killed_ends_the_run_and_nothing_is_committed(
             await while_reading(
                 tmp_path, bars(FIRST, "ETHUSDT"), of_cluster(made, 1), kill, on(made)
             )
-    assert ended.value.exit_code == 1
+    assert ended.value.exit_code == 5
     with Lake.open(tmp_path) as lake:
         assert not [*live_files(lake.table("spot.klines"))]
     report = await ingested(tmp_path)

@@ -43,7 +43,7 @@ async def test_a_scheduler_that_is_killed_ends_the_run_and_the_next_completes(
             ClusterError, match=r"cannot be reached any more.*the next run"
         ) as ended:
             await Dask(collection, made).run_while(faults.Stall(), kill)
-    assert ended.value.exit_code == 1
+    assert ended.value.exit_code == 5
     report = await collection.run(**DAYS)
     assert report.totals["verified"] + report.totals["unchanged"] == 20
 
@@ -65,7 +65,7 @@ async def test_a_scheduler_that_is_frozen_ends_the_run_and_the_next_completes(
             ClusterError, match=r"has not answered for 4 seconds.*the next run"
         ) as ended:
             await Dask(collection, made).run_while(faults.Stall(), stop)
-    assert ended.value.exit_code == 1
+    assert ended.value.exit_code == 5
     report = await collection.run(**DAYS)
     assert report.totals["verified"] + report.totals["unchanged"] == 20
 

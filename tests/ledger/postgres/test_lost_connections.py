@@ -138,8 +138,8 @@ def _end(*connections: socket.socket) -> None:
 
 
 @contextmanager
-def cutting(server: PostgresServer) -> Iterator[_Cutter]:
-    cutter = _Cutter((server.host, server.port))
+def cutting(server: PostgresServer | tuple[str, int]) -> Iterator[_Cutter]:
+    cutter = _Cutter(server if isinstance(server, tuple) else (server.host, server.port))
     thread = Thread(target=cutter.serve, daemon=True)
     thread.start()
     try:

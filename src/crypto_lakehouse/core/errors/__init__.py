@@ -9,11 +9,13 @@
     ├─ ArchiveKeyError      key, reason   not a key of the archive                   exit 2
     ├─ RunningLoopError                   a synchronous call inside a running loop
     ├─ LockHeldError        path          another run owns the output directory      exit 11
-    ├─ LedgerError          path, reason  exit 2 if its file may not be used
-    ├─ StoreError           path, reason  the store failed, as on a full disk
+    ├─ LedgerError          path, reason  exit 2 if it may not be used, 5 if it cannot be reached
+    ├─ StoreError           path, reason  the store failed, as on a full disk; exit 5 if it cannot
+    │                                     be reached
     ├─ SinkError            name, reason  a required sink has failed
     ├─ WorkerError          reason        worker processes end as soon as they are started
-    │  └─ ClusterError                   a Dask cluster cannot work for the run
+    │  └─ ClusterError                   a Dask cluster cannot work for the run; exit 5 if its
+    │                                     scheduler cannot be reached
     ├─ TransferError        url, reason, transient    one archive; the run goes on
     │  ├─ ConnectionFailed · TimedOut · TruncatedBody
     │  │  └─ TlsRefused                   an invalid certificate, or TLS that is too old
@@ -26,7 +28,8 @@
     ├─ SidecarMalformed     key, reason
     ├─ ArchiveRefused       key, reason, line, column   its rows do not fit its data type
     ├─ LakeError            lake, reason  the tables or their catalog cannot be read or written;
-    │  │                                  exit 2 if their files may not be used
+    │  │                                  exit 2 if their files may not be used, 5 if the server
+    │  │                                  of the catalog cannot be reached
     │  ├─ NoLakeError                     a directory has no tables, or cannot have any exit 2
     │  ├─ OvertakenError                  another writer has changed a table in the meantime
     │  ├─ NotRestoredError     key          rows of a damaged file cannot be ingested again exit 4

@@ -57,15 +57,20 @@ class LakeError(LakehouseError):
 
     Attributes:
         is_refused: Whether this user may not use their files, the file system has no locks, or the
-            catalog is one of which this is not possible; the exit code is 2 then.
+            catalog is one of which this is not possible; the exit code is 2 then. It is 5 if the
+            server of the catalog cannot be reached.
     """
 
-    def __init__(self, lake: str, reason: str, *, is_refused: bool = False) -> None:
+    def __init__(
+        self, lake: str, reason: str, *, is_refused: bool = False, is_unreachable: bool = False
+    ) -> None:
         self.lake = redact(lake)
         self.reason = redact_environment(reason)
         self.is_refused = is_refused
         if is_refused:
             self.exit_code = 2
+        elif is_unreachable:
+            self.exit_code = 5
         super().__init__(f"lake `{self.lake}`: {self.reason}")
 
 

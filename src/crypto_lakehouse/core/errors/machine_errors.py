@@ -55,8 +55,8 @@ class LedgerError(_PathError):
     """The ledger cannot be read or written.
 
     Attributes:
-        exit_code: 2 if this user may not use its file, or the file system has no locks. Otherwise
-            1.
+        exit_code: 2 if this user may not use its file or its database, or the file system has no
+            locks; 5 if the server of its database cannot be reached. Otherwise 1.
     """
 
 
@@ -66,7 +66,8 @@ class StoreError(_PathError):
     Attributes:
         stops_run: Whether every other file would fail, too: the disk is full or read-only.
         exit_code: 2 if the user must correct what names the store or gives access to it: a bucket
-            that does not exist, another region, credentials, permissions. Otherwise 1.
+            that does not exist, another region, credentials, permissions; 5 if the store cannot be
+            reached, or is not available. Otherwise 1.
     """
 
     def __init__(
@@ -88,10 +89,15 @@ class WorkerError(LakehouseError):
 
 
 class ClusterError(WorkerError):
-    """A Dask cluster cannot work for a run: its scheduler is gone, or no worker can take part."""
+    """A Dask cluster cannot work for a run: its scheduler is gone, or no worker can take part.
 
-    def __init__(self, reason: str) -> None:
+    Attributes:
+        exit_code: 5 if the scheduler cannot be reached. Otherwise 1.
+    """
+
+    def __init__(self, reason: str, *, exit_code: int = 1) -> None:
         self.reason = redact(reason)
+        self.exit_code = exit_code
         LakehouseError.__init__(self, f"{self.reason}; the next run goes on with what is missing")
 
 

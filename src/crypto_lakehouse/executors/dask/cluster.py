@@ -95,9 +95,8 @@ class _as_cluster_errors:  # noqa: N801 - used as a function
 
     def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
         if isinstance(error, (OSError, RuntimeError, ValueError)):
-            raise ClusterError(
-                f"the Dask scheduler {self.place} cannot be reached: {error}"
-            ) from error
+            reason = f"the Dask scheduler {self.place} cannot be reached: {error}"
+            raise ClusterError(reason, exit_code=5) from error
 
 
 async def _connected(client: Client, within_s: float) -> Client:

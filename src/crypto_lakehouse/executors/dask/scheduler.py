@@ -64,6 +64,7 @@ async def allowed_failures(client: Client) -> int:
 def scheduler_gone(client: Client, error: object = "") -> ClusterError:
     """Return the error of a run whose scheduler is gone."""
     address = getattr(client.scheduler, "address", "")
-    return ClusterError(
+    reason = (
         f"the Dask scheduler {address} cannot be reached any more{f': {error}' if error else ''}"
     )
+    return ClusterError(reason, exit_code=5)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
+from crypto_lakehouse.core.database_errors import database_exit_code
 from crypto_lakehouse.core.errors import ExtraMissing, LedgerError
 from crypto_lakehouse.core.redaction import redact_environment
 
@@ -132,7 +133,8 @@ class Server:
         if hint is None and action == "reached":
             hint = f"see that the server runs and lets this user in; {_PASSWORD}"
         reason = f"the ledger cannot be {action}: {text}"
-        return LedgerError(self.url, f"{reason}; {hint}" if hint else reason)
+        code = database_exit_code(error)
+        return LedgerError(self.url, f"{reason}; {hint}" if hint else reason, exit_code=code)
 
 
 def is_lost(connection: psycopg.Connection[Any]) -> bool:

@@ -87,7 +87,7 @@ class Session:
         """
         with self._mutex:
             if self._end is not None:
-                raise LedgerError(self._end.path, self._end.reason)
+                raise LedgerError(self._end.path, self._end.reason, exit_code=self._end.exit_code)
             if self._connection is None or is_lost(self._connection):
                 self._connect()
             assert self._connection is not None  # noqa: S101 - for the type checker
@@ -148,7 +148,7 @@ class Session:
             except _Unreachable as error:
                 refusal = error
             if time.monotonic() > ends_at:
-                self._end = LedgerError(refusal.path, refusal.reason)
+                self._end = LedgerError(refusal.path, refusal.reason, exit_code=5)
                 raise self._end from refusal
             check()
             time.sleep(_PAUSE_S)
@@ -243,7 +243,7 @@ class Session:
         except LedgerError as error:
             if is_first:
                 raise
-            raise _Unreachable(error.path, self._lost(error).reason) from error
+            raise _Unreachable(error.path, self._lost(error).reason, exit_code=5) from error
         try:
             for key, shared in self._held.items():
                 self._take_again(connection, key, shared=shared)

@@ -47,6 +47,7 @@ _CREDENTIALS = "renew the credentials that the environment or the platform provi
 _RIGHTS = "give these credentials the right to list, read, write and delete there, and run again"
 _REGION = "set `storage: {region: ...}` to the region of the bucket"
 _LATER = "run again later; what is stored already stays"
+_SLOWER = "lower `max_parallel_downloads`, and run again"
 _NO_BUCKET = "create it, or correct its name in the URL, and `storage`"
 _ACCESS = f"{_CREDENTIALS}; or {_RIGHTS}"
 _CLOCK = "correct the clock of this machine, and run again"
@@ -66,8 +67,8 @@ _BY_CODE = {
     "SignatureDoesNotMatch": _CREDENTIALS,
     "AuthenticationFailed": _CREDENTIALS,
     "RequestTimeTooSkewed": _CLOCK,
-    "SlowDown": "lower `max_parallel_downloads`, and run again",
-    "ServerBusy": "lower `max_parallel_downloads`, and run again",
+    "SlowDown": _SLOWER,
+    "ServerBusy": _SLOWER,
     "PermanentRedirect": _REGION,
     "AuthorizationHeaderMalformed": _REGION,
     "QuotaExceeded": "free some space, and run again",
@@ -76,6 +77,9 @@ _BY_CODE = {
 #: What the user must correct before any run can succeed.
 _TO_CORRECT = frozenset({_NO_BUCKET, _RIGHTS, _CREDENTIALS, _ACCESS, _REGION, _CLOCK})
 
+#: What may go by itself: the store is not available, or asks for fewer requests.
+_FOR_A_TIME = frozenset({_LATER, _SLOWER})
+
 _NO_BUCKET_CODES = ("NoSuchBucket", "ContainerNotFound")
 
 #: The same by the status alone, as answers to HEAD have no code.
@@ -83,7 +87,7 @@ _BY_STATUS = {
     "401": _CREDENTIALS,
     "403": _ACCESS,
     "301": _REGION,
-    "429": "lower `max_parallel_downloads`, and run again",
+    "429": _SLOWER,
     "507": "free some space, and run again",
 }
 
@@ -166,12 +170,12 @@ def no_listing(place: str, found: str) -> NotAStore:
         found: What is wrong with it.
     """
     reason = f"the answer to a listing is not that of an object store ({found}); {_CHECK}"
-    return NotAStore(place, reason, stops_run=True)
+    return NotAStore(place, reason, stops_run=True, exit_code=5)
 
 
 def _stopping(place: str, reason: str, advice: str) -> StoreError:
     """Return an error that ends the run, with the exit code that fits the advice."""
-    code = 2 if advice in _TO_CORRECT else 1
+    code = 2 if advice in _TO_CORRECT else 5 if advice in _FOR_A_TIME else 1
     return StoreError(place, reason, stops_run=True, exit_code=code)
 
 
@@ -183,7 +187,7 @@ def _without_answer(text: str, place: str) -> StoreError:
     if bad := _BAD_LISTING.search(text):
         return no_listing(place, _plain(bad[1]))
     if "Last-Modified Header missing" in text:
-        return NotAStore(place, NO_STORE, stops_run=True)
+        return NotAStore(place, NO_STORE, stops_run=True, exit_code=5)
     if "ETag Header missing" in text:
         return StoreError(place, NO_ETAG, stops_run=True)
     if "non-partial response" in text:
@@ -191,7 +195,7 @@ def _without_answer(text: str, place: str) -> StoreError:
     if "redirect without LOCATION" in text:
         return _stopping(place, f"the bucket is in another region; {_REGION}", _REGION)
     if any(words in text for words in _SILENT):
-        return StoreError(place, _UNREACHABLE, stops_run=True)
+        return StoreError(place, _UNREACHABLE, stops_run=True, exit_code=5)
     return StoreError(place, _plain(text.partition("\n")[0]))
 
 

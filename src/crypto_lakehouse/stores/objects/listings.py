@@ -263,7 +263,7 @@ class Listings:
         except FileNotFoundError:
             return False
         if not meta["e_tag"]:
-            raise NotAStore(self._place(key), NO_STORE, stops_run=True)
+            raise NotAStore(self._place(key), NO_STORE, stops_run=True, exit_code=5)
         return True
 
     def _within(self, call: Callable[[], _T], place: str) -> _T:

@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from crypto_lakehouse.core.database_errors import database_exit_code
 from crypto_lakehouse.core.errors import LakeError, LakehouseError
 from crypto_lakehouse.core.os_error_hints import exit_code_of
 from crypto_lakehouse.core.sqlite_hints import is_refused, sqlite_hint
@@ -38,12 +39,16 @@ def as_lake_errors(lake: str) -> Iterator[None]:
         cause = getattr(error, "orig", error)  # SQLAlchemy wraps the errors of SQLite
         reason = _reason(cause)
         said = with_remedy(lake, reason) if is_damage(cause) else reason
-        raise LakeError(lake, said, is_refused=_is_refused(cause)) from error
+        code = _exit_code(cause)
+        raise LakeError(lake, said, is_refused=code == 2, is_unreachable=code == 5) from error
 
 
-def _is_refused(cause: Exception) -> bool:
-    """Whether this user may not use the files, or their file system has no locks."""
-    return exit_code_of(cause) == 2 or is_refused(int(getattr(cause, "sqlite_errorcode", 0)))
+def _exit_code(cause: Exception) -> int:
+    """2 if this user may not use the files or the database, 5 if its server is not reached."""
+    if hasattr(cause, "sqlstate"):  # an error of psycopg, which only some have installed
+        return database_exit_code(cause)
+    refused = exit_code_of(cause) == 2 or is_refused(int(getattr(cause, "sqlite_errorcode", 0)))
+    return 2 if refused else 1
 
 
 def _reason(cause: Exception) -> str:
