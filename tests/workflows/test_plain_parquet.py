@@ -44,6 +44,8 @@ async def test_plain_parquet_is_read_as_the_documentation_says(tmp_path: Path) -
         found = read()
         assert found.num_rows == 72, name
         assert dict.fromkeys(sorted(found["symbol"].to_pylist())) == names, name
+    only = pq.read_table(table, partitioning=None, filters=[("symbol", "==", "ETHUSDT")])
+    assert (only.num_rows, only.schema.field("symbol").type) == (24, pa.string())
     with pytest.raises(pa.ArrowTypeError, match="Unable to merge"):  # the page says so
         pq.read_table(table)
 

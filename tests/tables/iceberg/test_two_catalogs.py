@@ -136,7 +136,7 @@ def test_what_a_killed_run_of_the_other_catalog_announced_is_kept(warehouse: War
     assert warehouse.tables() == before
 
 
-@pytest.mark.parametrize("left", ["no snapshot", "cut"])
+@pytest.mark.parametrize("left", ["no snapshot", "cut", "cut at its end"])
 def test_metadata_that_no_table_can_be_read_by_is_an_orphan(
     warehouse: Warehouse, left: str
 ) -> None:
@@ -156,7 +156,8 @@ def test_metadata_that_no_table_can_be_read_by_is_an_orphan(
             elif other and warehouse.place.client is not None:
                 warehouse.place.client.delete(key)
     stray = f"{named}00000-{uuid4()}.metadata.json"
-    warehouse.write({stray: data if left == "no snapshot" else data[:40]})
+    ends_at = {"no snapshot": len(data), "cut": 40, "cut at its end": len(data) - 9}
+    warehouse.write({stray: data[: ends_at[left]]})
     with warehouse.catalog("embedded") as catalog:
         deleted = sweep(catalog, "spot.klines", before=None)
     assert any(path.endswith(stray) for path in deleted)

@@ -36,6 +36,9 @@ _METADATA = (".metadata.json", ".metadata.json.gz")
 
 _GZIP = b"\x1f\x8b"
 
+#: The name of a table's first metadata, which has no snapshots.
+_FIRST = re.compile(r"0+-")
+
 _IDENTITY = re.compile(rb'"table-uuid"\s*:\s*"([^"]*)"')
 
 
@@ -70,7 +73,7 @@ def refuse_foreign(table: Table) -> None:
     """Refuse to use a table, or to delete files, if another table has files in its folder.
 
     A table that was created at the same time as this one, and lost, has left metadata without
-    snapshots. It is no other table. Metadata that is cut short is that of the table which its
+    snapshots. It is no other table. Later metadata that is cut short is that of the table which its
     beginning names, as what is cut off may have snapshots.
 
     Raises:
@@ -117,7 +120,8 @@ def _table_with_snapshots(files: _LocalFiles | _RemoteFiles | LakeObjects, path:
     try:
         found = json.loads(plain)
     except (ValueError, RecursionError):  # cut, or damaged
-        named = _IDENTITY.search(plain)
+        is_first = _FIRST.match(path.rpartition("/")[2])
+        named = None if is_first else _IDENTITY.search(plain)
         return named[1].decode(errors="replace") if named else None
     if not isinstance(found, dict) or not found.get("snapshots"):
         return None
