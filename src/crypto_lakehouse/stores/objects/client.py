@@ -286,6 +286,14 @@ class ObjectClient:
     def _listings(self) -> Listings:
         return Listings(self.client, self.url, self.longest_page_s)
 
+    def names(self, prefix: str) -> set[str]:
+        """Return the objects and folders directly below a prefix, without slashes at their ends.
+
+        Raises:
+            StoreError: The store fails. If its answer is no listing, there may be no names instead.
+        """
+        return self._listings.names(prefix)
+
     def objects(self, prefix: str) -> Iterator[ObjectInfo]:
         """Yield all objects below a prefix, as `pages` does."""
         for page in self.pages(prefix):

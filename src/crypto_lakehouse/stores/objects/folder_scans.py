@@ -8,8 +8,9 @@ listing have 1,000 keys, and a plan asks for the folders of a data type nearly i
 3. The next folder is among these, or the listing goes on, or a new one begins elsewhere.
 4. If an object has a key that the client refuses, the folders of its data type are asked for one by
    one, and only its own cannot be scanned.
-5. A folder that is absent between two others is asked for itself, unless the listing has ended and
-   was in order: some servers sort by folder, not by key.
+5. A folder that is absent between two others is looked for among the names in the folder above, as
+   some servers sort by folder, not by key: one request for all absent folders of a symbol. None is
+   needed if the listing has ended and was in order.
 
 A folder is remembered until it is asked for; a key that is written before that ends the listing.
 So no answer is older than a change by this process. The lock of a run keeps others from writing; if
@@ -27,6 +28,7 @@ from attrs import define, field
 from crypto_lakehouse.core.protocols import FolderScan, ignore
 from crypto_lakehouse.stores.objects.errors import UnusableKey
 from crypto_lakehouse.stores.objects.folder_listing import folder_of, folders_of, symbol_of, type_of
+from crypto_lakehouse.stores.objects.folder_names import FolderNames, Names
 from crypto_lakehouse.stores.objects.object_info import ObjectInfo
 
 __all__ = ["Below", "FolderScans", "Pages", "scan_of"]
@@ -99,7 +101,7 @@ class _Walk:
             self.folders.setdefault(folder_of(info.key), []).append(info)
 
     def take(self, folder: str) -> list[ObjectInfo] | None:
-        """Return what is known of a folder, once; None if it must be asked for itself."""
+        """Return what is known of a folder, once; None if that is nothing, and it may be there."""
         found = self.folders.pop(folder, None)
         self._remembered -= len(found or ())
         self.asked.add(folder)
@@ -112,13 +114,19 @@ class FolderScans:
 
     Args:
         pages: Lists the objects of the store.
+        names: Lists the names in one of its folders.
     """
 
     pages: Pages
+    names: Names
+    _named: FolderNames = field(init=False)
     _walks: dict[str, _Walk] = field(init=False, factory=dict)
     _alone_in: set[str] = field(init=False, factory=set)
     _ahead: dict[str, list[ObjectInfo]] = field(init=False, factory=dict)
     _lock: Lock = field(init=False, factory=Lock)
+
+    def __attrs_post_init__(self) -> None:
+        self._named = FolderNames(self.names)
 
     def scan(self, folder: str) -> list[ObjectInfo]:
         """Return the objects directly in a folder; its name ends with a slash."""
@@ -134,6 +142,8 @@ class FolderScans:
                 self._walks.pop(type_of(folder), None)
                 raise
             found = walk.take(folder) if walk is not None else None
+            if found is None and walk is not None and self._named.lack(folder):
+                return []
         return self._alone(folder) if found is None else found
 
     def folders(
@@ -190,6 +200,7 @@ class FolderScans:
 
     def forget(self, key: str) -> None:
         """Take note that a key is written or removed."""
+        self._named.note(key)
         folder = folder_of(key)
         if folder in self._ahead:
             with self._lock:

@@ -197,23 +197,27 @@ class Listings:
 
     def _is_named(self, prefix: str, after: str) -> bool:
         """Whether there is anything below a prefix, as an answer says that has keys."""
-        names = self._names(prefix) if after else set()
+        names = self.names(prefix) if after else set()
         if names:
             return any(f"{name}/" >= after for name in names)
         below = prefix
         while below:
             above = below[: below.rstrip("/").rfind("/") + 1]
-            if names := self._names(above):
+            if names := self.names(above):
                 return below.rstrip("/") in names
             below = above
         if not any(map(self._is_there, _KNOWN_KEYS)):
             return False
-        if not self._names(""):  # nor a moment later, if they have just been written
+        if not self.names(""):  # nor a moment later, if they have just been written
             raise no_listing(self._place(prefix), _EMPTY)
         return True
 
-    def _names(self, prefix: str) -> set[str]:
-        """Return the objects and the folders directly below a prefix."""
+    def names(self, prefix: str) -> set[str]:
+        """Return the objects and folders directly below a prefix, without slashes at their ends.
+
+        Raises:
+            StoreError: The store fails. If its answer is no listing, there may be no names instead.
+        """
         objects, folders = self._directly_below(prefix)
         return objects | folders
 

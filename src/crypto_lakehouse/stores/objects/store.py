@@ -76,7 +76,7 @@ class ObjectStore:
     _limiter: CapacityLimiter | None = field(init=False, default=None, repr=False)
 
     def __attrs_post_init__(self) -> None:
-        self._scans = FolderScans(self._pages)
+        self._scans = FolderScans(self._pages, self.client.names)
 
     def _pages(self, prefix: str, after: str) -> Iterator[list[ObjectInfo]]:
         return self.client.pages(prefix, after=after)
