@@ -193,6 +193,17 @@ def test_a_single_answer_that_is_no_listing_changes_nothing(
             assert len(list(client.objects(prefix))) == wanted
 
 
+def test_the_folders_below_one_that_has_some_are_not_none(
+    faulty: tuple[FaultProxy, ObjectClient],
+) -> None:
+    proxy, client = faulty
+    client.put("data/a/b/x.zip", b"x")
+    assert client.folders("data/a/") == (["data/a/b/"], False)
+    proxy.fault = once(HTML, 1)
+    with pytest.raises(NotAStore, match=NO_STORE):
+        client.folders("data/a/")
+
+
 def test_nothing_after_a_folder_is_believed_if_another_folder_is_listed(
     faulty: tuple[FaultProxy, ObjectClient],
 ) -> None:

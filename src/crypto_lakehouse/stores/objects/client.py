@@ -278,7 +278,7 @@ class ObjectClient:
 
         Raises:
             UnusableKey: An object or a folder there has a key that the client refuses.
-            StoreError: As `pages`.
+            StoreError: As `pages`, or nothing is listed.
         """
         return self._listings.folders(prefix)
 

@@ -225,7 +225,7 @@ class Listings:
         """Return the folders directly below a prefix, and whether there are objects, too.
 
         Args:
-            prefix: A prefix that ends with a slash.
+            prefix: A prefix that ends with a slash, and has something below it.
 
         Returns:
             The folders, each with a slash at its end, in the order of their text.
@@ -233,9 +233,11 @@ class Listings:
         Raises:
             UnusableKey: An object or a folder there has a key that the client refuses. One in a
                 folder below does not matter.
-            StoreError: As `pages`.
+            StoreError: As `pages`, or nothing is listed.
         """
         objects, folders = self._directly_below(prefix)
+        if not objects | folders:
+            raise no_listing(self._place(prefix), _EMPTY)
         # As in `pages`, `folder/` may be an object.
         return sorted(f"{folder}/" for folder in folders), bool(objects - {prefix.rstrip("/")})
 
