@@ -195,6 +195,30 @@ def test_packed_metadata_that_may_be_of_another_table_is_kept(
         assert {path for path in folder.rglob("*") if path.is_file()} == before
 
 
+@pytest.mark.parametrize("name", ["embedded", "postgresql"])
+def test_no_file_of_a_copy_of_the_table_in_the_other_catalog_is_deleted(
+    tmp_path: Path, postgres_server: PostgresServer, name: str
+) -> None:
+    """The same table, by its identity, is registered in both; then the other one goes on."""
+    other = {"embedded": "postgresql", "postgresql": "embedded"}[name]
+    both = Warehouse(LakePlace(tmp_path / uuid4().hex), postgres_server.url())
+    archives = [put(tmp_path / "tree", bars(date(2024, 1, day))) for day in (1, 2, 3)]
+    with both.catalog(name) as copy, both.catalog(other) as catalog:
+        ingest(catalog, archives[:1])
+        for table in catalog.names():
+            copy.catalog.create_namespace_if_not_exists(table.rpartition(".")[0])
+            copy.catalog.register_table(table, catalog.catalog.load_table(table).metadata_location)
+        for archive in archives[1:]:
+            ingest(catalog, [archive])
+        before = both.tables()
+        for upkeep in (swept, expired) if not copy.is_shared else (swept,):
+            with pytest.raises(LakeError, match="of commits that this catalog does") as refused:
+                upkeep(copy)
+            assert refused.value.exit_code == 2
+    assert both.tables() == before
+    assert (both.rows(other), both.rows(name)) == (72, 24)
+
+
 OTHERS = r"has metadata of tables \(`warehouse/.*metadata\.json`\) that the catalog does not have"
 
 

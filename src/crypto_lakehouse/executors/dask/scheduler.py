@@ -42,7 +42,8 @@ async def answer_of(client: Client, question: Awaitable[_T]) -> _T:
     except TimeoutError:
         raise SchedulerSilent(
             f"the Dask scheduler {client.scheduler.address} has not answered for "
-            f"{ANSWERS_WITHIN_S:g} seconds"
+            f"{ANSWERS_WITHIN_S:g} seconds",
+            exit_code=5,
         ) from None
     except (OSError, RuntimeError) as error:
         raise scheduler_gone(client, error) from error

@@ -1,7 +1,8 @@
 """Deletes orphan files: those in a table's folder that no snapshot refers to.
 
 Two catalogs may have tables in one folder, if the option that names the second one was forgotten
-once. The files of the other table are no orphans.
+once; or one table, if it was registered in a second catalog or a database was copied. What the
+other one has committed is no orphan.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
+from typing import Any
 
 from attrs import frozen
 from pyarrow import fs
@@ -76,9 +78,13 @@ def refuse_foreign(table: Table) -> None:
     snapshots. It is no other table. Later metadata that is cut short is that of the table which its
     beginning names, as what is cut off may have snapshots.
 
+    A commit that was killed or overtaken leaves metadata, too, which follows metadata of this
+    table. Metadata that follows other metadata is that of a catalog in which the table goes on
+    otherwise: one commit of it looks like a killed one, two do not.
+
     Raises:
-        LakeError: The folder has metadata with snapshots of another table, or metadata that cannot
-            be read.
+        LakeError: The folder has metadata with snapshots of another table, or of this one with
+            commits that this catalog does not have, or metadata that cannot be read.
         StoreError: The object store fails, or its answer is no listing.
     """
     location, own = table.location().rstrip("/"), str(table.metadata.table_uuid)
@@ -88,7 +94,23 @@ def refuse_foreign(table: Table) -> None:
     known = {path_of(each, table.io) for each in {table.metadata_location, *logged}}
     listed = only_below(folder, files.below(f"{folder}/metadata"))
     unknown = [path for path, _ in listed if path.endswith(_METADATA) and path not in known]
-    foreign = [path for path in unknown if _table_with_snapshots(files, path) not in {own, None}]
+    found = {path: _with_snapshots(files, path) for path in unknown}
+    foreign = [path for path, each in found.items() if each and each.table != own]
+    elsewhere = [
+        path
+        for path, each in found.items()
+        if each and each.table == own and _goes_on_elsewhere(table, each, known)
+    ]
+    if elsewhere:
+        names = some_of([path.removeprefix(f"{folder}/") for path in elsewhere], 4)
+        reason = (
+            f"`{'.'.join(table.name())}` has metadata ({names}) of commits that this catalog does "
+            "not have, and their files would be lost; nothing is changed. The table is in another "
+            "catalog, too, or this one was restored from an earlier state: go on with the catalog "
+            "that has these commits (`--catalog NAME`, or without `--catalog`); if none has them, "
+            "remove these files"
+        )
+        raise LakeError(folder, reason, is_refused=True)
     if foreign:
         names = some_of([path.removeprefix(f"{folder}/") for path in foreign], 4)
         reason = (
@@ -100,8 +122,42 @@ def refuse_foreign(table: Table) -> None:
         raise LakeError(folder, reason, is_refused=True)
 
 
-def _table_with_snapshots(files: _LocalFiles | _RemoteFiles | LakeObjects, path: str) -> str | None:
-    """The identity of the table that metadata is of; None if no table can be read by it.
+@frozen
+class _Metadata:
+    """What metadata says of the table that can be read by it.
+
+    Attributes:
+        table: Its identity.
+        log: When each earlier metadata was written, in milliseconds, and where it is.
+        snapshots: When each snapshot was made, in milliseconds, and its identity.
+    """
+
+    table: str
+    log: tuple[tuple[int, str], ...] = ()
+    snapshots: tuple[tuple[int, int], ...] = ()
+
+
+def _goes_on_elsewhere(table: Table, found: _Metadata, known: set[str]) -> bool:
+    """Whether metadata follows other metadata of the same table which its catalog never had.
+
+    What is older than the log of the table may have been dropped from that, and what is elsewhere
+    is from before the lake was relocated. A relocation that was killed leaves metadata that follows
+    other metadata, without a snapshot that the table does not have or had before its oldest one.
+    """
+    own = {each.snapshot_id: each.timestamp_ms for each in table.metadata.snapshots}
+    first = min(own.values(), default=0)
+    if not any(at >= first and snapshot not in own for at, snapshot in found.snapshots):
+        return False
+    oldest = min((each.timestamp_ms for each in table.metadata.metadata_log), default=0)
+    below = f"{table.location().rstrip('/')}/metadata/"
+    return any(
+        at >= oldest and location.startswith(below) and path_of(location, table.io) not in known
+        for at, location in found.log
+    )
+
+
+def _with_snapshots(files: _LocalFiles | _RemoteFiles | LakeObjects, path: str) -> _Metadata | None:
+    """The table that metadata is of; None if no table can be read by it.
 
     Raises:
         LakeError: It cannot be found out.
@@ -122,10 +178,29 @@ def _table_with_snapshots(files: _LocalFiles | _RemoteFiles | LakeObjects, path:
     except (ValueError, RecursionError):  # cut, or damaged
         is_first = _FIRST.match(path.rpartition("/")[2])
         named = None if is_first else _IDENTITY.search(plain)
-        return named[1].decode(errors="replace") if named else None
+        return _Metadata(named[1].decode(errors="replace")) if named else None
     if not isinstance(found, dict) or not found.get("snapshots"):
         return None
-    return str(found.get("table-uuid", ""))
+    log, snapshots = tuple(_log_of(found)), tuple(_snapshots_of(found))
+    return _Metadata(str(found.get("table-uuid", "")), log, snapshots)
+
+
+def _log_of(found: dict[str, Any]) -> Iterator[tuple[int, str]]:
+    """Yield the entries of the log in metadata; what is none is left out."""
+    entries = found.get("metadata-log")
+    for each in entries if isinstance(entries, list) else ():
+        match each:
+            case {"timestamp-ms": int(at), "metadata-file": str(location)}:
+                yield at, location
+
+
+def _snapshots_of(found: dict[str, Any]) -> Iterator[tuple[int, int]]:
+    """Yield the time and the identity of each snapshot; what is none is left out."""
+    entries = found["snapshots"]
+    for each in entries if isinstance(entries, list) else ():
+        match each:
+            case {"timestamp-ms": int(at), "snapshot-id": int(identity)}:
+                yield at, identity
 
 
 def only_below(
