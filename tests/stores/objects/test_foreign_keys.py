@@ -41,7 +41,7 @@ def test_a_key_that_is_not_below_the_prefix_is_no_listing(faulty: Faulty, key: s
         proxy.fault = naming(client, key)
         with pytest.raises(NotAStore, match=NOT_BELOW.format(key)) as caught:
             list(client.objects("data/a/"))
-        assert (caught.value.stops_run, caught.value.exit_code) == (True, 1)
+        assert (caught.value.stops_run, caught.value.exit_code) == (True, 5)
         proxy.clear()
 
 

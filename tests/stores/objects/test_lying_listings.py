@@ -11,7 +11,7 @@ from typing import Any
 import obstore
 import pytest
 from tests.services.bucket import Bucket
-from tests.services.fault_proxy import Answer, Fault, FaultProxy, behind_faults
+from tests.services.fault_proxy import Answer, Fault, FaultProxy, Request, behind_faults
 from tests.stores.objects.scene import SMALL, Scene, large_source, on
 from tests.stores.objects.short_pages import ShortPages
 
@@ -94,7 +94,7 @@ async def test_no_command_takes_another_answer_for_an_empty_store(
             with pytest.raises(StoreError, match=NO_STORE) as caught:
                 await COMMANDS[command](scene)
             assert f"`{scene.url}/" in str(caught.value)
-            assert (caught.value.stops_run, caught.value.exit_code) == (True, 1)
+            assert (caught.value.stops_run, caught.value.exit_code) == (True, 5)
     scene.proxy.clear()
     assert await COMMANDS[command](scene)
 
@@ -109,7 +109,16 @@ async def test_no_command_takes_another_answer_for_the_end_of_a_listing(scene: S
         scene.proxy.fault = ShortPages(2, page(HTML))
         found: Any = await command(scene)
         assert found.totals == right.totals, name
+    scene.proxy.fault = behind_a_name
+    for command in COMMANDS.values():
+        with suppress(NotAStore):
+            await command(scene)
     assert requests_of_zips(scene) == fetched
+
+
+def behind_a_name(request: Request, forward: Callable[[], Answer]) -> Answer:
+    """Answer every listing that begins behind a name as the proxy of a network does."""
+    return page(HTML) if "start-after" in request.query else forward()
 
 
 def requests_of_zips(scene: Scene) -> int:
@@ -215,6 +224,38 @@ def test_nothing_after_a_folder_is_believed_if_another_folder_is_listed(
             proxy.fault = once(HTML, number)
             found = [info for page in client.pages("data/", after=folder) for info in page]
             assert len(found) == wanted, (folder, number)
+
+
+def test_answers_to_all_listings_that_begin_behind_a_name_are_doubted(
+    faulty: tuple[FaultProxy, ObjectClient],
+) -> None:
+    proxy, client = faulty
+    client.put("data/b/c/x.zip", b"x")
+    proxy.fault = behind_a_name
+    for folder in ("data/a/", "data/b/"):
+        with pytest.raises(NotAStore, match=NO_STORE):
+            list(client.pages("data/", after=folder))
+    assert list(client.pages("data/", after="data/c/")) == []
+
+
+def test_a_last_object_that_is_listed_and_not_there_ends_the_listing_with_an_error(
+    memory_client: ObjectClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = filled(memory_client, 3)
+    real, head = obstore.list, obstore.head
+
+    def listing(*args: Any, offset: str | None = None, **kwargs: Any) -> Iterator[Any]:
+        return iter(()) if offset else iter(real(*args, **kwargs))
+
+    def facts(store: Any, key: str) -> Any:
+        if key == keys[-1]:
+            raise FileNotFoundError
+        return head(store, key)
+
+    monkeypatch.setattr("obstore.list", listing)
+    monkeypatch.setattr("obstore.head", facts)
+    with pytest.raises(StoreError, match="end with objects that are not there any more"):
+        list(memory_client.objects("data/"))
 
 
 def test_what_is_written_a_moment_after_an_empty_listing_is_listed(

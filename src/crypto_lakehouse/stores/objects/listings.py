@@ -81,6 +81,17 @@ _EMPTY = "it has no objects, although there are some"
 #: How many answers may lack a key that is there before the listing is given up.
 _MOST_LACKING = 2
 
+#: How many folders are looked at for an object, if a listing has none.
+_MOST_FOLDERS = 20
+
+#: How often the same is listed if the last key of each listing is not there any more.
+_MOST_LISTED = 5
+
+_STALE = (
+    "its listings end with objects that are not there any more; if a cache is between it and this "
+    "machine, let it not keep listings; or run again when no other program removes objects"
+)
+
 #: The two last keys of a listing without keys.
 _NO_KEYS = ("", "")
 
@@ -124,20 +135,54 @@ class Listings:
 
         return isinstance(self.client, AzureStore)
 
-    def _complete(self, prefix: str, after: str) -> Iterator[list[ObjectInfo]]:
-        """List until there certainly is no more; an object named as the folder is in it."""
+    def _complete(self, prefix: str, after: str, number: int = 1) -> Iterator[list[ObjectInfo]]:
+        """List until there certainly is no more; an object named as the folder is in it.
+
+        Args:
+            prefix: The prefix.
+            after: Only keys after this one.
+            number: How often the same is listed with this time, because the last key was removed.
+        """
         last = _NO_KEYS
         for page in self._pages(prefix, after):
             last = _two_last(last, page)
             yield page
-        # A second time nothing is there if the server has directories, of which some are empty: it
-        # has just shown that it can list.
         if last == _NO_KEYS and self._may_have(prefix, after):
-            for page in self._pages(prefix, after):
+            for page in self._again(prefix, after):
                 last = _two_last(last, page)
                 yield page
         if last != _NO_KEYS:
-            yield from self._rest(prefix, after, last)
+            yield from self._rest(prefix, after, last, number)
+
+    def _again(self, prefix: str, after: str) -> Iterator[list[ObjectInfo]]:
+        """List a folder that is named, though nothing was listed of it.
+
+        Still nothing is there if the server has directories, of which some are empty; but not if a
+        listing of a folder below has an object.
+        """
+        is_empty = True
+        for page in self._pages(prefix, after):
+            is_empty = False
+            yield page
+        if is_empty and self._has_object(prefix, after):
+            for page in self._pages(prefix, after):  # it may have been written a moment ago
+                is_empty = False
+                yield page
+            if is_empty:
+                raise no_listing(self._place(prefix), _EMPTY)
+
+    def _has_object(self, prefix: str, after: str) -> bool:
+        """Whether one of the first folders below a prefix has an object, listed by folders."""
+        waiting = [prefix]
+        for _ in range(_MOST_FOLDERS):
+            if not waiting:
+                break
+            objects, folders = self._directly_below(waiting.pop())
+            if any(key > after and f"{key}/" != prefix for key in objects):
+                return True
+            behind = sorted((f"{each}/" for each in folders), reverse=True)
+            waiting += [each for each in behind if each >= after or after.startswith(each)]
+        return False
 
     def _pages(self, prefix: str, after: str) -> Iterator[list[ObjectInfo]]:
         """List once, without a doubt about the end."""
@@ -161,7 +206,9 @@ class Listings:
                     compared = infos[-1].key
                 yield infos
 
-    def _rest(self, prefix: str, after: str, last: tuple[str, str]) -> Iterator[list[ObjectInfo]]:
+    def _rest(
+        self, prefix: str, after: str, last: tuple[str, str], number: int
+    ) -> Iterator[list[ObjectInfo]]:
         """List on until an answer has the last key, and none behind it.
 
         One answer that lacks this key is passed over, and so are all if it was removed.
@@ -182,7 +229,9 @@ class Listings:
                 lacks += 1
                 if lacks == _MOST_LACKING:
                     raise no_listing(self._place(prefix), _EMPTY)
-        for page in self._complete(prefix, after):
+        if number == _MOST_LISTED:
+            raise StoreError(self._place(prefix), _STALE, stops_run=True)
+        for page in self._complete(prefix, after, number + 1):
             yield [info for info in page if info.key > known]
 
     def _may_have(self, prefix: str, after: str) -> bool:
