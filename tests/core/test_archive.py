@@ -14,6 +14,7 @@ from crypto_lakehouse.core.archive import (
     Archive,
     DataType,
     Market,
+    Origin,
     Partition,
     Period,
     Series,
@@ -152,6 +153,10 @@ REFUSED = {
     "data/futures/um/daily/trades/BTCUSDT/1h/BTCUSDT-trades-2025-07-15.zip": "has no interval",
     "data/spot/monthly/klines/BTCUSDT/1h/BTCUSDT-1h-2020-0.zip": "no such period",
     KEY * 20_000: "too many folders",
+    "rest" + KEY.removeprefix("data"): "begins with `rest/` and ends with `.jsonl.zst`",
+    KEY.replace(".zip", ".jsonl.zst"): "begins with `data/` and ends with `.zip`",
+    "live" + KEY.removeprefix("data").replace(".zip", ".jsonl.zst"): "begins with `data/`",
+    "rest/spot/monthly/klines/BTCUSDT/1h/BTCUSDT-1h-2025-07.jsonl.zst": "a segment holds a day",
     "/" * 100_000: "begins with `data/`",
 }  # fmt: skip
 
@@ -201,21 +206,49 @@ def test_one_file_name_in_two_type_folders_means_two_archives() -> None:
     assert plain.key != mark.key
 
 
-@given(archives)
+#: Segments beside the archives.
+segments = st.builds(Archive, series(), days.map(Period.day), st.just(Origin.FILL))
+
+
+@given(archives | segments)
 def test_an_archive_is_found_again_in_its_key(archive: Archive) -> None:
     assert Archive.parse(archive.key) == archive
+    assert Origin.of(archive.key) is archive.origin
     assert archive.key == archive.folder + archive.name
     assert archive.key.encode().decode() == archive.key
 
 
-@given(archives, archives)
+def test_a_segment_is_named_as_the_archive_of_its_day_is() -> None:
+    segment = Archive(ARCHIVE.series, ARCHIVE.period, Origin.FILL)
+    assert segment.key == "rest/spot/daily/klines/BTCUSDT/1h/BTCUSDT-1h-2025-07-15.jsonl.zst"
+    assert segment.sidecar_key == segment.key + ".CHECKSUM"
+    assert sorted([segment, ARCHIVE]) == [ARCHIVE, segment]
+
+
+@given(segments)
+def test_a_segment_is_no_published_archive(segment: Archive) -> None:
+    with pytest.raises(ArchiveKeyError, match="begins with `data/`"):
+        Archive.published(segment.key)
+    assert Archive.published(Archive(segment.series, segment.period).key).origin is Origin.ARCHIVE
+
+
+def test_a_segment_holds_a_day_and_nothing_live_is_read_yet() -> None:
+    with pytest.raises(ArchiveKeyError, match="a segment holds a day"):
+        Archive(ARCHIVE.series, Period.month(date(2025, 7, 1)), Origin.FILL)
+    with pytest.raises(ArchiveKeyError, match="no such segments"):
+        Archive(ARCHIVE.series, ARCHIVE.period, Origin.LIVE)
+    with pytest.raises(ArchiveKeyError, match="`data/`, `rest/` or `live/`"):
+        Origin.of("replaced/x")
+
+
+@given(archives | segments, archives | segments)
 def test_different_archives_have_different_keys(one: Archive, other: Archive) -> None:
     assert (one.key == other.key) == (one == other)
     assert (hash(one) == hash(other)) or one != other
     assert (one < other) or (one > other) or one == other
 
 
-@given(archives)
+@given(archives | segments)
 def test_no_part_of_a_key_leaves_its_folder(archive: Archive) -> None:
     parts = archive.sidecar_key.split("/")
     assert not {"", ".", ".."} & set(parts)
@@ -234,7 +267,7 @@ def test_what_is_no_key_is_refused_with_its_reason(text: str, reason: str) -> No
 
 def mutated(draw: st.DrawFn) -> str:
     """A good key with a piece of it replaced by something else."""
-    key = draw(archives).key
+    key = draw(archives | segments).key
     start, end = sorted(draw(st.tuples(*[st.integers(0, len(key))] * 2)))
     nasty = st.sampled_from(
         [
@@ -258,8 +291,9 @@ def mutated(draw: st.DrawFn) -> str:
 
 
 pieces = st.sampled_from(
-    ["data", "spot", "futures", "um", "option", "daily", "monthly", "klines", "trades", "BTCUSDT",
-     "..", ".", "", "1h", "BTCUSDT-1h-2025-07-15.zip", "BTCUSDT-trades-2025-07.zip", "a\0.zip"]
+    ["data", "rest", "live", "spot", "futures", "um", "option", "daily", "monthly", "klines",
+     "trades", "BTCUSDT", "..", ".", "", "1h", "BTCUSDT-1h-2025-07-15.zip",
+     "BTCUSDT-1h-2025-07-15.jsonl.zst", "BTCUSDT-trades-2025-07.zip", "a\0.zip"]
 )  # fmt: skip
 
 

@@ -76,7 +76,7 @@ class Outputs:
 
     def _remember(self, key: str) -> None:
         try:
-            self.damaged.append(Archive.parse(key))
+            self.damaged.append(Archive.published(key))
         except ArchiveKeyError:
             self.has_foreign_damage = True
             if key.endswith("/"):

@@ -88,7 +88,7 @@ class Acknowledging:
             remarks.append(RunWarned(message=message))
         if is_selected is not None:
             left = sorted(self.acknowledged.keys - self._settled)
-            if unplanned := [key for key in left if is_selected(Archive.parse(key))]:
+            if unplanned := [key for key in left if is_selected(Archive.published(key))]:
                 message = f"acknowledged, but not part of the plan: {_names(unplanned)}"
                 remarks.append(RunNoted(message=message))
         return remarks

@@ -13,7 +13,15 @@ Everything else imports the core; the core imports nothing else of the package. 
 reads no clock except where a workflow measures its own duration.
 """
 
-from crypto_lakehouse.core.archive import Archive, DataType, Market, Partition, Period, Series
+from crypto_lakehouse.core.archive import (
+    Archive,
+    DataType,
+    Market,
+    Origin,
+    Partition,
+    Period,
+    Series,
+)
 from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
 from crypto_lakehouse.core.errors import (
     ArchiveKeyError,
@@ -38,6 +46,7 @@ from crypto_lakehouse.core.errors import (
     QueryError,
     RedirectRefused,
     RunningLoopError,
+    SegmentError,
     SelectionError,
     ServerError,
     SidecarMalformed,
@@ -111,6 +120,7 @@ __all__ = [
     "NoListing",
     "ObjectChanged",
     "ObjectFacts",
+    "Origin",
     "Outcome",
     "OvertakenError",
     "Part",
@@ -127,6 +137,7 @@ __all__ = [
     "RunStarted",
     "RunWarned",
     "RunningLoopError",
+    "SegmentError",
     "SelectionError",
     "Series",
     "ServerError",

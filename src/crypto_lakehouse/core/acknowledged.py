@@ -44,7 +44,7 @@ def entry_fault(text: str) -> str:
     if is_key_glob(text):
         return _glob_fault(text)
     try:
-        Archive.parse(text)
+        Archive.published(text)
     except ArchiveKeyError as error:
         return f"`{shown(text)}` is not an archive key: {error.reason}"
     return ""

@@ -1,8 +1,9 @@
-"""One published archive and its object key.
+"""One published archive, or a segment beside the archives, and its object key.
 
-A key names market, partition, data type, symbol, interval and period. `Archive.parse` and
-`Archive.key` are inverse for every key of the publisher. Nothing here uses a disk or a network,
-and keys are never percent-encoded here: that is done when a URL is made.
+A key names market, partition, data type, symbol, interval and period; its first folder is the
+origin. `Archive.parse` and `Archive.key` are inverse for every key of the publisher and of
+segments. Nothing here uses a disk or a network, and keys are never percent-encoded here: that is
+done when a URL is made.
 
 Source: the layout of data.binance.vision as recorded in docs/archive.md#shape, docs/archive.md#keys
 and docs/archive.md#symbols.
@@ -19,6 +20,7 @@ from enum import StrEnum
 from attrs import field, frozen
 
 from crypto_lakehouse.core.errors import ArchiveKeyError
+from crypto_lakehouse.core.origin import Origin
 
 __all__ = [
     "INTERVALS",
@@ -26,6 +28,7 @@ __all__ = [
     "Archive",
     "DataType",
     "Market",
+    "Origin",
     "Partition",
     "Period",
     "Series",
@@ -249,7 +252,14 @@ def check_symbol(symbol: str) -> None:
 
 @frozen(order=True)
 class Archive:
-    """One published zip archive.
+    """One published zip archive, or a segment: one day's rows from another origin.
+
+    Attributes:
+        origin: Where the rows come from. A segment holds a day, and has the series, the period and
+            the stem of the archive that it stands in for.
+
+    Raises:
+        ArchiveKeyError: A segment is not of a day, or of an origin that has none.
 
     Example:
         >>> key = "data/spot/daily/klines/BTCUSDT/1h/BTCUSDT-1h-2026-05-08.zip"
@@ -262,70 +272,98 @@ class Archive:
 
     series: Series
     period: Period
+    origin: Origin = Origin.ARCHIVE
+
+    def __attrs_post_init__(self) -> None:
+        if self.origin is not Origin.ARCHIVE:
+            self._check_segment()
+
+    def _check_segment(self) -> None:
+        if self.origin is Origin.LIVE:
+            raise ArchiveKeyError(f"{self.origin.folder}/", "there are no such segments")
+        if self.period.partition is not Partition.DAILY:
+            raise ArchiveKeyError(str(self.period), "a segment holds a day")
 
     @classmethod
     def parse(cls, key: str) -> Archive:
-        """Parse an object key.
+        """Parse the object key of an archive or a segment.
 
         Raises:
-            ArchiveKeyError: `key` is not an archive's key; the reason names the faulty part.
+            ArchiveKeyError: `key` is neither's; the reason names the faulty part.
         """
+        origin = Origin.FILL if key.startswith("rest/") else Origin.ARCHIVE
         parts = key.split("/")
-        if parts[0] != "data" or not key.endswith(".zip"):
-            raise ArchiveKeyError(key, "a key begins with `data/` and ends with `.zip`")
+        if parts[0] != origin.folder or not key.endswith(origin.suffix):
+            reason = f"a key begins with `{origin.folder}/` and ends with `{origin.suffix}`"
+            raise ArchiveKeyError(key, reason)
         width = 3 if parts[1:2] == ["futures"] else 2
         market = _MARKETS_BY_PATH.get("/".join(parts[1:width]))
         if market is None:
             known = ", ".join(_MARKETS_BY_PATH)
             raise ArchiveKeyError(key, f"unknown market folder; the archive has {known}")
+        parts[-1] = parts[-1].removesuffix(origin.suffix)
         try:
-            return cls._parse_below_market(market, parts[width:])
+            return cls(*cls._parse_below_market(market, parts[width:]), origin)
         except ArchiveKeyError as error:
             raise ArchiveKeyError(key, error.reason) from None
 
     @classmethod
-    def _parse_below_market(cls, market: Market, parts: list[str]) -> Archive:
+    def published(cls, key: str) -> Archive:
+        """Parse the object key of a published archive.
+
+        Raises:
+            ArchiveKeyError: It is none; that of a segment is none, either.
+        """
+        if not key.startswith("data/"):
+            raise ArchiveKeyError(key, "a key begins with `data/` and ends with `.zip`")
+        return cls.parse(key)
+
+    @staticmethod
+    def _parse_below_market(market: Market, parts: list[str]) -> tuple[Series, Period]:
         if not 4 <= len(parts) <= 5:
             wrong = "few" if len(parts) < 4 else "many"
             raise ArchiveKeyError("/".join(parts), f"too {wrong} folders")
-        partition_text, type_text, symbol, *interval, name = parts
+        partition_text, type_text, symbol, *interval, stem = parts
         try:
             partition, data_type = Partition(partition_text), DataType(type_text)
         except ValueError as error:
             raise ArchiveKeyError("/".join(parts), str(error)) from None
         series = Series(market, data_type, symbol, interval[0] if interval else None)
-        if not name.startswith(series.stem):
-            raise ArchiveKeyError(name, f"the file name must begin with `{series.stem}`")
-        period = Period.parse(name.removeprefix(series.stem).removesuffix(".zip"))
+        if not stem.startswith(series.stem):
+            raise ArchiveKeyError(stem, f"the file name must begin with `{series.stem}`")
+        period = Period.parse(stem.removeprefix(series.stem))
         if period.partition is not partition:
-            raise ArchiveKeyError(name, f"the period does not fit the `{partition}` folder")
-        return cls(series, period)
+            raise ArchiveKeyError(stem, f"the period does not fit the `{partition}` folder")
+        return series, period
 
     @property
     def key(self) -> str:
-        """The object key, unencoded, as `data/.../NAME.zip`."""
-        return (
-            f"{self.series.folder(self.period.partition)}{self.series.stem}{self.period.text}.zip"
-        )
+        """The object key, unencoded, as `data/.../NAME.zip` or `rest/.../NAME.jsonl.zst`."""
+        return self.folder + self.name
 
     @property
     def sidecar_key(self) -> str:
-        """The key of the published checksum file."""
+        """The key of the checksum file beside it."""
         return self.key + SIDECAR_SUFFIX
 
     @property
     def folder(self) -> str:
         """The key up to and with the last slash."""
-        return self.series.folder(self.period.partition)
+        folder = self.series.folder(self.period.partition)
+        if self.origin is Origin.ARCHIVE:
+            return folder
+        return self.origin.folder + folder.removeprefix(Origin.ARCHIVE.folder)
 
     @property
     def name(self) -> str:
-        """The file name, `NAME.zip`."""
-        return f"{self.series.stem}{self.period.text}.zip"
+        """The file name, `NAME.zip` or `NAME.jsonl.zst`."""
+        if self.origin is Origin.ARCHIVE:  # spelled out: a plan makes millions of them
+            return f"{self.series.stem}{self.period.text}.zip"
+        return f"{self.series.stem}{self.period.text}{self.origin.suffix}"
 
     @property
     def member(self) -> str:
-        """The name of the one CSV file inside."""
+        """The name of the one CSV file inside the zip."""
         return f"{self.series.stem}{self.period}.csv"
 
     @property

@@ -140,7 +140,7 @@ def parse_folder(folder: object) -> tuple[Series, Partition]:
     partition, data_type, symbol, *interval = parts[depth:-1]
     name = f"{symbol}-{(interval or [data_type])[0]}"
     period = "2020-01" if partition == Partition.MONTHLY else "2020-01-01"
-    archive = Archive.parse(f"{folder}{name}-{period}.zip")
+    archive = Archive.published(f"{folder}{name}-{period}.zip")
     return archive.series, archive.partition
 
 

@@ -81,7 +81,7 @@ def parse_archive(folder: object, name: object) -> Archive | None:
     if not isinstance(folder, str) or not isinstance(name, str):
         return None
     try:
-        return Archive.parse(folder + name) if folder.endswith("/") else None
+        return Archive.published(folder + name) if folder.endswith("/") else None
     except ArchiveKeyError:
         return None
 

@@ -23,7 +23,7 @@ def quarantined_in(root: Path, folder: Path) -> Iterator[Quarantined]:
     files = [Path(entry.path) for entry in files_below(str(root), str(folder))]
     for path in sorted(path for path in files if path.suffix == ".zip"):
         try:
-            archive = Archive.parse(path.relative_to(folder).as_posix())
+            archive = Archive.published(path.relative_to(folder).as_posix())
         except ArchiveKeyError:
             continue
         yield Quarantined(archive, _read_note(path.with_name(path.name + _NOTE)))

@@ -79,11 +79,11 @@ def _archive(output: Output, key: str) -> Archive:
     """Read a key, a sidecar's key, or an archive's path or URL below the output."""
     text = key.removesuffix(SIDECAR_SUFFIX)
     if output.is_url or text.startswith("data/"):
-        return Archive.parse(text.removeprefix(f"{output.place}/"))
+        return Archive.published(text.removeprefix(f"{output.place}/"))
     path = Path(text).absolute()
     if path.is_relative_to(output.state.root):
         text = path.relative_to(output.state.root).as_posix()
-    return Archive.parse(text)
+    return Archive.published(text)
 
 
 def parse_moment(text: str) -> datetime:

@@ -253,7 +253,7 @@ def _folders(
             continue
         for name in sorted(zips):
             try:
-                archive = Archive.parse(folder + name)
+                archive = Archive.published(folder + name)
             except ArchiveKeyError:
                 continue
             if wanted(archive):

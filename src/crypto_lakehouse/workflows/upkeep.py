@@ -122,7 +122,7 @@ async def _damaged(output: Output) -> set[Archive]:
     async def look(stored: StoredArchive) -> None:
         if stored.state in REPAIRABLE:
             with suppress(ArchiveKeyError):  # a file that is not an archive cannot be fetched
-                found.add(Archive.parse(stored.key))
+                found.add(Archive.published(stored.key))
 
     await verify_tree(output, look)
     return found

@@ -27,6 +27,7 @@
     │  └─ ListingMalformed                an invalid page of a listing
     ├─ SidecarMalformed     key, reason
     ├─ ArchiveRefused       key, reason, line, column   its rows do not fit its data type
+    ├─ SegmentError         key, reason   a segment cannot be read, or has a bad answer exit 4
     ├─ LakeError            lake, reason  the tables or their catalog cannot be read or written;
     │  │                                  exit 2 if their files may not be used, 5 if the server
     │  │                                  of the catalog cannot be reached
@@ -52,6 +53,7 @@ from crypto_lakehouse.core.errors.data_errors import (
     NotRestoredError,
     OvertakenError,
     QueryError,
+    SegmentError,
     SidecarMalformed,
 )
 from crypto_lakehouse.core.errors.input_errors import (
@@ -114,6 +116,7 @@ __all__ = [
     "QueryError",
     "RedirectRefused",
     "RunningLoopError",
+    "SegmentError",
     "SelectionError",
     "ServerError",
     "SidecarMalformed",

@@ -13,6 +13,7 @@ __all__ = [
     "NotRestoredError",
     "OvertakenError",
     "QueryError",
+    "SegmentError",
     "SidecarMalformed",
 ]
 
@@ -50,6 +51,17 @@ class ArchiveRefused(LakehouseError):
         if self.column:
             where += f", column `{self.column}`"
         return f"{where}: {self.reason}" if where else self.reason
+
+
+class SegmentError(LakehouseError):
+    """A segment cannot be read, or an answer in it does not fit its data type."""
+
+    exit_code = 4
+
+    def __init__(self, key: str, reason: str) -> None:
+        self.key = key
+        self.reason = reason
+        super().__init__(f"{key}: {reason}")
 
 
 class LakeError(LakehouseError):

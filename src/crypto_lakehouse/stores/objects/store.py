@@ -285,7 +285,7 @@ class ObjectStore:
         for key in keys:
             if key.endswith(_ZIP):
                 try:
-                    archive = Archive.parse(key.removeprefix(_QUARANTINE))
+                    archive = Archive.published(key.removeprefix(_QUARANTINE))
                 except ArchiveKeyError:
                     continue
                 yield Quarantined(archive, self._note(key + _NOTE))

@@ -37,7 +37,7 @@ def tape_archive(tape: Tape, key: str) -> bytes:
     Raises:
         ArchiveKeyError: The tape has no such symbol or data type.
     """
-    archive = Archive.parse(key)
+    archive = Archive.published(key)
     row = load_matrix().row(archive.market, archive.data_type)
     write = _WRITERS.get(archive.data_type)
     if archive.data_type is DataType.INDEX_PRICE_KLINES:

@@ -86,7 +86,7 @@ class Catalog:
     def archive_of(self, key: str) -> tuple[Archive, MatrixRow] | None:
         """The archive of a key or of its sidecar's key; None if none exists."""
         try:
-            archive = Archive.parse(key.removesuffix(SIDECAR_SUFFIX))
+            archive = Archive.published(key.removesuffix(SIDECAR_SUFFIX))
         except ArchiveKeyError:
             return None
         row = self.find(archive)

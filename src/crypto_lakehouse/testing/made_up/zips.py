@@ -45,7 +45,7 @@ def spoiled_zip(kind: str, key: str, content: bytes) -> bytes:
 
 
 def _member(key: str) -> str:
-    return Archive.parse(key).member
+    return Archive.published(key).member
 
 
 def _packed(members: Mapping[str, bytes]) -> bytes:

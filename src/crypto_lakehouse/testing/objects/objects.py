@@ -166,7 +166,7 @@ def content_type(key: str) -> str:
 def published_at(key: str) -> datetime:
     """When an object was published: the day after its period, at a fixed time of day."""
     try:
-        period = Archive.parse(key.removesuffix(SIDECAR_SUFFIX)).period
+        period = Archive.published(key.removesuffix(SIDECAR_SUFFIX)).period
     except ArchiveKeyError:
         return _UNDATED
     return datetime.combine(period.last_day + timedelta(days=1), _PUBLISHED_AT)

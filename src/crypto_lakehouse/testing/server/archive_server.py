@@ -165,7 +165,7 @@ class ArchiveServer:
         Raises:
             ArchiveKeyError: `key` is not a key of the archive.
         """
-        archive = Archive.parse(key)
+        archive = Archive.published(key)
         newline = archive.market is not Market.SPOT  # docs/archive.md#sidecars
         line = sidecar_bytes(archive.name, body, newline=newline)
         self.put(key, body, last_modified=last_modified)
