@@ -138,7 +138,14 @@ def test_a_status_says_whether_trying_again_can_help(status: int, transient: boo
 
 def test_the_transfer_errors_that_no_retry_helps() -> None:
     final = {kind for kind in CLASSES if issubclass(kind, TransferError) and not kind.transient}
-    assert final == {errors.BodyTooLarge, errors.RedirectRefused, errors.TlsRefused}
+    assert final == {
+        errors.BodyTooLarge,
+        errors.ExchangeRefused,
+        errors.FillUnavailable,
+        errors.RedirectRefused,
+        errors.TlsRefused,
+        errors.UnknownSymbolError,
+    }
 
 
 def test_a_transfer_error_shows_no_secret_not_even_in_its_fields() -> None:

@@ -24,7 +24,11 @@
     │  ├─ RedirectRefused
     │  ├─ BodyTooLarge(most_bytes)        the body is larger than it may be
     │  ├─ ObjectChanged                   the source replaced the object between two requests
-    │  └─ ListingMalformed                an invalid page of a listing
+    │  ├─ ListingMalformed                an invalid page of a listing
+    │  ├─ BadAnswerError                  a damaged answer of an exchange's API
+    │  ├─ ExchangeRefused(status, code)   the exchange refuses a request
+    │  └─ FillUnavailable                 the exchange does not have it, or not any more
+    │     └─ UnknownSymbolError           the exchange does not know the symbol
     ├─ SidecarMalformed     key, reason
     ├─ ArchiveRefused       key, reason, line, column   its rows do not fit its data type
     ├─ SegmentError         key, reason   a segment cannot be read, or has a bad answer exit 4
@@ -38,6 +42,8 @@
     ├─ ExtraMissing         extra, reason  a package of an extra is not installed       exit 2
     ├─ ListingError         prefix, reason  a listing that failed is never an empty one exit 5
     │  └─ NoListing                        the source answers, but has no listing
+    ├─ HostRefusedError     host, status  an exchange's host banned or blocked this machine  exit 5
+    │  └─ PlaceRefusedError               it does not serve this place                     exit 5
     └─ CollectionFailed     report        in `report`, beside the method that raises it
 """
 
@@ -55,6 +61,14 @@ from crypto_lakehouse.core.errors.data_errors import (
     QueryError,
     SegmentError,
     SidecarMalformed,
+)
+from crypto_lakehouse.core.errors.exchange_errors import (
+    BadAnswerError,
+    ExchangeRefused,
+    FillUnavailable,
+    HostRefusedError,
+    PlaceRefusedError,
+    UnknownSymbolError,
 )
 from crypto_lakehouse.core.errors.input_errors import (
     ArchiveKeyError,
@@ -93,12 +107,16 @@ from crypto_lakehouse.core.errors.transfer_errors import (
 __all__ = [
     "ArchiveKeyError",
     "ArchiveRefused",
+    "BadAnswerError",
     "BodyTooLarge",
     "ClusterError",
     "ConfigurationError",
     "ConfigurationWarning",
     "ConnectionFailed",
+    "ExchangeRefused",
     "ExtraMissing",
+    "FillUnavailable",
+    "HostRefusedError",
     "LakeError",
     "LakehouseError",
     "LedgerError",
@@ -111,6 +129,7 @@ __all__ = [
     "NotRestoredError",
     "ObjectChanged",
     "OvertakenError",
+    "PlaceRefusedError",
     "Problem",
     "ProxyRefused",
     "QueryError",
@@ -126,5 +145,6 @@ __all__ = [
     "TlsRefused",
     "TransferError",
     "TruncatedBody",
+    "UnknownSymbolError",
     "WorkerError",
 ]
