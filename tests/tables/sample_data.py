@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import zipfile
 from collections.abc import Callable, Iterable
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from pathlib import Path
 
 from attrs import evolve
 
-from crypto_lakehouse.core.archive import Archive, DataType, Market, Partition, Period, Series
+from crypto_lakehouse.core.archive import (
+    Archive,
+    DataType,
+    Market,
+    Origin,
+    Partition,
+    Period,
+    Series,
+)
 from crypto_lakehouse.matrix.load import load_matrix
 from crypto_lakehouse.matrix.model import Matrix, MatrixRow
+from crypto_lakehouse.segments.fill_segment import FillHeader, FillResponse, write_fill
 from crypto_lakehouse.stores.local_files import LocalFiles
 from crypto_lakehouse.tables.iceberg.catalog import LakeCatalog
 from crypto_lakehouse.tables.ingest.ingested import Ingested
@@ -100,6 +110,26 @@ def put(root: Path, archive: Archive, text: str | bytes | None = None) -> Source
     return put_zip(
         root, archive, zipped(archive.member, text_of(archive) if text is None else text)
     )
+
+
+def put_segment(root: Path, archive: Archive, text: str | None = None) -> Source:
+    """Write the segment of a day of bars below a root, of the lines of an archive."""
+    rows: list[list[object]] = []
+    for line in (text_of(archive) if text is None else text).splitlines():
+        values: list[object] = [*line.split(",")]
+        for place in (0, 6, 8):
+            values[place] = int(str(values[place]))
+        rows.append(values)
+    moment = datetime(2030, 1, 1, tzinfo=UTC)
+    response = FillResponse(
+        url="https://exchange.example/api/v3/klines", params={"symbol": archive.symbol},
+        received_at=moment, server_time=moment, status=200, body=json.dumps(rows),
+    )  # fmt: skip
+    header = FillHeader(
+        series=archive.series, day=archive.period.first_day, complete=True, tool_version="test",
+        filled_at=moment,
+    )  # fmt: skip
+    return put_zip(root, evolve(archive, origin=Origin.FILL), write_fill(header, [response]))
 
 
 def put_zip(root: Path, archive: Archive, data: bytes) -> Source:

@@ -33,6 +33,7 @@ __all__ = [
     "Emit",
     "FolderScan",
     "InventoryLedger",
+    "KeepsSegments",
     "KnownDigests",
     "KnowsDigests",
     "Ledger",
@@ -321,6 +322,22 @@ class PutsArchives(Protocol):
             data: The archive's bytes.
             sidecar: The sidecar's bytes.
             sha256: The digest of `data`, which the caller has verified.
+        """
+        ...
+
+
+@runtime_checkable
+class KeepsSegments(Protocol):
+    """A store that lists segments, which are below `rest/`; others are taken to have none."""
+
+    def segments(self, on_unreadable: Callable[[str, str], None]) -> Iterator[tuple[str, FileStat]]:
+        """Yield key and stat of every segment, in the order of keys in each folder; blocking.
+
+        Args:
+            on_unreadable: Called with the key prefix of a folder that cannot be read, and why not.
+
+        Raises:
+            StoreError: The store failed.
         """
         ...
 

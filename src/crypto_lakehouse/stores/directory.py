@@ -25,6 +25,7 @@ from crypto_lakehouse.core.errors import StoreError
 from crypto_lakehouse.core.file_identity import StoredFiles
 from crypto_lakehouse.core.kept import KEPT_FOLDER, KeptVersion, Quarantined
 from crypto_lakehouse.core.object_facts import FileStat
+from crypto_lakehouse.core.origin import Origin
 from crypto_lakehouse.core.protocols import PART_SUFFIX, FolderScan, Watch, ignore
 from crypto_lakehouse.stores.confined import files_below, has_link, leads_out
 from crypto_lakehouse.stores.disk import Disk, file_stat, mark_of
@@ -138,6 +139,20 @@ class LocalStore:
     def folders(self, on_unreadable: Callable[[str], None] = ignore) -> Iterator[str]:
         """Yield the folders below `data/`, in the order of their text; blocking."""
         return key_folders(self.root, on_unreadable)
+
+    def segments(self, on_unreadable: Callable[[str, str], None]) -> Iterator[tuple[str, FileStat]]:
+        """Yield key and stat of every segment below `rest/`; blocking."""
+        for folder in key_folders(self.root, top=Origin.FILL.folder):
+            try:
+                found = self._scan(self.path(folder.rstrip("/")))
+            except StoreError as error:
+                if error.stops_run:
+                    raise
+                on_unreadable(folder, f"it cannot be read: {error.reason}")
+                continue
+            for name in sorted(found):
+                if name.endswith(Origin.FILL.suffix):
+                    yield folder + name, found[name]
 
     async def sha256(self, key: str) -> str | None:
         """Return the digest of a stored file, hashed in a thread; None if there is no file."""

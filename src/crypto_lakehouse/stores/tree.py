@@ -11,7 +11,9 @@ from crypto_lakehouse.core.protocols import ignore
 __all__ = ["key_folders"]
 
 
-def key_folders(root: Path, on_unreadable: Callable[[str], None] = ignore) -> Iterator[str]:
+def key_folders(
+    root: Path, on_unreadable: Callable[[str], None] = ignore, top: str = "data"
+) -> Iterator[str]:
     """Yield the key prefixes below an output directory, in the order of their text; blocking.
 
     Symbolic links to folders are not followed: they could lead out of the tree or form a cycle.
@@ -21,8 +23,9 @@ def key_folders(root: Path, on_unreadable: Callable[[str], None] = ignore) -> It
     Args:
         root: The output directory.
         on_unreadable: Called with each folder that cannot be read, before it is yielded.
+        top: The folder of the output directory to walk.
     """
-    pending = [root / "data"]
+    pending = [root / top]
     while pending:
         folder = pending.pop()
         prefix = f"{folder.relative_to(root).as_posix()}/"

@@ -6,8 +6,9 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from functools import partial
 
+from crypto_lakehouse.core.archive import SIDECAR_SUFFIX
 from crypto_lakehouse.core.errors import StoreError
-from crypto_lakehouse.core.protocols import PutsArchives, Store
+from crypto_lakehouse.core.protocols import KeepsSegments, PutsArchives, Store
 from crypto_lakehouse.testing.base_suite import (
     FOLDER,
     KEY,
@@ -124,6 +125,25 @@ class StoreSuite(PartSuite):
                 assert found in ({"A-2025-07-15.zip", "Z-2025-07-15.zip"}, set())
                 names += [name] if found else []
             assert names == sorted(wanted) == [name for name in store.folders() if name in wanted]
+
+        self._run(check)
+
+    def test_segments_are_listed_and_are_no_archives(self) -> None:
+        """A store that keeps segments lists those below `rest/`, without their sidecars."""
+
+        async def check(store: Store) -> None:
+            if not isinstance(store, KeepsSegments):
+                return
+            assert list(store.segments(_refuse)) == []
+            folder = "rest/futures/um/daily/klines/BTCUSDT/1h/"
+            names = [f"{folder}BTCUSDT-1h-2025-07-{day}.jsonl.zst" for day in (15, 16)]
+            stats = []
+            for name in names:
+                await store.put(f"{name}{SIDECAR_SUFFIX}", b"sidecar")
+                stats.append(await store.put(name, b"segment"))
+            await store.put(KEY, b"zip bytes")
+            assert list(store.segments(_refuse)) == list(zip(names, stats, strict=True))
+            assert {name for name in store.folders() if store.scan_now(name).zips} == {FOLDER}
 
         self._run(check)
 
@@ -304,3 +324,7 @@ async def _refused(name: str, key: str, use: Callable[[], Awaitable[object]]) ->
     except StoreError:
         return
     raise AssertionError(f"`{name}` took the key {key!r}; raise StoreError for it")
+
+
+def _refuse(folder: str, reason: str) -> None:
+    raise AssertionError(f"`segments` cannot read {folder}: {reason}")

@@ -11,6 +11,7 @@ from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.errors import SidecarMalformed, StoreError
 from crypto_lakehouse.core.file_identity import FileIdentity, StoredFiles
 from crypto_lakehouse.core.object_facts import FileStat
+from crypto_lakehouse.core.origin import Origin
 from crypto_lakehouse.core.protocols import LedgerRow
 from crypto_lakehouse.core.verdicts import SUCCESSES
 
@@ -111,7 +112,9 @@ def prove(
         return StoredZip(archive, files, digest, malformed or UNPROVEN)
     if digest in wanted:
         return good
-    return StoredZip(archive, files, digest, "its bytes are not those that were published")
+    is_zip = archive.origin is Origin.ARCHIVE
+    named_by = "were published" if is_zip else "its sidecar names"
+    return StoredZip(archive, files, digest, f"its bytes are not those that {named_by}")
 
 
 def _published(files: StoredFiles, archive: Archive) -> tuple[str | None, str]:

@@ -1,4 +1,4 @@
-"""The archives of a store whose bytes are known to be good."""
+"""The archives and segments of a store whose bytes are known to be good."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from crypto_lakehouse.core.archive import INTERVALS, Archive, Series
 from crypto_lakehouse.core.errors import ArchiveKeyError, StoreError
 from crypto_lakehouse.core.file_identity import StoredFiles
 from crypto_lakehouse.core.object_facts import FileStat
-from crypto_lakehouse.core.protocols import LedgerRow, Store
+from crypto_lakehouse.core.origin import Origin
+from crypto_lakehouse.core.protocols import KeepsSegments, LedgerRow, Store
 from crypto_lakehouse.ledger.coverage_view import parse_folder
 from crypto_lakehouse.ledger.place import RunLedger
 from crypto_lakehouse.stores.output import Output, Place, output_of
@@ -56,12 +57,12 @@ def _refuse(folder: str, reason: str) -> None:
 def stored_zips(
     place: Place, wanted: Callable[[Archive], bool], on_unreadable: OnUnreadable = _refuse
 ) -> Iterator[StoredZip]:
-    """Walk the archives of an output and verify each selected one; in a worker thread.
+    """Walk the archives and segments of an output, and verify each selected one; in a thread.
 
     If the ledger has verified the very file that is stored, its digest is taken from the ledger,
     if that is the one that the sidecar names.
     Any other file is hashed and compared with the digest in the ledger or in the sidecar; in an
-    object store, several at once.
+    object store, several at once. A segment is compared with its sidecar.
     A collection may run at the same time.
 
     Args:
@@ -95,7 +96,8 @@ def count_zips(place: Place, wanted: Callable[[Archive], bool]) -> int:
     """
     output = output_of(place)
     check_there(output)
-    return sum(len(found) for _, found in _folders(output.store, wanted, lambda *_: None))
+    archives = sum(len(found) for _, found in _folders(output.store, wanted, lambda *_: None))
+    return archives + sum(1 for _ in _segments(output.store, wanted, lambda *_: None))
 
 
 def may_hold(folder: str, selects: Callable[[Series], bool]) -> bool:
@@ -111,7 +113,7 @@ def may_hold(folder: str, selects: Callable[[Series], bool]) -> bool:
 
 
 def stored_series(place: Place) -> frozenset[Series] | None:
-    """Return the series that have a folder in an output, even an empty one; blocking.
+    """Return the series that have a folder or a segment in an output; blocking.
 
     Returns:
         The series; None if a folder cannot be read, which may have any others.
@@ -127,6 +129,8 @@ def stored_series(place: Place) -> frozenset[Series] | None:
     for folder in folders_of(output.store, unreadable.append):
         with suppress(ArchiveKeyError):
             found.add(parse_folder(folder)[0])
+    segments = _segments(output.store, lambda _: True, lambda folder, _: unreadable.append(folder))
+    found.update(archive.series for archive, _ in segments)
     return None if unreadable else frozenset(found)
 
 
@@ -164,6 +168,8 @@ def _each(
         rows = {} if ledger is None else ledger.rows_now(folder)
         for archive, listed in found:
             yield _Found(archive, listed, rows.get(archive.name))
+    for archive, listed in _segments(store, wanted, on_unreadable):
+        yield _Found(archive, listed, None)
 
 
 _Judged = Callable[[Iterator[_Found]], Iterator[StoredZip]]
@@ -229,13 +235,25 @@ def _judge_again(store: Store, ledger: RunLedger, stored: StoredZip) -> StoredZi
     row = ledger.row_now(archive.folder, archive.name)
     again = proven_by_ledger(files, archive, row)
     again = again or prove(files, archive, row, from_thread.check_cancelled)
-    is_new = again.fault in {UNPROVEN, CHANGES}
+    # A segment of another version follows its sidecar.
+    is_new = again.fault in {UNPROVEN, CHANGES} or archive.origin is not Origin.ARCHIVE
     recorded = row.facts.sha256 if row is not None else None
     if not again.fault or not is_open or again.fault == GONE:
         return again
     if is_new or is_replaced(store, ledger, archive.key, recorded):
         return evolve(again, fault=ARRIVING, is_arriving=True)
     return again
+
+
+def _segments(
+    store: Store, wanted: Callable[[Archive], bool], on_unreadable: OnUnreadable
+) -> Iterator[tuple[Archive, FileStat]]:
+    """Yield each selected segment."""
+    for key, stat in store.segments(on_unreadable) if isinstance(store, KeepsSegments) else ():
+        with suppress(ArchiveKeyError):
+            archive = Archive.parse(key)
+            if wanted(archive):
+                yield archive, stat
 
 
 def _folders(

@@ -14,9 +14,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from tests.tables.ingest.lake_contents import TABLE, ParquetFiles, differences, files, rows
-from tests.tables.sample_data import bars, ingest, month_of, put, text_of
+from tests.tables.sample_data import bars, ingest, month_of, put, put_segment, text_of
 
-from crypto_lakehouse.core.archive import Archive
+from crypto_lakehouse.core.archive import Archive, Origin
 from crypto_lakehouse.tables.iceberg.catalog import LakeCatalog
 from crypto_lakehouse.tables.ingest.ingested import Ingested
 from crypto_lakehouse.tables.lake.lake import Lake
@@ -48,17 +48,20 @@ def written(archive: Archive, has: Bars) -> str:
 def standing_rows(published: dict[str, Bars]) -> dict[tuple[str, datetime], tuple[str, float]]:
     """The rows that stand, by symbol and time: the archive and what it says."""
     stand: dict[tuple[str, datetime], tuple[str, float]] = {}
-    for key in sorted(published, key=lambda key: ("/daily/" in key, "-2023-08." not in key)):
+    order = lambda key: ("rest/" in key, "/daily/" in key, "-2023-08." not in key)  # noqa: E731
+    for key in sorted(published, key=order):
         symbol = Archive.parse(key).symbol
         for time, volume in published[key].items():
             before = stand.get((symbol, time))
-            if before is None or ("/daily/" in key and before[1] != volume):
+            if before is None or ("data/" in key and "/daily/" in key and before[1] != volume):
                 stand[symbol, time] = (key, volume)
     return stand
 
 
 def standing_differences(published: dict[str, Bars]) -> set[tuple[str, str, datetime]]:
     """Which archive stands, which differs, and where."""
+    fills = fill_differences(published)
+    published = {key: has for key, has in published.items() if key.startswith("data/")}
     months = {key: has for key, has in published.items() if "/monthly/" in key}
     stand = standing_rows(months)
     found = set()
@@ -69,7 +72,20 @@ def standing_differences(published: dict[str, Bars]) -> set[tuple[str, str, date
             if other != volume:
                 pair = (key, month) if "/daily/" in key else (month, key)
                 found.add((*pair, time))
-    return found
+    return found | fills
+
+
+def fill_differences(published: dict[str, Bars]) -> set[tuple[str, str, datetime]]:
+    """Where segments differ from the archives, whose values stand."""
+    archives = {key: has for key, has in published.items() if key.startswith("data/")}
+    stand = standing_rows(archives)
+    return {
+        (stand[Archive.parse(key).symbol, time][0], key, time)
+        for key, has in published.items()
+        if key not in archives
+        for time, volume in has.items()
+        if stand.get((Archive.parse(key).symbol, time), ("", volume))[1] != volume
+    }
 
 
 class Ingesting(RuleBasedStateMachine):
@@ -104,14 +120,18 @@ class Ingesting(RuleBasedStateMachine):
             shutil.rmtree(self.root)
 
     def publish(self, archive: Archive, has: Bars) -> None:
-        self.sources[archive.key] = put(self.root, archive, written(archive, has))
+        text = written(archive, has)
+        is_zip = archive.origin is Origin.ARCHIVE
+        put_text = put if is_zip else put_segment
+        self.sources[archive.key] = put_text(self.root, archive, text)
         self.published[archive.key] = has
         self.waiting.add(archive.key)
 
     @rule(day=st.integers(0, 5), symbol=st.sampled_from(["BTCUSDT", "ETHUSDT"]),
-          volumes=st.dictionaries(st.integers(0, 1), st.integers(1, 3), min_size=1))  # fmt: skip
-    def publish_day(self, day: int, symbol: str, volumes: dict[int, int]) -> None:
-        archive = bars(FIRST + timedelta(days=day), symbol, "12h")
+          volumes=st.dictionaries(st.integers(0, 1), st.integers(1, 3), min_size=1),
+          origin=st.sampled_from([Origin.ARCHIVE, Origin.FILL]))  # fmt: skip
+    def publish_day(self, day: int, symbol: str, volumes: dict[int, int], origin: Origin) -> None:
+        archive = evolve(bars(FIRST + timedelta(days=day), symbol, "12h"), origin=origin)
         midnight = datetime.combine(archive.period.first_day, datetime.min.time(), UTC)
         times = {place: midnight + timedelta(hours=12 * place) for place in range(2)}
         self.publish(archive, {times[place]: volume for place, volume in volumes.items()})

@@ -29,6 +29,7 @@ from crypto_lakehouse.core.file_identity import StoredFiles
 from crypto_lakehouse.core.kept import KEPT_FOLDER, KeptVersion, Quarantined
 from crypto_lakehouse.core.listed import md5_of_etag
 from crypto_lakehouse.core.object_facts import FileStat
+from crypto_lakehouse.core.origin import Origin
 from crypto_lakehouse.core.protocols import PART_SUFFIX, FolderScan, KnownDigests, Watch, ignore
 from crypto_lakehouse.stores.keys import checked_key
 from crypto_lakehouse.stores.objects.client import ObjectClient
@@ -110,6 +111,12 @@ class ObjectStore:
     def folders(self, on_unreadable: Callable[[str], None] = ignore) -> Iterator[str]:
         """Yield the prefixes that have objects, by one listing; no scan of them lists again."""
         return self._scans.folders(_DATA, self.client.folders, on_unreadable)
+
+    def segments(self, on_unreadable: Callable[[str, str], None]) -> Iterator[tuple[str, FileStat]]:
+        """Yield key and stat of every segment below `rest/`, by one listing; blocking."""
+        for info in self.client.objects(f"{Origin.FILL.folder}/"):
+            if info.key.endswith(Origin.FILL.suffix):
+                yield info.key, FileStat(info.size_bytes, info.mark)
 
     async def sha256(self, key: str) -> str | None:
         """Return the digest of an object, which is read; None if there is no object."""

@@ -1,13 +1,14 @@
 """Plan an ingestion: which archives are new, and which must be merged with others.
 
 A monthly archive and the daily archives of that month hold the same rows, or should. If there are
-both, they are merged (`merging`), and merged again whenever one of them changes.
+both, they are merged (`merging`), and merged again whenever one of them changes. So are an archive
+and the segment of its day.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import date
 
 from attrs import frozen
@@ -15,7 +16,7 @@ from pyiceberg.manifest import DataFile
 
 from crypto_lakehouse.core.archive import Archive, Series
 from crypto_lakehouse.core.file_identity import StoredFiles
-from crypto_lakehouse.tables.ingest.overlaps import rank
+from crypto_lakehouse.tables.ingest.overlaps import DAY_RANK, rank
 from crypto_lakehouse.tables.ingest.provenance import NOT_TAKEN, PRESENT, Standing
 from crypto_lakehouse.tables.reading.batch import Source
 
@@ -137,8 +138,12 @@ def plan_ingestion(
         unchanged += len(settled) - same - len(outside)
         if changed:
             changed.sort(key=_order)
-            plain, rebuilds = _for_month(changed, here, known.get(month, {}), find_zip)
-            ingest += [*plain, *rebuilds]
+            there = known.get(month, {})
+            plain: list[Source] = []
+            for some, standing in _apart(changed, there):
+                alone, rebuilds = _for_month(some, here, standing, find_zip)
+                plain += alone
+                ingest += [*alone, *rebuilds]
             keys = {each.archive.key for each in changed} & known.get(month, {}).keys()
             kept |= keys
             repeated |= keys & {each.archive.key for each in plain}
@@ -152,13 +157,38 @@ def plan_ingestion(
     )
 
 
+def _apart(
+    changed: list[Source], known: Mapping[str, Standing]
+) -> Iterator[tuple[list[Source], Mapping[str, Standing]]]:
+    """Divide a month's archives: without a month, a segment concerns its own day alone."""
+    others = [Archive.parse(key) for key in known]
+    archives = [*(each.archive for each in changed), *others]
+    if len({rank(each) for each in archives}) == 1 or min(map(rank, archives)) < DAY_RANK:
+        yield changed, known
+        return
+    ranks: dict[date, set[int]] = defaultdict(set)
+    for each in archives:
+        ranks[each.period.first_day].add(rank(each))
+
+    def group_of(archive: Archive) -> date | int:
+        """The day if it has both, else the rank."""
+        day = archive.period.first_day
+        return rank(archive) if len(ranks[day]) == 1 else day
+
+    groups: dict[date | int, list[Source]] = defaultdict(list)
+    for source in changed:
+        groups[group_of(source.archive)].append(source)
+    for name, some in groups.items():
+        yield some, {each.key: known[each.key] for each in others if group_of(each) == name}
+
+
 def _for_month(
     changed: list[Source],
     here: list[Source],
     known: Mapping[str, Standing],
     find_zip: ZipFinder,
 ) -> tuple[list[Source], list[Rebuild]]:
-    """The archives of one series and month to read alone, and those to merge."""
+    """The archives of one series and month, or day, to read alone, and those to merge."""
     keys = {each.archive.key for each in changed}
     others = {key: Archive.parse(key) for key in known if key not in keys}
     ranks = {rank(each) for each in (*others.values(), *(each.archive for each in changed))}

@@ -6,8 +6,9 @@ from collections.abc import Container, Mapping
 
 from attrs import evolve, frozen
 
-from crypto_lakehouse.core.archive import Archive, Partition
+from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.tables.ingest.merge_outcome import MergeOutcome
+from crypto_lakehouse.tables.ingest.overlaps import below
 from crypto_lakehouse.tables.ingest.row_changes import NO_CHANGES, RowChanges
 from crypto_lakehouse.tables.quality.findings import ArchiveQuality
 
@@ -53,8 +54,8 @@ def merged_result(
     archive = ingested.archive
     replaced = [each.key for each in merge.rebuild.replaced]
     own = archive.key in replaced
-    is_month = archive.partition is Partition.MONTHLY
-    covered = sum(states[key] == "superseded" for key in replaced if key != archive.key)
+    lower = {each.key for each in below(archive)}
+    covered = sum(states[key] == "superseded" for key in replaced if key in lower)
     new = [source.archive.key for source in merge.rebuild.changed]
     is_first = archive.key == next(key for key in new if key in present)
     changes = merge.changes.get(archive.key, NO_CHANGES)
@@ -63,7 +64,7 @@ def merged_result(
             changes = changes if key in new else changes.plus(each)
     return evolve(
         ingested,
-        replaced=own + (covered if is_month else 0),
+        replaced=own + covered,
         changes=changes,
         differing=merge.differing if is_first else 0,
     )

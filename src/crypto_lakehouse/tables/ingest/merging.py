@@ -1,23 +1,24 @@
 """Merges archives of one series and month that hold the same rows, and may contradict each other.
 
 A row stands as the day has it if a day has it, else as the month has it, else as the month under
-its irregular second name has it. No row is lost that any of them has. A row on which the archives
-agree is the month's, so that a month without contradictions is in the table as a whole.
+its irregular second name has it, else as the segment of the day has it. No row is lost that any of
+them has. A row on which the archives agree is the month's, so that a month without contradictions
+is in the table as a whole.
 
 The months are read first and held (`row_spool`); then the days are compared with them, batch by
-batch. The outcome follows from the contents of the archives alone, and so is the same in whatever
-order they arrived.
+batch, and then the segments with both. The outcome follows from the contents of the archives alone,
+and so is the same in whatever order they arrived.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import polars as pl
 from attrs import define, field
 
-from crypto_lakehouse.core.archive import Archive, Partition, Series
+from crypto_lakehouse.core.archive import Archive, Origin, Partition, Series
 from crypto_lakehouse.core.faults import unforeseen
 from crypto_lakehouse.tables.files.series_writer import Written
 from crypto_lakehouse.tables.ingest.archive_parts import ArchivePart, archive_parts
@@ -25,6 +26,7 @@ from crypto_lakehouse.tables.ingest.comparison import Comparison, RowComparer
 from crypto_lakehouse.tables.ingest.differences import Difference
 from crypto_lakehouse.tables.ingest.ingest_plan import Rebuild
 from crypto_lakehouse.tables.ingest.merge_outcome import MergeOutcome
+from crypto_lakehouse.tables.ingest.merge_reading import Reading
 from crypto_lakehouse.tables.ingest.merge_settings import MergeSettings
 from crypto_lakehouse.tables.ingest.overlaps import rank
 from crypto_lakehouse.tables.ingest.row_changes import ChangeCounter
@@ -34,25 +36,6 @@ from crypto_lakehouse.tables.quality.findings import ArchiveQuality
 from crypto_lakehouse.tables.reading.batch import Source
 
 __all__ = ["ArchiveMerge"]
-
-
-@define(eq=False)
-class _Reading:
-    """What an archive adds to those read before it, until all of it is read.
-
-    Attributes:
-        rows: Its rows that stand under its name.
-        read: How many rows it has.
-        gone: The keys of rows that give way to its own.
-        differences: The values in which it differs from the archives before it.
-        differing: How many of its rows differ from theirs.
-    """
-
-    rows: RowSpool
-    read: int = 0
-    gone: list[pl.DataFrame] = field(factory=list)
-    differences: list[Difference] = field(factory=list)
-    differing: int = 0
 
 
 @define(eq=False)
@@ -74,6 +57,7 @@ class ArchiveMerge:
     is_done: bool = field(init=False, default=False)
     _months: list[RowSpool] = field(init=False, factory=list)
     _days: list[RowSpool] = field(init=False, factory=list)
+    _fills: list[RowSpool] = field(init=False, factory=list)
     _gone: list[tuple[Any, Any, pl.DataFrame]] = field(init=False, factory=list)
     _qualities: dict[str, ArchiveQuality] = field(init=False, factory=dict)
     _not_read: dict[str, str] = field(init=False, factory=dict)
@@ -91,7 +75,7 @@ class ArchiveMerge:
         self._counter = ChangeCounter(self._comparer, self._spool())
         self.differing, self.is_done = 0, False
         self.differences = []
-        self._months, self._days, self._gone = [], [], []
+        self._months, self._days, self._fills, self._gone = [], [], [], []
         self._qualities, self._not_read, self._unclear, self._read = {}, {}, {}, {}
 
     @property
@@ -125,13 +109,14 @@ class ArchiveMerge:
         try:
             for archive in sorted(self._archives(Partition.MONTHLY), key=rank):
                 self._read_month(archive, check)
-            self._read_days(check)
+            self._read_days(Origin.ARCHIVE, check)
+            self._read_days(Origin.FILL, check)
             good = (self._is_good(source.archive.key) for source in self.rebuild.changed)
             self.is_done = self._unread_other() is None and any(good)
             if self.is_done:
                 yield from self._write(check)
         finally:
-            for spool in (*self._months, *self._days, self._counter.old):
+            for spool in (*self._months, *self._days, *self._fills, self._counter.old):
                 spool.close()
 
     def written(self, rows: Mapping[str, int]) -> Iterator[Written]:
@@ -218,9 +203,13 @@ class ArchiveMerge:
     def _spool(self) -> RowSpool:
         return RowSpool(self.settings.folder, self.settings.schema.key[0])
 
-    def _sources(self, partition: Partition) -> list[Source]:
+    def _sources(self, partition: Partition, origin: Origin = Origin.ARCHIVE) -> list[Source]:
         found = (*self.rebuild.changed, *self.rebuild.others)
-        of_kind = (each for each in found if each.archive.partition is partition)
+        of_kind = (
+            each
+            for each in found
+            if each.archive.partition is partition and each.archive.origin is origin
+        )
         return sorted(of_kind, key=lambda source: source.archive.period.first_day)
 
     # -- reading
@@ -234,7 +223,7 @@ class ArchiveMerge:
     def _read_month(self, archive: Archive, check: Callable[[], None]) -> None:
         """Hold the rows of a month; of an irregular second month only those that are missing."""
         spool = self._spool()
-        month = _Reading(spool)
+        month = Reading(spool)
         sources = [each for each in self._sources(Partition.MONTHLY) if each.archive == archive]
         for part in self._parts(sources):
             check()
@@ -246,14 +235,14 @@ class ArchiveMerge:
             spool.close()
             if archive not in self._from_table():
                 return
-            month = _Reading(self._spool())
+            month = Reading(self._spool())
             for rows in self.settings.stored.rows([archive]):
                 check()
                 self._take_month(month, rows)
         self._finish(archive.key, month)
         self._months.append(month.rows)
 
-    def _take_month(self, month: _Reading, rows: pl.DataFrame) -> None:
+    def _take_month(self, month: Reading, rows: pl.DataFrame) -> None:
         month.read += rows.height
         if self._months:
             compared = self._compared(rows)
@@ -262,31 +251,39 @@ class ArchiveMerge:
                 rows = found.missing
         month.rows.add(rows)
 
-    def _read_days(self, check: Callable[[], None]) -> None:
-        open_days: dict[str, _Reading] = {}
-        for part in self._parts(self._sources(Partition.DAILY)):
+    def _read_days(self, origin: Origin, check: Callable[[], None]) -> None:
+        """Compare the rows of days, or of segments, with those before them."""
+        is_fill = origin is Origin.FILL
+        take = self._take_fill if is_fill else self._take_day
+        open_days: dict[str, Reading] = {}
+        for part in self._parts(self._sources(Partition.DAILY, origin)):
             check()
             key = part.source.archive.key
-            day = open_days.setdefault(key, _Reading(self._spool()))
+            day = open_days.setdefault(key, Reading(self._spool()))
             if part.rows is not None:
-                self._take_day(day, part.rows)
+                take(day, part.rows)
             if part.quality is not None:
                 self._qualities[key] = part.quality
                 del open_days[key]
-                self._end_day(key, day)
+                self._end_day(part.source.archive, day)
         for archive in self._from_table():
-            if archive.partition is Partition.DAILY:
-                day = _Reading(self._spool())
-                for rows in self._stored_day(archive):
+            if archive.partition is Partition.DAILY and archive.origin is origin:
+                day = Reading(self._spool())
+                # The rows of a segment are provisional: those that are its own are enough.
+                there = self.settings.stored.rows([archive]) if is_fill else None
+                for rows in self._stored_day(archive) if there is None else there:
                     check()
-                    self._take_day(day, rows)
+                    take(day, rows)
                 self._finish(archive.key, day)
-                self._days.append(day.rows)
+                self._spools(archive).append(day.rows)
 
-    def _end_day(self, key: str, day: _Reading) -> None:
-        if self._is_good(key):
-            self._finish(key, day)
-            self._days.append(day.rows)
+    def _spools(self, archive: Archive) -> list[RowSpool]:
+        return self._fills if archive.origin is Origin.FILL else self._days
+
+    def _end_day(self, archive: Archive, day: Reading) -> None:
+        if self._is_good(archive.key):
+            self._finish(archive.key, day)
+            self._spools(archive).append(day.rows)
         else:
             day.rows.close()
 
@@ -311,7 +308,7 @@ class ArchiveMerge:
         except UnclearRows as error:
             self._unclear[archive.key] = str(error)
 
-    def _take_day(self, day: _Reading, rows: pl.DataFrame) -> None:
+    def _take_day(self, day: Reading, rows: pl.DataFrame) -> None:
         day.read += rows.height
         for found, others in self._compared(rows):
             self._note(day, found, others, stands=True)
@@ -319,10 +316,20 @@ class ArchiveMerge:
             rows = pl.concat([found.missing, found.differing])
         day.rows.add(rows.sort(self.settings.schema.key, maintain_order=True))
 
+    def _take_fill(self, fill: Reading, rows: pl.DataFrame) -> None:
+        """Hold the rows whose keys no archive has; the archives' values stand."""
+        fill.read += rows.height
+        for found, others in self._compared(rows, self._days):
+            self._note(fill, found, others, stands=False)
+            rows = found.missing
+        fill.rows.add(rows.sort(self.settings.schema.key, maintain_order=True))
+
     # -- comparing
 
-    def _compared(self, rows: pl.DataFrame) -> Iterator[tuple[Comparison, pl.DataFrame]]:
-        """Compare rows with those that the months have at their keys, if there are any months."""
+    def _compared(
+        self, rows: pl.DataFrame, days: Sequence[RowSpool] = ()
+    ) -> Iterator[tuple[Comparison, pl.DataFrame]]:
+        """Compare rows with those that months, and days, have at their keys, if there are any."""
         if rows.is_empty():
             return
         first = self.settings.schema.key[0]
@@ -332,6 +339,9 @@ class ArchiveMerge:
             for spool in self._months
             if (found := spool.between(low, high)) is not None
         ]
+        # A day's rows are within its own time: most of a month's days have none there.
+        near = (spool.between(low, high) for spool in days)
+        there += [found for found in near if found is not None]
         if there:
             others = pl.concat(there)
             yield self._comparer.compare(rows, others), others
@@ -343,9 +353,7 @@ class ArchiveMerge:
                 rows = self._comparer.without_keys(rows, keys)
         return rows
 
-    def _note(
-        self, day: _Reading, found: Comparison, others: pl.DataFrame, *, stands: bool
-    ) -> None:
+    def _note(self, day: Reading, found: Comparison, others: pl.DataFrame, *, stands: bool) -> None:
         """Note the values that differ; the days' stand, and the month's with the regular name."""
         if found.differing.is_empty():
             return
@@ -356,7 +364,7 @@ class ArchiveMerge:
                 between = (mine, str(name)) if stands else (str(name), mine)
                 day.differences.append(Difference.of(*between, value, stands=stands))
 
-    def _finish(self, key: str, day: _Reading) -> None:
+    def _finish(self, key: str, day: Reading) -> None:
         self._read[key] = day.read
         self.differences += day.differences
         self.differing += day.differing
@@ -377,7 +385,8 @@ class ArchiveMerge:
                 self._counter.add_old(rows)
         key = list(self.settings.schema.key)
         days = (frame for spool in self._days for frame in spool.frames())
-        for rows in merged([*map(self._left, self._months), days], key):
+        fills = (frame for spool in self._fills for frame in spool.frames())
+        for rows in merged([*map(self._left, self._months), days, fills], key):
             check()
             self._counter.add_new(rows)
             runs = rows[ARCHIVE].rle().struct.unnest()

@@ -1,8 +1,9 @@
-"""Archives that hold the same rows: a monthly archive, and the daily archives of that month.
+"""Archives that hold the same rows: those of a month and its days, and segments of these days.
 
 Days stay published beside their month (docs/archive.md#days-beside-months), and a few months are
 published under two names, `2020-08` and the stray `2020-8` (docs/archive.md#stray-keys,
-binance-public-data#469). A row that several of them have is in a table once.
+binance-public-data#469). A segment has rows of a day that came before its archive did, or in its
+place. A row that several of them have is in a table once.
 """
 
 from __future__ import annotations
@@ -12,15 +13,19 @@ from datetime import date, timedelta
 
 from attrs import evolve
 
-from crypto_lakehouse.core.archive import Archive, Partition, Period
+from crypto_lakehouse.core.archive import Archive, Origin, Partition, Period
 
-__all__ = ["above", "below", "overlapping", "rank"]
+__all__ = ["DAY_RANK", "FILL_RANK", "above", "below", "overlapping", "rank"]
+
+DAY_RANK, FILL_RANK = 2, 3
 
 
 def rank(archive: Archive) -> int:
     """The rank of an archive; rows in several archives are taken from the lowest rank."""
+    if archive.origin is not Origin.ARCHIVE:
+        return FILL_RANK
     if archive.partition is Partition.DAILY:
-        return 2
+        return DAY_RANK
     return 0 if archive.period.padded else 1
 
 
@@ -37,14 +42,13 @@ def below(archive: Archive) -> Iterator[Archive]:
 def overlapping(archive: Archive) -> Iterator[Archive]:
     """Every archive that may hold the same rows, including this one."""
     month = Period.month(archive.period.first_day)
-    yield evolve(archive, period=month)
+    yield Archive(archive.series, month)
     if month.first_day.month <= 9:
-        yield evolve(archive, period=evolve(month, padded=False))
-    if archive.partition is Partition.DAILY:
-        yield archive
-        return
-    for day in _days(month.first_day, month.last_day):
-        yield evolve(archive, period=Period.day(day))
+        yield Archive(archive.series, evolve(month, padded=False))
+    first, last = archive.period.first_day, archive.period.last_day
+    for day in _days(first, last):
+        yield Archive(archive.series, Period.day(day))
+        yield Archive(archive.series, Period.day(day), Origin.FILL)
 
 
 def _days(first: date, last: date) -> Iterator[date]:

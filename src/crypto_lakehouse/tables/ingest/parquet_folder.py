@@ -19,13 +19,13 @@ from typing import Any
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
-from attrs import evolve, field, frozen
+from attrs import field, frozen
 
 from crypto_lakehouse.core.archive import Archive, Period, Series
 from crypto_lakehouse.core.errors import ArchiveKeyError
 from crypto_lakehouse.tables.iceberg.data_files import rows_in, written_schema
 from crypto_lakehouse.tables.iceberg.local_io import check_inside, delete_below
-from crypto_lakehouse.tables.ingest.overlaps import overlapping, rank
+from crypto_lakehouse.tables.ingest.overlaps import DAY_RANK, overlapping, rank
 from crypto_lakehouse.tables.ingest.provenance import Standing
 from crypto_lakehouse.tables.ingest.stored_rows import frame_of_rows
 from crypto_lakehouse.tables.schema.schemas import TableSchema
@@ -87,7 +87,9 @@ class MonthFiles:
         """
         ranks = {min(rank(Archive.parse(key)) for key in file.standings) for file in self.files}
         others = (file for file in self.files if file.exact != exact)
-        return len(ranks) > 1 or any(key in keys for file in others for key in file.standings)
+        # A day and its segment have one file.
+        several = len(ranks) > 1 and min(ranks) < DAY_RANK
+        return several or any(key in keys for file in others for key in file.standings)
 
 
 @frozen(eq=False)
@@ -104,7 +106,7 @@ class ParquetFolder:
     _months: dict[Series, Mapping[_Month, list[Archive]]] = field(init=False, factory=dict)
 
     def path(self, archive: Archive) -> Path:
-        """The path of an archive's file."""
+        """The path of an archive's file, which is that of its segment, too."""
         return self._below(self.root, archive)
 
     def whole_path(self, archive: Archive) -> Path:
@@ -112,14 +114,18 @@ class ParquetFolder:
         return self.path(_month_of(archive))
 
     def differences_path(self, archive: Archive) -> Path:
-        """The path of the file with the differences between the archives of a month."""
-        return self._below(self.root / "lakehouse" / "differences", _month_of(archive))
+        """The path of the file with the differences between an archive and those of its time.
+
+        Args:
+            archive: A month, or a day that is merged with nothing but its segment.
+        """
+        return self._below(self.root / "lakehouse" / "differences", archive)
 
     def _below(self, root: Path, archive: Archive) -> Path:
         folder = root / self.schema.namespace / self.schema.table
         if archive.interval:
             folder /= f"interval={archive.interval}"
-        name = f"{archive.name.removesuffix('.zip')}.parquet"
+        name = f"{archive.name.removesuffix(archive.origin.suffix)}.parquet"
         return folder / f"symbol={archive.symbol}" / name
 
     def month(self, archive: Archive) -> MonthFiles:
@@ -155,14 +161,14 @@ class ParquetFolder:
                 period = _period(entry.name)
                 if period is None or not entry.is_file(follow_symlinks=False):
                     continue
-                named = evolve(archive, period=period)
+                named = Archive(archive.series, period)
                 if self.path(named).name == entry.name:
                     found[period.first_day.year, period.first_day.month].append(named)
         return found
 
 
 def _month_of(archive: Archive) -> Archive:
-    return evolve(archive, period=Period.month(archive.period.first_day))
+    return Archive(archive.series, Period.month(archive.period.first_day))
 
 
 def _period(name: str) -> Period | None:

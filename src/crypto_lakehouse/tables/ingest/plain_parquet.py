@@ -2,7 +2,8 @@
 
 One archive is one file: `spot/klines/interval=1m/symbol=BTCUSDT/BTCUSDT-1m-2024-01.parquet`. It
 gets its final name when it is complete, so a reader sees either the old or the new rows. A month
-and its days are merged (`merging`) into the month's file, and the days' files are removed.
+and its days are merged (`merging`) into the month's file, and the days' files are removed. A day
+and its segment are merged into the day's file.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from attrs import define, evolve, field
 
-from crypto_lakehouse.core.archive import Archive, Partition, Series
+from crypto_lakehouse.core.archive import Archive, Partition, Period, Series
 from crypto_lakehouse.core.faults import unforeseen
 from crypto_lakehouse.core.protocols import ignore
 from crypto_lakehouse.stores.user_path import absolute_path
@@ -43,6 +44,13 @@ from crypto_lakehouse.tables.ingest.parquet_folder import (
     notes_of,
 )
 from crypto_lakehouse.tables.ingest.parquet_seams import ParquetSeams
+from crypto_lakehouse.tables.ingest.parquet_works import (
+    archives_in,
+    by_day,
+    has_month,
+    is_merged,
+    works_of,
+)
 from crypto_lakehouse.tables.ingest.provenance import PRESENT, Standing
 from crypto_lakehouse.tables.ingest.recorded_seams import Reviewed
 from crypto_lakehouse.tables.ingest.zip_at_hand import zip_at_hand
@@ -106,11 +114,11 @@ class _TableFiles:
 
     def write(self, sources: list[Source]) -> tuple[int, int]:
         plans = self._plans(sources)
-        works = [each for plan in plans for work in plan.ingest for each in _works(work)]
+        works = [each for plan in plans for work in plan.ingest for each in works_of(work)]
         for path in {self._target(each).parent for each in works}:
             self._prepare(path)
         jobs = (partial(self._write, each) for each in works)
-        archives = tuple(each for work in works for each in _archives(work))
+        archives = tuple(each for work in works for each in archives_in(work))
         seams = ParquetSeams(self.folder, archives, self.run.tell, self.run.on_review)
         try:
             with closing(in_threads(jobs, self.run.settings.workers, self.run.check)) as done:
@@ -149,7 +157,8 @@ class _TableFiles:
         if isinstance(work, Source):
             return self.folder.path(work.archive)
         archive = work.changed[0].archive
-        return self.folder.whole_path(archive) if _is_merged(work) else self.folder.path(archive)
+        is_whole = is_merged(work) and has_month(work)
+        return self.folder.whole_path(archive) if is_whole else self.folder.path(archive)
 
     def _write(self, work: Source | Rebuild, check: Callable[[], None]) -> list[Ingested]:
         check()
@@ -208,7 +217,7 @@ class _TableFiles:
     def _merge(self, rebuild: Rebuild, check: Callable[[], None]) -> list[Ingested]:
         source = rebuild.changed[0]
         merge = ArchiveMerge(rebuild, self._merge_settings(source))
-        is_merged = _is_merged(rebuild)
+        is_whole = is_merged(rebuild)
         with self._part(self._target(rebuild)) as part:
             try:
                 written = self._merge_rows(merge, part, check)
@@ -217,10 +226,10 @@ class _TableFiles:
             except Exception as error:  # noqa: BLE001
                 written = [*merge.held_back(error)]
                 return [_ingested(self.schema.name, each) for each in written]
-            if is_merged and not merge.has_month:
+            if is_whole and has_month(rebuild) and not merge.has_month:
                 return self._without_month(rebuild, written, check)
             if merge.is_done:
-                if is_merged:
+                if is_whole:
                     self._write_differences(merge)
                 self._commit(part)
                 self._remove_merged(rebuild, part.target)
@@ -258,14 +267,13 @@ class _TableFiles:
         """No month can be read: the days are not merged, and have files of their own."""
         months = [each for each in written if each.source.archive.partition is Partition.MONTHLY]
         results = [_ingested(self.schema.name, each) for each in months]
-        for source in rebuild.changed:
-            if source.archive.partition is not Partition.MONTHLY:
-                results += self._write(_alone(source, rebuild.standings), check)
+        for work in by_day(rebuild):
+            results += self._write(work, check)
         return results
 
     def _write_differences(self, merge: ArchiveMerge) -> None:
         """Write what differs; it is true even if the run is killed before the rows are there."""
-        path = self.folder.differences_path(merge.rebuild.changed[0].archive)
+        path = self._differences_path(merge.rebuild)
         if not merge.differences:
             delete_below(str(self.folder.root), str(path))
             return
@@ -275,8 +283,19 @@ class _TableFiles:
             pq.write_table(rows, part.file)
             self._commit(part)
 
+    def _differences_path(self, rebuild: Rebuild) -> Path:
+        period = rebuild.changed[0].archive.period
+        if has_month(rebuild):
+            period = Period.month(period.first_day)
+        return self.folder.differences_path(Archive(rebuild.series, period))
+
     def _remove_merged(self, rebuild: Rebuild, target: Path) -> None:
         """Remove the files of the archives that are in the target now."""
+        if has_month(rebuild):  # the month's file has the differences of its days
+            for archive in rebuild.archives:
+                if archive.partition is Partition.DAILY:
+                    path = self.folder.differences_path(archive)
+                    delete_below(str(self.folder.root), str(path))
         for file in self._of(rebuild.changed[0]).files:
             keys = {archive.key for archive in rebuild.archives}
             if file.path != target and file.standings.keys() <= keys:
@@ -332,32 +351,6 @@ class _OpenFile:
         """Write the last rows, and name the archives of the file."""
         self.groups.finish()
         self._writer.add_key_value_metadata(notes_of(standings, exact=self._exact))
-
-
-def _is_merged(rebuild: Rebuild) -> bool:
-    """Whether its archives are of several kinds, whose rows are in one file."""
-    archives = rebuild.archives
-    return len(archives) > 1 and any(each.partition is Partition.MONTHLY for each in archives)
-
-
-def _works(work: Source | Rebuild) -> Iterator[Source | Rebuild]:
-    """Divide work by file: new versions of several days concern a file each."""
-    if isinstance(work, Source) or _is_merged(work):
-        yield work
-        return
-    for source in work.changed:
-        yield _alone(source, work.standings)
-
-
-def _archives(work: Source | Rebuild) -> Iterable[Archive]:
-    return [work.archive] if isinstance(work, Source) else work.archives
-
-
-def _alone(source: Source, standings: Mapping[str, Standing]) -> Source | Rebuild:
-    key = source.archive.key
-    if key not in standings:
-        return source
-    return Rebuild(changed=(source,), standings={key: standings[key]})
 
 
 def _month(source: Source) -> _Month:

@@ -14,17 +14,19 @@ from typing import BinaryIO
 import polars as pl
 from attrs import define, field, frozen
 
-from crypto_lakehouse.core.errors import ArchiveRefused, StoreError
+from crypto_lakehouse.core.errors import ArchiveRefused, SegmentError, StoreError
 from crypto_lakehouse.core.file_identity import OpenedVersion
+from crypto_lakehouse.core.origin import Origin
 from crypto_lakehouse.stores.objects.errors import ObjectReplaced
 from crypto_lakehouse.tables.reading.batch import Batch, CsvForm, Piece, Source
 from crypto_lakehouse.tables.reading.counted_lines import LINE_BYTES, CountedLines
+from crypto_lakehouse.tables.reading.csv_text import csv_text
 from crypto_lakehouse.tables.reading.fault_finder import first_fault
 from crypto_lakehouse.tables.reading.parse import NotReadable, frame_of
 from crypto_lakehouse.tables.reading.read_ahead import opened_ahead
-from crypto_lakehouse.tables.reading.sniff import form_of
+from crypto_lakehouse.tables.reading.sniff import form_of, form_without_rows
 from crypto_lakehouse.tables.schema.schemas import Column, TableSchema
-from crypto_lakehouse.zips.member import BadMember, member_chunks
+from crypto_lakehouse.zips.member import BadMember
 
 __all__ = ["BATCH_BYTES", "Refused", "read_batches"]
 
@@ -103,12 +105,13 @@ def _refused(
         why = error.reason
     else:
         why = error.strerror or str(error)
-    reason = f"its zip cannot be read: {why}"
+    noun = "zip" if source.archive.origin is Origin.ARCHIVE else "segment"
+    reason = f"its {noun} cannot be read: {why}"
     return Refused(source, ArchiveRefused(source.archive.key, reason), "held_back")
 
 
 def _lines_of(source: Source, file: BinaryIO) -> CountedLines:
-    return CountedLines(source.archive.key, member_chunks(file, source.archive.member))
+    return CountedLines(source.archive.key, csv_text(file, source.archive))
 
 
 @frozen(eq=False)
@@ -144,9 +147,10 @@ def _texts(
         _check_version(source, version)
         try:
             yield from _cut(source, _lines_of(source, version.file), schema, batch_bytes)
-        except BadMember as error:
+        except (BadMember, SegmentError) as error:
             _check_version(source, version)
-            raise ArchiveRefused(source.archive.key, str(error)) from error
+            reason = error.reason if isinstance(error, SegmentError) else str(error)
+            raise ArchiveRefused(source.archive.key, reason) from error
         except ArchiveRefused:
             _check_version(source, version)
             raise
@@ -162,7 +166,7 @@ def _check_version(source: Source, version: OpenedVersion) -> None:
 def _cut(
     source: Source, chunks: CountedLines, schema: TableSchema, batch_bytes: int
 ) -> Iterator[_ArchiveText]:
-    form, held, line = _begin(chunks, schema)
+    form, held, line = _begin(chunks, schema, source.archive.origin)
     size, begins = sum(map(len, held)), True
     for chunk in chunks:
         held.append(chunk)
@@ -182,13 +186,17 @@ def _cut(
     yield _ArchiveText(source, form, held, rows, line, begins, ends=True)
 
 
-def _begin(chunks: CountedLines, schema: TableSchema) -> tuple[CsvForm, list[bytes], int]:
+def _begin(
+    chunks: CountedLines, schema: TableSchema, origin: Origin
+) -> tuple[CsvForm, list[bytes], int]:
     """The file's form, its beginning without the header, and the number of its first line."""
     first = bytearray()
     for chunk in chunks:
         first += chunk
         if len(first) > LINE_BYTES:
             break
+    if not first and origin is not Origin.ARCHIVE:  # on that day nothing happened
+        return form_without_rows(schema), [b""], 1
     if not first:
         raise ArchiveRefused(chunks.key, "the file is empty")
     form = form_of(bytes(first[:_SNIFFED_BYTES]), schema, chunks.key)

@@ -12,7 +12,7 @@ from crypto_lakehouse.core.messages import plural
 from crypto_lakehouse.tables.reading.batch import CsvForm
 from crypto_lakehouse.tables.schema.schemas import Column, TableSchema
 
-__all__ = ["MICROSECONDS_SINCE", "UNIT_BOUNDS", "form_of"]
+__all__ = ["MICROSECONDS_SINCE", "UNIT_BOUNDS", "form_of", "form_without_rows"]
 
 #: The range of epoch times in each unit (docs/archive-rows.md#time-units); smaller numbers would be
 #: seconds, larger ones nanoseconds. The range is 1973-03-03 to 5138-11-16 in either unit.
@@ -48,6 +48,13 @@ def form_of(first_lines: bytes, schema: TableSchema, key: str) -> CsvForm:
     row = lines[1] if header and len(lines) > 1 else (b"" if header else lines[0])
     names = tuple(column.published for column in columns)
     return CsvForm(names, header, _unit(row, columns, key, 2 if header else 1))
+
+
+def form_without_rows(schema: TableSchema) -> CsvForm:
+    """The form of a text that has neither a header nor a row."""
+    usual = tuple(column for column in schema.columns if not column.optional)
+    names = tuple(column.published for column in usual)
+    return CsvForm(names, header=False, time_unit=_unit(b"", usual, "", 1))
 
 
 def _fields(line: bytes, key: str) -> list[str]:

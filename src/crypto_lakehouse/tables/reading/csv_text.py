@@ -1,0 +1,46 @@
+"""The CSV text of a source: the member of a zip, or what is made of a segment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import BinaryIO
+
+from crypto_lakehouse.core.archive import Archive
+from crypto_lakehouse.core.origin import Origin
+from crypto_lakehouse.segments.fill_rows import csv_rows
+from crypto_lakehouse.segments.fill_segment import read_fill
+from crypto_lakehouse.zips.member import member_chunks
+
+__all__ = ["csv_text"]
+
+#: Lines are passed on in chunks of at least this size.
+_CHUNK_BYTES = 1 << 16
+
+
+def csv_text(file: BinaryIO, archive: Archive) -> Iterator[bytes]:
+    """Yield the text of an archive or a segment in chunks.
+
+    Args:
+        file: Its bytes, seekable.
+        archive: What it is.
+
+    Raises:
+        BadMember: The zip is not readable.
+        SegmentError: The segment is not readable, or has a response that does not fit its type.
+    """
+    if archive.origin is Origin.ARCHIVE:
+        return member_chunks(file, archive.member)
+    header, responses = read_fill(file, archive.key)
+    return _chunks(csv_rows(archive.series, header, responses))
+
+
+def _chunks(lines: Iterable[bytes]) -> Iterator[bytes]:
+    held: list[bytes] = []
+    size = 0
+    for line in lines:
+        held.append(line)
+        size += len(line)
+        if size >= _CHUNK_BYTES:
+            yield b"".join(held)
+            held, size = [], 0
+    yield b"".join(held)
