@@ -23,7 +23,7 @@ __all__ = ["HostBudget", "Ticket"]
 
 _MINUTE_S = 60
 
-#: Left unused of each limit, for other programs that begin in the same moment.
+#: Left unused of what others leave of the limit, for a program that begins in the same moment.
 _RESERVED = 0.02
 
 #: The same of limits on requests, whose use by others no header says.
@@ -201,8 +201,10 @@ class HostBudget:
         if not self._is_heard:
             is_asked = any(ticket.minute == self._minute for ticket in self._under_way)
             return not is_asked and self._others_before + weight <= self._limit
-        reserved = int(self._limit * _RESERVED) + max(0, self._others_before - self._others)
-        return self._used + self._under_way_weight() + weight + reserved <= self._limit
+        others = max(self._others, self._others_before)
+        spare = int(_RESERVED * max(0, self._limit - others))
+        taken = self._used + self._under_way_weight() + others - self._others
+        return taken + weight + spare <= self._limit
 
     def _has_place(self, weight: int, bucket: Bucket | None) -> bool:
         """Whether another request may be under way: no more than it takes to use the limit."""
