@@ -99,6 +99,7 @@ def test_json_is_one_object(shell: Shell, archive_server: ArchiveServer) -> None
     assert [item["interval"] for item in status["series"]] == ["1h", "4h"]
     assert status["series"][0]["holes"] == [
         {"first": "2025-07-14", "last": "2025-07-14", "days": 1, "cause": "not_collected",
+         "filled": 0,
          "reason": "no run has settled it"}
     ]  # fmt: skip
 

@@ -16,6 +16,7 @@ from crypto_lakehouse.core.events import (
     ArchivesUnchanged,
     BodyStarted,
     Event,
+    FillFinished,
     FolderListed,
     ListingRetried,
     RunFinished,
@@ -24,6 +25,7 @@ from crypto_lakehouse.core.events import (
     RunWarned,
     to_record,
 )
+from crypto_lakehouse.core.fills import FillVerdict, segment_of
 from crypto_lakehouse.core.object_facts import ObjectFacts
 from crypto_lakehouse.core.verdicts import Verdict
 
@@ -77,6 +79,27 @@ RECORDS: list[tuple[Event, dict[str, object]]] = [
             "archives": 1,
             "size_bytes": 7,
             "at": "2025-07-15T12:00:00+00:00",
+        },
+    ),
+    (
+        FillFinished(
+            archive=segment_of(ARCHIVE.series, NOON.date()),
+            verdict=FillVerdict.FILLED,
+            rows=24,
+            complete=True,
+            at=NOON,
+            weight=2,
+        ),
+        {
+            "event": "FillFinished",
+            "key": "rest/spot/daily/klines/BTCUSDT/1h/BTCUSDT-1h-2025-07-15.jsonl.zst",
+            "verdict": "filled",
+            "rows": 24,
+            "size_bytes": 0,
+            "complete": True,
+            "at": "2025-07-15T12:00:00+00:00",
+            "requests": 0,
+            "weight": 2,
         },
     ),
     (

@@ -48,7 +48,7 @@ def as_version_2(path: Path) -> None:
     """Make the ledger one of the version that did not record selections."""
     columns = ("selection", "source_url", "listing_url")
     drop = [f"ALTER TABLE runs DROP COLUMN {column}" for column in columns]
-    change(path, *drop, "PRAGMA user_version = 2")
+    change(path, *drop, "DROP TABLE fills", "PRAGMA user_version = 2")
 
 
 def test_what_a_run_was_asked_for_is_read_back(path: Path) -> None:

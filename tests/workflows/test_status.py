@@ -298,10 +298,11 @@ async def test_everything_is_json_types_with_totals(many: Path) -> None:
     assert mapping["series"][0] == {
         "market": "spot", "data_type": "klines", "symbol": "BTCUSDT", "interval": "1h",
         "start": "2025-07-15", "end": "2025-07-16", "first": "2025-07-15", "last": "2025-07-15",
+        "first_filled": None, "last_filled": None, "filled_days": 0,
         "verified_days": 1, "expected_days": 2, "coverage": 50.0,
         "bytes": mapping["series"][0]["bytes"], "refused_newer": 0,
         "holes": [{"first": "2025-07-16", "last": "2025-07-16", "days": 1,
-                   "cause": "not_collected", "reason": "no run has settled it"}],
+                   "cause": "not_collected", "filled": 0, "reason": "no run has settled it"}],
     }  # fmt: skip
 
 

@@ -178,7 +178,7 @@ def print_holes(holes: list[tuple[tuple[str, str, str, str], Hole]]) -> None:
     from crypto_lakehouse.cli.render import fits, print_table
 
     rows = [
-        (*name, hole.first_day, hole.last_day, hole.days, hole.cause, hole.reason)
+        (*name, hole.first_day, hole.last_day, hole.days, _cause(hole), hole.reason)
         for name, hole in holes
     ]
     if fits(_HOLE_COLUMNS, rows, ("reason",)):
@@ -186,7 +186,7 @@ def print_holes(holes: list[tuple[tuple[str, str, str, str], Hole]]) -> None:
         return
     # The name of a series may be split into lines, so that there is room for the reason.
     columns = ("series", "first", "last", "cause", "reason")
-    rest = [(hole.first_day, hole.last_day, hole.cause, hole.reason) for _, hole in holes]
+    rest = [(hole.first_day, hole.last_day, _cause(hole), hole.reason) for _, hole in holes]
     longest = [max(name, key=len) for name, _ in holes]
     is_whole = fits(
         columns, [(word, *cells) for word, cells in zip(longest, rest, strict=True)], ("reason",)
@@ -201,6 +201,13 @@ def print_holes(holes: list[tuple[tuple[str, str, str, str], Hole]]) -> None:
     )
 
 
+def _cause(hole: Hole) -> str:
+    """The cause, and whether its days are filled from the exchange."""
+    if not hole.filled:
+        return str(hole.cause)
+    return f"{hole.cause}, {'filled' if hole.filled == hole.days else f'{hole.filled} filled'}"
+
+
 def _title(status: StatusReport) -> str:
     of = "what was asked for" if status.of == "asked" else "what the publisher has"
     return f"coverage of {of}, as of {status.today}"
@@ -213,7 +220,11 @@ def _print_lines(coverages: list[SeriesCoverage], *, with_holes: bool) -> None:
         for hole in coverage.holes if with_holes else ():
             click.echo(
                 _HOLE_LINE.format(
-                    hole.first_day, hole.last_day, plural(hole.days, "day"), hole.cause, hole.reason
+                    hole.first_day,
+                    hole.last_day,
+                    plural(hole.days, "day"),
+                    _cause(hole),
+                    hole.reason,
                 )
             )
 
@@ -268,6 +279,10 @@ def _summary(totals: StatusTotals) -> str:
         f"{bytes_text(totals.size_bytes)}",
         f"days in holes: {_causes(totals.holes)}",
     ]
+    if totals.filled_days:
+        lines.append(
+            f"{plural(totals.filled_days, 'day')} of these filled from the exchange (`fill`)"
+        )
     if totals.refused_newer:
         lines.append(
             agreeing(

@@ -70,6 +70,7 @@ from crypto_lakehouse.core.events import (
     ArchivesUnchanged,
     BodyStarted,
     Event,
+    FillFinished,
     FolderListed,
     ListingRetried,
     RunFinished,
@@ -78,6 +79,7 @@ from crypto_lakehouse.core.events import (
     RunWarned,
     to_record,
 )
+from crypto_lakehouse.core.fills import FillVerdict
 from crypto_lakehouse.core.kept import KeptVersion, Quarantined
 from crypto_lakehouse.core.metrics import ByteMeter, MetricsCollector, WorkflowMetrics
 from crypto_lakehouse.core.object_facts import FileStat, ObjectFacts
@@ -112,7 +114,9 @@ __all__ = [
     "ExchangeRefused",
     "ExtraMissing",
     "FileStat",
+    "FillFinished",
     "FillUnavailable",
+    "FillVerdict",
     "FolderListed",
     "FolderScan",
     "HostRefusedError",

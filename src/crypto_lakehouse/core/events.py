@@ -14,6 +14,7 @@ from typing import Any
 from attrs import field, fields, frozen
 
 from crypto_lakehouse.core.archive import Archive
+from crypto_lakehouse.core.fills import FillVerdict
 from crypto_lakehouse.core.object_facts import NO_FACTS, ObjectFacts
 from crypto_lakehouse.core.verdicts import UNREMARKABLE, Verdict
 
@@ -23,6 +24,7 @@ __all__ = [
     "ArchivesUnchanged",
     "BodyStarted",
     "Event",
+    "FillFinished",
     "FolderListed",
     "ListingRetried",
     "RunFinished",
@@ -171,6 +173,45 @@ class ArchiveFinished(_ShowsFacts):
 
 
 @frozen(kw_only=True)
+class FillFinished:
+    """The verdict on one UTC day of a series that was to be filled from the exchange.
+
+    Attributes:
+        archive: The segment of the day.
+        reason: Why, in a sentence; empty for plain successes.
+        rows: How many rows the day has.
+        size_bytes: The size of the segment; 0 if none was stored.
+        sha256: The segment's digest; None if there is none.
+        complete: Whether the day was over when it was filled.
+        proven_by: `ids` if the ids meet those of the days before and after; else empty.
+        at: When it was settled, in UTC.
+        requests: Requests made, over all tries.
+        weight: The weight that they used of the exchange's budget.
+        known: Whether the ledger had the verdict already, and nothing was asked.
+        acknowledged: Whether the user knows that it cannot be had.
+    """
+
+    archive: Archive
+    verdict: FillVerdict
+    reason: str = ""
+    rows: int = 0
+    size_bytes: int = 0
+    sha256: str | None = None
+    complete: bool = False
+    proven_by: str = ""
+    at: datetime
+    requests: int = 0
+    weight: int = 0
+    known: bool = False
+    acknowledged: bool = False
+
+    @property
+    def is_problem(self) -> bool:
+        """Whether it needs attention: it is neither filled nor acknowledged."""
+        return self.verdict is not FillVerdict.FILLED and not self.acknowledged
+
+
+@frozen(kw_only=True)
 class FolderListed:
     """The source listed one folder of archives.
 
@@ -250,6 +291,7 @@ Event = (
     | ArchiveRetried
     | ArchivesUnchanged
     | ArchiveFinished
+    | FillFinished
     | RunFinished
 )
 

@@ -14,6 +14,7 @@ from crypto_lakehouse.core.events import (
     ArchiveRetried,
     ArchivesUnchanged,
     BodyStarted,
+    FillFinished,
     FolderListed,
     ListingRetried,
     RunFinished,
@@ -21,6 +22,7 @@ from crypto_lakehouse.core.events import (
     RunStarted,
     RunWarned,
 )
+from crypto_lakehouse.core.fills import FillVerdict
 from crypto_lakehouse.core.report import ArchiveProblem, success_rate
 from crypto_lakehouse.core.verdicts import Verdict
 
@@ -76,6 +78,7 @@ class MetricsCollector:
     planned: int = field(init=False, default=0)
     verdicts: Counter[Verdict] = field(init=False, factory=Counter)
     acknowledged: Counter[Verdict] = field(init=False, factory=Counter)
+    fills: Counter[FillVerdict] = field(init=False, factory=Counter)
     fetched_bytes: int = field(init=False, default=0)
     requests: int = field(init=False, default=0)
     retries: int = field(init=False, default=0)
@@ -100,8 +103,8 @@ class MetricsCollector:
         value for `event`, and any other object under the name of its class.
         """
         match event:
-            case ArchiveFinished():
-                self._record_archive(event)
+            case ArchiveFinished() | FillFinished():
+                self._record_finished(event)
             case ArchivesUnchanged(count=count):
                 self.verdicts[Verdict.UNCHANGED] += count
             case ArchiveRetried() | ListingRetried():
@@ -121,10 +124,13 @@ class MetricsCollector:
             case _:
                 self.other_events[type(event).__name__] += 1
 
-    def _record_archive(self, event: ArchiveFinished) -> None:
+    def _record_finished(self, event: ArchiveFinished | FillFinished) -> None:
+        self.requests += event.requests
+        if isinstance(event, FillFinished):
+            self.fills[event.verdict] += 1
+            return
         self.verdicts[event.verdict] += 1
         self.fetched_bytes += event.fetched_bytes
-        self.requests += event.requests
         if event.acknowledged:
             self.acknowledged[event.verdict] += 1
         if event.is_problem and len(self.problems) < LISTED_PROBLEMS:
@@ -134,8 +140,13 @@ class MetricsCollector:
 
     @property
     def finished_archives(self) -> int:
-        """How many archives have a verdict."""
-        return self.verdicts.total()
+        """How many archives, or days of a fill, have a verdict."""
+        return self.verdicts.total() + self.fills.total()
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many archives, or days of a fill, have each verdict that any has."""
+        return {str(verdict): count for verdict, count in (self.verdicts | self.fills).items()}
 
     @property
     def duration_s(self) -> float:

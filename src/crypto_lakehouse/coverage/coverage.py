@@ -33,8 +33,9 @@ holes.
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import date
 
 from attrs import evolve, frozen
@@ -63,6 +64,8 @@ class Hole:
         first_day, last_day: UTC days, both inclusive.
         days: How many.
         reason: What is known about it, in a sentence.
+        filled: How many of the days are filled from the exchange; they are holes of the archive
+            nevertheless.
     """
 
     first_day: date
@@ -70,6 +73,7 @@ class Hole:
     days: int
     cause: HoleCause
     reason: str
+    filled: int = 0
 
 
 @frozen(kw_only=True)
@@ -86,6 +90,8 @@ class SeriesCoverage:
         refused_newer: How many verified archives have a newer version at the source that was
             refused because it failed verification.
         holes: The days that are not verified, oldest first.
+        first_filled, last_filled: The first and the last of the days that is filled from the
+            exchange, whether or not its archive is verified; None if none is.
     """
 
     series: Series
@@ -98,6 +104,13 @@ class SeriesCoverage:
     size_bytes: int
     refused_newer: int
     holes: tuple[Hole, ...]
+    first_filled: date | None = None
+    last_filled: date | None = None
+
+    @property
+    def filled_days(self) -> int:
+        """How many days of the holes are filled from the exchange."""
+        return sum(hole.filled for hole in self.holes)
 
     @property
     def ratio(self) -> float:
@@ -323,8 +336,9 @@ def _coverage(record: SeriesRecord, days: DayMarks) -> SeriesCoverage:
         if cause is None:
             verified.append((first, last))
         else:
-            holes.append(_hole(first, last, cause, marks))
+            holes.append(_hole(first, last, cause, marks, record.filled))
     total = max(0, days.last - days.first + 1)
+    filled = [day for day in record.filled if days.first <= day <= days.last]
     unexpected = sum(hole.days for hole in holes if hole.cause in UNEXPECTED)
     return SeriesCoverage(
         series=record.series,
@@ -337,10 +351,14 @@ def _coverage(record: SeriesRecord, days: DayMarks) -> SeriesCoverage:
         size_bytes=sum(folder.size_bytes for folder in record.folders.values()),
         refused_newer=sum(folder.refused_newer for folder in record.folders.values()),
         holes=tuple(holes),
+        first_filled=date.fromordinal(min(filled)) if filled else None,
+        last_filled=date.fromordinal(max(filled)) if filled else None,
     )
 
 
-def _hole(first: int, last: int, cause: HoleCause, marks: list[Mark]) -> Hole:
+def _hole(
+    first: int, last: int, cause: HoleCause, marks: list[Mark], filled: Sequence[int]
+) -> Hole:
     reasons = list(dict.fromkeys(reason for _, reason in marks))
     more = len(reasons) - 1
     return Hole(
@@ -348,5 +366,6 @@ def _hole(first: int, last: int, cause: HoleCause, marks: list[Mark]) -> Hole:
         last_day=date.fromordinal(last),
         days=last - first + 1,
         cause=cause,
+        filled=bisect_right(filled, last) - bisect_left(filled, first),
         reason=reasons[0] + (f" (and {plural(more, 'more reason')})" if more else ""),
     )

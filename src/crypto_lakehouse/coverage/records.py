@@ -64,11 +64,14 @@ class SeriesRecord:
 
     Attributes:
         asked: The days that runs were asked for; None if that is not known, or is not to count.
+        filled: The days that are filled from the exchange and were over then, as ordinals, in
+            order.
     """
 
     series: Series
     folders: Mapping[Partition, FolderRecord]
     asked: AskedDays | None = None
+    filled: Sequence[int] = ()
 
     @property
     def used(self) -> frozenset[Partition]:

@@ -23,11 +23,18 @@ from crypto_lakehouse.core.archive import (
     Series,
 )
 from crypto_lakehouse.core.errors import ArchiveKeyError
+from crypto_lakehouse.core.fills import fill_folder
 from crypto_lakehouse.core.messages import shown
 from crypto_lakehouse.core.verdicts import Verdict
 from crypto_lakehouse.coverage.records import ArchiveRun, FolderRecord, SeriesRecord
 from crypto_lakehouse.ledger.place import LedgerPlace, LedgerReading
-from crypto_lakehouse.ledger.soundness import VERDICTS, UnsoundRow, is_size, parse_archive
+from crypto_lakehouse.ledger.soundness import (
+    VERDICTS,
+    UnsoundRow,
+    fill_rows,
+    is_size,
+    parse_archive,
+)
 from crypto_lakehouse.ledger.sqlite_file import ledger_place
 
 __all__ = ["known_series", "parse_folder", "recorded_series"]
@@ -162,8 +169,17 @@ class _RecordReader:
         """Read a series as it is at one moment."""
         with self.reading.snapshot():
             return SeriesRecord(
-                series, {partition: self._folder(series, partition) for partition in partitions}
+                series,
+                {partition: self._folder(series, partition) for partition in partitions},
+                filled=self._filled(series),
             )
+
+    def _filled(self, series: Series) -> list[int]:
+        """Return the days that are filled, in order."""
+        folder = fill_folder(series)
+        rows = fill_rows(folder, self.reading.fills(folder))
+        final = (name for name, row in rows.items() if row.is_final)
+        return sorted(Archive.parse(folder + name).period.first_day.toordinal() for name in final)
 
     def _folder(self, series: Series, partition: Partition) -> FolderRecord:
         stem, folder = series.stem, series.folder(partition)

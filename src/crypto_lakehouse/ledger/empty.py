@@ -8,6 +8,7 @@ from contextlib import closing, contextmanager
 from attrs import frozen
 
 from crypto_lakehouse.core.archive import Archive
+from crypto_lakehouse.core.fills import FillRow
 from crypto_lakehouse.core.object_facts import ObjectFacts
 from crypto_lakehouse.core.protocols import LedgerRow
 from crypto_lakehouse.core.verdicts import Verdict
@@ -38,6 +39,10 @@ class EmptyLedger:
 
     def verified_now(self, _folder: str) -> Mapping[str, tuple[int, int]]:
         """No verified archives."""
+        return {}
+
+    def fills_now(self, _folder: str) -> Mapping[str, FillRow]:
+        """No segments."""
         return {}
 
     def objects_now(self, _folder: str) -> Mapping[str, ObjectFacts]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 
-from crypto_lakehouse.core.events import ArchiveFinished, RunStarted
+from crypto_lakehouse.core.events import ArchiveFinished, FillFinished, RunStarted
 from crypto_lakehouse.core.verdicts import Verdict
 from crypto_lakehouse.ledger.soundness import is_size
 
-__all__ = ["archive_row", "newer_version", "run_row"]
+__all__ = ["archive_row", "fill_row", "newer_version", "run_row"]
 
 
 def newer_version(event: ArchiveFinished) -> tuple[object, ...]:
@@ -32,6 +32,21 @@ def archive_row(event: ArchiveFinished, now: str) -> tuple[object, ...]:
         now if event.accepted else None,
         now,
         now,
+    )
+
+
+def fill_row(event: FillFinished) -> tuple[object, ...]:
+    """Return the row of a filled day, or of one that cannot be filled."""
+    return (
+        event.archive.folder,
+        event.archive.name,
+        event.verdict,
+        event.reason,
+        event.rows,
+        event.sha256,
+        int(event.complete),
+        event.proven_by,
+        event.at.isoformat(timespec="seconds"),
     )
 
 

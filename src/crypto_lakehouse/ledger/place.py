@@ -6,7 +6,7 @@ A `LedgerPlace` says where the ledger of one output is. `open` gives a run its `
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
@@ -16,17 +16,25 @@ from crypto_lakehouse.core.events import (
     ArchiveFinished,
     ArchivesUnchanged,
     BodyStarted,
+    FillFinished,
     FolderListed,
     RunFinished,
     RunStarted,
 )
+from crypto_lakehouse.core.fills import FillRow
 from crypto_lakehouse.core.protocols import Claims, InventoryLedger, LedgerRow
 from crypto_lakehouse.core.verdicts import Verdict
 
 __all__ = ["LedgerEvent", "LedgerPlace", "LedgerReading", "RunLedger", "do_nothing"]
 
 LedgerEvent = (
-    ArchiveFinished | ArchivesUnchanged | BodyStarted | FolderListed | RunStarted | RunFinished
+    ArchiveFinished
+    | ArchivesUnchanged
+    | BodyStarted
+    | FillFinished
+    | FolderListed
+    | RunStarted
+    | RunFinished
 )
 """What a run records."""
 
@@ -68,6 +76,10 @@ class RunLedger(InventoryLedger, Protocol):
         """Return what is known about one archive; blocking."""
         ...
 
+    def fills_now(self, folder: str) -> Mapping[str, FillRow]:
+        """Return what is known of the segments in a key prefix, by file name; blocking."""
+        ...
+
     def has_open_run(self) -> bool:
         """Whether the latest run has not ended, as it goes on or was killed; blocking."""
         ...
@@ -103,6 +115,10 @@ class LedgerReading(Protocol):
 
     def others(self, folder: str, low: str, high: str) -> _Rows:
         """Return name, size, verdict, reason and `accepted_at` of others, in the same way."""
+        ...
+
+    def fills(self, folder: str) -> _Rows:
+        """Return the columns of each segment of a folder, from its name on, in order."""
         ...
 
     def listed(self, folder: str) -> _Rows:

@@ -26,6 +26,7 @@ from crypto_lakehouse.ledger.soundness import (
     LARGEST_BYTES,
     an_archive_in,
     is_archive,
+    is_fill,
     is_run,
     is_version,
 )
@@ -152,12 +153,14 @@ def _unsound_row(connection: LedgerConnection) -> str:
         for row in connection.fetch(_NOT_PLAIN, (folder, f"{sample.series.stem}{days}.zip")):
             if not is_archive(row):
                 return f"the row of `{folder}{row[1]}` has values that no run writes"
-    for row in connection.fetch("SELECT * FROM versions"):
-        if not is_version(row):
-            return f"an earlier version of `{row[0]}{row[1]}` has values that no run writes"
-    for row in connection.fetch("SELECT * FROM runs"):
-        if not is_run(row):
-            return f"the row of the run `{row[0]}` has values that no run writes"
+    for table, is_sound, name in (
+        ("versions", is_version, "an earlier version of `{0}{1}`"),
+        ("runs", is_run, "the row of the run `{0}`"),
+        ("fills", is_fill, "the row of the segment `{0}{1}`"),
+    ):
+        for row in connection.fetch(f"SELECT * FROM {table}"):  # noqa: S608 - constants only
+            if not is_sound(row):
+                return f"{name.format(*row)} has values that no run writes"
     return ""
 
 
@@ -235,4 +238,5 @@ _SOUND: dict[str, Callable[[Sequence[Any]], bool]] = {
     "archives": is_archive,
     "versions": is_version,
     "runs": is_run,
+    "fills": is_fill,
 }

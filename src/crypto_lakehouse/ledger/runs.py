@@ -13,7 +13,10 @@ from crypto_lakehouse.ledger.schema import LOST_RUN
 from crypto_lakehouse.ledger.soundness import is_run, parse_selection
 from crypto_lakehouse.ledger.sqlite_file import ledger_place
 
-__all__ = ["RecordedRun", "recorded_runs"]
+__all__ = ["FILLING", "RecordedRun", "recorded_runs"]
+
+#: The selection of a run that fills days from the exchange: it asks for no archive.
+FILLING = {"only": "fill"}
 
 
 @frozen(kw_only=True)
@@ -35,6 +38,11 @@ class RecordedRun:
     source_url: str | None
     listing_url: str | None
     is_source_lost: bool = False
+
+
+def _has_source(selection: str | None) -> bool:
+    """Whether a run with a selection fetched archives; one that fills days asks the exchange."""
+    return selection is not None and parse_selection(selection) != FILLING
 
 
 def recorded_runs(ledger: LedgerPlace | Path) -> list[RecordedRun]:
@@ -60,5 +68,5 @@ def _run(row: Sequence[Any]) -> RecordedRun:
         source_url=source_url,
         listing_url=listing_url,
         # A run that records what it was asked for records its source, too.
-        is_source_lost=source_url is None and (run_id == LOST_RUN or selection is not None),
+        is_source_lost=source_url is None and (run_id == LOST_RUN or _has_source(selection)),
     )

@@ -22,6 +22,8 @@ __all__ = [
     "OLDEST_READABLE",
     "SCHEMA_VERSION",
     "TABLES",
+    "WITH_FILLS",
+    "WITH_SELECTIONS",
     "connect",
     "foreign_objects",
     "refuse_links",
@@ -37,10 +39,13 @@ BUSY_S = 30.0
 BESIDE = ("-wal", "-shm", "-journal")
 
 #: Increases with each change of the tables; a ledger of a later version is refused.
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
-#: The oldest version that can be read without an upgrade; it only lacks columns of `runs`.
+#: The oldest version that can be read without an upgrade; it lacks columns of `runs`, and `fills`.
 OLDEST_READABLE = 2
+
+#: The first version whose runs say what they were asked for, and the first that has fills.
+WITH_SELECTIONS, WITH_FILLS = 3, 4
 
 #: The number of the run that stands for those whose rows were lost with a damaged ledger.
 LOST_RUN = "lost"
@@ -119,10 +124,25 @@ ALTER TABLE runs ADD COLUMN source_url TEXT;            -- without credentials
 ALTER TABLE runs ADD COLUMN listing_url TEXT;
 """
 
+_VERSION_4 = """
+CREATE TABLE fills (                -- days that were asked for from the exchange
+    folder TEXT NOT NULL,           -- of the segment: key up to and with the last slash
+    name TEXT NOT NULL,
+    verdict TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    row_count INTEGER NOT NULL,
+    sha256 TEXT,                    -- of the segment; NULL where there is none
+    complete INTEGER NOT NULL,      -- 1: the day was over
+    proven_by TEXT NOT NULL,
+    filled_at TEXT NOT NULL,
+    PRIMARY KEY (folder, name)
+) WITHOUT ROWID;
+"""
+
 _COMMENT = re.compile(r"--.*")
 
 #: The upgrade from version n to version n + 1, at index n.
-_STEPS = (_VERSION_1, _VERSION_2, _VERSION_3)
+_STEPS = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4)
 
 #: The names of all tables.
 TABLES = tuple(re.findall(r"CREATE TABLE (\w+)", "".join(_STEPS)))

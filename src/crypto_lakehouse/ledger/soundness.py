@@ -16,11 +16,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
-from crypto_lakehouse.core.archive import Archive, Partition
+from crypto_lakehouse.core.archive import Archive, Origin, Partition
 from crypto_lakehouse.core.config.rules import url_fault
 from crypto_lakehouse.core.errors import ArchiveKeyError
+from crypto_lakehouse.core.fills import FillRow, FillVerdict
 from crypto_lakehouse.core.finite_json import parse_finite
 from crypto_lakehouse.core.kept import KEPT_FOLDER
 from crypto_lakehouse.core.object_facts import ObjectFacts
@@ -35,7 +37,9 @@ __all__ = [
     "are_digests",
     "are_moments",
     "are_texts",
+    "fill_rows",
     "is_archive",
+    "is_fill",
     "is_kept_place",
     "is_run",
     "is_size",
@@ -50,6 +54,8 @@ __all__ = [
 LARGEST_BYTES = 1 << 50
 
 VERDICTS = {str(verdict): verdict for verdict in Verdict}
+
+_FILL_VERDICTS = frozenset(map(str, FillVerdict))
 
 #: What ended a version.
 _CHANGES = frozenset({"replaced", "restamped"})
@@ -139,6 +145,49 @@ def is_archive(row: Sequence[Any]) -> bool:
         and are_texts((newer_reason,))
         and (accepted is None or are_moments((accepted,)))
     )
+
+
+def is_fill(row: Sequence[Any]) -> bool:
+    """Whether a row of `fills`, all columns, can be what a run wrote."""
+    folder, *values = row
+    return bool(fill_rows(folder, [values]))
+
+
+def fill_rows(folder: object, rows: Iterable[Sequence[Any]]) -> dict[str, FillRow]:
+    """Return what the sound rows of a folder say, by name; a day without a row is asked for again.
+
+    Args:
+        folder: The key prefix.
+        rows: Name, verdict, reason, number of rows, digest, completeness, proof and time of each.
+    """
+    found: dict[str, FillRow] = {}
+    for name, verdict, reason, count, sha256, complete, proven_by, at in rows:
+        if (
+            _is_segment(folder, name)
+            and verdict in _FILL_VERDICTS
+            and all(isinstance(text, str) for text in (reason, proven_by))
+            and isinstance(count, int)
+            and count >= 0
+            and are_texts((sha256,))
+            and are_digests([sha256])
+            and complete in (0, 1)
+            and are_moments((at,))
+        ):
+            found[name] = FillRow(
+                verdict=FillVerdict(verdict), reason=reason, rows=count, sha256=sha256,
+                complete=bool(complete), proven_by=proven_by,
+                filled_at=datetime.fromisoformat(at),
+            )  # fmt: skip
+    return found
+
+
+def _is_segment(folder: object, name: object) -> bool:
+    if not isinstance(folder, str) or not isinstance(name, str) or not folder.endswith("/"):
+        return False
+    try:
+        return Archive.parse(folder + name).origin is Origin.FILL
+    except ArchiveKeyError:
+        return False
 
 
 def is_version(row: Sequence[Any]) -> bool:

@@ -23,10 +23,12 @@ from crypto_lakehouse.core.events import (
     ArchiveFinished,
     ArchivesUnchanged,
     BodyStarted,
+    FillFinished,
     FolderListed,
     RunFinished,
     RunStarted,
 )
+from crypto_lakehouse.core.fills import FillRow
 from crypto_lakehouse.core.messages import agreeing
 from crypto_lakehouse.core.object_facts import ObjectFacts
 from crypto_lakehouse.core.os_error_hints import exit_code_of
@@ -35,13 +37,13 @@ from crypto_lakehouse.core.verdicts import Verdict
 from crypto_lakehouse.core.whole_numbers import STORABLE
 from crypto_lakehouse.ledger import sqlite_statements as sql
 from crypto_lakehouse.ledger.connection import LedgerConnection
-from crypto_lakehouse.ledger.event_rows import archive_row, newer_version, run_row
+from crypto_lakehouse.ledger.event_rows import archive_row, fill_row, newer_version, run_row
 from crypto_lakehouse.ledger.place import LedgerEvent, do_nothing
 from crypto_lakehouse.ledger.read_only import connect_read_only
 from crypto_lakehouse.ledger.rebuild import create, damage_at, rebuild
 from crypto_lakehouse.ledger.refusals import code_of, refusal, unreadable
-from crypto_lakehouse.ledger.schema import BUSY_S, connect
-from crypto_lakehouse.ledger.soundness import ledger_row, parse_archive, sound_facts
+from crypto_lakehouse.ledger.schema import BUSY_S, WITH_FILLS, connect, version_of
+from crypto_lakehouse.ledger.soundness import fill_rows, ledger_row, parse_archive, sound_facts
 
 __all__ = ["SqliteLedger"]
 
@@ -173,6 +175,12 @@ class SqliteLedger:
         found = self._query(f"{sql.ROWS} AND name = ?", folder, name)
         return ledger_row(found[0][1:]) if found else None
 
+    def fills_now(self, folder: str) -> dict[str, FillRow]:
+        """Return what is known of the segments in a key prefix, by file name; blocking."""
+        if self._read_only and version_of(self._reader, self.path) < WITH_FILLS:
+            return {}
+        return fill_rows(folder, self._query(sql.FILLS, folder))
+
     def has_open_run(self) -> bool:
         """Whether the latest run has not ended, as it goes on or was killed; blocking."""
         found = self._query("SELECT finished_at IS NULL FROM runs ORDER BY rowid DESC LIMIT 1")
@@ -271,6 +279,8 @@ class SqliteLedger:
                     "INSERT OR REPLACE INTO parts VALUES (?, ?, ?, ?, ?)",
                     (archive.folder, archive.name, *row),
                 )
+            case FillFinished():
+                self._writer.execute(sql.FILLED, fill_row(change))
             case RunStarted():
                 self._writer.execute(sql.RUN, run_row(change))
             case RunFinished():

@@ -11,11 +11,18 @@ from typing import Any
 from attrs import frozen
 
 from crypto_lakehouse.core.errors import LedgerError
+from crypto_lakehouse.ledger import sqlite_statements as sql
 from crypto_lakehouse.ledger.connection import LedgerConnection
 from crypto_lakehouse.ledger.place import LedgerPlace
 from crypto_lakehouse.ledger.read_only import reading
 from crypto_lakehouse.ledger.refusals import damaged, refusal
-from crypto_lakehouse.ledger.schema import FOLDERS, SCHEMA_VERSION, connect, version_of
+from crypto_lakehouse.ledger.schema import (
+    FOLDERS,
+    WITH_FILLS,
+    WITH_SELECTIONS,
+    connect,
+    version_of,
+)
 from crypto_lakehouse.ledger.sqlite import SqliteLedger
 
 __all__ = ["SqliteFile", "ledger_place"]
@@ -177,13 +184,19 @@ class SqliteReading:
         """Return name, size, verdict, reason and `accepted_at` of the other archives."""
         return self._connection.fetch(_OTHERS, (folder, low, high))
 
+    def fills(self, folder: str) -> list[Any]:
+        """Return the columns of each segment of a folder."""
+        if version_of(self._connection, self.path) < WITH_FILLS:
+            return []
+        return self._connection.fetch(sql.FILLS, (folder,))
+
     def listed(self, folder: str) -> list[Any]:
         """Return first name, last name and time of the last listing."""
         return self._connection.fetch(_LISTED, (folder,))
 
     def runs(self) -> list[Any]:
         """Return the columns of every run, in the order in which they began."""
-        has_all = version_of(self._connection, self.path) == SCHEMA_VERSION
+        has_all = version_of(self._connection, self.path) >= WITH_SELECTIONS
         more = _NEW_OF_RUN if has_all else "NULL, NULL, NULL"
         # Numbers of rows only grow, whatever the clock says.
         return self._connection.fetch(f"SELECT {_RUN}, {more} FROM runs ORDER BY rowid")  # noqa: S608

@@ -5,6 +5,8 @@ from __future__ import annotations
 __all__ = [
     "ANY_PART",
     "ANY_VERIFIED",
+    "FILLED",
+    "FILLS",
     "LISTED",
     "OBJECTS",
     "PARTS",
@@ -103,6 +105,13 @@ ANY_VERIFIED = """
 SELECT EXISTS (
     SELECT 1 FROM archives WHERE folder >= ? AND folder < ? AND verdict = 'verified'
 )
+"""
+
+FILLED = "INSERT OR REPLACE INTO fills VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+
+FILLS = """
+SELECT name, verdict, reason, row_count, sha256, complete, proven_by, filled_at
+FROM fills WHERE folder = ? ORDER BY name
 """
 
 ANY_PART = "SELECT EXISTS (SELECT 1 FROM parts)"

@@ -9,7 +9,7 @@ import aiofiles
 from aiofiles.threadpool.text import AsyncTextIOWrapper
 from attrs import define, field
 
-from crypto_lakehouse.core.events import ArchiveFinished, Event, to_record
+from crypto_lakehouse.core.events import ArchiveFinished, Event, FillFinished, to_record
 from crypto_lakehouse.core.visible import json_text
 from crypto_lakehouse.stores.os_errors import as_store_errors
 
@@ -31,11 +31,11 @@ class JsonLinesSink:
     _file: AsyncTextIOWrapper | None = field(init=False, default=None)
 
     async def handle(self, events: Sequence[Event]) -> None:
-        """Append a line for each finished archive."""
+        """Append a line for each finished archive, and for each filled day."""
         lines = [
             json_text(to_record(event)) + "\n"
             for event in events
-            if isinstance(event, ArchiveFinished)
+            if isinstance(event, ArchiveFinished | FillFinished)
         ]
         with as_store_errors(str(self.path)):
             await self._open()

@@ -17,6 +17,7 @@ from crypto_lakehouse.core.events import (
     ArchivesUnchanged,
     BodyStarted,
     Event,
+    FillFinished,
     FolderListed,
     RunFinished,
     RunStarted,
@@ -89,9 +90,13 @@ def _is_recorded(event: Event) -> TypeGuard[LedgerEvent]:
         return event.verdict is not Verdict.NOT_PUBLISHED
     if isinstance(event, ArchivesUnchanged):
         return event.seen
+    if isinstance(event, FillFinished):
+        return not event.known
     return isinstance(event, BodyStarted | FolderListed | RunStarted | RunFinished)
 
 
-def _claims_a_file(change: LedgerEvent) -> TypeGuard[ArchiveFinished]:
+def _claims_a_file(change: LedgerEvent) -> TypeGuard[ArchiveFinished | FillFinished]:
     """Whether the row lists a file that was stored or proven now."""
+    if isinstance(change, FillFinished):
+        return change.sha256 is not None
     return isinstance(change, ArchiveFinished) and change.facts.mark is not None

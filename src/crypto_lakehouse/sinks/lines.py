@@ -14,8 +14,10 @@ from crypto_lakehouse.core.events import (
     ArchiveRetried,
     ArchivesUnchanged,
     Event,
+    FillFinished,
     ListingRetried,
     RunNoted,
+    RunStarted,
     RunWarned,
 )
 from crypto_lakehouse.core.messages import agreeing, plural
@@ -66,6 +68,8 @@ class LinesSink:
     async def handle(self, events: Sequence[Event]) -> None:
         """Count the events, and write a line for those that need one."""
         for event in events:
+            if isinstance(event, RunStarted):  # a fill follows a collection
+                self._counts.start_workflow(event.workflow)
             self._counts.record_event(event)
             if isinstance(event, ArchiveRetried | ListingRetried):
                 self._waits_until.append(self.clock() + event.wait_s)
@@ -76,14 +80,14 @@ class LinesSink:
                 self._write(f"warning: {event.message}")
             elif isinstance(event, RunNoted) and not self.quiet:
                 self._write(f"note: {event.message}")
-            elif isinstance(event, ArchiveFinished) and not self.quiet:
+            elif isinstance(event, ArchiveFinished | FillFinished) and not self.quiet:
                 self._archive(event)
             elif isinstance(event, ArchivesUnchanged) and self.every_archive:
                 for archive in event.each():
                     self._archive(archive)
         self._line_if_due()
 
-    def _archive(self, event: ArchiveFinished) -> None:
+    def _archive(self, event: ArchiveFinished | FillFinished) -> None:
         if event.is_problem:
             self._write(f"{event.verdict} {event.archive.key}: {event.reason}")
         elif self.every_archive:
@@ -102,10 +106,13 @@ class LinesSink:
 
     def _done(self) -> str:
         """How far the run has come; empty if there is no plan yet."""
-        counts = ", ".join(f"{count} {name}" for name, count in self._counts.verdicts.items())
+        counts = ", ".join(f"{count} {name}" for name, count in self._counts.counts.items())
         done, planned = self._counts.finished_archives, self._counts.planned
         if not planned:
             return ""
+        if self._counts.fills:
+            line = f"{done} of {plural(planned, 'day')}"
+            return f"{line}: {counts}"
         line = f"{done} of {plural(planned, 'archive')}, {self.meter.received_bytes / 1e6:.1f} MB"
         return f"{line}: {counts}" if counts else line
 

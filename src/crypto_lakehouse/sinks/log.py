@@ -18,6 +18,7 @@ from crypto_lakehouse.core.events import (
     ArchiveRetried,
     ArchivesUnchanged,
     Event,
+    FillFinished,
     FolderListed,
     ListingRetried,
     RunFinished,
@@ -79,7 +80,7 @@ class LogSink:
 
 
 def _level(event: Event) -> int:
-    if isinstance(event, ArchiveFinished):
+    if isinstance(event, ArchiveFinished | FillFinished):
         return logging.WARNING if event.is_problem else logging.DEBUG
     if isinstance(event, ArchivesUnchanged | FolderListed):
         return logging.DEBUG
@@ -90,7 +91,7 @@ def _level(event: Event) -> int:
 
 def _sentence(event: Event) -> str:
     match event:
-        case ArchiveFinished():
+        case ArchiveFinished() | FillFinished():
             return f"{event.verdict} {event.archive.key}"
         case ArchiveRetried():
             return f"retry in {event.wait_s:.1f} s: {event.reason}"

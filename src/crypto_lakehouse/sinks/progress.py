@@ -12,6 +12,7 @@ from crypto_lakehouse.core.events import (
     ArchiveRetried,
     ArchivesUnchanged,
     Event,
+    FillFinished,
     FolderListed,
     ListingRetried,
     RunNoted,
@@ -57,6 +58,8 @@ class ProgressSink:
     async def handle(self, events: Sequence[Event]) -> None:
         """Count the events and update the bar."""
         for event in events:
+            if isinstance(event, RunStarted):  # a fill follows a collection
+                self._counts.start_workflow(event.workflow)
             self._counts.record_event(event)
             self._weigh(event)
             line = _line(event)
@@ -100,11 +103,11 @@ class ProgressSink:
             arriving = max(0, self.meter.received_bytes - self._counts.fetched_bytes)
             total = self._size_bytes + planned * REQUEST_WEIGHT_BYTES
             completed = self._settled_bytes + arriving + done * REQUEST_WEIGHT_BYTES
-        counts = "  ".join(f"{name} {count}" for name, count in self._counts.verdicts.items())
+        counts = "  ".join(f"{name} {count}" for name, count in self._counts.counts.items())
         self._row.update(
             completed=completed,
             total=total,
-            label="archives",
+            label="days" if self._counts.fills else "archives",
             done=f"{done}/{planned}" if planned else "",
             counts=counts
             or (f"listing: {plural(self._listed, 'archive')}" if self._listed else ""),
@@ -129,7 +132,7 @@ def _line(event: Event) -> str:
             return f"note: {message}"
         case ArchiveRetried() | ListingRetried():
             return f"retry {event.attempt} in {event.wait_s:.1f} s: {event.reason}"
-        case ArchiveFinished() if event.is_problem:
+        case ArchiveFinished() | FillFinished() if event.is_problem:
             return f"{event.verdict} {event.archive.key}: {event.reason}"
         case _:
             return ""

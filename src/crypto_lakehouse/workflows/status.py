@@ -49,12 +49,14 @@ class StatusTotals:
     """The sum over series.
 
     Attributes:
+        filled_days: Days in holes that are filled from the exchange.
         holes: Days by cause.
         refused_newer: Verified archives with a newer version that could not take their place.
     """
 
     series: int = 0
     verified_days: int = 0
+    filled_days: int = 0
     expected_days: int = 0
     size_bytes: int = 0
     refused_newer: int = 0
@@ -64,6 +66,7 @@ class StatusTotals:
         """Add one series."""
         self.series += 1
         self.verified_days += coverage.verified_days
+        self.filled_days += coverage.filled_days
         self.expected_days += coverage.expected_days
         self.size_bytes += coverage.size_bytes
         self.refused_newer += coverage.refused_newer
@@ -307,6 +310,8 @@ def coverage_mapping(coverage: SeriesCoverage) -> dict[str, Any]:
         "end": _text(coverage.end),
         "first": _text(coverage.first_day),
         "last": _text(coverage.last_day),
+        "first_filled": _text(coverage.first_filled),
+        "last_filled": _text(coverage.last_filled),
         **_counts(coverage),
         "holes": [
             {
@@ -314,6 +319,7 @@ def coverage_mapping(coverage: SeriesCoverage) -> dict[str, Any]:
                 "last": str(hole.last_day),
                 "days": hole.days,
                 "cause": hole.cause,
+                "filled": hole.filled,
                 "reason": hole.reason,
             }
             for hole in coverage.holes
@@ -324,6 +330,7 @@ def coverage_mapping(coverage: SeriesCoverage) -> dict[str, Any]:
 def _counts(counted: SeriesCoverage | StatusTotals) -> dict[str, Any]:
     return {
         "verified_days": counted.verified_days,
+        "filled_days": counted.filled_days,
         "expected_days": counted.expected_days,
         # Rounded down, so that 100 means complete.
         "coverage": floor(10_000 * counted.ratio) / 100,

@@ -11,13 +11,14 @@ from crypto_lakehouse.core.events import (
     ArchiveFinished,
     ArchivesUnchanged,
     BodyStarted,
+    FillFinished,
     FolderListed,
     RunFinished,
     RunStarted,
 )
 from crypto_lakehouse.core.verdicts import Verdict
 from crypto_lakehouse.core.whole_numbers import STORABLE
-from crypto_lakehouse.ledger.event_rows import archive_row, newer_version, run_row
+from crypto_lakehouse.ledger.event_rows import archive_row, fill_row, newer_version, run_row
 from crypto_lakehouse.ledger.place import LedgerEvent
 
 if TYPE_CHECKING:
@@ -113,6 +114,14 @@ ON CONFLICT (output_id, folder, name) DO UPDATE SET
     etag = excluded.etag, last_modified = excluded.last_modified, size_bytes = excluded.size_bytes
 """
 
+_FILLED = """
+INSERT INTO fills VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+ON CONFLICT (output_id, folder, name) DO UPDATE SET
+    verdict = excluded.verdict, reason = excluded.reason, row_count = excluded.row_count,
+    sha256 = excluded.sha256, complete = excluded.complete, proven_by = excluded.proven_by,
+    filled_at = excluded.filled_at
+"""
+
 _RUN = """
 INSERT INTO runs (
     output_id, run_id, workflow, planned, started_at, selection, source_url, listing_url
@@ -172,6 +181,8 @@ class _Batch:
                 self.merge()
                 row = (facts.etag, facts.last_modified, facts.size_bytes)
                 self._do(_PART, self.output_id, archive.folder, archive.name, *row)
+            case FillFinished():
+                self._do(_FILLED, self.output_id, *fill_row(change))
             case RunStarted():
                 self._do(_RUN, self.output_id, *run_row(change))
             case RunFinished():

@@ -12,16 +12,17 @@ from attrs import define, field
 from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.errors import LedgerError
 from crypto_lakehouse.core.events import ArchiveFinished
+from crypto_lakehouse.core.fills import FillRow
 from crypto_lakehouse.core.object_facts import ObjectFacts
 from crypto_lakehouse.core.protocols import LedgerRow
 from crypto_lakehouse.core.verdicts import Verdict
 from crypto_lakehouse.ledger.place import LedgerEvent, do_nothing
 from crypto_lakehouse.ledger.postgres.batch import write_batch
 from crypto_lakehouse.ledger.postgres.claims import SeriesClaims
-from crypto_lakehouse.ledger.postgres.rows import FOLDERS
+from crypto_lakehouse.ledger.postgres.rows import FILLS, FOLDERS, has_fills
 from crypto_lakehouse.ledger.postgres.server import Server, is_lost
 from crypto_lakehouse.ledger.postgres.session import HOLDERS, Session
-from crypto_lakehouse.ledger.soundness import ledger_row, parse_archive, sound_facts
+from crypto_lakehouse.ledger.soundness import fill_rows, ledger_row, parse_archive, sound_facts
 
 if TYPE_CHECKING:
     import psycopg
@@ -131,6 +132,12 @@ class PostgresLedger:
         """Return what is known about one archive; blocking."""
         found = self._query(f"{_ROWS} AND name = %s", (self.output_id, folder, name))
         return ledger_row(found[0][1:]) if found else None
+
+    def fills_now(self, folder: str) -> dict[str, FillRow]:
+        """Return what is known of the segments in a key prefix, by file name; blocking."""
+        if self._session is None and not has_fills(self._connected()):
+            return {}
+        return fill_rows(folder, self._query(FILLS, (self.output_id, folder)))
 
     def has_open_run(self) -> bool:
         """Whether a run works on the output, or the latest one was killed; blocking."""

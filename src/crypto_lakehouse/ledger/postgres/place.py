@@ -12,7 +12,7 @@ from crypto_lakehouse.core.errors import LedgerError, LockHeldError
 from crypto_lakehouse.ledger.postgres.claims import SeriesClaims
 from crypto_lakehouse.ledger.postgres.identity import OutputIdentity
 from crypto_lakehouse.ledger.postgres.ledger import PostgresLedger
-from crypto_lakehouse.ledger.postgres.rows import PostgresReading
+from crypto_lakehouse.ledger.postgres.rows import PostgresReading, has_fills
 from crypto_lakehouse.ledger.postgres.schema import bring_up_to_date, version_of
 from crypto_lakehouse.ledger.postgres.server import Server, lock_key
 from crypto_lakehouse.ledger.postgres.session import RECONNECT_WITHIN_S, Session, holders_of
@@ -147,7 +147,8 @@ class PostgresPlace:
             LedgerError: There is none, or the server cannot be reached, or refuses.
         """
         with self._connected() as connection:
-            yield PostgresReading(connection, self._existing(connection))
+            output_id = self._existing(connection)
+            yield PostgresReading(connection, output_id, has_fills(connection))
 
     def forget_kept(self, numbers: Sequence[int]) -> None:
         """Record that kept bytes are gone, in one transaction; blocking.

@@ -11,7 +11,7 @@ from attrs import frozen
 if TYPE_CHECKING:
     import psycopg
 
-__all__ = ["FOLDERS", "PostgresReading"]
+__all__ = ["FILLS", "FOLDERS", "PostgresReading", "has_fills"]
 
 #: The key prefixes that have archives. It goes from folder to folder in the index; DISTINCT would
 #: read every row.
@@ -40,6 +40,11 @@ _OTHERS = """
 SELECT name, size_bytes, verdict, reason, accepted_at FROM archives
 WHERE output_id = %s AND folder = %s AND name BETWEEN %s AND %s AND verdict <> 'verified'
 ORDER BY name
+"""
+
+FILLS = """
+SELECT name, verdict, reason, row_count, sha256, complete, proven_by, filled_at
+FROM fills WHERE output_id = %s AND folder = %s ORDER BY name
 """
 
 _LISTED = """
@@ -101,6 +106,12 @@ WHERE output_id = %s AND kept_as IS NOT NULL AND changed_at < %s ORDER BY number
 """
 
 
+def has_fills(connection: psycopg.Connection[Any]) -> bool:
+    """Whether the tables are of a version that has fills; a reader does not upgrade them."""
+    found = connection.execute("SELECT to_regclass('fills') IS NOT NULL").fetchone()
+    return bool(found and found[0])
+
+
 @frozen
 class PostgresReading:
     """Queries of one output's rows.
@@ -108,10 +119,12 @@ class PostgresReading:
     Args:
         connection: Is the caller's.
         output_id: The number of the output.
+        with_fills: Whether the tables have fills.
     """
 
     connection: psycopg.Connection[Any]
     output_id: int
+    with_fills: bool = True
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
@@ -134,6 +147,10 @@ class PostgresReading:
     def others(self, folder: str, low: str, high: str) -> list[Any]:
         """Return name, size, verdict, reason and `accepted_at` of the other archives."""
         return self._fetch(_OTHERS, folder, low, high)
+
+    def fills(self, folder: str) -> list[Any]:
+        """Return the columns of each segment of a folder."""
+        return self._fetch(FILLS, folder) if self.with_fills else []
 
     def listed(self, folder: str) -> list[Any]:
         """Return first name, last name and time of the last listing."""

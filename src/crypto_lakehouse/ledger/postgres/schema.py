@@ -109,6 +109,19 @@ CREATE TABLE set_aside (                    -- rows that no run writes, as they 
     source text NOT NULL,                   -- the table that had the row
     content jsonb NOT NULL
 );
+CREATE TABLE fills (                        -- days that were asked for from the exchange
+    output_id integer NOT NULL,
+    folder text COLLATE "C" NOT NULL,       -- of the segment: key up to and with the last slash
+    name text COLLATE "C" NOT NULL,
+    verdict text NOT NULL,
+    reason text NOT NULL,
+    row_count bigint NOT NULL,
+    sha256 text COLLATE "C",                -- of the segment; NULL where there is none
+    complete integer NOT NULL,              -- 1: the day was over
+    proven_by text NOT NULL,
+    filled_at text NOT NULL,
+    PRIMARY KEY (output_id, folder, name)
+);
 """
 
 #: The upgrade from version n to version n + 1, at index n.
