@@ -89,7 +89,9 @@ def _options(attribute: attrs.Attribute[Any]) -> Iterator[Callable[[_Command], _
         flags = f"{name}/--no-{_dashed(key.name)}"
         yield click.option(flags, key.name, default=None, help=help_text(key))
     else:
-        spelled = (*key.about.options, name, key.name)
+        # `--fill` is a flag of `collect`.
+        own = () if key.name == "fill" else (name,)
+        spelled = (*key.about.options, *own, key.name)
         takes_list = _takes_list(attribute.metadata["kind"])
         yield click.option(
             *spelled,

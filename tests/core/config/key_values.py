@@ -128,6 +128,14 @@ TWO_VALUES: dict[str, list[tuple[Any, str, Any]]] = {
     "allow_http": [(True, "yes", True), (False, "off", False)],
     "proxy": [("none",) * 3, ("socks5h://proxy.example:1080",) * 3],
     "ca_bundle": [("ca.pem",) * 3, ("/etc/ssl/other 1.pem",) * 3],
+    "fill": [
+        ({"until": "now"}, '{"until": "now"}', {"until": "now"}),
+        (
+            {"only_holes": True, "urls": {"spot": "https://api.binance.com"}},
+            '{"only_holes": true, "urls": {"spot": "https://api.binance.com"}}',
+            {"only_holes": True, "urls": {"spot": "https://api.binance.com"}},
+        ),
+    ],
     "environment": [("production",) * 3, ("development",) * 3],
 }  # fmt: skip
 ONE_VALUE = {key: values[0] for key, values in TWO_VALUES.items()}

@@ -27,6 +27,7 @@ _PAGE = Path(__file__).parents[3] / "docs" / "configuration.md"
 NEW = {
     "proxy", "ca_bundle", "acknowledge", "holes_path", "max_bytes", "storage", "state_directory",
     "executor", "dask_scheduler", "shared_directory", "ledger", "ledger_schema",
+    "fill",
 }  # fmt: skip
 
 

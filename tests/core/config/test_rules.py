@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any
 
 import pytest
@@ -288,6 +289,37 @@ def test_a_directory_has_no_endpoint() -> None:
         "$.storage.endpoint": "only for an output in an object store; `bucket/prefix` is a "
         "directory"
     }
+
+
+@pytest.mark.parametrize(
+    ("fill", "place", "message"),
+    [
+        ("now", "$.fill", "must be a mapping, such as {until: now}"),
+        ({"untill": "now"}, "$.fill", "unknown key `untill`; did you mean `until`?"),
+        ({"until": "today"}, "$.fill", "neither `now` nor a calendar day"),
+        ({"until": "20260507"}, "$.fill", "neither `now` nor a calendar day"),
+        ({"until": 7}, "$.fill", "`until` must be `now` or a day"),
+        ({"only_holes": "yes"}, "$.fill", "`only_holes` must be true or false"),
+        ({"urls": "x"}, "$.fill", "`urls` must be a mapping"),
+        (
+            {"urls": {"um": "https://a.example"}},
+            "$.fill",
+            "unknown key `um`; keys: spot, futures_um",
+        ),
+        ({"urls": {"spot": ["https://u:secret@x"]}}, "$.fill", "`urls.spot` must be a URL"),
+        ({"urls": {"spot": "a.example"}}, "$.fill.urls.spot", "must be an absolute http"),
+        ({"urls": {"spot": "http://a.example"}}, "$.fill.urls.spot", "neither encrypted nor"),
+    ],
+)
+def test_wrong_settings_of_a_fill_are_refused(fill: Any, place: str, message: str) -> None:
+    found = faults(fill=fill)
+    assert list(found) == [place]
+    assert message in found[place]
+    assert "secret" not in found[place]
+
+
+def test_the_days_of_a_fill_may_be_dates() -> None:
+    assert read(fill={"until": date(2026, 5, 7)}).fill == {"until": "2026-05-07"}
 
 
 @pytest.mark.parametrize("path", ["out", "/srv/a b", "C:\\a", "C:/a", "//[x", "a:b", "./s3://b"])

@@ -79,6 +79,7 @@ def test_defaults_are_those_of_the_contract() -> None:
         "allow_http": False,
         "proxy": "environment",
         "ca_bundle": None,
+        "fill": None,
         "environment": "development",
     }
     assert config.warnings == ()

@@ -60,4 +60,5 @@ class ConfigKeywords(TypedDict, total=False):
     allow_http: bool
     proxy: str
     ca_bundle: str | PathLike[str] | None
+    fill: Mapping[str, object] | None
     environment: str

@@ -106,6 +106,7 @@ def check_combinations(fields: Mapping[str, Any]) -> list[Problem]:
         *_reversed_range(fields.get("date_range")),
         *_foreign_markets(fields),
         *_urls(fields),
+        *_fill_urls(fields),
         *_output(fields),
         *_ledger(fields),
         *_proxy(fields),
@@ -170,6 +171,13 @@ def _urls(fields: Mapping[str, Any]) -> Iterable[Problem]:
             continue
         if fault := url_fault(url) or _plain_http_fault(url, fields.get("allow_http")):
             yield Problem(f"$.{name}", fault)
+
+
+def _fill_urls(fields: Mapping[str, Any]) -> Iterable[Problem]:
+    """Find faults of the addresses at which the exchange answers."""
+    for market, url in ((fields.get("fill") or {}).get("urls") or {}).items():
+        if fault := url_fault(url) or _plain_http_fault(url, fields.get("allow_http")):
+            yield Problem(f"$.fill.urls.{market}", fault)
 
 
 def _output(fields: Mapping[str, Any]) -> Iterable[Problem]:

@@ -8,6 +8,7 @@ from typing import Any
 import attrs
 
 from crypto_lakehouse.core.archive import INTERVALS, DataType, Market, Partition
+from crypto_lakehouse.core.config.fill_settings import DEFAULT_URLS, NOW
 from crypto_lakehouse.core.config.keys import UNSET, described, may_be_unset
 from crypto_lakehouse.core.config.layers import Keys
 from crypto_lakehouse.core.config.profiles import PROFILES, USUAL_PROFILES
@@ -21,6 +22,7 @@ from crypto_lakehouse.core.config.values import (
     Choice,
     DateRange,
     DayOrPeriod,
+    Fill,
     Interval,
     Intervals,
     Parallelism,
@@ -185,6 +187,19 @@ _KINDS: dict[Any, _Schema] = {
     Parallelism: _number_or_auto(MOST[Parallelism]),
     Processes: _number_or_auto(MOST[Processes]),
     Policies: {"type": "object", "additionalProperties": _TEXT},
+    Fill: {
+        "type": "object",
+        "properties": {
+            "until": {"anyOf": [{"const": NOW}, _DAY]},
+            "only_holes": {"type": "boolean"},
+            "urls": {
+                "type": "object",
+                "properties": {str(market): _TEXT for market in DEFAULT_URLS},
+                "additionalProperties": False,
+            },
+        },
+        "additionalProperties": False,
+    },
     Storage: {
         "type": "object",
         "properties": {

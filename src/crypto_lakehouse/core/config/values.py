@@ -20,6 +20,7 @@ from crypto_lakehouse.core.config.days import (
     structure_period,
     structure_start,
 )
+from crypto_lakehouse.core.config.fill_settings import fill_settings
 from crypto_lakehouse.core.config.intervals import structure_interval
 from crypto_lakehouse.core.config.quantities import parse_quantity
 from crypto_lakehouse.core.config.storage import storage_options
@@ -34,6 +35,7 @@ __all__ = [
     "DateRange",
     "DayOrPeriod",
     "EndDay",
+    "Fill",
     "Interval",
     "Intervals",
     "Parallelism",
@@ -68,6 +70,7 @@ ProxySetting = NewType("ProxySetting", object)
 Policies = NewType("Policies", object)
 Profile = NewType("Profile", object)
 Storage = NewType("Storage", object)
+Fill = NewType("Fill", object)
 DayOrPeriod = NewType("DayOrPeriod", object)
 StartDay = NewType("StartDay", object)
 EndDay = NewType("EndDay", object)
@@ -305,6 +308,11 @@ def _storage(value: object, _: Any) -> dict[str, Any]:
     return storage_options(value)
 
 
+def _fill(value: object, _: Any) -> dict[str, Any]:
+    """Return the settings of `fill`."""
+    return fill_settings(value)
+
+
 def _profile(value: object, _: Any) -> str:
     """Return a name; `profiles` checks it, because only that module knows the names."""
     if isinstance(value, str):
@@ -355,6 +363,7 @@ def _config_converter() -> cattrs.Converter:
         (Profile, _profile),
         (Policies, _policies),
         (Storage, _storage),
+        (Fill, _fill),
         (DayOrPeriod, structure_period),
         (StartDay, structure_start),
         (EndDay, structure_end),

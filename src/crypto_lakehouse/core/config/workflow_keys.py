@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import attrs
@@ -12,6 +13,7 @@ from crypto_lakehouse.core.config.proxy_settings import ENVIRONMENT
 from crypto_lakehouse.core.config.transfer_keys import TransferKeys
 from crypto_lakehouse.core.config.values import (
     Choice,
+    Fill,
     Profile,
     ProxySetting,
 )
@@ -173,6 +175,20 @@ class WorkflowKeys(TransferKeys):
             form="path",
             unset="the system's authorities",
             metavar="FILE",
+            since="0.2.0",
+        ),
+    )
+    fill: Mapping[str, Any] | None = key(
+        Fill,
+        None,
+        about=About(
+            "Settings of `fill`, which asks the exchange for what the archive lacks.",
+            more="`until` is `now` or a UTC day, `only_holes: true` leaves out the days after the "
+            "archive's newest, and `urls` says where the exchange answers, for each market; see "
+            "[fill](fill.md).",
+            unset="up to now, all days, the exchange's own addresses",
+            options=("--fill-settings",),
+            metavar="JSON",
             since="0.2.0",
         ),
     )

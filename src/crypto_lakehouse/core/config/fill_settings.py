@@ -1,0 +1,105 @@
+"""The settings of `fill`: up to which day, which days, and where the exchange answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import date, datetime
+from types import MappingProxyType
+from typing import Any
+
+from crypto_lakehouse.core.archive import Market
+from crypto_lakehouse.core.messages import nearest, shown
+
+__all__ = ["DEFAULT_URLS", "FILL_KEYS", "NOW", "fill_settings", "until_fault"]
+
+#: Up to this moment, the current UTC day included.
+NOW = "now"
+
+#: The keys of `fill`.
+FILL_KEYS = ("until", "only_holes", "urls")
+
+#: Where the exchange answers without a key (docs/fill.md#endpoints-and-limits).
+DEFAULT_URLS: Mapping[str, str] = MappingProxyType(
+    {
+        Market.SPOT: "https://data-api.binance.vision",
+        Market.FUTURES_UM: "https://fapi.binance.com",
+        Market.FUTURES_CM: "https://dapi.binance.com",
+    }
+)
+
+
+def fill_settings(value: object) -> dict[str, Any]:
+    """Return the settings of `fill` in plain JSON types.
+
+    Raises:
+        TypeError: It is no mapping, or a value has another type.
+        ValueError: A key is unknown, or a value is not one of its key.
+    """
+    if not isinstance(value, Mapping):
+        raise TypeError(f"must be a mapping, such as {{until: now}}, not `{shown(value)}`")
+    settings = {}
+    for name, item in value.items():
+        if name not in _READERS:
+            raise ValueError(_unknown(str(name), FILL_KEYS))
+        settings[name] = _READERS[name](item)
+    return settings
+
+
+def until_fault(text: str) -> str:
+    """Return why a text is neither `now` nor a UTC day; empty if it is.
+
+    Example:
+        >>> until_fault("2026-05-07"), until_fault("now")
+        ('', '')
+        >>> until_fault("today")
+        '`today` is neither `now` nor a calendar day, YYYY-MM-DD'
+    """
+    if text == NOW:
+        return ""
+    try:
+        is_day = date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        is_day = False
+    return "" if is_day else f"`{shown(text)}` is neither `now` nor a calendar day, YYYY-MM-DD"
+
+
+def _until(value: object) -> str:
+    is_day = isinstance(value, date) and not isinstance(value, datetime)  # as YAML and TOML read it
+    text = value.isoformat() if is_day and isinstance(value, date) else value
+    if not isinstance(text, str):
+        raise TypeError(f"`until` must be `now` or a day, YYYY-MM-DD, not `{shown(value)}`")
+    if fault := until_fault(text):
+        raise ValueError(f"`until`: {fault}")
+    return text
+
+
+def _only_holes(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError(f"`only_holes` must be true or false, not `{shown(value)}`")
+    return value
+
+
+def _urls(value: object) -> dict[str, str]:
+    if not isinstance(value, Mapping):
+        raise TypeError(f"`urls` must be a mapping of markets to URLs, not `{shown(value)}`")
+    urls = {}
+    for market, url in value.items():
+        if market not in DEFAULT_URLS:
+            raise ValueError(f"`urls`: {_unknown(str(market), tuple(map(str, DEFAULT_URLS)))}")
+        if not isinstance(url, str) or not url.strip():
+            raise TypeError(f"`urls.{market}` must be a URL")  # it may have a password
+        urls[str(market)] = url
+    return urls
+
+
+_READERS: dict[object, Callable[[object], object]] = {
+    "until": _until,
+    "only_holes": _only_holes,
+    "urls": _urls,
+}
+
+
+def _unknown(name: str, names: tuple[str, ...]) -> str:
+    near = nearest(name, names)
+    hint = f"did you mean `{near}`?" if near else "keys: " + ", ".join(names)
+    return f"unknown key `{shown(name)}`; {hint}"
