@@ -31,6 +31,7 @@ _SELECTED = ("-s", "BTCUSDT", "--markets", "spot", "-t", "klines", "-i", "1h",
 #: What each extra brings, by the names of its modules.
 _EXTRAS = {
     "dask": {"dask", "distributed"},
+    "live": {"zstandard"},
     "plot": {"matplotlib"},
     "postgres": {"psycopg"},
     "socks": {"aiohttp_socks"},

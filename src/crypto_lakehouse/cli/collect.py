@@ -16,7 +16,7 @@ from crypto_lakehouse.cli.lock_wait import LockWait, output_lock_of, wait_option
 from crypto_lakehouse.cli.options import config_options, option_overrides
 from crypto_lakehouse.cli.progress import collection_sink, terminal_rows
 from crypto_lakehouse.cli.streams import LoggedStream
-from crypto_lakehouse.cli.unused_options import refuse_beside, refuse_unused_keys
+from crypto_lakehouse.cli.unused_options import refuse_beside, refuse_unused_keys, refuse_without
 from crypto_lakehouse.core.config.profiles import PRODUCTION
 
 if TYPE_CHECKING:
@@ -58,6 +58,12 @@ NO_LOG = "none"
     is_flag=True,
     help="Also ingest verified archives into tables; see `ingest`, whose keys a file may have too.",
 )
+@click.option(
+    "--fill",
+    "with_fill",
+    is_flag=True,
+    help="With --ingest: also fill from the exchange what the archive lacks; see `fill`.",
+)
 @wait_option
 @click.option("--quiet", "-q", is_flag=True, help="No progress; only warnings and the result.")
 @click.option("--log-format", type=click.Choice(["text", "json", NO_LOG]), default=None,
@@ -79,6 +85,7 @@ def command(**given: Any) -> int:
           --quote-assets USDT --contracts perpetual --date 2026-09-01
       crypto-lakehouse collect -o data --retry-failed
       crypto-lakehouse collect --config collection.yaml --dry-run
+      crypto-lakehouse collect --config collection.yaml --ingest --fill
     """  # noqa: D301 - click reads \b
     return anyio.run(partial(_collect, given))
 
@@ -129,7 +136,9 @@ def _check_usage(given: dict[str, Any]) -> None:
     if given["retry_failed"]:
         refuse_beside("--retry-failed", "only")
     if given["dry_run"]:
-        refuse_beside("--dry-run", "events", "ingest", "wait", "strict")
+        refuse_beside("--dry-run", "events", "ingest", "with_fill", "wait", "strict")
+    if not given["ingest"]:
+        refuse_without("--ingest", "with_fill")
     if given["log_format"] == NO_LOG:
         refuse_beside(f"--log-format {NO_LOG}", "log_level")
 

@@ -1,4 +1,4 @@
-"""`crypto-lakehouse collect --ingest`: two workflows as one, with one report."""
+"""`crypto-lakehouse collect --ingest [--fill]`: workflows as one, with one report."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ async def collect_and_ingest(
 
         workflow = CollectAndIngest(
             config, lake, sinks=sinks, meter=meter, on_begin=begin, on_progress=display.show,
-            on_end=display.close, on_held=wait,
+            on_end=display.close, on_held=wait, fill=given["with_fill"],
         )  # fmt: skip
         metrics = await run_until_signal(workflow, words)
     code = _exit_code(workflow, metrics.report, strict=given["strict"])
@@ -66,25 +66,32 @@ def _exit_code(workflow: CollectAndIngest, report: CompositionReport, *, strict:
     collected = workflow.collected
     if strict and collected is not None and collected.strict_exit_code:
         return int(collected.strict_exit_code)
+    if not workflow.archive_holes_left:
+        rest = [step.exit_code for step in report.steps if step.name != "collect"]
+        return next((code for code in rest if code), 0)
     return int(report.exit_code)
 
 
 def _text(workflow: CollectAndIngest) -> str:
     """The reports of both, or of the one that has a report."""
+    from crypto_lakehouse.cli.fill import fill_text
     from crypto_lakehouse.cli.ingest import ingest_text
     from crypto_lakehouse.cli.render import report_text
 
     texts = []
     if workflow.collected is not None:
         texts.append(report_text(workflow.collected, workflow.config.output_directory))
+    if workflow.filled is not None:
+        texts.append(fill_text(workflow.filled))
     if workflow.ingested is not None:
         texts.append(ingest_text(workflow.ingested))
     return "\n".join(texts)
 
 
 def _mapping(workflow: CollectAndIngest, report: CompositionReport) -> dict[str, Any]:
-    """The object of `collect --json`, and the ingestion's under `ingest`."""
-    collect, ingest = report.steps
+    """The object of `collect --json`, the fill's under `fill`, the ingestion's under `ingest`."""
+    steps = {step.name: step for step in report.steps}
+    collect, ingest = steps["collect"], steps["ingest"]
     collection: Any = workflow.steps["collect"].workflow
     collected = collect.results or collection.report(_reason(collect)).to_mapping()
     parts = dict(ingest.results)
@@ -92,7 +99,17 @@ def _mapping(workflow: CollectAndIngest, report: CompositionReport) -> dict[str,
         parts = workflow.ingested.to_mapping()
     if ingest.error and "error" not in parts:
         parts = {"error": _reason(ingest), **parts}
-    return {**collected, "ingest": {"state": ingest.state, **parts}}
+    filled = (
+        {"fill": {"state": steps["fill"].state, **_filled(steps["fill"])}}
+        if "fill" in steps
+        else {}
+    )
+    return {**collected, **filled, "ingest": {"state": ingest.state, **parts}}
+
+
+def _filled(fill: StepReport) -> dict[str, Any]:
+    error = {"error": _reason(fill)} if fill.error else {}
+    return {**fill.results, **error}
 
 
 def _reason(step: StepReport) -> str:

@@ -19,7 +19,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, date, datetime
 from typing import Any, BinaryIO
 
-import zstandard
 from attrs import field, frozen
 
 from crypto_lakehouse.core.archive import Archive, DataType, Market, Origin, Period, Series
@@ -126,6 +125,8 @@ def write_fill(header: FillHeader, responses: Iterable[FillResponse]) -> bytes:
     if len(text) > MOST_BYTES:
         reason = f"it would have {plural(len(text), 'byte')}; no more than {MOST_BYTES:,} are read"
         raise SegmentError(fill_key(header.series, header.day), reason)
+    import zstandard
+
     compressor = zstandard.ZstdCompressor(_LEVEL, write_checksum=True, write_content_size=True)
     return compressor.compress(text)
 
@@ -202,6 +203,8 @@ def _lines(file: BinaryIO, key: str) -> Iterator[bytes]:
 
 
 def _decompressed(file: BinaryIO, key: str) -> Iterator[bytes]:
+    import zstandard
+
     try:
         beginning = file.read(64)
         size = zstandard.get_frame_parameters(beginning).content_size

@@ -3,6 +3,9 @@
 - `archive_collection` collects, and `collecting` does so in one call; `ingestion` writes archives
   into tables; `collect_and_ingest` does both at once; `validation` checks rows; `composition` runs
   several workflows with one report.
+- `rest_collection` fills what the archive lacks from the exchange, and `filling` does so in one
+  call: `fill_plan` says which days, `fill_lane` and `day_filler` fill them, `fill_costs` says
+  beforehand what that takes.
 - `questions` (plan, verification, status, history) and `upkeep` (pruning, repair) have an async
   function for each further command, `bench` that of bench: a configuration in, a report out.
 - `verification`, `repair`, `status` and `history` work on collected directories, `matrix_refresh`
@@ -30,6 +33,9 @@ if TYPE_CHECKING:
     from crypto_lakehouse.workflows.collect_and_ingest import CollectAndIngest
     from crypto_lakehouse.workflows.collecting import run_collection
     from crypto_lakehouse.workflows.composition import CompositeWorkflow, Step
+    from crypto_lakehouse.workflows.fill_costs import FillEstimate
+    from crypto_lakehouse.workflows.fill_report import FillReport
+    from crypto_lakehouse.workflows.filling import run_fill, run_fill_estimate
     from crypto_lakehouse.workflows.history import PruneResult
     from crypto_lakehouse.workflows.ingestion import IngestWorkflow
     from crypto_lakehouse.workflows.lake_config import LakeConfig
@@ -42,6 +48,7 @@ if TYPE_CHECKING:
     )
     from crypto_lakehouse.workflows.repair import RepairReport
     from crypto_lakehouse.workflows.reports import HistoryReport, PlanReport, StatusReport
+    from crypto_lakehouse.workflows.rest_collection import RestCollectionWorkflow
     from crypto_lakehouse.workflows.upkeep import run_prune, run_repair
     from crypto_lakehouse.workflows.validation import ValidationWorkflow
     from crypto_lakehouse.workflows.wiring.delivery import Delivery
@@ -52,6 +59,8 @@ __all__ = [
     "CollectAndIngest",
     "CompositeWorkflow",
     "Delivery",
+    "FillEstimate",
+    "FillReport",
     "HistoryReport",
     "IngestWorkflow",
     "LakeConfig",
@@ -60,6 +69,7 @@ __all__ = [
     "PruneResult",
     "RefreshedMatrix",
     "RepairReport",
+    "RestCollectionWorkflow",
     "StatusReport",
     "Step",
     "ValidationWorkflow",
@@ -67,6 +77,8 @@ __all__ = [
     "refresh_matrix",
     "run_bench",
     "run_collection",
+    "run_fill",
+    "run_fill_estimate",
     "run_history",
     "run_plan",
     "run_prune",
@@ -88,6 +100,11 @@ _MODULES = {
     "run_repair": "upkeep",
     "run_bench": "bench.bench",
     "run_prune": "upkeep",
+    "run_fill": "filling",
+    "run_fill_estimate": "filling",
+    "FillEstimate": "fill_costs",
+    "FillReport": "fill_report",
+    "RestCollectionWorkflow": "rest_collection",
     "PruneResult": "history",
     "RefreshedMatrix": "matrix_refresh",
     "refresh_matrix": "matrix_refresh",

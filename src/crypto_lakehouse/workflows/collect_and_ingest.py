@@ -17,7 +17,8 @@ from attrs import define, field
 
 from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
-from crypto_lakehouse.core.events import ArchiveFinished, Event
+from crypto_lakehouse.core.events import ArchiveFinished, Event, FillFinished
+from crypto_lakehouse.core.fills import FillVerdict
 from crypto_lakehouse.core.messages import plural
 from crypto_lakehouse.core.metrics import ByteMeter
 from crypto_lakehouse.core.progress import OnProgress
@@ -28,9 +29,11 @@ from crypto_lakehouse.core.task_groups import one_error
 from crypto_lakehouse.core.verdicts import SUCCESSES, Verdict
 from crypto_lakehouse.core.workflow import refuse_faulty
 from crypto_lakehouse.ledger.lock import OnHeld, do_not_wait
+from crypto_lakehouse.sinks.checked import checked_sinks
 from crypto_lakehouse.stores.output import Output, output_of
 from crypto_lakehouse.workflows.archive_collection import ArchiveCollectionWorkflow
 from crypto_lakehouse.workflows.composition import CompositeWorkflow, Step
+from crypto_lakehouse.workflows.fill_report import FillReport
 from crypto_lakehouse.workflows.ingestion import (
     IngestWorkflow,
     need_tables,
@@ -39,6 +42,8 @@ from crypto_lakehouse.workflows.ingestion import (
 from crypto_lakehouse.workflows.lake_config import LakeConfig
 from crypto_lakehouse.workflows.lake_places import check_place, check_writable_place
 from crypto_lakehouse.workflows.lake_report import IngestReport, joined
+from crypto_lakehouse.workflows.open_holes import OpenHoles, SharedSink
+from crypto_lakehouse.workflows.rest_collection import RestCollectionWorkflow
 from crypto_lakehouse.workflows.stored_archives import StoredZip, stored_zips
 
 __all__ = ["CollectAndIngest"]
@@ -62,6 +67,8 @@ class CollectAndIngest(CompositeWorkflow):
         on_end: Called when an ingestion has ended.
         on_held: Called if another run holds a lock; returns whether to try again. By default the
             run is refused.
+        fill: Whether what the archive lacks is filled from the exchange, before the remainder is
+            ingested.
     """
 
     name = "collect_and_ingest"
@@ -78,6 +85,7 @@ class CollectAndIngest(CompositeWorkflow):
         on_progress: OnProgress = ignore,
         on_end: Callable[[], None] = lambda: None,
         on_held: OnHeld = do_not_wait,
+        fill: bool = False,
     ) -> None:
         refuse_faulty(config)
         self._output = output_of(config)
@@ -88,15 +96,22 @@ class CollectAndIngest(CompositeWorkflow):
         self._ingested = 0
         self._current: IngestWorkflow | None = None
         self._drained = anyio.Event()
+        self._open_holes = OpenHoles()
+        self._shared = [SharedSink(sink) for sink in checked_sinks(sinks)] if fill else []
+        all_sinks = [self._gathered, self._open_holes, *(self._shared or sinks)]
         collection = ArchiveCollectionWorkflow(
-            config, sinks=[self._gathered, *sinks], meter=meter, on_held=on_held
+            config, sinks=all_sinks, meter=meter, on_held=on_held
         )
         rest = _Rest(
             lake, self._begin_rest, self._batches,
             on_progress=on_progress, zips=self._rest, on_held=on_held, output=self._output,
         )  # fmt: skip
         self._last = rest
-        steps = {"collect": Step(collection), "ingest": Step(rest, after=["collect"])}
+        steps = {"collect": Step(collection)}
+        if fill:
+            filling = RestCollectionWorkflow(config, sinks=all_sinks, on_held=on_held)
+            steps["fill"] = Step(filling, after=["collect"])
+        steps["ingest"] = Step(rest, after=[*steps])
         super().__init__(config, steps)
 
     @property
@@ -104,6 +119,23 @@ class CollectAndIngest(CompositeWorkflow):
         """The collection's report; None if it did not finish."""
         report = self._reports.get("collect")
         return None if report is None else report.report
+
+    @property
+    def filled(self) -> FillReport | None:
+        """The fill's report; None if there was none, or it did not finish."""
+        report = self._reports.get("fill")
+        return None if report is None else report.report
+
+    @property
+    def archive_holes_left(self) -> bool:
+        """Whether what the collection did not get keeps it from being a success.
+
+        It does not if each day of each archive that is missing, failed or corrupt is filled.
+        """
+        collected = self.collected
+        if self.filled is None or collected is None or collected.stop_code or collected.unlisted:
+            return True
+        return bool(self._open_holes.left())
 
     @property
     def ingested(self) -> IngestReport | None:
@@ -187,6 +219,11 @@ class CollectAndIngest(CompositeWorkflow):
         if any(key.startswith(folder) for key in self._gathered.seen):
             self._last.note_unreadable(folder, reason)
 
+    async def cleanup(self) -> None:
+        """Close the sinks that both the collection and the fill have used."""
+        for sink in self._shared:
+            await sink.inner.close()
+
 
 class _Rest(IngestWorkflow):
     """The last ingestion. It begins when no batch is in progress, as the lake has one writer.
@@ -250,12 +287,19 @@ class _Gathered:
 
     async def handle(self, events: Sequence[Event]) -> None:
         for event in events:
+            if isinstance(event, FillFinished) and event.verdict is FillVerdict.FILLED:
+                self._take_segment(event)
             if not isinstance(event, ArchiveFinished) or event.verdict not in SUCCESSES:
                 continue
             if self.wanted(event.archive):
                 self.seen.add(event.archive.key)
                 if event.verdict is Verdict.VERIFIED and event.sha256:
                     await self._hold(event, event.sha256)
+
+    def _take_segment(self, event: FillFinished) -> None:
+        """Remember a segment for the last ingestion."""
+        if event.sha256 is not None and self.wanted(event.archive):
+            self.seen.add(event.archive.key)
 
     async def _hold(self, event: ArchiveFinished, sha256: str) -> None:
         files, archive = self.output.files, event.archive

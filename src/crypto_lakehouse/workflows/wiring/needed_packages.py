@@ -6,7 +6,17 @@ from importlib.util import find_spec
 
 from crypto_lakehouse.core.errors import ExtraMissing
 
-__all__ = ["need_tables"]
+__all__ = ["need_live", "need_tables"]
+
+
+def need_live() -> None:
+    """Fail at once if what segments are compressed with is not installed.
+
+    Raises:
+        ExtraMissing: A package of the extra `live` is missing.
+    """
+    if find_spec("zstandard") is None:
+        raise ExtraMissing("live", "segments need zstandard")
 
 
 def need_tables() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 
 from attrs import frozen
@@ -33,24 +33,30 @@ class Network:
     note: str
 
     @classmethod
-    def of(cls, config: WorkflowConfig, environ: Mapping[str, str] | None = None) -> Network:
+    def of(
+        cls,
+        config: WorkflowConfig,
+        environ: Mapping[str, str] | None = None,
+        urls: Iterable[str] | None = None,
+    ) -> Network:
         """Read a configuration's `proxy` and `ca_bundle`, and the variables that they refer to.
 
         Args:
             config: Names the hosts.
             environ: Environment variables; the process's own by default, `{}` for none.
+            urls: What is asked; the sources of archives by default.
 
         Raises:
             ConfigurationError: A proxy or a file of certificates cannot be used.
             ExtraMissing: A SOCKS proxy is used, and the extra `socks` is not installed.
         """
         with naming_origins(config):
-            return cls._of(config, os.environ if environ is None else environ)
+            asked = _asked(config) if urls is None else map(URL, urls)
+            return cls._of(config, os.environ if environ is None else environ, list(asked))
 
     @classmethod
-    def _of(cls, config: WorkflowConfig, variables: Mapping[str, str]) -> Network:
+    def _of(cls, config: WorkflowConfig, variables: Mapping[str, str], urls: list[URL]) -> Network:
         proxies = Proxies.of(config.proxy, variables)
-        urls = list(_asked(config))
         check_proxies(proxies, urls)
         hops = [*urls, *filter(None, map(proxies.for_url, urls))]
         has_tls = any(url.scheme == "https" for url in hops)

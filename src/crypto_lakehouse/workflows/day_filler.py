@@ -1,0 +1,233 @@
+"""Fill one UTC day of a series: fetch it, and store what was answered as a segment."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from datetime import UTC, date, datetime
+from typing import Protocol
+
+import anyio
+from anyio import to_thread
+from attrs import define, evolve, field
+
+from crypto_lakehouse.core.acknowledged import Acknowledged
+from crypto_lakehouse.core.archive import Archive, DataType, Market, Period, Series
+from crypto_lakehouse.core.errors import (
+    BadAnswerError,
+    FillUnavailable,
+    SegmentError,
+    TransferError,
+    UnknownSymbolError,
+)
+from crypto_lakehouse.core.events import FillFinished
+from crypto_lakehouse.core.fills import FillRow, FillVerdict, segment_of
+from crypto_lakehouse.core.messages import shown
+from crypto_lakehouse.core.protocols import PutsArchives, Store
+from crypto_lakehouse.segments.fill_segment import FillHeader, FillResponse, write_fill
+from crypto_lakehouse.version import __version__
+
+__all__ = ["DayFiller", "Fetched", "is_acknowledged", "known_days"]
+
+#: The beginning of the reason of days of a symbol that the exchange does not know.
+_UNKNOWN_SYMBOL = "the exchange does not know the symbol"
+
+#: Days of trades that are fetched at once: each is held in memory until it is whole.
+_LARGE_DAYS = 2
+
+
+class Fetched(Protocol):
+    """What was fetched of one series and day; see `rest.FetchedDay`."""
+
+    @property
+    def responses(self) -> list[FillResponse]:
+        """In the order of the requests."""
+        ...
+
+    @property
+    def rows(self) -> int:
+        """How many rows of the day they have."""
+        ...
+
+    @property
+    def complete(self) -> bool:
+        """Whether the day gets no further rows."""
+        ...
+
+    @property
+    def proven_by(self) -> str:
+        """`ids` if the ids meet those of the days before and after."""
+        ...
+
+    @property
+    def weight(self) -> int:
+        """The weight of the requests."""
+        ...
+
+
+def known_days(
+    series: Series,
+    days: Iterator[date],
+    rows: Mapping[str, FillRow],
+    stored: Callable[[Archive], bool],
+    *,
+    retry: bool = False,
+    again: bool = False,
+) -> Iterator[tuple[Archive, FillRow | None]]:
+    """Yield the segment of each day, and its row if there is nothing to ask for.
+
+    Args:
+        series: The series.
+        days: Its days.
+        rows: What the ledger knows of its segments, by name.
+        stored: Whether a segment and its sidecar are there.
+        retry: Whether what was not to be had is asked for once more.
+        again: Whether what is there is asked for once more.
+    """
+    unavailable = [row for row in rows.values() if row.verdict is FillVerdict.UNAVAILABLE]
+    unknown = next((row for row in unavailable if row.reason.startswith(_UNKNOWN_SYMBOL)), None)
+    for day in days:
+        segment = segment_of(series, day)
+        row = rows.get(segment.name)
+        if row is not None and row.is_final:
+            yield segment, (row if not again and stored(segment) else None)
+        elif retry:
+            yield segment, None
+        elif row is not None and row.verdict is FillVerdict.UNAVAILABLE:
+            yield segment, row
+        else:
+            yield segment, unknown
+
+
+def is_acknowledged(acknowledged: Acknowledged, segment: Archive) -> bool:
+    """Whether the user knows that the archive of a segment's day or month is missing or damaged."""
+    day = segment.period.first_day
+    periods = (Period.day(day), Period.month(day))
+    return any(acknowledged.holds(Archive(segment.series, each).key) for each in periods)
+
+
+_Feed = tuple[Market, DataType, str]
+
+
+def _feed(series: Series) -> _Feed:
+    return series.market, series.data_type, series.symbol
+
+
+@define
+class DayFiller:
+    """Fills days, and says what became of each.
+
+    Args:
+        fetch: Fetches a series' day.
+        store: Keeps the segments.
+        acknowledged: The archives that the user knows to be missing or damaged.
+        hint: Returns what else a symbol may be, for a message; empty if nothing is near.
+        now: The machine's time, in UTC.
+    """
+
+    fetch: Callable[[Series, date], Awaitable[Fetched]]
+    store: Store
+    acknowledged: Acknowledged
+    hint: Callable[[Series], str]
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    _unknown: dict[_Feed, str] = field(init=False, factory=dict)
+    _heard: set[_Feed] = field(init=False, factory=set)
+    _asking: dict[_Feed, anyio.Lock] = field(init=False, factory=dict)
+    _large: anyio.Semaphore = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._large = anyio.Semaphore(_LARGE_DAYS)
+
+    async def fill(self, segment: Archive) -> tuple[FillFinished, TransferError | None]:
+        """Fill the day of a segment.
+
+        Returns:
+            The verdict, and the error if there was one.
+
+        Raises:
+            HostRefusedError: The host refuses this machine; nothing more may be asked.
+            StoreError: The segment cannot be stored.
+        """
+        feed = _feed(segment.series)
+        if feed not in self._heard:  # if the symbol is unknown, one request is enough
+            async with self._asking.setdefault(feed, anyio.Lock()):
+                if feed not in self._heard:
+                    result = await self._fill(segment)
+                    self._heard.add(feed)
+                    self._asking.pop(feed, None)
+                    return result
+        if reason := self._unknown.get(feed):
+            return self._lacking(segment, FillVerdict.UNAVAILABLE, reason), None
+        return await self._fill(segment)
+
+    async def _fill(self, segment: Archive) -> tuple[FillFinished, TransferError | None]:
+        series = segment.series
+        try:
+            if series.data_type is DataType.AGG_TRADES:
+                async with self._large:
+                    return await self._filled(segment), None
+            return await self._filled(segment), None
+        except UnknownSymbolError as error:
+            reason = f"{_UNKNOWN_SYMBOL} `{shown(error.symbol)}`{self.hint(series)}"
+            self._unknown[_feed(series)] = reason
+            return self._lacking(segment, FillVerdict.UNAVAILABLE, reason), error
+        except FillUnavailable as error:
+            return self._lacking(segment, FillVerdict.UNAVAILABLE, error.reason), error
+        except BadAnswerError as error:
+            note = {"verdict": str(FillVerdict.FAILED), "reason": error.reason, "url": error.url}
+            await self.store.quarantine(f"{segment.key}.answer", error.body, note)
+            return self._lacking(segment, FillVerdict.FAILED, str(error)), error
+        except SegmentError as error:  # a day that is too large for a segment
+            return self._lacking(segment, FillVerdict.FAILED, str(error)), None
+        except TransferError as error:
+            return self._lacking(segment, FillVerdict.FAILED, str(error)), error
+
+    async def _filled(self, segment: Archive) -> FillFinished:
+        fetched = await self.fetch(segment.series, segment.period.first_day)
+        at = self.now()
+        result = FillFinished(
+            archive=segment,
+            verdict=FillVerdict.FILLED,
+            rows=fetched.rows,
+            complete=fetched.complete,
+            proven_by=fetched.proven_by,
+            at=at,
+            requests=len(fetched.responses),
+            weight=fetched.weight,
+        )
+        if not fetched.responses and not fetched.complete:
+            return result  # the day has no finished row yet
+        header = FillHeader(
+            series=segment.series,
+            day=segment.period.first_day,
+            complete=fetched.complete,
+            proven_by=fetched.proven_by,
+            tool_version=__version__,
+            filled_at=at,
+        )
+        data, sha256 = await to_thread.run_sync(_written, header, fetched.responses)
+        await self._put(segment, data, sha256)
+        return evolve(result, size_bytes=len(data), sha256=sha256)
+
+    async def _put(self, segment: Archive, data: bytes, sha256: str) -> None:
+        """Store a segment: first its sidecar, so that it always has one."""
+        sidecar = f"{sha256}  {segment.name}\n".encode()
+        if isinstance(self.store, PutsArchives):
+            await self.store.put_archive(segment.key, data, sidecar, sha256=sha256)
+            return
+        await self.store.put(segment.sidecar_key, sidecar)
+        await self.store.put(segment.key, data)
+
+    def _lacking(self, segment: Archive, verdict: FillVerdict, reason: str) -> FillFinished:
+        return FillFinished(
+            archive=segment,
+            verdict=verdict,
+            reason=reason,
+            at=self.now(),
+            acknowledged=is_acknowledged(self.acknowledged, segment),
+        )
+
+
+def _written(header: FillHeader, responses: list[FillResponse]) -> tuple[bytes, str]:
+    data = write_fill(header, responses)
+    return data, hashlib.sha256(data).hexdigest()
