@@ -233,6 +233,29 @@ async def test_a_run_that_is_stopped_keeps_what_it_has(filled: Filled) -> None:
     assert again.totals["unchanged"] >= report.totals["filled"] > 0
 
 
+async def test_segments_survive_a_lost_ledger(filled: Filled) -> None:
+    await filled.collect()
+    days: dict[str, Any] = {**filled.bars, "date_range": {**WINDOW, "start": "2026-05-04"}}
+    assert (await filled.fill(**days)).totals["filled"] == 2
+    for path in (filled.root / ".lakehouse").glob("ledger.sqlite*"):
+        path.unlink()
+    asked = filled.exchange.count("*/klines")
+    # All four days are holes of a ledger that knows nothing; two have no segment.
+    events: list[Event] = []
+    report = await filled.fill(**days, sinks=[events.extend])
+    assert (report.totals["unchanged"], report.totals["filled"]) == (2, 2)
+    assert filled.exchange.count("*/klines") - asked == 2
+    found = [event for event in events if isinstance(event, FillFinished) and event.known]
+    assert [event.rows for event in found] == [24, 24]
+    path = filled.root / SEGMENT.key
+    path.write_bytes(path.read_bytes()[:-1])  # the ledger has it; only `ingest` reads it
+    assert (await filled.fill(**days)).totals["unchanged"] == 4
+    for damaged in (filled.root / ".lakehouse").glob("ledger.sqlite*"):
+        damaged.unlink()
+    report = await filled.fill(**days)
+    assert (report.totals["unchanged"], report.totals["filled"]) == (3, 1)
+
+
 class NoSegments(LocalStore):
     """A store whose disk is full when a segment comes."""
 

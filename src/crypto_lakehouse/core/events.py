@@ -187,7 +187,8 @@ class FillFinished:
         at: When it was settled, in UTC.
         requests: Requests made, over all tries.
         weight: The weight that they used of the exchange's budget.
-        known: Whether the ledger had the verdict already, and nothing was asked.
+        known: Whether the verdict was known already, and nothing was asked: the ledger had it, or
+            the stored segment says so.
         acknowledged: Whether the user knows that it cannot be had.
     """
 
@@ -204,6 +205,11 @@ class FillFinished:
     weight: int = 0
     known: bool = False
     acknowledged: bool = False
+
+    @property
+    def is_new(self) -> bool:
+        """Whether the ledger does not have it yet."""
+        return not self.known or self.size_bytes > 0
 
     @property
     def is_problem(self) -> bool:

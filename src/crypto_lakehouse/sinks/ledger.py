@@ -91,7 +91,7 @@ def _is_recorded(event: Event) -> TypeGuard[LedgerEvent]:
     if isinstance(event, ArchivesUnchanged):
         return event.seen
     if isinstance(event, FillFinished):
-        return not event.known
+        return event.is_new
     return isinstance(event, BodyStarted | FolderListed | RunStarted | RunFinished)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import anyio
 from anyio import to_thread
@@ -18,6 +18,7 @@ from crypto_lakehouse.ledger.empty import EmptyLedger
 from crypto_lakehouse.ledger.place import RunLedger
 from crypto_lakehouse.workflows.day_filler import DayFiller, is_acknowledged, known_days
 from crypto_lakehouse.workflows.fill_plan import SeriesFill
+from crypto_lakehouse.workflows.stored_segment import found_in_store
 from crypto_lakehouse.workflows.wiring.rest_stack import CONNECTIONS
 
 __all__ = ["FillBreaker", "FillLane", "KnownFills"]
@@ -69,7 +70,7 @@ class KnownFills:
         """Return the verdicts that are known, and the segments of the days to ask for."""
         folder = fill_folder(fill.series)
         rows = await to_thread.run_sync(self.ledger.fills_now, folder)
-        names = frozenset(await self.store.scan(folder)) if rows else frozenset()
+        names = frozenset(await self.store.scan(folder))
 
         def stored(segment: Archive) -> bool:
             return {segment.name, segment.sidecar_key.removeprefix(folder)} <= names
@@ -79,11 +80,21 @@ class KnownFills:
         for segment, row in known_days(
             fill.series, fill.days(), rows, stored, retry=self.retry, again=self.again
         ):
-            if row is None:
-                to_ask.append(segment)
-            else:
+            if row is not None:
                 known.append(self._event(segment, row))
+            elif found := await self._found(segment, rows, stored):
+                known.append(found)
+            else:
+                to_ask.append(segment)
         return known, to_ask
+
+    async def _found(
+        self, segment: Archive, rows: Mapping[str, FillRow], stored: Callable[[Archive], bool]
+    ) -> FillFinished | None:
+        """Return what a stored segment says of which the ledger knows nothing, as it was lost."""
+        if self.again or segment.name in rows or not stored(segment):
+            return None
+        return await to_thread.run_sync(found_in_store, self.store, segment)
 
     def _event(self, segment: Archive, row: FillRow) -> FillFinished:
         is_filled = row.verdict is FillVerdict.FILLED

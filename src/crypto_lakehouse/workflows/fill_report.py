@@ -157,7 +157,7 @@ class FillCounts:
     def _count(self, event: FillFinished) -> None:
         is_unchanged = event.known and event.verdict is FillVerdict.FILLED
         self.verdicts["unchanged" if is_unchanged else event.verdict] += 1
-        self._has_changed |= not event.known
+        self._has_changed |= event.is_new
         self._rows += 0 if event.known else event.rows
         self._weight += event.weight
         self._requests += event.requests

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import date, datetime
-from types import MappingProxyType
 from typing import Any
 
 from crypto_lakehouse.core.archive import Market
 from crypto_lakehouse.core.messages import nearest, shown
 
-__all__ = ["DEFAULT_URLS", "FILL_KEYS", "NOW", "fill_settings", "until_fault"]
+__all__ = ["FILL_KEYS", "FILL_MARKETS", "NOW", "fill_settings", "until_fault"]
 
 #: Up to this moment, the current UTC day included.
 NOW = "now"
@@ -18,14 +17,8 @@ NOW = "now"
 #: The keys of `fill`.
 FILL_KEYS = ("until", "only_holes", "urls")
 
-#: Where the exchange answers without a key (docs/fill.md#endpoints-and-limits).
-DEFAULT_URLS: Mapping[str, str] = MappingProxyType(
-    {
-        Market.SPOT: "https://data-api.binance.vision",
-        Market.FUTURES_UM: "https://fapi.binance.com",
-        Market.FUTURES_CM: "https://dapi.binance.com",
-    }
-)
+#: The markets that can be filled; their addresses are in `rest.endpoints`.
+FILL_MARKETS = (Market.SPOT, Market.FUTURES_UM, Market.FUTURES_CM)
 
 
 def fill_settings(value: object) -> dict[str, Any]:
@@ -84,8 +77,8 @@ def _urls(value: object) -> dict[str, str]:
         raise TypeError(f"`urls` must be a mapping of markets to URLs, not `{shown(value)}`")
     urls = {}
     for market, url in value.items():
-        if market not in DEFAULT_URLS:
-            raise ValueError(f"`urls`: {_unknown(str(market), tuple(map(str, DEFAULT_URLS)))}")
+        if market not in FILL_MARKETS:
+            raise ValueError(f"`urls`: {_unknown(str(market), tuple(map(str, FILL_MARKETS)))}")
         if not isinstance(url, str) or not url.strip():
             raise TypeError(f"`urls.{market}` must be a URL")  # it may have a password
         urls[str(market)] = url

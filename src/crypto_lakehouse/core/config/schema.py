@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 
 from crypto_lakehouse.core.archive import INTERVALS, DataType, Market, Partition
-from crypto_lakehouse.core.config.fill_settings import DEFAULT_URLS, NOW
+from crypto_lakehouse.core.config.fill_settings import FILL_MARKETS, NOW
 from crypto_lakehouse.core.config.keys import UNSET, described, may_be_unset
 from crypto_lakehouse.core.config.layers import Keys
 from crypto_lakehouse.core.config.profiles import PROFILES, USUAL_PROFILES
@@ -194,7 +194,7 @@ _KINDS: dict[Any, _Schema] = {
             "only_holes": {"type": "boolean"},
             "urls": {
                 "type": "object",
-                "properties": {str(market): _TEXT for market in DEFAULT_URLS},
+                "properties": {str(market): _TEXT for market in FILL_MARKETS},
                 "additionalProperties": False,
             },
         },
