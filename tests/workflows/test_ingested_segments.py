@@ -17,6 +17,7 @@ from tests.tables.sample_data import put
 from tests.workflows.lakes import ingested
 
 from crypto_lakehouse.core.archive import Archive, DataType, Market, Origin, Period, Series
+from crypto_lakehouse.core.errors import QueryError
 from crypto_lakehouse.segments.fill_segment import FillResponse
 from crypto_lakehouse.tables import Lake
 from crypto_lakehouse.tables.schema.schemas import table_name
@@ -91,6 +92,13 @@ def standings(root: Path) -> dict[str, tuple[str, int]]:
         return {key: (state, count) for key, state, count in lake.sql(query).fetchall()}
 
 
+def provenance(root: Path) -> dict[str, tuple[Any, ...]]:
+    """What `lakehouse.archives` says of segments."""
+    with Lake.open(root) as lake:
+        query = "SELECT archive, origin, proven_by, not_in_archive FROM lakehouse.archives"
+        return {key: tuple(values) for key, *values in lake.sql(query).fetchall()}
+
+
 def differences(root: Path) -> list[tuple[str, ...]]:
     with Lake.open(root) as lake:
         query = 'SELECT archive, other_archive, "column" FROM lakehouse.differences'
@@ -135,12 +143,19 @@ async def test_a_filled_day_gives_way_to_its_archive(
 
 async def test_rows_that_the_archive_lacks_stay(tmp_path: Path, server: ExchangeServer) -> None:
     first, second = day_responses(server, KLINES)
-    segment = fill(tmp_path, KLINES, [first, second])
+    segment = fill(tmp_path, KLINES, [second], proven_by="ids")
+    assert (await ingested(tmp_path)).exit_code == 0
+    assert provenance(tmp_path) == {segment.key: ("fill", "ids", False)}
     archive = Archive(KLINES, Period.day(DAY))
     publish(tmp_path, server, KLINES)
     whole = rows_of_zip(tmp_path, archive)
     put_rows(tmp_path, archive, whole[:1000])
     assert (await ingested(tmp_path)).exit_code == 0
+    wanted = {archive.key: ("archive", None, None), segment.key: ("fill", "ids", True)}
+    assert provenance(tmp_path) == wanted
+    fill(tmp_path, KLINES, [first, second])
+    assert (await ingested(tmp_path)).exit_code == 0
+    assert provenance(tmp_path) == wanted | {segment.key: ("fill", "", True)}
     assert standings(tmp_path) == {
         archive.key: ("ingested", 1000), segment.key: ("ingested", 440),
     }  # fmt: skip
@@ -148,6 +163,7 @@ async def test_rows_that_the_archive_lacks_stay(tmp_path: Path, server: Exchange
     fill(tmp_path, KLINES, [first], complete=False)
     await ingested(tmp_path)
     assert standings(tmp_path)[segment.key] == ("superseded", 0)
+    assert provenance(tmp_path)[segment.key] == ("fill", "", False)
     fill(tmp_path, KLINES, [first, second])
     put_rows(tmp_path, archive, whole)
     await ingested(tmp_path)
@@ -208,6 +224,47 @@ async def test_a_segment_that_is_damaged_is_named_and_the_rest_goes_on(
 def _fields(response: FillResponse) -> dict[str, Any]:
     names = ("url", "params", "received_at", "server_time", "status", "body")
     return {name: getattr(response, name) for name in names}
+
+
+async def test_each_row_names_its_origin(tmp_path: Path, server: ExchangeServer) -> None:
+    fill(tmp_path, KLINES, [day_responses(server, KLINES)[1]])
+    archive = publish(tmp_path, server, KLINES)
+    put_rows(tmp_path, archive, rows_of_zip(tmp_path, archive)[:1000])
+    await ingested(tmp_path)
+    with Lake.open(tmp_path) as lake:
+        scan = lake.scan("spot.klines")
+        assert scan.columns[-1] == "origin"
+        counts = {"archive": 1000, "fill": 440}
+        frame = scan.polars().collect()
+        assert dict(frame["origin"].value_counts().iter_rows()) == counts
+        assert scan.arrow().read_all().equals(frame.to_arrow().cast(scan.arrow().schema))
+        query = "SELECT origin, count(*) FROM spot.klines GROUP BY origin"
+        assert dict(lake.sql(query).fetchall()) == counts
+        for origins, count in [("archive", 1000), (["fill"], 440), (["live"], 0), ([], 0),
+                               (["fill", "archive"], 1440)]:  # fmt: skip
+            some = lake.scan("spot.klines", columns=["open_time"], origins=origins)
+            assert some.polars().collect().height == count
+            assert some.arrow().read_all().num_rows == count
+            assert len(some.duckdb().fetchall()) == count
+        only = lake.scan("spot.klines", columns=["origin"], origins=["fill"])
+        assert only.polars().collect()["origin"].to_list() == ["fill"] * 440
+        assert only.duckdb().fetchall() == [("fill",)] * 440
+        with pytest.raises(QueryError, match=r"no origin 'fil'.*did you mean `fill`"):
+            lake.scan("spot.klines", origins=["fil"])
+
+
+async def test_no_key_is_read_where_all_rows_are_of_archives(
+    tmp_path: Path, server: ExchangeServer
+) -> None:
+    publish(tmp_path, server, KLINES)
+    await ingested(tmp_path)
+    with Lake.open(tmp_path) as lake:
+        scan = lake.scan("spot.klines", columns=["open_time", "origin"])
+        frame = scan.polars()
+        assert frame.collect()["origin"].unique().to_list() == ["archive"]
+        assert "archive" not in frame.explain().partition("PROJECT")[2].partition("/")[0]
+        assert lake.scan("spot.klines", origins=["fill"]).files == ()
+        assert scan.arrow().read_all()["origin"].unique().to_pylist() == ["archive"]
 
 
 async def test_plain_parquet_has_the_same_rows(tmp_path: Path, server: ExchangeServer) -> None:

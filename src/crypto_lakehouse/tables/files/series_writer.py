@@ -51,6 +51,7 @@ class Written:
         rows: Its rows that were written.
         quality: What was read and found; None if its rows were taken from the table.
         is_new: Whether this version was not in the lake.
+        not_in_archive: Whether it is a segment with rows that the archives of its time lack.
     """
 
     source: Source
@@ -58,6 +59,7 @@ class Written:
     rows: int
     quality: ArchiveQuality | None
     is_new: bool = True
+    not_in_archive: bool = False
 
 
 class Work(Protocol):

@@ -19,6 +19,7 @@ from pyiceberg.table import Table
 
 from crypto_lakehouse.core.config.database_url import is_database_url
 from crypto_lakehouse.core.errors import LakeError, NotRestoredError, OvertakenError
+from crypto_lakehouse.core.origin import Origin
 from crypto_lakehouse.core.protocols import ignore
 from crypto_lakehouse.tables.files.partition_writer import WriterFactory
 from crypto_lakehouse.tables.files.series_writer import Written, work_items
@@ -366,13 +367,16 @@ class _Commit:
                 continue
             row = provenance_row(
                 self.schema.name, written.state, written.source.sha256, written.rows, quality,
-                commit=self.name, tool_version=version,
+                not_in_archive=written.not_in_archive, commit=self.name, tool_version=version,
             )  # fmt: skip
             rows.append(row)
         if moved:
             archives = self.ingestion.catalog.find(ARCHIVES)
             for key, row in newest_rows(archives, among("archive", sorted(moved))).items():
-                now = {"state": moved[key].state, "rows": moved[key].rows, "commit": self.name}
+                stands = moved[key]
+                now = {"state": stands.state, "rows": stands.rows, "commit": self.name}
+                if stands.source.archive.origin is not Origin.ARCHIVE:
+                    now["not_in_archive"] = stands.not_in_archive
                 rows.append(recorded_again(row, **now))
         return rows
 
@@ -381,7 +385,9 @@ class _Commit:
         key = written.source.archive.key
         found = (merge.rebuild.standings.get(key) for merge in self.merges)
         known = next((standing for standing in found if standing is not None), None)
-        return known is not None and (known.state, known.rows) == (written.state, written.rows)
+        if known is None or bool(known.not_in_archive) != written.not_in_archive:
+            return False
+        return (known.state, known.rows) == (written.state, written.rows)
 
     def _results(self) -> Iterator[Ingested]:
         """The result of each archive that is new, or has a new version."""

@@ -28,7 +28,7 @@ from crypto_lakehouse.tables.ingest.ingest_plan import Rebuild
 from crypto_lakehouse.tables.ingest.merge_outcome import MergeOutcome
 from crypto_lakehouse.tables.ingest.merge_reading import Reading
 from crypto_lakehouse.tables.ingest.merge_settings import MergeSettings
-from crypto_lakehouse.tables.ingest.overlaps import rank
+from crypto_lakehouse.tables.ingest.overlaps import above, rank
 from crypto_lakehouse.tables.ingest.row_changes import ChangeCounter
 from crypto_lakehouse.tables.ingest.row_spool import RowSpool, merged
 from crypto_lakehouse.tables.ingest.stored_rows import ARCHIVE, StoredDay, UnclearRows
@@ -180,7 +180,9 @@ class ArchiveMerge:
         key = source.archive.key
         has = rows.get(key, 0)
         state = "ingested" if has or not self._read.get(key) else "superseded"
-        return Written(source, state, has, quality, is_new)
+        is_covered = any(each.key in self._read for each in above(source.archive))
+        lacking = source.archive.origin is Origin.FILL and has > 0 and is_covered
+        return Written(source, state, has, quality, is_new, not_in_archive=lacking)
 
     def _is_good(self, key: str) -> bool:
         quality = self._qualities.get(key)

@@ -19,6 +19,7 @@ from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
 from pyiceberg.types import BooleanType, LongType, StringType, TimestamptzType
 
+from crypto_lakehouse.core.origin import Origin
 from crypto_lakehouse.tables.iceberg.catalog import LakeCatalog
 from crypto_lakehouse.tables.iceberg.filters import equals
 from crypto_lakehouse.tables.ingest.commits import newest_sequence
@@ -82,6 +83,9 @@ _FIELDS = (
     ("last_id", LongType(), False, "largest id in it"),
     ("first_trade_id", LongType(), False, "smallest id of a trade in it, of aggTrades"),
     ("last_trade_id", LongType(), False, "largest id of a trade in it"),
+    ("origin", StringType(), False, "archive, or fill for a segment of REST responses"),
+    ("proven_by", StringType(), False, "what proves a segment's rows: ids, or nothing"),
+    ("not_in_archive", BooleanType(), False, "whether archives of its time lack its rows"),
 )
 
 #: The columns that order the rows of an archive, oldest first; NULL, as rows of earlier versions of
@@ -104,6 +108,7 @@ class Standing:
         first_id, last_id, first_trade_id, last_trade_id: Its smallest and largest ids; None if it
             has no such ids, or if they are not known.
         verdict: What the checks of the archive alone say; empty if it is not known.
+        not_in_archive: Whether it is a segment with rows that the archives of its time lack.
     """
 
     state: str
@@ -117,6 +122,7 @@ class Standing:
     first_trade_id: int | None = None
     last_trade_id: int | None = None
     verdict: str = ""
+    not_in_archive: bool | None = None
 
 
 def provenance_row(
@@ -126,10 +132,13 @@ def provenance_row(
     rows: int,
     quality: ArchiveQuality,
     *,
+    not_in_archive: bool = False,
     commit: str,
     tool_version: str,
 ) -> dict[str, Any]:
     """Make the row of one archive, with values that JSON can represent."""
+    origin = Origin.of(quality.key)
+    is_fill = origin is not Origin.ARCHIVE
     findings = [plain_finding(each) for each in quality.findings]
     if quality.fault:
         findings.append({"check": "readable", "severity": "error", "sentence": quality.fault})
@@ -149,6 +158,9 @@ def provenance_row(
         "time_unit": quality.time_unit,
         "header": quality.header,
         "columns": ",".join(quality.columns),
+        "origin": str(origin),
+        "proven_by": quality.proven_by if is_fill else None,
+        "not_in_archive": not_in_archive if is_fill else None,
         "verdict": quality.verdict,
         "findings": json.dumps(findings, ensure_ascii=False),
         "tool_version": tool_version,
@@ -235,8 +247,14 @@ def standings(archives: Table | None, table: str) -> dict[str, Standing]:
 
 def standings_of(archives: Table | None, wanted: BooleanExpression) -> dict[str, Standing]:
     """The state of every archive that is wanted, as in `newest_rows`, by key."""
-    rows = newest_rows(archives, wanted, ("archive", *_STANDING))
-    return {key: Standing(*(row[name] for name in _STANDING)) for key, row in rows.items()}
+    names = (*_STANDING, "not_in_archive")  # which a table of an earlier version lacks
+    rows = newest_rows(archives, wanted, ("archive", *names))
+    return {key: _standing(row, names) for key, row in rows.items()}
+
+
+def _standing(row: Mapping[str, Any], names: Iterable[str]) -> Standing:
+    values: dict[str, Any] = {name: row.get(name) for name in names}
+    return Standing(**values)
 
 
 def newest_rows(
@@ -247,13 +265,15 @@ def newest_rows(
     Args:
         archives: The table `lakehouse.archives`; None if there is none yet.
         wanted: A filter that is true of all rows of an archive, or of none.
-        columns: The columns that are read besides those that order the rows.
+        columns: The columns that are read besides those that order the rows; those that the table
+            does not have are left out.
     """
     if archives is None:
         return {}
     known = archives.schema().column_names
     order = [name for name in ORDER if name in known]
-    fields = columns if "*" in columns else (*columns, *order)
+    there = [name for name in columns if name in known]
+    fields = columns if "*" in columns else (*there, *order)
     found = archives.scan(row_filter=wanted, selected_fields=tuple(fields))
     return newest_of(found.to_arrow().to_pylist(), known)
 

@@ -34,6 +34,7 @@ from crypto_lakehouse.tables.ingest.differences import DIFFERENCES
 from crypto_lakehouse.tables.ingest.provenance import ARCHIVES
 from crypto_lakehouse.tables.lake.absent_tables import absent_tables
 from crypto_lakehouse.tables.lake.contents import SnapshotContents, WantedSeries
+from crypto_lakehouse.tables.lake.origins import chosen_origins, may_have
 from crypto_lakehouse.tables.lake.scan import Scan, chosen_columns, time_bounds
 from crypto_lakehouse.tables.lake.time_range import Instant, TimeRange
 from crypto_lakehouse.tables.schema.schemas import TableSchema, load_schemas
@@ -255,6 +256,7 @@ class Lake:
         end: Instant | None = None,
         columns: Sequence[str] | None = None,
         as_of: Instant | None = None,
+        origins: Iterable[str] | str | None = None,
     ) -> Scan:
         """Select rows of one table.
 
@@ -266,16 +268,18 @@ class Lake:
             interval: The interval of klines; None for all.
             start: The first instant or day.
             end: The first instant after the selected ones, or the last selected day.
-            columns: The columns; None for all but `archive`.
+            columns: The columns; None for all but `archive`. The last one is `origin`, which
+                tables do not store: `archive`, or `fill` for rows that came over REST.
             as_of: Read the table as of this time; a day means the end of the day.
+            origins: Only rows of these origins: `["archive"]` leaves provisional ones out.
 
         Returns:
             A scan, to be read with Polars, Arrow or DuckDB.
 
         Raises:
-            QueryError: There is no such table or column, or no snapshot at `as_of`; or there are no
-                rows of a symbol, of any symbol like a glob, or of the interval. Times without rows
-                are not an error.
+            QueryError: There is no such table, column or origin, or no snapshot at `as_of`; or
+                there are no rows of a symbol, of any symbol like a glob, or of the interval. Times
+                without rows are not an error.
         """
         schema = self.data_schema(name)
         if interval is not None and not schema.has_interval:
@@ -285,13 +289,19 @@ class Lake:
         table = self.table(schema.name)
         times = TimeRange.of(start, end)
         chosen = chosen_columns(table, columns)
+        wanted_origins = chosen_origins(schema.name, origins)
         snapshot = self._snapshot(table, name, as_of)
         files, names = self._contents_of(table, snapshot).chosen(wanted)
         bounds = time_bounds(table, schema.time)
         return Scan(
             table=schema.name,
             iceberg=table,
-            files=tuple(file for file in files if times.overlaps(*bounds(file))),
+            files=tuple(
+                file
+                for file in files
+                if times.overlaps(*bounds(file))
+                and (wanted_origins is None or may_have(table, file) & {*wanted_origins})
+            ),
             symbols=names,
             interval=wanted.interval,
             times=times,
@@ -300,6 +310,7 @@ class Lake:
             exact=_has_exact_files(schema),
             totals=_totals(snapshot),
             lake=self.catalog.place.folder,
+            origins=wanted_origins,
         )
 
     def data_schema(self, name: str) -> TableSchema:

@@ -22,12 +22,26 @@ from pyiceberg.table import Table
 
 from crypto_lakehouse.core.errors import LakeError, QueryError
 from crypto_lakehouse.core.messages import plural
+from crypto_lakehouse.core.origin import Origin
 from crypto_lakehouse.tables.iceberg.bounded_files import check_regular
 from crypto_lakehouse.tables.iceberg.column_names import has_one_schema
 from crypto_lakehouse.tables.iceberg.data_files import partition_of
 from crypto_lakehouse.tables.iceberg.inner_names import file_system_of, microseconds_of, path_of
 from crypto_lakehouse.tables.iceberg.local_io import LAKE_ROOT, check_read
 from crypto_lakehouse.tables.lake.object_system import DataObjects, objects_source, reads_objects
+from crypto_lakehouse.tables.lake.origins import (
+    ORIGIN,
+    arrow_filter,
+    arrow_origin,
+    has_archives_only,
+    has_origin,
+    may_have,
+    polars_filter,
+    polars_origin,
+    sql_filter,
+    sql_origin,
+    with_origin,
+)
 from crypto_lakehouse.tables.lake.time_range import TimeRange
 from crypto_lakehouse.tables.schema.table_types import arrow_schema
 
@@ -85,6 +99,7 @@ class Scan:
         exact: Whether `files` hold no rows of other symbols and intervals.
         totals: The numbers of files and rows in the snapshot.
         lake: The lake's directory, for DuckDB's temporary files.
+        origins: The selected origins, None for all.
     """
 
     table: str
@@ -98,6 +113,7 @@ class Scan:
     exact: bool
     totals: tuple[int, int]
     lake: Path | None = None
+    origins: tuple[Origin, ...] | None = None
 
     @property
     def pruning(self) -> Pruning:
@@ -122,10 +138,11 @@ class Scan:
         else:
             frame = pl.scan_parquet(self.paths, hive_partitioning=False, glob=False, cache=False)
         known = self._constants()
-        read = [name for name in self.columns if name not in known]
-        frame = frame.filter(*self._polars_filters()).select(read or self.columns)
-        if read:
-            frame = frame.with_columns(**{name: pl.lit(known[name]) for name in known})
+        read = [name for name in self.columns if name not in known] or [self.time_column]
+        frame = frame.filter(*self._polars_filters())
+        if self._computes_origin and ORIGIN in read:
+            frame = frame.with_columns(polars_origin())
+        frame = frame.select(read).with_columns(**{name: pl.lit(known[name]) for name in known})
         return frame.select(self.columns)
 
     def arrow(self, *, batch_rows: int = _BATCH_ROWS) -> pa.RecordBatchReader:
@@ -137,8 +154,11 @@ class Scan:
         if self.files and reads_objects(self.iceberg):
             batches = self.batches_of_objects(batch_rows)
             return pa.RecordBatchReader.from_batches(self._empty().schema, batches)
+        columns: dict[str, Any] = {name: ds.field(name) for name in self.columns}
+        if self._computes_origin:
+            columns[ORIGIN] = arrow_origin()
         scanner = self.dataset().scanner(
-            columns=list(self.columns), filter=self._arrow_filter(), batch_size=batch_rows
+            columns=cast("Any", columns), filter=self._arrow_filter(), batch_size=batch_rows
         )
         return scanner.to_reader()
 
@@ -162,7 +182,11 @@ class Scan:
             relation = connection.read_parquet(paths, hive_partitioning=False)
         for text in self._sql_filters():
             relation = relation.filter(text)
-        return relation.project(", ".join(f'"{name}"' for name in self.columns))
+        names = (
+            sql_origin() if name == ORIGIN and self._computes_origin else f'"{name}"'
+            for name in self.columns
+        )  # fmt: skip
+        return relation.project(", ".join(names))
 
     def batches_of_objects(self, batch_rows: int) -> Iterator[pa.RecordBatch]:
         """The rows of files that are objects, by DuckDB, as `object_system` says.
@@ -219,6 +243,10 @@ class Scan:
             raise LakeError(self.table, reason, is_refused=True)
         return dataset_of(self.iceberg, [file.file_path for file in self.files])
 
+    @property
+    def _computes_origin(self) -> bool:
+        return ORIGIN in self.columns and has_origin(self.iceberg.schema())
+
     def _needs_dataset(self) -> bool:
         """Whether files are not local, or may lack columns that the table has got since."""
         return any("://" in path for path in self.paths) or not has_one_schema(self.iceberg)
@@ -228,12 +256,15 @@ class Scan:
 
         To read these columns as text would increase the bytes read and allocated by half.
         """
+        known: dict[str, str] = {}
+        if self._computes_origin and has_archives_only(self.iceberg, self.files):
+            known[ORIGIN] = str(Origin.ARCHIVE)
         spec = self.iceberg.spec()
         if any(file.spec_id != spec.spec_id for file in self.files):
-            return {}
+            return known
         partitions = {partition_of(file) for file in self.files}
         values = zip(*partitions, strict=True)
-        return {
+        return known | {
             field.name: value[0]
             for field, value in zip(spec.fields, values, strict=True)
             if str(field.transform) == "identity"
@@ -243,7 +274,17 @@ class Scan:
         }
 
     def _empty(self) -> pa.Table:
-        return arrow_schema(self.iceberg.schema()).empty_table().select(list(self.columns))
+        rows = arrow_schema(self.iceberg.schema()).empty_table()
+        rows = with_origin(rows) if self._computes_origin else rows
+        return rows.select(list(self.columns))
+
+    @property
+    def _filtered_origins(self) -> tuple[Origin, ...] | None:
+        """The selected origins, if some file may have rows of others."""
+        if self.origins is None:
+            return None
+        found = frozenset[Origin]().union(*(may_have(self.iceberg, each) for each in self.files))
+        return None if found <= {*self.origins} else self.origins
 
     def _bounded(self) -> bool:
         """Whether some file has rows outside the selected times."""
@@ -256,6 +297,8 @@ class Scan:
             filters.append(pl.col("symbol").is_in(list(self.symbols)))
         if not self.exact and self.interval is not None:
             filters.append(pl.col("interval") == self.interval)
+        if (origins := self._filtered_origins) is not None:
+            filters.append(polars_filter(origins))
         if self._bounded():
             when = pl.col(self.time_column)
             if self.times.start is not None:
@@ -270,6 +313,8 @@ class Scan:
             filters.append(ds.field("symbol").isin(pa.array(self.symbols, pa.string())))
         if not self.exact and self.interval is not None:
             filters.append(ds.field("interval") == self.interval)
+        if (origins := self._filtered_origins) is not None:
+            filters.append(arrow_filter(origins))
         if self._bounded():
             kind = pa.timestamp("us", tz="UTC")
             if self.times.start is not None:
@@ -287,6 +332,8 @@ class Scan:
             filters.append(f"symbol IN ({', '.join(map(_quoted, self.symbols))})")
         if not self.exact and self.interval is not None:
             filters.append(f"interval = {_quoted(self.interval)}")
+        if (origins := self._filtered_origins) is not None:
+            filters.append(sql_filter(origins))
         if self._bounded():
             if self.times.start is not None:
                 filters.append(f'"{self.time_column}" >= {_timestamp(self.times.start)}')
@@ -360,12 +407,13 @@ def dataset_of(table: Table, locations: Sequence[str]) -> ds.Dataset:
 
 
 def chosen_columns(table: Table, wanted: Sequence[str] | None) -> tuple[str, ...]:
-    """The columns of a scan: those wanted, or all but `archive`.
+    """The columns of a scan: those wanted, or all but `archive`, with `origin` at the end.
 
     Raises:
         QueryError: The table does not have some of them; the message names all of those.
     """
     known = [field.name for field in table.schema().fields]
+    known += [ORIGIN] if has_origin(table.schema()) else []
     if wanted is None:
         return tuple(name for name in known if name != "archive")
     unknown = [name for name in wanted if name not in known]

@@ -27,6 +27,7 @@ from crypto_lakehouse.tables.ingest.provenance import ARCHIVES, ORDER
 from crypto_lakehouse.tables.lake.absent_tables import absent_table, absent_tables
 from crypto_lakehouse.tables.lake.connection import explained, open_connection
 from crypto_lakehouse.tables.lake.object_system import DataObjects, objects_source, reads_objects
+from crypto_lakehouse.tables.lake.origins import has_origin, sql_origin
 from crypto_lakehouse.tables.lake.scan import dataset_of, literal_glob, local_path
 from crypto_lakehouse.tables.lake.spill import release_spill_folder, spill_folder
 from crypto_lakehouse.tables.lake.time_range import Instant, TimeRange
@@ -221,6 +222,8 @@ class QuerySession:
 
     def _create_view(self, target: str, name: str, table: Table, files: Sequence[DataFile]) -> None:
         columns = ", ".join(f'"{field.name}"' for field in table.schema().fields)
+        if not name.startswith(f"{RECORDS}.") and has_origin(table.schema()):
+            columns += f", {sql_origin()}"
         root = str(self._lake.catalog.place)
         with as_lake_errors(root):
             source = self._source(name, table, files)

@@ -72,6 +72,7 @@ class ArchiveQuality:
         time_unit: `ms`, `us` or `text`.
         header: Whether its first line is a header.
         columns: Its columns, as published.
+        proven_by: What proves the rows of a segment, as its header says; empty for archives.
         findings: The findings of the checks.
         fault: Why it cannot be read, with line and column; empty if it can.
     """
@@ -87,6 +88,7 @@ class ArchiveQuality:
     time_unit: str = ""
     header: bool = False
     columns: tuple[str, ...] = ()
+    proven_by: str = ""
     findings: tuple[Finding, ...] = ()
     fault: str = ""
 
@@ -177,6 +179,8 @@ def _by_check(findings: Iterable[Finding]) -> dict[str, dict[str, int]]:
 
 def _plain(archive: ArchiveQuality) -> dict[str, Any]:
     plain = asdict(archive, value_serializer=_serialized)
+    if not archive.proven_by:  # which only segments can have
+        del plain["proven_by"]
     return {"verdict": archive.verdict, **plain}
 
 

@@ -324,6 +324,7 @@ class Inspector:
             time_unit=piece.form.time_unit,
             header=piece.form.header,
             columns=piece.form.columns,
+            proven_by=piece.form.proven_by,
             findings=tuple(self._findings(piece, state.found.values())),
         )
 

@@ -63,11 +63,13 @@ class CsvForm:
         columns: Published names, in the file's order.
         header: Whether line 1 is a header.
         time_unit: `ms` or `us`; `text` for types whose times are text.
+        proven_by: What proves the rows of a segment, as its header says; empty for archives.
     """
 
     columns: tuple[str, ...]
     header: bool
     time_unit: str
+    proven_by: str = ""
 
 
 @frozen

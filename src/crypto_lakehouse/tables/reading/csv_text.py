@@ -5,20 +5,35 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import BinaryIO
 
+from attrs import frozen
+
 from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.origin import Origin
 from crypto_lakehouse.segments.fill_rows import csv_rows
 from crypto_lakehouse.segments.fill_segment import read_fill
 from crypto_lakehouse.zips.member import member_chunks
 
-__all__ = ["csv_text"]
+__all__ = ["CsvText", "csv_text"]
 
 #: Lines are passed on in chunks of at least this size.
 _CHUNK_BYTES = 1 << 16
 
 
-def csv_text(file: BinaryIO, archive: Archive) -> Iterator[bytes]:
-    """Yield the text of an archive or a segment in chunks.
+@frozen
+class CsvText:
+    """The text of an archive or a segment.
+
+    Attributes:
+        chunks: The text; while it is read, the errors of `csv_text` may be raised.
+        proven_by: What proves the rows of a segment, as its header says; else empty.
+    """
+
+    chunks: Iterator[bytes]
+    proven_by: str = ""
+
+
+def csv_text(file: BinaryIO, archive: Archive) -> CsvText:
+    """Read the text of an archive or a segment.
 
     Args:
         file: Its bytes, seekable.
@@ -29,9 +44,9 @@ def csv_text(file: BinaryIO, archive: Archive) -> Iterator[bytes]:
         SegmentError: The segment is not readable, or has a response that does not fit its type.
     """
     if archive.origin is Origin.ARCHIVE:
-        return member_chunks(file, archive.member)
+        return CsvText(member_chunks(file, archive.member))
     header, responses = read_fill(file, archive.key)
-    return _chunks(csv_rows(archive.series, header, responses))
+    return CsvText(_chunks(csv_rows(archive.series, header, responses)), header.proven_by)
 
 
 def _chunks(lines: Iterable[bytes]) -> Iterator[bytes]:

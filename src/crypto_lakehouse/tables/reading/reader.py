@@ -9,10 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
-from typing import BinaryIO
 
 import polars as pl
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from crypto_lakehouse.core.errors import ArchiveRefused, SegmentError, StoreError
 from crypto_lakehouse.core.file_identity import OpenedVersion
@@ -20,7 +19,7 @@ from crypto_lakehouse.core.origin import Origin
 from crypto_lakehouse.stores.objects.errors import ObjectReplaced
 from crypto_lakehouse.tables.reading.batch import Batch, CsvForm, Piece, Source
 from crypto_lakehouse.tables.reading.counted_lines import LINE_BYTES, CountedLines
-from crypto_lakehouse.tables.reading.csv_text import csv_text
+from crypto_lakehouse.tables.reading.csv_text import CsvText, csv_text
 from crypto_lakehouse.tables.reading.fault_finder import first_fault
 from crypto_lakehouse.tables.reading.parse import NotReadable, frame_of
 from crypto_lakehouse.tables.reading.read_ahead import opened_ahead
@@ -110,10 +109,6 @@ def _refused(
     return Refused(source, ArchiveRefused(source.archive.key, reason), "held_back")
 
 
-def _lines_of(source: Source, file: BinaryIO) -> CountedLines:
-    return CountedLines(source.archive.key, csv_text(file, source.archive))
-
-
 @frozen(eq=False)
 class _ArchiveText:
     """Whole lines of one archive, without its header."""
@@ -146,7 +141,8 @@ def _texts(
     with opened() as version:
         _check_version(source, version)
         try:
-            yield from _cut(source, _lines_of(source, version.file), schema, batch_bytes)
+            text = csv_text(version.file, source.archive)
+            yield from _cut(source, text, schema, batch_bytes)
         except (BadMember, SegmentError) as error:
             _check_version(source, version)
             reason = error.reason if isinstance(error, SegmentError) else str(error)
@@ -164,9 +160,11 @@ def _check_version(source: Source, version: OpenedVersion) -> None:
 
 
 def _cut(
-    source: Source, chunks: CountedLines, schema: TableSchema, batch_bytes: int
+    source: Source, text: CsvText, schema: TableSchema, batch_bytes: int
 ) -> Iterator[_ArchiveText]:
+    chunks = CountedLines(source.archive.key, text.chunks)
     form, held, line = _begin(chunks, schema, source.archive.origin)
+    form = evolve(form, proven_by=text.proven_by) if text.proven_by else form
     size, begins = sum(map(len, held)), True
     for chunk in chunks:
         held.append(chunk)
