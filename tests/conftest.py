@@ -156,6 +156,8 @@ SLOW = (
     "stores/objects/test_mirror.py",
     "stores/objects/test_servers.py::test_a_folder_may_have_more_objects_than_a_page[azurite",
     "stores/objects/test_state_kills.py",
+    "rest/test_fetch_day.py::test_an_uneven_history_is_searched_in_few_requests",
+    "rest/test_fetch_day.py::test_any_mixture_of_faults_gives_the_rows_or_a_name",
     "tables/at_url/test_kills.py",
     "tables/at_url/test_late_commits.py",
     "tables/at_url/test_mending.py",

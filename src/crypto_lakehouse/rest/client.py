@@ -40,6 +40,7 @@ from crypto_lakehouse.http.transport import (
 from crypto_lakehouse.rest.answers import Faulty
 from crypto_lakehouse.rest.budget import HostBudget
 from crypto_lakehouse.rest.endpoints import API_OF, Bucket, Endpoint, MarketApi
+from crypto_lakehouse.rest.kept_pages import KeptPages
 from crypto_lakehouse.rest.server_clock import ServerClock
 from crypto_lakehouse.segments.fill_segment import FillResponse
 
@@ -221,6 +222,7 @@ class RestClient:
         retry: How often, and after which waits, a failed request is sent again.
         on_retry: Called before each retry.
         wall: The machine's time, which provenance names; nothing is decided by it.
+        pages: The newest page of each series.
         next_ids: Where the days of aggTrades begin, as far as that is known: by series and
             microsecond, the first id from then on. What follows a filled day is not searched again.
     """
@@ -229,6 +231,7 @@ class RestClient:
     retry: RetryPolicy
     on_retry: OnRetry = field(default=_no_report, repr=False)
     wall: Callable[[], datetime] = field(default=_wall, repr=False)
+    pages: KeptPages = field(init=False, factory=KeptPages, repr=False)
     next_ids: dict[tuple[object, int], int] = field(init=False, factory=dict, repr=False)
 
     @classmethod

@@ -110,6 +110,11 @@ class Endpoint:
         sizes = {self._even(rows, min(most, self.most)) for most, _ in self.steps}
         return min(sizes, key=lambda size: (self._weight_of(rows, size), -size))
 
+    def free_size(self, size: int) -> int:
+        """The largest page that has the same weight as one of a size."""
+        weight = self.weight(size)
+        return max(min(most, self.most) for most, cost in self.steps if cost == weight)
+
     def pages(self, rows: int, size: int) -> int:
         """How many pages of a size have so many rows; at least one."""
         return max(1, -(-rows // size))

@@ -15,6 +15,7 @@ from crypto_lakehouse.rest.answers import Faulty, Row, shape_of
 from crypto_lakehouse.rest.client import RestClient
 from crypto_lakehouse.rest.endpoints import Endpoint, fill_endpoints, funding_info, why_not
 from crypto_lakehouse.rest.fetched_day import FetchedDay, Span
+from crypto_lakehouse.rest.kept_pages import KeptPage
 from crypto_lakehouse.segments.fill_rows import csv_rows
 from crypto_lakehouse.segments.fill_segment import FillHeader, FillResponse
 
@@ -29,6 +30,10 @@ STATISTICS_DAYS = 30
 #: and ratios come some minutes late.
 _SETTLED = timedelta(seconds=60)
 _STATISTICS_SETTLED = timedelta(minutes=15)
+
+#: One page has the bars of so many days at most, and the fundings: each of them keeps the page.
+_DAYS_AHEAD = 10
+_FUNDING_AHEAD = timedelta(days=32)
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
 
@@ -115,6 +120,8 @@ async def _bars(asked: _Asked, endpoint: Endpoint) -> FetchedDay:
         return FetchedDay.empty()
     rows = max(1, -(-(asked.end - asked.start) // length))
     size = endpoint.page_size(rows)
+    if size == rows and length <= _DAY:
+        return await _bars_of_days(asked, endpoint, rows, length, last_open)
     step = length * size
     responses: list[FillResponse] = []
     found = weight = 0
@@ -129,6 +136,19 @@ async def _bars(asked: _Asked, endpoint: Endpoint) -> FetchedDay:
     return FetchedDay(responses, found, complete, "", weight)
 
 
+async def _bars_of_days(
+    asked: _Asked, endpoint: Endpoint, rows: int, length: timedelta, last_open: datetime
+) -> FetchedDay:
+    """Fetch the bars of a day in one page, with those of further days for the same weight."""
+    days = min(endpoint.free_size(rows) // rows, _DAYS_AHEAD)
+    end = min(asked.start + days * _DAY - timedelta(milliseconds=1), asked.now - length)
+    complete = asked.now >= asked.end + _SETTLED
+    response, page, weight = await _kept(
+        asked, endpoint, last_open, (asked.start, end), rows * days
+    )
+    return FetchedDay([response], len(page), complete, "", weight)
+
+
 def _length(interval: str, day: date) -> timedelta:
     """The length of a bar that opens on a day."""
     if interval == "1mo":
@@ -139,9 +159,9 @@ def _length(interval: str, day: date) -> timedelta:
 async def _funding(asked: _Asked, endpoint: Endpoint) -> FetchedDay:
     """Fetch the settlements of the day, and those beside it: the distances are the intervals."""
     last = min(asked.end + _DAY - timedelta(milliseconds=1), asked.now)
-    response, page = await _page(asked, endpoint, asked.start - _DAY, last, endpoint.most)
+    wide = asked.start - _DAY, min(asked.start + _FUNDING_AHEAD, asked.now)
+    response, page, weight = await _kept(asked, endpoint, last, wide, endpoint.most)
     responses = [response]
-    weight = endpoint.weight(endpoint.most)
     if len(page) == 1:
         info = funding_info(asked.series)
         responses.append((await asked.client.get(asked.series.market, info, {}, None, bytes))[0])
@@ -173,6 +193,37 @@ def _counted(
     )
     rows = sum(1 for _ in csv_rows(asked.series, header, responses))
     return FetchedDay(responses, rows, complete, "", weight)
+
+
+async def _kept(
+    asked: _Asked,
+    endpoint: Endpoint,
+    last: datetime,
+    wide: tuple[datetime, datetime],
+    size: int,
+) -> tuple[FillResponse, list[Row], int]:
+    """Return the rows of a span, out of a page of a wider one that is asked for only once.
+
+    Args:
+        asked: What is asked for.
+        endpoint: Where.
+        last: The end of the span, inclusive.
+        wide: The beginning of both spans, and the end of the wider one, inclusive.
+        size: The page size.
+
+    Returns:
+        The response, its rows in the span, and the weight that was used.
+    """
+    client, series = asked.client, asked.series
+    span = Span.of(wide[0], last)
+    kept = client.pages.find(series, span)
+    weight = 0
+    if kept is None:
+        response, rows = await _page(asked, endpoint, *wide, size)
+        kept = KeptPage(Span.of(*wide), response, rows)
+        client.pages.keep(series, kept)
+        weight = endpoint.weight(size)
+    return kept.response, kept.within(span), weight
 
 
 async def _page(
