@@ -61,6 +61,19 @@ async def test_a_limit_on_requests_is_kept_in_every_five_minutes() -> None:
         assert 300 <= sum(time.waits) <= 301
 
 
+async def test_a_limit_on_requests_holds_up_no_other_requests() -> None:
+    async with ExchangeServer() as exchange, rest_client(exchange) as client:
+        await ask(client, FUNDING, 475)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(ask(client, FUNDING))
+            await asyncio.sleep(0)
+            group.create_task(ask(client, TRADES))
+        assert [record.path.rpartition("/")[2] for record in exchange.requests[-2:]] == [
+            "aggTrades",
+            "fundingRate",
+        ]
+
+
 async def test_what_others_use_in_the_middle_of_a_minute_refuses_few_requests() -> None:
     async with ExchangeServer() as exchange, rest_client(exchange) as client:
         await ask_at_once(client, 60)
@@ -85,9 +98,11 @@ async def test_nothing_is_sent_before_retry_after() -> None:
             exchange.inject("*aggTrades", faults.Status(429))
             await ask(client)
             assert 77 + 30 <= sum(time.waits) <= 77 + 62
-            exchange.inject("*aggTrades", *[faults.Status(429, retry_after="1")] * 16)
+            before = exchange.count(status=429)
+            exchange.inject("*aggTrades", faults.Status(429, retry_after="1"), endless=True)
             with pytest.raises(ServerError, match="429"):
                 await ask(client)
+            assert exchange.count(status=429) - before == 4
 
 
 async def test_a_limit_that_has_become_less_is_noticed() -> None:

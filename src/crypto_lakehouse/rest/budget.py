@@ -70,18 +70,12 @@ class HostBudget:
             refuses earlier.
         clock: The server's time.
         sleep: Sleeps for seconds of `clock.local`.
-
-    Attributes:
-        sent_weight: The weight of all requests that were let go.
-        waited_s: How long requests have waited, by `clock.local`.
     """
 
     host: str
     weight_per_minute: int
     clock: ServerClock = field(repr=False)
     sleep: Callable[[float], Awaitable[None]] = field(repr=False)
-    sent_weight: int = field(init=False, default=0)
-    waited_s: float = field(init=False, default=0.0)
     _limit: int = field(init=False)
     _minute: int = field(init=False, default=-1)
     _used: int = field(init=False, default=0)
@@ -95,6 +89,7 @@ class HostBudget:
     _stopped_until: float = field(init=False, default=-math.inf)
     _refusal: HostRefusedError | None = field(init=False, default=None)
     _changed: anyio.Event = field(init=False, factory=anyio.Event)
+    _bucket_turns: dict[Bucket, anyio.Lock] = field(init=False, factory=dict)
     _turn: anyio.Lock = field(init=False, factory=anyio.Lock)
 
     def __attrs_post_init__(self) -> None:
@@ -113,14 +108,20 @@ class HostBudget:
         Raises:
             HostRefusedError: The host has refused this machine; nothing more may be sent.
         """
+        if bucket is None:
+            return await self._take(weight, None)
+        async with self._bucket_turns.setdefault(bucket, anyio.Lock()):
+            # Apart from the turn of all requests: what waits here holds up no others.
+            while (wait_s := self._bucket_wait_s(bucket)) > 0:
+                await self._changed_or(wait_s)
+            return await self._take(weight, bucket)
+
+    async def _take(self, weight: int, bucket: Bucket | None) -> Ticket:
         async with self._turn:
-            begun = self.clock.local()
             while (wait_s := self._wait_s(weight, bucket)) > 0:
                 await self._changed_or(wait_s)
-            self.waited_s += self.clock.local() - begun
             ticket = Ticket(weight, bucket, self._minute, self.clock.local())
             self._under_way.add(ticket)
-            self.sent_weight += weight
             return ticket
 
     def settle(
@@ -178,19 +179,20 @@ class HostBudget:
         Raises:
             HostRefusedError: The host has refused this machine.
         """
-        if self._refusal is not None:
-            raise copy.copy(self._refusal)
+        self._check_refusal()
         if not self.clock.is_known:
             return math.inf if self._under_way else 0.0
         now = self.clock.now()
         if (wait_s := self.clock.wait_s(self._stopped_until)) > 0:
             return wait_s
         self._begin(int(now // _MINUTE_S))
-        if bucket is not None and (wait_s := self._bucket_wait_s(bucket)) > 0:
-            return wait_s
         if self._has_place(weight, bucket) and (weight == 0 or self._fits(weight)):
             return 0.0
         return self.clock.wait_s((self._minute + 1) * _MINUTE_S)
+
+    def _check_refusal(self) -> None:
+        if self._refusal is not None:
+            raise copy.copy(self._refusal)
 
     def _fits(self, weight: int) -> bool:
         """Whether a request fits into the minute, after all that is under way.
@@ -229,7 +231,12 @@ class HostBudget:
         self._used = self._own = self._others = 0
 
     def _bucket_wait_s(self, bucket: Bucket) -> float:
-        """How long until another request of a bucket fits into every window of its length."""
+        """How long until another request of a bucket fits into every window of its length.
+
+        Raises:
+            HostRefusedError: The host has refused this machine.
+        """
+        self._check_refusal()
         times = self._counted.setdefault(bucket, deque())
         here = self.clock.local()
         while times and times[0] + bucket.window_s <= here:

@@ -153,7 +153,9 @@ class RestHost:
                     await self._refused(url, params, response, used if bucket is None else None)
             finally:
                 self.budget.settle(ticket, used, moment_s)
-        raise ServerError(str(url), 429)
+        error = ServerError(str(url), 429)
+        error.transient = False  # it was sent again already, after the waits that were asked for
+        raise error
 
     def _at(self, path: str) -> URL:
         return object_url(self.url, path.lstrip("/"))
