@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import zipfile
 from datetime import UTC, date, datetime
@@ -166,6 +167,14 @@ async def test_a_page_with_the_rows_of_several_days_is_asked_for_once(
         exchange.clock.advance(86_400)
         assert (await check(client, exchange, series, TODAY)).rows > last.rows
         assert exchange.count() > before
+
+
+async def test_days_that_are_fetched_at_once_share_a_page_too() -> None:
+    async with ExchangeServer() as exchange, rest_client(exchange) as client:
+        async with asyncio.TaskGroup() as group:
+            for number in range(10):
+                group.create_task(check(client, exchange, SERIES[8], date(2026, 4, 10 + number)))
+        assert exchange.count("*/fundingRate") == 1
 
 
 async def test_the_first_day_of_a_symbol_has_no_neighbour() -> None:

@@ -216,13 +216,14 @@ async def _kept(
     """
     client, series = asked.client, asked.series
     span = Span.of(wide[0], last)
-    kept = client.pages.find(series, span)
     weight = 0
-    if kept is None:
-        response, rows = await _page(asked, endpoint, *wide, size)
-        kept = KeptPage(Span.of(*wide), response, rows)
-        client.pages.keep(series, kept)
-        weight = endpoint.weight(size)
+    async with client.pages.turn(series):
+        kept = client.pages.find(series, span)
+        if kept is None:
+            response, rows = await _page(asked, endpoint, *wide, size)
+            kept = KeptPage(Span.of(*wide), response, rows)
+            client.pages.keep(series, kept)
+            weight = endpoint.weight(size)
     return kept.response, kept.within(span), weight
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
+import anyio
 from attrs import define, field, frozen
 
 from crypto_lakehouse.core.archive import Series
@@ -40,6 +41,11 @@ class KeptPages:
     """Pages by series; the oldest ones are dropped."""
 
     _pages: OrderedDict[Series, KeptPage] = field(init=False, factory=OrderedDict)
+    _turns: dict[Series, anyio.Lock] = field(init=False, factory=dict)
+
+    def turn(self, series: Series) -> anyio.Lock:
+        """The turn of a series: days that are fetched at once wait for the page of the first."""
+        return self._turns.setdefault(series, anyio.Lock())
 
     def find(self, series: Series, span: Span) -> KeptPage | None:
         """The page of a series, if it has all of a span."""
