@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import signal
 import subprocess
@@ -164,3 +165,22 @@ def test_a_signal_ends_a_fill_in_order(world: World, shell: Shell, tmp_path: Pat
     assert process.returncode == 143, err
     assert json.loads(out)["status"] == "interrupted"
     assert not list(tmp_path.rglob("*.zst"))
+
+
+def test_a_fill_that_is_killed_leaves_only_whole_days(
+    world: World, shell: Shell, tmp_path: Path
+) -> None:
+    days = ("-i", "1m", "--start", "2026-04-01", "--end", "2026-04-20")
+    command = [sys.executable, "-m", "crypto_lakehouse", *world.fill, *days, "-q"]
+    with subprocess.Popen(command, cwd=tmp_path) as process:
+        while world.exchange.count("spot/api/v3/klines") < 10:
+            assert process.poll() is None
+        process.kill()
+    segments = list(tmp_path.rglob("*.zst"))
+    for segment in segments:
+        sidecar = segment.with_name(f"{segment.name}.CHECKSUM").read_text()
+        assert sidecar.split() == [hashlib.sha256(segment.read_bytes()).hexdigest(), segment.name]
+    code, out, _ = shell(*world.fill, *days, "--json")
+    totals = json.loads(out)["totals"]
+    assert (code, totals["filled"] + totals["unchanged"]) == (0, 20)
+    assert totals["unchanged"] >= len(segments)

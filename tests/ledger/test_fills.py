@@ -79,6 +79,10 @@ def test_the_last_verdict_on_a_day_is_known(
         assert {row[0] for row in reading.fills(FOLDER)} == set(rows)
 
 
+def test_verdicts_are_shown_as_words() -> None:
+    assert repr({FillVerdict.FILLED: 1}) == "{'filled': 1}"
+
+
 def test_a_filled_day_is_no_archive(place: LedgerPlace, of_run: RunLedger) -> None:
     of_run.write([finished(), filled(), filled(FillVerdict.FAILED, DAY + timedelta(days=1))])
     (record,) = recorded_series(place)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.services.bucket import Bucket
 
 from crypto_lakehouse.core.archive import DataType, Market, Series
 from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
@@ -20,6 +21,7 @@ from crypto_lakehouse.core.object_facts import FileStat
 from crypto_lakehouse.segments.fill_rows import csv_rows
 from crypto_lakehouse.segments.fill_segment import read_fill
 from crypto_lakehouse.stores.directory import LocalStore
+from crypto_lakehouse.stores.output import output_of
 from crypto_lakehouse.testing import ArchiveServer, ExchangeServer, faults
 from crypto_lakehouse.workflows import (
     ArchiveCollectionWorkflow,
@@ -316,10 +318,46 @@ async def test_what_is_not_there_is_not_filled_in_silence(filled: Filled) -> Non
         await filled.fill(until="soon")
 
 
-async def test_an_output_without_a_ledger_is_said(filled: Filled) -> None:
-    report = await filled.fill()
-    assert report.exit_code == 0
-    assert any("has no ledger" in warning for warning in report.warnings)
+async def test_an_output_without_a_ledger_needs_symbols_and_days(filled: Filled) -> None:
+    with pytest.raises(ConfigurationError, match=r"has no ledger.*; or name symbols and days"):
+        await filled.fill()
+    with pytest.raises(ConfigurationError, match="has no ledger"):
+        await run_fill_estimate(filled.config())
+    assert not filled.root.exists()
+    report = await filled.fill(**filled.bars, default_date="2026-05-06")
+    assert report.totals["filled"] == 1
+
+
+async def test_a_day_without_rows_is_not_filled(filled: Filled) -> None:
+    days = {"start": "2025-12-30", "end": "2025-12-31"}  # before everything happened
+    report = await filled.fill(**filled.bars, date_range=days)
+    assert (report.totals["unavailable"], report.exit_code) == (2, 3)
+    assert report.problems[0].reason == "the exchange has no rows of this day"
+    assert filled.segments() == set()
+    weeks = {**filled.bars, "intervals": ["1w"]}
+    report = await filled.fill(**weeks, date_range={"start": "2026-03-02", "end": "2026-03-03"})
+    assert (report.totals["filled"], report.rows) == (2, 1)  # only Monday begins a week
+
+
+@pytest.mark.parametrize("kind", ["rclone"])
+async def test_segments_go_where_archives_are(
+    filled: Filled, kind: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bucket: Bucket = request.getfixturevalue(f"{kind}_bucket")
+    bucket.give_credentials(monkeypatch)
+    where: dict[str, Any] = {
+        "output_directory": bucket.fresh_prefix(), "storage": dict(bucket.storage),
+        "state_directory": str(filled.root),
+    }  # fmt: skip
+    await filled.collect(**where)
+    report = await filled.fill(**where, until="2026-05-07")
+    assert (report.totals["filled"], report.exit_code) == (1, 0)
+    store = output_of(filled.config(**where)).store
+    data = await store.read(SEGMENT.key, 1 << 20)
+    sidecar = await store.read(SEGMENT.sidecar_key, 1 << 10)
+    assert data is not None
+    assert sidecar == f"{hashlib.sha256(data).hexdigest()}  {SEGMENT.name}\n".encode()
+    assert (await filled.fill(**where, until="2026-05-07")).totals["unchanged"] == 1
 
 
 def test_the_last_day_is_a_day_or_now() -> None:

@@ -32,6 +32,11 @@ __all__ = ["DayFiller", "Fetched", "is_acknowledged", "known_days"]
 #: The beginning of the reason of days of a symbol that the exchange does not know.
 _UNKNOWN_SYMBOL = "the exchange does not know the symbol"
 
+_NO_ROWS = "the exchange has no rows of this day"
+
+#: Bars that do not begin on each day.
+_LONG_BARS = frozenset({"3d", "1w", "1mo"})
+
 #: Days of trades that are fetched at once: each is held in memory until it is whole.
 _LARGE_DAYS = 2
 
@@ -111,6 +116,11 @@ _Feed = tuple[Market, DataType, str]
 
 def _feed(series: Series) -> _Feed:
     return series.market, series.data_type, series.symbol
+
+
+def _may_be_empty(series: Series, fetched: Fetched) -> bool:
+    """Whether a day without rows is a whole one."""
+    return series.interval in _LONG_BARS or bool(fetched.proven_by)
 
 
 @define
@@ -197,6 +207,9 @@ class DayFiller:
         )
         if not fetched.responses and not fetched.complete:
             return result  # the day has no finished row yet
+        if fetched.complete and not fetched.rows and not _may_be_empty(segment.series, fetched):
+            nothing = self._lacking(segment, FillVerdict.UNAVAILABLE, _NO_ROWS)
+            return evolve(nothing, requests=result.requests, weight=result.weight)
         header = FillHeader(
             series=segment.series,
             day=segment.period.first_day,

@@ -8,7 +8,7 @@ from attrs import define, field
 
 from crypto_lakehouse.core.archive import Series
 from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
-from crypto_lakehouse.core.errors import SelectionError
+from crypto_lakehouse.core.errors import ConfigurationError, Problem, SelectionError
 from crypto_lakehouse.core.messages import did_you_mean
 from crypto_lakehouse.ledger.coverage_view import known_series
 from crypto_lakehouse.ledger.runs import recorded_runs
@@ -49,19 +49,22 @@ class FillSymbols:
             Remarks for the user.
 
         Raises:
+            ConfigurationError: There is no ledger, and no days are named.
             SelectionError: The ledger has no series of a symbol that no run was asked for, or none
                 that is selected.
             LedgerError: The ledger cannot be read.
         """
         ledger = ledger_at(self.place)
-        runs = recorded_runs(ledger) if ledger.exists() else []
-        if ledger.exists():
-            asked = Asked.of(runs, self.matrix).series(today)
-            self._known = known_series(ledger).union(asked)
-        if self.config.date_range is not None or self.config.default_date is not None:
+        names_days = self.config.date_range is not None or self.config.default_date is not None
+        if not ledger.exists():
+            if names_days:
+                return ()
+            reason = f"{self.place.needs_ledger()}; or name symbols and days"
+            raise ConfigurationError([Problem("$.output_directory", reason)])
+        runs = recorded_runs(ledger)
+        self._known = known_series(ledger).union(Asked.of(runs, self.matrix).series(today))
+        if names_days:
             return ()
-        if not self._known:
-            return (f"{self.place.needs_ledger()}; or select symbols and days",)
         place = f"the ledger of `{self.place.place}`"
         absent = absent_from(
             self.config,

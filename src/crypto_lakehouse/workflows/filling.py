@@ -73,7 +73,8 @@ async def run_fill(
         What became of each day. Days that are not filled are in the report, not raised.
 
     Raises:
-        ConfigurationError: The configuration cannot be run, or a sink is not valid.
+        ConfigurationError: The configuration cannot be run, a sink is not valid, or there is no
+            ledger and no days are named.
         SelectionError: The ledger has nothing of a symbol that is selected.
         LedgerError: The ledger cannot be read or written.
         LockHeldError: Another run works on the same output.
