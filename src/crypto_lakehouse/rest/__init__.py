@@ -8,13 +8,14 @@ requests go within the limits of each host, by the time of its server (`server_c
 
 from crypto_lakehouse.rest.client import RestClient
 from crypto_lakehouse.rest.endpoints import API_OF, fill_endpoints, why_not
-from crypto_lakehouse.rest.fetch_day import fetch_day, is_too_old
+from crypto_lakehouse.rest.fetch_day import days_per_page, fetch_day, is_too_old
 from crypto_lakehouse.rest.fetched_day import FetchedDay
 
 __all__ = [
     "API_OF",
     "FetchedDay",
     "RestClient",
+    "days_per_page",
     "fetch_day",
     "fill_endpoints",
     "is_too_old",

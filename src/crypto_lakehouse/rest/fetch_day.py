@@ -19,7 +19,7 @@ from crypto_lakehouse.rest.kept_pages import KeptPage
 from crypto_lakehouse.segments.fill_rows import csv_rows
 from crypto_lakehouse.segments.fill_segment import FillHeader, FillResponse
 
-__all__ = ["STATISTICS_DAYS", "fetch_day", "is_too_old"]
+__all__ = ["STATISTICS_DAYS", "days_per_page", "fetch_day", "is_too_old"]
 
 _DAY = timedelta(days=1)
 
@@ -111,6 +111,23 @@ def is_too_old(series: Series, day: date, now: datetime) -> bool:
     return is_short and start < now - timedelta(days=STATISTICS_DAYS)
 
 
+def days_per_page(series: Series) -> int:
+    """How many days that follow each other one page has; 1 if a day has a page or more."""
+    if series.data_type is DataType.FUNDING_RATE:
+        return _FUNDING_AHEAD // _DAY - 1
+    length = _length(series.interval, date.min) if series.interval else _DAY
+    if not series.data_type.has_interval or length > _DAY:
+        return 1
+    (endpoint,) = fill_endpoints(series)
+    rows = _DAY // length
+    return _days_of_bars(endpoint, rows) if endpoint.page_size(rows) == rows else 1
+
+
+def _days_of_bars(endpoint: Endpoint, rows: int) -> int:
+    """How many days with so many bars a page has for the weight of one day."""
+    return min(endpoint.free_size(rows) // rows, _DAYS_AHEAD)
+
+
 async def _bars(asked: _Asked, endpoint: Endpoint) -> FetchedDay:
     """Fetch the bars that open in the day and are finished."""
     length = _length(asked.series.interval or "", asked.day)
@@ -140,7 +157,7 @@ async def _bars_of_days(
     asked: _Asked, endpoint: Endpoint, rows: int, length: timedelta, last_open: datetime
 ) -> FetchedDay:
     """Fetch the bars of a day in one page, with those of further days for the same weight."""
-    days = min(endpoint.free_size(rows) // rows, _DAYS_AHEAD)
+    days = _days_of_bars(endpoint, rows)
     end = min(asked.start + days * _DAY - timedelta(milliseconds=1), asked.now - length)
     complete = asked.now >= asked.end + _SETTLED
     response, page, weight = await _kept(

@@ -8,7 +8,7 @@ from typing import Any
 from attrs import evolve, field, frozen
 
 from crypto_lakehouse.core.archive import DataType, Market, Series
-from crypto_lakehouse.rest import API_OF, fill_endpoints
+from crypto_lakehouse.rest import API_OF, days_per_page, fill_endpoints
 
 __all__ = ["FillCost", "FillEstimate", "cost_of_day", "estimate"]
 
@@ -123,8 +123,15 @@ def estimate(days: Iterable[tuple[Series, int]]) -> FillEstimate:
     for series, count in days:
         if count:
             key = (series.market, series.data_type)
-            rows[key] = rows.get(key, FillCost()) + cost_of_day(series).times(count)
+            rows[key] = rows.get(key, FillCost()) + _cost_of_days(series, count)
     return FillEstimate(rows=rows)
+
+
+def _cost_of_days(series: Series, count: int) -> FillCost:
+    """Return the cost of some days of a series; it is the least if they share pages."""
+    cost = cost_of_day(series)
+    pages = -(-count // days_per_page(series))
+    return evolve(cost.times(pages), days=count, is_least=cost.is_least or pages < count)
 
 
 def cost_of_day(series: Series) -> FillCost:
