@@ -141,6 +141,21 @@ async def test_a_filled_day_gives_way_to_its_archive(
     assert (await ingested(filled)).archives == 0
 
 
+async def test_a_month_covers_the_bars_of_several_days(
+    tmp_path: Path, server: ExchangeServer
+) -> None:
+    of, opens = series(UM, DataType.KLINES, "BTCUSDT", "3d"), DAY - timedelta(days=3)
+    segment = fill(tmp_path, of, day_responses(server, of, opens), opens)
+    assert (await ingested(tmp_path)).verdicts == {"good": 1}
+    month = Archive(of, Period.month(DAY))
+    archives = ArchiveServer(generate=False)
+    server.publish(archives, month.key)
+    store(tmp_path, month, archives.read(month.key))
+    assert (await ingested(tmp_path)).exit_code == 0
+    assert standings(tmp_path)[segment.key] == ("superseded", 0)
+    assert differences(tmp_path) == []
+
+
 async def test_rows_that_the_archive_lacks_stay(tmp_path: Path, server: ExchangeServer) -> None:
     first, second = day_responses(server, KLINES)
     segment = fill(tmp_path, KLINES, [second], proven_by="ids")

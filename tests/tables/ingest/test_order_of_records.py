@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from tests.tables.sample_data import bars, changed_text, ingest, put
+from tests.tables.sample_data import bars, changed_text, ingest, put, put_segment
 
 from crypto_lakehouse.tables.iceberg.catalog import LakeCatalog
 from crypto_lakehouse.tables.ingest import provenance
@@ -94,10 +94,11 @@ def test_a_commit_that_is_recorded_late_is_older_than_the_one_after_it(
 
 
 def made_by_an_earlier_version(catalog: LakeCatalog) -> None:
-    """Write the table of archives again as it was without the columns of order."""
+    """Write the table of archives again as it was without columns of order and of segments."""
     table = catalog.catalog.load_table(ARCHIVES)
     rows = table.scan().to_arrow()
-    fields = [each for each in table.schema().fields if each.name not in ORDER[:2]]
+    later = {*ORDER[:2], "origin", "proven_by", "not_in_archive"}
+    fields = [each for each in table.schema().fields if each.name not in later]
     catalog.catalog.drop_table(ARCHIVES)
     partition = (PartitionField("table", "identity"),)
     schema = type(table.schema())(*fields)
@@ -124,6 +125,15 @@ def test_a_lake_of_an_earlier_version_is_gone_on_with(catalog: LakeCatalog, tmp_
     assert ingest(catalog, [newer, other]) == []
     history = Lake(catalog).sql("FROM lakehouse.archive_history").to_arrow_table().to_pylist()
     assert sorted((row["table_sequence"] or 0) for row in history) == [0, 0, 2]
+    segment = put_segment(tmp_path, other.archive, changed_text(other.archive))
+    (told,) = ingest(catalog, [segment])
+    assert (told.state, told.differing) == ("superseded", 24)
+    found = Lake(catalog).sql("SELECT archive, origin, not_in_archive FROM lakehouse.archives")
+    assert {key: tuple(values) for key, *values in found.fetchall()} == {
+        source.archive.key: ("archive", None),
+        other.archive.key: (None, None),
+        segment.archive.key: ("fill", False),
+    }
     with Lake.open(tmp_path / "lake") as lake:
         then = lake.sql("SELECT sha256 FROM lakehouse.archives", as_of=before)
         assert {row[0] for row in then.fetchall()} == {source.sha256, other.sha256}
