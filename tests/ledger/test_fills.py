@@ -145,7 +145,7 @@ def test_tables_in_postgresql_from_before_there_were_fills_are_upgraded(place: A
         with closing(place.open()[0]) as opened:
             opened.write([finished()])
         with place.server.connect() as connection:
-            connection.execute("DROP TABLE fills")
+            connection.execute("DROP TABLE fills, set_aside")
             connection.execute("UPDATE schema_version SET version = 1")
         assert [record.filled for record in recorded_series(place)] == [[]]
         with closing(place.open_read_only()) as opened:

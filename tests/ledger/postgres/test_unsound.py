@@ -147,7 +147,7 @@ def test_a_large_ledger_is_not_searched(database: Server, monkeypatch: pytest.Mo
 
 def test_tables_of_the_first_version_get_the_table(database: Server) -> None:
     place = written(database)
-    ask(database, "DROP TABLE set_aside")
+    ask(database, "DROP TABLE set_aside, fills")
     ask(database, "UPDATE schema_version SET version = 1")
     assert [*every_reader(place)]
     with opened(place) as ledger:
