@@ -19,7 +19,7 @@ from crypto_lakehouse.stores.objects.client import ObjectClient
 from crypto_lakehouse.stores.objects.ledger_copy import ASIDE_FOLDER, COPY_KEY
 from crypto_lakehouse.stores.objects.store import ObjectStore
 from crypto_lakehouse.workflows import run_history, run_plan
-from crypto_lakehouse.workflows.wiring import ledger_copies, planned_ledger
+from crypto_lakehouse.workflows.wiring import ledger_copies, lost_ledger
 from crypto_lakehouse.workflows.wiring.copy_pace import CopyPace
 
 NEWS = make_zip(member_of(KEY), b"other,bars\n")
@@ -288,7 +288,7 @@ async def test_a_plan_without_a_ledger_is_by_the_copy_and_writes_nothing(
     before = list(client.objects(""))
     to_check, verified, notes = await plan(collection, store)
     assert (to_check, verified) == (0, 1)
-    (note,) = [each for each in notes if "the plan is by its copy" in each]
+    (note,) = [each for each in notes if "in its place its copy" in each]
     assert str(state_of(collection)) in note
     assert f"memory://bucket/{COPY_KEY}" in note
     assert list(client.objects("")) == before
@@ -335,6 +335,6 @@ async def test_a_plan_that_cannot_decompress_the_copy_says_so(
     def full(packed: Path, _place: str) -> Path:
         raise OSError(errno.ENOSPC, "No space left on device", str(packed))
 
-    monkeypatch.setattr(planned_ledger, "unpack", full)
+    monkeypatch.setattr(lost_ledger, "unpack", full)
     with pytest.raises(LedgerError, match="No space left"):
         await plan(collection, store)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from datetime import date, datetime
 from functools import partial
 from pathlib import Path
@@ -147,7 +148,9 @@ async def _versions(config: WorkflowConfig, key: str, *, as_json: bool) -> int:
     from crypto_lakehouse.cli.render import print_table
     from crypto_lakehouse.workflows import run_history
 
-    versions = (await run_history(config, key)).versions
+    report = await run_history(config, key)
+    versions = report.versions
+    _warn(report.notes)
     if as_json:
         records = [_record(version) for version in versions]
         _print_json({"key": versions[0].key, "versions": records})
@@ -183,7 +186,9 @@ async def _since(config: WorkflowConfig, day: date, *, as_json: bool) -> int:
     from crypto_lakehouse.workflows import run_history
 
     if as_json:
-        changes = (await run_history(config, since=day)).changes
+        report = await run_history(config, since=day)
+        changes = report.changes
+        _warn(report.notes)
         _print_json({"since": str(day), "changes": [_record(change) for change in changes]})
         return 0
     count = 0
@@ -193,7 +198,7 @@ async def _since(config: WorkflowConfig, day: date, *, as_json: bool) -> int:
         count += 1
         click.echo(f"{change.at} {change.change} {change.key} {_difference(change)}")
 
-    await run_history(config, since=day, on_change=show)
+    _warn((await run_history(config, since=day, on_change=show)).notes)
     click.echo(f"{plural(count, 'change')} since {day}")
     return 0
 
@@ -215,15 +220,19 @@ def _as_of(
     force: bool,
     as_json: bool,
 ) -> int:
+    from crypto_lakehouse.stores.output import output_of
     from crypto_lakehouse.workflows.history import bytes_place, restore, version_at
 
+    output = output_of(config)
     if write is not None:
         target = sys.stdout.buffer if write == "-" else Path(write)
-        version = restore(config, key, moment, target, overwrite=force)
+        version = restore(output, key, moment, target, overwrite=force)
+        _warn(output.ledger_remarks)
         click.echo(f"{version.key} as of {moment.isoformat()}: {version.sha256}", err=True)
         return 0
-    version = version_at(config, key, moment)
-    place = bytes_place(config, version)
+    version = version_at(output, key, moment)
+    place = bytes_place(output, version)
+    _warn(output.ledger_remarks)
     if as_json:
         _print_json({**_record(version), "bytes_path": place})
     else:
@@ -250,6 +259,11 @@ async def _prune(config: WorkflowConfig, days: int, wait: float | None, *, as_js
         f"{plural(result.files, 'replaced version')} removed, {bytes_text(result.size_bytes)}"
     )
     return code
+
+
+def _warn(notes: Sequence[str]) -> None:
+    for note in notes:
+        click.echo(f"warning: {note}", err=True)
 
 
 def _print_json(value: dict[str, Any]) -> None:

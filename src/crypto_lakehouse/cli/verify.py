@@ -269,6 +269,8 @@ def _print(
     given: Mapping[str, Any],
     failure: Mapping[str, Any] | None = None,
 ) -> None:
+    for note in report.notes:
+        click.echo(f"warning: {note}", err=True)
     if given["as_json"]:
         mapping = {**(failure or {}), **_mapping(report, quarantine)}
         if given["repair"]:

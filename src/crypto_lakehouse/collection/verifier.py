@@ -56,11 +56,13 @@ class VerificationReport:
         totals: A count for each state.
         problems: The first 100 archives that are damaged, unreadable, missing or misrecorded.
         folders: How many of them, counted as unreadable, are folders.
+        notes: Remarks for the reader, one sentence each.
     """
 
     totals: Counter[FileState] = field(factory=Counter)
     folders: int = 0
     problems: list[StoredArchive] = field(factory=list)
+    notes: tuple[str, ...] = ()
 
     def add(self, archive: StoredArchive) -> None:
         """Count one archive."""

@@ -8,7 +8,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from attrs import frozen
+from attrs import field, frozen
 
 from crypto_lakehouse.core.errors import LedgerError
 from crypto_lakehouse.ledger import sqlite_statements as sql
@@ -90,9 +90,15 @@ SELECT rowid, folder || name, kept_as FROM versions WHERE kept_as IS NOT NULL AN
 
 @frozen
 class SqliteFile:
-    """The place of a ledger in SQLite; see `LedgerPlace`."""
+    """The place of a ledger in SQLite; see `LedgerPlace`.
+
+    Args:
+        path: The file.
+        owner: What removes a temporary file when it is not referred to any more; None by default.
+    """
 
     path: Path
+    _owner: object = field(default=None, eq=False, repr=False)
     is_shared = False
 
     @property

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
 from attrs import define, field
@@ -45,6 +46,8 @@ class Output:
         state: The folder of the ledger and the locks.
         is_url: Whether the archives are in an object store.
         config: The configuration that names the output; None if none does.
+        ledger_copy: A copy of a ledger that is lost, for a command that only reads; else None.
+        ledger_remarks: What the user is to know about the copy, one sentence each.
     """
 
     place: str
@@ -53,6 +56,8 @@ class Output:
     config: WorkflowConfig | None = field(repr=False)
     _open: Callable[[], Store] = field(repr=False)
     _store: Store | None = field(init=False, default=None, repr=False)
+    ledger_copy: Path | None = field(init=False, default=None, repr=False)
+    ledger_remarks: tuple[str, ...] = field(init=False, default=(), repr=False)
 
     @property
     def store(self) -> Store:
@@ -109,6 +114,8 @@ class Output:
 
     def needs_ledger(self) -> str:
         """Return that the output has no ledger, what may be the case, and what to do."""
+        if self.ledger_remarks:  # there is a copy, which cannot be read
+            return " ".join(self.ledger_remarks)
         lacks = self.lacks_ledger()
         if self.config is not None and self.config.ledger is not None:
             return f"{lacks}; no `collect` has used this database for it"

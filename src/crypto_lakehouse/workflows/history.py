@@ -26,6 +26,7 @@ from crypto_lakehouse.stores.os_errors import as_store_errors, what_to_do
 from crypto_lakehouse.stores.output import Output, Place, output_of
 from crypto_lakehouse.stores.whole_file import replaces_file, whole_file
 from crypto_lakehouse.workflows.wiring.ledgers import ledger_at
+from crypto_lakehouse.workflows.wiring.lost_ledger import read_copy_if_lost
 
 __all__ = [
     "PruneResult",
@@ -75,6 +76,13 @@ def ledger_of(output: Output) -> LedgerPlace:
     return ledger
 
 
+def _ledger_to_read(output: Output) -> LedgerPlace:
+    """Return the place of an output's ledger, or of its copy if it is lost."""
+    output.check()
+    read_copy_if_lost(output)
+    return ledger_of(output)
+
+
 def _archive(output: Output, key: str) -> Archive:
     """Read a key, a sidecar's key, or an archive's path or URL below the output."""
     text = key.removesuffix(SIDECAR_SUFFIX)
@@ -107,9 +115,10 @@ def history_of(place: Place, key: str) -> list[Version]:
         ArchiveKeyError: `key` is not a key of the archive.
         ConfigurationError: There is no ledger, or it does not know the archive.
         LedgerError: The ledger cannot be read.
+        StoreError: The object store fails to give the copy of a ledger that is lost.
     """
     output = output_of(place)
-    ledger, archive = ledger_of(output), _archive(output, key)
+    ledger, archive = _ledger_to_read(output), _archive(output, key)
     versions = history.versions_of(ledger, archive)
     if versions:
         return versions
@@ -127,8 +136,9 @@ def changes_since(place: Place, day: date) -> Iterator[Change]:
     Raises:
         ConfigurationError: There is no ledger.
         LedgerError: The ledger cannot be read.
+        StoreError: The object store fails to give the copy of a ledger that is lost.
     """
-    return history.changes_since(ledger_of(output_of(place)), day)
+    return history.changes_since(_ledger_to_read(output_of(place)), day)
 
 
 def version_at(place: Place, key: str, moment: datetime) -> Version:

@@ -27,6 +27,7 @@ from crypto_lakehouse.core.plan import PlannedSeries
 from crypto_lakehouse.core.protocols import Store, ignore_async
 from crypto_lakehouse.coverage.coverage import SeriesCoverage
 from crypto_lakehouse.http.retry import RetryPolicy
+from crypto_lakehouse.ledger.empty import ledger_if_any
 from crypto_lakehouse.ledger.history import Change, Version
 from crypto_lakehouse.stores.output import output_of
 from crypto_lakehouse.workflows.history import changes_since, history_of
@@ -35,14 +36,15 @@ from crypto_lakehouse.workflows.status import CoverageStatus, StatusTotals, stat
 from crypto_lakehouse.workflows.verification import verify_tree
 from crypto_lakehouse.workflows.wiring.collector_stack import make_inventory
 from crypto_lakehouse.workflows.wiring.holes_file import load_acknowledged
+from crypto_lakehouse.workflows.wiring.ledgers import ledger_at
 from crypto_lakehouse.workflows.wiring.load_config import (
     AnyConfig,
     load_config,
     load_config_of_output,
 )
+from crypto_lakehouse.workflows.wiring.lost_ledger import read_copy_if_lost
 from crypto_lakehouse.workflows.wiring.make_plan import plan_alone
 from crypto_lakehouse.workflows.wiring.plan_sizes import SeriesSize, sizes_of
-from crypto_lakehouse.workflows.wiring.planned_ledger import planned_ledger
 
 __all__ = [
     "run_history",
@@ -91,13 +93,14 @@ async def run_plan(
     def on_refused(event: ArchiveFinished) -> None:
         refused.setdefault(event.archive.folder, event.reason)
 
-    async with plan_alone(ready, retry) as (plan, notes):
+    async with plan_alone(ready, retry, output) as (plan, notes):
         series = plan.each_series()
         if on_archive is not None and all_archives:
             series = _announced(series, on_archive)
 
         def measure() -> tuple[tuple[SeriesSize, ...], list[str]]:
-            with planned_ledger(output) as (ledger, remarks):
+            remarks = [*read_copy_if_lost(output)]
+            with ledger_if_any(ledger_at(output)) as ledger:
                 inventory = make_inventory(ready, output.store, ledger, reads_only=True)
                 on_fetch = None if all_archives else on_archive
                 return tuple(sizes_of(series, inventory, ready, on_fetch, on_refused)), remarks
@@ -186,6 +189,7 @@ async def run_status(
     Raises:
         ConfigurationError: There is no ledger, or a value cannot be read; every fault at once.
         LedgerError: The ledger cannot be read.
+        StoreError: The object store fails to give the copy of a ledger that is lost.
         SelectionError: The ledger has no series of a symbol, or none that is selected.
         MatrixError: The matrix cannot be used.
     """
@@ -266,6 +270,7 @@ async def run_history(
         ArchiveKeyError: `key` is not a key of the archive.
         ConfigurationError: There is no ledger, or it does not know the archive.
         LedgerError: The ledger cannot be read.
+        StoreError: The object store fails to give the copy of a ledger that is lost.
     """
     ready = await load_config_of_output(config)
     output = output_of(ready)
@@ -281,4 +286,6 @@ async def run_history(
         if key is not None:
             versions = await to_thread.run_sync(history_of, output, key)
         await to_thread.run_sync(read)
-    return HistoryReport(changes=tuple(changes), versions=tuple(versions))
+    return HistoryReport(
+        changes=tuple(changes), versions=tuple(versions), notes=output.ledger_remarks
+    )

@@ -93,10 +93,12 @@ class HistoryReport:
     Attributes:
         changes: In the order of time.
         versions: All versions of the given archive, oldest first.
+        notes: Remarks for the reader, one sentence each.
     """
 
     changes: tuple[Change, ...]
     versions: tuple[Version, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def to_mapping(self) -> dict[str, Any]:
         """Return both as JSON types."""

@@ -32,6 +32,7 @@ from crypto_lakehouse.workflows.asked import Asked
 from crypto_lakehouse.workflows.selected_series import absent_from, asked_symbols, is_selective
 from crypto_lakehouse.workflows.status_selection import StatusSelection, read_selection
 from crypto_lakehouse.workflows.wiring.ledgers import ledger_at
+from crypto_lakehouse.workflows.wiring.lost_ledger import read_copy_if_lost
 
 __all__ = ["BASES", "CoverageStatus", "StatusTotals", "coverage_mapping", "status_of"]
 
@@ -178,9 +179,10 @@ def status_of(
 ) -> CoverageStatus:
     """Report from its ledger how complete a collected directory is.
 
-    The files are not read (`verify_tree` reads them), nothing is requested and nothing is changed;
-    a collection may run at the same time. `cover_series` says what the window means, and which days
-    count without one.
+    The files are not read (`verify_tree` reads them), nothing is changed, and a collection may run
+    at the same time. Nothing is requested, except the ledger's copy in an object store if the state
+    folder has no ledger. `cover_series` says what the window means, and which days count without
+    one.
 
     Args:
         place: The output that a collection wrote to.
@@ -198,6 +200,7 @@ def status_of(
         ConfigurationError: There is no ledger, or the selection or `of` cannot be read; every fault
             at once.
         LedgerError: The ledger cannot be read.
+        StoreError: The object store fails to give the copy of a ledger that is lost.
         MatrixError: The matrix cannot be used.
         SelectionError: The ledger has no series of a symbol that no run was asked for, or none that
             is selected.
@@ -214,7 +217,7 @@ def status_of(
     return CoverageStatus(
         today=day,
         of=basis,
-        notes=(*matrix.corrections, *absent, *filter(None, [note])),
+        notes=(*output.ledger_remarks, *matrix.corrections, *absent, *filter(None, [note])),
         ledger=ledger_at(output),
         matrix=matrix,
         holes=load_holes(),
@@ -234,6 +237,8 @@ def _checked(
     output = output_of(place)
     fault = output.problem()
     try:
+        if fault is None:
+            read_copy_if_lost(output)
         if fault is None and not ledger_at(output).exists():
             fault = Problem("$.output_directory", output.needs_ledger())
     except ConfigurationError as error:

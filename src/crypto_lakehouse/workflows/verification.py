@@ -23,10 +23,11 @@ from crypto_lakehouse.core.errors import StoreError
 from crypto_lakehouse.core.protocols import Store, ignore_async
 from crypto_lakehouse.ledger.empty import EmptyLedger
 from crypto_lakehouse.ledger.place import RunLedger
-from crypto_lakehouse.stores.output import Place, output_of
+from crypto_lakehouse.stores.output import Output, Place, output_of
 from crypto_lakehouse.workflows.arriving import is_replaced
 from crypto_lakehouse.workflows.stored_folders import check_there, folders_of
 from crypto_lakehouse.workflows.wiring.ledgers import ledger_at
+from crypto_lakehouse.workflows.wiring.lost_ledger import read_copy_if_lost
 from crypto_lakehouse.workflows.wiring.verify_workers import AT_ONCE, open_comparer
 
 __all__ = ["verify_archives", "verify_tree"]
@@ -108,17 +109,20 @@ async def verify_tree(
         ExtraMissing: The extra `dask` is needed, and not installed.
     """
     since_ns = _start_ns(since)
-    async with _open_stored(place, store) as stored:
+    output = output_of(place, store)
+    async with _open_stored(output) as stored:
         chosen = None
         if sample is not None:
             chosen = await to_thread.run_sync(lambda: choose(sample, stored.keys(since_ns)))
         folders = _each(stored.folders())
-        async with open_comparer(output_of(place, store)) as comparer:
+        async with open_comparer(output) as comparer:
             at_once = (os.cpu_count() or 1) if comparer is None else AT_ONCE
             verifier = Verifier(
                 stored.store, stored.ledger, at_once, stored.is_replaced, comparer=comparer
             )
-            return await verifier.verify(folders, on_archive, chosen=chosen, since_ns=since_ns)
+            report = await verifier.verify(folders, on_archive, chosen=chosen, since_ns=since_ns)
+    report.notes = output.ledger_remarks
+    return report
 
 
 async def verify_archives(
@@ -131,7 +135,7 @@ async def verify_archives(
         LedgerError: The ledger exists and cannot be read.
     """
     found: list[StoredArchive] = []
-    async with _open_stored(place, store) as stored:
+    async with _open_stored(output_of(place, store)) as stored:
         verifier = Verifier(stored.store, stored.ledger, 1, stored.is_replaced)
         for archive in archives:
             files = await stored.store.scan(archive.folder)
@@ -141,9 +145,10 @@ async def verify_archives(
 
 
 @asynccontextmanager
-async def _open_stored(place: Place, store: Store | None) -> AsyncIterator[_Stored]:
-    """Open the ledger; an output without one is a mirror, verified by its sidecars."""
-    output = output_of(place, store)
+async def _open_stored(output: Output) -> AsyncIterator[_Stored]:
+    """Open the ledger or its copy; an output without one is a mirror, verified by its sidecars."""
+    output.check()
+    await to_thread.run_sync(read_copy_if_lost, output)
     await to_thread.run_sync(check_there, output)
     ledger = ledger_at(output)
     if await to_thread.run_sync(ledger.exists):

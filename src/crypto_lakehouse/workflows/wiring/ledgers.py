@@ -15,12 +15,16 @@ __all__ = ["ledger_at"]
 def ledger_at(output: Output) -> LedgerPlace:
     """Return the place of an output's ledger: its own SQLite file, or a database that is shared.
 
+    After `read_copy_if_lost` it may be a copy, in a temporary folder.
+
     Raises:
         ConfigurationError: The database's URL has a password or is not one, or the schema's name
             is wrong; no server is asked with such values.
     """
     config = output.config
     if config is None or config.ledger is None:
+        if output.ledger_copy is not None:
+            return SqliteFile(output.ledger_copy, output)
         return SqliteFile(output.state.ledger)
     if problems := [*ledger_faults(config.ledger, config.ledger_schema)]:
         raise ConfigurationError(problems)

@@ -38,8 +38,9 @@ from crypto_lakehouse.planning.calendar_plan import CalendarPlan, plan_collectio
 from crypto_lakehouse.planning.explicit_plan import ExplicitPlan, is_selected
 from crypto_lakehouse.planning.listed_plan import Discovery, ListedPlan
 from crypto_lakehouse.planning.selection import select_rows
-from crypto_lakehouse.stores.output import output_of
+from crypto_lakehouse.stores.output import Output, output_of
 from crypto_lakehouse.workflows.wiring.ledgers import ledger_at
+from crypto_lakehouse.workflows.wiring.lost_ledger import read_copy_if_lost
 from crypto_lakehouse.workflows.wiring.recorded_source import checked_source
 from crypto_lakehouse.workflows.wiring.transport_stack import open_client, parallel_downloads
 
@@ -162,9 +163,14 @@ class Planner:
 
 @asynccontextmanager
 async def plan_alone(
-    config: WorkflowConfig, retry: RetryPolicy | None = None
+    config: WorkflowConfig, retry: RetryPolicy | None = None, output: Output | None = None
 ) -> AsyncIterator[tuple[ListedPlan | CalendarPlan | ExplicitPlan, list[str]]]:
     """Make a plan without running it; nothing is written.
+
+    Args:
+        config: What a collection would collect.
+        retry: When to try again; by the configuration's `max_retries` by default.
+        output: Has the ledger, or its copy if it is lost; that of `config` by default.
 
     Yields:
         The plan, and remarks for its reader, one sentence each.
@@ -178,15 +184,16 @@ async def plan_alone(
     refuse_faulty(config)
     matrix = await read_in_thread(partial(load_matrix, config.matrix_path))
     notes = [*config.warnings, *matrix.corrections]
+    output = output or output_of(config)
     async with AsyncExitStack() as resources:
         resources.enter_context(naming_origins(config))
         plan: ListedPlan | CalendarPlan | ExplicitPlan
         note = ""
         if config.only is not None:
-            plan, note = await _recorded_alone(config, matrix, resources)
+            plan, note = await _recorded_alone(config, matrix, output, resources)
         elif config.wants_listing:
             policy = retry or RetryPolicy(max_retries=config.max_retries)
-            plan, note = await _listed_alone(config, matrix, policy, resources)
+            plan, note = await _listed_alone(config, matrix, policy, output, resources)
         else:
             plan = plan_collection(config, matrix)
         notes += [note] if note else []
@@ -198,11 +205,11 @@ async def plan_alone(
 
 
 async def _recorded_alone(
-    config: WorkflowConfig, matrix: Matrix, resources: AsyncExitStack
+    config: WorkflowConfig, matrix: Matrix, output: Output, resources: AsyncExitStack
 ) -> tuple[ExplicitPlan, str]:
     """Return the plan of what `only` selects, and a remark on the source, or an empty one."""
-    output = output_of(config)
     output.check()
+    await to_thread.run_sync(read_copy_if_lost, output)
     ledger = resources.enter_context(ledger_if_any(ledger_at(output)))
     note = None
     if not isinstance(ledger, EmptyLedger):  # a run on an empty one has nothing to ask for
@@ -212,10 +219,15 @@ async def _recorded_alone(
 
 
 async def _listed_alone(
-    config: WorkflowConfig, matrix: Matrix, retry: RetryPolicy, resources: AsyncExitStack
+    config: WorkflowConfig,
+    matrix: Matrix,
+    retry: RetryPolicy,
+    output: Output,
+    resources: AsyncExitStack,
 ) -> tuple[ListedPlan | CalendarPlan, str]:
     """Return what `Planner.plan` does; the plan is closed with the resources."""
     select_rows(config, matrix)
+    await to_thread.run_sync(read_copy_if_lost, output)
     opening = open_client(config, parallel_downloads(config))
     client = await resources.enter_async_context(opening)
     planner = Planner(
@@ -224,7 +236,7 @@ async def _listed_alone(
         holes=load_holes(),
         lister=open_lister(config, client, retry, ignore_async),
         emit=ignore_async,
-        ledger=resources.enter_context(ledger_if_any(ledger_at(output_of(config)))),
+        ledger=resources.enter_context(ledger_if_any(ledger_at(output))),
     )
     plan, reason = await planner.plan()
     if isinstance(plan, ListedPlan):
