@@ -23,6 +23,7 @@ from crypto_lakehouse.core.events import (
     RunNoted,
     RunStarted,
     RunWarned,
+    UnrecordedVersion,
     to_record,
 )
 from crypto_lakehouse.core.fills import FillVerdict, segment_of
@@ -56,6 +57,24 @@ RECORDS: list[tuple[Event, dict[str, object]]] = [
             "event": "ArchiveFinished",
             "key": KEY,
             "verdict": "unchanged",
+            "fetched_bytes": 0,
+            "requests": 0,
+            "elapsed_s": 0.0,
+        },
+    ),
+    (
+        ArchiveFinished(
+            archive=ARCHIVE,
+            verdict=Verdict.VERIFIED,
+            unrecorded=UnrecordedVersion(
+                verdict=Verdict.UNCHANGED, facts=ObjectFacts(sha256="b"), kept_as="x.zip"
+            ),
+        ),
+        {
+            "event": "ArchiveFinished",
+            "key": KEY,
+            "verdict": "verified",
+            "unrecorded": {"verdict": "unchanged", "sha256": "b", "kept_as": "x.zip"},
             "fetched_bytes": 0,
             "requests": 0,
             "elapsed_s": 0.0,

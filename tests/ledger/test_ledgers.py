@@ -22,7 +22,7 @@ from tests.stores.conftest import (
 )
 
 from crypto_lakehouse.core.errors import LedgerError
-from crypto_lakehouse.core.events import ArchiveFinished
+from crypto_lakehouse.core.events import ArchiveFinished, UnrecordedVersion
 from crypto_lakehouse.core.object_facts import FileStat, ObjectFacts
 from crypto_lakehouse.core.protocols import Ledger, LedgerRow
 from crypto_lakehouse.core.verdicts import Verdict
@@ -218,6 +218,32 @@ def test_a_replaced_version_is_in_the_history(place: LedgerPlace, of_run: RunLed
     assert (key, where) == (ARCHIVE.key, kept)
     place.forget_kept([number])
     assert kept_before(place, date(2999, 1, 1), 0) == []
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_version_that_has_no_row_gets_one_when_it_is_replaced(
+    place: LedgerPlace, of_run: RunLedger, *, known: bool
+) -> None:
+    kept = f".lakehouse/replaced/{ARCHIVE.key}/{{}}.zip"
+    facts = ObjectFacts(size_bytes=3, sha256="b" * 64, published_sha256="b" * 64)
+    between = UnrecordedVersion(verdict=Verdict.UNCHANGED, facts=facts, kept_as=kept.format("b"))
+    if known:
+        of_run.write([finished(sha256="a" * 64)])
+    last = finished(
+        sha256="c" * 64, change="replaced", kept_as=kept.format("a"), unrecorded=between
+    )
+    of_run.write([last, finished(archive=OTHER)])
+    versions = versions_of(place, ARCHIVE)
+    assert [(each.sha256, each.change, each.kept_as) for each in versions][-2 - known :] == [
+        *([("a" * 64, "replaced", kept.format("a"))] if known else []),
+        ("b" * 64, "replaced", kept.format("b")), ("c" * 64, "", None),
+    ]  # fmt: skip
+    assert len(versions) == 2 + known
+    added = versions[-2]
+    assert (added.verdict, added.size_bytes, added.etag) == (Verdict.VERIFIED, 3, None)
+    assert added.first_seen_at == added.last_seen_at == added.until == versions[-1].first_seen_at
+    assert [each.after_sha256 for each in changes_since(place, date.min)][-1] == "c" * 64
+    assert len(kept_before(place, date(2999, 1, 1), 0)) == 1 + known
 
 
 def test_a_version_that_was_refused_leaves_the_stored_one(

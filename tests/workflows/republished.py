@@ -6,6 +6,8 @@ import hashlib
 import os
 import sqlite3
 import zipfile
+from collections.abc import Callable
+from contextlib import closing
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -165,3 +167,20 @@ class Series:
         """Remove the ledger; files and sidecars stay."""
         for path in (self.collection.root / ".lakehouse").glob("ledger.sqlite*"):
             path.unlink()
+
+    def with_ledger_of_now(self) -> Callable[[], None]:
+        """Copy the ledger; return what puts the copy in its place."""
+        ledger = self.collection.root / ".lakehouse" / "ledger.sqlite"
+        data = ledger.read_bytes()
+
+        def restore() -> None:
+            self.lose_ledger()
+            ledger.write_bytes(data)
+
+        return restore
+
+    def alter(self, statement: str, *values: str) -> None:
+        """Change the ledger by hand."""
+        ledger = self.collection.root / ".lakehouse" / "ledger.sqlite"
+        with closing(sqlite3.connect(ledger)) as connection, connection:
+            connection.execute(statement, values)

@@ -254,3 +254,58 @@ async def test_what_cannot_be_kept_is_not_replaced(
 def _half_a_copy(_: str, target: str) -> None:
     Path(target).write_bytes(b"half")
     raise PermissionError(13, "Permission denied")
+
+
+# The ledger is that of a run before, as one that is restored, or read by another machine ---------
+
+
+@pytest.mark.parametrize("knows", ["the first", "nothing"])
+async def test_a_version_that_no_ledger_knows_has_its_own_row_and_bytes(
+    series: Series, knows: str
+) -> None:
+    (first,) = series.versions
+    restore = series.with_ledger_of_now() if knows == "the first" else series.lose_ledger
+    second = series.publish()
+    await series.run()
+    restore()
+    series.publish()
+    assert await series.run() is Verdict.VERIFIED
+    named = {digest_of(each): each for each in (first, second)}
+    rows = series.history()
+    assert [row["sha256"] for row in rows] == [*named][-len(rows) :]
+    assert len(rows) == (2 if knows == "the first" else 1)
+    for row in rows:
+        assert (series.collection.root / row["kept_as"]).read_bytes() == named[row["sha256"]]
+        assert (row["change"], row["verdict"]) == ("replaced", "verified")
+        assert row["size_bytes"] == len(named[row["sha256"]])
+
+
+async def test_a_replacement_that_no_ledger_knows_is_recorded_by_the_next_run(
+    series: Series,
+) -> None:
+    (first,) = series.versions
+    restore = series.with_ledger_of_now()
+    second = series.publish()
+    await series.run()
+    restore()
+    assert await series.run() is Verdict.UNCHANGED
+    (row,) = series.history()
+    assert (row["change"], row["sha256"]) == ("replaced", digest_of(first))
+    assert (series.collection.root / row["kept_as"]).read_bytes() == first
+    assert series.row()["sha256"] == digest_of(second)
+
+
+async def test_a_row_names_no_bytes_of_another_digest(series: Series) -> None:
+    """The digest in the ledger was altered: the bytes are those of the row that is added."""
+    (first,) = series.versions
+    series.alter("UPDATE archives SET sha256 = ?, published_sha256 = sha256", "0" * 64)
+    series.publish()
+    await series.run()
+    wrong, right = series.history()
+    assert (wrong["sha256"], wrong["kept_as"]) == ("0" * 64, None)
+    assert right["sha256"] == digest_of(first)
+    assert (series.collection.root / right["kept_as"]).read_bytes() == first
+
+
+def digest_of(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

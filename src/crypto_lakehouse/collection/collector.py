@@ -12,7 +12,11 @@ from attrs import define, evolve, field, frozen
 from crypto_lakehouse.collection.download.bodies import MemoryBody
 from crypto_lakehouse.collection.download.fetcher import Fetched, Fetcher, Transfer
 from crypto_lakehouse.collection.lost_claims import ClaimLost
-from crypto_lakehouse.collection.verdicts.earlier_bytes import EarlierBytes, keep_earlier
+from crypto_lakehouse.collection.verdicts.earlier_bytes import (
+    EarlierBytes,
+    keep_earlier,
+    with_recorded,
+)
 from crypto_lakehouse.collection.verdicts.earlier_proof import drop_foreign_sidecar, earlier_digests
 from crypto_lakehouse.collection.verdicts.inspect_download import Download, DownloadInspector
 from crypto_lakehouse.collection.verdicts.local_copy import (
@@ -114,6 +118,7 @@ class ArchiveCollector:
             elapsed_s=self.clock() - started,
             change=outcome.change,
             kept_as=outcome.kept_as,
+            unrecorded=outcome.unrecorded,
             stands=outcome.stands,
             seen=outcome.seen,
             accepted=outcome.accepted,
@@ -128,6 +133,7 @@ class ArchiveCollector:
             if local_copy.failure is not None:
                 raise local_copy.failure
             outcome = local_copy.kept or await self._fetch(_Fetch(work, transfer, local_copy))
+            outcome = await with_recorded(self.store, work, outcome)
             if work.part is not None or transfer.has_part:
                 # An unused part: the object is gone, or was fetched in another way.
                 await self.store.remove(work.archive.key + PART_SUFFIX)
@@ -233,9 +239,10 @@ class ArchiveCollector:
     ) -> ArchiveOutcome:
         """Move the bytes to their final name, and keep those of a replaced version."""
         before, arriving = fetch.local_copy.sha256, download.evidence.sha256
+        present = fetch.local_copy.present
         replaced, earlier = before not in {None, arriving}, EarlierBytes()
-        if replaced and self.keep_replaced and before is not None:
-            earlier = await keep_earlier(self.store, fetch.work.archive, before, arriving)
+        if replaced and self.keep_replaced and before is not None and present is not None:
+            earlier = await keep_earlier(self.store, fetch.work, present, before, arriving)
             replaced = not earlier.are_same
         stat, decision = await self._commit(fetch.work, download, decision)
         return ArchiveOutcome(
@@ -243,6 +250,7 @@ class ArchiveCollector:
             facts=_facts_of(download, fetch.transfer).of_file(stat),
             change="replaced" if replaced else _restamped(fetch.work, download.fetched),
             kept_as=earlier.kept_as,
+            unrecorded=earlier.unrecorded,
             accepted=decision.verdict is Verdict.UPSTREAM_MISMATCH,
         )
 

@@ -77,6 +77,7 @@ from crypto_lakehouse.core.events import (
     RunNoted,
     RunStarted,
     RunWarned,
+    UnrecordedVersion,
     to_record,
 )
 from crypto_lakehouse.core.fills import FillVerdict
@@ -167,6 +168,7 @@ __all__ = [
     "TransferError",
     "TruncatedBody",
     "UnknownSymbolError",
+    "UnrecordedVersion",
     "Verdict",
     "Watch",
     "WorkerError",

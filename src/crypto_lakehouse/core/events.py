@@ -31,6 +31,7 @@ __all__ = [
     "RunNoted",
     "RunStarted",
     "RunWarned",
+    "UnrecordedVersion",
     "to_record",
 ]
 
@@ -130,6 +131,23 @@ class ArchiveRetried:
 
 
 @frozen(kw_only=True)
+class UnrecordedVersion:
+    """A version at the final name that is replaced before the ledger has a row of it.
+
+    A run that ended before it wrote its rows has stored it, or the ledger is a copy from before.
+
+    Attributes:
+        verdict: As a run that finds it there records it.
+        facts: What is known about its bytes, with their digest.
+        kept_as: Where they are kept, relative to the output directory.
+    """
+
+    verdict: Verdict
+    facts: ObjectFacts
+    kept_as: str
+
+
+@frozen(kw_only=True)
 class ArchiveFinished(_ShowsFacts):
     """The verdict on one archive.
 
@@ -141,7 +159,9 @@ class ArchiveFinished(_ShowsFacts):
         elapsed_s: From the decision to fetch until the verdict, in seconds.
         change: What has happened to the object since the last run: `replaced` (other bytes),
             `restamped` (the same bytes under other dates or ETags), or empty.
-        kept_as: Where the replaced bytes are kept, relative to the output directory.
+        kept_as: Where the bytes of the version in the ledger's row are kept, relative to the output
+            directory.
+        unrecorded: The replaced version, if it is another one than that of the ledger's row.
         stands: Whether an earlier version stays at the final name, and the verdict is about a
             newer one that did not replace it.
         seen: Whether the source was asked, and still has the object that is stored.
@@ -160,6 +180,7 @@ class ArchiveFinished(_ShowsFacts):
     elapsed_s: float = 0.0
     change: str = ""
     kept_as: str = ""
+    unrecorded: UnrecordedVersion | None = None
     stands: bool = False
     seen: bool = False
     accepted: bool = False
@@ -311,6 +332,9 @@ def to_record(event: Event) -> dict[str, Any]:
             record["key"] = value.key
         elif isinstance(value, ObjectFacts):
             record |= {name: fact for name, fact in value._asdict().items() if fact is not None}
+        elif isinstance(value, UnrecordedVersion):
+            known = {name: fact for name, fact in value.facts._asdict().items() if fact is not None}
+            record[each.name] = {"verdict": value.verdict, **known, "kept_as": value.kept_as}
         elif isinstance(value, datetime):
             record[each.name] = value.isoformat()
         elif value is not None and value is not False and value != "" and not callable(value):

@@ -8,7 +8,7 @@ from crypto_lakehouse.core.events import ArchiveFinished, FillFinished, RunStart
 from crypto_lakehouse.core.verdicts import Verdict
 from crypto_lakehouse.ledger.soundness import is_size
 
-__all__ = ["archive_row", "fill_row", "newer_version", "run_row"]
+__all__ = ["archive_row", "fill_row", "newer_version", "run_row", "unrecorded_version"]
 
 
 def newer_version(event: ArchiveFinished) -> tuple[object, ...]:
@@ -16,10 +16,29 @@ def newer_version(event: ArchiveFinished) -> tuple[object, ...]:
     return event.verdict, event.reason, event.facts.etag, event.facts.sidecar_etag
 
 
+def unrecorded_version(event: ArchiveFinished, now: str) -> dict[str, object] | None:
+    """Return the row of a replaced version that is not in `archives`; None if there is none."""
+    version = event.unrecorded
+    if version is None:
+        return None
+    facts = version.facts
+    return {
+        "folder": event.archive.folder,
+        "name": event.archive.name,
+        "now": now,
+        "kept_as": version.kept_as,
+        "verdict": _recorded(version.verdict),
+        "size_bytes": facts.size_bytes,
+        "sha256": facts.sha256,
+        "published_sha256": facts.published_sha256,
+        "etag": facts.etag,
+        "last_modified": facts.last_modified,
+    }
+
+
 def archive_row(event: ArchiveFinished, now: str) -> tuple[object, ...]:
     """Return the row of an archive."""
-    # An unchanged archive was verified earlier; the ledger keeps that verdict.
-    verdict = Verdict.VERIFIED if event.verdict is Verdict.UNCHANGED else event.verdict
+    verdict = _recorded(event.verdict)
     facts = event.facts
     if not is_size(facts.size_bytes):  # as a source may list it
         facts = facts._replace(size_bytes=None)
@@ -48,6 +67,11 @@ def fill_row(event: FillFinished) -> tuple[object, ...]:
         event.proven_by,
         event.at.isoformat(timespec="seconds"),
     )
+
+
+def _recorded(verdict: Verdict) -> Verdict:
+    """Return the verdict of a row: an unchanged archive was verified earlier."""
+    return Verdict.VERIFIED if verdict is Verdict.UNCHANGED else verdict
 
 
 def run_row(event: RunStarted) -> tuple[object, ...]:

@@ -37,7 +37,13 @@ from crypto_lakehouse.core.verdicts import Verdict
 from crypto_lakehouse.core.whole_numbers import STORABLE
 from crypto_lakehouse.ledger import sqlite_statements as sql
 from crypto_lakehouse.ledger.connection import LedgerConnection
-from crypto_lakehouse.ledger.event_rows import archive_row, fill_row, newer_version, run_row
+from crypto_lakehouse.ledger.event_rows import (
+    archive_row,
+    fill_row,
+    newer_version,
+    run_row,
+    unrecorded_version,
+)
 from crypto_lakehouse.ledger.place import LedgerEvent, do_nothing
 from crypto_lakehouse.ledger.read_only import connect_read_only
 from crypto_lakehouse.ledger.rebuild import create, damage_at, rebuild
@@ -293,6 +299,8 @@ class SqliteLedger:
         place = (event.archive.folder, event.archive.name)
         if event.change:
             self._writer.execute(sql.REMEMBER, (event.change, now, event.kept_as or None, *place))
+        if version := unrecorded_version(event, now):
+            self._writer.execute(sql.UNRECORDED, version)
         if event.stands:
             self._writer.execute(sql.STANDS, (*newer_version(event), now, *place))
         else:

@@ -15,6 +15,7 @@ __all__ = [
     "RUN",
     "SEEN",
     "STANDS",
+    "UNRECORDED",
     "UPSERT",
     "VERIFIED",
 ]
@@ -75,6 +76,16 @@ INSERT INTO versions
 SELECT folder, name, ?, max(?, first_seen_at), ?, verdict, size_bytes, sha256, published_sha256,
        etag, last_modified, first_seen_at, last_seen_at
 FROM archives WHERE folder = ? AND name = ?
+"""
+
+#: A version without a row in `archives` was seen once, when it was replaced.
+UNRECORDED = """
+INSERT INTO versions
+SELECT :folder, :name, 'replaced', at, :kept_as, :verdict, :size_bytes, :sha256, :published_sha256,
+       :etag, :last_modified, at, at
+FROM (SELECT max(:now, coalesce((
+    SELECT first_seen_at FROM archives WHERE folder = :folder AND name = :name
+), '')) AS at)
 """
 
 #: The stored version stays; only the verdict on the newer version changes.

@@ -7,6 +7,7 @@ from typing import Any
 from attrs import evolve, frozen
 
 from crypto_lakehouse.collection.verdicts.verdict_rules import Decision
+from crypto_lakehouse.core.events import UnrecordedVersion
 from crypto_lakehouse.core.object_facts import NO_FACTS, ObjectFacts
 
 __all__ = ["ArchiveOutcome"]
@@ -18,7 +19,7 @@ class ArchiveOutcome:
 
     Attributes:
         facts: What is known about the bytes; without a mark if no file was stored or proven.
-        change, kept_as, stands, seen, accepted: As in `ArchiveFinished`.
+        change, kept_as, unrecorded, stands, seen, accepted: As in `ArchiveFinished`.
         unavailable: Whether it failed because the source was unavailable, at least in the end.
     """
 
@@ -26,6 +27,7 @@ class ArchiveOutcome:
     facts: ObjectFacts = NO_FACTS
     change: str = ""
     kept_as: str = ""
+    unrecorded: UnrecordedVersion | None = None
     stands: bool = False
     seen: bool = False
     accepted: bool = False

@@ -18,7 +18,13 @@ from crypto_lakehouse.core.events import (
 )
 from crypto_lakehouse.core.verdicts import Verdict
 from crypto_lakehouse.core.whole_numbers import STORABLE
-from crypto_lakehouse.ledger.event_rows import archive_row, fill_row, newer_version, run_row
+from crypto_lakehouse.ledger.event_rows import (
+    archive_row,
+    fill_row,
+    newer_version,
+    run_row,
+    unrecorded_version,
+)
 from crypto_lakehouse.ledger.place import LedgerEvent
 
 if TYPE_CHECKING:
@@ -59,6 +65,19 @@ SELECT a.output_id, a.folder, a.name, i.change, greatest(i.last_seen_at, a.first
 FROM incoming AS i JOIN archives AS a
     ON a.output_id = %(output)s AND a.folder = i.folder AND a.name = i.name
 WHERE i.change <> '' ORDER BY i.number
+"""
+
+_UNRECORDED = """
+INSERT INTO versions (
+    output_id, folder, name, change, changed_at, kept_as, verdict, size_bytes, sha256,
+    published_sha256, etag, last_modified, first_seen_at, last_seen_at
+)
+SELECT %(output)s, %(folder)s, %(name)s, 'replaced', at, %(kept_as)s, %(verdict)s, %(size_bytes)s,
+       %(sha256)s, %(published_sha256)s, %(etag)s, %(last_modified)s, at, at
+FROM (SELECT greatest(%(now)s, (
+    SELECT first_seen_at FROM archives
+    WHERE output_id = %(output)s AND folder = %(folder)s AND name = %(name)s
+)) AS at) AS moment
 """
 
 _STANDS = """
@@ -201,9 +220,18 @@ class _Batch:
             with cursor.copy(_COPY) as copy:
                 for row in self._rows():
                     copy.write_row([_storable(value) for value in row])
-            for statement in (_REMEMBER, _STANDS, _UPSERT, _END_PARTS):
+            cursor.execute(_REMEMBER, {"output": self.output_id})
+            for version in self._unrecorded():
+                cursor.execute(_UNRECORDED, version)
+            for statement in (_STANDS, _UPSERT, _END_PARTS):
                 cursor.execute(statement, {"output": self.output_id})
         self._finished.clear()
+
+    def _unrecorded(self) -> Iterator[dict[str, object]]:
+        for event in self._finished.values():
+            if row := unrecorded_version(event, self.now):
+                storable = {name: _storable(value) for name, value in row.items()}
+                yield {"output": self.output_id, **storable}
 
     def _rows(self) -> Iterator[Sequence[object]]:
         for number, event in enumerate(self._finished.values()):
