@@ -101,6 +101,7 @@ def test_a_faulty_configuration_is_shown_with_its_faults(shell: Shell) -> None:
     assert code == 2
     shown = json.loads(out)
     assert shown["default_date"] == {"value": "2025-07-15", "from": "option --date"}
+    assert shown["max_retries"] == {"value": 5, "from": "default"}
     assert shown["exit_code"] == 2
     assert shown["error"].startswith("invalid options, 3 problems:\n  --output: required")
     faults = [f"error: {each['path']}: {each['message']}" for each in shown["problems"]]

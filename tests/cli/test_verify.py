@@ -113,10 +113,12 @@ def test_a_repair_leaves_nothing_damaged(
     assert code == 3, "what is gone is for `collect`"
     assert "2 repaired, 0 not" in out
     assert "2 archives are fetched again" in err
+    assert "1 missing archive is not fetched by --repair; run `collect`" in err
     asked = {record.path.removesuffix(".CHECKSUM") for record in archive_server.requests}
     assert asked == {KEY, UNREADABLE}
     collected(*collect(archive_server))
-    assert collected(*arguments)[0] == 0
+    code, _, err = collected(*arguments)
+    assert (code, "by --repair" in err) == (0, False)
 
 
 @pytest.mark.parametrize("form", [(), ("--json",)], ids=["text", "json"])

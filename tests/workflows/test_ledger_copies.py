@@ -297,6 +297,18 @@ async def test_a_plan_without_a_ledger_is_by_the_copy_and_writes_nothing(
     assert not any("its copy" in each for each in (await plan(collection, store))[2])
 
 
+async def test_a_plan_by_verdicts_is_by_the_copy(
+    collection: Collection, store: ObjectStore
+) -> None:
+    collection.publish(KEY, b"no zip")
+    assert (await collection.run(store=store)).exit_code
+    planned = (await run_plan({**collection.config, "only": "failed"}, store=store)).series
+    assert len(planned) == 1
+    lose_state(collection)
+    report = await run_plan({**collection.config, "only": "failed"}, store=store)
+    assert report.series == planned
+
+
 @pytest.mark.parametrize(
     ("harm", "said"),
     [

@@ -269,8 +269,13 @@ def _print(
     given: Mapping[str, Any],
     failure: Mapping[str, Any] | None = None,
 ) -> None:
+    from crypto_lakehouse.collection.verifier import FileState
+
     for note in report.notes:
         click.echo(f"warning: {note}", err=True)
+    if given["repair"] and (missing := report.totals[FileState.MISSING]):
+        count = agreeing(missing, f"{missing} missing archive[s] [is|are]")
+        click.echo(f"{count} not fetched by --repair; run `collect`", err=True)
     if given["as_json"]:
         mapping = {**(failure or {}), **_mapping(report, quarantine)}
         if given["repair"]:

@@ -277,7 +277,9 @@ class LakeConfig:
         problems = name_origins(problems, layers.origins | layers.edges)
         if problems and validate:
             raise ConfigurationError(problems)
-        origins = {name: layers.origins.get(name, DEFAULT) for name in lake_keys()}
+        # a key whose value cannot be read has its default
+        origins = dict.fromkeys(lake_keys(), DEFAULT)
+        origins |= {name: layers.origins.get(name, DEFAULT) for name in fields}
         fields = {**unread_values(lake_keys()), **fields}
         self.__attrs_init__(
             **fields, problems=tuple(problems), warnings=tuple(layers.notes), origins=origins

@@ -108,11 +108,13 @@ class WorkflowConfig(WorkflowKeys):
         problems = name_origins(found, layers.origins | layers.edges)
         if problems and validate:
             raise ConfigurationError(problems)
+        # a key whose value cannot be read has its default
+        origins = dict.fromkeys(config_keys(), DEFAULT)
+        origins |= {name: layers.origins.get(name, DEFAULT) for name in fields}
         fields = {**unread_values(config_keys()), **fields}
         if fields["source_url"] == DEFAULT_SOURCE_URL:  # no other source has its endpoints
             for name in ("listing_url", "second_source_url"):
                 fields[name] = fields[name] or DEFAULT_LISTING_URL
-        origins = {name: layers.origins.get(name, DEFAULT) for name in config_keys()}
         self.__attrs_init__(
             **fields, problems=tuple(problems), warnings=tuple(layers.notes), origins=origins
         )
