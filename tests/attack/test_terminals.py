@@ -219,6 +219,37 @@ def test_texts_of_the_ledger(source: RawSource, here: Path, shown: Callable[...,
     shown(*collected(source), "--retry-failed")
 
 
+ROW_TEXTS = (
+    "archives SET name = ?",
+    "archives SET reason = ?, newer_verdict = 'failed', newer_reason = ?1",
+    "versions SET name = ?",
+)
+
+
+@pytest.mark.parametrize("change", ROW_TEXTS)
+def test_a_row_of_the_ledger_ends_no_line_of_a_log(
+    source: RawSource, here: Path, change: str
+) -> None:
+    """Without a terminal, too: a key with an end of a line must not look like another line."""
+    assert run(*collected(source), "-q").code == 0
+    source.publish(KEYS[0], kline_zip(KEYS[0], ["1752105600000000,2,2,2,2,2,2,2,2,2,2,0"]))
+    assert run(*collected(source, "listing"), *listed(source)[:2], "-q").code == 0
+    with closing(sqlite3.connect("out/.lakehouse/ledger.sqlite")) as ledger, ledger:
+        ledger.execute(f"UPDATE OR REPLACE {change}", (f"{HOSTILE}\n= forged.zip",))
+    for text in (
+        "status -o out", "verify -o out", "verify -o out --repair --source-url {url}",
+        "history -o out --since 2020-01-01", f"history -o out {KEYS[0]}", "ingest -o out",
+        "history -o out --prune 0", "lake verify -o out", "validate -o out",
+    ):  # fmt: skip
+        ended = run(*text.replace("{url}", source.url).split())
+        written = ended.out + ended.err
+        assert not any(line.startswith("= forged") for line in written.split("\n")), text
+        assert _FOREIGN.search(written) is None, text
+        assert "\x1b" not in written, text
+    ended = run(*collected(source))
+    assert "\x1b" not in ended.out + ended.err
+
+
 def test_configurations(
     here: Path, shown: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

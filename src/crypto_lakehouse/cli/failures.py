@@ -17,6 +17,7 @@ from crypto_lakehouse.core.messages import did_you_mean, shown
 from crypto_lakehouse.core.os_error_hints import exit_code_of
 from crypto_lakehouse.core.redaction import redact, redact_environment
 from crypto_lakehouse.core.task_groups import first_leaf
+from crypto_lakehouse.core.visible import visible_lines
 from crypto_lakehouse.stores.os_errors import REFUSALS, what_to_do
 
 __all__ = ["message_of", "print_failure", "say_failure"]
@@ -53,7 +54,7 @@ def say_failure(error: Exception | KeyboardInterrupt | SystemExit) -> tuple[int,
         return error.code if isinstance(error.code, int) else 1, _INTERRUPTED
     else:
         message, code = _of_the_system(error)
-    click.echo(f"error: {message}", err=True)
+    click.echo(f"error: {visible_lines(message)}", err=True)
     return code, message
 
 

@@ -22,6 +22,7 @@ from crypto_lakehouse.cli.unused_options import refuse_beside, refuse_without
 from crypto_lakehouse.core.config.days import DAY_FORMS, structure_start
 from crypto_lakehouse.core.config.origins import naming_origins
 from crypto_lakehouse.core.messages import plural
+from crypto_lakehouse.core.visible import visible
 
 if TYPE_CHECKING:
     from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
@@ -168,7 +169,8 @@ async def _versions(config: WorkflowConfig, key: str, *, as_json: bool) -> int:
     )  # fmt: skip
     newest = versions[-1]
     if newest.newer_verdict:
-        click.echo(f"a newer version is {newest.newer_verdict}: {newest.newer_reason}")
+        reason = visible(newest.newer_reason or "")
+        click.echo(f"a newer version is {newest.newer_verdict}: {reason}")
     if newest.accepted:
         click.echo("the current version was accepted by policy although its sidecar disagrees")
     return 0
@@ -196,7 +198,8 @@ async def _since(config: WorkflowConfig, day: date, *, as_json: bool) -> int:
     def show(change: Change) -> None:
         nonlocal count
         count += 1
-        click.echo(f"{change.at} {change.change} {change.key} {_difference(change)}")
+        line = f"{change.at} {change.change} {change.key} {_difference(change)}"
+        click.echo(visible(line))
 
     _warn((await run_history(config, since=day, on_change=show)).notes)
     click.echo(f"{plural(count, 'change')} since {day}")
@@ -249,7 +252,7 @@ async def _prune(config: WorkflowConfig, days: int, wait: float | None, *, as_js
     await lock_wait.before(output_lock_of(config))
     result = await run_prune(config, days, on_held=lock_wait)
     for problem in result.problems:
-        click.echo(f"not removed: {problem}", err=True)
+        click.echo(visible(f"not removed: {problem}"), err=True)
     code = 4 if result.problems else 0
     if as_json:
         problems = {"problems": [*result.problems]} if result.problems else {}

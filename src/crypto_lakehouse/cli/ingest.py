@@ -13,6 +13,7 @@ from crypto_lakehouse.cli.json_output import failure_of, json_line
 from crypto_lakehouse.cli.lake_options import lake_config, lake_options
 from crypto_lakehouse.cli.lock_wait import LockWait, wait_option
 from crypto_lakehouse.core.messages import agreeing, plural
+from crypto_lakehouse.core.visible import visible
 
 if TYPE_CHECKING:
     from crypto_lakehouse.workflows.ingestion import IngestWorkflow
@@ -118,9 +119,11 @@ def print_result(report: IngestReport, code: int, *, as_json: bool, quiet: bool)
     elif not report.error:
         if not quiet:
             for problem in report.problems:
-                click.echo(f"{problem['state']}: {problem['key']}: {problem['reason']}", err=True)
+                line = f"{problem['state']}: {problem['key']}: {problem['reason']}"
+                click.echo(visible(line), err=True)
             for each in report.reviewed:
-                click.echo(f"{each['verdict']} now: {each['key']}: {each['reason']}", err=True)
+                line = f"{each['verdict']} now: {each['key']}: {each['reason']}"
+                click.echo(visible(line), err=True)
         click.echo(ingest_text(report))
 
 

@@ -22,6 +22,7 @@ from crypto_lakehouse.cli.unused_options import refuse_without
 from crypto_lakehouse.core.config.days import DAY_FORMS, structure_start
 from crypto_lakehouse.core.errors import LakehouseError
 from crypto_lakehouse.core.messages import agreeing, counted_with_folders
+from crypto_lakehouse.core.visible import visible
 
 if TYPE_CHECKING:
     from crypto_lakehouse.cli.verify_output import Outputs
@@ -304,7 +305,7 @@ def _print_text(
     if repair is not None:
         say(f"{len(repair.repaired)} repaired, {len(repair.remaining)} not")
         for item in repair.remaining:
-            click.echo(f"not repaired: {item.key}: {item.reason}", err=True)
+            click.echo(visible(f"not repaired: {item.key}: {item.reason}"), err=True)
         if repair.collection.error:
             click.echo(f"error: {repair.collection.error}", err=True)
     sys.stdout.flush()

@@ -22,6 +22,7 @@ from crypto_lakehouse.core.events import (
 )
 from crypto_lakehouse.core.messages import agreeing, plural
 from crypto_lakehouse.core.metrics import ByteMeter, MetricsCollector
+from crypto_lakehouse.core.visible import visible
 
 __all__ = ["LinesSink"]
 
@@ -127,7 +128,7 @@ class LinesSink:
         return f"{text} {longest:.0f} s to be tried again: {self._why_waiting}"
 
     def _write(self, line: str) -> None:
-        self.stream.write(line + "\n")
+        self.stream.write(visible(line) + "\n")
         self.stream.flush()
 
     async def flush(self) -> None:

@@ -11,6 +11,7 @@ from attrs import define, field
 
 from crypto_lakehouse.core.messages import plural
 from crypto_lakehouse.core.progress import StepProgress
+from crypto_lakehouse.core.visible import visible
 from crypto_lakehouse.sinks.lines import LINE_EVERY_S
 
 __all__ = ["StepDisplay", "StepLines"]
@@ -68,7 +69,7 @@ class StepLines:
 
     def print(self, line: str) -> None:
         """Write a line."""
-        self.stream.write(line + "\n")
+        self.stream.write(visible(line) + "\n")
         self.stream.flush()
 
     def close(self) -> None:
