@@ -81,3 +81,7 @@ def test_a_damaged_copy_is_said(bucket: Bucket, url: str, shell: Shell, tmp_path
         assert f"its copy `{url}/{COPY_KEY}` is damaged" in error
         assert "it is not known what was collected" in error
         assert "which fetches" not in error
+    for each in store(bucket, url).client.objects("data/"):
+        store(bucket, url).client.delete(each.key)
+    code, _, err = shell("verify", "-o", url)
+    assert (code, "no archive is below" in err, "is damaged" in err) == (2, True, True)

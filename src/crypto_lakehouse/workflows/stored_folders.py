@@ -9,6 +9,7 @@ from crypto_lakehouse.core.errors import ConfigurationError, Problem, StoreError
 from crypto_lakehouse.core.protocols import Store, ignore
 from crypto_lakehouse.stores.output import Output
 from crypto_lakehouse.workflows.wiring.ledgers import ledger_at
+from crypto_lakehouse.workflows.wiring.lost_ledger import read_copy_if_lost
 
 __all__ = ["check_there", "folders_of"]
 
@@ -34,17 +35,25 @@ def folders_of(store: Store, on_unreadable: Callable[[str], None] = ignore) -> I
     return chain(() if first is None else (first,), folders)
 
 
-def check_there(output: Output) -> None:
+def check_there(output: Output, *, reads_copy: bool = False) -> None:
     """Check that an output can be read, and that a URL has archives or a ledger; blocking.
+
+    Args:
+        output: The output.
+        reads_copy: Whether the copy of a lost ledger takes its place, as by `read_copy_if_lost`.
 
     Raises:
         ConfigurationError: The directory does not exist or cannot be read, or there is neither an
             archive nor a ledger at the URL.
-        LedgerError: It cannot be found out whether there is a ledger.
+        LedgerError: It cannot be found out whether there is a ledger, or its copy cannot be read.
         StoreError: As `folders_of`.
     """
     output.check()
-    is_known = not output.is_url or ledger_at(output).exists()
-    if not is_known and next(folders_of(output.store), None) is None:
+    if not output.is_url or ledger_at(output).exists():
+        return
+    # The listing comes first: it tells best what is no object store.
+    is_empty = next(folders_of(output.store), None) is None
+    remarks = read_copy_if_lost(output) if reads_copy else ()
+    if is_empty and not ledger_at(output).exists():
         reason = f"{output.lacks_ledger()}, and no archive is below `{output.place}/data/`"
-        raise ConfigurationError([Problem("$.output_directory", reason)])
+        raise ConfigurationError([Problem("$.output_directory", "; ".join([reason, *remarks]))])

@@ -6,6 +6,7 @@ import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, closing
 from datetime import UTC, date, datetime, time
+from functools import partial
 from heapq import merge
 
 from anyio import to_thread
@@ -27,7 +28,6 @@ from crypto_lakehouse.stores.output import Output, Place, output_of
 from crypto_lakehouse.workflows.arriving import is_replaced
 from crypto_lakehouse.workflows.stored_folders import check_there, folders_of
 from crypto_lakehouse.workflows.wiring.ledgers import ledger_at
-from crypto_lakehouse.workflows.wiring.lost_ledger import read_copy_if_lost
 from crypto_lakehouse.workflows.wiring.verify_workers import AT_ONCE, open_comparer
 
 __all__ = ["verify_archives", "verify_tree"]
@@ -147,9 +147,7 @@ async def verify_archives(
 @asynccontextmanager
 async def _open_stored(output: Output) -> AsyncIterator[_Stored]:
     """Open the ledger or its copy; an output without one is a mirror, verified by its sidecars."""
-    output.check()
-    await to_thread.run_sync(read_copy_if_lost, output)
-    await to_thread.run_sync(check_there, output)
+    await to_thread.run_sync(partial(check_there, output, reads_copy=True))
     ledger = ledger_at(output)
     if await to_thread.run_sync(ledger.exists):
         opened = await to_thread.run_sync(ledger.open_read_only)
