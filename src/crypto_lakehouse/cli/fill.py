@@ -12,7 +12,7 @@ from crypto_lakehouse.cli.failures import message_of
 from crypto_lakehouse.cli.file_names import file_only
 from crypto_lakehouse.cli.json_output import failure_of, json_line
 from crypto_lakehouse.cli.lock_wait import LockWait, output_lock_of, wait_option
-from crypto_lakehouse.cli.options import config_options, option_overrides
+from crypto_lakehouse.cli.options import config_options_without, option_overrides
 from crypto_lakehouse.cli.progress import collection_sink, terminal_rows
 from crypto_lakehouse.cli.unused_options import refuse_beside, refuse_unused_keys
 from crypto_lakehouse.core.messages import plural
@@ -28,7 +28,7 @@ _SHOWN_PROBLEMS = 20
 
 
 @click.command("fill", short_help="Fill what the archive lacks from the exchange.")
-@config_options
+@config_options_without("only")
 @click.option("--until", metavar="DAY", help="`now`, or the last UTC day. [default: now]")
 @click.option(
     "--only-holes",

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = [
     "by_option",
     "config_options",
+    "config_options_without",
     "help_text",
     "named_by_options",
     "option_of",
@@ -48,7 +49,17 @@ _OPTIONS = {"policies": "--policy"}
 
 def config_options(command: _Command) -> _Command:
     """Add `--config` and one option for each configuration key to a command."""
-    keys = sorted(config_keys().values(), key=lambda item: item.name in _LAST)
+    return config_options_without()(command)
+
+
+def config_options_without(*names: str) -> Callable[[_Command], _Command]:
+    """Return what adds `--config` and the options of all configuration keys but some."""
+    return lambda command: _with_options(command, names)
+
+
+def _with_options(command: _Command, left_out: tuple[str, ...]) -> _Command:
+    wanted = (item for item in config_keys().values() if item.name not in left_out)
+    keys = sorted(wanted, key=lambda item: item.name in _LAST)
     options = [
         click.option("--config", "config_file", type=click.Path(), metavar="FILE",
                      callback=named_file,
