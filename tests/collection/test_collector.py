@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import errno
 import hashlib
+from collections.abc import Awaitable, Callable
 from datetime import date
 from pathlib import Path
 from typing import BinaryIO, cast
 
+import pytest
 from yarl import URL
 
 from crypto_lakehouse.collection.collector import ArchiveCollector
 from crypto_lakehouse.collection.download.fetcher import Fetcher, Transfer
+from crypto_lakehouse.collection.lost_claims import ClaimLost
 from crypto_lakehouse.collection.verdicts.inspect_download import DownloadInspector
 from crypto_lakehouse.collection.verdicts.local_copy import NOTHING, LocalCopyChecker
 from crypto_lakehouse.collection.work import Action, Work
@@ -32,7 +35,12 @@ ARCHIVE = Archive.parse("data/spot/daily/klines/BTCUSDT/1h/BTCUSDT-1h-2025-07-15
 
 
 async def collect(
-    server: ArchiveServer, store: LocalStore, work: Work, *, keep_sidecars: bool = True
+    server: ArchiveServer,
+    store: LocalStore,
+    work: Work,
+    *,
+    keep_sidecars: bool = True,
+    check: Callable[[Archive], Awaitable[None]] | None = None,
 ) -> ArchiveFinished:
     """Settle one archive without a pipeline around it."""
 
@@ -41,7 +49,9 @@ async def collect(
 
     async with engine_client(1, 5.0) as client:
         transport = HttpTransport(client, AllowedHosts.of(server.url, []))
-        fetcher = Fetcher(transport, URL(server.url), store, RetryPolicy(), FixedLimit(1), emit)
+        fetcher = Fetcher(
+            transport, URL(server.url), store, RetryPolicy(), FixedLimit(1), emit, check=check
+        )
         collector = ArchiveCollector(
             fetcher=fetcher, store=store, integrity="sidecar", keep_sidecars=keep_sidecars,
             today=date(2026, 11, 23),
@@ -94,6 +104,18 @@ async def test_a_file_that_cannot_be_read_back_fails_its_archive_only(
     event = await collect(archive_server, store, work)
     assert event.verdict is Verdict.FAILED
     assert "Input/output error" in event.reason
+
+
+async def test_an_archive_whose_claim_is_lost_is_not_asked_for_and_has_no_verdict(
+    archive_server: ArchiveServer, tmp_path: Path
+) -> None:
+    async def lost(archive: Archive) -> None:
+        raise ClaimLost(archive.key)
+
+    work = Work(planned=PlannedArchive(ARCHIVE), action=Action.FETCH)
+    with pytest.raises(ClaimLost):
+        await collect(archive_server, LocalStore(tmp_path), work, check=lost)
+    assert archive_server.requests == []
 
 
 async def test_a_file_without_a_sidecar_anywhere_that_is_no_zip_is_fetched(
