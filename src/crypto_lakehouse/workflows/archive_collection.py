@@ -14,7 +14,6 @@ from anyio import to_thread
 
 from crypto_lakehouse.collection.acknowledging import Acknowledging
 from crypto_lakehouse.collection.circuit_breaker import CircuitBreaker
-from crypto_lakehouse.collection.event_queue import EventQueue
 from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.config.run_selection import selection_of, without_credentials
 from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
@@ -26,7 +25,6 @@ from crypto_lakehouse.core.plan import Plan, plan_remarks
 from crypto_lakehouse.core.protocols import Emit, Store
 from crypto_lakehouse.core.report import CollectionReport
 from crypto_lakehouse.core.sink import AnySink, Sink
-from crypto_lakehouse.core.task_groups import one_error
 from crypto_lakehouse.core.verdicts import NOT_RECORDED
 from crypto_lakehouse.core.workflow import BaseWorkflow
 from crypto_lakehouse.http.retry import RetryPolicy
@@ -229,25 +227,12 @@ class ArchiveCollectionWorkflow(BaseWorkflow[CollectionReport]):
         ledger = LedgerSink(
             self._output.ledger, self._place.store.make_durable, batch_rows=rules.batch_rows
         )
-        sinks = [*own, ledger, LogSink(self.run_id), *self._sinks]
-        queue = EventQueue(
-            sinks,
+        await rules.run(
+            self._collect_until_stopped,
+            [*own, ledger, LogSink(self.run_id), *self._sinks],
             self._last_event,
-            gather_s=rules.gather_s,
-            close_within_s=rules.close_within_s,
+            is_urgent=lambda: self._is_urgent,
         )
-        with one_error():
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(queue.run)
-                try:
-                    await self._collect_until_stopped(queue.emit)
-                except BaseException:
-                    queue.deadline_in(rules.drain_s)
-                    raise
-                finally:
-                    if self._is_urgent:
-                        queue.deadline_in(rules.drain_s)
-                    queue.finish()
         await self._prune()
         await self._copy_ledger()
 

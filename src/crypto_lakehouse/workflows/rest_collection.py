@@ -12,7 +12,6 @@ from uuid import uuid4
 import anyio
 from anyio import to_thread
 
-from crypto_lakehouse.collection.event_queue import EventQueue
 from crypto_lakehouse.core.archive import Market
 from crypto_lakehouse.core.config.fill_settings import NOW, until_fault
 from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
@@ -201,24 +200,12 @@ class RestCollectionWorkflow(BaseWorkflow[FillReport]):
             self._output.ledger, self._place.store.make_durable, batch_rows=rules.batch_rows
         )
         own: list[Sink] = [self.counts, MetricsSink(self.metrics_collector), ledger]
-        queue = EventQueue(
+        await rules.run(
+            self._fill_until_stopped,
             [*own, LogSink(self.run_id), *self._sinks],
             self._last_event,
-            gather_s=rules.gather_s,
-            close_within_s=rules.close_within_s,
+            is_urgent=lambda: self._is_urgent,
         )
-        with one_error():
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(queue.run)
-                try:
-                    await self._fill_until_stopped(queue.emit)
-                except BaseException:
-                    queue.deadline_in(rules.drain_s)
-                    raise
-                finally:
-                    if self._is_urgent:
-                        queue.deadline_in(rules.drain_s)
-                    queue.finish()
         if problem := await self._output.copy_ledger(has_changed=self.counts.has_changed):
             self.counts.warnings.append(problem)
 
