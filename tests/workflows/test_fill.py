@@ -31,7 +31,7 @@ from crypto_lakehouse.workflows import (
     run_fill_estimate,
     run_status,
 )
-from crypto_lakehouse.workflows.rest_collection import last_day_of
+from crypto_lakehouse.workflows.fill_request import last_day_of
 
 BARS = Series(Market.SPOT, DataType.KLINES, "BTCUSDT", "1h")
 SEGMENT = segment_of(BARS, date(2026, 5, 6))

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from anyio import to_thread
 
 from crypto_lakehouse.core.archive import Series
-from crypto_lakehouse.core.config.fill_settings import NOW
 from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
 from crypto_lakehouse.core.metrics import MetricsCollector
 from crypto_lakehouse.core.protocols import Store
@@ -17,16 +16,16 @@ from crypto_lakehouse.core.sink import AnySink
 from crypto_lakehouse.core.task_groups import in_own_task
 from crypto_lakehouse.ledger.empty import ledger_if_any
 from crypto_lakehouse.ledger.lock import OnHeld, do_not_wait
-from crypto_lakehouse.matrix.known_holes import load_holes
 from crypto_lakehouse.matrix.load import load_matrix
-from crypto_lakehouse.rest import is_too_old, why_not
+from crypto_lakehouse.rest import is_too_old
 from crypto_lakehouse.stores.output import output_of
 from crypto_lakehouse.workflows.fill_costs import FillEstimate, estimate
 from crypto_lakehouse.workflows.fill_lane import KnownFills
-from crypto_lakehouse.workflows.fill_plan import FillPlan, FillPlanner, FillWindow
+from crypto_lakehouse.workflows.fill_plan import FillPlan
 from crypto_lakehouse.workflows.fill_report import FillReport
+from crypto_lakehouse.workflows.fill_request import FillRequest
 from crypto_lakehouse.workflows.fill_symbols import FillSymbols
-from crypto_lakehouse.workflows.rest_collection import RestCollectionWorkflow, last_day_of
+from crypto_lakehouse.workflows.rest_collection import RestCollectionWorkflow
 from crypto_lakehouse.workflows.wiring.delivery import Delivery
 from crypto_lakehouse.workflows.wiring.holes_file import load_acknowledged
 from crypto_lakehouse.workflows.wiring.ledgers import ledger_at
@@ -126,25 +125,14 @@ async def run_fill_estimate(
         LedgerError: The ledger cannot be read.
     """
     ready = await in_own_task(lambda: _ready(config))
-    settings = ready.fill or {}
-    last_day = last_day_of(until or settings.get("until", NOW))
-    wanted = settings.get("only_holes", False) if only_holes is None else only_holes
+    request = FillRequest.of(ready, until, only_holes=only_holes)
     day = today or datetime.now(UTC).date()
     place = output_of(ready)
     matrix, acknowledged = load_matrix(ready.matrix_path), load_acknowledged(ready)
 
     def plan() -> FillPlan:
         FillSymbols(ready, matrix, place).check(day)
-        planner = FillPlanner(
-            config=ready,
-            matrix=matrix,
-            holes=load_holes(),
-            ledger=ledger_at(place),
-            acknowledged=acknowledged,
-            why_not=why_not,
-        )
-        window = FillWindow.of(ready, min(last_day or day, day), only_holes=wanted)
-        return planner.plan(window, day)
+        return request.plan(matrix, ledger_at(place), acknowledged, day)
 
     planned = await to_thread.run_sync(plan)
     counts: list[tuple[Series, int]] = []

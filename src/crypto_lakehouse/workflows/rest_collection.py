@@ -13,14 +13,8 @@ import anyio
 from anyio import to_thread
 
 from crypto_lakehouse.core.archive import Market
-from crypto_lakehouse.core.config.fill_settings import NOW, until_fault
 from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
-from crypto_lakehouse.core.errors import (
-    ConfigurationError,
-    HostRefusedError,
-    Problem,
-    TransferError,
-)
+from crypto_lakehouse.core.errors import HostRefusedError, TransferError
 from crypto_lakehouse.core.events import RunFinished, RunNoted, RunStarted, RunWarned
 from crypto_lakehouse.core.input_files import ReadingStopped, read_in_thread
 from crypto_lakehouse.core.messages import plural
@@ -31,9 +25,8 @@ from crypto_lakehouse.core.task_groups import one_error
 from crypto_lakehouse.core.workflow import BaseWorkflow
 from crypto_lakehouse.ledger.lock import OnHeld, do_not_wait
 from crypto_lakehouse.ledger.runs import FILLING
-from crypto_lakehouse.matrix.known_holes import load_holes
 from crypto_lakehouse.matrix.load import load_matrix
-from crypto_lakehouse.rest import RestClient, fetch_day, why_not
+from crypto_lakehouse.rest import RestClient, fetch_day
 from crypto_lakehouse.sinks.checked import checked_sinks
 from crypto_lakehouse.sinks.ledger import LedgerSink
 from crypto_lakehouse.sinks.log import LogSink
@@ -42,8 +35,9 @@ from crypto_lakehouse.stores.outer_output import refuse_inside_data
 from crypto_lakehouse.stores.output import output_note, output_of
 from crypto_lakehouse.workflows.day_filler import DayFiller
 from crypto_lakehouse.workflows.fill_lane import FillBreaker, FillLane, KnownFills
-from crypto_lakehouse.workflows.fill_plan import FillPlan, FillPlanner, FillWindow
+from crypto_lakehouse.workflows.fill_plan import FillPlan
 from crypto_lakehouse.workflows.fill_report import FillCounts, FillReport
+from crypto_lakehouse.workflows.fill_request import FillRequest
 from crypto_lakehouse.workflows.fill_symbols import FillSymbols
 from crypto_lakehouse.workflows.wiring.delivery import Delivery
 from crypto_lakehouse.workflows.wiring.holes_file import load_acknowledged
@@ -61,7 +55,7 @@ from crypto_lakehouse.workflows.wiring.rest_stack import (
 if TYPE_CHECKING:
     import aiohttp
 
-__all__ = ["RestCollectionWorkflow", "last_day_of"]
+__all__ = ["RestCollectionWorkflow"]
 
 #: The exit code of a run that ends because the exchange refuses it, or cannot be reached.
 _REFUSED = 5
@@ -118,11 +112,9 @@ class RestCollectionWorkflow(BaseWorkflow[FillReport]):
         times: TimeSource = SYSTEM_TIME,
     ) -> None:
         super().__init__(config, metrics_collector=metrics_collector)
-        settings = config.fill or {}
         self.run_id = uuid4().hex
         self.counts = FillCounts()
-        self._last_day = last_day_of(until or settings.get("until", NOW))
-        self._only_holes = settings.get("only_holes", False) if only_holes is None else only_holes
+        self._request = FillRequest.of(config, until, only_holes=only_holes)
         self._retry_failed = retry_failed
         self._sinks = checked_sinks(sinks)
         self._session = session
@@ -265,17 +257,8 @@ class RestCollectionWorkflow(BaseWorkflow[FillReport]):
             return None
 
     def _plan_on(self, today: date) -> FillPlan:
-        planner = FillPlanner(
-            config=self.config,
-            matrix=self._matrix,
-            holes=load_holes(),
-            ledger=ledger_at(self._place),
-            acknowledged=self._acknowledged,
-            why_not=why_not,
-        )
-        until = min(self._last_day or today, today)
-        window = FillWindow.of(self.config, until, only_holes=self._only_holes)
-        return planner.plan(window, today)
+        ledger = ledger_at(self._place)
+        return self._request.plan(self._matrix, ledger, self._acknowledged, today)
 
     async def _announce(self, plan: FillPlan, emit: Emit) -> None:
         self._output.has_begun = True
@@ -314,18 +297,3 @@ class RestCollectionWorkflow(BaseWorkflow[FillReport]):
     def metrics(self) -> FillReport:
         """The report of the finished run."""
         return self.report()
-
-
-def last_day_of(until: str | date) -> date | None:
-    """Return the last day of a fill; None for the current one.
-
-    Args:
-        until: `now` or a UTC day.
-
-    Raises:
-        ConfigurationError: It is neither.
-    """
-    text = until if isinstance(until, str) else until.isoformat()
-    if fault := until_fault(text):
-        raise ConfigurationError([Problem("until", fault)])
-    return None if text == NOW else date.fromisoformat(text)
