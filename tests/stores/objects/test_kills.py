@@ -7,7 +7,6 @@ the server has it, or after the server has done it.
 from __future__ import annotations
 
 import json
-import os
 import random
 import signal
 import subprocess
@@ -20,7 +19,8 @@ from queue import Queue
 import pytest
 from attrs import define, field
 from tests.services.bucket import Bucket
-from tests.services.fault_proxy import Answer, Fault, Forward, Request, behind_faults
+from tests.services.fault_proxy import Fault, Request, behind_faults
+from tests.stores.objects.killing import killing
 from tests.stores.objects.scene import Scene
 
 from crypto_lakehouse.testing import ArchiveServer
@@ -78,30 +78,21 @@ def scene(
         yield Scene(source, proxy, ministack_bucket, bucket, "", tmp_path / "state", KEYS)
 
 
-def killing(stage: str, nth: int, pids: Queue[int], *, is_done: bool) -> Fault:
+def kill_at(stage: str, nth: int, pids: Queue[int], *, is_done: bool) -> Fault:
     """Return what kills the client at the n-th request of a stage."""
     kind, suffix, _ = STAGES[stage]
-    count = 0
 
-    def fault(request: Request, forward: Forward) -> Answer | None:
-        nonlocal count
-        if request.kind != kind or not request.key.endswith(suffix) or "/data/" not in request.key:
-            return forward()
-        count += 1
-        if count != nth:
-            return forward()
-        if is_done:
-            forward()
-        os.kill(pids.get(), signal.SIGKILL)
-        return None
+    def matches(request: Request) -> bool:
+        key = request.key
+        return request.kind == kind and key.endswith(suffix) and "/data/" in key
 
-    return fault
+    return killing(matches, nth, pids, is_done=is_done)
 
 
 def run_and_kill(scene: Scene, folder: Path, stage: str, nth: int, *, is_done: bool) -> None:
     pids: Queue[int] = Queue()
     scene.proxy.clear()
-    scene.proxy.fault = killing(stage, nth, pids, is_done=is_done)
+    scene.proxy.fault = kill_at(stage, nth, pids, is_done=is_done)
     path = folder / "run.json"
     path.write_text(json.dumps(scene.config()))
     command = [sys.executable, "-m", "crypto_lakehouse", "collect", "--config", str(path)]

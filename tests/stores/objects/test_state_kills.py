@@ -7,7 +7,6 @@ dead run, if that held one.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -18,7 +17,8 @@ from queue import Queue
 
 import pytest
 from tests.services.bucket import Bucket
-from tests.services.fault_proxy import Answer, Fault, Forward, Request, behind_faults
+from tests.services.fault_proxy import Fault, Request, behind_faults
+from tests.stores.objects.killing import killing
 from tests.stores.objects.scene import SMALL, Scene
 
 from crypto_lakehouse.core.errors import LockHeldError
@@ -55,24 +55,14 @@ def scene(
         yield Scene(source, proxy, ministack_bucket, bucket, url, tmp_path / "state", SMALL)
 
 
-def killing(step: str, pids: Queue[int], *, is_done: bool) -> Fault:
+def kill_at(step: str, pids: Queue[int], *, is_done: bool) -> Fault:
     """Return what kills the client at a step."""
     kind, part, nth, _ = STEPS[step]
-    count = 0
 
-    def fault(request: Request, forward: Forward) -> Answer | None:
-        nonlocal count
-        if request.kind != kind or part not in request.key:
-            return forward()
-        count += 1
-        if count != nth:
-            return forward()
-        if is_done:
-            forward()
-        os.kill(pids.get(), signal.SIGKILL)
-        return None
+    def matches(request: Request) -> bool:
+        return request.kind == kind and part in request.key
 
-    return fault
+    return killing(matches, nth, pids, is_done=is_done)
 
 
 def collect(scene: Scene, folder: Path, *options: str) -> subprocess.Popen[bytes]:
@@ -88,7 +78,7 @@ async def run_and_kill(scene: Scene, folder: Path, step: str, *, is_done: bool) 
         shutil.rmtree(scene.state)
     pids: Queue[int] = Queue()
     scene.proxy.clear()
-    scene.proxy.fault = killing(step, pids, is_done=is_done)
+    scene.proxy.fault = kill_at(step, pids, is_done=is_done)
     with collect(scene, folder) as run:
         pids.put(run.pid)
         _, err = run.communicate(timeout=200)
