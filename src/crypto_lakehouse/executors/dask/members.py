@@ -92,7 +92,7 @@ class Members:
     wait_s: float = WAIT_FOR_WORKERS_S
     present: dict[str, Member] = field(init=False, factory=dict)
     refused: dict[str, str] = field(init=False, factory=dict)
-    joining: set[str] = field(init=False, factory=set)
+    asked: set[str] = field(init=False, factory=set)
     unreleased: set[int] = field(init=False, factory=set)
     is_silent: bool = field(init=False, default=False)
 
@@ -189,17 +189,16 @@ class Members:
             Member(name, told[name]["name"], number)
             for name, number in zip(fit, numbers, strict=False)
         ]
-        self.joining = {member.address for member in joining}
         await self._divide(joining)
         for member in joining:
             share = self._share(member, joining)
+            self.asked.add(member.address)
             answer = await self._run(join_run, [member.address], self.job, member.number, share)
             reason = answer.get(member.address)
             if reason == "":
                 self.present[member.address] = member
             elif isinstance(reason, str):
                 faults[member.address] = reason
-        self.joining = set()
         refused = {name: reason for name, reason in faults.items() if reason}
         for name, reason in refused.items():
             about = told[name]["name"] if isinstance(told[name], dict) else ""
@@ -243,16 +242,20 @@ class Members:
         return found
 
     async def leave(self) -> list[str]:
-        """End the agents of all members; none writes afterwards, unless it cannot be reached.
+        """End the agents of the run; none writes afterwards, unless it cannot be reached.
+
+        Every worker that was ever asked to join may have one: its answer may not have come yet, and
+        one that is paused is no member.
 
         Returns:
             The agents that have ended.
         """
         ended: dict[str, Any] = {}
-        workers = {*self.present, *self.joining}
-        if workers and self.client.status == "running" and not self.is_silent:
+        if self.asked and self.client.status == "running" and not self.is_silent:
             with anyio.move_on_after(_LEAVE_WITHIN_S), suppress(ClusterError):
-                ended = await self._run(leave_run, sorted(workers), self.job.run_id)
+                there = await answer_of(self.client, self.client.scheduler.ncores())
+                if workers := sorted(self.asked.intersection(there)):
+                    ended = await self._run(leave_run, workers, self.job.run_id)
         return [agent for agent in ended.values() if isinstance(agent, str) and agent]
 
 

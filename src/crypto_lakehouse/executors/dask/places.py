@@ -11,12 +11,15 @@ import pickle
 import socket
 import sys
 import threading
+from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future
 from concurrent.futures import wait as futures_done
 from functools import partial
 from typing import Any
+from weakref import WeakValueDictionary
 
+import anyio
 from anyio import to_thread
 from attrs import define, field
 
@@ -41,6 +44,7 @@ class _Place:
     share: Share
     worker: Any
     agent: Agent = field(init=False)
+    _is_closed: bool = field(init=False, default=False)
     _lock: threading.Lock = field(init=False, factory=threading.Lock)
 
     def open(self) -> None:
@@ -55,19 +59,37 @@ class _Place:
         self.agent.ready.result()
 
     def take(self, key: str, work: Sequence[Any]) -> ShardTask:
-        """Give a shard to the agent; blocking."""
+        """Give a shard to the agent; blocking.
+
+        Raises:
+            NotAMember: The run has left: no agent may begin for it any more.
+        """
         with self._lock:
+            if self._is_closed:
+                raise NotAMember
             while (task := self.agent.take(key, work)) is None:
                 self.open()
             return task
 
     def close(self) -> None:
         """End the agent; blocking until it writes no more."""
+        with self._lock:
+            self._is_closed = True
         self.agent.stop()
         self.agent.join()
 
 
 _PLACES: dict[str, _Place] = {}
+
+#: The last runs that have left: a call to join may come, or be finished, after that.
+_LEFT: deque[str] = deque(maxlen=10_000)
+
+#: A run joins and leaves in turn; each has its lock for as long as a call needs it.
+_TURNS: WeakValueDictionary[str, anyio.Lock] = WeakValueDictionary()
+
+
+def _turn_of(run_id: str) -> anyio.Lock:
+    return _TURNS.setdefault(run_id, anyio.Lock())
 
 
 def introduce(dask_worker: Any) -> dict[str, Any]:
@@ -86,29 +108,36 @@ async def join_run(job: DaskJob, number: int, share: Share, dask_worker: Any) ->
     Returns:
         Why this worker cannot; empty if it can.
     """
-    for run_id, place in list(_PLACES.items()):
-        if place.job.output == job.output:
-            del _PLACES[run_id]
-            await to_thread.run_sync(place.close)
-    place = _Place(job, number, share, dask_worker)
-    try:
-        await to_thread.run_sync(place.open)
-    except Exception as error:  # noqa: BLE001 - the run says it, and goes on with other workers
-        return redact(f"{error}" or repr(error))
-    _PLACES[job.run_id] = place
-    return ""
+    async with _turn_of(job.run_id):
+        if job.run_id in _LEFT:
+            return "the run has left"
+        for run_id, place in list(_PLACES.items()):
+            if place.job.output == job.output:
+                del _PLACES[run_id]
+                await to_thread.run_sync(place.close)
+        place = _Place(job, number, share, dask_worker)
+        try:
+            await to_thread.run_sync(place.open)
+        except Exception as error:  # noqa: BLE001 - the run says it, and goes on with other workers
+            return redact(f"{error}" or repr(error))
+        _PLACES[job.run_id] = place
+        return ""
 
 
 async def leave_run(run_id: str) -> str:
-    """End the agent of a run; what it was collecting is aborted.
+    """End the agent of a run for good, also one that is about to begin.
+
+    What it was collecting is aborted.
 
     Returns:
         The agent; empty if there is none.
     """
-    if (place := _PLACES.pop(run_id, None)) is None:
-        return ""
-    await to_thread.run_sync(place.close)
-    return place.agent.name
+    _LEFT.append(run_id)
+    async with _turn_of(run_id):
+        if (place := _PLACES.pop(run_id, None)) is None:
+            return ""
+        await to_thread.run_sync(place.close)
+        return place.agent.name
 
 
 async def change_share(run_id: str, share: Share) -> None:

@@ -1,0 +1,115 @@
+"""Workers of this process that join a run and leave it, in whatever order the calls come."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from attrs import define
+from distributed import Client, LocalCluster
+from distributed.core import Status
+
+from crypto_lakehouse.executors.dask import places
+from crypto_lakehouse.executors.dask.members import Members
+from crypto_lakehouse.executors.dask.protocol import DaskJob, NotAMember
+from crypto_lakehouse.executors.share import Share
+from crypto_lakehouse.ledger.lock import wait_for_workers, worker_lock
+
+SHARE = Share(parallel=1, is_adaptive=False, bytes_per_second=None, requests_per_second=None)
+
+
+@asynccontextmanager
+async def open_agent_work(*_job: Any) -> AsyncIterator[None]:
+    """The work of these agents: they get no shard."""
+    yield
+
+
+@define
+class Worker:
+    """What an agent needs of a Dask worker."""
+
+    address: str = "tcp://worker"
+
+    def log_event(self, topic: str, message: bytes) -> None:
+        """Take a report."""
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> DaskJob:
+    return DaskJob(
+        run_id=f"run-{tmp_path.name}", program=__name__, output=str(tmp_path), locks=str(tmp_path)
+    )
+
+
+@pytest.fixture(autouse=True)
+def _no_place_is_left() -> Iterator[None]:
+    yield
+    left, places._PLACES = places._PLACES, {}
+    for place in left.values():
+        place.close()
+    assert not left
+
+
+async def test_a_worker_that_joins_while_its_run_leaves_has_no_agent(job: DaskJob) -> None:
+    """Its agent waits for the lock of an earlier one meanwhile."""
+    answers: list[str] = []
+
+    async def join() -> None:
+        answers.append(await places.join_run(job, 0, SHARE, Worker()))
+
+    async with anyio.create_task_group() as tasks:
+        with worker_lock(Path(job.locks or ""), 0):
+            tasks.start_soon(join)
+            await anyio.lowlevel.checkpoint()
+            tasks.start_soon(places.leave_run, job.run_id)
+            await anyio.lowlevel.checkpoint()
+    assert not places._PLACES
+    wait_for_workers(Path(job.locks or ""), 0.0)
+    assert answers == [""]
+
+
+async def test_a_run_that_has_left_is_not_joined_any_more(job: DaskJob) -> None:
+    assert await places.leave_run(job.run_id) == ""
+    assert await places.join_run(job, 0, SHARE, Worker()) == "the run has left"
+    assert not places._PLACES
+
+
+async def test_a_shard_that_comes_once_its_run_has_left_starts_no_agent(job: DaskJob) -> None:
+    assert await places.join_run(job, 0, SHARE, Worker()) == ""
+    place = places._PLACES[job.run_id]
+    assert await places.leave_run(job.run_id) == place.agent.name
+    with pytest.raises(NotAMember):
+        place.take("late", [(0, None)])
+    wait_for_workers(Path(job.locks or ""), 0.0)
+
+
+async def test_a_run_that_ends_while_a_worker_is_paused_leaves_no_agent(job: DaskJob) -> None:
+    """Such a worker is no member: the scheduler gives it nothing."""
+
+    async def ignore(*_events: Any) -> None:
+        pass
+
+    async with (
+        LocalCluster(
+            n_workers=1,
+            threads_per_worker=1,
+            processes=False,
+            dashboard_address="127.0.0.1:0",
+            asynchronous=True,
+        ) as made,
+        Client(made, asynchronous=True, set_as_default=False) as client,
+        anyio.create_task_group() as tasks,
+    ):
+        members = Members(client, job, lambda *_: SHARE, 1, ignore, ignore, tasks)
+        await members._update(await members.addresses())
+        assert [*members.present] == [made.workers[0].worker_address]
+        (place,) = places._PLACES.values()
+        made.scheduler.workers[made.workers[0].worker_address].status = Status.paused
+        await members._update(await members.addresses())
+        assert not members.present
+        assert await members.leave() == [place.agent.name]
+        tasks.cancel_scope.cancel()
