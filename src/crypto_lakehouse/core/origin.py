@@ -19,7 +19,7 @@ class Origin(StrEnum):
     """A segment with the responses of REST endpoints for one UTC day."""
 
     LIVE = "live"
-    """Recorded streams; nothing writes such segments yet, and their keys are refused."""
+    """Recorded streams: a segment is of an hour and many symbols, and no `Archive` has its key."""
 
     @property
     def folder(self) -> str:

@@ -25,6 +25,7 @@ from crypto_lakehouse.core.events import Event
 from crypto_lakehouse.core.kept import KeptVersion, Quarantined
 from crypto_lakehouse.core.listed import ListingPage
 from crypto_lakehouse.core.object_facts import FileStat, ObjectFacts
+from crypto_lakehouse.core.origin import Origin
 from crypto_lakehouse.core.verdicts import Verdict
 
 __all__ = [
@@ -328,13 +329,16 @@ class PutsArchives(Protocol):
 
 @runtime_checkable
 class KeepsSegments(Protocol):
-    """A store that lists segments, which are below `rest/`; others are taken to have none."""
+    """A store that lists segments, below `rest/` and `live/`; others are taken to have none."""
 
-    def segments(self, on_unreadable: Callable[[str, str], None]) -> Iterator[tuple[str, FileStat]]:
+    def segments(
+        self, on_unreadable: Callable[[str, str], None], origin: Origin = Origin.FILL
+    ) -> Iterator[tuple[str, FileStat]]:
         """Yield key and stat of every segment, in the order of keys in each folder; blocking.
 
         Args:
             on_unreadable: Called with the key prefix of a folder that cannot be read, and why not.
+            origin: Those of fills, or of recordings.
 
         Raises:
             StoreError: The store failed.

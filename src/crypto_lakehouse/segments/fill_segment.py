@@ -16,15 +16,20 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from typing import Any, BinaryIO
 
 from attrs import field, frozen
 
 from crypto_lakehouse.core.archive import Archive, DataType, Market, Origin, Period, Series
 from crypto_lakehouse.core.errors import SegmentError
-from crypto_lakehouse.core.finite_json import parse_finite
 from crypto_lakehouse.core.messages import plural
+from crypto_lakehouse.segments.json_lines import (
+    LineValues,
+    json_object,
+    moment_text,
+    whole_lines,
+)
 
 __all__ = [
     "FORMAT",
@@ -148,9 +153,11 @@ def read_fill(file: BinaryIO, key: str) -> tuple[FillHeader, Iterator[FillRespon
         SegmentError: It is damaged, too large, of another format, or of another series or day; or,
             while responses are read, a digest is not that of its body.
     """
-    lines = _lines(file, key)
-    header = _header(_json(next(lines, b""), key, 1), key)
-    return header, (_response(_json(line, key, at), key, at) for at, line in enumerate(lines, 2))
+    lines = whole_lines(_decompressed(file, key), key, LINE_BYTES)
+    header = _header(json_object(next(lines, b""), key, 1), key)
+    return header, (
+        _response(json_object(line, key, at), key, at) for at, line in enumerate(lines, 2)
+    )
 
 
 def _header_value(header: FillHeader) -> dict[str, Any]:
@@ -165,7 +172,7 @@ def _header_value(header: FillHeader) -> dict[str, Any]:
         "proven_by": header.proven_by,
         "complete": header.complete,
         "tool_version": header.tool_version,
-        "filled_at": _moment_text(header.filled_at),
+        "filled_at": moment_text(header.filled_at),
     }
 
 
@@ -173,33 +180,12 @@ def _response_value(response: FillResponse) -> dict[str, Any]:
     return {
         "url": response.url,
         "params": dict(response.params),
-        "received_at": _moment_text(response.received_at),
-        "server_time": response.server_time and _moment_text(response.server_time),
+        "received_at": moment_text(response.received_at),
+        "server_time": response.server_time and moment_text(response.server_time),
         "status": response.status,
         "sha256": response.sha256,
         "body": response.body,
     }
-
-
-def _moment_text(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="microseconds")
-
-
-def _lines(file: BinaryIO, key: str) -> Iterator[bytes]:
-    """Decompress lines, and check that nothing is missing and nothing follows."""
-    held = bytearray()
-    for chunk in _decompressed(file, key):
-        begin = 0
-        while (end := chunk.find(b"\n", begin)) >= 0:
-            held += chunk[begin:end]
-            yield bytes(held)
-            held.clear()
-            begin = end + 1
-        held += chunk[begin:]
-        if len(held) > LINE_BYTES:
-            raise SegmentError(key, f"a line has more than {LINE_BYTES:,} bytes")
-    if held:
-        raise SegmentError(key, "its last line has no end")
 
 
 def _decompressed(file: BinaryIO, key: str) -> Iterator[bytes]:
@@ -228,18 +214,8 @@ def _decompressed(file: BinaryIO, key: str) -> Iterator[bytes]:
         raise SegmentError(key, f"it is cut off: {plural(passed, 'byte')} instead of {size:,}")
 
 
-def _json(line: bytes, key: str, at: int) -> dict[str, Any]:
-    try:
-        value = parse_finite(line)
-    except ValueError as error:
-        raise SegmentError(key, f"line {at}: not JSON: {error}") from error
-    if not isinstance(value, dict):
-        raise SegmentError(key, f"line {at}: not an object")
-    return value
-
-
 def _header(value: dict[str, Any], key: str) -> FillHeader:
-    read = _Values(value, key, 1)
+    read = LineValues(value, key, 1)
     if read.take("format", int) != FORMAT:
         reason = f"line 1: `format` is {value['format']}; this version reads {FORMAT}"
         raise SegmentError(key, reason)
@@ -266,7 +242,7 @@ def _header(value: dict[str, Any], key: str) -> FillHeader:
 
 
 def _response(value: dict[str, Any], key: str, at: int) -> FillResponse:
-    read = _Values(value, key, at)
+    read = LineValues(value, key, at)
     params = read.take("params", dict)
     if not all(isinstance(each, str) for each in params.values()):
         raise SegmentError(key, f"line {at}: `params` has a value that is not text")
@@ -281,28 +257,3 @@ def _response(value: dict[str, Any], key: str, at: int) -> FillResponse:
     if read.take("sha256", str) != response.sha256:
         raise SegmentError(key, f"line {at}: the body is not the one with this SHA-256")
     return response
-
-
-@frozen
-class _Values:
-    """The values of one line."""
-
-    line: dict[str, Any]
-    key: str
-    at: int
-
-    def take(self, name: str, kind: type[Any]) -> Any:
-        value = self.line.get(name)
-        if type(value) is not kind:  # a flag is no number
-            raise SegmentError(self.key, f"line {self.at}: `{name}` is missing or of another type")
-        return value
-
-    def moment(self, name: str) -> datetime:
-        text = self.take(name, str)
-        try:
-            moment = datetime.fromisoformat(text)
-        except ValueError:
-            moment = None
-        if moment is None or moment.tzinfo is None:
-            raise SegmentError(self.key, f"line {self.at}: `{name}` is not a time with an offset")
-        return moment.astimezone(UTC)

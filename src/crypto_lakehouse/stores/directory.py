@@ -140,9 +140,11 @@ class LocalStore:
         """Yield the folders below `data/`, in the order of their text; blocking."""
         return key_folders(self.root, on_unreadable)
 
-    def segments(self, on_unreadable: Callable[[str, str], None]) -> Iterator[tuple[str, FileStat]]:
-        """Yield key and stat of every segment below `rest/`; blocking."""
-        for folder in key_folders(self.root, top=Origin.FILL.folder):
+    def segments(
+        self, on_unreadable: Callable[[str, str], None], origin: Origin = Origin.FILL
+    ) -> Iterator[tuple[str, FileStat]]:
+        """Yield key and stat of every segment of an origin; blocking."""
+        for folder in key_folders(self.root, top=origin.folder):
             try:
                 found = self._scan(self.path(folder.rstrip("/")))
             except StoreError as error:
@@ -151,8 +153,27 @@ class LocalStore:
                 on_unreadable(folder, f"it cannot be read: {error.reason}")
                 continue
             for name in sorted(found):
-                if name.endswith(Origin.FILL.suffix):
+                if name.endswith(origin.suffix):
                     yield folder + name, found[name]
+
+    def live_parts(self) -> Iterator[str]:
+        """Yield the key of each segment of a recording that has a part; blocking.
+
+        Raises:
+            StoreError: A folder cannot be read.
+        """
+        suffix = Origin.LIVE.suffix + PART_SUFFIX
+        for folder in key_folders(self.root, top=Origin.LIVE.folder):
+            for name in sorted(self._scan(self.path(folder.rstrip("/")))):
+                if name.endswith(suffix):
+                    yield folder + name.removesuffix(PART_SUFFIX)
+
+    def cut_part(self, key: str, size_bytes: int) -> None:
+        """Cut what follows the first bytes off a part; blocking."""
+        path = self.path(key)
+        with as_store_errors(path):
+            self._make_folder(path)
+            self.disk.cut(path + PART_SUFFIX, size_bytes)
 
     async def sha256(self, key: str) -> str | None:
         """Return the digest of a stored file, hashed in a thread; None if there is no file."""

@@ -113,6 +113,14 @@ class Disk:
         """Append bytes; return how many were written."""
         return os.write(descriptor, data)
 
+    def cut(self, path: str, size_bytes: int) -> None:
+        """Cut what follows the first bytes off a file."""
+        descriptor = self.open(path, WRITE & ~os.O_CREAT)
+        try:
+            os.ftruncate(descriptor, size_bytes)
+        finally:
+            self.close(descriptor)
+
     def close(self, descriptor: int) -> None:
         """Close a file that was opened for writing."""
         os.close(descriptor)

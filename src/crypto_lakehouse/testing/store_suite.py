@@ -8,6 +8,7 @@ from functools import partial
 
 from crypto_lakehouse.core.archive import SIDECAR_SUFFIX
 from crypto_lakehouse.core.errors import StoreError
+from crypto_lakehouse.core.origin import Origin
 from crypto_lakehouse.core.protocols import KeepsSegments, PutsArchives, Store
 from crypto_lakehouse.testing.base_suite import (
     FOLDER,
@@ -129,7 +130,7 @@ class StoreSuite(PartSuite):
         self._run(check)
 
     def test_segments_are_listed_and_are_no_archives(self) -> None:
-        """A store that keeps segments lists those below `rest/`, without their sidecars."""
+        """A store that keeps segments lists those of an origin, without their sidecars."""
 
         async def check(store: Store) -> None:
             if not isinstance(store, KeepsSegments):
@@ -142,7 +143,11 @@ class StoreSuite(PartSuite):
                 await store.put(f"{name}{SIDECAR_SUFFIX}", b"sidecar")
                 stats.append(await store.put(name, b"segment"))
             await store.put(KEY, b"zip bytes")
+            recorded = "live/spot/trade/2025-07-15/trade-2025-07-15T12-0000-9f3c01ab.jsonl.zst"
+            recorded_stat = await store.put(recorded, b"messages")
+            await store.put(f"{recorded}{SIDECAR_SUFFIX}", b"sidecar")
             assert list(store.segments(_refuse)) == list(zip(names, stats, strict=True))
+            assert list(store.segments(_refuse, Origin.LIVE)) == [(recorded, recorded_stat)]
             assert {name for name in store.folders() if store.scan_now(name).zips} == {FOLDER}
 
         self._run(check)

@@ -112,10 +112,12 @@ class ObjectStore:
         """Yield the prefixes that have objects, by one listing; no scan of them lists again."""
         return self._scans.folders(_DATA, self.client.folders, on_unreadable)
 
-    def segments(self, on_unreadable: Callable[[str, str], None]) -> Iterator[tuple[str, FileStat]]:
-        """Yield key and stat of every segment below `rest/`, by one listing; blocking."""
-        for info in self.client.objects(f"{Origin.FILL.folder}/"):
-            if info.key.endswith(Origin.FILL.suffix):
+    def segments(
+        self, on_unreadable: Callable[[str, str], None], origin: Origin = Origin.FILL
+    ) -> Iterator[tuple[str, FileStat]]:
+        """Yield key and stat of every segment of an origin, by one listing; blocking."""
+        for info in self.client.objects(f"{origin.folder}/"):
+            if info.key.endswith(origin.suffix):
                 yield info.key, FileStat(info.size_bytes, info.mark)
 
     async def sha256(self, key: str) -> str | None:
