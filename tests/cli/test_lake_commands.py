@@ -62,7 +62,7 @@ def test_tables_are_listed_compacted_expired_and_swept(shell: Shell, lake: str) 
     _, out, _ = shell("lake", "sweep", "-o", lake)
     assert "spot.klines: 0 files deleted" in out
     _, out, _ = shell("lake", "compact", "-o", lake, "--json", "spot.klines")
-    expected = {"files_before": 2, "files_after": 2, "rows": 0}
+    expected = {"files_before": 2, "files_after": 2, "rows_rewritten": 0}
     assert json.loads(out) == {"tables": {"spot.klines": expected}}
     _, out, _ = shell("lake", "expire", "-o", lake, "--json", "spot.klines")
     assert json.loads(out) == {"tables": {"spot.klines": {"snapshots": 0}}}

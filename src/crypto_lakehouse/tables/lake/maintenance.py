@@ -42,12 +42,19 @@ _SORTED_ROWS = 8_000_000
 
 @frozen
 class Compacted:
-    """The result of compacting one table."""
+    """The result of compacting one table.
+
+    Attributes:
+        table: Its name.
+        files_before: How many data files it had.
+        files_after: How many it has.
+        rows_rewritten: How many rows the new files have; 0 if no partition had two.
+    """
 
     table: str
     files_before: int
     files_after: int
-    rows: int
+    rows_rewritten: int
 
 
 def compact(
