@@ -45,7 +45,8 @@ Exit codes:
   0 all done    1 unexpected    2 usage or configuration
   3 some archives failed or are missing    4 some are corrupt
   5 source, store or server unavailable, plan incomplete    6 stopped by --max-bytes
-  11 another run holds the lock    130 / 143 interrupted
+  11 another run holds the lock, or has taken it over
+  130 / 143 interrupted
   141 the reader of standard output closed it, as `head` does
 
 Every configuration key is an option of `collect`, a key of a file (--config FILE in JSON, TOML

@@ -56,8 +56,9 @@ def test_a_run_ends_if_another_has_taken_its_lock(database: Server) -> None:
         taken_over = pytest.raises(LedgerError, match="another run has taken over")
         with of_output(database).locked(), taken_over:
             ledger.write([finished()])
-        with pytest.raises(LedgerError, match="another run has taken over"):
+        with pytest.raises(LedgerError, match="another run has taken over") as caught:
             ledger.write([finished()])
+        assert caught.value.exit_code == 11
     with closing(of_output(database).open_read_only()) as reader:
         assert reader.rows_now(FOLDER) == {}
 

@@ -92,7 +92,7 @@ async def test_what_is_there_stays_once_the_lease_is_lost(client: ObjectClient) 
     ):
         with pytest.raises(StoreError, match=LOST) as caught:
             await write
-        assert (caught.value.stops_run, caught.value.exit_code) == (True, 1)
+        assert (caught.value.stops_run, caught.value.exit_code) == (True, 11)
     for part in parts:
         await part.close()
     assert everything(client) == before

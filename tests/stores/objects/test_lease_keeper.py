@@ -66,7 +66,7 @@ def test_a_store_that_fails_for_a_lease_time_ends_the_run(
     assert sum(waits) == lease.lease_s
     with pytest.raises(StoreError, match=r"could not renew its lease \(400 Bad \(no\)\)") as caught:
         keeper.check()
-    assert caught.value.stops_run
+    assert (caught.value.stops_run, caught.value.exit_code) == (True, 1)  # that of a 400
     keeper.stop()
 
 
@@ -78,8 +78,9 @@ def test_a_lease_that_was_taken_over_ends_the_run_at_once(
     leave(memory_client, holder="another")
     keeper, waits = keep(lease, clock, *"12345")
     assert waits == [20.0]
-    with pytest.raises(StoreError, match="there is another version of it"):
+    with pytest.raises(StoreError, match="there is another version of it") as caught:
         keeper.check()
+    assert caught.value.exit_code == 11
     keeper.stop()
     assert record(memory_client)["holder"] == "another"
 

@@ -9,9 +9,10 @@
     ├─ ArchiveKeyError      key, reason   not a key of the archive                   exit 2
     ├─ RunningLoopError                   a synchronous call inside a running loop
     ├─ LockHeldError        path          another run owns the output directory      exit 11
-    ├─ LedgerError          path, reason  exit 2 if it may not be used, 5 if it cannot be reached
+    ├─ LedgerError          path, reason  exit 2 if it may not be used, 5 if it cannot be reached,
+    │                                     11 if another run has taken over its work
     ├─ StoreError           path, reason  the store failed, as on a full disk; exit 5 if it cannot
-    │                                     be reached
+    │                                     be reached, 11 if the lease on it is lost
     ├─ SinkError            name, reason  a required sink has failed
     ├─ WorkerError          reason        worker processes end as soon as they are started
     │  └─ ClusterError                   a Dask cluster cannot work for the run; exit 5 if its

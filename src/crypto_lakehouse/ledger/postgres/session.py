@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import define, field
 
-from crypto_lakehouse.core.errors import LedgerError
+from crypto_lakehouse.core.errors import LedgerError, LockHeldError
 from crypto_lakehouse.ledger.place import do_nothing
 from crypto_lakehouse.ledger.postgres.server import Server, is_lost
 
@@ -272,6 +272,7 @@ class Session:
                     self.server.url,
                     "the connection to the ledger was lost for a time, and another run has taken "
                     "over what this one was working on; this run ends, and nothing is lost",
+                    exit_code=LockHeldError.exit_code,
                 )
                 raise self._end
             with suppress(IndexError):

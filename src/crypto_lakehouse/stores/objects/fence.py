@@ -23,7 +23,7 @@ from collections.abc import Callable
 
 from attrs import field, frozen
 
-from crypto_lakehouse.core.errors import StoreError
+from crypto_lakehouse.core.errors import LockHeldError, StoreError
 from crypto_lakehouse.stores.objects.client import ObjectClient
 from crypto_lakehouse.stores.objects.errors import ConditionFailed
 from crypto_lakehouse.stores.objects.lease import LEASE_KEY, current_holder
@@ -68,7 +68,8 @@ class Fence:
                 "another run has taken over the lease of this one, which was suspended or could "
                 "not renew it; what is stored already stays; run again"
             )
-            raise StoreError(self.client.place(LEASE_KEY), reason, stops_run=True)
+            code = LockHeldError.exit_code
+            raise StoreError(self.client.place(LEASE_KEY), reason, stops_run=True, exit_code=code)
 
     def put(self, key: str, data: bytes, sha256: str, *, replaces: bool) -> ObjectInfo:
         """Store a small object with its digest, but not in place of a later holder's.

@@ -7,7 +7,7 @@ from threading import Event, Thread
 
 from attrs import define, field
 
-from crypto_lakehouse.core.errors import StoreError
+from crypto_lakehouse.core.errors import LockHeldError, StoreError
 from crypto_lakehouse.stores.objects.errors import ConditionFailed
 from crypto_lakehouse.stores.objects.lease import Lease
 
@@ -33,7 +33,7 @@ class LeaseKeeper:
     _ended: Event = field(init=False, factory=Event)
     _wait: Callable[[float], bool] | None = None
     _thread: Thread | None = field(init=False, default=None)
-    _failure: str = field(init=False, default="")
+    _failure: StoreError | None = field(init=False, default=None)
 
     def take(self) -> None:
         """Take the lease, and begin to renew it; blocking.
@@ -52,29 +52,33 @@ class LeaseKeeper:
             try:
                 self.lease.renew()
             except ConditionFailed as error:
-                self._failure = self._failure or error.reason
+                self._failure = self._failure or error
                 self.lease.give_up()
                 return
             except StoreError as error:
-                self._failure = error.reason
+                self._failure = error
                 pause_s = self.lease.lease_s / _ATTEMPTS
             else:
-                self._failure = ""
+                self._failure = None
                 pause_s = self.lease.lease_s / _RENEWALS
 
     def check(self) -> None:
         """Check that the lease is held.
 
         Raises:
-            StoreError: It is not; the run must end.
+            StoreError: It is not; the run must end. Its exit code is that of what kept the lease
+                from being renewed, else that of a lease that another run holds.
         """
         if self.lease.left_s <= 0:
-            why = f" ({self._failure})" if self._failure else ""
+            failure, code = self._failure, LockHeldError.exit_code
+            if failure is not None and not isinstance(failure, ConditionFailed):
+                code = failure.exit_code
+            why = f" ({failure.reason})" if failure is not None else ""
             reason = (
                 f"this run could not renew its lease{why}, so that another run may work on the "
                 "output now; what is stored already stays; run again"
             )
-            raise StoreError(self.lease.place, reason, stops_run=True)
+            raise StoreError(self.lease.place, reason, stops_run=True, exit_code=code)
 
     def stop(self) -> None:
         """End renewing, and release the lease; the next run takes it at once; blocking."""
