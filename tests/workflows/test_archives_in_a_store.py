@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -32,6 +33,7 @@ from tests.tables.sample_data import (
     text_of,
     zipped,
 )
+from tests.workflows.conftest import KEY, Collection, member_of
 from tests.workflows.lakes import FIRST
 
 from crypto_lakehouse.core.archive import Archive
@@ -151,6 +153,22 @@ async def test_the_tables_are_those_of_the_same_tree_in_a_directory(
     assert contents(tmp_path / "stored") == contents(tmp_path / "local")
     again = await ingested(url, tmp_path / "stored", **settings(bucket, tmp_path))
     assert again.archives == 0
+
+
+async def test_a_copy_proves_what_no_sidecar_does_once_the_ledger_is_lost(
+    bucket: Bucket, tmp_path: Path, collection: Collection
+) -> None:
+    collection.publish(KEY, zipped(member_of(KEY), text_of(Archive.parse(KEY))))
+    url, where = bucket.fresh_prefix(), settings(bucket, tmp_path)
+    await collection.run(output_directory=url, **where, download_checksum=False)
+    shutil.rmtree(tmp_path / "state")
+    checked = await validated(url, **where)
+    assert (checked.verdicts, checked.archives[0].fault) == ({"good": 1}, "")
+    first = await ingested(url, tmp_path / "lake", **where)
+    assert (first.archives, first.problems) == (1, ())
+    for notes in (checked.notes, first.notes):
+        assert any("in its place its copy" in note for note in notes)
+    assert not (tmp_path / "state" / "ledger.sqlite").exists()
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import AsyncIterator
 from datetime import date
 from pathlib import Path
@@ -358,6 +359,16 @@ async def test_segments_go_where_archives_are(
     assert data is not None
     assert sidecar == f"{hashlib.sha256(data).hexdigest()}  {SEGMENT.name}\n".encode()
     assert (await filled.fill(**where, until="2026-05-07")).totals["unchanged"] == 1
+
+    shutil.rmtree(filled.root)  # the state folder
+    estimate = await run_fill_estimate(
+        filled.config(**where), until="2026-05-07", today=date(2026, 5, 8)
+    )
+    (note,) = estimate.notes
+    assert (estimate.total.days, "in its place its copy" in note) == (0, True)
+    assert not filled.root.exists()
+    assert (await filled.fill(**where, until="2026-05-07")).totals["unchanged"] == 1
+    assert filled.root.exists()
 
 
 def test_the_last_day_is_a_day_or_now() -> None:

@@ -148,6 +148,8 @@ async def _show_estimate(config: WorkflowConfig, given: dict[str, Any]) -> int:
         config, until=given["until"], only_holes=given["only_holes"],
         retry_failed=given["retry_failed"],
     )  # fmt: skip
+    for note in found.notes:
+        click.echo(f"warning: {note}", err=True)
     if given["as_json"]:
         click.echo(json_line(found.to_mapping()))
     else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from attrs import evolve, field, frozen
@@ -69,9 +69,11 @@ class FillEstimate:
 
     Attributes:
         rows: The cost for each market and data type.
+        notes: Remarks for the user, as that a copy of a lost ledger was read.
     """
 
     rows: Mapping[tuple[Market, DataType], FillCost]
+    notes: tuple[str, ...] = ()
 
     def of_market(self, market: Market) -> FillCost:
         """Return the cost of a market."""
@@ -113,18 +115,19 @@ def _plain(cost: FillCost) -> dict[str, Any]:
     }
 
 
-def estimate(days: Iterable[tuple[Series, int]]) -> FillEstimate:
+def estimate(days: Iterable[tuple[Series, int]], notes: Sequence[str] = ()) -> FillEstimate:
     """Estimate the cost of some days of each series.
 
     Args:
         days: Each series, and how many of its days are to be asked for.
+        notes: Remarks for the user.
     """
     rows: dict[tuple[Market, DataType], FillCost] = {}
     for series, count in days:
         if count:
             key = (series.market, series.data_type)
             rows[key] = rows.get(key, FillCost()) + _cost_of_days(series, count)
-    return FillEstimate(rows=rows)
+    return FillEstimate(rows=rows, notes=tuple(notes))
 
 
 def _cost_of_days(series: Series, count: int) -> FillCost:

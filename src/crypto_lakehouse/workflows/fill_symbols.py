@@ -18,6 +18,7 @@ from crypto_lakehouse.stores.output import Output
 from crypto_lakehouse.workflows.asked import Asked
 from crypto_lakehouse.workflows.selected_series import absent_from, asked_symbols
 from crypto_lakehouse.workflows.wiring.ledgers import ledger_at
+from crypto_lakehouse.workflows.wiring.lost_ledger import read_copy_if_lost
 
 __all__ = ["FillSymbols"]
 
@@ -29,7 +30,7 @@ class FillSymbols:
     Args:
         config: The configuration.
         matrix: Knows under which pair a contract is stored.
-        place: The output.
+        place: The output. If its ledger is lost, its copy takes the place of the ledger.
     """
 
     config: WorkflowConfig
@@ -53,7 +54,9 @@ class FillSymbols:
             SelectionError: The ledger has no series of a symbol that no run was asked for, or none
                 that is selected.
             LedgerError: The ledger cannot be read.
+            StoreError: The object store fails, which may have a copy of the ledger.
         """
+        read_copy_if_lost(self.place)
         ledger = ledger_at(self.place)
         names_days = self.config.date_range is not None or self.config.default_date is not None
         if not ledger.exists():

@@ -123,6 +123,7 @@ async def run_fill_estimate(
         ConfigurationError: The configuration cannot be run.
         SelectionError: The ledger has nothing of a symbol that is selected.
         LedgerError: The ledger cannot be read.
+        StoreError: The object store fails.
     """
     ready = await in_own_task(lambda: _ready(config))
     request = FillRequest.of(ready, until, only_holes=only_holes)
@@ -145,7 +146,7 @@ async def run_fill_estimate(
             _, to_ask = await known.of(fill)
             days = (each.period.first_day for each in to_ask)
             counts.append((fill.series, sum(_may_be_had(fill.series, days, now))))
-    return estimate(counts)
+    return estimate(counts, place.ledger_remarks)
 
 
 def _may_be_had(series: Series, days: Iterable[date], now: datetime) -> Iterator[bool]:

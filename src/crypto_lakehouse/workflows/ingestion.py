@@ -148,7 +148,10 @@ class IngestWorkflow(BaseWorkflow[WorkflowMetrics]):
         """
         need_tables()
         output = self._output
-        await to_thread.run_sync(check_there, output)
+        # Beside a collection the ledger is that of the collection, which fetches the copy itself.
+        check = partial(check_there, output, reads_copy=self._is_whole_tree)
+        await to_thread.run_sync(check)
+        self._outcome.notes += output.ledger_remarks
         if self._is_whole_tree:
             config = self.config
             selects = config.selects_series

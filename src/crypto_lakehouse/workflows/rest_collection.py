@@ -120,6 +120,8 @@ class RestCollectionWorkflow(BaseWorkflow[FillReport]):
         self._session = session
         self._times = times
         self._place = output_of(config, store)
+        #: Apart from the place, so that a copy of a lost ledger serves for the selection alone.
+        self._before = output_of(config, store)
         self._delivery = delivery or Delivery()
         self._notes: list[str] = []
         self._resources = AsyncExitStack()
@@ -173,7 +175,7 @@ class RestCollectionWorkflow(BaseWorkflow[FillReport]):
         except ReadingStopped:
             return
         self._notes = [*self.config.warnings, *self._matrix.corrections]
-        self._symbols = FillSymbols(self.config, self._matrix, self._place)
+        self._symbols = FillSymbols(self.config, self._matrix, self._before)
         today = datetime.now(UTC).date()
         self._notes += await to_thread.run_sync(self._symbols.check, today)
         urls = exchange_urls(self.config)

@@ -17,6 +17,7 @@ from crypto_lakehouse.core.metrics import MetricsCollector, WorkflowMetrics
 from crypto_lakehouse.core.progress import OnProgress, StepProgress
 from crypto_lakehouse.core.protocols import ignore
 from crypto_lakehouse.core.workflow import BaseWorkflow
+from crypto_lakehouse.stores.output import Output
 from crypto_lakehouse.workflows.ingestion import need_tables, source_of
 from crypto_lakehouse.workflows.lake_config import LakeConfig
 from crypto_lakehouse.workflows.selected_series import check_stored
@@ -62,6 +63,7 @@ class ValidationWorkflow(BaseWorkflow[WorkflowMetrics]):
         self._found: list[ArchiveQuality] = []
         self._arriving = 0
         self._notes: tuple[str, ...] = ()
+        self._output: Output
         self._scope: anyio.CancelScope | None = None
         self.stop_code: int | None = None
 
@@ -83,10 +85,11 @@ class ValidationWorkflow(BaseWorkflow[WorkflowMetrics]):
         """
         need_tables()
         config = self.config
-        output = archives_of(config)
-        await to_thread.run_sync(check_there, output)
+        self._output = output = archives_of(config)
+        await to_thread.run_sync(partial(check_there, output, reads_copy=True))
         selects = config.selects_series
-        self._notes = await to_thread.run_sync(check_stored, config, output, selects)
+        notes = await to_thread.run_sync(check_stored, config, output, selects)
+        self._notes = (*output.ledger_remarks, *notes)
 
     async def body(self) -> None:
         """Read and check, in threads."""
@@ -101,7 +104,7 @@ class ValidationWorkflow(BaseWorkflow[WorkflowMetrics]):
         from crypto_lakehouse.tables.quality.checks import checked_policies
 
         policies = checked_policies(self.config.policies)
-        output = archives_of(self.config)
+        output = self._output
         on_progress, total = self._on_progress, 0
         if on_progress is not None:
             total = count_zips(output, self.config.selects)
