@@ -178,6 +178,11 @@ def test_what_cannot_be_copied_is_refused(target: LakePlace, tmp_path: Path) -> 
     with pytest.raises(LakeError, match="it would be copied to itself"):
         copy(source, source)
     copy(source, target)
+    assert source.client is not None
+    for each in [*source.client.objects(".lakehouse/tables/")]:
+        source.client.delete(each.key)
+    with pytest.raises(NoLakeError, match=r"tables of another catalog .* are not copied"):
+        copy(source, place_in(tmp_path, "url", "third"))
     with pytest.raises(NoLakeError, match="is the copy of a lake whose tables are not relocated"):
         copy(target, place_in(tmp_path, "url", "other"))
 

@@ -16,12 +16,14 @@ from typing import IO
 from attrs import frozen
 
 from crypto_lakehouse.core.errors import LakeError, NoLakeError
+from crypto_lakehouse.stores.objects.client import ObjectClient
 from crypto_lakehouse.tables.iceberg.catalog import LakeCatalog
 from crypto_lakehouse.tables.iceberg.catalog_errors import as_lake_errors
 from crypto_lakehouse.tables.iceberg.copied_tables import Locations, copied_tables, write_copied
 from crypto_lakehouse.tables.iceberg.lake_formats import NOT_RELOCATED, format_fault
 from crypto_lakehouse.tables.iceberg.lake_place import LakePlace
 from crypto_lakehouse.tables.iceberg.local_io import WAREHOUSE
+from crypto_lakehouse.tables.iceberg.lost_tables import committed_metadata
 from crypto_lakehouse.tables.iceberg.table_records import TableRecords
 from crypto_lakehouse.tables.ingest.in_threads import in_threads
 from crypto_lakehouse.tables.lake.lake_files import LakeFiles, files_of
@@ -109,13 +111,25 @@ def _tables(source: LakePlace) -> dict[str, Locations]:
     records = TableRecords(source.client)
     found = {name: records.read(name) for name in records.names()}
     if not found:
-        fault = NOT_RELOCATED if source.has_copied_tables() else "has no lake that can be copied"
+        fault = NOT_RELOCATED if source.has_copied_tables() else _why_no_lake(source.client)
         raise NoLakeError(str(source), fault)
     return {
         name: (record.metadata, record.previous)
         for name, record in found.items()
         if record is not None
     }
+
+
+def _why_no_lake(client: ObjectClient) -> str:
+    """Say why a URL without a record of a table has no lake to copy."""
+    found = committed_metadata(client)
+    if found is None:
+        return "has no lake; name the output or the lake that `ingest` wrote to"
+    return (
+        f"has metadata of tables (`{found}`), and no object in `.lakehouse/tables/` says which is "
+        "the current one. The tables of another catalog (`--catalog`) are not copied: ingest the "
+        "archives into the new lake; if the objects were removed, restore them"
+    )
 
 
 def _has_tables(target: LakePlace, *, is_copy: bool) -> bool:
