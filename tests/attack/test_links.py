@@ -138,6 +138,8 @@ def test_no_command_changes_anything_where_a_link_leads(
     top = tree / "template"
     folders = sorted(str(path.relative_to(top)) for path in top.rglob("*") if path.is_dir())
     assert len(folders) > 25
+    if "processes" in name:  # a start takes a second
+        folders = [*_QUICK, "data"]
     for folder in folders:
         check(tree, template[1].url, folder, {name: COMMANDS[name]})
 

@@ -48,6 +48,14 @@ async def test_a_function_hears_of_every_archive_of_a_second_run(collection: Col
     assert [event.verdict for event in seen if isinstance(event, ArchiveFinished)] == ["unchanged"]
 
 
+async def test_series_that_fill_more_than_a_batch_are_all_collected(
+    collection: Collection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("crypto_lakehouse.collection.pipeline.BATCH_SERIES", 1)
+    report = await collection.run(symbols=["BTCUSDT", "ETHUSDT", "ADAUSDT"])
+    assert report.totals["verified"] == report.totals["planned"] == 3
+
+
 async def test_what_is_no_sink_ends_the_run_before_it_begins(collection: Collection) -> None:
     with pytest.raises(ConfigurationError, match=r"sinks\[0\]: `object` has no `name`"):
         await collection.run(sinks=[object()])

@@ -18,6 +18,7 @@ from queue import Queue
 
 import pytest
 from attrs import define, field
+from tests.examples import IS_THOROUGH
 from tests.services.bucket import Bucket
 from tests.services.fault_proxy import Fault, Request, behind_faults
 from tests.stores.objects.killing import killing
@@ -42,8 +43,10 @@ STAGES = {
     "completion": ("complete", ".zip", len(LARGE)),
 }
 
-#: For each stage, moment, and kind of run: 208 in all.
-KILLS = 13
+
+def kills(stage: str) -> range:
+    """Numbers of kills: each request of a stage once, or 13 for each of the 16 tests: 208."""
+    return range(13 if IS_THOROUGH else STAGES[stage][2])
 
 
 @define
@@ -111,7 +114,7 @@ async def test_a_first_run_may_be_killed_at_every_request(
     rng = random.Random(f"{stage} {is_done}")
     versions = Versions(scene.source, rng)
     versions.publish_all()
-    for number in range(KILLS):
+    for number in kills(stage):
         scene.url, scene.state = scene.server.fresh_prefix(), tmp_path / f"state-{number}"
         nth = number % STAGES[stage][2] + 1
         run_and_kill(scene, tmp_path, stage, nth, is_done=is_done)
@@ -130,7 +133,7 @@ async def test_a_run_that_replaces_may_be_killed_at_every_request(
     versions.publish_all()
     scene.url = scene.server.fresh_prefix()
     await scene.complete()
-    for number in range(KILLS):
+    for number in kills(stage):
         versions.publish_all()
         nth = number % STAGES[stage][2] + 1
         run_and_kill(scene, tmp_path, stage, nth, is_done=is_done)
