@@ -43,6 +43,7 @@ FAILING = {
     "matrix diff": ["matrix", "diff", "none.json", "none.json"],
     "matrix refresh": ["matrix", "refresh", "--to", "none/m.json"],
     "plan": ["plan", "-o", "out", *PLANNED, "--max-retries", "99"],
+    "record": ["record", "-o", "out"],
     "status": ["status", "-o", "none"],
     "validate": ["validate", "-o", "none"],
     "verify": ["verify", "-o", "none"],

@@ -48,6 +48,7 @@ FAULTS = {
     "history, no ledger since": (["history", "-o", "empty", "--since", "2025"], "--output"),
     "history, no ledger then": (["history", "-o", "empty", KEY, "--as-of", "2025-01-01"],
                                 "--output"),
+    "record, no symbols": (["record", "-o", "out"], "--symbols"),
     "prune, no ledger": (["history", "-o", "empty", "--prune", "1"], "--output"),
     "prune, a lock that cannot be": (["history", "-o", "locked", "--prune", "1"], "--output"),
     "ingest, no directory": (["ingest", "-o", "none"], "--output"),

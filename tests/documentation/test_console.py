@@ -20,6 +20,7 @@ from crypto_lakehouse.testing import ArchiveServer
 #: Lines that are only parsed, and why.
 NOT_RUN = {
     r"crypto-lakehouse bench\b": "it measures for seconds; tests/cli/test_bench.py runs it",
+    r"crypto-lakehouse record\b": "it records until it is stopped: workflows/test_recording.py",
     r"crypto-lakehouse .*(-o|--lake|--from) s3://": "needs a bucket: cli/test_object_stores.py",
     r"python -m benchmarks\.": "it measures for minutes, against another version of the package",
 }
@@ -32,7 +33,9 @@ LINES = lines()
 RUN = [line for line in LINES if line.words[0] not in {"make", "python"}
        and not any(re.match(pattern, line.text) for pattern in NOT_RUN)]  # fmt: skip
 
-PARSED = [line for line in LINES if re.match(r"crypto-lakehouse (bench\b|.*s3://)", line.text)]
+PARSED = [
+    line for line in LINES if re.match(r"crypto-lakehouse (bench\b|record\b|.*s3://)", line.text)
+]
 
 
 def as_typed(line: Line, source: ArchiveServer) -> Line:

@@ -10,6 +10,7 @@ from crypto_lakehouse.rest.client import RestClient
 from crypto_lakehouse.rest.endpoints import API_OF, fill_endpoints, why_not
 from crypto_lakehouse.rest.fetch_day import days_per_page, fetch_day, is_too_old
 from crypto_lakehouse.rest.fetched_day import FetchedDay
+from crypto_lakehouse.rest.symbols import listed_symbols
 
 __all__ = [
     "API_OF",
@@ -19,5 +20,6 @@ __all__ = [
     "fetch_day",
     "fill_endpoints",
     "is_too_old",
+    "listed_symbols",
     "why_not",
 ]

@@ -6,6 +6,8 @@
 - `rest_collection` fills what the archive lacks from the exchange, and `filling` does so in one
   call: `fill_plan` says which days, `fill_lane` and `day_filler` fill them, `fill_costs` says
   beforehand what that takes.
+- `recording` records the exchange's streams: `record_selection` says which, `record_report` what
+  came.
 - `questions` (plan, verification, status, history) and `upkeep` (pruning, repair) have an async
   function for each further command, `bench` that of bench: a configuration in, a report out.
 - `verification`, `repair`, `status` and `history` work on collected directories, `matrix_refresh`
@@ -46,6 +48,8 @@ if TYPE_CHECKING:
         run_status,
         run_verification,
     )
+    from crypto_lakehouse.workflows.record_report import RecordReport
+    from crypto_lakehouse.workflows.recording import RecordingWorkflow, run_recording
     from crypto_lakehouse.workflows.repair import RepairReport
     from crypto_lakehouse.workflows.reports import HistoryReport, PlanReport, StatusReport
     from crypto_lakehouse.workflows.rest_collection import RestCollectionWorkflow
@@ -67,6 +71,8 @@ __all__ = [
     "OnHeld",
     "PlanReport",
     "PruneResult",
+    "RecordReport",
+    "RecordingWorkflow",
     "RefreshedMatrix",
     "RepairReport",
     "RestCollectionWorkflow",
@@ -82,6 +88,7 @@ __all__ = [
     "run_history",
     "run_plan",
     "run_prune",
+    "run_recording",
     "run_repair",
     "run_status",
     "run_verification",
@@ -105,6 +112,9 @@ _MODULES = {
     "FillEstimate": "fill_costs",
     "FillReport": "fill_report",
     "RestCollectionWorkflow": "rest_collection",
+    "RecordReport": "record_report",
+    "RecordingWorkflow": "recording",
+    "run_recording": "recording",
     "PruneResult": "history",
     "RefreshedMatrix": "matrix_refresh",
     "refresh_matrix": "matrix_refresh",

@@ -136,6 +136,14 @@ TWO_VALUES: dict[str, list[tuple[Any, str, Any]]] = {
             {"only_holes": True, "urls": {"spot": "https://api.binance.com"}},
         ),
     ],
+    "record": [
+        ({"rotate": "5m"}, '{"rotate": "5m"}', {"rotate": "5m"}),
+        (
+            {"streams": ["trade", "depth"], "urls": {"spot": "wss://stream.binance.com:9443"}},
+            '{"streams": ["trade", "depth"], "urls": {"spot": "wss://stream.binance.com:9443"}}',
+            {"streams": ["trade", "depth"], "urls": {"spot": "wss://stream.binance.com:9443"}},
+        ),
+    ],
     "environment": [("production",) * 3, ("development",) * 3],
 }  # fmt: skip
 ONE_VALUE = {key: values[0] for key, values in TWO_VALUES.items()}

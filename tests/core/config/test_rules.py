@@ -318,6 +318,39 @@ def test_wrong_settings_of_a_fill_are_refused(fill: Any, place: str, message: st
     assert "secret" not in found[place]
 
 
+@pytest.mark.parametrize(
+    ("record", "place", "message"),
+    [
+        ("1h", "$.record", "must be a mapping, such as {rotate: 1h}"),
+        ({"rotat": "1h"}, "$.record", "unknown key `rotat`; did you mean `rotate`?"),
+        ({"rotate": "7m"}, "$.record", "unknown length `7m`; "),
+        ({"rotate": 5}, "$.record", "unknown length `5`; "),
+        ({"streams": []}, "$.record", "`streams` must be a list of streams"),
+        ({"streams": 7}, "$.record", "`streams` must be a list of streams"),
+        ({"streams": "trades"}, "$.record", "unknown stream `trades`; did you mean `trade`?"),
+        ({"urls": "x"}, "$.record", "`urls` must be a mapping"),
+        ({"urls": {"xx": "wss://a.example"}}, "$.record", "unknown market `xx`; known: spot"),
+        ({"urls": {"spot": ["wss://u:secret@x"]}}, "$.record", "`urls.spot` must be a URL"),
+        ({"urls": {"spot": "https://a.example"}}, "$.record.urls.spot", "must be an absolute wss"),
+        ({"urls": {"spot": "wss://[x"}}, "$.record.urls.spot", "not a URL"),
+        ({"urls": {"spot": "wss://a.example?q"}}, "$.record.urls.spot", "a query or a fragment"),
+        ({"urls": {"spot": "ws://a.example"}}, "$.record.urls.spot", "neither encrypted nor"),
+    ],
+)
+def test_wrong_settings_of_a_recording_are_refused(record: Any, place: str, message: str) -> None:
+    found = faults(record=record)
+    assert list(found) == [place]
+    assert message in found[place]
+    assert "secret" not in found[place]
+
+
+def test_one_stream_is_a_list_of_one() -> None:
+    assert read(record={"streams": "trade"}).record == {"streams": ["trade"]}
+    assert read(record={"urls": {"spot": "ws://127.0.0.1:1"}}).record == {
+        "urls": {"spot": "ws://127.0.0.1:1"}
+    }
+
+
 def test_the_days_of_a_fill_may_be_dates() -> None:
     assert read(fill={"until": date(2026, 5, 7)}).fill == {"until": "2026-05-07"}
 

@@ -80,6 +80,7 @@ def test_defaults_are_those_of_the_contract() -> None:
         "proxy": "environment",
         "ca_bundle": None,
         "fill": None,
+        "record": None,
         "environment": "development",
     }
     assert config.warnings == ()

@@ -61,4 +61,5 @@ class ConfigKeywords(TypedDict, total=False):
     proxy: str
     ca_bundle: str | PathLike[str] | None
     fill: Mapping[str, object] | None
+    record: Mapping[str, object] | None
     environment: str

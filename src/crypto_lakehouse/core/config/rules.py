@@ -12,6 +12,7 @@ from crypto_lakehouse.core.acknowledged import entry_fault
 from crypto_lakehouse.core.config.database_url import database_url_fault, schema_fault
 from crypto_lakehouse.core.config.own_folder import own_folder_fault
 from crypto_lakehouse.core.config.proxy_settings import NONE, proxy_fault
+from crypto_lakehouse.core.config.record_settings import record_urls_faults
 from crypto_lakehouse.core.config.storage import is_url, state_directory_fault, store_url_fault
 from crypto_lakehouse.core.config.values import DateRange
 from crypto_lakehouse.core.errors import Problem
@@ -107,6 +108,7 @@ def check_combinations(fields: Mapping[str, Any]) -> list[Problem]:
         *_foreign_markets(fields),
         *_urls(fields),
         *_fill_urls(fields),
+        *_record_urls(fields),
         *_output(fields),
         *_ledger(fields),
         *_proxy(fields),
@@ -178,6 +180,13 @@ def _fill_urls(fields: Mapping[str, Any]) -> Iterable[Problem]:
     for market, url in ((fields.get("fill") or {}).get("urls") or {}).items():
         if fault := url_fault(url) or _plain_http_fault(url, fields.get("allow_http")):
             yield Problem(f"$.fill.urls.{market}", fault)
+
+
+def _record_urls(fields: Mapping[str, Any]) -> Iterable[Problem]:
+    """Find faults of the addresses of streams."""
+    urls = (fields.get("record") or {}).get("urls") or {}
+    for market, fault in record_urls_faults(urls, fields.get("allow_http")):
+        yield Problem(f"$.record.urls.{market}", fault)
 
 
 def _output(fields: Mapping[str, Any]) -> Iterable[Problem]:

@@ -14,6 +14,7 @@ from crypto_lakehouse.core.config.layers import Keys
 from crypto_lakehouse.core.config.profiles import PROFILES, USUAL_PROFILES
 from crypto_lakehouse.core.config.proxy_settings import ENVIRONMENT, NONE, PROXY_PORTS
 from crypto_lakehouse.core.config.quantities import quantity_pattern
+from crypto_lakehouse.core.config.record_settings import RECORD_STREAMS, ROTATIONS
 from crypto_lakehouse.core.config.rules import OLDER_KEYS
 from crypto_lakehouse.core.config.storage import STORAGE_KEYS
 from crypto_lakehouse.core.config.values import (
@@ -31,6 +32,7 @@ from crypto_lakehouse.core.config.values import (
     Processes,
     Profile,
     ProxySetting,
+    Record,
     Storage,
     Symbol,
     Symbols,
@@ -192,6 +194,19 @@ _KINDS: dict[Any, _Schema] = {
         "properties": {
             "until": {"anyOf": [{"const": NOW}, _DAY]},
             "only_holes": {"type": "boolean"},
+            "urls": {
+                "type": "object",
+                "properties": {str(market): _TEXT for market in FILL_MARKETS},
+                "additionalProperties": False,
+            },
+        },
+        "additionalProperties": False,
+    },
+    Record: {
+        "type": "object",
+        "properties": {
+            "streams": _list(_words(RECORD_STREAMS)),
+            "rotate": _words(tuple(ROTATIONS)),
             "urls": {
                 "type": "object",
                 "properties": {str(market): _TEXT for market in FILL_MARKETS},

@@ -23,6 +23,7 @@ from crypto_lakehouse.core.config.days import (
 from crypto_lakehouse.core.config.fill_settings import fill_settings
 from crypto_lakehouse.core.config.intervals import structure_interval
 from crypto_lakehouse.core.config.quantities import parse_quantity
+from crypto_lakehouse.core.config.record_settings import record_settings
 from crypto_lakehouse.core.config.storage import storage_options
 from crypto_lakehouse.core.errors import ArchiveKeyError, Problem
 from crypto_lakehouse.core.messages import allowed_values, shown
@@ -71,6 +72,7 @@ Policies = NewType("Policies", object)
 Profile = NewType("Profile", object)
 Storage = NewType("Storage", object)
 Fill = NewType("Fill", object)
+Record = NewType("Record", object)
 DayOrPeriod = NewType("DayOrPeriod", object)
 StartDay = NewType("StartDay", object)
 EndDay = NewType("EndDay", object)
@@ -313,6 +315,11 @@ def _fill(value: object, _: Any) -> dict[str, Any]:
     return fill_settings(value)
 
 
+def _record(value: object, _: Any) -> dict[str, Any]:
+    """Return the settings of `record`."""
+    return record_settings(value)
+
+
 def _profile(value: object, _: Any) -> str:
     """Return a name; `profiles` checks it, because only that module knows the names."""
     if isinstance(value, str):
@@ -364,6 +371,7 @@ def _config_converter() -> cattrs.Converter:
         (Policies, _policies),
         (Storage, _storage),
         (Fill, _fill),
+        (Record, _record),
         (DayOrPeriod, structure_period),
         (StartDay, structure_start),
         (EndDay, structure_end),

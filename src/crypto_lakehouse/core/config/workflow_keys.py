@@ -16,6 +16,7 @@ from crypto_lakehouse.core.config.values import (
     Fill,
     Profile,
     ProxySetting,
+    Record,
 )
 from crypto_lakehouse.core.symbols import ContractType
 
@@ -188,6 +189,18 @@ class WorkflowKeys(TransferKeys):
             "[fill](fill.md).",
             unset="up to now, all days, the exchange's own addresses",
             options=("--fill-settings",),
+            metavar="JSON",
+            since="0.2.0",
+        ),
+    )
+    record: Mapping[str, Any] | None = key(
+        Record,
+        None,
+        about=About(
+            "Settings of `record`, which records the exchange's streams.",
+            more="`streams` lists kinds, `rotate` is how long a segment is, and `urls` says where "
+            "the streams are, for each market; see [record](record.md).",
+            unset="aggTrade, 1h, the exchange's own addresses",
             metavar="JSON",
             since="0.2.0",
         ),

@@ -1,0 +1,148 @@
+"""`crypto-lakehouse record`."""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import click
+
+from crypto_lakehouse.cli.failures import message_of
+from crypto_lakehouse.cli.json_output import failure_of, json_line
+from crypto_lakehouse.cli.list_option import ListOption
+from crypto_lakehouse.cli.lock_wait import LockWait, wait_option
+from crypto_lakehouse.cli.options import config_options_without, option_overrides
+from crypto_lakehouse.cli.unused_options import refuse_unused_keys
+from crypto_lakehouse.core.config.record_settings import (
+    RECORD_STREAMS,
+    ROTATIONS,
+    record_settings,
+)
+from crypto_lakehouse.core.config.sources import parse_text_value
+from crypto_lakehouse.core.messages import plural, shown
+
+if TYPE_CHECKING:
+    from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
+    from crypto_lakehouse.workflows.record_report import RecordReport
+
+__all__ = ["command", "record_text"]
+
+_SHOWN_HOLES = 20
+
+_DURATION = re.compile(r"([0-9]{1,9})([smhd])")
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+
+
+def _duration(_: click.Context, option: click.Parameter, text: str | None) -> float | None:
+    if text is None:
+        return None
+    found = _DURATION.fullmatch(text)
+    if found is None or not int(found[1]):
+        hint = "write a whole number with its unit, such as `30s`, `10m`, `8h` or `7d`"
+        raise click.BadParameter(f"`{shown(text)}` is no duration; {hint}", param=option)
+    return float(int(found[1]) * _SECONDS[found[2]])
+
+
+def _streams(_: click.Context, option: click.Parameter, text: str | None) -> list[str] | None:
+    if text is None:
+        return None
+    try:
+        names = parse_text_value(text, tuple[str, ...])
+        found: list[str] = record_settings({"streams": list(names)})["streams"]
+    except (ValueError, TypeError) as error:
+        raise click.BadParameter(str(error), param=option) from None
+    return found
+
+
+@click.command("record", short_help="Record the exchange's streams.")
+@config_options_without("only", "data_types", "date_range", "default_date", "partitions")
+@click.option(
+    "--streams",
+    cls=ListOption,
+    callback=_streams,
+    metavar="LIST",
+    help=f"Kinds of streams: {', '.join(RECORD_STREAMS)}. [default: aggTrade]",
+)
+@click.option(
+    "--rotate",
+    type=click.Choice(tuple(ROTATIONS)),
+    metavar="LENGTH",
+    help=f"How long a segment is: {', '.join(ROTATIONS)}. [default: 1h]",
+)
+@click.option(
+    "--for", "for_s", callback=_duration, metavar="DURATION",
+    help="How long to record, such as 10m; until it is stopped by default.",
+)  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="Print the report as one JSON object.")
+@wait_option
+def command(**given: Any) -> int:
+    """Record the exchange's streams, every message as it came.
+
+    Messages are stored in compressed segments below live/, beside the archives, and are synced once
+    a second. Connections are replaced before they end. What is missing by its ids is fetched if the
+    exchange has it (aggTrades), or is listed as a hole.
+
+    Stop it with Ctrl-C or SIGTERM: the segments are finished first. Tables of recorded messages do
+    not exist yet.
+
+    \b
+    Examples:
+      crypto-lakehouse record -o data --markets spot -s BTCUSDT,ETHUSDT
+      crypto-lakehouse record -o data --markets futures_um -s '*' --streams markPrice,forceOrder
+      crypto-lakehouse record -o data -s BTCUSDT --streams depth,trade --rotate 5m --for 8h
+    """  # noqa: D301 - click reads \b
+    return anyio.run(partial(_record, given))
+
+
+async def _record(given: dict[str, Any]) -> int:
+    from crypto_lakehouse.workflows.wiring.load_config import load_config, read_config
+
+    file = given["config_file"]
+    values = None if file is None else await read_config(file)
+    config = await load_config(values, {**option_overrides(given), "only": "failed"})
+    settings = {name: given[name] for name in ("streams", "rotate") if given[name] is not None}
+    if settings:
+        config = config.replace(record={**(config.record or {}), **settings})
+    refuse_unused_keys(config)
+    return await _run(config, given)
+
+
+async def _run(config: WorkflowConfig, given: dict[str, Any]) -> int:
+    from crypto_lakehouse.cli.signals import run_until_signal
+    from crypto_lakehouse.cli.streams import print_report
+    from crypto_lakehouse.core.errors import LakehouseError
+    from crypto_lakehouse.workflows.recording import RecordingWorkflow
+
+    workflow = RecordingWorkflow(config, for_s=given["for_s"], on_held=LockWait(given["wait"]))
+    try:
+        report = await run_until_signal(workflow, "stopping; the segments are finished first")
+        code, text = report.exit_code, record_text(report)
+    except LakehouseError as error:
+        report, code, text = workflow.report(message_of(error)), error.exit_code, ""
+    for warning in report.warnings:
+        click.echo(f"warning: {warning}", err=True)
+    if report.error:
+        click.echo(f"error: {report.error}", err=True)
+    if given["as_json"]:
+        failure = failure_of(report.error, int(code)) if report.error else {}
+        text = json_line({**failure, **report.to_mapping()})
+    return int(code) if not text or print_report(text) else int(code) or 1
+
+
+def record_text(report: RecordReport) -> str:
+    """The summary that ends a recording."""
+    messages = sum(report.messages.values())
+    lines = [
+        f"{report.status}: {plural(messages, 'message', form=',')} of "
+        f"{plural(report.streams, 'stream')}, {report.duplicates:,} duplicate, "
+        f"{report.unreadable:,} unreadable",
+        f"{report.filled:,} filled, {plural(report.hole_count, 'hole')}; "
+        f"{plural(report.connections, 'connection')}, {plural(report.segments, 'segment')}, in "
+        f"{report.duration_seconds:.1f} s",
+    ]
+    lines += [f"  {hole}" for hole in report.holes[:_SHOWN_HOLES]]
+    if report.hole_count > _SHOWN_HOLES:
+        lines.append("  ... and more; --json lists 100, and the segments have all")
+    return "\n".join(lines)

@@ -1,0 +1,111 @@
+"""The settings of `record`: which streams, how long a segment is, and where the streams are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from crypto_lakehouse.core.archive import Market
+from crypto_lakehouse.core.config.fill_settings import FILL_MARKETS
+from crypto_lakehouse.core.hosts import is_loopback, is_plain_host
+from crypto_lakehouse.core.messages import nearest, shown
+from crypto_lakehouse.core.stream_kinds import StreamKind
+
+__all__ = ["RECORD_STREAMS", "ROTATIONS", "record_settings", "record_urls_faults"]
+
+#: The kinds that a stream has; order books as a whole come from another endpoint.
+RECORD_STREAMS = tuple(kind for kind in StreamKind if kind is not StreamKind.DEPTH_SNAPSHOT)
+
+#: How long a segment may be, with the seconds: parts of an hour.
+ROTATIONS: Mapping[str, int] = {
+    "5m": 300, "6m": 360, "10m": 600, "12m": 720, "15m": 900, "20m": 1200, "30m": 1800, "1h": 3600,
+}  # fmt: skip
+
+
+def record_settings(value: object) -> dict[str, Any]:
+    """Return the settings of `record` in plain JSON types.
+
+    Raises:
+        TypeError: It is no mapping, or a value has another type.
+        ValueError: A key is unknown, or a value is not one of its key.
+    """
+    if not isinstance(value, Mapping):
+        raise TypeError(f"must be a mapping, such as {{rotate: 1h}}, not `{shown(value)}`")
+    settings = {}
+    for name, item in value.items():
+        if name not in _READERS:
+            raise ValueError(_unknown("key", name, _READERS))
+        settings[str(name)] = _READERS[name](item)
+    return settings
+
+
+def record_urls_faults(
+    urls: Mapping[str, str], allow_http: bool | None
+) -> Iterator[tuple[str, str]]:
+    """Yield each market whose address cannot be used, and why not."""
+    for market, url in urls.items():
+        if fault := _url_fault(url, allow_http):
+            yield market, fault
+
+
+def _url_fault(url: str, allow_http: bool | None) -> str:
+    wanted = "must be an absolute wss:// URL"
+    try:
+        parts = urlsplit(url)
+        host, _port = parts.hostname, parts.port
+    except ValueError:  # the text of the error quotes user information
+        return f"not a URL; {wanted}"
+    if parts.scheme not in {"ws", "wss"} or not host or not is_plain_host(parts.netloc, host):
+        return wanted
+    if parts.query or parts.fragment or any(character.isspace() for character in url):
+        return f"{wanted}; it has a space, a query or a fragment"
+    if parts.scheme == "ws" and allow_http is False and not is_loopback(host):
+        return (
+            f"`ws` to `{shown(host)}` would be neither encrypted nor authenticated; write wss://, "
+            "or set `allow_http: true` if you trust every network in between"
+        )
+    return ""
+
+
+def _streams(value: object) -> list[str]:
+    items = [value] if isinstance(value, str) else value
+    if not isinstance(items, (list, tuple)) or not items:
+        raise TypeError(f"`streams` must be a list of streams, not `{shown(value)}`")
+    for each in items:
+        if each not in RECORD_STREAMS:
+            raise ValueError(f"`streams`: {_unknown('stream', each, RECORD_STREAMS)}")
+    return [str(each) for each in dict.fromkeys(items)]
+
+
+def _rotate(value: object) -> str:
+    if not isinstance(value, str) or value not in ROTATIONS:
+        raise ValueError(f"`rotate`: {_unknown('length', value, ROTATIONS)}")
+    return value
+
+
+def _urls(value: object) -> dict[str, str]:
+    if not isinstance(value, Mapping):
+        raise TypeError(f"`urls` must be a mapping of markets to URLs, not `{shown(value)}`")
+    urls = {}
+    for market, url in value.items():
+        if market not in FILL_MARKETS:
+            raise ValueError(f"`urls`: {_unknown('market', market, FILL_MARKETS)}")
+        if not isinstance(url, str) or not url.strip():
+            raise TypeError(f"`urls.{Market(market)}` must be a URL")  # it may have a password
+        urls[str(market)] = url
+    return urls
+
+
+_READERS: dict[object, Callable[[object], object]] = {
+    "streams": _streams,
+    "rotate": _rotate,
+    "urls": _urls,
+}
+
+
+def _unknown(noun: str, given: object, names: Iterable[object]) -> str:
+    known = tuple(map(str, names))
+    near = nearest(given, known)
+    hint = f"did you mean `{near}`?" if near else f"known: {', '.join(known)}"
+    return f"unknown {noun} `{shown(given)}`; {hint}"

@@ -1,0 +1,92 @@
+"""What a recording has seen: messages, and what is missing."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from attrs import define, field, frozen
+
+from crypto_lakehouse.core.archive import Market
+from crypto_lakehouse.core.metrics import LISTED_PROBLEMS
+
+__all__ = ["LiveHole", "RecordCounts"]
+
+
+@frozen(kw_only=True)
+class LiveHole:
+    """Messages that did not come, and could not be fetched.
+
+    Attributes:
+        market: Their market.
+        stream: Their stream, or several with a space in between.
+        first, last: The first and the last missing id; of update ids of futures, the range in
+            which they are; of bars, their open times. None if the stream has no ids.
+        since_us, until_us: Between these times, in microseconds since 1970 by this machine's
+            clock, messages may be missing, if the stream has no ids; else None.
+        cause: Why.
+    """
+
+    market: Market
+    stream: str
+    first: int | None = None
+    last: int | None = None
+    since_us: int | None = None
+    until_us: int | None = None
+    cause: str
+
+    def __str__(self) -> str:
+        place = (
+            f"ids {self.first} to {self.last}"
+            if self.first is not None
+            else f"from {self.since_us} to {self.until_us} us"
+        )
+        return f"{self.market} {self.stream}: {place}: {self.cause}"
+
+    def facts(self) -> dict[str, Any]:
+        """What is known of it, in plain types."""
+        known = {
+            "stream": self.stream, "first": self.first, "last": self.last,
+            "since": self.since_us, "until": self.until_us, "cause": self.cause,
+        }  # fmt: skip
+        return {name: value for name, value in known.items() if value is not None}
+
+
+@define
+class RecordCounts:
+    """Counts of a recording.
+
+    Attributes:
+        size_bytes: The size of all messages.
+        unreadable: How many of them are no JSON, or have no id; they are kept as they came.
+        first_unreadable: The first of these and its fault, for the user.
+        filled: How many messages were fetched, as they had not come.
+        connections: How many connections were opened.
+        refusals: How many could not be opened.
+        ends: How often a connection ended, by cause.
+        hole_count: How many holes there are.
+        holes: The first 100 of them.
+    """
+
+    size_bytes: int = 0
+    unreadable: int = 0
+    first_unreadable: str = ""
+    filled: int = 0
+    connections: int = 0
+    refusals: int = 0
+    ends: Counter[str] = field(factory=Counter)
+    hole_count: int = 0
+    holes: list[LiveHole] = field(factory=list)
+
+    def saw_hole(self, hole: LiveHole) -> None:
+        """Count a hole."""
+        self.hole_count += 1
+        if len(self.holes) < LISTED_PROBLEMS:
+            self.holes.append(hole)
+
+    def saw_unreadable(self, place: str, data: bytes, fault: ValueError) -> None:
+        """Count a message that cannot be read."""
+        self.unreadable += 1
+        if not self.first_unreadable:
+            text = data[:80].decode(errors="replace")
+            self.first_unreadable = f"{place}: {fault}: {text!r}"

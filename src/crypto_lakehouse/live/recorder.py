@@ -1,0 +1,265 @@
+"""Record streams: every message as it came, and everything that is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import chain, count
+
+import anyio
+from attrs import define, field
+
+from crypto_lakehouse.core.archive import Market
+from crypto_lakehouse.core.stream_kinds import StreamKind
+from crypto_lakehouse.live.chain import Gap
+from crypto_lakehouse.live.gap_filler import GapFiller, is_fillable
+from crypto_lakehouse.live.line import ConnectLimit, Line, LiveTimes
+from crypto_lakehouse.live.record_counts import LiveHole, RecordCounts
+from crypto_lakehouse.live.series import LiveSeries, has_ids
+from crypto_lakehouse.live.sockets import Sockets
+from crypto_lakehouse.live.streams import STREAMS_OF, ConnectionPlan, LiveStream, in_connections
+from crypto_lakehouse.segments.live_writer import LiveWriter
+
+__all__ = ["Recorder"]
+
+#: How long a message may be late, by its ids, before it counts as missing, in seconds.
+_PATIENCE_S = 3.0
+
+#: How often segments are synced, in seconds.
+_SYNC_S = 1.0
+
+#: How long missing messages are fetched at the end of a recording, in seconds.
+_LAST_FILL_S = 10.0
+
+#: Come all the time: if none comes, some are missing.
+_STEADY = frozenset({StreamKind.MARK_PRICE})
+
+MakeWriter = Callable[[Market, StreamKind], LiveWriter]
+
+
+@define(eq=False)
+class _Lane:
+    """Takes the messages of one line; see `line.Receiver`."""
+
+    recorder: Recorder
+    plan: ConnectionPlan
+    by_name: dict[bytes, tuple[LiveSeries, LiveWriter]]
+    _open: set[int] = field(init=False, factory=set)
+    _seen_us: int = field(init=False, default=0)
+    _cause: str = field(init=False, default="")
+
+    def opened(self, number: int) -> None:
+        now_us = self.recorder.times.wall_us()
+        self.recorder.counts.connections += 1
+        for writer in self._writers():
+            writer.mark(now_us, "connected", connection=number, streams=len(self.plan.streams))
+        if self._cause and not self._open:
+            self._hole([s for s in self.plan.streams if not has_ids(s)], now_us, self._cause)
+        self._cause = ""
+        self._open.add(number)
+        self._seen_us = self._seen_us or now_us
+
+    def ended(self, number: int, cause: str) -> None:
+        now_us = self.recorder.times.wall_us()
+        self.recorder.counts.ends[cause] += 1
+        for writer in self._writers():
+            writer.mark(now_us, "closed", connection=number, cause=cause)
+        self._open.discard(number)
+        if not self._open:
+            self._cause = cause
+        elif cause.startswith("quiet"):
+            self._hole([s for s in self.plan.streams if s.kind in _STEADY], now_us, cause)
+
+    def failed(self, cause: str) -> None:
+        self.recorder.counts.refusals += 1
+        self.recorder.note(f"no connection: {cause}")
+
+    def message(self, number: int, data: bytes) -> bool:
+        """Write a message, and follow its ids; see `line.Receiver.message`."""
+        recorder = self.recorder
+        self._seen_us = now_us = recorder.times.wall_us()
+        # A message begins with `{"stream":"`; the name behind it is found without reading JSON.
+        found = self.by_name.get(data[11 : data.find(b'"', 11)])
+        if found is None:
+            return self._other(number, data, now_us)
+        series, writer = found
+        writer.write(now_us, number, data)
+        recorder.counts.size_bytes += len(data)
+        try:
+            series.take(data, recorder.times.local())
+        except ValueError as fault:
+            recorder.counts.saw_unreadable(series.stream.name, data, fault)
+        return False
+
+    def _other(self, number: int, data: bytes, now_us: int) -> bool:
+        """Take a message of no stream: it is kept with the first stream of the connection."""
+        series, writer = next(iter(self.by_name.values()))
+        writer.write(now_us, number, data)
+        self.recorder.counts.size_bytes += len(data)
+        series.messages += 1
+        if b'"serverShutdown"' in data[:200]:
+            return True
+        fault = ValueError("it is of none of the streams")
+        self.recorder.counts.saw_unreadable(series.stream.path or "/stream", data, fault)
+        return False
+
+    def _writers(self) -> Iterable[LiveWriter]:
+        return {id(writer): writer for _, writer in self.by_name.values()}.values()
+
+    def _hole(self, streams: Sequence[LiveStream], now_us: int, cause: str) -> None:
+        """Say that messages without ids may be missing up to now."""
+        for stream in streams:
+            hole = LiveHole(
+                market=stream.market, stream=stream.name, since_us=self._seen_us, until_us=now_us,
+                cause=cause,
+            )  # fmt: skip
+            self.recorder.saw_hole(hole, self.by_name[stream.name.encode()][1])
+
+
+@define(kw_only=True, eq=False)
+class Recorder:
+    """Records streams until it is cancelled.
+
+    Args:
+        streams: What is recorded.
+        sockets: Opens connections.
+        make_writer: Makes the writer of a market and kind; it is called once for each.
+        on_stored: Is called with the keys of segments that are finished.
+        filler: Fetches what is missing; None to leave it.
+        urls: Where the streams of a market are, if not at the exchange's own address.
+        times: Where the time comes from.
+        note: Takes a remark for the user.
+
+    Attributes:
+        counts: What it has seen.
+        series: The streams, with what is known of each.
+    """
+
+    streams: Sequence[LiveStream]
+    sockets: Sockets
+    make_writer: MakeWriter
+    on_stored: Callable[[list[str]], object]
+    filler: GapFiller | None = None
+    urls: Mapping[Market, str] = field(factory=dict)
+    times: LiveTimes = field(factory=LiveTimes)
+    note: Callable[[str], None] = lambda _text: None
+    counts: RecordCounts = field(init=False, factory=RecordCounts)
+    series: dict[LiveStream, LiveSeries] = field(init=False)
+    _writers: dict[tuple[Market, StreamKind], LiveWriter] = field(init=False, factory=dict)
+    _waiting: dict[Market, list[tuple[LiveSeries, Gap]]] = field(init=False, factory=dict)
+    _filling: set[Market] = field(init=False, factory=set)
+
+    def __attrs_post_init__(self) -> None:
+        self.series = {stream: LiveSeries(stream) for stream in self.streams}
+        for stream in self.streams:
+            key = stream.market, stream.kind
+            if key not in self._writers:
+                self._writers[key] = self.make_writer(*key)
+
+    async def run(self) -> None:
+        """Record until it is cancelled; segments are ended and complete then.
+
+        Raises:
+            HostRefusedError: The host refuses this machine.
+            StoreError: Segments cannot be written.
+            SegmentError: A segment cannot be written.
+        """
+        try:
+            async with anyio.create_task_group() as tasks:
+                self._start(tasks)
+                await self._tick(tasks)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self._finish()
+
+    def _start(self, tasks: anyio.abc.TaskGroup) -> None:
+        markets = dict.fromkeys(stream.market for stream in self.streams)
+        limits = {
+            market: ConnectLimit(STREAMS_OF[market].most_connects, self.times) for market in markets
+        }
+        numbers = count(1)
+        for plan in in_connections(self.streams, self.urls):
+            names = {
+                stream.name.encode(): (self.series[stream], self._writer(stream))
+                for stream in plan.streams
+            }
+            line = Line(
+                plan, self.sockets, _Lane(self, plan, names), limits[plan.market],
+                numbers.__next__, self.times,
+            )  # fmt: skip
+            tasks.start_soon(line.run)
+
+    def _writer(self, stream: LiveStream) -> LiveWriter:
+        return self._writers[stream.market, stream.kind]
+
+    async def _tick(self, tasks: anyio.abc.TaskGroup) -> None:
+        """Once a second: make durable what came, and look for what is missing."""
+        while True:
+            await self.times.sleep(_SYNC_S)
+            self._find_gaps(_PATIENCE_S)
+            for market in self._waiting.keys() - self._filling:
+                self._filling.add(market)
+                tasks.start_soon(self._fill_all, market)
+            for writer in self._writers.values():
+                if stored := await writer.sync(self.times.wall_us()):
+                    self.on_stored(stored)
+
+    def _find_gaps(self, patience_s: float) -> None:
+        now = self.times.local()
+        for series in self.series.values():
+            while series.chain is not None and (gap := series.chain.break_at(now, patience_s)):
+                if is_fillable(series.stream) and self.filler is not None:
+                    self._waiting.setdefault(series.stream.market, []).append((series, gap))
+                else:
+                    self._lost(series, gap, "its messages cannot be fetched")
+
+    async def _fill_all(self, market: Market) -> None:
+        """Fill the gaps of a market one after another; each stays in the list until it is done."""
+        gaps = self._waiting[market]
+        while gaps:
+            await self._fill(*gaps[0])
+            del gaps[0]
+        del self._waiting[market]
+        self._filling.discard(market)
+
+    async def _fill(self, series: LiveSeries, gap: Gap) -> None:
+        """Fetch what is missing, and write it, or that it is lost."""
+        assert self.filler is not None  # noqa: S101 - for the type checker
+        filled = await self.filler.fill(series.stream, gap)
+        writer, now_us = self._writer(series.stream), self.times.wall_us()
+        name = series.stream.name.encode()
+        if filled.rows:
+            facts = {
+                "stream": series.stream.name, "first": gap.first, "last": gap.until,
+                "requests": filled.requests,
+            }  # fmt: skip
+            writer.mark(now_us, "filled", **facts)
+        for row in filled.rows:
+            writer.write(now_us, 0, b'{"stream":"%b","data":%b}' % (name, row))
+        self.counts.filled += len(filled.rows)
+        for hole in filled.holes:
+            self._lost(series, hole, filled.cause)
+
+    def _lost(self, series: LiveSeries, gap: Gap, cause: str) -> None:
+        stream = series.stream
+        hole = LiveHole(
+            market=stream.market, stream=stream.name, first=gap.first, last=gap.until, cause=cause
+        )
+        self.saw_hole(hole, self._writer(stream))
+
+    def saw_hole(self, hole: LiveHole, writer: LiveWriter) -> None:
+        """Count a hole, and write it to its segment."""
+        self.counts.saw_hole(hole)
+        writer.mark(self.times.wall_us(), "gap", **hole.facts())
+
+    async def _finish(self) -> None:
+        """Fetch what is missing still, for some seconds, and end all segments."""
+        try:
+            self._find_gaps(0.0)
+            with anyio.move_on_after(_LAST_FILL_S):
+                for market in tuple(self._waiting):
+                    await self._fill_all(market)
+            for series, gap in chain.from_iterable(self._waiting.values()):
+                self._lost(series, gap, "the recording ended before it was fetched")
+        finally:
+            for writer in self._writers.values():
+                self.on_stored(await writer.close(self.times.wall_us()))

@@ -1,0 +1,107 @@
+"""One recorded series: how its messages are linked by ids, and what is known of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from typing import Any
+
+from attrs import define, field
+
+from crypto_lakehouse.core.archive import Market
+from crypto_lakehouse.core.stream_kinds import StreamKind
+from crypto_lakehouse.live.chain import Chain
+from crypto_lakehouse.live.streams import LiveStream
+
+__all__ = ["LiveSeries", "has_ids"]
+
+#: The id of the event before a message's, and its own last id; None if the message has none.
+Link = tuple[int, int] | None
+
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+def has_ids(stream: LiveStream) -> bool:
+    """Whether ids say if a message of the stream is missing; months have no fixed length."""
+    return _linker(stream) is not None
+
+
+@define
+class LiveSeries:
+    """One stream of a recording.
+
+    Attributes:
+        stream: The stream.
+        chain: Its ids; None if it has none.
+        messages: How many messages came, duplicates included.
+    """
+
+    stream: LiveStream
+    chain: Chain | None = field(init=False)
+    messages: int = field(init=False, default=0)
+    _link: Callable[[Any], Link] | None = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._link = _linker(self.stream)
+        self.chain = None if self._link is None else Chain()
+
+    def take(self, data: bytes, now: float) -> None:
+        """Follow the ids of a message.
+
+        Raises:
+            ValueError: The message is no JSON, or has no ids where there should be some.
+        """
+        self.messages += 1
+        if self._link is None or self.chain is None:
+            return
+        try:
+            link = self._link(json.loads(data)["data"])
+        except (KeyError, TypeError, RecursionError) as error:
+            raise ValueError(f"{type(error).__name__}: {error}") from None
+        if link is not None:
+            self.chain.take(*link, now)
+
+
+def _linker(stream: LiveStream) -> Callable[[Any], Link] | None:
+    """Return what reads the link of a message's payload; None if the kind has no ids."""
+    match stream.kind:
+        case StreamKind.AGG_TRADE:
+            return lambda payload: _one(payload["a"])
+        case StreamKind.TRADE:
+            return lambda payload: _one(payload["t"])
+        case StreamKind.DEPTH if stream.market is Market.SPOT:
+            return lambda payload: (_whole(payload["U"]) - 1, _whole(payload["u"]))
+        case StreamKind.DEPTH:
+            return lambda payload: (_whole(payload["pu"]), _whole(payload["u"]))
+        case StreamKind.KLINE:
+            return _bars(stream)
+        case _:
+            return None
+
+
+def _one(value: object) -> Link:
+    number = _whole(value)
+    return number - 1, number
+
+
+def _whole(value: object) -> int:
+    if type(value) is not int or value < 0:
+        raise ValueError(f"an id is {str(value)[:40]}")
+    return value
+
+
+def _bars(stream: LiveStream) -> Callable[[Mapping[str, Any]], Link] | None:
+    """Return what links finished bars by their open times; months have no fixed length."""
+    unit = _UNITS.get(stream.interval[-1:])
+    if unit is None:
+        return None
+    length = timedelta(**{unit: int(stream.interval[:-1])})
+    step = length // timedelta(microseconds=1 if stream.market is Market.SPOT else 1000)
+
+    def link(payload: Mapping[str, Any]) -> Link:
+        bar = payload["k"]
+        opened = _whole(bar["t"])
+        return (opened - step, opened) if bar["x"] is True else None
+
+    return link

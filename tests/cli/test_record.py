@@ -1,0 +1,78 @@
+"""`crypto-lakehouse record`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import threading
+from pathlib import Path
+
+import pytest
+from tests.cli.conftest import Shell
+
+from crypto_lakehouse.core.archive import Market
+from crypto_lakehouse.testing import ExchangeServer
+
+
+@pytest.fixture
+def place(
+    exchange_server: ExchangeServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> list[str]:
+    """The arguments of a recording of the exchange server."""
+    urls = {"spot": exchange_server.url("spot")}
+    monkeypatch.setenv("CRYPTO_LAKEHOUSE_FILL", json.dumps({"urls": urls}))
+    urls = {"spot": exchange_server.ws_url("spot")}
+    record = json.dumps({"urls": urls, "rotate": "5m"})
+    return ["record", "-o", str(tmp_path / "out"), "--record", record, "--markets", "spot"]
+
+
+def test_a_signal_ends_a_recording_in_order(
+    shell: Shell, place: list[str], exchange_server: ExchangeServer, tmp_path: Path
+) -> None:
+    def stop() -> None:
+        asyncio.run(exchange_server.connected())
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    stopping = threading.Thread(target=stop)
+    stopping.start()
+    streams = ("--streams", "trade", "--streams", "depth")
+    code, out, err = shell(*place, "-s", "BTCUSDT,ETHUSDT", *streams, "--json")
+    stopping.join()
+    assert code == 143
+    assert "the segments are finished first" in err
+    report = json.loads(out)
+    assert (report["status"], report["streams"]) == ("interrupted", 4)
+    assert not list(tmp_path.rglob("*.part"))
+
+
+def test_an_unknown_symbol_is_named_by_its_option(shell: Shell, place: list[str]) -> None:
+    code, _, err = shell(*place, "-s", "BTCUSTD")
+    assert code == 2
+    assert "--symbols: the exchange does not list `BTCUSTD`; did you mean `BTCUSDT`?" in err
+
+
+def test_a_refusal_ends_it_with_5(
+    shell: Shell, place: list[str], exchange_server: ExchangeServer
+) -> None:
+    exchange_server.refuse(Market.SPOT, 451)
+    code, out, err = shell(*place, "-s", "BTCUSDT")
+    assert code == 5
+    assert "it does not serve the place" in err
+    assert out.startswith("interrupted: 0 messages of 0 streams")
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "reason"),
+    [
+        ("--streams", "trades", "unknown stream `trades`; did you mean `trade`?"),
+        ("--rotate", "7m", "'7m' is not one of '5m'"),
+        ("--for", "0s", "`0s` is no duration; write a whole number with its unit"),
+        ("--for", "1.5h", "`1.5h` is no duration"),
+    ],
+)
+def test_a_wrong_option_is_refused(shell: Shell, option: str, value: str, reason: str) -> None:
+    code, _, err = shell("record", "-o", "out", "-s", "BTCUSDT", option, value)
+    assert code == 2
+    assert f"'{option}': {reason}" in err.replace("`streams`: ", "")

@@ -1,0 +1,166 @@
+"""Recordings as an application and the command line make them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from tests.live.recording import MARKETS, ExchangeTime
+from tests.services.bucket import Bucket
+
+from crypto_lakehouse.core.archive import Market
+from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
+from crypto_lakehouse.core.errors import ConfigurationError, LockHeldError, SelectionError
+from crypto_lakehouse.core.origin import Origin
+from crypto_lakehouse.core.stream_kinds import StreamKind
+from crypto_lakehouse.segments.live_segment import LiveMessage, read_live_from
+from crypto_lakehouse.stores.output import output_of
+from crypto_lakehouse.testing import ExchangeServer, faults
+from crypto_lakehouse.workflows import RecordingWorkflow, RecordReport
+
+
+@pytest.fixture
+async def exchange() -> AsyncIterator[ExchangeServer]:
+    async with ExchangeServer() as server:
+        yield server
+
+
+def config(exchange: ExchangeServer, output: object, **values: Any) -> WorkflowConfig:
+    record = {
+        "urls": {market: exchange.ws_url(market) for market in MARKETS},
+        **values.pop("record", {}),
+    }
+    return WorkflowConfig(
+        {
+            "output_directory": str(output),
+            "markets": ["spot"],
+            "symbols": ["BTCUSDT"],
+            "only": "failed",
+            "fill": {"urls": {market: exchange.url(market) for market in MARKETS}},
+            "record": record,
+            **values,
+        },
+        environ={},
+    )
+
+
+async def record(exchange: ExchangeServer, settings: WorkflowConfig, for_s: int) -> RecordReport:
+    """Record for some seconds of the exchange's time."""
+    workflow = RecordingWorkflow(settings, for_s=for_s, times=ExchangeTime(exchange).times)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(move, exchange)
+        report = await workflow.run()
+        tasks.cancel_scope.cancel()
+    return report
+
+
+async def move(exchange: ExchangeServer) -> None:
+    """Move the exchange's time as soon as something is recorded."""
+    await exchange.connected()
+    while True:
+        for _ in range(20):
+            await asyncio.sleep(0)
+        exchange.clock.advance(1)
+        await exchange.settled()
+
+
+def stored(settings: WorkflowConfig) -> list[tuple[str, list[LiveMessage]]]:
+    """The segments of an output, with their messages."""
+    store: Any = output_of(settings).store
+    return [
+        (key, [line for line in read_live_from(store, key)[1] if isinstance(line, LiveMessage)])
+        for key, _ in store.segments(lambda *_: None, Origin.LIVE)
+    ]
+
+
+async def test_segments_of_each_kind_are_stored_and_counted(
+    exchange: ExchangeServer, tmp_path: Path
+) -> None:
+    exchange.script_connection("spot/*", faults.SkipMessages(at=20))
+    settings = config(
+        exchange, tmp_path, symbols=["BTC*", "ETHUSDT"],
+        record={"streams": ["aggTrade", "trade"], "rotate": "5m"},
+    )  # fmt: skip
+    report = await record(exchange, settings, 330)
+    segments = stored(settings)
+    assert len(segments) == report.segments == 4
+    assert {key.split("/")[2] for key, _ in segments} == {"aggTrade", "trade"}
+    assert report.streams == 4
+    assert report.messages == {
+        f"spot {kind}": sum(
+            len([each for each in lines if each.connection]) for key, lines in segments
+            if f"/{kind}/" in key
+        )
+        for kind in ("aggTrade", "trade")
+    }  # fmt: skip
+    assert report.filled + report.hole_count == 1
+    assert report.exit_code == (3 if report.hole_count else 0)
+    assert json.loads(json.dumps(report.to_mapping()))["recording"] == report.run_id
+
+
+async def test_a_recording_is_stopped_in_order(exchange: ExchangeServer, tmp_path: Path) -> None:
+    settings = config(exchange, tmp_path)
+    workflow = RecordingWorkflow(settings, times=ExchangeTime(exchange).times)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(workflow.run)
+        await exchange.connected()
+        with pytest.raises(LockHeldError):
+            await RecordingWorkflow(settings).run()
+        tasks.start_soon(move, exchange)
+        while not workflow.report().size_bytes:  # noqa: ASYNC110 - it has no event
+            await asyncio.sleep(0)
+        workflow.stop(143)
+        while not workflow.report().segments:  # noqa: ASYNC110 - it has no event
+            await asyncio.sleep(0)
+        tasks.cancel_scope.cancel()
+    report = workflow.report()
+    assert (report.exit_code, report.status) == (143, "interrupted")
+    [(_, lines)] = stored(settings)
+    assert len(lines) == sum(report.messages.values()) > 0
+
+
+async def test_a_place_that_is_refused_is_said_once(
+    exchange: ExchangeServer, tmp_path: Path
+) -> None:
+    exchange.refuse(Market.SPOT, 451)
+    report = await RecordingWorkflow(config(exchange, tmp_path)).run()
+    assert report.exit_code == 5
+    assert "does not serve the place" in report.error
+    assert exchange.connections == []
+
+
+async def test_an_unknown_symbol_is_named_with_the_nearest_one(
+    exchange: ExchangeServer, tmp_path: Path
+) -> None:
+    settings = config(exchange, tmp_path, symbols=["BTCUSDT", "ETHUSTD"])
+    with pytest.raises(SelectionError, match=r"`ETHUSTD`.*did you mean `ETHUSDT`"):
+        await RecordingWorkflow(settings).run()
+    with pytest.raises(SelectionError, match="no stream of the exchange fits"):
+        await RecordingWorkflow(config(exchange, tmp_path, symbols=["NO*"])).run()
+    assert exchange.connections == []
+    with pytest.raises(ConfigurationError, match="markets: no streams"):
+        RecordingWorkflow(config(exchange, tmp_path, markets=["options"]))
+
+
+async def test_segments_of_an_object_store_go_there_when_they_are_finished(
+    exchange: ExchangeServer,
+    tmp_path: Path,
+    rclone_bucket: Bucket,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rclone_bucket.give_credentials(monkeypatch)
+    settings = config(
+        exchange, rclone_bucket.fresh_prefix(), storage=rclone_bucket.storage,
+        state_directory=str(tmp_path / "state"),
+        record={"streams": [StreamKind.TRADE], "rotate": "5m"},
+    )  # fmt: skip
+    report = await record(exchange, settings, 330)
+    segments = stored(settings)
+    assert len(segments) == report.segments == 2
+    assert sum(len(lines) for _, lines in segments) == sum(report.messages.values())
+    assert not list((tmp_path / "state").rglob("*.zst*"))
