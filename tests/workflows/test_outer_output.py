@@ -1,4 +1,4 @@
-"""No run writes to an output that is inside `data/` of another one."""
+"""No run writes to an output that is inside another output or a lake."""
 
 from __future__ import annotations
 
@@ -40,6 +40,20 @@ async def test_a_directory_inside_the_data_of_another_output_is_refused(
     assert existed == (inside == "data")
 
 
+async def test_a_directory_inside_the_warehouse_of_a_lake_is_refused(
+    published: Collection, tmp_path: Path
+) -> None:
+    lake = tmp_path / "lake"
+    inside = lake / "warehouse" / "spot" / "out"
+    lake.mkdir()
+    (lake / "catalog.db").touch()
+    with pytest.raises(ConfigurationError, match=r"is in `warehouse` of the lake `.*/lake`, which"):
+        await published.run(output_directory=str(inside))
+    assert not (inside / ".lakehouse").exists()
+    (lake / "catalog.db").unlink()
+    assert (await published.run(output_directory=str(inside))).status == "complete"
+
+
 async def test_a_folder_named_data_is_an_output_beside_no_other(
     published: Collection, tmp_path: Path
 ) -> None:
@@ -78,6 +92,8 @@ async def test_a_prefix_inside_the_data_of_another_output_is_refused(
         check_place(config, output_of(url))
 
     ministack_bucket.open(f"{url}/lake").client.put(".lakehouse/tables/spot.klines.json", b"{}")
+    with pytest.raises(ConfigurationError, match="is in `warehouse` of the lake"):
+        await collect(f"{url}/lake/warehouse/out", "in the lake")
     for inside in ("data/lake", "lake/warehouse/spot/klines/lake"):
         with pytest.raises(ConfigurationError, match=r"is in `(data|warehouse)` of the .*; use"):
             checked(inside)

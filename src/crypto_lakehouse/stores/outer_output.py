@@ -17,17 +17,17 @@ if TYPE_CHECKING:
     from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
     from crypto_lakehouse.stores.output import Output
 
-__all__ = ["outer_fault", "refuse_inside_data"]
+__all__ = ["outer_fault", "refuse_inside_another"]
 
 
-def refuse_inside_data(output: Output | None) -> None:
-    """Refuse an output that is inside `data/` of another one; blocking.
+def refuse_inside_another(output: Output | None) -> None:
+    """Refuse an output inside `data/` of another one, or inside `warehouse/` of a lake; blocking.
 
     An application's own store, whose place is not known, is None and accepted.
 
-    Only a path with a folder `data` costs anything: for each one, a look for the own folder of an
-    output beside it, which is a request to an object store. If the store does not allow that
-    request, the output is accepted.
+    Only a path with a folder `data` or `warehouse` costs anything: for each one, a look beside it
+    for what an output or a lake has, which is a request to an object store. If the store does not
+    allow that request, the output is accepted.
 
     Raises:
         ConfigurationError: It is inside.
@@ -40,6 +40,12 @@ def refuse_inside_data(output: Output | None) -> None:
             f"`{shown(output.place)}` is in `{_OUTPUT.folder}` of the output `{shown(outer)}`, "
             f"whose archives it would be counted with; use another place, or, if `{shown(outer)}` "
             f"is no output any more, remove `{OWN_FOLDER}` there"
+        )
+        raise ConfigurationError([Problem("$.output_directory", reason)])
+    if (lake := _outer(place, output.config, _LAKE)) is not None:
+        reason = (
+            f"`{shown(output.place)}` is in `{_LAKE.folder}` of the lake `{shown(lake)}`, which "
+            "takes files there for its own, and may delete them; use another place"
         )
         raise ConfigurationError([Problem("$.output_directory", reason)])
 

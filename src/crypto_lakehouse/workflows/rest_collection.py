@@ -31,7 +31,7 @@ from crypto_lakehouse.sinks.checked import checked_sinks
 from crypto_lakehouse.sinks.ledger import LedgerSink
 from crypto_lakehouse.sinks.log import LogSink
 from crypto_lakehouse.sinks.metrics import MetricsSink
-from crypto_lakehouse.stores.outer_output import refuse_inside_data
+from crypto_lakehouse.stores.outer_output import refuse_inside_another
 from crypto_lakehouse.stores.output import output_note, output_of
 from crypto_lakehouse.workflows.day_filler import DayFiller
 from crypto_lakehouse.workflows.fill_lane import FillBreaker, FillLane, KnownFills
@@ -133,7 +133,7 @@ class RestCollectionWorkflow(BaseWorkflow[FillReport]):
             self._is_stopped,
             self._resources,
             self.run_id,
-            partial(refuse_inside_data, self._place if store is None else None),
+            partial(refuse_inside_another, self._place if store is None else None),
         )
         self._stop_code: int | None = None
         self._stop_reason = ""
