@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import http.client
 import re
 from collections.abc import Callable, Iterator
@@ -18,6 +19,7 @@ from tests.stores.objects.scene import SMALL, Scene, on
 from crypto_lakehouse.collection.verifier import FileState, StoredArchive
 from crypto_lakehouse.stores.objects.client import ObjectClient
 from crypto_lakehouse.stores.objects.errors import UnusableKey
+from crypto_lakehouse.stores.objects.store import ObjectStore
 from crypto_lakehouse.testing import ArchiveServer
 from crypto_lakehouse.testing.made_up.zips import good_zip
 from crypto_lakehouse.workflows import IngestWorkflow, LakeConfig
@@ -35,15 +37,15 @@ FOLDER = SMALL[0].rpartition("/")[0] + "/"
 CHOSEN = {"data_types": ["klines"], "symbols": ["BTCUSDT", "ETHUSDT"]}
 
 
-def beside(key: str) -> Callable[[Forward], Answer]:
+def beside(key: str, folder: str = FOLDER) -> Callable[[Forward], Answer]:
     """Return what adds a key to every listing that has objects of a folder."""
 
     def answer(forward: Forward) -> Answer:
         got = forward()
         text = got.body.decode()
         for found in re.finditer("<Contents>.*?</Contents>", text, re.DOTALL):
-            if FOLDER in found[0]:
-                added = re.sub(f"{FOLDER}[^<]*</Key>", f"{FOLDER}{key}</Key>", found[0])
+            if folder in found[0]:
+                added = re.sub(f"{folder}[^<]*</Key>", f"{folder}{key}</Key>", found[0])
                 text = text.replace(found[0], added + found[0], 1)
                 break
         headers = {k: v for k, v in got.headers.items() if k.lower() != "content-length"}
@@ -86,6 +88,33 @@ def test_a_folder_beside_it_may_be_empty(faulty: tuple[FaultProxy, ObjectClient]
     client.put(SMALL[0], b"x")
     proxy.fault = on(["list"], beside("../x.zip"))
     assert list(client.objects(f"{FOLDER}none/")) == []
+
+
+async def test_what_is_kept_in_other_folders_is_found(
+    faulty: tuple[FaultProxy, ObjectClient], caplog: pytest.LogCaptureFixture
+) -> None:
+    proxy, client = faulty
+    store = ObjectStore(client)
+    for key in (SMALL[0], OTHER[0]):
+        await store.put(key, b"old")
+        await store.keep_replaced(key, hashlib.sha256(b"old").hexdigest())
+        await store.quarantine(key, b"bad", {})
+    proxy.fault = on(["list"], beside("./x.zip"))
+    assert [item.archive.key for item in store.quarantined()] == [OTHER[0]]
+    assert [kept.key for kept in store.kept_versions()] == [OTHER[0]]
+    assert len(caplog.messages) == 2
+    assert all("remove or rename that object" in said for said in caplog.messages)
+
+    segments = [
+        key.replace("data/", "rest/").replace(".zip", ".jsonl.zst") for key in (SMALL[0], OTHER[0])
+    ]
+    for key in segments:
+        client.put(key, b"rows")
+    folder = segments[0].rpartition("/")[0] + "/"
+    proxy.fault = on(["list"], beside("./x.jsonl.zst", folder))
+    unreadable: list[str] = []
+    found = store.segments(lambda name, _: unreadable.append(name))
+    assert ([key for key, _ in found], unreadable) == ([segments[1]], [folder])
 
 
 async def test_only_its_folder_is_incomplete_for_collect_and_for_plan(scene: Scene) -> None:

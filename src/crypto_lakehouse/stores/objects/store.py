@@ -15,6 +15,7 @@ Methods that block are called in worker threads, as those of a directory are.
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import partial
@@ -46,6 +47,8 @@ from crypto_lakehouse.stores.replaced import kept_as, parse_kept
 
 __all__ = ["ObjectStore"]
 
+_log = logging.getLogger(__name__)
+
 _DATA = "data/"
 _OWN = ".lakehouse/"
 _QUARANTINE = ".lakehouse/quarantine/"
@@ -58,6 +61,10 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 _MOST_REQUESTS = 64
 
 _T = TypeVar("_T")
+
+
+def _warn(folder: str, reason: str) -> None:
+    _log.warning("`%s` cannot be read: %s", folder, reason)
 
 
 @define
@@ -116,7 +123,7 @@ class ObjectStore:
         self, on_unreadable: Callable[[str, str], None], origin: Origin = Origin.FILL
     ) -> Iterator[tuple[str, FileStat]]:
         """Yield key and stat of every segment of an origin, by one listing; blocking."""
-        for info in self.client.objects(f"{origin.folder}/"):
+        for info in self._usable(f"{origin.folder}/", on_unreadable):
             if info.key.endswith(origin.suffix):
                 yield info.key, FileStat(info.size_bytes, info.mark)
 
@@ -290,7 +297,7 @@ class ObjectStore:
 
     def quarantined(self) -> Iterator[Quarantined]:
         """Yield everything in quarantine, in the order of keys; blocking."""
-        keys = sorted(info.key for info in self.client.objects(_QUARANTINE))
+        keys = sorted(info.key for info in self._usable(_QUARANTINE))
         for key in keys:
             if key.endswith(_ZIP):
                 try:
@@ -298,6 +305,26 @@ class ObjectStore:
                 except ArchiveKeyError:
                     continue
                 yield Quarantined(archive, self._note(key + _NOTE))
+
+    def _usable(
+        self, prefix: str, on_unreadable: Callable[[str, str], None] = _warn
+    ) -> Iterator[ObjectInfo]:
+        """Yield the objects below a prefix, except of folders that have a key that is refused."""
+        try:
+            found = [*self.client.objects(prefix)]
+        except UnusableKey as error:
+            reason = error.reason
+        else:
+            yield from found
+            return
+        try:
+            folders, has_objects = self.client.folders(prefix)
+        except UnusableKey:
+            folders, has_objects = [], True
+        if has_objects:  # they cannot be listed without those of the folders
+            on_unreadable(prefix, reason)
+        for folder in folders:
+            yield from self._usable(folder, on_unreadable)
 
     def _note(self, key: str) -> dict[str, Any]:
         try:
@@ -312,7 +339,7 @@ class ObjectStore:
 
     def kept_versions(self) -> Iterator[KeptVersion]:
         """Yield every version that `keep_replaced` kept, in the order of keys; blocking."""
-        found = {info.key: info for info in self.client.objects(KEPT_FOLDER)}
+        found = {info.key: info for info in self._usable(KEPT_FOLDER)}
         for place in sorted(found):
             if kept := parse_kept(place, found[place].size_bytes):
                 yield kept
