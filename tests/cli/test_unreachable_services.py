@@ -16,6 +16,7 @@ from tests.ledger.postgres.test_lost_connections import cutting
 from tests.services.bucket import Bucket
 from tests.services.postgres import PostgresServer
 
+from crypto_lakehouse.core.redaction import redact
 from crypto_lakehouse.stores.objects import opening
 from crypto_lakehouse.testing import ArchiveServer
 
@@ -118,4 +119,5 @@ def test_a_catalog_in_postgresql(
         place = ["-o", "out", "--catalog", service.url]
         assert shell("ingest", *place)[0] == 0
         service.close.close()
-        check(shell, OF_LAKE, place, "connection failed: ")
+        said = f"its catalog `{redact(service.url)}` cannot be used: connection failed: "
+        check(shell, OF_LAKE, place, said)

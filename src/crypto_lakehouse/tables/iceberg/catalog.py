@@ -102,7 +102,7 @@ class LakeCatalog:
                 self._refuse_other_lake()
             folder.mkdir(parents=True, exist_ok=True)
         self._copy: TemporaryDirectory[str] | None = None
-        with as_lake_errors(str(self.place)):
+        with as_lake_errors(str(self.place), name):
             if not create and name is None:
                 self._check_there()
             if create:
@@ -112,7 +112,7 @@ class LakeCatalog:
         self._lock = threading.Lock()
         if name is not None and is_database_url(name):
             try:
-                with as_lake_errors(str(self.place)):
+                with as_lake_errors(str(self.place), name):
                     self._check_named(create=create)
             except BaseException:
                 self.close()

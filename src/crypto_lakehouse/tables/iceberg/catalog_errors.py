@@ -25,8 +25,12 @@ _REFUSED = {
 
 
 @contextmanager
-def as_lake_errors(lake: str) -> Iterator[None]:
+def as_lake_errors(lake: str, catalog: str | None = None) -> Iterator[None]:
     """Convert the exceptions of a catalog and its storage to `LakeError`.
+
+    Args:
+        lake: The lake.
+        catalog: The URL of a catalog in PostgreSQL, which errors of its server name; or None.
 
     Raises:
         LakeError: Instead of any exception that is not a `LakehouseError`.
@@ -38,6 +42,8 @@ def as_lake_errors(lake: str) -> Iterator[None]:
     except Exception as error:
         cause = getattr(error, "orig", error)  # SQLAlchemy wraps the errors of SQLite
         reason = _reason(cause)
+        if catalog is not None and hasattr(cause, "sqlstate"):
+            reason = f"its catalog `{catalog}` cannot be used: {reason}"
         said = with_remedy(lake, reason) if is_damage(cause) else reason
         code = _exit_code(cause)
         raise LakeError(lake, said, is_refused=code == 2, is_unreachable=code == 5) from error
