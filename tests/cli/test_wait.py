@@ -97,7 +97,9 @@ def test_a_wait_may_end_before_the_lock_is_free(
         assert "another run holds the lock" in err
         code, _, err = shell(*command)
         assert code == 11
-        assert "wait for it to end, as `--wait` does, or choose another" in err
+        another = ", or choose another directory for the tables with `--lake DIR`"
+        said = f"wait for it to end, as `--wait` does{another if command[0] == 'ingest' else ''}\n"
+        assert err.endswith(said), err
         assert "waiting" not in err
     assert shell(*command, "--wait=1ms")[0] == 0
 

@@ -178,7 +178,9 @@ def named_by_options(error: LakehouseError) -> LakehouseError:
     """Return an error with the options that wrong values were given by, or that help."""
     if type(error) is LockHeldError:
         how = ", as `--wait` does"
-        return LockHeldError(error.path, error.holder, error.remark, how_to_wait=how)
+        return LockHeldError(
+            error.path, error.holder, error.remark, how_to_wait=how, instead=error.instead
+        )
     if not isinstance(error, ConfigurationError):
         return error
     return type(error)(map(by_option, error.problems))

@@ -210,7 +210,7 @@ def _held(path: Path, timeout_s: float, instead: str = _INSTEAD) -> Iterator[Non
         if not lock.is_locked:
             _acquire(lock, path.parent)
     except Timeout:
-        raise LockHeldError(str(path)) from None
+        raise LockHeldError(str(path), instead=instead) from None
     except OSError as error:
         reason = f"the lock cannot be taken: {_what_to_do(error, instead)}"
         raise StoreError(str(path), reason, exit_code=2) from error

@@ -22,22 +22,31 @@ class LockHeldError(LakehouseError):
         path: The lock, or the URL of the lease.
         holder: Who holds it; empty if only the lock itself says so.
         remark: When the lease of a run that was killed is free; empty for a lock.
+        instead: What can be done without it; empty if nothing.
     """
 
     exit_code = 11
 
     def __init__(
-        self, path: str, holder: str = "", remark: str = "", *, how_to_wait: str = ""
+        self,
+        path: str,
+        holder: str = "",
+        remark: str = "",
+        *,
+        how_to_wait: str = "",
+        instead: str = "choose another output directory",
     ) -> None:
         self.path = path
         self.holder = holder
         self.remark = remark
+        self.instead = instead
         what = "lease" if remark else "lock"
         by = f", {holder}" if holder else ""
         after = f" ({remark})" if remark else ""
+        other = f", or {instead}" if instead else ""
         super().__init__(
-            f"another run holds the {what} `{path}`{by}; wait for it to end{after}{how_to_wait}, "
-            "or choose another output directory"
+            f"another run holds the {what} `{path}`{by}; wait for it to end{after}{how_to_wait}"
+            f"{other}"
         )
 
 
