@@ -80,7 +80,7 @@ steps = st.lists(
 )
 
 
-@settings(max_examples=examples(80))
+@settings(max_examples=examples(24))
 @given(steps, st.sampled_from([300, 3600]))
 async def test_what_was_written_is_read(
     tmp_path_factory: pytest.TempPathFactory,
