@@ -295,7 +295,12 @@ def test_vertical_is_a_format(shell: Shell, lake: str, tmp_path: Path) -> None:
     [
         ("parquet", "SELECT INTERVAL 1 HOUR a", "Parquet has no type for `a`, which is INTERVAL"),
         ("json", "SELECT 'infinity'::TIMESTAMP a", "`a` has an infinity, which json has not"),
-        ("table", "SELECT DATE '12345-01-01' a", "a value cannot be written as table"),
+        (
+            "table",
+            "SELECT DATE '12345-01-01' a",
+            "`a` has a year outside 1 to 9999, which table does",
+        ),
+        ("json", "SELECT [DATE '12345-01-01'] a", "a value cannot be written as json"),
     ],
 )
 def test_a_value_that_a_form_cannot_have_is_told(

@@ -176,3 +176,20 @@ def test_an_infinity_in_time_is_an_error(
         written(connection, rows, form, tmp_path / "x")
     assert list(tmp_path.iterdir()) == []
     written(connection, f"FROM ({rows}) LIMIT 2", form, tmp_path / "x")
+
+
+@pytest.mark.parametrize(
+    "kind", ["DATE", "TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMPTZ"]
+)
+def test_a_year_that_has_not_four_digits_is_an_error(
+    connection: duckdb.DuckDBPyConnection, tmp_path: Path, kind: str
+) -> None:
+    for form in ("table", "vertical", "csv", "json"):
+        for day in ("290000-01-01", "10000-01-01", "0001-12-31 (BC)"):
+            days = f"SELECT unnest([NULL, '0001-01-01', '9999-12-31', '{day}'])::{kind} AS \"it's\""
+            with pytest.raises(QueryError, match=r"`it's` has a year .*; cast it to VARCHAR"):
+                written(connection, days, form, tmp_path / "x")
+            assert list(tmp_path.iterdir()) == []
+        four_digits = written(connection, f"FROM ({days}) LIMIT 3", form, tmp_path / "x")
+        assert "9999-12-31" in four_digits.read_text()
+        four_digits.unlink()

@@ -106,16 +106,25 @@ def _converted(number: int, name: str, kind: Any, form: str) -> str:
 
 
 def _finite(column: str, name: str, kind: Any, form: str) -> str:
-    """Return an expression that fails on an infinity."""
-    reason = f"`{name}` has an infinity, which {form} has not; cast it to VARCHAR"
-    quoted = reason.replace("'", "''")
+    """Return an expression that fails on an infinity, and on a year that `form` cannot write."""
     value = column
     if str(kind.id) in _NANOSECONDS - _KEPT[form]:
         text = f"CAST({column} AS VARCHAR)"
         value = f"replace({text}, ' ', 'T')" if form == "json" else text
-    return (
-        f"CASE WHEN {column} IS NULL OR isfinite({column}) THEN {value} ELSE error('{quoted}') END"
-    )
+    infinity = _failure(f"`{name}` has an infinity, which {form} has not")
+    cases = f"WHEN {column} IS NULL THEN {value} WHEN NOT isfinite({column}) THEN {infinity}"
+    if form != "parquet" and str(kind.id) in _DATES:
+        # Arrow writes `<value out of range: ...>` into CSV; the datetimes of Python end in 9999.
+        year = _failure(f"`{name}` has a year outside 1 to 9999, which {form} does not write")
+        first, end = (f"CAST('{day}' AS {kind})" for day in ("0001-01-01", "10000-01-01"))
+        cases += f" WHEN {column} < {first} OR {column} >= {end} THEN {year}"
+    return f"CASE {cases} ELSE {value} END"
+
+
+def _failure(reason: str) -> str:
+    """Return an expression that fails."""
+    quoted = f"{reason}; cast it to VARCHAR".replace("'", "''")
+    return f"error('{quoted}')"
 
 
 def _wanted(kind: Any, form: str) -> str | None:
