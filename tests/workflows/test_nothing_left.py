@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from tests.workflows.conftest import Collection
 
-from crypto_lakehouse.core.errors import LakehouseError, ListingError, SelectionError
+from crypto_lakehouse.core.errors import (
+    ConfigurationError,
+    LakehouseError,
+    ListingError,
+    SelectionError,
+)
 from crypto_lakehouse.stores.state import StateFolder
 from crypto_lakehouse.testing import ArchiveServer
 from crypto_lakehouse.testing.faults import Status
@@ -97,3 +105,14 @@ def test_a_link_that_takes_the_folders_place_is_not_followed(tmp_path: Path) -> 
     state.path.symlink_to(other)
     state.unmake(made)
     assert below(tmp_path) == ["other", "other/lock", "out", "out/.lakehouse"]
+
+
+async def test_no_folder_is_left_where_no_lock_can_be_had(
+    listed: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fcntl = pytest.importorskip("fcntl")
+    refusal = OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+    monkeypatch.setattr(fcntl, "flock", Mock(side_effect=refusal))
+    with pytest.raises(ConfigurationError, match="has no locks"):
+        await listed.run(output_directory=str(tmp_path / "new" / "out"))
+    assert below(tmp_path) == []

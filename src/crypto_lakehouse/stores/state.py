@@ -229,8 +229,8 @@ class StateFolder:
     def unmake(self, made: Sequence[Path]) -> None:
         """Remove the folders that `make` created for a run that did not begin; blocking.
 
-        The caller must hold the lock. The files of a ledger and of the lock are removed with them;
-        folders that hold anything else stay.
+        The caller must hold the lock, or must have learned that it cannot be taken. The files of a
+        ledger and of the lock are removed with them; folders that hold anything else stay.
         """
         if self.path not in made:
             return

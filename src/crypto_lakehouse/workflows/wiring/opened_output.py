@@ -121,7 +121,11 @@ class OpenedOutput:
         self._ledger = ledger
 
     async def _lock(self, made: Sequence[Path]) -> None:
-        self.resources.enter_context(output_lock(self.state.lock))
+        try:
+            self.resources.enter_context(output_lock(self.state.lock))
+        except StoreError:  # no run can have that lock, so none works in the folder
+            await to_thread.run_sync(self._leave_nothing, made)
+            raise
         self.resources.callback(self._leave_nothing, made)
         if not self.ledger_place.is_shared:
             self.state.claim()
