@@ -20,8 +20,8 @@ class LiveHole:
     Attributes:
         market: Their market.
         stream: Their stream, or several with a space in between.
-        first, last: The first and the last missing id; of update ids of futures, the range in
-            which they are; of bars, their open times. None if the stream has no ids.
+        first, last: The first and the last missing id; of update ids of futures, and of the open
+            times of bars, the range in which they are. None if the stream has no ids.
         since_us, until_us: Between these times, in microseconds since 1970 by this machine's
             clock, messages may be missing, if the stream has no ids; else None.
         cause: Why.
