@@ -304,7 +304,7 @@ def test_a_directory_has_no_endpoint() -> None:
         (
             {"urls": {"um": "https://a.example"}},
             "$.fill",
-            "unknown key `um`; keys: spot, futures_um",
+            "unknown market `um`; known: spot, futures_um",
         ),
         ({"urls": {"spot": ["https://u:secret@x"]}}, "$.fill", "`urls.spot` must be a URL"),
         ({"urls": {"spot": "a.example"}}, "$.fill.urls.spot", "must be an absolute http"),

@@ -6,19 +6,20 @@ from collections.abc import Callable, Mapping
 from datetime import date, datetime
 from typing import Any
 
-from crypto_lakehouse.core.archive import Market
-from crypto_lakehouse.core.messages import nearest, shown
+from crypto_lakehouse.core.config.nested_settings import (
+    LIVE_MARKETS,
+    market_urls,
+    nested_settings,
+)
+from crypto_lakehouse.core.messages import shown
 
-__all__ = ["FILL_KEYS", "FILL_MARKETS", "NOW", "fill_settings", "until_fault"]
+__all__ = ["FILL_MARKETS", "NOW", "fill_settings", "until_fault"]
 
 #: Up to this moment, the current UTC day included.
 NOW = "now"
 
-#: The keys of `fill`.
-FILL_KEYS = ("until", "only_holes", "urls")
-
 #: The markets that can be filled; their addresses are in `rest.endpoints`.
-FILL_MARKETS = (Market.SPOT, Market.FUTURES_UM, Market.FUTURES_CM)
+FILL_MARKETS = LIVE_MARKETS
 
 
 def fill_settings(value: object) -> dict[str, Any]:
@@ -28,14 +29,7 @@ def fill_settings(value: object) -> dict[str, Any]:
         TypeError: It is no mapping, or a value has another type.
         ValueError: A key is unknown, or a value is not one of its key.
     """
-    if not isinstance(value, Mapping):
-        raise TypeError(f"must be a mapping, such as {{until: now}}, not `{shown(value)}`")
-    settings = {}
-    for name, item in value.items():
-        if name not in _READERS:
-            raise ValueError(_unknown(str(name), FILL_KEYS))
-        settings[name] = _READERS[name](item)
-    return settings
+    return nested_settings(value, _READERS, "{until: now}")
 
 
 def until_fault(text: str) -> str:
@@ -72,27 +66,8 @@ def _only_holes(value: object) -> bool:
     return value
 
 
-def _urls(value: object) -> dict[str, str]:
-    if not isinstance(value, Mapping):
-        raise TypeError(f"`urls` must be a mapping of markets to URLs, not `{shown(value)}`")
-    urls = {}
-    for market, url in value.items():
-        if market not in FILL_MARKETS:
-            raise ValueError(f"`urls`: {_unknown(str(market), tuple(map(str, FILL_MARKETS)))}")
-        if not isinstance(url, str) or not url.strip():
-            raise TypeError(f"`urls.{market}` must be a URL")  # it may have a password
-        urls[str(market)] = url
-    return urls
-
-
-_READERS: dict[object, Callable[[object], object]] = {
+_READERS: Mapping[str, Callable[[object], object]] = {
     "until": _until,
     "only_holes": _only_holes,
-    "urls": _urls,
+    "urls": market_urls,
 }
-
-
-def _unknown(name: str, names: tuple[str, ...]) -> str:
-    near = nearest(name, names)
-    hint = f"did you mean `{near}`?" if near else "keys: " + ", ".join(names)
-    return f"unknown key `{shown(name)}`; {hint}"

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from crypto_lakehouse.core.archive import Market
-from crypto_lakehouse.core.config.fill_settings import FILL_MARKETS
+from crypto_lakehouse.core.config.nested_settings import (
+    market_urls,
+    nested_settings,
+    unknown_name,
+)
 from crypto_lakehouse.core.hosts import is_loopback, is_plain_host
-from crypto_lakehouse.core.messages import nearest, shown
+from crypto_lakehouse.core.messages import shown
 from crypto_lakehouse.core.stream_kinds import StreamKind
 
 __all__ = ["RECORD_STREAMS", "ROTATIONS", "record_settings", "record_urls_faults"]
@@ -30,14 +33,7 @@ def record_settings(value: object) -> dict[str, Any]:
         TypeError: It is no mapping, or a value has another type.
         ValueError: A key is unknown, or a value is not one of its key.
     """
-    if not isinstance(value, Mapping):
-        raise TypeError(f"must be a mapping, such as {{rotate: 1h}}, not `{shown(value)}`")
-    settings = {}
-    for name, item in value.items():
-        if name not in _READERS:
-            raise ValueError(_unknown("key", name, _READERS))
-        settings[str(name)] = _READERS[name](item)
-    return settings
+    return nested_settings(value, _READERS, "{rotate: 1h}")
 
 
 def record_urls_faults(
@@ -74,38 +70,18 @@ def _streams(value: object) -> list[str]:
         raise TypeError(f"`streams` must be a list of streams, not `{shown(value)}`")
     for each in items:
         if each not in RECORD_STREAMS:
-            raise ValueError(f"`streams`: {_unknown('stream', each, RECORD_STREAMS)}")
+            raise ValueError(f"`streams`: {unknown_name('stream', each, RECORD_STREAMS)}")
     return [str(each) for each in dict.fromkeys(items)]
 
 
 def _rotate(value: object) -> str:
     if not isinstance(value, str) or value not in ROTATIONS:
-        raise ValueError(f"`rotate`: {_unknown('length', value, ROTATIONS)}")
+        raise ValueError(f"`rotate`: {unknown_name('length', value, ROTATIONS)}")
     return value
 
 
-def _urls(value: object) -> dict[str, str]:
-    if not isinstance(value, Mapping):
-        raise TypeError(f"`urls` must be a mapping of markets to URLs, not `{shown(value)}`")
-    urls = {}
-    for market, url in value.items():
-        if market not in FILL_MARKETS:
-            raise ValueError(f"`urls`: {_unknown('market', market, FILL_MARKETS)}")
-        if not isinstance(url, str) or not url.strip():
-            raise TypeError(f"`urls.{Market(market)}` must be a URL")  # it may have a password
-        urls[str(market)] = url
-    return urls
-
-
-_READERS: dict[object, Callable[[object], object]] = {
+_READERS: Mapping[str, Callable[[object], object]] = {
     "streams": _streams,
     "rotate": _rotate,
-    "urls": _urls,
+    "urls": market_urls,
 }
-
-
-def _unknown(noun: str, given: object, names: Iterable[object]) -> str:
-    known = tuple(map(str, names))
-    near = nearest(given, known)
-    hint = f"did you mean `{near}`?" if near else f"known: {', '.join(known)}"
-    return f"unknown {noun} `{shown(given)}`; {hint}"

@@ -194,7 +194,7 @@ def plain_value(value: Any) -> Any:
             return value
         case Mapping():
             return {str(key): plain_value(item) for key, item in value.items()}
-        case tuple():
+        case tuple() | list():
             return [plain_value(item) for item in value]
         case DateRange():
             end = {"end": value.end.isoformat()} if value.end else {}
