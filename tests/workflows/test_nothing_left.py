@@ -116,3 +116,14 @@ async def test_no_folder_is_left_where_no_lock_can_be_had(
     with pytest.raises(ConfigurationError, match="has no locks"):
         await listed.run(output_directory=str(tmp_path / "new" / "out"))
     assert below(tmp_path) == []
+
+
+async def test_the_folder_stays_where_only_this_run_can_have_no_lock(
+    listed: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fcntl = pytest.importorskip("fcntl")
+    refusal = OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+    monkeypatch.setattr(fcntl, "flock", Mock(side_effect=refusal))
+    with pytest.raises(ConfigurationError, match="lock cannot be taken"):
+        await listed.run(output_directory=str(tmp_path / "new"))
+    assert below(tmp_path / "new") == [".lakehouse", ".lakehouse/lock"]

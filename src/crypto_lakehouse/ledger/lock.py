@@ -20,6 +20,7 @@ __all__ = [
     "OnHeld",
     "configured_lock",
     "do_not_wait",
+    "has_no_locks",
     "holder_of",
     "keep_lock",
     "output_lock",
@@ -233,6 +234,11 @@ def _file_lock(path: Path, timeout_s: float) -> BaseFileLock:
     # Without locks FileLock would fall back to the mere existence of a file, which a killed run
     # leaves behind for ever.
     return FileLock(path, timeout=timeout_s, thread_local=False, fallback_to_soft=False)
+
+
+def has_no_locks(error: StoreError) -> bool:
+    """Whether a lock cannot be taken because its file system has none: then no run can take it."""
+    return isinstance(error.__cause__, OSError) and error.__cause__.errno in _LOCKS_REFUSED
 
 
 def _what_to_do(error: OSError, instead: str) -> str:

@@ -14,7 +14,13 @@ from attrs import define, field
 from crypto_lakehouse.core.errors import ConfigurationError, Problem, StoreError
 from crypto_lakehouse.core.protocols import Store
 from crypto_lakehouse.core.task_groups import one_error
-from crypto_lakehouse.ledger.lock import OnHeld, output_lock, take_when_free, wait_for_workers
+from crypto_lakehouse.ledger.lock import (
+    OnHeld,
+    has_no_locks,
+    output_lock,
+    take_when_free,
+    wait_for_workers,
+)
 from crypto_lakehouse.ledger.place import LedgerPlace, RunLedger
 from crypto_lakehouse.stores.objects.lease_keeper import LeaseKeeper
 from crypto_lakehouse.stores.objects.store import ObjectStore
@@ -123,8 +129,9 @@ class OpenedOutput:
     async def _lock(self, made: Sequence[Path]) -> None:
         try:
             self.resources.enter_context(output_lock(self.state.lock))
-        except StoreError:  # no run can have that lock, so none works in the folder
-            await to_thread.run_sync(self._leave_nothing, made)
+        except StoreError as error:
+            if has_no_locks(error):  # no other run works in the folder, then
+                await to_thread.run_sync(self._leave_nothing, made)
             raise
         self.resources.callback(self._leave_nothing, made)
         if not self.ledger_place.is_shared:
