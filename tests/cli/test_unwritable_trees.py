@@ -219,11 +219,11 @@ def test_no_part_of_another_user_is_called_a_fault_of_the_program(
 
 
 class _LockedOut(LedgerConnection):
-    """A ledger on a file system that has no locks."""
+    """A ledger on a file system that has no locks, which SQLite takes for locks of others."""
 
     def execute(self, *_arguments: object) -> NoReturn:
-        error = sqlite3.OperationalError("locking protocol")
-        error.sqlite_errorcode = sqlite3.SQLITE_PROTOCOL
+        error = sqlite3.OperationalError("database is locked")
+        error.sqlite_errorcode = sqlite3.SQLITE_BUSY
         raise error
 
 
@@ -231,11 +231,10 @@ class _LockedOut(LedgerConnection):
 def test_a_file_system_without_locks_has_one_exit_code_in_every_command(
     tree: Path, server: ArchiveServer, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    if kind == "flock":
-        fcntl = pytest.importorskip("fcntl")
-        refusal = OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
-        monkeypatch.setattr(fcntl, "flock", Mock(side_effect=refusal))
-    else:
+    fcntl = pytest.importorskip("fcntl")
+    refusal = OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+    monkeypatch.setattr(fcntl, "flock" if kind == "flock" else "lockf", Mock(side_effect=refusal))
+    if kind == "SQLite":
         connect = sqlite3.connect
 
         def connect_without(*arguments: Any, **options: Any) -> sqlite3.Connection:
@@ -250,6 +249,7 @@ def test_a_file_system_without_locks_has_one_exit_code_in_every_command(
     refused = {name: text for name, (code, text) in said.items() if code}
     assert {code for code, _ in said.values()} == {0, 2}, said
     assert all("lock files" in text or "No locks" in text for text in refused.values()), refused
+    assert not any("another program" in text for text in refused.values()), refused
     expected = {"collect", "retry", "ingest", "prune", "compact", "expire", "sweep", "relocate"}
     if kind == "SQLite":
         expected = {"collect", "retry", "ingest", "prune", "status", "validate", "verify", "plan"}

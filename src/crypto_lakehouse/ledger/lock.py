@@ -17,6 +17,7 @@ from crypto_lakehouse.core.hard_links import link_fault
 from crypto_lakehouse.core.os_error_hints import hint_for
 
 __all__ = [
+    "NO_LOCKS_CODES",
     "OnHeld",
     "configured_lock",
     "do_not_wait",
@@ -46,7 +47,7 @@ _NO_LOCKS = "its file system has no locks, as some network file systems"
 _INSTEAD = "choose another output directory"
 
 #: Codes of the operating system for a file system without locks.
-_LOCKS_REFUSED = frozenset({errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS})
+NO_LOCKS_CODES = frozenset({errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS})
 
 
 @contextmanager
@@ -238,11 +239,11 @@ def _file_lock(path: Path, timeout_s: float) -> BaseFileLock:
 
 def has_no_locks(error: StoreError) -> bool:
     """Whether a lock cannot be taken because its file system has none: then no run can take it."""
-    return isinstance(error.__cause__, OSError) and error.__cause__.errno in _LOCKS_REFUSED
+    return isinstance(error.__cause__, OSError) and error.__cause__.errno in NO_LOCKS_CODES
 
 
 def _what_to_do(error: OSError, instead: str) -> str:
-    if error.errno in _LOCKS_REFUSED:
+    if error.errno in NO_LOCKS_CODES:
         hint = f"{_NO_LOCKS}: {instead or 'copy it to a local one'}"
     else:
         hint = hint_for(error, instead) or "see whether the directory can be written"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from crypto_lakehouse.core.errors import LedgerError
 from crypto_lakehouse.core.sqlite_hints import is_refused, sqlite_hint
+from crypto_lakehouse.ledger.record_locks import lock_code
 
 __all__ = ["CHECKED_BYTES", "code_of", "damaged", "is_damage", "refusal", "unreadable"]
 
@@ -51,9 +52,10 @@ def is_damage(error: sqlite3.Error) -> bool:
 
 def refusal(path: Path, error: sqlite3.Error, action: str) -> LedgerError:
     """Make the error for a ledger that cannot be opened, read or written, with advice."""
-    hint = _hint(path, error, action)
+    sqlite_code = lock_code(_extended_code(error), path.parent)
+    hint = _hint(path, sqlite_code, action)
     reason = f"the ledger cannot be {action}: {error}"
-    code = 2 if is_refused(_extended_code(error)) else 1
+    code = 2 if is_refused(sqlite_code) else 1
     return LedgerError(str(path), f"{reason}; {hint}" if hint else reason, exit_code=code)
 
 
@@ -75,12 +77,12 @@ def damaged(path: Path, reason: str) -> LedgerError:
     )
 
 
-def _hint(path: Path, error: sqlite3.Error, action: str) -> str | None:
+def _hint(path: Path, code: int, action: str) -> str | None:
     if path.exists() and not path.is_file():
         return "it is not a file; move it away and run again"
     if len(os.fsencode(path)) > _LONGEST_PATH:
         return "its path is too long for SQLite; choose an output directory with a shorter path"
-    if code_of(error) in _NOT_ALLOWED:
+    if code & 0xFF in _NOT_ALLOWED:
         verb = "read" if action == "read" else "write"
         return f"let this user {verb} it and the files beside it, in `{path.parent}`"
-    return sqlite_hint(_extended_code(error), "output directory")
+    return sqlite_hint(code, "output directory")

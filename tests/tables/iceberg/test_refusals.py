@@ -6,6 +6,7 @@ import errno
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -44,6 +45,18 @@ def test_a_catalog_that_another_program_holds_says_so(tmp_path: Path) -> None:
     assert raised.value.reason.startswith(
         "`catalog.db` cannot be used: database is locked; another program holds it: end that"
     )
+    assert "move the lake to a local disk" in raised.value.reason
+
+
+def test_a_file_system_without_locks_is_not_taken_for_another_program(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fcntl = pytest.importorskip("fcntl")
+    monkeypatch.setattr(fcntl, "lockf", Mock(side_effect=OSError(errno.ENOLCK, "No locks")))
+    with pytest.raises(LakeError) as raised, as_lake_errors(str(tmp_path)):
+        raise refused(sqlite3.SQLITE_BUSY)
+    assert raised.value.exit_code == 2
+    assert "another program" not in raised.value.reason
     assert "move the lake to a local disk" in raised.value.reason
 
 
