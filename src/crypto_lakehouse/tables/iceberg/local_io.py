@@ -202,7 +202,9 @@ def check_inside(path: str, root: str) -> None:
         LakeError: A symbolic link leads out of it.
     """
     if leads_out(root, path):
-        raise LakeError(path, f"nothing is written: a symbolic link leads out of `{root}`")
+        raise LakeError(
+            path, f"nothing is written: a symbolic link leads out of `{root}`; remove it"
+        )
 
 
 def check_read(path: str, root: str) -> None:
@@ -216,7 +218,7 @@ def check_read(path: str, root: str) -> None:
         LakeError: A symbolic link leads out of it.
     """
     if not os.path.realpath(path).startswith(f"{root}/"):
-        raise LakeError(path, f"it is not read: a symbolic link leads out of `{root}`")
+        raise LakeError(path, f"it is not read: a symbolic link leads out of `{root}`; remove it")
 
 
 def delete_below(root: str, path: str) -> bool:
