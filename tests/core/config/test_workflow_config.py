@@ -272,7 +272,10 @@ def good_values(draw: st.DrawFn) -> dict[str, Any]:
 
 
 def is_runnable(values: Mapping[str, Any]) -> bool:
-    """Whether symbols and intervals name only what is collected."""
+    """Whether symbols and intervals name only what is collected, and a cluster sees the output."""
+    is_elsewhere = values.get("executor") == "dask" and "dask_scheduler" in values
+    if is_elsewhere and not values.get("shared_directory"):
+        return False
     pairs = (("symbols", "markets"), ("intervals", "data_types"))
     return not any(
         isinstance(values.get(name), dict) and not set(values[name]) <= set(values[selector])
