@@ -216,9 +216,7 @@ def _decompressed(file: BinaryIO, key: str) -> Iterator[bytes]:
 
 def _header(value: dict[str, Any], key: str) -> FillHeader:
     read = LineValues(value, key, 1)
-    if read.take("format", int) != FORMAT:
-        reason = f"line 1: `format` is {value['format']}; this version reads {FORMAT}"
-        raise SegmentError(key, reason)
+    read.check_format(FORMAT)
     try:
         series = Series(
             Market(read.take("market", str)),

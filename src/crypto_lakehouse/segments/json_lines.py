@@ -86,6 +86,16 @@ class LineValues:
             raise SegmentError(self.key, f"line {self.at}: `{name}` is missing or of another type")
         return value
 
+    def check_format(self, known: int) -> None:
+        """Check the version of a header's form.
+
+        Raises:
+            SegmentError: It is missing, or another one.
+        """
+        if (found := self.take("format", int)) != known:
+            reason = f"line {self.at}: `format` is {found}; this version reads {known}"
+            raise SegmentError(self.key, reason)
+
     def moment(self, name: str) -> datetime:
         """A moment, in UTC.
 

@@ -293,9 +293,7 @@ def _mark(value: dict[str, Any], key: str, at: int) -> LiveMark:
 
 def _header(value: dict[str, Any], key: str) -> LiveHeader:
     read = LineValues(value, key, 1)
-    if read.take("format", int) != FORMAT:
-        reason = f"line 1: `format` is {value['format']}; this version reads {FORMAT}"
-        raise SegmentError(key, reason)
+    read.check_format(FORMAT)
     try:
         header = LiveHeader(
             market=Market(read.take("market", str)),
