@@ -85,3 +85,19 @@ def test_a_damaged_copy_is_said(bucket: Bucket, url: str, shell: Shell, tmp_path
         store(bucket, url).client.delete(each.key)
     code, _, err = shell("verify", "-o", url)
     assert (code, "no archive is below" in err, "is damaged" in err) == (2, True, True)
+
+
+def test_a_damaged_archive_is_repaired_from_the_source_that_the_copy_names(
+    bucket: Bucket, url: str, archive_server: ArchiveServer, shell: Shell, tmp_path: Path
+) -> None:
+    client = store(bucket, url).client
+    good = client.read(KEY)
+    client.put(KEY, b"rotten")
+    shutil.rmtree(tmp_path / "state")
+    repair = ("verify", "-o", url, "--repair")
+    code, _, err = shell(*repair)
+    assert (code, f"came from `{archive_server.url}`; name the source" in err) == (2, True), err
+    code, out, err = shell(*repair, "--source-url", archive_server.url)
+    assert (code, "1 repaired, 0 not" in out) == (3, True), err  # the deleted one is for `collect`
+    assert client.read(KEY) == good
+    assert len(list((tmp_path / "state").rglob("ledger.sqlite"))) == 1

@@ -210,6 +210,8 @@ def test_a_bucket_that_is_not_there_ends_every_command_alike(
         [*asked, "--quiet", "--processes", "2"],
         [*asked, "--quiet", "--dry-run"],
         ["plan", *asked[1:]],
+        ["status", "-o", url],
+        ["history", "-o", url, "--since", "2020-01-01"],
     ):
         code, out, err = shell(*command)
         assert (code, out) == (2, ""), err

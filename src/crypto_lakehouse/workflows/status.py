@@ -180,9 +180,9 @@ def status_of(
     """Report from its ledger how complete a collected directory is.
 
     The files are not read (`verify_tree` reads them), nothing is changed, and a collection may run
-    at the same time. Nothing is requested, except the ledger's copy in an object store if the state
-    folder has no ledger. `cover_series` says what the window means, and which days count without
-    one.
+    at the same time. If the state folder of an object store has no ledger, its copy in the store is
+    requested, and a listing if there is none; nothing else is. `cover_series` says what the window
+    means, and which days count without one.
 
     Args:
         place: The output that a collection wrote to.

@@ -10,6 +10,7 @@ from tempfile import mkdtemp
 from weakref import finalize
 
 from crypto_lakehouse.core.errors import LedgerError
+from crypto_lakehouse.core.protocols import ignore
 from crypto_lakehouse.ledger.packing import CopyDamaged, unpack
 from crypto_lakehouse.ledger.sqlite import SqliteLedger
 from crypto_lakehouse.stores.objects.ledger_copy import LedgerCopy
@@ -49,6 +50,8 @@ def _fetch(output: Output, store: ObjectStore) -> None:
     packed, state = Path(folder, "ledger.sqlite.gz"), output.state.path
     try:
         if not copy.fetch(packed):
+            # An object that is absent is no news; a listing says if the bucket is.
+            next(store.folders(ignore), None)
             return
         path = unpack(packed, copy.place)
         ledger, damage = SqliteLedger.open(path)
