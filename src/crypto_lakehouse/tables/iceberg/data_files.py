@@ -20,6 +20,8 @@ from crypto_lakehouse.tables.schema.table_types import arrow_schema
 __all__ = [
     "TableVersion",
     "archives_in",
+    "completed",
+    "group_bounds",
     "identity_values",
     "partition_of",
     "partition_path",
@@ -131,22 +133,28 @@ def rows_in(
         found = pc.is_in(group["archive"].cast(pa.string()), value_set=keys)
         kept = group.filter(found if wanted else pc.invert(found))
         if kept.num_rows:
-            yield _completed(kept, schema).cast(schema)
+            yield completed(kept, schema).cast(schema)
 
 
 def _may_have(group: pq.RowGroupMetaData, archives: frozenset[str]) -> bool:
     """Whether a row group's bounds of the column `archive` include one of the keys."""
+    bounds = group_bounds(group)
+    return bounds is None or any(bounds[0] <= key <= bounds[1] for key in archives)
+
+
+def group_bounds(group: pq.RowGroupMetaData) -> tuple[str, str] | None:
+    """The smallest and the largest key in a row group's column `archive`; None if unknown."""
     for place in range(group.num_columns):
         column = group.column(place)
         if column.path_in_schema == "archive":
             known: Any = column.statistics
             if known is None or not known.has_min_max:
-                return True
-            return any(known.min <= key <= known.max for key in archives)
-    return True
+                return None
+            return known.min, known.max
+    return None
 
 
-def _completed(rows: pa.Table, schema: pa.Schema) -> pa.Table:
+def completed(rows: pa.Table, schema: pa.Schema) -> pa.Table:
     """Add the columns, as NULL, that the table has got since the file was written."""
     for name in schema.names:
         if name not in rows.column_names:

@@ -16,7 +16,7 @@ from crypto_lakehouse.tables.iceberg.data_files import archives_in
 from crypto_lakehouse.tables.iceberg.filters import ALWAYS, among
 from crypto_lakehouse.tables.iceberg.manifest_check import check_manifests
 
-__all__ = ["archives_between", "files_holding", "live_files"]
+__all__ = ["archives_between", "bounds_of_archives", "files_holding", "live_files"]
 
 #: pyiceberg does not compare bounds with more values than this.
 _MOST_SYMBOLS = 200
@@ -84,6 +84,12 @@ def files_holding(
 def archives_between(table: Table, file: DataFile, keys: Iterable[str]) -> frozenset[str]:
     """Those of some sorted keys that a data file may have rows of, by its bounds."""
     return _between([key.encode() for key in keys], _bounds(table, file, "archive"))
+
+
+def bounds_of_archives(table: Table, file: DataFile) -> tuple[str, str] | None:
+    """The smallest and the largest key of the archives in a data file; None if unknown."""
+    bounds = _bounds(table, file, "archive")
+    return None if bounds is None else (bounds[0].decode(), bounds[1].decode())
 
 
 def _bounds(table: Table, file: DataFile, column: str) -> tuple[bytes, bytes] | None:

@@ -16,6 +16,8 @@ from pyiceberg.table import Table
 from pyiceberg.types import StringType, TimestamptzType
 
 from crypto_lakehouse.tables.iceberg.catalog import LakeCatalog
+from crypto_lakehouse.tables.iceberg.data_files import archives_in
+from crypto_lakehouse.tables.iceberg.live_files import archives_between, live_files
 from crypto_lakehouse.tables.ingest.comparison import DifferentValue
 from crypto_lakehouse.tables.ingest.records import RecordChange, write_records
 from crypto_lakehouse.tables.schema.schemas import PartitionField
@@ -126,7 +128,9 @@ def _rows(table: str, differences: Iterable[Difference], commit: str) -> list[di
 
 def _recorded(table: Table, keys: Iterable[str]) -> frozenset[str]:
     """Those of some archives of which differences are recorded."""
-    if table.current_snapshot() is None:
-        return frozenset()
-    known = table.scan(selected_fields=("archive",)).to_arrow()["archive"].unique().to_pylist()
-    return frozenset(map(str, known)).intersection(keys)
+    wanted = sorted(keys)
+    found: set[str] = set()
+    for file in live_files(table) if wanted else ():
+        near = archives_between(table, file, wanted)
+        found |= near and near & archives_in(table, file)
+    return frozenset(found)

@@ -123,7 +123,7 @@ def plan_ingestion(
     unchanged = covered = 0
     for source in sources:
         by_month[_month(source.archive)].append(source)
-    known = _known(standings)
+    known: Mapping[_Month, Mapping[str, Standing]] | None = None
     ingest: list[Source | Rebuild] = []
     repeated: set[str] = set()
     kept: set[str] = set()
@@ -138,13 +138,14 @@ def plan_ingestion(
         unchanged += len(settled) - same - len(outside)
         if changed:
             changed.sort(key=_order)
+            known = _known(standings) if known is None else known
             there = known.get(month, {})
             plain: list[Source] = []
             for some, standing in _apart(changed, there):
                 alone, rebuilds = _for_month(some, here, standing, find_zip)
                 plain += alone
                 ingest += [*alone, *rebuilds]
-            keys = {each.archive.key for each in changed} & known.get(month, {}).keys()
+            keys = {each.archive.key for each in changed} & there.keys()
             kept |= keys
             repeated |= keys & {each.archive.key for each in plain}
     return IngestPlan(

@@ -25,7 +25,7 @@ from crypto_lakehouse.tables.files.partition_writer import WriterFactory
 from crypto_lakehouse.tables.files.series_writer import Written, work_items
 from crypto_lakehouse.tables.iceberg.catalog import LakeCatalog
 from crypto_lakehouse.tables.iceberg.catalog_errors import as_lake_errors
-from crypto_lakehouse.tables.iceberg.filters import among, equals
+from crypto_lakehouse.tables.iceberg.key_ranges import KeyRanges
 from crypto_lakehouse.tables.iceberg.orphans import sweep_table
 from crypto_lakehouse.tables.ingest.commits import newest_sequence, sequence_of
 from crypto_lakehouse.tables.ingest.differences import record_differences
@@ -37,14 +37,15 @@ from crypto_lakehouse.tables.ingest.item_jobs import ItemJob, ItemRunner, sendab
 from crypto_lakehouse.tables.ingest.items import Item, ItemResult, ItemWriter, archives_of, in_order
 from crypto_lakehouse.tables.ingest.journal import Journal
 from crypto_lakehouse.tables.ingest.merge_outcome import MergeOutcome
+from crypto_lakehouse.tables.ingest.overlaps import keys_of_months
 from crypto_lakehouse.tables.ingest.provenance import (
     ARCHIVES,
     PRESENT,
-    newest_rows,
+    newest_between,
     provenance_row,
     record,
     recorded_again,
-    standings,
+    standings_between,
 )
 from crypto_lakehouse.tables.ingest.publish import TRIES, Publication
 from crypto_lakehouse.tables.ingest.recorded_meanwhile import (
@@ -53,7 +54,7 @@ from crypto_lakehouse.tables.ingest.recorded_meanwhile import (
     recorded_since,
     recorded_while_mended,
 )
-from crypto_lakehouse.tables.ingest.recorded_seams import Reviewed, check_seams
+from crypto_lakehouse.tables.ingest.recorded_seams import Reviewed, check_seams, days_at_seams
 from crypto_lakehouse.tables.ingest.recovery import recover
 from crypto_lakehouse.tables.ingest.zip_at_hand import zip_at_hand
 from crypto_lakehouse.tables.quality.seams import ID_TYPES
@@ -97,10 +98,12 @@ class Ingestion:
 
     def plan(self, schema: TableSchema, sources: Iterable[Source]) -> IngestPlan:
         """Compare archives with the contents of their table."""
+        there = [*sources]
+        days = ((each.series, each.archive.period.first_day) for each in there)
         with as_lake_errors(str(self.catalog.place)):
             archives = self.catalog.find(ARCHIVES)
-            known = standings(archives, schema.name)
-        plan = plan_ingestion(sources, known, zip_at_hand, again=self.settings.again)
+            known = standings_between(archives, keys_of_months(days), schema.name)
+        plan = plan_ingestion(there, known, zip_at_hand, again=self.settings.again)
         return evolve(plan, sequence=0 if archives is None else newest_sequence(archives))
 
     def run(self, schema: TableSchema, plan: IngestPlan) -> None:
@@ -316,7 +319,8 @@ class _Commit:
         if self.schema.data_type not in ID_TYPES:
             return rows
         archives = self.ingestion.catalog.find(ARCHIVES)
-        there = newest_rows(archives, equals("table", self.schema.name))
+        wanted = keys_of_months(days_at_seams(each.source.archive for each in self.written))
+        there = newest_between(archives, wanted, self.schema.name)
         seams = check_seams(self.written, rows, there)
         self.written, self.reviewed = seams.written, seams.reviewed
         return seams.rows
@@ -372,7 +376,8 @@ class _Commit:
             rows.append(row)
         if moved:
             archives = self.ingestion.catalog.find(ARCHIVES)
-            for key, row in newest_rows(archives, among("archive", sorted(moved))).items():
+            recorded = newest_between(archives, KeyRanges.exactly(moved), self.schema.name)
+            for key, row in recorded.items():
                 stands = moved[key]
                 now = {"state": stands.state, "rows": stands.rows, "commit": self.name}
                 if stands.source.archive.origin is not Origin.ARCHIVE:

@@ -8,14 +8,15 @@ place. A row that several of them have is in a table once.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import date, timedelta
 
 from attrs import evolve
 
-from crypto_lakehouse.core.archive import Archive, Origin, Partition, Period
+from crypto_lakehouse.core.archive import Archive, Origin, Partition, Period, Series
+from crypto_lakehouse.tables.iceberg.key_ranges import KeyRanges
 
-__all__ = ["DAY_RANK", "FILL_RANK", "above", "below", "overlapping", "rank"]
+__all__ = ["DAY_RANK", "FILL_RANK", "above", "below", "keys_of_months", "overlapping", "rank"]
 
 DAY_RANK, FILL_RANK = 2, 3
 
@@ -49,6 +50,22 @@ def overlapping(archive: Archive) -> Iterator[Archive]:
     for day in _days(first, last):
         yield Archive(archive.series, Period.day(day))
         yield Archive(archive.series, Period.day(day), Origin.FILL)
+
+
+def keys_of_months(days: Iterable[tuple[Series, date]]) -> KeyRanges:
+    """The keys of all archives, of any origin, of the months of some days of series."""
+    months = {(series, day.year, day.month) for series, day in days}
+    return KeyRanges.beginning(each for month in months for each in _prefixes(*month))
+
+
+def _prefixes(series: Series, year: int, month: int) -> Iterator[str]:
+    whole = series.folder(Partition.MONTHLY) + series.stem
+    yield f"{whole}{year:04d}-{month:02d}."
+    if month <= 9:
+        yield f"{whole}{year:04d}-{month}."
+    daily = series.folder(Partition.DAILY).removeprefix(Origin.ARCHIVE.folder) + series.stem
+    for origin in Origin:
+        yield f"{origin.folder}{daily}{year:04d}-{month:02d}-"
 
 
 def _days(first: date, last: date) -> Iterator[date]:

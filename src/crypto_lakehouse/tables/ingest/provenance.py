@@ -22,6 +22,7 @@ from pyiceberg.types import BooleanType, LongType, StringType, TimestamptzType
 from crypto_lakehouse.core.origin import Origin
 from crypto_lakehouse.tables.iceberg.catalog import LakeCatalog
 from crypto_lakehouse.tables.iceberg.filters import equals
+from crypto_lakehouse.tables.iceberg.key_ranges import KeyRanges, rows_between
 from crypto_lakehouse.tables.ingest.commits import newest_sequence
 from crypto_lakehouse.tables.ingest.records import RecordChange, write_records
 from crypto_lakehouse.tables.quality.findings import ArchiveQuality, Finding
@@ -35,6 +36,7 @@ __all__ = [
     "PRESENT",
     "Standing",
     "can_be_recorded",
+    "newest_between",
     "newest_of",
     "newest_rows",
     "plain_finding",
@@ -42,7 +44,7 @@ __all__ = [
     "record",
     "recorded_again",
     "standings",
-    "standings_of",
+    "standings_between",
 ]
 
 ARCHIVES = "lakehouse.archives"
@@ -237,23 +239,29 @@ def _with_times(row: Mapping[str, Any]) -> dict[str, Any]:
     return {**row, **{name: text and datetime.fromisoformat(text) for name, text in times.items()}}
 
 
-_STANDING = ("state", "sha256", "rows", "first_at", "last_at", "rows_read")
+#: Of these, a table of an earlier version lacks the last ones.
+_STANDING = (
+    "state", "sha256", "rows", "first_at", "last_at", "rows_read", "first_id", "last_id",
+    "not_in_archive",
+)  # fmt: skip
 
 
 def standings(archives: Table | None, table: str) -> dict[str, Standing]:
     """The state of every archive of a table, by key."""
-    return standings_of(archives, equals("table", table))
+    rows = newest_rows(archives, equals("table", table), ("archive", *_STANDING))
+    return {key: _standing(row) for key, row in rows.items()}
 
 
-def standings_of(archives: Table | None, wanted: BooleanExpression) -> dict[str, Standing]:
-    """The state of every archive that is wanted, as in `newest_rows`, by key."""
-    names = (*_STANDING, "not_in_archive")  # which a table of an earlier version lacks
-    rows = newest_rows(archives, wanted, ("archive", *names))
-    return {key: _standing(row, names) for key, row in rows.items()}
+def standings_between(
+    archives: Table | None, wanted: KeyRanges, table: str | None = None
+) -> dict[str, Standing]:
+    """The state of every archive that is wanted, by key, as `newest_between` reads it."""
+    rows = newest_between(archives, wanted, table, ("archive", *_STANDING))
+    return {key: _standing(row) for key, row in rows.items()}
 
 
-def _standing(row: Mapping[str, Any], names: Iterable[str]) -> Standing:
-    values: dict[str, Any] = {name: row.get(name) for name in names}
+def _standing(row: Mapping[str, Any]) -> Standing:
+    values: dict[str, Any] = {name: row.get(name) for name in _STANDING}
     return Standing(**values)
 
 
@@ -271,11 +279,36 @@ def newest_rows(
     if archives is None:
         return {}
     known = archives.schema().column_names
-    order = [name for name in ORDER if name in known]
-    there = [name for name in columns if name in known]
-    fields = columns if "*" in columns else (*there, *order)
+    fields = columns if "*" in columns else _there(known, columns)
     found = archives.scan(row_filter=wanted, selected_fields=tuple(fields))
     return newest_of(found.to_arrow().to_pylist(), known)
+
+
+def newest_between(
+    archives: Table | None,
+    wanted: KeyRanges,
+    table: str | None = None,
+    columns: Sequence[str] = ("*",),
+) -> dict[str, dict[str, Any]]:
+    """The newest row of every archive in ranges of keys, by key; few others are read.
+
+    Args:
+        archives: As of `newest_rows`.
+        wanted: The keys.
+        table: The table of these archives; None if they may be of several.
+        columns: As of `newest_rows`.
+    """
+    if archives is None or not wanted.pairs:
+        return {}
+    known = archives.schema().column_names
+    fields = known if "*" in columns else _there(known, columns)
+    found = (rows.to_pylist() for rows in rows_between(archives, wanted, fields, table))
+    return newest_of((row for rows in found for row in rows), known)
+
+
+def _there(known: Sequence[str], columns: Sequence[str]) -> list[str]:
+    """Those of some columns, and of those that order the rows, that a table has."""
+    return [name for name in (*columns, *ORDER) if name in known]
 
 
 def newest_of(rows: Iterable[dict[str, Any]], columns: Sequence[str]) -> dict[str, dict[str, Any]]:

@@ -24,7 +24,7 @@ from crypto_lakehouse.tables.iceberg.data_files import (
     rows_without,
     values_in,
 )
-from crypto_lakehouse.tables.iceberg.filters import among
+from crypto_lakehouse.tables.iceberg.key_ranges import KeyRanges
 from crypto_lakehouse.tables.iceberg.live_files import archives_between
 from crypto_lakehouse.tables.ingest.ingest_plan import is_settled
 from crypto_lakehouse.tables.ingest.items import ItemResult
@@ -34,7 +34,7 @@ from crypto_lakehouse.tables.ingest.provenance import (
     NOT_TAKEN,
     PRESENT,
     Standing,
-    standings_of,
+    standings_between,
 )
 
 __all__ = ["Recorded", "RecordedMeanwhile", "recorded_since", "recorded_while_mended"]
@@ -88,7 +88,7 @@ def recorded_since(
         )
     )
     found = newer.intersection(keys)
-    return standings_of(archives, among("archive", sorted(found))) if found else {}
+    return standings_between(archives, KeyRanges.exactly(found), table)
 
 
 def recorded_while_mended(lake: str, keys: Iterable[str]) -> LakeError:

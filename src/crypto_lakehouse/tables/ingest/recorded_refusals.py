@@ -10,8 +10,8 @@ from attrs import frozen
 
 from crypto_lakehouse.tables.iceberg.catalog import LakeCatalog
 from crypto_lakehouse.tables.iceberg.catalog_errors import as_lake_errors
-from crypto_lakehouse.tables.iceberg.filters import among
-from crypto_lakehouse.tables.ingest.provenance import ARCHIVES, newest_rows
+from crypto_lakehouse.tables.iceberg.key_ranges import KeyRanges
+from crypto_lakehouse.tables.ingest.provenance import ARCHIVES, newest_between
 
 __all__ = ["Refusal", "recorded_refusals"]
 
@@ -46,7 +46,8 @@ def recorded_refusals(catalog: LakeCatalog, keys: Collection[str]) -> Iterator[R
     if not keys:
         return
     with as_lake_errors(str(catalog.place)):
-        rows = newest_rows(catalog.find(ARCHIVES), among("archive", sorted(keys)), _COLUMNS)
+        wanted = KeyRanges.exactly(keys)
+        rows = newest_between(catalog.find(ARCHIVES), wanted, columns=_COLUMNS)
     for key, row in sorted(rows.items()):
         yield Refusal(key, row["state"], _reason(row))
 

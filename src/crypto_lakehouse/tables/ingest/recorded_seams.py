@@ -8,20 +8,22 @@ and the run tells of it (`Reviewed`).
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from attrs import evolve, frozen
 
-from crypto_lakehouse.core.archive import Archive
+from crypto_lakehouse.core.archive import Archive, Series
 from crypto_lakehouse.tables.files.series_writer import Written
 from crypto_lakehouse.tables.ingest.provenance import PRESENT, plain_finding, recorded_again
 from crypto_lakehouse.tables.quality.findings import Finding, verdict_of
 from crypto_lakehouse.tables.quality.known_row_holes import load_known_row_holes
 from crypto_lakehouse.tables.quality.seams import SEAM_CHECKS, ids_of, seam_findings
 
-__all__ = ["Reviewed", "Seams", "check_seams", "sentence_of"]
+__all__ = ["Reviewed", "Seams", "check_seams", "days_at_seams", "sentence_of"]
+
+_DAY = timedelta(days=1)
 
 
 @frozen
@@ -52,6 +54,15 @@ class Seams:
     written: list[Written]
     rows: list[dict[str, Any]]
     reviewed: list[Reviewed]
+
+
+def days_at_seams(archives: Iterable[Archive]) -> Iterator[tuple[Series, date]]:
+    """The series and days of the archives that have seams with some archives, and of these."""
+    for archive in archives:
+        first, last = archive.period.first_day, archive.period.last_day
+        yield archive.series, first
+        yield archive.series, first - _DAY if first > date.min else first
+        yield archive.series, last + _DAY if last < date.max else last
 
 
 def check_seams(

@@ -24,13 +24,13 @@ from crypto_lakehouse.tables.iceberg.data_files import (
 from crypto_lakehouse.tables.iceberg.live_files import live_files
 from crypto_lakehouse.tables.ingest.commits import TableChange, commit_change
 
-__all__ = ["RecordChange", "write_records"]
+__all__ = ["RECORD_LAYOUT", "RecordChange", "write_records"]
 
 #: How often a change is made again after other writers have changed the table.
 _TRIES = 10
 
-#: Records are texts, and are read rarely.
-_LAYOUT = FileLayout(compression="zstd")
+#: Records are texts. They are read by series, of which a row group should have few.
+RECORD_LAYOUT = FileLayout(compression="zstd", row_group_rows=1 << 10)
 
 
 @frozen(kw_only=True)
@@ -80,7 +80,9 @@ def write_records(catalog: LakeCatalog, table: Table, change: RecordChange) -> N
 
 def _files(table: Table, change: RecordChange) -> TableChange:
     """Write the new records, and the other ones of the files that lose some."""
-    writers = WriterFactory(table=table, layout=_LAYOUT, stem=uuid.uuid4().hex, announce=ignore)
+    writers = WriterFactory(
+        table=table, layout=RECORD_LAYOUT, stem=uuid.uuid4().hex, announce=ignore
+    )
     added: list[DataFile] = []
     there = live_files(table) if change.replaced else ()
     removed = [file for file in there if change.replaced & archives_in(table, file)]

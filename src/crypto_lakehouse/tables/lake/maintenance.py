@@ -27,6 +27,7 @@ from crypto_lakehouse.tables.iceberg.live_files import live_files
 from crypto_lakehouse.tables.iceberg.orphans import refuse_foreign, sweep_table
 from crypto_lakehouse.tables.ingest.commits import TableChange, commit_change
 from crypto_lakehouse.tables.ingest.journal import Journal
+from crypto_lakehouse.tables.ingest.records import RECORD_LAYOUT
 from crypto_lakehouse.tables.ingest.recovery import recover
 
 __all__ = ["Compacted", "compact", "expire", "sweep", "sweep_before"]
@@ -80,7 +81,7 @@ def compact(
         if crowded:
             journal = Journal(catalog.place.journals, uuid.uuid4().hex, name)
             files = WriterFactory(
-                table=table, layout=layout or FileLayout(), stem=journal.commit,
+                table=table, layout=layout or _layout_of(name), stem=journal.commit,
                 announce=journal.announce,
             )  # fmt: skip
             with journal:
@@ -95,6 +96,10 @@ def compact(
                     raise
         after = before - len(change.removed) + len(change.added)
         return Compacted(name, before, after, sum(each.record_count for each in change.added))
+
+
+def _layout_of(name: str) -> FileLayout:
+    return RECORD_LAYOUT if name.startswith("lakehouse.") else FileLayout()
 
 
 def _join(files: WriterFactory, crowded: dict[tuple[Any, ...], list[DataFile]]) -> TableChange:
