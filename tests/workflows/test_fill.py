@@ -335,9 +335,13 @@ async def test_a_day_without_rows_is_not_filled(filled: Filled) -> None:
     assert (report.totals["unavailable"], report.exit_code) == (2, 3)
     assert report.problems[0].reason == "the exchange has no rows of this day"
     assert filled.segments() == set()
-    weeks = {**filled.bars, "intervals": ["1w"]}
-    report = await filled.fill(**weeks, date_range={"start": "2026-03-02", "end": "2026-03-03"})
-    assert (report.totals["filled"], report.rows) == (2, 1)  # only Monday begins a week
+    weeks = {**filled.bars, "intervals": ["1w"], "date_range": {"start": "2026-03"}}
+    for _ in range(2):  # only Mondays begin a week; on other days there is nothing to ask for
+        report = await filled.fill(**weeks, until="2026-03-31")
+        assert (report.totals["planned"], report.exit_code) == (31, 0)
+    assert filled.exchange.count("spot/api/v3/klines") == 1 + 5
+    assert len(filled.segments()) == 2 * 5
+    assert report.totals["unchanged"] == 31
 
 
 @pytest.mark.parametrize("kind", ["rclone"])

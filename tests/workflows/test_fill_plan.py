@@ -190,6 +190,28 @@ def test_series_that_are_named_with_their_days_need_not_be_known(planned: Planne
     assert list(found.refused.values()) == [1]  # trades need a key
 
 
+def test_a_series_that_has_months_only_is_filled_by_whole_months(planned: Planned) -> None:
+    keys: dict[str, Any] = {
+        "markets": ["futures_um"], "symbols": ["BTCUSDT"], "data_types": ["fundingRate", "klines"],
+        "intervals": ["1h", "1mo"], "date_range": {"start": "2026-04-28", "end": "2026-04-29"},
+    }  # fmt: skip
+    for until, last in ((TODAY, 30), (date(2026, 4, 29), 29)):
+        found = {
+            str(fill.series): [fill.spans[0].first.day, fill.spans[-1].last.day]
+            for fill in planned.plan(**keys, until=until).series
+        }
+        assert found == {
+            "futures_um klines BTCUSDT 1h": [28, 29],
+            "futures_um klines BTCUSDT 1mo": [1, last],
+            "futures_um fundingRate BTCUSDT": [1, last],
+        }
+    month = Series(Market.FUTURES_UM, DataType.FUNDING_RATE, "BTCUSDT")
+    facts = ObjectFacts(size_bytes=1, mark=1, sha256="a" * 64, published_sha256="a" * 64)
+    archive = Archive(month, Period.month(date(2026, 4, 1)))
+    planned.ledger.write([ArchiveFinished(archive=archive, verdict=Verdict.VERIFIED, facts=facts)])
+    assert planned.plan(**{**keys, "data_types": ["fundingRate"]}).series == ()
+
+
 def test_only_what_is_selected_is_planned(planned: Planned) -> None:
     other = Series(Market.SPOT, DataType.KLINES, "BTCUSDT", "1m")
     for series in (BARS, other):

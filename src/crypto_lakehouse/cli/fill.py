@@ -59,7 +59,7 @@ _SHOWN_PROBLEMS = 20
 def command(**given: Any) -> int:
     """Fill what the archive lacks from the exchange's public API, without a key.
 
-    That are the holes that `status` shows, and the days from the archive's newest up to now: bars,
+    These are the holes that `status` shows, and the days from the archive's newest up to now: bars,
     aggTrades, funding rates and metrics. Each day of a series is stored below rest/, beside the
     archives, and `ingest` reads it into the same tables. An archive that comes later takes its
     place. The requests stay within the limits of the exchange, also if other programs use them.

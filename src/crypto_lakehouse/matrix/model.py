@@ -112,6 +112,11 @@ class MatrixRow:
         """The row's name, for example `spot klines`."""
         return f"{self.market} {self.data_type}"
 
+    def has_only_months(self, interval: str | None) -> bool:
+        """Whether series with an interval are published by the month only."""
+        days = self.partitions.get(Partition.DAILY)
+        return days is None or (interval is not None and interval not in days.intervals)
+
     def folder_symbol(self, symbol: str) -> str | None:
         """Return the folder of `symbol`, None if the row cannot have such a symbol."""
         if self.symbol_form == "pair":

@@ -6,7 +6,7 @@ import calendar
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from crypto_lakehouse.core.archive import DataType, Series
 from crypto_lakehouse.core.errors import FillUnavailable
@@ -34,6 +34,10 @@ _STATISTICS_SETTLED = timedelta(minutes=15)
 #: One page has the bars of so many days at most, and the fundings: each of them keeps the page.
 _DAYS_AHEAD = 10
 _FUNDING_AHEAD = timedelta(days=32)
+
+#: Bars that are asked for on the day on which one begins, and how many days have one, at least.
+_DAYS_OF_BARS = {"1w": 7, "1mo": 28}
+_MONDAY = 0
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
 
@@ -115,6 +119,8 @@ def days_per_page(series: Series) -> int:
     """How many days that follow each other one page has; 1 if a day has a page or more."""
     if series.data_type is DataType.FUNDING_RATE:
         return _FUNDING_AHEAD // _DAY - 1
+    if series.interval in _DAYS_OF_BARS:
+        return _DAYS_OF_BARS[series.interval]
     length = _length(series.interval, date.min) if series.interval else _DAY
     if not series.data_type.has_interval or length > _DAY:
         return 1
@@ -130,6 +136,8 @@ def _days_of_bars(endpoint: Endpoint, rows: int) -> int:
 
 async def _bars(asked: _Asked, endpoint: Endpoint) -> FetchedDay:
     """Fetch the bars that open in the day and are finished."""
+    if not _may_open(asked.series.interval or "", asked.day):
+        return evolve(FetchedDay.empty(), complete=asked.now >= asked.end, none_due=True)
     length = _length(asked.series.interval or "", asked.day)
     last_open = min(asked.end - timedelta(milliseconds=1), asked.now - length)
     complete = asked.now >= max(asked.end, asked.start + length) + _SETTLED
@@ -150,7 +158,7 @@ async def _bars(asked: _Asked, endpoint: Endpoint) -> FetchedDay:
         found += len(page)
         weight += endpoint.weight(size)
         start += step
-    return FetchedDay(responses, found, complete, "", weight)
+    return FetchedDay(responses, found, complete, "", weight, asked.series.interval == "3d")
 
 
 async def _bars_of_days(
@@ -164,6 +172,13 @@ async def _bars_of_days(
         asked, endpoint, last_open, (asked.start, end), rows * days
     )
     return FetchedDay([response], len(page), complete, "", weight)
+
+
+def _may_open(interval: str, day: date) -> bool:
+    """Whether a bar may open on a day; those of three days are taken to do so on each."""
+    if interval == "1mo":
+        return day.day == 1
+    return interval != "1w" or day.weekday() == _MONDAY
 
 
 def _length(interval: str, day: date) -> timedelta:

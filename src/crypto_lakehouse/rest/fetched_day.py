@@ -25,6 +25,8 @@ class FetchedDay:
         proven_by: `ids` if the day's ids have no gap and meet those of the days before and after;
             otherwise empty.
         weight: The weight of the requests, without those that were repeated.
+        none_due: Whether a day without rows is as it should be: bars that are longer than a day
+            begin on some days only.
     """
 
     responses: list[FillResponse]
@@ -32,6 +34,7 @@ class FetchedDay:
     complete: bool
     proven_by: str
     weight: int
+    none_due: bool = False
 
     @classmethod
     def empty(cls) -> FetchedDay:

@@ -34,9 +34,6 @@ _UNKNOWN_SYMBOL = "the exchange does not know the symbol"
 
 _NO_ROWS = "the exchange has no rows of this day"
 
-#: Bars that do not begin on each day.
-_LONG_BARS = frozenset({"3d", "1w", "1mo"})
-
 #: Days of trades that are fetched at once: each is held in memory until it is whole.
 _LARGE_DAYS = 2
 
@@ -62,6 +59,11 @@ class Fetched(Protocol):
     @property
     def proven_by(self) -> str:
         """`ids` if the ids meet those of the days before and after."""
+        ...
+
+    @property
+    def none_due(self) -> bool:
+        """Whether a day without rows is as it should be: no bar begins on it."""
         ...
 
     @property
@@ -95,7 +97,8 @@ def known_days(
         segment = segment_of(series, day)
         row = rows.get(segment.name)
         if row is not None and row.is_final:
-            yield segment, (row if not again and stored(segment) else None)
+            is_there = row.sha256 is None or stored(segment)  # a day may have no bar
+            yield segment, (row if not again and is_there else None)
         elif retry:
             yield segment, None
         elif row is not None and row.verdict is FillVerdict.UNAVAILABLE:
@@ -116,11 +119,6 @@ _Feed = tuple[Market, DataType, str]
 
 def _feed(series: Series) -> _Feed:
     return series.market, series.data_type, series.symbol
-
-
-def _may_be_empty(series: Series, fetched: Fetched) -> bool:
-    """Whether a day without rows is a whole one."""
-    return series.interval in _LONG_BARS or bool(fetched.proven_by)
 
 
 @define
@@ -205,9 +203,9 @@ class DayFiller:
             requests=len(fetched.responses),
             weight=fetched.weight,
         )
-        if not fetched.responses and not fetched.complete:
-            return result  # the day has no finished row yet
-        if fetched.complete and not fetched.rows and not _may_be_empty(segment.series, fetched):
+        if not fetched.rows and (fetched.none_due or not (fetched.responses or fetched.complete)):
+            return result  # no bar begins on the day, or none is finished yet
+        if fetched.complete and not fetched.rows and not fetched.proven_by:
             nothing = self._lacking(segment, FillVerdict.UNAVAILABLE, _NO_ROWS)
             return evolve(nothing, requests=result.requests, weight=result.weight)
         header = FillHeader(

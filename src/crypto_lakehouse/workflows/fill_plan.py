@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from datetime import date, timedelta
-from typing import Any
+from typing import Any, Self
 
 from attrs import evolve, field, frozen
 
 from crypto_lakehouse.core.acknowledged import NOTHING_ACKNOWLEDGED, Acknowledged
-from crypto_lakehouse.core.archive import Market, Partition, Series
+from crypto_lakehouse.core.archive import Market, Partition, Period, Series
 from crypto_lakehouse.core.config.values import is_glob
 from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
 from crypto_lakehouse.coverage.asked_days import AskedDays
@@ -39,15 +39,17 @@ class FillWindow:
     Attributes:
         start: The first UTC day that the selection names; None if it names none.
         end: The last UTC day, inclusive.
+        until: The last one that the selection could name; `end` by default.
         only_holes: Whether the days after the archive's newest are left out.
     """
 
     start: date | None = None
     end: date
+    until: date | None = None
     only_holes: bool = False
 
     @classmethod
-    def of(cls, config: WorkflowConfig, until: date, *, only_holes: bool) -> FillWindow:
+    def of(cls, config: WorkflowConfig, until: date, *, only_holes: bool) -> Self:
         """Return the window of a configuration, whose days bound it, up to a day."""
         start, end = None, until
         if config.date_range is not None:
@@ -56,7 +58,17 @@ class FillWindow:
         elif config.default_date is not None:
             start = config.default_date
             end = min(until, start)
-        return cls(start=start, end=end, only_holes=only_holes)
+        return cls(start=start, end=end, until=until, only_holes=only_holes)
+
+    def in_whole_months(self) -> Self:
+        """Return the window of a series that the archive has by the month only.
+
+        A collection takes each month that shares a day with the selection, and so does a fill.
+        """
+        if self.start is None or self.start > self.end:
+            return self
+        last_day = min(Period.month(self.end).last_day, self.until or self.end)
+        return evolve(self, start=Period.month(self.start).first_day, end=last_day)
 
 
 @frozen
@@ -230,13 +242,16 @@ class FillPlanner:
     def _spans(
         self, record: SeriesRecord, asked: AskedDays | None, window: FillWindow, today: date
     ) -> Iterable[DaySpan]:
+        row = self.matrix.row(record.series.market, record.series.data_type)
+        if row is not None and row.has_only_months(record.series.interval):
+            window = window.in_whole_months()
         start = window.start
         if start is None and asked is not None and asked.spans and not _is_settled(record):
             # Nothing of it is published yet: it begins where it was asked for.
             start = asked.spans[0][0] if asked.spans[0][0] > date.min else None
         coverage = cover_series(
             evolve(record, asked=asked),
-            self.matrix.row(record.series.market, record.series.data_type),
+            row,
             self.holes,
             today,
             start=start,
