@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -20,6 +20,7 @@ from crypto_lakehouse.core.archive import (
     Series,
 )
 from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
+from crypto_lakehouse.core.data_types import PUBLISHED_TYPES
 from crypto_lakehouse.core.errors import ConfigurationError, Problem
 from crypto_lakehouse.core.verdicts import Verdict
 
@@ -97,11 +98,13 @@ symbols = published_symbols | st.text(
 
 
 @st.composite
-def series(draw: st.DrawFn) -> Series:
+def series(
+    draw: st.DrawFn, types: Sequence[DataType] = PUBLISHED_TYPES, markets: Iterable[Market] = Market
+) -> Series:
     """Any series that has a key, also of types that its market does not publish."""
-    data_type = draw(st.sampled_from(DataType))
+    data_type = draw(st.sampled_from(types))
     interval = draw(st.sampled_from(INTERVALS)) if data_type.has_interval else None
-    return Series(draw(st.sampled_from(Market)), data_type, draw(symbols), interval)
+    return Series(draw(st.sampled_from(list(markets))), data_type, draw(symbols), interval)
 
 
 archives = st.builds(Archive, series(), periods())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import UTC, date, datetime
 
 import pytest
 from hypothesis import example, given
@@ -20,7 +20,9 @@ from crypto_lakehouse.core.archive import (
     Series,
     check_symbol,
 )
+from crypto_lakehouse.core.data_types import PUBLISHED_TYPES, kind_of
 from crypto_lakehouse.core.errors import ArchiveKeyError
+from crypto_lakehouse.core.live_keys import live_name, live_name_of
 
 SPOT, UM, CM, OPTIONS = Market
 DAILY, MONTHLY = Partition
@@ -87,6 +89,11 @@ PUBLISHED = {
     "data/option/daily/EOHSummary/BTCUSDT/BTCUSDT-EOHSummary-2023-10-23.zip":
         (OPTIONS, DAILY, DataType.EOH_SUMMARY, "BTCUSDT", None, "2023-10-23"),
 }  # fmt: skip
+
+#: What a segment of a recording has of a series and a day.
+EXCERPT = (
+    "live/spot/daily/trades/BTCUSDT/BTCUSDT-trades-2026-05-08.2026-05-08T12-0003-9f3c01ab.jsonl.zst"
+)
 
 #: Text that is nearly a key, and a word of the reason.
 REFUSED = {
@@ -155,7 +162,22 @@ REFUSED = {
     KEY * 20_000: "too many folders",
     "rest" + KEY.removeprefix("data"): "begins with `rest/` and ends with `.jsonl.zst`",
     KEY.replace(".zip", ".jsonl.zst"): "begins with `data/` and ends with `.zip`",
-    "live" + KEY.removeprefix("data").replace(".zip", ".jsonl.zst"): "begins with `data/`",
+    "live" + KEY.removeprefix("data").replace(".zip", ".jsonl.zst"): "a segment is named",
+    EXCERPT + ".CHECKSUM": "begins with `live/` and ends with `.jsonl.zst`",
+    EXCERPT.replace("T12", "T25"): "a segment is named",
+    EXCERPT.replace("12-0003", "12-0060"): "a segment is named",
+    EXCERPT.replace("9f3c01ab", "9f3c01a"): "a segment is named",
+    EXCERPT.replace("9f3c01ab", "9f3c01ab55"): "a segment is named",
+    EXCERPT.replace("9f3c01ab", "9f3c01ab."): "a segment is named",
+    EXCERPT.replace("2026-05-08T", "２０２６-05-08T"): "a segment is named",
+    EXCERPT.replace("trades", "metrics"): "no stream has such rows",
+    EXCERPT.replace("trades", "mark_price"): "no stream has such rows",
+    EXCERPT.replace("live/spot", "live/option"): "no stream has such rows",
+    EXCERPT.replace("daily", "monthly").replace("05-08.", "05."): "a segment holds a day",
+    "live/spot/trade/2026-05-08/trade-2026-05-08T12-0003-9f3c01ab.jsonl.zst": "too few folders",
+    KEY.replace("klines", "depth_updates").replace("1h", "depth_updates"): "no interval",
+    "data/spot/daily/depth_updates/BTCUSDT/BTCUSDT-depth_updates-2025-07-15.zip": "only recorded",
+    "rest/spot/daily/liquidations/X/X-liquidations-2025-07-15.jsonl.zst": "only recorded",
     "rest/spot/monthly/klines/BTCUSDT/1h/BTCUSDT-1h-2025-07.jsonl.zst": "a segment holds a day",
     "/" * 100_000: "begins with `data/`",
 }  # fmt: skip
@@ -210,7 +232,23 @@ def test_one_file_name_in_two_type_folders_means_two_archives() -> None:
 segments = st.builds(Archive, series(), days.map(Period.day), st.just(Origin.FILL))
 
 
-@given(archives | segments)
+def _at_noon(day: date) -> datetime:
+    return datetime(day.year, day.month, day.day, 12, 0, 3, tzinfo=UTC)
+
+
+_STREAMED = [each for each in DataType if kind_of(UM, each)]
+
+#: What segments of recordings have of a series and a day.
+excerpts = st.builds(
+    Archive,
+    series(_STREAMED, (UM, CM)) | series(_STREAMED[:5], (SPOT,)),
+    days.map(Period.day),
+    st.just(Origin.LIVE),
+    st.builds(live_name, days.map(_at_noon), st.text("0123456789abcdef", min_size=8, max_size=9)),
+)
+
+
+@given(archives | segments | excerpts)
 def test_an_archive_is_found_again_in_its_key(archive: Archive) -> None:
     assert Archive.parse(archive.key) == archive
     assert Origin.of(archive.key) is archive.origin
@@ -232,23 +270,41 @@ def test_a_segment_is_no_published_archive(segment: Archive) -> None:
     assert Archive.published(Archive(segment.series, segment.period).key).origin is Origin.ARCHIVE
 
 
-def test_a_segment_holds_a_day_and_nothing_live_is_read_yet() -> None:
+def test_a_segment_holds_a_day() -> None:
     with pytest.raises(ArchiveKeyError, match="a segment holds a day"):
         Archive(ARCHIVE.series, Period.month(date(2025, 7, 1)), Origin.FILL)
-    with pytest.raises(ArchiveKeyError, match="no such segments"):
-        Archive(ARCHIVE.series, ARCHIVE.period, Origin.LIVE)
     with pytest.raises(ArchiveKeyError, match="`data/`, `rest/` or `live/`"):
         Origin.of("replaced/x")
 
 
-@given(archives | segments, archives | segments)
+def test_an_excerpt_names_its_segment() -> None:
+    excerpt = Archive.parse(EXCERPT)
+    assert (excerpt.origin, excerpt.market, excerpt.symbol) == (Origin.LIVE, SPOT, "BTCUSDT")
+    key = "live/spot/trade/2026-05-08/trade-2026-05-08T12-0003-9f3c01ab.jsonl.zst"
+    assert excerpt.segment_key == key
+    assert live_name_of(key) == excerpt.segment
+    assert ARCHIVE.segment_key == KEY
+    with pytest.raises(ArchiveKeyError, match="only an excerpt"):
+        Archive(excerpt.series, excerpt.period, Origin.FILL, excerpt.segment)
+
+
+def test_only_published_types_have_archives_and_numbers_of_types_are_kept() -> None:
+    recorded = [each for each in DataType if not each.is_published]
+    assert [*PUBLISHED_TYPES, *recorded] == list(DataType)
+    assert recorded == ["depth_updates", "depth_snapshots", "mark_price", "liquidations"]
+    for data_type in recorded:
+        with pytest.raises(ArchiveKeyError, match="only recorded"):
+            Archive(Series(UM, data_type, "BTCUSDT"), ARCHIVE.period)
+
+
+@given(archives | segments | excerpts, archives | segments | excerpts)
 def test_different_archives_have_different_keys(one: Archive, other: Archive) -> None:
     assert (one.key == other.key) == (one == other)
     assert (hash(one) == hash(other)) or one != other
     assert (one < other) or (one > other) or one == other
 
 
-@given(archives | segments)
+@given(archives | segments | excerpts)
 def test_no_part_of_a_key_leaves_its_folder(archive: Archive) -> None:
     parts = archive.sidecar_key.split("/")
     assert not {"", ".", ".."} & set(parts)
@@ -267,7 +323,7 @@ def test_what_is_no_key_is_refused_with_its_reason(text: str, reason: str) -> No
 
 def mutated(draw: st.DrawFn) -> str:
     """A good key with a piece of it replaced by something else."""
-    key = draw(archives | segments).key
+    key = draw(archives | segments | excerpts).key
     start, end = sorted(draw(st.tuples(*[st.integers(0, len(key))] * 2)))
     nasty = st.sampled_from(
         [
@@ -293,7 +349,9 @@ def mutated(draw: st.DrawFn) -> str:
 pieces = st.sampled_from(
     ["data", "rest", "live", "spot", "futures", "um", "option", "daily", "monthly", "klines",
      "trades", "BTCUSDT", "..", ".", "", "1h", "BTCUSDT-1h-2025-07-15.zip",
-     "BTCUSDT-1h-2025-07-15.jsonl.zst", "BTCUSDT-trades-2025-07.zip", "a\0.zip"]
+     "BTCUSDT-1h-2025-07-15.jsonl.zst",
+     "BTCUSDT-1h-2025-07-15.2025-07-15T12-0003-9f3c01ab.jsonl.zst",
+     "BTCUSDT-trades-2025-07.zip", "a\0.zip"]
 )  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from typing import TypeVar
 from hypothesis import strategies as st
 
 from crypto_lakehouse.core.archive import INTERVALS, DataType, Market, Partition
+from crypto_lakehouse.core.data_types import PUBLISHED_TYPES
 from crypto_lakehouse.matrix.current_format import key_pattern_of
 from crypto_lakehouse.matrix.model import (
     HeaderEra,
@@ -92,7 +93,7 @@ def rows(draw: st.DrawFn, market: Market, data_type: DataType) -> MatrixRow:
     )
 
 
-_PLACES = [(market, data_type) for market in Market for data_type in DataType]
+_PLACES = [(market, data_type) for market in Market for data_type in PUBLISHED_TYPES]
 
 
 @st.composite

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crypto_lakehouse.core.archive import INTERVALS, Archive, DataType, Market, Partition
+from crypto_lakehouse.core.data_types import PUBLISHED_TYPES
 from crypto_lakehouse.core.errors import MatrixError
 from crypto_lakehouse.matrix import files
 from crypto_lakehouse.matrix.load import _shipped, load_matrix, parse_matrix
@@ -97,12 +98,12 @@ def test_rows_stand_in_the_order_of_markets_and_types(matrix: Matrix, data: dict
     assert parse_matrix(json.dumps(data), matrix.origin) == matrix
     assert matrix.markets() == tuple(Market)
     assert [matrix.data_types(market) for market in Market] == [
-        tuple(data_type for data_type in DataType if OFFERED[data_type][number])
+        tuple(data_type for data_type in PUBLISHED_TYPES if OFFERED[data_type][number])
         for number in range(len(Market))
     ]
 
 
-@pytest.mark.parametrize("data_type", DataType)
+@pytest.mark.parametrize("data_type", PUBLISHED_TYPES)
 def test_every_data_type_is_offered_where_the_archive_has_it(
     matrix: Matrix, data_type: DataType
 ) -> None:

@@ -9,7 +9,8 @@ from functools import lru_cache
 
 from attrs import field, frozen
 
-from crypto_lakehouse.core.archive import Archive, DataType, Market, Partition, Series
+from crypto_lakehouse.core.archive import Archive, Market, Partition, Series
+from crypto_lakehouse.core.data_types import PUBLISHED_TYPES
 from crypto_lakehouse.core.errors import ArchiveKeyError
 from crypto_lakehouse.core.messages import shown
 from crypto_lakehouse.core.verdicts import Verdict
@@ -71,7 +72,7 @@ def _folders() -> tuple[str, ...]:
         .folder(partition)
         .partition("X/")[0]
         for market in Market
-        for data_type in DataType
+        for data_type in PUBLISHED_TYPES
         for partition in Partition
     )
 

@@ -1,9 +1,9 @@
-"""One published archive, or a segment beside the archives, and its object key.
+"""One published archive, or other rows of a day beside the archives, and its object key.
 
 A key names market, partition, data type, symbol, interval and period; its first folder is the
-origin. `Archive.parse` and `Archive.key` are inverse for every key of the publisher and of
-segments. Nothing here uses a disk or a network, and keys are never percent-encoded here: that is
-done when a URL is made.
+origin. `Archive.parse` and `Archive.key` are inverse for every key of the publisher, of segments
+and of excerpts. Nothing here uses a disk or a network, and keys are never percent-encoded here:
+that is done when a URL is made.
 
 Source: the layout of data.binance.vision as recorded in docs/archive.md#shape, docs/archive.md#keys
 and docs/archive.md#symbols.
@@ -15,11 +15,12 @@ import calendar
 import re
 import unicodedata
 from datetime import date
-from enum import StrEnum
 
 from attrs import field, frozen
 
+from crypto_lakehouse.core.data_types import DataType, Market, Partition, kind_of
 from crypto_lakehouse.core.errors import ArchiveKeyError
+from crypto_lakehouse.core.live_keys import check_live_name, live_key
 from crypto_lakehouse.core.origin import Origin
 
 __all__ = [
@@ -44,70 +45,12 @@ INTERVALS = (
 )  # fmt: skip
 
 
-class Market(StrEnum):
-    """A market, by its name in configurations."""
-
-    SPOT = "spot"
-    FUTURES_UM = "futures_um"
-    FUTURES_CM = "futures_cm"
-    OPTIONS = "options"
-
-    @property
-    def path(self) -> str:
-        """The market's folder below `data/`."""
-        return _MARKET_PATHS[self]
-
-
-_MARKET_PATHS = {
-    Market.SPOT: "spot",
-    Market.FUTURES_UM: "futures/um",
-    Market.FUTURES_CM: "futures/cm",
-    Market.OPTIONS: "option",
-}
-_MARKETS_BY_PATH = {path: market for market, path in _MARKET_PATHS.items()}
-
-
-class Partition(StrEnum):
-    """How much time one archive holds."""
-
-    DAILY = "daily"
-    MONTHLY = "monthly"
-
-
-class DataType(StrEnum):
-    """A data type, spelled as in the archive's path."""
-
-    KLINES = "klines"
-    TRADES = "trades"
-    AGG_TRADES = "aggTrades"
-    INDEX_PRICE_KLINES = "indexPriceKlines"
-    MARK_PRICE_KLINES = "markPriceKlines"
-    PREMIUM_INDEX_KLINES = "premiumIndexKlines"
-    FUNDING_RATE = "fundingRate"
-    BOOK_DEPTH = "bookDepth"
-    BOOK_TICKER = "bookTicker"
-    METRICS = "metrics"
-    LIQUIDATION_SNAPSHOT = "liquidationSnapshot"
-    BVOL_INDEX = "BVOLIndex"
-    EOH_SUMMARY = "EOHSummary"
-
-    @property
-    def has_interval(self) -> bool:
-        """Whether archives of this type are in an interval folder."""
-        return self in _INTERVAL_TYPES
-
-
-_INTERVAL_TYPES = frozenset(
-    {
-        DataType.KLINES,
-        DataType.INDEX_PRICE_KLINES,
-        DataType.MARK_PRICE_KLINES,
-        DataType.PREMIUM_INDEX_KLINES,
-    }
-)
+_MARKETS_BY_PATH = {market.path: market for market in Market}
 
 _PERIOD = re.compile(r"(\d{4})-(\d{1,2})(?:-(\d{2}))?", re.ASCII)
 _SYMBOL = re.compile(r"\w+")
+
+_ORIGINS = {f"{each.folder}/": each for each in (Origin.FILL, Origin.LIVE)}
 
 
 @frozen(order=True)
@@ -198,6 +141,8 @@ class Series:
     data_type: DataType
     symbol: str
     interval: str | None = None
+    is_published: bool = field(init=False, eq=False, order=False, repr=False)
+    """Whether there are archives of it; kept here, as a plan makes millions of archives."""
     _folders: dict[Partition, str] = field(init=False, eq=False, order=False, repr=False)
     _stem: str = field(init=False, eq=False, order=False, repr=False)
 
@@ -215,6 +160,7 @@ class Series:
             partition: f"data/{self.market.path}/{partition}/{self.data_type}/{self.symbol}{tail}"
             for partition in Partition
         }
+        object.__setattr__(self, "is_published", self.data_type.is_published)
         object.__setattr__(self, "_folders", folders)
         object.__setattr__(self, "_stem", f"{self.symbol}-{self.interval or self.data_type}-")
 
@@ -252,14 +198,19 @@ def check_symbol(symbol: str) -> None:
 
 @frozen(order=True)
 class Archive:
-    """One published zip archive, or a segment: one day's rows from another origin.
+    """One published zip archive, or one day's rows from another origin.
+
+    Such rows have the series, the period and the stem of the archive that they stand in for. Those
+    of a fill are a segment of their own. Those of a recording are an excerpt: what one segment has
+    of the series and the day. It is no object of a store, and its key only names it.
 
     Attributes:
-        origin: Where the rows come from. A segment holds a day, and has the series, the period and
-            the stem of the archive that it stands in for.
+        origin: Where the rows come from.
+        segment: Of an excerpt, the name of its segment, as `2026-05-08T12-0003-9f3c01ab`.
 
     Raises:
-        ArchiveKeyError: A segment is not of a day, or of an origin that has none.
+        ArchiveKeyError: Rows of another origin are not of a day; an excerpt has no segment, or no
+            stream has its data type; a data type has no archives.
 
     Example:
         >>> key = "data/spot/daily/klines/BTCUSDT/1h/BTCUSDT-1h-2026-05-08.zip"
@@ -273,25 +224,37 @@ class Archive:
     series: Series
     period: Period
     origin: Origin = Origin.ARCHIVE
+    segment: str = ""
 
     def __attrs_post_init__(self) -> None:
-        if self.origin is not Origin.ARCHIVE:
-            self._check_segment()
+        if self.origin is not Origin.ARCHIVE or self.segment or not self.series.is_published:
+            self._check_origin()
 
-    def _check_segment(self) -> None:
-        if self.origin is Origin.LIVE:
-            raise ArchiveKeyError(f"{self.origin.folder}/", "there are no such segments")
-        if self.period.partition is not Partition.DAILY:
+    def _check_origin(self) -> None:
+        if self.origin is not Origin.ARCHIVE and self.period.partition is not Partition.DAILY:
             raise ArchiveKeyError(str(self.period), "a segment holds a day")
+        if self.origin is Origin.LIVE:
+            self._check_excerpt()
+            return
+        if self.segment:
+            raise ArchiveKeyError(self.segment, "only an excerpt of a recording has a segment")
+        if not self.series.is_published:
+            reason = f"`{self.data_type}` is only recorded, in keys that begin with `live/`"
+            raise ArchiveKeyError(self.data_type, reason)
+
+    def _check_excerpt(self) -> None:
+        if kind_of(self.market, self.data_type) is None:
+            raise ArchiveKeyError(str(self.series), "no stream has such rows")
+        check_live_name(self.segment)
 
     @classmethod
     def parse(cls, key: str) -> Archive:
-        """Parse the object key of an archive or a segment.
+        """Parse the key of an archive, a segment of a fill, or an excerpt.
 
         Raises:
-            ArchiveKeyError: `key` is neither's; the reason names the faulty part.
+            ArchiveKeyError: `key` is none of these; the reason names the faulty part.
         """
-        origin = Origin.FILL if key.startswith("rest/") else Origin.ARCHIVE
+        origin = _ORIGINS.get(key[:5], Origin.ARCHIVE)
         parts = key.split("/")
         if parts[0] != origin.folder or not key.endswith(origin.suffix):
             reason = f"a key begins with `{origin.folder}/` and ends with `{origin.suffix}`"
@@ -302,8 +265,11 @@ class Archive:
             known = ", ".join(_MARKETS_BY_PATH)
             raise ArchiveKeyError(key, f"unknown market folder; the archive has {known}")
         parts[-1] = parts[-1].removesuffix(origin.suffix)
+        segment = ""
+        if origin is Origin.LIVE:
+            parts[-1], _, segment = parts[-1].partition(".")
         try:
-            return cls(*cls._parse_below_market(market, parts[width:]), origin)
+            return cls(*cls._parse_below_market(market, parts[width:]), origin, segment)
         except ArchiveKeyError as error:
             raise ArchiveKeyError(key, error.reason) from None
 
@@ -338,13 +304,30 @@ class Archive:
 
     @property
     def key(self) -> str:
-        """The object key, unencoded, as `data/.../NAME.zip` or `rest/.../NAME.jsonl.zst`."""
+        """The object key, unencoded, as `data/.../NAME.zip` or `rest/.../NAME.jsonl.zst`.
+
+        That of an excerpt is `live/.../NAME.SEGMENT.jsonl.zst`.
+        """
         return self.folder + self.name
 
     @property
     def sidecar_key(self) -> str:
         """The key of the checksum file beside it."""
         return self.key + SIDECAR_SUFFIX
+
+    @property
+    def segment_key(self) -> str:
+        """The key of the segment whose excerpt this is, or of the archive itself.
+
+        Example:
+            >>> key = "live/spot/daily/trades/BTCUSDT/BTCUSDT-trades-2026-05-08"
+            >>> Archive.parse(f"{key}.2026-05-08T12-0003-9f3c01ab.jsonl.zst").segment_key
+            'live/spot/trade/2026-05-08/trade-2026-05-08T12-0003-9f3c01ab.jsonl.zst'
+        """
+        kind = kind_of(self.market, self.data_type)
+        if self.origin is not Origin.LIVE or kind is None:
+            return self.key
+        return live_key(self.market, kind, self.segment)
 
     @property
     def folder(self) -> str:
@@ -356,10 +339,11 @@ class Archive:
 
     @property
     def name(self) -> str:
-        """The file name, `NAME.zip` or `NAME.jsonl.zst`."""
+        """The last part of the key, `NAME.zip` or `NAME.jsonl.zst`."""
         if self.origin is Origin.ARCHIVE:  # spelled out: a plan makes millions of them
             return f"{self.series.stem}{self.period.text}.zip"
-        return f"{self.series.stem}{self.period.text}{self.origin.suffix}"
+        segment = f".{self.segment}" if self.segment else ""
+        return f"{self.series.stem}{self.period.text}{segment}{self.origin.suffix}"
 
     @property
     def member(self) -> str:

@@ -17,6 +17,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream
 from attrs import define, evolve, field, frozen
 
 from crypto_lakehouse.core.archive import INTERVALS, DataType, Market, Partition, check_symbol
+from crypto_lakehouse.core.data_types import PUBLISHED_TYPES
 from crypto_lakehouse.core.errors import ArchiveKeyError, NoListing
 from crypto_lakehouse.core.messages import shown, some_of
 from crypto_lakehouse.core.protocols import Listing, ignore
@@ -186,7 +187,8 @@ async def _list_market(crawler: _Crawler, matrix: Matrix, prefix: str, top: _Top
             top.notes.append(_unknown(path, "a partition"))
             continue
         for data_type in await crawler.names(path):
-            row = matrix.row(market, DataType(data_type)) if data_type in list(DataType) else None
+            is_known = data_type in PUBLISHED_TYPES
+            row = matrix.row(market, DataType(data_type)) if is_known else None
             if row is not None and Partition(partition) in row.partitions:
                 top.found.add((market, Partition(partition), row.data_type))
             else:

@@ -76,6 +76,8 @@ def parse_facts(
     noun: str,
     kind: type[Any],
     checks: Mapping[type, ObjectCheck],
+    *,
+    every_type: bool = False,
 ) -> Any:
     """Parse a file of facts as an attrs class.
 
@@ -85,11 +87,12 @@ def parse_facts(
         noun: What the file is, for errors.
         kind: The class of the top-level object.
         checks: What to check of each class beyond the types of its fields.
+        every_type: Whether data types that are only recorded are known as well.
 
     Raises:
         MatrixError: With every fault found, each with its place.
     """
-    reader = JsonReader(checks)
+    reader = JsonReader(checks, every_type=every_type)
     facts = reader.read(parse_json(text, origin, noun), kind, "$")
     if reader.problems:
         raise MatrixError(origin, reader.problems)

@@ -10,6 +10,7 @@ from typing import Any
 
 import attrs
 
+from crypto_lakehouse.core.archive import DataType
 from crypto_lakehouse.core.config.values import strict_converter
 from crypto_lakehouse.core.errors import Problem
 from crypto_lakehouse.core.messages import allowed_values, shown
@@ -20,7 +21,7 @@ __all__ = ["JsonReader", "ObjectCheck", "member_path"]
 #: absent or faulty itself is left out.
 ObjectCheck = Callable[[Mapping[str, Any], str], Iterable[Problem]]
 
-_LEAVES = strict_converter()
+_LEAVES, _LEAVES_OF_ALL = strict_converter(), strict_converter(DataType)
 
 
 def member_path(path: str, name: str) -> str:
@@ -43,11 +44,13 @@ class JsonReader:
     Attributes:
         checks: What to check of each class beyond the types of its fields.
         open_kinds: Classes whose objects may have unknown keys.
+        every_type: Whether data types that are only recorded are known as well.
         problems: Every fault so far, in the order of reading.
     """
 
     checks: Mapping[type, ObjectCheck]
     open_kinds: frozenset[type] = frozenset()
+    every_type: bool = False
     problems: list[Problem] = attrs.field(init=False, factory=list)
 
     def read(self, value: object, kind: Any, path: str) -> Any:
@@ -124,7 +127,8 @@ class JsonReader:
 
     def _single(self, value: object, kind: Any, path: str) -> Any:
         try:
-            return _LEAVES.structure(value, kind)
+            leaves = _LEAVES_OF_ALL if self.every_type else _LEAVES
+            return leaves.structure(value, kind)
         except (TypeError, ValueError) as error:
             self._fault(path, str(error))
             return None

@@ -32,6 +32,7 @@ from typing import Any
 from attrs import field, frozen
 
 from crypto_lakehouse.core.archive import INTERVALS, DataType, Market, Period, Series, check_symbol
+from crypto_lakehouse.core.data_types import PUBLISHED_TYPES
 from crypto_lakehouse.core.errors import ArchiveKeyError, Problem
 from crypto_lakehouse.core.messages import allowed_values, shown
 from crypto_lakehouse.matrix.files import parse_facts, read_facts
@@ -137,7 +138,7 @@ class KnownHoles:
 def _by_type(holes: Iterable[KnownHole]) -> dict[tuple[Market, DataType], _BySymbol]:
     found: dict[tuple[Market, DataType], dict[str | None, list[KnownHole]]] = {}
     for hole in holes:
-        for data_type in DataType if hole.data_type is None else (hole.data_type,):
+        for data_type in PUBLISHED_TYPES if hole.data_type is None else (hole.data_type,):
             by_symbol = found.setdefault((hole.market, data_type), {None: []})
             by_symbol.setdefault(hole.symbol, []).append(hole)
     return {key: _with_common(by_symbol) for key, by_symbol in found.items()}

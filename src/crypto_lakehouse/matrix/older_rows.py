@@ -13,6 +13,7 @@ from typing import Any
 from attrs import frozen
 
 from crypto_lakehouse.core.archive import INTERVALS, DataType, Market, Partition
+from crypto_lakehouse.core.data_types import PUBLISHED_TYPES
 from crypto_lakehouse.core.errors import Problem
 from crypto_lakehouse.core.messages import allowed_values, shown
 from crypto_lakehouse.matrix.current_format import pattern_fault, repeated_rows
@@ -122,8 +123,8 @@ def _row_faults(good: Mapping[str, Any], path: str) -> Iterator[Problem]:
 def _type_faults(good: Mapping[str, Any], path: str) -> Iterator[Problem]:
     """A data type that is unknown; intervals that are unknown, where the type has intervals."""
     word = good["data_type"]
-    if word not in list(DataType) and word not in _RENAMED:
-        hint = allowed_values(word, DataType)
+    if word not in PUBLISHED_TYPES and word not in _RENAMED:
+        hint = allowed_values(word, PUBLISHED_TYPES)
         yield Problem(f"{path}.data_type", f"unknown data type `{shown(word)}`; {hint}")
         return
     known = (*INTERVALS, _MONTH, _NO_INTERVAL, None)

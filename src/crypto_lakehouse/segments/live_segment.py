@@ -28,8 +28,9 @@ from typing import Any, BinaryIO, NamedTuple, cast
 
 from attrs import frozen
 
-from crypto_lakehouse.core.archive import SIDECAR_SUFFIX, Market, Origin
+from crypto_lakehouse.core.archive import SIDECAR_SUFFIX, Market
 from crypto_lakehouse.core.errors import SegmentError
+from crypto_lakehouse.core.live_keys import live_key, live_name
 from crypto_lakehouse.core.messages import plural
 from crypto_lakehouse.core.protocols import Store
 from crypto_lakehouse.core.stream_kinds import StreamKind
@@ -142,10 +143,7 @@ class LiveHeader:
     @property
     def key(self) -> str:
         """The object key of the segment."""
-        begun = self.begun_at.astimezone(UTC)
-        name = f"{self.kind}-{begun:%Y-%m-%dT%H-%M%S}-{self.recording[:8]}{Origin.LIVE.suffix}"
-        folder = f"{Origin.LIVE.folder}/{self.market.path}/{self.kind}/{begun:%Y-%m-%d}"
-        return f"{folder}/{name}"
+        return live_key(self.market, self.kind, live_name(self.begun_at, self.recording))
 
 
 def moment_of(time_us: int) -> datetime:

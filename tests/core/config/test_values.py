@@ -118,6 +118,7 @@ def test_a_value_of_another_kind_is_refused(key: str, value: Any, message: str) 
          "did you mean `spot`?"),
         ("data_types", "Kline", "$.data_types[0]", "did you mean `klines`?"),
         ("data_types", ["funding_rate"], "$.data_types[0]", "did you mean `fundingRate`?"),
+        ("data_types", ["depth_updates"], "$.data_types[0]", "unknown data type `depth_updates`; "),
         ("data_types", [None], "$.data_types[0]", "unknown data type `None`; allowed: klines, "),
         ("partitions", ["auto", "daily"], "$.partitions[0]",
          "unknown partition `auto`; allowed: daily, monthly"),

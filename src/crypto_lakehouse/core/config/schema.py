@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
+from collections.abc import Iterable
 from typing import Any
 
 import attrs
@@ -38,6 +38,7 @@ from crypto_lakehouse.core.config.values import (
     Symbols,
 )
 from crypto_lakehouse.core.config.workflow_keys import config_keys
+from crypto_lakehouse.core.data_types import PUBLISHED_TYPES
 
 __all__ = ["config_schema"]
 
@@ -129,7 +130,7 @@ def _number(attribute: attrs.Attribute[Any]) -> _Schema:
     return {"anyOf": [number, {"type": "string", "pattern": pattern}]}
 
 
-def _words(words: tuple[str, ...] | type[StrEnum]) -> _Schema:
+def _words(words: Iterable[str]) -> _Schema:
     return {"enum": [str(word) for word in words]}
 
 
@@ -138,7 +139,7 @@ def _list(item: _Schema, least: int = 1) -> _Schema:
     return {"anyOf": [{"type": "array", "items": item, "minItems": least}, item]}
 
 
-def _list_or_mapping(keys: type[StrEnum], item: _Schema, least: int) -> _Schema:
+def _list_or_mapping(keys: Iterable[str], item: _Schema, least: int) -> _Schema:
     mapping = {
         "type": "object",
         "propertyNames": _words(keys),
@@ -165,12 +166,17 @@ _DAY: _Schema = {
 _PROXY_URL = {"type": "string", "pattern": f"^({'|'.join(PROXY_PORTS)})://"}
 
 _INTERVAL = _words((*INTERVALS, "1M"))
-_ITEMS: dict[Any, _Schema] = {str: _TEXT, Symbol: _TEXT, Interval: _INTERVAL}
+_ITEMS: dict[Any, _Schema] = {
+    str: _TEXT,
+    Symbol: _TEXT,
+    Interval: _INTERVAL,
+    DataType: _words(PUBLISHED_TYPES),
+}
 
 #: What may be a list for all, or one for each name.
-_BY_NAME: dict[Any, tuple[type[StrEnum], _Schema]] = {
+_BY_NAME: dict[Any, tuple[Iterable[str], _Schema]] = {
     Symbols: (Market, _TEXT),
-    Intervals: (DataType, _INTERVAL),
+    Intervals: (PUBLISHED_TYPES, _INTERVAL),
 }
 
 _KINDS: dict[Any, _Schema] = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date, datetime
 from enum import StrEnum
 from typing import Any, NewType, Self
@@ -25,6 +25,7 @@ from crypto_lakehouse.core.config.intervals import structure_interval
 from crypto_lakehouse.core.config.quantities import parse_quantity
 from crypto_lakehouse.core.config.record_settings import record_settings
 from crypto_lakehouse.core.config.storage import storage_options
+from crypto_lakehouse.core.data_types import PUBLISHED_TYPES
 from crypto_lakehouse.core.errors import ArchiveKeyError, Problem
 from crypto_lakehouse.core.messages import allowed_values, shown
 from crypto_lakehouse.core.symbols import ContractType
@@ -215,12 +216,14 @@ def _instant(value: object, _: Any) -> datetime:
         raise ValueError(f"`{shown(value)}` {reason}") from None
 
 
-def _member(kind: type[StrEnum], noun: str) -> Callable[[object, Any], StrEnum]:
+def _member(allowed: Iterable[StrEnum], noun: str) -> Callable[[object, Any], StrEnum]:
+    members = {str(each): each for each in allowed}
+
     def structure(value: object, _: Any) -> StrEnum:
         try:
-            return kind(_text(value, str))
-        except (TypeError, ValueError):
-            hint = allowed_values(value, kind)
+            return members[_text(value, str)]
+        except (TypeError, ValueError, KeyError):
+            hint = allowed_values(value, members)
             raise ValueError(f"unknown {noun} `{shown(value)}`; {hint}") from None
 
     return structure
@@ -336,8 +339,12 @@ def _is_tuple(kind: Any) -> bool:
     return getattr(kind, "__origin__", None) is tuple
 
 
-def strict_converter() -> cattrs.Converter:
-    """Return a converter that rejects ambiguous values; also used for matrix files."""
+def strict_converter(data_types: Iterable[DataType] = PUBLISHED_TYPES) -> cattrs.Converter:
+    """Return a converter that rejects ambiguous values; also used for matrix files.
+
+    Args:
+        data_types: Those that it knows.
+    """
     converter = cattrs.Converter(forbid_extra_keys=True)
     for kind, hook in (
         (str, _path_or_text),
@@ -347,7 +354,7 @@ def strict_converter() -> cattrs.Converter:
         (date, _day),
         (datetime, _instant),
         (Market, _member(Market, "market")),
-        (DataType, _member(DataType, "data type")),
+        (DataType, _member(data_types, "data type")),
         (Partition, _member(Partition, "partition")),
         (ContractType, _member(ContractType, "kind of contract")),
     ):

@@ -1,0 +1,72 @@
+"""Names of the segments of recordings: of a market, a kind of stream and at most an hour."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+
+from crypto_lakehouse.core.data_types import Market
+from crypto_lakehouse.core.errors import ArchiveKeyError
+from crypto_lakehouse.core.origin import Origin
+from crypto_lakehouse.core.stream_kinds import StreamKind
+
+__all__ = ["check_live_name", "live_key", "live_name", "live_name_of"]
+
+_NAME = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d)-(\d\d)(\d\d)-[0-9a-f]{8}", re.ASCII)
+
+
+def live_name(begun_at: datetime, recording: str) -> str:
+    """The name of a segment, without the kind of stream and the suffix.
+
+    Args:
+        begun_at: The time of its first line.
+        recording: The id of the recording, of which the first 8 digits are used.
+
+    Example:
+        >>> live_name(datetime(2026, 5, 8, 12, 0, 3, tzinfo=UTC), "9f3c01ab55")
+        '2026-05-08T12-0003-9f3c01ab'
+    """
+    return f"{begun_at.astimezone(UTC):%Y-%m-%dT%H-%M%S}-{recording[:8]}"
+
+
+def check_live_name(name: str) -> None:
+    """Raise an error if a text cannot be the name of a segment, as `live_name` makes it.
+
+    Raises:
+        ArchiveKeyError: It has another form, or names no time of the calendar.
+    """
+    match = _NAME.fullmatch(name)
+    try:
+        if match is None:
+            raise ValueError(name)
+        datetime.fromisoformat("{} {}:{}:{}".format(*match.groups()))
+    except ValueError:
+        reason = "a segment is named YYYY-MM-DDTHH-MMSS and 8 hexadecimal digits of the recording"
+        raise ArchiveKeyError(name, reason) from None
+
+
+def live_key(market: Market, kind: StreamKind, name: str) -> str:
+    """The object key of a segment.
+
+    Args:
+        market: The market.
+        kind: The kind of stream.
+        name: As `live_name` makes it.
+
+    Example:
+        >>> live_key(Market.SPOT, StreamKind.TRADE, "2026-05-08T12-0003-9f3c01ab")
+        'live/spot/trade/2026-05-08/trade-2026-05-08T12-0003-9f3c01ab.jsonl.zst'
+    """
+    live = Origin.LIVE
+    return f"{live.folder}/{market.path}/{kind}/{name[:10]}/{kind}-{name}{live.suffix}"
+
+
+def live_name_of(key: str) -> str:
+    """The name of a segment, as `live_name` makes it, from its object key.
+
+    Example:
+        >>> live_name_of("live/spot/trade/2026-05-08/trade-2026-05-08T12-0003-9f3c01ab.jsonl.zst")
+        '2026-05-08T12-0003-9f3c01ab'
+    """
+    file = key.rpartition("/")[2].removesuffix(Origin.LIVE.suffix)
+    return file.partition("-")[2]
