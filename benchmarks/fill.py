@@ -24,7 +24,7 @@ from attrs import define, field
 from crypto_lakehouse.core.archive import DataType, Market, Series
 from crypto_lakehouse.http.client import engine_client
 from crypto_lakehouse.http.retry import RetryPolicy
-from crypto_lakehouse.rest import API_OF, RestClient, fetch_day
+from crypto_lakehouse.rest import API_OF, RestClient, Usage, fetch_day
 from crypto_lakehouse.testing import ExchangeServer, Instrument, Tape
 
 UM = Market.FUTURES_UM
@@ -80,20 +80,18 @@ async def opened(minutes: Minutes) -> AsyncIterator[RestClient]:
 
 async def fetch_all(client: RestClient, days: Iterator[Series]) -> int:
     """Fetch the day of each series; return the weight."""
-    weight = 0
+    usage = Usage()
 
     async def work() -> None:
-        nonlocal weight
         for series in days:
-            fetched = await fetch_day(client, series, DAY)
+            fetched = await fetch_day(client, series, DAY, usage)
             if fetched.rows != 1440 or not fetched.complete:
                 raise RuntimeError(f"{series} has {fetched.rows} rows, and not 1,440")
-            weight += fetched.weight
 
     async with asyncio.TaskGroup() as group:
         for _ in range(WORKERS):
             group.create_task(work())
-    return weight
+    return usage.weight
 
 
 async def measure(tape: Tape, symbols: Sequence[str], other_weight: int) -> dict[str, float]:

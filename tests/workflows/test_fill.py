@@ -197,6 +197,8 @@ async def test_a_damaged_answer_fails_its_day_by_name_and_is_kept(filled: Filled
     filled.exchange.inject("spot/api/v3/klines", faults.MalformedJson())
     report = await filled.fill()
     assert (report.totals["failed"], report.totals["filled"], report.exit_code) == (1, 1, 3)
+    # That of the day that failed counts, too; one more asked for the time.
+    assert (report.requests, report.weight) == (len(filled.exchange.requests) - 1, 4)
     (problem,) = report.problems
     kept = filled.root / ".lakehouse" / "quarantine" / f"{problem.key}.answer"
     assert kept.read_bytes().startswith(b"[[")

@@ -206,7 +206,8 @@ class FillFinished:
         complete: Whether the day was over when it was filled.
         proven_by: `ids` if the ids meet those of the days before and after; else empty.
         at: When it was settled, in UTC.
-        requests: Requests made, over all tries.
+        requests: Requests made, over all tries; of a page that has further days, those of the day
+            that was asked for first.
         weight: The weight that they used of the exchange's budget.
         known: Whether the verdict was known already, and nothing was asked: the ledger had it, or
             the stored segment says so.

@@ -11,11 +11,13 @@ from crypto_lakehouse.rest.endpoints import API_OF, fill_endpoints, why_not
 from crypto_lakehouse.rest.fetch_day import days_per_page, fetch_day, is_too_old
 from crypto_lakehouse.rest.fetched_day import FetchedDay
 from crypto_lakehouse.rest.symbols import listed_symbols
+from crypto_lakehouse.rest.usage import Usage
 
 __all__ = [
     "API_OF",
     "FetchedDay",
     "RestClient",
+    "Usage",
     "days_per_page",
     "fetch_day",
     "fill_endpoints",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from attrs import define, field, frozen
+from attrs import frozen
 
 from crypto_lakehouse.core.archive import Series
 from crypto_lakehouse.core.errors import FillUnavailable
@@ -14,6 +14,7 @@ from crypto_lakehouse.rest.answers import Faulty, Row, shape_of
 from crypto_lakehouse.rest.client import RestClient
 from crypto_lakehouse.rest.endpoints import API_OF, Endpoint
 from crypto_lakehouse.rest.fetched_day import FetchedDay, Span
+from crypto_lakehouse.rest.usage import Usage
 from crypto_lakehouse.segments.fill_segment import FillResponse
 
 __all__ = ["LARGEST_DAY_BYTES", "fetch_agg_trades"]
@@ -33,6 +34,7 @@ async def fetch_agg_trades(
     endpoint: Endpoint,
     span: Span,
     now: datetime,
+    usage: Usage,
     *,
     is_over: bool,
 ) -> FetchedDay:
@@ -47,9 +49,10 @@ async def fetch_agg_trades(
         endpoint: Its endpoint.
         span: From its start up to its end.
         now: The server's time.
+        usage: Counts the requests.
         is_over: Whether nothing more can happen in the span.
     """
-    search = _Search(client, series, endpoint, span, now)
+    search = _Search(client, series, endpoint, span, now, usage)
     found = await search.first_id()
     pages = [] if found is None else await _pages(search, max(found - 1, 0))
     rows = [row for _, page in pages for row in page]
@@ -65,7 +68,6 @@ async def fetch_agg_trades(
         inside,
         after is not None or is_over,
         "ids" if is_proven else "",
-        search.weight,
     )
 
 
@@ -95,7 +97,7 @@ class _Known:
     time_us: int
 
 
-@define
+@frozen
 class _Search:
     """Finds the first trade of a span."""
 
@@ -104,7 +106,7 @@ class _Search:
     endpoint: Endpoint
     span: Span
     now: datetime
-    weight: int = field(init=False, default=0)
+    usage: Usage
 
     async def first_id(self) -> int | None:
         """The id of the first trade that is not before the span; None if there is none yet."""
@@ -177,8 +179,8 @@ class _Search:
                 raise Faulty(f"it has {plural(len(rows), 'row')}, more than {limit}")
             return rows
 
-        self.weight += self.endpoint.weight(limit)
-        return await self.client.get(self.series.market, self.endpoint, params, limit, read)
+        market, usage = self.series.market, self.usage
+        return await self.client.get(market, self.endpoint, params, limit, read, usage=usage)
 
 
 def _known(row: Row) -> _Known:

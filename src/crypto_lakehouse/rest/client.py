@@ -42,6 +42,7 @@ from crypto_lakehouse.rest.budget import HostBudget
 from crypto_lakehouse.rest.endpoints import API_OF, Bucket, Endpoint, MarketApi
 from crypto_lakehouse.rest.kept_pages import KeptPages
 from crypto_lakehouse.rest.server_clock import ServerClock
+from crypto_lakehouse.rest.usage import Usage
 from crypto_lakehouse.segments.fill_segment import FillResponse
 
 __all__ = ["RestClient", "RestHost"]
@@ -127,9 +128,21 @@ class RestHost:
         self.clock.saw(moment_ms / 1000, 0.001, begun, self.clock.local())
 
     async def send(
-        self, path: str, params: Mapping[str, str], weight: int, bucket: Bucket | None
+        self,
+        path: str,
+        params: Mapping[str, str],
+        weight: int,
+        bucket: Bucket | None,
+        usage: Usage | None = None,
     ) -> _Answered:
         """Send a request once it fits into the budget, again if it is refused with 429.
+
+        Args:
+            path: Of the endpoint.
+            params: The parameters.
+            weight: What one request uses.
+            bucket: The limit on requests that it counts for.
+            usage: Counts what is sent.
 
         Raises:
             TransferError: There is no usable response.
@@ -138,6 +151,8 @@ class RestHost:
         url = self._at(path).with_query(params)
         for _ in range(_MOST_REFUSALS):
             ticket = await self.budget.take(weight, bucket)
+            if usage is not None:
+                usage.add(weight)
             sent = self.clock.local()
             sent_at = self.clock.now()
             used = moment_s = None
@@ -293,6 +308,8 @@ class RestClient:
         params: Mapping[str, str | int],
         limit: int | None,
         read: Callable[[bytes], _Rows],
+        *,
+        usage: Usage | None = None,
     ) -> tuple[FillResponse, _Rows]:
         """Ask for one page, and read it.
 
@@ -303,6 +320,7 @@ class RestClient:
             limit: The page size, which decides about the weight; None if there are no pages.
             read: Reads the rows; it raises `Faulty` if the answer is damaged, and the page is then
                 asked for again.
+            usage: Counts every request that is sent.
 
         Raises:
             BadAnswerError: The answer is damaged each time.
@@ -319,7 +337,7 @@ class RestClient:
         async def once() -> tuple[FillResponse, _Rows]:
             await host.know_time()
             weight = endpoint.weight(limit or 0)
-            answered = await host.send(endpoint.path, sent, weight, endpoint.bucket)
+            answered = await host.send(endpoint.path, sent, weight, endpoint.bucket, usage)
             try:
                 rows = read(answered.body)
                 body = answered.body.decode()

@@ -16,6 +16,7 @@ from crypto_lakehouse.rest.client import RestClient
 from crypto_lakehouse.rest.endpoints import Endpoint, fill_endpoints, funding_info, why_not
 from crypto_lakehouse.rest.fetched_day import FetchedDay, Span
 from crypto_lakehouse.rest.kept_pages import KeptPage
+from crypto_lakehouse.rest.usage import Usage
 from crypto_lakehouse.segments.fill_rows import csv_rows
 from crypto_lakehouse.segments.fill_segment import FillHeader, FillResponse
 
@@ -50,6 +51,7 @@ class _Asked:
     series: Series
     day: date
     now: datetime
+    usage: Usage
 
     @property
     def start(self) -> datetime:
@@ -62,7 +64,12 @@ class _Asked:
 
 
 async def fetch_day(
-    client: RestClient, series: Series, day: date, *, now: datetime | None = None
+    client: RestClient,
+    series: Series,
+    day: date,
+    usage: Usage | None = None,
+    *,
+    now: datetime | None = None,
 ) -> FetchedDay:
     """Fetch the rows of a series and UTC day.
 
@@ -70,6 +77,7 @@ async def fetch_day(
         client: Asks the exchange.
         series: What is fetched.
         day: The day.
+        usage: Counts the requests and their weight, also if they fail.
         now: Nothing later is fetched; the server's time by default. A later moment has no effect.
 
     Returns:
@@ -88,7 +96,9 @@ async def fetch_day(
     if not endpoints:
         raise FillUnavailable(str(series), why_not(series))
     server_now = await client.now(series.market)
-    asked = _Asked(client, series, day, min(server_now, now or server_now))
+    asked = _Asked(
+        client, series, day, min(server_now, now or server_now), Usage() if usage is None else usage
+    )
     if is_too_old(series, day, server_now):
         raise FillUnavailable(
             str(series), f"the exchange has only the last {STATISTICS_DAYS} days, and not {day}"
@@ -99,7 +109,7 @@ async def fetch_day(
         span = Span.of(asked.start, asked.end)
         settled = asked.now >= asked.end + _SETTLED
         return await fetch_agg_trades(
-            client, series, endpoints[0], span, server_now, is_over=settled
+            client, series, endpoints[0], span, server_now, asked.usage, is_over=settled
         )
     if series.data_type is DataType.FUNDING_RATE:
         return await _funding(asked, endpoints[0])
@@ -149,16 +159,15 @@ async def _bars(asked: _Asked, endpoint: Endpoint) -> FetchedDay:
         return await _bars_of_days(asked, endpoint, rows, length, last_open)
     step = length * size
     responses: list[FillResponse] = []
-    found = weight = 0
+    found = 0
     start = asked.start
     while start <= last_open:
         end = min(start + step - timedelta(milliseconds=1), last_open)
         response, page = await _page(asked, endpoint, start, end, size)
         responses.append(response)
         found += len(page)
-        weight += endpoint.weight(size)
         start += step
-    return FetchedDay(responses, found, complete, "", weight, asked.series.interval == "3d")
+    return FetchedDay(responses, found, complete, "", asked.series.interval == "3d")
 
 
 async def _bars_of_days(
@@ -168,10 +177,8 @@ async def _bars_of_days(
     days = _days_of_bars(endpoint, rows)
     end = min(asked.start + days * _DAY - timedelta(milliseconds=1), asked.now - length)
     complete = asked.now >= asked.end + _SETTLED
-    response, page, weight = await _kept(
-        asked, endpoint, last_open, (asked.start, end), rows * days
-    )
-    return FetchedDay([response], len(page), complete, "", weight)
+    response, page = await _kept(asked, endpoint, last_open, (asked.start, end), rows * days)
+    return FetchedDay([response], len(page), complete, "")
 
 
 def _may_open(interval: str, day: date) -> bool:
@@ -192,13 +199,14 @@ async def _funding(asked: _Asked, endpoint: Endpoint) -> FetchedDay:
     """Fetch the settlements of the day, and those beside it: the distances are the intervals."""
     last = min(asked.end + _DAY - timedelta(milliseconds=1), asked.now)
     wide = asked.start - _DAY, min(asked.start + _FUNDING_AHEAD, asked.now)
-    response, page, weight = await _kept(asked, endpoint, last, wide, endpoint.most)
+    response, page = await _kept(asked, endpoint, last, wide, endpoint.most)
     responses = [response]
     if len(page) == 1:
         info = funding_info(asked.series)
-        responses.append((await asked.client.get(asked.series.market, info, {}, None, bytes))[0])
-        weight += info.weight(0)
-    return _counted(asked, responses, asked.now >= asked.end + _SETTLED, weight)
+        market, usage = asked.series.market, asked.usage
+        found = await asked.client.get(market, info, {}, None, bytes, usage=usage)
+        responses.append(found[0])
+    return _counted(asked, responses, asked.now >= asked.end + _SETTLED)
 
 
 async def _statistics(asked: _Asked, endpoints: Sequence[Endpoint]) -> FetchedDay:
@@ -208,13 +216,10 @@ async def _statistics(asked: _Asked, endpoints: Sequence[Endpoint]) -> FetchedDa
     responses = [
         (await _page(asked, endpoint, asked.start, last, size))[0] for endpoint in endpoints
     ]
-    weight = sum(endpoint.weight(size) for endpoint in endpoints)
-    return _counted(asked, responses, asked.now >= asked.end + _STATISTICS_SETTLED, weight)
+    return _counted(asked, responses, asked.now >= asked.end + _STATISTICS_SETTLED)
 
 
-def _counted(
-    asked: _Asked, responses: list[FillResponse], complete: bool, weight: int
-) -> FetchedDay:
+def _counted(asked: _Asked, responses: list[FillResponse], complete: bool) -> FetchedDay:
     """Count the rows that few responses are joined to.
 
     Raises:
@@ -224,7 +229,7 @@ def _counted(
         series=asked.series, day=asked.day, complete=complete, tool_version="", filled_at=asked.now
     )
     rows = sum(1 for _ in csv_rows(asked.series, header, responses))
-    return FetchedDay(responses, rows, complete, "", weight)
+    return FetchedDay(responses, rows, complete, "")
 
 
 async def _kept(
@@ -233,7 +238,7 @@ async def _kept(
     last: datetime,
     wide: tuple[datetime, datetime],
     size: int,
-) -> tuple[FillResponse, list[Row], int]:
+) -> tuple[FillResponse, list[Row]]:
     """Return the rows of a span, out of a page of a wider one that is asked for only once.
 
     Args:
@@ -244,19 +249,17 @@ async def _kept(
         size: The page size.
 
     Returns:
-        The response, its rows in the span, and the weight that was used.
+        The response, and its rows in the span.
     """
     client, series = asked.client, asked.series
     span = Span.of(wide[0], last)
-    weight = 0
     async with client.pages.turn(series):
         kept = client.pages.find(series, span)
         if kept is None:
             response, rows = await _page(asked, endpoint, *wide, size)
             kept = KeptPage(Span.of(*wide), response, rows)
             client.pages.keep(series, kept)
-            weight = endpoint.weight(size)
-    return kept.response, kept.within(span), weight
+    return kept.response, kept.within(span)
 
 
 async def _page(
@@ -275,4 +278,6 @@ async def _page(
         return rows
 
     params = {"startTime": span.start_us // 1000, "endTime": span.end_us // 1000}
-    return await asked.client.get(asked.series.market, endpoint, params, size, read)
+    return await asked.client.get(
+        asked.series.market, endpoint, params, size, read, usage=asked.usage
+    )

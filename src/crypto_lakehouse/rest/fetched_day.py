@@ -24,7 +24,6 @@ class FetchedDay:
         complete: Whether the day gets no further rows.
         proven_by: `ids` if the day's ids have no gap and meet those of the days before and after;
             otherwise empty.
-        weight: The weight of the requests, without those that were repeated.
         none_due: Whether a day without rows is as it should be: bars that are longer than a day
             begin on some days only.
     """
@@ -33,13 +32,12 @@ class FetchedDay:
     rows: int
     complete: bool
     proven_by: str
-    weight: int
     none_due: bool = False
 
     @classmethod
     def empty(cls) -> FetchedDay:
         """Nothing was asked for, because the day has no finished row yet."""
-        return cls([], 0, complete=False, proven_by="", weight=0)
+        return cls([], 0, complete=False, proven_by="")
 
 
 @frozen

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from datetime import UTC, date, datetime
-from typing import Protocol
 
 import anyio
 from anyio import to_thread
@@ -24,10 +23,11 @@ from crypto_lakehouse.core.events import FillFinished
 from crypto_lakehouse.core.fills import FillRow, FillVerdict, segment_of
 from crypto_lakehouse.core.messages import shown
 from crypto_lakehouse.core.protocols import PutsArchives, Store
+from crypto_lakehouse.rest import FetchedDay, Usage
 from crypto_lakehouse.segments.fill_segment import FillHeader, FillResponse, write_fill
 from crypto_lakehouse.version import __version__
 
-__all__ = ["DayFiller", "Fetched", "is_acknowledged", "known_days"]
+__all__ = ["DayFiller", "is_acknowledged", "known_days"]
 
 #: The beginning of the reason of days of a symbol that the exchange does not know.
 _UNKNOWN_SYMBOL = "the exchange does not know the symbol"
@@ -36,40 +36,6 @@ _NO_ROWS = "the exchange has no rows of this day"
 
 #: Days of trades that are fetched at once: each is held in memory until it is whole.
 _LARGE_DAYS = 2
-
-
-class Fetched(Protocol):
-    """What was fetched of one series and day; see `rest.FetchedDay`."""
-
-    @property
-    def responses(self) -> list[FillResponse]:
-        """In the order of the requests."""
-        ...
-
-    @property
-    def rows(self) -> int:
-        """How many rows of the day they have."""
-        ...
-
-    @property
-    def complete(self) -> bool:
-        """Whether the day gets no further rows."""
-        ...
-
-    @property
-    def proven_by(self) -> str:
-        """`ids` if the ids meet those of the days before and after."""
-        ...
-
-    @property
-    def none_due(self) -> bool:
-        """Whether a day without rows is as it should be: no bar begins on it."""
-        ...
-
-    @property
-    def weight(self) -> int:
-        """The weight of the requests."""
-        ...
 
 
 def known_days(
@@ -126,14 +92,14 @@ class DayFiller:
     """Fills days, and says what became of each.
 
     Args:
-        fetch: Fetches a series' day.
+        fetch: Fetches a series' day, and counts what that uses.
         store: Keeps the segments.
         acknowledged: The archives that the user knows to be missing or damaged.
         hint: Returns what else a symbol may be, for a message; empty if nothing is near.
         now: The machine's time, in UTC.
     """
 
-    fetch: Callable[[Series, date], Awaitable[Fetched]]
+    fetch: Callable[[Series, date, Usage], Awaitable[FetchedDay]]
     store: Store
     acknowledged: Acknowledged
     hint: Callable[[Series], str]
@@ -169,12 +135,19 @@ class DayFiller:
         return await self._fill(segment)
 
     async def _fill(self, segment: Archive) -> tuple[FillFinished, TransferError | None]:
+        usage = Usage()
+        result, error = await self._judged(segment, usage)
+        return evolve(result, requests=usage.requests, weight=usage.weight), error
+
+    async def _judged(
+        self, segment: Archive, usage: Usage
+    ) -> tuple[FillFinished, TransferError | None]:
         series = segment.series
         try:
             if series.data_type is DataType.AGG_TRADES:
                 async with self._large:
-                    return await self._filled(segment), None
-            return await self._filled(segment), None
+                    return await self._filled(segment, usage), None
+            return await self._filled(segment, usage), None
         except UnknownSymbolError as error:
             reason = f"{_UNKNOWN_SYMBOL} `{shown(error.symbol)}`{self.hint(series)}"
             self._unknown[_feed(series)] = reason
@@ -190,8 +163,8 @@ class DayFiller:
         except TransferError as error:
             return self._lacking(segment, FillVerdict.FAILED, str(error)), error
 
-    async def _filled(self, segment: Archive) -> FillFinished:
-        fetched = await self.fetch(segment.series, segment.period.first_day)
+    async def _filled(self, segment: Archive, usage: Usage) -> FillFinished:
+        fetched = await self.fetch(segment.series, segment.period.first_day, usage)
         at = self.now()
         result = FillFinished(
             archive=segment,
@@ -200,14 +173,11 @@ class DayFiller:
             complete=fetched.complete,
             proven_by=fetched.proven_by,
             at=at,
-            requests=len(fetched.responses),
-            weight=fetched.weight,
         )
         if not fetched.rows and (fetched.none_due or not (fetched.responses or fetched.complete)):
             return result  # no bar begins on the day, or none is finished yet
         if fetched.complete and not fetched.rows and not fetched.proven_by:
-            nothing = self._lacking(segment, FillVerdict.UNAVAILABLE, _NO_ROWS)
-            return evolve(nothing, requests=result.requests, weight=result.weight)
+            return self._lacking(segment, FillVerdict.UNAVAILABLE, _NO_ROWS)
         header = FillHeader(
             series=segment.series,
             day=segment.period.first_day,

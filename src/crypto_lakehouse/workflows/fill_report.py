@@ -43,7 +43,7 @@ class FillReport:
             `failed`: days of series.
         rows: Rows of the days that were filled now.
         weight: What the requests used of the exchange's budgets.
-        requests: Requests made.
+        requests: Requests made, over all tries, without those that ask for the server's time.
         duration_seconds: Wall time of the run.
         acknowledged: How many of those that are not filled are acknowledged.
         problems: The first 100 days that are not filled and not acknowledged.
