@@ -20,6 +20,7 @@ from crypto_lakehouse.http.tls import tls_context
 from crypto_lakehouse.live.gap_filler import GapFiller
 from crypto_lakehouse.live.line import LiveTimes
 from crypto_lakehouse.live.recorder import Recorder
+from crypto_lakehouse.live.snapshots import SnapshotFetcher
 from crypto_lakehouse.live.sockets import AiohttpSockets
 from crypto_lakehouse.live.streams import LiveStream
 from crypto_lakehouse.rest import RestClient
@@ -141,6 +142,8 @@ async def recording(
             make_writer=writer,
             on_stored=stored.extend,
             filler=GapFiller(rest) if fills else None,
+            snapshots=SnapshotFetcher(rest) if fills else None,
+            snapshot_every_s=120,
             urls={market: exchange.ws_url(market) for market in MARKETS},
             times=time.times,
             note=notes.append,

@@ -82,6 +82,12 @@ def rows(side: Side) -> list[list[str]]:
     return [[f"{price}.00", f"{quantity}.0"] for price, quantity in side.items()]
 
 
+def joined(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
+    """One diff of all changes of two, as on a connection that sends at other times."""
+    sides = {side: [*dict([*first[side], *second[side]]).items()] for side in "ba"}
+    return first | {"u": second["u"]} | {side: [[*x] for x in sides[side]] for side in "ba"}
+
+
 def levels(side: Side, known: Callable[[int], bool]) -> list[tuple[Decimal, Decimal]]:
     return [(Decimal(price), Decimal(each)) for price, each in side.items() if known(price)]
 
@@ -93,11 +99,15 @@ class Delivery:
     exchange: Exchange
     book: Book
     late: list[dict[str, Any]] = field(factory=list)
+    before: dict[str, Any] | None = None
     known: tuple[int, int] = (0, 99)
 
     def diff(self, fault: str) -> None:
         """The next diff; one that is late comes after the next one."""
         event = self.exchange.diff()
+        if fault == "overlap" and self.before is not None:
+            event = joined(self.before, event)
+        self.before = event
         if fault == "late":
             self.late.append(event)
             return
@@ -130,7 +140,10 @@ class Delivery:
             assert (self.book.bids(), self.book.asks()) == ([], [])
 
 
-FAULTS = (*["none"] * 5, "skip", "repeat", "late", "snapshot", "old snapshot", "damage", "lost")
+FAULTS = (
+    *["none"] * 5, "skip", "repeat", "late", "overlap", "snapshot", "old snapshot", "damage",
+    "lost",
+)  # fmt: skip
 
 
 @settings(max_examples=1000 if IS_THOROUGH else 40, deadline=None)
@@ -174,7 +187,7 @@ def test_spot_begins_with_the_diff_that_has_the_next_id() -> None:
     assert (book.update_id, book.bids(), book.breaks) == (8, [(Decimal(1), Decimal(2))], 0)
     assert (book.snapshot(at(8), limit=5), book.diff(event(6, 8))) == (OLD, OLD)
     assert book.diff(event(10, 11)) is BROKEN
-    assert book.broken_by == "the ids 10 to 11 do not follow 8"
+    assert book.broken_by == "the ids behind 8 up to 9 are missing"
     assert book.snapshot(at(9), limit=5) is APPLIED
     assert book.update_id == 11
 
@@ -186,13 +199,13 @@ def test_futures_begin_with_the_diff_around_the_snapshot_or_behind_it() -> None:
         assert book.snapshot(at(last_id), limit=5) is step
     assert book.diff(event(25, 30, pu=20)) is APPLIED
     assert book.diff(event(31, 32, pu=31)) is BROKEN
-    assert book.broken_by == "the ids 31 to 32 behind 31 do not follow 30"
+    assert book.broken_by == "the ids behind 30 up to 31 are missing"
 
 
 def test_a_gap_among_the_diffs_that_wait_begins_them_anew() -> None:
     book = Book(SPOT, "BTCUSDT")
-    book.diff(event(3, 5))
-    book.diff(event(8, 9))
+    assert (book.diff(event(3, 5)), book.waiting) == (HELD, (3, 5))
+    assert (book.diff(event(8, 9)), book.waiting) == (BROKEN, (8, 9))
     assert book.snapshot(at(4), limit=5) is OLD
     assert book.snapshot(at(7), limit=5) is APPLIED
 
@@ -219,3 +232,10 @@ def test_a_damaged_diff_breaks_the_book(changes: dict[str, Any]) -> None:
     assert (book.is_proven, book.asks(), book.breaks) == (False, [], 1)
     assert book.snapshot(at(4, bids=[["1", None]]), limit=5) is BROKEN
     assert not book.is_proven
+
+
+def test_a_book_without_levels_is_proven_alike() -> None:
+    book = Book(SPOT, "BTCUSDT", keeps_levels=False)
+    assert [book.diff(event(5, 6)), book.snapshot(at(5), limit=1)] == [HELD, APPLIED]
+    assert (book.update_id, book.bids(), book.asks()) == (6, [], [])
+    assert book.diff(event(7, 8, b=[["1", 2]])) is BROKEN

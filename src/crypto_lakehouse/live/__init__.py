@@ -2,6 +2,6 @@
 
 `recorder` writes every message to segments as it came, and follows the ids of each series
 (`series`, `chain`): what is missing is fetched (`gap_filler`), or a hole. `line` keeps the streams
-of a connection coming (`streams`, `sockets`). `books` makes order books of recorded diffs and
-snapshots; nothing uses it yet.
+of a connection coming (`streams`, `sockets`). `book_keeper` keeps order books proven (`books`,
+`depth`) by `snapshots`, and `replay` makes them from recorded messages.
 """

@@ -1,6 +1,10 @@
 """An order book that is proven by its update ids: begun with a snapshot, and changed by diffs.
 
 Each diff names the ids of its first and last update, and on futures the last id of the one before.
+It has the quantities of all levels that changed behind an id: the one before its first, on futures
+the one that it names. A book that is at this id or behind it, and not yet at the diff's last one,
+can take it: as quantities are absolute, it does no harm if some of the changes are in the book.
+
 A book stands on a snapshot, and takes the diffs that follow it without a gap. If one does not
 follow, is damaged or is of another symbol, the book is broken: it has no levels until another
 snapshot meets the diffs that came since. It is never wrong and plausible.
@@ -20,7 +24,7 @@ from attrs import define, field, frozen
 
 from crypto_lakehouse.core.archive import Market
 
-__all__ = ["MOST_HELD", "Book", "BookStep"]
+__all__ = ["MOST_HELD", "Book", "BookStep", "check_snapshot"]
 
 #: So many diffs wait for a snapshot; of more, the newest.
 MOST_HELD = 10_000
@@ -44,7 +48,7 @@ class BookStep(StrEnum):
     """It does not follow, or is damaged; `Book.broken_by` says why. A snapshot is needed."""
 
 
-class _Damaged(Exception):
+class _Damaged(ValueError):
     """A snapshot or a diff cannot be read."""
 
 
@@ -53,9 +57,10 @@ _Levels = dict[Decimal, Decimal]
 
 @frozen
 class _Diff:
-    first_id: int
+    """A diff has every change behind one id, up to another."""
+
+    before: int
     last_id: int
-    previous_id: int | None
     bids: _Levels
     asks: _Levels
 
@@ -67,6 +72,8 @@ class Book:
     Attributes:
         market: The market; futures have other rules than spot.
         symbol: The symbol, in upper case.
+        keeps_levels: Whether it has levels; without them it only proves that there could be some,
+            in little memory.
         update_id: The id of the last update in the levels; None while there are none.
         broken_by: Why the last book broke; empty if none has.
         breaks: How often one broke.
@@ -74,6 +81,7 @@ class Book:
 
     market: Market
     symbol: str
+    keeps_levels: bool = True
     update_id: int | None = field(init=False, default=None)
     broken_by: str = field(init=False, default="")
     breaks: int = field(init=False, default=0)
@@ -81,13 +89,17 @@ class Book:
     _asks: _Levels = field(init=False, factory=dict, repr=False)
     _lowest: Decimal | None = field(init=False, default=None)
     _highest: Decimal | None = field(init=False, default=None)
-    _has_followed: bool = field(init=False, default=False)
     _held: list[_Diff] = field(init=False, factory=list, repr=False)
 
     @property
     def is_proven(self) -> bool:
         """Whether it has the levels of `update_id`."""
         return self.update_id is not None
+
+    @property
+    def waiting(self) -> tuple[int, int] | None:
+        """The range of the update ids that wait for a snapshot; None if no diff does."""
+        return (self._held[0].before + 1, self._held[-1].last_id) if self._held else None
 
     def bids(self) -> list[tuple[Decimal, Decimal]]:
         """Price and quantity of the known bids, best first; empty if the book is not proven.
@@ -124,12 +136,13 @@ class Book:
         if self.update_id is not None and last_id <= self.update_id:
             return BookStep.OLD
         waiting = [diff for diff in self._held if diff.last_id > last_id]
-        if waiting and not self._follows_snapshot(waiting[0], last_id):
+        if waiting and waiting[0].before > last_id:
             return BookStep.OLD
-        self._lowest = min(bids) if len(bids) >= limit else None
-        self._highest = max(asks) if len(asks) >= limit else None
-        self._bids, self._asks = _present(bids), _present(asks)
-        self.update_id, self._has_followed, self._held = last_id, False, []
+        if self.keeps_levels:
+            self._lowest = min(bids) if len(bids) >= limit else None
+            self._highest = max(asks) if len(asks) >= limit else None
+            self._bids, self._asks = _present(bids), _present(asks)
+        self.update_id, self._held = last_id, []
         for diff in waiting:  # they follow one another
             self._apply(diff)
         return BookStep.APPLIED
@@ -141,8 +154,8 @@ class Book:
             value: The event: without `stream` and `data` around it.
 
         Returns:
-            What became of it. After `BROKEN` the diffs from this one on wait for a snapshot; a
-            damaged one does not.
+            What became of it. After `BROKEN` the diffs from this one on wait for a snapshot, a
+            damaged one excepted; it may be one that does not follow those that wait.
         """
         try:
             diff = self._read(value)
@@ -153,11 +166,8 @@ class Book:
             return self._hold(diff)
         if diff.last_id <= self.update_id:
             return BookStep.OLD
-        follows = self._follows if self._has_followed else self._follows_snapshot
-        if not follows(diff, self.update_id):
-            self._break(f"{_ids(diff)} do not follow {self.update_id}")
-            self._held.append(diff)
-            return BookStep.BROKEN
+        if diff.before > self.update_id:
+            return self._begin_anew(diff, self.update_id)
         self._apply(diff)
         return BookStep.APPLIED
 
@@ -170,11 +180,16 @@ class Book:
             last_id = self._held[-1].last_id
             if diff.last_id <= last_id:
                 return BookStep.OLD
-            if not self._follows(diff, last_id):
-                self._held.clear()
+            if diff.before > last_id:
+                return self._begin_anew(diff, last_id)
         self._held.append(diff)
         del self._held[:-MOST_HELD]
         return BookStep.HELD
+
+    def _begin_anew(self, diff: _Diff, last_id: int) -> BookStep:
+        self._break(f"the ids behind {last_id} up to {diff.before} are missing")
+        self._held.append(diff)
+        return BookStep.BROKEN
 
     def _apply(self, diff: _Diff) -> None:
         for levels, changes in ((self._bids, diff.bids), (self._asks, diff.asks)):
@@ -183,7 +198,7 @@ class Book:
                     levels[price] = quantity
                 else:
                     levels.pop(price, None)
-        self.update_id, self._has_followed = diff.last_id, True
+        self.update_id = diff.last_id
 
     def _break(self, reason: str) -> None:
         self._note(reason)
@@ -194,31 +209,30 @@ class Book:
         self.broken_by = reason
         self.breaks += 1
 
-    def _follows(self, diff: _Diff, last_id: int) -> bool:
-        """Whether a diff follows another one, which ends with an id."""
-        if self.market is Market.SPOT:
-            return diff.first_id == last_id + 1
-        return diff.previous_id == last_id
-
-    def _follows_snapshot(self, diff: _Diff, last_id: int) -> bool:
-        """Whether a diff that ends behind a snapshot has every update since."""
-        if self.market is Market.SPOT:
-            return diff.first_id <= last_id + 1
-        return diff.first_id <= last_id or diff.previous_id == last_id
-
     def _read(self, value: Mapping[str, Any]) -> _Diff:
         if value.get("s") != self.symbol:
             raise _Damaged("it is of another symbol")
         first_id, last_id = _id(value, "U"), _id(value, "u")
         if first_id > last_id:
             raise _Damaged(f"its ids go back from {first_id} to {last_id}")
-        previous_id = None if self.market is Market.SPOT else _id(value, "pu")
-        return _Diff(first_id, last_id, previous_id, _levels(value, "b"), _levels(value, "a"))
+        before = first_id - 1 if self.market is Market.SPOT else _id(value, "pu")
+        if before >= last_id:
+            raise _Damaged(f"its ids go back from {before} to {last_id}")
+        bids, asks = _levels(value, "b"), _levels(value, "a")
+        return _Diff(before, last_id, *((bids, asks) if self.keeps_levels else ({}, {})))
 
 
-def _ids(diff: _Diff) -> str:
-    before = "" if diff.previous_id is None else f" behind {diff.previous_id}"
-    return f"the ids {diff.first_id} to {diff.last_id}{before}"
+def check_snapshot(value: object) -> None:
+    """Check that a response of the endpoint `depth` can be read.
+
+    Raises:
+        ValueError: It cannot; the text says why.
+    """
+    if not isinstance(value, Mapping):
+        raise _Damaged("it is no object")
+    _id(value, "lastUpdateId")
+    _levels(value, "bids")
+    _levels(value, "asks")
 
 
 def _id(value: Mapping[str, Any], name: str) -> int:

@@ -6,7 +6,10 @@ from heapq import heappop, heappush
 
 from attrs import define, field, frozen
 
-__all__ = ["Chain", "Gap"]
+__all__ = ["PATIENCE_S", "Chain", "Gap"]
+
+#: How long a message may be late, by its ids, before it counts as missing, in seconds.
+PATIENCE_S = 3.0
 
 #: So many links that wait for an earlier one are a gap at once: memory must not grow.
 _MOST_WAITING = 10_000

@@ -61,6 +61,8 @@ class RecordCounts:
         unreadable: How many of them are no JSON, or have no id; they are kept as they came.
         first_unreadable: The first of these and its fault, for the user.
         filled: How many messages were fetched, as they had not come.
+        snapshots: How many order books were fetched.
+        broken_books: How often an order book broke.
         connections: How many connections were opened.
         refusals: How many could not be opened.
         ends: How often a connection ended, by cause.
@@ -72,6 +74,8 @@ class RecordCounts:
     unreadable: int = 0
     first_unreadable: str = ""
     filled: int = 0
+    snapshots: int = 0
+    broken_books: int = 0
     connections: int = 0
     refusals: int = 0
     ends: Counter[str] = field(factory=Counter)

@@ -10,19 +10,19 @@ from attrs import define, field
 
 from crypto_lakehouse.core.archive import Market
 from crypto_lakehouse.core.stream_kinds import StreamKind
-from crypto_lakehouse.live.chain import Gap
+from crypto_lakehouse.live.book_keeper import BookKeeper
+from crypto_lakehouse.live.chain import PATIENCE_S, Gap
+from crypto_lakehouse.live.depth import BookBreak
 from crypto_lakehouse.live.gap_filler import GapFiller, is_fillable
 from crypto_lakehouse.live.line import ConnectLimit, Line, LiveTimes
 from crypto_lakehouse.live.record_counts import LiveHole, RecordCounts
 from crypto_lakehouse.live.series import LiveSeries, has_ids
+from crypto_lakehouse.live.snapshots import Snapshot, SnapshotFetcher
 from crypto_lakehouse.live.sockets import Sockets
 from crypto_lakehouse.live.streams import STREAMS_OF, ConnectionPlan, LiveStream, in_connections
 from crypto_lakehouse.segments.live_writer import LiveWriter
 
 __all__ = ["Recorder"]
-
-#: How long a message may be late, by its ids, before it counts as missing, in seconds.
-_PATIENCE_S = 3.0
 
 #: How often segments are synced, in seconds.
 _SYNC_S = 1.0
@@ -125,6 +125,8 @@ class Recorder:
         make_writer: Makes the writer of a market and kind; it is called once for each.
         on_stored: Is called with the keys of segments that are finished.
         filler: Fetches what is missing; None to leave it.
+        snapshots: Fetches the books on which their changes stand; None to fetch none.
+        snapshot_every_s: How often each is fetched, in seconds.
         urls: Where the streams of a market are, if not at the exchange's own address.
         times: Where the time comes from.
         note: Takes a remark for the user.
@@ -139,21 +141,24 @@ class Recorder:
     make_writer: MakeWriter
     on_stored: Callable[[list[str]], object]
     filler: GapFiller | None = None
+    snapshots: SnapshotFetcher | None = None
+    snapshot_every_s: float = 600.0
     urls: Mapping[Market, str] = field(factory=dict)
     times: LiveTimes = field(factory=LiveTimes)
     note: Callable[[str], None] = lambda _text: None
     counts: RecordCounts = field(init=False, factory=RecordCounts)
     series: dict[LiveStream, LiveSeries] = field(init=False)
+    _books: BookKeeper = field(init=False)
     _writers: dict[tuple[Market, StreamKind], LiveWriter] = field(init=False, factory=dict)
     _waiting: dict[Market, list[tuple[LiveSeries, Gap]]] = field(init=False, factory=dict)
     _filling: set[Market] = field(init=False, factory=set)
 
     def __attrs_post_init__(self) -> None:
         self.series = {stream: LiveSeries(stream) for stream in self.streams}
-        for stream in self.streams:
-            key = stream.market, stream.kind
-            if key not in self._writers:
-                self._writers[key] = self.make_writer(*key)
+        self._books = BookKeeper(self.snapshots, self, self.snapshot_every_s, self.times)
+        for stream, series in self.series.items():
+            if series.depth is not None:
+                self._books.keep(stream, series.depth)
 
     async def run(self) -> None:
         """Record until it is cancelled; segments are ended and complete then.
@@ -189,17 +194,23 @@ class Recorder:
             tasks.start_soon(line.run)
 
     def _writer(self, stream: LiveStream) -> LiveWriter:
-        return self._writers[stream.market, stream.kind]
+        return self._writer_of(stream.market, stream.kind)
+
+    def _writer_of(self, market: Market, kind: StreamKind) -> LiveWriter:
+        if (market, kind) not in self._writers:
+            self._writers[market, kind] = self.make_writer(market, kind)
+        return self._writers[market, kind]
 
     async def _tick(self, tasks: anyio.abc.TaskGroup) -> None:
         """Once a second: make durable what came, and look for what is missing."""
         while True:
             await self.times.sleep(_SYNC_S)
-            self._find_gaps(_PATIENCE_S)
+            self._find_gaps(PATIENCE_S)
+            self._books.look(tasks)
             for market in self._waiting.keys() - self._filling:
                 self._filling.add(market)
                 tasks.start_soon(self._fill_all, market)
-            for writer in self._writers.values():
+            for writer in tuple(self._writers.values()):
                 if stored := await writer.sync(self.times.wall_us()):
                     self.on_stored(stored)
 
@@ -211,6 +222,8 @@ class Recorder:
                     self._waiting.setdefault(series.stream.market, []).append((series, gap))
                 else:
                     self._lost(series, gap, "its messages cannot be fetched")
+            if series.depth is not None:
+                series.depth.release()
 
     async def _fill_all(self, market: Market) -> None:
         """Fill the gaps of a market one after another; each stays in the list until it is done."""
@@ -246,6 +259,27 @@ class Recorder:
         )
         self.saw_hole(hole, self._writer(stream))
 
+    def got_snapshot(self, stream: LiveStream, snapshot: Snapshot) -> None:
+        """Write a snapshot; see `book_keeper.BookReceiver`."""
+        writer = self._writer_of(stream.market, StreamKind.DEPTH_SNAPSHOT)
+        writer.write(self.times.wall_us(), 0, snapshot.message)
+        self.counts.snapshots += 1
+        self.counts.size_bytes += len(snapshot.message)
+
+    def book_began(self, stream: LiveStream, update_id: int) -> None:
+        """Say that a book is proven; see `book_keeper.BookReceiver`."""
+        now_us = self.times.wall_us()
+        self._writer(stream).mark(now_us, "book", stream=stream.name, update_id=update_id)
+
+    def book_broke(self, stream: LiveStream, broken: BookBreak) -> None:
+        """Say that a book ended; see `book_keeper.BookReceiver`."""
+        if broken.update_id is not None:
+            facts = {"stream": stream.name, "update_id": broken.update_id, "cause": broken.cause}
+            self._writer(stream).mark(self.times.wall_us(), "broken_book", **facts)
+            self.counts.broken_books += 1
+        if broken.is_damaged:
+            self._lost(self.series[stream], Gap(broken.first - 1, broken.last), broken.cause)
+
     def saw_hole(self, hole: LiveHole, writer: LiveWriter) -> None:
         """Count a hole, and write it to its segment."""
         self.counts.saw_hole(hole)
@@ -258,6 +292,11 @@ class Recorder:
             with anyio.move_on_after(_LAST_FILL_S):
                 for market in tuple(self._waiting):
                     await self._fill_all(market)
+                await self._books.finish()
+            self._books.report_breaks()
+            for stream, first, last, cause in self._books.unproven():
+                why = f"no snapshot came for these changes of the book: {cause}"
+                self._lost(self.series[stream], Gap(first - 1, last), why)
             for series, gap in chain.from_iterable(self._waiting.values()):
                 self._lost(series, gap, "the recording ended before it was fetched")
         finally:

@@ -11,7 +11,9 @@ from attrs import define, field
 
 from crypto_lakehouse.core.archive import Market
 from crypto_lakehouse.core.stream_kinds import StreamKind
+from crypto_lakehouse.live.books import Book
 from crypto_lakehouse.live.chain import Chain
+from crypto_lakehouse.live.depth import DepthFollower
 from crypto_lakehouse.live.streams import LiveStream
 
 __all__ = ["LiveSeries", "has_ids"]
@@ -33,18 +35,26 @@ class LiveSeries:
 
     Attributes:
         stream: The stream.
+        keeps_levels: Whether a book has its levels, and is not only proven.
         chain: Its ids; None if it has none.
+        depth: Proves the book of which it has the changes; None if there is none.
         messages: How many messages came, duplicates included.
     """
 
     stream: LiveStream
+    keeps_levels: bool = False
     chain: Chain | None = field(init=False)
+    depth: DepthFollower | None = field(init=False, default=None)
     messages: int = field(init=False, default=0)
     _link: Callable[[Any], Link] | None = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self._link = _linker(self.stream)
         self.chain = None if self._link is None else Chain()
+        if self.stream.kind is StreamKind.DEPTH:
+            book = Book(self.stream.market, self.stream.symbol, keeps_levels=self.keeps_levels)
+            self.depth = DepthFollower(book)
+            self.chain = self.depth.chain
 
     def take(self, data: bytes, now: float) -> None:
         """Follow the ids of a message.
@@ -56,10 +66,13 @@ class LiveSeries:
         if self._link is None or self.chain is None:
             return
         try:
-            link = self._link(json.loads(data)["data"])
+            payload = json.loads(data)["data"]
+            link = self._link(payload)
         except (KeyError, TypeError, RecursionError) as error:
             raise ValueError(f"{type(error).__name__}: {error}") from None
-        if link is not None:
+        if self.depth is not None and link is not None:
+            self.depth.take(*link, payload, now)
+        elif link is not None:
             self.chain.take(*link, now)
 
 
@@ -71,9 +84,9 @@ def _linker(stream: LiveStream) -> Callable[[Any], Link] | None:
         case StreamKind.TRADE:
             return lambda payload: _one(payload["t"])
         case StreamKind.DEPTH if stream.market is Market.SPOT:
-            return lambda payload: (_whole(payload["U"]) - 1, _whole(payload["u"]))
+            return lambda payload: _span(_whole(payload["U"]) - 1, payload)
         case StreamKind.DEPTH:
-            return lambda payload: (_whole(payload["pu"]), _whole(payload["u"]))
+            return lambda payload: _span(_whole(payload["pu"]), payload)
         case StreamKind.KLINE:
             return _bars(stream)
         case _:
@@ -83,6 +96,13 @@ def _linker(stream: LiveStream) -> Callable[[Any], Link] | None:
 def _one(value: object) -> Link:
     number = _whole(value)
     return number - 1, number
+
+
+def _span(before: int, payload: Mapping[str, Any]) -> Link:
+    last = _whole(payload["u"])
+    if before >= last:
+        raise ValueError(f"its ids go back from {before} to {last}")
+    return before, last
 
 
 def _whole(value: object) -> int:

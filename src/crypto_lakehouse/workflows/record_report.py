@@ -25,7 +25,10 @@ class RecordReport:
         duplicates: How many messages came again, by their ids; they are kept.
         unreadable: How many messages are no JSON, or lack their id; they are kept as they came.
         filled: How many messages were fetched afterwards, as they had not come.
-        hole_count: How many holes there are: missing messages that could not be fetched.
+        snapshots: How many order books were fetched.
+        broken_books: How often an order book broke, because a change of it was missing or damaged.
+        hole_count: How many holes there are: missing messages that could not be fetched,
+            and changes of order books that cannot be used.
         holes: The first 100 of them.
         connections: How many connections were opened.
         ends: How many ended, by cause.
@@ -45,6 +48,8 @@ class RecordReport:
     duplicates: int = 0
     unreadable: int = 0
     filled: int = 0
+    snapshots: int = 0
+    broken_books: int = 0
     hole_count: int = 0
     holes: tuple[LiveHole, ...] = ()
     connections: int = 0
@@ -91,6 +96,8 @@ class RecordReport:
             "duplicates": self.duplicates,
             "unreadable": self.unreadable,
             "filled": self.filled,
+            "snapshots": self.snapshots,
+            "broken_books": self.broken_books,
             "hole_count": self.hole_count,
             "holes": [{"market": str(each.market), **each.facts()} for each in self.holes],
             "connections": self.connections,

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 
 from crypto_lakehouse.core.archive import DataType, Market
-from crypto_lakehouse.core.config.record_settings import ROTATIONS
+from crypto_lakehouse.core.config.record_settings import ROTATIONS, SNAPSHOT_TIMES
 from crypto_lakehouse.core.config.values import is_glob
 from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
 from crypto_lakehouse.core.errors import ConfigurationError, Problem, SelectionError
@@ -14,7 +14,7 @@ from crypto_lakehouse.core.messages import did_you_mean
 from crypto_lakehouse.core.stream_kinds import StreamKind
 from crypto_lakehouse.live.streams import STREAMS_OF, LiveStream, streams_of
 
-__all__ = ["recorded_kinds", "recorded_markets", "rotation_s", "select_streams"]
+__all__ = ["recorded_kinds", "recorded_markets", "rotation_s", "select_streams", "snapshot_s"]
 
 _INTERVALS = ("1m",)
 
@@ -48,6 +48,11 @@ def recorded_kinds(config: WorkflowConfig) -> tuple[StreamKind, ...]:
 def rotation_s(config: WorkflowConfig) -> int:
     """How long a segment is, in seconds."""
     return ROTATIONS[(config.record or {}).get("rotate", "1h")]
+
+
+def snapshot_s(config: WorkflowConfig) -> int:
+    """How often each order book is fetched, in seconds."""
+    return SNAPSHOT_TIMES[(config.record or {}).get("snapshots", "10m")]
 
 
 def select_streams(

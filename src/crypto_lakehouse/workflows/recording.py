@@ -36,6 +36,7 @@ from crypto_lakehouse.ledger.lock import OnHeld, do_not_wait, output_lock, take_
 from crypto_lakehouse.live.gap_filler import GapFiller
 from crypto_lakehouse.live.line import LiveTimes
 from crypto_lakehouse.live.recorder import Recorder
+from crypto_lakehouse.live.snapshots import SnapshotFetcher
 from crypto_lakehouse.live.sockets import AiohttpSockets
 from crypto_lakehouse.live.streams import STREAMS_OF
 from crypto_lakehouse.rest import RestClient, listed_symbols
@@ -50,6 +51,7 @@ from crypto_lakehouse.workflows.record_selection import (
     recorded_markets,
     rotation_s,
     select_streams,
+    snapshot_s,
 )
 from crypto_lakehouse.workflows.wiring.load_config import AnyConfig, load_config
 from crypto_lakehouse.workflows.wiring.needed_packages import need_live
@@ -245,6 +247,8 @@ class RecordingWorkflow(BaseWorkflow[RecordReport]):
             make_writer=lambda market, kind: self._writer(rest, market, kind),
             on_stored=self._on_stored,
             filler=GapFiller(rest),
+            snapshots=SnapshotFetcher(rest),
+            snapshot_every_s=snapshot_s(self.config),
             urls=self._urls(),
             times=self._times,
             note=self._note,
@@ -338,6 +342,8 @@ class RecordingWorkflow(BaseWorkflow[RecordReport]):
             duplicates=duplicates,
             unreadable=counts.unreadable,
             filled=counts.filled,
+            snapshots=counts.snapshots,
+            broken_books=counts.broken_books,
             hole_count=counts.hole_count,
             holes=tuple(counts.holes),
             connections=counts.connections,

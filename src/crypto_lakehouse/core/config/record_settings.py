@@ -1,4 +1,4 @@
-"""The settings of `record`: which streams, how long a segment is, and where the streams are."""
+"""The settings of `record`: which streams, how long a segment is, how often a book is fetched."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from crypto_lakehouse.core.hosts import is_loopback, is_plain_host
 from crypto_lakehouse.core.messages import shown
 from crypto_lakehouse.core.stream_kinds import StreamKind
 
-__all__ = ["RECORD_STREAMS", "ROTATIONS", "record_settings", "record_urls_faults"]
+__all__ = ["RECORD_STREAMS", "ROTATIONS", "SNAPSHOT_TIMES", "record_settings", "record_urls_faults"]
 
 #: The kinds that a stream has; order books as a whole come from another endpoint.
 RECORD_STREAMS = tuple(kind for kind in StreamKind if kind is not StreamKind.DEPTH_SNAPSHOT)
@@ -23,6 +23,11 @@ RECORD_STREAMS = tuple(kind for kind in StreamKind if kind is not StreamKind.DEP
 #: How long a segment may be, with the seconds: parts of an hour.
 ROTATIONS: Mapping[str, int] = {
     "5m": 300, "6m": 360, "10m": 600, "12m": 720, "15m": 900, "20m": 1200, "30m": 1800, "1h": 3600,
+}  # fmt: skip
+
+#: How often each order book may be fetched, with the seconds.
+SNAPSHOT_TIMES: Mapping[str, int] = {
+    "1m": 60, "2m": 120, "5m": 300, "10m": 600, "15m": 900, "30m": 1800, "1h": 3600,
 }  # fmt: skip
 
 
@@ -74,14 +79,18 @@ def _streams(value: object) -> list[str]:
     return [str(each) for each in dict.fromkeys(items)]
 
 
-def _rotate(value: object) -> str:
-    if not isinstance(value, str) or value not in ROTATIONS:
-        raise ValueError(f"`rotate`: {unknown_name('length', value, ROTATIONS)}")
-    return value
+def _one_of(name: str, lengths: Mapping[str, int]) -> Callable[[object], str]:
+    def read(value: object) -> str:
+        if not isinstance(value, str) or value not in lengths:
+            raise ValueError(f"`{name}`: {unknown_name('length', value, lengths)}")
+        return value
+
+    return read
 
 
 _READERS: Mapping[str, Callable[[object], object]] = {
     "streams": _streams,
-    "rotate": _rotate,
+    "rotate": _one_of("rotate", ROTATIONS),
+    "snapshots": _one_of("snapshots", SNAPSHOT_TIMES),
     "urls": market_urls,
 }

@@ -14,7 +14,7 @@ from crypto_lakehouse.core.config.layers import Keys
 from crypto_lakehouse.core.config.profiles import PROFILES, USUAL_PROFILES
 from crypto_lakehouse.core.config.proxy_settings import ENVIRONMENT, NONE, PROXY_PORTS
 from crypto_lakehouse.core.config.quantities import quantity_pattern
-from crypto_lakehouse.core.config.record_settings import RECORD_STREAMS, ROTATIONS
+from crypto_lakehouse.core.config.record_settings import RECORD_STREAMS, ROTATIONS, SNAPSHOT_TIMES
 from crypto_lakehouse.core.config.rules import OLDER_KEYS
 from crypto_lakehouse.core.config.storage import STORAGE_KEYS
 from crypto_lakehouse.core.config.values import (
@@ -213,6 +213,7 @@ _KINDS: dict[Any, _Schema] = {
         "properties": {
             "streams": _list(_words(RECORD_STREAMS)),
             "rotate": _words(tuple(ROTATIONS)),
+            "snapshots": _words(tuple(SNAPSHOT_TIMES)),
             "urls": {
                 "type": "object",
                 "properties": {str(market): _TEXT for market in FILL_MARKETS},
