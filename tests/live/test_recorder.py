@@ -21,6 +21,7 @@ from crypto_lakehouse.core.errors import ConnectionFailed, PlaceRefusedError
 from crypto_lakehouse.core.stream_kinds import StreamKind
 from crypto_lakehouse.http.routes import EngineRoutes
 from crypto_lakehouse.http.tls import tls_context
+from crypto_lakehouse.live.chain import Gap
 from crypto_lakehouse.live.sockets import AiohttpSockets
 from crypto_lakehouse.live.streams import LiveStream, streams_of
 from crypto_lakehouse.testing import ExchangeServer, exchange_rules, faults
@@ -42,7 +43,8 @@ def ids(recorded: Recording, stream: LiveStream) -> set[int]:
         except ValueError:
             continue
         if value["stream"] == stream.name:
-            found.add(value["data"][ID_OF[stream.kind]])
+            data = value["data"]
+            found.add(data["id"] if "id" in data else data[ID_OF[stream.kind]])
     return found
 
 
@@ -116,6 +118,48 @@ async def test_what_was_skipped_is_fetched(tmp_path: Path) -> None:
         assert recorded.recorder.counts.hole_count == 0
 
 
+@pytest.mark.parametrize("market", MARKETS)
+async def test_a_finished_bar_that_was_skipped_is_fetched(tmp_path: Path, market: Market) -> None:
+    """It is a row of klines, as the API gives it, and no message of the stream."""
+    streams = trades(market, StreamKind.KLINE)
+    per_minute = 30 if market is Market.SPOT else 240
+    async with ExchangeServer() as exchange:
+        path = "futures_um/market/*" if market is Market.FUTURES_UM else f"{market}/*"
+        exchange.script_connection(path, faults.SkipMessages(2 * per_minute - 1, per_minute))
+        async with recording(exchange, tmp_path, streams) as recorded:
+            await recorded.until(lambda: recorded.recorder.counts.filled)
+        finished = []
+        for each in recorded.messages():
+            data = json.loads(each.body)["data"]
+            if not each.connection:
+                assert len(data) == 12
+                filled = data[0]
+            elif data["k"]["x"]:
+                finished.append(data["k"]["t"])
+        step = finished[1] - filled
+        assert finished[:2] == [filled - step, filled + step]
+        assert recorded.recorder.counts.hole_count == 0
+
+
+@pytest.mark.parametrize("market", MARKETS)
+async def test_only_recent_trades_are_fetched(tmp_path: Path, market: Market) -> None:
+    [stream] = streams = trades(market, StreamKind.TRADE)
+    async with ExchangeServer() as exchange, recording(exchange, tmp_path, streams) as recorded:
+        listed = exchange.tape.get(market, stream.symbol)
+        assert listed is not None
+        known = listed.trades.count_before(exchange.clock.now_us + 1)
+        last = listed.trades.trade(known - 1).id
+        filler = recorded.recorder.filler
+        assert filler is not None
+        recent = await filler.fill(stream, Gap(last - 20, last - 10))
+        assert [json.loads(row)["id"] for row in recent.rows] == [*range(last - 19, last - 9)]
+        assert (recent.holes, recent.cause) == ([], "")
+        older = await filler.fill(stream, Gap(last - 1005, last - 995))
+        assert older.holes == [Gap(last - 1005, last - 1000)]
+        assert older.cause == "the exchange gives the last 1,000 trades only, without a key"
+        assert len(older.rows) == 5
+
+
 async def test_changes_of_a_book_that_are_missing_are_a_hole(tmp_path: Path) -> None:
     streams = trades(Market.FUTURES_CM, StreamKind.DEPTH)
     async with ExchangeServer() as exchange:
@@ -138,17 +182,17 @@ async def test_bad_and_repeated_messages_are_kept(
         async with recording(exchange, tmp_path, streams) as recorded:
             await recorded.advance(120, 5)
         counts = recorded.recorder.counts
-        assert len(recorded.messages()) == exchange.connections[0].sent
+        streamed = [each for each in recorded.messages() if each.connection]
+        assert len(streamed) == exchange.connections[0].sent
         if isinstance(fault, faults.AlterMessage):
             assert counts.unreadable == 1
             assert "btcusdt@trade" in counts.first_unreadable
-            [hole] = counts.holes
-            assert hole.first == hole.last
+            assert counts.filled == 1
         else:
             chain = recorded.recorder.series[stream].chain
             assert chain is not None
             assert chain.duplicates == 1
-            assert not counts.holes
+        assert not counts.holes
 
 
 async def test_a_shutdown_is_survived_by_a_connection_that_overlaps(tmp_path: Path) -> None:

@@ -82,7 +82,7 @@ def command(**given: Any) -> int:
 
     Messages are stored in compressed segments below live/, beside the archives, and are synced once
     a second. Connections are replaced before they end. What is missing by its ids is fetched if the
-    exchange has it (aggTrades), or is listed as a hole.
+    exchange has it (aggTrades, bars, recent trades), or is listed as a hole.
 
     Stop it with Ctrl-C or SIGTERM: the segments are finished first. Tables of recorded messages do
     not exist yet.

@@ -1,4 +1,4 @@
-"""Fetch trades that did not come over a stream, by their ids."""
+"""Fetch trades and bars that did not come over a stream, by their ids or open times."""
 
 from __future__ import annotations
 
@@ -8,25 +8,17 @@ from typing import Any
 
 from attrs import define, field, frozen
 
-from crypto_lakehouse.core.archive import DataType, Series
 from crypto_lakehouse.core.errors import HostRefusedError, TransferError
 from crypto_lakehouse.core.finite_json import parse_finite
-from crypto_lakehouse.core.stream_kinds import StreamKind
 from crypto_lakehouse.live.chain import Gap
+from crypto_lakehouse.live.gap_sources import GapSource, gap_source
 from crypto_lakehouse.live.streams import LiveStream
-from crypto_lakehouse.rest import RestClient, fill_endpoints
-from crypto_lakehouse.rest.answers import shape_of
-from crypto_lakehouse.segments.fill_segment import FillResponse
+from crypto_lakehouse.rest import RestClient
 
-__all__ = ["FilledGap", "GapFiller", "is_fillable"]
+__all__ = ["FilledGap", "GapFiller"]
 
 #: A larger gap is no loss on the way: an id is wrong, or the recording stood still for hours.
 _MOST_IDS = 1_000_000
-
-
-def is_fillable(stream: LiveStream) -> bool:
-    """Whether an endpoint gives the messages of a stream by their ids, without a key."""
-    return stream.kind is StreamKind.AGG_TRADE
 
 
 @frozen
@@ -59,17 +51,20 @@ class GapFiller:
     refused: HostRefusedError | None = field(init=False, default=None)
 
     async def fill(self, stream: LiveStream, gap: Gap) -> FilledGap:
-        """Fetch the rows of a gap."""
+        """Fetch the rows of a gap; nothing is asked if the stream has no source."""
         found: dict[int, bytes] = {}
         requests: list[str] = []
         cause = ""
-        if gap.until - gap.after > _MOST_IDS:
+        source = gap_source(stream)
+        if source is None:
+            return FilledGap([], [], [gap], "its messages cannot be fetched")
+        if (gap.until - gap.after) // source.step > _MOST_IDS:
             cause = f"more than {_MOST_IDS:,} ids are not fetched"
         elif self.refused is not None:
             cause = str(self.refused)
         else:
             try:
-                async for response, rows in self._pages(stream, gap):
+                async for response, rows in self._pages(stream, source, gap):
                     query = "&".join(f"{name}={value}" for name, value in response.params.items())
                     requests.append(f"{response.url}?{query}")
                     found |= rows
@@ -78,44 +73,42 @@ class GapFiller:
                 cause = str(error)
             except TransferError as error:
                 cause = str(error)
-        holes = list(_missing(gap, found))
+        holes = list(_missing(gap, found, source.step))
         if holes and not cause:
-            cause = "the exchange's API does not have them"
+            cause = source.lack
         ordered = [found[key] for key in sorted(found)]
         return FilledGap(ordered, requests, holes, cause if holes else "")
 
-    async def _pages(self, stream: LiveStream, gap: Gap) -> Any:
+    async def _pages(self, stream: LiveStream, source: GapSource, gap: Gap) -> Any:
         """Yield each response with the rows of the gap, by id."""
-        series = Series(stream.market, DataType.AGG_TRADES, stream.symbol)
-        [endpoint] = fill_endpoints(series)
-        shape = shape_of(series.data_type, endpoint.path, series.symbol)
-        first = gap.first
+        first = gap.after + source.step
         while first <= gap.until:
-            limit = min(endpoint.most, gap.until - first + 1)
-            response, rows = await self.client.get(
-                stream.market, endpoint, {"fromId": first}, limit, shape.rows
+            response, _ = await self.client.get(
+                stream.market,
+                source.endpoint,
+                source.params(first, gap.until),
+                source.limit(first, gap.until),
+                source.read,
             )
-            yield response, _texts(response, first, gap.until)
-            if not rows or rows[-1].key < first:
+            rows = {row[source.key]: row for row in parse_finite(response.body)}
+            wanted = range(first, gap.until + 1, source.step)
+            yield response, {key: _text(row) for key, row in rows.items() if key in wanted}
+            if not source.first or not rows or max(rows) < first:
                 return
-            first = rows[-1].key + 1
+            first = max(rows) + source.step
 
 
-def _texts(response: FillResponse, first: int, last: int) -> dict[int, bytes]:
-    """The rows of an answer in their range, as text; the decimals are text there already."""
-    return {
-        row["a"]: json.dumps(row, separators=(",", ":")).encode()
-        for row in parse_finite(response.body)
-        if first <= row["a"] <= last
-    }
+def _text(row: Any) -> bytes:
+    """The text of a row; the decimals are text there already."""
+    return json.dumps(row, separators=(",", ":")).encode()
 
 
-def _missing(gap: Gap, found: dict[int, bytes]) -> Iterator[Gap]:
+def _missing(gap: Gap, found: dict[int, bytes], step: int) -> Iterator[Gap]:
     """The ranges of a gap of which no row was found."""
     last = gap.after
     for key in sorted(found):
-        if key > last + 1:
-            yield Gap(last, key - 1)
+        if key > last + step:
+            yield Gap(last, key - step)
         last = key
     if last < gap.until:
         yield Gap(last, gap.until)

@@ -13,7 +13,7 @@ from crypto_lakehouse.core.stream_kinds import StreamKind
 from crypto_lakehouse.live.book_keeper import BookKeeper
 from crypto_lakehouse.live.chain import PATIENCE_S, Gap
 from crypto_lakehouse.live.depth import BookBreak
-from crypto_lakehouse.live.gap_filler import GapFiller, is_fillable
+from crypto_lakehouse.live.gap_filler import GapFiller
 from crypto_lakehouse.live.line import ConnectLimit, Line, LiveTimes
 from crypto_lakehouse.live.record_counts import LiveHole, RecordCounts
 from crypto_lakehouse.live.series import LiveSeries, has_ids
@@ -218,10 +218,10 @@ class Recorder:
         now = self.times.local()
         for series in self.series.values():
             while series.chain is not None and (gap := series.chain.break_at(now, patience_s)):
-                if is_fillable(series.stream) and self.filler is not None:
+                if self.filler is not None:
                     self._waiting.setdefault(series.stream.market, []).append((series, gap))
                 else:
-                    self._lost(series, gap, "its messages cannot be fetched")
+                    self._lost(series, gap, "missing messages are not fetched")
             if series.depth is not None:
                 series.depth.release()
 

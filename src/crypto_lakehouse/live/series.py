@@ -14,14 +14,12 @@ from crypto_lakehouse.core.stream_kinds import StreamKind
 from crypto_lakehouse.live.books import Book
 from crypto_lakehouse.live.chain import Chain
 from crypto_lakehouse.live.depth import DepthFollower
-from crypto_lakehouse.live.streams import LiveStream
+from crypto_lakehouse.live.streams import LiveStream, bar_step
 
 __all__ = ["LiveSeries", "has_ids"]
 
 #: The id of the event before a message's, and its own last id; None if the message has none.
 Link = tuple[int, int] | None
-
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 def has_ids(stream: LiveStream) -> bool:
@@ -113,10 +111,9 @@ def _whole(value: object) -> int:
 
 def _bars(stream: LiveStream) -> Callable[[Mapping[str, Any]], Link] | None:
     """Return what links finished bars by their open times; months have no fixed length."""
-    unit = _UNITS.get(stream.interval[-1:])
-    if unit is None:
+    length = bar_step(stream)
+    if length is None:
         return None
-    length = timedelta(**{unit: int(stream.interval[:-1])})
     step = length // timedelta(microseconds=1 if stream.market is Market.SPOT else 1000)
 
     def link(payload: Mapping[str, Any]) -> Link:

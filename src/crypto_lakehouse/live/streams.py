@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import timedelta
 from itertools import groupby
 
 from attrs import frozen
@@ -16,6 +17,7 @@ __all__ = [
     "ConnectionPlan",
     "LiveStream",
     "MarketStreams",
+    "bar_step",
     "in_connections",
     "streams_of",
 ]
@@ -107,6 +109,15 @@ class LiveStream:
     def path(self) -> str:
         """The path before `/stream`."""
         return STREAMS_OF[self.market].paths[self.kind]
+
+
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+def bar_step(stream: LiveStream) -> timedelta | None:
+    """The time from a bar's open to the next one's; None of months, which differ in length."""
+    unit = _UNITS.get(stream.interval[-1:])
+    return None if unit is None else timedelta(**{unit: int(stream.interval[:-1])})
 
 
 def streams_of(
