@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from crypto_lakehouse.core.stream_kinds import StreamKind
 
-__all__ = ["PUBLISHED_TYPES", "DataType", "Market", "Partition", "kind_of"]
+__all__ = ["PUBLISHED_TYPES", "DataType", "Market", "Partition", "data_type_of", "kind_of"]
 
 
 class Market(StrEnum):
@@ -104,6 +104,8 @@ _KINDS = {
     DataType.LIQUIDATIONS: StreamKind.FORCE_ORDER,
 }
 
+_TYPES = {kind: data_type for data_type, kind in _KINDS.items()}
+
 _FUTURES_ONLY = frozenset({StreamKind.MARK_PRICE, StreamKind.FORCE_ORDER})
 
 
@@ -118,3 +120,8 @@ def kind_of(market: Market, data_type: DataType) -> StreamKind | None:
     kind = _KINDS.get(data_type)
     is_absent = market is Market.OPTIONS or (market is Market.SPOT and kind in _FUTURES_ONLY)
     return None if is_absent else kind
+
+
+def data_type_of(kind: StreamKind) -> DataType:
+    """The data type whose rows the messages of a kind of stream are."""
+    return _TYPES[kind]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from tests.tables.sample_data import every_schema, matrix
 
-from crypto_lakehouse.core.data_types import PUBLISHED_TYPES
+from crypto_lakehouse.core.data_types import PUBLISHED_TYPES, DataType, Market, kind_of
 from crypto_lakehouse.core.errors import MatrixError
 from crypto_lakehouse.tables.schema.schema_docs import render_schemas
 from crypto_lakehouse.tables.schema.schemas import TableSchema, load_schemas
@@ -19,16 +19,27 @@ from crypto_lakehouse.tables.schema.table_types import arrow_schema, iceberg_sch
 ROOT = Path(__file__).parents[3]
 SHIPPED = ROOT / "matrix" / "schemas.json"
 
-TABLES = pytest.mark.parametrize("schema", every_schema(), ids=lambda schema: schema.name)
+TABLES = pytest.mark.parametrize("schema", load_schemas().values(), ids=lambda schema: schema.name)
 
 
 def test_every_row_of_the_matrix_has_a_table() -> None:
     rows = {(row.market, row.data_type) for row in matrix().rows}
-    assert set(load_schemas()) == rows
+    assert {(schema.market, schema.data_type) for schema in every_schema()} == rows
     assert {data_type for _, data_type in rows} == set(PUBLISHED_TYPES)
 
 
-@TABLES
+def test_what_only_recordings_have_has_a_table_wherever_there_is_a_stream() -> None:
+    recorded = {key for key, schema in load_schemas().items() if schema.recorded}
+    types = set(DataType) - set(PUBLISHED_TYPES)
+    wanted = {(market, each) for market in Market for each in types if kind_of(market, each)}
+    assert recorded == wanted | {(Market.SPOT, DataType.BOOK_TICKER)}
+    for key in recorded:
+        schema = load_schemas()[key]
+        assert schema.columns[-1].name == "received_at"
+        assert all(column.stored and column.streamed for column in schema.columns)
+
+
+@pytest.mark.parametrize("schema", every_schema(), ids=lambda schema: schema.name)
 def test_the_columns_are_those_of_the_matrix(schema: TableSchema) -> None:
     row = matrix().row(schema.market, schema.data_type)
     assert row is not None

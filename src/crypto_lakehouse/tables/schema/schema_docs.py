@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator
 from datetime import date
 
 from crypto_lakehouse.core.archive import Archive, Market, Partition, Period, Series
+from crypto_lakehouse.core.data_types import kind_of
+from crypto_lakehouse.core.stream_kinds import StreamKind
 from crypto_lakehouse.matrix.load import load_matrix
 from crypto_lakehouse.matrix.model import MatrixRow
 from crypto_lakehouse.tables.schema.schemas import Column, TableSchema, load_schemas
@@ -16,7 +18,8 @@ __all__ = ["render_schemas"]
 _INTRO = """\
 # Schemas
 
-The columns of each archive, and what they become in the tables. This page is written by
+The columns of each archive, and what they become in the tables; and the tables of
+[recorded messages](record.md#rows-of-messages), which have no archives. This page is written by
 `python -m crypto_lakehouse.tables.schema.schema_docs` from `matrix/schemas.json` and
 `matrix/binance.json`; facts are changed there.
 
@@ -25,6 +28,7 @@ The columns of each archive, and what they become in the tables. This page is wr
 - Numbers are float64, or decimal(38, 18) in a lake made with `--exact`.
 - Every table has `symbol` (the archive's), `interval` if its type has one, and `archive`: the
   object key of the archive that a row came from, by which `lakehouse.archives` is joined.
+- Rows of recordings are in the same tables. A column that messages lack is NULL there.
 - Each file is examined: whether line 1 is a header, how many fields a line has, milliseconds or
   microseconds. The eras below are typical. Anything else is refused with its line and column.
 - A source links to what is known about the archive, and how sure it is.
@@ -61,7 +65,6 @@ def render_schemas() -> str:
     parts = [_INTRO, *_contents(tables)]
     for schema in tables:
         row = matrix.row(schema.market, schema.data_type)
-        assert row is not None  # noqa: S101 - schemas and matrix have the same tables
         parts += ["", f"## {schema.name}", "", *_facts(schema, row), "", *_columns(schema)]
     return "\n".join(parts) + "\n"
 
@@ -72,13 +75,24 @@ def _contents(tables: Iterable[TableSchema]) -> Iterator[str]:
     for schema in tables:
         anchor = schema.name.replace(".", "")
         key = ", ".join(schema.key) if schema.unique else "none"
-        yield f"| [{schema.name}](#{anchor}) | {schema.data_type} of {schema.market} | {key} |"
+        of = f"{schema.data_type} of {schema.market}"
+        archives = f"none: recorded `{_stream(schema)}`" if schema.recorded else of
+        yield f"| [{schema.name}](#{anchor}) | {archives} | {key} |"
 
 
-def _facts(schema: TableSchema, row: MatrixRow) -> Iterator[str]:
-    yield f"- archives as `{_example(schema, row).key}`"
+def _stream(schema: TableSchema) -> StreamKind | None:
+    return kind_of(schema.market, schema.data_type)
+
+
+def _facts(schema: TableSchema, row: MatrixRow | None) -> Iterator[str]:
+    if row is None:
+        yield f"- recorded: `{_stream(schema)}`"
+    else:
+        yield f"- archives as `{_example(schema, row).key}`"
     yield f"- partitioned by {', '.join(f'`{each}`' for each in schema.partition)}"
     yield f"- sorted by {', '.join(f'`{each}`' for each in schema.sort_key)}"
+    if row is None:
+        return
     headers = ((era.since, "yes" if era.header else "no") for era in row.header_eras)
     yield f"- header: {_eras(headers)}"
     if any(column.kind == "time" for column in schema.columns):
@@ -126,6 +140,7 @@ def _place(column: Column) -> tuple[str, str]:
     if not column.stored:
         return "left out", "-"
     nullable = ", may be NULL" if column.nullable else ""
+    nullable += "" if column.streamed else ", NULL if recorded"
     return f"`{column.name}`", _TYPES[column.kind] + nullable
 
 

@@ -24,6 +24,7 @@ __all__ = [
     "PartitionField",
     "TableSchema",
     "load_schemas",
+    "schema_for",
     "schema_of",
     "table_name",
 ]
@@ -63,6 +64,7 @@ class Column:
         constant: The attribute of the archive that every row must repeat; it is checked and not
             stored.
         optional: Whether some files lack it. Only files with a header may have it.
+        streamed: Whether recorded messages have it; if not, it is NULL in their rows.
     """
 
     published: str
@@ -75,6 +77,7 @@ class Column:
     stored: bool = True
     constant: Literal["symbol"] | None = None
     optional: bool = False
+    streamed: bool = True
 
 
 @frozen
@@ -112,7 +115,7 @@ class PartitionField:
 
 @frozen(kw_only=True)
 class TableSchema:
-    """One table: the archives of one data type of one market.
+    """One table: the archives or the recorded messages of one data type of one market.
 
     Attributes:
         columns: All published columns, in their order.
@@ -120,6 +123,7 @@ class TableSchema:
         unique: Whether the key is unique; that of liquidations is not.
         time: The column by which scans and partitions select times.
         partition: Fields of the partitioning, outermost first.
+        recorded: Whether all its rows are recorded messages: there are no archives of it.
     """
 
     market: Market
@@ -129,6 +133,7 @@ class TableSchema:
     unique: bool = True
     time: str
     partition: tuple[str, ...]
+    recorded: bool = False
     partitioning: tuple[PartitionField, ...] = field(init=False)
 
     @partitioning.default
@@ -201,7 +206,9 @@ def load_schemas(
     """
     content, origin = read_facts(path, _SHIPPED)
     checks = {_SchemasFile: _file_faults, TableSchema: _table_faults}
-    file: _SchemasFile = parse_facts(content, origin, "file of schemas", _SchemasFile, checks)
+    file: _SchemasFile = parse_facts(
+        content, origin, "file of schemas", _SchemasFile, checks, every_type=True
+    )
     return {(table.market, table.data_type): table for table in file.tables}
 
 
@@ -216,7 +223,16 @@ def schema_of(archive: Archive) -> TableSchema:
     Raises:
         KeyError: The market has no such data type.
     """
-    return _shipped()[archive.market, archive.data_type]
+    return schema_for(archive.market, archive.data_type)
+
+
+def schema_for(market: Market, data_type: DataType) -> TableSchema:
+    """The shipped schema of a table.
+
+    Raises:
+        KeyError: The market has no such data type.
+    """
+    return _shipped()[market, data_type]
 
 
 def _file_faults(fields: Mapping[str, Any], path: str) -> Iterator[Problem]:

@@ -1,0 +1,108 @@
+"""The columns of an excerpt: those of its table, as recorded messages have them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import takewhile
+
+import polars as pl
+from attrs import evolve, frozen
+
+from crypto_lakehouse.core.archive import DataType
+from crypto_lakehouse.tables.schema.schemas import Column, TableSchema
+
+__all__ = ["LINE", "RECEIVED_AT", "LiveColumns", "excerpt_columns"]
+
+#: The column with the time when a row's message was received.
+RECEIVED_AT = "received_at"
+
+#: The number of a row's message in its segment, as long as the rows are not in order.
+LINE = "_line"
+
+_WHOLE = frozenset({"id", "count", "time"})
+
+#: Types whose messages have several rows with one id.
+_BOOKS = frozenset({DataType.DEPTH_UPDATES, DataType.DEPTH_SNAPSHOTS})
+
+_RECEIVED = Column(
+    published=RECEIVED_AT, name=RECEIVED_AT, kind="time", unit="UTC",
+    meaning="when the message was received, by the clock of the recording machine",
+    source="docs/record.md#rows-of-messages",
+)  # fmt: skip
+
+
+def excerpt_columns(schema: TableSchema) -> tuple[Column, ...]:
+    """The columns of an excerpt's text, in their order.
+
+    They are those that the table stores, and `received_at`. One that messages lack may be NULL.
+    """
+    stored = [
+        column if column.streamed else evolve(column, nullable=True) for column in schema.stored
+    ]
+    return (*stored,) if schema.recorded else (*stored, _RECEIVED)
+
+
+@frozen
+class LiveColumns:
+    """How the rows of a table are kept and compared while its segment is split.
+
+    Attributes:
+        schema: The table.
+        columns: Those of `excerpt_columns`.
+        event: What identifies a message among those of its series.
+        content: What copies of an event have in common: not when they were sent or received.
+    """
+
+    schema: TableSchema
+    columns: tuple[Column, ...]
+    event: tuple[str, ...]
+    content: tuple[str, ...]
+
+    @classmethod
+    def of(cls, schema: TableSchema) -> LiveColumns:
+        """Those of a table."""
+        columns = excerpt_columns(schema)
+        if schema.data_type in _BOOKS:
+            event, content = schema.key[:1], (*schema.key[1:], "quantity")
+        else:
+            event = schema.key
+            left_out = {*event, RECEIVED_AT, "event_time"}
+            content = tuple(each.name for each in columns if each.name not in left_out)
+        return cls(schema, columns, event, content)
+
+    @property
+    def has_books(self) -> bool:
+        """Whether a message has several rows."""
+        return self.event != self.schema.key
+
+    @property
+    def place(self) -> tuple[str, ...]:
+        """The columns of `event` up to the first decimal, which are in order as they are kept."""
+        numbers = {each.name for each in self.columns if each.kind == "number"}
+        return tuple(takewhile(lambda name: name not in numbers, self.event))
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the columns, in their order."""
+        return [column.name for column in self.columns]
+
+    @property
+    def types(self) -> dict[str, pl.DataType | type[pl.DataType]]:
+        """How columns are kept: decimals as the texts that came, times in microseconds."""
+        kinds = {each.name: each.kind for each in self.columns}
+        return {name: _type_of(kind) for name, kind in kinds.items()}
+
+    def order(self, first: Iterable[str] = ()) -> list[pl.Expr]:
+        """What rows are sorted by: other columns, then the key, then the order of messages."""
+        numbers = {each.name for each in self.columns if each.kind == "number"}
+        key = [
+            pl.col(name).cast(pl.Float64) if name in numbers else pl.col(name)
+            for name in self.schema.key
+        ]
+        return [*(pl.col(name) for name in first), *key, pl.col(LINE)]
+
+
+def _type_of(kind: str) -> pl.DataType | type[pl.DataType]:
+    if kind in _WHOLE:
+        return pl.Int64
+    return pl.Boolean if kind == "flag" else pl.String
