@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, nullcontext
 from datetime import date
 from pathlib import Path
 
@@ -100,6 +100,7 @@ async def test_only_what_the_other_run_left_is_assigned(run: Run) -> None:
     @define
     class Executor:
         slots: int = 1
+        room: type[nullcontext[None]] = nullcontext
 
         async def settle(self, shard: Shard) -> None:
             run.fetched += [work.archive for work in shard.work]

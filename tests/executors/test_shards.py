@@ -6,7 +6,9 @@ import copy
 import pickle
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
+from contextlib import nullcontext
 from datetime import date, timedelta
+from typing import Any
 
 import anyio
 import pytest
@@ -23,16 +25,22 @@ from crypto_lakehouse.core.metrics import ByteMeter
 from crypto_lakehouse.core.object_facts import FileStat
 from crypto_lakehouse.core.plan import PlannedArchive, PlannedPeriod, PlannedSeries, PlanTotals
 from crypto_lakehouse.core.verdicts import Verdict
-from crypto_lakehouse.executors import shards
+from crypto_lakehouse.executors import shard_sizes, shards
 from crypto_lakehouse.executors.shards import Shard, ShardLost, run_sharded
 
-SERIES = Series(Market.SPOT, DataType.KLINES, "BTCUSDT", "1h")
+KLINES = (Market.SPOT, DataType.KLINES, "BTCUSDT")
+SERIES = Series(*KLINES, "1h")
 
 ENDLESS = ByteBudget(None, ByteMeter())
 
 
 def archive(number: int) -> Archive:
     return Archive(SERIES, Period.day(date(2024, 1, 1) + timedelta(days=number)))
+
+
+def _work(series: Series, number: int) -> Work:
+    planned = PlannedArchive(Archive(series, archive(number).period))
+    return Work(planned=planned, action=Action.FETCH)
 
 
 @define
@@ -78,6 +86,10 @@ class Executor:
     at_once: int = 0
     most_at_once: int = 0
     given_out: list[Shard] = field(factory=list)
+    vacant: Any = field(factory=nullcontext)
+
+    def room(self) -> Any:
+        return self.vacant
 
     async def settle(self, shard: Shard) -> None:
         self.at_once += 1
@@ -148,6 +160,36 @@ async def test_large_archives_are_a_shard_each() -> None:
     assert [len(shard.work) for shard in packer.pack(work)] == [1] * 5
 
 
+async def test_shards_grow_if_they_are_settled_quickly_and_are_made_once_there_is_room(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(shard_sizes, "WANTED_S", 1e9)
+    events: list[Event] = []
+
+    async def emit(batch: Sequence[Event]) -> None:
+        events.extend(batch)
+
+    executor = Executor(emit, [], vacant=anyio.Semaphore(1))
+    await run_sharded(Days(1500), Everything(), executor, emit, ENDLESS, largest=256)  # type: ignore[arg-type]
+    assert len(events) == 1500
+    assert executor.most_at_once == 1
+    sizes = [len(shard.work) for shard in executor.given_out]
+    assert (sizes[0], max(sizes)) == (1, 256)
+    assert len(sizes) < 15  # with 64 archives at most there are 30
+
+
+async def test_a_shard_has_more_archives_only_of_kinds_that_are_settled_quickly() -> None:
+    hourly, daily = ([_work(Series(*KLINES, each), n) for n in range(200)] for each in ("1h", "1d"))
+    sizes = shard_sizes.ShardSizes(100)
+    sizes.learn(hourly[:50], 0.2)
+    packer = shards._Packer(1, 10, 10, sizes)
+    found = [*packer.pack([*hourly, *daily[:21]]), *packer.rest()]
+    assert [len(shard.work) for shard in found] == [100, 100, 10, 10, 1]
+    for archives, seconds, size in [(10, 0.0, 80), (100, 4.0, 25), (40, 0.2, 100), (1, 9.0, 0)]:
+        sizes.learn(hourly[:archives], seconds)
+        assert (sizes.of(hourly[0]), sizes.of(daily[0])) == (size, 0)
+
+
 async def test_what_is_lost_is_given_out_again_alone_and_nothing_else() -> None:
     events, executor = await settle(10, [4], first=shards.SHARD_ARCHIVES)
     assert [len(shard.work) for shard in executor.given_out] == [10, 1, 1, 1, 1]
@@ -183,6 +225,7 @@ async def test_what_ends_its_worker_every_time_fails_alone(poison: int) -> None:
     class Fragile:
         slots: int = 6
         deaths: int = 0
+        room: type[nullcontext[None]] = nullcontext
 
         async def settle(self, shard: Shard) -> None:
             before = self.deaths
@@ -216,6 +259,7 @@ async def test_with_a_budget_each_shard_has_one_archive_and_the_rest_is_not_assi
     @define
     class Receiving:
         slots: int = 1
+        room: type[nullcontext[None]] = nullcontext
 
         async def settle(self, shard: Shard) -> None:
             given_out.append(len(shard.work))

@@ -1,6 +1,6 @@
 """Run a plan outside the run's own task group: in other processes, later on other machines.
 
-1. `shards` divides the work into shards of 1 to 64 archives and passes each to a `ShardExecutor`.
+1. `shards` divides the work into shards of archives and passes each to a `ShardExecutor`.
 2. An executor settles its shard and emits one verdict for each archive in it.
 3. If an executor ends before its shard does, the remaining archives are assigned again, one at a
    time, and at most three times.

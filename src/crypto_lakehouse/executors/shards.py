@@ -7,8 +7,9 @@ events. No archive is lost if an executor ends: archives without a verdict are a
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream
@@ -25,6 +26,7 @@ from crypto_lakehouse.core.plan import Plan
 from crypto_lakehouse.core.protocols import Emit
 from crypto_lakehouse.core.task_groups import one_error
 from crypto_lakehouse.core.verdicts import Verdict
+from crypto_lakehouse.executors.shard_sizes import ShardSizes
 
 __all__ = ["Settler", "Shard", "ShardExecutor", "ShardLost", "run_sharded", "settle_shard"]
 
@@ -66,6 +68,10 @@ class Settler(Protocol):
         ...
 
 
+#: Settles a shard; see `ShardExecutor`.
+_Settle: TypeAlias = Callable[[Shard], Awaitable[None]]
+
+
 class ShardLost(Exception):
     """An executor ended before its shard did.
 
@@ -92,6 +98,10 @@ class ShardExecutor(Protocol):
         """How many shards it takes at once; more than it works on, so that it never idles."""
         ...
 
+    def room(self) -> AbstractAsyncContextManager[None]:
+        """Wait until a worker can take one more shard, and keep the room for it."""
+        ...
+
     async def settle(self, shard: Shard) -> None:
         """Settle a shard, and emit one verdict for each of its archives.
 
@@ -111,6 +121,7 @@ async def run_sharded(
     *,
     first_shard_archives: int = FIRST_SHARD_ARCHIVES,
     first_workers: int | None = None,
+    largest: int = SHARD_ARCHIVES,
     shared: SharedClaims | None = None,
 ) -> None:
     """Settle every archive of a plan, as `run_pipeline` does, through an executor.
@@ -126,6 +137,7 @@ async def run_sharded(
         first_shard_archives: How large the first shards are.
         first_workers: For how many workers these are, before the size doubles; by default there
             is one for each slot.
+        largest: How many archives a shard may have whose kind is settled quickly.
         shared: Divides the plan with other runs; None if there are no others.
 
     Raises:
@@ -134,7 +146,8 @@ async def run_sharded(
     send, receive = anyio.create_memory_object_stream[Shard](0)
     most = 1 if budget.is_limited else SHARD_ARCHIVES
     first_shards = executor.slots if first_workers is None else SHARDS_A_WORKER * first_workers
-    packer, alone = _Packer(first_shards, first_shard_archives, most), anyio.Lock()
+    sizes = None if budget.is_limited or largest <= most else ShardSizes(largest)
+    packer, alone = _Packer(first_shards, first_shard_archives, most, sizes), anyio.Lock()
     lost = None if shared is None else LostClaims(shared.claims, evolve(inventory), emit)
     begin = partial(_begin, budget, lost)
 
@@ -150,7 +163,7 @@ async def run_sharded(
         async with anyio.create_task_group() as tasks:
             async with receive:
                 for _ in range(executor.slots):
-                    tasks.start_soon(_serve, receive.clone(), executor, emit, alone, begin)
+                    tasks.start_soon(_serve, receive.clone(), executor, emit, alone, begin, sizes)
             async with send:
                 await produce(plan, inventory, put, emit, budget, drain=drain, shared=shared)
                 await drain()
@@ -163,12 +176,14 @@ class _Packer:
     Args:
         slots: How many shards are assigned at once; after each such round the size doubles.
         first: How many archives the first shards have.
-        most: How many archives a shard has at most.
+        most: How many archives a shard has at most of whose kind nothing is known.
+        sizes: How many more it may have of a kind that is settled quickly; None for none.
     """
 
     slots: int
     first: int = FIRST_SHARD_ARCHIVES
     most: int = SHARD_ARCHIVES
+    sizes: ShardSizes | None = None
     _pending: list[Work] = field(init=False, factory=list)
     _bytes: int = field(init=False, default=0)
     _count: int = field(init=False, default=0)
@@ -179,13 +194,13 @@ class _Packer:
             self._pending.append(item)
             listed = item.planned.listed
             self._bytes += listed.size_bytes if listed else 0
-            if len(self._pending) >= self._size or self._bytes >= SHARD_BYTES:
+            if len(self._pending) >= self._size(item) or self._bytes >= SHARD_BYTES:
                 yield self._shard()
 
-    @property
-    def _size(self) -> int:
+    def _size(self, last: Work) -> int:
         doublings = min(self._count // self.slots, SHARD_ARCHIVES.bit_length())
-        return min(self.most, self.first << doublings)
+        usual = min(self.most, self.first << doublings)
+        return usual if self.sizes is None else max(usual, self.sizes.of(last))
 
     def rest(self) -> Iterator[Shard]:
         """Yield the last, incomplete shard, if there is one."""
@@ -204,15 +219,26 @@ async def _serve(
     emit: Emit,
     alone: anyio.Lock,
     begin: Callable[[Shard], Awaitable[Shard | None]],
+    sizes: ShardSizes | None,
 ) -> None:
     async def fail(work: Work, reason: str) -> None:
         await emit([_failed(work, reason)])
 
     async with queue:
-        async for shard in queue:
-            begun = await begin(shard)
-            if begun is not None:
-                await settle_shard(begun, executor, alone, fail)
+        while True:
+            # A shard is made when a worker can take it, and so by the newest of the sizes.
+            async with executor.room():
+                try:
+                    shard = await queue.receive()
+                except anyio.EndOfStream:
+                    return
+                begun = await begin(shard)
+                if begun is None:
+                    continue
+                since = anyio.current_time()
+                await settle_shard(begun, executor.settle, alone, fail)
+                if sizes is not None:
+                    sizes.learn(begun.work, anyio.current_time() - since)
 
 
 async def _begin(budget: ByteBudget, lost: LostClaims | None, shard: Shard) -> Shard | None:
@@ -233,7 +259,7 @@ async def _begin(budget: ByteBudget, lost: LostClaims | None, shard: Shard) -> S
 
 async def settle_shard(
     shard: Shard,
-    executor: ShardExecutor,
+    settle: _Settle,
     alone: anyio.Lock,
     fail: Callable[[Any, str], Awaitable[None]],
 ) -> None:
@@ -243,25 +269,25 @@ async def settle_shard(
 
     Args:
         shard: The work.
-        executor: Settles it.
+        settle: Assigns it; `ShardExecutor.settle`.
         alone: Is held while lost work is assigned again; one for a run.
         fail: Called with work that ended every process, and why the last one ended.
     """
     try:
-        await executor.settle(shard)
+        await settle(shard)
     except ShardLost as lost:
         async with alone:
             for work in lost.left:
-                await _settle_again(Shard(shard.number, [work]), executor, fail)
+                await _settle_again(Shard(shard.number, [work]), settle, fail)
 
 
 async def _settle_again(
-    shard: Shard, executor: ShardExecutor, fail: Callable[[Any, str], Awaitable[None]]
+    shard: Shard, settle: _Settle, fail: Callable[[Any, str], Awaitable[None]]
 ) -> None:
     reason = ""
     for _ in range(ATTEMPTS - 1):
         try:
-            await executor.settle(shard)
+            await settle(shard)
         except ShardLost as lost:
             reason = lost.reason
         else:

@@ -97,20 +97,14 @@ class TaskPool:
 
     async def _settle(self, tasks: list[Task]) -> None:
         try:
-            await settle_shard(Shard(tasks[0].number, tasks), self, self._alone, self._fail)
+            await settle_shard(Shard(tasks[0].number, tasks), self._assign, self._alone, self._fail)
         finally:
             self._room.release()
 
     async def _fail(self, task: Task, reason: str) -> None:
         await self.emit([Answer(task.number, Lost(reason))])
 
-    @property
-    def slots(self) -> int:
-        """How many shards the executor takes at once."""
-        return self._executor.slots
-
-    async def settle(self, shard: Shard) -> None:
-        """Settle a shard; see `ShardExecutor`."""
+    async def _assign(self, shard: Shard) -> None:
         try:
             await self._executor.settle(shard)
         except ShardLost as lost:

@@ -85,7 +85,7 @@ async def settle_all(
             anyio.create_task_group() as tasks,
         ):
             for shard in shards:
-                tasks.start_soon(settle_shard, shard, executor, alone, fail)
+                tasks.start_soon(settle_shard, shard, executor.settle, alone, fail)
             if meanwhile is not None:
                 await meanwhile(executor)
     assert workers() == []

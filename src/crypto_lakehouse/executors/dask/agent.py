@@ -48,7 +48,7 @@ _log = logging.getLogger("crypto_lakehouse")
 
 #: Seconds between two reports: all pass through the scheduler. The last event of a shard does not
 #: wait for it.
-REPORT_EVERY_S = 0.1
+REPORT_EVERY_S = 0.25
 
 #: An agent without shards ends after this many seconds; the next shard starts another one.
 IDLE_S = 10.0

@@ -103,9 +103,11 @@ class DaskExecutor:
     _received: dict[str, int] = field(init=False, factory=dict)
     _parallel: dict[str, int] = field(init=False, factory=dict)
     _ended: dict[str, anyio.Event] = field(init=False, factory=lambda: defaultdict(anyio.Event))
+    _rooms: int = field(init=False, default=0)
     _keys: count[int] = field(init=False, factory=count)
     _barren: int = field(init=False, default=0)
     _changed: anyio.Condition = field(init=False, factory=anyio.Condition)
+    _vacated: anyio.Condition = field(init=False, factory=anyio.Condition)
     _starting: anyio.Lock = field(init=False, factory=anyio.Lock)
     _opened: AsyncExitStack = field(init=False, factory=AsyncExitStack)
     _client: Client = field(init=False)
@@ -117,6 +119,27 @@ class DaskExecutor:
     def slots(self) -> int:
         """How many shards may be assigned at once, with as many members as there may be."""
         return SHARDS_A_WORKER * self.most
+
+    @asynccontextmanager
+    async def room(self) -> AsyncIterator[None]:
+        """Wait until a member can take a shard; see `ShardExecutor`.
+
+        The first one waits for nothing: the cluster is connected once there is a shard.
+        """
+        async with self._vacated:
+            while self._rooms >= max(1, SHARDS_A_WORKER * self._member_count()):
+                await self._vacated.wait()
+            self._rooms += 1
+        try:
+            yield
+        finally:
+            self._rooms -= 1
+            with anyio.CancelScope(shield=True):
+                async with self._vacated:
+                    self._vacated.notify(1)
+
+    def _member_count(self) -> int:
+        return 0 if self.members is None else len(self.members.present)
 
     async def _start(self) -> Members:
         """Connect once there is something to do: a second run often has nothing."""
@@ -162,6 +185,8 @@ class DaskExecutor:
     async def _notify(self) -> None:
         async with self._changed:
             self._changed.notify_all()
+        async with self._vacated:
+            self._vacated.notify_all()
 
     async def _free_member(self, members: Members) -> Member:
         """Wait for a member that can take a shard, and give it one to carry."""

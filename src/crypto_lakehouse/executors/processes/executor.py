@@ -14,7 +14,7 @@ import subprocess
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
 from typing import Any
 
 import anyio
@@ -256,6 +256,10 @@ class ProcessExecutor:
     def slots(self) -> int:
         """How many shards are assigned at once."""
         return SHARDS_A_WORKER * len(self.jobs)
+
+    def room(self) -> AbstractAsyncContextManager[None]:
+        """Do nothing: there is a worker for every slot; see `ShardExecutor`."""
+        return nullcontext()
 
     async def _start(self) -> None:
         """Start the workers once there is something to do: a second run often has nothing."""

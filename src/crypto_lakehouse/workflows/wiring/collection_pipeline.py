@@ -108,7 +108,13 @@ class CollectionPipeline:
         )
         with one_error():
             async with shared.executor(emit, self.meter) as executor:
-                first = shared.first_workers
                 await run_sharded(
-                    plan, inventory, executor, emit, budget, first_workers=first, shared=claims
+                    plan,
+                    inventory,
+                    executor,
+                    emit,
+                    budget,
+                    first_workers=shared.first_workers,
+                    largest=shared.largest_shard,
+                    shared=claims,
                 )

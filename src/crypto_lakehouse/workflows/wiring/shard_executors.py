@@ -15,7 +15,7 @@ from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
 from crypto_lakehouse.core.metrics import ByteMeter
 from crypto_lakehouse.core.protocols import Emit
 from crypto_lakehouse.executors.processes.executor import worker_processes
-from crypto_lakehouse.executors.shards import ShardExecutor
+from crypto_lakehouse.executors.shards import SHARD_ARCHIVES, ShardExecutor
 from crypto_lakehouse.http.retry import RetryPolicy
 from crypto_lakehouse.stores.state import StateFolder
 from crypto_lakehouse.workflows.wiring.one_at_a_time import runs_with_lock
@@ -31,6 +31,10 @@ _PROGRAM = "crypto_lakehouse.workflows.wiring.agent_work"
 #: How many workers the first, small shards of a plan are for, on a cluster whose size is not known:
 #: many small shards would cost more time than they save.
 _EXPECTED_WORKERS = 4
+
+#: How many archives a shard for a cluster has at most, if they are settled quickly. A shard takes
+#: 8 ms of processor time: of the run's process, the scheduler and the worker together.
+_CLUSTER_SHARD_ARCHIVES = 256
 
 
 @frozen(kw_only=True)
@@ -59,6 +63,11 @@ class SharedRun:
     def first_workers(self) -> int:
         """How many workers the first shards of a plan are for."""
         return self.processes if self.config.dask_scheduler is None else _EXPECTED_WORKERS
+
+    @property
+    def largest_shard(self) -> int:
+        """How many archives a shard has at most."""
+        return _CLUSTER_SHARD_ARCHIVES if self.config.executor == "dask" else SHARD_ARCHIVES
 
     @asynccontextmanager
     async def executor(self, emit: Emit, meter: ByteMeter) -> AsyncIterator[ShardExecutor]:
