@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import io
 import zipfile
+from collections.abc import Iterable
+from contextlib import closing
 from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
-from attrs import frozen
+from attrs import evolve, frozen
 from tests.rest.virtual_time import rest_client
 
+from crypto_lakehouse import rest
 from crypto_lakehouse.core.archive import Archive, DataType, Market, Period, Series
 from crypto_lakehouse.core.errors import (
     BadAnswerError,
@@ -23,7 +26,7 @@ from crypto_lakehouse.core.errors import (
     TransferError,
     UnknownSymbolError,
 )
-from crypto_lakehouse.rest import FetchedDay, RestClient, Usage, days_per_page, fetch_day
+from crypto_lakehouse.rest import FetchedDay, RestClient, Usage, days_per_page
 from crypto_lakehouse.segments.fill_rows import csv_rows
 from crypto_lakehouse.segments.fill_segment import FillHeader, FillResponse
 from crypto_lakehouse.testing import (
@@ -62,7 +65,15 @@ SERIES = [
 SPOT_AGGS, UM_AGGS, METRICS = SERIES[2], SERIES[4], SERIES[9]
 
 
-def lines(series: Series, day: date, responses: list[FillResponse]) -> list[str]:
+async def fetch_day(
+    client: RestClient, series: Series, day: date, usage: Usage | None = None, **given: Any
+) -> FetchedDay:
+    """Fetch a day, whose responses are then in memory."""
+    with closing(await rest.fetch_day(client, series, day, usage, **given)) as fetched:
+        return evolve(fetched, responses=list(fetched.responses))
+
+
+def lines(series: Series, day: date, responses: Iterable[FillResponse]) -> list[str]:
     """The rows that a segment of these responses has."""
     header = FillHeader(
         series=series, day=day, complete=True, tool_version="", filled_at=datetime.now(UTC)

@@ -28,6 +28,7 @@ from crypto_lakehouse.workflows import (
     ArchiveCollectionWorkflow,
     FillReport,
     RestCollectionWorkflow,
+    new_segment,
     run_fill,
     run_fill_estimate,
     run_status,
@@ -85,7 +86,7 @@ async def filled(tmp_path: Path) -> AsyncIterator[Filled]:
 
 
 async def test_a_hole_and_today_are_filled_and_a_second_run_asks_only_for_today(
-    filled: Filled,
+    filled: Filled, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await filled.collect()
     events: list[Event] = []
@@ -120,8 +121,14 @@ async def test_a_hole_and_today_are_filled_and_a_second_run_asks_only_for_today(
     report = await filled.fill(until="2026-05-07")
     assert (report.totals["planned"], report.totals["filled"]) == (1, 1)
     assert path.is_file()
+    before = path.read_bytes()
+    monkeypatch.setattr(new_segment, "_SMALL_BYTES", 0)
     report = await filled.fill(until="2026-05-07", force_redownload=True)
     assert report.totals["filled"] == 1
+    after = path.read_bytes()
+    assert after != before  # it says when it was filled
+    sidecar = (filled.root / SEGMENT.sidecar_key).read_text()
+    assert sidecar.startswith(hashlib.sha256(after).hexdigest())
 
 
 async def test_a_filled_hole_stays_a_hole_and_is_marked(filled: Filled) -> None:
@@ -357,6 +364,7 @@ async def test_segments_go_where_archives_are(
         "state_directory": str(filled.root),
     }  # fmt: skip
     await filled.collect(**where)
+    monkeypatch.setattr(new_segment, "_SMALL_BYTES", 0)
     report = await filled.fill(**where, until="2026-05-07")
     assert (report.totals["filled"], report.exit_code) == (1, 0)
     store = output_of(filled.config(**where)).store

@@ -5,32 +5,23 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from functools import lru_cache
+from contextlib import suppress
+from functools import lru_cache, partial
 from typing import IO, Any
 
 from attrs import define, field
 
 from crypto_lakehouse.core.archive import DataType, Market, Period, Series
-from crypto_lakehouse.core.errors import StoreError
 from crypto_lakehouse.core.listed import ListedArchive
 from crypto_lakehouse.core.plan import PlannedPeriod, PlannedSeries
+from crypto_lakehouse.core.temporary_files import temporary_errors
 
 __all__ = ["Place", "SeriesSpool"]
 
 #: Where a series belongs in the plan: row, symbol, interval.
 Place = tuple[int, str, int]
 
-
-@contextmanager
-def _disk() -> Iterator[None]:
-    """Convert errors of the disk to `StoreError`."""
-    try:
-        yield
-    except OSError as error:
-        cause = error.strerror or error
-        reason = f"the plan cannot be kept there: {cause}; set TMPDIR to another folder"
-        raise StoreError(tempfile.gettempdir(), reason, stops_run=True) from error
+_disk = partial(temporary_errors, "the plan")
 
 
 def _temporary_file() -> IO[bytes]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from attrs import frozen
+from anyio import to_thread
+from attrs import define, field, frozen
 
 from crypto_lakehouse.core.archive import Series
 from crypto_lakehouse.core.errors import FillUnavailable
@@ -15,12 +16,13 @@ from crypto_lakehouse.rest.client import RestClient
 from crypto_lakehouse.rest.endpoints import API_OF, Endpoint
 from crypto_lakehouse.rest.fetched_day import FetchedDay, Span
 from crypto_lakehouse.rest.usage import Usage
-from crypto_lakehouse.segments.fill_segment import FillResponse
+from crypto_lakehouse.segments.fill_segment import MOST_BYTES, FillResponse
+from crypto_lakehouse.segments.kept_responses import KeptResponses
 
 __all__ = ["LARGEST_DAY_BYTES", "fetch_agg_trades"]
 
-#: A segment has at most 1 GiB, in which each quotation mark of a body takes two bytes.
-LARGEST_DAY_BYTES = 700 << 20
+#: The lines of a day; a segment has room for the header besides.
+LARGEST_DAY_BYTES = MOST_BYTES - (1 << 20)
 
 #: aggTrades between two times of futures span less than an hour.
 _WINDOW = timedelta(hours=1)
@@ -54,39 +56,69 @@ async def fetch_agg_trades(
     """
     search = _Search(client, series, endpoint, span, now, usage)
     found = await search.first_id()
-    pages = [] if found is None else await _pages(search, max(found - 1, 0))
-    rows = [row for _, page in pages for row in page]
-    inside = sum(span.start_us <= row.time_us < span.end_us for row in rows)
-    after = next((row for row in rows if row.time_us >= span.end_us), None)
-    if after is not None:
-        client.next_ids[series, span.end_us] = after.key
-    is_contiguous = all(row.key - rows[0].key == place for place, row in enumerate(rows))
-    meets_before = bool(rows) and (rows[0].time_us < span.start_us or rows[0].key == 0)
-    is_proven = is_contiguous and meets_before and after is not None
+    seen = _Seen(span)
+    kept = KeptResponses()
+    try:
+        if found is not None:
+            await _keep_pages(search, max(found - 1, 0), seen, kept, is_over=is_over)
+    except BaseException:
+        kept.close()
+        raise
+    if seen.after is not None:
+        client.next_ids[series, span.end_us] = seen.after.key
     return FetchedDay(
-        [response for response, _ in pages],
-        inside,
-        after is not None or is_over,
-        "ids" if is_proven else "",
+        kept, seen.inside, seen.after is not None or is_over, "ids" if seen.is_proven else ""
     )
 
 
-async def _pages(search: _Search, from_id: int) -> list[_Page]:
+async def _keep_pages(
+    search: _Search, from_id: int, seen: _Seen, kept: KeptResponses, *, is_over: bool
+) -> None:
     """Fetch page after page, up to a trade behind the span or the newest one."""
-    pages: list[_Page] = []
-    size = 0
     while True:
         response, rows = await search.by_id(from_id)
         if rows:
-            pages.append((response, rows))
-        size += len(response.body)
-        if size > LARGEST_DAY_BYTES:
+            seen.add(rows)
+            await to_thread.run_sync(kept.add, response)
+        if kept.text_bytes > LARGEST_DAY_BYTES:
             raise FillUnavailable(
                 response.url, f"the day has more than {LARGEST_DAY_BYTES} bytes, too many to keep"
             )
-        if len(rows) < search.endpoint.most or rows[-1].time_us >= search.span.end_us:
-            return pages
+        is_newest = len(rows) < search.endpoint.most
+        # That the newest trade of a day that is over came is known if none follows it.
+        if seen.after is not None or not rows or (is_newest and not is_over):
+            return
         from_id = rows[-1].key + 1
+
+
+@define
+class _Seen:
+    """What the rows of all pages say of a span; the rows themselves are not kept."""
+
+    span: Span
+    inside: int = field(init=False, default=0)
+    after: Row | None = field(init=False, default=None)
+    _meets_before: bool = field(init=False, default=False)
+    _is_contiguous: bool = field(init=False, default=True)
+    _last: Row | None = field(init=False, default=None)
+
+    def add(self, rows: Sequence[Row]) -> None:
+        """Take the rows of the next page."""
+        span, first = self.span, rows[0]
+        if self._last is None:
+            self._meets_before = first.time_us < span.start_us or first.key == 0
+        else:
+            self._is_contiguous &= first.key == self._last.key + 1
+        self._is_contiguous &= all(row.key - first.key == at for at, row in enumerate(rows))
+        self.inside += sum(span.start_us <= row.time_us < span.end_us for row in rows)
+        if self.after is None:
+            self.after = next((row for row in rows if row.time_us >= span.end_us), None)
+        self._last = rows[-1]
+
+    @property
+    def is_proven(self) -> bool:
+        """Whether no id is missing between a trade before the span and one behind it."""
+        return self._is_contiguous and self._meets_before and self.after is not None
 
 
 @frozen

@@ -81,8 +81,8 @@ async def fetch_day(
         now: Nothing later is fetched; the server's time by default. A later moment has no effect.
 
     Returns:
-        The responses. Bars that are not finished are not asked for; `complete` is false if the day
-        may get further rows.
+        The responses, to be closed. Bars that are not finished are not asked for; `complete` is
+        false if the day may get further rows.
 
     Raises:
         FillUnavailable: The exchange does not have it, or not any more.
@@ -90,6 +90,7 @@ async def fetch_day(
         BadAnswerError: An answer is damaged each time that it is asked for.
         SegmentError: Answers contradict each other.
         TransferError: A request failed.
+        StoreError: The folder of temporary files cannot be written.
         HostRefusedError: The host refuses this machine; nothing more may be asked.
     """
     endpoints = fill_endpoints(series)

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from attrs import frozen
 
 from crypto_lakehouse.segments.fill_segment import FillResponse
+from crypto_lakehouse.segments.kept_responses import KeptResponses
 
 __all__ = ["FetchedDay", "Span"]
 
@@ -15,7 +16,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 @frozen
 class FetchedDay:
-    """The responses that have the rows of one series and UTC day.
+    """The responses that have the rows of one series and UTC day; to be closed.
 
     Attributes:
         responses: In the order in which they were asked for; some of their rows may be of the days
@@ -28,11 +29,16 @@ class FetchedDay:
             begin on some days only.
     """
 
-    responses: list[FillResponse]
+    responses: list[FillResponse] | KeptResponses
     rows: int
     complete: bool
     proven_by: str
     none_due: bool = False
+
+    def close(self) -> None:
+        """Remove what is kept on disk."""
+        if isinstance(self.responses, KeptResponses):
+            self.responses.close()
 
     @classmethod
     def empty(cls) -> FetchedDay:

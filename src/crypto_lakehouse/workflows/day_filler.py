@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import closing
 from datetime import UTC, date, datetime
+from functools import partial
 
 import anyio
 from anyio import to_thread
@@ -22,10 +23,12 @@ from crypto_lakehouse.core.errors import (
 from crypto_lakehouse.core.events import FillFinished
 from crypto_lakehouse.core.fills import FillRow, FillVerdict, segment_of
 from crypto_lakehouse.core.messages import shown
-from crypto_lakehouse.core.protocols import PutsArchives, Store
+from crypto_lakehouse.core.protocols import Store
 from crypto_lakehouse.rest import FetchedDay, Usage
-from crypto_lakehouse.segments.fill_segment import FillHeader, FillResponse, write_fill
+from crypto_lakehouse.segments.fill_segment import FillHeader
+from crypto_lakehouse.segments.kept_responses import temporary_file
 from crypto_lakehouse.version import __version__
+from crypto_lakehouse.workflows.new_segment import store_segment, write_segment
 
 __all__ = ["DayFiller", "is_acknowledged", "known_days"]
 
@@ -34,7 +37,7 @@ _UNKNOWN_SYMBOL = "the exchange does not know the symbol"
 
 _NO_ROWS = "the exchange has no rows of this day"
 
-#: Days of trades that are fetched at once: each is held in memory until it is whole.
+#: Days of trades that are fetched at once: each is in a temporary file until it is whole.
 _LARGE_DAYS = 2
 
 
@@ -164,7 +167,10 @@ class DayFiller:
             return self._lacking(segment, FillVerdict.FAILED, str(error)), error
 
     async def _filled(self, segment: Archive, usage: Usage) -> FillFinished:
-        fetched = await self.fetch(segment.series, segment.period.first_day, usage)
+        with closing(await self.fetch(segment.series, segment.period.first_day, usage)) as fetched:
+            return await self._stored(segment, fetched)
+
+    async def _stored(self, segment: Archive, fetched: FetchedDay) -> FillFinished:
         at = self.now()
         result = FillFinished(
             archive=segment,
@@ -186,18 +192,11 @@ class DayFiller:
             tool_version=__version__,
             filled_at=at,
         )
-        data, sha256 = await to_thread.run_sync(_written, header, fetched.responses)
-        await self._put(segment, data, sha256)
-        return evolve(result, size_bytes=len(data), sha256=sha256)
-
-    async def _put(self, segment: Archive, data: bytes, sha256: str) -> None:
-        """Store a segment: first its sidecar, so that it always has one."""
-        sidecar = f"{sha256}  {segment.name}\n".encode()
-        if isinstance(self.store, PutsArchives):
-            await self.store.put_archive(segment.key, data, sidecar, sha256=sha256)
-            return
-        await self.store.put(segment.sidecar_key, sidecar)
-        await self.store.put(segment.key, data)
+        with temporary_file() as file:
+            written = partial(write_segment, file, header, fetched.responses)
+            size, sha256 = await to_thread.run_sync(written)
+            await store_segment(self.store, segment, file, size, sha256)
+        return evolve(result, size_bytes=size, sha256=sha256)
 
     def _lacking(self, segment: Archive, verdict: FillVerdict, reason: str) -> FillFinished:
         return FillFinished(
@@ -207,8 +206,3 @@ class DayFiller:
             at=self.now(),
             acknowledged=is_acknowledged(self.acknowledged, segment),
         )
-
-
-def _written(header: FillHeader, responses: list[FillResponse]) -> tuple[bytes, str]:
-    data = write_fill(header, responses)
-    return data, hashlib.sha256(data).hexdigest()
