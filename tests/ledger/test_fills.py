@@ -37,6 +37,8 @@ def filled(verdict: FillVerdict = FillVerdict.FILLED, day: date = DAY, **more: A
         "complete": True,
         "proven_by": "ids",
         "at": AT,
+        "size_bytes": 7,
+        "mark": -8,
     }
     return FillFinished(archive=segment_of(ARCHIVE.series, day), verdict=verdict, **(values | more))
 
@@ -50,6 +52,8 @@ def row_of(event: FillFinished) -> FillRow:
         complete=event.complete,
         proven_by=event.proven_by,
         filled_at=event.at.replace(microsecond=0),
+        size_bytes=None if event.sha256 is None else event.size_bytes,
+        mark=event.mark,
     )
 
 
@@ -108,6 +112,7 @@ def test_a_run_that_fills_says_nothing_of_where_archives_came_from(
         "row_count = 'many'",
         "sha256 = 'abc'",
         "complete = 2",
+        "mtime_ns = 'now'",
         "filled_at = 'yesterday'",
         "reason = x'00'",
         "folder = 'data/spot/daily/trades/BTCUSDT/'",

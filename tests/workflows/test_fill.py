@@ -260,12 +260,19 @@ async def test_segments_survive_a_lost_ledger(filled: Filled) -> None:
     found = [event for event in events if isinstance(event, FillFinished) and event.known]
     assert [event.rows for event in found] == [24, 24]
     path = filled.root / SEGMENT.key
-    path.write_bytes(path.read_bytes()[:-1])  # the ledger has it; only `ingest` reads it
-    assert (await filled.fill(**days)).totals["unchanged"] == 4
-    for damaged in (filled.root / ".lakehouse").glob("ledger.sqlite*"):
-        damaged.unlink()
-    report = await filled.fill(**days)
-    assert (report.totals["unchanged"], report.totals["filled"]) == (3, 1)
+    for is_known in (True, False):
+        path.write_bytes(path.read_bytes()[:-1])
+        if not is_known:
+            for ledger in (filled.root / ".lakehouse").glob("ledger.sqlite*"):
+                ledger.unlink()
+        report = await filled.fill(**days)
+        assert (report.totals["unchanged"], report.totals["filled"]) == (3, 1)
+    path.write_bytes(path.read_bytes())  # another file with the same bytes
+    for is_new in (True, False):
+        report = await filled.fill(**days, sinks=[events.extend])
+        assert report.totals["unchanged"] == 4
+        last = [event for event in events[-5:] if isinstance(event, FillFinished)]
+        assert [event.is_new for event in last if event.archive == SEGMENT] == [is_new]
 
 
 class NoSegments(LocalStore):

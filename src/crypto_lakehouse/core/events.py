@@ -202,6 +202,7 @@ class FillFinished:
         reason: Why, in a sentence; empty for plain successes.
         rows: How many rows the day has.
         size_bytes: The size of the segment; 0 if none was stored.
+        mark: That of the stored file, as in `FileStat`; None if there is none.
         sha256: The segment's digest; None if there is none.
         complete: Whether the day was over when it was filled.
         proven_by: `ids` if the ids meet those of the days before and after; else empty.
@@ -219,6 +220,7 @@ class FillFinished:
     reason: str = ""
     rows: int = 0
     size_bytes: int = 0
+    mark: int | None = None
     sha256: str | None = None
     complete: bool = False
     proven_by: str = ""

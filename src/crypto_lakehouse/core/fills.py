@@ -8,6 +8,7 @@ from enum import StrEnum
 from attrs import frozen
 
 from crypto_lakehouse.core.archive import Archive, Origin, Period, Series
+from crypto_lakehouse.core.object_facts import FileStat
 
 __all__ = ["FillRow", "FillVerdict", "fill_folder", "segment_of"]
 
@@ -48,6 +49,8 @@ class FillRow:
         complete: Whether the day was over when it was filled.
         proven_by: `ids` if the ids meet those of the days before and after; else empty.
         filled_at: When it was asked for, in UTC.
+        size_bytes, mark: Of the stored segment when it was last proven, as in `FileStat`; None if
+            there is none.
     """
 
     verdict: FillVerdict
@@ -57,6 +60,12 @@ class FillRow:
     complete: bool = False
     proven_by: str = ""
     filled_at: datetime
+    size_bytes: int | None = None
+    mark: int | None = None
+
+    def describes(self, stat: FileStat | None) -> bool:
+        """Whether this is about the very file that is stored; without a segment, about none."""
+        return self.sha256 is None or (self.size_bytes, self.mark) == stat
 
     @property
     def is_final(self) -> bool:

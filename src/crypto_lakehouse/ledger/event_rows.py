@@ -66,6 +66,8 @@ def fill_row(event: FillFinished) -> tuple[object, ...]:
         int(event.complete),
         event.proven_by,
         event.at.isoformat(timespec="seconds"),
+        event.size_bytes if event.sha256 is not None else None,
+        event.mark,
     )
 
 

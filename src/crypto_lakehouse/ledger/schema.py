@@ -135,6 +135,8 @@ CREATE TABLE fills (                -- days that were asked for from the exchang
     complete INTEGER NOT NULL,      -- 1: the day was over
     proven_by TEXT NOT NULL,
     filled_at TEXT NOT NULL,
+    size_bytes INTEGER,
+    mtime_ns INTEGER,               -- of the stored segment, when it was last proven
     PRIMARY KEY (folder, name)
 ) WITHOUT ROWID;
 """

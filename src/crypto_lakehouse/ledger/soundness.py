@@ -158,10 +158,11 @@ def fill_rows(folder: object, rows: Iterable[Sequence[Any]]) -> dict[str, FillRo
 
     Args:
         folder: The key prefix.
-        rows: Name, verdict, reason, number of rows, digest, completeness, proof and time of each.
+        rows: Name, verdict, reason, number of rows, digest, completeness, proof, time, size and
+            mark of each.
     """
     found: dict[str, FillRow] = {}
-    for name, verdict, reason, count, sha256, complete, proven_by, at in rows:
+    for name, verdict, reason, count, sha256, complete, proven_by, at, size, mark in rows:
         if (
             _is_segment(folder, name)
             and verdict in _FILL_VERDICTS
@@ -172,11 +173,12 @@ def fill_rows(folder: object, rows: Iterable[Sequence[Any]]) -> dict[str, FillRo
             and are_digests([sha256])
             and complete in (0, 1)
             and are_moments((at,))
+            and all(each is None or isinstance(each, int) for each in (size, mark))
         ):
             found[name] = FillRow(
                 verdict=FillVerdict(verdict), reason=reason, rows=count, sha256=sha256,
                 complete=bool(complete), proven_by=proven_by,
-                filled_at=datetime.fromisoformat(at),
+                filled_at=datetime.fromisoformat(at), size_bytes=size, mark=mark,
             )  # fmt: skip
     return found
 

@@ -118,10 +118,11 @@ SELECT EXISTS (
 )
 """
 
-FILLED = "INSERT OR REPLACE INTO fills VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+FILLED = "INSERT OR REPLACE INTO fills VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 FILLS = """
-SELECT name, verdict, reason, row_count, sha256, complete, proven_by, filled_at
+SELECT name, verdict, reason, row_count, sha256, complete, proven_by, filled_at, size_bytes,
+    mtime_ns
 FROM fills WHERE folder = ? ORDER BY name
 """
 

@@ -23,6 +23,7 @@ from crypto_lakehouse.core.errors import (
 from crypto_lakehouse.core.events import FillFinished
 from crypto_lakehouse.core.fills import FillRow, FillVerdict, segment_of
 from crypto_lakehouse.core.messages import shown
+from crypto_lakehouse.core.object_facts import FileStat
 from crypto_lakehouse.core.protocols import Store
 from crypto_lakehouse.rest import FetchedDay, Usage
 from crypto_lakehouse.segments.fill_segment import FillHeader
@@ -45,7 +46,7 @@ def known_days(
     series: Series,
     days: Iterator[date],
     rows: Mapping[str, FillRow],
-    stored: Callable[[Archive], bool],
+    stored: Callable[[Archive], FileStat | None],
     *,
     retry: bool = False,
     again: bool = False,
@@ -56,7 +57,7 @@ def known_days(
         series: The series.
         days: Its days.
         rows: What the ledger knows of its segments, by name.
-        stored: Whether a segment and its sidecar are there.
+        stored: Returns size and mark of a segment; None if it or its sidecar is not there.
         retry: Whether what was not to be had is asked for once more.
         again: Whether what is there is asked for once more.
     """
@@ -66,8 +67,7 @@ def known_days(
         segment = segment_of(series, day)
         row = rows.get(segment.name)
         if row is not None and row.is_final:
-            is_there = row.sha256 is None or stored(segment)  # a day may have no bar
-            yield segment, (row if not again and is_there else None)
+            yield segment, (row if not again and row.describes(stored(segment)) else None)
         elif retry:
             yield segment, None
         elif row is not None and row.verdict is FillVerdict.UNAVAILABLE:
@@ -195,8 +195,8 @@ class DayFiller:
         with temporary_file() as file:
             written = partial(write_segment, file, header, fetched.responses)
             size, sha256 = await to_thread.run_sync(written)
-            await store_segment(self.store, segment, file, size, sha256)
-        return evolve(result, size_bytes=size, sha256=sha256)
+            stat = await store_segment(self.store, segment, file, size, sha256)
+        return evolve(result, size_bytes=size, mark=stat.mark, sha256=sha256)
 
     def _lacking(self, segment: Archive, verdict: FillVerdict, reason: str) -> FillFinished:
         return FillFinished(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 
 import anyio
 from anyio import to_thread
@@ -13,6 +13,7 @@ from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.errors import BadAnswerError, TransferError
 from crypto_lakehouse.core.events import FillFinished
 from crypto_lakehouse.core.fills import FillRow, FillVerdict, fill_folder
+from crypto_lakehouse.core.object_facts import FileStat
 from crypto_lakehouse.core.protocols import Emit, Store
 from crypto_lakehouse.ledger.empty import EmptyLedger
 from crypto_lakehouse.ledger.place import RunLedger
@@ -70,10 +71,11 @@ class KnownFills:
         """Return the verdicts that are known, and the segments of the days to ask for."""
         folder = fill_folder(fill.series)
         rows = await to_thread.run_sync(self.ledger.fills_now, folder)
-        names = frozenset(await self.store.scan(folder))
+        files = await self.store.scan(folder)
 
-        def stored(segment: Archive) -> bool:
-            return {segment.name, segment.sidecar_key.removeprefix(folder)} <= names
+        def stored(segment: Archive) -> FileStat | None:
+            has_sidecar = segment.sidecar_key.removeprefix(folder) in files
+            return files.get(segment.name) if has_sidecar else None
 
         known: list[FillFinished] = []
         to_ask: list[Archive] = []
@@ -82,19 +84,19 @@ class KnownFills:
         ):
             if row is not None:
                 known.append(self._event(segment, row))
-            elif found := await self._found(segment, rows, stored):
+            elif found := await self._found(segment, rows.get(segment.name), stored(segment)):
                 known.append(found)
             else:
                 to_ask.append(segment)
         return known, to_ask
 
     async def _found(
-        self, segment: Archive, rows: Mapping[str, FillRow], stored: Callable[[Archive], bool]
+        self, segment: Archive, row: FillRow | None, stat: FileStat | None
     ) -> FillFinished | None:
-        """Return what a stored segment says of which the ledger knows nothing, as it was lost."""
-        if self.again or segment.name in rows or not stored(segment):
+        """Return what a stored segment says that the ledger has lost, or does not describe."""
+        if self.again or stat is None or (row is not None and not row.is_final):
             return None
-        return await to_thread.run_sync(found_in_store, self.store, segment)
+        return await to_thread.run_sync(found_in_store, self.store, segment, stat)
 
     def _event(self, segment: Archive, row: FillRow) -> FillFinished:
         is_filled = row.verdict is FillVerdict.FILLED

@@ -9,6 +9,7 @@ import anyio
 from anyio import to_thread
 
 from crypto_lakehouse.core.archive import Archive
+from crypto_lakehouse.core.object_facts import FileStat
 from crypto_lakehouse.core.protocols import PutsArchives, Store
 from crypto_lakehouse.segments.fill_lines import FillHeader, FillResponse, response_line
 from crypto_lakehouse.segments.fill_segment import write_lines
@@ -49,30 +50,41 @@ def write_segment(
 
 async def store_segment(
     store: Store, segment: Archive, file: IO[bytes], size_bytes: int, sha256: str
-) -> None:
-    """Store a segment: first its sidecar, so that it always has one.
+) -> FileStat:
+    """Store a segment and its sidecar.
+
+    The sidecar is first, so that a segment always has one. That of an earlier version is replaced
+    last: if it never is, the ledger does not describe the segment, and the next run asks again.
+
+    Returns:
+        The size and mark of the segment.
 
     Raises:
         StoreError: It cannot be stored.
     """
     sidecar = f"{sha256}  {segment.name}\n".encode()
     file.seek(0)
-    if size_bytes > _SMALL_BYTES:
+    is_new = await store.read(segment.sidecar_key, 1) is None
+    is_small = size_bytes <= _SMALL_BYTES
+    if is_new and is_small and isinstance(store, PutsArchives):
+        return await store.put_archive(segment.key, file.read(), sidecar, sha256=sha256)
+    if is_new:
         await store.put(segment.sidecar_key, sidecar)
-        await _store_in_parts(store, segment.key, file)
-    elif isinstance(store, PutsArchives):
-        await store.put_archive(segment.key, file.read(), sidecar, sha256=sha256)
+    if is_small:
+        stat = await store.put(segment.key, file.read())
     else:
+        stat = await _store_in_parts(store, segment.key, file)
+    if not is_new:
         await store.put(segment.sidecar_key, sidecar)
-        await store.put(segment.key, file.read())
+    return stat
 
 
-async def _store_in_parts(store: Store, key: str, file: IO[bytes]) -> None:
+async def _store_in_parts(store: Store, key: str, file: IO[bytes]) -> FileStat:
     part = await store.open_part(key, resume=False)
     try:
         while data := await to_thread.run_sync(file.read, _STEP_BYTES):
             await part.append(data)
-        await part.commit()
+        return await part.commit()
     except BaseException:
         with anyio.CancelScope(shield=True):
             await part.discard()

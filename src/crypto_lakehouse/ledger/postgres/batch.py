@@ -134,11 +134,12 @@ ON CONFLICT (output_id, folder, name) DO UPDATE SET
 """
 
 _FILLED = """
-INSERT INTO fills VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+INSERT INTO fills VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
 ON CONFLICT (output_id, folder, name) DO UPDATE SET
     verdict = excluded.verdict, reason = excluded.reason, row_count = excluded.row_count,
     sha256 = excluded.sha256, complete = excluded.complete, proven_by = excluded.proven_by,
-    filled_at = excluded.filled_at
+    filled_at = excluded.filled_at, size_bytes = excluded.size_bytes,
+    mtime_ns = excluded.mtime_ns
 """
 
 _RUN = """

@@ -43,7 +43,8 @@ ORDER BY name
 """
 
 FILLS = """
-SELECT name, verdict, reason, row_count, sha256, complete, proven_by, filled_at
+SELECT name, verdict, reason, row_count, sha256, complete, proven_by, filled_at, size_bytes,
+    mtime_ns
 FROM fills WHERE output_id = %s AND folder = %s ORDER BY name
 """
 

@@ -120,6 +120,8 @@ CREATE TABLE fills (                        -- days that were asked for from the
     complete integer NOT NULL,              -- 1: the day was over
     proven_by text NOT NULL,
     filled_at text NOT NULL,
+    size_bytes bigint,
+    mtime_ns bigint,                        -- of the stored segment, when it was last proven
     PRIMARY KEY (output_id, folder, name)
 );
 """
