@@ -12,6 +12,7 @@ kind of stream, of at most an hour.
   `answers` reads the values in them.
 - `live_segment` reads segments of recordings, `live_writer` writes them, `live_recovery` ends those
   that a killed recording left, and `live_delivery` moves them to an output in an object store.
+  `live_open` reads what there is while they are written and moved.
 - `json_lines` reads the lines of both.
 
 Values stay the texts that came. A response that does not fit its data type is refused by name.

@@ -22,7 +22,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, BinaryIO, NamedTuple, cast
 
@@ -50,6 +50,7 @@ __all__ = [
     "LiveMark",
     "LiveMessage",
     "header_line",
+    "lines_of",
     "live_sidecar",
     "mark_line",
     "message_text",
@@ -224,15 +225,33 @@ def read_live(file: BinaryIO, key: str, sidecar: bytes) -> tuple[LiveHeader, Ite
     if not _DIGEST.fullmatch(expected) or name != key.rpartition("/")[2]:
         raise SegmentError(key, "its sidecar does not name it and its SHA-256")
     hashing = _Hashing(file)
-    lines = whole_lines(_decompressed(hashing, key), key, LINE_BYTES)
-    header = _header(json_object(next(lines, b""), key, 1), key)
+    header, lines = lines_of(_decompressed(hashing, key), key)
 
     def rest() -> Iterator[LiveLine]:
-        yield from _counted(lines, key)
+        yield from lines
         if hashing.sha256() != expected:
             raise SegmentError(key, "its bytes do not have the SHA-256 of its sidecar")
 
     return header, rest()
+
+
+def lines_of(text: Iterable[bytes], key: str) -> tuple[LiveHeader, Iterator[LiveLine]]:
+    """Read the decompressed text of a segment.
+
+    Args:
+        text: Its parts, one after another.
+        key: Its object key, which must be that of its header.
+
+    Returns:
+        The header, and the other lines one after another.
+
+    Raises:
+        SegmentError: It is damaged, of another format or key, or has another number of messages
+            than its end says.
+    """
+    lines = whole_lines(text, key, LINE_BYTES)
+    header = _header(json_object(next(lines, b""), key, 1), key)
+    return header, _counted(lines, key)
 
 
 def read_live_from(store: Store, key: str) -> tuple[LiveHeader, Iterator[LiveLine]]:
