@@ -5,17 +5,26 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import anyio
+import polars as pl
 import pytest
 from tests.cli.conftest import SELECTION, Shell, collect
+from tests.segments.live_samples import RECEIVED_US, SAMPLES
+from tests.segments.test_live_segment import writer
 from tests.services.bucket import Bucket
 from tests.tables.at_url.lakes import LakeAtUrl
 
 from crypto_lakehouse.core.errors import ConfigurationError
+from crypto_lakehouse.core.stream_kinds import StreamKind
 from crypto_lakehouse.ledger.lock import output_lock
+from crypto_lakehouse.segments.live_delivery import deliver_segment
+from crypto_lakehouse.stores.directory import LocalStore
 from crypto_lakehouse.stores.objects.conditions import honours_conditions
+from crypto_lakehouse.stores.output import output_of
 from crypto_lakehouse.tables import Lake
 from crypto_lakehouse.testing import ArchiveServer
 from crypto_lakehouse.workflows.lake_config import LakeConfig
+from crypto_lakehouse.workflows.wiring.stored_output import stored_config
 
 COUNT = 13
 ROWS = "SELECT count(*), count(DISTINCT (interval, open_time)) FROM spot.klines"
@@ -67,6 +76,35 @@ def test_tables_are_beside_archives_in_the_store(
     assert code == 0, err
     code, out, err = shell("ingest", "-o", url)
     assert (code, f"{COUNT} unchanged" in out) == (0, True), err
+    check_recording(shell, url, bucket)
+
+
+def check_recording(shell: Shell, url: str, bucket: Bucket) -> None:
+    """A recorded bar is in queries, in the state folder and once its segment is stored."""
+    sample = next(each for each in SAMPLES if each.kind is StreamKind.KLINE)
+    output = output_of(stored_config(url))
+    stage = LocalStore(output.state.path)
+    recorder = writer(stage, market=sample.market, kind=sample.kind)
+    recorder.write(RECEIVED_US, 1, sample.body)
+    anyio.run(recorder.sync, RECEIVED_US)
+    live = (
+        "SELECT symbol, close, count(*) AS rows FROM spot.klines WHERE origin = 'live' GROUP BY ALL"
+    )
+    place = ["query", "-o", url, "-f", "csv", live]
+    expected = '"symbol","close","rows"\n"BTCUSDT",1.5,1\n'
+    for _ in range(2):
+        code, out, err = shell(*place, "--live")
+        assert (code, out) == (0, expected), err
+        with Lake.open(url, storage=bucket.storage) as lake:
+            scan = lake.scan("spot.klines", live=True)
+            rows = scan.polars().filter(pl.col("origin") == "live").collect()
+            assert rows["received_at"].dt.epoch("us").to_list() == [RECEIVED_US]
+            assert scan.arrow().read_all().num_rows == scan.polars().collect().height
+        for key in anyio.run(recorder.close, RECEIVED_US):
+            anyio.run(deliver_segment, stage, output.store, key)
+    assert not list(output.state.path.rglob("*.zst*"))
+    code, _, err = shell(*place, "--live", "--as-of", "2026-01-01")
+    assert (code, "rows that are not ingested yet are of now" in err) == (2, True)
 
 
 def test_the_tables_are_maintained(bucket: Bucket, tree: str, shell: Shell) -> None:

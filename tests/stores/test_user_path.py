@@ -10,7 +10,7 @@ from crypto_lakehouse.stores.directory import LocalStore
 from crypto_lakehouse.stores.output import output_of
 from crypto_lakehouse.stores.state import StateFolder
 from crypto_lakehouse.stores.user_path import absolute_path
-from crypto_lakehouse.tables.lake.lake import lake_folder
+from crypto_lakehouse.tables.lake.places import lake_folder
 from crypto_lakehouse.workflows.lake_config import LakeConfig
 
 

@@ -13,6 +13,7 @@ from crypto_lakehouse.cli.list_option import ListOption
 from crypto_lakehouse.cli.output_option import (
     MIRROR,
     check_directory,
+    checked_config,
     output_options,
     stored_options,
 )
@@ -21,6 +22,7 @@ from crypto_lakehouse.core.errors import ConfigurationError, Problem
 from crypto_lakehouse.core.visible import visible
 
 if TYPE_CHECKING:
+    from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
     from crypto_lakehouse.tables.iceberg.lake_place import LakePlace
     from crypto_lakehouse.tables.lake.lake import Lake
     from crypto_lakehouse.workflows.lake_config import LakeConfig
@@ -34,6 +36,7 @@ __all__ = [
     "named_place",
     "open_lake",
     "place_options",
+    "recorded_output",
     "selection_options",
     "source_place",
 ]
@@ -216,8 +219,12 @@ def _policies(texts: Iterable[str]) -> tuple[dict[str, str], list[Problem]]:
     return policies, problems
 
 
-def open_lake(given: Mapping[str, Any]) -> Lake:
+def open_lake(given: Mapping[str, Any], output: WorkflowConfig | None = None) -> Lake:
     """Open the lake that the options name.
+
+    Args:
+        given: The options.
+        output: The output with the recordings of its rows; None if they are not asked for.
 
     Raises:
         ConfigurationError: There is no such directory, or no lake in it.
@@ -228,10 +235,19 @@ def open_lake(given: Mapping[str, Any]) -> Lake:
     from crypto_lakehouse.tables.lake.lake import Lake
 
     with by_lake_option(given):
-        lake = Lake.open(named, **settings)
+        lake = Lake.open(named, **settings, output=output)
     for note in lake.notes:
         click.echo(f"note: {visible(note)}", err=True)
     return lake
+
+
+def recorded_output(given: Mapping[str, Any]) -> WorkflowConfig:
+    """Return the output that the options name, as it is opened to read its recordings.
+
+    Raises:
+        ConfigurationError: The URL or a setting of its store is wrong.
+    """
+    return checked_config(given["output"], **_of_store(given))
 
 
 def named_place(given: Mapping[str, Any]) -> LakePlace:
@@ -249,7 +265,7 @@ def named_place(given: Mapping[str, Any]) -> LakePlace:
     from crypto_lakehouse.stores.outer_output import outer_fault
     from crypto_lakehouse.stores.state import LAKE_FOLDER
     from crypto_lakehouse.tables.iceberg.lake_place import LakePlace
-    from crypto_lakehouse.tables.lake.lake import lake_place
+    from crypto_lakehouse.tables.lake.places import lake_place
     from crypto_lakehouse.workflows.wiring.stored_output import stored_config
 
     if not given.get("source"):
@@ -274,7 +290,7 @@ def source_place(given: Mapping[str, Any]) -> LakePlace:
         ConfigurationError: The URL or a setting of its store is wrong.
     """
     from crypto_lakehouse.core.config.storage import is_url
-    from crypto_lakehouse.tables.lake.lake import lake_place
+    from crypto_lakehouse.tables.lake.places import lake_place
     from crypto_lakehouse.workflows.wiring.lake_at import url_settings
 
     named = given["source"]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from crypto_lakehouse.cli.file_names import file_only
-from crypto_lakehouse.cli.lake_options import open_lake, place_options
+from crypto_lakehouse.cli.lake_options import open_lake, place_options, recorded_output
 from crypto_lakehouse.cli.unused_options import refuse_beside
 from crypto_lakehouse.core.errors import QueryError
 from crypto_lakehouse.core.input_files import LARGEST_INPUT
@@ -46,6 +46,11 @@ _OPEN_FILES = 4096
     show_default=True,
     help="escape: an apostrophe before texts that a spreadsheet takes for formulas.",
 )
+@click.option(
+    "--live",
+    is_flag=True,
+    help="Add the rows of recordings that are not ingested yet, up to the last second.",
+)
 @click.option("--explain", is_flag=True, help="Print to standard error what is read.")
 @click.option("--quiet", "-q", is_flag=True, help="Do not say that a file was written.")
 def command(**given: Any) -> int:
@@ -61,6 +66,7 @@ def command(**given: Any) -> int:
       crypto-lakehouse query -o data "SHOW TABLES"
       crypto-lakehouse query -o data "SELECT symbol, count(*) FROM spot.klines GROUP BY 1"
       crypto-lakehouse query -o data -f csv "FROM spot.klines WHERE symbol = 'BTCUSDT'" > b.csv
+      crypto-lakehouse query -o data --live "SELECT max(transact_time) FROM spot.agg_trades"
       crypto-lakehouse query -o data --to bars.parquet - < bars.sql
       crypto-lakehouse query -o data .shell
     """  # noqa: D301 - click reads \b
@@ -79,13 +85,16 @@ def command(**given: Any) -> int:
         refuse_beside(".shell", "to", "form", "explain", "csv_formulas")
     if given["sql"] == "-":
         given["sql"] = _from_stdin()
-    with open_lake(given) as lake:
+    output = recorded_output(given) if given["live"] else None
+    with open_lake(given, output) as lake:
         from crypto_lakehouse.cli.query_shell import run_dot_command, run_shell
         from crypto_lakehouse.tables.lake.sql import QuerySession
 
         if given["sql"].lstrip().startswith(".") and not shell:
             return run_dot_command(given["sql"].strip(), lake)
-        session = QuerySession(lake, as_of=given["as_of"], tables=lake.tables if shell else None)
+        session = QuerySession(
+            lake, as_of=given["as_of"], tables=lake.tables if shell else None, live=given["live"]
+        )
         try:
             if shell:
                 return run_shell(session, lake)

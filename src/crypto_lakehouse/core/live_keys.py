@@ -10,7 +10,7 @@ from crypto_lakehouse.core.errors import ArchiveKeyError
 from crypto_lakehouse.core.origin import Origin
 from crypto_lakehouse.core.stream_kinds import StreamKind
 
-__all__ = ["check_live_name", "live_key", "live_name", "live_name_of"]
+__all__ = ["check_live_name", "live_begin", "live_folder", "live_key", "live_name", "live_name_of"]
 
 _NAME = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d)-(\d\d)(\d\d)-[0-9a-f]{8}", re.ASCII)
 
@@ -57,8 +57,17 @@ def live_key(market: Market, kind: StreamKind, name: str) -> str:
         >>> live_key(Market.SPOT, StreamKind.TRADE, "2026-05-08T12-0003-9f3c01ab")
         'live/spot/trade/2026-05-08/trade-2026-05-08T12-0003-9f3c01ab.jsonl.zst'
     """
-    live = Origin.LIVE
-    return f"{live.folder}/{market.path}/{kind}/{name[:10]}/{kind}-{name}{live.suffix}"
+    return f"{live_folder(market, kind)}{name[:10]}/{kind}-{name}{Origin.LIVE.suffix}"
+
+
+def live_folder(market: Market, kind: StreamKind) -> str:
+    """The beginning of the object keys of all segments of a market and a kind of stream.
+
+    Example:
+        >>> live_folder(Market.SPOT, StreamKind.TRADE)
+        'live/spot/trade/'
+    """
+    return f"{Origin.LIVE.folder}/{market.path}/{kind}/"
 
 
 def live_name_of(key: str) -> str:
@@ -70,3 +79,18 @@ def live_name_of(key: str) -> str:
     """
     file = key.rpartition("/")[2].removesuffix(Origin.LIVE.suffix)
     return file.partition("-")[2]
+
+
+def live_begin(key: str) -> datetime:
+    """The time of a segment's first line, to the second, from its object key.
+
+    Example:
+        >>> str(live_begin(live_key(Market.SPOT, StreamKind.TRADE, "2026-05-08T12-0003-9f3c01ab")))
+        '2026-05-08 12:00:03+00:00'
+
+    Raises:
+        ArchiveKeyError: It is not named as a segment.
+    """
+    name = live_name_of(key)
+    check_live_name(name)
+    return datetime.strptime(name[:18] + "+0000", "%Y-%m-%dT%H-%M%S%z")

@@ -149,8 +149,14 @@ class SnapshotContents:
                 self._planned[wanted] = files
         return self._planned[wanted]
 
-    def chosen(self, wanted: WantedSeries) -> tuple[tuple[DataFile, ...], tuple[str, ...] | None]:
+    def chosen(
+        self, wanted: WantedSeries, beside: Collection[_Series] = frozenset()
+    ) -> tuple[tuple[DataFile, ...], tuple[str, ...] | None]:
         """The files that may have the selected rows, and the selected symbols, None for all.
+
+        Args:
+            wanted: The selection.
+            beside: Symbol and interval of each selected series that has rows beside the snapshot.
 
         Raises:
             QueryError: The snapshot has no rows of a symbol, of any symbol like a glob, or of the
@@ -160,10 +166,11 @@ class SnapshotContents:
         if wanted.symbols == ():
             return (), ()
         files = self.files(wanted) if wanted.is_listed else ()
-        if wanted.is_listed and self._has_all(files, wanted):
+        if wanted.is_listed and self._has_all(files, wanted, beside):
             return files, wanted.symbols
         every = self.files()
         series = {each for file in every for each in self._series_in(file)}
+        series.update(beside)
         if faults := list(_faults(series, wanted)):
             raise QueryError(".".join(self.table.name()), "; ".join(faults))
         there = {symbol for symbol, interval in series if wanted.interval in (None, interval)}
@@ -177,16 +184,18 @@ class SnapshotContents:
             chosen = {each for each in chosen if each[1] == wanted.interval}
         return tuple(file for file in every if self._series_in(file) & chosen), tuple(names)
 
-    def _has_all(self, files: Sequence[DataFile], wanted: WantedSeries) -> bool:
-        """Whether the files have rows of each wanted symbol, or any, if none is named."""
+    def _has_all(
+        self, files: Sequence[DataFile], wanted: WantedSeries, beside: Collection[_Series]
+    ) -> bool:
+        """Whether there are rows of each wanted symbol, or any, if none is named."""
         if wanted.symbols is None:
-            return bool(files) or wanted.interval is None
-        missing = set(wanted.symbols)
+            return bool(files or beside) or wanted.interval is None
+        missing = {*wanted.symbols} - {symbol for symbol, _ in beside}
         for file in files:
-            missing -= {symbol for symbol, _ in self._series_in(file)}
             if not missing:
-                return True
-        return False
+                break
+            missing -= {symbol for symbol, _ in self._series_in(file)}
+        return not missing
 
     def _series_in(self, file: DataFile) -> frozenset[_Series]:
         place = file.file_path

@@ -4,39 +4,38 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from attrs import frozen
+import pyarrow as pa
 from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
 from pyiceberg.table.snapshots import Snapshot
 
-from crypto_lakehouse.core.config.own_folder import own_folder_fault
-from crypto_lakehouse.core.config.storage import (
-    StoreUrl,
-    is_url,
-    state_directory_fault,
-    store_url_fault,
-)
-from crypto_lakehouse.core.errors import ConfigurationError, LakeError, Problem, QueryError
+from crypto_lakehouse.core.data_types import kind_of
+from crypto_lakehouse.core.errors import QueryError
+from crypto_lakehouse.core.origin import Origin
 from crypto_lakehouse.matrix.load import load_matrix
-from crypto_lakehouse.stores.confined import leads_out
-from crypto_lakehouse.stores.state import LAKE_FOLDER
-from crypto_lakehouse.stores.user_path import absolute_path
+from crypto_lakehouse.stores.output import Output, Place, output_of
 from crypto_lakehouse.tables.iceberg.catalog import LakeCatalog
-from crypto_lakehouse.tables.iceberg.catalog_errors import as_lake_errors
-from crypto_lakehouse.tables.iceberg.lake_formats import CATALOG, mixture_note
-from crypto_lakehouse.tables.iceberg.lake_place import LakePlace
-from crypto_lakehouse.tables.ingest.commits import COMMIT
+from crypto_lakehouse.tables.iceberg.lake_formats import mixture_note
 from crypto_lakehouse.tables.ingest.differences import DIFFERENCES
 from crypto_lakehouse.tables.ingest.provenance import ARCHIVES
 from crypto_lakehouse.tables.lake.absent_tables import absent_tables
 from crypto_lakehouse.tables.lake.contents import SnapshotContents, WantedSeries
 from crypto_lakehouse.tables.lake.origins import chosen_origins, may_have
-from crypto_lakehouse.tables.lake.scan import Scan, chosen_columns, time_bounds
+from crypto_lakehouse.tables.lake.places import lake_place
+from crypto_lakehouse.tables.lake.recorded import (
+    LakeRecordings,
+    added_columns,
+    no_output,
+    output_around,
+)
+from crypto_lakehouse.tables.lake.scan import Scan, chosen_columns
+from crypto_lakehouse.tables.lake.scanned_files import time_bounds
 from crypto_lakehouse.tables.lake.time_range import Instant, TimeRange
+from crypto_lakehouse.tables.lake.uncommitted import Uncommitted
+from crypto_lakehouse.tables.lake.versions import LakeSnapshot, described, totals_of
+from crypto_lakehouse.tables.live.live_columns import RECEIVED_AT
 from crypto_lakehouse.tables.schema.schemas import TableSchema, load_schemas
 
 if TYPE_CHECKING:
@@ -44,75 +43,7 @@ if TYPE_CHECKING:
 
     from crypto_lakehouse.stores.objects.opening import Connection
 
-__all__ = ["Lake", "LakeSnapshot", "lake_folder", "lake_place"]
-
-
-@frozen
-class LakeSnapshot:
-    """One version of a table.
-
-    Attributes:
-        at: When it was made.
-        rows: Rows of the whole table in this snapshot.
-        files: Data files of the whole table in this snapshot.
-        added, removed: Rows that it added and removed.
-        commit: The run's commit, as in `lakehouse.archives`; empty if another program made it.
-    """
-
-    snapshot_id: int
-    at: datetime
-    operation: str
-    rows: int
-    files: int
-    added: int
-    removed: int
-    commit: str
-
-
-def lake_folder(path: str | os.PathLike[str]) -> Path:
-    """The directory of a lake: the path itself if it holds a catalog, else its lake folder.
-
-    Raises:
-        LakeError: The path cannot be read, or the lake folder leads out of it by a symbolic link,
-            and its owner may not want its files changed.
-    """
-    root = absolute_path(path)
-    inside = root / LAKE_FOLDER
-    with as_lake_errors(str(root)):
-        if (root / CATALOG).is_file() or not inside.is_dir():
-            return root
-    if leads_out(str(root), str(inside)):
-        reason = f"it leads out of `{root}` by a symbolic link; name the directory that it leads to"
-        raise LakeError(str(inside), reason)
-    return inside
-
-
-def lake_place(
-    path: str | os.PathLike[str],
-    *,
-    catalog: str | None = None,
-    storage: Mapping[str, Any] | None = None,
-    state_directory: str | None = None,
-    connection: Connection | None = None,
-) -> LakePlace:
-    """Return where a lake is; the arguments and errors are those of `Lake.open`.
-
-    There need not be a lake.
-    """
-    if not is_url(os.fspath(path)):
-        return LakePlace(lake_folder(path))
-    text = os.fspath(path)
-    if fault := store_url_fault(text) or own_folder_fault(text, is_lake=True):
-        raise ConfigurationError([Problem("lake", fault)])
-    if fault := state_directory_fault(state_directory):
-        raise ConfigurationError([Problem("state_directory", fault)])
-    url = StoreUrl.parse(text)
-    place = LakePlace.at_url(url, storage, connection, state_directory)
-    if catalog is None and not place.is_used():
-        inside = StoreUrl.parse(f"{url}/{LAKE_FOLDER}")
-        inner = LakePlace.at_url(inside, storage, connection, state_directory)
-        return inner if inner.is_used() else place
-    return place
+__all__ = ["Lake", "LakeSnapshot"]
 
 
 class Lake:
@@ -128,8 +59,9 @@ class Lake:
         >>> bars.polars().select("open_time", "close").collect()  # doctest: +SKIP
     """
 
-    def __init__(self, catalog: LakeCatalog) -> None:
+    def __init__(self, catalog: LakeCatalog, output: Output | None = None) -> None:
         self.catalog = catalog
+        self._recordings = None if output is None else LakeRecordings(catalog, output)
         self._schemas = {schema.name: schema for schema in load_schemas().values()}
         self._found: tuple[int | None, dict[str, Table]] = (None, {})
         self._contents: dict[tuple[Any, ...], SnapshotContents] = {}
@@ -143,6 +75,7 @@ class Lake:
         storage: Mapping[str, Any] | None = None,
         state_directory: str | None = None,
         connection: Connection | None = None,
+        output: Place | None = None,
     ) -> Lake:
         """Open a lake.
 
@@ -155,6 +88,8 @@ class Lake:
             state_directory: The directory of the local folder of a lake at a URL; by default the
                 user's one for states.
             connection: How an object store is connected to.
+            output: The output with the recordings that `live` adds; by default the one that the
+                lake is in.
 
         Raises:
             ConfigurationError: The URL or a setting of its store is wrong.
@@ -170,7 +105,8 @@ class Lake:
             state_directory=state_directory,
             connection=connection,
         )
-        return cls(LakeCatalog(place, catalog))
+        around = output_around(place, storage, state_directory, connection)
+        return cls(LakeCatalog(place, catalog), around if output is None else output_of(output))
 
     def close(self) -> None:
         """Close the catalog's connections."""
@@ -244,7 +180,7 @@ class Lake:
 
     def snapshots(self, name: str) -> list[LakeSnapshot]:
         """Versions of a table, oldest first."""
-        return [_described(snapshot) for snapshot in self.table(name).metadata.snapshots]
+        return [described(snapshot) for snapshot in self.table(name).metadata.snapshots]
 
     def scan(
         self,
@@ -257,6 +193,7 @@ class Lake:
         columns: Sequence[str] | None = None,
         as_of: Instant | None = None,
         origins: Iterable[str] | str | None = None,
+        live: bool = False,
     ) -> Scan:
         """Select rows of one table.
 
@@ -269,9 +206,12 @@ class Lake:
             start: The first instant or day.
             end: The first instant after the selected ones, or the last selected day.
             columns: The columns; None for all but `archive`. The last one is `origin`, which
-                tables do not store: `archive`, or `fill` for rows that came over REST.
+                tables do not store: `archive`, `fill` for rows that came over REST, or `live`.
             as_of: Read the table as of this time; a day means the end of the day.
             origins: Only rows of these origins: `["archive"]` leaves provisional ones out.
+            live: Add the selected rows of recordings that are not ingested yet, up to the last
+                sync, except for keys that the table has. They are read by this call, into a file
+                without a name, and have the column `received_at`.
 
         Returns:
             A scan, to be read with Polars, Arrow or DuckDB.
@@ -279,8 +219,12 @@ class Lake:
         Raises:
             QueryError: There is no such table, column or origin, or no snapshot at `as_of`; or
                 there are no rows of a symbol, of any symbol like a glob, or of the interval. Times
-                without rows are not an error.
+                without rows are not an error. Or `live` is asked for with `as_of`, or of a lake
+                whose output is not known.
+            SegmentError: A segment of a recording is damaged.
+            StoreError: A segment of a recording cannot be read.
         """
+        settled = self.recordings.settled(name, as_of) if live else frozenset[str]()
         schema = self.data_schema(name)
         if interval is not None and not schema.has_interval:
             raise QueryError(schema.name, "the table has no intervals; leave `interval` out")
@@ -288,10 +232,15 @@ class Lake:
         wanted = WantedSeries.of(schema.name, symbols, interval).in_folders(row)
         table = self.table(schema.name)
         times = TimeRange.of(start, end)
-        chosen = chosen_columns(table, columns)
+        live = live and kind_of(schema.market, schema.data_type) is not None
+        chosen = chosen_columns(table, columns, (RECEIVED_AT,) if live else ())
         wanted_origins = chosen_origins(schema.name, origins)
         snapshot = self._snapshot(table, name, as_of)
-        files, names = self._contents_of(table, snapshot).chosen(wanted)
+        contents = self._contents_of(table, snapshot)
+        added = Uncommitted(added_columns(table).empty_table())
+        if live and (wanted_origins is None or Origin.LIVE in wanted_origins):
+            added = self.recordings.rows(schema, contents, wanted, times, settled)
+        files, names = contents.chosen(wanted, added.series)
         bounds = time_bounds(table, schema.time)
         return Scan(
             table=schema.name,
@@ -308,9 +257,10 @@ class Lake:
             time_column=schema.time,
             columns=chosen,
             exact=_has_exact_files(schema),
-            totals=_totals(snapshot),
+            totals=totals_of(snapshot),
             lake=self.catalog.place.folder,
             origins=wanted_origins,
+            added=added.rows if live else None,
         )
 
     def data_schema(self, name: str) -> TableSchema:
@@ -325,15 +275,24 @@ class Lake:
             raise QueryError(name, "not a table of a data type; read it with `sql`")
         return schema
 
-    def sql(self, query: str, *, as_of: Instant | None = None) -> duckdb.DuckDBPyRelation:
+    def sql(
+        self, query: str, *, as_of: Instant | None = None, live: bool = False
+    ) -> duckdb.DuckDBPyRelation:
         """Run SQL; tables are named `spot.klines`, `lakehouse.archives`, and so on.
+
+        Args:
+            query: The SQL.
+            as_of: Read the tables as of this time.
+            live: Add to the tables that it names the rows of recordings that are not ingested yet,
+                as `scan` does; of all symbols and times.
 
         Raises:
             QueryError: DuckDB rejects the query, or a table does not exist.
+            SegmentError, StoreError: As `scan`.
         """
         from crypto_lakehouse.tables.lake.sql import QuerySession
 
-        return QuerySession(self, as_of=as_of).sql(query)
+        return QuerySession(self, as_of=as_of, live=live).sql(query)
 
     def data_files(
         self, name: str, as_of: Instant | None = None
@@ -341,6 +300,32 @@ class Lake:
         """A table and all its data files, now or as of a time."""
         table = self.table(name)
         return table, self._contents_of(table, self._snapshot(table, name, as_of)).files()
+
+    def live_files(self, name: str) -> tuple[Table, tuple[DataFile, ...], pa.Table | None]:
+        """As `data_files` now, with the rows of recordings beside it that are not ingested yet.
+
+        Raises:
+            QueryError, SegmentError, StoreError: As `scan`.
+        """
+        settled = self.recordings.settled(name)
+        table = self.table(name)
+        contents = self._contents_of(table, table.current_snapshot())
+        schema = self.schema(name)
+        if schema is None or kind_of(schema.market, schema.data_type) is None:
+            return table, contents.files(), None
+        added = self.recordings.rows(schema, contents, WantedSeries(), TimeRange(), settled)
+        return table, contents.files(), added.rows
+
+    @property
+    def recordings(self) -> LakeRecordings:
+        """The recordings of the output.
+
+        Raises:
+            QueryError: The output is not known.
+        """
+        if self._recordings is None:
+            raise no_output(self.catalog)
+        return self._recordings
 
     def _snapshot(self, table: Table, name: str, as_of: Instant | None) -> Snapshot | None:
         if as_of is None:
@@ -368,24 +353,3 @@ def _has_exact_files(schema: TableSchema) -> bool:
     """Whether each data file has rows of one symbol, and of one interval."""
     named = ("symbol", "interval") if schema.has_interval else ("symbol",)
     return all(each in schema.partition for each in named)
-
-
-def _totals(snapshot: Snapshot | None) -> tuple[int, int]:
-    if snapshot is None or snapshot.summary is None:
-        return 0, 0
-    summary = snapshot.summary.additional_properties
-    return int(summary.get("total-data-files", 0)), int(summary.get("total-records", 0))
-
-
-def _described(snapshot: Snapshot) -> LakeSnapshot:
-    summary = snapshot.summary.additional_properties if snapshot.summary else {}
-    return LakeSnapshot(
-        snapshot_id=snapshot.snapshot_id,
-        at=datetime.fromtimestamp(snapshot.timestamp_ms / 1000, UTC),
-        operation=str(snapshot.summary.operation.value) if snapshot.summary else "",
-        rows=int(summary.get("total-records", 0)),
-        files=int(summary.get("total-data-files", 0)),
-        added=int(summary.get("added-records", 0)),
-        removed=int(summary.get("deleted-records", 0)),
-        commit=summary.get(COMMIT, ""),
-    )

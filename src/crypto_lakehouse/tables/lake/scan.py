@@ -6,9 +6,8 @@ The engine that reads them skips row groups.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -21,13 +20,9 @@ from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
 
 from crypto_lakehouse.core.errors import LakeError, QueryError
-from crypto_lakehouse.core.messages import plural
 from crypto_lakehouse.core.origin import Origin
-from crypto_lakehouse.tables.iceberg.bounded_files import check_regular
 from crypto_lakehouse.tables.iceberg.column_names import has_one_schema
 from crypto_lakehouse.tables.iceberg.data_files import partition_of
-from crypto_lakehouse.tables.iceberg.inner_names import file_system_of, microseconds_of, path_of
-from crypto_lakehouse.tables.iceberg.local_io import LAKE_ROOT, check_read
 from crypto_lakehouse.tables.lake.object_system import DataObjects, objects_source, reads_objects
 from crypto_lakehouse.tables.lake.origins import (
     ORIGIN,
@@ -42,45 +37,23 @@ from crypto_lakehouse.tables.lake.origins import (
     sql_origin,
     with_origin,
 )
+from crypto_lakehouse.tables.lake.scanned_files import (
+    Pruning,
+    dataset_of,
+    literal_glob,
+    local_path,
+    time_bounds,
+)
 from crypto_lakehouse.tables.lake.time_range import TimeRange
 from crypto_lakehouse.tables.schema.table_types import arrow_schema
 
 if TYPE_CHECKING:
     import duckdb
 
-__all__ = ["Pruning", "Scan", "dataset_of", "literal_glob", "local_path"]
-
-_MICROSECOND = timedelta(microseconds=1)
+__all__ = ["Scan", "chosen_columns"]
 
 #: The most rows in a batch, unless the caller says otherwise.
 _BATCH_ROWS = 1 << 17
-
-_GLOB = re.compile(r"[*?\[]")
-
-
-@frozen
-class Pruning:
-    """How much of a table a scan reads.
-
-    Attributes:
-        files: Data files that are read.
-        files_total: Data files of the table's snapshot.
-        rows: Rows in the files that are read.
-        rows_total: Rows of the snapshot.
-        size_bytes: Bytes of the files that are read.
-    """
-
-    files: int
-    files_total: int
-    rows: int
-    rows_total: int
-    size_bytes: int
-
-    def __str__(self) -> str:
-        files = plural(self.files_total, "file", form=",")
-        rows = plural(self.rows_total, "row", form=",")
-        size = f"{self.size_bytes / 1e6:,.1f} MB"
-        return f"{self.files:,} of {files}, {self.rows:,} of {rows}, {size}"
 
 
 @frozen(eq=False, kw_only=True)
@@ -100,6 +73,8 @@ class Scan:
         totals: The numbers of files and rows in the snapshot.
         lake: The lake's directory, for DuckDB's temporary files.
         origins: The selected origins, None for all.
+        added: Selected rows that are not in the table yet; None for none. They have all columns of
+            the table, and may have more.
     """
 
     table: str
@@ -114,10 +89,11 @@ class Scan:
     totals: tuple[int, int]
     lake: Path | None = None
     origins: tuple[Origin, ...] | None = None
+    added: pa.Table | None = field(default=None, repr=False)
 
     @property
     def pruning(self) -> Pruning:
-        """How much of the table is read."""
+        """How much of the table is read; rows that are not in it yet are not counted."""
         rows = sum(file.record_count for file in self.files)
         size = sum(file.file_size_in_bytes for file in self.files)
         return Pruning(len(self.files), self.totals[0], rows, self.totals[1], size)
@@ -129,9 +105,9 @@ class Scan:
 
     def polars(self) -> pl.LazyFrame:
         """The rows as a Polars LazyFrame; Polars pushes filters and projections into the files."""
-        if not self.files:
+        if not self.files and self.added is None:
             return pl.LazyFrame(schema=pl.DataFrame(self._empty()).schema)
-        if reads_objects(self.iceberg):
+        if self.files and reads_objects(self.iceberg):
             return self._polars_of_objects()
         if self._needs_dataset():
             frame = pl.scan_pyarrow_dataset(self.dataset())
@@ -167,14 +143,10 @@ class Scan:
         from crypto_lakehouse.tables.lake.connection import open_connection
 
         connection = connection or open_connection(self.lake)
-        if not self.files:
+        if not self.files and self.added is None:
             return connection.from_arrow(self._empty())
-        if reads_objects(self.iceberg):
-            objects = DataObjects(self.iceberg)
-            objects.register(connection)
-            paths = objects.add(self.iceberg, self.files)
-            source = objects_source(connection, self.iceberg, paths)
-            relation = connection.sql(f"FROM {source}")
+        if self.files and reads_objects(self.iceberg):
+            relation = self._relation_of_objects(connection)
         elif self._needs_dataset():
             relation = connection.from_arrow(self.dataset())
         else:
@@ -187,6 +159,21 @@ class Scan:
             for name in self.columns
         )  # fmt: skip
         return relation.project(", ".join(names))
+
+    def _relation_of_objects(self, connection: Any) -> Any:
+        objects = DataObjects(self.iceberg)
+        objects.register(connection)
+        paths = objects.add(self.iceberg, self.files)
+        source = objects_source(connection, self.iceberg, paths)
+        stored = connection.sql(f"FROM {source}")
+        if self.added is None:
+            return stored
+        rows = connection.from_arrow(self.added)
+        columns = (
+            f'"{name}"' if name in stored.columns else f'CAST(NULL AS {kind}) AS "{name}"'
+            for name, kind in zip(rows.columns, rows.types, strict=True)
+        )
+        return stored.project(", ".join(columns)).union(rows)
 
     def batches_of_objects(self, batch_rows: int) -> Iterator[pa.RecordBatch]:
         """The rows of files that are objects, by DuckDB, as `object_system` says.
@@ -241,14 +228,21 @@ class Scan:
                 "of the scan"
             )
             raise LakeError(self.table, reason, is_refused=True)
-        return dataset_of(self.iceberg, [file.file_path for file in self.files])
+        locations = [file.file_path for file in self.files]
+        if self.added is None:
+            return dataset_of(self.iceberg, locations)
+        added = ds.dataset(self.added)
+        stored = dataset_of(self.iceberg, locations, self.added.schema)
+        return ds.dataset([stored, added]) if locations else added
 
     @property
     def _computes_origin(self) -> bool:
         return ORIGIN in self.columns and has_origin(self.iceberg.schema())
 
     def _needs_dataset(self) -> bool:
-        """Whether files are not local, or may lack columns that the table has got since."""
+        """Whether files are not local, or may lack columns; or there are rows beside them."""
+        if self.added is not None:
+            return True
         return any("://" in path for path in self.paths) or not has_one_schema(self.iceberg)
 
     def _constants(self) -> dict[str, str]:
@@ -257,6 +251,8 @@ class Scan:
         To read these columns as text would increase the bytes read and allocated by half.
         """
         known: dict[str, str] = {}
+        if self.added is not None:
+            return known
         if self._computes_origin and has_archives_only(self.iceberg, self.files):
             known[ORIGIN] = str(Origin.ARCHIVE)
         spec = self.iceberg.spec()
@@ -274,7 +270,8 @@ class Scan:
         }
 
     def _empty(self) -> pa.Table:
-        rows = arrow_schema(self.iceberg.schema()).empty_table()
+        schema = arrow_schema(self.iceberg.schema()) if self.added is None else self.added.schema
+        rows = schema.empty_table()
         rows = with_origin(rows) if self._computes_origin else rows
         return rows.select(list(self.columns))
 
@@ -342,24 +339,6 @@ class Scan:
         return filters
 
 
-def time_bounds(table: Table, column: str) -> Any:
-    """Return a function that gives the first and last time of a data file, unbounded if unknown."""
-    number = table.schema().find_field(column).field_id
-    epoch = datetime(1970, 1, 1, tzinfo=UTC)
-    ever = (datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC))
-
-    def bounds(file: DataFile) -> tuple[datetime, datetime]:
-        low, high = (file.lower_bounds or {}).get(number), (file.upper_bounds or {}).get(number)
-        if low is None or high is None:
-            return ever
-        return (
-            epoch + microseconds_of(low) * _MICROSECOND,
-            epoch + microseconds_of(high) * _MICROSECOND,
-        )
-
-    return bounds
-
-
 def _quoted(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
@@ -368,51 +347,20 @@ def _timestamp(when: datetime) -> str:
     return f"TIMESTAMPTZ '{when.isoformat()}'"
 
 
-def local_path(table: Table, location: str) -> str:
-    """The path of a table's local file; any other location is returned unchanged.
-
-    Raises:
-        LakeError: It is not a regular file, which could block its reader, or is not in the lake.
-    """
-    if not location.startswith(("file:", "/")):
-        return location
-    path = path_of(location, table.io)
-    check_regular(path)
-    root = table.io.properties.get(LAKE_ROOT)
-    if root is not None:  # a shared catalog has no directory
-        check_read(path, root)
-    return path
-
-
-def literal_glob(path: str) -> str:
-    """The pattern that matches only this path; DuckDB takes every path for a pattern.
-
-    Example:
-        >>> literal_glob("/data/a[1]/b?.parquet")
-        '/data/a[[]1]/b[?].parquet'
-    """
-    return _GLOB.sub(r"[\g<0>]", path)
-
-
-def dataset_of(table: Table, locations: Sequence[str]) -> ds.Dataset:
-    """An Arrow dataset of a table's data files."""
-    schema = arrow_schema(table.schema())
-    if not locations:
-        return ds.dataset(schema.empty_table())
-    for location in locations:
-        local_path(table, location)
-    paths = [path_of(location, table.io) for location in locations]
-    files = file_system_of(locations[0], table.io)
-    return ds.dataset(paths, schema=schema, format="parquet", filesystem=files)
-
-
-def chosen_columns(table: Table, wanted: Sequence[str] | None) -> tuple[str, ...]:
+def chosen_columns(
+    table: Table, wanted: Sequence[str] | None, more: Sequence[str] = ()
+) -> tuple[str, ...]:
     """The columns of a scan: those wanted, or all but `archive`, with `origin` at the end.
+
+    Args:
+        table: The table.
+        wanted: The columns wanted; None for all.
+        more: Columns that the scan has beside those of the table.
 
     Raises:
         QueryError: The table does not have some of them; the message names all of those.
     """
-    known = [field.name for field in table.schema().fields]
+    known = [*dict.fromkeys([*(field.name for field in table.schema().fields), *more])]
     known += [ORIGIN] if has_origin(table.schema()) else []
     if wanted is None:
         return tuple(name for name in known if name != "archive")

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 import duckdb
+import pyarrow as pa
 from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
 
@@ -28,7 +29,8 @@ from crypto_lakehouse.tables.lake.absent_tables import absent_table, absent_tabl
 from crypto_lakehouse.tables.lake.connection import explained, open_connection
 from crypto_lakehouse.tables.lake.object_system import DataObjects, objects_source, reads_objects
 from crypto_lakehouse.tables.lake.origins import has_origin, sql_origin
-from crypto_lakehouse.tables.lake.scan import dataset_of, literal_glob, local_path
+from crypto_lakehouse.tables.lake.recorded import LIVE_IS_NOW
+from crypto_lakehouse.tables.lake.scanned_files import dataset_of, literal_glob, local_path
 from crypto_lakehouse.tables.lake.spill import release_spill_folder, spill_folder
 from crypto_lakehouse.tables.lake.time_range import Instant, TimeRange
 from crypto_lakehouse.tables.schema.table_types import arrow_schema
@@ -93,6 +95,10 @@ class QueriedLake(Protocol):
         """A table and all its data files, now or as of a time."""
         ...
 
+    def live_files(self, name: str) -> tuple[Table, tuple[DataFile, ...], pa.Table | None]:
+        """The same now, and the rows of recordings that the table does not have; None for none."""
+        ...
+
 
 class QuerySession:
     """A DuckDB connection with views of the lake's tables.
@@ -101,17 +107,26 @@ class QuerySession:
         lake: The lake.
         as_of: Read every table as of this time.
         tables: The tables to make views of; None for those that the queries name.
+        live: Add the rows of recordings that are not ingested yet.
 
     Raises:
-        QueryError: `as_of` is a text that is not an ISO date or time.
+        QueryError: `as_of` is a text that is not an ISO date or time, or is given with `live`.
     """
 
     def __init__(
-        self, lake: QueriedLake, *, as_of: Instant | None = None, tables: list[str] | None = None
+        self,
+        lake: QueriedLake,
+        *,
+        as_of: Instant | None = None,
+        tables: list[str] | None = None,
+        live: bool = False,
     ) -> None:
         TimeRange.of(None, as_of)  # a query without a table would not notice a wrong time
         self._lake = lake
         self._as_of = as_of
+        self._is_live = live
+        if live and as_of is not None:
+            raise QueryError("query", LIVE_IS_NOW)
         self._known = lake.tables
         self._paths: list[str] = []
         self._objects: DataObjects | None = None
@@ -198,19 +213,24 @@ class QuerySession:
         found = self._rows_then(name)
         if found is None:
             return
-        table, files = found
+        table, files, added = found
         namespace, _, plain = name.partition(".")
         self.connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{namespace}"')
         if name == ARCHIVES:
             self._create_view(HISTORY, name, table, files)
             self._view_newest(table)
         else:
-            self._create_view(f'"{namespace}"."{plain}"', name, table, files)
+            self._create_view(f'"{namespace}"."{plain}"', name, table, files, added)
 
-    def _rows_then(self, name: str) -> tuple[Table, Sequence[DataFile]] | None:
-        """The table and its files at the time of the session; None if it had no snapshot then."""
+    def _rows_then(self, name: str) -> tuple[Table, Sequence[DataFile], pa.Table | None] | None:
+        """The table and its files at the time of the session; None if it had no snapshot then.
+
+        The last one is the rows beside the files; None for none.
+        """
         try:
-            return self._lake.data_files(name, self._as_of)
+            if self._is_live and not name.startswith(f"{RECORDS}."):
+                return self._lake.live_files(name)
+            return *self._lake.data_files(name, self._as_of), None
         except QueryError as absence:
             is_record = name.startswith(f"{RECORDS}.")
             recorded = self._lake.catalog.find(name) if is_record else None
@@ -218,15 +238,29 @@ class QuerySession:
                 # The query may only have a longer name that this one is part of.
                 self._absent[name] = absence
                 return None
-            return recorded, ()
+            return recorded, (), None
 
-    def _create_view(self, target: str, name: str, table: Table, files: Sequence[DataFile]) -> None:
-        columns = ", ".join(f'"{field.name}"' for field in table.schema().fields)
+    def _create_view(
+        self,
+        target: str,
+        name: str,
+        table: Table,
+        files: Sequence[DataFile],
+        added: pa.Table | None = None,
+    ) -> None:
+        fields = ", ".join(f'"{field.name}"' for field in table.schema().fields)
+        columns = fields
+        if added is not None:
+            columns = ", ".join(f'"{each}"' for each in added.column_names)
         if not name.startswith(f"{RECORDS}.") and has_origin(table.schema()):
             columns += f", {sql_origin()}"
         root = str(self._lake.catalog.place)
         with as_lake_errors(root):
             source = self._source(name, table, files)
+        if added is not None:
+            registered = f"{_INTERNAL}recordings of {name}"
+            self.connection.register(registered, added)
+            source = f'(SELECT {fields} FROM {source} UNION ALL BY NAME FROM "{registered}")'
         try:
             self.connection.execute(f"CREATE VIEW {target} AS SELECT {columns} FROM {source}")
         except duckdb.Error as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -17,13 +17,27 @@ from crypto_lakehouse.core.data_types import data_type_of
 from crypto_lakehouse.core.live_keys import live_name_of
 from crypto_lakehouse.core.messages import shown
 from crypto_lakehouse.segments.live_rows import BadMessage, LiveEvent, LiveRows
-from crypto_lakehouse.segments.live_segment import LiveHeader, LiveMark, LiveMessage, read_live
+from crypto_lakehouse.segments.live_segment import (
+    LiveHeader,
+    LiveLine,
+    LiveMark,
+    LiveMessage,
+    read_live,
+)
 from crypto_lakehouse.tables.live.copies import without_copies
 from crypto_lakehouse.tables.live.live_columns import LINE, LiveColumns
 from crypto_lakehouse.tables.live.spool import RowSpool
 from crypto_lakehouse.tables.schema.schemas import Column, schema_for
 
-__all__ = ["BadMessages", "Excerpt", "Split", "excerpt_text", "split_segment"]
+__all__ = [
+    "BadMessages",
+    "Excerpt",
+    "Split",
+    "Wanted",
+    "excerpt_text",
+    "split_lines",
+    "split_segment",
+]
 
 #: What is said of a message that has the id of another one, and is not its copy.
 DIFFERING = "it has the id of an earlier message, and says something else"
@@ -46,6 +60,9 @@ _EPOCH = date(1970, 1, 1)
 _SHOWN_BYTES = 300
 
 _STEP_BYTES = 1 << 20
+
+Wanted = Callable[[Series, date], bool]
+"""Whether the rows of a series and UTC day are selected."""
 
 
 @frozen(kw_only=True)
@@ -125,17 +142,40 @@ def split_segment(
         SegmentError: It is damaged, or not the one that its sidecar names.
         OSError: A file cannot be written.
     """
-    header, lines = read_live(file, key, sidecar)
+    return split_lines(*read_live(file, key, sidecar), folder, batch_bytes=batch_bytes)
+
+
+def split_lines(
+    header: LiveHeader,
+    lines: Iterable[LiveLine],
+    folder: Path,
+    *,
+    wanted: Wanted | None = None,
+    batch_bytes: int = BATCH_BYTES,
+) -> Split:
+    """Split what was read of a segment, as `split_segment` does.
+
+    Args:
+        header: Its header.
+        lines: Its other lines.
+        folder: As there.
+        wanted: Selects excerpts; None for all.
+        batch_bytes: As there.
+
+    Raises:
+        SegmentError: The segment is damaged.
+        OSError: A file cannot be written.
+    """
     columns = LiveColumns.of(schema_for(header.market, data_type_of(header.kind)))
     with RowSpool(folder, columns.place) as spool:
-        splitting = _Splitting(header, columns, spool, batch_bytes)
+        splitting = _Splitting(header, columns, spool, batch_bytes, wanted)
         for number, line in enumerate(lines, 2):
             if isinstance(line, LiveMessage):
                 splitting.take(number, line)
             else:
                 splitting.mark(line)
         splitting.flush(is_last=True)
-        excerpts = tuple(splitting.excerpts(folder, live_name_of(key)))
+        excerpts = tuple(splitting.excerpts(folder, live_name_of(header.key)))
     return Split(
         header=header,
         excerpts=excerpts,
@@ -168,6 +208,7 @@ class _Splitting:
 
     Attributes:
         groups: The number of each series and day, counted from 0.
+        left_out: Those that are not wanted.
         held: Rows that are not sorted yet: their group, their columns, the time when they were
             received, and the number of their line.
     """
@@ -176,12 +217,14 @@ class _Splitting:
     columns: LiveColumns
     spool: RowSpool
     batch_bytes: int
+    wanted: Wanted | None
     messages: int = field(init=False, default=0)
     copies: int = field(init=False, default=0)
     bad: dict[str, BadMessages] = field(init=False, factory=dict)
     holes: list[LiveMark] = field(init=False, factory=list)
     ended_at_us: int = field(init=False, default=0)
     groups: dict[tuple[Series, int], int] = field(init=False, factory=dict)
+    left_out: set[int] = field(init=False, factory=set)
     held: list[str] = field(init=False, factory=list)
     held_bytes: int = field(init=False, default=0)
     _rows: LiveRows = field(init=False)
@@ -217,7 +260,13 @@ class _Splitting:
 
     def _hold(self, event: LiveEvent, line: int, received_at_us: int) -> None:
         place = event.series, event.time_us // _DAY_US
-        group = self.groups.setdefault(place, len(self.groups))
+        group = self.groups.get(place)
+        if group is None:
+            group = self.groups[place] = len(self.groups)
+            if self.wanted and not self.wanted(place[0], _day(place[1])):
+                self.left_out.add(group)
+        if group in self.left_out:
+            return
         for row in event.rows:
             text = f"{group},{row},{received_at_us},{line}\n"
             self.held.append(text)
@@ -247,7 +296,7 @@ class _Splitting:
         order = self.columns.order()
         for group in self.spool.groups():
             series, day = places[group]
-            period = Period.day(_EPOCH + timedelta(days=day))
+            period = Period.day(_day(day))
             archive = Archive(series, period, Origin.LIVE, segment)
             yield self._written(archive, self.spool.parts(group, order), folder / f"{group}.zst")
 
@@ -272,6 +321,10 @@ class _Splitting:
         bad = self.bad.setdefault(DIFFERING, BadMessages(0, line, ""))
         bad.messages += 1
         bad.line = min(bad.line, line)
+
+
+def _day(number: int) -> date:
+    return _EPOCH + timedelta(days=number)
 
 
 @define

@@ -1,0 +1,57 @@
+"""The versions of a table, as its metadata describes them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from attrs import frozen
+from pyiceberg.table.snapshots import Snapshot
+
+from crypto_lakehouse.tables.ingest.commits import COMMIT
+
+__all__ = ["LakeSnapshot", "described", "totals_of"]
+
+
+@frozen
+class LakeSnapshot:
+    """One version of a table.
+
+    Attributes:
+        at: When it was made.
+        rows: Rows of the whole table in this snapshot.
+        files: Data files of the whole table in this snapshot.
+        added, removed: Rows that it added and removed.
+        commit: The run's commit, as in `lakehouse.archives`; empty if another program made it.
+    """
+
+    snapshot_id: int
+    at: datetime
+    operation: str
+    rows: int
+    files: int
+    added: int
+    removed: int
+    commit: str
+
+
+def described(snapshot: Snapshot) -> LakeSnapshot:
+    """Describe a snapshot."""
+    summary = snapshot.summary.additional_properties if snapshot.summary else {}
+    return LakeSnapshot(
+        snapshot_id=snapshot.snapshot_id,
+        at=datetime.fromtimestamp(snapshot.timestamp_ms / 1000, UTC),
+        operation=str(snapshot.summary.operation.value) if snapshot.summary else "",
+        rows=int(summary.get("total-records", 0)),
+        files=int(summary.get("total-data-files", 0)),
+        added=int(summary.get("added-records", 0)),
+        removed=int(summary.get("deleted-records", 0)),
+        commit=summary.get(COMMIT, ""),
+    )
+
+
+def totals_of(snapshot: Snapshot | None) -> tuple[int, int]:
+    """The numbers of data files and rows of a whole table in a snapshot; None has neither."""
+    if snapshot is None or snapshot.summary is None:
+        return 0, 0
+    summary = snapshot.summary.additional_properties
+    return int(summary.get("total-data-files", 0)), int(summary.get("total-records", 0))
