@@ -47,6 +47,35 @@ def test_a_signal_ends_a_recording_in_order(
     assert not list(tmp_path.rglob("*.part"))
 
 
+def test_a_hangup_reads_the_file_again(
+    shell: Shell, place: list[str], exchange_server: ExchangeServer, tmp_path: Path
+) -> None:
+    file = tmp_path / "record.yaml"
+    file.write_text("symbols: [BTCUSDT]")
+    exchange = exchange_server
+
+    def change() -> None:
+        asyncio.run(exchange.connected())
+        asked = exchange.count("spot/api/v3/exchangeInfo")
+        file.write_text("symbols: [BTCUSDT, ETHUSTD]")
+        os.kill(os.getpid(), signal.SIGHUP)
+        while exchange.count("spot/api/v3/exchangeInfo") == asked:
+            pass
+        file.write_text("symbols: [BTCUSDT, ETHUSDT]")
+        os.kill(os.getpid(), signal.SIGHUP)
+        asyncio.run(exchange.connected(2))
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    changing = threading.Thread(target=change)
+    changing.start()
+    code, _, err = shell(*place, "--config", str(file))
+    changing.join()
+    assert code == 143
+    assert "the exchange does not list `ETHUSTD`; did you mean `ETHUSDT`?" in err
+    assert "the recording goes on as it was" in err
+    assert exchange.connections[1].streams == ("btcusdt@aggTrade", "ethusdt@aggTrade")
+
+
 def test_an_unknown_symbol_is_named_by_its_option(shell: Shell, place: list[str]) -> None:
     code, _, err = shell(*place, "-s", "BTCUSTD")
     assert code == 2

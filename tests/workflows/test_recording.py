@@ -124,6 +124,38 @@ async def test_a_recording_is_stopped_in_order(exchange: ExchangeServer, tmp_pat
     assert len(lines) == sum(report.messages.values()) > 0
 
 
+async def test_other_streams_can_be_chosen_while_it_runs(
+    exchange: ExchangeServer, tmp_path: Path
+) -> None:
+    settings = config(exchange, tmp_path)
+    workflow = RecordingWorkflow(settings, times=ExchangeTime(exchange).times)
+    with pytest.raises(RuntimeError, match="only while they are recorded"):
+        await workflow.change(settings)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(workflow.run)
+        tasks.start_soon(move, exchange)
+        await exchange.connected()
+        with pytest.raises(SelectionError, match=r"`ETHUSTD`.*did you mean `ETHUSDT`"):
+            await workflow.change(settings.replace(symbols=["BTCUSDT", "ETHUSTD"]))
+        with pytest.raises(ConfigurationError, match="markets: it cannot change while"):
+            await workflow.change(settings.replace(markets=["futures_um"]))
+        with pytest.raises(ConfigurationError, match="record: it cannot change while"):
+            await workflow.change(settings.replace(record={"rotate": "5m"}))
+        assert len(exchange.connections) == 1
+        change = await workflow.change(settings.replace(symbols=["ETHUSDT", "BTC*"]))
+        assert (change.added, change.removed, change.streams) == (1, 0, 2)
+        change = await workflow.change(settings.replace(symbols=["ETHUSDT"]))
+        assert (change.added, change.removed, change.streams) == (0, 1, 1)
+        workflow.stop()
+        while not workflow.report().segments:  # noqa: ASYNC110 - it has no event
+            await asyncio.sleep(0)
+        tasks.cancel_scope.cancel()
+    report = workflow.report()
+    assert (report.streams, report.hole_count) == (1, 0)
+    [(_, lines)] = stored(settings)
+    assert len(lines) == report.messages["spot aggTrade"] > 0
+
+
 async def test_a_place_that_is_refused_is_said_once(
     exchange: ExchangeServer, tmp_path: Path
 ) -> None:

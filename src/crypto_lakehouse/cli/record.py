@@ -26,6 +26,7 @@ from crypto_lakehouse.core.messages import plural, shown
 if TYPE_CHECKING:
     from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
     from crypto_lakehouse.workflows.record_report import RecordReport
+    from crypto_lakehouse.workflows.recording import RecordingWorkflow
 
 __all__ = ["command", "record_text"]
 
@@ -84,8 +85,9 @@ def command(**given: Any) -> int:
     a second. Connections are replaced before they end. What is missing by its ids is fetched if the
     exchange has it (aggTrades, bars, recent trades), or is listed as a hole.
 
-    Stop it with Ctrl-C or SIGTERM: the segments are finished first. Tables of recorded messages do
-    not exist yet.
+    Stop it with Ctrl-C or SIGTERM: the segments are finished first. SIGHUP reads the file of
+    --config again: the symbols and streams that it selects are recorded from then on, without a gap
+    in those that stay. Tables of recorded messages do not exist yet.
 
     \b
     Examples:
@@ -97,16 +99,19 @@ def command(**given: Any) -> int:
 
 
 async def _record(given: dict[str, Any]) -> int:
+    config = await _configuration(given)
+    refuse_unused_keys(config)
+    return await _run(config, given)
+
+
+async def _configuration(given: dict[str, Any]) -> WorkflowConfig:
     from crypto_lakehouse.workflows.wiring.load_config import load_config, read_config
 
     file = given["config_file"]
     values = None if file is None else await read_config(file)
     config = await load_config(values, {**option_overrides(given), "only": "failed"})
     settings = {name: given[name] for name in ("streams", "rotate") if given[name] is not None}
-    if settings:
-        config = config.replace(record={**(config.record or {}), **settings})
-    refuse_unused_keys(config)
-    return await _run(config, given)
+    return config.replace(record={**(config.record or {}), **settings}) if settings else config
 
 
 async def _run(config: WorkflowConfig, given: dict[str, Any]) -> int:
@@ -116,8 +121,16 @@ async def _run(config: WorkflowConfig, given: dict[str, Any]) -> int:
     from crypto_lakehouse.workflows.recording import RecordingWorkflow
 
     workflow = RecordingWorkflow(config, for_s=given["for_s"], on_held=LockWait(given["wait"]))
+
+    async def read_again() -> None:
+        await _change(workflow, given)
+
     try:
-        report = await run_until_signal(workflow, "stopping; the segments are finished first")
+        report = await run_until_signal(
+            workflow,
+            "stopping; the segments are finished first",
+            read_again if given["config_file"] is not None else None,
+        )
         code, text = report.exit_code, record_text(report)
     except LakehouseError as error:
         report, code, text = workflow.report(message_of(error)), error.exit_code, ""
@@ -129,6 +142,20 @@ async def _run(config: WorkflowConfig, given: dict[str, Any]) -> int:
         failure = failure_of(report.error, int(code)) if report.error else {}
         text = json_line({**failure, **report.to_mapping()})
     return int(code) if not text or print_report(text) else int(code) or 1
+
+
+async def _change(workflow: RecordingWorkflow, given: dict[str, Any]) -> None:
+    """Read the configuration again, and record what it selects; a fault changes nothing."""
+    from crypto_lakehouse.core.errors import LakehouseError
+
+    try:
+        change = await workflow.change(await _configuration(given))
+    except (LakehouseError, RuntimeError) as error:
+        text = message_of(error) if isinstance(error, LakehouseError) else str(error)
+        click.echo(f"error: {text}\nthe recording goes on as it was", err=True)
+        return
+    streams = plural(change.streams, "stream")
+    click.echo(f"{streams}: {change.added} added, {change.removed} removed", err=True)
 
 
 def record_text(report: RecordReport) -> str:

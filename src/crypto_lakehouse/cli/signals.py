@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -36,12 +36,15 @@ def _end(number: int, _frame: FrameType | None) -> NoReturn:
     sys.exit(128 + number)
 
 
-async def run_until_signal(workflow: Any, words: str) -> Any:
+async def run_until_signal(
+    workflow: Any, words: str, on_hangup: Callable[[], Awaitable[None]] | None = None
+) -> Any:
     """Run a workflow; the first SIGINT or SIGTERM stops it in order, the second at once.
 
     Args:
         workflow: It has `run()` and `stop(exit_code)`.
         words: The message when it is stopped.
+        on_hangup: Is called for each SIGHUP; without it, that ends the process.
 
     Returns:
         Its metrics.
@@ -53,6 +56,8 @@ async def run_until_signal(workflow: Any, words: str) -> Any:
     with one_error(), ended_by_sigterm():
         async with anyio.create_task_group() as tasks:
             await tasks.start(_stop_on_signal, workflow, words)
+            if on_hangup is not None:
+                await tasks.start(_act_on_hangup, on_hangup)
             metrics = await workflow.run()
             tasks.cancel_scope.cancel()
     return metrics
@@ -75,3 +80,14 @@ async def _stop_on_signal(
             stopping = True
             click.echo(f"{words} (again to stop at once)", err=True)
             workflow.stop(128 + number)
+
+
+async def _act_on_hangup(
+    act: Callable[[], Awaitable[None]], *, task_status: anyio.abc.TaskStatus[None]
+) -> None:
+    import anyio
+
+    with anyio.open_signal_receiver(signal.SIGHUP) as signals:
+        task_status.started()
+        async for _ in signals:
+            await act()

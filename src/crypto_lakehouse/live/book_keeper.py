@@ -6,7 +6,7 @@ fetched from time to time, so that a reader has to replay the diffs of that time
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 from anyio.abc import TaskGroup
@@ -106,16 +106,21 @@ class BookKeeper:
 
     async def finish(self) -> None:
         """Fetch the snapshots for which diffs wait, once."""
-        for kept in self._books.values():
+        for kept in tuple(self._books.values()):
             if kept.needs_one:
                 await self._fetch(kept)
 
-    def unproven(self) -> Iterator[tuple[LiveStream, int, int, str]]:
-        """Yield each stream whose last diffs have no book: their first and last id, and why."""
-        for kept in self._books.values():
+    def remove(self, streams: Iterable[LiveStream]) -> Iterator[tuple[LiveStream, int, int, str]]:
+        """Keep some books no more.
+
+        Yields:
+            Each stream whose last diffs have no book: their first and last id, and why.
+        """
+        for stream in [each for each in streams if each in self._books]:
+            kept = self._books.pop(stream)
             waiting = kept.follower.book.waiting
             if waiting is not None:
-                yield kept.stream, *waiting, self._refused or kept.cause
+                yield stream, *waiting, self._refused or kept.cause
 
     def _due(self, market: Market) -> list[_Kept]:
         """All books that need a snapshot now; else one whose time is over.

@@ -127,6 +127,9 @@ class Line:
         limit: The limit on connects of the address.
         next_number: Returns the number of the next connection, from 1 on.
         times: Where the time comes from.
+
+    Attributes:
+        is_up: Is set when the first frame has come, a ping included.
     """
 
     plan: ConnectionPlan
@@ -135,6 +138,7 @@ class Line:
     limit: ConnectLimit
     next_number: Callable[[], int]
     times: LiveTimes = field(factory=LiveTimes)
+    is_up: anyio.Event = field(init=False, factory=anyio.Event)
     _links: list[_Link] = field(init=False, factory=list)
     _failures: int = field(init=False, default=0)
     _quiet_s: float = field(init=False, default=0.0)
@@ -210,6 +214,7 @@ class Line:
                 return frame.code
             if not link.is_up:
                 link.is_up = True
+                self.is_up.set()
                 for earlier in self._links[: self._links.index(link)]:
                     tasks.start_soon(self._retire, earlier)
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
 from attrs import define, field, frozen
 
 from crypto_lakehouse.core.archive import Market
 from crypto_lakehouse.core.metrics import LISTED_PROBLEMS
+from crypto_lakehouse.live.series import LiveSeries
 
 __all__ = ["LiveHole", "RecordCounts"]
 
@@ -58,6 +60,9 @@ class RecordCounts:
 
     Attributes:
         size_bytes: The size of all messages.
+        past_messages: How many messages came of streams that are recorded no more, by market and
+            kind.
+        past_duplicates: How many of these came again.
         unreadable: How many of them are no JSON, or have no id; they are kept as they came.
         first_unreadable: The first of these and its fault, for the user.
         filled: How many messages were fetched, as they had not come.
@@ -71,6 +76,8 @@ class RecordCounts:
     """
 
     size_bytes: int = 0
+    past_messages: Counter[str] = field(factory=Counter)
+    past_duplicates: int = 0
     unreadable: int = 0
     first_unreadable: str = ""
     filled: int = 0
@@ -81,6 +88,22 @@ class RecordCounts:
     ends: Counter[str] = field(factory=Counter)
     hole_count: int = 0
     holes: list[LiveHole] = field(factory=list)
+
+    def saw_last(self, series: LiveSeries) -> None:
+        """Keep the counts of a stream that is recorded no more."""
+        self.past_messages[series.name] += series.messages
+        self.past_duplicates += series.duplicates
+
+    def messages_of(self, series: Iterable[LiveSeries]) -> dict[str, int]:
+        """All messages by market and kind, with those of the streams that are recorded now."""
+        messages = Counter(self.past_messages)
+        for each in series:
+            messages[each.name] += each.messages
+        return dict(messages)
+
+    def duplicates_of(self, series: Iterable[LiveSeries]) -> int:
+        """All messages that came again."""
+        return self.past_duplicates + sum(each.duplicates for each in series)
 
     def saw_hole(self, hole: LiveHole) -> None:
         """Count a hole."""

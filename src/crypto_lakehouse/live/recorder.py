@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import chain, count
 
 import anyio
+from anyio.abc import TaskGroup
 from attrs import define, field
 
 from crypto_lakehouse.core.archive import Market
@@ -14,9 +15,10 @@ from crypto_lakehouse.live.book_keeper import BookKeeper
 from crypto_lakehouse.live.chain import PATIENCE_S, Gap
 from crypto_lakehouse.live.depth import BookBreak
 from crypto_lakehouse.live.gap_filler import GapFiller
+from crypto_lakehouse.live.lane import Lane
 from crypto_lakehouse.live.line import ConnectLimit, Line, LiveTimes
 from crypto_lakehouse.live.record_counts import LiveHole, RecordCounts
-from crypto_lakehouse.live.series import LiveSeries, has_ids
+from crypto_lakehouse.live.series import LiveSeries
 from crypto_lakehouse.live.snapshots import Snapshot, SnapshotFetcher
 from crypto_lakehouse.live.sockets import Sockets
 from crypto_lakehouse.live.streams import STREAMS_OF, ConnectionPlan, LiveStream, in_connections
@@ -30,89 +32,24 @@ _SYNC_S = 1.0
 #: How long missing messages are fetched at the end of a recording, in seconds.
 _LAST_FILL_S = 10.0
 
-#: Come all the time: if none comes, some are missing.
-_STEADY = frozenset({StreamKind.MARK_PRICE})
+#: How long two lines overlap when other streams are chosen, in seconds.
+_OVERLAP_S = 5.0
 
 MakeWriter = Callable[[Market, StreamKind], LiveWriter]
 
 
 @define(eq=False)
-class _Lane:
-    """Takes the messages of one line; see `line.Receiver`."""
+class _Running:
+    """A line that runs."""
 
-    recorder: Recorder
-    plan: ConnectionPlan
-    by_name: dict[bytes, tuple[LiveSeries, LiveWriter]]
-    _open: set[int] = field(init=False, factory=set)
-    _seen_us: int = field(init=False, default=0)
-    _cause: str = field(init=False, default="")
+    line: Line
+    lane: Lane
+    scope: anyio.CancelScope = field(factory=anyio.CancelScope)
 
-    def opened(self, number: int) -> None:
-        now_us = self.recorder.times.wall_us()
-        self.recorder.counts.connections += 1
-        for writer in self._writers():
-            writer.mark(now_us, "connected", connection=number, streams=len(self.plan.streams))
-        if self._cause and not self._open:
-            self._hole([s for s in self.plan.streams if not has_ids(s)], now_us, self._cause)
-        self._cause = ""
-        self._open.add(number)
-        self._seen_us = self._seen_us or now_us
-
-    def ended(self, number: int, cause: str) -> None:
-        now_us = self.recorder.times.wall_us()
-        self.recorder.counts.ends[cause] += 1
-        for writer in self._writers():
-            writer.mark(now_us, "closed", connection=number, cause=cause)
-        self._open.discard(number)
-        if not self._open:
-            self._cause = cause
-        elif cause.startswith("quiet"):
-            self._hole([s for s in self.plan.streams if s.kind in _STEADY], now_us, cause)
-
-    def failed(self, cause: str) -> None:
-        self.recorder.counts.refusals += 1
-        self.recorder.note(f"no connection: {cause}")
-
-    def message(self, number: int, data: bytes) -> bool:
-        """Write a message, and follow its ids; see `line.Receiver.message`."""
-        recorder = self.recorder
-        self._seen_us = now_us = recorder.times.wall_us()
-        # A message begins with `{"stream":"`; the name behind it is found without reading JSON.
-        found = self.by_name.get(data[11 : data.find(b'"', 11)])
-        if found is None:
-            return self._other(number, data, now_us)
-        series, writer = found
-        writer.write(now_us, number, data)
-        recorder.counts.size_bytes += len(data)
-        try:
-            series.take(data, recorder.times.local())
-        except ValueError as fault:
-            recorder.counts.saw_unreadable(series.stream.name, data, fault)
-        return False
-
-    def _other(self, number: int, data: bytes, now_us: int) -> bool:
-        """Take a message of no stream: it is kept with the first stream of the connection."""
-        series, writer = next(iter(self.by_name.values()))
-        writer.write(now_us, number, data)
-        self.recorder.counts.size_bytes += len(data)
-        series.messages += 1
-        if b'"serverShutdown"' in data[:200]:
-            return True
-        fault = ValueError("it is of none of the streams")
-        self.recorder.counts.saw_unreadable(series.stream.path or "/stream", data, fault)
-        return False
-
-    def _writers(self) -> Iterable[LiveWriter]:
-        return {id(writer): writer for _, writer in self.by_name.values()}.values()
-
-    def _hole(self, streams: Sequence[LiveStream], now_us: int, cause: str) -> None:
-        """Say that messages without ids may be missing up to now."""
-        for stream in streams:
-            hole = LiveHole(
-                market=stream.market, stream=stream.name, since_us=self._seen_us, until_us=now_us,
-                cause=cause,
-            )  # fmt: skip
-            self.recorder.saw_hole(hole, self.by_name[stream.name.encode()][1])
+    async def run(self) -> None:
+        with self.scope:
+            await self.line.run()
+        self.lane.replaced("other streams were chosen")
 
 
 @define(kw_only=True, eq=False)
@@ -133,7 +70,7 @@ class Recorder:
 
     Attributes:
         counts: What it has seen.
-        series: The streams, with what is known of each.
+        series: The streams that are recorded now, with what is known of each.
     """
 
     streams: Sequence[LiveStream]
@@ -152,13 +89,22 @@ class Recorder:
     _writers: dict[tuple[Market, StreamKind], LiveWriter] = field(init=False, factory=dict)
     _waiting: dict[Market, list[tuple[LiveSeries, Gap]]] = field(init=False, factory=dict)
     _filling: set[Market] = field(init=False, factory=set)
+    _tasks: TaskGroup | None = field(init=False, default=None)
+    _changing: anyio.Lock = field(init=False, factory=anyio.Lock)
+    _running: list[_Running] = field(init=False, factory=list)
+    _limits: dict[Market, ConnectLimit] = field(init=False, factory=dict)
+    _numbers: count[int] = field(init=False, factory=lambda: count(1))
 
     def __attrs_post_init__(self) -> None:
-        self.series = {stream: LiveSeries(stream) for stream in self.streams}
+        self.series = {}
         self._books = BookKeeper(self.snapshots, self, self.snapshot_every_s, self.times)
-        for stream, series in self.series.items():
-            if series.depth is not None:
-                self._books.keep(stream, series.depth)
+        for stream in self.streams:
+            self._add(stream)
+
+    def _add(self, stream: LiveStream) -> None:
+        series = self.series[stream] = LiveSeries(stream)
+        if series.depth is not None:
+            self._books.keep(stream, series.depth)
 
     async def run(self) -> None:
         """Record until it is cancelled; segments are ended and complete then.
@@ -170,28 +116,72 @@ class Recorder:
         """
         try:
             async with anyio.create_task_group() as tasks:
-                self._start(tasks)
+                self._tasks = tasks
+                for plan in in_connections(self.streams, self.urls):
+                    self._run_line(plan, tasks)
                 await self._tick(tasks)
         finally:
+            self._tasks = None
             with anyio.CancelScope(shield=True):
                 await self._finish()
 
-    def _start(self, tasks: anyio.abc.TaskGroup) -> None:
-        markets = dict.fromkeys(stream.market for stream in self.streams)
-        limits = {
-            market: ConnectLimit(STREAMS_OF[market].most_connects, self.times) for market in markets
+    async def change(self, streams: Sequence[LiveStream]) -> None:
+        """Record other streams from now on; those that stay lose nothing.
+
+        Connections of the new streams are up before those of the earlier ones are closed. Where
+        all streams of a connection stay and no other one belongs to it, it goes on.
+
+        Args:
+            streams: All that are wanted.
+
+        Raises:
+            RuntimeError: It does not run.
+        """
+        async with self._changing:
+            tasks = self._tasks
+            if tasks is None:
+                raise RuntimeError("streams can change only while they are recorded")
+            for stream in streams:
+                if stream not in self.series:
+                    self._add(stream)
+            plans = in_connections(streams, self.urls)
+            before = [each for each in self._running if each.line.plan not in plans]
+            kept = [each.line.plan for each in self._running]
+            added = [self._run_line(plan, tasks) for plan in plans if plan not in kept]
+            for each in added:
+                await each.line.is_up.wait()
+            if before and added:
+                await self.times.sleep(_OVERLAP_S)
+            for each in before:
+                each.scope.cancel()
+                self._running.remove(each)
+            self.streams = list(streams)
+            self._remove(self.series.keys() - set(streams))
+
+    def _remove(self, streams: Iterable[LiveStream]) -> None:
+        """Forget streams; what is known to be missing of them is fetched still."""
+        gone = set(streams)
+        self._find_gaps(0.0, gone)
+        self._books.report_breaks()
+        for stream, first, last, cause in self._books.remove(gone):
+            self._unproven(stream, first, last, cause)
+        for stream in gone:
+            self.counts.saw_last(self.series.pop(stream))
+
+    def _run_line(self, plan: ConnectionPlan, tasks: TaskGroup) -> _Running:
+        names = {
+            stream.name.encode(): (self.series[stream], self._writer(stream))
+            for stream in plan.streams
         }
-        numbers = count(1)
-        for plan in in_connections(self.streams, self.urls):
-            names = {
-                stream.name.encode(): (self.series[stream], self._writer(stream))
-                for stream in plan.streams
-            }
-            line = Line(
-                plan, self.sockets, _Lane(self, plan, names), limits[plan.market],
-                numbers.__next__, self.times,
-            )  # fmt: skip
-            tasks.start_soon(line.run)
+        if plan.market not in self._limits:
+            most = STREAMS_OF[plan.market].most_connects
+            self._limits[plan.market] = ConnectLimit(most, self.times)
+        lane = Lane(self, plan, names)
+        limit, number = self._limits[plan.market], self._numbers.__next__
+        running = _Running(Line(plan, self.sockets, lane, limit, number, self.times), lane)
+        self._running.append(running)
+        tasks.start_soon(running.run)
+        return running
 
     def _writer(self, stream: LiveStream) -> LiveWriter:
         return self._writer_of(stream.market, stream.kind)
@@ -201,7 +191,7 @@ class Recorder:
             self._writers[market, kind] = self.make_writer(market, kind)
         return self._writers[market, kind]
 
-    async def _tick(self, tasks: anyio.abc.TaskGroup) -> None:
+    async def _tick(self, tasks: TaskGroup) -> None:
         """Once a second: make durable what came, and look for what is missing."""
         while True:
             await self.times.sleep(_SYNC_S)
@@ -214,9 +204,10 @@ class Recorder:
                 if stored := await writer.sync(self.times.wall_us()):
                     self.on_stored(stored)
 
-    def _find_gaps(self, patience_s: float) -> None:
+    def _find_gaps(self, patience_s: float, streams: Collection[LiveStream] | None = None) -> None:
         now = self.times.local()
-        for series in self.series.values():
+        for stream in self.series if streams is None else streams:
+            series = self.series[stream]
             while series.chain is not None and (gap := series.chain.break_at(now, patience_s)):
                 if self.filler is not None:
                     self._waiting.setdefault(series.stream.market, []).append((series, gap))
@@ -251,6 +242,10 @@ class Recorder:
         self.counts.filled += len(filled.rows)
         for hole in filled.holes:
             self._lost(series, hole, filled.cause)
+
+    def _unproven(self, stream: LiveStream, first: int, last: int, cause: str) -> None:
+        why = f"no snapshot came for these changes of the book: {cause}"
+        self._lost(self.series[stream], Gap(first - 1, last), why)
 
     def _lost(self, series: LiveSeries, gap: Gap, cause: str) -> None:
         stream = series.stream
@@ -294,9 +289,8 @@ class Recorder:
                     await self._fill_all(market)
                 await self._books.finish()
             self._books.report_breaks()
-            for stream, first, last, cause in self._books.unproven():
-                why = f"no snapshot came for these changes of the book: {cause}"
-                self._lost(self.series[stream], Gap(first - 1, last), why)
+            for stream, first, last, cause in self._books.remove(self.series):
+                self._unproven(stream, first, last, cause)
             for series, gap in chain.from_iterable(self._waiting.values()):
                 self._lost(series, gap, "the recording ended before it was fetched")
         finally:

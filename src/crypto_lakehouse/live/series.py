@@ -54,6 +54,16 @@ class LiveSeries:
             self.depth = DepthFollower(book)
             self.chain = self.depth.chain
 
+    @property
+    def name(self) -> str:
+        """The market and the kind of stream, as the report counts them."""
+        return f"{self.stream.market} {self.stream.kind}"
+
+    @property
+    def duplicates(self) -> int:
+        """How many messages came again, by their ids."""
+        return 0 if self.chain is None else self.chain.duplicates
+
     def take(self, data: bytes, now: float) -> None:
         """Follow the ids of a message.
 

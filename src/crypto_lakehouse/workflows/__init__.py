@@ -48,7 +48,7 @@ if TYPE_CHECKING:
         run_status,
         run_verification,
     )
-    from crypto_lakehouse.workflows.record_report import RecordReport
+    from crypto_lakehouse.workflows.record_report import RecordReport, StreamChange
     from crypto_lakehouse.workflows.recording import RecordingWorkflow, run_recording
     from crypto_lakehouse.workflows.repair import RepairReport
     from crypto_lakehouse.workflows.reports import HistoryReport, PlanReport, StatusReport
@@ -78,6 +78,7 @@ __all__ = [
     "RestCollectionWorkflow",
     "StatusReport",
     "Step",
+    "StreamChange",
     "ValidationWorkflow",
     "VerificationReport",
     "refresh_matrix",
@@ -113,6 +114,7 @@ _MODULES = {
     "FillReport": "fill_report",
     "RestCollectionWorkflow": "rest_collection",
     "RecordReport": "record_report",
+    "StreamChange": "record_report",
     "RecordingWorkflow": "recording",
     "run_recording": "recording",
     "PruneResult": "history",

@@ -9,7 +9,7 @@ from attrs import frozen
 
 from crypto_lakehouse.live.record_counts import LiveHole
 
-__all__ = ["RecordReport"]
+__all__ = ["RecordReport", "StreamChange"]
 
 
 @frozen(kw_only=True)
@@ -106,3 +106,17 @@ class RecordReport:
             "duration_seconds": round(self.duration_seconds, 3),
             "warnings": list(self.warnings),
         }
+
+
+@frozen
+class StreamChange:
+    """What another selection has changed.
+
+    Attributes:
+        added, removed: How many streams are recorded since then, and how many no more.
+        streams: How many are recorded now.
+    """
+
+    added: int
+    removed: int
+    streams: int

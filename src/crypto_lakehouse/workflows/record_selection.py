@@ -14,7 +14,14 @@ from crypto_lakehouse.core.messages import did_you_mean
 from crypto_lakehouse.core.stream_kinds import StreamKind
 from crypto_lakehouse.live.streams import STREAMS_OF, LiveStream, streams_of
 
-__all__ = ["recorded_kinds", "recorded_markets", "rotation_s", "select_streams", "snapshot_s"]
+__all__ = [
+    "recorded_kinds",
+    "recorded_markets",
+    "refuse_other_changes",
+    "rotation_s",
+    "select_streams",
+    "snapshot_s",
+]
 
 _INTERVALS = ("1m",)
 
@@ -93,6 +100,32 @@ def select_streams(
     if not streams:
         raise SelectionError([Problem("$.symbols", "no stream of the exchange fits the selection")])
     return streams
+
+
+#: What a recording was begun with, and cannot change while it runs.
+_FIXED = (
+    "output_directory", "state_directory", "storage", "markets", "fill", "proxy", "ca_bundle",
+    "redirect_hosts", "allow_http", "timeout_seconds",
+)  # fmt: skip
+
+
+def refuse_other_changes(before: WorkflowConfig, after: WorkflowConfig) -> None:
+    """Refuse a configuration that changes more than which streams are recorded.
+
+    Raises:
+        ConfigurationError: Another key has another value.
+    """
+    changed = [name for name in _FIXED if getattr(before, name) != getattr(after, name)]
+    if _others(before) != _others(after):
+        changed.append("record")
+    if changed:
+        reason = "it cannot change while the recording runs; stop the recording, and begin it again"
+        raise ConfigurationError(Problem(f"$.{name}", reason) for name in changed)
+
+
+def _others(config: WorkflowConfig) -> dict[str, object]:
+    """The settings of `record` without its streams."""
+    return {name: each for name, each in (config.record or {}).items() if name != "streams"}
 
 
 def _wanted(config: WorkflowConfig, market: Market) -> tuple[str, ...]:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import time
-from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 from typing import ClassVar
 from uuid import uuid4
 
@@ -30,15 +27,12 @@ from crypto_lakehouse.core.origin import Origin
 from crypto_lakehouse.core.stream_kinds import StreamKind
 from crypto_lakehouse.core.task_groups import in_own_task, one_error
 from crypto_lakehouse.core.workflow import BaseWorkflow
-from crypto_lakehouse.http.routes import EngineRoutes
-from crypto_lakehouse.http.tls import tls_context
 from crypto_lakehouse.ledger.lock import OnHeld, do_not_wait, output_lock, take_when_free
 from crypto_lakehouse.live.gap_filler import GapFiller
 from crypto_lakehouse.live.line import LiveTimes
 from crypto_lakehouse.live.recorder import Recorder
 from crypto_lakehouse.live.snapshots import SnapshotFetcher
 from crypto_lakehouse.live.sockets import AiohttpSockets
-from crypto_lakehouse.live.streams import STREAMS_OF
 from crypto_lakehouse.rest import RestClient, listed_symbols
 from crypto_lakehouse.segments.live_delivery import deliver_segment
 from crypto_lakehouse.segments.live_recovery import recover_segments
@@ -46,21 +40,17 @@ from crypto_lakehouse.segments.live_writer import LiveWriter
 from crypto_lakehouse.stores.directory import LocalStore
 from crypto_lakehouse.stores.output import output_note, output_of
 from crypto_lakehouse.version import __version__
-from crypto_lakehouse.workflows.record_report import RecordReport
+from crypto_lakehouse.workflows.record_report import RecordReport, StreamChange
 from crypto_lakehouse.workflows.record_selection import (
     recorded_markets,
+    refuse_other_changes,
     rotation_s,
     select_streams,
     snapshot_s,
 )
+from crypto_lakehouse.workflows.wiring.live_stack import open_live_clients, stream_urls
 from crypto_lakehouse.workflows.wiring.load_config import AnyConfig, load_config
 from crypto_lakehouse.workflows.wiring.needed_packages import need_live
-from crypto_lakehouse.workflows.wiring.network import Network
-from crypto_lakehouse.workflows.wiring.rest_stack import (
-    TimeSource,
-    exchange_urls,
-    open_rest_client,
-)
 
 __all__ = ["RecordingWorkflow", "run_recording"]
 
@@ -114,6 +104,7 @@ class RecordingWorkflow(BaseWorkflow[RecordReport]):
         self.run_id = uuid4().hex
         with naming_origins(config):
             self._markets = recorded_markets(config)
+        self._urls = stream_urls(config, self._markets)
         self._for_s = for_s
         self._on_held = on_held
         self._times = times or LiveTimes()
@@ -122,6 +113,7 @@ class RecordingWorkflow(BaseWorkflow[RecordReport]):
         self._is_staged = self._place.is_url
         self._stage: LocalStore | None = None
         self._recorder: Recorder | None = None
+        self._rest: RestClient | None = None
         self._stored: list[str] = []
         self._to_deliver: list[str] = []
         self._notes: list[str] = []
@@ -138,6 +130,37 @@ class RecordingWorkflow(BaseWorkflow[RecordReport]):
         Must be called in the run's own event loop. Segments are finished first.
         """
         self._end_early(exit_code)
+
+    async def change(self, config: WorkflowConfig) -> StreamChange:
+        """Record the streams that another configuration selects, from now on.
+
+        Streams that stay lose nothing: new connections are up before earlier ones are closed, and
+        it returns after that. If it fails, the recording goes on as it was.
+
+        Must be called in the run's own event loop.
+
+        Args:
+            config: With other symbols, filters, intervals or streams.
+
+        Raises:
+            ConfigurationError: Something else changes, too, or no symbol is selected.
+            SelectionError: The exchange does not list a symbol.
+            TransferError: The exchange did not give its symbols.
+            HostRefusedError: It refuses this machine.
+            RuntimeError: Nothing is recorded yet, or no more.
+        """
+        recorder, rest = self._recorder, self._rest
+        if recorder is None or rest is None:
+            raise RuntimeError("streams can change only while they are recorded")
+        with naming_origins(config):
+            recorded_markets(config)
+            refuse_other_changes(self.config, config)
+            listed = {market: await listed_symbols(rest, market) for market in self._markets}
+            streams = select_streams(config, listed)
+        before = set(recorder.streams)
+        await recorder.change(streams)
+        self.config = config
+        return StreamChange(len(set(streams) - before), len(before - set(streams)), len(streams))
 
     def _end_early(self, exit_code: int, reason: str = "") -> None:
         if self._stop_code is None:
@@ -206,41 +229,15 @@ class RecordingWorkflow(BaseWorkflow[RecordReport]):
             return  # it was stopped while it waited
         with self._scope, one_error():
             try:
-                async with self._clients() as (rest, sockets):
+                clients = open_live_clients(self.config, self._urls, self._times, self._note)
+                async with clients as (rest, sockets):
                     await self._record(rest, sockets)
             except HostRefusedError as error:
                 self._end_early(_REFUSED, str(error))
 
-    @asynccontextmanager
-    async def _clients(self) -> AsyncIterator[tuple[RestClient, AiohttpSockets]]:
-        """Open what asks the exchange's API, and what opens connections for streams."""
-        live_urls = [url.replace("ws", "http", 1) for url in self._urls().values()]
-        network = Network.of(self.config, urls=[*exchange_urls(self.config).values(), *live_urls])
-        if network.note:
-            self._note(network.note)
-        routes = EngineRoutes(
-            0, self.config.timeout_seconds, network.proxies.for_url,
-            lambda: network.tls or tls_context(self.config.ca_bundle, os.environ),
-        )  # fmt: skip
-
-        async def on_retry(_attempt: int, wait_s: float, error: TransferError) -> None:
-            self._note(f"again in {wait_s:.1f} s: {error}")
-
-        times = TimeSource(self._times.local, self._times.sleep)
-        async with open_rest_client(self.config, on_retry, network=network, times=times) as rest:
-            try:
-                yield rest, AiohttpSockets(routes, self.config.timeout_seconds)
-            finally:
-                with anyio.CancelScope(shield=True):
-                    await routes.aclose()
-
-    def _urls(self) -> dict[Market, str]:
-        """Where the streams of each market are."""
-        given = (self.config.record or {}).get("urls", {})
-        return {market: given.get(market, STREAMS_OF[market].url) for market in self._markets}
-
     async def _record(self, rest: RestClient, sockets: AiohttpSockets) -> None:
         listed = {market: await self._listed(rest, market) for market in self._markets}
+        self._rest = rest
         self._recorder = Recorder(
             streams=select_streams(self.config, listed),
             sockets=sockets,
@@ -249,7 +246,7 @@ class RecordingWorkflow(BaseWorkflow[RecordReport]):
             filler=GapFiller(rest),
             snapshots=SnapshotFetcher(rest),
             snapshot_every_s=snapshot_s(self.config),
-            urls=self._urls(),
+            urls=self._urls,
             times=self._times,
             note=self._note,
         )
@@ -327,19 +324,15 @@ class RecordingWorkflow(BaseWorkflow[RecordReport]):
 
     def _filled(self, empty: RecordReport, recorder: Recorder, error: str) -> RecordReport:
         """Return a report with what a recorder has counted."""
-        counts, messages = recorder.counts, Counter[str]()
-        duplicates = 0
-        for stream, series in recorder.series.items():
-            messages[f"{stream.market} {stream.kind}"] += series.messages
-            duplicates += series.chain.duplicates if series.chain else 0
+        counts, series = recorder.counts, recorder.series.values()
         unread = [f"cannot be read: {counts.first_unreadable}"] if counts.unreadable else []
         return evolve(
             empty,
             status=self._status(error, counts.hole_count),
             streams=len(recorder.streams),
-            messages=dict(messages),
+            messages=counts.messages_of(series),
             size_bytes=counts.size_bytes,
-            duplicates=duplicates,
+            duplicates=counts.duplicates_of(series),
             unreadable=counts.unreadable,
             filled=counts.filled,
             snapshots=counts.snapshots,
