@@ -79,6 +79,8 @@ def test_a_hole_is_filled_and_told(world: World, shell: Shell) -> None:
     assert code == 0
     assert "missing, filled" in out
     assert "1 day of these filled from the exchange" in out
+    assert "filled from" in out
+    assert "2026-05-06 │ 2026-05-06" in out
 
 
 @pytest.mark.parametrize(

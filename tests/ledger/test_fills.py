@@ -81,6 +81,7 @@ def test_the_last_verdict_on_a_day_is_known(
         assert rows[event.archive.name] == row_of(event)
     with place.reading() as reading:
         assert {row[0] for row in reading.fills(FOLDER)} == set(rows)
+        assert reading.filled_folders() == [FOLDER]
 
 
 def test_verdicts_are_shown_as_words() -> None:
@@ -138,7 +139,7 @@ def test_a_ledger_from_before_there_were_fills_is_read_as_it_is(path: Path) -> N
         connection.executescript("DROP TABLE fills; PRAGMA user_version = 3")
     with closing(SqliteLedger.open_read_only(path)) as opened:
         assert opened.fills_now(FOLDER) == {}
-    assert [record.filled for record in recorded_series(path)] == [[]]
+    assert [record.filled for record in recorded_series(path, with_filled=True)] == [[]]
     with closing(SqliteLedger.open(path)[0]) as opened:
         opened.write([filled()])
         assert set(opened.fills_now(FOLDER)) == {NAME}
@@ -152,7 +153,7 @@ def test_tables_in_postgresql_from_before_there_were_fills_are_upgraded(place: A
         with place.server.connect() as connection:
             connection.execute("DROP TABLE fills, set_aside")
             connection.execute("UPDATE schema_version SET version = 1")
-        assert [record.filled for record in recorded_series(place)] == [[]]
+        assert [record.filled for record in recorded_series(place, with_filled=True)] == [[]]
         with closing(place.open_read_only()) as opened:
             assert opened.fills_now(FOLDER) == {}
         with closing(place.open()[0]) as opened:

@@ -142,8 +142,21 @@ async def test_a_filled_hole_stays_a_hole_and_is_marked(filled: Filled) -> None:
     ]
     (item,) = status.to_mapping()["series"]
     assert (item["filled_days"], item["first_filled"], item["last_filled"]) == (
-        1, "2026-05-06", "2026-05-06",
+        1, "2026-05-06", "2026-05-08",
     )  # fmt: skip
+
+
+async def test_a_series_that_is_only_filled_has_a_status(filled: Filled) -> None:
+    days = {"start": "2026-05-06", "end": "2026-05-07"}
+    await filled.fill(**filled.bars, date_range=days)
+    status = await run_status(filled.config())
+    (series,) = status.series
+    assert (series.first_filled, series.last_filled) == (date(2026, 5, 6), date(2026, 5, 7))
+    assert (series.expected_days, series.verified_days, series.filled_days) == (0, 0, 2)
+    assert [hole.cause for hole in series.holes] == ["not_asked"]
+    await filled.collect(date_range=days)
+    (series,) = (await run_status(filled.config())).series
+    assert (series.expected_days, series.first_filled) == (2, date(2026, 5, 6))
 
 
 async def test_an_unknown_symbol_is_remembered(filled: Filled) -> None:

@@ -33,14 +33,26 @@ LONGEST_TABLE = 1000
 
 _COLUMNS = ("market", "data type", "symbol", "interval", "first", "last", "days", "%", "size",
             "holes, in days", "newest hole")  # fmt: skip
+#: Beside them, if days of any series are filled.
+_FILLED_COLUMNS = ("filled from", "filled to")
 #: Left out of a table that is wider than the terminal, in this order; symbol and days stay.
-_DROPPABLE = ("newest hole", "size", "holes, in days", "days", "market", "data type", "interval")
+_DROPPABLE = (
+    "newest hole",
+    "size",
+    "holes, in days",
+    *_FILLED_COLUMNS,
+    "days",
+    "market",
+    "data type",
+    "interval",
+)
 _FOLDABLE = ("holes, in days", "newest hole")
 _TYPE_COLUMNS = ("market", "data type", "series", "days", "%", "size", "holes, in days")
 _HOLE_COLUMNS = ("market", "data type", "symbol", "interval", "first", "last", "days", "cause",
                  "reason")  # fmt: skip
 _LINE = "{:<10} {:<19} {:<16} {:<8} {:<10} {:<10} {:>11} {:>6} {:>9}  {}; newest: {}"
 _SHORT_LINE = _LINE.partition(";")[0]
+_FILLED_LINE = "    filled from the exchange: {} to {}"
 _HOLE_LINE = "    {} to {}, {} {}: {}"
 
 
@@ -161,10 +173,11 @@ def _print_tables(
 ) -> None:
     from crypto_lakehouse.cli.render import print_table
 
+    is_filled = any(coverage.first_filled for coverage in coverages)
     print_table(
         _title(status),
-        _COLUMNS,
-        map(_cells, coverages),
+        (*_COLUMNS, *(_FILLED_COLUMNS if is_filled else ())),
+        [(*_cells(each), *(_filled(each) if is_filled else ())) for each in coverages],
         droppable=_DROPPABLE,
         foldable=_FOLDABLE,
     )
@@ -217,6 +230,8 @@ def _print_lines(coverages: list[SeriesCoverage], *, with_holes: bool) -> None:
     for coverage in coverages:
         cells = _cells(coverage)
         click.echo((_LINE if coverage.holes else _SHORT_LINE).format(*cells).rstrip())
+        if coverage.first_filled:
+            click.echo(_FILLED_LINE.format(*_filled(coverage)))
         for hole in coverage.holes if with_holes else ():
             click.echo(
                 _HOLE_LINE.format(
@@ -247,6 +262,10 @@ def _cells(coverage: SeriesCoverage) -> tuple[str, ...]:
         _causes(coverage.days_by_cause()),
         _newest(coverage.holes),
     )
+
+
+def _filled(coverage: SeriesCoverage) -> tuple[str, str]:
+    return str(coverage.first_filled or "-"), str(coverage.last_filled or "-")
 
 
 def _percent(ratio: float) -> str:

@@ -90,8 +90,8 @@ class SeriesCoverage:
         refused_newer: How many verified archives have a newer version at the source that was
             refused because it failed verification.
         holes: The days that are not verified, oldest first.
-        first_filled, last_filled: The first and the last of the days that is filled from the
-            exchange, whether or not its archive is verified; None if none is.
+        first_filled, last_filled: The first and the last day that is filled from the exchange, or
+            begun to be, whether or not it is one of these days; None if none is.
     """
 
     series: Series
@@ -151,8 +151,9 @@ def cover_series(
         end: Last day of the window; by default as above.
 
     Returns:
-        The coverage; None if `start` is not given, no run settled any archive, and none was asked
-        for one that the source should have.
+        The coverage; None if `start` is not given, no run settled any archive, none was asked for
+        one that the source should have, and no day is filled. If days are only filled, it is of
+        these, and no run was asked for any.
     """
     settled = _Settled.of(record)
     asked = record.asked
@@ -162,9 +163,9 @@ def cover_series(
     elif asked is not None and asked.spans:
         own = _narrowed(life_of(record, row, today, asked.partitions), life)
         if start is None and _asked_from(asked, own) is None:
-            return None
+            return _only_filled(record)
     elif start is None:
-        return None
+        return _only_filled(record)
     days = settled.window(own, asked, start, end)
     for first, last in asked.gaps() if asked is not None else ():
         days.paint(first, last, _NOT_ASKED)
@@ -175,7 +176,16 @@ def cover_series(
     settled.paint(days, HoleCause.QUARANTINED, HoleCause.UNPROVEN, None)
     coverage = _coverage(record, days)
     is_idle = start is None and not settled.spans and not coverage.expected_days
-    return None if is_idle else coverage
+    return _only_filled(record) if is_idle else coverage
+
+
+def _only_filled(record: SeriesRecord) -> SeriesCoverage | None:
+    """The days from the first to the last filled of a series that no archive is expected of."""
+    if record.filled_span is None:
+        return None
+    days = DayMarks(*record.filled_span)
+    days.paint(*record.filled_span, _NOT_ASKED)
+    return _coverage(record, days)
 
 
 def _narrowed(own: SeriesLife, life: SeriesLife) -> SeriesLife:
@@ -338,7 +348,7 @@ def _coverage(record: SeriesRecord, days: DayMarks) -> SeriesCoverage:
         else:
             holes.append(_hole(first, last, cause, marks, record.filled))
     total = max(0, days.last - days.first + 1)
-    filled = [day for day in record.filled if days.first <= day <= days.last]
+    filled = record.filled_span
     unexpected = sum(hole.days for hole in holes if hole.cause in UNEXPECTED)
     return SeriesCoverage(
         series=record.series,
@@ -351,8 +361,8 @@ def _coverage(record: SeriesRecord, days: DayMarks) -> SeriesCoverage:
         size_bytes=sum(folder.size_bytes for folder in record.folders.values()),
         refused_newer=sum(folder.refused_newer for folder in record.folders.values()),
         holes=tuple(holes),
-        first_filled=date.fromordinal(min(filled)) if filled else None,
-        last_filled=date.fromordinal(max(filled)) if filled else None,
+        first_filled=date.fromordinal(filled[0]) if filled else None,
+        last_filled=date.fromordinal(filled[1]) if filled else None,
     )
 
 

@@ -66,12 +66,15 @@ class SeriesRecord:
         asked: The days that runs were asked for; None if that is not known, or is not to count.
         filled: The days that are filled from the exchange and were over then, as ordinals, in
             order.
+        filled_span: The first and the last day that has a segment, also the current one; None if
+            none has.
     """
 
     series: Series
     folders: Mapping[Partition, FolderRecord]
     asked: AskedDays | None = None
     filled: Sequence[int] = ()
+    filled_span: tuple[int, int] | None = None
 
     @property
     def used(self) -> frozenset[Partition]:

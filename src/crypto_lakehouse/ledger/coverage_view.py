@@ -23,7 +23,7 @@ from crypto_lakehouse.core.archive import (
     Series,
 )
 from crypto_lakehouse.core.errors import ArchiveKeyError
-from crypto_lakehouse.core.fills import fill_folder
+from crypto_lakehouse.core.fills import FillRow, fill_folder
 from crypto_lakehouse.core.messages import shown
 from crypto_lakehouse.core.verdicts import Verdict
 from crypto_lakehouse.coverage.records import ArchiveRun, FolderRecord, SeriesRecord
@@ -61,6 +61,7 @@ def recorded_series(
     start: date | None = None,
     end: date | None = None,
     more: Iterable[Series] = (),
+    with_filled: bool = False,
     acknowledged: Acknowledged = NOTHING_ACKNOWLEDGED,
 ) -> Iterator[SeriesRecord]:
     """Read a ledger without changing anything; blocking.
@@ -74,6 +75,7 @@ def recorded_series(
         start: Only archives that end on this day or later; None for all.
         end: Only archives that begin on this day or earlier; None for all.
         more: Series that are yielded even if the ledger has nothing of them.
+        with_filled: Whether series are yielded of which only segments were filled.
         acknowledged: The archives that the user knows to be missing or damaged.
 
     Yields:
@@ -84,7 +86,8 @@ def recorded_series(
     """
     place = ledger_place(ledger)
     with _translated(place), place.reading() as reading:
-        for series, partitions in _by_series(reading.folders(), wanted, more):
+        filled = _filled_series(reading) if with_filled else ()
+        for series, partitions in _by_series(reading.folders(), wanted, [*more, *filled]):
             reader = _RecordReader(reading, start, end, acknowledged)
             yield reader.record(series, partitions)
 
@@ -119,6 +122,12 @@ def _by_series(
             found.setdefault(series, []).append(partition)
     for series in sorted(found, key=_place):
         yield series, found[series]
+
+
+def _filled_series(reading: LedgerReading) -> Iterator[Series]:
+    for folder in reading.filled_folders():
+        for name in list(fill_rows(folder, reading.fills(folder)))[:1]:
+            yield Archive.parse(folder + name).series
 
 
 def _parsed(folder: object) -> tuple[Series, Partition]:
@@ -168,18 +177,24 @@ class _RecordReader:
     def record(self, series: Series, partitions: Iterable[Partition]) -> SeriesRecord:
         """Read a series as it is at one moment."""
         with self.reading.snapshot():
+            filled = self._filled(series)
+            stored = [day for day, row in filled.items() if row.sha256 is not None]
             return SeriesRecord(
                 series,
                 {partition: self._folder(series, partition) for partition in partitions},
-                filled=self._filled(series),
+                filled=[day for day, row in filled.items() if row.is_final],
+                filled_span=(stored[0], stored[-1]) if stored else None,
             )
 
-    def _filled(self, series: Series) -> list[int]:
-        """Return the days that are filled, in order."""
+    def _filled(self, series: Series) -> dict[int, FillRow]:
+        """Return the days of the window that have a verdict of a fill, in order."""
         folder = fill_folder(series)
         rows = fill_rows(folder, self.reading.fills(folder))
-        final = (name for name, row in rows.items() if row.is_final)
-        return sorted(Archive.parse(folder + name).period.first_day.toordinal() for name in final)
+        days = {
+            Archive.parse(folder + name).period.first_day.toordinal(): row
+            for name, row in rows.items()
+        }
+        return {day: days[day] for day in sorted(days) if self._touches((day, day))}
 
     def _folder(self, series: Series, partition: Partition) -> FolderRecord:
         stem, folder = series.stem, series.folder(partition)

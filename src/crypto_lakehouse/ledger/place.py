@@ -117,6 +117,10 @@ class LedgerReading(Protocol):
         """Return name, size, verdict, reason and `accepted_at` of others, in the same way."""
         ...
 
+    def filled_folders(self) -> list[Any]:
+        """Return every key prefix of segments that were filled, or asked for."""
+        ...
+
     def fills(self, folder: str) -> _Rows:
         """Return the columns of each segment of a folder, from its name on, in order."""
         ...

@@ -161,6 +161,18 @@ SELECT folder FROM known WHERE folder IS NOT NULL UNION SELECT folder FROM listi
 """
 
 
+#: Selects all folders of segments, in the same way.
+FILLED_FOLDERS = """
+WITH RECURSIVE known (folder) AS (
+    SELECT min(folder) FROM fills
+    UNION
+    SELECT (SELECT min(folder) FROM fills WHERE folder > known.folder)
+    FROM known WHERE known.folder IS NOT NULL
+)
+SELECT folder FROM known WHERE folder IS NOT NULL
+"""
+
+
 def connect(path: Path) -> LedgerConnection:
     """Open a ledger for reading and writing; create or upgrade it if necessary.
 

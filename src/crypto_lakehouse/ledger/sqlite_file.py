@@ -17,6 +17,7 @@ from crypto_lakehouse.ledger.place import LedgerPlace
 from crypto_lakehouse.ledger.read_only import reading
 from crypto_lakehouse.ledger.refusals import damaged, refusal
 from crypto_lakehouse.ledger.schema import (
+    FILLED_FOLDERS,
     FOLDERS,
     WITH_FILLS,
     WITH_SELECTIONS,
@@ -189,6 +190,12 @@ class SqliteReading:
     def others(self, folder: str, low: str, high: str) -> list[Any]:
         """Return name, size, verdict, reason and `accepted_at` of the other archives."""
         return self._connection.fetch(_OTHERS, (folder, low, high))
+
+    def filled_folders(self) -> list[Any]:
+        """Return every key prefix of segments that were filled, or asked for."""
+        if version_of(self._connection, self.path) < WITH_FILLS:
+            return []
+        return [folder for (folder,) in self._connection.fetch(FILLED_FOLDERS)]
 
     def fills(self, folder: str) -> list[Any]:
         """Return the columns of each segment of a folder."""

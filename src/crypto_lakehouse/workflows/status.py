@@ -126,6 +126,7 @@ class CoverageStatus:
             start=wanted.start,
             end=wanted.end,
             more=self._asked.series(self.today) if counts_asked else (),
+            with_filled=True,
             acknowledged=self._acknowledged,
         )
         for record in records:

@@ -26,6 +26,8 @@ WITH RECURSIVE known (folder) AS (
 SELECT folder FROM known WHERE folder IS NOT NULL
 """
 
+_FILLED_FOLDERS = FOLDERS.replace("archives", "fills")
+
 _ALL_FOLDERS = f"""{FOLDERS}
 UNION SELECT folder FROM listings WHERE output_id = %(output)s ORDER BY folder
 """  # noqa: S608 - constants only
@@ -139,6 +141,13 @@ class PostgresReading:
     def folders(self) -> list[Any]:
         """Return every key prefix that has archives or was listed."""
         found = self.connection.execute(_ALL_FOLDERS, {"output": self.output_id})
+        return [folder for (folder,) in found.fetchall()]
+
+    def filled_folders(self) -> list[Any]:
+        """Return every key prefix of segments that were filled, or asked for."""
+        if not self.with_fills:
+            return []
+        found = self.connection.execute(_FILLED_FOLDERS, {"output": self.output_id})
         return [folder for (folder,) in found.fetchall()]
 
     def verified(self, folder: str, low: str, high: str) -> list[Any]:
