@@ -21,7 +21,7 @@ from crypto_lakehouse.core.data_types import data_type_of
 from crypto_lakehouse.core.stream_kinds import StreamKind
 from crypto_lakehouse.segments.live_rows import BadMessage, LiveEvent, LiveRows
 from crypto_lakehouse.segments.live_segment import LiveMessage
-from crypto_lakehouse.tables.live.live_columns import excerpt_columns
+from crypto_lakehouse.tables.schema.received import excerpt_columns
 from crypto_lakehouse.tables.schema.schemas import schema_for
 
 EACH = pytest.mark.parametrize(

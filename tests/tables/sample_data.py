@@ -11,6 +11,7 @@ from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from pathlib import Path
 
+import zstandard
 from attrs import evolve
 
 from crypto_lakehouse.core.archive import (
@@ -131,6 +132,22 @@ def put_segment(root: Path, archive: Archive, text: str | None = None) -> Source
         filled_at=moment,
     )  # fmt: skip
     return put_zip(root, evolve(archive, origin=Origin.FILL), write_fill(header, [response]))
+
+
+def put_excerpt(root: Path, archive: Archive, text: str, received: timedelta) -> Source:
+    """Write an excerpt of bars at its own key, each received so much after it opened."""
+    begin, microsecond = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
+    rows, times = [], []
+    for line in text.splitlines():
+        values = line.split(",")[:-1]  # the last one is no column of the table
+        times.append(begin + timedelta(milliseconds=int(values[0])))
+        moment = (times[-1] + received - begin) // microsecond
+        close = int(values[6]) * 1000
+        rows.append(
+            ",".join([f"{values[0]}000", *values[1:6], str(close), *values[7:], str(moment)])
+        )
+    data = zstandard.ZstdCompressor(1).compress("".join(f"{row}\n" for row in rows).encode())
+    return evolve(put_zip(root, archive, data), keys=(times[0], times[-1]))
 
 
 def put_zip(root: Path, archive: Archive, data: bytes) -> Source:

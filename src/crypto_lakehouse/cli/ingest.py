@@ -30,6 +30,8 @@ __all__ = ["command", "ingest_text", "ingest_to_end", "print_result"]
               help="Compression of data files. [default: lz4]")  # fmt: skip
 @click.option("--again", is_flag=True,
               help="Read archives again that are in the tables, or were refused.")  # fmt: skip
+@click.option("--only-recordings", is_flag=True,
+              help="Only what `record` has stored; no archive is looked at.")  # fmt: skip
 @click.option("--processes", metavar="N",
               help="Worker processes that write, or auto. [default: 1: threads]")  # fmt: skip
 @click.option("--executor", type=click.Choice(["processes", "dask"]),
@@ -47,7 +49,8 @@ def command(**given: Any) -> int:
     One archive is one unit: an archive that is already in its table is skipped, a re-published
     archive replaces its rows. A month and its days are merged: no row is lost, and a day's row
     stands where they differ. If a data file of the lake is gone or cut, the archives whose rows
-    were in it are ingested again. Needs the extra `tables`.
+    were in it are ingested again. Segments that `record` has stored are ingested, too; archives
+    replace their rows. Needs the extra `tables`.
 
     \b
     Examples:
@@ -56,6 +59,7 @@ def command(**given: Any) -> int:
       crypto-lakehouse ingest -o data --policy doubled_rows=drop --policy order=quarantine
       crypto-lakehouse ingest -o data --lake files --format parquet --compression zstd
       crypto-lakehouse ingest -o s3://bucket/prefix --lake lake
+      crypto-lakehouse ingest -o data --only-recordings
       crypto-lakehouse ingest -o data --processes 2
       crypto-lakehouse ingest -o data --lake s3://bucket/lake
     """  # noqa: D301 - click reads \b
@@ -87,7 +91,9 @@ async def _ingest(given: dict[str, Any]) -> int:
     wait = LockWait(given["wait"])
     await wait.before(lake_at(config).lock)
     with step_display(quiet=given["quiet"]) as display:
-        workflow = IngestWorkflow(config, on_progress=display.show, on_held=wait)
+        workflow = IngestWorkflow(
+            config, on_progress=display.show, on_held=wait, archives=not given["only_recordings"]
+        )
         report, code = await ingest_to_end(workflow)
     print_result(report, code, as_json=given["as_json"], quiet=given["quiet"])
     return code

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, closing
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import anyio
 from anyio import from_thread, to_thread
+from attrs import evolve
 
 from crypto_lakehouse.core.archive import DataType, Market
 from crypto_lakehouse.core.errors import ConfigurationError, Problem
@@ -25,9 +26,17 @@ from crypto_lakehouse.workflows.ingest_progress import IngestProgress
 from crypto_lakehouse.workflows.lake_config import LakeConfig
 from crypto_lakehouse.workflows.lake_places import ELSEWHERE, check_place
 from crypto_lakehouse.workflows.lake_report import IngestReport
+from crypto_lakehouse.workflows.recorded_ingestion import (
+    RecordedIngestion,
+    excerpt_folder,
+    has_recordings,
+    left_out_note,
+    recorded_keys,
+)
 from crypto_lakehouse.workflows.selected_series import check_stored
 from crypto_lakehouse.workflows.stored_archives import StoredZip, may_hold, stored_zips
 from crypto_lakehouse.workflows.stored_folders import check_there
+from crypto_lakehouse.workflows.table_settings import table_settings
 from crypto_lakehouse.workflows.wiring.item_workers import PoolRunner, open_item_workers
 from crypto_lakehouse.workflows.wiring.lake_at import lake_at
 from crypto_lakehouse.workflows.wiring.needed_packages import need_tables
@@ -76,6 +85,10 @@ class IngestWorkflow(BaseWorkflow[WorkflowMetrics]):
         zips: Exactly these archives; by default all of the output directory.
         mends: Whether the rows of data files that are gone or cut are ingested again. If not, what
             must be merged with them waits for a run that does.
+        recordings: Whether the segments of recordings are ingested, too; by default with all of the
+            output directory.
+        archives: Whether archives and fills are ingested. If not, no other folder of the output is
+            looked at than `live/`, and what is damaged in the tables is left as it is.
         on_held: Called if another run holds the lake's lock; returns whether to try again. By
             default the run is refused.
         output: Where the archives are; by default where `config` says.
@@ -93,6 +106,8 @@ class IngestWorkflow(BaseWorkflow[WorkflowMetrics]):
         on_progress: OnProgress = ignore,
         zips: Callable[[], Iterable[StoredZip]] | None = None,
         mends: bool = True,
+        recordings: bool | None = None,
+        archives: bool = True,
         on_held: OnHeld = do_not_wait,
         output: Output | None = None,
     ) -> None:
@@ -100,12 +115,16 @@ class IngestWorkflow(BaseWorkflow[WorkflowMetrics]):
         self._on_held = on_held
         self._given_output = output
         self._is_whole_tree = zips is None
-        self._mends = mends
-        self._zips = zips or self._stored
+        self._mends = mends and archives
+        self._takes_recordings = zips is None if recordings is None else recordings
+        self._takes_archives = archives
+        self._zips = (zips or self._stored) if archives else tuple
         self._tell = tell
         self._progress = IngestProgress(on_progress)
         self._outcome = IngestOutcome()
         self._mended: frozenset[str] = frozenset()
+        self._unsettled: set[str] = set()
+        self._files: Any = None
         self._resources = AsyncExitStack()
         self._runner: PoolRunner | None = None
         self._scope: anyio.CancelScope | None = None
@@ -155,7 +174,9 @@ class IngestWorkflow(BaseWorkflow[WorkflowMetrics]):
         if self._is_whole_tree:
             config = self.config
             selects = config.selects_series
-            self._outcome.notes += await to_thread.run_sync(check_stored, config, output, selects)
+            if not await to_thread.run_sync(has_recordings, output.store):  # of any symbols
+                found = await to_thread.run_sync(check_stored, config, output, selects)
+                self._outcome.notes += found
         self._began = time.monotonic()
         await to_thread.run_sync(check_place, self.config, output)
         setting = "$.output_directory" if self.config.lake is None else "$.lake"
@@ -208,14 +229,19 @@ class IngestWorkflow(BaseWorkflow[WorkflowMetrics]):
         from crypto_lakehouse.tables.iceberg.lake_place import place_notes
         from crypto_lakehouse.tables.ingest.ingestion import Ingestion
         from crypto_lakehouse.tables.ingest.recovery import recover
+        from crypto_lakehouse.tables.live.excerpt_files import ExcerptFiles
         from crypto_lakehouse.tables.schema.schemas import load_schemas
 
-        catalog = LakeCatalog(lake_at(self.config).place(), self.config.catalog, create=True)
-        try:
+        place = lake_at(self.config).place()
+        with (
+            closing(LakeCatalog(place, self.config.catalog, create=True)) as catalog,
+            excerpt_folder(catalog.place.folder) as folder,
+        ):
+            self._files = ExcerptFiles(self._output.files, folder)
             self._outcome.notes += place_notes(catalog.place, catalog.name)
             recover(catalog)
             ingestion = Ingestion(
-                catalog, self._settings(), self._take, from_thread.check_cancelled,
+                catalog, table_settings(self.config), self._take, from_thread.check_cancelled,
                 on_read=self._progress.read, on_commit=self._progress.committing,
                 on_review=self._outcome.add_review, runner=self._runner,
                 on_recorded=partial(self._add_recorded, catalog),
@@ -223,15 +249,35 @@ class IngestWorkflow(BaseWorkflow[WorkflowMetrics]):
             self._mend_records(catalog)
             schemas, names = load_schemas(), catalog.names()
             damaged = {}
-            for schema in (each for each in schemas.values() if each.name in names):
+            known = schemas.values() if self._takes_archives else ()
+            for schema in (each for each in known if each.name in names):
                 there = by_table.get((schema.market, schema.data_type), [])
-                damaged[schema.name] = self._mend(ingestion, schema, [*map(source_of, there)])
+                damaged[schema.name] = self._mend(ingestion, schema, [*map(self._source_of, there)])
             for table, stored in sorted(by_table.items()):
                 schema = schemas[table]
-                sources = [*map(source_of, stored)]
+                sources = [*map(self._source_of, stored)]
                 self._ingest_table(ingestion, schema, sources, damaged.get(schema.name, ()))
-        finally:
-            catalog.close()
+            if self._takes_recordings:
+                self._write_recordings(ingestion, damaged)
+
+    def _write_recordings(self, ingestion: Any, damaged: Mapping[str, Sequence[Any]]) -> None:
+        from crypto_lakehouse.tables.schema.schemas import schema_for
+
+        def ingest(table: tuple[Market, DataType], sources: Sequence[Any]) -> frozenset[str]:
+            schema = schema_for(*table)
+            self._unsettled.clear()
+            self._ingest_table(ingestion, schema, [*sources], damaged.get(schema.name, ()))
+            return frozenset(self._unsettled)
+
+        recorded = RecordedIngestion(
+            self.config, self._output.store, ingestion.catalog, self._files, ingest,
+            self._outcome.add_problem, self.note_unreadable, from_thread.check_cancelled,
+            self._progress.found,
+        )  # fmt: skip
+        self._outcome.notes += recorded.run()
+
+    def _source_of(self, stored: StoredZip) -> Any:
+        return evolve(source_of(stored), files=self._files)
 
     def _mend_records(self, catalog: Any) -> None:
         """Record archives again whose records or differences were in files that are gone or cut."""
@@ -241,7 +287,7 @@ class IngestWorkflow(BaseWorkflow[WorkflowMetrics]):
         from crypto_lakehouse.tables.ingest.record_mending import mend_records
 
         def is_there(key: str) -> bool:
-            return self._output.files.identity(key) is not None
+            return self._files.identity(key) is not None
 
         for key in mend_records(catalog, __version__):
             if not is_there(key):
@@ -259,7 +305,7 @@ class IngestWorkflow(BaseWorkflow[WorkflowMetrics]):
 
         if not self._mends:
             return damaged_files(ingestion, schema)
-        mended = mend(ingestion, schema, sources, self._output.files)
+        mended = mend(ingestion, schema, sources, self._files)
         self._outcome.mended_files += mended.files
         self._mended |= mended.archives
         for key, reason in mended.problems.items():
@@ -269,14 +315,17 @@ class IngestWorkflow(BaseWorkflow[WorkflowMetrics]):
     def _ingest_table(
         self, ingestion: Any, schema: Any, sources: list[Any], damaged: Sequence[Any]
     ) -> None:
-        from crypto_lakehouse.tables.ingest.mending import hold_back
+        from crypto_lakehouse.tables.ingest.mending import damaged_files, hold_back
 
         sources = [each for each in sources if each.archive.key not in self._mended]
         plan = ingestion.plan(schema, sources)
         self._outcome.add_plan(schema.name, plan.unchanged, plan.covered)
         self._add_refused(ingestion.catalog, schema.name, plan.refused)
+        if not self._takes_archives and plan.has_merges:
+            damaged = damaged_files(ingestion, schema)
         new = len(sources) - plan.unchanged - plan.covered - len(plan.refused)
         plan, held = hold_back(ingestion, schema, plan, damaged)
+        self._unsettled |= held.keys()
         for key in sorted(held):
             self._outcome.add_problem(key, "held_back", held[key])
         with self._progress.table(schema.name, len(sources), new):
@@ -297,9 +346,12 @@ class IngestWorkflow(BaseWorkflow[WorkflowMetrics]):
         from crypto_lakehouse.tables.schema.schemas import load_schemas
 
         files = PlainParquet(
-            self.config.lake_folder, self._settings(), self._take, from_thread.check_cancelled,
-            on_read=self._progress.read, on_review=self._outcome.add_review,
+            self.config.lake_folder, table_settings(self.config), self._take,
+            from_thread.check_cancelled, self._progress.read, self._outcome.add_review,
         )  # fmt: skip
+        if self._takes_recordings:
+            count = sum(1 for _ in recorded_keys(self._output.store, self.note_unreadable))
+            self._outcome.notes += (left_out_note(count),) if count else ()
         schemas = load_schemas()
         for table, stored in sorted(by_table.items()):
             schema = schemas[table]
@@ -307,21 +359,9 @@ class IngestWorkflow(BaseWorkflow[WorkflowMetrics]):
                 unchanged, covered = files.write(schema, [*map(source_of, stored)])
             self._outcome.add_plan(schema.name, unchanged, covered)
 
-    def _settings(self) -> Any:
-        from crypto_lakehouse.tables.files.parquet_options import FileLayout
-        from crypto_lakehouse.tables.ingest.ingestion import IngestSettings
-        from crypto_lakehouse.tables.quality.checks import checked_policies
-
-        return IngestSettings(
-            exact=self.config.exact,
-            policies=checked_policies(self.config.policies),
-            workers=self.config.worker_count,
-            layout=FileLayout(compression=self.config.compression),
-            again=self.config.again,
-            tool_version=__version__,
-        )
-
     def _take(self, ingested: Ingested) -> None:
+        if ingested.state in {"held_back", "arriving"}:
+            self._unsettled.add(ingested.archive.key)
         self._outcome.add(ingested)
         if ingested.state != "arriving":
             self._tell(ingested)

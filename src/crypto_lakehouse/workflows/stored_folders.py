@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 from itertools import chain
 
 from crypto_lakehouse.core.errors import ConfigurationError, Problem, StoreError
-from crypto_lakehouse.core.protocols import Store, ignore
+from crypto_lakehouse.core.origin import Origin
+from crypto_lakehouse.core.protocols import KeepsSegments, Store, ignore
 from crypto_lakehouse.stores.output import Output
 from crypto_lakehouse.workflows.wiring.ledgers import ledger_at
 from crypto_lakehouse.workflows.wiring.lost_ledger import read_copy_if_lost
@@ -35,6 +36,11 @@ def folders_of(store: Store, on_unreadable: Callable[[str], None] = ignore) -> I
     return chain(() if first is None else (first,), folders)
 
 
+def _has_recordings(store: Store) -> bool:
+    found = store.segments(lambda *_: None, Origin.LIVE) if isinstance(store, KeepsSegments) else ()
+    return any(True for _ in found)
+
+
 def check_there(output: Output, *, reads_copy: bool = False) -> None:
     """Check that an output can be read, and that a URL has archives or a ledger; blocking.
 
@@ -52,7 +58,7 @@ def check_there(output: Output, *, reads_copy: bool = False) -> None:
     if not output.is_url or ledger_at(output).exists():
         return
     # The listing comes first: it tells best what is no object store.
-    is_empty = next(folders_of(output.store), None) is None
+    is_empty = next(folders_of(output.store), None) is None and not _has_recordings(output.store)
     remarks = read_copy_if_lost(output) if reads_copy else ()
     if is_empty and not ledger_at(output).exists():
         reason = f"{output.lacks_ledger()}, and no archive is below `{output.place}/data/`"

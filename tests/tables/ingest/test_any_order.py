@@ -14,7 +14,15 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from tests.tables.ingest.lake_contents import TABLE, ParquetFiles, differences, files, rows
-from tests.tables.sample_data import bars, ingest, month_of, put, put_segment, text_of
+from tests.tables.sample_data import (
+    bars,
+    ingest,
+    month_of,
+    put,
+    put_excerpt,
+    put_segment,
+    text_of,
+)
 
 from crypto_lakehouse.core.archive import Archive, Origin
 from crypto_lakehouse.tables.iceberg.catalog import LakeCatalog
@@ -25,6 +33,13 @@ from crypto_lakehouse.tables.reading.batch import Source
 
 FIRST = date(2023, 8, 28)
 BEGIN = datetime(2023, 8, 1, tzinfo=UTC)
+
+#: Segments of two recordings; by the last digit, one of them has a slower connection.
+SEGMENTS = [
+    "2023-08-28T12-0003-9f3c0001",
+    "2023-08-28T13-0000-9f3c0001",
+    "2023-08-28T12-0000-aa3c0002",
+]
 
 #: What an archive says: the volume of each bar that it has, by its time.
 Bars = dict[datetime, float]
@@ -45,11 +60,25 @@ def written(archive: Archive, has: Bars) -> str:
     return "\n".join(lines) + "\n"
 
 
+def rank_of(key: str) -> tuple[Any, ...]:
+    """Orders archives by preference: months, days, fills, and recordings, the first one first."""
+    received = received_after(key) if key.startswith("live/") else 0
+    return _place(key), "/daily/" in key, "-2023-08." not in key, received, key
+
+
+def _place(key: str) -> int:
+    return [*Origin].index(Origin.of(key))
+
+
+def received_after(key: str) -> int:
+    """How many seconds after they open a recording received bars, by the key of an excerpt."""
+    return int(Archive.parse(key).segment[-1])
+
+
 def standing_rows(published: dict[str, Bars]) -> dict[tuple[str, datetime], tuple[str, float]]:
     """The rows that stand, by symbol and time: the archive and what it says."""
     stand: dict[tuple[str, datetime], tuple[str, float]] = {}
-    order = lambda key: ("rest/" in key, "/daily/" in key, "-2023-08." not in key)  # noqa: E731
-    for key in sorted(published, key=order):
+    for key in sorted(published, key=rank_of):
         symbol = Archive.parse(key).symbol
         for time, volume in published[key].items():
             before = stand.get((symbol, time))
@@ -76,16 +105,21 @@ def standing_differences(published: dict[str, Bars]) -> set[tuple[str, str, date
 
 
 def fill_differences(published: dict[str, Bars]) -> set[tuple[str, str, datetime]]:
-    """Where segments differ from the archives, whose values stand."""
-    archives = {key: has for key, has in published.items() if key.startswith("data/")}
-    stand = standing_rows(archives)
-    return {
-        (stand[Archive.parse(key).symbol, time][0], key, time)
-        for key, has in published.items()
-        if key not in archives
-        for time, volume in has.items()
-        if stand.get((Archive.parse(key).symbol, time), ("", volume))[1] != volume
-    }
+    """Where fills differ from archives, and recordings from both, whose values stand."""
+    found = set()
+    for origin in (Origin.FILL, Origin.LIVE):
+        above = {
+            key: has for key, has in published.items() if _place(key) < [*Origin].index(origin)
+        }
+        stand = standing_rows(above)
+        found |= {
+            (stand[Archive.parse(key).symbol, time][0], key, time)
+            for key, has in published.items()
+            if Archive.parse(key).origin is origin
+            for time, volume in has.items()
+            if stand.get((Archive.parse(key).symbol, time), ("", volume))[1] != volume
+        }
+    return found
 
 
 class Ingesting(RuleBasedStateMachine):
@@ -190,6 +224,23 @@ class IngestingIntoIceberg(Ingesting):
 
     def differences(self) -> set[tuple[str, str, datetime]]:
         return differences(Lake(self.catalog))
+
+    @rule(day=st.integers(0, 5), symbol=st.sampled_from(["BTCUSDT", "ETHUSDT"]),
+          volumes=st.dictionaries(st.integers(0, 1), st.integers(1, 3), min_size=1),
+          segment=st.sampled_from(SEGMENTS))  # fmt: skip
+    def record(self, day: int, symbol: str, volumes: dict[int, int], segment: str) -> None:
+        """An excerpt of one of two recordings, which may have the same bars."""
+        of = bars(FIRST + timedelta(days=day), symbol, "12h")
+        archive = evolve(of, origin=Origin.LIVE, segment=segment)
+        midnight = datetime.combine(archive.period.first_day, datetime.min.time(), UTC)
+        has: Bars = {
+            midnight + timedelta(hours=12 * place): each for place, each in volumes.items()
+        }
+        received = timedelta(seconds=received_after(archive.key))
+        text = written(of, has)
+        self.sources[archive.key] = put_excerpt(self.root, archive, text, received)
+        self.published[archive.key] = has
+        self.waiting.add(archive.key)
 
     def teardown(self) -> None:
         if hasattr(self, "catalog"):

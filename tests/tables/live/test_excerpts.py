@@ -32,8 +32,8 @@ from crypto_lakehouse.segments.live_segment import (
     message_text,
 )
 from crypto_lakehouse.tables.live.excerpts import DIFFERING, Split, excerpt_text, split_segment
-from crypto_lakehouse.tables.live.live_columns import excerpt_columns
 from crypto_lakehouse.tables.reading.parse import frame_of
+from crypto_lakehouse.tables.schema.received import excerpt_columns
 from crypto_lakehouse.tables.schema.schemas import schema_of
 
 SPOT, UM, CM, _ = Market

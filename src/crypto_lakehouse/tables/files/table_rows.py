@@ -116,4 +116,6 @@ def _repeated(values: list[tuple[str, int]]) -> Any:
 
 
 def _column(frame: pl.DataFrame, field: Any) -> Any:
+    if field.name not in frame.columns:  # only recorded rows have a time of receipt
+        return pa.nulls(frame.height, field.type)
     return pa.chunked_array([frame[field.name].to_arrow().cast(field.type)])

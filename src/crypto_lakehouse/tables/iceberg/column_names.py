@@ -23,6 +23,7 @@ from pyiceberg.table import Table
 
 from crypto_lakehouse.core.errors import LakeError
 from crypto_lakehouse.tables.iceberg.damage import BUILD_AGAIN
+from crypto_lakehouse.tables.schema.received import RECEIVED_AT
 
 __all__ = ["check_file_names", "check_names", "columns_fault", "has_one_schema"]
 
@@ -83,7 +84,7 @@ def columns_fault(table: Table, own: Schema) -> str:
     has = {each.name: each.field_type for each in table.schema().fields}
     wanted = {each.name: each.field_type for each in own.fields}
     missing = [name for name in wanted if name not in has]
-    added = [name for name in has if name not in wanted]
+    added = [name for name in has if name not in wanted and name != RECEIVED_AT]
     other = [name for name in wanted if name in has and has[name] != wanted[name]]
     faults = [
         f"{what} {', '.join(f'`{name}`' for name in names)}"

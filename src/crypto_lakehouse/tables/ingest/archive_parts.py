@@ -14,6 +14,7 @@ from crypto_lakehouse.tables.quality.inspector import Checked, Inspector
 from crypto_lakehouse.tables.quality.known_row_holes import load_known_row_holes
 from crypto_lakehouse.tables.reading.batch import Batch, Source
 from crypto_lakehouse.tables.reading.reader import Refused, read_batches
+from crypto_lakehouse.tables.schema.received import RECEIVED_AT
 
 __all__ = ["ArchivePart", "archive_parts"]
 
@@ -76,8 +77,9 @@ def _checked_parts(sources: list[Source], settings: MergeSettings) -> Iterator[A
 def _pieces(batch: Batch, checked: Checked, columns: Sequence[str]) -> Iterator[ArchivePart]:
     ended = {quality.key: quality for quality in checked.qualities}
     begin = 0
+    received = [RECEIVED_AT] if RECEIVED_AT in checked.frame.columns else []
     for piece, count in zip(batch.pieces, checked.rows, strict=True):
-        rows = checked.frame.slice(begin, count).select(columns)
+        rows = checked.frame.slice(begin, count).select([*dict.fromkeys([*columns, *received])])
         begin += count
         key = piece.source.archive.key
         named = rows.with_columns(pl.lit(key).alias(ARCHIVE))

@@ -101,6 +101,28 @@ class RowComparer:
             different_keys=_with(odd, others, key),
         )
 
+    def compare_known(self, rows: pl.DataFrame, others: pl.DataFrame) -> Comparison:
+        """Compare rows of a recording; what the exchange did not send of them is no difference.
+
+        In `differing` such values are those of the others.
+
+        Args:
+            rows: The rows, of which each key is there once.
+            others: The rows to compare with, whose key must not be None.
+        """
+        key = list(self.key or self.columns)
+        missing = _without(rows, others, key)
+        there = _with(rows, others, key)
+        sent = [name for name in self.columns if name not in key and there[name].has_nulls()]
+        if sent:
+            known = others.select(*key, *sent).unique(key, keep="first")
+            there = there.join(
+                known, on=key, how="left", suffix="_other", nulls_equal=True, maintain_order="left"
+            ).with_columns(pl.coalesce(name, f"{name}_other").alias(name) for name in sent)
+            there = there.select(rows.columns)
+        differing = _without(there, others, self.columns)
+        return Comparison(missing, differing, differing.select(key))
+
     def without_keys(self, rows: pl.DataFrame, keys: pl.DataFrame) -> pl.DataFrame:
         """The rows whose key is none of these."""
         return rows if keys.is_empty() else _without(rows, keys, keys.columns)

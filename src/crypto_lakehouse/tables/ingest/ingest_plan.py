@@ -2,7 +2,7 @@
 
 A monthly archive and the daily archives of that month hold the same rows, or should. If there are
 both, they are merged (`merging`), and merged again whenever one of them changes. So are an archive
-and the segment of its day.
+and the fill and the recordings of its day.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from pyiceberg.manifest import DataFile
 
 from crypto_lakehouse.core.archive import Archive, Series
 from crypto_lakehouse.core.file_identity import StoredFiles
-from crypto_lakehouse.tables.ingest.overlaps import DAY_RANK, rank
+from crypto_lakehouse.tables.ingest.excerpts import are_excerpts, overlaps_of
+from crypto_lakehouse.tables.ingest.overlaps import DAY_RANK, LIVE_RANK, rank
 from crypto_lakehouse.tables.ingest.provenance import NOT_TAKEN, PRESENT, Standing
 from crypto_lakehouse.tables.reading.batch import Source
 
@@ -36,7 +37,8 @@ class Rebuild:
     Attributes:
         changed: Archives in a version that the lake does not have.
         others: Archives in the version that the lake has, whose zips are there.
-        stored: Archives whose zips are not there any more: their rows are taken from the table.
+        stored: Archives whose rows are taken from the table: their zips are not there any more, or
+            they are excerpts that no archive is merged with.
         standings: How these archives stand in the lake, by key; new ones are left out.
     """
 
@@ -91,6 +93,7 @@ class IngestPlan:
         damaged: Data files that leave the table, in one commit with all of `ingest`: rows of these
             archives were in them.
         sequence: The sequence number of `lakehouse.archives` when the plan was made.
+        known: Keys of the archives of the months concerned that the lake had then.
     """
 
     ingest: tuple[Source | Rebuild, ...]
@@ -101,6 +104,18 @@ class IngestPlan:
     covered: int
     damaged: tuple[DataFile, ...] = ()
     sequence: int = 0
+    known: frozenset[str] = frozenset()
+
+    @property
+    def has_merges(self) -> bool:
+        """Whether rows of the table are written again."""
+        return bool(self.again) or any(isinstance(each, Rebuild) for each in self.ingest)
+
+    @property
+    def archives(self) -> Iterator[Archive]:
+        """All archives of `ingest`."""
+        for work in self.ingest:
+            yield from (work.archive,) if isinstance(work, Source) else work.archives
 
 
 def plan_ingestion(
@@ -155,16 +170,18 @@ def plan_ingestion(
         refused=frozenset(refused),
         unchanged=unchanged,
         covered=covered,
+        known=frozenset(standings),
     )
 
 
 def _apart(
     changed: list[Source], known: Mapping[str, Standing]
 ) -> Iterator[tuple[list[Source], Mapping[str, Standing]]]:
-    """Divide a month's archives: without a month, a segment concerns its own day alone."""
+    """Divide a month's archives: without a month, a fill or excerpt concerns its day alone."""
     others = [Archive.parse(key) for key in known]
     archives = [*(each.archive for each in changed), *others]
-    if len({rank(each) for each in archives}) == 1 or min(map(rank, archives)) < DAY_RANK:
+    found = {rank(each) for each in archives}
+    if min(found) < DAY_RANK or (len(found) == 1 and found != {LIVE_RANK}):
         yield changed, known
         return
     ranks: dict[date, set[int]] = defaultdict(set)
@@ -172,9 +189,10 @@ def _apart(
         ranks[each.period.first_day].add(rank(each))
 
     def group_of(archive: Archive) -> date | int:
-        """The day if it has both, else the rank."""
+        """The day if it has several ranks, or recordings alone; else the rank."""
         day = archive.period.first_day
-        return rank(archive) if len(ranks[day]) == 1 else day
+        is_alone = len(ranks[day]) == 1 and ranks[day] != {LIVE_RANK}
+        return rank(archive) if is_alone else day
 
     groups: dict[date | int, list[Source]] = defaultdict(list)
     for source in changed:
@@ -192,8 +210,11 @@ def _for_month(
     """The archives of one series and month, or day, to read alone, and those to merge."""
     keys = {each.archive.key for each in changed}
     others = {key: Archive.parse(key) for key in known if key not in keys}
-    ranks = {rank(each) for each in (*others.values(), *(each.archive for each in changed))}
-    if len(ranks) == 1:
+    all_of_them = (*others.values(), *(each.archive for each in changed))
+    # Rows that a new version of an excerpt lacks may be in others, which have none in the table.
+    if are_excerpts(all_of_them) and not any(_is_newer(each, known) for each in changed):
+        return _of_day(changed, known)
+    if len({rank(each) for each in all_of_them}) == 1 and not are_excerpts(all_of_them):
         newer = [each for each in changed if _is_newer(each, known)]
         plain = [each for each in changed if each not in newer]
         mine = {each.archive.key: known[each.archive.key] for each in newer}
@@ -212,6 +233,23 @@ def _for_month(
     return [], [
         Rebuild(changed=tuple(changed), others=tuple(found), stored=tuple(stored), standings=known)
     ]
+
+
+def _of_day(
+    changed: list[Source], known: Mapping[str, Standing]
+) -> tuple[list[Source], list[Rebuild]]:
+    """The excerpts of a day without archives to read alone, and those to merge."""
+    plain: list[Source] = []
+    rebuilds: list[Rebuild] = []
+    for overlap in overlaps_of(changed, known):
+        some = overlap.changed
+        others = overlap.known.keys() - {each.archive.key for each in some}
+        if len(some) == 1 and not others:
+            plain += some
+            continue
+        stored = tuple(Archive.parse(key) for key in sorted(others))
+        rebuilds.append(Rebuild(changed=tuple(some), stored=stored, standings=overlap.known))
+    return plain, rebuilds
 
 
 #: `superseded` rows of version 0.1.0 have no digest: the archive was never compared.

@@ -8,7 +8,7 @@ from attrs import evolve, frozen
 
 from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.tables.ingest.merge_outcome import MergeOutcome
-from crypto_lakehouse.tables.ingest.overlaps import below
+from crypto_lakehouse.tables.ingest.overlaps import is_below
 from crypto_lakehouse.tables.ingest.row_changes import NO_CHANGES, RowChanges
 from crypto_lakehouse.tables.quality.findings import ArchiveQuality
 
@@ -54,8 +54,8 @@ def merged_result(
     archive = ingested.archive
     replaced = [each.key for each in merge.rebuild.replaced]
     own = archive.key in replaced
-    lower = {each.key for each in below(archive)}
-    covered = sum(states[key] == "superseded" for key in replaced if key in lower)
+    lower = [each.key for each in merge.rebuild.replaced if is_below(each, archive)]
+    covered = sum(states[key] == "superseded" for key in lower)
     new = [source.archive.key for source in merge.rebuild.changed]
     is_first = archive.key == next(key for key in new if key in present)
     changes = merge.changes.get(archive.key, NO_CHANGES)

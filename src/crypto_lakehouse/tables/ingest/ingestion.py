@@ -25,8 +25,8 @@ from crypto_lakehouse.tables.files.partition_writer import WriterFactory
 from crypto_lakehouse.tables.files.series_writer import Written, work_items
 from crypto_lakehouse.tables.iceberg.catalog import LakeCatalog
 from crypto_lakehouse.tables.iceberg.catalog_errors import as_lake_errors
-from crypto_lakehouse.tables.iceberg.key_ranges import KeyRanges
 from crypto_lakehouse.tables.iceberg.orphans import sweep_table
+from crypto_lakehouse.tables.ingest.commit_records import CommitRecords
 from crypto_lakehouse.tables.ingest.commits import newest_sequence, sequence_of
 from crypto_lakehouse.tables.ingest.differences import record_differences
 from crypto_lakehouse.tables.ingest.in_threads import in_threads
@@ -42,9 +42,7 @@ from crypto_lakehouse.tables.ingest.provenance import (
     ARCHIVES,
     PRESENT,
     newest_between,
-    provenance_row,
     record,
-    recorded_again,
     standings_between,
 )
 from crypto_lakehouse.tables.ingest.publish import TRIES, Publication
@@ -118,12 +116,17 @@ class Ingestion:
             return
         with as_lake_errors(str(self.catalog.place)):
             table = self.catalog.table_for(schema, exact=self.settings.exact)
+            has_excerpts = any(each.origin is Origin.LIVE for each in plan.archives)
+            if has_excerpts:
+                table = self.catalog.take_recorded(table, schema)
+            # Excerpts are files of this process, which others do not have.
+            here = evolve(self, runner=None) if has_excerpts else self
             items = iter(work_items(plan.ingest))
             if plan.damaged:
-                _Commit(self, schema, table, plan, tuple(items)).make()
+                _Commit(here, schema, table, plan, tuple(items)).make()
                 return
             while work := tuple(_until(items)):
-                table = _Commit(self, schema, table, plan, work).make()
+                table = _Commit(here, schema, table, plan, work).make()
 
 
 def _until(items: Iterator[Item]) -> Iterator[Item]:
@@ -192,7 +195,7 @@ class _Commit:
             now = files if number == 1 else evolve(files, table=self._reloaded())
             self._leave_out_recorded(now.named(f"left{number}"))
             written = self.written
-            rows = self._with_seams(self._provenance())
+            rows = self._with_seams(self._records())
             journal.intend(rows)
             # What differs is true of the archives even if the run is killed before the commit;
             # the next run compares them again.
@@ -337,6 +340,7 @@ class _Commit:
             added=tuple(stand),
             replaced=(*again, *merged),
             damaged=self.plan.damaged,
+            known=self.plan.known,
             tool_version=self.ingestion.settings.tool_version,
         )
 
@@ -354,45 +358,16 @@ class _Commit:
             tool_version=self.ingestion.settings.tool_version,
         )
 
-    def _provenance(self) -> list[dict[str, Any]]:
+    def _records(self) -> list[dict[str, Any]]:
         version = self.ingestion.settings.tool_version
-        rows: list[dict[str, Any]] = []
-        moved: dict[str, Written] = {}
-        for written in self.written:
-            key, quality = written.source.archive.key, written.quality
-            if written.state in {"held_back", "arriving"}:
-                continue  # the next run tries it again
-            if written.is_new and written.state not in PRESENT and key in self.plan.kept:
-                continue  # the older version stays, with its provenance
-            if not written.is_new and self._is_recorded(written):
-                continue
-            if quality is None:
-                moved[key] = written
-                continue
-            row = provenance_row(
-                self.schema.name, written.state, written.source.sha256, written.rows, quality,
-                not_in_archive=written.not_in_archive, commit=self.name, tool_version=version,
-            )  # fmt: skip
-            rows.append(row)
-        if moved:
-            archives = self.ingestion.catalog.find(ARCHIVES)
-            recorded = newest_between(archives, KeyRanges.exactly(moved), self.schema.name)
-            for key, row in recorded.items():
-                stands = moved[key]
-                now = {"state": stands.state, "rows": stands.rows, "commit": self.name}
-                if stands.source.archive.origin is not Origin.ARCHIVE:
-                    now["not_in_archive"] = stands.not_in_archive
-                rows.append(recorded_again(row, **now))
-        return rows
+        records = CommitRecords(self.ingestion.catalog, self.schema.name, self.name, version)
+        recorded = (each for each in self.written if not self._keeps_older(each))
+        return records.of(recorded, [merge.rebuild for merge in self.merges])
 
-    def _is_recorded(self, written: Written) -> bool:
-        """Whether an archive that was merged with changed ones stands as it stood before."""
-        key = written.source.archive.key
-        found = (merge.rebuild.standings.get(key) for merge in self.merges)
-        known = next((standing for standing in found if standing is not None), None)
-        if known is None or bool(known.not_in_archive) != written.not_in_archive:
-            return False
-        return (known.state, known.rows) == (written.state, written.rows)
+    def _keeps_older(self, written: Written) -> bool:
+        """Whether the older version of an archive stays, with its provenance."""
+        is_refused = written.is_new and written.state not in PRESENT
+        return is_refused and written.source.archive.key in self.plan.kept
 
     def _results(self) -> Iterator[Ingested]:
         """The result of each archive that is new, or has a new version."""

@@ -23,6 +23,7 @@ from crypto_lakehouse.tables.ingest.merge_settings import MergeSettings
 from crypto_lakehouse.tables.ingest.merging import ArchiveMerge
 from crypto_lakehouse.tables.ingest.stored_rows import TableRows
 from crypto_lakehouse.tables.reading.batch import Source
+from crypto_lakehouse.tables.schema.received import RECEIVED_AT
 from crypto_lakehouse.tables.schema.schemas import TableSchema
 
 __all__ = ["Item", "ItemResult", "ItemWriter", "archives_of", "in_order"]
@@ -87,7 +88,9 @@ class ItemWriter:
             folder: As of the class.
             on_read: As of the class.
         """
-        columns = tuple(column.name for column in schema.stored)
+        there = table.schema().column_names
+        names = [*(column.name for column in schema.stored), RECEIVED_AT]
+        columns = tuple(dict.fromkeys(name for name in names if name in there))
         stored = TableRows(table, archives, columns, unread)
         return cls(schema=schema, settings=settings, stored=stored, folder=folder, on_read=on_read)
 

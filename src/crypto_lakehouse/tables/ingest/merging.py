@@ -1,19 +1,18 @@
 """Merges archives of one series and month that hold the same rows, and may contradict each other.
 
 A row stands as the day has it if a day has it, else as the month has it, else as the month under
-its irregular second name has it, else as the segment of the day has it. No row is lost that any of
-them has. A row on which the archives agree is the month's, so that a month without contradictions
-is in the table as a whole.
+its irregular second name has it, else as the fill of the day has it, else as the recording has it
+that received it first. No row is lost that any of them has. A row on which the archives agree is
+the month's, so that a month without contradictions is in the table as a whole.
 
 The months are read first and held (`row_spool`); then the days are compared with them, batch by
-batch, and then the segments with both. The outcome follows from the contents of the archives alone,
-and so is the same in whatever order they arrived.
+batch, then the fills with both, and then the excerpts of recordings with all. The outcome follows
+from the contents of the archives alone, and so is the same in whatever order they arrived.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
 
 import polars as pl
 from attrs import define, field
@@ -24,13 +23,14 @@ from crypto_lakehouse.tables.files.series_writer import Written
 from crypto_lakehouse.tables.ingest.archive_parts import ArchivePart, archive_parts
 from crypto_lakehouse.tables.ingest.comparison import Comparison, RowComparer
 from crypto_lakehouse.tables.ingest.differences import Difference
+from crypto_lakehouse.tables.ingest.held_rows import HeldRows
 from crypto_lakehouse.tables.ingest.ingest_plan import Rebuild
 from crypto_lakehouse.tables.ingest.merge_outcome import MergeOutcome
 from crypto_lakehouse.tables.ingest.merge_reading import Reading
 from crypto_lakehouse.tables.ingest.merge_settings import MergeSettings
 from crypto_lakehouse.tables.ingest.overlaps import above, rank
 from crypto_lakehouse.tables.ingest.row_changes import ChangeCounter
-from crypto_lakehouse.tables.ingest.row_spool import RowSpool, merged
+from crypto_lakehouse.tables.ingest.row_spool import RowSpool
 from crypto_lakehouse.tables.ingest.stored_rows import ARCHIVE, StoredDay, UnclearRows
 from crypto_lakehouse.tables.quality.findings import ArchiveQuality
 from crypto_lakehouse.tables.reading.batch import Source
@@ -55,10 +55,7 @@ class ArchiveMerge:
     differences: list[Difference] = field(init=False, factory=list)
     differing: int = field(init=False, default=0)
     is_done: bool = field(init=False, default=False)
-    _months: list[RowSpool] = field(init=False, factory=list)
-    _days: list[RowSpool] = field(init=False, factory=list)
-    _fills: list[RowSpool] = field(init=False, factory=list)
-    _gone: list[tuple[Any, Any, pl.DataFrame]] = field(init=False, factory=list)
+    _held: HeldRows = field(init=False)
     _qualities: dict[str, ArchiveQuality] = field(init=False, factory=dict)
     _not_read: dict[str, str] = field(init=False, factory=dict)
     _unclear: dict[str, str] = field(init=False, factory=dict)
@@ -75,7 +72,7 @@ class ArchiveMerge:
         self._counter = ChangeCounter(self._comparer, self._spool())
         self.differing, self.is_done = 0, False
         self.differences = []
-        self._months, self._days, self._fills, self._gone = [], [], [], []
+        self._held = HeldRows([*self.settings.schema.key], self._comparer)
         self._qualities, self._not_read, self._unclear, self._read = {}, {}, {}, {}
 
     @property
@@ -91,7 +88,7 @@ class ArchiveMerge:
     @property
     def has_month(self) -> bool:
         """Whether a monthly archive is among those whose rows were read."""
-        return bool(self._months)
+        return bool(self._held.months)
 
     @property
     def outcome(self) -> MergeOutcome:
@@ -111,13 +108,14 @@ class ArchiveMerge:
                 self._read_month(archive, check)
             self._read_days(Origin.ARCHIVE, check)
             self._read_days(Origin.FILL, check)
+            self._read_days(Origin.LIVE, check)
             good = (self._is_good(source.archive.key) for source in self.rebuild.changed)
             self.is_done = self._unread_other() is None and any(good)
             if self.is_done:
                 yield from self._write(check)
         finally:
-            for spool in (*self._months, *self._days, *self._fills, self._counter.old):
-                spool.close()
+            self._held.close()
+            self._counter.old.close()
 
     def written(self, rows: Mapping[str, int]) -> Iterator[Written]:
         """The results, once all rows are written."""
@@ -179,9 +177,14 @@ class ArchiveMerge:
     ) -> Written:
         key = source.archive.key
         has = rows.get(key, 0)
-        state = "ingested" if has or not self._read.get(key) else "superseded"
-        is_covered = any(each.key in self._read for each in above(source.archive))
-        lacking = source.archive.origin is Origin.FILL and has > 0 and is_covered
+        known = self.rebuild.standings.get(key)
+        was_empty = quality is None and known is not None and known.state == "superseded"
+        state = "superseded" if not has and (was_empty or self._read.get(key)) else "ingested"
+        is_covered = any(
+            each.key in self._read and each.origin is Origin.ARCHIVE
+            for each in above(source.archive)
+        )
+        lacking = source.archive.origin is not Origin.ARCHIVE and has > 0 and is_covered
         return Written(source, state, has, quality, is_new, not_in_archive=lacking)
 
     def _is_good(self, key: str) -> bool:
@@ -242,11 +245,11 @@ class ArchiveMerge:
                 check()
                 self._take_month(month, rows)
         self._finish(archive.key, month)
-        self._months.append(month.rows)
+        self._held.months.append(month.rows)
 
     def _take_month(self, month: Reading, rows: pl.DataFrame) -> None:
         month.read += rows.height
-        if self._months:
+        if self._held.months:
             compared = self._compared(rows)
             for found, others in compared:
                 self._note(month, found, others, stands=False)
@@ -254,9 +257,8 @@ class ArchiveMerge:
         month.rows.add(rows)
 
     def _read_days(self, origin: Origin, check: Callable[[], None]) -> None:
-        """Compare the rows of days, or of segments, with those before them."""
-        is_fill = origin is Origin.FILL
-        take = self._take_fill if is_fill else self._take_day
+        """Compare the rows of days, of fills, or of excerpts, with those before them."""
+        take = self._takes[origin]
         open_days: dict[str, Reading] = {}
         for part in self._parts(self._sources(Partition.DAILY, origin)):
             check()
@@ -271,21 +273,33 @@ class ArchiveMerge:
         for archive in self._from_table():
             if archive.partition is Partition.DAILY and archive.origin is origin:
                 day = Reading(self._spool())
-                # The rows of a segment are provisional: those that are its own are enough.
-                there = self.settings.stored.rows([archive]) if is_fill else None
-                for rows in self._stored_day(archive) if there is None else there:
+                # Provisional rows that are its own are enough.
+                is_day = origin is Origin.ARCHIVE
+                stored = self.settings.stored
+                for rows in self._stored_day(archive) if is_day else stored.rows([archive]):
                     check()
                     take(day, rows)
-                self._finish(archive.key, day)
-                self._spools(archive).append(day.rows)
+                self._hold(archive, day)
 
-    def _spools(self, archive: Archive) -> list[RowSpool]:
-        return self._fills if archive.origin is Origin.FILL else self._days
+    @property
+    def _takes(self) -> Mapping[Origin, Callable[[Reading, pl.DataFrame], None]]:
+        return {
+            Origin.ARCHIVE: self._take_day,
+            Origin.FILL: self._take_fill,
+            Origin.LIVE: self._take_excerpt,
+        }
+
+    def _hold(self, archive: Archive, day: Reading) -> None:
+        self._finish(archive.key, day)
+        if archive.origin is Origin.LIVE:
+            self._held.recorded.add(day.rows)
+        else:
+            is_fill = archive.origin is Origin.FILL
+            (self._held.fills if is_fill else self._held.days).append(day.rows)
 
     def _end_day(self, archive: Archive, day: Reading) -> None:
         if self._is_good(archive.key):
-            self._finish(archive.key, day)
-            self._spools(archive).append(day.rows)
+            self._hold(archive, day)
         else:
             day.rows.close()
 
@@ -321,39 +335,30 @@ class ArchiveMerge:
     def _take_fill(self, fill: Reading, rows: pl.DataFrame) -> None:
         """Hold the rows whose keys no archive has; the archives' values stand."""
         fill.read += rows.height
-        for found, others in self._compared(rows, self._days):
+        for found, others in self._compared(rows, self._held.days):
             self._note(fill, found, others, stands=False)
             rows = found.missing
         fill.rows.add(rows.sort(self.settings.schema.key, maintain_order=True))
 
+    def _take_excerpt(self, excerpt: Reading, rows: pl.DataFrame) -> None:
+        """Hold the rows whose keys no archive and no fill has; the others' values stand."""
+        excerpt.read += rows.height
+        others = self._held.near(rows, self._held.days, self._held.fills)
+        if others is not None:
+            found = self._comparer.compare_known(rows, others)
+            self._note(excerpt, found, others, stands=False)
+            rows = found.missing
+        excerpt.rows.add(rows.sort(self.settings.schema.key, maintain_order=True))
+
     # -- comparing
 
     def _compared(
-        self, rows: pl.DataFrame, days: Sequence[RowSpool] = ()
+        self, rows: pl.DataFrame, *spools: list[RowSpool]
     ) -> Iterator[tuple[Comparison, pl.DataFrame]]:
         """Compare rows with those that months, and days, have at their keys, if there are any."""
-        if rows.is_empty():
-            return
-        first = self.settings.schema.key[0]
-        low, high = rows[first].min(), rows[first].max()
-        there = [
-            self._kept(found, low, high)
-            for spool in self._months
-            if (found := spool.between(low, high)) is not None
-        ]
-        # A day's rows are within its own time: most of a month's days have none there.
-        near = (spool.between(low, high) for spool in days)
-        there += [found for found in near if found is not None]
-        if there:
-            others = pl.concat(there)
+        others = self._held.near(rows, *spools)
+        if others is not None:
             yield self._comparer.compare(rows, others), others
-
-    def _kept(self, rows: pl.DataFrame, low: Any, high: Any) -> pl.DataFrame:
-        """Rows of the months without those that have given way to a day's."""
-        for lowest, highest, keys in self._gone:
-            if lowest <= high and low <= highest:
-                rows = self._comparer.without_keys(rows, keys)
-        return rows
 
     def _note(self, day: Reading, found: Comparison, others: pl.DataFrame, *, stands: bool) -> None:
         """Note the values that differ; the days' stand, and the month's with the regular name."""
@@ -370,10 +375,8 @@ class ArchiveMerge:
         self._read[key] = day.read
         self.differences += day.differences
         self.differing += day.differing
-        first = self.settings.schema.key[0]
         for keys in day.gone:
-            if not keys.is_empty():
-                self._gone.append((keys[first].min(), keys[first].max(), keys))
+            self._held.give_way(keys)
 
     # -- writing
 
@@ -385,19 +388,10 @@ class ArchiveMerge:
             for rows in self.settings.stored.rows(replaced):
                 check()
                 self._counter.add_old(rows)
-        key = list(self.settings.schema.key)
-        days = (frame for spool in self._days for frame in spool.frames())
-        fills = (frame for spool in self._fills for frame in spool.frames())
-        for rows in merged([*map(self._left, self._months), days, fills], key):
+        for rows in self._held.rows():
             check()
             self._counter.add_new(rows)
             runs = rows[ARCHIVE].rle().struct.unnest()
             yield rows, [(str(name), int(count)) for count, name in runs.iter_rows()]
         self._counter.finish()
-
-    def _left(self, spool: RowSpool) -> Iterator[pl.DataFrame]:
-        first = self.settings.schema.key[0]
-        for frame in spool.frames():
-            kept = self._kept(frame, frame[first].min(), frame[first].max())
-            if not kept.is_empty():
-                yield kept
+        self.differing += self._held.recorded.differing

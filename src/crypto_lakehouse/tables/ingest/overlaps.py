@@ -1,9 +1,10 @@
-"""Archives that hold the same rows: those of a month and its days, and segments of these days.
+"""Archives that hold the same rows: a month and its days, and fills and recordings of these days.
 
 Days stay published beside their month (docs/archive.md#days-beside-months), and a few months are
 published under two names, `2020-08` and the stray `2020-8` (docs/archive.md#stray-keys,
-binance-public-data#469). A segment has rows of a day that came before its archive did, or in its
-place. A row that several of them have is in a table once.
+binance-public-data#469). A segment of a fill, and the excerpts of recordings, have rows of a day
+that came before its archive did, or in its place. A row that several of them have is in a table
+once.
 """
 
 from __future__ import annotations
@@ -16,15 +17,25 @@ from attrs import evolve
 from crypto_lakehouse.core.archive import Archive, Origin, Partition, Period, Series
 from crypto_lakehouse.tables.iceberg.key_ranges import KeyRanges
 
-__all__ = ["DAY_RANK", "FILL_RANK", "above", "below", "keys_of_months", "overlapping", "rank"]
+__all__ = [
+    "DAY_RANK",
+    "FILL_RANK",
+    "LIVE_RANK",
+    "above",
+    "is_below",
+    "keys_of_excerpts",
+    "keys_of_months",
+    "overlapping",
+    "rank",
+]
 
-DAY_RANK, FILL_RANK = 2, 3
+DAY_RANK, FILL_RANK, LIVE_RANK = 2, 3, 4
 
 
 def rank(archive: Archive) -> int:
     """The rank of an archive; rows in several archives are taken from the lowest rank."""
     if archive.origin is not Origin.ARCHIVE:
-        return FILL_RANK
+        return FILL_RANK if archive.origin is Origin.FILL else LIVE_RANK
     if archive.partition is Partition.DAILY:
         return DAY_RANK
     return 0 if archive.period.padded else 1
@@ -35,13 +46,18 @@ def above(archive: Archive) -> Iterator[Archive]:
     return (each for each in overlapping(archive) if rank(each) < rank(archive))
 
 
-def below(archive: Archive) -> Iterator[Archive]:
-    """The archives to which this one is preferred."""
-    return (each for each in overlapping(archive) if rank(each) > rank(archive))
+def is_below(other: Archive, archive: Archive) -> bool:
+    """Whether an archive is preferred to another one that may have the same rows."""
+    mine, theirs = archive.period, other.period
+    meets = mine.first_day <= theirs.last_day and theirs.first_day <= mine.last_day
+    return other.series == archive.series and meets and rank(other) > rank(archive)
 
 
 def overlapping(archive: Archive) -> Iterator[Archive]:
-    """Every archive that may hold the same rows, including this one."""
+    """Every archive and fill that may hold the same rows, including this one.
+
+    Excerpts are not among them: how many there are of a day is not known.
+    """
     month = Period.month(archive.period.first_day)
     yield Archive(archive.series, month)
     if month.first_day.month <= 9:
@@ -56,6 +72,20 @@ def keys_of_months(days: Iterable[tuple[Series, date]]) -> KeyRanges:
     """The keys of all archives, of any origin, of the months of some days of series."""
     months = {(series, day.year, day.month) for series, day in days}
     return KeyRanges.beginning(each for month in months for each in _prefixes(*month))
+
+
+def keys_of_excerpts(archives: Iterable[Archive]) -> KeyRanges:
+    """The keys of all excerpts that may have the same rows as some archives."""
+    return KeyRanges.beginning(
+        f"{_live_folder(each.series)}{each.series.stem}{day}."
+        for each in archives
+        for day in _days(each.period.first_day, each.period.last_day)
+    )
+
+
+def _live_folder(series: Series) -> str:
+    folder = series.folder(Partition.DAILY).removeprefix(Origin.ARCHIVE.folder)
+    return f"{Origin.LIVE.folder}{folder}"
 
 
 def _prefixes(series: Series, year: int, month: int) -> Iterator[str]:

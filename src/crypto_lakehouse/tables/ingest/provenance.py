@@ -81,12 +81,12 @@ _FIELDS = (
     ("recorded_at", TimestamptzType(), True, "when, by the clock of the machine"),
     ("table_sequence", LongType(), False, "sequence number of the table when it was recorded"),
     ("sequence", LongType(), False, "sequence number of lakehouse.archives after that"),
-    ("first_id", LongType(), False, "smallest id in it, of trades and aggTrades"),
+    ("first_id", LongType(), False, "smallest id in it, if its rows have ids"),
     ("last_id", LongType(), False, "largest id in it"),
     ("first_trade_id", LongType(), False, "smallest id of a trade in it, of aggTrades"),
     ("last_trade_id", LongType(), False, "largest id of a trade in it"),
-    ("origin", StringType(), False, "archive, or fill for a segment of REST responses"),
-    ("proven_by", StringType(), False, "what proves a segment's rows: ids, or nothing"),
+    ("origin", StringType(), False, "archive, fill (REST responses) or live (a recording)"),
+    ("proven_by", StringType(), False, "what proves a fill's rows: ids, or nothing"),
     ("not_in_archive", BooleanType(), False, "whether archives of its time lack its rows"),
 )
 
@@ -140,7 +140,7 @@ def provenance_row(
 ) -> dict[str, Any]:
     """Make the row of one archive, with values that JSON can represent."""
     origin = Origin.of(quality.key)
-    is_fill = origin is not Origin.ARCHIVE
+    is_provisional = origin is not Origin.ARCHIVE
     findings = [plain_finding(each) for each in quality.findings]
     if quality.fault:
         findings.append({"check": "readable", "severity": "error", "sentence": quality.fault})
@@ -161,8 +161,8 @@ def provenance_row(
         "header": quality.header,
         "columns": ",".join(quality.columns),
         "origin": str(origin),
-        "proven_by": quality.proven_by if is_fill else None,
-        "not_in_archive": not_in_archive if is_fill else None,
+        "proven_by": quality.proven_by if origin is Origin.FILL else None,
+        "not_in_archive": not_in_archive if is_provisional else None,
         "verdict": quality.verdict,
         "findings": json.dumps(findings, ensure_ascii=False),
         "tool_version": tool_version,

@@ -8,6 +8,7 @@ archive must not be added twice.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import chain
 
 from attrs import frozen
 from pyiceberg.manifest import DataFile
@@ -17,10 +18,15 @@ from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.errors import LakeError, OvertakenError
 from crypto_lakehouse.tables.files.partition_writer import WriterFactory, data_root
 from crypto_lakehouse.tables.iceberg.catalog import LakeCatalog
+from crypto_lakehouse.tables.iceberg.data_files import archives_in
 from crypto_lakehouse.tables.iceberg.file_check import refuse_gone
-from crypto_lakehouse.tables.iceberg.live_files import files_holding
+from crypto_lakehouse.tables.iceberg.live_files import (
+    bounds_of_archives,
+    files_holding,
+    live_files,
+)
 from crypto_lakehouse.tables.ingest.commits import TableChange, commit_change, plan_removal
-from crypto_lakehouse.tables.ingest.overlaps import overlapping
+from crypto_lakehouse.tables.ingest.overlaps import keys_of_excerpts, overlapping
 
 __all__ = ["TRIES", "Publication"]
 
@@ -40,6 +46,7 @@ class Publication:
         added: The archives whose rows are added.
         replaced: The archives whose rows are removed.
         damaged: Data files that are removed although they cannot be read.
+        known: Keys of archives that the lake had when the rows were written.
         tool_version: Recorded in the snapshot.
     """
 
@@ -50,6 +57,7 @@ class Publication:
     added: tuple[Archive, ...]
     replaced: tuple[Archive, ...]
     damaged: tuple[DataFile, ...]
+    known: frozenset[str]
     tool_version: str
 
     @property
@@ -111,7 +119,8 @@ class Publication:
 
     def _refuse_rivals(self, gone: frozenset[str]) -> None:
         rivals = (rival for rival in self._rivals() if rival.key not in gone)
-        for _, held in files_holding(self.table, rivals, self._unread):
+        found = files_holding(self.table, rivals, self._unread)
+        for _, held in chain(found, self._new_excerpts(self.table)):
             reason = (
                 f"another run added `{min(held)}` to `{'.'.join(self.table.name())}` at the same "
                 "time, so nothing was committed: run the command again (if the other run was "
@@ -119,11 +128,24 @@ class Publication:
             )
             raise LakeError(str(self.catalog.place), reason)
 
+    def _new_excerpts(self, table: Table) -> Iterator[tuple[DataFile, frozenset[str]]]:
+        """The data files with rows of excerpts that were not known, and are not in this commit."""
+        near = keys_of_excerpts(self.added)
+        expected = self.known | {each.key for each in (*self.added, *self.replaced)}
+        for file in live_files(table):
+            bounds = bounds_of_archives(table, file)
+            if file.file_path in self._unread or (bounds and not near.meets(*bounds)):
+                continue
+            held = frozenset(key for key in archives_in(table, file) - expected if key in near)
+            if held:
+                yield file, held
+
     def _agrees_with(self, removal: TableChange) -> Callable[[Table], None]:
         going = {file.file_path for file in removal.removed}
 
         def agrees(table: Table) -> None:
-            for file, held in files_holding(table, self._rivals(), self._unread):
+            found = files_holding(table, self._rivals(), self._unread)
+            for file, held in chain(found, self._new_excerpts(table)):
                 if file.file_path not in going:
                     reason = f"another run added `{min(held)}` at the same time"
                     raise OvertakenError(table.location(), reason)

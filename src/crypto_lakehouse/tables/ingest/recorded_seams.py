@@ -8,13 +8,13 @@ and the run tells of it (`Reviewed`).
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from typing import Any
 
 from attrs import evolve, frozen
 
-from crypto_lakehouse.core.archive import Archive, Series
+from crypto_lakehouse.core.archive import Archive, Origin, Series
 from crypto_lakehouse.tables.files.series_writer import Written
 from crypto_lakehouse.tables.ingest.provenance import PRESENT, plain_finding, recorded_again
 from crypto_lakehouse.tables.quality.findings import Finding, verdict_of
@@ -72,7 +72,8 @@ def check_seams(
 ) -> Seams:
     """Add the findings at the seams.
 
-    Archives that have the same rows, as a month and its days do, are checked each.
+    Archives that have the same rows, as a month and its days do, are checked each. Excerpts are
+    not: where one begins is by chance, and a recording names its own holes.
 
     Args:
         written: The archives of a commit.
@@ -85,7 +86,7 @@ def check_seams(
     present = {
         key: row
         for key, row in {**there, **new}.items()
-        if row["state"] in PRESENT and Archive.parse(key).series in series
+        if row["state"] in PRESENT and _is_of(series, Archive.parse(key))
     }
     ids = (each for key, row in present.items() for each in ids_of(*_recorded(key, row)))
     found = seam_findings(ids, load_known_row_holes())
@@ -99,6 +100,10 @@ def check_seams(
                 reason = sentence_of(found.get(key, ()))
                 reviewed.append(Reviewed(Archive.parse(key), changes["verdict"], reason))
     return Seams([_with(each, found) for each in all_written], [*new.values()], reviewed)
+
+
+def _is_of(series: Container[Series], archive: Archive) -> bool:
+    return archive.series in series and archive.origin is not Origin.LIVE
 
 
 def _recorded(key: str, row: Mapping[str, Any]) -> tuple[Archive, Callable[[str], Any]]:

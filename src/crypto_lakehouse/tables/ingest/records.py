@@ -38,7 +38,7 @@ class RecordChange:
     """New records about the archives of one table, and the archives whose old ones go.
 
     Attributes:
-        of_table: The table of the archives, by which records are partitioned.
+        of_table: The table of the archives, by which records are partitioned; None if they are not.
         rows: The new records.
         replaced: Keys of archives whose records are removed.
         damaged: Data files that are removed although they cannot be read.
@@ -46,7 +46,7 @@ class RecordChange:
         tool_version: Recorded in the snapshot.
     """
 
-    of_table: str
+    of_table: str | None
     rows: pa.Table
     replaced: AbstractSet[str] = frozenset()
     damaged: tuple[DataFile, ...] = ()
@@ -91,7 +91,8 @@ def _files(table: Table, change: RecordChange) -> TableChange:
         for rows in rows_without(table, file.file_path, frozenset(change.replaced)):
             kept.write(rows)
         added += kept.close()
-    new = writers.open((change.of_table,), "new")
+    partition = () if change.of_table is None else (change.of_table,)
+    new = writers.open(partition, "new")
     if change.rows.num_rows:
         new.write(change.rows.cast(schema_for_writing(table)))
     return TableChange((*added, *new.close()), (*removed, *change.damaged))

@@ -101,7 +101,8 @@ class RowSpool:
 def merged(streams: Iterable[Iterator[pl.DataFrame]], key: list[str]) -> Iterator[pl.DataFrame]:
     """Merge frames that are sorted by a key; each row is yielded once even if they are not.
 
-    Rows of one key keep the order of the streams. Frames must not be empty.
+    Rows of one key keep the order of the streams. Frames must not be empty. Rows whose first column
+    of the key is the same are in one frame, unless a single stream is left.
     """
     first = key[0]
     heads = [(head, stream) for stream in streams if (head := next(stream, None)) is not None]
@@ -114,7 +115,7 @@ def merged(streams: Iterable[Iterator[pl.DataFrame]], key: list[str]) -> Iterato
             if rest is not None:
                 left.append((rest, stream))
         heads = left
-        yield pl.concat(ready).sort(key, maintain_order=True)
+        yield pl.concat(ready, how="diagonal").sort(key, maintain_order=True)
     for head, stream in heads:
         yield head
         yield from stream

@@ -35,7 +35,7 @@ from crypto_lakehouse.tables.lake.scanned_files import time_bounds
 from crypto_lakehouse.tables.lake.time_range import Instant, TimeRange
 from crypto_lakehouse.tables.lake.uncommitted import Uncommitted
 from crypto_lakehouse.tables.lake.versions import LakeSnapshot, described, totals_of
-from crypto_lakehouse.tables.live.live_columns import RECEIVED_AT
+from crypto_lakehouse.tables.schema.received import RECEIVED_AT
 from crypto_lakehouse.tables.schema.schemas import TableSchema, load_schemas
 
 if TYPE_CHECKING:

@@ -19,12 +19,13 @@ from crypto_lakehouse.stores.directory import LocalStore
 from crypto_lakehouse.stores.output import Output, output_of
 from crypto_lakehouse.stores.state import LAKE_FOLDER, StateFolder
 from crypto_lakehouse.tables.iceberg.catalog import LakeCatalog
+from crypto_lakehouse.tables.ingest.recordings import recorded_segments
 from crypto_lakehouse.tables.lake.contents import SnapshotContents, WantedSeries
 from crypto_lakehouse.tables.lake.scan import Scan
 from crypto_lakehouse.tables.lake.scanned_files import time_bounds
 from crypto_lakehouse.tables.lake.time_range import TimeRange
 from crypto_lakehouse.tables.lake.uncommitted import Uncommitted, uncommitted_rows
-from crypto_lakehouse.tables.live.live_columns import RECEIVED_AT
+from crypto_lakehouse.tables.schema.received import RECEIVED_AT
 from crypto_lakehouse.tables.schema.schemas import TableSchema
 from crypto_lakehouse.tables.schema.table_types import arrow_schema
 
@@ -100,7 +101,7 @@ class LakeRecordings:
         """
         if as_of is not None:
             raise QueryError(table, LIVE_IS_NOW)
-        return frozenset()
+        return frozenset(recorded_segments(self.catalog))
 
     def rows(
         self,

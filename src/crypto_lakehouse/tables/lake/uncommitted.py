@@ -24,8 +24,8 @@ from crypto_lakehouse.segments.live_open import RecordedFiles
 from crypto_lakehouse.tables.lake.spill import release_spill_folder, spill_folder
 from crypto_lakehouse.tables.lake.time_range import TimeRange
 from crypto_lakehouse.tables.live.excerpts import Excerpt, excerpt_text, split_lines
-from crypto_lakehouse.tables.live.live_columns import RECEIVED_AT, excerpt_columns
 from crypto_lakehouse.tables.reading.parse import NotReadable, frame_of
+from crypto_lakehouse.tables.schema.received import RECEIVED_AT, excerpt_columns
 from crypto_lakehouse.tables.schema.schemas import TableSchema
 
 __all__ = ["KnownKeys", "Uncommitted", "Wanted", "uncommitted_rows"]

@@ -6,15 +6,13 @@ from collections.abc import Iterable
 from itertools import takewhile
 
 import polars as pl
-from attrs import evolve, frozen
+from attrs import frozen
 
 from crypto_lakehouse.core.archive import DataType
+from crypto_lakehouse.tables.schema.received import RECEIVED_AT, excerpt_columns
 from crypto_lakehouse.tables.schema.schemas import Column, TableSchema
 
-__all__ = ["LINE", "RECEIVED_AT", "LiveColumns", "excerpt_columns"]
-
-#: The column with the time when a row's message was received.
-RECEIVED_AT = "received_at"
+__all__ = ["LINE", "LiveColumns"]
 
 #: The number of a row's message in its segment, as long as the rows are not in order.
 LINE = "_line"
@@ -23,23 +21,6 @@ _WHOLE = frozenset({"id", "count", "time"})
 
 #: Types whose messages have several rows with one id.
 _BOOKS = frozenset({DataType.DEPTH_UPDATES, DataType.DEPTH_SNAPSHOTS})
-
-_RECEIVED = Column(
-    published=RECEIVED_AT, name=RECEIVED_AT, kind="time", unit="UTC",
-    meaning="when the message was received, by the clock of the recording machine",
-    source="docs/record.md#rows-of-messages",
-)  # fmt: skip
-
-
-def excerpt_columns(schema: TableSchema) -> tuple[Column, ...]:
-    """The columns of an excerpt's text, in their order.
-
-    They are those that the table stores, and `received_at`. One that messages lack may be NULL.
-    """
-    stored = [
-        column if column.streamed else evolve(column, nullable=True) for column in schema.stored
-    ]
-    return (*stored,) if schema.recorded else (*stored, _RECEIVED)
 
 
 @frozen

@@ -195,15 +195,18 @@ def _depth() -> tuple[RowCheck, ...]:
     )
 
 
+_SPREAD = RowCheck(
+    name="spread",
+    severity=Severity.WARNING,
+    bad=pl.col("best_bid_price") >= pl.col("best_ask_price"),
+    sentence="{rows} quote[s] [bids|bid] as much as [it asks|they ask], or more, "
+    "for example {example}",
+)
+
+
 def _ticker() -> tuple[RowCheck, ...]:
     return (
-        RowCheck(
-            name="spread",
-            severity=Severity.WARNING,
-            bad=pl.col("best_bid_price") >= pl.col("best_ask_price"),
-            sentence="{rows} quote[s] [bids|bid] as much as [it asks|they ask], or more, "
-            "for example {example}",
-        ),
+        _SPREAD,
         period_check("transaction_time"),
         positive_check(
             _bad_side("best_bid_price", "best_bid_qty")
@@ -341,6 +344,9 @@ _DROPPABLE = frozenset({"duplicates", "doubled_rows"})
 
 def checks_of(schema: TableSchema) -> tuple[RowCheck, ...]:
     """The row-wise checks of a table."""
+    if schema.recorded:
+        quotes = (_SPREAD,) if schema.data_type is DataType.BOOK_TICKER else ()
+        return (*quotes, period_check(schema.time))
     market = _OF_MARKET.get((schema.market, schema.data_type))
     return market or _CHECKS[schema.data_type]
 

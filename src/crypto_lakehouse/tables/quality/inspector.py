@@ -14,7 +14,7 @@ from typing import Any
 import polars as pl
 from attrs import define, field, frozen
 
-from crypto_lakehouse.core.archive import Archive, DataType
+from crypto_lakehouse.core.archive import Archive, DataType, Origin
 from crypto_lakehouse.tables.quality.archive_checks import (
     Found,
     Span,
@@ -166,7 +166,7 @@ class Inspector:
         for check, is_bad in zip(checks, found, strict=True):
             if is_bad:
                 self._look_closer(batch, seen, check, extra)
-        for place, tally in tallied(self.schema, seen, extra):
+        for place, tally in () if self.schema.recorded else tallied(self.schema, seen, extra):
             state = self._state(batch.pieces[place])
             state.tally = merged(state.tally, tally)
 
@@ -311,10 +311,15 @@ class Inspector:
         state = self._open.pop(archive.key, OpenArchive())
         edges = state.edges
         span = Span(state.rows, edges.get("first_at"), edges.get("last_at"))
+        is_whole = archive.origin is not Origin.LIVE
         for found in (
-            *whole_findings(archive, span),
-            *cut_off_findings(archive, span, edges.get("first_id"), state.tally),
-            *frozen_findings(self.schema, state.tally),
+            (
+                *whole_findings(archive, span),
+                *cut_off_findings(archive, span, edges.get("first_id"), state.tally),
+                *frozen_findings(self.schema, state.tally),
+            )
+            if is_whole
+            else ()
         ):
             state.add(found)
         return ArchiveQuality(

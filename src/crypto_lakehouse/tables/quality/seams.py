@@ -51,11 +51,12 @@ SEAM_CHECKS = frozenset(_KINDS)
 
 def id_edges(schema: TableSchema) -> dict[str, str]:
     """The fields of a table's smallest and largest ids, each with the column of these ids."""
-    if schema.data_type not in ID_TYPES:
+    first = next(column for column in schema.columns if column.name == schema.key[0])
+    if first.kind != "id":
         return {}
-    own = {"first_id": schema.key[0], "last_id": schema.key[0]}
+    own = {"first_id": first.name, "last_id": first.name}
     trades = {"first_trade_id": "first_trade_id", "last_trade_id": "last_trade_id"}
-    return own if schema.data_type is DataType.TRADES else own | trades
+    return own | trades if schema.data_type is DataType.AGG_TRADES else own
 
 
 @frozen

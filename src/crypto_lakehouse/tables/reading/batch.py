@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from attrs import field, frozen
 
-from crypto_lakehouse.core.archive import Archive, Series
+from crypto_lakehouse.core.archive import Archive, Origin, Series
 from crypto_lakehouse.core.file_identity import FileIdentity, OpenedVersion, StoredFiles
 from crypto_lakehouse.tables.schema.schemas import TableSchema
 
@@ -27,12 +27,17 @@ class Source:
         sha256: Its digest, 64 hexadecimal digits; empty if it was not computed.
         identity: Of the version that has this digest; any other one is not read. None reads
             whatever is there.
+        keys: Of an excerpt, the smallest and the largest value of the first column of its table's
+            key; None if they are not known.
+        excerpt_bytes: Of an excerpt, the bytes of its text, compressed; 0 if they are not known.
     """
 
     archive: Archive
     files: StoredFiles = field(eq=False, repr=False)
     sha256: str = ""
     identity: FileIdentity | None = None
+    keys: tuple[Any, Any] | None = None
+    excerpt_bytes: int = 0
 
     @property
     def series(self) -> Series:
@@ -47,6 +52,8 @@ class Source:
     @property
     def size_bytes(self) -> int:
         """The size of its zip; 0 if there is none."""
+        if self.archive.origin is Origin.LIVE:
+            return self.excerpt_bytes
         now = self.identity or self.files.identity(self.archive.key)
         return 0 if now is None else now.size_bytes
 

@@ -1,4 +1,4 @@
-"""The CSV text of a source: the member of a zip, or what is made of a segment."""
+"""The CSV text of a source: the member of a zip, what is made of a fill, or an excerpt's."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import BinaryIO
 from attrs import frozen
 
 from crypto_lakehouse.core.archive import Archive
+from crypto_lakehouse.core.errors import SegmentError
 from crypto_lakehouse.core.origin import Origin
 from crypto_lakehouse.segments.fill_rows import csv_rows
 from crypto_lakehouse.segments.fill_segment import read_fill
@@ -18,14 +19,16 @@ __all__ = ["CsvText", "csv_text"]
 #: Lines are passed on in chunks of at least this size.
 _CHUNK_BYTES = 1 << 16
 
+_STEP_BYTES = 1 << 20
+
 
 @frozen
 class CsvText:
-    """The text of an archive or a segment.
+    """The text of an archive, a fill or an excerpt.
 
     Attributes:
         chunks: The text; while it is read, the errors of `csv_text` may be raised.
-        proven_by: What proves the rows of a segment, as its header says; else empty.
+        proven_by: What proves the rows of a fill, as its header says; else empty.
     """
 
     chunks: Iterator[bytes]
@@ -33,7 +36,7 @@ class CsvText:
 
 
 def csv_text(file: BinaryIO, archive: Archive) -> CsvText:
-    """Read the text of an archive or a segment.
+    """Read the text of an archive, a fill or an excerpt.
 
     Args:
         file: Its bytes, seekable.
@@ -45,8 +48,21 @@ def csv_text(file: BinaryIO, archive: Archive) -> CsvText:
     """
     if archive.origin is Origin.ARCHIVE:
         return CsvText(member_chunks(file, archive.member))
+    if archive.origin is Origin.LIVE:
+        return CsvText(_decompressed(file, archive.key))
     header, responses = read_fill(file, archive.key)
     return CsvText(_chunks(csv_rows(archive.series, header, responses)), header.proven_by)
+
+
+def _decompressed(file: BinaryIO, key: str) -> Iterator[bytes]:
+    import zstandard
+
+    try:
+        with zstandard.ZstdDecompressor().stream_reader(file, closefd=False) as reader:
+            while chunk := reader.read(_STEP_BYTES):
+                yield chunk
+    except zstandard.ZstdError as error:
+        raise SegmentError(key, f"its text cannot be decompressed: {error}") from error
 
 
 def _chunks(lines: Iterable[bytes]) -> Iterator[bytes]:

@@ -24,6 +24,7 @@ from crypto_lakehouse.tables.reading.fault_finder import first_fault
 from crypto_lakehouse.tables.reading.parse import NotReadable, frame_of
 from crypto_lakehouse.tables.reading.read_ahead import opened_ahead
 from crypto_lakehouse.tables.reading.sniff import form_of, form_without_rows
+from crypto_lakehouse.tables.schema.received import recorded_schema
 from crypto_lakehouse.tables.schema.schemas import Column, TableSchema
 from crypto_lakehouse.zips.member import BadMember
 
@@ -78,7 +79,8 @@ def read_batches(
     with opened_ahead(sources) as coming:
         for source, opened in coming:
             try:
-                for text in _texts(source, opened, schema, batch_bytes):
+                own = _schema_of(source, schema)
+                for text in _texts(source, opened, own, batch_bytes):
                     if not gathering.fits(text.form, text.size, batch_bytes):
                         yield from gathering.flush()
                     gathering.add(text)
@@ -88,6 +90,11 @@ def read_batches(
                 yield from gathering.flush()
                 yield refused
     yield from gathering.flush()
+
+
+def _schema_of(source: Source, schema: TableSchema) -> TableSchema:
+    """The columns of a text: an excerpt also has the times when its rows were received."""
+    return recorded_schema(schema) if source.archive.origin is Origin.LIVE else schema
 
 
 def _refused(
@@ -238,7 +245,7 @@ class _Gathering:
 
     def _batch(self, texts: list[_ArchiveText]) -> Batch:
         form = texts[0].form
-        columns = columns_of(form, self.schema)
+        columns = columns_of(form, _schema_of(texts[0].source, self.schema))
         joined = b"".join(chunk for text in texts for chunk in text.chunks)
         rows = sum(text.rows for text in texts)
         frame = frame_of(joined, rows, columns, form.time_unit, exact=self.exact)
@@ -262,7 +269,7 @@ class _Gathering:
 
     def _refusal(self, text: _ArchiveText) -> ArchiveRefused:
         archive = text.source.archive
-        columns = columns_of(text.form, self.schema)
+        columns = columns_of(text.form, _schema_of(text.source, self.schema))
         fault = first_fault(
             b"".join(text.chunks), columns, text.form.time_unit, archive, exact=self.exact
         )
