@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from tests.cli.conftest import Shell
+from tests.documentation.collector import Line, lines
 
 from crypto_lakehouse.core.archive import Market
 from crypto_lakehouse.testing import ExchangeServer
@@ -26,6 +27,36 @@ def place(
     urls = {"spot": exchange_server.ws_url("spot")}
     record = json.dumps({"urls": urls, "rotate": "5m"})
     return ["record", "-o", str(tmp_path / "out"), "--record", record, "--markets", "spot"]
+
+
+DOCUMENTED = [each for each in lines() if each.text.startswith("crypto-lakehouse record ")]
+
+
+@pytest.mark.parametrize("line", DOCUMENTED, ids=lambda line: line.name)
+def test_a_documented_recording_runs(
+    line: Line,
+    shell: Shell,
+    exchange_server: ExchangeServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def stop() -> None:
+        asyncio.run(exchange_server.connected())
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    markets = ("spot", "futures_um", "futures_cm")
+    fill = {"urls": {market: exchange_server.url(market) for market in markets}}
+    record = {"urls": {market: exchange_server.ws_url(market) for market in markets}}
+    monkeypatch.setenv("CRYPTO_LAKEHOUSE_FILL", json.dumps(fill))
+    monkeypatch.setenv("CRYPTO_LAKEHOUSE_RECORD", json.dumps(record))
+    monkeypatch.chdir(tmp_path)
+    stopping = threading.Thread(target=stop)
+    stopping.start()
+    code, out, _ = shell(*line.words[1:])
+    stopping.join()
+    assert code == 143
+    assert out.startswith("interrupted: ")
+    assert (tmp_path / "data/.lakehouse").is_dir()
 
 
 def test_a_signal_ends_a_recording_in_order(

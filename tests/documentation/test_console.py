@@ -20,7 +20,7 @@ from crypto_lakehouse.testing import ArchiveServer
 #: Lines that are only parsed, and why.
 NOT_RUN = {
     r"crypto-lakehouse bench\b": "it measures for seconds; tests/cli/test_bench.py runs it",
-    r"crypto-lakehouse record\b": "it records until it is stopped: workflows/test_recording.py",
+    r"crypto-lakehouse record\b": "it records until it is stopped: cli/test_record.py runs it",
     r"crypto-lakehouse .*(-o|--lake|--from) s3://": "needs a bucket: cli/test_object_stores.py",
     r"python -m benchmarks\.": "it measures for minutes, against another version of the package",
 }

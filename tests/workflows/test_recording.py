@@ -88,7 +88,7 @@ async def test_segments_of_each_kind_are_stored_and_counted(
     )  # fmt: skip
     report = await record(exchange, settings, 330)
     segments = stored(settings)
-    assert len(segments) == report.segments == 4
+    assert len(segments) == report.segments >= 4
     assert {key.split("/")[2] for key, _ in segments} == {"aggTrade", "trade"}
     assert report.streams == 4
     assert report.messages == {
@@ -175,6 +175,7 @@ async def test_an_unknown_symbol_is_named_with_the_nearest_one(
     with pytest.raises(SelectionError, match="no stream of the exchange fits"):
         await RecordingWorkflow(config(exchange, tmp_path, symbols=["NO*"])).run()
     assert exchange.connections == []
+    assert list(tmp_path.iterdir()) == []
     with pytest.raises(ConfigurationError, match="markets: no streams"):
         RecordingWorkflow(config(exchange, tmp_path, markets=["options"]))
 

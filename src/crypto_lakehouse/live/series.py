@@ -21,6 +21,9 @@ __all__ = ["LiveSeries", "has_ids"]
 #: The id of the event before a message's, and its own last id; None if the message has none.
 Link = tuple[int, int] | None
 
+#: Ids have less than 64 bits.
+_TOO_LARGE = 1 << 63
+
 
 def has_ids(stream: LiveStream) -> bool:
     """Whether ids say if a message of the stream is missing; months have no fixed length."""
@@ -114,7 +117,7 @@ def _span(before: int, payload: Mapping[str, Any]) -> Link:
 
 
 def _whole(value: object) -> int:
-    if type(value) is not int or value < 0:
+    if type(value) is not int or not 0 <= value < _TOO_LARGE:
         raise ValueError(f"an id is {str(value)[:40]}")
     return value
 

@@ -33,12 +33,14 @@ from crypto_lakehouse.live.line import LiveTimes
 from crypto_lakehouse.live.recorder import Recorder
 from crypto_lakehouse.live.snapshots import SnapshotFetcher
 from crypto_lakehouse.live.sockets import AiohttpSockets
+from crypto_lakehouse.live.streams import LiveStream
 from crypto_lakehouse.rest import RestClient, listed_symbols
 from crypto_lakehouse.segments.live_delivery import deliver_segment
 from crypto_lakehouse.segments.live_recovery import recover_segments
 from crypto_lakehouse.segments.live_writer import LiveWriter
 from crypto_lakehouse.stores.directory import LocalStore
 from crypto_lakehouse.stores.output import output_note, output_of
+from crypto_lakehouse.stores.state import StateFolder
 from crypto_lakehouse.version import __version__
 from crypto_lakehouse.workflows.record_report import RecordReport, StreamChange
 from crypto_lakehouse.workflows.record_selection import (
@@ -168,15 +170,21 @@ class RecordingWorkflow(BaseWorkflow[RecordReport]):
         self._scope.cancel()
 
     async def setup(self) -> None:
-        """Take the lock, and finish the segments that a killed recording left; nothing is asked.
+        """Check what needs no network; nothing is written, and nothing is asked.
 
         Raises:
             ExtraMissing: The extra `live` is not installed.
-            LockHeldError: Another recording has the output.
-            ConfigurationError: The output cannot be written.
         """
         need_live()
         self._notes += [note for note in (output_note(self.config), *self.config.warnings) if note]
+
+    async def _take_output(self) -> None:
+        """Take the lock, and finish the segments that a killed recording left.
+
+        Raises:
+            LockHeldError: Another recording has the output.
+            ConfigurationError: The output cannot be written.
+        """
         try:
             await self._open_output()
         except StoreError as error:
@@ -199,6 +207,11 @@ class RecordingWorkflow(BaseWorkflow[RecordReport]):
         )
         if not self._is_held:
             return
+        with anyio.CancelScope(shield=True):
+            await self._finish_what_is_left(state)
+
+    async def _finish_what_is_left(self, state: StateFolder) -> None:
+        """Prepare the output, and finish the segments of a killed recording."""
         stage = LocalStore(state.path if self._is_staged else state.root)
         await to_thread.run_sync(stage.prepare)
         if self._is_staged:
@@ -225,21 +238,28 @@ class RecordingWorkflow(BaseWorkflow[RecordReport]):
 
     async def body(self) -> None:
         """Record, until the time is over or the run is stopped."""
-        if not self._is_held:
-            return  # it was stopped while it waited
         with self._scope, one_error():
             try:
                 clients = open_live_clients(self.config, self._urls, self._times, self._note)
                 async with clients as (rest, sockets):
-                    await self._record(rest, sockets)
+                    await self._select_and_record(rest, sockets)
             except HostRefusedError as error:
                 self._end_early(_REFUSED, str(error))
 
-    async def _record(self, rest: RestClient, sockets: AiohttpSockets) -> None:
+    async def _select_and_record(self, rest: RestClient, sockets: AiohttpSockets) -> None:
+        """Record; nothing is written before it is known that there is something to record."""
         listed = {market: await self._listed(rest, market) for market in self._markets}
+        streams = select_streams(self.config, listed)
+        await self._take_output()
+        if self._is_held:
+            await self._record(rest, sockets, streams)
+
+    async def _record(
+        self, rest: RestClient, sockets: AiohttpSockets, streams: list[LiveStream]
+    ) -> None:
         self._rest = rest
         self._recorder = Recorder(
-            streams=select_streams(self.config, listed),
+            streams=streams,
             sockets=sockets,
             make_writer=lambda market, kind: self._writer(rest, market, kind),
             on_stored=self._on_stored,
