@@ -174,10 +174,15 @@ def test_what_is_no_archive_of_the_publisher_cannot_be_fetched(
     folder.mkdir()
     (folder / "my.zip").write_bytes(b"mine")
     (folder / "my.zip.CHECKSUM").write_bytes(b"0" * 64)
+    segment = tmp_path / "out" / "rest" / "spot" / "my.jsonl.zst"
+    segment.parent.mkdir(parents=True)
+    segment.write_bytes(b"mine")
+    segment.with_name("my.jsonl.zst.CHECKSUM").write_bytes(b"0" * 64)
     arguments = ["verify", "-o", "out", "--repair", "--source-url", archive_server.url]
     code, _, err = collected(*arguments)
     assert code == 4
     assert "data/mine/my.zip is not an archive of the publisher" in err
+    assert "rest/spot/my.jsonl.zst is not an archive of the publisher; `fill --force" in err
 
 
 @pytest.mark.parametrize(

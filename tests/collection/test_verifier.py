@@ -8,7 +8,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from crypto_lakehouse.collection.verifier import FileState, StoredArchive, Verifier
+from crypto_lakehouse.collection.verifier import FileState, StoredArchive, StoredSegment, Verifier
 from crypto_lakehouse.core.errors import StoreError
 from crypto_lakehouse.core.object_facts import ObjectFacts
 from crypto_lakehouse.core.protocols import FolderScan, LedgerRow
@@ -83,9 +83,15 @@ async def test_a_folder_that_cannot_be_listed_is_one_problem(tmp_path: Path) -> 
     async def tell(archive: StoredArchive) -> None:
         told.append(archive)
 
-    report = await Verifier(Closed(tmp_path), Rows(), 2, never).verify(folders(), tell)
+    async def segments() -> AsyncIterator[StoredSegment]:
+        yield StoredSegment("rest/spot/", fault="no luck")
+
+    verifier = Verifier(Closed(tmp_path), Rows(), 2, never)
+    report = await verifier.verify(folders(), tell, segments=segments())
     assert report.problems == told
-    (problem,) = told
-    assert (problem.key, problem.state) == (FOLDER, FileState.UNREADABLE)
-    assert "no such luck" in problem.reason
+    assert [(problem.key, problem.state) for problem in told] == [
+        (FOLDER, FileState.UNREADABLE), ("rest/spot/", FileState.UNREADABLE),
+    ]  # fmt: skip
+    assert "no such luck" in told[0].reason
+    assert told[1].reason == "no luck"
     assert report.exit_code == 4

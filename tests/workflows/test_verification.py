@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 import shutil
+from datetime import date
 from pathlib import Path
 
 import anyio
 import pytest
 from tests.workflows.conftest import KEY, SIDECAR, Collection
 
+from crypto_lakehouse.collection.sampling import Sample
 from crypto_lakehouse.collection.verifier import FileState, StoredArchive
 from crypto_lakehouse.core.errors import ConfigurationError, LedgerError
 from crypto_lakehouse.ledger.sqlite import SqliteLedger
@@ -60,6 +64,31 @@ async def test_damage_is_found_by_the_sidecar(collection: Collection) -> None:
         "misrecorded": 0,
     }
     assert json.dumps(mapping)
+
+
+async def test_segments_are_verified_by_their_sidecars(collection: Collection) -> None:
+    await collection.run()
+    keys = [
+        "rest/spot/daily/klines/BTCUSDT/1h/BTCUSDT-1h-2025-07-01.jsonl.zst",
+        "live/spot/aggTrade/spot-aggTrade-2025-07-01T00.jsonl.zst",
+    ]
+    for key in keys:
+        path = collection.path(key)
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b"kept")
+        sidecar = f"{hashlib.sha256(b'kept').hexdigest()}  {path.name}\n"
+        path.with_name(f"{path.name}.CHECKSUM").write_text(sidecar)
+    assert await states(collection.root) == dict.fromkeys([KEY, *keys], FileState.OK)
+    sample = await verify_tree(collection.root, sample=Sample.parse("2", "seed"))
+    assert sample.totals == {FileState.OK: 2}
+    os.utime(collection.path(keys[0]), ns=(0, 0))
+    recent = await verify_tree(collection.root, since=date(2026, 1, 1))
+    assert recent.totals == {FileState.OK: 2}
+    for key in keys:
+        collection.path(key).write_bytes(b"bent")
+    report = await verify_tree(collection.root)
+    assert [problem.key for problem in report.problems] == keys
+    assert report.exit_code == 4
 
 
 async def test_damage_is_found_by_the_ledger_where_there_is_no_sidecar(

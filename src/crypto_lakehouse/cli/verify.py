@@ -128,11 +128,12 @@ _OF_REPAIR = (
 def command(**given: Any) -> int:  # fmt: skip
     """Hash stored archives and compare them with their sidecars, or with the ledger.
 
-    Objects are read from their store to be hashed; --sample reads a part of them. Nothing is
-    changed without --repair. Exit code 4: some are damaged or cannot be read, or misrecorded: the
-    ledger has another digest or size of them; 3: some that were verified are gone; 5: the source of
-    --repair is unavailable. If the archives came from another source than the default, --repair
-    requires --source-url, or a configuration that names the source.
+    Segments of fills and recordings are hashed, too. Objects are read from their store to be
+    hashed; --sample reads a part of them. Nothing is changed without --repair. Exit code 4:
+    some are damaged or cannot be read, or misrecorded: the ledger has another digest or size of
+    them; 3: some that were verified are gone; 5: the source of --repair is unavailable. If the
+    archives came from another source than the default, --repair requires --source-url, or a
+    configuration that names the source.
 
     \b
     Examples:

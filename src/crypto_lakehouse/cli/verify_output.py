@@ -13,6 +13,7 @@ from crypto_lakehouse.cli.progress import step_display
 from crypto_lakehouse.collection.verifier import REPAIRABLE, FileState, StoredArchive
 from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.errors import ArchiveKeyError, ConfigurationError, Problem, StoreError
+from crypto_lakehouse.core.origin import Origin
 from crypto_lakehouse.core.progress import StepProgress
 from crypto_lakehouse.stores.os_errors import what_to_do
 from crypto_lakehouse.stores.whole_file import whole_file
@@ -81,9 +82,13 @@ class Outputs:
             self.has_foreign_damage = True
             if key.endswith("/"):
                 return  # a folder that cannot be read, which the line before says
-            self._display.print(
-                f"{key} is not an archive of the publisher, so it cannot be fetched again"
+            is_filled = key.startswith(f"{Origin.FILL.folder}/")
+            again = (
+                "; `fill --force-redownload` fetches it"
+                if is_filled
+                else ", so it cannot be fetched again"
             )
+            self._display.print(f"{key} is not an archive of the publisher{again}")
 
     def _advance(self, size: int) -> None:
         self._files += 1

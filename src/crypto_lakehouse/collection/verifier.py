@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from math import inf
-from typing import Any
+from typing import Any, NamedTuple
 
 import anyio
 from anyio import to_thread
@@ -33,6 +33,7 @@ __all__ = [
     "REPAIRABLE",
     "FileState",
     "StoredArchive",
+    "StoredSegment",
     "VerificationReport",
     "Verifier",
     "written_ns",
@@ -43,6 +44,15 @@ WAITING_RESULTS = 10_000
 
 #: Number, key, the stored file, and the ledger's row.
 _Item = tuple[int, str, FileStat | None, LedgerRow | None]
+
+
+class StoredSegment(NamedTuple):
+    """A segment that is stored; or a folder of segments, with why it cannot be read."""
+
+    key: str
+    stat: FileStat | None = None
+    fault: str = ""
+
 
 #: How many problems a report lists; the totals count all of them.
 LISTED_PROBLEMS = 100
@@ -128,6 +138,7 @@ class Verifier:
         folders: AsyncIterator[str],
         tell: Callable[[StoredArchive], Awaitable[None]],
         *,
+        segments: AsyncIterator[StoredSegment] | None = None,
         chosen: Chosen | None = None,
         since_ns: int = 0,
     ) -> VerificationReport:
@@ -136,6 +147,7 @@ class Verifier:
         Args:
             folders: Key prefixes with a trailing slash.
             tell: Is called with each archive, in the order of folders and names.
+            segments: What is verified after them, by its sidecar.
             chosen: Only these are verified; None for all.
             since_ns: Only files that were written at this time or later, in ns since 1970; for
                 missing files the time in the ledger counts.
@@ -155,12 +167,21 @@ class Verifier:
                             found = await self._archives(folder, chosen, since_ns)
                         except StoreError as error:
                             await in_order.wait_for_room(number)
-                            await in_order.add(number, _unreadable(folder, error))
+                            await in_order.add(number, _unreadable(folder, str(error)))
                             number += 1
                             continue
                         for key, stat, row in found:
                             await in_order.wait_for_room(number)
                             await send.send((number, key, stat, row))
+                            number += 1
+                    if segments is not None:
+                        wanted = (each async for each in segments if _is_chosen(each, chosen))
+                        async for segment in wanted:
+                            await in_order.wait_for_room(number)
+                            if segment.fault:
+                                await in_order.add(number, _unreadable(segment.key, segment.fault))
+                            else:
+                                await send.send((number, segment.key, segment.stat, None))
                             number += 1
         return report
 
@@ -226,9 +247,13 @@ class Verifier:
         return again
 
 
-def _unreadable(folder: str, error: StoreError) -> StoredArchive:
+def _unreadable(folder: str, reason: str) -> StoredArchive:
     """Return the entry of a folder that cannot be listed: what it holds cannot be judged."""
-    return StoredArchive(folder, FileState.UNREADABLE, str(error))
+    return StoredArchive(folder, FileState.UNREADABLE, reason)
+
+
+def _is_chosen(segment: StoredSegment, chosen: Chosen | None) -> bool:
+    return bool(segment.fault) or chosen is None or chosen.holds(segment.key)
 
 
 def _stat_in(scan: FolderScan, name: str) -> FileStat | None:

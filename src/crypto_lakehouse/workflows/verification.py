@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager, closing
 from datetime import UTC, date, datetime, time
 from functools import partial
 from heapq import merge
+from typing import TypeVar
 
 from anyio import to_thread
 from attrs import frozen
@@ -15,13 +16,15 @@ from attrs import frozen
 from crypto_lakehouse.collection.sampling import Sample, choose
 from crypto_lakehouse.collection.verifier import (
     StoredArchive,
+    StoredSegment,
     VerificationReport,
     Verifier,
     written_ns,
 )
 from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.errors import StoreError
-from crypto_lakehouse.core.protocols import Store, ignore_async
+from crypto_lakehouse.core.origin import Origin
+from crypto_lakehouse.core.protocols import KeepsSegments, Store, ignore_async
 from crypto_lakehouse.ledger.empty import EmptyLedger
 from crypto_lakehouse.ledger.place import RunLedger
 from crypto_lakehouse.stores.output import Output, Place, output_of
@@ -31,6 +34,9 @@ from crypto_lakehouse.workflows.wiring.ledgers import ledger_at
 from crypto_lakehouse.workflows.wiring.verify_workers import AT_ONCE, open_comparer
 
 __all__ = ["verify_archives", "verify_tree"]
+
+
+_Value = TypeVar("_Value")
 
 
 @frozen
@@ -78,6 +84,25 @@ class _Stored:
             for name, (_, mark) in {**self.ledger.verified_now(folder), **there.zips}.items():
                 if not since_ns or written_ns(there, name, mark) >= since_ns:
                     yield folder + name
+        yield from (segment.key for segment in self.segments(since_ns) if not segment.fault)
+
+    def segments(self, since_ns: int) -> Iterator[StoredSegment]:
+        """Every segment that would be verified, and each folder that cannot be read; blocking.
+
+        Only a directory says when they were written; in an object store all of them are verified.
+        """
+        if not isinstance(self.store, KeepsSegments):
+            return
+        for origin in (Origin.FILL, Origin.LIVE):
+            unreadable: list[StoredSegment] = []
+
+            def note(folder: str, reason: str, to: list[StoredSegment] = unreadable) -> None:
+                to.append(StoredSegment(folder, fault=reason))
+
+            for key, stat in self.store.segments(note, origin):
+                if not self.is_tree or stat.mark >= since_ns:
+                    yield StoredSegment(key, stat)
+            yield from unreadable
 
 
 async def verify_tree(
@@ -88,7 +113,7 @@ async def verify_tree(
     since: date | None = None,
     store: Store | None = None,
 ) -> VerificationReport:
-    """Hash stored archives and compare them with their sidecars, or with the ledger.
+    """Hash stored archives and segments, and compare them with their sidecars, or with the ledger.
 
     Nothing is changed, and a collection may run at the same time.
 
@@ -120,7 +145,10 @@ async def verify_tree(
             verifier = Verifier(
                 stored.store, stored.ledger, at_once, stored.is_replaced, comparer=comparer
             )
-            report = await verifier.verify(folders, on_archive, chosen=chosen, since_ns=since_ns)
+            report = await verifier.verify(
+                folders, on_archive, chosen=chosen, since_ns=since_ns,
+                segments=_each(stored.segments(since_ns)),
+            )  # fmt: skip
     report.notes = output.ledger_remarks
     return report
 
@@ -163,6 +191,6 @@ def _start_ns(day: date | None) -> int:
     return int(datetime.combine(day, time(), UTC).timestamp()) * 1_000_000_000
 
 
-async def _each(folders: Iterator[str]) -> AsyncIterator[str]:
-    while (folder := await to_thread.run_sync(next, folders, None)) is not None:
-        yield folder
+async def _each(values: Iterator[_Value]) -> AsyncIterator[_Value]:
+    while (value := await to_thread.run_sync(next, values, None)) is not None:
+        yield value
