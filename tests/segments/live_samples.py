@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,7 +14,7 @@ from crypto_lakehouse.core.data_types import data_type_of
 from crypto_lakehouse.core.stream_kinds import StreamKind
 from crypto_lakehouse.segments.live_segment import LiveHeader, LiveMessage
 
-__all__ = ["SAMPLES", "Sample", "header_of"]
+__all__ = ["SAMPLES", "Sample", "header_of", "variants"]
 
 SPOT, UM, CM, _ = Market
 
@@ -164,3 +165,23 @@ SAMPLES = [
     *(sample for market in (SPOT, UM, CM) for sample in _samples(market)),
     *(sample for market in (UM, CM) for sample in _futures(market)),
 ]
+
+
+def variants(data: Any) -> Iterator[Any]:
+    """A payload with one value removed, or of another type."""
+    if isinstance(data, dict):
+        for name, value in data.items():
+            yield {each: data[each] for each in data if each != name}
+            for changed in variants(value):
+                yield {**data, name: changed}
+    elif isinstance(data, list):
+        for at, value in enumerate(data):
+            yield data[:at] + data[at + 1 :]
+            for changed in variants(value):
+                yield [*data[:at], changed, *data[at + 1 :]]
+    elif isinstance(data, bool):
+        yield from (str(data), not data)
+    elif isinstance(data, int):
+        yield from (str(data), float(data), -1, True, None, 0, 1 << 63, data + 1)
+    else:
+        yield from (5, 1.5, None, "1,5", "", "NaN", "1e5", "\n", "-0.0", "1" * 21, "ethusdt", "０")

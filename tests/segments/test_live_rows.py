@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -14,6 +14,7 @@ from tests.segments.live_samples import (
     T_US,
     Sample,
     header_of,
+    variants,
 )
 
 from crypto_lakehouse.core.archive import Market
@@ -57,32 +58,12 @@ def test_a_message_is_the_rows_of_its_table(sample: Sample) -> None:
             assert (schema.time, event.time_us) == ("received_at", RECEIVED_US)
 
 
-def _variants(data: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """The payload with one value removed, or of another type, with the name of the value."""
-    if isinstance(data, dict):
-        for name, value in data.items():
-            yield name, {each: data[each] for each in data if each != name}
-            for found, changed in _variants(value, name):
-                yield found, {**data, name: changed}
-    elif isinstance(data, list):
-        for at, value in enumerate(data):
-            yield path, data[:at] + data[at + 1 :]
-            for found, changed in _variants(value, path):
-                yield found, [*data[:at], changed, *data[at + 1 :]]
-    elif isinstance(data, bool):
-        yield path, str(data)
-    elif isinstance(data, int):
-        yield from ((path, wrong) for wrong in (str(data), float(data), -1, True, None))
-    else:
-        yield from ((path, wrong) for wrong in (5, 1.5, None, "1,5", "", "NaN", "1e5", "\n"))
-
-
 @EACH
 def test_what_is_missing_or_of_another_type_is_refused_or_makes_no_other_value(
     sample: Sample,
 ) -> None:
     refused = 0
-    for _, data in _variants(sample.data):
+    for data in variants(sample.data):
         try:
             event = event_of(sample, sample.of(data).body)
         except BadMessage:
@@ -98,7 +79,9 @@ def _is_like(row: str, other: str, sample: Sample) -> bool:
     schema = schema_for(sample.market, data_type_of(sample.kind))
     columns = excerpt_columns(schema)[:-1]
     return all(
-        one == wanted or column.kind == "text" or (one == "" and column.nullable)
+        one in {wanted, "-0.0"}
+        or column.kind in {"text", "flag", "id", "count", "time"}
+        or (one == "" and column.nullable)
         for column, one, wanted in zip(columns, row.split(","), other.split(","), strict=True)
     )
 

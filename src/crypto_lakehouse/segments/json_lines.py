@@ -12,24 +12,29 @@ from crypto_lakehouse.core.errors import SegmentError
 from crypto_lakehouse.core.finite_json import parse_finite
 from crypto_lakehouse.core.messages import plural
 
-__all__ = ["LineValues", "json_object", "moment_text", "whole_lines"]
+__all__ = ["LineValues", "json_object", "moment_text", "whole_blocks", "whole_lines"]
 
 
 def whole_lines(chunks: Iterable[bytes], key: str, most_bytes: int) -> Iterator[bytes]:
-    """Split text into lines, without their ends.
+    """Split text into lines, without their ends; the errors are those of `whole_blocks`."""
+    for block in whole_blocks(chunks, key, most_bytes):
+        yield from block[:-1].split(b"\n")
+
+
+def whole_blocks(chunks: Iterable[bytes], key: str, most_bytes: int) -> Iterator[bytes]:
+    """Cut text at ends of lines: each block has some whole lines.
 
     Raises:
         SegmentError: A line is longer than `most_bytes`, or the last one has no end.
     """
     held = bytearray()
     for chunk in chunks:
-        begin = 0
-        while (end := chunk.find(b"\n", begin)) >= 0:
-            held += chunk[begin:end]
+        end = chunk.rfind(b"\n") + 1
+        if end:
+            held += chunk[:end]
             yield bytes(held)
             held.clear()
-            begin = end + 1
-        held += chunk[begin:]
+        held += chunk[end:]
         if len(held) > most_bytes:
             raise SegmentError(key, f"a line has more than {plural(most_bytes, 'byte', form=',')}")
     if held:

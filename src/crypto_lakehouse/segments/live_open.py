@@ -18,7 +18,7 @@ from crypto_lakehouse.core.protocols import PART_SUFFIX, KeepsSegments, Store
 from crypto_lakehouse.segments.live_segment import (
     WINDOW_BYTES,
     LiveHeader,
-    LiveLine,
+    LiveLines,
     lines_of,
     read_live_from,
 )
@@ -70,7 +70,7 @@ class RecordedFiles:
             found.update(key for key, _ in store.segments(_refuse, Origin.LIVE))
         return sorted(key for key in found if key.startswith(prefix))
 
-    def open(self, key: str) -> tuple[LiveHeader, Iterator[LiveLine]] | None:
+    def open(self, key: str) -> tuple[LiveHeader, LiveLines] | None:
         """Read a segment as `read_live_from` does, or what was synced of its part; blocking.
 
         Returns:
@@ -95,7 +95,7 @@ class RecordedFiles:
     def _stores(self) -> Sequence[HasSegments]:
         return [self.written] if self.stored is None else [self.written, self.stored]
 
-    def _finished(self, key: str) -> tuple[LiveHeader, Iterator[LiveLine]]:
+    def _finished(self, key: str) -> tuple[LiveHeader, LiveLines]:
         if self.stored is None:
             return read_live_from(self.written, key)
         try:

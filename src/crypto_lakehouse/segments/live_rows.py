@@ -115,7 +115,7 @@ class LiveRows:
             return None
         if payload.interval and interval != payload.interval:
             raise BadMessage("it is of another interval than its stream")
-        series = self._series_of(symbol, payload.symbol or symbol.upper(), interval)
+        series = self.series_of(symbol, interval, payload.symbol or symbol.upper())
         time_us = message.received_at_us if payload.time_us is None else payload.time_us
         return LiveEvent(series, time_us, payload.rows)
 
@@ -146,7 +146,17 @@ class LiveRows:
             raise BadMessage("`e` is not that of its stream")
         return read(data, self.header.market)
 
-    def _series_of(self, of_stream: str, symbol: str, interval: str) -> Series:
+    def series_of(self, of_stream: str, interval: str, symbol: str) -> Series:
+        """The series of a message.
+
+        Args:
+            of_stream: The symbol as the stream's name spells it.
+            interval: The interval as the stream's name spells it; empty if it has none.
+            symbol: The symbol as the message spells it.
+
+        Raises:
+            BadMessage: The symbol is not that of the stream, or one of them is not possible.
+        """
         if symbol.lower() != of_stream:
             raise BadMessage("it is of another symbol than its stream")
         found = self._series.get((symbol, interval))

@@ -24,21 +24,28 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Any, BinaryIO, NamedTuple, cast
+from itertools import chain
+from typing import Any, BinaryIO, cast
 
 from attrs import frozen
 
 from crypto_lakehouse.core.archive import SIDECAR_SUFFIX, Market
 from crypto_lakehouse.core.errors import SegmentError
 from crypto_lakehouse.core.live_keys import live_key, live_name
-from crypto_lakehouse.core.messages import plural
 from crypto_lakehouse.core.protocols import Store
 from crypto_lakehouse.core.stream_kinds import StreamKind
 from crypto_lakehouse.segments.json_lines import (
     LineValues,
     json_object,
     moment_text,
-    whole_lines,
+    whole_blocks,
+)
+from crypto_lakehouse.segments.live_lines import (
+    END,
+    LiveLine,
+    LiveLines,
+    LiveMark,
+    LiveMessage,
 )
 
 __all__ = [
@@ -47,6 +54,7 @@ __all__ = [
     "WINDOW_BYTES",
     "LiveHeader",
     "LiveLine",
+    "LiveLines",
     "LiveMark",
     "LiveMessage",
     "header_line",
@@ -60,9 +68,6 @@ __all__ = [
 ]
 
 FORMAT = 1
-
-#: The mark of a segment that was ended in order.
-END = "end"
 
 #: The longest line that is read.
 LINE_BYTES = 64 << 20
@@ -78,42 +83,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 _RECORDING = re.compile(r"[0-9a-f]{8,64}")
 
-_MESSAGE = re.compile(rb"\[([0-9]{1,18}),([0-9]{1,18}),(.+)\]", re.DOTALL)
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
-
-
-class LiveMessage(NamedTuple):
-    """A message.
-
-    Attributes:
-        received_at_us: When it was received, in microseconds since 1970, by this machine's clock.
-        connection: The number of the connection that it came over; 0 for responses of REST
-            endpoints.
-        body: Its bytes as they came; they may be no JSON.
-    """
-
-    received_at_us: int
-    connection: int
-    body: bytes
-
-
-class LiveMark(NamedTuple):
-    """An event of the recording.
-
-    Attributes:
-        at_us: Its time, in microseconds since 1970, by this machine's clock.
-        name: What happened, as `connected`.
-        facts: What else is known of it.
-    """
-
-    at_us: int
-    name: str
-    facts: dict[str, Any]
-
-
-LiveLine = LiveMessage | LiveMark
-"""A line of a segment, after its header."""
 
 
 @frozen(kw_only=True)
@@ -203,7 +174,7 @@ def _is_text(body: bytes) -> bool:
     return True
 
 
-def read_live(file: BinaryIO, key: str, sidecar: bytes) -> tuple[LiveHeader, Iterator[LiveLine]]:
+def read_live(file: BinaryIO, key: str, sidecar: bytes) -> tuple[LiveHeader, LiveLines]:
     """Read a segment in bounded memory.
 
     Lines are yielded before the end of the file is checked: if the iterator raises, the caller must
@@ -227,15 +198,15 @@ def read_live(file: BinaryIO, key: str, sidecar: bytes) -> tuple[LiveHeader, Ite
     hashing = _Hashing(file)
     header, lines = lines_of(_decompressed(hashing, key), key)
 
-    def rest() -> Iterator[LiveLine]:
-        yield from lines
+    def rest() -> Iterator[tuple[int, bytes]]:
+        yield from lines.blocks
         if hashing.sha256() != expected:
             raise SegmentError(key, "its bytes do not have the SHA-256 of its sidecar")
 
-    return header, rest()
+    return header, LiveLines(rest(), key)
 
 
-def lines_of(text: Iterable[bytes], key: str) -> tuple[LiveHeader, Iterator[LiveLine]]:
+def lines_of(text: Iterable[bytes], key: str) -> tuple[LiveHeader, LiveLines]:
     """Read the decompressed text of a segment.
 
     Args:
@@ -249,12 +220,21 @@ def lines_of(text: Iterable[bytes], key: str) -> tuple[LiveHeader, Iterator[Live
         SegmentError: It is damaged, of another format or key, or has another number of messages
             than its end says.
     """
-    lines = whole_lines(text, key, LINE_BYTES)
-    header = _header(json_object(next(lines, b""), key, 1), key)
-    return header, _counted(lines, key)
+    blocks = whole_blocks(text, key, LINE_BYTES)
+    begin, _, behind = next(blocks, b"").partition(b"\n")
+    header = _header(json_object(begin, key, 1), key)
+
+    def numbered() -> Iterator[tuple[int, bytes]]:
+        at = 2
+        for block in chain([behind], blocks):
+            if block:
+                yield at, block
+                at += block.count(b"\n")
+
+    return header, LiveLines(numbered(), key)
 
 
-def read_live_from(store: Store, key: str) -> tuple[LiveHeader, Iterator[LiveLine]]:
+def read_live_from(store: Store, key: str) -> tuple[LiveHeader, LiveLines]:
     """Read a stored segment; blocking. The file is closed at its end, and with the iterator.
 
     Raises:
@@ -270,42 +250,11 @@ def read_live_from(store: Store, key: str) -> tuple[LiveHeader, Iterator[LiveLin
         file.close()
         raise
 
-    def closing() -> Iterator[LiveLine]:
+    def closing() -> Iterator[tuple[int, bytes]]:
         with file:
-            yield from lines
+            yield from lines.blocks
 
-    return header, closing()
-
-
-def _counted(lines: Iterator[bytes], key: str) -> Iterator[LiveLine]:
-    messages = 0
-    for at, line in enumerate(lines, 2):
-        if match := _MESSAGE.fullmatch(line):
-            messages += 1
-            received, connection, text = match.groups()
-            body = _unquoted(text, key, at) if text.startswith(b'"') else text
-            yield LiveMessage(int(received), int(connection), body)
-            continue
-        mark = _mark(json_object(line, key, at), key, at)
-        named = mark.facts.get("messages")
-        if mark.name == END and named != messages:
-            reason = f"it has {plural(messages, 'message')}, and its end names {named}"
-            raise SegmentError(key, f"line {at}: {reason}")
-        yield mark
-
-
-def _unquoted(text: bytes, key: str, at: int) -> bytes:
-    try:
-        value: str = json.loads(text)
-        return value.encode(errors="surrogateescape")
-    except ValueError as error:  # that of an encoding is one, too
-        raise SegmentError(key, f"line {at}: the message is no JSON string: {error}") from error
-
-
-def _mark(value: dict[str, Any], key: str, at: int) -> LiveMark:
-    read = LineValues(value, key, at)
-    name, time = read.take("mark", str), read.take("at", int)
-    return LiveMark(time, name, {each: value[each] for each in value.keys() - {"mark", "at"}})
+    return header, LiveLines(closing(), key)
 
 
 def _header(value: dict[str, Any], key: str) -> LiveHeader:

@@ -31,7 +31,8 @@ from crypto_lakehouse.segments.live_segment import (
     mark_line,
     message_text,
 )
-from crypto_lakehouse.tables.live.excerpts import DIFFERING, Split, excerpt_text, split_segment
+from crypto_lakehouse.tables.live.excerpts import Split, excerpt_text, split_segment
+from crypto_lakehouse.tables.live.segment_rows import DIFFERING
 from crypto_lakehouse.tables.reading.parse import frame_of
 from crypto_lakehouse.tables.schema.received import excerpt_columns
 from crypto_lakehouse.tables.schema.schemas import schema_of

@@ -38,6 +38,8 @@ def without_copies(frame: pl.DataFrame, columns: LiveColumns) -> Cleaned:
         columns: The columns of its table.
     """
     event = list(columns.event)
+    if not columns.has_books and not _has_copies(frame, event):
+        return Cleaned(frame, 0, [])
     first = (
         pl.col(LINE).min().over(event) if columns.has_books else pl.col(LINE).first().over(event)
     )
@@ -50,6 +52,12 @@ def without_copies(frame: pl.DataFrame, columns: LiveColumns) -> Cleaned:
     lines = copies[LINE].unique()
     originals = kept.join(copies.select(event).unique(), on=event, how="semi")
     return Cleaned(kept, len(lines), _differing(copies, originals, columns))
+
+
+def _has_copies(frame: pl.DataFrame, event: list[str]) -> bool:
+    """Whether two rows that follow one another are of one event."""
+    is_copy = pl.all_horizontal(pl.col(name) == pl.col(name).shift() for name in event)
+    return bool(frame.select(is_copy.any()).item())
 
 
 def _differing(copies: pl.DataFrame, originals: pl.DataFrame, columns: LiveColumns) -> list[int]:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import date, timedelta
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -12,20 +11,20 @@ from typing import Any, BinaryIO
 import polars as pl
 from attrs import define, field, frozen
 
-from crypto_lakehouse.core.archive import Archive, Origin, Period, Series
+from crypto_lakehouse.core.archive import Archive, Origin, Period
 from crypto_lakehouse.core.data_types import data_type_of
 from crypto_lakehouse.core.live_keys import live_name_of
-from crypto_lakehouse.core.messages import shown
-from crypto_lakehouse.segments.live_rows import BadMessage, LiveEvent, LiveRows
-from crypto_lakehouse.segments.live_segment import (
-    LiveHeader,
-    LiveLine,
-    LiveMark,
-    LiveMessage,
-    read_live,
-)
+from crypto_lakehouse.segments.live_segment import LiveHeader, LiveLines, LiveMark, read_live
 from crypto_lakehouse.tables.live.copies import without_copies
-from crypto_lakehouse.tables.live.live_columns import LINE, LiveColumns
+from crypto_lakehouse.tables.live.live_columns import LiveColumns
+from crypto_lakehouse.tables.live.segment_rows import (
+    BATCH_BYTES,
+    DIFFERING,
+    BadMessages,
+    SegmentRows,
+    Wanted,
+    day_of,
+)
 from crypto_lakehouse.tables.live.spool import RowSpool
 from crypto_lakehouse.tables.schema.schemas import Column, schema_for
 
@@ -39,30 +38,7 @@ __all__ = [
     "split_segment",
 ]
 
-#: What is said of a message that has the id of another one, and is not its copy.
-DIFFERING = "it has the id of an earlier message, and says something else"
-
-#: Marks of what is missing.
-_HOLES = frozenset({"gap", "broken_book"})
-
-#: Marks that are kept of a segment.
-_MOST_HOLES = 10_000
-
-#: Rows are sorted when they have so many bytes as text: a few times as much in memory.
-BATCH_BYTES = 32 << 20
-
-_GROUP = "_group"
-
-_DAY_US = 86_400_000_000
-
-_EPOCH = date(1970, 1, 1)
-
-_SHOWN_BYTES = 300
-
 _STEP_BYTES = 1 << 20
-
-Wanted = Callable[[Series, date], bool]
-"""Whether the rows of a series and UTC day are selected."""
 
 
 @frozen(kw_only=True)
@@ -87,21 +63,6 @@ class Excerpt:
     last_time_us: int
 
 
-@define
-class BadMessages:
-    """Messages that are no rows, for one reason.
-
-    Attributes:
-        messages: How many there are.
-        line: The number of the first one's line in the segment, counted from 1.
-        example: The beginning of the first one.
-    """
-
-    messages: int
-    line: int
-    example: str
-
-
 @frozen(kw_only=True)
 class Split:
     """What a segment holds.
@@ -113,7 +74,7 @@ class Split:
         copies: How many were left out, as an earlier one has the same id.
         bad: Messages that are no rows, by reason.
         holes: What the recording says is missing.
-        ended_at_us: The time of its last line, in microseconds since 1970.
+        ended_at_us: The latest time of its lines, in microseconds since 1970.
     """
 
     header: LiveHeader
@@ -147,7 +108,7 @@ def split_segment(
 
 def split_lines(
     header: LiveHeader,
-    lines: Iterable[LiveLine],
+    lines: LiveLines,
     folder: Path,
     *,
     wanted: Wanted | None = None,
@@ -157,7 +118,7 @@ def split_lines(
 
     Args:
         header: Its header.
-        lines: Its other lines.
+        lines: Its other lines, of which none was read yet.
         folder: As there.
         wanted: Selects excerpts; None for all.
         batch_bytes: As there.
@@ -168,22 +129,20 @@ def split_lines(
     """
     columns = LiveColumns.of(schema_for(header.market, data_type_of(header.kind)))
     with RowSpool(folder, columns.place) as spool:
-        splitting = _Splitting(header, columns, spool, batch_bytes, wanted)
-        for number, line in enumerate(lines, 2):
-            if isinstance(line, LiveMessage):
-                splitting.take(number, line)
-            else:
-                splitting.mark(line)
-        splitting.flush(is_last=True)
-        excerpts = tuple(splitting.excerpts(folder, live_name_of(header.key)))
+        reading = SegmentRows(header, lines.key, columns, spool, batch_bytes, wanted)
+        for first, block in lines.blocks:
+            reading.take(first, block)
+        reading.flush(is_last=True)
+        writing = _Writing(reading, columns, folder)
+        excerpts = tuple(writing.excerpts(spool, live_name_of(header.key)))
     return Split(
         header=header,
         excerpts=excerpts,
-        messages=splitting.messages,
-        copies=splitting.copies,
-        bad=splitting.bad,
-        holes=tuple(splitting.holes),
-        ended_at_us=splitting.ended_at_us,
+        messages=reading.messages,
+        copies=writing.copies,
+        bad=reading.bad,
+        holes=tuple(reading.holes),
+        ended_at_us=reading.ended_at_us,
     )
 
 
@@ -203,128 +162,39 @@ def excerpt_text(path: Path) -> Iterator[bytes]:
 
 
 @define
-class _Splitting:
-    """The state of a split.
+class _Writing:
+    """Writes excerpts, and counts the copies that are left out."""
 
-    Attributes:
-        groups: The number of each series and day, counted from 0.
-        left_out: Those that are not wanted.
-        held: Rows that are not sorted yet: their group, their columns, the time when they were
-            received, and the number of their line.
-    """
-
-    header: LiveHeader
+    reading: SegmentRows
     columns: LiveColumns
-    spool: RowSpool
-    batch_bytes: int
-    wanted: Wanted | None
-    messages: int = field(init=False, default=0)
+    folder: Path
     copies: int = field(init=False, default=0)
-    bad: dict[str, BadMessages] = field(init=False, factory=dict)
-    holes: list[LiveMark] = field(init=False, factory=list)
-    ended_at_us: int = field(init=False, default=0)
-    groups: dict[tuple[Series, int], int] = field(init=False, factory=dict)
-    left_out: set[int] = field(init=False, factory=set)
-    held: list[str] = field(init=False, factory=list)
-    held_bytes: int = field(init=False, default=0)
-    _rows: LiveRows = field(init=False)
 
-    def __attrs_post_init__(self) -> None:
-        self._rows = LiveRows(self.header)
-
-    def take(self, line: int, message: LiveMessage) -> None:
-        """Take a message."""
-        self.messages += 1
-        self.ended_at_us = message.received_at_us
-        try:
-            event = self._rows.event_of(message)
-        except BadMessage as error:
-            self._refuse(str(error), line, message.body)
-            return
-        if event is not None and event.rows:
-            self._hold(event, line, message.received_at_us)
-
-    def mark(self, mark: LiveMark) -> None:
-        """Take a mark."""
-        self.ended_at_us = mark.at_us
-        if mark.name in _HOLES and len(self.holes) < _MOST_HOLES:
-            self.holes.append(mark)
-
-    def _refuse(self, reason: str, line: int, body: bytes) -> None:
-        bad = self.bad.get(reason)
-        if bad is not None:
-            bad.messages += 1
-            return
-        example = shown(body[:_SHOWN_BYTES].decode(errors="replace"))
-        self.bad[reason] = BadMessages(1, line, example)
-
-    def _hold(self, event: LiveEvent, line: int, received_at_us: int) -> None:
-        place = event.series, event.time_us // _DAY_US
-        group = self.groups.get(place)
-        if group is None:
-            group = self.groups[place] = len(self.groups)
-            if self.wanted and not self.wanted(place[0], _day(place[1])):
-                self.left_out.add(group)
-        if group in self.left_out:
-            return
-        for row in event.rows:
-            text = f"{group},{row},{received_at_us},{line}\n"
-            self.held.append(text)
-            self.held_bytes += len(text)
-        if self.held_bytes >= self.batch_bytes:
-            self.flush(is_last=False)
-
-    def flush(self, *, is_last: bool) -> None:
-        """Sort the rows that are held, and give them to the spool."""
-        if not self.held:
-            return
-        text = "".join(self.held).encode()
-        self.held, self.held_bytes = [], 0
-        frame = pl.read_csv(
-            text,
-            has_header=False,
-            quote_char=None,
-            schema={_GROUP: pl.Int64, **self.columns.types, LINE: pl.Int64},
-        )
-        frame = frame.sort(self.columns.order([_GROUP]))
-        for part in frame.partition_by(_GROUP, maintain_order=True):
-            self.spool.add(part[_GROUP][0], part.drop(_GROUP), is_last=is_last)
-
-    def excerpts(self, folder: Path, segment: str) -> Iterator[Excerpt]:
+    def excerpts(self, spool: RowSpool, segment: str) -> Iterator[Excerpt]:
         """Write each excerpt to its file."""
-        places = list(self.groups)
         order = self.columns.order()
-        for group in self.spool.groups():
-            series, day = places[group]
-            period = Period.day(_day(day))
-            archive = Archive(series, period, Origin.LIVE, segment)
-            yield self._written(archive, self.spool.parts(group, order), folder / f"{group}.zst")
+        for number, (of, day) in enumerate(spool.groups()):
+            archive = Archive(
+                self.reading.series[of], Period.day(day_of(day)), Origin.LIVE, segment
+            )
+            yield self._written(archive, spool.parts((of, day), order), f"{number}.csv.zst")
 
-    def _written(self, archive: Archive, parts: Iterator[pl.DataFrame], path: Path) -> Excerpt:
+    def _written(self, archive: Archive, parts: Iterator[pl.DataFrame], name: str) -> Excerpt:
         import zstandard
 
-        edges = _Edges(self.columns)
+        path, edges = self.folder / name, _Edges(self.columns)
         with path.open("wb") as file, zstandard.ZstdCompressor(1).stream_writer(file) as writer:
             for part in parts:
                 cleaned = without_copies(part, self.columns)
                 self.copies += cleaned.copies
                 for line in cleaned.differing:
-                    self._refuse_line(line)
+                    self.reading.refuse(DIFFERING, line)
                 frame = cleaned.frame.select(self.columns.names)
                 edges.extend(frame)
                 buffer = io.BytesIO()
                 frame.write_csv(buffer, include_header=False)
                 writer.write(buffer.getbuffer())
         return edges.excerpt(archive, path)
-
-    def _refuse_line(self, line: int) -> None:
-        bad = self.bad.setdefault(DIFFERING, BadMessages(0, line, ""))
-        bad.messages += 1
-        bad.line = min(bad.line, line)
-
-
-def _day(number: int) -> date:
-    return _EPOCH + timedelta(days=number)
 
 
 @define

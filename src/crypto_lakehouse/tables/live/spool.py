@@ -7,12 +7,15 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
 
 import polars as pl
 from attrs import define, field, frozen
 
 __all__ = ["RowSpool"]
+
+#: What rows are kept apart by: the number of their series, and their day.
+_Group: TypeAlias = tuple[int, int]
 
 
 @frozen
@@ -46,7 +49,7 @@ class RowSpool:
     folder: Path
     place: tuple[str, ...]
     _file: Any = field(init=False, default=None)
-    _blocks: dict[int, list[_Block]] = field(init=False, factory=dict)
+    _blocks: dict[_Group, list[_Block]] = field(init=False, factory=dict)
 
     def __enter__(self) -> Self:
         return self
@@ -60,11 +63,11 @@ class RowSpool:
         if self._file is not None:
             self._file.close()
 
-    def add(self, group: int, frame: pl.DataFrame, *, is_last: bool) -> None:
+    def add(self, group: _Group, frame: pl.DataFrame, *, is_last: bool) -> None:
         """Keep sorted rows of a group.
 
         Args:
-            group: Its number.
+            group: Which one.
             frame: At least one row.
             is_last: Whether no more rows come of any group: then they need not leave memory.
 
@@ -87,18 +90,18 @@ class RowSpool:
         offset = self._file.seek(0, io.SEEK_END)
         return offset, self._file.write(buffer.getbuffer())
 
-    def groups(self) -> list[int]:
-        """The numbers of the groups, in the order in which they came."""
+    def groups(self) -> list[_Group]:
+        """The groups, in the order in which they came."""
         return list(self._blocks)
 
-    def parts(self, group: int, order: list[pl.Expr]) -> Iterator[pl.DataFrame]:
+    def parts(self, group: _Group, order: list[pl.Expr]) -> Iterator[pl.DataFrame]:
         """Yield the rows of a group, sorted over all parts: no event is in two of them.
 
         Rows come nearly in order, so that a part is mostly one that was added. Memory is bounded by
         the rows whose events overlap.
 
         Args:
-            group: Its number.
+            group: Which one.
             order: The order of the rows.
         """
         blocks = sorted(self._blocks.pop(group), key=lambda each: each.first)
