@@ -147,9 +147,10 @@ def test_a_hole_that_is_not_filled_stays_a_failure(world: World, shell: Shell) -
     assert "failed: 1 planned, 1 failed, in days of series" in out
     world.exchange.heal()
     world.exchange.refuse("spot", 403)
-    code, _, err = shell(*world.collect, "--ingest", "--fill", "-q")
-    assert code == 3  # the first step that is not good
+    code, out, err = shell(*world.collect, "--ingest", "--fill", "-q")
+    assert code == 5
     assert "error: fill: " in err
+    assert "spot.klines: " in out  # what was collected is ingested nevertheless
 
 
 def test_a_signal_ends_a_fill_in_order(world: World, shell: Shell, tmp_path: Path) -> None:

@@ -61,15 +61,23 @@ async def collect_and_ingest(
     return code if not text or print_report(text) else code or 1
 
 
+#: The exit code of a collection that lacks archives.
+_HOLES = 3
+
+
 def _exit_code(workflow: CollectAndIngest, report: CompositionReport, *, strict: bool) -> int:
-    """The exit code of the collection, as `collect` alone has it, or else of the ingestion."""
+    """The exit code of the collection, as `collect` alone has it, or else of the ingestion.
+
+    A fill that ended early, as if the exchange refuses, is said before the holes that it left.
+    """
     collected = workflow.collected
     if strict and collected is not None and collected.strict_exit_code:
         return int(collected.strict_exit_code)
     if not workflow.archive_holes_left:
         rest = [step.exit_code for step in report.steps if step.name != "collect"]
         return next((code for code in rest if code), 0)
-    return int(report.exit_code)
+    filled = next((step.exit_code for step in report.steps if step.name == "fill"), 0)
+    return int(filled if report.exit_code == _HOLES and filled else report.exit_code)
 
 
 def _text(workflow: CollectAndIngest) -> str:
