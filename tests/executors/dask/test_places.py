@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -9,11 +11,12 @@ from typing import Any
 
 import anyio
 import pytest
-from attrs import define
+from attrs import define, evolve, field, frozen
 from distributed import Client, LocalCluster
 from distributed.core import Status
 
 from crypto_lakehouse.executors.dask import places
+from crypto_lakehouse.executors.dask.executor import _task
 from crypto_lakehouse.executors.dask.members import Members
 from crypto_lakehouse.executors.dask.protocol import DaskJob, NotAMember
 from crypto_lakehouse.executors.share import Share
@@ -22,10 +25,28 @@ from crypto_lakehouse.ledger.lock import wait_for_workers, worker_lock
 SHARE = Share(parallel=1, is_adaptive=False, bytes_per_second=None, requests_per_second=None)
 
 
+#: Ends the work that waits.
+_ENOUGH = threading.Event()
+
+
+class _Settler:
+    """Settles pieces of work: some wait until it is enough."""
+
+    async def collect(self, waits: bool) -> str:
+        if waits:
+            await anyio.to_thread.run_sync(_ENOUGH.wait)
+        return "settled"
+
+
+@frozen
+class _Work:
+    settler: _Settler = field(factory=_Settler)
+
+
 @asynccontextmanager
-async def open_agent_work(*_job: Any) -> AsyncIterator[None]:
-    """The work of these agents: they get no shard."""
-    yield
+async def open_agent_work(*_job: Any) -> AsyncIterator[_Work]:
+    """The work of these agents."""
+    yield _Work()
 
 
 @define
@@ -87,12 +108,8 @@ async def test_a_shard_that_comes_once_its_run_has_left_starts_no_agent(job: Das
     wait_for_workers(Path(job.locks or ""), 0.0)
 
 
-async def test_a_run_that_ends_while_a_worker_is_paused_leaves_no_agent(job: DaskJob) -> None:
-    """Such a worker is no member: the scheduler gives it nothing."""
-
-    async def ignore(*_events: Any) -> None:
-        pass
-
+@asynccontextmanager
+async def _one_worker() -> AsyncIterator[tuple[LocalCluster, Client]]:
     async with (
         LocalCluster(
             n_workers=1,
@@ -102,8 +119,37 @@ async def test_a_run_that_ends_while_a_worker_is_paused_leaves_no_agent(job: Das
             asynchronous=True,
         ) as made,
         Client(made, asynchronous=True, set_as_default=False) as client,
-        anyio.create_task_group() as tasks,
     ):
+        yield made, client
+
+
+async def test_a_shard_of_which_all_has_begun_lets_the_next_one_begin(job: DaskJob) -> None:
+    """Its worker has one thread, and one task at a time."""
+    share = evolve(SHARE, parallel=2)
+    async with _one_worker() as (_, client):
+        await client.run(places.join_run, job, 0, share)
+
+        def submit(key: str, work: list[tuple[int, bool]]) -> Any:
+            return client.submit(_task(), job.run_id, key, pickle.dumps(work), key=key)
+
+        try:
+            slow = submit("slow", [(0, False), (1, True)])
+            with anyio.fail_after(100):
+                await submit("quick", [(0, False)])
+            assert slow.status == "pending"
+        finally:
+            _ENOUGH.set()
+        await slow
+        await client.run(places.leave_run, job.run_id)
+
+
+async def test_a_run_that_ends_while_a_worker_is_paused_leaves_no_agent(job: DaskJob) -> None:
+    """Such a worker is no member: the scheduler gives it nothing."""
+
+    async def ignore(*_events: Any) -> None:
+        pass
+
+    async with _one_worker() as (made, client), anyio.create_task_group() as tasks:
         members = Members(client, job, lambda *_: SHARE, 1, ignore, ignore, tasks)
         await members._update(await members.addresses())
         assert [*members.present] == [made.workers[0].worker_address]

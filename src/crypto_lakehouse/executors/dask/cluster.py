@@ -19,6 +19,15 @@ __all__ = ["CONNECT_WITHIN_S", "open_cluster"]
 #: A local scheduler takes a worker for dead after this time without a heartbeat.
 _SILENCE = "60 s"
 
+#: What a worker of this machine is started with. A nanny lets glibc give freed memory back at once,
+#: which is then mapped again for each archive, and profiles its threads.
+_SETTINGS = {
+    "distributed.scheduler.allowed-failures": 0,
+    "distributed.scheduler.worker-ttl": _SILENCE,
+    "distributed.worker.profile.enabled": False,
+    "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": None,
+}
+
 #: How long a scheduler may take to answer the first time, in seconds.
 CONNECT_WITHIN_S = 60.0
 
@@ -49,15 +58,11 @@ async def open_cluster(
         from distributed import Client, LocalCluster
     except ImportError:
         raise ExtraMissing("dask", "`executor: dask` needs Dask") from None
-    settings: dict[str, Any] = {
-        "distributed.scheduler.allowed-failures": 0,
-        "distributed.scheduler.worker-ttl": _SILENCE,
-    }
     cluster: Any = None
     try:
         with _as_cluster_errors(scheduler or "on this machine"):
             if scheduler is None:
-                with dask.config.set(settings):
+                with dask.config.set(_SETTINGS):
                     cluster = await LocalCluster(
                         n_workers=workers,
                         threads_per_worker=1,

@@ -59,10 +59,10 @@ _LAST_EVENTS_WITHIN_S = 2.0
 def _task() -> Callable[[str, str, bytes], Any]:
     """Return the function of a task, which is sent by value: the scheduler imports no module."""
 
-    def collect(run_id: str, key: str, work: bytes) -> Any:
+    async def collect(run_id: str, key: str, work: bytes) -> None:
         from crypto_lakehouse.executors.dask.places import settle
 
-        return settle(run_id, key, work)
+        await settle(run_id, key, work)
 
     return collect
 

@@ -6,15 +6,15 @@ which a run of another version can read.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import pickle
 import socket
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Sequence
-from concurrent.futures import Future
-from concurrent.futures import wait as futures_done
 from functools import partial
 from typing import Any
 from weakref import WeakValueDictionary
@@ -147,8 +147,11 @@ async def change_share(run_id: str, share: Share) -> None:
         place.agent.change(share)
 
 
-def settle(run_id: str, key: str, work: bytes) -> None:
+async def settle(run_id: str, key: str, work: bytes) -> None:
     """Settle a shard; the task of a scheduler.
+
+    It waits in the event loop of the worker: a thread for each shard would take turns with the
+    agent's, and Dask's profiler would look at it a hundred times a second.
 
     Raises:
         NotAMember: This process has not joined the run.
@@ -156,26 +159,39 @@ def settle(run_id: str, key: str, work: bytes) -> None:
         ShardReleased: The worker leaves the cluster, or the scheduler has given up the task.
         StoreError: The store refuses all further writes.
     """
-    from distributed import get_worker, secede
+    from distributed import get_worker
 
     worker = get_worker()
     if (place := _PLACES.get(run_id)) is None:
         raise NotAMember
-    task = place.take(key, pickle.loads(work))  # noqa: S301 - of the run, by the scheduler
-    # The next shard begins when nothing of this one waits any more, so that the agent never idles.
-    if _wait(task.begun, worker, key):
-        secede()
-    if not _wait(task.done, worker, key):
-        place.agent.abandon(task)
-    task.done.result()
+    since = time.monotonic()
+    taken = pickle.loads(work)  # noqa: S301 - of the run, by the scheduler
+    task = await to_thread.run_sync(place.take, key, taken)
+    done = asyncio.wrap_future(task.done)
+    try:
+        # The next shard begins when nothing of this one waits any more: the agent never idles.
+        if await _wait(asyncio.wrap_future(task.begun), worker, key) and not done.done():
+            _secede(worker, key, time.monotonic() - since)
+        await _wait(done, worker, key)
+    finally:
+        if not done.done():
+            place.agent.abandon(task)
+    await asyncio.shield(done)
 
 
-def _wait(future: Future[Any], worker: Any, key: str) -> bool:
+def _secede(worker: Any, key: str, duration_s: float) -> None:
+    """Let the worker begin with its next task, as `distributed.secede` does for one in a thread."""
+    from distributed.worker_state_machine import SecedeEvent
+
+    event = SecedeEvent(key=key, compute_duration=duration_s, stimulus_id=f"begun-{key}")
+    worker.handle_stimulus(event)
+
+
+async def _wait(future: asyncio.Future[None], worker: Any, key: str) -> bool:
     """Wait for a future as long as the scheduler has the task; return whether it is done."""
-    while _is_wanted(worker, key):
-        if futures_done([future], _LOOK_EVERY_S).done:
-            return True
-    return False
+    while not future.done() and _is_wanted(worker, key):
+        await asyncio.wait([future], timeout=_LOOK_EVERY_S)
+    return future.done()
 
 
 def _is_wanted(worker: Any, key: str) -> bool:
