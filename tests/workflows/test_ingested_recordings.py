@@ -139,6 +139,16 @@ def differences(root: Path) -> list[tuple[str, ...]]:
         return lake.sql(query).fetchall()
 
 
+def scores(root: Path) -> list[tuple[Any, ...]]:
+    with Lake.open(root) as lake:
+        query = (
+            "SELECT symbol, day, score, archive_rows, recorded, missing, missing_keys, differing, "
+            "not_in_archive FROM lakehouse.recorded_days"
+        )
+        found = lake.sql(query).fetchall()
+    return [(*each[:6], json.loads(each[6]), *each[7:]) for each in found]
+
+
 #: The trades of two recordings and of the archive, with their prices.
 FIRST = [trade(1, "10"), trade(2, "20"), trade(3, "30")]
 SECOND = [trade(3, "30", MIDNIGHT_US + 3_000_001), trade(4, "40")]
@@ -166,6 +176,7 @@ async def test_archives_and_recordings_come_to_the_same_in_any_order(
         "bbbbbbbb": ("ingested", 2, True),
     }
     assert differences(tmp_path) == [("price", "21.0", "20.0")]
+    assert scores(tmp_path) == [("BTCUSDT", DAY, 1 / 3, 3, 2, 1, [[0, 0, 1]], 1, 2)]
 
 
 def recordings(root: Path) -> list[tuple[Any, ...]]:

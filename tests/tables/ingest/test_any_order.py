@@ -122,6 +122,36 @@ def fill_differences(published: dict[str, Bars]) -> set[tuple[str, str, datetime
     return found
 
 
+#: Symbol and day, the archive's bars of it, those that were recorded, those of them that differ,
+#: and recorded bars that the archive lacks.
+Score = tuple[str, date, int, int, int, int]
+
+
+def standing_scores(published: dict[str, Bars]) -> set[Score]:
+    """How much of the archive's bars was recorded, of days that have both."""
+    archives = {key: has for key, has in published.items() if key.startswith("data/")}
+    excerpts = {key: has for key, has in published.items() if key.startswith("live/")}
+    in_archive, recorded = standing_rows(archives), standing_rows(excerpts)
+    found = set()
+    for one in map(Archive.parse, excerpts):
+        day = one.period.first_day
+        if not any(
+            each.symbol == one.symbol and each.period.first_day <= day <= each.period.last_day
+            for each in map(Archive.parse, archives)
+        ):
+            continue
+        of_day = [
+            {time: volume for (name, time), (_, volume) in rows.items()
+             if (name, time.date()) == (one.symbol, day)}
+            for rows in (in_archive, recorded)
+        ]  # fmt: skip
+        both = of_day[0].keys() & of_day[1].keys()
+        differing = sum(of_day[0][time] != of_day[1][time] for time in both)
+        extra = len(of_day[1]) - len(both)
+        found.add((one.symbol, day, len(of_day[0]), len(both), differing, extra))
+    return found
+
+
 class Ingesting(RuleBasedStateMachine):
     """Tables against dictionaries: which archives there are, and what they say."""
 
@@ -246,6 +276,20 @@ class IngestingIntoIceberg(Ingesting):
         if hasattr(self, "catalog"):
             self.catalog.close()
         super().teardown()
+
+    @invariant()
+    def scores_what_was_recorded(self) -> None:
+        lake = Lake(self.catalog) if getattr(self, "ingested", None) else None
+        if lake is None or "lakehouse.recorded_days" not in lake.tables:
+            assert not standing_scores(getattr(self, "ingested", {}))
+            return
+        query = (
+            "SELECT symbol, day, archive_rows, recorded, differing, not_in_archive, missing "
+            "FROM lakehouse.recorded_days"
+        )
+        found = lake.sql(query).fetchall()
+        assert sorted(each[:6] for each in found) == sorted(standing_scores(self.ingested))
+        assert all(each[6] == each[2] - each[3] for each in found)
 
     @rule()
     def compact(self) -> None:

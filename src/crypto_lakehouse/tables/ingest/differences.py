@@ -6,24 +6,30 @@ of two archives is kept: the differences of an archive are replaced when it is c
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Self
 
+import polars as pl
 import pyarrow as pa
 from attrs import asdict, frozen
-from pyiceberg.table import Table
 from pyiceberg.types import StringType, TimestamptzType
 
 from crypto_lakehouse.tables.iceberg.catalog import LakeCatalog
-from crypto_lakehouse.tables.iceberg.data_files import archives_in
-from crypto_lakehouse.tables.iceberg.live_files import archives_between, live_files
-from crypto_lakehouse.tables.ingest.comparison import DifferentValue
-from crypto_lakehouse.tables.ingest.records import RecordChange, write_records
+from crypto_lakehouse.tables.ingest.comparison import Comparison, DifferentValue, RowComparer
+from crypto_lakehouse.tables.ingest.records import RecordChange, recorded_among, write_records
+from crypto_lakehouse.tables.ingest.stored_rows import ARCHIVE
 from crypto_lakehouse.tables.schema.schemas import PartitionField
 from crypto_lakehouse.tables.schema.table_types import arrow_schema, record_schema
 
-__all__ = ["DIFFERENCES", "Difference", "differences_in", "no_differences", "record_differences"]
+__all__ = [
+    "DIFFERENCES",
+    "Difference",
+    "differences_in",
+    "differences_of",
+    "no_differences",
+    "record_differences",
+]
 
 DIFFERENCES = "lakehouse.differences"
 
@@ -70,6 +76,26 @@ class Difference:
         return cls(archive, other, found.key, found.column, value, other_value)
 
 
+def differences_of(
+    comparer: RowComparer, found: Comparison, others: pl.DataFrame, *, stands: bool
+) -> Iterator[Difference]:
+    """List the values in which rows of an archive differ from others, with their archives.
+
+    Args:
+        comparer: Has compared them.
+        found: How they differ.
+        others: The rows that they were compared with.
+        stands: Whether the values of the archive stand.
+    """
+    if found.differing.is_empty():
+        return
+    mine = str(found.differing[ARCHIVE][0])
+    for (name,), some in others.group_by([ARCHIVE], maintain_order=True):
+        for value in comparer.different_values(found.differing, some):
+            between = (mine, str(name)) if stands else (str(name), mine)
+            yield Difference.of(*between, value, stands=stands)
+
+
 def no_differences() -> pa.Table:
     """The table without rows, for a lake that has recorded none."""
     return arrow_schema(_SCHEMA).empty_table()
@@ -103,7 +129,7 @@ def record_differences(
     change = RecordChange(
         of_table=table,
         rows=pa.Table.from_pylist(rows, schema=arrow_schema(found.schema())),
-        replaced=_recorded(found, compared),
+        replaced=recorded_among(found, compared),
         commit=commit,
         tool_version=tool_version,
     )
@@ -124,13 +150,3 @@ def _rows(table: str, differences: Iterable[Difference], commit: str) -> list[di
     ]
     rows.sort(key=lambda row: (str(row["archive"]), str(row["key"])))
     return rows
-
-
-def _recorded(table: Table, keys: Iterable[str]) -> frozenset[str]:
-    """Those of some archives of which differences are recorded."""
-    wanted = sorted(keys)
-    found: set[str] = set()
-    for file in live_files(table) if wanted else ():
-        near = archives_between(table, file, wanted)
-        found |= near and near & archives_in(table, file)
-    return frozenset(found)

@@ -9,6 +9,8 @@ import polars as pl
 from attrs import define, field
 
 from crypto_lakehouse.tables.ingest.comparison import RowComparer
+from crypto_lakehouse.tables.ingest.day_scores import DayScores
+from crypto_lakehouse.tables.ingest.merge_settings import MergeSettings
 from crypto_lakehouse.tables.ingest.recorded_rows import RecordedRows
 from crypto_lakehouse.tables.ingest.row_spool import RowSpool, merged
 
@@ -26,15 +28,24 @@ class HeldRows:
         days: The rows of each day that no month has, or of which it has others.
         fills: The rows of each fill that no archive has.
         recorded: The rows of excerpts of recordings that none of these has.
+        scores: Compares what was recorded with the rows of archives.
     """
 
     key: list[str]
     comparer: RowComparer
+    scores: DayScores
     months: list[RowSpool] = field(init=False, factory=list)
     days: list[RowSpool] = field(init=False, factory=list)
     fills: list[RowSpool] = field(init=False, factory=list)
     recorded: RecordedRows = field(init=False)
     _gone: list[tuple[Any, Any, pl.DataFrame]] = field(init=False, factory=list)
+
+    @classmethod
+    def of(cls, settings: MergeSettings) -> HeldRows:
+        """Return one without rows."""
+        key = [*settings.schema.key]
+        scores = DayScores(settings.folder, key, settings.schema.time)
+        return cls(key, settings.comparer, scores)
 
     @recorded.default
     def _no_excerpts(self) -> RecordedRows:
@@ -45,6 +56,7 @@ class HeldRows:
         for spool in (*self.months, *self.days, *self.fills):
             spool.close()
         self.recorded.close()
+        self.scores.close()
 
     def give_way(self, keys: pl.DataFrame) -> None:
         """Leave out the months' rows of some keys, as a day has others."""

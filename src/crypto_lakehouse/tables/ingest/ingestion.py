@@ -46,6 +46,7 @@ from crypto_lakehouse.tables.ingest.provenance import (
     standings_between,
 )
 from crypto_lakehouse.tables.ingest.publish import TRIES, Publication
+from crypto_lakehouse.tables.ingest.recorded_days import record_days
 from crypto_lakehouse.tables.ingest.recorded_meanwhile import (
     Recorded,
     RecordedMeanwhile,
@@ -348,15 +349,12 @@ class _Commit:
         return [merge for merge in self.merges if merge.is_done]
 
     def _record_differences(self) -> None:
-        done = self._done()
-        record_differences(
-            self.ingestion.catalog,
-            self.schema.name,
-            (archive.key for merge in done for archive in merge.rebuild.archives),
-            (difference for merge in done for difference in merge.differences),
-            commit=self.name,
-            tool_version=self.ingestion.settings.tool_version,
-        )
+        catalog, name, done = self.ingestion.catalog, self.schema.name, self._done()
+        version = self.ingestion.settings.tool_version
+        archives = (archive.key for merge in done for archive in merge.rebuild.archives)
+        found = (difference for merge in done for difference in merge.differences)
+        record_differences(catalog, name, archives, found, commit=self.name, tool_version=version)
+        record_days(catalog, name, done, commit=self.name, tool_version=version)
 
     def _records(self) -> list[dict[str, Any]]:
         version = self.ingestion.settings.tool_version

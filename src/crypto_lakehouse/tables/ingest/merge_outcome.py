@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from attrs import frozen
 
+from crypto_lakehouse.tables.ingest.day_scores import DayScore
 from crypto_lakehouse.tables.ingest.differences import Difference
 from crypto_lakehouse.tables.ingest.ingest_plan import Rebuild
 from crypto_lakehouse.tables.ingest.row_changes import RowChanges
@@ -23,6 +24,7 @@ class MergeOutcome:
         differences: The values that differ between archives.
         differing: How many rows differ between archives.
         changes: What the merge changes in the table, by the key of the archive.
+        scores: How much of the archives' rows was recorded, of days that have both.
     """
 
     rebuild: Rebuild
@@ -30,3 +32,4 @@ class MergeOutcome:
     differences: tuple[Difference, ...]
     differing: int
     changes: Mapping[str, RowChanges]
+    scores: tuple[DayScore, ...] = ()

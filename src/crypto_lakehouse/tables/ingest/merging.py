@@ -22,7 +22,7 @@ from crypto_lakehouse.core.faults import unforeseen
 from crypto_lakehouse.tables.files.series_writer import Written
 from crypto_lakehouse.tables.ingest.archive_parts import ArchivePart, archive_parts
 from crypto_lakehouse.tables.ingest.comparison import Comparison, RowComparer
-from crypto_lakehouse.tables.ingest.differences import Difference
+from crypto_lakehouse.tables.ingest.differences import Difference, differences_of
 from crypto_lakehouse.tables.ingest.held_rows import HeldRows
 from crypto_lakehouse.tables.ingest.ingest_plan import Rebuild
 from crypto_lakehouse.tables.ingest.merge_outcome import MergeOutcome
@@ -72,7 +72,7 @@ class ArchiveMerge:
         self._counter = ChangeCounter(self._comparer, self._spool())
         self.differing, self.is_done = 0, False
         self.differences = []
-        self._held = HeldRows([*self.settings.schema.key], self._comparer)
+        self._held = HeldRows.of(self.settings)
         self._qualities, self._not_read, self._unclear, self._read = {}, {}, {}, {}
 
     @property
@@ -96,6 +96,7 @@ class ArchiveMerge:
         return MergeOutcome(
             rebuild=self.rebuild, is_done=self.is_done, differences=tuple(self.differences),
             differing=self.differing, changes=self._counter.changes,
+            scores=tuple(self._held.scores.results()),
         )  # fmt: skip
 
     def rows(
@@ -180,12 +181,14 @@ class ArchiveMerge:
         known = self.rebuild.standings.get(key)
         was_empty = quality is None and known is not None and known.state == "superseded"
         state = "superseded" if not has and (was_empty or self._read.get(key)) else "ingested"
-        is_covered = any(
-            each.key in self._read and each.origin is Origin.ARCHIVE
-            for each in above(source.archive)
-        )
-        lacking = source.archive.origin is not Origin.ARCHIVE and has > 0 and is_covered
+        is_provisional = source.archive.origin is not Origin.ARCHIVE
+        lacking = is_provisional and has > 0 and self._is_covered(source.archive)
         return Written(source, state, has, quality, is_new, not_in_archive=lacking)
+
+    def _is_covered(self, archive: Archive) -> bool:
+        """Whether an archive of its time was read."""
+        preferred = (each for each in above(archive) if each.origin is Origin.ARCHIVE)
+        return any(each.key in self._read for each in preferred)
 
     def _is_good(self, key: str) -> bool:
         quality = self._qualities.get(key)
@@ -280,6 +283,7 @@ class ArchiveMerge:
                     check()
                     take(day, rows)
                 self._hold(archive, day)
+                self._held.scores.leave_out(archive)
 
     @property
     def _takes(self) -> Mapping[Origin, Callable[[Reading, pl.DataFrame], None]]:
@@ -293,6 +297,8 @@ class ArchiveMerge:
         self._finish(archive.key, day)
         if archive.origin is Origin.LIVE:
             self._held.recorded.add(day.rows)
+            if self._is_covered(archive):
+                self._held.scores.expect(archive)
         else:
             is_fill = archive.origin is Origin.FILL
             (self._held.fills if is_fill else self._held.days).append(day.rows)
@@ -347,6 +353,7 @@ class ArchiveMerge:
         if others is not None:
             found = self._comparer.compare_known(rows, others)
             self._note(excerpt, found, others, stands=False)
+            self._held.scores.take(rows, found.differing)
             rows = found.missing
         excerpt.rows.add(rows.sort(self.settings.schema.key, maintain_order=True))
 
@@ -362,14 +369,8 @@ class ArchiveMerge:
 
     def _note(self, day: Reading, found: Comparison, others: pl.DataFrame, *, stands: bool) -> None:
         """Note the values that differ; the days' stand, and the month's with the regular name."""
-        if found.differing.is_empty():
-            return
         day.differing += found.different_keys.height
-        mine = str(found.differing[ARCHIVE][0])
-        for (name,), some in others.group_by([ARCHIVE], maintain_order=True):
-            for value in self._comparer.different_values(found.differing, some):
-                between = (mine, str(name)) if stands else (str(name), mine)
-                day.differences.append(Difference.of(*between, value, stands=stands))
+        day.differences += differences_of(self._comparer, found, others, stands=stands)
 
     def _finish(self, key: str, day: Reading) -> None:
         self._read[key] = day.read
@@ -391,6 +392,7 @@ class ArchiveMerge:
         for rows in self._held.rows():
             check()
             self._counter.add_new(rows)
+            self._held.scores.see(rows)
             runs = rows[ARCHIVE].rle().struct.unnest()
             yield rows, [(str(name), int(count)) for count, name in runs.iter_rows()]
         self._counter.finish()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
 
 import pyarrow as pa
@@ -21,10 +22,10 @@ from crypto_lakehouse.tables.iceberg.data_files import (
     rows_without,
     schema_for_writing,
 )
-from crypto_lakehouse.tables.iceberg.live_files import live_files
+from crypto_lakehouse.tables.iceberg.live_files import archives_between, live_files
 from crypto_lakehouse.tables.ingest.commits import TableChange, commit_change
 
-__all__ = ["RECORD_LAYOUT", "RecordChange", "write_records"]
+__all__ = ["RECORD_LAYOUT", "RecordChange", "recorded_among", "write_records"]
 
 #: How often a change is made again after other writers have changed the table.
 _TRIES = 10
@@ -52,6 +53,16 @@ class RecordChange:
     damaged: tuple[DataFile, ...] = ()
     commit: str
     tool_version: str
+
+
+def recorded_among(table: Table, archives: Iterable[str]) -> frozenset[str]:
+    """Those of some archives, by key, of which a table has records."""
+    wanted = sorted(archives)
+    found: set[str] = set()
+    for file in live_files(table) if wanted else ():
+        near = archives_between(table, file, wanted)
+        found |= near and near & archives_in(table, file)
+    return frozenset(found)
 
 
 def write_records(catalog: LakeCatalog, table: Table, change: RecordChange) -> None:

@@ -20,6 +20,7 @@ from crypto_lakehouse.tables.ingest.commits import sequence_of
 from crypto_lakehouse.tables.ingest.differences import DIFFERENCES
 from crypto_lakehouse.tables.ingest.journal import Leftover, leftovers
 from crypto_lakehouse.tables.ingest.provenance import ARCHIVES, can_be_recorded, record
+from crypto_lakehouse.tables.ingest.recorded_days import RECORDED_DAYS
 
 __all__ = ["recover"]
 
@@ -60,7 +61,7 @@ def _recover_one(catalog: LakeCatalog, leftover: Leftover) -> None:
     ):
         record(catalog, leftover.provenance, table_sequence=sequence)
     if not catalog.is_shared:
-        for touched in _existing(catalog, (leftover.table, ARCHIVES, DIFFERENCES)):
+        for touched in _existing(catalog, (leftover.table, ARCHIVES, DIFFERENCES, RECORDED_DAYS)):
             sweep_table(touched)
 
 
