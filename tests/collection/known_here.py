@@ -15,9 +15,10 @@ from crypto_lakehouse.collection.work import Work
 from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.errors import StoreError
 from crypto_lakehouse.core.events import ArchiveFinished, ArchivesUnchanged
+from crypto_lakehouse.core.ledger_protocols import LedgerRow
 from crypto_lakehouse.core.object_facts import FileStat, ObjectFacts
 from crypto_lakehouse.core.plan import PlannedPeriod, PlannedSeries
-from crypto_lakehouse.core.protocols import FolderScan, LedgerRow, Part, Watch, ignore
+from crypto_lakehouse.core.protocols import FolderScan, Part, Watch, ignore
 from crypto_lakehouse.core.verdicts import Verdict
 
 STAT = FileStat(7, 1_000)

@@ -23,9 +23,9 @@ from crypto_lakehouse.collection.work import Action
 from crypto_lakehouse.core.archive import SIDECAR_SUFFIX
 from crypto_lakehouse.core.errors import StoreError
 from crypto_lakehouse.core.events import ArchiveFinished
+from crypto_lakehouse.core.ledger_protocols import LedgerRow
 from crypto_lakehouse.core.object_facts import FileStat, ObjectFacts
 from crypto_lakehouse.core.plan import PlannedArchive, PlannedPeriod
-from crypto_lakehouse.core.protocols import LedgerRow
 from crypto_lakehouse.core.verdicts import Verdict
 
 

@@ -21,10 +21,10 @@ from crypto_lakehouse.collection.inventory import Inventory, decide
 from crypto_lakehouse.collection.work import Action, Work
 from crypto_lakehouse.core.errors import StoreError
 from crypto_lakehouse.core.events import ArchiveFinished, ArchivesUnchanged, Event
+from crypto_lakehouse.core.ledger_protocols import LedgerRow
 from crypto_lakehouse.core.listed import ListedArchive
 from crypto_lakehouse.core.object_facts import FileStat
 from crypto_lakehouse.core.plan import PlannedPeriod, PlannedSeries
-from crypto_lakehouse.core.protocols import LedgerRow
 from crypto_lakehouse.core.verdicts import SUCCESSES, Verdict
 
 SIZE = len(b"content of a zip")

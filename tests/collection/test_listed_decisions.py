@@ -9,10 +9,10 @@ from tests.collection.known_here import ROW, STAT, TOUCHED, Here, archive_of, kn
 from crypto_lakehouse.collection.inventory import decide
 from crypto_lakehouse.collection.work import Action
 from crypto_lakehouse.core.errors import StoreError
+from crypto_lakehouse.core.ledger_protocols import LedgerRow
 from crypto_lakehouse.core.listed import ListedArchive
 from crypto_lakehouse.core.object_facts import FileStat
 from crypto_lakehouse.core.plan import PlannedPeriod
-from crypto_lakehouse.core.protocols import LedgerRow
 from crypto_lakehouse.core.verdicts import Verdict
 
 LISTED = ListedArchive(

@@ -10,8 +10,9 @@ import pytest
 
 from crypto_lakehouse.collection.verifier import FileState, StoredArchive, StoredSegment, Verifier
 from crypto_lakehouse.core.errors import StoreError
+from crypto_lakehouse.core.ledger_protocols import LedgerRow
 from crypto_lakehouse.core.object_facts import ObjectFacts
-from crypto_lakehouse.core.protocols import FolderScan, LedgerRow
+from crypto_lakehouse.core.protocols import FolderScan
 from crypto_lakehouse.core.verdicts import Verdict
 from crypto_lakehouse.stores.directory import LocalStore
 

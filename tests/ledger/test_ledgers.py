@@ -23,8 +23,8 @@ from tests.stores.conftest import (
 
 from crypto_lakehouse.core.errors import LedgerError
 from crypto_lakehouse.core.events import ArchiveFinished, UnrecordedVersion
+from crypto_lakehouse.core.ledger_protocols import Ledger, LedgerRow
 from crypto_lakehouse.core.object_facts import FileStat, ObjectFacts
-from crypto_lakehouse.core.protocols import Ledger, LedgerRow
 from crypto_lakehouse.core.verdicts import Verdict
 from crypto_lakehouse.ledger.history import changes_since, kept_before, known_names, versions_of
 from crypto_lakehouse.ledger.place import LedgerEvent, LedgerPlace, RunLedger

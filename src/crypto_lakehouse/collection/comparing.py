@@ -11,8 +11,9 @@ from attrs import frozen
 from crypto_lakehouse.collection.download.sidecar import SIDECAR_LIMIT_BYTES, parse_sidecar
 from crypto_lakehouse.core.archive import SIDECAR_SUFFIX
 from crypto_lakehouse.core.errors import SidecarMalformed, StoreError
+from crypto_lakehouse.core.ledger_protocols import LedgerRow
 from crypto_lakehouse.core.listed import md5_of_etag
-from crypto_lakehouse.core.protocols import LedgerRow, Store
+from crypto_lakehouse.core.protocols import Store
 from crypto_lakehouse.core.verdicts import Verdict
 
 __all__ = ["DAMAGE", "REPAIRABLE", "Comparer", "FileState", "StoreComparer", "StoredArchive"]

@@ -24,16 +24,11 @@ from crypto_lakehouse.core.archive import SIDECAR_SUFFIX, Archive, Partition, Se
 from crypto_lakehouse.core.errors import StoreError
 from crypto_lakehouse.core.events import ArchiveFinished, ArchivesUnchanged, Event
 from crypto_lakehouse.core.faults import unforeseen
+from crypto_lakehouse.core.ledger_protocols import InventoryLedger, LedgerRow
 from crypto_lakehouse.core.listed import ListedArchive, same_etag, same_moment
 from crypto_lakehouse.core.object_facts import FileStat, ObjectFacts
 from crypto_lakehouse.core.plan import PlannedArchive, PlannedPeriod, PlannedSeries
-from crypto_lakehouse.core.protocols import (
-    PART_SUFFIX,
-    FolderScan,
-    InventoryLedger,
-    LedgerRow,
-    Store,
-)
+from crypto_lakehouse.core.protocols import PART_SUFFIX, FolderScan, Store
 from crypto_lakehouse.core.verdicts import SUCCESSES, Verdict
 
 __all__ = ["FolderState", "Inventory", "decide"]

@@ -17,7 +17,8 @@ from crypto_lakehouse.collection.inventory import FolderState, Inventory
 from crypto_lakehouse.collection.work import Work
 from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.events import Event
-from crypto_lakehouse.core.protocols import Claims, Emit
+from crypto_lakehouse.core.ledger_protocols import Claims
+from crypto_lakehouse.core.protocols import Emit
 
 __all__ = ["ClaimLost", "LostClaims", "claim_check"]
 

@@ -19,9 +19,10 @@ from crypto_lakehouse.collection.inventory import Inventory
 from crypto_lakehouse.collection.work import Work
 from crypto_lakehouse.core.archive import Partition
 from crypto_lakehouse.core.events import ArchiveFinished, Event, RunNoted
+from crypto_lakehouse.core.ledger_protocols import Claims
 from crypto_lakehouse.core.messages import agreeing
 from crypto_lakehouse.core.plan import PlannedSeries
-from crypto_lakehouse.core.protocols import Claims, Emit
+from crypto_lakehouse.core.protocols import Emit
 from crypto_lakehouse.core.verdicts import NOT_RECORDED
 
 __all__ = ["SharedClaims", "Sharing", "shared_by"]

@@ -23,8 +23,9 @@ from crypto_lakehouse.collection.comparing import (
 from crypto_lakehouse.collection.sampling import Chosen
 from crypto_lakehouse.core.errors import ConfigurationError, Problem, StoreError
 from crypto_lakehouse.core.faults import unforeseen
+from crypto_lakehouse.core.ledger_protocols import Ledger, LedgerRow
 from crypto_lakehouse.core.object_facts import FileStat
-from crypto_lakehouse.core.protocols import FolderScan, Ledger, LedgerRow, Store
+from crypto_lakehouse.core.protocols import FolderScan, Store
 from crypto_lakehouse.core.task_groups import one_error
 from crypto_lakehouse.core.verdicts import Verdict
 

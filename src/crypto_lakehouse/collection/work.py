@@ -7,10 +7,10 @@ from enum import Enum, auto
 from attrs import frozen
 
 from crypto_lakehouse.core.archive import Archive
+from crypto_lakehouse.core.ledger_protocols import LedgerRow
 from crypto_lakehouse.core.listed import ListedArchive, same_etag
 from crypto_lakehouse.core.object_facts import FileStat, ObjectFacts
 from crypto_lakehouse.core.plan import PlannedArchive
-from crypto_lakehouse.core.protocols import LedgerRow
 from crypto_lakehouse.core.verdicts import SUCCESSES
 
 __all__ = ["Action", "Work", "is_other_version"]

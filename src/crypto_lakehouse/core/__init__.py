@@ -4,7 +4,7 @@
 - What is to be done: `config`, `plan`, `listed` (what a source's listing says).
 - What happens: `events` are the facts of a run, `metrics` counts them, `report` is what the caller
   gets, `errors` is the one tree of errors.
-- What is passed in: `protocols` (stores, ledgers, listings) and `sink`.
+- What is passed in: `protocols` (stores, listings), `ledger_protocols` and `sink`.
 - `workflow` has the stages of a workflow: setup, body, cleanup, metrics.
 - `file_identity` tells versions of a file apart, `os_error_hints` gives advice for errors of the
   operating system.

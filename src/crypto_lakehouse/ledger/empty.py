@@ -9,8 +9,8 @@ from attrs import frozen
 
 from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.fills import FillRow
+from crypto_lakehouse.core.ledger_protocols import LedgerRow
 from crypto_lakehouse.core.object_facts import ObjectFacts
-from crypto_lakehouse.core.protocols import LedgerRow
 from crypto_lakehouse.core.verdicts import Verdict
 from crypto_lakehouse.ledger.place import LedgerPlace, RunLedger
 

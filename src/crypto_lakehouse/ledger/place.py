@@ -22,7 +22,7 @@ from crypto_lakehouse.core.events import (
     RunStarted,
 )
 from crypto_lakehouse.core.fills import FillRow
-from crypto_lakehouse.core.protocols import Claims, InventoryLedger, LedgerRow
+from crypto_lakehouse.core.ledger_protocols import Claims, InventoryLedger, LedgerRow
 from crypto_lakehouse.core.verdicts import Verdict
 
 __all__ = ["LedgerEvent", "LedgerPlace", "LedgerReading", "RunLedger", "do_nothing"]

@@ -25,8 +25,8 @@ from crypto_lakehouse.core.errors import ArchiveKeyError
 from crypto_lakehouse.core.fills import FillRow, FillVerdict
 from crypto_lakehouse.core.finite_json import parse_finite
 from crypto_lakehouse.core.kept import KEPT_FOLDER
+from crypto_lakehouse.core.ledger_protocols import LedgerRow
 from crypto_lakehouse.core.object_facts import ObjectFacts
-from crypto_lakehouse.core.protocols import LedgerRow
 from crypto_lakehouse.core.verdicts import Verdict
 
 __all__ = [

@@ -29,10 +29,10 @@ from crypto_lakehouse.core.events import (
     RunStarted,
 )
 from crypto_lakehouse.core.fills import FillRow
+from crypto_lakehouse.core.ledger_protocols import LedgerRow
 from crypto_lakehouse.core.messages import agreeing
 from crypto_lakehouse.core.object_facts import ObjectFacts
 from crypto_lakehouse.core.os_error_hints import exit_code_of
-from crypto_lakehouse.core.protocols import LedgerRow
 from crypto_lakehouse.core.verdicts import Verdict
 from crypto_lakehouse.core.whole_numbers import STORABLE
 from crypto_lakehouse.ledger import sqlite_statements as sql

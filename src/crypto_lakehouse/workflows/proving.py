@@ -10,9 +10,9 @@ from crypto_lakehouse.collection.download.sidecar import SIDECAR_LIMIT_BYTES, pa
 from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.errors import SidecarMalformed, StoreError
 from crypto_lakehouse.core.file_identity import FileIdentity, StoredFiles
+from crypto_lakehouse.core.ledger_protocols import LedgerRow
 from crypto_lakehouse.core.object_facts import FileStat
 from crypto_lakehouse.core.origin import Origin
-from crypto_lakehouse.core.protocols import LedgerRow
 from crypto_lakehouse.core.verdicts import SUCCESSES
 
 __all__ = ["CHANGES", "GONE", "UNPROVEN", "StoredZip", "prove", "proven_by_ledger"]

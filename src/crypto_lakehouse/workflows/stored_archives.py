@@ -16,9 +16,10 @@ from attrs import evolve
 from crypto_lakehouse.core.archive import INTERVALS, Archive, Series
 from crypto_lakehouse.core.errors import ArchiveKeyError, StoreError
 from crypto_lakehouse.core.file_identity import StoredFiles
+from crypto_lakehouse.core.ledger_protocols import LedgerRow
 from crypto_lakehouse.core.object_facts import FileStat
 from crypto_lakehouse.core.origin import Origin
-from crypto_lakehouse.core.protocols import KeepsSegments, LedgerRow, Store
+from crypto_lakehouse.core.protocols import KeepsSegments, Store
 from crypto_lakehouse.ledger.coverage_view import parse_folder
 from crypto_lakehouse.ledger.place import RunLedger
 from crypto_lakehouse.stores.output import Output, Place, output_of

@@ -11,7 +11,7 @@ from tests.ledger.postgres.test_place import ask
 from tests.stores.conftest import FOLDER, KEY, body_started, finished
 
 from crypto_lakehouse.core.errors import LedgerError, LockHeldError
-from crypto_lakehouse.core.protocols import Claims
+from crypto_lakehouse.core.ledger_protocols import Claims
 from crypto_lakehouse.ledger.place import do_nothing
 from crypto_lakehouse.ledger.postgres.identity import UrlIdentity
 from crypto_lakehouse.ledger.postgres.ledger import PostgresLedger

@@ -9,7 +9,8 @@ from __future__ import annotations
 from crypto_lakehouse.collection.download.sidecar import SIDECAR_LIMIT_BYTES, parse_sidecar
 from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.errors import SidecarMalformed
-from crypto_lakehouse.core.protocols import LedgerRow, Store
+from crypto_lakehouse.core.ledger_protocols import LedgerRow
+from crypto_lakehouse.core.protocols import Store
 from crypto_lakehouse.core.verdicts import SUCCESSES
 
 __all__ = ["drop_foreign_sidecar", "earlier_digests", "kept_digest"]

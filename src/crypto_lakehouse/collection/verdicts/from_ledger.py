@@ -6,9 +6,9 @@ from attrs import evolve
 
 from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.events import ArchiveFinished
+from crypto_lakehouse.core.ledger_protocols import LedgerRow
 from crypto_lakehouse.core.listed import same_moment
 from crypto_lakehouse.core.plan import PlannedArchive
-from crypto_lakehouse.core.protocols import LedgerRow
 from crypto_lakehouse.core.verdicts import Verdict
 
 __all__ = ["not_listed", "not_published", "of_row", "refused", "still_wrong", "unchanged"]

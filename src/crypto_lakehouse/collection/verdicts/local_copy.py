@@ -24,9 +24,10 @@ from crypto_lakehouse.collection.verdicts.verdict_rules import (
 from crypto_lakehouse.collection.work import Action, Work, is_other_version
 from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.errors import StoreError, TransferError
+from crypto_lakehouse.core.ledger_protocols import LedgerRow
 from crypto_lakehouse.core.listed import ListedArchive, md5_of_etag, same_etag, same_moment
 from crypto_lakehouse.core.object_facts import NO_FACTS, FileStat
-from crypto_lakehouse.core.protocols import KnownDigests, KnowsDigests, LedgerRow, Store
+from crypto_lakehouse.core.protocols import KnownDigests, KnowsDigests, Store
 from crypto_lakehouse.core.verdicts import SUCCESSES, Verdict
 from crypto_lakehouse.zips.check import check_zip
 

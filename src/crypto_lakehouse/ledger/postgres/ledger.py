@@ -13,8 +13,8 @@ from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.errors import LedgerError
 from crypto_lakehouse.core.events import ArchiveFinished
 from crypto_lakehouse.core.fills import FillRow
+from crypto_lakehouse.core.ledger_protocols import LedgerRow
 from crypto_lakehouse.core.object_facts import ObjectFacts
-from crypto_lakehouse.core.protocols import LedgerRow
 from crypto_lakehouse.core.verdicts import Verdict
 from crypto_lakehouse.ledger.place import LedgerEvent, do_nothing
 from crypto_lakehouse.ledger.postgres.batch import write_batch

@@ -18,8 +18,9 @@ from crypto_lakehouse.collection.lost_claims import claim_check
 from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.config.values import AUTO
 from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
+from crypto_lakehouse.core.ledger_protocols import Claims, InventoryLedger
 from crypto_lakehouse.core.metrics import ByteMeter
-from crypto_lakehouse.core.protocols import Claims, Emit, InventoryLedger, Store
+from crypto_lakehouse.core.protocols import Emit, Store
 from crypto_lakehouse.executors.share import Share
 from crypto_lakehouse.http.retry import RetryPolicy
 from crypto_lakehouse.http.transport import Client

@@ -12,8 +12,9 @@ import anyio
 from attrs import define, field
 
 from crypto_lakehouse.collection.comparing import FileState, StoredArchive
+from crypto_lakehouse.core.ledger_protocols import LedgerRow
 from crypto_lakehouse.core.metrics import ByteMeter
-from crypto_lakehouse.core.protocols import Emit, LedgerRow
+from crypto_lakehouse.core.protocols import Emit
 from crypto_lakehouse.executors.shards import SHARD_ARCHIVES, ShardExecutor
 from crypto_lakehouse.executors.share import Share
 from crypto_lakehouse.executors.task_pool import Lost, TaskPool, open_pool
