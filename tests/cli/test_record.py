@@ -128,8 +128,8 @@ def test_a_refusal_ends_it_with_5(
     [
         ("--streams", "trades", "unknown stream `trades`; did you mean `trade`?"),
         ("--rotate", "7m", "'7m' is not one of '5m'"),
-        ("--for", "0s", "`0s` is no duration; write a whole number with its unit"),
-        ("--for", "1.5h", "`1.5h` is no duration"),
+        ("--for", "0s", "`0s` is not a duration above zero; write `30s`"),
+        ("--for", "inf", "`inf` is not a duration above zero"),
     ],
 )
 def test_a_wrong_option_is_refused(shell: Shell, option: str, value: str, reason: str) -> None:

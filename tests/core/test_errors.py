@@ -15,6 +15,7 @@ from crypto_lakehouse.core.errors import (
     LakehouseError,
     LedgerError,
     LockHeldError,
+    LostLockError,
     MatrixError,
     Problem,
     RunningLoopError,
@@ -117,6 +118,7 @@ def test_problems_never_show_secrets() -> None:
         (ArchiveKeyError("a", "b"), 2),
         (LockHeldError("lock"), 11),
         (StoreError("a", "b"), 1),
+        (LostLockError("a", "b"), 11),
         (TransferError(URL, "reason"), 1),
     ],
 )
@@ -157,6 +159,7 @@ def test_a_transfer_error_shows_no_secret_not_even_in_its_fields() -> None:
 def test_a_store_error_may_stop_the_run() -> None:
     assert not StoreError("a", "name too long").stops_run
     assert StoreError("a", "disk full", stops_run=True).stops_run
+    assert LostLockError("a", "another run has taken over").stops_run
 
 
 @pytest.mark.parametrize(

@@ -62,6 +62,7 @@ EXAMPLES: list[LakehouseError] = [
     errors.ListingError("prefix", "reason"),
     errors.NoListing("prefix", "reason"),
     CollectionFailed(REPORT),
+    errors.LostLockError("path", "reason"),
 ]
 
 

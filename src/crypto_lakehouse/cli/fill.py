@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import click
 
-from crypto_lakehouse.cli.failures import message_of
 from crypto_lakehouse.cli.file_names import file_only
-from crypto_lakehouse.cli.json_output import failure_of, json_line
+from crypto_lakehouse.cli.json_output import json_line
 from crypto_lakehouse.cli.lock_wait import LockWait, output_lock_of, wait_option
 from crypto_lakehouse.cli.options import config_options_without, option_overrides
 from crypto_lakehouse.cli.progress import collection_sink, terminal_rows
+from crypto_lakehouse.cli.run_end import run_to_end
 from crypto_lakehouse.cli.unused_options import refuse_beside, refuse_unused_keys
 from crypto_lakehouse.core.messages import plural
 
@@ -93,9 +93,6 @@ async def _fill(given: dict[str, Any]) -> int:
 
 
 async def _run(config: WorkflowConfig, given: dict[str, Any]) -> int:
-    from crypto_lakehouse.cli.signals import run_until_signal
-    from crypto_lakehouse.cli.streams import print_report
-    from crypto_lakehouse.core.errors import LakehouseError
     from crypto_lakehouse.core.metrics import ByteMeter
     from crypto_lakehouse.workflows import RestCollectionWorkflow
 
@@ -112,17 +109,8 @@ async def _run(config: WorkflowConfig, given: dict[str, Any]) -> int:
         config, until=given["until"], only_holes=given["only_holes"],
         retry_failed=given["retry_failed"], sinks=sinks, on_held=wait,
     )  # fmt: skip
-    try:
-        report = (await run_until_signal(workflow, "stopping; what is filled is kept")).report
-        code, text = report.exit_code, fill_text(report)
-    except LakehouseError as error:
-        report, code, text = workflow.report(message_of(error)), error.exit_code, ""
-    if report.error:
-        click.echo(f"error: {report.error}", err=True)
-    if given["as_json"]:
-        failure = failure_of(report.error, int(code)) if report.error else {}
-        text = json_line({**failure, **report.to_mapping()})
-    return int(code) if not text or print_report(text) else int(code) or 1
+    words = "stopping; what is filled is kept"
+    return await run_to_end(workflow, words, fill_text, as_json=given["as_json"])
 
 
 def fill_text(report: FillReport) -> str:

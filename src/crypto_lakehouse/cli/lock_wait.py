@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from attrs import define, field
 
-from crypto_lakehouse.core.config.quantities import parse_quantity
+from crypto_lakehouse.cli.durations import seconds_of
 from crypto_lakehouse.core.messages import shown
 
 if TYPE_CHECKING:
@@ -52,12 +52,8 @@ def _seconds(_: click.Context, option: click.Parameter, text: str | None) -> flo
         return None
     if text == _FOREVER:
         return math.inf
-    try:
-        quantity = parse_quantity(text, "seconds")
-        seconds = float(text) if quantity is None else float(quantity)
-    except ValueError:
-        seconds = math.nan
-    if not 0 <= seconds < math.inf:
+    seconds = seconds_of(text)
+    if math.isnan(seconds):
         reason = (
             f"`{shown(text)}` is not a duration; write it as --wait=30s or --wait=10m, or write "
             "--wait alone behind all arguments"

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import anyio
 import click
 
+from crypto_lakehouse.cli.durations import seconds_of
 from crypto_lakehouse.cli.failures import message_of
-from crypto_lakehouse.cli.json_output import failure_of, json_line
 from crypto_lakehouse.cli.list_option import ListOption
 from crypto_lakehouse.cli.lock_wait import LockWait, wait_option
 from crypto_lakehouse.cli.options import config_options_without, option_overrides
+from crypto_lakehouse.cli.run_end import run_to_end
 from crypto_lakehouse.cli.unused_options import refuse_unused_keys
 from crypto_lakehouse.core.config.record_settings import (
     RECORD_STREAMS,
@@ -32,18 +32,15 @@ __all__ = ["command", "record_text"]
 
 _SHOWN_HOLES = 20
 
-_DURATION = re.compile(r"([0-9]{1,9})([smhd])")
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
-
 
 def _duration(_: click.Context, option: click.Parameter, text: str | None) -> float | None:
     if text is None:
         return None
-    found = _DURATION.fullmatch(text)
-    if found is None or not int(found[1]):
-        hint = "write a whole number with its unit, such as `30s`, `10m`, `8h` or `7d`"
-        raise click.BadParameter(f"`{shown(text)}` is no duration; {hint}", param=option)
-    return float(int(found[1]) * _SECONDS[found[2]])
+    seconds = seconds_of(text)
+    if not seconds > 0:
+        reason = f"`{shown(text)}` is not a duration above zero; write `30s`, `10m`, `8h` or `7d`"
+        raise click.BadParameter(reason, param=option)
+    return seconds
 
 
 def _streams(_: click.Context, option: click.Parameter, text: str | None) -> list[str] | None:
@@ -115,9 +112,6 @@ async def _configuration(given: dict[str, Any]) -> WorkflowConfig:
 
 
 async def _run(config: WorkflowConfig, given: dict[str, Any]) -> int:
-    from crypto_lakehouse.cli.signals import run_until_signal
-    from crypto_lakehouse.cli.streams import print_report
-    from crypto_lakehouse.core.errors import LakehouseError
     from crypto_lakehouse.workflows.recording import RecordingWorkflow
 
     workflow = RecordingWorkflow(config, for_s=given["for_s"], on_held=LockWait(given["wait"]))
@@ -125,23 +119,14 @@ async def _run(config: WorkflowConfig, given: dict[str, Any]) -> int:
     async def read_again() -> None:
         await _change(workflow, given)
 
-    try:
-        report = await run_until_signal(
-            workflow,
-            "stopping; the segments are finished first",
-            read_again if given["config_file"] is not None else None,
-        )
-        code, text = report.exit_code, record_text(report)
-    except LakehouseError as error:
-        report, code, text = workflow.report(message_of(error)), error.exit_code, ""
-    for warning in report.warnings:
-        click.echo(f"warning: {warning}", err=True)
-    if report.error:
-        click.echo(f"error: {report.error}", err=True)
-    if given["as_json"]:
-        failure = failure_of(report.error, int(code)) if report.error else {}
-        text = json_line({**failure, **report.to_mapping()})
-    return int(code) if not text or print_report(text) else int(code) or 1
+    return await run_to_end(
+        workflow,
+        "stopping; the segments are finished first",
+        record_text,
+        as_json=given["as_json"],
+        has_warnings=True,
+        on_hangup=read_again if given["config_file"] is not None else None,
+    )
 
 
 async def _change(workflow: RecordingWorkflow, given: dict[str, Any]) -> None:

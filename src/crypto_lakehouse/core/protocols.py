@@ -61,6 +61,7 @@ Watch = Callable[[bytes | bytearray], None]
 """Is called with bytes as they are stored; must be fast, and raise nothing."""
 
 
+@frozen
 class FolderScan:
     """The result of one directory scan of a key prefix.
 

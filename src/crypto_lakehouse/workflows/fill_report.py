@@ -12,6 +12,7 @@ from attrs import define, field, frozen
 from crypto_lakehouse.core.events import Event, FillFinished, RunFinished, RunStarted, RunWarned
 from crypto_lakehouse.core.fills import FillVerdict
 from crypto_lakehouse.core.metrics import LISTED_PROBLEMS
+from crypto_lakehouse.workflows.run_report import RunReport
 
 __all__ = ["FillCounts", "FillProblem", "FillReport"]
 
@@ -33,65 +34,34 @@ class FillProblem:
 
 
 @frozen(kw_only=True)
-class FillReport:
+class FillReport(RunReport):
     """The result of one fill, as `run_fill` and `RestCollectionWorkflow.run` return it.
 
     Attributes:
-        workflow: The workflow's name.
         status: `complete`, `partial`, `failed` or `interrupted` (some days have no verdict).
         totals: `planned`, `filled`, `unchanged` (they were filled before), `unavailable` and
             `failed`: days of series.
         rows: Rows of the days that were filled now.
         weight: What the requests used of the exchange's budgets.
         requests: Requests made, over all tries, without those that ask for the server's time.
-        duration_seconds: Wall time of the run.
         acknowledged: How many of those that are not filled are acknowledged.
         problems: The first 100 days that are not filled and not acknowledged.
-        warnings: Warnings for the user, one sentence each.
         error: Why the run ended before its plan was done; empty if it was done.
         run_id: The run's id in the ledger and in log records.
-        stop_code: The exit code of a run that was stopped or refused; else None.
     """
 
-    workflow: str
-    status: str
     totals: Mapping[str, int]
     rows: int = 0
     weight: int = 0
     requests: int = 0
-    duration_seconds: float = 0.0
     acknowledged: int = 0
     problems: tuple[FillProblem, ...] = ()
-    warnings: tuple[str, ...] = ()
-    error: str = ""
-    run_id: str = ""
-    stop_code: int | None = None
 
     @property
-    def results(self) -> Mapping[str, Any]:
-        """The report in plain types, as `to_mapping()`."""
-        return self.to_mapping()
-
-    @property
-    def report(self) -> FillReport:
-        """The report itself, for callers that handle the results of all workflows alike."""
-        return self
-
-    @property
-    def exit_code(self) -> int:
-        """What to do next (ARCHITECTURE.md#exit-codes); 0 if nothing.
-
-        It is 3 if a day is neither filled nor acknowledged.
-        """
-        if self.stop_code is not None:
-            return self.stop_code
+    def is_partial(self) -> bool:
+        """Whether a day is neither filled nor acknowledged."""
         lacking = self.totals[FillVerdict.UNAVAILABLE] + self.totals[FillVerdict.FAILED]
-        return 3 if lacking > self.acknowledged else 0
-
-    @property
-    def ok(self) -> bool:
-        """Whether the exit code is 0."""
-        return self.exit_code == 0
+        return lacking > self.acknowledged
 
     def to_mapping(self) -> dict[str, Any]:
         """Return the object that `fill --json` prints."""

@@ -8,16 +8,16 @@ from typing import Any
 from attrs import frozen
 
 from crypto_lakehouse.live.record_counts import LiveHole
+from crypto_lakehouse.workflows.run_report import RunReport
 
 __all__ = ["RecordReport", "StreamChange"]
 
 
 @frozen(kw_only=True)
-class RecordReport:
+class RecordReport(RunReport):
     """The result of one recording, as `run_recording` and `RecordingWorkflow.run` return it.
 
     Attributes:
-        workflow: The workflow's name.
         status: `complete`, `partial` (there are holes), `failed` or `interrupted`.
         streams: How many streams were recorded.
         messages: How many messages of each kind came, duplicates included; by market and kind.
@@ -33,15 +33,10 @@ class RecordReport:
         connections: How many connections were opened.
         ends: How many ended, by cause.
         segments: How many segments were finished.
-        duration_seconds: Wall time of the run.
-        warnings: Warnings for the user, one sentence each.
         error: Why the run ended early; empty if it did not.
         run_id: The recording's id, which begins the names of its segments.
-        stop_code: The exit code of a run that was stopped or refused; else None.
     """
 
-    workflow: str
-    status: str
     streams: int = 0
     messages: Mapping[str, int] = {}
     size_bytes: int = 0
@@ -55,33 +50,11 @@ class RecordReport:
     connections: int = 0
     ends: Mapping[str, int] = {}
     segments: int = 0
-    duration_seconds: float = 0.0
-    warnings: tuple[str, ...] = ()
-    error: str = ""
-    run_id: str = ""
-    stop_code: int | None = None
 
     @property
-    def results(self) -> Mapping[str, Any]:
-        """The report in plain types, as `to_mapping()`."""
-        return self.to_mapping()
-
-    @property
-    def report(self) -> RecordReport:
-        """The report itself, for callers that handle the results of all workflows alike."""
-        return self
-
-    @property
-    def exit_code(self) -> int:
-        """What to do next (ARCHITECTURE.md#exit-codes); 0 if nothing, 3 if there are holes."""
-        if self.stop_code is not None:
-            return self.stop_code
-        return 3 if self.hole_count else 0
-
-    @property
-    def ok(self) -> bool:
-        """Whether the exit code is 0."""
-        return self.exit_code == 0
+    def is_partial(self) -> bool:
+        """Whether there are holes."""
+        return self.hole_count > 0
 
     def to_mapping(self) -> dict[str, Any]:
         """Return the object that `record --json` prints."""

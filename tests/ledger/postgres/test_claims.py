@@ -10,7 +10,7 @@ from tests.ledger.postgres.test_lost_connections import END_ALL
 from tests.ledger.postgres.test_place import ask
 from tests.stores.conftest import FOLDER, KEY, body_started, finished
 
-from crypto_lakehouse.core.errors import LedgerError, LockHeldError
+from crypto_lakehouse.core.errors import LockHeldError, LostLockError
 from crypto_lakehouse.core.ledger_protocols import Claims
 from crypto_lakehouse.ledger.place import do_nothing
 from crypto_lakehouse.ledger.postgres.identity import UrlIdentity
@@ -96,7 +96,7 @@ def test_the_ledger_is_read_again_for_what_was_claimed_when_the_connection_was_l
         with run(database) as two:
             assert claims_of(two).take(FOLDER)
             assert not claims.is_sure(KEY), "the server has said that it ends the connection"
-            with pytest.raises(LedgerError, match="another run has taken over"):
+            with pytest.raises(LostLockError, match="another run has taken over"):
                 claims.lost([KEY], do_nothing)
     with run(database) as one:
         claims = claims_of(one)
@@ -132,7 +132,7 @@ def test_a_run_whose_claim_was_taken_meanwhile_ends(database: Server) -> None:
         ask(database, END_ALL)
         with run(database) as two:
             assert claims_of(two).take(FOLDER)
-            with pytest.raises(LedgerError, match="another run has taken over"):
+            with pytest.raises(LostLockError, match="another run has taken over"):
                 one.write([finished()])
             assert two.rows_now(FOLDER) == {}
 

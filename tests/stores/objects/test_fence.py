@@ -11,7 +11,7 @@ from tests.services.fault_proxy import FaultProxy
 from tests.stores.conftest import FOLDER, KEY
 from tests.stores.objects.leases import leave
 
-from crypto_lakehouse.core.errors import StoreError
+from crypto_lakehouse.core.errors import LostLockError, StoreError
 from crypto_lakehouse.stores.objects.client import ObjectClient
 from crypto_lakehouse.stores.objects.errors import ConditionFailed
 from crypto_lakehouse.stores.objects.lease import Lease
@@ -90,7 +90,7 @@ async def test_what_is_there_stays_once_the_lease_is_lost(client: ObjectClient) 
         store.remove(KEY),
         *(part.commit() for part in (*parts, empty)),
     ):
-        with pytest.raises(StoreError, match=LOST) as caught:
+        with pytest.raises(LostLockError, match=LOST) as caught:
             await write
         assert (caught.value.stops_run, caught.value.exit_code) == (True, 11)
     for part in parts:
@@ -106,7 +106,7 @@ async def test_a_lease_that_is_not_that_of_the_run_is_lost(
     memory_client.delete(".lakehouse/lease.json")
     if facts is not None:
         leave(memory_client, **{"holder": holder_of(store), **facts})
-    with pytest.raises(StoreError, match=LOST):
+    with pytest.raises(LostLockError, match=LOST):
         await store.remove(KEY)
 
 

@@ -9,7 +9,7 @@ from tests.services.fault_proxy import FaultProxy, error
 from tests.stores.objects.leases import Clock, leave, record
 from tests.stores.objects.scene import on
 
-from crypto_lakehouse.core.errors import StoreError
+from crypto_lakehouse.core.errors import LostLockError, StoreError
 from crypto_lakehouse.stores.objects.client import ObjectClient
 from crypto_lakehouse.stores.objects.lease import LEASE_KEY, Lease, elapsed_s
 from crypto_lakehouse.stores.objects.lease_keeper import LeaseKeeper
@@ -78,7 +78,7 @@ def test_a_lease_that_was_taken_over_ends_the_run_at_once(
     leave(memory_client, holder="another")
     keeper, waits = keep(lease, clock, *"12345")
     assert waits == [20.0]
-    with pytest.raises(StoreError, match="there is another version of it") as caught:
+    with pytest.raises(LostLockError, match="there is another version of it") as caught:
         keeper.check()
     assert caught.value.exit_code == 11
     keeper.stop()

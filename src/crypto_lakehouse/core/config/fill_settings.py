@@ -7,19 +7,15 @@ from datetime import date, datetime
 from typing import Any
 
 from crypto_lakehouse.core.config.nested_settings import (
-    LIVE_MARKETS,
     market_urls,
     nested_settings,
 )
 from crypto_lakehouse.core.messages import shown
 
-__all__ = ["FILL_MARKETS", "NOW", "fill_settings", "until_fault"]
+__all__ = ["NOW", "fill_settings", "until_fault"]
 
 #: Up to this moment, the current UTC day included.
 NOW = "now"
-
-#: The markets that can be filled; their addresses are in `rest.endpoints`.
-FILL_MARKETS = LIVE_MARKETS
 
 
 def fill_settings(value: object) -> dict[str, Any]:

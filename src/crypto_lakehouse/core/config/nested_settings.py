@@ -10,7 +10,8 @@ from crypto_lakehouse.core.messages import nearest, shown
 
 __all__ = ["LIVE_MARKETS", "market_urls", "nested_settings", "unknown_name"]
 
-#: The markets whose exchange answers without a key.
+#: The markets whose exchange answers without a key: they can be filled and recorded. The addresses
+#: for fills are in `rest.endpoints`.
 LIVE_MARKETS = (Market.SPOT, Market.FUTURES_UM, Market.FUTURES_CM)
 
 

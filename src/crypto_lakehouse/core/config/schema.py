@@ -8,9 +8,10 @@ from typing import Any
 import attrs
 
 from crypto_lakehouse.core.archive import INTERVALS, DataType, Market, Partition
-from crypto_lakehouse.core.config.fill_settings import FILL_MARKETS, NOW
+from crypto_lakehouse.core.config.fill_settings import NOW
 from crypto_lakehouse.core.config.keys import UNSET, described, may_be_unset
 from crypto_lakehouse.core.config.layers import Keys
+from crypto_lakehouse.core.config.nested_settings import LIVE_MARKETS
 from crypto_lakehouse.core.config.profiles import PROFILES, USUAL_PROFILES
 from crypto_lakehouse.core.config.proxy_settings import ENVIRONMENT, NONE, PROXY_PORTS
 from crypto_lakehouse.core.config.quantities import quantity_pattern
@@ -202,7 +203,7 @@ _KINDS: dict[Any, _Schema] = {
             "only_holes": {"type": "boolean"},
             "urls": {
                 "type": "object",
-                "properties": {str(market): _TEXT for market in FILL_MARKETS},
+                "properties": {str(market): _TEXT for market in LIVE_MARKETS},
                 "additionalProperties": False,
             },
         },
@@ -216,7 +217,7 @@ _KINDS: dict[Any, _Schema] = {
             "snapshots": _words(tuple(SNAPSHOT_TIMES)),
             "urls": {
                 "type": "object",
-                "properties": {str(market): _TEXT for market in FILL_MARKETS},
+                "properties": {str(market): _TEXT for market in LIVE_MARKETS},
                 "additionalProperties": False,
             },
         },

@@ -9,10 +9,10 @@
     ├─ ArchiveKeyError      key, reason   not a key of the archive                   exit 2
     ├─ RunningLoopError                   a synchronous call inside a running loop
     ├─ LockHeldError        path          another run owns the output directory      exit 11
-    ├─ LedgerError          path, reason  exit 2 if it may not be used, 5 if it cannot be reached,
-    │                                     11 if another run has taken over its work
+    ├─ LedgerError          path, reason  exit 2 if it may not be used, 5 if it cannot be reached
     ├─ StoreError           path, reason  the store failed, as on a full disk; exit 5 if it cannot
-    │                                     be reached, 11 if the lease on it is lost
+    │  │                                  be reached
+    │  └─ LostLockError                   another run has taken over; a LedgerError, too  exit 11
     ├─ SinkError            name, reason  a required sink has failed
     ├─ WorkerError          reason        worker processes end as soon as they are started
     │  └─ ClusterError                   a Dask cluster cannot work for the run; exit 5 if its
@@ -85,6 +85,7 @@ from crypto_lakehouse.core.errors.machine_errors import (
     ClusterError,
     LedgerError,
     LockHeldError,
+    LostLockError,
     SinkError,
     StoreError,
     WorkerError,
@@ -124,6 +125,7 @@ __all__ = [
     "ListingError",
     "ListingMalformed",
     "LockHeldError",
+    "LostLockError",
     "MatrixError",
     "NoLakeError",
     "NoListing",

@@ -9,6 +9,7 @@ __all__ = [
     "ClusterError",
     "LedgerError",
     "LockHeldError",
+    "LostLockError",
     "SinkError",
     "StoreError",
     "WorkerError",
@@ -65,8 +66,7 @@ class LedgerError(_PathError):
 
     Attributes:
         exit_code: 2 if this user may not use its file or its database, or the file system has no
-            locks; 5 if the server of its database cannot be reached; 11 if another run has taken
-            over what this one was working on. Otherwise 1.
+            locks; 5 if the server of its database cannot be reached. Otherwise 1.
     """
 
 
@@ -77,8 +77,7 @@ class StoreError(_PathError):
         stops_run: Whether every other file would fail, too: the disk is full or read-only.
         exit_code: 2 if the user must correct what names the store or gives access to it: a bucket
             that does not exist, another region, credentials, permissions; 5 if the store cannot be
-            reached, or is not available; 11 if the run has lost its lease to another one, or was
-            suspended for longer than it lasts. Otherwise 1.
+            reached, or is not available. Otherwise 1.
     """
 
     def __init__(
@@ -86,6 +85,16 @@ class StoreError(_PathError):
     ) -> None:
         self.stops_run = stops_run
         super().__init__(path, reason, exit_code=exit_code)
+
+
+class LostLockError(StoreError, LedgerError):
+    """Another run has taken over the lease or the lock of this one, or may have; it must end.
+
+    The lease or lock is that of an object store, or of a ledger in a database.
+    """
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(path, reason, stops_run=True, exit_code=LockHeldError.exit_code)
 
 
 class WorkerError(LakehouseError):

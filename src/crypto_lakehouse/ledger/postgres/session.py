@@ -12,11 +12,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from copy import copy
 from typing import TYPE_CHECKING, Any
 
 from attrs import define, field
 
-from crypto_lakehouse.core.errors import LedgerError, LockHeldError
+from crypto_lakehouse.core.errors import LedgerError, LostLockError
 from crypto_lakehouse.ledger.place import do_nothing
 from crypto_lakehouse.ledger.postgres.server import Server, is_lost
 
@@ -83,11 +84,11 @@ class Session:
         """Give the connection to one thread; it may prove to be lost.
 
         Raises:
-            LedgerError: It was lost, and another run has taken a lock.
+            LostLockError: It was lost, and another run has taken a lock.
         """
         with self._mutex:
             if self._end is not None:
-                raise LedgerError(self._end.path, self._end.reason, exit_code=self._end.exit_code)
+                raise copy(self._end)  # each with a traceback of its own
             if self._connection is None or is_lost(self._connection):
                 self._connect()
             assert self._connection is not None  # noqa: S101 - for the type checker
@@ -260,7 +261,7 @@ class Session:
         """Take a lock that the lost connection held; the server may not know yet that it is lost.
 
         Raises:
-            LedgerError: Another run has taken it.
+            LostLockError: Another run has taken it.
         """
         while not _try(connection, key, shared=shared):
             holders = holders_of(connection, key)
@@ -268,11 +269,10 @@ class Session:
             if not own:
                 if not holders:
                     continue  # it was given back in between
-                self._end = LedgerError(
+                self._end = LostLockError(
                     self.server.url,
                     "the connection to the ledger was lost for a time, and another run has taken "
                     "over what this one was working on; this run ends, and nothing is lost",
-                    exit_code=LockHeldError.exit_code,
                 )
                 raise self._end
             with suppress(IndexError):

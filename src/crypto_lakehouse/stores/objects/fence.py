@@ -23,7 +23,7 @@ from collections.abc import Callable
 
 from attrs import field, frozen
 
-from crypto_lakehouse.core.errors import LockHeldError, StoreError
+from crypto_lakehouse.core.errors import LostLockError, StoreError
 from crypto_lakehouse.stores.objects.client import ObjectClient
 from crypto_lakehouse.stores.objects.errors import ConditionFailed
 from crypto_lakehouse.stores.objects.lease import LEASE_KEY, current_holder
@@ -60,7 +60,8 @@ class Fence:
         """Check that the run holds the lease, by one request.
 
         Raises:
-            StoreError: It does not, and must end; or the store fails.
+            LostLockError: It does not, and must end.
+            StoreError: The store fails.
         """
         self.check()
         if current_holder(self.client) != self.holder:
@@ -68,8 +69,7 @@ class Fence:
                 "another run has taken over the lease of this one, which was suspended or could "
                 "not renew it; what is stored already stays; run again"
             )
-            code = LockHeldError.exit_code
-            raise StoreError(self.client.place(LEASE_KEY), reason, stops_run=True, exit_code=code)
+            raise LostLockError(self.client.place(LEASE_KEY), reason)
 
     def put(self, key: str, data: bytes, sha256: str, *, replaces: bool) -> ObjectInfo:
         """Store a small object with its digest, but not in place of a later holder's.
@@ -85,7 +85,8 @@ class Fence:
             What was stored, or what another writer stored meanwhile, if it has the same bytes.
 
         Raises:
-            StoreError: The lease is lost, or the store fails.
+            LostLockError: The lease is lost.
+            StoreError: The store fails.
         """
         found = self._look(key) if replaces else None
         for _ in range(_MOST_LOOKS):

@@ -7,7 +7,7 @@ from threading import Event, Thread
 
 from attrs import define, field
 
-from crypto_lakehouse.core.errors import LockHeldError, StoreError
+from crypto_lakehouse.core.errors import LostLockError, StoreError
 from crypto_lakehouse.stores.objects.errors import ConditionFailed
 from crypto_lakehouse.stores.objects.lease import Lease
 
@@ -66,18 +66,19 @@ class LeaseKeeper:
         """Check that the lease is held.
 
         Raises:
-            StoreError: It is not; the run must end. Its exit code is that of what kept the lease
-                from being renewed, else that of a lease that another run holds.
+            LostLockError: It is not, and the run must end.
+            StoreError: As well, because the store failed each time that it was to be renewed.
         """
         if self.lease.left_s <= 0:
-            failure, code = self._failure, LockHeldError.exit_code
-            if failure is not None and not isinstance(failure, ConditionFailed):
-                code = failure.exit_code
+            failure = self._failure
             why = f" ({failure.reason})" if failure is not None else ""
             reason = (
                 f"this run could not renew its lease{why}, so that another run may work on the "
                 "output now; what is stored already stays; run again"
             )
+            if failure is None or isinstance(failure, ConditionFailed):
+                raise LostLockError(self.lease.place, reason)
+            code = failure.exit_code
             raise StoreError(self.lease.place, reason, stops_run=True, exit_code=code)
 
     def stop(self) -> None:
