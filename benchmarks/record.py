@@ -1,11 +1,13 @@
-"""Writing recorded messages to segments: messages a second on one core.
+"""Writing recorded messages to segments, and rows of them: messages a second on one core.
 
     python benchmarks/record.py                        # 1,000,000 messages of 300 symbols
     python benchmarks/record.py --messages 200000 --folder /var/tmp
 
 One process writes aggTrades, of combined streams, to the segment of a market and syncs it after so
-many messages as 50,000 a second would be; then the segment is read. The processor time is that of
-all threads. `sync_ms` is the longest sync: at that time an event loop goes on.
+many messages as 50,000 a second would be; then the segment is read, and split into the sorted rows
+of each symbol, as an ingestion does (`split`). The processor time is that of all threads; with
+`POLARS_MAX_THREADS=1` Polars has one. `sync_ms` is the longest sync: at that time an event loop
+goes on.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from crypto_lakehouse.core.stream_kinds import StreamKind
 from crypto_lakehouse.segments.live_segment import read_live_from
 from crypto_lakehouse.segments.live_writer import LiveWriter
 from crypto_lakehouse.stores.directory import LocalStore
+from crypto_lakehouse.tables.live.excerpts import split_segment
 
 _NOON_US = 1_778_241_600_000_000
 
@@ -78,21 +81,38 @@ async def record(folder: str, messages: list[bytes]) -> dict[str, float]:
     read = sum(1 for _ in read_live_from(store, key)[1]) - 1
     if read != len(messages):
         raise RuntimeError(f"{read} of {len(messages)} messages were read")
+    reading = time.perf_counter() - began
+    began, processor = time.perf_counter(), time.process_time()
+    rows = split(store, key, Path(folder))
+    if rows != len(messages):
+        raise RuntimeError(f"{rows} rows of {len(messages)} messages")
+    splitting, splitting_used = time.perf_counter() - began, time.process_time() - processor
     return {
         "messages": read,
         "messages_per_s": round(read / wall),
         "messages_per_core_s": round(read / used),
-        "read_per_s": round(read / (time.perf_counter() - began)),
+        "read_per_s": round(read / reading),
+        "split_per_s": round(rows / splitting),
+        "split_per_core_s": round(rows / splitting_used),
         "sync_ms": round(longest * 1000),
         "ratio": round(sum(map(len, messages)) / size, 1),
         "peak_mb_above_the_messages": 0,
     }
 
 
+def split(store: LocalStore, key: str, folder: Path) -> int:
+    """Split a segment; the number of rows."""
+    place = folder / "excerpts"
+    place.mkdir()
+    sidecar = Path(store.path(key + ".CHECKSUM")).read_bytes()
+    with store.reader(key) as file:
+        return sum(each.rows for each in split_segment(file, key, sidecar, place).excerpts)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--messages", type=int, default=1_000_000)
-    parser.add_argument("--folder", help="where the segment is written; removed at the end")
+    parser.add_argument("--folder", help="where segment and rows are written; removed at the end")
     arguments = parser.parse_args()
     messages = made_up(arguments.messages)
     before = _peak_mb()

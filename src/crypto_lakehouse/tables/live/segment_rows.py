@@ -22,7 +22,7 @@ __all__ = ["BATCH_BYTES", "DIFFERING", "BadMessages", "SegmentRows", "Wanted", "
 #: What is said of a message that has the id of another one, and is not its copy.
 DIFFERING = "it has the id of an earlier message, and says something else"
 
-#: Rows are sorted when their lines have so many bytes: in memory they have a few times as many.
+#: Rows are sorted when they have so many bytes as text: in memory they have a few times as many.
 BATCH_BYTES = 32 << 20
 
 #: Marks of what is missing.
@@ -72,7 +72,7 @@ class SegmentRows:
         key: Its object key, for errors.
         columns: Those of its table.
         spool: Takes sorted rows; a group is the number of a series, and a day since 1970.
-        batch_bytes: Rows are sorted when their lines have so many bytes.
+        batch_bytes: Rows are sorted when they have so many bytes as text.
         wanted: Selects series and days; None for all.
 
     Attributes:
@@ -129,19 +129,19 @@ class SegmentRows:
             self._read_one(first + at, lines[at])
             at += 1
         if at < len(lines):
-            for other in self._read_many(first + at, lines[at:]):
+            for other in self._read_many(first + at, lines[at:], len(block)):
                 self._read_one(first + at + other, lines[at + other])
         self.messages = first - 2 + len(lines) - self._marks
-        self._held_bytes += len(block)
         if self._held_bytes >= self.batch_bytes:
             self.flush(is_last=False)
 
-    def _read_many(self, first: int, texts: list[str]) -> list[int]:
+    def _read_many(self, first: int, texts: list[str], size_bytes: int) -> list[int]:
         """Read the lines that a pattern matches; return the places of the others."""
         found = self._patterns.read(texts, first)
         self.ended_at_us = max(self.ended_at_us, found.last_us)
         if found.frame is not None and found.frame.height:
             self._frames.append(found.frame)
+            self._held_bytes += size_bytes * found.frame.height // len(texts)
         return found.others
 
     def _read_one(self, number: int, text: str) -> None:
@@ -168,7 +168,12 @@ class SegmentRows:
         if event is not None:
             of = self._number(event.series)
             behind = f",{message.received_at_us},{number}\n"
-            self._texts += [f"{of},{row}{behind}" for row in event.rows]
+            texts = [f"{of},{row}{behind}" for row in event.rows]
+            self._texts += texts
+            # A level of a book is short, and its row repeats what is said once in the message.
+            self._held_bytes += sum(map(len, texts))
+            if self._held_bytes >= self.batch_bytes:
+                self.flush(is_last=False)
         if self._patterns.can_learn:
             self._patterns.learn(message)
 
