@@ -12,6 +12,7 @@ from crypto_lakehouse.cli.failures import say_failure
 from crypto_lakehouse.cli.file_names import file_only
 from crypto_lakehouse.cli.list_option import ListOption
 from crypto_lakehouse.cli.options import option_overrides
+from crypto_lakehouse.cli.origins_output import OriginsTable
 from crypto_lakehouse.cli.output_option import output_options, valid_config
 from crypto_lakehouse.cli.status_output import (
     JsonOutput,
@@ -71,6 +72,9 @@ __all__ = ["command"]
               help="keys prints the archives that the source lacks or serves damaged, one in a "
               "line, as --holes-path reads them.")  # fmt: skip
 @click.option("--holes", "with_holes", is_flag=True, help="List every hole with its reason.")
+@click.option("--origins", "with_origins", is_flag=True,
+              help="Show where archive, fill and live begin and end for each series, and the "
+              "segments of recordings.")  # fmt: skip
 @click.option("--by", type=click.Choice(["series", "type"]), default="series",
               help="What a line of the table is. [default: series]")  # fmt: skip
 @click.option(
@@ -84,6 +88,7 @@ def command(
     as_json: bool,
     form: str,
     with_holes: bool,
+    with_origins: bool,
     by: str,
     of: str | None,
     plot: str | None,
@@ -115,6 +120,7 @@ def command(
     Examples:
       crypto-lakehouse status -o data
       crypto-lakehouse status -o data --by type
+      crypto-lakehouse status -o data --origins
       crypto-lakehouse status -o data --of published
       crypto-lakehouse status -o data -s 'BTC*' -t klines --holes
       crypto-lakehouse status -o data --format keys > holes.txt
@@ -132,11 +138,21 @@ def command(
             reason = "--by type prints a table; leave out --json, --format and --holes"
             raise click.UsageError(reason)
         output = TypeTable()
-    return anyio.run(partial(_status, given, output, plot, of))
+    if with_origins:
+        if by == "type" or form == "keys" or with_holes:
+            reason = "--origins has a table of its own; leave out --by, --format keys and --holes"
+            raise click.UsageError(reason)
+        output = output if form == "json" else OriginsTable()
+    return anyio.run(partial(_status, given, output, plot, of, origins=with_origins))
 
 
 async def _status(
-    given: dict[str, str | None], output: Output, plot: str | None, of: str | None
+    given: dict[str, str | None],
+    output: Output,
+    plot: str | None,
+    of: str | None,
+    *,
+    origins: bool,
 ) -> int:
     from crypto_lakehouse.core.config.storage import is_url
     from crypto_lakehouse.stores.output import output_note
@@ -160,7 +176,9 @@ async def _status(
     if is_url(config.output_directory) or config.ledger is not None:
         click.echo(f"note: {output_note(config)}", err=True)
     try:
-        status = await run_status(config, **days, of=of, on_series=take, on_hole=on_hole)
+        status = await run_status(
+            config, **days, of=of, on_series=take, on_hole=on_hole, origins=origins
+        )
     except LakehouseError as error:
         if not (isinstance(output, JsonOutput) and output.has_begun):
             raise

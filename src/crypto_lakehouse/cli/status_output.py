@@ -93,8 +93,13 @@ class JsonOutput:
         """Print the totals, and end the object."""
         if not status.totals.series:
             click.echo(self._before, nl=False)
-        totals = json_line(status.totals.to_mapping())
-        click.echo(f'], "today": "{status.today}", "of": "{status.of}", "totals": {totals}}}')
+        rest = {
+            "today": str(status.today),
+            "of": status.of,
+            "totals": status.totals.to_mapping(),
+            **status.origins_mapping(),
+        }
+        click.echo(f"], {json_line(rest)[1:]}")
 
 
 class KeysOutput:

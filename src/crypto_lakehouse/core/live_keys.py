@@ -10,7 +10,15 @@ from crypto_lakehouse.core.errors import ArchiveKeyError
 from crypto_lakehouse.core.origin import Origin
 from crypto_lakehouse.core.stream_kinds import StreamKind
 
-__all__ = ["check_live_name", "live_begin", "live_folder", "live_key", "live_name", "live_name_of"]
+__all__ = [
+    "check_live_name",
+    "live_begin",
+    "live_folder",
+    "live_key",
+    "live_name",
+    "live_name_of",
+    "live_stream_of",
+]
 
 _NAME = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d)-(\d\d)(\d\d)-[0-9a-f]{8}", re.ASCII)
 
@@ -94,3 +102,28 @@ def live_begin(key: str) -> datetime:
     name = live_name_of(key)
     check_live_name(name)
     return datetime.strptime(name[:18] + "+0000", "%Y-%m-%dT%H-%M%S%z")
+
+
+_STREAMS = {live_folder(market, kind): (market, kind) for market in Market for kind in StreamKind}
+
+
+def live_stream_of(key: str) -> tuple[Market, StreamKind] | None:
+    """The market and the kind of stream of a segment, from its object key; None if it is none.
+
+    Example:
+        >>> key = "live/spot/trade/2026-05-08/trade-2026-05-08T12-0003-9f3c01ab.jsonl.zst"
+        >>> live_stream_of(key)
+        (<Market.SPOT: 'spot'>, <StreamKind.TRADE: 'trade'>)
+        >>> live_stream_of("live/spot/trade/2026-05-09/copy of a segment.jsonl.zst")
+        >>> live_stream_of("data/spot/daily/trades/BTCUSDT/BTCUSDT-trades-2026-05-08.zip")
+    """
+    folder = key[: key.rfind("/", 0, max(key.rfind("/"), 0)) + 1]
+    stream = _STREAMS.get(folder)
+    if stream is None:
+        return None
+    name = live_name_of(key)
+    try:
+        check_live_name(name)
+    except ArchiveKeyError:
+        return None
+    return stream if live_key(*stream, name) == key else None

@@ -12,6 +12,7 @@ from typing import BinaryIO, Protocol
 from attrs import frozen
 
 from crypto_lakehouse.core.errors import SegmentError, StoreError
+from crypto_lakehouse.core.live_keys import live_stream_of
 from crypto_lakehouse.core.messages import plural
 from crypto_lakehouse.core.origin import Origin
 from crypto_lakehouse.core.protocols import PART_SUFFIX, KeepsSegments, Store
@@ -56,7 +57,7 @@ class RecordedFiles:
     stored: HasSegments | None = None
 
     def keys(self, prefix: str = "") -> list[str]:
-        """The segments that can be read, sorted; blocking.
+        """The segments that can be read, sorted; blocking. Files with other names are left out.
 
         Args:
             prefix: Only keys that begin so.
@@ -68,7 +69,7 @@ class RecordedFiles:
         found = {*self.written.live_parts()}
         for store in self._stores():
             found.update(key for key, _ in store.segments(_refuse, Origin.LIVE))
-        return sorted(key for key in found if key.startswith(prefix))
+        return sorted(key for key in found if key.startswith(prefix) and live_stream_of(key))
 
     def open(self, key: str) -> tuple[LiveHeader, LiveLines] | None:
         """Read a segment as `read_live_from` does, or what was synced of its part; blocking.

@@ -10,8 +10,8 @@
   came.
 - `questions` (plan, verification, status, history) and `upkeep` (pruning, repair) have an async
   function for each further command, `bench` that of bench: a configuration in, a report out.
-- `verification`, `repair`, `status` and `history` work on collected directories, `matrix_refresh`
-  makes a new matrix, `bench` measures a source.
+- `verification`, `repair`, `status` (with `series_origins`) and `history` work on collected
+  directories, `matrix_refresh` makes a new matrix, `bench` measures a source.
 - `wiring` builds the parts from a configuration; `run_outcome` is how a collection ends,
   `ingest_outcome` how an ingestion does; `stored_archives`, `lake_config` (with `lake_rules`) and
   `lake_report` are shared values.

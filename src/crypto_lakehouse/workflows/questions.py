@@ -32,6 +32,13 @@ from crypto_lakehouse.ledger.history import Change, Version
 from crypto_lakehouse.stores.output import output_of
 from crypto_lakehouse.workflows.history import changes_since, history_of
 from crypto_lakehouse.workflows.reports import HistoryReport, PlanReport, StatusReport
+from crypto_lakehouse.workflows.series_origins import (
+    SeriesOrigins,
+    Window,
+    origins_by_series,
+    recorded_days,
+    recordings_of,
+)
 from crypto_lakehouse.workflows.status import CoverageStatus, StatusTotals, status_of
 from crypto_lakehouse.workflows.verification import verify_tree
 from crypto_lakehouse.workflows.wiring.collector_stack import make_inventory
@@ -172,6 +179,7 @@ async def run_status(
     of: str | None = None,
     on_series: Callable[[SeriesCoverage], None] | None = None,
     on_hole: Callable[[Archive], None] | None = None,
+    origins: bool = False,
 ) -> StatusReport:
     """Report from the ledger how complete the selected series are; no file is read.
 
@@ -185,11 +193,15 @@ async def run_status(
             then does not hold: memory does not grow with the ledger.
         on_hole: Called in a worker thread with each archive that the source lacks or serves
             damaged, and that is not acknowledged, in the order of keys.
+        origins: Whether the report says where archive, fill and live begin and end. Then the
+            segments of recordings are listed, and the lake of the output is read; both are
+            requests if they are in an object store.
 
     Raises:
         ConfigurationError: There is no ledger, or a value cannot be read; every fault at once.
+        LakeError: The lake cannot be read, and `origins` is asked for.
         LedgerError: The ledger cannot be read.
-        StoreError: The object store fails to give the copy of a ledger that is lost.
+        StoreError: The object store fails to give the copy of a ledger that is lost, or `origins`.
         SelectionError: The ledger has no series of a symbol, or none that is selected.
         MatrixError: The matrix cannot be used.
     """
@@ -197,11 +209,14 @@ async def run_status(
     status = await read_in_thread(partial(_status, ready, start, end, of))
     series: list[SeriesCoverage] = []
     with_holes: list[SeriesCoverage] = []
+    covered: list[SeriesCoverage] = []
     totals = StatusTotals()
 
     def read() -> None:
         for coverage in status:
             totals.add(coverage)
+            if origins:
+                covered.append(coverage)
             (on_series or series.append)(coverage)
             if on_hole is not None and coverage.holes:
                 with_holes.append(coverage)
@@ -216,7 +231,20 @@ async def run_status(
         notes=status.notes,
         totals=totals,
         series=tuple(series),
+        origins=await to_thread.run_sync(_origins, ready, status, covered) if origins else None,
+        recordings=await to_thread.run_sync(recordings_of, ready, status.selects_type)
+        if origins
+        else None,
     )
+
+
+def _origins(
+    config: WorkflowConfig, status: CoverageStatus, covered: list[SeriesCoverage]
+) -> tuple[SeriesOrigins, ...]:
+    """Where the rows of the selected series come from."""
+    live = recorded_days(config, status.selects)
+    start, end = status.window
+    return tuple(origins_by_series(covered, live, Window(start=start, end=end)))
 
 
 def _status(

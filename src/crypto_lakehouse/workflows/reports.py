@@ -9,6 +9,7 @@ from attrs import asdict, frozen
 
 from crypto_lakehouse.coverage.coverage import SeriesCoverage
 from crypto_lakehouse.ledger.history import Change, Version
+from crypto_lakehouse.workflows.series_origins import Recording, SeriesOrigins
 from crypto_lakehouse.workflows.status import StatusTotals, coverage_mapping
 from crypto_lakehouse.workflows.wiring.plan_sizes import SeriesSize
 
@@ -67,6 +68,9 @@ class StatusReport:
         notes: Remarks for the reader, one sentence each.
         totals: The sum over series.
         series: The coverage of each series, with its holes; empty if `on_series` received them.
+        origins: Where the rows of each series come from, if that is asked for; also of series that
+            are only recorded.
+        recordings: The segments of recordings by market and kind of stream, if that is asked for.
     """
 
     today: date
@@ -74,6 +78,16 @@ class StatusReport:
     notes: tuple[str, ...]
     totals: StatusTotals
     series: tuple[SeriesCoverage, ...]
+    origins: tuple[SeriesOrigins, ...] | None = None
+    recordings: tuple[Recording, ...] | None = None
+
+    def origins_mapping(self) -> dict[str, Any]:
+        """Return what `status --origins --json` adds to the object."""
+        return {
+            name: [each.to_mapping() for each in some]
+            for name, some in (("origins", self.origins), ("recordings", self.recordings))
+            if some is not None
+        }
 
     def to_mapping(self) -> dict[str, Any]:
         """Return the object that `status --json` prints."""
@@ -83,6 +97,7 @@ class StatusReport:
             "of": self.of,
             "totals": self.totals.to_mapping(),
             "series": series,
+            **self.origins_mapping(),
         }
 
 

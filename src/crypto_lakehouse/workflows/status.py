@@ -17,7 +17,7 @@ from crypto_lakehouse.core.acknowledged import (
     NOTHING_ACKNOWLEDGED,
     Acknowledged,
 )
-from crypto_lakehouse.core.archive import Archive, Series
+from crypto_lakehouse.core.archive import Archive, DataType, Market, Series
 from crypto_lakehouse.core.errors import ConfigurationError, Problem, SelectionError
 from crypto_lakehouse.core.messages import allowed_values, shown
 from crypto_lakehouse.coverage.coverage import HoleCause, SeriesCoverage, cover_series
@@ -141,6 +141,23 @@ class CoverageStatus:
             )
             if coverage is not None:
                 yield coverage
+
+    def selects(self, series: Series) -> bool:
+        """Whether a series is selected, also one that the ledger does not know."""
+        row = self._matrix.row(series.market, series.data_type)
+        return self._selection.holds(series, row)
+
+    def selects_type(self, market: Market, data_type: DataType) -> bool:
+        """Whether a data type of a market is selected, of whatever symbols."""
+        wanted = self._selection
+        return (wanted.markets is None or market in wanted.markets) and (
+            wanted.data_types is None or data_type in wanted.data_types
+        )
+
+    @property
+    def window(self) -> tuple[date | None, date | None]:
+        """The first and the last of the selected days, both inclusive; None is unbounded."""
+        return self._selection.start, self._selection.end
 
     def hole_archives(self, coverages: Iterable[SeriesCoverage]) -> Iterator[Archive]:
         """Yield the archives that the source lacks or serves damaged, in the order of keys.

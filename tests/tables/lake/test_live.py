@@ -17,6 +17,7 @@ from attrs import define, field, frozen
 from tests.segments.live_samples import RECEIVED_US, SAMPLES
 from tests.segments.test_live_segment import NOON_US, writer
 from tests.tables.sample_data import archive_of, ingest, put
+from tests.workflows.lakes import ingested
 
 from crypto_lakehouse.core.archive import Archive, DataType, Market, Period, Series
 from crypto_lakehouse.core.errors import QueryError, SegmentError
@@ -24,7 +25,9 @@ from crypto_lakehouse.core.stream_kinds import StreamKind
 from crypto_lakehouse.stores.directory import LocalStore
 from crypto_lakehouse.tables import Lake, load_schemas
 from crypto_lakehouse.tables.iceberg.catalog import LakeCatalog
+from crypto_lakehouse.tables.lake.contents import SnapshotContents, WantedSeries
 from crypto_lakehouse.tables.lake.sql import QuerySession
+from crypto_lakehouse.tables.lake.time_range import TimeRange
 
 TABLE = "spot.agg_trades"
 DAY = date(2026, 5, 8)
@@ -208,6 +211,26 @@ async def test_a_damaged_segment_is_an_error_by_name(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-1])
     with Lake.open(tmp_path) as lake, pytest.raises(SegmentError, match=path.name):
         lake.scan(TABLE, live=True)
+
+
+async def test_what_is_ingested_is_read_from_the_table_alone(tmp_path: Path) -> None:
+    made = Scene(tmp_path)
+    made.collect("BTCUSDT", range(3))
+    await made.record([("BTCUSDT", 2, 7.0), ("BTCUSDT", 5, 7.0)], recording="d" * 8, end=True)
+    with Lake.open(tmp_path) as lake:
+        before = all_ways(lake)
+        assert before == [made.expected()] * 3
+        assert (await ingested(tmp_path)).exit_code == 0
+        # A segment that is ingested while a query begins gives nothing that the table has.
+        contents = SnapshotContents(lake.table(TABLE), lake.snapshots(TABLE)[-1].snapshot_id, "")
+        asked = (lake.data_schema(TABLE), contents, WantedSeries(), TimeRange(), frozenset[str]())
+        assert lake.recordings.rows(*asked).rows.num_rows == 0
+        (path,) = tmp_path.glob("live/spot/aggTrade/*/*.zst")
+        path.write_bytes(b"never read again")
+        assert all_ways(lake) == before
+        await made.record([("NEWUSDT", 7, 7.0)], recording="e" * 8, end=False)
+        assert all_ways(lake) == [made.expected()] * 3
+        assert trades(lake.sql(f"FROM {TABLE}", live=True).to_arrow_table()) == made.expected()
 
 
 #: Kinds whose rows lack a column that the archive has, and have an interval.

@@ -56,8 +56,11 @@ def is_below(other: Archive, archive: Archive) -> bool:
 def overlapping(archive: Archive) -> Iterator[Archive]:
     """Every archive and fill that may hold the same rows, including this one.
 
-    Excerpts are not among them: how many there are of a day is not known.
+    Excerpts are not among them: how many there are of a day is not known. A series that is only
+    recorded has nothing else.
     """
+    if not archive.series.is_published:
+        return
     month = Period.month(archive.period.first_day)
     yield Archive(archive.series, month)
     if month.first_day.month <= 9:

@@ -92,11 +92,12 @@ class LakeRecordings:
     output: Output
 
     def settled(self, table: str, as_of: object = None) -> frozenset[str]:
-        """The segments whose rows are in a table, or never will be.
+        """The segments that are ingested as a whole.
 
         The table must be read after this: a segment may be ingested meanwhile.
 
         Raises:
+            LakeError: The lake cannot be read.
             QueryError: The table is read as of a time.
         """
         if as_of is not None:

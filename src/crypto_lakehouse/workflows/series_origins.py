@@ -1,0 +1,227 @@
+"""Where archive, fill and live begin and end for each series, and what recordings there are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import date, datetime
+from typing import Any, cast
+
+from attrs import define, frozen
+
+from crypto_lakehouse.core.archive import Market, Series
+from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
+from crypto_lakehouse.core.data_types import DataType, data_type_of
+from crypto_lakehouse.core.errors import ExtraMissing
+from crypto_lakehouse.core.live_keys import live_begin, live_stream_of
+from crypto_lakehouse.core.stream_kinds import StreamKind
+from crypto_lakehouse.coverage.coverage import SeriesCoverage
+from crypto_lakehouse.segments.live_open import HasLiveParts, HasSegments, RecordedFiles
+from crypto_lakehouse.stores.directory import LocalStore
+from crypto_lakehouse.stores.output import output_of
+from crypto_lakehouse.workflows.wiring.needed_packages import need_tables
+
+__all__ = [
+    "Recording",
+    "SeriesOrigins",
+    "Span",
+    "Window",
+    "origins_by_series",
+    "recorded_days",
+    "recordings_of",
+]
+
+
+@frozen
+class Span:
+    """Days of one origin.
+
+    Attributes:
+        first, last: The first and the last UTC day.
+        days: How many days there are from the first to the last; None if that is not known.
+    """
+
+    first: date
+    last: date
+    days: int | None = None
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Return it as JSON types."""
+        return {"first": str(self.first), "last": str(self.last), "days": self.days}
+
+
+@frozen(kw_only=True)
+class SeriesOrigins:
+    """Where the rows of a series come from; None where there are none of an origin.
+
+    Attributes:
+        archive: The days that are verified.
+        fill: The days that are filled from the exchange.
+        live: The days of which recordings are ingested.
+    """
+
+    series: Series
+    archive: Span | None
+    fill: Span | None
+    live: Span | None
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Return it as JSON types."""
+        spans = {"archive": self.archive, "fill": self.fill, "live": self.live}
+        return {
+            "market": self.series.market,
+            "data_type": self.series.data_type,
+            "symbol": self.series.symbol,
+            "interval": self.series.interval,
+            **{name: span and span.to_mapping() for name, span in spans.items()},
+        }
+
+
+@define(kw_only=True)
+class Recording:
+    """The segments of a market and a kind of stream, which have all symbols together.
+
+    Attributes:
+        data_type: What their rows are.
+        segments: How many there are, with the one that is being written.
+        first, last: When the first and the last of them begin, UTC.
+    """
+
+    market: Market
+    data_type: DataType
+    segments: int = 0
+    first: datetime
+    last: datetime
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Return it as JSON types."""
+        return {
+            "market": self.market,
+            "data_type": self.data_type,
+            "segments": self.segments,
+            "first": self.first.isoformat(),
+            "last": self.last.isoformat(),
+        }
+
+
+def recordings_of(
+    config: WorkflowConfig, wanted: Callable[[Market, DataType], bool]
+) -> tuple[Recording, ...]:
+    """List the segments of an output; blocking. One in an object store is listed by requests.
+
+    Args:
+        config: Names the output.
+        wanted: Selects markets and data types.
+
+    Raises:
+        StoreError: A store failed.
+    """
+    output = output_of(config)
+    files = RecordedFiles(cast("HasLiveParts", output.store))
+    if output.is_url:
+        stage = LocalStore(output.state.path)
+        files = RecordedFiles(stage, cast("HasSegments", output.store))
+    found: dict[tuple[Market, StreamKind], Recording] = {}
+    for key in files.keys():  # noqa: SIM118 - it is no mapping
+        stream, begun = live_stream_of(key), live_begin(key)
+        if stream is None:
+            continue
+        market, data_type = stream[0], data_type_of(stream[1])
+        if not wanted(market, data_type):
+            continue
+        new = Recording(market=market, data_type=data_type, first=begun, last=begun)
+        one = found.setdefault(stream, new)
+        one.segments += 1
+        one.first, one.last = min(one.first, begun), max(one.last, begun)
+    return tuple(found[stream] for stream in sorted(found))
+
+
+def recorded_days(
+    config: WorkflowConfig, wanted: Callable[[Series], bool]
+) -> dict[Series, list[date]]:
+    """Return the days of which recordings are ingested, by series; blocking.
+
+    Those are in the lake of the output. Without one, or without the extra `tables`, there are none.
+
+    Args:
+        config: Names the output.
+        wanted: Selects series.
+
+    Raises:
+        LakeError: The lake cannot be read.
+        StoreError: The object store fails.
+    """
+    try:
+        need_tables()
+    except ExtraMissing:
+        return {}
+    from crypto_lakehouse.stores.objects.opening import Connection
+    from crypto_lakehouse.tables.iceberg.catalog import LakeCatalog
+    from crypto_lakehouse.tables.ingest.recorded_series import recorded_series
+    from crypto_lakehouse.tables.lake.places import lake_place
+
+    output = output_of(config)
+    place = lake_place(
+        output.place,
+        storage=config.storage,
+        state_directory=config.state_directory,
+        connection=Connection.of(config) if output.is_url else None,
+    )
+    if not place.is_used():
+        return {}
+    catalog = LakeCatalog(place)
+    try:
+        return dict(recorded_series(catalog, wanted))
+    finally:
+        catalog.close()
+
+
+@frozen(kw_only=True)
+class Window:
+    """The days that are selected, both inclusive; None is unbounded."""
+
+    start: date | None
+    end: date | None
+
+    def span(self, days: Sequence[date]) -> Span | None:
+        """The span of sorted days, as far as they are selected."""
+        inside = [
+            day
+            for day in days
+            if (self.start is None or day >= self.start) and (self.end is None or day <= self.end)
+        ]
+        return Span(inside[0], inside[-1], len(inside)) if inside else None
+
+
+def origins_by_series(
+    coverages: Iterable[SeriesCoverage], live: Mapping[Series, Sequence[date]], window: Window
+) -> Iterator[SeriesOrigins]:
+    """Yield where the rows of each series come from, sorted; also of those only recorded.
+
+    Args:
+        coverages: The series of the ledger.
+        live: The days of which recordings are ingested.
+        window: The selected days.
+    """
+    known = {coverage.series: coverage for coverage in coverages}
+    for series in sorted({*known, *live}):
+        recorded = window.span(live.get(series, ()))
+        coverage = known.get(series)
+        if coverage is not None or recorded is not None:
+            yield SeriesOrigins(
+                series=series,
+                archive=_archive_span(coverage) if coverage else None,
+                fill=_fill_span(coverage) if coverage else None,
+                live=recorded,
+            )
+
+
+def _archive_span(coverage: SeriesCoverage) -> Span | None:
+    if coverage.first_day is None or coverage.last_day is None:
+        return None
+    return Span(coverage.first_day, coverage.last_day, coverage.verified_days)
+
+
+def _fill_span(coverage: SeriesCoverage) -> Span | None:
+    if coverage.first_filled is None or coverage.last_filled is None:
+        return None
+    return Span(coverage.first_filled, coverage.last_filled)

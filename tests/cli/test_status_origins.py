@@ -1,0 +1,99 @@
+"""`status --origins`: where archive, fill and live begin and end, and which segments there are."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+
+import anyio
+from attrs import evolve
+from tests.cli.conftest import Shell, collect
+from tests.segments.live_samples import RECEIVED_US, SAMPLES
+from tests.segments.test_live_segment import NOON_US, writer
+from tests.workflows.test_ingested_recordings import store
+
+from crypto_lakehouse.core.archive import Market
+from crypto_lakehouse.core.stream_kinds import StreamKind
+from crypto_lakehouse.stores.directory import LocalStore
+from crypto_lakehouse.testing import ArchiveServer
+
+
+async def record(root: Path, market: Market, kind: StreamKind, minutes: int, *, end: bool) -> None:
+    one = writer(LocalStore(root), market=market, kind=kind)
+    at = NOON_US + minutes * 60_000_000
+    one.write(at, 1, b"{}")
+    await (one.close(at) if end else one.sync(at))
+
+
+def test_ingested_recordings_are_shown_also_of_series_without_archives(
+    shell: Shell, archive_server: ArchiveServer, tmp_path: Path
+) -> None:
+    shell(*collect(archive_server, "-i", "1h"))
+    root = tmp_path / "out"
+    kinds = {(Market.SPOT, StreamKind.KLINE), (Market.FUTURES_UM, StreamKind.MARK_PRICE)}
+    for sample in SAMPLES:
+        if (sample.market, sample.kind) in kinds and sample.connection:
+            # Two segments have the same row.
+            for hours in range(2):
+                begun = sample.header.begun_at + timedelta(hours=hours)
+                header = evolve(sample.header, begun_at=begun)
+                store(root, header, [sample.message(RECEIVED_US)])
+    assert shell("ingest", "-o", "out", "--only-recordings")[0] == 0
+    code, out, err = shell("status", "-o", "out", "--origins", "--json", "-s", "BTCUSDT")
+    assert code == 0, err
+    found = {
+        (each["market"], each["data_type"], each["interval"]): each
+        for each in json.loads(out)["origins"]
+    }
+    one_day = {"first": "2026-05-08", "last": "2026-05-08", "days": 1}
+    assert {key: each["live"] for key, each in found.items()} == {
+        ("spot", "klines", "1h"): None,
+        ("spot", "klines", "1m"): one_day,
+        ("futures_um", "mark_price", None): one_day,
+    }
+    assert [key for key, each in found.items() if each["archive"]] == [("spot", "klines", "1h")]
+    window = ["--start", "2026-05-09", "--end", "2026-05-10"]
+    later = json.loads(shell("status", "-o", "out", "--origins", "--json", *window)[1])
+    assert [each["live"] for each in later["origins"]] == [None]
+
+
+def test_the_archive_and_the_segments_are_shown_with_their_ends(
+    shell: Shell, archive_server: ArchiveServer, tmp_path: Path
+) -> None:
+    shell(*collect(archive_server, "-i", "1h"))
+    root = tmp_path / "out"
+    for minutes, end in ((0, True), (60, True), (125, False)):
+        anyio.run(partial(record, root, Market.SPOT, StreamKind.AGG_TRADE, minutes, end=end))
+    anyio.run(partial(record, root, Market.FUTURES_UM, StreamKind.DEPTH, 0, end=True))
+    (root / "live/spot/aggTrade/2026-05-08/a copy.jsonl.zst").write_bytes(b"")
+    code, out, err = shell("status", "-o", "out", "--origins", "--json")
+    assert (code, err) == (0, "")
+    report = json.loads(out)
+    assert report["origins"] == [
+        {
+            "market": "spot", "data_type": "klines", "symbol": "BTCUSDT", "interval": "1h",
+            "archive": {"first": "2025-07-15", "last": "2025-07-15", "days": 1},
+            "fill": None, "live": None,
+        }
+    ]  # fmt: skip
+    assert report["recordings"] == [
+        {
+            "market": "futures_um", "data_type": "depth_updates", "segments": 1,
+            "first": "2026-05-08T12:00:00+00:00", "last": "2026-05-08T12:00:00+00:00",
+        },
+        {
+            "market": "spot", "data_type": "aggTrades", "segments": 3,
+            "first": "2026-05-08T12:00:00+00:00", "last": "2026-05-08T14:05:00+00:00",
+        },
+    ]  # fmt: skip
+    code, out, err = shell("status", "-o", "out", "--origins")
+    assert (code, err) == (0, "")
+    for words in ("2025-07-15 to 2025-07-15, 1 day", "depth_updates", "2026-05-08 14:05:00"):
+        assert words in out
+    code, out, _ = shell("status", "-o", "out", "--origins", "--markets", "spot", "-t", "klines")
+    assert "aggTrades" not in out
+    assert "origins" not in json.loads(shell("status", "-o", "out", "--json")[1])
+    code, _, err = shell("status", "-o", "out", "--origins", "--holes")
+    assert (code, "--origins has a table of its own" in err) == (2, True)
