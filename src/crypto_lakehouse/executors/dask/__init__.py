@@ -6,7 +6,8 @@
    version and reaches the output; then the limits of the run are divided again.
 3. `executor` gives each shard to the member with the fewest, as one task of the scheduler.
 4. `agent` is the other side: it settles the shards of its run in a thread of the worker's process,
-   with one HTTP client for all of them.
+   with one HTTP client for all of them. `places` joins a worker to runs, and gives their shards to
+   their agents; `memory` keeps what the allocator frees meanwhile.
 5. `protocol` defines their messages. Events come back while a shard runs, as bytes under a topic of
    the scheduler; the scheduler itself imports nothing of this package.
 

@@ -32,6 +32,7 @@ from crypto_lakehouse.core.metrics import ByteMeter
 from crypto_lakehouse.core.protocols import Emit
 from crypto_lakehouse.core.redaction import redact
 from crypto_lakehouse.core.task_groups import first_leaf, one_error
+from crypto_lakehouse.executors.dask.memory import keeping_freed_memory
 from crypto_lakehouse.executors.dask.protocol import (
     AgentEnded,
     AgentReport,
@@ -195,6 +196,7 @@ class Agent:
                 if self.job.locks is not None:
                     held.enter_context(worker_lock(Path(self.job.locks), self.number))
                 held.enter_context(collecting_rarely())
+                held.enter_context(keeping_freed_memory())
                 anyio.run(self._main)
         except Exception as error:  # noqa: BLE001 - the reason why its shards are lost
             reason = self._failed(first_leaf(error))

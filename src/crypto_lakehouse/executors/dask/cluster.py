@@ -19,13 +19,12 @@ __all__ = ["CONNECT_WITHIN_S", "open_cluster"]
 #: A local scheduler takes a worker for dead after this time without a heartbeat.
 _SILENCE = "60 s"
 
-#: What a worker of this machine is started with. A nanny lets glibc give freed memory back at once,
-#: which is then mapped again for each archive, and profiles its threads.
+#: What the scheduler and the workers of this machine are started with. A profile of the workers
+#: would not show the thread of an agent.
 _SETTINGS = {
     "distributed.scheduler.allowed-failures": 0,
     "distributed.scheduler.worker-ttl": _SILENCE,
     "distributed.worker.profile.enabled": False,
-    "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": None,
 }
 
 #: How long a scheduler may take to answer the first time, in seconds.
