@@ -223,6 +223,7 @@ SLOW = (
     "workflows/test_costs.py",
     "workflows/test_emptied_listings.py::test_a_listing_that_has_gone_empty_leaves_the_plan_incomplete",
     "workflows/test_emptied_listings.py::test_one_partition_that_has_gone_empty_is_not_made_up_for_by_the_other",
+    "workflows/test_fill.py::test_runs_with_one_ledger_divide_the_series",
     "workflows/test_ingested_recordings.py::test_every_kind_of_stream_gets_into_its_table_once",
     "workflows/test_ingestion_elsewhere.py",
     "workflows/test_ingestion_into_store.py",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import shutil
@@ -9,9 +10,11 @@ from collections.abc import AsyncIterator
 from datetime import date
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from tests.services.bucket import Bucket
+from tests.services.postgres import PostgresServer
 
 from crypto_lakehouse.core.archive import DataType, Market, Series
 from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
@@ -403,6 +406,26 @@ async def test_segments_go_where_archives_are(
     assert not filled.root.exists()
     assert (await filled.fill(**where, until="2026-05-07")).totals["unchanged"] == 1
     assert filled.root.exists()
+
+
+@pytest.mark.parametrize("kind", ["rclone"])
+async def test_runs_with_one_ledger_divide_the_series(
+    filled: Filled, kind: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    postgres: PostgresServer = request.getfixturevalue("postgres_server")
+    bucket: Bucket = request.getfixturevalue(f"{kind}_bucket")
+    bucket.give_credentials(monkeypatch)
+    where: dict[str, Any] = {
+        **filled.bars, "intervals": ["15m", "30m", "1h", "4h"], "date_range": WINDOW,
+        "output_directory": bucket.fresh_prefix(), "storage": dict(bucket.storage),
+        "ledger": postgres.url(), "ledger_schema": f"fills_{uuid4().hex}",
+    }  # fmt: skip
+    runs = [filled.fill(**where, state_directory=str(filled.root / name)) for name in "ab"]
+    reports = await asyncio.gather(*runs)
+    assert [report.exit_code for report in reports] == [0, 0]
+    assert sum(report.totals["filled"] for report in reports) == 4 * 3
+    assert sum(report.totals["unchanged"] for report in reports) == 4 * 3
+    assert filled.exchange.count("spot/api/v3/klines") == 4  # one page has all days of a series
 
 
 def test_the_last_day_is_a_day_or_now() -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
 
 import anyio
 from anyio import to_thread
@@ -11,8 +12,10 @@ from attrs import define, field, frozen
 from crypto_lakehouse.core.acknowledged import Acknowledged
 from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.errors import BadAnswerError, TransferError
-from crypto_lakehouse.core.events import FillFinished
+from crypto_lakehouse.core.events import FillFinished, RunNoted
 from crypto_lakehouse.core.fills import FillRow, FillVerdict, fill_folder
+from crypto_lakehouse.core.ledger_protocols import Claims
+from crypto_lakehouse.core.messages import agreeing
 from crypto_lakehouse.core.object_facts import FileStat
 from crypto_lakehouse.core.protocols import Emit, Store
 from crypto_lakehouse.ledger.empty import EmptyLedger
@@ -26,6 +29,11 @@ __all__ = ["FillBreaker", "FillLane", "KnownFills"]
 
 #: After so many days in turn without any answer, the exchange is taken to be down.
 _MOST_SILENT = 2 * CONNECTIONS
+
+#: How long to wait before claims are tried again, in seconds.
+_PAUSE_S = 0.5
+
+_pause = partial(anyio.sleep, _PAUSE_S)
 
 
 @define
@@ -67,8 +75,15 @@ class KnownFills:
     retry: bool = False
     again: bool = False
 
-    async def of(self, fill: SeriesFill) -> tuple[list[FillFinished], list[Archive]]:
-        """Return the verdicts that are known, and the segments of the days to ask for."""
+    async def of(
+        self, fill: SeriesFill, *, reads: bool = True
+    ) -> tuple[list[FillFinished], list[Archive]]:
+        """Return the verdicts that are known, and the segments of the days to ask for.
+
+        Args:
+            fill: The days.
+            reads: Whether stored segments are read that the ledger does not describe.
+        """
         folder = fill_folder(fill.series)
         rows = await to_thread.run_sync(self.ledger.fills_now, folder)
         files = await self.store.scan(folder)
@@ -84,7 +99,9 @@ class KnownFills:
         ):
             if row is not None:
                 known.append(self._event(segment, row))
-            elif found := await self._found(segment, rows.get(segment.name), stored(segment)):
+            elif reads and (
+                found := await self._found(segment, rows.get(segment.name), stored(segment))
+            ):
                 known.append(found)
             else:
                 to_ask.append(segment)
@@ -123,18 +140,23 @@ class FillLane:
         filler: Fills a day.
         breaker: Ends the run if nothing is answered.
         emit: Receives the verdict on each day.
+        claims: Divides series with other runs on the same ledger; None if there can be none.
+        pause: Waits before claims are tried again.
     """
 
     known: KnownFills
     filler: DayFiller
     breaker: FillBreaker
     emit: Emit
+    claims: Claims | None = None
+    pause: Callable[[], Awaitable[None]] = _pause
 
     async def run(self, fills: Iterable[SeriesFill]) -> None:
         """Fill the days of some series.
 
         Raises:
             HostRefusedError: The host refuses this machine.
+            LedgerError: Claims cannot be made or kept.
             StoreError: A segment cannot be stored.
         """
         send, receive = anyio.create_memory_object_stream[Archive](CONNECTIONS)
@@ -143,12 +165,30 @@ class FillLane:
                 tasks.start_soon(self._work, receive.clone())
             receive.close()
             async with send:
-                for fill in fills:
-                    known, to_ask = await self.known.of(fill)
-                    if known:
-                        await self.emit(known)
-                    for segment in to_ask:
-                        await send.send(segment)
+                left = [fill for fill in fills if not await self._send(fill, send)]
+                if left:
+                    text = agreeing(len(left), f"{len(left)} series [is|are] filled by another run")
+                    await self.emit([RunNoted(message=f"{text}; this one waits for it")])
+                while left:
+                    await self.pause()
+                    left = [fill for fill in left if not await self._send(fill, send)]
+
+    async def _send(self, fill: SeriesFill, send: anyio.abc.ObjectSendStream[Archive]) -> bool:
+        """Send the days of a series to the workers, unless another run works on it."""
+        known, to_ask = await self.known.of(fill, reads=self.claims is None)
+        if to_ask and self.claims is not None:
+            name = fill_folder(fill.series)
+            if not await to_thread.run_sync(self.claims.take, name):
+                return False
+            known, to_ask = await self.known.of(fill)  # another run may have filled it meanwhile
+            keys = [event.archive.key for event in known if event.is_new]
+            keys += [segment.key for segment in to_ask]
+            await to_thread.run_sync(self.claims.works_on, name, keys)
+        if known:
+            await self.emit(known)
+        for segment in to_ask:
+            await send.send(segment)
+        return True
 
     async def _work(self, segments: anyio.abc.ObjectReceiveStream[Archive]) -> None:
         async with segments:

@@ -237,7 +237,7 @@ class RestCollectionWorkflow(BaseWorkflow[FillReport]):
                 retry=self._retry_failed, again=self.config.force_redownload,
             )  # fmt: skip
             breaker = FillBreaker(partial(self._end_early, _REFUSED))
-            lane = FillLane(known, filler, breaker, emit)
+            lane = FillLane(known, filler, breaker, emit, self._output.ledger.claims)
             async with anyio.create_task_group() as tasks:
                 for market in plan.markets:
                     tasks.start_soon(lane.run, plan.of_market(market))

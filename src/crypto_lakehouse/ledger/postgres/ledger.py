@@ -11,7 +11,7 @@ from attrs import define, field
 
 from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.errors import LedgerError
-from crypto_lakehouse.core.events import ArchiveFinished
+from crypto_lakehouse.core.events import ArchiveFinished, FillFinished
 from crypto_lakehouse.core.fills import FillRow
 from crypto_lakehouse.core.ledger_protocols import LedgerRow
 from crypto_lakehouse.core.object_facts import ObjectFacts
@@ -206,5 +206,6 @@ class PostgresLedger:
         batch = tuple(changes)
         self._session.write(lambda each: write_batch(each, self.output_id, batch, now), check)
         if self.claims is not None:
-            done = (each.archive.key for each in batch if isinstance(each, ArchiveFinished))
+            finished = (ArchiveFinished, FillFinished)
+            done = (each.archive.key for each in batch if isinstance(each, finished))
             self.claims.settled(done)
