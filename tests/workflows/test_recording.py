@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -16,9 +17,18 @@ from tests.services.bucket import Bucket
 from crypto_lakehouse.core.archive import Market
 from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
 from crypto_lakehouse.core.errors import ConfigurationError, LockHeldError, SelectionError
+from crypto_lakehouse.core.events import (
+    Event,
+    HoleRecorded,
+    RecordingSeen,
+    RunFinished,
+    RunStarted,
+)
+from crypto_lakehouse.core.metrics import MetricsCollector
 from crypto_lakehouse.core.origin import Origin
 from crypto_lakehouse.core.stream_kinds import StreamKind
 from crypto_lakehouse.segments.live_segment import LiveMessage, read_live_from
+from crypto_lakehouse.sinks.recording import RecordingSink
 from crypto_lakehouse.stores.output import output_of
 from crypto_lakehouse.testing import ExchangeServer, faults
 from crypto_lakehouse.workflows import RecordingWorkflow, RecordReport
@@ -101,6 +111,40 @@ async def test_segments_of_each_kind_are_stored_and_counted(
     assert report.filled + report.hole_count == 1
     assert report.exit_code == (3 if report.hole_count else 0)
     assert json.loads(json.dumps(report.to_mapping()))["recording"] == report.run_id
+
+
+async def test_sinks_get_what_was_seen_and_each_hole(
+    exchange: ExchangeServer, tmp_path: Path
+) -> None:
+    exchange.script_connection("spot/*", faults.SkipMessages(at=4))
+    exchange.inject("spot/api/v3/trades", *[faults.Status(400)] * 9)
+    events: list[Event] = []
+    shown = io.StringIO()
+    metrics = MetricsCollector()
+    workflow = RecordingWorkflow(
+        config(exchange, tmp_path, record={"streams": ["trade"]}),
+        sinks=[events.extend, RecordingSink(stream=shown)],
+        metrics_collector=metrics,
+        for_s=60,
+        times=ExchangeTime(exchange).times,
+    )
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(move, exchange)
+        report = await workflow.run()
+        tasks.cancel_scope.cancel()
+    assert [type(each) for each in (events[0], events[-1])] == [RunStarted, RunFinished]
+    [hole] = [each for each in events if isinstance(each, HoleRecorded)]
+    assert (hole.stream, hole.first) == ("btcusdt@trade", hole.last)
+    seen = [each for each in events if isinstance(each, RecordingSeen)]
+    assert len(seen) > 5
+    assert seen[-1] == metrics.recorded
+    assert (seen[-1].messages, seen[-1].holes) == (report.messages["spot trade"], 1)
+    assert seen[-1].lag_us is not None
+    assert seen[-1].skew_us is not None
+    assert metrics.get_metrics()["recorded"]["segments"] == report.segments == 1
+    lines = shown.getvalue().splitlines()
+    assert lines[0].endswith(" of 1 stream, 0 holes, 0 reconnects") or "ms late" in lines[0]
+    assert f"hole in spot btcusdt@trade: {hole.cause}" in lines
 
 
 async def test_a_recording_is_stopped_in_order(exchange: ExchangeServer, tmp_path: Path) -> None:

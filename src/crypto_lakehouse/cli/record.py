@@ -10,6 +10,7 @@ import click
 
 from crypto_lakehouse.cli.durations import seconds_of
 from crypto_lakehouse.cli.failures import message_of
+from crypto_lakehouse.cli.file_names import file_only
 from crypto_lakehouse.cli.list_option import ListOption
 from crypto_lakehouse.cli.lock_wait import LockWait, wait_option
 from crypto_lakehouse.cli.options import config_options_without, option_overrides
@@ -74,7 +75,15 @@ def _streams(_: click.Context, option: click.Parameter, text: str | None) -> lis
     help="How long to record, such as 10m; until it is stopped by default.",
 )  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print the report as one JSON object.")
+@click.option(
+    "--events",
+    callback=file_only,
+    type=click.Path(dir_okay=False),
+    metavar="FILE",
+    help="Write one JSON line for each hole, and one every 5 s for what was seen.",
+)
 @wait_option
+@click.option("--quiet", "-q", is_flag=True, help="No progress; only warnings and the result.")
 def command(**given: Any) -> int:
     """Record the exchange's streams, every message as it came.
 
@@ -114,7 +123,9 @@ async def _configuration(given: dict[str, Any]) -> WorkflowConfig:
 async def _run(config: WorkflowConfig, given: dict[str, Any]) -> int:
     from crypto_lakehouse.workflows.recording import RecordingWorkflow
 
-    workflow = RecordingWorkflow(config, for_s=given["for_s"], on_held=LockWait(given["wait"]))
+    workflow = RecordingWorkflow(
+        config, for_s=given["for_s"], sinks=_sinks(given), on_held=LockWait(given["wait"])
+    )
 
     async def read_again() -> None:
         await _change(workflow, given)
@@ -127,6 +138,20 @@ async def _run(config: WorkflowConfig, given: dict[str, Any]) -> int:
         has_warnings=True,
         on_hangup=read_again if given["config_file"] is not None else None,
     )
+
+
+def _sinks(given: dict[str, Any]) -> list[Any]:
+    from crypto_lakehouse.cli.progress import terminal_rows
+    from crypto_lakehouse.sinks.recording import RecordingSink
+
+    sinks: list[Any] = []
+    if not given["quiet"]:
+        sinks.append(RecordingSink(terminal_rows(quiet=False)))
+    if given["events"]:
+        from crypto_lakehouse.sinks.jsonl import JsonLinesSink
+
+        sinks.append(JsonLinesSink(given["events"]))
+    return sinks
 
 
 async def _change(workflow: RecordingWorkflow, given: dict[str, Any]) -> None:

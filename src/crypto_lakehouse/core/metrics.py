@@ -16,11 +16,14 @@ from crypto_lakehouse.core.events import (
     BodyStarted,
     FillFinished,
     FolderListed,
+    HoleRecorded,
     ListingRetried,
+    RecordingSeen,
     RunFinished,
     RunNoted,
     RunStarted,
     RunWarned,
+    to_record,
 )
 from crypto_lakehouse.core.fills import FillVerdict
 from crypto_lakehouse.core.report import ArchiveProblem, success_rate
@@ -84,6 +87,7 @@ class MetricsCollector:
     retries: int = field(init=False, default=0)
     problems: list[ArchiveProblem] = field(init=False, factory=list)
     warnings: list[str] = field(init=False, factory=list)
+    recorded: RecordingSeen | None = field(init=False, default=None)
     other_events: Counter[str] = field(init=False, factory=Counter)
     _started: float | None = field(init=False, default=None)
     _finished: float | None = field(init=False, default=None)
@@ -115,14 +119,12 @@ class MetricsCollector:
                 self.warnings.append(event.message)
             case RunFinished():
                 self._finished = self._clock()
-            case BodyStarted() | FolderListed() | RunNoted():
+            case RecordingSeen():
+                self.recorded = event
+            case BodyStarted() | FolderListed() | RunNoted() | HoleRecorded():
                 pass  # bodies are counted once they are finished; notes are for displays
-            case str():
-                self.other_events[event] += 1
-            case Mapping():
-                self.other_events[str(event.get("event", "event"))] += 1
             case _:
-                self.other_events[type(event).__name__] += 1
+                self.other_events[_name_of(event)] += 1
 
     def _record_finished(self, event: ArchiveFinished | FillFinished) -> None:
         self.requests += event.requests
@@ -174,4 +176,14 @@ class MetricsCollector:
             "problems": [str(problem) for problem in self.problems],
             "warnings": list(self.warnings),
             "other_events": dict(self.other_events),
+            **({} if self.recorded is None else {"recorded": to_record(self.recorded)}),
         }
+
+
+def _name_of(event: object) -> str:
+    """The name under which an application's own event is counted."""
+    if isinstance(event, str):
+        return event
+    if isinstance(event, Mapping):
+        return str(event.get("event", "event"))
+    return type(event).__name__

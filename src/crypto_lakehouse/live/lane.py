@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
@@ -51,11 +52,15 @@ class Lane:
         recorder: Knows what all lines have seen.
         plan: The streams of the line.
         by_name: The series and the writer of each, by its name.
+
+    Attributes:
+        newest: The newest message.
     """
 
     recorder: LaneOwner
     plan: ConnectionPlan
     by_name: dict[bytes, tuple[LiveSeries, LiveWriter]]
+    newest: bytes = field(init=False, default=b"")
     _open: set[int] = field(init=False, factory=set)
     _seen_us: int = field(init=False, default=0)
     _cause: str = field(init=False, default="")
@@ -93,6 +98,21 @@ class Lane:
             self.recorder.counts.ends[cause] += 1
         self._open.clear()
 
+    def lag_us(self, us_per_unit: int) -> int | None:
+        """How long after its own time the newest message was received, in microseconds.
+
+        Args:
+            us_per_unit: The unit of the times in messages.
+
+        Returns:
+            By this machine's clock; None if there is no message, or it names no time.
+        """
+        try:
+            event_time = json.loads(self.newest)["data"]["E"]
+            return self._seen_us - int(event_time) * us_per_unit
+        except (ValueError, KeyError, TypeError, RecursionError):
+            return None
+
     def failed(self, cause: str) -> None:
         """See `line.Receiver.failed`."""
         self.recorder.counts.refusals += 1
@@ -102,6 +122,7 @@ class Lane:
         """Write a message, and follow its ids; see `line.Receiver.message`."""
         recorder = self.recorder
         self._seen_us = now_us = recorder.times.wall_us()
+        self.newest = data
         # A message begins with `{"stream":"`; the name behind it is found without reading JSON.
         found = self.by_name.get(data[11 : data.find(b'"', 11)])
         if found is None:

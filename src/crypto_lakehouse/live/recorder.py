@@ -67,6 +67,7 @@ class Recorder:
         urls: Where the streams of a market are, if not at the exchange's own address.
         times: Where the time comes from.
         note: Takes a remark for the user.
+        on_hole: Is called with each hole.
 
     Attributes:
         counts: What it has seen.
@@ -83,6 +84,7 @@ class Recorder:
     urls: Mapping[Market, str] = field(factory=dict)
     times: LiveTimes = field(factory=LiveTimes)
     note: Callable[[str], None] = lambda _text: None
+    on_hole: Callable[[LiveHole], None] = lambda _hole: None
     counts: RecordCounts = field(init=False, factory=RecordCounts)
     series: dict[LiveStream, LiveSeries] = field(init=False)
     _books: BookKeeper = field(init=False)
@@ -157,6 +159,16 @@ class Recorder:
                 self._running.remove(each)
             self.streams = list(streams)
             self._remove(self.series.keys() - set(streams))
+
+    def lag_us(self, market: Market) -> int | None:
+        """How long after their own time the newest messages of a market came, in microseconds.
+
+        Returns:
+            The longest time of all lines, by this machine's clock; None if none is known.
+        """
+        unit = 1 if market is Market.SPOT else 1000
+        lanes = (each.lane for each in self._running if each.line.plan.market is market)
+        return max((lag for each in lanes if (lag := each.lag_us(unit)) is not None), default=None)
 
     def _remove(self, streams: Iterable[LiveStream]) -> None:
         """Forget streams; what is known to be missing of them is fetched still."""
@@ -278,6 +290,7 @@ class Recorder:
     def saw_hole(self, hole: LiveHole, writer: LiveWriter) -> None:
         """Count a hole, and write it to its segment."""
         self.counts.saw_hole(hole)
+        self.on_hole(hole)
         writer.mark(self.times.wall_us(), "gap", **hole.facts())
 
     async def _finish(self) -> None:

@@ -9,7 +9,14 @@ import aiofiles
 from aiofiles.threadpool.text import AsyncTextIOWrapper
 from attrs import define, field
 
-from crypto_lakehouse.core.events import ArchiveFinished, Event, FillFinished, to_record
+from crypto_lakehouse.core.events import (
+    ArchiveFinished,
+    Event,
+    FillFinished,
+    HoleRecorded,
+    RecordingSeen,
+    to_record,
+)
 from crypto_lakehouse.core.visible import json_text
 from crypto_lakehouse.stores.os_errors import as_store_errors
 
@@ -35,7 +42,7 @@ class JsonLinesSink:
         lines = [
             json_text(to_record(event)) + "\n"
             for event in events
-            if isinstance(event, ArchiveFinished | FillFinished)
+            if isinstance(event, ArchiveFinished | FillFinished | RecordingSeen | HoleRecorded)
         ]
         with as_store_errors(str(self.path)):
             await self._open()

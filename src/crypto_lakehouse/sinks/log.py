@@ -20,7 +20,9 @@ from crypto_lakehouse.core.events import (
     Event,
     FillFinished,
     FolderListed,
+    HoleRecorded,
     ListingRetried,
+    RecordingSeen,
     RunFinished,
     RunNoted,
     RunStarted,
@@ -82,9 +84,9 @@ class LogSink:
 def _level(event: Event) -> int:
     if isinstance(event, ArchiveFinished | FillFinished):
         return logging.WARNING if event.is_problem else logging.DEBUG
-    if isinstance(event, ArchivesUnchanged | FolderListed):
+    if isinstance(event, ArchivesUnchanged | FolderListed | RecordingSeen):
         return logging.DEBUG
-    if isinstance(event, RunWarned):
+    if isinstance(event, RunWarned | HoleRecorded):
         return logging.WARNING
     return logging.INFO
 
@@ -105,10 +107,18 @@ def _sentence(event: Event) -> str:
             return f"{plural(event.count, 'archive')} unchanged in {event.folder}"
         case FolderListed():
             return f"{plural(event.archives, 'archive')} listed in {event.folder}"
+        case RecordingSeen() | HoleRecorded():
+            return _of_recording(event)
         case ListingRetried():
             return f"listing {event.prefix} again in {event.wait_s:.1f} s: {event.reason}"
         case _:
             return f"large body of {event.archive.key}"
+
+
+def _of_recording(event: RecordingSeen | HoleRecorded) -> str:
+    if isinstance(event, HoleRecorded):
+        return f"hole in {event.market} {event.stream}: {event.cause}"
+    return f"{plural(event.messages, 'message', form=',')} recorded"
 
 
 def _context(event: Event) -> dict[str, object]:

@@ -3,31 +3,29 @@
 from __future__ import annotations
 
 import time
-from contextlib import AsyncExitStack
+from collections.abc import Iterable
+from datetime import UTC, datetime
 from typing import ClassVar
 from uuid import uuid4
 
 import anyio
-from anyio import to_thread
 from attrs import evolve
 
 from crypto_lakehouse.core.archive import Market
 from crypto_lakehouse.core.config.origins import naming_origins
 from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
 from crypto_lakehouse.core.errors import (
-    ConfigurationError,
     HostRefusedError,
-    LakehouseError,
-    Problem,
-    StoreError,
     TransferError,
 )
+from crypto_lakehouse.core.events import Event, HoleRecorded, RunFinished, RunStarted
 from crypto_lakehouse.core.metrics import MetricsCollector
-from crypto_lakehouse.core.origin import Origin
+from crypto_lakehouse.core.protocols import Emit
+from crypto_lakehouse.core.sink import AnySink, Sink
 from crypto_lakehouse.core.stream_kinds import StreamKind
 from crypto_lakehouse.core.task_groups import in_own_task, one_error
 from crypto_lakehouse.core.workflow import BaseWorkflow
-from crypto_lakehouse.ledger.lock import OnHeld, do_not_wait, output_lock, take_when_free
+from crypto_lakehouse.ledger.lock import OnHeld, do_not_wait
 from crypto_lakehouse.live.gap_filler import GapFiller
 from crypto_lakehouse.live.line import LiveTimes
 from crypto_lakehouse.live.recorder import Recorder
@@ -35,13 +33,13 @@ from crypto_lakehouse.live.snapshots import SnapshotFetcher
 from crypto_lakehouse.live.sockets import AiohttpSockets
 from crypto_lakehouse.live.streams import LiveStream
 from crypto_lakehouse.rest import RestClient, listed_symbols
-from crypto_lakehouse.segments.live_delivery import deliver_segment
-from crypto_lakehouse.segments.live_recovery import recover_segments
 from crypto_lakehouse.segments.live_writer import LiveWriter
-from crypto_lakehouse.stores.directory import LocalStore
-from crypto_lakehouse.stores.output import output_note, output_of
-from crypto_lakehouse.stores.state import StateFolder
+from crypto_lakehouse.sinks.checked import checked_sinks
+from crypto_lakehouse.sinks.log import LogSink
+from crypto_lakehouse.sinks.metrics import MetricsSink
+from crypto_lakehouse.stores.output import output_note
 from crypto_lakehouse.version import __version__
+from crypto_lakehouse.workflows.record_events import hole_event, seen_event
 from crypto_lakehouse.workflows.record_report import RecordReport, StreamChange
 from crypto_lakehouse.workflows.record_selection import (
     recorded_markets,
@@ -50,17 +48,26 @@ from crypto_lakehouse.workflows.record_selection import (
     select_streams,
     snapshot_s,
 )
+from crypto_lakehouse.workflows.wiring.delivery import Delivery
 from crypto_lakehouse.workflows.wiring.live_stack import open_live_clients, stream_urls
 from crypto_lakehouse.workflows.wiring.load_config import AnyConfig, load_config
 from crypto_lakehouse.workflows.wiring.needed_packages import need_live
+from crypto_lakehouse.workflows.wiring.recording_output import RecordingOutput
 
 __all__ = ["RecordingWorkflow", "run_recording"]
 
 #: The exit code of a run that ends because the exchange refuses it.
 _REFUSED = 5
 
+#: How often the sinks get what was seen, in seconds, and how long they may take at the end.
+_EVENTS_S, _LAST_EVENTS_S = 5.0, 1.0
+
 #: The first remarks of this number are kept.
 _MOST_NOTES = 100
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
 
 
 class RecordingWorkflow(BaseWorkflow[RecordReport]):
@@ -73,7 +80,8 @@ class RecordingWorkflow(BaseWorkflow[RecordReport]):
     Args:
         config: Names the output and selects markets, symbols and streams.
         for_s: How long it records, in seconds; None until it is stopped.
-        metrics_collector: Of all workflows; a recording has no events.
+        sinks: Further sinks, or functions, sync or async, that take a list of events.
+        metrics_collector: Counts the events.
         on_held: Called if another recording holds the lock; returns whether to try again. By
             default the run is refused.
         times: Where the time comes from; a parameter for tests.
@@ -98,6 +106,7 @@ class RecordingWorkflow(BaseWorkflow[RecordReport]):
         config: WorkflowConfig,
         *,
         for_s: float | None = None,
+        sinks: Iterable[AnySink] = (),
         metrics_collector: MetricsCollector | None = None,
         on_held: OnHeld = do_not_wait,
         times: LiveTimes | None = None,
@@ -108,23 +117,19 @@ class RecordingWorkflow(BaseWorkflow[RecordReport]):
             self._markets = recorded_markets(config)
         self._urls = stream_urls(config, self._markets)
         self._for_s = for_s
-        self._on_held = on_held
+        self._sinks = checked_sinks(sinks)
+        self._new_holes: list[HoleRecorded] = []
         self._times = times or LiveTimes()
-        self._place = output_of(config)
-        # Segments of an output in an object store are in the state folder until they are finished.
-        self._is_staged = self._place.is_url
-        self._stage: LocalStore | None = None
+        self._output = RecordingOutput(
+            config, on_held, lambda: self._stop_code is not None, self._note, self._times
+        )
         self._recorder: Recorder | None = None
         self._rest: RestClient | None = None
-        self._stored: list[str] = []
-        self._to_deliver: list[str] = []
         self._notes: list[str] = []
-        self._resources = AsyncExitStack()
         self._stop_code: int | None = None
         self._stop_reason = ""
         self._scope = anyio.CancelScope()
         self._begun = time.monotonic()
-        self._is_held = False
 
     def stop(self, exit_code: int = 130) -> None:
         """End the recording in order; `run()` then returns with status `interrupted`.
@@ -178,103 +183,88 @@ class RecordingWorkflow(BaseWorkflow[RecordReport]):
         need_live()
         self._notes += [note for note in (output_note(self.config), *self.config.warnings) if note]
 
-    async def _take_output(self) -> None:
-        """Take the lock, and finish the segments that a killed recording left.
-
-        Raises:
-            LockHeldError: Another recording has the output.
-            ConfigurationError: The output cannot be written.
-        """
-        try:
-            await self._open_output()
-        except StoreError as error:
-            if error.stops_run:
-                raise
-            raise ConfigurationError([Problem("$.output_directory", str(error))]) from error
-        except OSError as error:
-            reason = f"`{self._place.state.path}` cannot be written: {error.strerror}"
-            raise ConfigurationError([Problem("$.output_directory", reason)]) from error
-
-    async def _open_output(self) -> None:
-        state = self._place.state
-        await to_thread.run_sync(state.make)
-
-        async def take() -> None:
-            self._resources.enter_context(output_lock(state.path / "record.lock"))
-
-        self._is_held = await take_when_free(
-            take, self._on_held, lambda: self._stop_code is not None
-        )
-        if not self._is_held:
-            return
-        with anyio.CancelScope(shield=True):
-            await self._finish_what_is_left(state)
-
-    async def _finish_what_is_left(self, state: StateFolder) -> None:
-        """Prepare the output, and finish the segments of a killed recording."""
-        stage = LocalStore(state.path if self._is_staged else state.root)
-        await to_thread.run_sync(stage.prepare)
-        if self._is_staged:
-            await to_thread.run_sync(self._place.store.prepare)
-        self._stage = stage
-        for each in await recover_segments(stage, self._times.wall_us()):
-            what = "finished" if each.is_stored else "removed, as nothing of it was synced"
-            self._notes.append(f"a killed recording left `{each.key}`: it is {what}")
-            if each.is_damaged:
-                self._notes.append(f"`{each.key}` was damaged; the rest of it is in quarantine")
-        if self._is_staged:
-            self._to_deliver += await to_thread.run_sync(self._left_in, stage)
-
-    def _left_in(self, stage: LocalStore) -> list[str]:
-        """The finished segments that an earlier recording could not store; blocking."""
-        return [key for key, _ in stage.segments(self._unread, Origin.LIVE)]
-
-    def _unread(self, folder: str, reason: str) -> None:
-        self._note(f"`{folder}`: {reason}")
-
     def _note(self, text: str) -> None:
         if len(self._notes) < _MOST_NOTES:
             self._notes.append(text)
 
     async def body(self) -> None:
-        """Record, until the time is over or the run is stopped."""
+        """Record, until the time is over or the run is stopped; the sinks get the events."""
+        own: list[Sink] = [MetricsSink(self.metrics_collector), LogSink(self.run_id)]
+        await Delivery().run(
+            self._record_until_stopped,
+            [*own, *self._sinks],
+            self._last_event,
+            is_urgent=lambda: self._stop_code is not None,
+        )
+
+    async def _record_until_stopped(self, emit: Emit) -> None:
+        await emit([RunStarted(run_id=self.run_id, workflow=self.name, planned=0, at=_now())])
         with self._scope, one_error():
             try:
                 clients = open_live_clients(self.config, self._urls, self._times, self._note)
                 async with clients as (rest, sockets):
-                    await self._select_and_record(rest, sockets)
+                    await self._select_and_record(rest, sockets, emit)
             except HostRefusedError as error:
                 self._end_early(_REFUSED, str(error))
 
-    async def _select_and_record(self, rest: RestClient, sockets: AiohttpSockets) -> None:
+    async def _select_and_record(
+        self, rest: RestClient, sockets: AiohttpSockets, emit: Emit
+    ) -> None:
         """Record; nothing is written before it is known that there is something to record."""
         listed = {market: await self._listed(rest, market) for market in self._markets}
         streams = select_streams(self.config, listed)
-        await self._take_output()
-        if self._is_held:
-            await self._record(rest, sockets, streams)
+        await self._output.open()
+        if self._output.stage is not None:
+            await self._record(rest, sockets, streams, emit)
 
     async def _record(
-        self, rest: RestClient, sockets: AiohttpSockets, streams: list[LiveStream]
+        self, rest: RestClient, sockets: AiohttpSockets, streams: list[LiveStream], emit: Emit
     ) -> None:
         self._rest = rest
         self._recorder = Recorder(
             streams=streams,
             sockets=sockets,
             make_writer=lambda market, kind: self._writer(rest, market, kind),
-            on_stored=self._on_stored,
+            on_stored=self._output.take,
             filler=GapFiller(rest),
             snapshots=SnapshotFetcher(rest),
             snapshot_every_s=snapshot_s(self.config),
             urls=self._urls,
             times=self._times,
             note=self._note,
+            on_hole=lambda hole: self._new_holes.append(hole_event(hole)),
         )
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._deliver)
+            tasks.start_soon(self._output.deliver)
+            tasks.start_soon(self._tell, emit)
             if self._for_s is not None:
                 tasks.start_soon(self._end_after, self._for_s)
-            await self._recorder.run()
+            try:
+                await self._recorder.run()
+            finally:
+                with anyio.move_on_after(_LAST_EVENTS_S, shield=True):
+                    await emit(self._events())
+
+    async def _tell(self, emit: Emit) -> None:
+        """Emit what was seen, every few seconds: nothing of it is on the way of a message."""
+        while True:
+            await self._times.sleep(_EVENTS_S)
+            await emit(self._events())
+
+    def _events(self) -> list[Event]:
+        """Holes since the last time, and what was seen up to now."""
+        holes, self._new_holes = self._new_holes, []
+        if self._recorder is None or self._rest is None:
+            return [*holes]
+        clocks = {market: self._rest.hosts[market].clock for market in self._markets}
+        seen = seen_event(
+            self._recorder, clocks, self._times.wall_us(), segments=self._output.finished
+        )
+        return [*holes, seen]
+
+    def _last_event(self) -> RunFinished:
+        report = self.report()
+        return RunFinished(run_id=self.run_id, status=report.status, at=_now(), reason=report.error)
 
     async def _end_after(self, seconds: float) -> None:
         await self._times.sleep(seconds)
@@ -295,39 +285,15 @@ class RecordingWorkflow(BaseWorkflow[RecordReport]):
                 return None
             return self._times.wall_us() - round(clock.now() * 1_000_000)
 
-        assert self._stage is not None  # noqa: S101 - for the type checker
+        assert self._output.stage is not None  # noqa: S101 - for the type checker
         return LiveWriter(
-            store=self._stage, market=market, kind=kind, recording=self.run_id,
+            store=self._output.stage, market=market, kind=kind, recording=self.run_id,
             tool_version=__version__, rotate_s=rotation_s(self.config), clock_skew=skew_us,
         )  # fmt: skip
 
-    def _on_stored(self, keys: list[str]) -> None:
-        self._stored += keys
-        self._to_deliver += keys if self._is_staged else []
-
-    async def _deliver(self) -> None:
-        """Once a second, move finished segments to the object store."""
-        while self._is_staged:
-            await self._deliver_now()
-            await self._times.sleep(1.0)
-
-    async def _deliver_now(self) -> None:
-        """Move all finished segments; what fails stays in the state folder, and is tried again."""
-        while self._to_deliver and self._stage is not None:
-            try:
-                await deliver_segment(self._stage, self._place.store, self._to_deliver[0])
-            except LakehouseError as error:
-                self._note(f"a segment is not stored yet: {error}")
-                return
-            del self._to_deliver[0]
-
     async def cleanup(self) -> None:
         """Move the last segments to the object store, and release the lock."""
-        try:
-            if self._to_deliver:
-                await self._deliver_now()
-        finally:
-            await self._resources.aclose()
+        await self._output.close()
 
     def report(self, error: str = "") -> RecordReport:
         """Return a report of what is known so far; `error` is why the run ended early."""
@@ -361,7 +327,7 @@ class RecordingWorkflow(BaseWorkflow[RecordReport]):
             holes=tuple(counts.holes),
             connections=counts.connections,
             ends=dict(counts.ends),
-            segments=len(self._stored),
+            segments=self._output.finished,
             warnings=(*self._notes, *unread),
         )
 
@@ -381,6 +347,7 @@ async def run_recording(
     config: AnyConfig,
     *,
     for_s: float | None = None,
+    sinks: Iterable[AnySink] = (),
     metrics_collector: MetricsCollector | None = None,
     on_held: OnHeld = do_not_wait,
     times: LiveTimes | None = None,
@@ -390,7 +357,8 @@ async def run_recording(
     Args:
         config: A configuration, a mapping of its keys, or the path of a JSON, TOML or YAML file.
         for_s: How long it records, in seconds; None for ever.
-        metrics_collector: Of all workflows; a recording has no events.
+        sinks: Further sinks, or functions that take a list of events.
+        metrics_collector: Counts the events.
         on_held: Called if another recording holds the lock; returns whether to try again.
         times: Where the time comes from; a parameter for tests.
 
@@ -405,7 +373,12 @@ async def run_recording(
     """
     ready = await in_own_task(lambda: _ready(config))
     workflow = RecordingWorkflow(
-        ready, for_s=for_s, metrics_collector=metrics_collector, on_held=on_held, times=times
+        ready,
+        for_s=for_s,
+        sinks=sinks,
+        metrics_collector=metrics_collector,
+        on_held=on_held,
+        times=times,
     )
     return await workflow.run()
 
