@@ -126,7 +126,7 @@ def test_an_unknown_symbol_is_refused_by_its_option(shell: Shell, tree: Path, co
 def test_nothing_to_ingest_is_said(shell: Shell, tmp_path: Path) -> None:
     code, out, _ = shell("ingest", "-o", str(tmp_path))
     assert code == 0
-    assert "nothing to ingest: there is no verified archive" in out
+    assert "nothing to ingest: there is no new recording, and no verified archive" in out
 
 
 def test_refusals_are_told_and_end_with_4(shell: Shell, tree: Path) -> None:

@@ -138,7 +138,7 @@ def ingest_text(report: IngestReport) -> str:
     differences = _DIFFERENCES[report.format]
     lines = [_table_text(table, differences) for table in report.tables]
     if not report.tables:
-        lines.append("nothing to ingest: there is no verified archive")
+        lines.append("nothing to ingest: there is no new recording, and no verified archive")
     checks = ", ".join(f"{count:,} {verdict}" for verdict, count in sorted(report.verdicts.items()))
     if checks:
         is_good = report.verdicts.keys() <= {"good"}

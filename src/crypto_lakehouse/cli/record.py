@@ -93,7 +93,8 @@ def command(**given: Any) -> int:
 
     Stop it with Ctrl-C or SIGTERM: the segments are finished first. SIGHUP reads the file of
     --config again: the symbols and streams that it selects are recorded from then on, without a gap
-    in those that stay. Tables of recorded messages do not exist yet.
+    in those that stay. `ingest` brings recorded messages into tables; `query --live` shows what is
+    not there yet.
 
     \b
     Examples:

@@ -74,8 +74,8 @@ class RecordingWorkflow(BaseWorkflow[RecordReport]):
     """Records the exchange's streams, until it is stopped.
 
     Every message is kept as it came, in segments below `live/`, beside the archives; what is
-    missing by its ids is fetched, or is a hole in the report and in the segment. Tables of segments
-    do not exist yet.
+    missing by its ids is fetched, or is a hole in the report and in the segment. `IngestWorkflow`
+    brings segments into tables.
 
     Args:
         config: Names the output and selects markets, symbols and streams.
