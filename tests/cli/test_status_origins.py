@@ -8,11 +8,13 @@ from functools import partial
 from pathlib import Path
 
 import anyio
+import pytest
 from attrs import evolve
 from tests.cli.conftest import Shell, collect
 from tests.segments.live_samples import RECEIVED_US, SAMPLES
 from tests.segments.test_live_segment import NOON_US, writer
-from tests.workflows.test_ingested_recordings import store
+from tests.workflows.test_ingested_recordings import FIRST, PUBLISHED, publish, store
+from tests.workflows.test_ingested_recordings import header as trades_header
 
 from crypto_lakehouse.core.archive import Market
 from crypto_lakehouse.core.stream_kinds import StreamKind
@@ -40,7 +42,9 @@ def test_ingested_recordings_are_shown_also_of_series_without_archives(
                 begun = sample.header.begun_at + timedelta(hours=hours)
                 header = evolve(sample.header, begun_at=begun)
                 store(root, header, [sample.message(RECEIVED_US)])
-    assert shell("ingest", "-o", "out", "--only-recordings")[0] == 0
+    store(root, trades_header("9f3c01ab22"), FIRST)
+    publish(root, PUBLISHED)
+    assert shell("ingest", "-o", "out")[0] == 0
     code, out, err = shell("status", "-o", "out", "--origins", "--json", "-s", "BTCUSDT")
     assert code == 0, err
     found = {
@@ -51,9 +55,20 @@ def test_ingested_recordings_are_shown_also_of_series_without_archives(
     assert {key: each["live"] for key, each in found.items()} == {
         ("spot", "klines", "1h"): None,
         ("spot", "klines", "1m"): one_day,
+        ("spot", "trades", None): one_day,
         ("futures_um", "mark_price", None): one_day,
     }
     assert [key for key, each in found.items() if each["archive"]] == [("spot", "klines", "1h")]
+    # Of the trades 0 to 2 of the archive, 1 was recorded as it is, and 2 with another price.
+    score = {
+        "day": "2026-05-08", "score": pytest.approx(1 / 3), "archive_rows": 3, "missing": 1,
+        "differing": 1, "not_in_archive": 1,
+    }  # fmt: skip
+    assert {key: each["scores"] for key, each in found.items() if each["scores"]} == {
+        ("spot", "trades", None): [score]
+    }
+    out = shell("status", "-o", "out", "--origins", "-t", "trades")[1]
+    assert "33.33 % of 1 day; least 33.33 % on 2026-05-08" in " ".join(out.split())
     window = ["--start", "2026-05-09", "--end", "2026-05-10"]
     later = json.loads(shell("status", "-o", "out", "--origins", "--json", *window)[1])
     assert [each["live"] for each in later["origins"]] == [None]
@@ -75,7 +90,7 @@ def test_the_archive_and_the_segments_are_shown_with_their_ends(
         {
             "market": "spot", "data_type": "klines", "symbol": "BTCUSDT", "interval": "1h",
             "archive": {"first": "2025-07-15", "last": "2025-07-15", "days": 1},
-            "fill": None, "live": None,
+            "fill": None, "live": None, "scores": [],
         }
     ]  # fmt: skip
     assert report["recordings"] == [

@@ -73,8 +73,8 @@ __all__ = ["command"]
               "line, as --holes-path reads them.")  # fmt: skip
 @click.option("--holes", "with_holes", is_flag=True, help="List every hole with its reason.")
 @click.option("--origins", "with_origins", is_flag=True,
-              help="Show where archive, fill and live begin and end for each series, and the "
-              "segments of recordings.")  # fmt: skip
+              help="Show where archive, fill and live begin and end for each series, and how much "
+              "of the archive was recorded.")  # fmt: skip
 @click.option("--by", type=click.Choice(["series", "type"]), default="series",
               help="What a line of the table is. [default: series]")  # fmt: skip
 @click.option(

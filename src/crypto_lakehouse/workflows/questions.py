@@ -195,7 +195,7 @@ async def run_status(
             damaged, and that is not acknowledged, in the order of keys.
         origins: Whether the report says where archive, fill and live begin and end. Then the
             segments of recordings are listed, and the lake of the output is read; both are
-            requests if they are in an object store.
+            requests if they are in an object store. Series that neither has are no error.
 
     Raises:
         ConfigurationError: There is no ledger, or a value cannot be read; every fault at once.
@@ -206,7 +206,7 @@ async def run_status(
         MatrixError: The matrix cannot be used.
     """
     ready = await load_config(config, {"only": "quarantined"}, validate=False)
-    status = await read_in_thread(partial(_status, ready, start, end, of))
+    status = await read_in_thread(partial(_status, ready, start, end, of, may_be_unknown=origins))
     series: list[SeriesCoverage] = []
     with_holes: list[SeriesCoverage] = []
     covered: list[SeriesCoverage] = []
@@ -248,7 +248,12 @@ def _origins(
 
 
 def _status(
-    config: WorkflowConfig, start: date | str | None, end: date | str | None, of: str | None
+    config: WorkflowConfig,
+    start: date | str | None,
+    end: date | str | None,
+    of: str | None,
+    *,
+    may_be_unknown: bool,
 ) -> CoverageStatus:
     """Prepare the status; errors of the configuration and of the window are raised together."""
     if not config.output_directory:  # its value is among the problems
@@ -267,6 +272,7 @@ def _status(
             matrix_path=config.matrix_path,
             of=of,
             acknowledged=known,
+            may_be_unknown=may_be_unknown,
         )
     except ConfigurationError as error:
         days_given = {"start": start, "end": end}

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any, cast
 
-from attrs import define, frozen
+from attrs import asdict, define, field, fields_dict, frozen
 
 from crypto_lakehouse.core.archive import Market, Series
 from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
@@ -21,7 +21,9 @@ from crypto_lakehouse.stores.output import output_of
 from crypto_lakehouse.workflows.wiring.needed_packages import need_tables
 
 __all__ = [
+    "RecordedDays",
     "Recording",
+    "ScoredDay",
     "SeriesOrigins",
     "Span",
     "Window",
@@ -50,6 +52,43 @@ class Span:
 
 
 @frozen(kw_only=True)
+class ScoredDay:
+    """How much of an archive's day was recorded.
+
+    Attributes:
+        score: The share of the archive's rows that were recorded as they are; None if it has none.
+        archive_rows: The archive's rows.
+        missing: Those that were not recorded.
+        differing: Those that were recorded with other values.
+        not_in_archive: Recorded rows that the archive lacks.
+    """
+
+    day: date
+    score: float | None
+    archive_rows: int
+    missing: int
+    differing: int
+    not_in_archive: int
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Return it as JSON types."""
+        return asdict(self) | {"day": str(self.day)}
+
+
+@frozen
+class RecordedDays:
+    """What a lake has of the recordings of a series.
+
+    Attributes:
+        days: The days of which recordings are ingested, in order.
+        scores: Those that an archive has, too.
+    """
+
+    days: list[date] = field(factory=list)
+    scores: list[ScoredDay] = field(factory=list)
+
+
+@frozen(kw_only=True)
 class SeriesOrigins:
     """Where the rows of a series come from; None where there are none of an origin.
 
@@ -57,12 +96,14 @@ class SeriesOrigins:
         archive: The days that are verified.
         fill: The days that are filled from the exchange.
         live: The days of which recordings are ingested.
+        scores: Those that an archive has, too.
     """
 
     series: Series
     archive: Span | None
     fill: Span | None
     live: Span | None
+    scores: tuple[ScoredDay, ...] = ()
 
     def to_mapping(self) -> dict[str, Any]:
         """Return it as JSON types."""
@@ -73,6 +114,7 @@ class SeriesOrigins:
             "symbol": self.series.symbol,
             "interval": self.series.interval,
             **{name: span and span.to_mapping() for name, span in spans.items()},
+            "scores": [each.to_mapping() for each in self.scores],
         }
 
 
@@ -137,8 +179,8 @@ def recordings_of(
 
 def recorded_days(
     config: WorkflowConfig, wanted: Callable[[Series], bool]
-) -> dict[Series, list[date]]:
-    """Return the days of which recordings are ingested, by series; blocking.
+) -> dict[Series, RecordedDays]:
+    """Return the days of which recordings are ingested, by series, with their scores; blocking.
 
     Those are in the lake of the output. Without one, or without the extra `tables`, there are none.
 
@@ -156,7 +198,7 @@ def recorded_days(
         return {}
     from crypto_lakehouse.stores.objects.opening import Connection
     from crypto_lakehouse.tables.iceberg.catalog import LakeCatalog
-    from crypto_lakehouse.tables.ingest.recorded_series import recorded_series
+    from crypto_lakehouse.tables.ingest.recorded_series import recorded_series, scored_days
     from crypto_lakehouse.tables.lake.places import lake_place
 
     output = output_of(config)
@@ -170,7 +212,11 @@ def recorded_days(
         return {}
     catalog = LakeCatalog(place)
     try:
-        return dict(recorded_series(catalog, wanted))
+        found = {series: RecordedDays(days) for series, days in recorded_series(catalog, wanted)}
+        for series, row in scored_days(catalog, wanted):
+            values = {name: row[name] for name in fields_dict(ScoredDay)}
+            found.setdefault(series, RecordedDays()).scores.append(ScoredDay(**values))
+        return found
     finally:
         catalog.close()
 
@@ -182,29 +228,30 @@ class Window:
     start: date | None
     end: date | None
 
+    def holds(self, day: date) -> bool:
+        """Whether a day is selected."""
+        return (self.start is None or day >= self.start) and (self.end is None or day <= self.end)
+
     def span(self, days: Sequence[date]) -> Span | None:
         """The span of sorted days, as far as they are selected."""
-        inside = [
-            day
-            for day in days
-            if (self.start is None or day >= self.start) and (self.end is None or day <= self.end)
-        ]
+        inside = [day for day in days if self.holds(day)]
         return Span(inside[0], inside[-1], len(inside)) if inside else None
 
 
 def origins_by_series(
-    coverages: Iterable[SeriesCoverage], live: Mapping[Series, Sequence[date]], window: Window
+    coverages: Iterable[SeriesCoverage], live: Mapping[Series, RecordedDays], window: Window
 ) -> Iterator[SeriesOrigins]:
     """Yield where the rows of each series come from, sorted; also of those only recorded.
 
     Args:
         coverages: The series of the ledger.
-        live: The days of which recordings are ingested.
+        live: What recordings are ingested.
         window: The selected days.
     """
     known = {coverage.series: coverage for coverage in coverages}
     for series in sorted({*known, *live}):
-        recorded = window.span(live.get(series, ()))
+        own = live.get(series, RecordedDays())
+        recorded = window.span(own.days)
         coverage = known.get(series)
         if coverage is not None or recorded is not None:
             yield SeriesOrigins(
@@ -212,6 +259,7 @@ def origins_by_series(
                 archive=_archive_span(coverage) if coverage else None,
                 fill=_fill_span(coverage) if coverage else None,
                 live=recorded,
+                scores=tuple(each for each in own.scores if window.holds(each.day)),
             )
 
 

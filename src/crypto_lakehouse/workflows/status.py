@@ -194,6 +194,7 @@ def status_of(
     today: date | None = None,
     of: str | None = None,
     acknowledged: Acknowledged = NOTHING_ACKNOWLEDGED,
+    may_be_unknown: bool = False,
 ) -> CoverageStatus:
     """Report from its ledger how complete a collected directory is.
 
@@ -213,6 +214,7 @@ def status_of(
             but `published` if the selection has a day, or a run did not record what it was asked
             for.
         acknowledged: The archives that the user knows to be missing or damaged.
+        may_be_unknown: Whether series may be selected that the ledger does not know.
 
     Raises:
         ConfigurationError: There is no ledger, or the selection or `of` cannot be read; every fault
@@ -228,7 +230,9 @@ def status_of(
     runs = recorded_runs(ledger_at(output))
     asked = Asked.of(runs, matrix)
     day = today or datetime.now(UTC).date()
-    absent = _check_selection(wanted, output, asked, matrix, day, runs)
+    absent: tuple[str, ...] = ()
+    if not may_be_unknown:
+        absent = _check_selection(wanted, output, asked, matrix, day, runs)
     has_window = wanted.start is not None or wanted.end is not None
     basis = of or (PUBLISHED if has_window or not asked.is_recorded else ASKED)
     note = "" if of == PUBLISHED or has_window else _unrecorded(asked, basis)

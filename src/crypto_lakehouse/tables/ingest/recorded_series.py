@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import date
+from typing import Any
 
 import polars as pl
 
@@ -13,8 +14,9 @@ from crypto_lakehouse.tables.iceberg.catalog import LakeCatalog
 from crypto_lakehouse.tables.iceberg.catalog_errors import as_lake_errors
 from crypto_lakehouse.tables.iceberg.key_ranges import KeyRanges, rows_between
 from crypto_lakehouse.tables.ingest.provenance import ARCHIVES, PRESENT
+from crypto_lakehouse.tables.ingest.recorded_days import RECORDED_DAYS
 
-__all__ = ["recorded_series"]
+__all__ = ["recorded_series", "scored_days"]
 
 #: The end of an excerpt's key, behind its day.
 _BEHIND_DAY = r"\.[^./]+\.jsonl\.zst$"
@@ -42,6 +44,27 @@ def recorded_series(
             days.setdefault(found.series, set()).add(found.period.first_day)
     for series in sorted(days):
         yield series, sorted(days[series])
+
+
+def scored_days(
+    catalog: LakeCatalog, wanted: Callable[[Series], bool]
+) -> Iterator[tuple[Series, dict[str, Any]]]:
+    """Yield the rows of `lakehouse.recorded_days`, by series and in the order of days.
+
+    Args:
+        catalog: The tables.
+        wanted: Selects series.
+
+    Raises:
+        LakeError: The lake cannot be read.
+    """
+    with as_lake_errors(str(catalog.place)):
+        table = catalog.find(RECORDED_DAYS)
+        rows = [] if table is None else table.scan().to_arrow().to_pylist()
+    for row in sorted(rows, key=lambda row: (row["archive"], row["day"])):
+        series = Archive.parse(row["archive"]).series
+        if wanted(series):
+            yield series, row
 
 
 def _days_in(catalog: LakeCatalog) -> list[str]:
