@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -70,19 +71,35 @@ def shell(
 _FIRST = date(2023, 7, 1)
 
 
-@pytest.fixture
-def lake(shell: Shell, tmp_path: Path) -> str:
-    """The output directory of a lake with two commits."""
+@pytest.fixture(scope="session")
+def _made_lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The output directory of a lake with two commits, as `lake` restores it."""
     from tests.tables.sample_data import bars, days, put
 
-    root = tmp_path / "made"
+    from crypto_lakehouse.workflows import IngestWorkflow, LakeConfig
+
+    root = tmp_path_factory.mktemp("lake") / "kept"
+    config = LakeConfig(output_directory=str(root.with_name("made")))
     for symbol in ("BTCUSDT", "ETHUSDT"):
         for day in days(_FIRST, 2):
-            put(root, bars(day, symbol))
-    assert shell("ingest", "-o", str(root))[0] == 0
-    put(root, bars(days(_FIRST, 3)[2]))
-    assert shell("ingest", "-o", str(root))[0] == 0
-    return str(root)
+            put(root.with_name("made"), bars(day, symbol))
+    IngestWorkflow(config).execute()
+    put(root.with_name("made"), bars(days(_FIRST, 3)[2]))
+    IngestWorkflow(config).execute()
+    root.with_name("made").rename(root)
+    return root
+
+
+@pytest.fixture
+def lake(_made_lake: Path) -> Iterator[str]:
+    """The output directory of a lake with two commits, made once for all tests.
+
+    It is always at the path that it was made at: the files of a lake name each other.
+    """
+    root = _made_lake.with_name("made")
+    shutil.copytree(_made_lake, root)
+    yield str(root)
+    shutil.rmtree(root)
 
 
 Start = Callable[[Sequence[str]], "subprocess.Popen[str]"]

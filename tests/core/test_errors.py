@@ -120,6 +120,7 @@ def test_problems_never_show_secrets() -> None:
         (StoreError("a", "b"), 1),
         (LostLockError("a", "b"), 11),
         (TransferError(URL, "reason"), 1),
+        (errors.LakeError("lake", "reason", is_unreachable=True), 5),
     ],
 )
 def test_exit_codes_follow_the_contract(error: LakehouseError, code: int) -> None:

@@ -9,6 +9,7 @@ import functools
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, Literal
 
 from attrs import field, frozen
@@ -199,22 +200,26 @@ class _SchemasFile:
 def load_schemas(
     path: str | os.PathLike[str] | None = None,
 ) -> Mapping[tuple[Market, DataType], TableSchema]:
-    """Read a file of schemas; None means the shipped file.
+    """Read a file of schemas; None means the shipped file, which a process reads once.
 
     Raises:
         MatrixError: The file cannot be read, or has faults; all faults are named.
     """
+    return _shipped() if path is None else _read(path)
+
+
+@functools.cache
+def _shipped() -> Mapping[tuple[Market, DataType], TableSchema]:
+    return MappingProxyType(_read(None))
+
+
+def _read(path: str | os.PathLike[str] | None) -> dict[tuple[Market, DataType], TableSchema]:
     content, origin = read_facts(path, _SHIPPED)
     checks = {_SchemasFile: _file_faults, TableSchema: _table_faults}
     file: _SchemasFile = parse_facts(
         content, origin, "file of schemas", _SchemasFile, checks, every_type=True
     )
     return {(table.market, table.data_type): table for table in file.tables}
-
-
-@functools.cache
-def _shipped() -> Mapping[tuple[Market, DataType], TableSchema]:
-    return load_schemas()
 
 
 def schema_of(archive: Archive) -> TableSchema:
