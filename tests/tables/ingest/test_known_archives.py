@@ -12,10 +12,11 @@ import pytest
 from attrs import evolve
 from tests.tables.sample_data import days, ingest, month_of, put
 
-from crypto_lakehouse.core.archive import Archive, DataType, Market, Period, Series
+from crypto_lakehouse.core.archive import Archive, DataType, Market, Origin, Period, Series
 from crypto_lakehouse.tables.iceberg.catalog import LakeCatalog
 from crypto_lakehouse.tables.iceberg.key_ranges import KeyRanges
 from crypto_lakehouse.tables.ingest import provenance
+from crypto_lakehouse.tables.ingest.known_archives import known_archives
 from crypto_lakehouse.tables.ingest.overlaps import keys_of_months, overlapping
 from crypto_lakehouse.tables.ingest.provenance import ARCHIVES, provenance_row, record, standings
 from crypto_lakehouse.tables.lake.maintenance import compact
@@ -34,12 +35,17 @@ def know(catalog: LakeCatalog, symbols: int) -> None:
     others = (
         trades(day, f"S{number}USDT") for number in range(symbols) for day in days(FIRST, 100)
     )
+    add(catalog, *others)
+
+
+def add(catalog: LakeCatalog, *archives: Archive) -> None:
+    """Record archives."""
     rows = [
         provenance_row(
             TABLE, "ingested", "0" * 64, 1, ArchiveQuality(key=each.key, rows=1),
             commit="known", tool_version="test",
         )
-        for each in others
+        for each in archives
     ]  # fmt: skip
     record(catalog, rows, table_sequence=1)
 
@@ -92,6 +98,34 @@ def test_an_ingestion_does_not_read_what_is_known_of_other_series(
 
 
 _DAY = timedelta(days=1)
+
+
+def test_an_excerpt_concerns_its_day_unless_there_is_an_archive_of_the_month(
+    tmp_path: Path,
+) -> None:
+    catalog = LakeCatalog(tmp_path / "lake", create=True)
+    of_days = [
+        evolve(trades(FIRST + number * _DAY), origin=origin, segment=segment)
+        for number in (0, 1)
+        for origin, segment in (
+            (Origin.ARCHIVE, ""), (Origin.FILL, ""), (Origin.LIVE, "2023-08-30T12-0000-9f3c01ab"),
+        )
+    ]  # fmt: skip
+    new = evolve(of_days[2], segment="2023-08-30T13-0000-9f3c01ab")
+    whole, others = month_of(trades(FIRST)), [trades(FIRST, "ETHUSDT"), trades(FIRST - 30 * _DAY)]
+
+    def wanted(*archives: Archive) -> set[str]:
+        return {*known_archives(catalog.find(ARCHIVES), TABLE, archives)}
+
+    def keys(*archives: Archive) -> set[str]:
+        return {each.key for each in archives}
+
+    add(catalog, *of_days, *others)
+    assert wanted(new) == keys(*of_days[:3])
+    assert wanted(new, of_days[3]) == keys(*of_days)
+    add(catalog, whole)
+    assert wanted(new) == keys(*of_days, whole)
+    catalog.close()
 
 
 def test_the_keys_of_a_month_are_those_of_all_archives_that_may_have_its_rows() -> None:

@@ -17,7 +17,7 @@ from pyiceberg.manifest import DataFile
 from crypto_lakehouse.core.archive import Archive, Series
 from crypto_lakehouse.core.file_identity import StoredFiles
 from crypto_lakehouse.tables.ingest.excerpts import are_excerpts, overlaps_of
-from crypto_lakehouse.tables.ingest.overlaps import DAY_RANK, LIVE_RANK, rank
+from crypto_lakehouse.tables.ingest.overlaps import DAY_RANK, LIVE_RANK, month_of, rank
 from crypto_lakehouse.tables.ingest.provenance import NOT_TAKEN, PRESENT, Standing
 from crypto_lakehouse.tables.reading.batch import Source
 
@@ -137,7 +137,7 @@ def plan_ingestion(
     by_month: dict[_Month, list[Source]] = defaultdict(list)
     unchanged = covered = 0
     for source in sources:
-        by_month[_month(source.archive)].append(source)
+        by_month[month_of(source.archive)].append(source)
     known: Mapping[_Month, Mapping[str, Standing]] | None = None
     ingest: list[Source | Rebuild] = []
     repeated: set[str] = set()
@@ -274,13 +274,8 @@ def _known(standings: Mapping[str, Standing]) -> Mapping[_Month, dict[str, Stand
     known: dict[_Month, dict[str, Standing]] = defaultdict(dict)
     for key, standing in standings.items():
         if standing.state == "ingested" or (standing.state == "superseded" and standing.sha256):
-            known[_month(Archive.parse(key))][key] = standing
+            known[month_of(Archive.parse(key))][key] = standing
     return known
-
-
-def _month(archive: Archive) -> _Month:
-    day = archive.period.first_day
-    return archive.series, day.year, day.month
 
 
 def _order(source: Source) -> tuple[int, date]:

@@ -36,6 +36,7 @@ from crypto_lakehouse.tables.ingest.ingested import Ingested, merged_result
 from crypto_lakehouse.tables.ingest.item_jobs import ItemJob, ItemRunner, sendable
 from crypto_lakehouse.tables.ingest.items import Item, ItemResult, ItemWriter, archives_of, in_order
 from crypto_lakehouse.tables.ingest.journal import Journal
+from crypto_lakehouse.tables.ingest.known_archives import known_archives
 from crypto_lakehouse.tables.ingest.merge_outcome import MergeOutcome
 from crypto_lakehouse.tables.ingest.overlaps import keys_of_months
 from crypto_lakehouse.tables.ingest.provenance import (
@@ -43,7 +44,6 @@ from crypto_lakehouse.tables.ingest.provenance import (
     PRESENT,
     newest_between,
     record,
-    standings_between,
 )
 from crypto_lakehouse.tables.ingest.publish import TRIES, Publication
 from crypto_lakehouse.tables.ingest.recorded_days import record_days
@@ -98,10 +98,9 @@ class Ingestion:
     def plan(self, schema: TableSchema, sources: Iterable[Source]) -> IngestPlan:
         """Compare archives with the contents of their table."""
         there = [*sources]
-        days = ((each.series, each.archive.period.first_day) for each in there)
         with as_lake_errors(str(self.catalog.place)):
             archives = self.catalog.find(ARCHIVES)
-            known = standings_between(archives, keys_of_months(days), schema.name)
+            known = known_archives(archives, schema.name, (each.archive for each in there))
         plan = plan_ingestion(there, known, zip_at_hand, again=self.settings.again)
         return evolve(plan, sequence=0 if archives is None else newest_sequence(archives))
 
@@ -320,10 +319,15 @@ class _Commit:
 
     def _with_seams(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Check ids from archive to archive; return all rows to record."""
-        if self.schema.data_type not in ID_TYPES:
+        with_seams = [
+            each.source.archive
+            for each in self.written
+            if each.source.archive.origin is not Origin.LIVE
+        ]
+        if self.schema.data_type not in ID_TYPES or not with_seams:
             return rows
         archives = self.ingestion.catalog.find(ARCHIVES)
-        wanted = keys_of_months(days_at_seams(each.source.archive for each in self.written))
+        wanted = keys_of_months(days_at_seams(with_seams))
         there = newest_between(archives, wanted, self.schema.name)
         seams = check_seams(self.written, rows, there)
         self.written, self.reviewed = seams.written, seams.reviewed

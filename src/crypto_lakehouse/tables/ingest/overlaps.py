@@ -23,8 +23,10 @@ __all__ = [
     "LIVE_RANK",
     "above",
     "is_below",
+    "keys_of_days",
     "keys_of_excerpts",
     "keys_of_months",
+    "month_of",
     "overlapping",
     "rank",
 ]
@@ -77,28 +79,50 @@ def keys_of_months(days: Iterable[tuple[Series, date]]) -> KeyRanges:
     return KeyRanges.beginning(each for month in months for each in _prefixes(*month))
 
 
+def month_of(archive: Archive) -> tuple[Series, int, int]:
+    """The series, the year and the month of an archive."""
+    day = archive.period.first_day
+    return archive.series, day.year, day.month
+
+
+def keys_of_days(archives: Iterable[Archive]) -> KeyRanges:
+    """The keys of all archives, of any origin, of the days of some daily ones, and their months."""
+    days = {(each.series, each.period.first_day) for each in archives}
+    return KeyRanges.beginning(
+        [
+            *(each for series, day in days for each in _months(series, day.year, day.month)),
+            *(f"{each}{day}." for series, day in days for each in _daily(series)),
+        ]
+    )
+
+
 def keys_of_excerpts(archives: Iterable[Archive]) -> KeyRanges:
     """The keys of all excerpts that may have the same rows as some archives."""
     return KeyRanges.beginning(
-        f"{_live_folder(each.series)}{each.series.stem}{day}."
+        f"{begin}{day}."
         for each in archives
+        for begin in _daily(each.series)
+        if Origin.of(begin) is Origin.LIVE
         for day in _days(each.period.first_day, each.period.last_day)
     )
 
 
-def _live_folder(series: Series) -> str:
-    folder = series.folder(Partition.DAILY).removeprefix(Origin.ARCHIVE.folder)
-    return f"{Origin.LIVE.folder}{folder}"
-
-
 def _prefixes(series: Series, year: int, month: int) -> Iterator[str]:
+    yield from _months(series, year, month)
+    yield from (f"{each}{year:04d}-{month:02d}-" for each in _daily(series))
+
+
+def _months(series: Series, year: int, month: int) -> Iterator[str]:
     whole = series.folder(Partition.MONTHLY) + series.stem
     yield f"{whole}{year:04d}-{month:02d}."
     if month <= 9:
         yield f"{whole}{year:04d}-{month}."
-    daily = series.folder(Partition.DAILY).removeprefix(Origin.ARCHIVE.folder) + series.stem
-    for origin in Origin:
-        yield f"{origin.folder}{daily}{year:04d}-{month:02d}-"
+
+
+def _daily(series: Series) -> Iterator[str]:
+    """The beginnings of the keys of daily archives, of each origin."""
+    folder = series.folder(Partition.DAILY).removeprefix(Origin.ARCHIVE.folder)
+    yield from (f"{origin.folder}{folder}{series.stem}" for origin in Origin)
 
 
 def _days(first: date, last: date) -> Iterator[date]:
