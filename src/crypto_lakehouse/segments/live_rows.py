@@ -27,7 +27,7 @@ from crypto_lakehouse.segments.live_payloads import (
     trade,
 )
 from crypto_lakehouse.segments.live_segment import LiveHeader, LiveMessage
-from crypto_lakehouse.segments.live_values import BadMessage
+from crypto_lakehouse.segments.live_values import BadMessage, is_time_us
 
 __all__ = ["BadMessage", "LiveEvent", "LiveRows"]
 
@@ -115,6 +115,8 @@ class LiveRows:
             return None
         if payload.interval and interval != payload.interval:
             raise BadMessage("it is of another interval than its stream")
+        if not is_time_us(message.received_at_us):
+            raise BadMessage("it was received at no possible time")
         series = self.series_of(symbol, interval, payload.symbol or symbol.upper())
         time_us = message.received_at_us if payload.time_us is None else payload.time_us
         return LiveEvent(series, time_us, payload.rows)

@@ -6,7 +6,17 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["BadMessage", "count", "decimal", "decimal_or_none", "flag", "levels", "time_us", "word"]
+__all__ = [
+    "BadMessage",
+    "count",
+    "decimal",
+    "decimal_or_none",
+    "flag",
+    "is_time_us",
+    "levels",
+    "time_us",
+    "word",
+]
 
 #: Decimals that every table holds without loss.
 _DECIMAL = re.compile(r"-?[0-9]{1,20}(\.[0-9]{1,18})?", re.ASCII)
@@ -18,6 +28,11 @@ _WORD = re.compile(r"\w{1,40}", re.ASCII)
 _MILLISECONDS, _MICROSECONDS = range(10**11, 10**14), range(10**14, 10**17)
 
 _MOST_LEVELS = 1 << 20
+
+
+def is_time_us(value: int) -> bool:
+    """Whether a number can be a time in microseconds since 1970, which tables hold."""
+    return value in _MICROSECONDS
 
 
 class BadMessage(ValueError):

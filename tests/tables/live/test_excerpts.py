@@ -218,6 +218,22 @@ def test_bad_messages_are_counted_by_reason_with_the_first_and_holes_are_named(
     assert found.excerpts == ()
 
 
+@pytest.mark.parametrize("received_us", [0, 5, RECEIVED_US // 1000, 10**17, 10**18 - 1])
+def test_a_message_that_was_received_at_no_possible_time_is_no_row(
+    received_us: int, tmp_path: Path
+) -> None:
+    samples = [each for each in SAMPLES if each.kind is StreamKind.BOOK_TICKER]
+    for number, sample in enumerate(samples):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        lines: list[LiveMessage | LiveMark] = [sample.message(), sample.message(received_us)]
+        lines.append(LiveMark(10**17, "x", {}))
+        found = split(sample.header, lines, folder)
+        assert sum(each.rows for each in found.excerpts) == 1
+        assert list(found.bad) == ["it was received at no possible time"]
+        assert found.ended_at_us == RECEIVED_US
+
+
 def test_a_damaged_segment_is_refused(tmp_path: Path) -> None:
     header = header_of(UM, StreamKind.AGG_TRADE)
     data = segment_of(header, [LiveMessage(RECEIVED_US, 1, b"{}")])

@@ -74,7 +74,7 @@ class Split:
         copies: How many were left out, as an earlier one has the same id.
         bad: Messages that are no rows, by reason.
         holes: What the recording says is missing.
-        ended_at_us: The latest time of its lines, in microseconds since 1970.
+        ended_at_us: The latest time of its lines, in microseconds since 1970; 0 if it has none.
     """
 
     header: LiveHeader

@@ -130,7 +130,7 @@ class LinePatterns:
             interval = rf"_(?<{_INTERVAL}>{_TEXT})" if kind is StreamKind.KLINE else ""
             stream = rf'"stream":"(?<{_STREAM}>[^"\\@\x00-\x1f]+)@{kind}{interval}"'
             pattern = (
-                rf"^\[(?<{RECEIVED_AT}>[0-9]{{1,18}}),[1-9][0-9]{{0,17}},"
+                rf"^\[(?<{RECEIVED_AT}>[1-9][0-9]{{14,16}}),[1-9][0-9]{{0,17}},"
                 rf'\{{{stream},"data":{body}\}}\]$'
             )
             self._patterns[pattern] = None

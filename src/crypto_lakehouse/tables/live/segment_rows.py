@@ -13,6 +13,7 @@ from crypto_lakehouse.core.messages import shown
 from crypto_lakehouse.segments.live_lines import LiveMark, LiveMessage, check_end, parse_line
 from crypto_lakehouse.segments.live_rows import BadMessage, LiveRows
 from crypto_lakehouse.segments.live_segment import LiveHeader
+from crypto_lakehouse.segments.live_values import is_time_us
 from crypto_lakehouse.tables.live.line_patterns import SERIES, LinePatterns
 from crypto_lakehouse.tables.live.live_columns import LINE, LiveColumns
 from crypto_lakehouse.tables.live.spool import RowSpool
@@ -79,7 +80,7 @@ class SegmentRows:
         messages: How many there are.
         bad: Those that are no rows, by reason.
         holes: Marks of what is missing.
-        ended_at_us: The latest time of a line.
+        ended_at_us: The latest time of a line; 0 if there is none.
         series: The series, by their numbers.
     """
 
@@ -154,12 +155,12 @@ class SegmentRows:
     def _take_mark(self, mark: LiveMark, number: int) -> None:
         check_end(mark, number - 2 - self._marks, self.key, number)
         self._marks += 1
-        self.ended_at_us = max(self.ended_at_us, mark.at_us)
+        self._saw(mark.at_us)
         if mark.name in _HOLES and len(self.holes) < _MOST_HOLES:
             self.holes.append(mark)
 
     def _take_message(self, message: LiveMessage, number: int) -> None:
-        self.ended_at_us = max(self.ended_at_us, message.received_at_us)
+        self._saw(message.received_at_us)
         try:
             event = self._reader.event_of(message)
         except BadMessage as error:
@@ -176,6 +177,10 @@ class SegmentRows:
                 self.flush(is_last=False)
         if self._patterns.can_learn:
             self._patterns.learn(message)
+
+    def _saw(self, time_us: int) -> None:
+        if is_time_us(time_us):
+            self.ended_at_us = max(self.ended_at_us, time_us)
 
     def refuse(self, reason: str, line: int, body: bytes = b"") -> None:
         """Count a message that is no row.
