@@ -186,6 +186,14 @@ async def test_a_page_with_the_rows_of_several_days_is_asked_for_once(
         assert exchange.count() > before
 
 
+async def test_a_page_serves_until_another_bar_is_finished() -> None:
+    async with ExchangeServer() as exchange, rest_client(exchange) as client:
+        for number in (5, 6, 7):
+            await check(client, exchange, SERIES[1], date(2026, 5, number))
+            exchange.clock.advance(1)
+        assert exchange.count("*/klines") == 1
+
+
 async def test_days_that_are_fetched_at_once_share_a_page_too() -> None:
     async with ExchangeServer() as exchange, rest_client(exchange) as client:
         async with asyncio.TaskGroup() as group:

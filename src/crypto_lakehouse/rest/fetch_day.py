@@ -154,6 +154,8 @@ async def _bars(asked: _Asked, endpoint: Endpoint) -> FetchedDay:
     complete = asked.now >= max(asked.end, asked.start + length) + _SETTLED
     if last_open < asked.start:
         return FetchedDay.empty()
+    # The open time of a bar: a page that has it serves until another bar is finished.
+    last_open -= (last_open - asked.start) % length
     rows = max(1, -(-(asked.end - asked.start) // length))
     size = endpoint.page_size(rows)
     if size == rows and length <= _DAY:
