@@ -317,6 +317,20 @@ async def test_only_the_exchange_is_asked_and_at_its_configured_address(filled: 
     assert filled.exchange.count("spot/*") == 0
 
 
+async def test_redirects_lead_to_hosts_that_are_named_and_no_others(filled: Filled) -> None:
+    await filled.collect()
+    async with ExchangeServer() as other:
+        query = "symbol=BTCUSDT&interval=1h&startTime=1778025600000&endTime=1778111999999"
+        there = faults.Redirect(f"{other.url('spot')}/api/v3/klines?{query}")
+        filled.exchange.inject("spot/api/v3/klines", there, endless=True)
+        refused = await filled.fill(until="2026-05-07")
+        assert "add it to `redirect_hosts` if you trust it" in refused.problems[0].reason
+        assert not other.requests
+        host = other.url("spot").partition("//")[2]
+        report = await filled.fill(until="2026-05-07", redirect_hosts=[host])
+        assert (report.totals["filled"], report.rows, len(other.requests)) == (1, 24, 1)
+
+
 async def test_the_cost_is_known_before(filled: Filled) -> None:
     await filled.collect()
     today = date(2026, 5, 8)

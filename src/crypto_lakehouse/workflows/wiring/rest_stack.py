@@ -78,6 +78,7 @@ async def open_rest_client(
             urls,
             retry=retry,
             on_retry=on_retry,
+            redirect_hosts=tuple(config.redirect_hosts),
             allow_http=config.allow_http,
             local=times.local,
             sleep=times.sleep,
