@@ -88,6 +88,7 @@ def test_a_hole_is_filled_and_told(world: World, shell: Shell) -> None:
     [
         (["--until", "soon"], "until: `soon` is neither `now` nor a calendar day"),
         (["--fill-settings", '{"until": 7}'], "`until` must be `now` or a day"),
+        (["--processes", "2"], "no such option: `--processes`"),
     ],
 )
 def test_what_cannot_be_filled_is_said(

@@ -26,9 +26,17 @@ __all__ = ["command", "fill_text"]
 
 _SHOWN_PROBLEMS = 20
 
+#: Keys of a configuration that have no effect on a fill.
+_UNUSED = (
+    "only", "record", "max_parallel_downloads", "max_bytes",
+    "max_requests_per_second", "processes", "executor", "dask_scheduler", "shared_directory",
+    "segmented_downloads", "download_checksum", "integrity", "accept_upstream_mismatch",
+    "replaced_retention_days", "second_source_url",
+)  # fmt: skip
+
 
 @click.command("fill", short_help="Fill what the archive lacks from the exchange.")
-@config_options_without("only")
+@config_options_without(*_UNUSED)
 @click.option("--until", metavar="DAY", help="`now`, or the last UTC day. [default: now]")
 @click.option(
     "--only-holes",
