@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import json
 import zipfile
 from collections.abc import Iterable
 from contextlib import closing
@@ -228,6 +229,18 @@ class LosesRow(Fault):
             return answer
         del rows[500]
         return evolve(answer, content=BytesContent(json.dumps(rows).encode()))
+
+
+async def test_a_short_page_does_not_end_a_day_that_is_over() -> None:
+    async with ExchangeServer() as exchange, rest_client(exchange) as client:
+        whole = await check(client, exchange, SPOT_AGGS, DAY)
+        rows = json.loads(next(iter(whole.responses)).body)
+        start = datetime.combine(DAY, datetime.min.time(), UTC)
+        client.next_ids[SPOT_AGGS, int(start.timestamp()) * 1_000_000] = rows[1]["a"]
+        short = faults.Status(200, body=json.dumps(rows[:10]).encode())
+        exchange.inject("spot/api/v3/aggTrades", short)
+        again = await check(client, exchange, SPOT_AGGS, DAY)
+        assert (again.rows, len(again.responses)) == (whole.rows, len(whole.responses) + 1)
 
 
 async def test_ids_with_a_gap_prove_nothing() -> None:
