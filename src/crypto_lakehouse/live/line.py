@@ -199,6 +199,7 @@ class Line:
     async def _read(self, link: _Link, tasks: anyio.abc.TaskGroup) -> int:
         """Hand on what comes; return the code of the end."""
         receive, message, local = link.socket.receive, self.receiver.message, self.times.local
+        quiet_s = self.plan.quiet_s  # it looks at each stream
         while True:
             frame = await receive()
             link.frame_at = local()
@@ -207,7 +208,7 @@ class Line:
                 if message(link.number, frame):
                     link.cause = link.cause or "the server was shut down"
                     link.replace.set()
-                self._quiet_s = self.plan.quiet_s
+                self._quiet_s = quiet_s
             elif isinstance(frame, Ping):
                 await link.socket.pong(frame.payload)
             else:
