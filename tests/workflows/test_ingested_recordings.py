@@ -20,6 +20,7 @@ from tests.workflows.lakes import ingested
 
 from crypto_lakehouse.core.archive import Archive, DataType, Market, Period, Series
 from crypto_lakehouse.core.data_types import data_type_of
+from crypto_lakehouse.core.errors import LakeError
 from crypto_lakehouse.core.stream_kinds import StreamKind
 from crypto_lakehouse.segments.live_segment import (
     LiveHeader,
@@ -31,6 +32,7 @@ from crypto_lakehouse.segments.live_segment import (
     message_text,
 )
 from crypto_lakehouse.tables import Lake
+from crypto_lakehouse.tables.ingest import recordings as recordings_table
 from crypto_lakehouse.tables.schema.schemas import schema_for
 from crypto_lakehouse.workflows import IngestWorkflow, LakeConfig
 from crypto_lakehouse.workflows.lake_report import IngestReport
@@ -177,6 +179,33 @@ async def test_archives_and_recordings_come_to_the_same_in_any_order(
     }
     assert differences(tmp_path) == [("price", "21.0", "20.0")]
     assert scores(tmp_path) == [("BTCUSDT", DAY, 1 / 3, 3, 2, 1, [[0, 0, 1]], 1, 2)]
+
+
+async def test_rows_that_are_lost_are_read_from_their_segments_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also those of a run that ended before it had recorded its segments."""
+    store(tmp_path, header("aaaaaaaa"), FIRST)
+    store(tmp_path, header("bbbbbbbb", 1), [trade(4_000, "40")])
+    with monkeypatch.context() as patch:
+        patch.setattr(recordings_table, "record_segments", _fail)
+        with pytest.raises(LakeError, match="the machine is off"):
+            await ingested(tmp_path)
+    before = table(tmp_path)
+    assert len(before) == 4
+    assert recordings(tmp_path) == []
+    [again] = (await recorded(tmp_path)).tables
+    assert (again.archives, again.unchanged) == (0, 2)
+    assert [each[0] for each in recordings(tmp_path)] == ["aaaaaaaa", "bbbbbbbb"]
+    for path in (tmp_path / ".lakehouse/lake/warehouse/spot/trades/data").rglob("*.parquet"):
+        path.unlink()
+    report = await ingested(tmp_path)
+    assert (report.exit_code, report.mended_files) == (0, 1)
+    assert table(tmp_path) == before
+
+
+def _fail(*_: object) -> None:
+    raise LakeError("lake", "the machine is off")
 
 
 def recordings(root: Path) -> list[tuple[Any, ...]]:

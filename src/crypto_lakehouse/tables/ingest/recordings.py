@@ -21,6 +21,7 @@ from crypto_lakehouse.segments.live_segment import moment_of
 from crypto_lakehouse.tables.iceberg.catalog import LakeCatalog
 from crypto_lakehouse.tables.iceberg.catalog_errors import as_lake_errors
 from crypto_lakehouse.tables.ingest.commits import newest_sequence
+from crypto_lakehouse.tables.ingest.journal import Journal
 from crypto_lakehouse.tables.ingest.records import RecordChange, write_records
 from crypto_lakehouse.tables.live.excerpt_files import SplitSegment
 from crypto_lakehouse.tables.schema.schemas import schema_for
@@ -141,4 +142,5 @@ def record_segments(catalog: LakeCatalog, rows: Iterable[Mapping[str, Any]]) -> 
             commit=commit,
             tool_version=str(plain[0]["tool_version"]),
         )
-        write_records(catalog, table, change)
+        with Journal(catalog.place.journals, commit, RECORDINGS):
+            write_records(catalog, table, change)
