@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.core.conftest import archives
 
-from crypto_lakehouse.core.archive import Archive, DataType, Market, Partition
+from crypto_lakehouse.core.archive import Archive, Market, Partition
 from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
+from crypto_lakehouse.core.data_types import PUBLISHED_TYPES
 from crypto_lakehouse.matrix.load import load_matrix
 from crypto_lakehouse.matrix.model import Matrix
 from crypto_lakehouse.planning.explicit_plan import ExplicitPlan, is_selected
@@ -111,7 +112,7 @@ def test_an_archive_is_selected_by_its_own_names_and_by_no_others(archive: Archi
     assert is_selected(config(**own), archive)
     others = {
         "markets": [market for market in Market if market is not archive.market],
-        "data_types": [kind for kind in DataType if kind is not archive.data_type],
+        "data_types": [kind for kind in PUBLISHED_TYPES if kind is not archive.data_type],
         "symbols": ["OTHERUSDT", "NO*"],
         "partitions": [part for part in Partition if part is not archive.partition],
         "default_date": "2016-01-01",
