@@ -8,6 +8,7 @@ from pathlib import Path
 import anyio
 import pytest
 
+from crypto_lakehouse.collection.sampling import Chosen
 from crypto_lakehouse.collection.verifier import FileState, StoredArchive, StoredSegment, Verifier
 from crypto_lakehouse.core.errors import StoreError
 from crypto_lakehouse.core.ledger_protocols import LedgerRow
@@ -86,9 +87,11 @@ async def test_a_folder_that_cannot_be_listed_is_one_problem(tmp_path: Path) -> 
 
     async def segments() -> AsyncIterator[StoredSegment]:
         yield StoredSegment("rest/spot/", fault="no luck")
+        yield StoredSegment("rest/spot/daily/trades/BTCUSDT/BTCUSDT-trades-2025-07-01.jsonl.zst")
 
     verifier = Verifier(Closed(tmp_path), Rows(), 2, never)
-    report = await verifier.verify(folders(), tell, segments=segments())
+    nothing = Chosen("1", 0)  # a folder that cannot be read is said whatever is chosen
+    report = await verifier.verify(folders(), tell, segments=segments(), chosen=nothing)
     assert report.problems == told
     assert [(problem.key, problem.state) for problem in told] == [
         (FOLDER, FileState.UNREADABLE), ("rest/spot/", FileState.UNREADABLE),

@@ -175,15 +175,13 @@ class Verifier:
                             await in_order.wait_for_room(number)
                             await send.send((number, key, stat, row))
                             number += 1
-                    if segments is not None:
-                        wanted = (each async for each in segments if _is_chosen(each, chosen))
-                        async for segment in wanted:
-                            await in_order.wait_for_room(number)
-                            if segment.fault:
-                                await in_order.add(number, _unreadable(segment.key, segment.fault))
-                            else:
-                                await send.send((number, segment.key, segment.stat, None))
-                            number += 1
+                    async for segment in _chosen_of(segments, chosen):
+                        await in_order.wait_for_room(number)
+                        if segment.fault:
+                            await in_order.add(number, _unreadable(segment.key, segment.fault))
+                        else:
+                            await send.send((number, segment.key, segment.stat, None))
+                        number += 1
         return report
 
     async def _work(self, queue: MemoryObjectReceiveStream[_Item], in_order: _InOrder) -> None:
@@ -253,8 +251,14 @@ def _unreadable(folder: str, reason: str) -> StoredArchive:
     return StoredArchive(folder, FileState.UNREADABLE, reason)
 
 
-def _is_chosen(segment: StoredSegment, chosen: Chosen | None) -> bool:
-    return bool(segment.fault) or chosen is None or chosen.holds(segment.key)
+async def _chosen_of(
+    segments: AsyncIterator[StoredSegment] | None, chosen: Chosen | None
+) -> AsyncIterator[StoredSegment]:
+    """Yield the segments to verify, if there are any."""
+    if segments is not None:
+        async for segment in segments:
+            if segment.fault or chosen is None or chosen.holds(segment.key):
+                yield segment
 
 
 def _stat_in(scan: FolderScan, name: str) -> FileStat | None:
