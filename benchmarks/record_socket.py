@@ -45,13 +45,13 @@ _SYMBOLS = 300
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 
-def write_frames(path: Path, count: int, copies: int) -> None:
+def write_frames(path: Path, count: int, copies: int, symbols: int = _SYMBOLS) -> None:
     """Write frames of messages; the ids of each symbol follow each other."""
     random = Random(1)
-    ids = [1_000_000_000] * _SYMBOLS
+    ids = [1_000_000_000] * symbols
     with path.open("wb") as file:
         for at in range(count // copies):
-            of = random.randrange(_SYMBOLS)
+            of = random.randrange(symbols)
             ids[of] += 1
             text = (
                 b'{"stream":"s%03dusdt@aggTrade","data":{"e":"aggTrade","E":%d,"s":"S%03dUSDT",'
@@ -65,7 +65,7 @@ def write_frames(path: Path, count: int, copies: int) -> None:
 
 def serve(path: Path, ports: Connection) -> None:
     """Send the frames to the first client, as fast as it reads them."""
-    _pin(0)
+    pin(0)
     with socket.create_server(("127.0.0.1", 0)) as server, path.open("rb") as file:
         ports.send(server.getsockname()[1])
         client, _ = server.accept()
@@ -137,7 +137,7 @@ def _memory_mb() -> int:
     return pages * os.sysconf("SC_PAGE_SIZE") >> 20
 
 
-def _pin(place: int) -> None:
+def pin(place: int) -> None:
     """Run on one core; the same one for all if there is only one."""
     cores = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(0, {cores[place % len(cores)]})
@@ -156,7 +156,7 @@ def main() -> None:
         ours, theirs = multiprocessing.Pipe()
         server = multiprocessing.get_context("spawn").Process(target=serve, args=(frames, theirs))
         server.start()
-        _pin(1)
+        pin(1)
         try:
             found = asyncio.run(record(ours.recv(), count, Path(folder) / "segments"))
         finally:
