@@ -15,6 +15,7 @@ from attrs import define, evolve, field, frozen
 from distributed import Client, LocalCluster
 from distributed.core import Status
 
+from crypto_lakehouse.core.errors import ClusterError
 from crypto_lakehouse.executors.dask import places
 from crypto_lakehouse.executors.dask.executor import _task
 from crypto_lakehouse.executors.dask.members import Members
@@ -158,4 +159,7 @@ async def test_a_run_that_ends_while_a_worker_is_paused_leaves_no_agent(job: Das
         await members._update(await members.addresses())
         assert not members.present
         assert await members.leave() == [place.agent.name]
+        members.wait_s = 0.0
+        with pytest.raises(ClusterError, match="its only worker is paused"):
+            await members.watch()
         tasks.cancel_scope.cancel()

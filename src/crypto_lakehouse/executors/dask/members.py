@@ -111,8 +111,20 @@ class Members:
             elif self.refused:
                 raise ClusterError("no worker can take part: " + "; ".join(self.refused.values()))
             elif anyio.current_time() - alone_since > self.wait_s:
-                raise ClusterError("the scheduler has no worker; start some that connect to it")
+                raise ClusterError(await self._why_none_works())
             await anyio.sleep(_LOOK_EVERY_S)
+
+    async def _why_none_works(self) -> str:
+        """Say why no worker could be asked to take part; the scheduler counts those that wait."""
+        paused = len(await answer_of(self.client, self.client.scheduler.ncores()))
+        if not paused:
+            return "the scheduler has no worker; start some that connect to it"
+        who = "its only worker is" if paused == 1 else f"its {paused} workers are"
+        return (
+            f"the scheduler has no worker that takes tasks: {who} paused, as Dask does when memory "
+            "is nearly full (`distributed.worker.memory.pause`), or about to end; give workers "
+            "more memory (`--memory-limit`), or start others"
+        )
 
     async def addresses(self) -> list[str]:
         """Ask the scheduler for its workers.
