@@ -260,6 +260,18 @@ def test_a_new_version_that_meets_takes_the_finding_back(tmp_path: Path) -> None
     catalog.close()
 
 
+def test_a_finding_stays_when_a_later_neighbour_comes(tmp_path: Path) -> None:
+    catalog = LakeCatalog(tmp_path / "lake", create=True)
+    ingest(
+        catalog, [trades(tmp_path, "2022-07", 200, 300), trades(tmp_path, "2022-08-01", 304, 340)]
+    )
+    before = records(catalog)[archive("2022-08-01").key]
+    assert before[0] == "warning"
+    ingest(catalog, [trades(tmp_path, "2022-08-02", 341, 380)])
+    assert records(catalog)[archive("2022-08-01").key] == before
+    catalog.close()
+
+
 def test_a_lake_without_ids_opens_and_gets_them(tmp_path: Path) -> None:
     """As made by earlier versions, which did not record ids."""
     catalog = LakeCatalog(tmp_path / "lake", create=True)

@@ -61,6 +61,7 @@ def days_at_seams(archives: Iterable[Archive]) -> Iterator[tuple[Series, date]]:
     for archive in archives:
         first, last = archive.period.first_day, archive.period.last_day
         yield archive.series, first
+        yield archive.series, last
         yield archive.series, first - _DAY if first > date.min else first
         yield archive.series, last + _DAY if last < date.max else last
 
@@ -73,7 +74,9 @@ def check_seams(
     """Add the findings at the seams.
 
     Archives that have the same rows, as a month and its days do, are checked each. Excerpts are
-    not: where one begins is by chance, and a recording names its own holes.
+    not: where one begins is by chance, and a recording names its own holes. Only the archives of
+    the commit and those that begin behind them can have other findings now; of others, the archives
+    before them may not be among those that were read.
 
     Args:
         written: The archives of a commit.
@@ -92,14 +95,30 @@ def check_seams(
     found = seam_findings(ids, load_known_row_holes())
     read = {each.source.archive.key for each in all_written if each.quality is not None}
     reviewed = []
+    concerned = _concerned(each.source.archive for each in all_written)
     for key, row in present.items():
-        changes = _changes(row, found.get(key, ()))
+        changes = _changes(row, found.get(key, ())) if concerned(Archive.parse(key)) else {}
         if changes:
             new[key] = new[key] | changes if key in new else recorded_again(row, **changes)
             if key not in read:
                 reason = sentence_of(found.get(key, ()))
                 reviewed.append(Reviewed(Archive.parse(key), changes["verdict"], reason))
     return Seams([_with(each, found) for each in all_written], [*new.values()], reviewed)
+
+
+def _concerned(written: Iterable[Archive]) -> Callable[[Archive], bool]:
+    """Return whether an archive is one of these, or begins on the day after one of them."""
+    keys: set[str] = set()
+    ends: set[tuple[Series, date]] = set()
+    for each in written:
+        keys.add(each.key)
+        ends.add((each.series, each.period.last_day))
+
+    def is_concerned(archive: Archive) -> bool:
+        first = archive.period.first_day
+        return archive.key in keys or (first > date.min and (archive.series, first - _DAY) in ends)
+
+    return is_concerned
 
 
 def _is_of(series: Container[Series], archive: Archive) -> bool:
