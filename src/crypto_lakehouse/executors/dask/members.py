@@ -119,7 +119,7 @@ class Members:
         paused = len(await answer_of(self.client, self.client.scheduler.ncores()))
         if not paused:
             return "the scheduler has no worker; start some that connect to it"
-        who = "its only worker is" if paused == 1 else f"its {paused} workers are"
+        who = "its only worker is" if paused == 1 else f"{plural(paused, 'worker')} are"
         return (
             f"the scheduler has no worker that takes tasks: {who} paused, as Dask does when memory "
             "is nearly full (`distributed.worker.memory.pause`), or about to end; give workers "
