@@ -121,6 +121,8 @@ def similar(name: str) -> set[str]:
 @example(name="a#b")
 @example(name="a%20b")
 @example(name="a[1]*")
+@example(name="[\\")
+@example(name="?\\")
 def test_a_path_is_not_taken_for_a_url_or_a_pattern(
     name: str, archives: Path, plain: Path, other: Path
 ) -> None:

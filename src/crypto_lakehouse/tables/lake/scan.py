@@ -40,6 +40,7 @@ from crypto_lakehouse.tables.lake.origins import (
 from crypto_lakehouse.tables.lake.scanned_files import (
     Pruning,
     dataset_of,
+    has_pattern,
     literal_glob,
     local_path,
     time_bounds,
@@ -240,10 +241,10 @@ class Scan:
         return ORIGIN in self.columns and has_origin(self.iceberg.schema())
 
     def _needs_dataset(self) -> bool:
-        """Whether files are not local, or may lack columns; or there are rows beside them."""
+        """Whether DuckDB cannot name the files, or they may lack columns; or it has rows beside."""
         if self.added is not None:
             return True
-        return any("://" in path for path in self.paths) or not has_one_schema(self.iceberg)
+        return not (all(map(has_pattern, self.paths)) and has_one_schema(self.iceberg))
 
     def _constants(self) -> dict[str, str]:
         """Selected columns that have the same value in all files, according to their partitions.

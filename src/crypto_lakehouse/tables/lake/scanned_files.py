@@ -19,7 +19,7 @@ from crypto_lakehouse.tables.iceberg.inner_names import file_system_of, microsec
 from crypto_lakehouse.tables.iceberg.local_io import LAKE_ROOT, check_read
 from crypto_lakehouse.tables.schema.table_types import arrow_schema
 
-__all__ = ["Pruning", "dataset_of", "literal_glob", "local_path", "time_bounds"]
+__all__ = ["Pruning", "dataset_of", "has_pattern", "literal_glob", "local_path", "time_bounds"]
 
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -85,8 +85,22 @@ def local_path(table: Table, location: str) -> str:
     return path
 
 
+def has_pattern(path: str) -> bool:
+    r"""Whether there is a pattern that matches only this path, and that DuckDB reads so.
+
+    In patterns it takes a backslash for the end of a folder, and nothing stands for one.
+
+    Example:
+        >>> has_pattern("/data/a[1]"), has_pattern("/data/a\\b"), has_pattern("/data/a[1]\\b")
+        (True, True, False)
+    """
+    return "://" not in path and ("\\" not in path or _GLOB.search(path) is None)
+
+
 def literal_glob(path: str) -> str:
     """The pattern that matches only this path; DuckDB takes every path for a pattern.
+
+    There is one if `has_pattern` says so.
 
     Example:
         >>> literal_glob("/data/a[1]/b?.parquet")

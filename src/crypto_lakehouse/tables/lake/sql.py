@@ -30,7 +30,12 @@ from crypto_lakehouse.tables.lake.connection import explained, open_connection
 from crypto_lakehouse.tables.lake.object_system import DataObjects, objects_source, reads_objects
 from crypto_lakehouse.tables.lake.origins import has_origin, sql_origin
 from crypto_lakehouse.tables.lake.recorded import LIVE_IS_NOW
-from crypto_lakehouse.tables.lake.scanned_files import dataset_of, literal_glob, local_path
+from crypto_lakehouse.tables.lake.scanned_files import (
+    dataset_of,
+    has_pattern,
+    literal_glob,
+    local_path,
+)
 from crypto_lakehouse.tables.lake.spill import release_spill_folder, spill_folder
 from crypto_lakehouse.tables.lake.time_range import Instant, TimeRange
 from crypto_lakehouse.tables.schema.table_types import arrow_schema
@@ -315,7 +320,7 @@ class QuerySession:
             return self._objects_source(table, files)
         paths = [local_path(table, file.file_path) for file in files]
         # Files may lack columns that the table has got since.
-        if paths and has_one_schema(table) and all("://" not in path for path in paths):
+        if paths and has_one_schema(table) and all(map(has_pattern, paths)):
             patterns = [literal_glob(path) for path in paths]
             self._paths += sorted({*paths, *patterns})
             return _parquet(table, files, paths, patterns)
