@@ -221,3 +221,12 @@ def test_a_verdict_shows_its_facts_as_attributes() -> None:
     facts = ObjectFacts(size_bytes=7, mark=8, **dict(zip(names, names, strict=True)))
     event = ArchiveFinished(archive=ARCHIVE, verdict=Verdict.VERIFIED, facts=facts)
     assert [getattr(event, name) for name in ("size_bytes", *names)] == [7, *names]
+
+
+def test_a_hole_is_said_by_its_ids_or_else_by_its_times() -> None:
+    by_ids = HoleRecorded(market="spot", stream="btcusdt@trade", first=7, last=9, cause="lost")
+    assert str(by_ids) == "spot btcusdt@trade: ids 7 to 9: lost"
+    assert by_ids.facts() == {"stream": "btcusdt@trade", "first": 7, "last": 9, "cause": "lost"}
+    by_times = HoleRecorded(market="spot", stream="a@b", since_us=1, until_us=3, cause="quiet")
+    assert str(by_times) == "spot a@b: from 1 to 3 us: quiet"
+    assert by_times.facts() == {"stream": "a@b", "since": 1, "until": 3, "cause": "quiet"}

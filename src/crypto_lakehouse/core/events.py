@@ -16,6 +16,7 @@ from attrs import field, fields, frozen
 from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.fills import FillVerdict
 from crypto_lakehouse.core.object_facts import NO_FACTS, ObjectFacts
+from crypto_lakehouse.core.recording_events import HoleRecorded, RecordingSeen
 from crypto_lakehouse.core.verdicts import UNREMARKABLE, Verdict
 
 __all__ = [
@@ -241,65 +242,6 @@ class FillFinished:
     def is_problem(self) -> bool:
         """Whether it needs attention: it is neither filled nor acknowledged."""
         return self.verdict is not FillVerdict.FILLED and not self.acknowledged
-
-
-@frozen(kw_only=True)
-class RecordingSeen:
-    """What a recording has seen since it began; it comes every few seconds, and at the end.
-
-    Attributes:
-        streams: How many streams are recorded.
-        messages: How many messages came, those that came twice included.
-        size_bytes: The size of all messages.
-        duplicates: How many came again, by their ids.
-        unreadable: How many are no JSON, or lack their id.
-        filled: How many were fetched afterwards, as they had not come.
-        holes: How many holes there are.
-        connections: How many connections were opened.
-        reconnects: How many of these replaced one that had ended.
-        segments: How many segments were finished.
-        lag_us: How long after its own time the newest message was received, in microseconds by the
-            exchange's clock; None if no message names its time.
-        skew_us: How far this machine's clock is ahead of the exchange's, in microseconds; None if
-            that is not known.
-        at: When that was so, in UTC.
-    """
-
-    streams: int
-    messages: int
-    size_bytes: int
-    duplicates: int
-    unreadable: int
-    filled: int
-    holes: int
-    connections: int
-    reconnects: int
-    segments: int
-    lag_us: int | None = None
-    skew_us: int | None = None
-    at: datetime
-
-
-@frozen(kw_only=True)
-class HoleRecorded:
-    """Messages of a recorded stream are missing, and could not be fetched.
-
-    Attributes:
-        market: The market.
-        stream: The stream, as the exchange names it.
-        first, last: The first and the last id; None if the stream has none.
-        since_us, until_us: Else the times between which they are missing, in microseconds since
-            1970.
-        cause: Why.
-    """
-
-    market: str
-    stream: str
-    first: int | None = None
-    last: int | None = None
-    since_us: int | None = None
-    until_us: int | None = None
-    cause: str
 
 
 @frozen(kw_only=True)

@@ -17,6 +17,7 @@ __all__ = [
     "live_key",
     "live_name",
     "live_name_of",
+    "live_stream_at",
     "live_stream_of",
 ]
 
@@ -107,6 +108,19 @@ def live_begin(key: str) -> datetime:
 _STREAMS = {live_folder(market, kind): (market, kind) for market in Market for kind in StreamKind}
 
 
+def live_stream_at(key: str) -> tuple[Market, StreamKind] | None:
+    """The market and the kind of stream in whose folder a key is, whatever its name; None if none.
+
+    Example:
+        >>> live_stream_at("live/futures/um/depth/2026-05-09/copy of a segment.jsonl.zst")
+        (<Market.FUTURES_UM: 'futures_um'>, <StreamKind.DEPTH: 'depth'>)
+        >>> live_stream_at("live/spot/daily/trades/BTCUSDT/x.jsonl.zst")
+    """
+    parts = key.split("/")
+    depth = 4 if parts[1:2] == ["futures"] else 3
+    return _STREAMS.get("/".join(parts[:depth]) + "/")
+
+
 def live_stream_of(key: str) -> tuple[Market, StreamKind] | None:
     """The market and the kind of stream of a segment, from its object key; None if it is none.
 
@@ -117,8 +131,7 @@ def live_stream_of(key: str) -> tuple[Market, StreamKind] | None:
         >>> live_stream_of("live/spot/trade/2026-05-09/copy of a segment.jsonl.zst")
         >>> live_stream_of("data/spot/daily/trades/BTCUSDT/BTCUSDT-trades-2026-05-08.zip")
     """
-    folder = key[: key.rfind("/", 0, max(key.rfind("/"), 0)) + 1]
-    stream = _STREAMS.get(folder)
+    stream = live_stream_at(key)
     if stream is None:
         return None
     name = live_name_of(key)

@@ -65,8 +65,7 @@ class GapFiller:
         else:
             try:
                 async for response, rows in self._pages(stream, source, gap):
-                    query = "&".join(f"{name}={value}" for name, value in response.params.items())
-                    requests.append(f"{response.url}?{query}")
+                    requests.append(response.request)
                     found |= rows
             except HostRefusedError as error:
                 self.refused = error

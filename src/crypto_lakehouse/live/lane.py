@@ -8,9 +8,10 @@ from typing import Protocol
 
 from attrs import define, field
 
+from crypto_lakehouse.core.recording_events import HoleRecorded
 from crypto_lakehouse.core.stream_kinds import StreamKind
 from crypto_lakehouse.live.line import LiveTimes
-from crypto_lakehouse.live.record_counts import LiveHole, RecordCounts
+from crypto_lakehouse.live.record_counts import RecordCounts
 from crypto_lakehouse.live.series import LiveSeries, has_ids
 from crypto_lakehouse.live.streams import ConnectionPlan, LiveStream
 from crypto_lakehouse.segments.live_writer import LiveWriter
@@ -39,7 +40,7 @@ class LaneOwner(Protocol):
         """Takes a remark for the user."""
         ...
 
-    def saw_hole(self, hole: LiveHole, writer: LiveWriter) -> None:
+    def saw_hole(self, hole: HoleRecorded, writer: LiveWriter) -> None:
         """Count a hole, and write it to its segment."""
         ...
 
@@ -154,7 +155,7 @@ class Lane:
     def _hole(self, streams: Sequence[LiveStream], now_us: int, cause: str) -> None:
         """Say that messages without ids may be missing up to now."""
         for stream in streams:
-            hole = LiveHole(
+            hole = HoleRecorded(
                 market=stream.market, stream=stream.name, since_us=self._seen_us, until_us=now_us,
                 cause=cause,
             )  # fmt: skip

@@ -4,54 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from typing import Any
 
-from attrs import define, field, frozen
+from attrs import define, field
 
-from crypto_lakehouse.core.archive import Market
 from crypto_lakehouse.core.metrics import LISTED_PROBLEMS
+from crypto_lakehouse.core.recording_events import HoleRecorded
 from crypto_lakehouse.live.series import LiveSeries
 
-__all__ = ["LiveHole", "RecordCounts"]
-
-
-@frozen(kw_only=True)
-class LiveHole:
-    """Messages that did not come, and could not be fetched.
-
-    Attributes:
-        market: Their market.
-        stream: Their stream, or several with a space in between.
-        first, last: The first and the last missing id; of update ids of futures, and of the open
-            times of bars, the range in which they are. None if the stream has no ids.
-        since_us, until_us: Between these times, in microseconds since 1970 by this machine's
-            clock, messages may be missing, if the stream has no ids; else None.
-        cause: Why.
-    """
-
-    market: Market
-    stream: str
-    first: int | None = None
-    last: int | None = None
-    since_us: int | None = None
-    until_us: int | None = None
-    cause: str
-
-    def __str__(self) -> str:
-        place = (
-            f"ids {self.first} to {self.last}"
-            if self.first is not None
-            else f"from {self.since_us} to {self.until_us} us"
-        )
-        return f"{self.market} {self.stream}: {place}: {self.cause}"
-
-    def facts(self) -> dict[str, Any]:
-        """What is known of it, in plain types."""
-        known = {
-            "stream": self.stream, "first": self.first, "last": self.last,
-            "since": self.since_us, "until": self.until_us, "cause": self.cause,
-        }  # fmt: skip
-        return {name: value for name, value in known.items() if value is not None}
+__all__ = ["RecordCounts"]
 
 
 @define
@@ -87,7 +47,7 @@ class RecordCounts:
     refusals: int = 0
     ends: Counter[str] = field(factory=Counter)
     hole_count: int = 0
-    holes: list[LiveHole] = field(factory=list)
+    holes: list[HoleRecorded] = field(factory=list)
 
     def saw_last(self, series: LiveSeries) -> None:
         """Keep the counts of a stream that is recorded no more."""
@@ -105,7 +65,7 @@ class RecordCounts:
         """All messages that came again."""
         return self.past_duplicates + sum(each.duplicates for each in series)
 
-    def saw_hole(self, hole: LiveHole) -> None:
+    def saw_hole(self, hole: HoleRecorded) -> None:
         """Count a hole."""
         self.hole_count += 1
         if len(self.holes) < LISTED_PROBLEMS:

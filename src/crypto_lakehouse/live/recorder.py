@@ -10,6 +10,7 @@ from anyio.abc import TaskGroup
 from attrs import define, field
 
 from crypto_lakehouse.core.archive import Market
+from crypto_lakehouse.core.recording_events import HoleRecorded
 from crypto_lakehouse.core.stream_kinds import StreamKind
 from crypto_lakehouse.live.book_keeper import BookKeeper
 from crypto_lakehouse.live.chain import PATIENCE_S, Gap
@@ -17,7 +18,7 @@ from crypto_lakehouse.live.depth import BookBreak
 from crypto_lakehouse.live.gap_filler import GapFiller
 from crypto_lakehouse.live.lane import Lane
 from crypto_lakehouse.live.line import ConnectLimit, Line, LiveTimes
-from crypto_lakehouse.live.record_counts import LiveHole, RecordCounts
+from crypto_lakehouse.live.record_counts import RecordCounts
 from crypto_lakehouse.live.series import LiveSeries
 from crypto_lakehouse.live.snapshots import Snapshot, SnapshotFetcher
 from crypto_lakehouse.live.sockets import Sockets
@@ -84,7 +85,7 @@ class Recorder:
     urls: Mapping[Market, str] = field(factory=dict)
     times: LiveTimes = field(factory=LiveTimes)
     note: Callable[[str], None] = lambda _text: None
-    on_hole: Callable[[LiveHole], None] = lambda _hole: None
+    on_hole: Callable[[HoleRecorded], None] = lambda _hole: None
     counts: RecordCounts = field(init=False, factory=RecordCounts)
     series: dict[LiveStream, LiveSeries] = field(init=False)
     _books: BookKeeper = field(init=False)
@@ -261,7 +262,7 @@ class Recorder:
 
     def _lost(self, series: LiveSeries, gap: Gap, cause: str) -> None:
         stream = series.stream
-        hole = LiveHole(
+        hole = HoleRecorded(
             market=stream.market, stream=stream.name, first=gap.first, last=gap.until, cause=cause
         )
         self.saw_hole(hole, self._writer(stream))
@@ -287,7 +288,7 @@ class Recorder:
         if broken.is_damaged:
             self._lost(self.series[stream], Gap(broken.first - 1, broken.last), broken.cause)
 
-    def saw_hole(self, hole: LiveHole, writer: LiveWriter) -> None:
+    def saw_hole(self, hole: HoleRecorded, writer: LiveWriter) -> None:
         """Count a hole, and write it to its segment."""
         self.counts.saw_hole(hole)
         self.on_hole(hole)

@@ -61,9 +61,8 @@ class SnapshotFetcher:
             most=SNAPSHOT_LEVELS,
         )
         response, value = await self.client.get(stream.market, endpoint, {}, SNAPSHOT_LEVELS, _read)
-        query = "&".join(f"{name}={text}" for name, text in response.params.items())
         name = LiveStream(stream.market, StreamKind.DEPTH_SNAPSHOT, stream.symbol).name
-        message = f'{{"stream":"{name}","request":"{response.url}?{query}","data":{response.body}}}'
+        message = f'{{"stream":"{name}","request":"{response.request}","data":{response.body}}}'
         return Snapshot(value, message.encode())
 
 

@@ -54,6 +54,11 @@ class FillResponse:
     def _digest(self) -> str:
         return hashlib.sha256(self.body.encode()).hexdigest()
 
+    @property
+    def request(self) -> str:
+        """The endpoint with the parameters, as they were asked for."""
+        return f"{self.url}?{'&'.join(f'{name}={value}' for name, value in self.params.items())}"
+
 
 @frozen(kw_only=True)
 class FillHeader:

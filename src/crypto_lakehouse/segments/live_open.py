@@ -7,6 +7,7 @@ follows was not synced yet. Once the segment is finished, it has its final name.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from typing import BinaryIO, Protocol
 
 from attrs import frozen
@@ -16,8 +17,8 @@ from crypto_lakehouse.core.live_keys import live_stream_of
 from crypto_lakehouse.core.messages import plural
 from crypto_lakehouse.core.origin import Origin
 from crypto_lakehouse.core.protocols import PART_SUFFIX, KeepsSegments, Store
+from crypto_lakehouse.segments.live_frames import NoFrame, frame_pieces
 from crypto_lakehouse.segments.live_segment import (
-    WINDOW_BYTES,
     LiveHeader,
     LiveLines,
     lines_of,
@@ -28,8 +29,6 @@ __all__ = ["HasLiveParts", "HasSegments", "RecordedFiles"]
 
 #: The most text of a frame, which is in memory at once: what came between two syncs.
 FRAME_BYTES = 256 << 20
-
-_STEP_BYTES = 1 << 16
 
 
 class HasSegments(KeepsSegments, Store, Protocol):
@@ -118,24 +117,15 @@ def _chained(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
 
 def _whole_frames(file: BinaryIO, key: str) -> Iterator[bytes]:
     """Yield the text of each frame up to the first that is not whole, and close the file."""
-    import zstandard
-
-    decompressor = zstandard.ZstdDecompressor(max_window_size=WINDOW_BYTES)
-    decoder = decompressor.decompressobj()
     held: list[bytes] = []
     size = 0
-    with file:
-        while chunk := file.read(_STEP_BYTES):
-            while chunk:
-                try:
-                    held.append(decoder.decompress(chunk))
-                except zstandard.ZstdError:
-                    return  # the recovery cuts it here
-                size += len(held[-1])
-                if size > FRAME_BYTES:
-                    most = plural(FRAME_BYTES, "byte", form=",")
-                    raise SegmentError(key, f"a frame of its part has more than {most}")
-                chunk = decoder.unused_data if decoder.eof else b""
-                if decoder.eof:
-                    yield b"".join(held)
-                    decoder, held, size = decompressor.decompressobj(), [], 0
+    with file, suppress(NoFrame):  # the recovery cuts it there
+        for text, behind in frame_pieces(file):
+            held.append(text)
+            size += len(text)
+            if size > FRAME_BYTES:
+                most = plural(FRAME_BYTES, "byte", form=",")
+                raise SegmentError(key, f"a frame of its part has more than {most}")
+            if behind is not None:
+                yield b"".join(held)
+                held, size = [], 0

@@ -7,6 +7,7 @@ quarantine.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterable
 from typing import BinaryIO, Protocol
 
@@ -15,9 +16,9 @@ from attrs import frozen
 
 from crypto_lakehouse.core.archive import SIDECAR_SUFFIX
 from crypto_lakehouse.core.protocols import PART_SUFFIX, Store
+from crypto_lakehouse.segments.live_frames import NoFrame, frame_pieces
 from crypto_lakehouse.segments.live_segment import (
     END,
-    WINDOW_BYTES,
     LiveMark,
     live_sidecar,
     mark_line,
@@ -31,7 +32,6 @@ KILLED = "killed"
 
 _ENDS = tuple(f'{{"mark": "{name}"'.encode() for name in (END, KILLED))
 
-#: Of compressed bytes; what a step becomes is in memory at once.
 _STEP_BYTES = 1 << 16
 
 #: The last line is looked at if it is no longer than this: the marks that end a segment are short.
@@ -146,28 +146,18 @@ def _whole_frames_of(store: Store, key: str) -> _WholeFrames:
 
 
 def _whole_frames(file: BinaryIO) -> _WholeFrames:
-    import zstandard
-
-    decompressor = zstandard.ZstdDecompressor(max_window_size=WINDOW_BYTES)
-    whole = passed = 0
-    is_damaged = False
+    whole, is_damaged = 0, False
     end = last = b""
-    decoder = decompressor.decompressobj()
-    while chunk := file.read(_STEP_BYTES):
-        passed += len(chunk)
-        while chunk and not is_damaged:
-            try:
-                last = (last + decoder.decompress(chunk))[-_LAST_BYTES:]
-            except zstandard.ZstdError:
-                is_damaged = True
-                break
-            chunk = decoder.unused_data if decoder.eof else b""
-            if decoder.eof:
-                whole, end = passed - len(chunk), last
-                decoder = decompressor.decompressobj()
-    if is_damaged and not _has_more_than_zeros(file, whole):
-        is_damaged = False  # the file grew, but its bytes did not reach the disk
-    return _WholeFrames(whole, passed - whole, is_damaged, _has_end(end))
+    try:
+        for text, behind in frame_pieces(file):
+            last = (last + text)[-_LAST_BYTES:]
+            if behind is not None:
+                whole, end = behind, last
+    except NoFrame:
+        # If the file grew, but its bytes did not reach the disk, they are zeros.
+        is_damaged = _has_more_than_zeros(file, whole)
+    size = file.seek(0, io.SEEK_END)
+    return _WholeFrames(whole, size - whole, is_damaged, _has_end(end))
 
 
 def _has_more_than_zeros(file: BinaryIO, begin: int) -> bool:

@@ -76,6 +76,11 @@ class Output:
         """The files of the archives, as threads read them; errors are those of `store`."""
         return cast("_HasFiles", self.store).files
 
+    @property
+    def stage(self) -> LocalStore:
+        """Where a recording writes: the output directory, or the state folder of a URL."""
+        return LocalStore(self.state.path if self.is_url else self.state.root)
+
     def fault(self) -> str:
         """Return why the output cannot be read; empty if it can, as far as no request says."""
         if not self.is_url:

@@ -28,7 +28,6 @@ from crypto_lakehouse.workflows.lake_places import ELSEWHERE, check_place
 from crypto_lakehouse.workflows.lake_report import IngestReport
 from crypto_lakehouse.workflows.recorded_ingestion import (
     RecordedIngestion,
-    excerpt_folder,
     has_recordings,
     left_out_note,
     recorded_keys,
@@ -229,13 +228,14 @@ class IngestWorkflow(BaseWorkflow[WorkflowMetrics]):
         from crypto_lakehouse.tables.iceberg.lake_place import place_notes
         from crypto_lakehouse.tables.ingest.ingestion import Ingestion
         from crypto_lakehouse.tables.ingest.recovery import recover
+        from crypto_lakehouse.tables.lake.spill import temporary_folder
         from crypto_lakehouse.tables.live.excerpt_files import ExcerptFiles
         from crypto_lakehouse.tables.schema.schemas import load_schemas
 
         place = lake_at(self.config).place()
         with (
             closing(LakeCatalog(place, self.config.catalog, create=True)) as catalog,
-            excerpt_folder(catalog.place.folder) as folder,
+            temporary_folder(catalog.place.folder) as folder,
         ):
             self._files = ExcerptFiles(self._output.files, folder)
             self._outcome.notes += place_notes(catalog.place, catalog.name)

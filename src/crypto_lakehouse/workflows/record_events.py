@@ -1,25 +1,16 @@
-"""The events of a recording: what it has seen, and each hole."""
+"""The event of what a recording has seen."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 from crypto_lakehouse.core.archive import Market
-from crypto_lakehouse.core.events import HoleRecorded, RecordingSeen
-from crypto_lakehouse.live.record_counts import LiveHole
+from crypto_lakehouse.core.events import RecordingSeen
 from crypto_lakehouse.live.recorder import Recorder
 from crypto_lakehouse.rest.server_clock import ServerClock
 from crypto_lakehouse.segments.live_segment import moment_of
 
-__all__ = ["hole_event", "seen_event"]
-
-
-def hole_event(hole: LiveHole) -> HoleRecorded:
-    """The event of a hole."""
-    return HoleRecorded(
-        market=str(hole.market), stream=hole.stream, first=hole.first, last=hole.last,
-        since_us=hole.since_us, until_us=hole.until_us, cause=hole.cause,
-    )  # fmt: skip
+__all__ = ["seen_event"]
 
 
 def seen_event(

@@ -7,7 +7,7 @@ from typing import Any
 
 from attrs import frozen
 
-from crypto_lakehouse.live.record_counts import LiveHole
+from crypto_lakehouse.core.recording_events import HoleRecorded
 from crypto_lakehouse.workflows.run_report import RunReport
 
 __all__ = ["RecordReport", "StreamChange"]
@@ -46,7 +46,7 @@ class RecordReport(RunReport):
     snapshots: int = 0
     broken_books: int = 0
     hole_count: int = 0
-    holes: tuple[LiveHole, ...] = ()
+    holes: tuple[HoleRecorded, ...] = ()
     connections: int = 0
     ends: Mapping[str, int] = {}
     segments: int = 0

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from attrs import define, field, frozen
@@ -14,10 +11,10 @@ from attrs import define, field, frozen
 from crypto_lakehouse.core.archive import Archive, DataType, Market, Origin
 from crypto_lakehouse.core.data_types import data_type_of
 from crypto_lakehouse.core.errors import SegmentError, StoreError
+from crypto_lakehouse.core.live_keys import live_stream_at
 from crypto_lakehouse.core.messages import agreeing, plural
 from crypto_lakehouse.core.object_facts import FileStat
 from crypto_lakehouse.core.protocols import KeepsSegments, Store
-from crypto_lakehouse.core.stream_kinds import StreamKind
 from crypto_lakehouse.version import __version__
 from crypto_lakehouse.workflows.lake_config import LakeConfig
 
@@ -27,7 +24,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "RecordedIngestion",
-    "excerpt_folder",
     "has_recordings",
     "left_out_note",
     "recorded_keys",
@@ -59,32 +55,10 @@ def has_recordings(store: Store) -> bool:
     return next(recorded_keys(store, lambda *_: None), None) is not None
 
 
-@contextmanager
-def excerpt_folder(lake: Path) -> Iterator[Path]:
-    """Make a folder for excerpts in a lake's directory; it is removed at the end.
-
-    That of a killed run is removed by the next command that makes one, or queries the lake.
-    """
-    from crypto_lakehouse.tables.lake.spill import release_spill_folder, spill_folder
-
-    path = spill_folder(lake)
-    folder = Path(path)
-    try:
-        folder.mkdir(parents=True)
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        release_spill_folder(path)
-
-
 def _table_of(key: str) -> _Table | None:
-    """The market and the data type of a segment, by its key; None if it names none."""
-    for market in Market:
-        begin = f"{Origin.LIVE.folder}/{market.path}/"
-        kind = key.removeprefix(begin).partition("/")[0]
-        if key.startswith(begin) and kind in [*StreamKind]:
-            return market, data_type_of(StreamKind(kind))
-    return None
+    """The market and the data type of a segment, by its folder; None if it is in none."""
+    stream = live_stream_at(key)
+    return None if stream is None else (stream[0], data_type_of(stream[1]))
 
 
 @frozen

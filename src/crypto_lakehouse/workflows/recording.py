@@ -39,7 +39,7 @@ from crypto_lakehouse.sinks.log import LogSink
 from crypto_lakehouse.sinks.metrics import MetricsSink
 from crypto_lakehouse.stores.output import output_note
 from crypto_lakehouse.version import __version__
-from crypto_lakehouse.workflows.record_events import hole_event, seen_event
+from crypto_lakehouse.workflows.record_events import seen_event
 from crypto_lakehouse.workflows.record_report import RecordReport, StreamChange
 from crypto_lakehouse.workflows.record_selection import (
     recorded_markets,
@@ -232,7 +232,7 @@ class RecordingWorkflow(BaseWorkflow[RecordReport]):
             urls=self._urls,
             times=self._times,
             note=self._note,
-            on_hole=lambda hole: self._new_holes.append(hole_event(hole)),
+            on_hole=self._saw_hole,
         )
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._output.deliver)
@@ -244,6 +244,9 @@ class RecordingWorkflow(BaseWorkflow[RecordReport]):
             finally:
                 with anyio.move_on_after(_LAST_EVENTS_S, shield=True):
                     await emit(self._events())
+
+    def _saw_hole(self, hole: HoleRecorded) -> None:
+        self._new_holes.append(hole)
 
     async def _tell(self, emit: Emit) -> None:
         """Emit what was seen, every few seconds: nothing of it is on the way of a message."""

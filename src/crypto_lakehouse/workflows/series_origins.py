@@ -15,8 +15,7 @@ from crypto_lakehouse.core.errors import ExtraMissing
 from crypto_lakehouse.core.live_keys import live_begin, live_stream_of
 from crypto_lakehouse.core.stream_kinds import StreamKind
 from crypto_lakehouse.coverage.coverage import SeriesCoverage
-from crypto_lakehouse.segments.live_open import HasLiveParts, HasSegments, RecordedFiles
-from crypto_lakehouse.stores.directory import LocalStore
+from crypto_lakehouse.segments.live_open import HasSegments, RecordedFiles
 from crypto_lakehouse.stores.output import output_of
 from crypto_lakehouse.workflows.wiring.needed_packages import need_tables
 
@@ -158,10 +157,9 @@ def recordings_of(
         StoreError: A store failed.
     """
     output = output_of(config)
-    files = RecordedFiles(cast("HasLiveParts", output.store))
-    if output.is_url:
-        stage = LocalStore(output.state.path)
-        files = RecordedFiles(stage, cast("HasSegments", output.store))
+    files = RecordedFiles(
+        output.stage, cast("HasSegments", output.store) if output.is_url else None
+    )
     found: dict[tuple[Market, StreamKind], Recording] = {}
     for key in files.keys():  # noqa: SIM118 - it is no mapping
         stream, begun = live_stream_of(key), live_begin(key)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import polars as pl
 from attrs import define, field
@@ -12,7 +12,16 @@ from crypto_lakehouse.tables.ingest.row_spool import RowSpool, merged
 from crypto_lakehouse.tables.ingest.stored_rows import ARCHIVE
 from crypto_lakehouse.tables.schema.received import RECEIVED_AT
 
-__all__ = ["RecordedRows"]
+__all__ = ["RecordedRows", "first_received"]
+
+
+def first_received(rows: pl.DataFrame, key: Sequence[str]) -> pl.DataFrame:
+    """Return of each key the row that was received first, in the order of keys.
+
+    The names of excerpts decide if several were received at once.
+    """
+    ordered = rows.sort(*key, RECEIVED_AT, ARCHIVE, nulls_last=True)
+    return ordered.unique(key, keep="first", maintain_order=True)
 
 
 @define(eq=False)
@@ -46,9 +55,7 @@ class RecordedRows:
             yield self._first_received(rows) if len(self._spools) > 1 else rows
 
     def _first_received(self, rows: pl.DataFrame) -> pl.DataFrame:
-        # The names of excerpts decide if several were received at once.
-        ordered = rows.sort(*self.key, RECEIVED_AT, ARCHIVE, nulls_last=True)
-        stands = ordered.unique(self.key, keep="first", maintain_order=True)
+        stands = first_received(rows, self.key)
         if stands.height < rows.height:
             rest = rows.join(stands, on=[*self.key, ARCHIVE], how="anti", nulls_equal=True)
             self.differing += self.comparer.compare_known(rest, stands).differing.height

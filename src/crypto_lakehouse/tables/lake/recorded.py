@@ -14,8 +14,7 @@ from pyiceberg.table import Table
 from crypto_lakehouse.core.archive import Series
 from crypto_lakehouse.core.config.storage import StoreUrl, is_url
 from crypto_lakehouse.core.errors import QueryError
-from crypto_lakehouse.segments.live_open import HasLiveParts, HasSegments, RecordedFiles
-from crypto_lakehouse.stores.directory import LocalStore
+from crypto_lakehouse.segments.live_open import HasSegments, RecordedFiles
 from crypto_lakehouse.stores.output import Output, output_of
 from crypto_lakehouse.stores.state import LAKE_FOLDER, StateFolder
 from crypto_lakehouse.tables.iceberg.catalog import LakeCatalog
@@ -143,10 +142,9 @@ class LakeRecordings:
     def _files(self) -> RecordedFiles:
         output = self.output
         output.check()
-        if not output.is_url:
-            return RecordedFiles(cast("HasLiveParts", output.store))
-        stage = LocalStore(output.state.path)
-        return RecordedFiles(stage, cast("HasSegments", output.store))
+        return RecordedFiles(
+            output.stage, cast("HasSegments", output.store) if output.is_url else None
+        )
 
 
 def _known_keys(

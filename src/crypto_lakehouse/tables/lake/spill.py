@@ -13,14 +13,15 @@ import atexit
 import os
 import shutil
 import threading
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import mkdtemp
 
 from attrs import define
 from filelock import FileLock, Timeout
 
-__all__ = ["SPILL", "release_spill_folder", "spill_folder"]
+__all__ = ["SPILL", "release_spill_folder", "spill_folder", "temporary_folder"]
 
 #: The directory of temporary files in a lake's directory.
 SPILL = "spill"
@@ -92,6 +93,28 @@ def release_spill_folder(path: str) -> None:
                     del _FOLDERS[root]
                     _remove(folder)
                 return
+
+
+@contextmanager
+def temporary_folder(lake: Path | None) -> Iterator[Path]:
+    """Make a folder for files of the length of a context.
+
+    That of a killed process is removed by the next one that makes one, or queries the lake.
+
+    Args:
+        lake: As of `spill_folder`.
+
+    Raises:
+        OSError: It cannot be made.
+    """
+    path = spill_folder(lake)
+    try:
+        folder = Path(path)
+        folder.mkdir(mode=0o700)
+        yield folder
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+        release_spill_folder(path)
 
 
 def _made(root: Path | None) -> _ProcessFolder:

@@ -6,9 +6,7 @@ fills before recordings. So it does not matter whether a segment is ingested whi
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Collection, Iterable, Iterator
-from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -21,11 +19,12 @@ from crypto_lakehouse.core.data_types import kind_of
 from crypto_lakehouse.core.errors import SegmentError
 from crypto_lakehouse.core.live_keys import live_begin, live_folder
 from crypto_lakehouse.segments.live_open import RecordedFiles
-from crypto_lakehouse.tables.lake.spill import release_spill_folder, spill_folder
+from crypto_lakehouse.tables.ingest.recorded_rows import first_received
+from crypto_lakehouse.tables.lake.spill import temporary_folder
 from crypto_lakehouse.tables.lake.time_range import TimeRange
 from crypto_lakehouse.tables.live.excerpts import Excerpt, excerpt_text, split_lines
 from crypto_lakehouse.tables.reading.parse import NotReadable, frame_of
-from crypto_lakehouse.tables.schema.received import RECEIVED_AT, excerpt_columns
+from crypto_lakehouse.tables.schema.received import excerpt_columns
 from crypto_lakehouse.tables.schema.schemas import TableSchema
 
 __all__ = ["KnownKeys", "Uncommitted", "Wanted", "uncommitted_rows"]
@@ -86,7 +85,7 @@ def uncommitted_rows(
         StoreError: A segment cannot be read.
     """
     series: set[tuple[str, str | None]] = set()
-    with _folder(lake) as folder:
+    with temporary_folder(lake) as folder:
         path = str(folder / "rows")
         excerpts = _excerpts(files, schema, wanted, times, settled, folder)
         with pa.OSFile(path, "wb") as sink, pa.ipc.new_file(sink, columns) as writer:
@@ -100,18 +99,6 @@ def uncommitted_rows(
         # The file stays as long as something has its rows, without a name.
         rows_of_all = pa.ipc.open_file(pa.memory_map(path)).read_all()
         return Uncommitted(rows_of_all, frozenset(series))
-
-
-@contextmanager
-def _folder(lake: Path | None) -> Iterator[Path]:
-    place = spill_folder(lake)
-    try:
-        folder = Path(place)
-        folder.mkdir(mode=0o700)
-        yield folder
-    finally:
-        shutil.rmtree(place, ignore_errors=True)
-        release_spill_folder(place)
 
 
 def _excerpts(
@@ -165,8 +152,7 @@ def _standing(
         rows = rows.filter(when >= times.start)
     if times.end is not None:
         rows = rows.filter(when < times.end)
-    rows = rows.sort(*schema.key, RECEIVED_AT, _ARCHIVE)
-    return rows.unique(schema.key, keep="first", maintain_order=True)
+    return first_received(rows, schema.key)
 
 
 def _parsed(excerpt: Excerpt, schema: TableSchema, columns: pa.Schema) -> pl.DataFrame:

@@ -25,7 +25,7 @@ from crypto_lakehouse.tables.live.segment_rows import (
     Wanted,
     day_of,
 )
-from crypto_lakehouse.tables.live.spool import RowSpool
+from crypto_lakehouse.tables.live.spool import GroupSpool
 from crypto_lakehouse.tables.schema.schemas import Column, schema_for
 
 __all__ = [
@@ -128,7 +128,7 @@ def split_lines(
         OSError: A file cannot be written.
     """
     columns = LiveColumns.of(schema_for(header.market, data_type_of(header.kind)))
-    with RowSpool(folder, columns.place) as spool:
+    with GroupSpool(folder, columns.place) as spool:
         reading = SegmentRows(header, lines.key, columns, spool, batch_bytes, wanted)
         for first, block in lines.blocks:
             reading.take(first, block)
@@ -170,7 +170,7 @@ class _Writing:
     folder: Path
     copies: int = field(init=False, default=0)
 
-    def excerpts(self, spool: RowSpool, segment: str) -> Iterator[Excerpt]:
+    def excerpts(self, spool: GroupSpool, segment: str) -> Iterator[Excerpt]:
         """Write each excerpt to its file."""
         order = self.columns.order()
         for number, (of, day) in enumerate(spool.groups()):

@@ -16,7 +16,7 @@ from crypto_lakehouse.segments.live_segment import LiveHeader
 from crypto_lakehouse.segments.live_values import is_time_us
 from crypto_lakehouse.tables.live.line_patterns import SERIES, LinePatterns
 from crypto_lakehouse.tables.live.live_columns import LINE, LiveColumns
-from crypto_lakehouse.tables.live.spool import RowSpool
+from crypto_lakehouse.tables.live.spool import GroupSpool
 
 __all__ = ["BATCH_BYTES", "DIFFERING", "BadMessages", "SegmentRows", "Wanted", "day_of"]
 
@@ -87,7 +87,7 @@ class SegmentRows:
     header: LiveHeader
     key: str
     columns: LiveColumns
-    spool: RowSpool
+    spool: GroupSpool
     batch_bytes: int
     wanted: Wanted | None = None
     messages: int = field(init=False, default=0)

@@ -12,7 +12,7 @@ from typing import Any, Self, TypeAlias
 import polars as pl
 from attrs import define, field, frozen
 
-__all__ = ["RowSpool"]
+__all__ = ["GroupSpool"]
 
 #: What rows are kept apart by: the number of their series, and their day.
 _Group: TypeAlias = tuple[int, int]
@@ -34,7 +34,7 @@ class _Block:
 
 
 @define
-class RowSpool:
+class GroupSpool:
     """Sorted rows of many groups.
 
     One file holds all of them, however many groups there are: it has no name, and is gone when it

@@ -91,7 +91,7 @@ class RecordingOutput:
 
     async def _finish_what_is_left(self) -> None:
         place = self._place
-        stage = LocalStore(place.state.path if place.is_url else place.state.root)
+        stage = place.stage
         await to_thread.run_sync(stage.prepare)
         if place.is_url:
             await to_thread.run_sync(place.store.prepare)
