@@ -96,6 +96,7 @@ bench: $(VENV)/develop
 	$(BIN)/python benchmarks/fill.py
 	$(BIN)/python benchmarks/record.py
 	$(BIN)/python benchmarks/record_socket.py
+	$(BIN)/python benchmarks/metrics.py
 	$(BIN)/python -m benchmarks.tables
 
 # Property tests with all their examples, chosen anew; then the runs that take minutes each.

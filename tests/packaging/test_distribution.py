@@ -32,6 +32,7 @@ _SELECTED = ("-s", "BTCUSDT", "--markets", "spot", "-t", "klines", "-i", "1h",
 _EXTRAS = {
     "dask": {"dask", "distributed"},
     "live": {"zstandard"},
+    "metrics": {"prometheus_client"},
     "plot": {"matplotlib"},
     "postgres": {"psycopg"},
     "socks": {"aiohttp_socks"},
@@ -138,6 +139,13 @@ def test_the_extra_postgres_keeps_the_ledger_in_a_database(
         "collect", "-o", "other", *_SELECTED, "--source-url", server.url, *ledger, wanted=2
     )
     assert "crypto-lakehouse[postgres]" in said
+
+
+def test_the_extra_metrics_counts_for_prometheus(install: Install) -> None:
+    code = "from crypto_lakehouse.sinks import PrometheusSink as P; print(P().text().decode())"
+    assert f'crypto_lakehouse_build_info{{version="{__version__}"}} 1.0' in install(
+        "metrics"
+    ).python("-c", code)
 
 
 def test_the_extra_plot_draws_the_coverage(install: Install, server: ArchiveServer) -> None:

@@ -21,6 +21,7 @@ from crypto_lakehouse.sinks.lines import LinesSink
 from crypto_lakehouse.sinks.log import LogSink
 from crypto_lakehouse.sinks.metrics import MetricsSink
 from crypto_lakehouse.sinks.progress import ProgressSink
+from crypto_lakehouse.sinks.prometheus import PrometheusSink
 from crypto_lakehouse.testing import SinkSuite
 
 
@@ -81,6 +82,11 @@ class TestPlain(SinkSuite):
 class TestMetrics(SinkSuite):
     def make_sink(self) -> AnySink:
         return MetricsSink(MetricsCollector())
+
+
+class TestPrometheus(SinkSuite):
+    def make_sink(self) -> AnySink:
+        return PrometheusSink()
 
 
 class TestProgress(SinkSuite):

@@ -123,6 +123,7 @@ class ArchiveCollector:
             seen=outcome.seen,
             accepted=outcome.accepted,
             unavailable=outcome.unavailable and not _has_answer(transfer),
+            answers=tuple(transfer.answers),
         )
 
     async def _outcome(self, work: Work, transfer: Transfer) -> ArchiveOutcome:

@@ -172,6 +172,8 @@ class ArchiveFinished(_ShowsFacts):
         unavailable: Whether it failed because every request for it found the source unavailable:
             no connection, silence, or 5xx.
         acknowledged: Whether the user knows that the source lacks it or serves it damaged.
+        answers: Each response that came, as its status and the seconds until its head came. They
+            are for metrics, and no part of a record.
     """
 
     archive: Archive
@@ -189,6 +191,7 @@ class ArchiveFinished(_ShowsFacts):
     accepted: bool = False
     unavailable: bool = False
     acknowledged: bool = False
+    answers: tuple[tuple[int, float], ...] = ()
 
     @property
     def is_problem(self) -> bool:
@@ -345,6 +348,8 @@ def to_record(event: Event) -> dict[str, Any]:
             record[each.name] = {"verdict": value.verdict, **known, "kept_as": value.kept_as}
         elif isinstance(value, datetime):
             record[each.name] = value.isoformat()
-        elif value is not None and value is not False and value != "" and not callable(value):
+        elif isinstance(value, tuple) or callable(value):
+            continue
+        elif value is not None and value is not False and value != "":
             record[each.name] = value
     return record

@@ -1,10 +1,11 @@
-"""Event consumers: ledger, metrics, log, JSON lines, terminal output.
+"""Event consumers: ledger, metrics, Prometheus, log, JSON lines, terminal output.
 
 Each implements `core.sink.Sink`: it takes batches of events, is flushed when no event has come
 for a while, and closed at the end.
 
 - `ledger` writes to the ledger, 500 rows per transaction, after it has synced the files.
 - `metrics` passes events to a metrics collector, the application's or the run's.
+- `prometheus` counts events for Prometheus (`run_figures`, `prometheus_metrics`).
 - `log` writes log records of the standard library, with the run's and the archive's context.
 - `jsonl` writes one JSON object for each archive.
 - `checked` checks what an application passes as a sink, and wraps functions and plain sinks.
@@ -29,8 +30,17 @@ if TYPE_CHECKING:
     from crypto_lakehouse.sinks.log import LogSink
     from crypto_lakehouse.sinks.metrics import MetricsSink
     from crypto_lakehouse.sinks.progress import ProgressSink
+    from crypto_lakehouse.sinks.prometheus import PrometheusSink
 
-__all__ = ["JsonLinesSink", "LedgerSink", "LinesSink", "LogSink", "MetricsSink", "ProgressSink"]
+__all__ = [
+    "JsonLinesSink",
+    "LedgerSink",
+    "LinesSink",
+    "LogSink",
+    "MetricsSink",
+    "ProgressSink",
+    "PrometheusSink",
+]
 
 _MODULES = {
     "JsonLinesSink": "jsonl",
@@ -39,6 +49,7 @@ _MODULES = {
     "LogSink": "log",
     "MetricsSink": "metrics",
     "ProgressSink": "progress",
+    "PrometheusSink": "prometheus",
 }
 
 

@@ -211,6 +211,7 @@ class Run:
     meter: ByteMeter = field(factory=ByteMeter)
     parallel_ranges: ParallelRanges = field(init=False)
     retries: list[str] = field(init=False, factory=list)
+    answers: list[tuple[int, float]] = field(init=False, factory=list)
     requests: int = field(init=False, default=0)
     seconds: float = field(init=False, default=0.0)
 

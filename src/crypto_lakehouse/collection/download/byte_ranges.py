@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, aclosing
 from typing import NamedTuple, Protocol, Self
@@ -68,10 +69,12 @@ class Account(Protocol):
 
     Attributes:
         requests: The archive's requests so far.
+        answers: The status of each response, and the seconds until its head came.
         meter: Counts the run's bytes.
     """
 
     requests: int
+    answers: list[tuple[int, float]]
     meter: ByteMeter
 
 
@@ -171,7 +174,9 @@ async def _ask(whole: WholeBody, byte_range: ByteRange, received: Callable[[int]
     start = byte_range.end - byte_range.missing
     headers = {"Range": f"bytes={start}-{byte_range.end - 1}", "If-Match": whole.etag}
     whole.account.requests += 1
+    asked = time.perf_counter()
     async with whole.transport.get(whole.url, headers) as response:
+        whole.account.answers.append((response.status, time.perf_counter() - asked))
         due = length = _length(whole, response, start, byte_range.end)
         async with aclosing(response.chunks()) as chunks:
             async for chunk in chunks:

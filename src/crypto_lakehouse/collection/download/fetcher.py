@@ -7,6 +7,7 @@ thread hop for each buffer, which hashes and writes it while the next one is rea
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import TypeVar
@@ -85,6 +86,7 @@ class Transfer:
         with_md5: Whether the MD5 of a large body is computed while it arrives.
         is_doubtful: Whether an earlier download of it was not clearly good.
         requests: Requests made so far.
+        answers: The status of each response, and the seconds until its head came.
         answered: Whether one of them was answered to its end; 404 is an answer.
         fetched_bytes: Body bytes received so far.
         acquired_at: When it acquired the limit, in seconds by the limit's clock; None while it has
@@ -103,6 +105,7 @@ class Transfer:
     with_md5: bool = field(init=False, default=False)
     is_doubtful: bool = field(init=False, default=False)
     requests: int = field(init=False, default=0)
+    answers: list[tuple[int, float]] = field(init=False, factory=list)
     answered: bool = field(init=False, default=False)
     fetched_bytes: int = field(init=False, default=0)
     acquired_at: float | None = field(init=False, default=None)
@@ -240,7 +243,9 @@ class Fetcher:
     async def _sidecar_once(self, transfer: Transfer) -> bytes | None:
         url = object_url(transfer.base, transfer.archive.sidecar_key)
         transfer.requests += 1
+        asked = time.perf_counter()
         async with self.transport.get(url, {}) as response:
+            transfer.answers.append((response.status, time.perf_counter() - asked))
             if response.status == 404:
                 return None
             if response.status != 200:
@@ -258,8 +263,10 @@ class Fetcher:
         url = object_url(transfer.base, transfer.archive.key)
         headers = unfinished.headers if unfinished else {}
         transfer.requests += 1
+        asked = time.perf_counter()
         async with OpenResponse(self.transport.get(url, headers)) as opened:
             response = opened.response
+            transfer.answers.append((response.status, time.perf_counter() - asked))
             if response.status == 404:
                 return None
             if response.status == 206 and unfinished is not None:

@@ -1,0 +1,139 @@
+"""The metrics of runs for Prometheus; needs the extra `metrics`.
+
+Events are counted in batches, in plain counters (`run_figures`); what Prometheus reads is made of
+them when it asks. Each sink has a registry of its own, so that two runs in a process never meet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.util import find_spec
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any
+
+from attrs import define, field
+
+from crypto_lakehouse.core.errors import ExtraMissing
+from crypto_lakehouse.core.events import Event
+from crypto_lakehouse.core.metrics import ByteMeter
+from crypto_lakehouse.sinks.prometheus_metrics import METRICS, MetricSpec, meter_values
+from crypto_lakehouse.sinks.run_figures import Histogram, Labels, RunFigures
+
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
+    from prometheus_client.core import Metric
+
+__all__ = ["PrometheusSink"]
+
+
+@define(eq=False)
+class PrometheusSink:
+    """Counts the events of runs for Prometheus.
+
+    Args:
+        meter: The byte counter of a collection, for what arrives between its events.
+        by_symbol: Whether symbol and interval are labels of what is known of series. Each series
+            then is a time series of Prometheus.
+
+    Attributes:
+        registry: A registry of its own, for `prometheus_client` in any thread.
+
+    Raises:
+        ExtraMissing: The extra `metrics` is not installed.
+
+    Example:
+        >>> sink = PrometheusSink()
+        >>> report = await run_collection(config, sinks=[sink])  # doctest: +SKIP
+        >>> sink.text()[:6]
+        b'# HELP'
+    """
+
+    meter: ByteMeter | None = None
+    by_symbol: bool = field(default=False, kw_only=True)
+    name: str = field(default="prometheus", init=False)
+    required: bool = field(default=False, init=False)
+    takes_unchanged: bool = field(default=True, init=False)
+    registry: CollectorRegistry = field(init=False)
+    figures: RunFigures = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        if find_spec("prometheus_client") is None:
+            raise ExtraMissing("metrics", "metrics for Prometheus need prometheus_client")
+        from prometheus_client import CollectorRegistry
+
+        self.figures = RunFigures(self.by_symbol)
+        self.registry = CollectorRegistry()
+        self.registry.register(_FiguresCollector(self))
+
+    async def handle(self, events: Sequence[Event]) -> None:
+        """Count a batch of events."""
+        self.figures.count(events)
+
+    async def flush(self) -> None:
+        """Do nothing: what is counted can be read."""
+
+    async def close(self) -> None:
+        """Do nothing: what was counted can still be read."""
+
+    def text(self) -> bytes:
+        """Return all metrics in the text format of Prometheus; takes milliseconds."""
+        from prometheus_client import generate_latest
+
+        return generate_latest(self.registry)
+
+
+@define(eq=False)
+class _FiguresCollector:
+    """Makes metrics of what a sink has counted, whenever its registry is read."""
+
+    sink: PrometheusSink
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield every metric that has a value."""
+        figures = self.sink.figures
+        with figures.lock:
+            taken = [
+                (spec, spec.labels_of(figures), _copied(spec.read(figures))) for spec in METRICS
+            ]
+        if self.sink.meter is not None:
+            taken += [(spec, (), dict(values)) for spec, values in meter_values(self.sink.meter)]
+        for spec, names, values in taken:
+            if values:
+                yield _family(spec, names, values)
+
+    def describe(self) -> Iterator[Metric]:
+        """Yield nothing: it is the only collector of its registry."""
+        return iter(())
+
+
+def _copied(values: Mapping[Labels, Any]) -> dict[Labels, Any]:
+    """Copy values, so that others can be counted while they are written."""
+    return {
+        labels: _buckets(value) if isinstance(value, Histogram) else value
+        for labels, value in values.items()
+    }
+
+
+def _buckets(histogram: Histogram) -> tuple[list[tuple[str, int]], float]:
+    """Return how many values are at most each bound, and the sum of all."""
+    bounds = [*map(str, histogram.bounds), "+Inf"]
+    return list(zip(bounds, accumulate(histogram.counts), strict=True)), histogram.total
+
+
+def _family(spec: MetricSpec, names: Labels, values: Mapping[Labels, Any]) -> Metric:
+    from prometheus_client.core import (
+        CounterMetricFamily,
+        GaugeMetricFamily,
+        HistogramMetricFamily,
+    )
+
+    if spec.kind == "histogram":
+        histogram = HistogramMetricFamily(spec.name, spec.help, labels=names)
+        for labels, (buckets, total) in values.items():
+            histogram.add_metric(labels, buckets, total)
+        return histogram
+    kind = CounterMetricFamily if spec.kind == "counter" else GaugeMetricFamily
+    family = kind(spec.name, spec.help, labels=names)
+    for labels, value in values.items():
+        family.add_metric(labels, value)
+    return family
