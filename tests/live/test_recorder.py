@@ -265,3 +265,32 @@ async def test_no_redirect_is_followed(tmp_path: Path) -> None:
             await AiohttpSockets(routes, 20).open(server.make_url("/ws").with_scheme("ws"))
     await routes.aclose()
     assert asked == ["/ws"]
+
+
+async def test_what_came_without_a_connection_is_a_hole(tmp_path: Path) -> None:
+    """At the beginning, and at the end, when no later message shows which ids are missing."""
+    market = Market.FUTURES_UM
+    trade, price = streams = trades(market, StreamKind.AGG_TRADE, StreamKind.MARK_PRICE)
+    async with ExchangeServer() as exchange:
+        exchange.inject("futures_um/market/stream", faults.Status(503))
+        exchange.script_connection("futures_um/market/*")  # of the connection that is refused
+        exchange.script_connection("futures_um/market/*", faults.DropConnection(at=30))
+        begun_us = exchange.clock.now_us
+        async with recording(exchange, tmp_path, streams, waits=False) as recorded:
+            await recorded.until(lambda: exchange.connections)
+            opened_us = exchange.connections[0].opened_us
+            holes = recorded.recorder.counts.holes
+            assert [each.stream for each in holes] == [each.name for each in streams]
+            assert {(each.since_us, each.until_us) for each in holes} == {(begun_us, opened_us)}
+            exchange.inject("futures_um/market/stream", faults.Status(503), endless=True)
+            await recorded.until(lambda: recorded.recorder.counts.ends)
+            await recorded.advance(100, 5)
+        last_us = max(each.received_at_us for each in recorded.messages())
+        cause = "it broke (1006), and there was no connection until the end"
+        at_end = recorded.recorder.counts.holes[2:]
+        assert {each.stream for each in at_end} == {trade.name, price.name}
+        assert {(each.since_us, each.until_us, each.cause) for each in at_end} == {
+            (last_us, exchange.clock.now_us, cause)
+        }
+        marks = [each.facts for each in recorded.marks("gap")]
+        assert all(each.facts() in marks for each in recorded.recorder.counts.holes)

@@ -55,9 +55,9 @@ class HoleRecorded:
         market: The market.
         stream: The stream, as the exchange names it.
         first, last: The first and the last missing id; of update ids of futures, and of the open
-            times of bars, the range in which they are. None if the stream has no ids.
+            times of bars, the range in which they are. None if no ids say it.
         since_us, until_us: Between these times, in microseconds since 1970 by this machine's
-            clock, messages may be missing, if the stream has no ids; else None.
+            clock, messages may be missing, if no ids say which; else None.
         cause: Why.
     """
 

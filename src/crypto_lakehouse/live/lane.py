@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from typing import Protocol
 
 from attrs import define, field
@@ -12,7 +12,7 @@ from crypto_lakehouse.core.recording_events import HoleRecorded
 from crypto_lakehouse.core.stream_kinds import StreamKind
 from crypto_lakehouse.live.line import LiveTimes
 from crypto_lakehouse.live.record_counts import RecordCounts
-from crypto_lakehouse.live.series import LiveSeries, has_ids
+from crypto_lakehouse.live.series import LiveSeries
 from crypto_lakehouse.live.streams import ConnectionPlan, LiveStream
 from crypto_lakehouse.segments.live_writer import LiveWriter
 
@@ -63,8 +63,12 @@ class Lane:
     by_name: dict[bytes, tuple[LiveSeries, LiveWriter]]
     newest: bytes = field(init=False, default=b"")
     _open: set[int] = field(init=False, factory=set)
+    _since_us: int = field(init=False)
     _seen_us: int = field(init=False, default=0)
     _cause: str = field(init=False, default="")
+
+    def __attrs_post_init__(self) -> None:
+        self._since_us = self.recorder.times.wall_us()
 
     def opened(self, number: int) -> None:
         """See `line.Receiver.opened`."""
@@ -72,11 +76,11 @@ class Lane:
         self.recorder.counts.connections += 1
         for writer in self._writers():
             writer.mark(now_us, "connected", connection=number, streams=len(self.plan.streams))
-        if self._cause and not self._open:
-            self._hole([s for s in self.plan.streams if not has_ids(s)], now_us, self._cause)
+        if not self._open:
+            self._missed_without_ids(now_us)
+            self._since_us = now_us
         self._cause = ""
         self._open.add(number)
-        self._seen_us = self._seen_us or now_us
 
     def ended(self, number: int, cause: str) -> None:
         """See `line.Receiver.ended`."""
@@ -93,11 +97,29 @@ class Lane:
     def replaced(self, cause: str) -> None:
         """The line was ended on purpose; another one has those of its streams that go on."""
         now_us = self.recorder.times.wall_us()
+        if not self._open:
+            self._missed_without_ids(now_us)
         for number in sorted(self._open):
             for writer in self._writers():
                 writer.mark(now_us, "closed", connection=number, cause=cause)
             self.recorder.counts.ends[cause] += 1
         self._open.clear()
+
+    def finished(self, elsewhere: Container[LiveStream]) -> None:
+        """The recording ends: without a connection, what came since the last one is missing.
+
+        Args:
+            elsewhere: Streams that another line receives.
+        """
+        if self._cause and not self._open:
+            streams = [each for each in self.plan.streams if each not in elsewhere]
+            cause = f"{self._cause}, and there was no connection until the end"
+            self._hole(streams, self.recorder.times.wall_us(), cause)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a connection."""
+        return bool(self._open)
 
     def lag_us(self, us_per_unit: int) -> int | None:
         """How long after its own time the newest message was received, in microseconds.
@@ -118,6 +140,8 @@ class Lane:
         """See `line.Receiver.failed`."""
         self.recorder.counts.refusals += 1
         self.recorder.note(f"no connection: {cause}")
+        if not self._open:
+            self._cause = self._cause or cause
 
     def message(self, number: int, data: bytes) -> bool:
         """Write a message, and follow its ids; see `line.Receiver.message`."""
@@ -152,11 +176,19 @@ class Lane:
     def _writers(self) -> Iterable[LiveWriter]:
         return {id(writer): writer for _, writer in self.by_name.values()}.values()
 
+    def _missed_without_ids(self, now_us: int) -> None:
+        """Say that messages may be missing of which no ids say it: there are none, or none yet."""
+        if self._cause:
+            series = (each for each, _ in self.by_name.values())
+            streams = [s.stream for s in series if s.chain is None or s.chain.first is None]
+            self._hole(streams, now_us, self._cause)
+
     def _hole(self, streams: Sequence[LiveStream], now_us: int, cause: str) -> None:
-        """Say that messages without ids may be missing up to now."""
+        """Say that messages may be missing from the last one, or the last connection, up to now."""
+        since_us = max(self._since_us, self._seen_us)
         for stream in streams:
             hole = HoleRecorded(
-                market=stream.market, stream=stream.name, since_us=self._seen_us, until_us=now_us,
+                market=stream.market, stream=stream.name, since_us=since_us, until_us=now_us,
                 cause=cause,
             )  # fmt: skip
             self.recorder.saw_hole(hole, self.by_name[stream.name.encode()][1])

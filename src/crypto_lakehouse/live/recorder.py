@@ -307,6 +307,10 @@ class Recorder:
                 self._unproven(stream, first, last, cause)
             for series, gap in chain.from_iterable(self._waiting.values()):
                 self._lost(series, gap, "the recording ended before it was fetched")
+            lanes = [each.lane for each in self._running]
+            received = {s for lane in lanes if lane.is_open for s in lane.plan.streams}
+            for lane in lanes:
+                lane.finished(received)
         finally:
             for writer in self._writers.values():
                 self.on_stored(await writer.close(self.times.wall_us()))

@@ -16,18 +16,13 @@ from crypto_lakehouse.live.chain import Chain
 from crypto_lakehouse.live.depth import DepthFollower
 from crypto_lakehouse.live.streams import LiveStream, bar_step
 
-__all__ = ["LiveSeries", "has_ids"]
+__all__ = ["LiveSeries"]
 
 #: The id of the event before a message's, and its own last id; None if the message has none.
 Link = tuple[int, int] | None
 
 #: Ids have less than 64 bits.
 _TOO_LARGE = 1 << 63
-
-
-def has_ids(stream: LiveStream) -> bool:
-    """Whether ids say if a message of the stream is missing; months have no fixed length."""
-    return _linker(stream) is not None
 
 
 @define
