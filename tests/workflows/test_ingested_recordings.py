@@ -33,6 +33,8 @@ from crypto_lakehouse.segments.live_segment import (
 )
 from crypto_lakehouse.tables import Lake
 from crypto_lakehouse.tables.ingest import recordings as recordings_table
+from crypto_lakehouse.tables.lake.maintenance import compact
+from crypto_lakehouse.tables.lake.verification import verify_tables
 from crypto_lakehouse.tables.schema.schemas import schema_for
 from crypto_lakehouse.workflows import IngestWorkflow, LakeConfig
 from crypto_lakehouse.workflows.lake_report import IngestReport
@@ -260,3 +262,16 @@ async def recorded(root: Path, **config: Any) -> IngestReport:
     report = (await IngestWorkflow(settings, archives=False).run()).report
     assert isinstance(report, IngestReport)
     return report
+
+
+async def test_the_tables_of_recordings_are_compacted_and_verified(tmp_path: Path) -> None:
+    for hour in range(2):
+        store(tmp_path, header("aaaaaaaa", hour), [trade(3_600 * hour + 1, "10")])
+        assert (await recorded(tmp_path)).exit_code == 0
+    before = table(tmp_path), recordings(tmp_path)
+    with Lake.open(tmp_path) as lake:
+        done = [compact(lake.catalog, name, tool_version="1") for name in lake.tables]
+        assert {each.table for each in done} >= {"lakehouse.recordings", "spot.trades"}
+        assert {(each.files_before, each.files_after) for each in done} == {(2, 1)}
+        assert all(each.is_whole for each in verify_tables(lake.catalog, lake.tables))
+    assert (table(tmp_path), recordings(tmp_path)) == before

@@ -129,9 +129,10 @@ def rows_in(
     for number in range(file.num_row_groups):
         if wanted and not _may_have(file.metadata.row_group(number), archives):
             continue
-        group = file.read_row_group(number, columns=schema.names)
-        found = pc.is_in(group["archive"].cast(pa.string()), value_set=keys)
-        kept = group.filter(found if wanted else pc.invert(found))
+        kept = file.read_row_group(number, columns=schema.names)
+        if wanted or archives:  # a table that is read whole need not have the column
+            found = pc.is_in(kept["archive"].cast(pa.string()), value_set=keys)
+            kept = kept.filter(found if wanted else pc.invert(found))
         if kept.num_rows:
             yield completed(kept, schema).cast(schema)
 
