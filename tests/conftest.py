@@ -229,6 +229,8 @@ SLOW = (
     "tables/ingest/test_recorded_meanwhile.py",
     "tables/ingest/test_replacing.py::test_a_run_adds_one_sorted_file_to_a_partition",
     "tables/ingest/test_two_writers.py",
+    "tables/live/test_rows_around_midnight.py::test_a_book_that_does_not_change_for_days_is_one_row",
+    "tables/live/test_rows_around_midnight.py::test_the_rows_are_the_same_in_any_order",
     "tables/lake/test_asking.py::test_days_are_those_of_utc_wherever_the_machine_is",
     "tables/lake/test_asking.py::test_every_way_gives_the_same_rows",
     "tables/lake/test_bars.py",

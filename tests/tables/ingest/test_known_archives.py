@@ -13,6 +13,7 @@ from attrs import evolve
 from tests.tables.sample_data import days, ingest, month_of, put
 
 from crypto_lakehouse.core.archive import Archive, DataType, Market, Origin, Period, Series
+from crypto_lakehouse.stores.local_files import LocalFiles
 from crypto_lakehouse.tables.iceberg.catalog import LakeCatalog
 from crypto_lakehouse.tables.iceberg.key_ranges import KeyRanges
 from crypto_lakehouse.tables.ingest import provenance
@@ -21,6 +22,7 @@ from crypto_lakehouse.tables.ingest.overlaps import keys_of_months, overlapping
 from crypto_lakehouse.tables.ingest.provenance import ARCHIVES, provenance_row, record, standings
 from crypto_lakehouse.tables.lake.maintenance import compact
 from crypto_lakehouse.tables.quality.findings import ArchiveQuality
+from crypto_lakehouse.tables.reading.batch import Source
 
 TABLE = "spot.agg_trades"
 FIRST = date(2023, 8, 30)
@@ -115,7 +117,8 @@ def test_an_excerpt_concerns_its_day_unless_there_is_an_archive_of_the_month(
     whole, others = month_of(trades(FIRST)), [trades(FIRST, "ETHUSDT"), trades(FIRST - 30 * _DAY)]
 
     def wanted(*archives: Archive) -> set[str]:
-        return {*known_archives(catalog.find(ARCHIVES), TABLE, archives)}
+        sources = (Source(each, LocalFiles(tmp_path)) for each in archives)
+        return {*known_archives(catalog.find(ARCHIVES), TABLE, sources)}
 
     def keys(*archives: Archive) -> set[str]:
         return {each.key for each in archives}

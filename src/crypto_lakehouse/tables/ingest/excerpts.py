@@ -17,7 +17,7 @@ from crypto_lakehouse.core.archive import Archive, Origin
 from crypto_lakehouse.tables.ingest.provenance import Standing
 from crypto_lakehouse.tables.reading.batch import Source
 
-__all__ = ["Overlap", "are_excerpts", "overlaps_of"]
+__all__ = ["Overlap", "are_excerpts", "may_have_rows_of", "overlaps_of", "read_again"]
 
 _Keys = tuple[Any, Any] | None
 """The smallest and the largest key; None if they are not known."""
@@ -25,7 +25,7 @@ _Keys = tuple[Any, Any] | None
 
 @define
 class Overlap:
-    """Excerpts of one series and day that may have keys in common.
+    """Excerpts that may have keys in common.
 
     Attributes:
         keys: The range of the keys of `changed`.
@@ -58,11 +58,11 @@ def are_excerpts(archives: Iterable[Archive]) -> bool:
 
 
 def overlaps_of(changed: Iterable[Source], known: Mapping[str, Standing]) -> Iterator[Overlap]:
-    """Divide excerpts of one series and day by their keys.
+    """Divide excerpts of one series by their keys; each has one day, unless its rows have none.
 
     Args:
         changed: Excerpts in a version that the lake does not have.
-        known: How excerpts of the day stand, by key.
+        known: How excerpts of these days stand, by key.
 
     Yields:
         Excerpts of which none has a key in common with a changed one of another `Overlap`.
@@ -77,6 +77,38 @@ def overlaps_of(changed: Iterable[Source], known: Mapping[str, Standing]) -> Ite
         here = {each.archive.key for each in overlap.changed}
         overlap.known.update((key, known[key]) for key in here & known.keys())
         yield overlap
+
+
+def may_have_rows_of(source: Source, standing: Standing) -> bool:
+    """Whether an excerpt of the table may have keys of another one."""
+    return _meets(source.keys, _keys_of(standing, source.keys))
+
+
+def read_again(
+    changed: Iterable[Source], known: Mapping[str, Standing]
+) -> tuple[frozenset[str], frozenset[str]]:
+    """Choose what is merged with excerpts of which the lake has another version.
+
+    Args:
+        changed: Excerpts of one series, whose new versions may lack rows.
+        known: How excerpts of the series stand, by key.
+
+    Returns:
+        The keys of excerpts that may have these rows, and gave way to them: they are read again;
+        and of those that may have other rows of these, and are taken from the table.
+    """
+    new = {each.archive.key: each.keys for each in changed}
+    like = next((keys for keys in new.values() if keys is not None), None)
+    there = {key: _keys_of(standing, like) for key, standing in known.items()}
+    wholes = [*new.values(), *(there[key] for key in new.keys() & there.keys())]
+    others = {key: keys for key, keys in there.items() if key not in new}
+    near = {key for key, keys in others.items() if any(_meets(keys, each) for each in wholes)}
+    beyond = {
+        key
+        for key, keys in others.items()
+        if key not in near and any(_meets(keys, others[each]) for each in near)
+    }
+    return frozenset(near), frozenset(beyond)
 
 
 def _clusters(changed: Iterable[Source]) -> list[Overlap]:

@@ -16,8 +16,15 @@ from pyiceberg.manifest import DataFile
 
 from crypto_lakehouse.core.archive import Archive, Series
 from crypto_lakehouse.core.file_identity import StoredFiles
-from crypto_lakehouse.tables.ingest.excerpts import are_excerpts, overlaps_of
-from crypto_lakehouse.tables.ingest.overlaps import DAY_RANK, LIVE_RANK, month_of, rank
+from crypto_lakehouse.tables.ingest.excerpts import are_excerpts, overlaps_of, read_again
+from crypto_lakehouse.tables.ingest.overlaps import (
+    DAY_RANK,
+    LIVE_RANK,
+    Unit,
+    has_fixed_day,
+    rank,
+    unit_of,
+)
 from crypto_lakehouse.tables.ingest.provenance import NOT_TAKEN, PRESENT, Standing
 from crypto_lakehouse.tables.reading.batch import Source
 
@@ -27,12 +34,10 @@ __all__ = ["IngestPlan", "Rebuild", "ZipFinder", "is_settled", "plan_ingestion"]
 #: The last argument is another archive of the same tree.
 ZipFinder = Callable[[Archive, Standing, StoredFiles], Source | None]
 
-_Month = tuple[Series, int, int]
-
 
 @frozen(kw_only=True, eq=False)
 class Rebuild:
-    """Archives of one series and month whose rows are read, merged and written again.
+    """Archives of one series whose rows are read, merged and written again.
 
     Attributes:
         changed: Archives in a version that the lake does not have.
@@ -134,16 +139,16 @@ def plan_ingestion(
             sources.
         again: Whether to ingest archives again that are in the table, or were refused.
     """
-    by_month: dict[_Month, list[Source]] = defaultdict(list)
+    by_unit: dict[Unit, list[Source]] = defaultdict(list)
     unchanged = covered = 0
     for source in sources:
-        by_month[month_of(source.archive)].append(source)
-    known: Mapping[_Month, Mapping[str, Standing]] | None = None
+        by_unit[unit_of(source.archive)].append(source)
+    known: Mapping[Unit, Mapping[str, Standing]] | None = None
     ingest: list[Source | Rebuild] = []
     repeated: set[str] = set()
     kept: set[str] = set()
     refused: set[str] = set()
-    for month, here in by_month.items():
+    for unit, here in by_unit.items():
         changed = [each for each in here if again or not is_settled(each, standings)]
         settled = {each.archive.key for each in here} - {each.archive.key for each in changed}
         same = sum(standings[key].state == "superseded" for key in settled)
@@ -154,10 +159,10 @@ def plan_ingestion(
         if changed:
             changed.sort(key=_order)
             known = _known(standings) if known is None else known
-            there = known.get(month, {})
+            there = known.get(unit, {})
             plain: list[Source] = []
             for some, standing in _apart(changed, there):
-                alone, rebuilds = _for_month(some, here, standing, find_zip)
+                alone, rebuilds = _for_unit(some, here, standing, find_zip)
                 plain += alone
                 ingest += [*alone, *rebuilds]
             keys = {each.archive.key for each in changed} & there.keys()
@@ -180,6 +185,9 @@ def _apart(
     """Divide a month's archives: without a month, a fill or excerpt concerns its day alone."""
     others = [Archive.parse(key) for key in known]
     archives = [*(each.archive for each in changed), *others]
+    if not has_fixed_day(changed[0].series):
+        yield changed, known
+        return
     found = {rank(each) for each in archives}
     if min(found) < DAY_RANK or (len(found) == 1 and found != {LIVE_RANK}):
         yield changed, known
@@ -201,13 +209,13 @@ def _apart(
         yield some, {each.key: known[each.key] for each in others if group_of(each) == name}
 
 
-def _for_month(
+def _for_unit(
     changed: list[Source],
     here: list[Source],
     known: Mapping[str, Standing],
     find_zip: ZipFinder,
 ) -> tuple[list[Source], list[Rebuild]]:
-    """The archives of one series and month, or day, to read alone, and those to merge."""
+    """The archives of one unit, or of a day of it, to read alone, and those to merge."""
     keys = {each.archive.key for each in changed}
     others = {key: Archive.parse(key) for key in known if key not in keys}
     all_of_them = (*others.values(), *(each.archive for each in changed))
@@ -219,11 +227,17 @@ def _for_month(
         plain = [each for each in changed if each not in newer]
         mine = {each.archive.key: known[each.archive.key] for each in newer}
         return plain, [Rebuild(changed=tuple(newer), standings=mine)] if newer else []
+    again = frozenset(others)
+    if not has_fixed_day(changed[0].series):
+        again, beyond = read_again(changed, known)
+        others = {key: each for key, each in others.items() if key in again | beyond}
     at_hand = {each.archive.key: each for each in here}
     found: list[Source] = []
     stored: list[Archive] = []
     for key, archive in others.items():
-        source = at_hand.get(key) or find_zip(archive, known[key], changed[0].files)
+        source = None
+        if key in again:
+            source = at_hand.get(key) or find_zip(archive, known[key], changed[0].files)
         if source is not None:
             found.append(source)
         else:
@@ -269,12 +283,12 @@ def _is_newer(source: Source, known: Mapping[str, Standing]) -> bool:
     return standing is not None and standing.sha256 != source.sha256
 
 
-def _known(standings: Mapping[str, Standing]) -> Mapping[_Month, dict[str, Standing]]:
-    """The archives whose rows the lake has, under their own names or another's, by month."""
-    known: dict[_Month, dict[str, Standing]] = defaultdict(dict)
+def _known(standings: Mapping[str, Standing]) -> Mapping[Unit, dict[str, Standing]]:
+    """The archives whose rows the lake has, under their own names or another's, by unit."""
+    known: dict[Unit, dict[str, Standing]] = defaultdict(dict)
     for key, standing in standings.items():
         if standing.state == "ingested" or (standing.state == "superseded" and standing.sha256):
-            known[month_of(Archive.parse(key))][key] = standing
+            known[unit_of(Archive.parse(key))][key] = standing
     return known
 
 

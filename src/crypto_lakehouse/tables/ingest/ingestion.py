@@ -100,7 +100,7 @@ class Ingestion:
         there = [*sources]
         with as_lake_errors(str(self.catalog.place)):
             archives = self.catalog.find(ARCHIVES)
-            known = known_archives(archives, schema.name, (each.archive for each in there))
+            known = known_archives(archives, schema.name, there)
         plan = plan_ingestion(there, known, zip_at_hand, again=self.settings.again)
         return evolve(plan, sequence=0 if archives is None else newest_sequence(archives))
 

@@ -5,33 +5,51 @@ published under two names, `2020-08` and the stray `2020-8` (docs/archive.md#str
 binance-public-data#469). A segment of a fill, and the excerpts of recordings, have rows of a day
 that came before its archive did, or in its place. A row that several of them have is in a table
 once.
+
+The day of a message without a time is that of its arrival, and its copies may arrive on both sides
+of midnight. The recordings of such a series are one unit, and those near midnight are compared with
+those of the day beside theirs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from datetime import date, timedelta
+from collections.abc import Container, Iterable, Iterator
+from datetime import UTC, date, datetime, time, timedelta
 
 from attrs import evolve
 
 from crypto_lakehouse.core.archive import Archive, Origin, Partition, Period, Series
+from crypto_lakehouse.core.live_keys import live_begin
 from crypto_lakehouse.tables.iceberg.key_ranges import KeyRanges
+from crypto_lakehouse.tables.schema.received import key_has_day
+from crypto_lakehouse.tables.schema.schemas import schema_for
 
 __all__ = [
     "DAY_RANK",
     "FILL_RANK",
     "LIVE_RANK",
     "above",
+    "days_near",
+    "has_fixed_day",
     "is_below",
     "keys_of_days",
     "keys_of_excerpts",
     "keys_of_months",
-    "month_of",
     "overlapping",
     "rank",
+    "unit_of",
 ]
 
 DAY_RANK, FILL_RANK, LIVE_RANK = 2, 3, 4
+
+#: How near to midnight a segment begins that may have rows of the day beside it. It lasts an hour
+#: at most, and two machines receive a message within less than another one.
+_NEAR_MIDNIGHT = timedelta(hours=2)
+
+_DAY = timedelta(days=1)
+
+Unit = tuple[Series, int, int]
+"""What is merged together: a series, a year and a month; year and month are 0 for all of them."""
 
 
 def rank(archive: Archive) -> int:
@@ -67,8 +85,7 @@ def overlapping(archive: Archive) -> Iterator[Archive]:
     yield Archive(archive.series, month)
     if month.first_day.month <= 9:
         yield Archive(archive.series, evolve(month, padded=False))
-    first, last = archive.period.first_day, archive.period.last_day
-    for day in _days(first, last):
+    for day in _days_of(archive):
         yield Archive(archive.series, Period.day(day))
         yield Archive(archive.series, Period.day(day), Origin.FILL)
 
@@ -79,15 +96,34 @@ def keys_of_months(days: Iterable[tuple[Series, date]]) -> KeyRanges:
     return KeyRanges.beginning(each for month in months for each in _prefixes(*month))
 
 
-def month_of(archive: Archive) -> tuple[Series, int, int]:
-    """The series, the year and the month of an archive."""
+def has_fixed_day(series: Series) -> bool:
+    """Whether all receptions of a row of a series have one day; only recordings lack that."""
+    return key_has_day(schema_for(series.market, series.data_type))
+
+
+def unit_of(archive: Archive) -> Unit:
+    """The archives that one may have to be merged with: those of its month, or of its series."""
     day = archive.period.first_day
+    if not has_fixed_day(archive.series):
+        return archive.series, 0, 0
     return archive.series, day.year, day.month
 
 
-def keys_of_days(archives: Iterable[Archive]) -> KeyRanges:
-    """The keys of all archives, of any origin, of the days of some daily ones, and their months."""
-    days = {(each.series, each.period.first_day) for each in archives}
+def days_near(archive: Archive) -> Iterator[date]:
+    """The days of an archive, and those beside an excerpt near midnight whose rows may be there."""
+    day = archive.period.first_day
+    yield from _days_of(archive)
+    if not has_fixed_day(archive.series):
+        after = live_begin(archive.segment_key) - datetime.combine(day, time.min, UTC)
+        if after < _NEAR_MIDNIGHT:
+            yield day - _DAY
+        if after >= _DAY - _NEAR_MIDNIGHT:
+            yield day + _DAY
+
+
+def keys_of_days(days: Iterable[tuple[Series, date]]) -> KeyRanges:
+    """The keys of all archives, of any origin, of some days, and of their months."""
+    days = {*days}
     return KeyRanges.beginning(
         [
             *(each for series, day in days for each in _months(series, day.year, day.month)),
@@ -96,14 +132,19 @@ def keys_of_days(archives: Iterable[Archive]) -> KeyRanges:
     )
 
 
-def keys_of_excerpts(archives: Iterable[Archive]) -> KeyRanges:
-    """The keys of all excerpts that may have the same rows as some archives."""
+def keys_of_excerpts(archives: Iterable[Archive], known: Container[str]) -> KeyRanges:
+    """The keys of all excerpts that may have the same rows as some archives.
+
+    Args:
+        archives: The archives.
+        known: The keys of those among them with which excerpts of other days were compared before.
+    """
     return KeyRanges.beginning(
         f"{begin}{day}."
         for each in archives
         for begin in _daily(each.series)
         if Origin.of(begin) is Origin.LIVE
-        for day in _days(each.period.first_day, each.period.last_day)
+        for day in (_days_of(each) if each.key in known else days_near(each))
     )
 
 
@@ -125,5 +166,6 @@ def _daily(series: Series) -> Iterator[str]:
     yield from (f"{origin.folder}{folder}{series.stem}" for origin in Origin)
 
 
-def _days(first: date, last: date) -> Iterator[date]:
+def _days_of(archive: Archive) -> Iterator[date]:
+    first, last = archive.period.first_day, archive.period.last_day
     return (first + timedelta(days=number) for number in range((last - first).days + 1))

@@ -130,7 +130,7 @@ class Publication:
 
     def _new_excerpts(self, table: Table) -> Iterator[tuple[DataFile, frozenset[str]]]:
         """The data files with rows of excerpts that were not known, and are not in this commit."""
-        near = keys_of_excerpts(self.added)
+        near = keys_of_excerpts(self.added, self.known)
         expected = self.known | {each.key for each in (*self.added, *self.replaced)}
         for file in live_files(table):
             bounds = bounds_of_archives(table, file)

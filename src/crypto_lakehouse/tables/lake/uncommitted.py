@@ -24,7 +24,7 @@ from crypto_lakehouse.tables.lake.spill import temporary_folder
 from crypto_lakehouse.tables.lake.time_range import TimeRange
 from crypto_lakehouse.tables.live.excerpts import Excerpt, excerpt_text, split_lines
 from crypto_lakehouse.tables.reading.parse import NotReadable, frame_of
-from crypto_lakehouse.tables.schema.received import excerpt_columns
+from crypto_lakehouse.tables.schema.received import excerpt_columns, key_has_day
 from crypto_lakehouse.tables.schema.schemas import TableSchema
 
 __all__ = ["KnownKeys", "Uncommitted", "Wanted", "uncommitted_rows"]
@@ -113,13 +113,17 @@ def _excerpts(
     if kind is None:
         return []
 
+    # The row that was received first may be of the day before.
+    beside = timedelta(0) if key_has_day(schema) else _LATEST
+
     def is_wanted(series: Series, day: date) -> bool:
         begin = datetime(day.year, day.month, day.day, tzinfo=UTC)
-        return times.overlaps(begin, begin + timedelta(days=1)) and wanted(series)
+        end = begin + timedelta(days=1) + beside
+        return times.overlaps(begin, end) and wanted(series)
 
     found: list[Excerpt] = []
     for number, key in enumerate(files.keys(live_folder(schema.market, kind))):
-        if key in settled or not _may_have(key, times):
+        if key in settled or not _may_have(key, times, beside):
             continue
         opened = files.open(key)
         if opened is None:
@@ -130,9 +134,9 @@ def _excerpts(
     return found
 
 
-def _may_have(key: str, times: TimeRange) -> bool:
+def _may_have(key: str, times: TimeRange, beside: timedelta) -> bool:
     """Whether a segment may have events in a range of times: they come before they are received."""
-    return times.start is None or live_begin(key) + _LATEST >= times.start
+    return times.start is None or live_begin(key) + _LATEST + beside >= times.start
 
 
 def _by_series(excerpts: Iterable[Excerpt]) -> Iterator[tuple[Series, list[Excerpt]]]:
@@ -147,12 +151,18 @@ def _standing(
 ) -> pl.DataFrame:
     """The rows of a series in recordings: of each key the one that was received first."""
     rows = pl.concat([_parsed(each, schema, columns) for each in excerpts])
-    when = pl.col(schema.time)
+    if key_has_day(schema):
+        return first_received(_within(rows, schema.time, times), schema.key)
+    return _within(first_received(rows, schema.key), schema.time, times)
+
+
+def _within(rows: pl.DataFrame, time: str, times: TimeRange) -> pl.DataFrame:
+    when = pl.col(time)
     if times.start is not None:
         rows = rows.filter(when >= times.start)
     if times.end is not None:
         rows = rows.filter(when < times.end)
-    return first_received(rows, schema.key)
+    return rows
 
 
 def _parsed(excerpt: Excerpt, schema: TableSchema, columns: pa.Schema) -> pl.DataFrame:

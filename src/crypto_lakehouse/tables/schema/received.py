@@ -10,9 +10,17 @@ import functools
 
 from attrs import evolve
 
+from crypto_lakehouse.core.data_types import DataType
 from crypto_lakehouse.tables.schema.schemas import Column, TableSchema
 
-__all__ = ["RECEIVED_AT", "RECEIVED_DOC", "excerpt_columns", "lacking_columns", "recorded_schema"]
+__all__ = [
+    "RECEIVED_AT",
+    "RECEIVED_DOC",
+    "excerpt_columns",
+    "key_has_day",
+    "lacking_columns",
+    "recorded_schema",
+]
 
 #: The column with the time when a row's message was received.
 RECEIVED_AT = "received_at"
@@ -26,6 +34,15 @@ _RECEIVED = Column(
     published=RECEIVED_AT, name=RECEIVED_AT, kind="time", unit="UTC", meaning=_MEANING,
     source="docs/record.md#rows-of-messages",
 )  # fmt: skip
+
+
+def key_has_day(schema: TableSchema) -> bool:
+    """Whether all receptions of a row, by its key, have one time, and so one UTC day.
+
+    Messages without a time have that of their arrival, and two requests for a book that has not
+    changed have times of their own.
+    """
+    return schema.time != RECEIVED_AT and schema.data_type is not DataType.DEPTH_SNAPSHOTS
 
 
 def lacking_columns(schema: TableSchema) -> tuple[str, ...]:
