@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import pickle
 import threading
 from collections.abc import AsyncIterator, Iterator
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import dask
 import pytest
 from attrs import define, evolve, field, frozen
 from distributed import Client, LocalCluster
@@ -163,3 +165,31 @@ async def test_a_run_that_ends_while_a_worker_is_paused_leaves_no_agent(job: Das
         with pytest.raises(ClusterError, match="its only worker is paused"):
             await members.watch()
         tasks.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("ago", ["a member", "one that is new"])
+async def test_a_worker_that_has_gone_delays_no_other(
+    job: DaskJob, ago: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The scheduler would try to reach it for the time in which it may connect."""
+    monkeypatch.setattr("crypto_lakehouse.executors.dask.members._ANSWER_WITHIN_S", math.inf)
+    monkeypatch.setattr("crypto_lakehouse.executors.dask.members._LOOK_EVERY_S", 0.01)
+
+    async def ignore(*_events: Any) -> None:
+        pass
+
+    with dask.config.set({"distributed.comm.timeouts.connect": "1h"}):
+        async with _one_worker() as (made, client), anyio.create_task_group() as tasks:
+            members = Members(client, job, lambda *_: SHARE, 9, ignore, ignore, tasks)
+            (gone,) = await members.addresses()
+            if ago == "a member":
+                await members._update([gone])
+            made.scale(2)
+            await made
+            await made.workers[0].close()
+            (there,) = await members.addresses()
+            with anyio.fail_after(100):
+                await members._update([gone, there])  # as it was a moment ago
+            assert there in members.present
+            await members.leave()
+            tasks.cancel_scope.cancel()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from itertools import count, islice
 from pathlib import Path
@@ -18,6 +18,7 @@ from crypto_lakehouse.core.errors import ClusterError, LockHeldError
 from crypto_lakehouse.core.events import RunWarned
 from crypto_lakehouse.core.messages import plural
 from crypto_lakehouse.core.protocols import Emit
+from crypto_lakehouse.core.task_groups import one_error
 from crypto_lakehouse.executors.dask.places import change_share, introduce, join_run, leave_run
 from crypto_lakehouse.executors.dask.protocol import DaskJob
 from crypto_lakehouse.executors.dask.scheduler import SchedulerSilent, answer_of, scheduler_gone
@@ -132,8 +133,11 @@ class Members:
         Raises:
             ClusterError: It is gone, or does not answer.
         """
+        return [*await self._answer(self.client.scheduler.ncores_running())]
+
+    async def _answer(self, question: Awaitable[Mapping[str, int]]) -> Mapping[str, int]:
         try:
-            return [*await answer_of(self.client, self.client.scheduler.ncores_running())]
+            return await answer_of(self.client, question)
         except SchedulerSilent:
             self.is_silent = True
             raise
@@ -202,11 +206,9 @@ class Members:
             for name, number in zip(fit, numbers, strict=False)
         ]
         await self._divide(joining)
+        answers = await self._join(joining)
         for member in joining:
-            share = self._share(member, joining)
-            self.asked.add(member.address)
-            answer = await self._run(join_run, [member.address], self.job, member.number, share)
-            reason = answer.get(member.address)
+            reason = answers.get(member.address)
             if reason == "":
                 self.present[member.address] = member
             elif isinstance(reason, str):
@@ -217,6 +219,17 @@ class Members:
             await self._refuse(name, about, reason)
         if len(self.present) < len(used) + len(joining):
             await self._divide()
+
+    async def _join(self, joining: Sequence[Member]) -> dict[str, Any]:
+        """Let members join, each with its share; return their answers by address."""
+        answers: dict[str, Any] = {}
+        with one_error():
+            async with anyio.create_task_group() as tasks:
+                for member in joining:
+                    self.asked.add(member.address)
+                    asked = (self.job, member.number, self._share(member, joining))
+                    tasks.start_soon(self._ask, join_run, member.address, asked, answers)
+        return answers
 
     async def _refuse(self, address: str, name: str, reason: str) -> None:
         text = f"the Dask worker {address}{f' ({name})' if name else ''} is refused: {reason}"
@@ -241,17 +254,39 @@ class Members:
 
         Returns:
             The results by address. That of a worker which fails is its exception; one that does not
-            answer in time has none.
+            answer in time, or leaves the cluster meanwhile, has none.
         """
         found: dict[str, Any] = {}
-        try:
-            with anyio.move_on_after(_ANSWER_WITHIN_S):
-                found = await self.client.run(
-                    function, *arguments, workers=list(workers), on_error="return"
-                )
-        except (OSError, RuntimeError) as error:
-            raise scheduler_gone(self.client, error) from error
+        with one_error():
+            async with anyio.create_task_group() as tasks:
+                for worker in workers:
+                    tasks.start_soon(self._ask, function, worker, arguments, found)
         return found
+
+    async def _ask(
+        self, function: Callable[..., Any], worker: str, arguments: Any, found: dict[str, Any]
+    ) -> None:
+        """Call a function on a worker as long as the cluster has it.
+
+        The scheduler would try to reach one that has gone for half a minute, in which no other
+        worker is admitted, and no shard of a lost one is assigned again.
+        """
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._until_gone, worker, tasks.cancel_scope)
+            try:
+                with anyio.move_on_after(_ANSWER_WITHIN_S):
+                    found |= await self.client.run(
+                        function, *arguments, workers=[worker], on_error="return"
+                    )
+            except (OSError, RuntimeError) as error:
+                raise scheduler_gone(self.client, error) from error
+            tasks.cancel_scope.cancel()
+
+    async def _until_gone(self, worker: str, call: anyio.CancelScope) -> None:
+        while True:
+            await anyio.sleep(_LOOK_EVERY_S)
+            if worker not in await self._answer(self.client.scheduler.ncores()):
+                call.cancel()
 
     async def leave(self) -> list[str]:
         """End the agents of the run; none writes afterwards, unless it cannot be reached.
