@@ -109,6 +109,21 @@ async def test_a_run_says_from_whom_it_has_taken_the_lease_over(
     assert not (await collection.run(store=store)).warnings
 
 
+async def test_a_refused_run_lets_the_next_one_take_over(
+    collection: Collection, store: ObjectStore, other: Lease
+) -> None:
+    """Its state folder is new, and must stay: it says since when the lease rests."""
+    other.take()
+    with pytest.raises(LockHeldError):
+        await collection.run(store=store)
+    state = collection.root / ".lakehouse"
+    note = json.loads((state / "lease.json").read_text())
+    note["since"] -= 2 * LEASE_S
+    (state / "lease.json").write_text(json.dumps(note))
+    report = await collection.run(store=store)
+    assert (report.status, len(report.warnings)) == ("complete", 1)
+
+
 async def test_pruning_says_from_whom_it_has_taken_the_lease_over(
     collection: Collection, store: ObjectStore, other: Lease, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -95,6 +95,16 @@ def test_only_what_was_made_is_removed(tmp_path: Path) -> None:
     assert state.ledger.exists()
 
 
+def test_what_is_known_of_a_lease_stays(tmp_path: Path) -> None:
+    """The note holds for this lock only. A ledger would hide the copy of another one."""
+    state = StateFolder(tmp_path / "out")
+    made = state.make()
+    for path in (state.lock, state.lease, state.store_note, state.ledger, state.ledger_copy):
+        path.touch()
+    state.unmake(made)
+    assert below(state.path) == ["lease.json", "lock", "store.json"]
+
+
 def test_a_link_that_takes_the_folders_place_is_not_followed(tmp_path: Path) -> None:
     other = tmp_path / "other"
     other.mkdir()

@@ -230,15 +230,17 @@ class StateFolder:
         """Remove the folders that `make` created for a run that did not begin; blocking.
 
         The caller must hold the lock, or must have learned that it cannot be taken. The files of a
-        ledger and of the lock are removed with them; folders that hold anything else stay.
+        ledger and of the lock are removed with them; folders that hold anything else stay. So does
+        what is known of another run's lease, with the lock that it holds for: a later run takes
+        the lease over once it has rested for long enough.
         """
         if self.path not in made:
             return
         above = str(made[-1].parent)
-        ledger = (f"{self.ledger.name}{end}" for end in ("", "-wal", "-shm"))
-        notes = (self.store_note, self.conditions, self.lease, self.ledger_copy)
-        own = (self.lock, *notes, self.output_id)
-        names = [*(path.name for path in own), *ledger]
+        ledger = [f"{self.ledger.name}{end}" for end in ("", "-wal", "-shm")]
+        names = [*ledger, self.ledger_copy.name, self.output_id.name]
+        if not self.lease.exists():
+            names += [path.name for path in (self.lock, self.store_note, self.conditions)]
         with suppress(OSError, StoreError):  # what is left does no harm
             for name in names:
                 remove_file(above, str(self.path / name))
