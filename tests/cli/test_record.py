@@ -6,6 +6,8 @@ import asyncio
 import json
 import os
 import signal
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -75,6 +77,40 @@ def test_a_signal_ends_a_recording_in_order(
     assert "the segments are finished first" in err
     report = json.loads(out)
     assert (report["status"], report["streams"]) == ("interrupted", 4)
+    assert not list(tmp_path.rglob("*.part"))
+
+
+def test_a_recording_that_is_killed_is_in_the_tables_after_the_next(
+    shell: Shell, place: list[str], exchange_server: ExchangeServer, tmp_path: Path
+) -> None:
+    from crypto_lakehouse.tables import Lake
+
+    arguments = [*place, "-s", "BTCUSDT", "--streams", "trade", "--ingest"]
+    command = [sys.executable, "-m", "crypto_lakehouse", *arguments, "-q"]
+    with subprocess.Popen(command) as process:
+        asyncio.run(exchange_server.connected())
+        while not [each for each in tmp_path.rglob("*.part") if each.stat().st_size]:
+            exchange_server.clock.advance(1)
+            assert process.poll() is None
+        process.kill()  # its first ingestion may run
+
+    def stop() -> None:
+        asyncio.run(exchange_server.connected(2))
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    stopping = threading.Thread(target=stop)
+    stopping.start()
+    code, text, err = shell(*arguments, "--json")
+    stopping.join()
+    report = json.loads(text)
+    assert (code, report["ingested"].get("fault")) == (143, None)
+    assert "the segments are finished and ingested first" in err
+    assert any(each.startswith("a killed recording left") for each in report["warnings"])
+    with Lake.open(tmp_path / "out") as lake:
+        query = "SELECT sum(messages), sum(rows), sum(copies) FROM lakehouse.recordings"
+        [(messages, rows, copies)] = lake.sql(query).fetchall()
+        assert messages == rows + copies > 0
+        assert lake.sql("SELECT count(*) FROM spot.trades").fetchall() == [(rows,)]
     assert not list(tmp_path.rglob("*.part"))
 
 

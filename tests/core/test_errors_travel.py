@@ -33,6 +33,7 @@ EXAMPLES: list[LakehouseError] = [
     errors.SinkError("name", "reason"),
     errors.WorkerError("reason"),
     errors.ClusterError("reason"),
+    errors.ProcessEndedError("reason"),
     errors.TransferError("http://h/", "reason"),
     errors.ConnectionFailed("http://h/", "reason"),
     errors.TlsRefused("http://h/", "reason"),

@@ -20,6 +20,7 @@ from crypto_lakehouse.core.events import (
     FolderListed,
     HoleRecorded,
     ListingRetried,
+    RecordingIngested,
     RecordingSeen,
     RunFinished,
     RunNoted,
@@ -152,6 +153,23 @@ RECORDS: list[tuple[Event, dict[str, object]]] = [
             "segments": 0,
             "lag_us": 1500,
             "at": "2025-07-15T12:00:00+00:00",
+        },
+    ),
+    (
+        RecordingIngested(
+            rows=7,
+            duration_seconds=1.5,
+            fault="a lock is held",
+            at=datetime(2025, 1, 1, tzinfo=UTC),
+        ),
+        {
+            "event": "RecordingIngested",
+            "rows": 7,
+            "files_merged": 0,
+            "snapshots_expired": 0,
+            "duration_seconds": 1.5,
+            "fault": "a lock is held",
+            "at": "2025-01-01T00:00:00+00:00",
         },
     ),
     (

@@ -25,7 +25,9 @@ from crypto_lakehouse.core.config.sources import parse_text_value
 from crypto_lakehouse.core.messages import plural, shown
 
 if TYPE_CHECKING:
+    from crypto_lakehouse.core.config.origins import FileValues
     from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
+    from crypto_lakehouse.workflows.lake_config import LakeConfig
     from crypto_lakehouse.workflows.record_report import RecordReport
     from crypto_lakehouse.workflows.recording import RecordingWorkflow
 
@@ -68,7 +70,13 @@ def _streams(_: click.Context, option: click.Parameter, text: str | None) -> lis
     "--rotate",
     type=click.Choice(tuple(ROTATIONS)),
     metavar="LENGTH",
-    help=f"How long a segment is: {', '.join(ROTATIONS)}. [default: 1h]",
+    help=f"How long a segment is: {', '.join(ROTATIONS)}. [default: 1h; 5m with --ingest]",
+)
+@click.option(
+    "--ingest",
+    is_flag=True,
+    help="Ingest each segment that is finished into tables; see `ingest`, whose keys a file may "
+    "have too.",
 )
 @click.option(
     "--for", "for_s", callback=_duration, metavar="DURATION",
@@ -93,47 +101,60 @@ def command(**given: Any) -> int:
 
     Stop it with Ctrl-C or SIGTERM: the segments are finished first. SIGHUP reads the file of
     --config again: the symbols and streams that it selects are recorded from then on, without a gap
-    in those that stay. `ingest` brings recorded messages into tables; `query --live` shows what is
-    not there yet.
+    in those that stay. `ingest` brings recorded messages into tables, and with --ingest the
+    recording does so itself, in a process of its own; `query --live` shows what is not there yet.
 
     \b
     Examples:
       crypto-lakehouse record -o data --markets spot -s BTCUSDT,ETHUSDT
       crypto-lakehouse record -o data --markets futures_um -s '*' --streams markPrice,forceOrder
       crypto-lakehouse record -o data -s BTCUSDT --streams depth,trade --rotate 5m --for 8h
+      crypto-lakehouse record -o data --markets spot -s BTCUSDT --ingest
     """  # noqa: D301 - click reads \b
     return anyio.run(partial(_record, given))
 
 
 async def _record(given: dict[str, Any]) -> int:
-    config = await _configuration(given)
-    refuse_unused_keys(config)
-    return await _run(config, given)
+    from crypto_lakehouse.workflows.record_selection import fills_tables
+    from crypto_lakehouse.workflows.wiring.load_config import load_lake_of
+
+    values = await _values(given)
+    config = await _configuration(values, given)
+    lake = await load_lake_of(values, config) if fills_tables(config) else None
+    refuse_unused_keys(config, lake.lake if lake else None)
+    return await _run(config, lake, given)
 
 
-async def _configuration(given: dict[str, Any]) -> WorkflowConfig:
-    from crypto_lakehouse.workflows.wiring.load_config import load_config, read_config
+async def _values(given: dict[str, Any]) -> FileValues | None:
+    from crypto_lakehouse.workflows.wiring.load_config import read_config
 
     file = given["config_file"]
-    values = None if file is None else await read_config(file)
+    return None if file is None else await read_config(file)
+
+
+async def _configuration(values: FileValues | None, given: dict[str, Any]) -> WorkflowConfig:
+    from crypto_lakehouse.workflows.wiring.load_config import load_config
+
     config = await load_config(values, {**option_overrides(given), "only": "failed"})
     settings = {name: given[name] for name in ("streams", "rotate") if given[name] is not None}
+    settings |= {"ingest": True} if given["ingest"] else {}
     return config.replace(record={**(config.record or {}), **settings}) if settings else config
 
 
-async def _run(config: WorkflowConfig, given: dict[str, Any]) -> int:
+async def _run(config: WorkflowConfig, lake: LakeConfig | None, given: dict[str, Any]) -> int:
     from crypto_lakehouse.workflows.recording import RecordingWorkflow
 
     workflow = RecordingWorkflow(
-        config, for_s=given["for_s"], sinks=_sinks(given), on_held=LockWait(given["wait"])
-    )
+        config, for_s=given["for_s"], sinks=_sinks(given), on_held=LockWait(given["wait"]),
+        lake=lake,
+    )  # fmt: skip
 
     async def read_again() -> None:
         await _change(workflow, given)
 
     return await run_to_end(
         workflow,
-        "stopping; the segments are finished first",
+        f"stopping; the segments are finished {'and ingested ' if lake else ''}first",
         record_text,
         as_json=given["as_json"],
         has_warnings=True,
@@ -160,7 +181,7 @@ async def _change(workflow: RecordingWorkflow, given: dict[str, Any]) -> None:
     from crypto_lakehouse.core.errors import LakehouseError
 
     try:
-        change = await workflow.change(await _configuration(given))
+        change = await workflow.change(await _configuration(await _values(given), given))
     except (LakehouseError, RuntimeError) as error:
         text = message_of(error) if isinstance(error, LakehouseError) else str(error)
         click.echo(f"error: {text}\nthe recording goes on as it was", err=True)
@@ -180,6 +201,9 @@ def record_text(report: RecordReport) -> str:
         f"{plural(report.connections, 'connection')}, {plural(report.segments, 'segment')}, in "
         f"{report.duration_seconds:.1f} s",
     ]
+    if (tables := report.ingested) is not None:
+        runs = f"{plural(tables.runs, 'run')}, {tables.failed:,} of them incomplete"
+        lines.append(f"tables: {plural(tables.rows, 'row', form=',')} ingested in {runs}")
     lines += [f"  {hole}" for hole in report.holes[:_SHOWN_HOLES]]
     if report.hole_count > _SHOWN_HOLES:
         lines.append("  ... and more; --json lists 100, and the segments have all")

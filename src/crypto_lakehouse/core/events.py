@@ -16,7 +16,11 @@ from attrs import field, fields, frozen
 from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.fills import FillVerdict
 from crypto_lakehouse.core.object_facts import NO_FACTS, ObjectFacts
-from crypto_lakehouse.core.recording_events import HoleRecorded, RecordingSeen
+from crypto_lakehouse.core.recording_events import (
+    HoleRecorded,
+    RecordingIngested,
+    RecordingSeen,
+)
 from crypto_lakehouse.core.verdicts import UNREMARKABLE, Verdict
 
 __all__ = [
@@ -29,6 +33,7 @@ __all__ = [
     "FolderListed",
     "HoleRecorded",
     "ListingRetried",
+    "RecordingIngested",
     "RecordingSeen",
     "RunFinished",
     "RunNoted",
@@ -329,6 +334,7 @@ Event = (
     | ArchiveFinished
     | FillFinished
     | RecordingSeen
+    | RecordingIngested
     | HoleRecorded
     | RunFinished
 )

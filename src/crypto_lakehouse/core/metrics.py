@@ -18,6 +18,7 @@ from crypto_lakehouse.core.events import (
     FolderListed,
     HoleRecorded,
     ListingRetried,
+    RecordingIngested,
     RecordingSeen,
     RunFinished,
     RunNoted,
@@ -121,7 +122,7 @@ class MetricsCollector:
                 self._finished = self._clock()
             case RecordingSeen():
                 self.recorded = event
-            case BodyStarted() | FolderListed() | RunNoted() | HoleRecorded():
+            case BodyStarted() | FolderListed() | RunNoted() | HoleRecorded() | RecordingIngested():
                 pass  # bodies are counted once they are finished; notes are for displays
             case _:
                 self.other_events[_name_of(event)] += 1

@@ -7,7 +7,7 @@ from typing import Any
 
 from attrs import frozen
 
-__all__ = ["HoleRecorded", "RecordingSeen"]
+__all__ = ["HoleRecorded", "RecordingIngested", "RecordingSeen"]
 
 
 @frozen(kw_only=True)
@@ -44,6 +44,27 @@ class RecordingSeen:
     segments: int
     lag_us: int | None = None
     skew_us: int | None = None
+    at: datetime
+
+
+@frozen(kw_only=True)
+class RecordingIngested:
+    """Finished segments were ingested into tables beside the recording, or that failed.
+
+    Attributes:
+        rows: How many rows are new in the tables.
+        files_merged: How many small data files were merged into others.
+        snapshots_expired: How many snapshots expired.
+        duration_seconds: How long it took.
+        fault: What is not in the tables, or not kept in bounds, and why; empty if nothing.
+        at: When it ended, in UTC.
+    """
+
+    rows: int = 0
+    files_merged: int = 0
+    snapshots_expired: int = 0
+    duration_seconds: float = 0.0
+    fault: str = ""
     at: datetime
 
 

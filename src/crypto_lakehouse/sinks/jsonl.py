@@ -14,6 +14,7 @@ from crypto_lakehouse.core.events import (
     Event,
     FillFinished,
     HoleRecorded,
+    RecordingIngested,
     RecordingSeen,
     to_record,
 )
@@ -21,6 +22,8 @@ from crypto_lakehouse.core.visible import json_text
 from crypto_lakehouse.stores.os_errors import as_store_errors
 
 __all__ = ["JsonLinesSink"]
+
+_WRITTEN = (ArchiveFinished, FillFinished, RecordingSeen, HoleRecorded, RecordingIngested)
 
 
 @define
@@ -39,11 +42,7 @@ class JsonLinesSink:
 
     async def handle(self, events: Sequence[Event]) -> None:
         """Append a line for each finished archive, and for each filled day."""
-        lines = [
-            json_text(to_record(event)) + "\n"
-            for event in events
-            if isinstance(event, ArchiveFinished | FillFinished | RecordingSeen | HoleRecorded)
-        ]
+        lines = [json_text(to_record(each)) + "\n" for each in events if isinstance(each, _WRITTEN)]
         with as_store_errors(str(self.path)):
             await self._open()
             if lines and self._file is not None:

@@ -22,6 +22,7 @@ from crypto_lakehouse.core.events import (
     FolderListed,
     HoleRecorded,
     ListingRetried,
+    RecordingIngested,
     RecordingSeen,
     RunFinished,
     RunNoted,
@@ -86,6 +87,8 @@ def _level(event: Event) -> int:
         return logging.WARNING if event.is_problem else logging.DEBUG
     if isinstance(event, ArchivesUnchanged | FolderListed | RecordingSeen):
         return logging.DEBUG
+    if isinstance(event, RecordingIngested):
+        return logging.WARNING if event.fault else logging.INFO
     if isinstance(event, RunWarned | HoleRecorded):
         return logging.WARNING
     return logging.INFO
@@ -107,7 +110,7 @@ def _sentence(event: Event) -> str:
             return f"{plural(event.count, 'archive')} unchanged in {event.folder}"
         case FolderListed():
             return f"{plural(event.archives, 'archive')} listed in {event.folder}"
-        case RecordingSeen() | HoleRecorded():
+        case RecordingSeen() | HoleRecorded() | RecordingIngested():
             return _of_recording(event)
         case ListingRetried():
             return f"listing {event.prefix} again in {event.wait_s:.1f} s: {event.reason}"
@@ -115,9 +118,11 @@ def _sentence(event: Event) -> str:
             return f"large body of {event.archive.key}"
 
 
-def _of_recording(event: RecordingSeen | HoleRecorded) -> str:
+def _of_recording(event: RecordingSeen | HoleRecorded | RecordingIngested) -> str:
     if isinstance(event, HoleRecorded):
         return f"hole in {event.market} {event.stream}: {event.cause}"
+    if isinstance(event, RecordingIngested):
+        return event.fault or f"{plural(event.rows, 'row', form=',')} ingested"
     return f"{plural(event.messages, 'message', form=',')} recorded"
 
 

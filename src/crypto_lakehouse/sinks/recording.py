@@ -9,7 +9,7 @@ from typing import TextIO
 
 from attrs import define, field
 
-from crypto_lakehouse.core.events import Event, HoleRecorded, RecordingSeen
+from crypto_lakehouse.core.events import Event, HoleRecorded, RecordingIngested, RecordingSeen
 from crypto_lakehouse.core.messages import plural
 from crypto_lakehouse.core.visible import visible
 from crypto_lakehouse.sinks.progress_rows import ProgressRow, ProgressRows
@@ -44,8 +44,16 @@ class RecordingSink:
         for event in events:
             if isinstance(event, HoleRecorded):
                 self._print(f"hole in {event.market} {event.stream}: {event.cause}")
+            elif isinstance(event, RecordingIngested):
+                self._tell_of_tables(event)
             elif isinstance(event, RecordingSeen):
                 self._show(event)
+
+    def _tell_of_tables(self, done: RecordingIngested) -> None:
+        if done.fault:
+            self._print(done.fault)
+        elif self.rows is None and done.rows:
+            self._print(f"{plural(done.rows, 'row', form=',')} ingested")
 
     def _show(self, seen: RecordingSeen) -> None:
         done, counts = f"{seen.messages:,}", _counts(seen)

@@ -49,7 +49,8 @@ if TYPE_CHECKING:
         run_verification,
     )
     from crypto_lakehouse.workflows.record_report import RecordReport, StreamChange
-    from crypto_lakehouse.workflows.recording import RecordingWorkflow, run_recording
+    from crypto_lakehouse.workflows.recording import RecordingWorkflow
+    from crypto_lakehouse.workflows.recording_runs import run_recording
     from crypto_lakehouse.workflows.repair import RepairReport
     from crypto_lakehouse.workflows.reports import HistoryReport, PlanReport, StatusReport
     from crypto_lakehouse.workflows.rest_collection import RestCollectionWorkflow
@@ -116,7 +117,7 @@ _MODULES = {
     "RecordReport": "record_report",
     "StreamChange": "record_report",
     "RecordingWorkflow": "recording",
-    "run_recording": "recording",
+    "run_recording": "recording_runs",
     "PruneResult": "history",
     "RefreshedMatrix": "matrix_refresh",
     "refresh_matrix": "matrix_refresh",

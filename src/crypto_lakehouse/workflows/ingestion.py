@@ -141,6 +141,11 @@ class IngestWorkflow(BaseWorkflow[WorkflowMetrics]):
             self._given_output = archives_of(self.config)
         return self._given_output
 
+    @property
+    def _purpose(self) -> str:
+        """What the commits are made for, as `LakeCatalog.purpose`."""
+        return ""
+
     def _stored(self) -> Iterator[StoredZip]:
         return stored_zips(self._output, self.config.selects, self.note_unreadable)
 
@@ -232,9 +237,9 @@ class IngestWorkflow(BaseWorkflow[WorkflowMetrics]):
         from crypto_lakehouse.tables.live.excerpt_files import ExcerptFiles
         from crypto_lakehouse.tables.schema.schemas import load_schemas
 
-        place = lake_at(self.config).place()
+        place, name = lake_at(self.config).place(), self.config.catalog
         with (
-            closing(LakeCatalog(place, self.config.catalog, create=True)) as catalog,
+            closing(LakeCatalog(place, name, create=True, purpose=self._purpose)) as catalog,
             temporary_folder(catalog.place.folder) as folder,
         ):
             self._files = ExcerptFiles(self._output.files, folder)

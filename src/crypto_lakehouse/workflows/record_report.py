@@ -8,6 +8,7 @@ from typing import Any
 from attrs import frozen
 
 from crypto_lakehouse.core.recording_events import HoleRecorded
+from crypto_lakehouse.workflows.micro_batches import BatchCounts
 from crypto_lakehouse.workflows.run_report import RunReport
 
 __all__ = ["RecordReport", "StreamChange"]
@@ -18,7 +19,8 @@ class RecordReport(RunReport):
     """The result of one recording, as `run_recording` and `RecordingWorkflow.run` return it.
 
     Attributes:
-        status: `complete`, `partial` (there are holes), `failed` or `interrupted`.
+        status: `complete`, `partial` (there are holes, or tables lack what was recorded), `failed`
+            or `interrupted`.
         streams: How many streams were recorded.
         messages: How many messages of each kind came, duplicates included; by market and kind.
         size_bytes: The size of all messages.
@@ -33,6 +35,7 @@ class RecordReport(RunReport):
         connections: How many connections were opened.
         ends: How many ended, by cause.
         segments: How many segments were finished.
+        ingested: What came of ingesting them; None if no tables are filled.
         error: Why the run ended early; empty if it did not.
         run_id: The recording's id, which begins the names of its segments.
     """
@@ -50,11 +53,12 @@ class RecordReport(RunReport):
     connections: int = 0
     ends: Mapping[str, int] = {}
     segments: int = 0
+    ingested: BatchCounts | None = None
 
     @property
     def is_partial(self) -> bool:
-        """Whether there are holes."""
-        return self.hole_count > 0
+        """Whether there are holes, or tables lack what was recorded."""
+        return self.hole_count > 0 or bool(self.ingested and self.ingested.fault)
 
     def to_mapping(self) -> dict[str, Any]:
         """Return the object that `record --json` prints."""
@@ -76,6 +80,7 @@ class RecordReport(RunReport):
             "connections": self.connections,
             "ends": dict(self.ends),
             "segments": self.segments,
+            **({"ingested": self.ingested.to_mapping()} if self.ingested else {}),
             "duration_seconds": round(self.duration_seconds, 3),
             "warnings": list(self.warnings),
         }

@@ -15,6 +15,7 @@ from crypto_lakehouse.core.stream_kinds import StreamKind
 from crypto_lakehouse.live.streams import STREAMS_OF, LiveStream, streams_of
 
 __all__ = [
+    "fills_tables",
     "recorded_kinds",
     "recorded_markets",
     "refuse_other_changes",
@@ -52,9 +53,15 @@ def recorded_kinds(config: WorkflowConfig) -> tuple[StreamKind, ...]:
     return tuple(map(StreamKind, given))
 
 
+def fills_tables(config: WorkflowConfig) -> bool:
+    """Whether segments are ingested as they are finished."""
+    return bool((config.record or {}).get("ingest"))
+
+
 def rotation_s(config: WorkflowConfig) -> int:
-    """How long a segment is, in seconds."""
-    return ROTATIONS[(config.record or {}).get("rotate", "1h")]
+    """How long a segment is, in seconds; an hour by default, and 5 minutes if tables are filled."""
+    default = "5m" if fills_tables(config) else "1h"
+    return ROTATIONS[(config.record or {}).get("rotate", default)]
 
 
 def snapshot_s(config: WorkflowConfig) -> int:

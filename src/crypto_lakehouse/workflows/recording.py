@@ -18,12 +18,12 @@ from crypto_lakehouse.core.errors import (
     HostRefusedError,
     TransferError,
 )
-from crypto_lakehouse.core.events import Event, HoleRecorded, RunFinished, RunStarted
+from crypto_lakehouse.core.events import Event, RunFinished, RunStarted
 from crypto_lakehouse.core.metrics import MetricsCollector
 from crypto_lakehouse.core.protocols import Emit
 from crypto_lakehouse.core.sink import AnySink, Sink
 from crypto_lakehouse.core.stream_kinds import StreamKind
-from crypto_lakehouse.core.task_groups import in_own_task, one_error
+from crypto_lakehouse.core.task_groups import one_error
 from crypto_lakehouse.core.workflow import BaseWorkflow
 from crypto_lakehouse.ledger.lock import OnHeld, do_not_wait
 from crypto_lakehouse.live.gap_filler import GapFiller
@@ -39,9 +39,12 @@ from crypto_lakehouse.sinks.log import LogSink
 from crypto_lakehouse.sinks.metrics import MetricsSink
 from crypto_lakehouse.stores.output import output_note
 from crypto_lakehouse.version import __version__
+from crypto_lakehouse.workflows.lake_config import LakeConfig
+from crypto_lakehouse.workflows.micro_batches import MicroBatches
 from crypto_lakehouse.workflows.record_events import seen_event
 from crypto_lakehouse.workflows.record_report import RecordReport, StreamChange
 from crypto_lakehouse.workflows.record_selection import (
+    fills_tables,
     recorded_markets,
     refuse_other_changes,
     rotation_s,
@@ -50,11 +53,11 @@ from crypto_lakehouse.workflows.record_selection import (
 )
 from crypto_lakehouse.workflows.wiring.delivery import Delivery
 from crypto_lakehouse.workflows.wiring.live_stack import open_live_clients, stream_urls
-from crypto_lakehouse.workflows.wiring.load_config import AnyConfig, load_config
-from crypto_lakehouse.workflows.wiring.needed_packages import need_live
+from crypto_lakehouse.workflows.wiring.load_config import load_lake_of
+from crypto_lakehouse.workflows.wiring.needed_packages import need_live, need_tables
 from crypto_lakehouse.workflows.wiring.recording_output import RecordingOutput
 
-__all__ = ["RecordingWorkflow", "run_recording"]
+__all__ = ["RecordingWorkflow"]
 
 #: The exit code of a run that ends because the exchange refuses it.
 _REFUSED = 5
@@ -74,8 +77,9 @@ class RecordingWorkflow(BaseWorkflow[RecordReport]):
     """Records the exchange's streams, until it is stopped.
 
     Every message is kept as it came, in segments below `live/`, beside the archives; what is
-    missing by its ids is fetched, or is a hole in the report and in the segment. `IngestWorkflow`
-    brings segments into tables.
+    missing by its ids is fetched, or is a hole in the report and in the segment. With `ingest` in
+    the settings of `record`, a process of its own ingests each segment that is finished; else
+    `IngestWorkflow` brings them into tables.
 
     Args:
         config: Names the output and selects markets, symbols and streams.
@@ -85,6 +89,7 @@ class RecordingWorkflow(BaseWorkflow[RecordReport]):
         on_held: Called if another recording holds the lock; returns whether to try again. By
             default the run is refused.
         times: Where the time comes from; a parameter for tests.
+        lake: Where the tables are, with `ingest`; by default those of the output.
 
     Raises:
         ConfigurationError: No symbol is selected, or none of the markets has streams.
@@ -110,6 +115,7 @@ class RecordingWorkflow(BaseWorkflow[RecordReport]):
         metrics_collector: MetricsCollector | None = None,
         on_held: OnHeld = do_not_wait,
         times: LiveTimes | None = None,
+        lake: LakeConfig | None = None,
     ) -> None:
         super().__init__(config, metrics_collector=metrics_collector)
         self.run_id = uuid4().hex
@@ -118,24 +124,31 @@ class RecordingWorkflow(BaseWorkflow[RecordReport]):
         self._urls = stream_urls(config, self._markets)
         self._for_s = for_s
         self._sinks = checked_sinks(sinks)
-        self._new_holes: list[HoleRecorded] = []
+        self._new_events: list[Event] = []
         self._times = times or LiveTimes()
+        self._lake = lake
+        self._batches: MicroBatches | None = None
         self._output = RecordingOutput(
-            config, on_held, lambda: self._stop_code is not None, self._note, self._times
-        )
+            config, on_held, lambda: self._stop_code is not None, self._note, self._times,
+            self._delivered,
+        )  # fmt: skip
         self._recorder: Recorder | None = None
         self._rest: RestClient | None = None
         self._notes: list[str] = []
         self._stop_code: int | None = None
         self._stop_reason = ""
+        self._is_over = False
         self._scope = anyio.CancelScope()
         self._begun = time.monotonic()
 
     def stop(self, exit_code: int = 130) -> None:
         """End the recording in order; `run()` then returns with status `interrupted`.
 
-        Must be called in the run's own event loop. Segments are finished first.
+        Must be called in the run's own event loop. Segments are finished first, and ingested if
+        tables are filled; if it is called again, or after the recording, that is not waited for.
         """
+        if self._batches is not None and (self._stop_code is not None or self._is_over):
+            self._batches.stop()
         self._end_early(exit_code)
 
     async def change(self, config: WorkflowConfig) -> StreamChange:
@@ -178,10 +191,25 @@ class RecordingWorkflow(BaseWorkflow[RecordReport]):
         """Check what needs no network; nothing is written, and nothing is asked.
 
         Raises:
-            ExtraMissing: The extra `live` is not installed.
+            ConfigurationError: Tables cannot be filled as they are configured.
+            ExtraMissing: The extra `live` is not installed, or `tables` if tables are filled.
         """
         need_live()
+        if fills_tables(self.config):
+            need_tables()
+            await self._prepare_tables()
         self._notes += [note for note in (output_note(self.config), *self.config.warnings) if note]
+
+    async def _prepare_tables(self) -> None:
+        lake = self._lake or await load_lake_of(None, self.config)
+        with naming_origins(lake):
+            self._batches = MicroBatches(
+                lake, rotation_s(self.config), self._times, self._new_events.append, self._note
+            )
+
+    def _delivered(self) -> None:
+        if self._batches is not None:
+            self._batches.stored()
 
     def _note(self, text: str) -> None:
         if len(self._notes) < _MOST_NOTES:
@@ -199,6 +227,17 @@ class RecordingWorkflow(BaseWorkflow[RecordReport]):
 
     async def _record_until_stopped(self, emit: Emit) -> None:
         await emit([RunStarted(run_id=self.run_id, workflow=self.name, planned=0, at=_now())])
+        if self._batches is None:
+            await self._record_in_scope(emit)
+            return
+        with one_error():
+            async with self._batches.running():
+                await self._record_in_scope(emit)
+                await self._output.deliver_now()
+                self._is_over = True
+        await emit(self._events())
+
+    async def _record_in_scope(self, emit: Emit) -> None:
         with self._scope, one_error():
             try:
                 clients = open_live_clients(self.config, self._urls, self._times, self._note)
@@ -215,6 +254,9 @@ class RecordingWorkflow(BaseWorkflow[RecordReport]):
         streams = select_streams(self.config, listed)
         await self._output.open()
         if self._output.stage is not None:
+            if self._batches is not None:
+                await self._batches.check()
+                self._batches.stored()  # what an earlier recording has left
             await self._record(rest, sockets, streams, emit)
 
     async def _record(
@@ -232,7 +274,7 @@ class RecordingWorkflow(BaseWorkflow[RecordReport]):
             urls=self._urls,
             times=self._times,
             note=self._note,
-            on_hole=self._saw_hole,
+            on_hole=self._new_events.append,
         )
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._output.deliver)
@@ -245,9 +287,6 @@ class RecordingWorkflow(BaseWorkflow[RecordReport]):
                 with anyio.move_on_after(_LAST_EVENTS_S, shield=True):
                     await emit(self._events())
 
-    def _saw_hole(self, hole: HoleRecorded) -> None:
-        self._new_holes.append(hole)
-
     async def _tell(self, emit: Emit) -> None:
         """Emit what was seen, every few seconds: nothing of it is on the way of a message."""
         while True:
@@ -255,15 +294,16 @@ class RecordingWorkflow(BaseWorkflow[RecordReport]):
             await emit(self._events())
 
     def _events(self) -> list[Event]:
-        """Holes since the last time, and what was seen up to now."""
-        holes, self._new_holes = self._new_holes, []
+        """What happened since the last time, and what was seen up to now."""
+        new = self._new_events.copy()
+        self._new_events.clear()
         if self._recorder is None or self._rest is None:
-            return [*holes]
+            return new
         clocks = {market: self._rest.hosts[market].clock for market in self._markets}
         seen = seen_event(
             self._recorder, clocks, self._times.wall_us(), segments=self._output.finished
         )
-        return [*holes, seen]
+        return [*new, seen]
 
     def _last_event(self) -> RunFinished:
         report = self.report()
@@ -317,7 +357,7 @@ class RecordingWorkflow(BaseWorkflow[RecordReport]):
         unread = [f"cannot be read: {counts.first_unreadable}"] if counts.unreadable else []
         return evolve(
             empty,
-            status=self._status(error, counts.hole_count),
+            status=self._status(error, is_partial=counts.hole_count > 0 or self._lacks_rows),
             streams=len(recorder.streams),
             messages=counts.messages_of(series),
             size_bytes=counts.size_bytes,
@@ -331,63 +371,21 @@ class RecordingWorkflow(BaseWorkflow[RecordReport]):
             connections=counts.connections,
             ends=dict(counts.ends),
             segments=self._output.finished,
+            ingested=None if self._batches is None else self._batches.counts,
             warnings=(*self._notes, *unread),
         )
 
-    def _status(self, error: str, holes: int) -> str:
+    @property
+    def _lacks_rows(self) -> bool:
+        return self._batches is not None and bool(self._batches.counts.fault)
+
+    def _status(self, error: str, *, is_partial: bool) -> str:
         if error:
             return "failed"
         if self._stop_code is not None:
             return "interrupted"
-        return "partial" if holes else "complete"
+        return "partial" if is_partial else "complete"
 
     def metrics(self) -> RecordReport:
         """The report of the finished run."""
         return self.report()
-
-
-async def run_recording(
-    config: AnyConfig,
-    *,
-    for_s: float | None = None,
-    sinks: Iterable[AnySink] = (),
-    metrics_collector: MetricsCollector | None = None,
-    on_held: OnHeld = do_not_wait,
-    times: LiveTimes | None = None,
-) -> RecordReport:
-    """Record the exchange's streams, until the task is cancelled or the time is over.
-
-    Args:
-        config: A configuration, a mapping of its keys, or the path of a JSON, TOML or YAML file.
-        for_s: How long it records, in seconds; None for ever.
-        sinks: Further sinks, or functions that take a list of events.
-        metrics_collector: Counts the events.
-        on_held: Called if another recording holds the lock; returns whether to try again.
-        times: Where the time comes from; a parameter for tests.
-
-    Returns:
-        What came, and what is missing.
-
-    Raises:
-        ConfigurationError: The configuration cannot be run.
-        SelectionError: The exchange does not list a symbol.
-        LockHeldError: Another recording has the output.
-        StoreError: Segments cannot be written.
-    """
-    ready = await in_own_task(lambda: _ready(config))
-    workflow = RecordingWorkflow(
-        ready,
-        for_s=for_s,
-        sinks=sinks,
-        metrics_collector=metrics_collector,
-        on_held=on_held,
-        times=times,
-    )
-    return await workflow.run()
-
-
-async def _ready(config: AnyConfig) -> WorkflowConfig:
-    """Read a configuration whose days are not named: a recording has none."""
-    if isinstance(config, WorkflowConfig):
-        return config
-    return await load_config(config, {"only": "failed"})

@@ -47,7 +47,7 @@ _FORMS: dict[Any, str] = {
     Partitions: "`daily`, `monthly`, or `auto`",
     Policies: "{check: policy}",
     Fill: "{until, only_holes, urls}",
-    Record: "{streams, rotate, snapshots, urls}",
+    Record: "{streams, rotate, snapshots, urls, ingest}",
     Storage: "{endpoint, region, virtual_hosted_style, account}",
     Parallelism: f"1..{MOST[Parallelism]}, or `auto`",
     Profile: "`development`, `production`, or a profile of the file",

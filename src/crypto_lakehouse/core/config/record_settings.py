@@ -1,4 +1,4 @@
-"""The settings of `record`: which streams, how long a segment is, how often a book is fetched."""
+"""The settings of `record`: streams, the length of segments, snapshots of books, and tables."""
 
 from __future__ import annotations
 
@@ -79,6 +79,12 @@ def _streams(value: object) -> list[str]:
     return [str(each) for each in dict.fromkeys(items)]
 
 
+def _ingest(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError(f"`ingest` must be true or false, not `{shown(value)}`")
+    return value
+
+
 def _one_of(name: str, lengths: Mapping[str, int]) -> Callable[[object], str]:
     def read(value: object) -> str:
         if not isinstance(value, str) or value not in lengths:
@@ -93,4 +99,5 @@ _READERS: Mapping[str, Callable[[object], object]] = {
     "rotate": _one_of("rotate", ROTATIONS),
     "snapshots": _one_of("snapshots", SNAPSHOT_TIMES),
     "urls": market_urls,
+    "ingest": _ingest,
 }

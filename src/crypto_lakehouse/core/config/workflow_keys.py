@@ -199,9 +199,9 @@ class WorkflowKeys(TransferKeys):
         about=About(
             "Settings of `record`, which records the exchange's streams.",
             more="`streams` lists kinds, `rotate` is how long a segment is, `snapshots` how "
-            "often an order book is fetched, and `urls` says where the streams are, for each "
-            "market; see [record](record.md).",
-            unset="aggTrade, 1h, 10m, the exchange's own addresses",
+            "often an order book is fetched, `ingest: true` fills tables, and `urls` says where "
+            "the streams are, for each market; see [record](record.md).",
+            unset="aggTrade, 1h (5m with `ingest`), 10m, no tables, the exchange's own addresses",
             metavar="JSON",
             since="0.2.0",
         ),

@@ -15,6 +15,7 @@
     │  └─ LostLockError                   another run has taken over; a LedgerError, too  exit 11
     ├─ SinkError            name, reason  a required sink has failed
     ├─ WorkerError          reason        worker processes end as soon as they are started
+    │  ├─ ProcessEndedError              a process of the run ended without an answer
     │  └─ ClusterError                   a Dask cluster cannot work for the run; exit 5 if its
     │                                     scheduler cannot be reached
     ├─ TransferError        url, reason, transient    one archive; the run goes on
@@ -86,6 +87,7 @@ from crypto_lakehouse.core.errors.machine_errors import (
     LedgerError,
     LockHeldError,
     LostLockError,
+    ProcessEndedError,
     SinkError,
     StoreError,
     WorkerError,
@@ -134,6 +136,7 @@ __all__ = [
     "OvertakenError",
     "PlaceRefusedError",
     "Problem",
+    "ProcessEndedError",
     "ProxyRefused",
     "QueryError",
     "RedirectRefused",

@@ -10,6 +10,7 @@ __all__ = [
     "LedgerError",
     "LockHeldError",
     "LostLockError",
+    "ProcessEndedError",
     "SinkError",
     "StoreError",
     "WorkerError",
@@ -106,6 +107,18 @@ class WorkerError(LakehouseError):
             f"worker processes end as soon as they are started ({reason}); see their output on "
             "standard error, or set `processes: 1` to run without them"
         )
+
+
+class ProcessEndedError(WorkerError):
+    """A process that does a part of the run's work ended without an answer, or cannot be started.
+
+    Attributes:
+        reason: How it ended, and the end of what it wrote on standard error.
+    """
+
+    def __init__(self, reason: str) -> None:
+        self.reason = redact(reason)
+        LakehouseError.__init__(self, f"a process of this run gave no answer: {self.reason}")
 
 
 class ClusterError(WorkerError):

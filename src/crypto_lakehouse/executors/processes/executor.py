@@ -29,7 +29,13 @@ from crypto_lakehouse.core.protocols import Emit
 from crypto_lakehouse.executors.processes.protocol import FRAME, Job, WorkerMessage
 from crypto_lakehouse.executors.shards import SHARDS_A_WORKER, Shard, ShardLost
 
-__all__ = ["ProcessExecutor", "WorkerProcess", "worker_processes"]
+__all__ = [
+    "ProcessExecutor",
+    "WorkerProcess",
+    "child_environment",
+    "how_it_ended",
+    "worker_processes",
+]
 
 #: A worker reports every 20 ms; after this many seconds without a report it is taken for dead.
 SILENCE_S = 60.0
@@ -96,7 +102,7 @@ class WorkerProcess:
                 # Only the run's own process handles Ctrl-C; it ends its workers in an orderly way.
                 start_new_session=True,
                 creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
-                env=_environment(),
+                env=child_environment(),
             )
         except (OSError, NotImplementedError) as error:  # not every event loop supports processes
             raise WorkerError(f"none can be started: {error!r}") from error
@@ -148,7 +154,7 @@ class WorkerProcess:
             self._lost = reason or "it ended"  # from now on it gets no shards
             with anyio.CancelScope(shield=True):
                 code = await self._reap(grace_s)
-            self._lost = reason or _how_it_ended(code)
+            self._lost = reason or how_it_ended(code)
             for assigned in self._shards.values():
                 assigned.ended.set()
 
@@ -201,7 +207,7 @@ class WorkerProcess:
             self._process.kill()
 
 
-def _environment() -> dict[str, str]:
+def child_environment() -> dict[str, str]:
     """Return the variables of a worker: those of this process, without the configuration's own.
 
     The configuration, which may hold secrets, is sent in the job.
@@ -214,7 +220,8 @@ def _is_kept(name: str) -> bool:
     return not name.upper().startswith(ENVIRONMENT_PREFIX)
 
 
-def _how_it_ended(code: int) -> str:
+def how_it_ended(code: int) -> str:
+    """Say how a process ended, by its exit code."""
     return f"it was ended by signal {-code}" if code < 0 else f"it ended with code {code}"
 
 

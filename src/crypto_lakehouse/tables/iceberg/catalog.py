@@ -84,6 +84,8 @@ class LakeCatalog:
             to use instead of the embedded one: REST, Glue, Hive, SQL. Or the URL of a PostgreSQL
             database, without a password, for the catalog of this lake.
         create: Whether to create the lake if it does not exist.
+        purpose: What the commits are made for, if that is no command of a user; each snapshot has
+            it.
 
     Raises:
         LakeError: The catalog cannot be reached.
@@ -92,8 +94,14 @@ class LakeCatalog:
     """
 
     def __init__(
-        self, place: Path | LakePlace, name: str | None = None, *, create: bool = False
+        self,
+        place: Path | LakePlace,
+        name: str | None = None,
+        *,
+        create: bool = False,
+        purpose: str = "",
     ) -> None:
+        self.purpose = purpose
         self.place = LakePlace.of(place)
         folder = self.place.folder
         self.name = name

@@ -21,6 +21,7 @@ from crypto_lakehouse.tables.iceberg.live_files import files_holding
 
 __all__ = [
     "COMMIT",
+    "PURPOSE",
     "TableChange",
     "commit_change",
     "has_commit",
@@ -31,6 +32,9 @@ __all__ = [
 
 #: The snapshot property that names the commit.
 COMMIT = "crypto-lakehouse.commit"
+
+#: The snapshot property that says what the commit was made for, if that is no command of a user.
+PURPOSE = "crypto-lakehouse.purpose"
 
 _TOOL = "crypto-lakehouse.version"
 
@@ -80,6 +84,7 @@ def commit_change(
     *,
     commit: str,
     tool_version: str,
+    purpose: str = "",
     agrees: Callable[[Table], None] = lambda _table: None,
 ) -> None:
     """Commit a change atomically.
@@ -92,6 +97,7 @@ def commit_change(
         change: The files to add and to remove.
         commit: The commit's name.
         tool_version: Recorded in the snapshot.
+        purpose: As `LakeCatalog.purpose`; recorded in the snapshot.
         agrees: Called with the table after another writer's commit; must raise `OvertakenError`
             if the change conflicts with it.
 
@@ -107,6 +113,7 @@ def commit_change(
 
     with _commit_errors(table), _Watched.of(table, look).transaction() as transaction:
         properties = {COMMIT: commit, _TOOL: tool_version}
+        properties |= {PURPOSE: purpose} if purpose else {}
         update = transaction.update_snapshot(snapshot_properties=properties)
         removes = bool(change.removed)
         with (

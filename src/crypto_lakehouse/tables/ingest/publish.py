@@ -86,7 +86,7 @@ class Publication:
         try:
             commit_change(
                 self.table, change, commit=self.commit, tool_version=self.tool_version,
-                agrees=self._agrees_with(removal),
+                purpose=self.catalog.purpose, agrees=self._agrees_with(removal),
             )  # fmt: skip
         except OvertakenError:
             for file in removal.added:

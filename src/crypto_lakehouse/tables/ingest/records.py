@@ -78,7 +78,10 @@ def write_records(catalog: LakeCatalog, table: Table, change: RecordChange) -> N
         files = _files(table, change)
         catalog.make_durable(files.added)
         try:
-            commit_change(table, files, commit=change.commit, tool_version=change.tool_version)
+            commit_change(
+                table, files, commit=change.commit, tool_version=change.tool_version,
+                purpose=catalog.purpose,
+            )  # fmt: skip
         except OvertakenError:
             if number == _TRIES:
                 raise

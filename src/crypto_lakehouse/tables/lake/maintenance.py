@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import uuid
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
 from attrs import frozen
+from pyiceberg.conversions import from_bytes
 from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
+from pyiceberg.types import IcebergType, PrimitiveType
 
 from crypto_lakehouse.core.errors import LakeError
 from crypto_lakehouse.stores.objects.store_time import store_time
@@ -30,7 +32,10 @@ from crypto_lakehouse.tables.ingest.journal import Journal
 from crypto_lakehouse.tables.ingest.records import RECORD_LAYOUT
 from crypto_lakehouse.tables.ingest.recovery import recover
 
-__all__ = ["Compacted", "compact", "expire", "sweep", "sweep_before"]
+__all__ = ["Choose", "Compacted", "compact", "expire", "sweep", "sweep_before"]
+
+#: Returns which files of a partition are merged, a list for each new file.
+Choose = Callable[[list[DataFile]], Iterable[list[DataFile]]]
 
 #: How many days old a file must be by default to be swept, if other machines may write: the data
 #: files of a commit under way are in no snapshot.
@@ -58,12 +63,32 @@ class Compacted:
     rows_rewritten: int
 
 
+def _all_of_several(files: list[DataFile]) -> Iterable[list[DataFile]]:
+    return (files,) if len(files) > 1 else ()
+
+
 def compact(
-    catalog: LakeCatalog, name: str, *, tool_version: str, layout: FileLayout | None = None
+    catalog: LakeCatalog,
+    name: str,
+    *,
+    tool_version: str,
+    layout: FileLayout | None = None,
+    choose: Choose = _all_of_several,
+    sorted_rows: int = _SORTED_ROWS,
 ) -> Compacted:
     """Merge the files of each partition that has several into one, in the table's order.
 
     The caller must hold the lake's lock. Older snapshots keep their files until they expire.
+
+    Args:
+        catalog: The lake's tables.
+        name: The table.
+        tool_version: Recorded in the snapshot.
+        layout: How data files are written.
+        choose: Returns which files of a partition are merged, a list for each new file; by default
+            all of a partition that has two.
+        sorted_rows: Up to this number, the rows of a new file are sorted in memory; the files of
+            more rows are written one after another.
 
     Raises:
         LakeError: The table cannot be read or written.
@@ -75,7 +100,7 @@ def compact(
         by_partition: dict[tuple[Any, ...], list[DataFile]] = defaultdict(list)
         for file in live_files(table):
             by_partition[partition_of(file)].append(file)
-        crowded = {key: files for key, files in by_partition.items() if len(files) > 1}
+        crowded = [(key, each) for key, files in by_partition.items() for each in choose(files)]
         before = sum(map(len, by_partition.values()))
         change = TableChange()
         if crowded:
@@ -85,12 +110,15 @@ def compact(
                 announce=journal.announce,
             )  # fmt: skip
             with journal:
-                change = _join(files, crowded)
+                change = _join(files, crowded, sorted_rows)
                 catalog.make_durable(change.added)
                 refuse_gone(table, change.added)
                 journal.intend(())
                 try:
-                    commit_change(table, change, commit=journal.commit, tool_version=tool_version)
+                    commit_change(
+                        table, change, commit=journal.commit, tool_version=tool_version,
+                        purpose=catalog.purpose,
+                    )  # fmt: skip
                 except LakeError:
                     journal.refused()
                     raise
@@ -102,23 +130,25 @@ def _layout_of(name: str) -> FileLayout:
     return RECORD_LAYOUT if name.startswith("lakehouse.") else FileLayout()
 
 
-def _join(files: WriterFactory, crowded: dict[tuple[Any, ...], list[DataFile]]) -> TableChange:
+def _join(
+    files: WriterFactory, crowded: list[tuple[tuple[Any, ...], list[DataFile]]], sorted_rows: int
+) -> TableChange:
     added: list[DataFile] = []
     removed: list[DataFile] = []
-    for number, (partition, old) in enumerate(crowded.items()):
+    for number, (partition, old) in enumerate(crowded):
         writer = files.open(partition, f"compacted{number}")
-        for rows in _sorted(files.table, old):
+        for rows in _sorted(files.table, old, sorted_rows):
             writer.write(rows)
         added += writer.close()
         removed += old
     return TableChange(tuple(added), tuple(removed))
 
 
-def _sorted(table: Table, files: list[DataFile]) -> Iterator[pa.Table]:
+def _sorted(table: Table, files: list[DataFile], sorted_rows: int) -> Iterator[pa.Table]:
     """Read the rows of a partition's files, in the table's order if they fit in memory."""
     order = [table.schema().find_column_name(each.source_id) for each in table.sort_order().fields]
-    files = sorted(files, key=lambda file: sorted((file.lower_bounds or {}).items()))
-    if sum(file.record_count for file in files) > _SORTED_ROWS:
+    files = sorted(files, key=lambda file: _begin(table, file))
+    if sum(file.record_count for file in files) > sorted_rows:
         for file in files:
             yield from rows_without(table, file.file_path)
         return
@@ -129,6 +159,22 @@ def _sorted(table: Table, files: list[DataFile]) -> Iterator[pa.Table]:
             (name, "ascending") for name in order if name
         ]
         yield joined.take(pc.sort_indices(_plain(joined), sort_keys=keys))
+
+
+def _begin(table: Table, file: DataFile) -> tuple[tuple[bool, Any], ...]:
+    """The smallest values of a file, by which files come in the table's order."""
+    bounds = file.lower_bounds or {}
+    fields = [table.schema().find_field(each.source_id) for each in table.sort_order().fields]
+    return tuple(
+        (each.field_id in bounds, _value(each.field_type, bounds.get(each.field_id)))
+        for each in fields
+    )
+
+
+def _value(kind: IcebergType, bound: bytes | None) -> Any:
+    if bound is None or not isinstance(kind, PrimitiveType):
+        return None
+    return from_bytes(kind, bound)
 
 
 def _plain(rows: pa.Table) -> pa.Table:

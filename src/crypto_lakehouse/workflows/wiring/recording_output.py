@@ -39,6 +39,7 @@ class RecordingOutput:
         is_stopped: Whether to wait for the lock no longer.
         note: Takes a remark for the user.
         times: Where the time comes from.
+        on_delivered: Called when segments are in the output.
 
     Attributes:
         stage: Where segments are written; None before the output is open.
@@ -50,6 +51,7 @@ class RecordingOutput:
     is_stopped: Callable[[], bool]
     note: Callable[[str], None]
     times: LiveTimes
+    on_delivered: Callable[[], None] = lambda: None
     stage: LocalStore | None = field(init=False, default=None)
     finished: int = field(init=False, default=0)
     _place: Output = field(init=False)
@@ -114,15 +116,18 @@ class RecordingOutput:
     def take(self, keys: list[str]) -> None:
         """Take segments that are finished."""
         self.finished += len(keys)
-        self._to_deliver += keys if self._place.is_url else []
+        if self._place.is_url:
+            self._to_deliver += keys
+        elif keys:
+            self.on_delivered()
 
     async def deliver(self) -> None:
         """Once a second, move finished segments to the object store."""
         while self._place.is_url:
-            await self._deliver_now()
+            await self.deliver_now()
             await self.times.sleep(1.0)
 
-    async def _deliver_now(self) -> None:
+    async def deliver_now(self) -> None:
         """Move all finished segments; what fails stays in the state folder, and is tried again."""
         while self._to_deliver and self.stage is not None:
             try:
@@ -131,11 +136,11 @@ class RecordingOutput:
                 self.note(f"a segment is not stored yet: {error}")
                 return
             del self._to_deliver[0]
+            self.on_delivered()
 
     async def close(self) -> None:
         """Move the last segments to the object store, and release the lock."""
         try:
-            if self._to_deliver:
-                await self._deliver_now()
+            await self.deliver_now()
         finally:
             self._resources.close()
