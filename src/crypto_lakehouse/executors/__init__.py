@@ -2,8 +2,8 @@
 
 1. `shards` divides the work into shards of archives and passes each to a `ShardExecutor`.
 2. An executor settles its shard and emits one verdict for each archive in it.
-3. If an executor ends before its shard does, the remaining archives are assigned again, one at a
-   time, and at most three times.
+3. If an executor ends before its shard does, the remaining archives are assigned again: first
+   together, then one at a time. An archive is assigned three times at most.
 
 `processes` is the executor of this machine. Plan, inventory, ledger, events and progress stay in
 the run's own process.

@@ -263,9 +263,10 @@ async def settle_shard(
     alone: anyio.Lock,
     fail: Callable[[Any, str], Awaitable[None]],
 ) -> None:
-    """Assign a shard; assign what is lost of it again, one archive of the run at a time.
+    """Assign a shard; assign what is lost of it again, at last each archive of it alone.
 
-    If one archive ends every process that works on it, the others are not lost with it.
+    Most workers end because their machine does: what is lost is first assigned again together. If
+    one archive ends every process that works on it, the others are not lost with it.
 
     Args:
         shard: The work.
@@ -277,23 +278,27 @@ async def settle_shard(
         await settle(shard)
     except ShardLost as lost:
         async with alone:
-            for work in lost.left:
-                await _settle_again(Shard(shard.number, [work]), settle, fail)
+            await _settle_again(shard.number, lost.left, settle, fail)
 
 
 async def _settle_again(
-    shard: Shard, settle: _Settle, fail: Callable[[Any, str], Awaitable[None]]
+    number: int,
+    left: Sequence[Any],
+    settle: _Settle,
+    fail: Callable[[Any, str], Awaitable[None]],
 ) -> None:
-    reason = ""
-    for _ in range(ATTEMPTS - 1):
+    for _ in range(ATTEMPTS - 2):
         try:
-            await settle(shard)
+            await settle(Shard(number, left))
         except ShardLost as lost:
-            reason = lost.reason
+            left = lost.left
         else:
             return
-    for work in shard.work:
-        await fail(work, f"its worker ended {ATTEMPTS} times: {reason}")
+    for work in left:
+        try:
+            await settle(Shard(number, [work]))
+        except ShardLost as lost:
+            await fail(work, f"its worker ended {ATTEMPTS} times: {lost.reason}")
 
 
 def _failed(work: Work, reason: str) -> ArchiveFinished:
