@@ -19,7 +19,7 @@ class RecordingSeen:
         messages: How many messages came, those that came twice included.
         size_bytes: The size of all messages.
         duplicates: How many came again, by their ids.
-        unreadable: How many are no JSON, or lack their id.
+        unreadable: How many are no JSON, or have no id or a wrong one.
         filled: How many were fetched afterwards, as they had not come.
         holes: How many holes there are.
         connections: How many connections were opened.

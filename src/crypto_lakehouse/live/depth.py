@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from itertools import count
 from typing import Any
 
@@ -50,6 +50,7 @@ class DepthFollower:
         init=False, factory=list, repr=False
     )
     _numbers: count[int] = field(init=False, factory=count, repr=False)
+    _restarts: int = field(init=False, default=0)
 
     def take(self, before: int, last: int, value: Mapping[str, Any], now: float) -> None:
         """Take a diff.
@@ -69,10 +70,23 @@ class DepthFollower:
         self.release()
 
     def release(self) -> None:
-        """Take the diffs that came early, as far as the chain has gone on."""
+        """Take the diffs that came early, as far as the chain has gone on; begin again with it."""
+        if self.chain.restarts != self._restarts:
+            self._begin_again()
+        if self._late and not self.chain.is_waiting:
+            self._late = [each for each in self._late if each[1] <= self.chain.last]
+            heapify(self._late)  # what is left out has a wrong id
         while self._late and self._late[0][0] < self.chain.last:
             before, last, _, value = heappop(self._late)
             self._apply(before, last, value)
+
+    def _begin_again(self) -> None:
+        """Break the book, as the ids of its diffs begin again."""
+        update_id, last = self.book.update_id, self.chain.last
+        self._restarts = self.chain.restarts
+        self._late.clear()
+        self.book.lost("the ids of its changes begin again")
+        self.breaks.append(BookBreak(update_id, last + 1, last, False, self.book.broken_by))
 
     def _apply(self, before: int, last: int, value: Mapping[str, Any]) -> None:
         update_id = self.book.update_id

@@ -23,7 +23,8 @@ class RecordCounts:
         past_messages: How many messages came of streams that are recorded no more, by market and
             kind.
         past_duplicates: How many of these came again.
-        unreadable: How many of them are no JSON, or have no id; they are kept as they came.
+        unreadable: How many of them are no JSON, or have no id or a wrong one; they are kept as
+            they came.
         first_unreadable: The first of these and its fault, for the user.
         filled: How many messages were fetched, as they had not come.
         snapshots: How many order books were fetched.
@@ -73,7 +74,13 @@ class RecordCounts:
 
     def saw_unreadable(self, place: str, data: bytes, fault: ValueError) -> None:
         """Count a message that cannot be read."""
+        text = data[:80].decode(errors="replace")
+        self._saw_unreadable(f"{place}: {fault}: {text!r}")
+
+    def saw_wrong_id(self, place: str, fault: str) -> None:
+        """Count a message whose id is not of its series."""
+        self._saw_unreadable(f"{place}: {fault}")
+
+    def _saw_unreadable(self, sentence: str) -> None:
         self.unreadable += 1
-        if not self.first_unreadable:
-            text = data[:80].decode(errors="replace")
-            self.first_unreadable = f"{place}: {fault}: {text!r}"
+        self.first_unreadable = self.first_unreadable or sentence

@@ -222,12 +222,35 @@ class Recorder:
         for stream in self.series if streams is None else streams:
             series = self.series[stream]
             while series.chain is not None and (gap := series.chain.break_at(now, patience_s)):
-                if self.filler is not None:
-                    self._waiting.setdefault(series.stream.market, []).append((series, gap))
-                else:
-                    self._lost(series, gap, "missing messages are not fetched")
+                self._missing(series, gap)
+            self._judge_ids(series)
             if series.depth is not None:
                 series.depth.release()
+
+    def _missing(self, series: LiveSeries, gap: Gap) -> None:
+        """Fetch what is missing, if it can be, and is sure to exist."""
+        if not gap.is_sure:
+            self._lost(series, gap, "one message alone came behind them, and its id may be wrong")
+        elif self.filler is not None:
+            self._waiting.setdefault(series.stream.market, []).append((series, gap))
+        else:
+            self._lost(series, gap, "missing messages are not fetched")
+
+    def _judge_ids(self, series: LiveSeries) -> None:
+        """Say what is wrong with ids, and that they begin again."""
+        if series.chain is None:
+            return
+        stream = series.stream
+        for fault in series.chain.taken_wrong():
+            self.counts.saw_wrong_id(stream.name, fault)
+            self.note(f"{stream.market} {stream.name}: {fault}")
+        for cause in series.chain.taken_beginnings():
+            now_us = self.times.wall_us()
+            hole = HoleRecorded(
+                market=stream.market, stream=stream.name, since_us=now_us, until_us=now_us,
+                cause=cause,
+            )  # fmt: skip
+            self.saw_hole(hole, self._writer(stream))
 
     async def _fill_all(self, market: Market) -> None:
         """Fill the gaps of a market one after another; each stays in the list until it is done."""

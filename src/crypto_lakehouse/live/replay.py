@@ -42,7 +42,8 @@ def replay_book(
             continue
         now_s = message.received_at_us / 1_000_000
         while follower.chain.break_at(now_s, PATIENCE_S):
-            follower.release()
+            pass
+        follower.release()
         try:
             if message.body.startswith(b'"', len(prefix)):
                 series.take(message.body, now_s)

@@ -25,7 +25,8 @@ class RecordReport(RunReport):
         messages: How many messages of each kind came, duplicates included; by market and kind.
         size_bytes: The size of all messages.
         duplicates: How many messages came again, by their ids; they are kept.
-        unreadable: How many messages are no JSON, or lack their id; they are kept as they came.
+        unreadable: How many messages are no JSON, or have no id or a wrong one; they are kept as
+            they came.
         filled: How many messages were fetched afterwards, as they had not come.
         snapshots: How many order books were fetched.
         broken_books: How often an order book broke, because a change of it was missing or damaged.
