@@ -81,8 +81,11 @@ async def test_it_finds_what_one_machine_finds(
 async def test_workers_that_are_killed_lose_no_archive(
     collection: Collection, two: Cluster
 ) -> None:
+    """Another one is refused, by name."""
     await damaged(collection)
     pids = [*(await two.workers(2)).values()]
+    refused = two.add(threads=2)
+    await two.workers(3)
     values = {
         **collection.config, **DAYS, "executor": "dask", "dask_scheduler": two.address,
         "shared_directory": True,
@@ -99,7 +102,7 @@ async def test_workers_that_are_killed_lose_no_archive(
         file.truncate(8 << 30)  # to hash it takes long
 
     async def kill() -> None:
-        while [len(places) for places in await two.asked(places_of_worker)] != [1, 1]:
+        while sum(len(places) for places in await two.asked(places_of_worker)) != 2:
             pass
         for pid in pids:
             os.kill(pid, signal.SIGKILL)
@@ -112,6 +115,10 @@ async def test_workers_that_are_killed_lose_no_archive(
         FileState.OK: 18, FileState.DAMAGED: 1, FileState.MISSING: 1, FileState.UNPROVEN: 1
     }  # fmt: skip
     assert [each.key for each in seen] == sorted(each.key for each in seen)
+    (note,) = report.notes
+    assert "is refused: it has 2 threads" in note
+    refused.terminate()
+    refused.wait()
 
 
 async def test_two_at_once_do_not_end_each_others_agents(

@@ -149,7 +149,8 @@ async def verify_tree(
                 folders, on_archive, chosen=chosen, since_ns=since_ns,
                 segments=_each(stored.segments(since_ns)),
             )  # fmt: skip
-    report.notes = output.ledger_remarks
+    refused = () if comparer is None else comparer.pool.warnings
+    report.notes = (*output.ledger_remarks, *refused)
     return report
 
 
