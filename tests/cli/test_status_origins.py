@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+from datetime import date, timedelta
 from functools import partial
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from attrs import evolve
 from tests.cli.conftest import Shell, collect
 from tests.segments.live_samples import RECEIVED_US, SAMPLES
 from tests.segments.test_live_segment import NOON_US, writer
+from tests.tables.sample_data import bars, put_segment
 from tests.workflows.test_ingested_recordings import FIRST, PUBLISHED, publish, store
 from tests.workflows.test_ingested_recordings import header as trades_header
 
@@ -72,6 +73,39 @@ def test_ingested_recordings_are_shown_also_of_series_without_archives(
     window = ["--start", "2026-05-09", "--end", "2026-05-10"]
     later = json.loads(shell("status", "-o", "out", "--origins", "--json", *window)[1])
     assert [each["live"] for each in later["origins"]] == [None]
+
+
+def test_an_output_without_a_ledger_shows_its_recordings_and_filled_days(
+    shell: Shell, tmp_path: Path
+) -> None:
+    root = tmp_path / "out"
+    root.mkdir()
+    code, _, err = shell("status", "-o", "out")
+    assert (code, "has no ledger" in err) == (2, True)
+    anyio.run(partial(record, root, Market.SPOT, StreamKind.AGG_TRADE, 0, end=False))
+    for day in (8, 9, 11):
+        put_segment(root, bars(date(2026, 5, day)))
+    (root / "rest/spot/daily/klines/BTCUSDT/1h/a copy.jsonl.zst").write_bytes(b"")
+    code, out, err = shell("status", "-o", "out", "--json")
+    assert (code, "has no ledger" in err) == (0, True)
+    report = json.loads(out)
+    assert (report["series"], report["totals"]["series"]) == ([], 0)
+    [filled] = report["origins"]
+    assert filled["fill"] == {"first": "2026-05-08", "last": "2026-05-11", "days": 3}
+    assert (filled["symbol"], filled["archive"], filled["live"]) == ("BTCUSDT", None, None)
+    [recorded] = report["recordings"]
+    assert (recorded["data_type"], recorded["segments"]) == ("aggTrades", 1)
+    for options in ([], ["--origins"], ["--of", "published"], ["-t", "klines"]):
+        code, out, _ = shell("status", "-o", "out", *options)
+        assert code == 0
+        assert "2026-05-08 to 2026-05-11, 3 days" in " ".join(out.split())
+        assert ("aggTrades" in out) == ("klines" not in options)
+    window = ["--start", "2026-05-09", "--end", "2026-05-10"]
+    out = shell("status", "-o", "out", "--json", *window)[1]
+    assert json.loads(out)["origins"][0]["fill"]["days"] == 1
+    assert shell("status", "-o", "out", "--format", "keys")[:2] == (0, "")
+    code, _, err = shell("status", "-o", "out", "--ledger", "postgresql://127.0.0.1:1/none")
+    assert code != 0
 
 
 def test_the_archive_and_the_segments_are_shown_with_their_ends(

@@ -96,7 +96,8 @@ def command(
 ) -> int:
     """Show how complete each series is, and the cause of each hole.
 
-    Only the ledger is read; `verify` hashes the files. A collection may run at the same time.
+    Only the ledger is read; `verify` hashes the files. A collection may run at the same time. An
+    output without a ledger, which has recordings or filled days alone, is shown as by --origins.
     Complete is what runs were asked for: the union of the days of all their selections, up to the
     last day that should be published by now. With --of published, and in a directory with runs of a
     version that did not record their selections, complete is what the publisher has from the first
@@ -187,6 +188,8 @@ async def _status(
         return code
     for note in status.notes:
         click.echo(f"warning: {note}", err=True)
+    if status.origins is not None and isinstance(output, TextOutput | TypeTable):
+        output = OriginsTable()  # there is no ledger
     output.finish(status)
     if picture is not None:
         picture.draw(status)

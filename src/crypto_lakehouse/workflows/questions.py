@@ -32,6 +32,7 @@ from crypto_lakehouse.ledger.history import Change, Version
 from crypto_lakehouse.stores.output import output_of
 from crypto_lakehouse.workflows.history import changes_since, history_of
 from crypto_lakehouse.workflows.reports import HistoryReport, PlanReport, StatusReport
+from crypto_lakehouse.workflows.segments_alone import filled_days
 from crypto_lakehouse.workflows.series_origins import (
     SeriesOrigins,
     Window,
@@ -195,10 +196,12 @@ async def run_status(
             damaged, and that is not acknowledged, in the order of keys.
         origins: Whether the report says where archive, fill and live begin and end. Then the
             segments of recordings are listed, and the lake of the output is read; both are
-            requests if they are in an object store. Series that neither has are no error.
+            requests if they are in an object store. Series that neither has are no error. The
+            report always says so of an output that has recordings or filled days, and no ledger.
 
     Raises:
-        ConfigurationError: There is no ledger, or a value cannot be read; every fault at once.
+        ConfigurationError: There is neither a ledger nor a segment, or a value cannot be read;
+            every fault at once.
         LakeError: The lake cannot be read, and `origins` is asked for.
         LedgerError: The ledger cannot be read.
         StoreError: The object store fails to give the copy of a ledger that is lost, or `origins`.
@@ -207,6 +210,7 @@ async def run_status(
     """
     ready = await load_config(config, {"only": "quarantined"}, validate=False)
     status = await read_in_thread(partial(_status, ready, start, end, of, may_be_unknown=origins))
+    origins = origins or not status.has_ledger
     series: list[SeriesCoverage] = []
     with_holes: list[SeriesCoverage] = []
     covered: list[SeriesCoverage] = []
@@ -244,7 +248,9 @@ def _origins(
     """Where the rows of the selected series come from."""
     live = recorded_days(config, status.selects)
     start, end = status.window
-    return tuple(origins_by_series(covered, live, Window(start=start, end=end)))
+    window = Window(start=start, end=end)
+    filled = {} if status.has_ledger else filled_days(config, status.selects)
+    return tuple(origins_by_series(covered, live, window, filled))
 
 
 def _status(

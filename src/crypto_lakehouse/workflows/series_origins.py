@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime
-from typing import Any, cast
+from typing import Any
 
 from attrs import asdict, define, field, fields_dict, frozen
 
@@ -15,8 +15,8 @@ from crypto_lakehouse.core.errors import ExtraMissing
 from crypto_lakehouse.core.live_keys import live_begin, live_stream_of
 from crypto_lakehouse.core.stream_kinds import StreamKind
 from crypto_lakehouse.coverage.coverage import SeriesCoverage
-from crypto_lakehouse.segments.live_open import HasSegments, RecordedFiles
 from crypto_lakehouse.stores.output import output_of
+from crypto_lakehouse.workflows.segments_alone import recorded_files
 from crypto_lakehouse.workflows.wiring.needed_packages import need_tables
 
 __all__ = [
@@ -156,12 +156,8 @@ def recordings_of(
     Raises:
         StoreError: A store failed.
     """
-    output = output_of(config)
-    files = RecordedFiles(
-        output.stage, cast("HasSegments", output.store) if output.is_url else None
-    )
     found: dict[tuple[Market, StreamKind], Recording] = {}
-    for key in files.keys():  # noqa: SIM118 - it is no mapping
+    for key in recorded_files(output_of(config)).keys():  # noqa: SIM118 - it is no mapping
         stream, begun = live_stream_of(key), live_begin(key)
         if stream is None:
             continue
@@ -237,7 +233,10 @@ class Window:
 
 
 def origins_by_series(
-    coverages: Iterable[SeriesCoverage], live: Mapping[Series, RecordedDays], window: Window
+    coverages: Iterable[SeriesCoverage],
+    live: Mapping[Series, RecordedDays],
+    window: Window,
+    filled: Mapping[Series, Sequence[date]],
 ) -> Iterator[SeriesOrigins]:
     """Yield where the rows of each series come from, sorted; also of those only recorded.
 
@@ -245,17 +244,19 @@ def origins_by_series(
         coverages: The series of the ledger.
         live: What recordings are ingested.
         window: The selected days.
+        filled: Days that are filled, of series that are not in the ledger.
     """
     known = {coverage.series: coverage for coverage in coverages}
-    for series in sorted({*known, *live}):
+    for series in sorted({*known, *live, *filled}):
         own = live.get(series, RecordedDays())
         recorded = window.span(own.days)
         coverage = known.get(series)
-        if coverage is not None or recorded is not None:
+        fill = _fill_span(coverage) if coverage else window.span(filled.get(series, ()))
+        if coverage is not None or recorded is not None or fill is not None:
             yield SeriesOrigins(
                 series=series,
                 archive=_archive_span(coverage) if coverage else None,
-                fill=_fill_span(coverage) if coverage else None,
+                fill=fill,
                 live=recorded,
                 scores=tuple(each for each in own.scores if window.holds(each.day)),
             )

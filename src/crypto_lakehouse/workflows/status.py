@@ -29,6 +29,7 @@ from crypto_lakehouse.matrix.load import load_matrix
 from crypto_lakehouse.matrix.model import Matrix, MatrixRow
 from crypto_lakehouse.stores.output import Output, Place, output_of
 from crypto_lakehouse.workflows.asked import Asked
+from crypto_lakehouse.workflows.segments_alone import has_segments
 from crypto_lakehouse.workflows.selected_series import absent_from, asked_symbols, is_selective
 from crypto_lakehouse.workflows.status_selection import StatusSelection, read_selection
 from crypto_lakehouse.workflows.wiring.ledgers import ledger_at
@@ -95,11 +96,13 @@ class CoverageStatus:
         today: The UTC day from which late archives are distinguished from missing ones.
         of: What counts as complete: `asked` or `published`.
         notes: Remarks for the reader, one sentence each.
+        has_ledger: Whether there is a ledger; without one no series is covered.
     """
 
     today: date
     of: str
     notes: tuple[str, ...]
+    has_ledger: bool
     _ledger: LedgerPlace
     _matrix: Matrix
     _holes: KnownHoles
@@ -113,6 +116,8 @@ class CoverageStatus:
         Raises:
             LedgerError: The ledger cannot be read.
         """
+        if not self.has_ledger:
+            return
         rows = {(row.market, row.data_type): row for row in self._matrix.rows}
 
         def row_of(series: Series) -> MatrixRow | None:
@@ -170,6 +175,8 @@ class CoverageStatus:
         Raises:
             LedgerError: The ledger cannot be read.
         """
+        if not self.has_ledger:
+            return
         holes = {
             coverage.series: [hole for hole in coverage.holes if hole.cause in _OF_THE_SOURCE]
             for coverage in coverages
@@ -217,8 +224,8 @@ def status_of(
         may_be_unknown: Whether series may be selected that the ledger does not know.
 
     Raises:
-        ConfigurationError: There is no ledger, or the selection or `of` cannot be read; every fault
-            at once.
+        ConfigurationError: There is neither a ledger nor a segment, or the selection or `of` cannot
+            be read; every fault at once.
         LedgerError: The ledger cannot be read.
         StoreError: The object store fails to give the copy of a ledger that is lost.
         MatrixError: The matrix cannot be used.
@@ -227,11 +234,14 @@ def status_of(
     """
     output, wanted = _checked(place, selection or {}, of)
     matrix = load_matrix(matrix_path)
-    runs = recorded_runs(ledger_at(output))
+    has_ledger = ledger_at(output).exists()
+    runs = recorded_runs(ledger_at(output)) if has_ledger else []
     asked = Asked.of(runs, matrix)
     day = today or datetime.now(UTC).date()
     absent: tuple[str, ...] = ()
-    if not may_be_unknown:
+    if not has_ledger:
+        absent = (f"{output.needs_ledger()}; what is recorded and filled is shown alone",)
+    elif not may_be_unknown:
         absent = _check_selection(wanted, output, asked, matrix, day, runs)
     has_window = wanted.start is not None or wanted.end is not None
     basis = of or (PUBLISHED if has_window or not asked.is_recorded else ASKED)
@@ -240,6 +250,7 @@ def status_of(
         today=day,
         of=basis,
         notes=(*output.ledger_remarks, *matrix.corrections, *absent, *filter(None, [note])),
+        has_ledger=has_ledger,
         ledger=ledger_at(output),
         matrix=matrix,
         holes=load_holes(),
@@ -261,7 +272,7 @@ def _checked(
     try:
         if fault is None:
             read_copy_if_lost(output)
-        if fault is None and not ledger_at(output).exists():
+        if fault is None and not _has_ledger_or_segments(output):
             fault = Problem("$.output_directory", output.needs_ledger())
     except ConfigurationError as error:
         problems += error.problems
@@ -270,6 +281,13 @@ def _checked(
     if problems:
         raise ConfigurationError(problems)
     return output, wanted
+
+
+def _has_ledger_or_segments(output: Output) -> bool:
+    if ledger_at(output).exists():
+        return True
+    is_named = output.config is not None and output.config.ledger is not None
+    return not is_named and not output.ledger_remarks and has_segments(output)
 
 
 def _check_selection(
