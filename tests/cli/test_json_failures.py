@@ -44,6 +44,7 @@ FAILING = {
     "matrix refresh": ["matrix", "refresh", "--to", "none/m.json"],
     "plan": ["plan", "-o", "out", *PLANNED, "--max-retries", "99"],
     "record": ["record", "-o", "out"],
+    "run": ["run", "none.yaml"],
     "status": ["status", "-o", "none"],
     "validate": ["validate", "-o", "none"],
     "verify": ["verify", "-o", "none"],

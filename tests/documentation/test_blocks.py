@@ -17,6 +17,7 @@ from crypto_lakehouse.cli.main import main
 from crypto_lakehouse.core.config.sources import parse_config
 from crypto_lakehouse.tables import Lake
 from crypto_lakehouse.testing import ArchiveServer, StoreSuite
+from crypto_lakehouse.workflows.pipelines.declared import load_pipelines
 
 BLOCKS = blocks()
 
@@ -79,13 +80,22 @@ def test_sql_is_answered(block: Block, world: Path) -> None:
         lake.sql(block.text).fetchall()
 
 
+async def check_pipelines(path: Path) -> None:
+    file = await load_pipelines(path)
+    for pipeline in file.pipelines.values():
+        await file.ready(pipeline)
+
+
 @pytest.mark.parametrize("block", of(*CONFIGURATIONS), ids=lambda block: block.place)
 def test_a_configuration_is_accepted(
     block: Block, world: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = world / f"example.{block.language}"
     path.write_text(block.text)
-    environments = parse_config(block.text, path.name).get("environments", {})
+    values = parse_config(block.text, path.name)
+    if "pipelines" in values:
+        asyncio.run(check_pipelines(path))
+    environments = values.get("environments", {})
     for chosen in ((), *(("--environment", name) for name in environments)):
         with pytest.raises(SystemExit) as ended:
             main(["config", "show", "--config", str(path), *chosen])

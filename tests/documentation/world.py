@@ -35,6 +35,18 @@ environments:
   production: {processes: 1}
 """
 
+PIPELINES = """symbols: [BTCUSDT]
+markets: [spot]
+data_types: [klines]
+intervals: [1h]
+default_date: 2025-07-15
+output_directory: output
+discovery: calendar
+source_url: {url}
+pipelines:
+  nightly: {{steps: {{collect: {{}}, ingest: {{needs: collect}}}}}}
+"""
+
 COLLECTION_TOML = """symbols = ["BTCUSDT"]
 markets = ["spot"]
 data_types = ["trades"]
@@ -63,6 +75,7 @@ def make_world(folder: Path, source_url: str) -> None:
     IngestWorkflow(LakeConfig(output_directory=str(data))).execute()
     (folder / "collection.yaml").write_text(COLLECTION)
     (folder / "collection.toml").write_text(COLLECTION_TOML)
+    (folder / "pipelines.yaml").write_text(PIPELINES.format(url=source_url))
     (folder / "bars.sql").write_text("SELECT * FROM spot.klines WHERE interval = '1h'")
     for name in MATRICES:
         shutil.copy(ROOT / "matrix" / "binance.json", folder / f"{name}.json")

@@ -30,7 +30,7 @@ from crypto_lakehouse.version import __version__
 __all__ = ["cli", "main"]
 
 _COMMANDS = (
-    "collect", "fill", "record", "plan", "config", "status", "history", "verify", "matrix",
+    "collect", "fill", "record", "run", "plan", "config", "status", "history", "verify", "matrix",
     "ingest", "validate", "query", "lake", "bench", "demo",
 )  # fmt: skip
 

@@ -1,8 +1,9 @@
 """Workflows: the parts wired together, one module for each thing that a caller can run.
 
 - `archive_collection` collects, and `collecting` does so in one call; `ingestion` writes archives
-  into tables; `collect_and_ingest` does both at once; `validation` checks rows; `composition` runs
-  several workflows with one report.
+  into tables; `collect_and_ingest` does both at once; `validation` checks rows; `table_upkeep`
+  compacts and expires; `composition` runs several workflows with one report, `pipelines` those
+  that a file declares.
 - `rest_collection` fills what the archive lacks from the exchange, and `filling` does so in one
   call: `fill_plan` says which days, `fill_lane` and `day_filler` fill them, `fill_costs` says
   beforehand what that takes.
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from crypto_lakehouse.workflows.ingestion import IngestWorkflow
     from crypto_lakehouse.workflows.lake_config import LakeConfig
     from crypto_lakehouse.workflows.matrix_refresh import RefreshedMatrix, refresh_matrix
+    from crypto_lakehouse.workflows.pipelines.running import PipelineWorkflow, run_pipeline
     from crypto_lakehouse.workflows.questions import (
         run_history,
         run_plan,
@@ -70,6 +72,7 @@ __all__ = [
     "IngestWorkflow",
     "LakeConfig",
     "OnHeld",
+    "PipelineWorkflow",
     "PlanReport",
     "PruneResult",
     "RecordReport",
@@ -88,6 +91,7 @@ __all__ = [
     "run_fill",
     "run_fill_estimate",
     "run_history",
+    "run_pipeline",
     "run_plan",
     "run_prune",
     "run_recording",
@@ -118,6 +122,8 @@ _MODULES = {
     "StreamChange": "record_report",
     "RecordingWorkflow": "recording",
     "run_recording": "recording_runs",
+    "PipelineWorkflow": "pipelines.running",
+    "run_pipeline": "pipelines.running",
     "PruneResult": "history",
     "RefreshedMatrix": "matrix_refresh",
     "refresh_matrix": "matrix_refresh",

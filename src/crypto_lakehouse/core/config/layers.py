@@ -11,6 +11,7 @@ from attrs import define, field
 
 from crypto_lakehouse.core.config.keys import UNSET, may_be_unset
 from crypto_lakehouse.core.config.origins import FILE, KEYWORD, MAPPING, OVERRIDE, FileValues
+from crypto_lakehouse.core.config.pipelines import PIPELINES
 from crypto_lakehouse.core.config.profiles import PROFILES, Profiles
 from crypto_lakehouse.core.config.rules import OLDER_KEYS, check_unknown_keys
 from crypto_lakehouse.core.config.sources import ENVIRONMENT_PREFIX, environment_values
@@ -99,6 +100,7 @@ def lay_sources(
     above = overrides or {}
     kinds = {name: item.metadata["kind"] for name, item in keys.items()}
     variables, unknown_names, problems = environment_values(environ, kinds, prefix, others)
+    base.pop(PIPELINES, None)  # only `run` reads them
     profiles = Profiles.read(base.pop(PROFILES, {}), keys, older, others)
     name = _first_given(keys, "environment", above, keywords, variables, base)
     profile = profiles.by_name.get(name, {}) if isinstance(name, str) else {}

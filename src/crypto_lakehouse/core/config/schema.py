@@ -12,6 +12,8 @@ from crypto_lakehouse.core.config.fill_settings import NOW
 from crypto_lakehouse.core.config.keys import UNSET, described, may_be_unset
 from crypto_lakehouse.core.config.layers import Keys
 from crypto_lakehouse.core.config.nested_settings import LIVE_MARKETS
+from crypto_lakehouse.core.config.pipeline_schema import PIPELINES_SCHEMA
+from crypto_lakehouse.core.config.pipelines import PIPELINES
 from crypto_lakehouse.core.config.profiles import PROFILES, USUAL_PROFILES
 from crypto_lakehouse.core.config.proxy_settings import ENVIRONMENT, NONE, PROXY_PORTS
 from crypto_lakehouse.core.config.quantities import quantity_pattern
@@ -72,7 +74,12 @@ def config_schema(keys: Keys | None = None, others: Keys | None = None) -> _Sche
         "title": "Configuration of crypto-lakehouse",
         "type": "object",
         "additionalProperties": False,
-        "properties": {**key_schemas(keys), PROFILES: _profiles(keys), **older},
+        "properties": {
+            **key_schemas(keys),
+            PROFILES: _profiles(keys),
+            PIPELINES: PIPELINES_SCHEMA,
+            **older,
+        },
     }
 
 

@@ -1,0 +1,225 @@
+"""Pipelines of a configuration file: steps, what each needs, and when it is tried again.
+
+pipelines:
+  nightly:
+    steps:
+      collect: {retry: {times: 2, wait: 5m}}
+      fill: {needs: collect}
+      ingest: {needs: [collect, fill]}
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from graphlib import CycleError, TopologicalSorter
+from typing import Any
+
+from attrs import define, field, frozen
+
+from crypto_lakehouse.core.config.quantities import parse_quantity
+from crypto_lakehouse.core.errors import Problem
+from crypto_lakehouse.core.messages import allowed_values, nearest, shown
+
+__all__ = ["PIPELINES", "Pipeline", "PipelineStep", "Retry", "StepKind", "read_pipelines"]
+
+#: The key of a file that contains its pipelines.
+PIPELINES = "pipelines"
+
+#: How often a step may be tried again, and the longest pause before it, in seconds.
+_MOST_TIMES, _LONGEST_WAIT_S = 100, 86_400.0
+
+_STEP_KEYS = ("run", "needs", "retry", "with")
+_RETRY_KEYS = ("times", "wait")
+
+
+class StepKind(StrEnum):
+    """What a step runs: a command of this name."""
+
+    COLLECT = "collect"
+    FILL = "fill"
+    INGEST = "ingest"
+    VALIDATE = "validate"
+    VERIFY = "verify"
+    COMPACT = "compact"
+    EXPIRE = "expire"
+
+
+@frozen
+class Retry:
+    """When a step that failed is run again.
+
+    Attributes:
+        times: How often, at most.
+        wait_s: How long to wait before, in seconds.
+    """
+
+    times: int = 0
+    wait_s: float = 60.0
+
+
+@frozen
+class PipelineStep:
+    """A step as the file declares it.
+
+    Attributes:
+        name: Its name in the pipeline.
+        kind: What it runs.
+        needs: The steps that must have ended well before.
+        retry: When it is run again.
+        options: Keys of the configuration that have other values in this step, and options of the
+            command that are no keys.
+    """
+
+    name: str
+    kind: StepKind
+    needs: tuple[str, ...] = ()
+    retry: Retry = Retry()
+    options: Mapping[str, Any] = field(factory=dict)
+
+
+@frozen
+class Pipeline:
+    """A pipeline as the file declares it; its steps have the order of the file."""
+
+    name: str
+    steps: tuple[PipelineStep, ...]
+
+
+def read_pipelines(given: object) -> tuple[dict[str, Pipeline], list[Problem]]:
+    """Read the value of `pipelines`; all faults are found.
+
+    Args:
+        given: The value; None if the file has no pipelines.
+
+    Returns:
+        The pipelines without a fault, by name, and the faults of the others.
+    """
+    if given is None:
+        return {}, []
+    if not isinstance(given, Mapping):
+        return {}, [_wrong_type(f"$.{PIPELINES}", "a mapping of names to pipelines", given)]
+    pipelines, problems = {}, list[Problem]()
+    for name, declared in given.items():
+        reader = _Reader(f"$.{PIPELINES}.{shown(name)}")
+        pipeline = reader.pipeline(name, declared)
+        problems += reader.problems
+        if not reader.problems:
+            pipelines[str(name)] = pipeline
+    return pipelines, problems
+
+
+def _wrong_type(place: str, wanted: str, given: object) -> Problem:
+    return Problem(place, f"must be {wanted}, not `{shown(given)}`")
+
+
+@define
+class _Reader:
+    """Reads one pipeline, and collects its faults."""
+
+    place: str
+    problems: list[Problem] = field(factory=list)
+
+    def pipeline(self, name: object, declared: object) -> Pipeline:
+        if not isinstance(name, str) or not name.strip():
+            self._fault(self.place, f"the name of a pipeline must be text, not `{shown(name)}`")
+        values = self._mapping(self.place, declared, ("steps",))
+        place = f"{self.place}.steps"
+        steps = self._mapping(place, values.get("steps"), None)
+        if "steps" in values and values["steps"] == {}:
+            self._fault(place, "has no step")
+        found = tuple(self._step(f"{place}.{shown(each)}", each, steps[each]) for each in steps)
+        if not self.problems:
+            self._check_needs(place, found)
+        return Pipeline(str(name), found)
+
+    def _step(self, place: str, name: object, declared: object) -> PipelineStep:
+        if not isinstance(name, str) or not name.strip():
+            self._fault(place, f"the name of a step must be text, not `{shown(name)}`")
+        values = self._mapping(place, {} if declared is None else declared, _STEP_KEYS)
+        options = self._mapping(f"{place}.with", values.get("with", {}), None)
+        return PipelineStep(
+            name=str(name),
+            kind=self._kind(place, values.get("run"), name),
+            needs=self._needs(f"{place}.needs", values.get("needs", ())),
+            retry=self._retry(f"{place}.retry", values.get("retry", {})),
+            options={str(key): value for key, value in options.items()},
+        )
+
+    def _kind(self, place: str, given: object, name: object) -> StepKind:
+        kind, where = (name, place) if given is None else (given, f"{place}.run")
+        if isinstance(kind, str) and kind in set(StepKind):
+            return StepKind(kind)
+        hint = allowed_values(kind, [*StepKind])
+        if given is None and nearest(kind, [*StepKind]) is None:
+            hint += "; if this is only its name, say what it runs with `run`"
+        self._fault(where, f"unknown step `{shown(kind)}`; {hint}")
+        return StepKind.COLLECT
+
+    def _needs(self, place: str, given: object) -> tuple[str, ...]:
+        names = [given] if isinstance(given, str) else given
+        if not isinstance(names, Sequence) or not all(isinstance(each, str) for each in names):
+            self.problems.append(
+                _wrong_type(place, "the name of a step, or a list of names", given)
+            )
+            return ()
+        return tuple(dict.fromkeys(names))
+
+    def _retry(self, place: str, given: object) -> Retry:
+        values = self._mapping(place, given, _RETRY_KEYS)
+        if not values:
+            return Retry()
+        return Retry(
+            self._times(f"{place}.times", values.get("times", 1)),
+            self._wait(f"{place}.wait", values.get("wait", Retry().wait_s)),
+        )
+
+    def _times(self, place: str, given: object) -> int:
+        if isinstance(given, int) and not isinstance(given, bool) and 0 <= given <= _MOST_TIMES:
+            return given
+        self.problems.append(_wrong_type(place, f"a whole number from 0 to {_MOST_TIMES}", given))
+        return 0
+
+    def _wait(self, place: str, given: object) -> float:
+        seconds: object = given
+        try:
+            if isinstance(given, str):
+                seconds = parse_quantity(given, "seconds")
+        except ValueError as error:
+            self._fault(place, str(error))
+            return 0.0
+        is_number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
+        if is_number and 0 <= float(str(seconds)) <= _LONGEST_WAIT_S:
+            return float(str(seconds))
+        wanted = "seconds, or text such as `30s` or `5m`, up to a day"
+        self.problems.append(_wrong_type(place, wanted, given))
+        return 0.0
+
+    def _check_needs(self, place: str, steps: Sequence[PipelineStep]) -> None:
+        names = [step.name for step in steps]
+        for step in steps:
+            for need in step.needs:
+                if need not in names:
+                    hint = allowed_values(need, names)
+                    text = f"there is no step `{shown(need)}`; {hint}"
+                    self._fault(f"{place}.{shown(step.name)}.needs", text)
+        if not self.problems:
+            try:
+                TopologicalSorter({step.name: step.needs for step in steps}).prepare()
+            except CycleError as error:
+                circle = " -> ".join(shown(each) for each in error.args[1])
+                self._fault(place, f"they wait for each other: {circle}")
+
+    def _mapping(self, place: str, given: object, keys: Sequence[str] | None) -> Mapping[Any, Any]:
+        """Return a mapping, an empty one if it is none; its keys must be among those known."""
+        if not isinstance(given, Mapping):
+            self.problems.append(_wrong_type(place, "a mapping", given))
+            return {}
+        for key in given:
+            if keys is not None and key not in keys:
+                hint = allowed_values(key, keys)
+                self._fault(f"{place}.{shown(key)}", f"unknown key; {hint}")
+        return given
+
+    def _fault(self, place: str, message: str) -> None:
+        self.problems.append(Problem(place, message))

@@ -1,0 +1,127 @@
+"""Read the pipelines of a configuration file, and check all of a pipeline before it begins."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from os import PathLike
+from typing import Any
+
+from attrs import evolve, frozen
+
+from crypto_lakehouse.core.config.origins import OVERRIDE, FileValues
+from crypto_lakehouse.core.config.pipelines import (
+    PIPELINES,
+    Pipeline,
+    PipelineStep,
+    read_pipelines,
+)
+from crypto_lakehouse.core.errors import ConfigurationError, ExtraMissing, Problem
+from crypto_lakehouse.core.messages import allowed_values, shown
+from crypto_lakehouse.workflows.pipelines.step_options import read_options
+from crypto_lakehouse.workflows.pipelines.step_workflows import ReadyStep, ready_step
+from crypto_lakehouse.workflows.wiring.load_config import read_config
+
+__all__ = ["PipelineFile", "ReadyPipeline", "load_pipelines"]
+
+#: What a pipeline may be given as: a mapping of the keys of a file, or the path of one.
+AnyFile = Mapping[str, Any] | str | PathLike[str]
+
+
+@frozen
+class ReadyPipeline:
+    """A pipeline whose steps can begin.
+
+    Attributes:
+        declared: As the file has it.
+        steps: What each step runs, by its name.
+    """
+
+    declared: Pipeline
+    steps: Mapping[str, ReadyStep]
+
+
+@frozen
+class PipelineFile:
+    """The pipelines of a file.
+
+    Attributes:
+        values: The keys of the configuration, which all steps share.
+        pipelines: The pipelines by name, in the order of the file.
+    """
+
+    values: FileValues
+    pipelines: Mapping[str, Pipeline]
+
+    def named(self, name: str | None) -> Pipeline:
+        """Return a pipeline; the only one if no name is given.
+
+        Raises:
+            ConfigurationError: There is none of this name, or there are several and no name.
+        """
+        names = [*self.pipelines]
+        if name is None and len(names) == 1:
+            name = names[0]
+        if name is None:
+            raise _fault(f"has several pipelines; name one of {', '.join(names)}")
+        if name not in self.pipelines:
+            raise _fault(f"there is no pipeline `{shown(name)}`; {allowed_values(name, names)}")
+        return self.pipelines[name]
+
+    async def ready(self, pipeline: Pipeline) -> ReadyPipeline:
+        """Read the configurations of all steps; nothing is written, and nothing is asked.
+
+        Raises:
+            ConfigurationError: With every fault of every step.
+        """
+        steps, problems = dict[str, ReadyStep](), list[Problem]()
+        for step in pipeline.steps:
+            place = f"$.{PIPELINES}.{pipeline.name}.steps.{step.name}"
+            found, faults = await self._ready_step(step, place)
+            problems += faults
+            if found is not None:
+                steps[step.name] = found
+        if problems:
+            raise ConfigurationError(dict.fromkeys(problems))
+        return ReadyPipeline(pipeline, steps)
+
+    async def _ready_step(
+        self, step: PipelineStep, place: str
+    ) -> tuple[ReadyStep | None, list[Problem]]:
+        options, problems = read_options(step, f"{place}.with")
+        try:
+            return await ready_step(step.kind, self.values, options), problems
+        except ConfigurationError as error:
+            found = [_placed(each, options.keys, place) for each in error.problems]
+            return None, [*problems, *found]
+        except ExtraMissing as error:
+            return None, [*problems, Problem(place, str(error))]
+
+
+async def load_pipelines(source: AnyFile) -> PipelineFile:
+    """Read the pipelines of a configuration.
+
+    Args:
+        source: A mapping of its keys, or the path of a JSON, TOML or YAML file.
+
+    Raises:
+        ConfigurationError: The file cannot be read, has no pipelines, or some have faults.
+    """
+    values = FileValues(source) if isinstance(source, Mapping) else await read_config(source)
+    pipelines, problems = read_pipelines(values.pop(PIPELINES, None))
+    if problems:
+        raise ConfigurationError(problems)
+    if not pipelines:
+        raise _fault("there is no pipeline; declare one, as {nightly: {steps: {collect: {}}}}")
+    return PipelineFile(values, pipelines)
+
+
+def _fault(text: str) -> ConfigurationError:
+    return ConfigurationError([Problem(f"$.{PIPELINES}", text)])
+
+
+def _placed(problem: Problem, options: Mapping[str, Any], place: str) -> Problem:
+    """Return a fault with the place of the option that has it, if it is one of a step's own."""
+    key = problem.path.removeprefix("$.")
+    if problem.origin != OVERRIDE or key.partition(".")[0].partition("[")[0] not in options:
+        return problem
+    return evolve(problem, path=f"{place}.with.{key}", origin="")
