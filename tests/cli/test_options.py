@@ -6,7 +6,7 @@ import click
 import pytest
 from tests.cli.conftest import Shell
 
-from crypto_lakehouse.cli import plan
+from crypto_lakehouse.cli import collect
 from crypto_lakehouse.cli.options import help_text
 from crypto_lakehouse.core.config.days import DAY_FORMS
 from crypto_lakehouse.core.config.keys import described
@@ -14,7 +14,7 @@ from crypto_lakehouse.core.config.workflow_config import config_keys
 
 
 def test_the_help_of_each_option_is_that_of_its_key() -> None:
-    options = {item.name: item for item in plan.command.params if isinstance(item, click.Option)}
+    options = {item.name: item for item in collect.command.params if isinstance(item, click.Option)}
     for name, attribute in config_keys().items():
         key = described(attribute)
         if name == "date_range":

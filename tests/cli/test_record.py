@@ -71,9 +71,12 @@ def test_a_signal_ends_a_recording_in_order(
     stopping = threading.Thread(target=stop)
     stopping.start()
     streams = ("--streams", "trade", "--streams", "depth")
-    code, out, err = shell(*place, "-s", "BTCUSDT,ETHUSDT", *streams, "--json")
+    watched = ("--metrics-textfile", str(tmp_path / "live.prom"), "--serve", "0")
+    code, out, err = shell(*place, "-s", "BTCUSDT,ETHUSDT", *streams, "--json", *watched)
     stopping.join()
     assert code == 143
+    assert "note: metrics are at http://127.0.0.1:" in err
+    assert "crypto_lakehouse_live_streams 4.0" in (tmp_path / "live.prom").read_text()
     assert "the segments are finished first" in err
     report = json.loads(out)
     assert (report["status"], report["streams"]) == ("interrupted", 4)

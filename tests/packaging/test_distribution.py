@@ -141,11 +141,16 @@ def test_the_extra_postgres_keeps_the_ledger_in_a_database(
     assert "crypto-lakehouse[postgres]" in said
 
 
-def test_the_extra_metrics_counts_for_prometheus(install: Install) -> None:
-    code = "from crypto_lakehouse.sinks import PrometheusSink as P; print(P().text().decode())"
-    assert f'crypto_lakehouse_build_info{{version="{__version__}"}} 1.0' in install(
-        "metrics"
-    ).python("-c", code)
+def test_the_extra_metrics_counts_for_prometheus(install: Install, server: ArchiveServer) -> None:
+    environment = install("metrics")
+    watched = ("--metrics-textfile", "lake.prom", "--serve", "0")
+    _collect(environment, server, *watched)
+    text = (environment.home / "lake.prom").read_text()
+    assert f'crypto_lakehouse_build_info{{version="{__version__}"}} 1.0' in text
+    said = install("").command(
+        "collect", "-o", "other", *_SELECTED, "--source-url", server.url, *watched, wanted=2
+    )
+    assert "crypto-lakehouse[metrics]" in said
 
 
 def test_the_extra_plot_draws_the_coverage(install: Install, server: ArchiveServer) -> None:

@@ -59,6 +59,8 @@ def needed(line: Line) -> str:
     words = line.words[1:]
     if "--plot" in words:
         return "plot"
+    if {"--serve", "--metrics-textfile"} & {*words}:
+        return "metrics"
     if words[0] == "fill" and "--dry-run" not in words:
         return "live"
     is_of_tables = words[0] in {"ingest", "validate", "query", "lake"} or "--ingest" in words
@@ -106,7 +108,9 @@ def asked(
     return found
 
 
-@pytest.mark.parametrize("extra", ["", "dask", "live", "plot", "postgres", "socks", "tables"])
+@pytest.mark.parametrize(
+    "extra", ["", "dask", "live", "metrics", "plot", "postgres", "socks", "tables"]
+)
 def test_commands_run_or_name_the_extra_that_they_need(
     install: Install, before: Path, server_of_module: ArchiveServer, extra: str
 ) -> None:

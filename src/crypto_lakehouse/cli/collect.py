@@ -13,6 +13,7 @@ from crypto_lakehouse.cli.failures import message_of
 from crypto_lakehouse.cli.file_names import file_only
 from crypto_lakehouse.cli.json_output import failure_of, json_line
 from crypto_lakehouse.cli.lock_wait import LockWait, output_lock_of, wait_option
+from crypto_lakehouse.cli.monitoring import MONITORING_KEYS, say_where
 from crypto_lakehouse.cli.options import config_options, option_overrides
 from crypto_lakehouse.cli.progress import collection_sink, terminal_rows
 from crypto_lakehouse.cli.streams import LoggedStream
@@ -129,6 +130,7 @@ async def _collect(given: dict[str, Any]) -> int:
 
         return await collect_and_ingest(config, lake, sinks, meter, rows, wait, given)
     workflow = ArchiveCollectionWorkflow(config, sinks=sinks, meter=meter, on_held=wait)
+    workflow.monitoring.say = say_where(config, quiet=given["quiet"])
     return await run_to_end(workflow, as_json=given["as_json"], strict=given["strict"])
 
 
@@ -136,7 +138,8 @@ def _check_usage(given: dict[str, Any]) -> None:
     if given["retry_failed"]:
         refuse_beside("--retry-failed", "only")
     if given["dry_run"]:
-        refuse_beside("--dry-run", "events", "ingest", "with_fill", "wait", "strict")
+        unused = ("events", "ingest", "with_fill", "wait", "strict", *MONITORING_KEYS)
+        refuse_beside("--dry-run", *unused)
     if not given["ingest"]:
         refuse_without("--ingest", "with_fill")
     if given["log_format"] == NO_LOG:

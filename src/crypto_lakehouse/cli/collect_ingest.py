@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from crypto_lakehouse.cli.json_output import json_line
+from crypto_lakehouse.cli.monitoring import say_where
 
 if TYPE_CHECKING:
     from crypto_lakehouse.cli.lock_wait import LockWait
@@ -47,6 +48,7 @@ async def collect_and_ingest(
             config, lake, sinks=sinks, meter=meter, on_begin=begin, on_progress=display.show,
             on_end=display.close, on_held=wait, fill=given["with_fill"],
         )  # fmt: skip
+        workflow.monitoring.say = say_where(config, quiet=given["quiet"])
         metrics = await run_until_signal(workflow, words)
     code = _exit_code(workflow, metrics.report, strict=given["strict"])
     for step in metrics.report.steps:

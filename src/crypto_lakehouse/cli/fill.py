@@ -11,6 +11,7 @@ import click
 from crypto_lakehouse.cli.file_names import file_only
 from crypto_lakehouse.cli.json_output import json_line
 from crypto_lakehouse.cli.lock_wait import LockWait, output_lock_of, wait_option
+from crypto_lakehouse.cli.monitoring import MONITORING_KEYS, say_where
 from crypto_lakehouse.cli.options import config_options_without, option_overrides
 from crypto_lakehouse.cli.progress import collection_sink, terminal_rows
 from crypto_lakehouse.cli.run_end import run_to_end
@@ -89,7 +90,7 @@ async def _fill(given: dict[str, Any]) -> int:
     from crypto_lakehouse.workflows.wiring.load_config import load_config, read_config
 
     if given["dry_run"]:
-        refuse_beside("--dry-run", "events", "wait")
+        refuse_beside("--dry-run", "events", "wait", *MONITORING_KEYS)
     file = given["config_file"]
     values = None if file is None else await read_config(file)
     # What is selected need not be complete: the ledger has the rest.
@@ -117,6 +118,7 @@ async def _run(config: WorkflowConfig, given: dict[str, Any]) -> int:
         config, until=given["until"], only_holes=given["only_holes"],
         retry_failed=given["retry_failed"], sinks=sinks, on_held=wait,
     )  # fmt: skip
+    workflow.monitoring.say = say_where(config, quiet=given["quiet"])
     words = "stopping; what is filled is kept"
     return await run_to_end(workflow, words, fill_text, as_json=given["as_json"])
 

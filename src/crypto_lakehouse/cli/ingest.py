@@ -12,6 +12,7 @@ from crypto_lakehouse.cli.failures import message_of
 from crypto_lakehouse.cli.json_output import failure_of, json_line
 from crypto_lakehouse.cli.lake_options import lake_config, lake_options
 from crypto_lakehouse.cli.lock_wait import LockWait, wait_option
+from crypto_lakehouse.cli.monitoring import monitoring_options, say_where
 from crypto_lakehouse.core.messages import agreeing, plural
 from crypto_lakehouse.core.visible import visible
 
@@ -40,6 +41,7 @@ __all__ = ["command", "ingest_text", "ingest_to_end", "print_result"]
               help="The cluster's scheduler. [default: a cluster on this machine]")  # fmt: skip
 @click.option("--shared-directory", is_flag=True,
               help="The cluster's workers mount the same directories.")  # fmt: skip
+@monitoring_options
 @click.option("--json", "as_json", is_flag=True, help="Print the report as one JSON object.")
 @wait_option
 @click.option("--quiet", "-q", is_flag=True, help="No progress; only the result.")
@@ -94,6 +96,7 @@ async def _ingest(given: dict[str, Any]) -> int:
         workflow = IngestWorkflow(
             config, on_progress=display.show, on_held=wait, archives=not given["only_recordings"]
         )
+        workflow.monitoring.say = say_where(config, quiet=given["quiet"])
         report, code = await ingest_to_end(workflow)
     print_result(report, code, as_json=given["as_json"], quiet=given["quiet"])
     return code

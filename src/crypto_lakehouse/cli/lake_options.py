@@ -141,7 +141,8 @@ async def lake_config(given: Mapping[str, Any]) -> LakeConfig:
         raise ConfigurationError(problems)
     same = (
         "state_directory", "ledger", "ledger_schema", "lake", "catalog", "workers", "format",
-        "compression", "environment", "processes", "executor", "dask_scheduler",
+        "compression", "environment", "processes", "executor", "dask_scheduler", "serve",
+        "metrics_textfile",
     )  # fmt: skip
     values |= {name: given[name] for name in same if given.get(name) is not None}
     if str(values.get("processes")).isdecimal():

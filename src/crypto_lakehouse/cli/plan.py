@@ -10,7 +10,8 @@ import anyio
 import click
 
 from crypto_lakehouse.cli.json_output import json_line
-from crypto_lakehouse.cli.options import config_options, option_overrides, say_proxy
+from crypto_lakehouse.cli.monitoring import MONITORING_KEYS
+from crypto_lakehouse.cli.options import config_options_without, option_overrides, say_proxy
 from crypto_lakehouse.cli.unused_options import refuse_beside, refuse_unused_keys
 from crypto_lakehouse.core.messages import plural
 
@@ -34,7 +35,7 @@ _DROPPABLE = ("about", "requests", "not published", "missing", "daily", "monthly
 
 
 @click.command("plan", short_help="Show what `collect` would do.")
-@config_options
+@config_options_without(*MONITORING_KEYS)
 @click.option("--json", "as_json", is_flag=True, help="Print the series as one JSON object.")
 @click.option("--format", "form", type=click.Choice(["table", "json", "urls", "keys"]),
               default="table", help="urls and keys print one archive per line: those whose zip "

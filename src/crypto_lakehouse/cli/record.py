@@ -13,6 +13,7 @@ from crypto_lakehouse.cli.failures import message_of
 from crypto_lakehouse.cli.file_names import file_only
 from crypto_lakehouse.cli.list_option import ListOption
 from crypto_lakehouse.cli.lock_wait import LockWait, wait_option
+from crypto_lakehouse.cli.monitoring import say_where
 from crypto_lakehouse.cli.options import config_options_without, option_overrides
 from crypto_lakehouse.cli.run_end import run_to_end
 from crypto_lakehouse.cli.unused_options import refuse_unused_keys
@@ -58,7 +59,9 @@ def _streams(_: click.Context, option: click.Parameter, text: str | None) -> lis
 
 
 @click.command("record", short_help="Record the exchange's streams.")
-@config_options_without("only", "data_types", "date_range", "default_date", "partitions")
+@config_options_without(
+    "only", "data_types", "date_range", "default_date", "partitions", "metrics_by_symbol"
+)
 @click.option(
     "--streams",
     cls=ListOption,
@@ -148,6 +151,8 @@ async def _run(config: WorkflowConfig, lake: LakeConfig | None, given: dict[str,
         config, for_s=given["for_s"], sinks=_sinks(given), on_held=LockWait(given["wait"]),
         lake=lake,
     )  # fmt: skip
+
+    workflow.monitoring.say = say_where(config, quiet=given["quiet"])
 
     async def read_again() -> None:
         await _change(workflow, given)

@@ -16,6 +16,7 @@ from crypto_lakehouse.cli.failures import message_of, say_failure
 from crypto_lakehouse.cli.file_names import named_file
 from crypto_lakehouse.cli.json_output import failure_of, json_line
 from crypto_lakehouse.cli.lock_wait import LockWait, output_lock_of, wait_option_with
+from crypto_lakehouse.cli.monitoring import monitoring_options, say_where
 from crypto_lakehouse.cli.options import option_overrides
 from crypto_lakehouse.cli.output_option import MIRROR, checked_config, output_options
 from crypto_lakehouse.cli.unused_options import refuse_without
@@ -39,10 +40,10 @@ __all__ = ["command"]
 #: How many quarantined archives `--json` lists.
 LISTED = 100
 
-#: The parameters that say where the archives and their ledger are, and who reads them.
+#: The parameters that say where archives and ledger are, who reads them, and where metrics are.
 _OF_STORE = (
     "executor", "dask_scheduler", "shared_directory", "storage", "state_directory", "ledger",
-    "ledger_schema",
+    "ledger_schema", "serve", "metrics_textfile",
 )  # fmt: skip
 
 #: The parameters that only a repair uses.
@@ -122,6 +123,7 @@ _OF_REPAIR = (
     default=None,
     help="The cluster's workers mount the same directory.",
 )
+@monitoring_options
 @wait_option_with("--repair")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
 @click.option("--quiet", "-q", is_flag=True, help="No progress; only problems and the result.")
@@ -168,8 +170,9 @@ async def _verify(given: dict[str, Any]) -> int:
         given["combined"], given["sums"], is_part=is_part, quiet=given["quiet"]
     ) as outputs:
         report = await run_verification(
-            config, sample=sample, seed=seed, since=since, on_archive=outputs.write
-        )
+            config, sample=sample, seed=seed, since=since, on_archive=outputs.write,
+            on_listening=say_where(config, quiet=given["quiet"]),
+        )  # fmt: skip
         outputs.finish()
     wanted = [*outputs.damaged, *(item.archive for item in store.quarantined())]
     repair = None
@@ -209,7 +212,9 @@ async def _repair_config(given: dict[str, Any]) -> WorkflowConfig:
     """Read the configuration of a repair; a wrong option is refused before anything is hashed."""
     from crypto_lakehouse.workflows.wiring.load_config import load_config
 
-    overrides = option_overrides({name: given[name] for name in given if name != "output"})
+    # The metrics of this command are those of the verification.
+    own = {"output", "serve", "metrics_textfile"}
+    overrides = option_overrides({name: given[name] for name in given if name not in own})
     overrides |= {"output_directory": given["output"], "only": "quarantined"}
     return await load_config(given["config_file"], overrides)
 

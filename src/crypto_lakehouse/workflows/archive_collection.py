@@ -41,6 +41,7 @@ from crypto_lakehouse.sinks.metrics import MetricsSink
 from crypto_lakehouse.stores.outer_output import refuse_inside_another
 from crypto_lakehouse.stores.output import output_note, output_of
 from crypto_lakehouse.workflows.history import prune_replaced
+from crypto_lakehouse.workflows.monitoring.monitoring import Monitoring
 from crypto_lakehouse.workflows.run_outcome import RunOutcome, unfinished_note
 from crypto_lakehouse.workflows.wiring.collection_pipeline import CollectionPipeline
 from crypto_lakehouse.workflows.wiring.collector_stack import make_budget
@@ -84,6 +85,7 @@ class ArchiveCollectionWorkflow(BaseWorkflow[CollectionReport]):
         delivery: When events reach sinks and ledger, and how long a stopped run waits for that.
         on_held: Called if another run holds the lock; returns whether to try again. By default the
             run is refused.
+        monitoring: What watches the run; by default what the configuration says.
 
     Raises:
         ConfigurationError: A sink is not valid; the message names it and what it lacks.
@@ -118,6 +120,7 @@ class ArchiveCollectionWorkflow(BaseWorkflow[CollectionReport]):
         archives: Iterable[Archive] | None = None,
         delivery: Delivery | None = None,
         on_held: OnHeld = do_not_wait,
+        monitoring: Monitoring | None = None,
     ) -> None:
         super().__init__(config, metrics_collector=metrics_collector)
         self.run_id = uuid4().hex
@@ -132,6 +135,7 @@ class ArchiveCollectionWorkflow(BaseWorkflow[CollectionReport]):
         self._is_shared = self._processes > 1 or (can_share and config.executor == "dask")
         self._retry = retry or RetryPolicy(max_retries=config.max_retries)
         self._meter = meter or ByteMeter()
+        self.monitoring = monitoring or Monitoring.of(config, self._meter)
         self._archives = archives
         self._delivery = delivery or Delivery()
         self._plan: Plan | None = None
@@ -174,6 +178,7 @@ class ArchiveCollectionWorkflow(BaseWorkflow[CollectionReport]):
         What needs no request is planned here, so that faults show before anything is written.
         """
         self.counts.start_workflow(self.name)
+        await self._resources.enter_async_context(self.monitoring)
         self._scope = anyio.CancelScope()
         try:
             self._matrix, known = await read_in_thread(
@@ -199,6 +204,7 @@ class ArchiveCollectionWorkflow(BaseWorkflow[CollectionReport]):
         if not self._output.is_open:
             return
         self._notes += self._output.notes
+        await self.monitoring.cover(self.config, self._place, at_begin=True)
         if self._place.is_url:
             self._notes += await to_thread.run_sync(unfinished_note, self._output.ledger_place)
         if self.config.only is not None:
@@ -229,12 +235,16 @@ class ArchiveCollectionWorkflow(BaseWorkflow[CollectionReport]):
         )
         await rules.run(
             self._collect_until_stopped,
-            [*own, ledger, LogSink(self.run_id), *self._sinks],
+            [*own, ledger, LogSink(self.run_id), *self.monitoring.sinks, *self._sinks],
             self._last_event,
             is_urgent=lambda: self._is_urgent,
         )
         await self._prune()
         await self._copy_ledger()
+        if not self._is_urgent:
+            await self.monitoring.cover(self.config, self._place)
+        if problem := await self.monitoring.finish():
+            self.counts.record_event(RunWarned(message=problem))
 
     async def _copy_ledger(self) -> None:
         """Copy the ledger to the object store if the run has learned anything."""

@@ -42,6 +42,7 @@ from crypto_lakehouse.workflows.ingestion import (
 from crypto_lakehouse.workflows.lake_config import LakeConfig
 from crypto_lakehouse.workflows.lake_places import check_place, check_writable_place
 from crypto_lakehouse.workflows.lake_report import IngestReport, joined
+from crypto_lakehouse.workflows.monitoring.monitoring import Monitoring
 from crypto_lakehouse.workflows.open_holes import OpenHoles, SharedSink
 from crypto_lakehouse.workflows.rest_collection import RestCollectionWorkflow
 from crypto_lakehouse.workflows.stored_archives import StoredZip, stored_zips
@@ -90,6 +91,7 @@ class CollectAndIngest(CompositeWorkflow):
         refuse_faulty(config)
         self._output = output_of(config)
         self._lake, self._on_held = lake, on_held
+        self.monitoring = Monitoring.of(config, meter)
         self._on_begin, self._on_progress, self._on_end = on_begin, on_progress, on_end
         self._gathered = _Gathered(self._output, batch_archives, lake.selects)
         self._batches: list[IngestReport] = []
@@ -100,16 +102,20 @@ class CollectAndIngest(CompositeWorkflow):
         self._shared = [SharedSink(sink) for sink in checked_sinks(sinks)] if fill else []
         all_sinks = [self._gathered, self._open_holes, *(self._shared or sinks)]
         collection = ArchiveCollectionWorkflow(
-            config, sinks=all_sinks, meter=meter, on_held=on_held
-        )
+            config, sinks=all_sinks, meter=meter, on_held=on_held,
+            monitoring=self.monitoring.shared(),
+        )  # fmt: skip
         rest = _Rest(
             lake, self._begin_rest, self._batches,
             on_progress=on_progress, zips=self._rest, on_held=on_held, output=self._output,
+            monitoring=self.monitoring.shared(),
         )  # fmt: skip
         self._last = rest
         steps = {"collect": Step(collection)}
         if fill:
-            filling = RestCollectionWorkflow(config, sinks=all_sinks, on_held=on_held)
+            filling = RestCollectionWorkflow(
+                config, sinks=all_sinks, on_held=on_held, monitoring=self.monitoring.shared()
+            )
             steps["fill"] = Step(filling, after=["collect"])
         steps["ingest"] = Step(rest, after=[*steps])
         super().__init__(config, steps)
@@ -166,6 +172,7 @@ class CollectAndIngest(CompositeWorkflow):
         await to_thread.run_sync(check_place, self._lake, self._output)
         await to_thread.run_sync(check_writable_place, self._lake)
         await to_thread.run_sync(refuse_other_format, self._lake)
+        await self.monitoring.open()
 
     async def body(self) -> None:
         """Ingest batches as they arrive, then the remainder."""
@@ -196,6 +203,7 @@ class CollectAndIngest(CompositeWorkflow):
             mends=False,
             on_held=self._on_held,
             output=self._output,
+            monitoring=self.monitoring.shared(),
         )
         try:
             self._batches.append((await self._current.run()).report)
@@ -220,9 +228,10 @@ class CollectAndIngest(CompositeWorkflow):
             self._last.note_unreadable(folder, reason)
 
     async def cleanup(self) -> None:
-        """Close the sinks that both the collection and the fill have used."""
+        """Close the sinks that both the collection and the fill have used, and the listener."""
         for sink in self._shared:
             await sink.inner.close()
+        await self.monitoring.close()
 
 
 class _Rest(IngestWorkflow):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from attrs import define, evolve, field
 
+from crypto_lakehouse.core.table_events import ArchiveIngested
 from crypto_lakehouse.workflows.lake_config import LakeConfig
 from crypto_lakehouse.workflows.lake_report import RECORDED, IngestReport, TableTotals
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from crypto_lakehouse.tables.ingest.ingested import Ingested
     from crypto_lakehouse.tables.ingest.recorded_seams import Reviewed
 
-__all__ = ["IngestOutcome"]
+__all__ = ["IngestOutcome", "ingested_event"]
 
 #: How many problems and reviewed archives a report names.
 _FIRST = 100
@@ -156,3 +157,10 @@ class IngestOutcome:
             stop_code=stop_code,
             error=error,
         )
+
+
+def ingested_event(ingested: Ingested) -> ArchiveIngested:
+    """Return the result of an archive as metrics count it."""
+    return ArchiveIngested(
+        archive=ingested.archive, table=ingested.table, state=ingested.state, rows=ingested.rows
+    )

@@ -17,15 +17,17 @@ from crypto_lakehouse.core.errors import ConfigurationError, Problem
 from crypto_lakehouse.core.metrics import MetricsCollector, WorkflowMetrics
 from crypto_lakehouse.core.progress import OnProgress
 from crypto_lakehouse.core.protocols import ignore
+from crypto_lakehouse.core.table_events import TableCommitted
 from crypto_lakehouse.core.workflow import BaseWorkflow
 from crypto_lakehouse.ledger.lock import OnHeld, configured_lock, do_not_wait, take_when_free
 from crypto_lakehouse.stores.output import Output
 from crypto_lakehouse.version import __version__
-from crypto_lakehouse.workflows.ingest_outcome import IngestOutcome
+from crypto_lakehouse.workflows.ingest_outcome import IngestOutcome, ingested_event
 from crypto_lakehouse.workflows.ingest_progress import IngestProgress
 from crypto_lakehouse.workflows.lake_config import LakeConfig
 from crypto_lakehouse.workflows.lake_places import ELSEWHERE, check_place
 from crypto_lakehouse.workflows.lake_report import IngestReport
+from crypto_lakehouse.workflows.monitoring.monitoring import Monitoring
 from crypto_lakehouse.workflows.recorded_ingestion import (
     RecordedIngestion,
     has_recordings,
@@ -91,6 +93,7 @@ class IngestWorkflow(BaseWorkflow[WorkflowMetrics]):
         on_held: Called if another run holds the lake's lock; returns whether to try again. By
             default the run is refused.
         output: Where the archives are; by default where `config` says.
+        monitoring: What watches the run; by default what the configuration says.
     """
 
     name: ClassVar[str] = "ingest"
@@ -109,10 +112,12 @@ class IngestWorkflow(BaseWorkflow[WorkflowMetrics]):
         archives: bool = True,
         on_held: OnHeld = do_not_wait,
         output: Output | None = None,
+        monitoring: Monitoring | None = None,
     ) -> None:
         super().__init__(config, metrics_collector=metrics_collector)
         self._on_held = on_held
         self._given_output = output
+        self.monitoring = monitoring or Monitoring.of(config)
         self._is_whole_tree = zips is None
         self._mends = mends and archives
         self._takes_recordings = zips is None if recordings is None else recordings
@@ -170,6 +175,8 @@ class IngestWorkflow(BaseWorkflow[WorkflowMetrics]):
                 that is selected.
         """
         need_tables()
+        await self._resources.enter_async_context(self.monitoring)
+        self.monitoring.tell_begin(self.name)
         output = self._output
         # Beside a collection the ledger is that of the collection, which fetches the copy itself.
         check = partial(check_there, output, reads_copy=self._is_whole_tree)
@@ -204,6 +211,9 @@ class IngestWorkflow(BaseWorkflow[WorkflowMetrics]):
             if self._stop_code is None:
                 async with open_item_workers(self.config, self._output) as self._runner:
                     await to_thread.run_sync(self._ingest)
+        self.monitoring.tell_end(self.name, self.report().status)
+        if problem := await self.monitoring.finish():
+            self._outcome.notes += (problem,)
 
     async def cleanup(self) -> None:
         """Release the lock."""
@@ -248,6 +258,7 @@ class IngestWorkflow(BaseWorkflow[WorkflowMetrics]):
             ingestion = Ingestion(
                 catalog, table_settings(self.config), self._take, from_thread.check_cancelled,
                 on_read=self._progress.read, on_commit=self._progress.committing,
+                on_committed=lambda table: self.monitoring.tell(TableCommitted(table=table)),
                 on_review=self._outcome.add_review, runner=self._runner,
                 on_recorded=partial(self._add_recorded, catalog),
             )  # fmt: skip
@@ -368,6 +379,7 @@ class IngestWorkflow(BaseWorkflow[WorkflowMetrics]):
         if ingested.state in {"held_back", "arriving"}:
             self._unsettled.add(ingested.archive.key)
         self._outcome.add(ingested)
+        self.monitoring.tell(ingested_event(ingested))
         if ingested.state != "arriving":
             self._tell(ingested)
 

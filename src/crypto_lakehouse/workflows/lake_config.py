@@ -28,6 +28,7 @@ from crypto_lakehouse.core.config.values import (
     Policies,
     Processes,
     Profile,
+    Serve,
     Storage,
     Symbols,
 )
@@ -65,6 +66,8 @@ class LakeKeywords(TypedDict, total=False):
     executor: str
     dask_scheduler: str | None
     shared_directory: bool
+    serve: Mapping[str, object] | str | int | None
+    metrics_textfile: str | PathLike[str] | None
     environment: str
 
 
@@ -246,6 +249,25 @@ class LakeConfig:
         about=About(
             "The workers of the Dask cluster see the output directory and the lake under the same "
             "paths.",
+            since="0.2.0",
+        ),
+    )
+    serve: Mapping[str, Any] | None = key(
+        Serve,
+        None,
+        about=About(
+            "Where metrics are served while the run goes on, as PORT or ADDRESS:PORT.",
+            more="See [monitoring](monitoring.md).",
+            unset="nowhere",
+            since="0.2.0",
+        ),
+    )
+    metrics_textfile: str | None = key(
+        str,
+        None,
+        about=About(
+            "A file for the metrics, NAME.prom, as node_exporter's textfile collector reads it.",
+            form="path",
             since="0.2.0",
         ),
     )

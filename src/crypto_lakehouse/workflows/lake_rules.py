@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from crypto_lakehouse.core.config.database_url import database_url_fault, is_database_url
+from crypto_lakehouse.core.config.monitoring_settings import textfile_fault
 from crypto_lakehouse.core.config.own_folder import own_folder_fault
 from crypto_lakehouse.core.config.rules import scheduler_fault
 from crypto_lakehouse.core.config.storage import is_url, state_directory_fault, store_url_fault
@@ -28,6 +29,8 @@ def lake_faults(fields: Mapping[str, Any]) -> Iterator[Problem]:
     if is_database_url(catalog) and (fault := database_url_fault(str(catalog))):
         yield Problem("$.catalog", fault)
     yield from _sharing_faults(fields)
+    if fault := textfile_fault(fields.get("metrics_textfile")):
+        yield Problem("$.metrics_textfile", fault)
 
 
 def _place_faults(fields: Mapping[str, Any]) -> Iterator[Problem]:

@@ -24,13 +24,14 @@ from crypto_lakehouse.core.events import ArchiveFinished
 from crypto_lakehouse.core.input_files import read_in_thread
 from crypto_lakehouse.core.messages import agreeing
 from crypto_lakehouse.core.plan import PlannedSeries
-from crypto_lakehouse.core.protocols import Store, ignore_async
+from crypto_lakehouse.core.protocols import Store, ignore, ignore_async
 from crypto_lakehouse.coverage.coverage import SeriesCoverage
 from crypto_lakehouse.http.retry import RetryPolicy
 from crypto_lakehouse.ledger.empty import ledger_if_any
 from crypto_lakehouse.ledger.history import Change, Version
 from crypto_lakehouse.stores.output import output_of
 from crypto_lakehouse.workflows.history import changes_since, history_of
+from crypto_lakehouse.workflows.monitoring.monitoring import Monitoring
 from crypto_lakehouse.workflows.reports import HistoryReport, PlanReport, StatusReport
 from crypto_lakehouse.workflows.segments_alone import filled_days
 from crypto_lakehouse.workflows.series_origins import (
@@ -41,7 +42,7 @@ from crypto_lakehouse.workflows.series_origins import (
     recordings_of,
 )
 from crypto_lakehouse.workflows.status import CoverageStatus, StatusTotals, status_of
-from crypto_lakehouse.workflows.verification import verify_tree
+from crypto_lakehouse.workflows.verification import verified_and_counted, verify_tree
 from crypto_lakehouse.workflows.wiring.collector_stack import make_inventory
 from crypto_lakehouse.workflows.wiring.holes_file import load_acknowledged
 from crypto_lakehouse.workflows.wiring.ledgers import ledger_at
@@ -146,6 +147,7 @@ async def run_verification(
     since: date | None = None,
     store: Store | None = None,
     on_archive: Callable[[StoredArchive], Awaitable[None]] = ignore_async,
+    on_listening: Callable[[str], None] = ignore,
 ) -> VerificationReport:
     """Hash everything in the output directory again; nothing is changed.
 
@@ -156,6 +158,7 @@ async def run_verification(
         since: Only files that were written on this UTC day or later.
         store: Where the archives are; the output directory by default.
         on_archive: Called with each archive when it is done, in the order of folders and names.
+        on_listening: Called with where metrics are served, if the configuration says so.
 
     Raises:
         ConfigurationError: There is no such directory, no archive and no ledger at the URL,
@@ -169,7 +172,11 @@ async def run_verification(
     except ValueError as error:
         raise ConfigurationError([Problem("sample", str(error))]) from None
     with naming_origins(ready):
-        return await verify_tree(ready, on_archive, sample=part, since=since, store=store)
+        return await verified_and_counted(
+            partial(verify_tree, ready, sample=part, since=since, store=store),
+            evolve(Monitoring.of(ready), say=on_listening),
+            on_archive,
+        )
 
 
 async def run_status(

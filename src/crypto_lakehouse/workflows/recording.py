@@ -41,6 +41,7 @@ from crypto_lakehouse.stores.output import output_note
 from crypto_lakehouse.version import __version__
 from crypto_lakehouse.workflows.lake_config import LakeConfig
 from crypto_lakehouse.workflows.micro_batches import MicroBatches
+from crypto_lakehouse.workflows.monitoring.monitoring import Monitoring
 from crypto_lakehouse.workflows.record_events import seen_event
 from crypto_lakehouse.workflows.record_report import RecordReport, StreamChange
 from crypto_lakehouse.workflows.record_selection import (
@@ -124,6 +125,7 @@ class RecordingWorkflow(BaseWorkflow[RecordReport]):
         self._urls = stream_urls(config, self._markets)
         self._for_s = for_s
         self._sinks = checked_sinks(sinks)
+        self.monitoring = Monitoring.of(config)
         self._new_events: list[Event] = []
         self._times = times or LiveTimes()
         self._lake = lake
@@ -198,6 +200,7 @@ class RecordingWorkflow(BaseWorkflow[RecordReport]):
         if fills_tables(self.config):
             need_tables()
             await self._prepare_tables()
+        await self.monitoring.open()
         self._notes += [note for note in (output_note(self.config), *self.config.warnings) if note]
 
     async def _prepare_tables(self) -> None:
@@ -220,10 +223,12 @@ class RecordingWorkflow(BaseWorkflow[RecordReport]):
         own: list[Sink] = [MetricsSink(self.metrics_collector), LogSink(self.run_id)]
         await Delivery().run(
             self._record_until_stopped,
-            [*own, *self._sinks],
+            [*own, *self.monitoring.sinks, *self._sinks],
             self._last_event,
             is_urgent=lambda: self._stop_code is not None,
         )
+        if problem := await self.monitoring.finish():
+            self._note(problem)
 
     async def _record_until_stopped(self, emit: Emit) -> None:
         await emit([RunStarted(run_id=self.run_id, workflow=self.name, planned=0, at=_now())])
@@ -336,7 +341,10 @@ class RecordingWorkflow(BaseWorkflow[RecordReport]):
 
     async def cleanup(self) -> None:
         """Move the last segments to the object store, and release the lock."""
-        await self._output.close()
+        try:
+            await self._output.close()
+        finally:
+            await self.monitoring.close()
 
     def report(self, error: str = "") -> RecordReport:
         """Return a report of what is known so far; `error` is why the run ended early."""

@@ -39,6 +39,7 @@ from crypto_lakehouse.workflows.fill_plan import FillPlan
 from crypto_lakehouse.workflows.fill_report import FillCounts, FillReport
 from crypto_lakehouse.workflows.fill_request import FillRequest
 from crypto_lakehouse.workflows.fill_symbols import FillSymbols
+from crypto_lakehouse.workflows.monitoring.monitoring import Monitoring
 from crypto_lakehouse.workflows.wiring.delivery import Delivery
 from crypto_lakehouse.workflows.wiring.holes_file import load_acknowledged
 from crypto_lakehouse.workflows.wiring.ledgers import ledger_at
@@ -82,6 +83,7 @@ class RestCollectionWorkflow(BaseWorkflow[FillReport]):
         on_held: Called if another run holds the lock; returns whether to try again. By default the
             run is refused.
         times: Where the time comes from; a parameter for tests.
+        monitoring: What watches the run; by default what the configuration says.
 
     Raises:
         ConfigurationError: `until` is no day, or a sink is not valid.
@@ -110,6 +112,7 @@ class RestCollectionWorkflow(BaseWorkflow[FillReport]):
         delivery: Delivery | None = None,
         on_held: OnHeld = do_not_wait,
         times: TimeSource = SYSTEM_TIME,
+        monitoring: Monitoring | None = None,
     ) -> None:
         super().__init__(config, metrics_collector=metrics_collector)
         self.run_id = uuid4().hex
@@ -123,6 +126,7 @@ class RestCollectionWorkflow(BaseWorkflow[FillReport]):
         #: Apart from the place, so that a copy of a lost ledger serves for the selection alone.
         self._before = output_of(config, store)
         self._delivery = delivery or Delivery()
+        self.monitoring = monitoring or Monitoring.of(config)
         self._notes: list[str] = []
         self._resources = AsyncExitStack()
         self._output = OpenedOutput(
@@ -166,6 +170,7 @@ class RestCollectionWorkflow(BaseWorkflow[FillReport]):
             SelectionError: The ledger has nothing of a symbol that is selected.
         """
         need_live()
+        await self._resources.enter_async_context(self.monitoring)
         self._scope = anyio.CancelScope()
         try:
             self._matrix, self._acknowledged = await read_in_thread(
@@ -184,6 +189,7 @@ class RestCollectionWorkflow(BaseWorkflow[FillReport]):
         )
         await self._output.open()
         self._notes += self._output.notes
+        await self.monitoring.cover(self.config, self._place, at_begin=True)
 
     async def body(self) -> None:
         """Fill the days, and hand the events to the sinks."""
@@ -196,11 +202,15 @@ class RestCollectionWorkflow(BaseWorkflow[FillReport]):
         own: list[Sink] = [self.counts, MetricsSink(self.metrics_collector), ledger]
         await rules.run(
             self._fill_until_stopped,
-            [*own, LogSink(self.run_id), *self._sinks],
+            [*own, LogSink(self.run_id), *self.monitoring.sinks, *self._sinks],
             self._last_event,
             is_urgent=lambda: self._is_urgent,
         )
         if problem := await self._output.copy_ledger(has_changed=self.counts.has_changed):
+            self.counts.warnings.append(problem)
+        if not self._is_urgent:
+            await self.monitoring.cover(self.config, self._place)
+        if problem := await self.monitoring.finish():
             self.counts.warnings.append(problem)
 
     async def _fill_until_stopped(self, emit: Emit) -> None:

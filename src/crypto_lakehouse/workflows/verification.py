@@ -25,15 +25,17 @@ from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.errors import StoreError
 from crypto_lakehouse.core.origin import Origin
 from crypto_lakehouse.core.protocols import KeepsSegments, Store, ignore_async
+from crypto_lakehouse.core.table_events import FileChecked
 from crypto_lakehouse.ledger.empty import EmptyLedger
 from crypto_lakehouse.ledger.place import RunLedger
 from crypto_lakehouse.stores.output import Output, Place, output_of
 from crypto_lakehouse.workflows.arriving import is_replaced
+from crypto_lakehouse.workflows.monitoring.monitoring import Monitoring
 from crypto_lakehouse.workflows.stored_folders import check_there, folders_of
 from crypto_lakehouse.workflows.wiring.ledgers import ledger_at
 from crypto_lakehouse.workflows.wiring.verify_workers import AT_ONCE, open_comparer
 
-__all__ = ["verify_archives", "verify_tree"]
+__all__ = ["verified_and_counted", "verify_archives", "verify_tree"]
 
 
 _Value = TypeVar("_Value")
@@ -195,3 +197,32 @@ def _start_ns(day: date | None) -> int:
 async def _each(values: Iterator[_Value]) -> AsyncIterator[_Value]:
     while (value := await to_thread.run_sync(next, values, None)) is not None:
         yield value
+
+
+async def verified_and_counted(
+    verify: Callable[..., Awaitable[VerificationReport]],
+    monitoring: Monitoring,
+    on_archive: Callable[[StoredArchive], Awaitable[None]],
+) -> VerificationReport:
+    """Verify, and count what was checked for metrics.
+
+    Args:
+        verify: Verifies; takes `on_archive`.
+        monitoring: Counts.
+        on_archive: Called with each archive when it is done.
+
+    Raises:
+        ConfigurationError: Metrics cannot be served or written; or as `verify_tree`.
+    """
+
+    async def count(archive: StoredArchive) -> None:
+        monitoring.tell(FileChecked(state=archive.state))
+        await on_archive(archive)
+
+    async with monitoring:
+        monitoring.tell_begin("verification")
+        report = await verify(on_archive=count)
+        monitoring.tell_end("verification", "partial" if report.exit_code else "complete")
+        if problem := await monitoring.finish():
+            report.notes = (*report.notes, problem)
+    return report

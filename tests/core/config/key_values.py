@@ -91,6 +91,12 @@ TWO_VALUES: dict[str, list[tuple[Any, str, Any]]] = {
     "dask_scheduler": [("tcp://h:8786",) * 3, ("tls://10.0.0.1:1",) * 3],
     "shared_directory": [(True, "true", True), (False, "false", False)],
     "segmented_downloads": [("off",) * 3, ("auto",) * 3],
+    "serve": [
+        (9108, "9108", {"address": "127.0.0.1", "port": 9108}),
+        ("[::1]:0", "[::1]:0", {"address": "::1", "port": 0}),
+    ],
+    "metrics_textfile": [("a.prom",) * 3, ("b/c.prom",) * 3],
+    "metrics_by_symbol": [(True, "true", True), (False, "false", False)],
     "discovery": [("calendar",) * 3, ("listing",) * 3],
     "quote_assets": [
         (["USDT"], "USDT", ("USDT",)),

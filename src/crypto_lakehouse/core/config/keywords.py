@@ -43,6 +43,9 @@ class ConfigKeywords(TypedDict, total=False):
     dask_scheduler: str | None
     shared_directory: bool
     segmented_downloads: str
+    serve: Mapping[str, object] | str | int | None
+    metrics_textfile: str | PathLike[str] | None
+    metrics_by_symbol: bool
     discovery: str | None
     quote_assets: Iterable[str] | None
     contracts: Iterable[str] | None

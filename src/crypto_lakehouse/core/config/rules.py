@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from crypto_lakehouse.core.acknowledged import entry_fault
 from crypto_lakehouse.core.config.database_url import database_url_fault, schema_fault
+from crypto_lakehouse.core.config.monitoring_settings import textfile_fault
 from crypto_lakehouse.core.config.own_folder import own_folder_fault
 from crypto_lakehouse.core.config.proxy_settings import NONE, proxy_fault
 from crypto_lakehouse.core.config.record_settings import record_urls_faults
@@ -114,6 +115,7 @@ def check_combinations(fields: Mapping[str, Any]) -> list[Problem]:
         *_proxy(fields),
         *_dask(fields),
         *_acknowledged(fields.get("acknowledge", ())),
+        *_textfile(fields.get("metrics_textfile")),
     ]
 
 
@@ -268,6 +270,11 @@ def _acknowledged(entries: Iterable[str]) -> Iterable[Problem]:
     for entry in entries:
         if fault := entry_fault(entry):
             yield Problem("$.acknowledge", fault)
+
+
+def _textfile(path: str | None) -> Iterable[Problem]:
+    if fault := textfile_fault(path):
+        yield Problem("$.metrics_textfile", fault)
 
 
 def _plain_http_fault(url: str, allow_http: bool | None) -> str | None:

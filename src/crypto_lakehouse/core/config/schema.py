@@ -36,6 +36,7 @@ from crypto_lakehouse.core.config.values import (
     Profile,
     ProxySetting,
     Record,
+    Serve,
     Storage,
     Symbol,
     Symbols,
@@ -229,6 +230,21 @@ _KINDS: dict[Any, _Schema] = {
             },
         },
         "additionalProperties": False,
+    },
+    Serve: {
+        "anyOf": [
+            {"type": "integer", "minimum": 0, "maximum": 65_535},
+            _TEXT,
+            {
+                "type": "object",
+                "properties": {
+                    "address": _TEXT,
+                    "port": {"type": "integer", "minimum": 0, "maximum": 65_535},
+                },
+                "required": ["port"],
+                "additionalProperties": False,
+            },
+        ]
     },
     Storage: {
         "type": "object",

@@ -18,6 +18,7 @@ from crypto_lakehouse.core.config.values import (
     Processes,
     Profile,
     ProxySetting,
+    Serve,
     Symbols,
 )
 from crypto_lakehouse.core.errors import ConfigurationError, Problem
@@ -174,6 +175,8 @@ def parse_text_value(text: str, kind: Any) -> Any:
     text = text.strip()
     if kind in (ProxySetting, Profile, DayOrPeriod):  # a password may hold commas and brackets
         return text
+    if kind is Serve and not text.startswith("{"):
+        return text  # it may be [::1]:9108
     if text[:1] in {"[", "{"} and not isinstance(kind, type):
         return _json_text(text)
     if kind in (Symbols, Intervals) or getattr(kind, "__origin__", None) is tuple:

@@ -22,6 +22,7 @@ from crypto_lakehouse.core.config.days import (
 )
 from crypto_lakehouse.core.config.fill_settings import fill_settings
 from crypto_lakehouse.core.config.intervals import structure_interval
+from crypto_lakehouse.core.config.monitoring_settings import serve_settings
 from crypto_lakehouse.core.config.quantities import parse_quantity
 from crypto_lakehouse.core.config.record_settings import record_settings
 from crypto_lakehouse.core.config.storage import storage_options
@@ -46,6 +47,7 @@ __all__ = [
     "Processes",
     "Profile",
     "ProxySetting",
+    "Serve",
     "StartDay",
     "Storage",
     "Symbol",
@@ -74,6 +76,7 @@ Profile = NewType("Profile", object)
 Storage = NewType("Storage", object)
 Fill = NewType("Fill", object)
 Record = NewType("Record", object)
+Serve = NewType("Serve", object)
 DayOrPeriod = NewType("DayOrPeriod", object)
 StartDay = NewType("StartDay", object)
 EndDay = NewType("EndDay", object)
@@ -323,6 +326,11 @@ def _record(value: object, _: Any) -> dict[str, Any]:
     return record_settings(value)
 
 
+def _serve(value: object, _: Any) -> dict[str, Any]:
+    """Return where metrics are served."""
+    return serve_settings(value)
+
+
 def _profile(value: object, _: Any) -> str:
     """Return a name; `profiles` checks it, because only that module knows the names."""
     if isinstance(value, str):
@@ -379,6 +387,7 @@ def _config_converter() -> cattrs.Converter:
         (Storage, _storage),
         (Fill, _fill),
         (Record, _record),
+        (Serve, _serve),
         (DayOrPeriod, structure_period),
         (StartDay, structure_start),
         (EndDay, structure_end),

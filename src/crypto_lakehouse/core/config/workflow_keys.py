@@ -9,8 +9,8 @@ import attrs
 from attrs import frozen
 
 from crypto_lakehouse.core.config.keys import About, key
+from crypto_lakehouse.core.config.monitoring_keys import MonitoringKeys
 from crypto_lakehouse.core.config.proxy_settings import ENVIRONMENT
-from crypto_lakehouse.core.config.transfer_keys import TransferKeys
 from crypto_lakehouse.core.config.values import (
     Choice,
     Fill,
@@ -27,7 +27,7 @@ DEFAULT_LISTING_URL = "https://s3-ap-northeast-1.amazonaws.com/data.binance.visi
 
 
 @frozen(init=False, kw_only=True)
-class WorkflowKeys(TransferKeys):
+class WorkflowKeys(MonitoringKeys):
     """The values of all keys; `WorkflowConfig` reads and checks them."""
 
     discovery: str | None = key(

@@ -79,6 +79,7 @@ class Ingestion:
         on_read: Called with the number of new archives that were read since the last call; in
             worker threads, and again for an archive that is read again after an error.
         on_commit: Called before what was read is committed.
+        on_committed: Called after a commit to a table, with its name.
         on_review: Called with each archive of earlier runs whose findings a commit has changed.
         on_recorded: Called, after a commit, with the planned archives that another run recorded
             before it.
@@ -91,6 +92,7 @@ class Ingestion:
     check: Callable[[], None] = lambda: None
     on_read: Callable[[int], None] = ignore
     on_commit: Callable[[], None] = lambda: None
+    on_committed: Callable[[str], None] = lambda _: None
     on_review: Callable[[Reviewed], None] = ignore
     on_recorded: Callable[[Recorded], None] = ignore
     runner: ItemRunner | None = None
@@ -172,8 +174,8 @@ class _Commit:
                     rows = self._publish(files, journal)
                     table = catalog.catalog.load_table(self.schema.name)
                     # A run that only refused archives commits nothing to the table.
-                    made = sequence_of(table, self.name) or newest_sequence(self.table)
-                    record(catalog, rows, table_sequence=made)
+                    made = sequence_of(table, self.name)
+                    record(catalog, rows, table_sequence=made or newest_sequence(self.table))
                 self._sweep_lost(table)
         except BaseException:
             # Other processes may still write, and if it fails now: then the next run recovers.
@@ -181,6 +183,8 @@ class _Commit:
                 with suppress(Exception):
                     recover(catalog)
             raise
+        if made is not None:
+            self.ingestion.on_committed(self.schema.name)
         for ingested in self._results():
             self.ingestion.tell(ingested)
         for reviewed in self.reviewed:

@@ -1,0 +1,44 @@
+"""The options for metrics, of commands that do not take all keys; and where they are served."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from crypto_lakehouse.cli.file_names import file_only
+
+__all__ = ["MONITORING_KEYS", "monitoring_options", "say_where"]
+
+_Command = TypeVar("_Command", bound=Callable[..., object])
+
+#: The keys of what watches a run.
+MONITORING_KEYS = ("serve", "metrics_textfile", "metrics_by_symbol")
+
+_SERVE = click.option(
+    "--serve",
+    metavar="[ADDRESS:]PORT",
+    help="Serve metrics while it runs, as of `collect`. [default: nowhere]",
+)
+_TEXTFILE = click.option(
+    "--metrics-textfile",
+    callback=file_only,
+    metavar="FILE",
+    help="Write metrics to NAME.prom, as of `collect`.",
+)
+
+
+def monitoring_options(command: _Command) -> _Command:
+    """Add `--serve` and `--metrics-textfile` to a command."""
+    return _SERVE(_TEXTFILE(command))
+
+
+def say_where(config: Any, *, quiet: bool) -> Callable[[str], None]:
+    """Return what prints where metrics are; a port that was not named is said in any case."""
+
+    def say(sentence: str) -> None:
+        if not quiet or config.serve["port"] == 0:
+            click.echo(f"note: {sentence}", err=True)
+
+    return say

@@ -1,0 +1,52 @@
+"""The keys of `WorkflowConfig` that say how a run is watched."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from attrs import frozen
+
+from crypto_lakehouse.core.config.keys import About, key
+from crypto_lakehouse.core.config.transfer_keys import TransferKeys
+from crypto_lakehouse.core.config.values import Serve
+
+__all__ = ["MonitoringKeys"]
+
+
+@frozen(init=False, kw_only=True)
+class MonitoringKeys(TransferKeys):
+    """Where the metrics of a run are, for Prometheus."""
+
+    serve: Mapping[str, Any] | None = key(
+        Serve,
+        None,
+        about=About(
+            "Where metrics are served while the run goes on, as PORT or ADDRESS:PORT.",
+            more="This machine alone can read them unless an address is named, and port 0 is any "
+            "that is free. See [monitoring](monitoring.md).",
+            unset="nowhere",
+            metavar="[ADDRESS:]PORT",
+            since="0.2.0",
+        ),
+    )
+    metrics_textfile: str | None = key(
+        str,
+        None,
+        about=About(
+            "A file for the metrics, NAME.prom, as node_exporter's textfile collector reads it.",
+            more="It is written during the run and at its end; see [monitoring](monitoring.md).",
+            form="path",
+            metavar="FILE",
+            since="0.2.0",
+        ),
+    )
+    metrics_by_symbol: bool = key(
+        bool,
+        False,
+        about=About(
+            "Give the metrics of holes, lag and the newest day for each series.",
+            more="Each series is a time series of Prometheus then.",
+            since="0.2.0",
+        ),
+    )

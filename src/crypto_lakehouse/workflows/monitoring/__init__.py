@@ -1,0 +1,9 @@
+"""What watches a run: metrics that are served and written to a file, as its configuration says.
+
+- `monitoring` opens, feeds and closes what the configuration names; every workflow has one.
+- `textfile` writes the file for node_exporter's textfile collector; it is replaced as a whole.
+- `listener` answers `/metrics` and `/healthz` over HTTP while the run goes on.
+- `group_coverage` finds holes, newest day and lag of each group of series in the ledger.
+
+Metrics themselves are made by `sinks.prometheus`. Nothing here can end a run that has begun.
+"""

@@ -1,0 +1,70 @@
+"""What the ledger has of each group of series, for metrics: holes, newest day, and lag."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from datetime import date
+
+from attrs import define, field
+
+from crypto_lakehouse.core.acknowledged import Acknowledged
+from crypto_lakehouse.core.archive import Series
+from crypto_lakehouse.coverage.coverage import UNEXPECTED, SeriesCoverage
+from crypto_lakehouse.sinks.run_figures import GroupCoverage, Labels
+from crypto_lakehouse.stores.output import Output
+from crypto_lakehouse.workflows.status import status_of
+
+__all__ = ["group_coverage"]
+
+
+@define
+class _Group:
+    hole_days: Counter[str] = field(factory=Counter)
+    newest: date | None = None
+    lag_days: int = 0
+
+    def add(self, coverage: SeriesCoverage) -> None:
+        for cause, days in coverage.days_by_cause().items():
+            self.hole_days[str(cause)] += days
+        self.lag_days = max(self.lag_days, _lag_days(coverage))
+        if coverage.last_day is not None:
+            self.newest = max(coverage.last_day, self.newest or coverage.last_day)
+
+
+def _lag_days(coverage: SeriesCoverage) -> int:
+    """How many days the newest verified day is before the newest that should be verified."""
+    due = [hole for hole in coverage.holes if hole.cause not in UNEXPECTED]
+    if not due:
+        return 0
+    if coverage.last_day is None:
+        return (due[-1].last_day - due[0].first_day).days + 1
+    return max(0, (due[-1].last_day - coverage.last_day).days)
+
+
+def group_coverage(
+    output: Output,
+    acknowledged: Acknowledged,
+    matrix_path: str | None,
+    labels_of: Callable[[Series], Labels],
+) -> dict[Labels, GroupCoverage]:
+    """Return what the ledger has of all series, by group; blocking.
+
+    Args:
+        output: Where the ledger is.
+        acknowledged: The archives that the user knows to be missing or damaged.
+        matrix_path: The matrix; the shipped one by default.
+        labels_of: Names the group of a series.
+
+    Raises:
+        LakehouseError: There is no ledger, or it cannot be read.
+    """
+    groups: dict[Labels, _Group] = {}
+    for coverage in status_of(output, matrix_path=matrix_path, acknowledged=acknowledged):
+        groups.setdefault(labels_of(coverage.series), _Group()).add(coverage)
+    return {
+        labels: GroupCoverage(
+            hole_days=group.hole_days, newest=group.newest, lag_days=group.lag_days
+        )
+        for labels, group in groups.items()
+    }

@@ -1,0 +1,206 @@
+"""The metrics of a run: counted, served and written to a file, as its configuration says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any, Protocol, Self
+
+from anyio import to_thread
+from attrs import define, evolve, field
+
+from crypto_lakehouse.core.errors import ConfigurationError, LakehouseError, Problem, StoreError
+from crypto_lakehouse.core.events import Event, RunFinished, RunStarted
+from crypto_lakehouse.core.messages import shown
+from crypto_lakehouse.core.metrics import ByteMeter
+from crypto_lakehouse.core.protocols import ignore
+from crypto_lakehouse.core.sink import Sink
+from crypto_lakehouse.core.table_events import TableEvent
+from crypto_lakehouse.sinks.prometheus import PrometheusSink
+from crypto_lakehouse.stores.output import Output
+from crypto_lakehouse.stores.user_path import absolute_path
+from crypto_lakehouse.workflows.monitoring.group_coverage import group_coverage
+from crypto_lakehouse.workflows.monitoring.listener import MetricsListener
+from crypto_lakehouse.workflows.monitoring.textfile import MetricsTextfile
+from crypto_lakehouse.workflows.wiring.holes_file import load_acknowledged
+
+__all__ = ["Monitoring"]
+
+
+class _Monitored(Protocol):
+    """The keys that a configuration has for it."""
+
+    @property
+    def serve(self) -> Mapping[str, Any] | None: ...
+
+    @property
+    def metrics_textfile(self) -> str | None: ...
+
+
+@define(eq=False)
+class Monitoring:
+    """What watches a run; nothing does unless the configuration says so.
+
+    Use: `sinks` get the events of the run, which ends while it is open; `finish` once all is done.
+
+    Attributes:
+        sink: Counts the events; None if nothing watches.
+        textfile: Writes them to a file; None without one.
+        listener: Serves them; None if it does not listen.
+        is_owner: Whether it opens and closes these, and does not only use those of another run.
+        say: Called with the address once it listens.
+    """
+
+    sink: PrometheusSink | None = None
+    textfile: MetricsTextfile | None = None
+    listener: MetricsListener | None = None
+    is_owner: bool = True
+    say: Callable[[str], None] = ignore
+    _has_ended: bool = field(init=False, default=False)
+
+    @classmethod
+    def of(cls, config: _Monitored, meter: ByteMeter | None = None) -> Monitoring:
+        """Make what a configuration says; nothing is opened yet.
+
+        Args:
+            config: The configuration.
+            meter: The byte counter of a collection.
+
+        Raises:
+            ExtraMissing: It is needed, and the extra `metrics` is not installed.
+        """
+        if config.serve is None and config.metrics_textfile is None:
+            return cls()
+        sink = PrometheusSink(meter, by_symbol=getattr(config, "metrics_by_symbol", False))
+        made = cls(sink)
+        if config.metrics_textfile is not None:
+            made.textfile = MetricsTextfile(absolute_path(config.metrics_textfile), sink)
+        if config.serve is not None:
+            address, port = config.serve["address"], config.serve["port"]
+            made.listener = MetricsListener(address, port, sink.text)
+        return made
+
+    def shared(self) -> Monitoring:
+        """Return the same for a step of a run: it uses what the run has opened."""
+        return evolve(self, is_owner=False)
+
+    @property
+    def sinks(self) -> tuple[Sink, ...]:
+        """What takes the events of a run."""
+        return tuple(each for each in (self.sink, self.textfile) if each is not None)
+
+    async def open(self) -> None:
+        """Listen, and check the file.
+
+        Raises:
+            ConfigurationError: The port is in use, or the file cannot be written; all faults.
+        """
+        if self.is_owner:
+            problems = [*await self._file_problems(), *await self._port_problems()]
+            if problems:
+                await self._stop_listening()
+                raise ConfigurationError(problems)
+            if self.listener is not None:
+                self.say(f"metrics are at {self.listener.url}")
+
+    async def _file_problems(self) -> list[Problem]:
+        if self.textfile is None:
+            return []
+        try:
+            await to_thread.run_sync(self.textfile.check)
+        except OSError as error:
+            path = shown(str(self.textfile.path))
+            reason = f"`{path}` cannot be written: {error.strerror or error}"
+            return [Problem("$.metrics_textfile", reason)]
+        return []
+
+    async def _port_problems(self) -> list[Problem]:
+        if self.listener is None:
+            return []
+        try:
+            await self.listener.open()
+        except OSError as error:
+            reason = error.strerror or str(error)
+            place = f"port {self.listener.port} of `{shown(self.listener.address)}`"
+            hint = "choose another port, or 0 for any that is free"
+            return [Problem("$.serve", f"{place} cannot be listened on: {reason}; {hint}")]
+        return []
+
+    async def close(self) -> None:
+        """Write the file of a run that has not come to its end, and stop listening."""
+        if self.is_owner:
+            if self.textfile is not None and not self._has_ended:
+                with suppress(StoreError):
+                    await to_thread.run_sync(self.textfile.write)
+            await self._stop_listening()
+
+    async def __aenter__(self) -> Self:
+        """Open it."""
+        await self.open()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Close it."""
+        await self.close()
+
+    async def _stop_listening(self) -> None:
+        if self.listener is not None:
+            await self.listener.close()
+
+    def tell(self, *events: Event | TableEvent) -> None:
+        """Count events of a run that has no sinks; in any thread but that of the event loop.
+
+        A file that cannot be written is tried again later, and at the end.
+        """
+        if self.sink is not None:
+            self.sink.figures.count(events)
+        if self.textfile is not None and self.textfile.is_due:
+            with suppress(StoreError):
+                self.textfile.write()
+
+    def tell_begin(self, workflow: str) -> None:
+        """Count the begin of a run that has no sinks; its name is its id."""
+        if self.sink is not None:
+            now = datetime.now(UTC)
+            started = RunStarted(run_id=workflow, workflow=workflow, planned=0, at=now)
+            self.sink.figures.count([started])
+
+    def tell_end(self, workflow: str, status: str) -> None:
+        """Count its end."""
+        if self.sink is not None:
+            ended = RunFinished(run_id=workflow, status=status, at=datetime.now(UTC))
+            self.sink.figures.count([ended])
+
+    async def cover(self, config: Any, output: Output, *, at_begin: bool = False) -> None:
+        """Take holes, lag and the newest days from the ledger.
+
+        A ledger that cannot be read has none: the run itself says what is wrong with it.
+
+        Args:
+            config: That of a collection or a fill.
+            output: Where the ledger is.
+            at_begin: Whether the run has just begun; only a listener shows then what is known.
+        """
+        if self.sink is None or (at_begin and self.listener is None):
+            return
+        figures = self.sink.figures
+
+        def read() -> None:
+            acknowledged = load_acknowledged(config)
+            matrix = config.matrix_path
+            figures.cover(group_coverage(output, acknowledged, matrix, figures.labels_of))
+
+        with suppress(LakehouseError):
+            await to_thread.run_sync(read)
+
+    async def finish(self) -> str:
+        """Write the file as it stays; return why it cannot be written, empty if it was."""
+        self._has_ended = True
+        if self.textfile is None:
+            return ""
+        try:
+            await to_thread.run_sync(self.textfile.write)
+        except StoreError as error:
+            return f"the metrics of this run are not in their file: {error}"
+        return ""

@@ -1,0 +1,63 @@
+"""`--serve` and `--metrics-textfile` of the commands that run, and what they print."""
+
+from __future__ import annotations
+
+import re
+import socket
+from pathlib import Path
+
+import pytest
+from tests.cli.conftest import SELECTION, Shell
+
+from crypto_lakehouse.testing import ArchiveServer
+
+
+@pytest.fixture
+def collect(archive_server: ArchiveServer, tmp_path: Path) -> list[str]:
+    return ["collect", "-o", str(tmp_path / "data"), *SELECTION, "-i", "1h", "--discovery",
+            "calendar", "--source-url", archive_server.url, "-q"]  # fmt: skip
+
+
+def test_each_command_writes_its_metrics_and_says_where_they_are(
+    shell: Shell, collect: list[str], tmp_path: Path
+) -> None:
+    file = tmp_path / "lake.prom"
+    place = ["-o", str(tmp_path / "data"), "--metrics-textfile", str(file)]
+    watched = [*place[2:], "--serve", "0"]
+    verified = 'archives_total{data_type="klines",market="spot",verdict="verified"} 1'
+    for command, sample in (
+        ([*collect, *watched], verified),
+        (["ingest", *place, "-q", "--serve", "0"], 'lake_rows_total{table="spot.klines"} 24'),
+        (["verify", *place, "-q", "--serve", "0"], 'checked_files_total{state="ok"} 1'),
+    ):  # fmt: skip
+        code, _, err = shell(*command)
+        assert code == 0, err
+        assert re.search(r"^note: metrics are at http://127\.0\.0\.1:\d+/metrics\n", err)
+        assert f"crypto_lakehouse_{sample}.0" in file.read_text()
+    code, _, err = shell("verify", *place, "-q", "--serve", "127.0.0.1:65536")
+    assert code == 2
+    assert "--serve: `port` must be 0 to 65535, not `65536`" in err
+
+
+def test_a_named_port_is_only_said_if_anything_is(
+    shell: Shell, collect: list[str], tmp_path: Path
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = str(free.getsockname()[1])
+        code, _, err = shell(*collect, "--serve", port, "--metrics-textfile", "/nowhere/a.prom")
+        assert code == 2
+        assert f"--serve: port {port} of `127.0.0.1` cannot be listened on" in err
+        assert "--metrics-textfile: `/nowhere/a.prom` cannot be written" in err
+    assert not (tmp_path / "data").exists()
+    assert "metrics are at" not in shell(*collect, "--serve", port)[2]
+
+
+def test_options_without_effect_are_refused(shell: Shell, collect: list[str]) -> None:
+    for more, reason in (
+        (["--metrics-by-symbol"], "without --serve or --metrics-textfile"),
+        (["--dry-run", "--serve", "0"], "with --dry-run"),
+    ):
+        code, _, err = shell(*collect, *more)
+        assert code == 2
+        assert reason in err
+    assert shell("plan", "--serve", "0")[0] == 2
