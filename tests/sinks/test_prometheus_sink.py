@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
+from tests.services.prometheus import system_program
 from tests.sinks.conftest import (
     ARCHIVE,
     FINISHED,
@@ -103,7 +105,8 @@ async def test_a_run_is_counted_by_labels_that_are_bounded() -> None:
     assert len([name for name in found if name.startswith("runs_total")]) == 1
 
 
-def test_other_operations_have_metrics_of_their_own() -> None:
+def of_other_operations() -> PrometheusSink:
+    """Fed by a fill, an ingestion, a verification and a recording."""
     fill = FillFinished(
         archive=SEGMENT, verdict=FillVerdict.FILLED, rows=24, at=NOON, requests=2, weight=4
     )
@@ -112,18 +115,20 @@ def test_other_operations_have_metrics_of_their_own() -> None:
         connections=1, reconnects=0, segments=1, lag_us=2_000, at=NOON,
     )  # fmt: skip
     complete = RunFinished(run_id="one", status="complete", at=NOON + timedelta(hours=1))
-    found = values_of(
-        counted(
-            STARTED,
-            fill,
-            ArchiveIngested(archive=ARCHIVE, table="spot.trades", state="ingested", rows=7),
-            TableCommitted(table="spot.trades"),
-            FileChecked(state="damaged"),
-            ListingRetried(prefix="data/", attempt=1, wait_s=1, reason="503"),
-            seen,
-            complete,
-        )
+    return counted(
+        STARTED,
+        fill,
+        ArchiveIngested(archive=ARCHIVE, table="spot.trades", state="ingested", rows=7),
+        TableCommitted(table="spot.trades"),
+        FileChecked(state="damaged"),
+        ListingRetried(prefix="data/", attempt=1, wait_s=1, reason="503"),
+        seen,
+        complete,
     )
+
+
+def test_other_operations_have_metrics_of_their_own() -> None:
+    found = values_of(of_other_operations())
     assert {
         "fills_total{data_type=klines,market=spot,verdict=filled}": 1,
         "fill_rows_total{data_type=klines,market=spot}": 24,
@@ -159,7 +164,7 @@ def test_coverage_is_that_of_the_ledger_and_of_what_was_verified_since() -> None
     assert found[f"newest_verified_timestamp_seconds{{{group}}}"] == newest
     assert found[f"source_lag_seconds{{{group}}}"] == 2 * 86_400
     assert found["source_lag_seconds{data_type=klines,market=spot}"] == 0
-    assert found["hole_days{cause=missing,data_type=trades,market=spot}"] == 3
+    assert found["holes{cause=missing,data_type=trades,market=spot}"] == 3
 
 
 def test_symbols_are_labels_if_that_is_asked_for() -> None:
@@ -170,7 +175,17 @@ def test_symbols_are_labels_if_that_is_asked_for() -> None:
     series = "data_type=trades,interval=,market=spot,symbol={}"
     assert f"newest_verified_timestamp_seconds{{{series.format('币安人生USDT')}}}" in found
     assert f"source_lag_seconds{{{series.format('BTCUSDT')}}}" in found
-    assert f"hole_days{{cause=failed,{series.format('BTCUSDT')}}}" in found
+    assert f"holes{{cause=failed,{series.format('BTCUSDT')}}}" in found
+
+
+def test_the_tool_of_prometheus_finds_no_fault() -> None:
+    sink = of_other_operations()
+    sink.figures.count([finished(requests=1, elapsed_s=1.0, answers=((200, 0.5),)), FINISHED])
+    group = GroupCoverage(hole_days={"missing": 1}, newest=None, lag_days=1)
+    sink.figures.cover({("spot", "trades"): group})
+    check = [system_program("promtool"), "check", "metrics"]
+    done = subprocess.run(check, input=sink.text(), check=False, capture_output=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
 
 
 def test_the_page_describes_every_metric() -> None:

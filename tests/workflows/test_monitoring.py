@@ -57,7 +57,7 @@ async def test_a_file_has_the_metrics_of_a_run_and_the_last_success_of_those_bef
     assert value_of(text, 'runs_total{status="partial",workflow="archive_collection"}') == 1
     assert value_of(text, f'archives_total{{{GROUP},verdict="unchanged"}}') == 1
     assert value_of(text, 'requests_total{code="404"}') == 1
-    assert value_of(text, f'hole_days{{cause="missing",{GROUP}}}') == 1
+    assert value_of(text, f'holes{{cause="missing",{GROUP}}}') == 1
     assert value_of(text, f"source_lag_seconds{{{GROUP}}}") == 86_400
     assert value_of(text, f'{SUCCESS}{{workflow="archive_collection"}}') == success
     assert "BTCUSDT" not in text

@@ -169,7 +169,7 @@ METRICS: tuple[MetricSpec, ...] = (
             (), _live("lag_us", 1e-6)),
     _metric("gauge", "live_clock_skew_seconds", "How far the clock is ahead of the exchange's.",
             (), _live("skew_us", 1e-6)),
-    MetricSpec("crypto_lakehouse_hole_days", "gauge", "Days that are not verified, by cause.",
+    MetricSpec("crypto_lakehouse_holes", "gauge", "Days that are not verified, by cause.",
                (*_GROUP, "cause"), _hole_days, by_series=True),
 )  # fmt: skip
 
