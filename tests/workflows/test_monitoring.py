@@ -218,3 +218,8 @@ async def test_an_ingestion_and_a_verification_have_theirs(tmp_path: Path) -> No
     assert value_of(text, 'checked_files_total{state="ok"}') == 2
     assert value_of(text, f'{SUCCESS}{{workflow="ingest"}}') is not None
     assert value_of(text, f'{SUCCESS}{{workflow="verification"}}') is None
+    values["output_directory"] = str(tmp_path / "none")
+    with pytest.raises(ConfigurationError):
+        await run_verification(values)
+    failed = 'runs_total{status="failed",workflow="verification"}'
+    assert value_of(path.read_text(), failed) == 1

@@ -176,7 +176,6 @@ class IngestWorkflow(BaseWorkflow[WorkflowMetrics]):
         """
         need_tables()
         await self._resources.enter_async_context(self.monitoring)
-        self.monitoring.tell_begin(self.name)
         output = self._output
         # Beside a collection the ledger is that of the collection, which fetches the copy itself.
         check = partial(check_there, output, reads_copy=self._is_whole_tree)
@@ -207,11 +206,11 @@ class IngestWorkflow(BaseWorkflow[WorkflowMetrics]):
             ClusterError: The Dask cluster cannot work.
             WorkerError: Worker processes end as soon as they are started.
         """
-        with anyio.CancelScope() as self._scope:
-            if self._stop_code is None:
-                async with open_item_workers(self.config, self._output) as self._runner:
-                    await to_thread.run_sync(self._ingest)
-        self.monitoring.tell_end(self.name, self.report().status)
+        with self.monitoring.run_of(self.name, lambda: self.report().status):
+            with anyio.CancelScope() as self._scope:
+                if self._stop_code is None:
+                    async with open_item_workers(self.config, self._output) as self._runner:
+                        await to_thread.run_sync(self._ingest)
         if problem := await self.monitoring.finish():
             self._outcome.notes += (problem,)
 

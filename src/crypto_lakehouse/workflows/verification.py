@@ -220,9 +220,8 @@ async def verified_and_counted(
         await on_archive(archive)
 
     async with monitoring:
-        monitoring.tell_begin("verification")
-        report = await verify(on_archive=count)
-        monitoring.tell_end("verification", "partial" if report.exit_code else "complete")
+        with monitoring.run_of("verification", lambda: report.to_mapping()["status"]):
+            report = await verify(on_archive=count)
         if problem := await monitoring.finish():
             report.notes = (*report.notes, problem)
     return report

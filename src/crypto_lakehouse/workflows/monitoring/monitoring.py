@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any, Protocol, Self
 
@@ -57,6 +57,7 @@ class Monitoring:
     listener: MetricsListener | None = None
     is_owner: bool = True
     say: Callable[[str], None] = ignore
+    _is_open: bool = field(init=False, default=False)
     _has_ended: bool = field(init=False, default=False)
 
     @classmethod
@@ -101,6 +102,7 @@ class Monitoring:
             if problems:
                 await self._stop_listening()
                 raise ConfigurationError(problems)
+            self._is_open = True
             if self.listener is not None:
                 self.say(f"metrics are at {self.listener.url}")
 
@@ -129,7 +131,8 @@ class Monitoring:
 
     async def close(self) -> None:
         """Write the file of a run that has not come to its end, and stop listening."""
-        if self.is_owner:
+        if self._is_open:
+            self._is_open = False
             if self.textfile is not None and not self._has_ended:
                 with suppress(StoreError):
                     await to_thread.run_sync(self.textfile.write)
@@ -149,7 +152,7 @@ class Monitoring:
             await self.listener.close()
 
     def tell(self, *events: Event | TableEvent) -> None:
-        """Count events of a run that has no sinks; in any thread but that of the event loop.
+        """Count events of a run that has no event queue; in any thread.
 
         A file that cannot be written is tried again later, and at the end.
         """
@@ -159,18 +162,22 @@ class Monitoring:
             with suppress(StoreError):
                 self.textfile.write()
 
-    def tell_begin(self, workflow: str) -> None:
-        """Count the begin of a run that has no sinks; its name is its id."""
-        if self.sink is not None:
-            now = datetime.now(UTC)
-            started = RunStarted(run_id=workflow, workflow=workflow, planned=0, at=now)
-            self.sink.figures.count([started])
+    @contextmanager
+    def run_of(self, workflow: str, status: Callable[[], str]) -> Iterator[None]:
+        """Count a run that has no event queue, until the block ends.
 
-    def tell_end(self, workflow: str, status: str) -> None:
-        """Count its end."""
-        if self.sink is not None:
-            ended = RunFinished(run_id=workflow, status=status, at=datetime.now(UTC))
-            self.sink.figures.count([ended])
+        Args:
+            workflow: Its name, which is its id, too.
+            status: Returns how it has ended, if no error has ended it.
+        """
+        started = RunStarted(run_id=workflow, workflow=workflow, planned=0, at=datetime.now(UTC))
+        self.tell(started)
+        ended = "failed"
+        try:
+            yield
+            ended = status()
+        finally:
+            self.tell(RunFinished(run_id=workflow, status=ended, at=datetime.now(UTC)))
 
     async def cover(self, config: Any, output: Output, *, at_begin: bool = False) -> None:
         """Take holes, lag and the newest days from the ledger.
