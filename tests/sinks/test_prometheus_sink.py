@@ -119,7 +119,8 @@ def of_other_operations() -> PrometheusSink:
         STARTED,
         fill,
         ArchiveIngested(archive=ARCHIVE, table="spot.trades", state="ingested", rows=7),
-        TableCommitted(table="spot.trades"),
+        TableCommitted(table="spot.trades", scored_rows=10, recorded_rows=9),
+        TableCommitted(table="spot.klines"),
         FileChecked(state="damaged"),
         ListingRetried(prefix="data/", attempt=1, wait_s=1, reason="503"),
         seen,
@@ -137,6 +138,8 @@ def test_other_operations_have_metrics_of_their_own() -> None:
         "ingested_archives_total{state=ingested,table=spot.trades}": 1,
         "lake_rows_total{table=spot.trades}": 7,
         "lake_commits_total{table=spot.trades}": 1,
+        "scored_rows_total{table=spot.trades}": 10,
+        "recorded_rows_total{table=spot.trades}": 9,
         "checked_files_total{state=damaged}": 1,
         "retries_total{kind=listing}": 1,
         "live_messages_total": 9,
@@ -145,6 +148,7 @@ def test_other_operations_have_metrics_of_their_own() -> None:
         "run_last_success_timestamp_seconds{workflow=test}": NOON.timestamp() + 3600,
     }.items() <= found.items()
     assert "live_clock_skew_seconds" not in found
+    assert "scored_rows_total{table=spot.klines}" not in found
 
 
 def test_two_sinks_in_a_process_do_not_meet() -> None:

@@ -14,7 +14,7 @@ class ArchiveIngested:
     """What became of an archive that was ingested.
 
     Attributes:
-        table: The table, as `binance.spot_klines`.
+        table: The table, as `spot.klines`.
         state: `ingested`, `superseded`, `refused`, `quarantined`, `held_back` or `arriving`.
         rows: How many rows it has in the table now.
     """
@@ -27,9 +27,17 @@ class ArchiveIngested:
 
 @frozen(kw_only=True)
 class TableCommitted:
-    """A commit to a table, whose name is `table`."""
+    """A commit to a table.
+
+    Attributes:
+        table: The table, as `spot.klines`.
+        scored_rows: Of the days that it compared with recordings, the rows of the archives.
+        recorded_rows: Those of them that were recorded as they are.
+    """
 
     table: str
+    scored_rows: int = 0
+    recorded_rows: int = 0
 
 
 @frozen(kw_only=True)

@@ -112,6 +112,8 @@ class RunFigures:
     ingested: Counter[Labels] = field(init=False, factory=Counter)
     lake_rows: Counter[Labels] = field(init=False, factory=Counter)
     lake_commits: Counter[Labels] = field(init=False, factory=Counter)
+    scored_rows: Counter[Labels] = field(init=False, factory=Counter)
+    recorded_rows: Counter[Labels] = field(init=False, factory=Counter)
     checked: Counter[Labels] = field(init=False, factory=Counter)
     recorded: RecordingSeen | None = field(init=False, default=None)
     planned: dict[Labels, int] = field(init=False, factory=dict)
@@ -208,6 +210,9 @@ def _ingested(figures: RunFigures, event: ArchiveIngested) -> None:
 
 def _committed(figures: RunFigures, event: TableCommitted) -> None:
     figures.lake_commits[(event.table,)] += 1
+    if event.scored_rows:
+        figures.scored_rows[(event.table,)] += event.scored_rows
+        figures.recorded_rows[(event.table,)] += event.recorded_rows
 
 
 def _checked(figures: RunFigures, event: FileChecked) -> None:

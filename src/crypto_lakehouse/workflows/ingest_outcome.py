@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING
 
 from attrs import define, evolve, field
 
-from crypto_lakehouse.core.table_events import ArchiveIngested
+from crypto_lakehouse.core.table_events import ArchiveIngested, TableCommitted
 from crypto_lakehouse.workflows.lake_config import LakeConfig
 from crypto_lakehouse.workflows.lake_report import RECORDED, IngestReport, TableTotals
 
 if TYPE_CHECKING:
+    from crypto_lakehouse.tables.ingest.day_scores import DayScore
     from crypto_lakehouse.tables.ingest.ingested import Ingested
     from crypto_lakehouse.tables.ingest.recorded_seams import Reviewed
 
-__all__ = ["IngestOutcome", "ingested_event"]
+__all__ = ["IngestOutcome", "committed_event", "ingested_event"]
 
 #: How many problems and reviewed archives a report names.
 _FIRST = 100
@@ -163,4 +164,18 @@ def ingested_event(ingested: Ingested) -> ArchiveIngested:
     """Return the result of an archive as metrics count it."""
     return ArchiveIngested(
         archive=ingested.archive, table=ingested.table, state=ingested.state, rows=ingested.rows
+    )
+
+
+def committed_event(table: str, scores: Sequence[DayScore]) -> TableCommitted:
+    """Return a commit as metrics count it.
+
+    Args:
+        table: The table.
+        scores: The days of which archives were compared with recordings.
+    """
+    return TableCommitted(
+        table=table,
+        scored_rows=sum(score.archive_rows for score in scores),
+        recorded_rows=sum(score.recorded - score.differing for score in scores),
     )

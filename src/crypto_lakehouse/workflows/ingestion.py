@@ -17,12 +17,11 @@ from crypto_lakehouse.core.errors import ConfigurationError, Problem
 from crypto_lakehouse.core.metrics import MetricsCollector, WorkflowMetrics
 from crypto_lakehouse.core.progress import OnProgress
 from crypto_lakehouse.core.protocols import ignore
-from crypto_lakehouse.core.table_events import TableCommitted
 from crypto_lakehouse.core.workflow import BaseWorkflow
 from crypto_lakehouse.ledger.lock import OnHeld, configured_lock, do_not_wait, take_when_free
 from crypto_lakehouse.stores.output import Output
 from crypto_lakehouse.version import __version__
-from crypto_lakehouse.workflows.ingest_outcome import IngestOutcome, ingested_event
+from crypto_lakehouse.workflows.ingest_outcome import IngestOutcome, committed_event, ingested_event
 from crypto_lakehouse.workflows.ingest_progress import IngestProgress
 from crypto_lakehouse.workflows.lake_config import LakeConfig
 from crypto_lakehouse.workflows.lake_places import ELSEWHERE, check_place
@@ -257,7 +256,7 @@ class IngestWorkflow(BaseWorkflow[WorkflowMetrics]):
             ingestion = Ingestion(
                 catalog, table_settings(self.config), self._take, from_thread.check_cancelled,
                 on_read=self._progress.read, on_commit=self._progress.committing,
-                on_committed=lambda table: self.monitoring.tell(TableCommitted(table=table)),
+                on_committed=lambda *of: self.monitoring.tell(committed_event(*of)),
                 on_review=self._outcome.add_review, runner=self._runner,
                 on_recorded=partial(self._add_recorded, catalog),
             )  # fmt: skip

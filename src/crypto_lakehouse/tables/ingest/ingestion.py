@@ -28,6 +28,7 @@ from crypto_lakehouse.tables.iceberg.catalog_errors import as_lake_errors
 from crypto_lakehouse.tables.iceberg.orphans import sweep_table
 from crypto_lakehouse.tables.ingest.commit_records import CommitRecords
 from crypto_lakehouse.tables.ingest.commits import newest_sequence, sequence_of
+from crypto_lakehouse.tables.ingest.day_scores import DayScore
 from crypto_lakehouse.tables.ingest.differences import record_differences
 from crypto_lakehouse.tables.ingest.in_threads import in_threads
 from crypto_lakehouse.tables.ingest.ingest_plan import IngestPlan, Rebuild, plan_ingestion
@@ -79,7 +80,8 @@ class Ingestion:
         on_read: Called with the number of new archives that were read since the last call; in
             worker threads, and again for an archive that is read again after an error.
         on_commit: Called before what was read is committed.
-        on_committed: Called after a commit to a table, with its name.
+        on_committed: Called after a commit to a table, with its name and the scores of days that
+            were recorded.
         on_review: Called with each archive of earlier runs whose findings a commit has changed.
         on_recorded: Called, after a commit, with the planned archives that another run recorded
             before it.
@@ -92,7 +94,7 @@ class Ingestion:
     check: Callable[[], None] = lambda: None
     on_read: Callable[[int], None] = ignore
     on_commit: Callable[[], None] = lambda: None
-    on_committed: Callable[[str], None] = lambda _: None
+    on_committed: Callable[[str, Sequence[DayScore]], None] = lambda _table, _scores: None
     on_review: Callable[[Reviewed], None] = ignore
     on_recorded: Callable[[Recorded], None] = ignore
     runner: ItemRunner | None = None
@@ -184,7 +186,8 @@ class _Commit:
                     recover(catalog)
             raise
         if made is not None:
-            self.ingestion.on_committed(self.schema.name)
+            scores = [score for merge in self.merges for score in merge.scores]
+            self.ingestion.on_committed(self.schema.name, scores)
         for ingested in self._results():
             self.ingestion.tell(ingested)
         for reviewed in self.reviewed:
