@@ -163,13 +163,14 @@ PUBLISHED = {0: "5", 1: "10", 2: "21"}
 async def test_archives_and_recordings_come_to_the_same_in_any_order(
     tmp_path: Path, order: str
 ) -> None:
+    metrics = tmp_path / "lake.prom"
     for step in order:
         if step == "a":
             publish(tmp_path, PUBLISHED)
         else:
             lines = FIRST if step == "f" else SECOND
             store(tmp_path, header("aaaaaaaa" if step == "f" else "bbbbbbbb"), lines)
-        assert (await ingested(tmp_path)).exit_code == 0
+        assert (await ingested(tmp_path, metrics_textfile=str(metrics))).exit_code == 0
     assert table(tmp_path) == [
         (0, 5.0, 10.0, None, "archive"), (1, 10.0, 20.0, None, "archive"),
         (2, 21.0, 42.0, None, "archive"), (3, 30.0, None, 1, "live"), (4, 40.0, None, 5, "live"),
@@ -181,6 +182,9 @@ async def test_archives_and_recordings_come_to_the_same_in_any_order(
     }
     assert differences(tmp_path) == [("price", "21.0", "20.0")]
     assert scores(tmp_path) == [("BTCUSDT", DAY, 1 / 3, 3, 2, 1, [[0, 0, 1]], 1, 2)]
+    counted = metrics.read_text()
+    assert 'crypto_lakehouse_scored_rows_total{table="spot.trades"} 3.0' in counted
+    assert 'crypto_lakehouse_recorded_rows_total{table="spot.trades"} 1.0' in counted
 
 
 async def test_rows_that_are_lost_are_read_from_their_segments_again(
