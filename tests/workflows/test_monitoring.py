@@ -16,7 +16,7 @@ from tests.workflows.conftest import Collection
 from tests.workflows.lakes import ingested, tree
 
 from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
-from crypto_lakehouse.core.errors import ConfigurationError, StoreError
+from crypto_lakehouse.core.errors import ConfigurationError, LockHeldError, StoreError
 from crypto_lakehouse.core.events import ArchiveFinished, Event, RunStarted
 from crypto_lakehouse.sinks import PrometheusSink
 from crypto_lakehouse.testing import faults
@@ -182,6 +182,24 @@ async def test_two_runs_in_one_process_have_metrics_of_their_own(
     sample = f'archives_total{{{GROUP},verdict="verified"}}'
     files = [tmp_path / "one.prom", tmp_path / "two.prom"]
     assert [value_of(file.read_text(), sample) for file in files] == [1, 3]
+
+
+async def test_a_run_that_another_one_keeps_from_beginning_leaves_its_file_alone(
+    collection: Collection, tmp_path: Path
+) -> None:
+    path = tmp_path / "lake.prom"
+    refused: list[LockHeldError] = []
+
+    async def run_again(events: Sequence[Event]) -> None:
+        if any(isinstance(event, RunStarted) for event in events):
+            with pytest.raises(LockHeldError) as raised:
+                await collection.run(metrics_textfile=str(path))
+            refused.append(raised.value)
+            assert not path.exists()
+
+    await collection.run(metrics_textfile=str(path), sinks=[run_again])
+    assert refused
+    assert path.exists()
 
 
 async def test_a_collection_that_ingests_has_one_file_for_both(

@@ -130,10 +130,14 @@ class Monitoring:
         return []
 
     async def close(self) -> None:
-        """Write the file of a run that has not come to its end, and stop listening."""
+        """Write the file of a run that has not come to its end, and stop listening.
+
+        A run that has not begun, as another one holds the lock, leaves the file of that one alone.
+        """
         if self._is_open:
             self._is_open = False
-            if self.textfile is not None and not self._has_ended:
+            has_begun = self.sink is not None and bool(self.sink.figures.started)
+            if self.textfile is not None and has_begun and not self._has_ended:
                 with suppress(StoreError):
                     await to_thread.run_sync(self.textfile.write)
             await self._stop_listening()
