@@ -26,6 +26,7 @@ from crypto_lakehouse.core.events import (
     Event,
     FillFinished,
     ListingRetried,
+    RecordingIngested,
     RecordingSeen,
     RunFinished,
     to_record,
@@ -124,6 +125,8 @@ def of_other_operations() -> PrometheusSink:
         FileChecked(state="damaged"),
         ListingRetried(prefix="data/", attempt=1, wait_s=1, reason="503"),
         seen,
+        RecordingIngested(rows=5, at=NOON),
+        RecordingIngested(fault="the disk is full", at=NOON),
         complete,
     )
 
@@ -144,6 +147,9 @@ def test_other_operations_have_metrics_of_their_own() -> None:
         "retries_total{kind=listing}": 1,
         "live_messages_total": 9,
         "live_gaps_total": 0,
+        "live_ingestions_total{status=complete}": 1,
+        "live_ingestions_total{status=partial}": 1,
+        "live_ingested_rows_total": 5,
         "live_lag_seconds": 0.002,
         "run_last_success_timestamp_seconds{workflow=test}": NOON.timestamp() + 3600,
     }.items() <= found.items()

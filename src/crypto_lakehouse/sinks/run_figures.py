@@ -23,6 +23,7 @@ from crypto_lakehouse.core.events import (
     Event,
     FillFinished,
     ListingRetried,
+    RecordingIngested,
     RecordingSeen,
     RunFinished,
     RunStarted,
@@ -115,6 +116,8 @@ class RunFigures:
     scored_rows: Counter[Labels] = field(init=False, factory=Counter)
     recorded_rows: Counter[Labels] = field(init=False, factory=Counter)
     checked: Counter[Labels] = field(init=False, factory=Counter)
+    live_ingestions: Counter[Labels] = field(init=False, factory=Counter)
+    live_ingested_rows: int = field(init=False, default=0)
     recorded: RecordingSeen | None = field(init=False, default=None)
     planned: dict[Labels, int] = field(init=False, factory=dict)
     planned_bytes: dict[Labels, int] = field(init=False, factory=dict)
@@ -223,6 +226,11 @@ def _recorded(figures: RunFigures, event: RecordingSeen) -> None:
     figures.recorded = event
 
 
+def _recording_ingested(figures: RunFigures, event: RecordingIngested) -> None:
+    figures.live_ingestions["partial" if event.fault else "complete",] += 1
+    figures.live_ingested_rows += event.rows
+
+
 def _started(figures: RunFigures, event: RunStarted) -> None:
     labels = (event.workflow,)
     figures.workflows[event.run_id] = event.workflow
@@ -262,6 +270,7 @@ _COUNTED: Mapping[type, Callable[[RunFigures, Any], None]] = {
     TableCommitted: _committed,
     FileChecked: _checked,
     RecordingSeen: _recorded,
+    RecordingIngested: _recording_ingested,
     RunStarted: _started,
     RunFinished: _finished,
 }
