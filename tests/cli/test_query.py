@@ -17,6 +17,7 @@ import pytest
 from tests.cli.conftest import Shell
 from tests.screen import OnTerminal
 from tests.tables.sample_data import bars
+from tests.workflows.test_ingested_recordings import header, store, trade
 
 FIRST = date(2023, 7, 1)
 COUNT = "SELECT symbol, count(*) AS bars FROM spot.klines GROUP BY 1 ORDER BY 1"
@@ -316,3 +317,15 @@ def test_a_value_that_a_form_cannot_have_is_told(
 def test_brackets_in_a_name_are_shown(shell: Shell, lake: str) -> None:
     _, out, _ = shell("query", "-o", lake, 'SELECT 1 "p[usdt]", 2 "[/x]"')
     assert out.splitlines()[0].split() == ["p[usdt]", "[/x]"]
+
+
+def test_recorded_rows_are_queried_before_there_is_a_lake(shell: Shell, tmp_path: Path) -> None:
+    store(tmp_path, header("aaaaaaaa"), [trade(1, "10"), trade(2, "20")])
+    sql = "SELECT id, price, origin FROM spot.trades ORDER BY id"
+    code, out, err = shell("query", "-o", str(tmp_path), "--live", "-f", "csv", sql)
+    assert (code, err) == (0, "")
+    assert out == '"id","price","origin"\n1,10,"live"\n2,20,"live"\n'
+    code, _, err = shell("query", "-o", str(tmp_path), sql)
+    assert code == 2
+    assert "has no lake; `crypto-lakehouse ingest` creates one" in err
+    assert not (tmp_path / ".lakehouse").exists()

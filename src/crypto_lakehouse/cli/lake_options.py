@@ -236,7 +236,7 @@ def open_lake(given: Mapping[str, Any], output: WorkflowConfig | None = None) ->
     from crypto_lakehouse.tables.lake.lake import Lake
 
     with by_lake_option(given):
-        lake = Lake.open(named, **settings, output=output)
+        lake = Lake.open(named, **settings, output=output, live=output is not None)
     for note in lake.notes:
         click.echo(f"note: {visible(note)}", err=True)
     return lake

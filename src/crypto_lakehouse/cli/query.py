@@ -92,9 +92,10 @@ def command(**given: Any) -> int:
 
         if given["sql"].lstrip().startswith(".") and not shell:
             return run_dot_command(given["sql"].strip(), lake)
-        session = QuerySession(
-            lake, as_of=given["as_of"], tables=lake.tables if shell else None, live=given["live"]
-        )
+        live, tables = given["live"], None
+        if shell:
+            tables = lake.queried_tables(live=live)
+        session = QuerySession(lake, as_of=given["as_of"], tables=tables, live=live)
         try:
             if shell:
                 return run_shell(session, lake)

@@ -356,6 +356,7 @@ class RecordingWorkflow(BaseWorkflow[RecordReport]):
             error=error or self._stop_reason,
             run_id=self.run_id,
             stop_code=self._stop_code,
+            ingested=None if self._batches is None else self._batches.counts,
         )
         return empty if self._recorder is None else self._filled(empty, self._recorder, error)
 
@@ -379,7 +380,6 @@ class RecordingWorkflow(BaseWorkflow[RecordReport]):
             connections=counts.connections,
             ends=dict(counts.ends),
             segments=self._output.finished,
-            ingested=None if self._batches is None else self._batches.counts,
             warnings=(*self._notes, *unread),
         )
 

@@ -20,7 +20,7 @@ from tests.tables.sample_data import archive_of, ingest, put
 from tests.workflows.lakes import ingested
 
 from crypto_lakehouse.core.archive import Archive, DataType, Market, Period, Series
-from crypto_lakehouse.core.errors import QueryError, SegmentError
+from crypto_lakehouse.core.errors import NoLakeError, QueryError, SegmentError
 from crypto_lakehouse.core.stream_kinds import StreamKind
 from crypto_lakehouse.stores.directory import LocalStore
 from crypto_lakehouse.tables import Lake, load_schemas
@@ -234,6 +234,43 @@ async def test_what_is_ingested_is_read_from_the_table_alone(tmp_path: Path) -> 
         await made.record([("NEWUSDT", 7, 7.0)], recording="e" * 8, end=False)
         assert all_ways(lake) == [made.expected()] * 3
         assert trades(lake.sql(f"FROM {TABLE}", live=True).to_arrow_table()) == made.expected()
+
+
+async def test_rows_of_which_nothing_is_ingested_yet(tmp_path: Path) -> None:
+    """There is no lake, then one without the table."""
+    made = Scene(tmp_path)
+    await made.record([("BTCUSDT", 2, 7.0), ("NEWUSDT", 5, 8.0)], recording="d" * 8, end=True)
+    with pytest.raises(NoLakeError, match="has no lake"):
+        Lake.open(tmp_path)
+    with pytest.raises(NoLakeError, match="is not a directory"):
+        Lake.open(tmp_path / "tables", output=tmp_path, live=True)
+    (tmp_path / "tables").mkdir()
+    with pytest.raises(NoLakeError, match="has no lake"):
+        Lake.open(tmp_path / "tables", output=tmp_path, live=True)
+    with Lake.open(tmp_path, live=True) as lake:
+        check_recorded_alone(lake, made)
+    assert not (tmp_path / ".lakehouse").exists()
+    catalog = LakeCatalog(tmp_path / ".lakehouse/lake", create=True)
+    ingest(catalog, [put(tmp_path, archive_of(load_schemas()[Market.SPOT, DataType.TRADES]))])
+    catalog.close()
+    with Lake.open(tmp_path) as lake:
+        check_recorded_alone(lake, made)
+        assert (await ingested(tmp_path)).exit_code == 0
+        assert all_ways(lake) == [made.expected()] * 3
+
+
+def check_recorded_alone(lake: Lake, made: Scene) -> None:
+    assert all_ways(lake) == [made.expected()] * 3
+    assert all_ways(lake, symbols="NEWUSDT") == [made.expected({"NEWUSDT"})] * 3
+    assert trades(lake.sql(f"FROM {TABLE}", live=True).to_arrow_table()) == made.expected()
+    with pytest.raises(QueryError, match=r"no table `spot\.agg_trades`"):
+        lake.scan(TABLE)
+    with pytest.raises(QueryError, match=r"no table `spot\.klines`"):
+        lake.scan("spot.klines", live=True)
+    with pytest.raises(QueryError, match="the table has no rows yet"):
+        lake.scan(TABLE, live=True, symbols="NONE")
+    shown = lake.sql("SHOW TABLES", live=True).fetchall()
+    assert (TABLE,) in shown
 
 
 #: Kinds whose rows lack a column that the archive has, and have an interval.

@@ -60,7 +60,7 @@ from crypto_lakehouse.tables.schema.table_types import iceberg_schema, partition
 if TYPE_CHECKING:
     from crypto_lakehouse.tables.iceberg.embedded_catalog import EmbeddedCatalog
 
-__all__ = ["LakeCatalog"]
+__all__ = ["LakeCatalog", "is_exact"]
 
 #: The table property that says whether numbers are decimals.
 EXACT = "crypto-lakehouse.exact"
@@ -73,6 +73,11 @@ _PROPERTIES = {
     "write.metadata.previous-versions-max": "20",
     "commit.manifest-merge.enabled": "true",
 }
+
+
+def is_exact(table: Table) -> bool:
+    """Whether the numbers of a table are decimals."""
+    return bool(table.properties.get(EXACT) == "true")
 
 
 class LakeCatalog:
@@ -370,7 +375,7 @@ class LakeCatalog:
         if table.current_snapshot() is None:
             with as_lake_errors(str(self.place)):
                 refuse_foreign(table)
-        if (table.properties.get(EXACT) == "true") != exact:
+        if is_exact(table) != exact:
             has, wants = ("decimals", "floats") if not exact else ("floats", "decimals")
             reason = f"table `{schema.name}` has {has}; {wants} cannot be added: use another lake"
             raise LakeError(str(self.place), reason)

@@ -12,18 +12,19 @@ from pyiceberg.table import Table
 from pyiceberg.table.snapshots import Snapshot
 
 from crypto_lakehouse.core.data_types import kind_of
-from crypto_lakehouse.core.errors import QueryError
+from crypto_lakehouse.core.errors import NoLakeError, QueryError
 from crypto_lakehouse.core.origin import Origin
 from crypto_lakehouse.matrix.load import load_matrix
 from crypto_lakehouse.stores.output import Output, Place, output_of
-from crypto_lakehouse.tables.iceberg.catalog import LakeCatalog
-from crypto_lakehouse.tables.iceberg.lake_formats import mixture_note
+from crypto_lakehouse.tables.iceberg.catalog import LakeCatalog, is_exact
+from crypto_lakehouse.tables.iceberg.lake_formats import NO_LAKE, mixture_note
 from crypto_lakehouse.tables.ingest.differences import DIFFERENCES
 from crypto_lakehouse.tables.ingest.provenance import ARCHIVES
 from crypto_lakehouse.tables.lake.absent_tables import absent_tables
 from crypto_lakehouse.tables.lake.contents import SnapshotContents, WantedSeries
+from crypto_lakehouse.tables.lake.not_ingested import NoTables, blank_table
 from crypto_lakehouse.tables.lake.origins import chosen_origins, may_have
-from crypto_lakehouse.tables.lake.places import lake_place
+from crypto_lakehouse.tables.lake.places import lake_place, place_within
 from crypto_lakehouse.tables.lake.recorded import (
     LakeRecordings,
     added_columns,
@@ -65,6 +66,7 @@ class Lake:
         self._schemas = {schema.name: schema for schema in load_schemas().values()}
         self._found: tuple[int | None, dict[str, Table]] = (None, {})
         self._contents: dict[tuple[Any, ...], SnapshotContents] = {}
+        self._blanks: dict[str, Table] = {}
 
     @classmethod
     def open(
@@ -76,6 +78,7 @@ class Lake:
         state_directory: str | None = None,
         connection: Connection | None = None,
         output: Place | None = None,
+        live: bool = False,
     ) -> Lake:
         """Open a lake.
 
@@ -90,6 +93,7 @@ class Lake:
             connection: How an object store is connected to.
             output: The output with the recordings that `live` adds; by default the one that the
                 lake is in.
+            live: Whether an output may have no lake yet: queries with `live` read its recordings.
 
         Raises:
             ConfigurationError: The URL or a setting of its store is wrong.
@@ -106,7 +110,17 @@ class Lake:
             connection=connection,
         )
         around = output_around(place, storage, state_directory, connection)
-        return cls(LakeCatalog(place, catalog), around if output is None else output_of(output))
+        recorded = around if output is None else output_of(output)
+        try:
+            return cls(LakeCatalog(place, catalog), recorded)
+        except NoLakeError as error:
+            if not live or catalog is not None or error.reason != NO_LAKE:
+                raise
+            place = place_within(path, storage, state_directory, connection)
+            around = output_around(place, storage, state_directory, connection)
+            if around is None or (recorded is not None and recorded.place != around.place):
+                raise  # the path is that of a lake, which is elsewhere or has another name
+            return cls(NoTables(place), around)
 
     def close(self) -> None:
         """Close the catalog's connections."""
@@ -129,6 +143,18 @@ class Lake:
         """Full names of the tables, sorted."""
         return self.catalog.names()
 
+    def queried_tables(self, *, live: bool) -> list[str]:
+        """Full names of the tables that a query finds, sorted.
+
+        Args:
+            live: Whether it has rows of recordings, so also those that nothing is ingested into.
+
+        Raises:
+            QueryError: The output of the recordings is not known.
+            StoreError: They cannot be listed.
+        """
+        return sorted({*self.tables, *(self.recordings.tables() if live else ())})
+
     def schema(self, name: str) -> TableSchema | None:
         """The schema of a table; None for a table that is not of a data type."""
         return self._schemas.get(self.resolve(name))
@@ -140,6 +166,19 @@ class Lake:
             if _folded(known) == wanted:
                 return known
         return name
+
+    def _readable(self, name: str, *, live: bool) -> Table:
+        """A table; or one without rows, if only recordings have rows of it, which are added."""
+        schema = self.schema(name)
+        if not live or schema is None or self._find(schema.name) is not None:
+            return self.table(name)
+        if schema.name not in self.recordings.tables():
+            return self.table(name)
+        if schema.name not in self._blanks:
+            there = (self._find(each) for each in self.tables if each in self._schemas)
+            exact = any(is_exact(table) for table in there if table is not None)
+            self._blanks[schema.name] = blank_table(schema, exact=exact)
+        return self._blanks[schema.name]
 
     def table(self, name: str) -> Table:
         """The Iceberg table, in its current state.
@@ -225,12 +264,12 @@ class Lake:
             StoreError: A segment of a recording cannot be read.
         """
         settled = self.recordings.settled(name, as_of) if live else frozenset[str]()
-        schema = self.data_schema(name)
+        table = self._readable(name, live=live)
+        schema = self._data_schema(name)
         if interval is not None and not schema.has_interval:
             raise QueryError(schema.name, "the table has no intervals; leave `interval` out")
         row = load_matrix().row(schema.market, schema.data_type)
         wanted = WantedSeries.of(schema.name, symbols, interval).in_folders(row)
-        table = self.table(schema.name)
         times = TimeRange.of(start, end)
         live = live and kind_of(schema.market, schema.data_type) is not None
         chosen = chosen_columns(table, columns, (RECEIVED_AT,) if live else ())
@@ -270,6 +309,9 @@ class Lake:
             QueryError: The lake has no such table, or it is not of a data type.
         """
         self.table(name)
+        return self._data_schema(name)
+
+    def _data_schema(self, name: str) -> TableSchema:
         schema = self.schema(name)
         if schema is None:
             raise QueryError(name, "not a table of a data type; read it with `sql`")
@@ -308,7 +350,7 @@ class Lake:
             QueryError, SegmentError, StoreError: As `scan`.
         """
         settled = self.recordings.settled(name)
-        table = self.table(name)
+        table = self._readable(name, live=True)
         contents = self._contents_of(table, table.current_snapshot())
         schema = self.schema(name)
         if schema is None or kind_of(schema.market, schema.data_type) is None:

@@ -25,7 +25,7 @@ from crypto_lakehouse.tables.iceberg.lake_place import LakePlace
 if TYPE_CHECKING:
     from crypto_lakehouse.stores.objects.opening import Connection
 
-__all__ = ["lake_folder", "lake_place"]
+__all__ = ["lake_folder", "lake_place", "place_within"]
 
 
 def lake_folder(path: str | os.PathLike[str]) -> Path:
@@ -72,3 +72,19 @@ def lake_place(
         inner = LakePlace.at_url(inside, storage, connection, state_directory)
         return inner if inner.is_used() else place
     return place
+
+
+def place_within(
+    output: str | os.PathLike[str],
+    storage: Mapping[str, Any] | None = None,
+    state_directory: str | None = None,
+    connection: Connection | None = None,
+) -> LakePlace:
+    """Return where the lake of an output will be, if there is none yet.
+
+    Args: as of `Lake.open`.
+    """
+    if not is_url(os.fspath(output)):
+        return LakePlace(absolute_path(output) / LAKE_FOLDER)
+    url = StoreUrl.parse(f"{StoreUrl.parse(os.fspath(output))}/{LAKE_FOLDER}")
+    return LakePlace.at_url(url, storage, connection, state_directory)

@@ -13,7 +13,9 @@ from pyiceberg.table import Table
 
 from crypto_lakehouse.core.archive import Series
 from crypto_lakehouse.core.config.storage import StoreUrl, is_url
+from crypto_lakehouse.core.data_types import data_type_of
 from crypto_lakehouse.core.errors import QueryError
+from crypto_lakehouse.core.live_keys import live_stream_at
 from crypto_lakehouse.segments.live_open import HasSegments, RecordedFiles
 from crypto_lakehouse.stores.output import Output, output_of
 from crypto_lakehouse.stores.state import LAKE_FOLDER, StateFolder
@@ -25,7 +27,7 @@ from crypto_lakehouse.tables.lake.scanned_files import time_bounds
 from crypto_lakehouse.tables.lake.time_range import TimeRange
 from crypto_lakehouse.tables.lake.uncommitted import Uncommitted, uncommitted_rows
 from crypto_lakehouse.tables.schema.received import RECEIVED_AT
-from crypto_lakehouse.tables.schema.schemas import TableSchema
+from crypto_lakehouse.tables.schema.schemas import TableSchema, schema_for
 from crypto_lakehouse.tables.schema.table_types import arrow_schema
 
 if TYPE_CHECKING:
@@ -89,6 +91,17 @@ class LakeRecordings:
 
     catalog: LakeCatalog
     output: Output
+
+    def tables(self) -> list[str]:
+        """The names of the tables that recorded rows are for, sorted; blocking.
+
+        Raises:
+            StoreError: The segments cannot be listed.
+        """
+        recorded = self._files().keys()
+        streams = {live_stream_at(key) for key in recorded}
+        known = [(each[0], data_type_of(each[1])) for each in streams if each is not None]
+        return sorted(schema_for(*each).name for each in known)
 
     def settled(self, table: str, as_of: object = None) -> frozenset[str]:
         """The segments that are ingested as a whole.

@@ -94,6 +94,10 @@ class QueriedLake(Protocol):
         """Full names of the tables."""
         ...
 
+    def queried_tables(self, *, live: bool) -> list[str]:
+        """The same, and with `live` those that only recordings have rows of."""
+        ...
+
     def data_files(
         self, name: str, as_of: Instant | None = None
     ) -> tuple[Table, tuple[DataFile, ...]]:
@@ -132,7 +136,7 @@ class QuerySession:
         self._is_live = live
         if live and as_of is not None:
             raise QueryError("query", LIVE_IS_NOW)
-        self._known = lake.tables
+        self._known = lake.queried_tables(live=live)
         self._paths: list[str] = []
         self._objects: DataObjects | None = None
         self._viewed: set[str] = set()
