@@ -40,17 +40,18 @@ async def test_a_directory_inside_the_data_of_another_output_is_refused(
     assert existed == (inside == "data")
 
 
+@pytest.mark.parametrize("mark", ["catalog.db", "warehouse/lakehouse/archives/metadata"])
 async def test_a_directory_inside_the_warehouse_of_a_lake_is_refused(
-    published: Collection, tmp_path: Path
+    published: Collection, mark: str, tmp_path: Path
 ) -> None:
+    """Its catalog is in it, or in a database."""
     lake = tmp_path / "lake"
     inside = lake / "warehouse" / "spot" / "out"
-    lake.mkdir()
-    (lake / "catalog.db").touch()
+    (lake / mark).mkdir(parents=True)
     with pytest.raises(ConfigurationError, match=r"is in `warehouse` of the lake `.*/lake`, which"):
         await published.run(output_directory=str(inside))
     assert not (inside / ".lakehouse").exists()
-    (lake / "catalog.db").unlink()
+    (lake / mark).rmdir()
     assert (await published.run(output_directory=str(inside))).status == "complete"
 
 
@@ -99,3 +100,7 @@ async def test_a_prefix_inside_the_data_of_another_output_is_refused(
             checked(inside)
     for beside in ("lake", "warehouse/lake", "other/lake"):
         checked(beside)
+    metadata = "warehouse/lakehouse/archives/metadata/00000.metadata.json"
+    ministack_bucket.open(f"{url}/catalog elsewhere").client.put(metadata, b"{}")
+    with pytest.raises(ConfigurationError, match="is in `warehouse` of the lake"):
+        checked("catalog elsewhere/warehouse/lake")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,8 +27,8 @@ def refuse_inside_another(output: Output | None) -> None:
     An application's own store, whose place is not known, is None and accepted.
 
     Only a path with a folder `data` or `warehouse` costs anything: for each one, a look beside it
-    for what an output or a lake has, which is a request to an object store. If the store does not
-    allow that request, the output is accepted.
+    for what an output or a lake has, which is one request to an object store, or two. If the store
+    does not allow them, the output is accepted.
 
     Raises:
         ConfigurationError: It is inside.
@@ -75,18 +76,23 @@ class _Kind:
     Attributes:
         name: What it is.
         folder: Its folder that no other output or lake may be in.
-        mark: What is beside that folder.
-        stored: What is beside it in an object store.
+        marks: What shows it, one of them; below what that folder is in.
+        stored: The same in an object store.
     """
 
     name: str
     folder: str
-    mark: str
-    stored: str
+    marks: tuple[str, ...]
+    stored: tuple[str, ...]
 
 
-_OUTPUT = _Kind("output", "data", OWN_FOLDER, f"{OWN_FOLDER}/")
-_LAKE = _Kind("lake", "warehouse", "catalog.db", f"{OWN_FOLDER}/tables/")
+#: Each lake has this table, also one whose catalog is in a database.
+_RECORDS = "warehouse/lakehouse/archives/metadata"
+
+_OUTPUT = _Kind("output", "data", (OWN_FOLDER,), (f"{OWN_FOLDER}/",))
+_LAKE = _Kind(
+    "lake", "warehouse", ("catalog.db", _RECORDS), (f"{OWN_FOLDER}/tables/", f"{_RECORDS}/")
+)
 
 
 def _outer(place: Path | StoreUrl, config: WorkflowConfig | None, kind: _Kind) -> str | None:
@@ -94,8 +100,10 @@ def _outer(place: Path | StoreUrl, config: WorkflowConfig | None, kind: _Kind) -
         return _outer_url(place, config, kind)
     path = place.resolve()
     for folder in (path, *path.parents):
-        if folder.name == kind.folder and (folder.parent / kind.mark).exists():
-            return str(folder.parent)
+        if folder.name == kind.folder:
+            outer = folder.parent
+            if any(os.access(outer / mark, os.F_OK) for mark in kind.marks):
+                return str(outer)
     return None
 
 
@@ -108,6 +116,6 @@ def _outer_url(url: StoreUrl, config: WorkflowConfig | None, kind: _Kind) -> str
             outer = StoreUrl(url.scheme, url.bucket, "/".join(names[:depth]))
             objects = open_store_at(outer, config).client
             with suppress(StoreError):
-                if next(objects.objects(kind.stored), None) is not None:
+                if any(next(objects.objects(mark), None) is not None for mark in kind.stored):
                     return str(outer)
     return None
