@@ -16,8 +16,10 @@ from tests.ledger.postgres.test_lost_connections import cutting
 from tests.services.bucket import Bucket
 from tests.services.postgres import PostgresServer
 
+from crypto_lakehouse.core.errors import LakeError
 from crypto_lakehouse.core.redaction import redact
 from crypto_lakehouse.stores.objects import opening
+from crypto_lakehouse.tables import Lake
 from crypto_lakehouse.testing import ArchiveServer
 
 pytest.importorskip("psycopg", reason="the extra `postgres` is not installed")
@@ -118,6 +120,10 @@ def test_a_catalog_in_postgresql(
         assert shell("collect", "-o", "out", *collected)[0] == 0
         place = ["-o", "out", "--catalog", service.url]
         assert shell("ingest", *place)[0] == 0
-        service.close.close()
+        with Lake.open("out", catalog=service.url) as lake:
+            assert lake.tables
+            service.close.close()
+            with pytest.raises(LakeError, match=r"its catalog `postgresql://.*` cannot be used: "):
+                _ = lake.tables
         said = f"its catalog `{redact(service.url)}` cannot be used: connection failed: "
         check(shell, OF_LAKE, place, said)

@@ -127,11 +127,15 @@ class LakeCatalog:
         self._lock = threading.Lock()
         if name is not None and is_database_url(name):
             try:
-                with as_lake_errors(str(self.place), name):
+                with self.errors():
                     self._check_named(create=create)
             except BaseException:
                 self.close()
                 raise
+
+    def errors(self) -> AbstractContextManager[None]:
+        """Convert the exceptions of the catalog and its storage; see `as_lake_errors`."""
+        return as_lake_errors(str(self.place), self.name)
 
     def _check_named(self, *, create: bool) -> None:
         """Check that a catalog in PostgreSQL has tables of this lake, or that one may begin."""
@@ -272,7 +276,7 @@ class LakeCatalog:
         """
         if self.is_shared:
             return None
-        with as_lake_errors(str(self.place)), self._lock:
+        with self.errors(), self._lock:
             if self._watch is None:
                 place = f"{self._database().as_uri()}?mode=ro"
                 self._watch = sqlite3.connect(place, uri=True, check_same_thread=False)
@@ -281,7 +285,7 @@ class LakeCatalog:
 
     def names(self) -> list[str]:
         """The tables' full names, sorted."""
-        with as_lake_errors(str(self.place)):
+        with self.errors():
             found = [
                 ".".join(identifier)
                 for namespace in self.catalog.list_namespaces()
@@ -331,7 +335,7 @@ class LakeCatalog:
 
         if not isinstance(self.catalog, EmbeddedCatalog):
             return False
-        with as_lake_errors(str(self.place)):
+        with self.errors():
             if self.name is None and self.place.is_url and not self.place.has_conditions():
                 return False
             self.catalog.settle(name)
@@ -347,7 +351,7 @@ class LakeCatalog:
         namespace, _, plain = name.partition(".")
         if not (namespace and plain):
             return None
-        with as_lake_errors(str(self.place)):
+        with self.errors():
             try:
                 table = self.catalog.load_table(name)
             except (NoSuchTableError, NoSuchNamespaceError):
@@ -373,7 +377,7 @@ class LakeCatalog:
                 {EXACT: str(exact).lower()},
             )  # fmt: skip
         if table.current_snapshot() is None:
-            with as_lake_errors(str(self.place)):
+            with self.errors():
                 refuse_foreign(table)
         if is_exact(table) != exact:
             has, wants = ("decimals", "floats") if not exact else ("floats", "decimals")
@@ -396,7 +400,7 @@ class LakeCatalog:
         properties: dict[str, str],
     ) -> Table:
         """Create a table, or load it if another writer has just created it."""
-        with as_lake_errors(str(self.place)):
+        with self.errors():
             with suppress(NamespaceAlreadyExistsError):
                 self.catalog.create_namespace(name.partition(".")[0])
             try:
@@ -420,7 +424,7 @@ class LakeCatalog:
         lacking = [name for name in lacking_columns(schema) if fields[name].required]
         if RECEIVED_AT in fields and not lacking:
             return table
-        with as_lake_errors(str(self.place)), table.update_schema() as update:
+        with self.errors(), table.update_schema() as update:
             for name in lacking:
                 update.update_column(name, required=False)
             if RECEIVED_AT not in fields:
@@ -433,6 +437,6 @@ class LakeCatalog:
         missing = [each for each in schema.fields if each.name not in known]
         if not missing:
             return
-        with as_lake_errors(str(self.place)), table.update_schema() as update:
+        with self.errors(), table.update_schema() as update:
             for each in missing:
                 update.add_column(each.name, each.field_type, each.doc)

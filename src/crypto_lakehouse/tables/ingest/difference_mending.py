@@ -19,7 +19,6 @@ from pyiceberg.table import Table
 
 from crypto_lakehouse.core.archive import Archive, Series
 from crypto_lakehouse.tables.iceberg.catalog import LakeCatalog
-from crypto_lakehouse.tables.iceberg.catalog_errors import as_lake_errors
 from crypto_lakehouse.tables.iceberg.data_files import partition_of
 from crypto_lakehouse.tables.iceberg.file_check import wrong_sizes
 from crypto_lakehouse.tables.iceberg.filters import equals
@@ -60,7 +59,7 @@ def mend_differences(
     Raises:
         LakeError: The tables cannot be read or written.
     """
-    with as_lake_errors(str(catalog.place)):
+    with catalog.errors():
         found = catalog.find(DIFFERENCES) if catalog.name is None else None
         if found is None:
             return ()

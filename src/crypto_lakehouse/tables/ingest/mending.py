@@ -17,7 +17,6 @@ from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.errors import NotRestoredError
 from crypto_lakehouse.core.file_identity import StoredFiles
 from crypto_lakehouse.core.messages import some_of
-from crypto_lakehouse.tables.iceberg.catalog_errors import as_lake_errors
 from crypto_lakehouse.tables.iceberg.data_files import rows_by_archive
 from crypto_lakehouse.tables.iceberg.file_check import check_file, wrong_sizes
 from crypto_lakehouse.tables.iceberg.live_files import archives_between, live_files
@@ -72,7 +71,7 @@ def mend(
         OSError: A zip cannot be read.
     """
     catalog = ingestion.catalog
-    with as_lake_errors(str(catalog.place)):
+    with catalog.errors():
         damaged = damaged_files(ingestion, schema)
         table = catalog.find(schema.name) if damaged else None
         if table is None:
@@ -102,7 +101,7 @@ def damaged_files(ingestion: Ingestion, schema: TableSchema) -> list[DataFile]:
         LakeError: The table cannot be read.
     """
     catalog, thorough = ingestion.catalog, ingestion.settings.again
-    with as_lake_errors(str(catalog.place)):
+    with catalog.errors():
         table = catalog.find(schema.name) if catalog.name is None else None
         if table is None:
             return []

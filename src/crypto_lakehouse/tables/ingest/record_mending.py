@@ -19,7 +19,6 @@ from pyiceberg.table import Table
 
 from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.tables.iceberg.catalog import LakeCatalog
-from crypto_lakehouse.tables.iceberg.catalog_errors import as_lake_errors
 from crypto_lakehouse.tables.iceberg.data_files import (
     partition_of,
     rows_by_archive,
@@ -46,7 +45,7 @@ def mend_records(catalog: LakeCatalog, tool_version: str) -> tuple[str, ...]:
         LakeError: The tables cannot be read or written.
     """
     keys: list[str] = []
-    with as_lake_errors(str(catalog.place)):
+    with catalog.errors():
         archives = catalog.find(ARCHIVES) if catalog.name is None else None
         if archives is None:
             return ()

@@ -9,7 +9,6 @@ from typing import Any
 from attrs import frozen
 
 from crypto_lakehouse.tables.iceberg.catalog import LakeCatalog
-from crypto_lakehouse.tables.iceberg.catalog_errors import as_lake_errors
 from crypto_lakehouse.tables.iceberg.key_ranges import KeyRanges
 from crypto_lakehouse.tables.ingest.provenance import ARCHIVES, newest_between
 
@@ -45,7 +44,7 @@ def recorded_refusals(catalog: LakeCatalog, keys: Collection[str]) -> Iterator[R
     """
     if not keys:
         return
-    with as_lake_errors(str(catalog.place)):
+    with catalog.errors():
         wanted = KeyRanges.exactly(keys)
         rows = newest_between(catalog.find(ARCHIVES), wanted, columns=_COLUMNS)
     for key, row in sorted(rows.items()):

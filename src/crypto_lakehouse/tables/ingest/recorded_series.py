@@ -11,7 +11,6 @@ import polars as pl
 from crypto_lakehouse.core.archive import Archive, Origin, Series
 from crypto_lakehouse.core.errors import ArchiveKeyError
 from crypto_lakehouse.tables.iceberg.catalog import LakeCatalog
-from crypto_lakehouse.tables.iceberg.catalog_errors import as_lake_errors
 from crypto_lakehouse.tables.iceberg.key_ranges import KeyRanges, rows_between
 from crypto_lakehouse.tables.ingest.provenance import ARCHIVES, PRESENT
 from crypto_lakehouse.tables.ingest.recorded_days import RECORDED_DAYS
@@ -58,7 +57,7 @@ def scored_days(
     Raises:
         LakeError: The lake cannot be read.
     """
-    with as_lake_errors(str(catalog.place)):
+    with catalog.errors():
         table = catalog.find(RECORDED_DAYS)
         rows = [] if table is None else table.scan().to_arrow().to_pylist()
     for row in sorted(rows, key=lambda row: (row["archive"], row["day"])):
@@ -69,7 +68,7 @@ def scored_days(
 
 def _days_in(catalog: LakeCatalog) -> list[str]:
     """The key of an excerpt of each series and day."""
-    with as_lake_errors(str(catalog.place)):
+    with catalog.errors():
         table = catalog.find(ARCHIVES)
         if table is None:
             return []

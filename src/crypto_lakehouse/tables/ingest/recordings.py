@@ -19,7 +19,6 @@ from pyiceberg.types import LongType, StringType, TimestamptzType
 from crypto_lakehouse.core.data_types import data_type_of
 from crypto_lakehouse.segments.live_segment import moment_of
 from crypto_lakehouse.tables.iceberg.catalog import LakeCatalog
-from crypto_lakehouse.tables.iceberg.catalog_errors import as_lake_errors
 from crypto_lakehouse.tables.ingest.commits import newest_sequence
 from crypto_lakehouse.tables.ingest.journal import Journal
 from crypto_lakehouse.tables.ingest.records import RecordChange, write_records
@@ -77,7 +76,7 @@ def recorded_segments(catalog: LakeCatalog) -> dict[str, RecordedSegment]:
     Raises:
         LakeError: The table cannot be read.
     """
-    with as_lake_errors(str(catalog.place)):
+    with catalog.errors():
         table = catalog.find(RECORDINGS)
         if table is None:
             return {}
@@ -131,7 +130,7 @@ def record_segments(catalog: LakeCatalog, rows: Iterable[Mapping[str, Any]]) -> 
     plain = sorted(rows, key=lambda row: str(row["segment"]))
     if not plain:
         return
-    with as_lake_errors(str(catalog.place)):
+    with catalog.errors():
         order = ("segment", "recorded_at")
         table = catalog.find(RECORDINGS) or catalog.create(RECORDINGS, _SCHEMA, (), order, {})
         commit, sequence = uuid.uuid4().hex, newest_sequence(table) + 1

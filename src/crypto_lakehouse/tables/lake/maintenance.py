@@ -21,7 +21,6 @@ from crypto_lakehouse.stores.objects.store_time import store_time
 from crypto_lakehouse.tables.files.parquet_options import FileLayout
 from crypto_lakehouse.tables.files.partition_writer import WriterFactory
 from crypto_lakehouse.tables.iceberg.catalog import LakeCatalog
-from crypto_lakehouse.tables.iceberg.catalog_errors import as_lake_errors
 from crypto_lakehouse.tables.iceberg.column_names import check_names
 from crypto_lakehouse.tables.iceberg.data_files import partition_of, rows_without
 from crypto_lakehouse.tables.iceberg.file_check import refuse_gone
@@ -93,7 +92,7 @@ def compact(
     Raises:
         LakeError: The table cannot be read or written.
     """
-    with as_lake_errors(str(catalog.place)):
+    with catalog.errors():
         recover(catalog)
         table = catalog.catalog.load_table(name)
         check_names(table, live_files(table))
@@ -196,7 +195,7 @@ def expire(catalog: LakeCatalog, name: str, *, before: datetime) -> int:
     Raises:
         LakeError: The table cannot be read or written, or another table is in its folder.
     """
-    with as_lake_errors(str(catalog.place)):
+    with catalog.errors():
         recover(catalog)
         table = catalog.catalog.load_table(name)
         if not catalog.is_shared:
@@ -249,6 +248,6 @@ def sweep(catalog: LakeCatalog, name: str, *, before: datetime | None) -> list[s
     Raises:
         LakeError: The table cannot be read, or another table is in its folder.
     """
-    with as_lake_errors(str(catalog.place)):
+    with catalog.errors():
         recover(catalog)
         return sweep_table(catalog.catalog.load_table(name), before=before)

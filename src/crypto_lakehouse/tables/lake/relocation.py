@@ -27,7 +27,6 @@ from crypto_lakehouse.core.messages import plural
 from crypto_lakehouse.tables.iceberg.avro_file import AvroError, AvroFile
 from crypto_lakehouse.tables.iceberg.bounded_files import PACKED, inflated
 from crypto_lakehouse.tables.iceberg.catalog import LakeCatalog
-from crypto_lakehouse.tables.iceberg.catalog_errors import as_lake_errors
 from crypto_lakehouse.tables.iceberg.local_io import WAREHOUSE, path_in_lake
 from crypto_lakehouse.tables.iceberg.manifest_check import length_fault
 from crypto_lakehouse.tables.iceberg.table_metadata import check_metadata
@@ -119,7 +118,7 @@ def relocate(
         )
         raise LakeError(str(catalog.place), f"nothing is relocated: {reason}", is_refused=True)
     files, given = files_of(catalog.place), [*names]
-    with as_lake_errors(str(catalog.place)):
+    with catalog.errors():
         planned = [Relocation(files, catalog, name, dry_run=True) for name in given]
         found = [each.run() for each in planned]
         check_there(files.root, [fault for each in planned for fault in each.faults])

@@ -19,7 +19,6 @@ from pyiceberg.table import Table
 
 from crypto_lakehouse.core.errors import LakeError, QueryError
 from crypto_lakehouse.tables.iceberg.catalog import LakeCatalog
-from crypto_lakehouse.tables.iceberg.catalog_errors import as_lake_errors
 from crypto_lakehouse.tables.iceberg.column_names import has_one_schema
 from crypto_lakehouse.tables.iceberg.damage import with_remedy
 from crypto_lakehouse.tables.iceberg.data_files import partition_of, partition_path
@@ -263,8 +262,7 @@ class QuerySession:
             columns = ", ".join(f'"{each}"' for each in added.column_names)
         if not name.startswith(f"{RECORDS}.") and has_origin(table.schema()):
             columns += f", {sql_origin()}"
-        root = str(self._lake.catalog.place)
-        with as_lake_errors(root):
+        with self._lake.catalog.errors():
             source = self._source(name, table, files)
         if added is not None:
             registered = f"{_INTERNAL}recordings of {name}"
@@ -273,6 +271,7 @@ class QuerySession:
         try:
             self.connection.execute(f"CREATE VIEW {target} AS SELECT {columns} FROM {source}")
         except duckdb.Error as error:
+            root = str(self._lake.catalog.place)
             reason = f"table `{name}` cannot be read: {explained(error)}"
             if explained(error) == str(error):
                 # DuckDB goes on with the statement, which is none of the user's.

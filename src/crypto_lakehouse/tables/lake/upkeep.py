@@ -19,7 +19,6 @@ from pyiceberg.manifest import DataFile
 from pyiceberg.table.snapshots import Snapshot
 
 from crypto_lakehouse.tables.iceberg.catalog import LakeCatalog
-from crypto_lakehouse.tables.iceberg.catalog_errors import as_lake_errors
 from crypto_lakehouse.tables.iceberg.orphans import refuse_foreign, sweep_table
 from crypto_lakehouse.tables.ingest.commits import PURPOSE
 from crypto_lakehouse.tables.lake.maintenance import compact, sweep_before
@@ -117,7 +116,7 @@ def keep_in_bounds(
 
 def _expire(catalog: LakeCatalog, name: str, bounds: Bounds, now: datetime) -> int:
     """Expire snapshots that may, and delete the files that only they refer to."""
-    with as_lake_errors(str(catalog.place)):
+    with catalog.errors():
         table = catalog.catalog.load_table(name)
         kept = {ref.snapshot_id for ref in table.metadata.refs.values()}
         spare = spare_snapshots(table.metadata.snapshots, kept, bounds, now)

@@ -11,7 +11,6 @@ from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
 
 from crypto_lakehouse.tables.iceberg.catalog import LakeCatalog
-from crypto_lakehouse.tables.iceberg.catalog_errors import as_lake_errors
 from crypto_lakehouse.tables.iceberg.file_check import check_file
 from crypto_lakehouse.tables.iceberg.inner_names import path_of
 from crypto_lakehouse.tables.iceberg.live_files import live_files
@@ -108,7 +107,7 @@ def verify_tables(
         LakeError: The catalog, the metadata or `lakehouse.archives` cannot be read.
     """
     for name in names:
-        with as_lake_errors(str(catalog.place)):
+        with catalog.errors():
             yield _Verification(catalog, name, with_older).run()
 
 
