@@ -24,6 +24,7 @@ from crypto_lakehouse.workflows import (
     ArchiveCollectionWorkflow,
     CollectAndIngest,
     LakeConfig,
+    Monitoring,
     run_verification,
 )
 from crypto_lakehouse.workflows.monitoring.textfile import MetricsTextfile
@@ -228,7 +229,10 @@ async def test_an_ingestion_and_a_verification_have_theirs(tmp_path: Path) -> No
     (root / archives[0].key).write_bytes(b"damaged")
     said: list[str] = []
     values = {"output_directory": str(root), "metrics_textfile": str(path), "serve": "[::1]:0"}
-    report = await run_verification(values, on_listening=said.append)
+    config = WorkflowConfig(values, only="failed", environ={})
+    watched = Monitoring.of(config)
+    watched.say = said.append
+    report = await run_verification(config, monitoring=watched)
     text = path.read_text()
     assert report.exit_code == 4
     assert said[0].startswith("metrics are at http://[::1]:")

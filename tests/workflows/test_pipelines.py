@@ -53,8 +53,17 @@ async def test_each_step_runs_as_its_command_does(
         expire={"needs": "compact", "with": {"older_than": "0d"}},
         check={"run": "verify", "needs": "collect", "with": {"sample": "100%"}},
     )
-    report = await run_pipeline(values)
+    metrics = collection.root.parent / "lake.prom"
+    report = await run_pipeline({**values, "metrics_textfile": str(metrics), "serve": 0})
     assert report.exit_code == 0, report
+    counted = metrics.read_text()  # of all steps, in one file
+    for name in (
+        "archives_total",
+        "received_bytes_total",
+        "lake_rows_total",
+        "checked_files_total",
+    ):
+        assert f"\ncrypto_lakehouse_{name}" in counted
     assert (report.status, {*states(report).values()}) == ("complete", {"done"})
     results = {step.name: step.results for step in report.steps}
     assert results["collect"]["totals"]["verified"] == 1

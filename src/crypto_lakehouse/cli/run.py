@@ -72,6 +72,7 @@ async def _run_ready(ready: Any, given: dict[str, Any]) -> int:
             say(name, "begins" if report is None else step_text(report))
 
     workflow = PipelineWorkflow(ready, tell=tell, say=say, on_held=LockWait(given["wait"]))
+    workflow.monitoring.say = partial(say, ready.declared.name)
     words = "stopping; what is done is kept"
     report: CompositionReport = (await run_until_signal(workflow, words)).report
     code = report.exit_code

@@ -155,7 +155,7 @@ def command(**given: Any) -> int:  # fmt: skip
 async def _verify(given: dict[str, Any]) -> int:
     from crypto_lakehouse.cli.verify_output import Outputs
     from crypto_lakehouse.stores.output import output_of
-    from crypto_lakehouse.workflows import run_verification
+    from crypto_lakehouse.workflows import Monitoring, run_verification
 
     sample, seed = _sample(given["sample"], given["seed"])
     since = _since(given["since"])
@@ -165,13 +165,15 @@ async def _verify(given: dict[str, Any]) -> int:
     overrides = option_overrides({name: given[name] for name in _OF_STORE})
     config = checked_config(given["output"], **overrides)
     store = output_of(config).store
+    monitoring = Monitoring.of(config)
+    monitoring.say = say_where(config, quiet=given["quiet"])
     is_part = bool(sample or since)
     with Outputs(
         given["combined"], given["sums"], is_part=is_part, quiet=given["quiet"]
     ) as outputs:
         report = await run_verification(
             config, sample=sample, seed=seed, since=since, on_archive=outputs.write,
-            on_listening=say_where(config, quiet=given["quiet"]),
+            monitoring=monitoring,
         )  # fmt: skip
         outputs.finish()
     wanted = [*outputs.damaged, *(item.archive for item in store.quarantined())]

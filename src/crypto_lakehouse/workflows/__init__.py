@@ -13,6 +13,7 @@
   function for each further command, `bench` that of bench: a configuration in, a report out.
 - `verification`, `repair`, `status` (with `series_origins`) and `history` work on collected
   directories, `matrix_refresh` makes a new matrix, `bench` measures a source.
+- `monitoring` counts what a run does, and serves and writes it for Prometheus.
 - `wiring` builds the parts from a configuration; `run_outcome` is how a collection ends,
   `ingest_outcome` how an ingestion does; `stored_archives`, `lake_config` (with `lake_rules`) and
   `lake_report` are shared values.
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from crypto_lakehouse.workflows.ingestion import IngestWorkflow
     from crypto_lakehouse.workflows.lake_config import LakeConfig
     from crypto_lakehouse.workflows.matrix_refresh import RefreshedMatrix, refresh_matrix
+    from crypto_lakehouse.workflows.monitoring.monitoring import Monitoring
     from crypto_lakehouse.workflows.pipelines.running import PipelineWorkflow, run_pipeline
     from crypto_lakehouse.workflows.questions import (
         run_history,
@@ -71,6 +73,7 @@ __all__ = [
     "HistoryReport",
     "IngestWorkflow",
     "LakeConfig",
+    "Monitoring",
     "OnHeld",
     "PipelineWorkflow",
     "PlanReport",
@@ -122,6 +125,7 @@ _MODULES = {
     "StreamChange": "record_report",
     "RecordingWorkflow": "recording",
     "run_recording": "recording_runs",
+    "Monitoring": "monitoring.monitoring",
     "PipelineWorkflow": "pipelines.running",
     "run_pipeline": "pipelines.running",
     "PruneResult": "history",

@@ -135,7 +135,7 @@ class ArchiveCollectionWorkflow(BaseWorkflow[CollectionReport]):
         self._is_shared = self._processes > 1 or (can_share and config.executor == "dask")
         self._retry = retry or RetryPolicy(max_retries=config.max_retries)
         self._meter = meter or ByteMeter()
-        self.monitoring = monitoring or Monitoring.of(config, self._meter)
+        self.monitoring = (monitoring or Monitoring.of(config)).of_meter(self._meter)
         self._archives = archives
         self._delivery = delivery or Delivery()
         self._plan: Plan | None = None

@@ -24,7 +24,7 @@ from crypto_lakehouse.core.events import ArchiveFinished
 from crypto_lakehouse.core.input_files import read_in_thread
 from crypto_lakehouse.core.messages import agreeing
 from crypto_lakehouse.core.plan import PlannedSeries
-from crypto_lakehouse.core.protocols import Store, ignore, ignore_async
+from crypto_lakehouse.core.protocols import Store, ignore_async
 from crypto_lakehouse.coverage.coverage import SeriesCoverage
 from crypto_lakehouse.http.retry import RetryPolicy
 from crypto_lakehouse.ledger.empty import ledger_if_any
@@ -147,7 +147,7 @@ async def run_verification(
     since: date | None = None,
     store: Store | None = None,
     on_archive: Callable[[StoredArchive], Awaitable[None]] = ignore_async,
-    on_listening: Callable[[str], None] = ignore,
+    monitoring: Monitoring | None = None,
 ) -> VerificationReport:
     """Hash everything in the output directory again; nothing is changed.
 
@@ -158,7 +158,7 @@ async def run_verification(
         since: Only files that were written on this UTC day or later.
         store: Where the archives are; the output directory by default.
         on_archive: Called with each archive when it is done, in the order of folders and names.
-        on_listening: Called with where metrics are served, if the configuration says so.
+        monitoring: What watches it; by default what the configuration says.
 
     Raises:
         ConfigurationError: There is no such directory, no archive and no ledger at the URL,
@@ -174,7 +174,7 @@ async def run_verification(
     with naming_origins(ready):
         return await verified_and_counted(
             partial(verify_tree, ready, sample=part, since=since, store=store),
-            evolve(Monitoring.of(ready), say=on_listening),
+            monitoring or Monitoring.of(ready),
             on_archive,
         )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any, Protocol, Self
@@ -85,6 +85,23 @@ class Monitoring:
     def shared(self) -> Monitoring:
         """Return the same for a step of a run: it uses what the run has opened."""
         return evolve(self, is_owner=False)
+
+    @classmethod
+    def of_steps(cls, configs: Iterable[Any]) -> Monitoring:
+        """Make what the first configuration says that says something, for a run of several.
+
+        Raises:
+            ExtraMissing: It is needed, and the extra `metrics` is not installed.
+        """
+        watched = (each for each in configs if each.serve or each.metrics_textfile)
+        config = next(watched, None)
+        return cls() if config is None else cls.of(config)
+
+    def of_meter(self, meter: ByteMeter) -> Monitoring:
+        """Count what a meter shows, too, unless it has one; return itself."""
+        if self.sink is not None and self.sink.meter is None:
+            self.sink.meter = meter
+        return self
 
     @property
     def sinks(self) -> tuple[Sink, ...]:

@@ -16,6 +16,7 @@ from crypto_lakehouse.workflows.composition import (
     Step,
     StepReport,
 )
+from crypto_lakehouse.workflows.monitoring.monitoring import Monitoring
 from crypto_lakehouse.workflows.pipelines.attempts import Attempts
 from crypto_lakehouse.workflows.pipelines.declared import (
     AnyFile,
@@ -55,7 +56,8 @@ class PipelineWorkflow(CompositeWorkflow):
         on_held: OnHeld = do_not_wait,
         sleep: Callable[[float], Awaitable[object]] = anyio.sleep,
     ) -> None:
-        run = StepRun(sinks, on_held)
+        self.monitoring = Monitoring.of_steps(each.config for each in pipeline.steps.values())
+        run = StepRun(sinks, on_held, self.monitoring)
         turns: dict[str, anyio.Lock] = defaultdict(anyio.Lock)
 
         def attempts(name: str, position: int) -> Attempts:
@@ -77,6 +79,18 @@ class PipelineWorkflow(CompositeWorkflow):
         }
         first = next(iter(pipeline.steps.values()))
         super().__init__(first.config, steps, tell=tell)
+
+    async def setup(self) -> None:
+        """Listen, and check the file of metrics.
+
+        Raises:
+            ConfigurationError: The port is in use, or the file cannot be written; all faults.
+        """
+        await self.monitoring.open()
+
+    async def cleanup(self) -> None:
+        """Stop listening."""
+        await self.monitoring.close()
 
 
 async def run_pipeline(

@@ -18,6 +18,7 @@ from crypto_lakehouse.ledger.lock import OnHeld
 from crypto_lakehouse.workflows.archive_collection import ArchiveCollectionWorkflow
 from crypto_lakehouse.workflows.ingestion import IngestWorkflow
 from crypto_lakehouse.workflows.lake_config import LakeConfig
+from crypto_lakehouse.workflows.monitoring.monitoring import Monitoring
 from crypto_lakehouse.workflows.pipelines.step_options import StepOptions
 from crypto_lakehouse.workflows.questions import run_verification
 from crypto_lakehouse.workflows.rest_collection import RestCollectionWorkflow
@@ -36,10 +37,12 @@ class StepRun:
     Attributes:
         sinks: Makes further sinks of a step that emits events, by its name.
         on_held: Called if another run holds a lock; returns whether to try again.
+        monitoring: What watches the run.
     """
 
     sinks: Callable[[str], Sequence[AnySink]]
     on_held: OnHeld
+    monitoring: Monitoring
 
 
 #: Makes the workflow of an attempt.
@@ -81,7 +84,10 @@ async def _collect(values: FileValues, options: StepOptions) -> ReadyStep:
     return ReadyStep(
         config,
         lambda run, name: ArchiveCollectionWorkflow(
-            config, sinks=run.sinks(name), on_held=run.on_held
+            config,
+            sinks=run.sinks(name),
+            on_held=run.on_held,
+            monitoring=run.monitoring.shared(),
         ),
         f"output {config.output_directory}",
     )
@@ -97,6 +103,7 @@ async def _fill(values: FileValues, options: StepOptions) -> ReadyStep:
             retry_failed=options.own.get("retry_failed", False),
             sinks=run.sinks(name),
             on_held=run.on_held,
+            monitoring=run.monitoring.shared(),
         ),
         f"output {config.output_directory}",
     )
@@ -105,7 +112,12 @@ async def _fill(values: FileValues, options: StepOptions) -> ReadyStep:
 async def _verify(values: FileValues, options: StepOptions) -> ReadyStep:
     config = await load_config(values, {**options.keys, "only": "quarantined"})
     verify = partial(run_verification, config, sample=options.own.get("sample"))
-    return ReadyStep(config, lambda _run, _name: _Called(config, "verification", verify))
+    return ReadyStep(
+        config,
+        lambda run, _name: _Called(
+            config, "verification", partial(verify, monitoring=run.monitoring.shared())
+        ),
+    )
 
 
 async def _ingest(values: FileValues, options: StepOptions) -> ReadyStep:
@@ -113,7 +125,12 @@ async def _ingest(values: FileValues, options: StepOptions) -> ReadyStep:
     archives = not options.own.get("only_recordings", False)
     return ReadyStep(
         config,
-        lambda run, _name: IngestWorkflow(config, archives=archives, on_held=run.on_held),
+        lambda run, _name: IngestWorkflow(
+            config,
+            archives=archives,
+            on_held=run.on_held,
+            monitoring=run.monitoring.shared(),
+        ),
         _lake_lock(config),
     )
 
