@@ -127,6 +127,7 @@ async def recording(
             local=time.local,
             sleep=time.sleep,
             wall=lambda: exchange.clock.now,
+            asks_again=True,
         )
 
         def writer(market: Market, kind: StreamKind) -> LiveWriter:

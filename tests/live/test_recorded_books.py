@@ -7,6 +7,7 @@ from decimal import Decimal
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.examples import IS_THOROUGH
@@ -66,6 +67,7 @@ SCRIPTS = st.builds(
 )
 
 
+@pytest.mark.timeout(1800)  # for 1,000 examples beside other work
 @settings(max_examples=1000 if IS_THOROUGH else 2, deadline=None)
 @given(
     scripts=st.lists(SCRIPTS, min_size=1, max_size=2),
@@ -80,8 +82,8 @@ async def test_a_recorded_book_is_that_of_the_exchange_or_broken(
             for script in scripts:
                 exchange.script_connection(f"{market}/*", *script)
             async with recording(exchange, Path(folder), [stream]) as recorded:
-                await recorded.advance(24)
-                exchange.heal()
+                # Each script ends its connection; the one behind the last of them has no faults.
+                await recorded.until(lambda: len(exchange.connections) > len(scripts))
                 await recorded.advance(4)  # then what is missing is known to be missing
                 [series] = recorded.recorder.series.values()
                 await recorded.until(lambda: series.depth and series.depth.book.is_proven)
@@ -98,8 +100,10 @@ def check(exchange: ExchangeServer, recorded: Recording, stream: LiveStream) -> 
             proven += 1
     [series] = recorded.recorder.series.values()
     assert series.depth is not None
-    assert book.update_id == series.depth.book.update_id == series.depth.chain.last
-    assert proven > 5
+    assert book.update_id == series.depth.book.update_id
+    assert book.update_id is not None
+    assert book.update_id >= series.depth.chain.last  # a snapshot may be newer than the last change
+    assert proven
     counts = recorded.recorder.counts
     assert len(recorded.marks("broken_book")) == counts.broken_books
     assert len(recorded.marks("book")) == counts.broken_books + 1

@@ -294,3 +294,25 @@ async def test_what_came_without_a_connection_is_a_hole(tmp_path: Path) -> None:
         }
         marks = [each.facts for each in recorded.marks("gap")]
         assert all(each.facts() in marks for each in recorded.recorder.counts.holes)
+
+
+async def test_a_ban_ends_no_other_request_and_not_for_ever(tmp_path: Path) -> None:
+    """A recording runs for weeks: what is missing after a ban, or of another host, is fetched."""
+    streams = trades(Market.FUTURES_UM) + trades(Market.SPOT)
+    skip = faults.SkipMessages(at=3, count=2)
+    async with ExchangeServer() as exchange:
+        exchange.script_connection("futures_um/market/*", skip)
+        exchange.inject("futures_um/*/aggTrades", faults.Status(418, retry_after="120"))
+        async with recording(exchange, tmp_path, streams) as recorded:
+            counts = recorded.recorder.counts
+            await recorded.until(lambda: counts.hole_count)
+            for market in (Market.SPOT, Market.FUTURES_UM):
+                assert exchange.count("futures_um/*/aggTrades") == 1
+                filled = counts.filled
+                exchange.script_connection(f"{market}/*", skip)
+                await exchange.shut_down(market, after_s=1)
+                await recorded.until(lambda filled=filled: counts.filled > filled)
+                await recorded.advance(150, 5)
+        [hole] = counts.holes
+        assert "banned for 120 s" in hole.cause
+        assert exchange.count("futures_um/*/aggTrades", status=200)

@@ -83,7 +83,6 @@ class BookKeeper:
     times: LiveTimes
     _books: dict[LiveStream, _Kept] = field(init=False, factory=dict)
     _busy: set[Market] = field(init=False, factory=set)
-    _refused: str = field(init=False, default="")
 
     def keep(self, stream: LiveStream, follower: DepthFollower) -> None:
         """Keep one more book."""
@@ -120,14 +119,14 @@ class BookKeeper:
             kept = self._books.pop(stream)
             waiting = kept.follower.book.waiting
             if waiting is not None:
-                yield stream, *waiting, self._refused or kept.cause
+                yield stream, *waiting, kept.cause
 
     def _due(self, market: Market) -> list[_Kept]:
         """All books that need a snapshot now; else one whose time is over.
 
         One in a second uses half of the host's limit at most, and the rest is for other requests.
         """
-        if self.fetcher is None or self._refused:
+        if self.fetcher is None:
             return []
         now = self.times.local()
         books = [kept for kept in self._books.values() if kept.stream.market is market]
@@ -141,14 +140,11 @@ class BookKeeper:
         self._busy.discard(market)
 
     async def _fetch(self, kept: _Kept) -> None:
-        if self.fetcher is None or self._refused:
+        if self.fetcher is None:
             return
         try:
             snapshot = await self.fetcher.fetch(kept.stream)
-        except HostRefusedError as error:
-            self._refused = str(error)
-            return
-        except TransferError as error:
+        except (TransferError, HostRefusedError) as error:
             kept.cause, kept.failures = str(error), kept.failures + 1
             wait_s = min(2.0**kept.failures, _LONGEST_WAIT_S)
             kept.not_before = kept.next_at = self.times.local() + wait_s

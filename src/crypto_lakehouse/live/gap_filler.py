@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from attrs import define, field, frozen
+from attrs import define, frozen
 
 from crypto_lakehouse.core.errors import HostRefusedError, TransferError
 from crypto_lakehouse.core.finite_json import parse_finite
@@ -44,11 +44,9 @@ class GapFiller:
 
     Attributes:
         client: Asks the exchange.
-        refused: The host's refusal, after which nothing more is asked.
     """
 
     client: RestClient
-    refused: HostRefusedError | None = field(init=False, default=None)
 
     async def fill(self, stream: LiveStream, gap: Gap) -> FilledGap:
         """Fetch the rows of a gap; nothing is asked if the stream has no source."""
@@ -60,17 +58,12 @@ class GapFiller:
             return FilledGap([], [], [gap], "its messages cannot be fetched")
         if (gap.until - gap.after) // source.step > _MOST_IDS:
             cause = f"more than {_MOST_IDS:,} ids are not fetched"
-        elif self.refused is not None:
-            cause = str(self.refused)
         else:
             try:
                 async for response, rows in self._pages(stream, source, gap):
                     requests.append(response.request)
                     found |= rows
-            except HostRefusedError as error:
-                self.refused = error
-                cause = str(error)
-            except TransferError as error:
+            except (TransferError, HostRefusedError) as error:
                 cause = str(error)
         holes = list(_missing(gap, found, source.step))
         if holes and not cause:

@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable
 import anyio
 from attrs import define, field
 
-from crypto_lakehouse.core.errors import HostRefusedError
+from crypto_lakehouse.core.errors import HostRefusedError, PlaceRefusedError
 from crypto_lakehouse.rest.endpoints import Bucket
 from crypto_lakehouse.rest.server_clock import ServerClock
 
@@ -42,6 +42,9 @@ _NEWEST = 0.1
 
 #: However often the exchange refuses, the limit is not taken to be less than this part of it.
 _LEAST_LIMIT = 0.1
+
+#: How long a host is left alone that does not say how long it refuses this machine, in seconds.
+_UNKNOWN_BAN_S = 3600.0
 
 
 @define(eq=False)
@@ -70,12 +73,14 @@ class HostBudget:
             refuses earlier.
         clock: The server's time.
         sleep: Sleeps for seconds of `clock.local`.
+        asks_again: Whether it is asked again after a ban (418) or a block (403) of this machine.
     """
 
     host: str
     weight_per_minute: int
     clock: ServerClock = field(repr=False)
     sleep: Callable[[float], Awaitable[None]] = field(repr=False)
+    asks_again: bool = field(default=False, kw_only=True)
     _limit: int = field(init=False)
     _minute: int = field(init=False, default=-1)
     _used: int = field(init=False, default=0)
@@ -88,6 +93,7 @@ class HostBudget:
     _counted: dict[Bucket, deque[float]] = field(init=False, factory=dict)
     _stopped_until: float = field(init=False, default=-math.inf)
     _refusal: HostRefusedError | None = field(init=False, default=None)
+    _refused_until: float = field(init=False, default=-math.inf)
     _changed: anyio.Event = field(init=False, factory=anyio.Event)
     _bucket_turns: dict[Bucket, anyio.Lock] = field(init=False, factory=dict)
     _turn: anyio.Lock = field(init=False, factory=anyio.Lock)
@@ -169,8 +175,14 @@ class HostBudget:
         self._wake()
 
     def refuse(self, error: HostRefusedError) -> None:
-        """Send nothing more at all: each `take` raises this error from now on."""
+        """Send nothing more: each `take` raises this error from now on.
+
+        With `asks_again` that ends with the ban, or after an hour if its end is not known.
+        """
         self._refusal = self._refusal or error
+        is_for_ever = not self.asks_again or isinstance(error, PlaceRefusedError)
+        wait_s = math.inf if is_for_ever else error.retry_after_s or _UNKNOWN_BAN_S
+        self._refused_until = max(self._refused_until, self.clock.local() + wait_s)
         self._wake()
 
     def _wait_s(self, weight: int, bucket: Bucket | None) -> float:
@@ -191,6 +203,8 @@ class HostBudget:
         return self.clock.wait_s((self._minute + 1) * _MINUTE_S)
 
     def _check_refusal(self) -> None:
+        if self._refusal is not None and self.clock.local() >= self._refused_until:
+            self._refusal = None
         if self._refusal is not None:
             raise copy.copy(self._refusal)
 

@@ -264,6 +264,7 @@ class RestClient:
         local: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
         wall: Callable[[], datetime] = _wall,
+        asks_again: bool = False,
     ) -> RestClient:
         """Create a client that asks only the hosts that are named here.
 
@@ -277,6 +278,7 @@ class RestClient:
             local: A clock that only goes forward, in seconds.
             sleep: Sleeps for seconds of `local`.
             wall: See `wall`.
+            asks_again: See `HostBudget`.
         """
         bases = {market: api.url for market, api in API_OF.items()} | dict(urls or {})
         hosts = {}
@@ -284,8 +286,9 @@ class RestClient:
             clock = ServerClock(local)
             url = URL(base)
             budget = HostBudget(
-                url.host_port_subcomponent or base, API_OF[market].weight_per_minute, clock, sleep
-            )
+                url.host_port_subcomponent or base, API_OF[market].weight_per_minute, clock, sleep,
+                asks_again=asks_again,
+            )  # fmt: skip
             allowed = AllowedHosts.of(base, redirect_hosts, allow_http=allow_http)
             hosts[market] = RestHost(market, url, HttpTransport(client, allowed), clock, budget)
         return cls(hosts, retry or RetryPolicy(sleep=sleep), on_retry, wall)

@@ -61,7 +61,8 @@ async def open_live_clients(
         note(f"again in {wait_s:.1f} s: {error}")
 
     source = TimeSource(times.local, times.sleep)
-    async with open_rest_client(config, on_retry, network=network, times=source) as rest:
+    rest_client = open_rest_client(config, on_retry, network=network, times=source, asks_again=True)
+    async with rest_client as rest:
         try:
             yield rest, AiohttpSockets(routes, config.timeout_seconds)
         finally:

@@ -59,6 +59,7 @@ async def open_rest_client(
     session: aiohttp.ClientSession | None = None,
     network: Network | None = None,
     times: TimeSource = SYSTEM_TIME,
+    asks_again: bool = False,
 ) -> AsyncIterator[RestClient]:
     """Open a client that asks the configured addresses, and no others.
 
@@ -68,6 +69,7 @@ async def open_rest_client(
         session: An application's own; it is used and not closed.
         network: Proxies and certificates; the configuration's by default.
         times: Where the time comes from.
+        asks_again: Whether a host is asked again after it has banned or blocked this machine.
     """
     urls = exchange_urls(config)
     network = network or (Network.of(config, urls=urls.values()) if session is None else None)
@@ -82,4 +84,5 @@ async def open_rest_client(
             allow_http=config.allow_http,
             local=times.local,
             sleep=times.sleep,
+            asks_again=asks_again,
         )
