@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Iterable
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from tests.workflows.lakes import ingested
 
 from crypto_lakehouse.core.archive import Archive, DataType, Market, Period, Series
 from crypto_lakehouse.core.data_types import data_type_of
-from crypto_lakehouse.core.errors import LakeError
+from crypto_lakehouse.core.errors import LakeError, SegmentError
 from crypto_lakehouse.core.stream_kinds import StreamKind
 from crypto_lakehouse.segments.live_segment import (
     LiveHeader,
@@ -147,7 +147,7 @@ def scores(root: Path) -> list[tuple[Any, ...]]:
     with Lake.open(root) as lake:
         query = (
             "SELECT symbol, day, score, archive_rows, recorded, missing, missing_keys, differing, "
-            "not_in_archive FROM lakehouse.recorded_days"
+            "not_in_archive FROM lakehouse.recorded_days ORDER BY symbol, day"
         )
         found = lake.sql(query).fetchall()
     return [(*each[:6], json.loads(each[6]), *each[7:]) for each in found]
@@ -218,11 +218,77 @@ def recordings(root: Path) -> list[tuple[Any, ...]]:
     with Lake.open(root) as lake:
         if "lakehouse.recordings" not in lake.tables:
             return []
-        query = "SELECT segment, messages, rows, bad_messages, holes FROM lakehouse.recordings"
+        query = (
+            "SELECT segment, messages, rows, bad_messages, holes FROM lakehouse.recordings "
+            "WHERE state = 'ingested' ORDER BY segment"
+        )
         found = lake.sql(query).fetchall()
     return [
         (key[-18:-10], count, made, *map(json.loads, rest)) for key, count, made, *rest in found
     ]
+
+
+def refusals(root: Path) -> list[tuple[str, str]]:
+    """The segments that were refused, and why, oldest first."""
+    with Lake.open(root) as lake:
+        query = (
+            "SELECT segment, fault FROM lakehouse.recordings "
+            "WHERE state = 'refused' ORDER BY sequence, segment"
+        )
+        return [(str(key), str(fault)) for key, fault in lake.sql(query).fetchall()]
+
+
+async def test_a_damaged_segment_is_recorded_as_refused_until_it_is_whole(tmp_path: Path) -> None:
+    good = store(tmp_path, header("aaaaaaaa"), FIRST)
+    # Its digest is right, and a line in its middle is no line of a segment.
+    key = store(tmp_path, header("bbbbbbbb"), [trade(8, "9"), LiveMark(1, "end", {"messages": 7})])
+    for _ in range(2):
+        report = await recorded(tmp_path)
+        assert [(each["key"], each["state"]) for each in report.problems] == [(key, "refused")]
+        assert refusals(tmp_path) == [(key, report.problems[0]["reason"])]
+    assert [each[0] for each in recordings(tmp_path)] == ["aaaaaaaa"]
+    with Lake.open(tmp_path) as lake, pytest.raises(SegmentError, match="bbbbbbbb"):
+        lake.scan("spot.trades", live=True)
+    assert store(tmp_path, header("bbbbbbbb"), [trade(8, "9")]) == key
+    assert (await recorded(tmp_path)).exit_code == 0
+    assert [each[0] for each in recordings(tmp_path)] == ["aaaaaaaa", "bbbbbbbb"]
+    # A segment that is damaged later is not read again, nor is it counted as refused.
+    (tmp_path / good).write_bytes(b"0" * (tmp_path / good).stat().st_size)
+    assert (await recorded(tmp_path)).exit_code == 0
+    assert len(refusals(tmp_path)) == 1
+
+
+async def test_records_of_recordings_that_are_lost_are_made_again(tmp_path: Path) -> None:
+    store(tmp_path, header("aaaaaaaa"), FIRST)
+    publish(tmp_path, PUBLISHED)
+    other = evolve(publish(tmp_path, PUBLISHED), period=Period.day(DAY + timedelta(days=1)))
+    put(tmp_path, other, f"86400,9.5,2,19,{MIDNIGHT_US + 86_400_000_000},False,True\n")
+    store(tmp_path, header("bbbbbbbb", 23), [trade(86_400, "9"), trade(86_401, "8")])
+    assert (await ingested(tmp_path)).exit_code == 0
+
+    def contents() -> tuple[Any, ...]:
+        return (
+            recordings(tmp_path),
+            scores(tmp_path),
+            sorted(differences(tmp_path)),
+            table(tmp_path),
+        )
+
+    before = contents()
+    assert [len(each) for each in before] == [2, 2, 2, 6]
+    folder = tmp_path / ".lakehouse/lake/warehouse/lakehouse"
+    for path in (folder / "recordings").rglob("*.parquet"):
+        path.unlink()
+    [totals] = (await recorded(tmp_path)).tables
+    assert (totals.archives, totals.unchanged) == (0, 2)
+    assert contents() == before
+    for name in ("recorded_days", "differences"):
+        for path in (folder / name).rglob("*.parquet"):
+            path.write_bytes(path.read_bytes()[:-1])
+        assert (await ingested(tmp_path)).exit_code == 0
+        assert contents() == before
+    with Lake.open(tmp_path) as lake:
+        assert all(each.is_whole for each in verify_tables(lake.catalog, lake.tables))
 
 
 async def test_a_segment_is_read_until_all_of_it_is_in_the_tables(tmp_path: Path) -> None:

@@ -53,10 +53,10 @@ _NO_RECORD = (
     "zip: its rows stay in the table; collect it again, then run `crypto-lakehouse ingest`"
 )
 
-_NO_DIFFERENCES = (
-    "what it differs in from the others of its month was in a data file of `lakehouse.differences` "
-    "that is damaged or gone, and so are their zips: the rows stay in the table; collect them "
-    "again, then run `crypto-lakehouse ingest`"
+_NOT_COMPARED = (
+    "what it differs in from others of its month was in a data file of `{table}` that is damaged "
+    "or gone, and so are their zips: the rows stay in the table; collect them again, then run "
+    "`crypto-lakehouse ingest`"
 )
 
 
@@ -299,6 +299,8 @@ class IngestWorkflow(BaseWorkflow[WorkflowMetrics]):
         from crypto_lakehouse.tables.ingest.differences import DIFFERENCES
         from crypto_lakehouse.tables.ingest.provenance import ARCHIVES
         from crypto_lakehouse.tables.ingest.record_mending import mend_records
+        from crypto_lakehouse.tables.ingest.recorded_days import RECORDED_DAYS
+        from crypto_lakehouse.tables.ingest.recordings import mend_recordings
 
         def is_there(key: str) -> bool:
             return self._files.identity(key) is not None
@@ -306,8 +308,10 @@ class IngestWorkflow(BaseWorkflow[WorkflowMetrics]):
         for key in mend_records(catalog, __version__):
             if not is_there(key):
                 self._outcome.add_unrecorded(ARCHIVES, key, _NO_RECORD)
-        for key in mend_differences(catalog, __version__, is_there):
-            self._outcome.add_unrecorded(DIFFERENCES, key, _NO_DIFFERENCES)
+        for table in (DIFFERENCES, RECORDED_DAYS):
+            for key in mend_differences(catalog, table, __version__, is_there):
+                self._outcome.add_unrecorded(table, key, _NOT_COMPARED.format(table=table))
+        mend_recordings(catalog, __version__)
 
     def _mend(self, ingestion: Any, schema: Any, sources: list[Any]) -> Sequence[Any]:
         """Ingest the archives again whose rows were in data files that are gone or cut.

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from attrs import define, field, frozen
 
 from crypto_lakehouse.core.archive import Archive, DataType, Market, Origin
 from crypto_lakehouse.core.data_types import data_type_of
-from crypto_lakehouse.core.errors import SegmentError, StoreError
+from crypto_lakehouse.core.errors import ArchiveKeyError, SegmentError, StoreError
 from crypto_lakehouse.core.live_keys import live_stream_at
 from crypto_lakehouse.core.messages import agreeing, plural
 from crypto_lakehouse.core.object_facts import FileStat
@@ -67,6 +68,8 @@ class _Waiting:
 
     key: str
     size_bytes: int
+    fault: str | None = None
+    """Why the lake does not have it, as the lake has recorded it; None if it has not."""
 
 
 @define
@@ -96,6 +99,7 @@ class RecordedIngestion:
     on_found: Callable[[], None]
     _bad: int = field(init=False, default=0)
     _example: str = field(init=False, default="")
+    _refused: list[dict[str, Any]] = field(init=False, factory=list)
 
     def run(self) -> tuple[str, ...]:
         """Ingest all new segments; return remarks for the reader.
@@ -136,6 +140,8 @@ class RecordedIngestion:
             # A segment never gets another content under its name, unless it is repaired.
             if recorded is None or recorded.size_bytes != stat.size_bytes:
                 yield _Waiting(key, stat.size_bytes)
+            elif recorded.state != "ingested":  # it may be repaired, in the same size
+                yield _Waiting(key, stat.size_bytes, recorded.fault)
 
     def _selects(self, table: _Table) -> bool:
         market, data_type = table
@@ -147,7 +153,7 @@ class RecordedIngestion:
     def _ingest(self, batch: list[_Waiting]) -> None:
         from crypto_lakehouse.tables.ingest.recordings import ingested_row, record_segments
 
-        found = {each.key: split for each in batch if (split := self._split(each.key)) is not None}
+        found = {each.key: split for each in batch if (split := self._split(each)) is not None}
         sources: dict[_Table, list[Any]] = defaultdict(list)
         for split in found.values():
             for source in self._sources(split):
@@ -160,25 +166,34 @@ class RecordedIngestion:
             for key, split in found.items()
             if all(self._is_done(each.archive, unsettled) for each in split.split.excerpts)
         }
-        record_segments(
-            self.catalog,
-            [ingested_row(key, split, tool_version=__version__) for key, split in done.items()],
-        )
+        refused, self._refused = self._refused, []
+        rows = [ingested_row(key, split, tool_version=__version__) for key, split in done.items()]
+        record_segments(self.catalog, [*rows, *refused])
         for key, split in found.items():
             self._note(split)
             self.files.forget(key)
 
-    def _split(self, key: str) -> SplitSegment | None:
+    def _split(self, waiting: _Waiting) -> SplitSegment | None:
         self.check()
+        key = waiting.key
         try:
             return self.files.split(key)
         except SegmentError as error:
             self.on_fault(key, "refused", error.reason)
+            if error.reason != waiting.fault:
+                self._refuse(waiting, error.reason)
         except StoreError as error:
             if error.stops_run:
                 raise
             self.on_fault(key, "held_back", f"it cannot be read: {error.reason}")
         return None
+
+    def _refuse(self, waiting: _Waiting, fault: str) -> None:
+        from crypto_lakehouse.tables.ingest.recordings import refused_row
+
+        with suppress(ArchiveKeyError):  # a file with another name
+            row = refused_row(waiting.key, waiting.size_bytes, fault, tool_version=__version__)
+            self._refused.append(row)
 
     def _sources(self, found: SplitSegment) -> Iterator[Any]:
         from crypto_lakehouse.tables.reading.batch import Source

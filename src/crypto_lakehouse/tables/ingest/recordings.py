@@ -1,7 +1,8 @@
-"""The table `lakehouse.recordings`: the segments of recordings that were ingested, a row for each.
+"""The table `lakehouse.recordings`: the segments of recordings that were read, a row for each.
 
 A segment is recorded after its excerpts. If a run is killed between the two, the next one splits
-the segment again, and finds its excerpts in `lakehouse.archives`, by their digest.
+the segment again, and finds its excerpts in `lakehouse.archives`, by their digest. One that is
+damaged is recorded, too, and is tried again in each run.
 """
 
 from __future__ import annotations
@@ -17,8 +18,12 @@ from attrs import frozen
 from pyiceberg.types import LongType, StringType, TimestamptzType
 
 from crypto_lakehouse.core.data_types import data_type_of
+from crypto_lakehouse.core.errors import ArchiveKeyError
+from crypto_lakehouse.core.live_keys import live_begin, live_name_of, live_stream_of
 from crypto_lakehouse.segments.live_segment import moment_of
 from crypto_lakehouse.tables.iceberg.catalog import LakeCatalog
+from crypto_lakehouse.tables.iceberg.file_check import wrong_sizes
+from crypto_lakehouse.tables.iceberg.live_files import live_files
 from crypto_lakehouse.tables.ingest.commits import newest_sequence
 from crypto_lakehouse.tables.ingest.journal import Journal
 from crypto_lakehouse.tables.ingest.records import RecordChange, write_records
@@ -26,7 +31,15 @@ from crypto_lakehouse.tables.live.excerpt_files import SplitSegment
 from crypto_lakehouse.tables.schema.schemas import schema_for
 from crypto_lakehouse.tables.schema.table_types import arrow_schema, record_schema
 
-__all__ = ["RECORDINGS", "RecordedSegment", "ingested_row", "record_segments", "recorded_segments"]
+__all__ = [
+    "RECORDINGS",
+    "RecordedSegment",
+    "ingested_row",
+    "mend_recordings",
+    "record_segments",
+    "recorded_segments",
+    "refused_row",
+]
 
 RECORDINGS = "lakehouse.recordings"
 
@@ -39,7 +52,7 @@ _SCHEMA = record_schema(
         ("recording", StringType(), True, "id of the recording"),
         ("sha256", StringType(), True, "digest of the segment"),
         ("size_bytes", LongType(), True, "size of the segment"),
-        ("state", StringType(), True, "ingested"),
+        ("state", StringType(), True, "ingested, or refused if it is damaged"),
         ("messages", LongType(), True, "messages in it"),
         ("rows", LongType(), True, "rows that were made of them, of all series and days"),
         ("excerpts", LongType(), True, "series and days that they are of"),
@@ -53,25 +66,31 @@ _SCHEMA = record_schema(
         ("tool_version", StringType(), True, "version of crypto-lakehouse"),
         ("recorded_at", TimestamptzType(), True, "when, by the clock of the machine"),
         ("sequence", LongType(), True, "sequence number of lakehouse.recordings after that"),
+        ("fault", StringType(), False, "why it is refused"),
     )
 )
 
 
+_STANDING = ("segment", "sequence", "size_bytes", "state", "fault")
+
+
 @frozen
 class RecordedSegment:
-    """The version of a segment that was ingested.
+    """The version of a segment that was read.
 
     Attributes:
-        sha256: Its digest.
         size_bytes: Its size.
+        state: Whether it is `ingested` as a whole, or `refused`.
+        fault: Why it is refused; None if it is not.
     """
 
-    sha256: str
     size_bytes: int
+    state: str
+    fault: str | None
 
 
 def recorded_segments(catalog: LakeCatalog) -> dict[str, RecordedSegment]:
-    """The segments that were ingested as a whole, by key.
+    """The segments that were read, by key.
 
     Raises:
         LakeError: The table cannot be read.
@@ -80,10 +99,14 @@ def recorded_segments(catalog: LakeCatalog) -> dict[str, RecordedSegment]:
         table = catalog.find(RECORDINGS)
         if table is None:
             return {}
-        fields = ("segment", "sha256", "size_bytes", "sequence")
-        rows = table.scan(selected_fields=fields).to_arrow().to_pylist()
+        known = table.schema().column_names  # a table of an earlier version has no faults
+        fields = [name for name in _STANDING if name in known]
+        rows = table.scan(selected_fields=tuple(fields)).to_arrow().to_pylist()
     rows.sort(key=lambda row: int(row["sequence"]))
-    return {row["segment"]: RecordedSegment(row["sha256"], row["size_bytes"]) for row in rows}
+    return {
+        row["segment"]: RecordedSegment(row["size_bytes"], row["state"], row.get("fault"))
+        for row in rows
+    }
 
 
 def ingested_row(segment: str, found: SplitSegment, *, tool_version: str) -> dict[str, Any]:
@@ -121,6 +144,54 @@ def ingested_row(segment: str, found: SplitSegment, *, tool_version: str) -> dic
     }
 
 
+def refused_row(segment: str, size_bytes: int, fault: str, *, tool_version: str) -> dict[str, Any]:
+    """The record of a segment that is damaged.
+
+    Raises:
+        ArchiveKeyError: It is not named as a segment.
+    """
+    begun = live_begin(segment)
+    market, kind = live_stream_of(segment) or (None, None)
+    if market is None or kind is None:
+        raise ArchiveKeyError(segment, "a segment of a recording is in the folder of its day")
+    return {
+        "segment": segment,
+        "table": schema_for(market, data_type_of(kind)).name,
+        "kind": str(kind),
+        "market": str(market),
+        "recording": live_name_of(segment).rpartition("-")[2],
+        "sha256": "",
+        "size_bytes": size_bytes,
+        "state": "refused",
+        "messages": 0, "rows": 0, "excerpts": 0, "copies": 0, "bad_messages": "{}", "holes": "[]",
+        "begun_at": begun,
+        "ended_at": begun,
+        "tool_version": tool_version,
+        "recorded_at": datetime.now(UTC),
+        "fault": fault,
+    }  # fmt: skip
+
+
+def mend_recordings(catalog: LakeCatalog, tool_version: str) -> None:
+    """Take damaged files out of the table: their segments are read again, if they are there.
+
+    Raises:
+        LakeError: The table cannot be read or written.
+    """
+    with catalog.errors():
+        table = catalog.find(RECORDINGS) if catalog.name is None else None
+        damaged = () if table is None else tuple(wrong_sizes(table, live_files(table)))
+        if table is not None and damaged:
+            change = RecordChange(
+                of_table=None,
+                rows=pa.Table.from_pylist([], schema=arrow_schema(table.schema())),
+                damaged=damaged,
+                commit=uuid.uuid4().hex,
+                tool_version=tool_version,
+            )
+            write_records(catalog, table, change)
+
+
 def record_segments(catalog: LakeCatalog, rows: Iterable[Mapping[str, Any]]) -> None:
     """Append records of segments, in one commit.
 
@@ -133,6 +204,7 @@ def record_segments(catalog: LakeCatalog, rows: Iterable[Mapping[str, Any]]) -> 
     with catalog.errors():
         order = ("segment", "recorded_at")
         table = catalog.find(RECORDINGS) or catalog.create(RECORDINGS, _SCHEMA, (), order, {})
+        catalog.add_columns(table, _SCHEMA)
         commit, sequence = uuid.uuid4().hex, newest_sequence(table) + 1
         numbered = [{**row, "commit": commit, "sequence": sequence} for row in plain]
         change = RecordChange(

@@ -114,7 +114,8 @@ class LakeRecordings:
         """
         if as_of is not None:
             raise QueryError(table, LIVE_IS_NOW)
-        return frozenset(recorded_segments(self.catalog))
+        known = recorded_segments(self.catalog)
+        return frozenset(key for key, each in known.items() if each.state == "ingested")
 
     def rows(
         self,
