@@ -18,6 +18,8 @@ from attrs import evolve
 from pyiceberg.manifest import DataFile
 from pyiceberg.table.snapshots import Operation, Snapshot, Summary
 from tests.examples import examples
+from tests.services.bucket import Bucket
+from tests.services.postgres import PostgresServer
 from tests.workflows.test_ingested_recordings import header, publish, store, trade
 
 from crypto_lakehouse.core.errors import ConfigurationError, LockHeldError
@@ -54,12 +56,12 @@ async def batch(root: Path, bounds: Bounds = TIGHT, **values: Any) -> BatchResul
     return await run_micro_batch(MicroBatchWorkflow(config(root), bounds=bounds, **values))
 
 
-def store_batch(root: Path, number: int) -> None:
-    """Store the segment of some minutes: trades of two symbols."""
+def store_batch(root: Path, number: int) -> str:
+    """Store the segment of some minutes, trades of two symbols; return its key."""
     begun = header("aaaaaaaa").begun_at + timedelta(minutes=number)
     numbers = range(number * _TRADES, (number + 1) * _TRADES)
     lines = [trade(each, str(each + 1), symbol=symbol) for symbol in SYMBOLS for each in numbers]
-    store(root, evolve(header("aaaaaaaa"), begun_at=begun), lines)
+    return store(root, evolve(header("aaaaaaaa"), begun_at=begun), lines)
 
 
 def sizes(root: Path) -> dict[str, dict[str, int]]:
@@ -140,6 +142,31 @@ def _killed_at(root: Path, step: int) -> subprocess.CompletedProcess[str]:
     return subprocess.run(program, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.parametrize("where", ["url", "postgresql"])
+async def test_tables_that_other_machines_may_write_to_stay_in_bounds(
+    tmp_path: Path, where: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    more: dict[str, Any] = {}
+    if where == "url":
+        bucket: Bucket = request.getfixturevalue("rclone_bucket")
+        bucket.give_credentials(monkeypatch)
+        place = bucket.fresh_prefix()
+        more = {"storage": bucket.storage, "state_directory": str(tmp_path / "state")}
+    else:
+        server: PostgresServer = request.getfixturevalue("postgres_server")
+        place, more = str(tmp_path / "lake"), {"catalog": server.url()}
+    settings = config(tmp_path, lake=place, **more)
+    for number in range(9):
+        store_batch(tmp_path, number)
+        result = await run_micro_batch(MicroBatchWorkflow(settings, bounds=TIGHT))
+        assert (result.error, result.upkeep_fault, result.rows) == (None, "", 2 * _TRADES)
+    with Lake.open(place, output=tmp_path, **more) as lake:
+        table, files = lake.data_files("spot.trades")
+        assert len(files) < 2 * TIGHT.least_files
+        assert len(table.metadata.snapshots) <= 4
+        assert lake.scan("spot.trades", live=True).polars().collect().height == len(sent(9))
+
+
 def versions(root: Path) -> list[tuple[int, bool]]:
     """The snapshots of a table, and whether a recording made each."""
     with Lake.open(root) as lake:
@@ -170,6 +197,16 @@ async def test_what_others_made_stays(tmp_path: Path) -> None:
     assert {first, tagged} < {each for each, _ in found}
     assert len(found) < 6
     assert [is_recorded for _, is_recorded in found] == [False, *[True] * (len(found) - 1)]
+
+
+async def test_only_segments_that_are_named_are_looked_at(tmp_path: Path) -> None:
+    first, second, _ = (store_batch(tmp_path, number) for number in range(3))
+    assert (await batch(tmp_path, segments=[first])).rows == 2 * _TRADES
+    again = await batch(tmp_path, segments=[first, second, f"{second[:-20]}ffffffff.jsonl.zst"])
+    assert (again.rows, again.problems) == (2 * _TRADES, ())
+    assert ids(tmp_path, live=False) == sent(2)
+    assert (await batch(tmp_path)).rows == 2 * _TRADES
+    assert ids(tmp_path, live=False) == sent(3)
 
 
 async def test_a_lock_that_is_held_is_tried_again(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, closing
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -150,6 +150,11 @@ class IngestWorkflow(BaseWorkflow[WorkflowMetrics]):
         """What the commits are made for, as `LakeCatalog.purpose`."""
         return ""
 
+    @property
+    def _segments(self) -> Collection[str] | None:
+        """The segments of recordings that are looked at; None for all."""
+        return None
+
     def _stored(self) -> Iterator[StoredZip]:
         return stored_zips(self._output, self.config.selects, self.note_unreadable)
 
@@ -286,7 +291,7 @@ class IngestWorkflow(BaseWorkflow[WorkflowMetrics]):
         recorded = RecordedIngestion(
             self.config, self._output.store, ingestion.catalog, self._files, ingest,
             self._outcome.add_problem, self.note_unreadable, from_thread.check_cancelled,
-            self._progress.found,
+            self._progress.found, self._segments,
         )  # fmt: skip
         self._outcome.notes += recorded.run()
 

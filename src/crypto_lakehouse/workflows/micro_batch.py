@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import closing
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -12,15 +12,16 @@ import anyio
 from anyio import to_thread
 from attrs import frozen
 
+from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
 from crypto_lakehouse.core.errors import ConfigurationError, LakehouseError, LockHeldError, Problem
 from crypto_lakehouse.ledger.lock import OnHeld
+from crypto_lakehouse.stores.output import Output
 from crypto_lakehouse.version import __version__
 from crypto_lakehouse.workflows.ingestion import IngestWorkflow, refuse_other_format
 from crypto_lakehouse.workflows.lake_config import LakeConfig, lake_keys
 from crypto_lakehouse.workflows.lake_places import check_place, check_writable_place
 from crypto_lakehouse.workflows.lake_report import IngestReport
 from crypto_lakehouse.workflows.wiring.lake_at import lake_at
-from crypto_lakehouse.workflows.wiring.stored_output import archives_of
 
 if TYPE_CHECKING:
     from crypto_lakehouse.tables.iceberg.catalog import LakeCatalog
@@ -51,13 +52,17 @@ class BatchRequest:
     """What a process is asked for.
 
     Attributes:
-        config: Where the recordings and the tables are, as `of_recordings` returns it.
+        config: Where the tables are, as `of_recordings` returns it.
+        output: Where the segments are.
         parent: The process id of the recording.
+        segments: The keys of those that are looked at; None for all.
         only_checks: Whether it is only checked that the tables can be written.
     """
 
     config: LakeConfig
+    output: WorkflowConfig
     parent: int
+    segments: tuple[str, ...] | None = None
     only_checks: bool = False
 
 
@@ -102,8 +107,12 @@ def of_recordings(config: LakeConfig) -> LakeConfig:
     return made
 
 
-def check_lake(config: LakeConfig) -> None:
+def check_lake(config: LakeConfig, output: Output) -> None:
     """Check that a recording can write its tables; blocking. A lake is begun if there is none.
+
+    Args:
+        config: As `of_recordings` returns it.
+        output: Where the segments are.
 
     Raises:
         ConfigurationError: They cannot be where they are configured.
@@ -112,7 +121,7 @@ def check_lake(config: LakeConfig) -> None:
         NoLakeError: The lake's place cannot be used.
         StoreError: The object store cannot be used.
     """
-    check_place(config, archives_of(config))
+    check_place(config, output)
     check_writable_place(config)
     refuse_other_format(config)
     from crypto_lakehouse.tables.iceberg.catalog import LakeCatalog
@@ -137,6 +146,8 @@ class MicroBatchWorkflow(IngestWorkflow):
 
     Args:
         config: As `of_recordings` returns it.
+        output: Where the segments are; by default where `config` says.
+        segments: The keys of those that are looked at; None for all of the output.
         held_s: How long the lock of the lake is waited for, in seconds.
         bounds: The `Bounds` of the tables; those of `tables.lake.upkeep` by default.
         now: Returns the time by which snapshots expire; a parameter for tests.
@@ -151,13 +162,17 @@ class MicroBatchWorkflow(IngestWorkflow):
         self,
         config: LakeConfig,
         *,
+        output: Output | None = None,
+        segments: Collection[str] | None = None,
         held_s: float = _HELD_S,
         bounds: Bounds | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         super().__init__(
-            config, zips=tuple, recordings=True, archives=False, on_held=_wait_for_lock(held_s)
-        )
+            config, zips=tuple, recordings=True, archives=False, on_held=_wait_for_lock(held_s),
+            output=output,
+        )  # fmt: skip
+        self._keys = segments
         self._bounds, self._now = bounds, now
         self.files_merged = 0
         self.snapshots_expired = 0
@@ -168,6 +183,10 @@ class MicroBatchWorkflow(IngestWorkflow):
         from crypto_lakehouse.tables.lake.upkeep import RECORDING
 
         return RECORDING
+
+    @property
+    def _segments(self) -> Collection[str] | None:
+        return self._keys
 
     async def body(self) -> None:
         """Ingest, and keep the tables in bounds that have new rows."""

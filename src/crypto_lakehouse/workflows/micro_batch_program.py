@@ -18,6 +18,7 @@ import anyio
 
 from crypto_lakehouse.core.config.origins import naming_origins
 from crypto_lakehouse.core.errors import LakehouseError
+from crypto_lakehouse.stores.output import output_of
 from crypto_lakehouse.workflows.micro_batch import (
     BatchRequest,
     BatchResult,
@@ -63,14 +64,17 @@ def _give_way() -> None:
 
 
 def _answer(request: BatchRequest, questions: IO[bytes]) -> BatchResult:
-    if not request.only_checks:
-        return anyio.run(_run, MicroBatchWorkflow(request.config), questions)
+    config = request.config
     try:
-        with naming_origins(request.config):
-            check_lake(request.config)
+        with naming_origins(config):
+            output = output_of(request.output)
+            if request.only_checks:
+                check_lake(config, output)
+                return BatchResult()
     except LakehouseError as error:
         return BatchResult(error=error)
-    return BatchResult()
+    workflow = MicroBatchWorkflow(config, output=output, segments=request.segments)
+    return anyio.run(_run, workflow, questions)
 
 
 async def _run(workflow: MicroBatchWorkflow, questions: IO[bytes]) -> BatchResult:

@@ -11,6 +11,7 @@ from typing import Any
 import anyio
 from attrs import define, evolve, field, frozen
 
+from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
 from crypto_lakehouse.core.errors import LakehouseError
 from crypto_lakehouse.core.events import RecordingIngested
 from crypto_lakehouse.core.messages import agreeing
@@ -74,6 +75,7 @@ class MicroBatches:
 
     Args:
         lake: Where the tables are.
+        output: Where the segments are.
         rotate_s: How long a segment is, in seconds.
         times: Where the time comes from.
         on_end: Takes what each micro-batch came to.
@@ -84,6 +86,7 @@ class MicroBatches:
     """
 
     lake: LakeConfig
+    output: WorkflowConfig
     rotate_s: int
     times: LiveTimes
     on_end: Callable[[RecordingIngested], None]
@@ -91,6 +94,7 @@ class MicroBatches:
     counts: BatchCounts = field(init=False, factory=BatchCounts)
     _config: LakeConfig = field(init=False)
     _stored: anyio.Event = field(init=False, factory=anyio.Event)
+    _keys: list[str] = field(init=False, factory=list)
     _one: anyio.Lock = field(init=False, factory=anyio.Lock)
     _last: anyio.CancelScope = field(init=False, factory=anyio.CancelScope)
     _notes: set[str] = field(init=False, factory=set)
@@ -108,8 +112,12 @@ class MicroBatches:
         if result.error is not None:
             raise result.error
 
-    def stored(self) -> None:
-        """Say that segments are stored, which the next micro-batch ingests."""
+    def stored(self, keys: list[str]) -> None:
+        """Say which segments are stored; the next micro-batch ingests them.
+
+        The first one, and one after a fault, looks at all segments of the output.
+        """
+        self._keys += keys
         self._stored.set()
 
     def stop(self) -> None:
@@ -142,12 +150,14 @@ class MicroBatches:
     async def _ingest_stored(self) -> None:
         async with self._one:
             if self._stored.is_set() or self.counts.fault:
+                looks_at_all = not self.counts.runs or bool(self.counts.fault)
+                keys, self._keys = tuple(self._keys), []
                 self._stored = anyio.Event()
-                await self._ingest()
+                await self._ingest(None if looks_at_all else keys)
 
-    async def _ingest(self) -> None:
+    async def _ingest(self, segments: tuple[str, ...] | None) -> None:
         try:
-            result = await self._ask()
+            result = await self._ask(segments)
         except LakehouseError as error:
             result = BatchResult(error=error)
         self._count(result, _fault_of(result))
@@ -180,8 +190,16 @@ class MicroBatches:
             )
         )
 
-    async def _ask(self, *, only_checks: bool = False) -> BatchResult:
-        request = BatchRequest(config=self._config, parent=os.getpid(), only_checks=only_checks)
+    async def _ask(
+        self, segments: tuple[str, ...] | None = None, *, only_checks: bool = False
+    ) -> BatchResult:
+        request = BatchRequest(
+            config=self._config,
+            output=self.output,
+            parent=os.getpid(),
+            segments=segments,
+            only_checks=only_checks,
+        )
         result: BatchResult = await answer_of(_PROGRAM, request)
         return result
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -86,6 +86,7 @@ class RecordedIngestion:
         on_unreadable: Called with each folder that cannot be read, and the reason.
         check: Called regularly; may raise to cancel.
         on_found: Called for each excerpt.
+        keys: The segments that are looked at; None for all of the store.
     """
 
     config: LakeConfig
@@ -97,6 +98,7 @@ class RecordedIngestion:
     on_unreadable: OnUnreadable
     check: Callable[[], None]
     on_found: Callable[[], None]
+    keys: Collection[str] | None = None
     _bad: int = field(init=False, default=0)
     _example: str = field(init=False, default="")
     _refused: list[dict[str, Any]] = field(init=False, factory=list)
@@ -130,18 +132,29 @@ class RecordedIngestion:
     def _waiting(self) -> Iterator[_Waiting]:
         from crypto_lakehouse.tables.ingest.recordings import recorded_segments
 
-        known = {} if self.config.again else recorded_segments(self.catalog)
-        for key, stat in recorded_keys(self.store, self.on_unreadable):
+        known = {} if self.config.again else recorded_segments(self.catalog, self.keys)
+        for key, size_bytes in self._there():
             self.check()
             table = _table_of(key)
             if table is None or not self._selects(table):
                 continue
             recorded = known.get(key)
             # A segment never gets another content under its name, unless it is repaired.
-            if recorded is None or recorded.size_bytes != stat.size_bytes:
-                yield _Waiting(key, stat.size_bytes)
+            if recorded is None or recorded.size_bytes != size_bytes:
+                yield _Waiting(key, size_bytes)
             elif recorded.state != "ingested":  # it may be repaired, in the same size
-                yield _Waiting(key, stat.size_bytes, recorded.fault)
+                yield _Waiting(key, size_bytes, recorded.fault)
+
+    def _there(self) -> Iterator[tuple[str, int]]:
+        """Key and size of each segment that is looked at and is there."""
+        if self.keys is None:
+            for key, stat in recorded_keys(self.store, self.on_unreadable):
+                yield key, stat.size_bytes
+            return
+        for key in sorted(self.keys):
+            identity = self.files.identity(key)
+            if identity is not None:
+                yield key, identity.size_bytes
 
     def _selects(self, table: _Table) -> bool:
         market, data_type = table

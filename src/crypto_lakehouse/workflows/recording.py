@@ -207,12 +207,13 @@ class RecordingWorkflow(BaseWorkflow[RecordReport]):
         lake = self._lake or await load_lake_of(None, self.config)
         with naming_origins(lake):
             self._batches = MicroBatches(
-                lake, rotation_s(self.config), self._times, self._new_events.append, self._note
-            )
+                lake, self.config, rotation_s(self.config), self._times, self._new_events.append,
+                self._note,
+            )  # fmt: skip
 
-    def _delivered(self) -> None:
+    def _delivered(self, keys: list[str]) -> None:
         if self._batches is not None:
-            self._batches.stored()
+            self._batches.stored(keys)
 
     def _note(self, text: str) -> None:
         if len(self._notes) < _MOST_NOTES:
@@ -261,7 +262,7 @@ class RecordingWorkflow(BaseWorkflow[RecordReport]):
         if self._output.stage is not None:
             if self._batches is not None:
                 await self._batches.check()
-                self._batches.stored()  # what an earlier recording has left
+                self._batches.stored([])  # what an earlier recording has left
             await self._record(rest, sockets, streams, emit)
 
     async def _record(

@@ -16,7 +16,9 @@ def main() -> None:
     what, place = pickle.load(sys.stdin.buffer)  # noqa: S301 - from the parent
     sys.stderr.write("a remark\n")
     if what == "answer":
-        sys.stdout.buffer.write(pickle.dumps((place, sys.argv[1:])))
+        sys.stdout.buffer.write(
+            pickle.dumps((place, sys.argv[1:], os.environ["CRYPTO_LAKEHOUSE_X"]))
+        )
     elif what == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
     elif what == "wait":

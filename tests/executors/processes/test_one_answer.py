@@ -16,7 +16,8 @@ _PROGRAM = "tests.executors.processes.answering"
 
 
 async def test_an_answer_or_how_the_process_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert await answer_of(_PROGRAM, ("answer", "secret")) == ("secret", [])
+    monkeypatch.setenv("CRYPTO_LAKEHOUSE_X", "known")
+    assert await answer_of(_PROGRAM, ("answer", "secret")) == ("secret", [], "known")
     with pytest.raises(ProcessEndedError, match="ended by signal 9: a remark"):
         await answer_of(_PROGRAM, ("kill", ""))
     with pytest.raises(ProcessEndedError, match="ended with code 0"):

@@ -207,12 +207,15 @@ class WorkerProcess:
             self._process.kill()
 
 
-def child_environment() -> dict[str, str]:
+def child_environment(*, is_whole: bool = False) -> dict[str, str]:
     """Return the variables of a worker: those of this process, without the configuration's own.
 
     The configuration, which may hold secrets, is sent in the job.
+
+    Args:
+        is_whole: Whether the child makes a part of its configuration itself, by all variables.
     """
-    kept = {name: text for name, text in os.environ.items() if _is_kept(name)}
+    kept = {name: text for name, text in os.environ.items() if is_whole or _is_kept(name)}
     return {**kept, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
 
 

@@ -33,7 +33,8 @@ async def answer_of(program: str, question: object) -> Any:
     Args:
         program: The module that the process runs, as `python -m` takes it. It reads a pickle from
             standard input, and writes one to standard output.
-        question: Goes over the pipe, so that no other process sees it.
+        question: Goes over the pipe, so that no other process sees it. The process has all
+            variables of this one, as those of object stores.
 
     Raises:
         ProcessEndedError: The process cannot be started, or ended without an answer.
@@ -49,7 +50,7 @@ async def answer_of(program: str, question: object) -> Any:
             stderr=PIPE,
             start_new_session=True,
             creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
-            env=child_environment(),
+            env=child_environment(is_whole=True),
         )
     except (OSError, NotImplementedError) as error:  # not every event loop supports processes
         raise ProcessEndedError(f"it cannot be started: {error!r}") from error

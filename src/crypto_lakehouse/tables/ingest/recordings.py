@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -23,6 +23,7 @@ from crypto_lakehouse.core.live_keys import live_begin, live_name_of, live_strea
 from crypto_lakehouse.segments.live_segment import moment_of
 from crypto_lakehouse.tables.iceberg.catalog import LakeCatalog
 from crypto_lakehouse.tables.iceberg.file_check import wrong_sizes
+from crypto_lakehouse.tables.iceberg.filters import ALWAYS, among
 from crypto_lakehouse.tables.iceberg.live_files import live_files
 from crypto_lakehouse.tables.ingest.commits import newest_sequence
 from crypto_lakehouse.tables.ingest.journal import Journal
@@ -89,8 +90,14 @@ class RecordedSegment:
     fault: str | None
 
 
-def recorded_segments(catalog: LakeCatalog) -> dict[str, RecordedSegment]:
+def recorded_segments(
+    catalog: LakeCatalog, among_keys: Collection[str] | None = None
+) -> dict[str, RecordedSegment]:
     """The segments that were read, by key.
+
+    Args:
+        catalog: The lake's tables.
+        among_keys: Only those of these keys; None for all.
 
     Raises:
         LakeError: The table cannot be read.
@@ -101,7 +108,8 @@ def recorded_segments(catalog: LakeCatalog) -> dict[str, RecordedSegment]:
             return {}
         known = table.schema().column_names  # a table of an earlier version has no faults
         fields = [name for name in _STANDING if name in known]
-        rows = table.scan(selected_fields=tuple(fields)).to_arrow().to_pylist()
+        wanted = ALWAYS if among_keys is None else among("segment", sorted(among_keys))
+        rows = table.scan(wanted, selected_fields=tuple(fields)).to_arrow().to_pylist()
     rows.sort(key=lambda row: int(row["sequence"]))
     return {
         row["segment"]: RecordedSegment(row["size_bytes"], row["state"], row.get("fault"))

@@ -39,7 +39,7 @@ class RecordingOutput:
         is_stopped: Whether to wait for the lock no longer.
         note: Takes a remark for the user.
         times: Where the time comes from.
-        on_delivered: Called when segments are in the output.
+        on_delivered: Called with the keys of segments that are in the output.
 
     Attributes:
         stage: Where segments are written; None before the output is open.
@@ -51,7 +51,7 @@ class RecordingOutput:
     is_stopped: Callable[[], bool]
     note: Callable[[str], None]
     times: LiveTimes
-    on_delivered: Callable[[], None] = lambda: None
+    on_delivered: Callable[[list[str]], None] = lambda _keys: None
     stage: LocalStore | None = field(init=False, default=None)
     finished: int = field(init=False, default=0)
     _place: Output = field(init=False)
@@ -119,7 +119,7 @@ class RecordingOutput:
         if self._place.is_url:
             self._to_deliver += keys
         elif keys:
-            self.on_delivered()
+            self.on_delivered(keys)
 
     async def deliver(self) -> None:
         """Once a second, move finished segments to the object store."""
@@ -135,8 +135,7 @@ class RecordingOutput:
             except LakehouseError as error:
                 self.note(f"a segment is not stored yet: {error}")
                 return
-            del self._to_deliver[0]
-            self.on_delivered()
+            self.on_delivered([self._to_deliver.pop(0)])
 
     async def close(self) -> None:
         """Move the last segments to the object store, and release the lock."""
