@@ -206,6 +206,9 @@ def record_text(report: RecordReport) -> str:
         f"{plural(report.connections, 'connection')}, {plural(report.segments, 'segment')}, in "
         f"{report.duration_seconds:.1f} s",
     ]
+    if report.undelivered:
+        segments = plural(report.undelivered, "finished segment")
+        lines.append(f"{segments} in the state folder; the next recording stores what it can")
     if (tables := report.ingested) is not None:
         runs = f"{plural(tables.runs, 'run')}, {tables.failed:,} of them incomplete"
         lines.append(f"tables: {plural(tables.rows, 'row', form=',')} ingested in {runs}")

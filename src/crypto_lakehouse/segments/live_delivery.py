@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from anyio import to_thread
+from anyio import CancelScope, to_thread
 
 from crypto_lakehouse.core.archive import SIDECAR_SUFFIX
 from crypto_lakehouse.core.errors import SegmentError
@@ -45,5 +45,6 @@ async def deliver_segment(stage: Store, store: Store, key: str) -> None:
         await part.commit(sync=True)
     finally:
         await part.close()
-    await stage.remove(key)
-    await stage.remove(key + SIDECAR_SUFFIX)
+    with CancelScope(shield=True):  # a sidecar alone would be a damaged segment
+        await stage.remove(key)
+        await stage.remove(key + SIDECAR_SUFFIX)

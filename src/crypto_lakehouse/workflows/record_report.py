@@ -19,8 +19,8 @@ class RecordReport(RunReport):
     """The result of one recording, as `run_recording` and `RecordingWorkflow.run` return it.
 
     Attributes:
-        status: `complete`, `partial` (there are holes, or tables lack what was recorded), `failed`
-            or `interrupted`.
+        status: `complete`, `partial` (there are holes, or the output or tables lack what was
+            recorded), `failed` or `interrupted`.
         streams: How many streams were recorded.
         messages: How many messages of each kind came, duplicates included; by market and kind.
         size_bytes: The size of all messages.
@@ -36,6 +36,8 @@ class RecordReport(RunReport):
         connections: How many connections were opened.
         ends: How many ended, by cause.
         segments: How many segments were finished.
+        undelivered: How many finished segments the object store of the output has not taken; they
+            stay in the state folder, and the next recording tries again.
         ingested: What came of ingesting them; None if no tables are filled.
         error: Why the run ended early; empty if it did not.
         run_id: The recording's id, which begins the names of its segments.
@@ -54,12 +56,14 @@ class RecordReport(RunReport):
     connections: int = 0
     ends: Mapping[str, int] = {}
     segments: int = 0
+    undelivered: int = 0
     ingested: BatchCounts | None = None
 
     @property
     def is_partial(self) -> bool:
-        """Whether there are holes, or tables lack what was recorded."""
-        return self.hole_count > 0 or bool(self.ingested and self.ingested.fault)
+        """Whether there are holes, or the output or tables lack what was recorded."""
+        is_behind = self.undelivered > 0 or bool(self.ingested and self.ingested.fault)
+        return self.hole_count > 0 or is_behind
 
     def to_mapping(self) -> dict[str, Any]:
         """Return the object that `record --json` prints."""
@@ -81,6 +85,7 @@ class RecordReport(RunReport):
             "connections": self.connections,
             "ends": dict(self.ends),
             "segments": self.segments,
+            "undelivered": self.undelivered,
             **({"ingested": self.ingested.to_mapping()} if self.ingested else {}),
             "duration_seconds": round(self.duration_seconds, 3),
             "warnings": list(self.warnings),

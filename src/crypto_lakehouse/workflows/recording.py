@@ -216,7 +216,7 @@ class RecordingWorkflow(BaseWorkflow[RecordReport]):
             self._batches.stored(keys)
 
     def _note(self, text: str) -> None:
-        if len(self._notes) < _MOST_NOTES:
+        if len(self._notes) < _MOST_NOTES and text not in self._notes:
             self._notes.append(text)
 
     async def body(self) -> None:
@@ -367,7 +367,7 @@ class RecordingWorkflow(BaseWorkflow[RecordReport]):
         unread = [f"cannot be read: {counts.first_unreadable}"] if counts.unreadable else []
         return evolve(
             empty,
-            status=self._status(error, is_partial=counts.hole_count > 0 or self._lacks_rows),
+            status=self._status(error, is_partial=counts.hole_count > 0 or self._is_behind),
             streams=len(recorder.streams),
             messages=counts.messages_of(series),
             size_bytes=counts.size_bytes,
@@ -381,12 +381,14 @@ class RecordingWorkflow(BaseWorkflow[RecordReport]):
             connections=counts.connections,
             ends=dict(counts.ends),
             segments=self._output.finished,
+            undelivered=self._output.undelivered,
             warnings=(*self._notes, *unread),
         )
 
     @property
-    def _lacks_rows(self) -> bool:
-        return self._batches is not None and bool(self._batches.counts.fault)
+    def _is_behind(self) -> bool:
+        has_fault = self._batches is not None and bool(self._batches.counts.fault)
+        return has_fault or self._output.undelivered > 0
 
     def _status(self, error: str, *, is_partial: bool) -> str:
         if error:

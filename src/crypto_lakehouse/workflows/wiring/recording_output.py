@@ -14,6 +14,7 @@ from crypto_lakehouse.core.errors import (
     ConfigurationError,
     LakehouseError,
     Problem,
+    SegmentError,
     StoreError,
 )
 from crypto_lakehouse.core.origin import Origin
@@ -56,6 +57,7 @@ class RecordingOutput:
     finished: int = field(init=False, default=0)
     _place: Output = field(init=False)
     _to_deliver: list[str] = field(init=False, factory=list)
+    _damaged: int = field(init=False, default=0)
     _resources: ExitStack = field(init=False, factory=ExitStack)
 
     def __attrs_post_init__(self) -> None:
@@ -113,6 +115,11 @@ class RecordingOutput:
     def _unread(self, folder: str, reason: str) -> None:
         self.note(f"`{folder}`: {reason}")
 
+    @property
+    def undelivered(self) -> int:
+        """How many finished segments are in the state folder, and not in the object store."""
+        return len(self._to_deliver) + self._damaged
+
     def take(self, keys: list[str]) -> None:
         """Take segments that are finished."""
         self.finished += len(keys)
@@ -128,14 +135,22 @@ class RecordingOutput:
             await self.times.sleep(1.0)
 
     async def deliver_now(self) -> None:
-        """Move all finished segments; what fails stays in the state folder, and is tried again."""
+        """Move all finished segments; what fails stays in the state folder.
+
+        It is tried again, unless the segment itself is damaged.
+        """
         while self._to_deliver and self.stage is not None:
             try:
                 await deliver_segment(self.stage, self._place.store, self._to_deliver[0])
+            except SegmentError as error:
+                self.note(f"a segment is not stored: {error}")
+                self._damaged += 1
+                del self._to_deliver[0]
             except LakehouseError as error:
                 self.note(f"a segment is not stored yet: {error}")
                 return
-            self.on_delivered([self._to_deliver.pop(0)])
+            else:
+                self.on_delivered([self._to_deliver.pop(0)])
 
     async def close(self) -> None:
         """Move the last segments to the object store, and release the lock."""
