@@ -39,9 +39,9 @@ def command(**given: Any) -> int:
 
     \b
     Examples:
-      crypto-lakehouse run collection.yaml
-      crypto-lakehouse run collection.yaml nightly --wait=1h
-      crypto-lakehouse run collection.yaml nightly --dry-run
+      crypto-lakehouse run pipelines.yaml
+      crypto-lakehouse run pipelines.yaml nightly --wait=1h
+      crypto-lakehouse run pipelines.yaml nightly --dry-run
     """  # noqa: D301 - click reads \b
     return anyio.run(partial(_run, given))
 
