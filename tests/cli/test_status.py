@@ -206,6 +206,22 @@ def test_every_fault_is_told_at_once(shell: Shell) -> None:
     assert "--symbols: not valid JSON" in err
 
 
+def test_strict_says_by_the_exit_code_what_is_wrong(
+    shell: Shell, archive_server: ArchiveServer
+) -> None:
+    shell(*collect(archive_server))
+    code, out, err = shell("status", "-o", "out", "--max-lag", "1.5d")
+    assert (code, "verified" in out) == (0, True)
+    assert "stale: spot klines: the newest verified day, 2025-07-15, ended " in err
+    strict = ("status", "-o", "out", "--strict")
+    assert shell(*strict, "--max-lag", "36h", "--json")[0] == 7
+    assert shell(*strict, "--max-lag", "1000000h")[0] == shell(*strict)[0] == 0
+    for wrong, reason in (("soon", "is not a duration"), ("1h", "leave out --end")):
+        code, _, err = shell(*strict, "--max-lag", wrong, "--end", "2025-07-15")
+        assert code == 2
+        assert reason in err
+
+
 def test_the_directory_is_required(shell: Shell) -> None:
     assert shell("status")[0] == 2
 

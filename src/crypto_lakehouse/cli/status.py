@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import click
 
+from crypto_lakehouse.cli.durations import seconds_of
 from crypto_lakehouse.cli.failures import say_failure
 from crypto_lakehouse.cli.file_names import file_only
 from crypto_lakehouse.cli.list_option import ListOption
@@ -25,13 +27,23 @@ from crypto_lakehouse.cli.status_output import (
 from crypto_lakehouse.cli.unused_options import refuse_beside, refuse_unused_keys
 from crypto_lakehouse.core.config.days import DAY_FORMS
 from crypto_lakehouse.core.errors import LakehouseError
-from crypto_lakehouse.core.messages import agreeing
+from crypto_lakehouse.core.messages import agreeing, shown
 
 if TYPE_CHECKING:
     from crypto_lakehouse.coverage.coverage import SeriesCoverage
     from crypto_lakehouse.workflows.reports import StatusReport
 
 __all__ = ["command"]
+
+
+def _duration(_: click.Context, option: click.Parameter, text: str | None) -> float | None:
+    if text is None:
+        return None
+    seconds = seconds_of(text)
+    if not seconds >= 0:
+        reason = f"`{shown(text)}` is not a duration; write `90m`, `36h` or `3d`"
+        raise click.BadParameter(reason, param=option)
+    return seconds
 
 
 @click.command("status")
@@ -78,6 +90,18 @@ __all__ = ["command"]
 @click.option("--by", type=click.Choice(["series", "type"]), default="series",
               help="What a line of the table is. [default: series]")  # fmt: skip
 @click.option(
+    "--max-lag",
+    "max_lag_s",
+    callback=_duration,
+    metavar="DURATION",
+    help="Name each market and data type whose newest verified day ended longer ago, such as 36h.",
+)
+@click.option(
+    "--strict",
+    is_flag=True,
+    help="Exit with 4, 3 or 7: days are quarantined, missing or failed, or older than --max-lag.",
+)
+@click.option(
     "--plot",
     metavar="FILE",
     callback=file_only,
@@ -92,6 +116,8 @@ def command(
     by: str,
     of: str | None,
     plot: str | None,
+    max_lag_s: float | None,
+    strict: bool,
     **given: str | None,
 ) -> int:
     """Show how complete each series is, and the cause of each hole.
@@ -123,6 +149,7 @@ def command(
       crypto-lakehouse status -o data --by type
       crypto-lakehouse status -o data --origins
       crypto-lakehouse status -o data --of published
+      crypto-lakehouse status -o data --max-lag 36h
       crypto-lakehouse status -o data -s 'BTC*' -t klines --holes
       crypto-lakehouse status -o data --format keys > holes.txt
       crypto-lakehouse status -o data --start 2024-01-01 --end 2024-12-31 --plot coverage.svg
@@ -144,16 +171,19 @@ def command(
             reason = "--origins has a table of its own; leave out --by, --format keys and --holes"
             raise click.UsageError(reason)
         output = output if form == "json" else OriginsTable()
-    return anyio.run(partial(_status, given, output, plot, of, origins=with_origins))
+    if max_lag_s is not None and given["end"] is not None:
+        raise click.UsageError("--max-lag is about the newest day of all; leave out --end")
+    asked = {"of": of, "origins": with_origins, "max_lag_s": max_lag_s}
+    return anyio.run(partial(_status, given, output, plot, asked, strict=strict))
 
 
 async def _status(
     given: dict[str, str | None],
     output: Output,
     plot: str | None,
-    of: str | None,
+    asked: Mapping[str, Any],
     *,
-    origins: bool,
+    strict: bool,
 ) -> int:
     from crypto_lakehouse.core.config.storage import is_url
     from crypto_lakehouse.stores.output import output_note
@@ -177,9 +207,7 @@ async def _status(
     if is_url(config.output_directory) or config.ledger is not None:
         click.echo(f"note: {output_note(config)}", err=True)
     try:
-        status = await run_status(
-            config, **days, of=of, on_series=take, on_hole=on_hole, origins=origins
-        )
+        status = await run_status(config, **days, **asked, on_series=take, on_hole=on_hole)
     except LakehouseError as error:
         if not (isinstance(output, JsonOutput) and output.has_begun):
             raise
@@ -188,12 +216,14 @@ async def _status(
         return code
     for note in status.notes:
         click.echo(f"warning: {note}", err=True)
+    for group in status.stale or ():
+        click.echo(f"stale: {group}", err=True)
     if status.origins is not None and isinstance(output, TextOutput | TypeTable):
         output = OriginsTable()  # there is no ledger
     output.finish(status)
     if picture is not None:
         picture.draw(status)
-    return 0
+    return status.strict_exit_code if strict else 0
 
 
 class _Picture:

@@ -98,6 +98,7 @@ class JsonOutput:
             "of": status.of,
             "totals": status.totals.to_mapping(),
             **status.origins_mapping(),
+            **status.stale_mapping(),
         }
         click.echo(f"], {json_line(rest)[1:]}")
 

@@ -8,7 +8,7 @@ items one by one.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator
-from datetime import date
+from datetime import UTC, date, datetime
 from functools import partial
 
 from anyio import to_thread
@@ -30,6 +30,7 @@ from crypto_lakehouse.http.retry import RetryPolicy
 from crypto_lakehouse.ledger.empty import ledger_if_any
 from crypto_lakehouse.ledger.history import Change, Version
 from crypto_lakehouse.stores.output import output_of
+from crypto_lakehouse.workflows.freshness import StaleGroup, stale_groups
 from crypto_lakehouse.workflows.history import changes_since, history_of
 from crypto_lakehouse.workflows.monitoring.monitoring import Monitoring
 from crypto_lakehouse.workflows.reports import HistoryReport, PlanReport, StatusReport
@@ -188,6 +189,8 @@ async def run_status(
     on_series: Callable[[SeriesCoverage], None] | None = None,
     on_hole: Callable[[Archive], None] | None = None,
     origins: bool = False,
+    max_lag_s: float | None = None,
+    now: datetime | None = None,
 ) -> StatusReport:
     """Report from the ledger how complete the selected series are; no file is read.
 
@@ -205,6 +208,9 @@ async def run_status(
             segments of recordings are listed, and the lake of the output is read; both are
             requests if they are in an object store. Series that neither has are no error. The
             report always says so of an output that has recordings or filled days, and no ledger.
+        max_lag_s: How long ago the newest verified day of each market and data type may have ended,
+            in seconds; None for any time.
+        now: The time, aware; a parameter for tests.
 
     Raises:
         ConfigurationError: There is neither a ledger nor a segment, or a value cannot be read;
@@ -241,12 +247,21 @@ async def run_status(
         of=status.of,
         notes=status.notes,
         totals=totals,
+        stale=_stale(totals, max_lag_s, now),
         series=tuple(series),
         origins=await to_thread.run_sync(_origins, ready, status, covered) if origins else None,
         recordings=await to_thread.run_sync(recordings_of, ready, status.selects_type)
         if origins
         else None,
     )
+
+
+def _stale(
+    totals: StatusTotals, max_lag_s: float | None, now: datetime | None
+) -> tuple[StaleGroup, ...] | None:
+    if max_lag_s is None:
+        return None
+    return tuple(stale_groups(totals.newest, max_lag_s, now or datetime.now(UTC)))
 
 
 def _origins(

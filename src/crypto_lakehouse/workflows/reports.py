@@ -7,8 +7,9 @@ from typing import Any
 
 from attrs import asdict, frozen
 
-from crypto_lakehouse.coverage.coverage import SeriesCoverage
+from crypto_lakehouse.coverage.coverage import HoleCause, SeriesCoverage
 from crypto_lakehouse.ledger.history import Change, Version
+from crypto_lakehouse.workflows.freshness import StaleGroup
 from crypto_lakehouse.workflows.series_origins import Recording, SeriesOrigins
 from crypto_lakehouse.workflows.status import StatusTotals, coverage_mapping
 from crypto_lakehouse.workflows.wiring.plan_sizes import SeriesSize
@@ -71,6 +72,7 @@ class StatusReport:
         origins: Where the rows of each series come from, if that is asked for; also of series that
             are only recorded.
         recordings: The segments of recordings by market and kind of stream, if that is asked for.
+        stale: Each market and data type whose newest verified day is too old, if that is asked for.
     """
 
     today: date
@@ -80,6 +82,24 @@ class StatusReport:
     series: tuple[SeriesCoverage, ...]
     origins: tuple[SeriesOrigins, ...] | None = None
     recordings: tuple[Recording, ...] | None = None
+    stale: tuple[StaleGroup, ...] | None = None
+
+    @property
+    def strict_exit_code(self) -> int:
+        """The exit code with `--strict`: 4 quarantined, 3 missing or failed, 7 stale, else 0.
+
+        The first of these that holds. Days that are filled, or acknowledged, do not count.
+        """
+        holes = self.totals.open_holes
+        if holes[HoleCause.QUARANTINED]:
+            return 4
+        if holes[HoleCause.MISSING] or holes[HoleCause.FAILED]:
+            return 3
+        return 7 if self.stale else 0
+
+    def stale_mapping(self) -> dict[str, Any]:
+        """Return what `status --max-lag --json` adds to the object."""
+        return {} if self.stale is None else {"stale": [each.to_mapping() for each in self.stale]}
 
     def origins_mapping(self) -> dict[str, Any]:
         """Return what `status --origins --json` adds to the object."""
@@ -98,6 +118,7 @@ class StatusReport:
             "totals": self.totals.to_mapping(),
             "series": series,
             **self.origins_mapping(),
+            **self.stale_mapping(),
         }
 
 

@@ -53,6 +53,8 @@ class StatusTotals:
     Attributes:
         filled_days: Days in holes that are filled from the exchange.
         holes: Days by cause.
+        open_holes: Those of them that are not filled.
+        newest: The newest verified day of each market and data type; None if none is verified.
         refused_newer: Verified archives with a newer version that could not take their place.
     """
 
@@ -63,6 +65,8 @@ class StatusTotals:
     size_bytes: int = 0
     refused_newer: int = 0
     holes: Counter[HoleCause] = field(factory=Counter)
+    open_holes: Counter[HoleCause] = field(factory=Counter)
+    newest: dict[tuple[Market, DataType], date | None] = field(factory=dict)
 
     def add(self, coverage: SeriesCoverage) -> None:
         """Add one series."""
@@ -73,6 +77,11 @@ class StatusTotals:
         self.size_bytes += coverage.size_bytes
         self.refused_newer += coverage.refused_newer
         self.holes += coverage.days_by_cause()
+        for hole in coverage.holes:
+            self.open_holes[hole.cause] += hole.days - hole.filled
+        group = (coverage.series.market, coverage.series.data_type)
+        days = [day for day in (self.newest.get(group), coverage.last_day) if day is not None]
+        self.newest[group] = max(days, default=None)
 
     @property
     def ratio(self) -> float:
