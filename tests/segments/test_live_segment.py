@@ -140,6 +140,30 @@ async def test_a_quiet_segment_is_ended_when_its_time_is_over(tmp_path: Path) ->
     assert await one.close(NOON_US + 99 * MINUTE_US) == []
 
 
+async def test_a_clock_that_is_set_back_holds_no_segment_open(tmp_path: Path) -> None:
+    """One that was a year ahead would keep a segment, which is in no table, open for a year."""
+    store = LocalStore(tmp_path)
+    one = writer(store, rotate_s=300)
+    year_us = 365 * 24 * 60 * MINUTE_US
+    for at_us in (NOON_US, NOON_US + year_us, NOON_US - MINUTE_US, NOON_US):
+        one.write(at_us, 1, b"{}")
+    assert len(await one.sync(NOON_US)) == 3
+    [second] = await one.sync(NOON_US + 5 * MINUTE_US)
+    assert second == KEY.replace("12-0000", "12-0001")  # there is one of the same second
+    assert len(stored(store)) == 4
+    one.write(NOON_US + 5 * MINUTE_US, 1, b"{}")
+    one.write(NOON_US + 4 * MINUTE_US, 1, b"{}")  # a clock that goes back by a little is waited for
+    assert len(await one.close(NOON_US + 6 * MINUTE_US)) == 1
+
+
+async def test_the_end_has_the_time_at_which_it_was_written(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path)
+    one = writer(store)
+    one.write(NOON_US, 1, b"{}")
+    [key] = await one.close(NOON_US + MINUTE_US)
+    assert lines(store, key)[-1] == LiveMark(NOON_US + MINUTE_US, "end", {"messages": 1})
+
+
 class FullDisk(Disk):
     """Takes some bytes, then is full."""
 

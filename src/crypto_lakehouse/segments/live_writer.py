@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
+from datetime import datetime, timedelta
 
 from anyio import CancelScope, Lock, to_thread
 from attrs import define, field
@@ -35,6 +37,9 @@ MESSAGE_BYTES = 8 << 20
 
 _LEVEL = 3
 
+#: The beginnings of so many segments are known: of a month, if each has five minutes.
+_MOST_BEGUN = 10_000
+
 
 @define
 class _Open:
@@ -42,13 +47,17 @@ class _Open:
 
     Attributes:
         key: Its object key.
+        begin_us: A line before this time belongs to another segment: the clock was set back.
         end_us: Lines from this time on belong to the next segment.
+        ended_us: When it was ended, at `end_us` at the latest.
         held: Lines that are not in the part yet.
         messages: How many it has, with those in `held`.
     """
 
     key: str
+    begin_us: int
     end_us: int
+    ended_us: int = 0
     held: bytearray = field(factory=bytearray, repr=False)
     messages: int = 0
     part: Part | None = None
@@ -60,7 +69,8 @@ class LiveWriter:
 
     `write` and `mark` only add to memory. The caller calls `sync` once a second: what was written
     until then survives a kill and a power loss. A segment is named by its first line, and is at
-    `NAME.part` until its time is over. No segment passes the end of an hour of UTC.
+    `NAME.part` until its time is over, or the clock is set back by more than that. No segment
+    passes the end of an hour of UTC.
 
     Attributes:
         store: Keeps the segments. It must be able to resume a part, as that of a directory can: for
@@ -84,6 +94,7 @@ class LiveWriter:
     clock_skew: Callable[[], int | None] = lambda: None
     _current: _Open | None = field(init=False, default=None)
     _ended: list[_Open] = field(init=False, factory=list)
+    _begun: deque[datetime] = field(init=False, factory=lambda: deque(maxlen=_MOST_BEGUN))
     _lock: Lock = field(init=False, factory=Lock)
     _failure: Exception | None = field(init=False, default=None)
 
@@ -109,7 +120,7 @@ class LiveWriter:
             SegmentError: It has more than `MESSAGE_BYTES`.
         """
         segment = self._current
-        if segment is None or received_at_us >= segment.end_us:
+        if segment is None or not segment.begin_us <= received_at_us < segment.end_us:
             segment = self._begin(received_at_us)
         if len(message) > MESSAGE_BYTES:
             size = plural(len(message), "byte", form=",")
@@ -127,7 +138,7 @@ class LiveWriter:
             facts: What else is known; values of JSON.
         """
         segment = self._current
-        if segment is None or at_us >= segment.end_us:
+        if segment is None or not segment.begin_us <= at_us < segment.end_us:
             segment = self._begin(at_us)
         segment.held += mark_line(LiveMark(at_us, name, facts))
 
@@ -148,8 +159,9 @@ class LiveWriter:
         async with self._lock:
             if self._failure is not None:
                 raise self._failure
-            if self._current is not None and now_us >= self._current.end_us:
-                self._end_current()
+            current = self._current
+            if current is not None and not current.begin_us <= now_us < current.end_us:
+                self._end_current(now_us)
             finished: list[str] = []
             try:
                 # What was taken from memory must reach the part, even if the task is cancelled.
@@ -168,26 +180,40 @@ class LiveWriter:
         """
         if self._failure is not None:
             return []
-        self._end_current()
+        self._end_current(now_us)
         return await self.sync(now_us)
 
     def _begin(self, at_us: int) -> _Open:
-        self._end_current()
+        self._end_current(at_us)
         header = LiveHeader(
             market=self.market,
             kind=self.kind,
             recording=self.recording,
             tool_version=self.tool_version,
-            begun_at=moment_of(at_us),
+            begun_at=self._unused_second(at_us),
             clock_skew_us=self.clock_skew(),
         )
         length_us = self.rotate_s * 1_000_000
-        self._current = _Open(header.key, at_us - at_us % length_us + length_us)
+        window_us = at_us - at_us % length_us
+        # A clock that goes back by a little is waited for.
+        self._current = _Open(header.key, window_us - length_us, window_us + length_us)
         self._current.held += header_line(header)
         return self._current
 
-    def _end_current(self) -> None:
+    def _unused_second(self, at_us: int) -> datetime:
+        """The time of a segment's first line; later if there is one of this second already.
+
+        That is so if the clock was set back.
+        """
+        begun_at = moment_of(at_us)
+        while (second := begun_at.replace(microsecond=0)) in self._begun:
+            begun_at = second + timedelta(seconds=1)
+        self._begun.append(second)
+        return begun_at
+
+    def _end_current(self, at_us: int) -> None:
         if self._current is not None:
+            self._current.ended_us = min(at_us, self._current.end_us)
             self._ended.append(self._current)
             self._current = None
 
@@ -218,7 +244,7 @@ class LiveWriter:
         return await self.store.open_part(key, resume=False)
 
     async def _finish(self, segment: _Open) -> None:
-        end = LiveMark(segment.end_us, END, {"messages": segment.messages})
+        end = LiveMark(segment.ended_us, END, {"messages": segment.messages})
         segment.held += mark_line(end)
         part = await self._append(segment)
         # The sidecar comes first, so that a segment always has one.
