@@ -15,6 +15,7 @@ import pytest
 from tests.cli.conftest import Shell
 
 from crypto_lakehouse.testing import ArchiveServer, ExchangeServer, faults
+from crypto_lakehouse.workflows.wiring.opened_output import OpenedOutput
 
 BARS = ("--markets", "spot", "-s", "BTCUSDT", "-t", "klines", "-i", "1h", "--partitions", "daily")
 FOLDER = "data/spot/daily/klines/BTCUSDT/1h/"
@@ -64,7 +65,9 @@ def test_a_dry_run_says_the_cost_and_asks_nothing(world: World, shell: Shell) ->
     assert "--events has no effect with --dry-run" in " ".join(err.split())
 
 
-def test_a_hole_is_filled_and_told(world: World, shell: Shell) -> None:
+def test_a_hole_is_filled_and_told(
+    world: World, shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert shell(*world.collect, "-q")[0] == 3
     code, out, _ = shell(*world.fill, "--events", "events.jsonl")
     assert code == 0
@@ -73,8 +76,18 @@ def test_a_hole_is_filled_and_told(world: World, shell: Shell) -> None:
     event = json.loads(line)
     assert (event["event"], event["verdict"], event["rows"]) == ("FillFinished", "filled", 24)
     assert event["key"] == f"rest/{FOLDER[5:]}BTCUSDT-1h-2026-05-06.jsonl.zst"
-    code, out, _ = shell(*world.fill, "--json")
-    assert (code, json.loads(out)["totals"]["unchanged"]) == (0, 1)
+    # No sink is open any more when the copy of the ledger fails.
+    reason = "the ledger could not be copied to the store"
+
+    async def copy(*_: object, **__: object) -> str:
+        return reason
+
+    with monkeypatch.context() as patch:
+        patch.setattr(OpenedOutput, "copy_ledger", copy)
+        code, out, _ = shell(*world.fill, "--json")
+        found = json.loads(out)
+        assert (code, found["totals"]["unchanged"], found["warnings"]) == (0, 1, [reason])
+        assert f"warning: {reason}" in shell(*world.fill)[1]
     code, out, _ = shell("status", "-o", "out", "--holes")
     assert code == 0
     assert "missing, filled" in out

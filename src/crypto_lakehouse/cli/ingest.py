@@ -75,7 +75,7 @@ _DIFFERENCES = {"iceberg": "lakehouse.differences", "parquet": "lakehouse/differ
 _COUNTED = (
     ("replaced", "replaced"),
     ("unchanged", "unchanged"),
-    ("covered", "day[s] covered by [its|their] month"),
+    ("covered", "covered by others"),
     ("refused", "refused"),
     ("rows_added", "row[s] added by new versions"),
     ("rows_changed", "row[s] changed"),

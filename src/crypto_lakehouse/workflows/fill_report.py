@@ -46,6 +46,7 @@ class FillReport(RunReport):
         requests: Requests made, over all tries, without those that ask for the server's time.
         acknowledged: How many of those that are not filled are acknowledged.
         problems: The first 100 days that are not filled and not acknowledged.
+        late_warnings: Those of `warnings` that came when all sinks were closed.
         error: Why the run ended before its plan was done; empty if it was done.
         run_id: The run's id in the ledger and in log records.
     """
@@ -56,6 +57,7 @@ class FillReport(RunReport):
     requests: int = 0
     acknowledged: int = 0
     problems: tuple[FillProblem, ...] = ()
+    late_warnings: tuple[str, ...] = ()
 
     @property
     def is_partial(self) -> bool:
@@ -75,6 +77,7 @@ class FillReport(RunReport):
             "weight": self.weight,
             "requests": self.requests,
             "duration_seconds": round(self.duration_seconds, 3),
+            "warnings": list(self.warnings),
             "problems": [
                 {"key": each.key, "verdict": str(each.verdict), "reason": each.reason}
                 for each in self.problems
@@ -95,6 +98,7 @@ class FillCounts:
     required: bool = True
     takes_unchanged = True
     warnings: list[str] = field(init=False, factory=list)
+    late_warnings: list[str] = field(init=False, factory=list)
     verdicts: Counter[str] = field(init=False, factory=Counter)
     acknowledged: int = field(init=False, default=0)
     _planned: int = field(init=False, default=0)
@@ -181,7 +185,8 @@ class FillCounts:
             duration_seconds=ended - self._started,
             acknowledged=self.acknowledged,
             problems=tuple(self._problems),
-            warnings=tuple(self.warnings),
+            warnings=(*self.warnings, *self.late_warnings),
+            late_warnings=tuple(self.late_warnings),
             error=error,
             run_id=run_id,
             stop_code=stop_code,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, closing
+from contextlib import AsyncExitStack, ExitStack, closing
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -253,9 +253,10 @@ class IngestWorkflow(BaseWorkflow[WorkflowMetrics]):
         place, name = lake_at(self.config).place(), self.config.catalog
         with (
             closing(LakeCatalog(place, name, create=True, purpose=self._purpose)) as catalog,
-            temporary_folder(catalog.place.folder) as folder,
+            ExitStack() as folders,
         ):
-            self._files = ExcerptFiles(self._output.files, folder)
+            in_lake = temporary_folder(catalog.place.folder)
+            self._files = ExcerptFiles(self._output.files, lambda: folders.enter_context(in_lake))
             self._outcome.notes += place_notes(catalog.place, catalog.name)
             recover(catalog)
             ingestion = Ingestion(

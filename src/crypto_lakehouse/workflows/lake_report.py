@@ -38,8 +38,8 @@ class TableTotals:
         rows: Their rows in the table.
         replaced: Archives whose older rows they replaced.
         unchanged: Archives that were there already, in this version.
-        covered: Archives none of whose rows is in the table under its own name, because their
-            month has the same rows.
+        covered: Archives none of whose rows is in the table under its own name, because others
+            have them: the month of a day, or the archive of a fill or a recording.
         refused: Archives that were refused or quarantined, by this run or in this version by an
             earlier one, or are not proven.
         rows_added, rows_changed, rows_removed: What new versions changed in the table: rows whose

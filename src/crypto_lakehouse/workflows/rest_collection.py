@@ -207,11 +207,11 @@ class RestCollectionWorkflow(BaseWorkflow[FillReport]):
             is_urgent=lambda: self._is_urgent,
         )
         if problem := await self._output.copy_ledger(has_changed=self.counts.has_changed):
-            self.counts.warnings.append(problem)
+            self.counts.late_warnings.append(problem)
         if not self._is_urgent:
             await self.monitoring.cover(self.config, self._place)
         if problem := await self.monitoring.finish():
-            self.counts.warnings.append(problem)
+            self.counts.late_warnings.append(problem)
 
     async def _fill_until_stopped(self, emit: Emit) -> None:
         if self._stop_code is not None or self._scope is None:

@@ -66,15 +66,17 @@ class ExcerptFiles:
 
     Attributes:
         files: The files of the output.
-        folder: An existing folder for excerpts; the caller removes it at the end.
+        make_folder: Makes the folder for excerpts, once there is one; the caller removes it at the
+            end.
         most_bytes: How many bytes of excerpts are kept for segments that were split before.
     """
 
     files: StoredFiles
-    folder: Path
+    make_folder: Callable[[], Path]
     most_bytes: int = MOST_BYTES
     _split: OrderedDict[str, SplitSegment] = field(init=False, factory=OrderedDict)
     _digests: dict[str, tuple[str, FileIdentity | None] | None] = field(init=False, factory=dict)
+    _folder: Path | None = field(init=False, default=None)
     _count: int = field(init=False, default=0)
     _lock: threading.Lock = field(init=False, factory=threading.Lock)
 
@@ -166,7 +168,8 @@ class ExcerptFiles:
         if sidecar is None:
             raise SegmentError(segment, "it has no sidecar")
         self._count += 1
-        folder = self.folder / str(self._count)
+        self._folder = self._folder or self.make_folder()
+        folder = self._folder / str(self._count)
         folder.mkdir()
         try:
             with self.files.open(segment) as opened:
