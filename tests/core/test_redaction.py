@@ -150,6 +150,8 @@ def test_long_text_is_masked_in_one_pass(piece: str) -> None:
         ("AZURE_STORAGE_SAS_KEY", "sv=2025&s=1", "sv=2025&s=1"),
         ("AZURE_CLIENT_SECRET", "a~secret", "a~secret"),
         ("GOOGLE_SERVICE_ACCOUNT_KEY", '{"a": "b"}', '{"a": "b"}'),
+        ("GOOGLE_APPLICATION_CREDENTIALS", '{"a": "b"}', '{"a": "b"}'),  # not the file's path
+        ("GOOGLE_APPLICATION_CREDENTIALS", "/4AAQSk", "/4AAQSk"),
         ("PGPASSWORD", "correct horse", "correct horse"),
         ("https_proxy", "http://me:p%40ss@proxy:1", "p@ss"),
         ("HTTPS_PROXY", "http://me:p%40ss@proxy:1", "p%40ss"),
@@ -166,7 +168,8 @@ def test_a_secret_of_the_environment_is_masked_wherever_it_is(
 def test_only_secrets_of_the_environment_are_masked() -> None:
     environ = {"HOME": "/root", "AWS_REGION": "eu-west-1", "PGPASSWORD": "", "A_TOKEN": "abc"}
     environ |= {"HTTPS_PROXY": "http://proxy:3128"}
-    text = "/root eu-west-1 proxy 3128 abc"
+    environ |= {"GOOGLE_APPLICATION_CREDENTIALS": "/etc/a.json", "WEB_TOKEN_FILE": "/run/b/c"}
+    text = "/root eu-west-1 proxy 3128 abc /etc/a.json /run/b/c"
     assert redact_environment(text, environ) == text
 
 

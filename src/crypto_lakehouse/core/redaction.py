@@ -30,6 +30,9 @@ _SECRET_VARIABLE = re.compile(
     r"|connection_string|credential",
     re.IGNORECASE,
 )
+#: Variables with the path of a file that has a secret; in an error the path says what to correct.
+_PATH_VARIABLE = re.compile(r"GOOGLE_APPLICATION_CREDENTIALS|.*_FILE", re.IGNORECASE)
+_PATH = re.compile(r"(?:/[\w.@ -]+){2,}")
 _PROXY_VARIABLE = re.compile(r".*_proxy", re.IGNORECASE)
 
 #: A shorter value may be part of any word.
@@ -69,7 +72,8 @@ def redact_environment(text: str, environ: Mapping[str, str] | None = None) -> s
 
 def _secrets_in(name: str, value: str) -> Iterator[str]:
     """Yield the secrets of a variable, as they are and as they are encoded in a URL."""
-    secrets = [value] if _SECRET_VARIABLE.search(name) else []
+    is_path = _PATH_VARIABLE.fullmatch(name) and _PATH.fullmatch(value)
+    secrets = [value] if _SECRET_VARIABLE.search(name) and not is_path else []
     if _PROXY_VARIABLE.fullmatch(name):
         try:
             secrets.append(unquote(urlsplit(value).password or ""))
