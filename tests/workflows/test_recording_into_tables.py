@@ -10,17 +10,21 @@ from typing import Any
 
 import anyio
 import pytest
+from anyio.lowlevel import checkpoint
 from tests.live.recording import ExchangeTime
 from tests.services.bucket import Bucket
+from tests.workflows.test_ingested_recordings import header, store, trade
 from tests.workflows.test_recording import config, move, stored
 
 from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
 from crypto_lakehouse.core.errors import ConfigurationError, LakeError
 from crypto_lakehouse.core.events import Event, RecordingIngested
 from crypto_lakehouse.ledger.lock import output_lock
+from crypto_lakehouse.live.line import LiveTimes
 from crypto_lakehouse.tables import Lake
 from crypto_lakehouse.testing import ExchangeServer
 from crypto_lakehouse.workflows import LakeConfig, RecordingWorkflow, RecordReport, run_recording
+from crypto_lakehouse.workflows.micro_batches import MicroBatches
 from crypto_lakehouse.workflows.wiring.lake_at import lake_at
 
 TRADES = {"streams": ["trade"], "ingest": True}
@@ -142,3 +146,27 @@ async def test_the_last_ingestion_is_not_waited_for_if_it_is_stopped_again(
     assert second.exit_code == 0
     with Lake.open(tmp_path) as lake:
         assert in_table(lake) == sorted(sent(settings))
+
+
+async def test_a_slow_ingestion_and_its_faults_are_said_once(
+    exchange: ExchangeServer, tmp_path: Path
+) -> None:
+    """Segments are stored while an ingestion runs; it finds one that is damaged."""
+    lake = LakeConfig({"output_directory": str(tmp_path)}, environ={})
+    key = store(tmp_path, header("aaaaaaaa"), [trade(1, "10")])
+    (tmp_path / key).write_bytes(b"damaged")
+    events: list[RecordingIngested] = []
+    notes: list[str] = []
+    times = LiveTimes(sleep=lambda _: checkpoint())
+    settings = config(exchange, tmp_path, record=TRADES)
+    batches = MicroBatches(lake, settings, -1, times, events.append, notes.append)
+    async with batches.running():
+        batches.stored([])
+        while not events:
+            await checkpoint()
+            batches.stored([key])
+    slow, damaged = notes
+    assert slow == "an ingestion takes longer than a segment of -1 s"
+    assert damaged.startswith(f"1 file is not in the tables, the first `{key}: ")
+    assert batches.counts.fault == damaged
+    assert {each.fault for each in events} == {slow, damaged}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -31,6 +32,8 @@ _GATHER_S = 2.0
 #: How long the last micro-batch may take once the recording has ended, in seconds. Service managers
 #: commonly kill a service 90 s after they have asked it to end.
 _LAST_S = 60.0
+
+_NOTHING = BatchResult()
 
 _UNFINISHED = (
     "the last segments are not in the tables: their ingestion was ended; run `crypto-lakehouse "
@@ -97,6 +100,7 @@ class MicroBatches:
     _keys: list[str] = field(init=False, factory=list)
     _one: anyio.Lock = field(init=False, factory=anyio.Lock)
     _last: anyio.CancelScope = field(init=False, factory=anyio.CancelScope)
+    _begun: float = field(init=False, default=0.0)
     _notes: set[str] = field(init=False, factory=set)
 
     def __attrs_post_init__(self) -> None:
@@ -119,6 +123,9 @@ class MicroBatches:
         """
         self._keys += keys
         self._stored.set()
+        if self._one.locked() and anyio.current_time() - self._begun > self.rotate_s:
+            self._begun = math.inf  # it is said once
+            self._say(f"an ingestion takes longer than a segment of {self.rotate_s} s", ())
 
     def stop(self) -> None:
         """Do not wait for the last micro-batch; the next recording, or `ingest`, completes it."""
@@ -152,7 +159,7 @@ class MicroBatches:
             if self._stored.is_set() or self.counts.fault:
                 looks_at_all = not self.counts.runs or bool(self.counts.fault)
                 keys, self._keys = tuple(self._keys), []
-                self._stored = anyio.Event()
+                self._stored, self._begun = anyio.Event(), anyio.current_time()
                 await self._ingest(None if looks_at_all else keys)
 
     async def _ingest(self, segments: tuple[str, ...] | None) -> None:
@@ -170,12 +177,12 @@ class MicroBatches:
             rows=self.counts.rows + result.rows,
             fault=fault,
         )
-        remarks = [*result.notes, *([fault] if fault else [])]
-        if result.duration_seconds > self.rotate_s:
-            remarks.append(
-                f"an ingestion took longer than a segment of {self.rotate_s} s: rows come later"
-            )
-        for each in remarks:
+        upkeep = result.upkeep_fault and f"small files and snapshots stay: {result.upkeep_fault}"
+        self._say("; ".join(filter(None, (fault, upkeep))), result.notes, result)
+
+    def _say(self, fault: str, notes: tuple[str, ...], result: BatchResult = _NOTHING) -> None:
+        """Pass on what a micro-batch came to, or what is wrong with it; each remark once."""
+        for each in filter(None, (*notes, fault)):
             if each not in self._notes and len(self._notes) < _MOST_NOTES:
                 self._notes.add(each)
                 self.note(each)
@@ -206,12 +213,9 @@ class MicroBatches:
 
 def _fault_of(result: BatchResult) -> str:
     """What a micro-batch has left out, and why; empty if nothing."""
-    faults = []
     if result.error is not None:
-        faults.append(f"recorded segments are not in the tables yet: {result.error}")
-    elif result.problems:
-        count = agreeing(len(result.problems), f"{len(result.problems)} file[s] [is|are]")
-        faults.append(f"{count} not in the tables, the first `{result.problems[0]}`")
-    if result.upkeep_fault:
-        faults.append(f"small files and snapshots stay for now: {result.upkeep_fault}")
-    return "; ".join(faults)
+        return f"recorded segments are not in the tables yet: {result.error}"
+    if not result.problems:
+        return ""
+    count = agreeing(len(result.problems), f"{len(result.problems)} file[s] [is|are]")
+    return f"{count} not in the tables, the first `{result.problems[0]}`"

@@ -59,9 +59,10 @@ async def answer_of(program: str, question: object) -> Any:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(_read_end, process, said)
             answer = await _ask(process, question)
-        code = await process.wait()
+            await _close(process)
     finally:
         await _end(process)
+    code = await process.wait()
     if not answer:
         quoted = said.decode(errors="replace").strip()
         raise ProcessEndedError(f"{how_it_ended(code)}{': ' if quoted else ''}{quoted}")
@@ -85,17 +86,23 @@ async def _read_end(process: Process, said: bytearray) -> None:
         del said[:-_QUOTED_BYTES]
 
 
-async def _end(process: Process) -> None:
+async def _close(process: Process) -> None:
     """Close the input of a process, and kill it if it does not end soon."""
     if process.stdin is not None:
         process.stdin.close()
+    with anyio.move_on_after(END_WITHIN_S):
+        await process.wait()
+    if process.returncode is None:
+        with suppress(ProcessLookupError):
+            process.kill()
+
+
+async def _end(process: Process) -> None:
+    """Let no process be left, whatever happens."""
     with anyio.CancelScope(shield=True):
-        with anyio.move_on_after(END_WITHIN_S):
-            await process.wait()
-        if process.returncode is None:
-            with suppress(ProcessLookupError):
-                process.kill()
-            for pipe in (process.stdout, process.stderr):
-                while pipe is not None and await pipe.read(1 << 16):
-                    pass
-            await process.wait()
+        await _close(process)
+        # Before Python 3.13 `wait` does not return as long as some of the output is unread.
+        for pipe in (process.stdout, process.stderr):
+            while pipe is not None and await pipe.read(1 << 16):
+                pass
+        await process.wait()

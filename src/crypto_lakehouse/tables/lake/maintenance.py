@@ -95,9 +95,10 @@ def compact(
     with catalog.errors():
         recover(catalog)
         table = catalog.catalog.load_table(name)
-        check_names(table, live_files(table))
+        there = [*live_files(table)]
+        check_names(table, there)
         by_partition: dict[tuple[Any, ...], list[DataFile]] = defaultdict(list)
-        for file in live_files(table):
+        for file in there:
             by_partition[partition_of(file)].append(file)
         crowded = [(key, each) for key, files in by_partition.items() for each in choose(files)]
         before = sum(map(len, by_partition.values()))
