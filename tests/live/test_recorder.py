@@ -21,6 +21,7 @@ from crypto_lakehouse.core.errors import ConnectionFailed, PlaceRefusedError
 from crypto_lakehouse.core.stream_kinds import StreamKind
 from crypto_lakehouse.http.routes import EngineRoutes
 from crypto_lakehouse.http.tls import tls_context
+from crypto_lakehouse.live import gap_filler
 from crypto_lakehouse.live.chain import Gap
 from crypto_lakehouse.live.sockets import AiohttpSockets
 from crypto_lakehouse.live.streams import LiveStream, streams_of
@@ -151,10 +152,10 @@ async def test_only_recent_trades_are_fetched(tmp_path: Path, market: Market) ->
         last = listed.trades.trade(known - 1).id
         filler = recorded.recorder.filler
         assert filler is not None
-        recent = await filler.fill(stream, Gap(last - 20, last - 10))
+        [recent] = [each async for each in filler.fill(stream, Gap(last - 20, last - 10))]
         assert [json.loads(row)["id"] for row in recent.rows] == [*range(last - 19, last - 9)]
         assert (recent.holes, recent.cause) == ([], "")
-        older = await filler.fill(stream, Gap(last - 1005, last - 995))
+        [older] = [each async for each in filler.fill(stream, Gap(last - 1005, last - 995))]
         assert older.holes == [Gap(last - 1005, last - 1000)]
         assert older.cause == "the exchange gives the last 1,000 trades only, without a key"
         assert len(older.rows) == 5
@@ -316,3 +317,29 @@ async def test_a_ban_ends_no_other_request_and_not_for_ever(tmp_path: Path) -> N
         [hole] = counts.holes
         assert "banned for 120 s" in hole.cause
         assert exchange.count("futures_um/*/aggTrades", status=200)
+
+
+async def test_a_large_gap_is_fetched_in_parts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The parts that came are there, and only the others are missing, if a request fails."""
+    monkeypatch.setattr(gap_filler, "_MOST_HELD", 2000)
+    [stream] = streams = trades(Market.FUTURES_UM)
+    async with ExchangeServer() as exchange, recording(exchange, tmp_path, streams) as recorded:
+        listed = exchange.tape.get(stream.market, stream.symbol)
+        assert listed is not None
+        known = listed.trades.agg_count_before(exchange.clock.now_us + 1)
+        last = listed.trades.agg(known - 1).id
+        filler = recorded.recorder.filler
+        assert filler is not None
+        parts = []
+        async for part in filler.fill(stream, Gap(last - 4000, last - 10)):
+            parts.append(part)
+            exchange.refuse(stream.market, 403)
+        first, second = parts
+        assert (first.part, first.holes) == (Gap(last - 4000, last - 2000), [])
+        ids_of_rows = [json.loads(row)["a"] for row in first.rows]
+        assert ids_of_rows == [*range(last - 3999, last - 1999)]
+        assert (second.rows, second.holes) == ([], [Gap(last - 2000, last - 10)])
+        assert "answered 403" in second.cause
+        exchange.refuse(stream.market, None)

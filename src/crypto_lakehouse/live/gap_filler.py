@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator, Mapping
 from typing import Any
 
 from attrs import define, frozen
@@ -20,18 +20,23 @@ __all__ = ["FilledGap", "GapFiller"]
 #: A larger gap is no loss on the way: an id is wrong, or the recording stood still for hours.
 _MOST_IDS = 1_000_000
 
+#: So many rows are handed on at once: a hundred have some 20 kB.
+_MOST_HELD = 20_000
+
 
 @frozen
 class FilledGap:
-    """What became of a gap.
+    """What became of a part of a gap.
 
     Attributes:
+        part: The part.
         rows: The text of each row that was fetched, in the order of ids.
         requests: The address of each request, with its parameters.
         holes: What is still missing.
         cause: Why; empty if nothing is missing.
     """
 
+    part: Gap
     rows: list[bytes]
     requests: list[str]
     holes: list[Gap]
@@ -48,14 +53,20 @@ class GapFiller:
 
     client: RestClient
 
-    async def fill(self, stream: LiveStream, gap: Gap) -> FilledGap:
-        """Fetch the rows of a gap; nothing is asked if the stream has no source."""
+    async def fill(self, stream: LiveStream, gap: Gap) -> AsyncGenerator[FilledGap, None]:
+        """Fetch the rows of a gap; nothing is asked if the stream has no source.
+
+        Yields:
+            What became of each part of the gap, in the order of ids: a large one is never in memory
+            as a whole.
+        """
         found: dict[int, bytes] = {}
         requests: list[str] = []
-        cause = ""
         source = gap_source(stream)
         if source is None:
-            return FilledGap([], [], [gap], "its messages cannot be fetched")
+            yield FilledGap(gap, [], [], [gap], "its messages cannot be fetched")
+            return
+        cause, after = source.lack, gap.after
         if (gap.until - gap.after) // source.step > _MOST_IDS:
             cause = f"more than {_MOST_IDS:,} ids are not fetched"
         else:
@@ -63,13 +74,14 @@ class GapFiller:
                 async for response, rows in self._pages(stream, source, gap):
                     requests.append(response.request)
                     found |= rows
+                    if len(found) >= _MOST_HELD:
+                        part = Gap(after, max(found))
+                        yield _filled(part, found, source.step, requests, source.lack)
+                        after, found, requests = part.until, {}, []
             except (TransferError, HostRefusedError) as error:
                 cause = str(error)
-        holes = list(_missing(gap, found, source.step))
-        if holes and not cause:
-            cause = source.lack
-        ordered = [found[key] for key in sorted(found)]
-        return FilledGap(ordered, requests, holes, cause if holes else "")
+        if after < gap.until:
+            yield _filled(Gap(after, gap.until), found, source.step, requests, cause)
 
     async def _pages(self, stream: LiveStream, source: GapSource, gap: Gap) -> Any:
         """Yield each response with the rows of the gap, by id."""
@@ -90,12 +102,21 @@ class GapFiller:
             first = max(rows) + source.step
 
 
+def _filled(
+    part: Gap, found: Mapping[int, bytes], step: int, requests: list[str], cause: str
+) -> FilledGap:
+    """What became of a part of a gap; `cause` is why rows are missing, if some are."""
+    holes = [*_missing(part, found, step)]
+    rows = [found[key] for key in sorted(found)]
+    return FilledGap(part, rows, requests, holes, cause if holes else "")
+
+
 def _text(row: Any) -> bytes:
     """The text of a row; the decimals are text there already."""
     return json.dumps(row, separators=(",", ":")).encode()
 
 
-def _missing(gap: Gap, found: dict[int, bytes], step: int) -> Iterator[Gap]:
+def _missing(gap: Gap, found: Mapping[int, bytes], step: int) -> Iterator[Gap]:
     """The ranges of a gap of which no row was found."""
     last = gap.after
     for key in sorted(found):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import aclosing
 from itertools import chain, count
 
 import anyio
@@ -15,7 +16,7 @@ from crypto_lakehouse.core.stream_kinds import StreamKind
 from crypto_lakehouse.live.book_keeper import BookKeeper
 from crypto_lakehouse.live.chain import PATIENCE_S, Gap
 from crypto_lakehouse.live.depth import BookBreak
-from crypto_lakehouse.live.gap_filler import GapFiller
+from crypto_lakehouse.live.gap_filler import FilledGap, GapFiller
 from crypto_lakehouse.live.lane import Lane
 from crypto_lakehouse.live.line import ConnectLimit, Line, LiveTimes
 from crypto_lakehouse.live.record_counts import RecordCounts
@@ -254,17 +255,21 @@ class Recorder:
 
     async def _fill_all(self, market: Market) -> None:
         """Fill the gaps of a market one after another; each stays in the list until it is done."""
+        assert self.filler is not None  # noqa: S101 - for the type checker
         gaps = self._waiting[market]
         while gaps:
-            await self._fill(*gaps[0])
+            series, gap = gaps[0]
+            async with aclosing(self.filler.fill(series.stream, gap)) as parts:
+                async for part in parts:
+                    self._write_filled(series, part)
+                    gaps[0] = series, Gap(part.part.until, gap.until)
             del gaps[0]
         del self._waiting[market]
         self._filling.discard(market)
 
-    async def _fill(self, series: LiveSeries, gap: Gap) -> None:
-        """Fetch what is missing, and write it, or that it is lost."""
-        assert self.filler is not None  # noqa: S101 - for the type checker
-        filled = await self.filler.fill(series.stream, gap)
+    def _write_filled(self, series: LiveSeries, filled: FilledGap) -> None:
+        """Write what was missing, or that it is lost."""
+        gap = filled.part
         writer, now_us = self._writer(series.stream), self.times.wall_us()
         name = series.stream.name.encode()
         if filled.rows:
