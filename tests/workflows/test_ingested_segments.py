@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import zipfile
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -84,6 +85,32 @@ def rows(root: Path, of: Series) -> list[dict[str, Any]]:
     if of.data_type is not DataType.METRICS:
         frame = frame.filter(pl.col(time) < begin + timedelta(days=1))
     return frame.select(each for each in frame.columns if each != "origin").to_dicts()
+
+
+async def test_the_requests_of_a_fill_are_beside_its_rows(
+    tmp_path: Path, server: ExchangeServer
+) -> None:
+    publish(tmp_path, server, KLINES)
+    asked = {of: day_responses(server, of) for of in (KLINES, AGGS)}
+    for of, responses in asked.items():
+        fill(tmp_path, of, responses)
+    assert (await ingested(tmp_path)).exit_code == 0
+    query = "SELECT archive, request_count, requests FROM lakehouse.archives"
+    with Lake.open(tmp_path) as lake:
+        found = {key: rest for key, *rest in lake.sql(query).fetchall()}
+    assert found.pop(Archive(KLINES, Period.day(DAY)).key) == [None, None]
+    assert len(found) == 2
+    for of, responses in asked.items():
+        count, text = found[Archive(of, Period.day(DAY), Origin.FILL).key]
+        assert count == len(responses)
+        assert json.loads(text) == [
+            {
+                "url": each.url, "params": each.params, "at": each.received_at.isoformat(),
+                "sha256": hashlib.sha256(each.body.encode()).hexdigest(),
+            }
+            for each in responses[:10]
+        ]  # fmt: skip
+    assert found[Archive(AGGS, Period.day(DAY), Origin.FILL).key][0] > 10
 
 
 def standings(root: Path) -> dict[str, tuple[str, int]]:

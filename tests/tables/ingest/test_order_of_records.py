@@ -97,7 +97,7 @@ def made_by_an_earlier_version(catalog: LakeCatalog) -> None:
     """Write the table of archives again as it was without columns of order and of segments."""
     table = catalog.catalog.load_table(ARCHIVES)
     rows = table.scan().to_arrow()
-    later = {*ORDER[:2], "origin", "proven_by", "not_in_archive"}
+    later = {*ORDER[:2], "origin", "proven_by", "not_in_archive", "request_count", "requests"}
     fields = [each for each in table.schema().fields if each.name not in later]
     catalog.catalog.drop_table(ARCHIVES)
     partition = (PartitionField("table", "identity"),)

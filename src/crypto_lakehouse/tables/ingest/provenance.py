@@ -88,6 +88,8 @@ _FIELDS = (
     ("origin", StringType(), False, "archive, fill (REST responses) or live (a recording)"),
     ("proven_by", StringType(), False, "what proves a fill's rows: ids, or nothing"),
     ("not_in_archive", BooleanType(), False, "whether archives of its time lack its rows"),
+    ("request_count", LongType(), False, "requests that a fill took"),
+    ("requests", StringType(), False, "the first ten: url, params, at, sha256 of the body; JSON"),
 )
 
 #: The columns that order the rows of an archive, oldest first; NULL, as rows of earlier versions of
@@ -162,6 +164,8 @@ def provenance_row(
         "columns": ",".join(quality.columns),
         "origin": str(origin),
         "proven_by": quality.proven_by if origin is Origin.FILL else None,
+        "request_count": None if quality.requests is None else quality.requests.count,
+        "requests": None if quality.requests is None else json.dumps(quality.requests.first),
         "not_in_archive": not_in_archive if is_provisional else None,
         "verdict": quality.verdict,
         "findings": json.dumps(findings, ensure_ascii=False),

@@ -10,6 +10,8 @@ from typing import Any
 
 from attrs import asdict, frozen
 
+from crypto_lakehouse.tables.reading.fill_requests import FillRequests
+
 __all__ = ["ArchiveQuality", "Finding", "Policy", "Severity", "ValidationReport",
            "verdict_of"]  # fmt: skip
 
@@ -73,6 +75,7 @@ class ArchiveQuality:
         header: Whether its first line is a header.
         columns: Its columns, as published.
         proven_by: What proves the rows of a segment, as its header says; empty for archives.
+        requests: Those of a fill; None of others.
         findings: The findings of the checks.
         fault: Why it cannot be read, with line and column; empty if it can.
     """
@@ -89,6 +92,7 @@ class ArchiveQuality:
     header: bool = False
     columns: tuple[str, ...] = ()
     proven_by: str = ""
+    requests: FillRequests | None = None
     findings: tuple[Finding, ...] = ()
     fault: str = ""
 
@@ -181,6 +185,7 @@ def _plain(archive: ArchiveQuality) -> dict[str, Any]:
     plain = asdict(archive, value_serializer=_serialized)
     if not archive.proven_by:  # which only segments can have
         del plain["proven_by"]
+    del plain["requests"]  # of all archives they are too many
     return {"verdict": archive.verdict, **plain}
 
 

@@ -330,6 +330,7 @@ class Inspector:
             header=piece.form.header,
             columns=piece.form.columns,
             proven_by=piece.form.proven_by,
+            requests=piece.form.requests,
             findings=tuple(self._findings(piece, state.found.values())),
         )
 

@@ -9,6 +9,7 @@ from attrs import field, frozen
 
 from crypto_lakehouse.core.archive import Archive, Origin, Series
 from crypto_lakehouse.core.file_identity import FileIdentity, OpenedVersion, StoredFiles
+from crypto_lakehouse.tables.reading.fill_requests import FillRequests
 from crypto_lakehouse.tables.schema.schemas import TableSchema
 
 if TYPE_CHECKING:
@@ -71,12 +72,14 @@ class CsvForm:
         header: Whether line 1 is a header.
         time_unit: `ms` or `us`; `text` for types whose times are text.
         proven_by: What proves the rows of a segment, as its header says; empty for archives.
+        requests: Those of a fill, once it is read; None of others.
     """
 
     columns: tuple[str, ...]
     header: bool
     time_unit: str
     proven_by: str = ""
+    requests: FillRequests | None = field(default=None, eq=False)
 
 
 @frozen

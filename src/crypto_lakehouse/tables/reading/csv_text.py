@@ -12,6 +12,7 @@ from crypto_lakehouse.core.errors import SegmentError
 from crypto_lakehouse.core.origin import Origin
 from crypto_lakehouse.segments.fill_rows import csv_rows
 from crypto_lakehouse.segments.fill_segment import read_fill
+from crypto_lakehouse.tables.reading.fill_requests import FillRequests
 from crypto_lakehouse.zips.member import member_chunks
 
 __all__ = ["CsvText", "csv_text"]
@@ -29,10 +30,12 @@ class CsvText:
     Attributes:
         chunks: The text; while it is read, the errors of `csv_text` may be raised.
         proven_by: What proves the rows of a fill, as its header says; else empty.
+        requests: The requests of a fill, once its text is read; None of others.
     """
 
     chunks: Iterator[bytes]
     proven_by: str = ""
+    requests: FillRequests | None = None
 
 
 def csv_text(file: BinaryIO, archive: Archive) -> CsvText:
@@ -51,7 +54,9 @@ def csv_text(file: BinaryIO, archive: Archive) -> CsvText:
     if archive.origin is Origin.LIVE:
         return CsvText(_decompressed(file, archive.key))
     header, responses = read_fill(file, archive.key)
-    return CsvText(_chunks(csv_rows(archive.series, header, responses)), header.proven_by)
+    requests = FillRequests()
+    rows = csv_rows(archive.series, header, requests.passed(responses))
+    return CsvText(_chunks(rows), header.proven_by, requests)
 
 
 def _decompressed(file: BinaryIO, key: str) -> Iterator[bytes]:

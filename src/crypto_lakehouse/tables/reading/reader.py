@@ -171,7 +171,8 @@ def _cut(
 ) -> Iterator[_ArchiveText]:
     chunks = CountedLines(source.archive.key, text.chunks)
     form, held, line = _begin(chunks, schema, source.archive.origin)
-    form = evolve(form, proven_by=text.proven_by) if text.proven_by else form
+    if text.requests is not None:
+        form = evolve(form, proven_by=text.proven_by, requests=text.requests)
     size, begins = sum(map(len, held)), True
     for chunk in chunks:
         held.append(chunk)
