@@ -25,7 +25,7 @@ from crypto_lakehouse.live import gap_filler
 from crypto_lakehouse.live.chain import Gap
 from crypto_lakehouse.live.sockets import AiohttpSockets
 from crypto_lakehouse.live.streams import LiveStream, streams_of
-from crypto_lakehouse.testing import ExchangeServer, exchange_rules, faults
+from crypto_lakehouse.testing import ExchangeServer, Instrument, Tape, exchange_rules, faults
 
 BITCOIN = {Market.SPOT: "BTCUSDT", Market.FUTURES_UM: "BTCUSDT", Market.FUTURES_CM: "BTCUSD_PERP"}
 ID_OF = {"aggTrade": "a", "trade": "t"}
@@ -343,3 +343,18 @@ async def test_a_large_gap_is_fetched_in_parts(
         assert (second.rows, second.holes) == ([], [Gap(last - 2000, last - 10)])
         assert "answered 403" in second.cause
         exchange.refuse(stream.market, None)
+
+
+async def test_a_symbol_in_other_letters_is_recorded_as_each_other(tmp_path: Path) -> None:
+    """The exchange may write its name as it is, or escaped, as the server does."""
+    symbol = "币安人生USDT"
+    instruments = [Instrument.of(Market.SPOT, each) for each in ("BTCUSDT", symbol)]
+    streams = [*streams_of(Market.SPOT, [StreamKind.TRADE], ["BTCUSDT", symbol], [])]
+    async with ExchangeServer(Tape(instruments)) as exchange:
+        async with recording(exchange, tmp_path, streams) as recorded:
+            await recorded.advance(120, 5)
+        series = recorded.recorder.series[streams[1]]
+        assert series.messages > 5
+        assert series.chain is not None
+        assert series.chain.first is not None
+        assert not recorded.recorder.counts.unreadable

@@ -13,7 +13,7 @@ from crypto_lakehouse.core.stream_kinds import StreamKind
 from crypto_lakehouse.live.line import LiveTimes
 from crypto_lakehouse.live.record_counts import RecordCounts
 from crypto_lakehouse.live.series import LiveSeries
-from crypto_lakehouse.live.streams import ConnectionPlan, LiveStream
+from crypto_lakehouse.live.streams import ConnectionPlan, LiveStream, stream_name
 from crypto_lakehouse.segments.live_writer import LiveWriter
 
 __all__ = ["Lane", "LaneOwner"]
@@ -150,6 +150,8 @@ class Lane:
         self.newest = data
         # A message begins with `{"stream":"`; the name behind it is found without reading JSON.
         found = self.by_name.get(data[11 : data.find(b'"', 11)])
+        if found is None:
+            found = self.by_name.get(stream_name(data))
         if found is None:
             return self._other(number, data, now_us)
         series, writer = found

@@ -11,7 +11,7 @@ from crypto_lakehouse.live.books import Book
 from crypto_lakehouse.live.chain import PATIENCE_S
 from crypto_lakehouse.live.series import LiveSeries
 from crypto_lakehouse.live.snapshots import SNAPSHOT_LEVELS
-from crypto_lakehouse.live.streams import LiveStream
+from crypto_lakehouse.live.streams import LiveStream, stream_name
 from crypto_lakehouse.segments.live_segment import LiveMessage
 
 __all__ = ["replay_book"]
@@ -36,16 +36,18 @@ def replay_book(
     series = LiveSeries(LiveStream(market, StreamKind.DEPTH, symbol), keeps_levels=True)
     follower = series.depth
     assert follower is not None  # noqa: S101 - for the type checker
-    prefix = b'{"stream":"%b@depth' % symbol.lower().encode()
+    changes = series.stream.name.encode()
+    snapshots = LiveStream(market, StreamKind.DEPTH_SNAPSHOT, symbol).name.encode()
     for message in messages:
-        if not message.body.startswith(prefix):
+        name = stream_name(message.body)
+        if name not in {changes, snapshots}:
             continue
         now_s = message.received_at_us / 1_000_000
         while follower.chain.break_at(now_s, PATIENCE_S):
             pass
         follower.release()
         try:
-            if message.body.startswith(b'"', len(prefix)):
+            if name == changes:
                 series.take(message.body, now_s)
             else:
                 value = json.loads(message.body)["data"]

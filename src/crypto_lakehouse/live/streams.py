@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
 from itertools import groupby
@@ -19,6 +20,7 @@ __all__ = [
     "MarketStreams",
     "bar_step",
     "in_connections",
+    "stream_name",
     "streams_of",
 ]
 
@@ -109,6 +111,27 @@ class LiveStream:
     def path(self) -> str:
         """The path before `/stream`."""
         return STREAMS_OF[self.market].paths[self.kind]
+
+
+_BEGIN = b'{"stream":"'
+
+
+def stream_name(message: bytes) -> bytes:
+    r"""The name of the stream that a message is of, in UTF-8; empty if it names none.
+
+    Example:
+        >>> stream_name(rb'{"stream":"\u5e01usdt@depth","data":{}}').decode()
+        '币usdt@depth'
+    """
+    if message.startswith(_BEGIN):
+        name = message[len(_BEGIN) : message.find(b'"', len(_BEGIN))]
+        if b"\\" not in name:
+            return name
+    try:
+        found: bytes = json.loads(message)["stream"].encode()
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return b""
+    return found
 
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
