@@ -221,9 +221,16 @@ async def test_a_lock_that_is_held_is_tried_again(tmp_path: Path) -> None:
 
 
 def test_everything_recorded_is_ingested_into_tables_alone(tmp_path: Path) -> None:
-    values = {"symbols": ["BTCUSDT"], "processes": 4, "again": True, "exact": True}
-    found = config(tmp_path, **values)
-    assert (found.symbols, found.process_count, found.again, found.exact) == (None, 1, False, True)
+    values = {
+        "symbols": ["BTCUSDT"], "processes": 4, "again": True, "exact": True, "serve": 9100,
+        "policies": {"order": "quarantine"}, "storage": {"endpoint": "http://127.0.0.1:9"},
+        "lake": "s3://bucket/lake",
+    }  # fmt: skip
+    given = LakeConfig({"output_directory": str(tmp_path), **values}, environ={})
+    found = of_recordings(given)
+    assert (found.symbols, found.process_count, found.again, found.workers) == (None, 1, False, 1)
+    same = ("exact", "policies", "storage", "lake", "output_directory")
+    assert [getattr(found, each) for each in same] == [getattr(given, each) for each in same]
     with pytest.raises(ConfigurationError, match="plain Parquet files have no recordings"):
         config(tmp_path, format="parquet")
 

@@ -18,7 +18,7 @@ from crypto_lakehouse.ledger.lock import OnHeld
 from crypto_lakehouse.stores.output import Output
 from crypto_lakehouse.version import __version__
 from crypto_lakehouse.workflows.ingestion import IngestWorkflow, refuse_other_format
-from crypto_lakehouse.workflows.lake_config import LakeConfig, lake_keys
+from crypto_lakehouse.workflows.lake_config import LakeConfig
 from crypto_lakehouse.workflows.lake_places import check_place, check_writable_place
 from crypto_lakehouse.workflows.lake_report import IngestReport
 from crypto_lakehouse.workflows.wiring.lake_at import lake_at
@@ -39,12 +39,12 @@ __all__ = [
 #: How long the lock of the lake is waited for, and how often it is tried, in seconds.
 _HELD_S, _TRY_EVERY_S = 60.0, 0.5
 
-#: Everything that is recorded is ingested, in threads: a segment of which only some series were
-#: ingested would be read again by every micro-batch.
-_NOT_OF_RECORDINGS = frozenset({
-    "markets", "symbols", "data_types", "intervals", "again", "environment", "processes",
-    "executor", "dask_scheduler", "shared_directory",
-})  # fmt: skip
+#: The keys that micro-batches use. Selections are not among them, as a segment of which only some
+#: series were ingested would be read again by every micro-batch; and threads read recordings.
+_OF_RECORDINGS = (
+    "output_directory", "storage", "state_directory", "ledger", "ledger_schema", "lake", "catalog",
+    "exact", "policies", "workers", "compression",
+)  # fmt: skip
 
 
 @frozen(kw_only=True)
@@ -100,8 +100,8 @@ def of_recordings(config: LakeConfig) -> LakeConfig:
     if config.format == "parquet":
         reason = "plain Parquet files have no recordings; use `iceberg`, or record without tables"
         raise ConfigurationError([Problem("$.format", reason)])
-    names = lake_keys().keys() - _NOT_OF_RECORDINGS
-    values = {name: value for name in names if (value := getattr(config, name)) is not None}
+    kept = {name: getattr(config, name) for name in _OF_RECORDINGS}
+    values = {name: value for name, value in kept.items() if value is not None}
     made = LakeConfig({"workers": 1, **values}, environ={})
     object.__setattr__(made, "origins", config.origins)  # it is frozen, and not in use yet
     return made
