@@ -19,6 +19,7 @@ from crypto_lakehouse.live.books import Book
 from crypto_lakehouse.live.replay import replay_book
 from crypto_lakehouse.live.streams import LiveStream
 from crypto_lakehouse.segments.live_segment import LiveMessage
+from crypto_lakehouse.segments.live_writer import MESSAGE_BYTES
 from crypto_lakehouse.testing import ExchangeServer, faults
 
 SYMBOLS = {Market.SPOT: "BTCUSDT", Market.FUTURES_UM: "BTCUSDT", Market.FUTURES_CM: "BTCUSD_PERP"}
@@ -115,7 +116,9 @@ async def test_snapshots_are_stored_as_they_came(tmp_path: Path) -> None:
     stream = depth(Market.FUTURES_CM)
     path = "futures_cm/dapi/v1/depth"
     async with ExchangeServer() as exchange:
-        exchange.inject(path, *[faults.Status(503)] * 2, faults.PlainNumbers())
+        large = b'{"lastUpdateId":1,"bids":[],"asks":[],"more":"%b"}' % (b"x" * MESSAGE_BYTES)
+        script = [*[faults.Status(503)] * 2, faults.PlainNumbers(), faults.Body(large)]
+        exchange.inject(path, *script)
         async with recording(exchange, tmp_path, [stream]) as recorded:
             await recorded.until(lambda: recorded.recorder.counts.snapshots == 2)
         assert exchange.count(path, status=503) == 2

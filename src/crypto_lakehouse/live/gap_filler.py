@@ -14,11 +14,15 @@ from crypto_lakehouse.live.chain import Gap
 from crypto_lakehouse.live.gap_sources import GapSource, gap_source
 from crypto_lakehouse.live.streams import LiveStream
 from crypto_lakehouse.rest import RestClient
+from crypto_lakehouse.segments.live_writer import MESSAGE_BYTES
 
 __all__ = ["FilledGap", "GapFiller"]
 
 #: A larger gap is no loss on the way: an id is wrong, or the recording stood still for hours.
 _MOST_IDS = 1_000_000
+
+#: A larger row, which no exchange sends, is missing: its line in a segment has the stream, too.
+_LARGEST = MESSAGE_BYTES - 8192
 
 #: So many rows are handed on at once: a hundred have some 20 kB.
 _MOST_HELD = 20_000
@@ -96,7 +100,8 @@ class GapFiller:
             )
             rows = {row[source.key]: row for row in parse_finite(response.body)}
             wanted = range(first, gap.until + 1, source.step)
-            yield response, {key: _text(row) for key, row in rows.items() if key in wanted}
+            texts = {key: _text(row) for key, row in rows.items() if key in wanted}
+            yield response, {key: each for key, each in texts.items() if len(each) <= _LARGEST}
             if not source.first or not rows or max(rows) < first:
                 return
             first = max(rows) + source.step

@@ -9,17 +9,22 @@ from attrs import define, frozen
 
 from crypto_lakehouse.core.archive import Market
 from crypto_lakehouse.core.finite_json import parse_finite
+from crypto_lakehouse.core.messages import plural
 from crypto_lakehouse.core.stream_kinds import StreamKind
 from crypto_lakehouse.live.books import check_snapshot
 from crypto_lakehouse.live.streams import LiveStream
 from crypto_lakehouse.rest import API_OF, RestClient
 from crypto_lakehouse.rest.answers import Faulty
 from crypto_lakehouse.rest.endpoints import Endpoint
+from crypto_lakehouse.segments.live_writer import MESSAGE_BYTES
 
 __all__ = ["SNAPSHOT_LEVELS", "Snapshot", "SnapshotFetcher"]
 
 #: The levels of each side. Spot has up to 5,000, which cost five times as much.
 SNAPSHOT_LEVELS = 1000
+
+#: Of a response: its line in a segment has the stream and the address, too.
+_LARGEST = MESSAGE_BYTES - 8192
 
 _WEIGHTS = {Market.SPOT: 50, Market.FUTURES_UM: 20, Market.FUTURES_CM: 20}
 
@@ -67,6 +72,9 @@ class SnapshotFetcher:
 
 
 def _read(body: bytes) -> dict[str, Any]:
+    if len(body) > _LARGEST:
+        size = plural(len(body), "byte", form=",")
+        raise Faulty(f"it has {size}, and no more than {_LARGEST:,} are kept")
     try:
         value: dict[str, Any] = parse_finite(body)
         check_snapshot(value)
