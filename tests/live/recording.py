@@ -113,6 +113,7 @@ async def recording(
     *,
     fills: bool = True,
     waits: bool = True,
+    url: str = "",
 ) -> AsyncIterator[Recording]:
     """Record until the end of the block; segments are finished then."""
     time = ExchangeTime(exchange)
@@ -145,7 +146,7 @@ async def recording(
             filler=GapFiller(rest) if fills else None,
             snapshots=SnapshotFetcher(rest) if fills else None,
             snapshot_every_s=120,
-            urls={market: exchange.ws_url(market) for market in MARKETS},
+            urls={market: url or exchange.ws_url(market) for market in MARKETS},
             times=time.times,
             note=notes.append,
         )

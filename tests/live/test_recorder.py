@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -25,6 +26,7 @@ from crypto_lakehouse.live import gap_filler
 from crypto_lakehouse.live.chain import Gap
 from crypto_lakehouse.live.sockets import AiohttpSockets
 from crypto_lakehouse.live.streams import LiveStream, streams_of
+from crypto_lakehouse.segments.live_writer import MESSAGE_BYTES
 from crypto_lakehouse.testing import ExchangeServer, Instrument, Tape, exchange_rules, faults
 
 BITCOIN = {Market.SPOT: "BTCUSDT", Market.FUTURES_UM: "BTCUSDT", Market.FUTURES_CM: "BTCUSD_PERP"}
@@ -358,3 +360,20 @@ async def test_a_symbol_in_other_letters_is_recorded_as_each_other(tmp_path: Pat
         assert series.chain is not None
         assert series.chain.first is not None
         assert not recorded.recorder.counts.unreadable
+
+
+async def test_a_message_that_no_segment_takes_ends_its_connection_by_name(tmp_path: Path) -> None:
+    async def answer(request: web.BaseRequest) -> web.StreamResponse:
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        with suppress(ConnectionError):
+            await socket.send_bytes(bytes(MESSAGE_BYTES + 1))
+            await socket.receive()
+        return socket
+
+    async with RawTestServer(answer) as server, ExchangeServer() as exchange:
+        streams = trades(Market.SPOT)
+        url = str(server.make_url("").with_scheme("ws"))
+        async with recording(exchange, tmp_path, streams, waits=False, url=url) as recorded:
+            await recorded.until(lambda: recorded.recorder.counts.ends)
+        assert recorded.recorder.counts.ends.keys() == {"a message was too large (1009)"}

@@ -38,6 +38,9 @@ _LONGEST_QUIET_S = 3600.0
 
 _WINDOW_S = 300.0
 
+#: Codes that no server has sent.
+_ENDINGS = {1006: "it broke (1006)", 1009: "a message was too large (1009)"}
+
 
 @frozen
 class LiveTimes:
@@ -250,4 +253,4 @@ class Line:
 
 
 def _ending(code: int) -> str:
-    return "it broke (1006)" if code == 1006 else f"the server closed it ({code})"
+    return _ENDINGS.get(code) or f"the server closed it ({code})"
