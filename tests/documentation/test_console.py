@@ -21,6 +21,7 @@ from crypto_lakehouse.testing import ArchiveServer
 NOT_RUN = {
     r"crypto-lakehouse bench\b": "it measures for seconds; tests/cli/test_bench.py runs it",
     r"crypto-lakehouse record\b": "it records until it is stopped: cli/test_record.py runs it",
+    r"crypto-lakehouse daemon (?!.*--dry-run)": "it works until it is stopped: cli/test_daemon.py",
     r"crypto-lakehouse .*(-o|--lake|--from) s3://": "needs a bucket: cli/test_object_stores.py",
     r"python -m benchmarks\.": "it measures for minutes, against another version of the package",
 }
@@ -34,7 +35,9 @@ RUN = [line for line in LINES if line.words[0] not in {"make", "python"}
        and not any(re.match(pattern, line.text) for pattern in NOT_RUN)]  # fmt: skip
 
 PARSED = [
-    line for line in LINES if re.match(r"crypto-lakehouse (bench\b|record\b|.*s3://)", line.text)
+    line
+    for line in LINES
+    if re.match(r"crypto-lakehouse (bench\b|record\b|daemon (?!.*--dry-run)|.*s3://)", line.text)
 ]
 
 

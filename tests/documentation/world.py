@@ -47,6 +47,16 @@ pipelines:
   nightly: {{steps: {{collect: {{}}, ingest: {{needs: collect}}}}}}
 """
 
+SCHEDULES = """symbols: [BTCUSDT]
+markets: [spot]
+data_types: [klines]
+intervals: [1h]
+date_range: {start: 7d}
+output_directory: output
+pipelines:
+  nightly: {schedule: 15 3 * * *, steps: {collect: {}}}
+"""
+
 COLLECTION_TOML = """symbols = ["BTCUSDT"]
 markets = ["spot"]
 data_types = ["trades"]
@@ -76,6 +86,7 @@ def make_world(folder: Path, source_url: str) -> None:
     (folder / "collection.yaml").write_text(COLLECTION)
     (folder / "collection.toml").write_text(COLLECTION_TOML)
     (folder / "pipelines.yaml").write_text(PIPELINES.format(url=source_url))
+    (folder / "schedules.yaml").write_text(SCHEDULES)
     (folder / "bars.sql").write_text("SELECT * FROM spot.klines WHERE interval = '1h'")
     for name in MATRICES:
         shutil.copy(ROOT / "matrix" / "binance.json", folder / f"{name}.json")

@@ -6,6 +6,7 @@ of `requirements/`. pip needs a package index; without one the tests that instal
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 import tarfile
@@ -30,6 +31,7 @@ _SELECTED = ("-s", "BTCUSDT", "--markets", "spot", "-t", "klines", "-i", "1h",
 
 #: What each extra brings, by the names of its modules.
 _EXTRAS = {
+    "daemon": {"cronsim"},
     "dask": {"dask", "distributed"},
     "live": {"zstandard"},
     "metrics": {"prometheus_client"},
@@ -151,6 +153,19 @@ def test_the_extra_metrics_counts_for_prometheus(install: Install, server: Archi
         "collect", "-o", "other", *_SELECTED, "--source-url", server.url, *watched, wanted=2
     )
     assert "crypto-lakehouse[metrics]" in said
+
+
+def test_the_extra_daemon_knows_when_pipelines_are_due(install: Install) -> None:
+    environment = install("daemon")
+    values = {"output_directory": "data", "markets": ["spot"], "symbols": ["BTCUSDT"],
+              "date_range": {"start": "2025-07-15"},
+              "pipelines": {"yearly": {"schedule": "0 0 29 2 *", "steps": {"collect": {}}}},
+              }  # fmt: skip
+    for name in ("daemon", ""):
+        (install(name).home / "yearly.json").write_text(json.dumps(values))
+    assert "2028-02-29T00:00:00Z" in environment.command("daemon", "yearly.json", "--dry-run")
+    said = install("").command("daemon", "yearly.json", "--dry-run", wanted=2)
+    assert "crypto-lakehouse[daemon]" in said
 
 
 def test_the_extra_plot_draws_the_coverage(install: Install, server: ArchiveServer) -> None:

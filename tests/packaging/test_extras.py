@@ -61,6 +61,8 @@ def needed(line: Line) -> str:
         return "plot"
     if {"--serve", "--metrics-textfile"} & {*words}:
         return "metrics"
+    if words[0] == "daemon":
+        return "daemon"
     if words[0] == "fill" and "--dry-run" not in words:
         return "live"
     is_of_tables = words[0] in {"ingest", "validate", "query", "lake", "run"} or "--ingest" in words
@@ -109,7 +111,7 @@ def asked(
 
 
 @pytest.mark.parametrize(
-    "extra", ["", "dask", "live", "metrics", "plot", "postgres", "socks", "tables"]
+    "extra", ["", "daemon", "dask", "live", "metrics", "plot", "postgres", "socks", "tables"]
 )
 def test_commands_run_or_name_the_extra_that_they_need(
     install: Install, before: Path, server_of_module: ArchiveServer, extra: str

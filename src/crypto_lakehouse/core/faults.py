@@ -23,7 +23,7 @@ from crypto_lakehouse.core.errors import (
 from crypto_lakehouse.core.messages import shown
 from crypto_lakehouse.core.redaction import redact_environment
 
-__all__ = ["ends_run", "unforeseen"]
+__all__ = ["ends_run", "logged_fault", "unforeseen"]
 
 _log = logging.getLogger("crypto_lakehouse")
 
@@ -57,6 +57,18 @@ def unforeseen(error: Exception, what: str) -> str:
     """
     if ends_run(error):
         raise error
+    return logged_fault(error, what)
+
+
+def logged_fault(error: Exception, what: str) -> str:
+    """Log any error as an unforeseen one with its traceback, and return the reason.
+
+    Secrets are masked in both.
+
+    Args:
+        error: The error.
+        what: What it concerns.
+    """
     lines = "".join(traceback.format_exception(error))
     _log.error("unforeseen error at %s:\n%s", shown(what), redact_environment(lines).rstrip())
     text = str(error)

@@ -148,6 +148,11 @@ class StateFolder:
         return self.path / "lock"
 
     @property
+    def daemon_lock(self) -> Path:
+        """The path of the lock that a daemon holds as long as it runs."""
+        return self.path / "daemon.lock"
+
+    @property
     def store_note(self) -> Path:
         """The path of the note on which object store the folder is for."""
         return self.path / "store.json"

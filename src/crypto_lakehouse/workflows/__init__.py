@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from crypto_lakehouse.workflows.collect_and_ingest import CollectAndIngest
     from crypto_lakehouse.workflows.collecting import run_collection
     from crypto_lakehouse.workflows.composition import CompositeWorkflow, Step
+    from crypto_lakehouse.workflows.daemon.daemon import Daemon, ScheduledPipelines, load_schedules
     from crypto_lakehouse.workflows.fill_costs import FillEstimate
     from crypto_lakehouse.workflows.fill_report import FillReport
     from crypto_lakehouse.workflows.filling import run_fill, run_fill_estimate
@@ -67,6 +68,7 @@ __all__ = [
     "BenchReport",
     "CollectAndIngest",
     "CompositeWorkflow",
+    "Daemon",
     "Delivery",
     "FillEstimate",
     "FillReport",
@@ -83,11 +85,13 @@ __all__ = [
     "RefreshedMatrix",
     "RepairReport",
     "RestCollectionWorkflow",
+    "ScheduledPipelines",
     "StatusReport",
     "Step",
     "StreamChange",
     "ValidationWorkflow",
     "VerificationReport",
+    "load_schedules",
     "refresh_matrix",
     "run_bench",
     "run_collection",
@@ -128,6 +132,9 @@ _MODULES = {
     "Monitoring": "monitoring.monitoring",
     "PipelineWorkflow": "pipelines.running",
     "run_pipeline": "pipelines.running",
+    "Daemon": "daemon.daemon",
+    "ScheduledPipelines": "daemon.daemon",
+    "load_schedules": "daemon.daemon",
     "PruneResult": "history",
     "RefreshedMatrix": "matrix_refresh",
     "refresh_matrix": "matrix_refresh",

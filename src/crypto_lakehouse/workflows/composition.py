@@ -7,11 +7,13 @@ from graphlib import CycleError, TopologicalSorter
 from typing import Any, ClassVar
 
 import anyio
+from anyio.abc import TaskGroup
 from attrs import field, frozen
 
 from crypto_lakehouse.core.errors import ConfigurationError, LakehouseError, Problem
 from crypto_lakehouse.core.metrics import MetricsCollector, WorkflowMetrics
 from crypto_lakehouse.core.redaction import redact
+from crypto_lakehouse.core.task_groups import one_error
 from crypto_lakehouse.core.workflow import BaseWorkflow, Outcome, RunConfig
 
 __all__ = ["CompositeWorkflow", "CompositionReport", "Step", "StepReport"]
@@ -148,11 +150,17 @@ class CompositeWorkflow(BaseWorkflow[WorkflowMetrics]):
         sorter = TopologicalSorter({name: step.after for name, step in self.steps.items()})
         sorter.prepare()
         send, receive = anyio.create_memory_object_stream[str](len(self.steps))
-        async with anyio.create_task_group() as tasks, send, receive:
-            while sorter.is_active():
-                for name in sorter.get_ready():
-                    tasks.start_soon(self._run_step, name, send)
-                sorter.done(await receive.receive())
+        with one_error():
+            async with anyio.create_task_group() as tasks, send, receive:
+                await self._run_steps(sorter, tasks, send, receive)
+
+    async def _run_steps(
+        self, sorter: TopologicalSorter[str], tasks: TaskGroup, send: Any, receive: Any
+    ) -> None:
+        while sorter.is_active():
+            for name in sorter.get_ready():
+                tasks.start_soon(self._run_step, name, send)
+            sorter.done(await receive.receive())
 
     async def _run_step(self, name: str, send: Any) -> None:
         self._reports[name] = await self._step(name)

@@ -14,6 +14,7 @@ from crypto_lakehouse.core.config.pipelines import (
     Pipeline,
     PipelineStep,
     Retry,
+    Schedule,
     StepKind,
     read_pipelines,
 )
@@ -64,7 +65,11 @@ def test_a_file_need_not_have_any() -> None:
         ({"n": []}, ".n", "must be a mapping, not `[]`"),
         ({"n": {}}, ".n.steps", "must be a mapping, not `None`"),
         ({"n": {"steps": {}}}, ".n.steps", "has no step"),
-        ({"n": {"steps": {"collect": {}}, "step": 1}}, ".n.step", "unknown key; allowed: steps"),
+        (
+            {"n": {"steps": {"collect": {}}, "step": 1}},
+            ".n.step",
+            "unknown key; allowed: steps, schedule",
+        ),
     ],
 )
 def test_a_pipeline_without_steps_is_refused(declared: Any, place: str, reason: str) -> None:
@@ -98,6 +103,44 @@ def test_a_step_with_a_fault_is_refused_by_its_place(step: Any, place: str, reas
     (found,) = faults_of({"n": {"steps": {"collect": step}}})
     start = "$.pipelines.n.steps" + (f".collect{place}" if "wait for" not in reason else "")
     assert found.startswith(f"{start}: {reason}"), found
+
+
+@pytest.mark.parametrize(
+    ("keys", "place", "reason"),
+    [
+        ({"schedule": "0 3 * *"}, "schedule", "must be the five fields of a cron expression, as"),
+        ({"schedule": 3}, "schedule", "must be the five fields of a cron expression, as"),
+        ({"every": "1s"}, "every", "must be seconds, or text such as `5m` or `1h`, from a minute"),
+        ({"every": "2d"}, "every", "must be seconds, or text such as `5m` or `1h`, from a minute"),
+        ({"every": "1h", "schedule": "0 3 * * *"}, "every", "beside `schedule`; name one of"),
+        ({"every": "1h", "zone": "UTC"}, "zone", "has no effect without `schedule`; remove it"),
+        ({"schedule": "0 3 * * *", "zone": "Europe"}, "zone", "must be the name of a time zone"),
+        ({"schedule": "0 3 * * *", "zone": "../UTC"}, "zone", "must be the name of a time zone"),
+        ({"schedule": "0 3 * * *", "zone": "Mars"}, "zone", "must be the name of a time zone"),
+    ],
+)
+def test_a_schedule_with_a_fault_is_refused(keys: Any, place: str, reason: str) -> None:
+    (found,) = faults_of({"n": {"steps": {"fill": {}}, **keys}})
+    assert found.startswith(f"$.pipelines.n.{place}: {reason}"), found
+
+
+def test_a_pipeline_may_have_a_schedule() -> None:
+    steps: dict[str, Any] = {"steps": {"fill": {}}}
+    pipelines, problems = read_pipelines(
+        {
+            "none": steps,
+            "often": {**steps, "every": "5m"},
+            "nightly": {**steps, "schedule": "15 3 * * *"},
+            "local": {**steps, "schedule": "15 3 * * *", "zone": "Europe/Berlin"},
+        }
+    )
+    assert problems == []
+    assert [each.schedule for each in pipelines.values()] == [
+        None,
+        Schedule(every_s=300),
+        Schedule("15 3 * * *"),
+        Schedule("15 3 * * *", zone="Europe/Berlin"),
+    ]
 
 
 def test_a_name_that_is_no_kind_needs_one() -> None:

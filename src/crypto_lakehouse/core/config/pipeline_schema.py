@@ -48,7 +48,16 @@ PIPELINES_SCHEMA: dict[str, Any] = {
                 "type": "object",
                 "minProperties": 1,
                 "additionalProperties": {"anyOf": [_STEP, {"type": "null"}]},
-            }
+            },
+            "schedule": {"description": "When it runs: a cron expression.", "type": "string"},
+            "zone": {"description": "The time zone of the schedule; UTC by default.", **_NAME},
+            "every": {
+                "description": "The time from one run to the next, in place of a schedule.",
+                "anyOf": [
+                    {"type": "number", "minimum": 60, "maximum": 86_400},
+                    {"type": "string", "pattern": quantity_pattern("seconds")},
+                ],
+            },
         },
         "required": ["steps"],
         "additionalProperties": False,

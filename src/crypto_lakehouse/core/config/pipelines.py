@@ -2,6 +2,7 @@
 
 pipelines:
   nightly:
+    schedule: 15 3 * * *
     steps:
       collect: {retry: {times: 2, wait: 5m}}
       fill: {needs: collect}
@@ -14,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from attrs import define, field, frozen
 
@@ -21,14 +23,30 @@ from crypto_lakehouse.core.config.quantities import parse_quantity
 from crypto_lakehouse.core.errors import Problem
 from crypto_lakehouse.core.messages import allowed_values, nearest, shown
 
-__all__ = ["PIPELINES", "Pipeline", "PipelineStep", "Retry", "StepKind", "read_pipelines"]
+__all__ = [
+    "PIPELINES",
+    "Pipeline",
+    "PipelineStep",
+    "Retry",
+    "Schedule",
+    "StepKind",
+    "read_pipelines",
+]
 
 #: The key of a file that contains its pipelines.
 PIPELINES = "pipelines"
 
-#: How often a step may be tried again, and the longest pause before it, in seconds.
-_MOST_TIMES, _LONGEST_WAIT_S = 100, 86_400.0
+#: How often a step may be tried again.
+_MOST_TIMES = 100
 
+#: The longest pause of a step, and the longest and shortest time from one run to the next.
+_DAY_S, _SHORTEST_EVERY_S = 86_400.0, 60.0
+_WAIT = "seconds, or text such as `30s` or `5m`, up to a day"
+_EVERY = "seconds, or text such as `5m` or `1h`, from a minute to a day"
+
+_CRON_FIELDS = 5
+
+_PIPELINE_KEYS = ("steps", "schedule", "every", "zone")
 _STEP_KEYS = ("run", "needs", "retry", "with")
 _RETRY_KEYS = ("times", "wait")
 
@@ -79,11 +97,34 @@ class PipelineStep:
 
 
 @frozen
+class Schedule:
+    """When a pipeline runs by itself.
+
+    Attributes:
+        cron: A cron expression of five fields; empty if it runs every so many seconds.
+        every_s: The seconds from one run to the next, counted from 1970-01-01T00:00:00Z; 0 if
+            there is a cron expression.
+        zone: The time zone of the cron expression, by its IANA name.
+    """
+
+    cron: str = ""
+    every_s: int = 0
+    zone: str = "UTC"
+
+
+@frozen
 class Pipeline:
-    """A pipeline as the file declares it; its steps have the order of the file."""
+    """A pipeline as the file declares it.
+
+    Attributes:
+        name: Its name.
+        steps: In the order of the file.
+        schedule: When it runs by itself; None if it does not.
+    """
 
     name: str
     steps: tuple[PipelineStep, ...]
+    schedule: Schedule | None = None
 
 
 def read_pipelines(given: object) -> tuple[dict[str, Pipeline], list[Problem]]:
@@ -123,7 +164,7 @@ class _Reader:
     def pipeline(self, name: object, declared: object) -> Pipeline:
         if not isinstance(name, str) or not name.strip():
             self._fault(self.place, f"the name of a pipeline must be text, not `{shown(name)}`")
-        values = self._mapping(self.place, declared, ("steps",))
+        values = self._mapping(self.place, declared, _PIPELINE_KEYS)
         place = f"{self.place}.steps"
         steps = self._mapping(place, values.get("steps"), None)
         if "steps" in values and values["steps"] == {}:
@@ -131,7 +172,33 @@ class _Reader:
         found = tuple(self._step(f"{place}.{shown(each)}", each, steps[each]) for each in steps)
         if not self.problems:
             self._check_needs(place, found)
-        return Pipeline(str(name), found)
+        return Pipeline(str(name), found, self._schedule(values))
+
+    def _schedule(self, values: Mapping[Any, Any]) -> Schedule | None:
+        cron, every, zone = (values.get(key) for key in ("schedule", "every", "zone"))
+        if zone is not None:
+            self._check_zone(zone, is_used=cron is not None)
+        if cron is not None and every is not None:
+            self._fault(f"{self.place}.every", "beside `schedule`; name one of the two")
+        if cron is not None:
+            if isinstance(cron, str) and len(cron.split()) == _CRON_FIELDS:
+                return Schedule(cron, zone=str(zone or "UTC"))
+            wanted = "the five fields of a cron expression, as `15 3 * * *`"
+            self.problems.append(_wrong_type(f"{self.place}.schedule", wanted, cron))
+        if every is None:
+            return None
+        place = f"{self.place}.every"
+        return Schedule(every_s=int(self._seconds(place, every, _SHORTEST_EVERY_S, _EVERY)))
+
+    def _check_zone(self, zone: object, *, is_used: bool) -> None:
+        place = f"{self.place}.zone"
+        if not is_used:
+            self._fault(place, "has no effect without `schedule`; remove it")
+        try:
+            ZoneInfo(str(zone))
+        except (ValueError, OSError, ZoneInfoNotFoundError):  # OSError: a folder of the database
+            wanted = "the name of a time zone, as UTC or Europe/Berlin"
+            self.problems.append(_wrong_type(place, wanted, zone))
 
     def _step(self, place: str, name: object, declared: object) -> PipelineStep:
         if not isinstance(name, str) or not name.strip():
@@ -171,7 +238,7 @@ class _Reader:
             return Retry()
         return Retry(
             self._times(f"{place}.times", values.get("times", 1)),
-            self._wait(f"{place}.wait", values.get("wait", Retry().wait_s)),
+            self._seconds(f"{place}.wait", values.get("wait", Retry().wait_s), 0.0, _WAIT),
         )
 
     def _times(self, place: str, given: object) -> int:
@@ -180,20 +247,19 @@ class _Reader:
         self.problems.append(_wrong_type(place, f"a whole number from 0 to {_MOST_TIMES}", given))
         return 0
 
-    def _wait(self, place: str, given: object) -> float:
+    def _seconds(self, place: str, given: object, least: float, wanted: str) -> float:
         seconds: object = given
         try:
             if isinstance(given, str):
                 seconds = parse_quantity(given, "seconds")
         except ValueError as error:
             self._fault(place, str(error))
-            return 0.0
+            return least
         is_number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
-        if is_number and 0 <= float(str(seconds)) <= _LONGEST_WAIT_S:
+        if is_number and least <= float(str(seconds)) <= _DAY_S:
             return float(str(seconds))
-        wanted = "seconds, or text such as `30s` or `5m`, up to a day"
         self.problems.append(_wrong_type(place, wanted, given))
-        return 0.0
+        return least
 
     def _check_needs(self, place: str, steps: Sequence[PipelineStep]) -> None:
         names = [step.name for step in steps]

@@ -41,6 +41,10 @@ class PipelineWorkflow(CompositeWorkflow):
         say: Called with the name of a step and a sentence before it is run again.
         on_held: Called if another run holds a lock; returns whether to try again. By default the
             step fails.
+        turns: The locks of steps, which pipelines of one process share; a new one is made for each
+            name. By default the steps of this one alone run in turn.
+        monitoring: What watches it, opened by the caller; by default what its steps say, while it
+            runs.
         sleep: Pauses before a step is run again; a parameter for tests.
     """
 
@@ -54,16 +58,19 @@ class PipelineWorkflow(CompositeWorkflow):
         tell: Callable[[str, StepReport | None], None] = lambda _name, _report: None,
         say: Callable[[str, str], None] = lambda _name, _text: None,
         on_held: OnHeld = do_not_wait,
+        turns: dict[str, anyio.Lock] | None = None,
+        monitoring: Monitoring | None = None,
         sleep: Callable[[float], Awaitable[object]] = anyio.sleep,
     ) -> None:
-        self.monitoring = Monitoring.of_steps(each.config for each in pipeline.steps.values())
+        if monitoring is None:
+            monitoring = Monitoring.of_steps(each.config for each in pipeline.steps.values())
+        self.monitoring = monitoring
         run = StepRun(sinks, on_held, self.monitoring)
-        turns: dict[str, anyio.Lock] = defaultdict(anyio.Lock)
+        shared = defaultdict(anyio.Lock) if turns is None else turns
 
         def attempts(name: str, position: int) -> Attempts:
             ready = pipeline.steps[name]
-            # A step without a lock has one for itself.
-            lock = turns[ready.lock or f"step {position}"]
+            lock = shared[ready.lock] if ready.lock else anyio.Lock()
             return Attempts(
                 ready.config,
                 lambda: ready.make(run, name),
