@@ -185,7 +185,7 @@ async def test_a_shard_has_more_archives_only_of_kinds_that_are_settled_quickly(
     packer = shards._Packer(1, 10, 10, sizes)
     found = [*packer.pack([*hourly, *daily[:21]]), *packer.rest()]
     assert [len(shard.work) for shard in found] == [100, 100, 10, 10, 1]
-    for archives, seconds, size in [(10, 0.0, 80), (100, 4.0, 25), (40, 0.2, 100), (1, 9.0, 0)]:
+    for archives, seconds, size in [(5, 0.0, 80), (100, 4.0, 25), (40, 0.2, 100), (1, 9.0, 0)]:
         sizes.learn(hourly[:archives], seconds)
         assert (sizes.of(hourly[0]), sizes.of(daily[0])) == (size, 0)
 

@@ -16,7 +16,7 @@ __all__ = ["ShardSizes"]
 WANTED_S = 1.0
 
 #: A shard has at most this many times the archives of the one that it is measured by.
-_GROWTH = 8
+_GROWTH = 16
 
 #: Archives whose sizes are alike.
 _Kind: TypeAlias = tuple[Market, DataType, str | None, Partition]

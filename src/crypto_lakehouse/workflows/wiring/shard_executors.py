@@ -34,7 +34,7 @@ _EXPECTED_WORKERS = 4
 
 #: How many archives a shard for a cluster has at most, if they are settled quickly. A shard takes
 #: 8 ms of processor time: of the run's process, the scheduler and the worker together.
-_CLUSTER_SHARD_ARCHIVES = 256
+_CLUSTER_SHARD_ARCHIVES = 512
 
 
 @frozen(kw_only=True)
