@@ -102,7 +102,7 @@ def test_what_is_known_of_a_lease_stays(tmp_path: Path) -> None:
     for path in (state.lock, state.lease, state.store_note, state.ledger, state.ledger_copy):
         path.touch()
     state.unmake(made)
-    assert below(state.path) == ["lease.json", "lock", "store.json"]
+    assert below(state.path) == ["lease.json", "lock"]
 
 
 def test_a_link_that_takes_the_folders_place_is_not_followed(tmp_path: Path) -> None:

@@ -100,4 +100,7 @@ async def test_a_run_that_never_began_leaves_no_note(collection: Collection, sta
     Lease(store.client, "other").take()
     with pytest.raises(LockHeldError):
         await collection.run(store=store)
-    assert not state.exists()
+    assert (state / "lease.json").is_file(), "it has seen the lease of another run"
+    assert not (state / "store.json").exists()
+    report = await collection.run(store=memory(TWO), output_directory=TWO)
+    assert report.totals["verified"] == 1

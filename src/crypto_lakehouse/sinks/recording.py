@@ -87,5 +87,5 @@ def _counts(seen: RecordingSeen) -> str:
         plural(seen.reconnects, "reconnect"),
     ]
     if seen.lag_us is not None:
-        parts.append(f"{seen.lag_us / 1e3:,.0f} ms late")
+        parts.append(f"{max(0, seen.lag_us) / 1e3:,.0f} ms late")
     return ", ".join(parts)

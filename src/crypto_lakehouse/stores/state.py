@@ -243,9 +243,10 @@ class StateFolder:
             return
         above = str(made[-1].parent)
         ledger = [f"{self.ledger.name}{end}" for end in ("", "-wal", "-shm")]
-        names = [*ledger, self.ledger_copy.name, self.output_id.name]
+        notes = (self.ledger_copy, self.output_id, self.store_note, self.conditions)
+        names = [*ledger, *(path.name for path in notes)]
         if not self.lease.exists():
-            names += [path.name for path in (self.lock, self.store_note, self.conditions)]
+            names.append(self.lock.name)
         with suppress(OSError, StoreError):  # what is left does no harm
             for name in names:
                 remove_file(above, str(self.path / name))
