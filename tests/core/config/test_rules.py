@@ -325,6 +325,7 @@ def test_wrong_settings_of_a_fill_are_refused(fill: Any, place: str, message: st
         ({"rotat": "1h"}, "$.record", "unknown key `rotat`; did you mean `rotate`?"),
         ({"rotate": "7m"}, "$.record", "unknown length `7m`; "),
         ({"rotate": 5}, "$.record", "unknown length `5`; "),
+        ({"ingest": "yes"}, "$.record", "`ingest` must be true or false, not `yes`"),
         ({"snapshots": "3m"}, "$.record", "`snapshots`: unknown length `3m`; "),
         ({"streams": []}, "$.record", "`streams` must be a list of streams"),
         ({"streams": 7}, "$.record", "`streams` must be a list of streams"),
