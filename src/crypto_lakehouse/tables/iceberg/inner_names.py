@@ -46,6 +46,7 @@ __all__ = [
     "add_metadata_locations",
     "described_file",
     "file_system_of",
+    "from_bytes",
     "iceberg_columns",
     "metadata_locations",
     "microseconds_of",

@@ -11,7 +11,6 @@ from typing import Any, Literal
 import pyarrow as pa
 import pyarrow.compute as pc
 from attrs import frozen
-from pyiceberg.conversions import from_bytes
 from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
 from pyiceberg.types import IcebergType, PrimitiveType
@@ -24,6 +23,7 @@ from crypto_lakehouse.tables.iceberg.catalog import LakeCatalog
 from crypto_lakehouse.tables.iceberg.column_names import check_names
 from crypto_lakehouse.tables.iceberg.data_files import partition_of, rows_without
 from crypto_lakehouse.tables.iceberg.file_check import refuse_gone
+from crypto_lakehouse.tables.iceberg.inner_names import from_bytes
 from crypto_lakehouse.tables.iceberg.live_files import live_files
 from crypto_lakehouse.tables.iceberg.orphans import refuse_foreign, sweep_table
 from crypto_lakehouse.tables.ingest.commits import TableChange, commit_change

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pyiceberg.catalog.noop import NoopCatalog
-from pyiceberg.io.pyarrow import PyArrowFileIO
 from pyiceberg.table import Table
 from pyiceberg.table.metadata import new_table_metadata
 
 from crypto_lakehouse.tables.iceberg.catalog import LakeCatalog
+from crypto_lakehouse.tables.iceberg.inner_names import PyArrowFileIO
 from crypto_lakehouse.tables.iceberg.lake_place import LakePlace
 from crypto_lakehouse.tables.schema.schemas import TableSchema
 from crypto_lakehouse.tables.schema.table_types import iceberg_schema, partition_spec, sort_order
