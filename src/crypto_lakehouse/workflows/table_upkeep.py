@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack, closing
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -22,10 +22,10 @@ from crypto_lakehouse.workflows.wiring.needed_packages import need_tables
 if TYPE_CHECKING:
     from crypto_lakehouse.tables.lake.lake import Lake
 
-__all__ = ["TableUpkeepReport", "TableUpkeepWorkflow", "compaction", "expiry"]
+__all__ = ["TableUpkeepReport", "TableUpkeepWorkflow", "TableWork", "compaction", "expiry"]
 
 #: Does something to one table of a lake; returns what was done.
-_Work = Callable[["Lake", str], dict[str, Any]]
+TableWork = Callable[["Lake", str], dict[str, Any]]
 
 
 def compaction(lake: Lake, table: str) -> dict[str, Any]:
@@ -36,7 +36,7 @@ def compaction(lake: Lake, table: str) -> dict[str, Any]:
     return {"files_before": done.files_before, "files_after": done.files_after}
 
 
-def expiry(older_than_days: float) -> _Work:
+def expiry(older_than_days: float) -> TableWork:
     """Return what expires the snapshots older than some days, and deletes what only they have."""
 
     def work(lake: Lake, table: str) -> dict[str, Any]:
@@ -97,7 +97,7 @@ class TableUpkeepWorkflow(BaseWorkflow[WorkflowMetrics]):
     def __init__(
         self,
         config: LakeConfig,
-        work: _Work,
+        work: TableWork,
         *,
         tables: Sequence[str] = (),
         metrics_collector: MetricsCollector | None = None,
@@ -107,6 +107,7 @@ class TableUpkeepWorkflow(BaseWorkflow[WorkflowMetrics]):
         self._do = work
         self._tables = tuple(tables)
         self._on_held = on_held
+        self._lake: Lake
         self._done: dict[str, dict[str, Any]] = {}
         self._resources = AsyncExitStack()
         self._scope = anyio.CancelScope()
@@ -118,7 +119,7 @@ class TableUpkeepWorkflow(BaseWorkflow[WorkflowMetrics]):
         self._scope.cancel()
 
     async def setup(self) -> None:
-        """Take the lake's lock.
+        """Open the lake, and take its lock.
 
         Raises:
             ExtraMissing: The extra `tables` is not installed.
@@ -127,16 +128,13 @@ class TableUpkeepWorkflow(BaseWorkflow[WorkflowMetrics]):
         """
         need_tables()
         setting = "$.output_directory" if self.config.lake is None else "$.lake"
-        await to_thread.run_sync(self._check_there)
+        self._lake = await to_thread.run_sync(self._open)
+        self._resources.enter_context(self._lake)
 
         async def lock() -> None:
             self._resources.enter_context(configured_lock(lake_at(self.config).lock, setting))
 
         await take_when_free(lock, self._on_held, lambda: self._stop_code is not None)
-
-    def _check_there(self) -> None:
-        with closing(self._open()):
-            pass
 
     def _open(self) -> Lake:
         from crypto_lakehouse.tables.iceberg.catalog import LakeCatalog
@@ -156,19 +154,18 @@ class TableUpkeepWorkflow(BaseWorkflow[WorkflowMetrics]):
                 await to_thread.run_sync(self._work_on_all)
 
     def _work_on_all(self) -> None:
-        with closing(self._open()) as lake:
-            lake.catalog.check_writable()
-            for name in self._names(lake):
-                from_thread.check_cancelled()
-                self._done[name] = self._do(lake, name)
+        self._lake.catalog.check_writable()
+        for name in self._names():
+            from_thread.check_cancelled()
+            self._done[name] = self._do(self._lake, name)
 
-    def _names(self, lake: Lake) -> list[str]:
+    def _names(self) -> list[str]:
         if not self._tables:
-            return lake.tables
-        return [".".join(table.name()) for table in lake.existing(self._tables)]
+            return self._lake.tables
+        return [".".join(table.name()) for table in self._lake.existing(self._tables)]
 
     async def cleanup(self) -> None:
-        """Release the lock."""
+        """Release the lock, and close the lake."""
         await self._resources.aclose()
 
     def report(self) -> TableUpkeepReport:

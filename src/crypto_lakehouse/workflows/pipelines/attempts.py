@@ -53,13 +53,14 @@ class Attempts(BaseWorkflow[Outcome]):
         self._outcome: Outcome
         self._failure: LakehouseError | None = None
         self._current: BaseWorkflow[Any] | None = None
-        self._pause = anyio.CancelScope()
+        self._pause: anyio.CancelScope | None = None
         self._stop_code: int | None = None
 
     def stop(self, exit_code: int = 130) -> None:
         """Stop the attempt that runs, in order; there is no other one."""
         self._stop_code = exit_code
-        self._pause.cancel()
+        if self._pause is not None:
+            self._pause.cancel()
         if (stop := getattr(self._current, "stop", None)) is not None:
             stop(exit_code)
 
@@ -73,10 +74,7 @@ class Attempts(BaseWorkflow[Outcome]):
             LakehouseError: The last attempt failed.
         """
         for left in range(self._retry.times, -1, -1):
-            if not await self._has_failed() or not left:
-                break
-            await self._wait()
-            if self._stop_code is not None:
+            if not (await self._has_failed() and left and await self._wait()):
                 break
         if self._failure is not None:
             raise self._failure
@@ -98,13 +96,17 @@ class Attempts(BaseWorkflow[Outcome]):
             getattr(report, "exit_code", 0) in _CURABLE or getattr(report, "status", "") == "failed"
         )
 
-    async def _wait(self) -> None:
+    async def _wait(self) -> bool:
+        """Say why it failed, and pause; return False if it was stopped."""
+        if self._stop_code is not None:
+            return False
         why: object = self._failure
         if why is None:
             why = getattr(self._outcome.report, "error", "") or "its report has the reasons"
         self._tell(f"failed: {redact(str(why))}; it runs again in {self._retry.wait_s:g} s")
-        with self._pause:
+        with anyio.CancelScope() as self._pause:
             await self._sleep(self._retry.wait_s)
+        return not self._pause.cancel_called
 
     async def cleanup(self) -> None:
         """Do nothing: each attempt has its own."""

@@ -22,7 +22,12 @@ from crypto_lakehouse.workflows.monitoring.monitoring import Monitoring
 from crypto_lakehouse.workflows.pipelines.step_options import StepOptions
 from crypto_lakehouse.workflows.questions import run_verification
 from crypto_lakehouse.workflows.rest_collection import RestCollectionWorkflow
-from crypto_lakehouse.workflows.table_upkeep import TableUpkeepWorkflow, compaction, expiry
+from crypto_lakehouse.workflows.table_upkeep import (
+    TableUpkeepWorkflow,
+    TableWork,
+    compaction,
+    expiry,
+)
 from crypto_lakehouse.workflows.validation import ValidationWorkflow
 from crypto_lakehouse.workflows.wiring.load_config import load_config, load_lake_config
 from crypto_lakehouse.workflows.wiring.needed_packages import need_live, need_tables
@@ -141,19 +146,15 @@ async def _validate(values: FileValues, options: StepOptions) -> ReadyStep:
 
 
 async def _compact(values: FileValues, options: StepOptions) -> ReadyStep:
-    config = await _lake_config(values, options)
-    return ReadyStep(
-        config,
-        lambda run, _name: TableUpkeepWorkflow(
-            config, compaction, tables=options.own.get("tables", ()), on_held=run.on_held
-        ),
-        _lake_lock(config),
-    )
+    return await _upkeep(values, options, compaction)
 
 
 async def _expire(values: FileValues, options: StepOptions) -> ReadyStep:
+    return await _upkeep(values, options, expiry(options.own.get("older_than", 7)))
+
+
+async def _upkeep(values: FileValues, options: StepOptions, work: TableWork) -> ReadyStep:
     config = await _lake_config(values, options)
-    work = expiry(options.own.get("older_than", 7))
     return ReadyStep(
         config,
         lambda run, _name: TableUpkeepWorkflow(
