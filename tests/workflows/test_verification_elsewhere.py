@@ -108,17 +108,19 @@ async def test_workers_that_are_killed_lose_no_archive(
             os.kill(pid, signal.SIGKILL)
         real.replace(path)
 
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(kill)
-        report = await run_verification(WorkflowConfig(values, environ={}), on_archive=see)
+    try:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(kill)
+            report = await run_verification(WorkflowConfig(values, environ={}), on_archive=see)
+    finally:
+        refused.terminate()
+        refused.wait()
     assert report.totals == {
         FileState.OK: 18, FileState.DAMAGED: 1, FileState.MISSING: 1, FileState.UNPROVEN: 1
     }  # fmt: skip
     assert [each.key for each in seen] == sorted(each.key for each in seen)
     (note,) = report.notes
     assert "is refused: it has 2 threads" in note
-    refused.terminate()
-    refused.wait()
 
 
 async def test_two_at_once_do_not_end_each_others_agents(

@@ -15,6 +15,7 @@ import dask
 import pytest
 from attrs import define, evolve, field, frozen
 from distributed import Client, LocalCluster
+from distributed import Worker as DaskWorker
 from distributed.core import Status
 
 from crypto_lakehouse.core.errors import ClusterError
@@ -193,3 +194,40 @@ async def test_a_worker_that_has_gone_delays_no_other(
             assert there in members.present
             await members.leave()
             tasks.cancel_scope.cancel()
+
+
+async def test_a_refused_worker_that_is_alone_for_a_moment_ends_no_run(
+    job: DaskJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All members were lost at once, and their nannies start them again."""
+    monkeypatch.setattr("crypto_lakehouse.executors.dask.members._LOOK_EVERY_S", 0.01)
+    looks, wake = [], anyio.Condition()
+
+    async def looked() -> None:
+        async with wake:
+            looks.append(len(members.present))
+            wake.notify_all()
+
+    async def until(count: int) -> None:
+        with anyio.fail_after(100):
+            async with wake:
+                while not looks or looks[-1] != count:
+                    await wake.wait()
+
+    async def ignore(*_events: Any) -> None:
+        pass
+
+    async with (
+        _one_worker() as (made, client),
+        DaskWorker(made.scheduler_address, nthreads=2),
+        anyio.create_task_group() as tasks,
+    ):
+        members = Members(client, job, lambda *_: SHARE, 9, ignore, looked, tasks)
+        tasks.start_soon(members.watch)
+        await until(1)
+        made.scale(0)
+        await until(0)
+        made.scale(1)
+        await until(1)
+        await members.leave()
+        tasks.cancel_scope.cancel()

@@ -100,23 +100,33 @@ class Members:
     async def watch(self) -> None:
         """Follow the cluster for as long as the run works.
 
+        Once the run has had a member, others may follow: a nanny needs seconds to start a worker
+        again, and a worker that is refused may be the only one meanwhile.
+
         Raises:
             ClusterError: The scheduler is gone, or no worker can take part.
         """
         alone_since = anyio.current_time()
+        had_members = False
         while True:
             addresses = await self.addresses()
             await self._update(addresses)
             if self.present:
                 alone_since = anyio.current_time()
-            elif self.refused:
-                raise ClusterError("no worker can take part: " + "; ".join(self.refused.values()))
+                had_members = True
+            elif self.refused and not had_members:
+                raise ClusterError(self._why_refused())
             elif anyio.current_time() - alone_since > self.wait_s:
                 raise ClusterError(await self._why_none_works())
             await anyio.sleep(_LOOK_EVERY_S)
 
+    def _why_refused(self) -> str:
+        return "no worker can take part: " + "; ".join(self.refused.values())
+
     async def _why_none_works(self) -> str:
-        """Say why no worker could be asked to take part; the scheduler counts those that wait."""
+        """Say why no worker takes part; the scheduler counts those that wait."""
+        if self.refused:
+            return self._why_refused()
         paused = len(await answer_of(self.client, self.client.scheduler.ncores()))
         if not paused:
             return "the scheduler has no worker; start some that connect to it"
