@@ -9,11 +9,12 @@ from typing import Any
 
 import anyio
 import pytest
-from tests.workflows.conftest import Collection
+from tests.workflows.conftest import KEY, Collection
 from tests.workflows.lakes import row_count
 
 from crypto_lakehouse.core.errors import ConfigurationError
 from crypto_lakehouse.ledger.lock import output_lock
+from crypto_lakehouse.workflows import LakeConfig, ValidationWorkflow
 from crypto_lakehouse.workflows.composition import CompositionReport
 from crypto_lakehouse.workflows.pipelines.declared import load_pipelines
 from crypto_lakehouse.workflows.pipelines.running import PipelineWorkflow, run_pipeline
@@ -71,6 +72,22 @@ async def test_each_step_runs_as_its_command_does(
     assert results["expire"]["tables"]["spot.klines"] == {"snapshots": 0}
     assert results["check"]["totals"]["ok"] == 1
     assert row_count(collection.root, "spot.klines") == results["ingest"]["totals"]["rows"]
+
+
+async def test_a_validation_has_the_exit_code_of_its_command(
+    collection: Collection, declared: Callable[..., dict[str, Any]]
+) -> None:
+    path = collection.root / KEY
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"no zip")
+    report = await run_pipeline(declared(validate=None))
+    assert (report.exit_code, report.status) == (4, "partial")
+    workflow = await workflow_of(declared(validate=None))
+    workflow.stop(143)
+    assert (await workflow.run()).report.exit_code == 143
+    stopped = ValidationWorkflow(LakeConfig(output_directory=str(collection.root)))
+    stopped.stop(143)
+    assert (await stopped.run()).report.exit_code == 143
 
 
 async def test_a_step_that_found_its_lock_held_runs_again_after_the_pause(

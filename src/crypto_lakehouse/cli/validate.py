@@ -78,12 +78,4 @@ async def _validate(given: dict[str, Any]) -> int:
         from crypto_lakehouse.cli.terminal import console
 
         print_report(report, console())
-    return workflow.stop_code or _exit_code(report, strict=given["strict"])
-
-
-def _exit_code(report: ValidationReport, *, strict: bool) -> int:
-    verdicts = report.verdicts
-    if verdicts["unreadable"]:
-        return 4
-    bad = verdicts["error"] + verdicts["quarantined"] + (verdicts["warning"] if strict else 0)
-    return 3 if bad else 0
+    return report.strict_exit_code if given["strict"] else report.exit_code

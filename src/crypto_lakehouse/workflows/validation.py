@@ -152,7 +152,12 @@ class ValidationWorkflow(BaseWorkflow[WorkflowMetrics]):
         folders = [each for each in self._found if each.key.endswith("/")]
         found = [*with_seams(read, load_known_row_holes()), *folders]
         archives = tuple(sorted(found, key=lambda each: each.key))
-        return ValidationReport(archives=archives, arriving=self._arriving, notes=self._notes)
+        return ValidationReport(
+            archives=archives,
+            arriving=self._arriving,
+            notes=self._notes,
+            stop_code=self.stop_code,
+        )
 
     def metrics(self) -> WorkflowMetrics:
         """The report of the finished run."""

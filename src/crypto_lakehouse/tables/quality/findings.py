@@ -129,11 +129,31 @@ class ValidationReport:
         arriving: How many archives were left out, because a collection that has not ended has not
             settled them yet.
         notes: Remarks for the reader, one sentence each.
+        stop_code: The exit code of a run that was stopped; else None.
     """
 
     archives: tuple[ArchiveQuality, ...]
     arriving: int = 0
     notes: tuple[str, ...] = ()
+    stop_code: int | None = None
+
+    @property
+    def exit_code(self) -> int:
+        """What to do next (ARCHITECTURE.md#exit-codes); 0 if nothing."""
+        return self._code("error", "quarantined")
+
+    @property
+    def strict_exit_code(self) -> int:
+        """As `exit_code`, and 3 if an archive has warnings."""
+        return self._code("error", "quarantined", "warning")
+
+    def _code(self, *bad: str) -> int:
+        if self.stop_code is not None:
+            return self.stop_code
+        verdicts = self.verdicts
+        if verdicts["unreadable"]:
+            return 4
+        return 3 if any(verdicts[verdict] for verdict in bad) else 0
 
     @property
     def findings(self) -> Iterator[Finding]:
