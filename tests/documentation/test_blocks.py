@@ -95,8 +95,9 @@ def test_a_configuration_is_accepted(
     values = parse_config(block.text, path.name)
     if "pipelines" in values:
         asyncio.run(check_pipelines(path))
-    environments = values.get("environments", {})
-    for chosen in ((), *(("--environment", name) for name in environments)):
+    environments, tenants = values.get("environments", {}), values.get("tenants", {})
+    by_tenant: list[tuple[str, ...]] = [("--tenant", name) for name in tenants] or [()]
+    for chosen in (*by_tenant, *((*by_tenant[0], "--environment", name) for name in environments)):
         with pytest.raises(SystemExit) as ended:
             main(["config", "show", "--config", str(path), *chosen])
         assert ended.value.code == 0, capsys.readouterr()

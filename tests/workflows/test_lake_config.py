@@ -191,7 +191,9 @@ def test_the_page_has_the_table_of_the_keys() -> None:
 
 def test_the_schema_has_the_keys() -> None:
     schema = config_schema(lake_keys())
-    assert list(schema["properties"]) == [*lake_keys(), "environments", "pipelines"]
+    assert list(schema["properties"]) == [
+        *lake_keys(), "environments", "tenants", "pipelines"
+    ]  # fmt: skip
     assert is_valid({**VALUES, **FILE, "symbols": ["BTC*"]}, schema)
     for wrong in ({"workers": 65}, {"intervals": ["1x"]}, {"format": "csv"}, {"batch_size": 1}):
         assert not is_valid(wrong, schema)

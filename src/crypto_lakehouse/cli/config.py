@@ -121,9 +121,10 @@ async def _config(given: dict[str, Any]) -> WorkflowConfig | LakeConfig:
     overrides = option_overrides(given)
     if not given["of_lake"]:
         return await load_config(given["config_file"], overrides, validate=False)
-    others = [option_of(key) for key in overrides if key != "environment"]
+    others = [option_of(key) for key in overrides if key not in {"environment", "tenant"}]
     if others:
-        text = f"with --lake only --config and --environment are read; remove {', '.join(others)}"
+        read = "--config, --environment and --tenant"
+        text = f"with --lake only {read} are read; remove {', '.join(others)}"
         raise click.UsageError(text)
     return await load_lake_config(given["config_file"], overrides, validate=False)
 

@@ -25,6 +25,7 @@ _SHOWN_TIMES = 3
 
 @click.command("daemon", short_help="Run pipelines by their schedules, until it is stopped.")
 @click.argument("file", type=click.Path(), callback=named_file)
+@click.option("--tenant", metavar="NAME", help="The tenant of the file, if it has some.")
 @click.option("--dry-run", is_flag=True, help="Only check the file, and show the next times.")
 @wait_option
 @click.option("--quiet", "-q", is_flag=True, help="Only what fails, and how each pipeline ends.")
@@ -49,7 +50,7 @@ async def _daemon(given: dict[str, Any]) -> int:
     from crypto_lakehouse.cli.signals import run_until_signal
     from crypto_lakehouse.workflows.daemon.daemon import Daemon, load_schedules
 
-    pipelines = await load_schedules(given["file"])
+    pipelines = await load_schedules(given["file"], given["tenant"])
     if given["dry_run"]:
         _show(pipelines)
         return 0

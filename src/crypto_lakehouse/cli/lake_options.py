@@ -54,6 +54,7 @@ _CONFIG = click.option(
 _ENVIRONMENT = click.option(
     "--environment", metavar="NAME", help="The profile of the file to use. [default: development]"
 )
+_TENANT = click.option("--tenant", metavar="NAME", help="The tenant of the file, if it has some.")
 _ARCHIVES = output_options(text=f"{MIRROR} [required]", required=False)
 
 _PLACE = (
@@ -96,8 +97,8 @@ _READING = (
 
 
 def config_option(command: _Command) -> _Command:
-    """Add the options for a configuration file and its profile."""
-    return _add(command, (_CONFIG, _ENVIRONMENT))
+    """Add the options for a configuration file, its profile and its tenant."""
+    return _add(command, (_CONFIG, _ENVIRONMENT, _TENANT))
 
 
 def place_options(command: _Command) -> _Command:
@@ -142,7 +143,7 @@ async def lake_config(given: Mapping[str, Any]) -> LakeConfig:
     same = (
         "state_directory", "ledger", "ledger_schema", "lake", "catalog", "workers", "format",
         "compression", "environment", "processes", "executor", "dask_scheduler", "serve",
-        "metrics_textfile",
+        "metrics_textfile", "tenant",
     )  # fmt: skip
     values |= {name: given[name] for name in same if given.get(name) is not None}
     if str(values.get("processes")).isdecimal():

@@ -40,7 +40,7 @@ __all__ = [
 _Command = TypeVar("_Command", bound=Callable[..., object])
 
 #: Keys whose options come last in `--help`, as they are rarely needed.
-_LAST = ("matrix_path", "environment", "workflow_type")
+_LAST = ("matrix_path", "environment", "tenant", "workflow_type")
 
 
 #: Options of keys that only a lake's configuration has, if they have another name.

@@ -24,6 +24,7 @@ __all__ = ["command", "step_text"]
 @click.command("run", short_help="Run a pipeline of a configuration file.")
 @click.argument("file", type=click.Path(), callback=named_file)
 @click.argument("pipeline", required=False)
+@click.option("--tenant", metavar="NAME", help="The tenant of the file, if it has some.")
 @click.option("--dry-run", is_flag=True, help="Only check the file, and show the steps in order.")
 @wait_option
 @click.option("--json", "as_json", is_flag=True, help="Print the report as one JSON object.")
@@ -51,7 +52,7 @@ async def _run(given: dict[str, Any]) -> int:
 
     if given["dry_run"]:
         refuse_beside("--dry-run", "wait")
-    file = await load_pipelines(given["file"])
+    file = await load_pipelines(given["file"], given["tenant"])
     ready = await file.ready(file.named(given["pipeline"]))
     if given["dry_run"]:
         _show(ready.declared, as_json=given["as_json"])

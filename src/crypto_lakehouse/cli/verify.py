@@ -48,7 +48,7 @@ _OF_STORE = (
 
 #: The parameters that only a repair uses.
 _OF_REPAIR = (
-    "config_file", "source_url", "second_source_url", "proxy", "ca_bundle",
+    "config_file", "tenant", "source_url", "second_source_url", "proxy", "ca_bundle",
     "max_parallel_downloads", "max_retries", "timeout_seconds", "integrity",
     "accept_upstream_mismatch", "wait",
 )  # fmt: skip
@@ -86,6 +86,7 @@ _OF_REPAIR = (
     metavar="FILE",
     help="With --repair: the configuration file; it names the source.",
 )
+@click.option("--tenant", metavar="NAME", help="With --repair: the tenant of that file.")
 @click.option("--source-url", metavar="URL", help="With --repair: the URL of the source.")
 @click.option("--second-source-url", metavar="URL", help="With --repair: the second source.")
 @click.option("--proxy", metavar="URL", help="With --repair: environment, none, or a URL.")

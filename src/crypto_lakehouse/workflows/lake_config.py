@@ -69,6 +69,7 @@ class LakeKeywords(TypedDict, total=False):
     serve: Mapping[str, object] | str | int | None
     metrics_textfile: str | PathLike[str] | None
     environment: str
+    tenant: str | None
 
 
 _CHOSEN = About("Restrict the archives to these; an empty list selects none.", unset="all")
@@ -273,6 +274,13 @@ class LakeConfig:
     )
     environment: str = key(
         Profile, "development", about=About("The profile of the file to use.", since="0.2.0")
+    )
+    tenant: str | None = key(
+        Profile,
+        None,
+        about=About(
+            "The tenant of the file.", more="See [tenants](tenants.md).", form="name", since="0.2.0"
+        ),
     )
     problems: tuple[Problem, ...] = ()
     warnings: tuple[str, ...] = field(default=(), eq=False, repr=False)

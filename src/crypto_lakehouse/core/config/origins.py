@@ -1,4 +1,4 @@
-"""Names the place that a wrong value came from: its variable, its option or its profile."""
+"""Names the place that a wrong value came from: its variable, option, profile or tenant."""
 
 from __future__ import annotations
 
@@ -22,11 +22,14 @@ __all__ = [
     "naming_origins",
 ]
 
-#: Origins of values, apart from profiles and variables, which are given by name.
+#: Origins of values, apart from profiles, tenants and variables, which are given by name.
 DEFAULT, FILE, MAPPING, KEYWORD, OVERRIDE = "default", "file", "mapping", "keyword", "override"
 
 _KEY = re.compile(r"\$\.(?P<key>\w+)(?P<rest>.*)", re.DOTALL)
-_PROFILE = re.compile(r"profile `(?P<name>.*)`", re.DOTALL)
+_NAMED = re.compile(r"(?P<kind>profile|tenant) `(?P<name>.*)`", re.DOTALL)
+
+#: The key of a file that has what an origin names.
+_KEYS = {"profile": "environments", "tenant": "tenants"}
 
 
 class FileValues(dict[str, Any]):
@@ -43,9 +46,10 @@ def name_origins(problems: Iterable[Problem], origins: Mapping[str, str]) -> lis
 
     Returns:
         The problems. The path of a value from a variable begins with the name of the variable, and
-        that of a value from a profile with `$.environments`. `origin` of an override is `override`,
-        so that a command can name its option; and that of a default is `default` if neither a file
-        nor a mapping, in which the value could be, gives any.
+        that of a value from a profile with `$.environments`, from a tenant with `$.tenants`.
+        `origin` of an override is `override`, so that a command can name its option; and that of a
+        default is `default` if neither a file nor a mapping, in which the value could be, gives
+        any.
 
     Example:
         >>> problem = Problem("$.max_retries", "must be at most 20, not 99")
@@ -60,7 +64,7 @@ def name_origins(problems: Iterable[Problem], origins: Mapping[str, str]) -> lis
 def _is_of_file(origins: str) -> bool:
     """Whether a value comes from a file or a mapping; each edge of a range may have its origin."""
     each = [origin.rpartition(": ")[2] for origin in origins.split("; ")]
-    return any(origin in {FILE, MAPPING} or _PROFILE.fullmatch(origin) for origin in each)
+    return any(origin in {FILE, MAPPING} or _NAMED.fullmatch(origin) for origin in each)
 
 
 def _named(problem: Problem, origins: Mapping[str, str], *, has_file: bool) -> Problem:
@@ -75,8 +79,9 @@ def _named(problem: Problem, origins: Mapping[str, str], *, has_file: bool) -> P
         return evolve(problem, origin=origin)
     if origin.startswith("variable "):
         return evolve(problem, path=_variable(origin.removeprefix("variable "), rest))
-    if profile := _PROFILE.fullmatch(origin):
-        return evolve(problem, path=f"$.environments.{profile['name']}.{key}{rest}")
+    if named := _NAMED.fullmatch(origin):
+        place = f"$.{_KEYS[named['kind']]}.{named['name']}"
+        return evolve(problem, path=f"{place}.{key}{rest}")
     return problem
 
 

@@ -16,10 +16,10 @@ from crypto_lakehouse.core.config.rules import check_unknown_keys
 from crypto_lakehouse.core.errors import Problem
 from crypto_lakehouse.core.messages import allowed_values, shown
 
-__all__ = ["PRODUCTION", "PROFILES", "USUAL_PROFILES", "Profiles"]
+__all__ = ["CHOICE", "PRODUCTION", "PROFILES", "USUAL_PROFILES", "Profiles"]
 
 #: The key of a file that contains its profiles, and the key that selects one.
-PROFILES, _CHOICE = "environments", "environment"
+PROFILES, CHOICE = "environments", "environment"
 
 PRODUCTION = "production"
 
@@ -54,7 +54,7 @@ class Profiles:
         if not isinstance(given, Mapping):
             fault = f"must be a mapping of names to keys, not {type(given).__name__}"
             return cls(problems=(Problem(f"$.{PROFILES}", fault),))
-        known = [key for key in keys if key != _CHOICE]
+        known = [key for key in keys if key not in {CHOICE, "tenant"}]
         read = {
             str(name): _profile(name, values, known, older, others)
             for name, values in given.items()
@@ -71,7 +71,7 @@ class Profiles:
         if not isinstance(name, str) or name in names:
             return []
         message = f"unknown value `{shown(name)}`; {allowed_values(name, names)}"
-        return [Problem(f"$.{_CHOICE}", message)]
+        return [Problem(f"$.{CHOICE}", message)]
 
 
 def _profile(

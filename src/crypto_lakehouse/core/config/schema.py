@@ -14,12 +14,13 @@ from crypto_lakehouse.core.config.layers import Keys
 from crypto_lakehouse.core.config.nested_settings import LIVE_MARKETS
 from crypto_lakehouse.core.config.pipeline_schema import PIPELINES_SCHEMA
 from crypto_lakehouse.core.config.pipelines import PIPELINES
-from crypto_lakehouse.core.config.profiles import PROFILES, USUAL_PROFILES
+from crypto_lakehouse.core.config.profiles import CHOICE, PROFILES, USUAL_PROFILES
 from crypto_lakehouse.core.config.proxy_settings import ENVIRONMENT, NONE, PROXY_PORTS
 from crypto_lakehouse.core.config.quantities import quantity_pattern
 from crypto_lakehouse.core.config.record_settings import RECORD_STREAMS, ROTATIONS, SNAPSHOT_TIMES
 from crypto_lakehouse.core.config.rules import OLDER_KEYS
 from crypto_lakehouse.core.config.storage import STORAGE_KEYS
+from crypto_lakehouse.core.config.tenants import TENANT, TENANT_NAME, TENANTS
 from crypto_lakehouse.core.config.values import (
     AUTO,
     MOST,
@@ -78,6 +79,7 @@ def config_schema(keys: Keys | None = None, others: Keys | None = None) -> _Sche
         "properties": {
             **key_schemas(keys),
             PROFILES: _profiles(keys),
+            TENANTS: _tenants(keys),
             PIPELINES: PIPELINES_SCHEMA,
             **older,
         },
@@ -90,16 +92,29 @@ def key_schemas(keys: Keys) -> dict[str, _Schema]:
 
 
 def _profiles(keys: Keys) -> _Schema:
-    properties = {name: {"$ref": f"#/properties/{name}"} for name in keys}
-    del properties["environment"]
     return {
         "description": "Keys that apply in one environment only, by the name of the environment.",
         "type": "object",
-        "additionalProperties": {
-            "type": "object",
-            "properties": properties,
-            "additionalProperties": False,
-        },
+        "additionalProperties": _references(keys),
+    }
+
+
+def _tenants(keys: Keys) -> _Schema:
+    return {
+        "description": "Keys that apply to one tenant only, by the name of the tenant.",
+        "type": "object",
+        "minProperties": 1,
+        "propertyNames": {"pattern": f"^{TENANT_NAME}$"},
+        "additionalProperties": _references(keys),
+    }
+
+
+def _references(keys: Keys) -> _Schema:
+    names = [name for name in keys if name not in {CHOICE, TENANT}]
+    return {
+        "type": "object",
+        "properties": {name: {"$ref": f"#/properties/{name}"} for name in names},
+        "additionalProperties": False,
     }
 
 

@@ -1,8 +1,9 @@
 """The configuration of a run: `WorkflowConfig`, validated as a whole before the run starts.
 
 Values come from a mapping (a dict, or a parsed JSON, TOML or YAML file), the profile in it that
-`environment` selects, environment variables `CRYPTO_LAKEHOUSE_*`, keywords, and overrides
-(command-line options). Later sources win. All errors are reported together, each with its path.
+`environment` selects, the tenant in it that `tenant` selects, environment variables
+`CRYPTO_LAKEHOUSE_*`, keywords, and overrides (command-line options). Later sources win. All errors
+are reported together, each with its path.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from crypto_lakehouse.core.config.layers import (
 from crypto_lakehouse.core.config.origins import DEFAULT, KEYWORD, name_origins
 from crypto_lakehouse.core.config.profiles import PROFILES, USUAL_PROFILES
 from crypto_lakehouse.core.config.rules import LAKE_KEYS, check_combinations
+from crypto_lakehouse.core.config.tenants import TENANTS
 from crypto_lakehouse.core.config.values import DateRange, is_glob
 from crypto_lakehouse.core.config.workflow_keys import (
     DEFAULT_LISTING_URL,
@@ -61,8 +63,8 @@ class WorkflowConfig(WorkflowKeys):
         problems: All errors, if `validate` is False.
         warnings: Values that were accepted with a warning; one sentence each.
         origins: The origin of each value, by key: `default`, `mapping`, `file`,
-            ``profile `NAME` ``, `variable NAME`, `keyword` or `override`; two, separated by a
-            semicolon, if each sets one edge of a range.
+            ``profile `NAME` ``, ``tenant `NAME` ``, `variable NAME`, `keyword` or `override`; two,
+            separated by a semicolon, if each sets one edge of a range.
 
     Every other attribute is a configuration key, described in `workflow_keys`.
 
@@ -179,11 +181,14 @@ class WorkflowConfig(WorkflowKeys):
     def to_mapping(self) -> dict[str, Any]:
         """Return all keys and values in plain JSON types, with secrets masked.
 
-        The name of a profile comes with an empty profile, so that the mapping can be read again.
+        The name of a profile or a tenant comes with an empty one, so that the mapping can be read
+        again.
         """
         plain = {name: plain_value(getattr(self, name)) for name in config_keys()}
         if self.environment not in USUAL_PROFILES:
             plain[PROFILES] = {self.environment: {}}
+        if self.tenant is not None:
+            plain[TENANTS] = {self.tenant: {}}
         return {name: value for name, value in plain.items() if value is not None}
 
 

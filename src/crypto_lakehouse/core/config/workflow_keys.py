@@ -215,6 +215,17 @@ class WorkflowKeys(MonitoringKeys):
             metavar="NAME",
         ),
     )
+    tenant: str | None = key(
+        Profile,
+        None,
+        about=About(
+            "The tenant of the file.",
+            more="See [tenants](tenants.md).",
+            form="name",
+            metavar="NAME",
+            since="0.2.0",
+        ),
+    )
 
 
 def config_keys() -> dict[str, attrs.Attribute[Any]]:

@@ -92,11 +92,12 @@ class ScheduledPipelines:
         return None if ready is None else ready.declared.schedule
 
 
-async def load_schedules(source: AnyFile) -> ScheduledPipelines:
+async def load_schedules(source: AnyFile, tenant: str | None = None) -> ScheduledPipelines:
     """Read a configuration whose pipelines have schedules.
 
     Args:
         source: A mapping of its keys, or the path of a JSON, TOML or YAML file.
+        tenant: The tenant of its steps; by default that of the file, if it names one.
 
     Raises:
         ConfigurationError: The file cannot be read, no pipeline has a schedule, or something in it
@@ -104,7 +105,7 @@ async def load_schedules(source: AnyFile) -> ScheduledPipelines:
         ExtraMissing: The extra `daemon` is not installed.
     """
     need_schedules()
-    file = await load_pipelines(source)
+    file = await load_pipelines(source, tenant)
     scheduled = [each for each in file.pipelines.values() if each.schedule is not None]
     if not scheduled:
         text = "none has a schedule; add one, as `schedule: 15 3 * * *` or `every: 1h`"
@@ -211,7 +212,7 @@ class Daemon:
         """
         self.notifier.reloading()
         try:
-            found = await load_schedules(source)
+            found = await load_schedules(source, self.pipelines.file.tenant)
             await self._refuse_other_places(found)
         except LakehouseError as error:
             self.say("", f"the configuration is not taken: {redact(str(error))}")

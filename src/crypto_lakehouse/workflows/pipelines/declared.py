@@ -15,6 +15,7 @@ from crypto_lakehouse.core.config.pipelines import (
     PipelineStep,
     read_pipelines,
 )
+from crypto_lakehouse.core.config.tenants import TENANT
 from crypto_lakehouse.core.errors import ConfigurationError, ExtraMissing, Problem
 from crypto_lakehouse.core.messages import allowed_values, shown
 from crypto_lakehouse.workflows.pipelines.step_options import read_options
@@ -47,10 +48,12 @@ class PipelineFile:
     Attributes:
         values: The keys of the configuration, which all steps share.
         pipelines: The pipelines by name, in the order of the file.
+        tenant: The tenant of all steps that do not name one; None for that of the file.
     """
 
     values: FileValues
     pipelines: Mapping[str, Pipeline]
+    tenant: str | None = None
 
     def named(self, name: str | None) -> Pipeline:
         """Return a pipeline; the only one if no name is given.
@@ -88,8 +91,11 @@ class PipelineFile:
         self, step: PipelineStep, place: str
     ) -> tuple[ReadyStep | None, list[Problem]]:
         options, problems = read_options(step, f"{place}.with")
+        given = options
+        if self.tenant is not None:
+            given = evolve(options, keys={TENANT: self.tenant, **options.keys})
         try:
-            return await ready_step(step.kind, self.values, options), problems
+            return await ready_step(step.kind, self.values, given), problems
         except ConfigurationError as error:
             found = [_placed(each, options.keys, place) for each in error.problems]
             return None, [*problems, *found]
@@ -97,11 +103,12 @@ class PipelineFile:
             return None, [*problems, Problem(place, str(error))]
 
 
-async def load_pipelines(source: AnyFile) -> PipelineFile:
+async def load_pipelines(source: AnyFile, tenant: str | None = None) -> PipelineFile:
     """Read the pipelines of a configuration.
 
     Args:
         source: A mapping of its keys, or the path of a JSON, TOML or YAML file.
+        tenant: The tenant of its steps; by default that of the file, if it names one.
 
     Raises:
         ConfigurationError: The file cannot be read, has no pipelines, or some have faults.
@@ -112,7 +119,9 @@ async def load_pipelines(source: AnyFile) -> PipelineFile:
         raise ConfigurationError(problems)
     if not pipelines:
         raise _fault("there is no pipeline; declare one, as {nightly: {steps: {collect: {}}}}")
-    return PipelineFile(values, pipelines)
+    if tenant is not None:
+        values[TENANT] = tenant
+    return PipelineFile(values, pipelines, tenant)
 
 
 def _fault(text: str) -> ConfigurationError:

@@ -104,6 +104,7 @@ async def run_pipeline(
     source: AnyFile,
     name: str | None = None,
     *,
+    tenant: str | None = None,
     sinks: Callable[[str], Sequence[AnySink]] = lambda _step: (),
     on_held: OnHeld = do_not_wait,
 ) -> CompositionReport:
@@ -112,6 +113,7 @@ async def run_pipeline(
     Args:
         source: A mapping of its keys, or the path of a JSON, TOML or YAML file.
         name: The pipeline; the only one by default.
+        tenant: The tenant of its steps; by default that of the file, if it names one.
         sinks: Makes further sinks of the steps `collect` and `fill`, by the name of the step.
         on_held: Called if another run holds a lock; returns whether to try again. By default the
             step fails.
@@ -122,7 +124,7 @@ async def run_pipeline(
     Raises:
         ConfigurationError: The configuration of a pipeline or a step has faults; nothing began.
     """
-    file = await load_pipelines(source)
+    file = await load_pipelines(source, tenant)
     ready = await file.ready(file.named(name))
     outcome: Outcome = await PipelineWorkflow(ready, sinks=sinks, on_held=on_held).run()
     report: CompositionReport = outcome.report

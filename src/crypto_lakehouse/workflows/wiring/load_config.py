@@ -12,6 +12,7 @@ from crypto_lakehouse.core.config.origins import FileValues
 from crypto_lakehouse.core.config.profiles import PROFILES
 from crypto_lakehouse.core.config.rules import LAKE_KEYS
 from crypto_lakehouse.core.config.sources import parse_config
+from crypto_lakehouse.core.config.tenants import TENANTS
 from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
 from crypto_lakehouse.core.errors import ConfigurationError, Problem
 from crypto_lakehouse.core.input_files import read_in_thread, read_input
@@ -92,12 +93,17 @@ async def load_lake_of(values: Mapping[str, Any] | None, config: WorkflowConfig)
     """
     given = dict(values or {})
     shared = {name: value for name in _SHARED if (value := getattr(config, name)) is not None}
-    profiles = {name: _of_lake(keys) for name, keys in given.get(PROFILES, {}).items()}
+    named = {
+        key: {name: _of_lake(keys) for name, keys in given[key].items()}
+        for key in (PROFILES, TENANTS)
+        if key in given
+    }
     overrides = {
         "output_directory": config.output_directory,
         "environment": config.environment,
+        "tenant": config.tenant,
     }
-    of_lake = FileValues(_of_lake(given) | shared | {PROFILES: profiles})
+    of_lake = FileValues(_of_lake(given) | shared | named)
     return await load_lake_config(of_lake, overrides)
 
 

@@ -1,0 +1,87 @@
+"""Tenants of a file, from the command line: one with `--tenant`, or all that there are."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.cli.conftest import Shell
+
+from crypto_lakehouse.testing import ArchiveServer
+
+
+@pytest.fixture
+def file(archive_server: ArchiveServer, tmp_path: Path) -> Path:
+    """A file with two tenants, each with a symbol of its own."""
+    values = {
+        "source_url": archive_server.url, "discovery": "calendar", "markets": ["spot"],
+        "data_types": ["klines"], "intervals": ["1h"], "default_date": "2025-07-15",
+        "max_retries": 0,
+        "tenants": {
+            "desk-a": {"output_directory": "a", "symbols": ["BTCUSDT"]},
+            "desk-b": {"output_directory": "b", "symbols": ["ETHUSDT"], "compression": "zstd"},
+        },
+        "pipelines": {"nightly": {"steps": {"collect": None, "ingest": {"needs": "collect"}}}},
+    }  # fmt: skip
+    file = tmp_path / "world.json"
+    file.write_text(json.dumps(values))
+    return file
+
+
+def changed(file: Path, **tenants: Any) -> None:
+    """Change keys of tenants; `_` in their names is `-`."""
+    values = json.loads(file.read_text())
+    for name, keys in tenants.items():
+        values["tenants"].setdefault(name.replace("_", "-"), {}).update(keys)
+    file.write_text(json.dumps(values))
+
+
+def test_every_command_takes_one_tenant(file: Path, shell: Shell, tmp_path: Path) -> None:
+    chosen = ("--config", str(file), "--tenant", "desk-a")
+    code, out, _ = shell("plan", *chosen, "--format", "keys")
+    assert (code, "BTCUSDT" in out, "ETHUSDT" in out) == (0, True, False)
+    assert shell("collect", *chosen, "-q")[0] == 0
+    assert shell("run", str(file), "--tenant", "desk-a", "-q")[0] == 0
+    assert shell("validate", *chosen)[0] == 0
+    assert shell("fill", *chosen, "--dry-run")[0] == 0
+    assert {path.name for path in tmp_path.iterdir()} == {"a", "world.json"}
+    assert "ETHUSDT" not in str([*tmp_path.rglob("*")])
+    assert shell("verify", "-o", "a", "--repair", *chosen)[0] == 0
+    code, out, _ = shell("config", "show", "--json", *chosen)
+    assert json.loads(out)["tenant"] == {"value": "desk-a", "from": "option --tenant"}
+    assert json.loads(out)["symbols"] == {"value": ["BTCUSDT"], "from": "tenant `desk-a`"}
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("desk-c", "--tenant: there is no tenant `desk-c`; allowed: desk-a, desk-b; did you mean"),
+        ("../x", "--tenant: there is no tenant `../x`; allowed: desk-a, desk-b"),
+    ],
+)
+def test_a_tenant_that_there_is_not_is_refused_by_every_command(
+    file: Path, shell: Shell, tmp_path: Path, name: str, words: str
+) -> None:
+    chosen = ("--tenant", name)
+    for command in ("collect", "plan", "fill", "record", "ingest", "validate"):
+        code, _, err = shell(command, "--config", str(file), *chosen)
+        assert (command, code, words in err) == (command, 2, True)
+    code, _, err = shell("run", str(file), *chosen)
+    assert (code, words in err) == (2, True)
+    assert [path.name for path in tmp_path.iterdir()] == ["world.json"]
+
+
+def test_all_faults_of_all_tenants_are_named_at_once(
+    file: Path, shell: Shell, tmp_path: Path
+) -> None:
+    changed(file, desk_b={"output_directory": "./a/b", "max_retry": 1}, **{"../x": {}})
+    code, _, err = shell("collect", "--config", str(file), "--tenant", "desk-a")
+    assert code == 2
+    for words in (
+        "$.tenants.desk-b.output_directory: `", "is inside the output of tenant `desk-a`",
+        "$.tenants.desk-b.max_retry: unknown key", "$.tenants.../x: `../x` is not the name",
+    ):  # fmt: skip
+        assert words in err
+    assert [path.name for path in tmp_path.iterdir()] == ["world.json"]
