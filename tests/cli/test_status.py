@@ -222,8 +222,37 @@ def test_strict_says_by_the_exit_code_what_is_wrong(
         assert reason in err
 
 
+def test_a_configuration_says_where_the_output_is_and_how_old_days_may_be(
+    shell: Shell, archive_server: ArchiveServer
+) -> None:
+    shell(*collect(archive_server))
+    file = Path("lake.json")
+    values = {"output_directory": "out", "symbols": ["NONE"], "default_date": "2020-01-01"}
+
+    def write(**freshness: str) -> None:
+        file.write_text(json.dumps({**values, "freshness": freshness}))
+
+    write(**{"spot/klines": "1h"})
+    strict = ("status", "--config", str(file), "--strict")
+    code, out, err = shell(*strict)
+    assert (code, "BTCUSDT" in out) == (7, True), "its selection does not count"
+    assert "stale: spot klines: the newest verified day, 2025-07-15, ended " in err
+    assert shell(*strict[:-1])[0] == 0
+    assert shell(*strict, "-o", "absent")[0] == 2
+    assert "leave out --end" in shell(*strict, "--end", "2025-07-15")[2]
+    write(**{"spot/kline": "1h", "spot/metrics": "soon", "spot/klines/1h": "1h"})
+    for command in (strict, ("collect", "--config", str(file))):
+        code, out, err = shell(*command)
+        assert (code, out) == (2, "")
+        assert "`spot/kline` names no series; did you mean spot/klines" in err
+        assert "did you mean futures_um/metrics, futures_cm/metrics?" in err
+        assert "`soon` is not a duration above 0" in err
+        assert "`spot/klines/1h` has too many parts" in err
+
+
 def test_the_directory_is_required(shell: Shell) -> None:
-    assert shell("status")[0] == 2
+    code, _, err = shell("status")
+    assert (code, "--output DIR, or --config FILE" in err) == (2, True)
 
 
 def test_help_explains_every_cause(shell: Shell) -> None:

@@ -48,6 +48,23 @@ async def test_a_day_may_be_as_old_as_is_allowed(collected: Collection) -> None:
     )
 
 
+async def test_each_group_has_an_objective_of_its_own(collected: Collection) -> None:
+    await collected.run()
+    ages = {"spot/klines": "36h", "*": "1h"}
+    assert (await status(collected, freshness=ages)).to_mapping()["stale"] == []
+    assert (await status(collected, 35, freshness=ages)).strict_exit_code == 7, (
+        "the stricter counts"
+    )
+    assert (await status(collected, freshness={"*/klines": "35h"})).strict_exit_code == 7
+    absent = {"futures_um/klines": "9d", "options/*": "1s"}
+    found = await status(collected, freshness=absent)
+    assert found.strict_exit_code == 7, "what is named must have a day"
+    assert [str(each) for each in found.stale or ()] == [
+        "futures_um klines: no day is verified; it may be 216.0 h since one ended"
+    ]
+    assert (await status(collected, freshness=absent, markets=["spot"])).stale == ()
+
+
 async def test_what_is_missing_or_damaged_counts_more_and_what_is_acknowledged_not(
     collected: Collection,
 ) -> None:

@@ -45,7 +45,7 @@ Exit codes:
   0 all done    1 unexpected    2 usage or configuration
   3 some archives failed or are missing    4 some are corrupt
   5 source, store or server unavailable, plan incomplete    6 stopped by --max-bytes
-  7 what is stored is too old, by `status --strict --max-lag`
+  7 what is stored is too old, by `status --strict`
   11 another run holds the lock, or has taken it over
   130 / 143 interrupted
   141 the reader of standard output closed it, as `head` does

@@ -14,7 +14,7 @@ __all__ = ["MONITORING_KEYS", "monitoring_options", "say_where"]
 _Command = TypeVar("_Command", bound=Callable[..., object])
 
 #: The keys of what watches a run.
-MONITORING_KEYS = ("serve", "metrics_textfile", "metrics_by_symbol")
+MONITORING_KEYS = ("serve", "metrics_textfile", "freshness", "metrics_by_symbol")
 
 _SERVE = click.option(
     "--serve",

@@ -11,7 +11,7 @@ import click
 
 from crypto_lakehouse.cli.durations import seconds_of
 from crypto_lakehouse.cli.failures import say_failure
-from crypto_lakehouse.cli.file_names import file_only
+from crypto_lakehouse.cli.file_names import file_only, named_file
 from crypto_lakehouse.cli.list_option import ListOption
 from crypto_lakehouse.cli.options import option_overrides
 from crypto_lakehouse.cli.origins_output import OriginsTable
@@ -30,6 +30,7 @@ from crypto_lakehouse.core.errors import LakehouseError
 from crypto_lakehouse.core.messages import agreeing, shown
 
 if TYPE_CHECKING:
+    from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
     from crypto_lakehouse.coverage.coverage import SeriesCoverage
     from crypto_lakehouse.workflows.reports import StatusReport
 
@@ -47,7 +48,14 @@ def _duration(_: click.Context, option: click.Parameter, text: str | None) -> fl
 
 
 @click.command("status")
-@output_options("output_directory")
+@output_options(
+    "output_directory",
+    "The directory that `collect` wrote to; --config may say it.",
+    required=False,
+)
+@click.option("--config", "config_file", type=click.Path(), metavar="FILE", callback=named_file,
+              help="The configuration of `collect`: where the output is, what is acknowledged, and "
+              "how old days may be (`freshness`). Its selection does not count.")  # fmt: skip
 @click.option(
     "--markets",
     cls=ListOption,
@@ -99,7 +107,8 @@ def _duration(_: click.Context, option: click.Parameter, text: str | None) -> fl
 @click.option(
     "--strict",
     is_flag=True,
-    help="Exit with 4, 3 or 7: days are quarantined, missing or failed, or older than --max-lag.",
+    help="Exit with 4, 3 or 7: days are quarantined, missing or failed, or older than --max-lag "
+    "or `freshness` says.",
 )
 @click.option(
     "--plot",
@@ -150,6 +159,7 @@ def command(
       crypto-lakehouse status -o data --origins
       crypto-lakehouse status -o data --of published
       crypto-lakehouse status -o data --max-lag 36h
+      crypto-lakehouse status --config collection.yaml --strict
       crypto-lakehouse status -o data -s 'BTC*' -t klines --holes
       crypto-lakehouse status -o data --format keys > holes.txt
       crypto-lakehouse status -o data --start 2024-01-01 --end 2024-12-31 --plot coverage.svg
@@ -188,21 +198,15 @@ async def _status(
     from crypto_lakehouse.core.config.storage import is_url
     from crypto_lakehouse.stores.output import output_note
     from crypto_lakehouse.workflows import run_status
-    from crypto_lakehouse.workflows.wiring.stored_output import stored_config
 
     picture = _Picture(plot) if plot else None
     overrides = option_overrides(given)
     days = overrides.pop("date_range", {})
-    place = overrides.pop("output_directory")
-    # The faults of a directory and of the selection are raised together, by `run_status`.
-    config = (valid_config if is_url(place) else stored_config)(place, **overrides)
-    refuse_unused_keys(config)
+    config = await _config(given["config_file"], overrides)
+    if strict and "end" in days and config.freshness:
+        raise click.UsageError("`freshness` is about the newest day of all; leave out --end")
 
-    def take(coverage: SeriesCoverage) -> None:
-        output.take(coverage)
-        if picture is not None:
-            picture.take(coverage)
-
+    take = output.take if picture is None else partial(_take_both, output, picture)
     on_hole = print_key if isinstance(output, KeysOutput) else None
     if is_url(config.output_directory) or config.ledger is not None:
         click.echo(f"note: {output_note(config)}", err=True)
@@ -224,6 +228,29 @@ async def _status(
     if picture is not None:
         picture.draw(status)
     return status.strict_exit_code if strict else 0
+
+
+def _take_both(output: Output, picture: _Picture, coverage: SeriesCoverage) -> None:
+    output.take(coverage)
+    picture.take(coverage)
+
+
+async def _config(file: str | None, overrides: dict[str, Any]) -> WorkflowConfig:
+    """Return where the output is; options come before the file."""
+    from crypto_lakehouse.core.config.storage import is_url
+    from crypto_lakehouse.workflows.wiring.load_config import load_config_of_all
+    from crypto_lakehouse.workflows.wiring.stored_output import stored_config
+
+    if file is not None:
+        config = await load_config_of_all(file, overrides)
+    else:
+        place = overrides.pop("output_directory", None)
+        if place is None:
+            raise click.UsageError("no output is named; add --output DIR, or --config FILE")
+        # The faults of a directory and of the selection are raised together, by `run_status`.
+        config = (valid_config if is_url(place) else stored_config)(place, **overrides)
+    refuse_unused_keys(config)
+    return config
 
 
 class _Picture:

@@ -56,7 +56,7 @@ def refuse_unused_keys(config: WorkflowConfig | LakeConfig, lake: str | None = N
     if config.ledger is None:
         refuse_without("--ledger URL", "ledger_schema")
     if config.serve is None and config.metrics_textfile is None:
-        refuse_without("--serve or --metrics-textfile", "metrics_by_symbol")
+        refuse_without("--serve or --metrics-textfile", "freshness", "metrics_by_symbol")
     if getattr(config, "executor", "") != "dask":
         refuse_without("--executor dask", "dask_scheduler", "shared_directory")
 

@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime, time, timedelta
 
 from attrs import field, frozen
 
+from crypto_lakehouse.core.config.freshness_settings import named_groups, objective_of
 from crypto_lakehouse.core.metrics import ByteMeter
 from crypto_lakehouse.sinks.run_figures import Histogram, Labels, RunFigures
 from crypto_lakehouse.version import __version__
@@ -71,6 +72,14 @@ def _newest(figures: RunFigures) -> Values:
     return {labels: _end_of(day) for labels, day in days.items()}
 
 
+def _objectives(figures: RunFigures) -> Values:
+    """The objective of each group that is named, or that has series."""
+    known = {labels[: len(_GROUP)] for labels in (*figures.coverage, *figures.newest)}
+    groups = sorted(known.union(named_groups(figures.objectives)))
+    found = {group: objective_of(figures.objectives, *group) for group in groups}
+    return {group: seconds for group, seconds in found.items() if seconds is not None}
+
+
 def _hole_days(figures: RunFigures) -> Values:
     return {
         (*labels, cause): days
@@ -133,6 +142,8 @@ METRICS: tuple[MetricSpec, ...] = (
     MetricSpec("crypto_lakehouse_source_lag_seconds", "gauge",
                "How far the series that is furthest behind is behind what the source should have.",
                _GROUP, _lag, by_series=True),
+    _metric("gauge", "freshness_objective_seconds",
+            "How long ago the newest verified day may have ended.", _GROUP, _objectives),
     _metric("counter", "fills_total", "Days of series that have a verdict of a fill.",
             (*_GROUP, "verdict"), lambda figures: figures.fills),
     _metric("counter", "fill_rows_total", "Rows that were fetched from the exchange.",

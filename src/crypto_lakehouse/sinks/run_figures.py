@@ -96,9 +96,11 @@ class RunFigures:
 
     Args:
         by_symbol: Whether symbol and interval are labels of what is known of series.
+        objectives: How old the newest verified day of groups may be, as the key `freshness` says.
     """
 
     by_symbol: bool = False
+    objectives: Mapping[str, float] = field(factory=dict)
     archives: Counter[Labels] = field(init=False, factory=Counter)
     archive_bytes: Counter[Labels] = field(init=False, factory=Counter)
     archive_seconds: dict[Labels, Histogram] = field(init=False, factory=dict)

@@ -1,19 +1,44 @@
-"""Find markets and data types whose newest verified day is too old."""
+"""Find markets and data types whose newest verified day is too old: none may be silent."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 from attrs import frozen
 
 from crypto_lakehouse.core.archive import DataType, Market
+from crypto_lakehouse.core.config.freshness_settings import named_groups, objective_of
 
-__all__ = ["Newest", "StaleGroup", "stale_groups"]
+__all__ = ["Allowed", "Newest", "StaleGroup", "stale_groups"]
 
 #: The newest verified day of each group of series; None if none is verified.
 Newest = Mapping[tuple[Market, DataType], date | None]
+
+
+@frozen(kw_only=True)
+class Allowed:
+    """How long ago the newest verified days may have ended.
+
+    Attributes:
+        objectives: Seconds for groups of series, as the key `freshness` has them.
+        max_lag_s: Seconds for each group; None for any time.
+        selects: Whether a group is asked about.
+    """
+
+    objectives: Mapping[str, float]
+    max_lag_s: float | None = None
+    selects: Callable[[Market, DataType], bool] = lambda _market, _data_type: True
+
+    def seconds(self, market: Market, data_type: DataType) -> float | None:
+        """The stricter of what there is for a group; None if it may be of any age."""
+        found = (self.max_lag_s, objective_of(self.objectives, market, data_type))
+        return min((each for each in found if each is not None), default=None)
+
+    def named(self) -> list[tuple[Market, DataType]]:
+        """The groups that must have a verified day, as an objective names them."""
+        return [group for group in named_groups(self.objectives) if self.selects(*group)]
 
 
 @frozen(kw_only=True)
@@ -52,21 +77,23 @@ class StaleGroup:
         }
 
 
-def stale_groups(newest: Newest, max_lag_s: float, now: datetime) -> Iterator[StaleGroup]:
+def stale_groups(newest: Newest, allowed: Allowed, now: datetime) -> Iterator[StaleGroup]:
     """Yield each group whose newest verified day ended too long ago; one for all if there is none.
 
     Args:
         newest: The newest verified days.
-        max_lag_s: How long ago they may have ended, in seconds.
+        allowed: How long ago they may have ended.
         now: The time, aware.
     """
-    if not newest:
-        yield StaleGroup(max_lag_s=max_lag_s)
-    for (market, data_type), day in newest.items():
+    days = {**dict.fromkeys(allowed.named()), **newest}
+    if not days and allowed.max_lag_s is not None:
+        yield StaleGroup(max_lag_s=allowed.max_lag_s)
+    for (market, data_type), day in days.items():
         age_s = None
         if day is not None:
             age_s = (now - datetime.combine(day + timedelta(days=1), time(), UTC)).total_seconds()
-        if age_s is None or age_s > max_lag_s:
+        limit_s = allowed.seconds(market, data_type)
+        if limit_s is not None and (age_s is None or age_s > limit_s):
             yield StaleGroup(
-                market=market, data_type=data_type, newest=day, age_s=age_s, max_lag_s=max_lag_s
+                market=market, data_type=data_type, newest=day, age_s=age_s, max_lag_s=limit_s
             )

@@ -30,7 +30,7 @@ from crypto_lakehouse.http.retry import RetryPolicy
 from crypto_lakehouse.ledger.empty import ledger_if_any
 from crypto_lakehouse.ledger.history import Change, Version
 from crypto_lakehouse.stores.output import output_of
-from crypto_lakehouse.workflows.freshness import StaleGroup, stale_groups
+from crypto_lakehouse.workflows.freshness import Allowed, StaleGroup, stale_groups
 from crypto_lakehouse.workflows.history import changes_since, history_of
 from crypto_lakehouse.workflows.monitoring.monitoring import Monitoring
 from crypto_lakehouse.workflows.reports import HistoryReport, PlanReport, StatusReport
@@ -209,7 +209,8 @@ async def run_status(
             requests if they are in an object store. Series that neither has are no error. The
             report always says so of an output that has recordings or filled days, and no ledger.
         max_lag_s: How long ago the newest verified day of each market and data type may have ended,
-            in seconds; None for any time.
+            in seconds; None for any time. The key `freshness` says it for each, and the stricter
+            of both counts; a group that is named there without a wildcard must have such a day.
         now: The time, aware; a parameter for tests.
 
     Raises:
@@ -247,7 +248,13 @@ async def run_status(
         of=status.of,
         notes=status.notes,
         totals=totals,
-        stale=_stale(totals, max_lag_s, now),
+        stale=_stale(
+            totals,
+            Allowed(
+                objectives=ready.freshness or {}, max_lag_s=max_lag_s, selects=status.selects_type
+            ),
+            now,
+        ),
         series=tuple(series),
         origins=await to_thread.run_sync(_origins, ready, status, covered) if origins else None,
         recordings=await to_thread.run_sync(recordings_of, ready, status.selects_type)
@@ -257,11 +264,11 @@ async def run_status(
 
 
 def _stale(
-    totals: StatusTotals, max_lag_s: float | None, now: datetime | None
+    totals: StatusTotals, allowed: Allowed, now: datetime | None
 ) -> tuple[StaleGroup, ...] | None:
-    if max_lag_s is None:
+    if allowed.max_lag_s is None and not allowed.objectives:
         return None
-    return tuple(stale_groups(totals.newest, max_lag_s, now or datetime.now(UTC)))
+    return tuple(stale_groups(totals.newest, allowed, now or datetime.now(UTC)))
 
 
 def _origins(

@@ -98,7 +98,7 @@ class StatusReport:
         return 7 if self.stale else 0
 
     def stale_mapping(self) -> dict[str, Any]:
-        """Return what `status --max-lag --json` adds to the object."""
+        """Return what `status --json` adds to the object with --max-lag or an objective."""
         return {} if self.stale is None else {"stale": [each.to_mapping() for each in self.stale]}
 
     def origins_mapping(self) -> dict[str, Any]:

@@ -96,6 +96,10 @@ TWO_VALUES: dict[str, list[tuple[Any, str, Any]]] = {
         ("[::1]:0", "[::1]:0", {"address": "::1", "port": 0}),
     ],
     "metrics_textfile": [("a.prom",) * 3, ("b/c.prom",) * 3],
+    "freshness": [
+        ({"spot/klines": "36h"}, '{"spot/klines": "36h"}', {"spot/klines": 129_600.0}),
+        ({"*": 60}, '{"*": 60}', {"*": 60.0}),
+    ],
     "metrics_by_symbol": [(True, "true", True), (False, "false", False)],
     "discovery": [("calendar",) * 3, ("listing",) * 3],
     "quote_assets": [
@@ -158,7 +162,7 @@ ONE_VALUE = {key: values[0] for key, values in TWO_VALUES.items()}
 def toml(value: Any) -> str:
     """A plain value as TOML writes it."""
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{key} = {toml(item)}" for key, item in value.items()) + "}"
+        return "{" + ", ".join(f"{toml(key)} = {toml(item)}" for key, item in value.items()) + "}"
     return json.dumps(value, ensure_ascii=False)
 
 

@@ -29,7 +29,7 @@ NEW = {
     "executor", "dask_scheduler", "shared_directory", "ledger", "ledger_schema",
     "fill",
     "record",
-    "serve", "metrics_textfile", "metrics_by_symbol", "tenant",
+    "serve", "metrics_textfile", "freshness", "metrics_by_symbol", "tenant",
 }  # fmt: skip
 
 

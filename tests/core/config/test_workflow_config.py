@@ -64,6 +64,7 @@ def test_defaults_are_those_of_the_contract() -> None:
         "segmented_downloads": "auto",
         "serve": None,
         "metrics_textfile": None,
+        "freshness": None,
         "metrics_by_symbol": False,
         "discovery": None,
         "quote_assets": None,

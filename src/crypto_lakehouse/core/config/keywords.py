@@ -45,6 +45,7 @@ class ConfigKeywords(TypedDict, total=False):
     segmented_downloads: str
     serve: Mapping[str, object] | str | int | None
     metrics_textfile: str | PathLike[str] | None
+    freshness: Mapping[str, float | str] | None
     metrics_by_symbol: bool
     discovery: str | None
     quote_assets: Iterable[str] | None

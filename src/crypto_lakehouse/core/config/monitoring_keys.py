@@ -9,7 +9,7 @@ from attrs import frozen
 
 from crypto_lakehouse.core.config.keys import About, key
 from crypto_lakehouse.core.config.transfer_keys import TransferKeys
-from crypto_lakehouse.core.config.values import Serve
+from crypto_lakehouse.core.config.values import Freshness, Serve
 
 __all__ = ["MonitoringKeys"]
 
@@ -38,6 +38,19 @@ class MonitoringKeys(TransferKeys):
             more="It is written during the run and at its end; see [monitoring](monitoring.md).",
             form="path",
             metavar="FILE",
+            since="0.2.0",
+        ),
+    )
+    freshness: Mapping[str, float] | None = key(
+        Freshness,
+        None,
+        about=About(
+            'How old the newest verified day may be, such as {"futures_um/klines": "36h"}.',
+            more="Keys are `market/data_type`, `market/*`, `*/data_type` or `*`, and the first of "
+            "these that fits counts. `status --strict` checks it, metrics show it, and alerts are "
+            "about it; see [monitoring](monitoring.md).",
+            unset="any age",
+            metavar="JSON",
             since="0.2.0",
         ),
     )

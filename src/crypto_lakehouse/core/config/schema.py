@@ -9,6 +9,7 @@ import attrs
 
 from crypto_lakehouse.core.archive import INTERVALS, DataType, Market, Partition
 from crypto_lakehouse.core.config.fill_settings import NOW
+from crypto_lakehouse.core.config.freshness_settings import FRESHNESS_KEYS
 from crypto_lakehouse.core.config.keys import UNSET, described, may_be_unset
 from crypto_lakehouse.core.config.layers import Keys
 from crypto_lakehouse.core.config.nested_settings import LIVE_MARKETS
@@ -28,6 +29,7 @@ from crypto_lakehouse.core.config.values import (
     DateRange,
     DayOrPeriod,
     Fill,
+    Freshness,
     Interval,
     Intervals,
     Parallelism,
@@ -231,6 +233,16 @@ _KINDS: dict[Any, _Schema] = {
             },
         },
         "additionalProperties": False,
+    },
+    Freshness: {
+        "type": "object",
+        "propertyNames": _words(FRESHNESS_KEYS),
+        "additionalProperties": {
+            "anyOf": [
+                {"type": "number", "exclusiveMinimum": 0},
+                {"type": "string", "pattern": quantity_pattern("seconds")},
+            ]
+        },
     },
     Record: {
         "type": "object",

@@ -21,6 +21,7 @@ from crypto_lakehouse.core.config.days import (
     structure_start,
 )
 from crypto_lakehouse.core.config.fill_settings import fill_settings
+from crypto_lakehouse.core.config.freshness_settings import freshness_age, freshness_group
 from crypto_lakehouse.core.config.intervals import structure_interval
 from crypto_lakehouse.core.config.monitoring_settings import serve_settings
 from crypto_lakehouse.core.config.quantities import parse_quantity
@@ -39,6 +40,7 @@ __all__ = [
     "DayOrPeriod",
     "EndDay",
     "Fill",
+    "Freshness",
     "Interval",
     "Intervals",
     "Parallelism",
@@ -75,6 +77,7 @@ Policies = NewType("Policies", object)
 Profile = NewType("Profile", object)
 Storage = NewType("Storage", object)
 Fill = NewType("Fill", object)
+Freshness = NewType("Freshness", object)
 Record = NewType("Record", object)
 Serve = NewType("Serve", object)
 DayOrPeriod = NewType("DayOrPeriod", object)
@@ -82,6 +85,9 @@ StartDay = NewType("StartDay", object)
 EndDay = NewType("EndDay", object)
 Symbol = NewType("Symbol", str)
 Interval = NewType("Interval", str)
+_FreshGroup = NewType("_FreshGroup", str)
+_FreshAge = NewType("_FreshAge", float)
+_OBJECTIVES: Any = (dict[_FreshGroup, Any], dict[Any, _FreshAge])
 
 #: The largest number for each kind that is a number or `auto`.
 MOST = {Parallelism: 256, Processes: 64}
@@ -331,6 +337,23 @@ def _serve(value: object, _: Any) -> dict[str, Any]:
     return serve_settings(value)
 
 
+def _freshness(value: object, _: Any) -> dict[str, float]:
+    """Return the objective of each group of series, in seconds."""
+    if not isinstance(value, Mapping):
+        example = "{futures_um/klines: 36h}"
+        raise TypeError(f"must be a mapping, such as {example}, not {_kind_of(value)}")
+    faults: list[Exception] = []
+    for kind in _OBJECTIVES:  # a key and its value may both be wrong
+        try:
+            read = _CONVERTER.structure(dict(value), kind)
+        except cattrs.IterableValidationError as error:
+            faults += error.exceptions
+    if faults:
+        raise cattrs.IterableValidationError("objectives", faults, dict)
+    objectives: dict[str, float] = read
+    return objectives
+
+
 def _profile(value: object, _: Any) -> str:
     """Return a name; `profiles` checks it, because only that module knows the names."""
     if isinstance(value, str):
@@ -388,6 +411,9 @@ def _config_converter() -> cattrs.Converter:
         (Fill, _fill),
         (Record, _record),
         (Serve, _serve),
+        (Freshness, _freshness),
+        (_FreshGroup, lambda value, _: freshness_group(value)),
+        (_FreshAge, lambda value, _: freshness_age(value)),
         (DayOrPeriod, structure_period),
         (StartDay, structure_start),
         (EndDay, structure_end),

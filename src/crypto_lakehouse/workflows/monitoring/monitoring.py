@@ -74,6 +74,7 @@ class Monitoring:
         if config.serve is None and config.metrics_textfile is None:
             return cls()
         sink = PrometheusSink(meter, by_symbol=getattr(config, "metrics_by_symbol", False))
+        sink.figures.objectives = getattr(config, "freshness", None) or {}
         made = cls(sink)
         if config.metrics_textfile is not None:
             made.textfile = MetricsTextfile(absolute_path(config.metrics_textfile), sink)
@@ -93,9 +94,19 @@ class Monitoring:
         Raises:
             ExtraMissing: It is needed, and the extra `metrics` is not installed.
         """
-        watched = (each for each in configs if each.serve or each.metrics_textfile)
+        steps = [*configs]
+        watched = (each for each in steps if each.serve or each.metrics_textfile)
         config = next(watched, None)
-        return cls() if config is None else cls.of(config)
+        made = cls() if config is None else cls.of(config)
+        if made.sink is not None:  # steps that only read tables have neither key
+            figures = made.sink.figures
+            figures.by_symbol = any(getattr(each, "metrics_by_symbol", False) for each in steps)
+            for each in reversed(steps):
+                figures.objectives = {
+                    **figures.objectives,
+                    **(getattr(each, "freshness", None) or {}),
+                }
+        return made
 
     def of_meter(self, meter: ByteMeter) -> Monitoring:
         """Count what a meter shows, too, unless it has one; return itself."""

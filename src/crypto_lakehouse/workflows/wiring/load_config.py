@@ -22,6 +22,7 @@ from crypto_lakehouse.workflows.lake_config import LakeConfig
 __all__ = [
     "AnyConfig",
     "load_config",
+    "load_config_of_all",
     "load_config_of_output",
     "load_lake_config",
     "load_lake_of",
@@ -34,6 +35,9 @@ AnyConfig = WorkflowConfig | Mapping[str, Any] | str | PathLike[str]
 #: What an ingestion takes over from the collection before it; a variable of the lake's own comes
 #: first, as its tables may be in another store.
 _SHARED = ("storage", "state_directory", "ledger", "ledger_schema")
+
+#: The keys that select series and days.
+_SELECTING = ("markets", "symbols", "data_types", "intervals", "date_range", "default_date")
 
 _Config = TypeVar("_Config", WorkflowConfig, LakeConfig)
 
@@ -64,6 +68,22 @@ async def load_config_of_output(source: AnyConfig) -> WorkflowConfig:
         ConfigurationError: The file cannot be read, or the configuration has faults.
     """
     return await load_config(source, {"only": "quarantined"})
+
+
+async def load_config_of_all(source: AnyConfig, overrides: Mapping[str, Any]) -> WorkflowConfig:
+    """Make a configuration that says where an output is, and selects nothing in it.
+
+    Args:
+        source: Its selection of series and days does not count: other configurations may have
+            collected into the same output.
+        overrides: Values that take precedence; these do select.
+
+    Raises:
+        ConfigurationError: The file cannot be read, or the configuration has faults.
+    """
+    made = await load_config(source, {"only": "quarantined", **overrides})
+    unset: Any = {name: None for name in _SELECTING if name not in overrides}
+    return made.replace(**unset)
 
 
 async def load_lake_config(
