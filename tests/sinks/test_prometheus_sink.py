@@ -177,6 +177,24 @@ def test_coverage_is_that_of_the_ledger_and_of_what_was_verified_since() -> None
     assert found["holes{cause=missing,data_type=trades,market=spot}"] == 3
 
 
+def test_a_group_of_several_outputs_is_as_new_as_in_all_of_them() -> None:
+    sink, group = counted(finished()), "data_type=trades,market=spot"
+    newest = f"newest_verified_timestamp_seconds{{{group}}}"
+    new = GroupCoverage(hole_days={"failed": 1}, newest=date(2025, 7, 20), lag_days=0)
+    old = GroupCoverage(hole_days={"failed": 2}, newest=date(2025, 7, 2), lag_days=9)
+    sink.figures.cover({("spot", "trades"): new}, "one")
+    sink.figures.cover({("spot", "trades"): old, ("spot", "klines"): new}, "two")
+    found = values_of(sink)
+    assert found[newest] == datetime(2025, 7, 3, tzinfo=UTC).timestamp()
+    assert found[f"source_lag_seconds{{{group}}}"] == 9 * 86_400
+    assert found[f"holes{{cause=failed,{group}}}"] == 3
+    none = GroupCoverage(hole_days={}, newest=None, lag_days=0)
+    sink.figures.cover({("spot", "trades"): none}, "two")
+    assert newest not in values_of(sink)
+    sink.figures.only_of({"one"})
+    assert values_of(sink)[newest] == datetime(2025, 7, 21, tzinfo=UTC).timestamp()
+
+
 def test_symbols_are_labels_if_that_is_asked_for() -> None:
     sink = counted(finished(), finished(archive=FOREIGN), by_symbol=True)
     labels = ("spot", "trades", "BTCUSDT", "")

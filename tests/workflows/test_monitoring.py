@@ -16,7 +16,12 @@ from tests.workflows.conftest import Collection
 from tests.workflows.lakes import ingested, tree
 
 from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
-from crypto_lakehouse.core.errors import ConfigurationError, LockHeldError, StoreError
+from crypto_lakehouse.core.errors import (
+    ConfigurationError,
+    ListingError,
+    LockHeldError,
+    StoreError,
+)
 from crypto_lakehouse.core.events import ArchiveFinished, Event, RunStarted
 from crypto_lakehouse.sinks import PrometheusSink
 from crypto_lakehouse.testing import faults
@@ -168,6 +173,29 @@ async def test_it_is_written_every_fifteen_seconds_and_takes_over_no_nonsense(
     now[0] += 15
     with pytest.raises(StoreError):
         await sink.flush()
+
+
+async def test_a_run_whose_source_cannot_be_listed_has_failed(
+    collection: Collection, tmp_path: Path
+) -> None:
+    path = tmp_path / "lake.prom"
+    url = collection.server.url
+    collection.config |= {"metrics_textfile": str(path), "listing_url": url, "max_retries": 0}
+    await collection.run()
+    text = path.read_text()
+    listed, fetched = len(collection.requested()) - 2, 2
+    assert listed > 0
+    assert value_of(text, 'requests_total{code="200"}') == listed + fetched
+    success = value_of(text, f'{SUCCESS}{{workflow="archive_collection"}}')
+    collection.server.inject("*", faults.Status(503), endless=True)
+    collection.server.clear()
+    with pytest.raises(ListingError):
+        await collection.run(discovery="listing")
+    text = path.read_text()
+    assert value_of(text, 'runs_total{status="failed",workflow="archive_collection"}') == 1
+    assert value_of(text, f'{SUCCESS}{{workflow="archive_collection"}}') == success
+    assert value_of(text, 'requests_total{code="503"}') == len(collection.requested()) > 0
+    assert value_of(text, f"source_lag_seconds{{{GROUP}}}") == 0
 
 
 async def test_two_runs_in_one_process_have_metrics_of_their_own(

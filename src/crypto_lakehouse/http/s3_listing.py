@@ -9,7 +9,7 @@ Source: docs/archive.md#listing.
 from __future__ import annotations
 
 import zlib
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from functools import partial
 from typing import Any
@@ -62,6 +62,10 @@ class _Unforeseen(TransferError):
     transient = False
 
 
+def _ignore(_status: int | None, _seconds: float) -> None:
+    """Count no answer."""
+
+
 @define
 class Lister:
     """Lists one source, with retries and a concurrency limit; prefixes may be listed in parallel.
@@ -74,6 +78,8 @@ class Lister:
         emit: Receives an event for each retry.
         most_pages: A listing of a prefix with more pages of 1000 entries is refused: it may never
             end.
+        on_answer: Called for each request with the status of its response, None if none came, and
+            the seconds until the head of the response came.
         requests: The number of requests sent.
     """
 
@@ -83,6 +89,7 @@ class Lister:
     limiter: anyio.Semaphore
     emit: Emit
     most_pages: int = field(default=MOST_PAGES, kw_only=True)
+    on_answer: Callable[[int | None, float], None] = field(default=_ignore, kw_only=True)
     requests: int = field(default=0)
 
     async def check(self) -> None:
@@ -188,10 +195,15 @@ class Lister:
         url = _address(self.base, {name: text for name, text in fields.items() if text})
         async with self.limiter:
             self.requests += 1
-            async with self.transport.get(url, {}) as response:
-                if response.status != 200:
-                    raise server_error(url, response)
-                page = await _read_page(response, redact(str(url)))
+            began, status, seconds = anyio.current_time(), None, 0.0
+            try:
+                async with self.transport.get(url, {}) as response:
+                    status, seconds = response.status, anyio.current_time() - began
+                    if status != 200:
+                        raise server_error(url, response)
+                    page = await _read_page(response, redact(str(url)))
+            finally:
+                self.on_answer(status, seconds)
         _check(page, fields, str(url))
         return page
 

@@ -27,6 +27,32 @@ __all__ = ["PrometheusSink"]
 
 
 @define(eq=False)
+class _Meters:
+    """The byte counters of collections that go on, and the bytes of those that have ended."""
+
+    live: list[ByteMeter]
+    ended_bytes: int | None = None
+
+    def add(self, meter: ByteMeter) -> None:
+        """Count what a meter shows, too."""
+        if not any(each is meter for each in self.live):
+            self.live = [*self.live, meter]
+
+    def end(self, meter: ByteMeter) -> None:
+        """Keep the bytes of a collection that has ended, and forget its meter."""
+        self.ended_bytes = (self.ended_bytes or 0) + meter.received_bytes
+        self.live = [each for each in self.live if each is not meter]
+
+    def sum(self) -> ByteMeter | None:
+        """Return a meter that shows all; None without any."""
+        if not self.live and self.ended_bytes is None:
+            return None
+        received = sum(each.received_bytes for each in self.live)
+        parallel = sum(each.parallel for each in self.live)
+        return ByteMeter(received_bytes=received + (self.ended_bytes or 0), parallel=parallel)
+
+
+@define(eq=False)
 class PrometheusSink:
     """Counts the events of runs for Prometheus.
 
@@ -55,6 +81,7 @@ class PrometheusSink:
     takes_unchanged: bool = field(default=True, init=False)
     registry: CollectorRegistry = field(init=False)
     figures: RunFigures = field(init=False)
+    meters: _Meters = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         if find_spec("prometheus_client") is None:
@@ -62,6 +89,7 @@ class PrometheusSink:
         from prometheus_client import CollectorRegistry
 
         self.figures = RunFigures(self.by_symbol)
+        self.meters = _Meters([] if self.meter is None else [self.meter])
         self.registry = CollectorRegistry()
         self.registry.register(_FiguresCollector(self))
 
@@ -95,8 +123,8 @@ class _FiguresCollector:
             taken = [
                 (spec, spec.labels_of(figures), _copied(spec.read(figures))) for spec in METRICS
             ]
-        if self.sink.meter is not None:
-            taken += [(spec, (), dict(values)) for spec, values in meter_values(self.sink.meter)]
+        if (meter := self.sink.meters.sum()) is not None:
+            taken += [(spec, (), dict(values)) for spec, values in meter_values(meter)]
         for spec, names, values in taken:
             if values:
                 yield _family(spec, names, values)

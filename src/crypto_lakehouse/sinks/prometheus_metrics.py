@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time as time_module
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, date, datetime, time, timedelta
 
@@ -64,12 +65,20 @@ def _end_of(day: date) -> float:
 
 
 def _newest(figures: RunFigures) -> Values:
-    """The newest of what the ledger has and of what was verified since."""
-    days = dict(figures.newest)
+    """The newest of what the ledger has and of what was verified since.
+
+    Of several outputs it is not known which one a day was verified for: the ledgers alone count.
+    """
+    several = len(figures.coverages) > 1
+    days = {} if several else dict(figures.newest)
     for labels, group in figures.coverage.items():
         if group.newest is not None:
             days[labels] = max(group.newest, days.get(labels, group.newest))
     return {labels: _end_of(day) for labels, day in days.items()}
+
+
+def _alive(figures: RunFigures) -> Values:
+    return {(): time_module.time()} if figures.is_daemon else {}
 
 
 def _objectives(figures: RunFigures) -> Values:
@@ -111,6 +120,8 @@ def _metric(
 METRICS: tuple[MetricSpec, ...] = (
     _metric("gauge", "build_info", "The version of crypto-lakehouse; the value is 1.",
             ("version",), lambda _: {(__version__,): 1}),
+    _metric("gauge", "daemon_alive_timestamp_seconds", "When a daemon has made these metrics.",
+            (), _alive),
     _metric("counter", "runs_total", "Runs that have ended, by status.",
             ("workflow", "status"), lambda figures: figures.runs),
     _metric("gauge", "run_start_timestamp_seconds", "When the newest run has begun.",
@@ -131,8 +142,9 @@ METRICS: tuple[MetricSpec, ...] = (
             _GROUP, lambda figures: figures.archive_bytes),
     _metric("histogram", "archive_seconds", "Time from the decision to fetch to the verdict.",
             ("market",), lambda figures: figures.archive_seconds),
-    _metric("counter", "requests_total", "Requests for archives and sidecars, by HTTP status.",
-            ("code",), lambda figures: figures.requests),
+    _metric("counter", "requests_total",
+            "Requests for archives, sidecars and listings, by HTTP status.", ("code",),
+            lambda figures: figures.requests),
     _metric("histogram", "request_seconds", "Time until the head of the response came.",
             (), lambda figures: figures.request_seconds),
     _metric("counter", "retries_total", "Requests that failed and were made again.",

@@ -8,8 +8,8 @@ from __future__ import annotations
 import threading
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import date
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from datetime import date, datetime
 from typing import Any
 
 from attrs import define, field, frozen
@@ -89,6 +89,18 @@ class GroupCoverage:
     newest: date | None
     lag_days: int
 
+    def beside(self, other: GroupCoverage | None) -> GroupCoverage:
+        """Return what this group and that of another output have together."""
+        if other is None:
+            return self
+        both = (self.newest, other.newest)
+        days = [day for day in both if day is not None]
+        return GroupCoverage(
+            hole_days=Counter(self.hole_days) + Counter(other.hole_days),
+            newest=min(days) if len(days) == len(both) else None,
+            lag_days=max(self.lag_days, other.lag_days),
+        )
+
 
 @define
 class RunFigures:
@@ -128,7 +140,8 @@ class RunFigures:
     succeeded: dict[Labels, float] = field(init=False, factory=dict)
     runs: Counter[Labels] = field(init=False, factory=Counter)
     newest: dict[Labels, date] = field(init=False, factory=dict)
-    coverage: Mapping[Labels, GroupCoverage] = field(init=False, factory=dict)
+    coverages: dict[str, Mapping[Labels, GroupCoverage]] = field(init=False, factory=dict)
+    is_daemon: bool = field(init=False, default=False)
     lock: threading.RLock = field(init=False, factory=threading.RLock)
     workflows: dict[str, str] = field(init=False, factory=dict)
 
@@ -146,10 +159,51 @@ class RunFigures:
             return (series.market, series.data_type, series.symbol, series.interval or "")
         return (series.market, series.data_type)
 
-    def cover(self, coverage: Mapping[Labels, GroupCoverage]) -> None:
-        """Take what the ledger has of each group of series, by the labels of `labels_of`."""
+    def begin(self, workflow: str, run_id: str, at: datetime) -> None:
+        """Note that a run has begun; one that ends before it has a plan is counted, too."""
         with self.lock:
-            self.coverage = coverage
+            self.workflows[run_id] = workflow
+            self.started[(workflow,)] = at.timestamp()
+
+    def answer(self, status: int | None, seconds: float) -> None:
+        """Count a request, and the time until its response came; `None` if none came."""
+        with self.lock:
+            if status is None:
+                self.requests[(_NO_ANSWER,)] += 1
+            else:
+                _answer(self, status, seconds)
+
+    def cover(self, coverage: Mapping[Labels, GroupCoverage], place: str = "") -> None:
+        """Take what a ledger has of each group of series, by the labels of `labels_of`.
+
+        Args:
+            coverage: What it has.
+            place: Its output, which is another one than those of other coverages.
+        """
+        with self.lock:
+            self.coverages[place] = coverage
+
+    def only_of(self, places: Container[str]) -> None:
+        """Forget what was known of other outputs."""
+        with self.lock:
+            kept = {place: each for place, each in self.coverages.items() if place in places}
+            self.coverages = kept
+
+    @property
+    def coverage(self) -> Mapping[Labels, GroupCoverage]:
+        """What all ledgers together have.
+
+        A group of several outputs is as new as it is in all of them: the newest day of the one that
+        is behind counts.
+        """
+        found = [*self.coverages.values()]
+        if len(found) == 1:
+            return found[0]
+        groups: dict[Labels, GroupCoverage] = {}
+        for coverage in found:
+            for labels, group in coverage.items():
+                groups[labels] = group.beside(groups.get(labels))
+        return groups
 
 
 def _archive(figures: RunFigures, event: ArchiveFinished) -> None:
@@ -166,11 +220,15 @@ def _requests(figures: RunFigures, event: ArchiveFinished) -> None:
     figures.archive_bytes[series.market, series.data_type] += event.fetched_bytes
     _add(figures.archive_seconds, (series.market,), event.elapsed_s, _ARCHIVE_S)
     for status, seconds in event.answers:
-        code = str(status) if 100 <= status <= 599 else _OTHER
-        figures.requests[(code,)] += 1
-        _add(figures.request_seconds, (), seconds, _REQUEST_S)
+        _answer(figures, status, seconds)
     if silent := event.requests - len(event.answers):
         figures.requests[(_NO_ANSWER,)] += silent
+
+
+def _answer(figures: RunFigures, status: int, seconds: float) -> None:
+    code = str(status) if 100 <= status <= 599 else _OTHER
+    figures.requests[(code,)] += 1
+    _add(figures.request_seconds, (), seconds, _REQUEST_S)
 
 
 def _verified(figures: RunFigures, series: Series, day: date) -> None:

@@ -204,7 +204,7 @@ class ArchiveCollectionWorkflow(BaseWorkflow[CollectionReport]):
         if not self._output.is_open:
             return
         self._notes += self._output.notes
-        await self.monitoring.cover(self.config, self._place, at_begin=True)
+        await self.monitoring.begin(self.config, self._place, self.name, self.run_id)
         if self._place.is_url:
             self._notes += await to_thread.run_sync(unfinished_note, self._output.ledger_place)
         if self.config.only is not None:
@@ -266,7 +266,7 @@ class ArchiveCollectionWorkflow(BaseWorkflow[CollectionReport]):
     async def _collect_until_stopped(self, emit: Emit) -> None:
         if self._outcome.stop_code is not None or self._scope is None:
             return
-        with self._scope:
+        with self._scope, self._outcome.noting_errors():
             async with self._output.held(lambda: self._meter.received_bytes):
                 await self._collect_all(emit)
 
@@ -323,7 +323,9 @@ class ArchiveCollectionWorkflow(BaseWorkflow[CollectionReport]):
             config=self.config,
             matrix=self._matrix,
             holes=self._holes,
-            lister=open_lister(self.config, self._client, self._retry, emit),
+            lister=open_lister(
+                self.config, self._client, self._retry, emit, on_answer=self.monitoring.answered
+            ),
             emit=emit,
             ledger=self._output.ledger,
         )

@@ -189,7 +189,7 @@ class RestCollectionWorkflow(BaseWorkflow[FillReport]):
         )
         await self._output.open()
         self._notes += self._output.notes
-        await self.monitoring.cover(self.config, self._place, at_begin=True)
+        await self.monitoring.begin(self.config, self._place, self.name, self.run_id)
 
     async def body(self) -> None:
         """Fill the days, and hand the events to the sinks."""

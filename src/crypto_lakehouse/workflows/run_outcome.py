@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from attrs import define, field
 
@@ -25,6 +26,7 @@ class RunOutcome:
         counts: The sums of its events.
         stop_code: The exit code of a run that was ended early; None if it was not.
         stop_reason: Why the run ended itself; empty if it did not.
+        has_failed: Whether an error has ended the run.
     """
 
     workflow: str
@@ -32,6 +34,16 @@ class RunOutcome:
     counts: MetricsCollector = field(factory=MetricsCollector)
     stop_code: int | None = None
     stop_reason: str = ""
+    has_failed: bool = False
+
+    @contextmanager
+    def noting_errors(self) -> Iterator[None]:
+        """Note an error that ends the run: what was verified before makes it no success."""
+        try:
+            yield
+        except Exception:
+            self.has_failed = True
+            raise
 
     def status(self, unlisted: Sequence[str]) -> str:
         """Return how the run ended.
@@ -41,6 +53,8 @@ class RunOutcome:
         """
         if self.stop_code is not None:
             return "interrupted"
+        if self.has_failed:
+            return "failed"
         verdicts = self.counts.verdicts - self.counts.acknowledged
         if not (verdicts[Verdict.MISSING] or verdicts[Verdict.CORRUPT] or verdicts[Verdict.FAILED]):
             return "partial" if unlisted else "complete"

@@ -15,6 +15,7 @@ import anyio
 import pytest
 from attrs import define, field
 from tests.workflows.conftest import Collection
+from tests.workflows.test_monitoring import GROUP, value_of
 
 from crypto_lakehouse.core.errors import ConfigurationError, LockHeldError
 from crypto_lakehouse.testing import faults
@@ -122,6 +123,43 @@ async def test_a_pipeline_runs_each_time_that_it_is_due(
     assert world.done == ["often complete"] * 3
     assert len(collection.requested()) == 2, "a second run requests nothing"
     assert not [each for each in world.said if "passed" in each]
+
+
+async def test_its_metrics_stay_true_while_the_source_is_silent(
+    collection: Collection, declared: Declared, tmp_path: Path
+) -> None:
+    world, file = World(clock=MovedClock(datetime.now(UTC))), tmp_path / "lake.prom"
+    mirror = {"run": "collect", "needs": "collect", "with": {"output_directory": "mirror"}}
+    values = declared(steps={"collect": {}, "mirror": mirror})
+    values |= {"default_date": None, "date_range": {"start": "2d"}}
+    values |= {"metrics_textfile": str(file), "freshness": {"*": "36h"}}
+
+    async def until(name: str, is_so: Callable[[float], bool]) -> float:
+        while True:
+            found = value_of(file.read_text(), name) if file.exists() else None
+            if found is not None and is_so(found):
+                return found
+            await anyio.sleep(0.01)
+
+    async with world.works(values):
+        await until("daemon_alive_timestamp_seconds", bool)
+        world.clock.move(minutes=5)
+        await world.until(lambda: len(world.done) == 1)
+        world.clock.move(minutes=1)
+        assert await until(f"source_lag_seconds{{{GROUP}}}", lambda _: True) == 0
+        received = await until("received_bytes_total", bool)
+        newest = await until(f"newest_verified_timestamp_seconds{{{GROUP}}}", bool)
+        assert await until(f"freshness_objective_seconds{{{GROUP}}}", bool) == 36 * 3600
+        collection.server.inject("*", faults.Status(503), endless=True)
+        world.clock.move(days=9)
+        lag = await until(f"source_lag_seconds{{{GROUP}}}", bool)
+        assert lag >= 5 * 86_400
+        await world.until(lambda: len(world.done) == 2)
+        world.clock.move(days=1)
+        assert await until(f"source_lag_seconds{{{GROUP}}}", lambda now: now > lag) == lag + 86_400
+        text = file.read_text()
+        assert value_of(text, f"newest_verified_timestamp_seconds{{{GROUP}}}") == newest
+        assert value_of(text, "received_bytes_total") == received, "of both steps, and all runs"
 
 
 async def test_times_that_pass_while_it_runs_are_made_up_for_by_one_run(

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
 import anyio
 from anyio import to_thread
@@ -45,6 +45,9 @@ __all__ = ["Clock", "Daemon", "ScheduledPipelines", "load_schedules"]
 
 #: The clock is looked at again after so many seconds, as it may be set.
 _LOOK_AGAIN_S = 30.0
+
+#: How often a file of metrics is written between runs, and how many times later ledgers are read.
+_REFRESH_S, _COVER_EVERY = 60.0, 15
 
 #: What is open for as long as a daemon runs.
 _OF_DAEMON = ("serve", "metrics_textfile")
@@ -183,6 +186,8 @@ class Daemon:
         self.monitoring.say = partial(self.say, "")
         with output_lock(self._state.daemon_lock), one_error():
             async with self.monitoring, anyio.create_task_group() as beside:
+                if self.monitoring.sink is not None:
+                    beside.start_soon(self._keep_metrics)
                 if (every_s := self.notifier.watchdog_s) is not None:
                     beside.start_soon(self._live, every_s)
                 async with anyio.create_task_group() as self._tasks:
@@ -219,6 +224,8 @@ class Daemon:
             return False
         else:
             self.pipelines = found
+            self.monitoring.watch(_step_configs(found))
+            await self.monitoring.refresh(self.clock.now().date())
             self._wake()
             self._follow_new()
             return True
@@ -303,6 +310,17 @@ class Daemon:
             return f"running {', '.join(sorted(self._running))}"
         return f"waiting for {', '.join(sorted(self.pipelines.ready))}"
 
+    async def _keep_metrics(self) -> None:
+        """Keep metrics true between runs: days pass, and other programs work with the outputs."""
+        day, since = None, 0
+        while True:
+            today, since = self.clock.now().date(), since + 1
+            is_due = today != day or since >= _COVER_EVERY
+            await self.monitoring.refresh(today, with_coverage=is_due)
+            if is_due:
+                day, since = today, 0
+            await self.clock.sleep(_REFRESH_S)
+
     async def _live(self, every_s: float) -> None:
         while True:
             self.notifier.living()
@@ -318,8 +336,14 @@ def _after_run(last: datetime, now: datetime) -> datetime:
 
 
 def _monitoring_of(pipelines: ScheduledPipelines) -> Monitoring:
-    steps = (step for ready in pipelines.ready.values() for step in ready.steps.values())
-    return Monitoring.of_steps(step.config for step in steps)
+    configs = _step_configs(pipelines)
+    monitoring = Monitoring.of_steps(configs)
+    monitoring.watch(configs)
+    return monitoring
+
+
+def _step_configs(pipelines: ScheduledPipelines) -> list[Any]:
+    return [step.config for ready in pipelines.ready.values() for step in ready.steps.values()]
 
 
 async def _state_of(pipelines: ScheduledPipelines) -> StateFolder:

@@ -47,6 +47,7 @@ def group_coverage(
     acknowledged: Acknowledged,
     matrix_path: str | None,
     labels_of: Callable[[Series], Labels],
+    today: date | None = None,
 ) -> dict[Labels, GroupCoverage]:
     """Return what the ledger has of all series, by group; blocking.
 
@@ -55,12 +56,14 @@ def group_coverage(
         acknowledged: The archives that the user knows to be missing or damaged.
         matrix_path: The matrix; the shipped one by default.
         labels_of: Names the group of a series.
+        today: The UTC day; the current one by default.
 
     Raises:
         LakehouseError: There is no ledger, or it cannot be read.
     """
     groups: dict[Labels, _Group] = {}
-    for coverage in status_of(output, matrix_path=matrix_path, acknowledged=acknowledged):
+    status = status_of(output, matrix_path=matrix_path, acknowledged=acknowledged, today=today)
+    for coverage in status:
         groups.setdefault(labels_of(coverage.series), _Group()).add(coverage)
     return {
         labels: GroupCoverage(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any, Protocol, Self
 
 from anyio import to_thread
 from attrs import define, evolve, field
 
+from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
 from crypto_lakehouse.core.errors import ConfigurationError, LakehouseError, Problem, StoreError
 from crypto_lakehouse.core.events import Event, RunFinished, RunStarted
 from crypto_lakehouse.core.messages import shown
@@ -18,7 +19,7 @@ from crypto_lakehouse.core.protocols import ignore
 from crypto_lakehouse.core.sink import Sink
 from crypto_lakehouse.core.table_events import TableEvent
 from crypto_lakehouse.sinks.prometheus import PrometheusSink
-from crypto_lakehouse.stores.output import Output
+from crypto_lakehouse.stores.output import Output, output_of
 from crypto_lakehouse.stores.user_path import absolute_path
 from crypto_lakehouse.workflows.monitoring.group_coverage import group_coverage
 from crypto_lakehouse.workflows.monitoring.listener import MetricsListener
@@ -57,6 +58,8 @@ class Monitoring:
     listener: MetricsListener | None = None
     is_owner: bool = True
     say: Callable[[str], None] = ignore
+    _meter: ByteMeter | None = field(init=False, default=None)
+    _watched: dict[str, tuple[Any, Output | None]] = field(init=False, factory=dict)
     _is_open: bool = field(init=False, default=False)
     _has_ended: bool = field(init=False, default=False)
 
@@ -98,20 +101,38 @@ class Monitoring:
         watched = (each for each in steps if each.serve or each.metrics_textfile)
         config = next(watched, None)
         made = cls() if config is None else cls.of(config)
-        if made.sink is not None:  # steps that only read tables have neither key
-            figures = made.sink.figures
-            figures.by_symbol = any(getattr(each, "metrics_by_symbol", False) for each in steps)
-            for each in reversed(steps):
-                figures.objectives = {
-                    **figures.objectives,
-                    **(getattr(each, "freshness", None) or {}),
-                }
+        if made.sink is not None:  # steps that only read tables do not have the key
+            by_symbol = any(getattr(each, "metrics_by_symbol", False) for each in steps)
+            made.sink.figures.by_symbol = by_symbol
+            made.take_objectives(steps)
         return made
 
+    def take_objectives(self, configs: Iterable[Any]) -> None:
+        """Show the objectives of configurations, the first of which come first."""
+        if self.sink is not None:
+            found = dict[str, float]()
+            for each in configs:
+                found = {**(getattr(each, "freshness", None) or {}), **found}
+            self.sink.figures.objectives = found
+
+    def watch(self, configs: Iterable[Any]) -> None:
+        """Show for as long as a daemon runs what is known of the outputs of its steps.
+
+        Args:
+            configs: Of all its steps; those that only read tables have no ledger.
+        """
+        if self.sink is not None:
+            steps = [each for each in configs if isinstance(each, WorkflowConfig)]
+            self._watched = {output_of(each).place: (each, None) for each in steps}
+            self.sink.figures.only_of(self._watched)
+            self.sink.figures.is_daemon = True
+            self.take_objectives(steps)
+
     def of_meter(self, meter: ByteMeter) -> Monitoring:
-        """Count what a meter shows, too, unless it has one; return itself."""
-        if self.sink is not None and self.sink.meter is None:
-            self.sink.meter = meter
+        """Count what a meter shows, too, and return itself; that of a step, until it is closed."""
+        if self.sink is not None:
+            self._meter = meter
+            self.sink.meters.add(meter)
         return self
 
     @property
@@ -162,12 +183,13 @@ class Monitoring:
 
         A run that has not begun, as another one holds the lock, leaves the file of that one alone.
         """
+        if not self.is_owner and self.sink is not None and self._meter is not None:
+            self.sink.meters.end(self._meter)
         if self._is_open:
             self._is_open = False
             has_begun = self.sink is not None and bool(self.sink.figures.started)
-            if self.textfile is not None and has_begun and not self._has_ended:
-                with suppress(StoreError):
-                    await to_thread.run_sync(self.textfile.write)
+            if has_begun and not self._has_ended:
+                await self.refresh()
             await self._stop_listening()
 
     async def __aenter__(self) -> Self:
@@ -211,7 +233,27 @@ class Monitoring:
         finally:
             self.tell(RunFinished(run_id=workflow, status=ended, at=datetime.now(UTC)))
 
-    async def cover(self, config: Any, output: Output, *, at_begin: bool = False) -> None:
+    def answered(self, status: int | None, seconds: float) -> None:
+        """Count a request that is none for an archive; `RunFigures.answer` says what is given."""
+        if self.sink is not None:
+            self.sink.figures.answer(status, seconds)
+
+    async def begin(self, config: Any, output: Output, workflow: str, run_id: str) -> None:
+        """Count a run from now on, and take what is known of its output if that is served.
+
+        Args:
+            config: That of a collection or a fill.
+            output: Where its ledger is; the run has it for itself.
+            workflow: Its name.
+            run_id: Its id.
+        """
+        if self.sink is not None:
+            self.sink.figures.begin(workflow, run_id, datetime.now(UTC))
+            self._watched[output.place] = (config, output)
+            if self.listener is not None:
+                await self.cover(config, output)
+
+    async def cover(self, config: Any, output: Output, today: date | None = None) -> None:
         """Take holes, lag and the newest days from the ledger.
 
         A ledger that cannot be read has none: the run itself says what is wrong with it.
@@ -219,19 +261,36 @@ class Monitoring:
         Args:
             config: That of a collection or a fill.
             output: Where the ledger is.
-            at_begin: Whether the run has just begun; only a listener shows then what is known.
+            today: The UTC day; the current one by default.
         """
-        if self.sink is None or (at_begin and self.listener is None):
+        if self.sink is None:
             return
         figures = self.sink.figures
 
         def read() -> None:
             acknowledged = load_acknowledged(config)
             matrix = config.matrix_path
-            figures.cover(group_coverage(output, acknowledged, matrix, figures.labels_of))
+            found = group_coverage(output, acknowledged, matrix, figures.labels_of, today)
+            figures.cover(found, output.place)
 
         with suppress(LakehouseError):
             await to_thread.run_sync(read)
+
+    async def refresh(self, today: date | None = None, *, with_coverage: bool = True) -> None:
+        """Take from the ledgers again what time alone has changed, and write the file.
+
+        The lag grows while the source is silent, and while runs fail.
+
+        Args:
+            today: The UTC day; the current one by default.
+            with_coverage: Whether the ledgers are read, which takes seconds if they are large.
+        """
+        if with_coverage:
+            for config, output in [*self._watched.values()]:
+                await self.cover(config, output or output_of(config), today)
+        if self.textfile is not None:
+            with suppress(StoreError):
+                await to_thread.run_sync(self.textfile.write)
 
     async def finish(self) -> str:
         """Write the file as it stays; return why it cannot be written, empty if it was."""

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, date, datetime
 from functools import partial
+from typing import Any
 
 import anyio
 from anyio import to_thread
@@ -71,8 +72,18 @@ async def plan_from_ledger(
     return ExplicitPlan.of(wanted, today, matrix)
 
 
-def open_lister(config: WorkflowConfig, client: Client, retry: RetryPolicy, emit: Emit) -> Lister:
-    """Stack what lists a source; the source itself is listed if no `listing_url` is set."""
+def open_lister(
+    config: WorkflowConfig, client: Client, retry: RetryPolicy, emit: Emit, **more: Any
+) -> Lister:
+    """Stack what lists a source; the source itself is listed if no `listing_url` is set.
+
+    Args:
+        config: Names the source.
+        client: Sends requests.
+        retry: The retry policy.
+        emit: Receives an event for each retry.
+        more: Further arguments of `Lister`.
+    """
     address = config.listing_url or config.source_url
     hosts = AllowedHosts.of(address, config.redirect_hosts, allow_http=config.allow_http)
     return Lister(
@@ -81,6 +92,7 @@ def open_lister(config: WorkflowConfig, client: Client, retry: RetryPolicy, emit
         retry=retry,
         limiter=anyio.Semaphore(parallel_downloads(config)),
         emit=emit,
+        **more,
     )
 
 
