@@ -32,7 +32,7 @@ NUMBERS = [
 ]  # fmt: skip
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def connection() -> Iterator[duckdb.DuckDBPyConnection]:
     with open_connection() as connection:
         yield connection

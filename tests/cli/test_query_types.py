@@ -100,7 +100,7 @@ NOT_IN_PARQUET = {
 IDS = [text[:40] for text, _, _ in VALUES]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def connection() -> Iterator[duckdb.DuckDBPyConnection]:
     with open_connection() as connection:
         yield connection

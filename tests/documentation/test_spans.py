@@ -5,17 +5,15 @@ from __future__ import annotations
 import importlib.util
 import re
 from collections.abc import Iterator
+from functools import cache
 
 import click
-import pytest
 from tests.documentation.collector import ROOT, commands, spans
 
 COMMANDS = commands()
 
-SPANS = spans()
-
-#: Options of other programs, and of commands that are not this one's, by the span.
-NOT_OURS = frozenset[str]()
+#: They are read by the first test that needs them: to collect them takes two seconds.
+found_spans = cache(spans)
 
 
 def called(span: str) -> tuple[str, list[str]] | None:
@@ -34,7 +32,7 @@ def called(span: str) -> tuple[str, list[str]] | None:
 
 
 def calls() -> Iterator[tuple[str, str, list[str]]]:
-    for span in SPANS:
+    for span in found_spans():
         if found := called(span):
             yield (span, *found)
 
@@ -45,33 +43,31 @@ def options_of(command: click.Command) -> set[str]:
     return {name for name in names if name.startswith("-")} | {"-h", "--help"}
 
 
-def test_calls_are_found() -> None:
-    assert len([*calls()]) > 30
-
-
-@pytest.mark.parametrize(("span", "name", "words"), [*calls()], ids=[span for span, *_ in calls()])
-def test_a_command_that_is_named_has_its_options(span: str, name: str, words: list[str]) -> None:
-    command = COMMANDS[name]
-    for word in words:
-        if re.match(r"--?[a-z]", word):
+def faults() -> Iterator[str]:
+    """What is named in a call and is not there."""
+    for span, name, words in calls():
+        command, place = COMMANDS[name], f"{found_spans()[span]}: `{span}`"
+        for word in words:
             option = word.partition("=")[0].rstrip(",;")
-            assert option in options_of(command), f"{SPANS[span]}: `{span}`"
-    is_group = isinstance(command, click.Group) and not command.invoke_without_command
-    if is_group and words and not words[0].startswith("-"):
-        pytest.fail(f"{SPANS[span]}: `{span}`: there is no command `{words[0]}`")
+            if re.match(r"--?[a-z]", word) and option not in options_of(command):
+                yield f"{place}: there is no option `{option}`"
+        is_group = isinstance(command, click.Group) and not command.invoke_without_command
+        if is_group and words and not words[0].startswith("-"):
+            yield f"{place}: there is no command `{words[0]}`"
 
 
-TARGETS = sorted({span.split()[1] for span in SPANS if re.fullmatch(r"make [a-z-]+( .*)?", span)})
+def test_every_command_that_is_named_has_its_options() -> None:
+    assert len([*calls()]) > 30
+    assert [*faults()] == []
 
-MODULES = sorted({span.split()[2] for span in SPANS if re.match(r"python -m [a-z_.]+", span)})
 
-
-@pytest.mark.parametrize("target", TARGETS)
-def test_a_target_that_is_named_is_in_the_makefile(target: str) -> None:
+def test_every_target_that_is_named_is_in_the_makefile() -> None:
     found = re.findall(r"^([\w -]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    assert target in " ".join(found).split()
+    named = {span.split()[1] for span in found_spans() if re.fullmatch(r"make [a-z-]+( .*)?", span)}
+    assert named - {*" ".join(found).split()} == set()
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_a_module_that_is_named_is_there(module: str) -> None:
-    assert importlib.util.find_spec(module) is not None
+def test_every_module_that_is_named_is_there() -> None:
+    for span in found_spans():
+        if re.match(r"python -m [a-z_.]+", span):
+            assert importlib.util.find_spec(span.split()[2]) is not None, span

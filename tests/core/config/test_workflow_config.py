@@ -140,11 +140,11 @@ def test_a_key_is_read_from_a_mapping(key: str) -> None:
 
 
 @pytest.mark.parametrize("ending", WRITERS)
-@pytest.mark.parametrize("key", TWO_VALUES)
-def test_a_key_is_read_from_a_file(key: str, ending: str) -> None:
-    for plain, _, expected in TWO_VALUES[key]:
-        text = WRITERS[ending]({**MINIMAL, key: plain})
-        assert getattr(read(parse_config(text, f"config.{ending}")), key) == expected
+def test_every_key_is_read_from_a_file(ending: str) -> None:
+    for key, values in TWO_VALUES.items():
+        for plain, _, expected in values:
+            text = WRITERS[ending]({**MINIMAL, key: plain})
+            assert getattr(read(parse_config(text, f"config.{ending}")), key) == expected, key
 
 
 def variables(key: str, text: str) -> dict[str, str]:
