@@ -10,6 +10,7 @@ import pytest
 import trustme
 
 from crypto_lakehouse.core.errors import ConfigurationError
+from crypto_lakehouse.core.messages import shown
 from crypto_lakehouse.http.tls import tls_context
 
 AUTHORITY, STRANGER = trustme.CA(), trustme.CA()
@@ -153,4 +154,4 @@ def test_a_folder_of_certificates_must_be_there(tmp_path: Path, bundle: Path) ->
             tls_context(None, {"SSL_CERT_DIR": bad})
         (problem,) = refused.value.problems
         assert problem.path == "SSL_CERT_DIR"
-        assert problem.message.startswith(f"`{bad}` is not a directory; name a directory")
+        assert problem.message.startswith(f"`{shown(bad)}` is not a directory; name")

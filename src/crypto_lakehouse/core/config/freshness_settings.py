@@ -59,7 +59,7 @@ def freshness_group(value: object) -> str:
     Example:
         >>> freshness_group("*/klines")
         '*/klines'
-        >>> freshness_group("spot/metrics")
+        >>> freshness_group("spot/metrics")  # doctest: +ELLIPSIS
         Traceback (most recent call last):
         ValueError: `spot/metrics` names no series; did you mean futures_um/metrics, ...?
     """
