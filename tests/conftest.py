@@ -109,6 +109,7 @@ SLOW = (
     "cli/test_shared_runs.py",
     "cli/test_status.py::test_more_series_than_a_picture_takes_are_left_out_with_a_word",
     "cli/test_storage_option.py::test_it_opens_the_store_of_a_lake",
+    "cli/test_tenants.py::test_every_command_takes_one_tenant",
     "cli/test_terminal.py::test_a_query_whose_reader_has_enough_ends_with_141",
     "cli/test_terminal.py::test_parquet_is_refused_on_a_terminal_alone",
     "cli/test_unreachable_services.py",

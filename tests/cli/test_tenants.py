@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from tests.cli.conftest import Shell
 
-from crypto_lakehouse.testing import ArchiveServer
+from crypto_lakehouse.testing import ArchiveServer, faults
 
 
 @pytest.fixture
@@ -45,9 +45,14 @@ def test_every_command_takes_one_tenant(file: Path, shell: Shell, tmp_path: Path
     assert shell("collect", *chosen, "-q")[0] == 0
     assert shell("run", str(file), "--tenant", "desk-a", "-q")[0] == 0
     assert shell("validate", *chosen)[0] == 0
+    code, out, _ = shell("collect", "--config", str(file), "--ingest", "--json", "-q")
+    assert code == 0
+    for name, rows in (("desk-a", 0), ("desk-b", 24)):  # those of desk-a were ingested before
+        found = json.loads(out)["tenants"][name]
+        assert (found["exit_code"], found["ingest"]["totals"]["rows"]) == (0, rows)
+    assert "ETHUSDT" not in str([*(tmp_path / "a").rglob("*")])
     assert shell("fill", *chosen, "--dry-run")[0] == 0
-    assert {path.name for path in tmp_path.iterdir()} == {"a", "world.json"}
-    assert "ETHUSDT" not in str([*tmp_path.rglob("*")])
+    assert {path.name for path in tmp_path.iterdir()} == {"a", "b", "world.json"}
     assert shell("verify", "-o", "a", "--repair", *chosen)[0] == 0
     code, out, _ = shell("config", "show", "--json", *chosen)
     assert json.loads(out)["tenant"] == {"value": "desk-a", "from": "option --tenant"}
@@ -85,3 +90,35 @@ def test_all_faults_of_all_tenants_are_named_at_once(
     ):  # fmt: skip
         assert words in err
     assert [path.name for path in tmp_path.iterdir()] == ["world.json"]
+
+
+def test_without_a_name_all_tenants_are_collected_with_a_report_of_each(
+    file: Path, shell: Shell, tmp_path: Path, archive_server: ArchiveServer
+) -> None:
+    archive_server.inject("*ETHUSDT*", faults.Status(403), endless=True)
+    code, out, err = shell("collect", "--config", str(file))
+    assert code == 3
+    first, second = (
+        out.index("desk-a: complete: 1 planned, 1 verified"),
+        out.index("desk-b: failed: 1 planned"),
+    )
+    assert first < out.index("archives are in a") < second < out.index("archives are in b")
+    assert {line.partition(":")[0] for line in err.splitlines()} == {"desk-a", "desk-b"}
+    assert not [line for line in err.splitlines() if "ETHUSDT" in line and "desk-a" in line]
+    code, out, err = shell("collect", "--config", str(file), "--json", "-q")
+    found = json.loads(out)
+    assert (code, err) == (3, "")
+    assert (found["workflow"], found["status"], found["exit_code"]) == ("tenants", "partial", 3)
+    assert found["tenants"]["desk-a"]["totals"]["unchanged"] == 1
+    assert found["tenants"]["desk-b"]["totals"]["failed"] == 1
+    for name, other in (("a", "ETHUSDT"), ("b", "BTCUSDT")):
+        assert not [path for path in (tmp_path / name).rglob("*") if other in path.name]
+
+
+def test_a_step_of_a_pipeline_has_no_tenant_of_its_own(file: Path, shell: Shell) -> None:
+    values = json.loads(file.read_text())
+    values["pipelines"]["nightly"]["steps"]["collect"] = {"with": {"tenant": "desk-b"}}
+    file.write_text(json.dumps(values))
+    code, _, err = shell("run", str(file), "--tenant", "desk-a")
+    assert code == 2
+    assert "steps.collect.with.tenant: a step has no tenant of its own" in err

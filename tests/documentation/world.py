@@ -47,6 +47,17 @@ pipelines:
   nightly: {{steps: {{collect: {{}}, ingest: {{needs: collect}}}}}}
 """
 
+TENANTS = """markets: [spot]
+data_types: [klines]
+intervals: [1h]
+default_date: 2025-07-15
+discovery: calendar
+source_url: {url}
+tenants:
+  desk-a: {{symbols: [BTCUSDT], output_directory: desk-a}}
+  desk-b: {{symbols: [ETHUSDT], output_directory: desk-b}}
+"""
+
 SCHEDULES = """symbols: [BTCUSDT]
 markets: [spot]
 data_types: [klines]
@@ -86,6 +97,7 @@ def make_world(folder: Path, source_url: str) -> None:
     (folder / "collection.yaml").write_text(COLLECTION)
     (folder / "collection.toml").write_text(COLLECTION_TOML)
     (folder / "pipelines.yaml").write_text(PIPELINES.format(url=source_url))
+    (folder / "tenants.yaml").write_text(TENANTS.format(url=source_url))
     (folder / "schedules.yaml").write_text(SCHEDULES)
     (folder / "bars.sql").write_text("SELECT * FROM spot.klines WHERE interval = '1h'")
     for name in MATRICES:

@@ -76,6 +76,9 @@ NO_LOG = "none"
 def command(**given: Any) -> int:
     """Fetch archives, verify them, and file them under their published keys.
 
+    If the file of --config has tenants, the collections of all of them run at once, or that of
+    --tenant; the exit code is the worst one.
+
     \b
     Examples:
       crypto-lakehouse collect -o data -s BTCUSDT -t klines -i 1h --date 2025-07-15
@@ -94,6 +97,7 @@ def command(**given: Any) -> int:
 async def _collect(given: dict[str, Any]) -> int:
     from crypto_lakehouse.core.metrics import ByteMeter
     from crypto_lakehouse.workflows import ArchiveCollectionWorkflow
+    from crypto_lakehouse.workflows.tenants.loading import runs_all_tenants
     from crypto_lakehouse.workflows.wiring.load_config import (
         load_config,
         load_lake_of,
@@ -111,6 +115,10 @@ async def _collect(given: dict[str, Any]) -> int:
         _log(given, rows)
     file = given["config_file"]
     values = None if file is None else await read_config(file)
+    if runs_all_tenants(values, overrides):
+        from crypto_lakehouse.cli.collect_tenants import collect_tenants
+
+        return await collect_tenants(values or {}, overrides, given, partial(_log, given, None))
     config = await load_config(values, overrides)
     if not given["log_format"]:
         _log(given, rows, is_production=config.environment == PRODUCTION)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from crypto_lakehouse.workflows.composition import CompositionReport, StepReport
     from crypto_lakehouse.workflows.lake_config import LakeConfig
 
-__all__ = ["collect_and_ingest"]
+__all__ = ["collect_and_ingest", "exit_code_of", "mapping_of", "text_of"]
 
 
 async def collect_and_ingest(
@@ -50,16 +50,16 @@ async def collect_and_ingest(
         )  # fmt: skip
         workflow.monitoring.say = say_where(config, quiet=given["quiet"])
         metrics = await run_until_signal(workflow, words)
-    code = _exit_code(workflow, metrics.report, strict=given["strict"])
+    code = exit_code_of(workflow, metrics.report, strict=given["strict"])
     for step in metrics.report.steps:
         if step.error:
             click.echo(f"error: {step.name}: {_reason(step)}", err=True)
     if given["as_json"]:
-        mapping = _mapping(workflow, metrics.report)
+        mapping = mapping_of(workflow, metrics.report)
         has_failed = "error" in mapping or "error" in mapping["ingest"]
         text = json_line({**({"exit_code": code} if has_failed else {}), **mapping})
     else:
-        text = _text(workflow)
+        text = text_of(workflow)
     return code if not text or print_report(text) else code or 1
 
 
@@ -67,7 +67,7 @@ async def collect_and_ingest(
 _HOLES = 3
 
 
-def _exit_code(workflow: CollectAndIngest, report: CompositionReport, *, strict: bool) -> int:
+def exit_code_of(workflow: CollectAndIngest, report: CompositionReport, *, strict: bool) -> int:
     """The exit code of the collection, as `collect` alone has it, or else of the ingestion.
 
     A fill that ended early, as if the exchange refuses, is said before the holes that it left.
@@ -82,7 +82,7 @@ def _exit_code(workflow: CollectAndIngest, report: CompositionReport, *, strict:
     return int(filled if report.exit_code == _HOLES and filled else report.exit_code)
 
 
-def _text(workflow: CollectAndIngest) -> str:
+def text_of(workflow: CollectAndIngest) -> str:
     """The reports of both, or of the one that has a report."""
     from crypto_lakehouse.cli.fill import fill_text
     from crypto_lakehouse.cli.ingest import ingest_text
@@ -98,7 +98,7 @@ def _text(workflow: CollectAndIngest) -> str:
     return "\n".join(texts)
 
 
-def _mapping(workflow: CollectAndIngest, report: CompositionReport) -> dict[str, Any]:
+def mapping_of(workflow: CollectAndIngest, report: CompositionReport) -> dict[str, Any]:
     """The object of `collect --json`, the fill's under `fill`, the ingestion's under `ingest`."""
     steps = {step.name: step for step in report.steps}
     collect, ingest = steps["collect"], steps["ingest"]

@@ -11,6 +11,7 @@ import structlog
 
 from crypto_lakehouse.cli.streams import LoggedStream
 from crypto_lakehouse.core.redaction import redact
+from crypto_lakehouse.core.run_context import TENANT_OF_RUN
 from crypto_lakehouse.core.visible import json_text, visible, visible_lines
 
 if TYPE_CHECKING:
@@ -29,6 +30,13 @@ def _visible(_logger: object, _method: str, fields: structlog.typing.EventDict) 
     structlog.typing.EventDict
 ):  # fmt: skip
     return {name: visible(item) if isinstance(item, str) else item for name, item in fields.items()}
+
+
+def _of_tenant(_logger: object, _method: str, fields: structlog.typing.EventDict) -> (
+    structlog.typing.EventDict
+):  # fmt: skip
+    tenant = TENANT_OF_RUN.get()
+    return {**fields, "tenant": tenant} if tenant else fields
 
 
 def _traceback(stream: TextIO, found: structlog.typing.ExcInfo) -> None:
@@ -77,6 +85,7 @@ def configure_logging(
             structlog.stdlib.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.stdlib.ExtraAdder(),
+            _of_tenant,
             _redacted,
             *([_visible] if log_format == "text" else []),
         ],

@@ -12,6 +12,7 @@ import anyio
 from crypto_lakehouse.core.config.origins import naming_origins
 from crypto_lakehouse.core.errors import ConfigurationError, RunningLoopError
 from crypto_lakehouse.core.metrics import MetricsCollector
+from crypto_lakehouse.core.run_context import TENANT_OF_RUN
 from crypto_lakehouse.core.task_groups import in_own_task
 
 __all__ = ["BaseWorkflow", "Outcome", "RunConfig", "refuse_faulty"]
@@ -108,6 +109,8 @@ class BaseWorkflow(ABC, Generic[OutcomeT_co]):
         return await in_own_task(self._run)
 
     async def _run(self) -> OutcomeT_co:
+        if tenant := getattr(self.config, "tenant", None):
+            TENANT_OF_RUN.set(tenant)  # this task has a context of its own
         try:
             with naming_origins(self.config):
                 await self.setup()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Sequence
-from typing import TextIO
+from typing import Protocol
 
 from attrs import define, field
 
@@ -24,10 +24,20 @@ from crypto_lakehouse.core.messages import agreeing, plural
 from crypto_lakehouse.core.metrics import ByteMeter, MetricsCollector
 from crypto_lakehouse.core.visible import visible
 
-__all__ = ["LinesSink"]
+__all__ = ["LineStream", "LinesSink"]
 
 #: How often a line about the whole run is written, in seconds.
 LINE_EVERY_S = 5.0
+
+
+class LineStream(Protocol):
+    """Where lines go."""
+
+    def write(self, text: str, /) -> object:
+        """Write a line, with its end."""
+
+    def flush(self) -> None:
+        """Hand over what is written."""
 
 
 @define
@@ -51,7 +61,7 @@ class LinesSink:
     quiet: bool = False
     every_archive: bool = False
     is_logged: bool = False
-    stream: TextIO = field(factory=lambda: sys.stderr)
+    stream: LineStream = field(factory=lambda: sys.stderr)
     clock: Callable[[], float] = time.monotonic
     name: str = "lines"
     required: bool = False

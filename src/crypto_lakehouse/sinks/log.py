@@ -31,6 +31,7 @@ from crypto_lakehouse.core.events import (
     to_record,
 )
 from crypto_lakehouse.core.messages import plural
+from crypto_lakehouse.core.run_context import TENANT_OF_RUN
 from crypto_lakehouse.core.visible import visible
 
 if TYPE_CHECKING:
@@ -127,9 +128,11 @@ def _of_recording(event: RecordingSeen | HoleRecorded | RecordingIngested) -> st
 
 
 def _context(event: Event) -> dict[str, object]:
-    """Return the event's fields without the run's id, which is bound to the logger."""
+    """Return the event's fields, and the tenant; the run's id is bound to the logger."""
     record = to_record(event)
     record["event_name"] = record.pop("event")
     record.pop("message", None)
     record.pop("run_id", None)
+    if tenant := TENANT_OF_RUN.get():
+        record["tenant"] = tenant
     return record

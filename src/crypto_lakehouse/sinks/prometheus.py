@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.util import find_spec
-from itertools import accumulate
+from itertools import accumulate, chain
 from typing import TYPE_CHECKING, Any
 
 from attrs import define, field
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
     from prometheus_client.core import Metric
 
-__all__ = ["PrometheusSink"]
+__all__ = ["PrometheusSink", "joined_text"]
 
 
 @define(eq=False)
@@ -60,6 +60,7 @@ class PrometheusSink:
         meter: The byte counter of a collection, for what arrives between its events.
         by_symbol: Whether symbol and interval are labels of what is known of series. Each series
             then is a time series of Prometheus.
+        tenant: The value of the label `tenant` of every series; empty for no such label.
 
     Attributes:
         registry: A registry of its own, for `prometheus_client` in any thread.
@@ -76,6 +77,7 @@ class PrometheusSink:
 
     meter: ByteMeter | None = None
     by_symbol: bool = field(default=False, kw_only=True)
+    tenant: str = field(default="", kw_only=True)
     name: str = field(default="prometheus", init=False)
     required: bool = field(default=False, init=False)
     takes_unchanged: bool = field(default=True, init=False)
@@ -110,6 +112,39 @@ class PrometheusSink:
         return generate_latest(self.registry)
 
 
+def joined_text(sinks: Sequence[PrometheusSink]) -> bytes:
+    """Return the metrics of several tenants' sinks in one text; takes milliseconds for each.
+
+    Args:
+        sinks: Each with another `tenant`, so that no series of one is that of another.
+    """
+    from prometheus_client import CollectorRegistry, generate_latest
+
+    registry = CollectorRegistry()
+    registry.register(_JoinedCollector(sinks))
+    return generate_latest(registry)
+
+
+@define(eq=False)
+class _JoinedCollector:
+    """Makes one family of metrics of those of several sinks that have its name."""
+
+    sinks: Sequence[PrometheusSink]
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield every metric that has a value."""
+        families: dict[str, Metric] = {}
+        for family in chain.from_iterable(sink.registry.collect() for sink in self.sinks):
+            first = families.setdefault(family.name, family)
+            if first is not family:
+                first.samples.extend(family.samples)
+        yield from families.values()
+
+    def describe(self) -> Iterator[Metric]:
+        """Yield nothing: it is the only collector of its registry."""
+        return iter(())
+
+
 @define(eq=False)
 class _FiguresCollector:
     """Makes metrics of what a sink has counted, whenever its registry is read."""
@@ -125,9 +160,10 @@ class _FiguresCollector:
             ]
         if (meter := self.sink.meters.sum()) is not None:
             taken += [(spec, (), dict(values)) for spec, values in meter_values(meter)]
+        tenant = (self.sink.tenant,) if self.sink.tenant else ()
         for spec, names, values in taken:
             if values:
-                yield _family(spec, names, values)
+                yield _family(spec, names, values, tenant)
 
     def describe(self) -> Iterator[Metric]:
         """Yield nothing: it is the only collector of its registry."""
@@ -148,20 +184,24 @@ def _buckets(histogram: Histogram) -> tuple[list[tuple[str, int]], float]:
     return list(zip(bounds, accumulate(histogram.counts), strict=True)), histogram.total
 
 
-def _family(spec: MetricSpec, names: Labels, values: Mapping[Labels, Any]) -> Metric:
+def _family(
+    spec: MetricSpec, names: Labels, values: Mapping[Labels, Any], tenant: Labels
+) -> Metric:
+    """Make a metric; `tenant` has the value of the first label, if there is one."""
     from prometheus_client.core import (
         CounterMetricFamily,
         GaugeMetricFamily,
         HistogramMetricFamily,
     )
 
+    names = (*(["tenant"] if tenant else []), *names)
     if spec.kind == "histogram":
         histogram = HistogramMetricFamily(spec.name, spec.help, labels=names)
         for labels, (buckets, total) in values.items():
-            histogram.add_metric(labels, buckets, total)
+            histogram.add_metric((*tenant, *labels), buckets, total)
         return histogram
     kind = CounterMetricFamily if spec.kind == "counter" else GaugeMetricFamily
     family = kind(spec.name, spec.help, labels=names)
     for labels, value in values.items():
-        family.add_metric(labels, value)
+        family.add_metric((*tenant, *labels), value)
     return family

@@ -4,6 +4,7 @@
   into tables; `collect_and_ingest` does both at once; `validation` checks rows; `table_upkeep`
   compacts and expires; `composition` runs several workflows with one report, `pipelines` those
   that a file declares.
+- `tenants` runs the collections of several tenants of a file side by side.
 - `rest_collection` fills what the archive lacks from the exchange, and `filling` does so in one
   call: `fill_plan` says which days, `fill_lane` and `day_filler` fill them, `fill_costs` says
   beforehand what that takes.
@@ -59,6 +60,8 @@ if TYPE_CHECKING:
     from crypto_lakehouse.workflows.repair import RepairReport
     from crypto_lakehouse.workflows.reports import HistoryReport, PlanReport, StatusReport
     from crypto_lakehouse.workflows.rest_collection import RestCollectionWorkflow
+    from crypto_lakehouse.workflows.tenants.running import run_tenants
+    from crypto_lakehouse.workflows.tenants.tenant_runs import TenantRun, TenantsReport
     from crypto_lakehouse.workflows.upkeep import run_prune, run_repair
     from crypto_lakehouse.workflows.validation import ValidationWorkflow
     from crypto_lakehouse.workflows.wiring.delivery import Delivery
@@ -89,6 +92,8 @@ __all__ = [
     "StatusReport",
     "Step",
     "StreamChange",
+    "TenantRun",
+    "TenantsReport",
     "ValidationWorkflow",
     "VerificationReport",
     "load_schedules",
@@ -104,6 +109,7 @@ __all__ = [
     "run_recording",
     "run_repair",
     "run_status",
+    "run_tenants",
     "run_verification",
 ]
 
@@ -135,6 +141,9 @@ _MODULES = {
     "Daemon": "daemon.daemon",
     "ScheduledPipelines": "daemon.daemon",
     "load_schedules": "daemon.daemon",
+    "TenantRun": "tenants.tenant_runs",
+    "TenantsReport": "tenants.tenant_runs",
+    "run_tenants": "tenants.running",
     "PruneResult": "history",
     "RefreshedMatrix": "matrix_refresh",
     "refresh_matrix": "matrix_refresh",

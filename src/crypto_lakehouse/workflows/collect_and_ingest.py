@@ -70,6 +70,7 @@ class CollectAndIngest(CompositeWorkflow):
             run is refused.
         fill: Whether what the archive lacks is filled from the exchange, before the remainder is
             ingested.
+        monitoring: What watches the run; by default what the collection's configuration says.
     """
 
     name = "collect_and_ingest"
@@ -87,11 +88,12 @@ class CollectAndIngest(CompositeWorkflow):
         on_end: Callable[[], None] = lambda: None,
         on_held: OnHeld = do_not_wait,
         fill: bool = False,
+        monitoring: Monitoring | None = None,
     ) -> None:
         refuse_faulty(config)
         self._output = output_of(config)
         self._lake, self._on_held = lake, on_held
-        self.monitoring = Monitoring.of(config, meter)
+        self.monitoring = monitoring or Monitoring.of(config, meter)
         self._on_begin, self._on_progress, self._on_end = on_begin, on_progress, on_end
         self._gathered = _Gathered(self._output, batch_archives, lake.selects)
         self._batches: list[IngestReport] = []

@@ -222,6 +222,7 @@ class WorkflowKeys(MonitoringKeys):
             "The tenant of the file.",
             more="See [tenants](tenants.md).",
             form="name",
+            unset="none; `collect` runs all tenants of a file that has some",
             metavar="NAME",
             since="0.2.0",
         ),

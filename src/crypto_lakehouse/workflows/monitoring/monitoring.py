@@ -76,7 +76,11 @@ class Monitoring:
         """
         if config.serve is None and config.metrics_textfile is None:
             return cls()
-        sink = PrometheusSink(meter, by_symbol=getattr(config, "metrics_by_symbol", False))
+        sink = PrometheusSink(
+            meter,
+            by_symbol=getattr(config, "metrics_by_symbol", False),
+            tenant=getattr(config, "tenant", None) or "",
+        )
         sink.figures.objectives = getattr(config, "freshness", None) or {}
         made = cls(sink)
         if config.metrics_textfile is not None:

@@ -30,9 +30,7 @@ _WRITE_EVERY_S = 15.0
 #: More than all metrics without symbols take; of a larger file only the beginning is read.
 _MOST_BYTES = 16 << 20
 
-_SUCCESS = re.compile(
-    rf'^{LAST_SUCCESS}\{{workflow="([a-z_]{{1,64}})"\}} ([0-9.e+]{{1,32}})$'.encode(), re.MULTILINE
-)
+_SUCCESS = rf'^{LAST_SUCCESS}\{{TENANTworkflow="([a-z_]{{1,64}})"\}} ([0-9.e+]{{1,32}})$'
 
 
 @define(eq=False)
@@ -70,7 +68,9 @@ class MetricsTextfile:
         self._next_at = self.clock() + _WRITE_EVERY_S
 
     def _take_over(self, text: bytes) -> None:
-        for workflow, moment in _SUCCESS.findall(text):
+        tenant = f'tenant="{self.counted.tenant}",' if self.counted.tenant else ""
+        pattern = _SUCCESS.replace("TENANT", tenant).encode()
+        for workflow, moment in re.findall(pattern, text, re.MULTILINE):
             try:
                 seconds = float(moment)
             except ValueError:

@@ -10,6 +10,7 @@ from attrs import frozen
 from crypto_lakehouse.collection.sampling import Sample
 from crypto_lakehouse.core.config.pipelines import PipelineStep, StepKind
 from crypto_lakehouse.core.config.quantities import parse_quantity
+from crypto_lakehouse.core.config.tenants import TENANT
 from crypto_lakehouse.core.errors import Problem
 from crypto_lakehouse.core.messages import shown
 
@@ -37,13 +38,16 @@ def read_options(step: PipelineStep, place: str) -> tuple[StepOptions, list[Prob
         place: The path of its options, for faults.
     """
     readers = _READERS.get(step.kind, {})
-    own, problems = {}, []
+    own, problems = {}, list[Problem]()
     for name, value in step.options.items():
         if name in readers:
             try:
                 own[name] = readers[name](value)
             except (TypeError, ValueError) as error:
                 problems.append(Problem(f"{place}.{name}", str(error)))
+    if TENANT in step.options:  # all steps of a pipeline have one log and the same metrics
+        reason = "a step has no tenant of its own; name one for the pipeline, with `--tenant`"
+        problems.append(Problem(f"{place}.{TENANT}", reason))
     keys = {name: value for name, value in step.options.items() if name not in readers}
     return StepOptions(keys, own), problems
 

@@ -1,0 +1,178 @@
+"""Two tenants of a configuration at once, in one process: nothing of one is the other's."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from crypto_lakehouse.core.errors import ConfigurationError
+from crypto_lakehouse.core.events import ArchiveFinished, Event
+from crypto_lakehouse.testing import ArchiveServer, faults
+from crypto_lakehouse.workflows import Monitoring, TenantRun, run_tenants
+from crypto_lakehouse.workflows.monitoring.of_tenants import TenantsMonitoring
+from crypto_lakehouse.workflows.tenants.loading import load_tenants
+from crypto_lakehouse.workflows.tenants.tenant_runs import TenantsWorkflow
+
+SYMBOLS = {"desk-a": "BTCUSDT", "desk-b": "ETHUSDT"}
+
+
+@pytest.fixture
+def values(archive_server: ArchiveServer, tmp_path: Path) -> dict[str, Any]:
+    """Two tenants of one source, each with a symbol, an output and a file for metrics."""
+    tenants = {
+        name: {
+            "symbols": [symbol],
+            "output_directory": str(tmp_path / name),
+            "metrics_textfile": str(tmp_path / f"{name}.prom"),
+        }
+        for name, symbol in SYMBOLS.items()
+    }
+    return {
+        "source_url": archive_server.url, "discovery": "calendar", "markets": ["spot"],
+        "data_types": ["klines"], "intervals": ["1h"], "default_date": "2025-07-15",
+        "max_retries": 0, "tenants": tenants,
+    }  # fmt: skip
+
+
+def of_other(name: str) -> str:
+    """The symbol of the other tenant."""
+    return next(symbol for tenant, symbol in SYMBOLS.items() if tenant != name)
+
+
+async def test_nothing_of_a_tenant_is_in_what_the_other_one_leaves(
+    values: dict[str, Any], tmp_path: Path, archive_server: ArchiveServer,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    archive_server.inject("*ETHUSDT*", faults.Status(403), endless=True)
+    caplog.set_level(logging.DEBUG, "crypto_lakehouse")
+    seen: dict[str, list[Event]] = {name: [] for name in SYMBOLS}
+
+    def run_of(name: str) -> TenantRun:
+        return TenantRun(sinks=[seen[name].extend])
+
+    report = await run_tenants({**values, "metrics_by_symbol": True}, run_of=run_of)
+    assert report.exit_code == 3
+    assert {step.name: step.exit_code for step in report.steps} == {"desk-a": 0, "desk-b": 3}
+    for name, symbol in SYMBOLS.items():
+        keys = {each.archive.symbol for each in seen[name] if isinstance(each, ArchiveFinished)}
+        assert keys == {symbol}
+        for path in (tmp_path / name).rglob("*"):
+            assert of_other(name) not in str(path)
+            assert path.is_dir() or of_other(name).encode() not in path.read_bytes()
+        text = (tmp_path / f"{name}.prom").read_text()
+        samples = [line for line in text.splitlines() if line and not line.startswith("#")]
+        assert samples
+        assert [line for line in samples if f'tenant="{name}"' not in line] == []
+        assert of_other(name) not in text
+        records = [each for each in caplog.records if getattr(each, "tenant", "") == name]
+        assert {symbol in str(vars(each)) for each in records} >= {True}
+        assert [each for each in records if of_other(name) in str(vars(each))] == []
+    runs = [each for each in caplog.records if hasattr(each, "run_id")]
+    assert {getattr(each, "tenant", "") for each in runs} == {*SYMBOLS}
+
+
+async def test_one_listener_serves_each_series_with_its_tenant(values: dict[str, Any]) -> None:
+    text, said = "", list[str]()
+    done = dict.fromkeys(SYMBOLS, 0)
+
+    async def scrape(name: str, events: Sequence[Event]) -> None:
+        nonlocal text
+        done[name] += sum(isinstance(event, ArchiveFinished) for event in events)
+        if all(done.values()) and not text:
+            async with aiohttp.ClientSession() as client, client.get(said[0].split()[-1]) as got:
+                text = await got.text()
+
+    def run_of(name: str) -> TenantRun:
+        async def sink(events: Sequence[Event]) -> None:
+            await scrape(name, events)
+
+        return TenantRun(sinks=[sink])
+
+    tenants = await load_tenants({**values, "serve": 0})
+    workflow = TenantsWorkflow(tenants, run_of=run_of, say=said.append)
+    assert (await workflow.run()).report.exit_code == 0
+    assert len(said) == 1
+    archives = [line for line in text.splitlines() if "archives_total{" in line]
+    assert [line for line in archives if "tenant=" not in line] == []
+    for name in SYMBOLS:
+        assert [line for line in archives if f'tenant="{name}"' in line]
+    assert text.count("# HELP crypto_lakehouse_archives_total") == 1
+
+
+async def test_what_was_complete_before_is_that_of_the_same_tenant(
+    values: dict[str, Any], tmp_path: Path, archive_server: ArchiveServer
+) -> None:
+    await run_tenants(values, names=["desk-a"])
+    path = tmp_path / "desk-a.prom"
+    success = [line for line in path.read_text().splitlines() if "last_success" in line][-1]
+    archive_server.inject("*", faults.Status(403), endless=True)
+    await run_tenants(values | {"default_date": "2025-07-16"}, names=["desk-a"])
+    assert success in path.read_text()
+    path.rename(tmp_path / "desk-b.prom")
+    await run_tenants(values, names=["desk-b"])
+    assert "last_success_timestamp_seconds{" not in (tmp_path / "desk-b.prom").read_text()
+
+
+async def test_faults_of_all_tenants_are_raised_at_once_and_nothing_begins(
+    values: dict[str, Any], tmp_path: Path, archive_server: ArchiveServer
+) -> None:
+    tenants: Mapping[str, dict[str, Any]] = values["tenants"]
+    for name in SYMBOLS:
+        tenants[name]["metrics_textfile"] = str(tmp_path / "none" / f"{name}.prom")
+    with pytest.raises(ConfigurationError) as raised:
+        await run_tenants(values)
+    assert [each.path for each in raised.value.problems] == [
+        f"$.tenants.{name}.metrics_textfile" for name in SYMBOLS
+    ]
+    for name in SYMBOLS:
+        tenants[name]["max_retries"] = 99
+    with pytest.raises(ConfigurationError) as raised:
+        await run_tenants(values)
+    assert [each.path for each in raised.value.problems] == [
+        f"$.tenants.{name}.max_retries" for name in SYMBOLS
+    ]
+    wrong: Any
+    for wrong in ({}, {"tenants": {}}, {"tenants": [1]}):
+        with pytest.raises(ConfigurationError, match=r"\$\.tenants: must be a mapping"):
+            await run_tenants(wrong)
+    assert archive_server.requests == []
+    assert [*tmp_path.iterdir()] == []
+
+
+async def test_an_option_that_gives_all_tenants_one_output_is_refused(
+    values: dict[str, Any], tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigurationError, match="is also the output of tenant `desk-a`"):
+        await load_tenants(values, {"output_directory": str(tmp_path / "one")})
+
+
+async def test_a_fault_in_the_program_ends_the_run_of_one_tenant_alone(
+    values: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workflow = TenantsWorkflow(await load_tenants(values))
+
+    async def broken() -> None:
+        raise RuntimeError("broken, with https://user:pa55word@host")
+
+    monkeypatch.setattr(workflow.steps["desk-b"].workflow, "setup", broken)
+    report = (await workflow.run()).report
+    assert [(step.state, step.exit_code) for step in report.steps] == [("done", 0), ("failed", 1)]
+    assert report.steps[1].error == "RuntimeError: broken, with https://***@host"
+    assert report.exit_code == 1
+
+
+async def test_a_stop_ends_all_tenants_in_order(values: dict[str, Any]) -> None:
+    workflow = TenantsWorkflow(await load_tenants(values))
+    workflow.stop(143)
+    report = (await workflow.run()).report
+    assert (report.status, report.exit_code) == ("interrupted", 143)
+
+
+def test_without_an_address_nothing_listens() -> None:
+    assert TenantsMonitoring.of({}).listening == {}
+    assert Monitoring().sink is None
