@@ -129,7 +129,11 @@ async def test_its_metrics_stay_true_while_the_source_is_silent(
     collection: Collection, declared: Declared, tmp_path: Path
 ) -> None:
     world, file = World(clock=MovedClock(datetime.now(UTC))), tmp_path / "lake.prom"
-    mirror = {"run": "collect", "needs": "collect", "with": {"output_directory": "mirror"}}
+    mirror = {
+        "run": "collect",
+        "needs": "collect",
+        "with": {"output_directory": str(tmp_path / "mirror")},
+    }
     values = declared(steps={"collect": {}, "mirror": mirror})
     values |= {"default_date": None, "date_range": {"start": "2d"}}
     values |= {"metrics_textfile": str(file), "freshness": {"*": "36h"}}
