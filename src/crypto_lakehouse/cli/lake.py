@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from crypto_lakehouse.tables.iceberg.lake_place import LakePlace
     from crypto_lakehouse.tables.lake.lake import Lake
     from crypto_lakehouse.tables.lake.lake_copy import LakeCopy
+    from crypto_lakehouse.workflows.table_upkeep import TableWork
 
 __all__ = ["command"]
 
@@ -173,20 +174,14 @@ def _names(text: str | None) -> list[str]:
 @_TABLE
 def compact_tables(**given: Any) -> int:
     """Merge the small files of each partition into one; all tables, or those named."""
-    from crypto_lakehouse.version import __version__
+    from crypto_lakehouse.workflows.table_upkeep import compaction
+
+    def told(done: dict[str, Any]) -> str:
+        files = _counted(done["files_before"], "file")
+        return f"{files} before, {done['files_after']:,} after"
 
     with _locked(given) as lake:
-        from crypto_lakehouse.tables.lake.maintenance import compact
-
-        def work(name: str) -> dict[str, Any]:
-            done = asdict(compact(lake.catalog, name, tool_version=__version__))
-            return {key: value for key, value in done.items() if key != "table"}
-
-        def told(done: dict[str, Any]) -> str:
-            files = _counted(done["files_before"], "file")
-            return f"{files} before, {done['files_after']:,} after"
-
-        return _do_each(given, lake, work, told)
+        return _do_each(given, lake, compaction, told)
 
 
 @command.command("expire", short_help="Expire old snapshots, and delete their files.")
@@ -202,17 +197,13 @@ def expire_snapshots(**given: Any) -> int:
 
     The newest snapshot always stays. Rows that were replaced earlier can no longer be read.
     """
-    before = datetime.now(UTC) - timedelta(days=given["older_than"])
+    from crypto_lakehouse.workflows.table_upkeep import expiry
+
+    def told(done: dict[str, Any]) -> str:
+        return f"{_counted(done['snapshots'], 'snapshot')} expired"
+
     with _locked(given) as lake:
-        from crypto_lakehouse.tables.lake.maintenance import expire
-
-        def work(name: str) -> dict[str, Any]:
-            return {"snapshots": expire(lake.catalog, name, before=before)}
-
-        def told(done: dict[str, Any]) -> str:
-            return f"{_counted(done['snapshots'], 'snapshot')} expired"
-
-        return _do_each(given, lake, work, told)
+        return _do_each(given, lake, expiry(given["older_than"]), told)
 
 
 @command.command("sweep")
@@ -231,7 +222,7 @@ def sweep_orphans(**given: Any) -> int:
 
         before = sweep_before(lake.catalog, given["older_than"])
 
-        def work(name: str) -> dict[str, Any]:
+        def work(lake: Lake, name: str) -> dict[str, Any]:
             deleted = sweep(lake.catalog, name, before=before)
             return {"files": len(deleted), "paths": deleted}
 
@@ -244,7 +235,7 @@ def sweep_orphans(**given: Any) -> int:
 def _do_each(
     given: dict[str, Any],
     lake: Lake,
-    work: Callable[[str], dict[str, Any]],
+    work: TableWork,
     told: Callable[[dict[str, Any]], str],
 ) -> int:
     """Do work on each table that is named, and print the results; return the exit code.
@@ -254,7 +245,7 @@ def _do_each(
     as_json, done = given["as_json"], dict[str, dict[str, Any]]()
     try:
         for name in _named(lake, given):
-            done[name] = work(name)
+            done[name] = work(lake, name)
             if not as_json:
                 click.echo(f"{name}: {told(done[name])}")
     except LakehouseError as error:

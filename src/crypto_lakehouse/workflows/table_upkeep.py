@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import anyio
 from anyio import from_thread, to_thread
-from attrs import field, frozen
+from attrs import asdict, field, frozen
 
 from crypto_lakehouse.core.metrics import MetricsCollector, WorkflowMetrics
 from crypto_lakehouse.core.workflow import BaseWorkflow
@@ -29,11 +29,11 @@ TableWork = Callable[["Lake", str], dict[str, Any]]
 
 
 def compaction(lake: Lake, table: str) -> dict[str, Any]:
-    """Merge the small files of each partition; return the numbers of files."""
+    """Merge the small files of each partition; return the numbers of files, and of their rows."""
     from crypto_lakehouse.tables.lake.maintenance import compact
 
-    done = compact(lake.catalog, table, tool_version=__version__)
-    return {"files_before": done.files_before, "files_after": done.files_after}
+    done = asdict(compact(lake.catalog, table, tool_version=__version__))
+    return {name: number for name, number in done.items() if name != "table"}
 
 
 def expiry(older_than_days: float) -> TableWork:
