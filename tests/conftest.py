@@ -18,6 +18,7 @@ from tests.services.fixtures import (
     rclone_bucket,
 )
 from tests.services.installed import absent
+from tests.temporary import keep_in_memory
 
 from crypto_lakehouse.http.retry import RetryPolicy
 
@@ -306,6 +307,11 @@ QUICK = (
     "tables/iceberg/test_two_catalogs.py::test_no_file_of_the_other_table_is_deleted",
     "workflows/test_ingested_segments.py::test_a_filled_day_gives_way_to_its_archive[spot klines",
 )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep the folders of the short tests in memory."""
+    keep_in_memory(config)
 
 
 @pytest.hookimpl(wrapper=True)
