@@ -252,7 +252,7 @@ def test_a_configuration_says_where_the_output_is_and_how_old_days_may_be(
 
 def test_the_directory_is_required(shell: Shell) -> None:
     code, _, err = shell("status")
-    assert (code, "--output DIR, or --config FILE" in err) == (2, True)
+    assert (code, "--output: required, and missing" in err) == (2, True)
 
 
 def test_help_explains_every_cause(shell: Shell) -> None:

@@ -31,7 +31,7 @@ __all__ = ["cli", "main"]
 
 _COMMANDS = (
     "collect", "fill", "record", "run", "daemon", "plan", "config", "status", "history", "verify",
-    "matrix", "ingest", "validate", "query", "lake", "bench", "demo",
+    "matrix", "ingest", "validate", "query", "lake", "monitoring", "bench", "demo",
 )  # fmt: skip
 
 _EPILOG = """\b

@@ -1,4 +1,4 @@
-"""The options for metrics, of commands that do not take all keys; and where they are served."""
+"""`crypto-lakehouse monitoring`, and the options for metrics of commands that lack other keys."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import click
 
 from crypto_lakehouse.cli.file_names import file_only
 
-__all__ = ["MONITORING_KEYS", "monitoring_options", "say_where"]
+__all__ = ["MONITORING_KEYS", "command", "monitoring_options", "say_where"]
 
 _Command = TypeVar("_Command", bound=Callable[..., object])
 
@@ -27,6 +27,26 @@ _TEXTFILE = click.option(
     metavar="FILE",
     help="Write metrics to NAME.prom, as of `collect`.",
 )
+
+
+@click.command("monitoring", short_help="Print the alerting rules for Prometheus.")
+@click.argument("what", type=click.Choice(["alerts"]))
+def command(what: str) -> int:
+    """Print a file that is shipped for the metrics of --serve and --metrics-textfile.
+
+    \b
+      alerts     alerting rules for Prometheus: days older than `freshness` says, runs that fail,
+                 quarantined and damaged archives, more holes than a day ago, gaps of recordings,
+                 and a daemon that is down
+
+    \b
+    Examples:
+      crypto-lakehouse monitoring alerts > crypto-lakehouse.rules.yaml
+    """  # noqa: D301 - click reads \b
+    from crypto_lakehouse.workflows.monitoring.shipped import shipped
+
+    click.echo(shipped(what), nl=False)
+    return 0
 
 
 def monitoring_options(command: _Command) -> _Command:

@@ -94,11 +94,11 @@ def checked_config(output: str, **values: Any) -> WorkflowConfig:
     return config
 
 
-def valid_config(output: str, **values: Any) -> WorkflowConfig:
+def valid_config(output: str | None, **values: Any) -> WorkflowConfig:
     """Make the configuration of a command that reads what is known of an output; see above.
 
     Raises:
-        ConfigurationError: The path, the URL or a setting of its store is wrong.
+        ConfigurationError: The path, the URL or a setting of its store is wrong, or missing.
     """
     from crypto_lakehouse.core.errors import ConfigurationError
     from crypto_lakehouse.workflows.wiring.stored_output import stored_config

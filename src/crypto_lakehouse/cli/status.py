@@ -245,10 +245,9 @@ async def _config(file: str | None, overrides: dict[str, Any]) -> WorkflowConfig
         config = await load_config_of_all(file, overrides)
     else:
         place = overrides.pop("output_directory", None)
-        if place is None:
-            raise click.UsageError("no output is named; add --output DIR, or --config FILE")
         # The faults of a directory and of the selection are raised together, by `run_status`.
-        config = (valid_config if is_url(place) else stored_config)(place, **overrides)
+        is_checked = place is None or is_url(place)
+        config = (valid_config if is_checked else stored_config)(place, **overrides)
     refuse_unused_keys(config)
     return config
 

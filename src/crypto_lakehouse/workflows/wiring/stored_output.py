@@ -25,11 +25,12 @@ _OF_STORES = (
 _OF_LEDGER = ("ledger", "ledger_schema")
 
 
-def stored_config(output: str, **values: Any) -> WorkflowConfig:
+def stored_config(output: str | None, **values: Any) -> WorkflowConfig:
     """Make the configuration of a command that reads an output and requests nothing of the source.
 
     Environment variables are those of collections, and are not read; except those that say where
-    the ledger is and, for a URL, how its store is reached. Faults are in `problems`.
+    the ledger is and, for a URL, how its store is reached. Faults are in `problems`; it is one if
+    there is no output.
     """
     keys = (*_OF_LEDGER, *(_OF_STORES if is_url(output) else ()))
     variables = [f"{ENVIRONMENT_PREFIX}{key.upper()}" for key in keys]

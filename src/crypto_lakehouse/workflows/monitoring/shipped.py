@@ -1,0 +1,24 @@
+"""Files for Prometheus that are shipped with the package."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.resources import files
+
+__all__ = ["SHIPPED", "shipped"]
+
+#: The name of each file, by what it is.
+SHIPPED: Mapping[str, str] = {"alerts": "alerts.yaml"}
+
+
+def shipped(name: str) -> str:
+    """Return the text of a file.
+
+    Args:
+        name: `alerts`, the alerting rules.
+
+    Example:
+        >>> shipped("alerts").startswith("# Alerting rules of crypto-lakehouse")
+        True
+    """
+    return (files(__package__) / SHIPPED[name]).read_text(encoding="utf-8")
