@@ -176,3 +176,62 @@ async def test_a_stop_ends_all_tenants_in_order(values: dict[str, Any]) -> None:
 def test_without_an_address_nothing_listens() -> None:
     assert TenantsMonitoring.of({}).listening == {}
     assert Monitoring().sink is None
+
+
+async def test_all_tenants_together_keep_to_the_caps_of_the_file(
+    values: dict[str, Any], archive_server: ArchiveServer
+) -> None:
+    values |= {
+        "max_parallel_downloads": 3, "discovery": "listing", "intervals": ["1h", "1d"],
+        "listing_url": archive_server.url, "default_date": None,
+        "date_range": {"start": "2025-07-01", "end": "2025-07-04"},
+    }  # fmt: skip
+    report = await run_tenants(values)
+    assert report.exit_code == 0
+    assert [step.report.totals["verified"] for step in report.steps] == [8, 8]
+    assert archive_server.peak_concurrency <= 3
+
+
+@pytest.mark.parametrize(
+    ("of_file", "of_b", "expected"),
+    [
+        ({}, {}, (16, 16)),
+        ({}, {"max_parallel_downloads": 40}, (40, 40)),
+        ({"max_parallel_downloads": 20}, {"max_parallel_downloads": 40}, (20, 20)),
+        ({"max_parallel_downloads": "auto"}, {}, (256, 256)),
+        ({}, {"source_url": "https://mirror.example"}, (16, 16)),
+    ],
+)
+async def test_each_host_has_a_budget(
+    values: dict[str, Any], of_file: dict[str, Any], of_b: dict[str, Any], expected: tuple[int, int]
+) -> None:
+    rates = {"max_bytes_per_second": 1000, "max_requests_per_second": 5}
+    values["tenants"]["desk-b"] |= of_b
+    tenants = await load_tenants({**values, **of_file, **rates})
+    first, second = (each.shares for each in tenants.values())
+    assert first is not None
+    assert second is not None
+    budgets = first.archives.budget, second.archives.budget
+    assert tuple(each.slots.limit for each in budgets) == expected
+    assert (budgets[0] is budgets[1]) == ("source_url" not in of_b)
+    assert first.listings.budget is budgets[0]
+    for budget in budgets:
+        assert budget.byte_rate is not None
+        assert budget.request_rate is not None
+        assert budget.byte_rate.bytes_per_second == 1000
+        assert budget.request_rate.requests_per_second == 5
+
+
+async def test_with_worker_processes_each_tenant_has_an_equal_part(values: dict[str, Any]) -> None:
+    caps = {
+        "max_parallel_downloads": 20, "max_bytes_per_second": 1000, "max_requests_per_second": 5,
+    }  # fmt: skip
+    values["tenants"]["desk-b"] |= {"processes": 2, "max_parallel_downloads": 4}
+    tenants = await load_tenants({**values, **caps})
+    found = [
+        (each.config.max_parallel_downloads, each.config.max_bytes_per_second,
+         each.config.max_requests_per_second) for each in tenants.values()
+    ]  # fmt: skip
+    assert found == [(10, 500, 2.5), (4, 500, 2.5)]
+    tenants = await load_tenants({**values, "max_parallel_downloads": "auto"})
+    assert [each.config.max_parallel_downloads for each in tenants.values()] == ["auto", 4]

@@ -12,7 +12,9 @@ From the lowest layer up:
 3. `transport` adds credentials, follows redirects to `allowed_hosts` only, and applies the rate
    limits of `rate_limit`.
 4. `concurrency_limit` limits the number of parallel requests to a fixed number, or to one found by
-   measurement (`adaptive_limit`). `retry` decides which failures are retried, and after what delay.
+   measurement (`adaptive_limit`). `shared_budget` divides one budget of a host between several
+   runs, with the slots of `fair_slots`. `retry` decides which failures are retried, and after what
+   delay.
 5. `s3_listing` lists a source page by page; `s3_listing_xml` parses a page as it arrives.
 
 A body is never decoded: an archive's bytes are hashed as published. The engine's client stores no

@@ -8,14 +8,14 @@ serves callers in the order of arrival.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from attrs import define, field
 
 if TYPE_CHECKING:
     from aiolimiter import AsyncLimiter
 
-__all__ = ["ByteRate", "RequestRate"]
+__all__ = ["BytePace", "ByteRate", "RequestPace", "RequestRate"]
 
 #: The capacity of the bucket beyond one amount, in seconds of the rate. It compensates for timers
 #: that fire late on a busy loop; after an idle period all of it may be used at once.
@@ -23,6 +23,20 @@ SLACK_S = 0.05
 
 #: An amount in bytes is split into pieces worth this many seconds.
 PIECE_S = 0.025
+
+
+class BytePace(Protocol):
+    """Limits bytes per second."""
+
+    async def pay(self, size: int) -> None:
+        """Return when `size` bytes are within the rate."""
+
+
+class RequestPace(Protocol):
+    """Limits requests per second."""
+
+    async def pay(self) -> None:
+        """Return when another request is within the rate."""
 
 
 def _bucket(per_second: float, largest_payment: float) -> AsyncLimiter:

@@ -35,6 +35,7 @@ from crypto_lakehouse.core.redaction import redact
 from crypto_lakehouse.http.content_encoding import decoded_chunks, sent_encoded
 from crypto_lakehouse.http.retry import RetryPolicy
 from crypto_lakehouse.http.s3_listing_xml import NotAListing, PageParser, ParsedPage
+from crypto_lakehouse.http.shared_budget import SharedSemaphore
 from crypto_lakehouse.http.transport import Response, Transport, object_url, server_error
 
 __all__ = ["MOST_PAGES", "Lister"]
@@ -86,7 +87,7 @@ class Lister:
     transport: Transport
     base: URL
     retry: RetryPolicy
-    limiter: anyio.Semaphore
+    limiter: anyio.Semaphore | SharedSemaphore
     emit: Emit
     most_pages: int = field(default=MOST_PAGES, kw_only=True)
     on_answer: Callable[[int | None, float], None] = field(default=_ignore, kw_only=True)

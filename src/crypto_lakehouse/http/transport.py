@@ -24,7 +24,7 @@ from crypto_lakehouse.core.errors import ProxyRefused, RedirectRefused, ServerEr
 from crypto_lakehouse.core.listed import header_date
 from crypto_lakehouse.core.messages import shown
 from crypto_lakehouse.http.allowed_hosts import AllowedHosts
-from crypto_lakehouse.http.rate_limit import ByteRate, RequestRate
+from crypto_lakehouse.http.rate_limit import BytePace, RequestPace
 
 __all__ = [
     "Answer",
@@ -119,8 +119,8 @@ class HttpTransport:
 
     client: Client
     hosts: AllowedHosts
-    bytes_rate: ByteRate | None = None
-    requests_rate: RequestRate | None = None
+    bytes_rate: BytePace | None = None
+    requests_rate: RequestPace | None = None
 
     def get(self, url: URL, headers: Mapping[str, str]) -> _AnswerContext:
         """Send one request, and follow the redirects that are allowed.
@@ -192,7 +192,7 @@ class _AnswerContext:
 class _Capped:
     """An answer whose body is read at a limited rate; the sender waits while the reader does."""
 
-    def __init__(self, answer: Answer, rate: ByteRate) -> None:
+    def __init__(self, answer: Answer, rate: BytePace) -> None:
         self._answer = answer
         self._rate = rate
         self.status = answer.status

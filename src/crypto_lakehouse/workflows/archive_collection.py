@@ -51,6 +51,7 @@ from crypto_lakehouse.workflows.wiring.ledgers import ledger_at
 from crypto_lakehouse.workflows.wiring.network import Network
 from crypto_lakehouse.workflows.wiring.opened_output import OpenedOutput
 from crypto_lakehouse.workflows.wiring.recorded_source import checked_source
+from crypto_lakehouse.workflows.wiring.source_shares import SourceShares
 from crypto_lakehouse.workflows.wiring.transport_stack import (
     most_parallel,
     open_client,
@@ -86,6 +87,7 @@ class ArchiveCollectionWorkflow(BaseWorkflow[CollectionReport]):
         on_held: Called if another run holds the lock; returns whether to try again. By default the
             run is refused.
         monitoring: What watches the run; by default what the configuration says.
+        shares: Its parts in what several runs of this process may send to the same hosts.
 
     Raises:
         ConfigurationError: A sink is not valid; the message names it and what it lacks.
@@ -121,6 +123,7 @@ class ArchiveCollectionWorkflow(BaseWorkflow[CollectionReport]):
         delivery: Delivery | None = None,
         on_held: OnHeld = do_not_wait,
         monitoring: Monitoring | None = None,
+        shares: SourceShares | None = None,
     ) -> None:
         super().__init__(config, metrics_collector=metrics_collector)
         self.run_id = uuid4().hex
@@ -136,7 +139,7 @@ class ArchiveCollectionWorkflow(BaseWorkflow[CollectionReport]):
         self._retry = retry or RetryPolicy(max_retries=config.max_retries)
         self._meter = meter or ByteMeter()
         self.monitoring = (monitoring or Monitoring.of(config)).of_meter(self._meter)
-        self._archives = archives
+        self._archives, self._shares = archives, shares
         self._delivery = delivery or Delivery()
         self._plan: Plan | None = None
         self._notes: list[str] = []
@@ -298,6 +301,7 @@ class ArchiveCollectionWorkflow(BaseWorkflow[CollectionReport]):
             holes=self._holes,
             processes=self._processes,
             is_shared=self._is_shared,
+            budget=None if self._shares is None else self._shares.archives,
         )
 
     def _should_be_planned(self) -> Callable[[Archive], bool] | None:
@@ -324,7 +328,12 @@ class ArchiveCollectionWorkflow(BaseWorkflow[CollectionReport]):
             matrix=self._matrix,
             holes=self._holes,
             lister=open_lister(
-                self.config, self._client, self._retry, emit, on_answer=self.monitoring.answered
+                self.config,
+                self._client,
+                self._retry,
+                emit,
+                None if self._shares is None else self._shares.listings,
+                on_answer=self.monitoring.answered,
             ),
             emit=emit,
             ledger=self._output.ledger,

@@ -46,6 +46,7 @@ from crypto_lakehouse.workflows.monitoring.monitoring import Monitoring
 from crypto_lakehouse.workflows.open_holes import OpenHoles, SharedSink
 from crypto_lakehouse.workflows.rest_collection import RestCollectionWorkflow
 from crypto_lakehouse.workflows.stored_archives import StoredZip, stored_zips
+from crypto_lakehouse.workflows.wiring.source_shares import SourceShares
 
 __all__ = ["CollectAndIngest"]
 
@@ -71,6 +72,7 @@ class CollectAndIngest(CompositeWorkflow):
         fill: Whether what the archive lacks is filled from the exchange, before the remainder is
             ingested.
         monitoring: What watches the run; by default what the collection's configuration says.
+        shares: As of `ArchiveCollectionWorkflow`.
     """
 
     name = "collect_and_ingest"
@@ -89,6 +91,7 @@ class CollectAndIngest(CompositeWorkflow):
         on_held: OnHeld = do_not_wait,
         fill: bool = False,
         monitoring: Monitoring | None = None,
+        shares: SourceShares | None = None,
     ) -> None:
         refuse_faulty(config)
         self._output = output_of(config)
@@ -105,7 +108,7 @@ class CollectAndIngest(CompositeWorkflow):
         all_sinks = [self._gathered, self._open_holes, *(self._shared or sinks)]
         collection = ArchiveCollectionWorkflow(
             config, sinks=all_sinks, meter=meter, on_held=on_held,
-            monitoring=self.monitoring.shared(),
+            monitoring=self.monitoring.shared(), shares=shares,
         )  # fmt: skip
         rest = _Rest(
             lake, self._begin_rest, self._batches,

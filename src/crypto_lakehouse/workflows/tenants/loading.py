@@ -6,7 +6,7 @@ import os
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from crypto_lakehouse.core.config.origins import FileValues
 from crypto_lakehouse.core.config.sources import ENVIRONMENT_PREFIX
@@ -15,7 +15,13 @@ from crypto_lakehouse.core.config.tenants import TENANT, TENANTS, Tenants
 from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
 from crypto_lakehouse.core.errors import ConfigurationError, Problem
 from crypto_lakehouse.workflows.lake_config import LakeConfig
+from crypto_lakehouse.workflows.tenants.budgets import (
+    caps_of_all,
+    divided_beforehand,
+    source_shares,
+)
 from crypto_lakehouse.workflows.wiring.load_config import load_config, load_lake_of
+from crypto_lakehouse.workflows.wiring.source_shares import SourceShares
 
 __all__ = ["TenantConfig", "load_tenants", "runs_all_tenants"]
 
@@ -27,10 +33,12 @@ class TenantConfig:
     Attributes:
         config: That of its collection.
         lake: That of its ingestion; None if nothing is ingested.
+        shares: Its parts in what all tenants may send to a host; None if it shares nothing.
     """
 
     config: WorkflowConfig
     lake: LakeConfig | None = None
+    shares: SourceShares | None = None
 
 
 def runs_all_tenants(values: Mapping[str, Any] | None, overrides: Mapping[str, Any]) -> bool:
@@ -74,7 +82,17 @@ async def load_tenants(
     faults += place_faults({name: _places(each) for name, each in made.items()})
     if faults:
         raise ConfigurationError(dict.fromkeys(faults))
-    return made
+    return _divided(made, caps_of_all(values, overrides or {}))
+
+
+def _divided(tenants: Mapping[str, TenantConfig], base: WorkflowConfig) -> dict[str, TenantConfig]:
+    """Divide what the file allows between the tenants."""
+    configs = {name: each.config for name, each in tenants.items()}
+    configs, shares = divided_beforehand(base, configs), source_shares(base, configs)
+    return {
+        name: evolve(each, config=configs[name], shares=shares[name])
+        for name, each in tenants.items()
+    }
 
 
 async def _load(

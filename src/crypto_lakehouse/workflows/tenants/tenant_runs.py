@@ -117,6 +117,7 @@ class TenantsWorkflow(CompositeWorkflow):
             "meter": run.meter,
             "on_held": run.on_held,
             "monitoring": self.monitoring.by_tenant[name].shared(),
+            "shares": tenant.shares,
         }
         if tenant.lake is None:
             return ArchiveCollectionWorkflow(tenant.config, **given)

@@ -15,6 +15,7 @@ from crypto_lakehouse.core.protocols import Emit
 from crypto_lakehouse.core.task_groups import one_error
 from crypto_lakehouse.executors.shards import run_sharded
 from crypto_lakehouse.http.retry import RetryPolicy
+from crypto_lakehouse.http.shared_budget import BudgetShare
 from crypto_lakehouse.http.transport import Client
 from crypto_lakehouse.ledger.place import RunLedger
 from crypto_lakehouse.matrix.known_holes import KnownHoles
@@ -46,6 +47,8 @@ class CollectionPipeline:
         holes: Archives that are known to be missing at the source.
         processes: How many processes of this machine work for the run.
         is_shared: Whether other processes collect the archives.
+        budget: The part of the run in what several runs may send to its source; for those of its
+            own process.
     """
 
     config: WorkflowConfig
@@ -58,6 +61,7 @@ class CollectionPipeline:
     holes: KnownHoles
     processes: int
     is_shared: bool
+    budget: BudgetShare | None = None
 
     async def run(self, plan: Plan, emit: Emit, budget: ByteBudget) -> None:
         """Collect the archives of a plan.
@@ -82,6 +86,7 @@ class CollectionPipeline:
             today=plan.today,
             holes=self.holes,
             claims=self.ledger.claims,
+            budget=self.budget,
         )
         collector = make_collector(self.config, context)
         workers = worker_count(most_parallel(self.config))

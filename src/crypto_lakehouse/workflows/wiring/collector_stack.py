@@ -23,6 +23,7 @@ from crypto_lakehouse.core.metrics import ByteMeter
 from crypto_lakehouse.core.protocols import Emit, Store
 from crypto_lakehouse.executors.share import Share
 from crypto_lakehouse.http.retry import RetryPolicy
+from crypto_lakehouse.http.shared_budget import BudgetShare
 from crypto_lakehouse.http.transport import Client
 from crypto_lakehouse.matrix.known_holes import KnownHoles
 from crypto_lakehouse.workflows.wiring.caps import Caps
@@ -46,6 +47,8 @@ class RunContext:
         holes: Archives that are known to be missing at the source.
         caps: The limits of `share`, if they may change; made from it by default.
         claims: Claims that may be lost to another run; None if there are none.
+        budget: The part of the run in what several runs may send to its source; None if it shares
+            none.
     """
 
     client: Client
@@ -58,6 +61,7 @@ class RunContext:
     holes: KnownHoles
     caps: Caps | None = None
     claims: Claims | None = None
+    budget: BudgetShare | None = None
 
     def known_hole(self, archive: Archive) -> str:
         """Return why an archive is known to be missing, or an empty string."""
@@ -88,13 +92,14 @@ def make_budget(config: WorkflowConfig, meter: ByteMeter) -> ByteBudget:
 def make_collector(config: WorkflowConfig, context: RunContext) -> ArchiveCollector:
     """Make the collector that a configuration describes."""
     caps = context.caps or Caps.of(context.share, context.meter)
-    transport = make_transport(config, context.client, caps)
+    transport = make_transport(config, context.client, caps, context.budget)
+    budget, requests = context.budget, caps.requests
     fetcher = Fetcher(
         transport=transport,
         base=transport.hosts.source,
         store=context.store,
         retry=context.retry,
-        concurrency=caps.requests,
+        concurrency=requests if budget is None else budget.requests(requests),
         emit=context.emit,
         meter=context.meter,
         second=transport.hosts.second,

@@ -29,6 +29,7 @@ from crypto_lakehouse.core.workflow import refuse_faulty
 from crypto_lakehouse.http.allowed_hosts import AllowedHosts
 from crypto_lakehouse.http.retry import RetryPolicy
 from crypto_lakehouse.http.s3_listing import Lister
+from crypto_lakehouse.http.shared_budget import BudgetShare
 from crypto_lakehouse.http.transport import Client, HttpTransport
 from crypto_lakehouse.ledger.empty import EmptyLedger, ledger_if_any
 from crypto_lakehouse.ledger.place import RunLedger
@@ -73,7 +74,12 @@ async def plan_from_ledger(
 
 
 def open_lister(
-    config: WorkflowConfig, client: Client, retry: RetryPolicy, emit: Emit, **more: Any
+    config: WorkflowConfig,
+    client: Client,
+    retry: RetryPolicy,
+    emit: Emit,
+    budget: BudgetShare | None = None,
+    **more: Any,
 ) -> Lister:
     """Stack what lists a source; the source itself is listed if no `listing_url` is set.
 
@@ -82,15 +88,17 @@ def open_lister(
         client: Sends requests.
         retry: The retry policy.
         emit: Receives an event for each retry.
+        budget: The part of the run in what several runs may send to the listing.
         more: Further arguments of `Lister`.
     """
     address = config.listing_url or config.source_url
     hosts = AllowedHosts.of(address, config.redirect_hosts, allow_http=config.allow_http)
+    limiter = anyio.Semaphore(parallel_downloads(config))
     return Lister(
         transport=HttpTransport(client, hosts),
         base=URL(address),
         retry=retry,
-        limiter=anyio.Semaphore(parallel_downloads(config)),
+        limiter=limiter if budget is None else budget.listings(limiter),
         emit=emit,
         **more,
     )

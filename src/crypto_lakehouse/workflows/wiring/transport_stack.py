@@ -20,6 +20,7 @@ from crypto_lakehouse.http.body_chunks import CHUNK_BYTES
 from crypto_lakehouse.http.client import engine_client
 from crypto_lakehouse.http.routes import Route, SessionRoute
 from crypto_lakehouse.http.session_client import AiohttpClient
+from crypto_lakehouse.http.shared_budget import BudgetShare
 from crypto_lakehouse.http.tls import tls_context
 from crypto_lakehouse.http.transport import Client, HttpTransport
 from crypto_lakehouse.stores.open_files import open_files_hint
@@ -169,8 +170,22 @@ def allowed_hosts_of(config: WorkflowConfig) -> AllowedHosts:
 
 
 def make_transport(
-    config: WorkflowConfig, client: Client, caps: Caps | None = None
+    config: WorkflowConfig,
+    client: Client,
+    caps: Caps | None = None,
+    budget: BudgetShare | None = None,
 ) -> HttpTransport:
-    """Stack hosts and caps on a client; by default the caps are those of the whole run."""
+    """Stack hosts and caps on a client; by default the caps are those of the whole run.
+
+    Args:
+        config: Names the hosts.
+        client: Sends requests.
+        caps: The limits of this process.
+        budget: The part of the run in what several runs may send to its source.
+    """
     caps = caps or Caps.of(share_of(config), ByteMeter())
-    return HttpTransport(client, allowed_hosts_of(config), caps.byte_rate, caps.request_rate)
+    hosts = allowed_hosts_of(config)
+    if budget is None:
+        return HttpTransport(client, hosts, caps.byte_rate, caps.request_rate)
+    byte_pace = budget.byte_pace(caps.byte_rate)
+    return HttpTransport(client, hosts, byte_pace, budget.request_pace(caps.request_rate))
