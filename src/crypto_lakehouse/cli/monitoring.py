@@ -29,8 +29,10 @@ _TEXTFILE = click.option(
 )
 
 
-@click.command("monitoring", short_help="Print the alerting rules for Prometheus.")
-@click.argument("what", type=click.Choice(["alerts"]))
+@click.command(
+    "monitoring", short_help="Print alerting rules for Prometheus, or a dashboard for Grafana."
+)
+@click.argument("what", type=click.Choice(["alerts", "dashboard"]))
 def command(what: str) -> int:
     """Print a file that is shipped for the metrics of --serve and --metrics-textfile.
 
@@ -38,10 +40,12 @@ def command(what: str) -> int:
       alerts     alerting rules for Prometheus: days older than `freshness` says, runs that fail,
                  quarantined and damaged archives, more holes than a day ago, gaps of recordings,
                  and a daemon that is down
+      dashboard  a dashboard for Grafana 10.1 and later, to be imported
 
     \b
     Examples:
       crypto-lakehouse monitoring alerts > crypto-lakehouse.rules.yaml
+      crypto-lakehouse monitoring dashboard > crypto-lakehouse.json
     """  # noqa: D301 - click reads \b
     from crypto_lakehouse.workflows.monitoring.shipped import shipped
 

@@ -4,7 +4,7 @@
 - `textfile` writes the file for node_exporter's textfile collector; it is replaced as a whole.
 - `listener` answers `/metrics` and `/healthz` over HTTP while the run goes on.
 - `of_tenants` keeps the metrics of tenants apart that run at once.
-- `shipped` has alerting rules for Prometheus.
+- `shipped` has alerting rules for Prometheus, and a dashboard for Grafana.
 - `group_coverage` finds holes, newest day and lag of each group of series in the ledger.
 
 Metrics themselves are made by `sinks.prometheus`. Nothing here can end a run that has begun.

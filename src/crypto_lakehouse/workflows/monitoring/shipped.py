@@ -1,4 +1,4 @@
-"""Files for Prometheus that are shipped with the package."""
+"""Files for Prometheus and Grafana that are shipped with the package."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from importlib.resources import files
 __all__ = ["SHIPPED", "shipped"]
 
 #: The name of each file, by what it is.
-SHIPPED: Mapping[str, str] = {"alerts": "alerts.yaml"}
+SHIPPED: Mapping[str, str] = {"alerts": "alerts.yaml", "dashboard": "dashboard.json"}
 
 
 def shipped(name: str) -> str:
     """Return the text of a file.
 
     Args:
-        name: `alerts`, the alerting rules.
+        name: `alerts`, the alerting rules, or `dashboard`, one for Grafana.
 
     Example:
         >>> shipped("alerts").startswith("# Alerting rules of crypto-lakehouse")
