@@ -61,11 +61,14 @@ async def _daemon(given: dict[str, Any]) -> int:
 
             _say(f"{name}.{step}", "begins" if report is None else step_text(report))
 
-    def say(name: str, text: str) -> None:
-        if not given["quiet"] or "is due at" not in text:
-            _say(name, text)
-
-    daemon = Daemon(pipelines, say=say, tell=tell, done=_ended, on_held=LockWait(given["wait"]))
+    daemon = Daemon(
+        pipelines,
+        say=_say,
+        due=(lambda *_: None) if given["quiet"] else _say,
+        tell=tell,
+        done=_ended,
+        on_held=LockWait(given["wait"]),
+    )
 
     async def reload() -> None:
         if await daemon.reload(given["file"]):

@@ -56,6 +56,7 @@ class World:
     clock: MovedClock = field(factory=MovedClock)
     said: list[str] = field(factory=list)
     done: list[str] = field(factory=list)
+    due: Callable[[str, str], None] | None = None
     sinks: Callable[[str], list[Any]] = lambda _step: []
     begun: Callable[[str], None] = lambda _step: None
     notifier: Notifier = field(factory=lambda: Notifier({}))
@@ -82,6 +83,7 @@ class World:
             clock=self.clock,
             sinks=self.sinks,
             say=lambda name, text: self._note(self.said, f"{name}: {text}"),
+            due=self.due,
             tell=lambda _name, step, report: self.begun(step) if report is None else None,
             done=lambda name, report: self._note(self.done, f"{name} {report.status}"),
             notifier=self.notifier,
@@ -123,6 +125,17 @@ async def test_a_pipeline_runs_each_time_that_it_is_due(
     assert world.done == ["often complete"] * 3
     assert len(collection.requested()) == 2, "a second run requests nothing"
     assert not [each for each in world.said if "passed" in each]
+
+
+async def test_when_pipelines_are_due_may_be_told_apart_from_the_rest(declared: Declared) -> None:
+    due: list[str] = []
+    world = World(due=lambda name, text: due.append(f"{name} {text}"))
+    async with world.works(declared(steps={"compact": {}})):
+        await anyio.wait_all_tasks_blocked()
+        world.clock.move(minutes=15)
+        await world.until_said("passed")
+    assert due[0] == "often is due at 2026-11-28T12:05:00Z"
+    assert not [each for each in world.said if "is due" in each]
 
 
 async def test_its_metrics_stay_true_while_the_source_is_silent(

@@ -144,6 +144,7 @@ class Daemon:
         clock: Where the time comes from; a parameter for tests.
         sinks: Makes further sinks of the steps `collect` and `fill`, by the name of the step.
         say: Called with the name of a pipeline and a sentence about it.
+        due: Called with the name of a pipeline and when it is due, as a sentence; by default `say`.
         tell: Called with the name of a pipeline and that of a step when it begins, and with its
             report when it has ended.
         done: Called with the name of a pipeline and its report.
@@ -155,6 +156,7 @@ class Daemon:
     clock: Clock = field(factory=_SystemClock)
     sinks: Callable[[str], Sequence[AnySink]] = lambda _step: ()
     say: Callable[[str, str], None] = lambda _name, _text: None
+    due: Callable[[str, str], None] | None = None
     tell: Callable[[str, str, StepReport | None], None] = lambda *_: None
     done: Callable[[str, CompositionReport], None] = lambda *_: None
     on_held: OnHeld = do_not_wait
@@ -256,7 +258,7 @@ class Daemon:
         last = self.clock.now()
         while self.stop_code is None and (schedule := self.pipelines.schedule(name)) is not None:
             due = due_after(schedule, last)
-            self.say(name, f"is due at {due:%Y-%m-%dT%H:%M:%SZ}")
+            (self.due or self.say)(name, f"is due at {due:%Y-%m-%dT%H:%M:%SZ}")
             if not await self._is_due(name, due):
                 last = self.clock.now()
                 continue
