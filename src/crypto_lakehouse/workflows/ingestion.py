@@ -279,6 +279,10 @@ class IngestWorkflow(BaseWorkflow[WorkflowMetrics]):
                 self._ingest_table(ingestion, schema, sources, damaged.get(schema.name, ()))
             if self._takes_recordings:
                 self._write_recordings(ingestion, damaged)
+            self._end(catalog)
+
+    def _end(self, catalog: Any) -> None:
+        """Do what else a run does to the tables, once all is ingested."""
 
     def _write_recordings(self, ingestion: Any, damaged: Mapping[str, Sequence[Any]]) -> None:
         from crypto_lakehouse.tables.schema.schemas import schema_for

@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import anyio
-from anyio import to_thread
 from attrs import frozen
 
 from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
@@ -188,25 +187,16 @@ class MicroBatchWorkflow(IngestWorkflow):
     def _segments(self) -> Collection[str] | None:
         return self._keys
 
-    async def body(self) -> None:
-        """Ingest, and keep the tables in bounds that have new rows."""
-        await super().body()
-        if self._stop_code is None:
-            await to_thread.run_sync(self._keep_in_bounds)
-
-    def _keep_in_bounds(self) -> None:
-        from crypto_lakehouse.tables.iceberg.catalog import LakeCatalog
-
+    def _end(self, catalog: LakeCatalog) -> None:
+        """Keep the tables in bounds that have new rows."""
         changed = [each.table for each in self.report().tables]
         if not changed:
             return
-        place, name = lake_at(self.config).place(), self.config.catalog
         try:
-            with closing(LakeCatalog(place, name, purpose=self._purpose)) as catalog:
-                records = [each for each in catalog.names() if each.startswith("lakehouse.")]
-                for table in (*changed, *records):
-                    if self._stop_code is None:
-                        self._keep_one(catalog, table)
+            records = [each for each in catalog.names() if each.startswith("lakehouse.")]
+            for table in (*changed, *records):
+                if self._stop_code is None:
+                    self._keep_one(catalog, table)
         except LakehouseError as error:
             # The rows are in the tables; the next micro-batch tries again.
             self.upkeep_fault = str(error)
