@@ -11,7 +11,8 @@ from tests.workflows.lakes import tree
 
 OPTIONS = {
     "collect": "--events", "history": "--write", "matrix refresh": "--to", "query": "--to",
-    "status": "--plot", "validate": "--html", "verify --quiet": "--sums", "verify": "--combined",
+    "report": "--html", "status": "--plot", "validate": "--html", "verify --quiet": "--sums",
+    "verify": "--combined",
 }  # fmt: skip
 
 
@@ -43,6 +44,7 @@ def test_an_empty_name_of_a_configuration_is_refused(here: Path, command: str) -
         "collect --events",
         "matrix refresh --to",
         "query SELECT --to",
+        "report --html",
         "status --plot",
         "validate --html",
     ],

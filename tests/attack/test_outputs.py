@@ -35,6 +35,7 @@ COMMANDS = {
     "combined": ("verify -o out --combined {to}", ""),
     "history": (f"history -o out {KEYS[0]} --as-of {{day}} --force --write {{to}}", ".zip"),
     "html": ("validate -o out --html {to}", ".html"),
+    "report": ("report -o out --html {to}", ".html"),
     "matrix": (
         "matrix refresh --source-url {url} --listing-url {url} --max-retries 0 --force --to {to}",
         ".json",

@@ -17,6 +17,7 @@ from crypto_lakehouse.workflows.lake_config import LakeConfig
 
 READERS = [
     ["status"],
+    ["report", "--html", "page.html"],
     ["verify"],
     ["verify", "--repair"],
     ["validate"],

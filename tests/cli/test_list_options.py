@@ -105,7 +105,7 @@ def test_two_symbols_and_two_types_are_planned(shell: Shell) -> None:
 #: What a command needs besides its lists; none of them begins to work.
 PLACES = {"collect": ["-o", "out"], "plan": ["-o", "out"], "config show": ["-o", "out"],
           "bench": [], "status": ["-o", "out"], "ingest": ["-o", "out"], "fill": ["-o", "out"],
-          "record": ["-o", "out"],
+          "record": ["-o", "out"], "report": ["-o", "out", "--html", "page.html"],
           "validate": ["-o", "out"], "lake verify": ["-o", "out"]}  # fmt: skip
 
 

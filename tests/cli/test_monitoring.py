@@ -32,7 +32,8 @@ def test_each_command_writes_its_metrics_and_says_where_they_are(
     ):  # fmt: skip
         code, _, err = shell(*command)
         assert code == 0, err
-        assert re.search(r"^note: metrics are at http://127\.0\.0\.1:\d+/metrics\n", err)
+        url = r"http://127\.0\.0\.1:\d+"
+        assert re.search(f"^note: metrics are at {url}/metrics, and a live page at {url}/\n", err)
         assert f"crypto_lakehouse_{sample}.0" in file.read_text()
     code, _, err = shell("verify", *place, "-q", "--serve", "127.0.0.1:65536")
     assert code == 2

@@ -21,6 +21,7 @@ NEEDS = {
     ("lake", "expire"): ["--older-than", "1d"],
     ("lake", "snapshots"): ["spot.klines"],
     ("query",): ["SELECT 1"],
+    ("report",): ["--html", "page.html"],
 }
 
 

@@ -294,3 +294,16 @@ def test_sizes_and_refused_versions_are_those_of_both_partitions() -> None:
     monthly = evolve(folder(run("2025-06")), size_bytes=70, refused_newer=2)
     coverage = covered(daily, monthly, start="2025-06-01", end="2025-07-15")
     assert (coverage.size_bytes, coverage.refused_newer) == (75, 3)
+
+
+def test_the_lag_is_from_the_newest_verified_day_to_the_newest_that_should_be() -> None:
+    for runs, lag in (
+        ([run("2024-01-01")], 0),
+        ([run("2024-01-01"), run("2024-01-02", Verdict.FAILED, to="2024-01-04")], 3),
+        ([run("2024-01-01", Verdict.FAILED), run("2024-01-02")], 0),
+        ([run("2024-01-01", Verdict.FAILED, to="2024-01-04")], 4),
+    ):
+        last = str(runs[-1].last_day)
+        found = cover(folder(*runs), start="2024-01-01", end=last)
+        assert found is not None
+        assert found.lag_days == lag

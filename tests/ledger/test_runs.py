@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from tests.stores.conftest import ARCHIVE, FOLDER, NAME, finished, run_finished,
 from crypto_lakehouse.core.errors import LedgerError
 from crypto_lakehouse.ledger.coverage_view import recorded_series
 from crypto_lakehouse.ledger.history import versions_of
-from crypto_lakehouse.ledger.runs import RecordedRun, recorded_runs
+from crypto_lakehouse.ledger.runs import RecordedRun, TimedRun, recorded_runs, timed_runs
 from crypto_lakehouse.ledger.schema import SCHEMA_VERSION
 from crypto_lakehouse.ledger.sqlite import SqliteLedger
 
@@ -158,3 +159,23 @@ def test_runs_that_cannot_be_read_are_not_forgotten(path: Path) -> None:
         assert not opened.has_open_run()
         assert list(opened.rows_now(FOLDER)) == [NAME]
     assert [run.status for run in recorded_runs(path)] == ["unknown"]
+
+
+def test_the_newest_runs_are_listed_with_their_times_whatever_the_rows_say(path: Path) -> None:
+    opened, _ = SqliteLedger.open(path)
+    with closing(opened):
+        opened.write([run_started("third"), run_finished("third"), run_started("fourth")])
+    fourth, third, asked, bare = timed_runs(path, 9)
+    assert (bare.status, bare.seconds, third.seconds) == ("complete", 0.0, 0.0)
+    assert (asked.finished_at, asked.seconds) == (None, None)
+    assert timed_runs(path, 2) == [fourth, third]
+    change(
+        path,
+        "UPDATE runs SET started_at = '2026-13-45T00:00:00+00:00' WHERE run_id = 'third'",
+        "UPDATE runs SET started_at = '2999-01-01T00:00:00' WHERE run_id = 'bare'",
+        "UPDATE runs SET planned = 'x' WHERE run_id = 'asked'",
+    )
+    changed = evolve(bare, started_at=datetime(2999, 1, 1, tzinfo=UTC))
+    assert timed_runs(path, 9) == [fourth, changed]
+    assert isinstance(changed, TimedRun)
+    assert changed.seconds is None, "its end is before its beginning"

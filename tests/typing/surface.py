@@ -52,6 +52,7 @@ from crypto_lakehouse.workflows import (
     IngestWorkflow,
     LakeConfig,
     OnHeld,
+    PageReport,
     PlanReport,
     PruneResult,
     RefreshedMatrix,
@@ -63,6 +64,7 @@ from crypto_lakehouse.workflows import (
     refresh_matrix,
     run_bench,
     run_history,
+    run_page_report,
     run_plan,
     run_prune,
     run_repair,
@@ -158,6 +160,7 @@ async def questions() -> None:
     assert_type(await run_plan(CONFIG), PlanReport)
     assert_type(await run_verification(CONFIG, sample="5%"), VerificationReport)
     assert_type(await run_status(CONFIG), StatusReport)
+    assert_type(await run_page_report(CONFIG, Path("page.html"), of="published"), PageReport)
     assert_type(await run_history(CONFIG, since=date(2026, 9, 1)), HistoryReport)
     store: Store = MemoryStore()
     archives: list[Archive] = []

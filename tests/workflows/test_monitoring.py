@@ -97,7 +97,8 @@ async def test_metrics_are_served_while_a_run_goes_on_and_show_no_secret(
     workflow.monitoring.say = said.append
     report = await workflow.run()
     assert report.exit_code == 0
-    assert said == [f"metrics are at {seen['url']}"]
+    page = seen["url"].removesuffix("metrics")
+    assert said == [f"metrics are at {seen['url']}, and a live page at {page}"]
     assert seen["url"].startswith("http://127.0.0.1:")
     status, text, headers = seen["GET /metrics"]
     assert status == 200

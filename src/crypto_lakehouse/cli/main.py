@@ -30,8 +30,8 @@ from crypto_lakehouse.version import __version__
 __all__ = ["cli", "main"]
 
 _COMMANDS = (
-    "collect", "fill", "record", "run", "daemon", "plan", "config", "status", "history", "verify",
-    "matrix", "ingest", "validate", "query", "lake", "monitoring", "bench", "demo",
+    "collect", "fill", "record", "run", "daemon", "plan", "config", "status", "report", "history",
+    "verify", "matrix", "ingest", "validate", "query", "lake", "monitoring", "bench", "demo",
 )  # fmt: skip
 
 _EPILOG = """\b

@@ -19,7 +19,7 @@ MONITORING_KEYS = ("serve", "metrics_textfile", "freshness", "metrics_by_symbol"
 _SERVE = click.option(
     "--serve",
     metavar="[ADDRESS:]PORT",
-    help="Serve metrics while it runs, as of `collect`. [default: nowhere]",
+    help="Serve metrics and a page while it runs, as of `collect`. [default: nowhere]",
 )
 _TEXTFILE = click.option(
     "--metrics-textfile",

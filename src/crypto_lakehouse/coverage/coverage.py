@@ -35,10 +35,10 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 
 from crypto_lakehouse.core.acknowledged import ACKNOWLEDGEABLE
 from crypto_lakehouse.core.archive import Partition, Series
@@ -90,6 +90,7 @@ class SeriesCoverage:
         refused_newer: How many verified archives have a newer version at the source that was
             refused because it failed verification.
         holes: The days that are not verified, oldest first.
+        verdicts: How many archives have each verdict, daily and monthly ones together.
         first_filled, last_filled: The first and the last day that is filled from the exchange, or
             begun to be, whether or not it is one of these days; None if none is.
     """
@@ -104,6 +105,7 @@ class SeriesCoverage:
     size_bytes: int
     refused_newer: int
     holes: tuple[Hole, ...]
+    verdicts: Mapping[Verdict, int] = field(factory=dict)
     first_filled: date | None = None
     last_filled: date | None = None
 
@@ -116,6 +118,16 @@ class SeriesCoverage:
     def ratio(self) -> float:
         """The verified part of what is expected, 0 to 1; 1 if nothing is expected."""
         return self.verified_days / self.expected_days if self.expected_days else 1.0
+
+    @property
+    def lag_days(self) -> int:
+        """How many days the newest verified day is before the newest that should be verified."""
+        due = [hole for hole in self.holes if hole.cause not in UNEXPECTED]
+        if not due:
+            return 0
+        if self.last_day is None:
+            return (due[-1].last_day - due[0].first_day).days + 1
+        return max(0, (due[-1].last_day - self.last_day).days)
 
     def days_by_cause(self) -> Counter[HoleCause]:
         """How many days each cause has."""
@@ -361,6 +373,7 @@ def _coverage(record: SeriesRecord, days: DayMarks) -> SeriesCoverage:
         size_bytes=sum(folder.size_bytes for folder in record.folders.values()),
         refused_newer=sum(folder.refused_newer for folder in record.folders.values()),
         holes=tuple(holes),
+        verdicts=sum((Counter(folder.verdicts) for folder in record.folders.values()), Counter()),
         first_filled=date.fromordinal(filled[0]) if filled else None,
         last_filled=date.fromordinal(filled[1]) if filled else None,
     )

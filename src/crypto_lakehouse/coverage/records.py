@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import date
 
-from attrs import frozen
+from attrs import field, frozen
 
 from crypto_lakehouse.core.archive import Partition, Period, Series
 from crypto_lakehouse.core.verdicts import Verdict
@@ -45,6 +45,7 @@ class FolderRecord:
         size_bytes: Of the files at their final names.
         refused_newer: How many verified archives have a newer version at the source that could
             not take their place.
+        verdicts: How many archives have each verdict.
         first_listed, last_listed: What the source listed as the first and the last archive of
             the folder; None where that end is not known.
         listed_on: The UTC day of that listing, None where there was none.
@@ -53,6 +54,7 @@ class FolderRecord:
     runs: Sequence[ArchiveRun] = ()
     size_bytes: int = 0
     refused_newer: int = 0
+    verdicts: Mapping[Verdict, int] = field(factory=dict)
     first_listed: Period | None = None
     last_listed: Period | None = None
     listed_on: date | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import date, datetime
@@ -205,6 +206,7 @@ class _RecordReader:
             runs=(*_verified_runs(verified), *_other_runs(others, folder, self.acknowledged)),
             size_bytes=_total_bytes(verified, folder) + _total_bytes(others, folder),
             refused_newer=sum([row[2] is not None for _, row in verified]),
+            verdicts=_counted(verified, others),
             first_listed=first,
             last_listed=last,
             listed_on=listed_on,
@@ -261,6 +263,13 @@ def _total_bytes(rows: Iterable[_Row], folder: str) -> int:
             raise UnsoundRow(reason, f"{folder}{name}")
         total += size_bytes or 0
     return total
+
+
+def _counted(verified: Sequence[_Row], others: Iterable[_Row]) -> dict[Verdict, int]:
+    counts = Counter(Verdict(row[2]) for _, row in others)
+    if verified:
+        counts[Verdict.VERIFIED] += len(verified)
+    return dict(counts)
 
 
 def _verified_runs(rows: Iterable[_Row]) -> Iterator[ArchiveRun]:

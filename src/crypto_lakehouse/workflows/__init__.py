@@ -14,7 +14,8 @@
   function for each further command, `bench` that of bench: a configuration in, a report out.
 - `verification`, `repair`, `status` (with `series_origins`) and `history` work on collected
   directories, `matrix_refresh` makes a new matrix, `bench` measures a source.
-- `monitoring` counts what a run does, and serves and writes it for Prometheus.
+- `monitoring` counts what a run does, and serves and writes it for Prometheus; `page_report` writes
+  the page of an output, of what `page_figures` reads.
 - `wiring` builds the parts from a configuration; `run_outcome` is how a collection ends,
   `ingest_outcome` how an ingestion does; `stored_archives`, `lake_config` (with `lake_rules`) and
   `lake_report` are shared values.
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from crypto_lakehouse.workflows.lake_config import LakeConfig
     from crypto_lakehouse.workflows.matrix_refresh import RefreshedMatrix, refresh_matrix
     from crypto_lakehouse.workflows.monitoring.monitoring import Monitoring
+    from crypto_lakehouse.workflows.page_report import PageReport, run_page_report
     from crypto_lakehouse.workflows.pipelines.running import PipelineWorkflow, run_pipeline
     from crypto_lakehouse.workflows.questions import (
         run_history,
@@ -80,6 +82,7 @@ __all__ = [
     "LakeConfig",
     "Monitoring",
     "OnHeld",
+    "PageReport",
     "PipelineWorkflow",
     "PlanReport",
     "PruneResult",
@@ -103,6 +106,7 @@ __all__ = [
     "run_fill",
     "run_fill_estimate",
     "run_history",
+    "run_page_report",
     "run_pipeline",
     "run_plan",
     "run_prune",
@@ -136,6 +140,8 @@ _MODULES = {
     "RecordingWorkflow": "recording",
     "run_recording": "recording_runs",
     "Monitoring": "monitoring.monitoring",
+    "PageReport": "page_report",
+    "run_page_report": "page_report",
     "PipelineWorkflow": "pipelines.running",
     "run_pipeline": "pipelines.running",
     "Daemon": "daemon.daemon",

@@ -257,7 +257,7 @@ class LakeConfig:
         Serve,
         None,
         about=About(
-            "Where metrics are served while the run goes on, as PORT or ADDRESS:PORT.",
+            "Where metrics and a page are served while the run goes on, as PORT or ADDRESS:PORT.",
             more="See [monitoring](monitoring.md).",
             unset="nowhere",
             since="0.2.0",

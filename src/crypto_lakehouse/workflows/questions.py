@@ -7,7 +7,7 @@ items one by one.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from datetime import UTC, date, datetime
 from functools import partial
 
@@ -57,6 +57,8 @@ from crypto_lakehouse.workflows.wiring.make_plan import plan_alone
 from crypto_lakehouse.workflows.wiring.plan_sizes import SeriesSize, sizes_of
 
 __all__ = [
+    "asked_status",
+    "origins_of",
     "run_history",
     "run_plan",
     "run_status",
@@ -223,7 +225,9 @@ async def run_status(
         MatrixError: The matrix cannot be used.
     """
     ready = await load_config(config, {"only": "quarantined"}, validate=False)
-    status = await read_in_thread(partial(_status, ready, start, end, of, may_be_unknown=origins))
+    status = await read_in_thread(
+        partial(asked_status, ready, start, end, of, may_be_unknown=origins)
+    )
     origins = origins or not status.has_ledger
     series: list[SeriesCoverage] = []
     with_holes: list[SeriesCoverage] = []
@@ -256,7 +260,7 @@ async def run_status(
             now,
         ),
         series=tuple(series),
-        origins=await to_thread.run_sync(_origins, ready, status, covered) if origins else None,
+        origins=await to_thread.run_sync(origins_of, ready, status, covered) if origins else None,
         recordings=await to_thread.run_sync(recordings_of, ready, status.selects_type)
         if origins
         else None,
@@ -271,8 +275,8 @@ def _stale(
     return tuple(stale_groups(totals.newest, allowed, now or datetime.now(UTC)))
 
 
-def _origins(
-    config: WorkflowConfig, status: CoverageStatus, covered: list[SeriesCoverage]
+def origins_of(
+    config: WorkflowConfig, status: CoverageStatus, covered: Iterable[SeriesCoverage]
 ) -> tuple[SeriesOrigins, ...]:
     """Where the rows of the selected series come from."""
     live = recorded_days(config, status.selects)
@@ -282,7 +286,7 @@ def _origins(
     return tuple(origins_by_series(covered, live, window, filled))
 
 
-def _status(
+def asked_status(
     config: WorkflowConfig,
     start: date | str | None,
     end: date | str | None,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import date, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from attrs import asdict, define, field, fields_dict, frozen
 
@@ -19,6 +20,9 @@ from crypto_lakehouse.stores.output import output_of
 from crypto_lakehouse.workflows.segments_alone import recorded_files
 from crypto_lakehouse.workflows.wiring.needed_packages import need_tables
 
+if TYPE_CHECKING:
+    from crypto_lakehouse.tables.iceberg.catalog import LakeCatalog
+
 __all__ = [
     "RecordedDays",
     "Recording",
@@ -26,6 +30,7 @@ __all__ = [
     "SeriesOrigins",
     "Span",
     "Window",
+    "catalog_of",
     "origins_by_series",
     "recorded_days",
     "recordings_of",
@@ -186,13 +191,33 @@ def recorded_days(
         LakeError: The lake cannot be read.
         StoreError: The object store fails.
     """
+    with catalog_of(config) as catalog:
+        if catalog is None:
+            return {}
+        from crypto_lakehouse.tables.ingest.recorded_series import recorded_series, scored_days
+
+        found = {series: RecordedDays(days) for series, days in recorded_series(catalog, wanted)}
+        for series, row in scored_days(catalog, wanted):
+            values = {name: row[name] for name in fields_dict(ScoredDay)}
+            found.setdefault(series, RecordedDays()).scores.append(ScoredDay(**values))
+        return found
+
+
+@contextmanager
+def catalog_of(config: WorkflowConfig) -> Iterator[LakeCatalog | None]:
+    """Open the lake of an output; None without one, or without the extra `tables`; blocking.
+
+    Raises:
+        LakeError: The lake cannot be opened.
+        StoreError: The object store fails.
+    """
     try:
         need_tables()
     except ExtraMissing:
-        return {}
+        yield None
+        return
     from crypto_lakehouse.stores.objects.opening import Connection
     from crypto_lakehouse.tables.iceberg.catalog import LakeCatalog
-    from crypto_lakehouse.tables.ingest.recorded_series import recorded_series, scored_days
     from crypto_lakehouse.tables.lake.places import lake_place
 
     output = output_of(config)
@@ -203,14 +228,11 @@ def recorded_days(
         connection=Connection.of(config) if output.is_url else None,
     )
     if not place.is_used():
-        return {}
+        yield None
+        return
     catalog = LakeCatalog(place)
     try:
-        found = {series: RecordedDays(days) for series, days in recorded_series(catalog, wanted)}
-        for series, row in scored_days(catalog, wanted):
-            values = {name: row[name] for name in fields_dict(ScoredDay)}
-            found.setdefault(series, RecordedDays()).scores.append(ScoredDay(**values))
-        return found
+        yield catalog
     finally:
         catalog.close()
 

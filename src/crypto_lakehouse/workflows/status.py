@@ -20,6 +20,7 @@ from crypto_lakehouse.core.acknowledged import (
 from crypto_lakehouse.core.archive import Archive, DataType, Market, Series
 from crypto_lakehouse.core.errors import ConfigurationError, Problem, SelectionError
 from crypto_lakehouse.core.messages import allowed_values, shown
+from crypto_lakehouse.core.verdicts import Verdict
 from crypto_lakehouse.coverage.coverage import HoleCause, SeriesCoverage, cover_series
 from crypto_lakehouse.ledger.coverage_view import known_series, recorded_series
 from crypto_lakehouse.ledger.place import LedgerPlace
@@ -53,6 +54,7 @@ class StatusTotals:
     Attributes:
         filled_days: Days in holes that are filled from the exchange.
         holes: Days by cause.
+        verdicts: Archives by verdict.
         open_holes: Those of them that are not filled.
         newest: The newest verified day of each market and data type; None if none is verified.
         refused_newer: Verified archives with a newer version that could not take their place.
@@ -66,6 +68,7 @@ class StatusTotals:
     refused_newer: int = 0
     holes: Counter[HoleCause] = field(factory=Counter)
     open_holes: Counter[HoleCause] = field(factory=Counter)
+    verdicts: Counter[Verdict] = field(factory=Counter)
     newest: dict[tuple[Market, DataType], date | None] = field(factory=dict)
 
     def add(self, coverage: SeriesCoverage) -> None:
@@ -77,6 +80,7 @@ class StatusTotals:
         self.size_bytes += coverage.size_bytes
         self.refused_newer += coverage.refused_newer
         self.holes += coverage.days_by_cause()
+        self.verdicts.update(coverage.verdicts)
         for hole in coverage.holes:
             self.open_holes[hole.cause] += hole.days - hole.filled
         group = (coverage.series.market, coverage.series.data_type)

@@ -22,7 +22,7 @@ class MonitoringKeys(TransferKeys):
         Serve,
         None,
         about=About(
-            "Where metrics are served while the run goes on, as PORT or ADDRESS:PORT.",
+            "Where metrics and a page are served while the run goes on, as PORT or ADDRESS:PORT.",
             more="This machine alone can read them unless an address is named, and port 0 is any "
             "that is free. See [monitoring](monitoring.md).",
             unset="nowhere",

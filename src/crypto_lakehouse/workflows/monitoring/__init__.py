@@ -2,8 +2,9 @@
 
 - `monitoring` opens, feeds and closes what the configuration names; every workflow has one.
 - `textfile` writes the file for node_exporter's textfile collector; it is replaced as a whole.
-- `listener` answers `/metrics` and `/healthz` over HTTP while the run goes on.
 - `of_tenants` keeps the metrics of tenants apart that run at once.
+- `listener` answers `/metrics` and `/healthz` over HTTP while the run goes on; `live_page` makes
+  the page of its output there, and `event_streams` keeps that current.
 - `shipped` has alerting rules for Prometheus, and a dashboard for Grafana.
 - `group_coverage` finds holes, newest day and lag of each group of series in the ledger.
 

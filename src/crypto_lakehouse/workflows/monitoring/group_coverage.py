@@ -10,7 +10,7 @@ from attrs import define, field
 
 from crypto_lakehouse.core.acknowledged import Acknowledged
 from crypto_lakehouse.core.archive import Series
-from crypto_lakehouse.coverage.coverage import UNEXPECTED, SeriesCoverage
+from crypto_lakehouse.coverage.coverage import SeriesCoverage
 from crypto_lakehouse.sinks.run_figures import GroupCoverage, Labels
 from crypto_lakehouse.stores.output import Output
 from crypto_lakehouse.workflows.status import status_of
@@ -27,19 +27,9 @@ class _Group:
     def add(self, coverage: SeriesCoverage) -> None:
         for cause, days in coverage.days_by_cause().items():
             self.hole_days[str(cause)] += days
-        self.lag_days = max(self.lag_days, _lag_days(coverage))
+        self.lag_days = max(self.lag_days, coverage.lag_days)
         if coverage.last_day is not None:
             self.newest = max(coverage.last_day, self.newest or coverage.last_day)
-
-
-def _lag_days(coverage: SeriesCoverage) -> int:
-    """How many days the newest verified day is before the newest that should be verified."""
-    due = [hole for hole in coverage.holes if hole.cause not in UNEXPECTED]
-    if not due:
-        return 0
-    if coverage.last_day is None:
-        return (due[-1].last_day - due[0].first_day).days + 1
-    return max(0, (due[-1].last_day - coverage.last_day).days)
 
 
 def group_coverage(

@@ -1,4 +1,4 @@
-"""The listener of a run: its metrics and its health over HTTP.
+"""The listener of a run: its metrics, its health and a live page over HTTP.
 
 It answers GET and HEAD, and nothing that it shows is a secret. It has no authentication: it is for
 this machine, unless the configuration names another address.
@@ -6,17 +6,27 @@ this machine, unless the configuration names another address.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from anyio import to_thread
 from attrs import define, field
 
+from crypto_lakehouse.pages.page import policy
+from crypto_lakehouse.workflows.monitoring.event_streams import EventStreams
+from crypto_lakehouse.workflows.monitoring.live_page import LivePage
+
 if TYPE_CHECKING:
     from aiohttp import web
 
-__all__ = ["MetricsListener"]
+    _Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+__all__ = ["MetricsListener", "is_loopback"]
+
+#: No other page may have it in a frame.
+POLICY = f"{policy(is_live=True)}; frame-ancestors 'none'"
 
 _TEXT = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -34,16 +44,21 @@ _HEADERS = {
 class MetricsListener:
     """Serves metrics at `/metrics`, and `ok` at `/healthz` as long as the event loop answers.
 
+    With a page, that is at `/`, and what the run does at `/events`.
+
     Args:
         address: An IP address or a host name.
         port: The port; 0 for any that is free.
         text: Returns all metrics; called in a worker thread.
+        page: The live page; None for none.
     """
 
     address: str
     port: int
     text: Callable[[], bytes]
+    page: LivePage | None = None
     _runner: Any = field(init=False, default=None)
+    _streams: EventStreams | None = field(init=False, default=None)
 
     async def open(self) -> None:
         """Listen.
@@ -56,6 +71,10 @@ class MetricsListener:
         application = web.Application()
         application.router.add_get("/metrics", self._metrics)
         application.router.add_get("/healthz", self._health)
+        if self.page is not None:
+            self._streams = EventStreams(self.page.progress)
+            application.router.add_get("/", self._own(self._page))
+            application.router.add_get("/events", self._own(self._streams.answer))
         application.on_response_prepare.append(_add_headers)
         runner = web.AppRunner(
             application, access_log=None, handle_signals=False, shutdown_timeout=_LAST_ANSWERS_S
@@ -72,16 +91,23 @@ class MetricsListener:
     @property
     def url(self) -> str:
         """Where the metrics are."""
+        return f"{self.page_url}metrics"
+
+    @property
+    def page_url(self) -> str:
+        """Where the page is."""
         try:
             is_bracketed = ip_address(self.address).version == 6
         except ValueError:  # a host name
             is_bracketed = False
         host = f"[{self.address}]" if is_bracketed else self.address
-        return f"http://{host}:{self.port}/metrics"
+        return f"http://{host}:{self.port}/"
 
     async def close(self) -> None:
         """Stop listening."""
         runner, self._runner = self._runner, None
+        if self._streams is not None:
+            self._streams.end()
         if runner is not None:
             await runner.cleanup()
 
@@ -91,10 +117,48 @@ class MetricsListener:
         text = await to_thread.run_sync(self.text)
         return web.Response(body=text, headers={"Content-Type": _TEXT})
 
+    async def _page(self, _: web.Request) -> web.Response:
+        from aiohttp import web
+
+        assert self.page is not None  # noqa: S101 - there is no such route without one
+        headers = {"Content-Type": "text/html; charset=utf-8", "Content-Security-Policy": POLICY}
+        return web.Response(body=await self.page.html(), headers=headers)
+
+    def _own(self, answer: _Answer) -> _Answer:
+        """Answer only if the page of another site has not asked, by a name of its own.
+
+        A site may let its name mean 127.0.0.1, and would then read what is for this machine alone.
+        """
+
+        async def checked(request: web.Request) -> web.StreamResponse:
+            from aiohttp import web
+
+            if is_loopback(self.address) and not is_loopback(_host_name(request.host)):
+                raise web.HTTPForbidden(text="this page is for this machine; use 127.0.0.1\n")
+            return await answer(request)
+
+        return checked
+
     async def _health(self, _: web.Request) -> web.Response:
         from aiohttp import web
 
         return web.Response(text="ok\n")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or an IP address always means this machine."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host.casefold() == "localhost"
+
+
+def _host_name(host: str) -> str:
+    """Return a host without its port; empty if it is none."""
+    try:
+        return urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return ""
 
 
 async def _add_headers(_: web.Request, response: web.StreamResponse) -> None:

@@ -23,6 +23,7 @@ from crypto_lakehouse.stores.output import Output, output_of
 from crypto_lakehouse.stores.user_path import absolute_path
 from crypto_lakehouse.workflows.monitoring.group_coverage import group_coverage
 from crypto_lakehouse.workflows.monitoring.listener import MetricsListener
+from crypto_lakehouse.workflows.monitoring.live_page import LivePage
 from crypto_lakehouse.workflows.monitoring.textfile import MetricsTextfile
 from crypto_lakehouse.workflows.wiring.holes_file import load_acknowledged
 
@@ -87,7 +88,8 @@ class Monitoring:
             made.textfile = MetricsTextfile(absolute_path(config.metrics_textfile), sink)
         if config.serve is not None:
             address, port = config.serve["address"], config.serve["port"]
-            made.listener = MetricsListener(address, port, sink.text)
+            page = LivePage(sink, config)
+            made.listener = MetricsListener(address, port, sink.text, page)
         return made
 
     def shared(self) -> Monitoring:
@@ -157,7 +159,8 @@ class Monitoring:
                 raise ConfigurationError(problems)
             self._is_open = True
             if self.listener is not None:
-                self.say(f"metrics are at {self.listener.url}")
+                page = f", and a live page at {self.listener.page_url}"
+                self.say(f"metrics are at {self.listener.url}{page if self.listener.page else ''}")
 
     async def _file_problems(self) -> list[Problem]:
         if self.textfile is None:
@@ -279,6 +282,8 @@ class Monitoring:
 
         with suppress(LakehouseError):
             await to_thread.run_sync(read)
+        if self.listener is not None and self.listener.page is not None:
+            self.listener.page.forget()
 
     async def refresh(self, today: date | None = None, *, with_coverage: bool = True) -> None:
         """Take from the ledgers again what time alone has changed, and write the file.

@@ -1,0 +1,86 @@
+"""`crypto-lakehouse report`."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import anyio
+import click
+
+from crypto_lakehouse.cli.file_names import file_only
+from crypto_lakehouse.cli.list_option import ListOption
+from crypto_lakehouse.cli.options import option_overrides
+from crypto_lakehouse.cli.output_option import output_options, valid_config
+from crypto_lakehouse.cli.unused_options import refuse_unused_keys
+from crypto_lakehouse.core.config.days import DAY_FORMS
+from crypto_lakehouse.core.messages import agreeing
+
+__all__ = ["command"]
+
+
+@click.command("report", short_help="Write the state of an output into one HTML page.")
+@output_options("output_directory")
+@click.option("--html", required=True, metavar="FILE", callback=file_only,
+              help="The file to write.")  # fmt: skip
+@click.option("--markets", cls=ListOption, metavar="LIST",
+              help="spot, futures_um, futures_cm, options. [default: all]")  # fmt: skip
+@click.option("-s", "--symbols", cls=ListOption, metavar="LIST",
+              help="As BTCUSDT,ETH*. [default: all]")  # fmt: skip
+@click.option("-t", "--data-types", cls=ListOption, metavar="LIST",
+              help="As klines,trades. [default: all]")  # fmt: skip
+@click.option("-i", "--intervals", cls=ListOption, metavar="LIST",
+              help="As 1m,1h,1d. [default: all]")  # fmt: skip
+@click.option("--start", metavar="DAY",
+              help=f"First UTC day: {DAY_FORMS}. [default: as of `status`]")  # fmt: skip
+@click.option("--end", metavar="DAY",
+              help="Last UTC day, inclusive. [default: as of `status`]")  # fmt: skip
+@click.option("--of", type=click.Choice(["asked", "published"]),
+              help="Complete is what runs were asked for, or what the publisher has. [default:"
+              " asked; with --start or --end: published]")  # fmt: skip
+@click.option("--matrix", "matrix_path", metavar="FILE",
+              help="The matrix. [default: the shipped one]")  # fmt: skip
+@click.option("--acknowledge", cls=ListOption, metavar="LIST",
+              help="Archives, as keys or globs, that you know the source to lack.")  # fmt: skip
+@click.option("--holes-path", metavar="FILE", help="A file of such archives, one in a line.")
+def command(*, html: str, of: str | None, **given: str | None) -> int:
+    """Write the state of an output into one HTML page, which loads nothing and has no script.
+
+    It shows a calendar of coverage for each data type and, opened, for each of its series, holes by
+    cause, verdicts, how fresh the data is, the last runs, where rows come from, and what checks
+    have found in the tables of the output. The figures are those of `status`. The 1,200 least
+    complete series have a line of their own, and the others are counted.
+
+    Ledger and lake are read, and a collection may run at the same time; with `collect --serve` the
+    same page is live while it runs.
+
+    \b
+    Examples:
+      crypto-lakehouse report -o data --html report.html
+      crypto-lakehouse report -o s3://bucket/prefix -t klines --html klines.html
+    """  # noqa: D301 - click reads \b
+    return anyio.run(partial(_report, given, html, of))
+
+
+async def _report(given: dict[str, str | None], html: str, of: str | None) -> int:
+    from crypto_lakehouse.cli.render import bytes_text
+    from crypto_lakehouse.core.config.storage import is_url
+    from crypto_lakehouse.stores.output import output_note
+    from crypto_lakehouse.workflows import run_page_report
+    from crypto_lakehouse.workflows.wiring.stored_output import stored_config
+
+    overrides = option_overrides(given)
+    days = overrides.pop("date_range", {})
+    place = overrides.pop("output_directory")
+    # The faults of a directory and of the selection are raised together, by `run_page_report`.
+    config = (valid_config if is_url(place) else stored_config)(place, **overrides)
+    refuse_unused_keys(config)
+    if is_url(config.output_directory) or config.ledger is not None:
+        click.echo(f"note: {output_note(config)}", err=True)
+    report = await run_page_report(config, html, **days, of=of)
+    for note in report.notes:
+        click.echo(f"warning: {note}", err=True)
+    if report.left_out:
+        text = f"note: {report.left_out:,} series [has|have] no line of [its|their] own on the page"
+        click.echo(agreeing(report.left_out, text), err=True)
+    click.echo(f"written: {html}, {bytes_text(report.size_bytes)}", err=True)
+    return 0
