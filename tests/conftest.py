@@ -278,6 +278,7 @@ SLOW = (
     "workflows/test_micro_batches.py::test_one_that_is_killed_is_completed_by_the_next",
     "workflows/test_micro_batches.py::test_tables_that_other_machines_may_write_to_stay_in_bounds",
     "workflows/test_micro_batches.py::test_what_others_made_stays",
+    "workflows/test_page_report.py::test_what_checks_have_found_in_the_lake_is_summed_up",
     "workflows/test_pages_in_browser.py",
     "workflows/test_plan_and_collect.py::test_any_mixture_of_states_is_planned_as_it_is_collected",
     "workflows/test_questions.py::test_bench_measures_each_setting",

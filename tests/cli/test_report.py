@@ -27,3 +27,6 @@ def test_a_page_is_written_beside_or_to_standard_output(
     assert code == 2
     assert "page.html`: cannot be written" in err.replace("page.html:", "page.html`:")
     assert shell("report", "-o", "out")[0] == 2
+    (tmp_path / "c.yaml").write_text("output_directory: out\nfreshness: {spot/klines: 1h}\n")
+    assert shell("report", "--config", "c.yaml", "--html", "page.html")[0] == 0
+    assert "it may be 1.0 h" in (tmp_path / "page.html").read_text()

@@ -7,8 +7,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from tests.workflows.conftest import Collection
+from tests.tables.sample_data import text_of
+from tests.workflows.conftest import KEY, Collection, make_zip
+from tests.workflows.lakes import ingested
 
+from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.core.errors import ConfigurationError
 from crypto_lakehouse.testing import faults
 from crypto_lakehouse.workflows import run_page_report, run_status
@@ -36,12 +39,23 @@ async def test_the_figures_are_those_of_status(collection: Collection, tmp_path:
         "|klines|spot|2025-07-16|84 h ago|1 day|",  # freshness
         "|missing|absent at the source, although it should be there|1|–|",
         "|verified|2|missing|1|",
-        "|archive collection|partial|3|1 s|",
+        "|archive collection|partial|3|",
         "|klines|spot|2025-07-15|to|2025-07-16|–|–|",  # origins
     ):
         assert shown in lines, shown
     assert "Quality findings" not in lines
     assert [each.name for each in tmp_path.glob("*page*")] == ["page.html"]
+    old = await run_page_report(
+        {**output, "freshness": {"*": "84h", "futures_um/*": "1h"}}, file, now=NOW
+    )
+    assert old.totals == status.totals
+    assert "ended 84.0 h ago" not in file.read_text(), "it may be of that age"
+    stale = {**output, "freshness": {"spot/klines": "83h", "options/BVOLIndex": "2d"}}
+    await run_page_report(stale, file, now=NOW)
+    groups = (await run_status(stale, now=NOW)).stale
+    assert groups is not None
+    assert len(groups) == 2
+    assert all(f"<li>{group}</li>" in file.read_text() for group in groups)
     selected = await run_page_report(output, file, start="2025-07-16", end="2025-07-16")
     assert selected.totals.expected_days == 1
 
@@ -62,3 +76,22 @@ async def test_a_file_that_cannot_be_written_is_refused_with_all_other_faults(
     with pytest.raises(ConfigurationError, match="is not a directory"):
         await run_page_report(output, tmp_path / "page.html")
     assert list(tmp_path.iterdir()) == []
+
+
+async def test_what_checks_have_found_in_the_lake_is_summed_up(
+    collection: Collection, tmp_path: Path
+) -> None:
+    archive = Archive.parse(KEY)
+    lines = text_of(archive).splitlines(keepends=True)
+    for day, more in (("15", lines[-1]), ("16", "")):
+        of = Archive.parse(KEY.replace("-15.zip", f"-{day}.zip"))
+        text = "".join([*text_of(of).splitlines(keepends=True), more])
+        collection.publish(of.key, make_zip(of.member, text.encode()))
+    days = {"start": "2025-07-15", "end": "2025-07-16"}
+    await collection.run(default_date=None, date_range=days)
+    await ingested(collection.root)
+    file = tmp_path / "page.html"
+    await run_page_report({"output_directory": str(collection.root)}, file)
+    text = file.read_text()
+    assert re.search(r"Quality findings</h2>.*<code>duplicates</code><small>spot.klines<", text)
+    assert len(re.findall(r"<code>", text)) == 1, "of two archives one has a finding"

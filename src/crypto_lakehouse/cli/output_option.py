@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from crypto_lakehouse.cli.file_names import named_file
 from crypto_lakehouse.cli.options import by_option
 from crypto_lakehouse.cli.unused_options import refuse_unused_keys
 
@@ -18,6 +19,8 @@ __all__ = [
     "MIRROR",
     "check_directory",
     "checked_config",
+    "known_output",
+    "known_output_options",
     "output_option",
     "output_options",
     "stored_options",
@@ -151,3 +154,44 @@ def output_options(
     """
     options = (output_option(name, _described(text), "DIR|URL", required=required), *_OF_OUTPUT)
     return lambda command: reduce(lambda made, option: option(made), reversed(options), command)
+
+
+def known_output_options(command: Callable[..., object]) -> Any:
+    """Add the options of commands that show what is known of an output; `known_output` reads them.
+
+    The parameters are `output_directory`, `config_file`, and those of the store and the ledger.
+    """
+    text = "The directory that `collect` wrote to; --config may say it."
+    file = click.option(
+        "--config", "config_file", type=click.Path(), metavar="FILE", callback=named_file,
+        help="The configuration of `collect`: where the output is, what is acknowledged, and how "
+        "old days may be (`freshness`). Its selection does not count.",
+    )  # fmt: skip
+    return output_options("output_directory", text, required=False)(file(command))
+
+
+async def known_output(file: str | None, overrides: dict[str, Any]) -> WorkflowConfig:
+    """Return where an output is; options come before the file.
+
+    Args:
+        file: What `--config` says.
+        overrides: The other options, as keys.
+
+    Raises:
+        ConfigurationError: The file cannot be read, or a URL or a setting of its store is wrong;
+            what is wrong with a directory is among the `problems`.
+        UsageError: No output is named, or an option has no effect.
+    """
+    from crypto_lakehouse.core.config.storage import is_url
+    from crypto_lakehouse.workflows.wiring.load_config import load_config_of_all
+    from crypto_lakehouse.workflows.wiring.stored_output import stored_config
+
+    if file is not None:
+        config = await load_config_of_all(file, overrides)
+    else:
+        place = overrides.pop("output_directory", None)
+        # The faults of a directory and of the selection are raised together, by the function.
+        is_checked = place is None or is_url(place)
+        config = (valid_config if is_checked else stored_config)(place, **overrides)
+    refuse_unused_keys(config)
+    return config

@@ -10,8 +10,7 @@ import click
 from crypto_lakehouse.cli.file_names import file_only
 from crypto_lakehouse.cli.list_option import ListOption
 from crypto_lakehouse.cli.options import option_overrides
-from crypto_lakehouse.cli.output_option import output_options, valid_config
-from crypto_lakehouse.cli.unused_options import refuse_unused_keys
+from crypto_lakehouse.cli.output_option import known_output, known_output_options
 from crypto_lakehouse.core.config.days import DAY_FORMS
 from crypto_lakehouse.core.messages import agreeing
 
@@ -19,7 +18,7 @@ __all__ = ["command"]
 
 
 @click.command("report", short_help="Write the state of an output into one HTML page.")
-@output_options("output_directory")
+@known_output_options
 @click.option("--html", required=True, metavar="FILE", callback=file_only,
               help="The file to write.")  # fmt: skip
 @click.option("--markets", cls=ListOption, metavar="LIST",
@@ -56,6 +55,7 @@ def command(*, html: str, of: str | None, **given: str | None) -> int:
     \b
     Examples:
       crypto-lakehouse report -o data --html report.html
+      crypto-lakehouse report --config collection.yaml --html report.html
       crypto-lakehouse report -o s3://bucket/prefix -t klines --html klines.html
     """  # noqa: D301 - click reads \b
     return anyio.run(partial(_report, given, html, of))
@@ -66,14 +66,10 @@ async def _report(given: dict[str, str | None], html: str, of: str | None) -> in
     from crypto_lakehouse.core.config.storage import is_url
     from crypto_lakehouse.stores.output import output_note
     from crypto_lakehouse.workflows import run_page_report
-    from crypto_lakehouse.workflows.wiring.stored_output import stored_config
 
     overrides = option_overrides(given)
     days = overrides.pop("date_range", {})
-    place = overrides.pop("output_directory")
-    # The faults of a directory and of the selection are raised together, by `run_page_report`.
-    config = (valid_config if is_url(place) else stored_config)(place, **overrides)
-    refuse_unused_keys(config)
+    config = await known_output(given["config_file"], overrides)
     if is_url(config.output_directory) or config.ledger is not None:
         click.echo(f"note: {output_note(config)}", err=True)
     report = await run_page_report(config, html, **days, of=of)

@@ -11,11 +11,11 @@ import click
 
 from crypto_lakehouse.cli.durations import seconds_of
 from crypto_lakehouse.cli.failures import say_failure
-from crypto_lakehouse.cli.file_names import file_only, named_file
+from crypto_lakehouse.cli.file_names import file_only
 from crypto_lakehouse.cli.list_option import ListOption
 from crypto_lakehouse.cli.options import option_overrides
 from crypto_lakehouse.cli.origins_output import OriginsTable
-from crypto_lakehouse.cli.output_option import output_options, valid_config
+from crypto_lakehouse.cli.output_option import known_output, known_output_options
 from crypto_lakehouse.cli.status_output import (
     JsonOutput,
     KeysOutput,
@@ -24,13 +24,12 @@ from crypto_lakehouse.cli.status_output import (
     TypeTable,
     print_key,
 )
-from crypto_lakehouse.cli.unused_options import refuse_beside, refuse_unused_keys
+from crypto_lakehouse.cli.unused_options import refuse_beside
 from crypto_lakehouse.core.config.days import DAY_FORMS
 from crypto_lakehouse.core.errors import LakehouseError
 from crypto_lakehouse.core.messages import agreeing, shown
 
 if TYPE_CHECKING:
-    from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
     from crypto_lakehouse.coverage.coverage import SeriesCoverage
     from crypto_lakehouse.workflows.reports import StatusReport
 
@@ -48,14 +47,7 @@ def _duration(_: click.Context, option: click.Parameter, text: str | None) -> fl
 
 
 @click.command("status")
-@output_options(
-    "output_directory",
-    "The directory that `collect` wrote to; --config may say it.",
-    required=False,
-)
-@click.option("--config", "config_file", type=click.Path(), metavar="FILE", callback=named_file,
-              help="The configuration of `collect`: where the output is, what is acknowledged, and "
-              "how old days may be (`freshness`). Its selection does not count.")  # fmt: skip
+@known_output_options
 @click.option(
     "--markets",
     cls=ListOption,
@@ -202,7 +194,7 @@ async def _status(
     picture = _Picture(plot) if plot else None
     overrides = option_overrides(given)
     days = overrides.pop("date_range", {})
-    config = await _config(given["config_file"], overrides)
+    config = await known_output(given["config_file"], overrides)
     if strict and "end" in days and config.freshness:
         raise click.UsageError("`freshness` is about the newest day of all; leave out --end")
 
@@ -233,23 +225,6 @@ async def _status(
 def _take_both(output: Output, picture: _Picture, coverage: SeriesCoverage) -> None:
     output.take(coverage)
     picture.take(coverage)
-
-
-async def _config(file: str | None, overrides: dict[str, Any]) -> WorkflowConfig:
-    """Return where the output is; options come before the file."""
-    from crypto_lakehouse.core.config.storage import is_url
-    from crypto_lakehouse.workflows.wiring.load_config import load_config_of_all
-    from crypto_lakehouse.workflows.wiring.stored_output import stored_config
-
-    if file is not None:
-        config = await load_config_of_all(file, overrides)
-    else:
-        place = overrides.pop("output_directory", None)
-        # The faults of a directory and of the selection are raised together, by `run_status`.
-        is_checked = place is None or is_url(place)
-        config = (valid_config if is_checked else stored_config)(place, **overrides)
-    refuse_unused_keys(config)
-    return config
 
 
 class _Picture:

@@ -148,6 +148,7 @@ class PageFigures:
         span: The first and the last month or day of all strips, by number; None without a strip.
         total: The sum over all series; None if there is no ledger.
         groups: By market and data type.
+        stale: Which groups are older than they may be, one sentence each.
         runs: The newest first.
         origins: By market and data type; None if they were not read.
         findings: The worst first; None if there is no lake, or it was not read.
@@ -161,6 +162,7 @@ class PageFigures:
     span: tuple[int, int] | None
     total: CoverageFigures | None
     groups: Sequence[GroupFigures] = ()
+    stale: Sequence[str] = ()
     runs: Sequence[RunFigure] = ()
     origins: Sequence[OriginFigures] | None = None
     findings: Sequence[FindingFigures] | None = None

@@ -84,8 +84,9 @@ def _parts(figures: PageFigures, progress: Progress | None) -> Iterator[Markup]:
     )
     if progress is not None:
         yield progress_section(progress)
-    if figures.notes:
-        yield element("ul", *(element("li", note) for note in figures.notes), class_="notes")
+    for texts, class_ in ((figures.stale, "notes stale"), (figures.notes, "notes")):
+        if texts:
+            yield element("ul", *(element("li", text) for text in texts), class_=class_)
     if figures.total is not None:
         yield tiles(figures, figures.total)
     if figures.total is None:

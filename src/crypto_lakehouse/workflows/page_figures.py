@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import count
 
@@ -24,6 +24,7 @@ from crypto_lakehouse.pages.figures import (
     SeriesFigures,
 )
 from crypto_lakehouse.stores.output import Output
+from crypto_lakehouse.workflows.freshness import Allowed, stale_groups
 from crypto_lakehouse.workflows.series_origins import Recording, SeriesOrigins
 from crypto_lakehouse.workflows.status import ASKED, CoverageStatus, StatusTotals
 from crypto_lakehouse.workflows.wiring.ledgers import ledger_at
@@ -186,7 +187,13 @@ def coverage_figures(totals: StatusTotals) -> CoverageFigures:
 
 
 def page_figures(
-    status: CoverageStatus, output: Output, fold: CoverageFold, now: datetime, *, place: str
+    status: CoverageStatus,
+    output: Output,
+    fold: CoverageFold,
+    now: datetime,
+    *,
+    place: str,
+    objectives: Mapping[str, float] | None,
 ) -> PageFigures:
     """Return what the ledger has for a page; blocking.
 
@@ -196,6 +203,7 @@ def page_figures(
         fold: Empty.
         now: The time, aware.
         place: What the page calls the output.
+        objectives: How old the newest days may be, as the key `freshness` has it.
 
     Raises:
         LedgerError: The ledger cannot be read.
@@ -203,6 +211,7 @@ def page_figures(
     for coverage in status:
         fold.add(coverage)
     by_days, span, groups = fold.figures(now)
+    allowed = Allowed(objectives=objectives or {}, selects=status.selects_type)
     return PageFigures(
         place=place,
         at=now,
@@ -211,6 +220,7 @@ def page_figures(
         span=span,
         total=coverage_figures(fold.totals) if status.has_ledger else None,
         groups=groups,
+        stale=[*map(str, stale_groups(fold.totals.newest, allowed, now))],
         runs=[*map(_run_figure, timed_runs(ledger_at(output), MOST_RUNS))]
         if status.has_ledger
         else (),

@@ -118,7 +118,9 @@ def _figures(
     config: WorkflowConfig, status: CoverageStatus, fold: _Fold, now: datetime
 ) -> PageFigures:
     output = output_of(config)
-    figures = page_figures(status, output, fold, now, place=output.place)
+    figures = page_figures(
+        status, output, fold, now, place=output.place, objectives=config.freshness
+    )
     origins = origins_of(config, status, fold.covered)
     return evolve(
         figures,

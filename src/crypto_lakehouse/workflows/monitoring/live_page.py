@@ -85,7 +85,8 @@ class LivePage:
             acknowledged = load_acknowledged(self.config)
         matrix = getattr(self.config, "matrix_path", None)
         status = status_of(output, matrix_path=matrix, acknowledged=acknowledged)
-        return page_figures(status, output, CoverageFold(), now, place="")
+        objectives = getattr(self.config, "freshness", None)
+        return page_figures(status, output, CoverageFold(), now, place="", objectives=objectives)
 
     def _output(self) -> Output:
         if isinstance(self.config, WorkflowConfig):
