@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import signal
 from pathlib import Path
-from typing import Any
 
 import pytest
 from tests.cli.conftest import Shell, Start
+from tests.cli.pipeline_file import change, pipeline_file
 
 from crypto_lakehouse.testing import ArchiveServer
 
@@ -18,19 +17,8 @@ pytest.importorskip("cronsim", reason="the extra `daemon` is not installed")
 @pytest.fixture
 def file(archive_server: ArchiveServer, tmp_path: Path) -> Path:
     """A file with a pipeline that is due once a year."""
-    values = {
-        "output_directory": "out", "source_url": archive_server.url, "discovery": "calendar",
-        "markets": ["spot"], "symbols": ["BTCUSDT"], "data_types": ["klines"],
-        "intervals": ["1h"], "default_date": "2025-07-15", "max_retries": 0,
-        "pipelines": {"yearly": {"schedule": "0 0 29 2 *", "steps": {"collect": {}}}},
-    }  # fmt: skip
-    file = tmp_path / "world.json"
-    file.write_text(json.dumps(values))
-    return file
-
-
-def change(file: Path, **pipelines: Any) -> None:
-    file.write_text(json.dumps(json.loads(file.read_text()) | {"pipelines": pipelines}))
+    yearly = {"schedule": "0 0 29 2 *", "steps": {"collect": {}}}
+    return pipeline_file(tmp_path, archive_server, yearly=yearly)
 
 
 def test_it_works_until_it_is_stopped_and_reads_its_file_again(file: Path, start: Start) -> None:

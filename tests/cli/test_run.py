@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import signal
 from pathlib import Path
-from typing import Any
 
 import pytest
 from tests.cli.conftest import Shell, Start
+from tests.cli.pipeline_file import change, pipeline_file
 
 from crypto_lakehouse.testing import ArchiveServer, faults
 
@@ -16,21 +16,8 @@ from crypto_lakehouse.testing import ArchiveServer, faults
 @pytest.fixture
 def file(archive_server: ArchiveServer, tmp_path: Path) -> Path:
     """A file with a pipeline that collects a day, and ingests it."""
-    values = {
-        "output_directory": "out", "source_url": archive_server.url, "discovery": "calendar",
-        "markets": ["spot"], "symbols": ["BTCUSDT"], "data_types": ["klines"],
-        "intervals": ["1h"], "default_date": "2025-07-15", "max_retries": 0,
-        "pipelines": {"nightly": {"steps": {
-            "ingest": {"needs": "collect", "retry": {"times": 2}}, "collect": None,
-        }}},
-    }  # fmt: skip
-    file = tmp_path / "world.json"
-    file.write_text(json.dumps(values))
-    return file
-
-
-def changed(file: Path, **values: Any) -> None:
-    file.write_text(json.dumps(json.loads(file.read_text()) | values))
+    steps = {"ingest": {"needs": "collect", "retry": {"times": 2}}, "collect": None}
+    return pipeline_file(tmp_path, archive_server, nightly={"steps": steps})
 
 
 def test_the_steps_run_in_order_with_one_report(file: Path, shell: Shell) -> None:
@@ -60,17 +47,8 @@ def test_the_first_exit_code_decides(
     code, out, _ = shell("run", str(file), "-q")
     assert code == 3
     assert out.splitlines()[-1] == "nightly: partial"
-    changed(
-        file,
-        pipelines={
-            "n": {
-                "steps": {
-                    "compact": {"with": {"tables": "spot.no"}},
-                    "expire": {"needs": "compact"},
-                }
-            }
-        },
-    )
+    steps = {"compact": {"with": {"tables": "spot.no"}}, "expire": {"needs": "compact"}}
+    change(file, n={"steps": steps})
     code, out, _ = shell("run", str(file), "-q")
     assert code == 2
     assert [line.partition(": ")[2].split(":")[0] for line in out.splitlines()] == [
@@ -98,7 +76,7 @@ def test_all_faults_are_named_and_nothing_begins(
 ) -> None:
     steps = {"colect": {}, "ingest": {"need": "x"}}
     circle = {"a": {"run": "fill", "needs": "b"}, "b": {"run": "fill", "needs": ["a"]}}
-    changed(file, pipelines={"n": {"steps": steps}, "m": {"steps": circle}})
+    change(file, n={"steps": steps}, m={"steps": circle})
     code, out, err = shell("run", str(file), "n")
     assert (code, out) == (2, "")
     for text in ("unknown step `colect`", "did you mean `collect`?", "ingest.need: unknown key",

@@ -110,6 +110,15 @@ def collection(
 
 
 @pytest.fixture
+def with_pipelines(
+    collection: Collection, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., dict[str, Any]]:
+    """Returns the mapping of a file with these pipelines, which collect one day."""
+    monkeypatch.setattr("os.environ", {})
+    return lambda **pipelines: {**collection.config, "max_retries": 0, "pipelines": pipelines}
+
+
+@pytest.fixture
 async def synced(collection: Collection) -> Collection:
     """One archive, collected with its listing."""
     collection.config["listing_url"] = collection.server.url

@@ -22,16 +22,9 @@ from crypto_lakehouse.workflows.wiring import needed_packages
 
 
 @pytest.fixture
-def declared(
-    collection: Collection, monkeypatch: pytest.MonkeyPatch
-) -> Callable[..., dict[str, Any]]:
-    """Returns the mapping of a file with one pipeline."""
-    monkeypatch.setattr("os.environ", {})
-
-    def make(**steps: Any) -> dict[str, Any]:
-        return {**collection.config, "max_retries": 0, "pipelines": {"only": {"steps": steps}}}
-
-    return make
+def declared(with_pipelines: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
+    """Returns the mapping of a file with one pipeline of these steps."""
+    return lambda **steps: with_pipelines(only={"steps": steps})
 
 
 def states(report: CompositionReport) -> dict[str, str]:

@@ -224,32 +224,13 @@ async def test_an_unknown_symbol_is_named_with_the_nearest_one(
         RecordingWorkflow(config(exchange, tmp_path, markets=["options"]))
 
 
-async def test_segments_of_an_object_store_go_there_when_they_are_finished(
+async def test_segments_go_to_the_object_store_beside_one_that_is_damaged(
     exchange: ExchangeServer,
     tmp_path: Path,
     rclone_bucket: Bucket,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    rclone_bucket.give_credentials(monkeypatch)
-    settings = config(
-        exchange, rclone_bucket.fresh_prefix(), storage=rclone_bucket.storage,
-        state_directory=str(tmp_path / "state"),
-        record={"streams": [StreamKind.TRADE], "rotate": "5m"},
-    )  # fmt: skip
-    report = await record(exchange, settings, 330)
-    segments = stored(settings)
-    assert len(segments) == report.segments == 2
-    assert sum(len(lines) for _, lines in segments) == sum(report.messages.values())
-    assert not list((tmp_path / "state").rglob("*.zst*"))
-
-
-async def test_a_damaged_segment_keeps_no_other_from_the_object_store(
-    exchange: ExchangeServer,
-    tmp_path: Path,
-    rclone_bucket: Bucket,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Of an earlier recording, which could not store it; the report says so."""
+    """It is of an earlier recording, which could not store it; the report says so."""
     rclone_bucket.give_credentials(monkeypatch)
     settings = config(
         exchange, rclone_bucket.fresh_prefix(), storage=rclone_bucket.storage,
@@ -261,7 +242,12 @@ async def test_a_damaged_segment_keeps_no_other_from_the_object_store(
     left.mkdir(parents=True)
     (left / "trade-2026-05-08T11-0000-0123abcd.jsonl.zst").write_bytes(b"damaged")
     report = await record(exchange, settings, 330)
-    assert len(stored(settings)) == report.segments == 2
+    segments = stored(settings)
+    assert len(segments) == report.segments == 2
+    assert sum(len(lines) for _, lines in segments) == sum(report.messages.values())
+    assert [path.name for path in (tmp_path / "state").rglob("*.zst*")] == [
+        "trade-2026-05-08T11-0000-0123abcd.jsonl.zst"
+    ]
     assert (report.status, report.undelivered, report.exit_code) == ("partial", 1, 3)
     [note] = [each for each in report.warnings if "is not stored" in each]
     assert "trade-2026-05-08T11-0000-0123abcd" in note

@@ -95,17 +95,13 @@ class World:
 
 
 @pytest.fixture
-def declared(
-    collection: Collection, monkeypatch: pytest.MonkeyPatch
-) -> Callable[..., dict[str, Any]]:
+def declared(with_pipelines: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
     """Returns the mapping of a file with a pipeline that collects every five minutes."""
-    monkeypatch.setattr("os.environ", {})
 
     def make(**pipeline: Any) -> dict[str, Any]:
         if not {"schedule", "every"} & pipeline.keys():
             pipeline["every"] = "5m"
-        pipeline.setdefault("steps", {"collect": {}})
-        return {**collection.config, "max_retries": 0, "pipelines": {"often": pipeline}}
+        return with_pipelines(often={"steps": {"collect": {}}, **pipeline})
 
     return make
 
