@@ -125,9 +125,10 @@ async def test_a_pipeline_runs_each_time_that_it_is_due(
 
 async def test_when_pipelines_are_due_may_be_told_apart_from_the_rest(declared: Declared) -> None:
     due: list[str] = []
-    world = World(due=lambda name, text: due.append(f"{name} {text}"))
+    world = World()
+    world.due = lambda name, text: world._note(due, f"{name} {text}")
     async with world.works(declared(steps={"compact": {}})):
-        await anyio.wait_all_tasks_blocked()
+        await world.until(lambda: bool(due))
         world.clock.move(minutes=15)
         await world.until_said("passed")
     assert due[0] == "often is due at 2026-11-28T12:05:00Z"
