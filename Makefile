@@ -18,7 +18,7 @@ help:
 	@echo "make soak             endurance tests: more examples, kills, mixed faults, 200,000 archives"
 	@echo "make fuzz             coverage-guided fuzzing, a minute for each of seven parsers"
 	@echo "make dist             build wheel and sdist, and test them in empty environments"
-	@echo "make servers          what tests run against: S3, Azure, PostgreSQL, DuckDB 1.5 (into .servers/)"
+	@echo "make servers          what tests run against: S3, Azure, PostgreSQL, Dagster, Prefect (in .servers/)"
 	@echo "make system-packages  nginx, strace, faketime, proxies, Prometheus, Chromium, downloaders (Debian, as root)"
 	@echo "make lock             pin the newest versions of all dependencies, with their hashes"
 	@echo "make clean            remove everything that make has created"
@@ -118,6 +118,10 @@ lock: $(VENV)/develop
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	@rm -rf .lock && mkdir .lock  # any uv works: the pins do not depend on its version
 	@sed 's/^dynamic = .*/version = "0"/' pyproject.toml >.lock/pyproject.toml
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+		--no-annotate --extra dagster --extra prefect --extra tables \
+		--output-file requirements/orchestrators.txt .lock/pyproject.toml
+	@sed -i '/^prefect = /d' .lock/pyproject.toml  # it holds back packages that others share
 	cd .lock && $(EXPORT) --no-dev --group build --output-file ../requirements/runtime.txt
 	cd .lock && $(EXPORT) --only-group dev --output-file ../requirements/develop.txt
 	cd .lock && $(EXPORT) --only-group tables --output-file ../requirements/tables.txt
@@ -129,11 +133,11 @@ lock: $(VENV)/develop
 		--no-annotate --group witnesses --output-file requirements/witnesses.txt
 	@rm -rf .lock
 
-# Object stores, a database and an older DuckDB with its Iceberg reader, with environments of their own:
-# their packages are not ours. Tests that need one are skipped without it. Azurite takes Node.js 20 or
-# later with npm.
+# Object stores, a database, an older DuckDB with its Iceberg reader, Dagster and Prefect, with
+# environments of their own: their packages are not ours. Tests that need one are skipped without it.
+# Azurite takes Node.js 20 or later with npm.
 SERVERS := .servers
-servers: $(SERVERS)/python $(SERVERS)/duckdb $(SERVERS)/node
+servers: $(SERVERS)/python $(SERVERS)/duckdb $(SERVERS)/orchestrators $(SERVERS)/node
 
 $(SERVERS)/python: requirements/servers.txt
 	$(PYTHON) -m venv $(SERVERS)
@@ -147,6 +151,14 @@ $(SERVERS)/duckdb: requirements/witnesses.txt
 	$(PYTHON) -m venv $@.part
 	$@.part/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes \
 		--requirement requirements/witnesses.txt
+	@touch $@.part && mv $@.part $@
+
+# Bytecode is made when a module is first imported: most are not.
+$(SERVERS)/orchestrators: requirements/orchestrators.txt
+	@rm -rf $@ $@.part
+	$(PYTHON) -m venv $@.part
+	$@.part/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes \
+		--no-compile --requirement requirements/orchestrators.txt
 	@touch $@.part && mv $@.part $@
 
 $(SERVERS)/node: requirements/servers/package.json requirements/servers/package-lock.json

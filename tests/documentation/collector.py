@@ -24,6 +24,10 @@ _BLOCK = re.compile(r"^```(?P<language>[^\n]*)\n(?P<text>.*?)^```$", re.DOTALL |
 
 _SPAN = re.compile(r"(?<!`)`([^`\s](?:[^`\n]|\n(?!\n))*)`(?!`)")
 
+_ORCHESTRATED = re.compile(
+    r"^(?:import|from) (?:dagster|prefect|airflow|crypto_lakehouse\.integrations\.)", re.MULTILINE
+)
+
 #: What ends a command in a shell, or redirects its streams.
 _OPERATORS = frozenset("();<>|&")
 
@@ -40,6 +44,11 @@ class Block:
     place: str
     language: str
     text: str
+
+    @property
+    def needs_orchestrator(self) -> bool:
+        """Whether it is for an environment of its own, where tests/integrations runs it."""
+        return _ORCHESTRATED.search(self.text) is not None
 
 
 @frozen

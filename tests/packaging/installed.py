@@ -61,10 +61,15 @@ def build(kind: str, source: Path, into: Path) -> Path:
     return made
 
 
-def constraints() -> str:
+#: Extras whose packages are pinned with all that these need.
+_ORCHESTRATORS = frozenset({"dagster", "prefect"})
+
+
+def constraints(extra: str) -> str:
     """The pinned versions as constraints for pip, which knows no hash of a wheel just built."""
-    pins = "".join((ROOT / "requirements" / f"{name}.txt").read_text()
-                   for name in ("runtime", "tables", "develop"))  # fmt: skip
+    of_others = ("runtime", "tables", "develop")
+    names = ("orchestrators",) if extra in _ORCHESTRATORS else of_others
+    pins = "".join((ROOT / "requirements" / f"{name}.txt").read_text() for name in names)
     return re.sub(r" \\\n +--hash=\S+", "", pins)
 
 
@@ -87,9 +92,11 @@ class Environment:
         made = cls(folder, folder / "home")
         made.home.mkdir()
         pins = folder / "constraints.txt"
-        pins.write_text(constraints())
+        pins.write_text(constraints(extra))
         wanted = f"{wheel}[{extra}]" if extra else str(wheel)
-        made.python(*_PIP, "install", "--constraint", str(pins), wanted)
+        # Most of what an orchestrator has is never imported.
+        options = ("--no-compile",) if extra in _ORCHESTRATORS else ()
+        made.python(*_PIP, "install", *options, "--constraint", str(pins), wanted)
         made.python(*_PIP, "check")
         return made
 

@@ -54,6 +54,27 @@ with Lake.open(sys.argv[1]) as lake:
 """
 
 
+#: What makes assets or flows with one extra alone, and what that prints.
+_ORCHESTRATED = {
+    "dagster": """
+from crypto_lakehouse.core import ExtraMissing
+from crypto_lakehouse.integrations.dagster import lakehouse_assets
+config = {"markets": ["spot"], "symbols": ["BTCUSDT"], "data_types": ["klines"],
+          "date_range": {"start": "2025-07-01"}, "output_directory": "out"}
+print(*(key.to_user_string() for key in lakehouse_assets(config).keys))
+try:
+    lakehouse_assets(config, ingest=True)
+except ExtraMissing as error:
+    print("needs", error.extra)
+""",
+    "prefect": """
+from crypto_lakehouse.integrations import prefect
+print(prefect.collect.name)
+""",
+}
+_PRINTED = {"dagster": "spot/klines\nneeds tables\n", "prefect": "crypto-lakehouse-collect\n"}
+
+
 def needed(line: Line) -> str:
     """The extra that a command needs; empty if none."""
     words = line.words[1:]
@@ -136,7 +157,8 @@ def test_code_runs_or_names_the_extra_that_it_needs(
 ) -> None:
     pages: dict[str, list[str]] = {}
     for block in blocks():
-        if block.language == "python" and not any(word in block.text for word in _TESTS):
+        is_of_tests = any(word in block.text for word in _TESTS)
+        if block.language == "python" and not (is_of_tests or block.needs_orchestrator):
             text = block.text.replace("{...}", repr(CONFIG))
             pages.setdefault(block.place.partition(":")[0], []).append(text)
     found = asked(install, extra, before, server_of_module, pages=[*pages.values()])["pages"]
@@ -150,6 +172,11 @@ def test_code_runs_or_names_the_extra_that_it_needs(
     else:
         assert len(errors) >= 3
         assert all("crypto-lakehouse[tables]" in error for error in errors), errors
+
+
+@pytest.mark.parametrize("extra", ["dagster", "prefect"])
+def test_an_orchestrator_needs_no_other_extra(install: Install, extra: str) -> None:
+    assert install(extra).python("-c", _ORCHESTRATED[extra]) == _PRINTED[extra]
 
 
 def test_every_time_of_every_table_becomes_a_value_of_python(

@@ -21,15 +21,21 @@ _WANTED = {
     "bench": ("bench",),
     "fuzz": ("fuzz",),
     "servers": ("servers",),
+    "orchestrators": ("dependencies", "extra dagster", "extra prefect", "extra tables"),
 }
 
-#: Is installed into an environment of its own.
-_ALONE = "servers"
+#: Are installed into environments of their own.
+_ALONE = {"servers", "orchestrators"}
 
 
 def declared(name: str) -> list[Requirement]:
     project: dict[str, Any] = tomllib.loads((_ROOT / "pyproject.toml").read_text())
-    lists = {**project["dependency-groups"], "dependencies": project["project"]["dependencies"]}
+    extras = project["project"]["optional-dependencies"]
+    lists = {
+        **project["dependency-groups"],
+        **{f"extra {each}": requirements for each, requirements in extras.items()},
+        "dependencies": project["project"]["dependencies"],
+    }
     return [Requirement(text) for text in lists[name] if isinstance(text, str)]
 
 
@@ -62,7 +68,7 @@ def test_every_pin_has_hashes_and_names_no_place(name: str) -> None:
 
 def test_versions_that_two_files_pin_are_the_same() -> None:
     seen: dict[str, set[str]] = {}
-    for name in _WANTED.keys() - {_ALONE}:
+    for name in _WANTED.keys() - _ALONE:
         for pin in pins(name):
             package, _, rest = pin.partition("==")
             version, _, marker = rest.split(" --hash")[0].partition(";")

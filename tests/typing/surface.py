@@ -40,6 +40,7 @@ from crypto_lakehouse.core import (
     Problem,
     Quarantined,
 )
+from crypto_lakehouse.integrations import stopping_in_order
 from crypto_lakehouse.sinks import JsonLinesSink, LogSink
 from crypto_lakehouse.stores import LocalStore, StateFolder
 from crypto_lakehouse.tables import Lake, bars_of, load_schemas
@@ -128,6 +129,7 @@ async def collect(session: aiohttp.ClientSession) -> None:
     assert_type(report.problems, tuple[ArchiveProblem, ...])
     assert_type(report.totals[Verdict.VERIFIED], int)
     assert_type(await run_collection("collection.toml"), CollectionReport)
+    assert_type(await stopping_in_order(run_collection("collection.toml")), CollectionReport)
     assert_type(await run_collection(Path("collection.toml"), sinks=[print]), CollectionReport)
     try:
         report.raise_for_failures()

@@ -27,6 +27,7 @@ __all__ = [
     "load_lake_config",
     "load_lake_of",
     "read_config",
+    "read_config_file",
 ]
 
 AnyConfig = WorkflowConfig | Mapping[str, Any] | str | PathLike[str]
@@ -153,11 +154,20 @@ async def read_config(source: str | PathLike[str]) -> FileValues:
     Raises:
         ConfigurationError: The file cannot be read, or has no mapping.
     """
+    return await read_in_thread(partial(read_config_file, source))
+
+
+def read_config_file(source: str | PathLike[str]) -> FileValues:
+    """Read a configuration file as `read_config` does; blocking.
+
+    Raises:
+        ConfigurationError: The file cannot be read, or has no mapping.
+    """
     path = os.fspath(source)
     if not path:
         raise ConfigurationError([Problem("config", "the name of the file is empty; name a file")])
     try:
-        text = (await read_in_thread(partial(read_input, path))).decode()
+        text = read_input(path).decode()
     except (OSError, ValueError) as error:  # ValueError: not UTF-8, or a NUL in the path
         reason = getattr(error, "strerror", None) or str(error)
         raise ConfigurationError([Problem(path, f"cannot be read: {reason}")]) from error
