@@ -21,7 +21,6 @@ from pyiceberg.io import PY_IO_IMPL
 from pyiceberg.manifest import DataFile
 from pyiceberg.schema import Schema
 from pyiceberg.table import Table
-from pyiceberg.types import TimestamptzType
 
 from crypto_lakehouse.core.config.database_url import is_database_url
 from crypto_lakehouse.core.errors import LakeError, NoLakeError
@@ -53,7 +52,6 @@ from crypto_lakehouse.tables.iceberg.local_io import (
 )
 from crypto_lakehouse.tables.iceberg.manifest_check import check_manifests
 from crypto_lakehouse.tables.iceberg.orphans import refuse_foreign
-from crypto_lakehouse.tables.schema.received import RECEIVED_AT, RECEIVED_DOC, lacking_columns
 from crypto_lakehouse.tables.schema.schemas import PartitionField, TableSchema
 from crypto_lakehouse.tables.schema.table_types import iceberg_schema, partition_spec, sort_order
 
@@ -413,30 +411,3 @@ class LakeCatalog:
                 )
             except TableAlreadyExistsError:
                 return self.catalog.load_table(name)
-
-    def take_recorded(self, table: Table, schema: TableSchema) -> Table:
-        """Prepare a table for recorded rows: they have a time of receipt, and lack some columns.
-
-        Raises:
-            LakeError: The catalog refused the change.
-        """
-        fields = {each.name: each for each in table.schema().fields}
-        lacking = [name for name in lacking_columns(schema) if fields[name].required]
-        if RECEIVED_AT in fields and not lacking:
-            return table
-        with self.errors(), table.update_schema() as update:
-            for name in lacking:
-                update.update_column(name, required=False)
-            if RECEIVED_AT not in fields:
-                update.add_column(RECEIVED_AT, TimestamptzType(), RECEIVED_DOC)
-        return table
-
-    def add_columns(self, table: Table, schema: Schema) -> None:
-        """Add the columns that a table made by an earlier version lacks; they must be optional."""
-        known = table.schema().column_names
-        missing = [each for each in schema.fields if each.name not in known]
-        if not missing:
-            return
-        with self.errors(), table.update_schema() as update:
-            for each in missing:
-                update.add_column(each.name, each.field_type, each.doc)

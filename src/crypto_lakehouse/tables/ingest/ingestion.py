@@ -25,6 +25,7 @@ from crypto_lakehouse.tables.files.partition_writer import WriterFactory
 from crypto_lakehouse.tables.files.series_writer import Written, work_items
 from crypto_lakehouse.tables.iceberg.catalog import LakeCatalog
 from crypto_lakehouse.tables.iceberg.catalog_errors import as_lake_errors
+from crypto_lakehouse.tables.iceberg.column_changes import take_recorded
 from crypto_lakehouse.tables.iceberg.orphans import sweep_table
 from crypto_lakehouse.tables.ingest.commit_records import CommitRecords
 from crypto_lakehouse.tables.ingest.commits import newest_sequence, sequence_of
@@ -122,7 +123,7 @@ class Ingestion:
             table = self.catalog.table_for(schema, exact=self.settings.exact)
             has_excerpts = any(each.origin is Origin.LIVE for each in plan.archives)
             if has_excerpts:
-                table = self.catalog.take_recorded(table, schema)
+                table = take_recorded(self.catalog, table, schema)
             # Excerpts are files of this process, which others do not have.
             here = evolve(self, runner=None) if has_excerpts else self
             items = iter(work_items(plan.ingest))

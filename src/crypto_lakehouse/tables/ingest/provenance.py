@@ -21,6 +21,7 @@ from pyiceberg.types import BooleanType, LongType, StringType, TimestamptzType
 
 from crypto_lakehouse.core.origin import Origin
 from crypto_lakehouse.tables.iceberg.catalog import LakeCatalog
+from crypto_lakehouse.tables.iceberg.column_changes import add_columns
 from crypto_lakehouse.tables.iceberg.filters import equals
 from crypto_lakehouse.tables.iceberg.key_ranges import KeyRanges, rows_between
 from crypto_lakehouse.tables.ingest.commits import newest_sequence
@@ -208,7 +209,7 @@ def record(
     table = catalog.find(ARCHIVES) or catalog.create(
         ARCHIVES, _SCHEMA, (PartitionField("table", "identity"),), ("archive", "recorded_at"), {}
     )
-    catalog.add_columns(table, _SCHEMA)
+    add_columns(catalog, table, _SCHEMA)
     sequence = newest_sequence(table) + 1
     numbered = [{**row, "table_sequence": table_sequence, "sequence": sequence} for row in plain]
     numbered.sort(key=lambda row: row["archive"])

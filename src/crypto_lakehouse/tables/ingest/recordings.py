@@ -22,6 +22,7 @@ from crypto_lakehouse.core.errors import ArchiveKeyError
 from crypto_lakehouse.core.live_keys import live_begin, live_name_of, live_stream_of
 from crypto_lakehouse.segments.live_segment import moment_of
 from crypto_lakehouse.tables.iceberg.catalog import LakeCatalog
+from crypto_lakehouse.tables.iceberg.column_changes import add_columns
 from crypto_lakehouse.tables.iceberg.file_check import wrong_sizes
 from crypto_lakehouse.tables.iceberg.filters import ALWAYS, among
 from crypto_lakehouse.tables.iceberg.live_files import live_files
@@ -212,7 +213,7 @@ def record_segments(catalog: LakeCatalog, rows: Iterable[Mapping[str, Any]]) -> 
     with catalog.errors():
         order = ("segment", "recorded_at")
         table = catalog.find(RECORDINGS) or catalog.create(RECORDINGS, _SCHEMA, (), order, {})
-        catalog.add_columns(table, _SCHEMA)
+        add_columns(catalog, table, _SCHEMA)
         commit, sequence = uuid.uuid4().hex, newest_sequence(table) + 1
         numbered = [{**row, "commit": commit, "sequence": sequence} for row in plain]
         change = RecordChange(
