@@ -20,13 +20,13 @@ from crypto_lakehouse.core.protocols import ignore
 from crypto_lakehouse.core.workflow import BaseWorkflow
 from crypto_lakehouse.ledger.lock import OnHeld, configured_lock, do_not_wait, take_when_free
 from crypto_lakehouse.stores.output import Output
-from crypto_lakehouse.version import __version__
 from crypto_lakehouse.workflows.ingest_outcome import IngestOutcome, committed_event, ingested_event
 from crypto_lakehouse.workflows.ingest_progress import IngestProgress
 from crypto_lakehouse.workflows.lake_config import LakeConfig
 from crypto_lakehouse.workflows.lake_places import ELSEWHERE, check_place
 from crypto_lakehouse.workflows.lake_report import IngestReport
 from crypto_lakehouse.workflows.monitoring.monitoring import Monitoring
+from crypto_lakehouse.workflows.record_mends import mend_what_is_recorded
 from crypto_lakehouse.workflows.recorded_ingestion import (
     RecordedIngestion,
     has_recordings,
@@ -47,17 +47,6 @@ if TYPE_CHECKING:
     from crypto_lakehouse.tables.ingest.recorded_meanwhile import Recorded
 
 __all__ = ["IngestWorkflow", "need_tables", "refuse_other_format"]
-
-_NO_RECORD = (
-    "its record in `lakehouse.archives` was in a data file that is damaged or gone, and so is its "
-    "zip: its rows stay in the table; collect it again, then run `crypto-lakehouse ingest`"
-)
-
-_NOT_COMPARED = (
-    "what it differs in from others of its month was in a data file of `{table}` that is damaged "
-    "or gone, and so are their zips: the rows stay in the table; collect them again, then run "
-    "`crypto-lakehouse ingest`"
-)
 
 
 def refuse_other_format(config: LakeConfig) -> None:
@@ -266,7 +255,7 @@ class IngestWorkflow(BaseWorkflow[WorkflowMetrics]):
                 on_review=self._outcome.add_review, runner=self._runner,
                 on_recorded=partial(self._add_recorded, catalog),
             )  # fmt: skip
-            self._mend_records(catalog)
+            mend_what_is_recorded(catalog, self._files, self._outcome)
             schemas, names = load_schemas(), catalog.names()
             damaged = {}
             known = schemas.values() if self._takes_archives else ()
@@ -302,26 +291,6 @@ class IngestWorkflow(BaseWorkflow[WorkflowMetrics]):
 
     def _source_of(self, stored: StoredZip) -> Any:
         return evolve(source_of(stored), files=self._files)
-
-    def _mend_records(self, catalog: Any) -> None:
-        """Record archives again whose records or differences were in files that are gone or cut."""
-        from crypto_lakehouse.tables.ingest.difference_mending import mend_differences
-        from crypto_lakehouse.tables.ingest.differences import DIFFERENCES
-        from crypto_lakehouse.tables.ingest.provenance import ARCHIVES
-        from crypto_lakehouse.tables.ingest.record_mending import mend_records
-        from crypto_lakehouse.tables.ingest.recorded_days import RECORDED_DAYS
-        from crypto_lakehouse.tables.ingest.recordings import mend_recordings
-
-        def is_there(key: str) -> bool:
-            return self._files.identity(key) is not None
-
-        for key in mend_records(catalog, __version__):
-            if not is_there(key):
-                self._outcome.add_unrecorded(ARCHIVES, key, _NO_RECORD)
-        for table in (DIFFERENCES, RECORDED_DAYS):
-            for key in mend_differences(catalog, table, __version__, is_there):
-                self._outcome.add_unrecorded(table, key, _NOT_COMPARED.format(table=table))
-        mend_recordings(catalog, __version__)
 
     def _mend(self, ingestion: Any, schema: Any, sources: list[Any]) -> Sequence[Any]:
         """Ingest the archives again whose rows were in data files that are gone or cut.
