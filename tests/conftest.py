@@ -286,6 +286,7 @@ SLOW = (
     "workflows/test_plan_and_collect.py::test_any_mixture_of_states_is_planned_as_it_is_collected",
     "workflows/test_questions.py::test_bench_measures_each_setting",
     "monitoring/test_dashboard.py::test_every_expression_finds_what_a_run_has_done",
+    "monitoring/test_silent_source.py",
     "workflows/test_prometheus.py",
     "workflows/test_real_archives.py",
     "workflows/test_recorded_runs.py::test_a_run_with_a_listing_is_stored_with_its_days_and_filters",

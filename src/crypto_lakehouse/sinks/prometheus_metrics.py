@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time as time_module
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, date, datetime, time, timedelta
 
@@ -78,7 +77,7 @@ def _newest(figures: RunFigures) -> Values:
 
 
 def _alive(figures: RunFigures) -> Values:
-    return {(): time_module.time()} if figures.is_daemon else {}
+    return {} if figures.daemon_time is None else {(): figures.daemon_time()}
 
 
 def _objectives(figures: RunFigures) -> Values:

@@ -141,7 +141,7 @@ class RunFigures:
     runs: Counter[Labels] = field(init=False, factory=Counter)
     newest: dict[Labels, date] = field(init=False, factory=dict)
     coverages: dict[str, Mapping[Labels, GroupCoverage]] = field(init=False, factory=dict)
-    is_daemon: bool = field(init=False, default=False)
+    daemon_time: Callable[[], float] | None = field(init=False, default=None)
     lock: threading.RLock = field(init=False, factory=threading.RLock)
     workflows: dict[str, str] = field(init=False, factory=dict)
 

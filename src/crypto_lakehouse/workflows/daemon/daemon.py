@@ -184,7 +184,8 @@ class Daemon:
         """
         self._state = await _state_of(self.pipelines)
         await to_thread.run_sync(_make, self._state)
-        self.monitoring = _monitoring_of(self.pipelines)
+        self.monitoring = Monitoring.of_steps(_step_configs(self.pipelines))
+        self._watch()
         self.monitoring.say = partial(self.say, "")
         with output_lock(self._state.daemon_lock), one_error():
             async with self.monitoring, anyio.create_task_group() as beside:
@@ -226,7 +227,7 @@ class Daemon:
             return False
         else:
             self.pipelines = found
-            self.monitoring.watch(_step_configs(found))
+            self._watch()
             await self.monitoring.refresh(self.clock.now().date())
             self._wake()
             self._follow_new()
@@ -312,6 +313,9 @@ class Daemon:
             return f"running {', '.join(sorted(self._running))}"
         return f"waiting for {', '.join(sorted(self.pipelines.ready))}"
 
+    def _watch(self) -> None:
+        self.monitoring.watch(_step_configs(self.pipelines), lambda: self.clock.now().timestamp())
+
     async def _keep_metrics(self) -> None:
         """Keep metrics true between runs: days pass, and other programs work with the outputs."""
         day, since = None, 0
@@ -335,13 +339,6 @@ def _after_run(last: datetime, now: datetime) -> datetime:
     If the clock was set back far, as after it was wrong, the times since then come again.
     """
     return now if now < last - _SET_BACK else last
-
-
-def _monitoring_of(pipelines: ScheduledPipelines) -> Monitoring:
-    configs = _step_configs(pipelines)
-    monitoring = Monitoring.of_steps(configs)
-    monitoring.watch(configs)
-    return monitoring
 
 
 def _step_configs(pipelines: ScheduledPipelines) -> list[Any]:

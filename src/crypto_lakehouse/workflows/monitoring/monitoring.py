@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, date, datetime
@@ -121,17 +122,18 @@ class Monitoring:
                 found = {**(getattr(each, "freshness", None) or {}), **found}
             self.sink.figures.objectives = found
 
-    def watch(self, configs: Iterable[Any]) -> None:
+    def watch(self, configs: Iterable[Any], time_s: Callable[[], float] = time.time) -> None:
         """Show for as long as a daemon runs what is known of the outputs of its steps.
 
         Args:
             configs: Of all its steps; those that only read tables have no ledger.
+            time_s: Returns the daemon's time, in seconds since 1970.
         """
         if self.sink is not None:
             steps = [each for each in configs if isinstance(each, WorkflowConfig)]
             self._watched = {output_of(each).place: (each, None) for each in steps}
             self.sink.figures.only_of(self._watched)
-            self.sink.figures.is_daemon = True
+            self.sink.figures.daemon_time = time_s
             self.take_objectives(steps)
 
     def of_meter(self, meter: ByteMeter) -> Monitoring:
