@@ -6,13 +6,17 @@ import asyncio
 import json
 import socket
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import aiohttp
 import pytest
 from tests.workflows.conftest import Collection
 
+from crypto_lakehouse.core.archive import Archive, DataType, Market, Period, Series
 from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
+from crypto_lakehouse.core.events import ArchiveFinished, RunFinished, RunStarted
+from crypto_lakehouse.core.verdicts import Verdict
 from crypto_lakehouse.sinks import PrometheusSink
 from crypto_lakehouse.workflows.monitoring.event_streams import MOST_STREAMS
 from crypto_lakehouse.workflows.monitoring.listener import MetricsListener
@@ -81,6 +85,28 @@ async def test_the_page_is_made_once_until_the_ledger_is_written(
     assert await page.html() is first
     page.forget()
     assert await page.html() is not first
+
+
+async def test_what_is_settled_is_that_of_the_newest_run(listener: MetricsListener) -> None:
+    page = listener.page
+    assert page is not None
+    figures = page.sink.figures
+    series = Series(Market.SPOT, DataType.TRADES, "BTCUSDT")
+    failed = ArchiveFinished(
+        archive=Archive(series, Period.parse("2025-07-15")), verdict=Verdict.FAILED
+    )
+    for number, archives in (("1", 3), ("2", 1)):
+        at = datetime(2026, 11, int(number), tzinfo=UTC)
+        figures.count([RunStarted(run_id=number, workflow="a_b", planned=3, at=at)])
+        figures.count([failed] * archives)
+        said = page.progress()
+        assert (said["workflow"], said["state"], said["done"]) == ("a b", "is running", archives)
+        end = RunFinished(run_id=number, status="partial", at=at + timedelta(seconds=8))
+        figures.count([end])
+        said = page.progress()
+        assert (said["state"], said["seconds"], said["runs"]) == ("has ended", 8.0, int(number))
+        assert said["rate"] == archives / 8
+    assert said["problems"] == 4
 
 
 async def test_a_stream_tells_what_is_done_and_ends_with_the_run(

@@ -5,6 +5,7 @@ const state = document.getElementById("state");
 const bar = document.getElementById("bar");
 const count = new Intl.NumberFormat("en-US", {maximumFractionDigits: 0});
 let before = null;
+let past = [];  // of the last ten seconds
 
 function bytes(size) {
   const units = ["B", "kB", "MB", "GB", "TB"];
@@ -26,8 +27,10 @@ const forms = {
 };
 
 function show(now) {
-  if (before && now.done !== null && now.seconds > before.seconds && now.done >= before.done)
-    now.rate = (now.done - before.done) / (now.seconds - before.seconds);
+  if (before && (now.seconds < before.seconds || now.done < before.done)) past = [];  // another run
+  past = [...past.slice(-10), now];
+  const since = past[0];
+  if (now.seconds > since.seconds) now.rate = (now.done - since.done) / (now.seconds - since.seconds);
   for (const each of shown) {
     const value = now[each.dataset.live];
     each.parentElement.hidden = value === null || value === undefined;

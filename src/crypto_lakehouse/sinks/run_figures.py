@@ -136,6 +136,7 @@ class RunFigures:
     planned: dict[Labels, int] = field(init=False, factory=dict)
     planned_bytes: dict[Labels, int] = field(init=False, factory=dict)
     started: dict[Labels, float] = field(init=False, factory=dict)
+    settled_before: dict[Labels, int] = field(init=False, factory=dict)
     finished: dict[Labels, float] = field(init=False, factory=dict)
     succeeded: dict[Labels, float] = field(init=False, factory=dict)
     runs: Counter[Labels] = field(init=False, factory=Counter)
@@ -152,6 +153,11 @@ class RunFigures:
                 count = _COUNTED.get(type(event))
                 if count is not None:
                     count(self, event)
+
+    @property
+    def settled(self) -> int:
+        """How many archives, and days to fill, have a verdict; of all runs."""
+        return self.archives.total() + self.fills.total()
 
     def labels_of(self, series: Series) -> Labels:
         """The labels of what is known of a series."""
@@ -295,6 +301,7 @@ def _started(figures: RunFigures, event: RunStarted) -> None:
     labels = (event.workflow,)
     figures.workflows[event.run_id] = event.workflow
     figures.started[labels] = event.at.timestamp()
+    figures.settled_before[labels] = figures.settled
     figures.planned[labels] = event.planned
     if event.size_bytes is not None:
         figures.planned_bytes[labels] = event.size_bytes

@@ -103,7 +103,7 @@ class LivePage:
             has_ended = started is not None and ended is not None and ended >= started
             until = ended if has_ended and ended is not None else time.time()
             seconds = None if started is None else max(0.0, until - started)
-            done = figures.archives.total() + figures.fills.total()
+            done = figures.settled - figures.settled_before.get(newest, 0)
             problems = sum(
                 count
                 for (_, _, verdict), count in figures.archives.items()
