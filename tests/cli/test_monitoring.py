@@ -55,7 +55,7 @@ def test_a_named_port_is_only_said_if_anything_is(
 
 def test_options_without_effect_are_refused(shell: Shell, collect: list[str]) -> None:
     for more, reason in (
-        (["--metrics-by-symbol"], "without --serve or --metrics-textfile"),
+        (["--metrics-by-symbol"], "without --serve, --metrics-textfile or --otlp-endpoint"),
         (["--dry-run", "--serve", "0"], "with --dry-run"),
     ):
         code, _, err = shell(*collect, *more)

@@ -11,7 +11,9 @@ import shutil
 import sys
 import tarfile
 import zipfile
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from tests.packaging.conftest import Install
@@ -35,6 +37,7 @@ _EXTRAS = {
     "dask": {"dask", "distributed"},
     "live": {"zstandard"},
     "metrics": {"prometheus_client"},
+    "otel": {"opentelemetry", "requests"},
     "plot": {"matplotlib"},
     "postgres": {"psycopg"},
     "socks": {"aiohttp_socks"},
@@ -153,6 +156,31 @@ def test_the_extra_metrics_counts_for_prometheus(install: Install, server: Archi
         "collect", "-o", "other", *_SELECTED, "--source-url", server.url, *watched, wanted=2
     )
     assert "crypto-lakehouse[metrics]" in said
+
+
+def test_the_extra_otel_sends_metrics_and_traces(install: Install, server: ArchiveServer) -> None:
+    paths: list[str] = []
+
+    class Receiver(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            paths.append(self.path)
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Receiver) as receiver:
+        Thread(target=receiver.serve_forever, daemon=True).start()
+        watched = ("--otlp-endpoint", f"http://127.0.0.1:{receiver.server_port}")
+        _collect(install("otel"), server, *watched)
+        receiver.shutdown()
+    assert sorted(paths) == ["/v1/metrics", "/v1/traces"]
+    said = install("").command(
+        "collect", "-o", "other", *_SELECTED, "--source-url", server.url, *watched, wanted=2
+    )
+    assert "crypto-lakehouse[otel]" in said
 
 
 def test_the_extra_daemon_knows_when_pipelines_are_due(install: Install) -> None:

@@ -82,6 +82,8 @@ def needed(line: Line) -> str:
         return "plot"
     if {"--serve", "--metrics-textfile"} & {*words}:
         return "metrics"
+    if "--otlp-endpoint" in words:
+        return "otel"
     if words[0] == "daemon":
         return "daemon"
     if words[0] == "fill" and "--dry-run" not in words:
@@ -132,7 +134,8 @@ def asked(
 
 
 @pytest.mark.parametrize(
-    "extra", ["", "daemon", "dask", "live", "metrics", "plot", "postgres", "socks", "tables"]
+    "extra",
+    ["", "daemon", "dask", "live", "metrics", "otel", "plot", "postgres", "socks", "tables"],
 )
 def test_commands_run_or_name_the_extra_that_they_need(
     install: Install, before: Path, server_of_module: ArchiveServer, extra: str
@@ -163,7 +166,7 @@ def test_code_runs_or_names_the_extra_that_it_needs(
             pages.setdefault(block.place.partition(":")[0], []).append(text)
     found = asked(install, extra, before, server_of_module, pages=[*pages.values()])["pages"]
     errors = [error for page in found for error in page if error]
-    for other in ("metrics", "daemon"):
+    for other in ("metrics", "otel", "daemon"):
         of_other = [error for error in errors if f"crypto-lakehouse[{other}]" in error]
         assert of_other, f"no block needs the extra {other}"
         errors = [error for error in errors if error not in of_other]

@@ -20,6 +20,7 @@ from crypto_lakehouse.sinks.ledger import LedgerSink
 from crypto_lakehouse.sinks.lines import LinesSink
 from crypto_lakehouse.sinks.log import LogSink
 from crypto_lakehouse.sinks.metrics import MetricsSink
+from crypto_lakehouse.sinks.otel.telemetry import OpenTelemetry
 from crypto_lakehouse.sinks.progress import ProgressSink
 from crypto_lakehouse.sinks.prometheus import PrometheusSink
 from crypto_lakehouse.testing import SinkSuite
@@ -82,6 +83,11 @@ class TestPlain(SinkSuite):
 class TestMetrics(SinkSuite):
     def make_sink(self) -> AnySink:
         return MetricsSink(MetricsCollector())
+
+
+class TestOpenTelemetry(SinkSuite):
+    def make_sink(self) -> AnySink:
+        return OpenTelemetry().sink()
 
 
 class TestPrometheus(SinkSuite):

@@ -143,7 +143,7 @@ async def lake_config(given: Mapping[str, Any]) -> LakeConfig:
     same = (
         "state_directory", "ledger", "ledger_schema", "lake", "catalog", "workers", "format",
         "compression", "environment", "processes", "executor", "dask_scheduler", "serve",
-        "metrics_textfile", "tenant",
+        "metrics_textfile", "otlp_endpoint", "tenant",
     )  # fmt: skip
     values |= {name: given[name] for name in same if given.get(name) is not None}
     if str(values.get("processes")).isdecimal():

@@ -14,7 +14,9 @@ __all__ = ["MONITORING_KEYS", "command", "monitoring_options", "say_where"]
 _Command = TypeVar("_Command", bound=Callable[..., object])
 
 #: The keys of what watches a run.
-MONITORING_KEYS = ("serve", "metrics_textfile", "freshness", "metrics_by_symbol")
+MONITORING_KEYS = (
+    "serve", "metrics_textfile", "freshness", "metrics_by_symbol", "otlp_endpoint",
+)  # fmt: skip
 
 _SERVE = click.option(
     "--serve",
@@ -26,6 +28,11 @@ _TEXTFILE = click.option(
     callback=file_only,
     metavar="FILE",
     help="Write metrics to NAME.prom, as of `collect`.",
+)
+_OTLP = click.option(
+    "--otlp-endpoint",
+    metavar="URL",
+    help="Send metrics and traces to a receiver of OpenTelemetry, as of `collect`.",
 )
 
 
@@ -54,15 +61,15 @@ def command(what: str) -> int:
 
 
 def monitoring_options(command: _Command) -> _Command:
-    """Add `--serve` and `--metrics-textfile` to a command."""
-    return _SERVE(_TEXTFILE(command))
+    """Add `--serve`, `--metrics-textfile` and `--otlp-endpoint` to a command."""
+    return _SERVE(_TEXTFILE(_OTLP(command)))
 
 
 def say_where(config: Any, *, quiet: bool) -> Callable[[str], None]:
     """Return what prints where metrics are; a port that was not named is said in any case."""
 
     def say(sentence: str) -> None:
-        if not quiet or config.serve["port"] == 0:
+        if not quiet or (config.serve is not None and config.serve["port"] == 0):
             click.echo(f"note: {sentence}", err=True)
 
     return say

@@ -55,8 +55,9 @@ def refuse_unused_keys(config: WorkflowConfig | LakeConfig, lake: str | None = N
         refuse_without("the URL of an object store as --output", "storage", "state_directory")
     if config.ledger is None:
         refuse_without("--ledger URL", "ledger_schema")
-    if config.serve is None and config.metrics_textfile is None:
-        refuse_without("--serve or --metrics-textfile", "freshness", "metrics_by_symbol")
+    if not (config.serve or config.metrics_textfile or config.otlp_endpoint):
+        needed = "--serve, --metrics-textfile or --otlp-endpoint"
+        refuse_without(needed, "freshness", "metrics_by_symbol")
     if getattr(config, "executor", "") != "dask":
         refuse_without("--executor dask", "dask_scheduler", "shared_directory")
 

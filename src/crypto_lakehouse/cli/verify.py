@@ -43,7 +43,7 @@ LISTED = 100
 #: The parameters that say where archives and ledger are, who reads them, and where metrics are.
 _OF_STORE = (
     "executor", "dask_scheduler", "shared_directory", "storage", "state_directory", "ledger",
-    "ledger_schema", "serve", "metrics_textfile",
+    "ledger_schema", "serve", "metrics_textfile", "otlp_endpoint",
 )  # fmt: skip
 
 #: The parameters that only a repair uses.
@@ -216,7 +216,7 @@ async def _repair_config(given: dict[str, Any]) -> WorkflowConfig:
     from crypto_lakehouse.workflows.wiring.load_config import load_config
 
     # The metrics of this command are those of the verification.
-    own = {"output", "serve", "metrics_textfile"}
+    own = {"output", "serve", "metrics_textfile", "otlp_endpoint"}
     overrides = option_overrides({name: given[name] for name in given if name not in own})
     overrides |= {"output_directory": given["output"], "only": "quarantined"}
     return await load_config(given["config_file"], overrides)

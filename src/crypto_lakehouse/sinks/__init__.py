@@ -5,7 +5,8 @@ for a while, and closed at the end.
 
 - `ledger` writes to the ledger, 500 rows per transaction, after it has synced the files.
 - `metrics` passes events to a metrics collector, the application's or the run's.
-- `prometheus` counts events for Prometheus (`run_figures`, `prometheus_metrics`).
+- `counting` counts events for metrics (`run_figures`, `prometheus_metrics`); `prometheus` gives
+  them to Prometheus, and `otel` gives them and spans to OpenTelemetry.
 - `log` writes log records of the standard library, with the run's and the archive's context.
 - `jsonl` writes one JSON object for each archive.
 - `checked` checks what an application passes as a sink, and wraps functions and plain sinks.
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from crypto_lakehouse.sinks.lines import LinesSink
     from crypto_lakehouse.sinks.log import LogSink
     from crypto_lakehouse.sinks.metrics import MetricsSink
+    from crypto_lakehouse.sinks.otel.telemetry import OpenTelemetry
     from crypto_lakehouse.sinks.progress import ProgressSink
     from crypto_lakehouse.sinks.prometheus import PrometheusSink
 
@@ -38,6 +40,7 @@ __all__ = [
     "LinesSink",
     "LogSink",
     "MetricsSink",
+    "OpenTelemetry",
     "ProgressSink",
     "PrometheusSink",
 ]
@@ -48,6 +51,7 @@ _MODULES = {
     "LinesSink": "lines",
     "LogSink": "log",
     "MetricsSink": "metrics",
+    "OpenTelemetry": "otel.telemetry",
     "ProgressSink": "progress",
     "PrometheusSink": "prometheus",
 }

@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING, Any
 from attrs import define, field
 
 from crypto_lakehouse.core.errors import ExtraMissing
-from crypto_lakehouse.core.events import Event
-from crypto_lakehouse.core.metrics import ByteMeter
-from crypto_lakehouse.sinks.prometheus_metrics import METRICS, MetricSpec, meter_values
-from crypto_lakehouse.sinks.run_figures import Histogram, Labels, RunFigures
+from crypto_lakehouse.sinks.counting import CountingSink
+from crypto_lakehouse.sinks.prometheus_metrics import MetricSpec
+from crypto_lakehouse.sinks.run_figures import Histogram, Labels
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
@@ -27,33 +26,7 @@ __all__ = ["PrometheusSink", "joined_text"]
 
 
 @define(eq=False)
-class _Meters:
-    """The byte counters of collections that go on, and the bytes of those that have ended."""
-
-    live: list[ByteMeter]
-    ended_bytes: int | None = None
-
-    def add(self, meter: ByteMeter) -> None:
-        """Count what a meter shows, too."""
-        if not any(each is meter for each in self.live):
-            self.live = [*self.live, meter]
-
-    def end(self, meter: ByteMeter) -> None:
-        """Keep the bytes of a collection that has ended, and forget its meter."""
-        self.ended_bytes = (self.ended_bytes or 0) + meter.received_bytes
-        self.live = [each for each in self.live if each is not meter]
-
-    def sum(self) -> ByteMeter | None:
-        """Return a meter that shows all; None without any."""
-        if not self.live and self.ended_bytes is None:
-            return None
-        received = sum(each.received_bytes for each in self.live)
-        parallel = sum(each.parallel for each in self.live)
-        return ByteMeter(received_bytes=received + (self.ended_bytes or 0), parallel=parallel)
-
-
-@define(eq=False)
-class PrometheusSink:
+class PrometheusSink(CountingSink):
     """Counts the events of runs for Prometheus.
 
     Args:
@@ -75,35 +48,17 @@ class PrometheusSink:
         b'# HELP'
     """
 
-    meter: ByteMeter | None = None
-    by_symbol: bool = field(default=False, kw_only=True)
-    tenant: str = field(default="", kw_only=True)
     name: str = field(default="prometheus", init=False)
-    required: bool = field(default=False, init=False)
-    takes_unchanged: bool = field(default=True, init=False)
     registry: CollectorRegistry = field(init=False)
-    figures: RunFigures = field(init=False)
-    meters: _Meters = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         if find_spec("prometheus_client") is None:
             raise ExtraMissing("metrics", "metrics for Prometheus need prometheus_client")
         from prometheus_client import CollectorRegistry
 
-        self.figures = RunFigures(self.by_symbol)
-        self.meters = _Meters([] if self.meter is None else [self.meter])
+        super().__attrs_post_init__()
         self.registry = CollectorRegistry()
         self.registry.register(_FiguresCollector(self))
-
-    async def handle(self, events: Sequence[Event]) -> None:
-        """Count a batch of events."""
-        self.figures.count(events)
-
-    async def flush(self) -> None:
-        """Do nothing: what is counted can be read."""
-
-    async def close(self) -> None:
-        """Do nothing: what was counted can still be read."""
 
     def text(self) -> bytes:
         """Return all metrics in the text format of Prometheus; takes milliseconds."""
@@ -153,29 +108,13 @@ class _FiguresCollector:
 
     def collect(self) -> Iterator[Metric]:
         """Yield every metric that has a value."""
-        figures = self.sink.figures
-        with figures.lock:
-            taken = [
-                (spec, spec.labels_of(figures), _copied(spec.read(figures))) for spec in METRICS
-            ]
-        if (meter := self.sink.meters.sum()) is not None:
-            taken += [(spec, (), dict(values)) for spec, values in meter_values(meter)]
-        tenant = (self.sink.tenant,) if self.sink.tenant else ()
-        for spec, names, values in taken:
+        for spec, names, values in self.sink.values():
             if values:
-                yield _family(spec, names, values, tenant)
+                yield _family(spec, names, values)
 
     def describe(self) -> Iterator[Metric]:
         """Yield nothing: it is the only collector of its registry."""
         return iter(())
-
-
-def _copied(values: Mapping[Labels, Any]) -> dict[Labels, Any]:
-    """Copy values, so that others can be counted while they are written."""
-    return {
-        labels: _buckets(value) if isinstance(value, Histogram) else value
-        for labels, value in values.items()
-    }
 
 
 def _buckets(histogram: Histogram) -> tuple[list[tuple[str, int]], float]:
@@ -184,24 +123,21 @@ def _buckets(histogram: Histogram) -> tuple[list[tuple[str, int]], float]:
     return list(zip(bounds, accumulate(histogram.counts), strict=True)), histogram.total
 
 
-def _family(
-    spec: MetricSpec, names: Labels, values: Mapping[Labels, Any], tenant: Labels
-) -> Metric:
-    """Make a metric; `tenant` has the value of the first label, if there is one."""
+def _family(spec: MetricSpec, names: Labels, values: Mapping[Labels, Any]) -> Metric:
     from prometheus_client.core import (
         CounterMetricFamily,
         GaugeMetricFamily,
         HistogramMetricFamily,
     )
 
-    names = (*(["tenant"] if tenant else []), *names)
     if spec.kind == "histogram":
         histogram = HistogramMetricFamily(spec.name, spec.help, labels=names)
-        for labels, (buckets, total) in values.items():
-            histogram.add_metric((*tenant, *labels), buckets, total)
+        for labels, value in values.items():
+            buckets, total = _buckets(value)
+            histogram.add_metric(labels, buckets, total)
         return histogram
     kind = CounterMetricFamily if spec.kind == "counter" else GaugeMetricFamily
     family = kind(spec.name, spec.help, labels=names)
     for labels, value in values.items():
-        family.add_metric((*tenant, *labels), value)
+        family.add_metric(labels, value)
     return family

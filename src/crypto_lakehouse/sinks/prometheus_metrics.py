@@ -12,7 +12,7 @@ from crypto_lakehouse.core.metrics import ByteMeter
 from crypto_lakehouse.sinks.run_figures import Histogram, Labels, RunFigures
 from crypto_lakehouse.version import __version__
 
-__all__ = ["LAST_SUCCESS", "METRICS", "MetricSpec", "Values", "meter_values"]
+__all__ = ["LAST_SUCCESS", "METER_METRICS", "METRICS", "MetricSpec", "Values", "meter_values"]
 
 Values = Mapping[Labels, float | Histogram]
 
@@ -218,3 +218,6 @@ _RECEIVED = _metric(
 _PARALLEL = _metric(
     "gauge", "parallel_requests", "How many requests may run at the same time.", (), lambda _: {}
 )
+
+#: What a meter shows.
+METER_METRICS: tuple[MetricSpec, ...] = (_RECEIVED, _PARALLEL)

@@ -73,6 +73,19 @@ class Histogram:
         self.counts[bisect_left(self.bounds, value)] += 1
         self.total += value
 
+    def copy(self) -> Histogram:
+        """Return another one with the same values."""
+        copied = Histogram(self.bounds)
+        copied.counts, copied.total = [*self.counts], self.total
+        return copied
+
+    def without(self, earlier: Histogram) -> Histogram:
+        """Return what has been added to an earlier copy."""
+        added = Histogram(self.bounds)
+        added.counts = [new - old for new, old in zip(self.counts, earlier.counts, strict=True)]
+        added.total = self.total - earlier.total
+        return added
+
 
 @frozen(kw_only=True)
 class GroupCoverage:

@@ -96,7 +96,7 @@ class CollectAndIngest(CompositeWorkflow):
         refuse_faulty(config)
         self._output = output_of(config)
         self._lake, self._on_held = lake, on_held
-        self.monitoring = monitoring or Monitoring.of(config, meter)
+        self.monitoring = (monitoring or Monitoring.of(config, meter)).of_several(self.name)
         self._on_begin, self._on_progress, self._on_end = on_begin, on_progress, on_end
         self._gathered = _Gathered(self._output, batch_archives, lake.selects)
         self._batches: list[IngestReport] = []

@@ -68,6 +68,7 @@ class LakeKeywords(TypedDict, total=False):
     shared_directory: bool
     serve: Mapping[str, object] | str | int | None
     metrics_textfile: str | PathLike[str] | None
+    otlp_endpoint: str | None
     environment: str
     tenant: str | None
 
@@ -269,6 +270,18 @@ class LakeConfig:
         about=About(
             "A file for the metrics, NAME.prom, as node_exporter's textfile collector reads it.",
             form="path",
+            since="0.2.0",
+        ),
+    )
+    otlp_endpoint: str | None = key(
+        str,
+        None,
+        about=About(
+            "The receiver of OpenTelemetry to which metrics and traces are sent, as its OTLP/HTTP "
+            "URL.",
+            more="See [monitoring](monitoring.md).",
+            form="URL",
+            unset="nowhere",
             since="0.2.0",
         ),
     )

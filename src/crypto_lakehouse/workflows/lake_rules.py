@@ -8,7 +8,7 @@ from typing import Any
 from crypto_lakehouse.core.config.database_url import database_url_fault, is_database_url
 from crypto_lakehouse.core.config.monitoring_settings import textfile_fault
 from crypto_lakehouse.core.config.own_folder import own_folder_fault
-from crypto_lakehouse.core.config.rules import scheduler_fault
+from crypto_lakehouse.core.config.rules import otlp_faults, scheduler_fault
 from crypto_lakehouse.core.config.storage import is_url, state_directory_fault, store_url_fault
 from crypto_lakehouse.core.errors import Problem
 from crypto_lakehouse.stores.user_path import absolute_path
@@ -31,6 +31,7 @@ def lake_faults(fields: Mapping[str, Any]) -> Iterator[Problem]:
     yield from _sharing_faults(fields)
     if fault := textfile_fault(fields.get("metrics_textfile")):
         yield Problem("$.metrics_textfile", fault)
+    yield from otlp_faults(fields.get("otlp_endpoint"))
 
 
 def _place_faults(fields: Mapping[str, Any]) -> Iterator[Problem]:

@@ -101,6 +101,7 @@ TWO_VALUES: dict[str, list[tuple[Any, str, Any]]] = {
         ({"*": 60}, '{"*": 60}', {"*": 60.0}),
     ],
     "metrics_by_symbol": [(True, "true", True), (False, "false", False)],
+    "otlp_endpoint": [("http://127.0.0.1:4318",) * 3, ("environment",) * 3],
     "discovery": [("calendar",) * 3, ("listing",) * 3],
     "quote_assets": [
         (["USDT"], "USDT", ("USDT",)),

@@ -28,6 +28,7 @@ NEW = {
     "proxy", "ca_bundle", "acknowledge", "holes_path", "max_bytes", "storage", "state_directory",
     "executor", "dask_scheduler", "shared_directory", "ledger", "ledger_schema",
     "fill",
+    "otlp_endpoint",
     "record",
     "serve", "metrics_textfile", "freshness", "metrics_by_symbol", "tenant",
 }  # fmt: skip

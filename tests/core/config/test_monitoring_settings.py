@@ -81,13 +81,15 @@ def test_a_file_is_local_and_has_the_suffix_that_is_read(path: str | None, fault
 def test_every_fault_is_said_at_once() -> None:
     values: dict[str, Any] = {
         "output_directory": "data", "only": "failed", "serve": "x:y:1", "metrics_textfile": "m",
-        "metrics_by_symbol": "perhaps",
+        "metrics_by_symbol": "perhaps", "otlp_endpoint": "https://me:s3cret@receiver.example",
     }  # fmt: skip
     with pytest.raises(ConfigurationError) as raised:
         WorkflowConfig(values, environ={})
     assert [problem.path for problem in raised.value.problems] == [
-        "$.serve", "$.metrics_by_symbol", "$.metrics_textfile"
+        "$.serve", "$.metrics_by_symbol", "$.metrics_textfile", "$.otlp_endpoint"
     ]  # fmt: skip
+    assert "they belong into OTEL_EXPORTER_OTLP_HEADERS" in str(raised.value)
+    assert "s3cret" not in str(raised.value)
 
 
 def test_a_configuration_can_be_read_again() -> None:

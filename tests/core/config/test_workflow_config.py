@@ -66,6 +66,7 @@ def test_defaults_are_those_of_the_contract() -> None:
         "metrics_textfile": None,
         "freshness": None,
         "metrics_by_symbol": False,
+        "otlp_endpoint": None,
         "discovery": None,
         "quote_assets": None,
         "contracts": None,

@@ -47,6 +47,7 @@ class ConfigKeywords(TypedDict, total=False):
     metrics_textfile: str | PathLike[str] | None
     freshness: Mapping[str, float | str] | None
     metrics_by_symbol: bool
+    otlp_endpoint: str | None
     discovery: str | None
     quote_assets: Iterable[str] | None
     contracts: Iterable[str] | None

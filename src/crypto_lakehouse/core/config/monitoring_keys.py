@@ -16,7 +16,7 @@ __all__ = ["MonitoringKeys"]
 
 @frozen(init=False, kw_only=True)
 class MonitoringKeys(TransferKeys):
-    """Where the metrics of a run are, for Prometheus."""
+    """Where the metrics and traces of a run are, for Prometheus and OpenTelemetry."""
 
     serve: Mapping[str, Any] | None = key(
         Serve,
@@ -60,6 +60,20 @@ class MonitoringKeys(TransferKeys):
         about=About(
             "Give the metrics of holes, lag and the newest day for each series.",
             more="Each series is a time series of Prometheus then.",
+            since="0.2.0",
+        ),
+    )
+    otlp_endpoint: str | None = key(
+        str,
+        None,
+        about=About(
+            "The receiver of OpenTelemetry to which metrics and traces are sent, as its OTLP/HTTP "
+            "URL.",
+            more="`environment` takes it from the variables of OpenTelemetry; see "
+            "[monitoring](monitoring.md).",
+            form="URL",
+            unset="nowhere",
+            metavar="URL",
             since="0.2.0",
         ),
     )

@@ -22,15 +22,21 @@ from crypto_lakehouse.core.messages import nearest, shown
 from crypto_lakehouse.core.redaction import redact
 
 __all__ = [
+    "ENVIRONMENT",
     "LAKE_KEYS",
     "OLDER_KEYS",
     "SEE_KEYS",
     "check_combinations",
     "check_unknown_keys",
     "ledger_faults",
+    "otlp_endpoint_fault",
+    "otlp_faults",
     "scheduler_fault",
     "url_fault",
 ]
+
+#: The value of `otlp_endpoint` that takes it from the variables of OpenTelemetry.
+ENVIRONMENT = "environment"
 
 #: What to do about a key that is near to none.
 SEE_KEYS = "`crypto-lakehouse config show` lists all keys, with `--lake` those for tables"
@@ -116,6 +122,7 @@ def check_combinations(fields: Mapping[str, Any]) -> list[Problem]:
         *_dask(fields),
         *_acknowledged(fields.get("acknowledge", ())),
         *_textfile(fields.get("metrics_textfile")),
+        *otlp_faults(fields.get("otlp_endpoint")),
     ]
 
 
@@ -275,6 +282,21 @@ def _acknowledged(entries: Iterable[str]) -> Iterable[Problem]:
 def _textfile(path: str | None) -> Iterable[Problem]:
     if fault := textfile_fault(path):
         yield Problem("$.metrics_textfile", fault)
+
+
+def otlp_faults(endpoint: str | None) -> Iterable[Problem]:
+    """Yield what is wrong with the receiver of telemetry."""
+    if endpoint not in {None, ENVIRONMENT} and (fault := otlp_endpoint_fault(str(endpoint))):
+        yield Problem("$.otlp_endpoint", fault)
+
+
+def otlp_endpoint_fault(url: str) -> str | None:
+    """Return why a text is not the URL of a receiver of telemetry; None if it is one."""
+    if fault := url_fault(url):
+        return f"{fault}; name a receiver such as http://127.0.0.1:4318, or `{ENVIRONMENT}`"
+    if "@" in urlsplit(url).netloc:
+        return "must not have credentials; they belong into OTEL_EXPORTER_OTLP_HEADERS"
+    return None
 
 
 def _plain_http_fault(url: str, allow_http: bool | None) -> str | None:

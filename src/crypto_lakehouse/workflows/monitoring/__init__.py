@@ -1,12 +1,14 @@
-"""What watches a run: metrics that are served and written to a file, as its configuration says.
+"""What watches a run: metrics and traces, as its configuration says.
 
 - `monitoring` opens, feeds and closes what the configuration names; every workflow has one.
 - `textfile` writes the file for node_exporter's textfile collector; it is replaced as a whole.
+- `traces` makes the spans of workflows, and sends telemetry to a receiver of OpenTelemetry.
 - `of_tenants` keeps the metrics of tenants apart that run at once.
 - `listener` answers `/metrics` and `/healthz` over HTTP while the run goes on; `live_page` makes
   the page of its output there, and `event_streams` keeps that current.
 - `shipped` has alerting rules for Prometheus, and a dashboard for Grafana.
 - `group_coverage` finds holes, newest day and lag of each group of series in the ledger.
 
-Metrics themselves are made by `sinks.prometheus`. Nothing here can end a run that has begun.
+Metrics themselves are made by `sinks.prometheus` and `sinks.otel`. Nothing here can end a run that
+has begun.
 """

@@ -19,6 +19,8 @@ from crypto_lakehouse.core.metrics import ByteMeter
 from crypto_lakehouse.core.protocols import ignore
 from crypto_lakehouse.core.sink import Sink
 from crypto_lakehouse.core.table_events import TableEvent
+from crypto_lakehouse.sinks.counting import CountingSink
+from crypto_lakehouse.sinks.otel.telemetry import OpenTelemetry
 from crypto_lakehouse.sinks.prometheus import PrometheusSink
 from crypto_lakehouse.stores.output import Output, output_of
 from crypto_lakehouse.stores.user_path import absolute_path
@@ -26,6 +28,7 @@ from crypto_lakehouse.workflows.monitoring.group_coverage import group_coverage
 from crypto_lakehouse.workflows.monitoring.listener import MetricsListener
 from crypto_lakehouse.workflows.monitoring.live_page import LivePage
 from crypto_lakehouse.workflows.monitoring.textfile import MetricsTextfile
+from crypto_lakehouse.workflows.monitoring.traces import Traces
 from crypto_lakehouse.workflows.wiring.holes_file import load_acknowledged
 
 __all__ = ["Monitoring"]
@@ -40,6 +43,9 @@ class _Monitored(Protocol):
     @property
     def metrics_textfile(self) -> str | None: ...
 
+    @property
+    def otlp_endpoint(self) -> str | None: ...
+
 
 @define(eq=False)
 class Monitoring:
@@ -49,13 +55,15 @@ class Monitoring:
 
     Attributes:
         sink: Counts the events; None if nothing watches.
+        traces: Makes spans, and sends telemetry; None without OpenTelemetry.
         textfile: Writes them to a file; None without one.
         listener: Serves them; None if it does not listen.
         is_owner: Whether it opens and closes these, and does not only use those of another run.
         say: Called with the address once it listens.
     """
 
-    sink: PrometheusSink | None = None
+    sink: CountingSink | None = None
+    traces: Traces | None = None
     textfile: MetricsTextfile | None = None
     listener: MetricsListener | None = None
     is_owner: bool = True
@@ -74,38 +82,53 @@ class Monitoring:
             meter: The byte counter of a collection.
 
         Raises:
-            ExtraMissing: It is needed, and the extra `metrics` is not installed.
+            ExtraMissing: It is needed, and the extra `metrics` or `otel` is not installed.
         """
-        if config.serve is None and config.metrics_textfile is None:
+        is_for_prometheus = config.serve is not None or config.metrics_textfile is not None
+        if not is_for_prometheus and config.otlp_endpoint is None:
             return cls()
-        sink = PrometheusSink(
+        kind = PrometheusSink if is_for_prometheus else CountingSink
+        sink = kind(
             meter,
             by_symbol=getattr(config, "metrics_by_symbol", False),
             tenant=getattr(config, "tenant", None) or "",
         )
         sink.figures.objectives = getattr(config, "freshness", None) or {}
         made = cls(sink)
-        if config.metrics_textfile is not None:
+        if config.otlp_endpoint is not None:
+            made.traces = Traces.of(config.otlp_endpoint, sink)
+        if isinstance(sink, PrometheusSink) and config.metrics_textfile is not None:
             made.textfile = MetricsTextfile(absolute_path(config.metrics_textfile), sink)
-        if config.serve is not None:
+        if isinstance(sink, PrometheusSink) and config.serve is not None:
             address, port = config.serve["address"], config.serve["port"]
             page = LivePage(sink, config)
             made.listener = MetricsListener(address, port, sink.text, page)
         return made
 
+    @classmethod
+    def of_application(cls, telemetry: OpenTelemetry) -> Monitoring:
+        """Make what gives metrics and spans to the providers of an application."""
+        return cls(telemetry.counted, Traces.of_application(telemetry))
+
     def shared(self) -> Monitoring:
         """Return the same for a step of a run: it uses what the run has opened."""
-        return evolve(self, is_owner=False)
+        return evolve(self, is_owner=False, traces=self.traces and self.traces.of_step())
+
+    def of_several(self, name: str) -> Monitoring:
+        """Return the same for a run of several workflows: their spans are below one of its own."""
+        return evolve(self, traces=self.traces and self.traces.below(name))
 
     @classmethod
     def of_steps(cls, configs: Iterable[Any]) -> Monitoring:
         """Make what the first configuration says that says something, for a run of several.
 
         Raises:
-            ExtraMissing: It is needed, and the extra `metrics` is not installed.
+            ExtraMissing: It is needed, and the extra `metrics` or `otel` is not installed.
         """
         steps = [*configs]
-        watched = (each for each in steps if each.serve or each.metrics_textfile)
+        watched = (
+            each for each in steps if each.serve or each.metrics_textfile or each.otlp_endpoint
+        )
         config = next(watched, None)
         made = cls() if config is None else cls.of(config)
         if made.sink is not None:  # steps that only read tables do not have the key
@@ -146,23 +169,30 @@ class Monitoring:
     @property
     def sinks(self) -> tuple[Sink, ...]:
         """What takes the events of a run."""
-        return tuple(each for each in (self.sink, self.textfile) if each is not None)
+        spans = None if self.traces is None else self.traces.spans
+        return tuple(each for each in (self.sink, self.textfile, spans) if each is not None)
 
     async def open(self) -> None:
-        """Listen, and check the file.
+        """Listen, check the file, and begin to send.
 
         Raises:
-            ConfigurationError: The port is in use, or the file cannot be written; all faults.
+            ConfigurationError: The port is in use, the file cannot be written, or the variables of
+                OpenTelemetry do not say where to send; all faults.
         """
         if self.is_owner:
             problems = [*await self._file_problems(), *await self._port_problems()]
+            if self.traces is not None:
+                problems += await to_thread.run_sync(self.traces.problems)
             if problems:
                 await self._stop_listening()
+                await self._send_last()
                 raise ConfigurationError(problems)
             self._is_open = True
             if self.listener is not None:
                 page = f", and a live page at {self.listener.page_url}"
                 self.say(f"metrics are at {self.listener.url}{page if self.listener.page else ''}")
+        if self.traces is not None:
+            self.traces.begin()
 
     async def _file_problems(self) -> list[Problem]:
         if self.textfile is None:
@@ -194,12 +224,16 @@ class Monitoring:
         """
         if not self.is_owner and self.sink is not None and self._meter is not None:
             self.sink.meters.end(self._meter)
+        if self.traces is not None:
+            await self.traces.end()
         if self._is_open:
             self._is_open = False
             has_begun = self.sink is not None and bool(self.sink.figures.started)
             if has_begun and not self._has_ended:
                 await self.refresh()
             await self._stop_listening()
+            if problem := await self._send_last():
+                self.say(problem)
 
     async def __aenter__(self) -> Self:
         """Open it."""
@@ -221,6 +255,8 @@ class Monitoring:
         """
         if self.sink is not None:
             self.sink.figures.count(events)
+        if self.traces is not None:
+            self.traces.take(events)
         if self.textfile is not None and self.textfile.is_due:
             with suppress(StoreError):
                 self.textfile.write()
@@ -259,7 +295,9 @@ class Monitoring:
         if self.sink is not None:
             self.sink.figures.begin(workflow, run_id, datetime.now(UTC))
             self._watched[output.place] = (config, output)
-            if self.listener is not None:
+            if self.traces is not None:
+                self.traces.begin_run(workflow, run_id)
+            if self.listener is not None or self.traces is not None:
                 await self.cover(config, output)
 
     async def cover(self, config: Any, output: Output, today: date | None = None) -> None:
@@ -304,8 +342,12 @@ class Monitoring:
                 await to_thread.run_sync(self.textfile.write)
 
     async def finish(self) -> str:
-        """Write the file as it stays; return why it cannot be written, empty if it was."""
+        """Write the file as it stays, and send the rest; return why not, empty if all went well."""
         self._has_ended = True
+        problems = [await self._write_last(), await self._send_last() if self.is_owner else ""]
+        return "; ".join(filter(None, problems))
+
+    async def _write_last(self) -> str:
         if self.textfile is None:
             return ""
         try:
@@ -313,3 +355,6 @@ class Monitoring:
         except StoreError as error:
             return f"the metrics of this run are not in their file: {error}"
         return ""
+
+    async def _send_last(self) -> str:
+        return "" if self.traces is None else await to_thread.run_sync(self.traces.send_last)

@@ -46,13 +46,13 @@ class TenantsMonitoring:
             say: Called with the address of each listener.
 
         Raises:
-            ExtraMissing: It is needed, and the extra `metrics` is not installed.
+            ExtraMissing: It is needed, and the extra `metrics` or `otel` is not installed.
         """
         by_tenant = {name: Monitoring.of(config) for name, config in configs.items()}
         places: dict[str, tuple[str, int]] = {}
         sinks: dict[tuple[str, int], list[PrometheusSink]] = {}
         for name, each in by_tenant.items():
-            if each.listener is not None and each.sink is not None:
+            if each.listener is not None and isinstance(each.sink, PrometheusSink):
                 places[name] = each.listener.address, each.listener.port
                 sinks.setdefault(places[name], []).append(each.sink)
                 each.listener = None  # until the shared one listens

@@ -64,7 +64,7 @@ class PipelineWorkflow(CompositeWorkflow):
     ) -> None:
         if monitoring is None:
             monitoring = Monitoring.of_steps(each.config for each in pipeline.steps.values())
-        self.monitoring = monitoring
+        self.monitoring = monitoring.of_several(self.name)
         run = StepRun(sinks, on_held, self.monitoring)
         shared = defaultdict(anyio.Lock) if turns is None else turns
 
@@ -88,10 +88,11 @@ class PipelineWorkflow(CompositeWorkflow):
         super().__init__(first.config, steps, tell=tell)
 
     async def setup(self) -> None:
-        """Listen, and check the file of metrics.
+        """Listen, check the file of metrics, and begin to send telemetry.
 
         Raises:
-            ConfigurationError: The port is in use, or the file cannot be written; all faults.
+            ConfigurationError: The port is in use, the file cannot be written, or it is not clear
+                where to send; all faults.
         """
         await self.monitoring.open()
 
