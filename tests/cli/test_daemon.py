@@ -53,12 +53,13 @@ def test_a_dry_run_shows_the_next_times(file: Path, shell: Shell) -> None:
 
 
 def test_all_faults_are_named_and_nothing_begins(file: Path, shell: Shell) -> None:
-    collect = {"collect": {"with": {"max_retries": 99}}}
-    change(file, yearly={"schedule": "0 0 31 2 *", "steps": collect})
+    steps = {"collect": {"with": {"max_retries": 99}}, "inges": {}}
+    change(file, yearly={"schedule": "0 0 31 2 *", "steps": steps})
     code, out, err = shell("daemon", str(file))
     assert (code, out) == (2, "")
     assert "$.pipelines.yearly.schedule: `0 0 31 2 *` is no cron expression, or names a day" in err
     assert "$.pipelines.yearly.steps.collect.with.max_retries: must be at most 20" in err
+    assert "$.pipelines.yearly.steps.inges: unknown step `inges`" in err
     change(file, yearly={"steps": {"collect": {}}})
     assert "none has a schedule; add one" in shell("daemon", str(file))[2]
     assert [*file.parent.iterdir()] == [file]

@@ -74,13 +74,15 @@ def test_a_dry_run_shows_the_order_and_writes_nothing(file: Path, shell: Shell) 
 def test_all_faults_are_named_and_nothing_begins(
     file: Path, shell: Shell, archive_server: ArchiveServer
 ) -> None:
-    steps = {"colect": {}, "ingest": {"need": "x"}}
+    steps = {"colect": {}, "ingest": {"need": "x"}, "verify": {"with": {"serve": 99_999}}}
     circle = {"a": {"run": "fill", "needs": "b"}, "b": {"run": "fill", "needs": ["a"]}}
-    change(file, n={"steps": steps}, m={"steps": circle})
+    change(file, n={"steps": steps | circle}, m={"steps": circle})
     code, out, err = shell("run", str(file), "n")
     assert (code, out) == (2, "")
     for text in ("unknown step `colect`", "did you mean `collect`?", "ingest.need: unknown key",
-                 "$.pipelines.m.steps: they wait for each other: a -> b -> a"):  # fmt: skip
+                 "$.pipelines.n.steps: they wait for each other: a -> b -> a",
+                 "$.pipelines.m.steps: they wait for each other: a -> b -> a",
+                 "$.pipelines.n.steps.verify.with.serve: `port` must be 0 to 65535"):  # fmt: skip
         assert text in err
     assert [*file.parent.iterdir()] == [file]
     assert not archive_server.requests

@@ -71,7 +71,7 @@ async def test_a_file_has_the_metrics_of_a_run_and_the_last_success_of_those_bef
 
 
 async def test_metrics_are_served_while_a_run_goes_on_and_show_no_secret(
-    collection: Collection,
+    collection: Collection, caplog: pytest.LogCaptureFixture
 ) -> None:
     seen: dict[str, Any] = {}
 
@@ -89,6 +89,10 @@ async def test_metrics_are_served_while_a_run_goes_on_and_show_no_secret(
                 async with client.request(method, address) as answer:
                     seen[f"{method} {path}"] = answer.status, await answer.text(), answer.headers
         seen["url"] = url
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(url.split(":")[2][:-8]))
+        writer.write(b"GET /" + b"a" * 9_000 + b" HTTP/1.1\r\n\r\n")
+        seen["too long"] = await reader.read()
+        writer.close()
 
     source = collection.server.url.replace("://", "://user:pa55word@")
     values = {**collection.config, "serve": 0, "metrics_by_symbol": True, "source_url": source}
@@ -112,6 +116,8 @@ async def test_metrics_are_served_while_a_run_goes_on_and_show_no_secret(
     assert seen["POST /metrics"][0] == 405
     assert seen["GET /healthz"][:2] == (200, "ok\n")
     assert seen["GET /other"][0] == 404
+    assert b"400 Bad Request" in seen["too long"]
+    assert "aiohttp.server" not in {record.name for record in caplog.records}
     async with aiohttp.ClientSession() as client:
         with pytest.raises(aiohttp.ClientConnectionError):
             await client.get(seen["url"])

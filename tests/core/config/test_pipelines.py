@@ -16,6 +16,7 @@ from crypto_lakehouse.core.config.pipelines import (
     Retry,
     Schedule,
     StepKind,
+    faultless_parts,
     read_pipelines,
 )
 from crypto_lakehouse.core.errors import ConfigurationError
@@ -168,6 +169,20 @@ def test_all_faults_of_all_pipelines_are_found_and_the_others_are_read() -> None
         "$.pipelines.bad.steps.collect.retry.times",
         "$.pipelines.circle.steps",
     ]
+
+
+def test_the_parts_without_a_fault_can_be_looked_at_further() -> None:
+    steps = {"fil": {}, "fill": {"needs": ["none"]}, "ingest": {}}
+    one, two = faultless_parts(
+        {
+            "one": {"steps": steps, "schedule": "0 0 31 2 *"},
+            "two": {"steps": {"fill": {}}, "schedule": "0 0 31 2 *", "zone": "Nowhere"},
+        }
+    )
+    assert [step.name for step in one.steps] == ["ingest"]
+    assert one.schedule == Schedule("0 0 31 2 *")
+    assert (len(two.steps), two.schedule) == (1, None)
+    assert faultless_parts(5) == []
 
 
 def test_the_other_commands_ignore_them_but_not_in_a_profile() -> None:

@@ -30,6 +30,7 @@ __all__ = [
     "Retry",
     "Schedule",
     "StepKind",
+    "faultless_parts",
     "read_pipelines",
 ]
 
@@ -150,6 +151,21 @@ def read_pipelines(given: object) -> tuple[dict[str, Pipeline], list[Problem]]:
     return pipelines, problems
 
 
+def faultless_parts(given: object) -> list[Pipeline]:
+    """Return each pipeline with the schedule and the steps that have no fault of their own.
+
+    For a file with faults: what the steps say can have further ones, and all are named at once.
+
+    Args:
+        given: As of `read_pipelines`.
+    """
+    parts = []
+    for name, declared in given.items() if isinstance(given, Mapping) else ():
+        reader = _Reader(f"$.{PIPELINES}.{shown(name)}")
+        parts.append(reader.faultless_part(reader.pipeline(name, declared)))
+    return parts
+
+
 def _wrong_type(place: str, wanted: str, given: object) -> Problem:
     return Problem(place, f"must be {wanted}, not `{shown(given)}`")
 
@@ -161,6 +177,19 @@ class _Reader:
     place: str
     problems: list[Problem] = field(factory=list)
 
+    def faultless_part(self, pipeline: Pipeline) -> Pipeline:
+        """Return what has no fault of a pipeline that was read."""
+        wrong = [problem.path for problem in self.problems]
+
+        def is_right(place: str) -> bool:
+            return not any(path == place or path.startswith(f"{place}.") for path in wrong)
+
+        place = f"{self.place}.steps"
+        steps = [each for each in pipeline.steps if is_right(f"{place}.{shown(each.name)}")]
+        times = ("schedule", "every", "zone")
+        has_times = all(is_right(f"{self.place}.{key}") for key in times)
+        return Pipeline(pipeline.name, tuple(steps), pipeline.schedule if has_times else None)
+
     def pipeline(self, name: object, declared: object) -> Pipeline:
         if not isinstance(name, str) or not name.strip():
             self._fault(self.place, f"the name of a pipeline must be text, not `{shown(name)}`")
@@ -170,8 +199,7 @@ class _Reader:
         if "steps" in values and values["steps"] == {}:
             self._fault(place, "has no step")
         found = tuple(self._step(f"{place}.{shown(each)}", each, steps[each]) for each in steps)
-        if not self.problems:
-            self._check_needs(place, found)
+        self._check_needs(place, found)
         return Pipeline(str(name), found, self._schedule(values))
 
     def _schedule(self, values: Mapping[Any, Any]) -> Schedule | None:
@@ -269,12 +297,11 @@ class _Reader:
                     hint = allowed_values(need, names)
                     text = f"there is no step `{shown(need)}`; {hint}"
                     self._fault(f"{place}.{shown(step.name)}.needs", text)
-        if not self.problems:
-            try:
-                TopologicalSorter({step.name: step.needs for step in steps}).prepare()
-            except CycleError as error:
-                circle = " -> ".join(shown(each) for each in error.args[1])
-                self._fault(place, f"they wait for each other: {circle}")
+        try:
+            TopologicalSorter({step.name: step.needs for step in steps}).prepare()
+        except CycleError as error:
+            circle = " -> ".join(shown(each) for each in error.args[1])
+            self._fault(place, f"they wait for each other: {circle}")
 
     def _mapping(self, place: str, given: object, keys: Sequence[str] | None) -> Mapping[Any, Any]:
         """Return a mapping, an empty one if it is none; its keys must be among those known."""

@@ -50,7 +50,7 @@ _LOOK_AGAIN_S = 30.0
 _REFRESH_S, _COVER_EVERY = 60.0, 15
 
 #: What is open for as long as a daemon runs.
-_OF_DAEMON = ("serve", "metrics_textfile")
+_OF_DAEMON = ("serve", "metrics_textfile", "otlp_endpoint")
 
 #: If the clock was set back by more than this, times that have passed already are due again.
 _SET_BACK = timedelta(hours=1)
@@ -108,7 +108,7 @@ async def load_schedules(source: AnyFile, tenant: str | None = None) -> Schedule
         ExtraMissing: The extra `daemon` is not installed.
     """
     need_schedules()
-    file = await load_pipelines(source, tenant)
+    file = await load_pipelines(source, tenant, faults=_schedule_faults)
     scheduled = [each for each in file.pipelines.values() if each.schedule is not None]
     if not scheduled:
         text = "none has a schedule; add one, as `schedule: 15 3 * * *` or `every: 1h`"

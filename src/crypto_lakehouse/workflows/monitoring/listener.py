@@ -6,6 +6,7 @@ this machine, unless the configuration names another address.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     _Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 __all__ = ["MetricsListener", "is_loopback"]
+
+#: aiohttp's own logger would write a traceback to standard error for each request that is not HTTP.
+_log = logging.getLogger("crypto_lakehouse")
 
 #: No other page may have it in a frame.
 POLICY = f"{policy(is_live=True)}; frame-ancestors 'none'"
@@ -77,8 +81,9 @@ class MetricsListener:
             application.router.add_get("/events", self._own(self._streams.answer))
         application.on_response_prepare.append(_add_headers)
         runner = web.AppRunner(
-            application, access_log=None, handle_signals=False, shutdown_timeout=_LAST_ANSWERS_S
-        )
+            application, access_log=None, handle_signals=False, shutdown_timeout=_LAST_ANSWERS_S,
+            logger=_log,
+        )  # fmt: skip
         await runner.setup()
         try:
             await web.TCPSite(runner, self.address, self.port).start()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
 from typing import Any
 
@@ -13,6 +13,7 @@ from crypto_lakehouse.core.config.pipelines import (
     PIPELINES,
     Pipeline,
     PipelineStep,
+    faultless_parts,
     read_pipelines,
 )
 from crypto_lakehouse.core.config.tenants import TENANT
@@ -103,20 +104,35 @@ class PipelineFile:
             return None, [*problems, Problem(place, str(error))]
 
 
-async def load_pipelines(source: AnyFile, tenant: str | None = None) -> PipelineFile:
+async def load_pipelines(
+    source: AnyFile,
+    tenant: str | None = None,
+    *,
+    faults: Callable[[Sequence[Pipeline]], list[Problem]] = lambda _: [],
+) -> PipelineFile:
     """Read the pipelines of a configuration.
 
     Args:
         source: A mapping of its keys, or the path of a JSON, TOML or YAML file.
         tenant: The tenant of its steps; by default that of the file, if it names one.
+        faults: Finds further faults of pipelines, if some are wrong anyway.
 
     Raises:
-        ConfigurationError: The file cannot be read, has no pipelines, or some have faults.
+        ConfigurationError: The file cannot be read, has no pipelines, or some have faults: all of
+            them, with those of the configurations of their steps.
     """
     values = FileValues(source) if isinstance(source, Mapping) else await read_config(source)
-    pipelines, problems = read_pipelines(values.pop(PIPELINES, None))
+    declared = values.pop(PIPELINES, None)
+    pipelines, problems = read_pipelines(declared)
     if problems:
-        raise ConfigurationError(problems)
+        parts = faultless_parts(declared)
+        problems += faults(parts)
+        for part in parts:
+            try:
+                await PipelineFile(values, pipelines, tenant).ready(part)
+            except ConfigurationError as error:
+                problems += error.problems
+        raise ConfigurationError(dict.fromkeys(problems))
     if not pipelines:
         raise _fault("there is no pipeline; declare one, as {nightly: {steps: {collect: {}}}}")
     if tenant is not None:
