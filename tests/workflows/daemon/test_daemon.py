@@ -295,6 +295,18 @@ async def test_all_faults_of_a_file_are_found_at_once(declared: Declared) -> Non
     ]
 
 
+async def test_nothing_is_written_if_its_port_is_in_use(
+    collection: Collection, declared: Declared, tmp_path: Path
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        values = declared() | {"metrics_textfile": str(tmp_path / "none" / "lake.prom")}
+        values["serve"] = taken.getsockname()[1]
+        with pytest.raises(ConfigurationError) as raised:
+            await Daemon(await load_schedules(values)).run()
+    assert [each.path for each in raised.value.problems] == ["$.metrics_textfile", "$.serve"]
+    assert not collection.root.exists()
+
+
 async def test_the_service_manager_knows_how_it_is(declared: Declared, tmp_path: Path) -> None:
     path = tmp_path / "notify"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:

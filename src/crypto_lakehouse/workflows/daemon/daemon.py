@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, Protocol
@@ -183,22 +184,36 @@ class Daemon:
             LockHeldError: Another daemon works with the output.
         """
         self._state = await _state_of(self.pipelines)
-        await to_thread.run_sync(_make, self._state)
         self.monitoring = Monitoring.of_steps(_step_configs(self.pipelines))
         self._watch()
         self.monitoring.say = partial(self.say, "")
-        with output_lock(self._state.daemon_lock), one_error():
-            async with self.monitoring, anyio.create_task_group() as beside:
-                if self.monitoring.sink is not None:
-                    beside.start_soon(self._keep_metrics)
-                if (every_s := self.notifier.watchdog_s) is not None:
-                    beside.start_soon(self._live, every_s)
-                async with anyio.create_task_group() as self._tasks:
-                    self._follow_new()
-                    self.notifier.ready(self._status())
-                    await self._stopped.wait()
-                beside.cancel_scope.cancel()
+        async with AsyncExitStack() as opened:
+            await self._open(opened)
+            with one_error():
+                async with anyio.create_task_group() as beside:
+                    if self.monitoring.sink is not None:
+                        beside.start_soon(self._keep_metrics)
+                    if (every_s := self.notifier.watchdog_s) is not None:
+                        beside.start_soon(self._live, every_s)
+                    async with anyio.create_task_group() as self._tasks:
+                        self._follow_new()
+                        self.notifier.ready(self._status())
+                        await self._stopped.wait()
+                    beside.cancel_scope.cancel()
         return self.stop_code or 0
+
+    async def _open(self, opened: AsyncExitStack) -> None:
+        """Take the lock, and open what watches; nothing is written if that cannot be.
+
+        In an output in which no daemon has ever worked, none has the lock.
+        """
+        is_new = not await to_thread.run_sync(self._state.daemon_lock.exists)
+        if is_new:
+            await opened.enter_async_context(self.monitoring)
+        await to_thread.run_sync(_make, self._state)
+        opened.enter_context(output_lock(self._state.daemon_lock))
+        if not is_new:
+            await opened.enter_async_context(self.monitoring)
 
     def stop(self, exit_code: int = 143) -> None:
         """Stop what runs, in order, and begin nothing else. For the run's own event loop."""
