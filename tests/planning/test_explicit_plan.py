@@ -113,7 +113,7 @@ def test_an_archive_is_selected_by_its_own_names_and_by_no_others(archive: Archi
     others = {
         "markets": [market for market in Market if market is not archive.market],
         "data_types": [kind for kind in PUBLISHED_TYPES if kind is not archive.data_type],
-        "symbols": ["OTHERUSDT", "NO*"],
+        "symbols": [f"{archive.symbol}X", f"{archive.symbol}X*"],
         "partitions": [part for part in Partition if part is not archive.partition],
         "default_date": "2016-01-01",
     }
