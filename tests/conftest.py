@@ -180,6 +180,7 @@ SLOW = (
     "proxies/test_real_runs.py",
     "rest/test_fetch_day.py::test_an_uneven_history_is_searched_in_few_requests",
     "rest/test_fetch_day.py::test_any_mixture_of_faults_gives_the_rows_or_a_name",
+    "stores/objects/test_credentials.py::test_a_store_takes_what_the_variables_have",
     "stores/objects/test_endless_listings.py",
     "stores/objects/test_faults.py",
     "stores/objects/test_folder_scans.py::test_a_whole_tree_takes_a_request_for_each_page",
@@ -296,6 +297,7 @@ SLOW = (
     "workflows/test_replaced_while_read.py::test_a_month_waits_for_a_day_that_is_replaced",
     "workflows/test_replaced_while_read.py::test_the_version_before_stays_with_its_digest",
     "workflows/test_source_down.py",
+    "workflows/test_tenants.py::test_a_store_that_refuses_one_tenant_does_not_end_the_run_of_the_other",
     "workflows/test_verification_elsewhere.py",
     "workflows/wiring/test_share.py::test_a_shared_run_asks_no_more_at_once_than_it_may",
 )

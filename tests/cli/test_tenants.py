@@ -52,6 +52,7 @@ def test_every_command_takes_one_tenant(file: Path, shell: Shell, tmp_path: Path
         assert (found["exit_code"], found["ingest"]["totals"]["rows"]) == (0, rows)
     assert "ETHUSDT" not in str([*(tmp_path / "a").rglob("*")])
     assert shell("fill", *chosen, "--dry-run")[0] == 0
+    assert shell("status", *chosen)[0] == 0
     assert {path.name for path in tmp_path.iterdir()} == {"a", "b", "world.json"}
     assert shell("verify", "-o", "a", "--repair", *chosen)[0] == 0
     code, out, _ = shell("config", "show", "--json", *chosen)
@@ -70,7 +71,7 @@ def test_a_tenant_that_there_is_not_is_refused_by_every_command(
     file: Path, shell: Shell, tmp_path: Path, name: str, words: str
 ) -> None:
     chosen = ("--tenant", name)
-    for command in ("collect", "plan", "fill", "record", "ingest", "validate"):
+    for command in ("collect", "plan", "fill", "record", "status", "ingest", "validate"):
         code, _, err = shell(command, "--config", str(file), *chosen)
         assert (command, code, words in err) == (command, 2, True)
     code, _, err = shell("run", str(file), *chosen)

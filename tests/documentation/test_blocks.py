@@ -91,7 +91,10 @@ async def check_pipelines(path: Path) -> None:
 
 @pytest.mark.parametrize("block", of(*CONFIGURATIONS), ids=lambda block: block.place)
 def test_a_configuration_is_accepted(
-    block: Block, world: Path, capsys: pytest.CaptureFixture[str]
+    block: Block,
+    world: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     path = world / f"example.{block.language}"
     path.write_text(block.text)
@@ -100,6 +103,9 @@ def test_a_configuration_is_accepted(
         asyncio.run(check_pipelines(path))
     environments, tenants = values.get("environments", {}), values.get("tenants", {})
     by_tenant: list[tuple[str, ...]] = [("--tenant", name) for name in tenants] or [()]
+    for names in (each.get("credentials", {}) for each in tenants.values()):
+        for variable in names.values():
+            monkeypatch.setenv(variable, "https://me:word@source.example")
     for chosen in (*by_tenant, *((*by_tenant[0], "--environment", name) for name in environments)):
         with pytest.raises(SystemExit) as ended:
             main(["config", "show", "--config", str(path), *chosen])

@@ -9,6 +9,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from tests.services.bucket import Bucket
 
 from crypto_lakehouse.core.errors import ConfigurationError
 from crypto_lakehouse.core.events import ArchiveFinished, Event
@@ -235,3 +236,38 @@ async def test_with_worker_processes_each_tenant_has_an_equal_part(values: dict[
     assert found == [(10, 500, 2.5), (4, 500, 2.5)]
     tenants = await load_tenants({**values, "max_parallel_downloads": "auto"})
     assert [each.config.max_parallel_downloads for each in tenants.values()] == ["auto", 4]
+
+
+async def test_a_store_that_refuses_one_tenant_does_not_end_the_run_of_the_other(
+    values: dict[str, Any], tmp_path: Path, rclone_bucket: Bucket, caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    caplog.set_level(logging.DEBUG, "crypto_lakehouse")
+    right = [*rclone_bucket.environment.values()]
+    variables = {"A": right, "B": [right[0], "fa1se-secret"]}
+    for name in rclone_bucket.environment:  # those of the process are of a third account
+        monkeypatch.setenv(name, "third")
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "third")
+    urls = {}
+    for desk, (key_id, secret) in variables.items():
+        monkeypatch.setenv(f"{desk}_ID", key_id)
+        monkeypatch.setenv(f"{desk}_WORD", secret)
+        name = f"desk-{desk.lower()}"
+        urls[name] = rclone_bucket.fresh_prefix()
+        values["tenants"][name] |= {
+            "output_directory": urls[name],
+            "state_directory": str(tmp_path / name),
+            "storage": dict(rclone_bucket.storage),
+            "credentials": {
+                "AWS_ACCESS_KEY_ID": f"{desk}_ID", "AWS_SECRET_ACCESS_KEY": f"{desk}_WORD",
+            },
+        }  # fmt: skip
+    values["tenants"]["desk-a"]["processes"] = 2  # they have the variables, too
+    report = await run_tenants(values)
+    assert [(step.state, step.exit_code) for step in report.steps] == [("done", 0), ("failed", 2)]
+    assert "403 SignatureDoesNotMatch" in report.steps[1].error
+    assert report.exit_code == 2
+    assert "fa1se-secret" not in str(report) + caplog.text
+    stored = [each.key for each in rclone_bucket.open(rclone_bucket.url).client.objects("")]
+    assert [key for key in stored if "BTCUSDT" in key and key.endswith(".zip")]
+    assert [key for key in stored if "ETHUSDT" in key] == []

@@ -159,7 +159,8 @@ def output_options(
 def known_output_options(command: Callable[..., object]) -> Any:
     """Add the options of commands that show what is known of an output; `known_output` reads them.
 
-    The parameters are `output_directory`, `config_file`, and those of the store and the ledger.
+    The parameters are `output_directory`, `config_file`, `tenant`, and those of the store and the
+    ledger.
     """
     text = "The directory that `collect` wrote to; --config may say it."
     file = click.option(
@@ -167,7 +168,10 @@ def known_output_options(command: Callable[..., object]) -> Any:
         help="The configuration of `collect`: where the output is, what is acknowledged, and how "
         "old days may be (`freshness`). Its selection does not count.",
     )  # fmt: skip
-    return output_options("output_directory", text, required=False)(file(command))
+    tenant = click.option(
+        "--tenant", metavar="NAME", help="The tenant of that file, if it has some."
+    )
+    return output_options("output_directory", text, required=False)(file(tenant(command)))
 
 
 async def known_output(file: str | None, overrides: dict[str, Any]) -> WorkflowConfig:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from urllib.parse import quote, unquote, urlsplit
 
-__all__ = ["redact", "redact_environment"]
+__all__ = ["hide_variables", "redact", "redact_environment"]
 
 _MASK = "***"
 _USERINFO = re.compile(r"(?<=://)[^/\s?#]+@")
@@ -35,6 +35,9 @@ _PATH_VARIABLE = re.compile(r"GOOGLE_APPLICATION_CREDENTIALS|.*_FILE", re.IGNORE
 _PATH = re.compile(r"(?:/[\w.@ -]+){2,}")
 _PROXY_VARIABLE = re.compile(r".*_proxy", re.IGNORECASE)
 
+#: Further variables whose values are secrets, whatever they are called.
+_HIDDEN: set[str] = set()
+
 #: A shorter value may be part of any word.
 _SHORTEST = 4
 
@@ -52,6 +55,11 @@ def redact(text: str) -> str:
     text = _USERINFO.sub(f"{_MASK}@", text)
     text = _PARAMETER.sub(rf"\g<name>\g<equals>\g<quote>{_MASK}", text)
     return _CREDENTIALS.sub(rf"\g<scheme> {_MASK}", text)
+
+
+def hide_variables(names: Iterable[str]) -> None:
+    """Let `redact_environment` mask the values of these variables, too, from now on."""
+    _HIDDEN.update(names)
 
 
 def redact_environment(text: str, environ: Mapping[str, str] | None = None) -> str:
@@ -73,7 +81,8 @@ def redact_environment(text: str, environ: Mapping[str, str] | None = None) -> s
 def _secrets_in(name: str, value: str) -> Iterator[str]:
     """Yield the secrets of a variable, as they are and as they are encoded in a URL."""
     is_path = _PATH_VARIABLE.fullmatch(name) and _PATH.fullmatch(value)
-    secrets = [value] if _SECRET_VARIABLE.search(name) and not is_path else []
+    is_secret = name in _HIDDEN or (_SECRET_VARIABLE.search(name) and not is_path)
+    secrets = [value] if is_secret else []
     if _PROXY_VARIABLE.fullmatch(name):
         try:
             secrets.append(unquote(urlsplit(value).password or ""))

@@ -24,6 +24,7 @@ from crypto_lakehouse.core.config.storage import StoreUrl, is_url
 from crypto_lakehouse.core.config.values import (
     AUTO,
     Choice,
+    Credentials,
     Intervals,
     Policies,
     Processes,
@@ -47,6 +48,7 @@ class LakeKeywords(TypedDict, total=False):
 
     output_directory: str | PathLike[str]
     storage: Mapping[str, Any] | None
+    credentials: Mapping[str, str] | None
     state_directory: str | PathLike[str] | None
     ledger: str | None
     ledger_schema: str | None
@@ -117,6 +119,15 @@ class LakeConfig:
         about=About(
             "Settings of the object store that the archives or the tables are in, as of `collect`.",
             unset="CRYPTO_LAKEHOUSE_STORAGE, or those of the environment and the platform",
+            since="0.2.0",
+        ),
+    )
+    credentials: Mapping[str, str] | None = key(
+        Credentials,
+        None,
+        about=About(
+            "The environment variables that have the credentials of the object store.",
+            unset="those that are usual, and the platform's",
             since="0.2.0",
         ),
     )

@@ -41,8 +41,8 @@ _HELD_S, _TRY_EVERY_S = 60.0, 0.5
 #: The keys that micro-batches use. Selections are not among them, as a segment of which only some
 #: series were ingested would be read again by every micro-batch; and threads read recordings.
 _OF_RECORDINGS = (
-    "output_directory", "storage", "state_directory", "ledger", "ledger_schema", "lake", "catalog",
-    "exact", "policies", "workers", "compression",
+    "output_directory", "storage", "credentials", "state_directory", "ledger", "ledger_schema",
+    "lake", "catalog", "exact", "policies", "workers", "compression",
 )  # fmt: skip
 
 

@@ -111,8 +111,8 @@ def select_streams(
 
 #: What a recording was begun with, and cannot change while it runs.
 _FIXED = (
-    "output_directory", "state_directory", "storage", "markets", "fill", "proxy", "ca_bundle",
-    "redirect_hosts", "allow_http", "timeout_seconds",
+    "output_directory", "state_directory", "storage", "credentials", "markets", "fill",
+    "proxy", "ca_bundle", "redirect_hosts", "allow_http", "timeout_seconds",
 )  # fmt: skip
 
 

@@ -30,7 +30,7 @@ NEW = {
     "fill",
     "otlp_endpoint",
     "record",
-    "serve", "metrics_textfile", "freshness", "metrics_by_symbol", "tenant",
+    "serve", "metrics_textfile", "freshness", "metrics_by_symbol", "tenant", "credentials",
 }  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from attrs import field, frozen
 from crypto_lakehouse.core.config.values import (
     MOST,
     Choice,
+    Credentials,
     DateRange,
     DayOrPeriod,
     Fill,
@@ -52,6 +53,7 @@ _FORMS: dict[Any, str] = {
     Serve: "`PORT`, `ADDRESS:PORT`, or {address, port}",
     Freshness: "{market/data type: duration}",
     Record: "{streams, rotate, snapshots, urls, ingest}",
+    Credentials: "{variable: variable}",
     Storage: "{endpoint, region, virtual_hosted_style, account}",
     Parallelism: f"1..{MOST[Parallelism]}, or `auto`",
     Profile: "`development`, `production`, or a profile of the file",

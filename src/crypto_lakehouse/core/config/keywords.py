@@ -19,6 +19,7 @@ class ConfigKeywords(TypedDict, total=False):
     matrix_path: str | PathLike[str] | None
     output_directory: str | PathLike[str]
     storage: Mapping[str, str | bool] | None
+    credentials: Mapping[str, str] | None
     state_directory: str | PathLike[str] | None
     ledger: str | None
     ledger_schema: str

@@ -9,6 +9,11 @@ from typing import Any
 import attrs
 from attrs import define, field
 
+from crypto_lakehouse.core.config.credential_names import (
+    CREDENTIALS,
+    OF_KEYS,
+    missing_variables,
+)
 from crypto_lakehouse.core.config.keys import UNSET, may_be_unset
 from crypto_lakehouse.core.config.origins import FILE, KEYWORD, MAPPING, OVERRIDE, FileValues
 from crypto_lakehouse.core.config.pipelines import PIPELINES
@@ -109,8 +114,13 @@ def lay_sources(
     profile = profiles.by_name.get(name, {}) if isinstance(name, str) else {}
     tenant = _first_given(keys, TENANT, above, keywords, variables, base)
     own = tenants.by_name.get(tenant, {}) if isinstance(tenant, str) else {}
+    given = (above, keywords, variables, own, profile, base)
+    named = _first_given(keys, CREDENTIALS, *given)
+    problems += missing_variables(named, environ)
+    replaced: dict[str, str] = {}
     if prefix == ENVIRONMENT_PREFIX:
-        given = (above, keywords, variables, own, profile, base)
+        replaced = _named_variables(named, environ)
+        variables |= {key: environ[variable] for key, variable in replaced.items()}
         output = _first_given(keys, "output_directory", *given)
         variables, problems = _of_output(output, variables, problems)
     layers = Layers(
@@ -130,7 +140,11 @@ def lay_sources(
     layers.put(base, lambda _: FILE if isinstance(values, FileValues) else MAPPING)
     layers.put(profile, lambda _: f"profile `{name}`")
     layers.put(own, lambda _: f"tenant `{tenant}`")
-    layers.put(variables, lambda key: _variables(prefix, key, environ))
+    layers.put(
+        variables,
+        lambda key: f"variable {replaced[key]}" if key in replaced
+        else _variables(prefix, key, environ),
+    )  # fmt: skip
     layers.put(keywords, lambda _: KEYWORD)
     layers.put(above, lambda _: OVERRIDE)
     layers.values, notes, unknown = check_unknown_keys(
@@ -139,6 +153,13 @@ def lay_sources(
     layers.notes += notes
     layers.problems += unknown
     return layers
+
+
+def _named_variables(names: object, environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the variable of each key whose URL has credentials, as far as it is named and set."""
+    given = names if isinstance(names, Mapping) else {}
+    found = {key: given.get(name) for name, key in OF_KEYS.items()}
+    return {key: each for key, each in found.items() if isinstance(each, str) and environ.get(each)}
 
 
 def _of_tenant(name: str, values: object, profile: object) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from attrs import frozen
 from crypto_lakehouse.core.config.keys import About, key
 from crypto_lakehouse.core.config.values import (
     Choice,
+    Credentials,
     Storage,
 )
 
@@ -57,6 +58,17 @@ class PlaceKeys:
             more="`endpoint` and `region` for stores with the interface of S3, `account` for "
             "Azure. With `virtual_hosted_style: true` the bucket is part of the host name.",
             unset="those of the environment and the platform",
+            metavar="JSON",
+            since="0.2.0",
+        ),
+    )
+    credentials: Mapping[str, str] | None = key(
+        Credentials,
+        None,
+        about=About(
+            "The environment variables that have the credentials of the object store and of URLs.",
+            more="For [tenants](tenants.md#credentials), which share a process.",
+            unset="those that are usual, and the platform's",
             metavar="JSON",
             since="0.2.0",
         ),

@@ -8,6 +8,7 @@ from typing import Any
 import attrs
 
 from crypto_lakehouse.core.archive import INTERVALS, DataType, Market, Partition
+from crypto_lakehouse.core.config.credential_names import CREDENTIAL_NAMES
 from crypto_lakehouse.core.config.fill_settings import NOW
 from crypto_lakehouse.core.config.freshness_settings import FRESHNESS_KEYS
 from crypto_lakehouse.core.config.keys import UNSET, described, may_be_unset
@@ -26,6 +27,7 @@ from crypto_lakehouse.core.config.values import (
     AUTO,
     MOST,
     Choice,
+    Credentials,
     DateRange,
     DayOrPeriod,
     Fill,
@@ -272,6 +274,12 @@ _KINDS: dict[Any, _Schema] = {
                 "additionalProperties": False,
             },
         ]
+    },
+    Credentials: {
+        "type": "object",
+        "propertyNames": _words(CREDENTIAL_NAMES),
+        "additionalProperties": {"type": "string", "pattern": "^[A-Z_][A-Z0-9_]*$"},
+        "minProperties": 1,
     },
     Storage: {
         "type": "object",

@@ -14,6 +14,7 @@ from cattrs.gen import make_dict_structure_fn, override
 from cattrs.v import transform_error
 
 from crypto_lakehouse.core.archive import DataType, Market, Partition, check_symbol
+from crypto_lakehouse.core.config.credential_names import credential_names
 from crypto_lakehouse.core.config.days import (
     DateRange,
     structure_end,
@@ -36,6 +37,7 @@ __all__ = [
     "AUTO",
     "MOST",
     "Choice",
+    "Credentials",
     "DateRange",
     "DayOrPeriod",
     "EndDay",
@@ -76,6 +78,7 @@ ProxySetting = NewType("ProxySetting", object)
 Policies = NewType("Policies", object)
 Profile = NewType("Profile", object)
 Storage = NewType("Storage", object)
+Credentials = NewType("Credentials", object)
 Fill = NewType("Fill", object)
 Freshness = NewType("Freshness", object)
 Record = NewType("Record", object)
@@ -322,6 +325,11 @@ def _storage(value: object, _: Any) -> dict[str, Any]:
     return storage_options(value)
 
 
+def _credentials(value: object, _: Any) -> dict[str, str]:
+    """Return the variables that have credentials."""
+    return credential_names(value)
+
+
 def _fill(value: object, _: Any) -> dict[str, Any]:
     """Return the settings of `fill`."""
     return fill_settings(value)
@@ -408,6 +416,7 @@ def _config_converter() -> cattrs.Converter:
         (Profile, _profile),
         (Policies, _policies),
         (Storage, _storage),
+        (Credentials, _credentials),
         (Fill, _fill),
         (Record, _record),
         (Serve, _serve),

@@ -19,6 +19,7 @@ from crypto_lakehouse.core.config.storage import StoreUrl
 from crypto_lakehouse.core.errors import ConfigurationError, ExtraMissing, Problem
 from crypto_lakehouse.core.redaction import redact_environment
 from crypto_lakehouse.stores.objects.client import ObjectClient
+from crypto_lakehouse.stores.objects.credentials import credential_settings
 from crypto_lakehouse.stores.objects.listings import LONGEST_PAGE_S
 from crypto_lakehouse.stores.objects.store import ObjectStore
 from crypto_lakehouse.version import __version__
@@ -53,16 +54,19 @@ class Connection:
         proxy: As in the configuration.
         ca_bundle: The PEM file of the trusted certificates; None for those of the system.
         timeout_s: How long a request may be without progress.
+        credentials: The variables that have the credentials, by the names of those that they
+            replace; None for what the environment and the platform have.
     """
 
     proxy: str = ENVIRONMENT
     ca_bundle: str | None = None
     timeout_s: float = 300.0
+    credentials: Mapping[str, str] | None = None
 
     @classmethod
     def of(cls, config: WorkflowConfig) -> Connection:
         """Return what a configuration says."""
-        return cls(config.proxy, config.ca_bundle, config.timeout_seconds)
+        return cls(config.proxy, config.ca_bundle, config.timeout_seconds, config.credentials)
 
 
 def open_objects(
@@ -77,7 +81,7 @@ def open_objects(
 
     Raises:
         ExtraMissing: The extra `stores` is not installed.
-        ConfigurationError: The settings do not fit together, or a setting is missing.
+        ConfigurationError: The settings do not fit together, or a setting or a variable is missing.
     """
     try:
         from obstore.exceptions import BaseError
@@ -87,8 +91,9 @@ def open_objects(
     given = dict(options or {})
     connection = connection or Connection()
     client_options = _client_options(given.get("endpoint"), connection)
+    credentials = credential_settings(url.scheme, connection.credentials)
     try:
-        client = _open(url, given, client_options)
+        client = _open(url, given, client_options, credentials)
     except (BaseError, ValueError) as error:
         reason = f"`{url}` cannot be opened: {redact_environment(str(error).splitlines()[0])}"
         raise ConfigurationError([Problem("$.storage", reason)]) from None
@@ -116,7 +121,9 @@ def _client_options(endpoint: str | None, connection: Connection) -> dict[str, A
     return options
 
 
-def _open(url: StoreUrl, options: Mapping[str, Any], client_options: Any) -> Client:
+def _open(
+    url: StoreUrl, options: Mapping[str, Any], client_options: Any, credentials: dict[str, Any]
+) -> Client:
     from obstore.store import AzureStore, GCSStore, S3Store
 
     kinds: Any = {"s3": (S3Store, _s3), "gs": (GCSStore, _gcs), "az": (AzureStore, _azure)}
@@ -127,6 +134,7 @@ def _open(url: StoreUrl, options: Mapping[str, Any], client_options: Any) -> Cli
         client_options=client_options,
         retry_config=_RETRIES,
         **settings(options),
+        **credentials,
     )
     return client
 

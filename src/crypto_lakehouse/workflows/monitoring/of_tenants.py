@@ -51,17 +51,17 @@ class TenantsMonitoring:
         by_tenant = {name: Monitoring.of(config) for name, config in configs.items()}
         places: dict[str, tuple[str, int]] = {}
         sinks: dict[tuple[str, int], list[PrometheusSink]] = {}
+        listeners: dict[tuple[str, int], MetricsListener] = {}
         for name, each in by_tenant.items():
             if each.listener is not None and isinstance(each.sink, PrometheusSink):
                 places[name] = each.listener.address, each.listener.port
                 sinks.setdefault(places[name], []).append(each.sink)
+                listeners[places[name]] = each.listener
                 each.listener = None  # until the shared one listens
-        listening = {
-            place: Monitoring(
-                listener=MetricsListener(*place, partial(joined_text, found)), say=say
-            )
-            for place, found in sinks.items()
-        }
+        for place, found in sinks.items():
+            if len(found) > 1:  # a page shows one output
+                listeners[place] = MetricsListener(*place, partial(joined_text, found))
+        listening = {place: Monitoring(listener=each, say=say) for place, each in listeners.items()}
         return cls(by_tenant, listening, configs, places)
 
     async def open(self) -> None:

@@ -71,7 +71,7 @@ def lake_at(config: LakeConfig) -> LakeAt:
     if url is None:
         return LakeAt(str(config.lake_folder), config.lake_folder)
     given = {"storage": config.storage, "state_directory": config.state_directory}
-    stored = _checked(str(url), given)
+    stored = _checked(str(url), {**given, "credentials": config.credentials})
     folder = lake_state(url, stored.storage, stored.state_directory)
     return LakeAt(str(url), folder, url, stored)
 

@@ -35,7 +35,7 @@ AnyConfig = WorkflowConfig | Mapping[str, Any] | str | PathLike[str]
 
 #: What an ingestion takes over from the collection before it; a variable of the lake's own comes
 #: first, as its tables may be in another store.
-_SHARED = ("storage", "state_directory", "ledger", "ledger_schema")
+_SHARED = ("storage", "credentials", "state_directory", "ledger", "ledger_schema")
 
 #: The keys that select series and days.
 _SELECTING = ("markets", "symbols", "data_types", "intervals", "date_range", "default_date")

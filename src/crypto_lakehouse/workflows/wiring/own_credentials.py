@@ -52,6 +52,7 @@ def with_own_credentials(
     problems, own = [], {}
     for key in keys:
         name = f"{ENVIRONMENT_PREFIX}{key.upper()}"
+        name = (config.credentials or {}).get(name, name)
         own[key] = variables.get(name, "")
         if without_credentials(own[key]) != getattr(config, key):
             reason = (

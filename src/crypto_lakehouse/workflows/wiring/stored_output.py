@@ -34,6 +34,7 @@ def stored_config(output: str | None, **values: Any) -> WorkflowConfig:
     """
     keys = (*_OF_LEDGER, *(_OF_STORES if is_url(output) else ()))
     variables = [f"{ENVIRONMENT_PREFIX}{key.upper()}" for key in keys]
+    variables += (values.get("credentials") or {}).values()
     environ = {name: os.environ[name] for name in variables if name in os.environ}
     given = {name: value for name, value in values.items() if value is not None}
     overrides = {"only": "quarantined", **given, "output_directory": output}
@@ -50,6 +51,7 @@ def archives_of(config: LakeConfig) -> Output:
     settings: dict[str, Any] = {"ledger": config.ledger, "ledger_schema": config.ledger_schema}
     if is_url(place):
         settings |= {"storage": config.storage, "state_directory": config.state_directory}
+        settings |= {"credentials": config.credentials}
     collected = stored_config(place, **settings)
     if collected.problems:
         raise ConfigurationError(collected.problems)
