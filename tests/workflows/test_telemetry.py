@@ -90,7 +90,7 @@ async def test_metrics_are_those_of_prometheus_and_spans_nest(
     assert attributes(event)[OWN + "key"].endswith("BTCUSDT-1h-2025-07-17.zip")
 
 
-@pytest.mark.parametrize("fault", ["absent", "refusing", "hanging"])
+@pytest.mark.parametrize("fault", ["absent", "refusing", "redirecting", "hanging"])
 async def test_a_receiver_that_fails_changes_nothing_but_a_warning(
     collection: Collection, receiver: Receiver, fault: str
 ) -> None:
@@ -98,8 +98,8 @@ async def test_a_receiver_that_fails_changes_nothing_but_a_warning(
     if fault == "absent":
         with socket.create_server(("127.0.0.1", 0)) as taken:
             endpoint = f"http://127.0.0.1:{taken.getsockname()[1]}"
-    elif fault == "refusing":
-        receiver.status = 403
+    elif fault in {"refusing", "redirecting"}:
+        receiver.status = 403 if fault == "refusing" else 307
     else:
         receiver.held = anyio.Event()
     values = {**collection.config, "otlp_endpoint": endpoint}

@@ -57,10 +57,17 @@ class Exports:
 
 
 def _session() -> requests.Session:
-    """Return a session that sends no login of `~/.netrc`."""
+    """Return a session that sends no login of `~/.netrc`, and takes no redirect for a success."""
     session = requests.Session()
     session.auth = lambda request: request
+    session.hooks["response"].append(_refuse_redirect)
     return session
+
+
+def _refuse_redirect(response: requests.Response, **_: object) -> None:
+    if 300 <= response.status_code < 400:
+        response.close()
+        raise requests.TooManyRedirects("the receiver redirects")
 
 
 class SpansExporter(OTLPSpanExporter):
