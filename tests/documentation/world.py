@@ -30,7 +30,7 @@ markets: [spot]
 data_types: [klines]
 intervals: [1h]
 default_date: 2025-07-15
-output_directory: output
+output_directory: data
 environments:
   production: {processes: 1}
 """
