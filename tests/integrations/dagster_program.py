@@ -42,6 +42,12 @@ def told(result: dg.ExecuteInProcessResult) -> dict[str, Any]:
         "checks": {
             "/".join(each.asset_key.path): [each.passed, each.severity.value, plain(each.metadata)]
             for each in result.get_asset_check_evaluations()
+            if each.check_name != "ingested"
+        },
+        "ingested": {
+            "/".join(each.asset_key.path): [each.passed, plain(each.metadata)]
+            for each in result.get_asset_check_evaluations()
+            if each.check_name == "ingested"
         },
         "failure": [
             event.step_failure_data.user_failure_data.description
@@ -75,10 +81,11 @@ def main(path: str) -> None:
             instance.get_materialized_partitions(dg.AssetKey(["spot", "klines"]))
         )
         today = f"{datetime.now(UTC) - timedelta(days=1):%Y-%m-%d}"
+        found["refused"] = materialize(partition_key="2025-07-18", selection=klines)
         unborn = lakehouse_assets({**values, "source_url": sys.argv[3]})
         found["unpublished"] = materialize(unborn, partition_key=today, selection=klines)
         down = lakehouse_assets({**values, **BASE})
-        found["down"] = materialize(down, partition_key="2025-07-18", selection=klines)
+        found["down"] = materialize(down, partition_key="2025-07-19", selection=klines)
         checks = lakehouse_checks(path)
         job = dg.define_asset_job("rows", selection=dg.AssetSelection.checks(checks))
         defined = dg.Definitions(assets=[assets], asset_checks=[checks], jobs=[job])

@@ -17,7 +17,7 @@ from tests.services.installed import program
 
 from crypto_lakehouse.testing import ArchiveServer, faults
 
-__all__ = ["CORRUPT", "STALLED", "SYMBOLS", "environment", "orchestrated", "shared"]
+__all__ = ["CORRUPT", "REFUSED", "STALLED", "SYMBOLS", "environment", "orchestrated", "shared"]
 
 ROOT = Path(__file__).parents[2]
 
@@ -26,6 +26,9 @@ SYMBOLS = ["BTCUSDT", "ETHUSDT", "BNBUSDT", "ADAUSDT", "XRPUSDT", "LTCUSDT", "TR
 
 #: Is corrupt at the source.
 CORRUPT = "data/spot/daily/klines/BTCUSDT/1h/BTCUSDT-1h-2025-07-16.zip"
+
+#: Is proven by its sidecar, and has no rows that a table can take.
+REFUSED = "data/spot/daily/klines/BTCUSDT/1h/BTCUSDT-1h-2025-07-18.zip"
 
 #: Stops before it is whole; then the program is told to end.
 STALLED = "data/spot/daily/klines/BTCUSDT/1h/BTCUSDT-1h-2025-07-20.zip"

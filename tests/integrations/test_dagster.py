@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 from attrs import frozen
-from tests.integrations.orchestrated import CORRUPT, STALLED, SYMBOLS, orchestrated, shared
+from tests.integrations.orchestrated import CORRUPT, REFUSED, STALLED, SYMBOLS, orchestrated, shared
 
 from crypto_lakehouse.testing import ArchiveServer, faults
 
@@ -31,6 +33,10 @@ class Ran:
 def run(folder: Path) -> dict[str, Any]:
     with ArchiveServer() as server, ArchiveServer() as unborn:
         unborn.inject("*", faults.NotFound(), endless=True)
+        packed = io.BytesIO()
+        with zipfile.ZipFile(packed, "w") as archive:
+            archive.writestr(REFUSED.rpartition("/")[2].replace(".zip", ".csv"), "no,rows\n")
+        server.publish(REFUSED, packed.getvalue())
         found = orchestrated("dagster_program.py", folder, server, ",".join(SYMBOLS), unborn.url)
         zips = Counter(each.path.lstrip("/") for each in server.requests)
         out = folder / "out"
@@ -70,6 +76,14 @@ def test_a_quarantined_archive_fails_the_check_with_its_key(ran: Ran) -> None:
     assert ran.found["corrupt"]["success"] is False
 
 
+def test_what_the_tables_refuse_fails_a_check_of_its_own(ran: Ran) -> None:
+    assert [passed for passed, _ in ran.found["day"]["ingested"].values()] == [True, True]
+    found = ran.found["refused"]
+    passed, metadata = found["ingested"]["spot/klines"]
+    assert (passed, metadata["problems"], [*metadata["archives"]]) == (False, 1, [REFUSED])
+    assert (found["success"], len(found["materialized"])) == (True, 1)
+
+
 def test_a_range_is_one_run_and_days_without_an_archive_are_left_out(ran: Ran) -> None:
     found = ran.found["range"]
     assert (found["success"], found["steps"]) == (True, 1)
@@ -99,9 +113,10 @@ def test_a_source_that_is_down_is_a_failure(ran: Ran) -> None:
 
 def test_the_rows_are_checked_on_their_own(ran: Ran) -> None:
     checks = ran.found["rows"]["checks"]
-    assert {passed for passed, *_ in checks.values()} == {True}
-    assert checks["spot/klines"][2]["archives_read"] == 5
-    assert checks["spot/klines"][2]["rows"] == 24 * checks["spot/klines"][2]["archives_read"]
+    assert checks["spot/trades"][0] is True
+    passed, _, metadata = checks["spot/klines"]
+    assert (passed, metadata["archives_read"], metadata["rows"]) == (False, 6, 24 * 5)
+    assert [*metadata["archives"]] == [REFUSED]
 
 
 def test_partitions_have_a_first_day_that_stays_and_assets_a_freshness_policy(ran: Ran) -> None:

@@ -38,13 +38,14 @@ if TYPE_CHECKING:
     from dagster import AssetChecksDefinition, AssetKey, AssetsDefinition, FreshnessPolicy
 
     from crypto_lakehouse.tables.quality.findings import ValidationReport
+    from crypto_lakehouse.workflows.lake_report import IngestReport
 
 __all__ = ["lakehouse_assets", "lakehouse_checks"]
 
 #: The names of the checks.
-_VERIFIED, _VALID = "verified", "valid_rows"
+_VERIFIED, _INGESTED, _VALID = "verified", "ingested", "valid_rows"
 
-#: How many keys the check of rows names.
+#: How many keys a check of rows names.
 _NAMED = 20
 
 #: The verdicts on an archive's rows with which `validate` ends with another exit code than 0.
@@ -69,7 +70,8 @@ def lakehouse_assets(
     Args:
         config: A mapping of keys, or the path of a JSON, TOML or YAML file.
         start: The first day; by default that of `date_range`, if it stays the same.
-        ingest: Whether the archives get into the tables of the configuration, too.
+        ingest: Whether the archives get into the tables of the configuration, too. Then the check
+            `ingested` fails if the tables refuse some, in this run or an earlier one.
         name: The name of the step, of the group of the assets, and of the pool that may limit how
             many run at the same time.
 
@@ -106,7 +108,11 @@ def lakehouse_assets(
     made: AssetsDefinition = dg.multi_asset(
         name=name,
         specs=specs,
-        check_specs=[dg.AssetCheckSpec(_VERIFIED, asset=spec.key) for spec in specs],
+        check_specs=[
+            dg.AssetCheckSpec(check, asset=spec.key)
+            for spec in specs
+            for check in ([_VERIFIED, _INGESTED] if ingest else [_VERIFIED])
+        ],
         can_subset=True,
         backfill_policy=dg.BackfillPolicy.single_run(),
         pool=name,
@@ -196,6 +202,8 @@ class _Materialization:
         for group in groups:
             yield from self._materialized(group, counts, report)
             yield from _verified(group, counts.groups[group])
+            if self.ingest and not is_unfinished(report.steps[-1]):
+                yield _ingested(group, report.steps[-1].report)
         for step in report.steps:
             _refuse_unfinished(step)
         if collected.report.status == "failed":
@@ -258,6 +266,25 @@ def _verified(group: GroupKey, found: SeriesGroup) -> Iterator[Any]:
             severity=AssetCheckSeverity.ERROR if found.is_severe else AssetCheckSeverity.WARN,
             metadata={"problems": found.problem_count, "archives": found.problems},
         )
+
+
+def _ingested(group: GroupKey, report: IngestReport) -> Any:
+    from dagster import AssetCheckResult, AssetKey
+
+    from crypto_lakehouse.tables.schema.schemas import table_name
+
+    table = f"{group[0]}.{table_name(group[1])}"
+    refused = sum(totals.refused for totals in report.tables if totals.table == table)
+    named = [each for each in report.problems if is_key_of(group, each["key"])]
+    return AssetCheckResult(
+        asset_key=AssetKey(_path(group)),
+        check_name=_INGESTED,
+        passed=not (refused or named),
+        metadata={
+            "problems": max(refused, len(named)),
+            "archives": {each["key"]: each["reason"] for each in named[:_NAMED]},
+        },
+    )
 
 
 def _valid(group: GroupKey, report: ValidationReport) -> Any:
