@@ -18,7 +18,12 @@ from tests.services.postgres import PostgresServer
 
 from crypto_lakehouse.core.archive import DataType, Market, Series
 from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
-from crypto_lakehouse.core.errors import ConfigurationError, SelectionError, StoreError
+from crypto_lakehouse.core.errors import (
+    ConfigurationError,
+    LakehouseError,
+    SelectionError,
+    StoreError,
+)
 from crypto_lakehouse.core.events import Event, FillFinished
 from crypto_lakehouse.core.fills import segment_of
 from crypto_lakehouse.core.object_facts import FileStat
@@ -238,6 +243,19 @@ async def test_an_exchange_that_is_down_ends_the_run(filled: Filled) -> None:
     assert report.exit_code == 5
     assert "cannot be reached" in report.error
     assert report.totals["planned"] == 0
+
+
+async def test_an_error_that_ends_a_run_is_no_success_in_its_metrics(
+    filled: Filled, tmp_path: Path
+) -> None:
+    file = tmp_path / "lake.prom"
+    await filled.collect()
+    (filled.root / "rest").write_text("not a folder")
+    with pytest.raises(LakehouseError):
+        await filled.fill(metrics_textfile=str(file))
+    text = file.read_text()
+    assert 'runs_total{status="failed",workflow="rest_collection"} 1.0' in text
+    assert "run_last_success" not in text
 
 
 async def test_a_run_that_is_stopped_keeps_what_it_has(filled: Filled) -> None:

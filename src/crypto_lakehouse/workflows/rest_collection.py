@@ -139,6 +139,7 @@ class RestCollectionWorkflow(BaseWorkflow[FillReport]):
             self.run_id,
             partial(refuse_inside_another, self._place if store is None else None),
         )
+        self._has_failed = False
         self._stop_code: int | None = None
         self._stop_reason = ""
         self._scope: anyio.CancelScope | None = None
@@ -223,6 +224,9 @@ class RestCollectionWorkflow(BaseWorkflow[FillReport]):
                         await self._fill_all(emit)
                 except HostRefusedError as error:
                     self._end_early(_REFUSED, str(error))
+                except Exception:
+                    self._has_failed = True
+                    raise
 
     async def _fill_all(self, emit: Emit) -> None:
         network = "" if self._network is None else self._network.note
@@ -287,10 +291,15 @@ class RestCollectionWorkflow(BaseWorkflow[FillReport]):
         ]
         await emit((started, *(RunWarned(message=note) for note in self._notes), *refused))
 
+    def _status(self) -> str:
+        if self._has_failed and not self._is_stopped():
+            return "failed"  # whatever was filled before
+        return self.counts.status(self._stop_code)
+
     def _last_event(self) -> RunFinished:
         return RunFinished(
             run_id=self.run_id,
-            status=self.counts.status(self._stop_code),
+            status=self._status(),
             at=datetime.now(UTC),
             reason=self._stop_reason,
         )

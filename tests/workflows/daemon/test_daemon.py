@@ -21,6 +21,7 @@ from crypto_lakehouse.core.errors import ConfigurationError, LockHeldError
 from crypto_lakehouse.testing import faults
 from crypto_lakehouse.workflows.daemon.daemon import Daemon, load_schedules
 from crypto_lakehouse.workflows.daemon.notify import Notifier
+from crypto_lakehouse.workflows.monitoring import monitoring
 
 pytest.importorskip("cronsim", reason="the extra `daemon` is not installed")
 
@@ -174,6 +175,21 @@ async def test_its_metrics_stay_true_while_the_source_is_silent(
         text = file.read_text()
         assert value_of(text, f"newest_verified_timestamp_seconds{{{GROUP}}}") == newest
         assert value_of(text, "received_bytes_total") == received, "of both steps, and all runs"
+
+
+async def test_metrics_that_cannot_be_kept_end_no_run(
+    declared: Declared, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("an error that no code foresaw")
+
+    monkeypatch.setattr(monitoring, "group_coverage", broken)
+    world = World()
+    async with world.works(declared() | {"metrics_textfile": str(tmp_path / "lake.prom")}):
+        await world.until_said("is due at")
+        world.clock.move(minutes=5)
+        await world.until_said("is due at", 2)
+    assert world.done == ["often complete"]
 
 
 async def test_times_that_pass_while_it_runs_are_made_up_for_by_one_run(

@@ -14,6 +14,7 @@ from attrs import define, evolve, field
 from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
 from crypto_lakehouse.core.errors import ConfigurationError, LakehouseError, Problem, StoreError
 from crypto_lakehouse.core.events import Event, RunFinished, RunStarted
+from crypto_lakehouse.core.faults import logged_fault
 from crypto_lakehouse.core.messages import shown
 from crypto_lakehouse.core.metrics import ByteMeter
 from crypto_lakehouse.core.protocols import ignore
@@ -320,8 +321,12 @@ class Monitoring:
             found = group_coverage(output, acknowledged, matrix, figures.labels_of, today)
             figures.cover(found, output.place)
 
-        with suppress(LakehouseError):
+        try:
             await to_thread.run_sync(read)
+        except LakehouseError:
+            pass
+        except Exception as error:  # noqa: BLE001 - what shows metrics never ends what runs
+            logged_fault(error, "metrics")
         if self.listener is not None and self.listener.page is not None:
             self.listener.page.forget()
 
