@@ -11,7 +11,7 @@ from typing import Any
 import attrs
 
 from crypto_lakehouse.core.archive import DataType
-from crypto_lakehouse.core.config.values import strict_converter
+from crypto_lakehouse.core.config.scalar_values import strict_converter
 from crypto_lakehouse.core.errors import Problem
 from crypto_lakehouse.core.messages import allowed_values, shown
 

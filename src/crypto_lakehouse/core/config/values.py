@@ -1,12 +1,9 @@
-"""Converts single configuration values: cattrs hooks that reject ambiguous values."""
+"""Converts the values of configuration keys: a hook for each kind of value."""
 
 from __future__ import annotations
 
-import sys
 import unicodedata
-from collections.abc import Callable, Iterable, Mapping
-from datetime import date, datetime
-from enum import StrEnum
+from collections.abc import Callable, Mapping
 from typing import Any, NewType, Self
 
 import cattrs
@@ -27,11 +24,15 @@ from crypto_lakehouse.core.config.intervals import structure_interval
 from crypto_lakehouse.core.config.monitoring_settings import serve_settings
 from crypto_lakehouse.core.config.quantities import parse_quantity
 from crypto_lakehouse.core.config.record_settings import record_settings
+from crypto_lakehouse.core.config.scalar_values import (
+    kind_of,
+    strict_converter,
+    structure_integer,
+    structure_text,
+)
 from crypto_lakehouse.core.config.storage import storage_options
-from crypto_lakehouse.core.data_types import PUBLISHED_TYPES
 from crypto_lakehouse.core.errors import ArchiveKeyError, Problem
 from crypto_lakehouse.core.messages import allowed_values, shown
-from crypto_lakehouse.core.symbols import ContractType
 
 __all__ = [
     "AUTO",
@@ -56,7 +57,6 @@ __all__ = [
     "Storage",
     "Symbol",
     "Symbols",
-    "strict_converter",
     "structure_value",
 ]
 
@@ -167,83 +167,9 @@ def _word(value: object, choice: Choice) -> str:
     return str(value)
 
 
-def _text(value: object, _: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"must be text, not {_kind_of(value)}")
-    if not value.strip():
-        raise ValueError("must not be empty")
-    if any(unicodedata.category(character) == "Cc" for character in value):
-        raise ValueError("must not contain control characters")
-    return value
-
-
-def _path_or_text(value: object, kind: Any) -> str:
-    return _text(value.__fspath__() if hasattr(value, "__fspath__") else value, kind)
-
-
-def _boolean(value: object, _: Any) -> bool:
-    if not isinstance(value, bool):
-        raise TypeError(f"must be true or false, not {_kind_of(value)}")
-    return value
-
-
-def _integer(value: object, _: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"must be a whole number, not {_kind_of(value)}")
-    return value
-
-
-def _number(value: object, _: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"must be a number, not {_kind_of(value)}")
-    if not abs(value) <= sys.float_info.max:
-        raise ValueError("must be a finite number")
-    return float(value)
-
-
-def _day(value: object, _: Any) -> date:
-    if isinstance(value, datetime):
-        raise TypeError("must be a day, YYYY-MM-DD, without a time")
-    if isinstance(value, date):
-        return value
-    try:
-        text = _text(value, str)
-        day = date.fromisoformat(text)
-        if text != day.isoformat():  # other forms of ISO 8601: 20250715, 2025-W29-2
-            raise ValueError(text)
-        return day
-    except (TypeError, ValueError):
-        raise ValueError(f"`{shown(value)}` is not a calendar day, YYYY-MM-DD") from None
-
-
-def _instant(value: object, _: Any) -> datetime:
-    try:
-        text = _text(value, str)
-        instant = datetime.fromisoformat(text)
-        if instant.strftime("%Y-%m-%dT%H:%M:%SZ") != text:
-            raise ValueError(text)
-        return instant
-    except (TypeError, ValueError):
-        reason = "is not an instant in UTC, YYYY-MM-DDTHH:MM:SSZ"
-        raise ValueError(f"`{shown(value)}` {reason}") from None
-
-
-def _member(allowed: Iterable[StrEnum], noun: str) -> Callable[[object, Any], StrEnum]:
-    members = {str(each): each for each in allowed}
-
-    def structure(value: object, _: Any) -> StrEnum:
-        try:
-            return members[_text(value, str)]
-        except (TypeError, ValueError, KeyError):
-            hint = allowed_values(value, members)
-            raise ValueError(f"unknown {noun} `{shown(value)}`; {hint}") from None
-
-    return structure
-
-
 def _symbol(value: object, _: Any) -> str:
     """A symbol or a glob of symbols, in NFC; the wildcards are `*`, `?` and `[...]`."""
-    text = unicodedata.normalize("NFC", _text(value, str))
+    text = unicodedata.normalize("NFC", structure_text(value, str))
     plain = text.translate(str.maketrans("", "", "*?[]!-")) if is_glob(text) else text
     try:
         check_symbol(plain or "X")
@@ -265,7 +191,7 @@ def _list(value: object, kind: Any) -> tuple[Any, ...]:
     """Return a list without duplicates in its order. A single string counts as a list of one."""
     values = [value] if isinstance(value, str) else value
     if not isinstance(values, _LISTS):
-        raise TypeError(f"must be a list, not {_kind_of(value)}")
+        raise TypeError(f"must be a list, not {kind_of(value)}")
     if not values:
         raise ValueError("must not be empty; leave the key out for the default")
     ordered = sorted(values, key=str) if isinstance(values, set | frozenset) else list(values)
@@ -281,7 +207,7 @@ def _list_or_mapping(key: Any, item: Any) -> Callable[[object, Any], Any]:
             raise ValueError("must not be empty; leave the key out for the default")
         for name in value:
             if not isinstance(name, str):
-                raise TypeError(f"keys must be text, not {_kind_of(name)}")
+                raise TypeError(f"keys must be text, not {kind_of(name)}")
         return _CONVERTER.structure(dict(value), dict[key, tuple[item, ...]])
 
     return structure
@@ -297,7 +223,7 @@ def _number_or_auto(most: int) -> Callable[[object, Any], int | str]:
     def structure(value: object, kind: Any) -> int | str:
         if value == AUTO:
             return AUTO
-        number = _integer(value, kind)
+        number = structure_integer(value, kind)
         if not 1 <= number <= most:
             raise ValueError(f"must be 1 to {most}, or `auto`, not {shown(number)}")
         return number
@@ -309,14 +235,14 @@ def _proxy_setting(value: object, _: Any) -> str:
     """Return text, which `rules` checks; other types are not quoted, as they may hold passwords."""
     if isinstance(value, str):
         return value
-    kind = _kind_of(value).partition(" (")[0]
+    kind = kind_of(value).partition(" (")[0]
     raise TypeError(f"must be text, not {kind}; one proxy is for http and https alike")
 
 
 def _policies(value: object, _: Any) -> dict[str, str]:
     """Return the policy for each check; the checks and policies are validated by their owner."""
     if not isinstance(value, Mapping):
-        raise TypeError(f"must be a mapping of checks to policies, not {_kind_of(value)}")
+        raise TypeError(f"must be a mapping of checks to policies, not {kind_of(value)}")
     return _CONVERTER.structure(dict(value), dict[str, str])
 
 
@@ -349,7 +275,7 @@ def _freshness(value: object, _: Any) -> dict[str, float]:
     """Return the objective of each group of series, in seconds."""
     if not isinstance(value, Mapping):
         example = "{futures_um/klines: 36h}"
-        raise TypeError(f"must be a mapping, such as {example}, not {_kind_of(value)}")
+        raise TypeError(f"must be a mapping, such as {example}, not {kind_of(value)}")
     faults: list[Exception] = []
     for kind in _OBJECTIVES:  # a key and its value may both be wrong
         try:
@@ -366,39 +292,11 @@ def _profile(value: object, _: Any) -> str:
     """Return a name; `profiles` checks it, because only that module knows the names."""
     if isinstance(value, str):
         return value
-    raise TypeError(f"must be text, not {_kind_of(value)}")
-
-
-def _kind_of(value: object) -> str:
-    names = {dict: "a mapping", list: "a list", str: "text", bool: "true or false"}
-    return f"{names.get(type(value), type(value).__name__)} (`{shown(value)}`)"
+    raise TypeError(f"must be text, not {kind_of(value)}")
 
 
 def _is_tuple(kind: Any) -> bool:
     return getattr(kind, "__origin__", None) is tuple
-
-
-def strict_converter(data_types: Iterable[DataType] = PUBLISHED_TYPES) -> cattrs.Converter:
-    """Return a converter that rejects ambiguous values; also used for matrix files.
-
-    Args:
-        data_types: Those that it knows.
-    """
-    converter = cattrs.Converter(forbid_extra_keys=True)
-    for kind, hook in (
-        (str, _path_or_text),
-        (bool, _boolean),
-        (int, _integer),
-        (float, _number),
-        (date, _day),
-        (datetime, _instant),
-        (Market, _member(Market, "market")),
-        (DataType, _member(data_types, "data type")),
-        (Partition, _member(Partition, "partition")),
-        (ContractType, _member(ContractType, "kind of contract")),
-    ):
-        converter.register_structure_hook(kind, hook)
-    return converter
 
 
 def _config_converter() -> cattrs.Converter:
@@ -438,7 +336,7 @@ def _config_converter() -> cattrs.Converter:
 
     def date_range(value: object, kind: Any) -> DateRange:
         if not isinstance(value, Mapping):
-            raise TypeError(f"must be a mapping with start and end, not {_kind_of(value)}")
+            raise TypeError(f"must be a mapping with start and end, not {kind_of(value)}")
         return structure_range(dict(value), kind)
 
     converter.register_structure_hook(DateRange, date_range)
