@@ -17,6 +17,7 @@ from attrs import field, frozen
 from crypto_lakehouse.core.archive import Archive, DataType, Market, Series
 from crypto_lakehouse.core.config.keys import About, key
 from crypto_lakehouse.core.config.layers import lay_sources, structured_values, unread_values
+from crypto_lakehouse.core.config.monitoring_keys import IN_TEXTFILE, SENT, SERVED
 from crypto_lakehouse.core.config.origins import DEFAULT, name_origins
 from crypto_lakehouse.core.config.rules import OLDER_KEYS
 from crypto_lakehouse.core.config.sources import LAKE_PREFIX
@@ -268,33 +269,17 @@ class LakeConfig:
     serve: Mapping[str, Any] | None = key(
         Serve,
         None,
-        about=About(
-            "Where metrics and a page are served while the run goes on, as PORT or ADDRESS:PORT.",
-            more="See [monitoring](monitoring.md).",
-            unset="nowhere",
-            since="0.2.0",
-        ),
+        about=attrs.evolve(SERVED, more="See [monitoring](monitoring.md).", metavar=""),
     )
     metrics_textfile: str | None = key(
         str,
         None,
-        about=About(
-            "A file for the metrics, NAME.prom, as node_exporter's textfile collector reads it.",
-            form="path",
-            since="0.2.0",
-        ),
+        about=attrs.evolve(IN_TEXTFILE, more="", metavar=""),
     )
     otlp_endpoint: str | None = key(
         str,
         None,
-        about=About(
-            "The receiver of OpenTelemetry to which metrics and traces are sent, as its OTLP/HTTP "
-            "URL.",
-            more="See [monitoring](monitoring.md).",
-            form="URL",
-            unset="nowhere",
-            since="0.2.0",
-        ),
+        about=attrs.evolve(SENT, more="See [monitoring](monitoring.md).", metavar=""),
     )
     environment: str = key(
         Profile, "development", about=About("The profile of the file to use.", since="0.2.0")

@@ -11,7 +11,37 @@ from crypto_lakehouse.core.config.keys import About, key
 from crypto_lakehouse.core.config.transfer_keys import TransferKeys
 from crypto_lakehouse.core.config.values import Freshness, Serve
 
-__all__ = ["MonitoringKeys"]
+__all__ = ["IN_TEXTFILE", "SENT", "SERVED", "MonitoringKeys"]
+
+#: Of the key `serve`, here and in `LakeConfig`.
+SERVED = About(
+    "Where metrics and a page are served while the run goes on, as PORT or ADDRESS:PORT.",
+    more="This machine alone can read them unless an address is named, and port 0 is any "
+    "that is free. See [monitoring](monitoring.md).",
+    unset="nowhere",
+    metavar="[ADDRESS:]PORT",
+    since="0.2.0",
+)
+
+#: Of the key `metrics_textfile`, here and in `LakeConfig`.
+IN_TEXTFILE = About(
+    "A file for the metrics, NAME.prom, as node_exporter's textfile collector reads it.",
+    more="It is written during the run and at its end; see [monitoring](monitoring.md).",
+    form="path",
+    metavar="FILE",
+    since="0.2.0",
+)
+
+#: Of the key `otlp_endpoint`, here and in `LakeConfig`.
+SENT = About(
+    "The receiver of OpenTelemetry to which metrics and traces are sent, as its OTLP/HTTP URL.",
+    more="`environment` takes it from the variables of OpenTelemetry; see "
+    "[monitoring](monitoring.md).",
+    form="URL",
+    unset="nowhere",
+    metavar="URL",
+    since="0.2.0",
+)
 
 
 @frozen(init=False, kw_only=True)
@@ -21,25 +51,12 @@ class MonitoringKeys(TransferKeys):
     serve: Mapping[str, Any] | None = key(
         Serve,
         None,
-        about=About(
-            "Where metrics and a page are served while the run goes on, as PORT or ADDRESS:PORT.",
-            more="This machine alone can read them unless an address is named, and port 0 is any "
-            "that is free. See [monitoring](monitoring.md).",
-            unset="nowhere",
-            metavar="[ADDRESS:]PORT",
-            since="0.2.0",
-        ),
+        about=SERVED,
     )
     metrics_textfile: str | None = key(
         str,
         None,
-        about=About(
-            "A file for the metrics, NAME.prom, as node_exporter's textfile collector reads it.",
-            more="It is written during the run and at its end; see [monitoring](monitoring.md).",
-            form="path",
-            metavar="FILE",
-            since="0.2.0",
-        ),
+        about=IN_TEXTFILE,
     )
     freshness: Mapping[str, float] | None = key(
         Freshness,
@@ -66,14 +83,5 @@ class MonitoringKeys(TransferKeys):
     otlp_endpoint: str | None = key(
         str,
         None,
-        about=About(
-            "The receiver of OpenTelemetry to which metrics and traces are sent, as its OTLP/HTTP "
-            "URL.",
-            more="`environment` takes it from the variables of OpenTelemetry; see "
-            "[monitoring](monitoring.md).",
-            form="URL",
-            unset="nowhere",
-            metavar="URL",
-            since="0.2.0",
-        ),
+        about=SENT,
     )
