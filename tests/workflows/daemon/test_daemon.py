@@ -124,6 +124,20 @@ async def test_a_pipeline_runs_each_time_that_it_is_due(
     assert not [each for each in world.said if "passed" in each]
 
 
+async def test_a_file_that_is_read_again_skips_no_time_that_has_come(
+    collection: Collection, declared: Declared
+) -> None:
+    """The time passes while the machine sleeps, and the file is read before the daemon looks."""
+    world = World()
+    async with world.works(declared()) as daemon:
+        await world.until_said("is due at 2026-11-28T12:05:00Z")
+        world.clock.time += timedelta(minutes=5)
+        assert await daemon.reload(declared())
+        await world.until_said("is due at 2026-11-28T12:10:00Z")
+    assert world.done == ["often complete"]
+    assert len(collection.requested()) == 2
+
+
 async def test_when_pipelines_are_due_may_be_told_apart_from_the_rest(declared: Declared) -> None:
     due: list[str] = []
     world = World()

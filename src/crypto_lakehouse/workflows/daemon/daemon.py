@@ -276,7 +276,9 @@ class Daemon:
             due = due_after(schedule, last)
             (self.due or self.say)(name, f"is due at {due:%Y-%m-%dT%H:%M:%SZ}")
             if not await self._is_due(name, due):
-                last = self.clock.now()
+                now = self.clock.now()
+                if now < due or self.pipelines.schedule(name) != schedule:
+                    last = now  # otherwise its time has come, and has not been seen yet
                 continue
             missed, last = missed_times(schedule, due, self.clock.now())
             if missed:
