@@ -102,7 +102,8 @@ def test_a_server_that_is_absent_skips_the_test(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(installed, "_NAMED", str(tmp_path))
-    assert installed.absent() == ["ministack", "rclone", "azurite", "postgres", "duckdb"]
+    servers = ["ministack", "rclone", "azurite", "postgres", "duckdb"]
+    assert installed.absent() == [*servers, "orchestrators"]
     with pytest.raises(pytest.skip.Exception, match="rclone IS NOT INSTALLED: run `make servers`"):
         installed.program("rclone")
 
