@@ -6,6 +6,7 @@ import asyncio
 import json
 import socket
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -19,7 +20,7 @@ from crypto_lakehouse.core.events import ArchiveFinished, RunFinished, RunStarte
 from crypto_lakehouse.core.verdicts import Verdict
 from crypto_lakehouse.sinks import PrometheusSink
 from crypto_lakehouse.workflows.monitoring.event_streams import MOST_STREAMS
-from crypto_lakehouse.workflows.monitoring.listener import MetricsListener
+from crypto_lakehouse.workflows.monitoring.listener import MOST_CONNECTIONS, MetricsListener
 from crypto_lakehouse.workflows.monitoring.live_page import LivePage
 
 
@@ -152,3 +153,25 @@ async def test_streams_are_bounded_and_a_reader_that_takes_nothing_ends_with_the
     finally:
         for reader in readers:
             reader.close()
+
+
+async def test_connections_are_bounded_and_the_newest_is_answered(
+    listener: MetricsListener, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Each takes an open file, of which a run has a limited number."""
+    idle = [
+        await asyncio.open_connection("127.0.0.1", listener.port)
+        for _ in range(2 * MOST_CONNECTIONS)
+    ]
+    async with aiohttp.ClientSession() as client, client.get(listener.url) as answer:
+        assert answer.status == 200
+    for reader, _ in idle[:MOST_CONNECTIONS]:
+        with suppress(ConnectionResetError):
+            assert await reader.read() == b""
+    wrong = b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX: " + b"x" * 10_000 + b"\r\n\r\n"
+    reader, writer = idle[-1]
+    writer.write(wrong)
+    assert (await reader.read()).startswith(b"HTTP/1.0 400 ")
+    for _, writer in idle:
+        writer.close()
+    assert not caplog.records  # a request that is wrong is no fault of the run

@@ -6,8 +6,10 @@ this machine, unless the configuration names another address.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from functools import partial
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -24,10 +26,19 @@ if TYPE_CHECKING:
 
     _Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-__all__ = ["MetricsListener", "is_loopback"]
+__all__ = ["MOST_CONNECTIONS", "MetricsListener", "is_loopback"]
 
 #: aiohttp's own logger would write a traceback to standard error for each request that is not HTTP.
-_log = logging.getLogger("crypto_lakehouse")
+_log = logging.getLogger(__name__)
+
+#: How many connections there may be; each is an open file, of which the run needs some, too.
+MOST_CONNECTIONS = 64
+
+#: How many connections the machine accepts before the listener has looked at them.
+_BACKLOG = 16
+
+#: How long a connection may send no whole request, in seconds; Prometheus asks each minute.
+_IDLE_S = 90.0
 
 #: No other page may have it in a frame.
 POLICY = f"{policy(is_live=True)}; frame-ancestors 'none'"
@@ -62,6 +73,7 @@ class MetricsListener:
     text: Callable[[], bytes]
     page: LivePage | None = None
     _runner: Any = field(init=False, default=None)
+    _sockets: Any = field(init=False, default=None)
     _streams: EventStreams | None = field(init=False, default=None)
 
     async def open(self) -> None:
@@ -82,16 +94,18 @@ class MetricsListener:
         application.on_response_prepare.append(_add_headers)
         runner = web.AppRunner(
             application, access_log=None, handle_signals=False, shutdown_timeout=_LAST_ANSWERS_S,
-            logger=_log,
+            logger=_log, keepalive_timeout=_IDLE_S,
         )  # fmt: skip
         await runner.setup()
         try:
-            await web.TCPSite(runner, self.address, self.port).start()
+            self._sockets = await asyncio.get_running_loop().create_server(
+                partial(_bounded, runner.server), self.address, self.port, backlog=_BACKLOG
+            )
         except BaseException:
             await runner.cleanup()
             raise
         self._runner = runner
-        self.port = runner.addresses[0][1]
+        self.port = self._sockets.sockets[0].getsockname()[1]
 
     @property
     def url(self) -> str:
@@ -114,6 +128,7 @@ class MetricsListener:
         if self._streams is not None:
             self._streams.end()
         if runner is not None:
+            self._sockets.close()
             await runner.cleanup()
 
     async def _metrics(self, _: web.Request) -> web.Response:
@@ -150,6 +165,17 @@ class MetricsListener:
         return web.Response(text="ok\n")
 
 
+def _bounded(server: Any) -> asyncio.Protocol:
+    """Return what answers a new connection, and cut the oldest ones if there are too many.
+
+    Those that keep one for nothing do not keep others from being answered.
+    """
+    for oldest in server.connections[: -MOST_CONNECTIONS + 1]:
+        oldest.transport.abort()
+    answering: asyncio.Protocol = server()
+    return answering
+
+
 def is_loopback(host: str) -> bool:
     """Whether a host name or an IP address always means this machine."""
     try:
@@ -164,6 +190,16 @@ def _host_name(host: str) -> str:
         return urlsplit(f"//{host}").hostname or ""
     except ValueError:
         return ""
+
+
+def _is_own_fault(record: logging.LogRecord) -> bool:
+    """Whether a record is not about a request that is wrong, which anyone can send."""
+    from aiohttp.http_exceptions import HttpProcessingError
+
+    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
+
+
+_log.addFilter(_is_own_fault)
 
 
 async def _add_headers(_: web.Request, response: web.StreamResponse) -> None:
