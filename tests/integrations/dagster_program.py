@@ -77,6 +77,8 @@ def main(path: str) -> None:
         found["range"] = materialize(tags=span, selection=klines)
         many = lakehouse_assets({**values, "symbols": sys.argv[2].split(",")}, ingest=True)
         found["many"] = materialize(many, partition_key="2025-07-17", selection=klines)
+        both = lakehouse_assets({**values, "partitions": ["daily", "monthly"]})
+        found["both"] = materialize(both, partition_key="2025-07-15", selection=klines)
         found["partitions"] = sorted(
             instance.get_materialized_partitions(dg.AssetKey(["spot", "klines"]))
         )

@@ -14,6 +14,9 @@ from tests.integrations.orchestrated import CORRUPT, REFUSED, STALLED, SYMBOLS, 
 
 from crypto_lakehouse.testing import ArchiveServer, faults
 
+#: Is not published.
+MONTH = "data/spot/monthly/klines/BTCUSDT/1h/BTCUSDT-1h-2025-07.zip"
+
 
 @frozen
 class Ran:
@@ -37,6 +40,7 @@ def run(folder: Path) -> dict[str, Any]:
         with zipfile.ZipFile(packed, "w") as archive:
             archive.writestr(REFUSED.rpartition("/")[2].replace(".zip", ".csv"), "no,rows\n")
         server.publish(REFUSED, packed.getvalue())
+        server.inject(MONTH, faults.NotFound(), endless=True)
         found = orchestrated("dagster_program.py", folder, server, ",".join(SYMBOLS), unborn.url)
         zips = Counter(each.path.lstrip("/") for each in server.requests)
         out = folder / "out"
@@ -90,6 +94,13 @@ def test_a_range_is_one_run_and_days_without_an_archive_are_left_out(ran: Ran) -
     assert [day for *_, day in found["materialized"]] == [f"2025-07-{day}" for day in range(12, 16)]
     assert len({each["run_id"] for each in found["metadata"]}) == 1
     assert ran.found["partitions"] == [f"2025-07-{day}" for day in (12, 13, 14, 15, 17)]
+
+
+def test_a_day_that_is_stored_is_materialised_though_its_month_is_missing(ran: Ran) -> None:
+    found = ran.found["both"]
+    assert (found["success"], [day for *_, day in found["materialized"]]) == (True, ["2025-07-15"])
+    passed, _, metadata = found["checks"]["spot/klines"]
+    assert (passed, [*metadata["archives"]]) == (False, [MONTH])
 
 
 def test_nothing_is_added_for_an_archive(ran: Ran) -> None:

@@ -139,6 +139,21 @@ async def test_archives_are_counted_by_group_and_day() -> None:
     assert len(sink.plan_sha256) == 64
 
 
+async def test_a_day_is_stored_if_one_of_its_archives_is() -> None:
+    both = read_unit({**CONFIG, "partitions": ["daily", "monthly"]})
+    sink = SeriesGroups(takes_unchanged=not both.has_overlaps)
+    assert not sink.takes_unchanged
+    assert read_unit(CONFIG).has_overlaps is False
+    assert read_unit({**CONFIG, "partitions": "monthly"}).has_overlaps is False
+    month = Archive.published("data/spot/monthly/klines/BTCUSDT/1h/BTCUSDT-1h-2025-07.zip")
+    await sink.handle([
+        ArchiveFinished(archive=month, verdict=Verdict.NOT_PUBLISHED),
+        finished(1, Verdict.VERIFIED), finished(2, Verdict.UNCHANGED), finished(3, Verdict.MISSING),
+    ])  # fmt: skip
+    (found,) = sink.groups.values()
+    assert [day.day for day in found.stored_days(date(2025, 7, 1), date(2025, 7, 3))] == [1, 2]
+
+
 async def test_only_the_first_problems_are_named_and_a_wrong_sidecar_is_not_severe() -> None:
     sink = SeriesGroups()
     await sink.handle([finished(day, Verdict.UPSTREAM_MISMATCH) for day in range(1, 31)])

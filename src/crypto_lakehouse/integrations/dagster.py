@@ -195,7 +195,7 @@ class _Materialization:
 
     def of(self, groups: Sequence[GroupKey]) -> Iterator[Any]:
         """Collect some groups; yield what Dagster is to know."""
-        counts = SeriesGroups()
+        counts = SeriesGroups(takes_unchanged=not self.unit.has_overlaps)
         report = _run(self.unit, self._steps(groups), counts)
         collected = report.steps[0]
         _refuse_unfinished(collected)

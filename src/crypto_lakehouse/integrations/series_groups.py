@@ -50,12 +50,17 @@ class SeriesGroup:
     is_severe: bool = False
     problems: dict[str, str] = field(factory=dict)
     _series: set[tuple[str, str | None]] = field(factory=set)
+    _present: set[date] = field(factory=set)
     _absent: Counter[date] = field(factory=Counter)
 
     def stored_days(self, first: date, last: date) -> list[date]:
         """Return the days from the first to the last of which a series has an archive."""
         days = (first + number * _DAY for number in range((last - first).days + 1))
-        return [day for day in days if self._absent[day] < len(self._series)]
+        return [day for day in days if self._is_stored(day)]
+
+    def _is_stored(self, day: date) -> bool:
+        """Whether an archive was counted, or is one of those that are unchanged."""
+        return day in self._present or self._absent[day] < len(self._series)
 
     def add(self, event: ArchiveFinished) -> None:
         """Count one archive."""
@@ -68,11 +73,14 @@ class SeriesGroup:
             self.is_severe = self.is_severe or event.verdict not in _HARMLESS
             if len(self.problems) < _NAMED:
                 self.problems[archive.key] = f"{event.verdict}: {event.reason}"
-        if not (event.verdict in _STORED or event.accepted or event.stands):
-            day = archive.period.first_day
-            while day <= archive.period.last_day:
+        is_stored = event.verdict in _STORED or event.accepted or event.stands
+        day = archive.period.first_day
+        while day <= archive.period.last_day:
+            if is_stored:
+                self._present.add(day)
+            else:
                 self._absent[day] += 1
-                day += _DAY
+            day += _DAY
 
     def add_unchanged(self, series: Series, count: int) -> None:
         """Count archives of a series that are unchanged."""
@@ -87,18 +95,21 @@ class SeriesGroups:
     It is required: the results of the run are made from its counts.
 
     Attributes:
+        takes_unchanged: Whether unchanged archives may come as one event for a folder. It must not
+            be so if a day may be in two archives of a series: then it is not clear which days these
+            have.
         groups: What was counted.
         plan_sha256: A digest of the selection, the source and the number of archives in the plan;
             empty before there is one.
     """
 
+    takes_unchanged: bool = True
     groups: defaultdict[GroupKey, SeriesGroup] = field(
         factory=lambda: defaultdict(SeriesGroup), init=False
     )
     plan_sha256: str = field(init=False, default="")
     name: str = "series-groups"
     required: bool = True
-    takes_unchanged: bool = True
 
     async def handle(self, events: Sequence[Event]) -> None:
         """Count a batch."""

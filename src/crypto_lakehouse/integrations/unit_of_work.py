@@ -50,6 +50,12 @@ class UnitOfWork:
     rows: Mapping[GroupKey, SelectedRow]
     first_day: date | None
 
+    @property
+    def has_overlaps(self) -> bool:
+        """Whether a day may be in two archives of a series."""
+        partitions = self.config.partitions
+        return not isinstance(partitions, str) and len(partitions) > 1
+
     def runs(self, selected: Iterable[GroupKey]) -> list[list[GroupKey]]:
         """Divide groups among runs, as a run takes the same data types of all its markets."""
         chosen = [*selected]
