@@ -36,6 +36,7 @@ from crypto_lakehouse.workflows.monitoring.textfile import MetricsTextfile
 
 GROUP = 'data_type="klines",market="spot"'
 SUCCESS = "run_last_success_timestamp_seconds"
+END, COLLECTION = "run_end_timestamp_seconds", 'workflow="archive_collection"'
 
 
 def value_of(text: str, name: str) -> float | None:
@@ -68,6 +69,34 @@ async def test_a_file_has_the_metrics_of_a_run_and_the_last_success_of_those_bef
     assert value_of(text, f'{SUCCESS}{{workflow="archive_collection"}}') == success
     assert "BTCUSDT" not in text
     assert [each.name for each in tmp_path.glob("*.p*")] == ["lake.prom"]
+
+
+@pytest.mark.parametrize("by_symbol", [False, True])
+async def test_a_verification_leaves_in_the_file_what_a_collection_has_found(
+    collection: Collection, tmp_path: Path, by_symbol: bool
+) -> None:
+    path = tmp_path / "lake.prom"
+    collection.server.inject("*2025-07-17*", faults.Status(404), endless=True)
+    days = {"default_date": None, "date_range": {"start": "2025-07-15", "end": "2025-07-17"}}
+    shown = {"freshness": {"spot/*": "36h"}, "metrics_by_symbol": by_symbol}
+    await collection.run(**days, **shown, metrics_textfile=str(path), max_retries=0)
+    text = path.read_text()
+    labels = 'data_type="klines",interval="1h",market="spot",symbol="BTCUSDT"'
+    of = {False: GROUP, True: labels}
+    names = (
+        "newest_verified_timestamp_seconds{%s}",
+        "source_lag_seconds{%s}",
+        'holes{cause="missing",%s}',
+    )
+    before = {each % GROUP: value_of(text, each % of[by_symbol]) for each in names}
+    for same in (f"freshness_objective_seconds{{{GROUP}}}", f"{END}{{{COLLECTION}}}"):
+        before[same] = value_of(text, same)
+    assert None not in before.values()
+    values = {"output_directory": str(collection.root), "metrics_textfile": str(path)}
+    for _ in range(2):
+        await run_verification(values)
+        text = path.read_text()
+        assert {name: value_of(text, name) for name in before} == before
 
 
 async def test_metrics_are_served_while_a_run_goes_on_and_show_no_secret(
@@ -164,7 +193,10 @@ async def test_it_is_written_every_fifteen_seconds_and_takes_over_no_nonsense(
     path, now = tmp_path / "lake.prom", [100.0]
     name = f"crypto_lakehouse_{SUCCESS}"
     lines = [f'{name}{{workflow="ingest"}} 1.5e+09', f'{name}{{workflow="a"}} 1e999']
-    lines += [f'{name}{{workflow="b"}} 1.1.1', f'{name}{{workflow="x y"}} 1', "\udcff"]
+    lines += [f'{name}{{workflow="b"}} 1.1.1', f'{name}{{workflow="x y"}} 1']
+    newest = "crypto_lakehouse_newest_verified_timestamp_seconds"
+    lines += [f"{newest}{{{GROUP}}} 1e+11", f'{newest}{{market="spot"}} 1e+09']
+    lines += [f'{newest}{{{GROUP},tenant="a"}} 1e+09', f"{newest}{{{GROUP}}} NaN", "\udcff"]
     path.write_text("\n".join(lines), encoding="utf-8", errors="surrogateescape")
     sink = MetricsTextfile(path, PrometheusSink(), clock=lambda: now[0])
     sink.check()
@@ -176,6 +208,7 @@ async def test_it_is_written_every_fifteen_seconds_and_takes_over_no_nonsense(
     text = path.read_text()
     assert value_of(text, f'{SUCCESS}{{workflow="ingest"}}') == 1.5e9
     assert text.count(SUCCESS) == 3  # with its help and its type
+    assert newest not in text
     shutil.rmtree(tmp_path)
     now[0] += 15
     with pytest.raises(StoreError):

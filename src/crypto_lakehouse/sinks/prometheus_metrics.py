@@ -81,7 +81,12 @@ def _alive(figures: RunFigures) -> Values:
 
 
 def _objectives(figures: RunFigures) -> Values:
-    """The objective of each group that is named, or that has series."""
+    """The objective of each group that is named, or that has series.
+
+    A run that has none and reads no ledger does not say that there is none any more.
+    """
+    if not (figures.objectives or figures.coverages):
+        return figures.earlier_objectives
     known = {labels[: len(_GROUP)] for labels in (*figures.coverage, *figures.newest)}
     groups = sorted(known.union(named_groups(figures.objectives)))
     found = {group: objective_of(figures.objectives, *group) for group in groups}

@@ -155,6 +155,8 @@ class RunFigures:
     runs: Counter[Labels] = field(init=False, factory=Counter)
     newest: dict[Labels, date] = field(init=False, factory=dict)
     coverages: dict[str, Mapping[Labels, GroupCoverage]] = field(init=False, factory=dict)
+    earlier: Mapping[Labels, GroupCoverage] = field(init=False, factory=dict)
+    earlier_objectives: Mapping[Labels, float] = field(init=False, factory=dict)
     daemon_time: Callable[[], float] | None = field(init=False, default=None)
     lock: threading.RLock = field(init=False, factory=threading.RLock)
     workflows: dict[str, str] = field(init=False, factory=dict)
@@ -202,6 +204,18 @@ class RunFigures:
         with self.lock:
             self.coverages[place] = coverage
 
+    def take_earlier(
+        self, coverage: Mapping[Labels, GroupCoverage], objectives: Mapping[Labels, float]
+    ) -> None:
+        """Take what earlier runs have found out; it holds until a ledger is read.
+
+        Args:
+            coverage: What ledgers had of each group of series, by the labels of `labels_of`.
+            objectives: The objective of each market and data type.
+        """
+        with self.lock:
+            self.earlier, self.earlier_objectives = coverage, objectives
+
     def only_of(self, places: Container[str]) -> None:
         """Forget what was known of other outputs."""
         with self.lock:
@@ -210,12 +224,12 @@ class RunFigures:
 
     @property
     def coverage(self) -> Mapping[Labels, GroupCoverage]:
-        """What all ledgers together have.
+        """What all ledgers together have; what earlier runs have found, if none was read.
 
         A group of several outputs is as new as it is in all of them: the newest day of the one that
         is behind counts.
         """
-        found = [*self.coverages.values()]
+        found = [*self.coverages.values()] or [self.earlier]
         if len(found) == 1:
             return found[0]
         groups: dict[Labels, GroupCoverage] = {}

@@ -1,14 +1,12 @@
 """The file of metrics that node_exporter's textfile collector reads.
 
-It is replaced as a whole, so that no half of it is read. When a run was complete for the last time
-is kept from the file before, as a run that fails knows nothing of the runs before it.
+It is replaced as a whole, so that no half of it is read. What a run may not find out for itself is
+kept from the file before (`earlier_file`).
 """
 
 from __future__ import annotations
 
-import math
 import os
-import re
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,9 +16,9 @@ from attrs import define, field
 
 from crypto_lakehouse.core.events import Event
 from crypto_lakehouse.sinks.prometheus import PrometheusSink
-from crypto_lakehouse.sinks.prometheus_metrics import LAST_SUCCESS
 from crypto_lakehouse.stores.os_errors import as_store_errors
 from crypto_lakehouse.stores.whole_file import part_file, whole_file
+from crypto_lakehouse.workflows.monitoring.earlier_file import take_over
 
 __all__ = ["MetricsTextfile"]
 
@@ -29,8 +27,6 @@ _WRITE_EVERY_S = 15.0
 
 #: More than all metrics without symbols take; of a larger file only the beginning is read.
 _MOST_BYTES = 16 << 20
-
-_SUCCESS = rf'^{LAST_SUCCESS}\{{TENANTworkflow="([a-z_]{{1,64}})"\}} ([0-9.e+]{{1,32}})$'
 
 
 @define(eq=False)
@@ -64,19 +60,9 @@ class MetricsTextfile:
             pass  # it could be created
         if target.is_file():
             with target.open("rb") as file:
-                self._take_over(file.read(_MOST_BYTES))
+                text = file.read(_MOST_BYTES)
+            take_over(text, self.counted.figures, self.counted.tenant)
         self._next_at = self.clock() + _WRITE_EVERY_S
-
-    def _take_over(self, text: bytes) -> None:
-        tenant = f'tenant="{self.counted.tenant}",' if self.counted.tenant else ""
-        pattern = _SUCCESS.replace("TENANT", tenant).encode()
-        for workflow, moment in re.findall(pattern, text, re.MULTILINE):
-            try:
-                seconds = float(moment)
-            except ValueError:
-                continue
-            if math.isfinite(seconds):
-                self.counted.figures.succeeded.setdefault((workflow.decode(),), seconds)
 
     async def handle(self, _: Sequence[Event]) -> None:
         """Write the file if it is due; the other sink has counted the events."""
