@@ -390,6 +390,7 @@ def held_bytes() -> int:
     return sum(trace.size for trace in traces)
 
 
+@pytest.mark.timeout(900)
 async def test_memory_is_flat_over_a_thousand_runs(
     collection: Collection, declared: Declared
 ) -> None:
