@@ -65,7 +65,7 @@ async def test_every_expression_finds_what_a_run_has_done(
     config = WorkflowConfig(values, environ={})
     lake = LakeConfig(output_directory=root, environ={})
     watched = Monitoring.of(config)
-    watched.watch([config])
+    watched.watch([("collect", config)])
     collection.server.inject("*2025-07-14*", faults.Status(503))
     collection.server.inject("*2025-07-16*", faults.Status(404), endless=True)
     async with watched:

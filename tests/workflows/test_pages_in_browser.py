@@ -13,7 +13,10 @@ from tests.workflows.conftest import Collection
 from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
 from crypto_lakehouse.core.events import ArchiveFinished
 from crypto_lakehouse.pages.page import page
+from crypto_lakehouse.sinks.counting import CountingSink
 from crypto_lakehouse.workflows import ArchiveCollectionWorkflow
+from crypto_lakehouse.workflows.monitoring.live_page import LivePage
+from crypto_lakehouse.workflows.monitoring.live_pages import LivePages
 
 #: Says what is wrong: texts that overlap, leave the screen or have too little contrast.
 LOOK = (Path(__file__).parents[1] / "pages/look.js").read_text()
@@ -66,20 +69,37 @@ async def test_a_live_page_follows_the_run(collection: Collection, tmp_path: Pat
             await tab.show(listener.page_url)
             done = "document.querySelector('[data-live=done]').textContent"
             said["done"] = await tab.run(_until(f"{done} === '1'", done))
-            said["state"] = await tab.run("document.getElementById('state').textContent")
+            said["state"] = await tab.run(state)
             for width in (390, 1280):
                 said[str(width)] = await faults(tab, width, "dark")
+            # Of several pages each is followed from the list, and has a link back.
+            assert listener.pages is not None
+            others = {
+                f"{'nightly ' * number}a/b": LivePage(CountingSink(), workflow.config)
+                for number in range(12)
+            }
+            listener.pages = LivePages("outputs", {**others, **listener.pages.by_name})
+            await tab.show(listener.page_url)
+            said["list"] = [*await faults(tab, 390, "dark"), *await faults(tab, 1280, "light")]
+            await tab.show(await tab.run("document.querySelector('td a').href"))
+            said["other"] = await tab.run(_until(f"{state} === 'begins'", state))
+            said["back"] = await tab.run("document.querySelector('.brand a').href")
+            said["back"] = said["back"] == listener.page_url
+            said["list"] += await faults(tab, 390, "light")
 
+        state = "document.getElementById('state').textContent"
         values = {**collection.config, "serve": 0}
         workflow = ArchiveCollectionWorkflow(WorkflowConfig(values, environ={}), sinks=[look])
         assert (await workflow.run()).exit_code == 0
-        state = "document.getElementById('state').textContent"
         said["end"] = await tab.run(_until(f"{state} === 'has ended'", state))
         assert said == {
             "done": "1",
             "state": "is running",
             "390": [],
             "1280": [],
+            "list": [],
+            "other": "begins",
+            "back": True,
             "end": "has ended",
         }
         assert tab.faults == []

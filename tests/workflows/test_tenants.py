@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -77,32 +78,56 @@ async def test_nothing_of_a_tenant_is_in_what_the_other_one_leaves(
     assert {getattr(each, "tenant", "") for each in runs} == {*SYMBOLS}
 
 
-async def test_one_listener_serves_each_series_with_its_tenant(values: dict[str, Any]) -> None:
-    text, said = "", list[str]()
+async def test_one_listener_has_the_metrics_and_the_page_of_each_tenant(
+    values: dict[str, Any],
+) -> None:
+    await run_tenants(values)  # the ledgers have a day
+    seen, said = dict[str, str](), list[str]()
     done = dict.fromkeys(SYMBOLS, 0)
 
-    async def scrape(name: str, events: Sequence[Event]) -> None:
-        nonlocal text
+    async def look(name: str, events: Sequence[Event]) -> None:
         done[name] += sum(isinstance(event, ArchiveFinished) for event in events)
-        if all(done.values()) and not text:
-            async with aiohttp.ClientSession() as client, client.get(said[0].split()[-1]) as got:
-                text = await got.text()
+        if all(done.values()) and not seen:
+            front = said[0].split()[-1]
+            paths = [f"tenants/{each}{end}" for each in SYMBOLS for end in ("", "/", "/events")]
+            async with aiohttp.ClientSession() as client:
+                for path in ("", "metrics", "events", "tenants/desk-c/", *paths):
+                    async with client.get(f"{front}{path}", allow_redirects=False) as got:
+                        is_stream = path.endswith("events") and got.status == 200
+                        text = got.content.readuntil(b"\n\n") if is_stream else got.read()
+                        seen[path] = f"{got.status} {(await text).decode()}"
+                async with client.get(f"{front}tenants/desk-a") as got:
+                    assert str(got.url) == f"{front}tenants/desk-a/"
+                async with client.head(f"{front}", headers={"Host": "evil.example"}) as got:
+                    assert got.status == 403
 
     def run_of(name: str) -> TenantRun:
         async def sink(events: Sequence[Event]) -> None:
-            await scrape(name, events)
+            await look(name, events)
 
         return TenantRun(sinks=[sink])
 
-    tenants = await load_tenants({**values, "serve": 0})
+    tenants = await load_tenants({**values, "serve": 0, "default_date": "2025-07-16"})
     workflow = TenantsWorkflow(tenants, run_of=run_of, say=said.append)
     assert (await workflow.run()).report.exit_code == 0
     assert len(said) == 1
-    archives = [line for line in text.splitlines() if "archives_total{" in line]
+    archives = [line for line in seen["metrics"].splitlines() if "archives_total{" in line]
     assert [line for line in archives if "tenant=" not in line] == []
+    assert seen["metrics"].count("# HELP crypto_lakehouse_archives_total") == 1
     for name in SYMBOLS:
         assert [line for line in archives if f'tenant="{name}"' in line]
-    assert text.count("# HELP crypto_lakehouse_archives_total") == 1
+        lag = f'source_lag_seconds{{data_type="klines",market="spot",tenant="{name}"}}'
+        assert lag in seen["metrics"]  # it is known from the beginning of a run
+        page, events = seen[f"tenants/{name}/"], seen[f"tenants/{name}/events"]
+        assert f'<a href="tenants/{name}/">{name}</a>' in seen[""]
+        assert f"<h1>{name}</h1>" in page
+        assert '<a href="../../">All tenants</a>' in page
+        other = next(each for each in SYMBOLS if each != name)
+        assert (other in page, of_other(name) in page) == (False, False)
+        assert json.loads(events.partition("data: ")[2])["done"] == 1
+    assert "<script" not in seen[""]
+    assert {seen[path][:3] for path in ("events", "tenants/desk-c/")} == {"404"}
+    assert {seen[f"tenants/{name}"][:3] for name in SYMBOLS} == {"302"}
 
 
 async def test_what_was_complete_before_is_that_of_the_same_tenant(

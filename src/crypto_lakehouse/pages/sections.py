@@ -18,13 +18,14 @@ from crypto_lakehouse.pages.figures import (
     GroupFigures,
     OriginFigures,
     PageFigures,
+    Progress,
     RunFigure,
 )
 from crypto_lakehouse.pages.markup import Content, Markup, element, joined
 from crypto_lakehouse.pages.strips import TONES
 
-__all__ = ["findings", "freshness", "holes", "origins", "percent", "runs", "section", "tiles",
-           "verdicts"]  # fmt: skip
+__all__ = ["findings", "freshness", "holes", "list_of_pages", "origins", "percent", "runs",
+           "section", "tiles", "verdicts"]  # fmt: skip
 
 _MEANINGS: Mapping[HoleCause, str] = {
     HoleCause.FAILED: "a network or server error; the next run asks again",
@@ -238,6 +239,25 @@ def findings(found: Iterable[FindingFigures]) -> Markup:
 
 def _severity_tone(severity: str) -> str:
     return {"error": "source", "warning": "again"}.get(severity, "idle")
+
+
+def list_of_pages(pages: Iterable[tuple[str, str, Progress]]) -> Markup:
+    """Return links to pages, by name and address, with what the run of each has done."""
+    rows = (
+        _row(
+            element("a", name, href=address),
+            joined([run or "–", element("small", str(progress["state"])) if run else None]),
+            _count(progress["done"]),
+            _count(progress["problems"]),
+        )
+        for name, address, progress in pages
+        for run in [str(progress["workflow"] or "")]
+    )
+    return section("Pages", _table("page|newest run|settled#|problems#", rows))
+
+
+def _count(value: float | str | None) -> str:
+    return f"{value:,}"
 
 
 def _nothing(text: str) -> Markup:

@@ -60,6 +60,11 @@ class Output:
     ledger_remarks: tuple[str, ...] = field(init=False, default=(), repr=False)
 
     @property
+    def identity(self) -> str:
+        """What tells it from every other output; outputs of two object stores may have one URL."""
+        return str(self.state.path)
+
+    @property
     def store(self) -> Store:
         """The store of the archives; opened on first use, without a request.
 

@@ -358,8 +358,8 @@ def _after_run(last: datetime, now: datetime) -> datetime:
     return now if now < last - _SET_BACK else last
 
 
-def _step_configs(pipelines: ScheduledPipelines) -> list[Any]:
-    return [step.config for ready in pipelines.ready.values() for step in ready.steps.values()]
+def _step_configs(pipelines: ScheduledPipelines) -> list[tuple[str, Any]]:
+    return [each for ready in pipelines.ready.values() for each in ready.configs]
 
 
 async def _state_of(pipelines: ScheduledPipelines) -> StateFolder:

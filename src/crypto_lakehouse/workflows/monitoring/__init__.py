@@ -5,7 +5,8 @@
 - `traces` makes the spans of workflows, and sends telemetry to a receiver of OpenTelemetry.
 - `of_tenants` keeps the metrics of tenants apart that run at once.
 - `listener` answers `/metrics` and `/healthz` over HTTP while the run goes on; `live_page` makes
-  the page of its output there, and `event_streams` keeps that current.
+  the page of an output there, `live_pages` has those of several, and `event_streams` keeps them
+  current.
 - `shipped` has alerting rules for Prometheus, and a dashboard for Grafana.
 - `group_coverage` finds holes, newest day and lag of each group of series in the ledger.
 

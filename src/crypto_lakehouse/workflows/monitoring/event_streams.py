@@ -35,11 +35,12 @@ class EventStreams:
     """Answers requests for events.
 
     Args:
-        progress: Returns what an event says; called in the event loop.
+        progress_of: Returns what makes the events that answer a request, in the event loop; raises
+            if there are none for it.
         every_s: The time between two events.
     """
 
-    progress: Callable[[], Progress]
+    progress_of: Callable[[web.Request], Callable[[], Progress]]
     every_s: float = _EVERY_S
     _open: list[web.Request] = field(init=False, factory=list)
     _ended: anyio.Event = field(init=False, factory=anyio.Event)
@@ -48,6 +49,7 @@ class EventStreams:
         """Send events until the reader leaves, or the run ends."""
         from aiohttp import web
 
+        progress = self.progress_of(request)
         if len(self._open) >= MOST_STREAMS:
             text = f"there are {MOST_STREAMS} readers already; close a tab\n"
             return web.Response(status=503, text=text, headers={"Retry-After": "10"})
@@ -57,14 +59,14 @@ class EventStreams:
             await response.prepare(request)
             if request.method == "GET":
                 with suppress(OSError, TimeoutError):  # the reader has left, or takes nothing
-                    await self._send(response)
+                    await self._send(response, progress)
         finally:
             self._open.remove(request)
         return response
 
-    async def _send(self, response: web.StreamResponse) -> None:
+    async def _send(self, response: web.StreamResponse, progress: Callable[[], Progress]) -> None:
         while not self._ended.is_set():
-            await _write(response, "progress", json.dumps(self.progress()))
+            await _write(response, "progress", json.dumps(progress()))
             with anyio.move_on_after(self.every_s):
                 await self._ended.wait()
         await _write(response, "end", "")

@@ -1,4 +1,4 @@
-"""The listener of a run: its metrics, its health and a live page over HTTP.
+"""The listener of runs: their metrics, their health and live pages over HTTP.
 
 It answers GET and HEAD, and nothing that it shows is a secret. It has no authentication: it is for
 this machine, unless the configuration names another address.
@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from anyio import to_thread
 from attrs import define, field
@@ -20,6 +20,7 @@ from attrs import define, field
 from crypto_lakehouse.pages.page import policy
 from crypto_lakehouse.workflows.monitoring.event_streams import EventStreams
 from crypto_lakehouse.workflows.monitoring.live_page import LivePage
+from crypto_lakehouse.workflows.monitoring.live_pages import LivePages
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -40,8 +41,7 @@ _BACKLOG = 16
 #: How long a connection may send no whole request, in seconds; Prometheus asks each minute.
 _IDLE_S = 90.0
 
-#: No other page may have it in a frame.
-POLICY = f"{policy(is_live=True)}; frame-ancestors 'none'"
+_HTML = "text/html; charset=utf-8"
 
 _TEXT = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -59,19 +59,20 @@ _HEADERS = {
 class MetricsListener:
     """Serves metrics at `/metrics`, and `ok` at `/healthz` as long as the event loop answers.
 
-    With a page, that is at `/`, and what the run does at `/events`.
+    With a page, that is at `/`, and what the run does at `/events`. With several, `/` lists them;
+    each is at a path of its own, as `/tenants/NAME/`, and its events are beside it.
 
     Args:
         address: An IP address or a host name.
         port: The port; 0 for any that is free.
         text: Returns all metrics; called in a worker thread.
-        page: The live page; None for none.
+        pages: The live pages; None for none.
     """
 
     address: str
     port: int
     text: Callable[[], bytes]
-    page: LivePage | None = None
+    pages: LivePages | None = None
     _runner: Any = field(init=False, default=None)
     _sockets: Any = field(init=False, default=None)
     _streams: EventStreams | None = field(init=False, default=None)
@@ -87,10 +88,14 @@ class MetricsListener:
         application = web.Application()
         application.router.add_get("/metrics", self._metrics)
         application.router.add_get("/healthz", self._health)
-        if self.page is not None:
-            self._streams = EventStreams(self.page.progress)
-            application.router.add_get("/", self._own(self._page))
-            application.router.add_get("/events", self._own(self._streams.answer))
+        if self.pages is not None:
+            self._streams = EventStreams(lambda request: self._page_of(request).progress)
+            below = f"/{self.pages.kind}/{{name}}"
+            application.router.add_get("/", self._own(self._front))
+            application.router.add_get(below, self._own(self._to_page))
+            application.router.add_get(f"{below}/", self._own(self._page))
+            for path in ("/events", f"{below}/events"):
+                application.router.add_get(path, self._own(self._streams.answer))
         application.on_response_prepare.append(_add_headers)
         runner = web.AppRunner(
             application, access_log=None, handle_signals=False, shutdown_timeout=_LAST_ANSWERS_S,
@@ -114,13 +119,21 @@ class MetricsListener:
 
     @property
     def page_url(self) -> str:
-        """Where the page is."""
+        """Where the page is, or the list of several."""
         try:
             is_bracketed = ip_address(self.address).version == 6
         except ValueError:  # a host name
             is_bracketed = False
         host = f"[{self.address}]" if is_bracketed else self.address
         return f"http://{host}:{self.port}/"
+
+    @property
+    def where(self) -> str:
+        """Where all is, as a sentence."""
+        if self.pages is None:
+            return f"metrics are at {self.url}"
+        pages = "live pages" if self.pages.only is None else "a live page"
+        return f"metrics are at {self.url}, and {pages} at {self.page_url}"
 
     async def close(self) -> None:
         """Stop listening."""
@@ -137,12 +150,31 @@ class MetricsListener:
         text = await to_thread.run_sync(self.text)
         return web.Response(body=text, headers={"Content-Type": _TEXT})
 
-    async def _page(self, _: web.Request) -> web.Response:
+    async def _front(self, request: web.Request) -> web.Response:
+        assert self.pages is not None  # noqa: S101 - there is no such route without pages
+        if self.pages.only is not None:
+            return await self._page(request)
+        return _html(self.pages.front(), is_live=False)
+
+    async def _page(self, request: web.Request) -> web.Response:
+        return _html(await self._page_of(request).html(), is_live=True)
+
+    async def _to_page(self, request: web.Request) -> web.Response:
+        """Send the reader to the path with a slash, which links of the page are relative to."""
         from aiohttp import web
 
-        assert self.page is not None  # noqa: S101 - there is no such route without one
-        headers = {"Content-Type": "text/html; charset=utf-8", "Content-Security-Policy": POLICY}
-        return web.Response(body=await self.page.html(), headers=headers)
+        self._page_of(request)
+        raise web.HTTPFound(f"./{quote(request.match_info['name'], safe='')}/")
+
+    def _page_of(self, request: web.Request) -> LivePage:
+        from aiohttp import web
+
+        assert self.pages is not None  # noqa: S101 - there is no such route without pages
+        name = request.match_info.get("name")
+        page = self.pages.only if name is None else self.pages.by_name.get(name)
+        if page is None:
+            raise web.HTTPNotFound(text="there is no such page; see / for those that there are\n")
+        return page
 
     def _own(self, answer: _Answer) -> _Answer:
         """Answer only if the page of another site has not asked, by a name of its own.
@@ -174,6 +206,15 @@ def _bounded(server: Any) -> asyncio.Protocol:
         oldest.transport.abort()
     answering: asyncio.Protocol = server()
     return answering
+
+
+def _html(body: bytes, *, is_live: bool) -> web.Response:
+    from aiohttp import web
+
+    # No other page may have it in a frame.
+    allowed = f"{policy(is_live=is_live)}; frame-ancestors 'none'"
+    headers = {"Content-Type": _HTML, "Content-Security-Policy": allowed}
+    return web.Response(body=body, headers=headers)
 
 
 def is_loopback(host: str) -> bool:

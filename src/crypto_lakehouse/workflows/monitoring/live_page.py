@@ -1,4 +1,4 @@
-"""The page of the output that a run works on, while it goes on."""
+"""The page of an output that runs work on, while they go on."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from crypto_lakehouse.core.errors import LakehouseError
 from crypto_lakehouse.core.verdicts import UNREMARKABLE
 from crypto_lakehouse.pages.figures import PageFigures, Progress
 from crypto_lakehouse.pages.page import page
-from crypto_lakehouse.sinks.prometheus import PrometheusSink
+from crypto_lakehouse.sinks.counting import CountingSink
 from crypto_lakehouse.stores.output import Output, output_of
 from crypto_lakehouse.workflows.page_figures import CoverageFold, page_figures
 from crypto_lakehouse.workflows.status import status_of
@@ -26,7 +26,7 @@ from crypto_lakehouse.workflows.wiring.holes_file import load_acknowledged
 from crypto_lakehouse.workflows.wiring.ledgers import ledger_at
 from crypto_lakehouse.workflows.wiring.stored_output import archives_of
 
-__all__ = ["LivePage"]
+__all__ = ["LivePage", "identity_of"]
 
 #: A page is made again at most every five seconds, and takes at most a tenth of the time.
 _LEAST_AGE_S, _SHARE = 5.0, 10
@@ -40,14 +40,20 @@ class LivePage:
     a run.
 
     Args:
-        sink: Counts the events of the run.
+        sink: Counts the events of the runs that work on the output, and of no others.
         config: Names the output.
         clock: Returns seconds, monotonic; a parameter for tests.
+
+    Attributes:
+        name: What it is called among others; empty if it is the only one.
+        back: The text of the link to the list of all; empty if it is the only one.
     """
 
-    sink: PrometheusSink
+    sink: CountingSink
     config: Any
     clock: Callable[[], float] = time.monotonic
+    name: str = field(init=False, default="")
+    back: str = field(init=False, default="")
     _html: bytes | None = field(init=False, default=None)
     _next_at: float = field(init=False, default=0.0)
     _turn: anyio.Lock | None = field(init=False, default=None)
@@ -70,15 +76,16 @@ class LivePage:
     def _made(self) -> bytes:
         now = datetime.now(UTC)
         figures = PageFigures(
-            place="", at=now, of="what runs were asked for", by_days=False, span=None, total=None
-        )
+            place=self.name, at=now, of="what runs were asked for", by_days=False, span=None,
+            total=None,
+        )  # fmt: skip
         with suppress(LakehouseError):  # the run itself says what is wrong with its ledger
             figures = self._figures(now) or figures
-        return page(figures, self.progress())
+        return page(figures, self.progress(), self.back)
 
     def _figures(self, now: datetime) -> PageFigures | None:
         """What the ledger has; None as long as there is none."""
-        output, acknowledged = self._output(), NOTHING_ACKNOWLEDGED
+        output, acknowledged = _output(self.config), NOTHING_ACKNOWLEDGED
         if not ledger_at(output).exists():
             return None
         if isinstance(self.config, WorkflowConfig):
@@ -86,12 +93,9 @@ class LivePage:
         matrix = getattr(self.config, "matrix_path", None)
         status = status_of(output, matrix_path=matrix, acknowledged=acknowledged)
         objectives = getattr(self.config, "freshness", None)
-        return page_figures(status, output, CoverageFold(), now, place="", objectives=objectives)
-
-    def _output(self) -> Output:
-        if isinstance(self.config, WorkflowConfig):
-            return output_of(self.config)
-        return archives_of(self.config)
+        return page_figures(
+            status, output, CoverageFold(), now, place=self.name, objectives=objectives
+        )
 
     def progress(self) -> Progress:
         """Return what the run has done so far; the same figures as the metrics."""
@@ -124,3 +128,16 @@ class LivePage:
                 "messages": None if figures.recorded is None else figures.recorded.messages,
                 "seconds": seconds,
             }
+
+
+def identity_of(config: Any) -> str:
+    """Return what tells the output that a configuration names from others; nothing is read.
+
+    Raises:
+        ConfigurationError: The URL or a setting of its store is wrong.
+    """
+    return _output(config).identity
+
+
+def _output(config: Any) -> Output:
+    return output_of(config) if isinstance(config, WorkflowConfig) else archives_of(config)

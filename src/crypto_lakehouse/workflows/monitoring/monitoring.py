@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, date, datetime
 from typing import Any, Protocol, Self
@@ -28,6 +28,7 @@ from crypto_lakehouse.stores.user_path import absolute_path
 from crypto_lakehouse.workflows.monitoring.group_coverage import group_coverage
 from crypto_lakehouse.workflows.monitoring.listener import MetricsListener
 from crypto_lakehouse.workflows.monitoring.live_page import LivePage
+from crypto_lakehouse.workflows.monitoring.live_pages import LivePages
 from crypto_lakehouse.workflows.monitoring.textfile import MetricsTextfile
 from crypto_lakehouse.workflows.monitoring.traces import Traces
 from crypto_lakehouse.workflows.wiring.holes_file import load_acknowledged
@@ -59,6 +60,7 @@ class Monitoring:
         traces: Makes spans, and sends telemetry; None without OpenTelemetry.
         textfile: Writes them to a file; None without one.
         listener: Serves them; None if it does not listen.
+        page: Shows the output of the run; None without one, and for a run of several workflows.
         is_owner: Whether it opens and closes these, and does not only use those of another run.
         say: Called with the address once it listens.
     """
@@ -67,6 +69,7 @@ class Monitoring:
     traces: Traces | None = None
     textfile: MetricsTextfile | None = None
     listener: MetricsListener | None = None
+    page: LivePage | None = None
     is_owner: bool = True
     say: Callable[[str], None] = ignore
     _meter: ByteMeter | None = field(init=False, default=None)
@@ -102,8 +105,9 @@ class Monitoring:
             made.textfile = MetricsTextfile(absolute_path(config.metrics_textfile), sink)
         if isinstance(sink, PrometheusSink) and config.serve is not None:
             address, port = config.serve["address"], config.serve["port"]
-            page = LivePage(sink, config)
-            made.listener = MetricsListener(address, port, sink.text, page)
+            made.page = LivePage(sink, config)
+            pages = LivePages("outputs", {"": made.page})
+            made.listener = MetricsListener(address, port, sink.text, pages)
         return made
 
     @classmethod
@@ -111,22 +115,35 @@ class Monitoring:
         """Make what gives metrics and spans to the providers of an application."""
         return cls(telemetry.counted, Traces.of_application(telemetry))
 
-    def shared(self) -> Monitoring:
-        """Return the same for a step of a run: it uses what the run has opened."""
-        return evolve(self, is_owner=False, traces=self.traces and self.traces.of_step())
+    def shared(self, config: Any = None) -> Monitoring:
+        """Return the same for a step of a run: it uses what the run has opened.
+
+        With the `config` of a step it has the page of the step's output; outputs have one each.
+        """
+        page, traces = self.page, self.traces and self.traces.of_step()
+        if config is not None and page is None and self._pages is not None:
+            page = self._pages.of(config)
+        return evolve(self, is_owner=False, traces=traces, page=page)
+
+    @property
+    def _pages(self) -> LivePages | None:
+        return None if self.listener is None else self.listener.pages
 
     def of_several(self, name: str) -> Monitoring:
         """Return the same for a run of several workflows: their spans are below one of its own."""
         return evolve(self, traces=self.traces and self.traces.below(name))
 
     @classmethod
-    def of_steps(cls, configs: Iterable[Any]) -> Monitoring:
+    def of_steps(cls, configs: Sequence[tuple[str, Any]]) -> Monitoring:
         """Make what the first configuration says that says something, for a run of several.
+
+        Args:
+            configs: The name and the configuration of each step.
 
         Raises:
             ExtraMissing: It is needed, and the extra `metrics` or `otel` is not installed.
         """
-        steps = [*configs]
+        steps = [each for _, each in configs]
         watched = (
             each for each in steps if each.serve or each.metrics_textfile or each.otlp_endpoint
         )
@@ -136,7 +153,14 @@ class Monitoring:
             by_symbol = any(getattr(each, "metrics_by_symbol", False) for each in steps)
             made.sink.figures.by_symbol = by_symbol
             made.take_objectives(steps)
+        made.show(configs)
         return made
+
+    def show(self, configs: Sequence[tuple[str, Any]]) -> None:
+        """Have a page for each output of steps."""
+        if self.listener is not None:
+            self.page = None
+            self.listener.pages = LivePages.of_steps(configs, self.listener.pages)
 
     def take_objectives(self, configs: Iterable[Any]) -> None:
         """Show the objectives of configurations, the first of which come first."""
@@ -146,32 +170,42 @@ class Monitoring:
                 found = {**(getattr(each, "freshness", None) or {}), **found}
             self.sink.figures.objectives = found
 
-    def watch(self, configs: Iterable[Any], time_s: Callable[[], float] = time.time) -> None:
+    def watch(
+        self, configs: Sequence[tuple[str, Any]], time_s: Callable[[], float] = time.time
+    ) -> None:
         """Show for as long as a daemon runs what is known of the outputs of its steps.
 
         Args:
-            configs: Of all its steps; those that only read tables have no ledger.
+            configs: Of all its steps, with their names; those that only read tables have no ledger.
             time_s: Returns the daemon's time, in seconds since 1970.
         """
         if self.sink is not None:
-            steps = [each for each in configs if isinstance(each, WorkflowConfig)]
-            self._watched = {output_of(each).place: (each, None) for each in steps}
+            steps = [each for _, each in configs if isinstance(each, WorkflowConfig)]
+            self._watched = {output_of(each).identity: (each, None) for each in steps}
             self.sink.figures.only_of(self._watched)
             self.sink.figures.daemon_time = time_s
             self.take_objectives(steps)
+            self.show(configs)
 
     def of_meter(self, meter: ByteMeter) -> Monitoring:
         """Count what a meter shows, too, and return itself; that of a step, until it is closed."""
-        if self.sink is not None:
-            self._meter = meter
-            self.sink.meters.add(meter)
+        self._meter = meter
+        for each in self._counting:
+            each.meters.add(meter)
         return self
+
+    @property
+    def _counting(self) -> Iterable[CountingSink]:
+        """What counts the run: for the metrics, and for the page of its output alone."""
+        page = None if self.page is None else self.page.sink
+        return dict.fromkeys(each for each in (self.sink, page) if each is not None)
 
     @property
     def sinks(self) -> tuple[Sink, ...]:
         """What takes the events of a run."""
         spans = None if self.traces is None else self.traces.spans
-        return tuple(each for each in (self.sink, self.textfile, spans) if each is not None)
+        others = (each for each in (self.textfile, spans) if each is not None)
+        return (*self._counting, *others)
 
     async def open(self) -> None:
         """Listen, check the file, and begin to send.
@@ -190,8 +224,7 @@ class Monitoring:
                 raise ConfigurationError(problems)
             self._is_open = True
             if self.listener is not None:
-                page = f", and a live page at {self.listener.page_url}"
-                self.say(f"metrics are at {self.listener.url}{page if self.listener.page else ''}")
+                self.say(self.listener.where)
         if self.traces is not None:
             self.traces.begin()
 
@@ -223,8 +256,9 @@ class Monitoring:
 
         A run that has not begun, as another one holds the lock, leaves the file of that one alone.
         """
-        if not self.is_owner and self.sink is not None and self._meter is not None:
-            self.sink.meters.end(self._meter)
+        if not self.is_owner and self._meter is not None:
+            for each in self._counting:
+                each.meters.end(self._meter)
         if self.traces is not None:
             await self.traces.end()
         if self._is_open:
@@ -254,8 +288,8 @@ class Monitoring:
 
         A file that cannot be written is tried again later, and at the end.
         """
-        if self.sink is not None:
-            self.sink.figures.count(events)
+        for each in self._counting:
+            each.figures.count(events)
         if self.traces is not None:
             self.traces.take(events)
         if self.textfile is not None and self.textfile.is_due:
@@ -294,11 +328,12 @@ class Monitoring:
             run_id: Its id.
         """
         if self.sink is not None:
-            self.sink.figures.begin(workflow, run_id, datetime.now(UTC))
-            self._watched[output.place] = (config, output)
+            for each in self._counting:
+                each.figures.begin(workflow, run_id, datetime.now(UTC))
+            self._watched[output.identity] = (config, output)
             if self.traces is not None:
                 self.traces.begin_run(workflow, run_id)
-            if self.listener is not None or self.traces is not None:
+            if self.listener is not None or self.page is not None or self.traces is not None:
                 await self.cover(config, output)
 
     async def cover(self, config: Any, output: Output, today: date | None = None) -> None:
@@ -319,7 +354,7 @@ class Monitoring:
             acknowledged = load_acknowledged(config)
             matrix = config.matrix_path
             found = group_coverage(output, acknowledged, matrix, figures.labels_of, today)
-            figures.cover(found, output.place)
+            figures.cover(found, output.identity)
 
         try:
             await to_thread.run_sync(read)
@@ -327,8 +362,9 @@ class Monitoring:
             pass
         except Exception as error:  # noqa: BLE001 - what shows metrics never ends what runs
             logged_fault(error, "metrics")
-        if self.listener is not None and self.listener.page is not None:
-            self.listener.page.forget()
+        pages = {} if self._pages is None else self._pages.by_output
+        if page := self.page or pages.get(output.identity):
+            page.forget()
 
     async def refresh(self, today: date | None = None, *, with_coverage: bool = True) -> None:
         """Take from the ledgers again what time alone has changed, and write the file.

@@ -1,6 +1,7 @@
 """The metrics of several tenants in one process: a series of each has its label `tenant`.
 
-Tenants whose configurations name one address share a listener. Each has a file of its own.
+Tenants whose configurations name one address share a listener, where each has a page of its own, as
+it has a file.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from crypto_lakehouse.core.errors import ConfigurationError, Problem
 from crypto_lakehouse.core.protocols import ignore
 from crypto_lakehouse.sinks.prometheus import PrometheusSink, joined_text
 from crypto_lakehouse.workflows.monitoring.listener import MetricsListener
+from crypto_lakehouse.workflows.monitoring.live_page import LivePage
+from crypto_lakehouse.workflows.monitoring.live_pages import LivePages
 from crypto_lakehouse.workflows.monitoring.monitoring import Monitoring
 
 __all__ = ["TenantsMonitoring"]
@@ -27,7 +30,7 @@ class TenantsMonitoring:
 
     Attributes:
         by_tenant: What watches the run of each; a run takes it `shared()`.
-        listening: The listeners, each with the metrics of the tenants that name its address.
+        listening: The listeners, each with metrics and pages of the tenants that name its address.
     """
 
     by_tenant: Mapping[str, Monitoring]
@@ -51,17 +54,19 @@ class TenantsMonitoring:
         by_tenant = {name: Monitoring.of(config) for name, config in configs.items()}
         places: dict[str, tuple[str, int]] = {}
         sinks: dict[tuple[str, int], list[PrometheusSink]] = {}
-        listeners: dict[tuple[str, int], MetricsListener] = {}
+        pages: dict[tuple[str, int], dict[str, LivePage]] = {}
         for name, each in by_tenant.items():
-            if each.listener is not None and isinstance(each.sink, PrometheusSink):
-                places[name] = each.listener.address, each.listener.port
-                sinks.setdefault(places[name], []).append(each.sink)
-                listeners[places[name]] = each.listener
+            listener, page = each.listener, each.page
+            if listener and page and isinstance(each.sink, PrometheusSink):
+                place = places[name] = listener.address, listener.port
+                sinks.setdefault(place, []).append(each.sink)
+                pages.setdefault(place, {})[name] = page
                 each.listener = None  # until the shared one listens
+        listening = dict[tuple[str, int], Monitoring]()
         for place, found in sinks.items():
-            if len(found) > 1:  # a page shows one output
-                listeners[place] = MetricsListener(*place, partial(joined_text, found))
-        listening = {place: Monitoring(listener=each, say=say) for place, each in listeners.items()}
+            shown = LivePages("tenants", pages[place])
+            listener = MetricsListener(*place, partial(joined_text, found), shown)
+            listening[place] = Monitoring(listener=listener, say=say)
         return cls(by_tenant, listening, configs, places)
 
     async def open(self) -> None:

@@ -41,6 +41,11 @@ class ReadyPipeline:
     declared: Pipeline
     steps: Mapping[str, ReadyStep]
 
+    @property
+    def configs(self) -> list[tuple[str, Any]]:
+        """The names of the pipeline and the step, and the configuration, of each step."""
+        return [(f"{self.declared.name}.{name}", step.config) for name, step in self.steps.items()]
+
 
 @frozen
 class PipelineFile:

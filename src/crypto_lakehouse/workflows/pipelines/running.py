@@ -63,7 +63,7 @@ class PipelineWorkflow(CompositeWorkflow):
         sleep: Callable[[float], Awaitable[object]] = anyio.sleep,
     ) -> None:
         if monitoring is None:
-            monitoring = Monitoring.of_steps(each.config for each in pipeline.steps.values())
+            monitoring = Monitoring.of_steps(pipeline.configs)
         self.monitoring = monitoring.of_several(self.name)
         run = StepRun(sinks, on_held, self.monitoring)
         shared = defaultdict(anyio.Lock) if turns is None else turns

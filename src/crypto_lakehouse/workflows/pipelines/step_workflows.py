@@ -92,7 +92,7 @@ async def _collect(values: FileValues, options: StepOptions) -> ReadyStep:
             config,
             sinks=run.sinks(name),
             on_held=run.on_held,
-            monitoring=run.monitoring.shared(),
+            monitoring=run.monitoring.shared(config),
         ),
         f"output {config.output_directory}",
     )
@@ -108,7 +108,7 @@ async def _fill(values: FileValues, options: StepOptions) -> ReadyStep:
             retry_failed=options.own.get("retry_failed", False),
             sinks=run.sinks(name),
             on_held=run.on_held,
-            monitoring=run.monitoring.shared(),
+            monitoring=run.monitoring.shared(config),
         ),
         f"output {config.output_directory}",
     )
@@ -120,7 +120,7 @@ async def _verify(values: FileValues, options: StepOptions) -> ReadyStep:
     return ReadyStep(
         config,
         lambda run, _name: _Called(
-            config, "verification", partial(verify, monitoring=run.monitoring.shared())
+            config, "verification", partial(verify, monitoring=run.monitoring.shared(config))
         ),
     )
 
@@ -134,7 +134,7 @@ async def _ingest(values: FileValues, options: StepOptions) -> ReadyStep:
             config,
             archives=archives,
             on_held=run.on_held,
-            monitoring=run.monitoring.shared(),
+            monitoring=run.monitoring.shared(config),
         ),
         _lake_lock(config),
     )
