@@ -78,6 +78,20 @@ def test_the_first_day_stays_the_same(days: Any, start: date | None, first: date
     assert read_unit({**CONFIG, **days}, start).first_day == first
 
 
+@pytest.mark.parametrize("below", [{"date_range": None}, {"date_range": {"start": "7d"}}, {}])
+def test_the_first_day_is_that_of_the_tenant_or_a_variable(
+    below: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = {"output_directory": "own", "date_range": {"start": "2025-07-04"}}
+    values = {**CONFIG, **below, "tenants": {"desk-a": own}, "tenant": "desk-a"}
+    assert read_unit(values).first_day == date(2025, 7, 4)
+    monkeypatch.setenv("CRYPTO_LAKEHOUSE_DATE_RANGE_START", "2025-07-05")
+    assert read_unit(values).first_day == date(2025, 7, 5)
+    monkeypatch.setenv("CRYPTO_LAKEHOUSE_DATE_RANGE_START", "7d")
+    with pytest.raises(ConfigurationError, match="stays the same"):
+        read_unit(values)
+
+
 @pytest.mark.parametrize("days", [{"date_range": {"start": "7d"}}, {"date_range": None}])
 def test_a_first_day_that_changes_is_refused(days: Any) -> None:
     with pytest.raises(ConfigurationError, match="date_range"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from datetime import date
@@ -11,10 +12,12 @@ from typing import Any
 from attrs import frozen
 
 from crypto_lakehouse.core.config.days import parse_days
+from crypto_lakehouse.core.config.layers import lay_sources
 from crypto_lakehouse.core.config.origins import FileValues
 from crypto_lakehouse.core.config.pipelines import PIPELINES
+from crypto_lakehouse.core.config.rules import LAKE_KEYS
 from crypto_lakehouse.core.config.values import is_glob
-from crypto_lakehouse.core.config.workflow_config import WorkflowConfig, plain_value
+from crypto_lakehouse.core.config.workflow_config import WorkflowConfig, config_keys, plain_value
 from crypto_lakehouse.core.errors import ConfigurationError, Problem
 from crypto_lakehouse.integrations.series_groups import GroupKey
 from crypto_lakehouse.matrix.load import load_matrix
@@ -158,8 +161,9 @@ def _with_pipeline(values: Mapping[str, Any], steps: Mapping[str, Any]) -> FileV
 def _first_day(values: Mapping[str, Any], config: WorkflowConfig) -> date:
     """The first day of the configuration, if it is the same one tomorrow."""
     days = config.date_range
-    written = values.get("date_range")
-    text = written.get("start") if isinstance(written, Mapping) else values.get("default_date")
+    given = lay_sources(values, os.environ, None, {}, keys=config_keys(), others=LAKE_KEYS).values
+    written = given.get("date_range")
+    text = written.get("start") if isinstance(written, Mapping) else given.get("default_date")
     first = days.start if days is not None else config.default_date
     try:
         is_fixed = first is not None and parse_days(str(text), _LONG_AGO)[0] == first
