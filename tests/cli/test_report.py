@@ -29,4 +29,4 @@ def test_a_page_is_written_beside_or_to_standard_output(
     assert shell("report", "-o", "out")[0] == 2
     (tmp_path / "c.yaml").write_text("output_directory: out\nfreshness: {spot/klines: 1h}\n")
     assert shell("report", "--config", "c.yaml", "--html", "page.html")[0] == 0
-    assert "it may be 1.0 h" in (tmp_path / "page.html").read_text()
+    assert "at most 1.0 h are allowed" in (tmp_path / "page.html").read_text()

@@ -90,6 +90,9 @@ def sample(most_series: int = 8) -> PageFigures:
                            archives=1_234, rows=987_654_321)
             for name, severity in (("high_low", "error"), ("gap", "warning"), (HOSTILE, "info"))
         ],
-        stale=["spot klines: the newest verified day, 2026-11-26, ended 39 h ago; it may be 36 h"],
+        stale=[
+            "spot klines: the newest verified day, 2026-11-26, ended 39.0 h ago; "
+            "at most 36.0 h are allowed"
+        ],
         notes=[HOSTILE, "a note of which every word is " + "x" * 200],
     )  # fmt: skip

@@ -60,10 +60,10 @@ class StaleGroup:
 
     def __str__(self) -> str:
         place = "all series" if self.market is None else f"{self.market} {self.data_type}"
-        allowed = f"it may be {self.max_lag_s / 3600:.1f} h"
+        allowed = f"at most {_age(self.max_lag_s)} are allowed"
         if self.age_s is None:
             return f"{place}: no day is verified; {allowed} since one ended"
-        age = f"{self.age_s / 3600:.1f} h ago"
+        age = f"{_age(self.age_s)} ago"
         return f"{place}: the newest verified day, {self.newest}, ended {age}; {allowed}"
 
     def to_mapping(self) -> dict[str, Any]:
@@ -75,6 +75,12 @@ class StaleGroup:
             "age_seconds": self.age_s,
             "max_lag_seconds": self.max_lag_s,
         }
+
+
+def _age(seconds: float) -> str:
+    """Hours up to three days, and days above."""
+    hours = seconds / 3600
+    return f"{hours:.1f} h" if hours <= 72 else f"{hours / 24:.1f} days"
 
 
 def stale_groups(newest: Newest, allowed: Allowed, now: datetime) -> Iterator[StaleGroup]:
