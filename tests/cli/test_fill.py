@@ -87,7 +87,7 @@ def test_a_hole_is_filled_and_told(
         code, out, _ = shell(*world.fill, "--json")
         found = json.loads(out)
         assert (code, found["totals"]["unchanged"], found["warnings"]) == (0, 1, [reason])
-        assert f"warning: {reason}" in shell(*world.fill)[1]
+        assert f"warning: {reason}\n" in shell(*world.fill)[2]
     code, out, _ = shell("status", "-o", "out", "--holes")
     assert code == 0
     assert "missing, filled" in out

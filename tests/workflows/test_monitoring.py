@@ -15,6 +15,7 @@ import pytest
 from tests.workflows.conftest import Collection
 from tests.workflows.lakes import ingested, tree
 
+from crypto_lakehouse.cli.collect import run_to_end
 from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
 from crypto_lakehouse.core.errors import (
     ConfigurationError,
@@ -172,8 +173,8 @@ async def test_a_port_in_use_and_a_file_that_cannot_be_written_are_both_said_bef
     assert not collection.root.exists()
 
 
-async def test_a_file_that_cannot_be_written_later_ends_no_run(
-    collection: Collection, tmp_path: Path
+async def test_a_file_that_cannot_be_written_later_ends_no_run_and_is_said(
+    collection: Collection, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "collector"
     folder.mkdir()
@@ -182,9 +183,17 @@ async def test_a_file_that_cannot_be_written_later_ends_no_run(
         if any(isinstance(event, RunStarted) for event in events):
             shutil.rmtree(folder)
 
-    report = await collection.run(metrics_textfile=str(folder / "lake.prom"), sinks=[remove])
+    path = str(folder / "lake.prom")
+    report = await collection.run(metrics_textfile=path, sinks=[remove])
     assert report.exit_code == 0
-    assert any("the metrics of this run are not in their file" in each for each in report.warnings)
+    assert report.warnings[-1:] == report.late_warnings
+    folder.mkdir()
+    workflow = ArchiveCollectionWorkflow(
+        WorkflowConfig(collection.config, metrics_textfile=path, environ={}), sinks=[remove]
+    )
+    assert await run_to_end(workflow, as_json=True) == 0
+    said = "warning: the metrics of this run are not in their file: "
+    assert capsys.readouterr().err.startswith(said)
 
 
 async def test_it_is_written_every_fifteen_seconds_and_takes_over_no_nonsense(

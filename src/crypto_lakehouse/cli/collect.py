@@ -12,6 +12,7 @@ import click
 from crypto_lakehouse.cli.failures import message_of
 from crypto_lakehouse.cli.file_names import file_only
 from crypto_lakehouse.cli.json_output import failure_of, json_line
+from crypto_lakehouse.cli.late_warnings import say_late_warnings
 from crypto_lakehouse.cli.lock_wait import LockWait, output_lock_of, wait_option
 from crypto_lakehouse.cli.monitoring import MONITORING_KEYS, say_where
 from crypto_lakehouse.cli.options import config_options, option_overrides
@@ -195,6 +196,7 @@ async def run_to_end(workflow: Any, *, as_json: bool, strict: bool = False) -> i
     except LakehouseError as error:
         report, code = workflow.report(message_of(error)), error.exit_code
         text = ""
+    say_late_warnings(report)
     if report.error:
         click.echo(f"error: {report.error}", err=True)
     if as_json:

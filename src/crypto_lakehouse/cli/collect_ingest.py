@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from crypto_lakehouse.cli.json_output import json_line
+from crypto_lakehouse.cli.late_warnings import say_late_warnings
 from crypto_lakehouse.cli.monitoring import say_where
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ async def collect_and_ingest(
         workflow.monitoring.say = say_where(config, quiet=given["quiet"])
         metrics = await run_until_signal(workflow, words)
     code = exit_code_of(workflow, metrics.report, strict=given["strict"])
+    say_late_warnings(metrics.report)
     for step in metrics.report.steps:
         if step.error:
             click.echo(f"error: {step.name}: {_reason(step)}", err=True)

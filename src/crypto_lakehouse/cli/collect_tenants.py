@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from crypto_lakehouse.cli.json_output import failure_of, json_line
+from crypto_lakehouse.cli.late_warnings import late_warnings
 from crypto_lakehouse.cli.lock_wait import LockWait
 from crypto_lakehouse.cli.streams import LoggedStream
 from crypto_lakehouse.cli.unused_options import refuse_beside, refuse_unused_keys
@@ -106,7 +107,10 @@ def _say(given: dict[str, Any], name: str, sentence: str) -> None:
 def _tell(given: dict[str, Any], name: str, report: StepReport | None) -> None:
     if report is None:
         _say(given, name, "begins")
-    elif report.error:
+        return
+    for warning in late_warnings(report.report):
+        click.echo(visible(f"warning: {name}: {warning}"), err=True)
+    if report.error:
         click.echo(visible(f"error: {name}: {_reason(report)}"), err=True)
 
 

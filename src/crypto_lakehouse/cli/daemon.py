@@ -10,6 +10,7 @@ import anyio
 import click
 
 from crypto_lakehouse.cli.file_names import named_file
+from crypto_lakehouse.cli.late_warnings import late_warnings
 from crypto_lakehouse.cli.lock_wait import LockWait, wait_option
 from crypto_lakehouse.core.visible import visible
 
@@ -60,6 +61,8 @@ async def _daemon(given: dict[str, Any]) -> int:
             from crypto_lakehouse.cli.run import step_text
 
             _say(f"{name}.{step}", "begins" if report is None else step_text(report))
+        for warning in late_warnings(report and report.report):
+            _say(f"{name}.{step}", f"warning: {warning}")
 
     daemon = Daemon(
         pipelines,

@@ -134,7 +134,6 @@ def fill_text(report: FillReport) -> str:
         f"of weight {report.weight:,}, in {report.duration_seconds:.1f} s",
     ]
     lines += [f"  {problem}" for problem in report.problems[:_SHOWN_PROBLEMS]]
-    lines += [f"warning: {each}" for each in report.late_warnings]
     if len(report.problems) > _SHOWN_PROBLEMS:
         lines.append("  ... and more; --json lists 100, --events FILE every day")
     return "\n".join(lines)

@@ -10,6 +10,7 @@ import click
 
 from crypto_lakehouse.cli.file_names import named_file
 from crypto_lakehouse.cli.json_output import json_line
+from crypto_lakehouse.cli.late_warnings import late_warnings
 from crypto_lakehouse.cli.lock_wait import LockWait, wait_option
 from crypto_lakehouse.cli.unused_options import refuse_beside
 from crypto_lakehouse.core.visible import visible
@@ -71,6 +72,8 @@ async def _run_ready(ready: Any, given: dict[str, Any]) -> int:
     def tell(name: str, report: StepReport | None) -> None:
         if not given["quiet"]:
             say(name, "begins" if report is None else step_text(report))
+        for warning in late_warnings(report and report.report):
+            say(name, f"warning: {warning}")
 
     workflow = PipelineWorkflow(ready, tell=tell, say=say, on_held=LockWait(given["wait"]))
     workflow.monitoring.say = partial(say, ready.declared.name)

@@ -9,6 +9,7 @@ import click
 
 from crypto_lakehouse.cli.failures import message_of
 from crypto_lakehouse.cli.json_output import failure_of, json_line
+from crypto_lakehouse.cli.late_warnings import say_late_warnings
 
 __all__ = ["run_to_end"]
 
@@ -45,6 +46,7 @@ async def run_to_end(
         report, code, text = workflow.report(message_of(error)), error.exit_code, ""
     for warning in report.warnings if has_warnings else ():
         click.echo(f"warning: {warning}", err=True)
+    say_late_warnings(report)
     if report.error:
         click.echo(f"error: {report.error}", err=True)
     if as_json:

@@ -53,6 +53,7 @@ class CollectionReport:
         problems: The first 100 archives that are not as they should be; the counts in `totals`
             are complete, and an events file names every one.
         warnings: Warnings for the user, one sentence each.
+        late_warnings: Those of `warnings` that came when all sinks were closed.
         error: Why the run ended before its plan was done; empty if it was done.
         unlisted: What could not be listed, one sentence each; it is not in the plan.
         acknowledged: How many archives of each verdict are acknowledged: the user knows that the
@@ -70,6 +71,7 @@ class CollectionReport:
     duration_seconds: float
     problems: tuple[ArchiveProblem, ...] = ()
     warnings: tuple[str, ...] = ()
+    late_warnings: tuple[str, ...] = ()
     error: str = ""
     run_id: str = ""
     stop_code: int | None = None

@@ -247,14 +247,14 @@ class ArchiveCollectionWorkflow(BaseWorkflow[CollectionReport]):
         if not self._is_urgent:
             await self.monitoring.cover(self.config, self._place)
         if problem := await self.monitoring.finish():
-            self.counts.record_event(RunWarned(message=problem))
+            self._outcome.late_warnings.append(problem)
 
     async def _copy_ledger(self) -> None:
         """Copy the ledger to the object store if the run has learned anything."""
         found = self.counts.verdicts.items()
         has_changed = any(count for verdict, count in found if verdict not in NOT_RECORDED)
         if problem := await self._output.copy_ledger(has_changed=has_changed):
-            self.counts.record_event(RunWarned(message=problem))
+            self._outcome.late_warnings.append(problem)
 
     async def _prune(self) -> None:
         """Remove replaced versions that are older than `replaced_retention_days`."""

@@ -27,6 +27,7 @@ class RunOutcome:
         stop_code: The exit code of a run that was ended early; None if it was not.
         stop_reason: Why the run ended itself; empty if it did not.
         has_failed: Whether an error has ended the run.
+        late_warnings: Warnings that came when all sinks were closed.
     """
 
     workflow: str
@@ -35,6 +36,7 @@ class RunOutcome:
     stop_code: int | None = None
     stop_reason: str = ""
     has_failed: bool = False
+    late_warnings: list[str] = field(factory=list)
 
     @contextmanager
     def noting_errors(self) -> Iterator[None]:
@@ -78,7 +80,8 @@ class RunOutcome:
             bytes=self.counts.fetched_bytes,
             duration_seconds=self.counts.duration_s,
             problems=tuple(self.counts.problems),
-            warnings=tuple(self.counts.warnings),
+            warnings=(*self.counts.warnings, *self.late_warnings),
+            late_warnings=tuple(self.late_warnings),
             error=error or self.stop_reason,
             run_id=self.run_id,
             stop_code=self.stop_code,
