@@ -60,6 +60,8 @@ def test_all_faults_are_named_and_nothing_begins(file: Path, shell: Shell) -> No
     assert "$.pipelines.yearly.schedule: `0 0 31 2 *` is no cron expression, or names a day" in err
     assert "$.pipelines.yearly.steps.collect.with.max_retries: must be at most 20" in err
     assert "$.pipelines.yearly.steps.inges: unknown step `inges`" in err
-    change(file, yearly={"steps": {"collect": {}}})
-    assert "none has a schedule; add one" in shell("daemon", str(file))[2]
+    change(file, yearly={"steps": {"collect": {"with": {"max_retries": 99}}}})
+    err = shell("daemon", str(file))[2]
+    assert "$.pipelines: none has a schedule; add one" in err
+    assert "$.pipelines.yearly.steps.collect.with.max_retries: must be at most 20" in err
     assert [*file.parent.iterdir()] == [file]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -147,7 +147,7 @@ async def test_what_was_complete_before_is_that_of_the_same_tenant(
 async def test_faults_of_all_tenants_are_raised_at_once_and_nothing_begins(
     values: dict[str, Any], tmp_path: Path, archive_server: ArchiveServer
 ) -> None:
-    tenants: Mapping[str, dict[str, Any]] = values["tenants"]
+    tenants: dict[str, dict[str, Any]] = values["tenants"]
     for name in SYMBOLS:
         tenants[name]["metrics_textfile"] = str(tmp_path / "none" / f"{name}.prom")
     with pytest.raises(ConfigurationError) as raised:
@@ -162,6 +162,12 @@ async def test_faults_of_all_tenants_are_raised_at_once_and_nothing_begins(
     assert [each.path for each in raised.value.problems] == [
         f"$.tenants.{name}.max_retries" for name in SYMBOLS
     ]
+    first, second = SYMBOLS
+    del tenants[first]["max_retries"]
+    tenants["../x"] = tenants.pop(second)
+    with pytest.raises(ConfigurationError) as raised:
+        await run_tenants(values)
+    assert [each.path for each in raised.value.problems] == ["$.tenants.../x"]
     wrong: Any
     for wrong in ({}, {"tenants": {}}, {"tenants": [1]}):
         with pytest.raises(ConfigurationError, match=r"\$\.tenants: must be a mapping"):

@@ -112,6 +112,7 @@ def test_a_step_with_a_fault_is_refused_by_its_place(step: Any, place: str, reas
         ({"schedule": "0 3 * *"}, "schedule", "must be the five fields of a cron expression, as"),
         ({"schedule": 3}, "schedule", "must be the five fields of a cron expression, as"),
         ({"every": "1s"}, "every", "must be seconds, or text such as `5m` or `1h`, from a minute"),
+        ({"every": "90.5s"}, "every", "must be whole seconds, not `90.5s`"),
         ({"every": "2d"}, "every", "must be seconds, or text such as `5m` or `1h`, from a minute"),
         ({"every": "1h", "schedule": "0 3 * * *"}, "every", "beside `schedule`; name one of"),
         ({"every": "1h", "zone": "UTC"}, "zone", "has no effect without `schedule`; remove it"),

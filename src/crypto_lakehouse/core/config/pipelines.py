@@ -216,7 +216,10 @@ class _Reader:
         if every is None:
             return None
         place = f"{self.place}.every"
-        return Schedule(every_s=int(self._seconds(place, every, _SHORTEST_EVERY_S, _EVERY)))
+        seconds = self._seconds(place, every, _SHORTEST_EVERY_S, _EVERY)
+        if seconds != int(seconds):
+            self._fault(place, f"must be whole seconds, not `{shown(every)}`")
+        return Schedule(every_s=int(seconds))
 
     def _check_zone(self, zone: object, *, is_used: bool) -> None:
         place = f"{self.place}.zone"

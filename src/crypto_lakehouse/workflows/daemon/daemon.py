@@ -111,10 +111,10 @@ async def load_schedules(source: AnyFile, tenant: str | None = None) -> Schedule
     need_schedules()
     file = await load_pipelines(source, tenant, faults=_schedule_faults)
     scheduled = [each for each in file.pipelines.values() if each.schedule is not None]
+    problems, ready = [*_schedule_faults(scheduled)], {}
     if not scheduled:
         text = "none has a schedule; add one, as `schedule: 15 3 * * *` or `every: 1h`"
-        raise ConfigurationError([Problem(f"$.{PIPELINES}", text)])
-    problems, ready = [*_schedule_faults(scheduled)], {}
+        problems.append(Problem(f"$.{PIPELINES}", text))
     for each in file.pipelines.values():  # the others run by hand, and should be right as well
         try:
             ready[each.name] = await file.ready(each)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -11,7 +12,7 @@ from attrs import evolve, frozen
 from crypto_lakehouse.core.config.origins import FileValues
 from crypto_lakehouse.core.config.sources import ENVIRONMENT_PREFIX
 from crypto_lakehouse.core.config.tenant_places import place_faults
-from crypto_lakehouse.core.config.tenants import TENANT, TENANTS, Tenants
+from crypto_lakehouse.core.config.tenants import TENANT, TENANT_NAME, TENANTS, Tenants
 from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
 from crypto_lakehouse.core.errors import ConfigurationError, Problem
 from crypto_lakehouse.workflows.lake_config import LakeConfig
@@ -71,7 +72,9 @@ async def load_tenants(
     if not found:  # says what is wrong with `tenants`
         problems = Tenants.read(values.get(TENANTS) or {}, (), {}).problems
         raise ConfigurationError(problems)
-    wanted = [*found] if names is None else [*names]
+    named = [name for name in found if re.fullmatch(TENANT_NAME, name)]
+    # The keys of one whose name is wrong are not read; the others name that fault as well.
+    wanted = (named or [*found]) if names is None else [*names]
     made: dict[str, TenantConfig] = {}
     faults: list[Problem] = []
     for name in wanted:
