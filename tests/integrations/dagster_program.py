@@ -14,7 +14,7 @@ import dagster as dg
 from crypto_lakehouse.core.errors import ConfigurationError
 from crypto_lakehouse.integrations.dagster import lakehouse_assets, lakehouse_checks
 
-STEP = "crypto_lakehouse"
+DESKS = ("desk-a", "desk-b")
 START, END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 BASE = {"source_url": "http://127.0.0.1:9", "timeout_seconds": 5}
 
@@ -79,6 +79,10 @@ def main(path: str) -> None:
         found["many"] = materialize(many, partition_key="2025-07-17", selection=klines)
         both = lakehouse_assets({**values, "partitions": ["daily", "monthly"]})
         found["both"] = materialize(both, partition_key="2025-07-15", selection=klines)
+        own = {each: {"output_directory": str(Path(path).with_name(each))} for each in DESKS}
+        desks = [lakehouse_assets({**values, "tenants": own}, tenant=each) for each in DESKS]
+        given: dict[str, Any] = {"instance": instance, "partition_key": "2025-07-21"}
+        found["tenants"] = told(dg.materialize([*desks, assets], selection=[desks[0]], **given))
         found["partitions"] = sorted(
             instance.get_materialized_partitions(dg.AssetKey(["spot", "klines"]))
         )

@@ -56,6 +56,12 @@ async def main(path: str, symbols: list[str]) -> dict[str, Any]:
     found["corrupt"] = [state.type.value, state.message]
     state = await flows.ingest(path, {"lake": 5}, return_state=True)
     found["faulty"] = [state.type.value, state.message]
+    own = {name: {"output_directory": f"out-{name}"} for name in ("desk-a", "desk-b")}
+    values = {**json.loads(Path(path).read_text()), "tenants": own}
+    Path("tenants.json").write_text(json.dumps(values))
+    report = await flows.collect("tenants.json", on(15), tenant="desk-a")
+    state = await flows.collect("tenants.json", on(15), return_state=True)
+    found["tenants"] = [report["totals"]["verified"], state.message]
     found["all"] = await stored()
     loaded = load_flow_from_entrypoint("crypto_lakehouse.integrations.prefect:fill")
     found["fill"] = [loaded.name, sorted(loaded.parameters.properties)]

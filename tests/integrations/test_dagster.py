@@ -103,6 +103,13 @@ def test_a_day_that_is_stored_is_materialised_though_its_month_is_missing(ran: R
     assert (passed, [*metadata["archives"]]) == (False, [MONTH])
 
 
+def test_assets_of_a_tenant_have_its_name(ran: Ran) -> None:
+    found = ran.found["tenants"]
+    keys = [["desk-a", "spot", kind] for kind in ("klines", "trades")]
+    assert [each[:-1] for each in found["materialized"]] == keys
+    assert [*found["checks"]] == ["/".join(key) for key in keys]
+
+
 def test_nothing_is_added_for_an_archive(ran: Ran) -> None:
     one, many = ran.found["one"], ran.found["many"]
     assert many["metadata"][0]["verified"] == len(SYMBOLS) - 1

@@ -60,8 +60,14 @@ def test_a_quarantined_archive_fails_the_flow_and_its_key_is_in_a_table(
     assert found["all"]["tasks"] == 0
 
 
+def test_a_flow_is_of_one_tenant(found: dict[str, Any]) -> None:
+    verified, message = found["tenants"]
+    assert verified == 1
+    assert "$.tenant: required" in message  # without a name
+
+
 def test_a_deployment_finds_a_flow_by_its_name(found: dict[str, Any]) -> None:
-    assert found["fill"] == ["crypto-lakehouse-fill", ["config", "limit", "options"]]
+    assert found["fill"] == ["crypto-lakehouse-fill", ["config", "limit", "options", "tenant"]]
 
 
 def test_sigterm_ends_a_flow_in_order(found: dict[str, Any]) -> None:

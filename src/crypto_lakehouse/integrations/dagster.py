@@ -57,6 +57,7 @@ def lakehouse_assets(
     *,
     start: date | None = None,
     ingest: bool = False,
+    tenant: str | None = None,
     name: str = "crypto_lakehouse",
 ) -> AssetsDefinition:
     """Make assets of what a configuration selects, one for each market and data type.
@@ -72,8 +73,10 @@ def lakehouse_assets(
         start: The first day; by default that of `date_range`, if it stays the same.
         ingest: Whether the archives get into the tables of the configuration, too. Then the check
             `ingested` fails if the tables refuse some, in this run or an earlier one.
+        tenant: The tenant of the configuration whose assets they are; by default that of the key
+            `tenant`. The keys of its assets begin with its name.
         name: The name of the step, of the group of the assets, and of the pool that may limit how
-            many run at the same time.
+            many run at the same time. A step and a group of a tenant have its name, too.
 
     Raises:
         ConfigurationError: The configuration has faults, or no first day that stays the same.
@@ -84,12 +87,13 @@ def lakehouse_assets(
         need_tables()
     import dagster as dg
 
-    unit = read_unit(config, start)
+    unit = read_unit(config, start, tenant=tenant)
+    step = _step_name(unit, name)
     specs = [
         dg.AssetSpec(
-            _path(group),
+            unit.path(group),
             description=f"The published archives of {group[0]} {group[1]}.",
-            group_name=name,
+            group_name=step,
             partitions_def=dg.DailyPartitionsDefinition(str(unit.first_day)),
             freshness_policy=_freshness(unit, group),
             skippable=True,
@@ -106,7 +110,7 @@ def lakehouse_assets(
             yield from work.of(groups)
 
     made: AssetsDefinition = dg.multi_asset(
-        name=name,
+        name=step,
         specs=specs,
         check_specs=[
             dg.AssetCheckSpec(check, asset=spec.key)
@@ -120,7 +124,9 @@ def lakehouse_assets(
     return made
 
 
-def lakehouse_checks(config: AnyFile, *, name: str = "crypto_lakehouse") -> AssetChecksDefinition:
+def lakehouse_checks(
+    config: AnyFile, *, tenant: str | None = None, name: str = "crypto_lakehouse"
+) -> AssetChecksDefinition:
     """Make checks of the rows of the assets of `lakehouse_assets`: all archives are read.
 
     The check `valid_rows` of an asset fails if archives are unreadable or have errors, as
@@ -128,6 +134,7 @@ def lakehouse_checks(config: AnyFile, *, name: str = "crypto_lakehouse") -> Asse
 
     Args:
         config: As of `lakehouse_assets`.
+        tenant: As of `lakehouse_assets`.
         name: Begins the name of the step.
 
     Raises:
@@ -138,7 +145,7 @@ def lakehouse_checks(config: AnyFile, *, name: str = "crypto_lakehouse") -> Asse
     need_tables()
     import dagster as dg
 
-    unit = read_unit(config, needs_days=False)
+    unit = read_unit(config, tenant=tenant, needs_days=False)
 
     def validate(context):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202 - as above
         keys = {key.asset_key for key in context.selected_asset_check_keys}
@@ -146,11 +153,11 @@ def lakehouse_checks(config: AnyFile, *, name: str = "crypto_lakehouse") -> Asse
             report = _run(unit, {"validate": {"with": unit.selection(groups)}})
             _refuse_unfinished(report.steps[0])
             for group in groups:
-                yield _valid(group, report.steps[0].report)
+                yield _valid(unit, group, report.steps[0].report)
 
     made: AssetChecksDefinition = dg.multi_asset_check(
-        name=f"{name}_{_VALID}",
-        specs=[dg.AssetCheckSpec(_VALID, asset=_path(group)) for group in unit.rows],
+        name=f"{_step_name(unit, name)}_{_VALID}",
+        specs=[dg.AssetCheckSpec(_VALID, asset=unit.path(group)) for group in unit.rows],
         can_subset=True,
     )(validate)
     return made
@@ -168,12 +175,13 @@ def _freshness(unit: UnitOfWork, group: GroupKey) -> FreshnessPolicy | None:
 
 def _selected(unit: UnitOfWork, keys: Iterable[AssetKey]) -> list[GroupKey]:
     paths = {tuple(key.path) for key in keys}
-    return [group for group in unit.rows if tuple(_path(group)) in paths]
+    return [group for group in unit.rows if tuple(unit.path(group)) in paths]
 
 
-def _path(group: GroupKey) -> list[str]:
-    """The path of an asset's key; Dagster stores no enumerations."""
-    return [str(part) for part in group]
+def _step_name(unit: UnitOfWork, name: str) -> str:
+    """A name for Dagster, which takes no hyphens in those of steps."""
+    tenant = unit.config.tenant
+    return name if tenant is None else f"{name}_{tenant.replace('-', '_')}"
 
 
 @frozen
@@ -201,9 +209,9 @@ class _Materialization:
         _refuse_unfinished(collected)
         for group in groups:
             yield from self._materialized(group, counts, report)
-            yield from _verified(group, counts.groups[group])
+            yield from _verified(self.unit, group, counts.groups[group])
             if self.ingest and not is_unfinished(report.steps[-1]):
-                yield _ingested(group, report.steps[-1].report)
+                yield _ingested(self.unit, group, report.steps[-1].report)
         for step in report.steps:
             _refuse_unfinished(step)
         if collected.report.status == "failed":
@@ -223,7 +231,7 @@ class _Materialization:
     ) -> Iterator[Any]:
         from dagster import AssetKey, AssetMaterialization, MaterializeResult
 
-        found, key = counts.groups[group], AssetKey(_path(group))
+        found, key = counts.groups[group], AssetKey(self.unit.path(group))
         metadata = _metadata(found, counts, report)
         stored, asked = found.stored_days(self.first, self.last), (self.last - self.first).days + 1
         if len(stored) == asked:
@@ -255,12 +263,12 @@ def _metadata(
     }
 
 
-def _verified(group: GroupKey, found: SeriesGroup) -> Iterator[Any]:
+def _verified(unit: UnitOfWork, group: GroupKey, found: SeriesGroup) -> Iterator[Any]:
     from dagster import AssetCheckResult, AssetCheckSeverity, AssetKey
 
     if found.verdicts:  # nothing is said of what is in no plan
         yield AssetCheckResult(
-            asset_key=AssetKey(_path(group)),
+            asset_key=AssetKey(unit.path(group)),
             check_name=_VERIFIED,
             passed=not found.problem_count,
             severity=AssetCheckSeverity.ERROR if found.is_severe else AssetCheckSeverity.WARN,
@@ -268,7 +276,7 @@ def _verified(group: GroupKey, found: SeriesGroup) -> Iterator[Any]:
         )
 
 
-def _ingested(group: GroupKey, report: IngestReport) -> Any:
+def _ingested(unit: UnitOfWork, group: GroupKey, report: IngestReport) -> Any:
     from dagster import AssetCheckResult, AssetKey
 
     from crypto_lakehouse.tables.schema.schemas import table_name
@@ -277,7 +285,7 @@ def _ingested(group: GroupKey, report: IngestReport) -> Any:
     refused = sum(totals.refused for totals in report.tables if totals.table == table)
     named = [each for each in report.problems if is_key_of(group, each["key"])]
     return AssetCheckResult(
-        asset_key=AssetKey(_path(group)),
+        asset_key=AssetKey(unit.path(group)),
         check_name=_INGESTED,
         passed=not (refused or named),
         metadata={
@@ -287,14 +295,14 @@ def _ingested(group: GroupKey, report: IngestReport) -> Any:
     )
 
 
-def _valid(group: GroupKey, report: ValidationReport) -> Any:
+def _valid(unit: UnitOfWork, group: GroupKey, report: ValidationReport) -> Any:
     from dagster import AssetCheckResult, AssetKey
 
     of_group = [each for each in report.archives if is_key_of(group, each.key)]
     bad = [each for each in of_group if each.verdict in _BAD_ROWS]
     found = {each.key: each.fault or each.findings[0].sentence for each in bad[:_NAMED]}
     return AssetCheckResult(
-        asset_key=AssetKey(_path(group)),
+        asset_key=AssetKey(unit.path(group)),
         check_name=_VALID,
         passed=not bad,
         metadata={

@@ -38,45 +38,69 @@ def _flow(function: _Function) -> Flow[..., Any]:
 
 
 @_flow
-async def collect(config: str, options: dict[str, Any] | None = None, limit: str = _LIMIT) -> Any:
+async def collect(
+    config: str,
+    options: dict[str, Any] | None = None,
+    limit: str = _LIMIT,
+    tenant: str | None = None,
+) -> Any:
     """Collect archives, as `crypto-lakehouse collect --config` does.
 
     Args:
         config: The path of a JSON, TOML or YAML file. It is read where the flow runs.
         options: Keys that have other values in this run. Prefect shows them: no place for secrets.
         limit: The global concurrency limit of which the flow takes a slot; empty for none.
+        tenant: The tenant of the configuration whose keys apply; by default that of its key
+            `tenant`.
 
     Returns:
         The report, as `--json` prints it.
     """
-    return await _run("collect", config, options, limit)
+    return await _run("collect", config, options, tenant, limit)
 
 
 @_flow
-async def fill(config: str, options: dict[str, Any] | None = None, limit: str = _LIMIT) -> Any:
+async def fill(
+    config: str,
+    options: dict[str, Any] | None = None,
+    limit: str = _LIMIT,
+    tenant: str | None = None,
+) -> Any:
     """Fill from the exchange, as `crypto-lakehouse fill` does; parameters as of `collect`."""
-    return await _run("fill", config, options, limit)
+    return await _run("fill", config, options, tenant, limit)
 
 
 @_flow
-async def ingest(config: str, options: dict[str, Any] | None = None) -> Any:
+async def ingest(
+    config: str, options: dict[str, Any] | None = None, tenant: str | None = None
+) -> Any:
     """Bring archives into tables, as `crypto-lakehouse ingest` does; parameters as of `collect`."""
-    return await _run("ingest", config, options)
+    return await _run("ingest", config, options, tenant)
 
 
 @_flow
-async def validate(config: str, options: dict[str, Any] | None = None) -> Any:
+async def validate(
+    config: str, options: dict[str, Any] | None = None, tenant: str | None = None
+) -> Any:
     """Check rows, as `crypto-lakehouse validate` does; parameters as of `collect`."""
-    return await _run("validate", config, options)
+    return await _run("validate", config, options, tenant)
 
 
 @_flow
-async def compact(config: str, options: dict[str, Any] | None = None) -> Any:
+async def compact(
+    config: str, options: dict[str, Any] | None = None, tenant: str | None = None
+) -> Any:
     """Merge small files, as `crypto-lakehouse lake compact` does; parameters as of `collect`."""
-    return await _run("compact", config, options)
+    return await _run("compact", config, options, tenant)
 
 
-async def _run(kind: str, config: str, options: Mapping[str, Any] | None, limit: str = "") -> Any:
+async def _run(
+    kind: str,
+    config: str,
+    options: Mapping[str, Any] | None,
+    tenant: str | None,
+    limit: str = "",
+) -> Any:
     """Run one step; make an artifact of its report, and a failed state unless it is good."""
     if find_spec("prefect") is None:
         raise ExtraMissing("prefect", "the flows need prefect")
@@ -86,7 +110,7 @@ async def _run(kind: str, config: str, options: Mapping[str, Any] | None, limit:
     async with AsyncExitStack() as held:
         if limit:
             await held.enter_async_context(concurrency(limit, occupy=1))
-        work = run_pipeline(await one_step(kind, config, options or {}))
+        work = run_pipeline(await one_step(kind, config, options or {}, tenant))
         report = (await stopping_in_order(work)).steps[0]
     await _tell(report)
     if report.state != "done" or report.exit_code:

@@ -16,6 +16,7 @@ from crypto_lakehouse.core.config.layers import lay_sources
 from crypto_lakehouse.core.config.origins import FileValues
 from crypto_lakehouse.core.config.pipelines import PIPELINES
 from crypto_lakehouse.core.config.rules import LAKE_KEYS
+from crypto_lakehouse.core.config.tenants import TENANT
 from crypto_lakehouse.core.config.values import is_glob
 from crypto_lakehouse.core.config.workflow_config import WorkflowConfig, config_keys, plain_value
 from crypto_lakehouse.core.errors import ConfigurationError, Problem
@@ -52,6 +53,10 @@ class UnitOfWork:
     config: WorkflowConfig
     rows: Mapping[GroupKey, SelectedRow]
     first_day: date | None
+
+    def path(self, group: GroupKey) -> list[str]:
+        """Return what names a group among those of all tenants; plain text."""
+        return [each for each in (self.config.tenant, *map(str, group)) if each is not None]
 
     @property
     def has_overlaps(self) -> bool:
@@ -109,18 +114,22 @@ class UnitOfWork:
         return symbol in names or any(selected.row.fits(name, symbol) for name in names)
 
 
-async def one_step(kind: str, source: AnyFile, options: Mapping[str, Any]) -> FileValues:
+async def one_step(
+    kind: str, source: AnyFile, options: Mapping[str, Any], tenant: str | None = None
+) -> FileValues:
     """Read a configuration; return it with one pipeline, of one step.
 
     Args:
         kind: What the step runs, and its name.
         source: The configuration.
         options: Its `with`.
+        tenant: That of the step; None for that of the configuration.
 
     Raises:
         ConfigurationError: The file cannot be read, or has no mapping.
     """
     values = source if isinstance(source, Mapping) else await read_config(source)
+    values = values if tenant is None else {**values, TENANT: tenant}
     return _with_pipeline(values, {kind: {"with": dict(options)}})
 
 
@@ -129,12 +138,19 @@ def is_unfinished(step: StepReport) -> bool:
     return step.state != "done" or step.exit_code not in _ENDED
 
 
-def read_unit(source: AnyFile, start: date | None = None, *, needs_days: bool = True) -> UnitOfWork:
+def read_unit(
+    source: AnyFile,
+    start: date | None = None,
+    *,
+    tenant: str | None = None,
+    needs_days: bool = True,
+) -> UnitOfWork:
     """Read a configuration, and what it selects; blocking.
 
     Args:
         source: The configuration.
         start: The first day; None for that of `date_range`.
+        tenant: Whose keys apply; None for that of the configuration.
         needs_days: Whether there must be a first day that stays the same.
 
     Raises:
@@ -142,6 +158,8 @@ def read_unit(source: AnyFile, start: date | None = None, *, needs_days: bool = 
     """
     values = FileValues(source) if isinstance(source, Mapping) else read_config_file(source)
     values.pop(PIPELINES, None)
+    if tenant is not None:
+        values[TENANT] = tenant
     days = {} if start is None else {"date_range": {"start": str(start)}, "default_date": None}
     config = WorkflowConfig(values, overrides=days)
     matrix = load_matrix(config.matrix_path)
