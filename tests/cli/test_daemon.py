@@ -41,7 +41,7 @@ def test_it_works_until_it_is_stopped_and_reads_its_file_again(file: Path, start
     process.send_signal(signal.SIGTERM)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 143, err
-    assert "stopping; what is done is kept" in err
+    assert "Z stopping; what is done is kept" in err
     assert out == ""
 
 

@@ -70,14 +70,16 @@ async def _daemon(given: dict[str, Any]) -> int:
         due=(lambda *_: None) if given["quiet"] else _say,
         tell=tell,
         done=_ended,
-        on_held=LockWait(given["wait"]),
+        on_held=lambda name: LockWait(given["wait"], say=partial(_say, name)),
     )
 
     async def reload() -> None:
         if await daemon.reload(given["file"]):
             _say("", "the configuration was read again")
 
-    code: int = await run_until_signal(daemon, "stopping; what is done is kept", reload)
+    code: int = await run_until_signal(
+        daemon, "stopping; what is done is kept", reload, say=partial(_say, "")
+    )
     return code
 
 

@@ -89,9 +89,11 @@ class LockWait:
 
     Args:
         within_s: How long to wait for each lock; None to not wait, infinite to wait for ever.
+        say: Says once for each lock which run it waits for.
     """
 
     within_s: float | None
+    say: Callable[[str], None] = lambda text: click.echo(text, err=True)
     _left_s: dict[str, float] = field(init=False, factory=dict)
 
     async def before(self, path: Path) -> None:
@@ -139,7 +141,7 @@ class LockWait:
                 who = held.holder
             if held is not None and held.remark:
                 what = f"lease `{path}`; {held.remark}"
-            click.echo(f"note: waiting for {who}, which holds the {what}", err=True)
+            self.say(f"note: waiting for {who}, which holds the {what}")
         pause_s = min(_EVERY_S, self._left_s[path])
         self._left_s[path] -= pause_s
         return pause_s

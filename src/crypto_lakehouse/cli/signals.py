@@ -37,7 +37,11 @@ def _end(number: int, _frame: FrameType | None) -> NoReturn:
 
 
 async def run_until_signal(
-    workflow: Any, words: str, on_hangup: Callable[[], Awaitable[None]] | None = None
+    workflow: Any,
+    words: str,
+    on_hangup: Callable[[], Awaitable[None]] | None = None,
+    *,
+    say: Callable[[str], None] = lambda text: click.echo(text, err=True),
 ) -> Any:
     """Run a workflow; the first SIGINT or SIGTERM stops it in order, the second at once.
 
@@ -45,6 +49,7 @@ async def run_until_signal(
         workflow: It has `run()` and `stop(exit_code)`.
         words: The message when it is stopped.
         on_hangup: Is called for each SIGHUP; without it, that ends the process.
+        say: Writes the message.
 
     Returns:
         Its metrics.
@@ -55,7 +60,7 @@ async def run_until_signal(
 
     with one_error(), ended_by_sigterm():
         async with anyio.create_task_group() as tasks:
-            await tasks.start(_stop_on_signal, workflow, words)
+            await tasks.start(_stop_on_signal, workflow, words, say)
             if on_hangup is not None:
                 await tasks.start(_act_on_hangup, on_hangup)
             metrics = await workflow.run()
@@ -66,6 +71,7 @@ async def run_until_signal(
 async def _stop_on_signal(
     workflow: Any,
     words: str,
+    say: Callable[[str], None],
     *,
     task_status: anyio.abc.TaskStatus[None],
 ) -> None:
@@ -78,7 +84,7 @@ async def _stop_on_signal(
             if stopping:
                 os._exit(128 + number)
             stopping = True
-            click.echo(f"{words} (again to stop at once)", err=True)
+            say(f"{words} (again to stop at once)")
             workflow.stop(128 + number)
 
 

@@ -18,6 +18,7 @@ from tests.workflows.conftest import Collection
 from tests.workflows.test_monitoring import GROUP, value_of
 
 from crypto_lakehouse.core.errors import ConfigurationError, LockHeldError
+from crypto_lakehouse.ledger.lock import OnHeld, do_not_wait
 from crypto_lakehouse.testing import faults
 from crypto_lakehouse.workflows.daemon.daemon import Daemon, load_schedules
 from crypto_lakehouse.workflows.daemon.notify import Notifier
@@ -61,6 +62,7 @@ class World:
     sinks: Callable[[str], list[Any]] = lambda _step: []
     begun: Callable[[str], None] = lambda _step: None
     notifier: Notifier = field(factory=lambda: Notifier({}))
+    waits: list[str] = field(factory=list)
     daemon: Daemon = field(init=False)
     _news: anyio.Event = field(init=False, factory=anyio.Event)
 
@@ -68,6 +70,10 @@ class World:
         to.append(text)
         news, self._news = self._news, anyio.Event()
         news.set()
+
+    def wait_of(self, name: str) -> OnHeld:
+        self.waits.append(name)
+        return do_not_wait
 
     async def until(self, is_so: Callable[[], bool]) -> None:
         while not is_so():
@@ -87,6 +93,7 @@ class World:
             due=self.due,
             tell=lambda _name, step, report: self.begun(step) if report is None else None,
             done=lambda name, report: self._note(self.done, f"{name} {report.status}"),
+            on_held=self.wait_of,
             notifier=self.notifier,
         )
         async with anyio.create_task_group() as tasks:
@@ -120,6 +127,7 @@ async def test_a_pipeline_runs_each_time_that_it_is_due(
             world.clock.move(minutes=5)
             await world.until(lambda: len(world.done) == number)  # noqa: B023
     assert world.done == ["often complete"] * 3
+    assert world.waits == ["often"] * 3, "no run waits for less time, as one before has waited"
     assert len(collection.requested()) == 2, "a second run requests nothing"
     assert not [each for each in world.said if "passed" in each]
 

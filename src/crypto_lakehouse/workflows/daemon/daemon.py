@@ -149,7 +149,8 @@ class Daemon:
         tell: Called with the name of a pipeline and that of a step when it begins, and with its
             report when it has ended.
         done: Called with the name of a pipeline and its report.
-        on_held: Called if another program holds the lock of a step.
+        on_held: Makes for each run of a pipeline, by its name, what is called if another program
+            holds the lock of a step. By default the step fails.
         notifier: Tells the service manager.
     """
 
@@ -160,7 +161,7 @@ class Daemon:
     due: Callable[[str, str], None] | None = None
     tell: Callable[[str, str, StepReport | None], None] = lambda *_: None
     done: Callable[[str, CompositionReport], None] = lambda *_: None
-    on_held: OnHeld = do_not_wait
+    on_held: Callable[[str], OnHeld] = lambda _name: do_not_wait
     notifier: Notifier = field(factory=Notifier)
     stop_code: int | None = field(init=False, default=None)
     monitoring: Monitoring = field(init=False)
@@ -309,7 +310,7 @@ class Daemon:
                 sinks=self.sinks,
                 tell=partial(self.tell, name),
                 say=lambda step, text: self.say(f"{name}.{step}", text),
-                on_held=self.on_held,
+                on_held=self.on_held(name),
                 turns=self._turns,
                 monitoring=self.monitoring.shared(),
             )
