@@ -31,6 +31,8 @@ def test_it_works_until_it_is_stopped_and_reads_its_file_again(file: Path, start
     change(file, yearly={"schedule": "0 0 31 2 *", "steps": {"colect": {}}})
     process.send_signal(signal.SIGHUP)
     assert "Z the configuration is not taken: " in process.stderr.readline()
+    faults = [process.stderr.readline() for _ in range(2)]  # each line has the time
+    assert [each[19:24] for each in faults] == ["Z   $"] * 2
     change(file, often={"every": "1h", "steps": {"collect": {}}})
     process.send_signal(signal.SIGHUP)
     found = ""

@@ -116,6 +116,20 @@ def test_without_a_name_all_tenants_are_collected_with_a_report_of_each(
         assert not [path for path in (tmp_path / name).rglob("*") if other in path.name]
 
 
+def test_faults_that_only_a_run_finds_have_a_line_each(
+    file: Path, shell: Shell, tmp_path: Path
+) -> None:
+    (tmp_path / "b" / "data").mkdir(parents=True)
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "data").symlink_to(tmp_path / "b" / "data")
+    code, _, err = shell("collect", "--config", str(file), "-q")
+    assert code == 2
+    assert "error: desk-a: invalid configuration, 1 problem:\n  $.tenants.desk-a.output" in err
+    code, out, _ = shell("run", str(file), "--tenant", "desk-a", "-q")
+    assert (code, "1 problem:\n  $.tenants.desk-a.output_directory" in out) == (2, True)
+    assert [*(tmp_path / "b").rglob("*BTCUSDT*")] == []
+
+
 def test_a_step_of_a_pipeline_has_no_tenant_of_its_own(file: Path, shell: Shell) -> None:
     values = json.loads(file.read_text())
     values["pipelines"]["nightly"]["steps"]["collect"] = {"with": {"tenant": "desk-b"}}

@@ -16,7 +16,7 @@ from crypto_lakehouse.cli.streams import LoggedStream
 from crypto_lakehouse.cli.unused_options import refuse_beside, refuse_unused_keys
 from crypto_lakehouse.core.config.profiles import PRODUCTION
 from crypto_lakehouse.core.metrics import ByteMeter
-from crypto_lakehouse.core.visible import visible
+from crypto_lakehouse.core.visible import visible, visible_lines
 
 if TYPE_CHECKING:
     from crypto_lakehouse.core.errors import LakehouseError
@@ -111,7 +111,7 @@ def _tell(given: dict[str, Any], name: str, report: StepReport | None) -> None:
     for warning in late_warnings(report.report):
         click.echo(visible(f"warning: {name}: {warning}"), err=True)
     if report.error:
-        click.echo(visible(f"error: {name}: {_reason(report)}"), err=True)
+        click.echo(visible_lines(f"error: {name}: {_reason(report)}"), err=True)
 
 
 def _reason(report: StepReport) -> str:

@@ -86,7 +86,8 @@ async def _daemon(given: dict[str, Any]) -> int:
 def _say(name: str, text: str) -> None:
     now = datetime.now(UTC)
     subject = f"{name}: " if name else ""
-    click.echo(visible(f"{now:%Y-%m-%dT%H:%M:%SZ} {subject}{text}"), err=True)
+    for line in text.split("\n"):
+        click.echo(visible(f"{now:%Y-%m-%dT%H:%M:%SZ} {subject}{line}"), err=True)
 
 
 def _ended(name: str, report: CompositionReport) -> None:

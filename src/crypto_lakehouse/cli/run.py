@@ -13,7 +13,7 @@ from crypto_lakehouse.cli.json_output import json_line
 from crypto_lakehouse.cli.late_warnings import late_warnings
 from crypto_lakehouse.cli.lock_wait import LockWait, wait_option
 from crypto_lakehouse.cli.unused_options import refuse_beside
-from crypto_lakehouse.core.visible import visible
+from crypto_lakehouse.core.visible import visible, visible_lines
 
 if TYPE_CHECKING:
     from crypto_lakehouse.core.config.pipelines import Pipeline
@@ -67,7 +67,8 @@ async def _run_ready(ready: Any, given: dict[str, Any]) -> int:
     from crypto_lakehouse.workflows.pipelines.running import PipelineWorkflow
 
     def say(name: str, text: str) -> None:
-        click.echo(visible(f"{name}: {text}"), err=True)
+        for line in text.split("\n"):
+            click.echo(visible(f"{name}: {line}"), err=True)
 
     def tell(name: str, report: StepReport | None) -> None:
         if not given["quiet"]:
@@ -113,7 +114,7 @@ def _noun(name: str, count: int) -> str:
 
 def _text(pipeline: Pipeline, report: CompositionReport) -> str:
     lines = [f"{each.name}: {step_text(each)}" for each in report.steps]
-    return "\n".join(map(visible, [*lines, f"{pipeline.name}: {report.status}"]))
+    return "\n".join(map(visible_lines, [*lines, f"{pipeline.name}: {report.status}"]))
 
 
 def _show(pipeline: Pipeline, *, as_json: bool) -> None:
