@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import socket
 from pathlib import Path
@@ -51,6 +52,36 @@ def test_a_named_port_is_only_said_if_anything_is(
         assert "--metrics-textfile: `/nowhere/a.prom` cannot be written" in err
     assert not (tmp_path / "data").exists()
     assert "metrics are at" not in shell(*collect, "--serve", port)[2]
+
+
+def test_what_cannot_be_opened_is_named_beside_the_faults_of_a_file(
+    shell: Shell, tmp_path: Path
+) -> None:
+    pytest.importorskip("cronsim", reason="the extra `daemon` is not installed")
+    file, steps = tmp_path / "faulty.json", {"collect": {"needs": "ingest"}}
+    faulty = {"every": "1h", "steps": {**steps, "ingest": {"needs": "collect"}, "colect": {}}}
+    with socket.create_server(("127.0.0.1", 0)) as used:
+        port = used.getsockname()[1]
+        values = {"output_directory": "data", "freshness": {"spot/kline": "36h"},
+                  "serve": {"port": port}, "metrics_textfile": "/nowhere/a.prom",
+                  "pipelines": {"hourly": faulty}}  # fmt: skip
+        file.write_text(json.dumps(values))
+        of_pipelines = ["unknown step `colect`", "collect -> ingest -> collect"]
+        for command, others in (
+            (["run", str(file)], of_pipelines),
+            (["daemon", str(file)], of_pipelines),
+            (["collect", "--config", str(file)], ["$.freshness"]),
+            (["fill", "--config", str(file)], ["$.freshness"]),
+            (["record", "--config", str(file)], ["$.freshness"]),
+            (["ingest", "--config", str(file), "--workers", "0"], ["--workers"]),
+        ):
+            code, _, err = shell(*command)
+            assert code == 2, command
+            named = [f"port {port} of `127.0.0.1` cannot be listened on", "`/nowhere/a.prom`"]
+            assert [each for each in (*named, *others) if each not in err] == [], err
+            assert err.count("cannot be listened on") == 1
+        assert "listened" not in shell("run", str(file), "--dry-run")[2]
+    assert [*tmp_path.iterdir()] == [file]
 
 
 def test_options_without_effect_are_refused(shell: Shell, collect: list[str]) -> None:

@@ -14,7 +14,7 @@ from crypto_lakehouse.cli.file_names import file_only
 from crypto_lakehouse.cli.json_output import failure_of, json_line
 from crypto_lakehouse.cli.late_warnings import say_late_warnings
 from crypto_lakehouse.cli.lock_wait import LockWait, output_lock_of, wait_option
-from crypto_lakehouse.cli.monitoring import MONITORING_KEYS, say_where
+from crypto_lakehouse.cli.monitoring import MONITORING_KEYS, naming_what_cannot_be_opened, say_where
 from crypto_lakehouse.cli.options import config_options, option_overrides
 from crypto_lakehouse.cli.progress import collection_sink, terminal_rows
 from crypto_lakehouse.cli.streams import LoggedStream
@@ -95,6 +95,7 @@ def command(**given: Any) -> int:
     return anyio.run(partial(_collect, given))
 
 
+@naming_what_cannot_be_opened
 async def _collect(given: dict[str, Any]) -> int:
     from crypto_lakehouse.core.metrics import ByteMeter
     from crypto_lakehouse.workflows import ArchiveCollectionWorkflow

@@ -12,6 +12,7 @@ import click
 from crypto_lakehouse.cli.file_names import named_file
 from crypto_lakehouse.cli.late_warnings import late_warnings
 from crypto_lakehouse.cli.lock_wait import LockWait, wait_option
+from crypto_lakehouse.cli.monitoring import naming_what_cannot_be_opened
 from crypto_lakehouse.core.visible import visible
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ def command(**given: Any) -> int:
     return anyio.run(partial(_daemon, given))
 
 
+@naming_what_cannot_be_opened
 async def _daemon(given: dict[str, Any]) -> int:
     from crypto_lakehouse.cli.signals import run_until_signal
     from crypto_lakehouse.workflows.daemon.daemon import Daemon, load_schedules

@@ -11,7 +11,7 @@ import click
 from crypto_lakehouse.cli.file_names import file_only
 from crypto_lakehouse.cli.json_output import json_line
 from crypto_lakehouse.cli.lock_wait import LockWait, output_lock_of, wait_option
-from crypto_lakehouse.cli.monitoring import MONITORING_KEYS, say_where
+from crypto_lakehouse.cli.monitoring import MONITORING_KEYS, naming_what_cannot_be_opened, say_where
 from crypto_lakehouse.cli.options import config_options_without, option_overrides
 from crypto_lakehouse.cli.progress import collection_sink, terminal_rows
 from crypto_lakehouse.cli.run_end import run_to_end
@@ -86,6 +86,7 @@ def command(**given: Any) -> int:
     return anyio.run(partial(_fill, given))
 
 
+@naming_what_cannot_be_opened
 async def _fill(given: dict[str, Any]) -> int:
     from crypto_lakehouse.workflows.wiring.load_config import load_config, read_config
 

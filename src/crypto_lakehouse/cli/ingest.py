@@ -12,7 +12,11 @@ from crypto_lakehouse.cli.failures import message_of
 from crypto_lakehouse.cli.json_output import failure_of, json_line
 from crypto_lakehouse.cli.lake_options import lake_config, lake_options
 from crypto_lakehouse.cli.lock_wait import LockWait, wait_option
-from crypto_lakehouse.cli.monitoring import monitoring_options, say_where
+from crypto_lakehouse.cli.monitoring import (
+    monitoring_options,
+    naming_what_cannot_be_opened,
+    say_where,
+)
 from crypto_lakehouse.core.messages import agreeing, plural
 from crypto_lakehouse.core.visible import visible
 
@@ -84,6 +88,7 @@ _COUNTED = (
 )
 
 
+@naming_what_cannot_be_opened
 async def _ingest(given: dict[str, Any]) -> int:
     from crypto_lakehouse.cli.progress import step_display
     from crypto_lakehouse.workflows.ingestion import IngestWorkflow

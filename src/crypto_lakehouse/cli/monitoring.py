@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from functools import wraps
 from typing import Any, TypeVar
 
 import click
 
 from crypto_lakehouse.cli.file_names import file_only
+from crypto_lakehouse.core.errors import ConfigurationError
 
-__all__ = ["MONITORING_KEYS", "command", "monitoring_options", "say_where"]
+__all__ = [
+    "MONITORING_KEYS",
+    "command",
+    "monitoring_options",
+    "naming_what_cannot_be_opened",
+    "say_where",
+]
 
 _Command = TypeVar("_Command", bound=Callable[..., object])
 
@@ -17,6 +25,11 @@ _Command = TypeVar("_Command", bound=Callable[..., object])
 MONITORING_KEYS = (
     "serve", "metrics_textfile", "freshness", "metrics_by_symbol", "otlp_endpoint",
 )  # fmt: skip
+
+#: Those that name what a run opens.
+_OPENED = ("serve", "metrics_textfile", "otlp_endpoint")
+
+_Run = Callable[[dict[str, Any]], Awaitable[int]]
 
 _SERVE = click.option(
     "--serve",
@@ -63,6 +76,33 @@ def command(what: str) -> int:
 def monitoring_options(command: _Command) -> _Command:
     """Add `--serve`, `--metrics-textfile` and `--otlp-endpoint` to a command."""
     return _SERVE(_TEXTFILE(_OTLP(command)))
+
+
+def naming_what_cannot_be_opened(run: _Run) -> _Run:
+    """Let a command that finds faults of its configuration also name a port that is in use.
+
+    So do files that cannot be written: all faults are named at once, before anything begins.
+
+    Args:
+        run: Takes the options of the command by name, and returns its exit code.
+    """
+
+    @wraps(run)
+    async def named(given: dict[str, Any]) -> int:
+        try:
+            return await run(given)
+        except ConfigurationError as error:
+            if given.get("dry_run"):
+                raise
+            from crypto_lakehouse.workflows.monitoring.unavailable import unavailable
+
+            keys = (*_OPENED, "environment", "tenant")
+            overrides = {key: given[key] for key in keys if given.get(key) is not None}
+            file = given.get("config_file") or given.get("file")
+            more = await unavailable(file, overrides)
+            raise ConfigurationError(dict.fromkeys([*error.problems, *more])) from error
+
+    return named
 
 
 def say_where(config: Any, *, quiet: bool) -> Callable[[str], None]:

@@ -13,7 +13,7 @@ from crypto_lakehouse.cli.failures import message_of
 from crypto_lakehouse.cli.file_names import file_only
 from crypto_lakehouse.cli.list_option import ListOption
 from crypto_lakehouse.cli.lock_wait import LockWait, wait_option
-from crypto_lakehouse.cli.monitoring import say_where
+from crypto_lakehouse.cli.monitoring import naming_what_cannot_be_opened, say_where
 from crypto_lakehouse.cli.options import config_options_without, option_overrides
 from crypto_lakehouse.cli.run_end import run_to_end
 from crypto_lakehouse.cli.unused_options import refuse_unused_keys
@@ -117,6 +117,7 @@ def command(**given: Any) -> int:
     return anyio.run(partial(_record, given))
 
 
+@naming_what_cannot_be_opened
 async def _record(given: dict[str, Any]) -> int:
     from crypto_lakehouse.workflows.record_selection import fills_tables
     from crypto_lakehouse.workflows.wiring.load_config import load_lake_of

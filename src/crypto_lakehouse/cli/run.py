@@ -12,6 +12,7 @@ from crypto_lakehouse.cli.file_names import named_file
 from crypto_lakehouse.cli.json_output import json_line
 from crypto_lakehouse.cli.late_warnings import late_warnings
 from crypto_lakehouse.cli.lock_wait import LockWait, wait_option
+from crypto_lakehouse.cli.monitoring import naming_what_cannot_be_opened
 from crypto_lakehouse.cli.unused_options import refuse_beside
 from crypto_lakehouse.core.visible import visible, visible_lines
 
@@ -48,6 +49,7 @@ def command(**given: Any) -> int:
     return anyio.run(partial(_run, given))
 
 
+@naming_what_cannot_be_opened
 async def _run(given: dict[str, Any]) -> int:
     from crypto_lakehouse.workflows.pipelines.declared import load_pipelines
 

@@ -16,7 +16,11 @@ from crypto_lakehouse.cli.failures import message_of, say_failure
 from crypto_lakehouse.cli.file_names import named_file
 from crypto_lakehouse.cli.json_output import failure_of, json_line
 from crypto_lakehouse.cli.lock_wait import LockWait, output_lock_of, wait_option_with
-from crypto_lakehouse.cli.monitoring import monitoring_options, say_where
+from crypto_lakehouse.cli.monitoring import (
+    monitoring_options,
+    naming_what_cannot_be_opened,
+    say_where,
+)
 from crypto_lakehouse.cli.options import option_overrides
 from crypto_lakehouse.cli.output_option import MIRROR, checked_config, output_options
 from crypto_lakehouse.cli.unused_options import refuse_without
@@ -153,6 +157,7 @@ def command(**given: Any) -> int:  # fmt: skip
     return anyio.run(partial(_verify, given))
 
 
+@naming_what_cannot_be_opened
 async def _verify(given: dict[str, Any]) -> int:
     from crypto_lakehouse.cli.verify_output import Outputs
     from crypto_lakehouse.stores.output import output_of

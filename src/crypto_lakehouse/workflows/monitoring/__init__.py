@@ -1,6 +1,7 @@
 """What watches a run: metrics and traces, as its configuration says.
 
 - `monitoring` opens, feeds and closes what the configuration names; every workflow has one.
+  `opening` says what cannot be opened, and `unavailable` does so beside other faults.
 - `textfile` writes the file for node_exporter's textfile collector; it is replaced as a whole.
 - `traces` makes the spans of workflows, and sends telemetry to a receiver of OpenTelemetry.
 - `of_tenants` keeps the metrics of tenants apart that run at once.

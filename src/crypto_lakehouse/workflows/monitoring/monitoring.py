@@ -15,7 +15,6 @@ from crypto_lakehouse.core.config.workflow_config import WorkflowConfig
 from crypto_lakehouse.core.errors import ConfigurationError, LakehouseError, Problem, StoreError
 from crypto_lakehouse.core.events import Event, RunFinished, RunStarted
 from crypto_lakehouse.core.faults import logged_fault
-from crypto_lakehouse.core.messages import shown
 from crypto_lakehouse.core.metrics import ByteMeter
 from crypto_lakehouse.core.protocols import ignore
 from crypto_lakehouse.core.sink import Sink
@@ -29,6 +28,7 @@ from crypto_lakehouse.workflows.monitoring.group_coverage import group_coverage
 from crypto_lakehouse.workflows.monitoring.listener import MetricsListener
 from crypto_lakehouse.workflows.monitoring.live_page import LivePage
 from crypto_lakehouse.workflows.monitoring.live_pages import LivePages
+from crypto_lakehouse.workflows.monitoring.opening import file_problems, port_problems
 from crypto_lakehouse.workflows.monitoring.textfile import MetricsTextfile
 from crypto_lakehouse.workflows.monitoring.traces import Traces
 from crypto_lakehouse.workflows.wiring.holes_file import load_acknowledged
@@ -215,12 +215,8 @@ class Monitoring:
                 OpenTelemetry do not say where to send; all faults.
         """
         if self.is_owner:
-            problems = [*await self._file_problems(), *await self._port_problems()]
-            if self.traces is not None:
-                problems += await to_thread.run_sync(self.traces.problems)
-            if problems:
-                await self._stop_listening()
-                await self._send_last()
+            if problems := await self._opened_with():
+                await self._undo()
                 raise ConfigurationError(problems)
             self._is_open = True
             if self.listener is not None:
@@ -228,28 +224,21 @@ class Monitoring:
         if self.traces is not None:
             self.traces.begin()
 
-    async def _file_problems(self) -> list[Problem]:
-        if self.textfile is None:
-            return []
-        try:
-            await to_thread.run_sync(self.textfile.check)
-        except OSError as error:
-            path = shown(str(self.textfile.path))
-            reason = f"`{path}` cannot be written: {error.strerror or error}"
-            return [Problem("$.metrics_textfile", reason)]
-        return []
+    async def problems(self) -> list[Problem]:
+        """Return what `open` would refuse; nothing stays open."""
+        found = await self._opened_with()
+        await self._undo()
+        return found
 
-    async def _port_problems(self) -> list[Problem]:
-        if self.listener is None:
-            return []
-        try:
-            await self.listener.open()
-        except OSError as error:
-            reason = error.strerror or str(error)
-            place = f"port {self.listener.port} of `{shown(self.listener.address)}`"
-            hint = "choose another port, or 0 for any that is free"
-            return [Problem("$.serve", f"{place} cannot be listened on: {reason}; {hint}")]
-        return []
+    async def _opened_with(self) -> list[Problem]:
+        problems = [*await file_problems(self.textfile), *await port_problems(self.listener)]
+        if self.traces is not None:
+            problems += await to_thread.run_sync(self.traces.problems)
+        return problems
+
+    async def _undo(self) -> None:
+        await self._stop_listening()
+        await self._send_last()
 
     async def close(self) -> None:
         """Write the file of a run that has not come to its end, and stop listening.
