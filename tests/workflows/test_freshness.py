@@ -49,7 +49,7 @@ async def test_a_day_may_be_as_old_as_is_allowed(collected: Collection) -> None:
         "at most 35.0 h are allowed"
     )
     long = evolve(stale.stale[0], age_s=100 * 86_400.0, max_lag_s=7 * 86_400.0)
-    assert str(long).endswith("ended 100.0 days ago; at most 7.0 days are allowed")
+    assert str(long).endswith("ended 100.0 d ago; at most 7.0 d are allowed")
 
 
 async def test_each_group_has_an_objective_of_its_own(collected: Collection) -> None:
@@ -64,7 +64,7 @@ async def test_each_group_has_an_objective_of_its_own(collected: Collection) -> 
     found = await status(collected, freshness=absent)
     assert found.strict_exit_code == 7, "what is named must have a day"
     assert [str(each) for each in found.stale or ()] == [
-        "futures_um klines: no day is verified; at most 9.0 days are allowed since one ended"
+        "futures_um klines: no day is verified; at most 9.0 d are allowed since one ended"
     ]
     assert (await status(collected, freshness=absent, markets=["spot"])).stale == ()
 

@@ -299,6 +299,8 @@ async def test_a_store_that_refuses_one_tenant_does_not_end_the_run_of_the_other
     assert "403 SignatureDoesNotMatch" in report.steps[1].error
     assert report.exit_code == 2
     assert "fa1se-secret" not in str(report) + caplog.text
-    stored = [each.key for each in rclone_bucket.open(rclone_bucket.url).client.objects("")]
+    own = tuple(f"{url.removeprefix(rclone_bucket.url).lstrip('/')}/" for url in urls.values())
+    objects = rclone_bucket.open(rclone_bucket.url).client.objects("")
+    stored = [each.key for each in objects if each.key.startswith(own)]
     assert [key for key in stored if "BTCUSDT" in key and key.endswith(".zip")]
     assert [key for key in stored if "ETHUSDT" in key] == []

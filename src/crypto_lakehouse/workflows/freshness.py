@@ -80,7 +80,7 @@ class StaleGroup:
 def _age(seconds: float) -> str:
     """Hours up to three days, and days above."""
     hours = seconds / 3600
-    return f"{hours:.1f} h" if hours <= 72 else f"{hours / 24:.1f} days"
+    return f"{hours:.1f} h" if hours <= 72 else f"{hours / 24:.1f} d"
 
 
 def stale_groups(newest: Newest, allowed: Allowed, now: datetime) -> Iterator[StaleGroup]:
