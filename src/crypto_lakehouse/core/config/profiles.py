@@ -8,18 +8,17 @@ environments:
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from typing import Any
 
-from attrs import field, frozen
+from attrs import frozen
 
-from crypto_lakehouse.core.config.rules import check_unknown_keys
+from crypto_lakehouse.core.config.named_keys import ENVIRONMENT, NamedKeys
 from crypto_lakehouse.core.errors import Problem
 from crypto_lakehouse.core.messages import allowed_values, shown
 
 __all__ = ["CHOICE", "PRODUCTION", "PROFILES", "USUAL_PROFILES", "Profiles"]
 
 #: The key of a file that contains its profiles, and the key that selects one.
-PROFILES, CHOICE = "environments", "environment"
+PROFILES, CHOICE = "environments", ENVIRONMENT
 
 PRODUCTION = "production"
 
@@ -28,12 +27,8 @@ USUAL_PROFILES = ("development", PRODUCTION)
 
 
 @frozen
-class Profiles:
+class Profiles(NamedKeys):
     """The profiles of one file, with their errors and warnings."""
-
-    by_name: Mapping[str, Mapping[str, Any]] = field(factory=dict)
-    problems: tuple[Problem, ...] = ()
-    notes: tuple[str, ...] = ()
 
     @classmethod
     def read(
@@ -54,15 +49,14 @@ class Profiles:
         if not isinstance(given, Mapping):
             fault = f"must be a mapping of names to keys, not {type(given).__name__}"
             return cls(problems=(Problem(f"$.{PROFILES}", fault),))
-        known = [key for key in keys if key not in {CHOICE, "tenant"}]
-        read = {
-            str(name): _profile(name, values, known, older, others)
-            for name, values in given.items()
-        }
-        return cls(
-            by_name={name: values for name, (values, _, _) in read.items()},
-            notes=tuple(note for _, notes, _ in read.values() for note in notes),
-            problems=tuple(each for _, _, problems in read.values() for each in problems),
+        return cls._read(
+            f"$.{PROFILES}",
+            given,
+            keys,
+            older,
+            others,
+            name_fault=_name_fault,
+            if_empty="; write {} if it has no keys",
         )
 
     def fault_of(self, name: object) -> list[Problem]:
@@ -74,19 +68,7 @@ class Profiles:
         return [Problem(f"$.{CHOICE}", message)]
 
 
-def _profile(
-    name: object,
-    given: object,
-    known: Collection[str],
-    older: Mapping[str, str],
-    others: Collection[str],
-) -> tuple[dict[str, Any], list[str], list[Problem]]:
-    place = f"$.{PROFILES}.{shown(name)}"
-    if not isinstance(name, str) or not name.strip():
-        return {}, [], [Problem(place, f"the name of a profile must be text, not `{shown(name)}`")]
-    if not isinstance(given, Mapping):
-        kind = type(given).__name__
-        fault = f"must be a mapping of keys, not {kind}; write {{}} if it has no keys"
-        return {}, [], [Problem(place, fault)]
-    own = {key: value for key, value in given.items() if key not in others}
-    return check_unknown_keys(own, known, place, older=older, others=others)
+def _name_fault(name: object) -> str:
+    if isinstance(name, str) and name.strip():
+        return ""
+    return f"the name of a profile must be text, not `{shown(name)}`"

@@ -11,31 +11,25 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Mapping
-from typing import Any
 
-from attrs import field, frozen
+from attrs import frozen
 
-from crypto_lakehouse.core.config.profiles import CHOICE as PROFILE
-from crypto_lakehouse.core.config.rules import check_unknown_keys
+from crypto_lakehouse.core.config.named_keys import TENANT, NamedKeys
 from crypto_lakehouse.core.errors import Problem
 from crypto_lakehouse.core.messages import allowed_values, shown
 
 __all__ = ["TENANT", "TENANTS", "TENANT_NAME", "Tenants"]
 
-#: The key of a file that contains its tenants, and the key that selects one.
-TENANTS, TENANT = "tenants", "tenant"
+#: The key of a file that contains its tenants.
+TENANTS = "tenants"
 
 #: A name is a label of metrics and a field of logs, and may become a part of a path.
 TENANT_NAME = r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}"
 
 
 @frozen
-class Tenants:
+class Tenants(NamedKeys):
     """The tenants of one file, with their errors and warnings."""
-
-    by_name: Mapping[str, Mapping[str, Any]] = field(factory=dict)
-    problems: tuple[Problem, ...] = ()
-    notes: tuple[str, ...] = ()
 
     @classmethod
     def read(
@@ -59,15 +53,7 @@ class Tenants:
             kind = "an empty one" if isinstance(given, Mapping) else type(given).__name__
             fault = f"must be a mapping of names to keys, not {kind}"
             return cls(problems=(Problem(f"$.{TENANTS}", fault),))
-        known = [key for key in keys if key not in {TENANT, PROFILE}]
-        read = {
-            str(name): _tenant(name, values, known, older, others) for name, values in given.items()
-        }
-        return cls(
-            by_name={name: values for name, (values, _, _) in read.items()},
-            notes=tuple(note for _, notes, _ in read.values() for note in notes),
-            problems=tuple(each for _, _, problems in read.values() for each in problems),
-        )
+        return cls._read(f"$.{TENANTS}", given, keys, older, others, name_fault=_name_fault)
 
     def fault_of(self, name: object) -> list[Problem]:
         """Return an error if there is no such tenant, or if one of several is not named.
@@ -86,22 +72,10 @@ class Tenants:
         return [Problem(f"$.{TENANT}", f"there is no tenant `{shown(name)}`; {known}")]
 
 
-def _tenant(
-    name: object,
-    given: object,
-    known: Collection[str],
-    older: Mapping[str, str],
-    others: Collection[str],
-) -> tuple[dict[str, Any], list[str], list[Problem]]:
-    place = f"$.{TENANTS}.{shown(name)}"
-    if not isinstance(name, str) or not re.fullmatch(TENANT_NAME, name):
-        fault = (
-            f"`{shown(name)}` is not the name of a tenant; it has letters, digits, `-` and `_`, "
-            "begins with a letter or a digit, and has at most 63 characters"
-        )
-        return {}, [], [Problem(place, fault)]
-    if not isinstance(given, Mapping):
-        fault = f"must be a mapping of keys, not {type(given).__name__}"
-        return {}, [], [Problem(place, fault)]
-    own = {key: value for key, value in given.items() if key not in others}
-    return check_unknown_keys(own, known, place, older=older, others=others)
+def _name_fault(name: object) -> str:
+    if isinstance(name, str) and re.fullmatch(TENANT_NAME, name):
+        return ""
+    return (
+        f"`{shown(name)}` is not the name of a tenant; it has letters, digits, `-` and `_`, "
+        "begins with a letter or a digit, and has at most 63 characters"
+    )
