@@ -116,7 +116,7 @@ ROWS: dict[str, list[Graph]] = {
     ],
 }  # fmt: skip
 
-#: A metric of ours in an expression, without the prefix of all names.
+#: One of the project's metrics in an expression, without the prefix of all names.
 _NAME = re.compile(r"\b[a-z_]+_(?:seconds|total|bucket|requests)\b|\bholes\b")
 
 

@@ -7,11 +7,10 @@ from functools import partial
 import anyio
 import click
 
+from crypto_lakehouse.cli.coverage_options import coverage_options
 from crypto_lakehouse.cli.file_names import file_only
-from crypto_lakehouse.cli.list_option import ListOption
 from crypto_lakehouse.cli.options import option_overrides
 from crypto_lakehouse.cli.output_option import known_output, known_output_options
-from crypto_lakehouse.core.config.days import DAY_FORMS
 from crypto_lakehouse.core.messages import agreeing
 
 __all__ = ["command"]
@@ -21,26 +20,7 @@ __all__ = ["command"]
 @known_output_options
 @click.option("--html", required=True, metavar="FILE", callback=file_only,
               help="The file to write.")  # fmt: skip
-@click.option("--markets", cls=ListOption, metavar="LIST",
-              help="spot, futures_um, futures_cm, options. [default: all]")  # fmt: skip
-@click.option("-s", "--symbols", cls=ListOption, metavar="LIST",
-              help="As BTCUSDT,ETH*. [default: all]")  # fmt: skip
-@click.option("-t", "--data-types", cls=ListOption, metavar="LIST",
-              help="As klines,trades. [default: all]")  # fmt: skip
-@click.option("-i", "--intervals", cls=ListOption, metavar="LIST",
-              help="As 1m,1h,1d. [default: all]")  # fmt: skip
-@click.option("--start", metavar="DAY",
-              help=f"First UTC day: {DAY_FORMS}. [default: as of `status`]")  # fmt: skip
-@click.option("--end", metavar="DAY",
-              help="Last UTC day, inclusive. [default: as of `status`]")  # fmt: skip
-@click.option("--of", type=click.Choice(["asked", "published"]),
-              help="Complete is what runs were asked for, or what the publisher has. [default:"
-              " asked; with --start or --end: published]")  # fmt: skip
-@click.option("--matrix", "matrix_path", metavar="FILE",
-              help="The matrix. [default: the shipped one]")  # fmt: skip
-@click.option("--acknowledge", cls=ListOption, metavar="LIST",
-              help="Archives, as keys or globs, that you know the source to lack.")  # fmt: skip
-@click.option("--holes-path", metavar="FILE", help="A file of such archives, one in a line.")
+@coverage_options("as of `status`", "as of `status`")
 def command(*, html: str, of: str | None, **given: str | None) -> int:
     """Write the state of an output into one HTML page, which loads nothing and has no script.
 

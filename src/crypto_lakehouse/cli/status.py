@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import click
 
+from crypto_lakehouse.cli.coverage_options import coverage_options
 from crypto_lakehouse.cli.durations import seconds_of
 from crypto_lakehouse.cli.failures import say_failure
 from crypto_lakehouse.cli.file_names import file_only
-from crypto_lakehouse.cli.list_option import ListOption
 from crypto_lakehouse.cli.options import option_overrides
 from crypto_lakehouse.cli.origins_output import OriginsTable
 from crypto_lakehouse.cli.output_option import known_output, known_output_options
@@ -25,7 +25,6 @@ from crypto_lakehouse.cli.status_output import (
     print_key,
 )
 from crypto_lakehouse.cli.unused_options import refuse_beside
-from crypto_lakehouse.core.config.days import DAY_FORMS
 from crypto_lakehouse.core.errors import LakehouseError
 from crypto_lakehouse.core.messages import agreeing, shown
 
@@ -48,37 +47,10 @@ def _duration(_: click.Context, option: click.Parameter, text: str | None) -> fl
 
 @click.command("status")
 @known_output_options
-@click.option(
-    "--markets",
-    cls=ListOption,
-    metavar="LIST",
-    help="spot, futures_um, futures_cm, options. [default: all]",
+@coverage_options(
+    "each series' first day that was asked for",
+    "the last day that was asked for and should be there",
 )
-@click.option("-s", "--symbols", cls=ListOption, metavar="LIST",
-              help="As BTCUSDT,ETH*. [default: all]")  # fmt: skip
-@click.option("-t", "--data-types", cls=ListOption, metavar="LIST",
-              help="As klines,trades. [default: all]")  # fmt: skip
-@click.option("-i", "--intervals", cls=ListOption, metavar="LIST",
-              help="As 1m,1h,1d. [default: all]")  # fmt: skip
-@click.option(
-    "--start",
-    metavar="DAY",
-    help=f"First UTC day: {DAY_FORMS}. [default: each series' first day that was asked for]",
-)
-@click.option(
-    "--end",
-    metavar="DAY",
-    help="Last UTC day, inclusive. [default: the last day that was asked for and should be there]",
-)
-@click.option("--of", type=click.Choice(["asked", "published"]),
-              help="Complete is what runs were asked for, or what the publisher has. [default:"
-              " asked; with --start or --end: published]")  # fmt: skip
-@click.option(
-    "--matrix", "matrix_path", metavar="FILE", help="The matrix. [default: the shipped one]"
-)
-@click.option("--acknowledge", cls=ListOption, metavar="LIST",
-              help="Archives, as keys or globs, that you know the source to lack.")  # fmt: skip
-@click.option("--holes-path", metavar="FILE", help="A file of such archives, one in a line.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
 @click.option("--format", "form", type=click.Choice(["table", "json", "keys"]), default="table",
               help="keys prints the archives that the source lacks or serves damaged, one in a "
