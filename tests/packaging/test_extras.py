@@ -166,7 +166,7 @@ def test_code_runs_or_names_the_extra_that_it_needs(
             pages.setdefault(block.place.partition(":")[0], []).append(text)
     found = asked(install, extra, before, server_of_module, pages=[*pages.values()])["pages"]
     errors = [error for page in found for error in page if error]
-    for other in ("metrics", "otel", "daemon"):
+    for other in ("metrics", "otel", "daemon", "pandas"):
         of_other = [error for error in errors if f"crypto-lakehouse[{other}]" in error]
         assert of_other, f"no block needs the extra {other}"
         errors = [error for error in errors if error not in of_other]

@@ -37,6 +37,7 @@ from crypto_lakehouse.tables.lake.origins import (
     sql_origin,
     with_origin,
 )
+from crypto_lakehouse.tables.lake.pandas_frames import import_pandas, pandas_frame
 from crypto_lakehouse.tables.lake.scanned_files import (
     Pruning,
     dataset_of,
@@ -50,6 +51,7 @@ from crypto_lakehouse.tables.schema.table_types import arrow_schema
 
 if TYPE_CHECKING:
     import duckdb
+    import pandas as pd
 
 __all__ = ["Scan", "chosen_columns"]
 
@@ -138,6 +140,19 @@ class Scan:
             columns=cast("Any", columns), filter=self._arrow_filter(), batch_size=batch_rows
         )
         return scanner.to_reader()
+
+    def pandas(self) -> pd.DataFrame:
+        """The rows as a pandas DataFrame, all of them in memory, with a plain index.
+
+        Times are `datetime64[us, UTC]`, numbers `float64`, those of a lake made with `--exact`
+        `decimal128` of Arrow, whole numbers and flags `Int64` and `boolean` where the table allows
+        NULL, else `int64` and `bool`, and text `str`.
+
+        Raises:
+            ExtraMissing: The extra `pandas` is not installed.
+        """
+        import_pandas()  # before anything is read
+        return pandas_frame(self.arrow().read_all(), self._empty().schema)
 
     def duckdb(self, connection: duckdb.DuckDBPyConnection | None = None) -> Any:
         """The rows as a DuckDB relation, on the given connection or on a new one."""
