@@ -19,7 +19,7 @@ help:
 	@echo "make fuzz             coverage-guided fuzzing, a minute for each of seven parsers"
 	@echo "make dist             build wheel and sdist, and test them in empty environments"
 	@echo "make servers          what tests run against: S3, Azure, PostgreSQL, Dagster, Prefect (in .servers/)"
-	@echo "make system-packages  nginx, strace, faketime, proxies, Prometheus, Chromium, downloaders (Debian, as root)"
+	@echo "make system-packages  nginx, strace, faketime, proxies, Prometheus, Chromium, downloaders, shells (Debian, as root)"
 	@echo "make lock             pin the newest versions of all dependencies, with their hashes"
 	@echo "make clean            remove everything that make has created"
 
@@ -170,7 +170,7 @@ $(SERVERS)/node: requirements/servers/package.json requirements/servers/package-
 system-packages:
 	apt-get update
 	apt-get install --yes --no-install-recommends nginx-light libnginx-mod-http-lua \
-		aria2 wget2 curl strace faketime tinyproxy-bin microsocks iproute2 prometheus chromium
+		aria2 wget2 curl strace faketime tinyproxy-bin microsocks iproute2 prometheus chromium zsh fish
 
 clean:
 	rm -rf $(VENV) $(SERVERS) .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis \

@@ -50,6 +50,7 @@ SLOW = (
     "cli/test_bench.py::test_a_signal_before_anything_was_measured",
     "cli/test_bench.py::test_a_signal_ends_it_with_what_was_measured",
     "cli/test_closed_pipe.py::test_a_command_whose_reader_has_enough_ends_with_141_and_in_silence",
+    "cli/test_completion.py::test_a_tab_in_a_real_shell_completes_a_command_and_a_value",
     "cli/test_configured_catalog.py",
     "cli/test_daemon.py::test_it_works_until_it_is_stopped_and_reads_its_file_again",
     "cli/test_directories.py::test_a_directory_is_ingested_as_it_is_typed",

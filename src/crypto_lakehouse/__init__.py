@@ -12,7 +12,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from crypto_lakehouse.version import __version__
+from crypto_lakehouse.version import __version__, check_platform
 
 if TYPE_CHECKING:
     from crypto_lakehouse.core import (
@@ -51,9 +51,15 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> object:
-    """Import a public name on first use: `--help` and test plugins need none of them."""
+    """Import a public name on first use: `--help` and test plugins need none of them.
+
+    Raises:
+        AttributeError: There is no such name.
+        ImportError: This is Windows.
+    """
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    check_platform()
     return getattr(import_module(_HOMES.get(name, "crypto_lakehouse.core")), name)
 
 

@@ -15,13 +15,14 @@ class CommandGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command to run, as click does.
+        """Find the command to run, as click does; a shell that completes a line gets no error.
 
         Raises:
             UsageError: There is no such command.
         """
         name = args[0]
-        if not name.startswith("-") and self.get_command(ctx, name) is None:
+        is_typed = not ctx.resilient_parsing and not name.startswith("-")
+        if is_typed and self.get_command(ctx, name) is None:
             hint = did_you_mean(name, self.list_commands(ctx))
             ctx.fail(f"no such command: `{shown(name)}`{hint}")
         return super().resolve_command(ctx, args)

@@ -11,9 +11,9 @@ from importlib import import_module
 from typing import Any, NoReturn
 
 import click
+from click.shell_completion import CompletionItem
 
 from crypto_lakehouse.cli.command_group import CommandGroup
-from crypto_lakehouse.cli.failures import print_failure, say_failure
 from crypto_lakehouse.cli.signals import ended_by_sigterm
 from crypto_lakehouse.cli.streams import (
     LoggedStream,
@@ -23,16 +23,34 @@ from crypto_lakehouse.cli.streams import (
     open_standard_streams,
 )
 from crypto_lakehouse.cli.terminal import escaped_on_terminals
-from crypto_lakehouse.core.errors import ConfigurationWarning
 from crypto_lakehouse.core.gc_tuning import rare_collections
 from crypto_lakehouse.version import __version__
 
 __all__ = ["cli", "main"]
 
-_COMMANDS = (
-    "collect", "fill", "record", "run", "daemon", "plan", "config", "status", "report", "history",
-    "verify", "matrix", "ingest", "validate", "query", "lake", "monitoring", "bench", "demo",
-)  # fmt: skip
+#: The commands and their short help, which is theirs (`tests/cli/test_startup.py`): so `--help` and
+#: the completion of a shell import none of them.
+_COMMANDS = {
+    "collect": "Fetch archives and verify them.",
+    "fill": "Fill what the archive lacks from the exchange.",
+    "record": "Record the exchange's streams.",
+    "run": "Run a pipeline of a configuration file.",
+    "daemon": "Run pipelines by their schedules, until it is stopped.",
+    "plan": "Show what `collect` would do.",
+    "config": "Show configuration values, their origins, and the valid keys.",
+    "status": "Show how complete each series is, and the cause of each hole.",
+    "report": "Write the state of an output into one HTML page.",
+    "history": "Show what the publisher replaced; write out earlier versions.",
+    "verify": "Hash stored archives and compare them with their sidecars.",
+    "matrix": "Show what the publisher offers; refresh and compare matrices.",
+    "ingest": "Ingest verified archives into typed, versioned tables.",
+    "validate": "Check the rows of verified archives; nothing is changed.",
+    "query": "Query the tables in SQL.",
+    "lake": "Show, check and maintain the tables.",
+    "monitoring": "Print alerting rules for Prometheus, or a dashboard for Grafana.",
+    "bench": "Measure the best max_parallel_downloads.",
+    "demo": "Collect one day of made-up klines; no network is used.",
+}
 
 _EPILOG = """\b
 A first run:
@@ -82,6 +100,11 @@ class _LazyGroup(CommandGroup):
 
         What is buffered is written here, so that a failure to write it is not overlooked.
         """
+        # What reports a failure is in files, too: it is read before a command can run out of them.
+        import_module("crypto_lakehouse.cli.failures")
+        from crypto_lakehouse.core.errors import ConfigurationWarning
+
+        warnings.simplefilter("ignore", ConfigurationWarning)  # shown by the commands themselves
         with _own_closed_pipes():
             code = super().invoke(ctx)
             sys.stdout.flush()
@@ -89,6 +112,19 @@ class _LazyGroup(CommandGroup):
 
     def list_commands(self, _ctx: click.Context) -> list[str]:
         return list(_COMMANDS)
+
+    def format_commands(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands that `--help` shows."""
+        with formatter.section("Commands"):
+            formatter.write_dl([*_COMMANDS.items()])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Complete the name of a command, or an option of the program."""
+        return [
+            *(CompletionItem(name, help=text)
+              for name, text in _COMMANDS.items() if name.startswith(incomplete)),
+            *click.Command.shell_complete(self, ctx, incomplete),
+        ]  # fmt: skip
 
     def get_command(self, _ctx: click.Context, name: str) -> click.Command | None:
         if name not in _COMMANDS:
@@ -116,7 +152,6 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     rare_collections()
     open_standard_streams()
     escape_unencodable()
-    warnings.simplefilter("ignore", ConfigurationWarning)  # shown by the commands themselves
     with _own_log_handlers(), escaped_on_terminals(), ended_by_sigterm():
         code = _run(arguments)
     give_up_unwritable()
@@ -145,6 +180,10 @@ def _run(arguments: Sequence[str] | None) -> int:
         give_up_stdout()
         return 141
     except (Exception, KeyboardInterrupt, SystemExit) as error:  # noqa: BLE001 - the last place to report it without secrets
+        if isinstance(error, SystemExit) and error.code == 0:
+            return 0  # click has answered a shell that completes a line
+        from crypto_lakehouse.cli.failures import print_failure, say_failure
+
         code, message = say_failure(error)
         print_failure(sys.argv[1:] if arguments is None else arguments, message, code)
     return code if isinstance(code, int) else 0

@@ -9,6 +9,7 @@ import attrs
 import click
 from attrs import evolve
 
+from crypto_lakehouse.cli.completion import completer_of
 from crypto_lakehouse.cli.file_names import named_file
 from crypto_lakehouse.cli.list_option import ListOption
 from crypto_lakehouse.core.config.keys import KeyDescription, described
@@ -108,6 +109,7 @@ def _options(attribute: attrs.Attribute[Any]) -> Iterator[Callable[[_Command], _
             *spelled,
             cls=ListOption if takes_list else click.Option,
             metavar=key.about.metavar,
+            shell_complete=completer_of(attribute.metadata["kind"], key.about.metavar),
             help=help_text(key),
         )
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from crypto_lakehouse.cli.completion import completer_of
 from crypto_lakehouse.cli.file_names import named_file
 from crypto_lakehouse.cli.options import by_option
 from crypto_lakehouse.cli.unused_options import refuse_unused_keys
@@ -129,7 +130,10 @@ def output_option(
         required: Whether it must be given; a configuration file may say it instead.
     """
     names = ("--output", "-o", "--output-directory", name)
-    return click.option(*names, required=required, metavar=metavar, help=text)
+    return click.option(
+        *names, required=required, metavar=metavar, help=text,
+        shell_complete=completer_of(str, metavar),
+    )  # fmt: skip
 
 
 def stored_options(name: str = "output", text: str = f"{_COLLECTED}.") -> Callable[[Any], Any]:
