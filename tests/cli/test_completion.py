@@ -86,7 +86,7 @@ def offered(line: str) -> list[str]:
         ("ingest --format p", ["parquet"]),
         ("query --format ", ["table", "vertical", "csv", "json", "parquet"]),
         ("collect --symbols B", []),
-        ("nonsense ", []),
+        ("nonsense co", ["collect", "config"]),
     ],
 )
 def test_commands_options_and_values_are_offered(line: str, values: list[str]) -> None:
