@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all lint format bench soak fuzz lock clean servers system-packages dist
+.PHONY: help demo test test-all lint format bench soak fuzz lock clean servers system-packages dist docs
 
 help:
 	@echo "make demo             a first collection with tables and charts, without a network"
@@ -18,7 +18,8 @@ help:
 	@echo "make soak             endurance tests: more examples, kills, mixed faults, 200,000 archives"
 	@echo "make fuzz             coverage-guided fuzzing, a minute for each of seven parsers"
 	@echo "make dist             build wheel and sdist, and test them in empty environments"
-	@echo "make servers          what tests run against: S3, Azure, PostgreSQL, Dagster, Prefect (in .servers/)"
+	@echo "make docs             build the documentation as a website, in site/"
+	@echo "make servers          what tests run against: S3, Azure, PostgreSQL, Dagster, Prefect, MkDocs (in .servers/)"
 	@echo "make system-packages  nginx, strace, faketime, proxies, Prometheus, Chromium, downloaders, shells (Debian, as root)"
 	@echo "make lock             pin the newest versions of all dependencies, with their hashes"
 	@echo "make clean            remove everything that make has created"
@@ -131,13 +132,15 @@ lock: $(VENV)/develop
 		--no-annotate --group servers --output-file requirements/servers.txt
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 		--no-annotate --group witnesses --output-file requirements/witnesses.txt
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+		--no-annotate --group docs --output-file requirements/docs.txt
 	@rm -rf .lock
 
-# Object stores, a database, an older DuckDB with its Iceberg reader, Dagster and Prefect, with
+# Object stores, a database, an older DuckDB with its Iceberg reader, Dagster and Prefect, MkDocs, with
 # environments of their own: their packages are not ours. Tests that need one are skipped without it.
 # Azurite takes Node.js 20 or later with npm.
 SERVERS := .servers
-servers: $(SERVERS)/python $(SERVERS)/duckdb $(SERVERS)/orchestrators $(SERVERS)/node
+servers: $(SERVERS)/python $(SERVERS)/duckdb $(SERVERS)/orchestrators $(SERVERS)/docs $(SERVERS)/node
 
 $(SERVERS)/python: requirements/servers.txt
 	$(PYTHON) -m venv $(SERVERS)
@@ -161,6 +164,19 @@ $(SERVERS)/orchestrators: requirements/orchestrators.txt
 		--no-compile --requirement requirements/orchestrators.txt
 	@touch $@.part && mv $@.part $@
 
+$(SERVERS)/docs: requirements/docs.txt
+	@rm -rf $@ $@.part
+	$(PYTHON) -m venv $@.part
+	$@.part/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes \
+		--no-compile --requirement requirements/docs.txt
+	@touch $@.part && mv $@.part $@
+
+# The site is static files: any web server can serve them. A link that leads nowhere ends the build.
+# `.servers/docs/bin/python -m mkdocs serve` shows the pages while they are edited.
+docs: $(SERVERS)/docs
+	@NO_MKDOCS_2_WARNING=1 $(SERVERS)/docs/bin/python -m mkdocs build --strict --quiet
+	@echo "the documentation is in site/: open site/index.html"
+
 $(SERVERS)/node: requirements/servers/package.json requirements/servers/package-lock.json
 	@mkdir -p $(SERVERS) && cp requirements/servers/*.json $(SERVERS)
 	@command -v npm >/dev/null || { echo "npm is not installed: tests on Azurite are skipped"; exit 1; }
@@ -174,7 +190,7 @@ system-packages:
 
 clean:
 	rm -rf $(VENV) $(SERVERS) .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis \
-		.import_linter_cache demo-output fuzz-crashes build dist
+		.import_linter_cache demo-output fuzz-crashes build dist site
 
 # Builds into dist/ and tests the result, as part of `make test-all` does.
 dist: $(VENV)/develop

@@ -133,6 +133,7 @@ SLOW = (
     "documentation/test_blocks.py::test_the_code_of_a_page_runs[README.md]",
     "documentation/test_console.py::test_a_command_runs",
     "documentation/test_console.py::test_a_line_of_shell_runs",
+    "documentation/test_site.py",
     "executors/dask/test_dask_losses.py",
     "executors/dask/test_dask_runs.py",
     "executors/dask/test_equal_urls.py",

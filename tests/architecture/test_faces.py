@@ -26,7 +26,7 @@ def imported() -> list[tuple[str, str, str]]:
     """Page, package and name of each import in a document."""
     return [
         (page.name, package, name)
-        for page in [_ROOT / "README.md", *sorted((_ROOT / "docs").glob("*.md"))]
+        for page in [_ROOT / "README.md", *sorted((_ROOT / "docs").rglob("*.md"))]
         for package, names in _IMPORT.findall(page.read_text())
         for name in re.findall(r"\w+", names)
     ]

@@ -20,12 +20,13 @@ _WANTED = {
     "tables": ("tables",),
     "bench": ("bench",),
     "fuzz": ("fuzz",),
+    "docs": ("docs",),
     "servers": ("servers",),
     "orchestrators": ("dependencies", "extra dagster", "extra prefect", "extra tables"),
 }
 
 #: Are installed into environments of their own.
-_ALONE = {"servers", "orchestrators"}
+_ALONE = {"docs", "servers", "orchestrators"}
 
 
 def declared(name: str) -> list[Requirement]:

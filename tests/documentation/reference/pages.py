@@ -1,0 +1,15 @@
+"""Every page below docs/ that is written from the code, by its path, and what writes it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from tests.documentation.reference.first_page import first_page
+from tests.documentation.reference.python_names import python_page
+
+__all__ = ["PAGES"]
+
+PAGES: Mapping[str, Callable[[], str]] = {
+    "index.md": first_page,
+    "reference/python.md": python_page,
+}
