@@ -19,7 +19,7 @@ help:
 	@echo "make fuzz             coverage-guided fuzzing, a minute for each of seven parsers"
 	@echo "make dist             build wheel and sdist, and test them in empty environments"
 	@echo "make docs             build the documentation as a website, in site/"
-	@echo "make servers          what tests run against: S3, Azure, PostgreSQL, Dagster, Prefect, MkDocs (in .servers/)"
+	@echo "make servers          what tests run against: S3, Azure, PostgreSQL, Dagster, Prefect, MkDocs, linters (in .servers/)"
 	@echo "make system-packages  nginx, strace, faketime, proxies, Prometheus, Chromium, downloaders, shells (Debian, as root)"
 	@echo "make lock             pin the newest versions of all dependencies, with their hashes"
 	@echo "make clean            remove everything that make has created"
@@ -115,6 +115,8 @@ fuzz: $(VENV)/develop
 # full package index.
 EXPORT := ../$(BIN)/uv export --quiet --no-header --no-annotate --no-emit-project \
 	--format requirements.txt
+# What the image of deploy/Dockerfile has.
+IMAGE := $(addprefix --extra ,daemon live metrics otel postgres socks stores tables)
 lock: $(VENV)/develop
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	@rm -rf .lock && mkdir .lock  # any uv works: the pins do not depend on its version
@@ -124,6 +126,7 @@ lock: $(VENV)/develop
 		--output-file requirements/orchestrators.txt .lock/pyproject.toml
 	@sed -i '/^prefect = /d' .lock/pyproject.toml  # it holds back packages that others share
 	cd .lock && $(EXPORT) --no-dev --group build --output-file ../requirements/runtime.txt
+	cd .lock && $(EXPORT) --no-dev --group build $(IMAGE) --output-file ../requirements/image.txt
 	cd .lock && $(EXPORT) --only-group dev --output-file ../requirements/develop.txt
 	cd .lock && $(EXPORT) --only-group tables --output-file ../requirements/tables.txt
 	cd .lock && $(EXPORT) --only-group bench --output-file ../requirements/bench.txt
@@ -134,13 +137,16 @@ lock: $(VENV)/develop
 		--no-annotate --group witnesses --output-file requirements/witnesses.txt
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 		--no-annotate --group docs --output-file requirements/docs.txt
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+		--no-annotate --group checkers --output-file requirements/checkers.txt
 	@rm -rf .lock
 
 # Object stores, a database, an older DuckDB with its Iceberg reader, Dagster and Prefect, MkDocs, with
 # environments of their own: their packages are not ours. Tests that need one are skipped without it.
 # Azurite takes Node.js 20 or later with npm.
 SERVERS := .servers
-servers: $(SERVERS)/python $(SERVERS)/duckdb $(SERVERS)/orchestrators $(SERVERS)/docs $(SERVERS)/node
+servers: $(SERVERS)/python $(SERVERS)/duckdb $(SERVERS)/orchestrators $(SERVERS)/docs \
+	$(SERVERS)/checkers $(SERVERS)/node
 
 $(SERVERS)/python: requirements/servers.txt
 	$(PYTHON) -m venv $(SERVERS)
@@ -176,6 +182,14 @@ $(SERVERS)/docs: requirements/docs.txt
 docs: $(SERVERS)/docs
 	@NO_MKDOCS_2_WARNING=1 $(SERVERS)/docs/bin/python -m mkdocs build --strict --quiet
 	@echo "the documentation is in site/: open site/index.html"
+
+# Checks the files of deploy/, and installs the package with uv and pipx.
+$(SERVERS)/checkers: requirements/checkers.txt
+	@rm -rf $@ $@.part
+	$(PYTHON) -m venv $@.part
+	$@.part/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes \
+		--no-compile --requirement requirements/checkers.txt
+	@touch $@.part && mv $@.part $@
 
 $(SERVERS)/node: requirements/servers/package.json requirements/servers/package-lock.json
 	@mkdir -p $(SERVERS) && cp requirements/servers/*.json $(SERVERS)

@@ -174,6 +174,8 @@ SLOW = (
     "integrations/test_prefect.py",
     "ledger/postgres/test_unsound.py::test_a_row_that_no_run_writes_is_set_aside_once_and_the_others_are_kept",
     "matrix/test_diff.py::test_what_comes_one_way_goes_the_other",
+    "packaging/test_deploy.py::test_linters_and_schemas_accept_the_files",
+    "packaging/test_deploy.py::test_what_the_dockerfile_runs_makes_the_program",
     "packaging/test_distribution.py",
     "packaging/test_extras.py",
     "planning/test_calendar_plan.py::test_all_are_distinct_without_a_list",

@@ -18,5 +18,5 @@ def check_platform() -> None:
     if sys.platform == "win32":
         raise ImportError(
             "crypto-lakehouse runs on Linux and macOS; on Windows run it in WSL 2 "
-            "(`wsl --install`) or in a Docker container"
+            "(`wsl --install`) or in a Docker container (docs/how-to/docker.md)"
         )

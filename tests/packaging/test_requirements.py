@@ -13,20 +13,31 @@ from packaging.utils import canonicalize_name
 
 _ROOT = Path(__file__).parents[2]
 
+
+def of_image() -> list[str]:
+    """The extras of the image that deploy/Dockerfile makes."""
+    (names,) = re.findall(
+        r"^IMAGE := .*,([a-z ]+)\)$", (_ROOT / "Makefile").read_text(), re.MULTILINE
+    )
+    return str(names).split()
+
+
 #: Which files of pins must hold which lists of pyproject.toml.
 _WANTED = {
     "runtime": ("dependencies", "build"),
+    "image": ("dependencies", "build", *(f"extra {name}" for name in of_image())),
     "develop": ("dev", "tables"),
     "tables": ("tables",),
     "bench": ("bench",),
     "fuzz": ("fuzz",),
     "docs": ("docs",),
     "servers": ("servers",),
+    "checkers": ("checkers",),
     "orchestrators": ("dependencies", "extra dagster", "extra prefect", "extra tables"),
 }
 
 #: Are installed into environments of their own.
-_ALONE = {"docs", "servers", "orchestrators"}
+_ALONE = {"docs", "servers", "checkers", "orchestrators"}
 
 
 def declared(name: str) -> list[Requirement]:

