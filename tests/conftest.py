@@ -220,6 +220,7 @@ SLOW = (
     "tables/at_url/test_relocation_kills.py",
     "tables/at_url/test_servers.py",
     "tables/at_url/test_sweep_ages.py",
+    "tables/export/test_killed.py",
     "tables/iceberg/test_durable.py",
     "tables/iceberg/test_inner_names.py::test_one_file_alone_imports_inner_names",
     "tables/iceberg/test_lost_answers.py",

@@ -43,7 +43,15 @@ from crypto_lakehouse.core import (
 from crypto_lakehouse.integrations import stopping_in_order
 from crypto_lakehouse.sinks import JsonLinesSink, LogSink
 from crypto_lakehouse.stores import LocalStore, StateFolder
-from crypto_lakehouse.tables import Lake, bars_of, load_schemas
+from crypto_lakehouse.tables import (
+    ExportedFile,
+    ExportReport,
+    ExportSelection,
+    Lake,
+    bars_of,
+    export_lake,
+    load_schemas,
+)
 from crypto_lakehouse.testing import ArchiveServer, SinkSuite, StoreSuite, faults
 from crypto_lakehouse.workflows import (
     BenchReport,
@@ -185,6 +193,11 @@ def stored() -> None:
 def tables() -> None:
     with Lake.open("data") as lake:
         lake.scan("spot.klines", symbols="BTCUSDT", interval="1m", start="2024-01-01")
+        written: list[ExportedFile] = []
+        selection = ExportSelection(markets=["spot"], symbols=["BTC*"], start="2024-01-01")
+        report = export_lake(lake, "csv", "to", selection, written.append)
+        assert_type(report, ExportReport)
+        assert_type(report.written, tuple[str, ...])
     assert callable(bars_of)
     assert callable(load_schemas)
 

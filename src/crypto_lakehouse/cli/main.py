@@ -46,6 +46,7 @@ _COMMANDS = {
     "ingest": "Ingest verified archives into typed, versioned tables.",
     "validate": "Check the rows of verified archives; nothing is changed.",
     "query": "Query the tables in SQL.",
+    "export": "Write files for backtesters, or CSV and Parquet.",
     "lake": "Show, check and maintain the tables.",
     "monitoring": "Print alerting rules for Prometheus, or a dashboard for Grafana.",
     "bench": "Measure the best max_parallel_downloads.",

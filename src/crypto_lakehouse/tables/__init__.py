@@ -5,6 +5,7 @@
 3. `files` writes sorted rows as Parquet data files, one file per partition.
 4. `ingest` commits the files to `iceberg` in one snapshot, with the provenance of each row.
 5. `lake` reads the tables (scans, SQL, bars) and maintains them.
+6. `export` writes files for other programs.
 
 `schema` defines the columns of each data type.
 
@@ -19,13 +20,32 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from crypto_lakehouse.tables.export.export import ExportReport, export_lake
+    from crypto_lakehouse.tables.export.record import ExportedFile
+    from crypto_lakehouse.tables.export.units import ExportSelection
     from crypto_lakehouse.tables.lake.bars import bars_of
     from crypto_lakehouse.tables.lake.lake import Lake
     from crypto_lakehouse.tables.schema.schemas import load_schemas
 
-__all__ = ["Lake", "bars_of", "load_schemas"]
+__all__ = [
+    "ExportReport",
+    "ExportSelection",
+    "ExportedFile",
+    "Lake",
+    "bars_of",
+    "export_lake",
+    "load_schemas",
+]
 
-_MODULES = {"Lake": "lake.lake", "bars_of": "lake.bars", "load_schemas": "schema.schemas"}
+_MODULES = {
+    "ExportReport": "export.export",
+    "ExportSelection": "export.units",
+    "ExportedFile": "export.record",
+    "Lake": "lake.lake",
+    "bars_of": "lake.bars",
+    "export_lake": "export.export",
+    "load_schemas": "schema.schemas",
+}
 
 
 def __getattr__(name: str) -> object:

@@ -1,0 +1,227 @@
+"""Writes what is selected of a lake as files for another program."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
+from pathlib import Path
+
+import pyarrow as pa
+from attrs import define, evolve, field, frozen
+
+from crypto_lakehouse.core.errors import ConfigurationError, Problem, QueryError, StoreError
+from crypto_lakehouse.core.messages import allowed_values, shown
+from crypto_lakehouse.core.os_error_hints import exit_code_of, hint_for
+from crypto_lakehouse.ledger.lock import output_lock
+from crypto_lakehouse.stores.whole_file import PartFile, part_file, remove_stale_parts
+from crypto_lakehouse.tables.export.files import HashingFile, make_folders
+from crypto_lakehouse.tables.export.ordered import OutOfOrderError, ordered_batches
+from crypto_lakehouse.tables.export.record import ExportedFile, ExportRecord
+from crypto_lakehouse.tables.export.targets import Target, target_named
+from crypto_lakehouse.tables.export.units import ExportSelection, Unit, units_of
+from crypto_lakehouse.tables.lake.lake import Lake
+
+__all__ = ["LOCK", "ExportReport", "export_lake"]
+
+#: The lock of a folder: one export at a time.
+LOCK = ".crypto-lakehouse-export.lock"
+
+
+@frozen(kw_only=True)
+class ExportReport:
+    """What an export has done.
+
+    Attributes:
+        target: What the files are for.
+        folder: Where they are.
+        written: The files that were written.
+        unchanged: How many files were up to date.
+        rows: Rows in the files that were written.
+        size_bytes: Bytes of the files that were written.
+        refused: Series without a file, by the reason.
+    """
+
+    target: str
+    folder: str
+    written: tuple[str, ...]
+    unchanged: int
+    rows: int
+    size_bytes: int
+    refused: dict[str, tuple[str, ...]]
+
+
+def export_lake(
+    lake: Lake,
+    target: str,
+    folder: str | os.PathLike[str],
+    selection: ExportSelection | None = None,
+    on_file: Callable[[ExportedFile], None] | None = None,
+) -> ExportReport:
+    """Write what is selected as files for another program; blocking.
+
+    Each table is read at the snapshot that is its newest when the export begins. Rows are read and
+    written in batches. A file gets its name once it is complete. A second export into the same
+    folder writes only the files whose rows have changed; so does one after a kill.
+
+    Args:
+        lake: The lake.
+        target: `freqtrade`, `vectorbt`, `csv` or `parquet`.
+        folder: Where the files go; it is made if it is absent.
+        selection: What is written; all by default.
+        on_file: Called with each file that was written.
+
+    Raises:
+        ConfigurationError: The target is unknown; the folder is that of another target; or it has a
+            file in the place of one of these that no export has written, or that was changed since.
+        LakeError: A table cannot be read.
+        LockHeldError: Another export writes to the folder.
+        QueryError: The lake has no rows of what is selected, or the target has no files for them.
+        StoreError: A file cannot be written.
+    """
+    chosen, root, selection = target_named(target), Path(folder), selection or ExportSelection()
+    _check_types(chosen, selection)
+    units = units_of(lake, selection, chosen.data_types, by_period=chosen.by_period)
+    refused: dict[str, list[str]] = defaultdict(list)
+    paths: dict[str, Unit] = {}
+    for unit in units:
+        if reason := chosen.refusal(unit):
+            refused[reason].append(unit.name)
+        elif (other := paths.setdefault(path := chosen.path(unit), unit)) is not unit:
+            reason = f"`{unit.name}` and `{other.name}` would both be `{path}`; select one of them"
+            raise QueryError("export", reason)
+    if not paths:
+        raise QueryError("export", f"there is no file to write: {'; '.join(refused)}")
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        with (
+            output_lock(root / LOCK, "name another folder"),
+            ExportRecord.opened(root, target) as record,
+        ):
+            run = _Run(chosen, root, record, on_file)
+            run.write(paths)
+    except OSError as error:
+        raise _store_error(error, root) from error
+    return ExportReport(
+        target=target,
+        folder=str(root),
+        written=tuple(line.path for line in run.written),
+        unchanged=run.unchanged,
+        rows=sum(line.rows for line in run.written),
+        size_bytes=sum(line.size_bytes for line in run.written),
+        refused={reason: tuple(names) for reason, names in refused.items()},
+    )
+
+
+def _check_types(target: Target, selection: ExportSelection) -> None:
+    """Refuse data types that a target has no files for.
+
+    Raises:
+        ConfigurationError: One is selected by name.
+    """
+    allowed = target.data_types
+    if allowed is None:
+        return
+    if absent := [each for each in selection.data_types or () if each not in allowed]:
+        reason = f"`{target.name}` has no files for {', '.join(map(shown, absent))}"
+        fault = f"{reason}; {allowed_values(absent[0], map(str, allowed))}"
+        raise ConfigurationError([Problem("--data-types", fault)])
+
+
+@define(eq=False)
+class _Run:
+    """One export into an open folder."""
+
+    target: Target
+    folder: Path
+    record: ExportRecord
+    on_file: Callable[[ExportedFile], None] | None
+    written: list[ExportedFile] = field(factory=list)
+    unchanged: int = 0
+
+    def write(self, units: dict[str, Unit]) -> None:
+        """Write the files that are not up to date, by their paths.
+
+        Raises:
+            ConfigurationError: A file is in the way; nothing is written then.
+        """
+        wanted = [(path, unit, self._source(unit)) for path, unit in units.items()]
+        stale = [each for each in wanted if not self._is_current(*each)]
+        self.unchanged = len(wanted) - len(stale)
+        for path, unit, source in stale:
+            try:
+                self._write_unit(path, unit, source, sorts_all=False)
+            except OutOfOrderError:
+                self._write_unit(path, unit, source, sorts_all=True)
+
+    def _source(self, unit: Unit) -> str:
+        told = (self.target.name, self.target.version, unit.source())
+        return hashlib.sha256(repr(told).encode()).hexdigest()
+
+    def _is_current(self, path: str, unit: Unit, source: str) -> bool:
+        standing, newest = self.record.standing(path), self.record.newest(unit.name)
+        return standing is not None and standing is newest and standing.source == source
+
+    def _write_unit(self, path: str, unit: Unit, source: str, *, sorts_all: bool) -> None:
+        columns = self.target.columns(unit)
+        batches = ordered_batches(unit.scan, unit.row_key, columns, sorts_all=sorts_all)
+        first = next(batches, None)
+        if first is None:  # no row is within the times that are selected
+            return
+        place = make_folders(self.folder, path)
+        remove_stale_parts(place.parent)
+        rows = _Counted(chain([first], batches))
+        with part_file(place) as part:
+            file = HashingFile(part.file)
+            self.target.write(unit, iter(rows), file)
+            part.file.flush()
+            os.fsync(part.file.fileno())
+            line = ExportedFile(
+                unit=unit.name,
+                path=path,
+                source=source,
+                sha256=file.sha256.hexdigest(),
+                size_bytes=file.size,
+                mtime_ns=os.fstat(part.file.fileno()).st_mtime_ns,
+                rows=rows.count,
+            )
+            self._name(part, line)
+
+    def _name(self, part: PartFile, line: ExportedFile) -> None:
+        """Give a complete file its name, unless the one that has it is the same."""
+        before = self.record.standing(line.path)
+        if before is not None and before.sha256 == line.sha256:
+            self.record.add(evolve(line, mtime_ns=before.mtime_ns))
+            self.unchanged += 1
+            return
+        self.record.add(line)
+        # Before the new name: a reader of the folder must not find the rows twice.
+        for old in self.record.outdated(line.unit, line.path):
+            if self.record.standing(old) is not None:
+                (self.folder / old).unlink()
+        part.commit()
+        self.written.append(line)
+        if self.on_file is not None:
+            self.on_file(line)
+
+
+@define(eq=False)
+class _Counted:
+    """Batches, and how many rows they have."""
+
+    batches: Iterable[pa.RecordBatch]
+    count: int = 0
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]:
+        for batch in self.batches:
+            self.count += batch.num_rows
+            yield batch
+
+
+def _store_error(error: OSError, folder: Path) -> StoreError:
+    reason = error.strerror or str(error)
+    hint = hint_for(error, "name another folder")
+    text = f"{reason}; {hint}" if hint else reason
+    return StoreError(str(error.filename or folder), text, exit_code=exit_code_of(error))

@@ -1,0 +1,199 @@
+"""The record of an export: which files it has written, of what, kept beside them.
+
+A line is added before a file gets its name, so that after a kill each file of the folder is known:
+it is as one of the lines of its path says. A file that is not is another program's, or was changed
+since, and is never replaced.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import Any, TextIO
+
+from attrs import asdict, define, field, fields, frozen, resolve_types
+
+from crypto_lakehouse.core.errors import ConfigurationError, Problem
+from crypto_lakehouse.core.messages import shown
+from crypto_lakehouse.stores.whole_file import whole_file
+
+__all__ = ["RECORD", "ExportRecord", "ExportedFile"]
+
+#: The name of the record in the folder of an export.
+RECORD = ".crypto-lakehouse-export.jsonl"
+
+_FORMAT = "crypto-lakehouse/export/1"
+
+
+@frozen(kw_only=True)
+class ExportedFile:
+    """One file that was written.
+
+    Attributes:
+        unit: What its rows are, as `spot.klines/BTCUSDT/1h/2024`.
+        path: Its path in the folder, with slashes.
+        source: A digest of the rows' data files, of the selection and of the form of the file.
+        sha256: The digest of its bytes.
+        size_bytes: How many there are.
+        mtime_ns: When it was written.
+        rows: How many rows it has.
+    """
+
+    unit: str
+    path: str
+    source: str
+    sha256: str
+    size_bytes: int
+    mtime_ns: int
+    rows: int
+
+
+resolve_types(ExportedFile)
+
+
+@define(eq=False)
+class ExportRecord:
+    """The record of a folder, open for an export.
+
+    Attributes:
+        folder: The folder.
+        target: What its files are for, as `freqtrade`.
+    """
+
+    folder: Path
+    target: str
+    _lines: list[ExportedFile] = field(factory=list)
+    _file: TextIO | None = field(default=None, repr=False)
+
+    @classmethod
+    @contextmanager
+    def opened(cls, folder: Path, target: str) -> Iterator[ExportRecord]:
+        """Read the record, and open it to be added to; at the end, lines of old files are dropped.
+
+        Raises:
+            ConfigurationError: It is of another target, or is none.
+            OSError: It cannot be read or written.
+        """
+        path = folder / RECORD
+        record = cls(folder, target, _read(path, target))
+        record._write()  # without a last line that a killed export has not completed
+        with path.open("a", encoding="utf-8") as file:
+            record._file = file
+            yield record
+        newest = {line.unit: line for line in record._lines}
+        record._lines = [*newest.values()]
+        record._write()
+
+    def newest(self, unit: str) -> ExportedFile | None:
+        """The newest line of a unit."""
+        return next((line for line in reversed(self._lines) if line.unit == unit), None)
+
+    def add(self, line: ExportedFile) -> None:
+        """Add a line, before the file gets its name, and sync it.
+
+        Raises:
+            OSError: It cannot be written.
+        """
+        self._lines.append(line)
+        assert self._file is not None  # noqa: S101 - it is open as long as files are written
+        self._file.write(_text(line))
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
+    def standing(self, path: str) -> ExportedFile | None:
+        """The line that describes the file at a path; None if there is no file.
+
+        Raises:
+            ConfigurationError: No line does, so that the file must not be replaced.
+        """
+        place = self.folder / path
+        try:
+            found = place.lstat()
+        except FileNotFoundError:
+            return None
+        lines = [line for line in reversed(self._lines) if line.path == path]
+        if stat.S_ISREG(found.st_mode):
+            for line in lines:
+                if (line.size_bytes, line.mtime_ns) == (found.st_size, found.st_mtime_ns):
+                    return line
+            same_size = [line for line in lines if line.size_bytes == found.st_size]
+            digest = _digest(place) if same_size else ""
+            for line in same_size:
+                if line.sha256 == digest:
+                    return line
+        what = "was changed since an export wrote it" if lines else "was not written by an export"
+        reason = f"{what}, and is not replaced; move it away, or name another folder"
+        raise _unusable(place, reason)
+
+    def outdated(self, unit: str, path: str) -> list[str]:
+        """Other paths that files of a unit have had."""
+        paths = (line.path for line in self._lines if line.unit == unit and line.path != path)
+        return [*dict.fromkeys(paths)]
+
+    def _write(self) -> None:
+        path = self.folder / RECORD
+        if path.is_symlink():
+            raise _unusable(path, "is a symbolic link; remove it, or name another folder")
+        with whole_file(path) as file:
+            file.write(f"{json.dumps({'format': _FORMAT, 'target': self.target})}\n".encode())
+            for line in self._lines:
+                file.write(_text(line).encode())
+
+
+def _text(line: ExportedFile) -> str:
+    return f"{json.dumps(asdict(line))}\n"
+
+
+def _read(path: Path, target: str) -> list[ExportedFile]:
+    """Read the lines that are complete; none if there is no record.
+
+    Raises:
+        ConfigurationError: It is of another target, or is none.
+        OSError: It cannot be read.
+    """
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return []
+    header, *lines = data.decode(errors="replace").split("\n")
+    try:
+        head = json.loads(header)
+        if head["format"] != _FORMAT:
+            raise ValueError(head["format"])
+        found = [_line(json.loads(line)) for line in lines[:-1]]  # the last one has no end
+    except (KeyError, TypeError, ValueError) as error:
+        raise _unusable(path, "is not the record of an export; name another folder") from error
+    if head["target"] != target:
+        reason = f"the folder has an export for `{shown(head['target'])}`; name another folder"
+        raise _unusable(path, reason)
+    return found
+
+
+def _line(values: Mapping[str, Any]) -> ExportedFile:
+    """Make a line of JSON values.
+
+    Raises:
+        TypeError, ValueError: They are not those of a line.
+    """
+    line = ExportedFile(**values)
+    for each in fields(ExportedFile):
+        if type(values[each.name]) is not each.type:
+            raise ValueError(f"`{each.name}` is {type(values[each.name]).__name__}")
+    path = PurePosixPath(line.path)
+    if path.is_absolute() or ".." in path.parts or not path.parts:
+        raise ValueError(f"`{line.path}` is not a path in the folder")
+    return line
+
+
+def _unusable(path: Path, reason: str) -> ConfigurationError:
+    return ConfigurationError([Problem(str(path), reason)])
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
