@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import re
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +31,8 @@ def of(*languages: str) -> list[Block]:
 
 def test_blocks_are_found() -> None:
     assert {block.place.partition(":")[0] for block in BLOCKS} >= {"README.md", "docs/tables.md"}
-    fences = sum(page.read_text().count("\n```") for page in pages())
-    assert fences == 2 * len(BLOCKS), "a block is not found, or is not closed"
+    fences = sum(len(re.findall(r"^ *```", page.read_text(), re.MULTILINE)) for page in pages())
+    assert fences == 2 * len(BLOCKS), "a block is not found, is indented, or is not closed"
 
 
 def test_every_block_has_a_language_that_is_tested() -> None:
@@ -67,7 +68,7 @@ def use(value: Any, names: dict[str, Any], source: ArchiveServer, folder: Path) 
     if inspect.iscoroutinefunction(value) and value.__globals__ is names:
         given = {
             "archive_server": source, "tmp_path": folder / "new", "tracing": aiohttp.TraceConfig(),
-            "day": "2025-07-15",
+            "day": "2025-07-15", "events": [], "stopped": asyncio.Event(),
             "config": {
                 **CONFIG, "output_directory": str(folder / "new"), "source_url": source.url
             },
