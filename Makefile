@@ -67,14 +67,16 @@ endif
 # All tests, the long ones last. What must be covered is so by the short ones alone, which doubles
 # their processor time: every branch from core up to collection, and 95 % overall. Missing lines are
 # shown; the last line of a successful run comes from pytest. With COVERAGE=added, the short tests do
-# not run again: .coverage has what they have covered.
+# not run again: .coverage has what they have covered. Of the long tests, half as many again as there
+# are processors run at once: they wait for disks, time limits and other machines' signs of life.
+LONG_AT_ONCE = $(shell $(BIN)/python -c 'import os; print((os.cpu_count() or 1) * 3 // 2)')
 WHOLE := */core/*,*/matrix/*,*/planning/*,*/coverage/*,*/http/*,*/zips/*,*/collection/*,*/shards.py
 test-all: $(VENV)/develop
 	@[ "$(COVERAGE)" = added ] || $(MAKE) test COVERAGE=yes
 	@report=$$($(BIN)/coverage report --include='$(WHOLE)' --fail-under=100) || \
 		{ echo "$$report"; exit 1; }
 	@report=$$($(BIN)/coverage report --fail-under=95) || { echo "$$report"; exit 1; }
-	@$(BIN)/python $(TESTS) -m slow $(PYTEST_ARGS)
+	@$(BIN)/python $(TESTS:auto=$(LONG_AT_ONCE)) -m slow $(PYTEST_ARGS)
 
 lint: $(VENV)/develop
 	$(BIN)/ruff check .
