@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
-from tests.packaging.installed import ROOT, Environment, build, index_fault
+from tests.packaging.installed import ORCHESTRATORS, ROOT, Environment, build, index_fault
 
 from crypto_lakehouse.testing import ArchiveServer
 
@@ -35,9 +35,10 @@ def install(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Install:
     def environment(extra: str) -> Environment:
         place = folder / (extra or "alone")
         done = folder / f"{place.name}.done"
+        base = environment("") if extra and extra not in ORCHESTRATORS else None
         with FileLock(folder / f"{place.name}.lock"):
             if not done.exists():
-                Environment.make(place, wheel, extra)
+                Environment.make(place, wheel, extra, base)
                 done.touch()
         return Environment(place, place / "home")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -44,7 +45,8 @@ def run(command: Sequence[str], folder: Path, wanted: int = 0) -> str:
     Raises:
         AssertionError: Its exit code is not the wanted one.
     """
-    hidden = ("PYTHONPATH", "COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START")
+    hidden = ("PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "COVERAGE_PROCESS_CONFIG",
+              "COVERAGE_PROCESS_START")  # fmt: skip
     environment = {key: value for key, value in os.environ.items() if key not in hidden}
     done = subprocess.run(command, cwd=folder, env=environment, check=False, text=True,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT)  # fmt: skip
@@ -62,13 +64,13 @@ def build(kind: str, source: Path, into: Path) -> Path:
 
 
 #: Extras whose packages are pinned with all that these need.
-_ORCHESTRATORS = frozenset({"dagster", "prefect"})
+ORCHESTRATORS = frozenset({"dagster", "prefect"})
 
 
 def constraints(extra: str) -> str:
     """The pinned versions as constraints for pip, which knows no hash of a wheel just built."""
     of_others = ("runtime", "tables", "develop")
-    names = ("orchestrators",) if extra in _ORCHESTRATORS else of_others
+    names = ("orchestrators",) if extra in ORCHESTRATORS else of_others
     pins = "".join((ROOT / "requirements" / f"{name}.txt").read_text() for name in names)
     return re.sub(r" \\\n +--hash=\S+", "", pins)
 
@@ -86,19 +88,43 @@ class Environment:
     home: Path
 
     @classmethod
-    def make(cls, folder: Path, wheel: Path, extra: str) -> Environment:
-        """Create the environment and install the wheel into it."""
-        run([sys.executable, "-m", "venv", str(folder)], folder.parent)
+    def make(
+        cls, folder: Path, wheel: Path, extra: str, base: Environment | None = None
+    ) -> Environment:
+        """Create the environment and install the wheel into it.
+
+        Bytecode is made when a module is first imported: most are not. That of the base is made at
+        once, as files that come and go cannot be copied.
+
+        Args:
+            folder: Where it will be.
+            wheel: The package.
+            extra: The extra; empty for none.
+            base: The environment without an extra, whose packages need not be fetched and unpacked
+                again: with an extra, the same ones are needed.
+        """
+        run([sys.executable, "-m", "venv", "--without-pip", str(folder)], folder.parent)
         made = cls(folder, folder / "home")
         made.home.mkdir()
+        if base is not None:
+            shutil.copytree(
+                base.packages, made.packages, copy_function=os.link, dirs_exist_ok=True,
+                ignore=shutil.ignore_patterns("crypto_lakehouse*"),
+            )  # fmt: skip
         pins = folder / "constraints.txt"
         pins.write_text(constraints(extra))
         wanted = f"{wheel}[{extra}]" if extra else str(wheel)
-        # Most of what an orchestrator has is never imported.
-        options = ("--no-compile",) if extra in _ORCHESTRATORS else ()
-        made.python(*_PIP, "install", *options, "--constraint", str(pins), wanted)
-        made.python(*_PIP, "check")
+        pip = [sys.executable, *_PIP, "--python", made.interpreter]
+        options = ("--no-compile",) if extra else ()
+        run([*pip, "install", *options, "--constraint", str(pins), wanted], made.home)
+        run([*pip, "check"], made.home)
         return made
+
+    @property
+    def packages(self) -> Path:
+        """The folder of its packages."""
+        (found,) = self.folder.glob("lib/python*/site-packages")
+        return found
 
     @property
     def interpreter(self) -> str:
