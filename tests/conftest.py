@@ -127,6 +127,8 @@ SLOW = (
     "cli/test_wait.py::test_a_signal_ends_the_wait",
     "cli/test_wait.py::test_a_table_may_follow_the_option",
     "cli/test_wait_races.py",
+    "compatibility/test_v0_1_0_later.py::test_a_pipeline_runs_every_step",
+    "compatibility/test_v0_1_0_later.py::test_recorded_rows_come_into_a_table_that_has_no_column_for_them",
     "compatibility/test_v0_1_0_tables.py::test_an_ingestion_goes_on",
     "core/config/test_sources.py::test_a_file_nested_without_end_is_refused[c.yaml]",
     "core/config/test_workflow_config_fuzz.py::test_a_value_too_large_to_show_is_a_configuration_or_refused[long]",
