@@ -202,7 +202,7 @@ $(SERVERS)/node: requirements/servers/package.json requirements/servers/package-
 system-packages:
 	apt-get update
 	apt-get install --yes --no-install-recommends nginx-light libnginx-mod-http-lua \
-		aria2 wget2 curl strace faketime tinyproxy-bin microsocks iproute2 prometheus chromium zsh fish
+		aria2 wget2 curl strace faketime tinyproxy-bin microsocks iproute2 prometheus chromium zsh fish groff-base
 
 clean:
 	rm -rf $(VENV) $(SERVERS) .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis \

@@ -102,6 +102,7 @@ def test_the_wheel_alone_collects_and_names_the_extra_that_a_command_needs(
 ) -> None:
     alone = install("")
     assert __version__ in alone.command("--version")
+    assert (alone.folder / "share" / "man" / "man1" / "crypto-lakehouse.1").is_file()
     assert "klines" in alone.command("matrix")
     _collect(alone, server)
     assert "BTCUSDT" in alone.command("status", "-o", "data", "--json")
