@@ -10,6 +10,7 @@ from tests.documentation.reference.events import events_page
 from tests.documentation.reference.first_page import first_page
 from tests.documentation.reference.man_page import man_page
 from tests.documentation.reference.python_names import python_page
+from tests.documentation.reference.requirements import requirements_page
 
 __all__ = ["PAGES"]
 
@@ -21,4 +22,5 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "reference/events.md": events_page,
     "reference/exit-codes.md": exit_codes_page,
     "reference/python.md": python_page,
+    "requirements.md": requirements_page,
 }
