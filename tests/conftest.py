@@ -172,6 +172,8 @@ SLOW = (
     "http/test_concurrency_limit.py::test_the_limit_is_nearly_as_good_as_the_best_fixed_one",
     "http/test_exchange.py::test_nothing_is_left_of_many_requests",
     "integrations/test_dagster.py",
+    "integrations/test_mcp.py::test_a_client_starts_the_command_and_gets_the_protocol_alone",
+    "integrations/test_mcp.py::test_a_signal_ends_a_server_whose_client_is_silent",
     "integrations/test_page.py",
     "integrations/test_prefect.py",
     "ledger/postgres/test_unsound.py::test_a_row_that_no_run_writes_is_set_aside_once_and_the_others_are_kept",

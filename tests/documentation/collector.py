@@ -16,7 +16,7 @@ from attrs import frozen
 from crypto_lakehouse.cli import demo
 from crypto_lakehouse.cli.main import cli
 
-__all__ = ["ROOT", "Block", "Line", "blocks", "commands", "lines", "pages", "spans"]
+__all__ = ["ROOT", "Block", "Line", "blocks", "commands", "context_of", "lines", "pages", "spans"]
 
 ROOT = Path(__file__).parents[2]
 
@@ -84,7 +84,7 @@ class Line:
 def pages() -> list[Path]:
     """All pages of the project."""
     found = [*ROOT.glob("*.md")]
-    for folder in ("docs", "matrix", "benchmarks", "examples", "tests", ".github"):
+    for folder in ("docs", "src", "matrix", "benchmarks", "examples", "tests", ".github"):
         found += (ROOT / folder).rglob("*.md")
     return sorted(path for path in found if path.name != "CHANGELOG.md")
 
@@ -133,11 +133,20 @@ def commands() -> dict[str, click.Command]:
 def _below(name: str, command: click.Command) -> Iterator[tuple[str, click.Command]]:
     yield name, command
     if isinstance(command, click.Group):
-        context = click.Context(command)
+        context = context_of(command)
         for each in command.list_commands(context):
             found = command.get_command(context, each)
             assert found is not None
             yield from _below(f"{name} {each}".strip(), found)
+
+
+def context_of(command: click.Command, name: str = "") -> click.Context:
+    """Return a context of a command, with the names of the option for help that a call has.
+
+    A command keeps these from the first context that it gets its parameters for.
+    """
+    names = cli.context_settings["help_option_names"]
+    return click.Context(command, info_name=f"crypto-lakehouse {name}", help_option_names=names)
 
 
 def lines() -> list[Line]:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import json
 import re
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
-from tests.documentation.collector import Block, blocks, pages
+from tests.documentation.collector import Block, blocks, commands, pages
 from tests.documentation.world import CONFIG
 from tests.stores.memory import MemoryStore
 
-from crypto_lakehouse.cli.main import main
+from crypto_lakehouse.cli.main import cli, main
 from crypto_lakehouse.core.config.sources import parse_config
 from crypto_lakehouse.tables import Lake
 from crypto_lakehouse.testing import ArchiveServer, StoreSuite
@@ -23,6 +24,9 @@ from crypto_lakehouse.workflows.pipelines.declared import load_pipelines
 BLOCKS = blocks()
 
 CONFIGURATIONS = ("yaml", "toml", "json")
+
+#: The word of a JSON block that is for another program, which starts our command.
+SERVERS = "mcpServers"
 
 
 def of(*languages: str) -> list[Block]:
@@ -90,7 +94,11 @@ async def check_pipelines(path: Path) -> None:
         await file.ready(pipeline)
 
 
-@pytest.mark.parametrize("block", of(*CONFIGURATIONS), ids=lambda block: block.place)
+@pytest.mark.parametrize(
+    "block",
+    [block for block in of(*CONFIGURATIONS) if SERVERS not in block.text],
+    ids=lambda block: block.place,
+)
 def test_a_configuration_is_accepted(
     block: Block,
     world: Path,
@@ -111,3 +119,13 @@ def test_a_configuration_is_accepted(
         with pytest.raises(SystemExit) as ended:
             main(["config", "show", "--config", str(path), *chosen])
         assert ended.value.code == 0, capsys.readouterr()
+
+
+def test_what_a_client_of_a_server_starts_is_parsed() -> None:
+    found = [json.loads(block.text)[SERVERS] for block in of("json") if SERVERS in block.text]
+    for server in (each for servers in found for each in servers.values()):
+        name, *arguments = server["args"]
+        parent = cli.make_context(server["command"], [name])
+        with commands()[name].make_context(name, arguments, parent=parent):
+            pass
+    assert found

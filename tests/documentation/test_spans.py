@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from functools import cache
 
 import click
-from tests.documentation.collector import ROOT, commands, spans
+from tests.documentation.collector import ROOT, commands, context_of, spans
 
 COMMANDS = commands()
 
@@ -38,7 +38,7 @@ def calls() -> Iterator[tuple[str, str, list[str]]]:
 
 
 def options_of(command: click.Command) -> set[str]:
-    parameters = command.get_params(click.Context(command))
+    parameters = command.get_params(context_of(command))
     names = {name for each in parameters for name in (*each.opts, *each.secondary_opts)}
     return {name for name in names if name.startswith("-")} | {"-h", "--help"}
 

@@ -16,9 +16,10 @@ _FOLDERS = ("src", "tests", "benchmarks", "matrix", "docs", "requirements", ".ci
 
 _SUFFIXES = {".json", ".md", ".py", ".toml", ".txt", ""}
 
-#: A page of this repository, and perhaps a place in it; not a part of a longer path or a URL.
+#: A page of this repository, and perhaps a place in it; not a part of a longer path or a URL, and
+#: not the name of a user's own file, as the page for agents has.
 _CITATION = re.compile(
-    r"(?<![\w./-])((?:docs/[\w-]+|benchmarks/README|[A-Z]+)\.md)(?:#([\w-]+))?(?!\w)"
+    r"(?<![\w./-])(?!SKILL\b)((?:docs/[\w-]+|benchmarks/README|[A-Z]+)\.md)(?:#([\w-]+))?(?!\w)"
 )
 
 _LINK = re.compile(r"\]\((?![a-z]+:)([^)\s#]*)(?:#([^)\s]+))?\)")

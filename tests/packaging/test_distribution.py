@@ -36,6 +36,7 @@ _EXTRAS = {
     "daemon": {"cronsim"},
     "dask": {"dask", "distributed"},
     "live": {"zstandard"},
+    "mcp": {"mcp", "mcp_types"},
     "metrics": {"prometheus_client"},
     "otel": {"opentelemetry", "requests"},
     "plot": {"matplotlib"},
@@ -52,6 +53,21 @@ with Lake.open("data") as lake:
     ways = [bars.polars().collect().rows(), bars.arrow().read_all().to_pylist(),
             bars.duckdb().fetchall(), lake.sql("FROM spot.klines").fetchall()]
     print(*map(len, ways))
+"""
+
+#: A client of the Model Context Protocol: it starts the command, and calls two tools.
+_CLIENT = """
+import asyncio, sys
+from pathlib import Path
+from mcp import Client
+from mcp.client.stdio import StdioServerParameters
+async def main():
+    program = str(Path(sys.executable).with_name("crypto-lakehouse"))
+    command = StdioServerParameters(command=program, args=["mcp", "-o", "data"])
+    async with Client(command) as client:
+        for name, given in (("status", {}), ("query", {"sql": "SHOW TABLES"})):
+            print((await client.call_tool(name, given)).content[0].text)
+asyncio.run(main())
 """
 
 #: The pytest plugin is loaded by pytest, which the package does not require.
@@ -86,7 +102,8 @@ def test_the_wheel_holds_the_package_and_its_facts_and_nothing_else(wheel: Path)
     held = _members(wheel)
     assert {name for name in held if name.endswith(".py")} == _files(ROOT / "src")
     facts = {f"crypto_lakehouse/matrix/{path.name}" for path in (ROOT / "matrix").glob("*.json")}
-    assert facts | {"crypto_lakehouse/py.typed"} < held
+    skill = "crypto_lakehouse/integrations/SKILL.md"
+    assert facts | {"crypto_lakehouse/py.typed", skill} < held
 
 
 def test_the_sdist_holds_the_tests_and_builds_the_same_wheel(
@@ -195,6 +212,16 @@ def test_the_extra_daemon_knows_when_pipelines_are_due(install: Install) -> None
     assert "2028-02-29T00:00:00Z" in environment.command("daemon", "yearly.json", "--dry-run")
     said = install("").command("daemon", "yearly.json", "--dry-run", wanted=2)
     assert "crypto-lakehouse[daemon]" in said
+
+
+def test_the_extra_mcp_serves_an_output(install: Install, server: ArchiveServer) -> None:
+    environment = install("mcp")
+    _collect(environment, server)
+    status, query = environment.python("-c", _CLIENT).splitlines()
+    assert json.loads(status)["totals"]["verified_days"] == 1
+    assert "crypto-lakehouse[tables]" in query
+    said = install("").command("mcp", "-o", "data", wanted=2)
+    assert "crypto-lakehouse[mcp]" in said
 
 
 def test_the_extra_plot_draws_the_coverage(install: Install, server: ArchiveServer) -> None:

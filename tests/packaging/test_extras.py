@@ -84,8 +84,8 @@ def needed(line: Line) -> str:
         return "metrics"
     if "--otlp-endpoint" in words:
         return "otel"
-    if words[0] == "daemon":
-        return "daemon"
+    if words[0] in {"daemon", "mcp"}:
+        return words[0]
     if words[0] == "fill" and "--dry-run" not in words:
         return "live"
     is_of_tables = words[0] in {"ingest", "validate", "query", "lake", "run"} or "--ingest" in words
@@ -135,7 +135,7 @@ def asked(
 
 @pytest.mark.parametrize(
     "extra",
-    ["", "daemon", "dask", "live", "metrics", "otel", "plot", "postgres", "socks", "tables"],
+    ["", "daemon", "dask", "live", "mcp", "metrics", "otel", "plot", "postgres", "socks", "tables"],
 )
 def test_commands_run_or_name_the_extra_that_they_need(
     install: Install, before: Path, server_of_module: ArchiveServer, extra: str

@@ -49,6 +49,8 @@ _COMMANDS = {
     "export": "Write files for backtesters, or CSV and Parquet.",
     "lake": "Show, check and maintain the tables.",
     "monitoring": "Print alerting rules for Prometheus, or a dashboard for Grafana.",
+    "mcp": "Serve an output to agents, read-only (Model Context Protocol).",
+    "skill": "Print the page from which an agent learns this program.",
     "bench": "Measure the best max_parallel_downloads.",
     "demo": "Collect one day of made-up klines; no network is used.",
 }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import math
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,11 +12,12 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
-from crypto_lakehouse.cli.query_columns import as_form, starts_formula, without_formulas
 from crypto_lakehouse.cli.terminal import shown_in, stdout_bytes, stdout_encoding
 from crypto_lakehouse.core.errors import QueryError
 from crypto_lakehouse.core.visible import json_text
 from crypto_lakehouse.stores.whole_file import whole_file
+from crypto_lakehouse.tables.lake.json_rows import LARGE_INTEGERS, json_rows, unique_names
+from crypto_lakehouse.tables.lake.result_columns import as_form, starts_formula, without_formulas
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -38,10 +38,8 @@ _LAYOUTS = frozenset({"auto", _TABLE, "vertical"})
 #: The width of a table that is not written to a terminal: that of its longest line.
 _ANY_WIDTH = 10_000
 
-_LARGE_INTEGERS = frozenset({"HUGEINT", "UHUGEINT"})
-
 #: Types of numbers, which are aligned at their right ends; DECIMAL(..) is one, too.
-_NUMBERS = _LARGE_INTEGERS | {
+_NUMBERS = LARGE_INTEGERS | {
     "TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT",
     "FLOAT", "DOUBLE", "BIGNUM",
 }  # fmt: skip
@@ -223,43 +221,9 @@ def _renamed(schema: Any, names: list[str]) -> Any:
 
 
 def _json(relation: Any, names: list[str], kinds: list[str], file: IO[bytes]) -> None:
-    unique = _unique(names)
-    whole = [name for name, kind in zip(unique, kinds, strict=True) if kind in _LARGE_INTEGERS]
     for batch in relation.to_arrow_reader(_BATCH):
-        rows = batch.rename_columns(unique).to_pylist(maps_as_pydicts="strict")
-        for row in rows:
-            numbers = {name: int(row[name]) for name in whole if row[name] is not None}
-            line = json_text(_plain(row) | numbers)
-            file.write(f"{line}\n".encode())
-
-
-def _unique(names: list[str]) -> list[str]:
-    """Number what has the name of an earlier column, which would take its place."""
-    unique: list[str] = []
-    for name in names:
-        number, free = 1, name
-        while free in unique or (number > 1 and free in names):
-            number += 1
-            free = f"{name}_{number}"
-        unique.append(free)
-    return unique
-
-
-def _plain(value: Any) -> Any:
-    from datetime import date, datetime
-    from decimal import Decimal
-
-    if isinstance(value, datetime | date):
-        return value.isoformat().replace("+00:00", "Z")
-    if isinstance(value, Decimal):
-        return f"{value:f}"
-    if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
-    if isinstance(value, dict):
-        return {str(key): _plain(each) for key, each in value.items()}
-    if isinstance(value, float) and not math.isfinite(value):  # JSON has no such numbers
-        return "NaN" if math.isnan(value) else f"{'-' if value < 0 else ''}Infinity"
-    return value if value is None or isinstance(value, bool | int | float | str) else str(value)
+        for row in json_rows(batch, names, kinds):
+            file.write(f"{json_text(row)}\n".encode())
 
 
 def _parquet(relation: Any, names: list[str], _kinds: list[str], file: IO[bytes]) -> None:
@@ -267,7 +231,7 @@ def _parquet(relation: Any, names: list[str], _kinds: list[str], file: IO[bytes]
 
     if file.isatty():
         raise QueryError("query", "Parquet cannot be written to a terminal; use --to FILE")
-    reader, unique = relation.to_arrow_reader(_BATCH), _unique(names)
+    reader, unique = relation.to_arrow_reader(_BATCH), unique_names(names)
     with pq.ParquetWriter(file, _renamed(reader.schema, unique)) as writer:
         for batch in reader:
             writer.write_batch(batch.rename_columns(unique))

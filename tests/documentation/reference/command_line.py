@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 
 import click
-from tests.documentation.collector import commands
+from tests.documentation.collector import commands, context_of
 
 __all__ = ["command_line_page"]
 
@@ -26,7 +26,7 @@ def command_line_page() -> str:
 
 
 def _section(name: str, command: click.Command) -> str:
-    context = click.Context(command, info_name=f"crypto-lakehouse {name}")
+    context = context_of(command, name)
     usage = " ".join(command.collect_usage_pieces(context))
     text = inspect.cleandoc(command.help or "").partition("\n\b")[0].partition("\x08")[0].strip()
     lines = [f"## `{name}`", "", f"Usage: `{name} {usage}`", "", _escaped(text), ""]

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 
 import click
-from tests.documentation.collector import commands
+from tests.documentation.collector import commands, context_of
 
 from crypto_lakehouse.cli.main import cli
 
@@ -55,7 +55,7 @@ def man_page() -> str:
 
 
 def _command(name: str, command: click.Command) -> Iterator[str]:
-    context = click.Context(command, info_name=f"crypto-lakehouse {name}")
+    context = context_of(command, name)
     usage = " ".join(command.collect_usage_pieces(context))
     yield f".SS {_escaped(f'{name} {usage}')}\n"
     yield from _paragraphs(inspect.cleandoc(command.help or ""))

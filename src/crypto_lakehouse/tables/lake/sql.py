@@ -25,7 +25,7 @@ from crypto_lakehouse.tables.iceberg.data_files import partition_of, partition_p
 from crypto_lakehouse.tables.ingest.differences import DIFFERENCES, no_differences
 from crypto_lakehouse.tables.ingest.provenance import ARCHIVES, ORDER
 from crypto_lakehouse.tables.lake.absent_tables import absent_table, absent_tables
-from crypto_lakehouse.tables.lake.connection import explained, open_connection
+from crypto_lakehouse.tables.lake.connection import QueryLimits, explained, open_connection
 from crypto_lakehouse.tables.lake.object_system import DataObjects, objects_source, reads_objects
 from crypto_lakehouse.tables.lake.origins import has_origin, sql_origin
 from crypto_lakehouse.tables.lake.recorded import LIVE_IS_NOW
@@ -36,25 +36,22 @@ from crypto_lakehouse.tables.lake.scanned_files import (
     local_path,
 )
 from crypto_lakehouse.tables.lake.spill import release_spill_folder, spill_folder
+from crypto_lakehouse.tables.lake.statements import (
+    HARMLESS,
+    READING,
+    check_statements,
+    check_text,
+)
 from crypto_lakehouse.tables.lake.time_range import Instant, TimeRange
 from crypto_lakehouse.tables.schema.table_types import arrow_schema
 
 __all__ = ["HISTORY", "QueriedLake", "QuerySession"]
-
-#: Statements that a session may run: they read, or create objects in memory. All others could write
-#: files, including those of the tables, or hide such a statement, as PREPARE does.
-_ALLOWED = frozenset(
-    {"SELECT", "CREATE", "CREATE_FUNC", "DROP", "INSERT", "UPDATE", "DELETE", "SET",
-     "VARIABLE_SET", "PRAGMA", "TRANSACTION", "ANALYZE", "CALL", "MULTI"}
-)  # fmt: skip
 
 #: What DuckDB takes from the name of a folder as it is.
 _PLAIN = re.compile(r"[\w=./-]+")
 
 #: What DuckDB could take for a partition, or for the end of a path, in a folder above a table's.
 _MISLEADING = re.compile(r"[=?%\\\n]")
-
-_WRITING = re.compile(r"\b(copy|export|attach|prepare|execute|load|install)\b", re.IGNORECASE)
 
 #: Statements about the tables themselves, which may name none.
 _ABOUT_TABLES = ("show", "describe", "summarize")
@@ -116,6 +113,8 @@ class QuerySession:
         as_of: Read every table as of this time.
         tables: The tables to make views of; None for those that the queries name.
         live: Add the rows of recordings that are not ingested yet.
+        limits: Bounds for queries of unknown origin: these only read, and their temporary files are
+            outside the lake. None for the user's own queries.
 
     Raises:
         QueryError: `as_of` is a text that is not an ISO date or time, or is given with `live`.
@@ -128,6 +127,7 @@ class QuerySession:
         as_of: Instant | None = None,
         tables: list[str] | None = None,
         live: bool = False,
+        limits: QueryLimits | None = None,
     ) -> None:
         TimeRange.of(None, as_of)  # a query without a table would not notice a wrong time
         self._lake = lake
@@ -140,8 +140,10 @@ class QuerySession:
         self._objects: DataObjects | None = None
         self._viewed: set[str] = set()
         self._absent: dict[str, QueryError] = {}
-        self._temporary: str | None = spill_folder(lake.catalog.place.folder)
-        self.connection = open_connection(temporary=self._temporary)
+        self._allowed = HARMLESS if limits is None else READING
+        folder = lake.catalog.place.folder if limits is None else None
+        self._temporary: str | None = spill_folder(folder)
+        self.connection = open_connection(temporary=self._temporary, limits=limits)
         self._encrypt_temporary_files()
         self._locked = False
         for name in tables or ():
@@ -165,7 +167,7 @@ class QuerySession:
             QueryError: DuckDB rejects the query, it is empty or cannot be written in UTF-8, a table
                 or column does not exist, or the statement would read or write files.
         """
-        _check_text(query)
+        check_text(query)
         if not self._locked:
             folded = query.casefold()
             wants_all = folded.lstrip().startswith(_ABOUT_TABLES)
@@ -177,7 +179,7 @@ class QuerySession:
                 self._view_none()
             self._lock()
         try:
-            _check_statements(self.connection.extract_statements(query))
+            check_statements(self.connection.extract_statements(query), self._allowed)
             return self.connection.sql(_without_internals(query))
         except duckdb.Error as error:
             reason = explained(error)
@@ -375,38 +377,6 @@ def _without_internals(query: str) -> str:
         if pattern.fullmatch(query):
             return instead.format(internal=_INTERNAL)
     return query
-
-
-def _check_text(query: str) -> None:
-    """Refuse a text that DuckDB cannot take.
-
-    Python keeps bytes of the command line that are not UTF-8 as surrogates.
-    """
-    try:
-        query.encode()
-    except UnicodeEncodeError as error:
-        reason = f"the SQL is not valid UTF-8: character {error.start + 1} is wrong"
-        raise QueryError("query", reason) from error
-
-
-def _check_statements(statements: list[duckdb.Statement]) -> None:
-    if not statements:
-        raise QueryError("query", "there is no statement in it")
-    for statement in statements:
-        kind = _kind(statement)
-        # EXPLAIN ANALYZE executes the statement.
-        if kind == "EXPLAIN" and _WRITING.search(statement.query):
-            kind = "EXPLAIN of what writes"
-        if kind != "EXPLAIN" and kind not in _ALLOWED:
-            raise QueryError("query", f"{kind} is refused: a query reads the tables only")
-
-
-def _kind(statement: duckdb.Statement) -> str:
-    """Return the name of a statement's type."""
-    try:
-        return statement.type.name
-    except ValueError:  # DuckDB's Python lacks a name for some, such as UPDATE EXTENSIONS
-        return "a statement of this type"
 
 
 def _quoted(text: str) -> str:
