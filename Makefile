@@ -141,14 +141,17 @@ lock: $(VENV)/develop
 		--no-annotate --group docs --output-file requirements/docs.txt
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 		--no-annotate --group checkers --output-file requirements/checkers.txt
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+		--no-annotate --group backtesters --output-file requirements/backtesters.txt
 	@rm -rf .lock
 
-# Object stores, a database, an older DuckDB with its Iceberg reader, Dagster and Prefect, MkDocs, with
-# environments of their own: their packages are not ours. Tests that need one are skipped without it.
+# Object stores, a database, an older DuckDB with its Iceberg reader, Dagster and Prefect, MkDocs,
+# backtesters, with environments of their own: their packages are not ours. Tests that need one are
+# skipped without it.
 # Azurite takes Node.js 20 or later with npm.
 SERVERS := .servers
 servers: $(SERVERS)/python $(SERVERS)/duckdb $(SERVERS)/orchestrators $(SERVERS)/docs \
-	$(SERVERS)/checkers $(SERVERS)/node
+	$(SERVERS)/checkers $(SERVERS)/backtesters $(SERVERS)/node
 
 $(SERVERS)/python: requirements/servers.txt
 	$(PYTHON) -m venv $(SERVERS)
@@ -191,6 +194,14 @@ $(SERVERS)/checkers: requirements/checkers.txt
 	$(PYTHON) -m venv $@.part
 	$@.part/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes \
 		--no-compile --requirement requirements/checkers.txt
+	@touch $@.part && mv $@.part $@
+
+# Programs that load what `export` writes; they take a minute to install, and 1.3 GB.
+$(SERVERS)/backtesters: requirements/backtesters.txt
+	@rm -rf $@ $@.part
+	$(PYTHON) -m venv $@.part
+	$@.part/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes \
+		--no-compile --requirement requirements/backtesters.txt
 	@touch $@.part && mv $@.part $@
 
 $(SERVERS)/node: requirements/servers/package.json requirements/servers/package-lock.json

@@ -171,6 +171,7 @@ SLOW = (
     "faults/test_source.py::test_the_archive_alone_suffers_and_is_told_of",
     "http/test_concurrency_limit.py::test_the_limit_is_nearly_as_good_as_the_best_fixed_one",
     "http/test_exchange.py::test_nothing_is_left_of_many_requests",
+    "integrations/test_backtesters.py",
     "integrations/test_dagster.py",
     "integrations/test_mcp.py::test_a_client_starts_the_command_and_gets_the_protocol_alone",
     "integrations/test_mcp.py::test_a_signal_ends_a_server_whose_client_is_silent",

@@ -24,8 +24,10 @@ _BLOCK = re.compile(r"^```(?P<language>[^\n]*)\n(?P<text>.*?)^```$", re.DOTALL |
 
 _SPAN = re.compile(r"(?<!`)`([^`\s](?:[^`\n]|\n(?!\n))*)`(?!`)")
 
-_ORCHESTRATED = re.compile(
-    r"^(?:import|from) (?:dagster|prefect|airflow|crypto_lakehouse\.integrations\.)", re.MULTILINE
+_ELSEWHERE = re.compile(
+    r"^(?:import|from) (?:dagster|prefect|airflow|crypto_lakehouse\.integrations\.|"
+    r"freqtrade|nautilus_trader|vectorbt)",
+    re.MULTILINE,
 )
 
 #: What ends a command in a shell, or redirects its streams.
@@ -46,9 +48,9 @@ class Block:
     text: str
 
     @property
-    def needs_orchestrator(self) -> bool:
+    def runs_elsewhere(self) -> bool:
         """Whether it is for an environment of its own, where tests/integrations runs it."""
-        return _ORCHESTRATED.search(self.text) is not None
+        return _ELSEWHERE.search(self.text) is not None
 
 
 @frozen

@@ -58,7 +58,7 @@ def test_the_code_of_a_page_runs(
         if block.place.partition(":")[0] == page:
             known = set(names)
             code = compile(block.text.replace("{...}", repr(CONFIG)), block.place, "exec")
-            if block.needs_orchestrator:
+            if block.runs_elsewhere:
                 continue
             exec(code, names)  # noqa: S102
             with monkeypatch.context() as without:

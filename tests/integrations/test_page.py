@@ -32,7 +32,7 @@ def test_the_examples_are_loaded(tmp_path: Path) -> None:
     texts = [
         block.text
         for block in blocks()
-        if block.place.startswith("docs/orchestrators.md") and block.needs_orchestrator
+        if block.place.startswith("docs/orchestrators.md") and block.runs_elsewhere
     ]
     assert len(texts) == 4
     ran = subprocess.run(

@@ -161,7 +161,7 @@ def test_code_runs_or_names_the_extra_that_it_needs(
     pages: dict[str, list[str]] = {}
     for block in blocks():
         is_of_tests = any(word in block.text for word in _TESTS)
-        if block.language == "python" and not (is_of_tests or block.needs_orchestrator):
+        if block.language == "python" and not (is_of_tests or block.runs_elsewhere):
             text = block.text.replace("{...}", repr(CONFIG))
             pages.setdefault(block.place.partition(":")[0], []).append(text)
     found = asked(install, extra, before, server_of_module, pages=[*pages.values()])["pages"]

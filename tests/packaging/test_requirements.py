@@ -33,11 +33,12 @@ _WANTED = {
     "docs": ("docs",),
     "servers": ("servers",),
     "checkers": ("checkers",),
+    "backtesters": ("backtesters",),
     "orchestrators": ("dependencies", "extra dagster", "extra prefect", "extra tables"),
 }
 
 #: Are installed into environments of their own.
-_ALONE = {"docs", "servers", "checkers", "orchestrators"}
+_ALONE = {"docs", "servers", "checkers", "backtesters", "orchestrators"}
 
 
 def declared(name: str) -> list[Requirement]:

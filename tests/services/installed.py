@@ -26,6 +26,7 @@ _PROGRAMS = {
     "duckdb": "duckdb/bin/python",  # an environment with DuckDB 1.5 and its Iceberg extension
     "docs": "docs/bin/python",  # an environment with MkDocs
     "checkers": "checkers/bin/python",  # an environment with what checks the files of deploy/
+    "backtesters": "backtesters/bin/python",  # an environment with programs that load exports
     "orchestrators": "orchestrators/bin/python",  # an environment with Dagster and Prefect
 }
 

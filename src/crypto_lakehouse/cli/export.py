@@ -43,7 +43,7 @@ _ALLOWED = {
 @click.command("export", short_help="Write files for backtesters, or CSV and Parquet.")
 @place_options
 @click.option("--for", "target", required=True, metavar="TARGET",
-              help="freqtrade, vectorbt, csv or parquet. [required]")  # fmt: skip
+              help="freqtrade, nautilus, vectorbt, csv or parquet. [required]")  # fmt: skip
 @click.option("--to", required=True, metavar="DIR", callback=file_only,
               help="Where the files go. [required]")  # fmt: skip
 @click.option("--markets", cls=ListOption, metavar="LIST",
@@ -66,9 +66,9 @@ _ALLOWED = {
 def command(**given: Any) -> int:
     """Write rows of the tables as files for other programs.
 
-    freqtrade: candles and funding rates, as in user_data/data/binance. vectorbt: bars as Parquet
-    files, which pandas reads with their index. csv and parquet: all columns of all types, a year or
-    month in each file.
+    freqtrade: candles and funding rates, as in user_data/data/binance. nautilus: bars and trades of
+    a ParquetDataCatalog. vectorbt: bars as Parquet files, which pandas reads with their index. csv
+    and parquet: all columns of all types, a year or month in each file.
 
     A file gets its name once it is complete. A second export into the same folder writes only what
     has changed, and continues one that was killed. A file that no export has written is never

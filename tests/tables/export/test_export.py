@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,19 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.feather
 import pytest
-from tests.tables.export.conftest import FIRST, add
+from tests.tables.export.lakes import FIRST, add
 from tests.tables.sample_data import bars, changed_text, ingest, put
 
-from crypto_lakehouse.core.errors import ConfigurationError, LockHeldError, QueryError, StoreError
+from crypto_lakehouse.core.errors import (
+    ConfigurationError,
+    LakeError,
+    LockHeldError,
+    QueryError,
+    StoreError,
+)
 from crypto_lakehouse.ledger.lock import output_lock
 from crypto_lakehouse.tables import Lake
-from crypto_lakehouse.tables.export import ordered
+from crypto_lakehouse.tables.export import nautilus, ordered
 from crypto_lakehouse.tables.export.export import LOCK, ExportReport, export_lake
 from crypto_lakehouse.tables.export.record import RECORD
 from crypto_lakehouse.tables.export.units import ExportSelection, Unit
@@ -257,3 +264,57 @@ def test_batches_are_joined_to_equal_ones() -> None:
     assert [batch.num_rows for batch in found] == [4, 4, 2]
     assert [value for batch in found for value in batch["n"].to_pylist()] == [*range(10)]
     assert [*ordered.equal_batches([], 4)] == []
+
+
+CATALOG = "data/bar/BTCUSDT.BINANCE-1-HOUR-LAST-EXTERNAL"
+
+
+def precision(folder: Path) -> dict[str, bytes]:
+    """The decimal places of prices in each file of bars."""
+    paths = (folder / CATALOG).glob("*.parquet")
+    return {each.name: pa.parquet.read_schema(each).metadata[b"price_precision"] for each in paths}
+
+
+def test_nautilus_gets_files_that_are_named_after_their_times(root: Path, tmp_path: Path) -> None:
+    """A file of a year gets another name with each day, and the old one is gone."""
+    to, hour = tmp_path / "to", "00-00-000000000Z"
+    last_year = f"2023-12-30T01-{hour}_2024-01-01T00-{hour}.parquet"
+    export(root, "nautilus", to)
+    assert precision(to) == {
+        last_year: b"2",
+        f"2024-01-01T01-{hour}_2024-01-02T00-{hour}.parquet": b"2",
+    }
+    day = bars(FIRST + timedelta(days=3))
+    add(root, day)
+    this_year = f"2024-01-01T01-{hour}_2024-01-03T00-{hour}.parquet"
+    assert export(root, "nautilus", to).written == (f"{CATALOG}/{this_year}",)
+    assert precision(to) == {last_year: b"2", this_year: b"2"}
+    # All files of an instrument have one precision.
+    catalog = LakeCatalog(root / "lake")
+    ingest(catalog, [put(root, day, changed_text(day).replace(".", ".000", 1))])
+    catalog.close()
+    assert len(export(root, "nautilus", to).written) == 2
+    assert [*precision(to).values()] == [b"5", b"5"]
+
+
+def test_numbers_that_nautilus_cannot_hold_are_refused(root: Path, tmp_path: Path) -> None:
+    catalog = LakeCatalog(root / "lake")
+    day = bars(FIRST)
+    ingest(catalog, [put(root, day, changed_text(day).replace(",7,", ",34028236692094,"))])
+    catalog.close()
+    with pytest.raises(
+        LakeError, match="has a size of 34,028,236,692,094, and NautilusTrader takes"
+    ):
+        export(root, "nautilus", tmp_path / "to")
+    assert files(tmp_path / "to") == {}
+
+
+def test_decimal_places_are_kept_exactly() -> None:
+    texts = ["0.1", "21685.23", "0.00000712", "16999999999999.5", "1e-8", "0"]
+    column = pa.array([float(text) for text in texts])
+    assert [nautilus._decimals(column.slice(n, 1), 0) for n in range(6)] == [1, 2, 8, 1, 8, 0]
+    unit: Any = None
+    for text, value in zip(texts, column, strict=True):
+        found = nautilus._fixed(unit, pa.array([value.as_py()]), "price", 8)
+        raw = int.from_bytes(found[0].as_py(), "little")
+        assert raw == int(Decimal(text) * 10**16)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 from attrs import evolve
-from tests.tables.export.conftest import add
+from tests.tables.export.lakes import add
 from tests.tables.sample_data import bars, month_of
 
 from crypto_lakehouse.tables import Lake
@@ -64,7 +64,7 @@ def test_a_killed_export_is_continued(root: Path, tmp_path: Path, when: str) -> 
         assert (to / path).read_bytes() == (tmp_path / "wanted" / path).read_bytes()
 
 
-@pytest.mark.parametrize("target", ["csv", "freqtrade"])
+@pytest.mark.parametrize("target", ["freqtrade", "nautilus"])
 def test_memory_does_not_grow_with_the_range(
     tmp_path: Path, target: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -82,7 +82,9 @@ def test_memory_does_not_grow_with_the_range(
             yield batch
 
     monkeypatch.setattr(
-        kind, "write", lambda self, unit, batches, file: write(self, unit, watched(batches), file)
+        kind,
+        "write",
+        lambda self, unit, form, batches, file: write(self, unit, form, watched(batches), file),
     )
     with Lake.open(tmp_path / "lake") as lake:
         for end in ("2023-02", "2023-06"):

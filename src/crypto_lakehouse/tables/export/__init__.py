@@ -1,6 +1,7 @@
 """Files of the tables for other programs: the command `export`.
 
-- `targets` names the kinds of files; `plain`, `freqtrade` and `vectorbt` write them.
+- `targets` names the kinds of files; `plain`, `freqtrade`, `nautilus` and `vectorbt`
+  write them.
 - `units` splits what is selected into units: one file each.
 - `ordered` reads the rows of a unit in order, in batches; `files` writes a file as a whole.
 - `record` keeps what was written, so that a second export writes only what has changed.

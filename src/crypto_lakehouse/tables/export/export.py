@@ -6,8 +6,10 @@ import hashlib
 import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from itertools import chain
 from pathlib import Path
+from typing import TypeVar
 
 import pyarrow as pa
 from attrs import define, evolve, field, frozen
@@ -23,6 +25,8 @@ from crypto_lakehouse.tables.export.record import ExportedFile, ExportRecord
 from crypto_lakehouse.tables.export.targets import Target, target_named
 from crypto_lakehouse.tables.export.units import ExportSelection, Unit, units_of
 from crypto_lakehouse.tables.lake.lake import Lake
+
+_T = TypeVar("_T")
 
 __all__ = ["LOCK", "ExportReport", "export_lake"]
 
@@ -68,7 +72,7 @@ def export_lake(
 
     Args:
         lake: The lake.
-        target: `freqtrade`, `vectorbt`, `csv` or `parquet`.
+        target: `freqtrade`, `nautilus`, `vectorbt`, `csv` or `parquet`.
         folder: Where the files go; it is made if it is absent.
         selection: What is written; all by default.
         on_file: Called with each file that was written.
@@ -130,6 +134,25 @@ def _check_types(target: Target, selection: ExportSelection) -> None:
         raise ConfigurationError([Problem("--data-types", fault)])
 
 
+@frozen
+class _Work:
+    """A file that is to be there at the end.
+
+    Attributes:
+        path: Its path in the folder.
+        unit: Its rows.
+        source: A digest of what these are.
+        measured: What was measured of them.
+        form: How the file is written.
+    """
+
+    path: str
+    unit: Unit
+    source: str
+    measured: str
+    form: str = ""
+
+
 @define(eq=False)
 class _Run:
     """One export into an open folder."""
@@ -147,41 +170,67 @@ class _Run:
         Raises:
             ConfigurationError: A file is in the way; nothing is written then.
         """
-        wanted = [(path, unit, self._source(unit)) for path, unit in units.items()]
-        stale = [each for each in wanted if not self._is_current(*each)]
-        self.unchanged = len(wanted) - len(stale)
-        for path, unit, source in stale:
-            try:
-                self._write_unit(path, unit, source, sorts_all=False)
-            except OutOfOrderError:
-                self._write_unit(path, unit, source, sorts_all=True)
+        works = [self._work(path, unit) for path, unit in units.items()]
+        forms = self.target.forms({each.unit.name: each.measured for each in works}, units.values())
+        works = [evolve(each, form=forms[each.unit.name]) for each in works]
+        stale = [each for each in works if not self._is_current(each)]
+        self.unchanged = len(works) - len(stale)
+        for work in stale:
+            self._in_order(partial(self._write_file, work))
+        self.record.settled.update(work.unit.name for work in works)
 
-    def _source(self, unit: Unit) -> str:
+    def _work(self, path: str, unit: Unit) -> _Work:
+        self.record.standing(path)
         told = (self.target.name, self.target.version, unit.source())
-        return hashlib.sha256(repr(told).encode()).hexdigest()
+        source = hashlib.sha256(repr(told).encode()).hexdigest()
+        newest = self.record.newest(unit.name)
+        if newest is not None and newest.source == source:
+            return _Work(path, unit, source, newest.measured)
+        measured = self._in_order(partial(self._measure, unit))
+        return _Work(path, unit, source, measured)
 
-    def _is_current(self, path: str, unit: Unit, source: str) -> bool:
-        standing, newest = self.record.standing(path), self.record.newest(unit.name)
-        return standing is not None and standing is newest and standing.source == source
+    def _measure(self, unit: Unit, sorts_all: bool) -> str:
+        return self.target.measure(unit, self._batches(unit, sorts_all=sorts_all))
 
-    def _write_unit(self, path: str, unit: Unit, source: str, *, sorts_all: bool) -> None:
+    def _is_current(self, work: _Work) -> bool:
+        standing, newest = self.record.standing(work.path), self.record.newest(work.unit.name)
+        return (
+            standing is not None
+            and standing is newest
+            and (standing.source, standing.form) == (work.source, work.form)
+        )
+
+    def _batches(self, unit: Unit, *, sorts_all: bool) -> Iterator[pa.RecordBatch]:
         columns = self.target.columns(unit)
-        batches = ordered_batches(unit.scan, unit.row_key, columns, sorts_all=sorts_all)
+        return ordered_batches(unit.scan, unit.row_key, columns, sorts_all=sorts_all)
+
+    @staticmethod
+    def _in_order(work: Callable[[bool], _T]) -> _T:
+        """Do work on rows in order; if the files are not in order, again with sorted rows."""
+        try:
+            return work(False)
+        except OutOfOrderError:
+            return work(True)
+
+    def _write_file(self, work: _Work, sorts_all: bool) -> None:
+        batches = self._batches(work.unit, sorts_all=sorts_all)
         first = next(batches, None)
         if first is None:  # no row is within the times that are selected
             return
-        place = make_folders(self.folder, path)
+        place = make_folders(self.folder, work.path)
         remove_stale_parts(place.parent)
         rows = _Counted(chain([first], batches))
         with part_file(place) as part:
             file = HashingFile(part.file)
-            self.target.write(unit, iter(rows), file)
+            self.target.write(work.unit, work.form, iter(rows), file)
             part.file.flush()
             os.fsync(part.file.fileno())
             line = ExportedFile(
-                unit=unit.name,
-                path=path,
-                source=source,
+                unit=work.unit.name,
+                path=work.path,
+                source=work.source,
+                measured=work.measured,
+                form=work.form,
                 sha256=file.sha256.hexdigest(),
                 size_bytes=file.size,
                 mtime_ns=os.fstat(part.file.fileno()).st_mtime_ns,

@@ -6,7 +6,7 @@ Source: freqtrade/data/history/datahandlers of Freqtrade 2026.9.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pyarrow as pa
@@ -16,6 +16,7 @@ from attrs import frozen
 from crypto_lakehouse.core.data_types import DataType, Market
 from crypto_lakehouse.core.symbols import ContractType, traits_of
 from crypto_lakehouse.tables.export.files import HashingFile
+from crypto_lakehouse.tables.export.targets import Target
 from crypto_lakehouse.tables.export.units import Unit
 
 __all__ = ["TARGETS"]
@@ -38,12 +39,7 @@ _FUNDING_TIMEFRAME = "1h"
 
 
 @frozen
-class _Freqtrade:
-    name: str = "freqtrade"
-    version: int = 1
-    data_types: Collection[DataType] | None = tuple(_KINDS)
-    by_period: bool = False
-
+class _Freqtrade(Target):
     def refusal(self, unit: Unit) -> str | None:
         market = unit.schema.market
         if market not in (Market.SPOT, Market.FUTURES_UM):
@@ -69,7 +65,9 @@ class _Freqtrade:
         volume = ("volume",) if unit.schema.data_type is DataType.KLINES else ()
         return ("open_time", *_PRICES, *volume)
 
-    def write(self, unit: Unit, batches: Iterator[pa.RecordBatch], file: HashingFile) -> None:
+    def write(
+        self, unit: Unit, form: str, batches: Iterator[pa.RecordBatch], file: HashingFile
+    ) -> None:
         first = _candles(next(batches))
         options = pa.ipc.IpcWriteOptions(compression="lz4")
         stream: Any = file
@@ -91,4 +89,4 @@ def _candles(batch: pa.RecordBatch) -> pa.RecordBatch:
     return pa.record_batch({**columns, **dict(zip((*_PRICES, "volume"), floats, strict=True))})
 
 
-TARGETS = {"freqtrade": _Freqtrade()}
+TARGETS = {"freqtrade": _Freqtrade(name="freqtrade", data_types=tuple(_KINDS))}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pyarrow as pa
@@ -10,24 +10,16 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 from attrs import frozen
 
-from crypto_lakehouse.core.data_types import DataType
 from crypto_lakehouse.tables.export.files import HashingFile
+from crypto_lakehouse.tables.export.targets import Target
 from crypto_lakehouse.tables.export.units import Unit
 
 __all__ = ["TARGETS", "write_parquet"]
 
 
 @frozen
-class _Plain:
+class _Plain(Target):
     """Files in folders of market, data type, symbol and interval."""
-
-    name: str
-    version: int = 1
-    data_types: Collection[DataType] | None = None
-    by_period: bool = True
-
-    def refusal(self, unit: Unit) -> str | None:
-        return None
 
     def path(self, unit: Unit) -> str:
         """As `spot/klines/BTCUSDT/1h/BTCUSDT-1h-2024.csv`."""
@@ -39,7 +31,9 @@ class _Plain:
     def columns(self, unit: Unit) -> tuple[str, ...]:
         return unit.scan.columns
 
-    def write(self, unit: Unit, batches: Iterator[pa.RecordBatch], file: HashingFile) -> None:
+    def write(
+        self, unit: Unit, form: str, batches: Iterator[pa.RecordBatch], file: HashingFile
+    ) -> None:
         if self.name == "csv":
             _write_csv(batches, file)
         else:
@@ -68,4 +62,4 @@ def write_parquet(batches: Iterator[pa.RecordBatch], file: HashingFile) -> None:
             writer.write_batch(batch)
 
 
-TARGETS = {name: _Plain(name) for name in ("csv", "parquet")}
+TARGETS = {name: _Plain(name=name, by_period=True) for name in ("csv", "parquet")}

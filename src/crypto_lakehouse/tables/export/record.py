@@ -37,7 +37,9 @@ class ExportedFile:
     Attributes:
         unit: What its rows are, as `spot.klines/BTCUSDT/1h/2024`.
         path: Its path in the folder, with slashes.
-        source: A digest of the rows' data files, of the selection and of the form of the file.
+        source: A digest of the rows' data files and of the selection.
+        measured: What was measured of its rows, such as their decimal places.
+        form: How it was written, as follows from what was measured of all files.
         sha256: The digest of its bytes.
         size_bytes: How many there are.
         mtime_ns: When it was written.
@@ -47,6 +49,8 @@ class ExportedFile:
     unit: str
     path: str
     source: str
+    measured: str
+    form: str
     sha256: str
     size_bytes: int
     mtime_ns: int
@@ -63,17 +67,21 @@ class ExportRecord:
     Attributes:
         folder: The folder.
         target: What its files are for, as `freqtrade`.
+        settled: The units whose newest line is known to describe their file.
     """
 
     folder: Path
     target: str
     _lines: list[ExportedFile] = field(factory=list)
+    settled: set[str] = field(factory=set)
     _file: TextIO | None = field(default=None, repr=False)
 
     @classmethod
     @contextmanager
     def opened(cls, folder: Path, target: str) -> Iterator[ExportRecord]:
-        """Read the record, and open it to be added to; at the end, lines of old files are dropped.
+        """Read the record, and open it to be added to.
+
+        At the end, the older lines of units that are settled are dropped.
 
         Raises:
             ConfigurationError: It is of another target, or is none.
@@ -86,7 +94,11 @@ class ExportRecord:
             record._file = file
             yield record
         newest = {line.unit: line for line in record._lines}
-        record._lines = [*newest.values()]
+        record._lines = [
+            line
+            for line in record._lines
+            if line.unit not in record.settled or newest[line.unit] is line
+        ]
         record._write()
 
     def newest(self, unit: str) -> ExportedFile | None:

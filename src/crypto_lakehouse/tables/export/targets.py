@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from importlib import import_module
-from typing import Protocol
 
 import pyarrow as pa
+from attrs import frozen
 
 from crypto_lakehouse.core.data_types import DataType
 from crypto_lakehouse.core.errors import ConfigurationError, Problem
@@ -19,13 +19,15 @@ __all__ = ["TARGETS", "Target", "target_named"]
 #: Names, and the modules that have them in `TARGETS`.
 TARGETS = {
     "freqtrade": "freqtrade",
+    "nautilus": "nautilus",
     "vectorbt": "vectorbt",
     "csv": "plain",
     "parquet": "plain",
 }
 
 
-class Target(Protocol):
+@frozen(kw_only=True)
+class Target:
     """A kind of files.
 
     Attributes:
@@ -36,21 +38,47 @@ class Target(Protocol):
     """
 
     name: str
-    version: int
-    data_types: Collection[DataType] | None
-    by_period: bool
+    version: int = 1
+    data_types: Collection[DataType] | None = None
+    by_period: bool = False
 
     def refusal(self, unit: Unit) -> str | None:
         """Why there is no file of a series; None if there is one."""
+        return None
 
     def path(self, unit: Unit) -> str:
         """The path of the file of a unit in the folder, with slashes."""
+        raise NotImplementedError
 
     def columns(self, unit: Unit) -> tuple[str, ...]:
         """The columns that the file is made of."""
+        raise NotImplementedError
 
-    def write(self, unit: Unit, batches: Iterator[pa.RecordBatch], file: HashingFile) -> None:
-        """Write a file of batches of these columns, in the order of the table's key."""
+    def measure(self, unit: Unit, batches: Iterable[pa.RecordBatch]) -> str:
+        """What must be known of the rows of a unit before a file is written; they may be left."""
+        return ""
+
+    def forms(self, measured: Mapping[str, str], units: Iterable[Unit]) -> Mapping[str, str]:
+        """How each file is written, by the names of units.
+
+        Args:
+            measured: What `measure` has returned, by the names of units.
+            units: All units of the export.
+        """
+        return measured
+
+    def write(
+        self, unit: Unit, form: str, batches: Iterator[pa.RecordBatch], file: HashingFile
+    ) -> None:
+        """Write a file of batches of these columns, in the order of the table's key.
+
+        Args:
+            unit: What the rows are.
+            form: How the file is written.
+            batches: The rows; one batch or more.
+            file: The file.
+        """
+        raise NotImplementedError
 
 
 def target_named(name: str) -> Target:

@@ -8,7 +8,7 @@ Source: vectorbt/data/custom.py of vectorbt 1.2.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pyarrow as pa
@@ -18,6 +18,7 @@ from attrs import frozen
 from crypto_lakehouse.core.data_types import DataType
 from crypto_lakehouse.tables.export.files import HashingFile
 from crypto_lakehouse.tables.export.plain import write_parquet
+from crypto_lakehouse.tables.export.targets import Target
 from crypto_lakehouse.tables.export.units import Unit
 
 __all__ = ["TARGETS"]
@@ -40,20 +41,7 @@ _NAMES = {
 
 
 @frozen
-class _Vectorbt:
-    name: str = "vectorbt"
-    version: int = 1
-    data_types: Collection[DataType] | None = (
-        DataType.KLINES,
-        DataType.MARK_PRICE_KLINES,
-        DataType.INDEX_PRICE_KLINES,
-        DataType.PREMIUM_INDEX_KLINES,
-    )
-    by_period: bool = False
-
-    def refusal(self, unit: Unit) -> str | None:
-        return None
-
+class _Vectorbt(Target):
     def path(self, unit: Unit) -> str:
         """As `spot/klines/1h/BTCUSDT.parquet`."""
         schema = unit.schema
@@ -62,7 +50,9 @@ class _Vectorbt:
     def columns(self, unit: Unit) -> tuple[str, ...]:
         return tuple(name for name in _NAMES if name in unit.scan.columns)
 
-    def write(self, unit: Unit, batches: Iterator[pa.RecordBatch], file: HashingFile) -> None:
+    def write(
+        self, unit: Unit, form: str, batches: Iterator[pa.RecordBatch], file: HashingFile
+    ) -> None:
         write_parquet(map(_frame, batches), file)
 
 
@@ -93,4 +83,11 @@ def _pandas(schema: pa.Schema) -> dict[str, Any]:
     }  # fmt: skip
 
 
-TARGETS = {"vectorbt": _Vectorbt()}
+_TYPES = (
+    DataType.KLINES,
+    DataType.MARK_PRICE_KLINES,
+    DataType.INDEX_PRICE_KLINES,
+    DataType.PREMIUM_INDEX_KLINES,
+)
+
+TARGETS = {"vectorbt": _Vectorbt(name="vectorbt", data_types=_TYPES)}
