@@ -88,7 +88,8 @@ def needed(line: Line) -> str:
         return words[0]
     if words[0] == "fill" and "--dry-run" not in words:
         return "live"
-    is_of_tables = words[0] in {"ingest", "validate", "query", "lake", "run"} or "--ingest" in words
+    of_tables = {"ingest", "validate", "query", "export", "lake", "run"}
+    is_of_tables = words[0] in of_tables or "--ingest" in words
     return "tables" if is_of_tables else ""
 
 
