@@ -369,14 +369,22 @@ def pytest_sessionfinish() -> None:
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Do not import a file for `make test` whose tests all take long, unless it is named."""
+    """Do not import a file, unless it is named, none of whose tests are asked for.
+
+    For `make test` that is one whose tests all take long, and for the long tests one that has none.
+    """
     folder = Path(__file__).parent
-    if config.option.markexpr != "not slow" or folder not in collection_path.parents:
+    asked = config.option.markexpr
+    if asked not in {"slow", "not slow"} or folder not in collection_path.parents:
         return None
     name = collection_path.relative_to(folder).as_posix()
+    is_slow = name.startswith(SLOW)
+    if asked == "slow":
+        is_needed = is_slow or any(each.startswith(name) for each in SLOW)
+    else:
+        is_needed = not is_slow or any(each.startswith(name) for each in QUICK)
     places = (config.invocation_params.dir / each.partition("::")[0] for each in config.args)
-    is_slow = name.startswith(SLOW) and not any(each.startswith(name) for each in QUICK)
-    return True if is_slow and collection_path not in places else None
+    return True if not is_needed and collection_path not in places else None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
