@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zipfile
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
@@ -12,6 +13,7 @@ from typing import Any
 from attrs import define
 from tests.services.bucket import Bucket
 from tests.services.fault_proxy import Answer, Fault, FaultProxy, Forward, Request
+from tests.workflows.conftest import make_zip, member_of
 
 from crypto_lakehouse import run_collection
 from crypto_lakehouse.core.report import CollectionReport
@@ -19,7 +21,7 @@ from crypto_lakehouse.stores.objects.client import ObjectClient
 from crypto_lakehouse.testing import ArchiveServer
 from crypto_lakehouse.testing.made_up.zips import good_zip
 
-__all__ = ["KEYS", "LARGE", "SMALL", "Scene", "large_source", "naming", "on"]
+__all__ = ["KEYS", "LARGE", "SMALL", "Scene", "large_source", "naming", "on", "random_zip"]
 
 LARGE = "data/spot/daily/trades/BTCUSDT/BTCUSDT-trades-2025-03-01.zip"
 SMALL = [f"data/spot/daily/klines/BTCUSDT/1h/BTCUSDT-1h-2025-03-0{day}.zip" for day in range(1, 4)]
@@ -29,13 +31,18 @@ KEYS = [*SMALL, LARGE]
 _LARGE_BYTES = 17 << 20
 
 
+def random_zip(key: str, content: bytes) -> bytes:
+    """An archive that is as large as its content, which is not deflated: that takes seconds."""
+    return make_zip(member_of(key), content, compression=zipfile.ZIP_STORED)
+
+
 @contextmanager
 def large_source() -> Iterator[ArchiveServer]:
     """Run a source with three small archives and a large one."""
     with ArchiveServer(generate=False) as server:
         for key in SMALL:
             server.publish(key, good_zip(key, key.encode()))
-        server.publish(LARGE, good_zip(LARGE, os.urandom(_LARGE_BYTES)))
+        server.publish(LARGE, random_zip(LARGE, os.urandom(_LARGE_BYTES)))
         yield server
 
 

@@ -22,10 +22,9 @@ from tests.examples import IS_THOROUGH
 from tests.services.bucket import Bucket
 from tests.services.fault_proxy import Fault, Request, behind_faults
 from tests.stores.objects.killing import killing
-from tests.stores.objects.scene import Scene
+from tests.stores.objects.scene import Scene, random_zip
 
 from crypto_lakehouse.testing import ArchiveServer
-from crypto_lakehouse.testing.made_up.zips import good_zip
 
 DAYS = [f"2025-03-0{day}" for day in range(1, 6)]
 SMALL = [f"data/spot/daily/klines/BTCUSDT/1h/BTCUSDT-1h-{day}.zip" for day in DAYS]
@@ -61,7 +60,7 @@ class Versions:
         """Publish another version of everything."""
         for key in KEYS:
             size_bytes = LARGE_BYTES if key in LARGE else 100
-            data = good_zip(key, self.rng.randbytes(size_bytes))
+            data = random_zip(key, self.rng.randbytes(size_bytes))
             self.source.publish(key, data)
             self.digests.setdefault(key, set()).add(sha256(data).hexdigest())
 

@@ -20,12 +20,11 @@ import pytest
 from attrs import define, evolve, field
 from tests.services.bucket import Bucket
 from tests.services.fault_proxy import Answer, Forward, Request, behind_faults
-from tests.stores.objects.scene import LARGE, SMALL, Scene
+from tests.stores.objects.scene import LARGE, SMALL, Scene, random_zip
 
 from crypto_lakehouse.stores.objects.lease import LEASE_KEY, LEASE_S, elapsed_s
 from crypto_lakehouse.stores.objects.lease_memory import LeaseMemory
 from crypto_lakehouse.testing import ArchiveServer
-from crypto_lakehouse.testing.made_up.zips import good_zip
 
 #: Three parts of an upload: the first is held, the second fills, the third is not read.
 LARGE_BYTES = 17 << 20
@@ -77,7 +76,7 @@ def scene(
 def publish(scene: Scene, keys: Sequence[str]) -> dict[str, bytes]:
     """Publish another version of some archives."""
     sizes = {LARGE: LARGE_BYTES}
-    zips = {key: good_zip(key, os.urandom(sizes.get(key, 100))) for key in keys}
+    zips = {key: random_zip(key, os.urandom(sizes.get(key, 100))) for key in keys}
     for key, data in zips.items():
         scene.source.publish(key, data)
     return zips

@@ -17,9 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.tables.ingest.lake_contents import ParquetFiles
 from tests.tables.sample_data import ingest
-from tests.workflows.lakes import ingested
 
 from crypto_lakehouse.core.archive import Archive
 from crypto_lakehouse.stores import whole_file
@@ -100,9 +98,14 @@ def kill_at(step: int, places: tuple[tuple[Any, str], ...]) -> Callable[[], int]
 
 def main(root: Path, step: int, form: str) -> None:
     counted = kill_at(step, PLACES_OF.get(form, PLACES))
+    # Each process imports what it needs alone: they are many, and each lives for a second.
     if form == "files":
+        from tests.tables.ingest.lake_contents import ParquetFiles
+
         ParquetFiles(root / "files").ingest(sources_of(root))
     elif form == "workflow":
+        from tests.workflows.lakes import ingested
+
         asyncio.run(ingested(root))
     else:
         ingest_tree(root, lambda: None)
