@@ -16,6 +16,8 @@ from tests.tables.at_url.lakes import LakeAtUrl
 
 from crypto_lakehouse.core.errors import ConfigurationError
 from crypto_lakehouse.core.stream_kinds import StreamKind
+from crypto_lakehouse.integrations.mcp.served import Served
+from crypto_lakehouse.integrations.mcp.server import answer_of
 from crypto_lakehouse.ledger.lock import output_lock
 from crypto_lakehouse.segments.live_delivery import deliver_segment
 from crypto_lakehouse.stores.directory import LocalStore
@@ -60,6 +62,10 @@ def test_tables_of_a_directory_are_at_a_url(
     code, out, err = shell("ingest", "-o", tree, "--lake", url)
     assert (code, f"{COUNT} unchanged" in out) == (0, True), err
     assert rows(shell, url) == whole
+    overrides = {"output_directory": tree, "lake": url}
+    place = Served(file=None, overrides=overrides, most_rows=9, timeout_s=60)
+    answer = json.loads(anyio.run(answer_of, place, "query", {"sql": ROWS}))
+    assert (answer["rows"], answer["has_more_rows"]) == ([whole], False)
     assert not (tmp_path / "out" / ".lakehouse" / "lake").exists()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,12 @@ from tests.tables.sample_data import archive_of, bars, days, every_schema, put, 
 from tests.workflows.lakes import FIRST, tree
 
 from crypto_lakehouse.core.errors import ConfigurationError, ExtraMissing
+from crypto_lakehouse.core.file_identity import FileIdentity
+from crypto_lakehouse.stores.local_files import LocalFiles
 from crypto_lakehouse.tables.quality.findings import Policy, ValidationReport
 from crypto_lakehouse.workflows import LakeConfig, ValidationWorkflow
+from crypto_lakehouse.workflows.proving import StoredZip
+from crypto_lakehouse.workflows.validation import _shares
 from crypto_lakehouse.workflows.wiring import needed_packages as module
 
 
@@ -43,6 +48,18 @@ async def test_every_type_is_validated(tmp_path: Path) -> None:
     assert [each.key for each in report.archives] == keys
     assert "error" not in report.verdicts
     assert "unreadable" not in report.verdicts
+
+
+def test_large_archives_are_read_a_few_at_a_time(tmp_path: Path) -> None:
+    """A run that is stopped waits for the archives that are being read."""
+
+    def stored(day: date, size: int | None) -> StoredZip:
+        identity = None if size is None else FileIdentity(size, 0)
+        return StoredZip(bars(day), LocalFiles(tmp_path), "", identity=identity)
+
+    for size, shares in ((1000, [64, 36]), (None, [64, 36]), (20 << 20, [2] * 50)):
+        zips = (stored(day, size) for day in days(FIRST, 100))
+        assert [len(share) for share in _shares(zips)] == shares
 
 
 async def test_each_archive_has_a_verdict(tmp_path: Path) -> None:

@@ -30,8 +30,9 @@ if TYPE_CHECKING:
 
 __all__ = ["ValidationWorkflow"]
 
-#: Archives that a worker reads at a time; small ones are parsed together.
-_SHARE = 64
+#: Archives that a worker reads at a time; small ones are parsed together. A run that is stopped
+#: waits until they are read, so large ones are fewer.
+_SHARE, _SHARE_BYTES = 64, 32 << 20
 
 
 class ValidationWorkflow(BaseWorkflow[WorkflowMetrics]):
@@ -168,13 +169,15 @@ class ValidationWorkflow(BaseWorkflow[WorkflowMetrics]):
 def _shares(zips: Iterator[StoredZip]) -> Iterator[list[StoredZip]]:
     """Yield batches of archives of one table each."""
     share: list[StoredZip] = []
+    size = 0
     table: tuple[Market, DataType] | None = None
     for stored in zips:
         of = (stored.archive.market, stored.archive.data_type)
-        if share and (of != table or len(share) >= _SHARE):
+        if share and (of != table or len(share) >= _SHARE or size >= _SHARE_BYTES):
             yield share
-            share = []
+            share, size = [], 0
         share.append(stored)
+        size += 0 if stored.identity is None else stored.identity.size_bytes
         table = of
     if share:
         yield share

@@ -23,7 +23,7 @@ from crypto_lakehouse.workflows.status import BASES
 if TYPE_CHECKING:
     from mcp.server.lowlevel import Server
 
-__all__ = ["TOOLS", "Tool", "make_server", "need_mcp"]
+__all__ = ["TOOLS", "Tool", "answer_of", "make_server", "need_mcp"]
 
 #: How many calls are worked on at once; others wait.
 _AT_ONCE = 4
