@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from attrs import frozen
+from tests.services.installed import absent, program
 
 ROOT = Path(__file__).parents[2]
 
@@ -33,7 +34,8 @@ for name in found:
         print(name, error.name.partition(".")[0])
 """
 
-_PIP = ("-m", "pip", "--quiet", "--disable-pip-version-check")
+#: The beginning of a command with pip, before those of its options that all of its commands have.
+PIP = ("-m", "pip", "--quiet", "--disable-pip-version-check")
 
 
 def run(command: Sequence[str], folder: Path, wanted: int = 0) -> str:
@@ -91,7 +93,7 @@ class Environment:
     def make(
         cls, folder: Path, wheel: Path, extra: str, base: Environment | None = None
     ) -> Environment:
-        """Create the environment and install the wheel into it.
+        """Create the environment and install the wheel into it: an extra with uv, if it is there.
 
         Bytecode is made when a module is first imported: most are not. That of the base is made at
         once, as files that come and go cannot be copied.
@@ -114,7 +116,13 @@ class Environment:
         pins = folder / "constraints.txt"
         pins.write_text(constraints(extra))
         wanted = f"{wheel}[{extra}]" if extra else str(wheel)
-        pip = [sys.executable, *_PIP, "--python", made.interpreter]
+        if extra and "checkers" not in absent():
+            uv = [str(program("checkers").with_name("uv")), "pip"]
+            of = ("--quiet", "--python", made.interpreter)
+            run([*uv, "install", *of, "--constraint", str(pins), wanted], made.home)
+            run([*uv, "check", *of], made.home)
+            return made
+        pip = [sys.executable, *PIP, "--python", made.interpreter]
         options = ("--no-compile",) if extra else ()
         run([*pip, "install", *options, "--constraint", str(pins), wanted], made.home)
         run([*pip, "check"], made.home)
@@ -148,7 +156,7 @@ class Environment:
 
 def index_fault(scratch: Path) -> str:
     """Why pip gets no package, empty if it does."""
-    command = [sys.executable, *_PIP, "download", "--no-deps", "--no-cache-dir",
+    command = [sys.executable, *PIP, "download", "--no-deps", "--no-cache-dir",
                "--dest", str(scratch), "attrs"]  # fmt: skip
     done = subprocess.run(command, check=False, text=True, capture_output=True)
     return done.stderr.strip()[-200:] if done.returncode else ""

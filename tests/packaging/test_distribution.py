@@ -7,9 +7,11 @@ of `requirements/`. pip needs a package index; without one the tests that instal
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 import tarfile
+import tomllib
 import zipfile
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -17,9 +19,11 @@ from threading import Thread
 
 import pytest
 from tests.packaging.conftest import Install
-from tests.packaging.installed import ROOT, Environment, build, run
+from tests.packaging.installed import PIP, ROOT, Environment, build, run
 from tests.proxies.scene import HTTP, place_of
 from tests.proxies.socks_server import SocksServer
+from tests.services.bucket import Bucket
+from tests.services.installed import program
 from tests.services.postgres import PostgresServer
 
 from crypto_lakehouse import __version__
@@ -39,11 +43,16 @@ _EXTRAS = {
     "mcp": {"mcp", "mcp_types"},
     "metrics": {"prometheus_client"},
     "otel": {"opentelemetry", "requests"},
+    "pandas": {"pandas"},
     "plot": {"matplotlib"},
     "postgres": {"psycopg"},
     "socks": {"aiohttp_socks"},
+    "stores": {"obstore"},
     "tables": {"duckdb", "fsspec", "polars", "pyarrow", "pyiceberg", "pytz"},
 }
+
+#: Extras whose packages are in an environment of their own: tests/packaging/test_extras.py.
+_ELSEWHERE = {"dagster", "prefect"}
 
 #: Every way to read a table (docs/tables.md), times included: DuckDB converts them with pytz.
 _EVERY_WAY = """
@@ -126,6 +135,56 @@ def test_the_wheel_alone_collects_and_names_the_extra_that_a_command_needs(
     assert "crypto-lakehouse[tables]" in alone.command("ingest", "-o", "data", wanted=2)
     allowed = set().union(*_EXTRAS.values(), _NO_EXTRA)
     assert {name: of for name, of in alone.lacking().items() if of not in allowed} == {}
+
+
+def test_no_extra_is_left_out() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert {*project["optional-dependencies"]} - _ELSEWHERE == {*_EXTRAS}
+
+
+def test_pip_adds_an_extra_to_what_is_installed_and_asks_for_nothing_of_its_name(
+    install: Install,
+) -> None:
+    """What commands say that need one, as `pip install 'crypto-lakehouse[daemon]'`, is true."""
+    alone = install("")
+    run(
+        [sys.executable, *PIP, "--python", alone.interpreter, "install", "--dry-run",
+         "--report", "added.json", "crypto-lakehouse[daemon]"],
+        alone.home,
+    )  # fmt: skip
+    added = json.loads((alone.home / "added.json").read_text())["install"]
+    assert [each["metadata"]["name"] for each in added] == ["cronsim"]
+
+
+@pytest.fixture(scope="module")
+def repository(unpacked: Path) -> str:
+    """The URL of a repository of git that has the sources."""
+    git = ("git", "-c", "user.name=a", "-c", "user.email=a@a.example")
+    for words in (("init", "--quiet"), ("add", "."), ("commit", "--quiet", "-m", "all")):
+        run([*git, *words], unpacked)
+    return f"git+file://{unpacked}"
+
+
+@pytest.mark.parametrize("tool", ["uv", "pipx"])
+@pytest.mark.parametrize("source", ["sources", "git"])
+def test_it_is_installed_as_a_tool(
+    tool: str, source: str, install: Install, repository: str, unpacked: Path, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    install("")  # skips if there is no index
+    for name in ("UV_TOOL_DIR", "PIPX_HOME", "PIPX_MAN_DIR"):
+        monkeypatch.setenv(name, str(tmp_path / name))
+    for name in ("UV_TOOL_BIN_DIR", "PIPX_BIN_DIR"):
+        monkeypatch.setenv(name, str(tmp_path / "bin"))
+    wanted = ".[daemon]" if source == "sources" else f"crypto-lakehouse[daemon] @ {repository}"
+    python = program("checkers")
+    called = {"uv": [str(python.with_name("uv")), "tool"],
+              "pipx": [str(python), "-m", "pipx"]}  # fmt: skip
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
+    run([*called[tool], "install", wanted], unpacked)
+    command = str(tmp_path / "bin" / "crypto-lakehouse")
+    assert __version__ in run([command, "--version"], tmp_path)
+    assert "matrix_path" in run([command, "config", "schema"], tmp_path)
 
 
 @pytest.mark.parametrize("extra", _EXTRAS)
@@ -229,6 +288,20 @@ def test_the_extra_plot_draws_the_coverage(install: Install, server: ArchiveServ
     _collect(environment, server)
     environment.command("status", "-o", "data", "--plot", "coverage.svg")
     assert "<svg" in (environment.home / "coverage.svg").read_text()
+
+
+def test_the_extra_stores_collects_into_a_bucket(
+    install: Install, server: ArchiveServer, rclone_bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rclone_bucket.give_credentials(monkeypatch)
+    monkeypatch.setenv("CRYPTO_LAKEHOUSE_STORAGE", json.dumps(dict(rclone_bucket.storage)))
+    url = rclone_bucket.fresh_prefix()
+    words = ("collect", "-o", url, *_SELECTED, "--source-url", server.url)
+    environment = install("stores")
+    environment.command(*words, "--state-directory", str(environment.home / "state"))
+    shown = environment.command("verify", "-o", url, "--state-directory", "state")
+    assert "1 ok" in shown
+    assert "crypto-lakehouse[stores]" in install("").command(*words, wanted=2)
 
 
 def test_the_extra_socks_collects_through_a_proxy_that_alone_knows_the_name_of_the_source(

@@ -136,8 +136,9 @@ def asked(
 
 @pytest.mark.parametrize(
     "extra",
-    ["", "daemon", "dask", "live", "mcp", "metrics", "otel", "plot", "postgres", "socks", "tables"],
-)
+    ["", "daemon", "dask", "live", "mcp", "metrics", "otel", "pandas", "plot", "postgres", "socks",
+     "stores", "tables"],
+)  # fmt: skip
 def test_commands_run_or_name_the_extra_that_they_need(
     install: Install, before: Path, server_of_module: ArchiveServer, extra: str
 ) -> None:

@@ -87,3 +87,11 @@ def test_versions_that_two_files_pin_are_the_same() -> None:
             version, _, marker = rest.split(" --hash")[0].partition(";")
             seen.setdefault(f"{package};{marker.strip()}", set()).add(version.strip())
     assert {package: found for package, found in seen.items() if len(found) > 1} == {}
+
+
+def test_the_page_on_installing_has_every_extra() -> None:
+    project = tomllib.loads((_ROOT / "pyproject.toml").read_text())["project"]
+    page = (_ROOT / "docs" / "install.md").read_text()
+    rows = re.findall(r"^\| (`[^|]*) \|", page, re.MULTILINE)
+    named = re.findall(r"`(\w+)`", " ".join(rows))
+    assert sorted(named) == sorted(project["optional-dependencies"])
